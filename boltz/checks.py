@@ -1,0 +1,75 @@
+"""Validation at the public border: each check returns the value ready for use or raises InputError with one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.errors import InputError
+
+Array = NDArray[Any]
+
+
+def integer(value: Any, name: str, least: int = 0, most: int | None = None) -> int:
+    """A whole number within [least, most]."""
+    bounds = f"a whole number of at least {least}" + ("" if most is None else f" and at most {most}")
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise InputError(f"{name} must be {bounds}, got {value!r}.")
+    if value < least or (most is not None and value > most):
+        raise InputError(f"{name} must be {bounds}, got {value}.")
+    return int(value)
+
+
+def number(value: Any, name: str, least: float = -np.inf, most: float = np.inf) -> float:
+    """A finite real number within [least, most]."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise InputError(f"{name} must be a number, got {value!r}.")
+    if not (np.isfinite(value) and least <= value <= most):
+        raise InputError(f"{name} must be a finite number in [{least:g}, {most:g}], got {value}.")
+    return float(value)
+
+
+def choice(value: Any, name: str, options: Collection[str]) -> str:
+    """One of the named options."""
+    if not isinstance(value, str) or value not in options:
+        raise InputError(f"{name} must be one of {', '.join(sorted(options))}, got {value!r}.")
+    return value
+
+
+def array(value: Any, name: str, shape: tuple[int | None, ...], dtype: Any = None) -> Array:
+    """A real, finite, C-contiguous numpy array of this shape (None: any length), in dtype or its own floating type."""
+    if type(value).__module__.startswith("cupy"):
+        raise InputError(f"{name} must be a numpy array, got a CuPy array.")
+    try:
+        found = np.asarray(value)
+    except (ValueError, TypeError) as problem:
+        raise InputError(f"{name} must be an array of numbers, got {type(value).__name__}.") from problem
+    if found.dtype.kind not in "fiub":
+        raise InputError(f"{name} must be an array of real numbers, got dtype {found.dtype}.")
+    wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
+    fits = found.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, found.shape, strict=True))
+    if not fits:
+        raise InputError(f"{name} must have shape {wanted}, got {found.shape}.")
+    if found.dtype.kind == "f" and not np.isfinite(found).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(found))[0])
+        raise InputError(f"{name} must be finite, got {found[where]} at index {where}.")
+    if dtype is None:
+        dtype = found.dtype if found.dtype in (np.dtype(np.float32), np.dtype(np.float64)) else np.float64
+    return np.ascontiguousarray(found, dtype=dtype)
+
+
+def rows(value: Any, name: str, units: int, dtype: Any) -> Array:
+    """Data rows (rows, units) in [0, 1], at least one; uint8 beyond 0/1 is read as grey levels of 255."""
+    grey = isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.size > 0 and value.max() > 1
+    found = array(value, name, (None, units), dtype)
+    if len(found) == 0:
+        raise InputError(f"{name} must have at least one row, got none.")
+    if grey:
+        found = found / np.asarray(255, dtype)
+    if found.min() < 0 or found.max() > 1:
+        row = int(np.argwhere((found < 0) | (found > 1))[0][0])
+        raise InputError(f"{name} must lie in [0, 1], got {found[row].min():g} to {found[row].max():g} in row {row}.")
+    return found

@@ -1,0 +1,237 @@
+"""The Boltzmann machine on a layer graph, p(x) proportional to exp(-energy), and its builders.
+
+E(x) = - sum_l b_l . x_l - sum_(l,m) x_l^T W_lm x_m + base energies (Salakhutdinov & Hinton 2009, eq. 1).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import checks
+from boltz.checkpoint import read_tensors, write_tensors
+from boltz.errors import FileError, InputError
+from boltz.models.graph import Edge, Graph, Layer
+from boltz.numerics import logit
+from boltz.rng import Key
+from boltz.units import UNITS, Units
+
+Array = NDArray[Any]
+State = Mapping[str, Array]
+
+
+def shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
+    """Shape of every parameter by name: edges first, then biases."""
+    found: dict[str, tuple[int, ...]] = {e.key: (graph.units[e.lower], graph.units[e.upper]) for e in graph.edges}
+    return found | {bias_key(layer.name): (layer.units,) for layer in graph.layers}
+
+
+def bias_key(layer: str) -> str:
+    """The parameter name of a layer's bias."""
+    return f"layer/{layer}/bias"
+
+
+def views(graph: Graph, arena: Array) -> dict[str, Array]:
+    """The parameters as views into one flat arena."""
+    found, start = {}, 0
+    for name, shape in shapes(graph).items():
+        size = int(np.prod(shape))
+        found[name] = arena[start : start + size].reshape(shape)
+        start += size
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class BoltzmannMachine:
+    """A layered Boltzmann machine: graph, flat parameter arena, and the layers' mean activities on the training data.
+
+    rates (layer -> (units,) in (0, 1)) is empty for a machine that was not trained here; it only serves as the
+    base-rate model of annealed importance sampling.
+    """
+
+    graph: Graph
+    arena: Array
+    rates: Mapping[str, Array] = field(default_factory=dict)
+
+    @cached_property
+    def params(self) -> dict[str, Array]:
+        """Weights and biases by name, views into the arena."""
+        return views(self.graph, self.arena)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Floating type of the parameters."""
+        return self.arena.dtype
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, visible first."""
+        return self.graph.layers
+
+    def bias(self, layer: str) -> Array:
+        """Bias (units,) of a layer."""
+        return self.params[bias_key(layer)]
+
+    def unit_type(self, layer: str) -> Units:
+        """The unit type of a layer."""
+        return UNITS[self.graph.kinds[layer]]
+
+    def astype(self, dtype: Any) -> BoltzmannMachine:
+        """The same machine with parameters of another floating type."""
+        return BoltzmannMachine(self.graph, self.arena.astype(dtype), self.rates)
+
+    def input(self, layer: str, state: State) -> Array:
+        """What the neighbours present in state send to a layer, without bias, (chains, units)."""
+        total: Any = None
+        for key, other, is_lower in self.graph.neighbours[layer]:
+            if other in state:
+                weight = self.params[key]
+                term = state[other] @ (weight.T if is_lower else weight)
+                total = term if total is None else total + term
+        if total is None:
+            total = np.zeros((len(next(iter(state.values()))), self.graph.units[layer]), self.dtype)
+        return total
+
+    def field(self, layer: str, state: State) -> Array:
+        """Total input of a layer given its neighbours, (chains, units)."""
+        return self.input(layer, state) + self.bias(layer)
+
+    def energy(self, state: State) -> NDArray[np.float64]:
+        """Energy (chains,) of full states, in nats; raises InputError if a layer is missing or has a wrong shape."""
+        x = self.checked(state, tuple(self.graph.units))
+        total = np.zeros(len(x[self.graph.visible]))
+        for layer in self.graph.units:
+            total += self.unit_type(layer).base_energy(x[layer]) - x[layer] @ self.bias(layer)
+        for edge in self.graph.edges:
+            product = x[edge.lower] @ self.params[edge.key]
+            total -= np.einsum("ij,ij->i", product, x[edge.upper], dtype=np.float64)
+        return total
+
+    def free_energy(self, state: State | Array) -> NDArray[np.float64]:
+        """-log of the sum of exp(-energy) over the other colour class, (chains,), in nats.
+
+        state holds exactly the layers of one colour class; an array means the visible layer of an RBM.
+        """
+        if not isinstance(state, Mapping):
+            state = {self.graph.visible: state}
+        for mine, other in (self.graph.colours, self.graph.colours[::-1]):
+            if set(state) == set(mine):
+                return self.marginal_energy(self.checked(state, mine), other)
+        classes = " or ".join("{" + ", ".join(c) + "}" for c in self.graph.colours)
+        raise InputError(f"free_energy needs the layers of one colour class, {classes}, got {{{', '.join(state)}}}.")
+
+    def marginal_energy(self, state: State, summed: Sequence[str]) -> NDArray[np.float64]:
+        """-log sum over the summed layers (of one colour class) of exp(-energy), the rest given by state."""
+        total = np.zeros(len(next(iter(state.values()))))
+        for layer, x in state.items():
+            total += self.unit_type(layer).base_energy(x) - x @ self.bias(layer)
+        for layer in summed:
+            log_partition = self.unit_type(layer).log_partition(self.field(layer, state))
+            total -= np.sum(log_partition, axis=1, dtype=np.float64)
+        return total
+
+    def checked(self, state: State, layers: Sequence[str]) -> dict[str, Array]:
+        """The named layers of a state as arrays of this machine's type and equal length; raises InputError."""
+        missing = [layer for layer in layers if layer not in state]
+        if missing:
+            raise InputError(f"state must hold layer {missing[0]}, got {', '.join(state) or 'nothing'}.")
+        units = self.graph.units
+        found = {n: checks.array(state[n], f"state[{n!r}]", (None, units[n]), self.dtype) for n in layers}
+        counts = {len(x) for x in found.values()}
+        if len(counts) > 1:
+            raise InputError(f"state must hold equally many chains in each layer, got {sorted(counts)}.")
+        return found
+
+    def save(self, path: str | Path) -> None:
+        """Write the machine to a safetensors file; raises FileError."""
+        tensors = dict(self.params) | {f"layer/{n}/rate": np.asarray(r) for n, r in self.rates.items()}
+        layers = [[layer.name, layer.units, layer.kind] for layer in self.layers]
+        edges = [[edge.lower, edge.upper] for edge in self.graph.edges]
+        write_tensors(path, tensors, {"model": "boltzmann", "graph": json.dumps({"layers": layers, "edges": edges})})
+
+
+def load(path: str | Path) -> BoltzmannMachine:
+    """Read a machine from a model file or from a run folder; raises FileError or InputError."""
+    file = Path(path)
+    file = file / "model.safetensors" if file.is_dir() else file
+    tensors, metadata = read_tensors(file)
+    if metadata.get("model") != "boltzmann":
+        raise FileError(f"{file} is not a model file: it must hold a Boltzmann machine.")
+    try:
+        text = json.loads(metadata["graph"])
+        layers = tuple(Layer(str(n), checks.integer(u, "units", 1, 10**7), str(k)) for n, u, k in text["layers"])
+        graph = Graph(layers, tuple(Edge(str(a), str(b)) for a, b in text["edges"]))
+    except (KeyError, ValueError, TypeError) as problem:
+        raise FileError(f"{file} does not describe a layer graph ({problem}).") from problem
+    return _assemble(graph, tensors, str(file))
+
+
+def _assemble(graph: Graph, tensors: Mapping[str, Array], source: str) -> BoltzmannMachine:
+    wanted = shapes(graph)
+    for name, shape in wanted.items():
+        if name not in tensors or tensors[name].shape != shape:
+            found = tensors[name].shape if name in tensors else "nothing"
+            raise FileError(f"{source} must hold {name} of shape {shape}, got {found}.")
+        if tensors[name].dtype.kind != "f" or not np.isfinite(tensors[name]).all():
+            raise FileError(f"{source} must hold finite floating numbers in {name}.")
+    dtype = np.result_type(*(tensors[name] for name in wanted))
+    arena = np.concatenate([tensors[name].astype(dtype).reshape(-1) for name in wanted])
+    rates = {n: tensors[f"layer/{n}/rate"] for n in graph.units if f"layer/{n}/rate" in tensors}
+    for name, rate in rates.items():
+        if rate.shape != (graph.units[name],) or not ((rate > 0) & (rate < 1)).all():
+            raise FileError(f"{source} must hold layer/{name}/rate of shape ({graph.units[name]},) within (0, 1).")
+    return BoltzmannMachine(graph, arena, rates)
+
+
+def dbm(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.float32) -> BoltzmannMachine:
+    """A deep Boltzmann machine with small random weights, units[0] visible.
+
+    Weights are normal with standard deviation 0.01; hidden biases are 0. Where data x (rows, units) is given, visible
+    biases are the logits of its mean (Hinton 2012, section 8.1). Raises InputError.
+    """
+    sizes = [checks.integer(n, f"units[{i}]", 1, 10**7) for i, n in enumerate(units)]
+    if len(sizes) < 2:
+        raise InputError(f"units must name at least a visible and a hidden layer, got {sizes}.")
+    if dtype not in (np.float32, np.float64, "float32", "float64"):
+        raise InputError(f"dtype must be float32 or float64, got {dtype!r}.")
+    seed = checks.integer(seed, "seed", 0, 2**64 - 1)
+    graph = Graph.chain(sizes)
+    arena = np.zeros(sum(int(np.prod(s)) for s in shapes(graph).values()), dtype)
+    machine = BoltzmannMachine(graph, arena)
+    for edge in graph.edges:
+        key = Key.from_seed(seed).derive("weights", edge.key)
+        weight = machine.params[edge.key]
+        weight[...] = 0.01 * np.random.Generator(np.random.Philox(key=[key.key0, key.key1])).normal(size=weight.shape)
+    if x is not None:
+        mean = checks.rows(x, "x", sizes[0], np.float32).mean(axis=0, dtype=np.float64)
+        machine.bias("v")[...] = logit(np.clip(mean, 0.001, 0.999))
+    return machine
+
+
+def rbm(visible: int, hidden: int, x: Any = None, seed: int = 0, dtype: Any = np.float32) -> BoltzmannMachine:
+    """A restricted Boltzmann machine (Smolensky 1986) with small random weights, as in dbm; raises InputError."""
+    return dbm([visible, hidden], x, seed, dtype)
+
+
+def from_arrays(weights: Sequence[Any], biases: Sequence[Any]) -> BoltzmannMachine:
+    """A machine from weights W_l (n_l, n_(l+1)) and biases b_l (n_l,), one bias more than weights; raises InputError."""
+    if len(weights) < 1 or len(biases) != len(weights) + 1:
+        raise InputError(
+            f"biases must hold one array more than weights (at least one), got {len(biases)} and {len(weights)}."
+        )
+    found = [checks.array(b, f"biases[{i}]", (None,)) for i, b in enumerate(biases)]
+    sizes = [len(b) for b in found]
+    if 0 in sizes:
+        raise InputError(f"biases[{sizes.index(0)}] must have at least one unit, got none.")
+    matrices = [checks.array(w, f"weights[{i}]", (sizes[i], sizes[i + 1])) for i, w in enumerate(weights)]
+    dtype = np.result_type(*matrices, *found)
+    return BoltzmannMachine(
+        Graph.chain(sizes), np.concatenate([a.astype(dtype).reshape(-1) for a in (*matrices, *found)])
+    )

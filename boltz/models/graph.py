@@ -1,0 +1,104 @@
+"""The layer graph: named layers of units, undirected edges between them, two colour classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from boltz.errors import InputError
+from boltz.units import UNITS
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A named layer of units of one kind."""
+
+    name: str
+    units: int
+    kind: str = "bernoulli"
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A weight matrix (lower units, upper units) between two layers."""
+
+    lower: str
+    upper: str
+
+    @property
+    def key(self) -> str:
+        """The parameter name of the weights."""
+        return f"edge/{self.lower}-{self.upper}/weight"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Layers and edges; the first layer is the visible one. The graph must be bipartite (two colour classes)."""
+
+    layers: tuple[Layer, ...]
+    edges: tuple[Edge, ...]
+
+    def __post_init__(self) -> None:
+        names = [layer.name for layer in self.layers]
+        if len(set(names)) != len(names):
+            raise InputError(f"layers must have different names, got {names}.")
+        for layer in self.layers:
+            if layer.kind not in UNITS:
+                raise InputError(f"layer {layer.name} must be of kind {', '.join(UNITS)}, got {layer.kind!r}.")
+        for edge in self.edges:
+            if edge.lower not in names or edge.upper not in names:
+                raise InputError(f"edge {edge.lower}-{edge.upper} names a layer that is not among {names}.")
+
+    @classmethod
+    def chain(cls, units: list[int], kind: str = "bernoulli") -> Graph:
+        """Layers v, h1, h2, ... with an edge between neighbours."""
+        names = ["v"] + [f"h{i}" for i in range(1, len(units))]
+        layers = tuple(Layer(name, n, kind) for name, n in zip(names, units, strict=True))
+        return cls(layers, tuple(Edge(a, b) for a, b in zip(names[:-1], names[1:], strict=True)))
+
+    @property
+    def visible(self) -> str:
+        """Name of the visible layer."""
+        return self.layers[0].name
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Names of the hidden layers, bottom first."""
+        return tuple(layer.name for layer in self.layers[1:])
+
+    @cached_property
+    def units(self) -> dict[str, int]:
+        """Number of units of each layer."""
+        return {layer.name: layer.units for layer in self.layers}
+
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        """Unit type of each layer."""
+        return {layer.name: layer.kind for layer in self.layers}
+
+    @cached_property
+    def neighbours(self) -> dict[str, tuple[tuple[str, str, bool], ...]]:
+        """For each layer its (weight name, neighbour, whether this layer is the lower one), lower neighbours first."""
+        found: dict[str, list[tuple[str, str, bool]]] = {layer.name: [] for layer in self.layers}
+        for edge in self.edges:
+            found[edge.upper].append((edge.key, edge.lower, False))
+            found[edge.lower].append((edge.key, edge.upper, True))
+        return {name: tuple(edges) for name, edges in found.items()}
+
+    @cached_property
+    def colours(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The two colour classes, that of the visible layer first; no edge joins layers of one class."""
+        colour: dict[str, int] = {}
+        for start in self.units:
+            waiting = [] if start in colour else [start]
+            colour.setdefault(start, 0)
+            while waiting:
+                name = waiting.pop()
+                for _, other, _ in self.neighbours[name]:
+                    if other not in colour:
+                        colour[other] = 1 - colour[name]
+                        waiting.append(other)
+                    elif colour[other] == colour[name]:
+                        raise InputError(f"layers {name} and {other} close an odd cycle; two colour classes are needed.")
+        first, second = (tuple(n for n in self.units if colour[n] == c) for c in (0, 1))
+        return first, second

@@ -1,0 +1,31 @@
+"""Counter-based random keys: no hidden state, so results do not depend on batch split, threads or order."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+Stream = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Key:
+    """A 64-bit Philox key; every purpose (layer, phase, epoch ...) derives a key of its own."""
+
+    key0: int
+    key1: int
+
+    @classmethod
+    def from_seed(cls, seed: int) -> Key:
+        """The root key of a non-negative seed below 2^64."""
+        return cls(seed & 0xFFFFFFFF, seed >> 32)
+
+    def derive(self, *purpose: str | int) -> Key:
+        """The key of a purpose under this key, by SHA-256 of both."""
+        text = repr((self.key0, self.key1, *purpose)).encode()
+        words = hashlib.sha256(text).digest()
+        return Key(int.from_bytes(words[:4], "little"), int.from_bytes(words[4:8], "little"))
+
+    def stream(self, step: int) -> Stream:
+        """What a kernel takes: the key and the step counter."""
+        return self.key0, self.key1, step

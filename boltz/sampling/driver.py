@@ -1,0 +1,94 @@
+"""Where concurrency lives: blocks of rows dealt to threads, with BLAS and kernels single-threaded inside.
+
+Blocks and slices depend on the problem only, never on the number of threads, so results are the same for any number.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+from boltz import checks
+from boltz.errors import InputError
+
+T = TypeVar("T")
+BLOCK = 128
+_settings: dict[str, int] = {}
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def threads(n: int | None = None) -> int:
+    """Set the number of threads of every pool, BLAS included, and return it; None only asks.
+
+    The default is BOLTZ_NUM_THREADS, else all cores available to the process. Raises InputError.
+    """
+    if n is not None:
+        _settings["threads"] = checks.integer(n, "threads", 1, 4096)
+        _controller().limit(limits=n, user_api="blas")
+    if "threads" in _settings:
+        return _settings["threads"]
+    text = os.environ.get("BOLTZ_NUM_THREADS", "")
+    if text:
+        if not text.isdecimal() or not 1 <= int(text) <= 4096:
+            raise InputError(f"BOLTZ_NUM_THREADS must be a whole number from 1 to 4096, got {text!r}.")
+        return int(text)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def blocks(rows: int, block: int = BLOCK) -> list[slice]:
+    """Nearly equal slices of at most block rows; at least two once there are 32 rows."""
+    count = max(-(-rows // block), 2 if rows >= 32 else 1)
+    edges = [rows * i // count for i in range(count + 1)]
+    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+
+
+@dataclass(frozen=True)
+class Workers:
+    """A pool of threads; map gives each thread an interleaved share of the items, the caller's thread included."""
+
+    count: int
+    pool: ThreadPoolExecutor | None
+
+    def map(self, function: Callable[[Any], T], items: list[Any]) -> list[T]:
+        """[function(item) for item in items], shared among the threads; the first exception is raised."""
+        shares = min(self.count, len(items))
+        if self.pool is None or shares < 2:
+            return [function(item) for item in items]
+        results: list[Any] = [None] * len(items)
+
+        def work(share: int) -> None:
+            for i in range(share, len(items), shares):
+                results[i] = function(items[i])
+
+        waiting = [self.pool.submit(work, share) for share in range(1, shares)]
+        try:
+            work(0)
+        finally:
+            problems = [f.exception() for f in waiting]
+        for problem in problems:
+            if problem is not None:
+                raise problem
+        return results
+
+
+@contextmanager
+def workers() -> Iterator[Workers]:
+    """Threads for the length of a computation, with BLAS held to one thread each."""
+    count = threads()
+    with _controller().limit(limits=1, user_api="blas"):
+        if count == 1:
+            yield Workers(1, None)
+        else:
+            with ThreadPoolExecutor(count - 1, thread_name_prefix="boltz") as pool:
+                yield Workers(count, pool)

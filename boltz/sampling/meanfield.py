@@ -1,0 +1,97 @@
+"""Mean-field fixed points of a machine clamped at evidence (Salakhutdinov & Hinton 2009, eqs. 8-9)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import checks
+from boltz.models.boltzmann import BoltzmannMachine, State
+from boltz.sampling.driver import blocks, workers
+from boltz.sampling.gibbs import Scratch, layer_input
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class MeanField:
+    """When to stop (largest change of a mean, number of sweeps) and how much of the old mean to keep."""
+
+    tolerance: float = 1e-5
+    sweeps: int = 200
+    damping: float = 0.0
+
+    def __post_init__(self) -> None:
+        checks.number(self.tolerance, "tolerance", 0, 1)
+        checks.integer(self.sweeps, "sweeps", 1)
+        checks.number(self.damping, "damping", 0, 0.999)
+
+
+def solve(machine: BoltzmannMachine, evidence: State, options: MeanField, scratch: Scratch) -> dict[str, Array]:
+    """Means (rows, units) of the layers not in evidence, in reused buffers; exact where they share no edge."""
+    graph = machine.graph
+    free = [layer for layer in graph.units if layer not in evidence]
+    base, means = _bottom_up(machine, evidence, free, scratch)
+    joined = {n: [other for _, other, _ in graph.neighbours[n] if other in means] for n in free}
+    if not any(joined.values()):
+        return means
+    order = [n for colour in graph.colours[::-1] for n in colour if joined.get(n)]
+    for _ in range(options.sweeps):
+        change = 0.0
+        for layer in order:
+            inputs = layer_input(machine, layer, {n: means[n] for n in joined[layer]}, scratch)
+            moved = machine.unit_type(layer).relax(inputs, 1.0, base[layer], options.damping, means[layer])
+            change = moved if not moved <= change else change
+        if change <= options.tolerance:
+            break
+    return means
+
+
+def _bottom_up(
+    machine: BoltzmannMachine, evidence: State, free: list[str], scratch: Scratch
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Fields from the evidence alone, and the start of the means.
+
+    A layer that hears only part of its neighbours yet takes their input twice (Salakhutdinov & Hinton 2009, section 4).
+    """
+    rows = len(next(iter(evidence.values())))
+    base: dict[str, Array] = {}
+    means: dict[str, Array] = {}
+    for layer in free:
+        shape = (rows, machine.graph.units[layer])
+        around = [other for _, other, _ in machine.graph.neighbours[layer]]
+        known = {n: evidence[n] if n in evidence else means[n] for n in around if n in evidence or n in means}
+        start = layer_input(machine, layer, known, scratch) if known else np.zeros(shape, machine.dtype)
+        means[layer] = scratch.get("mean", layer, shape)
+        means[layer][...] = 0
+        scale = 2.0 if 0 < len(known) < len(around) else 1.0
+        machine.unit_type(layer).relax(start, scale, machine.bias(layer), 0.0, means[layer])
+        clamped = {n: evidence[n] for n in around if n in evidence}
+        base[layer] = machine.bias(layer)
+        if clamped:
+            base[layer] = scratch.get("base", layer, shape)
+            exact = start if len(clamped) == len(known) else layer_input(machine, layer, clamped, scratch)
+            np.add(exact, machine.bias(layer), out=base[layer])
+    return base, means
+
+
+def mean_field(model: BoltzmannMachine, x: Any, options: MeanField | None = None) -> dict[str, Array]:
+    """Mean activities of the hidden layers given visible rows x (rows, units), layer -> (rows, units).
+
+    Exact for an RBM. Raises InputError.
+    """
+    options = options or MeanField()
+    x = checks.rows(x, "x", model.graph.units[model.graph.visible], model.dtype)
+    means = {n: np.empty((len(x), model.graph.units[n]), model.dtype) for n in model.graph.hidden}
+
+    def run(block: slice) -> None:
+        found = solve(model, {model.graph.visible: x[block]}, options, Scratch(model.dtype))
+        for layer, values in found.items():
+            means[layer][block] = values
+
+    with workers() as pool:
+        pool.map(run, blocks(len(x)))
+    return means

@@ -1,0 +1,58 @@
+"""Unit types: each is its log-partition function of the total input (field); one file and one line here adds one."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.rng import Stream
+from boltz.units.bernoulli import Bernoulli
+
+Array = NDArray[Any]
+
+
+class Units(Protocol):
+    """An exponential family p(x | field) proportional to exp(field x - base energy of x); arrays are (chains, units)."""
+
+    states: tuple[float, ...]
+
+    def log_partition(self, field: Array) -> Array:
+        """log of the sum over states of exp(field x - base energy), elementwise (nats)."""
+
+    def mean(self, field: Array) -> Array:
+        """First derivative of the log-partition."""
+
+    def variance(self, field: Array) -> Array:
+        """Second derivative of the log-partition."""
+
+    def entropy(self, mean: Array) -> Array:
+        """Entropy of a unit with this mean (nats)."""
+
+    def base_energy(self, state: Array) -> Array:
+        """Energy of a state without any field, summed over units, (chains,)."""
+
+    def natural(self, mean: Array) -> Array:
+        """The field that gives this mean."""
+
+    def sample(self, inputs: Array, scale: float, bias: Array, stream: Stream, first_row: int, state: Array) -> None:
+        """inputs := mean at field scale * inputs + bias; state drawn from it, in place."""
+
+    def relax(self, inputs: Array, scale: float, bias: Array, damping: float, mean: Array) -> float:
+        """Damped mean-field step of mean, in place; returns the largest change."""
+
+    def anneal(
+        self,
+        inputs: Array,
+        scales: tuple[float, float],
+        biases: tuple[Array, Array],
+        stream: Stream,
+        first_row: int,
+        state: Array,
+        increment: NDArray[np.float64],
+    ) -> None:
+        """increment += change of log-partition between two temperatures; then sample at the second, in place."""
+
+
+UNITS: dict[str, Units] = {"bernoulli": Bernoulli()}

@@ -1,0 +1,59 @@
+"""Bernoulli units: x in {0, 1}, log-partition softplus(field)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import entr, expit
+
+from boltz import kernels
+from boltz.numerics import logit, softplus
+from boltz.rng import Stream
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Bernoulli:
+    """Binary units of a Boltzmann machine (Hinton & Sejnowski 1986)."""
+
+    states: tuple[float, ...] = (0.0, 1.0)
+
+    def log_partition(self, field: Array) -> Array:
+        return softplus(field)
+
+    def mean(self, field: Array) -> Array:
+        return expit(field)
+
+    def variance(self, field: Array) -> Array:
+        return expit(field) * expit(-field)
+
+    def entropy(self, mean: Array) -> Array:
+        return entr(mean) + entr(1 - mean)
+
+    def base_energy(self, state: Array) -> Array:
+        return np.zeros(len(state), state.dtype)
+
+    def natural(self, mean: Array) -> Array:
+        return logit(mean)
+
+    def sample(self, inputs: Array, scale: float, bias: Array, stream: Stream, first_row: int, state: Array) -> None:
+        kernels.bernoulli_sample(inputs, scale, bias, stream, first_row, state)
+
+    def relax(self, inputs: Array, scale: float, bias: Array, damping: float, mean: Array) -> float:
+        return kernels.bernoulli_relax(inputs, scale, bias, damping, mean)
+
+    def anneal(
+        self,
+        inputs: Array,
+        scales: tuple[float, float],
+        biases: tuple[Array, Array],
+        stream: Stream,
+        first_row: int,
+        state: Array,
+        increment: NDArray[np.float64],
+    ) -> None:
+        kernels.bernoulli_anneal(inputs, scales, biases, stream, first_row, state, increment)

@@ -1,0 +1,42 @@
+"""The primitives of boltz and their dispatch by array type: numpy arrays go to Numba, CuPy arrays to CUDA.
+
+Each primitive exists three times with one signature: in reference.py (numpy, written for reading), cpu.py (Numba) and
+cuda.py (CuPy and CUDA C++). Nothing here knows models; this package never imports boltz.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+PRIMITIVES = {
+    "philox": 2,
+    "bernoulli_from_mean": 0,
+    "bernoulli_rows": 0,
+    "bernoulli_mean": 0,
+    "bernoulli_sample": 0,
+    "bernoulli_relax": 0,
+    "bernoulli_anneal": 0,
+    "momentum_update": 0,
+    "adam_update": 0,
+}  # name -> position of the argument whose array type chooses the backend
+
+__all__ = [*PRIMITIVES, "backend"]
+
+
+def backend(array: Any) -> Any:
+    """The module that implements the primitives for this array's type."""
+    return import_module("boltz.kernels." + ("cuda" if type(array).__module__.startswith("cupy") else "cpu"))
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PRIMITIVES:
+        raise AttributeError(f"boltz.kernels has no primitive {name!r}")
+    position = PRIMITIVES[name]
+
+    def dispatch(*arguments: Any) -> Any:
+        return getattr(backend(arguments[position]), name)(*arguments)
+
+    dispatch.__name__ = name
+    globals()[name] = dispatch
+    return dispatch

@@ -1,0 +1,142 @@
+"""The numpy truth of every primitive, written for reading; kernels.cpu and kernels.cuda must agree with it.
+
+Conventions shared by all three: arrays are C-contiguous (chains, units) of float32 or float64, states are 0/1 in the same
+type, results are written in place. A stream is (key0, key1, step). Random bits are Philox4x32-10 (Salmon et al. 2011) under
+the key (key0, key1) at the counter (block, chain, step low, step high); unit u of a row reads output word (u // 16) % 4 of
+block 16 * (u // 64) + u % 16, so that sixteen neighbouring units come from sixteen neighbouring blocks.
+A unit is on if the upper 30 of its 32 bits, as an integer, are below floor(p * 2^30): p = 1 always fires, p = 0 never.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+Array = NDArray[np.floating]
+Stream = tuple[int, int, int]
+
+MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+WEYL = (0x9E3779B9, 0xBB67AE85)
+MASK = np.uint64(0xFFFFFFFF)
+ROUNDS = 10
+DRAW_BITS = 30
+
+
+def philox_block(counter: NDArray[np.uint64], key: tuple[int, int]) -> NDArray[np.uint32]:
+    """Philox4x32-10 of counters (..., 4) under one key, as words (..., 4)."""
+    c0, c1, c2, c3 = (counter[..., i].astype(np.uint64) for i in range(4))
+    k0, k1 = key
+    for _ in range(ROUNDS):
+        p0, p1 = MULTIPLIERS[0] * c0, MULTIPLIERS[1] * c2
+        c0, c1, c2, c3 = (
+            (p1 >> np.uint64(32)) ^ c1 ^ np.uint64(k0),
+            p1 & MASK,
+            (p0 >> np.uint64(32)) ^ c3 ^ np.uint64(k1),
+            p0 & MASK,
+        )
+        k0, k1 = (k0 + WEYL[0]) & 0xFFFFFFFF, (k1 + WEYL[1]) & 0xFFFFFFFF
+    return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
+
+
+def _bits(stream: Stream, chains: NDArray[np.int64], units: int) -> NDArray[np.uint32]:
+    key0, key1, step = stream
+    unit = np.arange(units)
+    counter = np.empty((len(chains), units, 4), np.uint64)
+    counter[..., 0] = 16 * (unit // 64) + unit % 16
+    counter[..., 1] = (chains.astype(np.uint64) & MASK)[:, None]
+    counter[..., 2] = step & 0xFFFFFFFF
+    counter[..., 3] = step >> 32
+    words = philox_block(counter, (key0, key1))
+    return np.take_along_axis(words, ((unit // 16) % 4)[None, :, None], axis=2)[..., 0]
+
+
+def _fires(bits: NDArray[np.uint32], mean: Array) -> NDArray[np.bool_]:
+    return (bits >> np.uint32(32 - DRAW_BITS)).astype(np.int64) < (mean * mean.dtype.type(2**DRAW_BITS)).astype(np.int64)
+
+
+def philox(stream: Stream, first_row: int, out: NDArray[np.uint32]) -> None:
+    """Raw random bits (rows, units) of the chains first_row, first_row + 1, ..."""
+    out[...] = _bits(stream, first_row + np.arange(len(out)), out.shape[1])
+
+
+def bernoulli_from_mean(mean: Array, stream: Stream, first_row: int, state: Array) -> None:
+    """Draw state (rows, units) with the given probabilities."""
+    bernoulli_rows(mean, stream, first_row + np.arange(len(mean)), state)
+
+
+def bernoulli_rows(mean: Array, stream: Stream, rows: NDArray[np.int64], state: Array) -> None:
+    """Draw state (rows, units) with the given probabilities; rows names each row's chain number."""
+    state[...] = _fires(_bits(stream, rows, mean.shape[1]), mean) + (mean - mean)  # a NaN mean gives a NaN state
+
+
+def bernoulli_mean(field: Array, scale: float, bias: Array) -> None:
+    """field := sigmoid(scale * field + bias)."""
+    kind = field.dtype.type
+    field[...] = expit(kind(scale) * field + bias)
+
+
+def bernoulli_sample(field: Array, scale: float, bias: Array, stream: Stream, first_row: int, state: Array) -> None:
+    """field := sigmoid(scale * field + bias), and state drawn from it."""
+    bernoulli_mean(field, scale, bias)
+    bernoulli_from_mean(field, stream, first_row, state)
+
+
+def bernoulli_relax(field: Array, scale: float, bias: Array, damping: float, mean: Array) -> float:
+    """Damped mean-field step of mean towards sigmoid(scale * field + bias); returns the largest change."""
+    kind = field.dtype.type
+    new = kind(damping) * mean + kind(1 - damping) * expit(kind(scale) * field + bias)
+    change = float(np.max(np.abs(new - mean), initial=0.0))
+    mean[...] = new
+    return change
+
+
+def bernoulli_anneal(
+    field: Array,
+    scales: tuple[float, float],
+    biases: tuple[Array, Array],
+    stream: Stream,
+    first_row: int,
+    state: Array,
+    increment: NDArray[np.float64],
+) -> None:
+    """One temperature of annealed importance sampling.
+
+    increment (rows,) gains the change in log-partition of the units between the two inverse temperatures (nats);
+    then field := sigmoid(scales[1] * field + biases[1]) and state is drawn from it.
+    """
+    kind = field.dtype.type
+    before, after = (kind(s) * field + b for s, b in zip(scales, biases, strict=True))
+    increment += np.sum(np.logaddexp(0, after) - np.logaddexp(0, before), axis=1, dtype=np.float64)
+    bernoulli_sample(field, scales[1], biases[1], stream, first_row, state)
+
+
+def momentum_update(
+    parameter: Array, gradient: Array, velocity: Array, rate: float, momentum: float, nesterov: bool, l2: float, l1: float
+) -> bool:
+    """Ascent step with momentum (Polyak 1964) or Nesterov's form (Sutskever et al. 2013); True if all stays finite."""
+    step = rate * (gradient - l2 * parameter - l1 * np.sign(parameter))
+    velocity[...] = momentum * velocity + step
+    parameter += momentum * velocity + step if nesterov else velocity
+    return bool(np.all(np.isfinite(parameter)))
+
+
+def adam_update(
+    parameter: Array,
+    gradient: Array,
+    moments: tuple[Array, Array],
+    rate: float,
+    betas: tuple[float, float],
+    epsilon: float,
+    count: int,
+    l2: float,
+    l1: float,
+) -> bool:
+    """Ascent step of Adam (Kingma & Ba 2015, Algorithm 1), count from 1; True if all stays finite."""
+    g = gradient - l2 * parameter - l1 * np.sign(parameter)
+    first, second = moments
+    first[...] = betas[0] * first + (1 - betas[0]) * g
+    second[...] = betas[1] * second + (1 - betas[1]) * g * g
+    corrected = rate / (1 - betas[0] ** count)
+    parameter += corrected * first / (np.sqrt(second / (1 - betas[1] ** count)) + epsilon)
+    return bool(np.all(np.isfinite(parameter)))
