@@ -1,0 +1,68 @@
+"""boltz: train, sample and measure Boltzmann machines. Public names load on first use, so that `import boltz` is quick."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PLACES = {
+    "BoltzError": "errors",
+    "FileError": "errors",
+    "InputError": "errors",
+    "Interrupted": "errors",
+    "NumericalError": "errors",
+    "BoltzmannMachine": "models.boltzmann",
+    "dbm": "models.boltzmann",
+    "from_arrays": "models.boltzmann",
+    "load": "models.boltzmann",
+    "rbm": "models.boltzmann",
+    "MeanField": "sampling.meanfield",
+    "mean_field": "sampling.meanfield",
+    "sample": "sampling.gibbs",
+    "threads": "sampling.driver",
+    "Estimate": "estimators.result",
+    "ais": "estimators.annealed",
+    "exact_log_z": "estimators.exact",
+    "log_likelihood": "estimators.likelihood",
+    "Run": "training.run",
+    "Settings": "training.settings",
+    "resume": "training.run",
+    "train": "training.run",
+    "Data": "data",
+    "load_data": "data:load",
+    "binarize": "data.binarize",
+}
+
+__all__ = [*_PLACES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'boltz' has no attribute {name!r}")
+    module, _, attribute = _PLACES[name].partition(":")
+    value = getattr(import_module(f"boltz.{module}"), attribute or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from boltz.data import Data
+    from boltz.data import load as load_data
+    from boltz.data.binarize import binarize
+    from boltz.errors import BoltzError, FileError, InputError, Interrupted, NumericalError
+    from boltz.estimators.annealed import ais
+    from boltz.estimators.exact import exact_log_z
+    from boltz.estimators.likelihood import log_likelihood
+    from boltz.estimators.result import Estimate
+    from boltz.models.boltzmann import BoltzmannMachine, dbm, from_arrays, load, rbm
+    from boltz.sampling.driver import threads
+    from boltz.sampling.gibbs import sample
+    from boltz.sampling.meanfield import MeanField, mean_field
+    from boltz.training.run import Run, resume, train
+    from boltz.training.settings import Settings

@@ -110,9 +110,13 @@ class BoltzmannMachine:
         for layer in self.graph.units:
             total += self.unit_type(layer).base_energy(x[layer]) - x[layer] @ self.bias(layer)
         for edge in self.graph.edges:
-            product = x[edge.lower] @ self.params[edge.key]
-            total -= np.einsum("ij,ij->i", product, x[edge.upper], dtype=np.float64)
+            total -= self._coupling(edge, x)
         return total
+
+    def _coupling(self, edge: Edge, state: State) -> NDArray[np.float64]:
+        """x^T W y of one edge, (chains,)."""
+        product = state[edge.lower] @ self.params[edge.key]
+        return np.einsum("ij,ij->i", product, state[edge.upper], dtype=np.float64)
 
     def free_energy(self, state: State | Array) -> NDArray[np.float64]:
         """-log of the sum of exp(-energy) over the other colour class, (chains,), in nats.
@@ -130,11 +134,13 @@ class BoltzmannMachine:
     def marginal_energy(self, state: State, summed: Sequence[str]) -> NDArray[np.float64]:
         """-log sum over the summed layers (of one colour class) of exp(-energy), the rest given by state."""
         total = np.zeros(len(next(iter(state.values()))))
+        for edge in self.graph.edges:
+            if edge.lower in state and edge.upper in state:
+                total -= self._coupling(edge, state)
         for layer, x in state.items():
             total += self.unit_type(layer).base_energy(x) - x @ self.bias(layer)
         for layer in summed:
-            log_partition = self.unit_type(layer).log_partition(self.field(layer, state))
-            total -= np.sum(log_partition, axis=1, dtype=np.float64)
+            total -= self.unit_type(layer).total_log_partition(self.field(layer, state))
         return total
 
     def checked(self, state: State, layers: Sequence[str]) -> dict[str, Array]:

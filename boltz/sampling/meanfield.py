@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,11 +31,20 @@ class MeanField:
         checks.number(self.damping, "damping", 0, 0.999)
 
 
-def solve(machine: BoltzmannMachine, evidence: State, options: MeanField, scratch: Scratch) -> dict[str, Array]:
-    """Means (rows, units) of the layers not in evidence, in reused buffers; exact where they share no edge."""
+def solve(
+    machine: BoltzmannMachine,
+    evidence: State,
+    options: MeanField,
+    scratch: Scratch,
+    scales: Mapping[str, float] | None = None,
+) -> dict[str, Array]:
+    """Means (rows, units) of the layers not in evidence, in reused buffers; exact where they share no edge.
+
+    scales multiplies the input of a layer whose neighbours are all known (the doubled inputs of greedy pretraining).
+    """
     graph = machine.graph
     free = [layer for layer in graph.units if layer not in evidence]
-    base, means = _bottom_up(machine, evidence, free, scratch)
+    base, means = _bottom_up(machine, evidence, free, scratch, scales or {})
     joined = {n: [other for _, other, _ in graph.neighbours[n] if other in means] for n in free}
     if not any(joined.values()):
         return means
@@ -51,7 +61,7 @@ def solve(machine: BoltzmannMachine, evidence: State, options: MeanField, scratc
 
 
 def _bottom_up(
-    machine: BoltzmannMachine, evidence: State, free: list[str], scratch: Scratch
+    machine: BoltzmannMachine, evidence: State, free: list[str], scratch: Scratch, scales: Mapping[str, float]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Fields from the evidence alone, and the start of the means.
 
@@ -67,7 +77,7 @@ def _bottom_up(
         start = layer_input(machine, layer, known, scratch) if known else np.zeros(shape, machine.dtype)
         means[layer] = scratch.get("mean", layer, shape)
         means[layer][...] = 0
-        scale = 2.0 if 0 < len(known) < len(around) else 1.0
+        scale = 2.0 if 0 < len(known) < len(around) else scales.get(layer, 1.0)
         machine.unit_type(layer).relax(start, scale, machine.bias(layer), 0.0, means[layer])
         clamped = {n: evidence[n] for n in around if n in evidence}
         base[layer] = machine.bias(layer)
@@ -76,6 +86,18 @@ def _bottom_up(
             exact = start if len(clamped) == len(known) else layer_input(machine, layer, clamped, scratch)
             np.add(exact, machine.bias(layer), out=base[layer])
     return base, means
+
+
+def variational_free_energy(
+    machine: BoltzmannMachine, rows: Array, options: MeanField
+) -> tuple[NDArray[np.float64], dict[str, Array]]:
+    """E_q[energy] - entropy of the mean-field q (rows,), F(v) itself for an RBM, and the means of q."""
+    visible = machine.graph.visible
+    means = solve(machine, {visible: rows}, options, Scratch(machine.dtype))
+    free = machine.energy({visible: rows, **means})
+    for layer, q in means.items():
+        free -= np.sum(machine.unit_type(layer).entropy(q.astype(np.float64)), axis=1)
+    return free, means
 
 
 def mean_field(model: BoltzmannMachine, x: Any, options: MeanField | None = None) -> dict[str, Array]:

@@ -21,6 +21,9 @@ class Units(Protocol):
     def log_partition(self, field: Array) -> Array:
         """log of the sum over states of exp(field x - base energy), elementwise (nats)."""
 
+    def total_log_partition(self, field: Array) -> NDArray[np.float64]:
+        """Sum of the log-partitions of a row's units, (chains,) in float64."""
+
     def mean(self, field: Array) -> Array:
         """First derivative of the log-partition."""
 
@@ -38,6 +41,9 @@ class Units(Protocol):
 
     def sample(self, inputs: Array, scale: float, bias: Array, stream: Stream, first_row: int, state: Array) -> None:
         """inputs := mean at field scale * inputs + bias; state drawn from it, in place."""
+
+    def draw(self, mean: Array, stream: Stream, first_row: int, state: Array) -> None:
+        """State drawn from given means, in place."""
 
     def relax(self, inputs: Array, scale: float, bias: Array, damping: float, mean: Array) -> float:
         """Damped mean-field step of mean, in place; returns the largest change."""

@@ -14,6 +14,7 @@ from boltz.numerics import logit, softplus
 from boltz.rng import Stream
 
 Array = NDArray[Any]
+FACTORS = 512
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,15 @@ class Bernoulli:
 
     def log_partition(self, field: Array) -> Array:
         return softplus(field)
+
+    def total_log_partition(self, field: Array) -> NDArray[np.float64]:
+        """max(field, 0) summed, plus logs of products of 1 + exp(-|field|), which at 512 factors cannot overflow."""
+        size = np.abs(field)
+        total = 0.5 * (field.sum(axis=-1, dtype=np.float64) + size.sum(axis=-1, dtype=np.float64))
+        factors = 1 + np.exp(-size.astype(np.float64))
+        for start in range(0, factors.shape[-1], FACTORS):
+            total += np.log(np.prod(factors[..., start : start + FACTORS], axis=-1))
+        return total
 
     def mean(self, field: Array) -> Array:
         return expit(field)
@@ -42,6 +52,9 @@ class Bernoulli:
 
     def sample(self, inputs: Array, scale: float, bias: Array, stream: Stream, first_row: int, state: Array) -> None:
         kernels.bernoulli_sample(inputs, scale, bias, stream, first_row, state)
+
+    def draw(self, mean: Array, stream: Stream, first_row: int, state: Array) -> None:
+        kernels.bernoulli_from_mean(mean, stream, first_row, state)
 
     def relax(self, inputs: Array, scale: float, bias: Array, damping: float, mean: Array) -> float:
         return kernels.bernoulli_relax(inputs, scale, bias, damping, mean)

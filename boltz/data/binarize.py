@@ -1,0 +1,35 @@
+"""Turn a batch of rows into the values that a model sees: 0/1 states, or the probabilities themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import kernels
+from boltz.checks import choice
+from boltz.data.table import Array
+from boltz.errors import InputError
+from boltz.rng import Key
+
+HOW = ("dynamic", "fixed", "threshold", "none")
+
+
+def binarize(
+    x: Array, levels: int | None, how: str, key: Key, step: int, rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """The batch x (rows, units) as float32: drawn as Bernoulli(x / levels) anew at each step ("dynamic") or once for
+    all ("fixed"), cut at 0.5 ("threshold"), or only divided by levels ("none"); rows (rows,) are the row numbers in the
+    data set and count as chains, so a draw does not depend on the batch; InputError if how or rows does not fit.
+    """
+    choice(how, "how", HOW)
+    if x.ndim != 2 or rows.shape != x.shape[:1]:
+        raise InputError(f"rows must hold one row number for each of the rows of x {x.shape}, got shape {rows.shape}.")
+    mean = np.divide(x, np.float32(levels or 1), dtype=np.float32)
+    if how == "none" or levels == 1:
+        return mean
+    if how == "threshold":
+        return (mean >= 0.5).astype(np.float32)
+    state = np.empty_like(mean)
+    chains = np.ascontiguousarray(rows, np.int64)
+    kernels.bernoulli_rows(mean, key.stream(step if how == "dynamic" else 0), chains, state)
+    return state

@@ -1,0 +1,109 @@
+"""`load`: from a name or path to checked rows of data."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from boltz.checks import choice, integer
+from boltz.data import readers
+from boltz.data.sets import SETS, VARIABLE, data_folder, file_of
+from boltz.data.table import Data, fingerprint, units
+from boltz.errors import FileError, InputError
+
+SUFFIXES = (".npz", ".npy", ".csv", ".csv.gz", ".idx", ".idx.gz")
+
+
+def load(name_or_path: str | os.PathLike[str], split: str = "train", limit: int | None = None) -> Data:
+    """Rows of a named set, of a file (.npy, .npz[:array], .csv[.gz], idx[.gz]) or of a file in $BOLTZ_DATA by its stem,
+    read-only; FileError names file, row and column of anything but numbers in [0, 1] or whole numbers 0..255.
+    """
+    choice(split, "split", readers.SPLITS)
+    if limit is not None:
+        integer(limit, "limit", 1)
+    if split not in _known_splits(name_or_path):
+        raise InputError(f"{name_or_path} has no split {split!r}; it has {', '.join(_known_splits(name_or_path))}.")
+    path, array, named = _located(name_or_path)
+    table = readers.read(path, array, split)
+    x, levels, shape = units(table, f"{path}: array {table.array!r:.60}" if table.array else str(path))
+    found = fingerprint(x)
+    if named and not array and found != SETS[named].fingerprints[split]:
+        raise FileError(
+            f"{path} is not the set named {named!r} (fingerprint {found[:12]} of split {split!r}; expected "
+            f"{SETS[named].fingerprints[split][:12]}); give its path to use it all the same."
+        )
+    name = named or path.name.split(".")[0]
+    source = f"{path}:{table.array}" if table.array else str(path)
+    place = (named or str(path.resolve())) + (f":{array}" if array else "")
+    request = {"name_or_path": place, "split": split} | ({} if limit is None else {"limit": limit})
+    data = Data(x, name, shape, levels, found, table.labels, source, request)
+    if limit is not None and limit < len(x):
+        data = _first(data, limit)
+    data.x.flags.writeable = False
+    return data
+
+
+def splits(name_or_path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """The splits that `load` accepts for this name or path."""
+    if isinstance(name_or_path, str) and name_or_path in SETS:
+        return _known_splits(name_or_path)
+    path, array, _ = _located(name_or_path)
+    return ("train",) if array else readers.splits(path)
+
+
+def _known_splits(name_or_path: str | os.PathLike[str]) -> tuple[str, ...]:
+    named = isinstance(name_or_path, str) and name_or_path in SETS
+    return tuple(SETS[str(name_or_path)].fingerprints) if named else readers.SPLITS
+
+
+def _first(data: Data, limit: int) -> Data:
+    x = data.x[:limit].copy()
+    labels = None if data.labels is None else data.labels[:limit].copy()
+    return replace(data, x=x, labels=labels, fingerprint=fingerprint(x))
+
+
+def _located(name_or_path: str | os.PathLike[str]) -> tuple[Path, str | None, str | None]:
+    """The file that a name or path means, the array asked for after a colon, and the name of a named set."""
+    if isinstance(name_or_path, Path):
+        return name_or_path, None, None
+    text = os.fspath(name_or_path) if isinstance(name_or_path, str | os.PathLike) else None
+    if not isinstance(text, str) or not text:
+        raise InputError(f"The data must be the name of a set or a path, got {name_or_path!r}.")
+    for name, array in _readings(text):
+        if name in SETS:
+            return file_of(name), array, name
+        plain = os.path.expanduser(name)
+        path = Path(plain) if os.path.exists(plain) else _in_folder(name)
+        if path is not None:
+            return path, array, None
+    if re.search(r"[/\\.]", text):
+        raise FileError(f"{text} does not exist.")
+    raise InputError(f"No data set is called {text!r}; the names are {', '.join(SETS)}{_also()}, or give a path.")
+
+
+def _readings(text: str) -> list[tuple[str, str | None]]:
+    """The ways to read NAME or NAME:ARRAY; a file whose own name has a colon comes first."""
+    name, colon, array = text.rpartition(":")
+    split = bool(colon and name and array) and not re.search(r"[/\\]", array)
+    return [(text, None), (name, array)] if split else [(text, None)]
+
+
+def _in_folder(name: str) -> Path | None:
+    """The file of $BOLTZ_DATA with this name or stem."""
+    folder = data_folder()
+    if folder is None or re.search(r"[/\\\0]", name) or name.startswith("."):
+        return None
+    found = [folder / f"{name}{suffix}" for suffix in ("", *SUFFIXES) if os.path.isfile(folder / f"{name}{suffix}")]
+    if len(found) > 1:
+        raise InputError(f"{name!r} in {VARIABLE} may be {' or '.join(p.name for p in found)}; give the file name.")
+    return found[0] if found else None
+
+
+def _also() -> str:
+    folder = data_folder()
+    files = {entry.file for entry in SETS.values()}
+    there = sorted(p.name for p in folder.iterdir() if p.name.endswith(SUFFIXES)) if folder else []
+    stems = [name.split(".")[0] for name in there if name not in files]
+    return f", and in {VARIABLE} {', '.join(stems)}" if stems else ""

@@ -1,0 +1,212 @@
+"""Read one table of numbers from a .npy, .npz, .csv[.gz] or idx[.gz] file; every file is treated as hostile.
+
+Sizes are checked against the file and LIMIT_BYTES before memory is taken, nothing is ever unpickled, and whatever is
+wrong with a file comes out as FileError, one sentence that names it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from boltz.data.comma import read_comma
+from boltz.data.npy import LIMIT_BYTES, fill, read_header, read_npy
+from boltz.data.table import Array, Table
+from boltz.errors import BoltzError, FileError
+
+SPLITS = ("train", "valid", "test")
+DEFLATE_RATIO = 1032  # no deflate stream expands further (zlib's technical notes)
+MOST_ARRAYS = 10_000
+SHOWN_NAMES = 20
+IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+READ_ERRORS = (
+    OSError,
+    EOFError,
+    zlib.error,
+    zipfile.BadZipFile,
+    struct.error,
+    ValueError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+)
+
+
+def read(path: Path, array: str | None, split: str) -> Table:
+    """The table of a file, of its named array or of a split, as stored; FileError when it cannot be read safely."""
+    with _guarded(path):
+        kind = _kind(path)
+        if kind == "npz":
+            with zipfile.ZipFile(path) as archive:
+                return _read_npz(archive, path, array, split)
+        if array is not None:
+            raise FileError(f"{path} holds one table; an array name ({array!r}) goes with .npz files only.")
+        if split != "train":
+            raise FileError(f"{path} holds one table, which is split 'train'; it has no split {split!r}.")
+        with _opened(path) as stream:
+            if kind == "csv":
+                return Table(read_comma(stream, str(path), LIMIT_BYTES))
+            if kind == "npy":
+                return Table(read_npy(stream, str(path), path.stat().st_size))
+            return Table(_read_idx(stream, path))
+
+
+def splits(path: Path) -> tuple[str, ...]:
+    """The splits that a file offers; a file of one table offers 'train' only."""
+    with _guarded(path):
+        if _kind(path) != "npz":
+            return ("train",)
+        with zipfile.ZipFile(path) as archive:
+            return _splits(_members(archive, path)) or ("train",)
+
+
+@contextmanager
+def _guarded(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BoltzError:
+        raise
+    except FileNotFoundError as problem:
+        raise FileError(f"{path} does not exist.") from problem
+    except READ_ERRORS as problem:
+        reason = getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
+        raise FileError(f"{path} cannot be read: {reason!r:.200}.") from problem
+
+
+def _kind(path: Path) -> str:
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise FileError(f"{path} is not a file; expected .npy, .npz, .csv[.gz] or idx[.gz].")
+    if found.st_size == 0:
+        raise FileError(f"{path} is empty (0 bytes).")
+    name = path.name.lower()
+    for suffix, kind in ((".npy", "npy"), (".npz", "npz"), (".csv", "csv"), (".csv.gz", "csv")):
+        if name.endswith(suffix):
+            return kind
+    with _opened(path) as stream:
+        start = stream.read(4)
+    if len(start) == 4 and start[:2] == b"\0\0" and start[2] in IDX_TYPES:
+        return "idx"
+    raise FileError(f"{path} is none of .npy, .npz, .csv[.gz] and idx[.gz] (it starts with bytes {start.hex(' ')!r}).")
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")  # type: ignore[return-value]
+
+
+def _read_npz(archive: zipfile.ZipFile, path: Path, array: str | None, split: str) -> Table:
+    members = _members(archive, path)
+    name = _chosen(members, path, array, split)
+    values = _member(archive, members[name], path)
+    part = name[1:] if name == "x" or name.startswith("x_") else None
+    labels = None if part is None else _labels(archive, members.get("y" + part), path, len(values))
+    if values.ndim != 2:
+        return Table(values, name, labels)
+    shape, width = _layout(archive, members, path)
+    if width is None or values.shape[1] == width:
+        return Table(values, name, labels, shape)
+    if values.shape[1] == -(-width // 8) and values.dtype == np.uint8:
+        return Table(values, name, labels, shape, width)
+    if part is None:
+        return Table(values, name, labels)
+    raise FileError(
+        f"{path}: array {name!r} has {values.shape[1]} columns; expected {width}, or {-(-width // 8)} packed bytes."
+    )
+
+
+def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
+    found = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+    members = {info.filename.removesuffix(".npy"): info for info in found}
+    if not 0 < len(found) <= MOST_ARRAYS or len(members) < len(found):
+        raise FileError(
+            f"{path} holds {len(found)} arrays of {len(members)} different names; expected 1 to {MOST_ARRAYS}."
+        )
+    return members
+
+
+def _splits(members: dict[str, zipfile.ZipInfo]) -> tuple[str, ...]:
+    return tuple(split for split in SPLITS if f"x_{split}" in members)
+
+
+def _chosen(members: dict[str, zipfile.ZipInfo], path: Path, array: str | None, split: str) -> str:
+    there = ", ".join(f"{name!r:.60}" for name in list(members)[:SHOWN_NAMES])
+    if array is not None:
+        if array not in members:
+            raise FileError(f"{path} has no array {array!r}; it has {there}.")
+        return array
+    parts = _splits(members)
+    if split in parts:
+        return f"x_{split}"
+    if parts:
+        raise FileError(f"{path} has no array 'x_{split}'; its splits are {', '.join(parts)}.")
+    tables = [name for name in members if name == "x"] or [n for n in members if n not in ("y", "shape", "n_vars")]
+    if len(tables) != 1:
+        raise FileError(f"{path} has neither 'x_{split}' nor 'x'; name one of its arrays as FILE.npz:ARRAY: {there}.")
+    if split != "train":
+        raise FileError(f"{path} holds one table, which is split 'train'; it has no array 'x_{split}'.")
+    return tables[0]
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Array:
+    place = f"{path}: array {info.filename.removesuffix('.npy')!r:.60}"
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
+        raise FileError(f"{place} is encrypted or of an unknown compression; expected stored or deflated.")
+    most = min(info.compress_size, path.stat().st_size) * DEFLATE_RATIO
+    if info.file_size > min(most, LIMIT_BYTES):
+        raise FileError(f"{place} declares {info.file_size} bytes; expected at most {min(most, LIMIT_BYTES)}.")
+    with archive.open(info) as stream:
+        return read_npy(stream, place, info.file_size)
+
+
+def _labels(archive: zipfile.ZipFile, info: zipfile.ZipInfo | None, path: Path, rows: int) -> Array | None:
+    """The class numbers (rows,) beside an x array; None when y is not a list of whole numbers."""
+    if info is None:
+        return None
+    with archive.open(info) as stream:
+        header, _ = read_header(stream, f"{path}: array {info.filename!r:.60}")
+    if len(header.shape) != 1 or not re.fullmatch(r"[<>|=][iu]\d", header.description):
+        return None
+    if header.shape[0] != rows:
+        place = f"{path}: array {info.filename.removesuffix('.npy')!r:.60}"
+        raise FileError(f"{place} has {header.shape[0]} labels; expected {rows}, one a row.")
+    labels = _member(archive, info, path)
+    return labels.astype(labels.dtype.newbyteorder("="), copy=False)
+
+
+def _layout(
+    archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], path: Path
+) -> tuple[tuple[int, int] | None, int | None]:
+    """Image shape and units a row, as the arrays 'shape' (height, width) and 'n_vars' say them."""
+    for name, size in (("shape", 2), ("n_vars", 1)):
+        if name not in members:
+            continue
+        numbers = _member(archive, members[name], path).reshape(-1)
+        if numbers.size != size or numbers.dtype.kind not in "iu" or not ((numbers > 0) & (numbers < 2**24)).all():
+            raise FileError(f"{path}: array {name!r} must hold {size} positive whole number(s), got {numbers[:4]}.")
+        if name == "shape":
+            return (int(numbers[0]), int(numbers[1])), int(numbers[0]) * int(numbers[1])
+        return None, int(numbers[0])
+    return None, None
+
+
+def _read_idx(stream: IO[bytes], path: Path) -> Array:
+    start = stream.read(4)
+    rank = start[3]
+    numbers = stream.read(4 * rank)
+    if not 1 <= rank <= 4 or len(numbers) < 4 * rank:
+        raise FileError(f"{path} has a damaged idx header: {rank} axes; expected 1 to 4 with their lengths.")
+    available = path.stat().st_size * (DEFLATE_RATIO if path.name.lower().endswith(".gz") else 1)
+    if available == path.stat().st_size:
+        available -= 4 + 4 * rank
+    return fill(stream, np.dtype(IDX_TYPES[start[2]]), struct.unpack(f">{rank}I", numbers), str(path), available)

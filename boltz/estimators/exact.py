@@ -1,0 +1,88 @@
+"""Log-normalisers by enumeration of one colour class, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from boltz.errors import InputError
+from boltz.estimators.result import Estimate, exact
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.sampling.driver import blocks, workers
+
+Array = NDArray[Any]
+MOST_UNITS = 28
+CHUNK = 1 << 12
+
+
+def class_units(machine: BoltzmannMachine, layers: Sequence[str]) -> int:
+    """Number of units in some layers."""
+    return sum(machine.graph.units[layer] for layer in layers)
+
+
+def configurations(machine: BoltzmannMachine, layers: Sequence[str], numbers: slice) -> dict[str, Array]:
+    """The states with these numbers among the 2^units of some layers, layer -> (states, units)."""
+    index = np.arange(numbers.start, numbers.stop, dtype=np.int64)
+    state, shift = {}, 0
+    for layer in layers:
+        low, high = machine.unit_type(layer).states
+        bits = (index[:, None] >> (shift + np.arange(machine.graph.units[layer]))) & 1
+        state[layer] = np.where(bits, high, low).astype(machine.dtype)
+        shift += machine.graph.units[layer]
+    return state
+
+
+def chunks(machine: BoltzmannMachine, layers: Sequence[str]) -> Iterator[slice]:
+    """Slices over the numbers of all states of some layers."""
+    total = 1 << class_units(machine, layers)
+    for start in range(0, total, CHUNK):
+        yield slice(start, min(start + CHUNK, total))
+
+
+def exact_log_z(model: BoltzmannMachine) -> Estimate:
+    """log Z in nats by enumerating the smaller colour class and summing the other in closed form.
+
+    Raises InputError if that class has more than 28 units.
+    """
+    mine, other = sorted(model.graph.colours, key=lambda layers: class_units(model, layers))
+    units = class_units(model, mine)
+    if units > MOST_UNITS:
+        raise InputError(
+            f"exact_log_z enumerates at most {MOST_UNITS} units, but the smaller colour class "
+            f"({', '.join(mine)}) has {units}; use boltz.ais."
+        )
+    machine = model.astype(np.float64)
+
+    def part(numbers: slice) -> float:
+        return float(logsumexp(-machine.marginal_energy(configurations(machine, mine, numbers), other)))
+
+    with workers() as pool:
+        value = float(logsumexp(pool.map(part, list(chunks(machine, mine)))))
+    return exact(value, f"enumeration of {units} units")
+
+
+def exact_log_marginal(model: BoltzmannMachine, x: Array) -> NDArray[np.float64]:
+    """log of the sum over hidden states of exp(-energy) for visible rows x (rows, units), in nats.
+
+    Enumerates the hidden layers next to the visible class and sums the others in closed form.
+    """
+    machine, visible = model.astype(np.float64), model.graph.visible
+    mine = machine.graph.colours[1]
+    summed = [layer for layer in machine.graph.colours[0] if layer != visible]
+    sent = {layer: machine.input(layer, {visible: x.astype(np.float64)}) for layer in mine}
+    parts = []
+    for numbers in chunks(machine, mine):
+        state = configurations(machine, mine, numbers)
+        alone = -machine.marginal_energy(state, summed)
+
+        def part(rows: slice, state: dict[str, Array] = state, alone: Array = alone) -> Array:
+            coupled = alone + sum(sent[layer][rows] @ state[layer].T for layer in mine)
+            return logsumexp(coupled, axis=1)
+
+        with workers() as pool:
+            parts.append(np.concatenate(pool.map(part, blocks(len(x)))))
+    return logsumexp(parts, axis=0) + x.astype(np.float64) @ machine.bias(visible)

@@ -1,0 +1,90 @@
+"""What every estimator returns, and the arithmetic of bounds, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from boltz import numerics
+
+Kind = Literal["exact", "lower", "upper", "none"]
+Floats = NDArray[np.float64]
+FLIPPED: dict[Kind, Kind] = {"exact": "exact", "lower": "upper", "upper": "lower", "none": "none"}
+TRUSTED_CHAINS, TRUSTED_SHARE = 100, 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A number in nats with its error, and whether it is exact, a lower or an upper bound in expectation, or none.
+
+    ess is the effective number of chains; trusted says that the standard error can be believed: exact results, or at
+    least 100 chains of which at least 0.3 are effective. per_row holds one value a data row where rows make sense.
+    """
+
+    value: float
+    standard_error: float
+    interval: tuple[float, float]
+    kind: Kind
+    ess: float
+    chains: int
+    steps: int
+    trusted: bool
+    log_weights: Floats = field(default_factory=lambda: np.empty(0))
+    per_row: Floats | None = None
+    method: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; an infinite or undefined number becomes None."""
+
+        def plain(x: float) -> float | None:
+            return float(x) if np.isfinite(x) else None
+
+        return {
+            "value": plain(self.value),
+            "standard_error": plain(self.standard_error),
+            "interval": [plain(x) for x in self.interval],
+            "kind": self.kind,
+            "ess": plain(self.ess),
+            "chains": self.chains,
+            "steps": self.steps,
+            "trusted": self.trusted,
+        }
+
+
+def exact(value: float, method: str, per_row: Floats | None = None) -> Estimate:
+    """An estimate without error."""
+    return Estimate(value, 0.0, (value, value), "exact", 0.0, 0, 0, True, per_row=per_row, method=method)
+
+
+def from_log_weights(log_weights: Floats, steps: int, method: str) -> Estimate:
+    """log of the mean weight: a lower bound in expectation (Jensen), with a 95 % interval by the delta method."""
+    value = float(numerics.log_mean_exp(log_weights))
+    error = numerics.log_mean_error(log_weights)
+    ess = numerics.effective_sample_size(log_weights)
+    chains = len(log_weights)
+    trusted = chains >= TRUSTED_CHAINS and ess >= TRUSTED_SHARE * chains
+    return Estimate(
+        value, error, interval(value, error, chains), "lower", ess, chains, steps, trusted, log_weights, method=method
+    )
+
+
+def interval(value: float, error: float, count: int) -> tuple[float, float]:
+    """Symmetric 95 % interval by Student's t with count - 1 degrees of freedom."""
+    reach = float(student.ppf(0.975, count - 1)) * error if count > 1 else float("inf")
+    return value - reach, value + reach
+
+
+def kind_of_sum(first: Kind, second: Kind) -> Kind:
+    """The kind of a sum: exact changes nothing, equal kinds stay, a lower and an upper bound make no bound."""
+    if first == "exact":
+        return second
+    return first if second in ("exact", first) else "none"
+
+
+def kind_of_difference(first: Kind, second: Kind) -> Kind:
+    """The kind of first - second: lower - upper = lower, lower - lower = none."""
+    return kind_of_sum(first, FLIPPED[second])

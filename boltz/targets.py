@@ -1,0 +1,73 @@
+"""Targets and annealing paths: the machine at inverse temperature beta, from a base-rate model to itself.
+
+p*_beta(x) = exp(-beta E(x) + (1 - beta) b0 . x): edges times beta, biases (1 - beta) b0 + beta b (Salakhutdinov & Murray
+2008, eqs. 14-16). Only one colour class is chain state; the other is summed out, so that each transition is reversible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.rng import Key
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class BaseRatePath:
+    """Path from independent units with given biases (layer -> (units,)) to the machine.
+
+    held is the colour class that is chain state; summed the other one.
+    """
+
+    machine: BoltzmannMachine
+    base: Mapping[str, Array]
+    held: tuple[str, ...]
+    summed: tuple[str, ...]
+
+    def bias(self, layer: str, beta: float) -> Array:
+        """Biases (units,) of a layer at beta."""
+        return (self._base[layer] + beta * self.bias_change[layer]).astype(self.machine.dtype)
+
+    @cached_property
+    def bias_change(self) -> dict[str, Array]:
+        """Derivative of the biases by beta, in float64."""
+        return {n: self.machine.bias(n).astype(np.float64) - self._base[n] for n in self.machine.graph.units}
+
+    @cached_property
+    def _base(self) -> dict[str, Array]:
+        return {layer: np.asarray(b, np.float64) for layer, b in self.base.items()}
+
+    @cached_property
+    def start_log_z(self) -> float:
+        """log-normaliser at beta = 0, in nats."""
+        types = self.machine.unit_type
+        return float(sum(types(n).log_partition(self._base[n]).sum() for n in self.machine.graph.units))
+
+    def sample_start(self, key: Key, chains: int) -> dict[str, Array]:
+        """Exact samples at beta = 0 of the held layers; the summed ones are left at zero until drawn."""
+        state = {}
+        for layer, units in self.machine.graph.units.items():
+            state[layer] = np.zeros((chains, units), self.machine.dtype)
+            if layer in self.held:
+                inputs, stream = np.zeros_like(state[layer]), key.derive("start", layer).stream(0)
+                self.machine.unit_type(layer).sample(inputs, 1.0, self.bias(layer, 0.0), stream, 0, state[layer])
+        return state
+
+    def log_density(self, state: Mapping[str, Array], beta: float) -> NDArray[np.float64]:
+        """log p*_beta of the held layers (chains,), the summed layers summed out, in nats."""
+        held = {layer: state[layer] for layer in self.held}
+        total = np.zeros(len(next(iter(held.values()))))
+        for layer, x in held.items():
+            total += x.astype(np.float64) @ (self._base[layer] + beta * self.bias_change[layer])
+        for layer in self.summed:
+            field = beta * self.machine.input(layer, held) + self.bias(layer, beta)
+            total += self.machine.unit_type(layer).total_log_partition(field)
+        return total

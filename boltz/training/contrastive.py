@@ -1,0 +1,168 @@
+"""Contrastive divergence and stochastic approximation with persistent chains, for machines of any depth.
+
+The gradient of the mean log-likelihood is <x y^T> under the posterior minus <x y^T> under the model (Ackley, Hinton &
+Sejnowski 1985). The positive phase is mean field, which is exact for an RBM; the negative phase runs k sweeps, from
+the data (CD-k, Hinton 2002) or on persistent chains (Tieleman 2008; Salakhutdinov & Hinton 2009, algorithm 1). The
+colour class that is sampled last enters by its mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.models.boltzmann import BoltzmannMachine, bias_key, views
+from boltz.models.graph import Edge
+from boltz.rng import Key
+from boltz.sampling.driver import Workers, blocks
+from boltz.sampling.gibbs import GibbsSweep, Scratch, random_state
+from boltz.sampling.meanfield import solve
+from boltz.training.settings import Settings
+
+Array = NDArray[Any]
+RuleState = dict[str, Array]
+
+
+@dataclass
+class Workspace:
+    """Buffers that outlive a step; nothing in them is state."""
+
+    machine: BoltzmannMachine
+    batch: Scratch = field(init=False)
+    blocks: dict[tuple[str, int], Scratch] = field(default_factory=dict)
+    gradient: Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.batch = Scratch(self.machine.dtype)
+        self.gradient = np.zeros_like(self.machine.arena)
+
+    def block(self, phase: str, start: int) -> Scratch:
+        """The buffers of one block of rows."""
+        return self.blocks.setdefault((phase, start), Scratch(self.machine.dtype))
+
+
+@dataclass(frozen=True)
+class Contrastive:
+    """The rule: settings, and the scales of doubled inputs during greedy pretraining."""
+
+    settings: Settings
+    scales: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def persistent(self) -> bool:
+        """Whether chains carry over from step to step."""
+        return self.settings.rule == "pcd"
+
+    def init(self, machine: BoltzmannMachine, key: Key) -> RuleState:
+        """Fantasy particles, offsets for centring (the means under the biases) and running rates for sparsity."""
+        state: RuleState = {}
+        if self.persistent:
+            chains = random_state(machine, self.settings.chains, key)
+            state |= {f"chain/{layer}": x for layer, x in chains.items()}
+        for layer in machine.graph.units:
+            mean = machine.unit_type(layer).mean(machine.bias(layer)).astype(machine.dtype)
+            if self.settings.center:
+                state[f"offset/{layer}"] = mean.copy()
+            if self.settings.sparsity_cost > 0:
+                state[f"rate/{layer}"] = mean.copy()
+        return state
+
+    def gradient(
+        self, work: Workspace, batch: Array, state: RuleState, key: Key, step: int, pool: Workers
+    ) -> Mapping[str, Array]:
+        """The ascent direction for a batch (rows, units) as named views of work.gradient; state is updated in place."""
+        machine, n = work.machine, len(batch)
+        count = self.settings.chains if self.persistent else n
+        stats = {
+            layer: work.batch.get("statistics", layer, (n + count, units))
+            for layer, units in machine.graph.units.items()
+        }
+        sweep = GibbsSweep(machine, key, scales=self.scales)
+
+        def positive(rows: slice) -> None:
+            scratch = work.block("positive", rows.start)
+            means = solve(machine, {machine.graph.visible: batch[rows]}, self.settings.mean_field, scratch, self.scales)
+            _store(stats, {machine.graph.visible: batch[rows], **means}, rows)
+            if not self.persistent:
+                chain = _posterior_sample(machine, means, key, step, rows.start, scratch)
+                negative(rows, chain)
+
+        def negative(rows: slice, chain: dict[str, Array]) -> None:
+            scratch, k, means = work.block("negative", rows.start), self.settings.k, {}
+            for i in range(k):
+                means = sweep.sweep(chain, step * k + i, rows.start, scratch)
+            _store(stats, chain | means, slice(n + rows.start, n + rows.stop))
+
+        jobs = [(positive, (rows,)) for rows in blocks(n)]
+        if self.persistent:
+            for rows in blocks(count):
+                chain = {layer: state[f"chain/{layer}"][rows] for layer in machine.graph.units}
+                jobs.append((negative, (rows, chain)))
+        pool.map(lambda job: job[0](*job[1]), jobs)
+        self._track(machine, stats, n, state)
+        signs = np.concatenate([np.full(n, 1 / n), np.full(count, -1 / count)]).astype(machine.dtype)
+        return self._contract(work, stats, signs, state, pool)
+
+    def _track(self, machine: BoltzmannMachine, stats: dict[str, Array], n: int, state: RuleState) -> None:
+        """Moving averages of the data's activities: offsets (Montavon & Mueller 2012) and rates for sparsity."""
+        for layer, x in stats.items():
+            for name in (f"offset/{layer}", f"rate/{layer}"):
+                if name in state:
+                    rate = state[name].dtype.type(self.settings.center_rate)
+                    state[name] += rate * (x[:n].mean(axis=0) - state[name])
+
+    def _contract(
+        self, work: Workspace, stats: dict[str, Array], signs: Array, state: RuleState, pool: Workers
+    ) -> Mapping[str, Array]:
+        """Signed sums over rows of x and x y^T, centred where there are offsets, by slices of the lower layers."""
+        machine = work.machine
+        gradient = views(machine.graph, work.gradient)
+        for layer, x in stats.items():
+            np.matmul(signs, x, out=gradient[bias_key(layer)])
+            if f"offset/{layer}" in state:
+                x -= state[f"offset/{layer}"]
+        for layer in machine.graph.colours[1]:
+            stats[layer] *= signs[:, None]
+        jobs = [(edge, rows) for edge in machine.graph.edges for rows in blocks(machine.graph.units[edge.lower])]
+
+        def product(job: tuple[Edge, slice]) -> None:
+            edge, rows = job
+            np.matmul(stats[edge.lower][:, rows].T, stats[edge.upper], out=gradient[edge.key][rows])
+
+        pool.map(product, jobs)
+        if self.settings.center:
+            # the centred gradient in the parameters of the plain machine (Melchior, Fischer & Wiskott 2016, section 3)
+            for edge in machine.graph.edges:
+                gradient[bias_key(edge.lower)] -= gradient[edge.key] @ state[f"offset/{edge.upper}"]
+                gradient[bias_key(edge.upper)] -= state[f"offset/{edge.lower}"] @ gradient[edge.key]
+        if self.settings.sparsity_cost > 0:
+            self._sparsify(machine, gradient, state)
+        return gradient
+
+    def _sparsify(self, machine: BoltzmannMachine, gradient: dict[str, Array], state: RuleState) -> None:
+        """Pull running rates to the target through biases and incoming weights (Hinton 2012, section 11)."""
+        for edge in machine.graph.edges:
+            pull = self.settings.sparsity_cost * (self.settings.sparsity_target - state[f"rate/{edge.upper}"])
+            gradient[bias_key(edge.upper)] += pull
+            gradient[edge.key] += np.outer(state[f"rate/{edge.lower}"], pull)
+
+
+def _store(stats: dict[str, Array], state: Mapping[str, Array], rows: slice) -> None:
+    for layer, x in state.items():
+        stats[layer][rows] = x
+
+
+def _posterior_sample(
+    machine: BoltzmannMachine, means: Mapping[str, Array], key: Key, step: int, first_row: int, scratch: Scratch
+) -> dict[str, Array]:
+    """A chain at the data: the class that the first half sweep reads is drawn from its posterior means."""
+    rows = len(next(iter(means.values())))
+    chain = {n: scratch.get("chain", n, (rows, units)) for n, units in machine.graph.units.items()}
+    for layer in machine.graph.colours[1]:
+        stream = key.derive("posterior", layer).stream(step)
+        machine.unit_type(layer).draw(means[layer], stream, first_row, chain[layer])
+    return chain

@@ -1,0 +1,31 @@
+"""Guards of a run: a number that is not finite stops it within one step and never reaches a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.errors import NumericalError
+from boltz.models.boltzmann import BoltzmannMachine, views
+
+Array = NDArray[Any]
+
+
+def stop(machine: BoltzmannMachine, gradient: Array, rule: Mapping[str, Array], place: str) -> None:
+    """Raise NumericalError naming the first array that is not finite, nearest the cause first."""
+    named = {f"chain or average {name}": x for name, x in rule.items()}
+    named |= {f"gradient of {name}": x for name, x in views(machine.graph, gradient).items()}
+    named |= {f"parameter {name}": x for name, x in machine.params.items()}
+    bad = [name for name, x in named.items() if not np.isfinite(x).all()]
+    what = bad[0] if bad else "optimizer state"
+    raise NumericalError(f"Training stopped at {place}: {what} is not finite; try a smaller learning_rate.")
+
+
+def check_state(tensors: Mapping[str, Array], place: str) -> None:
+    """Raise NumericalError if any array that is about to be saved is not finite."""
+    for name, x in tensors.items():
+        if x.dtype.kind == "f" and not np.isfinite(x).all():
+            raise NumericalError(f"Training stopped at {place}: {name} is not finite, so it was not saved.")

@@ -1,0 +1,142 @@
+"""The training loop: stages, epochs, batches; everything that happens is a function of the settings, the data and the step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.data import Data
+from boltz.data.binarize import binarize
+from boltz.rng import Key
+from boltz.sampling.driver import Workers, workers
+from boltz.training import guards, optimizers
+from boltz.training.contrastive import Contrastive, Workspace
+from boltz.training.monitor import ROWS, Monitor
+from boltz.training.pretrain import Stage, recognise
+from boltz.training.schedules import learning_rate, momentum
+from boltz.training.state import TrainState
+
+Array = NDArray[Any]
+Record = dict[str, Any]
+
+
+@dataclass
+class Events:
+    """What the loop tells its caller: an epoch's record, every step, and the end of a stage."""
+
+    epoch: Callable[[Record], None] = lambda record: None
+    step: Callable[[TrainState, list[Stage]], None] = lambda state, plan: None
+
+
+@dataclass
+class Loop:
+    """A run in memory: data, plan of stages, and the state that moves."""
+
+    data: Data
+    held_out: Data | None
+    plan: list[Stage]
+    state: TrainState
+    key: Key
+    events: Events = field(default_factory=Events)
+
+    def run(self) -> None:
+        """Train from where the state stands to the end of the last stage; raises NumericalError."""
+        with workers() as pool:
+            while self.state.stage < len(self.plan):
+                stage = self.plan[self.state.stage]
+                key = self.key.derive(stage.name)
+                if self.state.epoch == self.state.batch == 0:
+                    self._enter(stage, key)
+                work, monitor = Workspace(self.state.machine(stage)), self._monitor(stage, key)
+                while self.state.epoch < stage.settings.epochs:
+                    self._epoch(stage, key, work, monitor, pool)
+                self.state.stage += 1
+                self.state.epoch = self.state.batch = 0
+
+    def _enter(self, stage: Stage, key: Key) -> None:
+        if stage.pair is not None:
+            del self.state.pairs[stage.pair :]
+        self.state.enter(stage, key.derive("init"))
+
+    def _epoch(self, stage: Stage, key: Key, work: Workspace, monitor: Monitor, pool: Workers) -> None:
+        settings, state = stage.settings, self.state
+        order = _permutation(len(self.data.x), key.derive("order", state.epoch))
+        batches = -(-len(order) // settings.batch_size)
+        rule = Contrastive(settings, stage.scales)
+        before = time.perf_counter()
+        while state.batch < batches:
+            done = state.epoch + state.batch / batches
+            self._step(stage, rule, work, order, done, key, pool)
+            state.batch += 1
+            now = time.perf_counter()
+            state.totals += now - before
+            before = now
+            if state.batch < batches:
+                self.events.step(state, self.plan)
+        record = self._record(stage, work, monitor, done)
+        state.epoch, state.batch, state.lines = state.epoch + 1, 0, state.lines + 1
+        state.totals[0] = 0
+        self.events.epoch(record)
+        self.events.step(state, self.plan)
+
+    def _step(
+        self, stage: Stage, rule: Contrastive, work: Workspace, order: Array, done: float, key: Key, pool: Workers
+    ) -> None:
+        settings, state = stage.settings, self.state
+        rows = order[state.batch * settings.batch_size : (state.batch + 1) * settings.batch_size]
+        batch = self._batch(self.data, stage, rows, state.lines)
+        rule.gradient(work, batch, state.rule, key, state.step, pool)
+        state.step += 1
+        step = optimizers.Step(learning_rate(settings, done), momentum(settings, done), state.step)
+        if not optimizers.apply(settings, work.machine, work.gradient, state.optimizer, step, pool):
+            guards.stop(work.machine, work.gradient, state.rule, f"{stage.name}, epoch {state.epoch + 1}")
+
+    def _batch(self, data: Data, stage: Stage, rows: NDArray[np.int64], draw: int) -> Array:
+        """The visible rows of a stage: data binarised, and for an upper pair drawn up through the pairs below.
+
+        draw numbers the presentation: the epoch within the whole run, so that no two stages see the same draws.
+        """
+        key = self.key.derive("binarize")
+        batch = binarize(data.x[rows], data.levels, stage.settings.binarize, key, draw, rows)
+        batch = batch.astype(self.state.model.dtype, copy=False)
+        pair = stage.pair or 0
+        below = self.state.pairs[:pair]
+        return recognise(below, self.plan[:pair], batch, rows, self.key, draw)
+
+    def visible_rows(self, most: int) -> Array:
+        """The first rows of the data as the model sees them, (rows, units)."""
+        return self._batch(self.data, self.plan[-1], _first(self.data, most), 0)
+
+    def _monitor(self, stage: Stage, key: Key) -> Monitor:
+        train = self._batch(self.data, stage, _first(self.data, ROWS), 0)
+        held_out = train[:0]
+        if self.held_out is not None:
+            held_out = self._batch(self.held_out, stage, _first(self.held_out, ROWS), 0)
+        return Monitor(train, held_out, key.derive("monitor"))
+
+    def _record(self, stage: Stage, work: Workspace, monitor: Monitor, done: float) -> Record:
+        seconds = float(self.state.totals[0])
+        return {
+            "stage": stage.name,
+            "epoch": self.state.epoch + 1,
+            "epochs": stage.settings.epochs,
+            **monitor.measure(work.machine, stage.settings.mean_field),
+            "gradient_norm": float(np.linalg.norm(work.gradient)),
+            "learning_rate": learning_rate(stage.settings, done),
+            "rows_per_second": len(self.data.x) / max(seconds, 1e-9),
+            "seconds": float(self.state.totals[1]),
+        }
+
+
+def _first(data: Data, most: int) -> NDArray[np.int64]:
+    return np.arange(min(most, len(data.x)), dtype=np.int64)
+
+
+def _permutation(rows: int, key: Key) -> NDArray[np.int64]:
+    generator = np.random.Generator(np.random.Philox(key=[key.key0, key.key1]))
+    return generator.permutation(rows).astype(np.int64)

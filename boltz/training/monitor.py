@@ -1,0 +1,56 @@
+"""What is recorded after each epoch, on a few fixed rows; none of it steers the training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_expit
+
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.rng import Key
+from boltz.sampling.meanfield import MeanField, variational_free_energy
+
+Array = NDArray[Any]
+ROWS = 250
+
+
+@dataclass(frozen=True, eq=False)
+class Monitor:
+    """Fixed rows (rows, units) of training and held-out data, the latter possibly empty."""
+
+    train: Array
+    held_out: Array
+    key: Key
+
+    def measure(self, machine: BoltzmannMachine, options: MeanField) -> dict[str, float | None]:
+        """Pseudo-likelihood (nats a row), reconstruction error (squared, a row), free-energy gap train to held-out.
+
+        For a DBM the free energy is the variational one.
+        """
+        free, means = variational_free_energy(machine, self.train, options)
+        gap = None
+        if len(self.held_out):
+            gap = float(variational_free_energy(machine, self.held_out, options)[0].mean() - free.mean())
+        return {
+            "pseudo_likelihood": self._pseudo_likelihood(machine, options, free),
+            "reconstruction_error": _reconstruction_error(machine, self.train, means),
+            "free_energy_gap": gap,
+        }
+
+    def _pseudo_likelihood(self, machine: BoltzmannMachine, options: MeanField, free: Array) -> float:
+        """units x the mean of log p(v_i | rest) for one random unit i a row (Besag 1975)."""
+        rows, units = self.train.shape
+        chosen = np.random.Generator(np.random.Philox(key=[self.key.key0, self.key.key1])).integers(0, units, rows)
+        flipped = self.train.copy()
+        flipped[np.arange(rows), chosen] = 1 - flipped[np.arange(rows), chosen]
+        other, _ = variational_free_energy(machine, flipped, options)
+        return float(units * log_expit(other - free).mean())
+
+
+def _reconstruction_error(machine: BoltzmannMachine, rows: Array, means: dict[str, Array]) -> float:
+    visible = machine.graph.visible
+    back = machine.unit_type(visible).mean(machine.field(visible, means))
+    return float(np.mean(np.sum((rows - back) ** 2, axis=1, dtype=np.float64)))

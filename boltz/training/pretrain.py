@@ -1,0 +1,84 @@
+"""Greedy layer-wise pretraining of a DBM (Salakhutdinov & Hinton 2009, section 4; doubled as in their figure 2).
+
+Each pair of neighbouring layers is trained as an RBM. In the whole machine an inner layer hears both its neighbours, so
+the RBM of the first pair doubles the input of its hidden layer, that of the last pair the input of its visible layer,
+and those between both; composed without doubling, each inner layer's field is the mean of what its two RBMs gave it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import kernels
+from boltz.models.boltzmann import BoltzmannMachine, shapes
+from boltz.models.graph import Graph
+from boltz.rng import Key
+from boltz.training.settings import Settings
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a run: one machine trained under its own settings; pair is None for the whole machine."""
+
+    name: str
+    graph: Graph
+    settings: Settings
+    pair: int | None = None
+    scales: Mapping[str, float] = field(default_factory=dict)
+
+
+def stages(graph: Graph, settings: Settings) -> list[Stage]:
+    """The stages of a run: the pairs of layers from the bottom if there is pretraining, then the whole machine."""
+    found = []
+    sizes = [layer.units for layer in graph.layers]
+    pairs = len(sizes) - 1
+    if settings.pretrain_epochs > 0 and pairs > 1:
+        for pair in range(pairs):
+            pair_graph = Graph.chain(sizes[pair : pair + 2], graph.layers[0].kind)
+            scales = {"h1": 1.0 if pair == pairs - 1 else 2.0, "v": 1.0 if pair == 0 else 2.0}
+            found.append(Stage(f"pretrain-{pair + 1}", pair_graph, settings.pretraining(), pair, scales))
+    return [*found, Stage("joint", graph, settings)]
+
+
+def empty(graph: Graph, dtype: Any) -> BoltzmannMachine:
+    """A machine with all parameters zero."""
+    return BoltzmannMachine(graph, np.zeros(sum(int(np.prod(s)) for s in shapes(graph).values()), dtype))
+
+
+def start_pair(model: BoltzmannMachine, stage: Stage) -> BoltzmannMachine:
+    """The RBM of a stage with the weights and biases that the whole machine has there."""
+    assert stage.pair is not None
+    pair = empty(stage.graph, model.dtype)
+    pair.params["edge/v-h1/weight"][...] = model.params[model.graph.edges[stage.pair].key]
+    for name, layer in zip(("v", "h1"), model.layers[stage.pair : stage.pair + 2], strict=True):
+        pair.bias(name)[...] = model.bias(layer.name)
+    return pair
+
+
+def recognise(
+    pairs: Sequence[BoltzmannMachine], plan: Sequence[Stage], batch: Array, rows: NDArray[np.int64], key: Key, step: int
+) -> Array:
+    """States (rows, units) of the layer above the given trained pairs, drawn upwards from a visible batch."""
+    for pair, stage in zip(pairs, plan, strict=True):
+        mean = batch @ pair.params["edge/v-h1/weight"]
+        kernels.bernoulli_mean(mean, stage.scales["h1"], pair.bias("h1"))
+        batch = np.empty_like(mean)
+        kernels.bernoulli_rows(mean, key.derive("recognise", stage.name).stream(step), rows, batch)
+    return batch
+
+
+def compose(model: BoltzmannMachine, pairs: Sequence[BoltzmannMachine]) -> None:
+    """Put the trained pairs into the whole machine, in place: weights as they are, inner biases averaged."""
+    for i, edge in enumerate(model.graph.edges):
+        model.params[edge.key][...] = pairs[i].params["edge/v-h1/weight"]
+    for i, layer in enumerate(model.layers):
+        below = [pair.bias("h1") for pair in pairs[max(i - 1, 0) : i]]
+        above = [pair.bias("v") for pair in pairs[i : i + 1]]
+        model.bias(layer.name)[...] = np.mean(below + above, axis=0)

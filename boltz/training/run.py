@@ -1,0 +1,238 @@
+"""Public training: `train` starts a run, `resume` continues one from its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import checks, runs
+from boltz.data import Data, load
+from boltz.data.table import fingerprint
+from boltz.errors import BoltzError, FileError, InputError, Interrupted
+from boltz.estimators.annealed import base_rates
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.boltzmann import load as load_model
+from boltz.models.graph import Graph
+from boltz.rng import Key
+from boltz.training import guards
+from boltz.training.loop import Events, Loop, Record
+from boltz.training.pretrain import Stage, stages
+from boltz.training.settings import Settings, settings_from
+from boltz.training.state import TrainState, restore
+
+Array = NDArray[Any]
+RATE_ROWS = 10_000
+Watch = Callable[[Record], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A trained run: the machine, one record an epoch, its folder (None if nothing was written), its settings."""
+
+    model: BoltzmannMachine
+    history: list[Record]
+    path: Path | None
+    settings: Settings
+    complete: bool = True
+
+
+def train(
+    model: BoltzmannMachine,
+    x: Any,
+    rule: str = "pcd",
+    epochs: int = 10,
+    batch_size: int = 100,
+    learning_rate: float = 0.05,
+    seed: int = 0,
+    out: str | Path | None = None,
+    held_out: Any = None,
+    force: bool = False,
+    watch: Watch | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a copy of model on rows x (rows, units) and return the run; writes nothing unless out names a folder.
+
+    x: floats in [0, 1], 0/1, uint8 grey levels, or what boltz.load_data returns. held_out rows only serve the recorded
+    free-energy gap. watch sees each epoch's record. Further settings are the fields of boltz.Settings. Raises
+    InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
+    """
+    chosen = settings_from(
+        {"rule": rule, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
+        | settings
+    )
+    units = model.graph.units[model.graph.visible]
+    data = as_data(x, "x", units)
+    others = None if held_out is None else as_data(held_out, "held_out", units)
+    plan = stages(model.graph, chosen)
+    state = TrainState(BoltzmannMachine(model.graph, model.arena.copy()), [])
+    loop = Loop(data, others, plan, state, Key.from_seed(chosen.seed).derive("train"))
+    if out is None:
+        return _in_memory(loop, chosen, watch)
+    folder = runs.create(out, _description(model, chosen, data, others), state.tensors(), {}, force)
+    return _in_folder(loop, chosen, folder, watch)
+
+
+def resume(path: str | Path, x: Any = None, held_out: Any = None, watch: Watch | None = None) -> Run:
+    """Continue the run in a folder bit-identically, or return it if it is complete.
+
+    x and held_out are needed only if the run was given arrays rather than named data. Raises FileError, InputError if
+    the data are not those of the run, NumericalError, and Interrupted.
+    """
+    folder = Path(path)
+    description = runs.read_settings(folder)
+    chosen, graph, dtype = _described(description, folder)
+    plan = stages(graph, chosen)
+    tensors, _, _ = runs.load_checkpoint(folder)
+    state = restore(tensors, graph, plan, f"the checkpoint of {folder}")
+    if state.model.dtype != dtype:
+        raise FileError(f"the checkpoint of {folder} must hold {dtype} parameters, got {state.model.dtype}.")
+    if state.stage >= len(plan) and (folder / "model.safetensors").exists():
+        return Run(load_model(folder), runs.read_metrics(folder), folder, chosen)
+    data = _data_again(description, "data", x, graph, folder)
+    others = _data_again(description, "held_out", held_out, graph, folder)
+    assert data is not None
+    loop = Loop(data, others, plan, state, Key.from_seed(chosen.seed).derive("train"))
+    return _in_folder(loop, chosen, folder, watch)
+
+
+def as_data(x: Any, name: str, units: int) -> Data:
+    """Rows as Data, checked against the number of visible units; raises InputError."""
+    if not isinstance(x, Data):
+        values = checks.rows(x, name, units, np.float32)
+        levels = 1 if ((values == 0) | (values == 1)).all() else None
+        kept = values.astype(np.uint8) if levels == 1 else values
+        return Data(kept, "array", None, levels, fingerprint(kept), None, "array", {})
+    if x.x.shape[1] != units:
+        raise InputError(f"{name} ({x.name}) must have {units} units a row, got {x.x.shape[1]}.")
+    if len(x.x) == 0:
+        raise InputError(f"{name} ({x.name}) must have at least one row, got none.")
+    return x
+
+
+def _in_memory(loop: Loop, settings: Settings, watch: Watch | None) -> Run:
+    history: list[Record] = []
+
+    def epoch(record: Record) -> None:
+        history.append(record)
+        if watch is not None:
+            watch(record)
+
+    loop.events = Events(epoch=epoch)
+    loop.run()
+    return Run(_finished(loop, settings), history, None, settings)
+
+
+def _in_folder(loop: Loop, settings: Settings, folder: Path, watch: Watch | None) -> Run:
+    state = loop.state
+    with runs.lock(folder), _stop_requests() as asked:
+        runs.trim_metrics(folder, state.lines)
+        saved = time.monotonic()
+
+        def epoch(record: Record) -> None:
+            runs.append_metrics(folder, record)
+            if watch is not None:
+                watch(record)
+
+        def step(state: TrainState, plan: list[Stage]) -> None:
+            nonlocal saved
+            if asked or time.monotonic() - saved >= settings.checkpoint_seconds:
+                _save(folder, state)
+                saved = time.monotonic()
+            if asked:
+                raise Interrupted(f"Stopped by {asked[0]} after saving; continue with: boltz train --resume {folder}")
+
+        loop.events = Events(epoch, step)
+        loop.run()
+        model = _finished(loop, settings)
+        model.save(folder / "model.safetensors")
+        _save(folder, state)
+    return Run(model, runs.read_metrics(folder), folder, settings)
+
+
+def _save(folder: Path, state: TrainState) -> None:
+    tensors = state.tensors()
+    guards.check_state(tensors, f"step {state.step}")
+    runs.save_checkpoint(folder, tensors, {})
+
+
+def _finished(loop: Loop, settings: Settings) -> BoltzmannMachine:
+    """The trained machine with its layers' mean activities on training rows."""
+    model = loop.state.model
+    rates = base_rates(model, loop.visible_rows(RATE_ROWS), settings.seed)
+    return BoltzmannMachine(model.graph, model.arena, rates)
+
+
+@contextlib.contextmanager
+def _stop_requests() -> Iterator[list[str]]:
+    """Names of the signals received; the first only asks, a second one of the same kind acts as usual."""
+    asked: list[str] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: Any) -> None:
+        asked.append(signal.Signals(number).name)
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _description(model: BoltzmannMachine, settings: Settings, data: Data, held_out: Data | None) -> dict[str, Any]:
+    """What run.toml says."""
+    kinds = {layer.kind for layer in model.layers}
+    return {
+        "model": {"units": [layer.units for layer in model.layers], "kind": kinds.pop(), "dtype": str(model.dtype)},
+        "settings": settings.as_dict(),
+        "data": _data_entry(data),
+        "held_out": {} if held_out is None else _data_entry(held_out),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in ("numpy", "numba", "scipy")},
+        },
+    }
+
+
+def _data_entry(data: Data) -> dict[str, Any]:
+    return {"load": dict(data.request), "rows": len(data.x), "fingerprint": data.fingerprint}
+
+
+def _described(description: dict[str, Any], folder: Path) -> tuple[Settings, Graph, np.dtype[Any]]:
+    try:
+        model = description["model"]
+        units = [checks.integer(n, "units", 1, 10**7) for n in model["units"]]
+        return settings_from(description["settings"]), Graph.chain(units, model["kind"]), np.dtype(model["dtype"])
+    except (KeyError, TypeError, BoltzError) as problem:
+        raise FileError(f"{folder / 'run.toml'} does not describe a run ({problem}).") from problem
+
+
+def _data_again(description: dict[str, Any], entry: str, x: Any, graph: Graph, folder: Path) -> Data | None:
+    wanted = description.get(entry) or None
+    if wanted is None:
+        return None
+    if x is None and not wanted.get("load"):
+        raise InputError(f"{folder} was trained on an array; give it again as {'x' if entry == 'data' else entry}.")
+    try:
+        data = as_data(load(**wanted["load"]) if x is None else x, entry, graph.units[graph.visible])
+    except TypeError as problem:
+        raise FileError(f"{folder / 'run.toml'} does not say how to load the {entry} ({problem}).") from problem
+    if data.fingerprint != wanted.get("fingerprint"):
+        raise InputError(f"the {entry} of {folder} changed: their fingerprint differs from that in run.toml.")
+    return data

@@ -1,0 +1,102 @@
+"""The state of a run: arrays and integers only, so a checkpoint is this and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.errors import FileError
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.graph import Graph
+from boltz.rng import Key
+from boltz.training import optimizers
+from boltz.training.contrastive import Contrastive
+from boltz.training.pretrain import Stage, compose, start_pair
+
+Array = NDArray[Any]
+COUNTERS = ("stage", "epoch", "batch", "step", "lines")
+Arrays = dict[str, Array]
+
+
+@dataclass
+class TrainState:
+    """Where a run stands: machines, rule and optimizer arrays, and counters.
+
+    stage counts stages, epoch and batch those of the stage, step its updates, lines all epochs so far. totals holds
+    (seconds of this epoch, seconds of the run).
+    """
+
+    model: BoltzmannMachine
+    pairs: list[BoltzmannMachine]
+    rule: Arrays = field(default_factory=dict)
+    optimizer: Arrays = field(default_factory=dict)
+    totals: Array = field(default_factory=lambda: np.zeros(2))
+    stage: int = 0
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    lines: int = 0
+
+    def machine(self, stage: Stage) -> BoltzmannMachine:
+        """The machine that a stage trains."""
+        return self.model if stage.pair is None else self.pairs[stage.pair]
+
+    def enter(self, stage: Stage, key: Key) -> None:
+        """Start a stage: its machine, its rule's arrays, its optimizer's arrays, counters at zero."""
+        if stage.pair is not None:
+            self.pairs.append(start_pair(self.model, stage))
+        elif self.pairs:
+            compose(self.model, self.pairs)
+        machine = self.machine(stage)
+        self.rule = Contrastive(stage.settings, stage.scales).init(machine, key)
+        self.optimizer = optimizers.init(stage.settings, machine)
+        self.epoch = self.batch = self.step = 0
+
+    def tensors(self) -> Arrays:
+        """Everything by name, for a checkpoint."""
+        found = {"arena/model": self.model.arena, "totals": self.totals}
+        found["counters"] = np.array([getattr(self, name) for name in COUNTERS], np.int64)
+        found |= {f"arena/pair-{i}": pair.arena for i, pair in enumerate(self.pairs)}
+        found |= {f"rule/{name}": x for name, x in self.rule.items()}
+        return found | {f"optimizer/{name}": x for name, x in self.optimizer.items()}
+
+
+def restore(tensors: Mapping[str, Array], graph: Graph, plan: list[Stage], source: str) -> TrainState:
+    """The state kept in a checkpoint; raises FileError if it does not fit the run's settings."""
+    try:
+        owned = {name: np.array(x) for name, x in tensors.items()}
+        pairs = [n for n in owned if n.startswith("arena/pair-")]
+        state = TrainState(
+            BoltzmannMachine(graph, owned["arena/model"]),
+            [BoltzmannMachine(plan[i].graph, owned[f"arena/pair-{i}"]) for i in range(len(pairs))],
+            {n.removeprefix("rule/"): x for n, x in owned.items() if n.startswith("rule/")},
+            {n.removeprefix("optimizer/"): x for n, x in owned.items() if n.startswith("optimizer/")},
+            owned["totals"],
+            *(int(n) for n in owned["counters"]),
+        )
+        fits = _shapes(state, plan)
+    except (KeyError, IndexError, TypeError, ValueError) as problem:
+        raise FileError(f"{source} is not a checkpoint of this run ({problem}).") from problem
+    if not fits:
+        raise FileError(f"{source} does not fit the settings of its run.")
+    return state
+
+
+def _shapes(state: TrainState, plan: list[Stage]) -> bool:
+    """Whether a fresh state of the same stage has the same arrays."""
+    for machine in (state.model, *state.pairs):
+        last = list(machine.params.values())[-1]  # raises ValueError if the arena is too small
+        if sum(p.size for p in machine.params.values()) != machine.arena.size or last.ndim != 1:
+            return False
+    if state.stage >= len(plan):
+        return True
+    stage = plan[state.stage]
+    machine = state.machine(stage)
+    wanted = Contrastive(stage.settings, stage.scales).init(machine, Key(0, 0))
+    same = wanted.keys() == state.rule.keys() and all(state.rule[n].shape == x.shape for n, x in wanted.items())
+    opt = optimizers.init(stage.settings, machine)
+    return same and opt.keys() == state.optimizer.keys() and all(state.optimizer[n].shape == x.shape for n, x in opt.items())

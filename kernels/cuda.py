@@ -1,0 +1,176 @@
+"""CUDA versions of the primitives: CuPy arrays in, one launch each on the current stream.
+
+The sources bernoulli.cu and update.cu are compiled at first use, once for each float type. One block of threads takes a
+row and every sum has a fixed order, so results repeat bit for bit and do not depend on how rows are split into calls.
+bernoulli_relax and the updates return a number and so wait for the device; the others do not.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+Array = Any  # a C-contiguous cupy.ndarray
+Stream = tuple[int, int, int]
+
+THREADS = 256  # most threads of a block
+MOST_BLOCKS = 2**16  # of a launch; blocks then take several rows each
+SUFFIX = {"float": "f32", "double": "f64"}
+REAL = {4: "float", 8: "double"}  # by bytes
+NUMBERS: dict[str, Any] = {"q": np.int64, "Q": np.uint64, "I": np.uint32, "i": np.int32}
+STREAM = "IIQ"  # key0, key1, step
+
+# entry -> source file and the kinds of its arguments: @ an array, r a number of the arrays' type, else as in NUMBERS
+ENTRIES = {
+    "philox": ("bernoulli.cu", "qq@" + STREAM + "q"),
+    "bernoulli_from_mean": ("bernoulli.cu", "qq@@" + STREAM + "q"),
+    "bernoulli_rows": ("bernoulli.cu", "qq@@@" + STREAM),
+    "bernoulli_mean": ("bernoulli.cu", "qq@r@q"),
+    "bernoulli_sample": ("bernoulli.cu", "qq@r@q@" + STREAM + "q"),
+    "bernoulli_relax": ("bernoulli.cu", "qq@r@qrr@@"),
+    "bernoulli_anneal": ("bernoulli.cu", "qq@rr@@@@" + STREAM + "q"),
+    "momentum_update": ("update.cu", "q@@@rrirr@"),
+    "adam_update": ("update.cu", "q@@@@rrrrrrrrr@"),
+}
+
+
+def _cupy() -> Any:
+    import cupy
+
+    return cupy
+
+
+def source(name: str) -> str:
+    """The text of a CUDA source of this package, with the header it includes put in its place."""
+    folder = files("boltz.kernels")
+    header = folder.joinpath("philox.cuh").read_text(encoding="utf-8")
+    return folder.joinpath(name).read_text(encoding="utf-8").replace('#include "philox.cuh"', header)
+
+
+def options(real: str) -> tuple[str, ...]:
+    """Compiler options for one float type, "float" or "double"."""
+    defines = (f"-DREAL={real}", f"-DSUFFIX={SUFFIX[real]}", f"-DTHREADS={THREADS}")
+    return ("--std=c++17", "--fmad=false", *defines)
+
+
+@cache
+def _module(name: str, real: str) -> Any:
+    return _cupy().RawModule(code=source(name), options=options(real))
+
+
+@cache
+def _kernel(entry: str, real: str) -> Any:
+    return _module(ENTRIES[entry][0], real).get_function(f"boltz_{entry}_{SUFFIX[real]}")
+
+
+def _launch(entry: str, real: np.dtype[Any], blocks: int, threads: int, *arguments: Any) -> None:
+    kinds = NUMBERS | {"r": real.type, "@": lambda array: array}
+    packed = tuple(kinds[k](a) for k, a in zip(ENTRIES[entry][1], arguments, strict=True))
+    _kernel(entry, REAL[real.itemsize])((min(blocks, MOST_BLOCKS),), (threads,), packed)
+
+
+def _rows(entry: str, array: Array, *arguments: Any) -> None:
+    """Launch a block a row; the number of threads depends on the units alone (a thread that draws takes four)."""
+    rows, units = array.shape
+    if array.size:
+        busy = -(-units // 64) * 16 if STREAM in ENTRIES[entry][1] else units
+        threads = min(THREADS, -(-busy // 32) * 32)
+        real = array.dtype if array.dtype.kind == "f" else np.dtype(np.float32)
+        _launch(entry, real, rows, threads, rows, units, *arguments)
+
+
+def _stride(bias: Array) -> int:
+    """Elements from one row's bias to the next row's: 0 if all rows share it."""
+    return 0 if bias.ndim == 1 or len(bias) == 1 else bias.shape[1]
+
+
+def philox(stream: Stream, first_row: int, out: Array) -> None:
+    """Raw random bits, uint32 (rows, units), of the chains first_row, first_row + 1, ..."""
+    _rows("philox", out, out, *stream, first_row)
+
+
+def bernoulli_from_mean(mean: Array, stream: Stream, first_row: int, state: Array) -> None:
+    """Draw state (rows, units) with the given probabilities."""
+    _rows("bernoulli_from_mean", mean, mean, state, *stream, first_row)
+
+
+def bernoulli_rows(mean: Array, stream: Stream, rows: Array, state: Array) -> None:
+    """Draw state (rows, units) with the given probabilities; rows (rows,) int64 names each row's chain number."""
+    _rows("bernoulli_rows", mean, mean, rows, state, *stream)
+
+
+def bernoulli_mean(field: Array, scale: float, bias: Array) -> None:
+    """field (rows, units) := sigmoid(scale * field + bias)."""
+    _rows("bernoulli_mean", field, field, scale, bias, _stride(bias))
+
+
+def bernoulli_sample(field: Array, scale: float, bias: Array, stream: Stream, first_row: int, state: Array) -> None:
+    """field (rows, units) := sigmoid(scale * field + bias), and state drawn from it, in one pass."""
+    _rows("bernoulli_sample", field, field, scale, bias, _stride(bias), state, *stream, first_row)
+
+
+def bernoulli_relax(field: Array, scale: float, bias: Array, damping: float, mean: Array) -> float:
+    """Damped mean-field step of mean (rows, units) towards sigmoid(scale * field + bias); returns max |change|."""
+    if not field.size:
+        return 0.0
+    change = _cupy().empty(len(field), field.dtype)
+    _rows("bernoulli_relax", field, field, scale, bias, _stride(bias), damping, 1 - damping, mean, change)
+    return float(change.max())
+
+
+def bernoulli_anneal(
+    field: Array,
+    scales: tuple[float, float],
+    biases: tuple[Array, Array],
+    stream: Stream,
+    first_row: int,
+    state: Array,
+    increment: Array,
+) -> None:
+    """One temperature of annealed importance sampling (Neal 2001): see kernels.reference; increment (rows,) in nats."""
+    _rows("bernoulli_anneal", field, field, *scales, *biases, state, increment, *stream, first_row)
+
+
+def _update(entry: str, arrays: tuple[Array, ...], *numbers: float) -> bool:
+    """Launch over the elements of equal arrays; True if every new parameter is finite."""
+    parameter = arrays[0]
+    if not parameter.size:
+        return True
+    bad = _cupy().zeros(1, np.int32)
+    blocks = -(-parameter.size // THREADS)
+    _launch(entry, parameter.dtype, blocks, THREADS, parameter.size, *arrays, *numbers, bad)
+    return not int(bad[0])
+
+
+def momentum_update(
+    parameter: Array,
+    gradient: Array,
+    velocity: Array,
+    rate: float,
+    momentum: float,
+    nesterov: bool,
+    l2: float,
+    l1: float,
+) -> bool:
+    """Ascent step with momentum (Polyak 1964) or Nesterov's form (Sutskever et al. 2013); True if all stays finite."""
+    return _update("momentum_update", (parameter, gradient, velocity), rate, momentum, nesterov, l2, l1)
+
+
+def adam_update(
+    parameter: Array,
+    gradient: Array,
+    moments: tuple[Array, Array],
+    rate: float,
+    betas: tuple[float, float],
+    epsilon: float,
+    count: int,
+    l2: float,
+    l1: float,
+) -> bool:
+    """Ascent step of Adam (Kingma & Ba 2015, Algorithm 1), count from 1; True if all stays finite."""
+    rate, correction = rate / (1 - betas[0] ** count), 1 / (1 - betas[1] ** count)
+    weights = (betas[0], 1 - betas[0], betas[1], 1 - betas[1])
+    return _update("adam_update", (parameter, gradient, *moments), rate, *weights, epsilon, correction, l2, l1)

@@ -1,0 +1,269 @@
+"""Checks of the CUDA primitives against kernels.reference, shared by the CPU shim and by a real device.
+
+Every check takes a Backend and a float type. None is statistical: the reference gets the same keys and counters, so
+bits must be equal, and only the rounding of a probability may turn a draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from boltz.kernels import reference
+from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """The primitives under test and the way of arrays to them and back; run launches a kernel of a source text."""
+
+    primitives: Any
+    put: Callable[[Array], Any]
+    get: Callable[[Any], Array]
+    run: Callable[[str, str, int, tuple[Any, ...]], None]
+
+
+SHAPES = [(1, 1), (3, 15), (2, 16), (5, 17), (2, 63), (3, 64), (2, 65), (4, 129), (3, 300), (2, 784), (1, 4097)]
+STREAMS = [  # stream and first row
+    ((0, 0, 0), 0),
+    ((0xFFFFFFFF, 1, 7), 3),
+    ((123, 0xA4093822, 2**40 + 5), 2**32 - 1),
+    ((7, 9, 2**64 - 1), 2**35),
+]
+EXTREMES = np.array([0, -0.0, 1e4, -1e4, 40, -40, 87.5, -87.5, 88.8, -88.8, 700, -700, 1e-8, -1e-8, 17, -17])
+TINY = {"f": 1e-37, "d": 1e-300}  # below this a probability may be zero or not
+KNOWN = """
+extern "C" __global__ void known_answers(const word* __restrict__ in, word* __restrict__ out) {
+    in += 6 * threadIdx.x;
+    const Words bits = philox(Words{{in[0], in[1], in[2], in[3]}}, in[4], in[5]);
+    for (int k = 0; k < 4; ++k) out[4 * threadIdx.x + k] = bits.w[k];
+}
+"""
+# counter, key and output of philox4x32-10 in random123's file of known answers (Salmon et al. 2011)
+ANSWERS = """
+00000000 00000000 00000000 00000000 00000000 00000000 6627e8d5 e169c58d bc57ac4c 9b00dbd8
+ffffffff ffffffff ffffffff ffffffff ffffffff ffffffff 408f276d 41c83b0e a20bc7c6 6d5451fd
+243f6a88 85a308d3 13198a2e 03707344 a4093822 299f31d0 d16cfe09 94fdcceb 5001e420 24126ea1
+"""
+
+
+def fields(shape: tuple[int, int], dtype: Any, key: int = 0) -> Array:
+    """Fields of ordinary size, with extreme ones scattered among them."""
+    generator = np.random.Generator(np.random.Philox(key))
+    field = 4 * generator.standard_normal(shape)
+    places = generator.random(shape) < 0.1
+    field[places] = generator.choice(EXTREMES, places.sum())
+    return field.astype(dtype)
+
+
+def normal(shape: Any, dtype: Any, key: int) -> Array:
+    return np.random.Generator(np.random.Philox(key)).standard_normal(shape).astype(dtype)
+
+
+def close(found: Array, expected: Array, ulps: float) -> None:
+    """Relative error at most this many epsilons of found's type, NaN where NaN is expected."""
+    tolerance = ulps * np.finfo(found.dtype).eps
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=TINY[found.dtype.char])
+
+
+def check_known_answers(backend: Backend, dtype: Any) -> None:
+    """The published vectors; catches any wrong constant, word order, key schedule or number of rounds."""
+    table = np.array([[int(w, 16) for w in line.split()] for line in ANSWERS.split("\n") if line], np.uint32)
+    given, out = backend.put(table[:, :6].copy()), backend.put(np.zeros((3, 4), np.uint32))
+    backend.run(backend.primitives.source("philox.cuh") + KNOWN, "known_answers", 3, (given, out))
+    assert_array_equal(backend.get(out), table[:, 6:])
+
+
+def check_bits(backend: Backend, dtype: Any) -> None:
+    """Equal bits at every width, chain and step; catches a wrong lane, a 32-bit step, an uncut chain number."""
+    for shape in SHAPES:
+        for stream, first_row in STREAMS:
+            out, expected = backend.put(np.zeros(shape, np.uint32)), np.zeros(shape, np.uint32)
+            backend.primitives.philox(stream, first_row, out)
+            reference.philox(stream, first_row, expected)
+            assert_array_equal(backend.get(out), expected)
+
+
+def check_from_mean(backend: Backend, dtype: Any) -> None:
+    """Equal draws from equal probabilities, 0, 1 and NaN among them; catches a threshold off by one bit."""
+    for shape in SHAPES:
+        mean = np.random.Generator(np.random.Philox(1)).random(shape).astype(dtype)
+        mean.flat[::7], mean.flat[3::11], mean.flat[5::31] = 0, 1, np.nan
+        chains = np.random.Generator(np.random.Philox(2)).integers(0, 2**40, shape[0])
+        state, expected, given = backend.put(mean * 0), mean * 0, backend.put(mean)
+        for stream, first_row in STREAMS:
+            backend.primitives.bernoulli_from_mean(given, stream, first_row, state)
+            with np.errstate(invalid="ignore"):
+                reference.bernoulli_from_mean(mean, stream, first_row, expected)
+            assert_array_equal(backend.get(state), expected)
+            backend.primitives.bernoulli_rows(given, stream, backend.put(chains), state)
+            with np.errstate(invalid="ignore"):
+                reference.bernoulli_rows(mean, stream, chains, expected)
+            assert_array_equal(backend.get(state), expected)
+        assert_array_equal(backend.get(given), mean)
+
+
+def biases(shape: tuple[int, int], dtype: Any) -> list[Array]:
+    return [normal(shape[1], dtype, 3), normal(shape, dtype, 4), normal((1, shape[1]), dtype, 5)]
+
+
+def check_mean(backend: Backend, dtype: Any) -> None:
+    """Probabilities within 4 epsilons up to fields of 1e4; catches overflow, a lost bias row, a wrong series term."""
+    for shape in SHAPES:
+        for bias in biases(shape, dtype):
+            field, expected = backend.put(fields(shape, dtype)), fields(shape, dtype)
+            backend.primitives.bernoulli_mean(field, 0.75, backend.put(bias))
+            reference.bernoulli_mean(expected, 0.75, bias)
+            close(backend.get(field), expected, 4)
+
+
+def check_sample(backend: Backend, dtype: Any) -> None:
+    """As the mean, then exactly the draw from the stored mean; at most 1e-6 of draws differ from the reference."""
+    turned, total = 0, 0
+    for shape in [*SHAPES, (300, 1700)]:
+        for bias in biases(shape, dtype):
+            start = fields(shape, dtype, 6)
+            field, state, expected, drawn = backend.put(start), backend.put(start * 0), start.copy(), start * 0
+            backend.primitives.bernoulli_sample(field, 0.5, backend.put(bias), (5, 6, 7), 11, state)
+            reference.bernoulli_sample(expected, 0.5, bias, (5, 6, 7), 11, drawn)
+            close(backend.get(field), expected, 4)
+            turned, total = turned + int(np.sum(backend.get(state) != drawn)), total + drawn.size
+            reference.bernoulli_from_mean(backend.get(field), (5, 6, 7), 11, drawn)
+            assert_array_equal(backend.get(state), drawn)
+    assert total > 1e6
+    assert turned <= 1e-6 * total
+
+
+def check_relax(backend: Backend, dtype: Any) -> None:
+    """Damped means and their largest change, field untouched; catches reversed damping, a maximum that loses NaN."""
+    for shape in SHAPES:
+        for bias in biases(shape, dtype):
+            for damping in (0.0, 0.3):
+                start, old = fields(shape, dtype), np.random.Generator(np.random.Philox(8)).random(shape).astype(dtype)
+                field, mean, expected = backend.put(start), backend.put(old), old.copy()
+                change = backend.primitives.bernoulli_relax(field, 0.75, backend.put(bias), damping, mean)
+                assert isinstance(change, float)
+                largest = reference.bernoulli_relax(start, 0.75, bias, damping, expected)
+                close(backend.get(mean), expected, 5)
+                assert change == np.abs(backend.get(mean) - old).max()
+                assert abs(change - largest) <= 5 * np.finfo(dtype).eps
+                assert_array_equal(backend.get(field), start)
+    for place in np.ndindex(2, 300):
+        if place[1] % 37 == 0:
+            broken = np.zeros((2, 300), dtype)
+            broken[place] = np.nan
+            arrays = backend.put(broken), backend.put(np.zeros(300, dtype)), backend.put(np.ones((2, 300), dtype))
+            assert np.isnan(backend.primitives.bernoulli_relax(arrays[0], 1.0, arrays[1], 0.5, arrays[2]))
+
+
+def check_anneal(backend: Backend, dtype: Any) -> None:
+    """Increment against float64 to 1e-10 or 1e-5, added to what is there, and the draw as in check_sample.
+
+    Catches an unstable softplus, swapped temperatures, an increment that is overwritten.
+    """
+    tolerance = {"f": 1e-5, "d": 1e-10}[np.dtype(dtype).char]
+    for shape in [*SHAPES, (40, 5000)]:
+        start, bias = fields(shape, dtype, 9), (normal(shape[1], dtype, 10), normal(shape[1], dtype, 11))
+        field, state, gained = backend.put(start), backend.put(start * 0), np.arange(shape[0]) - 0.25
+        increment = backend.put(gained)
+        given = tuple(backend.put(b) for b in bias)
+        backend.primitives.bernoulli_anneal(field, (0.25, 0.75), given, (1, 2, 3), 4, state, increment)
+        before, after = (np.logaddexp(0, s * start.astype(float) + b) for s, b in zip((0.25, 0.75), bias, strict=True))
+        size = np.sum(np.abs(after - before), axis=1) + 1
+        assert np.all(np.abs(backend.get(increment) - gained - np.sum(after - before, axis=1)) <= tolerance * size)
+        expected, drawn, ignored = start.copy(), start * 0, np.zeros(shape[0])
+        reference.bernoulli_anneal(expected, (0.25, 0.75), bias, (1, 2, 3), 4, drawn, ignored)
+        close(backend.get(field), expected, 4)
+        assert np.mean(backend.get(state) != drawn) <= 1e-6
+        reference.bernoulli_from_mean(backend.get(field), (1, 2, 3), 4, drawn)
+        assert_array_equal(backend.get(state), drawn)
+
+
+def check_splits(backend: Backend, dtype: Any) -> None:
+    """The same bits whether rows come in one call or in three; catches sums or counters that depend on the split."""
+    shape, cuts = (13, 333), [(0, 5), (5, 6), (6, 13)]
+    start, bias = fields(shape, dtype, 12), (normal(333, dtype, 13), normal(333, dtype, 14))
+
+    def run(low: int, high: int) -> list[Array]:
+        arrays = [start[low:high].copy(), start[low:high] * 0, np.zeros(high - low)]
+        field, state, increment = (backend.put(a) for a in arrays)
+        given = tuple(backend.put(b) for b in bias)
+        backend.primitives.bernoulli_anneal(field, (0.1, 0.2), given, (1, 2, 3), 2**32 - 5 + low, state, increment)
+        return [backend.get(a) for a in (field, state, increment)]
+
+    for whole, *parts in zip(run(0, 13), *(run(*cut) for cut in cuts), strict=True):
+        assert_array_equal(whole, np.concatenate(parts))
+
+
+def check_momentum(backend: Backend, dtype: Any) -> None:
+    """Three steps with decay and sparsity, both forms; catches a wrong sign, a stale velocity in Nesterov's form."""
+    for nesterov in (False, True):
+        for shape in [(1,), (257,), (30, 41)]:
+            w, g, v = (normal(shape, dtype, k) for k in (15, 16, 17))
+            w.flat[::5] = 0
+            device = [backend.put(a) for a in (w, g, v)]
+            for _ in range(3):
+                assert backend.primitives.momentum_update(*device, 0.05, 0.9, nesterov, 1e-2, 1e-3) is True
+                reference.momentum_update(w, g, v, 0.05, 0.9, nesterov, 1e-2, 1e-3)
+            near(backend, device, (w, g, v))
+    finite_flag(backend, dtype, lambda w, z: backend.primitives.momentum_update(w, z, z, 0.1, 0.5, False, 0.0, 0.0))
+    huge = [backend.put(np.full(9, np.finfo(dtype).max)) for _ in range(3)]
+    assert backend.primitives.momentum_update(*huge, 0.5, 0.5, False, 0.0, 0.0) is False  # overflow to infinity
+
+
+def check_adam(backend: Backend, dtype: Any) -> None:
+    """Three steps from count 1; catches a lost bias correction, a rounded 1 - beta, epsilon inside the root."""
+    for shape in [(1,), (257,), (30, 41)]:
+        w, g, m, v = (normal(shape, dtype, k) for k in (18, 19, 20, 21))
+        w.flat[::5], v, m = 0, v * v * dtype(1e-6), m * dtype(1e-3)
+        device = [backend.put(a) for a in (w, g, m, v)]
+        for count in (1, 2, 3):
+            numbers = 1e-2, (0.9, 0.999), 1e-4, count, 1e-2, 1e-3
+            assert backend.primitives.adam_update(*device[:2], tuple(device[2:]), *numbers) is True
+            reference.adam_update(w, g, (m, v), *numbers)
+        near(backend, device, (w, g, m, v))
+    finite_flag(
+        backend, dtype, lambda w, z: backend.primitives.adam_update(w, z, (z, z), 0.1, (0.9, 0.99), 1e-8, 1, 0.0, 0.0)
+    )
+
+
+def near(backend: Backend, found: list[Any], expected: tuple[Array, ...]) -> None:
+    for a, b in zip(found, expected, strict=True):
+        tolerance = {"f": 1e-6, "d": 1e-13}[b.dtype.char]
+        np.testing.assert_allclose(backend.get(a), b, rtol=tolerance, atol=tolerance * np.abs(b).mean())
+
+
+def finite_flag(backend: Backend, dtype: Any, update: Callable[[Any, Any], bool]) -> None:
+    """One bad element anywhere is told."""
+    for place in (0, 255, 256, 999):
+        for bad in (np.inf, -np.inf, np.nan):
+            w = np.ones(1000, dtype)
+            w[place] = bad
+            assert update(backend.put(w), backend.put(np.zeros(1000, dtype))) is False
+    assert update(backend.put(np.ones(1000, dtype)), backend.put(np.zeros(1000, dtype))) is True
+
+
+def check_empty(backend: Backend, dtype: Any) -> None:
+    """No rows or no units: nothing is launched, nothing changes; catches an empty grid, which CUDA refuses."""
+    for shape in [(0, 5), (5, 0)]:
+        a, bias = backend.put(np.zeros(shape, dtype)), backend.put(np.zeros(shape[1], dtype))
+        increment, chains = backend.put(np.ones(shape[0])), backend.put(np.arange(shape[0], dtype=np.int64))
+        p = backend.primitives
+        p.philox((0, 0, 0), 0, backend.put(np.zeros(shape, np.uint32)))
+        p.bernoulli_from_mean(a, (0, 0, 0), 0, a)
+        p.bernoulli_rows(a, (0, 0, 0), chains, a)
+        p.bernoulli_mean(a, 1.0, bias)
+        p.bernoulli_sample(a, 1.0, bias, (0, 0, 0), 0, a)
+        p.bernoulli_anneal(a, (0.0, 1.0), (bias, bias), (0, 0, 0), 0, a, increment)
+        assert p.bernoulli_relax(a, 1.0, bias, 0.5, a) == 0
+        assert p.momentum_update(a, a, a, 0.1, 0.9, True, 0.0, 0.0) is True
+        assert p.adam_update(a, a, (a, a), 0.1, (0.9, 0.99), 1e-8, 1, 0.0, 0.0) is True
+        assert_array_equal(backend.get(increment), np.ones(shape[0]))
+
+
+CHECKS = {name[6:]: check for name, check in list(globals().items()) if name.startswith("check_")}
