@@ -1,4 +1,4 @@
-"""boltz: train, sample and measure Boltzmann machines. Public names load on first use, so that `import boltz` is quick."""
+"""boltz: train, sample and measure Boltzmann machines; public names load on first use, so `import boltz` is quick."""
 
 from __future__ import annotations
 

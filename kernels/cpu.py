@@ -192,10 +192,10 @@ def _relax(field, scale, bias, damping, mean):
             new = damping * old + keep * _sigmoid(scale * f[j] + b[j])
             m[j] = new
             change = abs(new - old)
-            most[j] = most[j] if change <= most[j] else change
+            most[j] = change if change > most[j] or change != change else most[j]  # a NaN stays
     change = 0.0
     for j in range(units):
-        change = change if most[j] <= change else most[j]
+        change = most[j] if most[j] > change or most[j] != most[j] else change
     return change
 
 
@@ -243,14 +243,13 @@ def _momentum(parameter, gradient, velocity, rate, momentum, nesterov, l2, l1):
 
 
 @kernel
-def _adam(parameter, gradient, first, second, rate, beta1, beta2, epsilon, correction, l2, l1):
+def _adam(parameter, gradient, first, second, rate, beta1, beta2, rest1, rest2, epsilon, correction, l2, l1):
     bad = 0
-    one = parameter.dtype.type(1)
     for i in range(len(parameter)):
         w = parameter[i]
         g = gradient[i] - l2 * w - l1 * np.sign(w)
-        m = beta1 * first[i] + (one - beta1) * g
-        v = beta2 * second[i] + (one - beta2) * g * g
+        m = beta1 * first[i] + rest1 * g
+        v = beta2 * second[i] + rest2 * g * g
         first[i] = m
         second[i] = v
         w = w + rate * m / (np.sqrt(v * correction) + epsilon)
@@ -310,5 +309,6 @@ def momentum_update(parameter, gradient, velocity, rate, momentum, nesterov, l2,
 def adam_update(parameter, gradient, moments, rate, betas, epsilon, count, l2, l1):
     kind = parameter.dtype.type
     rate, correction = rate / (1 - betas[0] ** count), 1 / (1 - betas[1] ** count)
-    numbers = (kind(x) for x in (rate, betas[0], betas[1], epsilon, correction, l2, l1))
+    rest = 1 - betas[0], 1 - betas[1]  # in double: 1 - 0.999 loses five digits in float32
+    numbers = (kind(x) for x in (rate, *betas, *rest, epsilon, correction, l2, l1))
     return _adam(*_flat(parameter, gradient, *moments), *numbers)

@@ -1,9 +1,9 @@
 """The numpy truth of every primitive, written for reading; kernels.cpu and kernels.cuda must agree with it.
 
-Conventions shared by all three: arrays are C-contiguous (chains, units) of float32 or float64, states are 0/1 in the same
-type, results are written in place. A stream is (key0, key1, step). Random bits are Philox4x32-10 (Salmon et al. 2011) under
-the key (key0, key1) at the counter (block, chain, step low, step high); unit u of a row reads output word (u // 16) % 4 of
-block 16 * (u // 64) + u % 16, so that sixteen neighbouring units come from sixteen neighbouring blocks.
+Conventions shared by all three: arrays are C-contiguous (chains, units) of float32 or float64, states are 0/1 in the
+same type, results are written in place. A stream is (key0, key1, step). Random bits are Philox4x32-10 (Salmon et al.
+2011) under the key (key0, key1) at the counter (block, chain, step low, step high); unit u of a row reads output word
+(u // 16) % 4 of block 16 * (u // 64) + u % 16, so sixteen neighbouring units come from sixteen neighbouring blocks.
 A unit is on if the upper 30 of its 32 bits, as an integer, are below floor(p * 2^30): p = 1 always fires, p = 0 never.
 """
 
@@ -52,7 +52,8 @@ def _bits(stream: Stream, chains: NDArray[np.int64], units: int) -> NDArray[np.u
 
 
 def _fires(bits: NDArray[np.uint32], mean: Array) -> NDArray[np.bool_]:
-    return (bits >> np.uint32(32 - DRAW_BITS)).astype(np.int64) < (mean * mean.dtype.type(2**DRAW_BITS)).astype(np.int64)
+    threshold = np.nan_to_num(mean * mean.dtype.type(2**DRAW_BITS)).astype(np.int64)
+    return (bits >> np.uint32(32 - DRAW_BITS)).astype(np.int64) < threshold
 
 
 def philox(stream: Stream, first_row: int, out: NDArray[np.uint32]) -> None:
@@ -112,7 +113,14 @@ def bernoulli_anneal(
 
 
 def momentum_update(
-    parameter: Array, gradient: Array, velocity: Array, rate: float, momentum: float, nesterov: bool, l2: float, l1: float
+    parameter: Array,
+    gradient: Array,
+    velocity: Array,
+    rate: float,
+    momentum: float,
+    nesterov: bool,
+    l2: float,
+    l1: float,
 ) -> bool:
     """Ascent step with momentum (Polyak 1964) or Nesterov's form (Sutskever et al. 2013); True if all stays finite."""
     step = rate * (gradient - l2 * parameter - l1 * np.sign(parameter))

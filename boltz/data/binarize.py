@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import kernels
+import boltz.kernels as kernels
 from boltz.checks import choice
 from boltz.data.table import Array
 from boltz.errors import InputError

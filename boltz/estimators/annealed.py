@@ -110,7 +110,9 @@ def ais(
             pool.map(run, parts)
             if progress is not None:
                 progress(last - 1, len(values) - 1)
-    return from_log_weights(log_weights, len(values) - 1, f"annealed importance sampling, {len(values) - 1} temperatures")
+    return from_log_weights(
+        log_weights, len(values) - 1, f"annealed importance sampling, {len(values) - 1} temperatures"
+    )
 
 
 def _anneal(

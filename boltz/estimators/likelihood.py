@@ -133,4 +133,3 @@ def _importance(model: BoltzmannMachine, rows: Array, first: int, samples: int, 
 def _inside(mean: Array) -> Array:
     """Means kept off 0 and 1, so that q gives every state a chance."""
     return np.clip(mean.astype(np.float64), 1e-7, 1 - 1e-7)
-

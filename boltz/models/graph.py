@@ -99,6 +99,8 @@ class Graph:
                         colour[other] = 1 - colour[name]
                         waiting.append(other)
                     elif colour[other] == colour[name]:
-                        raise InputError(f"layers {name} and {other} close an odd cycle; two colour classes are needed.")
+                        raise InputError(
+                            f"layers {name} and {other} close an odd cycle; two colour classes are needed."
+                        )
         first, second = (tuple(n for n in self.units if colour[n] == c) for c in (0, 1))
         return first, second

@@ -8,8 +8,9 @@ colour class that is sampled last enters by its mean.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -97,12 +98,12 @@ class Contrastive:
                 means = sweep.sweep(chain, step * k + i, rows.start, scratch)
             _store(stats, chain | means, slice(n + rows.start, n + rows.stop))
 
-        jobs = [(positive, (rows,)) for rows in blocks(n)]
+        jobs: list[Callable[[], None]] = [partial(positive, rows) for rows in blocks(n)]
         if self.persistent:
             for rows in blocks(count):
                 chain = {layer: state[f"chain/{layer}"][rows] for layer in machine.graph.units}
-                jobs.append((negative, (rows, chain)))
-        pool.map(lambda job: job[0](*job[1]), jobs)
+                jobs.append(partial(negative, rows, chain))
+        pool.map(lambda job: job(), jobs)
         self._track(machine, stats, n, state)
         signs = np.concatenate([np.full(n, 1 / n), np.full(count, -1 / count)]).astype(machine.dtype)
         return self._contract(work, stats, signs, state, pool)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import kernels
+import boltz.kernels as kernels
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.sampling.driver import Workers
 from boltz.training.settings import Settings
@@ -37,9 +37,7 @@ def _momentum(part: slice, parameter: Array, gradient: Array, state: OptState, s
 def _adam(part: slice, parameter: Array, gradient: Array, state: OptState, step: Step, s: Settings) -> bool:
     moments = state["first"][part], state["second"][part]
     betas = (0.9, 0.999)
-    return kernels.adam_update(
-        parameter[part], gradient[part], moments, step.rate, betas, 1e-8, step.count, s.l2, s.l1
-    )
+    return kernels.adam_update(parameter[part], gradient[part], moments, step.rate, betas, 1e-8, step.count, s.l2, s.l1)
 
 
 UPDATES: dict[str, tuple[tuple[str, ...], Callable[..., bool]]] = {

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import kernels
+import boltz.kernels as kernels
 from boltz.models.boltzmann import BoltzmannMachine, shapes
 from boltz.models.graph import Graph
 from boltz.rng import Key

@@ -99,4 +99,8 @@ def _shapes(state: TrainState, plan: list[Stage]) -> bool:
     wanted = Contrastive(stage.settings, stage.scales).init(machine, Key(0, 0))
     same = wanted.keys() == state.rule.keys() and all(state.rule[n].shape == x.shape for n, x in wanted.items())
     opt = optimizers.init(stage.settings, machine)
-    return same and opt.keys() == state.optimizer.keys() and all(state.optimizer[n].shape == x.shape for n, x in opt.items())
+    return (
+        same
+        and opt.keys() == state.optimizer.keys()
+        and all(state.optimizer[n].shape == x.shape for n, x in opt.items())
+    )

@@ -16,7 +16,9 @@ Array = NDArray[Any]
 class Units(Protocol):
     """An exponential family p(x | field) proportional to exp(field x - base energy of x); arrays are (chains, units)."""
 
-    states: tuple[float, ...]
+    @property
+    def states(self) -> tuple[float, ...]:
+        """The values that a unit can take."""
 
     def log_partition(self, field: Array) -> Array:
         """log of the sum over states of exp(field x - base energy), elementwise (nats)."""

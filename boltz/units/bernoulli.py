@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr, expit
 
-from boltz import kernels
+import boltz.kernels as kernels
 from boltz.numerics import logit, softplus
 from boltz.rng import Stream
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from boltz.kernels import reference
 
 from boltz.data.binarize import HOW, binarize
 from boltz.errors import InputError
+from boltz.kernels import reference
 from boltz.rng import Key
 
 KEY = Key.from_seed(11).derive("binarize")

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from boltz.kernels import reference
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
+
+from boltz.kernels import reference
 
 Array = NDArray[Any]
 

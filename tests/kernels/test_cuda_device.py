@@ -35,6 +35,7 @@ class _Dispatched:
 
 def _backend() -> Backend:
     import cupy
+
     from boltz.kernels import cuda
 
     def run(code: str, entry: str, threads: int, arguments: tuple[Any, ...]) -> None:

@@ -19,8 +19,9 @@ from typing import Any
 import cuda_parity
 import numpy as np
 import pytest
-from boltz.kernels import cuda as installed
 from cuda_parity import CHECKS, Backend
+
+from boltz.kernels import cuda as installed
 
 COMPILER = shutil.which("g++")
 pytestmark = [

@@ -12,9 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from boltz.kernels import cuda
 
 from boltz import kernels
+from boltz.kernels import cuda
 
 ARCHITECTURES = ["sm_80", "sm_90"]
 SOURCES = sorted({name for name, _ in cuda.ENTRIES.values()})
