@@ -55,7 +55,7 @@ def blocks(rows: int, block: int = BLOCK) -> list[slice]:
 
 @dataclass(frozen=True)
 class Workers:
-    """A pool of threads; map gives each thread an interleaved share of the items, the caller's thread included."""
+    """A pool of threads, the caller's included; map lets each take the next item as it becomes free."""
 
     count: int
     pool: ThreadPoolExecutor | None
@@ -66,16 +66,17 @@ class Workers:
         if self.pool is None or shares < 2:
             return [function(item) for item in items]
         results: list[Any] = [None] * len(items)
+        waiting = iter(range(len(items)))  # next() on it is atomic: a slow thread just takes fewer items
 
-        def work(share: int) -> None:
-            for i in range(share, len(items), shares):
+        def work() -> None:
+            for i in waiting:
                 results[i] = function(items[i])
 
-        waiting = [self.pool.submit(work, share) for share in range(1, shares)]
+        helpers = [self.pool.submit(work) for _ in range(shares - 1)]
         try:
-            work(0)
+            work()
         finally:
-            problems = [f.exception() for f in waiting]
+            problems = [helper.exception() for helper in helpers]
         for problem in problems:
             if problem is not None:
                 raise problem

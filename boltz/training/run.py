@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,17 @@ Watch = Callable[[Record], None]
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A trained run: the machine, one record an epoch, its folder (None if nothing was written), its settings."""
+    """A trained run: the machine, one record an epoch, its folder (None if nothing was written), its settings.
+
+    notes say what a reader should know, such as a damaged checkpoint that was passed over.
+    """
 
     model: BoltzmannMachine
     history: list[Record]
     path: Path | None
     settings: Settings
     complete: bool = True
+    notes: tuple[str, ...] = ()
 
 
 def train(
@@ -80,7 +84,8 @@ def train(
     if out is None:
         return _in_memory(loop, chosen, watch)
     folder = runs.create(out, _description(model, chosen, data, others), state.tensors(), {}, force)
-    return _in_folder(loop, chosen, folder, watch)
+    with runs.lock(folder):
+        return _in_folder(loop, chosen, folder, watch)
 
 
 def resume(path: str | Path, x: Any = None, held_out: Any = None, watch: Watch | None = None) -> Run:
@@ -90,20 +95,22 @@ def resume(path: str | Path, x: Any = None, held_out: Any = None, watch: Watch |
     the data are not those of the run, NumericalError, and Interrupted.
     """
     folder = Path(path)
-    description = runs.read_settings(folder)
-    chosen, graph, dtype = _described(description, folder)
-    plan = stages(graph, chosen)
-    tensors, _, _ = runs.load_checkpoint(folder)
-    state = restore(tensors, graph, plan, f"the checkpoint of {folder}")
-    if state.model.dtype != dtype:
-        raise FileError(f"the checkpoint of {folder} must hold {dtype} parameters, got {state.model.dtype}.")
-    if state.stage >= len(plan) and (folder / "model.safetensors").exists():
-        return Run(load_model(folder), runs.read_metrics(folder), folder, chosen)
-    data = _data_again(description, "data", x, graph, folder)
-    others = _data_again(description, "held_out", held_out, graph, folder)
-    assert data is not None
-    loop = Loop(data, others, plan, state, Key.from_seed(chosen.seed).derive("train"))
-    return _in_folder(loop, chosen, folder, watch)
+    with runs.lock(folder):
+        description = runs.read_settings(folder)
+        chosen, graph, dtype = _described(description, folder)
+        plan = stages(graph, chosen)
+        tensors, _, notes = runs.load_checkpoint(folder)
+        state = restore(tensors, graph, plan, f"the checkpoint of {folder}")
+        if state.model.dtype != dtype:
+            raise FileError(f"the checkpoint of {folder} must hold {dtype} parameters, got {state.model.dtype}.")
+        if state.stage >= len(plan) and (folder / "model.safetensors").exists():
+            return Run(load_model(folder), runs.read_metrics(folder), folder, chosen)
+        data = _data_again(description, "data", x, graph, folder)
+        others = _data_again(description, "held_out", held_out, graph, folder)
+        if data is None:
+            raise FileError(f"{folder / 'run.toml'} does not say what data the run had.")
+        loop = Loop(data, others, plan, state, Key.from_seed(chosen.seed).derive("train"))
+        return replace(_in_folder(loop, chosen, folder, watch), notes=tuple(notes))
 
 
 def as_data(x: Any, name: str, units: int) -> Data:
@@ -135,7 +142,7 @@ def _in_memory(loop: Loop, settings: Settings, watch: Watch | None) -> Run:
 
 def _in_folder(loop: Loop, settings: Settings, folder: Path, watch: Watch | None) -> Run:
     state = loop.state
-    with runs.lock(folder), _stop_requests() as asked:
+    with _stop_requests() as asked:
         runs.trim_metrics(folder, state.lines)
         saved = time.monotonic()
 

@@ -1,0 +1,132 @@
+"""What the commands share: errors to exit codes, output, and options; imports nothing heavy."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import click
+
+from boltz.errors import BoltzError, InputError, Interrupted
+
+F = TypeVar("F", bound=Callable[..., Any])
+FAILED, BAD_INPUT, INTERRUPTED, STOPPED = 1, 2, 75, 130
+
+
+class Failure(click.ClickException):
+    """A sentence for stderr and the exit code of the process."""
+
+    def __init__(self, message: str, exit_code: int, prefix: str = "Error: ") -> None:
+        super().__init__(message)
+        self.exit_code, self.prefix = exit_code, prefix
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        say(f"{self.prefix}{self.message}")
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Turn what boltz raises on purpose, and what a machine may lack, into a Failure; a fault of boltz passes."""
+    try:
+        yield
+    except Interrupted as problem:
+        raise Failure(str(problem), INTERRUPTED, "") from problem
+    except InputError as problem:
+        raise Failure(str(problem), BAD_INPUT) from problem
+    except BoltzError as problem:
+        raise Failure(str(problem), FAILED) from problem
+    except KeyboardInterrupt as problem:
+        raise Failure("Stopped.", STOPPED, "") from problem
+    except MemoryError as problem:
+        raise Failure("there is not enough memory for this.", FAILED) from problem
+    except OSError as problem:
+        if problem.errno == errno.EPIPE:
+            raise
+        raise Failure(f"{problem.strerror or problem}.", FAILED) from problem
+
+
+def say(text: str) -> None:
+    """A line on stderr; work goes on silently when nobody reads it any more."""
+    try:
+        click.echo(text, err=True)
+    except OSError:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+def emit(result: Mapping[str, Any], as_json: bool, text: str) -> None:
+    """The result on stdout: one JSON object, or the text where it is not empty."""
+    if as_json:
+        click.echo(json.dumps(result, allow_nan=False))
+    elif text:
+        click.echo(text)
+
+
+class Layers(click.ParamType):
+    """Numbers of units of the hidden layers, such as 500,1000."""
+
+    name = "units,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        parts = value.split(",") if isinstance(value, str) else []
+        if not all(part.isascii() and part.isdecimal() and len(part) < 9 and int(part) > 0 for part in parts):
+            self.fail(f"{value!r} must be numbers of units separated by commas, such as 500,1000.", param, ctx)
+        return tuple(int(part) for part in parts) or tuple(value)
+
+
+class Betas(click.ParamType):
+    """A number of temperatures, or the name of a schedule."""
+
+    name = "n|sm2008"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        if isinstance(value, int) or value == "sm2008":
+            return value
+        if not (value.isascii() and value.isdecimal() and len(value) < 10 and int(value) > 0):
+            self.fail(f"{value!r} must be a number of temperatures of at least 1, or sm2008.", param, ctx)
+        return int(value)
+
+
+def _set_threads(ctx: click.Context, param: click.Parameter, value: int | None) -> None:
+    if value is not None:
+        import boltz
+
+        boltz.threads(value)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
+threads_option = click.option(
+    "--threads",
+    type=int,
+    callback=_set_threads,
+    expose_value=False,
+    show_default="BOLTZ_NUM_THREADS, else all cores",
+    help="Threads of every pool, BLAS included; results do not depend on them.",
+)
+seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random numbers.")
+run_argument = click.argument("path", metavar="RUN|MODEL", type=click.Path(path_type=Path))
+
+
+def annealing_options(chains: str) -> Callable[[F], F]:
+    """The options of annealed importance sampling, the number of chains under this name."""
+
+    def decorate(command: F) -> F:
+        betas = click.option(
+            "--betas",
+            type=Betas(),
+            default="sm2008",
+            show_default=True,
+            help="Inverse temperatures of annealed importance sampling: a number of uniform steps, or the 14,500 of "
+            "Salakhutdinov & Murray 2008.",
+        )
+        count = click.option(
+            chains, type=int, default=100, show_default=True, help="Chains of annealed importance sampling."
+        )
+        return count(betas(command))
+
+    return decorate

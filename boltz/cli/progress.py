@@ -1,0 +1,90 @@
+"""Progress on stderr: a bar on a terminal, else about one line in five seconds."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from boltz.cli.common import say
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
+LINE_SECONDS, COMPILE_SECONDS = 5.0, 3.0
+
+
+class Progress:
+    """Shows how far named pieces of work are; the bar of rich where stderr is a terminal."""
+
+    def __init__(self) -> None:
+        self.bars: Bars | None = None
+        self.tasks: dict[str, int] = {}
+        self.began: dict[str, tuple[float, int]] = {}
+        self.shown = float("-inf")
+
+    def __enter__(self) -> Progress:
+        if sys.stderr is not None and sys.stderr.isatty():
+            self.bars = _bars()
+            self.bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bars is not None:
+            self.bars.stop()
+
+    def update(self, name: str, done: int, total: int, detail: str = "") -> None:
+        """Piece of work `name` has done so many of its steps; detail is shown beside it."""
+        if self.bars is not None:
+            if name not in self.tasks:
+                self.tasks[name] = self.bars.add_task(name, total=total, detail=detail)
+            self.bars.update(self.tasks[name], completed=done, total=total, detail=detail)  # type: ignore[arg-type]
+            return
+        now = time.monotonic()
+        since, first = self.began.setdefault(name, (now, done))
+        if now - self.shown < LINE_SECONDS and done < total:
+            return
+        self.shown = now
+        parts = [f"{name} {done:,}/{total:,}", *([detail] if detail else [])]
+        if first < done < total:
+            parts.append(f"about {duration((now - since) / (done - first) * (total - done))} left")
+        say(", ".join(parts))
+
+
+def _bars() -> Bars:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[detail]}"))
+    return Bars(*columns, TimeRemainingColumn(compact=True), console=Console(stderr=True))
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 42 s, 3 min 5 s, 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def compile_kernels(optimizer: str) -> None:
+    """Run every kernel that training and annealing need on a tiny machine, saying so if they have to be compiled."""
+    import numpy as np
+
+    import boltz
+
+    timer = threading.Timer(COMPILE_SECONDS, say, ["compiling kernels (first use)"])
+    timer.start()
+    try:
+        rows = np.full((4, 4), 0.5, np.float32)
+        run = boltz.train(boltz.dbm([4, 3, 2]), rows, epochs=1, batch_size=4, chains=2, optimizer=optimizer)
+        boltz.ais(run.model, chains=2, betas=2)
+    finally:
+        timer.cancel()

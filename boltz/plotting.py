@@ -1,0 +1,137 @@
+"""Pictures of a machine: samples, filters and learning curves, drawn without pyplot and its global state."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from boltz import checks
+from boltz.checkpoint import write_bytes
+from boltz.errors import InputError
+
+Array = NDArray[Any]
+Shape = tuple[int, int]
+MOST_TILES, MOST_ROWS, LEAST_IMAGE = 100, 400, 16
+PANELS = {
+    "pseudo_likelihood": "pseudo-likelihood (nats a row)",
+    "reconstruction_error": "reconstruction error (squared, a row)",
+    "free_energy_gap": "free energy, held-out minus training (nats)",
+    "gradient_norm": "gradient norm",
+}
+
+
+def sample_grid(means: Any, shape: Shape | None = None, title: str = "samples") -> Figure:
+    """A figure of rows (chains, units) in [0, 1]: tiles of the image shape, or one matrix where rows are no images."""
+    values = checks.array(means, "means", (None, None))
+    if values.size == 0:
+        raise InputError(f"means must hold at least one row and one unit, got shape {values.shape}.")
+    tile = image_shape(values.shape[1], shape)
+    if tile is None:
+        figure, axes = _figure(title)
+        axes.imshow(values[:MOST_ROWS], cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        axes.set_xlabel("unit")
+        axes.set_ylabel("chain")
+        return figure
+    figure, axes = _figure(title)
+    axes.imshow(_mosaic(values, tile, 0.35), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_axis_off()
+    return figure
+
+
+def filter_grid(weights: Any, shape: Shape | None = None) -> Figure:
+    """A figure of weights (visible, hidden): the incoming weights of the hidden units with the largest norms."""
+    values = checks.array(weights, "weights", (None, None))
+    if values.size == 0:
+        raise InputError(f"weights must hold at least one visible and one hidden unit, got shape {values.shape}.")
+    order = np.argsort(-np.linalg.norm(values, axis=0), kind="stable")[:MOST_TILES]
+    chosen, tile = values.T[order], image_shape(len(values), shape)
+    figure, axes = _figure(f"weights of {len(chosen)} of {values.shape[1]} hidden units, largest norm first")
+    reach = float(np.quantile(np.abs(chosen), 0.998)) or 1.0
+    drawn = chosen if tile is None else _mosaic(chosen, tile, math.nan)
+    image = axes.imshow(
+        drawn, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto" if tile is None else "equal", interpolation="nearest"
+    )
+    if tile is None:
+        axes.set_xlabel("visible unit")
+        axes.set_ylabel("hidden unit")
+    else:
+        axes.set_axis_off()
+    figure.colorbar(image, ax=axes, shrink=0.6)
+    return figure
+
+
+def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
+    """A figure of what metrics.jsonl records, a panel a quantity, with the stages of the run apart."""
+    figure = Figure(figsize=(9, 6.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    stages = [str(record.get("stage", "")) for record in history]
+    for axes, (name, label) in zip(figure.subplots(2, 2).ravel(), PANELS.items(), strict=True):
+        _curve(axes, [record.get(name) for record in history], stages)
+        axes.set_title(label, fontsize=10)
+        axes.set_xlabel("epoch")
+    return figure
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure as PNG, atomically; raises FileError."""
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def image_shape(units: int, shape: Shape | None) -> Shape | None:
+    """The shape (height, width) to draw a row in: the given one, a square where units allow, None for a plain row."""
+    if shape is not None:
+        height, width = (checks.integer(n, "shape", 1) for n in shape)
+        if height * width != units:
+            raise InputError(f"shape must have {units} units, got {height} x {width}.")
+        return height, width
+    side = math.isqrt(units)
+    return (side, side) if side * side == units >= LEAST_IMAGE else None
+
+
+def _figure(title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(7, 7.2), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.set_title(title, fontsize=11)
+    return figure, axes
+
+
+def _mosaic(rows: Array, tile: Shape, gap: float) -> Array:
+    """At most 100 rows (rows, units) as tiles of one picture, filled row by row, gap between them."""
+    rows = rows[:MOST_TILES]
+    across = math.ceil(math.sqrt(len(rows)))
+    down = math.ceil(len(rows) / across)
+    height, width = tile
+    picture = np.full((down * (height + 1) + 1, across * (width + 1) + 1), gap)
+    for i, row in enumerate(rows):
+        top, left = 1 + i // across * (height + 1), 1 + i % across * (width + 1)
+        picture[top : top + height, left : left + width] = row.reshape(tile)
+    return picture
+
+
+def _curve(axes: Axes, values: Sequence[Any], stages: Sequence[str]) -> None:
+    """One quantity against the running epoch, a line a stage, gaps where it was not recorded."""
+    known = [float(x) if isinstance(x, int | float) and math.isfinite(x) else math.nan for x in values]
+    if all(math.isnan(x) for x in known):
+        axes.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axes.transAxes)
+        return
+    names = list(dict.fromkeys(stages))
+    for name in names:
+        epochs = [i + 1 for i, stage in enumerate(stages) if stage == name]
+        marker = "." if len(epochs) < 30 else ""
+        axes.plot(epochs, [known[i - 1] for i in epochs], marker=marker, linewidth=1.3, label=name)
+    axes.grid(alpha=0.3)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    if len(names) > 1:
+        axes.legend(fontsize=8)
