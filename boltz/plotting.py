@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from boltz import checks
@@ -57,10 +58,9 @@ def filter_grid(weights: Any, shape: Shape | None = None) -> Figure:
     figure, axes = _figure(f"weights of {len(chosen)} of {values.shape[1]} hidden units, largest norm first")
     reach = float(np.quantile(np.abs(chosen), 0.998)) or 1.0
     drawn = chosen if tile is None else _mosaic(chosen, tile, math.nan)
-    image = axes.imshow(
-        drawn, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto" if tile is None else "equal", interpolation="nearest"
-    )
+    image = axes.imshow(drawn, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
     if tile is None:
+        axes.set_aspect("auto")
         axes.set_xlabel("visible unit")
         axes.set_ylabel("hidden unit")
     else:
@@ -132,6 +132,6 @@ def _curve(axes: Axes, values: Sequence[Any], stages: Sequence[str]) -> None:
         marker = "." if len(epochs) < 30 else ""
         axes.plot(epochs, [known[i - 1] for i in epochs], marker=marker, linewidth=1.3, label=name)
     axes.grid(alpha=0.3)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(names) > 1:
         axes.legend(fontsize=8)

@@ -1,4 +1,4 @@
-"""The command `boltz`: a group whose commands load on first use, so that `boltz --help` imports no numerical library."""
+"""The command `boltz`: a group whose commands load on first use, so that `boltz --help` is quick."""
 
 from __future__ import annotations
 

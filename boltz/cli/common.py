@@ -16,18 +16,36 @@ import click
 from boltz.errors import BoltzError, InputError, Interrupted
 
 F = TypeVar("F", bound=Callable[..., Any])
-FAILED, BAD_INPUT, INTERRUPTED, STOPPED = 1, 2, 75, 130
 
 
 class Failure(click.ClickException):
-    """A sentence for stderr and the exit code of the process."""
+    """The work failed: a sentence for stderr, and the exit code of the process."""
 
-    def __init__(self, message: str, exit_code: int, prefix: str = "Error: ") -> None:
-        super().__init__(message)
-        self.exit_code, self.prefix = exit_code, prefix
+    exit_code = 1
+    prefix = "Error: "
 
     def show(self, file: IO[Any] | None = None) -> None:
         say(f"{self.prefix}{self.message}")
+
+
+class BadInput(Failure):
+    """An argument or a file is not what it must be."""
+
+    exit_code = 2
+
+
+class Resumable(Failure):
+    """The run was stopped, and can be continued."""
+
+    exit_code = 75
+    prefix = ""
+
+
+class Stopped(Failure):
+    """The command was stopped, and nothing is kept."""
+
+    exit_code = 130
+    prefix = ""
 
 
 @contextmanager
@@ -36,19 +54,19 @@ def failures() -> Iterator[None]:
     try:
         yield
     except Interrupted as problem:
-        raise Failure(str(problem), INTERRUPTED, "") from problem
+        raise Resumable(str(problem)) from problem
     except InputError as problem:
-        raise Failure(str(problem), BAD_INPUT) from problem
+        raise BadInput(str(problem)) from problem
     except BoltzError as problem:
-        raise Failure(str(problem), FAILED) from problem
+        raise Failure(str(problem)) from problem
     except KeyboardInterrupt as problem:
-        raise Failure("Stopped.", STOPPED, "") from problem
+        raise Stopped("Stopped.") from problem
     except MemoryError as problem:
-        raise Failure("there is not enough memory for this.", FAILED) from problem
+        raise Failure("there is not enough memory for this.") from problem
     except OSError as problem:
         if problem.errno == errno.EPIPE:
             raise
-        raise Failure(f"{problem.strerror or problem}.", FAILED) from problem
+        raise Failure(f"{problem.strerror or problem}.") from problem
 
 
 def say(text: str) -> None:
@@ -70,7 +88,7 @@ def emit(result: Mapping[str, Any], as_json: bool, text: str) -> None:
 class Layers(click.ParamType):
     """Numbers of units of the hidden layers, such as 500,1000."""
 
-    name = "units,..."
+    name = "layers"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         parts = value.split(",") if isinstance(value, str) else []
@@ -82,7 +100,7 @@ class Layers(click.ParamType):
 class Betas(click.ParamType):
     """A number of temperatures, or the name of a schedule."""
 
-    name = "n|sm2008"
+    name = "betas"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
         if isinstance(value, int) or value == "sm2008":
@@ -119,6 +137,7 @@ def annealing_options(chains: str) -> Callable[[F], F]:
         betas = click.option(
             "--betas",
             type=Betas(),
+            metavar="N|sm2008",
             default="sm2008",
             show_default=True,
             help="Inverse temperatures of annealed importance sampling: a number of uniform steps, or the 14,500 of "

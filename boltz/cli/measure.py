@@ -20,9 +20,9 @@ from boltz.rng import Key
 
 BOUNDS = {
     "exact": "The log-likelihood is exact.",
-    "lower": "The log-likelihood is a certified lower bound, because log Z is exact and log p*(v) is bounded from below.",
-    "upper": "The log-likelihood is an over-estimate in expectation: log p*(v) is exact, but annealed importance sampling "
-    "under-estimates log Z.",
+    "lower": "The log-likelihood is a certified lower bound: it bounds log p*(v) from below, and log Z is exact.",
+    "upper": "The log-likelihood is an over-estimate in expectation: log p*(v) is exact, but annealed importance "
+    "sampling under-estimates log Z.",
     "none": "The log-likelihood is no bound: it is a lower bound on log p*(v) minus an under-estimate of log Z.",
 }
 
@@ -64,17 +64,18 @@ def visible_rows(data: Data, how: str, seed: int, model: boltz.BoltzmannMachine)
 
 
 def verdict(log_likelihood: Estimate, log_z: Estimate) -> str:
-    """Plain sentences on what the kinds of both certify, and whether log Z can be believed."""
+    """Plain sentences on what the kinds of both certify, and whether an estimated log Z can be believed."""
+    bound = BOUNDS[log_likelihood.kind]
     if log_z.kind == "exact":
-        trust = "log Z is exact."
-    elif log_z.trusted:
+        return bound
+    if log_z.trusted:
         trust = f"log Z is trusted: {_chains(log_z)}."
     else:
         trust = (
             f"log Z is NOT trusted, nor is its interval: {_chains(log_z)}, and at least {TRUSTED_CHAINS} chains with "
             f"{TRUSTED_SHARE:.0%} effective are needed; take more chains or more betas."
         )
-    return f"{BOUNDS[log_likelihood.kind]} {trust}"
+    return f"{bound} {trust}"
 
 
 def _chains(estimate: Estimate) -> str:

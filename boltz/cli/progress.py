@@ -60,8 +60,9 @@ def _bars() -> Bars:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[detail]}"))
-    return Bars(*columns, TimeRemainingColumn(compact=True), console=Console(stderr=True))
+    left = TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn()
+    right = TextColumn("{task.fields[detail]}"), TimeRemainingColumn(compact=True)
+    return Bars(*left, *right, console=Console(stderr=True))
 
 
 def duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def settings_of(path: Path) -> dict[str, Any]:
 
 def image_of(settings: Mapping[str, Any]) -> tuple[int, int] | None:
     """Height and width of the images that a run was trained on, None for other rows."""
-    shape = table(settings, "notes").get("image")
+    shape = table(settings, "picture").get("shape")
     if not isinstance(shape, list) or len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
         return None
     return shape[0], shape[1]
@@ -50,7 +51,7 @@ def kind_of(units: list[int]) -> str:
 
 def parameters(units: list[int]) -> int:
     """Number of weights and biases."""
-    return sum(a * b for a, b in zip(units[:-1], units[1:], strict=True)) + sum(units)
+    return sum(a * b for a, b in pairwise(units)) + sum(units)
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

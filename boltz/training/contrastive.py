@@ -20,7 +20,7 @@ from boltz.models.boltzmann import BoltzmannMachine, bias_key, views
 from boltz.models.graph import Edge
 from boltz.rng import Key
 from boltz.sampling.driver import Workers, blocks
-from boltz.sampling.gibbs import GibbsSweep, Scratch, random_state
+from boltz.sampling.gibbs import GibbsSweep, Scratch
 from boltz.sampling.meanfield import solve
 from boltz.training.settings import Settings
 
@@ -58,12 +58,15 @@ class Contrastive:
         """Whether chains carry over from step to step."""
         return self.settings.rule == "pcd"
 
-    def init(self, machine: BoltzmannMachine, key: Key) -> RuleState:
-        """Fantasy particles, offsets for centring (the means under the biases) and running rates for sparsity."""
+    def init(self, machine: BoltzmannMachine, rows: Array, key: Key) -> RuleState:
+        """Fantasy particles at data rows (rows, units), offsets for centring and running rates for sparsity."""
         state: RuleState = {}
         if self.persistent:
-            chains = random_state(machine, self.settings.chains, key)
-            state |= {f"chain/{layer}": x for layer, x in chains.items()}
+            start = rows[np.arange(self.settings.chains) % len(rows)]
+            visible, scratch = machine.graph.visible, Scratch(machine.dtype)
+            means = solve(machine, {visible: start}, self.settings.mean_field, scratch)
+            chains = {visible: start, **posterior_sample(machine, means, key, 0, 0, scratch)}
+            state |= {f"chain/{layer}": x.copy() for layer, x in chains.items()}
         for layer in machine.graph.units:
             mean = machine.unit_type(layer).mean(machine.bias(layer)).astype(machine.dtype)
             if self.settings.center:
@@ -89,8 +92,9 @@ class Contrastive:
             means = solve(machine, {machine.graph.visible: batch[rows]}, self.settings.mean_field, scratch, self.scales)
             _store(stats, {machine.graph.visible: batch[rows], **means}, rows)
             if not self.persistent:
-                chain = _posterior_sample(machine, means, key, step, rows.start, scratch)
-                negative(rows, chain)
+                chain = posterior_sample(machine, means, key, step, rows.start, scratch)
+                visible = machine.graph.visible  # overwritten by the first half sweep
+                negative(rows, chain | {visible: scratch.get("chain", visible, batch[rows].shape)})
 
         def negative(rows: slice, chain: dict[str, Array]) -> None:
             scratch, k, means = work.block("negative", rows.start), self.settings.k, {}
@@ -157,13 +161,13 @@ def _store(stats: dict[str, Array], state: Mapping[str, Array], rows: slice) -> 
         stats[layer][rows] = x
 
 
-def _posterior_sample(
+def posterior_sample(
     machine: BoltzmannMachine, means: Mapping[str, Array], key: Key, step: int, first_row: int, scratch: Scratch
 ) -> dict[str, Array]:
-    """A chain at the data: the class that the first half sweep reads is drawn from its posterior means."""
-    rows = len(next(iter(means.values())))
-    chain = {n: scratch.get("chain", n, (rows, units)) for n, units in machine.graph.units.items()}
-    for layer in machine.graph.colours[1]:
+    """States drawn from posterior means, layer -> (rows, units), in reused buffers."""
+    drawn = {}
+    for layer, mean in means.items():
+        drawn[layer] = scratch.get("chain", layer, mean.shape)
         stream = key.derive("posterior", layer).stream(step)
-        machine.unit_type(layer).draw(means[layer], stream, first_row, chain[layer])
-    return chain
+        machine.unit_type(layer).draw(mean, stream, first_row, drawn[layer])
+    return drawn

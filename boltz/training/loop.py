@@ -1,4 +1,4 @@
-"""The training loop: stages, epochs, batches; everything that happens is a function of the settings, the data and the step."""
+"""The training loop: stages, epochs, batches; all that happens follows from the settings, the data and the step."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ class Loop:
                 self.state.epoch = self.state.batch = 0
 
     def _enter(self, stage: Stage, key: Key) -> None:
-        if stage.pair is not None:
-            del self.state.pairs[stage.pair :]
-        self.state.enter(stage, key.derive("init"))
+        self.state.make_machine(stage)
+        rows = _permutation(len(self.data.x), key.derive("particles"))[: stage.settings.chains]
+        self.state.enter(stage, self._batch(self.data, stage, rows, self.state.lines), key.derive("init"))
 
     def _epoch(self, stage: Stage, key: Key, work: Workspace, monitor: Monitor, pool: Workers) -> None:
         settings, state = stage.settings, self.state

@@ -1,8 +1,12 @@
-"""Greedy layer-wise pretraining of a DBM (Salakhutdinov & Hinton 2009, section 4; doubled as in their figure 2).
+"""Pretraining of a DBM by RBMs, two ways.
 
-Each pair of neighbouring layers is trained as an RBM. In the whole machine an inner layer hears both its neighbours, so
-the RBM of the first pair doubles the input of its hidden layer, that of the last pair the input of its visible layer,
-and those between both; composed without doubling, each inner layer's field is the mean of what its two RBMs gave it.
+"doubling" (Salakhutdinov & Hinton 2009, section 4 and figure 2): each pair of neighbouring layers is trained as an RBM.
+In the whole machine an inner layer hears both its neighbours, so the RBM of the first pair doubles the input of its
+hidden layer, that of the last pair the input of its visible layer, and those between both; composed without doubling,
+each inner layer's field is the mean of what its two RBMs gave it.
+
+"bottom": the first pair is trained as a plain RBM and the upper layers keep their small random weights. The composed
+machine then has the RBM's likelihood and a tight bound to start from.
 """
 
 from __future__ import annotations
@@ -39,10 +43,11 @@ def stages(graph: Graph, settings: Settings) -> list[Stage]:
     found = []
     sizes = [layer.units for layer in graph.layers]
     pairs = len(sizes) - 1
+    doubled = settings.pretrain == "doubling"
     if settings.pretrain_epochs > 0 and pairs > 1:
-        for pair in range(pairs):
+        for pair in range(pairs if doubled else 1):
             pair_graph = Graph.chain(sizes[pair : pair + 2], graph.layers[0].kind)
-            scales = {"h1": 1.0 if pair == pairs - 1 else 2.0, "v": 1.0 if pair == 0 else 2.0}
+            scales = {"h1": 1.0 if pair == pairs - 1 else 2.0, "v": 1.0 if pair == 0 else 2.0} if doubled else {}
             found.append(Stage(f"pretrain-{pair + 1}", pair_graph, settings.pretraining(), pair, scales))
     return [*found, Stage("joint", graph, settings)]
 
@@ -76,9 +81,9 @@ def recognise(
 
 def compose(model: BoltzmannMachine, pairs: Sequence[BoltzmannMachine]) -> None:
     """Put the trained pairs into the whole machine, in place: weights as they are, inner biases averaged."""
-    for i, edge in enumerate(model.graph.edges):
-        model.params[edge.key][...] = pairs[i].params["edge/v-h1/weight"]
-    for i, layer in enumerate(model.layers):
+    for pair, edge in zip(pairs, model.graph.edges, strict=False):
+        model.params[edge.key][...] = pair.params["edge/v-h1/weight"]
+    for i, layer in enumerate(model.layers[: len(pairs) + 1]):
         below = [pair.bias("h1") for pair in pairs[max(i - 1, 0) : i]]
         above = [pair.bias("v") for pair in pairs[i : i + 1]]
         model.bias(layer.name)[...] = np.mean(below + above, axis=0)

@@ -12,6 +12,7 @@ from boltz.sampling.meanfield import MeanField
 RULES = ("cd", "pcd")
 SCHEDULES = ("constant", "linear", "inverse")
 OPTIMIZERS = ("momentum", "nesterov", "adam")
+PRETRAIN = ("doubling", "bottom")
 BINARIZE = ("dynamic", "fixed", "threshold", "none")
 
 
@@ -43,6 +44,7 @@ class Settings:
     mean_field_sweeps: int = 10
     mean_field_tolerance: float = 1e-3
     mean_field_damping: float = 0.0
+    pretrain: str = "doubling"
     pretrain_epochs: int = 0
     pretrain_learning_rate: float = 0.05
     pretrain_k: int = 1
@@ -52,6 +54,7 @@ class Settings:
         checks.choice(self.rule, "rule", RULES)
         checks.choice(self.schedule, "schedule", SCHEDULES)
         checks.choice(self.optimizer, "optimizer", OPTIMIZERS)
+        checks.choice(self.pretrain, "pretrain", PRETRAIN)
         checks.choice(self.binarize, "binarize", BINARIZE)
         if not isinstance(self.center, bool):
             raise InputError(f"center must be True or False, got {self.center!r}.")
@@ -75,10 +78,10 @@ class Settings:
         return MeanField(self.mean_field_tolerance, self.mean_field_sweeps, self.mean_field_damping)
 
     def pretraining(self) -> Settings:
-        """The settings of one layer of greedy pretraining: contrastive divergence, not centred, no sparsity."""
+        """The settings of an RBM stage: CD where inputs are doubled, else persistent chains; not centred."""
         return replace(
             self,
-            rule="cd",
+            rule="cd" if self.pretrain == "doubling" else "pcd",
             k=self.pretrain_k,
             epochs=self.pretrain_epochs,
             learning_rate=self.pretrain_learning_rate,

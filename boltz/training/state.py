@@ -45,16 +45,20 @@ class TrainState:
         """The machine that a stage trains."""
         return self.model if stage.pair is None else self.pairs[stage.pair]
 
-    def enter(self, stage: Stage, key: Key) -> None:
-        """Start a stage: its machine, its rule's arrays, its optimizer's arrays, counters at zero."""
+    def enter(self, stage: Stage, rows: Array, key: Key) -> None:
+        """Start a stage: its rule's arrays (particles at the given rows), its optimizer's arrays, counters at zero."""
+        machine = self.machine(stage)
+        self.rule = Contrastive(stage.settings, stage.scales).init(machine, rows, key)
+        self.optimizer = optimizers.init(stage.settings, machine)
+        self.epoch = self.batch = self.step = 0
+
+    def make_machine(self, stage: Stage) -> None:
+        """The machine of a stage that starts: an RBM from the whole machine, or the whole machine from the RBMs."""
         if stage.pair is not None:
+            del self.pairs[stage.pair :]
             self.pairs.append(start_pair(self.model, stage))
         elif self.pairs:
             compose(self.model, self.pairs)
-        machine = self.machine(stage)
-        self.rule = Contrastive(stage.settings, stage.scales).init(machine, key)
-        self.optimizer = optimizers.init(stage.settings, machine)
-        self.epoch = self.batch = self.step = 0
 
     def tensors(self) -> Arrays:
         """Everything by name, for a checkpoint."""
@@ -96,7 +100,8 @@ def _shapes(state: TrainState, plan: list[Stage]) -> bool:
         return True
     stage = plan[state.stage]
     machine = state.machine(stage)
-    wanted = Contrastive(stage.settings, stage.scales).init(machine, Key(0, 0))
+    row = np.zeros((1, machine.graph.units[machine.graph.visible]), machine.dtype)
+    wanted = Contrastive(stage.settings, stage.scales).init(machine, row, Key(0, 0))
     same = wanted.keys() == state.rule.keys() and all(state.rule[n].shape == x.shape for n, x in wanted.items())
     opt = optimizers.init(stage.settings, machine)
     return (

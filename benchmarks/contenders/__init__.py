@@ -1,0 +1,56 @@
+"""What is timed: one problem, the same for everybody, and the piece of work that a contender makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Weights W_l (n_l, n_(l+1)) and biases b_l (n_l,), 0/1 rows (rows, units), all float32, and what to do with them.
+
+    start holds the chains, layer -> (chains, units) of 0/1; rates the mean activity of each layer on the rows, the base
+    of annealed importance sampling, whose inverse temperatures are betas uniform steps from 0 to 1.
+    """
+
+    weights: tuple[Array, ...]
+    biases: tuple[Array, ...]
+    rows: Array
+    start: Mapping[str, Array]
+    rates: Mapping[str, Array]
+    batch: int = 100
+    k: int = 1
+    learning_rate: float = 0.01
+    mean_field_sweeps: int = 10
+    betas: int = 200
+
+    @property
+    def chains(self) -> int:
+        """Number of chains."""
+        return len(self.start["v"])
+
+    def batches(self) -> list[Array]:
+        """The rows in contiguous batches of equal size."""
+        last = len(self.rows) - self.batch + 1
+        return [np.ascontiguousarray(self.rows[i : i + self.batch]) for i in range(0, last, self.batch)]
+
+
+@dataclass(frozen=True)
+class Work:
+    """run(count) does count units of the work; result() gives what came of it so far.
+
+    The result is weights, then biases after training; the states v, h after sampling; the log-weights after annealing.
+    """
+
+    run: Callable[[int], None]
+    result: Callable[[], tuple[Array, ...]]
+
+
+Maker = Callable[[Problem, int], Work]

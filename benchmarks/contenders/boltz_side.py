@@ -1,0 +1,99 @@
+"""boltz: the steps of its own training loop, and its public functions for sampling and annealing."""
+
+from __future__ import annotations
+
+from itertools import count as counter
+from itertools import cycle
+
+import numpy as np
+
+import boltz
+from boltz.rng import Key
+from boltz.sampling.driver import workers
+from boltz.training import optimizers
+from boltz.training.contrastive import Contrastive, Workspace
+
+from . import Array, Maker, Problem, Work
+
+NAME = "boltz"
+
+
+def version() -> str:
+    """The version that is timed."""
+    return boltz.__version__
+
+
+def set_threads(n: int) -> None:
+    """Every pool of this contender."""
+    boltz.threads(n)
+
+
+def _parameters(machine: boltz.BoltzmannMachine) -> tuple[Array, ...]:
+    weights = [machine.params[edge.key] for edge in machine.graph.edges]
+    return tuple(x.copy() for x in (*weights, *(machine.bias(layer) for layer in machine.graph.units)))
+
+
+def _training(problem: Problem, rule: str) -> Work:
+    machine = boltz.from_arrays(problem.weights, problem.biases)
+    settings = boltz.Settings(
+        rule=rule,
+        k=problem.k,
+        batch_size=problem.batch,
+        chains=problem.chains,
+        mean_field_sweeps=problem.mean_field_sweeps,
+        mean_field_tolerance=0.0,
+    )
+    update, work, key = Contrastive(settings), Workspace(machine), Key.from_seed(1)
+    state, optimizer = update.init(machine, key), optimizers.init(settings, machine)
+    for layer, x in problem.start.items():
+        if update.persistent:
+            state[f"chain/{layer}"][...] = x
+    batches, steps = cycle(problem.batches()), counter(1)
+
+    def run(count: int) -> None:
+        with workers() as pool:
+            for _ in range(count):
+                step = next(steps)
+                update.gradient(work, next(batches), state, key, step, pool)
+                this = optimizers.Step(problem.learning_rate, 0.0, step)
+                assert optimizers.apply(settings, machine, work.gradient, optimizer, this, pool)
+
+    return Work(run, lambda: _parameters(machine))
+
+
+def pcd(problem: Problem, threads: int) -> Work:
+    """Persistent contrastive divergence; of a machine with two hidden layers, mean field and persistent chains."""
+    return _training(problem, "pcd")
+
+
+def cd(problem: Problem, threads: int) -> Work:
+    """Contrastive divergence with k sweeps."""
+    return _training(problem, "cd")
+
+
+def gibbs(problem: Problem, threads: int) -> Work:
+    """Block Gibbs sweeps through the public function, its start-up cost included."""
+    machine = boltz.from_arrays(problem.weights, problem.biases)
+    state, seeds = dict(problem.start), counter()
+
+    def run(count: int) -> None:
+        state.update(boltz.sample(machine, problem.chains, count, next(seeds), start=state))
+
+    return Work(run, lambda: (state["v"], state["h1"]))
+
+
+def ais(problem: Problem, threads: int) -> Work:
+    """Whole annealing runs of problem.betas temperatures through the public function."""
+    machine = boltz.from_arrays(problem.weights, problem.biases)
+    found: list[Array] = []
+    seeds = counter()
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            estimate = boltz.ais(machine, problem.chains, problem.betas, next(seeds), problem.rates)
+            found[:] = [np.asarray(estimate.log_weights)]
+
+    return Work(run, lambda: tuple(found))
+
+
+MAKERS: dict[str, Maker] = {"pcd": pcd, "cd": cd, "gibbs": gibbs, "ais": ais, "dbm": pcd}

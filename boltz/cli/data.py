@@ -1,0 +1,90 @@
+"""`boltz data`: the named data sets, or one data set or file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from boltz.cli.common import emit, json_option
+
+
+@click.command
+@click.argument("name", required=False)
+@json_option
+def data(name: str | None, as_json: bool) -> None:
+    """List the named data sets and where each comes from, or describe NAME, a data set or a file. Downloads nothing."""
+    if name is None:
+        sets = _listed()
+        emit({"sets": sets}, as_json, "\n".join(_set_lines(entry) for entry in sets))
+    else:
+        found = _described(name)
+        emit(found, as_json, "\n".join(_lines(found)))
+
+
+def _listed() -> list[dict[str, Any]]:
+    from boltz.data import names
+
+    return [_set(name) for name in names()]
+
+
+def _set(name: str) -> dict[str, Any]:
+    """A named set: what it is, its splits, where its file is, or how to come by it."""
+    from boltz.data.sets import SETS, VARIABLE, find
+
+    entry, path = SETS[name], find(name)
+    if path is not None:
+        source = str(path)
+    elif entry.download is not None:
+        source = f"downloaded at first use, or {entry.file} in the folder that {VARIABLE} names"
+    else:
+        source = f"{entry.file} in the folder that {VARIABLE} names"
+    return {
+        "name": name,
+        "title": entry.title,
+        "splits": list(entry.fingerprints),
+        "found": path is not None,
+        "source": source,
+    }
+
+
+def _described(name: str) -> dict[str, Any]:
+    from boltz.data import load, names, splits
+
+    if name in names() and not _set(name)["found"]:
+        return _set(name)
+    rows: dict[str, Any] = {}
+    for split in splits(name):
+        found = load(name, split)
+        rows[split] = {
+            "rows": len(found.x),
+            "fingerprint": found.fingerprint,
+            "labels": found.labels is not None,
+            "mean": float(found.x.mean() / (found.levels or 1)),
+        }
+    return {
+        "name": found.name,
+        "source": found.source.removesuffix(f":x_{split}"),
+        "units": found.x.shape[1],
+        "image": None if found.shape is None else list(found.shape),
+        "levels": found.levels,
+        "splits": rows,
+    }
+
+
+def _set_lines(entry: dict[str, Any]) -> str:
+    where = "found: " if entry["found"] else "not here: "
+    return f"{entry['name']}: {entry['title']}; splits {', '.join(entry['splits'])}\n    {where}{entry['source']}"
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    if "found" in found:
+        return [_set_lines(found)]
+    values = {255: "grey levels 0 to 255", 1: "0 or 1"}.get(found["levels"], "numbers in [0, 1]")
+    image = f", images of {found['image'][0]} x {found['image'][1]}" if found["image"] else ""
+    lines = [f"{found['name']}: {found['units']} units{image}, {values}", f"    {found['source']}"]
+    for split, entry in found["splits"].items():
+        labels = ", labels" if entry["labels"] else ""
+        fingerprint = f"fingerprint {entry['fingerprint'][:16]}..."
+        lines.append(f"    {split}: {entry['rows']:,} rows, mean {entry['mean']:.4f}{labels}, {fingerprint}")
+    return lines

@@ -1,0 +1,34 @@
+"""`boltz logz`: the log partition function of a machine."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from boltz.cli.common import annealing_options, emit, json_option, run_argument, seed_option, threads_option
+
+
+@click.command
+@run_argument
+@click.option("--exact", "how", flag_value="exact", help="Enumerate the smaller colour class, at most 28 units.")
+@click.option("--ais", "how", flag_value="ais", help="Annealed importance sampling, however small the machine is.")
+@click.option("--auto", "how", flag_value="auto", default=True, help="Enumerate up to 20 units, else anneal (default).")
+@annealing_options("--chains")
+@seed_option
+@threads_option
+@json_option
+def logz(path: Path, how: str, chains: int, betas: int | str, seed: int, as_json: bool) -> None:
+    """Estimate the log partition function of a run or model file, in nats."""
+    from boltz.cli.measure import Annealing, described, estimate_log_z
+    from boltz.cli.progress import Progress
+    from boltz.cli.stored import model_of
+
+    annealing = Annealing(chains, betas, seed)
+    model = model_of(path)
+    began = time.monotonic()
+    with Progress() as progress:
+        found = estimate_log_z(model, how, annealing, progress)
+    result = {"log_z": found.as_dict(), "method": found.method, "seconds": time.monotonic() - began}
+    emit(result, as_json, described("log Z", found))

@@ -1,0 +1,24 @@
+"""Puts this folder on the import path, for oracle.py, stats.py and machines.py, and stops early where boltz is hidden."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = str(Path(__file__).parent)
+if HERE not in sys.path:
+    sys.path.insert(0, HERE)
+
+try:
+    importlib.import_module("boltz.kernels")
+except ModuleNotFoundError as problem:
+    if problem.name != "boltz.kernels":
+        raise
+    pytest.exit(
+        "boltz.kernels is not found, because the folder boltz beside the tests hides the installed package; "
+        "install with: python3 -m pip install -e '.[test]'",
+        returncode=4,
+    )

@@ -1,0 +1,102 @@
+"""Updates of the arena against formulas written out, in both float types, and the finite test of each."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import training_checks as checks
+from oracle import Table
+
+from boltz.training import optimizers
+from boltz.training.settings import OPTIMIZERS, Settings
+
+
+def test_momentum_by_hand() -> None:
+    checks.check_momentum()
+
+
+def test_nesterov_is_the_look_ahead_gradient() -> None:
+    checks.check_nesterov()
+
+
+def test_adam_by_hand() -> None:
+    checks.check_adam()
+
+
+def test_max_norm_shortens_columns_only() -> None:
+    checks.check_max_norm()
+
+
+def test_momentum_zero_is_plain_ascent() -> None:
+    for optimizer in ("momentum", "nesterov"):
+        machine, gradient = checks.arena_machine(), np.random.default_rng(60).normal(size=44)
+        before = machine.arena.copy()
+        checks.updated(Settings(learning_rate=0.25, optimizer=optimizer), machine, [gradient])
+        np.testing.assert_allclose(machine.arena, before + 0.25 * gradient, rtol=0, atol=1e-15)
+
+
+def test_the_rate_and_momentum_of_each_step_count() -> None:
+    """Schedules arrive through Step, not through the settings."""
+    machine, gradients = checks.arena_machine(), np.random.default_rng(61).normal(size=(2, 44))
+    before = machine.arena.copy()
+    checks.updated(Settings(learning_rate=9.0, momentum=0.9), machine, gradients, [(0.5, 0.0), (0.25, 0.5)])
+    first = 0.5 * gradients[0]
+    np.testing.assert_allclose(machine.arena, before + first + 0.5 * first + 0.25 * gradients[1], rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_each_optimizer_climbs_a_concave_function(optimizer: str) -> None:
+    """-0.5 sum a (w - c)^2: the distance to the top falls to 1% within 400 steps."""
+    rng = np.random.default_rng(62)
+    curvature, top = rng.uniform(0.5, 2, 44), rng.normal(size=44)
+    machine = checks.arena_machine()
+    settings = Settings(learning_rate=0.05, momentum=0.5, optimizer=optimizer)
+    state, start = optimizers.init(settings, machine), np.linalg.norm(machine.arena - top)
+    for count in range(1, 401):
+        step = optimizers.Step(0.05, 0.5, count)
+        optimizers.apply(settings, machine, -curvature * (machine.arena - top), state, step, checks.SERIAL)
+    assert np.linalg.norm(machine.arena - top) < 0.01 * start
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_parts_of_a_large_arena_fit_together(optimizer: str) -> None:
+    """Chunked updates (more weights than one chunk) equal the same numbers in one piece, biases without decay."""
+    table = Table.random((300, 250), 0.1, 63)
+    machine = checks.machine_of(table).astype(np.float32)
+    assert machine.params["edge/v-h1/weight"].size > optimizers.CHUNK
+    gradients = np.random.default_rng(64).normal(size=(2, machine.arena.size)).astype(np.float32)
+    settings = Settings(learning_rate=0.1, momentum=0.9, optimizer=optimizer, l2=0.01, l1=0.01)
+    wanted = checks.machine_of(table)
+    checks.updated(settings, wanted, gradients.astype(np.float64))
+    checks.updated(settings, machine, gradients)
+    np.testing.assert_allclose(machine.arena, wanted.arena, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", ["parameter", "gradient", "state", "bias"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_number_that_is_not_finite_is_reported_at_once(optimizer: str, bad: float, place: str, dtype: type) -> None:
+    """alpha none; the fault is an update that swallows it, such as Adam's division by an infinite second moment."""
+    for name in optimizers.UPDATES[optimizer][0] if place == "state" else ("",):
+        machine = checks.arena_machine().astype(dtype)
+        settings = Settings(optimizer=optimizer, momentum=0.5)
+        state = optimizers.init(settings, machine)
+        gradient = np.ones(44, dtype)
+        target = {"parameter": machine.arena, "gradient": gradient, "bias": machine.bias("h2")}.get(place, state.get(name))
+        assert target is not None
+        target[1] = bad
+        with np.errstate(invalid="ignore"):
+            assert not optimizers.apply(settings, machine, gradient, state, optimizers.Step(0.1, 0.5, 3), checks.SERIAL)
+
+
+def test_no_decay_and_no_norm_is_the_default() -> None:
+    settings = Settings()
+    assert settings.l1 == settings.l2 == settings.max_norm == 0
+
+
+def test_max_norm_leaves_all_zero_weights_alone() -> None:
+    machine = checks.arena_machine()
+    machine.arena[...] = 0
+    checks.updated(Settings(max_norm=0.5), machine, [np.zeros(44)])
+    np.testing.assert_array_equal(machine.arena, 0)
