@@ -55,7 +55,7 @@ def filter_grid(weights: Any, shape: Shape | None = None) -> Figure:
         raise InputError(f"weights must hold at least one visible and one hidden unit, got shape {values.shape}.")
     order = np.argsort(-np.linalg.norm(values, axis=0), kind="stable")[:MOST_TILES]
     chosen, tile = values.T[order], image_shape(len(values), shape)
-    figure, axes = _figure(f"weights of {len(chosen)} of {values.shape[1]} hidden units, largest norm first")
+    figure, axes = _figure(f"weights of {len(chosen)} of {values.shape[1]} hidden units, largest norm first", (8, 7))
     reach = float(np.quantile(np.abs(chosen), 0.998)) or 1.0
     drawn = chosen if tile is None else _mosaic(chosen, tile, math.nan)
     image = axes.imshow(drawn, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
@@ -99,8 +99,8 @@ def image_shape(units: int, shape: Shape | None) -> Shape | None:
     return (side, side) if side * side == units >= LEAST_IMAGE else None
 
 
-def _figure(title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7, 7.2), dpi=120, layout="constrained")
+def _figure(title: str, size: tuple[float, float] = (7, 7.2)) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     axes.set_title(title, fontsize=11)

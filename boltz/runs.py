@@ -29,7 +29,9 @@ CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
 MODEL = "model.safetensors"
 METRICS = "metrics.jsonl"
+RESULT = "test.json"
 LOCK = ".lock"
+OWN = (SETTINGS, CHECKPOINT, PREVIOUS, MODEL, METRICS, RESULT, LOCK)
 PICTURES = (".png", ".svg", ".pdf")
 MAX_SETTINGS = 1 << 14  # bytes of run.toml (reading takes time quadratic in the size of a hostile one)
 MAX_METRICS = 1 << 28  # bytes of metrics.jsonl
@@ -51,7 +53,7 @@ def create(
     target = _folder(path)
     text = _settings_text(settings)
     _tidy(target)
-    _occupied(target, force)
+    check_free(target, force)
     new = checkpoint.temporary(target)
     try:
         os.mkdir(new)
@@ -187,8 +189,9 @@ def _run_folder(folder: PathLike) -> Path:
     return path
 
 
-def _occupied(target: Path, force: bool) -> bool:
+def check_free(path: PathLike, force: bool = False) -> bool:
     """Whether an old run is to be replaced; raises InputError when the name is taken by anything that must stay."""
+    target = _folder(path)
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise InputError(f"{target} is a file or a link, and neither --resume nor --force applies: name a new folder.")
     names = sorted(os.listdir(target)) if target.exists() else []
@@ -201,7 +204,7 @@ def _occupied(target: Path, force: bool) -> bool:
     if not force:
         raise InputError(f"{target} already holds a run: continue it with --resume or replace it with --force.")
     for name in names:
-        own = name in (SETTINGS, CHECKPOINT, PREVIOUS, MODEL, METRICS, LOCK) or name.endswith((*PICTURES, ".tmp"))
+        own = name in OWN or name.endswith((*PICTURES, ".tmp"))
         if not own or (target / name).is_dir():
             raise InputError(f"{target} holds {name}, which is not part of a run, so --force does not replace it.")
     return True
@@ -209,7 +212,7 @@ def _occupied(target: Path, force: bool) -> bool:
 
 def _move_in(new: Path, target: Path, force: bool) -> None:
     """Rename the finished folder to its name, an old run out of the way first; `_tidy` mends what a crash leaves."""
-    if not _occupied(target, force):
+    if not check_free(target, force):
         try:
             os.rename(new, target)
         except OSError as problem:

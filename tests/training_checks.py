@@ -50,7 +50,7 @@ def gradient_of(
     pool: Workers = SERIAL,
 ) -> tuple[dict[str, Floats], dict[str, Any]]:
     """The gradient by name and the rule's arrays after one call, from a fresh state or from the arrays given."""
-    after = rule.init(machine, KEY) | {name: np.array(x) for name, x in (state or {}).items()}
+    after = rule.init(machine, np.array(batch), KEY) | {name: np.array(x) for name, x in (state or {}).items()}
     found = rule.gradient(Workspace(machine), np.array(batch), after, KEY, step, pool)
     return {name: x.copy() for name, x in found.items()}, after
 
@@ -177,7 +177,7 @@ def check_offsets_follow_the_data() -> None:
     table, rate = Table.random((4, 3), 1.0, 9), 0.3
     machine = machine_of(table)
     rule = Contrastive(Settings(chains=4, center=True, center_rate=rate, sparsity_cost=0.1))
-    state = rule.init(machine, KEY)
+    state = rule.init(machine, coin_rows(6, 4, 10), KEY)
     wanted = {n: expit(b) for n, b in table.biases.items()}
     for step in range(3):
         batch = coin_rows(6, 4, 10 + step)
@@ -346,6 +346,24 @@ def pair_field(pair: BoltzmannMachine, stage: Stage, layer: str, other: Floats) 
     weight = pair.params["edge/v-h1/weight"]
     inner = stage.scales[layer] == 2
     return (2 if inner else 1) * (other @ (weight if layer == "h1" else weight.T)) + pair.bias(layer)
+
+
+def check_particles_start_at_the_data() -> None:
+    """Fantasy particles: visible rows in turn, hidden layers drawn from their posterior means; alpha 1e-6.
+
+    Catches particles that start elsewhere and means kept undrawn.
+    """
+    table, chains = Table.random((4, 3), 1.5, 19), 20_000
+    machine, rows = machine_of(table), coin_rows(5, 4, 20)
+    state = chains_of(Contrastive(Settings(chains=chains)).init(machine, rows, KEY))
+    np.testing.assert_array_equal(state["v"], rows[np.arange(chains) % 5])
+    assert np.isin(state["h1"], (0, 1)).all()
+    mean = oracle.conditional(table, "h1", {"v": rows})
+    other = np.broadcast_to(expit(table.biases["h1"]), mean.shape)
+    worst = np.unravel_index(np.argmax(np.abs(mean - other)), mean.shape)
+    assert stats.detectable_binomial(chains // 5, mean[worst], other[worst], cells=mean.size)
+    fired = np.array([state["h1"][i::5].sum(axis=0) for i in range(5)])
+    stats.accept(stats.binomial_table(fired, chains // 5, mean), "hidden particles are not drawn from the posterior")
 
 
 def check_doubling_pattern() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+SIDES = ("boltz_side", "sklearn_side", "torch_side")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +39,8 @@ class Problem:
         return len(self.start["v"])
 
     def batches(self) -> list[Array]:
-        """The rows in contiguous batches of equal size."""
-        last = len(self.rows) - self.batch + 1
-        return [np.ascontiguousarray(self.rows[i : i + self.batch]) for i in range(0, last, self.batch)]
+        """The rows in contiguous batches of equal size, views."""
+        return [self.rows[i : i + self.batch] for i in range(0, len(self.rows) - self.batch + 1, self.batch)]
 
 
 @dataclass(frozen=True)
@@ -54,3 +55,29 @@ class Work:
 
 
 Maker = Callable[[Problem, int], Work]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A library: makers turn a problem and a number of threads into work, by kind of work; use_threads sets its pools."""
+
+    name: str
+    version: str
+    use_threads: Callable[[int], None]
+    makers: Mapping[str, Maker]
+
+
+def available(say: Callable[[str], None]) -> list[Contender]:
+    """The contenders that can be imported, boltz first; says which are left out and why."""
+    found: list[Contender] = []
+    for side in SIDES:
+        try:
+            found += import_module(f"contenders.{side}").contenders()
+        except ImportError as problem:
+            say(f"left out: {side.removesuffix('_side')} ({problem}); pip install boltz-machines[benchmark] adds it")
+    return found
+
+
+def parameters(weights: list[Array], biases: list[Array]) -> tuple[Array, ...]:
+    """The result of training, as copies."""
+    return tuple(np.array(x) for x in (*weights, *biases))

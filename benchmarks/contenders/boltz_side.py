@@ -5,32 +5,13 @@ from __future__ import annotations
 from itertools import count as counter
 from itertools import cycle
 
-import numpy as np
-
 import boltz
 from boltz.rng import Key
 from boltz.sampling.driver import workers
 from boltz.training import optimizers
 from boltz.training.contrastive import Contrastive, Workspace
 
-from . import Array, Maker, Problem, Work
-
-NAME = "boltz"
-
-
-def version() -> str:
-    """The version that is timed."""
-    return boltz.__version__
-
-
-def set_threads(n: int) -> None:
-    """Every pool of this contender."""
-    boltz.threads(n)
-
-
-def _parameters(machine: boltz.BoltzmannMachine) -> tuple[Array, ...]:
-    weights = [machine.params[edge.key] for edge in machine.graph.edges]
-    return tuple(x.copy() for x in (*weights, *(machine.bias(layer) for layer in machine.graph.units)))
+from . import Array, Contender, Problem, Work, parameters
 
 
 def _training(problem: Problem, rule: str) -> Work:
@@ -44,7 +25,7 @@ def _training(problem: Problem, rule: str) -> Work:
         mean_field_tolerance=0.0,
     )
     update, work, key = Contrastive(settings), Workspace(machine), Key.from_seed(1)
-    state, optimizer = update.init(machine, key), optimizers.init(settings, machine)
+    state, optimizer = update.init(machine, problem.start["v"], key), optimizers.init(settings, machine)
     for layer, x in problem.start.items():
         if update.persistent:
             state[f"chain/{layer}"][...] = x
@@ -56,13 +37,18 @@ def _training(problem: Problem, rule: str) -> Work:
                 step = next(steps)
                 update.gradient(work, next(batches), state, key, step, pool)
                 this = optimizers.Step(problem.learning_rate, 0.0, step)
-                assert optimizers.apply(settings, machine, work.gradient, optimizer, this, pool)
+                if not optimizers.apply(settings, machine, work.gradient, optimizer, this, pool):
+                    raise FloatingPointError("training left the finite numbers")
 
-    return Work(run, lambda: _parameters(machine))
+    def result() -> tuple[Array, ...]:
+        weights = [machine.params[edge.key] for edge in machine.graph.edges]
+        return parameters(weights, [machine.bias(layer) for layer in machine.graph.units])
+
+    return Work(run, result)
 
 
 def pcd(problem: Problem, threads: int) -> Work:
-    """Persistent contrastive divergence; of a machine with two hidden layers, mean field and persistent chains."""
+    """Persistent contrastive divergence; with two hidden layers, mean field and persistent chains."""
     return _training(problem, "pcd")
 
 
@@ -83,17 +69,19 @@ def gibbs(problem: Problem, threads: int) -> Work:
 
 
 def ais(problem: Problem, threads: int) -> Work:
-    """Whole annealing runs of problem.betas temperatures through the public function."""
+    """Whole annealing runs through the public function."""
     machine = boltz.from_arrays(problem.weights, problem.biases)
     found: list[Array] = []
     seeds = counter()
 
     def run(count: int) -> None:
         for _ in range(count):
-            estimate = boltz.ais(machine, problem.chains, problem.betas, next(seeds), problem.rates)
-            found[:] = [np.asarray(estimate.log_weights)]
+            found[:] = [boltz.ais(machine, problem.chains, problem.betas, next(seeds), problem.rates).log_weights]
 
     return Work(run, lambda: tuple(found))
 
 
-MAKERS: dict[str, Maker] = {"pcd": pcd, "cd": cd, "gibbs": gibbs, "ais": ais, "dbm": pcd}
+def contenders() -> list[Contender]:
+    """This library; boltz.threads also sets the BLAS of numpy, which scikit-learn uses."""
+    makers = {"pcd": pcd, "cd": cd, "gibbs": gibbs, "ais": ais, "dbm": pcd}
+    return [Contender("boltz", boltz.__version__, lambda n: None if boltz.threads(n) else None, makers)]

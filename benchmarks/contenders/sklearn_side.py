@@ -8,18 +8,7 @@ import numpy as np
 import sklearn
 from sklearn.neural_network import BernoulliRBM
 
-from . import Array, Maker, Problem, Work
-
-NAME = "scikit-learn"
-
-
-def version() -> str:
-    """The version that is timed."""
-    return sklearn.__version__
-
-
-def set_threads(n: int) -> None:
-    """Nothing of its own: its products run in numpy's BLAS, which boltz.threads has set."""
+from . import Array, Contender, Problem, Work, parameters
 
 
 def _machine(problem: Problem) -> BernoulliRBM:
@@ -34,7 +23,7 @@ def _machine(problem: Problem) -> BernoulliRBM:
 
 
 def pcd(problem: Problem, threads: int) -> Work:
-    """The minibatch step of fit in float32; the public partial_fit would turn every batch into float64."""
+    """The minibatch step of fit, in float32; the public partial_fit would turn every batch into float64."""
     machine = _machine(problem)
     batches, random = cycle(problem.batches()), np.random.RandomState(1)
 
@@ -43,7 +32,7 @@ def pcd(problem: Problem, threads: int) -> Work:
             machine._fit(next(batches), random)
 
     def result() -> tuple[Array, ...]:
-        return machine.components_.T.copy(), machine.intercept_visible_, machine.intercept_hidden_
+        return parameters([machine.components_.T], [machine.intercept_visible_, machine.intercept_hidden_])
 
     return Work(run, result)
 
@@ -65,4 +54,6 @@ def gibbs(problem: Problem, threads: int) -> Work:
     return Work(run, result)
 
 
-MAKERS: dict[str, Maker] = {"pcd": pcd, "gibbs": gibbs}
+def contenders() -> list[Contender]:
+    """This library; its products run in the BLAS of numpy, whose threads boltz has set."""
+    return [Contender("scikit-learn", sklearn.__version__, lambda n: None, {"pcd": pcd, "gibbs": gibbs})]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,20 +13,24 @@ from boltz.cli.common import annealing_options, emit, json_option, run_argument,
 
 @click.command
 @run_argument
-@click.option("--exact", "how", flag_value="exact", help="Enumerate the smaller colour class, at most 28 units.")
-@click.option("--ais", "how", flag_value="ais", help="Annealed importance sampling, however small the machine is.")
-@click.option("--auto", "how", flag_value="auto", default=True, help="Enumerate up to 20 units, else anneal (default).")
+@click.option(
+    "--exact/--ais",
+    default=None,
+    show_default="exact up to 20 units, else ais",
+    help="Enumerate the smaller colour class (at most 28 units), or anneal.",
+)
 @annealing_options("--chains")
 @seed_option
 @threads_option
 @json_option
-def logz(path: Path, how: str, chains: int, betas: int | str, seed: int, as_json: bool) -> None:
+def logz(path: Path, exact: bool | None, as_json: bool, **options: Any) -> None:
     """Estimate the log partition function of a run or model file, in nats."""
     from boltz.cli.measure import Annealing, described, estimate_log_z
     from boltz.cli.progress import Progress
     from boltz.cli.stored import model_of
 
-    annealing = Annealing(chains, betas, seed)
+    annealing = Annealing(options["chains"], options["betas"], options["seed"])
+    how = "auto" if exact is None else "exact" if exact else "ais"
     model = model_of(path)
     began = time.monotonic()
     with Progress() as progress:

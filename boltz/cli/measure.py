@@ -48,7 +48,7 @@ def estimate_log_z(model: boltz.BoltzmannMachine, how: str, annealing: Annealing
         return boltz.exact_log_z(model)
 
     def show(done: int, total: int) -> None:
-        progress.update("annealed importance sampling", done, total)
+        progress.update("annealing log Z", done, total)
 
     return boltz.ais(model, annealing.chains, annealing.betas, annealing.seed, progress=show)
 

@@ -37,15 +37,17 @@ HELP = {
     "mean_field_sweeps": "Most mean-field sweeps of the positive phase.",
     "mean_field_tolerance": "Largest change of a mean at which mean field stops.",
     "mean_field_damping": "Share of the old mean that a mean-field sweep keeps.",
-    "pretrain_epochs": "Epochs of greedy pretraining for each pair of layers of a DBM; 0 trains from scratch.",
-    "pretrain_learning_rate": "Learning rate of the pretraining.",
-    "pretrain_k": "Gibbs sweeps of the pretraining by contrastive divergence.",
+    "pretrain": "What pretraining trains: all pairs of layers with doubled inputs, or only the bottom pair.",
+    "pretrain_epochs": "Epochs of each pretraining stage of a DBM; 0 trains it from scratch.",
+    "pretrain_learning_rate": "Learning rate of pretraining at its start.",
+    "pretrain_k": "Gibbs sweeps of the negative phase a step in pretraining.",
     "checkpoint_seconds": "Seconds between checkpoints.",
 }
 CHOICES = {
     "rule": choices.RULES,
     "schedule": choices.SCHEDULES,
     "optimizer": choices.OPTIMIZERS,
+    "pretrain": choices.PRETRAIN,
     "binarize": choices.BINARIZE,
 }
 

@@ -60,7 +60,7 @@ def _bars() -> Bars:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    left = TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn()
+    left = TextColumn("{task.description}"), BarColumn(12), MofNCompleteColumn()
     right = TextColumn("{task.fields[detail]}"), TimeRemainingColumn(compact=True)
     return Bars(*left, *right, console=Console(stderr=True))
 

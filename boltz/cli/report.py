@@ -22,7 +22,7 @@ def draw(run: boltz.Run) -> None:
     assert run.path is not None
     image = image_of(runs.read_settings(run.path))
     means = visible_means(run.model, _particles(run), SWEEPS, run.settings.seed)
-    title = f"visible means of {len(means)} chains after {SWEEPS} more sweeps"
+    title = f"visible means of {len(means)} chains {SWEEPS} sweeps after training"
     plotting.save(plotting.sample_grid(means, image, title), run.path / "samples.png")
     first = run.model.params[run.model.graph.edges[0].key]
     plotting.save(plotting.filter_grid(first, image), run.path / "filters.png")

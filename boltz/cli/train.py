@@ -97,6 +97,7 @@ def started(options: dict[str, Any]) -> dict[str, Any]:
     from boltz import runs
     from boltz.cli.measure import Annealing
     from boltz.cli.progress import Progress, compile_kernels
+    from boltz.cli.report import show
 
     settings = chosen(options, DEFAULTS[options["model"]])
     annealing = Annealing(options["chains_ais"], options["betas"], settings.seed)
@@ -122,29 +123,34 @@ def started(options: dict[str, Any]) -> dict[str, Any]:
             extra=extra,
             **settings.as_dict(),
         )
-        return finished(run, progress)
+        result = finished(run, progress)
+    show(run, result)
+    return result
 
 
 def resumed(folder: Path) -> dict[str, Any]:
     """Continue a run and return its result; a complete one is left as it is."""
     import boltz
     from boltz.cli.progress import Progress
+    from boltz.cli.report import show
     from boltz.cli.stored import read_result
 
     with stoppable(folder, here=True), Progress() as progress:
         before = read_result(folder)
         run = boltz.resume(folder, watch=watcher(progress))
-        for note in run.notes:
-            say(note)
-        if before is not None:
-            say(f"{folder} is complete: there is nothing to do.")
-            return before
-        return finished(run, progress)
+        result = before or finished(run, progress)
+    for note in run.notes:
+        say(note)
+    if before is not None:
+        say(f"{folder} is complete: there is nothing to do.")
+    else:
+        show(run, result)
+    return result
 
 
 def finished(run: Any, progress: Any) -> dict[str, Any]:
-    """Draw the pictures of a trained run, measure it, keep the result in its folder and say it."""
-    from boltz.cli.report import draw, measured, show
+    """Draw the pictures of a trained run, measure it, and keep the result in its folder."""
+    from boltz.cli.report import draw, measured
     from boltz.cli.stored import kind_of, write_result
 
     draw(run)
@@ -159,7 +165,6 @@ def finished(run: Any, progress: Any) -> dict[str, Any]:
         "test": test,
     }
     write_result(run.path, result)
-    show(run, result)
     return result
 
 
@@ -167,8 +172,8 @@ def hidden_layers(model: str, layers: tuple[int, ...] | None) -> tuple[int, ...]
     """The hidden layers of an rbm (one) or a dbm (two or more)."""
     layers = layers or DEFAULTS[model]["layers"]
     if (model == "rbm") != (len(layers) == 1):
-        wanted = "one hidden layer" if model == "rbm" else "at least two hidden layers"
-        raise InputError(f"a {model} has {wanted}, but --layers names {len(layers)}.")
+        wanted = "an rbm has one hidden layer" if model == "rbm" else "a dbm has at least two hidden layers"
+        raise InputError(f"{wanted}, but --layers names {len(layers)}.")
     return layers
 
 

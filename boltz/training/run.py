@@ -7,7 +7,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -63,13 +63,14 @@ def train(
     held_out: Any = None,
     force: bool = False,
     watch: Watch | None = None,
+    extra: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Run:
     """Train a copy of model on rows x (rows, units) and return the run; writes nothing unless out names a folder.
 
     x: floats in [0, 1], 0/1, uint8 grey levels, or what boltz.load_data returns. held_out rows only serve the recorded
-    free-energy gap. watch sees each epoch's record. Further settings are the fields of boltz.Settings. Raises
-    InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
+    free-energy gap. watch sees each epoch's record; extra is kept in run.toml. Further settings are the fields of
+    boltz.Settings. Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
     """
     chosen = settings_from(
         {"rule": rule, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
@@ -83,7 +84,8 @@ def train(
     loop = Loop(data, others, plan, state, Key.from_seed(chosen.seed).derive("train"))
     if out is None:
         return _in_memory(loop, chosen, watch)
-    folder = runs.create(out, _description(model, chosen, data, others), state.tensors(), {}, force)
+    description = _description(model, chosen, data, others) | dict(extra or {})
+    folder = runs.create(out, description, state.tensors(), {}, force)
     with runs.lock(folder):
         return _in_folder(loop, chosen, folder, watch)
 

@@ -112,6 +112,10 @@ def test_persistent_chains_move_by_the_machine() -> None:
     checks.check_persistent_chains_move_by_the_machine()
 
 
+def test_persistent_chains_start_at_the_data() -> None:
+    checks.check_particles_start_at_the_data()
+
+
 def test_successive_steps_are_independent() -> None:
     checks.check_steps_are_independent()
 
@@ -181,7 +185,9 @@ def test_sparsity_pulls_rates_to_the_target() -> None:
 
 def test_no_sparsity_cost_keeps_no_rates() -> None:
     machine = checks.machine_of(Table.random((4, 3), 1.0, 34))
-    assert not [n for n in Contrastive(Settings()).init(machine, checks.KEY) if n.startswith(("rate", "offset"))]
+    state = Contrastive(Settings()).init(machine, checks.coin_rows(2, 4, 34), checks.KEY)
+    assert sorted(state) == ["chain/h1", "chain/v"]
+    assert Contrastive(Settings(rule="cd")).init(machine, checks.coin_rows(2, 4, 34), checks.KEY) == {}
 
 
 @pytest.mark.parametrize("rule", ["cd", "pcd"])
@@ -189,7 +195,8 @@ def test_a_used_workspace_changes_nothing(rule: str) -> None:
     """A full batch, a short one, a full one: buffers left over from one call do not reach the next."""
     machine = checks.machine_of(Table.random((6, 5, 4), 0.6, 35))
     made = Contrastive(Settings(rule=rule, chains=40, center=True))
-    work, kept, fresh = Workspace(machine), made.init(machine, checks.KEY), made.init(machine, checks.KEY)
+    start = checks.coin_rows(9, 6, 36)
+    work, kept, fresh = Workspace(machine), *(made.init(machine, start, checks.KEY) for _ in range(2))
     for step, rows in enumerate((150, 1, 33, 150)):
         batch = checks.coin_rows(rows, 6, 36 + step)
         found = made.gradient(work, batch, kept, checks.KEY, step, checks.SERIAL)
@@ -217,7 +224,7 @@ def test_inputs_are_left_as_they_were(rule: str) -> None:
     batch, arena = checks.coin_rows(20, 5, 40), machine.arena.copy()
     batch.flags.writeable = False
     made = Contrastive(Settings(rule=rule, chains=7, center=True))
-    made.gradient(Workspace(machine), batch, made.init(machine, checks.KEY), checks.KEY, 0, checks.SERIAL)
+    made.gradient(Workspace(machine), batch, made.init(machine, batch, checks.KEY), checks.KEY, 0, checks.SERIAL)
     np.testing.assert_array_equal(machine.arena, arena)
 
 

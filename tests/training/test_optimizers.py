@@ -77,15 +77,14 @@ def test_parts_of_a_large_arena_fit_together(optimizer: str) -> None:
 @pytest.mark.parametrize("place", ["parameter", "gradient", "state", "bias"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_number_that_is_not_finite_is_reported_at_once(optimizer: str, bad: float, place: str, dtype: type) -> None:
-    """alpha none; the fault is an update that swallows it, such as Adam's division by an infinite second moment."""
+    """The fault is an update that swallows it, such as Adam's division by an infinite second moment."""
     for name in optimizers.UPDATES[optimizer][0] if place == "state" else ("",):
         machine = checks.arena_machine().astype(dtype)
         settings = Settings(optimizer=optimizer, momentum=0.5)
         state = optimizers.init(settings, machine)
         gradient = np.ones(44, dtype)
-        target = {"parameter": machine.arena, "gradient": gradient, "bias": machine.bias("h2")}.get(place, state.get(name))
-        assert target is not None
-        target[1] = bad
+        places = {"parameter": machine.arena, "gradient": gradient, "bias": machine.bias("h2")}
+        (state[name] if place == "state" else places[place])[1] = bad
         with np.errstate(invalid="ignore"):
             assert not optimizers.apply(settings, machine, gradient, state, optimizers.Step(0.1, 0.5, 3), checks.SERIAL)
 

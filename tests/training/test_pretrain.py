@@ -31,6 +31,24 @@ def test_without_pretraining_there_is_one_stage(settings: Settings) -> None:
     assert [(stage.name, stage.pair, dict(stage.scales)) for stage in plan] == [("joint", None, {})]
 
 
+def test_only_the_bottom_pair_can_be_pretrained_plainly() -> None:
+    """Its RBM learns without doubling; the composed machine has its weights and biases, and its own upper layers."""
+    settings = Settings(pretrain="bottom", pretrain_epochs=3)
+    model = boltz.dbm([4, 3, 3, 2], np.eye(4), dtype=np.float64)
+    before = model.astype(np.float64)
+    plan = stages(model.graph, settings)
+    assert [(stage.pair, dict(stage.scales), stage.settings.rule) for stage in plan] == [
+        (0, {}, "pcd"), (None, {}, "pcd")
+    ]  # fmt: skip
+    pair = checks.random_pair(plan[0], np.random.default_rng(69))
+    compose(model, [pair])
+    np.testing.assert_array_equal(model.params["edge/v-h1/weight"], pair.params["edge/v-h1/weight"])
+    np.testing.assert_array_equal(model.bias("v"), pair.bias("v"))
+    np.testing.assert_array_equal(model.bias("h1"), pair.bias("h1"))
+    for name in ("edge/h1-h2/weight", "edge/h2-h3/weight", "layer/h2/bias", "layer/h3/bias"):
+        np.testing.assert_array_equal(model.params[name], before.params[name])
+
+
 def test_an_rbm_is_not_pretrained() -> None:
     assert len(stages(boltz.rbm(4, 3).graph, Settings(pretrain_epochs=5))) == 1
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ def test_schedules_start_at_the_rate_and_never_rise_or_go_below_zero(schedule: s
     settings = Settings(learning_rate=0.3, epochs=7, schedule=schedule)
     rates = [learning_rate(settings, done) for done in np.linspace(0, 7, 200)]
     assert rates[0] == 0.3
-    assert all(a >= b >= 0 for a, b in zip(rates[:-1], rates[1:], strict=True))
+    assert all(a >= b >= 0 for a, b in pairwise(rates))
 
 
 def test_constant_is_constant() -> None:
@@ -40,7 +42,7 @@ def test_inverse_keeps_the_conditions_of_robbins_and_monro() -> None:
     sums = [rates[2**i : 2 ** (i + 1)].sum() for i in range(10, 16)]
     np.testing.assert_allclose(sums, 0.4 * 5 * np.log(2), rtol=0.02)
     squares = [(rates[2**i : 2 ** (i + 1)] ** 2).sum() for i in range(10, 16)]
-    assert all(b < 0.6 * a for a, b in zip(squares[:-1], squares[1:], strict=True))
+    assert all(b < 0.6 * a for a, b in pairwise(squares))
 
 
 def test_momentum_steps_once() -> None:

@@ -11,7 +11,7 @@ import tomli_w
 
 import boltz
 from boltz.errors import InputError
-from boltz.training.settings import BINARIZE, OPTIMIZERS, RULES, SCHEDULES, Settings, settings_from
+from boltz.training.settings import BINARIZE, OPTIMIZERS, PRETRAIN, RULES, SCHEDULES, Settings, settings_from
 
 BAD = {
     "rule": ["cdk", "", None, 3],
@@ -38,6 +38,7 @@ BAD = {
     "mean_field_sweeps": [0, 2.5],
     "mean_field_tolerance": [-1e-3, 2.0],
     "mean_field_damping": [1.0, -0.5],
+    "pretrain": ["yes", True, None],
     "pretrain_epochs": [-1, 1.0],
     "pretrain_learning_rate": [-1.0, float("nan")],
     "pretrain_k": [0],
@@ -71,7 +72,7 @@ def test_unknown_settings_are_named() -> None:
 
 @pytest.mark.parametrize(
     ("name", "values"),
-    [("rule", RULES), ("schedule", SCHEDULES), ("optimizer", OPTIMIZERS), ("binarize", BINARIZE)],
+    [("rule", RULES), ("schedule", SCHEDULES), ("optimizer", OPTIMIZERS), ("binarize", BINARIZE), ("pretrain", PRETRAIN)],
 )
 def test_every_choice_is_accepted(name: str, values: tuple[str, ...]) -> None:
     for value in values:
@@ -90,6 +91,7 @@ def test_pretraining_is_contrastive_divergence_with_its_own_length_and_rate() ->
     pair = whole.pretraining()
     assert (pair.rule, pair.epochs, pair.k, pair.learning_rate) == ("cd", 3, 2, 0.2)
     assert not pair.center and pair.sparsity_cost == 0 and pair.l2 == 0.01 and pair.batch_size == whole.batch_size
+    assert dataclasses.replace(whole, pretrain="bottom").pretraining().rule == "pcd"
 
 
 def test_the_positive_phase_takes_its_options() -> None:

@@ -1,0 +1,81 @@
+"""The matrix products of the PyTorch loop in two forms: the documented one, and a faster one on some processors.
+
+On CPUs torch.addmm calls MKL, which leaves AVX-512 unused on processors of other makers than its own. oneDNN, which
+PyTorch also carries, uses it, but for float32 only an operator for internal use reaches it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+
+Tensor = torch.Tensor
+
+
+class Products(Protocol):
+    """Each returns where the result is: in out if the form can write there, else in a new tensor."""
+
+    name: str
+
+    def product(self, x: Tensor, weight: Tensor, out: Tensor) -> Tensor:
+        """x @ weight."""
+
+    def sigmoid(self, base: Tensor, x: Tensor, weight: Tensor, out: Tensor) -> Tensor:
+        """sigmoid(base + x @ weight) with base (units,) or (rows, units)."""
+
+    def scaled(self, base: Tensor, x: Tensor, weight: Tensor, scale: float, out: Tensor) -> Tensor:
+        """sigmoid(base + scale x @ weight)."""
+
+    def accumulate(self, weight: Tensor, x: Tensor, y: Tensor, rate: float) -> None:
+        """weight += rate x^T y."""
+
+
+class Documented:
+    """torch.addmm with an output buffer."""
+
+    name = "PyTorch"
+
+    def product(self, x: Tensor, weight: Tensor, out: Tensor) -> Tensor:
+        return torch.mm(x, weight, out=out)
+
+    def sigmoid(self, base: Tensor, x: Tensor, weight: Tensor, out: Tensor) -> Tensor:
+        return torch.addmm(base, x, weight, out=out).sigmoid_()
+
+    def scaled(self, base: Tensor, x: Tensor, weight: Tensor, scale: float, out: Tensor) -> Tensor:
+        return torch.addmm(base, x, weight, alpha=scale, out=out).sigmoid_()
+
+    def accumulate(self, weight: Tensor, x: Tensor, y: Tensor, rate: float) -> None:
+        weight.addmm_(x.t(), y, alpha=rate)
+
+
+class Internal:
+    """oneDNN with the sigmoid fused in; raises AttributeError where PyTorch has no such operator."""
+
+    name = "PyTorch oneDNN"
+
+    def __init__(self) -> None:
+        self.linear = torch.ops.mkldnn._linear_pointwise
+        self.linear_plus = self.linear.binary
+
+    def product(self, x: Tensor, weight: Tensor, out: Tensor) -> Tensor:
+        return self.linear(x, weight.t(), None, "none", [], "")
+
+    def sigmoid(self, base: Tensor, x: Tensor, weight: Tensor, out: Tensor) -> Tensor:
+        if base.dim() == 1:
+            return self.linear(x, weight.t(), base, "sigmoid", [], "")
+        return self.linear_plus(x, base, weight.t(), None, "add").sigmoid_()
+
+    def scaled(self, base: Tensor, x: Tensor, weight: Tensor, scale: float, out: Tensor) -> Tensor:
+        return torch.add(base, self.product(x, weight, out), alpha=scale, out=out).sigmoid_()
+
+    def accumulate(self, weight: Tensor, x: Tensor, y: Tensor, rate: float) -> None:
+        weight.add_(self.linear(x.t(), y.t(), None, "none", [], ""), alpha=rate)
+
+
+def forms() -> list[Products]:
+    """The forms that this PyTorch has."""
+    found: list[Products] = [Documented()]
+    if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        found.append(Internal())
+    return found

@@ -1,0 +1,101 @@
+"""The rows of the table, and the problems they pose: trained machines, binarised digits, chains at their activity."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from contenders import Array, Problem
+
+import boltz
+
+ROWS, BETAS = 10_000, 14_500
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table. A unit of work counts for amount (rows, sweeps); least units make a round."""
+
+    name: str
+    title: str
+    kind: str
+    unit: str
+    chains: int = 100
+    amount: float = 1.0
+    least: int = 1
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def shown(self, seconds: float) -> float:
+        """What is printed for seconds a unit: a rate, or for annealing the seconds of BETAS temperatures."""
+        return seconds * BETAS / Problem.betas if self.kind == "ais" else self.amount / seconds
+
+
+TABLE = {
+    row.name: row
+    for row in (
+        Row("pcd", "RBM PCD-1, batch 100", "pcd", "rows/s", amount=100),
+        Row("cd25", "RBM CD-25, batch 100", "cd", "rows/s", amount=100, settings={"k": 25}),
+        Row("gibbs1000", "block Gibbs, 1,000 chains", "gibbs", "sweeps/s", chains=1000),
+        Row("gibbs10000", "block Gibbs, 10,000 chains", "gibbs", "sweeps/s", chains=10_000, least=5),
+        Row("ais", f"AIS, 100 chains, {BETAS:,} betas", "ais", "s"),
+        Row("dbm", "DBM, 10 mean-field sweeps + PCD", "dbm", "rows/s", amount=100),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where machines and data come from; a small source is made up on the spot."""
+
+    data: str = "mnist-mini"
+    weights: str | None = None
+    small: bool = False
+    say: Callable[[str], None] = print
+
+    def rows(self) -> Array:
+        """0/1 rows (rows, units) in float32: digits cut at half grey."""
+        if self.small:
+            return (np.random.default_rng(0).random((400, 20)) < 0.3).astype(np.float32)
+        data = boltz.load_data(self.data, limit=ROWS)
+        return (data.x * np.float32(1 / (data.levels or 1)) >= 0.5).astype(np.float32)
+
+    def machine(self, kind: str, rows: Array) -> boltz.BoltzmannMachine:
+        """The RBM 784-500 or the DBM 784-500-1000, trained for a few seconds the first time and kept in the temp folder."""
+        deep = kind == "dbm"
+        if self.small:
+            return boltz.dbm([rows.shape[1], 12, 8][: 3 if deep else 2], rows)
+        if self.weights is not None and not deep:
+            return self._given(rows)
+        path = Path(tempfile.gettempdir()) / f"boltz-benchmark-{self.data}" / f"{'dbm' if deep else 'rbm'}.safetensors"
+        if path.exists():
+            return boltz.load(path)
+        self.say(f"training a machine for the benchmark, kept as {path}")
+        units = [rows.shape[1], 500, 1000][: 3 if deep else 2]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        model = boltz.train(boltz.dbm(units, rows), rows, epochs=3 if deep else 10).model
+        model.save(path)
+        return model
+
+    def _given(self, rows: Array) -> boltz.BoltzmannMachine:
+        model = boltz.load(self.weights)
+        if len(model.layers) != 2 or model.layers[0].units != rows.shape[1]:
+            sizes = "-".join(str(layer.units) for layer in model.layers)
+            raise boltz.InputError(f"--weights must hold an RBM with {rows.shape[1]} visible units, got {sizes}.")
+        return model.astype(np.float32)
+
+    def problem(self, row: Row, rows: Array) -> Problem:
+        """The problem of a line; its chains start at data rows and have gone through a few sweeps."""
+        model = self.machine(row.kind, rows)
+        chains = min(row.chains, 50) if self.small else row.chains
+        state = boltz.sample(model, chains, 10, start={"v": rows[np.arange(chains) % len(rows)]})
+        some = rows[:1000]
+        means = {"v": some, **boltz.mean_field(model, some)}
+        rates = {layer: np.clip(x.mean(axis=0, dtype=np.float64), 0.001, 0.999) for layer, x in means.items()}
+        weights = tuple(np.array(model.params[edge.key]) for edge in model.graph.edges)
+        biases = tuple(np.array(model.bias(layer)) for layer in model.graph.units)
+        batch = {"batch": min(chains, 100)} | row.settings
+        return Problem(weights, biases, rows, state, rates, **batch)

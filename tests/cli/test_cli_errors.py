@@ -1,0 +1,149 @@
+"""Bad usage and bad input: exit code 2, one sentence on stderr, nothing on stdout, nothing made, never a traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import invoke
+
+import boltz
+from boltz import runs
+
+TRAIN = ("train", "rbm", "--epochs", 1, "--layers", 3)
+CASES: list[tuple[tuple[object, ...], str]] = [
+    (("train",), "Name the MODEL"),
+    (("train", "helmholtz"), "'helmholtz' is not one of"),
+    ((*TRAIN, "--layers", "abc"), "separated by commas"),
+    ((*TRAIN, "--layers", "0"), "separated by commas"),
+    ((*TRAIN, "--layers", ""), "separated by commas"),
+    ((*TRAIN, "--layers", "5,,6"), "separated by commas"),
+    ((*TRAIN, "--layers", "-3"), "separated by commas"),
+    ((*TRAIN, "--layers", "1e3"), "separated by commas"),
+    ((*TRAIN, "--layers", "\u0663"), "separated by commas"),
+    ((*TRAIN, "--layers", "5,4"), "an rbm has one hidden layer"),
+    (("train", "dbm", "--layers", "5"), "a dbm has at least two hidden layers"),
+    ((*TRAIN, "--data", "nosuchset"), "No data set is called 'nosuchset'"),
+    ((*TRAIN, "--data", "omniglot"), "cannot be downloaded"),
+    ((*TRAIN, "--data", "missing.npy"), "missing.npy does not exist"),
+    ((*TRAIN, "--data", "nan.npy"), "nan.npy, row 2, column 3 is nan"),
+    ((*TRAIN, "--data", "large.npy"), "row 1, column 1 is 2.5"),
+    ((*TRAIN, "--data", "empty.npy"), "empty.npy is empty"),
+    ((*TRAIN, "--data", "ragged.csv"), "ragged.csv"),
+    ((*TRAIN, "--data", "objects.npy"), "Python objects"),
+    ((*TRAIN, "--data", "text.txt"), "none of .npy, .npz"),
+    ((*TRAIN, "--data", "."), "not a file"),
+    ((*TRAIN, "--data", "bars.npz:x_none"), "no array 'x_none'"),
+    ((*TRAIN, "--epochs", "-1"), "epochs must be a whole number of at least 0"),
+    ((*TRAIN, "--epochs", "1.5"), "'1.5' is not a valid integer"),
+    ((*TRAIN, "--batch-size", "0"), "batch_size must be"),
+    ((*TRAIN, "--learning-rate", "nan"), "learning_rate must be a finite number"),
+    ((*TRAIN, "--learning-rate", "-1"), "learning_rate must be"),
+    ((*TRAIN, "--momentum", "1.5"), "momentum must be"),
+    ((*TRAIN, "--rule", "tap"), "'tap' is not one of"),
+    ((*TRAIN, "--chains", "0"), "chains must be"),
+    ((*TRAIN, "--seed", "-1"), "seed must be"),
+    ((*TRAIN, "--seed", str(2**70)), "seed must be"),
+    ((*TRAIN, "--limit", "0"), "limit must be"),
+    ((*TRAIN, "--betas", "fast"), "number of temperatures"),
+    ((*TRAIN, "--betas", "0"), "number of temperatures"),
+    ((*TRAIN, "--chains-ais", "0"), "the number of chains must be"),
+    ((*TRAIN, "--threads", "0"), "threads must be"),
+    (
+        (
+            *TRAIN,
+            "--no-such-option",
+        ),
+        "No such option",
+    ),
+    ((*TRAIN, "--data", "bars.npz", "--out", "file"), "file is a file"),
+    ((*TRAIN, "--data", "bars.npz", "--out", "file/below"), "could not be made"),
+    ((*TRAIN, "--data", "bars.npz", "--out", "full"), "holds files but no run"),
+    ((*TRAIN, "--data", "bars.npz", "--out", "full", "--force"), "holds files but no run"),
+    ((*TRAIN, "--data", "bars.npz", "--out", "begun"), "already holds a run"),
+    (("train", "rbm", "--resume", "begun"), "it takes no model"),
+    (("train", "--resume", "begun", "--epochs", 3), "it takes no --epochs"),
+    (("train", "--resume", "begun", "--seed", 0), "it takes no --seed"),
+    (("train", "--resume", "begun", "--no-evaluate"), "it takes no --evaluate"),
+    (("train", "--resume", "nowhere"), "nowhere does not exist"),
+    (("train", "--resume", "full"), "not a run folder"),
+    (("train", "--resume", "begun"), "holds no checkpoint"),
+    (("train", "--resume", "hostile"), "does not describe a run"),
+    (("logz", "nowhere"), "nowhere does not exist"),
+    (("logz", "begun"), "not trained to its end"),
+    (("logz", "full"), "not a run folder"),
+    (("logz", "bars.npz"), "not a"),
+    (("logz", "m.safetensors", "--chains", 0), "the number of chains must be"),
+    (("logz", "wide.safetensors", "--exact"), "at most 28 units"),
+    (("evaluate", "m.safetensors"), "give them with --data"),
+    (("evaluate", "m.safetensors", "--data", "rows.npy", "--split", "train"), "rows.npy has 6 units a row"),
+    (("evaluate", "m.safetensors", "--data", "bars.npz", "--split", "valid"), "x_valid"),
+    (("evaluate", "m.safetensors", "--data", "bars.npz", "--samples", -1), "samples must be"),
+    (("evaluate", "m.safetensors", "--data", "bars.npz", "--limit", 0), "limit must be"),
+    (("sample", "m.safetensors", "--out", "s.txt"), "--out must end in"),
+    (("sample", "m.safetensors", "--out", "rows.npy"), "exists already"),
+    (("sample", "m.safetensors", "--layer", "h9"), "--layer must be one of v, h1"),
+    (("sample", "m.safetensors", "--chains", 0), "chains must be"),
+    (("sample", "m.safetensors", "--sweeps", -1), "sweeps must be"),
+    (("sample", "m.safetensors", "--out", "no/s.npy"), "the folder no does not exist"),
+    (("info", "nowhere"), "nowhere does not exist"),
+    (("info", "hostile"), "does not describe a run"),
+    (("info", "text.txt"), "text.txt is not a"),
+    (("data", "nosuchset"), "No data set is called 'nosuchset'"),
+    (("data", "missing.npy"), "does not exist"),
+    (("fly",), "No such command 'fly'"),
+]
+
+
+@pytest.fixture(autouse=True)
+def files(alone: Path, data: Path) -> None:
+    """Good and bad files in the current folder."""
+    (alone / "bars.npz").write_bytes(data.read_bytes())
+    rows = np.full((4, 6), 0.5)
+    np.save("rows.npy", rows)
+    rows[1, 2] = np.nan
+    np.save("nan.npy", rows)
+    np.save("large.npy", np.full((2, 2), 2.5))
+    np.save("objects.npy", np.array([{}], dtype=object), allow_pickle=True)
+    Path("empty.npy").touch()
+    Path("ragged.csv").write_text("0,1\n1\n")
+    Path("text.txt").write_text("not a model")
+    Path("file").touch()
+    Path("full").mkdir()
+    Path("full/notes.txt").touch()
+    Path("begun").mkdir()
+    settings = boltz.Settings().as_dict()
+    model = {"units": [6, 3], "kind": "bernoulli", "dtype": "float32"}
+    runs.create("begun", {"model": model, "settings": settings}, {}, {})
+    Path("begun", runs.CHECKPOINT).unlink()
+    runs.create("hostile", {"model": {"units": ["x"]}, "settings": [1], "data": 3}, {}, {})
+    generator = np.random.default_rng(0)
+    for name, units in (("m", 3), ("wide", 40)):
+        side = 25 if units == 3 else 40
+        boltz.from_arrays([generator.normal(size=(side, units))], [np.zeros(side), np.zeros(units)]).save(
+            f"{name}.safetensors"
+        )
+
+
+@pytest.mark.parametrize(("words", "sentence"), CASES, ids=[" ".join(map(str, words))[:60] for words, _ in CASES])
+@pytest.mark.parametrize("output", [(), ("--json",)], ids=["text", "json"])
+def test_bad_usage_ends_with_code_2(words: tuple[object, ...], sentence: str, output: tuple[str, ...]) -> None:
+    before = sorted(Path().rglob("*"))
+    found = invoke(*words, *(output if words != ("fly",) else ()))
+    assert found.exit_code == 2 and found.stdout == ""
+    assert sentence in found.stderr and found.stderr.splitlines()[-1].startswith("Error: ")
+    assert [p for p in Path().rglob("*") if p.name != runs.LOCK and p not in before] == []
+
+
+def test_a_folder_that_is_no_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOLTZ_DATA", "file")
+    found = invoke("data")
+    assert found.exit_code == 2 and "BOLTZ_DATA" in found.stderr
+
+
+def test_a_number_of_threads_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOLTZ_NUM_THREADS", "many")
+    monkeypatch.setattr("boltz.sampling.driver._settings", {})
+    found = invoke("sample", "m.safetensors", "--sweeps", 1)
+    assert found.exit_code == 2 and "BOLTZ_NUM_THREADS" in found.stderr

@@ -1,0 +1,189 @@
+"""The command as a shell sees it: quick help, imports, options, broken pipes, and what is shown while it works."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from small import SMALL, invoke
+
+import boltz
+from boltz.cli import COMMANDS, main
+from boltz.cli import progress as progress_module
+from boltz.cli.common import Failure, failures
+from boltz.cli.measure import BOUNDS, described, verdict
+from boltz.cli.progress import Progress, duration
+from boltz.estimators.result import Estimate, exact, kind_of_difference
+
+HEAVY = ("numpy", "scipy", "numba", "matplotlib", "rich", "pooch", "safetensors")
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom boltz.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit as end:\n"
+        f"    assert end.code == 0\nprint([name for name in {HEAVY} if name in sys.modules])"
+    )
+    found = python(code)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines()[-1] == "[]"
+    assert all(name in found.stdout for name in COMMANDS)
+
+
+def test_version_and_module_entry() -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "boltz.cli", "--version"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert found.returncode == 0 and boltz.__version__ in found.stdout
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(main)
+    for name in COMMANDS:
+        command = main.get_command(context, name)
+        assert command is not None
+        yield name, command
+
+
+def test_every_command_and_option_is_documented_and_takes_json() -> None:
+    for name, command in commands():
+        assert invoke(name, "--help").exit_code == 0 and command.help
+        options = [p for p in command.params if isinstance(p, click.Option)]
+        assert any("--json" in option.opts for option in options)
+        for option in options:
+            assert option.help, f"{name} {option.opts}"
+            quiet = option.is_flag and not option.secondary_opts
+            assert quiet or option.show_default or "--resume" in option.opts, f"{name} {option.opts}"
+
+
+@pytest.mark.parametrize("words", [["data"], ["data", "--json"]])
+def test_a_broken_pipe_is_no_traceback(words: list[str]) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "boltz.cli", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(60) in (0, 1) and errors == ""
+
+
+def test_training_goes_on_when_nobody_reads_stderr(data: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "boltz.cli", "train", "rbm", *SMALL, "--data", str(data), "--out", "r"],
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    process.stderr.close()
+    assert process.wait(60) == 0 and Path("r/test.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("problem", "code"),
+    [
+        (boltz.InputError("a."), 2),
+        (boltz.FileError("a."), 2),
+        (boltz.NumericalError("a."), 1),
+        (boltz.Interrupted("a."), 75),
+        (KeyboardInterrupt(), 130),
+        (MemoryError(), 1),
+        (OSError(28, "No space left on device"), 1),
+    ],
+)
+def test_errors_become_exit_codes(problem: BaseException, code: int) -> None:
+    with pytest.raises(Failure) as caught, failures():
+        raise problem
+    assert caught.value.exit_code == code and caught.value.message.endswith(".")
+
+
+def test_a_fault_of_boltz_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError), failures():
+        raise ZeroDivisionError
+    with pytest.raises(BrokenPipeError), failures():
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+class Clock:
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_progress_prints_about_a_line_in_five_seconds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(progress_module, "time", clock)
+    with Progress() as progress:
+        for epoch in range(1, 21):
+            progress.update("joint epoch", epoch, 20, "fine")
+            clock.now += 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "joint epoch 1/20, fine" and lines[-1] == "joint epoch 20/20, fine"
+    assert lines[1] == "joint epoch 6/20, fine, about 14 s left" and len(lines) == 5
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with Progress() as progress:
+        progress.update("joint epoch", 1, 4, "fine")
+        progress.update("joint epoch", 4, 4, "done")
+    assert "joint epoch" in terminal.getvalue() and "4/4" in terminal.getvalue() and "done" in terminal.getvalue()
+
+
+def test_compiling_is_said_once_it_takes_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress_module, "COMPILE_SECONDS", 0.0)
+    progress_module.compile_kernels("adam")
+    assert "compiling kernels (first use)" in capsys.readouterr().err
+    monkeypatch.setattr(progress_module, "COMPILE_SECONDS", 60.0)
+    progress_module.compile_kernels("momentum")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(4.2, "4 s"), (185, "3 min 5 s"), (7860, "2 h 11 min"), (59.7, "1 min 0 s")]
+)
+def test_durations_in_words(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def estimate(kind: str, trusted: bool = True) -> Estimate:
+    ess = 60.0 if trusted else 3.0
+    return Estimate(-85.0, 0.1, (-85.2, -84.8), kind, ess, 100, 14500, trusted)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", ["exact", "lower"])
+@pytest.mark.parametrize("log_z", ["exact", "lower"])
+@pytest.mark.parametrize("trusted", [True, False])
+def test_the_verdict_follows_from_the_kinds(given: str, log_z: str, trusted: bool) -> None:
+    measured = exact(200.0, "enumeration") if log_z == "exact" else estimate("lower", trusted)
+    kind = kind_of_difference(given, measured.kind)  # type: ignore[arg-type]
+    words = verdict(estimate(kind), measured)
+    assert words.startswith(BOUNDS[kind])
+    assert ("certified" in words) == ((given, log_z) == ("lower", "exact"))
+    assert ("NOT trusted" in words) == (log_z == "lower" and not trusted)
+    assert ("60 of 100 chains" in words) == (log_z == "lower" and trusted)
+
+
+def test_estimates_in_words() -> None:
+    assert described("log Z", exact(3.0, "enumeration")) == "log Z 3.0000 nats, exact"
+    assert "3 of 100 chains are effective (NOT trusted)" in described("log Z", estimate("lower", False))

@@ -1,0 +1,256 @@
+"""`boltz train`: results, run folders, resuming, stopping."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import SMALL, TEST, UNITS, invoke
+
+import boltz
+from boltz import runs
+from boltz.cli import train as train_command
+from boltz.cli.options import HELP
+from boltz.cli.train import DEFAULTS
+from boltz.training.settings import Settings
+
+ESTIMATE = {"value", "standard_error", "interval", "kind", "ess", "chains", "steps", "trusted"}
+OTHER = {
+    "rule": "cd",
+    "epochs": 2,
+    "batch_size": 30,
+    "learning_rate": 0.01,
+    "seed": 5,
+    "k": 2,
+    "chains": 7,
+    "schedule": "inverse",
+    "decay_epochs": 3.0,
+    "optimizer": "nesterov",
+    "momentum": 0.5,
+    "initial_momentum": 0.25,
+    "momentum_epochs": 1,
+    "l2": 0.001,
+    "l1": 0.0001,
+    "max_norm": 3.0,
+    "sparsity_target": 0.2,
+    "sparsity_cost": 0.01,
+    "center_rate": 0.02,
+    "binarize": "threshold",
+    "mean_field_sweeps": 4,
+    "mean_field_tolerance": 0.01,
+    "mean_field_damping": 0.1,
+    "pretrain": "bottom",
+    "pretrain_epochs": 1,
+    "pretrain_learning_rate": 0.02,
+    "pretrain_k": 2,
+    "checkpoint_seconds": 5.0,
+}
+
+
+def test_rbm_result_and_folder(data: Path) -> None:
+    found = invoke("train", "rbm", *SMALL, "--data", data, "--out", "a/b", "--json")
+    assert found.exit_code == 0
+    assert len(found.stdout.splitlines()) == 1
+    result = json.loads(found.stdout)
+    assert {"run", "model", "layers", "epochs", "seconds", "test"} == result.keys()
+    assert (result["run"], result["model"], result["layers"], result["epochs"]) == ("a/b", "rbm", [UNITS, 3], 3)
+    assert result["seconds"] > 0
+    assert result["test"]["log_likelihood"].keys() == result["test"]["log_z"].keys() == ESTIMATE
+    assert result["test"]["log_likelihood"]["kind"] == "exact" and result["test"]["rows"] == TEST
+    names = {p.name for p in Path("a/b").iterdir()} - {runs.LOCK}
+    pictures = {"samples.png", "filters.png", "curves.png"}
+    assert names == {runs.SETTINGS, runs.CHECKPOINT, runs.PREVIOUS, runs.MODEL, runs.METRICS, runs.RESULT} | pictures
+    assert json.loads(Path("a/b/test.json").read_text()) == result
+    assert "The log-likelihood is exact." in found.stderr and "Traceback" not in found.stderr
+
+
+def test_dbm_with_annealing_says_that_nothing_is_certified(data: Path) -> None:
+    found = invoke(
+        *("train", "dbm", "--layers", "25,24", "--epochs", 2, "--data", data, "--betas", 30, "--chains-ais", 20),
+        *("--threads", 1, "--json"),
+    )
+    assert found.exit_code == 0
+    test = json.loads(found.stdout)["test"]
+    assert test["log_likelihood"]["kind"] == "none" and test["log_z"]["kind"] == "lower"
+    assert (test["log_z"]["chains"], test["log_z"]["steps"], test["log_z"]["trusted"]) == (20, 30, False)
+    assert "no bound" in test["certified"] and "NOT trusted" in test["certified"]
+    assert test["certified"] in found.stderr
+    assert Path("runs/dbm-25-24-bars/model.safetensors").exists()
+
+
+def test_without_json_stdout_is_empty_and_names_are_free(data: Path) -> None:
+    for name in ("rbm-3-bars", "rbm-3-bars-2"):
+        found = invoke("train", "rbm", *SMALL, "--data", data, "--no-evaluate")
+        assert found.exit_code == 0 and found.stdout == ""
+        assert (Path("runs") / name / "samples.png").exists()
+        assert json.loads((Path("runs") / name / "test.json").read_text())["test"] is None
+
+
+def test_data_in_one_piece_have_no_test_likelihood() -> None:
+    np.save("rows.npy", np.eye(6, dtype=np.uint8))
+    found = invoke("train", "rbm", *SMALL, "--data", "rows.npy", "--out", "r", "--json")
+    test = json.loads(found.stdout)["test"]
+    assert test["log_likelihood"] is None and test["log_z"]["kind"] == "exact"
+    assert "no test rows" in found.stderr
+    again = invoke("evaluate", "r", "--split", "train", "--json")
+    assert json.loads(again.stdout)["rows"] == 6
+
+
+def test_every_setting_has_an_option_that_arrives(data: Path) -> None:
+    names = [field.name for field in fields(Settings)]
+    assert list(HELP) == names and OTHER.keys() == set(names) - {"center"}
+    words = [word for name, value in OTHER.items() for word in ("--" + name.replace("_", "-"), value)]
+    words += ["--layers", "4,3", "--limit", 30, "--no-center"]
+    found = invoke("train", "dbm", "--data", data, "--out", "r", *words)
+    assert found.exit_code == 0
+    description = runs.read_settings("r")
+    assert description["settings"] == OTHER | {"center": False}
+    assert description["data"]["rows"] == 30
+    differing = [name for name in OTHER if OTHER[name] == getattr(Settings(), name)]
+    assert differing == []
+
+
+@pytest.mark.parametrize("model", list(DEFAULTS))
+def test_defaults_are_valid_and_shown(model: str) -> None:
+    values = {name: value for name, value in DEFAULTS[model].items() if name != "layers"}
+    Settings(**values)
+    help_text = " ".join(invoke("train", "--help").stdout.split())
+    assert f"{model} {','.join(map(str, DEFAULTS[model]['layers']))}" in help_text
+    assert f"{model} {values['epochs']}" in help_text
+
+
+def test_options_not_given_are_the_defaults_of_the_model(data: Path) -> None:
+    found = invoke("train", "dbm", "--layers", "4,3", "--data", data, "--out", "r", "--epochs", 1, "--no-evaluate")
+    assert found.exit_code == 0
+    values = {name: value for name, value in DEFAULTS["dbm"].items() if name != "layers"}
+    assert runs.read_settings("r")["settings"] == Settings(**values | {"epochs": 1}).as_dict()
+
+
+def test_an_existing_run_needs_force(data: Path) -> None:
+    words = ("train", "rbm", *SMALL, "--data", data, "--out", "r")
+    assert invoke(*words).exit_code == 0
+    before = Path("r/model.safetensors").read_bytes()
+    refused = invoke(*words, "--seed", 3)
+    assert refused.exit_code == 2 and "--force" in refused.stderr
+    assert Path("r/model.safetensors").read_bytes() == before
+    assert invoke(*words, "--seed", 3, "--force").exit_code == 0
+    assert Path("r/model.safetensors").read_bytes() != before
+
+
+def test_a_complete_run_is_left_as_it_is(run: Path) -> None:
+    before = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in run.iterdir() if p.name != runs.LOCK}
+    found = invoke("train", "--resume", run, "--json", "--threads", 1)
+    assert found.exit_code == 0 and "nothing to do" in found.stderr
+    assert json.loads(found.stdout) == json.loads((run / "test.json").read_text())
+    assert before == {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in run.iterdir() if p.name != runs.LOCK}
+
+
+@pytest.mark.parametrize("content", [None, "{", '["run"]'])
+def test_a_run_that_was_not_measured_is_measured_by_resume(data: Path, content: str | None) -> None:
+    words = ("--layers", "25", "--epochs", 1, "--betas", 30, "--chains-ais", 5)
+    first = json.loads(invoke("train", "rbm", *words, "--data", data, "--out", "r", "--json").stdout)
+    Path("r/test.json").unlink()
+    if content is not None:
+        Path("r/test.json").write_text(content)
+    found = invoke("train", "--resume", "r", "--json")
+    assert found.exit_code == 0
+    assert json.loads(found.stdout) == first and first["test"]["log_z"]["chains"] == 5
+
+
+def test_stopping_the_measurement_is_resumable(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ais = boltz.ais
+
+    def stop(model: boltz.BoltzmannMachine, chains: int, *rest: object, **options: object) -> boltz.Estimate:
+        if chains == 100:
+            raise KeyboardInterrupt
+        return ais(model, chains, *rest, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(boltz, "ais", stop)
+    words = ("train", "rbm", "--layers", "25", "--epochs", 1, "--betas", 10, "--data", data, "--out", "r")
+    found = invoke(*words, "--json")
+    assert found.exit_code == 75 and found.stdout == "" and "--resume r" in found.stderr
+    monkeypatch.setattr(boltz, "ais", ais)
+    assert invoke("train", "--resume", "r").exit_code == 0
+    assert Path("r/test.json").exists()
+
+
+def test_stopping_before_there_is_a_run_is_not_resumable(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("train", "rbm", *SMALL, "--data", data, "--out", "r")
+    assert invoke(*words).exit_code == 0
+
+    def stop(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(boltz, "train", stop)
+    for extra in (("--out", "new"), ("--force",)):
+        found = invoke(*words, *extra)
+        assert found.exit_code == 130 and "--resume" not in found.stderr
+    assert Path("r/test.json").exists() and not Path("new").exists()
+
+
+def test_a_diverging_run_fails_with_code_1(data: Path) -> None:
+    words = ["train", "rbm", *SMALL, "--learning-rate", "1", "--l2", "1e6", "--epochs", "20", "--json"]
+    command = [sys.executable, "-m", "boltz.cli", *words, "--data", str(data), "--out", "r"]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert process.returncode == 1 and process.stdout == ""
+    assert "Error: Training stopped" in process.stderr and "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_resume_ends_as_if_unbroken(data: Path, number: signal.Signals) -> None:
+    words = ["--layers", "25", "--epochs", "400", "--batch-size", "20", "--betas", "30", "--data", str(data)]
+    command = [sys.executable, "-m", "boltz.cli", "train", "rbm", *words, "--out", "r", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(Path("r/metrics.jsonl"), process)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 75, err
+    assert out == "" and "boltz train --resume r" in err and "Traceback" not in err
+    assert not Path("r/model.safetensors").exists()
+    resumed = invoke("train", "--resume", "r", "--json")
+    assert resumed.exit_code == 0
+    unbroken = invoke("train", "rbm", *words, "--out", "whole", "--json")
+    assert json.loads(resumed.stdout)["test"] == json.loads(unbroken.stdout)["test"]
+    assert np.array_equal(boltz.load("r").arena, boltz.load("whole").arena)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert path.exists()
+
+
+def test_a_corrupt_checkpoint_is_passed_over_once_and_named(data: Path) -> None:
+    words = ("train", "rbm", *SMALL, "--data", data, "--out", "r")
+    first = json.loads(invoke(*words, "--json").stdout)
+    for name in (runs.MODEL, runs.RESULT):
+        Path("r", name).unlink()
+    content = bytearray(Path("r", runs.CHECKPOINT).read_bytes())
+    content[-1] ^= 1
+    Path("r", runs.CHECKPOINT).write_bytes(content)
+    found = invoke("train", "--resume", "r", "--json")
+    assert found.exit_code == 0 and "damaged" in found.stderr
+    assert json.loads(found.stdout)["test"] == first["test"]
+    for name in (runs.CHECKPOINT, runs.PREVIOUS):
+        Path("r", name).write_bytes(content)
+    found = invoke("train", "--resume", "r", "--json")
+    assert found.exit_code == 2 and found.stdout == "" and "no readable checkpoint" in found.stderr
+
+
+def test_layers_must_fit_the_model() -> None:
+    assert train_command.hidden_layers("rbm", None) == DEFAULTS["rbm"]["layers"]
+    assert train_command.hidden_layers("dbm", (3, 2, 1)) == (3, 2, 1)
+    for model, layers in (("rbm", (3, 2)), ("dbm", (3,))):
+        with pytest.raises(boltz.InputError, match="hidden layer"):
+            train_command.hidden_layers(model, layers)

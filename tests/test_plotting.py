@@ -1,0 +1,120 @@
+"""Pictures: every tile where it belongs, rows that are no images, gaps in the records, no global state."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from boltz import plotting
+from boltz.errors import FileError, InputError
+
+
+def picture(figure: Figure) -> Any:
+    return np.asarray(figure.axes[0].images[0].get_array())
+
+
+def record(stage: str, **values: Any) -> dict[str, Any]:
+    return {"stage": stage, "pseudo_likelihood": -1.0, "gradient_norm": 2.0} | values
+
+
+@pytest.mark.parametrize(("chains", "across", "down"), [(1, 1, 1), (2, 2, 1), (5, 3, 2), (100, 10, 10), (130, 10, 10)])
+def test_tiles_are_the_rows_in_order(chains: int, across: int, down: int) -> None:
+    rows = np.random.default_rng(0).random((chains, 6))
+    drawn = picture(plotting.sample_grid(rows, (2, 3)))
+    assert drawn.shape == (3 * down + 1, 4 * across + 1)
+    for i in range(min(chains, 100)):
+        top, left = 1 + 3 * (i // across), 1 + 4 * (i % across)
+        np.testing.assert_array_equal(drawn[top : top + 2, left : left + 3], rows[i].reshape(2, 3))
+
+
+def test_rows_that_are_no_images_are_a_matrix() -> None:
+    rows = np.random.default_rng(0).random((7, 11))
+    figure = plotting.sample_grid(rows)
+    np.testing.assert_array_equal(picture(figure), rows)
+    assert figure.axes[0].get_xlabel() == "unit"
+    np.testing.assert_array_equal(picture(plotting.filter_grid(rows.T))[0], rows[np.linalg.norm(rows, axis=1).argmax()])
+
+
+def test_filters_come_largest_first_on_a_symmetric_scale() -> None:
+    weights = np.zeros((16, 3))
+    weights[:, 0], weights[0, 1], weights[:, 2] = 0.1, -9.0, 1.0
+    figure = plotting.filter_grid(weights)
+    drawn = picture(figure)
+    assert drawn[1, 1] == -9.0 and drawn[1, 6] == 1.0 and drawn[6, 1] == 0.1
+    low, high = figure.axes[0].images[0].get_clim()
+    assert low == -high and high > 1
+    assert "3 of 3 hidden units" in figure.axes[0].get_title()
+
+
+def test_weights_of_zero_can_be_drawn(tmp_path: Path) -> None:
+    plotting.save(plotting.filter_grid(np.zeros((4, 2))), tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("units", "shape", "wanted"),
+    [(784, None, (28, 28)), (784, (14, 56), (14, 56)), (16, None, (4, 4)), (9, None, None), (17, None, None)],
+)
+def test_shape_of_a_row(units: int, shape: tuple[int, int] | None, wanted: tuple[int, int] | None) -> None:
+    assert plotting.image_shape(units, shape) == wanted
+
+
+def test_curves_keep_stages_apart_and_leave_gaps() -> None:
+    history = [
+        record("pretrain-1", free_energy_gap=None),
+        record("joint", pseudo_likelihood=None, free_energy_gap=float("nan")),
+        record("joint", pseudo_likelihood=-3.0),
+    ]
+    figure = plotting.learning_curves(history)
+    first, reconstruction, gap, norm = figure.axes
+    assert [line.get_label() for line in first.lines] == ["pretrain-1", "joint"]
+    assert [line.get_xdata().tolist() if hasattr(line.get_xdata(), "tolist") else list(line.get_xdata())  # type: ignore[union-attr]
+            for line in first.lines] == [[1], [2, 3]]  # fmt: skip
+    np.testing.assert_array_equal(first.lines[1].get_ydata(), [np.nan, -3.0])
+    assert [text.get_text() for axes in (reconstruction, gap) for text in axes.texts] == ["not recorded"] * 2
+    np.testing.assert_array_equal(norm.lines[1].get_ydata(), [2.0, 2.0])
+
+
+@pytest.mark.parametrize("history", [[], [record("joint")]])
+def test_short_histories_can_be_drawn(history: list[dict[str, Any]], tmp_path: Path) -> None:
+    plotting.save(plotting.learning_curves(history), tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: plotting.sample_grid(np.zeros((0, 4))),
+        lambda: plotting.sample_grid(np.zeros(4)),
+        lambda: plotting.sample_grid(np.full((2, 4), np.nan)),
+        lambda: plotting.sample_grid(np.zeros((2, 4)), (2, 3)),
+        lambda: plotting.sample_grid(np.zeros((2, 4)), (0, 4)),
+        lambda: plotting.filter_grid(np.zeros((4, 0))),
+    ],
+)
+def test_bad_arrays_are_refused(call: Any) -> None:
+    with pytest.raises(InputError, match="must"):
+        call()
+
+
+def test_saving_is_all_or_nothing(tmp_path: Path) -> None:
+    figure = plotting.sample_grid(np.eye(4))
+    plotting.save(figure, tmp_path / "a.png")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+    with pytest.raises(FileError, match="does not exist"):
+        plotting.save(figure, tmp_path / "none" / "a.png")
+
+
+def test_pyplot_is_never_imported() -> None:
+    code = (
+        "import sys, numpy as np\nfrom boltz import plotting\nplotting.sample_grid(np.eye(4))\n"
+        "print('matplotlib.pyplot' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert found.stdout.strip() == "False", found.stderr
