@@ -37,12 +37,12 @@ class Row:
 TABLE = {
     row.name: row
     for row in (
-        Row("pcd", "RBM PCD-1, batch 100", "pcd", "rows/s", amount=100),
-        Row("cd25", "RBM CD-25, batch 100", "cd", "rows/s", amount=100, settings={"k": 25}),
+        Row("pcd", "RBM 784-500 PCD-1, batch 100", "pcd", "rows/s", amount=100),
+        Row("cd25", "RBM 784-500 CD-25, batch 100", "cd", "rows/s", amount=100, settings={"k": 25}),
         Row("gibbs1000", "block Gibbs, 1,000 chains", "gibbs", "sweeps/s", chains=1000),
         Row("gibbs10000", "block Gibbs, 10,000 chains", "gibbs", "sweeps/s", chains=10_000, least=5),
         Row("ais", f"AIS, 100 chains, {BETAS:,} betas", "ais", "s"),
-        Row("dbm", "DBM, 10 mean-field sweeps + PCD", "dbm", "rows/s", amount=100),
+        Row("dbm", "DBM 784-500-1000, 10 mean-field + PCD", "dbm", "rows/s", amount=100),
     )
 }
 
@@ -64,7 +64,7 @@ class Source:
         return (data.x * np.float32(1 / (data.levels or 1)) >= 0.5).astype(np.float32)
 
     def machine(self, kind: str, rows: Array) -> boltz.BoltzmannMachine:
-        """The RBM 784-500 or the DBM 784-500-1000, trained for a few seconds the first time and kept in the temp folder."""
+        """The RBM 784-500 or the DBM 784-500-1000, trained briefly the first time and kept in the temp folder."""
         deep = kind == "dbm"
         if self.small:
             return boltz.dbm([rows.shape[1], 12, 8][: 3 if deep else 2], rows)

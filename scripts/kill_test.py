@@ -59,8 +59,9 @@ def kill(rows: Any, place: Path, kills: int, chance: random.Random) -> dict[str,
     found: Counter[str] = Counter()
     wanted = [outcome(train(kind, rows, place / f"unbroken-{i}")) for i, kind in enumerate(KINDS)]
     began = time.perf_counter()
-    train(KINDS[0], rows, place / "timed")
-    span, began = (time.perf_counter() - began) / 2, time.perf_counter()
+    for i, kind in enumerate(KINDS):
+        train(kind, rows, place / f"timed-{i}")
+    span, began = (time.perf_counter() - began) / len(KINDS), time.perf_counter()
     number = 0
     while found["kills"] < kills:
         kind = number % len(KINDS)

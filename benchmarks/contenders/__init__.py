@@ -16,10 +16,11 @@ SIDES = ("boltz_side", "sklearn_side", "torch_side")
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Weights W_l (n_l, n_(l+1)) and biases b_l (n_l,), 0/1 rows (rows, units), all float32, and what to do with them.
+    """Weights W_l (n_l, n_(l+1)), biases b_l (n_l,) and 0/1 rows (rows, units), all float32, and what to do with them.
 
     start holds the chains, layer -> (chains, units) of 0/1; rates the mean activity of each layer on the rows, the base
-    of annealed importance sampling, whose inverse temperatures are betas uniform steps from 0 to 1.
+    of annealed importance sampling, whose inverse temperatures are betas uniform steps from 0 to 1. k counts the sweeps
+    of contrastive divergence; persistent chains always take one.
     """
 
     weights: tuple[Array, ...]
@@ -59,11 +60,11 @@ Maker = Callable[[Problem, int], Work]
 
 @dataclass(frozen=True)
 class Contender:
-    """A library: makers turn a problem and a number of threads into work, by kind of work; use_threads sets its pools."""
+    """A library: makers turn a problem and a number of threads into work, by kind; use_threads sets its pools."""
 
     name: str
     version: str
-    use_threads: Callable[[int], None]
+    use_threads: Callable[[int], object]
     makers: Mapping[str, Maker]
 
 

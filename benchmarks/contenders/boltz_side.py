@@ -18,7 +18,7 @@ def _training(problem: Problem, rule: str) -> Work:
     machine = boltz.from_arrays(problem.weights, problem.biases)
     settings = boltz.Settings(
         rule=rule,
-        k=problem.k,
+        k=problem.k if rule == "cd" else 1,
         batch_size=problem.batch,
         chains=problem.chains,
         mean_field_sweeps=problem.mean_field_sweeps,
@@ -84,4 +84,4 @@ def ais(problem: Problem, threads: int) -> Work:
 def contenders() -> list[Contender]:
     """This library; boltz.threads also sets the BLAS of numpy, which scikit-learn uses."""
     makers = {"pcd": pcd, "cd": cd, "gibbs": gibbs, "ais": ais, "dbm": pcd}
-    return [Contender("boltz", boltz.__version__, lambda n: None if boltz.threads(n) else None, makers)]
+    return [Contender("boltz", boltz.__version__, boltz.threads, makers)]

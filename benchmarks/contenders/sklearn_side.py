@@ -16,7 +16,7 @@ def _machine(problem: Problem) -> BernoulliRBM:
     (weight,), (visible, hidden) = problem.weights, problem.biases
     machine = BernoulliRBM(len(hidden), learning_rate=problem.learning_rate, batch_size=problem.batch, random_state=1)
     machine.fit(problem.rows[: problem.batch])
-    machine.components_ = np.asfortranarray(weight.T)
+    machine.components_ = np.array(weight.T, order="F")
     machine.intercept_visible_, machine.intercept_hidden_ = visible.copy(), hidden.copy()
     machine.h_samples_ = problem.start["h1"].copy()
     return machine

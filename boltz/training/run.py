@@ -106,7 +106,7 @@ def resume(path: str | Path, x: Any = None, held_out: Any = None, watch: Watch |
         if state.model.dtype != dtype:
             raise FileError(f"the checkpoint of {folder} must hold {dtype} parameters, got {state.model.dtype}.")
         if state.stage >= len(plan) and (folder / "model.safetensors").exists():
-            return Run(load_model(folder), runs.read_metrics(folder), folder, chosen)
+            return Run(load_model(folder), runs.read_metrics(folder), folder, chosen, notes=tuple(notes))
         data = _data_again(description, "data", x, graph, folder)
         others = _data_again(description, "held_out", held_out, graph, folder)
         if data is None:

@@ -96,7 +96,7 @@ def _shapes(state: TrainState, plan: list[Stage]) -> bool:
         last = list(machine.params.values())[-1]  # raises ValueError if the arena is too small
         if sum(p.size for p in machine.params.values()) != machine.arena.size or last.ndim != 1:
             return False
-    if state.stage >= len(plan):
+    if state.stage >= len(plan) or state.epoch == state.batch == 0:  # a stage that has not begun makes its arrays anew
         return True
     stage = plan[state.stage]
     machine = state.machine(stage)

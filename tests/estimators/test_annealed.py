@@ -115,22 +115,24 @@ def test_increments_are_differences_of_the_log_density_state_by_state(table: Tab
             assert np.abs(gained - expected).max() < 1e-10
 
 
+def law_of_class(table: Table, names: tuple[str, ...], means: dict[str, Any], given: np.ndarray) -> np.ndarray:
+    """p(state of some layers | number of the state that their means, one row a chain, were computed from)."""
+    every = oracle.states(table, names)
+    chosen = np.array([np.flatnonzero(given == i)[0] for i in range(given.max() + 1)])  # fails if one was never visited
+    matrix = np.ones((len(chosen), len(every[names[0]])))
+    for n in names:
+        for unit, mean in enumerate(means[n][chosen].T):
+            matrix *= np.where(every[n][:, unit] == 1, mean[:, None], 1 - mean[:, None])
+    return matrix
+
+
 def transition(path: BaseRatePath, betas: tuple[float, float]) -> np.ndarray:
-    """The transition on held states from the means that the step really drew from, at every state it can visit."""
+    """The transition on held states from the means that the step really drew from, at every state between."""
     table = Table.of(path.machine)
     held, state, means, _ = moves(path, betas, 4000)
-    before, between = (oracle.numbers(table, s, names) for s, names in ((held, path.held), (state, path.summed)))
-    out = np.eye(1)
-    for mean_of, names, given in ((means, path.summed, before), (means, path.held, between)):
-        every, size = oracle.states(table, names), given.max() + 1
-        matrix = np.ones((size, len(every[names[0]])))
-        first = np.array([np.flatnonzero(given == i)[0] for i in range(size)])  # fails if a state was never visited
-        for n in names:
-            m = mean_of[n][first]
-            for unit in range(table.layers[n]):
-                matrix *= np.where(every[n][:, unit] == 1, m[:, [unit]], 1 - m[:, [unit]])
-        out = matrix if len(out) == 1 else out @ matrix
-    return out
+    start, between = oracle.numbers(table, held, path.held), oracle.numbers(table, state, path.summed)
+    assert len(np.unique(between)) == 2 ** sum(table.layers[n] for n in path.summed)
+    return law_of_class(table, path.summed, means, start) @ law_of_class(table, path.held, means, between)
 
 
 @pytest.mark.parametrize("name", ["rbm", "one", "dbm2", "dbm3", "dbm4", "ring"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ RULES: dict[str, dict[str, Any]] = {
 NUMPY_MAY_WARN = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of a NaN in a product, before the guard acts
 OPTIMIZERS = ("momentum", "nesterov", "adam")
 PLANTED_AT = 3  # steps are counted from 0; three an epoch
+
+
+@pytest.fixture(autouse=True)
+def no_syncs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out fsync, which only a power cut would miss and which takes most of the time here."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def units_of(rule: str) -> list[int]:

@@ -1,0 +1,457 @@
+"""A run that was stopped anywhere, by anything, ends bit for bit as the one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import training_checks as checks
+
+import boltz
+from boltz import runs
+from boltz.checkpoint import read_tensors, write_tensors
+from boltz.errors import BoltzError, FileError, InputError, Interrupted
+from boltz.training.loop import Loop
+
+CLOCKS = ("seconds", "rows_per_second", "line")
+ROWS = np.random.default_rng(110).random((20, 6)).astype(np.float32)
+KINDS: dict[str, tuple[list[int], dict[str, Any]]] = {
+    "pcd": ([6, 4], {"momentum": 0.9, "initial_momentum": 0.5, "momentum_epochs": 1}),
+    "cd": ([6, 4], {"rule": "cd", "k": 2, "binarize": "fixed", "optimizer": "nesterov", "momentum": 0.5}),
+    "centred": ([6, 4, 3], {"center": True, "sparsity_cost": 0.05, "schedule": "inverse", "max_norm": 0.5}),
+    "pretrained": ([6, 4, 3], {"pretrain_epochs": 1, "optimizer": "adam", "l2": 1e-3}),
+    "bottom": ([6, 4, 3], {"pretrain": "bottom", "pretrain_epochs": 1, "l1": 1e-4}),
+}
+LIMIT = 10**6  # seconds between saves: never but at the end
+
+
+@pytest.fixture(autouse=True)
+def no_syncs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out fsync, which only a power cut would miss and which takes most of the time here."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+class Crash(Exception):
+    """Stands for the death of the process."""
+
+
+def start(kind: str, out: Path | None, every: float = 0.0, **more: Any) -> boltz.Run:
+    units, settings = KINDS[kind]
+    common = {"epochs": 3, "batch_size": 8, "chains": 9, "seed": 4, "checkpoint_seconds": every}
+    return boltz.train(boltz.dbm(units, ROWS), ROWS, out=out, **(common | settings | more))
+
+
+def crash_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Die before the given step of this process, counted from 0."""
+    count, original = iter(range(10**6)), Loop._step
+
+    def step(loop: Loop, *arguments: Any) -> None:
+        if next(count) == number:
+            raise Crash
+        original(loop, *arguments)
+
+    monkeypatch.setattr(Loop, "_step", step)
+
+
+def outcome(run: boltz.Run) -> tuple[bytes, list[bytes], list[dict[str, Any]]]:
+    records = [{k: v for k, v in r.items() if k not in CLOCKS} for r in run.history]
+    return run.model.arena.tobytes(), [r.tobytes() for r in run.model.rates.values()], records
+
+
+def assert_same(run: boltz.Run, wanted: boltz.Run) -> None:
+    assert run.complete and outcome(run) == outcome(wanted)
+    if run.path is not None:
+        assert outcome(boltz.Run(boltz.load(run.path), run.history, None, run.settings)) == outcome(wanted)
+
+
+def steps_of(kind: str) -> int:
+    """Three batches an epoch, over all stages."""
+    units, settings = KINDS[kind]
+    stages = {"pretrained": len(units) - 1, "bottom": 1}.get(kind, 0)
+    return 3 * (3 + stages)
+
+
+# ---------------------------------------------------------------- crashes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_crash_before_any_step(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A save at every step; death before each step of the run in turn, the first one included."""
+    wanted = start(kind, None)
+    for number in range(steps_of(kind)):
+        folder = tmp_path / str(number)
+        with monkeypatch.context() as patch, pytest.raises(Crash):
+            crash_at(patch, number)
+            start(kind, folder)
+        assert_same(boltz.resume(folder, ROWS), wanted)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_crash_after_crash(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process manages two steps and dies before its third."""
+    wanted, run, folder = start(kind, None), None, tmp_path / "run"
+    for number in range(steps_of(kind)):
+        with monkeypatch.context() as patch:
+            crash_at(patch, 2)
+            try:
+                run = start(kind, folder) if number == 0 else boltz.resume(folder, ROWS)
+                break
+            except Crash:
+                continue
+    assert run is not None
+    assert_same(run, wanted)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("number", [0, 1, 4, 8])
+def test_a_crash_before_the_first_save(
+    kind: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what the run was made with is there; the records of lost epochs are dropped."""
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        crash_at(patch, number)
+        start(kind, tmp_path / "run", every=LIMIT)
+    assert_same(boltz.resume(tmp_path / "run", ROWS), start(kind, None))
+
+
+def test_a_crash_between_the_model_and_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = start("centred", tmp_path / "whole")
+    (tmp_path / "whole" / "model.safetensors").unlink()
+    assert_same(boltz.resume(tmp_path / "whole", ROWS), wanted)  # the model is made again
+
+    from boltz.training import run as public
+
+    calls, original = iter(range(10**6)), public._save
+
+    def save(folder: Path, state: Any, *mark: Any) -> None:
+        if (folder / "model.safetensors").exists():
+            raise Crash
+        original(folder, state, *mark)
+        next(calls)
+
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(public, "_save", save)
+        start("centred", tmp_path / "run")
+    assert_same(boltz.resume(tmp_path / "run", ROWS), wanted)
+
+
+def test_a_torn_metrics_line_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        crash_at(patch, 7)
+        start("pcd", tmp_path / "run")
+    with open(tmp_path / "run" / "metrics.jsonl", "a") as file:
+        file.write('{"line": 3, "epoch": 3}\n{"line": 4, "ep')
+    assert_same(boltz.resume(tmp_path / "run", ROWS), start("pcd", None))
+
+
+def test_a_damaged_checkpoint_falls_back_on_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        crash_at(patch, 7)
+        start("pretrained", tmp_path / "run")
+    path = tmp_path / "run" / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    run = boltz.resume(tmp_path / "run", ROWS)
+    assert len(run.notes) == 1 and "checkpoint.safetensors" in run.notes[0]
+    assert_same(run, start("pretrained", None))
+
+
+def test_threads_may_change_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setenv("BOLTZ_NUM_THREADS", "1")
+        crash_at(patch, 4)
+        start("centred", tmp_path / "run")
+    monkeypatch.setenv("BOLTZ_NUM_THREADS", "3")
+    assert_same(boltz.resume(tmp_path / "run", ROWS), start("centred", None))
+
+
+# ---------------------------------------------------------------- signals
+
+
+def send(number: int, at: int) -> Callable[[dict[str, Any]], None]:
+    """A watcher that signals its own process at one epoch record, counted from 0."""
+    count = iter(range(10**6))
+
+    def watch(record: dict[str, Any]) -> None:
+        if next(count) == at:
+            os.kill(os.getpid(), number)
+
+    return watch
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_signal_saves_and_raises(kind: str, number: int, at: int, tmp_path: Path) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted, match=f"Stopped by {signal.Signals(number).name} after saving; continue with: boltz"):
+        start(kind, tmp_path / "run", every=LIMIT, watch=send(number, at))
+    assert signal.getsignal(number) is before
+    tensors, _ = read_tensors(tmp_path / "run" / "checkpoint.safetensors")
+    assert tensors["counters"][4] == at + 1  # epochs kept
+    assert_same(boltz.resume(tmp_path / "run", ROWS), start(kind, None))
+
+
+def test_a_signal_in_the_middle_of_an_epoch_waits_for_the_end_of_the_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, original = iter(range(10**6)), Loop._step
+
+    def step(loop: Loop, *arguments: Any) -> None:
+        number = next(count)
+        if number == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(loop, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(Loop, "_step", step)
+        start("pcd", tmp_path / "run", every=LIMIT)
+    tensors, _ = read_tensors(tmp_path / "run" / "checkpoint.safetensors")
+    assert list(tensors["counters"]) == [0, 1, 2, 5, 1]  # stage, epoch, batch, step, lines
+    assert_same(boltz.resume(tmp_path / "run", ROWS), start("pcd", None))
+
+
+def test_signal_after_signal(tmp_path: Path) -> None:
+    folder, wanted = tmp_path / "run", start("pretrained", None)
+    with pytest.raises(Interrupted):
+        start("pretrained", folder, every=LIMIT, watch=send(signal.SIGTERM, 0))
+    for _ in range(4):
+        with pytest.raises(Interrupted):
+            boltz.resume(folder, ROWS, watch=send(signal.SIGINT, 0))
+    assert_same(boltz.resume(folder, ROWS), wanted)
+
+
+def test_a_second_signal_of_a_kind_acts_as_usual(tmp_path: Path) -> None:
+    """The first Ctrl-C asks, the second one is a KeyboardInterrupt."""
+
+    def watch(record: dict[str, Any]) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        start("pcd", tmp_path / "run", watch=watch)
+    assert_same(boltz.resume(tmp_path / "run", ROWS), start("pcd", None))
+
+
+def test_without_a_folder_signals_are_left_alone() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    seen = []
+    start("pcd", None, watch=lambda record: seen.append(signal.getsignal(signal.SIGINT)))
+    assert set(seen) == {before}
+    with pytest.raises(KeyboardInterrupt):
+        start("pcd", None, watch=send(signal.SIGINT, 0))
+
+
+def test_another_thread_trains_without_touching_signals(tmp_path: Path) -> None:
+    found: list[boltz.Run] = []
+    worker = threading.Thread(target=lambda: found.append(start("pcd", tmp_path / "run")))
+    worker.start()
+    worker.join()
+    assert_same(found[0], start("pcd", None))
+
+
+# ---------------------------------------------------------------- complete runs, wrong data, wrong settings
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.iterdir() if p.name != ".lock"}
+
+
+def test_a_complete_run_is_returned_untouched(tmp_path: Path) -> None:
+    run = start("pretrained", tmp_path / "run")
+    before = contents(tmp_path / "run")
+    for given in (None, ROWS):
+        again = boltz.resume(tmp_path / "run", given)
+        assert again.complete and again.history == run.history
+        assert_same(again, run)
+    assert contents(tmp_path / "run") == before
+
+
+@pytest.fixture
+def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that died in its second epoch."""
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        crash_at(patch, 5)
+        start("pretrained", tmp_path / "run", held_out=ROWS[:5])
+    return tmp_path / "run"
+
+
+def changed(x: np.ndarray) -> np.ndarray:
+    other = x.copy()
+    other[3, 2] = 0.25
+    return other
+
+
+@pytest.mark.parametrize(
+    ("x", "held_out", "words"),
+    [
+        (changed(ROWS), ROWS[:5], "the data of .* changed"),
+        (ROWS[::-1], ROWS[:5], "the data of .* changed"),
+        (ROWS[:19], ROWS[:5], "the data of .* changed"),
+        (ROWS[:, :5], ROWS[:5], "must have shape"),
+        (None, ROWS[:5], "was trained on an array; give it again as x"),
+        (ROWS, None, "was trained on an array; give it again as held_out"),
+        (ROWS, changed(ROWS)[:5], "the held_out of .* changed"),
+    ],
+)
+def test_other_data_are_refused(x: Any, held_out: Any, words: str, stopped: Path) -> None:
+    before = contents(stopped)
+    with pytest.raises(InputError, match=words):
+        boltz.resume(stopped, x, held_out)
+    assert contents(stopped) == before
+    assert boltz.resume(stopped, ROWS, ROWS[:5]).complete
+
+
+EDITS = {
+    "chains": "10",
+    "batch_size": "1000",
+    "epochs": "1",
+    "seed": "5",
+    "optimizer": '"momentum"',
+    "rule": '"cd"',
+    "center": "true",
+    "sparsity_cost": "0.5",
+    "pretrain": '"bottom"',
+    "pretrain_epochs": "0",
+    "learning_rate": "0.5",
+    "units": "[6, 4, 2]",
+    "dtype": '"float64"',
+    "kind": '"spin"',
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_other_settings_are_refused(name: str, stopped: Path) -> None:
+    """run.toml must be that of the checkpoint: anything else could not end as the unbroken run."""
+    path = stopped / "run.toml"
+    text = path.read_text()
+    edited, count = re.subn(rf"(?ms)^{name} = (\[.*?\]|.*?)$", f"{name} = {EDITS[name]}", text, count=1)
+    assert count == 1 and edited != text
+    path.write_text(edited)
+    with pytest.raises(FileError, match=re.escape(str(stopped))):
+        boltz.resume(stopped, ROWS, ROWS[:5])
+    path.write_text(text)
+    assert boltz.resume(stopped, ROWS, ROWS[:5]).complete
+
+
+@pytest.mark.parametrize("text", ["", "[settings]\n", '[model]\nunits = "many"\n', "[model]\nunits = [6, 4]\nkind = 3\n"])
+def test_a_run_file_that_says_nothing_is_refused(text: str, stopped: Path) -> None:
+    (stopped / "run.toml").write_text(text)
+    with pytest.raises(FileError, match=r"run\.toml"):
+        boltz.resume(stopped, ROWS, ROWS[:5])
+
+
+def edits_of_a_checkpoint() -> dict[str, Callable[[dict[str, np.ndarray]], Any]]:
+    def put(name: str, value: Any) -> Callable[[dict[str, np.ndarray]], Any]:
+        return lambda tensors: tensors.__setitem__(name, value)
+
+    return {
+        "no arena": lambda t: t.pop("arena/model"),
+        "short arena": lambda t: t.__setitem__("arena/model", t["arena/model"][:-1]),
+        "long arena": lambda t: t.__setitem__("arena/model", np.append(t["arena/model"], t["arena/model"][:1])),
+        "no pair": lambda t: t.pop("arena/pair-0"),
+        "second pair alone": lambda t: t.__setitem__("arena/pair-1", t.pop("arena/pair-0")),
+        "no optimizer": lambda t: t.pop("optimizer/first"),
+        "other optimizer": lambda t: t.__setitem__("optimizer/velocity", t.pop("optimizer/first")),
+        "short moment": lambda t: t.__setitem__("optimizer/first", t["optimizer/first"][1:]),
+        "particles of nobody": put("rule/chain/v", np.zeros((9, 6), np.float32)),
+        "no counters": lambda t: t.pop("counters"),
+        "four counters": lambda t: t.__setitem__("counters", t["counters"][:4]),
+        "six counters": lambda t: t.__setitem__("counters", np.append(t["counters"], 1)),
+        "a table of counters": lambda t: t.__setitem__("counters", t["counters"][:, None].repeat(2, 1)),
+        "no totals": lambda t: t.pop("totals"),
+        "one total": lambda t: t.__setitem__("totals", t["totals"][:1]),
+        "a stage before the first": lambda t: t["counters"].__setitem__(0, -1),
+        "a batch before the first": lambda t: t["counters"].__setitem__(2, -1),
+        "a batch beyond the data": lambda t: t["counters"].__setitem__(2, 3),
+        "moments of another type": lambda t: t.__setitem__("optimizer/first", t["optimizer/first"].astype(np.float64)),
+    }
+
+
+@pytest.mark.parametrize("what", edits_of_a_checkpoint())
+def test_a_checkpoint_of_another_run_is_refused(what: str, stopped: Path) -> None:
+    path = stopped / "checkpoint.safetensors"
+    tensors, told = read_tensors(path)
+    edits_of_a_checkpoint()[what](tensors)
+    write_tensors(path, tensors, told)
+    with pytest.raises(FileError, match=re.escape(str(stopped))):
+        boltz.resume(stopped, ROWS, ROWS[:5])
+
+
+def test_a_run_in_use_is_refused(tmp_path: Path) -> None:
+    problems: list[BoltzError] = []
+
+    def watch(record: dict[str, Any]) -> None:
+        for again in (lambda: boltz.resume(tmp_path / "run", ROWS), lambda: start("pcd", tmp_path / "run", force=True)):
+            try:
+                again()
+            except InputError as problem:
+                problems.append(problem)
+
+    run = start("pcd", tmp_path / "run", watch=watch)
+    assert len(problems) == 2 * 3 and all("in use by another process" in str(p) for p in problems)
+    assert_same(run, start("pcd", None))
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(FileError, match=re.escape(str(path))):
+            boltz.resume(path)
+
+
+def test_a_run_on_named_data_needs_no_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(tmp_path / "rows.npy", ROWS)
+    data = boltz.load_data(tmp_path / "rows.npy", limit=17)
+    model = boltz.rbm(6, 4, data.x)
+    wanted = boltz.train(model, data, epochs=3, batch_size=8, chains=9)
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        crash_at(patch, 4)
+        boltz.train(model, data, epochs=3, batch_size=8, chains=9, out=tmp_path / "run", checkpoint_seconds=0.0)
+    monkeypatch.chdir(os.sep)
+    assert_same(boltz.resume(tmp_path / "run"), wanted)
+    (tmp_path / "run" / "model.safetensors").unlink()
+    np.save(tmp_path / "rows.npy", changed(ROWS))
+    with pytest.raises(InputError, match="changed"):
+        boltz.resume(tmp_path / "run")
+
+
+def test_a_finished_run_is_not_overwritten(tmp_path: Path) -> None:
+    start("pcd", tmp_path / "run")
+    before = contents(tmp_path / "run")
+    with pytest.raises(InputError, match="already holds a run"):
+        start("cd", tmp_path / "run")
+    assert contents(tmp_path / "run") == before
+    start("cd", tmp_path / "run", force=True)
+    assert runs.read_settings(tmp_path / "run")["settings"]["rule"] == "cd"
+
+
+# ---------------------------------------------------------------- SIGKILL
+
+
+def test_two_dozen_kills_at_random_moments_lose_nothing() -> None:
+    """Also with 1 and 2 threads by turns; scripts/kill_test.py does 200 when called by hand."""
+    script = Path(__file__).parents[2] / "scripts" / "kill_test.py"
+    done = subprocess.run([sys.executable, script, "--kills", "24"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["kills"] >= 24 and report["runs"] >= 2
+    assert report["unreadable"] == report["different"] == 0
+
+
+def test_checks_can_fail(tmp_path: Path) -> None:
+    """The comparison used above tells runs apart that differ in one bit."""
+    run = start("pcd", None)
+    other = start("pcd", None)
+    checks.assert_close({"a": run.model.arena}, {"a": other.model.arena}, 0)
+    other.model.arena.view(np.uint32)[3] ^= 1
+    with pytest.raises(AssertionError):
+        assert_same(run, other)
