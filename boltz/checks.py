@@ -1,4 +1,4 @@
-"""Validation at the public border: each check returns the value ready for use or raises InputError with one sentence."""
+"""Validation at the public border: a check returns the value ready for use or raises InputError with one sentence."""
 
 from __future__ import annotations
 

@@ -17,5 +17,5 @@ class NumericalError(BoltzError, ArithmeticError):
     """A guard stopped the work because a number was not finite (exit code 1)."""
 
 
-class Interrupted(BoltzError):
+class Interrupted(BoltzError):  # noqa: N818 - it is no error of the run
     """The run was asked to stop, is saved, and can be resumed (exit code 75)."""

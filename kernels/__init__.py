@@ -17,6 +17,8 @@ PRIMITIVES = {
     "bernoulli_sample": 0,
     "bernoulli_relax": 0,
     "bernoulli_anneal": 0,
+    "binary_product": 0,
+    "binary_contraction": 0,
     "momentum_update": 0,
     "adam_update": 0,
 }  # name -> position of the argument whose array type chooses the backend

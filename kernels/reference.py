@@ -112,6 +112,24 @@ def bernoulli_anneal(
     bernoulli_sample(field, scales[1], biases[1], stream, first_row, state)
 
 
+def binary_product(state: Array, weight: Array, out: Array) -> bool:
+    """out (rows, columns) := state (rows, units) @ weight (units, columns) for states of 0 and 1: sums of weight rows.
+
+    A backend may decline, returning False with out undefined, where a dense product is the better way; all decline a
+    state that holds anything but 0 and 1 (a mean, a NaN).
+    """
+    if not ((state == 0) | (state == 1)).all():
+        return False
+    for row, on in enumerate(state.astype(bool)):
+        out[row] = weight[on].sum(axis=0)
+    return True
+
+
+def binary_contraction(state: Array, values: Array, out: Array) -> bool:
+    """out (units, columns) := state (rows, units)^T @ values (rows, columns) for states of 0 and 1; may decline."""
+    return binary_product(state.T, values, out)
+
+
 def momentum_update(
     parameter: Array,
     gradient: Array,

@@ -3,7 +3,7 @@
     python scripts/kill_test.py --kills 200
 
 A child process trains through boltz.train(out=...) or goes on through boltz.resume, and is sent SIGKILL after a random
-time. Prints one JSON object; exit code 1 if a run could not be read or ended with other parameters than the unbroken one.
+time. Prints one JSON object; exit code 1 if a run could not be read, or ended with other numbers than the unbroken one.
 """
 
 from __future__ import annotations

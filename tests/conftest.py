@@ -1,4 +1,4 @@
-"""Puts this folder on the import path, for oracle.py, stats.py and machines.py, and stops early where boltz is hidden."""
+"""Puts this folder on the import path, for the helpers beside it, and stops early where boltz.kernels is hidden."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every public function that takes arrays x every form of array: the right result, or one error that names the argument.
+"""Every public function that takes arrays x every form of array: the right result, or one error naming the argument.
 
 Forms that are readings of the same numbers must give the result of the plain array exactly; broken forms must raise
 InputError with the argument's name first. No input is ever changed.
@@ -56,7 +56,12 @@ CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as e
     "train, held out": ("held_out", lambda x: trained(BITS, held_out=x)),
     "from_arrays, weights": ("weights[0]", lambda x: boltz.from_arrays([x], [np.zeros(6), np.zeros(3)]).arena),
 }
-STATES = {"sample from a start", "energy", "free_energy", "free_energy of a class"}  # of any number of rows, real values
+STATES = {
+    "sample from a start",
+    "energy",
+    "free_energy",
+    "free_energy of a class",
+}  # of any number of rows, real values
 PARAMETERS = {"from_arrays, weights"}  # of exactly (6, 3), real values
 
 
@@ -115,12 +120,16 @@ NO_DATA: dict[str, Callable[[], Any]] = {  # no rows of data, though possible st
 
 
 def numbers(result: Any) -> np.ndarray:
-    return np.concatenate([np.asarray(x).reshape(-1) for x in (result.values() if isinstance(result, dict) else [result])])
+    return np.concatenate(
+        [np.asarray(x).reshape(-1) for x in (result.values() if isinstance(result, dict) else [result])]
+    )
 
 
 def image(x: Any) -> bytes:
     """Everything that a call could change in an input."""
-    return repr(x).encode() + (x.tobytes() + str((x.dtype, x.shape, x.strides)).encode() if isinstance(x, np.ndarray) else b"")
+    return repr(x).encode() + (
+        x.tobytes() + str((x.dtype, x.shape, x.strides)).encode() if isinstance(x, np.ndarray) else b""
+    )
 
 
 @pytest.mark.parametrize("form", SAME)
@@ -188,7 +197,16 @@ BIASES: dict[str, Any] = {
 @pytest.mark.parametrize("argument", BIASES)
 @pytest.mark.parametrize(
     "value",
-    [np.zeros((3, 1)), [], [0.5, np.nan, 1], [0.5, np.inf, 1], ["a", "b", "c"], [1j, 0, 0], [None, 0, 1], [[0], [0, 1], []]],
+    [
+        np.zeros((3, 1)),
+        [],
+        [0.5, np.nan, 1],
+        [0.5, np.inf, 1],
+        ["a", "b", "c"],
+        [1j, 0, 0],
+        [None, 0, 1],
+        [[0], [0, 1], []],
+    ],
     ids=repr,
 )
 def test_broken_vectors_are_refused_by_name(argument: str, value: Any) -> None:
@@ -218,10 +236,10 @@ def test_vectors_of_any_form_are_read(form: str) -> None:
 
 @pytest.mark.parametrize("state", [None, np.zeros((2, 3)), [1], "v", 3])
 def test_what_is_no_state_is_refused(state: Any) -> None:
-    with pytest.raises(boltz.InputError, match="^state must map layers to arrays"):
+    with pytest.raises(boltz.InputError, match=r"^state must map layers to arrays"):
         DBM.energy(state)
     if state is not None:
-        with pytest.raises(boltz.InputError, match="^start must map layers to arrays"):
+        with pytest.raises(boltz.InputError, match=r"^start must map layers to arrays"):
             boltz.sample(DBM, 2, 1, start=state)
 
 

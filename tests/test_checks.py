@@ -11,15 +11,19 @@ from boltz import checks
 from boltz.errors import BoltzError, FileError, InputError, Interrupted, NumericalError
 
 
-@pytest.mark.parametrize(("value", "least", "most"), [(0, 0, None), (5, 1, 5), (np.int8(3), 3, 9), (np.uint64(2**63), 0, None)])
+@pytest.mark.parametrize(
+    ("value", "least", "most"), [(0, 0, None), (5, 1, 5), (np.int8(3), 3, 9), (np.uint64(2**63), 0, None)]
+)
 def test_whole_numbers_pass(value: Any, least: int, most: int | None) -> None:
     found = checks.integer(value, "n", least, most)
     assert found == value and type(found) is int
 
 
-@pytest.mark.parametrize("value", [True, np.True_, 1.0, np.float32(1), "1", None, [1], np.array([1]), 1j, b"1"], ids=repr)
+@pytest.mark.parametrize(
+    "value", [True, np.True_, 1.0, np.float32(1), "1", None, [1], np.array([1]), 1j, b"1"], ids=repr
+)
 def test_what_is_no_whole_number_is_refused(value: Any) -> None:
-    with pytest.raises(InputError, match="^n must be a whole number of at least 0, got .*"):
+    with pytest.raises(InputError, match=r"^n must be a whole number of at least 0, got .*"):
         checks.integer(value, "n")
 
 
@@ -36,13 +40,15 @@ def test_numbers_pass(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [True, "0.5", None, [0.5], np.array(0.5), 0.5j, np.nan, np.inf, -np.inf, -1e-9, 1.001, 10**400, -(10**400)], ids=str
+    "value",
+    [True, "0.5", None, [0.5], np.array(0.5), 0.5j, np.nan, np.inf, -np.inf, -1e-9, 1.001, 10**400, -(10**400)],
+    ids=str,
 )
 def test_what_is_no_number_in_range_is_refused(value: Any) -> None:
-    with pytest.raises(InputError, match="^x must be a "):
+    with pytest.raises(InputError, match=r"^x must be a "):
         checks.number(value, "x", 0, 1)
     if isinstance(value, int) and not isinstance(value, bool):
-        with pytest.raises(InputError, match="^x must be a finite number"):
+        with pytest.raises(InputError, match=r"^x must be a finite number"):
             checks.number(value, "x")
 
 

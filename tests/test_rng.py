@@ -28,7 +28,20 @@ def test_a_derived_key_is_a_hash_of_key_and_purpose() -> None:
 
 def test_purposes_never_share_a_key() -> None:
     """Also where the joined texts are equal, or a number meets its digits; no chance collision at these keys."""
-    purposes = [("a",), ("b",), ("a", "b"), ("ab",), ("a", 1), ("a", "1"), ("a1",), (1,), ("1",), (), ("a", ""), ("", "a")]
+    purposes = [
+        ("a",),
+        ("b",),
+        ("a", "b"),
+        ("ab",),
+        ("a", 1),
+        ("a", "1"),
+        ("a1",),
+        (1,),
+        ("1",),
+        (),
+        ("a", ""),
+        ("", "a"),
+    ]
     keys = [key.derive(*p) for key, p in itertools.product((Key(1, 2), Key(2, 1), Key(1, 3)), purposes)]
     keys += [Key(1, 2).derive("a").derive("b"), Key(1, 2)]
     assert len(set(keys)) == len(keys)

@@ -272,6 +272,11 @@ def check_contrastive_expectation() -> None:
     stats.accept(contrastive_p(1), "CD-1 has a wrong expected negative phase")
 
 
+def check_three_sweeps() -> None:
+    """alpha 1e-6; the companion arithmetic in contrastive_p says that four sweeps in place of three would be seen."""
+    stats.accept(contrastive_p(3), "CD-3 has a wrong expected negative phase")
+
+
 def check_doubled_contrastive_expectation() -> None:
     """alpha 1e-6; the same for the doubled inputs of greedy pretraining, both directions."""
     stats.accept(contrastive_p(1, {"h1": 2.0, "v": 2.0}), "doubled CD-1 has a wrong expected negative phase")
@@ -293,6 +298,14 @@ def check_persistent_chains_move_by_the_machine() -> None:
     assert stats.detectable_chi_square(chains, law, other)
     found = oracle.counts(table, chains_of(after))
     stats.accept(stats.chi_square(found, law), "persistent chains do not follow the machine's transition")
+
+
+def check_particles_are_independent() -> None:
+    """Without weights no two of 300 particles (several blocks) and no two layers are equal in 64 fair coins."""
+    table = Table.chain([np.zeros((64, 64))], [np.zeros(64), np.zeros(64)])
+    _, state = gradient_of(machine_of(table), coin_rows(2, 64, 17), Contrastive(Settings(chains=300)))
+    rows = np.concatenate(list(chains_of(state).values()))
+    assert len(np.unique(rows, axis=0)) == len(rows), "two particles or layers share their uniforms"
 
 
 def check_steps_are_independent() -> None:

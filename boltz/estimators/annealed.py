@@ -15,7 +15,7 @@ from boltz.estimators.result import Estimate, from_log_weights
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.rng import Key
 from boltz.sampling.driver import blocks, workers
-from boltz.sampling.gibbs import Scratch, layer_input, sample
+from boltz.sampling.gibbs import Scratch, layer_input, sample, turned_weights
 from boltz.sampling.meanfield import mean_field
 from boltz.targets import BaseRatePath
 
@@ -96,7 +96,7 @@ def ais(
     path = path_to(model, base_rates(model, base, seed))
     key = Key.from_seed(seed).derive("ais")
     state, log_weights = path.sample_start(key, chains), np.full(chains, path.start_log_z)
-    parts = blocks(chains)
+    parts, turned = blocks(chains), turned_weights(model)
     scratch = {part.start: Scratch(model.dtype) for part in parts}
     with workers() as pool:
         for first in range(1, len(values), STRETCH):
@@ -105,7 +105,9 @@ def ais(
             def run(part: slice, first: int = first, last: int = last) -> None:
                 mine = {layer: x[part] for layer, x in state.items()}
                 for i in range(first, last):
-                    _anneal(path, (values[i - 1], values[i]), i, key, mine, log_weights[part], part.start, scratch)
+                    _anneal(
+                        path, turned, (values[i - 1], values[i]), i, key, mine, log_weights[part], part.start, scratch
+                    )
 
             pool.map(run, parts)
             if progress is not None:
@@ -117,6 +119,7 @@ def ais(
 
 def _anneal(
     path: BaseRatePath,
+    turned: Mapping[str, Array],
     betas: tuple[float, float],
     step: int,
     key: Key,
@@ -131,11 +134,11 @@ def _anneal(
         change = (betas[1] - betas[0]) * path.bias_change[layer]
         log_weights += state[layer] @ change.astype(machine.dtype)
     for layer in path.summed:
-        inputs = layer_input(machine, layer, {n: state[n] for n in path.held}, scratch)
+        inputs = layer_input(machine, layer, state, scratch, turned)
         biases = path.bias(layer, betas[0]), path.bias(layer, betas[1])
         stream = key.derive("anneal", layer).stream(step)
         machine.unit_type(layer).anneal(inputs, betas, biases, stream, first_row, state[layer], log_weights)
     for layer in path.held:
-        inputs = layer_input(machine, layer, {n: state[n] for n in path.summed}, scratch)
+        inputs = layer_input(machine, layer, state, scratch, turned)
         stream = key.derive("anneal", layer).stream(step)
         machine.unit_type(layer).sample(inputs, betas[1], path.bias(layer, betas[1]), stream, first_row, state[layer])

@@ -1,7 +1,7 @@
 """Log-likelihood of data: log-normaliser of the machine clamped at v minus that of the free machine.
 
-For an RBM the first is -F(v), exactly. For a DBM it is the variational bound of mean field (Salakhutdinov & Hinton 2009,
-eq. 6) or the importance-weighted bound log 1/k sum p*(v, h_i) / q(h_i) with mean-field q (Burda, Grosse &
+For an RBM the first is -F(v), exactly. For a DBM it is the variational bound of mean field (Salakhutdinov & Hinton
+2009, eq. 6) or the importance-weighted bound log 1/k sum p*(v, h_i) / q(h_i) with mean-field q (Burda, Grosse &
 Salakhutdinov 2016, eq. 8), which rises with k to the truth; the layers next to v are drawn, the others summed out.
 """
 

@@ -227,7 +227,7 @@ def rbm(visible: int, hidden: int, x: Any = None, seed: int = 0, dtype: Any = np
 
 
 def from_arrays(weights: Sequence[Any], biases: Sequence[Any]) -> BoltzmannMachine:
-    """A machine from weights W_l (n_l, n_(l+1)) and biases b_l (n_l,), one bias more than weights; raises InputError."""
+    """A machine from weights W_l (n_l, n_(l+1)) and biases b_l (n_l,), one more than weights; raises InputError."""
     if len(weights) < 1 or len(biases) != len(weights) + 1:
         raise InputError(
             f"biases must hold one array more than weights (at least one), got {len(biases)} and {len(weights)}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from boltz.errors import InputError
 from boltz.units import UNITS
@@ -54,7 +55,7 @@ class Graph:
         """Layers v, h1, h2, ... with an edge between neighbours."""
         names = ["v"] + [f"h{i}" for i in range(1, len(units))]
         layers = tuple(Layer(name, n, kind) for name, n in zip(names, units, strict=True))
-        return cls(layers, tuple(Edge(a, b) for a, b in zip(names[:-1], names[1:], strict=True)))
+        return cls(layers, tuple(Edge(a, b) for a, b in pairwise(names)))
 
     @property
     def visible(self) -> str:

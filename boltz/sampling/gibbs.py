@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+import boltz.kernels as kernels
 from boltz import checks
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine, State
@@ -34,7 +35,14 @@ class Scratch:
         return buffer[: shape[0]]
 
 
-def layer_input(machine: BoltzmannMachine, layer: str, state: State, scratch: Scratch) -> Array:
+def turned_weights(machine: BoltzmannMachine) -> dict[str, Array]:
+    """C-contiguous transposes of the weights by name: worth making where many downward products use one machine."""
+    return {edge.key: np.ascontiguousarray(machine.params[edge.key].T) for edge in machine.graph.edges}
+
+
+def layer_input(
+    machine: BoltzmannMachine, layer: str, state: State, scratch: Scratch, turned: Mapping[str, Array] | None = None
+) -> Array:
     """The input of a layer from the neighbours present in state, without bias, in a reused buffer."""
     rows = len(next(iter(state.values())))
     shape = (rows, machine.graph.units[layer])
@@ -42,11 +50,14 @@ def layer_input(machine: BoltzmannMachine, layer: str, state: State, scratch: Sc
     empty = True
     for key, other, is_lower in machine.graph.neighbours[layer]:
         if other in state:
-            weight = machine.params[key].T if is_lower else machine.params[key]
-            if empty:
-                np.matmul(state[other], weight, out=out)
-            else:
-                out += np.matmul(state[other], weight, out=scratch.get("term", layer, shape))
+            weight = machine.params[key]
+            if is_lower:
+                weight = turned[key] if turned else weight.T
+            product = out if empty else scratch.get("term", layer, shape)
+            if not kernels.binary_product(state[other], weight, product):
+                np.matmul(state[other], weight, out=product)
+            if not empty:
+                out += product
             empty = False
     if empty:
         out[...] = 0
@@ -58,13 +69,14 @@ class GibbsSweep:
     """Transition that samples one colour class given the other, then the other given it; leaves exp(-energy) invariant.
 
     On the class sampled last the chain is reversible; on the full state its reversal is the opposite order.
-    scales multiplies the input of a layer (the doubled inputs of greedy pretraining).
+    scales multiplies the input of a layer (the doubled inputs of greedy pretraining); turned may hold turned_weights.
     """
 
     machine: BoltzmannMachine
     key: Key
     flipped: bool = False
     scales: Mapping[str, float] = field(default_factory=dict)
+    turned: Mapping[str, Array] = field(default_factory=dict)
 
     @cached_property
     def order(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -79,7 +91,7 @@ class GibbsSweep:
 
     def reversed(self) -> GibbsSweep:
         """The time reversal: the classes in the opposite order."""
-        return GibbsSweep(self.machine, self.key, not self.flipped, self.scales)
+        return replace(self, flipped=not self.flipped)
 
     def stream(self, layer: str, step: int) -> Stream:
         """The random stream of a layer at a step."""
@@ -87,7 +99,7 @@ class GibbsSweep:
 
     def update(self, layer: str, state: dict[str, Array], step: int, first_row: int, scratch: Scratch) -> Array:
         """Sample one layer given its neighbours, in place; returns its mean (a reused buffer)."""
-        inputs = layer_input(self.machine, layer, {n: state[n] for n in self._around(layer)}, scratch)
+        inputs = layer_input(self.machine, layer, state, scratch, self.turned)
         unit_type, bias = self.machine.unit_type(layer), self.machine.bias(layer)
         scale = self.scales.get(layer, 1.0)
         unit_type.sample(inputs, scale, bias, self.stream(layer, step), first_row, state[layer])
@@ -104,9 +116,6 @@ class GibbsSweep:
         new = {layer: np.array(x, self.machine.dtype, order="C") for layer, x in state.items()}
         self.sweep(new, step, first_row, Scratch(self.machine.dtype))
         return new
-
-    def _around(self, layer: str) -> list[str]:
-        return [other for _, other, _ in self.machine.graph.neighbours[layer]]
 
 
 def random_state(machine: BoltzmannMachine, chains: int, key: Key) -> dict[str, Array]:
@@ -135,7 +144,7 @@ def sample(
     state.update(given)
     # the class that is sampled second must be the one that start says most about
     flipped = bool(given) and all(layer in model.graph.colours[0] for layer in given)
-    transition = GibbsSweep(model, key, flipped)
+    transition = GibbsSweep(model, key, flipped, turned=turned_weights(model))
 
     def run(block: slice) -> None:
         scratch, mine = Scratch(model.dtype), {layer: x[block] for layer, x in state.items()}

@@ -16,16 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import boltz.kernels as kernels
 from boltz.models.boltzmann import BoltzmannMachine, bias_key, views
 from boltz.models.graph import Edge
 from boltz.rng import Key
 from boltz.sampling.driver import Workers, blocks
-from boltz.sampling.gibbs import GibbsSweep, Scratch
+from boltz.sampling.gibbs import GibbsSweep, Scratch, turned_weights
 from boltz.sampling.meanfield import solve
 from boltz.training.settings import Settings
 
 Array = NDArray[Any]
 RuleState = dict[str, Array]
+SLICE = 256
 
 
 @dataclass
@@ -85,7 +87,8 @@ class Contrastive:
             layer: work.batch.get("statistics", layer, (n + count, units))
             for layer, units in machine.graph.units.items()
         }
-        sweep = GibbsSweep(machine, key, scales=self.scales)
+        turned = turned_weights(machine) if self.settings.k > 1 else {}
+        sweep = GibbsSweep(machine, key, scales=self.scales, turned=turned)
 
         def positive(rows: slice) -> None:
             scratch = work.block("positive", rows.start)
@@ -128,15 +131,24 @@ class Contrastive:
         gradient = views(machine.graph, work.gradient)
         for layer, x in stats.items():
             np.matmul(signs, x, out=gradient[bias_key(layer)])
-            if f"offset/{layer}" in state:
-                x -= state[f"offset/{layer}"]
+        totals = {}
         for layer in machine.graph.colours[1]:
+            if self.settings.center:
+                stats[layer] -= state[f"offset/{layer}"]
             stats[layer] *= signs[:, None]
-        jobs = [(edge, rows) for edge in machine.graph.edges for rows in blocks(machine.graph.units[edge.lower])]
+            totals[layer] = stats[layer].sum(axis=0)
+        jobs = [(edge, rows) for edge in machine.graph.edges for rows in blocks(machine.graph.units[edge.lower], SLICE)]
 
         def product(job: tuple[Edge, slice]) -> None:
             edge, rows = job
-            np.matmul(stats[edge.lower][:, rows].T, stats[edge.upper], out=gradient[edge.key][rows])
+            part, lower, upper = gradient[edge.key][rows], stats[edge.lower][:, rows], stats[edge.upper]
+            if not kernels.binary_contraction(lower, upper, part):
+                np.matmul(lower.T, upper, out=part)
+            if self.settings.center:  # the even side is centred here, so that its states stay binary above
+                if edge.upper in totals:
+                    part -= np.outer(state[f"offset/{edge.lower}"][rows], totals[edge.upper])
+                else:
+                    part -= np.outer(totals[edge.lower][rows], state[f"offset/{edge.upper}"])
 
         pool.map(product, jobs)
         if self.settings.center:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def apply(
     """Update the arena in place; True if every parameter stays finite."""
     update = UPDATES[settings.optimizer][1]
     weights = sum(machine.params[e.key].size for e in machine.graph.edges)
-    plain = replace(settings, l2=0.0, l1=0.0)
+    plain = _without_decay(settings)
     jobs = [(slice(a, min(a + CHUNK, weights)), settings) for a in range(0, weights, CHUNK)]
     jobs.append((slice(weights, machine.arena.size), plain))
     finite = pool.map(lambda job: update(job[0], machine.arena, gradient, state, step, job[1]), jobs)
@@ -66,6 +67,11 @@ def apply(
         for edge in machine.graph.edges:
             _clip_columns(machine.params[edge.key], settings.max_norm)
     return all(finite)
+
+
+@cache
+def _without_decay(settings: Settings) -> Settings:
+    return replace(settings, l2=0.0, l1=0.0)
 
 
 def _clip_columns(weight: Array, most: float) -> None:

@@ -14,7 +14,7 @@ Array = NDArray[Any]
 
 
 class Units(Protocol):
-    """An exponential family p(x | field) proportional to exp(field x - base energy of x); arrays are (chains, units)."""
+    """An exponential family p(x | field) proportional to exp(field x - base energy of x); arrays (chains, units)."""
 
     @property
     def states(self) -> tuple[float, ...]:

@@ -102,7 +102,13 @@ def test_natural_undoes_the_mean(unit: Units) -> None:
 def test_total_log_partition_sums_a_row_in_float64(unit: Units, dtype: Any, units: int) -> None:
     """Up to 5,000 units at field 0, where a plain product of 1 + exp(-|field|) overflows; catches a lost last slice."""
     rng = np.random.default_rng(units)
-    rows = [np.zeros(units), np.full(units, 1e4), np.full(units, -1e4), rng.normal(0, 3, units), rng.choice(FIELDS, units)]
+    rows = [
+        np.zeros(units),
+        np.full(units, 1e4),
+        np.full(units, -1e4),
+        rng.normal(0, 3, units),
+        rng.choice(FIELDS, units),
+    ]
     fields = np.array(rows, dtype)
     found = unit.total_log_partition(fields)
     expected = law(unit, fields)[0].sum(axis=1)
@@ -119,7 +125,7 @@ def test_base_energy_sums_units_by_row(unit: Units, dtype: Any) -> None:
 
 
 def test_sample_computes_the_mean_and_draws_from_exactly_that(unit: Units, dtype: Any) -> None:
-    """Catches a dropped bias or scale, the mean stored as the state, and a draw from another mean than the stored one."""
+    """Catches a dropped bias or scale, the mean stored as the state, a draw from another mean than the stored one."""
     start, bias = fields_of(dtype), np.random.default_rng(5).normal(size=70).astype(dtype)
     for scale in (1.0, 0.25, 0.0):
         inputs, state, drawn = start.copy(), np.full_like(start, np.nan), np.full_like(start, np.nan)
@@ -164,7 +170,9 @@ def test_anneal_weighs_the_change_of_temperature_and_then_samples(unit: Units, d
     unit.anneal(inputs, (0.25, 0.5), biases, STREAM, 9, state, increment)
     before, after = (dtype(beta) * start + bias for beta, bias in zip((0.25, 0.5), biases, strict=True))
     change = law(unit, after)[0] - law(unit, before)[0]
-    assert (np.abs(increment - np.arange(6.0) - change.sum(axis=1)) <= TOLERANCE[dtype] * np.abs(change).sum(axis=1)).all()
+    assert (
+        np.abs(increment - np.arange(6.0) - change.sum(axis=1)) <= TOLERANCE[dtype] * np.abs(change).sum(axis=1)
+    ).all()
     mean, drawn = start.copy(), np.empty_like(start)
     unit.sample(mean, 0.5, biases[1], STREAM, 9, drawn)
     close(inputs, mean, dtype)

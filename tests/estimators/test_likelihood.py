@@ -1,4 +1,4 @@
-"""Log-likelihoods against enumeration: exact values, the variational bound, the importance-weighted bound, and kinds."""
+"""Log-likelihoods against enumeration: exact, the variational bound, the importance-weighted bound, and their kinds."""
 
 from __future__ import annotations
 
@@ -62,7 +62,10 @@ def test_probabilities_of_all_visible_states_sum_to_one(name: str) -> None:
 def test_the_variational_bound_is_that_of_the_means(name: str) -> None:
     """Equal to a sum over every hidden state at boltz's means, and below the exact value; also for grey rows."""
     table = SMALL[name]
-    machine, x = machine_of(table), np.concatenate([rows_of(table), np.random.default_rng(3).random((4, table.layers["v"]))])
+    machine, x = (
+        machine_of(table),
+        np.concatenate([rows_of(table), np.random.default_rng(3).random((4, table.layers["v"]))]),
+    )
     found = boltz.log_likelihood(machine, x)
     assert found.kind == "lower" and "variational" in found.method and found.standard_error == 0
     assert found.per_row is not None
@@ -124,7 +127,9 @@ def test_standard_errors_of_the_weighted_bound_cover_the_truth() -> None:
     stats.accept(calibration.coverage_test(hits, count), f"intervals cover {hits / count:.3f}")
     assert calibration.detectable_coverage(count, 0.883) and kind == "lower"
     found = boltz.log_likelihood(machine_of(table), x, AIS, 200, seed=3)
-    assert found.standard_error == pytest.approx(np.hypot(AIS.standard_error, np.sqrt(np.sum(errors**2)) / count), rel=1e-12)
+    assert found.standard_error == pytest.approx(
+        np.hypot(AIS.standard_error, np.sqrt(np.sum(errors**2)) / count), rel=1e-12
+    )
 
 
 @pytest.mark.usefixtures("no_enumeration")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from cuda_parity import ANSWERS
@@ -63,7 +65,7 @@ def test_every_unit_reads_its_word(backend: object, stream: tuple[int, int, int]
 def test_bits_depend_neither_on_the_block_split_nor_on_the_layer_width(backend: object) -> None:
     whole = bits(backend, (7, 8, 9), 40, (30, 333))
     for cuts in ([0, 30], [0, 1, 2, 30], [0, 17, 30]):
-        parts = [bits(backend, (7, 8, 9), 40 + a, (b - a, 333)) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        parts = [bits(backend, (7, 8, 9), 40 + a, (b - a, 333)) for a, b in itertools.pairwise(cuts)]
         assert (np.concatenate(parts) == whole).all()
     for width in (1, 15, 16, 17, 63, 64, 65, 128, 332):
         assert (bits(backend, (7, 8, 9), 40, (30, width)) == whole[:, :width]).all()

@@ -34,7 +34,9 @@ def test_colours_and_neighbours_agree_with_the_oracle(name: str) -> None:
     graph = machine_of(table).graph
     assert graph.colours == oracle.colours(table)
     for layer, around in graph.neighbours.items():
-        wanted = {(a, b, True) for a, b in table.edges if a == layer} | {(b, a, False) for a, b in table.edges if b == layer}
+        wanted = {(a, b, True) for a, b in table.edges if a == layer} | {
+            (b, a, False) for a, b in table.edges if b == layer
+        }
         found = {(layer, other, True) if lower else (layer, other, False) for _, other, lower in around}
         assert found == wanted and len(around) == len(wanted)
         assert all(key == f"edge/{layer}-{o}/weight" if low else f"edge/{o}-{layer}/weight" for key, o, low in around)

@@ -1,7 +1,7 @@
 """Block Gibbs chains: laws of their states against exact transition matrices, independence of draws, starts.
 
-Every statistical test has a fixed key and the false-alarm rate stats.ALPHA = 1e-6. The laws are exact at every number of
-sweeps, so slow mixing can neither hide an error nor raise an alarm.
+Every statistical test has a fixed key and the false-alarm rate stats.ALPHA = 1e-6. The laws are exact at every number
+of sweeps, so slow mixing can neither hide an error nor raise an alarm.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,10 @@ def test_the_means_of_an_rbm_are_exact(name: str, dtype: Any) -> None:
     rows = rows_of(table)
     means = boltz.mean_field(machine_of(table, dtype), rows)
     assert list(means) == ["h1"] and means["h1"].dtype == dtype
-    assert np.abs(means["h1"] - oracle.conditional(table, "h1", {"v": rows})).max() < {np.float32: 1e-6, np.float64: 1e-13}[dtype]
+    assert (
+        np.abs(means["h1"] - oracle.conditional(table, "h1", {"v": rows})).max()
+        < {np.float32: 1e-6, np.float64: 1e-13}[dtype]
+    )
 
 
 def test_the_means_of_a_dbm_solve_the_mean_field_equations(table: Table) -> None:
@@ -91,7 +95,7 @@ def test_every_sweep_raises_the_bound(table: Table) -> None:
     """Coordinate ascent over whole colour classes; catches layers of one class that see each other's old values."""
     rows, machine = rows_of(table), machine_of(table)
     bounds = [-variational_free_energy(machine, rows, MeanField(0.0, n))[0] for n in range(1, 12)]
-    for before, after in zip(bounds[:-1], bounds[1:], strict=True):
+    for before, after in itertools.pairwise(bounds):
         assert (after >= before - 1e-12).all()
 
 

@@ -108,7 +108,7 @@ def test_bad_data_and_parameters(
     rule: str, optimizer: str, place: str, bad: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = plant_before_step(monkeypatch, lambda loop: PLACES[place](loop, bad))
-    with pytest.raises(NumericalError, match="Training stopped at joint, epoch 2: .* is not finite"):
+    with pytest.raises(NumericalError, match=r"Training stopped at joint, epoch 2: .* is not finite"):
         start(rule, optimizer, tmp_path / "run")
     assert_stopped_and_sound(tmp_path / "run", begun, PLANTED_AT)
 
@@ -141,9 +141,7 @@ def test_bad_state_of_rule_or_optimizer(
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("rule", RULES)
-def test_a_bad_gradient(
-    rule: str, optimizer: str, bad: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bad_gradient(rule: str, optimizer: str, bad: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original, calls = Contrastive.gradient, itertools.count()
 
     def gradient(self: Contrastive, work: Any, *arguments: Any) -> Any:
@@ -154,7 +152,7 @@ def test_a_bad_gradient(
 
     monkeypatch.setattr(Contrastive, "gradient", gradient)
     begun = plant_before_step(monkeypatch, lambda loop: None)
-    with pytest.raises(NumericalError, match="gradient of .* is not finite; try a smaller learning_rate"):
+    with pytest.raises(NumericalError, match=r"gradient of .* is not finite; try a smaller learning_rate"):
         start(rule, optimizer, tmp_path / "run")
     assert_stopped_and_sound(tmp_path / "run", begun, PLANTED_AT)
 
@@ -163,7 +161,7 @@ def test_a_bad_gradient(
 @pytest.mark.parametrize("optimizer", ["momentum", "nesterov"])
 def test_a_rate_that_explodes_is_stopped(optimizer: str, tmp_path: Path) -> None:
     """With rate and decay of 1e6 every step multiplies the weights by -1e12, past float32 within four steps."""
-    with pytest.raises(NumericalError, match="parameter .*weight is not finite"):
+    with pytest.raises(NumericalError, match=r"parameter .*weight is not finite"):
         start("pcd", optimizer, tmp_path / "run", learning_rate=1e6, l2=1e6)
     for tensors in saved(tmp_path / "run"):
         assert all(np.isfinite(x).all() for x in tensors.values())

@@ -64,7 +64,9 @@ def as_grey(x: np.ndarray) -> Data:
 # ---------------------------------------------------------------- batches
 
 
-@pytest.mark.parametrize(("rows", "batch_size", "sizes"), [(10, 4, [4, 4, 2]), (9, 3, [3, 3, 3]), (5, 100, [5]), (1, 1, [1])])
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "sizes"), [(10, 4, [4, 4, 2]), (9, 3, [3, 3, 3]), (5, 100, [5]), (1, 1, [1])]
+)
 def test_each_epoch_holds_each_row_once_in_an_order_of_its_own(
     rows: int, batch_size: int, sizes: list[int], batches: list[np.ndarray]
 ) -> None:
@@ -117,7 +119,9 @@ def test_a_row_in_a_short_batch_counts_as_in_its_mean(batches: list[np.ndarray])
     model.arena[...] = 0
     model.bias("v")[...] = -30.0  # the chains stay at zero, so only the data move the bias
     x[:, 0] = 1.0
-    run = boltz.train(model, x, epochs=1, batch_size=4, chains=6, learning_rate=1e-3, schedule="constant", binarize="none")
+    run = boltz.train(
+        model, x, epochs=1, batch_size=4, chains=6, learning_rate=1e-3, schedule="constant", binarize="none"
+    )
     assert [len(b) for b in batches] == [4, 1]
     assert run.model.bias("v")[0] + 30 == pytest.approx(2e-3, abs=1e-9)
 
@@ -126,7 +130,9 @@ def test_a_row_in_a_short_batch_counts_as_in_its_mean(batches: list[np.ndarray])
 
 
 @pytest.mark.parametrize("start", ["logits", "zero"])
-@pytest.mark.parametrize("settings", [{}, {"rule": "cd"}, {"center": True}, {"sparsity_cost": 0.1}, {"optimizer": "adam"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"rule": "cd"}, {"center": True}, {"sparsity_cost": 0.1}, {"optimizer": "adam"}]
+)
 def test_constant_pixels(settings: dict[str, Any], start: str) -> None:
     x = checks.coin_rows(50, 6, 91)
     x[:, 0], x[:, 5] = 0, 1
@@ -142,7 +148,9 @@ def test_constant_pixels(settings: dict[str, Any], start: str) -> None:
 
 
 @pytest.mark.parametrize("rule", ["cd", "pcd"])
-@pytest.mark.parametrize(("rows", "batch_size", "chains"), [(1, 10, 1), (1, 1, 50), (7, 3, 50), (7, 100, 2), (40, 33, 200)])
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "chains"), [(1, 10, 1), (1, 1, 50), (7, 3, 50), (7, 100, 2), (40, 33, 200)]
+)
 def test_sizes_need_not_fit(rule: str, rows: int, batch_size: int, chains: int) -> None:
     x = checks.coin_rows(rows, 6, 92)
     run = boltz.train(boltz.dbm([6, 4, 3], x), x, rule, 2, batch_size, chains=chains, center=True, pretrain_epochs=1)
@@ -161,7 +169,7 @@ def test_no_epochs_leave_the_model_as_it_was() -> None:
 
 @pytest.mark.parametrize("x", [np.empty((0, 6)), np.zeros((3, 5)), np.zeros(6), [[0, 1], [1]], "nothing", None])
 def test_rows_that_do_not_fit_are_refused(x: Any) -> None:
-    with pytest.raises(InputError, match="^x "):
+    with pytest.raises(InputError, match=r"^x "):
         boltz.train(boltz.rbm(6, 4), x)
 
 
@@ -288,7 +296,9 @@ def test_threads_change_no_bit(name: str, threads: Any) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_numpy_kernels_draw_the_same_bits(name: str, monkeypatch: pytest.MonkeyPatch, batches: list[np.ndarray]) -> None:
+def test_numpy_kernels_draw_the_same_bits(
+    name: str, monkeypatch: pytest.MonkeyPatch, batches: list[np.ndarray]
+) -> None:
     """The reference in place of Numba: batches and particles equal in every bit, parameters to rounding."""
     units, settings = CASES[name]
     x = as_grey(grey(60, units[0], 102))

@@ -41,7 +41,7 @@ def no_syncs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
-class Crash(Exception):
+class CrashError(Exception):
     """Stands for the death of the process."""
 
 
@@ -57,7 +57,7 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 
     def step(loop: Loop, *arguments: Any) -> None:
         if next(count) == number:
-            raise Crash
+            raise CrashError
         original(loop, *arguments)
 
     monkeypatch.setattr(Loop, "_step", step)
@@ -76,8 +76,7 @@ def assert_same(run: boltz.Run, wanted: boltz.Run) -> None:
 
 def steps_of(kind: str) -> int:
     """Three batches an epoch, over all stages."""
-    units, settings = KINDS[kind]
-    stages = {"pretrained": len(units) - 1, "bottom": 1}.get(kind, 0)
+    stages = {"pretrained": len(KINDS[kind][0]) - 1, "bottom": 1}.get(kind, 0)
     return 3 * (3 + stages)
 
 
@@ -90,7 +89,7 @@ def test_a_crash_before_any_step(kind: str, tmp_path: Path, monkeypatch: pytest.
     wanted = start(kind, None)
     for number in range(steps_of(kind)):
         folder = tmp_path / str(number)
-        with monkeypatch.context() as patch, pytest.raises(Crash):
+        with monkeypatch.context() as patch, pytest.raises(CrashError):
             crash_at(patch, number)
             start(kind, folder)
         assert_same(boltz.resume(folder, ROWS), wanted)
@@ -106,7 +105,7 @@ def test_crash_after_crash(kind: str, tmp_path: Path, monkeypatch: pytest.Monkey
             try:
                 run = start(kind, folder) if number == 0 else boltz.resume(folder, ROWS)
                 break
-            except Crash:
+            except CrashError:
                 continue
     assert run is not None
     assert_same(run, wanted)
@@ -114,11 +113,9 @@ def test_crash_after_crash(kind: str, tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("number", [0, 1, 4, 8])
-def test_a_crash_before_the_first_save(
-    kind: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_crash_before_the_first_save(kind: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what the run was made with is there; the records of lost epochs are dropped."""
-    with monkeypatch.context() as patch, pytest.raises(Crash):
+    with monkeypatch.context() as patch, pytest.raises(CrashError):
         crash_at(patch, number)
         start(kind, tmp_path / "run", every=LIMIT)
     assert_same(boltz.resume(tmp_path / "run", ROWS), start(kind, None))
@@ -135,18 +132,18 @@ def test_a_crash_between_the_model_and_the_last_checkpoint(tmp_path: Path, monke
 
     def save(folder: Path, state: Any, *mark: Any) -> None:
         if (folder / "model.safetensors").exists():
-            raise Crash
+            raise CrashError
         original(folder, state, *mark)
         next(calls)
 
-    with monkeypatch.context() as patch, pytest.raises(Crash):
+    with monkeypatch.context() as patch, pytest.raises(CrashError):
         patch.setattr(public, "_save", save)
         start("centred", tmp_path / "run")
     assert_same(boltz.resume(tmp_path / "run", ROWS), wanted)
 
 
 def test_a_torn_metrics_line_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch, pytest.raises(Crash):
+    with monkeypatch.context() as patch, pytest.raises(CrashError):
         crash_at(patch, 7)
         start("pcd", tmp_path / "run")
     with open(tmp_path / "run" / "metrics.jsonl", "a") as file:
@@ -155,7 +152,7 @@ def test_a_torn_metrics_line_is_mended(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_damaged_checkpoint_falls_back_on_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch, pytest.raises(Crash):
+    with monkeypatch.context() as patch, pytest.raises(CrashError):
         crash_at(patch, 7)
         start("pretrained", tmp_path / "run")
     path = tmp_path / "run" / "checkpoint.safetensors"
@@ -166,7 +163,7 @@ def test_a_damaged_checkpoint_falls_back_on_the_one_before(tmp_path: Path, monke
 
 
 def test_threads_may_change_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch, pytest.raises(Crash):
+    with monkeypatch.context() as patch, pytest.raises(CrashError):
         patch.setenv("BOLTZ_NUM_THREADS", "1")
         crash_at(patch, 4)
         start("centred", tmp_path / "run")
@@ -193,7 +190,9 @@ def send(number: int, at: int) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize("at", [0, 1])
 def test_a_signal_saves_and_raises(kind: str, number: int, at: int, tmp_path: Path) -> None:
     before = signal.getsignal(number)
-    with pytest.raises(Interrupted, match=f"Stopped by {signal.Signals(number).name} after saving; continue with: boltz"):
+    with pytest.raises(
+        Interrupted, match=f"Stopped by {signal.Signals(number).name} after saving; continue with: boltz"
+    ):
         start(kind, tmp_path / "run", every=LIMIT, watch=send(number, at))
     assert signal.getsignal(number) is before
     tensors, _ = read_tensors(tmp_path / "run" / "checkpoint.safetensors")
@@ -279,7 +278,7 @@ def test_a_complete_run_is_returned_untouched(tmp_path: Path) -> None:
 @pytest.fixture
 def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run that died in its second epoch."""
-    with monkeypatch.context() as patch, pytest.raises(Crash):
+    with monkeypatch.context() as patch, pytest.raises(CrashError):
         crash_at(patch, 5)
         start("pretrained", tmp_path / "run", held_out=ROWS[:5])
     return tmp_path / "run"
@@ -343,7 +342,9 @@ def test_other_settings_are_refused(name: str, stopped: Path) -> None:
     assert boltz.resume(stopped, ROWS, ROWS[:5]).complete
 
 
-@pytest.mark.parametrize("text", ["", "[settings]\n", '[model]\nunits = "many"\n', "[model]\nunits = [6, 4]\nkind = 3\n"])
+@pytest.mark.parametrize(
+    "text", ["", "[settings]\n", '[model]\nunits = "many"\n', "[model]\nunits = [6, 4]\nkind = 3\n"]
+)
 def test_a_run_file_that_says_nothing_is_refused(text: str, stopped: Path) -> None:
     (stopped / "run.toml").write_text(text)
     with pytest.raises(FileError, match=r"run\.toml"):
@@ -413,7 +414,7 @@ def test_a_run_on_named_data_needs_no_rows(tmp_path: Path, monkeypatch: pytest.M
     data = boltz.load_data(tmp_path / "rows.npy", limit=17)
     model = boltz.rbm(6, 4, data.x)
     wanted = boltz.train(model, data, epochs=3, batch_size=8, chains=9)
-    with monkeypatch.context() as patch, pytest.raises(Crash):
+    with monkeypatch.context() as patch, pytest.raises(CrashError):
         crash_at(patch, 4)
         boltz.train(model, data, epochs=3, batch_size=8, chains=9, out=tmp_path / "run", checkpoint_seconds=0.0)
     monkeypatch.chdir(os.sep)

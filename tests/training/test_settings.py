@@ -72,7 +72,13 @@ def test_unknown_settings_are_named() -> None:
 
 @pytest.mark.parametrize(
     ("name", "values"),
-    [("rule", RULES), ("schedule", SCHEDULES), ("optimizer", OPTIMIZERS), ("binarize", BINARIZE), ("pretrain", PRETRAIN)],
+    [
+        ("rule", RULES),
+        ("schedule", SCHEDULES),
+        ("optimizer", OPTIMIZERS),
+        ("binarize", BINARIZE),
+        ("pretrain", PRETRAIN),
+    ],
 )
 def test_every_choice_is_accepted(name: str, values: tuple[str, ...]) -> None:
     for value in values:

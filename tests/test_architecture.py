@@ -1,0 +1,228 @@
+"""The house rules that a parser can see: which way imports go, what may import what, sizes, no pickle.
+
+errors <- kernels <- arrays, rng, numerics, checks <- units, nn <- models <- targets <- sampling <-
+{estimators, training} <- {sklearn, cli}. Of the files, checkpoint and runs stand on errors alone, and data on kernels,
+rng and checks.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import boltz
+import boltz.kernels
+
+ROOTS = {"boltz": Path(boltz.__file__).parent, "boltz.kernels": Path(boltz.kernels.__file__).parent}
+
+BASE = {"errors", "kernels", "arrays", "rng", "numerics", "checks"}
+MODELS = BASE | {"units", "nn", "checkpoint"}
+SAMPLING = MODELS | {"models", "targets"}
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "kernels": set(),
+    "rng": {"errors"},
+    "numerics": {"errors"},
+    "checks": {"errors", "arrays"},
+    "arrays": {"errors"},
+    "checkpoint": {"errors"},
+    "runs": {"errors", "checkpoint"},
+    "data": {"errors", "checks", "rng", "kernels"},
+    "units": BASE,
+    "nn": BASE,
+    "models": MODELS,
+    "targets": MODELS | {"models"},
+    "sampling": SAMPLING,
+    "estimators": SAMPLING | {"sampling"},
+    "training": SAMPLING | {"sampling", "data", "runs"},
+    "plotting": {"errors", "checks", "checkpoint"},
+}
+ABOVE = {"cli", "sklearn"}  # may import everything, and nothing but the other one imports them
+EXCEPTIONS = {("training.run", "estimators")}  # the base rates that a trained machine keeps for annealing
+
+ONLY = {
+    "numba": {"kernels.cpu"},
+    "llvmlite": {"kernels.cpu"},
+    "cupy": {"kernels.cuda", "arrays"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "matplotlib": {"plotting"},
+    "safetensors": {"checkpoint"},
+    "pooch": {"data"},
+    "threadpoolctl": {"sampling.driver"},
+}  # outside package -> the only modules (or packages) that import it
+LAZY = {"cupy", "pooch"}  # never at the top of a module
+BANNED = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+
+MOST_LINES, MOST_PARAMETERS, MOST_IN_A_FUNCTION = 350, 6, 40
+WIDE = {
+    "training.run.train": "the documented public function",
+    "units.Units.anneal": "the argument list of its kernel",
+    "units.bernoulli.Bernoulli.anneal": "the argument list of its kernel",
+    "estimators.annealed._anneal": "one step of the inner loop, without an object a step",
+}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its name below boltz; a package has the name of its folder."""
+    found = {}
+    for root, folder in ROOTS.items():
+        for path in sorted(folder.rglob("*.py")):
+            if root == "boltz" and path.is_relative_to(ROOTS["boltz.kernels"]) and folder != ROOTS["boltz.kernels"]:
+                continue
+            parts = (*root.split(".")[1:], *path.relative_to(folder).with_suffix("").parts)
+            found[".".join(p for p in parts if p != "__init__")] = path
+    return found
+
+
+MODULES = modules()
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+
+def imports(tree: ast.Module) -> Iterator[tuple[str, bool]]:
+    """What a module imports anywhere, as dotted names, and whether at its top level."""
+    top = {id(node) for node in tree.body}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) in top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports name their module in full"
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}", id(node) in top
+
+
+def inside(dotted: str) -> str | None:
+    """The name below boltz of what is imported: its module, "" for the public package itself; None for the outside."""
+    if dotted.split(".")[0] != "boltz":
+        return None
+    name = dotted.removeprefix("boltz").removeprefix(".")
+    while name and name not in MODULES:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def package(name: str) -> str:
+    return name.split(".")[0]
+
+
+def test_the_package_is_seen_whole() -> None:
+    assert {"", "errors", "kernels", "kernels.cpu", "training.run", "models.boltzmann"} <= set(MODULES)
+    for name in MODULES:
+        known = name == "" or package(name) in ALLOWED or package(name) in ABOVE
+        assert known, f"boltz.{name} is new: say in this test what it may import"
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {""}))
+def test_imports_go_one_way(name: str) -> None:
+    if package(name) in ABOVE:
+        return
+    for dotted, _ in imports(TREES[name]):
+        other = inside(dotted)
+        if other is None or package(other) == package(name) != "":
+            continue
+        assert other != "", f"boltz.{name} imports the public package ({dotted}): name the module"
+        fine = package(other) in ALLOWED[package(name)] or (name, package(other)) in EXCEPTIONS
+        assert fine, f"boltz.{name} must not import boltz.{other}"
+
+
+def test_exceptions_are_still_needed() -> None:
+    for name, other in EXCEPTIONS:
+        found = {package(inside(dotted) or "") for dotted, _ in imports(TREES[name])}
+        assert other in found, f"boltz.{name} no longer imports boltz.{other}: remove the exception"
+
+
+def test_the_public_package_imports_nothing_of_itself_at_first() -> None:
+    assert [dotted for dotted, top in imports(TREES[""]) if top and inside(dotted) is not None] == []
+
+
+def test_every_public_name_is_where_the_table_says() -> None:
+    for name in boltz.__all__:
+        assert getattr(boltz, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        boltz.nothing  # noqa: B018
+
+
+def test_kernels_know_nothing_of_boltz() -> None:
+    for name in MODULES:
+        if package(name) == "kernels":
+            others = {inside(dotted) for dotted, _ in imports(TREES[name])} - {None}
+            assert all(package(other or "") == "kernels" for other in others), name
+            text = MODULES[name].read_text(encoding="utf-8")
+            assert 'import_module("boltz.")' not in text and "from boltz import" not in text
+
+
+@pytest.mark.parametrize("outside", sorted(ONLY))
+def test_only_some_import(outside: str) -> None:
+    for name, tree in TREES.items():
+        for dotted, top in imports(tree):
+            if dotted.split(".")[0] == outside:
+                assert {name, package(name)} & ONLY[outside], f"boltz.{name} must not import {outside}"
+                assert not (top and outside in LAZY), f"boltz.{name} must import {outside} where it is used"
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_no_pickle_and_no_eval(name: str) -> None:
+    for dotted, _ in imports(TREES[name]):
+        assert dotted.split(".")[0] not in BANNED, f"boltz.{name} imports {dotted}"
+    for node in ast.walk(TREES[name]):
+        if not isinstance(node, ast.Call):
+            continue
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        assert called not in {"eval", "exec", "loads_pickle"}, f"boltz.{name} line {node.lineno} calls {called}"
+        for keyword in node.keywords:
+            if keyword.arg == "allow_pickle":
+                fine = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+                assert fine, f"boltz.{name} line {node.lineno} allows pickle"
+        if (
+            called == "load"
+            and isinstance(node.func, ast.Attribute)
+            and ast.unparse(node.func.value) in ("np", "numpy")
+        ):
+            assert any(k.arg == "allow_pickle" for k in node.keywords), f"boltz.{name} line {node.lineno}: np.load"
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_modules_are_short(name: str) -> None:
+    lines = len(MODULES[name].read_text(encoding="utf-8").splitlines())
+    assert lines <= MOST_LINES, f"boltz.{name} has {lines} lines, at most {MOST_LINES}"
+
+
+def functions(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Every function with its dotted name, methods and inner functions included."""
+    for child in ast.iter_child_nodes(node):
+        name = f"{prefix}.{getattr(child, 'name', '')}".strip(".")
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield name, child
+        named = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        yield from functions(child, name if named else prefix)
+
+
+FUNCTIONS = {name: node for module, tree in TREES.items() for name, node in functions(tree, module)}
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {""}))
+def test_functions_are_small(module: str) -> None:
+    for name, node in functions(TREES[module], module):
+        lines = (node.end_lineno or node.lineno) - node.lineno + 1
+        assert lines <= MOST_IN_A_FUNCTION, f"boltz.{name} has {lines} lines, at most {MOST_IN_A_FUNCTION}"
+        if package(name) == "kernels" or name in WIDE:
+            continue
+        arguments = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+        count = len([a for a in arguments if a not in ("self", "cls")])
+        assert count <= MOST_PARAMETERS, f"boltz.{name} takes {count} parameters, at most {MOST_PARAMETERS}"
+
+
+def test_wide_functions_are_still_there() -> None:
+    assert set(WIDE) <= set(FUNCTIONS)
+
+
+@pytest.mark.parametrize(
+    "source", ["from boltz.estimators import exact", "import boltz.cli", "from boltz import train"]
+)
+def test_the_parser_sees_what_it_must_forbid(source: str) -> None:
+    """The checks above can fail: each of these in boltz.models would."""
+    other = inside(next(imports(ast.parse(source)))[0])
+    assert other is not None and package(other) not in ALLOWED["models"]
