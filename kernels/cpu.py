@@ -266,7 +266,7 @@ def _sum_rows(typingctx: Any, weight: Any, index: Any, count: Any, stride: Any, 
 
 @kernel
 def _add_rows(index, starts, counts, weight, out):
-    """out[i] = sum of the weight rows index[starts[i] : starts[i] + counts[i]], by tiles of columns that fit the cache."""
+    """out[i] = sum of the weight rows index[starts[i]:][: counts[i]], by tiles of columns that fit the cache."""
     columns = out.shape[1]
     size = out.itemsize
     for tile in range(0, columns, ROW_TILE):
