@@ -12,13 +12,15 @@ HERE = str(Path(__file__).parent)
 if HERE not in sys.path:
     sys.path.insert(0, HERE)
 
-try:
-    importlib.import_module("boltz.kernels")
-except ModuleNotFoundError as problem:
-    if problem.name != "boltz.kernels":
-        raise
-    pytest.exit(
-        "boltz.kernels is not found, because the folder boltz beside the tests hides the installed package; "
-        "install with: python3 -m pip install -e '.[test]'",
-        returncode=4,
-    )
+
+def pytest_configure() -> None:
+    """Say what is wrong in one sentence where the folder boltz beside the tests hides an installed package."""
+    try:
+        importlib.import_module("boltz.kernels")
+    except ModuleNotFoundError as problem:
+        if problem.name != "boltz.kernels":
+            raise
+        raise pytest.UsageError(
+            "boltz.kernels is not found, because the folder boltz beside the tests hides the installed package; "
+            "install with: python3 -m pip install -e '.[test]'"
+        ) from problem

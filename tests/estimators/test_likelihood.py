@@ -16,6 +16,7 @@ from scipy.special import logsumexp
 import boltz
 from boltz.estimators import likelihood
 from boltz.estimators.result import from_log_weights
+from boltz.units.bernoulli import Bernoulli
 
 DBMS = ["dbm2", "dbm2 tall", "dbm3", "dbm4", "ring"]
 HARD = {
@@ -110,6 +111,29 @@ def test_the_weighted_bound_has_its_enumerated_expectation(name: str, samples: i
     other = float(q @ log_w)  # a mean of logs: the bound of one sample
     assert samples == 1 or stats.detectable_mean(count, bound - other, variance)
     assert stats.detectable_mean(count, truth - bound, variance)
+
+
+@pytest.mark.usefixtures("no_enumeration")
+@pytest.mark.parametrize("name", HARD)
+def test_values_and_errors_follow_from_the_states_drawn(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weight of each drawn state by enumeration, then log mean and delta method; catches a sum rescaled wrongly."""
+    table, number = HARD[name]
+    v, drawn = oracle.bits(table.layers["v"])[number], oracle.colours(table)[1]
+    seen: list[np.ndarray] = []
+    draw = Bernoulli.draw
+
+    def spy(self: Bernoulli, mean: Any, stream: Any, first_row: int, state: np.ndarray) -> None:
+        draw(self, mean, stream, first_row, state)
+        seen.append(state.copy())
+
+    monkeypatch.setattr(Bernoulli, "draw", spy)
+    values, errors, _, _ = likelihood.log_marginal(machine_of(table), v[None], 60, 5)
+    states = [{n: seen[len(drawn) * i + j] for j, n in enumerate(drawn)} for i in range(60)]
+    log_w = weights_of(table, v)[0][[int(oracle.numbers(table, state, drawn)[0]) for state in states]]
+    weights = np.exp(log_w - log_w.max())
+    assert len(seen) == 60 * len(drawn) and len(set(log_w)) > 2
+    assert values[0] == pytest.approx(log_w.max() + np.log(weights.mean()), abs=1e-9)
+    assert errors[0] == pytest.approx(weights.std(ddof=1) / weights.mean() / np.sqrt(60), rel=1e-6)
 
 
 @pytest.mark.usefixtures("no_enumeration")
