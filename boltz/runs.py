@@ -24,13 +24,8 @@ from boltz import checkpoint
 from boltz.checkpoint import PathLike
 from boltz.errors import FileError, InputError
 
-SETTINGS = "run.toml"
-CHECKPOINT = "checkpoint.safetensors"
-PREVIOUS = "checkpoint.previous.safetensors"
-MODEL = "model.safetensors"
-METRICS = "metrics.jsonl"
-RESULT = "test.json"
-LOCK = ".lock"
+SETTINGS, METRICS, RESULT, LOCK = "run.toml", "metrics.jsonl", "test.json", ".lock"
+CHECKPOINT, PREVIOUS, MODEL = "checkpoint.safetensors", "checkpoint.previous.safetensors", "model.safetensors"
 OWN = (SETTINGS, CHECKPOINT, PREVIOUS, MODEL, METRICS, RESULT, LOCK)
 PICTURES = (".png", ".svg", ".pdf")
 MAX_SETTINGS = 1 << 14  # bytes of run.toml (reading takes time quadratic in the size of a hostile one)

@@ -1,8 +1,9 @@
 """CUDA versions of the primitives: CuPy arrays in, one launch each on the current stream.
 
-The sources bernoulli.cu and update.cu are compiled at first use, once for each float type. One block of threads takes a
-row and every sum has a fixed order, so results repeat bit for bit and do not depend on how rows are split into calls.
-bernoulli_relax and the updates return a number and so wait for the device; the others do not.
+The sources bernoulli.cu, product.cu and update.cu are compiled at first use, once for each float type. One block of
+threads takes a row and every sum has a fixed order, so results repeat bit for bit and do not depend on how rows are
+split into calls. bernoulli_relax, the products and the updates return a value and so wait for the device; the others
+do not.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ ENTRIES = {
     "bernoulli_sample": ("bernoulli.cu", "qq@r@q@" + STREAM + "q"),
     "bernoulli_relax": ("bernoulli.cu", "qq@r@qrr@@"),
     "bernoulli_anneal": ("bernoulli.cu", "qq@rr@@@@" + STREAM + "q"),
+    "binary_product": ("product.cu", "qqqq@@@@"),
+    "binary_contraction": ("product.cu", "qqqq@@@@"),
     "momentum_update": ("update.cu", "q@@@rrirr@"),
     "adam_update": ("update.cu", "q@@@@rrrrrrrrr@"),
 }
@@ -132,6 +135,35 @@ def bernoulli_anneal(
 ) -> None:
     """One temperature of annealed importance sampling (Neal 2001): see kernels.reference; increment (rows,) in nats."""
     _rows("bernoulli_anneal", field, field, *scales, *biases, state, increment, *stream, first_row)
+
+
+def _sums(entry: str, state: Array, values: Array, out: Array) -> bool:
+    """Launch a block for each row of out and tile of its columns; False if declined.
+
+    The kernels read one float type, values in C order and a state whose rows may lie in a wider array.
+    """
+    readable = values.flags.c_contiguous and state.strides[1] == state.itemsize
+    if not (readable and state.dtype == values.dtype == out.dtype):
+        return False
+    if not len(out):
+        return True
+    columns = out.shape[1]
+    threads = min(THREADS, max(1, -(-columns // 32)) * 32)
+    blocks = len(out) * max(1, -(-columns // threads))
+    width = state.strides[0] // state.itemsize
+    bad = _cupy().zeros(1, np.int32)
+    _launch(entry, state.dtype, blocks, threads, *state.shape, columns, width, state, values, out, bad)
+    return not int(bad[0])
+
+
+def binary_product(state: Array, weight: Array, out: Array) -> bool:
+    """out (rows, columns) := state (rows, units) @ weight (units, columns) for states of 0 and 1; may decline."""
+    return _sums("binary_product", state, weight, out)
+
+
+def binary_contraction(state: Array, values: Array, out: Array) -> bool:
+    """out (units, columns) := state (rows, units)^T @ values (rows, columns) for states of 0 and 1; may decline."""
+    return _sums("binary_contraction", state, values, out)
 
 
 def _update(entry: str, arrays: tuple[Array, ...], *numbers: float) -> bool:

@@ -165,4 +165,4 @@ def adam_update(
     second[...] = betas[1] * second + (1 - betas[1]) * g * g
     corrected = rate / (1 - betas[0] ** count)
     parameter += corrected * first / (np.sqrt(second / (1 - betas[1] ** count)) + epsilon)
-    return bool(np.all(np.isfinite(parameter)))
+    return bool(np.all(np.isfinite(parameter)) and np.all(np.isfinite(second)))  # an infinite one would freeze it

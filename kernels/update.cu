@@ -35,7 +35,7 @@ extern "C" __global__ void ENTRY(adam_update)(int64 count, real* __restrict__ pa
         const real w = parameter[i], g = penalised(gradient[i], w, l2, l1);
         const real m = beta1 * first[i] + rest1 * g, v = beta2 * second[i] + rest2 * g * g;
         first[i] = m;
-        second[i] = v;
+        store(second + i, v, bad);  // an infinite v would only freeze w
         store(parameter + i, w + rate * m / (sqrt(v * correction) + epsilon), bad);
     }
 }

@@ -41,11 +41,9 @@ ALLOWED: dict[str, set[str]] = {
     "plotting": {"errors", "checks", "checkpoint"},
 }
 ABOVE = {"cli", "sklearn"}  # may import everything, and nothing but the other one imports them
-EXCEPTIONS = {("training.run", "estimators")}  # the base rates that a trained machine keeps for annealing
-
 ONLY = {
-    "numba": {"kernels.cpu"},
-    "llvmlite": {"kernels.cpu"},
+    "numba": {"kernels.cpu", "kernels.cpu_products"},
+    "llvmlite": {"kernels.cpu", "kernels.cpu_products"},
     "cupy": {"kernels.cuda", "arrays"},
     "click": {"cli"},
     "rich": {"cli"},
@@ -124,14 +122,8 @@ def test_imports_go_one_way(name: str) -> None:
         if other is None or package(other) == package(name) != "":
             continue
         assert other != "", f"boltz.{name} imports the public package ({dotted}): name the module"
-        fine = package(other) in ALLOWED[package(name)] or (name, package(other)) in EXCEPTIONS
+        fine = package(other) in ALLOWED[package(name)]
         assert fine, f"boltz.{name} must not import boltz.{other}"
-
-
-def test_exceptions_are_still_needed() -> None:
-    for name, other in EXCEPTIONS:
-        found = {package(inside(dotted) or "") for dotted, _ in imports(TREES[name])}
-        assert other in found, f"boltz.{name} no longer imports boltz.{other}: remove the exception"
 
 
 def test_the_public_package_imports_nothing_of_itself_at_first() -> None:

@@ -143,5 +143,3 @@ def _cache() -> Path:
     import pooch
 
     return Path(pooch.os_cache("boltz"))
-
-

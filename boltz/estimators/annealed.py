@@ -15,13 +15,12 @@ from boltz.estimators.result import Estimate, from_log_weights
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.rng import Key
 from boltz.sampling.driver import blocks, workers
-from boltz.sampling.gibbs import Scratch, layer_input, sample, turned_weights
-from boltz.sampling.meanfield import mean_field
+from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
+from boltz.sampling.rates import base_rates
 from boltz.targets import BaseRatePath
 
 Array = NDArray[Any]
 STRETCH = 250
-PILOT_CHAINS, PILOT_SWEEPS = 100, 200
 SM2008 = ((0.0, 0.5, 500), (0.5, 0.9, 4000), (0.9, 1.0, 10000))
 Progress = Callable[[int, int], None]
 
@@ -40,34 +39,6 @@ def schedule(betas: int | str | Any) -> NDArray[np.float64]:
     if len(values) < 2 or values[0] != 0 or values[-1] != 1 or not (np.diff(values) > 0).all():
         raise InputError("betas must rise strictly from 0 to 1.")
     return values
-
-
-def base_rates(model: BoltzmannMachine, base: Any, seed: int) -> dict[str, Array]:
-    """Mean activity of every layer for the base-rate model, layer -> (units,) within (0, 1).
-
-    base: visible rows, whose mean-field activities count; rates by layer; or None for the rates kept with a trained
-    model, else those of a short Gibbs run. Any choice gives an unbiased Z; a close one gives little variance.
-    """
-    if base is None and model.rates:
-        base = model.rates
-    if base is None:
-        return _smooth(sample(model, PILOT_CHAINS, PILOT_SWEEPS, seed), PILOT_CHAINS)
-    if not isinstance(base, Mapping):
-        visible = checks.rows(base, "base", model.graph.units[model.graph.visible], model.dtype)
-        return _smooth({model.graph.visible: visible, **mean_field(model, visible)}, len(visible))
-    rates = {}
-    for layer, units in model.graph.units.items():
-        if layer not in base:
-            raise InputError(f"base must hold rates of layer {layer}, got {', '.join(base)}.")
-        rates[layer] = checks.array(base[layer], f"base[{layer!r}]", (units,), np.float64)
-        if not ((rates[layer] > 0) & (rates[layer] < 1)).all():
-            raise InputError(f"base[{layer!r}] must lie strictly between 0 and 1.")
-    return rates
-
-
-def _smooth(states: Mapping[str, Array], count: int) -> dict[str, Array]:
-    """Column means drawn a little to 1/2, as by one more row on and one more row off."""
-    return {n: (x.sum(axis=0, dtype=np.float64) + 1) / (count + 2) for n, x in states.items()}
 
 
 def path_to(model: BoltzmannMachine, rates: Mapping[str, Array]) -> BaseRatePath:

@@ -14,6 +14,11 @@ from boltz.models.boltzmann import BoltzmannMachine, views
 Array = NDArray[Any]
 
 
+def finite(arrays: Mapping[str, Array]) -> bool:
+    """Whether every number is finite."""
+    return all(np.isfinite(x).all() for x in arrays.values())
+
+
 def stop(machine: BoltzmannMachine, gradient: Array, rule: Mapping[str, Array], place: str) -> None:
     """Raise NumericalError naming the first array that is not finite, nearest the cause first."""
     named = {f"chain or average {name}": x for name, x in rule.items()}

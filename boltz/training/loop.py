@@ -67,11 +67,10 @@ class Loop:
         settings, state = stage.settings, self.state
         order = _permutation(len(self.data.x), key.derive("order", state.epoch))
         batches = -(-len(order) // settings.batch_size)
-        rule = Contrastive(settings, stage.scales)
         before = time.perf_counter()
         while state.batch < batches:
             done = state.epoch + state.batch / batches
-            self._step(stage, rule, work, order, done, key, pool)
+            self._step(stage, work, order, done, key, pool)
             state.batch += 1
             now = time.perf_counter()
             state.totals += now - before
@@ -84,17 +83,18 @@ class Loop:
         self.events.epoch(record)
         self.events.step(state, self.plan)
 
-    def _step(
-        self, stage: Stage, rule: Contrastive, work: Workspace, order: Array, done: float, key: Key, pool: Workers
-    ) -> None:
+    def _step(self, stage: Stage, work: Workspace, order: Array, done: float, key: Key, pool: Workers) -> None:
         settings, state = stage.settings, self.state
         rows = order[state.batch * settings.batch_size : (state.batch + 1) * settings.batch_size]
         batch = self._batch(self.data, stage, rows, state.lines)
-        rule.gradient(work, batch, state.rule, key, state.step, pool)
+        place = f"{stage.name}, epoch {state.epoch + 1}"
+        if not guards.finite(state.rule):  # before a sweep can overwrite it
+            guards.stop(work.machine, work.gradient, state.rule, place)
+        Contrastive(settings, stage.scales).gradient(work, batch, state.rule, key, state.step, pool)
         state.step += 1
         step = optimizers.Step(learning_rate(settings, done), momentum(settings, done), state.step)
         if not optimizers.apply(settings, work.machine, work.gradient, state.optimizer, step, pool):
-            guards.stop(work.machine, work.gradient, state.rule, f"{stage.name}, epoch {state.epoch + 1}")
+            guards.stop(work.machine, work.gradient, state.rule, place)
 
     def _batch(self, data: Data, stage: Stage, rows: NDArray[np.int64], draw: int) -> Array:
         """The visible rows of a stage: data binarised, and for an upper pair drawn up through the pairs below.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import platform
 import signal
 import threading
@@ -20,11 +21,11 @@ from boltz import checks, runs
 from boltz.data import Data, load
 from boltz.data.table import fingerprint
 from boltz.errors import BoltzError, FileError, InputError, Interrupted
-from boltz.estimators.annealed import base_rates
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.boltzmann import load as load_model
 from boltz.models.graph import Graph
 from boltz.rng import Key
+from boltz.sampling.rates import base_rates
 from boltz.training import guards
 from boltz.training.loop import Events, Loop, Record
 from boltz.training.pretrain import Stage, stages
@@ -85,6 +86,7 @@ def train(
     if out is None:
         return _in_memory(loop, chosen, watch)
     description = _description(model, chosen, data, others) | dict(extra or {})
+    guards.check_state(state.tensors(), "the start")
     folder = runs.create(out, description, state.tensors(), {}, force)
     with runs.lock(folder):
         return _in_folder(loop, chosen, folder, watch)
@@ -101,7 +103,9 @@ def resume(path: str | Path, x: Any = None, held_out: Any = None, watch: Watch |
         description = runs.read_settings(folder)
         chosen, graph, dtype = _described(description, folder)
         plan = stages(graph, chosen)
-        tensors, _, notes = runs.load_checkpoint(folder)
+        tensors, told, notes = runs.load_checkpoint(folder)
+        if told.get("settings", _mark(folder)) != _mark(folder):
+            raise FileError(f"{folder / runs.SETTINGS} was changed since the run was saved: put it back or start anew.")
         state = restore(tensors, graph, plan, f"the checkpoint of {folder}")
         if state.model.dtype != dtype:
             raise FileError(f"the checkpoint of {folder} must hold {dtype} parameters, got {state.model.dtype}.")
@@ -111,6 +115,8 @@ def resume(path: str | Path, x: Any = None, held_out: Any = None, watch: Watch |
         others = _data_again(description, "held_out", held_out, graph, folder)
         if data is None:
             raise FileError(f"{folder / 'run.toml'} does not say what data the run had.")
+        if state.stage < len(plan) and state.batch * plan[state.stage].settings.batch_size >= len(data.x):
+            raise FileError(f"the checkpoint of {folder} stands beyond the end of its data.")
         loop = Loop(data, others, plan, state, Key.from_seed(chosen.seed).derive("train"))
         return replace(_in_folder(loop, chosen, folder, watch), notes=tuple(notes))
 
@@ -146,7 +152,7 @@ def _in_folder(loop: Loop, settings: Settings, folder: Path, watch: Watch | None
     state = loop.state
     with _stop_requests() as asked:
         runs.trim_metrics(folder, state.lines)
-        saved = time.monotonic()
+        saved, mark = time.monotonic(), _mark(folder)
 
         def epoch(record: Record) -> None:
             runs.append_metrics(folder, record)
@@ -156,7 +162,7 @@ def _in_folder(loop: Loop, settings: Settings, folder: Path, watch: Watch | None
         def step(state: TrainState, plan: list[Stage]) -> None:
             nonlocal saved
             if asked or time.monotonic() - saved >= settings.checkpoint_seconds:
-                _save(folder, state)
+                _save(folder, state, mark)
                 saved = time.monotonic()
             if asked:
                 raise Interrupted(f"Stopped by {asked[0]} after saving; continue with: boltz train --resume {folder}")
@@ -165,14 +171,19 @@ def _in_folder(loop: Loop, settings: Settings, folder: Path, watch: Watch | None
         loop.run()
         model = _finished(loop, settings)
         model.save(folder / "model.safetensors")
-        _save(folder, state)
+        _save(folder, state, mark)
     return Run(model, runs.read_metrics(folder), folder, settings)
 
 
-def _save(folder: Path, state: TrainState) -> None:
+def _save(folder: Path, state: TrainState, mark: str) -> None:
     tensors = state.tensors()
     guards.check_state(tensors, f"step {state.step}")
-    runs.save_checkpoint(folder, tensors, {})
+    runs.save_checkpoint(folder, tensors, {"settings": mark})
+
+
+def _mark(folder: Path) -> str:
+    """The settings that a checkpoint belongs to, as the SHA-256 of run.toml."""
+    return hashlib.sha256((folder / runs.SETTINGS).read_bytes()).hexdigest()
 
 
 def _finished(loop: Loop, settings: Settings) -> BoltzmannMachine:

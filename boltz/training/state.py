@@ -80,7 +80,7 @@ def restore(tensors: Mapping[str, Array], graph: Graph, plan: list[Stage], sourc
             {n.removeprefix("rule/"): x for n, x in owned.items() if n.startswith("rule/")},
             {n.removeprefix("optimizer/"): x for n, x in owned.items() if n.startswith("optimizer/")},
             owned["totals"],
-            *(int(n) for n in owned["counters"]),
+            **{name: int(n) for name, n in zip(COUNTERS, owned["counters"], strict=True)},
         )
         fits = _shapes(state, plan)
     except (KeyError, IndexError, TypeError, ValueError) as problem:
@@ -92,6 +92,8 @@ def restore(tensors: Mapping[str, Array], graph: Graph, plan: list[Stage], sourc
 
 def _shapes(state: TrainState, plan: list[Stage]) -> bool:
     """Whether a fresh state of the same stage has the same arrays."""
+    if state.totals.shape != (2,) or min(getattr(state, name) for name in COUNTERS) < 0:
+        return False
     for machine in (state.model, *state.pairs):
         last = list(machine.params.values())[-1]  # raises ValueError if the arena is too small
         if sum(p.size for p in machine.params.values()) != machine.arena.size or last.ndim != 1:
@@ -102,10 +104,10 @@ def _shapes(state: TrainState, plan: list[Stage]) -> bool:
     machine = state.machine(stage)
     row = np.zeros((1, machine.graph.units[machine.graph.visible]), machine.dtype)
     wanted = Contrastive(stage.settings, stage.scales).init(machine, row, Key(0, 0))
-    same = wanted.keys() == state.rule.keys() and all(state.rule[n].shape == x.shape for n, x in wanted.items())
-    opt = optimizers.init(stage.settings, machine)
-    return (
-        same
-        and opt.keys() == state.optimizer.keys()
-        and all(state.optimizer[n].shape == x.shape for n, x in opt.items())
-    )
+    return _alike(state.rule, wanted) and _alike(state.optimizer, optimizers.init(stage.settings, machine))
+
+
+def _alike(found: Arrays, wanted: Arrays) -> bool:
+    """Equal names, shapes and types."""
+    same = found.keys() == wanted.keys()
+    return same and all(found[n].shape == x.shape and found[n].dtype == x.dtype for n, x in wanted.items())

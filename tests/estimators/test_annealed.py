@@ -5,7 +5,7 @@ Every statistical test has a fixed key and the false-alarm rate stats.ALPHA = 1e
 
 from __future__ import annotations
 
-import itertools
+from itertools import pairwise
 from typing import Any
 
 import calibration
@@ -22,8 +22,8 @@ import boltz
 from boltz.estimators import annealed
 from boltz.models import BoltzmannMachine
 from boltz.rng import Key
-from boltz.sampling.gibbs import Scratch
 from boltz.targets import BaseRatePath
+from boltz.units.bernoulli import Bernoulli
 
 BETAS = (0.0, 0.1, 0.35, 0.6, 0.8, 1.0)
 
@@ -95,27 +95,51 @@ def test_starts_follow_the_base_rates(name: str, dtype: Any) -> None:
     assert stats.detectable_chi_square(rows, law, start(1.1))  # logits off by 10 %
 
 
-def moves(path: BaseRatePath, betas: tuple[float, float], repeats: int) -> tuple[dict[str, Any], ...]:
-    """One annealing step from every held state, repeats times: states before, after, means drawn from, increments."""
-    machine, table = path.machine, Table.of(path.machine)
-    held = {n: np.repeat(x, repeats, axis=0).astype(machine.dtype) for n, x in oracle.states(table, path.held).items()}
-    rows = len(held[path.held[0]])
-    state = {n: x.copy() for n, x in held.items()}
-    state |= {n: np.full((rows, table.layers[n]), 0.5, machine.dtype) for n in path.summed}
-    scratch, gained = Scratch(machine.dtype), np.zeros(rows)
-    annealed._anneal(path, betas, 3, Key(5, 6), state, gained, 0, {0: scratch})
-    means = {n: scratch.get("input", n, (rows, u)).astype(np.float64) for n, u in table.layers.items()}
-    return held, state, means, {"gained": gained}
+Step = dict[str, tuple[np.ndarray, np.ndarray]]  # layer -> the means that it was drawn from, and its states
 
 
-def test_increments_are_differences_of_the_log_density_state_by_state(table: Table) -> None:
-    """Catches a lost bias change, a temperature off by one, weights taken after the move instead of before it."""
-    for path in both_ways(table):
-        every = oracle.states(table, path.held)
-        for betas in itertools.pairwise(BETAS):
-            gained = moves(path, betas, 1)[3]["gained"]
-            expected = path.log_density(every, betas[1]) - path.log_density(every, betas[0])
-            assert np.abs(gained - expected).max() < 1e-10
+def recorded(table: Table, count: int, monkeypatch: pytest.MonkeyPatch) -> tuple[boltz.Estimate, list[Step]]:
+    """A run of boltz.ais over BETAS, and what each of its steps drew, the start of the held layers first."""
+    calls: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+
+    def spied(method: Any) -> Any:
+        def record(self: Bernoulli, inputs: np.ndarray, *rest: Any) -> None:
+            method(self, inputs, *rest)
+            calls.setdefault(rest[3], []).append((inputs.copy(), rest[4].copy()))  # rest[3] is the first row
+
+        return record
+
+    for name in ("sample", "anneal"):
+        monkeypatch.setattr(Bernoulli, name, spied(getattr(Bernoulli, name)))
+    found = boltz.ais(machine_of(table), count, np.array(BETAS), seed=8, base=rates_of(table))
+    monkeypatch.undo()
+    path = path_of(table)
+    starts, calls[0] = calls[0][: len(path.held)], calls[0][len(path.held) :]
+    steps, order = [dict(zip(path.held, starts, strict=True))], (*path.summed, *path.held)
+    for t in range(len(BETAS) - 1):
+        parts = [calls[row][t * len(order) : (t + 1) * len(order)] for row in sorted(calls)]
+        layers = [
+            tuple(np.concatenate(pair) for pair in zip(*layer, strict=True)) for layer in zip(*parts, strict=True)
+        ]
+        steps.append(dict(zip(order, layers, strict=True)))
+    return found, steps
+
+
+def states_of(step: Step, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    return {n: step[n][1] for n in names}
+
+
+def test_weights_sum_differences_of_the_log_density_along_the_chain(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chain by chain; catches a lost bias change, a temperature off by one, a weight taken after the move."""
+    path = path_of(table)
+    found, steps = recorded(table, 300, monkeypatch)
+    expected = np.full(300, path.start_log_z)
+    for step, below, above in zip(steps[:-1], BETAS[:-1], BETAS[1:], strict=True):
+        held = states_of(step, path.held)
+        expected += path.log_density(held, above) - path.log_density(held, below)
+    assert np.abs(found.log_weights - expected).max() < 1e-10
 
 
 def law_of_class(table: Table, names: tuple[str, ...], means: dict[str, Any], given: np.ndarray) -> np.ndarray:
@@ -129,17 +153,22 @@ def law_of_class(table: Table, names: tuple[str, ...], means: dict[str, Any], gi
     return matrix
 
 
-def transition(path: BaseRatePath, betas: tuple[float, float]) -> np.ndarray:
-    """The transition on held states from the means that the step really drew from, at every state between."""
-    table = Table.of(path.machine)
-    held, state, means, _ = moves(path, betas, 4000)
-    start, between = oracle.numbers(table, held, path.held), oracle.numbers(table, state, path.summed)
-    assert len(np.unique(between)) == 2 ** sum(table.layers[n] for n in path.summed)
-    return law_of_class(table, path.summed, means, start) @ law_of_class(table, path.held, means, between)
+def transitions(table: Table, monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """The transitions on held states from the means that each step drew from, at every state before and between."""
+    path, (_, steps) = path_of(table), recorded(table, 60_000, monkeypatch)
+    found = []
+    for before, step in pairwise(steps):
+        start = oracle.numbers(table, states_of(before, path.held), path.held)
+        between = oracle.numbers(table, states_of(step, path.summed), path.summed)
+        assert len(np.unique(start)) == 2 ** sum(table.layers[n] for n in path.held)
+        assert len(np.unique(between)) == 2 ** sum(table.layers[n] for n in path.summed)
+        means = {n: step[n][0] for n in step}
+        found.append(law_of_class(table, path.summed, means, start) @ law_of_class(table, path.held, means, between))
+    return found
 
 
 @pytest.mark.parametrize("name", ["rbm", "one", "dbm2", "dbm3", "dbm4", "ring"])
-def test_expected_weights_by_matrix_products(name: str) -> None:
+def test_expected_weights_by_matrix_products(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """E[w] = Z / Z_0 to 1e-10 with the log densities and transitions that boltz computes; catches any bias.
 
     The transitions are those of the enumerated path as well, and leave each intermediate law invariant.
@@ -148,7 +177,7 @@ def test_expected_weights_by_matrix_products(name: str) -> None:
     path = path_of(table)
     every = oracle.states(table, path.held)
     log_f = np.array([path.log_density(every, beta) for beta in BETAS])
-    matrices = [transition(path, betas) for betas in itertools.pairwise(BETAS)]
+    matrices = transitions(table, monkeypatch)
     measured = chains.Path(log_f, matrices, matrices)
     truth = oracle.log_z(table) - path.start_log_z
     assert abs(chains.ais_log_moment(measured) - truth) < 1e-10

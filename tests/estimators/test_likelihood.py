@@ -131,7 +131,7 @@ def test_values_and_errors_follow_from_the_states_drawn(name: str, monkeypatch: 
     states = [{n: seen[len(drawn) * i + j] for j, n in enumerate(drawn)} for i in range(60)]
     log_w = weights_of(table, v)[0][[int(oracle.numbers(table, state, drawn)[0]) for state in states]]
     weights = np.exp(log_w - log_w.max())
-    assert len(seen) == 60 * len(drawn) and len(set(log_w)) > 2
+    assert len(seen) == 60 * len(drawn) and len(set(log_w)) > 1
     assert values[0] == pytest.approx(log_w.max() + np.log(weights.mean()), abs=1e-9)
     assert errors[0] == pytest.approx(weights.std(ddof=1) / weights.mean() / np.sqrt(60), rel=1e-6)
 

@@ -92,6 +92,11 @@ def test_every_primitive_has_an_entry_and_a_launcher() -> None:
     assert all(callable(getattr(cuda, name)) for name in kernels.PRIMITIVES)
 
 
+def test_every_source_is_compiled_above() -> None:
+    """Catches a source file that no entry names, which nothing here would look at."""
+    assert {path.name for path in files("boltz.kernels").iterdir() if path.name.endswith(".cu")} == set(SOURCES)
+
+
 def test_nothing_depends_on_the_order_of_atomics() -> None:
     """Only an integer flag is set atomically: sums in floating point would change from run to run."""
     folder = files("boltz.kernels")

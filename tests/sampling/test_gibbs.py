@@ -19,7 +19,7 @@ from scipy.special import expit
 
 import boltz
 from boltz.rng import Key
-from boltz.sampling.gibbs import GibbsSweep, Scratch, layer_input, random_state
+from boltz.sampling.gibbs import GibbsSweep, Scratch, layer_input, random_state, turned_weights
 
 STATIONARY = {
     "rbm": Table.random([4, 4], 0.8, 41),
@@ -176,6 +176,33 @@ def test_sample_returns_fresh_states_of_the_machines_type() -> None:
 def test_sample_refuses_what_does_not_fit(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(boltz.InputError, match=message):
         boltz.sample(machine_of(SMALL["dbm2"]), **{"chains": 5, "sweeps": 1, **settings})
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_inputs_of_wide_layers_at_any_share_of_units_on(dtype: Any, turned: bool) -> None:
+    """Sparse states, dense states and means take different products; each against float64 of the oracle."""
+    table, rng = Table.random([300, 160, 140], 0.3, 5), np.random.default_rng(6)
+    machine, scratch = machine_of(table, dtype), Scratch(dtype)
+    flipped = turned_weights(machine) if turned else None
+    for share in (0.0, 0.05, 0.3, 0.6, 1.0, None):
+        for rows in (1, 7, 100):
+            random = {n: rng.random((rows, u)) for n, u in table.layers.items()}
+            state = {n: (x if share is None else x < share).astype(dtype) for n, x in random.items()}
+            for layer in table.layers:
+                found = layer_input(machine, layer, state, scratch, flipped)
+                expected = oracle.field(Table.of(machine), layer, state) - Table.of(machine).biases[layer]
+                tolerance = {np.float32: 2e-5, np.float64: 1e-12}[dtype] * (1 + np.abs(expected).max())
+                assert np.abs(found - expected).max() <= tolerance
+
+
+def test_turned_weights_are_transposes_of_their_own() -> None:
+    machine = machine_of(SMALL["dbm3"])
+    turned = turned_weights(machine)
+    assert set(turned) == {edge.key for edge in machine.graph.edges}
+    for key, weight in turned.items():
+        assert weight.flags.c_contiguous and (weight == machine.params[key].T).all()
+        assert not np.shares_memory(weight, machine.arena)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
