@@ -19,17 +19,19 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "rbm": {
         "layers": (500,),
         "rule": "pcd",
-        "epochs": 30,
+        "epochs": 100,
         "learning_rate": 0.05,
-        "schedule": "linear",
     },
     "dbm": {
         "layers": (500, 1000),
         "rule": "pcd",
-        "epochs": 60,
-        "learning_rate": 0.05,
-        "schedule": "linear",
+        "pretrain": "bottom",
+        "pretrain_epochs": 200,
+        "pretrain_learning_rate": 0.05,
+        "epochs": 25,
+        "learning_rate": 0.005,
         "center": True,
+        "mean_field_sweeps": 5,
     },
 }
 WITH_RESUME = {"resume", "as_json", "threads"}

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
+from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine, shapes
 from boltz.models.graph import Graph
 from boltz.rng import Key
@@ -39,12 +40,19 @@ class Stage:
 
 
 def stages(graph: Graph, settings: Settings) -> list[Stage]:
-    """The stages of a run: the pairs of layers from the bottom if there is pretraining, then the whole machine."""
+    """The stages of a run: the pairs of layers from the bottom if there is pretraining, then the whole machine.
+
+    Raises InputError if an RBM is to be pretrained.
+    """
     found = []
     sizes = [layer.units for layer in graph.layers]
     pairs = len(sizes) - 1
     doubled = settings.pretrain == "doubling"
-    if settings.pretrain_epochs > 0 and pairs > 1:
+    if settings.pretrain_epochs > 0:
+        if pairs == 1:
+            raise InputError(
+                f"pretrain_epochs must be 0 for a machine with one hidden layer, got {settings.pretrain_epochs}."
+            )
         for pair in range(pairs if doubled else 1):
             pair_graph = Graph.chain(sizes[pair : pair + 2], graph.layers[0].kind)
             scales = {"h1": 1.0 if pair == pairs - 1 else 2.0, "v": 1.0 if pair == 0 else 2.0} if doubled else {}

@@ -22,6 +22,7 @@ import boltz
 from boltz.estimators import annealed
 from boltz.models import BoltzmannMachine
 from boltz.rng import Key
+from boltz.sampling.rates import base_rates
 from boltz.targets import BaseRatePath
 from boltz.units.bernoulli import Bernoulli
 
@@ -318,16 +319,16 @@ def test_schedules_that_do_not_rise_from_0_to_1_are_refused(betas: Any) -> None:
 def test_base_rates_by_layer_from_rows_from_training_and_from_a_pilot() -> None:
     table = SMALL["dbm2"]
     model, rates = machine_of(table), rates_of(table)
-    assert all((annealed.base_rates(model, rates, 0)[n] == rates[n]).all() for n in rates)
+    assert all((base_rates(model, rates, 0)[n] == rates[n]).all() for n in rates)
     trained = BoltzmannMachine(model.graph, model.arena, rates)
-    assert all((annealed.base_rates(trained, None, 0)[n] == rates[n]).all() for n in rates)
+    assert all((base_rates(trained, None, 0)[n] == rates[n]).all() for n in rates)
     rows = np.array([[1, 0, 1], [1, 0, 0]])
-    found = annealed.base_rates(model, rows, 0)
+    found = base_rates(model, rows, 0)
     assert found["v"] == pytest.approx([0.75, 0.25, 0.5])
     means = boltz.mean_field(model, rows)
     assert found["h1"] == pytest.approx((means["h1"].sum(axis=0) + 1) / 4)
-    assert annealed.base_rates(trained, rows, 0)["v"] == pytest.approx([0.75, 0.25, 0.5])
-    pilot = annealed.base_rates(model, None, 0)
+    assert base_rates(trained, rows, 0)["v"] == pytest.approx([0.75, 0.25, 0.5])
+    pilot = base_rates(model, None, 0)
     assert list(pilot) == ["v", "h1", "h2"] and all(((r > 0) & (r < 1)).all() for r in pilot.values())
 
 
@@ -335,7 +336,7 @@ def test_the_pilot_finds_the_activities_of_the_machine() -> None:
     """100 chains, drawn a little to 1/2: within 6 standard deviations (0.05 each) and the pull of 0.01 of the truth."""
     table = Table.random([4, 4], 0.5, 61)
     moments = oracle.moments(table)
-    pilot = annealed.base_rates(machine_of(table), None, 3)
+    pilot = base_rates(machine_of(table), None, 3)
     for n in table.layers:
         tail = np.abs(pilot[n] * 102 - 1 - 100 * moments[f"layer/{n}/bias"])
         assert (tail < 6 * np.sqrt(100 * 0.25)).all()

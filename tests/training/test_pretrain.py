@@ -50,7 +50,8 @@ def test_only_the_bottom_pair_can_be_pretrained_plainly() -> None:
 
 
 def test_an_rbm_is_not_pretrained() -> None:
-    assert len(stages(boltz.rbm(4, 3).graph, Settings(pretrain_epochs=5))) == 1
+    with pytest.raises(InputError, match="pretrain_epochs must be 0"):
+        stages(boltz.rbm(4, 3).graph, Settings(pretrain_epochs=5))
 
 
 def test_a_pair_starts_from_the_whole_machine() -> None:
