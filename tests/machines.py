@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from oracle import Table
+from scipy.special import expit, logit
 
 from boltz.models import BoltzmannMachine, Graph, Layer
 from boltz.models.boltzmann import shapes
@@ -23,6 +24,17 @@ def machine_of(table: Table, dtype: Any = np.float64) -> BoltzmannMachine:
     for name, bias in table.biases.items():
         machine.params[f"layer/{name}/bias"][...] = bias
     return machine
+
+
+def rates_of(table: Table) -> dict[str, np.ndarray]:
+    """Base rates that are neither those of the machine nor one half."""
+    rng = np.random.default_rng(31)
+    return {n: expit(rng.normal(0, 0.8, units)) for n, units in table.layers.items()}
+
+
+def base_of(table: Table) -> dict[str, np.ndarray]:
+    """The biases of the base-rate model of these rates."""
+    return {n: logit(rate) for n, rate in rates_of(table).items()}
 
 
 def ring(seed: int = 8) -> Table:

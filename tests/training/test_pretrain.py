@@ -9,6 +9,7 @@ import training_checks as checks
 from scipy.special import expit
 
 import boltz
+from boltz.errors import InputError
 from boltz.training.pretrain import compose, recognise, stages, start_pair
 from boltz.training.settings import Settings
 
