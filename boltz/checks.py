@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,9 +29,21 @@ def number(value: Any, name: str, least: float = -np.inf, most: float = np.inf) 
     """A finite real number within [least, most]."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise InputError(f"{name} must be a number, got {value!r}.")
-    if not (np.isfinite(value) and least <= value <= most):
-        raise InputError(f"{name} must be a finite number in [{least:g}, {most:g}], got {value}.")
-    return float(value)
+    try:
+        found = float(value)
+    except OverflowError:
+        found = np.inf
+    if not (np.isfinite(found) and least <= found <= most):
+        raise InputError(f"{name} must be a finite number in [{least:g}, {most:g}], got {found}.")
+    return found
+
+
+def sequence(value: Any, name: str) -> list[Any]:
+    """The items of a list, a tuple or an array."""
+    scalar = isinstance(value, str | bytes) or (isinstance(value, np.ndarray) and value.ndim == 0)
+    if scalar or not isinstance(value, Sequence | np.ndarray):
+        raise InputError(f"{name} must be a sequence, got {type(value).__name__}.")
+    return list(value)
 
 
 def choice(value: Any, name: str, options: Collection[str]) -> str:
@@ -37,6 +51,13 @@ def choice(value: Any, name: str, options: Collection[str]) -> str:
     if not isinstance(value, str) or value not in options:
         raise InputError(f"{name} must be one of {', '.join(sorted(options))}, got {value!r}.")
     return value
+
+
+def path(value: Any, name: str) -> Path:
+    """A path of a file or folder, given as text or as a path object."""
+    if not isinstance(value, str | PathLike):
+        raise InputError(f"{name} must be a path, got {type(value).__name__}.")
+    return Path(value)
 
 
 def array(value: Any, name: str, shape: tuple[int | None, ...], dtype: Any = None) -> Array:
@@ -58,7 +79,11 @@ def array(value: Any, name: str, shape: tuple[int | None, ...], dtype: Any = Non
         raise InputError(f"{name} must be finite, got {found[where]} at index {where}.")
     if dtype is None:
         dtype = found.dtype if found.dtype in (np.dtype(np.float32), np.dtype(np.float64)) else np.float64
-    return np.ascontiguousarray(found, dtype=dtype)
+    with np.errstate(over="ignore"):
+        ready = np.ascontiguousarray(found, dtype=dtype)
+    if found.dtype.kind == "f" and not np.isfinite(ready).all():
+        raise InputError(f"{name} must lie within the range of {ready.dtype}, got {np.abs(found).max():g}.")
+    return ready
 
 
 def rows(value: Any, name: str, units: int, dtype: Any) -> Array:

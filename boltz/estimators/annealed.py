@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ def schedule(betas: int | str | Any) -> NDArray[np.float64]:
     if isinstance(betas, str):
         checks.choice(betas, "betas", ("sm2008",))
         return np.concatenate([np.linspace(a, b, n, endpoint=False) for a, b, n in SM2008] + [np.ones(1)])
-    if np.ndim(betas) == 0:
+    if not isinstance(betas, Sequence | np.ndarray):
         return np.linspace(0, 1, checks.integer(betas, "betas", 1, 10**8) + 1)
     values = checks.array(betas, "betas", (None,), np.float64)
     if len(values) < 2 or values[0] != 0 or values[-1] != 1 or not (np.diff(values) > 0).all():
@@ -61,7 +61,7 @@ def ais(
     The mean weight is an unbiased estimate of Z, so its log is a lower bound in expectation. betas as in schedule, base
     as in base_rates. Results do not depend on the number of threads. Raises InputError.
     """
-    chains = checks.integer(chains, "chains", 1)
+    chains = checks.integer(chains, "chains", 1, 2**32)
     seed = checks.integer(seed, "seed", 0, 2**64 - 1)
     values = schedule(betas)
     path = path_to(model, base_rates(model, base, seed))

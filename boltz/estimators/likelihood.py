@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.estimators.annealed import ais
 from boltz.estimators.exact import class_units, exact_log_marginal, exact_log_z
-from boltz.estimators.result import Estimate, Kind, exact, interval, kind_of_difference
+from boltz.estimators.result import TRUSTED_SHARE, Estimate, Kind, exact, interval, kind_of_difference
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.rng import Key
 from boltz.sampling.driver import blocks, workers
@@ -34,7 +34,8 @@ def log_likelihood(
 
     log_z: an Estimate, a number taken as exact, or None to compute it (exact for at most 20 units in the smaller
     colour class, else boltz.ais). samples: for a DBM too large to enumerate, 0 gives the variational bound, k >= 1 the
-    importance-weighted bound. kind says what is certified. Raises InputError.
+    importance-weighted bound. kind says what is certified; trusted also asks that 30 % of a row's samples be effective.
+    Raises InputError.
     """
     samples = checks.integer(samples, "samples", 0)
     seed = checks.integer(seed, "seed", 0, 2**64 - 1)
@@ -42,17 +43,18 @@ def log_likelihood(
     log_z = _log_z(model, log_z, seed)
     log_p, errors, kind, method = log_marginal(model, x, samples, seed)
     per_row = log_p - log_z.value
+    effective = float(np.mean(1 / (1 + errors**2 * max(samples - 1, 1))))  # effective share of the samples of a row
     value = float(per_row.mean())
     error = float(np.hypot(log_z.standard_error, np.sqrt(np.sum(errors**2)) / len(x)))
     return Estimate(
         value,
         error,
-        interval(value, error, log_z.chains) if error > 0 else (value, value),
+        interval(value, error, log_z.chains or len(x) * samples) if error > 0 else (value, value),
         kind_of_difference(kind, log_z.kind),
         log_z.ess,
         log_z.chains,
         log_z.steps,
-        log_z.trusted,
+        log_z.trusted and effective >= TRUSTED_SHARE,
         log_z.log_weights,
         per_row,
         f"{method}; log Z by {log_z.method}",
@@ -126,7 +128,9 @@ def _importance(model: BoltzmannMachine, rows: Array, first: int, samples: int, 
         sums = sums * np.stack([old, old**2]) + np.stack([new, new**2])
         most = higher
     value = most + np.log(sums[0] / samples)
-    variance = np.maximum(sums[1] / sums[0] ** 2 - 1 / samples, 0) * samples / max(samples - 1, 1)
+    if samples == 1:
+        return np.stack([value, np.full(len(rows), np.inf)], axis=1)
+    variance = np.maximum(sums[1] / sums[0] ** 2 - 1 / samples, 0) * samples / (samples - 1)
     return np.stack([value, np.sqrt(variance)], axis=1)
 
 

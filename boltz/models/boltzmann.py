@@ -143,16 +143,18 @@ class BoltzmannMachine:
             total -= self.unit_type(layer).total_log_partition(self.field(layer, state))
         return total
 
-    def checked(self, state: State, layers: Sequence[str]) -> dict[str, Array]:
+    def checked(self, state: State, layers: Sequence[str], name: str = "state") -> dict[str, Array]:
         """The named layers of a state as arrays of this machine's type and equal length; raises InputError."""
+        if not isinstance(state, Mapping):
+            raise InputError(f"{name} must map layers to arrays, got {type(state).__name__}.")
         missing = [layer for layer in layers if layer not in state]
         if missing:
-            raise InputError(f"state must hold layer {missing[0]}, got {', '.join(state) or 'nothing'}.")
+            raise InputError(f"{name} must hold layer {missing[0]}, got {', '.join(state) or 'nothing'}.")
         units = self.graph.units
-        found = {n: checks.array(state[n], f"state[{n!r}]", (None, units[n]), self.dtype) for n in layers}
+        found = {n: checks.array(state[n], f"{name}[{n!r}]", (None, units[n]), self.dtype) for n in layers}
         counts = {len(x) for x in found.values()}
         if len(counts) > 1:
-            raise InputError(f"state must hold equally many chains in each layer, got {sorted(counts)}.")
+            raise InputError(f"{name} must hold equally many chains in each layer, got {sorted(counts)}.")
         return found
 
     def save(self, path: str | Path) -> None:
@@ -165,7 +167,7 @@ class BoltzmannMachine:
 
 def load(path: str | Path) -> BoltzmannMachine:
     """Read a machine from a model file or from a run folder; raises FileError or InputError."""
-    file = Path(path)
+    file = checks.path(path, "path")
     file = file / "model.safetensors" if file.is_dir() else file
     tensors, metadata = read_tensors(file)
     if metadata.get("model") != "boltzmann":
@@ -202,7 +204,7 @@ def dbm(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.floa
     Weights are normal with standard deviation 0.01; hidden biases are 0. Where data x (rows, units) is given, visible
     biases are the logits of its mean (Hinton 2012, section 8.1). Raises InputError.
     """
-    sizes = [checks.integer(n, f"units[{i}]", 1, 10**7) for i, n in enumerate(units)]
+    sizes = [checks.integer(n, f"units[{i}]", 1, 10**7) for i, n in enumerate(checks.sequence(units, "units"))]
     if len(sizes) < 2:
         raise InputError(f"units must name at least a visible and a hidden layer, got {sizes}.")
     if dtype not in (np.float32, np.float64, "float32", "float64"):
@@ -228,6 +230,7 @@ def rbm(visible: int, hidden: int, x: Any = None, seed: int = 0, dtype: Any = np
 
 def from_arrays(weights: Sequence[Any], biases: Sequence[Any]) -> BoltzmannMachine:
     """A machine from weights W_l (n_l, n_(l+1)) and biases b_l (n_l,), one more than weights; raises InputError."""
+    weights, biases = checks.sequence(weights, "weights"), checks.sequence(biases, "biases")
     if len(weights) < 1 or len(biases) != len(weights) + 1:
         raise InputError(
             f"biases must hold one array more than weights (at least one), got {len(biases)} and {len(weights)}."

@@ -41,14 +41,24 @@ class Graph:
 
     def __post_init__(self) -> None:
         names = [layer.name for layer in self.layers]
+        joined = {name for edge in self.edges for name in (edge.lower, edge.upper)}
+        if not names:
+            raise InputError("layers must hold a visible and a hidden layer, got none.")
         if len(set(names)) != len(names):
             raise InputError(f"layers must have different names, got {names}.")
         for layer in self.layers:
             if layer.kind not in UNITS:
                 raise InputError(f"layer {layer.name} must be of kind {', '.join(UNITS)}, got {layer.kind!r}.")
+            if layer.units < 1:
+                raise InputError(f"layer {layer.name} must have at least one unit, got {layer.units}.")
+            if layer.name not in joined:
+                raise InputError(f"layer {layer.name} must have an edge to another layer, got none.")
         for edge in self.edges:
             if edge.lower not in names or edge.upper not in names:
                 raise InputError(f"edge {edge.lower}-{edge.upper} names a layer that is not among {names}.")
+        if len({frozenset((edge.lower, edge.upper)) for edge in self.edges}) < len(self.edges):
+            raise InputError("edges must join different pairs of layers.")
+        _ = self.colours  # raises if two classes do not suffice
 
     @classmethod
     def chain(cls, units: list[int], kind: str = "bernoulli") -> Graph:

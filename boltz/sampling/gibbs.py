@@ -136,11 +136,11 @@ def sample(
     start may hold some or all layers with one row a chain; layers it lacks are drawn from their bias (the odd class is
     drawn from the rest in the first sweep). Results do not depend on the number of threads. Raises InputError.
     """
-    chains = checks.integer(chains, "chains", 1)
+    chains = checks.integer(chains, "chains", 1, 2**32)
     sweeps = checks.integer(sweeps, "sweeps", 0)
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("sample")
     state = random_state(model, chains, key)
-    given = _given(model, start or {}, chains)
+    given = _given(model, {} if start is None else start, chains)
     state.update(given)
     # the class that is sampled second must be the one that start says most about
     flipped = bool(given) and all(layer in model.graph.colours[0] for layer in given)
@@ -157,10 +157,12 @@ def sample(
 
 
 def _given(model: BoltzmannMachine, start: State, chains: int) -> dict[str, Array]:
+    if not isinstance(start, Mapping):
+        raise InputError(f"start must map layers to arrays, got {type(start).__name__}.")
     for layer in start:
         if layer not in model.graph.units:
             raise InputError(f"start must hold layers among {', '.join(model.graph.units)}, got {layer!r}.")
-    given = {k: v.copy() for k, v in model.checked(start, tuple(start)).items()}
+    given = {k: v.copy() for k, v in model.checked(start, tuple(start), "start").items()}
     for layer, x in given.items():
         if len(x) != chains:
             raise InputError(f"start[{layer!r}] must have {chains} rows, one a chain, got {len(x)}.")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks
+from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine, State
 from boltz.sampling.driver import blocks, workers
 from boltz.sampling.gibbs import Scratch, layer_input
@@ -105,7 +106,9 @@ def mean_field(model: BoltzmannMachine, x: Any, options: MeanField | None = None
 
     Exact for an RBM. Raises InputError.
     """
-    options = options or MeanField()
+    options = MeanField() if options is None else options
+    if not isinstance(options, MeanField):
+        raise InputError(f"options must be a MeanField, got {type(options).__name__}.")
     x = checks.rows(x, "x", model.graph.units[model.graph.visible], model.dtype)
     means = {n: np.empty((len(x), model.graph.units[n]), model.dtype) for n in model.graph.hidden}
 

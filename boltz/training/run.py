@@ -98,7 +98,7 @@ def resume(path: str | Path, x: Any = None, held_out: Any = None, watch: Watch |
     x and held_out are needed only if the run was given arrays rather than named data. Raises FileError, InputError if
     the data are not those of the run, NumericalError, and Interrupted.
     """
-    folder = Path(path)
+    folder = checks.path(path, "path")
     with runs.lock(folder):
         description = runs.read_settings(folder)
         chosen, graph, dtype = _described(description, folder)
