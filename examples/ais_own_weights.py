@@ -7,6 +7,7 @@ Give weights and biases as .npy files, or none for a machine small enough to che
 from __future__ import annotations
 
 import argparse
+from itertools import pairwise
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def small_machine() -> boltz.BoltzmannMachine:
     """A random DBM with 12 + 8 + 6 units and strong weights."""
     generator = np.random.default_rng(0)
     sizes = (12, 8, 6)
-    weights = [generator.normal(0, 0.8, shape) for shape in zip(sizes[:-1], sizes[1:], strict=True)]
+    weights = [generator.normal(0, 0.8, shape) for shape in pairwise(sizes)]
     return boltz.from_arrays(weights, [generator.normal(0, 0.5, n) for n in sizes])
 
 

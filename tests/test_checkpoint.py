@@ -69,7 +69,7 @@ def test_random_dictionaries_come_back_bitwise(tmp_path: Path) -> None:
             dtype = np.dtype(draw.choice(codes))
             raw = draw.randbytes(dtype.itemsize * int(np.prod(shape)))
             tensors[f"t{number}/{draw.randrange(99)}.a_b-c"] = np.frombuffer(raw, dtype=dtype).reshape(shape)
-        texts = ["", "é\n\"\\{[", "\U0001f600 \x00", "a" * 300]
+        texts = ["", 'é\n"\\{[', "\U0001f600 \x00", "a" * 300]
         metadata = {f"k{i} {draw.choice(texts)[:3]}": draw.choice(texts) for i in range(draw.randrange(4))}
         write_tensors(path, tensors, metadata)
         found, notes = read_tensors(path)

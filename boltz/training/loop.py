@@ -52,7 +52,7 @@ class Loop:
                 key = self.key.derive(stage.name)
                 if self.state.epoch == self.state.batch == 0:
                     self._enter(stage, key)
-                work, monitor = Workspace(self.state.machine(stage)), self._monitor(stage, key)
+                work, monitor = Workspace(self.state.machine(stage)), self._monitor(stage)
                 while self.state.epoch < stage.settings.epochs:
                     self._epoch(stage, key, work, monitor, pool)
                 self.state.stage += 1
@@ -112,12 +112,12 @@ class Loop:
         """The first rows of the data as the model sees them, (rows, units)."""
         return self._batch(self.data, self.plan[-1], _first(self.data, most), 0)
 
-    def _monitor(self, stage: Stage, key: Key) -> Monitor:
+    def _monitor(self, stage: Stage) -> Monitor:
         train = self._batch(self.data, stage, _first(self.data, ROWS), 0)
         held_out = train[:0]
         if self.held_out is not None:
             held_out = self._batch(self.held_out, stage, _first(self.held_out, ROWS), 0)
-        return Monitor(train, held_out, key.derive("monitor"))
+        return Monitor(train, held_out, self.key.derive("monitor"))
 
     def _record(self, stage: Stage, work: Workspace, monitor: Monitor, done: float) -> Record:
         seconds = float(self.state.totals[0])
