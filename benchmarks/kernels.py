@@ -31,12 +31,13 @@ def _means(*shape: int) -> Array:
 def arguments(chains: int, units: int) -> dict[str, tuple[Any, ...]]:
     """What each primitive is called with: arrays (chains, units), or as many parameters.
 
-    Calls overwrite some of them, which changes no time: nothing here branches on a value.
+    Calls overwrite some of them, which changes no time. The products with a 0/1 operand have 15 % of the units on.
     """
     shape = (chains, units)
     state, bias, change = np.zeros(shape, np.float32), _normal(units), np.zeros(chains)
     parameter, gradient = np.zeros(shape, np.float32), _normal(*shape)
     first, second = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    on = (_means(*shape) < 0.15).astype(np.float32)
     return {
         "philox": (STREAM, 0, np.zeros(shape, np.uint32)),
         "bernoulli_from_mean": (_means(*shape), STREAM, 0, state),
@@ -45,6 +46,8 @@ def arguments(chains: int, units: int) -> dict[str, tuple[Any, ...]]:
         "bernoulli_sample": (_normal(*shape), 1.0, bias, STREAM, 0, state),
         "bernoulli_relax": (_normal(*shape), 1.0, bias, 0.0, _means(*shape)),
         "bernoulli_anneal": (_normal(*shape), (0.5, 0.51), (bias, bias), STREAM, 0, state, change),
+        "binary_product": (on, _normal(units, units), np.zeros(shape, np.float32)),
+        "binary_contraction": (on, _normal(*shape), np.zeros((units, units), np.float32)),
         "momentum_update": (parameter, gradient, first, 0.01, 0.5, False, 0.0, 0.0),
         "adam_update": (parameter, gradient, (first, second), 0.01, (0.9, 0.999), 1e-8, 1, 0.0, 0.0),
     }

@@ -1,7 +1,7 @@
 """Targets and annealing paths: the machine at inverse temperature beta, from a base-rate model to itself.
 
 p*_beta(x) = exp(-beta E(x) + (1 - beta) b0 . x): edges times beta, biases (1 - beta) b0 + beta b (Salakhutdinov &
-Murray 2008, eqs. 14-16). Only one colour class is chain state; the other is summed out, so that each transition is
+Murray 2008, section 4.1). Only one colour class is chain state; the other is summed out, so that each transition is
 reversible.
 """
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic, overload
 
 from boltz.kernels.cpu_products import binary_contraction as binary_contraction
 from boltz.kernels.cpu_products import binary_product as binary_product
+from boltz.kernels.cpu_products import kernel
 
 LANES = 16
 TILE = 4 * LANES
@@ -27,8 +28,6 @@ EXP_TOP, EXP_BOTTOM = np.float32(88.0), np.float32(-87.0)
 EXP_SERIES = tuple(np.float32(1 / math.factorial(k)) for k in range(8))  # remainder below 6e-9 for |r| <= ln(2)/2
 ATANH_SERIES = tuple(np.float32(2 / (2 * k + 1)) for k in range(8))  # remainder below 2e-9 for s <= 1/3
 ONE, TWO, ZERO = np.float32(1), np.float32(2), np.float32(0)
-
-kernel = njit(nogil=True, cache=True, error_model="numpy")
 
 
 @intrinsic

@@ -13,7 +13,13 @@ LANES = 16
 ROW_TILE = 8 * LANES
 MOST_ON = 0.35  # above this share of units on, a dense product is faster
 
-kernel = njit(nogil=True, cache=True, error_model="numpy")
+
+def kernel(function: Any) -> Any:
+    """Compile on first use, to run without the interpreter lock, and keep the code where a folder can be written."""
+    try:
+        return njit(nogil=True, cache=True, error_model="numpy")(function)
+    except RuntimeError:
+        return njit(nogil=True, error_model="numpy")(function)
 
 
 @intrinsic
@@ -122,13 +128,18 @@ def _binary_contraction(state, values, out, most):
     return True
 
 
-def _sums_rows(state, weight):
-    return weight.dtype == np.float32 and weight.shape[1] >= ROW_TILE and weight.flags.c_contiguous
+def _sums_rows(weight, out):
+    """Whether the arrays are as the row sums need them: they write through addresses."""
+    single = weight.dtype == out.dtype == np.float32
+    plain = weight.flags.c_contiguous and out.flags.c_contiguous
+    return single and plain and out.shape[1] == weight.shape[1] >= ROW_TILE
 
 
 def binary_product(state, weight, out):
-    return _sums_rows(state, weight) and _binary_product(state, weight, out, int(MOST_ON * state.size))
+    fits = (len(out), len(weight)) == state.shape and _sums_rows(weight, out)
+    return fits and _binary_product(state, weight, out, int(MOST_ON * state.size))
 
 
 def binary_contraction(state, values, out):
-    return _sums_rows(state, values) and _binary_contraction(state, values, out, int(MOST_ON * state.size))
+    fits = (len(values), len(out)) == state.shape and _sums_rows(values, out)
+    return fits and _binary_contraction(state, values, out, int(MOST_ON * state.size))

@@ -66,6 +66,8 @@ def visible_rows(data: Data, how: str, seed: int, model: boltz.BoltzmannMachine)
 def verdict(log_likelihood: Estimate, log_z: Estimate) -> str:
     """Plain sentences on what the kinds of both certify, and whether an estimated log Z can be believed."""
     bound = BOUNDS[log_likelihood.kind]
+    if log_likelihood.method.endswith("not 0/1"):
+        bound = "The rows are not 0/1, so this is no log-likelihood of binary units; binarise them."
     if log_z.kind == "exact":
         return bound
     if log_z.trusted:

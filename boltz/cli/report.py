@@ -106,7 +106,7 @@ def _show_table(test: Mapping[str, Any]) -> None:
             kind = {"none": "no"}.get(entry["kind"], entry["kind"])
             shown.add_row(label, _number(entry["value"]), _number(entry["standard_error"], 3), interval, kind, chains)
     try:
-        Console(stderr=True).print(shown)
+        Console(stderr=True, width=max(100, Console(stderr=True).width)).print(shown)
     except OSError:
         say("")
 

@@ -191,7 +191,13 @@ def watcher(progress: Any) -> Callable[[dict[str, Any]], None]:
     """What shows each epoch's record."""
 
     def watch(record: dict[str, Any]) -> None:
-        detail = f"pseudo-likelihood {record['pseudo_likelihood']:.1f}, {record['rows_per_second']:,.0f} rows/s"
+        fit = record["pseudo_likelihood"]
+        shown = (
+            f"reconstruction error {record['reconstruction_error']:.1f}"
+            if fit is None
+            else f"pseudo-likelihood {fit:.1f}"
+        )
+        detail = f"{shown}, {record['rows_per_second']:,.0f} rows/s"
         progress.update(f"{record['stage']} epoch", record["epoch"], record["epochs"], detail)
 
     return watch

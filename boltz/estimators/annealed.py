@@ -12,7 +12,7 @@ from boltz import checks
 from boltz.errors import InputError
 from boltz.estimators.exact import class_units
 from boltz.estimators.result import Estimate, from_log_weights
-from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.rng import Key
 from boltz.sampling.driver import blocks, workers
 from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
@@ -61,6 +61,7 @@ def ais(
     The mean weight is an unbiased estimate of Z, so its log is a lower bound in expectation. betas as in schedule, base
     as in base_rates. Results do not depend on the number of threads. Raises InputError.
     """
+    model = checked_model(model)
     chains = checks.integer(chains, "chains", 1, 2**32)
     seed = checks.integer(seed, "seed", 0, 2**64 - 1)
     values = schedule(betas)

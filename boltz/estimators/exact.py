@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 
 from boltz.errors import InputError
 from boltz.estimators.result import Estimate, exact
-from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.sampling.driver import blocks, workers
 
 Array = NDArray[Any]
@@ -48,6 +48,7 @@ def exact_log_z(model: BoltzmannMachine) -> Estimate:
 
     Raises InputError if that class has more than 28 units.
     """
+    model = checked_model(model)
     mine, other = sorted(model.graph.colours, key=lambda layers: class_units(model, layers))
     units = class_units(model, mine)
     if units > MOST_UNITS:
@@ -73,16 +74,17 @@ def exact_log_marginal(model: BoltzmannMachine, x: Array) -> NDArray[np.float64]
     machine, visible = model.astype(np.float64), model.graph.visible
     mine = machine.graph.colours[1]
     summed = [layer for layer in machine.graph.colours[0] if layer != visible]
-    sent = {layer: machine.input(layer, {visible: x.astype(np.float64)}) for layer in mine}
+    x = x.astype(np.float64)
     parts = []
-    for numbers in chunks(machine, mine):
-        state = configurations(machine, mine, numbers)
-        alone = -machine.marginal_energy(state, summed)
+    with workers() as pool:
+        sent = {layer: machine.input(layer, {visible: x}) for layer in mine}
+        for numbers in chunks(machine, mine):
+            state = configurations(machine, mine, numbers)
+            alone = -machine.marginal_energy(state, summed)
 
-        def part(rows: slice, state: dict[str, Array] = state, alone: Array = alone) -> Array:
-            coupled = alone + sum(sent[layer][rows] @ state[layer].T for layer in mine)
-            return logsumexp(coupled, axis=1)
+            def part(rows: slice, state: dict[str, Array] = state, alone: Array = alone) -> Array:
+                coupled = alone + sum(sent[layer][rows] @ state[layer].T for layer in mine)
+                return logsumexp(coupled, axis=1)
 
-        with workers() as pool:
             parts.append(np.concatenate(pool.map(part, blocks(len(x)))))
-    return logsumexp(parts, axis=0) + x.astype(np.float64) @ machine.bias(visible)
+        return logsumexp(parts, axis=0) + x @ machine.bias(visible)

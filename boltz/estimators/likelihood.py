@@ -1,7 +1,7 @@
 """Log-likelihood of data: log-normaliser of the machine clamped at v minus that of the free machine.
 
 For an RBM the first is -F(v), exactly. For a DBM it is the variational bound of mean field (Salakhutdinov & Hinton
-2009, eq. 6) or the importance-weighted bound log 1/k sum p*(v, h_i) / q(h_i) with mean-field q (Burda, Grosse &
+2009, section 2.2) or the importance-weighted bound log 1/k sum p*(v, h_i) / q(h_i) with mean-field q (Burda, Grosse &
 Salakhutdinov 2016, eq. 8), which rises with k to the truth; the layers next to v are drawn, the others summed out.
 """
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.estimators.annealed import ais
 from boltz.estimators.exact import class_units, exact_log_marginal, exact_log_z
-from boltz.estimators.result import TRUSTED_SHARE, Estimate, Kind, exact, interval, kind_of_difference
-from boltz.models.boltzmann import BoltzmannMachine
+from boltz.estimators.result import TRUSTED_CHAINS, TRUSTED_SHARE, Estimate, Kind, exact, interval, kind_of_difference
+from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.rng import Key
 from boltz.sampling.driver import blocks, workers
 from boltz.sampling.gibbs import Scratch
@@ -25,6 +25,7 @@ from boltz.sampling.meanfield import MeanField, solve, variational_free_energy
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 QUICK_UNITS, QUICK_HIDDEN = 20, 14
+TRUSTED_ROWS = 0.95
 
 
 def log_likelihood(
@@ -32,33 +33,43 @@ def log_likelihood(
 ) -> Estimate:
     """Mean log-likelihood of visible rows x (rows, units) in nats, with one value a row in per_row.
 
-    log_z: an Estimate, a number taken as exact, or None to compute it (exact for at most 20 units in the smaller
+    Rows between 0 and 1 are no states of binary units: their value is returned with kind "none", not trusted. log_z: an
+    Estimate, a number taken as exact, or None to compute it (exact for at most 20 units in the smaller
     colour class, else boltz.ais). samples: for a DBM too large to enumerate, 0 gives the variational bound, k >= 1 the
-    importance-weighted bound. kind says what is certified; trusted also asks that 30 % of a row's samples be effective.
-    Raises InputError.
+    importance-weighted bound. kind says what is certified; for that bound, trusted also asks for at least 100 samples
+    of which 30 % are effective in 95 % of the rows. Raises InputError, and NumericalError for an overflow.
     """
+    model = checked_model(model)
     samples = checks.integer(samples, "samples", 0)
     seed = checks.integer(seed, "seed", 0, 2**64 - 1)
     x = checks.rows(x, "x", model.graph.units[model.graph.visible], model.dtype)
     log_z = _log_z(model, log_z, seed)
     log_p, errors, kind, method = log_marginal(model, x, samples, seed)
     per_row = log_p - log_z.value
-    effective = float(np.mean(1 / (1 + errors**2 * max(samples - 1, 1))))  # effective share of the samples of a row
     value = float(per_row.mean())
     error = float(np.hypot(log_z.standard_error, np.sqrt(np.sum(errors**2)) / len(x)))
+    grey = not ((x == 0) | (x == 1)).all()  # no states of binary units, so nothing is certified
     return Estimate(
         value,
         error,
         interval(value, error, log_z.chains or len(x) * samples) if error > 0 else (value, value),
-        kind_of_difference(kind, log_z.kind),
+        "none" if grey else kind_of_difference(kind, log_z.kind),
         log_z.ess,
         log_z.chains,
         log_z.steps,
-        log_z.trusted and effective >= TRUSTED_SHARE,
+        not grey and log_z.trusted and _trusted(errors, samples),
         log_z.log_weights,
         per_row,
-        f"{method}; log Z by {log_z.method}",
+        f"{method}; log Z by {log_z.method}" + "; rows that are not 0/1" * grey,
     )
+
+
+def _trusted(errors: Floats, samples: int) -> bool:
+    """Whether the errors (rows,) of importance-weighted rows can be believed; rows without error can."""
+    if not errors.any():
+        return True
+    share = 1 / (1 + errors**2 * max(samples - 1, 1))  # effective share of the samples of a row
+    return samples >= TRUSTED_CHAINS and float(np.mean(share >= TRUSTED_SHARE)) >= TRUSTED_ROWS
 
 
 def _log_z(model: BoltzmannMachine, given: Estimate | float | None, seed: int) -> Estimate:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from boltz import numerics
+from boltz.errors import NumericalError
 
 Kind = Literal["exact", "lower", "upper", "none"]
 Floats = NDArray[np.float64]
@@ -23,6 +24,7 @@ class Estimate:
 
     ess is the effective number of chains; trusted says that the standard error can be believed: exact results, or at
     least 100 chains of which at least 0.3 are effective. per_row holds one value a data row where rows make sense.
+    A value that is not finite raises NumericalError.
     """
 
     value: float
@@ -36,6 +38,12 @@ class Estimate:
     log_weights: Floats = field(default_factory=lambda: np.empty(0))
     per_row: Floats | None = None
     method: str = ""
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.value) or (self.per_row is not None and not np.isfinite(self.per_row).all()):
+            raise NumericalError(
+                f"The estimate ({self.method}) is not finite: the weights are too large for their type."
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; an infinite or undefined number becomes None."""

@@ -1,6 +1,6 @@
 """The Boltzmann machine on a layer graph, p(x) proportional to exp(-energy), and its builders.
 
-E(x) = - sum_l b_l . x_l - sum_(l,m) x_l^T W_lm x_m + base energies (Salakhutdinov & Hinton 2009, eq. 1).
+E(x) = - sum_l b_l . x_l - sum_(l,m) x_l^T W_lm x_m + base energies (Salakhutdinov & Hinton 2009, section 3).
 """
 
 from __future__ import annotations
@@ -108,10 +108,14 @@ class BoltzmannMachine:
         x = self.checked(state, tuple(self.graph.units))
         total = np.zeros(len(x[self.graph.visible]))
         for layer in self.graph.units:
-            total += self.unit_type(layer).base_energy(x[layer]) - x[layer] @ self.bias(layer)
+            total += self.unit_type(layer).base_energy(x[layer]) - self._bias_term(layer, x[layer])
         for edge in self.graph.edges:
             total -= self._coupling(edge, x)
         return total
+
+    def _bias_term(self, layer: str, x: Array) -> NDArray[np.float64]:
+        """b . x of one layer, (chains,)."""
+        return np.einsum("ij,j->i", x, self.bias(layer), dtype=np.float64)
 
     def _coupling(self, edge: Edge, state: State) -> NDArray[np.float64]:
         """x^T W y of one edge, (chains,)."""
@@ -138,7 +142,7 @@ class BoltzmannMachine:
             if edge.lower in state and edge.upper in state:
                 total -= self._coupling(edge, state)
         for layer, x in state.items():
-            total += self.unit_type(layer).base_energy(x) - x @ self.bias(layer)
+            total += self.unit_type(layer).base_energy(x) - self._bias_term(layer, x)
         for layer in summed:
             total -= self.unit_type(layer).total_log_partition(self.field(layer, state))
         return total
@@ -163,6 +167,14 @@ class BoltzmannMachine:
         layers = [[layer.name, layer.units, layer.kind] for layer in self.layers]
         edges = [[edge.lower, edge.upper] for edge in self.graph.edges]
         write_tensors(path, tensors, {"model": "boltzmann", "graph": json.dumps({"layers": layers, "edges": edges})})
+
+
+def checked_model(model: Any) -> BoltzmannMachine:
+    """The model argument of a public function; raises InputError."""
+    if not isinstance(model, BoltzmannMachine):
+        hint = "; use its .model" if hasattr(model, "model") else ""
+        raise InputError(f"model must be a BoltzmannMachine, got {type(model).__name__}{hint}.")
+    return model
 
 
 def load(path: str | Path) -> BoltzmannMachine:

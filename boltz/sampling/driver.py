@@ -6,6 +6,8 @@ Blocks and slices depend on the problem only, never on the number of threads, so
 from __future__ import annotations
 
 import os
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,16 +36,16 @@ def threads(n: int | None = None) -> int:
 
     The default is BOLTZ_NUM_THREADS, else all cores available to the process. Raises InputError.
     """
-    if n is not None:
-        _settings["threads"] = checks.integer(n, "threads", 1, 4096)
-        _controller().limit(limits=n, user_api="blas")
-    if "threads" in _settings:
-        return _settings["threads"]
     text = os.environ.get("BOLTZ_NUM_THREADS", "")
-    if text:
+    if n is None and text and "threads" not in _settings:
         if not text.isdecimal() or not 1 <= int(text) <= 4096:
             raise InputError(f"BOLTZ_NUM_THREADS must be a whole number from 1 to 4096, got {text!r}.")
-        return int(text)
+        n = int(text)
+    if n is not None:
+        _settings["threads"] = checks.integer(n, "threads", 1, 4096)
+        _controller().limit(limits=_settings["threads"], user_api="blas")
+    if "threads" in _settings:
+        return _settings["threads"]
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -73,8 +75,12 @@ class Workers:
         waiting = iter(range(len(items)))  # next() on it is atomic: a slow thread just takes fewer items
 
         def work() -> None:
-            for i in waiting:
-                results[i] = function(items[i])
+            try:
+                for i in waiting:
+                    results[i] = function(items[i])
+            except BaseException:
+                deque(waiting, maxlen=0)  # nobody takes another item
+                raise
 
         helpers = [self.pool.submit(work) for _ in range(shares - 1)]
         try:
@@ -87,11 +93,33 @@ class Workers:
         return results
 
 
+class _SingleBlas:
+    """Holds BLAS to one thread while anyone is inside, from whatever threads they come."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.limit = threading.Lock(), 0, None
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.limit = _controller().limit(limits=1, user_api="blas")
+            self.inside += 1
+
+    def __exit__(self, *problem: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0 and self.limit is not None:
+                self.limit.restore_original_limits()
+
+
+_single_blas = _SingleBlas()
+
+
 @contextmanager
 def workers() -> Iterator[Workers]:
     """Threads for the length of a computation, with BLAS held to one thread each."""
     count = threads()
-    with _controller().limit(limits=1, user_api="blas"):
+    with _single_blas:
         if count == 1:
             yield Workers(1, None)
         else:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 import boltz.kernels as kernels
 from boltz import checks
-from boltz.errors import InputError
-from boltz.models.boltzmann import BoltzmannMachine, State
+from boltz.errors import InputError, NumericalError
+from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.rng import Key, Stream
 from boltz.sampling.driver import blocks, workers
 
@@ -133,9 +133,11 @@ def sample(
 ) -> dict[str, Array]:
     """Run block Gibbs chains and return their last state, layer -> (chains, units).
 
-    start may hold some or all layers with one row a chain; layers it lacks are drawn from their bias (the odd class is
-    drawn from the rest in the first sweep). Results do not depend on the number of threads. Raises InputError.
+    start may hold some or all layers with one row a chain; layers it lacks are drawn from their bias. A sweep draws the
+    visible colour class first, unless start holds layers of that class only: then what it holds is heard first. Results
+    do not depend on the number of threads. Raises InputError, and NumericalError for an overflow.
     """
+    model = checked_model(model)
     chains = checks.integer(chains, "chains", 1, 2**32)
     sweeps = checks.integer(sweeps, "sweeps", 0)
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("sample")
@@ -153,6 +155,11 @@ def sample(
 
     with workers() as pool:
         pool.map(run, blocks(chains))
+    for layer, x in state.items():
+        if not np.isfinite(x).all():
+            raise NumericalError(
+                f"The states of layer {layer} are not finite: the weights are too large for their type."
+            )
     return state
 
 

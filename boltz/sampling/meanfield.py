@@ -1,4 +1,4 @@
-"""Mean-field fixed points of a machine clamped at evidence (Salakhutdinov & Hinton 2009, eqs. 8-9)."""
+"""Mean-field fixed points of a machine clamped at evidence (Salakhutdinov & Hinton 2009, sections 2.2 and 3)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from boltz import checks
 from boltz.errors import InputError
-from boltz.models.boltzmann import BoltzmannMachine, State
+from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.sampling.driver import blocks, workers
 from boltz.sampling.gibbs import Scratch, layer_input
 
@@ -66,7 +66,8 @@ def _bottom_up(
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Fields from the evidence alone, and the start of the means.
 
-    A layer that hears only part of its neighbours yet takes their input twice (Salakhutdinov & Hinton 2009, section 4).
+    A layer that hears only part of its neighbours yet takes their input twice (Salakhutdinov & Hinton
+    2009, section 3.1).
     """
     rows = len(next(iter(evidence.values())))
     base: dict[str, Array] = {}
@@ -106,6 +107,7 @@ def mean_field(model: BoltzmannMachine, x: Any, options: MeanField | None = None
 
     Exact for an RBM. Raises InputError.
     """
+    model = checked_model(model)
     options = MeanField() if options is None else options
     if not isinstance(options, MeanField):
         raise InputError(f"options must be a MeanField, got {type(options).__name__}.")

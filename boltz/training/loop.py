@@ -125,7 +125,7 @@ class Loop:
             "stage": stage.name,
             "epoch": self.state.epoch + 1,
             "epochs": stage.settings.epochs,
-            **monitor.measure(work.machine, stage.settings.mean_field),
+            **monitor.measure(work.machine, stage.settings.mean_field, stage.scales),
             "gradient_norm": float(np.linalg.norm(work.gradient)),
             "learning_rate": learning_rate(stage.settings, done),
             "rows_per_second": len(self.data.x) / max(seconds, 1e-9),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,8 @@ from scipy.special import log_expit
 
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.rng import Key
-from boltz.sampling.meanfield import MeanField, variational_free_energy
+from boltz.sampling.gibbs import Scratch
+from boltz.sampling.meanfield import MeanField, solve, variational_free_energy
 
 Array = NDArray[Any]
 ROWS = 250
@@ -25,18 +27,25 @@ class Monitor:
     held_out: Array
     key: Key
 
-    def measure(self, machine: BoltzmannMachine, options: MeanField) -> dict[str, float | None]:
+    def measure(
+        self, machine: BoltzmannMachine, options: MeanField, scales: Mapping[str, float]
+    ) -> dict[str, float | None]:
         """Pseudo-likelihood (nats a row), reconstruction error (squared, a row), free-energy gap train to held-out.
 
-        For a DBM the free energy is the variational one.
+        For a DBM the free energy is the variational one. With doubled inputs (scales) no one energy belongs to the
+        conditionals, so only the reconstruction error is measured.
         """
-        free, means = variational_free_energy(machine, self.train, options)
+        means = solve(machine, {machine.graph.visible: self.train}, options, Scratch(machine.dtype), scales)
+        error = _reconstruction_error(machine, self.train, means, scales)
+        if scales:
+            return {"pseudo_likelihood": None, "reconstruction_error": error, "free_energy_gap": None}
+        free, _ = variational_free_energy(machine, self.train, options)
         gap = None
         if len(self.held_out):
             gap = float(variational_free_energy(machine, self.held_out, options)[0].mean() - free.mean())
         return {
             "pseudo_likelihood": self._pseudo_likelihood(machine, options, free),
-            "reconstruction_error": _reconstruction_error(machine, self.train, means),
+            "reconstruction_error": error,
             "free_energy_gap": gap,
         }
 
@@ -50,7 +59,10 @@ class Monitor:
         return float(units * log_expit(other - free).mean())
 
 
-def _reconstruction_error(machine: BoltzmannMachine, rows: Array, means: dict[str, Array]) -> float:
+def _reconstruction_error(
+    machine: BoltzmannMachine, rows: Array, means: dict[str, Array], scales: Mapping[str, float]
+) -> float:
     visible = machine.graph.visible
-    back = machine.unit_type(visible).mean(machine.field(visible, means))
+    field = scales.get(visible, 1.0) * machine.input(visible, means) + machine.bias(visible)
+    back = machine.unit_type(visible).mean(field)
     return float(np.mean(np.sum((rows - back) ** 2, axis=1, dtype=np.float64)))

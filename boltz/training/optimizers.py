@@ -63,7 +63,7 @@ def apply(
     jobs = [(slice(a, min(a + CHUNK, weights)), settings) for a in range(0, weights, CHUNK)]
     jobs.append((slice(weights, machine.arena.size), plain))
     finite = pool.map(lambda job: update(job[0], machine.arena, gradient, state, step, job[1]), jobs)
-    if settings.max_norm > 0:
+    if settings.max_norm > 0 and all(finite):
         for edge in machine.graph.edges:
             _clip_columns(machine.params[edge.key], settings.max_norm)
     return all(finite)
@@ -76,6 +76,6 @@ def _without_decay(settings: Settings) -> Settings:
 
 def _clip_columns(weight: Array, most: float) -> None:
     """Scale the incoming weights of each upper unit to a norm of at most most (Srebro & Shraibman 2005)."""
-    norms = np.sqrt(np.einsum("ij,ij->j", weight, weight))
+    norms = np.sqrt(np.einsum("ij,ij->j", weight, weight, dtype=np.float64))
     if norms.max() > most:
-        weight *= np.minimum(1, most / np.maximum(norms, np.finfo(weight.dtype).tiny))
+        weight *= np.minimum(1, most / np.maximum(norms, most)).astype(weight.dtype)

@@ -1,9 +1,9 @@
 """Pretraining of a DBM by RBMs, two ways.
 
-"doubling" (Salakhutdinov & Hinton 2009, section 4 and figure 2): each pair of neighbouring layers is trained as an RBM.
-In the whole machine an inner layer hears both its neighbours, so the RBM of the first pair doubles the input of its
-hidden layer, that of the last pair the input of its visible layer, and those between both; composed without doubling,
-each inner layer's field is the mean of what its two RBMs gave it.
+"doubling" (Salakhutdinov & Hinton 2009, section 3.1): each pair of neighbouring layers is trained as an RBM. In the
+whole machine an inner layer hears both its neighbours, so the RBM of the first pair doubles the input of its hidden
+layer, that of the last pair the input of its visible layer, and those between both; composed without doubling, each
+inner layer's field is the mean of what its two RBMs gave it.
 
 "bottom": the first pair is trained as a plain RBM and the upper layers keep their small random weights. The composed
 machine then has the RBM's likelihood and a tight bound to start from.

@@ -21,7 +21,7 @@ from boltz import checks, runs
 from boltz.data import Data, load
 from boltz.data.table import fingerprint
 from boltz.errors import BoltzError, FileError, InputError, Interrupted
-from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.boltzmann import load as load_model
 from boltz.models.graph import Graph
 from boltz.rng import Key
@@ -73,6 +73,7 @@ def train(
     free-energy gap. watch sees each epoch's record; extra is kept in run.toml. Further settings are the fields of
     boltz.Settings. Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
     """
+    model = checked_model(model)
     chosen = settings_from(
         {"rule": rule, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
         | settings
@@ -85,7 +86,7 @@ def train(
     loop = Loop(data, others, plan, state, Key.from_seed(chosen.seed).derive("train"))
     if out is None:
         return _in_memory(loop, chosen, watch)
-    description = _description(model, chosen, data, others) | dict(extra or {})
+    description = dict(extra or {}) | _description(model, chosen, data, others)
     guards.check_state(state.tensors(), "the start")
     folder = runs.create(out, description, state.tensors(), {}, force)
     with runs.lock(folder):
@@ -129,7 +130,7 @@ def as_data(x: Any, name: str, units: int) -> Data:
         kept = values.astype(np.uint8) if levels == 1 else values
         return Data(kept, "array", None, levels, fingerprint(kept), None, "array", {})
     if x.x.shape[1] != units:
-        raise InputError(f"{name} ({x.name}) must have {units} units a row, got {x.x.shape[1]}.")
+        raise InputError(f"{name} ({x.source}) must have {units} units a row, got {x.x.shape[1]}.")
     if len(x.x) == 0:
         raise InputError(f"{name} ({x.name}) must have at least one row, got none.")
     return x
@@ -165,14 +166,20 @@ def _in_folder(loop: Loop, settings: Settings, folder: Path, watch: Watch | None
                 _save(folder, state, mark)
                 saved = time.monotonic()
             if asked:
-                raise Interrupted(f"Stopped by {asked[0]} after saving; continue with: boltz train --resume {folder}")
+                raise _interrupted(asked[0], folder)
 
         loop.events = Events(epoch, step)
         loop.run()
         model = _finished(loop, settings)
         model.save(folder / "model.safetensors")
         _save(folder, state, mark)
+        if asked:
+            raise _interrupted(asked[0], folder)
     return Run(model, runs.read_metrics(folder), folder, settings)
+
+
+def _interrupted(name: str, folder: Path) -> Interrupted:
+    return Interrupted(f"Stopped by {name} after saving; continue with: boltz train --resume {folder}")
 
 
 def _save(folder: Path, state: TrainState, mark: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from boltz import checks
+from boltz.data.binarize import HOW as BINARIZE
 from boltz.errors import InputError
 from boltz.sampling.meanfield import MeanField
 
@@ -13,7 +14,6 @@ RULES = ("cd", "pcd")
 SCHEDULES = ("constant", "linear", "inverse")
 OPTIMIZERS = ("momentum", "nesterov", "adam")
 PRETRAIN = ("doubling", "bottom")
-BINARIZE = ("dynamic", "fixed", "threshold", "none")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Settings:
         return MeanField(self.mean_field_tolerance, self.mean_field_sweeps, self.mean_field_damping)
 
     def pretraining(self) -> Settings:
-        """The settings of an RBM stage: CD where inputs are doubled, else persistent chains; not centred."""
+        """The settings of an RBM stage: CD where inputs are doubled, else PCD; not centred, not sparse."""
         return replace(
             self,
             rule="cd" if self.pretrain == "doubling" else "pcd",

@@ -197,7 +197,10 @@ def test_the_kind_says_what_is_certified(name: str, samples: int, log_z: Any, ki
     assert found.kind == kind
     if log_z is AIS:
         assert (found.ess, found.chains, found.steps) == (AIS.ess, AIS.chains, AIS.steps)
-        assert found.trusted == AIS.trusted and (found.log_weights == AIS.log_weights).all()
+        assert (
+            found.trusted == (AIS.trusted and not (name == "dbm3" and samples == 5))
+            and (found.log_weights == AIS.log_weights).all()
+        )
     if log_z is AIS and samples == 0:
         assert found.standard_error == AIS.standard_error
         assert found.interval[1] - found.value == pytest.approx(AIS.interval[1] - AIS.value)

@@ -386,3 +386,12 @@ def check_saved_model() -> None:
         again = boltz.load(Path(place) / "m")
     np.testing.assert_array_equal(again.arena, model.arena)
     np.testing.assert_array_equal(again.rates["v"], model.rates["v"])
+
+
+def check_importance_trust() -> None:
+    """A tenth of the rows with one effective sample of 200 makes the error of the mean unbelievable."""
+    errors = np.full(100, 0.01)
+    assert likelihood._trusted(errors, 200)
+    assert not likelihood._trusted(errors, 99)
+    errors[:10] = 1.0
+    assert not likelihood._trusted(errors, 200)

@@ -213,13 +213,13 @@ def test_what_is_monitored_is_exact() -> None:
     table = Table.random((1, 4), 1.5, 97)
     train, held_out = np.array([[0.0], [1.0], [1.0]]), np.array([[1.0], [0.0]])
     monitor = Monitor(train, held_out, checks.KEY)
-    found = monitor.measure(checks.machine_of(table), boltz.Settings().mean_field)
+    found = monitor.measure(checks.machine_of(table), boltz.Settings().mean_field, {})
     assert found["pseudo_likelihood"] == pytest.approx(oracle.log_likelihood(table, train).mean(), abs=1e-12)
     free = oracle.free_energy(table, ("v",))
     assert found["free_energy_gap"] == pytest.approx(free.mean() - free[[0, 1, 1]].mean(), abs=1e-12)
     back = oracle.conditional(table, "v", {"h1": oracle.conditional(table, "h1", {"v": train})})
     assert found["reconstruction_error"] == pytest.approx(((train - back) ** 2).sum(axis=1).mean(), abs=1e-12)
-    assert Monitor(train, held_out[:0], checks.KEY).measure(checks.machine_of(table), boltz.Settings().mean_field)[
+    assert Monitor(train, held_out[:0], checks.KEY).measure(checks.machine_of(table), boltz.Settings().mean_field, {})[
         "free_energy_gap"
     ] is None  # fmt: skip
 
