@@ -174,7 +174,7 @@ def test_rows_that_do_not_fit_are_refused(x: Any) -> None:
 
 
 def test_a_data_set_that_does_not_fit_is_refused_by_name() -> None:
-    with pytest.raises(InputError, match=r"^x \(grey\) must have 6 units a row, got 5"):
+    with pytest.raises(InputError, match=r"^x \(test\) must have 6 units a row, got 5"):
         boltz.train(boltz.rbm(6, 4), as_grey(grey(3, 5, 94)))
     with pytest.raises(InputError, match=r"^held_out \(grey\) must have at least one row"):
         boltz.train(boltz.rbm(6, 4), np.zeros((3, 6)), held_out=as_grey(grey(0, 6, 94)))
