@@ -33,6 +33,7 @@ _PLACES = {
     "Data": "data",
     "load_data": "data:load",
     "binarize": "data.binarize",
+    "Key": "rng",
 }
 
 __all__ = [*_PLACES, "__version__"]
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from boltz.estimators.likelihood import log_likelihood
     from boltz.estimators.result import Estimate
     from boltz.models.boltzmann import BoltzmannMachine, dbm, from_arrays, load, rbm
+    from boltz.rng import Key
     from boltz.sampling.driver import threads
     from boltz.sampling.gibbs import sample
     from boltz.sampling.meanfield import MeanField, mean_field

@@ -87,9 +87,9 @@ def array(value: Any, name: str, shape: tuple[int | None, ...], dtype: Any = Non
 
 
 def rows(value: Any, name: str, units: int, dtype: Any) -> Array:
-    """Data rows (rows, units) in [0, 1], at least one; uint8 beyond 0/1 is read as grey levels of 255."""
-    grey = isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.size > 0 and value.max() > 1
+    """Data rows (rows, units) in [0, 1], at least one; whole-number types beyond 0/1 are grey levels of 255."""
     found = array(value, name, (None, units), dtype)
+    grey = np.asarray(value).dtype.kind in "iu" and found.size > 0 and found.max() > 1
     if len(found) == 0:
         raise InputError(f"{name} must have at least one row, got none.")
     if grey:

@@ -1,8 +1,9 @@
-"""Puts this folder on the import path, for the helpers beside it, and stops early where boltz.kernels is hidden."""
+"""Puts this folder on the import path, stops early where boltz.kernels is hidden, and lets SIGINT count."""
 
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from pathlib import Path
 
@@ -24,3 +25,10 @@ def pytest_configure() -> None:
             "boltz.kernels is not found, because the folder boltz beside the tests hides the installed package; "
             "install with: python3 -m pip install -e '.[test]'"
         ) from problem
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c_counts() -> None:
+    """A shell starts background work with SIGINT ignored; the tests of signals need it to count."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

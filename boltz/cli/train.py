@@ -100,6 +100,7 @@ def started(options: dict[str, Any]) -> dict[str, Any]:
     from boltz.cli.measure import Annealing
     from boltz.cli.progress import Progress, compile_kernels
     from boltz.cli.report import show
+    from boltz.training.pretrain import stages
 
     settings = chosen(options, DEFAULTS[options["model"]])
     annealing = Annealing(options["chains_ais"], options["betas"], settings.seed)
@@ -108,6 +109,7 @@ def started(options: dict[str, Any]) -> dict[str, Any]:
     units = [data.x.shape[1], *layers]
     machine = boltz.dbm(units, data.x[:: -(-len(data.x) // INITIAL_ROWS)], seed=settings.seed)
     out = options["out"] or runs.next_free(Path("runs"), "-".join([options["model"], *map(str, layers), data.name]))
+    stages(machine.graph, settings)  # refuses what cannot be trained before anything is made
     runs.check_free(out, options["force"])
     compile_kernels(settings.optimizer)
     say(f"training {'-'.join(map(str, units))} on {len(data.x):,} rows of {data.name}, run folder {out}")

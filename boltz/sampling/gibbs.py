@@ -173,4 +173,6 @@ def _given(model: BoltzmannMachine, start: State, chains: int) -> dict[str, Arra
     for layer, x in given.items():
         if len(x) != chains:
             raise InputError(f"start[{layer!r}] must have {chains} rows, one a chain, got {len(x)}.")
+        if not np.isin(x, model.unit_type(layer).states).all():
+            raise InputError(f"start[{layer!r}] must hold states of its units, {model.unit_type(layer).states}.")
     return given
