@@ -136,7 +136,8 @@ class Contrastive:
             if self.settings.center:
                 stats[layer] -= state[f"offset/{layer}"]
             stats[layer] *= signs[:, None]
-            totals[layer] = stats[layer].sum(axis=0)
+            if self.settings.center:
+                totals[layer] = stats[layer].sum(axis=0)
         jobs = [(edge, rows) for edge in machine.graph.edges for rows in blocks(machine.graph.units[edge.lower], SLICE)]
 
         def product(job: tuple[Edge, slice]) -> None:

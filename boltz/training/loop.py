@@ -27,10 +27,10 @@ Record = dict[str, Any]
 
 @dataclass
 class Events:
-    """What the loop tells its caller: an epoch's record, every step, and the end of a stage."""
+    """What the loop tells its caller: each epoch's record, and each step boundary, where the state may be saved."""
 
     epoch: Callable[[Record], None] = lambda record: None
-    step: Callable[[TrainState, list[Stage]], None] = lambda state, plan: None
+    step: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -76,12 +76,12 @@ class Loop:
             state.totals += now - before
             before = now
             if state.batch < batches:
-                self.events.step(state, self.plan)
+                self.events.step()
         record = self._record(stage, work, monitor, done)
         state.epoch, state.batch, state.lines = state.epoch + 1, 0, state.lines + 1
         state.totals[0] = 0
         self.events.epoch(record)
-        self.events.step(state, self.plan)
+        self.events.step()
 
     def _step(self, stage: Stage, work: Workspace, order: Array, done: float, key: Key, pool: Workers) -> None:
         settings, state = stage.settings, self.state

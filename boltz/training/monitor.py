@@ -35,17 +35,17 @@ class Monitor:
         For a DBM the free energy is the variational one. With doubled inputs (scales) no one energy belongs to the
         conditionals, so only the reconstruction error is measured.
         """
-        means = solve(machine, {machine.graph.visible: self.train}, options, Scratch(machine.dtype), scales)
-        error = _reconstruction_error(machine, self.train, means, scales)
         if scales:
+            means = solve(machine, {machine.graph.visible: self.train}, options, Scratch(machine.dtype), scales)
+            error = _reconstruction_error(machine, self.train, means, scales)
             return {"pseudo_likelihood": None, "reconstruction_error": error, "free_energy_gap": None}
-        free, _ = variational_free_energy(machine, self.train, options)
+        free, means = variational_free_energy(machine, self.train, options)
         gap = None
         if len(self.held_out):
             gap = float(variational_free_energy(machine, self.held_out, options)[0].mean() - free.mean())
         return {
             "pseudo_likelihood": self._pseudo_likelihood(machine, options, free),
-            "reconstruction_error": error,
+            "reconstruction_error": _reconstruction_error(machine, self.train, means, {}),
             "free_energy_gap": gap,
         }
 

@@ -28,7 +28,7 @@ from boltz.rng import Key
 from boltz.sampling.rates import base_rates
 from boltz.training import guards
 from boltz.training.loop import Events, Loop, Record
-from boltz.training.pretrain import Stage, stages
+from boltz.training.pretrain import stages
 from boltz.training.settings import Settings, settings_from
 from boltz.training.state import TrainState, restore
 
@@ -48,7 +48,6 @@ class Run:
     history: list[Record]
     path: Path | None
     settings: Settings
-    complete: bool = True
     notes: tuple[str, ...] = ()
 
 
@@ -160,7 +159,7 @@ def _in_folder(loop: Loop, settings: Settings, folder: Path, watch: Watch | None
             if watch is not None:
                 watch(record)
 
-        def step(state: TrainState, plan: list[Stage]) -> None:
+        def step() -> None:
             nonlocal saved
             if asked or time.monotonic() - saved >= settings.checkpoint_seconds:
                 _save(folder, state, mark)
