@@ -16,17 +16,23 @@ _PLACES = {
     "BoltzmannMachine": "models.boltzmann",
     "dbm": "models.boltzmann",
     "from_arrays": "models.boltzmann",
-    "load": "models.boltzmann",
+    "HelmholtzMachine": "models.helmholtz",
+    "dbn": "models.directed",
+    "sbn": "models.directed",
+    "vae": "models.directed",
+    "load": "models.files",
     "rbm": "models.boltzmann",
     "MeanField": "sampling.meanfield",
     "mean_field": "sampling.meanfield",
-    "sample": "sampling.gibbs",
+    "sample": "sampling.ancestral",
     "threads": "sampling.driver",
     "Estimate": "estimators.result",
     "ais": "estimators.annealed",
     "exact_log_z": "estimators.exact",
     "log_likelihood": "estimators.likelihood",
     "Run": "training.run",
+    "BeliefSettings": "training.settings",
+    "DirectedSettings": "training.settings",
     "Settings": "training.settings",
     "resume": "training.run",
     "train": "training.run",
@@ -61,10 +67,13 @@ if TYPE_CHECKING:
     from boltz.estimators.exact import exact_log_z
     from boltz.estimators.likelihood import log_likelihood
     from boltz.estimators.result import Estimate
-    from boltz.models.boltzmann import BoltzmannMachine, dbm, from_arrays, load, rbm
+    from boltz.models.boltzmann import BoltzmannMachine, dbm, from_arrays, rbm
+    from boltz.models.directed import dbn, sbn, vae
+    from boltz.models.files import load
+    from boltz.models.helmholtz import HelmholtzMachine
     from boltz.rng import Key
     from boltz.sampling.driver import threads
-    from boltz.sampling.gibbs import sample
+    from boltz.sampling.ancestral import sample
     from boltz.sampling.meanfield import MeanField, mean_field
     from boltz.training.run import Run, resume, train
-    from boltz.training.settings import Settings
+    from boltz.training.settings import BeliefSettings, DirectedSettings, Settings

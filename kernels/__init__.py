@@ -17,6 +17,8 @@ PRIMITIVES = {
     "bernoulli_sample": 0,
     "bernoulli_relax": 0,
     "bernoulli_anneal": 0,
+    "bernoulli_score": 0,
+    "normal": 2,
     "binary_product": 0,
     "binary_contraction": 0,
     "momentum_update": 0,

@@ -1,4 +1,4 @@
-// Kernels of Bernoulli layers: arrays are row-major (rows, units), one block of threads takes a row at a time.
+// Kernels of Bernoulli layers and normal draws: arrays are row-major (rows, units), one block of threads takes a row at a time.
 // bias_stride is 0 for one bias row shared by all, units for a bias row each.
 #include "philox.cuh"
 
@@ -88,5 +88,32 @@ extern "C" __global__ void ENTRY(bernoulli_anneal)(int64 rows, int64 units, real
         });
         sum = block_reduce(sum, [](double a, double b) { return a + b; });
         if (threadIdx.x == 0) increment[row] += sum;
+    }
+}
+
+// log_density (rows,) gains the log-density of the units in row / repeat of state; field becomes its derivative.
+extern "C" __global__ void ENTRY(bernoulli_score)(int64 rows, int64 units, real* __restrict__ field,
+                                                  const real* __restrict__ bias, const real* __restrict__ state,
+                                                  int64 repeat, double* __restrict__ log_density) {
+    EACH_ROW(row) {
+        real* f = field + row * units;
+        const real* s = state + row / repeat * units;
+        double sum = 0;
+        for (int64 u = threadIdx.x; u < units; u += blockDim.x) {
+            const real x = f[u] + bias[u];
+            const Softplus soft = softplus(x);
+            sum += (s[u] * x - soft.above) - soft.rest;
+            f[u] = s[u] - soft.mean;
+        }
+        sum = block_reduce(sum, [](double a, double b) { return a + b; });
+        if (threadIdx.x == 0) log_density[row] += sum;
+    }
+}
+
+extern "C" __global__ void ENTRY(normal)(int64 rows, int64 units, real* __restrict__ out,
+                                         const int64* __restrict__ chains, word key0, word key1, wide step) {
+    EACH_ROW(row) {
+        real* o = out + row * units;
+        each_draw(units, key0, key1, step, chains[row], [&](int64 u, word bits) { o[u] = gauss(bits); });
     }
 }

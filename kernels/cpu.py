@@ -1,7 +1,8 @@
 """Numba versions of the primitives: one pass over each row, single-threaded, without the interpreter lock.
 
 Loops are shaped so that LLVM vectorises them without fast-math: sixteen neighbouring units take their random bits from
-sixteen neighbouring Philox blocks, sums run in sixteen independent lanes, and exp and log1p are polynomials in float32.
+sixteen neighbouring Philox blocks, sums run in sixteen independent lanes, and exp, log and the normal quantile are
+polynomials in float32.
 A NaN in a field stays a NaN in the mean and in the drawn state, so that the guards see it.
 """
 
@@ -15,18 +16,34 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
+from boltz.kernels.cpu_philox import LANES, TILE, row_bits, scratch, words
+from boltz.kernels.cpu_philox import philox as philox
 from boltz.kernels.cpu_products import binary_contraction as binary_contraction
 from boltz.kernels.cpu_products import binary_product as binary_product
 from boltz.kernels.cpu_products import kernel
+from boltz.kernels.cpu_updates import adam_update as adam_update
+from boltz.kernels.cpu_updates import momentum_update as momentum_update
 
-LANES = 16
-TILE = 4 * LANES
 FULL = np.float32(2**30)
 LOG2E, LN2_HIGH, LN2_LOW = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
 ROUNDER = np.float32(12582912.0)  # 1.5 * 2^23: adding it rounds a float32 to an integer in the low bits
 EXP_TOP, EXP_BOTTOM = np.float32(88.0), np.float32(-87.0)
 EXP_SERIES = tuple(np.float32(1 / math.factorial(k)) for k in range(8))  # remainder below 6e-9 for |r| <= ln(2)/2
 ATANH_SERIES = tuple(np.float32(2 / (2 * k + 1)) for k in range(8))  # remainder below 2e-9 for s <= 1/3
+# z / x, where x = 1 - 2 p, as a polynomial in w - 3 for w = -log(1 - x^2) < 6 and in sqrt(w) - 3.54 beyond (after Giles
+# 2010): least squares of the relative error, made in tests/kernels/test_normal.py; largest relative error 6e-8
+CENTRE, TAIL, SPLIT = np.float32(3), np.float32(3.54), np.float32(6)
+CENTRAL_SERIES = tuple(map(np.float32, (
+    2.29603523, 0.341716883, -0.00811557856, -0.00118238366, 0.000276445286, -1.80414422e-05, -2.66626542e-06,
+    6.44290788e-07, -6.13040111e-09, -8.2403093e-09,
+)))  # fmt: skip
+TAIL_SERIES = tuple(map(np.float32, (
+    4.77408147, 1.42499093, 0.00430775446, -0.00267530485, 0.00131755262, -0.000850912684, 0.000619687915,
+    -0.000269675574, 3.67501706e-05,
+)))  # fmt: skip
+ROOT2 = math.sqrt(2)
+HALF, LN2, UNIT = np.float32(0.5), np.float32(math.log(2)), np.float32(2**-32)
+ROOT_HALF, TOP = np.int32(0x3F3504F3), np.int32(2**31 - 1)  # the bit pattern of sqrt(1/2)
 ONE, TWO, ZERO = np.float32(1), np.float32(2), np.float32(0)
 
 
@@ -61,6 +78,37 @@ def _log1p_unit32(t):
     q = s * s
     c = ATANH_SERIES
     return s * (((((((c[7] * q + c[6]) * q + c[5]) * q + c[4]) * q + c[3]) * q + c[2]) * q + c[1]) * q + c[0])
+
+
+@kernel
+def _log32(x):
+    """log(x) of a normal x > 0: x = 2^n m with m between sqrt(1/2) and sqrt(2), log(m) = 2 atanh((m - 1) / (m + 1))."""
+    n = np.int32(np.int32(_bits_of(x) - ROOT_HALF) >> np.int32(23))
+    m = _float_of(np.int32(_bits_of(x) - (n << np.int32(23))))
+    s = (m - ONE) / (m + ONE)
+    q = s * s
+    c = ATANH_SERIES
+    return s * ((((c[4] * q + c[3]) * q + c[2]) * q + c[1]) * q + c[0]) + np.float32(n) * LN2
+
+
+@kernel
+def _horner8(c, x):
+    p = (((c[8] * x + c[7]) * x + c[6]) * x + c[5]) * x + c[4]
+    return (((p * x + c[3]) * x + c[2]) * x + c[1]) * x + c[0]
+
+
+@kernel
+def _normal32(bits):
+    """The normal quantile at (bits + 1/2) / 2^32; r counts the steps to the nearer end of the range."""
+    lower = np.int32(bits) >= np.int32(0)
+    r = np.int32(bits) if lower else np.int32(~bits)
+    p = (np.float32(r) + HALF) * UNIT
+    x = (np.float32(np.int32(TOP - r)) + HALF) * (TWO * UNIT)
+    w = -_log32(np.float32(4) * p * (ONE - p))
+    central = _horner8(CENTRAL_SERIES[1:], w - CENTRE) * (w - CENTRE) + CENTRAL_SERIES[0]
+    tail = _horner8(TAIL_SERIES, math.sqrt(w) - TAIL)
+    z = (central if w < SPLIT else tail) * x
+    return -z if lower else z
 
 
 def _sigmoid(x):
@@ -98,36 +146,26 @@ def _softplus_sigmoid_overload(x):
     return both64
 
 
-@kernel
-def _high(a, b):
-    return np.uint32((np.uint64(a) * np.uint64(b)) >> np.uint64(32))
+def _normal_as(bits, like):
+    raise TypeError("only inside compiled code")
 
 
-@kernel
-def _low(a, b):
-    return np.uint32(np.uint64(a) * np.uint64(b))
+@overload(_normal_as)
+def _normal_overload(bits, like):
+    """The normal quantile of bits in the type of like; in double one step of Halley's method from the float32 value."""
+    if like == types.float32:
+        return lambda bits, like: _normal32(bits)
 
+    def normal64(bits, like):
+        r = np.float64(min(bits, np.uint32(~bits))) + 0.5
+        p, x = r / 2.0**32, 1.0 - r / 2.0**31
+        z = abs(np.float64(_normal32(bits)))
+        excess = 0.5 * math.erfc(z / ROOT2) - p if p < 0.25 else 0.5 * (x - math.erf(z / ROOT2))
+        step = excess * math.exp(0.5 * z * z) * math.sqrt(2 * math.pi)
+        z += step / (1.0 - 0.5 * z * step)
+        return z if bits >> np.uint32(31) else -z
 
-@kernel
-def _row_bits(key0, key1, chain, step, bits):
-    """Fill bits (a multiple of TILE) with the words of one chain; ten Philox rounds a block."""
-    for tile in range(len(bits) // TILE):
-        for lane in range(LANES):
-            c0 = np.uint32(tile * LANES + lane)
-            c1 = np.uint32(chain)
-            c2 = np.uint32(step)
-            c3 = np.uint32(step >> np.uint64(32))
-            k0, k1 = key0, key1
-            for _ in range(10):
-                h0, l0 = _high(np.uint32(0xD2511F53), c0), _low(np.uint32(0xD2511F53), c0)
-                h1, l1 = _high(np.uint32(0xCD9E8D57), c2), _low(np.uint32(0xCD9E8D57), c2)
-                c0, c1, c2, c3 = np.uint32(h1 ^ c1 ^ k0), l1, np.uint32(h0 ^ c3 ^ k1), l0
-                k0, k1 = np.uint32(k0 + np.uint32(0x9E3779B9)), np.uint32(k1 + np.uint32(0xBB67AE85))
-            start = tile * TILE + lane
-            bits[start] = c0
-            bits[start + LANES] = c1
-            bits[start + 2 * LANES] = c2
-            bits[start + 3 * LANES] = c3
+    return normal64
 
 
 @kernel
@@ -137,24 +175,11 @@ def _draw(bits, p, full):
 
 
 @kernel
-def _scratch(units):
-    return np.empty((units + TILE - 1) // TILE * TILE, np.uint32)
-
-
-@kernel
-def _philox(key0, key1, step, first_row, out):
-    bits = _scratch(out.shape[1])
-    for i in range(len(out)):
-        _row_bits(key0, key1, np.uint64(first_row + i), step, bits)
-        out[i] = bits[: out.shape[1]]
-
-
-@kernel
 def _from_mean(mean, key0, key1, step, rows, first_row, state):
-    bits = _scratch(mean.shape[1])
+    bits = scratch(mean.shape[1])
     full = mean.dtype.type(FULL)
     for i in range(len(mean)):
-        _row_bits(key0, key1, np.uint64(rows[i] if len(rows) else first_row + i), step, bits)
+        row_bits(key0, key1, np.uint64(rows[i] if len(rows) else first_row + i), step, bits)
         p, s = mean[i], state[i]
         for j in range(len(p)):
             s[j] = _draw(bits[j], p[j], full)
@@ -170,10 +195,10 @@ def _mean(field, scale, bias):
 
 @kernel
 def _sample(field, scale, bias, key0, key1, step, first_row, state):
-    bits = _scratch(field.shape[1])
+    bits = scratch(field.shape[1])
     full = field.dtype.type(FULL)
     for i in range(len(field)):
-        _row_bits(key0, key1, np.uint64(first_row + i), step, bits)
+        row_bits(key0, key1, np.uint64(first_row + i), step, bits)
         f, b, s = field[i], bias[i % len(bias)], state[i]
         for j in range(len(f)):
             p = _sigmoid(scale * f[j] + b[j])
@@ -203,12 +228,12 @@ def _relax(field, scale, bias, damping, mean):
 @kernel
 def _anneal(field, scale0, scale1, bias0, bias1, key0, key1, step, first_row, state, increment):
     units = field.shape[1]
-    bits = _scratch(units)
+    bits = scratch(units)
     difference = np.zeros(len(bits), field.dtype)
     lanes = np.empty(LANES, np.float64)
     full = field.dtype.type(FULL)
     for i in range(len(field)):
-        _row_bits(key0, key1, np.uint64(first_row + i), step, bits)
+        row_bits(key0, key1, np.uint64(first_row + i), step, bits)
         f, s = field[i], state[i]
         for j in range(units):
             before, _ = _softplus_sigmoid(scale0 * f[j] + bias0[j])
@@ -225,58 +250,51 @@ def _anneal(field, scale0, scale1, bias0, bias1, key0, key1, step, first_row, st
 
 
 @kernel
-def _finite(x):
-    return x - x == 0
+def _score(field, bias, state, repeat, log_density):
+    units = field.shape[1]
+    quarter = (units + TILE - 1) // TILE * LANES
+    terms = np.zeros(4 * quarter, field.dtype)
+    first, second = terms[:quarter], terms[quarter : 2 * quarter]
+    third, fourth = terms[2 * quarter : 3 * quarter], terms[3 * quarter :]
+    lanes = np.empty(LANES, np.float64)
+    zero, one = field.dtype.type(0), field.dtype.type(1)
+    for i in range(len(field)):
+        f, s = field[i], state[i // repeat]
+        for j in range(units):
+            x = f[j] + bias[j]
+            rest, p = _softplus_sigmoid(-abs(x))  # softplus(x) less its large part, which cancels exactly where s is 1
+            terms[j] = (s[j] * x - (zero if x < zero else x)) - rest
+            f[j] = s[j] - (p if x < zero else one - p)
+        for j in range(quarter):  # four terms in the type of the field, the rest of the sum in double
+            first[j] = (first[j] + second[j]) + (third[j] + fourth[j])
+        lanes[:] = 0.0
+        for start in range(0, quarter, LANES):
+            for lane in range(LANES):
+                lanes[lane] += first[start + lane]
+        log_density[i] += lanes.sum()
 
 
 @kernel
-def _momentum(parameter, gradient, velocity, rate, momentum, nesterov, l2, l1):
-    bad = 0
-    for i in range(len(parameter)):
-        w = parameter[i]
-        step = rate * (gradient[i] - l2 * w - l1 * np.sign(w))
-        v = momentum * velocity[i] + step
-        velocity[i] = v
-        w = w + (momentum * v + step if nesterov else v)
-        parameter[i] = w
-        bad |= 0 if _finite(w) else 1
-    return bad == 0
-
-
-@kernel
-def _adam(parameter, gradient, first, second, rate, beta1, beta2, rest1, rest2, epsilon, correction, l2, l1):
-    bad = 0
-    for i in range(len(parameter)):
-        w = parameter[i]
-        g = gradient[i] - l2 * w - l1 * np.sign(w)
-        m = beta1 * first[i] + rest1 * g
-        v = beta2 * second[i] + rest2 * g * g
-        first[i] = m
-        second[i] = v
-        w = w + rate * m / (np.sqrt(v * correction) + epsilon)
-        parameter[i] = w
-        bad |= 0 if _finite(w) and _finite(v) else 1  # an infinite v would only freeze w
-    return bad == 0
-
-
-def _words(stream):
-    return np.uint32(stream[0]), np.uint32(stream[1]), np.uint64(stream[2])
+def _normal(key0, key1, step, rows, out):
+    bits = scratch(out.shape[1])
+    like = out.dtype.type(0)
+    for i in range(len(out)):
+        row_bits(key0, key1, np.uint64(rows[i]), step, bits)
+        z = out[i]
+        for j in range(len(z)):
+            z[j] = _normal_as(bits[j], like)
 
 
 NO_ROWS = np.empty(0, np.int64)
 
 
-def philox(stream, first_row, out):
-    _philox(*_words(stream), first_row, out)
-
-
 def bernoulli_from_mean(mean, stream, first_row, state):
-    _from_mean(mean, *_words(stream), NO_ROWS, first_row, state)
+    _from_mean(mean, *words(stream), NO_ROWS, first_row, state)
 
 
 def bernoulli_rows(mean, stream, rows, state):
     if len(mean):
-        _from_mean(mean, *_words(stream), rows, 0, state)
+        _from_mean(mean, *words(stream), rows, 0, state)
 
 
 def bernoulli_mean(field, scale, bias):
@@ -284,7 +302,7 @@ def bernoulli_mean(field, scale, bias):
 
 
 def bernoulli_sample(field, scale, bias, stream, first_row, state):
-    _sample(field, field.dtype.type(scale), np.atleast_2d(bias), *_words(stream), first_row, state)
+    _sample(field, field.dtype.type(scale), np.atleast_2d(bias), *words(stream), first_row, state)
 
 
 def bernoulli_relax(field, scale, bias, damping, mean):
@@ -294,22 +312,12 @@ def bernoulli_relax(field, scale, bias, damping, mean):
 
 def bernoulli_anneal(field, scales, biases, stream, first_row, state, increment):
     kind = field.dtype.type
-    _anneal(field, kind(scales[0]), kind(scales[1]), *biases, *_words(stream), first_row, state, increment)
+    _anneal(field, kind(scales[0]), kind(scales[1]), *biases, *words(stream), first_row, state, increment)
 
 
-def _flat(*arrays):
-    return [a.reshape(-1) for a in arrays]
+def bernoulli_score(field, bias, state, log_density):
+    _score(field, bias, state, len(field) // max(len(state), 1), log_density)
 
 
-def momentum_update(parameter, gradient, velocity, rate, momentum, nesterov, l2, l1):
-    kind = parameter.dtype.type
-    arrays = _flat(parameter, gradient, velocity)
-    return _momentum(*arrays, kind(rate), kind(momentum), bool(nesterov), kind(l2), kind(l1))
-
-
-def adam_update(parameter, gradient, moments, rate, betas, epsilon, count, l2, l1):
-    kind = parameter.dtype.type
-    rate, correction = rate / (1 - betas[0] ** count), 1 / (1 - betas[1] ** count)
-    rest = 1 - betas[0], 1 - betas[1]  # in double: 1 - 0.999 loses five digits in float32
-    numbers = (kind(x) for x in (rate, *betas, *rest, epsilon, correction, l2, l1))
-    return _adam(*_flat(parameter, gradient, *moments), *numbers)
+def normal(stream, rows, out):
+    _normal(*words(stream), rows, out)

@@ -33,6 +33,8 @@ ENTRIES = {
     "bernoulli_sample": ("bernoulli.cu", "qq@r@q@" + STREAM + "q"),
     "bernoulli_relax": ("bernoulli.cu", "qq@r@qrr@@"),
     "bernoulli_anneal": ("bernoulli.cu", "qq@rr@@@@" + STREAM + "q"),
+    "bernoulli_score": ("bernoulli.cu", "qq@@@q@"),
+    "normal": ("bernoulli.cu", "qq@@" + STREAM),
     "binary_product": ("product.cu", "qqqq@@@@"),
     "binary_contraction": ("product.cu", "qqqq@@@@"),
     "momentum_update": ("update.cu", "q@@@rrirr@"),
@@ -135,6 +137,16 @@ def bernoulli_anneal(
 ) -> None:
     """One temperature of annealed importance sampling (Neal 2001): see kernels.reference; increment (rows,) in nats."""
     _rows("bernoulli_anneal", field, field, *scales, *biases, state, increment, *stream, first_row)
+
+
+def bernoulli_score(field: Array, bias: Array, state: Array, log_density: Array) -> None:
+    """log_density (rows,) gains the log-density of the units given their field: see kernels.reference."""
+    _rows("bernoulli_score", field, field, bias, state, len(field) // max(len(state), 1), log_density)
+
+
+def normal(stream: Stream, rows: Array, out: Array) -> None:
+    """Standard normal draws (rows, units); rows (rows,) int64 names each row's chain number."""
+    _rows("normal", out, out, rows, *stream)
 
 
 def _sums(entry: str, state: Array, values: Array, out: Array) -> bool:

@@ -1,4 +1,5 @@
-// Random bits and arithmetic shared by the kernels: Philox4x32-10 (Salmon et al. 2011), sigmoid, softplus, block sums.
+// Random bits and arithmetic shared by the kernels: Philox4x32-10 (Salmon et al. 2011), sigmoid, softplus, normal
+// quantiles, block sums.
 //
 // The compiler is given REAL (float or double), SUFFIX (f32 or f64) and THREADS (the most threads of a block), and must
 // not contract products and sums, so that a float result is the same on every device and on a CPU.
@@ -86,6 +87,66 @@ __device__ inline float log1p_unit(float t) {
 }
 
 __device__ inline double log1p_unit(double t) { return log1p(t); }
+
+// log(x) of a normal x > 0: x = 2^n m with m between sqrt(1/2) and sqrt(2), log(m) = 2 atanh((m - 1) / (m + 1)).
+__device__ inline float logarithm(float x) {
+    const int n = (int)(__float_as_uint(x) - 0x3f3504f3u) >> 23;
+    const float m = __uint_as_float(__float_as_uint(x) - ((word)n << 23));
+    const float s = (m - 1.0f) / (m + 1.0f), q = s * s;
+    float p = 2.22222222e-1f;
+    p = p * q + 2.85714286e-1f;
+    p = p * q + 4.0e-1f;
+    p = p * q + 6.66666667e-1f;
+    p = p * q + 2.0f;
+    return s * p + (float)n * 0.693147181f;
+}
+
+// The normal quantile at (r + 1/2) / 2^32, sign dropped, for r < 2^31: (1 - 2 p) times a polynomial in w - 3 or, beyond
+// w = 6, in sqrt(w) - 3.54, where w = -log(4 p (1 - p)) (after Giles 2010; the coefficients are those of cpu.py).
+__device__ inline float half_normal(word r, float) {
+    const float p = ((float)r + 0.5f) * 2.32830644e-10f, x = ((float)(0x7fffffffu - r) + 0.5f) * 4.65661287e-10f;
+    const float w = -logarithm(4.0f * p * (1.0f - p));
+    float z;
+    if (w < 6.0f) {
+        const float v = w - 3.0f;
+        z = -8.24030888e-09f;
+        z = z * v - 6.13040108e-09f;
+        z = z * v + 6.44290765e-07f;
+        z = z * v - 2.66626535e-06f;
+        z = z * v - 1.80414427e-05f;
+        z = z * v + 0.000276445295f;
+        z = z * v - 0.00118238362f;
+        z = z * v - 0.00811557844f;
+        z = z * v + 0.341716886f;
+        z = z * v + 2.29603529f;
+    } else {
+        const float v = sqrtf(w) - 3.54f;
+        z = 3.67501707e-05f;
+        z = z * v - 0.000269675569f;
+        z = z * v + 0.000619687897f;
+        z = z * v - 0.000850912707f;
+        z = z * v + 0.00131755264f;
+        z = z * v - 0.00267530489f;
+        z = z * v + 0.00430775434f;
+        z = z * v + 1.42499089f;
+        z = z * v + 4.77408171f;
+    }
+    return z * x;
+}
+
+// In double one step of Halley's method from the value above.
+__device__ inline double half_normal(word r, double) {
+    const double p = (r + 0.5) / 4294967296.0, x = 1.0 - (r + 0.5) / 2147483648.0;
+    const double z = half_normal(r, 0.0f), scaled = z * 0.70710678118654752;
+    const double excess = p < 0.25 ? 0.5 * erfc(scaled) - p : 0.5 * (x - erf(scaled));
+    const double step = excess * exp(0.5 * z * z) * 2.5066282746310005;
+    return z + step / (1.0 - 0.5 * z * step);
+}
+
+// The normal quantile at (bits + 1/2) / 2^32; bits and their complement give opposite numbers.
+__device__ inline real gauss(word bits) {
+    return bits >> 31 ? half_normal(~bits, (real)0) : -half_normal(bits, (real)0);
+}
 
 __device__ inline real magnitude(real x) { return x < 0 ? -x : x; }
 

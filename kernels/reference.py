@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, ndtri
 
 Array = NDArray[np.floating]
 Stream = tuple[int, int, int]
@@ -110,6 +110,32 @@ def bernoulli_anneal(
     before, after = (kind(s) * field + b for s, b in zip(scales, biases, strict=True))
     increment += np.sum(np.logaddexp(0, after) - np.logaddexp(0, before), axis=1, dtype=np.float64)
     bernoulli_sample(field, scales[1], biases[1], stream, first_row, state)
+
+
+def bernoulli_score(field: Array, bias: Array, state: Array, log_density: NDArray[np.float64]) -> None:
+    """Log-density of units given their field, and its derivative.
+
+    Row i of field goes with row i // (len(field) // len(state)) of state, whose entries lie in [0, 1]. With
+    f = field + bias, log_density (rows,) gains the sum over units of state * f - log(1 + exp(f)) (nats); then
+    field := state - sigmoid(f).
+    """
+    f = field + bias
+    s = np.repeat(state, len(field) // max(len(state), 1), axis=0)
+    terms = (s * f - np.maximum(f, 0)) - np.log1p(np.exp(-np.abs(f)))
+    log_density += np.sum(terms, axis=1, dtype=np.float64)
+    field[...] = s - expit(f)
+
+
+def normal(stream: Stream, rows: NDArray[np.int64], out: Array) -> None:
+    """Standard normal draws (rows, units), one from the 32 bits of each unit; rows names each row's chain number.
+
+    The draw is the quantile at (bits + 1/2) / 2^32, computed in the lower half and mirrored: bits and their complement
+    give z and -z, and the largest draw is 6.34.
+    """
+    bits = _bits(stream, rows, out.shape[1])
+    lower = bits < 2**31
+    z = ndtri((np.where(lower, bits, ~bits) + 0.5) / 2**32)
+    out[...] = np.where(lower, z, -z)
 
 
 def binary_product(state: Array, weight: Array, out: Array) -> bool:

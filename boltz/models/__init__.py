@@ -1,6 +1,8 @@
-"""Models: a graph of layers and the Boltzmann machine on it."""
+"""Models: the Boltzmann machine on a graph of layers, the Helmholtz machine, and their builders."""
 
 from boltz.models.boltzmann import BoltzmannMachine, dbm, from_arrays, rbm
+from boltz.models.directed import dbn, sbn, vae
 from boltz.models.graph import Graph, Layer
+from boltz.models.helmholtz import HelmholtzMachine
 
-__all__ = ["BoltzmannMachine", "Graph", "Layer", "dbm", "from_arrays", "rbm"]
+__all__ = ["BoltzmannMachine", "Graph", "HelmholtzMachine", "Layer", "dbm", "dbn", "from_arrays", "rbm", "sbn", "vae"]

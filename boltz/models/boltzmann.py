@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks
-from boltz.checkpoint import read_tensors, write_tensors
-from boltz.errors import FileError, InputError
+from boltz.checkpoint import write_tensors
+from boltz.errors import InputError
 from boltz.models.graph import Edge, Graph, Layer
+from boltz.nn.arena import size
+from boltz.nn.arena import views as named_views
 from boltz.numerics import logit
 from boltz.rng import Key
 from boltz.units import UNITS, Units
@@ -40,12 +42,7 @@ def bias_key(layer: str) -> str:
 
 def views(graph: Graph, arena: Array) -> dict[str, Array]:
     """The parameters as views into one flat arena."""
-    found, start = {}, 0
-    for name, shape in shapes(graph).items():
-        size = int(np.prod(shape))
-        found[name] = arena[start : start + size].reshape(shape)
-        start += size
-    return found
+    return named_views(shapes(graph), arena)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +62,10 @@ class BoltzmannMachine:
         """Weights and biases by name, views into the arena."""
         return views(self.graph, self.arena)
 
+    def views(self, arena: Array) -> dict[str, Array]:
+        """Another arena of this shape, such as a gradient, by the names of the parameters."""
+        return views(self.graph, arena)
+
     @property
     def dtype(self) -> np.dtype[Any]:
         """Floating type of the parameters."""
@@ -78,6 +79,21 @@ class BoltzmannMachine:
     def bias(self, layer: str) -> Array:
         """Bias (units,) of a layer."""
         return self.params[bias_key(layer)]
+
+    @property
+    def visible(self) -> str:
+        """Name of the visible layer."""
+        return self.graph.visible
+
+    @property
+    def units(self) -> dict[str, int]:
+        """Number of units of each layer."""
+        return self.graph.units
+
+    def spans(self) -> list[tuple[slice, bool]]:
+        """The arena as slices of weights (True), which decay acts on, and of biases (False)."""
+        weights = size({edge.key: shapes(self.graph)[edge.key] for edge in self.graph.edges})
+        return [(slice(0, weights), True), (slice(weights, self.arena.size), False)]
 
     def unit_type(self, layer: str) -> Units:
         """The unit type of a layer."""
@@ -177,39 +193,6 @@ def checked_model(model: Any) -> BoltzmannMachine:
     return model
 
 
-def load(path: str | Path) -> BoltzmannMachine:
-    """Read a machine from a model file or from a run folder; raises FileError or InputError."""
-    file = checks.path(path, "path")
-    file = file / "model.safetensors" if file.is_dir() else file
-    tensors, metadata = read_tensors(file)
-    if metadata.get("model") != "boltzmann":
-        raise FileError(f"{file} is not a model file: it must hold a Boltzmann machine.")
-    try:
-        text = json.loads(metadata["graph"])
-        layers = tuple(Layer(str(n), checks.integer(u, "units", 1, 10**7), str(k)) for n, u, k in text["layers"])
-        graph = Graph(layers, tuple(Edge(str(a), str(b)) for a, b in text["edges"]))
-    except (KeyError, ValueError, TypeError) as problem:
-        raise FileError(f"{file} does not describe a layer graph ({problem}).") from problem
-    return _assemble(graph, tensors, str(file))
-
-
-def _assemble(graph: Graph, tensors: Mapping[str, Array], source: str) -> BoltzmannMachine:
-    wanted = shapes(graph)
-    for name, shape in wanted.items():
-        if name not in tensors or tensors[name].shape != shape:
-            found = tensors[name].shape if name in tensors else "nothing"
-            raise FileError(f"{source} must hold {name} of shape {shape}, got {found}.")
-        if tensors[name].dtype.kind != "f" or not np.isfinite(tensors[name]).all():
-            raise FileError(f"{source} must hold finite floating numbers in {name}.")
-    dtype = np.result_type(*(tensors[name] for name in wanted))
-    arena = np.concatenate([tensors[name].astype(dtype).reshape(-1) for name in wanted])
-    rates = {n: tensors[f"layer/{n}/rate"] for n in graph.units if f"layer/{n}/rate" in tensors}
-    for name, rate in rates.items():
-        if rate.shape != (graph.units[name],) or not ((rate > 0) & (rate < 1)).all():
-            raise FileError(f"{source} must hold layer/{name}/rate of shape ({graph.units[name]},) within (0, 1).")
-    return BoltzmannMachine(graph, arena, rates)
-
-
 def dbm(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.float32) -> BoltzmannMachine:
     """A deep Boltzmann machine with small random weights, units[0] visible.
 
@@ -223,7 +206,7 @@ def dbm(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.floa
         raise InputError(f"dtype must be float32 or float64, got {dtype!r}.")
     seed = checks.integer(seed, "seed", 0, 2**64 - 1)
     graph = Graph.chain(sizes)
-    arena = np.zeros(sum(int(np.prod(s)) for s in shapes(graph).values()), dtype)
+    arena = np.zeros(size(shapes(graph)), dtype)
     machine = BoltzmannMachine(graph, arena)
     for edge in graph.edges:
         key = Key.from_seed(seed).derive("weights", edge.key)

@@ -23,10 +23,11 @@ from boltz.rng import Key
 from boltz.sampling.driver import Workers, blocks
 from boltz.sampling.gibbs import GibbsSweep, Scratch, turned_weights
 from boltz.sampling.meanfield import solve
+from boltz.training.monitor import Monitor
+from boltz.training.rules import Clock, RuleState
 from boltz.training.settings import Settings
 
 Array = NDArray[Any]
-RuleState = dict[str, Array]
 SLICE = 256
 
 
@@ -60,6 +61,10 @@ class Contrastive:
         """Whether chains carry over from step to step."""
         return self.settings.rule == "pcd"
 
+    @property
+    def start_rows(self) -> int:
+        return self.settings.chains
+
     def init(self, machine: BoltzmannMachine, rows: Array, key: Key) -> RuleState:
         """Fantasy particles at data rows (rows, units), offsets for centring and running rates for sparsity."""
         state: RuleState = {}
@@ -77,11 +82,18 @@ class Contrastive:
                 state[f"rate/{layer}"] = mean.copy()
         return state
 
+    def workspace(self, machine: BoltzmannMachine) -> Workspace:
+        return Workspace(machine)
+
+    def measure(
+        self, machine: BoltzmannMachine, train: Array, held_out: Array, key: Key
+    ) -> dict[str, float | None]:
+        return Monitor(train, held_out, key).measure(machine, self.settings.mean_field, self.scales)
+
     def gradient(
-        self, work: Workspace, batch: Array, state: RuleState, key: Key, step: int, pool: Workers
+        self, work: Workspace, batch: Array, state: RuleState, clock: Clock, pool: Workers
     ) -> Mapping[str, Array]:
-        """The ascent direction for a batch (rows, units) as named views of work.gradient; state is updated in place."""
-        machine, n = work.machine, len(batch)
+        machine, n, key, step = work.machine, len(batch), clock.key, clock.step
         count = self.settings.chains if self.persistent else n
         stats = {
             layer: work.batch.get("statistics", layer, (n + count, units))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz.errors import NumericalError
-from boltz.models.boltzmann import BoltzmannMachine, views
+from boltz.models.files import Model
 
 Array = NDArray[Any]
 
@@ -19,10 +19,10 @@ def finite(arrays: Mapping[str, Array]) -> bool:
     return all(np.isfinite(x).all() for x in arrays.values())
 
 
-def stop(machine: BoltzmannMachine, gradient: Array, rule: Mapping[str, Array], place: str) -> None:
+def stop(machine: Model, gradient: Array, rule: Mapping[str, Array], place: str) -> None:
     """Raise NumericalError naming the first array that is not finite, nearest the cause first."""
     named = {f"chain or average {name}": x for name, x in rule.items()}
-    named |= {f"gradient of {name}": x for name, x in views(machine.graph, gradient).items()}
+    named |= {f"gradient of {name}": x for name, x in machine.views(gradient).items()}
     named |= {f"parameter {name}": x for name, x in machine.params.items()}
     bad = [name for name, x in named.items() if not np.isfinite(x).all()]
     what = bad[0] if bad else "optimizer state"

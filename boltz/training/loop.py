@@ -15,14 +15,14 @@ from boltz.data.binarize import binarize
 from boltz.rng import Key
 from boltz.sampling.driver import Workers, workers
 from boltz.training import guards, optimizers
-from boltz.training.contrastive import Contrastive, Workspace
-from boltz.training.monitor import ROWS, Monitor
 from boltz.training.pretrain import Stage, recognise
+from boltz.training.rules import Clock, Workspace
 from boltz.training.schedules import learning_rate, momentum
 from boltz.training.state import TrainState
 
 Array = NDArray[Any]
 Record = dict[str, Any]
+ROWS = 250
 
 
 @dataclass
@@ -52,20 +52,21 @@ class Loop:
                 key = self.key.derive(stage.name)
                 if self.state.epoch == self.state.batch == 0:
                     self._enter(stage, key)
-                work, monitor = Workspace(self.state.machine(stage)), self._monitor(stage)
+                work, watched = stage.rule.workspace(self.state.machine(stage)), self._watched(stage)
                 while self.state.epoch < stage.settings.epochs:
-                    self._epoch(stage, key, work, monitor, pool)
+                    self._epoch(stage, key, work, watched, pool)
                 self.state.stage += 1
                 self.state.epoch = self.state.batch = 0
 
     def _enter(self, stage: Stage, key: Key) -> None:
         self.state.make_machine(stage)
-        rows = _permutation(len(self.data.x), key.derive("particles"))[: stage.settings.chains]
+        rows = _permutation(len(self.data.x), key.derive("particles"))[: stage.rule.start_rows]
         self.state.enter(stage, self._batch(self.data, stage, rows, self.state.lines), key.derive("init"))
 
-    def _epoch(self, stage: Stage, key: Key, work: Workspace, monitor: Monitor, pool: Workers) -> None:
+    def _epoch(self, stage: Stage, key: Key, work: Workspace, watched: tuple[Array, Array], pool: Workers) -> None:
         settings, state = stage.settings, self.state
-        order = _permutation(len(self.data.x), key.derive("order", state.epoch))
+        rows = len(self.data.x)
+        order = _permutation(rows, key.derive("order", state.epoch)) if settings.shuffle else np.arange(rows)
         batches = -(-len(order) // settings.batch_size)
         before = time.perf_counter()
         while state.batch < batches:
@@ -77,7 +78,7 @@ class Loop:
             before = now
             if state.batch < batches:
                 self.events.step()
-        record = self._record(stage, work, monitor, done)
+        record = self._record(stage, work, watched, done)
         state.epoch, state.batch, state.lines = state.epoch + 1, 0, state.lines + 1
         state.totals[0] = 0
         self.events.epoch(record)
@@ -90,7 +91,7 @@ class Loop:
         place = f"{stage.name}, epoch {state.epoch + 1}"
         if not guards.finite(state.rule):  # before a sweep can overwrite it
             guards.stop(work.machine, work.gradient, state.rule, place)
-        Contrastive(settings, stage.scales).gradient(work, batch, state.rule, key, state.step, pool)
+        stage.rule.gradient(work, batch, state.rule, Clock(key, state.step, done), pool)
         state.step += 1
         step = optimizers.Step(learning_rate(settings, done), momentum(settings, done), state.step)
         if not optimizers.apply(settings, work.machine, work.gradient, state.optimizer, step, pool):
@@ -112,20 +113,20 @@ class Loop:
         """The first rows of the data as the model sees them, (rows, units)."""
         return self._batch(self.data, self.plan[-1], _first(self.data, most), 0)
 
-    def _monitor(self, stage: Stage) -> Monitor:
+    def _watched(self, stage: Stage) -> tuple[Array, Array]:
+        """The fixed rows of training and of held-out data, the latter possibly none, that are measured each epoch."""
         train = self._batch(self.data, stage, _first(self.data, ROWS), 0)
-        held_out = train[:0]
-        if self.held_out is not None:
-            held_out = self._batch(self.held_out, stage, _first(self.held_out, ROWS), 0)
-        return Monitor(train, held_out, self.key.derive("monitor"))
+        if self.held_out is None:
+            return train, train[:0]
+        return train, self._batch(self.held_out, stage, _first(self.held_out, ROWS), 0)
 
-    def _record(self, stage: Stage, work: Workspace, monitor: Monitor, done: float) -> Record:
+    def _record(self, stage: Stage, work: Workspace, watched: tuple[Array, Array], done: float) -> Record:
         seconds = float(self.state.totals[0])
         return {
             "stage": stage.name,
             "epoch": self.state.epoch + 1,
             "epochs": stage.settings.epochs,
-            **monitor.measure(work.machine, stage.settings.mean_field, stage.scales),
+            **stage.rule.measure(work.machine, *watched, self.key.derive("monitor")),
             "gradient_norm": float(np.linalg.norm(work.gradient)),
             "learning_rate": learning_rate(stage.settings, done),
             "rows_per_second": len(self.data.x) / max(seconds, 1e-9),

@@ -16,7 +16,6 @@ from boltz.sampling.gibbs import Scratch
 from boltz.sampling.meanfield import MeanField, solve, variational_free_energy
 
 Array = NDArray[Any]
-ROWS = 250
 
 
 @dataclass(frozen=True, eq=False)

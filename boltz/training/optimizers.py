@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
-from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.files import Model
 from boltz.sampling.driver import Workers
-from boltz.training.settings import Settings
+from boltz.training.settings import Common
 
 Array = NDArray[Any]
 OptState = dict[str, Array]
@@ -29,16 +29,17 @@ class Step:
     count: int
 
 
-def _momentum(part: slice, parameter: Array, gradient: Array, state: OptState, step: Step, s: Settings) -> bool:
+def _momentum(part: slice, parameter: Array, gradient: Array, state: OptState, step: Step, s: Common) -> bool:
     nesterov = s.optimizer == "nesterov"
     arrays = parameter[part], gradient[part], state["velocity"][part]
     return kernels.momentum_update(*arrays, step.rate, step.momentum, nesterov, s.l2, s.l1)
 
 
-def _adam(part: slice, parameter: Array, gradient: Array, state: OptState, step: Step, s: Settings) -> bool:
+def _adam(part: slice, parameter: Array, gradient: Array, state: OptState, step: Step, s: Common) -> bool:
     moments = state["first"][part], state["second"][part]
-    betas = (0.9, 0.999)
-    return kernels.adam_update(parameter[part], gradient[part], moments, step.rate, betas, 1e-8, step.count, s.l2, s.l1)
+    betas = (s.adam_beta1, 0.999)
+    arrays = parameter[part], gradient[part], moments
+    return kernels.adam_update(*arrays, step.rate, betas, s.adam_epsilon, step.count, s.l2, s.l1)
 
 
 UPDATES: dict[str, tuple[tuple[str, ...], Callable[..., bool]]] = {
@@ -48,29 +49,34 @@ UPDATES: dict[str, tuple[tuple[str, ...], Callable[..., bool]]] = {
 }
 
 
-def init(settings: Settings, machine: BoltzmannMachine) -> OptState:
-    """The zero state of the optimizer."""
-    return {name: np.zeros_like(machine.arena) for name in UPDATES[settings.optimizer][0]}
+def init(settings: Common, machine: Model) -> OptState:
+    """The zero state of the optimizer; second moments start at adam_second."""
+    state = {name: np.zeros_like(machine.arena) for name in UPDATES[settings.optimizer][0]}
+    if "second" in state:
+        state["second"][...] = settings.adam_second
+    return state
 
 
 def apply(
-    settings: Settings, machine: BoltzmannMachine, gradient: Array, state: OptState, step: Step, pool: Workers
+    settings: Common, machine: Model, gradient: Array, state: OptState, step: Step, pool: Workers
 ) -> bool:
     """Update the arena in place; True if every parameter stays finite."""
     update = UPDATES[settings.optimizer][1]
-    weights = sum(machine.params[e.key].size for e in machine.graph.edges)
     plain = _without_decay(settings)
-    jobs = [(slice(a, min(a + CHUNK, weights)), settings) for a in range(0, weights, CHUNK)]
-    jobs.append((slice(weights, machine.arena.size), plain))
+    jobs = []
+    for span, decayed in machine.spans():
+        for first in range(span.start, span.stop, CHUNK):
+            jobs.append((slice(first, min(first + CHUNK, span.stop)), settings if decayed else plain))
     finite = pool.map(lambda job: update(job[0], machine.arena, gradient, state, step, job[1]), jobs)
     if settings.max_norm > 0 and all(finite):
-        for edge in machine.graph.edges:
-            _clip_columns(machine.params[edge.key], settings.max_norm)
+        for name, parameter in machine.params.items():
+            if name.endswith("weight"):
+                _clip_columns(parameter, settings.max_norm)
     return all(finite)
 
 
 @cache
-def _without_decay(settings: Settings) -> Settings:
+def _without_decay(settings: Common) -> Common:
     return replace(settings, l2=0.0, l1=0.0)
 
 

@@ -22,25 +22,34 @@ import boltz.kernels as kernels
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine, shapes
 from boltz.models.graph import Graph
+from boltz.nn.arena import size
 from boltz.rng import Key
-from boltz.training.settings import Settings
+from boltz.training.contrastive import Contrastive
+from boltz.training.rules import Rule
+from boltz.training.settings import Common, Settings
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a run: one machine trained under its own settings; pair is None for the whole machine."""
+    """A part of a run: one machine trained by a rule; pair is None for the whole machine, else graph is the pair's."""
 
     name: str
-    graph: Graph
-    settings: Settings
+    settings: Common
+    rule: Rule
     pair: int | None = None
+    graph: Graph | None = None
     scales: Mapping[str, float] = field(default_factory=dict)
 
 
+def pair_stage(pair: int, graph: Graph, settings: Settings, scales: Mapping[str, float]) -> Stage:
+    """The stage that trains a pair of neighbouring layers as an RBM."""
+    return Stage(f"pretrain-{pair + 1}", settings, Contrastive(settings, scales), pair, graph, scales)
+
+
 def stages(graph: Graph, settings: Settings) -> list[Stage]:
-    """The stages of a run: the pairs of layers from the bottom if there is pretraining, then the whole machine.
+    """The stages of a Boltzmann machine: pairs of layers from the bottom if there is pretraining, then all of it.
 
     Raises InputError if an RBM is to be pretrained.
     """
@@ -56,18 +65,18 @@ def stages(graph: Graph, settings: Settings) -> list[Stage]:
         for pair in range(pairs if doubled else 1):
             pair_graph = Graph.chain(sizes[pair : pair + 2], graph.layers[0].kind)
             scales = {"h1": 1.0 if pair == pairs - 1 else 2.0, "v": 1.0 if pair == 0 else 2.0} if doubled else {}
-            found.append(Stage(f"pretrain-{pair + 1}", pair_graph, settings.pretraining(), pair, scales))
-    return [*found, Stage("joint", graph, settings)]
+            found.append(pair_stage(pair, pair_graph, settings.pretraining(), scales))
+    return [*found, Stage("joint", settings, Contrastive(settings))]
 
 
 def empty(graph: Graph, dtype: Any) -> BoltzmannMachine:
     """A machine with all parameters zero."""
-    return BoltzmannMachine(graph, np.zeros(sum(int(np.prod(s)) for s in shapes(graph).values()), dtype))
+    return BoltzmannMachine(graph, np.zeros(size(shapes(graph)), dtype))
 
 
 def start_pair(model: BoltzmannMachine, stage: Stage) -> BoltzmannMachine:
     """The RBM of a stage with the weights and biases that the whole machine has there."""
-    assert stage.pair is not None
+    assert stage.pair is not None and stage.graph is not None
     pair = empty(stage.graph, model.dtype)
     pair.params["edge/v-h1/weight"][...] = model.params[model.graph.edges[stage.pair].key]
     for name, layer in zip(("v", "h1"), model.layers[stage.pair : stage.pair + 2], strict=True):
@@ -81,7 +90,7 @@ def recognise(
     """States (rows, units) of the layer above the given trained pairs, drawn upwards from a visible batch."""
     for pair, stage in zip(pairs, plan, strict=True):
         mean = batch @ pair.params["edge/v-h1/weight"]
-        kernels.bernoulli_mean(mean, stage.scales["h1"], pair.bias("h1"))
+        kernels.bernoulli_mean(mean, stage.scales.get("h1", 1.0), pair.bias("h1"))
         batch = np.empty_like(mean)
         kernels.bernoulli_rows(mean, key.derive("recognise", stage.name).stream(step), rows, batch)
     return batch

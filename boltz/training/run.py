@@ -21,16 +21,19 @@ from boltz import checks, runs
 from boltz.data import Data, load
 from boltz.data.table import fingerprint
 from boltz.errors import BoltzError, FileError, InputError, Interrupted
-from boltz.models.boltzmann import BoltzmannMachine, checked_model
-from boltz.models.boltzmann import load as load_model
-from boltz.models.graph import Graph
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.files import Model, checked_machine, structure_from
+from boltz.models.files import load as load_model
+from boltz.models.graph import Graph, Layer
+from boltz.models.helmholtz import HelmholtzMachine, described
 from boltz.rng import Key
 from boltz.sampling.rates import base_rates
 from boltz.training import guards
 from boltz.training.loop import Events, Loop, Record
-from boltz.training.pretrain import stages
-from boltz.training.settings import Settings, settings_from
+from boltz.training.plans import Blueprint, blueprint, build, settings_of, stages
+from boltz.training.settings import AnySettings
 from boltz.training.state import TrainState, restore
+from boltz.training.updown import recognised, top_machine
 
 Array = NDArray[Any]
 RATE_ROWS = 10_000
@@ -44,21 +47,16 @@ class Run:
     notes say what a reader should know, such as a damaged checkpoint that was passed over.
     """
 
-    model: BoltzmannMachine
+    model: Model
     history: list[Record]
     path: Path | None
-    settings: Settings
+    settings: AnySettings
     notes: tuple[str, ...] = ()
 
 
 def train(
-    model: BoltzmannMachine,
+    model: Model,
     x: Any,
-    rule: str = "pcd",
-    epochs: int = 10,
-    batch_size: int = 100,
-    learning_rate: float = 0.05,
-    seed: int = 0,
     out: str | Path | None = None,
     held_out: Any = None,
     force: bool = False,
@@ -68,20 +66,19 @@ def train(
 ) -> Run:
     """Train a copy of model on rows x (rows, units) and return the run; writes nothing unless out names a folder.
 
-    x: floats in [0, 1], 0/1, uint8 grey levels, or what boltz.load_data returns. held_out rows only serve the recorded
-    free-energy gap. watch sees each epoch's record; extra is kept in run.toml. Further settings are the fields of
-    boltz.Settings. Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
+    x: floats in [0, 1] (any numbers for Gaussian visible units), 0/1, uint8 grey levels, or what boltz.load_data
+    returns. held_out rows only serve the recorded gap. watch sees each epoch's record; extra is kept in run.toml.
+    Further settings are the fields of boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid
+    belief net or a VAE, of boltz.BeliefSettings for a deep belief net. Raises InputError, NumericalError, and with out
+    Interrupted on SIGINT or SIGTERM after saving.
     """
-    model = checked_model(model)
-    chosen = settings_from(
-        {"rule": rule, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
-        | settings
-    )
-    units = model.graph.units[model.graph.visible]
-    data = as_data(x, "x", units)
-    others = None if held_out is None else as_data(held_out, "held_out", units)
-    plan = stages(model.graph, chosen)
-    state = TrainState(BoltzmannMachine(model.graph, model.arena.copy()), [])
+    model = checked_machine(model)
+    drawn = blueprint(model)
+    chosen = settings_of(drawn, settings)
+    data = as_data(x, "x", model.layers[0])
+    others = None if held_out is None else as_data(held_out, "held_out", model.layers[0])
+    plan = stages(drawn, chosen)
+    state = TrainState(build(drawn, model.arena.copy()), [])
     loop = Loop(data, others, plan, state, Key.from_seed(chosen.seed).derive("train"))
     if out is None:
         return _in_memory(loop, chosen, watch)
@@ -101,18 +98,18 @@ def resume(path: str | Path, x: Any = None, held_out: Any = None, watch: Watch |
     folder = checks.path(path, "path")
     with runs.lock(folder):
         description = runs.read_settings(folder)
-        chosen, graph, dtype = _described(description, folder)
-        plan = stages(graph, chosen)
+        chosen, drawn, dtype = _described(description, folder)
+        plan = stages(drawn, chosen)
         tensors, told, notes = runs.load_checkpoint(folder)
         if told.get("settings", _mark(folder)) != _mark(folder):
             raise FileError(f"{folder / runs.SETTINGS} was changed since the run was saved: put it back or start anew.")
-        state = restore(tensors, graph, plan, f"the checkpoint of {folder}")
+        state = restore(tensors, drawn, plan, f"the checkpoint of {folder}")
         if state.model.dtype != dtype:
             raise FileError(f"the checkpoint of {folder} must hold {dtype} parameters, got {state.model.dtype}.")
         if state.stage >= len(plan) and (folder / "model.safetensors").exists():
             return Run(load_model(folder), runs.read_metrics(folder), folder, chosen, notes=tuple(notes))
-        data = _data_again(description, "data", x, graph, folder)
-        others = _data_again(description, "held_out", held_out, graph, folder)
+        data = _data_again(description, "data", x, drawn.layers[0], folder)
+        others = _data_again(description, "held_out", held_out, drawn.layers[0], folder)
         if data is None:
             raise FileError(f"{folder / 'run.toml'} does not say what data the run had.")
         if state.stage < len(plan) and state.batch * plan[state.stage].settings.batch_size >= len(data.x):
@@ -121,21 +118,24 @@ def resume(path: str | Path, x: Any = None, held_out: Any = None, watch: Watch |
         return replace(_in_folder(loop, chosen, folder, watch), notes=tuple(notes))
 
 
-def as_data(x: Any, name: str, units: int) -> Data:
-    """Rows as Data, checked against the number of visible units; raises InputError."""
+def as_data(x: Any, name: str, layer: Layer) -> Data:
+    """Rows as Data, checked against the visible layer; raises InputError."""
     if not isinstance(x, Data):
-        values = checks.rows(x, name, units, np.float32)
-        levels = 1 if ((values == 0) | (values == 1)).all() else None
+        if layer.kind == "gaussian":
+            values, levels = checks.array(x, name, (None, layer.units), np.float32), None
+        else:
+            values = checks.rows(x, name, layer.units, np.float32)
+            levels = 1 if ((values == 0) | (values == 1)).all() else None
         kept = values.astype(np.uint8) if levels == 1 else values
-        return Data(kept, "array", None, levels, fingerprint(kept), None, "array", {})
-    if x.x.shape[1] != units:
-        raise InputError(f"{name} ({x.source}) must have {units} units a row, got {x.x.shape[1]}.")
+        x = Data(kept, "array", None, levels, fingerprint(kept), None, "array", {})
+    if x.x.shape[1] != layer.units:
+        raise InputError(f"{name} ({x.source}) must have {layer.units} units a row, got {x.x.shape[1]}.")
     if len(x.x) == 0:
         raise InputError(f"{name} ({x.name}) must have at least one row, got none.")
     return x
 
 
-def _in_memory(loop: Loop, settings: Settings, watch: Watch | None) -> Run:
+def _in_memory(loop: Loop, settings: AnySettings, watch: Watch | None) -> Run:
     history: list[Record] = []
 
     def epoch(record: Record) -> None:
@@ -148,7 +148,7 @@ def _in_memory(loop: Loop, settings: Settings, watch: Watch | None) -> Run:
     return Run(_finished(loop, settings), history, None, settings)
 
 
-def _in_folder(loop: Loop, settings: Settings, folder: Path, watch: Watch | None) -> Run:
+def _in_folder(loop: Loop, settings: AnySettings, folder: Path, watch: Watch | None) -> Run:
     state = loop.state
     with _stop_requests() as asked:
         runs.trim_metrics(folder, state.lines)
@@ -192,11 +192,18 @@ def _mark(folder: Path) -> str:
     return hashlib.sha256((folder / runs.SETTINGS).read_bytes()).hexdigest()
 
 
-def _finished(loop: Loop, settings: Settings) -> BoltzmannMachine:
-    """The trained machine with its layers' mean activities on training rows."""
+def _finished(loop: Loop, settings: AnySettings) -> Model:
+    """The trained machine with the mean activities on training rows that annealing of its log Z starts from."""
     model = loop.state.model
-    rates = base_rates(model, loop.visible_rows(RATE_ROWS), settings.seed)
-    return BoltzmannMachine(model.graph, model.arena, rates)
+    rows = loop.visible_rows(RATE_ROWS)
+    if isinstance(model, BoltzmannMachine):
+        return BoltzmannMachine(model.graph, model.arena, base_rates(model, rows, settings.seed))
+    if model.prior_machine is None:
+        return model
+    states = recognised(model, rows, Key.from_seed(settings.seed).derive("rates"))
+    rates = base_rates(top_machine(model), states, settings.seed)
+    names = [layer.name for layer in model.layers[-2:]]
+    return HelmholtzMachine(model.structure, model.arena, dict(zip(names, rates.values(), strict=True)))
 
 
 @contextlib.contextmanager
@@ -221,11 +228,15 @@ def _stop_requests() -> Iterator[list[str]]:
             signal.signal(number, handler)
 
 
-def _description(model: BoltzmannMachine, settings: Settings, data: Data, held_out: Data | None) -> dict[str, Any]:
+def _description(model: Model, settings: AnySettings, data: Data, held_out: Data | None) -> dict[str, Any]:
     """What run.toml says."""
-    kinds = {layer.kind for layer in model.layers}
+    if isinstance(model, BoltzmannMachine):
+        kinds = {layer.kind for layer in model.layers}
+        machine = {"units": [layer.units for layer in model.layers], "kind": kinds.pop()}
+    else:
+        machine = {"structure": described(model.structure)}
     return {
-        "model": {"units": [layer.units for layer in model.layers], "kind": kinds.pop(), "dtype": str(model.dtype)},
+        "model": machine | {"dtype": str(model.dtype)},
         "settings": settings.as_dict(),
         "data": _data_entry(data),
         "held_out": {} if held_out is None else _data_entry(held_out),
@@ -240,23 +251,26 @@ def _data_entry(data: Data) -> dict[str, Any]:
     return {"load": dict(data.request), "rows": len(data.x), "fingerprint": data.fingerprint}
 
 
-def _described(description: dict[str, Any], folder: Path) -> tuple[Settings, Graph, np.dtype[Any]]:
+def _described(description: dict[str, Any], folder: Path) -> tuple[AnySettings, Blueprint, np.dtype[Any]]:
     try:
         model = description["model"]
-        units = [checks.integer(n, "units", 1, 10**7) for n in model["units"]]
-        return settings_from(description["settings"]), Graph.chain(units, model["kind"]), np.dtype(model["dtype"])
-    except (KeyError, TypeError, BoltzError) as problem:
+        if "structure" in model:
+            drawn: Blueprint = structure_from(model["structure"])
+        else:
+            drawn = Graph.chain([checks.integer(n, "units", 1, 10**7) for n in model["units"]], model["kind"])
+        return settings_of(drawn, description["settings"]), drawn, np.dtype(model["dtype"])
+    except (KeyError, TypeError, ValueError, BoltzError) as problem:
         raise FileError(f"{folder / 'run.toml'} does not describe a run ({problem}).") from problem
 
 
-def _data_again(description: dict[str, Any], entry: str, x: Any, graph: Graph, folder: Path) -> Data | None:
+def _data_again(description: dict[str, Any], entry: str, x: Any, layer: Layer, folder: Path) -> Data | None:
     wanted = description.get(entry) or None
     if wanted is None:
         return None
     if x is None and not wanted.get("load"):
         raise InputError(f"{folder} was trained on an array; give it again as {'x' if entry == 'data' else entry}.")
     try:
-        data = as_data(load(**wanted["load"]) if x is None else x, entry, graph.units[graph.visible])
+        data = as_data(load(**wanted["load"]) if x is None else x, entry, layer)
     except TypeError as problem:
         raise FileError(f"{folder / 'run.toml'} does not say how to load the {entry} ({problem}).") from problem
     if data.fingerprint != wanted.get("fingerprint"):

@@ -4,34 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from boltz.training.settings import Settings
+from boltz.training.settings import Common
 
 
-def _constant(settings: Settings, done: float) -> float:
+def _constant(settings: Common, done: float) -> float:
     return 1.0
 
 
-def _linear(settings: Settings, done: float) -> float:
+def _linear(settings: Common, done: float) -> float:
     return max(0.0, 1.0 - done / settings.epochs)
 
 
-def _inverse(settings: Settings, done: float) -> float:
+def _inverse(settings: Common, done: float) -> float:
     """1 / (1 + t / tau): the sum diverges, the sum of squares converges (Robbins & Monro 1951)."""
     return 1.0 / (1.0 + done / settings.decay_epochs)
 
 
-FACTORS: dict[str, Callable[[Settings, float], float]] = {
+def _stages(settings: Common, done: float) -> float:
+    """Stage i lasts 3^i epochs at the factor 10^(-i/7), rounded to two digits (Burda et al. 2016, section 5)."""
+    stage, end = 0, 1
+    while done >= end:
+        stage += 1
+        end += 3**stage
+    return round(10 ** (1 - stage / 7), 1) / 10
+
+
+FACTORS: dict[str, Callable[[Common, float], float]] = {
     "constant": _constant,
     "linear": _linear,
     "inverse": _inverse,
+    "stages": _stages,
 }
 
 
-def learning_rate(settings: Settings, done: float) -> float:
+def learning_rate(settings: Common, done: float) -> float:
     """The learning rate after done epochs."""
     return settings.learning_rate * FACTORS[settings.schedule](settings, done)
 
 
-def momentum(settings: Settings, done: float) -> float:
+def momentum(settings: Common, done: float) -> float:
     """initial_momentum for the first momentum_epochs, then momentum (Hinton 2012, section 9)."""
     return settings.initial_momentum if done < settings.momentum_epochs else settings.momentum

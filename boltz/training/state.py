@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from boltz.errors import FileError
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.graph import Graph
+from boltz.models.files import Model
 from boltz.rng import Key
 from boltz.training import optimizers
-from boltz.training.contrastive import Contrastive
-from boltz.training.pretrain import Stage, compose, start_pair
+from boltz.training.plans import Blueprint, build, compose, start_pair
+from boltz.training.pretrain import Stage
 
 Array = NDArray[Any]
 COUNTERS = ("stage", "epoch", "batch", "step", "lines")
@@ -30,7 +30,7 @@ class TrainState:
     (seconds of this epoch, seconds of the run).
     """
 
-    model: BoltzmannMachine
+    model: Model
     pairs: list[BoltzmannMachine]
     rule: Arrays = field(default_factory=dict)
     optimizer: Arrays = field(default_factory=dict)
@@ -41,14 +41,14 @@ class TrainState:
     step: int = 0
     lines: int = 0
 
-    def machine(self, stage: Stage) -> BoltzmannMachine:
+    def machine(self, stage: Stage) -> Model:
         """The machine that a stage trains."""
         return self.model if stage.pair is None else self.pairs[stage.pair]
 
     def enter(self, stage: Stage, rows: Array, key: Key) -> None:
         """Start a stage: its rule's arrays (particles at the given rows), its optimizer's arrays, counters at zero."""
         machine = self.machine(stage)
-        self.rule = Contrastive(stage.settings, stage.scales).init(machine, rows, key)
+        self.rule = stage.rule.init(machine, rows, key)
         self.optimizer = optimizers.init(stage.settings, machine)
         self.epoch = self.batch = self.step = 0
 
@@ -69,14 +69,14 @@ class TrainState:
         return found | {f"optimizer/{name}": x for name, x in self.optimizer.items()}
 
 
-def restore(tensors: Mapping[str, Array], graph: Graph, plan: list[Stage], source: str) -> TrainState:
+def restore(tensors: Mapping[str, Array], blueprint: Blueprint, plan: list[Stage], source: str) -> TrainState:
     """The state kept in a checkpoint; raises FileError if it does not fit the run's settings."""
     try:
         owned = {name: np.array(x) for name, x in tensors.items()}
         pairs = [n for n in owned if n.startswith("arena/pair-")]
         state = TrainState(
-            BoltzmannMachine(graph, owned["arena/model"]),
-            [BoltzmannMachine(plan[i].graph, owned[f"arena/pair-{i}"]) for i in range(len(pairs))],
+            build(blueprint, owned["arena/model"]),
+            [build(_graph(plan[i]), owned[f"arena/pair-{i}"]) for i in range(len(pairs))],
             {n.removeprefix("rule/"): x for n, x in owned.items() if n.startswith("rule/")},
             {n.removeprefix("optimizer/"): x for n, x in owned.items() if n.startswith("optimizer/")},
             owned["totals"],
@@ -88,6 +88,12 @@ def restore(tensors: Mapping[str, Array], graph: Graph, plan: list[Stage], sourc
     if not fits:
         raise FileError(f"{source} does not fit the settings of its run.")
     return state
+
+
+def _graph(stage: Stage) -> Blueprint:
+    if stage.graph is None:
+        raise ValueError("it holds more machines than the run has stages")
+    return stage.graph
 
 
 def _shapes(state: TrainState, plan: list[Stage]) -> bool:
@@ -102,8 +108,8 @@ def _shapes(state: TrainState, plan: list[Stage]) -> bool:
         return True
     stage = plan[state.stage]
     machine = state.machine(stage)
-    row = np.zeros((1, machine.graph.units[machine.graph.visible]), machine.dtype)
-    wanted = Contrastive(stage.settings, stage.scales).init(machine, row, Key(0, 0))
+    row = np.zeros((1, machine.units[machine.visible]), machine.dtype)
+    wanted = stage.rule.init(machine, row, Key(0, 0))
     return _alike(state.rule, wanted) and _alike(state.optimizer, optimizers.init(stage.settings, machine))
 
 

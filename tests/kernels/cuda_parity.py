@@ -194,17 +194,88 @@ def check_anneal(backend: Backend, dtype: Any) -> None:
         assert_array_equal(backend.get(state), drawn)
 
 
+def log_density(field: Array, bias: Array, state: Array) -> tuple[Array, Array]:
+    """The terms s * f - log(1 + exp(f)) of bernoulli_score and their magnitude, in double."""
+    f = field.astype(float) + bias
+    s = np.repeat(state.astype(float), len(field) // len(state), axis=0)
+    return s * f - np.logaddexp(0, f), np.abs(s * f) + np.abs(np.logaddexp(0, f))
+
+
+def check_score(backend: Backend, dtype: Any) -> None:
+    """Log-density against float64, added to what is there, and its derivative, for states that rows share.
+
+    Catches overflow at fields of 1e4, a large part that does not cancel, a state row taken for its neighbour.
+    """
+    eps = np.finfo(dtype).eps
+    for shape in [*SHAPES, (40, 5000)]:
+        for repeat in (1, 3):
+            state = np.random.Generator(np.random.Philox(24)).random(shape).astype(dtype)
+            state.flat[::3], state.flat[1::4] = 0, 1
+            start, bias = fields((repeat * shape[0], shape[1]), dtype, 25), normal(shape[1], dtype, 26)
+            gained = np.arange(len(start)) - 0.25
+            field, given, total = backend.put(start), backend.put(state), backend.put(gained)
+            backend.primitives.bernoulli_score(field, backend.put(bias), given, total)
+            f = start + bias  # rounded as the primitive rounds it
+            terms, size = log_density(f, bias * 0, state)
+            bound = 4 * eps * np.sum(size, axis=1) + 1e-12
+            assert np.all(np.abs(backend.get(total) - gained - np.sum(terms, axis=1)) <= bound)
+            assert_array_equal(backend.get(given), state)
+            expected, ignored = start.copy(), np.zeros(len(start))
+            reference.bernoulli_score(expected, bias, state, ignored)
+            np.testing.assert_allclose(backend.get(field), expected, rtol=0, atol=3 * eps)
+            assert np.all(np.abs(ignored - np.sum(terms, axis=1)) <= bound)
+
+
+def check_sure_score(backend: Backend, dtype: Any) -> None:
+    """Units that agree with strong fields: terms of 1e-4 to relative rounding; catches a softplus that loses them."""
+    start = np.linspace(8, 12, 500).astype(dtype).reshape(2, 250)
+    for state in (np.zeros_like(start), np.ones_like(start)):
+        field, total = backend.put((2 * state - 1) * start), backend.put(np.zeros(2))
+        backend.primitives.bernoulli_score(field, backend.put(start[0] * 0), backend.put(state), total)
+        expected = -np.sum(np.log1p(np.exp(-start.astype(float))), axis=1)
+        np.testing.assert_allclose(backend.get(total), expected, rtol=8 * np.finfo(dtype).eps)
+
+
+def check_broken_score(backend: Backend, dtype: Any) -> None:
+    """A NaN in a field stays, in its row alone; catches a NaN that turns into a probability."""
+    for place in np.ndindex(3, 300):
+        if place[1] % 37 == 0:
+            broken = np.zeros((3, 300), dtype)
+            broken[place] = np.nan
+            field, total = backend.put(broken), backend.put(np.zeros(3))
+            zeros = backend.put(np.zeros(300, dtype)), backend.put(np.zeros((3, 300), dtype))
+            backend.primitives.bernoulli_score(field, *zeros, total)
+            assert_array_equal(np.isnan(backend.get(field)), np.isnan(broken))
+            assert_array_equal(np.isnan(backend.get(total)), np.isnan(broken).any(axis=1))
+
+
+def check_normal(backend: Backend, dtype: Any) -> None:
+    """The same draws to 1e-6 or 1e-12 of each; catches a wrong coefficient, sign, branch, word or row number."""
+    tolerance = {"f": 1e-6, "d": 1e-12}[np.dtype(dtype).char]
+    for shape in [*SHAPES, (300, 1700)]:
+        chains = np.random.Generator(np.random.Philox(27)).integers(0, 2**40, shape[0])
+        for stream, _ in STREAMS:
+            out, expected = backend.put(np.zeros(shape, dtype)), np.zeros(shape)
+            backend.primitives.normal(stream, backend.put(chains), out)
+            reference.normal(stream, chains, expected)
+            np.testing.assert_allclose(backend.get(out), expected, rtol=tolerance)
+
+
 def check_splits(backend: Backend, dtype: Any) -> None:
     """The same bits whether rows come in one call or in three; catches sums or counters that depend on the split."""
     shape, cuts = (13, 333), [(0, 5), (5, 6), (6, 13)]
     start, bias = fields(shape, dtype, 12), (normal(333, dtype, 13), normal(333, dtype, 14))
 
     def run(low: int, high: int) -> list[Array]:
-        arrays = [start[low:high].copy(), start[low:high] * 0, np.zeros(high - low)]
-        field, state, increment = (backend.put(a) for a in arrays)
+        cut, rows = start[low:high], np.arange(low, high)
+        field, state, increment, scored, total, drawn = (
+            backend.put(a) for a in (cut, cut * 0, np.zeros(len(cut)), cut, np.zeros(len(cut)), cut * 0)
+        )
         given = tuple(backend.put(b) for b in bias)
         backend.primitives.bernoulli_anneal(field, (0.1, 0.2), given, (1, 2, 3), 2**32 - 5 + low, state, increment)
-        return [backend.get(a) for a in (field, state, increment)]
+        backend.primitives.bernoulli_score(scored, given[0], state, total)
+        backend.primitives.normal((1, 2, 3), backend.put(rows), drawn)
+        return [backend.get(a) for a in (field, state, increment, scored, total, drawn)]
 
     for whole, *parts in zip(run(0, 13), *(run(*cut) for cut in cuts), strict=True):
         assert_array_equal(whole, np.concatenate(parts))
@@ -341,6 +412,8 @@ def check_empty(backend: Backend, dtype: Any) -> None:
         p.bernoulli_mean(a, 1.0, bias)
         p.bernoulli_sample(a, 1.0, bias, (0, 0, 0), 0, a)
         p.bernoulli_anneal(a, (0.0, 1.0), (bias, bias), (0, 0, 0), 0, a, increment)
+        p.bernoulli_score(a, bias, a, increment)
+        p.normal((0, 0, 0), chains, a)
         assert p.bernoulli_relax(a, 1.0, bias, 0.5, a) == 0
         assert p.momentum_update(a, a, a, 0.1, 0.9, True, 0.0, 0.0) is True
         assert p.adam_update(a, a, (a, a), 0.1, (0.9, 0.99), 1e-8, 1, 0.0, 0.0) is True

@@ -143,7 +143,10 @@ def _rows_in_order(backend: Backend, dtype: Any) -> list[Any]:
     assert backend.primitives.binary_contraction(state[:, 20:320], spare[:7], sums[1])
     weights = put(cuda_parity.fields(shape, dtype, 1))
     backend.primitives.momentum_update(weights, mean, state, 0.1, 0.9, True, 0.1, 0.1)
-    return [np.array(change), *(get(a) for a in (field, mean, increment, state, weights, *sums))]
+    drawn, total = put(np.zeros(shape, dtype)), put(np.zeros(7))
+    backend.primitives.normal((1, 2, 3), put(np.arange(7)), drawn)
+    backend.primitives.bernoulli_score(drawn, bias, state, total)
+    return [np.array(change), *(get(a) for a in (field, mean, increment, state, weights, drawn, total, *sums))]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -205,6 +208,17 @@ FAULTS = {
     "any positive state counts as on": ("!(x == 0 || x == 1)", "!(x >= 0)", "binary_declines"),
     "overflow not told": ("!(value - value == 0)", "value != value", "momentum"),
     "NaN mean draws a zero": ("+ (p - p)", "", "from_mean"),
+    "softplus in one piece": (
+        "(s[u] * x - soft.above) - soft.rest",
+        "s[u] * x - (soft.above + soft.rest)",
+        "sure_score",
+    ),
+    "density overwritten": ("log_density[row] += sum", "log_density[row] = sum", "score"),
+    "every row its own state": ("row / repeat * units", "row * units", "score"),
+    "complement taken on both sides": ("-half_normal(bits", "-half_normal(~bits", "normal"),
+    "one term of the quantile wrong": ("0.000276445295f", "0.00027845f", "normal"),
+    "no tail": ("w < 6.0f", "w < 60.0f", "normal"),
+    "normal draws by place": ("chains[row], [&]", "row, [&]", "normal"),
     "descent": ("momentum * velocity[i] + step", "momentum * velocity[i] - step", "momentum"),
     "1 - beta rounded in float32": ("rest2 * g", "((real)1 - beta2) * g", "adam"),
     "epsilon inside the root": ("sqrt(v * correction) + epsilon", "sqrt(v * correction + epsilon)", "adam"),

@@ -1,0 +1,140 @@
+"""Builders of Helmholtz machines: sigmoid belief net, variational autoencoder, deep belief net."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import checks
+from boltz.errors import InputError
+from boltz.models.graph import Layer
+from boltz.models.helmholtz import HelmholtzMachine, Structure, empty
+from boltz.nn.conditionals import CONDITIONALS
+from boltz.numerics import logit
+from boltz.rng import Key
+
+Array = NDArray[Any]
+LEAST_SIGMA = 1e-3
+
+
+def sbn(
+    units: Sequence[int],
+    widths: Sequence[int] = (),
+    x: Any = None,
+    seed: int = 0,
+    activation: str = "tanh",
+    visible: str = "bernoulli",
+) -> HelmholtzMachine:
+    """A sigmoid belief net with recognition net (Hinton et al. 1995), units[0] visible, hidden layers binary.
+
+    widths are the deterministic layers inside each conditional; none makes them linear. Weights are uniform as in
+    Glorot & Bengio (2010), biases 0 but for those of the visible units, which fit the mean of x (rows, units) where it
+    is given. visible is "bernoulli" or "gaussian". Raises InputError.
+    """
+    sizes = _sizes(units, "units", 2)
+    inner = tuple(_sizes(widths, "widths", 0))
+    kinds = [checks.choice(visible, "visible", CONDITIONALS), *["bernoulli"] * (len(sizes) - 1)]
+    return _machine(Structure(_layers(sizes, kinds), (inner,) * (len(sizes) - 1), activation), x, seed)
+
+
+def vae(
+    units: Sequence[Any],
+    latent: Any = 50,
+    x: Any = None,
+    seed: int = 0,
+    activation: str = "tanh",
+    visible: str = "bernoulli",
+) -> HelmholtzMachine:
+    """A variational autoencoder (Kingma & Welling 2014) with Gaussian hidden layers, units[0] visible.
+
+    One layer: units = [784, 200, 200] names the deterministic layers of the encoder, which the decoder mirrors, and
+    latent its Gaussian units. More: units = [784, [200, 200], [100, 100]] names those below each of latent = [100, 50],
+    as in Burda, Grosse & Salakhutdinov (2016). Parameters start as in sbn. Raises InputError.
+    """
+    listed = checks.sequence(units, "units")
+    if not listed:
+        raise InputError("units must name the visible units first, got none.")
+    deep = any(not isinstance(n, int | np.integer) for n in listed[1:])
+    groups = listed[1:] if deep else [listed[1:]]
+    widths = tuple(tuple(_sizes(g, f"units[{i + 1}]" if deep else "units", 0)) for i, g in enumerate(groups))
+    sizes = _sizes([latent] if isinstance(latent, int | np.integer) else latent, "latent", 1)
+    if len(sizes) != len(widths):
+        raise InputError(
+            f"latent must name as many layers as units has groups of deterministic layers, {len(widths)}, got {sizes}."
+        )
+    kinds = [checks.choice(visible, "visible", CONDITIONALS), *["gaussian"] * len(sizes)]
+    layers = _layers([checks.integer(listed[0], "units[0]", 1, 10**7), *sizes], kinds)
+    return _machine(Structure(layers, widths, activation), x, seed)
+
+
+def dbn(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.float32) -> HelmholtzMachine:
+    """A deep belief net (Hinton, Osindero & Teh 2006): an RBM of the two upper layers above linear conditionals.
+
+    Weights are normal with standard deviation 0.01, those of recognition the transposes of those of generation; biases
+    as in sbn. Raises InputError.
+    """
+    sizes = _sizes(units, "units", 3)
+    if dtype not in (np.float32, np.float64, "float32", "float64"):
+        raise InputError(f"dtype must be float32 or float64, got {dtype!r}.")
+    layers = _layers(sizes, ["bernoulli"] * len(sizes))
+    machine = empty(Structure(layers, ((),) * (len(sizes) - 2), prior="rbm"), dtype)
+    key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1))
+    for name, value in machine.params.items():
+        if name.endswith("weight") and not name.startswith("recognition"):
+            value[...] = 0.01 * _generator(key.derive("weights", name)).normal(size=value.shape)
+    for below, above in zip(machine.layers, machine.structure.latent, strict=False):
+        machine.params[f"recognition/{above.name}/0/weight"][...] = machine.params[f"generative/{below.name}/0/weight"].T
+    _fit_visible(machine, x)
+    return machine
+
+
+def _sizes(value: Any, name: str, least: int) -> list[int]:
+    found = [checks.integer(n, f"{name}[{i}]", 1, 10**7) for i, n in enumerate(checks.sequence(value, name))]
+    if len(found) < least:
+        raise InputError(f"{name} must name at least {least} layers, got {found}.")
+    return found
+
+
+def _layers(sizes: Sequence[int], kinds: Sequence[str]) -> tuple[Layer, ...]:
+    names = ["v", *(f"h{i}" for i in range(1, len(sizes)))]
+    return tuple(Layer(*entry) for entry in zip(names, sizes, kinds, strict=True))
+
+
+def _machine(structure: Structure, x: Any, seed: int) -> HelmholtzMachine:
+    """A machine with Glorot weights; mean and log sigma of a Gaussian count as separate outputs."""
+    machine = empty(structure, np.float32)
+    key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1))
+    heads = {f"{side}/{layer}/{net.depth - 1}/weight": layer for side in ("generative", "recognition")
+             for layer, net in getattr(structure, side).items()}
+    for name, value in machine.params.items():
+        if name.endswith("weight"):
+            inputs, outputs = value.shape
+            outputs = machine.units[heads[name]] if name in heads else outputs
+            reach = np.sqrt(6 / (inputs + outputs))
+            value[...] = _generator(key.derive("weights", name)).uniform(-reach, reach, value.shape)
+    _fit_visible(machine, x)
+    return machine
+
+
+def _fit_visible(machine: HelmholtzMachine, x: Any) -> None:
+    """Output biases at the logits of the data's mean, or at mean and log standard deviation."""
+    if x is None:
+        return
+    visible = machine.layers[0]
+    bias = machine.structure.generative[visible.name].bias(f"generative/{visible.name}", machine.params)
+    if visible.kind == "bernoulli":
+        rows = checks.rows(x, "x", visible.units, np.float32)
+        bias[...] = logit(np.clip(rows.mean(axis=0, dtype=np.float64), 0.001, 0.999))
+        return
+    values = checks.array(x, "x", (None, visible.units), np.float64)
+    if len(values) == 0:
+        raise InputError("x must have at least one row, got none.")
+    bias[: visible.units] = values.mean(axis=0)
+    bias[visible.units :] = np.log(np.maximum(values.std(axis=0), LEAST_SIGMA))
+
+
+def _generator(key: Key) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=[key.key0, key.key1]))

@@ -1,0 +1,104 @@
+"""Reading models back from safetensors files; what a stranger wrote is checked before it is used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import checks
+from boltz.checkpoint import read_tensors
+from boltz.errors import BoltzError, FileError, InputError
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.boltzmann import shapes as graph_shapes
+from boltz.models.graph import Edge, Graph, Layer
+from boltz.models.helmholtz import HelmholtzMachine, Structure
+
+Array = NDArray[Any]
+Tensors = Mapping[str, Array]
+Model = BoltzmannMachine | HelmholtzMachine
+MOST_LAYERS = 1000
+
+
+def load(path: str | Path) -> Model:
+    """Read a machine from a model file or from a run folder; raises FileError or InputError."""
+    file = checks.path(path, "path")
+    file = file / "model.safetensors" if file.is_dir() else file
+    tensors, metadata = read_tensors(file)
+    kind = metadata.get("model", "")
+    if kind not in READERS:
+        raise FileError(f"{file} is not a model file: it must hold a machine of kind {', '.join(READERS)}.")
+    return READERS[kind](tensors, metadata, str(file))
+
+
+def checked_machine(model: Any) -> Model:
+    """The model argument of a public function that takes either machine; raises InputError."""
+    if not isinstance(model, BoltzmannMachine | HelmholtzMachine):
+        hint = "; use its .model" if hasattr(model, "model") else ""
+        raise InputError(
+            f"model must be a BoltzmannMachine or a HelmholtzMachine, got {type(model).__name__}{hint}."
+        )
+    return model
+
+
+def structure_from(text: Any) -> Structure:
+    """A structure from plain values; raises KeyError, TypeError, ValueError or InputError."""
+    sizes = [[checks.integer(n, "widths", 1, 10**7) for n in group] for group in text["widths"]]
+    if len(text["layers"]) > MOST_LAYERS or sum(map(len, sizes)) > MOST_LAYERS:
+        raise InputError(f"a structure must have at most {MOST_LAYERS} layers.")
+    layers = _read_layers(text["layers"])
+    return Structure(layers, tuple(map(tuple, sizes)), str(text["activation"]), str(text["prior"]))
+
+
+def _read_layers(rows: Any) -> tuple[Layer, ...]:
+    return tuple(Layer(str(n), checks.integer(u, "units", 1, 10**7), str(k)) for n, u, k in rows)
+
+
+def _boltzmann(tensors: Tensors, metadata: Mapping[str, str], source: str) -> BoltzmannMachine:
+    try:
+        text = json.loads(metadata["graph"])
+        graph = Graph(_read_layers(text["layers"]), tuple(Edge(str(a), str(b)) for a, b in text["edges"]))
+    except (KeyError, ValueError, TypeError, RecursionError) as problem:
+        raise FileError(f"{source} does not describe a layer graph ({problem}).") from problem
+    return BoltzmannMachine(graph, _arena(tensors, graph_shapes(graph), source), _rates(tensors, graph.layers, source))
+
+
+def _helmholtz(tensors: Tensors, metadata: Mapping[str, str], source: str) -> HelmholtzMachine:
+    try:
+        structure = structure_from(json.loads(metadata["structure"]))
+    except (KeyError, ValueError, TypeError, RecursionError, BoltzError) as problem:
+        raise FileError(f"{source} does not describe a Helmholtz machine ({problem}).") from problem
+    return HelmholtzMachine(
+        structure, _arena(tensors, structure.shapes, source), _rates(tensors, structure.layers, source)
+    )
+
+
+def _arena(tensors: Tensors, wanted: Mapping[str, tuple[int, ...]], source: str) -> Array:
+    """The parameters in order, in the widest of their types."""
+    for name, shape in wanted.items():
+        if name not in tensors or tensors[name].shape != shape:
+            found = tensors[name].shape if name in tensors else "nothing"
+            raise FileError(f"{source} must hold {name} of shape {shape}, got {found}.")
+        if tensors[name].dtype.kind != "f" or not np.isfinite(tensors[name]).all():
+            raise FileError(f"{source} must hold finite floating numbers in {name}.")
+    dtype = np.result_type(*(tensors[name] for name in wanted))
+    return np.concatenate([tensors[name].astype(dtype).reshape(-1) for name in wanted])
+
+
+def _rates(tensors: Tensors, layers: tuple[Layer, ...], source: str) -> dict[str, Array]:
+    names = {layer.name: layer.units for layer in layers}
+    rates = {n: tensors[f"layer/{n}/rate"] for n in names if f"layer/{n}/rate" in tensors}
+    for name, rate in rates.items():
+        if rate.shape != (names[name],) or not ((rate > 0) & (rate < 1)).all():
+            raise FileError(f"{source} must hold layer/{name}/rate of shape ({names[name]},) within (0, 1).")
+    return rates
+
+
+READERS: dict[str, Callable[[Tensors, Mapping[str, str], str], Model]] = {
+    "boltzmann": _boltzmann,
+    "helmholtz": _helmholtz,
+}

@@ -1,0 +1,191 @@
+"""The Helmholtz machine: a prior on top, generative conditionals down, recognition conditionals up.
+
+p(v, h) = p(v | h1) p(h1 | h2) ... p(top) and q(h | v) = q(h1 | v) q(h2 | h1) ... (Hinton, Dayan, Frey & Neal 1995). The
+prior is factorial (Bernoulli units with biases, or standard normal ones), or an RBM over the two upper layers, the top
+one summed out: then the machine is a deep belief net (Hinton, Osindero & Teh 2006).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.checkpoint import write_tensors
+from boltz.errors import InputError
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.boltzmann import shapes as graph_shapes
+from boltz.models.graph import Graph, Layer
+from boltz.nn.arena import size, views
+from boltz.nn.conditionals import CONDITIONALS, Conditional
+from boltz.nn.dense import Net
+
+Array = NDArray[Any]
+Spans = list[tuple[slice, bool]]
+PRIORS = ("factorial", "rbm")
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Layers from the visible one up, the deterministic layers inside each conditional, and the kind of prior.
+
+    widths[i] are those between layer i and layer i + 1, from the bottom, for recognition; generation mirrors them. With
+    an RBM as prior the last two layers are its own and the last has no conditionals.
+    """
+
+    layers: tuple[Layer, ...]
+    widths: tuple[tuple[int, ...], ...]
+    activation: str = "tanh"
+    prior: str = "factorial"
+
+    def __post_init__(self) -> None:
+        kinds = [layer.kind for layer in self.layers]
+        for layer in self.layers:
+            if layer.kind not in CONDITIONALS or layer.units < 1:
+                raise InputError(f"layer {layer.name} must be of kind {', '.join(CONDITIONALS)} and have units.")
+        if self.prior not in PRIORS or len(self.widths) != len(self.layers) - 1 - (self.prior == "rbm"):
+            raise InputError(f"the machine must have a prior among {', '.join(PRIORS)} and widths for each conditional.")
+        if not self.widths or (self.prior == "rbm" and set(kinds[1:]) != {"bernoulli"}):
+            raise InputError("a machine needs a hidden layer, and an RBM as prior needs binary ones.")
+
+    @cached_property
+    def latent(self) -> tuple[Layer, ...]:
+        """The hidden layers that are drawn: all but the top one of an RBM prior."""
+        return self.layers[1 : len(self.widths) + 1]
+
+    @cached_property
+    def generative(self) -> dict[str, Net]:
+        """The net of each layer but the topmost drawn one: from the layer above to its outputs."""
+        found = {}
+        for below, above, widths in zip(self.layers, self.latent, self.widths, strict=False):
+            outputs = CONDITIONALS[below.kind].outputs(below.units)
+            found[below.name] = Net((above.units, *reversed(widths), outputs), self.activation)
+        return found
+
+    @cached_property
+    def recognition(self) -> dict[str, Net]:
+        """The net of each drawn hidden layer: from the layer below to its outputs."""
+        found = {}
+        for below, above, widths in zip(self.layers, self.latent, self.widths, strict=False):
+            outputs = CONDITIONALS[above.kind].outputs(above.units)
+            found[above.name] = Net((below.units, *widths, outputs), self.activation)
+        return found
+
+    @cached_property
+    def prior_graph(self) -> Graph | None:
+        """The graph of an RBM prior, layers v and h1."""
+        return Graph.chain([layer.units for layer in self.layers[-2:]]) if self.prior == "rbm" else None
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every parameter by name: the prior, then the conditionals from the bottom."""
+        found: dict[str, tuple[int, ...]] = {}
+        if self.prior_graph is not None:
+            found |= {f"prior/{name}": shape for name, shape in graph_shapes(self.prior_graph).items()}
+        elif self.latent[-1].kind == "bernoulli":
+            found["prior/bias"] = (self.latent[-1].units,)
+        for layer, net in self.generative.items():
+            found |= net.shapes(f"generative/{layer}")
+        for layer, net in self.recognition.items():
+            found |= net.shapes(f"recognition/{layer}")
+        return found
+
+    @cached_property
+    def spans(self) -> Spans:
+        """The arena as slices of weights (True) and of biases."""
+        found: Spans = []
+        for name, shape in self.shapes.items():
+            start = found[-1][0].stop if found else 0
+            stop, weight = start + int(np.prod(shape)), name.endswith("weight")
+            if found and found[-1][1] == weight:
+                start = found.pop()[0].start
+            found.append((slice(start, stop), weight))
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class HelmholtzMachine:
+    """A Helmholtz machine: structure and flat parameter arena.
+
+    rates (layer -> (units,) in (0, 1)) holds the mean activities of an RBM prior's layers on recognised data, which
+    annealed importance sampling of its log Z starts from.
+    """
+
+    structure: Structure
+    arena: Array
+    rates: Mapping[str, Array] = field(default_factory=dict)
+
+    @cached_property
+    def params(self) -> dict[str, Array]:
+        """Weights and biases by name, views into the arena."""
+        return views(self.structure.shapes, self.arena)
+
+    def views(self, arena: Array) -> dict[str, Array]:
+        """Another arena of this shape, such as a gradient, by the names of the parameters."""
+        return views(self.structure.shapes, arena)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Floating type of the parameters."""
+        return self.arena.dtype
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, visible first."""
+        return self.structure.layers
+
+    @property
+    def visible(self) -> str:
+        """Name of the visible layer."""
+        return self.layers[0].name
+
+    @cached_property
+    def units(self) -> dict[str, int]:
+        """Number of units of each layer."""
+        return {layer.name: layer.units for layer in self.layers}
+
+    @cached_property
+    def conditionals(self) -> dict[str, Conditional]:
+        """The conditional of each layer."""
+        return {layer.name: CONDITIONALS[layer.kind] for layer in self.layers}
+
+    @cached_property
+    def prior_machine(self) -> BoltzmannMachine | None:
+        """The RBM on top, its parameters views into the arena; None for a factorial prior."""
+        graph = self.structure.prior_graph
+        if graph is None:
+            return None
+        names = [layer.name for layer in self.layers[-2:]]
+        rates = {own: self.rates[n] for own, n in zip(("v", "h1"), names, strict=True) if n in self.rates}
+        return BoltzmannMachine(graph, self.arena[: size(graph_shapes(graph))], rates)
+
+    def spans(self) -> Spans:
+        """The arena as slices of weights (True), which decay acts on, and of biases (False)."""
+        return self.structure.spans
+
+    def astype(self, dtype: Any) -> HelmholtzMachine:
+        """The same machine with parameters of another floating type."""
+        return HelmholtzMachine(self.structure, self.arena.astype(dtype), self.rates)
+
+    def save(self, path: str | Path) -> None:
+        """Write the machine to a safetensors file; raises FileError."""
+        tensors = dict(self.params) | {f"layer/{n}/rate": np.asarray(r) for n, r in self.rates.items()}
+        write_tensors(path, tensors, {"model": "helmholtz", "structure": json.dumps(described(self.structure))})
+
+
+def described(structure: Structure) -> dict[str, Any]:
+    """The structure as plain values, for files."""
+    plain = asdict(structure)
+    plain["layers"] = [[layer.name, layer.units, layer.kind] for layer in structure.layers]
+    return plain
+
+
+def empty(structure: Structure, dtype: Any) -> HelmholtzMachine:
+    """A machine with all parameters zero."""
+    return HelmholtzMachine(structure, np.zeros(size(structure.shapes), dtype))

@@ -1,0 +1,69 @@
+"""The flat parameter arena of a model of nets, and the buffers that a batch of rows passes through."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def size(shapes: Shapes) -> int:
+    """Number of parameters of these shapes."""
+    return sum(int(np.prod(shape)) for shape in shapes.values())
+
+
+def views(shapes: Shapes, arena: Array) -> dict[str, Array]:
+    """The parameters by name as views into a flat arena that holds them in order."""
+    found, start = {}, 0
+    for name, shape in shapes.items():
+        stop = start + int(np.prod(shape))
+        found[name] = arena[start:stop].reshape(shape)
+        start = stop
+    return found
+
+
+@dataclass
+class Tape:
+    """Buffers (rows, units) of a whole batch by name, reused from batch to batch; nothing in them is state."""
+
+    like: Array
+    held: dict[str, Array] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def get(self, name: str, rows: int, units: int) -> Array:
+        """The buffer of this name; its contents are left over from the last use. Blocks that share it agree on rows."""
+        if not self._fits(name, rows, units):
+            with self.lock:  # two blocks must not make one buffer each
+                if not self._fits(name, rows, units):
+                    self.held[name] = np.empty_like(self.like, shape=(rows, units))
+        return self.held[name][:rows]
+
+    def _fits(self, name: str, rows: int, units: int) -> bool:
+        buffer = self.held.get(name)
+        return buffer is not None and buffer.shape[0] >= rows and buffer.shape[1] == units
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of a tape that one block of a batch owns: rows of total."""
+
+    tape: Tape
+    rows: slice
+    total: int
+
+    def get(self, name: str, units: int) -> Array:
+        """This block's rows of a buffer, (rows, units)."""
+        return self.tape.get(name, self.total, units)[self.rows]
+
+    def times(self, samples: int) -> Part:
+        """The same block where every row stands for so many samples, one after the other."""
+        rows = slice(self.rows.start * samples, self.rows.stop * samples)
+        return replace(self, rows=rows, total=self.total * samples)
+

@@ -1,0 +1,118 @@
+"""Conditionals on top of a net's outputs: Bernoulli from logits, and the diagonal Gaussian from mean and log sigma.
+
+Each draws a state, adds its log-density (nats) and turns the outputs into the score, the derivative of the log-density
+by the outputs at a fixed state. For the Gaussian the derivative by the state is minus the score of the mean, and the
+derivative of the state by (mean, log sigma) at fixed noise is (1, state - mean) (Kingma & Welling 2014, section 2.4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+import boltz.kernels as kernels
+from boltz.rng import Stream
+
+Array = NDArray[Any]
+Rows = NDArray[np.int64]
+Head = tuple[Array, Array]  # field and bias
+HALF_LOG_TWO_PI = 0.5 * float(np.log(2 * np.pi))
+
+
+class Conditional(Protocol):
+    """A distribution of (rows, units) given outputs (rows, outputs) of a net; fields come without their bias."""
+
+    @property
+    def reparameterised(self) -> bool:
+        """Whether a draw is a smooth function of the outputs and of noise."""
+
+    def outputs(self, units: int) -> int:
+        """Number of outputs that the net must have."""
+
+    def mean(self, field: Array, bias: Array) -> Array:
+        """Means (rows, units)."""
+
+    def sample(self, head: Head, stream: Stream, rows: Rows, state: Array, offset: Array) -> None:
+        """Draw state, in place, with its offset from the mean where it has one; rows (rows,) are the chain numbers."""
+
+    def score(self, field: Array, bias: Array, state: Array, log_density: NDArray[np.float64]) -> None:
+        """log_density (rows,) += log-density of state, and field := score, in place.
+
+        state may have fewer rows: each then stands for as many consecutive rows of field.
+        """
+
+    def path(self, signal: Array, offset: Array, out: Array) -> None:
+        """out (rows, outputs) := the derivative by the outputs that a signal (rows, units) at the drawn state gives."""
+
+
+@dataclass(frozen=True)
+class Bernoulli:
+    """Units in {0, 1} from logits."""
+
+    reparameterised: bool = False
+
+    def outputs(self, units: int) -> int:
+        return units
+
+    def mean(self, field: Array, bias: Array) -> Array:
+        mean = field.copy()
+        kernels.bernoulli_mean(mean, 1.0, bias)
+        return mean
+
+    def sample(self, head: Head, stream: Stream, rows: Rows, state: Array, offset: Array) -> None:
+        kernels.bernoulli_rows(self.mean(*head), stream, rows, state)
+
+    def score(self, field: Array, bias: Array, state: Array, log_density: NDArray[np.float64]) -> None:
+        kernels.bernoulli_score(field, bias, state, log_density)
+
+    def path(self, signal: Array, offset: Array, out: Array) -> None:
+        out[...] = 0  # a draw does not move with the logits
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Real units with mean and log sigma from the first and the second half of the outputs."""
+
+    reparameterised: bool = True
+
+    def outputs(self, units: int) -> int:
+        return 2 * units
+
+    def mean(self, field: Array, bias: Array) -> Array:
+        units = len(bias) // 2
+        return field[:, :units] + bias[:units]
+
+    def sample(self, head: Head, stream: Stream, rows: Rows, state: Array, offset: Array) -> None:
+        field, bias = head
+        units = len(bias) // 2
+        kernels.normal(stream, rows, state)
+        np.add(field[:, units:], bias[units:], out=offset)
+        np.exp(offset, out=offset)
+        offset *= state
+        np.add(field[:, :units], bias[:units], out=state)
+        state += offset
+
+    def score(self, field: Array, bias: Array, state: Array, log_density: NDArray[np.float64]) -> None:
+        units = len(bias) // 2
+        field += bias
+        mean, log_sigma = field[:, :units], field[:, units:]
+        log_density -= log_sigma.sum(axis=1, dtype=np.float64) + units * HALF_LOG_TWO_PI
+        precision = np.exp(-log_sigma)
+        repeat = len(field) // len(state)
+        z = (state if repeat == 1 else np.repeat(state, repeat, axis=0)) - mean
+        z *= precision
+        np.multiply(z, precision, out=mean)
+        np.multiply(z, z, out=log_sigma)
+        log_density -= 0.5 * log_sigma.sum(axis=1, dtype=np.float64)
+        log_sigma -= 1
+
+    def path(self, signal: Array, offset: Array, out: Array) -> None:
+        units = signal.shape[1]
+        out[:, :units] = signal
+        np.multiply(signal, offset, out=out[:, units:])
+
+
+CONDITIONALS: dict[str, Conditional] = {"bernoulli": Bernoulli(), "gaussian": Gaussian()}

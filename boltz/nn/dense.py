@@ -1,0 +1,178 @@
+"""Dense layers with an activation between them: a forward function that returns (value, pullback).
+
+The pullback of delta, the derivative by the output, is delta W^T at the input and (w * h)^T delta for the weights, with
+row weights w (rows,) in the parameter product only: one backward pass serves the parameters under one set of weights
+and the inputs under another. The product itself waits on the tape until all blocks of a batch are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import boltz.kernels as kernels
+from boltz import checks
+from boltz.nn.arena import Part, Tape
+
+Array = NDArray[Any]
+Params = Mapping[str, Array]
+Pullback = Callable[..., Array | None]
+SLICE = 256
+
+
+def _tanh(field: Array) -> None:
+    np.tanh(field, out=field)
+
+
+def _relu(field: Array) -> None:
+    np.maximum(field, 0, out=field)
+
+
+def _softplus(field: Array) -> None:
+    np.logaddexp(field, field.dtype.type(0), out=field)
+
+
+def _tanh_slope(value: Array, delta: Array) -> None:
+    slope = np.multiply(value, value)
+    np.subtract(1, slope, out=slope)
+    delta *= slope
+
+
+def _relu_slope(value: Array, delta: Array) -> None:
+    delta *= value > 0
+
+
+def _softplus_slope(value: Array, delta: Array) -> None:
+    delta *= -np.expm1(-value)
+
+
+ACTIVATIONS: dict[str, tuple[Callable[[Array], None], Callable[[Array, Array], None]]] = {
+    "tanh": (_tanh, _tanh_slope),
+    "relu": (_relu, _relu_slope),
+    "softplus": (_softplus, _softplus_slope),
+}  # name -> (the function, in place; delta times its derivative, from its value, in place)
+
+
+@dataclass(frozen=True)
+class Net:
+    """Dense layers of these sizes, inputs first and outputs last, with the activation between them."""
+
+    sizes: tuple[int, ...]
+    activation: str = "tanh"
+
+    def __post_init__(self) -> None:
+        checks.choice(self.activation, "activation", ACTIVATIONS)
+
+    @property
+    def depth(self) -> int:
+        """Number of dense layers."""
+        return len(self.sizes) - 1
+
+    def shapes(self, name: str) -> dict[str, tuple[int, ...]]:
+        """Shapes of weights and biases under this name, from the input up."""
+        found: dict[str, tuple[int, ...]] = {}
+        for i, (inputs, outputs) in enumerate(pairwise(self.sizes)):
+            found[f"{name}/{i}/weight"] = (inputs, outputs)
+            found[f"{name}/{i}/bias"] = (outputs,)
+        return found
+
+    def bias(self, name: str, params: Params) -> Array:
+        """Bias of the outputs, which forward leaves to the conditional on top."""
+        return params[f"{name}/{self.depth - 1}/bias"]
+
+
+def forward(net: Net, name: str, params: Params, source: str, part: Part) -> tuple[Array, Pullback]:
+    """Outputs (rows, outputs) without their bias, in a buffer of the tape, and the pullback.
+
+    source names the buffer of the inputs. Parameters and buffers of the net are under its name.
+    """
+    start, slope = ACTIVATIONS[net.activation]
+    values = [part.get(source, net.sizes[0])]
+    for i in range(net.depth):
+        last = i == net.depth - 1
+        out = part.get(f"{name}/{i}/delta" if last else f"{name}/{i}/value", net.sizes[i + 1])
+        product(values[-1], params[f"{name}/{i}/weight"], out)
+        if not last:
+            out += params[f"{name}/{i}/bias"]
+            start(out)
+        values.append(out)
+
+    def pullback(
+        delta: Array, weights: Array | None = None, signal: bool = True, keep: bool = True
+    ) -> Array | None:
+        """The signal (rows, inputs) at the input, or None; keep leaves weighted deltas for `products`."""
+        for i in reversed(range(net.depth)):
+            below = None
+            if i > 0 or signal:
+                below = part.get(f"{name}/{i - 1}/delta" if i > 0 else f"{name}/signal", net.sizes[i])
+                np.matmul(delta, params[f"{name}/{i}/weight"].T, out=below)
+            if i > 0 and below is not None:
+                slope(values[i], below)
+            if keep:
+                kept = part.get(f"{name}/{i}/delta", net.sizes[i + 1])
+                if weights is not None:
+                    np.multiply(delta, weights[:, None], out=kept)
+                elif kept is not delta:
+                    kept[...] = delta
+            if below is not None:
+                delta = below
+        return delta if signal else None
+
+    return values[-1], pullback
+
+
+def product(x: Array, weight: Array, out: Array) -> None:
+    """out := x @ weight, as a sum of weight rows where x is sparse 0/1."""
+    if not kernels.binary_product(x, weight, out):
+        np.matmul(x, weight, out=out)
+
+
+Job = Callable[[], None]
+
+
+def products(net: Net, name: str, gradient: Params, source: str, tape: Tape, rows: int, add: bool = False) -> list[Job]:
+    """The parameter gradients of a batch as independent pieces of work: inputs^T deltas, and sums of deltas.
+
+    source names the buffer of the inputs; add keeps what the gradient holds.
+    """
+    jobs: list[Job] = []
+    for i in range(net.depth):
+        inputs = tape.get(source if i == 0 else f"{name}/{i - 1}/value", rows, net.sizes[i])
+        delta = tape.get(f"{name}/{i}/delta", rows, net.sizes[i + 1])
+        weight, bias = gradient[f"{name}/{i}/weight"], gradient[f"{name}/{i}/bias"]
+        jobs += [
+            _contraction(inputs, delta, weight, slice(first, min(first + SLICE, net.sizes[i])), add)
+            for first in range(0, net.sizes[i], SLICE)
+        ]
+        jobs.append(total(delta, bias, add))
+    return jobs
+
+
+def _contraction(inputs: Array, delta: Array, out: Array, units: slice, add: bool) -> Job:
+    def work() -> None:
+        mine, target = inputs[:, units], out[units]
+        into = np.empty_like(target) if add else target
+        if not kernels.binary_contraction(mine, delta, into):
+            np.matmul(mine.T, delta, out=into)
+        if add:
+            target += into
+
+    return work
+
+
+def total(delta: Array, out: Array, add: bool = False) -> Job:
+    """out := the sum of delta over rows, as a piece of work."""
+
+    def work() -> None:
+        sums = np.matmul(np.ones_like(delta, shape=(len(delta),)), delta)
+        if add:
+            out[...] += sums
+        else:
+            out[...] = sums
+
+    return work

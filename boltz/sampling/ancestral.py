@@ -1,0 +1,104 @@
+"""Ancestral sampling of Helmholtz machines: the prior, then each layer given the one above."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import boltz.kernels as kernels
+from boltz import checks
+from boltz.errors import InputError, NumericalError
+from boltz.models.boltzmann import BoltzmannMachine, State
+from boltz.models.files import Model, checked_machine
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.nn.arena import Part, Tape
+from boltz.nn.dense import forward
+from boltz.rng import Key
+from boltz.sampling import gibbs
+from boltz.sampling.driver import blocks, workers
+
+Array = NDArray[Any]
+Rows = NDArray[np.int64]
+SWEEPS = 1000
+
+
+def sample(
+    model: Model, chains: int = 1000, sweeps: int | None = None, seed: int = 0, start: State | None = None
+) -> dict[str, Array]:
+    """Draw states of all layers, layer -> (chains, units).
+
+    A BoltzmannMachine runs block Gibbs chains for so many sweeps (default 1,000) from start, as in gibbs.sample. A
+    HelmholtzMachine draws exactly from its prior and downwards, except that an RBM prior is itself run for so many
+    sweeps; sweeps and start mean nothing to the others and are refused. Results do not depend on the number of
+    threads. Raises InputError, and NumericalError for an overflow.
+    """
+    model = checked_machine(model)
+    if isinstance(model, BoltzmannMachine):
+        return gibbs.sample(model, chains, SWEEPS if sweeps is None else sweeps, seed, start)
+    chains = checks.integer(chains, "chains", 1, 2**32)
+    seed = checks.integer(seed, "seed", 0, 2**64 - 1)
+    if start is not None:
+        raise InputError("start belongs to the chains of a BoltzmannMachine; this machine is sampled from its prior.")
+    if sweeps is not None and model.prior_machine is None:
+        raise InputError("sweeps belong to Gibbs chains; samples of this machine are exact without them.")
+    key = Key.from_seed(seed).derive("sample")
+    top = _prior_states(model, chains, SWEEPS if sweeps is None else sweeps, seed)
+    tape = Tape(model.arena)
+    state = {layer.name: tape.get(f"state/{layer.name}", chains, layer.units) for layer in model.layers}
+    for name, x in top.items():
+        state[name][...] = x
+    if not top:
+        draw_prior(model, Part(tape, slice(0, chains), chains), key, 0)
+    with workers() as pool:
+        pool.map(lambda rows: descend(model, Part(tape, rows, chains), key, 0), blocks(chains))
+    for layer, x in state.items():
+        if not np.isfinite(x).all():
+            raise NumericalError(f"The states of layer {layer} are not finite: the weights are too large for their type.")
+    return state
+
+
+def visible_means(machine: HelmholtzMachine, state: Mapping[str, Array]) -> Array:
+    """Means (chains, units) of the visible units given the layer above in state."""
+    net = machine.structure.generative[machine.visible]
+    parent, name = machine.structure.latent[0].name, f"generative/{machine.visible}"
+    x, tape = state[parent], Tape(machine.arena)
+    tape.get(f"state/{parent}", *x.shape)[...] = x
+    field, _ = forward(net, name, machine.params, f"state/{parent}", Part(tape, slice(0, len(x)), len(x)))
+    return machine.conditionals[machine.visible].mean(field, net.bias(name, machine.params))
+
+
+def draw_prior(machine: HelmholtzMachine, part: Part, key: Key, step: int) -> None:
+    """Fill the topmost drawn layer of a factorial prior, each row by its number as chain."""
+    top = machine.structure.latent[-1]
+    state, stream = part.get(f"state/{top.name}", top.units), key.derive("prior").stream(step)
+    if top.kind == "gaussian":
+        kernels.normal(stream, _numbers(part), state)
+    else:
+        inputs = np.zeros_like(state)
+        kernels.bernoulli_sample(inputs, 1.0, machine.params["prior/bias"], stream, part.rows.start, state)
+
+
+def descend(machine: HelmholtzMachine, part: Part, key: Key, step: int) -> None:
+    """Fill the layers below the topmost drawn one, downwards; each row's number is its chain."""
+    pairs = list(zip(machine.layers, machine.structure.latent, strict=False))
+    for child, parent in reversed(pairs):
+        net, name = machine.structure.generative[child.name], f"generative/{child.name}"
+        field, _ = forward(net, name, machine.params, f"state/{parent.name}", part)
+        state, offset = (part.get(f"{kind}/{child.name}", child.units) for kind in ("state", "offset"))
+        head, stream = (field, net.bias(name, machine.params)), key.derive("ancestral", child.name).stream(step)
+        machine.conditionals[child.name].sample(head, stream, _numbers(part), state, offset)
+
+
+def _prior_states(machine: HelmholtzMachine, chains: int, sweeps: int, seed: int) -> dict[str, Array]:
+    """States of the two layers of an RBM prior after Gibbs sweeps; nothing for a factorial prior."""
+    if machine.prior_machine is None:
+        return {}
+    found = gibbs.sample(machine.prior_machine, chains, sweeps, seed)
+    return dict(zip([layer.name for layer in machine.layers[-2:]], found.values(), strict=True))
+
+
+def _numbers(part: Part) -> Rows:
+    return np.arange(part.rows.start, part.rows.stop, dtype=np.int64)

@@ -1,0 +1,168 @@
+"""Samples of the recognition model with every term of their log-weights, log w = log p(v, h) - log q(h | v) (nats).
+
+The rows of a batch are encoded once; each then stands for as many consecutive rows of samples as are drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import gcd
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import boltz.kernels as kernels
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.nn.arena import Part, Tape
+from boltz.nn.conditionals import HALF_LOG_TWO_PI
+from boltz.nn.dense import Pullback, forward
+from boltz.rng import Key
+from boltz.sampling.driver import Workers
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+BLOCK = 256
+
+
+def zeros(x: Array) -> Floats:
+    """A zero in float64 for each row of x."""
+    return np.zeros_like(x, shape=(len(x),), dtype=np.float64)
+
+
+@dataclass
+class Terms:
+    """What a pass leaves: scores (rows, outputs) and pullbacks by layer, and log-densities (rows,) by layer."""
+
+    scores: dict[str, Array] = field(default_factory=dict)
+    pullbacks: dict[str, Pullback] = field(default_factory=dict)
+    log_density: dict[str, Floats] = field(default_factory=dict)
+
+
+@dataclass
+class Pass:
+    """The samples of one block: terms of recognition and of generation, the prior's under the topmost drawn layer."""
+
+    machine: HelmholtzMachine
+    part: Part
+    samples: int
+    recognition: Terms = field(default_factory=Terms)
+    generative: Terms = field(default_factory=Terms)
+
+    @property
+    def inner(self) -> Part:
+        """The rows of the samples."""
+        return self.part.times(self.samples)
+
+    def state(self, layer: str) -> Array:
+        """States (rows, units) of a layer: of the data for the visible one, else of the samples."""
+        part = self.part if layer == self.machine.visible else self.inner
+        return part.get(f"state/{layer}", self.machine.units[layer])
+
+    def log_weights(self, scales: Mapping[str, float] | None = None) -> Floats:
+        """log w (data rows, samples), with the terms of each hidden layer times its scale."""
+        total = self.generative.log_density[self.machine.visible].copy()
+        for layer in self.machine.structure.latent:
+            total -= self.kl(layer.name) * (1.0 if scales is None else scales[layer.name])
+        return total.reshape(-1, self.samples)
+
+    def kl(self, layer: str) -> Floats:
+        """log q - log p of a hidden layer, (rows of the samples,)."""
+        return self.recognition.log_density[layer] - self.generative.log_density[layer]
+
+
+def parts(tape: Tape, rows: int, samples: int) -> list[Part]:
+    """Blocks of whole rows of a batch with about 256 samples each, at least two where there is enough."""
+    count = min(rows, max(-(-rows * samples // BLOCK), 2 if rows * samples >= 32 else 1))
+    step = 4 // gcd(4, samples)  # products favour multiples of four rows
+    edges = [0, *(-(-rows * i // count) // step * step for i in range(1, count)), rows]
+    return [Part(tape, slice(a, b), rows) for a, b in pairwise(edges) if b > a]
+
+
+def sampled(
+    machine: HelmholtzMachine, tape: Tape, batch: Array, samples: int, at: tuple[Key, int], pool: Workers
+) -> list[Pass]:
+    """Passes over the blocks of a batch (rows, units), so many samples a row, drawn by a key and a step."""
+    tape.get(f"state/{machine.visible}", *batch.shape)[...] = batch
+    drawn = streams(machine, *at)
+
+    def work(part: Part) -> Pass:
+        first, last = part.times(samples).rows.start, part.times(samples).rows.stop
+        encoded, pullback = encode(machine, part)
+        found = draw(machine, part, encoded, samples, drawn, np.arange(first, last, dtype=np.int64))
+        found.recognition.pullbacks[machine.structure.latent[0].name] = pullback
+        return found
+
+    return pool.map(work, parts(tape, len(batch), samples))
+
+
+def encode(machine: HelmholtzMachine, part: Part) -> tuple[Array, Pullback]:
+    """Outputs (data rows, outputs) of the lowest recognition net for the states at state/v, and its pullback."""
+    layer = machine.structure.latent[0].name
+    net = machine.structure.recognition[layer]
+    return forward(net, f"recognition/{layer}", machine.params, f"state/{machine.visible}", part)
+
+
+def draw(
+    machine: HelmholtzMachine, part: Part, encoded: Array, samples: int, streams: Mapping[str, Any], numbers: Rows
+) -> Pass:
+    """Draw so many samples a row from encoded outputs, upwards, and score them under both models.
+
+    streams has one a layer; numbers (data rows * samples,) are the chain numbers of the samples.
+    """
+    found = Pass(machine, part, samples)
+    inner, source = found.inner, ""
+    for layer in machine.structure.latent:
+        net, name = machine.structure.recognition[layer.name], f"recognition/{layer.name}"
+        if source:
+            value, found.recognition.pullbacks[layer.name] = forward(net, name, machine.params, source, inner)
+        else:
+            value = inner.get(f"{name}/repeated", net.sizes[-1])
+            value.reshape(len(encoded), samples, -1)[...] = encoded[:, None, :]
+        source = f"state/{layer.name}"
+        conditional, bias = machine.conditionals[layer.name], net.bias(name, machine.params)
+        state, offset = (inner.get(kind, layer.units) for kind in (source, f"offset/{layer.name}"))
+        conditional.sample((value, bias), streams[layer.name], numbers, state, offset)
+        log_q = found.recognition.log_density[layer.name] = zeros(value)
+        conditional.score(value, bias, state, log_q)
+        found.recognition.scores[layer.name] = value
+    _generate(found)
+    return found
+
+
+def streams(machine: HelmholtzMachine, key: Key, step: int) -> dict[str, Any]:
+    """One random stream a drawn layer."""
+    return {layer.name: key.derive("recognition", layer.name).stream(step) for layer in machine.structure.latent}
+
+
+def _generate(found: Pass) -> None:
+    """Score the states downwards: each layer given the one above, the topmost drawn one under the prior."""
+    machine, terms = found.machine, found.generative
+    for child, parent in zip(machine.layers, machine.structure.latent, strict=False):
+        net, name = machine.structure.generative[child.name], f"generative/{child.name}"
+        value, terms.pullbacks[child.name] = forward(
+            net, name, machine.params, f"state/{parent.name}", found.inner
+        )
+        log_p = terms.log_density[child.name] = zeros(value)
+        bias = net.bias(name, machine.params)
+        machine.conditionals[child.name].score(value, bias, found.state(child.name), log_p)
+        terms.scores[child.name] = value
+    top = machine.structure.latent[-1].name
+    terms.log_density[top] = score_prior(machine, found.inner, found.state(top))
+
+
+def score_prior(machine: HelmholtzMachine, part: Part, state: Array) -> Floats:
+    """log p* (rows,) of the topmost drawn layer, unnormalised for an RBM; a Bernoulli prior's score is at prior/delta."""
+    rbm = machine.prior_machine
+    if rbm is not None:
+        return -rbm.marginal_energy({"v": state}, ("h1",))
+    if machine.structure.latent[-1].kind == "gaussian":
+        squares = np.einsum("ij,ij->i", state, state, dtype=np.float64)
+        return -0.5 * squares - state.shape[1] * HALF_LOG_TWO_PI
+    score, log_p = part.get("prior/delta", state.shape[1]), zeros(state)
+    score[...] = 0
+    kernels.bernoulli_score(score, machine.params["prior/bias"], state, log_p)
+    return log_p

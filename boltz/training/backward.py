@@ -1,0 +1,128 @@
+"""The backward pass of a directed machine: row weights in, weighted deltas on the tape and parameter products out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.nn.arena import Tape
+from boltz.nn.dense import Job, Params, products, total
+from boltz.sampling.recognition import Pass
+from boltz.training.bounds import Weights
+
+Array = NDArray[Any]
+Scales = Mapping[str, float] | None
+
+
+class _Backward:
+    """One block on its way down and up again; signals hold the weighted derivative by each smooth hidden layer."""
+
+    def __init__(self, found: Pass, weights: Weights, scales: Scales) -> None:
+        self.found, self.machine, self.scales = found, found.machine, scales
+        self.weights = weights.of(found.part.rows, found.machine.dtype)
+        self.signals: dict[str, Array] = {}
+
+    def scale(self, layer: str) -> float:
+        return 1.0 if self.scales is None or layer == self.machine.visible else self.scales[layer]
+
+    def smooth(self, layer: str) -> bool:
+        """Whether derivatives go through the draws of a layer."""
+        return self.weights.b is not None and self.machine.conditionals[layer].reparameterised
+
+    def add(self, layer: str, derivative: Array, scale: float | None) -> None:
+        """signals[layer] += b * scale * derivative, or the derivative itself, already weighted, without a scale."""
+        out = self.found.inner.get(f"signal/{layer}", self.machine.units[layer])
+        if scale is not None:
+            assert self.weights.b is not None
+            derivative = derivative * (out.dtype.type(scale) * self.weights.b)[:, None]
+        if layer in self.signals:
+            out += derivative
+        else:
+            out[...] = derivative
+        self.signals[layer] = out
+
+    def generative(self) -> None:
+        """Deltas of the generative nets under weights a, and what they and the prior send to the hidden layers."""
+        terms, latent = self.found.generative, self.machine.structure.latent
+        for child, parent in zip(self.machine.layers, latent, strict=False):
+            score, scale = terms.scores[child.name], self.scale(child.name)
+            if child.name != self.machine.visible and self.smooth(child.name):
+                self.add(child.name, score[:, : child.units], -scale)
+            kind = self.weights.a.dtype.type
+            signal = terms.pullbacks[child.name](score, kind(scale) * self.weights.a, self.smooth(parent.name))
+            if signal is not None:
+                self.add(parent.name, signal, scale)
+        top = latent[-1].name
+        if self.smooth(top):
+            self.add(top, self.found.state(top), -self.scale(top))
+        if "prior/bias" in self.machine.params:
+            delta = self.found.inner.get("prior/delta", self.machine.units[top])
+            delta *= (delta.dtype.type(self.scale(top)) * self.weights.a)[:, None]
+
+    def recognition(self) -> None:
+        """Deltas of the recognition nets under weights b, c and score, from the top down."""
+        latent = self.machine.structure.latent
+        for i in reversed(range(len(latent))):
+            layer = latent[i]
+            score = self.found.recognition.scores[layer.name]
+            delta = self.found.inner.get(f"recognition/{layer.name}/mixed", score.shape[1])
+            self._mix(layer.name, score, delta)
+            pullback = self.found.recognition.pullbacks[layer.name]
+            if i == 0:
+                rows = delta.reshape(-1, self.found.samples, delta.shape[1])
+                pullback(rows[:, 0] if self.found.samples == 1 else rows.sum(axis=1), None, False)
+            elif not self.smooth(latent[i - 1].name):
+                pullback(delta, None, False)
+            elif self.weights.c is None:
+                self.add(latent[i - 1].name, pullback(delta), None)
+            else:  # the derivative by the layer below keeps the term -b log q that c leaves out of the parameters
+                extra = (self.weights.c + self.weights.b) * delta.dtype.type(self.scale(layer.name))
+                self.add(latent[i - 1].name, pullback(delta - extra[:, None] * score, None, True, False), None)
+                pullback(delta, None, False)
+
+    def _mix(self, layer: str, score: Array, delta: Array) -> None:
+        """delta := path + c score for a smooth layer, (c + score weight) score for the others."""
+        w, scale = self.weights, delta.dtype.type(self.scale(layer))
+        c = scale * (-w.b if w.c is None else w.c)
+        if not self.smooth(layer):
+            np.multiply(score, (c if w.score is None else c + w.score)[:, None], out=delta)
+            return
+        self.add(layer, score[:, : self.machine.units[layer]], scale)
+        offset = self.found.inner.get(f"offset/{layer}", self.machine.units[layer])
+        self.machine.conditionals[layer].path(self.signals[layer], offset, delta)
+        if w.c is None or w.c.any():
+            delta += c[:, None] * score
+
+
+def pull(found: Pass, weights: Weights, scales: Scales, recognition: bool = True) -> None:
+    """Pull the weights (batch rows, samples) of an objective back through one block's pass, onto its tape."""
+    block = _Backward(found, weights, scales)
+    block.generative()
+    if recognition:
+        block.recognition()
+
+
+def wake_products(
+    machine: HelmholtzMachine, gradient: Params, tape: Tape, counts: tuple[int, int], recognition: bool = True
+) -> list[Job]:
+    """The parameter products of a batch of (rows, samples a row), with or without those of recognition."""
+    jobs: list[Job] = []
+    rows, samples = counts
+    for child, parent in zip(machine.layers, machine.structure.latent, strict=False):
+        net, name = machine.structure.generative[child.name], f"generative/{child.name}"
+        jobs += products(net, name, gradient, f"state/{parent.name}", tape, rows * samples)
+    if "prior/bias" in gradient:
+        delta = tape.get("prior/delta", rows * samples, len(gradient["prior/bias"]))
+        jobs.append(total(delta, gradient["prior/bias"]))
+    if not recognition:
+        return jobs
+    count = rows
+    for below, layer in zip(machine.layers, machine.structure.latent, strict=False):
+        net, name = machine.structure.recognition[layer.name], f"recognition/{layer.name}"
+        jobs += products(net, name, gradient, f"state/{below.name}", tape, count)
+        count = rows * samples
+    return jobs

@@ -1,0 +1,71 @@
+"""Baselines of score-function gradients: a running mean of log w, and for NVIL a net on the data beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import boltz.kernels as kernels
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.nn.arena import Part, Tape, size, views
+from boltz.nn.dense import Net, forward, products
+from boltz.rng import Key
+from boltz.sampling.driver import Workers
+from boltz.sampling.recognition import sampled
+from boltz.training.rules import Clock, RuleState
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+HIDDEN, DECAY = 100, 0.9
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """C(x) + c for log w: c a running mean, C a net trained on what c leaves (Mnih & Gregor 2014, section 2.3)."""
+
+    learned: bool
+    rate: float
+
+    def net(self, machine: HelmholtzMachine) -> Net:
+        """Visible units, a tanh layer, one output."""
+        return Net((machine.units[machine.visible], HIDDEN, 1))
+
+    def init(self, machine: HelmholtzMachine, rows: Array, key: Key) -> RuleState:
+        """c at the mean of log w on some rows; C at zero with small random weights below."""
+        passes = sampled(machine, Tape(machine.arena), rows, 1, (key, 0), Workers(1, None))
+        state = {"baseline/mean": np.array([np.mean([found.log_weights().mean() for found in passes])])}
+        if self.learned:
+            shapes = self.net(machine).shapes("baseline")
+            state |= {f"baseline/{name}": np.zeros(size(shapes), machine.dtype) for name in ("arena", "first", "second")}
+            weight = views(shapes, state["baseline/arena"])["baseline/0/weight"]
+            reach, draw = np.sqrt(6 / sum(weight.shape)), key.derive("baseline")
+            generator = np.random.Generator(np.random.Philox(key=[draw.key0, draw.key1]))
+            weight[...] = generator.uniform(-reach, reach, weight.shape)
+        return state
+
+    def value(self, machine: HelmholtzMachine, state: RuleState, batch: Array, log_w: Floats, clock: Clock) -> Floats:
+        """Baseline (rows,) from what earlier steps learned; then it learns from log_w, in place."""
+        found = np.full(len(batch), state["baseline/mean"][0])
+        if self.learned:
+            found += self._net_value(machine, state, batch, log_w.mean(axis=1) - found, clock.step)
+        state["baseline/mean"] += (1 - DECAY) * (log_w.mean() - state["baseline/mean"])
+        return found
+
+    def _net_value(self, machine: HelmholtzMachine, state: RuleState, batch: Array, target: Floats, step: int) -> Floats:
+        """C(x) (rows,), and one step of Adam up the gradient of -(target - C(x))^2 / 2."""
+        net, tape = self.net(machine), Tape(machine.arena)
+        shapes, arena = net.shapes("baseline"), state["baseline/arena"]
+        params, gradient = views(shapes, arena), np.zeros_like(arena)
+        tape.get("batch", *batch.shape)[...] = batch
+        part = Part(tape, slice(0, len(batch)), len(batch))
+        field, pullback = forward(net, "baseline", params, "batch", part)
+        value = (field[:, 0] + net.bias("baseline", params)[0]).astype(np.float64)
+        pullback(((target - value) / len(batch)).astype(machine.dtype)[:, None], None, False)
+        for job in products(net, "baseline", views(shapes, gradient), "batch", tape, len(batch)):
+            job()
+        moments = state["baseline/first"], state["baseline/second"]
+        kernels.adam_update(arena, gradient, moments, self.rate, (0.9, 0.999), 1e-8, step + 1, 0.0, 0.0)
+        return value

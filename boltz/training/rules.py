@@ -1,0 +1,53 @@
+"""What a training rule is: arrays that it keeps from step to step, and a gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.models.files import Model
+from boltz.rng import Key
+from boltz.sampling.driver import Workers
+
+Array = NDArray[Any]
+RuleState = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where a step stands: random key of the stage, number of the step, epochs done (fractions count)."""
+
+    key: Key
+    step: int
+    done: float = 0.0
+
+
+class Workspace(Protocol):
+    """Buffers that outlive a step; nothing in them is state."""
+
+    machine: Any
+    gradient: Array
+
+
+class Rule(Protocol):
+    """A training rule; a registered one has a name, a documented equation and tests of its expected gradient."""
+
+    @property
+    def start_rows(self) -> int:
+        """How many visible rows init asks for, at most."""
+
+    def init(self, machine: Any, rows: Array, key: Key) -> RuleState:
+        """The arrays at the start of a stage, given some visible rows (rows, units)."""
+
+    def workspace(self, machine: Any) -> Workspace:
+        """Buffers for training this machine."""
+
+    def gradient(self, work: Any, batch: Array, state: RuleState, clock: Clock, pool: Workers) -> Mapping[str, Array]:
+        """The ascent direction for a batch (rows, units) as named views of work.gradient; state changes in place."""
+
+    def measure(self, machine: Model, train: Array, held_out: Array, key: Key) -> dict[str, float | None]:
+        """What is recorded after an epoch, from fixed rows of training and of held-out data, the latter maybe empty."""

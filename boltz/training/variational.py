@@ -1,0 +1,128 @@
+"""Training of Helmholtz machines by the objectives of bounds.py: one pass up, one down, one backward pass.
+
+Blocks of rows draw their samples and leave scores and pullbacks; the weights of the objective then come from all
+log-weights of the batch; blocks pull them back; and the parameter products run last, over the whole batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.nn.arena import Tape
+from boltz.numerics import log_mean_exp
+from boltz.rng import Key
+from boltz.sampling.driver import Workers, workers
+from boltz.sampling.recognition import Pass, sampled
+from boltz.training.backward import pull, wake_products
+from boltz.training.baselines import Baseline
+from boltz.training.bounds import OBJECTIVES, Weights
+from boltz.training.rules import Clock, RuleState
+from boltz.training.settings import DirectedSettings
+from boltz.training.sleep import dream, sleep_products
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+MONITOR_SAMPLES = 50
+
+
+@dataclass
+class DirectedWorkspace:
+    """Buffers of the wake and of the sleep phase, and the gradient."""
+
+    machine: HelmholtzMachine
+    gradient: Array = field(init=False)
+    named: dict[str, Array] = field(init=False)
+    wake: Tape = field(init=False)
+    sleep: Tape = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.gradient = np.zeros_like(self.machine.arena)
+        self.named = self.machine.views(self.gradient)
+        self.wake, self.sleep = Tape(self.machine.arena), Tape(self.machine.arena)
+
+
+@dataclass(frozen=True)
+class Variational:
+    """The rule: an objective with its samples, and the scales of warm-up and free bits."""
+
+    settings: DirectedSettings
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """What is subtracted from log w, where the objective has such a thing."""
+        learned = {"nvil": True, "reinforce": False}.get(self.settings.objective)
+        return None if learned is None else Baseline(learned, self.settings.learning_rate)
+
+    @property
+    def sleep_share(self) -> float:
+        """Share of the sleep phase in what recognition learns."""
+        if not OBJECTIVES[self.settings.objective].dreams:
+            return 0.0
+        return self.settings.sleep_share if self.settings.objective == "rws" else 1.0
+
+    @property
+    def start_rows(self) -> int:
+        return MONITOR_SAMPLES
+
+    def init(self, machine: HelmholtzMachine, rows: Array, key: Key) -> RuleState:
+        return {} if self.baseline is None else self.baseline.init(machine, rows, key)
+
+    def workspace(self, machine: HelmholtzMachine) -> DirectedWorkspace:
+        return DirectedWorkspace(machine)
+
+    def gradient(
+        self, work: DirectedWorkspace, batch: Array, state: RuleState, clock: Clock, pool: Workers
+    ) -> Mapping[str, Array]:
+        machine, knobs, n = work.machine, self.settings.knobs, len(batch)
+        passes = sampled(machine, work.wake, batch, knobs.total, (clock.key, clock.step), pool)
+        scales = self._scales(passes, clock.done)
+        log_w = np.concatenate([found.log_weights(scales) for found in passes])
+        baseline = np.zeros(n) if self.baseline is None else self.baseline.value(machine, state, batch, log_w, clock)
+        weights = OBJECTIVES[self.settings.objective].weights(log_w, knobs, baseline).over(n)
+        awake = self.sleep_share < 1
+        pool.map(lambda found: pull(found, weights, scales, awake), passes)
+        jobs = wake_products(machine, work.named, work.wake, (n, knobs.total), awake)
+        pool.map(lambda job: job(), jobs)
+        if self.sleep_share > 0:
+            dream(machine, work.sleep, n, self.sleep_share / n, clock, pool)
+            pool.map(lambda job: job(), sleep_products(machine, work.named, work.sleep, n, awake))
+        return work.named
+
+    def measure(self, machine: HelmholtzMachine, train: Array, held_out: Array, key: Key) -> dict[str, float | None]:
+        """The evidence lower bound and that of fifty samples (nats a row), its gap to held-out rows, and the KL term."""
+        return measure(machine, train, held_out, key)
+
+    def _scales(self, passes: list[Pass], done: float) -> dict[str, float] | None:
+        """Factor of each hidden layer's KL term: warm-up, and 0 where free bits are not used up; None if all are 1."""
+        s = self.settings
+        scale = min(1.0, done / s.warmup_epochs) if s.warmup_epochs > 0 else 1.0
+        if s.free_bits == 0:
+            return None if scale == 1 else {layer.name: scale for layer in passes[0].machine.structure.latent}
+        layers = [layer.name for layer in passes[0].machine.structure.latent]
+        return {name: scale if _kl(passes, name) > s.free_bits else 0.0 for name in layers}
+
+
+def _kl(passes: list[Pass], layer: str) -> float:
+    """Mean of log q - log p of a hidden layer over all samples: its KL term, in nats a row."""
+    return float(np.mean(np.concatenate([found.kl(layer) for found in passes])))
+
+
+def measure(machine: HelmholtzMachine, train: Array, held_out: Array, key: Key) -> dict[str, float | None]:
+    """What is recorded after an epoch of a Helmholtz machine; log Z of an RBM prior is left out."""
+    found: dict[str, float | None] = {"bound_gap": None}
+    with workers() as pool:
+        passes = sampled(machine, Tape(machine.arena), train, MONITOR_SAMPLES, (key, 0), pool)
+        log_w = np.concatenate([each.log_weights() for each in passes])
+        found |= {"bound": float(log_w.mean()), "importance_bound": float(log_mean_exp(log_w, 1).mean())}
+        found["kl"] = sum(_kl(passes, layer.name) for layer in machine.structure.latent)
+        if len(held_out):
+            others = sampled(machine, Tape(machine.arena), held_out, MONITOR_SAMPLES, (key, 0), pool)
+            unseen = np.concatenate([each.log_weights() for each in others])
+            found["bound_gap"] = found["importance_bound"] - float(log_mean_exp(unseen, 1).mean())
+    return found
