@@ -28,7 +28,10 @@ _PLACES = {
     "threads": "sampling.driver",
     "Estimate": "estimators.result",
     "ais": "estimators.annealed",
+    "active_units": "estimators.activity",
+    "posterior_variances": "estimators.activity",
     "exact_log_z": "estimators.exact",
+    "importance_bounds": "estimators.likelihood",
     "log_likelihood": "estimators.likelihood",
     "Run": "training.run",
     "BeliefSettings": "training.settings",
@@ -63,9 +66,10 @@ if TYPE_CHECKING:
     from boltz.data import load as load_data
     from boltz.data.binarize import binarize
     from boltz.errors import BoltzError, FileError, InputError, Interrupted, NumericalError
+    from boltz.estimators.activity import active_units, posterior_variances
     from boltz.estimators.annealed import ais
     from boltz.estimators.exact import exact_log_z
-    from boltz.estimators.likelihood import log_likelihood
+    from boltz.estimators.likelihood import importance_bounds, log_likelihood
     from boltz.estimators.result import Estimate
     from boltz.models.boltzmann import BoltzmannMachine, dbm, from_arrays, rbm
     from boltz.models.directed import dbn, sbn, vae

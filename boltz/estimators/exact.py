@@ -12,7 +12,11 @@ from scipy.special import logsumexp
 from boltz.errors import InputError
 from boltz.estimators.result import Estimate, exact
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.nn.arena import Part, Tape
+from boltz.nn.dense import forward
 from boltz.sampling.driver import blocks, workers
+from boltz.sampling.recognition import score_prior
 
 Array = NDArray[Any]
 MOST_UNITS = 28
@@ -88,3 +92,40 @@ def exact_log_marginal(model: BoltzmannMachine, x: Array) -> NDArray[np.float64]
 
             parts.append(np.concatenate(pool.map(part, blocks(len(x)))))
         return logsumexp(parts, axis=0) + x @ machine.bias(visible)
+
+
+def enumerable(machine: HelmholtzMachine, most: int) -> bool:
+    """Whether the drawn hidden layers are binary and have at most so many units."""
+    latent = machine.structure.latent
+    return all(layer.kind == "bernoulli" for layer in latent) and sum(layer.units for layer in latent) <= most
+
+
+def enumerated(machine: HelmholtzMachine, x: Array) -> NDArray[np.float64]:
+    """log p*(v) (rows,) of visible rows x (rows, units) in nats, by enumerating the drawn hidden layers.
+
+    An RBM prior counts without its log Z.
+    """
+    machine, x = machine.astype(np.float64), x.astype(np.float64)
+    total = 1 << sum(layer.units for layer in machine.structure.latent)
+    parts = [_enumerated(machine, x, slice(a, min(a + CHUNK, total))) for a in range(0, total, CHUNK)]
+    return np.asarray(logsumexp(parts, axis=0))
+
+
+def _enumerated(machine: HelmholtzMachine, x: Array, numbers: slice) -> NDArray[np.float64]:
+    """log of the sum of p*(v, h) over the hidden states with these numbers, (rows,)."""
+    count, shift = numbers.stop - numbers.start, 0
+    part, index = Part(Tape(machine.arena), slice(0, count), count), np.arange(numbers.start, numbers.stop)
+    for layer in machine.structure.latent:
+        bits = (index[:, None] >> (shift + np.arange(layer.units))) & 1
+        part.get(f"state/{layer.name}", layer.units)[...] = bits
+        shift += layer.units
+    latent = machine.structure.latent
+    log_h = score_prior(machine, part, part.get(f"state/{latent[-1].name}", latent[-1].units))
+    for child, parent in reversed(list(zip(machine.layers, latent, strict=False))):
+        net, name = machine.structure.generative[child.name], f"generative/{child.name}"
+        field, _ = forward(net, name, machine.params, f"state/{parent.name}", part)
+        bias, conditional = net.bias(name, machine.params), machine.conditionals[child.name]
+        if child.name == machine.visible:
+            return np.asarray(logsumexp(conditional.table(field, bias, x) + log_h, axis=1))
+        conditional.score(field, bias, part.get(f"state/{child.name}", child.units), log_h)
+    raise AssertionError("a machine has a visible layer")

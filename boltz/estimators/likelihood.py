@@ -1,54 +1,98 @@
 """Log-likelihood of data: log-normaliser of the machine clamped at v minus that of the free machine.
 
 For an RBM the first is -F(v), exactly. For a DBM it is the variational bound of mean field (Salakhutdinov & Hinton
-2009, section 2.2) or the importance-weighted bound log 1/k sum p*(v, h_i) / q(h_i) with mean-field q (Burda, Grosse &
-Salakhutdinov 2016, eq. 8), which rises with k to the truth; the layers next to v are drawn, the others summed out.
+2009, section 2.2) or an importance-weighted bound, for a Helmholtz machine always the latter; both are exact where the
+hidden units can be enumerated. The second is 0 for a directed machine and that of its prior for a deep belief net.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks
+from boltz.errors import InputError
 from boltz.estimators.annealed import ais
-from boltz.estimators.exact import class_units, exact_log_marginal, exact_log_z
+from boltz.estimators.exact import class_units, enumerable, enumerated, exact_log_marginal, exact_log_z
+from boltz.estimators.importance import bounds_and_errors, mean_and_error, reduced
 from boltz.estimators.result import TRUSTED_CHAINS, TRUSTED_SHARE, Estimate, Kind, exact, interval, kind_of_difference
-from boltz.models.boltzmann import BoltzmannMachine, checked_model
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.files import Model, checked_machine, visible_rows
 from boltz.rng import Key
 from boltz.sampling.driver import blocks, workers
-from boltz.sampling.gibbs import Scratch
-from boltz.sampling.meanfield import MeanField, solve, variational_free_energy
+from boltz.sampling.meanfield import MeanField, variational_free_energy
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-QUICK_UNITS, QUICK_HIDDEN = 20, 14
+QUICK_UNITS, QUICK_HIDDEN, SAMPLES = 20, 14, 1000
 TRUSTED_ROWS = 0.95
 
 
 def log_likelihood(
-    model: BoltzmannMachine, x: Any, log_z: Estimate | float | None = None, samples: int = 0, seed: int = 0
+    model: Model, x: Any, log_z: Estimate | float | None = None, samples: int = 0, seed: int = 0
 ) -> Estimate:
     """Mean log-likelihood of visible rows x (rows, units) in nats, with one value a row in per_row.
 
     Rows between 0 and 1 are no states of binary units: their value is returned with kind "none", not trusted. log_z: an
-    Estimate, a number taken as exact, or None to compute it (exact for at most 20 units in the smaller
-    colour class, else boltz.ais). samples: for a DBM too large to enumerate, 0 gives the variational bound, k >= 1 the
-    importance-weighted bound. kind says what is certified; for that bound, trusted also asks for at least 100 samples
-    of which 30 % are effective in 95 % of the rows. Raises InputError, and NumericalError for an overflow.
+    Estimate, a number taken as exact, or None to compute it (exact for at most 20 units in the smaller colour class,
+    else boltz.ais); a machine without an RBM has none. samples: k >= 1 asks for the importance-weighted bound; 0 takes
+    enumeration where at most 14 hidden units allow it, else the variational bound of a DBM or 1,000 samples of a
+    Helmholtz machine. kind says what is certified; trusted also asks, of an importance-weighted bound, for at least 100
+    samples of which 30 % are effective in 95 % of the rows. Raises InputError, and NumericalError for an overflow.
     """
-    model = checked_model(model)
-    samples = checks.integer(samples, "samples", 0)
+    model = checked_machine(model)
+    samples = checks.integer(samples, "samples", 0, 2**31)
     seed = checks.integer(seed, "seed", 0, 2**64 - 1)
-    x = checks.rows(x, "x", model.graph.units[model.graph.visible], model.dtype)
-    log_z = _log_z(model, log_z, seed)
+    x = visible_rows(model, x)
+    partition = _log_z(model, log_z, seed)
     log_p, errors, kind, method = log_marginal(model, x, samples, seed)
+    used = samples or (SAMPLES if errors.any() else 0)
+    return _estimate(model, x, (log_p, errors, used), (kind, method), partition)
+
+
+def importance_bounds(
+    model: Model,
+    x: Any,
+    samples: Sequence[int] = (1, 5, 50),
+    log_z: Estimate | float | None = None,
+    seed: int = 0,
+) -> list[Estimate]:
+    """The importance-weighted bounds L_k of visible rows x (rows, units) in nats, one Estimate for each k in samples.
+
+    All come from the same log-weights, as many as the largest k: L_k is the mean over groups of k of them, so that the
+    first minus the last estimates -KL(q, p). For an RBM q is exact and all are equal. log_z and what is returned are as
+    in log_likelihood. Raises InputError, and NumericalError for an overflow.
+    """
+    model = checked_machine(model)
+    sizes = [checks.integer(k, f"samples[{i}]", 1, 2**31) for i, k in enumerate(checks.sequence(samples, "samples"))]
+    if not sizes:
+        raise InputError("samples must name at least one number of samples, got none.")
+    key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("importance")
+    x = visible_rows(model, x)
+    partition = _log_z(model, log_z, seed)
+    if _is_rbm(model):
+        found = log_marginal(model, x, 0, seed)
+        return [_estimate(model, x, (*found[:2], 0), found[2:], partition) for _ in sizes]
+    values = reduced(model, x, max(sizes), key, lambda log_w: bounds_and_errors(log_w, sizes))
+    return [
+        _estimate(model, x, (values[:, 2 * i], values[:, 2 * i + 1], k), ("lower", _method(k)), partition)
+        for i, k in enumerate(sizes)
+    ]
+
+
+def _estimate(
+    model: Model, x: Array, found: tuple[Floats, Floats, int], what: tuple[Kind, str], log_z: Estimate
+) -> Estimate:
+    """(log p* a row, errors a row, samples) with (kind, method) and log Z as one Estimate of the mean."""
+    (log_p, errors, samples), (kind, method) = found, what
     per_row = log_p - log_z.value
     value = float(per_row.mean())
     error = float(np.hypot(log_z.standard_error, np.sqrt(np.sum(errors**2)) / len(x)))
-    grey = not ((x == 0) | (x == 1)).all()  # no states of binary units, so nothing is certified
+    binary = model.layers[0].kind == "bernoulli"
+    grey = binary and not ((x == 0) | (x == 1)).all()  # no states of binary units, so nothing is certified
     return Estimate(
         value,
         error,
@@ -60,7 +104,7 @@ def log_likelihood(
         not grey and log_z.trusted and _trusted(errors, samples),
         log_z.log_weights,
         per_row,
-        f"{method}; log Z by {log_z.method}" + "; rows that are not 0/1" * grey,
+        method + f"; log Z by {log_z.method}" * bool(log_z.method) + "; rows that are not 0/1" * grey,
     )
 
 
@@ -72,79 +116,57 @@ def _trusted(errors: Floats, samples: int) -> bool:
     return samples >= TRUSTED_CHAINS and float(np.mean(share >= TRUSTED_SHARE)) >= TRUSTED_ROWS
 
 
-def _log_z(model: BoltzmannMachine, given: Estimate | float | None, seed: int) -> Estimate:
+def _log_z(model: Model, given: Estimate | float | None, seed: int) -> Estimate:
+    """log Z of the undirected part; 0 without a method where there is none."""
+    undirected = model if isinstance(model, BoltzmannMachine) else model.prior_machine
+    if undirected is None:
+        if given is not None:
+            raise InputError("log_z must be None for a directed machine, whose log Z is 0.")
+        return exact(0.0, "")
     if isinstance(given, Estimate):
         return given
     if given is not None:
         return exact(checks.number(given, "log_z"), "the caller")
-    if min(class_units(model, layers) for layers in model.graph.colours) <= QUICK_UNITS:
-        return exact_log_z(model)
-    return ais(model, seed=seed)
+    if min(class_units(undirected, layers) for layers in undirected.graph.colours) <= QUICK_UNITS:
+        return exact_log_z(undirected)
+    return ais(undirected, seed=seed)
 
 
-def log_marginal(model: BoltzmannMachine, x: Array, samples: int, seed: int) -> tuple[Floats, Floats, Kind, str]:
+def log_marginal(model: Model, x: Array, samples: int, seed: int) -> tuple[Floats, Floats, Kind, str]:
     """log p*(v) of checked rows: values and standard errors (rows,), what kind of bound, and how it was found."""
     nothing = np.zeros(len(x))
-    others = [layer for layer in model.graph.colours[0] if layer != model.graph.visible]
-    if not others:
-        return -_by_blocks(model, x, _free_energy), nothing, "exact", "free energy"
-    if samples == 0 and class_units(model, model.graph.colours[1]) <= QUICK_HIDDEN:
-        return exact_log_marginal(model, x), nothing, "exact", "enumeration of hidden units"
-    if samples == 0:
-        return _by_blocks(model, x, _variational), nothing, "lower", "variational bound"
-    key = Key.from_seed(seed).derive("importance")
+    if isinstance(model, BoltzmannMachine):
+        if _is_rbm(model):
+            return -_by_blocks(model, x, _free_energy), nothing, "exact", "free energy"
+        if samples == 0 and class_units(model, model.graph.colours[1]) <= QUICK_HIDDEN:
+            return exact_log_marginal(model, x), nothing, "exact", "enumeration of hidden units"
+        if samples == 0:
+            return _by_blocks(model, x, _variational), nothing, "lower", "variational bound"
+    elif samples == 0 and enumerable(model, QUICK_HIDDEN):
+        return enumerated(model, x), nothing, "exact", "enumeration of hidden units"
+    count = samples or SAMPLES
+    values = reduced(model, x, count, Key.from_seed(seed).derive("importance"), mean_and_error)
+    return values[:, 0], values[:, 1], "lower", _method(count)
 
-    def weighted(model: BoltzmannMachine, rows: Array, first: int) -> Array:
-        return _importance(model, rows, first, samples, key)
 
-    values = _by_blocks(model, x, weighted)
-    return values[:, 0], values[:, 1], "lower", f"importance-weighted bound, k = {samples}"
+def _method(samples: int) -> str:
+    return f"importance-weighted bound, k = {samples}"
+
+
+def _is_rbm(model: Model) -> bool:
+    """Whether the hidden units are independent given v."""
+    return isinstance(model, BoltzmannMachine) and model.graph.colours[0] == (model.graph.visible,)
 
 
 def _by_blocks(model: BoltzmannMachine, x: Array, function: Any) -> Floats:
-    parts = blocks(len(x))
     with workers() as pool:
-        return np.concatenate(pool.map(lambda part: function(model, x[part], part.start), parts))
+        return np.concatenate(pool.map(lambda part: function(model, x[part]), blocks(len(x))))
 
 
-def _free_energy(model: BoltzmannMachine, rows: Array, first: int) -> Floats:
+def _free_energy(model: BoltzmannMachine, rows: Array) -> Floats:
     return model.marginal_energy({model.graph.visible: rows}, model.graph.colours[1])
 
 
-def _variational(model: BoltzmannMachine, rows: Array, first: int) -> Floats:
+def _variational(model: BoltzmannMachine, rows: Array) -> Floats:
     """E_q[-energy] + entropy of q at the mean-field fixed point, q factorised over all hidden units."""
     return -variational_free_energy(model, rows, MeanField())[0]
-
-
-def _importance(model: BoltzmannMachine, rows: Array, first: int, samples: int, key: Key) -> Floats:
-    """(rows, 2): log mean weight and its standard error, streamed over the samples."""
-    visible = model.graph.visible
-    scratch = Scratch(model.dtype)
-    means = solve(model, {visible: rows}, MeanField(), scratch)
-    drawn = {layer: np.empty_like(means[layer]) for layer in model.graph.colours[1]}
-    fields = {layer: model.unit_type(layer).natural(_inside(means[layer])) for layer in drawn}
-    q = {layer: model.unit_type(layer).mean(fields[layer]).astype(model.dtype) for layer in drawn}
-    summed = [layer for layer in model.graph.colours[0] if layer != visible]
-    most = np.full(len(rows), -np.inf)
-    sums = np.zeros((2, len(rows)))
-    for i in range(samples):
-        log_q = np.zeros(len(rows))
-        for layer, state in drawn.items():
-            kind = model.unit_type(layer)
-            kind.draw(q[layer], key.derive(layer).stream(i), first, state)
-            log_q += np.sum(state * fields[layer], axis=1) - kind.total_log_partition(fields[layer])
-        log_w = -model.marginal_energy({visible: rows, **drawn}, summed) - log_q
-        higher = np.maximum(most, log_w)
-        old, new = np.exp(most - higher), np.exp(log_w - higher)
-        sums = sums * np.stack([old, old**2]) + np.stack([new, new**2])
-        most = higher
-    value = most + np.log(sums[0] / samples)
-    if samples == 1:
-        return np.stack([value, np.full(len(rows), np.inf)], axis=1)
-    variance = np.maximum(sums[1] / sums[0] ** 2 - 1 / samples, 0) * samples / (samples - 1)
-    return np.stack([value, np.sqrt(variance)], axis=1)
-
-
-def _inside(mean: Array) -> Array:
-    """Means kept off 0 and 1, so that q gives every state a chance."""
-    return np.clip(mean.astype(np.float64), 1e-7, 1 - 1e-7)

@@ -86,7 +86,9 @@ def dbn(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.floa
         if name.endswith("weight") and not name.startswith("recognition"):
             value[...] = 0.01 * _generator(key.derive("weights", name)).normal(size=value.shape)
     for below, above in zip(machine.layers, machine.structure.latent, strict=False):
-        machine.params[f"recognition/{above.name}/0/weight"][...] = machine.params[f"generative/{below.name}/0/weight"].T
+        machine.params[f"recognition/{above.name}/0/weight"][...] = machine.params[
+            f"generative/{below.name}/0/weight"
+        ].T
     _fit_visible(machine, x)
     return machine
 
@@ -107,8 +109,11 @@ def _machine(structure: Structure, x: Any, seed: int) -> HelmholtzMachine:
     """A machine with Glorot weights; mean and log sigma of a Gaussian count as separate outputs."""
     machine = empty(structure, np.float32)
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1))
-    heads = {f"{side}/{layer}/{net.depth - 1}/weight": layer for side in ("generative", "recognition")
-             for layer, net in getattr(structure, side).items()}
+    heads = {
+        f"{side}/{layer}/{net.depth - 1}/weight": layer
+        for side in ("generative", "recognition")
+        for layer, net in getattr(structure, side).items()
+    }
     for name, value in machine.params.items():
         if name.endswith("weight"):
             inputs, outputs = value.shape

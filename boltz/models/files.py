@@ -39,10 +39,19 @@ def checked_machine(model: Any) -> Model:
     """The model argument of a public function that takes either machine; raises InputError."""
     if not isinstance(model, BoltzmannMachine | HelmholtzMachine):
         hint = "; use its .model" if hasattr(model, "model") else ""
-        raise InputError(
-            f"model must be a BoltzmannMachine or a HelmholtzMachine, got {type(model).__name__}{hint}."
-        )
+        raise InputError(f"model must be a BoltzmannMachine or a HelmholtzMachine, got {type(model).__name__}{hint}.")
     return model
+
+
+def visible_rows(model: Model, x: Any) -> Array:
+    """Visible rows (rows, units) in the machine's type: numbers in [0, 1], or any for Gaussian units; InputError."""
+    layer = model.layers[0]
+    if layer.kind == "bernoulli":
+        return checks.rows(x, "x", layer.units, model.dtype)
+    found = checks.array(x, "x", (None, layer.units), model.dtype)
+    if len(found) == 0:
+        raise InputError("x must have at least one row, got none.")
+    return found
 
 
 def structure_from(text: Any) -> Structure:

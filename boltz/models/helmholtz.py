@@ -50,7 +50,9 @@ class Structure:
             if layer.kind not in CONDITIONALS or layer.units < 1:
                 raise InputError(f"layer {layer.name} must be of kind {', '.join(CONDITIONALS)} and have units.")
         if self.prior not in PRIORS or len(self.widths) != len(self.layers) - 1 - (self.prior == "rbm"):
-            raise InputError(f"the machine must have a prior among {', '.join(PRIORS)} and widths for each conditional.")
+            raise InputError(
+                f"the machine must have a prior among {', '.join(PRIORS)} and widths for each conditional."
+            )
         if not self.widths or (self.prior == "rbm" and set(kinds[1:]) != {"bernoulli"}):
             raise InputError("a machine needs a hidden layer, and an RBM as prior needs binary ones.")
 

@@ -66,4 +66,3 @@ class Part:
         """The same block where every row stands for so many samples, one after the other."""
         rows = slice(self.rows.start * samples, self.rows.stop * samples)
         return replace(self, rows=rows, total=self.total * samples)
-

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
+from boltz.numerics import softplus
 from boltz.rng import Stream
 
 Array = NDArray[Any]
@@ -44,6 +45,9 @@ class Conditional(Protocol):
         state may have fewer rows: each then stands for as many consecutive rows of field.
         """
 
+    def table(self, field: Array, bias: Array, state: Array) -> NDArray[np.float64]:
+        """Log-density (states, fields) of every state (states, units) given every row of fields."""
+
     def path(self, signal: Array, offset: Array, out: Array) -> None:
         """out (rows, outputs) := the derivative by the outputs that a signal (rows, units) at the drawn state gives."""
 
@@ -67,6 +71,10 @@ class Bernoulli:
 
     def score(self, field: Array, bias: Array, state: Array, log_density: NDArray[np.float64]) -> None:
         kernels.bernoulli_score(field, bias, state, log_density)
+
+    def table(self, field: Array, bias: Array, state: Array) -> NDArray[np.float64]:
+        logits = (field + bias).astype(np.float64)
+        return state @ logits.T - softplus(logits).sum(axis=1)
 
     def path(self, signal: Array, offset: Array, out: Array) -> None:
         out[...] = 0  # a draw does not move with the logits
@@ -108,6 +116,15 @@ class Gaussian:
         np.multiply(z, z, out=log_sigma)
         log_density -= 0.5 * log_sigma.sum(axis=1, dtype=np.float64)
         log_sigma -= 1
+
+    def table(self, field: Array, bias: Array, state: Array) -> NDArray[np.float64]:
+        units = len(bias) // 2
+        outputs = (field + bias).astype(np.float64)
+        found = np.empty((len(state), len(outputs)))
+        for i, (mean, log_sigma) in enumerate(zip(outputs[:, :units], outputs[:, units:], strict=True)):
+            z = (state - mean) * np.exp(-log_sigma)
+            found[:, i] = -0.5 * np.einsum("ij,ij->i", z, z) - log_sigma.sum() - units * HALF_LOG_TWO_PI
+        return found
 
     def path(self, signal: Array, offset: Array, out: Array) -> None:
         units = signal.shape[1]

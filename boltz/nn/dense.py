@@ -102,9 +102,7 @@ def forward(net: Net, name: str, params: Params, source: str, part: Part) -> tup
             start(out)
         values.append(out)
 
-    def pullback(
-        delta: Array, weights: Array | None = None, signal: bool = True, keep: bool = True
-    ) -> Array | None:
+    def pullback(delta: Array, weights: Array | None = None, signal: bool = True, keep: bool = True) -> Array | None:
         """The signal (rows, inputs) at the input, or None; keep leaves weighted deltas for `products`."""
         for i in reversed(range(net.depth)):
             below = None

@@ -56,7 +56,9 @@ def sample(
         pool.map(lambda rows: descend(model, Part(tape, rows, chains), key, 0), blocks(chains))
     for layer, x in state.items():
         if not np.isfinite(x).all():
-            raise NumericalError(f"The states of layer {layer} are not finite: the weights are too large for their type.")
+            raise NumericalError(
+                f"The states of layer {layer} are not finite: the weights are too large for their type."
+            )
     return state
 
 

@@ -143,9 +143,7 @@ def _generate(found: Pass) -> None:
     machine, terms = found.machine, found.generative
     for child, parent in zip(machine.layers, machine.structure.latent, strict=False):
         net, name = machine.structure.generative[child.name], f"generative/{child.name}"
-        value, terms.pullbacks[child.name] = forward(
-            net, name, machine.params, f"state/{parent.name}", found.inner
-        )
+        value, terms.pullbacks[child.name] = forward(net, name, machine.params, f"state/{parent.name}", found.inner)
         log_p = terms.log_density[child.name] = zeros(value)
         bias = net.bias(name, machine.params)
         machine.conditionals[child.name].score(value, bias, found.state(child.name), log_p)
@@ -155,7 +153,7 @@ def _generate(found: Pass) -> None:
 
 
 def score_prior(machine: HelmholtzMachine, part: Part, state: Array) -> Floats:
-    """log p* (rows,) of the topmost drawn layer, unnormalised for an RBM; a Bernoulli prior's score is at prior/delta."""
+    """log p* (rows,) of the topmost drawn layer, unnormalised for an RBM; a binary prior's score is at prior/delta."""
     rbm = machine.prior_machine
     if rbm is not None:
         return -rbm.marginal_energy({"v": state}, ("h1",))

@@ -87,7 +87,7 @@ class _Backward:
     def _mix(self, layer: str, score: Array, delta: Array) -> None:
         """delta := path + c score for a smooth layer, (c + score weight) score for the others."""
         w, scale = self.weights, delta.dtype.type(self.scale(layer))
-        c = scale * (-w.b if w.c is None else w.c)
+        c = scale * w.fixed
         if not self.smooth(layer):
             np.multiply(score, (c if w.score is None else c + w.score)[:, None], out=delta)
             return

@@ -39,7 +39,8 @@ class Baseline:
         state = {"baseline/mean": np.array([np.mean([found.log_weights().mean() for found in passes])])}
         if self.learned:
             shapes = self.net(machine).shapes("baseline")
-            state |= {f"baseline/{name}": np.zeros(size(shapes), machine.dtype) for name in ("arena", "first", "second")}
+            names = ("arena", "first", "second")
+            state |= {f"baseline/{name}": np.zeros(size(shapes), machine.dtype) for name in names}
             weight = views(shapes, state["baseline/arena"])["baseline/0/weight"]
             reach, draw = np.sqrt(6 / sum(weight.shape)), key.derive("baseline")
             generator = np.random.Generator(np.random.Philox(key=[draw.key0, draw.key1]))
@@ -54,7 +55,9 @@ class Baseline:
         state["baseline/mean"] += (1 - DECAY) * (log_w.mean() - state["baseline/mean"])
         return found
 
-    def _net_value(self, machine: HelmholtzMachine, state: RuleState, batch: Array, target: Floats, step: int) -> Floats:
+    def _net_value(
+        self, machine: HelmholtzMachine, state: RuleState, batch: Array, target: Floats, step: int
+    ) -> Floats:
         """C(x) (rows,), and one step of Adam up the gradient of -(target - C(x))^2 / 2."""
         net, tape = self.net(machine), Tape(machine.arena)
         shapes, arena = net.shapes("baseline"), state["baseline/arena"]

@@ -48,6 +48,14 @@ class Weights:
     c: Floats | None
     score: Floats | None = None
 
+    @property
+    def fixed(self) -> Floats:
+        """c, written out."""
+        if self.c is not None:
+            return self.c
+        assert self.b is not None
+        return -self.b
+
     def over(self, rows: int) -> Weights:
         """The same for the mean over so many rows."""
         return self._each(lambda x: x / rows)
@@ -115,7 +123,7 @@ def _wake_sleep(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
 
 
 def _rws(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
-    """Reweighted wake-sleep, both wake phases; the rest of phi learns from dreams (Bornschein & Bengio 2015, eqs. 4-9)."""
+    """Reweighted wake-sleep; the rest of phi learns from dreams (Bornschein & Bengio 2015, eqs. 4-9)."""
     normalised = softmax(log_w, axis=1)
     return Weights(normalised, None, (1 - s.sleep_share) * normalised)
 
@@ -136,7 +144,7 @@ def _nvil(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
 
 
 def _vimco(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
-    """The importance-weighted bound with leave-one-out baselines, the geometric mean (Mnih & Rezende 2016, eqs. 8-10)."""
+    """The importance-weighted bound with geometric leave-one-out baselines (Mnih & Rezende 2016, eqs. 8-10)."""
     normalised = softmax(log_w, axis=1)
     count = log_w.shape[1]
     bound = logsumexp(log_w, axis=1, keepdims=True)
@@ -191,8 +199,8 @@ def check(name: str, knobs: Knobs, structure: Structure) -> None:
         raise InputError(f"the objective {name} must have at least {objective.least} samples, got {knobs.total}.")
     if structure.prior == "rbm":
         raise InputError(
-            f"the objective {name} is not defined for a deep belief net: the gradient of its prior holds that of log Z; "
-            "it is trained by pretraining and the up-down rule."
+            f"the objective {name} is not defined for a deep belief net: the gradient of its prior holds that of "
+            "log Z; it is trained by pretraining and the up-down rule."
         )
     discrete = [layer.name for layer in structure.latent if layer.kind == "bernoulli"]
     if objective.smooth and discrete:

@@ -85,9 +85,7 @@ class Contrastive:
     def workspace(self, machine: BoltzmannMachine) -> Workspace:
         return Workspace(machine)
 
-    def measure(
-        self, machine: BoltzmannMachine, train: Array, held_out: Array, key: Key
-    ) -> dict[str, float | None]:
+    def measure(self, machine: BoltzmannMachine, train: Array, held_out: Array, key: Key) -> dict[str, float | None]:
         return Monitor(train, held_out, key).measure(machine, self.settings.mean_field, self.scales)
 
     def gradient(

@@ -57,9 +57,7 @@ def init(settings: Common, machine: Model) -> OptState:
     return state
 
 
-def apply(
-    settings: Common, machine: Model, gradient: Array, state: OptState, step: Step, pool: Workers
-) -> bool:
+def apply(settings: Common, machine: Model, gradient: Array, state: OptState, step: Step, pool: Workers) -> bool:
     """Update the arena in place; True if every parameter stays finite."""
     update = UPDATES[settings.optimizer][1]
     plain = _without_decay(settings)

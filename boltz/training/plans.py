@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from boltz.errors import InputError
@@ -43,7 +42,7 @@ def kind_of_settings(plan: Blueprint) -> type[Common]:
 
 def settings_of(plan: Blueprint, values: Mapping[str, Any]) -> AnySettings:
     """Settings for a machine; the objective of one with binary layers is vimco with 5 samples unless it is named."""
-    chosen = {}
+    chosen: dict[str, Any] = {}
     if isinstance(plan, Structure) and plan.prior != "rbm" and "objective" not in values:
         binary = any(layer.kind == "bernoulli" for layer in plan.latent)
         chosen = {"objective": "vimco", "samples": 5} if binary else {"objective": "vae"}

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
-from boltz.models.files import Model
 from boltz.rng import Key
 from boltz.sampling.driver import Workers
 
@@ -49,5 +47,5 @@ class Rule(Protocol):
     def gradient(self, work: Any, batch: Array, state: RuleState, clock: Clock, pool: Workers) -> Mapping[str, Array]:
         """The ascent direction for a batch (rows, units) as named views of work.gradient; state changes in place."""
 
-    def measure(self, machine: Model, train: Array, held_out: Array, key: Key) -> dict[str, float | None]:
+    def measure(self, machine: Any, train: Array, held_out: Array, key: Key) -> dict[str, float | None]:
         """What is recorded after an epoch, from fixed rows of training and of held-out data, the latter maybe empty."""

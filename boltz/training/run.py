@@ -230,6 +230,7 @@ def _stop_requests() -> Iterator[list[str]]:
 
 def _description(model: Model, settings: AnySettings, data: Data, held_out: Data | None) -> dict[str, Any]:
     """What run.toml says."""
+    machine: dict[str, Any]
     if isinstance(model, BoltzmannMachine):
         kinds = {layer.kind for layer in model.layers}
         machine = {"units": [layer.units for layer in model.layers], "kind": kinds.pop()}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from boltz.errors import FileError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
+from boltz.models.graph import Graph
 from boltz.rng import Key
 from boltz.training import optimizers
 from boltz.training.plans import Blueprint, build, compose, start_pair
@@ -76,7 +77,7 @@ def restore(tensors: Mapping[str, Array], blueprint: Blueprint, plan: list[Stage
         pairs = [n for n in owned if n.startswith("arena/pair-")]
         state = TrainState(
             build(blueprint, owned["arena/model"]),
-            [build(_graph(plan[i]), owned[f"arena/pair-{i}"]) for i in range(len(pairs))],
+            [BoltzmannMachine(_graph(plan[i]), owned[f"arena/pair-{i}"]) for i in range(len(pairs))],
             {n.removeprefix("rule/"): x for n, x in owned.items() if n.startswith("rule/")},
             {n.removeprefix("optimizer/"): x for n, x in owned.items() if n.startswith("optimizer/")},
             owned["totals"],
@@ -90,7 +91,7 @@ def restore(tensors: Mapping[str, Array], blueprint: Blueprint, plan: list[Stage
     return state
 
 
-def _graph(stage: Stage) -> Blueprint:
+def _graph(stage: Stage) -> Graph:
     if stage.graph is None:
         raise ValueError("it holds more machines than the run has stages")
     return stage.graph

@@ -21,7 +21,7 @@ from boltz.sampling.driver import Workers, workers
 from boltz.sampling.recognition import Pass, sampled
 from boltz.training.backward import pull, wake_products
 from boltz.training.baselines import Baseline
-from boltz.training.bounds import OBJECTIVES, Weights
+from boltz.training.bounds import OBJECTIVES
 from boltz.training.rules import Clock, RuleState
 from boltz.training.settings import DirectedSettings
 from boltz.training.sleep import dream, sleep_products
@@ -95,7 +95,7 @@ class Variational:
         return work.named
 
     def measure(self, machine: HelmholtzMachine, train: Array, held_out: Array, key: Key) -> dict[str, float | None]:
-        """The evidence lower bound and that of fifty samples (nats a row), its gap to held-out rows, and the KL term."""
+        """The evidence lower bound and that of fifty samples (nats a row), its gap to held-out rows, the KL term."""
         return measure(machine, train, held_out, key)
 
     def _scales(self, passes: list[Pass], done: float) -> dict[str, float] | None:
@@ -119,10 +119,11 @@ def measure(machine: HelmholtzMachine, train: Array, held_out: Array, key: Key) 
     with workers() as pool:
         passes = sampled(machine, Tape(machine.arena), train, MONITOR_SAMPLES, (key, 0), pool)
         log_w = np.concatenate([each.log_weights() for each in passes])
-        found |= {"bound": float(log_w.mean()), "importance_bound": float(log_mean_exp(log_w, 1).mean())}
+        bound = float(log_mean_exp(log_w, 1).mean())
+        found |= {"bound": float(log_w.mean()), "importance_bound": bound}
         found["kl"] = sum(_kl(passes, layer.name) for layer in machine.structure.latent)
         if len(held_out):
             others = sampled(machine, Tape(machine.arena), held_out, MONITOR_SAMPLES, (key, 0), pool)
             unseen = np.concatenate([each.log_weights() for each in others])
-            found["bound_gap"] = found["importance_bound"] - float(log_mean_exp(unseen, 1).mean())
+            found["bound_gap"] = bound - float(log_mean_exp(unseen, 1).mean())
     return found

@@ -1,0 +1,137 @@
+"""The machines that `boltz train` makes: how each is built, and which options it has with which defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import boltz
+from boltz.errors import InputError
+from boltz.models.files import Model
+from boltz.training.settings import BeliefSettings, Common, DirectedSettings, Settings
+
+Shape = Mapping[str, Any]
+Groups = Sequence[tuple[int, ...]]
+ANNEALING = {"betas": "sm2008", "chains_ais": 100}
+MEAN_FIELD = ("mean_field_sweeps", "mean_field_tolerance", "mean_field_damping")
+PRETRAINING = ("pretrain", "pretrain_epochs", "pretrain_learning_rate", "pretrain_k")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A kind of machine: its builder, its settings, and the defaults of its options where they are its own.
+
+    build takes the visible units, the options of shape, rows (rows, units) and a seed. lacks names the settings of its
+    class that mean nothing to it.
+    """
+
+    build: Callable[[int, Shape, Any, int], Model]
+    settings: type[Common]
+    shape: Shape
+    defaults: Mapping[str, Any]
+    measurement: Mapping[str, Any]
+    lacks: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The default of every option that it has: shape, settings, measurement."""
+        known = {field.name: field.default for field in fields(self.settings) if field.name not in self.lacks}
+        return {**self.shape, **known, **self.defaults, **self.measurement}
+
+    def settings_from(self, values: Mapping[str, Any]) -> Any:
+        """Its settings from the values of its options; raises InputError."""
+        return self.settings(**{f.name: values[f.name] for f in fields(self.settings) if f.name in values})
+
+
+def _rbm(visible: int, shape: Shape, x: Any, seed: int) -> Model:
+    return boltz.dbm([visible, *_chain("an rbm", shape["layers"], 1, 1)], x, seed)
+
+
+def _dbm(visible: int, shape: Shape, x: Any, seed: int) -> Model:
+    return boltz.dbm([visible, *_chain("a dbm", shape["layers"], 2)], x, seed)
+
+
+def _dbn(visible: int, shape: Shape, x: Any, seed: int) -> Model:
+    return boltz.dbn([visible, *_chain("a dbn", shape["layers"], 2)], x, seed)
+
+
+def _sbn(visible: int, shape: Shape, x: Any, seed: int) -> Model:
+    units = [visible, *_chain("an sbn", shape["layers"], 1)]
+    return boltz.sbn(units, shape["widths"], x, seed, shape["activation"], shape["visible"])
+
+
+def _vae(visible: int, shape: Shape, x: Any, seed: int) -> Model:
+    groups, latent = shape["layers"], list(shape["latent"])
+    if len(groups) != len(latent):
+        raise InputError(
+            f"--layers must name a group of deterministic layers below each of the {len(latent)} layers of --latent, "
+            f"separated by slashes as in 200,200/100,100, got {len(groups)}."
+        )
+    units = [visible, *(groups[0] if len(groups) == 1 else map(list, groups))]
+    return boltz.vae(units, latent, x, seed, shape["activation"], shape["visible"])
+
+
+def _chain(name: str, groups: Groups, least: int, most: int = 1000) -> tuple[int, ...]:
+    """The hidden layers of a machine that has from least to most of them, in one group."""
+    if len(groups) > 1:
+        raise InputError(f"--layers takes slashes only for a vae; {name} has one chain of layers, such as 500,1000.")
+    if not least <= len(groups[0]) <= most:
+        wanted = "one hidden layer" if most == 1 else f"at least {('one', 'two')[least - 1]} hidden layers"
+        raise InputError(f"{name} has {wanted}, but --layers names {len(groups[0])}.")
+    return groups[0]
+
+
+MACHINES: dict[str, Machine] = {
+    "rbm": Machine(
+        _rbm,
+        Settings,
+        {"layers": ((500,),)},
+        {"rule": "pcd", "epochs": 100, "learning_rate": 0.05},
+        ANNEALING,
+        lacks=(*MEAN_FIELD, *PRETRAINING),
+    ),
+    "dbm": Machine(
+        _dbm,
+        Settings,
+        {"layers": ((500, 1000),)},
+        {
+            "rule": "pcd",
+            "pretrain": "bottom",
+            "pretrain_epochs": 200,
+            "pretrain_learning_rate": 0.05,
+            "epochs": 25,
+            "learning_rate": 0.005,
+            "center": True,
+            "mean_field_sweeps": 5,
+        },
+        {**ANNEALING, "evaluation_samples": 0},
+    ),
+    "dbn": Machine(
+        _dbn,
+        BeliefSettings,
+        {"layers": ((500, 500),)},
+        {"pretrain_epochs": 100},
+        {**ANNEALING, "evaluation_samples": 0},
+    ),
+    "sbn": Machine(
+        _sbn,
+        DirectedSettings,
+        {"layers": ((200, 200),), "widths": (), "activation": "tanh", "visible": "bernoulli"},
+        {"objective": "vimco", "samples": None, "epochs": 50},
+        {"evaluation_samples": 0},
+        lacks=("groups", "alpha", "beta"),
+    ),
+    "vae": Machine(
+        _vae,
+        DirectedSettings,
+        {"layers": ((200, 200),), "latent": (50,), "activation": "tanh", "visible": "bernoulli"},
+        {"objective": "vae", "samples": None, "epochs": 150},
+        {"evaluation_samples": 0},
+    ),
+}
+
+
+def having(option: str) -> list[str]:
+    """The machines that have an option."""
+    return [name for name, machine in MACHINES.items() if option in machine.options]

@@ -1,0 +1,109 @@
+"""Importance sampling of log p*(v): log-weights log p*(v, h) - log q(h | v) of any machine (nats).
+
+q is the recognition model of a Helmholtz machine, and for a Boltzmann machine the mean-field posterior of the layers
+next to v, the others summed out. L_k = E log 1/k sum_i w_i is a lower bound that rises with k to log p*(v) (Burda,
+Grosse & Salakhutdinov 2016, eq. 8 and theorem 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.errors import InputError
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.files import Model
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.nn.arena import Part, Tape
+from boltz.numerics import log_mean_exp
+from boltz.rng import Key
+from boltz.sampling.driver import blocks, workers
+from boltz.sampling.gibbs import Scratch
+from boltz.sampling.meanfield import MeanField, solve
+from boltz.sampling.recognition import draw, encode, streams
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Reduce = Callable[[Floats], Floats]
+ENCODED_ROWS, CHUNK = 16, 1024  # rows a block of a Helmholtz machine, and samples that are in memory with all layers
+
+
+def reduced(model: Model, x: Array, samples: int, key: Key, reduce: Reduce) -> Floats:
+    """reduce(log-weights (rows, samples)) of all rows, block by block, so that memory does not grow with the data."""
+    if len(x) * samples >= 2**32:
+        raise InputError(f"rows times samples must be below 2^32, got {len(x):,} x {samples:,}.")
+
+    def work(part: slice) -> Floats:
+        if isinstance(model, BoltzmannMachine):
+            return reduce(_mean_field_weights(model, x[part], part.start, samples, key))
+        return reduce(_recognition_weights(model, x[part], part.start, samples, key))
+
+    parts = blocks(len(x)) if isinstance(model, BoltzmannMachine) else blocks(len(x), ENCODED_ROWS)
+    with workers() as pool:
+        return np.concatenate(pool.map(work, parts))
+
+
+def mean_and_error(log_w: Floats) -> Floats:
+    """(rows, 2): log of the mean weight over the samples, and its standard error by the delta method."""
+    value, count = log_mean_exp(log_w, 1), log_w.shape[1]
+    if count == 1:
+        return np.stack([value, np.full(len(log_w), np.inf)], axis=1)
+    relative = np.exp(log_w - value[:, None])
+    error = relative.std(axis=1, ddof=1) / np.sqrt(count)
+    return np.stack([value, error], axis=1)
+
+
+def bounds_and_errors(log_w: Floats, sizes: Sequence[int]) -> Floats:
+    """(rows, 2 sizes): unbiased L_k for each k, the mean over groups of k samples, and its standard error."""
+    found = []
+    for k in sizes:
+        groups = log_w.shape[1] // k
+        if groups == 1:
+            found.append(mean_and_error(log_w[:, :k]))
+            continue
+        each = log_mean_exp(log_w[:, : groups * k].reshape(len(log_w), groups, k), 2)
+        found.append(np.stack([each.mean(axis=1), each.std(axis=1, ddof=1) / np.sqrt(groups)], axis=1))
+    return np.concatenate(found, axis=1)
+
+
+def _mean_field_weights(model: BoltzmannMachine, rows: Array, first: int, samples: int, key: Key) -> Floats:
+    visible = model.graph.visible
+    scratch = Scratch(model.dtype)
+    means = solve(model, {visible: rows}, MeanField(), scratch)
+    drawn = {layer: np.empty_like(means[layer]) for layer in model.graph.colours[1]}
+    fields = {layer: model.unit_type(layer).natural(_inside(means[layer])) for layer in drawn}
+    q = {layer: model.unit_type(layer).mean(fields[layer]).astype(model.dtype) for layer in drawn}
+    summed = [layer for layer in model.graph.colours[0] if layer != visible]
+    log_w = np.empty((len(rows), samples))
+    for i in range(samples):
+        log_q = np.zeros(len(rows))
+        for layer, state in drawn.items():
+            kind = model.unit_type(layer)
+            kind.draw(q[layer], key.derive(layer).stream(i), first, state)
+            log_q += np.sum(state * fields[layer], axis=1) - kind.total_log_partition(fields[layer])
+        log_w[:, i] = -model.marginal_energy({visible: rows, **drawn}, summed) - log_q
+    return log_w
+
+
+def _inside(mean: Array) -> Array:
+    """Means kept off 0 and 1, so that q gives every state a chance."""
+    return np.clip(mean.astype(np.float64), 1e-7, 1 - 1e-7)
+
+
+def _recognition_weights(model: HelmholtzMachine, rows: Array, first: int, samples: int, key: Key) -> Floats:
+    """The rows are encoded once; their samples then come in chunks."""
+    tape, count = Tape(model.arena), len(rows)
+    part = Part(tape, slice(0, count), count)
+    part.get(f"state/{model.visible}", model.units[model.visible])[...] = rows
+    encoded, _ = encode(model, part)
+    drawn, log_w = streams(model, key, 0), np.empty((count, samples))
+    chains = (first + np.arange(count))[:, None] * samples + np.arange(samples)
+    chunk = max(1, CHUNK // count)
+    for start in range(0, samples, chunk):
+        some = np.ascontiguousarray(chains[:, start : start + chunk])
+        found = draw(model, part, encoded, some.shape[1], drawn, some.reshape(-1))
+        log_w[:, start : start + chunk] = found.log_weights()
+    return log_w
