@@ -18,6 +18,7 @@ _PLACES = {
     "from_arrays": "models.boltzmann",
     "HelmholtzMachine": "models.helmholtz",
     "dbn": "models.directed",
+    "helmholtz": "models.directed",
     "sbn": "models.directed",
     "vae": "models.directed",
     "load": "models.files",
@@ -72,7 +73,7 @@ if TYPE_CHECKING:
     from boltz.estimators.likelihood import importance_bounds, log_likelihood
     from boltz.estimators.result import Estimate
     from boltz.models.boltzmann import BoltzmannMachine, dbm, from_arrays, rbm
-    from boltz.models.directed import dbn, sbn, vae
+    from boltz.models.directed import dbn, helmholtz, sbn, vae
     from boltz.models.files import load
     from boltz.models.helmholtz import HelmholtzMachine
     from boltz.rng import Key

@@ -10,6 +10,7 @@ from boltz.rng import Key
 from boltz.sampling.driver import workers
 from boltz.training import optimizers
 from boltz.training.contrastive import Contrastive, Workspace
+from boltz.training.rules import Clock
 
 from . import Array, Contender, Problem, Work, parameters
 
@@ -35,7 +36,7 @@ def _training(problem: Problem, rule: str) -> Work:
         with workers() as pool:
             for _ in range(count):
                 step = next(steps)
-                update.gradient(work, next(batches), state, key, step, pool)
+                update.gradient(work, next(batches), state, Clock(key, step), pool)
                 this = optimizers.Step(problem.learning_rate, 0.0, step)
                 if not optimizers.apply(settings, machine, work.gradient, optimizer, this, pool):
                     raise FloatingPointError("training left the finite numbers")

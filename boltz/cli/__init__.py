@@ -14,7 +14,8 @@ COMMANDS = {
     "train": "Train a machine on data, or continue a run.",
     "logz": "Estimate the log partition function of a machine.",
     "evaluate": "Estimate the log-likelihood of data under a machine.",
-    "sample": "Draw samples from a machine by block Gibbs sampling.",
+    "compare": "Compare machines on the same rows by the same estimator.",
+    "sample": "Draw samples from a machine.",
     "info": "Describe a run folder or a model file.",
     "data": "List the named data sets, or describe one data set or file.",
 }
@@ -44,7 +45,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="boltz")
 def main() -> None:
-    """Train, sample and measure Boltzmann machines.
+    """Train, sample and measure Boltzmann machines and Helmholtz machines.
 
     Exit codes: 0 done, 1 the work failed, 2 bad usage or input, 75 interrupted and resumable.
     """

@@ -86,15 +86,25 @@ def emit(result: Mapping[str, Any], as_json: bool, text: str) -> None:
 
 
 class Layers(click.ParamType):
-    """Numbers of units of the hidden layers, such as 500,1000."""
+    """Numbers of units of layers, such as 500,1000; grouped: groups of them, such as 200,200/100,100."""
 
     name = "layers"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        parts = value.split(",") if isinstance(value, str) else []
-        if not all(part.isascii() and part.isdecimal() and len(part) < 9 and int(part) > 0 for part in parts):
+    def __init__(self, grouped: bool = False) -> None:
+        self.grouped = grouped
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        if not isinstance(value, str):
+            return tuple(value)
+        groups = [group.split(",") for group in (value.split("/") if self.grouped else [value])]
+        if not all(_is_size(part) for group in groups for part in group):
             self.fail(f"{value!r} must be numbers of units separated by commas, such as 500,1000.", param, ctx)
-        return tuple(int(part) for part in parts) or tuple(value)
+        sizes = tuple(tuple(int(part) for part in group) for group in groups)
+        return sizes if self.grouped else sizes[0]
+
+
+def _is_size(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 9 and int(text) > 0
 
 
 class Betas(click.ParamType):
@@ -108,6 +118,12 @@ class Betas(click.ParamType):
         if not (value.isascii() and value.isdecimal() and len(value) < 10 and int(value) > 0):
             self.fail(f"{value!r} must be a number of temperatures of at least 1, or sm2008.", param, ctx)
         return int(value)
+
+
+def given(ctx: click.Context) -> set[str]:
+    """Names of the parameters that the command line itself gave."""
+    unsaid = click.core.ParameterSource.DEFAULT, click.core.ParameterSource.DEFAULT_MAP
+    return {name for name in ctx.params if ctx.get_parameter_source(name) not in unsaid}
 
 
 def _set_threads(ctx: click.Context, param: click.Parameter, value: int | None) -> None:

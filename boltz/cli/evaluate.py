@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from boltz.cli.common import annealing_options, emit, json_option, run_argument, seed_option, threads_option
+from boltz.cli.common import annealing_options, emit, given, json_option, run_argument, seed_option, threads_option
 from boltz.errors import InputError
 
 
@@ -23,7 +23,8 @@ from boltz.errors import InputError
     type=int,
     default=0,
     show_default=True,
-    help="Samples a row of the importance-weighted bound of a DBM; 0 takes the variational bound.",
+    help="Importance samples a row; 0 enumerates at most 14 hidden units, and beyond takes the variational bound of a "
+    "dbm, or 100 samples. An rbm needs none.",
 )
 @click.option(
     "--binarize",
@@ -35,42 +36,55 @@ from boltz.errors import InputError
 @seed_option
 @threads_option
 @json_option
-def evaluate(path: Path, as_json: bool, **options: Any) -> None:
+@click.pass_context
+def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
     """Estimate the mean log-likelihood of data under a run or model file, in nats a row.
 
-    log Z is exact for a small machine, else estimated by annealed importance sampling.
+    log Z is 0 for a directed machine, exact for a small one, else estimated by annealed importance sampling.
     """
     import boltz
-    from boltz import checks
-    from boltz.cli.measure import Annealing, described, estimate_log_z, verdict, visible_rows
+    from boltz.cli.measure import Annealing, described, estimate_log_z, samples_for, verdict, visible_rows
     from boltz.cli.progress import Progress
     from boltz.cli.stored import model_of, settings_of, table
 
     annealing = Annealing(options["chains"], options["betas"], options["seed"])
-    samples = checks.integer(options["samples"], "samples", 0, 10**6)
     model, settings = model_of(path), settings_of(path)
+    samples = samples_for(model, options["samples"])
+    refuse_idle(given(ctx), [model])
     name = options["data"] or table(settings, "data", "load").get("name_or_path")
     if not isinstance(name, str):
         raise InputError(f"{path} does not name its data: give them with --data.")
     data = boltz.load_data(name, options["split"], options["limit"])
-    asked = options["binarize"] or table(settings, "settings").get("binarize", "dynamic")
+    asked = options["binarize"] or table(settings, "settings").get("binarize")
     x, how = visible_rows(data, asked, annealing.seed, model)
     with Progress() as progress:
         log_z = estimate_log_z(model, "auto", annealing, progress)
     found = boltz.log_likelihood(model, x, log_z, samples, annealing.seed)
+    said = verdict(found, log_z, samples)
     result = {
         "log_likelihood": found.as_dict(),
         "rows": len(x),
         "method": found.method,
-        "log_z": log_z.as_dict(),
+        "samples": samples,
+        "log_z": None if log_z is None else log_z.as_dict(),
         "data": data.name,
         "split": options["split"],
         "binarize": how,
-        "certified": verdict(found, log_z),
+        "certified": said,
     }
-    lines = [
-        described(f"log-likelihood of {len(x):,} rows ({data.name} {options['split']}, binarize {how})", found),
-        described("log Z", log_z),
-        verdict(found, log_z),
-    ]
+    rows = f"log-likelihood of {len(x):,} rows ({data.name} {options['split']}, binarize {how})"
+    lines = [described(rows, found), *([] if log_z is None else [described("log Z", log_z)]), said]
     emit(result, as_json, "\n".join(lines))
+
+
+def refuse_idle(names: set[str], models: list[Any]) -> None:
+    """Raise InputError for options that were given and that none of the machines needs."""
+    from boltz.cli.measure import undirected
+    from boltz.cli.stored import kind_of
+    from boltz.training.plans import blueprint
+
+    for name in ("betas", "chains"):
+        if name in names and not any(undirected(model) for model in models):
+            raise InputError(f"--{name} is for annealed importance sampling of log Z, which is 0 for directed machines.")
+    if "samples" in names and all(kind_of(blueprint(model)) == "rbm" for model in models):
+        raise InputError("--samples would do nothing: log p*(v) of an rbm is exact without samples.")

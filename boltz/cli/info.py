@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from textwrap import fill
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from boltz.cli.common import emit, json_option, run_argument
 from boltz.errors import BoltzError, FileError
+
+if TYPE_CHECKING:
+    from boltz.training.plans import Blueprint
 
 
 @click.command
@@ -23,35 +26,45 @@ def info(path: Path, as_json: bool) -> None:
 
 def _of_model(path: Path) -> dict[str, Any]:
     import boltz
-    from boltz.cli.stored import kind_of, parameters
+    from boltz.training.plans import blueprint
 
     model = boltz.load(path)
-    units = list(model.graph.units.values())
-    return {
-        "path": str(path),
-        "model": kind_of(units),
-        "layers": units,
-        "parameters": parameters(units),
-        "dtype": str(model.dtype),
-        "rates": bool(model.rates),
+    rates = {"dtype": str(model.dtype), "rates": bool(model.rates)}
+    return {"path": str(path), **_structure(blueprint(model)), **rates}
+
+
+def _structure(plan: Blueprint) -> dict[str, Any]:
+    """What a machine is: its kind, its layers, and what its conditionals hold."""
+    from boltz.cli.stored import architecture, kind_of, parameters
+    from boltz.models.graph import Graph
+
+    found = {
+        "model": kind_of(plan),
+        "layers": [layer.units for layer in plan.layers],
+        "architecture": architecture(plan),
+        "visible": plan.layers[0].kind,
+        "parameters": parameters(plan),
     }
+    if not isinstance(plan, Graph) and any(plan.widths):
+        found |= {"widths": [list(widths) for widths in plan.widths], "activation": plan.activation}
+    return found
 
 
 def _of_run(path: Path) -> dict[str, Any]:
     from boltz import runs
-    from boltz.cli.stored import kind_of, parameters, read_result, table
+    from boltz.cli.stored import read_result, table
 
     description = runs.read_settings(path)
-    units, planned = _plan(description, path)
+    plan, planned = _plan(description, path)
     history, result = runs.read_metrics(path), read_result(path)
+    origin = {name: description[name] for name in ("recipe", "init") if name in description}
     return {
         "path": str(path),
-        "model": kind_of(units),
-        "layers": units,
-        "parameters": parameters(units),
+        **_structure(plan),
         "complete": (path / runs.MODEL).exists(),
         "epochs": len(history),
         "epochs_planned": planned,
+        **origin,
         "data": table(description, "data"),
         "settings": table(description, "settings"),
         "versions": table(description, "versions"),
@@ -59,30 +72,33 @@ def _of_run(path: Path) -> dict[str, Any]:
     }
 
 
-def _plan(description: dict[str, Any], path: Path) -> tuple[list[int], int]:
-    """Units of the layers and number of epochs of all stages."""
+def _plan(description: dict[str, Any], path: Path) -> tuple[Blueprint, int]:
+    """The machine without its parameters, and the number of epochs of all stages."""
+    from boltz.models.files import structure_from
     from boltz.models.graph import Graph
-    from boltz.training.pretrain import stages
-    from boltz.training.settings import settings_from
+    from boltz.training.plans import settings_of, stages
 
     try:
-        units = [int(n) for n in description["model"]["units"]]
-        plan = stages(Graph.chain(units, description["model"]["kind"]), settings_from(description["settings"]))
+        model = description["model"]
+        if "structure" in model:
+            plan: Blueprint = structure_from(model["structure"])
+        else:
+            plan = Graph.chain([int(n) for n in model["units"]], model["kind"])
+        found = stages(plan, settings_of(plan, description["settings"]))
     except (KeyError, TypeError, ValueError, BoltzError) as problem:
         raise FileError(f"{path / 'run.toml'} does not describe a run ({problem}).") from problem
-    return units, sum(stage.settings.epochs for stage in plan)
+    return plan, sum(stage.settings.epochs for stage in found)
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
     """A line for each entry, tables as name=value."""
-    shown = dict(result)
+    shown = {name: value for name, value in result.items() if name not in ("layers", "widths")}
     if "complete" in shown:
         shown["epochs"] = f"{shown['epochs']} of {shown.pop('epochs_planned')}"
         shown["complete"] = "yes" if shown["complete"] else f"no; continue with: boltz train --resume {shown['path']}"
         shown["test"] = _test(shown["test"])
-    shown["layers"] = "-".join(map(str, shown["layers"]))
     shown["parameters"] = f"{shown['parameters']:,}"
-    return [fill(f"{name + ':':<12} {_plain(value)}", 110, subsequent_indent=" " * 13) for name, value in shown.items()]
+    return [fill(f"{name + ':':<13} {_plain(value)}", 110, subsequent_indent=" " * 14) for name, value in shown.items()]
 
 
 def _test(test: Any) -> str:

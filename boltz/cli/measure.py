@@ -13,11 +13,15 @@ from boltz.cli.progress import Progress
 from boltz.data import Data
 from boltz.errors import InputError
 from boltz.estimators.annealed import schedule
-from boltz.estimators.exact import class_units
-from boltz.estimators.likelihood import QUICK_UNITS
+from boltz.estimators.exact import class_units, enumerable
+from boltz.estimators.likelihood import QUICK_HIDDEN, QUICK_UNITS, TRUSTED_ROWS
 from boltz.estimators.result import TRUSTED_CHAINS, TRUSTED_SHARE, Estimate
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.files import Model
 from boltz.rng import Key
 
+SAMPLES = 100
+WEIGHTED = "the importance-weighted bound, of {samples:,} samples a row"
 BOUNDS = {
     "exact": "The log-likelihood is exact.",
     "lower": "The log-likelihood is a certified lower bound: it bounds log p*(v) from below, and log Z is exact.",
@@ -25,6 +29,8 @@ BOUNDS = {
     "sampling under-estimates log Z.",
     "none": "The log-likelihood is no bound: it is a lower bound on log p*(v) minus an under-estimate of log Z.",
 }
+DIRECTED = "The log-likelihood is a certified lower bound in expectation: "
+GREY = "The rows are not 0/1, so this is no log-likelihood of binary units; binarise them."
 
 
 @dataclass(frozen=True)
@@ -41,43 +47,83 @@ class Annealing:
         schedule(self.betas)
 
 
-def estimate_log_z(model: boltz.BoltzmannMachine, how: str, annealing: Annealing, progress: Progress) -> Estimate:
-    """log Z by "exact" enumeration, by "ais", or by what "auto" finds quick."""
-    units = min(class_units(model, layers) for layers in model.graph.colours)
+def undirected(model: Model) -> BoltzmannMachine | None:
+    """The part of a machine whose log Z is not 0: itself, or the RBM on top of a deep belief net."""
+    return model if isinstance(model, BoltzmannMachine) else model.prior_machine
+
+
+def estimate_log_z(model: Model, how: str, annealing: Annealing, progress: Progress) -> Estimate | None:
+    """log Z by "exact" enumeration, by "ais", or by what "auto" finds quick; None where it is 0 by construction."""
+    machine = undirected(model)
+    if machine is None:
+        return None
+    units = min(class_units(machine, layers) for layers in machine.graph.colours)
     if how == "exact" or (how == "auto" and units <= QUICK_UNITS):
-        return boltz.exact_log_z(model)
+        return boltz.exact_log_z(machine)
 
     def show(done: int, total: int) -> None:
         progress.update("annealing log Z", done, total)
 
-    return boltz.ais(model, annealing.chains, annealing.betas, annealing.seed, progress=show)
+    return boltz.ais(machine, annealing.chains, annealing.betas, annealing.seed, progress=show)
 
 
-def visible_rows(data: Data, how: str, seed: int, model: boltz.BoltzmannMachine) -> tuple[Any, str]:
+def samples_for(model: Model, asked: int) -> int:
+    """Importance samples a row: as many as asked for, else none where the machine does without, else 100."""
+    asked = checks.integer(asked, "samples", 0, 10**6)
+    if asked or isinstance(model, BoltzmannMachine) or enumerable(model, QUICK_HIDDEN):
+        return asked
+    return SAMPLES
+
+
+def visible_rows(data: Data, how: str | None, seed: int, model: Model) -> tuple[Any, str]:
     """Rows (rows, units) as the machine sees them, drawn once by seed, and how; 0/1 data stay as they are ("none")."""
-    units = model.graph.units[model.graph.visible]
+    units, gaussian = model.units[model.visible], model.layers[0].kind == "gaussian"
     if data.x.shape[1] != units:
         raise InputError(f"{data.source} has {data.x.shape[1]} units a row, but the machine has {units} visible units.")
-    how = "none" if data.binary else how
+    if gaussian and how not in (None, "none"):
+        raise InputError(f"binarize must be none for Gaussian visible units, got {how}.")
+    how = "none" if data.binary or gaussian else how or "dynamic"
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**63 - 1)).derive("evaluate")
     return boltz.binarize(data.x, data.levels, how, key, 0, np.arange(len(data.x), dtype=np.int64)), how
 
 
-def verdict(log_likelihood: Estimate, log_z: Estimate) -> str:
-    """Plain sentences on what the kinds of both certify, and whether an estimated log Z can be believed."""
-    bound = BOUNDS[log_likelihood.kind]
+def verdict(log_likelihood: Estimate, log_z: Estimate | None, samples: int = 0) -> str:
+    """Plain sentences on what the kinds of both certify, and whether what was estimated can be believed.
+
+    log_z None means that it is 0 by construction; samples is the number of importance samples a row, 0 for none.
+    """
     if log_likelihood.method.endswith("not 0/1"):
-        bound = "The rows are not 0/1, so this is no log-likelihood of binary units; binarise them."
-    if log_z.kind == "exact":
-        return bound
-    if log_z.trusted:
-        trust = f"log Z is trusted: {_chains(log_z)}."
+        parts = [GREY]
+    elif log_z is None and log_likelihood.kind == "lower":
+        parts = [f"{DIRECTED}{WEIGHTED.format(samples=samples)}, and log Z is 0."]
+    elif samples and log_likelihood.kind == "lower":
+        parts = [f"{DIRECTED}{WEIGHTED.format(samples=samples)}, and log Z is exact."]
     else:
-        trust = (
-            f"log Z is NOT trusted, nor is its interval: {_chains(log_z)}, and at least {TRUSTED_CHAINS} chains with "
-            f"{TRUSTED_SHARE:.0%} effective are needed; take more chains or more betas."
-        )
-    return f"{bound} {trust}"
+        parts = [BOUNDS[log_likelihood.kind]]
+    if samples and (log_z is None or log_z.kind == "exact") and log_likelihood.kind == "lower":
+        parts.append(_closeness(log_likelihood))
+    if log_z is not None and log_z.kind != "exact":
+        parts.append(_trust(log_z))
+    return " ".join(parts)
+
+
+def _closeness(log_likelihood: Estimate) -> str:
+    """Whether an importance-weighted bound can be taken for the log-likelihood itself."""
+    wanted = (
+        f"{TRUSTED_CHAINS} or more samples, {TRUSTED_SHARE:.0%} of them effective in {TRUSTED_ROWS:.0%} of the rows"
+    )
+    if log_likelihood.trusted:
+        return f"It can be taken for log p(v) itself: there are {wanted}."
+    return f"It is NOT to be taken for log p(v) itself, which would ask for {wanted}; more samples bring it closer."
+
+
+def _trust(log_z: Estimate) -> str:
+    if log_z.trusted:
+        return f"log Z is trusted: {_chains(log_z)}."
+    return (
+        f"log Z is NOT trusted, nor is its interval: {_chains(log_z)}, and at least {TRUSTED_CHAINS} chains with "
+        f"{TRUSTED_SHARE:.0%} effective are needed; take more chains or more betas."
+    )
 
 
 def _chains(estimate: Estimate) -> str:

@@ -1,87 +1,236 @@
-"""The fields of boltz.Settings as command-line options, with what each means."""
+"""The options of the machines on the command line: what each means, which machines have it, what it needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from typing import Any, TypeVar
 
 import click
 
+from boltz.cli.common import Betas, Layers
+from boltz.cli.machines import MACHINES, having
+from boltz.errors import InputError
+from boltz.nn.conditionals import CONDITIONALS
+from boltz.nn.dense import ACTIVATIONS
 from boltz.training import settings as choices
-from boltz.training.settings import Settings
+from boltz.training.bounds import OBJECTIVES
 
 F = TypeVar("F", bound=Callable[..., Any])
-HELP = {
-    "rule": "Training rule: contrastive divergence from the data (cd), or persistent chains (pcd).",
-    "epochs": "Passes over the training rows.",
+Values = Mapping[str, Any]
+
+SHAPE = {
+    "layers": "Units of the hidden layers, from the bottom; the data give the visible units. Of a vae they are "
+    "deterministic, mirrored in the decoder; slashes separate what lies below each layer of --latent.",
+    "latent": "Gaussian units, from the bottom: one number, or one for each group of --layers.",
+    "widths": "Deterministic layers inside each conditional, from the bottom; none makes it linear.",
+    "activation": "Function of the deterministic layers.",
+    "visible": "Visible units: bernoulli, or gaussian for data that are numbers (implies --binarize none).",
+}
+DATA = {
+    "binarize": "Grey values as Bernoulli means drawn at each use (dynamic) or once (fixed), cut at 0.5, or kept.",
+    "shuffle": "Take the rows in a new random order in each epoch, or always in that of the data.",
+}
+TRAINING = {
+    "epochs": "Passes over the training rows; for a dbn those of the up-down rule, after pretraining.",
     "batch_size": "Rows of a batch.",
-    "learning_rate": "Learning rate at the start, for the gradient of the mean log-likelihood of a row.",
-    "seed": "Seed of all random numbers.",
-    "k": "Gibbs sweeps of the negative phase a step.",
-    "chains": "Persistent chains (fantasy particles).",
-    "schedule": "Course of the learning rate: constant, linear to zero, or falling as 1/t.",
+    "learning_rate": "Learning rate at the start, for the gradient of the mean over the rows of a batch.",
+    "schedule": "Course of the learning rate: constant, linear to zero, falling as 1/t, or in stages of 3^i epochs.",
     "decay_epochs": "Epochs after which the inverse schedule has halved the learning rate.",
     "optimizer": "How steps are taken along the gradient.",
     "momentum": "Momentum of the momentum and nesterov optimizers.",
     "initial_momentum": "Momentum during the first epochs.",
     "momentum_epochs": "Epochs with the initial momentum.",
+    "adam_beta1": "Decay of Adam's first moments.",
+    "adam_epsilon": "What Adam adds to the root of its second moments.",
+    "adam_second": "What Adam's second moments start at.",
     "l2": "Weight decay: penalty on half the squared weights.",
     "l1": "Penalty on the absolute weights.",
-    "max_norm": "Largest norm of the incoming weights of a hidden unit; 0 sets no limit.",
+    "max_norm": "Largest norm of the incoming weights of a unit; 0 sets no limit.",
+    "seed": "Seed of all random numbers.",
+}
+CHAINS = {
+    "rule": "Negative phase of an RBM: contrastive divergence from the data (cd), or persistent chains (pcd).",
+    "k": "Gibbs sweeps of the negative phase a step.",
+    "chains": "Persistent chains (fantasy particles).",
     "sparsity_target": "Mean activity that the sparsity penalty aims at.",
     "sparsity_cost": "Strength of the sparsity penalty.",
     "center": "Centre the units by moving averages of their means on the data.",
     "center_rate": "Rate of the moving averages for centring and sparsity.",
-    "binarize": "Grey values as Bernoulli means drawn at each use (dynamic) or once (fixed), cut at 0.5, or kept.",
     "mean_field_sweeps": "Most mean-field sweeps of the positive phase.",
     "mean_field_tolerance": "Largest change of a mean at which mean field stops.",
     "mean_field_damping": "Share of the old mean that a mean-field sweep keeps.",
     "pretrain": "What pretraining trains: all pairs of layers with doubled inputs, or only the bottom pair.",
-    "pretrain_epochs": "Epochs of each pretraining stage of a DBM; 0 trains it from scratch.",
+    "pretrain_epochs": "Epochs of each pretraining stage, which trains a pair of layers as an RBM; 0 skips them.",
     "pretrain_learning_rate": "Learning rate of pretraining at its start.",
     "pretrain_k": "Gibbs sweeps of the negative phase a step in pretraining.",
-    "checkpoint_seconds": "Seconds between checkpoints.",
 }
+OBJECTIVE = {
+    "objective": "What is maximised: a bound on the log-likelihood, or the two phases of wake-sleep.",
+    "samples": "Samples a row, or a row and group.",
+    "groups": "Groups of samples of miwae and piwae.",
+    "alpha": "Of dreg: 0 for the importance-weighted bound, 1 for reweighted wake-sleep.",
+    "beta": "Of ciwae: share of the evidence lower bound.",
+    "sleep_share": "Of rws: share of the sleep phase in what recognition learns.",
+    "warmup_epochs": "Epochs over which the KL term rises from 0 to its weight.",
+    "free_bits": "KL term of a hidden layer that costs nothing, in nats a row.",
+}
+MEASUREMENT = {
+    "evaluation_samples": "Importance samples a row for the test log-likelihood; 0 enumerates at most 14 hidden units, "
+    "and beyond takes the variational bound of a dbm, or 100 samples.",
+    "betas": "Inverse temperatures of annealed importance sampling of log Z: a number of uniform steps, or the 14,500 "
+    "of Salakhutdinov & Murray 2008.",
+    "chains_ais": "Chains of annealed importance sampling.",
+}
+RUN = {"checkpoint_seconds": "Seconds between checkpoints."}
+SECTIONS: dict[str, tuple[Mapping[str, str], tuple[str, ...]]] = {
+    "Machine": (SHAPE, ("init",)),
+    "Data": (DATA, ("data", "limit")),
+    "Training": (TRAINING, ("recipe", "stages")),
+    "Chains and pretraining": (CHAINS, ()),
+    "Objective": (OBJECTIVE, ()),
+    "Measurement at the end": (MEASUREMENT, ("evaluate",)),
+    "Run": (RUN, ("out", "force", "resume", "threads", "as_json")),
+}  # title -> (options of the machines with their help, names of further options)
+HELP: dict[str, str] = {name: text for options, _ in SECTIONS.values() for name, text in options.items()}
 CHOICES = {
+    "activation": tuple(ACTIVATIONS),
+    "visible": tuple(CONDITIONALS),
+    "objective": tuple(OBJECTIVES),
     "rule": choices.RULES,
     "schedule": choices.SCHEDULES,
     "optimizer": choices.OPTIMIZERS,
     "pretrain": choices.PRETRAIN,
     "binarize": choices.BINARIZE,
 }
+TYPES: dict[str, tuple[Any, str]] = {
+    "layers": (Layers(grouped=True), "N,N,..."),
+    "latent": (Layers(), "N[,N...]"),
+    "widths": (Layers(), "N,N,..."),
+    "betas": (Betas(), "N|sm2008"),
+    "samples": (int, "INTEGER"),
+}
+MANY = 5  # samples where an objective weighs several and none are asked for
+SHOWN = {"samples": f"1, or {MANY} where the objective weighs several"}
 
 
-def settings_options(defaults: Mapping[str, Mapping[str, Any]]) -> Callable[[F], F]:
-    """One option for each field of Settings; where the defaults of the machines differ, help shows each."""
-
-    def decorate(command: F) -> F:
-        for field in reversed(fields(Settings)):
-            shown = {model: values.get(field.name, field.default) for model, values in defaults.items()}
-            command = _option(field.name, shown)(command)
-        return command
-
-    return decorate
+def _uses(name: str) -> tuple[str, Callable[[Values], bool]]:
+    users = [objective for objective, entry in OBJECTIVES.items() if name in entry.uses]
+    return f"--objective {' or '.join(users)}", lambda v: v["objective"] in users
 
 
-def chosen(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
-    """The settings that a command line asks for; an option that was not given has the default of its machine."""
-    values = {}
-    for field in fields(Settings):
-        given = options[field.name]
-        values[field.name] = defaults.get(field.name, field.default) if given is None else given
-    return Settings(**values)
+ADAM = ("--optimizer adam", lambda v: v["optimizer"] == "adam")
+MOMENTUM = ("--optimizer momentum or nesterov", lambda v: v["optimizer"] != "adam")
+PRETRAINED = ("--pretrain-epochs above 0", lambda v: v["pretrain_epochs"] > 0)
+TRAINED = ("--epochs above 0", lambda v: v["epochs"] > 0)
+NEEDS: dict[str, tuple[str, Callable[[Values], bool]]] = {
+    "activation": ("deterministic layers (--widths)", lambda v: "latent" in v or bool(v.get("widths", True))),
+    "decay_epochs": ("--schedule inverse", lambda v: v["schedule"] == "inverse"),
+    **dict.fromkeys(("momentum", "initial_momentum", "momentum_epochs"), MOMENTUM),
+    **dict.fromkeys(("adam_beta1", "adam_epsilon", "adam_second"), ADAM),
+    "chains": ("--rule pcd", lambda v: v["rule"] == "pcd"),
+    "sparsity_target": ("--sparsity-cost above 0", lambda v: v["sparsity_cost"] > 0),
+    "center_rate": ("--center or --sparsity-cost above 0", lambda v: v["center"] or v["sparsity_cost"] > 0),
+    **dict.fromkeys(("pretrain", "pretrain_learning_rate", "pretrain_k"), PRETRAINED),
+    **dict.fromkeys(("k", "learning_rate"), TRAINED),
+    **{name: _uses(name) for name in ("groups", "alpha", "beta", "sleep_share")},
+}  # option -> what it does nothing without, and whether that is so
 
 
-def _option(name: str, defaults: Mapping[str, Any]) -> Callable[[F], F]:
-    values = list(defaults.values())
-    kind: Any = type(values[0])
-    word = name.replace("_", "-")
-    flag = f"--{word}/--no-{word}" if kind is bool else f"--{word}"
+def machine_options(command: F) -> F:
+    """One option for each that a machine has; none has a default of its own, so that what was given can be told."""
+    for name in reversed(HELP):
+        command = _option(name)(command)
+    return command
+
+
+def chosen(options: Values, model: str, changes: Values, own_shape: bool = False) -> dict[str, Any]:
+    """The value of every option of a machine: as given, else as in changes, else its default.
+
+    own_shape: the machine is there already and takes no options of shape. Raises InputError for an option that was
+    given and would do nothing.
+    """
+    known = MACHINES[model].options
+    given = {name: value for name, value in options.items() if name in HELP and value is not None}
+    for name in given:
+        if name not in known:
+            raise InputError(f"{word(name)} is an option of {listed(having(name))}, not of {model}.")
+        if own_shape and name in SHAPE:
+            raise InputError(f"--init starts from a machine as it is, so it takes no {word(name)}.")
+    changes = {name: value for name, value in changes.items() if name in known}
+    values = {name: x for name, x in (known | changes | given).items() if not (own_shape and name in SHAPE)}
+    for name in given:
+        needed, met = NEEDS.get(name, ("", lambda v: True))
+        if not met(values):
+            raise InputError(f"{word(name)} would do nothing: it needs {needed}.")
+    if values.get("samples", 1) is None:
+        values["samples"] = MANY if OBJECTIVES[values["objective"]].bound == "iwae" else 1
+    return values
+
+
+def word(name: str) -> str:
+    """An option as it is written on the command line."""
+    return "--" + name.replace("_", "-")
+
+
+def listed(names: list[str]) -> str:
+    """Names in a sentence."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def converted(name: str, value: Any) -> Any:
+    """The value of an option as written in a recipe."""
+    kind = TYPES.get(name, (None, ""))[0]
+    return kind.convert(value, None, None) if isinstance(kind, click.ParamType) else value
+
+
+def _option(name: str) -> Callable[[F], F]:
+    defaults = {model: MACHINES[model].options[name] for model in having(name)}
+    kind, metavar = TYPES.get(name, (type(next(iter(defaults.values()))), None))
+    flag = f"{word(name)}/--no-{word(name)[2:]}" if kind is bool else word(name)
     if name in CHOICES:
         kind = click.Choice(CHOICES[name])
-    if len(set(values)) == 1:
-        return click.option(flag, name, type=kind, default=values[0], show_default=True, help=HELP[name])
-    texts = {model: (word if x else f"no-{word}") if kind is bool else f"{x}" for model, x in defaults.items()}
-    shown = ", ".join(f"{model} {text}" for model, text in texts.items())
-    return click.option(flag, name, type=kind, default=None, show_default=shown, help=HELP[name])
+    text = HELP[name] if len(defaults) == len(MACHINES) else f"{', '.join(defaults)}: {HELP[name]}"
+    shown = _shown(name, defaults)
+    return click.option(flag, name, type=kind, metavar=metavar, default=None, show_default=shown, help=text)
+
+
+def _shown(name: str, defaults: Values) -> str:
+    """The default of an option, or that of each machine."""
+    if name in SHOWN:
+        return SHOWN[name]
+    models: dict[str, list[str]] = {}
+    for model, value in defaults.items():
+        models.setdefault(_text(name, value), []).append(model)
+    if len(models) == 1:
+        return next(iter(models))
+    return "; ".join(f"{', '.join(these)} {text}" for text, these in models.items())
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return word(name)[2:] if value else f"no-{word(name)[2:]}"
+    if name == "layers":
+        return "/".join(",".join(map(str, group)) for group in value)
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else f"{value}"
+
+
+class Sectioned(click.Command):
+    """A command whose help shows its options by section, and defaults in words without the brackets of click."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        records = {p.name: _record(p, ctx) for p in self.get_params(ctx)}
+        last = list(SECTIONS)[-1]
+        for title, (own, others) in SECTIONS.items():
+            found = [records.pop(name, None) for name in (*others, *own)]
+            found += records.values() if title == last else []
+            with formatter.section(title):
+                formatter.write_dl([record for record in found if record is not None])
+
+
+def _record(parameter: click.Parameter, ctx: click.Context) -> tuple[str, str] | None:
+    record, shown = parameter.get_help_record(ctx), getattr(parameter, "show_default", None)
+    if record is None or not isinstance(shown, str):
+        return record
+    return record[0], record[1].replace(f"[default: ({shown})]", f"[default: {shown}]")

@@ -6,14 +6,24 @@ import sys
 import threading
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from boltz.cli.common import say
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
+    from boltz.training.settings import Common
+
 LINE_SECONDS, COMPILE_SECONDS = 5.0, 3.0
+TWO = {"layers": ((3, 2),)}
+TINY: dict[str, dict[str, Any]] = {
+    "rbm": {"layers": ((3,),)},
+    "dbm": TWO,
+    "dbn": TWO,
+    "sbn": TWO,
+    "vae": TWO | {"latent": (2,)},
+}
 
 
 class Progress:
@@ -75,17 +85,27 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def compile_kernels(optimizer: str) -> None:
-    """Run every kernel that training and annealing need on a tiny machine, saying so if they have to be compiled."""
+def compile_kernels(kind: str, settings: Common) -> None:
+    """Run every kernel that training and measuring need on a tiny machine, saying so if they have to be compiled."""
     import numpy as np
 
     import boltz
+    from boltz.cli.machines import MACHINES
+    from boltz.cli.measure import undirected
 
+    tiny: dict[str, Any] = {name: getattr(settings, name) for name in ("optimizer", "rule") if hasattr(settings, name)}
+    if hasattr(settings, "objective"):
+        tiny |= {"objective": settings.objective, "samples": 2}
+    else:
+        tiny |= {"chains": 2}
     timer = threading.Timer(COMPILE_SECONDS, say, ["compiling kernels (first use)"])
     timer.start()
     try:
         rows = np.full((4, 4), 0.5, np.float32)
-        run = boltz.train(boltz.dbm([4, 3, 2]), rows, epochs=1, batch_size=4, chains=2, optimizer=optimizer)
-        boltz.ais(run.model, chains=2, betas=2)
+        shape = {**MACHINES[kind].shape, **TINY[kind]}
+        run = boltz.train(MACHINES[kind].build(4, shape, None, 0), rows, epochs=1, batch_size=4, **tiny)
+        machine = undirected(run.model)
+        if machine is not None:
+            boltz.ais(machine, chains=2, betas=2)
     finally:
         timer.cancel()

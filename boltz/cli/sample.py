@@ -1,4 +1,4 @@
-"""`boltz sample`: states of block Gibbs chains in a file."""
+"""`boltz sample`: samples of a machine in a file."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ import click
 from boltz.cli.common import emit, json_option, run_argument, seed_option, threads_option
 from boltz.errors import InputError
 
-ENDINGS = (".npz", ".npy", ".png")
+ENDINGS, SWEEPS = (".npz", ".npy", ".png"), 1000
 
 
 @click.command
 @run_argument
 @click.option("--chains", type=int, default=100, show_default=True, help="Independent chains, one sample each.")
-@click.option("--sweeps", type=int, default=1000, show_default=True, help="Gibbs sweeps of each chain.")
+@click.option(
+    "--sweeps",
+    type=int,
+    show_default=f"{SWEEPS}",
+    help="Gibbs sweeps of each chain (rbm, dbm, and the top of a dbn); an sbn or vae has none.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -33,10 +38,15 @@ ENDINGS = (".npz", ".npy", ".png")
 @threads_option
 @json_option
 def sample(path: Path, as_json: bool, **options: Any) -> None:
-    """Run block Gibbs chains from a random start and write their last states."""
+    """Draw samples and write them: binary layers as bytes, Gaussian ones as 32-bit numbers.
+
+    Boltzmann machines run Gibbs chains from a random start, directed ones draw from their prior downwards, and a deep
+    belief net does both.
+    """
     import boltz
     from boltz.checkpoint import write_bytes
-    from boltz.cli.stored import image_of, model_of, settings_of
+    from boltz.cli.measure import undirected
+    from boltz.cli.stored import model_of
 
     out: Path = options["out"]
     if out.suffix not in ENDINGS:
@@ -44,24 +54,26 @@ def sample(path: Path, as_json: bool, **options: Any) -> None:
     if os.path.lexists(out) and not options["force"]:
         raise InputError(f"{out} exists already: replace it with --force or name another file.")
     model = model_of(path)
-    units = model.graph.units
-    if options["layer"] not in (None, *units):
-        raise InputError(f"--layer must be one of {', '.join(units)}, got {options['layer']!r}.")
-    layer = options["layer"] or model.graph.visible
+    if options["layer"] not in (None, *model.units):
+        raise InputError(f"--layer must be one of {', '.join(model.units)}, got {options['layer']!r}.")
+    sweeps = options["sweeps"]
+    if undirected(model) is None and sweeps is not None:
+        raise InputError(f"--sweeps are of Gibbs chains, but {path} holds a directed machine, sampled exactly.")
+    sweeps = SWEEPS if sweeps is None and undirected(model) is not None else sweeps
+    layer = options["layer"] or model.visible
     began = time.monotonic()
-    state = boltz.sample(model, options["chains"], options["sweeps"], options["seed"])
+    state = boltz.sample(model, options["chains"], sweeps, options["seed"])
     if out.suffix == ".png":
-        image = image_of(settings_of(path)) if layer == model.graph.visible else None
-        title = f"means of layer {layer} in {options['chains']} chains after {options['sweeps']} sweeps"
-        _draw(model.unit_type(layer).mean(model.field(layer, state)), image, title, out)
+        _draw(path, model, layer, (state, sweeps), out)
         written = [layer]
     else:
-        written = list(units) if out.suffix == ".npz" and options["layer"] is None else [layer]
-        write_bytes(out, _encoded({name: state[name] for name in written}, out.suffix))
+        written = list(model.units) if out.suffix == ".npz" and options["layer"] is None else [layer]
+        gaussian = {each.name for each in model.layers if each.kind == "gaussian"}
+        write_bytes(out, _encoded({name: state[name] for name in written}, gaussian, out.suffix))
     result = {
         "out": str(out),
         "layers": {name: list(state[name].shape) for name in written},
-        "sweeps": options["sweeps"],
+        "sweeps": sweeps,
         "seed": options["seed"],
         "seconds": time.monotonic() - began,
     }
@@ -69,12 +81,12 @@ def sample(path: Path, as_json: bool, **options: Any) -> None:
     emit(result, as_json, f"{out}: {shapes}")
 
 
-def _encoded(states: dict[str, Any], ending: str) -> bytes:
-    """0/1 states as bytes, each layer under its name (.npz) or the only one (.npy)."""
+def _encoded(states: dict[str, Any], gaussian: set[str], ending: str) -> bytes:
+    """States in the bytes of a file, each layer under its name (.npz) or the only one (.npy)."""
     import numpy as np
 
     buffer = io.BytesIO()
-    plain = {name: x.astype(np.uint8) for name, x in states.items()}
+    plain = {name: x.astype(np.float32 if name in gaussian else np.uint8) for name, x in states.items()}
     if ending == ".npz":
         np.savez_compressed(buffer, **plain)
     else:
@@ -82,7 +94,15 @@ def _encoded(states: dict[str, Any], ending: str) -> bytes:
     return buffer.getvalue()
 
 
-def _draw(means: Any, image: tuple[int, int] | None, title: str, out: Path) -> None:
+def _draw(path: Path, model: Any, layer: str, found: tuple[Any, int | None], out: Path) -> None:
+    """The picture of a layer in sampled states; found holds those and the sweeps that led there."""
     from boltz import plotting
+    from boltz.cli.pictures import layer_means
+    from boltz.cli.stored import image_of, settings_of
 
-    plotting.save(plotting.sample_grid(means, image, title), out)
+    state, sweeps = found
+    image = image_of(settings_of(path)) if layer == model.visible else None
+    values, what = layer_means(model, layer, state)
+    after = "" if sweeps is None else f" after {sweeps} sweeps"
+    title = f"{what} of layer {layer} in {len(values)} {'samples' if sweeps is None else 'chains'}{after}"
+    plotting.save(plotting.sample_grid(values, image, title), out)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import boltz
 from boltz import checkpoint, runs
 from boltz.errors import FileError, InputError
+from boltz.models.boltzmann import shapes as graph_shapes
+from boltz.models.files import Model
+from boltz.models.files import load as load_model
+from boltz.models.graph import Graph
+from boltz.nn.arena import size
+from boltz.training.plans import Blueprint
 
 LONGEST_RESULT = 1 << 20
 
@@ -23,12 +27,12 @@ def table(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return dict(found) if isinstance(found, Mapping) else {}
 
 
-def model_of(path: Path) -> boltz.BoltzmannMachine:
+def model_of(path: Path) -> Model:
     """The machine of a model file or of a run that was trained to its end."""
     if path.is_dir() and not (path / runs.MODEL).exists():
         runs.read_settings(path)
         raise InputError(f"{path} is not trained to its end: finish it with: boltz train --resume {path}")
-    return boltz.load(path)
+    return load_model(path)
 
 
 def settings_of(path: Path) -> dict[str, Any]:
@@ -44,14 +48,29 @@ def image_of(settings: Mapping[str, Any]) -> tuple[int, int] | None:
     return shape[0], shape[1]
 
 
-def kind_of(units: list[int]) -> str:
-    """The name of a machine with these layers."""
-    return "rbm" if len(units) == 2 else "dbm"
+def kind_of(plan: Blueprint) -> str:
+    """The name of the machine of a blueprint: that of `boltz train`, or helmholtz where hidden layers are mixed."""
+    if isinstance(plan, Graph):
+        return "rbm" if len(plan.layers) == 2 else "dbm"
+    kinds = {layer.kind for layer in plan.latent}
+    if plan.prior == "rbm":
+        return "dbn"
+    return {"bernoulli": "sbn", "gaussian": "vae"}[kinds.pop()] if len(kinds) == 1 else "helmholtz"
 
 
-def parameters(units: list[int]) -> int:
-    """Number of weights and biases."""
-    return sum(a * b for a, b in pairwise(units)) + sum(units)
+def parameters(plan: Blueprint) -> int:
+    """Number of weights and biases, those of recognition included."""
+    return size(graph_shapes(plan) if isinstance(plan, Graph) else plan.shapes)
+
+
+def architecture(plan: Blueprint) -> str:
+    """Units from the bottom, such as 784-500; drawn layers in brackets where others are not: 784-200-200-[50]."""
+    sizes = [str(layer.units) for layer in plan.layers]
+    if isinstance(plan, Graph) or not any(plan.widths):
+        return "-".join(sizes)
+    inner = [*plan.widths, ()] if plan.prior == "rbm" else plan.widths
+    parts = ["-".join([*map(str, widths), f"[{n}]"]) for widths, n in zip(inner, sizes[1:], strict=True)]
+    return "-".join([sizes[0], *parts])
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

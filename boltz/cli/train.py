@@ -11,46 +11,40 @@ from typing import Any
 
 import click
 
-from boltz.cli.common import Layers, annealing_options, emit, json_option, say, threads_option
-from boltz.cli.options import chosen, settings_options
-from boltz.errors import FileError, InputError, Interrupted
+from boltz.cli import recipes
+from boltz.cli.common import emit, given, json_option, say, threads_option
+from boltz.cli.machines import MACHINES
+from boltz.cli.options import Sectioned, machine_options
+from boltz.errors import FileError, Interrupted
 
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "rbm": {
-        "layers": (500,),
-        "rule": "pcd",
-        "epochs": 100,
-        "learning_rate": 0.05,
-    },
-    "dbm": {
-        "layers": (500, 1000),
-        "rule": "pcd",
-        "pretrain": "bottom",
-        "pretrain_epochs": 200,
-        "pretrain_learning_rate": 0.05,
-        "epochs": 25,
-        "learning_rate": 0.005,
-        "center": True,
-        "mean_field_sweeps": 5,
-    },
-}
 WITH_RESUME = {"resume", "as_json", "threads"}
-INITIAL_ROWS = 10_000
+SHOWN = {
+    "pseudo_likelihood": "pseudo-likelihood",
+    "bound": "bound",
+    "reconstruction_error": "reconstruction error",
+}  # what is shown of an epoch's record: the first that was measured
 
 
-@click.command
-@click.argument("model", type=click.Choice(list(DEFAULTS)), required=False)
+@click.command(cls=Sectioned)
+@click.argument("model", type=click.Choice(list(MACHINES)), required=False)
+@machine_options
 @click.option(
-    "--layers",
-    type=Layers(),
-    metavar="N,N,...",
-    show_default=", ".join(f"{m} {','.join(map(str, d['layers']))}" for m, d in DEFAULTS.items()),
-    help="Units of the hidden layers, from the bottom; the data give the visible units.",
+    "--init",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    show_default="a new machine",
+    help="Start from the trained machine of this run or model file, perhaps with another objective.",
 )
 @click.option(
+    "--recipe",
+    type=click.Choice(recipes.names()),
+    show_default="none",
+    help="A published training; options given beside it replace its own, and MODEL may be left out.",
+)
+@click.option("--stages", type=int, show_default="all", help="Follow only the first stages of the recipe, this many.")
+@click.option(
     "--data",
-    default="mnist-mini",
-    show_default=True,
+    show_default="mnist-mini; with --recipe or --init RUN theirs",
     help="A named data set (see boltz data), or a file: .npy, .npz[:array], .csv[.gz], idx[.gz].",
 )
 @click.option("--limit", type=int, show_default="all", help="Train on the first rows only, this many.")
@@ -62,32 +56,29 @@ INITIAL_ROWS = 10_000
 )
 @click.option("--force", is_flag=True, help="Replace the run that --out holds.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Continue this run; takes no settings.")
-@settings_options(DEFAULTS)
 @click.option(
     "--evaluate/--no-evaluate",
     default=True,
     show_default=True,
-    help="Estimate log Z and the log-likelihood of the test rows at the end.",
+    help="Estimate the log-likelihood of the test rows at the end, and log Z of undirected machines.",
 )
-@annealing_options("--chains-ais")
 @threads_option
 @json_option
 @click.pass_context
 def train(ctx: click.Context, as_json: bool, **options: Any) -> None:
-    """Train MODEL (rbm or dbm) on data, or continue a run with --resume RUN.
+    """Train MODEL on data, or continue a run with --resume RUN.
+
+    MODEL is a restricted or a deep Boltzmann machine (rbm, dbm), a deep belief net (dbn), a sigmoid belief net (sbn) or
+    a variational autoencoder (vae). An option that only some machines have names them first, and is refused for others.
 
     The run folder receives settings, checkpoints, metrics, the trained machine, pictures, and the test log-likelihood
     in test.json. Ctrl-C and SIGTERM save the run and end with exit code 75.
     """
     if options["resume"] is not None:
-        given = click.core.ParameterSource.DEFAULT, click.core.ParameterSource.DEFAULT_MAP
-        others = [p for p in ctx.command.params if p.name not in WITH_RESUME]
-        named = [p.opts[0] for p in others if ctx.get_parameter_source(p.name or "") not in given]
+        named = [p.opts[0] for p in ctx.command.params if p.name in given(ctx) - WITH_RESUME]
         if named:
             raise click.UsageError(f"--resume continues a run as it was started, so it takes no {named[0]}.")
         result = resumed(options["resume"])
-    elif options["model"] is None:
-        raise click.UsageError("Name the MODEL to train, rbm or dbm, or a run to continue with --resume RUN.")
     else:
         result = started(options)
     emit(result, as_json, "")
@@ -96,36 +87,24 @@ def train(ctx: click.Context, as_json: bool, **options: Any) -> None:
 def started(options: dict[str, Any]) -> dict[str, Any]:
     """Train a new run and return its result; everything is checked before the first step."""
     import boltz
-    from boltz import runs
-    from boltz.cli.measure import Annealing
     from boltz.cli.progress import Progress, compile_kernels
     from boltz.cli.report import show
-    from boltz.training.pretrain import stages
+    from boltz.cli.starting import prepared
 
-    settings = chosen(options, DEFAULTS[options["model"]])
-    annealing = Annealing(options["chains_ais"], options["betas"], settings.seed)
-    layers = hidden_layers(options["model"], options["layers"])
-    data = boltz.load_data(options["data"], limit=options["limit"])
-    units = [data.x.shape[1], *layers]
-    machine = boltz.dbm(units, data.x[:: -(-len(data.x) // INITIAL_ROWS)], seed=settings.seed)
-    out = options["out"] or runs.next_free(Path("runs"), "-".join([options["model"], *map(str, layers), data.name]))
-    stages(machine.graph, settings)  # refuses what cannot be trained before anything is made
-    runs.check_free(out, options["force"])
-    compile_kernels(settings.optimizer)
-    say(f"training {'-'.join(map(str, units))} on {len(data.x):,} rows of {data.name}, run folder {out}")
-    extra: dict[str, Any] = {"picture": {"shape": list(data.shape)}} if data.shape else {}
-    extra["evaluation"] = {"wanted": options["evaluate"], "chains": annealing.chains, "betas": annealing.betas}
-    make_parent(out)
-    with stoppable(out), Progress() as progress:
+    start = prepared(options)
+    compile_kernels(start.kind, start.settings)
+    say(start.title)
+    make_parent(start.out)
+    with stoppable(start.out), Progress() as progress:
         run = boltz.train(
-            machine,
-            data,
-            out=out,
-            held_out=held_out(options["data"]),
+            start.model,
+            start.data,
+            out=start.out,
+            held_out=start.held_out,
             force=options["force"],
             watch=watcher(progress),
-            extra=extra,
-            **settings.as_dict(),
+            extra=start.extra,
+            **start.settings.as_dict(),
         )
         result = finished(run, progress)
     show(run, result)
@@ -154,16 +133,19 @@ def resumed(folder: Path) -> dict[str, Any]:
 
 def finished(run: Any, progress: Any) -> dict[str, Any]:
     """Draw the pictures of a trained run, measure it, and keep the result in its folder."""
-    from boltz.cli.report import draw, measured
-    from boltz.cli.stored import kind_of, write_result
+    from boltz.cli.pictures import draw
+    from boltz.cli.report import measured
+    from boltz.cli.stored import architecture, kind_of, write_result
+    from boltz.training.plans import blueprint
 
     draw(run)
-    units = list(run.model.graph.units.values())
+    plan = blueprint(run.model)
     test = measured(run, progress)
     result = {
         "run": str(run.path),
-        "model": kind_of(units),
-        "layers": units,
+        "model": kind_of(plan),
+        "layers": [layer.units for layer in run.model.layers],
+        "architecture": architecture(plan),
         "epochs": len(run.history),
         "seconds": run.history[-1]["seconds"] if run.history else 0.0,
         "test": test,
@@ -172,34 +154,12 @@ def finished(run: Any, progress: Any) -> dict[str, Any]:
     return result
 
 
-def hidden_layers(model: str, layers: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The hidden layers of an rbm (one) or a dbm (two or more)."""
-    layers = layers or DEFAULTS[model]["layers"]
-    if (model == "rbm") != (len(layers) == 1):
-        wanted = "an rbm has one hidden layer" if model == "rbm" else "a dbm has at least two hidden layers"
-        raise InputError(f"{wanted}, but --layers names {len(layers)}.")
-    return layers
-
-
-def held_out(name: str) -> Any:
-    """Validation rows, else test rows, for the recorded free-energy gap; None for data in one piece."""
-    from boltz.data import load, splits
-
-    there = [split for split in ("valid", "test") if split in splits(name)]
-    return load(name, there[0]) if there else None
-
-
 def watcher(progress: Any) -> Callable[[dict[str, Any]], None]:
     """What shows each epoch's record."""
 
     def watch(record: dict[str, Any]) -> None:
-        fit = record["pseudo_likelihood"]
-        shown = (
-            f"reconstruction error {record['reconstruction_error']:.1f}"
-            if fit is None
-            else f"pseudo-likelihood {fit:.1f}"
-        )
-        detail = f"{shown}, {record['rows_per_second']:,.0f} rows/s"
+        shown = next((f"{text} {record[name]:.1f}, " for name, text in SHOWN.items() if record.get(name) is not None), "")
+        detail = f"{shown}{record['rows_per_second']:,.0f} rows/s"
         progress.update(f"{record['stage']} epoch", record["epoch"], record["epochs"], detail)
 
     return watch

@@ -20,6 +20,32 @@ Array = NDArray[Any]
 LEAST_SIGMA = 1e-3
 
 
+def helmholtz(
+    units: Sequence[int],
+    kinds: Sequence[str],
+    widths: Sequence[Sequence[int]] = (),
+    x: Any = None,
+    seed: int = 0,
+    activation: str = "tanh",
+) -> HelmholtzMachine:
+    """A Helmholtz machine with layers of any kinds, "bernoulli" or "gaussian", the first of them visible.
+
+    widths[i] are the deterministic layers between layer i and layer i + 1, from the bottom; none at all makes every
+    conditional linear. Weights are uniform as in Glorot & Bengio (2010), biases 0 but for those of the visible units,
+    which fit the mean (and spread) of x (rows, units) where it is given. Raises InputError.
+    """
+    sizes = _sizes(units, "units", 2)
+    listed = checks.sequence(kinds, "kinds")
+    if len(listed) != len(sizes):
+        raise InputError(f"kinds must name one kind for each of the {len(sizes)} layers, got {len(listed)}.")
+    chosen = [checks.choice(kind, f"kinds[{i}]", CONDITIONALS) for i, kind in enumerate(listed)]
+    groups = checks.sequence(widths, "widths") or [()] * (len(sizes) - 1)
+    if len(groups) != len(sizes) - 1:
+        raise InputError(f"widths must hold one list for each of the {len(sizes) - 1} conditionals, got {len(groups)}.")
+    inner = tuple(tuple(_sizes(group, f"widths[{i}]", 0)) for i, group in enumerate(groups))
+    return _machine(Structure(_layers(sizes, chosen), inner, activation), x, seed)
+
+
 def sbn(
     units: Sequence[int],
     widths: Sequence[int] = (),
@@ -30,14 +56,13 @@ def sbn(
 ) -> HelmholtzMachine:
     """A sigmoid belief net with recognition net (Hinton et al. 1995), units[0] visible, hidden layers binary.
 
-    widths are the deterministic layers inside each conditional; none makes them linear. Weights are uniform as in
-    Glorot & Bengio (2010), biases 0 but for those of the visible units, which fit the mean of x (rows, units) where it
-    is given. visible is "bernoulli" or "gaussian". Raises InputError.
+    widths are the deterministic layers inside each conditional; none makes them linear. visible is "bernoulli" or
+    "gaussian". Parameters start as in helmholtz. Raises InputError.
     """
     sizes = _sizes(units, "units", 2)
     inner = tuple(_sizes(widths, "widths", 0))
     kinds = [checks.choice(visible, "visible", CONDITIONALS), *["bernoulli"] * (len(sizes) - 1)]
-    return _machine(Structure(_layers(sizes, kinds), (inner,) * (len(sizes) - 1), activation), x, seed)
+    return helmholtz(sizes, kinds, [inner] * (len(sizes) - 1), x, seed, activation)
 
 
 def vae(
@@ -52,7 +77,7 @@ def vae(
 
     One layer: units = [784, 200, 200] names the deterministic layers of the encoder, which the decoder mirrors, and
     latent its Gaussian units. More: units = [784, [200, 200], [100, 100]] names those below each of latent = [100, 50],
-    as in Burda, Grosse & Salakhutdinov (2016). Parameters start as in sbn. Raises InputError.
+    as in Burda, Grosse & Salakhutdinov (2016). Parameters start as in helmholtz. Raises InputError.
     """
     listed = checks.sequence(units, "units")
     if not listed:
@@ -66,15 +91,14 @@ def vae(
             f"latent must name as many layers as units has groups of deterministic layers, {len(widths)}, got {sizes}."
         )
     kinds = [checks.choice(visible, "visible", CONDITIONALS), *["gaussian"] * len(sizes)]
-    layers = _layers([checks.integer(listed[0], "units[0]", 1, 10**7), *sizes], kinds)
-    return _machine(Structure(layers, widths, activation), x, seed)
+    return helmholtz([checks.integer(listed[0], "units[0]", 1, 10**7), *sizes], kinds, widths, x, seed, activation)
 
 
 def dbn(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.float32) -> HelmholtzMachine:
     """A deep belief net (Hinton, Osindero & Teh 2006): an RBM of the two upper layers above linear conditionals.
 
     Weights are normal with standard deviation 0.01, those of recognition the transposes of those of generation; biases
-    as in sbn. Raises InputError.
+    as in helmholtz. Raises InputError.
     """
     sizes = _sizes(units, "units", 3)
     if dtype not in (np.float32, np.float64, "float32", "float64"):

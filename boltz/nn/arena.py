@@ -45,6 +45,10 @@ class Tape:
                     self.held[name] = np.empty_like(self.like, shape=(rows, units))
         return self.held[name][:rows]
 
+    def whole(self, rows: int) -> Part:
+        """All rows of a batch as one block."""
+        return Part(self, slice(0, rows), rows)
+
     def _fits(self, name: str, rows: int, units: int) -> bool:
         buffer = self.held.get(name)
         return buffer is not None and buffer.shape[0] >= rows and buffer.shape[1] == units

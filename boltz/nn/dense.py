@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import boltz.kernels as kernels
 from boltz import checks
-from boltz.nn.arena import Part, Tape
+from boltz.nn.arena import Part
 
 Array = NDArray[Any]
 Params = Mapping[str, Array]
@@ -133,15 +133,15 @@ def product(x: Array, weight: Array, out: Array) -> None:
 Job = Callable[[], None]
 
 
-def products(net: Net, name: str, gradient: Params, source: str, tape: Tape, rows: int, add: bool = False) -> list[Job]:
-    """The parameter gradients of a batch as independent pieces of work: inputs^T deltas, and sums of deltas.
+def products(net: Net, name: str, gradient: Params, source: str, part: Part, add: bool = False) -> list[Job]:
+    """The parameter gradients of a block, a whole batch as a rule, as pieces of work: inputs^T deltas, sums of deltas.
 
     source names the buffer of the inputs; add keeps what the gradient holds.
     """
     jobs: list[Job] = []
     for i in range(net.depth):
-        inputs = tape.get(source if i == 0 else f"{name}/{i - 1}/value", rows, net.sizes[i])
-        delta = tape.get(f"{name}/{i}/delta", rows, net.sizes[i + 1])
+        inputs = part.get(source if i == 0 else f"{name}/{i - 1}/value", net.sizes[i])
+        delta = part.get(f"{name}/{i}/delta", net.sizes[i + 1])
         weight, bias = gradient[f"{name}/{i}/weight"], gradient[f"{name}/{i}/bias"]
         jobs += [
             _contraction(inputs, delta, weight, slice(first, min(first + SLICE, net.sizes[i])), add)

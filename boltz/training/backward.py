@@ -77,12 +77,22 @@ class _Backward:
                 pullback(rows[:, 0] if self.found.samples == 1 else rows.sum(axis=1), None, False)
             elif not self.smooth(latent[i - 1].name):
                 pullback(delta, None, False)
-            elif self.weights.c is None:
-                self.add(latent[i - 1].name, pullback(delta), None)
-            else:  # the derivative by the layer below keeps the term -b log q that c leaves out of the parameters
-                extra = (self.weights.c + self.weights.b) * delta.dtype.type(self.scale(layer.name))
-                self.add(latent[i - 1].name, pullback(delta - extra[:, None] * score, None, True, False), None)
-                pullback(delta, None, False)
+            else:
+                self._pass_down(layer.name, latent[i - 1].name, score, delta)
+
+    def _pass_down(self, layer: str, below: str, score: Array, delta: Array) -> None:
+        """What the recognition net of a layer sends to the smooth layer below it."""
+        w, pullback = self.weights, self.found.recognition.pullbacks[layer]
+        if w.c is None:
+            signal = pullback(delta)
+        else:  # the derivative by the layer below keeps the term -b log q that c leaves out of the parameters
+            assert w.b is not None
+            extra = (w.c + w.b) * delta.dtype.type(self.scale(layer))
+            signal = pullback(delta - extra[:, None] * score, None, True, False)
+        assert signal is not None
+        self.add(below, signal, None)
+        if w.c is not None:
+            pullback(delta, None, False)
 
     def _mix(self, layer: str, score: Array, delta: Array) -> None:
         """delta := path + c score for a smooth layer, (c + score weight) score for the others."""
@@ -114,7 +124,7 @@ def wake_products(
     rows, samples = counts
     for child, parent in zip(machine.layers, machine.structure.latent, strict=False):
         net, name = machine.structure.generative[child.name], f"generative/{child.name}"
-        jobs += products(net, name, gradient, f"state/{parent.name}", tape, rows * samples)
+        jobs += products(net, name, gradient, f"state/{parent.name}", tape.whole(rows * samples))
     if "prior/bias" in gradient:
         delta = tape.get("prior/delta", rows * samples, len(gradient["prior/bias"]))
         jobs.append(total(delta, gradient["prior/bias"]))
@@ -123,6 +133,6 @@ def wake_products(
     count = rows
     for below, layer in zip(machine.layers, machine.structure.latent, strict=False):
         net, name = machine.structure.recognition[layer.name], f"recognition/{layer.name}"
-        jobs += products(net, name, gradient, f"state/{below.name}", tape, count)
+        jobs += products(net, name, gradient, f"state/{below.name}", tape.whole(count))
         count = rows * samples
     return jobs

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import boltz.kernels as kernels
 from boltz.models.helmholtz import HelmholtzMachine
-from boltz.nn.arena import Part, Tape, size, views
+from boltz.nn.arena import Tape, size, views
 from boltz.nn.dense import Net, forward, products
 from boltz.rng import Key
 from boltz.sampling.driver import Workers
@@ -63,11 +63,11 @@ class Baseline:
         shapes, arena = net.shapes("baseline"), state["baseline/arena"]
         params, gradient = views(shapes, arena), np.zeros_like(arena)
         tape.get("batch", *batch.shape)[...] = batch
-        part = Part(tape, slice(0, len(batch)), len(batch))
+        part = tape.whole(len(batch))
         field, pullback = forward(net, "baseline", params, "batch", part)
         value = (field[:, 0] + net.bias("baseline", params)[0]).astype(np.float64)
         pullback(((target - value) / len(batch)).astype(machine.dtype)[:, None], None, False)
-        for job in products(net, "baseline", views(shapes, gradient), "batch", tape, len(batch)):
+        for job in products(net, "baseline", views(shapes, gradient), "batch", part):
             job()
         moments = state["baseline/first"], state["baseline/second"]
         kernels.adam_update(arena, gradient, moments, self.rate, (0.9, 0.999), 1e-8, step + 1, 0.0, 0.0)

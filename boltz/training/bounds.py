@@ -65,7 +65,8 @@ class Weights:
         return self._each(lambda x: x[rows].reshape(-1).astype(dtype))
 
     def _each(self, change: Callable[[Floats], Floats]) -> Weights:
-        return Weights(*(None if x is None else change(x) for x in (self.a, self.b, self.c, self.score)))
+        b, c, score = (None if x is None else change(x) for x in (self.b, self.c, self.score))
+        return Weights(change(self.a), b, c, score)
 
 
 def _vae(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
@@ -129,7 +130,7 @@ def _rws(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
 
 
 def _reinforce(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
-    """The score-function gradient of the evidence lower bound for every latent layer (Williams 1992; Paisley et al. 2012).
+    """The score-function gradient of the evidence lower bound in every layer (Williams 1992; Paisley et al. 2012).
 
     baseline (rows,) is subtracted from log w; the one that is added back belongs to c.
     """

@@ -41,11 +41,16 @@ def kind_of_settings(plan: Blueprint) -> type[Common]:
 
 
 def settings_of(plan: Blueprint, values: Mapping[str, Any]) -> AnySettings:
-    """Settings for a machine; the objective of one with binary layers is vimco with 5 samples unless it is named."""
+    """Settings for a machine; what is not named and has no good common default follows from the layers.
+
+    Binary hidden layers take the objective vimco with 5 samples, others vae; Gaussian visible units are not binarised.
+    """
     chosen: dict[str, Any] = {}
     if isinstance(plan, Structure) and plan.prior != "rbm" and "objective" not in values:
         binary = any(layer.kind == "bernoulli" for layer in plan.latent)
         chosen = {"objective": "vimco", "samples": 5} if binary else {"objective": "vae"}
+    if plan.layers[0].kind == "gaussian":
+        chosen["binarize"] = "none"
     found: AnySettings = settings_from(kind_of_settings(plan), chosen | dict(values))
     return found
 

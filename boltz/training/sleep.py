@@ -49,5 +49,5 @@ def sleep_products(machine: HelmholtzMachine, gradient: Params, tape: Tape, rows
     jobs: list[Job] = []
     for below, layer in zip(machine.layers, machine.structure.latent, strict=False):
         net, name = machine.structure.recognition[layer.name], f"recognition/{layer.name}"
-        jobs += products(net, name, gradient, f"state/{below.name}", tape, rows, add)
+        jobs += products(net, name, gradient, f"state/{below.name}", tape.whole(rows), add)
     return jobs

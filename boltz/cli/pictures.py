@@ -1,0 +1,75 @@
+"""The pictures of a run: samples, filters, learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+import boltz
+from boltz import plotting, runs
+from boltz.cli.stored import image_of
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.files import Model
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.sampling.ancestral import visible_means
+
+CHAINS, SWEEPS, REACH = 100, 200, 3.0
+
+
+def draw(run: boltz.Run) -> None:
+    """Write samples.png, filters.png and curves.png into the folder of a run."""
+    assert run.path is not None
+    image = image_of(runs.read_settings(run.path))
+    means, title = _samples(run)
+    plotting.save(plotting.sample_grid(means, image, title), run.path / "samples.png")
+    plotting.save(plotting.filter_grid(filters(run.model), image), run.path / "filters.png")
+    plotting.save(plotting.learning_curves(run.history), run.path / "curves.png")
+
+
+def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> tuple[Any, str]:
+    """What to draw of a layer in sampled states, (chains, units), and what it is: means given the other layers.
+
+    Hidden layers of a Helmholtz machine are drawn as they were sampled, real numbers from -3 to 3 as grey levels.
+    """
+    if isinstance(model, BoltzmannMachine):
+        return model.unit_type(layer).mean(model.field(layer, state)), "means"
+    if layer == model.visible:
+        return visible_means(model, state), "means"
+    if model.conditionals[layer].reparameterised:
+        return np.clip(0.5 + state[layer] / (2 * REACH), 0, 1), f"states from -{REACH:g} to {REACH:g}"
+    return state[layer], "states"
+
+
+def filters(model: Model) -> Any:
+    """Weights (visible, units) next to the visible layer: the edge of a Boltzmann machine, else the last generative ones.
+
+    Of Gaussian visible units they are those of the means.
+    """
+    if isinstance(model, BoltzmannMachine):
+        return model.params[model.graph.edges[0].key]
+    last = model.structure.generative[model.visible].depth - 1
+    return model.params[f"generative/{model.visible}/{last}/weight"][:, : model.units[model.visible]].T
+
+
+def _samples(run: boltz.Run) -> tuple[Any, str]:
+    """Visible means (chains, units) of fantasies, and a title."""
+    model, seed = run.model, run.settings.seed
+    if isinstance(model, HelmholtzMachine):
+        means = visible_means(model, boltz.sample(model, CHAINS, seed=seed))
+        return means, f"visible means of {CHAINS} samples"
+    state = boltz.sample(model, CHAINS, SWEEPS, seed, _particles(run, model))
+    means, _ = layer_means(model, model.visible, state)
+    return means, f"visible means of {len(means)} chains {SWEEPS} sweeps after training"
+
+
+def _particles(run: boltz.Run, model: BoltzmannMachine) -> dict[str, Any]:
+    """The fantasy particles of a run, or chains started from biases where the rule keeps none."""
+    assert run.path is not None
+    tensors = runs.load_checkpoint(run.path)[0]
+    found = {layer: tensors.get(f"rule/chain/{layer}") for layer in model.graph.units}
+    particles = {layer: x[:CHAINS] for layer, x in found.items() if x is not None}
+    if len(particles) == len(found):
+        return particles
+    return dict(boltz.sample(model, CHAINS, 0, run.settings.seed))

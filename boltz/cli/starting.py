@@ -1,0 +1,166 @@
+"""From the options of `boltz train` to a machine, its data and its settings, all checked before anything is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from boltz import runs
+from boltz.cli import recipes
+from boltz.cli.machines import MACHINES
+from boltz.cli.measure import Annealing, samples_for
+from boltz.cli.options import chosen, word
+from boltz.cli.recipes import Recipe
+from boltz.cli.stored import architecture, kind_of, model_of, settings_of, table
+from boltz.data import Data, load, splits
+from boltz.errors import InputError
+from boltz.models.files import Model
+from boltz.training.plans import blueprint, stages
+
+DATA, INITIAL_ROWS = "mnist-mini", 10_000
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Start:
+    """A run to begin: the machine as it starts, its data, the held-out rows, settings, folder, and what is kept."""
+
+    kind: str
+    model: Model
+    data: Data
+    held_out: Data | None
+    settings: Any
+    out: Path
+    extra: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        """What is about to happen, in words."""
+        what = f"{self.kind} {architecture(blueprint(self.model))}"
+        return f"training {what} on {len(self.data.x):,} rows of {self.data.name}, run folder {self.out}"
+
+
+def prepared(options: Options) -> Start:
+    """The run that the options ask for; raises InputError where they do not fit together."""
+    recipe = _recipe(options)
+    kind = _kind(options, recipe)
+    first = None if options["init"] is None else _initial(options["init"], kind)
+    values = _values(options, kind, recipe, first)
+    settings = MACHINES[kind].settings_from(values)
+    evaluation = _evaluation(options, values, settings.seed)
+    name, limit = _data_asked(options, recipe)
+    data = load(name, limit=limit)
+    model = _built(kind, values, data) if first is None else _fitting(first, data, options["init"])
+    stages(blueprint(model), settings)  # refuses what cannot be trained
+    samples_for(model, evaluation["samples"])
+    stem = f"{recipe.name}-{data.name}" if recipe else _stem(kind, model, data)
+    out = options["out"] or runs.next_free(Path("runs"), stem)
+    runs.check_free(out, options["force"])
+    extra: dict[str, Any] = {"evaluation": evaluation}
+    if data.shape:
+        extra["picture"] = {"shape": list(data.shape)}
+    if recipe:
+        extra["recipe"] = {"name": recipe.name, "stages": recipe.stages}
+    if first is not None:
+        extra["init"] = {"path": str(options["init"])}
+    return Start(kind, model, data, held_out(name), settings, out, extra)
+
+
+def _recipe(options: Options) -> Recipe | None:
+    """The recipe that was asked for, with so many stages."""
+    if options["recipe"] is None:
+        if options["stages"] is not None:
+            raise InputError("--stages cuts a recipe short: name one with --recipe.")
+        return None
+    for name in ("epochs", "schedule"):
+        if options["stages"] is not None and options[name] is not None:
+            raise InputError(f"--stages says how long the recipe is followed, so it goes with no {word(name)}.")
+    return recipes.load(options["recipe"]).cut(options["stages"])
+
+
+def _kind(options: Options, recipe: Recipe | None) -> str:
+    """The machine that is named, by MODEL or by the recipe."""
+    kind: str | None = options["model"]
+    if recipe is None:
+        if kind is None:
+            names = ", ".join(MACHINES)
+            raise click.UsageError(f"Name the MODEL to train ({names}), a --recipe, or a run to --resume.")
+        return kind
+    if kind not in (None, recipe.model):
+        raise InputError(f"the recipe {recipe.name} trains a {recipe.model}, but MODEL is {kind}.")
+    return recipe.model
+
+
+def _values(options: Options, kind: str, recipe: Recipe | None, first: Model | None) -> dict[str, Any]:
+    """The options of the machine: as given, of the recipe, or by default, which --init and --visible change."""
+    changes = dict(recipe.options) if recipe else {}
+    if first is not None:
+        changes = {"pretrain_epochs": 0} | changes
+    visible = first.layers[0].kind if first is not None else options["visible"]
+    if visible == "gaussian":
+        changes["binarize"] = "none"
+    return chosen(options, kind, changes, own_shape=first is not None)
+
+
+def _evaluation(options: Options, values: Options, seed: int) -> dict[str, Any]:
+    """What is to be measured at the end."""
+    annealing = Annealing(values.get("chains_ais", 100), values.get("betas", "sm2008"), seed)
+    samples = values.get("evaluation_samples", 0)
+    return {"wanted": options["evaluate"], "samples": samples, "chains": annealing.chains, "betas": annealing.betas}
+
+
+def _data_asked(options: Options, recipe: Recipe | None) -> tuple[str, int | None]:
+    """Name and number of the rows: as given, else those of the recipe, else those of the run to start from."""
+    name, limit = options["data"], options["limit"]
+    if name is not None:
+        return name, limit
+    if recipe is not None:
+        return recipe.data, recipe.limit if limit is None else limit
+    if options["init"] is not None:
+        before = table(settings_of(options["init"]), "data", "load")
+        if isinstance(before.get("name_or_path"), str):
+            return before["name_or_path"], before.get("limit") if limit is None else limit
+    return DATA, limit
+
+
+def _built(kind: str, values: Options, data: Data) -> Model:
+    """A new machine, with biases that fit some of the rows."""
+    x = data.x[:: -(-len(data.x) // INITIAL_ROWS)]
+    if values.get("visible") == "gaussian":
+        x = np.divide(x, np.float32(data.levels or 1), dtype=np.float32)
+    return MACHINES[kind].build(data.x.shape[1], values, x, values["seed"])
+
+
+def _initial(path: Path, kind: str) -> Model:
+    """The trained machine to start from."""
+    model = model_of(path)
+    found = kind_of(blueprint(model))
+    if found != kind:
+        raise InputError(f"{path} holds a {found}, but MODEL is {kind}: --init goes on with the machine that is there.")
+    return model
+
+
+def _fitting(model: Model, data: Data, path: Path) -> Model:
+    units = model.units[model.visible]
+    if data.x.shape[1] != units:
+        raise InputError(f"{data.source} has {data.x.shape[1]} units a row, but the machine of {path} has {units}.")
+    return model
+
+
+def _stem(kind: str, model: Model, data: Data) -> str:
+    """The name of a run folder: vae-200-200-50-mnist."""
+    units = architecture(blueprint(model)).replace("[", "").replace("]", "").split("-")[1:]
+    return "-".join([kind, *units, data.name])
+
+
+def held_out(name: str) -> Data | None:
+    """Validation rows, else test rows, for the recorded gap to training rows; None for data in one piece."""
+    there = [split for split in ("valid", "test") if split in splits(name)]
+    return load(name, there[0]) if there else None
+
+
