@@ -1,4 +1,4 @@
-"""Nobody times a broken loop: every contender works on machines that can be enumerated, before any clock runs."""
+"""Nobody times a broken loop: every contender works on small machines with known answers, before any clock runs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from contenders import Array, Contender, Problem
+from contenders import LESSONS, Array, Contender, Lesson, Problem
+from contenders.boltz_directed import drawn
+from contenders.boltz_directed import lesson as reference
 
 import boltz
 
 VISIBLE, HIDDEN = 10, (6, 4)
 STEPS, GAIN_WITHIN = 400, 0.05
+ROUNDING = 1e-5  # of the largest entry; float32 leaves about 1e-6
 MOST = 6.0  # standard errors; no sound loop is that far off, and every draw here has a fixed seed
 NAMES = ("v", "h1", "h2")
 
@@ -35,13 +38,30 @@ def small_problem(deep: bool, chains: int, sd: float) -> Problem:
     units = (VISIBLE, *HIDDEN[: 2 if deep else 1])
     weights = tuple(sd * _normal(a, b, key=i) for i, (a, b) in enumerate(pairwise(units)))
     biases = tuple(0.3 * sd * _normal(n, key=10 + i) for i, n in enumerate(units))
-    generator = np.random.default_rng(5)
-    patterns = generator.random((3, VISIBLE)) < 0.5
-    rows = patterns[generator.integers(3, size=500)] ^ (generator.random((500, VISIBLE)) < 0.1)
     layers = dict(zip(NAMES, units, strict=False))
     start = {name: (_normal(chains, n, key=20 + n) > 0).astype(np.float32) for name, n in layers.items()}
     rates = {name: np.full(n, 0.5) for name, n in layers.items()}
-    return Problem(weights, biases, rows.astype(np.float32), start, rates, batch=50, k=3, learning_rate=0.1)
+    return Problem(weights, biases, patterned_rows(), start, rates, batch=50, k=3, learning_rate=0.1)
+
+
+def patterned_rows() -> Array:
+    """500 rows in float32."""
+    generator = np.random.default_rng(5)
+    patterns = generator.random((3, VISIBLE)) < 0.5
+    turned = generator.random((500, VISIBLE)) < 0.1
+    return (patterns[generator.integers(3, size=500)] ^ turned).astype(np.float32)
+
+
+def small_lesson(kind: str) -> Lesson:
+    """A small machine of the kind, fresh, on the same rows."""
+    rows = patterned_rows()
+    machine = {
+        "vae": lambda: boltz.vae([VISIBLE, 8, 6], 3, rows),
+        "iwae": lambda: boltz.vae([VISIBLE, 8, 6], 3, rows),
+        "iwae2": lambda: boltz.vae([VISIBLE, [8, 6], [5]], [4, 2], rows),
+        "sbn": lambda: boltz.sbn([VISIBLE, 5, 4, 3], (), rows),
+    }[kind]()
+    return Lesson(machine, rows, LESSONS[kind], samples=1 if kind == "vae" else 5, batch=50, learning_rate=0.003)
 
 
 def log_likelihood(parameters: tuple[Array, ...], rows: Array) -> float:
@@ -91,6 +111,30 @@ def ais_error(contender: Contender) -> float:
     return float(abs(ratio.mean() - 1) / (ratio.std() / np.sqrt(len(ratio))))
 
 
+def slope_error(contender: Contender, kind: str) -> float:
+    """Largest distance from boltz in float64 of the bound or a gradient, over its largest entry, on the same noise."""
+    problem = small_lesson(kind)
+    wide = replace(problem, machine=problem.machine.astype(np.float64), rows=problem.rows.astype(np.float64))
+    noise = drawn(problem)
+    (bound, found), (exact, wanted) = (
+        work.probe(noise) for work in (contender.makers[kind](problem, 1), reference(wide, 1))
+    )
+    errors = [np.abs(found[name] - x).max() / np.abs(x).max() for name, x in wanted.items()]
+    return float(np.max([abs(bound / exact - 1), *errors]))
+
+
+def lesson_gain(contender: Contender, kind: str) -> float:
+    """What STEPS updates win in the bound of 50 samples, in nats a row."""
+    problem = small_lesson(kind)
+    work, bounds = contender.makers[kind](problem, 1), []
+    for steps in (0, STEPS):
+        work.run(steps)
+        arena = np.concatenate([x.reshape(-1) for x in work.result()])
+        machine = boltz.HelmholtzMachine(problem.machine.structure, arena)
+        bounds.append(boltz.log_likelihood(machine, problem.rows, samples=50).value)
+    return bounds[1] - bounds[0]
+
+
 def check(contenders: list[Contender], kinds: list[str]) -> list[Finding]:
     """A finding for every contender and kind of work; training must gain what boltz gains."""
     found: list[Finding] = []
@@ -101,8 +145,11 @@ def check(contenders: list[Contender], kinds: list[str]) -> list[Finding]:
                 error = gibbs_error(contender) if kind == "gibbs" else ais_error(contender)
                 text, passed = f"{error:.1f} standard errors from enumeration", error < MOST
             else:
-                won = gain(contender, kind)
-                reference = gains.setdefault(kind, won)
-                text, passed = f"{won:+.3f} nats a row in {STEPS} steps", abs(won / reference - 1) < GAIN_WITHIN
+                won = lesson_gain(contender, kind) if kind in LESSONS else gain(contender, kind)
+                first = gains.setdefault(kind, won)
+                text, passed = f"{won:+.3f} nats a row in {STEPS} steps", abs(won / first - 1) < GAIN_WITHIN
+            if kind in LESSONS:
+                error = slope_error(contender, kind)
+                text, passed = f"{text}, gradient off by {error:.0e}", passed and error < ROUNDING
             found.append(Finding(contender.name, kind, text, passed))
     return found

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 
 from check import check
-from contenders import Contender, Problem, Work, available
+from contenders import Contender, Lesson, Problem, Work, available
 from problems import TABLE, Row, Source
 from report import Line, header, machine, table
 
@@ -80,7 +80,9 @@ def _ratio(times: list[float], ours: list[float]) -> dict[str, float]:
     return {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}
 
 
-def measure(row: Row, problem: Problem, contenders: list[Contender], threads: int, options: argparse.Namespace) -> Line:
+def measure(
+    row: Row, problem: Problem | Lesson, contenders: list[Contender], threads: int, options: argparse.Namespace
+) -> Line:
     """One line of the table, for those contenders that offer the work."""
     works = {}
     for contender in contenders:
@@ -94,7 +96,7 @@ def measure(row: Row, problem: Problem, contenders: list[Contender], threads: in
         "title": row.title,
         "unit": row.unit,
         "threads": threads,
-        "activity": {layer: round(float(x.mean()), 3) for layer, x in problem.start.items()},
+        "activity": problem.activity,
         "contenders": {
             name: {"median": row.shown(statistics.median(t)), "ratio": _ratio(t, times["boltz"]), "seconds": t}
             for name, t in times.items()
@@ -103,7 +105,7 @@ def measure(row: Row, problem: Problem, contenders: list[Contender], threads: in
 
 
 def verify(contenders: list[Contender], names: list[str]) -> bool:
-    """Say what every contender's loop gives on an enumerable machine; True if all pass."""
+    """Say what every contender's loop gives on a small machine; True if all pass."""
     for contender in contenders:
         contender.use_threads(1)
     findings = check(contenders, sorted({TABLE[name].kind for name in names}))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contenders import Array, Problem
+from contenders import LESSONS, Array, Lesson, Problem
 
 import boltz
 
@@ -43,6 +43,12 @@ TABLE = {
         Row("gibbs10000", "block Gibbs, 10,000 chains", "gibbs", "sweeps/s", chains=10_000, least=5),
         Row("ais", f"AIS, 100 chains, {BETAS:,} betas", "ais", "s"),
         Row("dbm", "DBM 784-500-1000, 10 mean-field + PCD", "dbm", "rows/s", amount=100),
+        Row("vae", "VAE 784-200-200-[50], batch 100", "vae", "rows/s", amount=100),
+        Row(
+            "iwae", "IWAE 784-200-200-[50], 50 samples, batch 20", "iwae", "rows/s", amount=20, settings={"samples": 50}
+        ),
+        Row("iwae2", "IWAE, two layers, 5 samples, batch 100", "iwae2", "rows/s", amount=100, settings={"samples": 5}),
+        Row("sbn", "SBN 784-200-200-200 VIMCO, 50, batch 24", "sbn", "rows/s", amount=24, settings={"samples": 50}),
     )
 }
 
@@ -80,6 +86,17 @@ class Source:
         model.save(path)
         return model
 
+    def directed(self, kind: str, rows: Array) -> boltz.HelmholtzMachine:
+        """The directed machine of a line; the belief net trained briefly, so that its units are as active as in use."""
+        n = rows.shape[1]
+        if kind == "sbn":
+            machine = boltz.sbn([n, 20, 20] if self.small else [n, 200, 200, 200], (), rows)
+            return boltz.train(machine, rows, objective="vimco", samples=2 if self.small else 5, epochs=1).model
+        if kind == "iwae2":
+            units, latent = ([n, [9], [7]], [6, 5]) if self.small else ([n, [200, 200], [100, 100]], [100, 50])
+            return boltz.vae(units, latent, rows)
+        return boltz.vae([n, 12, 8] if self.small else [n, 200, 200], 5 if self.small else 50, rows)
+
     def _given(self, rows: Array) -> boltz.BoltzmannMachine:
         model = boltz.load(self.weights)
         if len(model.layers) != 2 or model.layers[0].units != rows.shape[1]:
@@ -87,8 +104,11 @@ class Source:
             raise boltz.InputError(f"--weights must hold an RBM with {rows.shape[1]} visible units, got {sizes}.")
         return model.astype(np.float32)
 
-    def problem(self, row: Row, rows: Array) -> Problem:
-        """The problem of a line; its chains start at data rows and have gone through a few sweeps."""
+    def problem(self, row: Row, rows: Array) -> Problem | Lesson:
+        """The problem of a line; chains start at data rows and have gone through a few sweeps."""
+        if row.kind in LESSONS:
+            machine = self.directed(row.kind, rows)
+            return Lesson(machine, rows, LESSONS[row.kind], batch=int(row.amount), **row.settings)
         model = self.machine(row.kind, rows)
         chains = min(row.chains, 50) if self.small else row.chains
         state = boltz.sample(model, chains, 10, start={"v": rows[np.arange(chains) % len(rows)]})

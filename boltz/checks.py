@@ -86,13 +86,18 @@ def array(value: Any, name: str, shape: tuple[int | None, ...], dtype: Any = Non
     return ready
 
 
-def rows(value: Any, name: str, units: int, dtype: Any) -> Array:
-    """Data rows (rows, units) in [0, 1], at least one; whole-number types beyond 0/1 are grey levels of 255."""
+def real_rows(value: Any, name: str, units: int, dtype: Any) -> Array:
+    """Data rows (rows, units) of any finite numbers, at least one."""
     found = array(value, name, (None, units), dtype)
-    grey = np.asarray(value).dtype.kind in "iu" and found.size > 0 and found.max() > 1
     if len(found) == 0:
         raise InputError(f"{name} must have at least one row, got none.")
-    if grey:
+    return found
+
+
+def rows(value: Any, name: str, units: int, dtype: Any) -> Array:
+    """Data rows (rows, units) in [0, 1], at least one; whole-number types beyond 0/1 are grey levels of 255."""
+    found = real_rows(value, name, units, dtype)
+    if np.asarray(value).dtype.kind in "iu" and found.size > 0 and found.max() > 1:
         found = found / np.asarray(255, dtype)
     if found.min() < 0 or found.max() > 1:
         row = int(np.argwhere((found < 0) | (found > 1))[0][0])

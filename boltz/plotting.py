@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -22,12 +23,21 @@ from boltz.errors import InputError
 Array = NDArray[Any]
 Shape = tuple[int, int]
 MOST_TILES, MOST_ROWS, LEAST_IMAGE = 100, 400, 16
-PANELS = {
-    "pseudo_likelihood": "pseudo-likelihood (nats a row)",
-    "reconstruction_error": "reconstruction error (squared, a row)",
-    "free_energy_gap": "free energy, held-out minus training (nats)",
-    "gradient_norm": "gradient norm",
+Panels = Mapping[str, Mapping[str, str]]
+UNDIRECTED: Panels = {
+    "pseudo-likelihood (nats a row)": {"pseudo_likelihood": ""},
+    "reconstruction error (squared, a row)": {"reconstruction_error": ""},
+    "free energy, held-out minus training (nats)": {"free_energy_gap": ""},
+    "gradient norm": {"gradient_norm": ""},
+}  # title -> what is drawn, with the label of each line
+DIRECTED: Panels = {
+    "bounds on the log-likelihood (nats a row)": {"bound": "1 sample", "importance_bound": "50 samples"},
+    "KL term (nats a row)": {"kl": ""},
+    "bound of 50 samples, training minus held-out (nats)": {"bound_gap": ""},
+    "gradient norm": {"gradient_norm": ""},
 }
+MARKERS = {"exact": "o", "lower": ">", "upper": "<", "none": "x"}
+KINDS = {"exact": "exact", "lower": "lower bound", "upper": "upper bound", "none": "no bound"}
 
 
 def sample_grid(means: Any, shape: Shape | None = None, title: str = "samples") -> Figure:
@@ -40,7 +50,7 @@ def sample_grid(means: Any, shape: Shape | None = None, title: str = "samples") 
         figure, axes = _figure(title)
         axes.imshow(values[:MOST_ROWS], cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         axes.set_xlabel("unit")
-        axes.set_ylabel("chain")
+        axes.set_ylabel("sample")
         return figure
     figure, axes = _figure(title)
     axes.imshow(_mosaic(values, tile, 0.35), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -74,10 +84,38 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
     figure = Figure(figsize=(9, 6.4), layout="constrained")
     FigureCanvasAgg(figure)
     stages = [str(record.get("stage", "")) for record in history]
-    for axes, (name, label) in zip(figure.subplots(2, 2).ravel(), PANELS.items(), strict=True):
-        _curve(axes, [record.get(name) for record in history], stages)
-        axes.set_title(label, fontsize=10)
+    panels = DIRECTED if any("bound" in record for record in history) else UNDIRECTED
+    for axes, (title, lines) in zip(figure.subplots(2, 2).ravel(), panels.items(), strict=True):
+        for name, label in lines.items():
+            _curve(axes, [record.get(name) for record in history], stages, label)
+        axes.set_title(title, fontsize=10)
         axes.set_xlabel("epoch")
+    return figure
+
+
+def comparison(models: Sequence[Mapping[str, Any]]) -> Figure:
+    """A figure of models as in compare.json: log p(v) with 95 % intervals, and the bound against its samples."""
+    if not models:
+        raise InputError("models must hold at least one model, got none.")
+    figure = Figure(figsize=(11, max(3.6, 1.8 + 0.45 * len(models))), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    for i, model in enumerate(models):
+        _bar(left, i, model["log_likelihood"], f"C{i}")
+        _bounds(right, model, f"C{i}")
+    left.set_yticks(range(len(models)), [str(model["name"]) for model in models])
+    left.set_ylim(len(models) - 0.5, -0.5)
+    left.set_title("log p(v) with 95 % interval (nats a row)", fontsize=10)
+    kinds = dict.fromkeys(model["log_likelihood"]["kind"] for model in models)
+    marks = [Line2D([], [], color="0.3", linestyle="", marker=MARKERS[kind], label=KINDS[kind]) for kind in kinds]
+    left.legend(handles=marks, fontsize=8)
+    right.set_title("importance-weighted bound (nats a row)", fontsize=10)
+    right.set_xlabel("samples a row")
+    right.set_xscale("log")
+    right.xaxis.set_major_formatter("{x:g}")
+    right.legend(fontsize=8)
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
     return figure
 
 
@@ -120,18 +158,38 @@ def _mosaic(rows: Array, tile: Shape, gap: float) -> Array:
     return picture
 
 
-def _curve(axes: Axes, values: Sequence[Any], stages: Sequence[str]) -> None:
+def _bar(axes: Axes, place: int, estimate: Mapping[str, Any], colour: str) -> None:
+    """One value with its interval, where it has one."""
+    value, ends = estimate["value"], estimate["interval"]
+    if None not in ends:
+        axes.plot(ends, [place, place], color=colour, linewidth=2)
+    axes.plot([value], [place], color=colour, marker=MARKERS[estimate["kind"]], markersize=7, linestyle="")
+
+
+def _bounds(axes: Axes, model: Mapping[str, Any], colour: str) -> None:
+    """The bounds of one model against the number of samples."""
+    sizes = [bound["samples"] for bound in model["bounds"]]
+    values = [bound["value"] for bound in model["bounds"]]
+    axes.plot(sizes, values, color=colour, marker=".", linewidth=1.3, label=str(model["name"]))
+
+
+def _curve(axes: Axes, values: Sequence[Any], stages: Sequence[str], label: str = "") -> None:
     """One quantity against the running epoch, a line a stage, gaps where it was not recorded."""
     known = [float(x) if isinstance(x, int | float) and math.isfinite(x) else math.nan for x in values]
     if all(math.isnan(x) for x in known):
-        axes.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axes.transAxes)
+        if not axes.texts:
+            axes.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axes.transAxes)
         return
     names = list(dict.fromkeys(stages))
-    for name in names:
+    for number, name in enumerate(names):
         epochs = [i + 1 for i, stage in enumerate(stages) if stage == name]
+        if all(math.isnan(known[i - 1]) for i in epochs):
+            continue
         marker = "." if len(epochs) < 30 else ""
-        axes.plot(epochs, [known[i - 1] for i in epochs], marker=marker, linewidth=1.3, label=name)
+        shown = ", ".join(part for part in (name if len(names) > 1 or not label else "", label) if part)
+        colour = None if label else f"C{number}"
+        axes.plot(epochs, [known[i - 1] for i in epochs], marker=marker, linewidth=1.3, label=shown, color=colour)
     axes.grid(alpha=0.3)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if len(names) > 1:
+    if len(names) > 1 or label:
         axes.legend(fontsize=8)

@@ -21,6 +21,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,25 @@ import numpy as np
 import boltz
 from boltz import runs
 
-COMMON = {"batch_size": 15, "chains": 20, "seed": 3}
-KINDS: list[tuple[list[int], dict[str, Any]]] = [
-    ([12, 8], {"epochs": 4, "momentum": 0.9, "momentum_epochs": 1}),
-    ([12, 8, 5], {"epochs": 2, "pretrain_epochs": 1, "optimizer": "adam", "learning_rate": 0.01}),
-    ([12, 6, 5], {"epochs": 3, "center": True, "sparsity_cost": 0.01, "optimizer": "nesterov", "momentum": 0.5}),
-    ([12, 8], {"epochs": 4, "rule": "cd", "k": 2, "binarize": "fixed", "l2": 1e-3, "schedule": "inverse"}),
+COMMON = {"batch_size": 15, "seed": 3}
+Kind = tuple[Callable[[Any], Any], dict[str, Any]]
+KINDS: list[Kind] = [
+    (lambda x: boltz.rbm(12, 8, x), {"epochs": 4, "chains": 20, "momentum": 0.9, "momentum_epochs": 1}),
+    (
+        lambda x: boltz.dbm([12, 8, 5], x),
+        {"epochs": 2, "chains": 20, "pretrain_epochs": 1, "optimizer": "adam", "learning_rate": 0.01},
+    ),
+    (lambda x: boltz.sbn([12, 8, 5], x=x), {"epochs": 4, "objective": "nvil", "learning_rate": 0.01}),
+    (
+        lambda x: boltz.dbm([12, 6, 5], x),
+        {"epochs": 3, "chains": 20, "center": True, "sparsity_cost": 0.01, "optimizer": "nesterov", "momentum": 0.5},
+    ),
+    (lambda x: boltz.vae([12, [8], [6]], [5, 3], x), {"epochs": 4, "objective": "iwae", "samples": 3}),
+    (
+        lambda x: boltz.rbm(12, 8, x),
+        {"epochs": 4, "rule": "cd", "k": 2, "binarize": "fixed", "l2": 1e-3, "schedule": "inverse"},
+    ),
+    (lambda x: boltz.dbn([12, 8, 5], x), {"epochs": 2, "chains": 20, "k": 2, "pretrain_epochs": 1}),
 ]
 CLOCKS = ("seconds", "rows_per_second", "line")
 
@@ -75,7 +89,7 @@ def kill(rows: Any, place: Path, kills: int, chance: random.Random) -> dict[str,
 
 
 def until_complete(
-    kind: Any, rows: Any, folder: Path, limits: tuple[float, int], chance: random.Random, found: Counter[str]
+    kind: Kind, rows: Any, folder: Path, limits: tuple[float, int], chance: random.Random, found: Counter[str]
 ) -> Any:
     """Start and kill one run until a child finishes it; its outcome, or None where it broke.
 
@@ -125,7 +139,7 @@ def fork(work: Any) -> int:
         os._exit(code)
 
 
-def go_on(kind: Any, rows: Any, folder: Path, threads: int) -> None:
+def go_on(kind: Kind, rows: Any, folder: Path, threads: int) -> None:
     """Start the run, or continue it where it stands."""
     boltz.threads(threads)
     if folder.exists():
@@ -134,10 +148,10 @@ def go_on(kind: Any, rows: Any, folder: Path, threads: int) -> None:
         train(kind, rows, folder)
 
 
-def train(kind: Any, rows: Any, folder: Path) -> boltz.Run:
+def train(kind: Kind, rows: Any, folder: Path) -> boltz.Run:
     """One whole run that saves at every step."""
-    units, settings = kind
-    return boltz.train(boltz.dbm(units, rows), rows, out=folder, checkpoint_seconds=0.0, **COMMON, **settings)
+    make, settings = kind
+    return boltz.train(make(rows), rows, out=folder, checkpoint_seconds=0.0, **COMMON, **settings)
 
 
 def outcome(run: boltz.Run) -> tuple[Any, Any]:

@@ -6,6 +6,7 @@ InputError with the argument's name first. No input is ever changed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,13 @@ import boltz
 BITS = np.random.default_rng(1).integers(0, 2, (6, 3)).astype(np.float64)
 RBM = boltz.from_arrays([np.random.default_rng(2).normal(size=(3, 4))], [np.full(3, 0.25), np.full(4, -0.5)])
 DBM = machine_of(SMALL["dbm2"])  # 3-3-2
+STRONG = machine_of(SMALL["strong"])
+SBN = boltz.sbn([3, 4, 2], [3])
+VAE = boltz.vae([3, [4], [3]], [3, 2])
+GAUSSIAN = boltz.vae([3, 5], 2, visible="gaussian")
+MIXED = boltz.helmholtz([3, 2, 3], ["bernoulli", "bernoulli", "gaussian"])
+DBN = boltz.dbn([3, 3, 2], dtype=np.float64)
+DBN.arena[...] = np.random.default_rng(3).normal(size=DBN.arena.size)
 
 
 def others(rows: int, *names: str) -> dict[str, np.ndarray]:
@@ -40,6 +48,14 @@ def trained(x: Any, **settings: Any) -> Any:
     return boltz.train(DBM, x, epochs=1, batch_size=3, chains=4, learning_rate=0.1, **settings).model.arena
 
 
+def directed(model: Any, x: Any, **settings: Any) -> Any:
+    return boltz.train(model, x, epochs=1, batch_size=3, learning_rate=0.1, **settings).model.arena
+
+
+def bounds(model: Any, x: Any, log_z: Any = None) -> Any:
+    return {str(k): e.per_row for k, e in enumerate(boltz.importance_bounds(model, x, (1, 3), log_z))}
+
+
 CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as errors name it, call)
     "mean_field": ("x", lambda x: boltz.mean_field(DBM, x)),
     "log_likelihood of an rbm": ("x", lambda x: boltz.log_likelihood(RBM, x).per_row),
@@ -55,7 +71,38 @@ CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as e
     "train": ("x", trained),
     "train, held out": ("held_out", lambda x: trained(BITS, held_out=x)),
     "from_arrays, weights": ("weights[0]", lambda x: boltz.from_arrays([x], [np.zeros(6), np.zeros(3)]).arena),
+    "log_likelihood of an sbn": ("x", lambda x: boltz.log_likelihood(SBN, x).per_row),
+    "log_likelihood of a vae": ("x", lambda x: boltz.log_likelihood(VAE, x, samples=5).per_row),
+    "log_likelihood of a gaussian vae": ("x", lambda x: boltz.log_likelihood(GAUSSIAN, x, samples=5).per_row),
+    "log_likelihood of a mixed machine": ("x", lambda x: boltz.log_likelihood(MIXED, x, samples=5).per_row),
+    "log_likelihood of a dbn": ("x", lambda x: boltz.log_likelihood(DBN, x).per_row),
+    "log_likelihood of a dbn, weighted": ("x", lambda x: boltz.log_likelihood(DBN, x, 1.5, 3).per_row),
+    "importance_bounds of an rbm": ("x", lambda x: bounds(RBM, x)),
+    "importance_bounds of a dbm": ("x", lambda x: bounds(DBM, x, 1.5)),
+    "importance_bounds of an sbn": ("x", lambda x: bounds(SBN, x)),
+    "importance_bounds of a gaussian vae": ("x", lambda x: bounds(GAUSSIAN, x)),
+    "importance_bounds of a dbn": ("x", lambda x: bounds(DBN, x)),
+    "active_units of a dbm": ("x", lambda x: boltz.active_units(STRONG, x)),
+    "active_units of a vae": ("x", lambda x: boltz.active_units(VAE, x)),
+    "posterior_variances of a dbm": ("x", lambda x: boltz.posterior_variances(DBM, x)),
+    "posterior_variances of a mixed machine": ("x", lambda x: boltz.posterior_variances(MIXED, x)),
+    "posterior_variances of a gaussian vae": ("x", lambda x: boltz.posterior_variances(GAUSSIAN, x)),
+    "posterior_variances of a dbn": ("x", lambda x: boltz.posterior_variances(DBN, x)),
+    "sbn": ("x", lambda x: boltz.sbn([3, 4, 2], [3], x).arena),
+    "sbn, gaussian": ("x", lambda x: boltz.sbn([3, 2], x=x, visible="gaussian").arena),
+    "vae": ("x", lambda x: boltz.vae([3, [4], [3]], [3, 2], x).arena),
+    "vae, gaussian": ("x", lambda x: boltz.vae([3, 5], 2, x, visible="gaussian").arena),
+    "helmholtz": ("x", lambda x: boltz.helmholtz([3, 2], ["bernoulli", "gaussian"], [[4]], x).arena),
+    "helmholtz, gaussian": ("x", lambda x: boltz.helmholtz([3, 2], ["gaussian", "bernoulli"], x=x).arena),
+    "dbn": ("x", lambda x: boltz.dbn([3, 3, 2], x).arena),
+    "train an sbn": ("x", lambda x: directed(SBN, x, objective="nvil")),
+    "train a vae": ("x", lambda x: directed(VAE, x, objective="iwae", samples=2)),
+    "train a gaussian vae": ("x", lambda x: directed(GAUSSIAN, x)),
+    "train a mixed machine": ("x", lambda x: directed(MIXED, x, objective="rws", samples=2)),
+    "train a dbn": ("x", lambda x: directed(DBN, x, pretrain_epochs=1, k=1, chains=4)),
+    "train a vae, held out": ("held_out", lambda x: directed(VAE, BITS, held_out=x)),
 }
+REAL = {name for name in CALLS if "gaussian" in name}  # visible units of any real value
 STATES = {
     "sample from a start",
     "energy",
@@ -63,6 +110,12 @@ STATES = {
     "free_energy of a class",
 }  # of any number of rows, real values
 PARAMETERS = {"from_arrays, weights"}  # of exactly (6, 3), real values
+
+
+BUILDERS = {
+    name for name in CALLS if name.replace(",", "").split()[0] in ("rbm", "dbm", "sbn", "vae", "dbn", "helmholtz")
+}
+OPTIONAL = BUILDERS | {"ais from rows", "train, held out", "train a vae, held out"}
 
 
 def frozen(x: np.ndarray) -> np.ndarray:
@@ -157,7 +210,7 @@ def refused(name: str, x: Any) -> None:
 @pytest.mark.parametrize("form", BROKEN)
 @pytest.mark.parametrize("name", CALLS)
 def test_broken_arrays_are_refused_by_the_name_of_the_argument(name: str, form: str) -> None:
-    if form == "None" and name in ("rbm", "dbm", "ais from rows", "train, held out"):
+    if form == "None" and name in OPTIONAL:
         assert np.isfinite(numbers(CALLS[name][1](None))).all(), "None means: not given"
         return
     refused(name, BROKEN[form]())
@@ -166,7 +219,20 @@ def test_broken_arrays_are_refused_by_the_name_of_the_argument(name: str, form: 
 @pytest.mark.parametrize("form", NO_DATA)
 @pytest.mark.parametrize("name", sorted(set(CALLS) - STATES - PARAMETERS))
 def test_values_that_are_no_data_are_refused(name: str, form: str) -> None:
+    """Gaussian visible units take any number that the type of the machine can hold."""
+    if name in REAL and form not in ("no rows", "huge"):
+        assert np.isfinite(numbers(CALLS[name][1](NO_DATA[form]()))).all()
+        return
     refused(name, NO_DATA[form]())
+
+
+@pytest.mark.parametrize("name", sorted(REAL))
+def test_gaussian_units_see_the_numbers_themselves(name: str) -> None:
+    """Whole numbers are no grey levels to them."""
+    levels = np.where(BITS == 1, 2, -1)
+    found, plain = numbers(CALLS[name][1](levels)), numbers(CALLS[name][1](levels.astype(np.float64)))
+    assert (found == plain).all()
+    assert (found != numbers(CALLS[name][1](BITS))).any()
 
 
 @pytest.mark.parametrize("name", sorted(set(CALLS) - PARAMETERS))
@@ -241,6 +307,145 @@ def test_what_is_no_state_is_refused(state: Any) -> None:
     if state is not None:
         with pytest.raises(boltz.InputError, match=r"^start must map layers to arrays"):
             boltz.sample(DBM, 2, 1, start=state)
+
+
+MODELS: dict[str, Callable[[Any], Any]] = {  # name -> call with a machine
+    "train": lambda m: boltz.train(m, BITS, epochs=1, batch_size=3),
+    "sample": lambda m: boltz.sample(m, 2),
+    "mean_field": lambda m: boltz.mean_field(m, BITS),
+    "log_likelihood": lambda m: boltz.log_likelihood(m, BITS, samples=2),
+    "importance_bounds": lambda m: boltz.importance_bounds(m, BITS, (1, 2)),
+    "active_units": lambda m: boltz.active_units(m, BITS),
+    "posterior_variances": lambda m: boltz.posterior_variances(m, BITS),
+    "ais": lambda m: boltz.ais(m, 5, 3),
+    "exact_log_z": lambda m: boltz.exact_log_z(m),
+}
+ONE_KIND = {"mean_field", "ais", "exact_log_z"}  # of undirected machines alone
+MACHINES = {"rbm": RBM, "dbm": DBM, "sbn": SBN, "vae": VAE, "gaussian vae": GAUSSIAN, "mixed": MIXED, "dbn": DBN}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("name", MODELS)
+def test_every_function_takes_every_machine_or_says_which(name: str, machine: str) -> None:
+    model = MACHINES[machine]
+    arena = model.arena.tobytes()
+    if name in ONE_KIND and isinstance(model, boltz.HelmholtzMachine):
+        with pytest.raises(boltz.InputError, match=r"^model must be a BoltzmannMachine, got HelmholtzMachine\.$"):
+            MODELS[name](model)
+    else:
+        assert MODELS[name](model) is not None
+    assert model.arena.tobytes() == arena, "the machine was changed"
+
+
+@pytest.mark.parametrize("model", [None, "digits.safetensors", 3, BITS, {}, boltz.rbm], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("name", MODELS)
+def test_what_is_no_machine_is_refused(name: str, model: Any) -> None:
+    with pytest.raises(
+        boltz.InputError, match=r"^model must be a BoltzmannMachine(| or a HelmholtzMachine), got \w+\.$"
+    ):
+        MODELS[name](model)
+
+
+@pytest.mark.parametrize("machine", ["rbm", "vae"])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_run_in_place_of_its_machine_is_told_apart(name: str, machine: str) -> None:
+    run = boltz.train(MACHINES[machine], BITS, epochs=0)
+    with pytest.raises(boltz.InputError, match=r"^model must be .*, got Run; use its \.model\.$"):
+        MODELS[name](run)
+
+
+SIZES: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as errors name it, call)
+    "dbm": ("units", lambda v: boltz.dbm(v)),
+    "sbn": ("units", lambda v: boltz.sbn(v)),
+    "sbn, widths": ("widths", lambda v: boltz.sbn([3, 2], v)),
+    "vae": ("units", lambda v: boltz.vae(v, 2)),
+    "vae, a group": ("units[1]", lambda v: boltz.vae([3, v], [2])),
+    "vae, latent": ("latent", lambda v: boltz.vae([3, 4], v)),
+    "dbn": ("units", lambda v: boltz.dbn(v)),
+    "helmholtz": ("units", lambda v: boltz.helmholtz(v, ["bernoulli"] * 2)),
+    "helmholtz, a group": ("widths[0]", lambda v: boltz.helmholtz([3, 2], ["bernoulli"] * 2, [v])),
+    "importance_bounds": ("samples", lambda v: boltz.importance_bounds(RBM, BITS, v)),
+}
+NO_SIZES: dict[str, Any] = {
+    "zero": [3, 0],
+    "negative": [-3, 2],
+    "fraction": [3.0, 2.5],
+    "bool": [True, 2],
+    "None inside": [3, None],
+    "word inside": ["3", 2],
+    "nested twice": [3, [2, [2]]],
+    "huge": [3, 10**12],
+    "complex": np.array([3j, 2]),
+    "dates": np.zeros(2, "M8[s]"),
+    "a word": "784",
+    "None": None,
+    "rank 0": np.array(3),
+    "mapping": {3: 2},
+    "a fraction": 2.5,
+}
+
+
+@pytest.mark.parametrize("form", NO_SIZES)
+@pytest.mark.parametrize("name", SIZES)
+def test_what_are_no_sizes_is_refused_by_name(name: str, form: str) -> None:
+    argument, call = SIZES[name]
+    with pytest.raises(boltz.InputError) as caught:
+        call(NO_SIZES[form])
+    text = str(caught.value)
+    assert text.startswith(argument) and " must " in text, text
+    assert text.endswith(".") and "\n" not in text and len(text) < 300, "one sentence"
+
+
+@pytest.mark.parametrize("form", [tuple, list, np.array, lambda v: np.array(v, np.uint8), range])
+def test_sizes_of_any_form_are_read(form: Any) -> None:
+    sizes = range(3, 5) if form is range else form([3, 4])
+    for machine in (boltz.dbm(sizes), boltz.sbn(sizes), boltz.vae(sizes, 4), boltz.helmholtz(sizes, ["bernoulli"] * 2)):
+        assert [layer.units for layer in machine.layers] == [3, 4]
+    assert [len(e.per_row) for e in boltz.importance_bounds(DBM, BITS, sizes, 1.5)] == [6, 6]
+
+
+@pytest.mark.parametrize("value", [None, "", "gauss", 3, ["bernoulli"], b"gaussian"], ids=repr)
+def test_words_that_are_no_choice_are_refused_by_name(value: Any) -> None:
+    calls: dict[str, Callable[[Any], Any]] = {
+        "visible": lambda v: boltz.sbn([3, 2], visible=v),
+        "activation": lambda v: boltz.vae([3, 2], 2, activation=v),
+        "kinds[1]": lambda v: boltz.helmholtz([3, 2], ["gaussian", v]),
+        "objective": lambda v: boltz.train(VAE, BITS, objective=v),
+    }
+    for argument, call in calls.items():
+        with pytest.raises(boltz.InputError, match=f"^{re.escape(argument)} must be one of "):
+            call(value)
+
+
+@pytest.mark.parametrize("value", [-1, 2**64, 1.0, None, "0", True], ids=repr)
+def test_seeds_that_are_none_are_refused_by_name(value: Any) -> None:
+    calls: list[Callable[[Any], Any]] = [
+        lambda s: boltz.sbn([3, 2], seed=s),
+        lambda s: boltz.vae([3, 2], 2, seed=s),
+        lambda s: boltz.dbn([3, 2, 2], seed=s),
+        lambda s: boltz.helmholtz([3, 2], ["bernoulli"] * 2, seed=s),
+        lambda s: boltz.sample(VAE, 2, seed=s),
+        lambda s: boltz.sample(DBN, 2, seed=s),
+        lambda s: boltz.log_likelihood(SBN, BITS, seed=s),
+        lambda s: boltz.importance_bounds(SBN, BITS, seed=s),
+        lambda s: boltz.active_units(VAE, BITS, seed=s),
+        lambda s: boltz.posterior_variances(DBM, BITS, seed=s),
+    ]
+    for call in calls:
+        with pytest.raises(boltz.InputError, match=r"^seed must be "):
+            call(value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, "3", [1.0], True, object()], ids=lambda v: type(v).__name__)
+def test_a_log_z_that_is_none_is_refused_by_name(value: Any) -> None:
+    for model in (DBM, DBN):
+        with pytest.raises(boltz.InputError, match=r"^log_z must be "):
+            boltz.log_likelihood(model, BITS, value)
+        with pytest.raises(boltz.InputError, match=r"^log_z must be "):
+            boltz.importance_bounds(model, BITS, (1, 2), value)
+    for model in (SBN, VAE):
+        with pytest.raises(boltz.InputError, match=r"^log_z must be None for a directed machine"):
+            boltz.log_likelihood(model, BITS, value)
 
 
 def test_every_public_function_that_takes_arrays_is_in_the_matrix() -> None:

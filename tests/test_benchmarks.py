@@ -16,11 +16,8 @@ from boltz.kernels import PRIMITIVES
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 MODULES = {"boltz": "boltz", "scikit-learn": "sklearn", "PyTorch": "torch"}
-OFFERED = {
-    "boltz": {"pcd", "cd25", "gibbs1000", "gibbs10000", "ais", "dbm"},
-    "scikit-learn": {"pcd", "gibbs1000", "gibbs10000"},
-    "PyTorch": {"pcd", "cd25", "gibbs1000", "gibbs10000", "ais", "dbm"},
-}
+LINES = {"pcd", "cd25", "gibbs1000", "gibbs10000", "ais", "dbm", "vae", "iwae", "iwae2", "sbn"}
+OFFERED = {"boltz": LINES, "scikit-learn": {"pcd", "gibbs1000", "gibbs10000"}, "PyTorch": LINES}
 BROKEN = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -40,8 +37,20 @@ def spoiled(kind, change):
 def backwards(problem, threads):
     return sound.makers["pcd"](replace(problem, learning_rate=-problem.learning_rate), threads)
 
+def slow(problem, threads):
+    return sound.makers["vae"](replace(problem, learning_rate=0.1 * problem.learning_rate), threads)
+
+def inexact(problem, threads):
+    work = sound.makers["iwae"](problem, threads)
+    def probe(noise):
+        bound, found = work.probe(noise)
+        found["recognition/h1/1/bias"] *= 1.001
+        return bound, found
+    return replace(work, probe=probe)
+
 makers = {"pcd": backwards, "gibbs": spoiled("gibbs", lambda x: 0.9 * x), "ais": spoiled("ais", lambda x: x + 1)}
-found = check([sound, replace(sound, name="broken", makers=makers)], ["pcd", "gibbs", "ais"])
+makers |= {"vae": slow, "iwae": inexact}
+found = check([sound, replace(sound, name="broken", makers=makers)], list(makers))
 print(json.dumps([[f.contender, f.kind, f.passed] for f in found]))
 """
 
@@ -90,8 +99,8 @@ def test_a_missing_peer_is_left_out_and_named(tmp_path: Path) -> None:
 
 def test_a_broken_loop_does_not_pass_the_check() -> None:
     found = json.loads(command("-c", BROKEN, str(FOLDER)).stdout)
-    assert [name for name, _, passed in found if passed] == ["boltz"] * 3
-    assert {kind for name, kind, _ in found if name == "broken"} == {"pcd", "gibbs", "ais"}
+    assert [name for name, _, passed in found if passed] == ["boltz"] * 5
+    assert {kind for name, kind, _ in found if name == "broken"} == {"pcd", "gibbs", "ais", "vae", "iwae"}
 
 
 def test_bad_usage_is_refused_by_name() -> None:

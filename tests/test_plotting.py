@@ -81,6 +81,55 @@ def test_curves_keep_stages_apart_and_leave_gaps() -> None:
     np.testing.assert_array_equal(norm.lines[1].get_ydata(), [2.0, 2.0])
 
 
+def test_curves_of_a_directed_run_show_both_bounds() -> None:
+    history = [
+        {
+            "stage": "joint",
+            "bound": -3.0 + i,
+            "importance_bound": -2.0 + i,
+            "kl": 1.0,
+            "bound_gap": None,
+            "gradient_norm": 2.0,
+        }
+        for i in range(3)
+    ]
+    bounds, kl, gap, norm = plotting.learning_curves(history).axes
+    assert [line.get_label() for line in bounds.lines] == ["1 sample", "50 samples"]
+    np.testing.assert_array_equal([line.get_ydata() for line in bounds.lines], [[-3.0, -2.0, -1.0], [-2.0, -1.0, 0.0]])
+    assert bounds.get_legend() is not None and kl.get_legend() is None
+    np.testing.assert_array_equal(kl.lines[0].get_ydata(), [1.0] * 3)
+    assert [text.get_text() for text in gap.texts] == ["not recorded"] and len(norm.lines) == 1
+
+
+def contender(name: str, kind: str, value: float, error: float | None) -> dict[str, Any]:
+    ends = [None, None] if error is None else [value - error, value + error]
+    bounds = [{"samples": k, "value": value - 1 / k} for k in (1, 5, 50)]
+    return {"name": name, "log_likelihood": {"kind": kind, "value": value, "interval": ends}, "bounds": bounds}
+
+
+def test_a_comparison_shows_each_model_with_its_interval(tmp_path: Path) -> None:
+    kinds = ("lower", "none", "exact", "upper")
+    models = [contender(kind, kind, -80.0 - i, None if kind == "upper" else 0.5) for i, kind in enumerate(kinds)]
+    figure = plotting.comparison(models)
+    left, right = figure.axes
+    assert [text.get_text() for text in left.get_yticklabels()] == list(kinds)
+    points = [line for line in left.lines if line.get_linestyle() == "None"]
+    assert [point.get_marker() for point in points] == [plotting.MARKERS[kind] for kind in kinds]
+    assert [(list(point.get_xdata()), list(point.get_ydata())) for point in points] == [  # type: ignore[arg-type]
+        ([-80.0 - i], [i]) for i in range(4)
+    ]
+    intervals = [line for line in left.lines if line.get_linestyle() != "None"]
+    assert [list(line.get_xdata()) for line in intervals] == [[-80.5 - i, -79.5 - i] for i in range(3)]  # type: ignore[arg-type]
+    assert [text.get_text() for text in left.get_legend().get_texts()] == [plotting.KINDS[kind] for kind in kinds]  # type: ignore[union-attr]
+    for i, line in enumerate(right.lines):
+        assert line.get_label() == kinds[i] and list(line.get_xdata()) == [1, 5, 50]  # type: ignore[arg-type]
+        np.testing.assert_array_equal(line.get_ydata(), [-81.0 - i, -80.2 - i, -80.02 - i])
+    assert right.get_xscale() == "log"
+    plotting.save(figure, tmp_path / "compare.png")
+    with pytest.raises(InputError, match="at least one model"):
+        plotting.comparison([])
+
+
 @pytest.mark.parametrize("history", [[], [record("joint")]])
 def test_short_histories_can_be_drawn(history: list[dict[str, Any]], tmp_path: Path) -> None:
     plotting.save(plotting.learning_curves(history), tmp_path / "curves.png")

@@ -19,7 +19,7 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[list[str]]:
-    lines = "\n".join(blocks("sh")).splitlines() + re.findall(r"`(boltz train [^`]*)`", TEXT)
+    lines = "\n".join(blocks("sh")).splitlines() + re.findall(r"`(boltz (?:train|compare) [^`]*)`", TEXT)
     parts = [part.strip() for line in lines for part in line.split("#")[0].split("&&")]
     return [shlex.split(part) for part in parts if part.startswith("boltz ")]
 
@@ -39,6 +39,8 @@ def test_commands_and_options_exist(words: list[str]) -> None:
         "--help"
     }
     assert {word for word in words if word.startswith("--")} <= known
+    if not {"RUN", "--help"} & set(words):
+        command.make_context(words[1], words[2:])  # the values are of the types that the options take
 
 
 def test_nothing_is_left_to_fill_in() -> None:

@@ -19,11 +19,15 @@ from scipy.stats import norm
 
 import boltz
 from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.helmholtz import HelmholtzMachine
 from boltz.rng import Key
 from boltz.sampling.driver import Workers
 from boltz.training.contrastive import Contrastive, Workspace
+from boltz.training.plans import settings_of
 from boltz.training.pretrain import Stage, compose, empty, stages
-from boltz.training.settings import Settings
+from boltz.training.rules import Clock
+from boltz.training.schedules import learning_rate
+from boltz.training.settings import DirectedSettings, Settings
 
 Floats = NDArray[np.float64]
 SERIAL = Workers(1, None)
@@ -51,7 +55,7 @@ def gradient_of(
 ) -> tuple[dict[str, Floats], dict[str, Any]]:
     """The gradient by name and the rule's arrays after one call, from a fresh state or from the arrays given."""
     after = rule.init(machine, np.array(batch), KEY) | {name: np.array(x) for name, x in (state or {}).items()}
-    found = rule.gradient(Workspace(machine), np.array(batch), after, KEY, step, pool)
+    found = rule.gradient(Workspace(machine), np.array(batch), after, Clock(KEY, step), pool)
     return {name: x.copy() for name, x in found.items()}, after
 
 
@@ -388,6 +392,25 @@ def check_doubling_pattern() -> None:
             assert stage.scales == {"v": 1.0 if i == 0 else 2.0, "h1": 1.0 if i == depth - 1 else 2.0}
 
 
+# ---------------------------------------------------------------- settings
+
+
+def check_settings_that_follow_from_the_layers() -> None:
+    """Binary hidden layers have no pathwise derivative, Gaussian visible units no binary rows; a given value stays."""
+    net, smooth, grey = boltz.sbn([4, 2]), boltz.vae([4], 2), boltz.vae([4], 2, visible="gaussian")
+
+    def chosen(model: HelmholtzMachine, **given: Any) -> tuple[Any, ...]:
+        found: Any = settings_of(model.structure, given)
+        return found.objective, found.samples, found.binarize
+
+    assert chosen(net) == ("vimco", 5, "dynamic")
+    assert chosen(net, samples=3) == ("vimco", 3, "dynamic")
+    assert chosen(net, objective="rws") == ("rws", 1, "dynamic")
+    assert chosen(smooth) == ("vae", 1, "dynamic")
+    assert chosen(grey) == ("vae", 1, "none")
+    assert chosen(grey, binarize="fixed", objective="iwae", samples=2) == ("iwae", 2, "fixed")
+
+
 # ---------------------------------------------------------------- optimizers
 
 
@@ -453,18 +476,46 @@ def check_nesterov() -> None:
 
 
 def check_adam() -> None:
-    """Algorithm 1 of Kingma & Ba (2015) written out, ascent, five steps with decay on weights."""
-    settings = Settings(learning_rate=0.01, optimizer="adam", l2=0.05, l1=0.02)
-    machine, gradients = arena_machine(), np.random.default_rng(53).normal(size=(5, 44))
-    wanted, w, m, v = [], arena_machine(), np.zeros(44), np.zeros(44)
-    for t, g in enumerate(gradients, 1):
-        g = g - penalty_of(w, settings)
-        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
-        w.arena[...] += 0.01 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
-        wanted.append(w.arena.copy())
-    found, state = updated(settings, machine, gradients)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-14)
-    np.testing.assert_allclose(state["second"], v, rtol=0, atol=1e-14)
+    """Algorithm 1 of Kingma & Ba (2015) written out, ascent, five steps with decay on weights.
+
+    Also with another beta1, another epsilon and second moments that do not start at 0, each alone and all together.
+    """
+    gradients = np.random.default_rng(53).normal(size=(5, 44))
+    for beta1, epsilon, start in (
+        (0.9, 1e-8, 0.0),
+        (0.0, 1e-8, 0.0),
+        (0.9, 0.3, 0.0),
+        (0.9, 1e-8, 2.0),
+        (0.6, 1e-4, 1.0),
+    ):
+        settings = Settings(
+            learning_rate=0.01,
+            optimizer="adam",
+            adam_beta1=beta1,
+            adam_epsilon=epsilon,
+            adam_second=start,
+            l2=0.05,
+            l1=0.02,
+        )
+        wanted, w, m, v = [], arena_machine(), np.zeros(44), np.full(44, start)
+        for t, g in enumerate(gradients, 1):
+            g = g - penalty_of(w, settings)
+            m, v = beta1 * m + (1 - beta1) * g, 0.999 * v + 0.001 * g**2
+            w.arena[...] += 0.01 * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - 0.999**t)) + epsilon)
+            wanted.append(w.arena.copy())
+        found, state = updated(settings, arena_machine(), gradients)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-14)
+        np.testing.assert_allclose(state["second"], v, rtol=0, atol=1e-14)
+
+
+def check_stages() -> None:
+    """1, 3, 9, ... 2187 epochs, 3280 in all, at 1e-3 times 10^(-i/7) rounded (Burda et al. 2016, section 5)."""
+    settings = DirectedSettings(learning_rate=1e-3, epochs=3280, schedule="stages")
+    wanted = np.repeat([1, 0.72, 0.52, 0.37, 0.27, 0.19, 0.14, 0.1], 3 ** np.arange(8))
+    assert len(wanted) == 3280
+    starts, ends = ([learning_rate(settings, epoch + share) for epoch in range(3280)] for share in (0, 1 - 1e-9))
+    np.testing.assert_allclose(starts, 1e-3 * wanted, rtol=1e-14)
+    assert starts == ends, "a stage ends with an epoch"
 
 
 def check_max_norm() -> None:

@@ -10,8 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import boltz
+
 Array = NDArray[Any]
 SIDES = ("boltz_side", "sklearn_side", "torch_side")
+LESSONS = {
+    "vae": "vae",
+    "iwae": "iwae",
+    "iwae2": "iwae",
+    "sbn": "vimco",
+}  # kind of work on a directed machine -> objective
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,23 +47,59 @@ class Problem:
         """Number of chains."""
         return len(self.start["v"])
 
+    @property
+    def activity(self) -> dict[str, float]:
+        """Share of the units that are on at the start, by layer."""
+        return {layer: round(float(x.mean()), 3) for layer, x in self.start.items()}
+
     def batches(self) -> list[Array]:
         """The rows in contiguous batches of equal size, views."""
-        return [self.rows[i : i + self.batch] for i in range(0, len(self.rows) - self.batch + 1, self.batch)]
+        return batches(self.rows, self.batch)
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """A directed machine in float32, 0/1 rows (rows, units), and the objective by which Adam trains it.
+
+    Peers take the structure and copies of the parameters; samples counts the draws a row.
+    """
+
+    machine: boltz.HelmholtzMachine
+    rows: Array
+    objective: str
+    samples: int = 1
+    batch: int = 100
+    learning_rate: float = 0.001
+
+    @property
+    def activity(self) -> dict[str, float]:
+        """Share of the units that are on, in the data."""
+        return {"v": round(float(self.rows.mean()), 3)}
+
+    def batches(self) -> list[Array]:
+        """The rows in contiguous batches of equal size, views."""
+        return batches(self.rows, self.batch)
+
+
+Noise = Mapping[str, Array]
+Slope = tuple[float, dict[str, Array]]
 
 
 @dataclass(frozen=True)
 class Work:
     """run(count) does count units of the work; result() gives what came of it so far.
 
-    The result is weights, then biases after training; the states v, h after sampling; the log-weights after annealing.
+    The result is weights, then biases after training; the states v, h after sampling; the log-weights after annealing;
+    the parameters in the machine's order after a lesson. probe, which lessons have, gives the bound of the first batch
+    (nats a row) and the gradient by name, for noise layer -> (rows * samples, units): normal, or uniform for 0/1 units.
     """
 
     run: Callable[[int], None]
     result: Callable[[], tuple[Array, ...]]
+    probe: Callable[[Noise], Slope] | None = None
 
 
-Maker = Callable[[Problem, int], Work]
+Maker = Callable[[Any, int], Work]
 
 
 @dataclass(frozen=True)
@@ -77,6 +121,11 @@ def available(say: Callable[[str], None]) -> list[Contender]:
         except ImportError as problem:
             say(f"left out: {side.removesuffix('_side')} ({problem}); pip install boltz-machines[benchmark] adds it")
     return found
+
+
+def batches(rows: Array, size: int) -> list[Array]:
+    """Contiguous batches of equal size, views; what is left over stays out."""
+    return [rows[i : i + size] for i in range(0, len(rows) - size + 1, size)]
 
 
 def parameters(weights: list[Array], biases: list[Array]) -> tuple[Array, ...]:

@@ -12,7 +12,8 @@ from boltz.training import optimizers
 from boltz.training.contrastive import Contrastive, Workspace
 from boltz.training.rules import Clock
 
-from . import Array, Contender, Problem, Work, parameters
+from . import LESSONS, Array, Contender, Problem, Work, parameters
+from .boltz_directed import lesson
 
 
 def _training(problem: Problem, rule: str) -> Work:
@@ -84,5 +85,5 @@ def ais(problem: Problem, threads: int) -> Work:
 
 def contenders() -> list[Contender]:
     """This library; boltz.threads also sets the BLAS of numpy, which scikit-learn uses."""
-    makers = {"pcd": pcd, "cd": cd, "gibbs": gibbs, "ais": ais, "dbm": pcd}
+    makers = {"pcd": pcd, "cd": cd, "gibbs": gibbs, "ais": ais, "dbm": pcd} | dict.fromkeys(LESSONS, lesson)
     return [Contender("boltz", boltz.__version__, boltz.threads, makers)]

@@ -6,9 +6,10 @@ PyTorch also carries, uses it, but for float32 only an operator for internal use
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 
 Tensor = torch.Tensor
 
@@ -30,6 +31,9 @@ class Products(Protocol):
     def accumulate(self, weight: Tensor, x: Tensor, y: Tensor, rate: float) -> None:
         """weight += rate x^T y."""
 
+    def dense(self, x: Tensor, weight: Tensor, bias: Tensor, tanh: bool) -> Tensor:
+        """x @ weight^T + bias, through tanh or not, with gradients; weight is (outputs, inputs)."""
+
 
 class Documented:
     """torch.addmm with an output buffer."""
@@ -47,6 +51,10 @@ class Documented:
 
     def accumulate(self, weight: Tensor, x: Tensor, y: Tensor, rate: float) -> None:
         weight.addmm_(x.t(), y, alpha=rate)
+
+    def dense(self, x: Tensor, weight: Tensor, bias: Tensor, tanh: bool) -> Tensor:
+        value = F.linear(x, weight, bias)
+        return value.tanh_() if tanh else value
 
 
 class Internal:
@@ -71,6 +79,27 @@ class Internal:
 
     def accumulate(self, weight: Tensor, x: Tensor, y: Tensor, rate: float) -> None:
         weight.add_(self.linear(x.t(), y.t(), None, "none", [], ""), alpha=rate)
+
+    def dense(self, x: Tensor, weight: Tensor, bias: Tensor, tanh: bool) -> Tensor:
+        return InternalDense.apply(x, weight, bias, tanh)
+
+
+class InternalDense(torch.autograd.Function):
+    """A dense layer and its derivative in oneDNN products, the tanh fused in."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, tanh: bool) -> Tensor:
+        value = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "tanh" if tanh else "none", [], "")
+        ctx.save_for_backward(x, weight, value if tanh else None)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:
+        (x, weight, value), linear = ctx.saved_tensors, torch.ops.mkldnn._linear_pointwise
+        if value is not None:
+            delta = torch.ops.aten.tanh_backward(delta, value)
+        below = linear(delta, weight.t(), None, "none", [], "") if ctx.needs_input_grad[0] else None
+        return below, linear(delta.t(), x.t(), None, "none", [], ""), delta.sum(0), None
 
 
 def forms() -> list[Products]:

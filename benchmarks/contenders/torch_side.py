@@ -15,7 +15,8 @@ from itertools import cycle, pairwise
 import numpy as np
 import torch
 
-from . import Array, Contender, Problem, Work, parameters
+from . import LESSONS, Array, Contender, Problem, Work, parameters
+from .torch_directed import lesson
 from .torch_products import Products, Tensor, forms
 
 BLOCK = 500
@@ -268,5 +269,6 @@ def contenders() -> list[Contender]:
     found = []
     for products in forms():
         makers = {kind.__name__: partial(kind, products) for kind in (pcd, cd, gibbs, ais, dbm)}
+        makers |= dict.fromkeys(LESSONS, partial(lesson, products))
         found.append(Contender(products.name, torch.__version__, torch.set_num_threads, makers))
     return found

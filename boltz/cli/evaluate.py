@@ -24,7 +24,7 @@ from boltz.errors import InputError
     default=0,
     show_default=True,
     help="Importance samples a row; 0 enumerates at most 14 hidden units, and beyond takes the variational bound of a "
-    "dbm, or 100 samples. An rbm needs none.",
+    "dbm, 100 samples for a dbn, 1,000 for an sbn or vae. An rbm needs none.",
 )
 @click.option(
     "--binarize",
@@ -85,6 +85,8 @@ def refuse_idle(names: set[str], models: list[Any]) -> None:
 
     for name in ("betas", "chains"):
         if name in names and not any(undirected(model) for model in models):
-            raise InputError(f"--{name} is for annealed importance sampling of log Z, which is 0 for directed machines.")
+            raise InputError(
+                f"--{name} is for annealed importance sampling of log Z, which is 0 for directed machines."
+            )
     if "samples" in names and all(kind_of(blueprint(model)) == "rbm" for model in models):
         raise InputError("--samples would do nothing: log p*(v) of an rbm is exact without samples.")

@@ -57,7 +57,7 @@ def _of_run(path: Path) -> dict[str, Any]:
     description = runs.read_settings(path)
     plan, planned = _plan(description, path)
     history, result = runs.read_metrics(path), read_result(path)
-    origin = {name: description[name] for name in ("recipe", "init") if name in description}
+    origin: dict[str, Any] = {name: description[name] for name in ("recipe", "init") if name in description}
     return {
         "path": str(path),
         **_structure(plan),

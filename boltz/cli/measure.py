@@ -20,8 +20,8 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.rng import Key
 
-SAMPLES = 100
-WEIGHTED = "the importance-weighted bound, of {samples:,} samples a row"
+SAMPLES, SAMPLES_WITH_PRIOR = 1000, 100  # a sample costs more where an RBM is its prior
+WEIGHTED = "the importance-weighted bound of {samples:,} samples a row"
 BOUNDS = {
     "exact": "The log-likelihood is exact.",
     "lower": "The log-likelihood is a certified lower bound: it bounds log p*(v) from below, and log Z is exact.",
@@ -68,11 +68,11 @@ def estimate_log_z(model: Model, how: str, annealing: Annealing, progress: Progr
 
 
 def samples_for(model: Model, asked: int) -> int:
-    """Importance samples a row: as many as asked for, else none where the machine does without, else 100."""
+    """Importance samples a row: as many as asked for, else none where the machine does without, else a default."""
     asked = checks.integer(asked, "samples", 0, 10**6)
     if asked or isinstance(model, BoltzmannMachine) or enumerable(model, QUICK_HIDDEN):
         return asked
-    return SAMPLES
+    return SAMPLES if model.prior_machine is None else SAMPLES_WITH_PRIOR
 
 
 def visible_rows(data: Data, how: str | None, seed: int, model: Model) -> tuple[Any, str]:
@@ -109,12 +109,13 @@ def verdict(log_likelihood: Estimate, log_z: Estimate | None, samples: int = 0) 
 
 def _closeness(log_likelihood: Estimate) -> str:
     """Whether an importance-weighted bound can be taken for the log-likelihood itself."""
-    wanted = (
-        f"{TRUSTED_CHAINS} or more samples, {TRUSTED_SHARE:.0%} of them effective in {TRUSTED_ROWS:.0%} of the rows"
-    )
+    wanted = f"{TRUSTED_SHARE:.0%} of at least {TRUSTED_CHAINS}, in {TRUSTED_ROWS:.0%} of the rows"
     if log_likelihood.trusted:
-        return f"It can be taken for log p(v) itself: there are {wanted}."
-    return f"It is NOT to be taken for log p(v) itself, which would ask for {wanted}; more samples bring it closer."
+        return f"Enough samples are effective to take it for log p(v) itself ({wanted})."
+    return (
+        f"Too few samples are effective to take it for log p(v) itself (asked for are {wanted}); more samples bring it "
+        "closer."
+    )
 
 
 def _trust(log_z: Estimate) -> str:

@@ -76,7 +76,7 @@ OBJECTIVE = {
 }
 MEASUREMENT = {
     "evaluation_samples": "Importance samples a row for the test log-likelihood; 0 enumerates at most 14 hidden units, "
-    "and beyond takes the variational bound of a dbm, or 100 samples.",
+    "and beyond takes the variational bound of a dbm, 100 samples for a dbn, 1,000 for an sbn or vae.",
     "betas": "Inverse temperatures of annealed importance sampling of log Z: a number of uniform steps, or the 14,500 "
     "of Salakhutdinov & Murray 2008.",
     "chains_ais": "Chains of annealed importance sampling.",
@@ -120,6 +120,7 @@ def _uses(name: str) -> tuple[str, Callable[[Values], bool]]:
 
 ADAM = ("--optimizer adam", lambda v: v["optimizer"] == "adam")
 MOMENTUM = ("--optimizer momentum or nesterov", lambda v: v["optimizer"] != "adam")
+MEASURED = ("--evaluate", lambda v: v["evaluate"])
 PRETRAINED = ("--pretrain-epochs above 0", lambda v: v["pretrain_epochs"] > 0)
 TRAINED = ("--epochs above 0", lambda v: v["epochs"] > 0)
 NEEDS: dict[str, tuple[str, Callable[[Values], bool]]] = {
@@ -132,6 +133,7 @@ NEEDS: dict[str, tuple[str, Callable[[Values], bool]]] = {
     "center_rate": ("--center or --sparsity-cost above 0", lambda v: v["center"] or v["sparsity_cost"] > 0),
     **dict.fromkeys(("pretrain", "pretrain_learning_rate", "pretrain_k"), PRETRAINED),
     **dict.fromkeys(("k", "learning_rate"), TRAINED),
+    **dict.fromkeys(MEASUREMENT, MEASURED),
     **{name: _uses(name) for name in ("groups", "alpha", "beta", "sleep_share")},
 }  # option -> what it does nothing without, and whether that is so
 
@@ -160,7 +162,7 @@ def chosen(options: Values, model: str, changes: Values, own_shape: bool = False
     values = {name: x for name, x in (known | changes | given).items() if not (own_shape and name in SHAPE)}
     for name in given:
         needed, met = NEEDS.get(name, ("", lambda v: True))
-        if not met(values):
+        if not met({"evaluate": options.get("evaluate", True), **values}):
             raise InputError(f"{word(name)} would do nothing: it needs {needed}.")
     if values.get("samples", 1) is None:
         values["samples"] = MANY if OBJECTIVES[values["objective"]].bound == "iwae" else 1
@@ -220,7 +222,7 @@ class Sectioned(click.Command):
     """A command whose help shows its options by section, and defaults in words without the brackets of click."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        records = {p.name: _record(p, ctx) for p in self.get_params(ctx)}
+        records = {p.name: _record(p, ctx) for p in self.get_params(ctx) if isinstance(p, click.Option)}
         last = list(SECTIONS)[-1]
         for title, (own, others) in SECTIONS.items():
             found = [records.pop(name, None) for name in (*others, *own)]

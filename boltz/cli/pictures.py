@@ -43,7 +43,7 @@ def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> tuple[Any
 
 
 def filters(model: Model) -> Any:
-    """Weights (visible, units) next to the visible layer: the edge of a Boltzmann machine, else the last generative ones.
+    """Weights (visible, units) at the visible layer: the edge of a Boltzmann machine, else the last generative ones.
 
     Of Gaussian visible units they are those of the means.
     """
@@ -59,7 +59,8 @@ def _samples(run: boltz.Run) -> tuple[Any, str]:
     if isinstance(model, HelmholtzMachine):
         means = visible_means(model, boltz.sample(model, CHAINS, seed=seed))
         return means, f"visible means of {CHAINS} samples"
-    state = boltz.sample(model, CHAINS, SWEEPS, seed, _particles(run, model))
+    start = _particles(run, model)
+    state = boltz.sample(model, len(start[model.visible]), SWEEPS, seed, start)
     means, _ = layer_means(model, model.visible, state)
     return means, f"visible means of {len(means)} chains {SWEEPS} sweeps after training"
 

@@ -97,7 +97,7 @@ def compile_kernels(kind: str, settings: Common) -> None:
     if hasattr(settings, "objective"):
         tiny |= {"objective": settings.objective, "samples": 2}
     else:
-        tiny |= {"chains": 2}
+        tiny |= {"chains": 2} | ({"pretrain_epochs": 1} if kind in ("dbm", "dbn") else {})
     timer = threading.Timer(COMPILE_SECONDS, say, ["compiling kernels (first use)"])
     timer.start()
     try:

@@ -45,7 +45,5 @@ def load(name: str) -> Recipe:
     """A recipe by name, with all its stages."""
     text = tomllib.loads((FOLDER / f"{name}{ENDING}").read_text(encoding="utf-8"))
     options = {option: converted(option, value) for option, value in text["options"].items()}
-    whole = Recipe(
-        name, text["title"], text["model"], text["data"], text.get("limit"), text["stages"], options
-    )
+    whole = Recipe(name, text["title"], text["model"], text["data"], text.get("limit"), text["stages"], options)
     return whole.cut(None)

@@ -48,11 +48,7 @@ def sample(path: Path, as_json: bool, **options: Any) -> None:
     from boltz.cli.measure import undirected
     from boltz.cli.stored import model_of
 
-    out: Path = options["out"]
-    if out.suffix not in ENDINGS:
-        raise InputError(f"--out must end in {', '.join(ENDINGS)}, got {str(out)!r}.")
-    if os.path.lexists(out) and not options["force"]:
-        raise InputError(f"{out} exists already: replace it with --force or name another file.")
+    out = _free(options["out"], options["force"])
     model = model_of(path)
     if options["layer"] not in (None, *model.units):
         raise InputError(f"--layer must be one of {', '.join(model.units)}, got {options['layer']!r}.")
@@ -79,6 +75,15 @@ def sample(path: Path, as_json: bool, **options: Any) -> None:
     }
     shapes = ", ".join(f"{name} {rows} x {columns}" for name, (rows, columns) in result["layers"].items())
     emit(result, as_json, f"{out}: {shapes}")
+
+
+def _free(out: Path, force: bool) -> Path:
+    """The file to write, if its ending says how and its name is free."""
+    if out.suffix not in ENDINGS:
+        raise InputError(f"--out must end in {', '.join(ENDINGS)}, got {str(out)!r}.")
+    if os.path.lexists(out) and not force:
+        raise InputError(f"{out} exists already: replace it with --force or name another file.")
+    return out
 
 
 def _encoded(states: dict[str, Any], gaussian: set[str], ending: str) -> bytes:

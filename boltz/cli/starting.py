@@ -18,6 +18,7 @@ from boltz.cli.options import chosen, word
 from boltz.cli.recipes import Recipe
 from boltz.cli.stored import architecture, kind_of, model_of, settings_of, table
 from boltz.data import Data, load, splits
+from boltz.data.binarize import HOW as BINARIZE
 from boltz.errors import InputError
 from boltz.models.files import Model
 from boltz.training.plans import blueprint, stages
@@ -100,7 +101,8 @@ def _values(options: Options, kind: str, recipe: Recipe | None, first: Model | N
     """The options of the machine: as given, of the recipe, or by default, which --init and --visible change."""
     changes = dict(recipe.options) if recipe else {}
     if first is not None:
-        changes = {"pretrain_epochs": 0} | changes
+        before = table(settings_of(options["init"]), "settings").get("binarize")
+        changes = {"pretrain_epochs": 0} | ({"binarize": before} if before in BINARIZE else {}) | changes
     visible = first.layers[0].kind if first is not None else options["visible"]
     if visible == "gaussian":
         changes["binarize"] = "none"
@@ -140,8 +142,14 @@ def _initial(path: Path, kind: str) -> Model:
     """The trained machine to start from."""
     model = model_of(path)
     found = kind_of(blueprint(model))
+    if found not in MACHINES:
+        raise InputError(
+            f"{path} holds a Helmholtz machine with layers of both kinds, which only boltz.train goes on with."
+        )
     if found != kind:
-        raise InputError(f"{path} holds a {found}, but MODEL is {kind}: --init goes on with the machine that is there.")
+        raise InputError(
+            f"{path} holds a machine of kind {found}, but MODEL is {kind}: --init goes on with what is there."
+        )
     return model
 
 
@@ -162,5 +170,3 @@ def held_out(name: str) -> Data | None:
     """Validation rows, else test rows, for the recorded gap to training rows; None for data in one piece."""
     there = [split for split in ("valid", "test") if split in splits(name)]
     return load(name, there[0]) if there else None
-
-

@@ -158,7 +158,9 @@ def watcher(progress: Any) -> Callable[[dict[str, Any]], None]:
     """What shows each epoch's record."""
 
     def watch(record: dict[str, Any]) -> None:
-        shown = next((f"{text} {record[name]:.1f}, " for name, text in SHOWN.items() if record.get(name) is not None), "")
+        shown = next(
+            (f"{text} {record[name]:.1f}, " for name, text in SHOWN.items() if record.get(name) is not None), ""
+        )
         detail = f"{shown}{record['rows_per_second']:,.0f} rows/s"
         progress.update(f"{record['stage']} epoch", record["epoch"], record["epochs"], detail)
 

@@ -158,9 +158,8 @@ def _fit_visible(machine: HelmholtzMachine, x: Any) -> None:
         rows = checks.rows(x, "x", visible.units, np.float32)
         bias[...] = logit(np.clip(rows.mean(axis=0, dtype=np.float64), 0.001, 0.999))
         return
-    values = checks.array(x, "x", (None, visible.units), np.float64)
-    if len(values) == 0:
-        raise InputError("x must have at least one row, got none.")
+    checks.real_rows(x, "x", visible.units, machine.dtype)
+    values = np.asarray(x, np.float64)
     bias[: visible.units] = values.mean(axis=0)
     bias[visible.units :] = np.log(np.maximum(values.std(axis=0), LEAST_SIGMA))
 

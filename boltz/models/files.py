@@ -48,10 +48,7 @@ def visible_rows(model: Model, x: Any) -> Array:
     layer = model.layers[0]
     if layer.kind == "bernoulli":
         return checks.rows(x, "x", layer.units, model.dtype)
-    found = checks.array(x, "x", (None, layer.units), model.dtype)
-    if len(found) == 0:
-        raise InputError("x must have at least one row, got none.")
-    return found
+    return checks.real_rows(x, "x", layer.units, model.dtype)
 
 
 def structure_from(text: Any) -> Structure:

@@ -46,6 +46,9 @@ class Structure:
 
     def __post_init__(self) -> None:
         kinds = [layer.kind for layer in self.layers]
+        names = [layer.name for layer in self.layers]
+        if len(set(names)) != len(names):
+            raise InputError(f"layers must have different names, got {names}.")
         for layer in self.layers:
             if layer.kind not in CONDITIONALS or layer.units < 1:
                 raise InputError(f"layer {layer.name} must be of kind {', '.join(CONDITIONALS)} and have units.")
@@ -55,6 +58,7 @@ class Structure:
             )
         if not self.widths or (self.prior == "rbm" and set(kinds[1:]) != {"bernoulli"}):
             raise InputError("a machine needs a hidden layer, and an RBM as prior needs binary ones.")
+        _ = self.generative  # raises if the activation is unknown
 
     @cached_property
     def latent(self) -> tuple[Layer, ...]:

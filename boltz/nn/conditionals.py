@@ -120,7 +120,7 @@ class Gaussian:
     def table(self, field: Array, bias: Array, state: Array) -> NDArray[np.float64]:
         units = len(bias) // 2
         outputs = (field + bias).astype(np.float64)
-        found = np.empty((len(state), len(outputs)))
+        found = np.empty_like(outputs, shape=(len(state), len(outputs)))
         for i, (mean, log_sigma) in enumerate(zip(outputs[:, :units], outputs[:, units:], strict=True)):
             z = (state - mean) * np.exp(-log_sigma)
             found[:, i] = -0.5 * np.einsum("ij,ij->i", z, z) - log_sigma.sum() - units * HALF_LOG_TWO_PI

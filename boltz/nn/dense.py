@@ -34,7 +34,8 @@ def _relu(field: Array) -> None:
 
 
 def _softplus(field: Array) -> None:
-    np.logaddexp(field, field.dtype.type(0), out=field)
+    with np.errstate(invalid="ignore"):  # a NaN passes on silently, as in the others, to the guard
+        np.logaddexp(field, field.dtype.type(0), out=field)
 
 
 def _tanh_slope(value: Array, delta: Array) -> None:

@@ -51,7 +51,7 @@ def sample(
     for name, x in top.items():
         state[name][...] = x
     if not top:
-        draw_prior(model, Part(tape, slice(0, chains), chains), key, 0)
+        draw_prior(model, tape.whole(chains), key, 0)
     with workers() as pool:
         pool.map(lambda rows: descend(model, Part(tape, rows, chains), key, 0), blocks(chains))
     for layer, x in state.items():
@@ -68,7 +68,7 @@ def visible_means(machine: HelmholtzMachine, state: Mapping[str, Array]) -> Arra
     parent, name = machine.structure.latent[0].name, f"generative/{machine.visible}"
     x, tape = state[parent], Tape(machine.arena)
     tape.get(f"state/{parent}", *x.shape)[...] = x
-    field, _ = forward(net, name, machine.params, f"state/{parent}", Part(tape, slice(0, len(x)), len(x)))
+    field, _ = forward(net, name, machine.params, f"state/{parent}", tape.whole(len(x)))
     return machine.conditionals[machine.visible].mean(field, net.bias(name, machine.params))
 
 

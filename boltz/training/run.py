@@ -31,6 +31,7 @@ from boltz.sampling.rates import base_rates
 from boltz.training import guards
 from boltz.training.loop import Events, Loop, Record
 from boltz.training.plans import Blueprint, blueprint, build, settings_of, stages
+from boltz.training.pretrain import Stage
 from boltz.training.settings import AnySettings
 from boltz.training.state import TrainState, restore
 from boltz.training.updown import recognised, top_machine
@@ -98,8 +99,7 @@ def resume(path: str | Path, x: Any = None, held_out: Any = None, watch: Watch |
     folder = checks.path(path, "path")
     with runs.lock(folder):
         description = runs.read_settings(folder)
-        chosen, drawn, dtype = _described(description, folder)
-        plan = stages(drawn, chosen)
+        chosen, drawn, dtype, plan = _described(description, folder)
         tensors, told, notes = runs.load_checkpoint(folder)
         if told.get("settings", _mark(folder)) != _mark(folder):
             raise FileError(f"{folder / runs.SETTINGS} was changed since the run was saved: put it back or start anew.")
@@ -122,7 +122,7 @@ def as_data(x: Any, name: str, layer: Layer) -> Data:
     """Rows as Data, checked against the visible layer; raises InputError."""
     if not isinstance(x, Data):
         if layer.kind == "gaussian":
-            values, levels = checks.array(x, name, (None, layer.units), np.float32), None
+            values, levels = checks.real_rows(x, name, layer.units, np.float32), None
         else:
             values = checks.rows(x, name, layer.units, np.float32)
             levels = 1 if ((values == 0) | (values == 1)).all() else None
@@ -252,14 +252,16 @@ def _data_entry(data: Data) -> dict[str, Any]:
     return {"load": dict(data.request), "rows": len(data.x), "fingerprint": data.fingerprint}
 
 
-def _described(description: dict[str, Any], folder: Path) -> tuple[AnySettings, Blueprint, np.dtype[Any]]:
+def _described(description: dict[str, Any], folder: Path) -> tuple[AnySettings, Blueprint, np.dtype[Any], list[Stage]]:
+    """The settings, the machine without its parameters, their type, and the plan that run.toml asks for."""
     try:
         model = description["model"]
         if "structure" in model:
             drawn: Blueprint = structure_from(model["structure"])
         else:
             drawn = Graph.chain([checks.integer(n, "units", 1, 10**7) for n in model["units"]], model["kind"])
-        return settings_of(drawn, description["settings"]), drawn, np.dtype(model["dtype"])
+        chosen = settings_of(drawn, description["settings"])
+        return chosen, drawn, np.dtype(model["dtype"]), stages(drawn, chosen)
     except (KeyError, TypeError, ValueError, BoltzError) as problem:
         raise FileError(f"{folder / 'run.toml'} does not describe a run ({problem}).") from problem
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from click.testing import CliRunner, Result
@@ -25,3 +29,20 @@ def write_data(path: Path, high: int = 1) -> Path:
     x[:, : UNITS // 2] = x[:, UNITS // 2 : -1]
     np.savez(path, x_train=x[:TRAIN], x_test=x[TRAIN:], shape=np.array([5, 5]))
     return path
+
+
+def result_of(*words: object) -> dict[str, Any]:
+    """The object that `boltz WORDS --json` prints."""
+    found = invoke(*words, "--json")
+    assert found.exit_code == 0, found.stderr
+    assert len(found.stdout.splitlines()) == 1
+    result: dict[str, Any] = json.loads(found.stdout)
+    return result
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until a running process has made a file."""
+    deadline = time.monotonic() + 60
+    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert path.exists()

@@ -10,21 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.special import logsumexp
-from small import TEST, TRAIN, UNITS, invoke
+from small import TEST, TRAIN, UNITS, invoke, result_of
 
 import boltz
 from boltz import runs
 from boltz.data import names
 
 ESTIMATE = {"value", "standard_error", "interval", "kind", "ess", "chains", "steps", "trusted"}
-
-
-def result_of(*words: object) -> dict[str, Any]:
-    found = invoke(*words, "--json")
-    assert found.exit_code == 0, found.stderr
-    assert len(found.stdout.splitlines()) == 1
-    result: dict[str, Any] = json.loads(found.stdout)
-    return result
 
 
 def enumerated(model: boltz.BoltzmannMachine) -> tuple[float, Any]:

@@ -10,8 +10,11 @@ from small import invoke
 
 import boltz
 from boltz import runs
+from boltz.models.graph import Layer
+from boltz.models.helmholtz import Structure, empty
 
 TRAIN = ("train", "rbm", "--epochs", 1, "--layers", 3)
+VAE = ("train", "vae", "--epochs", 1, "--layers", 3, "--latent", 2)
 CASES: list[tuple[tuple[object, ...], str]] = [
     (("train",), "Name the MODEL"),
     (("train", "helmholtz"), "'helmholtz' is not one of"),
@@ -24,6 +27,41 @@ CASES: list[tuple[tuple[object, ...], str]] = [
     ((*TRAIN, "--layers", "\u0663"), "separated by commas"),
     ((*TRAIN, "--layers", "5,4"), "an rbm has one hidden layer"),
     (("train", "dbm", "--layers", "5"), "a dbm has at least two hidden layers"),
+    ((*TRAIN, "--layers", "5/4"), "slashes only for a vae"),
+    (("train", "dbn", "--layers", "5"), "a dbn has at least two hidden layers"),
+    (("train", "sbn", "--layers", "5/4"), "slashes only for a vae"),
+    ((*VAE, "--layers", "5/"), "separated by commas"),
+    ((*VAE, "--layers", "5,4/3"), "below each of the 1 layers of --latent"),
+    ((*VAE, "--latent", "4,2"), "below each of the 2 layers of --latent"),
+    ((*VAE, "--latent", "0"), "separated by commas"),
+    ((*VAE, "--widths", "4"), "--widths is an option of sbn, not of vae"),
+    ((*TRAIN, "--latent", "4"), "--latent is an option of vae, not of rbm"),
+    ((*VAE, "--rule", "pcd"), "--rule is an option of rbm, dbm and dbn, not of vae"),
+    ((*TRAIN, "--objective", "vae"), "--objective is an option of sbn and vae, not of rbm"),
+    ((*TRAIN, "--pretrain-epochs", "3"), "--pretrain-epochs is an option of dbm and dbn, not of rbm"),
+    ((*TRAIN, "--evaluation-samples", "3"), "--evaluation-samples is an option of dbm, dbn, sbn and vae, not of rbm"),
+    ((*VAE, "--betas", "10"), "--betas is an option of rbm, dbm and dbn, not of vae"),
+    ((*VAE, "--evaluation-samples", "-1"), "samples must be"),
+    ((*VAE, "--objective", "vimco"), "not defined for a machine without binary layers"),
+    ((*VAE, "--objective", "elbo"), "'elbo' is not one of"),
+    ((*VAE, "--samples", "0"), "samples must be"),
+    ((*VAE, "--momentum", "0.5"), "--momentum would do nothing"),
+    ((*VAE, "--alpha", "0.5"), "--alpha would do nothing"),
+    ((*VAE, "--objective", "dreg", "--alpha", "2"), "alpha must be"),
+    ((*VAE, "--activation", "sine"), "'sine' is not one of"),
+    ((*VAE, "--visible", "gaussian", "--binarize", "dynamic"), "binarize must be none for Gaussian"),
+    (("train", "sbn", "--layers", "3", "--objective", "iwae"), "not defined for binary layers"),
+    (("train", "sbn", "--layers", "3", "--objective", "vimco", "--samples", "1"), "at least 2 samples"),
+    ((*VAE, "--init", "nowhere"), "nowhere does not exist"),
+    ((*VAE, "--init", "begun"), "not trained to its end"),
+    ((*VAE, "--init", "m.safetensors"), "m.safetensors holds a machine of kind rbm, but MODEL is vae"),
+    (("train", "vae", "--init", "vae.safetensors", "--layers", "3"), "so it takes no --layers"),
+    (("train", "vae", "--init", "vae.safetensors", "--latent", "3"), "so it takes no --latent"),
+    (("train", "vae", "--init", "vae.safetensors"), "has 784 units a row, but the machine of vae.safetensors has 25"),
+    (
+        ("train", "vae", "--init", "mixed.safetensors"),
+        "mixed.safetensors holds a Helmholtz machine with layers of both kinds",
+    ),
     ((*TRAIN, "--data", "nosuchset"), "No data set is called 'nosuchset'"),
     ((*TRAIN, "--data", "omniglot"), "cannot be downloaded"),
     ((*TRAIN, "--data", "missing.npy"), "missing.npy does not exist"),
@@ -81,6 +119,11 @@ CASES: list[tuple[tuple[object, ...], str]] = [
     (("evaluate", "m.safetensors", "--data", "bars.npz", "--split", "valid"), "x_valid"),
     (("evaluate", "m.safetensors", "--data", "bars.npz", "--samples", -1), "samples must be"),
     (("evaluate", "m.safetensors", "--data", "bars.npz", "--limit", 0), "limit must be"),
+    (("evaluate", "m.safetensors", "--data", "bars.npz", "--samples", 5), "--samples would do nothing"),
+    (("evaluate", "vae.safetensors", "--data", "bars.npz", "--chains", 5), "--chains is for annealed importance"),
+    (("logz", "vae.safetensors"), "whose log Z is 0"),
+    (("logz", "m.safetensors", "--exact", "--betas", 5), "--exact enumerates"),
+    (("sample", "vae.safetensors", "--sweeps", 5), "--sweeps are of Gibbs chains"),
     (("sample", "m.safetensors", "--out", "s.txt"), "--out must end in"),
     (("sample", "m.safetensors", "--out", "rows.npy"), "exists already"),
     (("sample", "m.safetensors", "--layer", "h9"), "--layer must be one of v, h1"),
@@ -118,6 +161,9 @@ def files(alone: Path, data: Path) -> None:
     runs.create("begun", {"model": model, "settings": settings}, {}, {})
     Path("begun", runs.CHECKPOINT).unlink()
     runs.create("hostile", {"model": {"units": ["x"]}, "settings": [1], "data": 3}, {}, {})
+    boltz.vae([25, 4], 2).save("vae.safetensors")
+    mixed = (Layer("v", 25), Layer("h1", 3, "gaussian"), Layer("h2", 2))
+    empty(Structure(mixed, ((), ())), np.float32).save("mixed.safetensors")
     generator = np.random.default_rng(0)
     for name, units in (("m", 3), ("wide", 40)):
         side = 25 if units == 3 else 40

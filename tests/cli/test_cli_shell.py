@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -152,10 +153,10 @@ def test_compiling_is_said_once_it_takes_long(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(progress_module, "COMPILE_SECONDS", 0.0)
-    progress_module.compile_kernels("adam")
+    progress_module.compile_kernels("vae", boltz.DirectedSettings())
     assert "compiling kernels (first use)" in capsys.readouterr().err
     monkeypatch.setattr(progress_module, "COMPILE_SECONDS", 60.0)
-    progress_module.compile_kernels("momentum")
+    progress_module.compile_kernels("rbm", boltz.Settings())
     assert capsys.readouterr().err == ""
 
 
@@ -182,6 +183,29 @@ def test_the_verdict_follows_from_the_kinds(given: str, log_z: str, trusted: boo
     assert ("certified" in words) == ((given, log_z) == ("lower", "exact"))
     assert ("NOT trusted" in words) == (log_z == "lower" and not trusted)
     assert ("60 of 100 chains" in words) == (log_z == "lower" and trusted)
+    assert ("anneal" in words) == (kind == "upper")
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_the_verdict_on_importance_samples(trusted: bool) -> None:
+    weighted = replace(estimate("lower", trusted), chains=0)
+    directed = verdict(weighted, None, 5000)
+    assert (
+        "certified lower bound in expectation" in directed and "5,000 samples" in directed and "log Z is 0" in directed
+    )
+    enumerated = verdict(weighted, exact(200.0, "enumeration"), 100)
+    assert "100 samples" in enumerated and "log Z is exact" in enumerated
+    for words in (directed, enumerated):
+        assert ("Enough samples are effective" in words) == trusted == ("Too few samples" not in words)
+        assert "anneal" not in words and "chains" not in words
+    annealed = verdict(estimate("none"), estimate("lower"), 100)
+    assert annealed.startswith(BOUNDS["none"]) and "certified" not in annealed and "effective to take" not in annealed
+    assert verdict(exact(-3.0, "enumeration"), None) == BOUNDS["exact"]
+
+
+def test_the_verdict_on_rows_that_are_no_states() -> None:
+    grey = replace(estimate("none"), method="free energy; rows that are not 0/1")
+    assert verdict(grey, None, 100).startswith("The rows are not 0/1") and "certified" not in verdict(grey, None, 100)
 
 
 def test_estimates_in_words() -> None:

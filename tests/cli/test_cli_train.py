@@ -6,52 +6,17 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
-from small import SMALL, TEST, UNITS, invoke
+from small import SMALL, TEST, UNITS, invoke, wait_for
 
 import boltz
 from boltz import runs
-from boltz.cli import train as train_command
-from boltz.cli.options import HELP
-from boltz.cli.train import DEFAULTS
-from boltz.training.settings import Settings
+from boltz.cli.machines import MACHINES
 
 ESTIMATE = {"value", "standard_error", "interval", "kind", "ess", "chains", "steps", "trusted"}
-OTHER = {
-    "rule": "cd",
-    "epochs": 2,
-    "batch_size": 30,
-    "learning_rate": 0.01,
-    "seed": 5,
-    "k": 2,
-    "chains": 7,
-    "schedule": "inverse",
-    "decay_epochs": 3.0,
-    "optimizer": "nesterov",
-    "momentum": 0.5,
-    "initial_momentum": 0.25,
-    "momentum_epochs": 1,
-    "l2": 0.001,
-    "l1": 0.0001,
-    "max_norm": 3.0,
-    "sparsity_target": 0.2,
-    "sparsity_cost": 0.01,
-    "center_rate": 0.02,
-    "binarize": "threshold",
-    "mean_field_sweeps": 4,
-    "mean_field_tolerance": 0.01,
-    "mean_field_damping": 0.1,
-    "pretrain": "bottom",
-    "pretrain_epochs": 1,
-    "pretrain_learning_rate": 0.02,
-    "pretrain_k": 2,
-    "checkpoint_seconds": 5.0,
-}
 
 
 def test_rbm_result_and_folder(data: Path) -> None:
@@ -59,7 +24,7 @@ def test_rbm_result_and_folder(data: Path) -> None:
     assert found.exit_code == 0
     assert len(found.stdout.splitlines()) == 1
     result = json.loads(found.stdout)
-    assert {"run", "model", "layers", "epochs", "seconds", "test"} == result.keys()
+    assert {"run", "model", "layers", "architecture", "epochs", "seconds", "test"} == result.keys()
     assert (result["run"], result["model"], result["layers"], result["epochs"]) == ("a/b", "rbm", [UNITS, 3], 3)
     assert result["seconds"] > 0
     assert result["test"]["log_likelihood"].keys() == result["test"]["log_z"].keys() == ESTIMATE
@@ -103,34 +68,16 @@ def test_data_in_one_piece_have_no_test_likelihood() -> None:
     assert json.loads(again.stdout)["rows"] == 6
 
 
-def test_every_setting_has_an_option_that_arrives(data: Path) -> None:
-    names = [field.name for field in fields(Settings)]
-    assert list(HELP) == names and OTHER.keys() == set(names) - {"center"}
-    words = [word for name, value in OTHER.items() for word in ("--" + name.replace("_", "-"), value)]
-    words += ["--layers", "4,3", "--limit", 30, "--no-center"]
-    found = invoke("train", "dbm", "--data", data, "--out", "r", *words)
-    assert found.exit_code == 0
-    description = runs.read_settings("r")
-    assert description["settings"] == OTHER | {"center": False}
-    assert description["data"]["rows"] == 30
-    differing = [name for name in OTHER if OTHER[name] == getattr(Settings(), name)]
-    assert differing == []
-
-
-@pytest.mark.parametrize("model", list(DEFAULTS))
-def test_defaults_are_valid_and_shown(model: str) -> None:
-    values = {name: value for name, value in DEFAULTS[model].items() if name != "layers"}
-    Settings(**values)
-    help_text = " ".join(invoke("train", "--help").stdout.split())
-    assert f"{model} {','.join(map(str, DEFAULTS[model]['layers']))}" in help_text
-    assert f"{model} {values['epochs']}" in help_text
-
-
-def test_options_not_given_are_the_defaults_of_the_model(data: Path) -> None:
-    found = invoke("train", "dbm", "--layers", "4,3", "--data", data, "--out", "r", "--epochs", 1, "--no-evaluate")
-    assert found.exit_code == 0
-    values = {name: value for name, value in DEFAULTS["dbm"].items() if name != "layers"}
-    assert runs.read_settings("r")["settings"] == Settings(**values | {"epochs": 1}).as_dict()
+@pytest.mark.parametrize("model", list(MACHINES))
+def test_options_not_given_are_the_defaults_of_the_machine(data: Path, model: str) -> None:
+    machine = MACHINES[model]
+    layers = {"rbm": "4", "vae": "4"}.get(model, "4,3")
+    found = invoke("train", model, "--layers", layers, "--data", data, "--out", "r", "--epochs", 1, "--no-evaluate")
+    assert found.exit_code == 0, found.stderr
+    wanted = machine.options | {"epochs": 1}
+    if "samples" in wanted:
+        wanted["samples"] = 5 if model == "sbn" else 1
+    assert runs.read_settings("r")["settings"] == machine.settings_from(wanted).as_dict()
 
 
 def test_an_existing_run_needs_force(data: Path) -> None:
@@ -233,13 +180,6 @@ def test_a_signal_saves_and_resume_ends_as_if_unbroken(data: Path, unbroken: Pat
     assert np.array_equal(boltz.load("r").arena, boltz.load(unbroken).arena)
 
 
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
-    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert path.exists()
-
-
 def test_a_corrupt_checkpoint_is_passed_over_once_and_named(data: Path) -> None:
     words = ("train", "rbm", *SMALL, "--data", data, "--out", "r")
     first = json.loads(invoke(*words, "--json").stdout)
@@ -255,11 +195,3 @@ def test_a_corrupt_checkpoint_is_passed_over_once_and_named(data: Path) -> None:
         Path("r", name).write_bytes(content)
     found = invoke("train", "--resume", "r", "--json")
     assert found.exit_code == 2 and found.stdout == "" and "no readable checkpoint" in found.stderr
-
-
-def test_layers_must_fit_the_model() -> None:
-    assert train_command.hidden_layers("rbm", None) == DEFAULTS["rbm"]["layers"]
-    assert train_command.hidden_layers("dbm", (3, 2, 1)) == (3, 2, 1)
-    for model, layers in (("rbm", (3, 2)), ("dbm", (3,))):
-        with pytest.raises(boltz.InputError, match="hidden layer"):
-            train_command.hidden_layers(model, layers)

@@ -280,12 +280,12 @@ def check_binarisation() -> None:
     stats.accept(stats.binomial_table(first.sum(axis=0), len(x), wanted), "grey levels are drawn wrongly")
 
 
-SMALL: dict[str, Any] = {"epochs": 3, "batch_size": 8, "chains": 9, "checkpoint_seconds": 0.0}
+SMALL: dict[str, Any] = {"epochs": 3, "batch_size": 8, "checkpoint_seconds": 0.0}
 GREY = np.random.default_rng(210).random((20, 6)).astype(np.float32)
 
 
-def resumed(stop: int, **settings: Any) -> tuple[boltz.Run, boltz.Run]:
-    """An unbroken run, and one whose process died before a step and was resumed."""
+def resumed(stop: int, model: Any = None, **settings: Any) -> tuple[boltz.Run, boltz.Run]:
+    """An unbroken run, of a DBM unless another model is given, and one that died before a step and was resumed."""
 
     class CrashError(Exception):
         pass
@@ -297,12 +297,13 @@ def resumed(stop: int, **settings: Any) -> tuple[boltz.Run, boltz.Run]:
             raise CrashError
         original(loop, *arguments)
 
-    model = boltz.dbm([6, 4, 3], GREY)
-    whole = boltz.train(model, GREY, **(SMALL | settings))
+    settings = SMALL | ({"chains": 9} if model is None else {}) | settings
+    model = boltz.dbm([6, 4, 3], GREY) if model is None else model
+    whole = boltz.train(model, GREY, **settings)
     with tempfile.TemporaryDirectory() as place:
         try:
             Loop._step = step  # type: ignore[method-assign]
-            boltz.train(model, GREY, out=Path(place) / "run", **(SMALL | settings))
+            boltz.train(model, GREY, out=Path(place) / "run", **settings)
         except CrashError:
             pass
         finally:
@@ -317,6 +318,27 @@ def check_resume() -> None:
         np.testing.assert_array_equal(again.model.arena, whole.model.arena)
         kept = ("epoch", "gradient_norm", "pseudo_likelihood")
         assert [[r[k] for k in kept] for r in again.history] == [[r[k] for k in kept] for r in whole.history]
+
+
+def check_resume_of_directed_runs() -> None:
+    """The same for a baseline net, for importance weights, and for a belief net in each of its stages."""
+    net = boltz.sbn([6, 4, 3], x=GREY)
+    smooth = boltz.vae([6, [5], [4]], [3, 2], GREY)
+    belief = boltz.dbn([6, 4, 3], GREY)
+    for stop, model, settings in (
+        (4, net, {"objective": "nvil", "learning_rate": 0.01}),
+        (5, smooth, {"objective": "iwae", "samples": 3, "schedule": "stages", "warmup_epochs": 2.0}),
+        (2, belief, {"pretrain_epochs": 1, "optimizer": "adam"}),
+        (5, belief, {"pretrain_epochs": 1, "momentum": 0.9, "momentum_epochs": 0}),
+        (10, belief, {"pretrain_epochs": 1, "k": 2}),
+        (10, belief, {"pretrain_epochs": 1, "rule": "cd", "k": 1, "optimizer": "adam"}),
+    ):
+        whole, again = resumed(stop, model, **settings)
+        np.testing.assert_array_equal(again.model.arena, whole.model.arena)
+        assert again.settings == whole.settings
+        for name, rate in whole.model.rates.items():
+            np.testing.assert_array_equal(again.model.rates[name], rate)
+        assert [r["gradient_norm"] for r in again.history] == [r["gradient_norm"] for r in whole.history]
 
 
 def check_resume_from_the_start() -> None:
@@ -346,7 +368,7 @@ def check_guard_of_adam() -> None:
 
 
 def check_order_and_rows() -> None:
-    """Every row once an epoch, in orders that differ; the schedule reaches the update."""
+    """Every row once an epoch, in orders that differ or without shuffling do not; the schedule reaches the update."""
     seen: list[Floats] = []
     from boltz.training.contrastive import Contrastive
 
@@ -359,13 +381,17 @@ def check_order_and_rows() -> None:
     x = np.column_stack([np.arange(10) / 10, np.zeros(10)]).astype(np.float32)
     try:
         Contrastive.gradient = gradient  # type: ignore[method-assign]
-        run = boltz.train(boltz.rbm(2, 2), x, epochs=2, batch_size=4, binarize="none", chains=3, learning_rate=0.6)
+        short: dict[str, Any] = {"epochs": 2, "batch_size": 4, "binarize": "none", "chains": 3, "learning_rate": 0.6}
+        run = boltz.train(boltz.rbm(2, 2), x, **short)
+        boltz.train(boltz.rbm(2, 2), x, **short, shuffle=False)
     finally:
         Contrastive.gradient = original  # type: ignore[method-assign]
-    orders = [np.concatenate(seen[:3]), np.concatenate(seen[3:])]
+    assert len(seen) == 12
+    orders = [np.concatenate(seen[3 * i : 3 * i + 3]) for i in range(4)]
     for order in orders:
         np.testing.assert_array_equal(np.sort(order), x[:, 0])
     assert (orders[0] != orders[1]).any()
+    np.testing.assert_array_equal(orders[2:], [x[:, 0], x[:, 0]])
     np.testing.assert_allclose([r["learning_rate"] for r in run.history], [0.4, 0.1], rtol=1e-12)
 
 

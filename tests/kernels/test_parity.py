@@ -124,6 +124,13 @@ def whole(dtype: Any) -> dict[str, Callable[[], dict[str, np.ndarray]]]:
         run = boltz.train(model, rows, rule=rule, epochs=2, batch_size=20, chains=20, seed=2, **settings)
         return dict(run.model.params)
 
+    def learned(model: boltz.HelmholtzMachine, **settings: Any) -> dict[str, np.ndarray]:
+        settings = {"epochs": 2, "batch_size": 20, "seed": 2, "optimizer": "momentum", "learning_rate": 0.01} | settings
+        return dict(boltz.train(model, rows, **settings).model.params)
+
+    net = boltz.sbn([9, 7, 5], [6], rows).astype(dtype)
+    smooth = boltz.vae([9, [7], [6]], [5, 4], rows).astype(dtype)
+    belief = boltz.dbn([9, 7, 5], rows, dtype=dtype)
     wide = [rng.normal(0, 0.05, (200, 150)).astype(dtype)], [np.full(200, -2, dtype), np.zeros(150, dtype)]
     sparse = boltz.from_arrays(*wide)
     return {
@@ -134,6 +141,16 @@ def whole(dtype: Any) -> dict[str, Callable[[], dict[str, np.ndarray]]]:
         "likelihood": lambda: {"per_row": boltz.log_likelihood(model, rows, 0.0, 20, seed=1).per_row},
         "pcd": lambda: trained("pcd"),
         "cd, adam": lambda: trained("cd", k=2, optimizer="adam", learning_rate=0.01),
+        "sample, sbn": lambda: boltz.sample(net, 300, seed=1),
+        "sample, dbn": lambda: boltz.sample(belief, 300, 20, seed=1),
+        "fantasies of a vae": lambda: boltz.sample(smooth, 300, seed=1),
+        "bounds of an sbn": lambda: {"per_row": boltz.importance_bounds(net, rows, [5], seed=1)[0].per_row},
+        "bounds of a vae": lambda: {"per_row": boltz.importance_bounds(smooth, rows, [5], seed=1)[0].per_row},
+        "nvil": lambda: learned(net, objective="nvil"),
+        "vimco": lambda: learned(net, objective="vimco", samples=3),
+        "rws": lambda: learned(net, objective="rws", samples=3),
+        "iwae": lambda: learned(smooth, objective="iwae", samples=3),
+        "up-down": lambda: learned(belief, k=2, chains=20, pretrain_epochs=1),
     }
 
 

@@ -118,6 +118,13 @@ def computations() -> dict[str, Callable[[], Any]]:
     wide = Table.random([300, 200, 150], 0.05, 4)
     wide.biases["v"][...] -= 2  # few units on: products by sums of rows
     sparse = machine_of(wide, np.float32)
+    net, smooth = boltz.sbn([12, 9, 7], [8], rows), boltz.vae([12, [10], [8]], [6, 5], rows)
+    belief = boltz.dbn([12, 9, 7], rows)
+    belief.arena[...] = np.random.default_rng(2).normal(size=belief.arena.size)
+
+    def bounds(model: Any) -> dict[str, Any]:
+        return {str(e.method): e.per_row for e in boltz.importance_bounds(model, rows, (1, 20), None, seed=1)}
+
     return {
         "sample": lambda: boltz.sample(model, 700, 15, seed=1),
         "sample, wide": lambda: boltz.sample(sparse, 500, 8, seed=1),
@@ -127,6 +134,17 @@ def computations() -> dict[str, Callable[[], Any]]:
         "mean_field": lambda: boltz.mean_field(model, rows),
         "log_likelihood": lambda: boltz.log_likelihood(model, rows).per_row,
         "log_likelihood, weighted": lambda: boltz.log_likelihood(model, rows, samples=5, seed=1).per_row,
+        "sample, sbn": lambda: boltz.sample(net, 700, seed=1),
+        "sample, vae": lambda: boltz.sample(smooth, 700, seed=1),
+        "sample, dbn": lambda: boltz.sample(belief, 700, 15, seed=1),
+        "log_likelihood, dbn": lambda: boltz.log_likelihood(belief, rows[:40]).per_row,
+        "log_likelihood, vae": lambda: boltz.log_likelihood(smooth, rows, samples=7, seed=1).per_row,
+        "importance_bounds": lambda: bounds(model),
+        "importance_bounds, sbn": lambda: bounds(net),
+        "importance_bounds, dbn": lambda: bounds(belief),
+        "posterior_variances": lambda: boltz.posterior_variances(model, rows),
+        "posterior_variances, vae": lambda: boltz.posterior_variances(smooth, rows),
+        "posterior_variances, dbn": lambda: boltz.posterior_variances(belief, rows),
         "log_likelihood, ais": lambda: boltz.log_likelihood(model, rows, boltz.ais(model, 100, 20, seed=2)).value,
     }
 

@@ -11,6 +11,7 @@ from oracle import Table
 
 from boltz.sampling.driver import Workers
 from boltz.training.contrastive import Contrastive, Workspace
+from boltz.training.rules import Clock
 from boltz.training.settings import Settings
 
 
@@ -202,8 +203,8 @@ def test_a_used_workspace_changes_nothing(rule: str) -> None:
     work, kept, fresh = Workspace(machine), *(made.init(machine, start, checks.KEY) for _ in range(2))
     for step, rows in enumerate((150, 1, 33, 150)):
         batch = checks.coin_rows(rows, 6, 36 + step)
-        found = made.gradient(work, batch, kept, checks.KEY, step, checks.SERIAL)
-        wanted = made.gradient(Workspace(machine), batch, fresh, checks.KEY, step, checks.SERIAL)
+        found = made.gradient(work, batch, kept, Clock(checks.KEY, step), checks.SERIAL)
+        wanted = made.gradient(Workspace(machine), batch, fresh, Clock(checks.KEY, step), checks.SERIAL)
         for name in wanted:
             np.testing.assert_array_equal(found[name], wanted[name])
 
@@ -227,7 +228,7 @@ def test_inputs_are_left_as_they_were(rule: str) -> None:
     batch, arena = checks.coin_rows(20, 5, 40), machine.arena.copy()
     batch.flags.writeable = False
     made = Contrastive(Settings(rule=rule, chains=7, center=True))
-    made.gradient(Workspace(machine), batch, made.init(machine, batch, checks.KEY), checks.KEY, 0, checks.SERIAL)
+    made.gradient(Workspace(machine), batch, made.init(machine, batch, checks.KEY), Clock(checks.KEY, 0), checks.SERIAL)
     np.testing.assert_array_equal(machine.arena, arena)
 
 

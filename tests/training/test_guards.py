@@ -15,14 +15,31 @@ import training_checks as checks
 import boltz
 from boltz import runs
 from boltz.errors import InputError, NumericalError
+from boltz.training.baselines import Baseline
 from boltz.training.contrastive import Contrastive
 from boltz.training.loop import Loop
+from boltz.training.plans import blueprint, settings_of
+from boltz.training.updown import UpDown
+from boltz.training.variational import Variational
 
 RULES: dict[str, dict[str, Any]] = {
     "cd": {"rule": "cd"},
     "pcd": {"rule": "pcd", "momentum": 0.5},
     "centred": {"rule": "pcd", "center": True, "sparsity_cost": 0.05, "l2": 1e-3},
     "deep cd": {"rule": "cd", "k": 2, "max_norm": 3.0},
+}
+DIRECTED: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
+    "vae": (lambda: boltz.vae([6, 5], 3, rows()), {"objective": "vae"}),
+    "gaussian": (lambda: boltz.vae([6, 5], 3, rows(), visible="gaussian"), {"objective": "stl", "free_bits": 0.01}),
+    "iwae": (lambda: boltz.vae([6, [5], [4]], [3, 2], rows()), {"objective": "iwae", "samples": 3}),
+    "dreg": (lambda: boltz.vae([6, [4], [3]], [2, 2], rows()), {"objective": "dreg", "samples": 3}),
+    "nvil": (lambda: boltz.sbn([6, 4, 3], [3], rows()), {"objective": "nvil"}),
+    "reinforce": (lambda: boltz.sbn([6, 4], x=rows()), {"objective": "reinforce"}),
+    "vimco": (lambda: boltz.sbn([6, 4, 3], x=rows()), {"objective": "vimco", "samples": 3}),
+    "rws": (lambda: boltz.sbn([6, 4, 3], x=rows()), {"objective": "rws", "samples": 3}),
+    "wake-sleep": (lambda: boltz.sbn([6, 4, 3], x=rows()), {"objective": "wake-sleep"}),
+    "up-down pcd": (lambda: boltz.dbn([6, 4, 3], rows()), {"rule": "pcd", "k": 2, "chains": 9, "pretrain_epochs": 0}),
+    "up-down cd": (lambda: boltz.dbn([6, 4, 3], rows()), {"rule": "cd", "k": 1, "pretrain_epochs": 0}),
 }
 NUMPY_MAY_WARN = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of a NaN in a product, before the guard acts
 OPTIMIZERS = ("momentum", "nesterov", "adam")
@@ -65,6 +82,16 @@ def start(rule: str, optimizer: str, out: Path | None, **more: Any) -> boltz.Run
     model = boltz.dbm(units_of(rule), rows())
     settings = {"epochs": 4, "batch_size": 10, "chains": 12, "binarize": "none", "checkpoint_seconds": 0.0}
     return boltz.train(model, rows(), out=out, optimizer=optimizer, **settings, **RULES[rule], **more)
+
+
+def start_directed(name: str, optimizer: str, out: Path | None, **more: Any) -> boltz.Run:
+    make, own = DIRECTED[name]
+    settings = {"epochs": 4, "batch_size": 10, "binarize": "none", "checkpoint_seconds": 0.0}
+    return boltz.train(make(), rows(), out=out, optimizer=optimizer, **settings, **own, **more)
+
+
+def rule_of(name: str) -> type[Variational] | type[UpDown]:
+    return UpDown if name.startswith("up-down") else Variational
 
 
 def saved(folder: Path) -> list[dict[str, np.ndarray]]:
@@ -155,6 +182,99 @@ def test_a_bad_gradient(rule: str, optimizer: str, bad: float, tmp_path: Path, m
     with pytest.raises(NumericalError, match=r"gradient of .* is not finite; try a smaller learning_rate"):
         start(rule, optimizer, tmp_path / "run")
     assert_stopped_and_sound(tmp_path / "run", begun, PLANTED_AT)
+
+
+@NUMPY_MAY_WARN
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+@pytest.mark.parametrize("name", DIRECTED)
+def test_bad_data_of_directed_machines(
+    name: str, optimizer: str, bad: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = plant_before_step(monkeypatch, lambda loop: place_data(loop, bad))
+    with pytest.raises(NumericalError, match=r"Training stopped at [a-z-]*, epoch 2: .* is not finite"):
+        start_directed(name, optimizer, tmp_path / "run")
+    assert_stopped_and_sound(tmp_path / "run", begun, PLANTED_AT)
+
+
+@NUMPY_MAY_WARN
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+@pytest.mark.parametrize("name", DIRECTED)
+def test_bad_parameters_and_states_of_directed_machines(
+    name: str, optimizer: str, bad: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each array in turn: weights and biases of both sides and of the prior, baselines, chains, moments."""
+    make, settings = DIRECTED[name]
+    model = make()
+    chosen = settings_of(blueprint(model), settings)
+    state = rule_of(name)(chosen).init(model, rows(), checks.KEY)
+    assert len(state) == {"nvil": 4, "reinforce": 1, "up-down pcd": 2}.get(name, 0)
+    moments = ("first", "second") if optimizer == "adam" else ("velocity",)
+    places = [("model", x) for x in model.params] + [("rule", x) for x in state] + [("optimizer", x) for x in moments]
+    for number, (kind, array) in enumerate(places):
+
+        def plant(loop: Loop, kind: str = kind, array: str = array) -> None:
+            found = loop.state.model.params if kind == "model" else getattr(loop.state, kind)
+            found[array].reshape(-1)[-1] = bad
+
+        with monkeypatch.context() as patch:
+            begun = plant_before_step(patch, plant)
+            with pytest.raises(NumericalError, match=r"epoch 2: .* is not finite"):
+                start_directed(name, optimizer, tmp_path / str(number))
+        assert_stopped_and_sound(tmp_path / str(number), begun, PLANTED_AT)
+
+
+@NUMPY_MAY_WARN
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("name", DIRECTED)
+def test_a_bad_gradient_of_directed_machines(
+    name: str, optimizer: str, bad: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, calls = rule_of(name).gradient, itertools.count()
+
+    def gradient(self: Any, work: Any, *arguments: Any) -> Any:
+        found = original(self, work, *arguments)
+        if next(calls) == PLANTED_AT:
+            work.gradient[7] = bad
+        return found
+
+    monkeypatch.setattr(rule_of(name), "gradient", gradient)
+    begun = plant_before_step(monkeypatch, lambda loop: None)
+    with pytest.raises(NumericalError, match=r"gradient of .* is not finite; try a smaller learning_rate"):
+        start_directed(name, optimizer, tmp_path / "run")
+    assert_stopped_and_sound(tmp_path / "run", begun, PLANTED_AT)
+
+
+@NUMPY_MAY_WARN
+def test_a_baseline_that_breaks_within_a_step_is_never_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has served its step by then, so the parameters stay sound: the save after the step is refused."""
+    original, calls = Baseline.value, itertools.count()
+
+    def value(self: Baseline, machine: Any, state: Any, *arguments: Any) -> Any:
+        found = original(self, machine, state, *arguments)
+        if next(calls) == PLANTED_AT:
+            state["baseline/arena"][2] = np.nan
+        return found
+
+    monkeypatch.setattr(Baseline, "value", value)
+    begun = plant_before_step(monkeypatch, lambda loop: None)
+    with pytest.raises(NumericalError, match="rule/baseline/arena is not finite, so it was not saved"):
+        start_directed("nvil", "adam", tmp_path / "run")
+    assert_stopped_and_sound(tmp_path / "run", begun, PLANTED_AT)
+    monkeypatch.setattr(Baseline, "value", original)
+    begun = plant_before_step(monkeypatch, lambda loop: loop.state.rule["baseline/mean"].fill(np.nan))
+    with pytest.raises(NumericalError, match="joint, epoch 2: chain or average baseline/mean is not finite"):
+        start_directed("nvil", "adam", None)
+    assert begun[-1] == PLANTED_AT
+
+
+@pytest.mark.parametrize("name", ["rws", "wake-sleep", "up-down pcd", "up-down cd"])
+def test_huge_but_finite_logits_are_no_alarm(name: str) -> None:
+    """Binary units whose scores are at most 1: weights of 1e6 saturate every unit, nothing overflows."""
+    run = start_directed(name, "momentum", None, learning_rate=1e6)
+    assert np.isfinite(run.model.arena).all() and np.abs(run.model.arena).max() > 1e5
 
 
 @NUMPY_MAY_WARN

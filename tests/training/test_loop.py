@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from boltz.kernels import reference
 from boltz.sampling import driver
 from boltz.training.contrastive import Contrastive
 from boltz.training.monitor import Monitor
+from boltz.training.updown import UpDown
+from boltz.training.variational import Variational
 
 CLOCKS = ("seconds", "rows_per_second")
 
@@ -36,21 +38,29 @@ def threads() -> Iterator[Any]:
 
 @pytest.fixture
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
-    """Every batch that reaches the rule."""
+    """Every batch that reaches a rule."""
     seen: list[np.ndarray] = []
-    original = Contrastive.gradient
 
-    def gradient(self: Contrastive, work: Any, batch: Any, *arguments: Any) -> Any:
-        seen.append(np.array(batch))
-        return original(self, work, batch, *arguments)
+    def spy(original: Any) -> Any:
+        def gradient(self: Any, work: Any, batch: Any, *arguments: Any) -> Any:
+            seen.append(np.array(batch))
+            return original(self, work, batch, *arguments)
 
-    monkeypatch.setattr(Contrastive, "gradient", gradient)
+        return gradient
+
+    for rule in (Contrastive, Variational, UpDown):
+        monkeypatch.setattr(rule, "gradient", spy(rule.gradient))
     return seen
 
 
 def numbered(rows: int) -> np.ndarray:
     """Rows that tell their number by their first unit, (rows, 3)."""
     return np.column_stack([np.arange(rows) / rows, np.full(rows, 0.5), np.zeros(rows)]).astype(np.float32)
+
+
+def no_pretraining(model: Any) -> dict[str, int]:
+    """What leaves a single stage to a machine."""
+    return {"pretrain_epochs": 0} if getattr(model, "prior_machine", None) is not None else {}
 
 
 def grey(rows: int, units: int, seed: int) -> np.ndarray:
@@ -85,6 +95,24 @@ def test_the_order_comes_from_the_seed(batches: list[np.ndarray]) -> None:
         boltz.train(boltz.rbm(3, 2), numbered(20), epochs=1, batch_size=20, binarize="none", seed=seed)
     np.testing.assert_array_equal(batches[0], batches[1])
     assert (batches[0] != batches[2]).any()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: boltz.rbm(3, 2), lambda: boltz.sbn([3, 2]), lambda: boltz.vae([3, 4], 2), lambda: boltz.dbn([3, 2, 2])],
+)
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_shuffling_can_be_left_out(make: Callable[[], Any], shuffle: bool, batches: list[np.ndarray]) -> None:
+    """Without it rows come in the order of the data in every epoch; with it every machine sees them in another one."""
+    x = numbered(10)
+    boltz.train(make(), x, epochs=2, batch_size=4, binarize="none", shuffle=shuffle, **no_pretraining(make()))
+    seen = [b for b in batches if b.shape[1] == 3]
+    assert [len(b) for b in seen] == 2 * [4, 4, 2]
+    orders = [np.concatenate(seen[:3]), np.concatenate(seen[3:])]
+    for order in orders:
+        np.testing.assert_array_equal(order[np.argsort(order[:, 0])], x)
+        assert bool((order == x).all()) == (not shuffle)
+    assert bool((orders[0] == orders[1]).all()) == (not shuffle)
 
 
 @pytest.mark.parametrize("how", ["dynamic", "fixed", "threshold", "none"])
@@ -153,8 +181,68 @@ def test_constant_pixels(settings: dict[str, Any], start: str) -> None:
 )
 def test_sizes_need_not_fit(rule: str, rows: int, batch_size: int, chains: int) -> None:
     x = checks.coin_rows(rows, 6, 92)
-    run = boltz.train(boltz.dbm([6, 4, 3], x), x, rule, 2, batch_size, chains=chains, center=True, pretrain_epochs=1)
+    run = boltz.train(
+        boltz.dbm([6, 4, 3], x),
+        x,
+        rule=rule,
+        epochs=2,
+        batch_size=batch_size,
+        chains=chains,
+        center=True,
+        pretrain_epochs=1,
+    )
     assert np.isfinite(run.model.arena).all() and len(run.history) == 4
+
+
+DIRECTED: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
+    "sbn": (lambda x: boltz.sbn([6, 4, 3], [3], x), {}),
+    "nvil": (lambda x: boltz.sbn([6, 4], x=x), {"objective": "nvil"}),
+    "rws": (lambda x: boltz.sbn([6, 4, 3], x=x), {"objective": "rws", "samples": 3}),
+    "vae": (lambda x: boltz.vae([6, [5], [4]], [3, 2], x), {"objective": "dreg", "samples": 3}),
+    "up-down cd": (lambda x: boltz.dbn([6, 4, 3], x), {"rule": "cd", "pretrain_epochs": 1, "k": 1}),
+    "up-down pcd": (lambda x: boltz.dbn([6, 4, 3], x), {"rule": "pcd", "pretrain_epochs": 1, "k": 2}),
+}
+
+
+@pytest.mark.parametrize("name", DIRECTED)
+@pytest.mark.parametrize("start", ["logits", "zero"])
+def test_constant_pixels_of_directed_machines(name: str, start: str) -> None:
+    x = checks.coin_rows(50, 6, 91)
+    x[:, 0], x[:, 5] = 0, 1
+    make, settings = DIRECTED[name]
+    model = make(x if start == "logits" else None)
+    run = boltz.train(model, x, epochs=3, batch_size=20, learning_rate=0.01, **settings)
+    assert np.isfinite(run.model.arena).all()
+    for rates in run.model.rates.values():
+        assert ((rates > 0) & (rates < 1)).all()
+    moved = (run.model.arena - model.arena)[[name == "generative/v" for name in owners(model)]][-6:]
+    if start == "zero":
+        assert moved[0] < 0 < moved[5]
+
+
+def owners(model: Any) -> list[str]:
+    """For each number of the arena the net that it belongs to."""
+    return [name.rsplit("/", 2)[0] for name, x in model.params.items() for _ in range(x.size)]
+
+
+@pytest.mark.parametrize("name", DIRECTED)
+@pytest.mark.parametrize(("rows", "batch_size"), [(1, 10), (1, 1), (7, 3), (7, 100), (40, 33)])
+def test_sizes_of_directed_machines_need_not_fit(name: str, rows: int, batch_size: int) -> None:
+    make, settings = DIRECTED[name]
+    x = checks.coin_rows(rows, 6, 92)
+    run = boltz.train(make(x), x, epochs=2, batch_size=batch_size, held_out=x[:1], **settings)
+    assert np.isfinite(run.model.arena).all() and len(run.history) == (4 if name.startswith("up-down") else 2)
+
+
+@pytest.mark.parametrize("name", DIRECTED)
+def test_no_epochs_leave_a_directed_machine_as_it_was(name: str) -> None:
+    make, settings = DIRECTED[name]
+    x = checks.coin_rows(20, 6, 93)
+    model = make(x)
+    run = boltz.train(model, x, epochs=0, **settings | no_pretraining(model))
+    np.testing.assert_array_equal(run.model.arena, model.arena)
+    assert run.history == [] and run.path is None and run.model is not model
+    assert set(run.model.rates) == ({"h1", "h2"} if name.startswith("up-down") else set())
 
 
 def test_no_epochs_leave_the_model_as_it_was() -> None:
@@ -208,6 +296,27 @@ def test_an_epoch_has_one_record() -> None:
         assert record["stage"] == "joint" and record["epochs"] == 3 and record["free_energy_gap"] is not None
 
 
+@pytest.mark.parametrize("name", DIRECTED)
+def test_an_epoch_of_a_directed_machine_has_one_record(name: str) -> None:
+    make, settings = DIRECTED[name]
+    x = checks.coin_rows(25, 6, 96)
+    seen: list[dict[str, Any]] = []
+    run = boltz.train(make(x), x, epochs=2, batch_size=10, held_out=x[:5], watch=seen.append, **settings)
+    belief = name.startswith("up-down")
+    assert seen == run.history
+    stages = ["pretrain-1", "pretrain-2", "up-down", "up-down"] if belief else ["joint", "joint"]
+    assert [r["stage"] for r in seen] == stages
+    for record in seen[-2:]:
+        assert record["gradient_norm"] > 0 and record["rows_per_second"] > 0 and record["seconds"] > 0
+        if belief:
+            assert 0 < record["reconstruction_error"] < 6
+        else:
+            assert record["bound"] <= record["importance_bound"] < 0
+            assert record["kl"] >= 0 and record["bound_gap"] is not None
+    if not belief:
+        assert boltz.train(make(x), x, epochs=1, **settings).history[0]["bound_gap"] is None
+
+
 def test_what_is_monitored_is_exact() -> None:
     """One visible unit has no others to be given: the pseudo-likelihood is log p(v). Gap and error by enumeration."""
     table = Table.random((1, 4), 1.5, 97)
@@ -222,6 +331,16 @@ def test_what_is_monitored_is_exact() -> None:
     assert Monitor(train, held_out[:0], checks.KEY).measure(checks.machine_of(table), boltz.Settings().mean_field, {})[
         "free_energy_gap"
     ] is None  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DIRECTED)
+def test_monitoring_of_directed_machines_steers_nothing(name: str) -> None:
+    make, settings = DIRECTED[name]
+    x = checks.coin_rows(30, 6, 98)
+    plain = boltz.train(make(x), x, epochs=2, batch_size=8, **settings)
+    others = {"held_out": x[:9], "watch": lambda record: record.clear()}
+    watched = boltz.train(make(x), x, epochs=2, batch_size=8, **others, **settings)
+    np.testing.assert_array_equal(plain.model.arena, watched.model.arena)
 
 
 def test_monitoring_steers_nothing() -> None:
@@ -272,7 +391,7 @@ def test_a_known_distribution_is_learned(name: str) -> None:
 # ---------------------------------------------------------------- threads and backends
 
 
-CASES: dict[str, tuple[list[int], dict[str, Any]]] = {
+UNDIRECTED: dict[str, tuple[list[int], dict[str, Any]]] = {
     "rbm": ([90, 40], {}),
     "cd": ([90, 40], {"rule": "cd", "k": 2}),
     "dbm": ([90, 40, 20], {"optimizer": "adam"}),
@@ -280,19 +399,40 @@ CASES: dict[str, tuple[list[int], dict[str, Any]]] = {
     "center": ([90, 40, 20], {"center": True, "sparsity_cost": 0.01, "max_norm": 1.0}),
     "wide": ([300, 260], {"l2": 1e-3}),
 }
+CASES: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
+    **{
+        name: (lambda x, units=units: boltz.dbm(units, x), {"chains": 140, **settings})
+        for name, (units, settings) in UNDIRECTED.items()
+    },
+    "vae": (lambda x: boltz.vae([90, 40], 20, x, activation="softplus"), {}),
+    "iwae": (lambda x: boltz.vae([90, [40, 30], [20]], [20, 10], x), {"objective": "iwae", "samples": 5}),
+    "dreg": (lambda x: boltz.vae([90, [40], [20]], [20, 10], x), {
+        "objective": "dreg", "samples": 3, "warmup_epochs": 2.0, "free_bits": 0.05,
+    }),
+    "wide vae": (lambda x: boltz.vae([90, 300], 260, x, activation="relu"), {
+        "objective": "piwae", "samples": 2, "groups": 2, "max_norm": 1.0, "l2": 1e-3,
+    }),
+    "vimco": (lambda x: boltz.sbn([90, 40, 20], x=x), {"objective": "vimco", "samples": 3}),
+    "nvil": (lambda x: boltz.sbn([90, 40, 20], [30], x), {"objective": "nvil", "samples": 2}),
+    "reinforce": (lambda x: boltz.sbn([90, 40], x=x), {"objective": "reinforce"}),
+    "rws": (lambda x: boltz.sbn([90, 40, 20], x=x), {"objective": "rws", "samples": 5}),
+    "wake-sleep": (lambda x: boltz.sbn([90, 40, 20], x=x), {"objective": "wake-sleep"}),
+    "up-down pcd": (lambda x: boltz.dbn([90, 40, 30, 20], x), {"pretrain_epochs": 1, "k": 3, "chains": 140}),
+    "up-down cd": (lambda x: boltz.dbn([90, 40, 30], x), {"pretrain_epochs": 1, "k": 2, "rule": "cd"}),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_threads_change_no_bit(name: str, threads: Any) -> None:
-    units, settings = CASES[name]
-    x = grey(300, units[0], 101)
+    make, settings = CASES[name]
+    x = grey(300, 300 if name == "wide" else 90, 101)
     found = []
-    for count in (1, 2, 5):
+    for count in (1, 2, 3, 5):
         threads(count)
-        run = boltz.train(boltz.dbm(units, as_grey(x).x), as_grey(x), epochs=1, batch_size=150, chains=140, **settings)
+        run = boltz.train(make(x), as_grey(x), epochs=1, batch_size=150, **settings)
         records = [{k: v for k, v in r.items() if k not in CLOCKS} for r in run.history]
         found.append((run.model.arena.tobytes(), [r.tobytes() for r in run.model.rates.values()], records))
-    assert found[0] == found[1] == found[2]
+    assert found[0] == found[1] == found[2] == found[3]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -300,12 +440,13 @@ def test_numpy_kernels_draw_the_same_bits(
     name: str, monkeypatch: pytest.MonkeyPatch, batches: list[np.ndarray]
 ) -> None:
     """The reference in place of Numba: batches and particles equal in every bit, parameters to rounding."""
-    units, settings = CASES[name]
-    x = as_grey(grey(60, units[0], 102))
-    model = boltz.dbm(units, x.x, dtype=np.float64)
+    make, settings = CASES[name]
+    x = as_grey(grey(60, 300 if name == "wide" else 90, 102))
+    model = make(x.x).astype(np.float64)
+    settings = settings | ({"chains": 32} if "chains" in settings else {})
 
     def train() -> boltz.Run:
-        return boltz.train(model, x, epochs=1, batch_size=30, chains=32, **settings)
+        return boltz.train(model, x, epochs=1, batch_size=30, **settings)
 
     first = train()
     seen = list(batches)
@@ -319,7 +460,9 @@ def test_numpy_kernels_draw_the_same_bits(
 
     monkeypatch.setattr(kernels, "backend", lambda array: Spy())
     second = train()
-    assert {"bernoulli_sample", "bernoulli_rows"} <= used
+    smooth = "vae" in name or name in ("iwae", "dreg")
+    own = {"normal", "bernoulli_score"} if smooth else {"bernoulli_rows"}
+    assert own | ({"bernoulli_sample"} if name in UNDIRECTED else set()) <= used
     assert len(seen) == len(batches)
     for a, b in zip(seen, batches, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import training_checks as checks
 from oracle import Table
 
+import boltz
 from boltz.training import optimizers
+from boltz.training.plans import blueprint, settings_of
 from boltz.training.settings import OPTIMIZERS, Settings
 
 
@@ -21,6 +26,41 @@ def test_nesterov_is_the_look_ahead_gradient() -> None:
 
 def test_adam_by_hand() -> None:
     checks.check_adam()
+
+
+def test_the_defaults_of_adam_are_those_of_the_paper() -> None:
+    settings = Settings()
+    assert (settings.adam_beta1, settings.adam_epsilon, settings.adam_second) == (0.9, 1e-8, 0)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_optimizer_starts_at_zero_but_for_the_second_moments(optimizer: str, dtype: type) -> None:
+    machine = checks.arena_machine().astype(dtype)
+    for start in (0.0, 2.5):
+        state = optimizers.init(Settings(optimizer=optimizer, adam_second=start), machine)
+        assert list(state) == (["first", "second"] if optimizer == "adam" else ["velocity"])
+        for name, x in state.items():
+            assert x.dtype == dtype and x.shape == machine.arena.shape
+            np.testing.assert_array_equal(x, start if name == "second" else 0)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: boltz.sbn([5, 4, 3], [2]), lambda: boltz.vae([5, 3], 2), lambda: boltz.dbn([5, 4, 3])]
+)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_biases_of_directed_machines_do_not_decay_either(make: Callable[[], Any], optimizer: str) -> None:
+    """Where weights and biases alternate in the arena: with no gradient the weights shrink, the biases stay."""
+    machine = make()
+    machine.arena[...] = 1
+    settings = settings_of(blueprint(machine), {"learning_rate": 0.1, "optimizer": optimizer, "l2": 0.5, "l1": 0.25})
+    state, gradient = optimizers.init(settings, machine), np.zeros_like(machine.arena)
+    assert optimizers.apply(settings, machine, gradient, state, optimizers.Step(0.1, 0.0, 1), checks.SERIAL)
+    kinds = {name.rsplit("/", 1)[1] for name in machine.params}
+    assert kinds == {"weight", "bias"}
+    for name, x in machine.params.items():
+        shrunk = name.endswith("weight")
+        assert ((x < 1) == shrunk).all(), name
 
 
 def test_max_norm_shortens_columns_only() -> None:

@@ -138,6 +138,7 @@ def test_pretraining_of_a_pair_is_training_of_that_rbm() -> None:
     from boltz.rng import Key
     from boltz.training.contrastive import Contrastive
     from boltz.training.loop import _permutation
+    from boltz.training.rules import Clock
 
     x = checks.coin_rows(20, 6, 77).astype(np.float32)
     model = boltz.dbm([6, 5, 4], x, dtype=np.float64)
@@ -151,7 +152,8 @@ def test_pretraining_of_a_pair_is_training_of_that_rbm() -> None:
         batch = binarize(x[rows], 1, "dynamic", root.derive("binarize"), 0, rows)
         rule = Contrastive(stage.settings, {"h1": 2.0, "v": 1.0})
         work = checks.Workspace(pair)
-        rule.gradient(work, batch.astype(np.float64), {}, root.derive("pretrain-1"), step, checks.SERIAL)
+        clock = Clock(root.derive("pretrain-1"), step)
+        rule.gradient(work, batch.astype(np.float64), {}, clock, checks.SERIAL)
         pair.arena[...] += 0.05 * work.gradient
     np.testing.assert_allclose(run.model.params["edge/v-h1/weight"], pair.params["edge/v-h1/weight"], atol=1e-12)
     np.testing.assert_allclose(run.model.bias("v"), pair.bias("v"), atol=1e-12)

@@ -22,16 +22,32 @@ from boltz import runs
 from boltz.checkpoint import read_tensors, write_tensors
 from boltz.errors import BoltzError, FileError, InputError, Interrupted
 from boltz.training.loop import Loop
+from boltz.training.plans import blueprint, kind_of_settings
 
 CLOCKS = ("seconds", "rows_per_second", "line")
 ROWS = np.random.default_rng(110).random((20, 6)).astype(np.float32)
-KINDS: dict[str, tuple[list[int], dict[str, Any]]] = {
-    "pcd": ([6, 4], {"momentum": 0.9, "initial_momentum": 0.5, "momentum_epochs": 1}),
-    "cd": ([6, 4], {"rule": "cd", "k": 2, "binarize": "fixed", "optimizer": "nesterov", "momentum": 0.5}),
-    "centred": ([6, 4, 3], {"center": True, "sparsity_cost": 0.05, "schedule": "inverse", "max_norm": 0.5}),
-    "pretrained": ([6, 4, 3], {"pretrain_epochs": 1, "optimizer": "adam", "l2": 1e-3}),
-    "bottom": ([6, 4, 3], {"pretrain": "bottom", "pretrain_epochs": 1, "l1": 1e-4}),
-}
+KINDS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
+    "pcd": (lambda: boltz.rbm(6, 4, ROWS), {"momentum": 0.9, "initial_momentum": 0.5, "momentum_epochs": 1}),
+    "cd": (lambda: boltz.rbm(6, 4, ROWS), {
+        "rule": "cd", "k": 2, "binarize": "fixed", "optimizer": "nesterov", "momentum": 0.5
+    }),
+    "centred": (lambda: boltz.dbm([6, 4, 3], ROWS), {
+        "center": True, "sparsity_cost": 0.05, "schedule": "inverse", "max_norm": 0.5
+    }),
+    "pretrained": (lambda: boltz.dbm([6, 4, 3], ROWS), {"pretrain_epochs": 1, "optimizer": "adam", "l2": 1e-3}),
+    "bottom": (lambda: boltz.dbm([6, 4, 3], ROWS), {"pretrain": "bottom", "pretrain_epochs": 1, "l1": 1e-4}),
+    "iwae": (lambda: boltz.vae([6, [5], [4]], [3, 2], ROWS), {
+        "objective": "iwae", "samples": 3, "schedule": "stages", "adam_second": 1.0, "learning_rate": 0.01
+    }),
+    "warm-up": (lambda: boltz.vae([6, 5], 3, ROWS, visible="gaussian"), {
+        "warmup_epochs": 2.5, "free_bits": 0.05, "optimizer": "momentum", "momentum": 0.9, "shuffle": False
+    }),
+    "nvil": (lambda: boltz.sbn([6, 4, 3], x=ROWS), {"objective": "nvil", "learning_rate": 0.01}),
+    "rws": (lambda: boltz.sbn([6, 4, 3], [3], ROWS), {"objective": "rws", "samples": 3, "l2": 1e-3}),
+    "up-down pcd": (lambda: boltz.dbn([6, 4, 3], ROWS), {"pretrain_epochs": 1, "k": 2, "optimizer": "nesterov"}),
+    "up-down cd": (lambda: boltz.dbn([6, 4, 3], ROWS), {"rule": "cd", "pretrain_epochs": 1, "k": 1, "momentum": 0.5}),
+}  # fmt: skip
+PRETRAINED = {"pretrained": 2, "bottom": 1, "up-down pcd": 2, "up-down cd": 2}  # stages before the last one
 LIMIT = 10**6  # seconds between saves: never but at the end
 
 
@@ -46,9 +62,12 @@ class CrashError(Exception):
 
 
 def start(kind: str, out: Path | None, every: float = 0.0, **more: Any) -> boltz.Run:
-    units, settings = KINDS[kind]
-    common = {"epochs": 3, "batch_size": 8, "chains": 9, "seed": 4, "checkpoint_seconds": every}
-    return boltz.train(boltz.dbm(units, ROWS), ROWS, out=out, **(common | settings | more))
+    make, settings = KINDS[kind]
+    model = make()
+    common: dict[str, Any] = {"epochs": 3, "batch_size": 8, "seed": 4, "checkpoint_seconds": every}
+    if hasattr(kind_of_settings(blueprint(model)), "chains"):
+        common["chains"] = 9
+    return boltz.train(model, ROWS, out=out, **(common | settings | more))
 
 
 def crash_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
@@ -76,8 +95,7 @@ def assert_same(run: boltz.Run, wanted: boltz.Run) -> None:
 
 def steps_of(kind: str) -> int:
     """Three batches an epoch, over all stages."""
-    stages = {"pretrained": len(KINDS[kind][0]) - 1, "bottom": 1}.get(kind, 0)
-    return 3 * (3 + stages)
+    return 3 * (3 + PRETRAINED.get(kind, 0))
 
 
 # ---------------------------------------------------------------- crashes
@@ -162,13 +180,14 @@ def test_a_damaged_checkpoint_falls_back_on_the_one_before(tmp_path: Path, monke
     assert_same(run, start("pretrained", None))
 
 
-def test_threads_may_change_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["centred", "iwae", "nvil", "rws", "up-down pcd"])
+def test_threads_may_change_in_between(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch, pytest.raises(CrashError):
         patch.setenv("BOLTZ_NUM_THREADS", "1")
         crash_at(patch, 4)
-        start("centred", tmp_path / "run")
+        start(kind, tmp_path / "run")
     monkeypatch.setenv("BOLTZ_NUM_THREADS", "3")
-    assert_same(boltz.resume(tmp_path / "run", ROWS), start("centred", None))
+    assert_same(boltz.resume(tmp_path / "run", ROWS), start(kind, None))
 
 
 # ---------------------------------------------------------------- signals
@@ -265,8 +284,9 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
     return {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.iterdir() if p.name != ".lock"}
 
 
-def test_a_complete_run_is_returned_untouched(tmp_path: Path) -> None:
-    run = start("pretrained", tmp_path / "run")
+@pytest.mark.parametrize("kind", ["pretrained", "iwae", "nvil", "up-down pcd"])
+def test_a_complete_run_is_returned_untouched(kind: str, tmp_path: Path) -> None:
+    run = start(kind, tmp_path / "run")
     before = contents(tmp_path / "run")
     for given in (None, ROWS):
         again = boltz.resume(tmp_path / "run", given)
@@ -342,6 +362,42 @@ def test_other_settings_are_refused(name: str, stopped: Path) -> None:
     assert boltz.resume(stopped, ROWS, ROWS[:5]).path == stopped and (stopped / "model.safetensors").exists()
 
 
+DIRECTED_EDITS: dict[str, dict[str, str]] = {
+    "nvil": {
+        "objective": '"reinforce"',
+        "samples": "2",
+        "learning_rate": "0.5",
+        "shuffle": "false",
+        "adam_beta1": "0.5",
+        "adam_second": "1.0",
+        "activation": '"relu"',
+        "prior": '"rbm"',
+        "widths": "[[], [5]]",
+        "layers": '[["v", 6, "bernoulli"], ["h1", 4, "bernoulli"]]',
+        "dtype": '"float64"',
+    },
+    "iwae": {"objective": '"vimco"', "groups": "2", "samples": "2", "schedule": '"linear"', "widths": "[[5], [3]]"},
+    "up-down pcd": {"rule": '"cd"', "chains": "10", "pretrain_epochs": "0", "k": "3", "prior": '"factorial"'},
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, edits in DIRECTED_EDITS.items() for name in edits])
+def test_other_settings_of_directed_runs_are_refused(
+    kind: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those that no machine of this structure has, such as an objective that needs other layers."""
+    folder = died(kind, tmp_path, monkeypatch)
+    path = folder / "run.toml"
+    text = path.read_text()
+    edited, count = re.subn(rf"(?ms)^{name} = (\[.*?^\]|.*?)$", f"{name} = {DIRECTED_EDITS[kind][name]}", text, count=1)
+    assert count == 1 and edited != text
+    path.write_text(edited)
+    with pytest.raises(FileError, match=re.escape(str(folder))):
+        boltz.resume(folder, ROWS)
+    path.write_text(text)
+    assert_same(boltz.resume(folder, ROWS), start(kind, None))
+
+
 @pytest.mark.parametrize(
     "text", ["", "[settings]\n", '[model]\nunits = "many"\n', "[model]\nunits = [6, 4]\nkind = 3\n"]
 )
@@ -386,6 +442,52 @@ def test_a_checkpoint_of_another_run_is_refused(what: str, stopped: Path) -> Non
     write_tensors(path, tensors, told)
     with pytest.raises(FileError, match=re.escape(str(stopped))):
         boltz.resume(stopped, ROWS, ROWS[:5])
+
+
+def died(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that died in the first epoch of its last stage."""
+    with monkeypatch.context() as patch, pytest.raises(CrashError):
+        crash_at(patch, 3 * PRETRAINED.get(kind, 0) + 2)
+        start(kind, tmp_path / "run")
+    return tmp_path / "run"
+
+
+DIRECTED_TENSORS: dict[str, dict[str, Callable[[dict[str, np.ndarray]], Any]]] = {
+    "nvil": {
+        "short arena": lambda t: t.__setitem__("arena/model", t["arena/model"][:-1]),
+        "long arena": lambda t: t.__setitem__("arena/model", np.append(t["arena/model"], t["arena/model"][:1])),
+        "no mean": lambda t: t.pop("rule/baseline/mean"),
+        "two means": lambda t: t.__setitem__("rule/baseline/mean", np.zeros(2)),
+        "a mean of another type": lambda t: t.__setitem__("rule/baseline/mean", np.zeros(1, np.float32)),
+        "no net": lambda t: t.pop("rule/baseline/arena"),
+        "short net": lambda t: t.__setitem__("rule/baseline/arena", t["rule/baseline/arena"][1:]),
+        "no moment of the net": lambda t: t.pop("rule/baseline/second"),
+        "no moment": lambda t: t.pop("optimizer/second"),
+    },
+    "rws": {"a baseline of nobody": lambda t: t.__setitem__("rule/baseline/mean", np.zeros(1))},
+    "iwae": {"velocity": lambda t: t.__setitem__("optimizer/velocity", t.pop("optimizer/first"))},
+    "up-down pcd": {
+        "no chains": lambda t: t.pop("rule/chain/v"),
+        "fewer chains": lambda t: t.__setitem__("rule/chain/h1", t["rule/chain/h1"][1:]),
+        "second pair alone": lambda t: t.pop("arena/pair-0"),
+        "a third pair": lambda t: t.__setitem__("arena/pair-2", t["arena/pair-1"]),
+        "short pair": lambda t: t.__setitem__("arena/pair-0", t["arena/pair-0"][1:]),
+    },
+    "up-down cd": {"chains of nobody": lambda t: t.__setitem__("rule/chain/v", np.zeros((8, 4), np.float32))},
+}
+
+
+@pytest.mark.parametrize(("kind", "what"), [(kind, what) for kind, edits in DIRECTED_TENSORS.items() for what in edits])
+def test_a_checkpoint_of_another_directed_run_is_refused(
+    kind: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = died(kind, tmp_path, monkeypatch)
+    path = folder / "checkpoint.safetensors"
+    tensors, told = read_tensors(path)
+    DIRECTED_TENSORS[kind][what](tensors)
+    write_tensors(path, tensors, told)
+    with pytest.raises(FileError, match=re.escape(str(folder))):
+        boltz.resume(folder, ROWS)
 
 
 def test_a_run_in_use_is_refused(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import training_checks as checks
 
 from boltz.training.schedules import FACTORS, learning_rate, momentum
-from boltz.training.settings import SCHEDULES, Settings
+from boltz.training.settings import SCHEDULES, DirectedSettings, Settings
 
 
 def test_every_schedule_is_there() -> None:
@@ -43,6 +44,22 @@ def test_inverse_keeps_the_conditions_of_robbins_and_monro() -> None:
     np.testing.assert_allclose(sums, 0.4 * 5 * np.log(2), rtol=0.02)
     squares = [(rates[2**i : 2 ** (i + 1)] ** 2).sum() for i in range(10, 16)]
     assert all(b < 0.6 * a for a, b in pairwise(squares))
+
+
+def test_stages_are_those_of_the_paper() -> None:
+    checks.check_stages()
+
+
+def test_stages_do_not_depend_on_the_length_of_the_run() -> None:
+    rates = {
+        epochs: [
+            learning_rate(DirectedSettings(learning_rate=0.5, epochs=epochs, schedule="stages"), done)
+            for done in (0, 0.99, 1, 3.99, 4, 12.99, 13, 39.5, 40)
+        ]
+        for epochs in (1, 50, 3280)
+    }
+    assert rates[1] == rates[50] == rates[3280]
+    np.testing.assert_allclose(rates[1], 0.5 * np.array([1, 1, 0.72, 0.72, 0.52, 0.52, 0.37, 0.37, 0.27]), rtol=1e-14)
 
 
 def test_momentum_steps_once() -> None:

@@ -1,0 +1,155 @@
+"""`boltz compare`: machines on the same rows, in one table, by the same estimator."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from boltz.cli.common import annealing_options, emit, given, json_option, seed_option, threads_option
+from boltz.errors import InputError
+
+TABLE, PICTURE = "compare.json", "compare.png"
+WIDTH = 200
+
+
+@click.command
+@click.argument("paths", metavar="RUN|MODEL...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--data", show_default="the data of the runs", help="A named data set, or a file as in boltz train.")
+@click.option(
+    "--split", type=click.Choice(["train", "valid", "test"]), default="test", show_default=True, help="Which rows."
+)
+@click.option("--limit", type=int, show_default="all", help="The first rows only, this many.")
+@click.option(
+    "--samples",
+    type=int,
+    default=100,
+    show_default=True,
+    help="Importance samples a row, for every machine but an rbm, which needs none.",
+)
+@click.option(
+    "--binarize",
+    type=click.Choice(["dynamic", "fixed", "threshold", "none"]),
+    show_default="that of the runs, else dynamic",
+    help="Grey values as Bernoulli means drawn once by --seed (dynamic, fixed), cut at 0.5, or kept.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    show_default="a new folder in runs",
+    help=f"The folder for {TABLE} and {PICTURE}.",
+)
+@click.option("--force", is_flag=True, help=f"Replace {TABLE} and {PICTURE} where --out holds them.")
+@annealing_options("--chains")
+@seed_option
+@threads_option
+@json_option
+@click.pass_context
+def compare(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Compare machines: one table with a row for each RUN or MODEL, written with a picture into a folder.
+
+    All see the same rows, binarised once. log p(v) of each is the importance-weighted bound of so many samples a row,
+    from mean field or from the recognition model, less log Z; that of an rbm is exact but for log Z. L_k for fewer
+    samples comes from the same draws, and L_1 - L_k estimates -KL(q, p).
+    """
+    from boltz import checks
+    from boltz.cli.comparing import contenders, measured, rows_of
+    from boltz.cli.evaluate import refuse_idle
+    from boltz.cli.measure import Annealing
+    from boltz.cli.progress import Progress
+
+    annealing = Annealing(options["chains"], options["betas"], options["seed"])
+    samples = checks.integer(options["samples"], "samples", 1, 10**6)
+    found = contenders(paths)
+    refuse_idle(given(ctx), [each.model for each in found])
+    data, x, how = rows_of(found, options)
+    out = _folder(options["out"], data.name, options["force"])
+    rows = []
+    with Progress() as progress:
+        for i, each in enumerate(found):
+            progress.update("comparing", i, len(found), each.name)
+            rows.append(measured(each, x, samples, annealing, progress))
+        progress.update("comparing", len(found), len(found), "done")
+    result = {
+        "out": str(out),
+        "data": data.name,
+        "split": options["split"],
+        "rows": len(x),
+        "binarize": how,
+        "seed": options["seed"],
+        "models": rows,
+    }
+    _write(out, result)
+    emit(result, as_json, "" if as_json else _text(result))
+
+
+def _folder(out: Path | None, data: str, force: bool) -> Path:
+    """The folder to write into, free of an earlier comparison unless it may be replaced."""
+    from boltz import runs
+
+    folder = runs.next_free("runs", f"compare-{data}") if out is None else out
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise InputError(f"--out must name a folder, but {folder} is a file.")
+    for name in (TABLE, PICTURE):
+        if os.path.lexists(folder / name) and not force:
+            raise InputError(f"{folder / name} exists already: replace it with --force or name another folder.")
+    return folder
+
+
+def _write(out: Path, result: dict[str, Any]) -> None:
+    from boltz import checkpoint, plotting
+    from boltz.cli.train import make_parent
+
+    make_parent(out / TABLE)
+    checkpoint.write_text(out / TABLE, json.dumps(result, indent=1, allow_nan=False) + "\n")
+    plotting.save(plotting.comparison(result["models"]), out / PICTURE)
+
+
+def _text(result: dict[str, Any]) -> str:
+    """The table, and what it says of each machine."""
+    import io
+
+    from rich.console import Console
+
+    stream = io.StringIO()
+    Console(file=stream, width=WIDTH).print(_table(result["models"]))
+    rows = f"{result['rows']:,} rows of {result['data']} {result['split']}, binarize {result['binarize']}"
+    said: dict[str, list[str]] = {}
+    for row in result["models"]:
+        said.setdefault(row["certified"], []).append(row["name"])
+    lines = [line.rstrip() for line in stream.getvalue().splitlines()]
+    lines += [f"{rows}; nats a row."] + [f"{', '.join(names)}: {text}" for text, names in said.items()]
+    return "\n".join([*lines, f"Written: {Path(result['out']) / TABLE}, {Path(result['out']) / PICTURE}"])
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    """Two lines a machine: what it is, and what was measured."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from boltz.cli.report import number
+
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    left = ("model", "bound", "method")
+    columns = ("model", "parameters", "log p(v)", "bound", "method", "samples", "L_1 - L_k", "active units", "seconds")
+    for name in columns:
+        shown.add_column(name, justify="left" if name in left else "right", no_wrap=True)
+    for row in rows:
+        value, log_z = row["log_likelihood"], row["log_z"]
+        how = "log Z 0" if log_z is None else "log Z exact" if log_z["kind"] == "exact" else "log Z by AIS"
+        active = [f"{n} of {row['hidden_units'][layer]}" for layer, n in row["active_units"].items()]
+        shown.add_row(
+            f"{row['name']}\n{row['model']} {row['architecture']}",
+            f"{row['parameters']:,}",
+            f"{number(value['value'])}\n{' to '.join(number(x) for x in value['interval'])}",
+            {"none": "no"}.get(value["kind"], value["kind"]),
+            f"{row['method']}\n{how}",
+            f"{row['samples']:,}" if row["samples"] else "-",
+            number(row["minus_kl"]),
+            "\n".join(active),
+            f"{row['seconds']:.1f}",
+        )
+    return shown

@@ -1,0 +1,97 @@
+"""Machines measured on the same rows by the same estimator, a row a machine, for `boltz compare`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boltz
+from boltz.cli.measure import Annealing, estimate_log_z, verdict, visible_rows
+from boltz.cli.progress import Progress
+from boltz.cli.stored import architecture, kind_of, model_of, parameters, settings_of, table
+from boltz.data import Data, load
+from boltz.errors import InputError
+from boltz.models.files import Model
+from boltz.training.plans import blueprint
+
+SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A machine under the name of its run or file, with what its run.toml says."""
+
+    name: str
+    path: Path
+    model: Model
+    settings: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """The kind of machine."""
+        return kind_of(blueprint(self.model))
+
+
+def contenders(paths: Sequence[Path]) -> list[Contender]:
+    """The machines of runs or model files, each under a name of its own; raises InputError if visible units differ."""
+    names = [path.resolve().name for path in paths]
+    shown = [name if names.count(name) == 1 else str(path) for name, path in zip(names, paths, strict=True)]
+    found = [Contender(name, path, model_of(path), settings_of(path)) for name, path in zip(shown, paths, strict=True)]
+    first = found[0].model.layers[0]
+    for other in found[1:]:
+        layer = other.model.layers[0]
+        if (layer.units, layer.kind) != (first.units, first.kind):
+            raise InputError(
+                f"the machines must have the same visible units: {found[0].path} has {first.units} {first.kind} ones, "
+                f"{other.path} has {layer.units} {layer.kind} ones."
+            )
+    return found
+
+
+def rows_of(found: Sequence[Contender], options: Mapping[str, Any]) -> tuple[Data, Any, str]:
+    """The data, and the rows (rows, units) that all machines see, binarised once, and how; raises InputError."""
+    name = options["data"] or _shared(found, "data", ("data", "load"), "name_or_path")
+    data = load(name, options["split"], options["limit"])
+    how = options["binarize"] or _shared(found, "binarize", ("settings",), "binarize")
+    return data, *visible_rows(data, how, options["seed"], found[0].model)
+
+
+def _shared(found: Sequence[Contender], option: str, place: tuple[str, ...], entry: str) -> Any:
+    """What the runs were trained with, where they agree; model files say nothing. Raises InputError."""
+    said = {value for each in found if isinstance(value := table(each.settings, *place).get(entry), str)}
+    if len(said) > 1:
+        raise InputError(f"the runs differ in their {option} ({', '.join(sorted(said))}): choose with --{option}.")
+    if not said and option == "data":
+        raise InputError("no run names its data: give them with --data.")
+    return said.pop() if said else None
+
+
+def measured(each: Contender, x: Any, samples: int, annealing: Annealing, progress: Progress) -> Row:
+    """One row of the comparison: the machine, its log-likelihood by importance sampling, bounds, active units."""
+    began = time.monotonic()
+    log_z = estimate_log_z(each.model, "auto", annealing, progress)
+    sizes = [k for k in SIZES if k < samples] + [samples]
+    bounds = boltz.importance_bounds(each.model, x, sizes, log_z, annealing.seed)
+    best, exact = bounds[-1], each.kind == "rbm"
+    plan = blueprint(each.model)
+    return {
+        "name": each.name,
+        "path": str(each.path),
+        "model": each.kind,
+        "architecture": architecture(plan),
+        "parameters": parameters(plan),
+        "log_likelihood": best.as_dict(),
+        "method": "free energy" if exact else "importance sampling",
+        "samples": 0 if exact else samples,
+        "log_z": None if log_z is None else log_z.as_dict() | {"method": log_z.method},
+        "bounds": [{"samples": k, **bound.as_dict()} for k, bound in zip(sizes, bounds, strict=True)],
+        "minus_kl": 0.0 if exact else bounds[0].value - best.value,
+        "active_units": boltz.active_units(each.model, x, annealing.seed),
+        "hidden_units": {layer.name: layer.units for layer in each.model.layers[1:]},
+        "certified": verdict(best, log_z, 0 if exact else samples),
+        "seconds": time.monotonic() - began,
+    }

@@ -1,0 +1,193 @@
+"""The options of `boltz train`: each machine has its own, each arrives, and none is taken that would do nothing."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small import invoke
+
+from boltz import runs
+from boltz.cli.machines import MACHINES, having
+from boltz.cli.options import CHOICES, HELP, NEEDS, SECTIONS, chosen
+from boltz.errors import InputError
+
+OTHER: dict[str, Any] = {
+    "layers": ((4, 3),),
+    "latent": (7,),
+    "widths": (5,),
+    "activation": "relu",
+    "visible": "gaussian",
+    "binarize": "threshold",
+    "shuffle": False,
+    "rule": "cd",
+    "epochs": 2,
+    "batch_size": 30,
+    "learning_rate": 0.01,
+    "seed": 5,
+    "k": 2,
+    "chains": 7,
+    "schedule": "inverse",
+    "decay_epochs": 3.0,
+    "optimizer": "nesterov",
+    "momentum": 0.5,
+    "initial_momentum": 0.25,
+    "momentum_epochs": 1,
+    "adam_beta1": 0.8,
+    "adam_epsilon": 1e-6,
+    "adam_second": 0.1,
+    "l2": 0.001,
+    "l1": 0.0001,
+    "max_norm": 3.0,
+    "sparsity_target": 0.2,
+    "sparsity_cost": 0.01,
+    "center": True,
+    "center_rate": 0.02,
+    "mean_field_sweeps": 4,
+    "mean_field_tolerance": 0.01,
+    "mean_field_damping": 0.1,
+    "pretrain": "doubling",
+    "pretrain_epochs": 1,
+    "pretrain_learning_rate": 0.02,
+    "pretrain_k": 2,
+    "objective": "rws",
+    "samples": 3,
+    "groups": 2,
+    "alpha": 0.5,
+    "beta": 0.25,
+    "sleep_share": 0.75,
+    "warmup_epochs": 1.5,
+    "free_bits": 0.5,
+    "evaluation_samples": 20,
+    "betas": 30,
+    "chains_ais": 10,
+    "checkpoint_seconds": 5.0,
+}
+COMPANIONS: dict[str, dict[str, Any]] = {
+    "activation": {"widths": (5,)},
+    "decay_epochs": {"schedule": "inverse"},
+    "momentum": {"optimizer": "momentum"},
+    "initial_momentum": {"optimizer": "momentum"},
+    "momentum_epochs": {"optimizer": "momentum"},
+    "adam_beta1": {"optimizer": "adam"},
+    "adam_epsilon": {"optimizer": "adam"},
+    "adam_second": {"optimizer": "adam"},
+    "sparsity_target": {"sparsity_cost": 0.1},
+    "center_rate": {"sparsity_cost": 0.1},
+    "groups": {"objective": "piwae"},
+    "alpha": {"objective": "dreg"},
+    "beta": {"objective": "ciwae"},
+    "sleep_share": {"objective": "rws"},
+    "k": {"epochs": 1},
+    "learning_rate": {"epochs": 1},
+}
+PAIRS = [(model, name) for model, machine in MACHINES.items() for name in machine.options]
+
+
+def test_every_option_is_one_of_a_machine_and_has_its_place() -> None:
+    assert set(HELP) == {name for machine in MACHINES.values() for name in machine.options} == set(OTHER)
+    assert sum(len(own) for own, _ in SECTIONS.values()) == len(HELP)
+    assert set(CHOICES) <= set(HELP) and set(NEEDS) <= set(HELP) and set(COMPANIONS) <= set(NEEDS)
+    for model, machine in MACHINES.items():
+        known = {field.name for field in fields(machine.settings)}
+        assert set(machine.lacks) <= known and set(machine.defaults) <= known - set(machine.lacks), model
+
+
+def other(model: str, name: str) -> Any:
+    """A value that is not the default of the machine."""
+    default = MACHINES[model].options[name]
+    if name == "center":
+        return not default
+    if name == "optimizer" and default == OTHER[name]:
+        return "momentum"
+    return OTHER[name]
+
+
+@pytest.mark.parametrize(("model", "name"), PAIRS)
+def test_what_is_given_arrives(model: str, name: str) -> None:
+    value, default = other(model, name), MACHINES[model].options[name]
+    assert value != default
+    companions = {n: x for n, x in COMPANIONS.get(name, {}).items() if n in MACHINES[model].options}
+    values = chosen({name: value} | companions, model, {})
+    assert values[name] == value
+    rest = {n: x for n, x in values.items() if n not in {name, "samples", *companions}}
+    assert rest == {n: x for n, x in MACHINES[model].options.items() if n in rest}
+    assert len(values) == len(MACHINES[model].options)
+
+
+@pytest.mark.parametrize("name", [name for name in HELP if len(having(name)) < len(MACHINES)])
+def test_an_option_of_another_machine_is_refused(name: str) -> None:
+    for model in MACHINES.keys() - set(having(name)):
+        with pytest.raises(
+            InputError, match=f"^--{name.replace('_', '-')} is an option of .*, not of {model}.$"
+        ) as told:
+            chosen({name: OTHER[name]}, model, {})
+        assert all(each in str(told.value) for each in having(name))
+
+
+IDLE: list[tuple[str, dict[str, Any], str]] = [
+    ("vae", {"momentum": 0.9}, "--optimizer momentum"),
+    ("rbm", {"adam_beta1": 0.9}, "--optimizer adam"),
+    ("rbm", {"decay_epochs": 3.0}, "--schedule inverse"),
+    ("rbm", {"rule": "cd", "chains": 10}, "--rule pcd"),
+    ("rbm", {"center_rate": 0.1}, "--center or --sparsity-cost"),
+    ("rbm", {"sparsity_target": 0.2}, "--sparsity-cost"),
+    ("dbm", {"pretrain_epochs": 0, "pretrain": "doubling"}, "--pretrain-epochs"),
+    ("dbn", {"epochs": 0, "k": 3}, "--epochs above 0"),
+    ("sbn", {"activation": "relu"}, "--widths"),
+    ("vae", {"alpha": 0.5}, "--objective dreg"),
+    ("vae", {"groups": 2}, "--objective miwae or piwae"),
+    ("sbn", {"sleep_share": 0.1}, "--objective rws"),
+    ("rbm", {"evaluate": False, "betas": 10}, "--evaluate"),
+]
+
+
+@pytest.mark.parametrize(("model", "given", "needed"), IDLE)
+def test_an_option_that_would_do_nothing_is_refused(model: str, given: dict[str, Any], needed: str) -> None:
+    with pytest.raises(InputError, match=f"would do nothing: it needs .*{needed}"):
+        chosen(given, model, {})
+
+
+def test_samples_follow_the_objective() -> None:
+    assert chosen({}, "vae", {})["samples"] == 1 and chosen({}, "sbn", {})["samples"] == 5
+    assert chosen({"objective": "iwae"}, "vae", {})["samples"] == 5
+    assert chosen({"objective": "wake-sleep"}, "sbn", {})["samples"] == 1
+    assert chosen({"objective": "iwae", "samples": 1}, "vae", {})["samples"] == 1
+    assert chosen({}, "vae", {"objective": "iwae", "samples": 50})["samples"] == 50
+
+
+@pytest.mark.parametrize("model", list(MACHINES))
+def test_defaults_are_valid_and_shown(model: str) -> None:
+    machine = MACHINES[model]
+    machine.settings_from(chosen({}, model, {}))
+    text = " ".join(invoke("train", "--help").stdout.split())
+    for title in SECTIONS:
+        assert f"{title}:" in text
+    for name in machine.options:
+        assert f"--{name.replace('_', '-')}" in text
+    layers = "/".join(",".join(map(str, group)) for group in machine.shape["layers"])
+    assert layers in text and "vae: Gaussian units" in text and "sbn, vae: What is maximised" in text
+    assert "iwae-1l" in text and "--help" in text
+
+
+def test_every_option_reaches_the_run(data: Path) -> None:
+    kept = {"center", "adam_beta1", "adam_epsilon", "adam_second", "chains"}
+    given = {name: OTHER[name] for name in MACHINES["dbm"].options if name not in kept}
+    words = [word for name, value in given.items() for word in ("--" + name.replace("_", "-"), written(value))]
+    words[words.index("--shuffle") : words.index("--shuffle") + 2] = ["--no-shuffle"]
+    found = invoke("train", "dbm", "--data", data, "--out", "r", *words, "--no-center", "--limit", 30)
+    assert found.exit_code == 0, found.stderr
+    description = runs.read_settings("r")
+    settings = MACHINES["dbm"].settings_from(MACHINES["dbm"].options | given | {"center": False})
+    assert description["settings"] == settings.as_dict() and description["data"]["rows"] == 30
+    assert description["model"]["units"] == [25, 4, 3]
+    assert description["evaluation"] == {"wanted": True, "samples": 20, "chains": 10, "betas": 30}
+
+
+def written(value: Any) -> str:
+    """A value as the command line takes it."""
+    if isinstance(value, tuple):
+        return "/".join(map(written, value)) if isinstance(value[0], tuple) else ",".join(map(str, value))
+    return str(value)

@@ -1,0 +1,123 @@
+"""Recipes: the published settings, cut short by --stages, changed by other options."""
+
+from __future__ import annotations
+
+import json
+from configparser import ConfigParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import invoke
+
+import boltz
+from boltz import runs
+from boltz.cli import recipes
+from boltz.cli.machines import MACHINES
+from boltz.cli.options import chosen
+from boltz.training.schedules import learning_rate
+
+NAMES = ["iwae-1l", "iwae-2l", "vae-1l", "vae-2l"]
+SIZE = ("--layers", "6", "--latent", 2, "--samples", 2, "--no-evaluate")
+
+
+def test_the_recipes_of_burda_grosse_and_salakhutdinov() -> None:
+    assert recipes.names() == NAMES
+    for name in NAMES:
+        recipe = recipes.load(name)
+        assert (recipe.model, recipe.data, recipe.limit, recipe.stages) == ("vae", "mnist", 59600, 8)
+        values = chosen({}, "vae", recipe.options)
+        deep = name.endswith("2l")
+        assert values["layers"] == (((200, 200), (100, 100)) if deep else ((200, 200),))
+        assert values["latent"] == ((100, 50) if deep else (50,)) and values["activation"] == "tanh"
+        settings = MACHINES["vae"].settings_from(values)
+        assert (settings.objective, settings.samples) == (("iwae", 50) if name.startswith("iwae") else ("vae", 1))
+        assert (settings.epochs, settings.batch_size, settings.shuffle) == (3280, 20, False)
+        assert (settings.binarize, settings.schedule, settings.optimizer) == ("dynamic", "stages", "adam")
+        assert settings.adam_beta1 == 0.99
+        assert settings.adam_epsilon * 20 == pytest.approx(1e-4) and settings.adam_second * 400 == pytest.approx(1)
+
+
+def test_recipes_are_in_the_package() -> None:
+    setup = ConfigParser()
+    setup.read(Path(__file__).parents[2] / "setup.cfg", encoding="utf-8")
+    assert setup["options.package_data"]["boltz"] == "recipes/*.toml"
+
+
+def test_the_stages_last_3_to_the_i_passes_at_falling_rates() -> None:
+    settings = MACHINES["vae"].settings_from(chosen({}, "vae", recipes.load("vae-1l").options))
+    starts = np.cumsum([0] + [3**i for i in range(8)])
+    assert starts[-1] == settings.epochs
+    rates = [learning_rate(settings, float(start)) for start in starts[:-1]]
+    assert rates == pytest.approx([1e-3, 7.2e-4, 5.2e-4, 3.7e-4, 2.7e-4, 1.9e-4, 1.4e-4, 1e-4])
+
+
+@pytest.mark.parametrize(("stages", "epochs"), [(1, 1), (3, 13), (5, 121), (8, 3280)])
+def test_fewer_stages_are_the_same_recipe_cut_short(stages: int, epochs: int) -> None:
+    whole, cut = recipes.load("iwae-2l"), recipes.load("iwae-2l").cut(stages)
+    assert (cut.options["epochs"], cut.stages) == (epochs, stages)
+    assert cut.options | {"epochs": 3280} == whole.options
+
+
+def test_a_recipe_runs_and_is_kept(data: Path) -> None:
+    found = invoke("train", "--recipe", "iwae-1l", "--stages", 2, *SIZE, "--data", data, "--json")
+    assert found.exit_code == 0, found.stderr
+    assert json.loads(found.stdout)["run"] == "runs/iwae-1l-bars" and json.loads(found.stdout)["epochs"] == 4
+    description = runs.read_settings("runs/iwae-1l-bars")
+    assert description["recipe"] == {"name": "iwae-1l", "stages": 2}
+    settings = description["settings"]
+    assert (settings["objective"], settings["samples"], settings["shuffle"]) == ("iwae", 2, False)
+    assert (settings["batch_size"], settings["schedule"], settings["adam_beta1"]) == (20, "stages", 0.99)
+    assert "limit" not in description["data"]["load"]  # that of the recipe belongs to its own data
+    assert "iwae-1l" in invoke("info", "runs/iwae-1l-bars").stdout
+    short = invoke("train", "vae", "--recipe", "iwae-1l", "--stages", 1, *SIZE, "--data", data, "--out", "short")
+    assert short.exit_code == 0
+    rates = [[record["learning_rate"] for record in runs.read_metrics(r)] for r in ("short", "runs/iwae-1l-bars")]
+    assert rates[0] == rates[1][:1] == [1e-3] and rates[1][1:] == pytest.approx([7.2e-4] * 3)
+    assert not np.array_equal(boltz.load("short").arena, boltz.load("runs/iwae-1l-bars").arena)
+
+
+def test_options_replace_those_of_the_recipe(data: Path) -> None:
+    words = ("--epochs", 1, "--schedule", "constant", "--batch-size", 30, "--limit", 40, "--objective", "vae")
+    found = invoke("train", "--recipe", "iwae-2l", *words, *SIZE, "--data", data, "--out", "r")
+    assert found.exit_code == 0, found.stderr
+    description = runs.read_settings("r")
+    settings = description["settings"]
+    assert (settings["epochs"], settings["schedule"], settings["batch_size"]) == (1, "constant", 30)
+    assert (settings["objective"], settings["adam_beta1"]) == ("vae", 0.99)
+    assert description["data"]["load"]["limit"] == 40 and len(description["model"]["structure"]["layers"]) == 2
+
+
+def test_the_data_of_a_recipe_are_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
+    asked: list[object] = []
+
+    def load(name: str, split: str = "train", limit: int | None = None) -> boltz.Data:
+        asked.append((name, limit))
+        return boltz.load_data(str(data), split)
+
+    monkeypatch.setattr("boltz.cli.starting.load", load)
+    monkeypatch.setattr("boltz.cli.starting.held_out", lambda name: None)
+    for words in ((), ("--limit", 100)):
+        found = invoke("train", "--recipe", "vae-1l", "--stages", 1, *SIZE, *words)
+        assert found.exit_code == 0, found.stderr
+    assert asked == [("mnist", 59600), ("mnist", 100)]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--recipe", "iwae-3l"), "'iwae-3l' is not one of 'iwae-1l', 'iwae-2l', 'vae-1l', 'vae-2l'"),
+        (("sbn", "--recipe", "iwae-1l"), "the recipe iwae-1l trains a vae, but MODEL is sbn"),
+        (("vae", "--stages", 3), "name one with --recipe"),
+        (("--recipe", "iwae-1l", "--stages", 0), "--stages must be from 1 to 8"),
+        (("--recipe", "iwae-1l", "--stages", 9), "--stages must be from 1 to 8"),
+        (("--recipe", "iwae-1l", "--stages", 2, "--epochs", 5), "goes with no --epochs"),
+        (("--recipe", "iwae-1l", "--stages", 2, "--schedule", "linear"), "goes with no --schedule"),
+        (("--recipe", "iwae-1l", "--rule", "cd"), "--rule is an option of rbm, dbm and dbn, not of vae"),
+        (("--resume", "r", "--recipe", "iwae-1l"), "it takes no --recipe"),
+    ],
+)
+def test_recipes_that_do_not_fit(words: tuple[object, ...], sentence: str) -> None:
+    found = invoke("train", *words)
+    assert found.exit_code == 2 and sentence in found.stderr and found.stdout == ""
+    assert not Path("runs").exists()
