@@ -77,8 +77,8 @@ if TYPE_CHECKING:
     from boltz.models.files import load
     from boltz.models.helmholtz import HelmholtzMachine
     from boltz.rng import Key
-    from boltz.sampling.driver import threads
     from boltz.sampling.ancestral import sample
+    from boltz.sampling.driver import threads
     from boltz.sampling.meanfield import MeanField, mean_field
     from boltz.training.run import Run, resume, train
     from boltz.training.settings import BeliefSettings, DirectedSettings, Settings

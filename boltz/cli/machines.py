@@ -118,7 +118,7 @@ MACHINES: dict[str, Machine] = {
         _sbn,
         DirectedSettings,
         {"layers": ((200, 200),), "widths": (), "activation": "tanh", "visible": "bernoulli"},
-        {"objective": "vimco", "samples": None, "epochs": 50},
+        {"objective": "vimco", "samples": None, "epochs": 100, "learning_rate": 0.003},
         {"evaluation_samples": 0},
         lacks=("groups", "alpha", "beta"),
     ),
@@ -126,7 +126,7 @@ MACHINES: dict[str, Machine] = {
         _vae,
         DirectedSettings,
         {"layers": ((200, 200),), "latent": (50,), "activation": "tanh", "visible": "bernoulli"},
-        {"objective": "vae", "samples": None, "epochs": 150},
+        {"objective": "vae", "samples": None, "epochs": 150, "learning_rate": 0.003},
         {"evaluation_samples": 0},
     ),
 }

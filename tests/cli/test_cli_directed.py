@@ -211,7 +211,7 @@ def test_a_second_stage_from_a_model_file_names_its_data(run: Path, data: Path) 
 
 @pytest.mark.parametrize("model", ["vae", "dbn"])
 def test_a_signal_saves_and_resume_ends_as_if_unbroken(data: Path, model: str) -> None:
-    long = {"vae": ("--epochs", 150), "dbn": ("--epochs", 60, "--pretrain-epochs", 30)}[model]
+    long = {"vae": ("--epochs", 80), "dbn": ("--epochs", 40, "--pretrain-epochs", 20)}[model]
     words = ["train", model, *TINY[model][:4], *TINY[model][6:], *long, *COMMON, "--data", data, "--json"]
     command = [sys.executable, "-m", "boltz.cli", *map(str, words), "--out", "r"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

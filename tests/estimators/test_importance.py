@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,7 @@ def test_bounds_rise_to_the_truth_from_below(kind: str) -> None:
     machine, x, truth = case(kind)
     bounds = boltz.importance_bounds(machine, x, (1, 2, 6, SAMPLES), seed=5)
     values = [found.value for found in bounds]
-    for low, high in zip(bounds[:3], bounds[1:3], strict=False):
+    for low, high in pairwise(bounds[:3]):
         error = np.hypot(low.standard_error, high.standard_error)
         assert high.value - low.value > 5 * error, "L_k does not rise"
     below = [truth.mean() - found.value for found in bounds[:3]]
@@ -190,7 +191,7 @@ def test_values_depend_on_neither_blocks_nor_threads(threads: int, monkeypatch: 
 
 
 def test_memory_does_not_grow_with_rows() -> None:
-    """Eight times the rows at 2,000 samples each: the peak grows by less than half; catches weights kept for all rows."""
+    """Eight times the rows at 2,000 samples each: the peak grows by less than half; catches weights that are kept."""
 
     def peak(rows: int) -> int:
         x = np.zeros((rows, 30), np.float32)
