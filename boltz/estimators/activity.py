@@ -1,4 +1,4 @@
-"""Active units: hidden units whose posterior mean varies with the data (Burda, Grosse & Salakhutdinov 2016, section 5.2)."""
+"""Active units: hidden units whose posterior mean varies with the data (Burda et al. 2016, section 5.2)."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from small import TEST, TRAIN, UNITS, invoke, result_of, wait_for
 
 import boltz
 from boltz import runs
+from boltz.cli.machines import MACHINES
 from boltz.cli.measure import SAMPLES, SAMPLES_WITH_PRIOR, visible_rows
 
 TINY: dict[str, tuple[object, ...]] = {
@@ -190,7 +191,12 @@ def test_a_second_stage_starts_from_the_trained_machine(trained: dict[str, Path]
     assert description["data"]["load"]["name_or_path"] == str(data)
     assert description["settings"]["objective"] == "iwae" and description["settings"]["samples"] == 3
     x = boltz.load_data(str(data))
-    settings = {"objective": "iwae", "samples": 3, "epochs": 1}
+    settings = {
+        "objective": "iwae",
+        "samples": 3,
+        "epochs": 1,
+        "learning_rate": MACHINES["vae"].options["learning_rate"],
+    }
     assert np.array_equal(boltz.load(folder).arena, boltz.train(boltz.load(trained["vae"]), x, **settings).model.arena)
     assert "init:" in invoke("info", folder).stdout
 
