@@ -39,6 +39,9 @@ class Contender:
 def contenders(paths: Sequence[Path]) -> list[Contender]:
     """The machines of runs or model files, each under a name of its own; raises InputError if visible units differ."""
     names = [path.resolve().name for path in paths]
+    for i, path in enumerate(paths):
+        if path.resolve() in [other.resolve() for other in paths[:i]]:
+            raise InputError(f"{path} is named twice: name each run or model file once.")
     shown = [name if names.count(name) == 1 else str(path) for name, path in zip(names, paths, strict=True)]
     found = [Contender(name, path, model_of(path), settings_of(path)) for name, path in zip(shown, paths, strict=True)]
     first = found[0].model.layers[0]

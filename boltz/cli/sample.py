@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,10 @@ def _encoded(states: dict[str, Any], gaussian: set[str], ending: str) -> bytes:
     buffer = io.BytesIO()
     plain = {name: x.astype(np.float32 if name in gaussian else np.uint8) for name, x in states.items()}
     if ending == ".npz":
-        np.savez_compressed(buffer, **plain)
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:  # numpy.savez takes no layer named file
+            for name, x in plain.items():
+                with archive.open(f"{name}.npy", "w") as member:
+                    np.lib.format.write_array(member, x, allow_pickle=False)
     else:
         np.save(buffer, next(iter(plain.values())), allow_pickle=False)
     return buffer.getvalue()

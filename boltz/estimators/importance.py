@@ -57,16 +57,20 @@ def mean_and_error(log_w: Floats) -> Floats:
 
 
 def bounds_and_errors(log_w: Floats, sizes: Sequence[int]) -> Floats:
-    """(rows, 2 sizes): unbiased L_k for each k, the mean over groups of k samples, and its standard error."""
+    """(rows, sizes, 3): unbiased L_k for each k, the mean over groups of k samples; its standard error; and the share
+    of a group's samples that is effective, the mean over groups.
+    """
     found = []
     for k in sizes:
         groups = log_w.shape[1] // k
-        if groups == 1:
-            found.append(mean_and_error(log_w[:, :k]))
-            continue
-        each = log_mean_exp(log_w[:, : groups * k].reshape(len(log_w), groups, k), 2)
-        found.append(np.stack([each.mean(axis=1), each.std(axis=1, ddof=1) / np.sqrt(groups)], axis=1))
-    return np.concatenate(found, axis=1)
+        grouped = log_w[:, : groups * k].reshape(len(log_w), groups, k)
+        each = log_mean_exp(grouped, 2)
+        weights = np.exp(grouped - each[:, :, None])
+        share = (k / np.sum(weights**2, axis=2)).mean(axis=1)
+        alone = groups == 1
+        error = mean_and_error(log_w[:, :k])[:, 1] if alone else each.std(axis=1, ddof=1) / np.sqrt(groups)
+        found.append(np.stack([each.mean(axis=1), error, share], axis=1))
+    return np.stack(found, axis=1)
 
 
 def _mean_field_weights(model: BoltzmannMachine, rows: Array, first: int, samples: int, key: Key) -> Floats:

@@ -50,7 +50,8 @@ def log_likelihood(
     partition = _log_z(model, log_z, seed)
     log_p, errors, kind, method = log_marginal(model, x, samples, seed)
     used = samples or (SAMPLES if errors.any() else 0)
-    return _estimate(model, x, (log_p, errors, used), (kind, method), partition)
+    share = 1 / (1 + errors**2 * max(used - 1, 1))  # effective share of the samples of a row
+    return _estimate(model, x, (log_p, errors, _trusted(errors, share, used), used), (kind, method), partition)
 
 
 def importance_bounds(
@@ -75,19 +76,21 @@ def importance_bounds(
     partition = _log_z(model, log_z, seed)
     if _is_rbm(model):
         found = log_marginal(model, x, 0, seed)
-        return [_estimate(model, x, (*found[:2], 0), found[2:], partition) for _ in sizes]
+        return [_estimate(model, x, (*found[:2], True, 0), found[2:], partition) for _ in sizes]
     values = reduced(model, x, max(sizes), key, lambda log_w: bounds_and_errors(log_w, sizes))
-    return [
-        _estimate(model, x, (values[:, 2 * i], values[:, 2 * i + 1], k), ("lower", _method(k)), partition)
-        for i, k in enumerate(sizes)
-    ]
+    bounds = []
+    for i, k in enumerate(sizes):
+        log_p, errors, share = values[:, i].T
+        judged = log_p, errors, _trusted(errors, share, k), k
+        bounds.append(_estimate(model, x, judged, ("lower", _method(k)), partition))
+    return bounds
 
 
 def _estimate(
-    model: Model, x: Array, found: tuple[Floats, Floats, int], what: tuple[Kind, str], log_z: Estimate
+    model: Model, x: Array, found: tuple[Floats, Floats, bool, int], what: tuple[Kind, str], log_z: Estimate
 ) -> Estimate:
-    """(log p* a row, errors a row, samples) with (kind, method) and log Z as one Estimate of the mean."""
-    (log_p, errors, samples), (kind, method) = found, what
+    """(log p* a row, errors a row, trusted, samples) with (kind, method) and log Z as one Estimate of the mean."""
+    (log_p, errors, trusted, samples), (kind, method) = found, what
     per_row = log_p - log_z.value
     value = float(per_row.mean())
     error = float(np.hypot(log_z.standard_error, np.sqrt(np.sum(errors**2)) / len(x)))
@@ -101,18 +104,20 @@ def _estimate(
         log_z.ess,
         log_z.chains,
         log_z.steps,
-        not grey and log_z.trusted and _trusted(errors, samples),
+        not grey and log_z.trusted and trusted,
         log_z.log_weights,
         per_row,
         method + f"; log Z by {log_z.method}" * bool(log_z.method) + "; rows that are not 0/1" * grey,
     )
 
 
-def _trusted(errors: Floats, samples: int) -> bool:
-    """Whether the errors (rows,) of importance-weighted rows can be believed; rows without error can."""
+def _trusted(errors: Floats, share: Floats, samples: int) -> bool:
+    """Whether the errors (rows,) of importance-weighted rows can be believed, given effective shares of their samples.
+
+    Rows without error can.
+    """
     if not errors.any():
         return True
-    share = 1 / (1 + errors**2 * max(samples - 1, 1))  # effective share of the samples of a row
     return samples >= TRUSTED_CHAINS and float(np.mean(share >= TRUSTED_SHARE)) >= TRUSTED_ROWS
 
 

@@ -16,6 +16,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any, TypeVar
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from boltz import checks
@@ -59,6 +60,11 @@ def blocks(rows: int, block: int = BLOCK) -> list[slice]:
     return [slice(a, b) for a, b in pairwise(edges) if b > a]
 
 
+def _quiet() -> np.errstate:
+    """numpy keeps silent on what overflows in a block: guards and estimates look at the results and speak."""
+    return np.errstate(over="ignore", invalid="ignore")
+
+
 @dataclass(frozen=True)
 class Workers:
     """A pool of threads, the caller's included; map lets each take the next item as it becomes free."""
@@ -70,14 +76,16 @@ class Workers:
         """[function(item) for item in items], shared among the threads; the first exception is raised."""
         shares = min(self.count, len(items))
         if self.pool is None or shares < 2:
-            return [function(item) for item in items]
+            with _quiet():
+                return [function(item) for item in items]
         results: list[Any] = [None] * len(items)
         waiting = iter(range(len(items)))  # next() on it is atomic: a slow thread just takes fewer items
 
         def work() -> None:
             try:
-                for i in waiting:
-                    results[i] = function(items[i])
+                with _quiet():
+                    for i in waiting:
+                        results[i] = function(items[i])
             except BaseException:
                 deque(waiting, maxlen=0)  # nobody takes another item
                 raise

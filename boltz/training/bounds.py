@@ -139,7 +139,10 @@ def _reinforce(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
 
 
 def _nvil(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
-    """As reinforce with a learned baseline, but pathwise where layers are smooth (Mnih & Gregor 2014, eqs. 5-9)."""
+    """As reinforce with a learned baseline, but pathwise where layers are smooth (Mnih & Gregor 2014, section 2).
+
+    Without their variance normalisation, which Adam makes up for, and with one learning signal for all layers.
+    """
     even = np.full_like(log_w, 1 / log_w.shape[1])
     return Weights(even, even, None, (log_w - baseline[:, None] + 1) * even)
 
@@ -147,12 +150,12 @@ def _nvil(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
 def _vimco(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
     """The importance-weighted bound with geometric leave-one-out baselines (Mnih & Rezende 2016, eqs. 8-10)."""
     normalised = softmax(log_w, axis=1)
-    count = log_w.shape[1]
-    bound = logsumexp(log_w, axis=1, keepdims=True)
-    mean_of_others = (log_w.sum(axis=1, keepdims=True) - log_w) / (count - 1)
-    swapped = np.repeat(log_w[:, None, :], count, axis=1)
-    swapped[:, np.arange(count), np.arange(count)] = mean_of_others
-    return Weights(normalised, normalised, None, bound - logsumexp(swapped, axis=2))
+    mean_of_others = (log_w.sum(axis=1, keepdims=True) - log_w) / (log_w.shape[1] - 1)
+    nothing = np.full((len(log_w), 1), -np.inf)
+    before = np.hstack([nothing, np.logaddexp.accumulate(log_w, axis=1)[:, :-1]])
+    after = np.hstack([np.logaddexp.accumulate(log_w[:, ::-1], axis=1)[:, -2::-1], nothing])
+    without = np.logaddexp(np.logaddexp(before, after), mean_of_others)
+    return Weights(normalised, normalised, None, logsumexp(log_w, axis=1, keepdims=True) - without)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,13 @@ def stop(machine: Model, gradient: Array, rule: Mapping[str, Array], place: str)
     raise NumericalError(f"Training stopped at {place}: {what} is not finite; try a smaller learning_rate.")
 
 
+def check_measures(measures: Mapping[str, float | None], place: str) -> None:
+    """Raise NumericalError if anything that was measured after an epoch is not finite."""
+    for name, value in measures.items():
+        if value is not None and not np.isfinite(value):
+            raise NumericalError(f"Training stopped at {place}: the {name} is not finite; try a smaller learning_rate.")
+
+
 def check_state(tensors: Mapping[str, Array], place: str) -> None:
     """Raise NumericalError if any array that is about to be saved is not finite."""
     for name, x in tensors.items():

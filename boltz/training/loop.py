@@ -122,11 +122,13 @@ class Loop:
 
     def _record(self, stage: Stage, work: Workspace, watched: tuple[Array, Array], done: float) -> Record:
         seconds = float(self.state.totals[0])
+        measures = stage.rule.measure(work.machine, *watched, self.key.derive("monitor"))
+        guards.check_measures(measures, f"{stage.name}, epoch {self.state.epoch + 1}")
         return {
             "stage": stage.name,
             "epoch": self.state.epoch + 1,
             "epochs": stage.settings.epochs,
-            **stage.rule.measure(work.machine, *watched, self.key.derive("monitor")),
+            **measures,
             "gradient_norm": float(np.linalg.norm(work.gradient)),
             "learning_rate": learning_rate(stage.settings, done),
             "rows_per_second": len(self.data.x) / max(seconds, 1e-9),

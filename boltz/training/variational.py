@@ -99,7 +99,10 @@ class Variational:
         return measure(machine, train, held_out, key)
 
     def _scales(self, passes: list[Pass], done: float) -> dict[str, float] | None:
-        """Factor of each hidden layer's KL term: warm-up, and 0 where free bits are not used up; None if all are 1."""
+        """Factor of each hidden layer's KL term: warm-up, and 0 where free bits are not used up; None if all are 1.
+
+        Weights of several samples are then those of the scaled log w, a heuristic and no longer a bound.
+        """
         s = self.settings
         scale = min(1.0, done / s.warmup_epochs) if s.warmup_epochs > 0 else 1.0
         if s.free_bits == 0:

@@ -227,3 +227,19 @@ def test_active_units_are_those_whose_posterior_mean_moves() -> None:
 def test_too_many_samples_are_refused() -> None:
     with pytest.raises(boltz.InputError, match="rows times samples must be below"):
         boltz.log_likelihood(boltz.vae([3], 2), np.zeros((5, 3)), samples=2**30)
+
+
+def test_trust_of_a_bound_is_that_of_its_own_samples() -> None:
+    """L_100 from 50 groups is trusted exactly if a single group of 100 would be; catches trust in the mean over groups."""
+    machine, x = directed("sbn"), np.random.default_rng(2).integers(0, 2, (20, 5)).astype(float)
+    machine.arena[...] *= 8
+    alone = boltz.importance_bounds(machine, x, (100,))[0]
+    grouped = boltz.importance_bounds(machine, x, (100, 5000))[0]
+    assert not alone.trusted and not grouped.trusted and grouped.standard_error < alone.standard_error
+    easy = boltz.importance_bounds(directed("dbn"), x, (100, 5000))
+    assert easy[0].trusted and easy[1].trusted
+
+
+def test_active_units_need_two_rows() -> None:
+    with pytest.raises(boltz.InputError, match="at least two rows"):
+        boltz.active_units(boltz.vae([3], 2), np.zeros((1, 3)))
