@@ -230,7 +230,7 @@ def test_too_many_samples_are_refused() -> None:
 
 
 def test_trust_of_a_bound_is_that_of_its_own_samples() -> None:
-    """L_100 from 50 groups is trusted exactly if a single group of 100 would be; catches trust in the mean over groups."""
+    """L_100 from 50 groups is trusted only if a single group of 100 would be; catches trust in the mean over groups."""
     machine, x = directed("sbn"), np.random.default_rng(2).integers(0, 2, (20, 5)).astype(float)
     machine.arena[...] *= 8
     alone = boltz.importance_bounds(machine, x, (100,))[0]

@@ -1,4 +1,4 @@
-"""A run whose parameters are finite but whose measures are not ends with one sentence, and numpy says nothing before."""
+"""A run whose parameters are finite but whose measures are not ends with one sentence, without warnings before."""
 
 from __future__ import annotations
 
