@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks
-from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine, visible_rows
 from boltz.models.helmholtz import HelmholtzMachine
@@ -39,8 +38,6 @@ def posterior_variances(model: Model, x: Any, seed: int = 0) -> dict[str, Floats
     model = checked_machine(model)
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("activity")
     x = visible_rows(model, x)
-    if len(x) < 2:
-        raise InputError("x must have at least two rows for a variance over them, got one.")
     means = mean_field(model, x) if isinstance(model, BoltzmannMachine) else _recognised(model, x, key)
     return {layer: mean.astype(np.float64).var(axis=0) for layer, mean in means.items()}
 

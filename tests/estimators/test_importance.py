@@ -238,8 +238,3 @@ def test_trust_of_a_bound_is_that_of_its_own_samples() -> None:
     assert not alone.trusted and not grouped.trusted and grouped.standard_error < alone.standard_error
     easy = boltz.importance_bounds(directed("dbn"), x, (100, 5000))
     assert easy[0].trusted and easy[1].trusted
-
-
-def test_active_units_need_two_rows() -> None:
-    with pytest.raises(boltz.InputError, match="at least two rows"):
-        boltz.active_units(boltz.vae([3], 2), np.zeros((1, 3)))

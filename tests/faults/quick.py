@@ -416,8 +416,8 @@ def check_saved_model() -> None:
 
 def check_importance_trust() -> None:
     """A tenth of the rows with one effective sample of 200 makes the error of the mean unbelievable."""
-    errors = np.full(100, 0.01)
-    assert likelihood._trusted(errors, 200)
-    assert not likelihood._trusted(errors, 99)
-    errors[:10] = 1.0
-    assert not likelihood._trusted(errors, 200)
+    errors, share = np.full(100, 0.01), np.full(100, 0.98)
+    assert likelihood._trusted(errors, share, 200)
+    assert not likelihood._trusted(errors, share, 99)
+    share[:10] = 0.005
+    assert not likelihood._trusted(errors, share, 200)
