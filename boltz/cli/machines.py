@@ -111,7 +111,7 @@ MACHINES: dict[str, Machine] = {
         _dbn,
         BeliefSettings,
         {"layers": ((500, 500),)},
-        {"pretrain_epochs": 100},
+        {"pretrain_epochs": 100, "epochs": 20},
         {**ANNEALING, "evaluation_samples": 0},
     ),
     "sbn": Machine(
