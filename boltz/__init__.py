@@ -22,6 +22,7 @@ _PLACES = {
     "sbn": "models.directed",
     "vae": "models.directed",
     "load": "models.files",
+    "trajectory": "models.files",
     "rbm": "models.boltzmann",
     "MeanField": "sampling.meanfield",
     "mean_field": "sampling.meanfield",
@@ -31,6 +32,9 @@ _PLACES = {
     "ais": "estimators.annealed",
     "active_units": "estimators.activity",
     "posterior_variances": "estimators.activity",
+    "chain_ess": "estimators.chains",
+    "integrated_time": "estimators.chains",
+    "split_rhat": "estimators.chains",
     "exact_log_z": "estimators.exact",
     "importance_bounds": "estimators.likelihood",
     "log_likelihood": "estimators.likelihood",
@@ -69,12 +73,13 @@ if TYPE_CHECKING:
     from boltz.errors import BoltzError, FileError, InputError, Interrupted, NumericalError
     from boltz.estimators.activity import active_units, posterior_variances
     from boltz.estimators.annealed import ais
+    from boltz.estimators.chains import chain_ess, integrated_time, split_rhat
     from boltz.estimators.exact import exact_log_z
     from boltz.estimators.likelihood import importance_bounds, log_likelihood
     from boltz.estimators.result import Estimate
     from boltz.models.boltzmann import BoltzmannMachine, dbm, from_arrays, rbm
     from boltz.models.directed import dbn, helmholtz, sbn, vae
-    from boltz.models.files import load
+    from boltz.models.files import load, trajectory
     from boltz.models.helmholtz import HelmholtzMachine
     from boltz.rng import Key
     from boltz.sampling.ancestral import sample

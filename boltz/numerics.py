@@ -32,6 +32,21 @@ def log_mean_error(log_weights: Floats) -> float:
     return float(np.std(relative, ddof=1) / np.sqrt(count))
 
 
+def family_error(log_weights: Floats, eve: NDArray[np.int64], resamplings: int) -> tuple[float, float]:
+    """Standard error of the log of a mean weight, and effective sample size, when chains share ancestors eve (chains,).
+
+    The relative variance is 1 - (n / (n - 1))^(resamplings + 1) (1 - sum of squared shares of families) (Lee & Whiteley
+    2018, eq. 7), and at least that of families taken as single weights; without resampling it is that of log_mean_error.
+    """
+    count = len(log_weights)
+    families = np.bincount(eve, np.exp(log_weights - logsumexp(log_weights)))
+    crowd = float(np.sum(families**2))
+    if count < 2:
+        return float("inf"), 1 / crowd
+    alone, all_together = ((count / (count - 1)) ** n * (1 - crowd) for n in (1, resamplings + 1))
+    return float(np.sqrt(max(1 - alone, 1 - all_together, 0.0))), 1 / crowd
+
+
 def softplus(x: Any) -> Any:
     """log(1 + exp(x)) without overflow."""
     return np.logaddexp(0, x)

@@ -1,4 +1,4 @@
-"""Run folders: run.toml, checkpoint.safetensors, model.safetensors, metrics.jsonl and pictures.
+"""Run folders: run.toml, checkpoint.safetensors, model.safetensors, trajectory, metrics.jsonl and pictures.
 
 A run folder exists complete or not at all, has one writer at a time, and can be continued after a kill at any moment.
 """
@@ -20,13 +20,13 @@ import numpy as np
 import tomli_w
 from numpy.typing import NDArray
 
-from boltz import checkpoint
+from boltz import checkpoint, snapshots
 from boltz.checkpoint import PathLike
 from boltz.errors import FileError, InputError
 
 SETTINGS, METRICS, RESULT, LOCK = "run.toml", "metrics.jsonl", "test.json", ".lock"
 CHECKPOINT, PREVIOUS, MODEL = "checkpoint.safetensors", "checkpoint.previous.safetensors", "model.safetensors"
-OWN = (SETTINGS, CHECKPOINT, PREVIOUS, MODEL, METRICS, RESULT, LOCK)
+OWN = (SETTINGS, CHECKPOINT, PREVIOUS, MODEL, METRICS, RESULT, LOCK, snapshots.FOLDER)
 PICTURES = (".png", ".svg", ".pdf")
 MAX_SETTINGS = 1 << 14  # bytes of run.toml (reading takes time quadratic in the size of a hostile one)
 MAX_METRICS = 1 << 28  # bytes of metrics.jsonl
@@ -198,9 +198,10 @@ def check_free(path: PathLike, force: bool = False) -> bool:
         raise InputError(f"{target} holds files but no run: neither --resume nor --force applies, use a new folder.")
     if not force:
         raise InputError(f"{target} already holds a run: continue it with --resume or replace it with --force.")
+    snapshots.check_own(target)
     for name in names:
         own = name in OWN or name.endswith((*PICTURES, ".tmp"))
-        if not own or (target / name).is_dir():
+        if not own or (name != snapshots.FOLDER and (target / name).is_dir()):
             raise InputError(f"{target} holds {name}, which is not part of a run, so --force does not replace it.")
     return True
 
@@ -241,11 +242,12 @@ def _tidy(target: Path) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the temporaries that dead processes left in a run folder."""
-    with suppress(OSError):
-        for entry in sorted(folder.iterdir()):
-            if entry.suffix == ".tmp" and checkpoint.stale(entry) is not None:
-                _remove(entry)
+    """Remove the temporaries that dead processes left in a run folder and among its snapshots."""
+    for place in (folder, folder / snapshots.FOLDER):
+        with suppress(OSError):
+            for entry in sorted(place.iterdir()):
+                if entry.suffix == ".tmp" and checkpoint.stale(entry) is not None:
+                    _remove(entry)
 
 
 def _remove(entry: Path) -> None:

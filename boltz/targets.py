@@ -72,3 +72,35 @@ class BaseRatePath:
             field = beta * self.machine.input(layer, held) + self.bias(layer, beta)
             total += self.machine.unit_type(layer).total_log_partition(field)
         return total
+
+
+@dataclass(frozen=True, eq=False)
+class MachinePath:
+    """Piecewise straight path through machines of one graph, in their parameters: geometric averages of densities.
+
+    The first one has no weights, so that its log Z and its samples are exact.
+    """
+
+    knots: tuple[BoltzmannMachine, ...]
+
+    @property
+    def length(self) -> int:
+        """The place of the last machine; the first one is at 0."""
+        return len(self.knots) - 1
+
+    def at(self, place: float) -> BoltzmannMachine:
+        """The machine at a place within [0, length]."""
+        below = min(int(place), self.length - 1)
+        share, one, other = place - below, self.knots[below], self.knots[below + 1]
+        if share == 0 or share == 1:
+            return other if share else one
+        arena = (1 - share) * one.arena.astype(np.float64) + share * other.arena
+        return BoltzmannMachine(one.graph, arena.astype(one.dtype))
+
+
+def independent(machine: BoltzmannMachine, rates: Mapping[str, Array]) -> BoltzmannMachine:
+    """A machine of the same graph without weights, whose units have these mean activities, layer -> (units,)."""
+    found = BoltzmannMachine(machine.graph, np.zeros_like(machine.arena))
+    for layer in machine.graph.units:
+        found.bias(layer)[...] = machine.unit_type(layer).natural(rates[layer])
+    return found

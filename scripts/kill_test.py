@@ -155,9 +155,11 @@ def train(kind: Kind, rows: Any, folder: Path) -> boltz.Run:
 
 
 def outcome(run: boltz.Run) -> tuple[Any, Any]:
-    """Parameters and rates, and the records without their clocks."""
+    """Parameters, rates and snapshots, and the records without their clocks."""
     records = [{k: v for k, v in record.items() if k not in CLOCKS} for record in run.history]
-    return {**run.model.params, **{f"rate {n}": r for n, r in run.model.rates.items()}}, records
+    rates = {f"rate {n}": r for n, r in run.model.rates.items()}
+    kept = {f"snapshot {i}": machine.arena for i, machine in enumerate(run.trajectory)}
+    return {**run.model.params, **rates, **kept}, records
 
 
 def same(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:

@@ -1,8 +1,8 @@
 """The house rules that a parser can see: which way imports go, what may import what, sizes, no pickle.
 
 errors <- kernels <- arrays, rng, numerics, checks <- units, nn <- models <- targets <- sampling <-
-{estimators, training} <- {sklearn, cli}. Of the files, checkpoint and runs stand on errors alone, and data on kernels,
-rng and checks.
+{estimators, training} <- {sklearn, cli}. Of the files, checkpoint, snapshots and runs stand on errors alone, and data
+on kernels, rng and checks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import boltz.kernels
 ROOTS = {"boltz": Path(boltz.__file__).parent, "boltz.kernels": Path(boltz.kernels.__file__).parent}
 
 BASE = {"errors", "kernels", "arrays", "rng", "numerics", "checks"}
-MODELS = BASE | {"units", "nn", "checkpoint"}
+MODELS = BASE | {"units", "nn", "checkpoint", "snapshots"}
 SAMPLING = MODELS | {"models", "targets"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -29,7 +29,8 @@ ALLOWED: dict[str, set[str]] = {
     "checks": {"errors", "arrays"},
     "arrays": {"errors"},
     "checkpoint": {"errors"},
-    "runs": {"errors", "checkpoint"},
+    "snapshots": {"errors"},
+    "runs": {"errors", "checkpoint", "snapshots"},
     "data": {"errors", "checks", "rng", "kernels"},
     "units": BASE,
     "nn": BASE,

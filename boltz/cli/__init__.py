@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "Estimate the log-likelihood of data under a machine.",
     "compare": "Compare machines on the same rows by the same estimator.",
     "sample": "Draw samples from a machine.",
+    "diagnose": "Say what is wrong with a trained machine: chains that do not mix, dead units.",
     "info": "Describe a run folder or a model file.",
     "data": "List the named data sets, or describe one data set or file.",
 }

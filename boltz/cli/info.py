@@ -53,6 +53,7 @@ def _structure(plan: Blueprint) -> dict[str, Any]:
 def _of_run(path: Path) -> dict[str, Any]:
     from boltz import runs
     from boltz.cli.stored import read_result, table
+    from boltz.models.graph import Graph
 
     description = runs.read_settings(path)
     plan, planned = _plan(description, path)
@@ -64,12 +65,21 @@ def _of_run(path: Path) -> dict[str, Any]:
         "complete": (path / runs.MODEL).exists(),
         "epochs": len(history),
         "epochs_planned": planned,
+        **({"trajectory": _trajectory(path)} if isinstance(plan, Graph) else {}),
         **origin,
         "data": table(description, "data"),
         "settings": table(description, "settings"),
         "versions": table(description, "versions"),
         "test": None if result is None else result["test"],
     }
+
+
+def _trajectory(path: Path) -> dict[str, int]:
+    """How many snapshots a run has kept along its training, and their size on disk."""
+    from boltz import snapshots
+
+    files = snapshots.listed(path)
+    return {"snapshots": len(files), "bytes": sum(file.stat().st_size for file in files)}
 
 
 def _plan(description: dict[str, Any], path: Path) -> tuple[Blueprint, int]:
@@ -97,6 +107,9 @@ def _lines(result: dict[str, Any]) -> list[str]:
         shown["epochs"] = f"{shown['epochs']} of {shown.pop('epochs_planned')}"
         shown["complete"] = "yes" if shown["complete"] else f"no; continue with: boltz train --resume {shown['path']}"
         shown["test"] = _test(shown["test"])
+    if "trajectory" in shown:
+        kept = shown["trajectory"]
+        shown["trajectory"] = f"{kept['snapshots']} snapshots, {kept['bytes'] / 1e6:.1f} MB"
     shown["parameters"] = f"{shown['parameters']:,}"
     return [fill(f"{name + ':':<13} {_plain(value)}", 110, subsequent_indent=" " * 14) for name, value in shown.items()]
 

@@ -12,9 +12,9 @@ from boltz import checks
 from boltz.cli.progress import Progress
 from boltz.data import Data
 from boltz.errors import InputError
-from boltz.estimators.annealed import schedule
-from boltz.estimators.exact import class_units, enumerable
-from boltz.estimators.likelihood import QUICK_HIDDEN, QUICK_UNITS, TRUSTED_ROWS
+from boltz.estimators.temperatures import schedule
+from boltz.estimators.exact import QUICK_UNITS, class_units, enumerable
+from boltz.estimators.likelihood import QUICK_HIDDEN, TRUSTED_ROWS
 from boltz.estimators.result import TRUSTED_CHAINS, TRUSTED_SHARE, Estimate
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model

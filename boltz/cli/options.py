@@ -82,7 +82,11 @@ MEASUREMENT = {
     "of Salakhutdinov & Murray 2008.",
     "chains_ais": "Chains of annealed importance sampling.",
 }
-RUN = {"checkpoint_seconds": "Seconds between checkpoints."}
+RUN = {
+    "checkpoint_seconds": "Seconds between checkpoints.",
+    "snapshots": "Copies of the machine kept along training, at updates in equal ratios, for replica exchange; 0 for "
+    "none.",
+}
 SECTIONS: dict[str, tuple[Mapping[str, str], tuple[str, ...]]] = {
     "Machine": (SHAPE, ("init",)),
     "Data": (DATA, ("data", "limit")),

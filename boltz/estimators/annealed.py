@@ -1,8 +1,8 @@
-"""Annealed importance sampling of log Z (Neal 2001; Salakhutdinov & Murray 2008)."""
+"""Annealed importance sampling of log Z (Neal 2001; Salakhutdinov & Murray 2008), forwards and in reverse."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,35 +10,17 @@ from numpy.typing import NDArray
 
 from boltz import checks
 from boltz.errors import InputError
-from boltz.estimators.exact import class_units
-from boltz.estimators.result import Estimate, from_log_weights
-from boltz.models.boltzmann import BoltzmannMachine, checked_model
+from boltz.estimators.exact import class_units, exact_samples
+from boltz.estimators.result import Estimate, from_annealed
+from boltz.estimators.temperatures import adaptive, adaptive_steps, schedule
+from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.rng import Key
-from boltz.sampling.driver import blocks, workers
-from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
+from boltz.sampling.annealing import GibbsPath, Progress, anneal
 from boltz.sampling.rates import base_rates
 from boltz.targets import BaseRatePath
 
 Array = NDArray[Any]
-STRETCH = 250
-SM2008 = ((0.0, 0.5, 500), (0.5, 0.9, 4000), (0.9, 1.0, 10000))
-Progress = Callable[[int, int], None]
-
-
-def schedule(betas: int | str | Any) -> NDArray[np.float64]:
-    """Inverse temperatures from 0 to 1: a number of uniform steps, "sm2008", or the values themselves.
-
-    sm2008: 500 steps to 0.5, 4,000 to 0.9, 10,000 to 1 (Salakhutdinov & Murray 2008, section 6.1).
-    """
-    if isinstance(betas, str):
-        checks.choice(betas, "betas", ("sm2008",))
-        return np.concatenate([np.linspace(a, b, n, endpoint=False) for a, b, n in SM2008] + [np.ones(1)])
-    if not isinstance(betas, Sequence | np.ndarray):
-        return np.linspace(0, 1, checks.integer(betas, "betas", 1, 10**8) + 1)
-    values = checks.array(betas, "betas", (None,), np.float64)
-    if len(values) < 2 or values[0] != 0 or values[-1] != 1 or not (np.diff(values) > 0).all():
-        raise InputError("betas must rise strictly from 0 to 1.")
-    return values
+Floats = NDArray[np.float64]
 
 
 def path_to(model: BoltzmannMachine, rates: Mapping[str, Array]) -> BaseRatePath:
@@ -54,63 +36,69 @@ def ais(
     betas: Any = "sm2008",
     seed: int = 0,
     base: Any = None,
+    resample: float = 0.0,
     progress: Progress | None = None,
 ) -> Estimate:
     """log Z in nats by annealed importance sampling; log_weights (chains,) has one weight a chain.
 
     The mean weight is an unbiased estimate of Z, so its log is a lower bound in expectation. betas as in schedule, base
-    as in base_rates. Results do not depend on the number of threads. Raises InputError.
+    as in base_rates. resample > 0 makes it a population annealing (Del Moral, Doucet & Jasra 2006): chains are
+    resampled whenever less than this share of them is effective. Results do not depend on the number of threads.
+    Raises InputError.
     """
-    model = checked_model(model)
+    path, values, key = planned(checked_model(model), betas, seed, base)
     chains = checks.integer(chains, "chains", 1, 2**32)
+    resample = checks.number(resample, "resample", 0.0, 1.0)
+    state = path.density.sample_start(key, chains)
+    found = anneal(path, state, values, key, resample, progress)
+    steps = len(values) - 1
+    method = f"annealed importance sampling, {steps} temperatures" + ", resampled" * (resample > 0)
+    return from_annealed(found, path.density.start_log_z, steps, method)
+
+
+def reverse_ais(
+    model: BoltzmannMachine,
+    start: State | None = None,
+    chains: int = 100,
+    betas: Any = "sm2008",
+    seed: int = 0,
+    base: Any = None,
+    exact_start: bool = False,
+    progress: Progress | None = None,
+) -> Estimate:
+    """log Z in nats by annealing from samples of the machine down to the base-rate model.
+
+    The mean weight is then an unbiased estimate of 1 / Z, so that minus its log is an upper bound in expectation (Grosse,
+    Ancha & Roy 2016, section 3): if the samples are exact. They are where start is None, which enumerates at most 20
+    units, and where the caller says so by exact_start. Samples of long or tempered chains give a diagnostic: kind "none".
+    start: states of at least the smaller colour class, (chains, units) a layer. Raises InputError.
+    """
+    path, values, key = planned(checked_model(model), betas, seed, base)
+    state = _target_states(path, start, chains, seed)
+    downwards = np.concatenate([[1.0], values[::-1]])  # the first step only moves, at the target itself
+    found = anneal(path.reversed(), state, downwards, key.derive("reverse"), progress=progress)
+    certified = start is None or exact_start
+    method = f"reverse annealing, {len(values) - 1} temperatures" + ("" if certified else " (diagnostic)")
+    return from_annealed(found, path.density.start_log_z, len(values) - 1, method, "upper" if certified else "none")
+
+
+def planned(model: BoltzmannMachine, betas: Any, seed: Any, base: Any) -> tuple[GibbsPath, Floats, Key]:
+    """The path, its temperatures and the key of an annealing run; raises InputError."""
     seed = checks.integer(seed, "seed", 0, 2**64 - 1)
-    values = schedule(betas)
-    path = path_to(model, base_rates(model, base, seed))
-    key = Key.from_seed(seed).derive("ais")
-    state, log_weights = path.sample_start(key, chains), np.full(chains, path.start_log_z)
-    parts, turned = blocks(chains), turned_weights(model)
-    scratch = {part.start: Scratch(model.dtype) for part in parts}
-    with workers() as pool:
-        for first in range(1, len(values), STRETCH):
-            last = min(first + STRETCH, len(values))
-
-            def run(part: slice, first: int = first, last: int = last) -> None:
-                mine = {layer: x[part] for layer, x in state.items()}
-                for i in range(first, last):
-                    _anneal(
-                        path, turned, (values[i - 1], values[i]), i, key, mine, log_weights[part], part.start, scratch
-                    )
-
-            pool.map(run, parts)
-            if progress is not None:
-                progress(last - 1, len(values) - 1)
-    return from_log_weights(
-        log_weights, len(values) - 1, f"annealed importance sampling, {len(values) - 1} temperatures"
-    )
+    path, key = GibbsPath(path_to(model, base_rates(model, base, seed))), Key.from_seed(seed).derive("ais")
+    steps = adaptive_steps(betas)
+    return path, schedule(betas) if steps is None else adaptive(path, steps, key.derive("adaptive")), key
 
 
-def _anneal(
-    path: BaseRatePath,
-    turned: Mapping[str, Array],
-    betas: tuple[float, float],
-    step: int,
-    key: Key,
-    state: dict[str, Array],
-    log_weights: Array,
-    first_row: int,
-    scratches: Mapping[int, Scratch],
-) -> None:
-    """Weight the chains for the change of temperature, then move them at the new one: two products in all."""
-    machine, scratch = path.machine, scratches[first_row]
-    for layer in path.held:
-        change = (betas[1] - betas[0]) * path.bias_change[layer]
-        log_weights += state[layer] @ change.astype(machine.dtype)
-    for layer in path.summed:
-        inputs = layer_input(machine, layer, state, scratch, turned)
-        biases = path.bias(layer, betas[0]), path.bias(layer, betas[1])
-        stream = key.derive("anneal", layer).stream(step)
-        machine.unit_type(layer).anneal(inputs, betas, biases, stream, first_row, state[layer], log_weights)
-    for layer in path.held:
-        inputs = layer_input(machine, layer, state, scratch, turned)
-        stream = key.derive("anneal", layer).stream(step)
-        machine.unit_type(layer).sample(inputs, betas[1], path.bias(layer, betas[1]), stream, first_row, state[layer])
+def _target_states(path: GibbsPath, start: State | None, chains: int, seed: int) -> dict[str, Array]:
+    """Own copies of the start of a reverse run, summed layers at zero until drawn."""
+    machine, held = path.machine, path.density.held
+    if start is None:
+        given: State = exact_samples(machine, checks.integer(chains, "chains", 1, 2**32), seed)
+    else:
+        given = machine.checked(start, held, "start")
+    rows = len(given[held[0]])
+    if rows == 0:
+        raise InputError("start must hold at least one chain, got none.")
+    units = machine.graph.units
+    return {n: given[n].copy() if n in held else np.zeros((rows, units[n]), machine.dtype) for n in units}

@@ -9,17 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from boltz import checks
 from boltz.errors import InputError
 from boltz.estimators.result import Estimate, exact
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
 from boltz.nn.dense import forward
+from boltz.rng import Key
 from boltz.sampling.driver import blocks, workers
 from boltz.sampling.recognition import score_prior
 
 Array = NDArray[Any]
-MOST_UNITS = 28
+MOST_UNITS, QUICK_UNITS = 28, 20
 CHUNK = 1 << 12
 
 
@@ -30,7 +32,11 @@ def class_units(machine: BoltzmannMachine, layers: Sequence[str]) -> int:
 
 def configurations(machine: BoltzmannMachine, layers: Sequence[str], numbers: slice) -> dict[str, Array]:
     """The states with these numbers among the 2^units of some layers, layer -> (states, units)."""
-    index = np.arange(numbers.start, numbers.stop, dtype=np.int64)
+    return numbered(machine, layers, np.arange(numbers.start, numbers.stop, dtype=np.int64))
+
+
+def numbered(machine: BoltzmannMachine, layers: Sequence[str], index: NDArray[np.int64]) -> dict[str, Array]:
+    """The states of some layers with these numbers (states,), layer -> (states, units)."""
     state, shift = {}, 0
     for layer in layers:
         low, high = machine.unit_type(layer).states
@@ -68,6 +74,29 @@ def exact_log_z(model: BoltzmannMachine) -> Estimate:
     with workers() as pool:
         value = float(logsumexp(pool.map(part, list(chunks(machine, mine)))))
     return exact(value, f"enumeration of {units} units")
+
+
+def exact_samples(model: BoltzmannMachine, chains: int, seed: int = 0) -> dict[str, Array]:
+    """Independent exact draws of the smaller colour class, layer -> (chains, units), by enumerating it.
+
+    Raises InputError if that class has more than 20 units.
+    """
+    model = checked_model(model)
+    chains = checks.integer(chains, "chains", 1, 2**32)
+    mine, other = sorted(model.graph.colours, key=lambda layers: class_units(model, layers))
+    units = class_units(model, mine)
+    if units > QUICK_UNITS:
+        raise InputError(
+            f"exact samples exist for at most {QUICK_UNITS} units in the smaller colour class, but "
+            f"{', '.join(mine)} has {units}."
+        )
+    machine = model.astype(np.float64)
+    log_p = [-machine.marginal_energy(configurations(machine, mine, n), other) for n in chunks(machine, mine)]
+    share = np.cumsum(np.exp(np.concatenate(log_p) - logsumexp(np.concatenate(log_p))))
+    key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("exact")
+    uniform = np.random.Generator(np.random.Philox(key=[key.key0, key.key1])).random(chains)
+    drawn = np.searchsorted(share, uniform * share[-1], side="right").clip(max=len(share) - 1)
+    return {n: x.astype(model.dtype) for n, x in numbered(machine, mine, drawn).items()}
 
 
 def exact_log_marginal(model: BoltzmannMachine, x: Array) -> NDArray[np.float64]:

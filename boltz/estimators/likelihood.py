@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.errors import InputError
 from boltz.estimators.annealed import ais
-from boltz.estimators.exact import class_units, enumerable, enumerated, exact_log_marginal, exact_log_z
+from boltz.estimators.exact import QUICK_UNITS, class_units, enumerable, enumerated, exact_log_marginal, exact_log_z
 from boltz.estimators.importance import bounds_and_errors, mean_and_error, reduced
 from boltz.estimators.result import TRUSTED_CHAINS, TRUSTED_SHARE, Estimate, Kind, exact, interval, kind_of_difference
 from boltz.models.boltzmann import BoltzmannMachine
@@ -27,7 +27,7 @@ from boltz.sampling.meanfield import MeanField, variational_free_energy
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-QUICK_UNITS, QUICK_HIDDEN, SAMPLES = 20, 14, 1000
+QUICK_HIDDEN, SAMPLES = 14, 1000
 TRUSTED_ROWS = 0.95
 
 

@@ -11,6 +11,7 @@ from scipy.stats import t as student
 
 from boltz import numerics
 from boltz.errors import NumericalError
+from boltz.sampling.annealing import Annealed
 
 Kind = Literal["exact", "lower", "upper", "none"]
 Floats = NDArray[np.float64]
@@ -24,7 +25,7 @@ class Estimate:
 
     ess is the effective number of chains; trusted says that the standard error can be believed: exact results, or at
     least 100 chains of which at least 0.3 are effective. per_row holds one value a data row where rows make sense.
-    A value that is not finite raises NumericalError.
+    path (points, 2) holds inverse temperatures and the effective chains there. A value that is not finite raises NumericalError.
     """
 
     value: float
@@ -38,6 +39,7 @@ class Estimate:
     log_weights: Floats = field(default_factory=lambda: np.empty(0))
     per_row: Floats | None = None
     method: str = ""
+    path: Floats = field(default_factory=lambda: np.empty((0, 2)))
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.value) or (self.per_row is not None and not np.isfinite(self.per_row).all()):
@@ -70,13 +72,34 @@ def exact(value: float, method: str, per_row: Floats | None = None) -> Estimate:
 
 def from_log_weights(log_weights: Floats, steps: int, method: str) -> Estimate:
     """log of the mean weight: a lower bound in expectation (Jensen), with a 95 % interval by the delta method."""
-    value = float(numerics.log_mean_exp(log_weights))
-    error = numerics.log_mean_error(log_weights)
-    ess = numerics.effective_sample_size(log_weights)
-    chains = len(log_weights)
-    trusted = chains >= TRUSTED_CHAINS and ess >= TRUSTED_SHARE * chains
+    alone = Annealed(log_weights, np.empty(0), np.empty((0, 0)), 0.0, np.arange(len(log_weights)), 0)
+    return from_annealed(alone, 0.0, steps, method)
+
+
+def from_annealed(found: Annealed, start: float, steps: int, method: str, kind: Kind = "lower") -> Estimate:
+    """log of the mean weight beyond start: a lower bound in expectation (Jensen), 95 % interval by the delta method.
+
+    kind "upper" or "none" means a walk down, whose weights average to the inverse: the value is start minus their log.
+    After resamplings the error is that of families of common ancestry (Lee & Whiteley 2018, eq. 7). log_weights keep
+    the orientation of the value.
+    """
+    sign = 1.0 if kind == "lower" else -1.0
+    weights, chains = found.log_weights, len(found.log_weights)
+    value = start + sign * (found.collected + float(numerics.log_mean_exp(weights)))
+    error, ess = numerics.family_error(weights, found.eve, found.resamplings)
+    path = np.array([[beta, numerics.effective_sample_size(w)] for beta, w in zip(found.betas, found.trace, strict=True)])
     return Estimate(
-        value, error, interval(value, error, chains), "lower", ess, chains, steps, trusted, log_weights, method=method
+        value,
+        error,
+        interval(value, error, chains),
+        kind,
+        ess,
+        chains,
+        steps,
+        chains >= TRUSTED_CHAINS and ess >= TRUSTED_SHARE * chains,
+        start + sign * (found.collected + weights),
+        method=method,
+        path=path.reshape(-1, 2),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import checks
+from boltz import checks, snapshots
 from boltz.checkpoint import read_tensors
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.models.boltzmann import BoltzmannMachine
@@ -27,7 +27,35 @@ MOST_LAYERS = 1000
 def load(path: str | Path) -> Model:
     """Read a machine from a model file or from a run folder; raises FileError or InputError."""
     file = checks.path(path, "path")
-    file = file / "model.safetensors" if file.is_dir() else file
+    return _read(file / "model.safetensors" if file.is_dir() else file)
+
+
+def trajectory(path: str | Path) -> list[BoltzmannMachine]:
+    """The snapshots of a run along its training, in order and without the trained machine; [] where it kept none.
+
+    path: a run folder, or a model file, which has none. Raises FileError where a snapshot is damaged, or is no machine
+    with the layers and the type of the trained one.
+    """
+    folder = checks.path(path, "path")
+    if not folder.exists():
+        raise FileError(f"{folder} does not exist.")
+    files = snapshots.listed(folder) if folder.is_dir() else []
+    model = load(folder) if files else None
+    return [_snapshot(file, model) for file in files]
+
+
+def _snapshot(file: Path, model: Model | None) -> BoltzmannMachine:
+    """The machine of a file, which must be like the trained one."""
+    machine = _read(file)
+    wanted = f"{file} must hold a machine with the layers and the type of the model.safetensors of its run."
+    if not isinstance(machine, BoltzmannMachine) or not isinstance(model, BoltzmannMachine):
+        raise FileError(wanted)
+    if (machine.graph, machine.dtype) != (model.graph, model.dtype):
+        raise FileError(wanted)
+    return machine
+
+
+def _read(file: Path) -> Model:
     tensors, metadata = read_tensors(file)
     kind = metadata.get("model", "")
     if kind not in READERS:

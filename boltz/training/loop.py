@@ -27,10 +27,14 @@ ROWS = 250
 
 @dataclass
 class Events:
-    """What the loop tells its caller: each epoch's record, and each step boundary, where the state may be saved."""
+    """What the loop tells its caller: each epoch's record, each update, and then each step boundary.
+
+    The state may be saved at a step boundary, with the records and updates before it.
+    """
 
     epoch: Callable[[Record], None] = lambda record: None
     step: Callable[[], None] = lambda: None
+    update: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -73,6 +77,7 @@ class Loop:
             done = state.epoch + state.batch / batches
             self._step(stage, work, order, done, key, pool)
             state.batch += 1
+            self.events.update()
             now = time.perf_counter()
             state.totals += now - before
             before = now

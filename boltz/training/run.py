@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import checks, runs
+from boltz import checks, runs, snapshots
 from boltz.data import Data, load
 from boltz.data.table import fingerprint
 from boltz.errors import BoltzError, FileError, InputError, Interrupted
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.files import Model, checked_machine, structure_from
+from boltz.models.files import Model, checked_machine, structure_from, trajectory
 from boltz.models.files import load as load_model
 from boltz.models.graph import Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, described
@@ -34,6 +35,7 @@ from boltz.training.plans import Blueprint, blueprint, build, settings_of, stage
 from boltz.training.pretrain import Stage
 from boltz.training.settings import AnySettings
 from boltz.training.state import TrainState, restore
+from boltz.training.trajectory import recorder
 from boltz.training.updown import recognised, top_machine
 
 Array = NDArray[Any]
@@ -45,7 +47,8 @@ Watch = Callable[[Record], None]
 class Run:
     """A trained run: the machine, one record an epoch, its folder (None if nothing was written), its settings.
 
-    notes say what a reader should know, such as a damaged checkpoint that was passed over.
+    notes say what a reader should know, such as a damaged checkpoint that was passed over; kept holds the snapshots of
+    a run without a folder.
     """
 
     model: Model
@@ -53,6 +56,15 @@ class Run:
     path: Path | None
     settings: AnySettings
     notes: tuple[str, ...] = ()
+    kept: tuple[BoltzmannMachine, ...] = ()
+
+    @cached_property
+    def trajectory(self) -> tuple[BoltzmannMachine, ...]:
+        """Snapshots of a Boltzmann machine along its training, in order and without the trained machine itself.
+
+        Those of a run with a folder are read from it when first asked for, which raises FileError where one is damaged.
+        """
+        return self.kept if self.path is None else tuple(trajectory(self.path))
 
 
 def train(
@@ -137,15 +149,16 @@ def as_data(x: Any, name: str, layer: Layer) -> Data:
 
 def _in_memory(loop: Loop, settings: AnySettings, watch: Watch | None) -> Run:
     history: list[Record] = []
+    kept: list[BoltzmannMachine] = []
 
     def epoch(record: Record) -> None:
         history.append(record)
         if watch is not None:
             watch(record)
 
-    loop.events = Events(epoch=epoch)
+    loop.events = Events(epoch, update=recorder(loop, settings, lambda update, machine: kept.append(machine)))
     loop.run()
-    return Run(_finished(loop, settings), history, None, settings)
+    return Run(_finished(loop, settings), history, None, settings, kept=tuple(kept))
 
 
 def _in_folder(loop: Loop, settings: AnySettings, folder: Path, watch: Watch | None) -> Run:
@@ -167,7 +180,10 @@ def _in_folder(loop: Loop, settings: AnySettings, folder: Path, watch: Watch | N
             if asked:
                 raise _interrupted(asked[0], folder)
 
-        loop.events = Events(epoch, step)
+        def keep(update: int, machine: BoltzmannMachine) -> None:
+            machine.save(snapshots.path_of(folder, update))
+
+        loop.events = Events(epoch, step, recorder(loop, settings, keep))
         loop.run()
         model = _finished(loop, settings)
         model.save(folder / "model.safetensors")

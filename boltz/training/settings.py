@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from boltz import checks
+from boltz import checks, snapshots
 from boltz.data.binarize import HOW as BINARIZE
 from boltz.errors import InputError
 from boltz.sampling.meanfield import MeanField
@@ -84,12 +84,14 @@ class Settings(Common):
     pretrain_epochs: int = 0
     pretrain_learning_rate: float = 0.05
     pretrain_k: int = 1
+    snapshots: int = 32
 
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.choice(self.rule, "rule", RULES)
         checks.choice(self.pretrain, "pretrain", PRETRAIN)
         self._check(("k", "chains", "mean_field_sweeps", "pretrain_k"), 1, 10**9, checks.integer)
+        checks.integer(self.snapshots, "snapshots", 0, snapshots.MOST)
         checks.integer(self.pretrain_epochs, "pretrain_epochs", 0, 10**9)
         self._check(("sparsity_cost", "pretrain_learning_rate"), 0, 1e6)
         checks.number(self.mean_field_damping, "mean_field_damping", 0, 0.999)

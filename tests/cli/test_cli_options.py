@@ -64,6 +64,7 @@ OTHER: dict[str, Any] = {
     "betas": 30,
     "chains_ais": 10,
     "checkpoint_seconds": 5.0,
+    "snapshots": 7,
 }
 COMPANIONS: dict[str, dict[str, Any]] = {
     "activation": {"widths": (5,)},

@@ -13,7 +13,7 @@ import pytest
 from small import SMALL, TEST, UNITS, invoke, wait_for
 
 import boltz
-from boltz import runs
+from boltz import runs, snapshots
 from boltz.cli.machines import MACHINES
 
 ESTIMATE = {"value", "standard_error", "interval", "kind", "ess", "chains", "steps", "trusted"}
@@ -31,7 +31,8 @@ def test_rbm_result_and_folder(data: Path) -> None:
     assert result["test"]["log_likelihood"]["kind"] == "exact" and result["test"]["rows"] == TEST
     names = {p.name for p in Path("a/b").iterdir()} - {runs.LOCK}
     pictures = {"samples.png", "filters.png", "curves.png"}
-    assert names == {runs.SETTINGS, runs.CHECKPOINT, runs.PREVIOUS, runs.MODEL, runs.METRICS, runs.RESULT} | pictures
+    files = {runs.SETTINGS, runs.CHECKPOINT, runs.PREVIOUS, runs.MODEL, runs.METRICS, runs.RESULT}
+    assert names == files | {snapshots.FOLDER} | pictures
     assert json.loads(Path("a/b/test.json").read_text()) == result
     assert "The log-likelihood is exact." in found.stderr and "Traceback" not in found.stderr
 
@@ -92,11 +93,13 @@ def test_an_existing_run_needs_force(data: Path) -> None:
 
 
 def test_a_complete_run_is_left_as_it_is(run: Path) -> None:
-    before = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in run.iterdir() if p.name != runs.LOCK}
+    files = [path for path in run.rglob("*") if path.is_file() and path.name != runs.LOCK]
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
     found = invoke("train", "--resume", run, "--json", "--threads", 1)
     assert found.exit_code == 0 and "nothing to do" in found.stderr
     assert json.loads(found.stdout) == json.loads((run / "test.json").read_text())
-    assert before == {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in run.iterdir() if p.name != runs.LOCK}
+    assert before == {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+    assert {*files, run / runs.LOCK} == {path for path in run.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("content", [None, "{", '["run"]'])

@@ -165,5 +165,5 @@ def test_results_are_reproducible_and_depend_on_the_seed() -> None:
 
 def test_progress_is_told_and_ends_at_the_last_temperature() -> None:
     seen: list[tuple[int, int]] = []
-    boltz.ais(machine_of(SMALL["one"]), 5, 600, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(250, 600), (500, 600), (600, 600)]
+    boltz.ais(machine_of(SMALL["one"]), 5, 625, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [*((done, 625) for done in range(10, 625, 10)), (625, 625)]

@@ -89,6 +89,7 @@ def outcome(run: boltz.Run) -> tuple[bytes, list[bytes], list[dict[str, Any]]]:
 
 def assert_same(run: boltz.Run, wanted: boltz.Run) -> None:
     assert outcome(run) == outcome(wanted)
+    assert [m.arena.tobytes() for m in run.trajectory] == [m.arena.tobytes() for m in wanted.trajectory]
     if run.path is not None:
         assert outcome(boltz.Run(boltz.load(run.path), run.history, None, run.settings)) == outcome(wanted)
 
@@ -281,7 +282,8 @@ def test_another_thread_trains_without_touching_signals(tmp_path: Path) -> None:
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
-    return {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.iterdir() if p.name != ".lock"}
+    files = [p for p in folder.rglob("*") if p.is_file() and p.name != ".lock"]
+    return {str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns) for p in files}
 
 
 @pytest.mark.parametrize("kind", ["pretrained", "iwae", "nvil", "up-down pcd"])

@@ -70,6 +70,7 @@ BAD: dict[type[Common], dict[str, list[Any]]] = {
         "mean_field_tolerance": [-1e-3, 2.0],
         "mean_field_damping": [1.0, -0.5],
         "pretrain": ["yes", True, None],
+        "snapshots": [-1, 1001, 2.0, True, None],
     },
     DirectedSettings: {
         **COMMON,

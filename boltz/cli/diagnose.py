@@ -1,0 +1,107 @@
+"""`boltz diagnose`: what is wrong with a trained machine, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from boltz.cli.common import emit, json_option, run_argument, say, seed_option, threads_option
+from boltz.errors import InputError
+
+if TYPE_CHECKING:
+    from boltz.data import Data
+    from boltz.estimators.findings import Finding
+    from boltz.models.files import Model
+
+SWEEPS, ROWS = 1000, 1000
+SPLITS = ("train", "valid", "test")
+
+
+@click.command
+@run_argument
+@click.option("--data", show_default="the data of the run", help="A named data set, or a file as in boltz train.")
+@click.option("--split", type=click.Choice(SPLITS), show_default="train, or that of the run", help="Which rows.")
+@click.option("--limit", type=int, show_default=f"{ROWS:,}", help="The first rows only, this many.")
+@click.option(
+    "--sweeps",
+    type=int,
+    show_default=f"{SWEEPS:,}",
+    help="Gibbs sweeps of 100 chains (rbm, dbm, and the top of a dbn); an sbn or vae has none.",
+)
+@seed_option
+@threads_option
+@json_option
+def diagnose(path: Path, as_json: bool, **options: Any) -> None:
+    """Diagnose a run or model file: mixing of its chains beside k of the training, particles and data, dead units.
+
+    Prints one line a finding, its verdict first: fine, attention or bad, with advice below. Half of the chains start at
+    the persistent chains of the run, or at data, half from independent units. Exit code 0 says that the work was done.
+    """
+    from boltz import checks
+    from boltz.cli.measure import undirected, visible_rows
+    from boltz.cli.stored import model_of, settings_of, table
+    from boltz.estimators.diagnosis import LEAST_SWEEPS
+    from boltz.estimators.diagnosis import diagnose as judge
+
+    model, description = model_of(path), settings_of(path)
+    sweeps, seed = options["sweeps"], checks.integer(options["seed"], "seed", 0, 2**63 - 1)
+    if undirected(model) is None and sweeps is not None:
+        raise InputError(f"--sweeps are of Gibbs chains, but {path} holds a directed machine, which has none.")
+    sweeps = checks.integer(SWEEPS if sweeps is None else sweeps, "sweeps", LEAST_SWEEPS, 10**7)
+    data, split = rows_of(path, table(description, "data", "load"), options)
+    settings = table(description, "settings")
+    x, how = visible_rows(data, settings.get("binarize"), seed, model)
+    particles = particles_of(path, model)
+    if undirected(model) is not None:
+        say(f"running chains for {sweeps:,} sweeps")
+    found = judge(model, x, particles, sweeps, seed, settings or None)
+    about = {"path": str(path), "data": data.name, "split": split, "rows": len(x), "binarize": how, "seed": seed}
+    emit({**found.as_dict(), **about}, as_json, "\n".join(map(shown, found.findings)))
+
+
+def rows_of(path: Path, load: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Data, str]:
+    """The rows that the options name, by default the first of the run's training data, and their split."""
+    import boltz
+
+    own = options["data"] is None
+    name = load.get("name_or_path") if own else options["data"]
+    if not isinstance(name, str):
+        raise InputError(f"{path} does not name its data: give them with --data.")
+    same = own and options["split"] in (None, load.get("split", "train"))
+    split = options["split"] or (load.get("split") if own else None) or "train"
+    trained = load.get("limit") if same else None
+    limit = min(ROWS, trained) if isinstance(trained, int) else ROWS
+    return boltz.load_data(name, split, limit if options["limit"] is None else options["limit"]), split
+
+
+def particles_of(path: Path, model: Model) -> dict[str, Any] | None:
+    """The persistent chains in the checkpoint of a run, None where it has none that are of the whole machine."""
+    from boltz import runs
+    from boltz.cli.measure import undirected
+
+    machine = undirected(model)
+    kept = path.is_dir() and any((path / name).exists() for name in (runs.CHECKPOINT, runs.PREVIOUS))
+    if machine is None or not kept:
+        return None
+    tensors, _, notes = runs.load_checkpoint(path)
+    for note in notes:
+        say(note)
+    found = {n: tensors[f"rule/chain/{n}"] for n in machine.units if f"rule/chain/{n}" in tensors}
+    fits = found.keys() == machine.units.keys() and all(
+        x.ndim == 2 and x.shape[1] == machine.units[n] for n, x in found.items()
+    )
+    return found if fits else None
+
+
+def shown(finding: Finding) -> str:
+    """A line of verdict, name and what was found, and the advice indented below it."""
+    line = f"{finding.verdict:<10}{finding.name}: {finding.sentence}"
+    lines = [fill(line, 110, subsequent_indent=" " * 10, break_on_hyphens=False)]
+    if finding.advice:
+        indent = " " * 12
+        lines.append(fill(finding.advice, 110, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False))
+    return "\n".join(lines)

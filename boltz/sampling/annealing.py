@@ -1,0 +1,165 @@
+"""The annealing engine: chains carried along a path of densities, weighed at each step (Neal 2001, section 2).
+
+Upwards from exact draws of the start the weights average to Z_1 / Z_0; downwards from exact draws of the target, with
+reversed transitions, to Z_0 / Z_1. Both are the same walk: weigh the change of temperature, then move at the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.numerics import effective_sample_size, log_mean_exp
+from boltz.rng import Key
+from boltz.sampling.driver import Workers, blocks, workers
+from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
+from boltz.targets import BaseRatePath
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Chains = dict[str, Array]
+Progress = Callable[[int, int], None]
+STRETCH, POINTS = 250, 60
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a run a block of chains stands: its random key, the step, and the number of its first chain."""
+
+    key: Key
+    step: int
+    first: int
+
+
+class Path(Protocol):
+    """Unnormalised densities f_beta over chain states, beta in [0, 1], with transitions that leave them invariant."""
+
+    def log_density(self, state: Chains, beta: float, first: int) -> Floats:
+        """log f_beta of the chains first, first + 1, ..., (chains,), in nats."""
+
+    def step(self, state: Chains, betas: tuple[float, float], place: Place, log_weights: Floats) -> None:
+        """log_weights (chains,) += change of log f between the betas; then move at the second one, in place."""
+
+    def reversed(self) -> Path:
+        """The path whose transitions are the time reversals of these."""
+
+
+@dataclass(frozen=True, eq=False)
+class Annealed:
+    """What a walk leaves: log-weights (chains,), those along it (points, chains) at betas (points,), and ancestors.
+
+    collected is the log of the mean weights taken in at resamplings; eve (chains,) numbers each chain's first ancestor.
+    """
+
+    log_weights: Floats
+    betas: Floats
+    trace: Floats
+    collected: float
+    eve: NDArray[np.int64]
+    resamplings: int
+
+
+def anneal(
+    path: Path, state: Chains, betas: Floats, key: Key, resample: float = 0.0, progress: Progress | None = None
+) -> Annealed:
+    """Carry chains from betas[0] to betas[-1], in place; no move is made at betas[0].
+
+    Where resample > 0, chains are resampled (systematically, Douc & Cappe 2005) at the end of each stretch of steps
+    whose weights leave less than this share of them effective. Results do not depend on the number of threads.
+    """
+    chains, steps = len(next(iter(state.values()))), len(betas) - 1
+    weights, eve = np.zeros(chains), np.arange(chains, dtype=np.int64)
+    collected, resamplings, points, trace = 0.0, 0, [betas[0]], [weights.copy()]
+    parts, stretch = blocks(chains), min(STRETCH, max(1, steps // POINTS))
+    with workers() as pool:
+        for first in range(1, steps + 1, stretch):
+            last = min(first + stretch, steps + 1)
+            _stretch(path, state, (betas, range(first, last)), key, weights, (pool, parts))
+            points.append(betas[last - 1])
+            trace.append(collected + weights)
+            if resample > 0 and last <= steps and effective_sample_size(weights) < resample * chains:
+                chosen = systematic(weights, _uniform(key, resamplings))
+                for x in state.values():
+                    x[...] = x[chosen]
+                collected += float(log_mean_exp(weights))
+                weights[...], eve, resamplings = 0.0, eve[chosen], resamplings + 1
+            if progress is not None:
+                progress(last - 1, steps)
+    return Annealed(weights, np.array(points), np.array(trace), collected, eve, resamplings)
+
+
+def _stretch(
+    path: Path,
+    state: Chains,
+    steps: tuple[Floats, range],
+    key: Key,
+    weights: Floats,
+    threads: tuple[Workers, list[slice]],
+) -> None:
+    (betas, numbers), (pool, parts) = steps, threads
+
+    def run(part: slice) -> None:
+        mine = {layer: x[part] for layer, x in state.items()}
+        for i in numbers:
+            path.step(mine, (betas[i - 1], betas[i]), Place(key, i, part.start), weights[part])
+
+    pool.map(run, parts)
+
+
+def systematic(log_weights: Floats, uniform: float) -> NDArray[np.int64]:
+    """Ancestors (chains,) by systematic resampling: how often a chain occurs differs from its expectation by < 1."""
+    share = np.cumsum(np.exp(log_weights - log_mean_exp(log_weights)))
+    share *= len(share) / share[-1]
+    return np.searchsorted(share, np.arange(len(share)) + uniform, side="right").clip(max=len(share) - 1)
+
+
+def _uniform(key: Key, number: int) -> float:
+    drawn = key.derive("resample", number)
+    return float(np.random.Generator(np.random.Philox(key=[drawn.key0, drawn.key1])).random())
+
+
+@dataclass(frozen=True, eq=False)
+class GibbsPath:
+    """The base-rate path of a Boltzmann machine with block Gibbs transitions on the held class, which are reversible."""
+
+    density: BaseRatePath
+    scratch: dict[int, Scratch] = field(default_factory=dict)
+
+    @cached_property
+    def machine(self) -> BoltzmannMachine:
+        """The machine at the end of the path."""
+        return self.density.machine
+
+    @cached_property
+    def turned(self) -> dict[str, Array]:
+        """Transposed weights."""
+        return turned_weights(self.machine)
+
+    def log_density(self, state: Chains, beta: float, first: int) -> Floats:
+        return self.density.log_density(state, beta)
+
+    def step(self, state: Chains, betas: tuple[float, float], place: Place, log_weights: Floats) -> None:
+        """Two products: the field that weighs the summed layers is also the one they are drawn from."""
+        density, machine = self.density, self.machine
+        scratch = self.scratch.setdefault(place.first, Scratch(machine.dtype))
+        for layer in density.held:
+            change = (betas[1] - betas[0]) * density.bias_change[layer]
+            log_weights += state[layer] @ change.astype(machine.dtype)
+        for layer in density.summed:
+            inputs = layer_input(machine, layer, state, scratch, self.turned)
+            biases = density.bias(layer, betas[0]), density.bias(layer, betas[1])
+            stream = place.key.derive("anneal", layer).stream(place.step)
+            machine.unit_type(layer).anneal(inputs, betas, biases, stream, place.first, state[layer], log_weights)
+        for layer in density.held:
+            inputs, bias = layer_input(machine, layer, state, scratch, self.turned), density.bias(layer, betas[1])
+            stream = place.key.derive("anneal", layer).stream(place.step)
+            machine.unit_type(layer).sample(inputs, betas[1], bias, stream, place.first, state[layer])
+
+    def reversed(self) -> GibbsPath:
+        return self

@@ -1,0 +1,52 @@
+"""Where a run keeps the snapshots of its machine along training: files trajectory/00000123.safetensors by update."""
+
+import os
+import re
+from pathlib import Path
+
+from boltz.errors import FileError, InputError
+
+FOLDER = "trajectory"
+MOST = 1000
+_NAME = re.compile(r"([0-9]{8}|[1-9][0-9]{8,18})\.safetensors")
+
+
+def path_of(run: Path, update: int) -> Path:
+    """Where the machine after this update of a run belongs, in a folder that is made if need be; raises FileError.
+
+    The name of a new folder is durable once the next checkpoint is, before which the snapshot would be taken again.
+    """
+    place = run / FOLDER
+    try:
+        place.mkdir(exist_ok=True)
+    except OSError as problem:
+        raise FileError(f"{place} could not be made: {problem.strerror}.") from problem
+    return place / f"{update:08d}.safetensors"
+
+
+def listed(run: Path) -> list[Path]:
+    """The snapshots of a run in the order of its updates, [] where it kept none; raises FileError."""
+    found = [name for name in _names(run) if _NAME.fullmatch(name)]
+    if len(found) > MOST:
+        raise FileError(f"{run / FOLDER} holds {len(found)} snapshots, expected at most {MOST}.")
+    return [run / FOLDER / name for name in sorted(found, key=lambda name: (len(name), name))]
+
+
+def check_own(run: Path) -> None:
+    """Raise InputError unless the trajectory of a run, where it has one, is a folder with files of its own alone."""
+    place = run / FOLDER
+    foreign = [FOLDER] if place.is_symlink() or (place.exists() and not place.is_dir()) else []
+    for name in [] if foreign else _names(run):
+        if not (_NAME.fullmatch(name) or name.endswith(".tmp")) or (place / name).is_dir():
+            foreign.append(f"{FOLDER}/{name}")
+    if foreign:
+        raise InputError(f"{run} holds {foreign[0]}, which is not part of a run, so --force does not replace it.")
+
+
+def _names(run: Path) -> list[str]:
+    """What lies in the trajectory folder, sorted."""
+    place = run / FOLDER
+    try:
+        return sorted(os.listdir(place)) if os.path.lexists(place) else []
+    except OSError as problem:
+        raise FileError(f"{place} could not be read: {problem.strerror}.") from problem
