@@ -27,17 +27,28 @@ _PLACES = {
     "MeanField": "sampling.meanfield",
     "mean_field": "sampling.meanfield",
     "sample": "sampling.ancestral",
+    "tempered_transitions": "estimators.tempered",
     "threads": "sampling.driver",
     "Estimate": "estimators.result",
     "ais": "estimators.annealed",
+    "reverse_ais": "estimators.annealed",
+    "LadderEstimate": "estimators.exchange",
+    "exchange_log_z": "estimators.exchange",
+    "tempered_sample": "estimators.exchange",
+    "TwoSided": "estimators.sandwich",
+    "log_z": "estimators.sandwich",
     "active_units": "estimators.activity",
     "posterior_variances": "estimators.activity",
     "chain_ess": "estimators.chains",
     "integrated_time": "estimators.chains",
     "split_rhat": "estimators.chains",
     "exact_log_z": "estimators.exact",
+    "exact_samples": "estimators.exact",
     "importance_bounds": "estimators.likelihood",
     "log_likelihood": "estimators.likelihood",
+    "posterior_ais": "estimators.posterior",
+    "posterior_sandwich": "estimators.posterior",
+    "raise_likelihood": "estimators.raising",
     "Run": "training.run",
     "BeliefSettings": "training.settings",
     "DirectedSettings": "training.settings",
@@ -72,11 +83,16 @@ if TYPE_CHECKING:
     from boltz.data.binarize import binarize
     from boltz.errors import BoltzError, FileError, InputError, Interrupted, NumericalError
     from boltz.estimators.activity import active_units, posterior_variances
-    from boltz.estimators.annealed import ais
+    from boltz.estimators.annealed import ais, reverse_ais
     from boltz.estimators.chains import chain_ess, integrated_time, split_rhat
-    from boltz.estimators.exact import exact_log_z
+    from boltz.estimators.exact import exact_log_z, exact_samples
     from boltz.estimators.likelihood import importance_bounds, log_likelihood
+    from boltz.estimators.raising import raise_likelihood
+    from boltz.estimators.posterior import posterior_ais, posterior_sandwich
+    from boltz.estimators.exchange import LadderEstimate, exchange_log_z, tempered_sample
     from boltz.estimators.result import Estimate
+    from boltz.estimators.sandwich import TwoSided, log_z
+    from boltz.estimators.tempered import tempered_transitions
     from boltz.models.boltzmann import BoltzmannMachine, dbm, from_arrays, rbm
     from boltz.models.directed import dbn, helmholtz, sbn, vae
     from boltz.models.files import load, trajectory

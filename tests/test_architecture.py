@@ -61,7 +61,8 @@ WIDE = {
     "training.run.train": 7,  # the documented public function, all settings by name
     "units.Units.anneal": 7,  # the argument list of its kernel
     "units.bernoulli.Bernoulli.anneal": 7,
-    "estimators.annealed._anneal": 9,  # one step of the inner loop, without an object a step
+    "estimators.annealed.ais": 7,  # public, all but the model optional
+    "estimators.annealed.reverse_ais": 8,
 }  # function -> how many parameters it may have, more than others
 
 

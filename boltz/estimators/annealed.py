@@ -23,9 +23,11 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
 
-def path_to(model: BoltzmannMachine, rates: Mapping[str, Array]) -> BaseRatePath:
-    """The base-rate path to a machine; the larger colour class is summed out."""
-    held, summed = sorted(model.graph.colours, key=lambda layers: class_units(model, layers))
+def path_to(model: BoltzmannMachine, rates: Mapping[str, Array], held_visible: bool = False) -> BaseRatePath:
+    """The base-rate path to a machine; the larger colour class is summed out, or the one without the visible layer."""
+    held, summed = model.graph.colours
+    if not held_visible:
+        held, summed = sorted(model.graph.colours, key=lambda layers: class_units(model, layers))
     base = {layer: model.unit_type(layer).natural(rates[layer]) for layer in model.graph.units}
     return BaseRatePath(model, base, held, summed)
 
@@ -68,10 +70,10 @@ def reverse_ais(
 ) -> Estimate:
     """log Z in nats by annealing from samples of the machine down to the base-rate model.
 
-    The mean weight is then an unbiased estimate of 1 / Z, so that minus its log is an upper bound in expectation (Grosse,
-    Ancha & Roy 2016, section 3): if the samples are exact. They are where start is None, which enumerates at most 20
-    units, and where the caller says so by exact_start. Samples of long or tempered chains give a diagnostic: kind "none".
-    start: states of at least the smaller colour class, (chains, units) a layer. Raises InputError.
+    The mean weight is then an unbiased estimate of 1 / Z, so that minus its log is an upper bound in expectation
+    (Grosse, Ancha & Roy 2016, section 3): if the samples are exact. They are where start is None, which enumerates at
+    most 20 units, and where the caller says so by exact_start. Samples of long or tempered chains give a diagnostic:
+    kind "none". start: states of at least the smaller colour class, (chains, units) a layer. Raises InputError.
     """
     path, values, key = planned(checked_model(model), betas, seed, base)
     state = _target_states(path, start, chains, seed)
@@ -82,23 +84,31 @@ def reverse_ais(
     return from_annealed(found, path.density.start_log_z, len(values) - 1, method, "upper" if certified else "none")
 
 
-def planned(model: BoltzmannMachine, betas: Any, seed: Any, base: Any) -> tuple[GibbsPath, Floats, Key]:
+def planned(
+    model: BoltzmannMachine, betas: Any, seed: Any, base: Any, held_visible: bool = False
+) -> tuple[GibbsPath, Floats, Key]:
     """The path, its temperatures and the key of an annealing run; raises InputError."""
     seed = checks.integer(seed, "seed", 0, 2**64 - 1)
-    path, key = GibbsPath(path_to(model, base_rates(model, base, seed))), Key.from_seed(seed).derive("ais")
-    steps = adaptive_steps(betas)
+    path = GibbsPath(path_to(model, base_rates(model, base, seed), held_visible))
+    steps, key = adaptive_steps(betas), Key.from_seed(seed).derive("ais")
     return path, schedule(betas) if steps is None else adaptive(path, steps, key.derive("adaptive")), key
 
 
 def _target_states(path: GibbsPath, start: State | None, chains: int, seed: int) -> dict[str, Array]:
-    """Own copies of the start of a reverse run, summed layers at zero until drawn."""
-    machine, held = path.machine, path.density.held
+    """The start of a reverse run: exact draws where none is given."""
     if start is None:
-        given: State = exact_samples(machine, checks.integer(chains, "chains", 1, 2**32), seed)
-    else:
-        given = machine.checked(start, held, "start")
-    rows = len(given[held[0]])
+        start = exact_samples(path.machine, checks.integer(chains, "chains", 1, 2**32), seed)
+    return held_states(path, start)
+
+
+def held_states(path: GibbsPath, start: State) -> dict[str, Array]:
+    """Own copies of the held layers of a start, the summed ones at zero until drawn; raises InputError."""
+    machine, held = path.machine, path.density.held
+    given = machine.checked(start, held, "start")
+    rows, units = len(given[held[0]]), machine.graph.units
     if rows == 0:
         raise InputError("start must hold at least one chain, got none.")
-    units = machine.graph.units
+    for layer in held:
+        if not np.isin(given[layer], machine.unit_type(layer).states).all():
+            raise InputError(f"start[{layer!r}] must hold states of its units, {machine.unit_type(layer).states}.")
     return {n: given[n].copy() if n in held else np.zeros((rows, units[n]), machine.dtype) for n in units}

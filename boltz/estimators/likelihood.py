@@ -47,11 +47,10 @@ def log_likelihood(
     samples = checks.integer(samples, "samples", 0, 2**31)
     seed = checks.integer(seed, "seed", 0, 2**64 - 1)
     x = visible_rows(model, x)
-    partition = _log_z(model, log_z, seed)
+    partition = undirected_log_z(model, log_z, seed)
     log_p, errors, kind, method = log_marginal(model, x, samples, seed)
     used = samples or (SAMPLES if errors.any() else 0)
-    share = 1 / (1 + errors**2 * max(used - 1, 1))  # effective share of the samples of a row
-    return _estimate(model, x, (log_p, errors, _trusted(errors, share, used), used), (kind, method), partition)
+    return of_rows(model, x, (log_p, errors, used), (kind, method), partition)
 
 
 def importance_bounds(
@@ -73,8 +72,8 @@ def importance_bounds(
         raise InputError("samples must name at least one number of samples, got none.")
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("importance")
     x = visible_rows(model, x)
-    partition = _log_z(model, log_z, seed)
-    if _is_rbm(model):
+    partition = undirected_log_z(model, log_z, seed)
+    if is_rbm(model):
         found = log_marginal(model, x, 0, seed)
         return [_estimate(model, x, (*found[:2], True, 0), found[2:], partition) for _ in sizes]
     values = reduced(model, x, max(sizes), key, lambda log_w: bounds_and_errors(log_w, sizes))
@@ -84,6 +83,18 @@ def importance_bounds(
         judged = log_p, errors, _trusted(errors, share, k), k
         bounds.append(_estimate(model, x, judged, ("lower", _method(k)), partition))
     return bounds
+
+
+def of_rows(
+    model: Model, x: Array, found: tuple[Floats, Floats, int], what: tuple[Kind, str], log_z: Estimate
+) -> Estimate:
+    """log p of checked rows as one Estimate of their mean, from log p* (rows,), errors (rows,), samples a row; log Z.
+
+    what is (kind, method) of log p*. Errors are those of logs of mean weights, so that they tell effective shares.
+    """
+    log_p, errors, samples = found
+    share = 1 / (1 + errors**2 * max(samples - 1, 1))  # effective share of the samples of a row
+    return _estimate(model, x, (log_p, errors, _trusted(errors, share, samples), samples), what, log_z)
 
 
 def _estimate(
@@ -121,7 +132,7 @@ def _trusted(errors: Floats, share: Floats, samples: int) -> bool:
     return samples >= TRUSTED_CHAINS and float(np.mean(share >= TRUSTED_SHARE)) >= TRUSTED_ROWS
 
 
-def _log_z(model: Model, given: Estimate | float | None, seed: int) -> Estimate:
+def undirected_log_z(model: Model, given: Estimate | float | None, seed: int) -> Estimate:
     """log Z of the undirected part; 0 without a method where there is none."""
     undirected = model if isinstance(model, BoltzmannMachine) else model.prior_machine
     if undirected is None:
@@ -141,7 +152,7 @@ def log_marginal(model: Model, x: Array, samples: int, seed: int) -> tuple[Float
     """log p*(v) of checked rows: values and standard errors (rows,), what kind of bound, and how it was found."""
     nothing = np.zeros(len(x))
     if isinstance(model, BoltzmannMachine):
-        if _is_rbm(model):
+        if is_rbm(model):
             return -_by_blocks(model, x, _free_energy), nothing, "exact", "free energy"
         if samples == 0 and class_units(model, model.graph.colours[1]) <= QUICK_HIDDEN:
             return exact_log_marginal(model, x), nothing, "exact", "enumeration of hidden units"
@@ -158,7 +169,7 @@ def _method(samples: int) -> str:
     return f"importance-weighted bound, k = {samples}"
 
 
-def _is_rbm(model: Model) -> bool:
+def is_rbm(model: Model) -> bool:
     """Whether the hidden units are independent given v."""
     return isinstance(model, BoltzmannMachine) and model.graph.colours[0] == (model.graph.visible,)
 

@@ -87,7 +87,9 @@ def from_annealed(found: Annealed, start: float, steps: int, method: str, kind: 
     weights, chains = found.log_weights, len(found.log_weights)
     value = start + sign * (found.collected + float(numerics.log_mean_exp(weights)))
     error, ess = numerics.family_error(weights, found.eve, found.resamplings)
-    path = np.array([[beta, numerics.effective_sample_size(w)] for beta, w in zip(found.betas, found.trace, strict=True)])
+    path = np.array(
+        [[beta, numerics.effective_sample_size(w)] for beta, w in zip(found.betas, found.trace, strict=True)]
+    )
     return Estimate(
         value,
         error,

@@ -21,10 +21,10 @@ PILOT_CHAINS, PILOT_SHARE, LEAST_PILOT = 64, 0.05, 200
 
 def adaptive_steps(betas: Any) -> int | None:
     """How many steps "adaptive" (14,500) or "adaptive:N" asks for; None for another schedule. Raises InputError."""
-    name, _, number = betas.partition(":") if isinstance(betas, str) else ("", "", "")
+    name, colon, number = betas.partition(":") if isinstance(betas, str) else ("", "", "")
     if name != ADAPTIVE:
         return None
-    if not number:
+    if not colon:
         return DEFAULT_STEPS
     if not (number.isascii() and number.isdecimal() and len(number) < 10):
         raise InputError(f"betas must be adaptive or adaptive:N with a number of temperatures N, got {betas!r}.")
@@ -68,7 +68,7 @@ def fitted(edges: Floats, gains: Floats, steps: int) -> Floats:
     own = gains.var(axis=1, ddof=1)  # the growth less what earlier stretches share with this one
     cost = np.sqrt(np.maximum(grown, own) / np.diff(edges))
     cost = np.convolve(np.pad(cost, 1, mode="edge"), [0.25, 0.5, 0.25], "valid")
-    cost = np.maximum(cost, 0.05 * cost.mean()) * np.diff(edges)
+    cost = np.maximum(cost, 0.05 * cost.mean() or 1.0) * np.diff(edges)  # no friction anywhere: uniform steps
     length = np.concatenate([[0.0], np.cumsum(cost)])
     values = np.interp(np.linspace(0, length[-1], steps + 1), length, edges)
     values[0], values[-1] = 0.0, 1.0

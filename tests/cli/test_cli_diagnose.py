@@ -64,10 +64,9 @@ def test_what_is_bad_is_said_and_the_exit_code_is_0() -> None:
 
 @pytest.mark.parametrize("kind", ["dbm", "dbn", "sbn", "vae"])
 def test_every_machine_is_judged(kind: str, data: Path) -> None:
-    latent = ("--latent", 2) if kind == "vae" else ()
-    layers = "4" if kind == "vae" else "4,3"
-    some = ("--epochs", 1, "--limit", 20, "--no-evaluate", "--out", kind)
-    assert invoke("train", kind, "--layers", layers, *latent, "--data", data, *some).exit_code == 0
+    machine = {"vae": lambda: boltz.vae([UNITS, 4], 2)}.get(kind, lambda: getattr(boltz, kind)([UNITS, 4, 3]))()
+    stages = {"pretrain_epochs": 1} if kind == "dbn" else {}
+    boltz.train(machine, boltz.load_data(str(data), limit=20), kind, epochs=1, **stages)
     chains = kind in ("dbm", "dbn")
     found = result_of("diagnose", kind, *(QUICK if chains else ()))
     names = [f["name"] for f in found["findings"]]

@@ -1,4 +1,5 @@
-"""Annealed importance sampling: its weights have their exact mean and spread, its intervals cover, its schedules rise.
+"""Annealed importance sampling: its weights have their exact mean and spread, its schedules rise; test_calibration has its
+intervals.
 
 Every statistical test has a fixed key and the false-alarm rate stats.ALPHA = 1e-6 unless it says otherwise.
 """
@@ -7,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import calibration
 import numpy as np
 import oracle
 import oracle_chains as chains
@@ -19,6 +19,7 @@ from scipy.special import expit
 
 import boltz
 from boltz.estimators import annealed
+from boltz.estimators.temperatures import schedule
 
 BETAS = (0.0, 0.1, 0.35, 0.6, 0.8, 1.0)
 
@@ -78,20 +79,6 @@ def test_forty_machines_within_four_standard_errors(name: str) -> None:
     assert stats.detectable_ratio(0.4, found.standard_error)
 
 
-def test_intervals_of_ais_cover_log_z() -> None:
-    """5,000 keys of 100 chains on one machine; coverage of trusted estimates from 0.92 to 0.98.
-
-    Catches a standard error that is 0.8 of what it should be, chains counted twice, blocks with common numbers.
-    """
-    table, keys = Table.random([3, 3], 0.8, 51), 5000
-    model, base, truth = machine_of(table), rates_of(table), oracle.log_z(table)
-    found = [boltz.ais(model, 100, 4, seed=seed, base=base) for seed in range(keys)]
-    assert all(estimate.trusted for estimate in found)
-    hits = sum(estimate.interval[0] <= truth <= estimate.interval[1] for estimate in found)
-    stats.accept(calibration.coverage_test(hits, keys), f"intervals cover {hits / keys:.3f}")
-    assert calibration.detectable_coverage(keys, 0.883) and calibration.detectable_coverage(keys, 0.995)
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_machine_without_weights_has_constant_weights(dtype: Any) -> None:
     """With its own activities as base every weight is Z; a drift over many temperatures shows.
@@ -116,10 +103,10 @@ def test_more_temperatures_bring_the_weights_together() -> None:
 
 
 def test_schedules() -> None:
-    assert annealed.schedule(4).tolist() == [0, 0.25, 0.5, 0.75, 1]
-    assert annealed.schedule(np.int64(1)).tolist() == [0, 1]
-    assert annealed.schedule([0, 0.3, 1]).tolist() == [0, 0.3, 1]
-    values = annealed.schedule("sm2008")
+    assert schedule(4).tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert schedule(np.int64(1)).tolist() == [0, 1]
+    assert schedule([0, 0.3, 1]).tolist() == [0, 0.3, 1]
+    values = schedule("sm2008")
     assert len(values) == 14501 and values[0] == 0 and values[-1] == 1 and (np.diff(values) > 0).all()
     assert [int(np.sum(values < edge - 1e-12)) for edge in (0.5, 0.9, 1.0)] == [500, 4500, 14500]
     assert {float(f"{step:.3e}") for step in np.diff(values)} == {1e-3, 1e-4, 1e-5}

@@ -23,7 +23,8 @@ import boltz
 from boltz import kernels, numerics
 from boltz.data.binarize import binarize
 from boltz.errors import NumericalError
-from boltz.estimators import annealed, exact, likelihood
+from boltz.estimators import exact, likelihood, temperatures
+from boltz.sampling import rates
 from boltz.sampling.gibbs import GibbsSweep, Scratch
 from boltz.sampling.meanfield import MeanField, variational_free_energy
 from boltz.training.loop import Loop
@@ -245,10 +246,10 @@ def check_bounds_and_trust() -> None:
 
 def check_schedule() -> None:
     """The schedule of Salakhutdinov & Murray: 14,501 values rising from 0 to 1, 0.5 after 500 and 0.9 after 4,500."""
-    values = annealed.schedule("sm2008")
+    values = temperatures.schedule("sm2008")
     assert len(values) == 14_501 and values[0] == 0 and values[-1] == 1 and (np.diff(values) > 0).all()
     assert abs(values[500] - 0.5) < 1e-15 and abs(values[4500] - 0.9) < 1e-15
-    np.testing.assert_allclose(annealed.schedule(4), [0, 0.25, 0.5, 0.75, 1])
+    np.testing.assert_allclose(temperatures.schedule(4), [0, 0.25, 0.5, 0.75, 1])
 
 
 # ---------------------------------------------------------------- data, runs
@@ -398,7 +399,7 @@ def check_order_and_rows() -> None:
 def check_base_rates() -> None:
     """The base rates of annealing are smoothed column means of data and mean-field activities."""
     rows = coin_rows(7, 4, 211)
-    found = annealed.base_rates(machine_of(RBM), rows, 0)
+    found = rates.base_rates(machine_of(RBM), rows, 0)
     np.testing.assert_allclose(found["v"], (rows.sum(axis=0) + 1) / 9, rtol=0, atol=1e-12)
     hidden = oracle.conditional(RBM, "h1", {"v": rows})
     np.testing.assert_allclose(found["h1"], (hidden.sum(axis=0) + 1) / 9, rtol=0, atol=1e-12)

@@ -12,7 +12,7 @@ from boltz.rng import Key
 
 
 def check_integrated_time() -> None:
-    x = autoregressive(3, 200, 0.6, 1) + np.array([[0.3], [0.0], [-0.2]])
+    x = autoregressive(3, 128, 0.6, 1) + np.array([[0.3], [0.0], [-0.2]])
     np.testing.assert_allclose(integrated_time(x), slow_time(x), rtol=1e-9)
     assert np.isinf(integrated_time(np.repeat([[0.0], [1.0]], 50, axis=1))), (
         "chains that stand apart have no short time"
@@ -39,17 +39,17 @@ def check_nested_rhat() -> None:
 
 
 def check_planted_units() -> None:
-    """Units 0 (never on), 1 (always on), 3 (a copy of 2) and constant visible units are found, and nothing else."""
+    """Units 0 and 4 (never on, for their biases), 1 (always on), 3 (a copy of 2), constant visible units; no others."""
     machine = calm(6, 5)
     weight, bias, rows = machine.params["edge/v-h1/weight"], machine.bias("h1"), rows_of(machine)
-    bias[:2] = -30.0, 30.0
+    bias[[0, 1, 4]] = -30.0, 30.0, -30.0
     weight[:, 2] = 1.0, -2.0, 1.5, 0.5, -1.0, 2.0
     weight[:, 3], bias[3] = weight[:, 2] * 1.02, bias[2]
     rows[:, 4] = 1.0
     machine.bias("v")[4] = 30.0
     found = diagnose(machine, rows, sweeps=60)
     dead, again = found.finding("dead units"), found.finding("duplicated units")
-    assert dead.value == 2 and "1 of 5 units of h1 are never on (unit 0)" in dead.sentence, dead
+    assert dead.value == 3 and "2 of 5 units of h1 are never on (units 0, 4)" in dead.sentence, dead
     assert "1 of 5 units of h1 are always on (unit 1)" in dead.sentence and dead.verdict == "bad"
     assert again.value == 1 and "(2 = 3)" in again.sentence and again.verdict == "bad"
     pixels = found.finding("constant pixels")

@@ -1,0 +1,205 @@
+"""log Z by replica exchange: Bennett's acceptance ratio between the rungs of a ladder, copies giving the error.
+
+A ladder is fitted to the machine first: half of its rungs, or so, follow the rejections of swaps, so that replicas pass
+everywhere, the others the friction, so that work goes where chains are slow (see estimators.temperatures).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import checks
+from boltz.errors import InputError
+from boltz.estimators.annealed import path_to
+from boltz.estimators.bennett import bennett, influences
+from boltz.estimators.result import Estimate, interval
+from boltz.estimators.temperatures import adaptive
+from boltz.models.boltzmann import BoltzmannMachine, checked_model
+from boltz.rng import Key
+from boltz.sampling.annealing import GibbsPath, Progress
+from boltz.sampling.gibbs import Scratch
+from boltz.sampling.ladders import At, Ladder, Machines, Temperatures
+from boltz.sampling.rates import base_rates
+from boltz.sampling.tempering import Exchanged, Replicas, climb, exchange
+from boltz.targets import MachinePath, independent
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Make = Callable[[Floats], Ladder]
+COPIES, SWEEPS, BURN = 64, 5, 0.15
+PILOT_COPIES, PILOT_ROUNDS, PILOT_RUNGS, MOST_RUNGS = 16, 40, 24, 400
+RUNGS_A_BARRIER, FRICTION_SHARE, WORST = 1.6, 0.7, 0.8
+TRUSTED_COPIES, TRUSTED_TRAVELLED, LEAST_ACCEPTANCE, AGREEMENT = 30, 0.5, 0.02, 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class LadderEstimate:
+    """log Z of the machine and of every rung of a ladder, in nats, with what the exchange says of itself.
+
+    places (rungs,): inverse temperatures, or places along snapshots; log_z, errors (rungs,); acceptance (pairs,): mean
+    probability that neighbours swap; trips (copies,): journeys from the first rung to the last and back; halves: log Z
+    by the first half of the rounds less that by the second; samples: the held class of the last rung, (chains, units) a
+    layer.
+    """
+
+    estimate: Estimate
+    places: Floats
+    log_z: Floats
+    errors: Floats
+    acceptance: Floats
+    trips: NDArray[np.int64]
+    halves: float
+    samples: dict[str, Array]
+
+
+def exchange_log_z(
+    model: BoltzmannMachine,
+    trajectory: Sequence[BoltzmannMachine] = (),
+    copies: int = COPIES,
+    rounds: int = 1000,
+    seed: int = 0,
+    base: Any = None,
+    progress: Progress | None = None,
+) -> LadderEstimate:
+    """log Z by replica exchange over inverse temperatures, or along a trajectory of machines that ends with the model.
+
+    trajectory: snapshots of a training run in order (boltz.trajectory), each of which becomes a rung; between those
+    that are too far apart straight paths of parameters are put in. base as in base_rates. 15 % of the rounds are
+    burn-in. The value is no bound; trusted asks for 30 copies, of which half made the journey from the first rung to the
+    last and back, for swaps between all neighbours, and for halves of the run that agree. Raises InputError.
+    """
+    model = checked_model(model)
+    copies = checks.integer(copies, "copies", 2, 2**20)
+    rounds = checks.integer(rounds, "rounds", 20, 10**9)
+    seed = checks.integer(seed, "seed", 0, 2**64 - 1)
+    key = Key.from_seed(seed).derive("exchange")
+    ladder = fitted_ladder(model, trajectory, base, seed)
+    replicas = climb(ladder, copies, SWEEPS, key)
+    burn = round(BURN * rounds)
+    exchange(replicas, burn, keep=0)
+    return estimated(replicas, exchange(replicas, rounds - burn, keep=max(1, -(-100 // copies)), progress=progress))
+
+
+def tempered_sample(
+    model: BoltzmannMachine,
+    chains: int = 1000,
+    rounds: int = 1000,
+    trajectory: Sequence[BoltzmannMachine] = (),
+    seed: int = 0,
+    base: Any = None,
+) -> dict[str, Array]:
+    """States of all layers by replica exchange, layer -> (chains, units): for machines that Gibbs chains do not cross.
+
+    64 copies of a fitted ladder run for so many rounds, after burn-in; states are kept at evenly spaced rounds, so that
+    those of one copy (every 64th) are the less dependent the more rounds there are. Other arguments as in
+    exchange_log_z. Raises InputError.
+    """
+    model = checked_model(model)
+    chains = checks.integer(chains, "chains", 1, 2**32)
+    rounds = checks.integer(rounds, "rounds", 20, 10**9)
+    key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("tempered")
+    ladder = fitted_ladder(model, trajectory, base, seed)
+    replicas = climb(ladder, min(chains, COPIES), SWEEPS, key)
+    exchange(replicas, round(BURN * rounds), keep=0)
+    keep = min(rounds, -(-chains // COPIES))
+    if keep * COPIES < chains:
+        raise InputError(f"rounds must be at least {-(-chains // COPIES)} for {chains} chains, got {rounds}.")
+    held = {n: x[:chains] for n, x in exchange(replicas, rounds, keep=keep).samples.items()}
+    ((_, drawn),) = ladder.look(held, (ladder.rungs - 1,), At(key.derive("last"), 0), Scratch(model.dtype))
+    return {n: (held | drawn)[n] for n in model.graph.units}
+
+
+def fitted_ladder(
+    model: BoltzmannMachine, trajectory: Sequence[BoltzmannMachine], base: Any, seed: int
+) -> Temperatures | Machines:
+    """A ladder to the model whose neighbours swap; raises InputError where a trajectory does not fit the model."""
+    rates, key = base_rates(model, base, seed), Key.from_seed(seed).derive("ladder")
+    if not len(trajectory):
+        path = path_to(model, rates)
+        friction = adaptive(GibbsPath(path), 1000, key)
+        places = fitted_places(lambda p: Temperatures(path, p), np.linspace(0, 1, PILOT_RUNGS), friction, key)
+        return Temperatures(path, places)
+    members = [checked_model(member) for member in trajectory]
+    for i, member in enumerate(members):
+        if member.graph != model.graph or member.dtype != model.dtype:
+            raise InputError(f"trajectory[{i}] must be a machine of the same layers and type as the model.")
+    knots = MachinePath((independent(model, rates), *members, model))
+    stops = np.arange(knots.length + 1, dtype=np.float64)
+    places = fitted_places(lambda p: Machines(knots, p), stops, None, key)
+    return Machines(knots, np.union1d(places, stops))
+
+
+def fitted_places(make: Make, places: Floats, friction: Floats | None, key: Key) -> Floats:
+    """Places along a path, equally far apart in rejected swaps, or in a mixture of these and of friction (steps,).
+
+    Rungs are put into gaps that hardly let a swap through, until their number is found from the sum of all rejections
+    (the communication barrier of Syed, Bouchard-Cote, Deligiannidis & Doucet 2022).
+    """
+    while True:
+        rejected = 1 - _pilot(make(places), key).acceptance
+        wide = rejected > WORST
+        if not wide.any() or len(places) >= MOST_RUNGS:
+            break
+        between = (places[1:] + places[:-1])[wide] / 2
+        places = np.union1d(places, between)
+    barrier = np.concatenate([[0.0], np.cumsum(np.maximum(rejected, 1e-3))])
+    count = max(5, ceil(RUNGS_A_BARRIER * barrier[-1]) + 1)
+    grid = np.linspace(places[0], places[-1], 100 * len(places))
+    cost = np.interp(grid, places, barrier / barrier[-1])
+    if friction is not None:
+        slow = np.interp(grid, friction, np.linspace(0, 1, len(friction)))
+        cost = (1 - FRICTION_SHARE) * cost + FRICTION_SHARE * slow
+    found = np.interp(np.linspace(0, 1, count), cost, grid)
+    found[0], found[-1] = places[0], places[-1]
+    return found
+
+
+def _pilot(ladder: Ladder, key: Key) -> Exchanged:
+    replicas = climb(ladder, PILOT_COPIES, SWEEPS, key.derive("pilot", ladder.rungs))
+    exchange(replicas, PILOT_ROUNDS, keep=0)
+    return exchange(replicas, PILOT_ROUNDS, keep=0)
+
+
+def estimated(replicas: Replicas, found: Exchanged) -> LadderEstimate:
+    """log Z of every rung from a run of exchange."""
+    ladder, (pairs, visits, copies) = replicas.ladder, found.up.shape
+    ratios = bennett(found.up.reshape(pairs, -1), found.down.reshape(pairs, -1))
+    moved = np.cumsum(influences(found.up, found.down, ratios), axis=0)
+    errors = np.concatenate([[0.0], np.sqrt(copies / (copies - 1) * np.sum(moved**2, axis=1))])
+    log_z = ladder.start_log_z + np.concatenate([[0.0], np.cumsum(ratios)])
+    first, second = (_total(found, part) for part in (slice(0, visits // 2), slice(visits // 2, None)))
+    trips, acceptance = found.trips, found.acceptance
+    travelled = float(np.mean(trips > 0))
+    trusted = (
+        copies >= TRUSTED_COPIES
+        and travelled >= TRUSTED_TRAVELLED
+        and bool(acceptance.min() >= LEAST_ACCEPTANCE)
+        and abs(first - second) <= AGREEMENT * 2 * errors[-1]
+    )
+    value, error = float(log_z[-1]), float(errors[-1])
+    kind = "temperatures" if isinstance(ladder, Temperatures) else "machines along training"
+    method = f"replica exchange, {ladder.rungs} {kind}, {2 * visits} rounds"
+    estimate = Estimate(
+        value,
+        error,
+        interval(value, error, copies),
+        "none",
+        travelled * copies,
+        copies,
+        2 * visits,
+        trusted,
+        method=method,
+    )
+    places = ladder.betas if isinstance(ladder, Temperatures) else ladder.places  # type: ignore[attr-defined]
+    return LadderEstimate(estimate, places, log_z, errors, acceptance, trips, first - second, found.samples)
+
+
+def _total(found: Exchanged, part: slice) -> float:
+    pairs = len(found.up)
+    return float(bennett(found.up[:, part].reshape(pairs, -1), found.down[:, part].reshape(pairs, -1)).sum())

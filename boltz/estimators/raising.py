@@ -1,0 +1,105 @@
+"""RAISE: conservative log-likelihoods by annealing from each data row down to the base-rate model.
+
+Burda, Grosse & Salakhutdinov 2015, "Accurate and conservative estimates of MRF log-likelihood using reverse annealing".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import checks
+from boltz.estimators.annealed import planned
+from boltz.estimators.importance import mean_and_error
+from boltz.estimators.likelihood import TRUSTED_ROWS
+from boltz.estimators.result import TRUSTED_CHAINS, TRUSTED_SHARE, Estimate, interval
+from boltz.models.boltzmann import BoltzmannMachine, checked_model
+from boltz.models.files import visible_rows
+from boltz.numerics import log_mean_exp
+from boltz.rng import Key
+from boltz.sampling.annealing import GibbsPath, anneal
+from boltz.sampling.meanfield import mean_field
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+AT_ONCE, ROOM = 1 << 13, 1e-6  # chains that are in memory together; how far q stays off 0 and 1
+
+
+def raise_likelihood(
+    model: BoltzmannMachine, x: Any, chains: int = 10, betas: Any = 1000, seed: int = 0, base: Any = None
+) -> Estimate:
+    """Mean log-likelihood of visible rows x (rows, units) in nats without any log Z, with one value a row in per_row.
+
+    So many chains start at each row and are annealed down to the base-rate model, whose log Z is known. Their mean
+    weight is an unbiased estimate of the row's probability under the annealing model, the law of where an annealing run
+    of these temperatures ends, so that its log is a lower bound in expectation for that model: usually the worse one.
+    It certifies nothing of the machine itself, and kind is "none". log_weights (rows, chains); betas as in schedule,
+    base as in base_rates; trusted as in log_likelihood. Results do not depend on the number of threads.
+    Raises InputError, and NumericalError for an overflow.
+    """
+    path, values, key = planned(checked_model(model), betas, seed, base, held_visible=True)
+    chains, x = checks.integer(chains, "chains", 1, 2**31), visible_rows(model, x)
+    size = max(1, AT_ONCE // chains)
+    parts = [x[i : i + size] for i in range(0, len(x), size)]
+    log_w = np.concatenate(
+        [reverse_weights(path, part, chains, values, key.derive("raise", i)) for i, part in enumerate(parts)]
+    )
+    return _estimate(log_w, len(values) - 1, not ((x == 0) | (x == 1)).all())
+
+
+def reverse_weights(path: GibbsPath, rows: Array, chains: int, betas: Floats, key: Key) -> Floats:
+    """Log-weights (rows, chains), whose means are unbiased for the rows' probabilities under the annealing model.
+
+    The path must hold the visible class. Its layers above v start from their mean-field posterior q and are weighed by
+    1 / q.
+    """
+    state, log_q = _start(path, rows, chains, key)
+    with np.errstate(over="ignore", invalid="ignore"):  # an overflow shows in the estimate
+        log_w = path.log_density(state, 1.0, 0) - log_q
+    downwards = np.concatenate([[1.0], betas[::-1]])  # the first step only moves, at the machine itself
+    log_w += anneal(path.reversed(), state, downwards, key).log_weights
+    return (log_w - path.density.start_log_z).reshape(len(rows), chains)
+
+
+def _start(path: GibbsPath, rows: Array, chains: int, key: Key) -> tuple[dict[str, Array], Floats]:
+    """States of so many chains a row, row by row, and log q (rows * chains,) of the held layers above v."""
+    machine, held = path.machine, path.density.held
+    count, visible, units = len(rows) * chains, machine.graph.visible, machine.graph.units
+    state = {n: np.zeros((count, units[n]), machine.dtype) for n in units}
+    state[visible][...] = np.repeat(rows, chains, axis=0)
+    log_q = np.zeros(count)
+    above = [layer for layer in held if layer != visible]
+    means = mean_field(machine, rows) if above else {}
+    for layer in above:
+        kind = machine.unit_type(layer)
+        field = kind.natural(np.clip(means[layer].astype(np.float64), ROOM, 1 - ROOM))
+        q = np.repeat(kind.mean(field).astype(machine.dtype), chains, axis=0)
+        kind.draw(q, key.derive("q", layer).stream(0), 0, state[layer])
+        log_q += np.sum(state[layer] * np.repeat(field, chains, axis=0), axis=1)
+        log_q -= np.repeat(kind.total_log_partition(field), chains)
+    return state, log_q
+
+
+def _estimate(log_w: Floats, steps: int, grey: bool) -> Estimate:
+    """The mean of log mean weights (rows, chains); grey rows are no states of binary units, and never trusted."""
+    rows, chains = log_w.shape
+    values, errors = mean_and_error(log_w).T
+    share = np.exp(2 * values - log_mean_exp(2 * log_w, 1))  # of the chains of a row that are effective
+    value, error = float(values.mean()), float(np.sqrt(np.sum(errors**2)) / rows)
+    enough = chains >= TRUSTED_CHAINS and float(np.mean(share >= TRUSTED_SHARE)) >= TRUSTED_ROWS
+    return Estimate(
+        value,
+        error,
+        interval(value, error, rows * chains),
+        "none",
+        float(share.mean() * chains),
+        chains,
+        steps,
+        enough and not grey,
+        log_w,
+        values,
+        f"RAISE: conservative, a lower bound for the annealing model of {steps} temperatures"
+        + "; rows that are not 0/1" * grey,
+    )

@@ -1,0 +1,46 @@
+"""Chains by tempered transitions, for machines whose modes block Gibbs sampling never leaves (Neal 1996)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import checks
+from boltz.estimators.annealed import held_states, planned
+from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
+from boltz.sampling.annealing import anneal
+from boltz.sampling.tempered import tempered_transition
+
+Array = NDArray[Any]
+
+
+def tempered_transitions(
+    model: BoltzmannMachine,
+    start: State | int = 100,
+    transitions: int = 10,
+    betas: Any = 100,
+    seed: int = 0,
+    base: Any = None,
+) -> tuple[dict[str, Array], float]:
+    """States of all layers, layer -> (chains, units), after tempered transitions, and the share that was accepted.
+
+    start: a number of chains, which begin at the base-rate model, or states of at least the smaller colour class. Each
+    transition climbs all temperatures and comes down again, and a Gibbs sweep follows it. betas as in schedule: so many
+    that a good share is accepted. base as in base_rates: best rates of data, which know of all modes, since a base-rate
+    model of one mode seldom finds another. Results do not depend on the number of threads. Raises InputError, and
+    NumericalError for an overflow.
+    """
+    path, values, key = planned(checked_model(model), betas, seed, base)
+    key, transitions = key.derive("tempered"), checks.integer(transitions, "transitions", 1)
+    if isinstance(start, Mapping):
+        state = held_states(path, start)
+    else:
+        state = path.density.sample_start(key, checks.integer(start, "start", 1, 2**32))
+    accepted = 0.0
+    for i in range(transitions):
+        accepted += float(tempered_transition(path, state, values, key.derive(i)).mean()) / transitions
+        anneal(path, state, np.ones(2), key.derive("sweep", i))
+    return state, accepted

@@ -1,0 +1,200 @@
+"""Ladders of densities for replica exchange: inverse temperatures of one machine, or different machines of one graph.
+
+A rung's held class is chain state, its other class is summed out; only densities of the held class are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.rng import Key
+from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
+from boltz.targets import BaseRatePath, MachinePath
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Chains = dict[str, Array]
+Looks = list[tuple[Floats, Chains]]
+
+
+@dataclass(frozen=True)
+class At:
+    """The random key and the step of one rung's work."""
+
+    key: Key
+    step: int
+
+
+class Ladder(Protocol):
+    """Densities over the held class, from independent units at rung 0 to the machine itself at the last rung."""
+
+    @property
+    def rungs(self) -> int:
+        """How many there are."""
+
+    @property
+    def machine(self) -> BoltzmannMachine:
+        """The machine of the last rung."""
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """The layers that are chain state."""
+
+    @property
+    def start_log_z(self) -> float:
+        """log-normaliser of rung 0, in nats."""
+
+    def look(self, state: Chains, rungs: Sequence[int], at: At, scratch: Scratch) -> Looks:
+        """For each of some rungs: log-density of the states (chains,), and draws of the summed class given them."""
+
+    def move(self, drawn: Chains, rung: int, at: At, state: Chains, scratch: Scratch) -> None:
+        """Draw the held class of a rung given the summed one, in place."""
+
+
+@dataclass(frozen=True, eq=False)
+class Temperatures:
+    """The base-rate path at some inverse temperatures (rungs,): one product serves the densities of all rungs."""
+
+    path: BaseRatePath
+    betas: Floats
+
+    @property
+    def rungs(self) -> int:
+        return len(self.betas)
+
+    @property
+    def machine(self) -> BoltzmannMachine:
+        return self.path.machine
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        return self.path.held
+
+    @property
+    def start_log_z(self) -> float:
+        return self.path.start_log_z
+
+    @cached_property
+    def turned(self) -> dict[str, Array]:
+        """Transposed weights."""
+        return turned_weights(self.machine)
+
+    def look(self, state: Chains, rungs: Sequence[int], at: At, scratch: Scratch) -> Looks:
+        found = [_nothing(self.machine, self.path.summed, state) for _ in rungs]
+        for layer in self.path.held:
+            x = state[layer].astype(np.float64)
+            for k, (total, _) in zip(rungs, found, strict=True):
+                total += x @ self.path.bias(layer, self.betas[k])
+        for layer in self.path.summed:
+            inputs = layer_input(self.machine, layer, state, scratch, self.turned)
+            for k, (total, drawn) in zip(rungs, found, strict=True):
+                mine = inputs if k == rungs[-1] else scratch.get("copy", layer, inputs.shape)
+                if mine is not inputs:
+                    mine[...] = inputs
+                scale_and_bias = self.betas[k], self.path.bias(layer, self.betas[k])
+                _sum_out(self.machine, layer, mine, scale_and_bias, _stream(at, "look", layer, k), drawn[layer], total)
+        return found
+
+    def move(self, drawn: Chains, rung: int, at: At, state: Chains, scratch: Scratch) -> None:
+        beta = self.betas[rung]
+        for layer in self.path.held:
+            inputs, bias = layer_input(self.machine, layer, drawn, scratch, self.turned), self.path.bias(layer, beta)
+            kind = self.machine.unit_type(layer)
+            kind.sample(inputs, beta, bias, _stream(at, "move", layer, rung), 0, state[layer])
+
+
+@dataclass(frozen=True, eq=False)
+class Machines:
+    """Places along a path of machines (rungs,), such as snapshots of a training run: a product a rung and density."""
+
+    path: MachinePath
+    places: Floats
+    members: list[BoltzmannMachine] = field(init=False)
+    turned: list[dict[str, Array]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        members = [self.path.at(place) for place in self.places]
+        object.__setattr__(self, "members", members)
+        object.__setattr__(self, "turned", [turned_weights(machine) for machine in members])
+
+    @property
+    def rungs(self) -> int:
+        return len(self.places)
+
+    @property
+    def machine(self) -> BoltzmannMachine:
+        return self.members[-1]
+
+    @cached_property
+    def classes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The held and the summed class: the smaller and the larger one."""
+        graph = self.machine.graph
+        held, summed = sorted(graph.colours, key=lambda layers: sum(graph.units[n] for n in layers))
+        return held, summed
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        return self.classes[0]
+
+    @property
+    def start_log_z(self) -> float:
+        first = self.members[0]
+        return float(
+            sum(first.unit_type(n).log_partition(first.bias(n).astype(np.float64)).sum() for n in first.graph.units)
+        )
+
+    def look(self, state: Chains, rungs: Sequence[int], at: At, scratch: Scratch) -> Looks:
+        found = []
+        for k in rungs:
+            machine = self.members[k]
+            total, drawn = _nothing(machine, self.classes[1], state)
+            for layer in self.held:
+                total += state[layer].astype(np.float64) @ machine.bias(layer)
+            for layer in self.classes[1]:
+                inputs = layer_input(machine, layer, state, scratch, self.turned[k])
+                stream = _stream(at, "look", layer, k)
+                _sum_out(machine, layer, inputs, (1.0, machine.bias(layer)), stream, drawn[layer], total)
+            found.append((total, drawn))
+        return found
+
+    def move(self, drawn: Chains, rung: int, at: At, state: Chains, scratch: Scratch) -> None:
+        machine = self.members[rung]
+        for layer in self.held:
+            inputs = layer_input(machine, layer, drawn, scratch, self.turned[rung])
+            stream = _stream(at, "move", layer, rung)
+            machine.unit_type(layer).sample(inputs, 1.0, machine.bias(layer), stream, 0, state[layer])
+
+
+def _nothing(machine: BoltzmannMachine, summed: Sequence[str], state: Chains) -> tuple[Floats, Chains]:
+    """Log-densities at zero and room for draws."""
+    rows = len(next(iter(state.values())))
+    return np.zeros(rows), {n: np.empty((rows, machine.graph.units[n]), machine.dtype) for n in summed}
+
+
+def _stream(at: At, purpose: str, layer: str, rung: int) -> tuple[int, int, int]:
+    return at.key.derive(purpose, layer, rung).stream(at.step)
+
+
+def _sum_out(
+    machine: BoltzmannMachine,
+    layer: str,
+    inputs: Array,
+    scale_and_bias: tuple[float, Array],
+    stream: tuple[int, int, int],
+    drawn: Array,
+    total: Floats,
+) -> None:
+    """total += log-partition of a layer at its field; drawn sampled there. The kernel of annealing does both at once:
+    its weight from no field at all to the whole field.
+    """
+    (scale, bias), kind = scale_and_bias, machine.unit_type(layer)
+    nothing = np.zeros_like(bias)
+    kind.anneal(inputs, (0.0, scale), (nothing, bias), stream, 0, drawn, total)
+    total += kind.log_partition(nothing.astype(np.float64)).sum()
