@@ -86,10 +86,10 @@ if TYPE_CHECKING:
     from boltz.estimators.annealed import ais, reverse_ais
     from boltz.estimators.chains import chain_ess, integrated_time, split_rhat
     from boltz.estimators.exact import exact_log_z, exact_samples
-    from boltz.estimators.likelihood import importance_bounds, log_likelihood
-    from boltz.estimators.raising import raise_likelihood
-    from boltz.estimators.posterior import posterior_ais, posterior_sandwich
     from boltz.estimators.exchange import LadderEstimate, exchange_log_z, tempered_sample
+    from boltz.estimators.likelihood import importance_bounds, log_likelihood
+    from boltz.estimators.posterior import posterior_ais, posterior_sandwich
+    from boltz.estimators.raising import raise_likelihood
     from boltz.estimators.result import Estimate
     from boltz.estimators.sandwich import TwoSided, log_z
     from boltz.estimators.tempered import tempered_transitions

@@ -119,6 +119,37 @@ def comparison(models: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
+def log_weights(parts: Mapping[str, Any], ladder: Any = None) -> Figure:
+    """A figure of annealing runs, name -> Estimate of log Z: their log-weights, and effective chains along the path.
+
+    Values are drawn as lines over their 95 % intervals. ladder: a LadderEstimate, whose value joins them and whose
+    probabilities of swaps have a panel of their own. Raises InputError for an estimate without log-weights.
+    """
+    without = [name for name, part in parts.items() if not len(part.log_weights)]
+    if not parts or without:
+        raise InputError(f"parts must hold estimates with log-weights, got {', '.join(without) or 'none'}.")
+    figure = Figure(figsize=(10 if ladder is None else 14, 4.2), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, 2 if ladder is None else 3)
+    for i, (name, part) in enumerate(parts.items()):
+        rank = (np.arange(len(part.log_weights)) + 0.5) / len(part.log_weights)
+        panels[0].plot(rank, np.sort(part.log_weights), ".", color=f"C{i}", markersize=4, label=f"{name}, a chain")
+        _level(panels[0], part, f"C{i}", name)
+        panels[1].plot(*part.path.T, color=f"C{i}", linewidth=1.3, label=f"{name}, of {part.chains}")
+    if ladder is not None:
+        _level(panels[0], ladder.estimate, "0.2", "replica exchange")
+        _swaps(panels[2], ladder)
+    titles = ("log-weights of chains, sorted (nats)", "effective chains along the path")
+    for axes, title, label in zip(panels, titles, ("share of the chains", "inverse temperature"), strict=False):
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel(label)
+        axes.legend(fontsize=8)
+    panels[1].set_ylim(bottom=0)
+    for axes in panels:
+        axes.grid(alpha=0.3)
+    return figure
+
+
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG, atomically; raises FileError."""
     buffer = io.BytesIO()
@@ -164,6 +195,23 @@ def _bar(axes: Axes, place: int, estimate: Mapping[str, Any], colour: str) -> No
     if None not in ends:
         axes.plot(ends, [place, place], color=colour, linewidth=2)
     axes.plot([value], [place], color=colour, marker=MARKERS[estimate["kind"]], markersize=7, linestyle="")
+
+
+def _level(axes: Axes, estimate: Any, colour: str, name: str) -> None:
+    """A value across the panel, with its interval where it has one."""
+    low, high = estimate.interval
+    if math.isfinite(low) and math.isfinite(high):
+        axes.axhspan(low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.axhline(estimate.value, color=colour, linewidth=1.3, label=f"{name}: {estimate.value:.2f}")
+
+
+def _swaps(axes: Axes, ladder: Any) -> None:
+    """How often neighbouring rungs swap, a bar from rung to rung."""
+    axes.stairs(ladder.acceptance, ladder.places, fill=True, alpha=0.5, color="0.4")
+    axes.plot(ladder.places, np.zeros(len(ladder.places)), "|", color="0.1", markersize=10)
+    axes.set_ylim(0, 1)
+    axes.set_title("probability that neighbouring rungs swap", fontsize=10)
+    axes.set_xlabel("inverse temperature")
 
 
 def _bounds(axes: Axes, model: Mapping[str, Any], colour: str) -> None:

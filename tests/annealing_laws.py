@@ -1,6 +1,6 @@
 """Exact laws of annealing runs on small machines: moments of RAISE, and tempered transitions by a sum over all walks.
 
-Also the one-sided test of a bound in expectation.
+Also the one-sided test of a bound in expectation, and a path that tells what happens to each chain.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import oracle_chains as chains
 import stats
 from oracle import Floats, Table
 from scipy.stats import norm
+
+from boltz.sampling.annealing import Place
 
 
 def raise_second_moments(path: chains.Path) -> Floats:
@@ -37,8 +39,8 @@ def raise_law(table: Table, path: chains.Path, means: oracle.State) -> tuple[Flo
     return first, second - first**2
 
 
-def tempered_law(path: chains.Path, late: bool = False) -> Floats:
-    """Law of a state after one tempered transition over the three temperatures of a path, from an exact start.
+def tempered_law(path: chains.Path, late: bool = False) -> tuple[Floats, float]:
+    """Law of a state after one tempered transition over three temperatures, from an exact start, and accepted share.
 
     x, the start, is weighed, moves to y at the middle one, is weighed, is drawn anew at the base as z, is weighed,
     moves to w at the middle one and is weighed: a sum over all of them. late adds a faulty move after the last weight.
@@ -50,7 +52,7 @@ def tempered_law(path: chains.Path, late: bool = False) -> Floats:
     accept = np.minimum(1, np.exp(weight))
     moved = np.einsum("xyzw,xyzw->w", walk, accept)
     stayed = np.einsum("xyzw,xyzw->x", walk, 1 - accept)
-    return stayed + (moved @ path.forward[1] if late else moved)
+    return stayed + (moved @ path.forward[1] if late else moved), float(moved.sum())
 
 
 def bound_test(sample: Floats, truth: float) -> float:
@@ -63,3 +65,19 @@ def detectable_excess(sample: Floats, effect: float) -> bool:
     """Whether bound_test catches a mean that is above the truth by effect."""
     error = sample.std(ddof=1) / np.sqrt(len(sample))
     return bool(effect / error > norm.isf(stats.ALPHA) + norm.isf(1 - stats.POWER))
+
+
+class Labels:
+    """A path whose chains carry their own number, with given gains (steps, chains) by label and no moves."""
+
+    def __init__(self, gains: Floats) -> None:
+        self.gains = gains
+
+    def log_density(self, state: dict[str, Floats], beta: float, first: int) -> Floats:
+        return np.zeros(len(state["label"]))
+
+    def step(self, state: dict[str, Floats], betas: tuple[float, float], place: Place, log_weights: Floats) -> None:
+        log_weights += self.gains[place.step - 1, state["label"][:, 0].astype(int)]
+
+    def reversed(self) -> Labels:
+        return self

@@ -1,6 +1,6 @@
 """Exact checks of the paths over hidden units with v clamped, shared by the tests and by the planted faults.
 
-Each check takes no argument, is quick, and raises AssertionError where the library is wrong. Laws come from the oracles:
+Each check takes no argument, is quick, and raises AssertionError where the library is wrong. Laws are the oracles':
 f_beta(h) = q(h | v)^(1 - beta) p*(v, h)^beta by sums over hidden states, its derivatives by complex steps.
 """
 
@@ -40,8 +40,8 @@ def random(machine: Any, scale: float, seed: int) -> boltz.HelmholtzMachine:
 BINARY = {
     "one layer": random(boltz.sbn([3, 3]), 1.0, 1),
     "two layers": random(boltz.sbn([3, 3, 2]), 1.0, 2),
-    "three layers": random(boltz.sbn([2, 2, 2, 2]), 1.2, 3),
-    "nets": random(boltz.sbn([3, 2, 2], [4]), 1.0, 4),
+    "three layers": random(boltz.sbn([2, 2, 2, 2]), 0.9, 3),
+    "nets": random(boltz.sbn([3, 2, 2], [4]), 0.8, 4),
     "deep nets": random(boltz.sbn([2, 2, 2], [3, 4], activation="softplus"), 0.8, 5),
     "gaussian v": random(boltz.sbn([2, 3, 2], visible="gaussian"), 0.6, 6),
     "dbn": random(boltz.dbn([3, 3, 2]), 1.0, 7),
@@ -59,8 +59,10 @@ DEEP = {name: SMALL[name] for name in ("dbm2", "dbm3", "dbm4", "ring", "dbm2 tal
 def row_of(machine: Any) -> Floats:
     """One visible row (1, units), with a unit on and a unit off."""
     units = machine.layers[0].units
-    return (np.arange(units) % 2 == 0).astype(float)[None] if machine.layers[0].kind == "bernoulli" else np.full(
-        (1, units), 0.4
+    return (
+        (np.arange(units) % 2 == 0).astype(float)[None]
+        if machine.layers[0].kind == "bernoulli"
+        else np.full((1, units), 0.4)
     )
 
 

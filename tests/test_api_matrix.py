@@ -63,6 +63,9 @@ CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as e
     "log_likelihood, weighted": ("x", lambda x: boltz.log_likelihood(DBM, x, samples=3).per_row),
     "rbm": ("x", lambda x: boltz.rbm(3, 2, x).arena),
     "dbm": ("x", lambda x: boltz.dbm([3, 2, 2], x, dtype=np.float64).arena),
+    "reverse_ais": ("start['h1']", lambda x: boltz.reverse_ais(DBM, {"h1": x}, betas=3).log_weights),
+    "raise_likelihood": ("x", lambda x: boltz.raise_likelihood(DBM, x, 3, 4).per_row),
+    "tempered_transitions": ("start['h1']", lambda x: boltz.tempered_transitions(DBM, {"h1": x}, 2, 3)[0]),
     "ais from rows": ("base", lambda x: boltz.ais(DBM, 10, 5, base=x).log_weights),
     "sample from a start": ("start['v']", lambda x: boltz.sample(DBM, max(rows_of(x), 1), 2, start={"v": x})),
     "energy": ("state['v']", lambda x: DBM.energy({"v": x, **others(rows_of(x), "h1", "h2")})),
@@ -105,6 +108,8 @@ CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as e
 REAL = {name for name in CALLS if "gaussian" in name}  # visible units of any real value
 STATES = {
     "sample from a start",
+    "tempered_transitions",
+    "reverse_ais",
     "energy",
     "free_energy",
     "free_energy of a class",
@@ -318,9 +323,14 @@ MODELS: dict[str, Callable[[Any], Any]] = {  # name -> call with a machine
     "active_units": lambda m: boltz.active_units(m, BITS),
     "posterior_variances": lambda m: boltz.posterior_variances(m, BITS),
     "ais": lambda m: boltz.ais(m, 5, 3),
+    "reverse_ais": lambda m: boltz.reverse_ais(m, None, 5, 3),
+    "exact_samples": lambda m: boltz.exact_samples(m, 5),
+    "raise_likelihood": lambda m: boltz.raise_likelihood(m, BITS, 2, 3),
+    "tempered_transitions": lambda m: boltz.tempered_transitions(m, 4, 2, 3),
     "exact_log_z": lambda m: boltz.exact_log_z(m),
 }
-ONE_KIND = {"mean_field", "ais", "exact_log_z"}  # of undirected machines alone
+ONE_KIND = {"mean_field", "ais", "reverse_ais", "exact_log_z", "exact_samples"}  # of undirected machines alone
+ONE_KIND |= {"raise_likelihood", "tempered_transitions"}
 MACHINES = {"rbm": RBM, "dbm": DBM, "sbn": SBN, "vae": VAE, "gaussian vae": GAUSSIAN, "mixed": MIXED, "dbn": DBN}
 
 
@@ -450,7 +460,7 @@ def test_a_log_z_that_is_none_is_refused_by_name(value: Any) -> None:
 
 def test_every_public_function_that_takes_arrays_is_in_the_matrix() -> None:
     """Those left out take no array, or chains, files and data sets, whose tests have their own tables of bad input."""
-    elsewhere = {"load", "load_data", "resume", "trajectory", "binarize", "exact_log_z", "threads"}
+    elsewhere = {"load", "load_data", "resume", "trajectory", "binarize", "exact_log_z", "exact_samples", "threads"}
     elsewhere |= {"integrated_time", "split_rhat", "chain_ess"}
     functions = {n for n in boltz.__all__ if callable(getattr(boltz, n)) and n[0].islower()} - elsewhere
     covered = {name.replace(",", "").split()[0] for name in CALLS}

@@ -63,6 +63,8 @@ WIDE = {
     "units.bernoulli.Bernoulli.anneal": 7,
     "estimators.annealed.ais": 7,  # public, all but the model optional
     "estimators.annealed.reverse_ais": 8,
+    "estimators.exchange.exchange_log_z": 7,
+    "estimators.posterior.posterior_ais": 7,
 }  # function -> how many parameters it may have, more than others
 
 

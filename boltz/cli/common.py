@@ -16,6 +16,7 @@ import click
 from boltz.errors import BoltzError, InputError, Interrupted
 
 F = TypeVar("F", bound=Callable[..., Any])
+BETAS = "N|sm2008|adaptive[:N]"
 
 
 class Failure(click.ClickException):
@@ -108,16 +109,34 @@ def _is_size(text: str) -> bool:
 
 
 class Betas(click.ParamType):
-    """A number of temperatures, or the name of a schedule."""
+    """A number of temperatures, or the name of a schedule: sm2008, adaptive, adaptive:N."""
 
     name = "betas"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        if isinstance(value, int) or value == "sm2008":
+        if isinstance(value, int) or value in ("sm2008", "adaptive"):
             return value
-        if not (value.isascii() and value.isdecimal() and len(value) < 10 and int(value) > 0):
-            self.fail(f"{value!r} must be a number of temperatures of at least 1, or sm2008.", param, ctx)
-        return int(value)
+        if _is_size(value.removeprefix("adaptive:")):
+            return value if value.startswith("adaptive:") else int(value)
+        self.fail(f"{value!r} must be a number of temperatures of at least 1, sm2008, adaptive or adaptive:N.", param, ctx)
+
+
+class Counts(click.ParamType):
+    """Numbers of samples, such as 1,10,100."""
+
+    name = "counts"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if not isinstance(value, str):
+            return tuple(value)
+        if not all(_is_size(part) for part in value.split(",")):
+            self.fail(f"{value!r} must be numbers of samples separated by commas, such as 1,10,100.", param, ctx)
+        return tuple(int(part) for part in value.split(","))
+
+
+def word(name: str) -> str:
+    """An option as it is written on the command line."""
+    return "--" + name.replace("_", "-")
 
 
 def given(ctx: click.Context) -> set[str]:
@@ -153,11 +172,11 @@ def annealing_options(chains: str) -> Callable[[F], F]:
         betas = click.option(
             "--betas",
             type=Betas(),
-            metavar="N|sm2008",
+            metavar=BETAS,
             default="sm2008",
             show_default=True,
-            help="Inverse temperatures of annealed importance sampling: a number of uniform steps, or the 14,500 of "
-            "Salakhutdinov & Murray 2008.",
+            help="Inverse temperatures of annealed importance sampling: a number of uniform steps, the 14,500 of "
+            "Salakhutdinov & Murray 2008, or N (14,500) fitted to the machine.",
         )
         count = click.option(
             chains, type=int, default=100, show_default=True, help="Chains of annealed importance sampling."

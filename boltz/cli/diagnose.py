@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from boltz.cli.common import emit, json_option, run_argument, say, seed_option, threads_option
+from boltz.cli.common import emit, given, json_option, run_argument, say, seed_option, threads_option
 from boltz.errors import InputError
 
 if TYPE_CHECKING:
     from boltz.data import Data
-    from boltz.estimators.findings import Finding
+    from boltz.estimators.findings import Diagnosis, Finding
     from boltz.models.files import Model
 
 SWEEPS, ROWS = 1000, 1000
@@ -32,10 +32,14 @@ SPLITS = ("train", "valid", "test")
     show_default=f"{SWEEPS:,}",
     help="Gibbs sweeps of 100 chains (rbm, dbm, and the top of a dbn); an sbn or vae has none.",
 )
+@click.option("--log-z", is_flag=True, help="Measure log Z from both sides as well, and judge that (rbm, dbm, dbn).")
+@click.option("--error", type=float, default=0.25, show_default=True, help="Half-width of its interval, in nats.")
+@click.option("--budget", type=float, default=600.0, show_default=True, help="Seconds that log Z may take.")
 @seed_option
 @threads_option
 @json_option
-def diagnose(path: Path, as_json: bool, **options: Any) -> None:
+@click.pass_context
+def diagnose(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
     """Diagnose a run or model file: mixing of its chains beside k of the training, particles and data, dead units.
 
     Prints one line a finding, its verdict first: fine, attention or bad, with advice below. Half of the chains start at
@@ -52,6 +56,7 @@ def diagnose(path: Path, as_json: bool, **options: Any) -> None:
     if undirected(model) is None and sweeps is not None:
         raise InputError(f"--sweeps are of Gibbs chains, but {path} holds a directed machine, which has none.")
     sweeps = checks.integer(SWEEPS if sweeps is None else sweeps, "sweeps", LEAST_SWEEPS, 10**7)
+    wanted = log_z_wanted(path, model, given(ctx), options)
     data, split = rows_of(path, table(description, "data", "load"), options)
     settings = table(description, "settings")
     x, how = visible_rows(data, settings.get("binarize"), seed, model)
@@ -59,8 +64,42 @@ def diagnose(path: Path, as_json: bool, **options: Any) -> None:
     if undirected(model) is not None:
         say(f"running chains for {sweeps:,} sweeps")
     found = judge(model, x, particles, sweeps, seed, settings or None)
+    if wanted is not None:
+        found = with_log_z(found, model, wanted, seed)
     about = {"path": str(path), "data": data.name, "split": split, "rows": len(x), "binarize": how, "seed": seed}
     emit({**found.as_dict(), **about}, as_json, "\n".join(map(shown, found.findings)))
+
+
+def log_z_wanted(
+    path: Path, model: Model, said: Collection[str], options: Mapping[str, Any]
+) -> tuple[float, float] | None:
+    """Error and budget of --log-z, None without it; raises InputError."""
+    from boltz import checks
+    from boltz.cli.measure import undirected
+
+    if not options["log_z"]:
+        idle = [name for name in ("error", "budget") if name in said]
+        if idle:
+            raise InputError(f"--{idle[0]} is of log Z: give --log-z as well.")
+        return None
+    if undirected(model) is None:
+        raise InputError(f"--log-z is of machines with an RBM, but the log Z of the directed machine in {path} is 0.")
+    return checks.number(options["error"], "error", 1e-9), checks.number(options["budget"], "budget", 0.0)
+
+
+def with_log_z(found: Diagnosis, model: Model, wanted: tuple[float, float], seed: int) -> Diagnosis:
+    """A diagnosis with findings on log Z, measured to an error within a budget of seconds."""
+    from boltz.cli.measure import undirected
+    from boltz.cli.progress import Progress
+    from boltz.estimators.overlap import halved, overlap
+    from boltz.estimators.sandwich import log_z
+
+    machine = undirected(model)
+    assert machine is not None
+    with Progress() as progress:
+        both = log_z(machine, *wanted, seed, progress=lambda done, total: progress.update("log Z", done, total))
+    measures = {"log_z": {**both.estimate.as_dict(), "wanted": both.wanted, "reached": both.reached}}
+    return found.extended(*overlap(both, halved(machine, both, seed)), **measures)
 
 
 def rows_of(path: Path, load: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Data, str]:

@@ -3,48 +3,112 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
 import click
 
-from boltz.cli.common import annealing_options, emit, given, json_option, run_argument, seed_option, threads_option
+from boltz.cli.common import annealing_options, emit, given, json_option, run_argument, seed_option, threads_option, word
 from boltz.errors import InputError
+
+ROUNDS = 1000
+USES = {
+    "exact": (),
+    "two-sided": ("error", "budget", "picture"),
+    "ais": ("chains", "betas", "picture"),
+    "trajectory": ("rounds",),
+}  # method -> options of its own
+HOW = {
+    "exact": "log Z is enumerated",
+    "two-sided": "log Z is measured from both sides, with chains and temperatures of its own",
+    "ais": "log Z is measured by annealed importance sampling",
+    "trajectory": "log Z is measured by replica exchange along training",
+}
 
 
 @click.command
 @run_argument
 @click.option(
-    "--exact/--ais",
-    default=None,
-    show_default="exact up to 20 units, else ais",
-    help="Enumerate the smaller colour class (at most 28 units), or anneal.",
+    "--method",
+    type=click.Choice(["auto", *USES]),
+    default="auto",
+    show_default=True,
+    help="Enumerate the smaller colour class (exact, at most 28 units); anneal up and down with replica exchange "
+    "between (two-sided); anneal up (ais); or exchange replicas along the snapshots of the run (trajectory). auto is "
+    "what the options given belong to; without any, exact up to 20 units and two-sided beyond.",
+)
+@click.option(
+    "--error",
+    type=float,
+    default=0.25,
+    show_default=True,
+    help="two-sided: half-width of the 95 % interval that is wanted, in nats.",
+)
+@click.option(
+    "--budget",
+    type=float,
+    default=600.0,
+    show_default=True,
+    help="two-sided: seconds after which no further attempt is begun.",
 )
 @annealing_options("--chains")
+@click.option("--rounds", type=int, default=ROUNDS, show_default=True, help="trajectory: rounds of replica exchange.")
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path),
+    metavar="FILE.png",
+    show_default="none",
+    help="two-sided, ais: draw log-weights, effective chains along the path, and swaps between temperatures.",
+)
 @seed_option
 @threads_option
 @json_option
 @click.pass_context
-def logz(ctx: click.Context, path: Path, exact: bool | None, as_json: bool, **options: Any) -> None:
+def logz(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
     """Estimate the log partition function of a run or model file, in nats.
 
     That of a deep belief net is that of the RBM on its top; that of other directed machines is 0.
     """
-    from boltz.cli.measure import Annealing, described, estimate_log_z
-    from boltz.cli.progress import Progress
+    from boltz.cli.estimating import Request, estimated
+    from boltz.cli.measure import Annealing, quick, undirected
     from boltz.cli.stored import kind_of, model_of
+    from boltz.cli.two_sided import Wanted
     from boltz.training.plans import blueprint
 
+    names = given(ctx)
     annealing = Annealing(options["chains"], options["betas"], options["seed"])
-    how = "auto" if exact is None else "exact" if exact else "ais"
-    if exact and {"betas", "chains"} & given(ctx):
-        raise InputError("--exact enumerates, so it takes neither --betas nor --chains.")
+    wanted = Wanted(options["error"], options["budget"], options["seed"])
+    picture = checked_picture(options["picture"])
     model = model_of(path)
-    kind = kind_of(blueprint(model))
-    began = time.monotonic()
-    with Progress() as progress:
-        found = estimate_log_z(model, how, annealing, progress)
-    if found is None:
+    kind, machine = kind_of(blueprint(model)), undirected(model)
+    if machine is None:
         raise InputError(f"{path} holds a directed machine ({kind}), whose log Z is 0: there is nothing to estimate.")
-    result = {"log_z": found.as_dict(), "method": found.method, "seconds": time.monotonic() - began}
-    emit(result, as_json, described("log Z of the RBM on top" if kind == "dbn" else "log Z", found))
+    how = chosen(options["method"], names, quick(machine))
+    request = Request(path, how, annealing, wanted, options["rounds"], picture)
+    began = time.monotonic()
+    result, text = estimated(machine, request, "log Z of the RBM on top" if kind == "dbn" else "log Z")
+    emit({**result, "seconds": time.monotonic() - began}, as_json, text)
+
+
+def chosen(method: str, names: Set[str], small: bool) -> str:
+    """The method: as asked for, or that of the options given. Raises InputError for options it would not use."""
+    if method == "auto":
+        asked = [how for how, own in USES.items() if names & set(own) - {"picture"} and how != "trajectory"]
+        method = asked[0] if asked else "exact" if small else "two-sided"
+    for name in sorted(names):
+        users = [how for how, own in USES.items() if name in own]
+        if users and method not in users:
+            raise InputError(f"{word(name)} is for --method {' or '.join(users)}, but here {HOW[method]}.")
+    if small and method == "two-sided" and "picture" in names:
+        raise InputError(f"--picture draws log-weights, but here {HOW['exact']}; --method ais has some.")
+    return method
+
+
+def checked_picture(file: Path | None) -> Path | None:
+    """Where the picture goes, if it can go there."""
+    if file is not None and file.suffix != ".png":
+        raise InputError(f"--picture must end in .png, got {str(file)!r}.")
+    if file is not None and not file.parent.is_dir():
+        raise InputError(f"--picture must lie in a folder that exists, got {str(file)!r}.")
+    return file

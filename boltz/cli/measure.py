@@ -12,16 +12,18 @@ from boltz import checks
 from boltz.cli.progress import Progress
 from boltz.data import Data
 from boltz.errors import InputError
-from boltz.estimators.temperatures import schedule
 from boltz.estimators.exact import QUICK_UNITS, class_units, enumerable
 from boltz.estimators.likelihood import QUICK_HIDDEN, TRUSTED_ROWS
 from boltz.estimators.result import TRUSTED_CHAINS, TRUSTED_SHARE, Estimate
+from boltz.estimators.temperatures import adaptive_steps, schedule
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.rng import Key
 
+MOST_STEPS = 10**8
 SAMPLES, SAMPLES_WITH_PRIOR = 1000, 100  # a sample costs more where an RBM is its prior
-WEIGHTED = "the importance-weighted bound of {samples:,} samples a row"
+WEIGHTED = "the importance-weighted bound of {:,} samples a row"
+ANNEALED = "the log of the mean weight of {:,} annealed chains a row"
 BOUNDS = {
     "exact": "The log-likelihood is exact.",
     "lower": "The log-likelihood is a certified lower bound: it bounds log p*(v) from below, and log Z is exact.",
@@ -29,6 +31,7 @@ BOUNDS = {
     "sampling under-estimates log Z.",
     "none": "The log-likelihood is no bound: it is a lower bound on log p*(v) minus an under-estimate of log Z.",
 }
+BETWEEN = "The log-likelihood is no bound: its log Z is the value of replica exchange, which may lie on either side."
 DIRECTED = "The log-likelihood is a certified lower bound in expectation: "
 GREY = "The rows are not 0/1, so this is no log-likelihood of binary units; binarise them."
 
@@ -44,7 +47,11 @@ class Annealing:
     def __post_init__(self) -> None:
         checks.integer(self.chains, "the number of chains", 1, 10**6)
         checks.integer(self.seed, "seed", 0, 2**63 - 1)
-        schedule(self.betas)
+        steps = adaptive_steps(self.betas)
+        if steps is None:
+            schedule(self.betas)
+        else:
+            checks.integer(steps, "the number of adaptive temperatures", 1, MOST_STEPS)
 
 
 def undirected(model: Model) -> BoltzmannMachine | None:
@@ -52,13 +59,17 @@ def undirected(model: Model) -> BoltzmannMachine | None:
     return model if isinstance(model, BoltzmannMachine) else model.prior_machine
 
 
+def quick(machine: BoltzmannMachine) -> bool:
+    """Whether log Z is exact unless something else is asked for: at most 20 units in the smaller colour class."""
+    return min(class_units(machine, layers) for layers in machine.graph.colours) <= QUICK_UNITS
+
+
 def estimate_log_z(model: Model, how: str, annealing: Annealing, progress: Progress) -> Estimate | None:
     """log Z by "exact" enumeration, by "ais", or by what "auto" finds quick; None where it is 0 by construction."""
     machine = undirected(model)
     if machine is None:
         return None
-    units = min(class_units(machine, layers) for layers in machine.graph.colours)
-    if how == "exact" or (how == "auto" and units <= QUICK_UNITS):
+    if how == "exact" or (how == "auto" and quick(machine)):
         return boltz.exact_log_z(machine)
 
     def show(done: int, total: int) -> None:
@@ -87,33 +98,37 @@ def visible_rows(data: Data, how: str | None, seed: int, model: Model) -> tuple[
     return boltz.binarize(data.x, data.levels, how, key, 0, np.arange(len(data.x), dtype=np.int64)), how
 
 
-def verdict(log_likelihood: Estimate, log_z: Estimate | None, samples: int = 0) -> str:
+def verdict(log_likelihood: Estimate, log_z: Estimate | None, samples: int = 0, row_chains: int = 0) -> str:
     """Plain sentences on what the kinds of both certify, and whether what was estimated can be believed.
 
-    log_z None means that it is 0 by construction; samples is the number of importance samples a row, 0 for none.
+    log_z None means that it is 0 by construction; samples is the number of importance samples a row, row_chains that of
+    annealed chains a row, 0 for none.
     """
+    count, what = (row_chains, "chains") if row_chains else (samples, "samples")
+    weighted = (ANNEALED if row_chains else WEIGHTED).format(count)
+    sampled = log_likelihood.kind == "lower" and (log_z is None or (count > 0 and log_z.kind == "exact"))
     if log_likelihood.method.endswith("not 0/1"):
         parts = [GREY]
-    elif log_z is None and log_likelihood.kind == "lower":
-        parts = [f"{DIRECTED}{WEIGHTED.format(samples=samples)}, and log Z is 0."]
-    elif samples and log_likelihood.kind == "lower":
-        parts = [f"{DIRECTED}{WEIGHTED.format(samples=samples)}, and log Z is exact."]
+    elif sampled:
+        parts = [f"{DIRECTED}{weighted}, and log Z is {'0' if log_z is None else 'exact'}."]
+    elif log_z is not None and log_z.kind == "none":
+        parts = [BETWEEN]
     else:
         parts = [BOUNDS[log_likelihood.kind]]
-    if samples and (log_z is None or log_z.kind == "exact") and log_likelihood.kind == "lower":
-        parts.append(_closeness(log_likelihood))
-    if log_z is not None and log_z.kind != "exact":
+    if sampled and count:
+        parts.append(_closeness(log_likelihood, what))
+    if log_z is not None and log_z.kind not in ("exact", "none"):
         parts.append(_trust(log_z))
     return " ".join(parts)
 
 
-def _closeness(log_likelihood: Estimate) -> str:
-    """Whether an importance-weighted bound can be taken for the log-likelihood itself."""
+def _closeness(log_likelihood: Estimate, what: str) -> str:
+    """Whether a bound from so many samples or chains a row can be taken for the log-likelihood itself."""
     wanted = f"{TRUSTED_SHARE:.0%} of at least {TRUSTED_CHAINS}, in {TRUSTED_ROWS:.0%} of the rows"
     if log_likelihood.trusted:
-        return f"Enough samples are effective to take it for log p(v) itself ({wanted})."
+        return f"Enough {what} are effective to take it for log p(v) itself ({wanted})."
     return (
-        f"Too few samples are effective to take it for log p(v) itself (asked for are {wanted}); more samples bring it "
+        f"Too few {what} are effective to take it for log p(v) itself (asked for are {wanted}); more {what} bring it "
         "closer."
     )
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from boltz.cli.common import Betas, Layers
+from boltz.cli.common import BETAS, Betas, Layers, word
 from boltz.cli.machines import MACHINES, having
 from boltz.errors import InputError
 from boltz.nn.conditionals import CONDITIONALS
@@ -78,8 +78,8 @@ OBJECTIVE = {
 MEASUREMENT = {
     "evaluation_samples": "Importance samples a row for the test log-likelihood; 0 enumerates at most 14 hidden units, "
     "and beyond takes the variational bound of a dbm, 100 samples for a dbn, 1,000 for an sbn or vae.",
-    "betas": "Inverse temperatures of annealed importance sampling of log Z: a number of uniform steps, or the 14,500 "
-    "of Salakhutdinov & Murray 2008.",
+    "betas": "Inverse temperatures of annealed importance sampling of log Z: a number of uniform steps, the 14,500 of "
+    "Salakhutdinov & Murray 2008, or N (14,500) fitted to the machine.",
     "chains_ais": "Chains of annealed importance sampling.",
 }
 RUN = {
@@ -111,7 +111,7 @@ TYPES: dict[str, tuple[Any, str]] = {
     "layers": (Layers(grouped=True), "N,N,..."),
     "latent": (Layers(), "N[,N...]"),
     "widths": (Layers(), "N,N,..."),
-    "betas": (Betas(), "N|sm2008"),
+    "betas": (Betas(), BETAS),
     "samples": (int, "INTEGER"),
 }
 MANY = 5  # samples where an objective weighs several and none are asked for
@@ -172,11 +172,6 @@ def chosen(options: Values, model: str, changes: Values, own_shape: bool = False
     if values.get("samples", 1) is None:
         values["samples"] = MANY if OBJECTIVES[values["objective"]].bound == "iwae" else 1
     return values
-
-
-def word(name: str) -> str:
-    """An option as it is written on the command line."""
-    return "--" + name.replace("_", "-")
 
 
 def listed(names: list[str]) -> str:

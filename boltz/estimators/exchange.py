@@ -104,12 +104,12 @@ def tempered_sample(
     chains = checks.integer(chains, "chains", 1, 2**32)
     rounds = checks.integer(rounds, "rounds", 20, 10**9)
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("tempered")
+    keep = -(-chains // COPIES)
+    if keep > rounds:
+        raise InputError(f"rounds must be at least {keep} for {chains} chains, got {rounds}.")
     ladder = fitted_ladder(model, trajectory, base, seed)
     replicas = climb(ladder, min(chains, COPIES), SWEEPS, key)
     exchange(replicas, round(BURN * rounds), keep=0)
-    keep = min(rounds, -(-chains // COPIES))
-    if keep * COPIES < chains:
-        raise InputError(f"rounds must be at least {-(-chains // COPIES)} for {chains} chains, got {rounds}.")
     held = {n: x[:chains] for n, x in exchange(replicas, rounds, keep=keep).samples.items()}
     ((_, drawn),) = ladder.look(held, (ladder.rungs - 1,), At(key.derive("last"), 0), Scratch(model.dtype))
     return {n: (held | drawn)[n] for n in model.graph.units}
@@ -119,16 +119,17 @@ def fitted_ladder(
     model: BoltzmannMachine, trajectory: Sequence[BoltzmannMachine], base: Any, seed: int
 ) -> Temperatures | Machines:
     """A ladder to the model whose neighbours swap; raises InputError where a trajectory does not fit the model."""
+    members = checks.sequence(trajectory, "trajectory")
+    for i, member in enumerate(members):
+        fits = isinstance(member, BoltzmannMachine) and member.graph == model.graph and member.dtype == model.dtype
+        if not fits:
+            raise InputError(f"trajectory[{i}] must be a machine of the same layers and type as the model.")
     rates, key = base_rates(model, base, seed), Key.from_seed(seed).derive("ladder")
-    if not len(trajectory):
+    if not members:
         path = path_to(model, rates)
         friction = adaptive(GibbsPath(path), 1000, key)
         places = fitted_places(lambda p: Temperatures(path, p), np.linspace(0, 1, PILOT_RUNGS), friction, key)
         return Temperatures(path, places)
-    members = [checked_model(member) for member in trajectory]
-    for i, member in enumerate(members):
-        if member.graph != model.graph or member.dtype != model.dtype:
-            raise InputError(f"trajectory[{i}] must be a machine of the same layers and type as the model.")
     knots = MachinePath((independent(model, rates), *members, model))
     stops = np.arange(knots.length + 1, dtype=np.float64)
     places = fitted_places(lambda p: Machines(knots, p), stops, None, key)
@@ -180,7 +181,7 @@ def estimated(replicas: Replicas, found: Exchanged) -> LadderEstimate:
         copies >= TRUSTED_COPIES
         and travelled >= TRUSTED_TRAVELLED
         and bool(acceptance.min() >= LEAST_ACCEPTANCE)
-        and abs(first - second) <= AGREEMENT * 2 * errors[-1]
+        and bool(abs(first - second) <= AGREEMENT * 2 * errors[-1])
     )
     value, error = float(log_z[-1]), float(errors[-1])
     kind = "temperatures" if isinstance(ladder, Temperatures) else "machines along training"

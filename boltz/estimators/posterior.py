@@ -4,8 +4,9 @@ Grosse 2017), and its sandwich on simulated data, bidirectional Monte Carlo (Gro
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ from boltz.sampling.scans import scan_path
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
+T = TypeVar("T")
 TOGETHER, PILOT_ROWS = 2048, 64  # chains in memory at a time, and rows of the run that tunes step sizes
 
 
@@ -160,9 +162,14 @@ def _tuned(plan: Plan, x: Array) -> Plan:
     if isinstance(plan.model, BoltzmannMachine) or plan.model.structure.latent[0].kind == "bernoulli":
         return plan
     some, key = x[:: -(-len(x) // PILOT_ROWS)], plan.key.derive("pilot")
-    pilot, state = hamiltonian_path(plan.model, some, 1, 0, key)
+    model = plan.model
+    return replace(plan, sizes=_alone(lambda: tuned(*hamiltonian_path(model, some, 1, 0, key), key, plan.steps)))
+
+
+def _alone(function: Callable[[], T]) -> T:
+    """What a function returns that runs as one block, so that BLAS threads do not change the order of its sums."""
     with workers() as pool:
-        return replace(plan, sizes=pool.map(lambda _: tuned(pilot, state, key), [0])[0])
+        return pool.map(lambda _: function(), [None])[0]
 
 
 def _log_weights(plan: Plan, x: Array, hidden: Chains | None = None) -> Floats:
@@ -176,7 +183,7 @@ def _log_weights(plan: Plan, x: Array, hidden: Chains | None = None) -> Floats:
     groups = [slice(a, min(a + size, len(x))) for a in range(0, len(x), size)]
     found = []
     for i, rows in enumerate(groups):
-        path, state = plan.start(x[rows], rows.start)
+        path, state = _alone(lambda rows=rows: plan.start(x[rows], rows.start))  # type: ignore[misc]
         betas, key = plan.betas, plan.key.derive("up")
         if hidden is not None:
             state = {layer: np.repeat(hidden[layer][rows], plan.chains, axis=0) for layer in state}
@@ -215,5 +222,5 @@ def _from_enumeration(machine: BoltzmannMachine, rows: int, key: Key) -> Chains:
     state = {n: drawn.get(n, np.zeros((rows, units), machine.dtype)) for n, units in machine.graph.units.items()}
     sweep, scratch = GibbsSweep(machine, key), Scratch(machine.dtype)
     for layer in (n for n in machine.graph.units if n not in drawn):
-        sweep.update(layer, state, 0, 0, scratch)
+        _alone(lambda layer=layer: sweep.update(layer, state, 0, 0, scratch))  # type: ignore[misc]
     return state

@@ -80,13 +80,13 @@ def from_annealed(found: Annealed, start: float, steps: int, method: str, kind: 
     """log of the mean weight beyond start: a lower bound in expectation (Jensen), 95 % interval by the delta method.
 
     kind "upper" or "none" means a walk down, whose weights average to the inverse: the value is start minus their log.
-    After resamplings the error is that of families of common ancestry (Lee & Whiteley 2018, eq. 7). log_weights keep
+    After resamplings the error is that of families of common ancestry. log_weights keep
     the orientation of the value.
     """
     sign = 1.0 if kind == "lower" else -1.0
     weights, chains = found.log_weights, len(found.log_weights)
     value = start + sign * (found.collected + float(numerics.log_mean_exp(weights)))
-    error, ess = numerics.family_error(weights, found.eve, found.resamplings)
+    error, ess = numerics.family_error(weights, found.eve)
     path = np.array(
         [[beta, numerics.effective_sample_size(w)] for beta, w in zip(found.betas, found.trace, strict=True)]
     )

@@ -34,9 +34,9 @@ class TwoSided:
     """log Z from both sides, in nats.
 
     estimate: the best value; its interval holds that of the ladder, the lower end of lower's and the upper end of
-    upper's; trusted if all three parts are and agree; lower and upper: annealing up and down; ladder: replica exchange, None where log Z is
-    exact; wanted: the half-width that was asked for; reached: whether the interval is trusted and that narrow; seconds:
-    the time it took.
+    upper's; trusted if all three parts are and agree; lower and upper: annealing up and down; ladder: replica exchange,
+    None where log Z is exact; wanted: the half-width that was asked for; reached: whether the interval is trusted and
+    that narrow; seconds: the time it took.
     """
 
     estimate: Estimate
@@ -73,10 +73,10 @@ def log_z(
     error = checks.number(error, "error", 1e-9)
     budget = checks.number(budget, "budget", 0.0)
     seed = checks.integer(seed, "seed", 0, 2**64 - 1)
+    rates, key = base_rates(model, base, seed), Key.from_seed(seed).derive("log_z")
     if min(class_units(model, layers) for layers in model.graph.colours) <= QUICK_UNITS:
         found = exact_log_z(model)
         return TwoSided(found, found, found, None, error, True, time.monotonic() - began)
-    rates, key = base_rates(model, base, seed), Key.from_seed(seed).derive("log_z")
     replicas = climb(fitted_ladder(model, (), rates, seed), 64, SWEEPS, key.derive("exchange"))
     rounds, steps, attempt = FIRST_ROUNDS, FIRST_STEPS, 0
     exchange(replicas, rounds // 4, keep=0)

@@ -24,7 +24,7 @@ from boltz.sampling.recognition import score_prior, zeros
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 LEAPFROGS, TARGET = 10, 0.75  # acceptances from 65 to 80 % are near the best (Neal 2011, section 4.4)
-STRETCHES, MOVES, GAIN, FIRST_SIZE = 12, 12, 1.0, 0.5
+STRETCHES, MOVES, GAIN, FIRST_SIZE = 10, 10, 1.0, 0.5
 LEAST_FACTOR = 0.5
 
 
@@ -192,19 +192,21 @@ def _spread(machine: HelmholtzMachine, rows: Array) -> Chains:
     return found
 
 
-def tuned(path: HamiltonianPath, state: Chains, key: Key) -> StepSizes:
+def tuned(path: HamiltonianPath, state: Chains, key: Key, steps: int) -> StepSizes:
     """Step sizes that accept about three moves in four, from a pilot walk of a path's chains, which are used up.
 
     They depend on beta alone and on nothing that the chains of the run itself do, so that its weights stay unbiased.
+    The pilot makes 110 moves, fewer for a run of less than 100 steps.
     """
+    moves = min(MOVES, max(2, steps // STRETCHES))
     betas, logs, size = [], [], float(np.log(FIRST_SIZE))
     for stretch in range(STRETCHES + 1):
         beta, tried = stretch / STRETCHES, []
-        for i in range(MOVES):
+        for i in range(moves):
             tried.append(size)
             pilot = replace(path, sizes=StepSizes((0.0,), (size,)))
-            place = Place(key, stretch * MOVES + i, 0)
+            place = Place(key, stretch * moves + i, 0)
             size += GAIN * (pilot.accepted(state, beta, place) - TARGET)
         betas.append(beta)
-        logs.append(float(np.mean(tried[MOVES // 2 :])))
+        logs.append(float(np.mean(tried[moves // 2 :])))
     return StepSizes(tuple(betas), tuple(logs))

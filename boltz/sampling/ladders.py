@@ -17,6 +17,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.rng import Key
 from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
 from boltz.targets import BaseRatePath, MachinePath
+from boltz.units import Units
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -99,7 +100,8 @@ class Temperatures:
                 if mine is not inputs:
                     mine[...] = inputs
                 scale_and_bias = self.betas[k], self.path.bias(layer, self.betas[k])
-                _sum_out(self.machine, layer, mine, scale_and_bias, _stream(at, "look", layer, k), drawn[layer], total)
+                stream = _stream(at, "look", layer, k)
+                _sum_out(self.machine.unit_type(layer), mine, scale_and_bias, stream, drawn[layer], total)
         return found
 
     def move(self, drawn: Chains, rung: int, at: At, state: Chains, scratch: Scratch) -> None:
@@ -160,7 +162,7 @@ class Machines:
             for layer in self.classes[1]:
                 inputs = layer_input(machine, layer, state, scratch, self.turned[k])
                 stream = _stream(at, "look", layer, k)
-                _sum_out(machine, layer, inputs, (1.0, machine.bias(layer)), stream, drawn[layer], total)
+                _sum_out(machine.unit_type(layer), inputs, (1.0, machine.bias(layer)), stream, drawn[layer], total)
             found.append((total, drawn))
         return found
 
@@ -183,8 +185,7 @@ def _stream(at: At, purpose: str, layer: str, rung: int) -> tuple[int, int, int]
 
 
 def _sum_out(
-    machine: BoltzmannMachine,
-    layer: str,
+    kind: Units,
     inputs: Array,
     scale_and_bias: tuple[float, Array],
     stream: tuple[int, int, int],
@@ -194,7 +195,7 @@ def _sum_out(
     """total += log-partition of a layer at its field; drawn sampled there. The kernel of annealing does both at once:
     its weight from no field at all to the whole field.
     """
-    (scale, bias), kind = scale_and_bias, machine.unit_type(layer)
+    scale, bias = scale_and_bias
     nothing = np.zeros_like(bias)
     kind.anneal(inputs, (0.0, scale), (nothing, bias), stream, 0, drawn, total)
     total += kind.log_partition(nothing.astype(np.float64)).sum()

@@ -27,6 +27,7 @@ from boltz.sampling.recognition import draw, encode, streams
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 LEAST_MEAN = 1e-7
+SOLVE = MeanField(tolerance=0.0, sweeps=100)  # what a row gets must not depend on when others have settled
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +124,7 @@ def _tilted(start: Array, slope: Array, beta: float, out: Array) -> Array:
 def mean_field_path(machine: BoltzmannMachine, rows: Array, chains: int, first: int) -> MeanFieldPath:
     """The path of visible rows (rows, units), so many chains each, the first row being number first."""
     v = {machine.visible: rows}
-    means = solve(machine, v, MeanField(), Scratch(machine.dtype))
+    means = solve(machine, v, SOLVE, Scratch(machine.dtype))
     start, change = {}, {}
     for layer, mean in means.items():
         kept = np.clip(mean.astype(np.float64), LEAST_MEAN, 1 - LEAST_MEAN)  # q gives every state a chance

@@ -178,8 +178,15 @@ class ScanPath:
         rbm = self.machine.prior_machine
         if rbm is None:
             return self.machine.params["prior/bias"], []
-        kind, bias, weight = rbm.unit_type("h1"), rbm.bias("h1"), rbm.params["edge/v-h1/weight"]
-        return rbm.bias("v"), [Link(weight, lambda first: kind.total_log_partition(first + bias), beta, x @ weight)]
+        bias, weight = rbm.bias("h1"), rbm.params["edge/v-h1/weight"]
+        off = np.zeros_like(x, shape=(len(x), len(bias)))
+
+        def density(first: Array) -> Floats:
+            found = zeros(first)
+            kernels.bernoulli_score(first, bias, off, found)  # minus the log-partition is the log-probability of 0
+            return -found
+
+        return rbm.bias("v"), [Link(weight, density, beta, x @ weight)]
 
     def _prior(self, x: Array) -> Floats:
         own, links = self._prior_field(x, 1.0)

@@ -90,7 +90,7 @@ def exchange(replicas: Replicas, rounds: int, keep: int = 1, progress: Progress 
     rungs, copies = replicas.ends.shape
     up, down = np.empty((2, rungs - 1, rounds // 2 + 1, copies))
     height, kept, before = np.empty((rounds, copies)), [], replicas.trips.copy()
-    marks = set(np.linspace(rounds - 1, 0, keep, endpoint=False).round().astype(int)) if keep else set()
+    marks = {rounds - 1 - i * rounds // keep for i in range(keep)}  # at least a round apart, the last one among them
     with workers() as pool:
         for i in range(rounds):
             _round(replicas, (up[:, i // 2], down[:, i // 2]), height[i], pool)

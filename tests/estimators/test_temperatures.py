@@ -94,7 +94,16 @@ def test_names_of_adaptive_schedules_are_read() -> None:
 
 @pytest.mark.parametrize(
     "betas",
-    ["adaptive:", "adaptive:0", "adaptive:-3", "adaptive:2.5", "adaptive:x", "adaptive: 5", "adaptive:1e3", "adaptive:1234567890"]
+    [
+        "adaptive:",
+        "adaptive:0",
+        "adaptive:-3",
+        "adaptive:2.5",
+        "adaptive:x",
+        "adaptive: 5",
+        "adaptive:1e3",
+        "adaptive:1234567890",
+    ]
     + ["adaptive:\u0663", "adapted", "adaptive 5", "Adaptive"],
 )
 def test_bad_names_are_refused(betas: Any) -> None:

@@ -35,13 +35,15 @@ def exact_path(table: Table) -> tuple[tuple[str, ...], oracle_chains.Path]:
 def test_a_transition_leaves_the_law_of_the_machine(name: str) -> None:
     """Chi-square over the states of the held class after one transition from 100,000 exact draws.
 
-    Catches a move after the last weight, whose law is a sum over all walks.
+    Catches a move after the last weight, whose law is a sum over all walks, and a share of accepted chains that is off
+    by a twentieth, as where one half of the walk alone is weighed.
     """
     table, count = SMALL[name], 100_000
     held, path = exact_path(table)
     law = oracle.marginal(table, held)
-    np.testing.assert_allclose(annealing_laws.tempered_law(path), law, atol=1e-12)
-    late = annealing_laws.tempered_law(path, late=True)
+    right, share = annealing_laws.tempered_law(path)
+    late, _ = annealing_laws.tempered_law(path, late=True)
+    np.testing.assert_allclose(right, law, atol=1e-12)
     assert stats.detectable_chi_square(count, law, late)
     model = machine_of(table, np.float32)
     state = {n: x.astype(np.float32) for n, x in oracle.draw(table, count, 3).items()}
@@ -50,23 +52,8 @@ def test_a_transition_leaves_the_law_of_the_machine(name: str) -> None:
     stats.accept(stats.chi_square(oracle.counts(table, state, held), law), "the law of the machine drifts")
     for layer in held:
         assert (state[layer] == before[layer])[~accepted].all(), "a rejected chain moved"
-    assert 0.05 < accepted.mean() < 0.95
-
-
-def test_the_accepted_share_is_the_exact_one() -> None:
-    """Of 100,000 exact starts; catches weights of one half of the walk only."""
-    table, count = SMALL["rbm"], 100_000
-    _, path = exact_path(table)
-    walk = path.distribution(2)[:, None, None, None] * path.backward[0][:, :, None, None]
-    walk = walk * path.distribution(0)[:, None] * path.forward[0]
-    f0, f1, f2 = path.log_f
-    up = (f1 - f2)[:, None, None, None] + (f0 - f1)[:, None, None]
-    down = (f1 - f0)[:, None] + (f2 - f1)
-    share, half = (float((walk * np.minimum(1, np.exp(w))).sum()) for w in (up + down, down + 0 * up))
-    start = {n: x for n, x in oracle.draw(table, count, 4).items()}
-    accepted = tempered_transition(GibbsPath(path_to(machine_of(table), rates_of(table))), start, BETAS, Key(7, 8))
-    assert stats.detectable_binomial(count, share, half)
     stats.accept(stats.binomial_table(accepted.sum(), count, share), "another share is accepted")
+    assert stats.detectable_binomial(count, share, 1.05 * share)
 
 
 def planted() -> Table:

@@ -1,0 +1,174 @@
+"""log Z from both sides and by replica exchange, for the commands: the work with its progress, and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import boltz
+from boltz import checks
+from boltz.cli.common import say
+from boltz.cli.measure import quick
+from boltz.cli.progress import Progress
+from boltz.estimators.exchange import AGREEMENT, LEAST_ACCEPTANCE, TRUSTED_COPIES, TRUSTED_TRAVELLED, LadderEstimate
+from boltz.estimators.result import TRUSTED_CHAINS, TRUSTED_SHARE, Estimate
+from boltz.estimators.sandwich import CONTRADICTION, TwoSided
+from boltz.models.boltzmann import BoltzmannMachine
+
+PARTS = ("replica exchange", "annealing up", "annealing down")
+KINDS = {
+    "lower": "a lower bound in expectation",
+    "upper": "an upper bound in expectation",
+    "none": "a diagnostic: its chains start from samples of replica exchange, not from exact ones",
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The half-width of the interval of log Z in nats, seconds to reach it in, and the seed; raises InputError."""
+
+    error: float = 0.25
+    budget: float = 600.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        checks.number(self.error, "--error", 1e-9)
+        checks.number(self.budget, "--budget", 0.0)
+        checks.integer(self.seed, "seed", 0, 2**63 - 1)
+
+
+def measured(machine: BoltzmannMachine, wanted: Wanted, progress: Progress) -> TwoSided:
+    """log Z from both sides, each part of each attempt shown on its own."""
+    if not quick(machine):
+        say("fitting a ladder of temperatures")
+    return boltz.log_z(machine, wanted.error, wanted.budget, wanted.seed, progress=_shown(progress))
+
+
+def _shown(progress: Progress) -> Callable[[int, int], None]:
+    """What shows parts that follow one another: one ends where all of its steps are done."""
+    ended = 0
+
+    def show(done: int, total: int) -> None:
+        nonlocal ended
+        attempt, part = divmod(ended, len(PARTS))
+        progress.update(f"attempt {attempt + 1}, {PARTS[part]}", done, total)
+        ended += done == total
+
+    return show
+
+
+def as_dict(found: TwoSided) -> dict[str, Any]:
+    """Everything but the best value, for JSON."""
+    return {
+        "wanted": found.wanted,
+        "reached": found.reached,
+        "gap": found.gap,
+        "lower": found.lower.as_dict(),
+        "upper": found.upper.as_dict(),
+        "ladder": None if found.ladder is None else ladder_dict(found.ladder),
+    }
+
+
+def ladder_dict(ladder: LadderEstimate) -> dict[str, Any]:
+    """What replica exchange says, for JSON."""
+    return {
+        "estimate": ladder.estimate.as_dict(),
+        "places": ladder.places.tolist(),
+        "log_z": plain(ladder.log_z),
+        "errors": plain(ladder.errors),
+        "acceptance": plain(ladder.acceptance),
+        "trips": ladder.trips.tolist(),
+        "halves": float(ladder.halves),
+    }
+
+
+def plain(values: Any) -> list[float | None]:
+    """Numbers for JSON, None for what is not finite."""
+    return [float(x) if np.isfinite(x) else None for x in values]
+
+
+def small(error: float) -> str:
+    """An error with at least two digits that say something."""
+    return f"{error:.2f}" if error >= 0.1 else f"{error:.2g}"
+
+
+def lines(name: str, found: TwoSided) -> list[str]:
+    """The best value, what was wanted, and each part with what makes it doubtful."""
+    if found.ladder is None:
+        return [f"{name} {found.estimate.value:.4f} nats, exact"]
+    up, down, middle = found.lower, found.upper, found.ladder.estimate
+    value = f"{middle.value:.2f} +- {small(middle.standard_error)}"
+    return [
+        headline(name, found.estimate, found),
+        *(f"  {sentence}" for sentence in [_contradictions(found)] if sentence),
+        f"annealing up    {up.value:>9.2f}  from {up.interval[0]:.2f}  {KINDS[up.kind]}, {_weights(up)}",
+        f"annealing down  {down.value:>9.2f}  to {down.interval[1]:<6.2f}  {KINDS[down.kind]}, {_weights(down)}",
+        f"replica exchange {value}  {ladder_words(found.ladder)}; forward/reverse gap {found.gap:.2f}",
+    ]
+
+
+def headline(name: str, estimate: Estimate, log_z: TwoSided) -> str:
+    """A value that rests on log Z from both sides, and whether what was wanted of that was reached."""
+    low, high = estimate.interval
+    trust = "trusted" if estimate.trusted else "NOT trusted, nor is its interval"
+    told = f"{name} {estimate.value:.2f} nats, 95 % interval {low:.2f} to {high:.2f}"
+    return f"{told} ({goal(log_z)}), {trust}"
+
+
+def goal(log_z: TwoSided) -> str:
+    """What was wanted of log Z, whether it was reached, and if not, what to raise."""
+    ends = log_z.estimate.interval
+    width, wanted = (ends[1] - ends[0]) / 2, f"wanted +-{log_z.wanted:g}"
+    if log_z.reached:
+        return f"{wanted}: reached"
+    if width > log_z.wanted:
+        return f"{wanted}: NOT reached within the budget, it is +-{small(width)}; raise --budget or --error"
+    return f"{wanted}: NOT reached within the budget, the interval is +-{small(width)} but not trusted; raise --budget"
+
+
+def _weights(estimate: Estimate) -> str:
+    """How many chains are effective, and the verdict on an annealing run that is not trusted."""
+    count = f"{estimate.ess:.0f} of {estimate.chains} chains effective"
+    if estimate.trusted:
+        return count
+    return f"{count}: NOT trusted, which asks for at least {TRUSTED_CHAINS} chains with {TRUSTED_SHARE:.0%} effective"
+
+
+def _contradictions(found: TwoSided) -> str:
+    """Which parts contradict each other, or nothing."""
+    assert found.ladder is not None
+    named = [*zip(("annealing up", "annealing down"), (found.lower, found.upper), strict=True)]
+    middle = ("replica exchange", found.ladder.estimate)
+    pairs = [(named[0], middle), (middle, named[1]), (named[0], named[1])]
+    wrong = [
+        f"{below} lies above {above}"
+        for (below, one), (above, other) in pairs
+        if one.value - other.value > CONTRADICTION * float(np.hypot(one.standard_error, other.standard_error))
+    ]
+    return f"NOT trusted, since parts contradict each other: {', '.join(wrong)}" if wrong else ""
+
+
+def ladder_words(ladder: LadderEstimate) -> str:
+    """Rungs, copies and journeys of replica exchange, and what makes it doubtful."""
+    estimate, kinds = ladder.estimate, "temperatures" if "temperatures" in ladder.estimate.method else "machines"
+    made = f"{estimate.ess:.0f} of them made the journey"
+    told = f"{len(ladder.places)} {kinds}, {estimate.chains} copies, {made}"
+    return told if estimate.trusted else f"{told}: NOT trusted, since {_doubts(ladder)}"
+
+
+def _doubts(ladder: LadderEstimate) -> str:
+    """What keeps replica exchange from being trusted."""
+    estimate, least = ladder.estimate, float(ladder.acceptance.min())
+    doubts = {
+        f"fewer than {TRUSTED_COPIES} copies ran": estimate.chains < TRUSTED_COPIES,
+        f"fewer than {TRUSTED_TRAVELLED:.0%} of the copies did": estimate.ess < TRUSTED_TRAVELLED * estimate.chains,
+        f"two neighbours swap with probability {least:.2g}, below {LEAST_ACCEPTANCE:g}": least < LEAST_ACCEPTANCE,
+        f"the halves of the run differ by {ladder.halves:.2f} nats": abs(ladder.halves)
+        > AGREEMENT * 2 * estimate.standard_error,
+    }
+    return " and ".join(text for text, found in doubts.items() if found) or "its error is not finite"
+
+

@@ -1,0 +1,31 @@
+"""The variational bound of mean field, as a log-likelihood (Salakhutdinov & Hinton 2009, section 2.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from boltz.estimators.likelihood import of_rows, undirected_log_z
+from boltz.estimators.result import Estimate
+from boltz.models.boltzmann import BoltzmannMachine, checked_model
+from boltz.models.files import visible_rows
+from boltz.sampling.driver import blocks, workers
+from boltz.sampling.meanfield import MeanField, variational_free_energy
+
+
+def variational_bound(
+    model: BoltzmannMachine, x: Any, log_z: Estimate | float | None = None, seed: int = 0
+) -> Estimate:
+    """Mean over visible rows x (rows, units) of E_q log p*(v, h) + entropy of q, less log Z, in nats.
+
+    q is the factorised posterior at the mean-field fixed point, also where hidden units could be enumerated. log_z as
+    in boltz.log_likelihood; the kind is lower, less that of log Z. Raises InputError.
+    """
+    model = checked_model(model)
+    x = visible_rows(model, x)
+    partition = undirected_log_z(model, log_z, seed)
+    with workers() as pool:
+        found = pool.map(lambda part: variational_free_energy(model, x[part], MeanField())[0], blocks(len(x)))
+    log_p = -np.concatenate(found).astype(np.float64)
+    return of_rows(model, x, (log_p, np.zeros(len(x)), 0), ("lower", "variational bound"), partition)

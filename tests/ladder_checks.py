@@ -1,0 +1,95 @@
+"""Ladders over enumerable machines: exact starts, exact acceptances, and the journeys of replicas by plain loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracle
+from machines import base_of, machine_of, rates_of
+from numpy.typing import NDArray
+from oracle import Table
+from oracle_chains import intermediate
+
+import boltz
+from boltz import kernels
+from boltz.estimators.annealed import path_to
+from boltz.rng import Key
+from boltz.sampling.ladders import Machines, Temperatures
+from boltz.sampling.tempering import Replicas
+from boltz.targets import MachinePath, independent
+
+Floats = NDArray[np.float64]
+KEY = Key(11, 12)
+KINDS = ("temperatures", "machines")
+
+
+def ladder_of(table: Table, rungs: int, kind: str = "temperatures") -> Temperatures | Machines:
+    """The same densities as inverse temperatures and as machines: evenly spaced from the rates of a table to it."""
+    machine, rates, places = machine_of(table), rates_of(table), np.linspace(0, 1, rungs)
+    if kind == "temperatures":
+        return Temperatures(path_to(machine, rates), places)
+    return Machines(MachinePath((independent(machine, rates), machine)), places)
+
+
+def tables(table: Table, rungs: int) -> list[Table]:
+    """The machine of every rung, without any arithmetic of boltz."""
+    return [intermediate(table, base_of(table), beta) for beta in np.linspace(0, 1, rungs)]
+
+
+def laws(table: Table, held: tuple[str, ...], rungs: int) -> list[Floats]:
+    """Distribution of the held class at every rung."""
+    return [oracle.marginal(machine, held) for machine in tables(table, rungs)]
+
+
+def exact_start(table: Table, rungs: int, copies: int, kind: str = "temperatures", seed: int = 1) -> Replicas:
+    """Replicas of which every rung holds independent exact draws of its own density."""
+    ladder, generator = ladder_of(table, rungs, kind), np.random.default_rng(seed)
+    every, states = oracle.states(table, ladder.held), []
+    for p in laws(table, ladder.held, rungs):
+        chosen = generator.choice(len(p), copies, p=p / p.sum())
+        states.append({n: np.ascontiguousarray(x[chosen]) for n, x in every.items()})
+    return Replicas(ladder, KEY, states, np.zeros((rungs, copies), np.int8), np.zeros(copies, np.int64))
+
+
+def mean_acceptance(table: Table, held: tuple[str, ...], rungs: int) -> Floats:
+    """Mean probability of a swap (pairs,): over all pairs of independent states of the neighbours."""
+    log_f = [-oracle.free_energy(machine, held) for machine in tables(table, rungs)]
+    p, found = laws(table, held, rungs), []
+    for k in range(rungs - 1):
+        up = log_f[k + 1] - log_f[k]
+        found.append(p[k] @ np.minimum(1, np.exp(up[:, None] - up[None])) @ p[k + 1])
+    return np.array(found)
+
+
+def uniforms(pair: int, number: int, copies: int) -> Floats:
+    """What the swaps of a pair in a round are decided by, (copies,)."""
+    words = np.empty((copies, 1), np.uint32)
+    kernels.philox(KEY.derive("swap", pair).stream(number), 0, words)
+    return (words[:, 0] + 0.5) / 2.0**32
+
+
+def journeys(up: Floats, down: Floats, copies: int) -> tuple[NDArray[np.int64], list[list[int]]]:
+    """Trips (copies,) and the replica at each rung of each copy, by following every replica by itself.
+
+    up, down: (pairs, visits, copies) of an even number of rounds from the first one on.
+    """
+    rungs, rounds = len(up) + 1, 2 * up.shape[1]
+    trips, places = np.zeros(copies, np.int64), []
+    for copy in range(copies):
+        at, seen = list(range(rungs)), ["nothing"] * rungs  # replica at each rung; the end that a replica saw last
+        for number in range(rounds):
+            for k in range(number % 2, rungs - 1, 2):
+                ratio = np.exp(min(up[k, number // 2, copy] + down[k, number // 2, copy], 0.0))
+                if uniforms(k, number, copies)[copy] < ratio:
+                    at[k], at[k + 1] = at[k + 1], at[k]
+            trips[copy] += seen[at[0]] == "last"
+            seen[at[0]] = "first"
+            if seen[at[-1]] == "first":
+                seen[at[-1]] = "last"
+        places.append(at)
+    return trips, places
+
+
+def bimodal(scale: float = 3.0, tilt: float = 0.06) -> boltz.BoltzmannMachine:
+    """An RBM of 8 + 8 units that is all on or all off, with 0.62 and 0.38 of the probability and nothing between."""
+    bias = np.full(8, -4 * scale)
+    return boltz.from_arrays([np.full((8, 8), scale)], [bias + tilt, bias])
