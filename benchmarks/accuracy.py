@@ -1,7 +1,7 @@
 """Standard errors of log Z at equal cost, counted in matrix products of chain states with the weights.
 
-Plain annealed importance sampling (Salakhutdinov & Murray 2008: 100 chains, their 14,500 temperatures, a base-rate model
-with the rates of the visible units only) makes two products a chain and a temperature. The others get as many:
+Plain annealed importance sampling (Salakhutdinov & Murray 2008: 100 chains, their 14,500 temperatures, a base-rate
+model with the rates of the visible units only) makes two products a chain and a temperature. The others get as many:
 the same from the rates of all layers, the same with fitted temperatures, and replica exchange, whose pilot runs, climb
 and burn-in count. One JSON line a method and seed, then the mean of each method's standard errors over that of plain.
 """
@@ -50,11 +50,13 @@ def main() -> None:
             began = time.monotonic()
             found = method(seed)
             errors.setdefault(name, []).append(found.standard_error)
-            line = {"method": name, "seed": seed, "log_z": round(found.value, 3), "error": round(found.standard_error, 4)}
-            print(json.dumps(line | {"trusted": found.trusted, "seconds": round(time.monotonic() - began, 1)}), flush=True)
+            line = {"method": name, "seed": seed, "log_z": round(found.value, 3)}
+            line |= {"error": round(found.standard_error, 4), "trusted": found.trusted}
+            print(json.dumps(line | {"seconds": round(time.monotonic() - began, 1)}), flush=True)
     plain = np.mean(next(iter(errors.values())))
     for name, each in errors.items():
-        print(json.dumps({"method": name, "error": round(float(np.mean(each)), 4), "ratio": round(float(np.mean(each) / plain), 3)}))
+        error = float(np.mean(each))
+        print(json.dumps({"method": name, "error": round(error, 4), "ratio": round(error / float(plain), 3)}))
 
 
 if __name__ == "__main__":

@@ -202,7 +202,8 @@ def _level(axes: Axes, estimate: Any, colour: str, name: str) -> None:
     low, high = estimate.interval
     if math.isfinite(low) and math.isfinite(high):
         axes.axhspan(low, high, color=colour, alpha=0.15, linewidth=0)
-    axes.axhline(estimate.value, color=colour, linewidth=1.3, label=f"{name}: {estimate.value:.2f}")
+    trust = "" if estimate.trusted else " (NOT trusted)"
+    axes.axhline(estimate.value, color=colour, linewidth=1.3, label=f"{name}: {estimate.value:.2f}{trust}")
 
 
 def _swaps(axes: Axes, ladder: Any) -> None:

@@ -1,4 +1,4 @@
-"""Whether intervals cover as often as they say, and bounds lie on their side: many seeds on machines with a known answer.
+"""Whether intervals cover as often as they say and bounds lie on their side: many seeds, machines with known answers.
 
 RBMs, DBMs with two and three hidden layers, sigmoid belief nets and small variational autoencoders, each estimated with
 so many seeds: log Z by annealing up and down, log-likelihoods by importance sampling. Truth comes from enumeration, for
@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,14 @@ def undirected(number: int, rng: np.random.Generator) -> Iterator[Case]:
     """log Z of a random RBM or DBM, by annealing up and down."""
     units = [[6, 5], [5, 4, 4], [4, 4, 3, 3]][number % 3]
     scale = rng.uniform(0.3, 1.2)
-    weights = [rng.normal(0, scale, shape) for shape in zip(units, units[1:], strict=False)]
+    weights = [rng.normal(0, scale, shape) for shape in pairwise(units)]
     model = boltz.from_arrays(weights, [rng.normal(0, 0.5, n) for n in units])
     base = {layer.name: np.full(layer.units, 0.5) for layer in model.layers}
     truth, name = boltz.exact_log_z(model).value, "-".join(map(str, units)) + f" sd {scale:.2f}"
     for betas in (8, 32):
         yield name, f"annealing up, {betas}", truth, lambda s, b=betas: boltz.ais(model, 100, b, s, base)
-        yield name, f"annealing down, {betas}", truth, lambda s, b=betas: boltz.reverse_ais(model, None, 100, b, s, base)
+        down = f"annealing down, {betas}"
+        yield name, down, truth, lambda s, b=betas: boltz.reverse_ais(model, None, 100, b, s, base)
 
 
 def belief(number: int, rng: np.random.Generator) -> Iterator[Case]:
@@ -101,8 +103,9 @@ def main() -> None:
         below = (truth - np.mean(values)) / (np.std(values, ddof=1) / np.sqrt(seeds))
         share = float(np.mean(hits)) if hits else None
         kind = found.kind
-        line = {"machine": machine, "estimator": how, "kind": kind, "seeds": seeds, "trusted": len(hits), "covered": share}
-        print(json.dumps(line | {"below": round(float(below), 2), "seconds": round(time.monotonic() - began, 1)}), flush=True)
+        line = {"machine": machine, "estimator": how, "kind": kind, "seeds": seeds, "trusted": len(hits)}
+        line |= {"covered": share, "below": round(float(below), 2)}
+        print(json.dumps(line | {"seconds": round(time.monotonic() - began, 1)}), flush=True)
         group = total.setdefault(how, [0, 0])
         group[0] += sum(hits)
         group[1] += len(hits)

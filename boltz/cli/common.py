@@ -118,7 +118,8 @@ class Betas(click.ParamType):
             return value
         if _is_size(value.removeprefix("adaptive:")):
             return value if value.startswith("adaptive:") else int(value)
-        self.fail(f"{value!r} must be a number of temperatures of at least 1, sm2008, adaptive or adaptive:N.", param, ctx)
+        wanted = "a number of temperatures of at least 1, sm2008, adaptive or adaptive:N"
+        self.fail(f"{value!r} must be {wanted}.", param, ctx)
 
 
 class Counts(click.ParamType):
@@ -163,6 +164,29 @@ threads_option = click.option(
 )
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random numbers.")
 run_argument = click.argument("path", metavar="RUN|MODEL", type=click.Path(path_type=Path))
+
+
+def two_sided_options(use: str) -> Callable[[F], F]:
+    """The options of log Z from both sides; use says when they are."""
+
+    def decorate(command: F) -> F:
+        width = click.option(
+            "--error",
+            type=float,
+            default=0.25,
+            show_default=True,
+            help=f"{use}: half-width of the 95 % interval of log Z that is wanted, in nats.",
+        )
+        budget = click.option(
+            "--budget",
+            type=float,
+            default=600.0,
+            show_default=True,
+            help=f"{use}: seconds after which no further attempt at it is begun.",
+        )
+        return width(budget(command))
+
+    return decorate
 
 
 def annealing_options(chains: str) -> Callable[[F], F]:

@@ -66,7 +66,8 @@ def _along_training(machine: BoltzmannMachine, request: Request, name: str) -> R
     """Replica exchange along the snapshots of a run, which gives log Z of each of them as well."""
     steps = [int(file.stem) for file in (snapshots.listed(request.path) if request.path.is_dir() else [])]
     if not steps:
-        raise InputError(f"--method trajectory needs a run with snapshots (boltz train --snapshots), got {request.path}.")
+        wanted = "a run that kept snapshots (boltz train --snapshots)"
+        raise InputError(f"--method trajectory needs {wanted}, got {request.path}.")
     members = boltz.trajectory(request.path)
     say(f"fitting a ladder along {len(members)} snapshots")
     with Progress() as progress:

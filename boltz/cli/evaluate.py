@@ -7,7 +7,17 @@ from typing import Any
 
 import click
 
-from boltz.cli.common import annealing_options, emit, given, json_option, run_argument, seed_option, threads_option
+from boltz.cli.common import (
+    Counts,
+    annealing_options,
+    emit,
+    given,
+    json_option,
+    run_argument,
+    seed_option,
+    threads_option,
+    two_sided_options,
+)
 from boltz.errors import InputError
 
 
@@ -19,6 +29,15 @@ from boltz.errors import InputError
 )
 @click.option("--limit", type=int, show_default="all", help="The first rows only, this many.")
 @click.option(
+    "--method",
+    type=click.Choice(["auto", "bound", "importance", "posterior-ais", "raise"]),
+    default="auto",
+    show_default=True,
+    help="log p*(v) by the variational bound of a dbm (bound), importance sampling, annealing the hidden units of each "
+    "row (posterior-ais); or log p(v) without log Z by annealing down from each row, which is conservative (raise). "
+    "auto is what --samples says.",
+)
+@click.option(
     "--samples",
     type=int,
     default=0,
@@ -27,12 +46,33 @@ from boltz.errors import InputError
     "dbm, 100 samples for a dbn, 1,000 for an sbn or vae. An rbm needs none.",
 )
 @click.option(
+    "--bounds",
+    type=Counts(),
+    metavar="K,K,...",
+    show_default="none",
+    help="Importance-weighted bounds L_k to print as well, by numbers of samples a row, such as 1,10,100.",
+)
+@click.option(
+    "--row-chains",
+    type=int,
+    default=10,
+    show_default=True,
+    help="posterior-ais, raise: chains a row.",
+)
+@click.option(
+    "--row-betas",
+    type=int,
+    show_default="500 for posterior-ais, 1,000 for raise",
+    help="posterior-ais, raise: inverse temperatures of these chains, uniform steps.",
+)
+@click.option(
     "--binarize",
     type=click.Choice(["dynamic", "fixed", "threshold", "none"]),
     show_default="that of the run, else dynamic",
     help="Grey values as Bernoulli means drawn once by --seed (dynamic, fixed), cut at 0.5, or kept.",
 )
 @annealing_options("--chains")
+@two_sided_options("log Z from both sides")
 @seed_option
 @threads_option
 @json_option
@@ -40,41 +80,27 @@ from boltz.errors import InputError
 def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
     """Estimate the mean log-likelihood of data under a run or model file, in nats a row.
 
-    log Z is 0 for a directed machine, exact for a small one, else estimated by annealed importance sampling.
+    log Z is 0 for a directed machine, exact for a small one, else estimated by annealed importance sampling, or, with
+    --error or --budget, from both sides.
     """
     import boltz
-    from boltz.cli.measure import Annealing, described, estimate_log_z, samples_for, verdict, visible_rows
-    from boltz.cli.progress import Progress
+    from boltz.cli.evaluating import evaluated, way_of
+    from boltz.cli.measure import visible_rows
     from boltz.cli.stored import model_of, settings_of, table
 
-    annealing = Annealing(options["chains"], options["betas"], options["seed"])
     model, settings = model_of(path), settings_of(path)
-    samples = samples_for(model, options["samples"])
     refuse_idle(given(ctx), [model])
+    way = way_of(model, options, given(ctx))
     name = options["data"] or table(settings, "data", "load").get("name_or_path")
     if not isinstance(name, str):
         raise InputError(f"{path} does not name its data: give them with --data.")
     data = boltz.load_data(name, options["split"], options["limit"])
     asked = options["binarize"] or table(settings, "settings").get("binarize")
-    x, how = visible_rows(data, asked, annealing.seed, model)
-    with Progress() as progress:
-        log_z = estimate_log_z(model, "auto", annealing, progress)
-    found = boltz.log_likelihood(model, x, log_z, samples, annealing.seed)
-    said = verdict(found, log_z, samples)
-    result = {
-        "log_likelihood": found.as_dict(),
-        "rows": len(x),
-        "method": found.method,
-        "samples": samples,
-        "log_z": None if log_z is None else log_z.as_dict(),
-        "data": data.name,
-        "split": options["split"],
-        "binarize": how,
-        "certified": said,
-    }
+    x, how = visible_rows(data, asked, options["seed"], model)
+    about = {"rows": len(x), "data": data.name, "split": options["split"], "binarize": how}
     rows = f"log-likelihood of {len(x):,} rows ({data.name} {options['split']}, binarize {how})"
-    lines = [described(rows, found), *([] if log_z is None else [described("log Z", log_z)]), said]
-    emit(result, as_json, "\n".join(lines))
+    result, text = evaluated(model, x, way, rows)
+    emit(result | about, as_json, text)
 
 
 def refuse_idle(names: set[str], models: list[Any]) -> None:
@@ -83,10 +109,14 @@ def refuse_idle(names: set[str], models: list[Any]) -> None:
     from boltz.cli.stored import kind_of
     from boltz.training.plans import blueprint
 
+    directed = not any(undirected(model) for model in models)
     for name in ("betas", "chains"):
-        if name in names and not any(undirected(model) for model in models):
+        if directed and name in names:
             raise InputError(
                 f"--{name} is for annealed importance sampling of log Z, which is 0 for directed machines."
             )
+    for name in ("error", "budget"):
+        if directed and name in names:
+            raise InputError(f"--{name} is for log Z, which is 0 for directed machines.")
     if "samples" in names and all(kind_of(blueprint(model)) == "rbm" for model in models):
         raise InputError("--samples would do nothing: log p*(v) of an rbm is exact without samples.")

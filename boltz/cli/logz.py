@@ -9,7 +9,17 @@ from typing import Any
 
 import click
 
-from boltz.cli.common import annealing_options, emit, given, json_option, run_argument, seed_option, threads_option, word
+from boltz.cli.common import (
+    annealing_options,
+    emit,
+    given,
+    json_option,
+    run_argument,
+    seed_option,
+    threads_option,
+    two_sided_options,
+    word,
+)
 from boltz.errors import InputError
 
 ROUNDS = 1000
@@ -38,20 +48,7 @@ HOW = {
     "between (two-sided); anneal up (ais); or exchange replicas along the snapshots of the run (trajectory). auto is "
     "what the options given belong to; without any, exact up to 20 units and two-sided beyond.",
 )
-@click.option(
-    "--error",
-    type=float,
-    default=0.25,
-    show_default=True,
-    help="two-sided: half-width of the 95 % interval that is wanted, in nats.",
-)
-@click.option(
-    "--budget",
-    type=float,
-    default=600.0,
-    show_default=True,
-    help="two-sided: seconds after which no further attempt is begun.",
-)
+@two_sided_options("two-sided")
 @annealing_options("--chains")
 @click.option("--rounds", type=int, default=ROUNDS, show_default=True, help="trajectory: rounds of replica exchange.")
 @click.option(

@@ -31,7 +31,12 @@ BOUNDS = {
     "sampling under-estimates log Z.",
     "none": "The log-likelihood is no bound: it is a lower bound on log p*(v) minus an under-estimate of log Z.",
 }
-BETWEEN = "The log-likelihood is no bound: its log Z is the value of replica exchange, which may lie on either side."
+BETWEEN = "The log-likelihood is no bound: its log Z is that of replica exchange, which may err to either side."
+CONSERVATIVE = (
+    "The log-likelihood is conservative, but no bound: it is a lower bound in expectation for the annealing model, "
+    "usually the worse one, and certifies nothing of the machine itself."
+)
+RAISE, NOT_BINARY = "RAISE", "not 0/1"  # how the methods of such estimates begin and end
 DIRECTED = "The log-likelihood is a certified lower bound in expectation: "
 GREY = "The rows are not 0/1, so this is no log-likelihood of binary units; binarise them."
 
@@ -107,30 +112,32 @@ def verdict(log_likelihood: Estimate, log_z: Estimate | None, samples: int = 0, 
     count, what = (row_chains, "chains") if row_chains else (samples, "samples")
     weighted = (ANNEALED if row_chains else WEIGHTED).format(count)
     sampled = log_likelihood.kind == "lower" and (log_z is None or (count > 0 and log_z.kind == "exact"))
-    if log_likelihood.method.endswith("not 0/1"):
+    conservative = log_likelihood.method.startswith(RAISE)
+    if NOT_BINARY in log_likelihood.method:
         parts = [GREY]
+    elif conservative:
+        parts = [CONSERVATIVE]
     elif sampled:
         parts = [f"{DIRECTED}{weighted}, and log Z is {'0' if log_z is None else 'exact'}."]
     elif log_z is not None and log_z.kind == "none":
         parts = [BETWEEN]
     else:
         parts = [BOUNDS[log_likelihood.kind]]
-    if sampled and count:
-        parts.append(_closeness(log_likelihood, what))
+    if (sampled or conservative) and count:
+        parts.append(
+            _closeness(log_likelihood, what, "that of the annealing model" if conservative else "log p(v) itself")
+        )
     if log_z is not None and log_z.kind not in ("exact", "none"):
         parts.append(_trust(log_z))
     return " ".join(parts)
 
 
-def _closeness(log_likelihood: Estimate, what: str) -> str:
-    """Whether a bound from so many samples or chains a row can be taken for the log-likelihood itself."""
+def _closeness(log_likelihood: Estimate, what: str, truth: str) -> str:
+    """Whether a bound from samples or chains, which is what they are called, can be taken for the truth."""
     wanted = f"{TRUSTED_SHARE:.0%} of at least {TRUSTED_CHAINS}, in {TRUSTED_ROWS:.0%} of the rows"
     if log_likelihood.trusted:
-        return f"Enough {what} are effective to take it for log p(v) itself ({wanted})."
-    return (
-        f"Too few {what} are effective to take it for log p(v) itself (asked for are {wanted}); more {what} bring it "
-        "closer."
-    )
+        return f"Enough {what} are effective to take it for {truth} ({wanted})."
+    return f"Too few {what} are effective to take it for {truth} (asked for are {wanted}); more {what} bring it closer."
 
 
 def _trust(log_z: Estimate) -> str:

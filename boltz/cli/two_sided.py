@@ -16,6 +16,7 @@ from boltz.cli.progress import Progress
 from boltz.estimators.exchange import AGREEMENT, LEAST_ACCEPTANCE, TRUSTED_COPIES, TRUSTED_TRAVELLED, LadderEstimate
 from boltz.estimators.result import TRUSTED_CHAINS, TRUSTED_SHARE, Estimate
 from boltz.estimators.sandwich import CONTRADICTION, TwoSided
+from boltz.estimators.sides import Side, Sides
 from boltz.models.boltzmann import BoltzmannMachine
 
 PARTS = ("replica exchange", "annealing up", "annealing down")
@@ -110,6 +111,30 @@ def lines(name: str, found: TwoSided) -> list[str]:
     ]
 
 
+def sides_dict(found: Sides) -> dict[str, Any]:
+    """The two sides of a log-likelihood with their standing, for JSON."""
+    both = {"lower": found.lower, "upper": found.upper}
+    return {name: side.estimate.as_dict() | {"standing": side.standing} for name, side in both.items()}
+
+
+def side_words(found: Sides) -> list[str]:
+    """A sentence for each side of a log-likelihood: what bounds it there, and whether that is certified."""
+    low, high = found.lower.estimate, found.upper.estimate
+    return [
+        _side(found.lower, f"at least {low.value:.2f} (95 % from {low.interval[0]:.2f})", "above"),
+        _side(found.upper, f"at most  {high.value:.2f} (95 % to {high.interval[1]:.2f})", "below"),
+    ]
+
+
+def _side(side: Side, bound: str, source: str) -> str:
+    estimate, trust = side.estimate, "" if side.estimate.trusted else "; NOT trusted, since one of its parts is not"
+    if side.standing == "certified":
+        return f"{bound}: certified in expectation, less log Z from {source}{trust}"
+    if side.standing == "diagnostic":
+        return f"{bound}: a diagnostic, less log Z from {source}, which is no certified bound{trust}"
+    return f"no bound {estimate.value:.2f}: a lower bound on log p*(v) less log Z from {source}{trust}"
+
+
 def headline(name: str, estimate: Estimate, log_z: TwoSided) -> str:
     """A value that rests on log Z from both sides, and whether what was wanted of that was reached."""
     low, high = estimate.interval
@@ -170,5 +195,3 @@ def _doubts(ladder: LadderEstimate) -> str:
         > AGREEMENT * 2 * estimate.standard_error,
     }
     return " and ".join(text for text, found in doubts.items() if found) or "its error is not finite"
-
-

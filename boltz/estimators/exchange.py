@@ -71,8 +71,8 @@ def exchange_log_z(
 
     trajectory: snapshots of a training run in order (boltz.trajectory), each of which becomes a rung; between those
     that are too far apart straight paths of parameters are put in. base as in base_rates. 15 % of the rounds are
-    burn-in. The value is no bound; trusted asks for 30 copies, of which half made the journey from the first rung to the
-    last and back, for swaps between all neighbours, and for halves of the run that agree. Raises InputError.
+    burn-in. The value is no bound; trusted asks for 30 copies, of which half made the journey from the first rung to
+    the last and back, for swaps between all neighbours, and for halves of the run that agree. Raises InputError.
     """
     model = checked_model(model)
     copies = checks.integer(copies, "copies", 2, 2**20)

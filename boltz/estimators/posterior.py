@@ -92,10 +92,10 @@ def posterior_ais(
 
     Chains go from q(h | v) (mean field, recognition model) to p(v, h): block Gibbs for a Boltzmann machine, scans of
     single units for binary hidden layers, Hamiltonian Monte Carlo for Gaussian ones. The mean weight of a row's chains
-    is unbiased for p*(v), so that its log is a lower bound in expectation; an RBM is exact. betas and log_z are as in
-    boltz.ais and boltz.log_likelihood, with one value a row in per_row; trusted asks for at least 100 chains a row, of
-    which 30 % are effective in 95 % of the rows. Results do not depend on the number of threads. Raises InputError, and
-    NumericalError for an overflow.
+    is unbiased for p*(v), so that its log is a lower bound in expectation; an RBM is exact. betas: a number of uniform
+    steps, or values that rise from 0 to 1; log_z is as in boltz.log_likelihood. per_row has one value a row; trusted
+    asks for at least 100 chains a row, of which 30 % are effective in 95 % of the rows. Results do not depend on the
+    number of threads. Raises InputError, and NumericalError for an overflow.
     """
     plan, seed = _plan(model, chains, betas, seed, progress)
     x = visible_rows(plan.model, x)
@@ -130,9 +130,9 @@ def posterior_sandwich(
         found = of_rows(plan.model, x, _exact(plan.model, x), ("exact", "free energy"), partition)
         return PosteriorSandwich(found, found, 0.0, 0.0)
     plan = _tuned(plan, x)
-    log_p, errors = mean_and_error(_log_weights(plan, x)).T
+    log_p, errors = mean_and_error(_log_weights(replace(plan, progress=_share(progress, 0, 2)), x)).T
     lower = of_rows(plan.model, x, (log_p, errors, plan.chains), ("lower", plan.method), partition)
-    minus, errors = mean_and_error(_log_weights(plan, x, state)).T
+    minus, errors = mean_and_error(_log_weights(replace(plan, progress=_share(progress, 1, 2)), x, state)).T
     upper = of_rows(plan.model, x, (-minus, errors, plan.chains), ("upper", "reverse " + plan.method), partition)
     gaps = -minus - log_p
     error = float(gaps.std(ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else float("inf")
@@ -189,17 +189,17 @@ def _log_weights(plan: Plan, x: Array, hidden: Chains | None = None) -> Floats:
             state = {layer: np.repeat(hidden[layer][rows], plan.chains, axis=0) for layer in state}
             path, key = path.reversed(), plan.key.derive("down")
             betas = np.concatenate([[1.0], betas[::-1]])  # the first step only moves, at the posterior itself
-        walk = anneal(path, state, betas, key, progress=_share(plan.progress, i, len(groups)))
+        walk = anneal(path, state, betas, key, progress=_share(plan.progress, i, len(groups), hidden is not None))
         found.append(walk.log_weights.reshape(-1, plan.chains))
     return np.concatenate(found)
 
 
-def _share(progress: Progress | None, group: int, groups: int) -> Progress | None:
-    """The progress of one group as part of all of them."""
+def _share(progress: Progress | None, group: int, groups: int, extra: int = 0) -> Progress | None:
+    """The progress of one group as part of all of them, but for some extra steps at its start."""
     if progress is None:
         return None
     tell = progress
-    return lambda done, steps: tell(group * steps + done, groups * steps)
+    return lambda done, steps: tell(group * (steps - extra) + done - extra, groups * (steps - extra))
 
 
 def _simulated(model: Model, rows: int, key: Key) -> Chains:

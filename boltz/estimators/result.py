@@ -25,7 +25,8 @@ class Estimate:
 
     ess is the effective number of chains; trusted says that the standard error can be believed: exact results, or at
     least 100 chains of which at least 0.3 are effective. per_row holds one value a data row where rows make sense.
-    path (points, 2) holds inverse temperatures and the effective chains there. A value that is not finite raises NumericalError.
+    path (points, 2) holds inverse temperatures and the effective chains there. A value that is not finite raises
+    NumericalError.
     """
 
     value: float

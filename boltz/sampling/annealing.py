@@ -126,7 +126,7 @@ def _uniform(key: Key, number: int) -> float:
 
 @dataclass(frozen=True, eq=False)
 class GibbsPath:
-    """The base-rate path of a Boltzmann machine with block Gibbs transitions on the held class, which are reversible."""
+    """The base-rate path of a Boltzmann machine with block Gibbs transitions on its held class: they are reversible."""
 
     density: BaseRatePath
     scratch: dict[int, Scratch] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from small import TEST, TRAIN, UNITS, invoke, result_of
 
 import boltz
 from boltz import runs
+from boltz.estimators import sandwich
 
 QUICK = ("--sweeps", 40)
 
@@ -77,6 +78,50 @@ def test_every_machine_is_judged(kind: str, data: Path) -> None:
     if not chains:
         refused = invoke("diagnose", kind, *QUICK)
         assert refused.exit_code == 2 and "--sweeps are of Gibbs chains" in refused.stderr
+
+
+@pytest.mark.parametrize("kind", ["rbm", "dbn"])
+def test_log_z_is_judged_where_it_is_asked_for(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a machine of 21 + 21 units, which is not enumerated; of a deep belief net that of its top."""
+    for name in ("FIRST_ROUNDS", "FIRST_STEPS"):
+        monkeypatch.setattr(sandwich, name, 60)
+    machine = boltz.rbm(21, 21) if kind == "rbm" else boltz.dbn([21, 21, 21])
+    machine.save("m.safetensors")
+    np.save("rows.npy", np.random.default_rng(1).integers(0, 2, (30, 21)).astype(np.uint8))
+    words = ("diagnose", "m.safetensors", "--data", "rows.npy", *QUICK)
+    found = result_of(*words, "--log-z", "--error", 0.5, "--budget", 0)
+    names = [f["name"] for f in found["findings"]]
+    assert names[-6:] == [
+        "log Z",
+        "overlap lost",
+        "swap acceptance",
+        "round trips",
+        "forward/reverse gap",
+        "doubling of the schedule",
+    ]
+    told = found["measures"]["log_z"]
+    assert abs(told["value"] - 42 * np.log(2)) < 0.5 and told["wanted"] == 0.5 and told["reached"] is True
+    plain = result_of(*words)
+    assert [f["name"] for f in plain["findings"]] == names[:-6] and "log_z" not in plain["measures"]
+
+
+def test_an_exact_log_z_is_said_to_be(run: Path) -> None:
+    shown = invoke("diagnose", run, *QUICK, "--log-z")
+    assert shown.exit_code == 0 and "fine      log Z: log Z is " in shown.stdout and "enumeration" in shown.stdout
+
+
+def test_options_of_log_z_are_refused_where_they_are_idle(run: Path, data: Path) -> None:
+    boltz.sbn([UNITS, 4]).save("sbn.safetensors")
+    for words, text in (
+        ((run, "--error", 0.1), "--error is of log Z: give --log-z as well."),
+        ((run, "--budget", 9), "--budget is of log Z: give --log-z as well."),
+        ((run, "--log-z", "--error", 0), "error must be"),
+        ((run, "--log-z", "--budget", -1), "budget must be"),
+        ((run, "--log-z", "--error", "nan"), "error must be"),
+        (("sbn.safetensors", "--data", data, "--log-z"), "--log-z is of machines with an RBM"),
+    ):
+        found = invoke("diagnose", *words)
+        assert found.exit_code == 2 and text in found.stderr and "Traceback" not in found.stderr, words
 
 
 def test_what_is_refused(run: Path, data: Path) -> None:

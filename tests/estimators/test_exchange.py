@@ -73,22 +73,22 @@ def part(found: Exchanged, copies: slice) -> Exchanged:
 
 
 def test_intervals_cover_as_they_say() -> None:
-    """600 groups of 30 copies, of which the trusted ones cover log Z with 0.92 to 0.98; 32 correlated rounds each.
+    """600 groups of 30 copies, of which the trusted ones cover log Z with 0.92 to 0.98; 24 correlated rounds each.
 
-    Catches an error that is 0.75 of the right one, as of samples pooled over rounds, and a bias of half an error.
+    Catches an error that is 0.64 of the right one, as of samples pooled over rounds, and a bias of an error.
     """
     hits = trials = 0
     for number, kind in enumerate(KINDS):
         table, groups = Table.random([3, 3, 2], 1.4, 60 + number), 300
         replicas = climb(ladder_of(table, 3, kind), 30 * groups, 4, KEY)
-        found = exchange(replicas, 32, keep=0)
+        found = exchange(replicas, 24, keep=0)
         for i in range(groups):
             one = estimated(replicas, part(found, slice(30 * i, 30 * i + 30))).estimate
             if one.trusted:
                 trials, hits = trials + 1, hits + (one.interval[0] <= oracle.log_z(table) <= one.interval[1])
     assert trials >= 500
     stats.accept(calibration.coverage_test(hits, trials), f"intervals cover {hits / trials:.3f}")
-    assert calibration.detectable_coverage(trials, 0.86)
+    assert calibration.detectable_coverage(trials, 0.8)
 
 
 def test_trust_asks_for_copies_journeys_swaps_and_halves_that_agree() -> None:
@@ -245,7 +245,7 @@ def test_plain_chains_never_leave_a_planted_mode() -> None:
 
 @pytest.mark.parametrize("along", ["temperatures", "machines"])
 def test_modes_far_apart_have_their_weights(along: str, quick: None) -> None:
-    """From 64 copies, independent of each other: log Z, and the weight of the mode that is on; catches one mode lost."""
+    """log Z and the weight of the mode that is on, from 64 independent copies; catches one mode lost."""
     machine, base = bimodal(), {n: np.full(8, 0.5) for n in ("v", "h1")}
     table = Table.of(machine)
     members = () if along == "temperatures" else grown(machine, (0.15, 0.4, 0.7))[1]

@@ -185,6 +185,9 @@ def test_progress_is_told_over_all_groups(monkeypatch: pytest.MonkeyPatch) -> No
         machine_of(DBM), oracle.bits(4)[:3], 2, 3, 0.0, progress=lambda done, total: seen.append((done, total))
     )
     assert seen == [(i, 6) for i in range(1, 7)]
+    seen.clear()
+    boltz.posterior_sandwich(machine_of(DBM), 3, 2, 3, progress=lambda done, total: seen.append((done, total)))
+    assert seen == sorted(seen) and set(seen) == {(i, 12) for i in range(1, 13)}
 
 
 MIXED = boltz.helmholtz([3, 2, 2], ["bernoulli", "bernoulli", "gaussian"])

@@ -1,0 +1,154 @@
+"""log Z from both sides: exact where it can be, the interval of a large machine, attempts, and how parts are judged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import oracle
+import pytest
+import stats
+from machines import SMALL, machine_of
+from scipy.stats import t as student
+from two_sided import blocks, both, ladder, made
+
+import boltz
+from boltz.estimators import exchange, sandwich
+from boltz.estimators.result import interval
+from boltz.estimators.sandwich import bracket, log_z
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts that begin small, and pilot runs that are short."""
+    monkeypatch.setattr(sandwich, "FIRST_ROUNDS", 40)
+    monkeypatch.setattr(sandwich, "FIRST_STEPS", 40)
+    monkeypatch.setattr(exchange, "PILOT_RUNGS", 6)
+    monkeypatch.setattr(exchange, "PILOT_ROUNDS", 16)
+
+
+# ---------------------------------------------------------------- whole machines
+
+
+@pytest.mark.parametrize("name", ["rbm", "dbm3", "ring", "strong"])
+def test_small_machines_are_exact(name: str) -> None:
+    found = log_z(machine_of(SMALL[name]))
+    truth = oracle.log_z(SMALL[name])
+    assert found.estimate.value == pytest.approx(truth, abs=1e-10) and found.estimate.kind == "exact"
+    assert found.lower is found.upper is found.estimate and found.ladder is None and found.gap == 0
+    assert found.reached is True and found.estimate.interval == (found.estimate.value,) * 2
+
+
+def test_a_large_machine_is_measured_as_well_as_asked_for(quick: None) -> None:
+    """24 + 24 units; Student's test at stats.ALPHA that the value is right, which catches one that is off by 0.2."""
+    machine, truth = blocks(scale=1.6)
+    arena = machine.arena.tobytes()
+    found = log_z(machine, 0.06, 60.0, 2)
+    low, high = found.estimate.interval
+    assert found.reached is True and found.estimate.trusted and (high - low) / 2 <= 0.06 == found.wanted
+    assert found.ladder is not None and found.estimate.value == found.ladder.estimate.value
+    assert (found.lower.kind, found.upper.kind, found.estimate.kind) == ("lower", "none", "none")
+    for part in (found.lower, found.upper, found.estimate):
+        error = part.standard_error
+        stats.accept(float(2 * student.sf(abs(part.value - truth) / error, 63)), f"{part.method} is off")
+        assert stats.detectable_ratio(0.25, error)
+    ends = [part.interval for part in (found.lower, found.ladder.estimate, found.upper)]
+    assert low == min(ends[0][0], ends[1][0]) and high == max(ends[1][1], ends[2][1])
+    assert found.lower.steps == found.upper.steps > 40, "an attempt of 40 temperatures is too wide"
+    assert machine.arena.tobytes() == arena and found.gap == found.upper.value - found.lower.value
+
+
+def test_a_budget_of_nothing_gives_one_attempt(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts: list[Any] = []
+
+    def counted(*words: Any) -> Any:
+        attempts.append(words)
+        return bracket(*words)
+
+    monkeypatch.setattr(sandwich, "bracket", counted)
+    found = log_z(blocks()[0], 1e-6, 0.0)
+    assert len(attempts) == 1 and found.reached is False and found.lower.steps == 40 and found.seconds > 0
+    assert found.estimate.interval[1] - found.estimate.interval[0] > 2e-6
+
+
+def test_results_depend_on_the_seed_alone(quick: None) -> None:
+    machine, before, found = blocks()[0], boltz.threads(), []
+    try:
+        for count, seed in ((1, 0), (3, 0), (1, 1)):
+            boltz.threads(count)
+            part = log_z(machine, 1e-6, 0.0, seed)
+            found.append((part.lower.value, part.estimate.value, part.upper.value))
+    finally:
+        boltz.threads(before)
+    assert found[0] == found[1] and all(one != other for one, other in zip(found[0], found[2], strict=True))
+
+
+# ---------------------------------------------------------------- bracket
+
+
+def test_the_interval_is_the_hull_and_the_value_that_of_exchange() -> None:
+    """Of the lower end of annealing up, the upper end of annealing down, and both ends of exchange."""
+    low, high = made(9.9, 0.1), made(10.2, 0.2)
+    found = bracket(low, high, ladder(made(10.0, 0.01)))
+    assert (found.value, found.standard_error, found.kind, found.trusted) == (10.0, 0.01, "none", True)
+    assert found.interval == (interval(9.9, 0.1, 100)[0], interval(10.2, 0.2, 100)[1])
+    wide = bracket(low, high, ladder(made(10.0, 1.0)))
+    assert wide.interval == interval(10.0, 1.0, 100)
+    assert bracket(made(9.0, ess=33.0), made(11.0, ess=50.0), ladder(made(10.0, 0.3))).ess == 33
+
+
+@pytest.mark.parametrize(
+    ("values", "trusted"),
+    [
+        ((9.9, 10.0, 10.1), True),
+        ((10.05, 10.0, 9.95), True),  # within errors
+        ((10.4, 10.0, 10.5), False),  # annealing up above exchange
+        ((9.5, 10.4, 10.0), False),  # exchange above annealing down
+        ((10.25, 10.05, 9.85), False),  # annealing up above annealing down, each near exchange
+        ((5.0, 10.0, 15.0), True),  # far apart, but on their sides
+    ],
+    ids=str,
+)
+def test_parts_that_contradict_each_other_are_not_trusted(values: tuple[float, ...], trusted: bool) -> None:
+    """Standard errors of 0.05: two parts may be 0.28 on the wrong side of each other."""
+    low, middle, high = (made(v) for v in values)
+    assert bracket(low, high, ladder(middle)).trusted is trusted
+
+
+@pytest.mark.parametrize("untrusted", [0, 1, 2])
+def test_every_part_must_be_trusted(untrusted: int) -> None:
+    low, middle, high = (made(10.0, trusted=i != untrusted) for i in range(3))
+    found = both(low, ladder(middle), high)
+    assert found.estimate.trusted is False and found.reached is False
+
+
+def test_what_is_wide_is_not_reached() -> None:
+    wide = both(made(9.0), ladder(made(10.0)), made(11.0), 0.5)
+    assert wide.estimate.trusted and not wide.reached and wide.gap == 2
+    assert both(made(9.0), ladder(made(10.0)), made(11.0), 1.5).reached
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("error", (0, -0.1, np.nan, np.inf, "0.1", None, True, [0.1])),
+        ("budget", (-1, np.nan, np.inf, "1", None, False)),
+        ("seed", (-1, 0.5, None, 2**64)),
+    ],
+)
+def test_bad_numbers_are_refused_by_name(name: str, values: tuple[Any, ...]) -> None:
+    for model in (machine_of(SMALL["one"]), blocks()[0]):
+        for value in values:
+            with pytest.raises(boltz.InputError, match=f"^{name} must be "):
+                log_z(model, **{name: value})
+
+
+def test_a_bad_base_is_refused_even_where_it_is_not_needed() -> None:
+    for base in ({"v": [0.5]}, {"v": [0.5], "h1": [1.0]}, "data", [[2.0]]):
+        with pytest.raises(boltz.InputError, match=r"^base"):
+            log_z(machine_of(SMALL["one"]), base=base)
+    with pytest.raises(boltz.InputError, match=r"^model must be a BoltzmannMachine, got HelmholtzMachine\.$"):
+        log_z(boltz.sbn([3, 2]))  # type: ignore[arg-type]
