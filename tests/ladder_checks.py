@@ -20,41 +20,48 @@ from boltz.targets import MachinePath, independent
 Floats = NDArray[np.float64]
 KEY = Key(11, 12)
 KINDS = ("temperatures", "machines")
+Rungs = int | tuple[float, ...]
+HIGH = (0.7, 0.85, 1.0)  # none of them independent units
 
 
-def ladder_of(table: Table, rungs: int, kind: str = "temperatures") -> Temperatures | Machines:
-    """The same densities as inverse temperatures and as machines: evenly spaced from the rates of a table to it."""
-    machine, rates, places = machine_of(table), rates_of(table), np.linspace(0, 1, rungs)
+def places_of(rungs: Rungs) -> Floats:
+    """Inverse temperatures, evenly spaced where only their number is given."""
+    return np.linspace(0, 1, rungs) if isinstance(rungs, int) else np.array(rungs)
+
+
+def ladder_of(table: Table, rungs: Rungs, kind: str = "temperatures") -> Temperatures | Machines:
+    """The same densities as inverse temperatures and as machines, from the rates of a table to it."""
+    machine, rates, places = machine_of(table), rates_of(table), places_of(rungs)
     if kind == "temperatures":
         return Temperatures(path_to(machine, rates), places)
     return Machines(MachinePath((independent(machine, rates), machine)), places)
 
 
-def tables(table: Table, rungs: int) -> list[Table]:
+def tables(table: Table, rungs: Rungs) -> list[Table]:
     """The machine of every rung, without any arithmetic of boltz."""
-    return [intermediate(table, base_of(table), beta) for beta in np.linspace(0, 1, rungs)]
+    return [intermediate(table, base_of(table), beta) for beta in places_of(rungs)]
 
 
-def laws(table: Table, held: tuple[str, ...], rungs: int) -> list[Floats]:
+def laws(table: Table, held: tuple[str, ...], rungs: Rungs) -> list[Floats]:
     """Distribution of the held class at every rung."""
     return [oracle.marginal(machine, held) for machine in tables(table, rungs)]
 
 
-def exact_start(table: Table, rungs: int, copies: int, kind: str = "temperatures", seed: int = 1) -> Replicas:
+def exact_start(table: Table, rungs: Rungs, copies: int, kind: str = "temperatures", seed: int = 1) -> Replicas:
     """Replicas of which every rung holds independent exact draws of its own density."""
     ladder, generator = ladder_of(table, rungs, kind), np.random.default_rng(seed)
     every, states = oracle.states(table, ladder.held), []
     for p in laws(table, ladder.held, rungs):
         chosen = generator.choice(len(p), copies, p=p / p.sum())
         states.append({n: np.ascontiguousarray(x[chosen]) for n, x in every.items()})
-    return Replicas(ladder, KEY, states, np.zeros((rungs, copies), np.int8), np.zeros(copies, np.int64))
+    return Replicas(ladder, KEY, states, np.zeros((ladder.rungs, copies), np.int8), np.zeros(copies, np.int64))
 
 
-def mean_acceptance(table: Table, held: tuple[str, ...], rungs: int) -> Floats:
+def mean_acceptance(table: Table, held: tuple[str, ...], rungs: Rungs) -> Floats:
     """Mean probability of a swap (pairs,): over all pairs of independent states of the neighbours."""
     log_f = [-oracle.free_energy(machine, held) for machine in tables(table, rungs)]
     p, found = laws(table, held, rungs), []
-    for k in range(rungs - 1):
+    for k in range(len(p) - 1):
         up = log_f[k + 1] - log_f[k]
         found.append(p[k] @ np.minimum(1, np.exp(up[:, None] - up[None])) @ p[k + 1])
     return np.array(found)
@@ -87,6 +94,11 @@ def journeys(up: Floats, down: Floats, copies: int) -> tuple[NDArray[np.int64], 
                 seen[at[-1]] = "last"
         places.append(at)
     return trips, places
+
+
+def slow(scale: float = 4.0) -> Table:
+    """An RBM whose chains stay where they are, all on or all off, at inverse temperatures HIGH."""
+    return Table.chain([np.full((4, 3), scale)], [np.full(4, -0.5 - 1.5 * scale), np.full(3, -2 * scale)])
 
 
 def bimodal(scale: float = 3.0, tilt: float = 0.06) -> boltz.BoltzmannMachine:

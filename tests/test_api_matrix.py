@@ -324,12 +324,16 @@ MODELS: dict[str, Callable[[Any], Any]] = {  # name -> call with a machine
     "posterior_variances": lambda m: boltz.posterior_variances(m, BITS),
     "ais": lambda m: boltz.ais(m, 5, 3),
     "reverse_ais": lambda m: boltz.reverse_ais(m, None, 5, 3),
+    "exchange_log_z": lambda m: boltz.exchange_log_z(m, copies=2, rounds=20),
+    "tempered_sample": lambda m: boltz.tempered_sample(m, 2, 20),
+    "log_z": lambda m: boltz.log_z(m),
     "exact_samples": lambda m: boltz.exact_samples(m, 5),
     "raise_likelihood": lambda m: boltz.raise_likelihood(m, BITS, 2, 3),
     "tempered_transitions": lambda m: boltz.tempered_transitions(m, 4, 2, 3),
     "exact_log_z": lambda m: boltz.exact_log_z(m),
 }
-ONE_KIND = {"mean_field", "ais", "reverse_ais", "exact_log_z", "exact_samples"}  # of undirected machines alone
+ANNEALED = {"ais", "reverse_ais", "exchange_log_z", "tempered_sample", "log_z"}
+ONE_KIND = ANNEALED | {"mean_field", "exact_log_z", "exact_samples"}  # of undirected machines alone
 ONE_KIND |= {"raise_likelihood", "tempered_transitions"}
 MACHINES = {"rbm": RBM, "dbm": DBM, "sbn": SBN, "vae": VAE, "gaussian vae": GAUSSIAN, "mixed": MIXED, "dbn": DBN}
 
@@ -462,6 +466,7 @@ def test_every_public_function_that_takes_arrays_is_in_the_matrix() -> None:
     """Those left out take no array, or chains, files and data sets, whose tests have their own tables of bad input."""
     elsewhere = {"load", "load_data", "resume", "trajectory", "binarize", "exact_log_z", "exact_samples", "threads"}
     elsewhere |= {"integrated_time", "split_rhat", "chain_ess"}
+    elsewhere |= {"exchange_log_z", "tempered_sample", "log_z"}  # base as in ais
     functions = {n for n in boltz.__all__ if callable(getattr(boltz, n)) and n[0].islower()} - elsewhere
     covered = {name.replace(",", "").split()[0] for name in CALLS}
     assert functions <= covered, functions - covered

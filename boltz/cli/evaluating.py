@@ -19,6 +19,7 @@ from boltz.cli.measure import (
     samples_for,
     undirected,
     verdict,
+    verdict_between,
 )
 from boltz.cli.progress import Progress
 from boltz.cli.stored import kind_of
@@ -75,7 +76,7 @@ def way_of(model: Model, options: Mapping[str, Any], names: Set[str]) -> Way:
     chains = checks.integer(options["row_chains"], "--row-chains", 1, 10**6) if rows else 0
     steps = options["row_betas"] or ROW_BETAS.get(method, 0)
     betas = checks.integer(steps, "--row-betas", 1, 10**8) if rows else 0
-    bounds = options["bounds"] or ()
+    bounds = tuple(checks.integer(k, "--bounds", 1, 10**6) for k in options["bounds"] or ())
     return Way(method, samples, chains, betas, bounds, annealing, wanted if names & {"error", "budget"} else None)
 
 
@@ -106,6 +107,9 @@ def _refuse(kind: str, method: str, names: Set[str]) -> None:
 
 def evaluated(model: Model, x: Any, way: Way, name: str) -> tuple[dict[str, Any], str]:
     """The mean log-likelihood of rows x (rows, units), called by a name: the object for JSON, and the text."""
+    most = max(way.samples, way.row_chains, *way.bounds, 1)
+    if len(x) * most >= 2**32:
+        raise InputError(f"rows times samples or chains must be below 2^32, got {len(x):,} x {most:,}.")
     with Progress() as progress:
         log_z = _log_z(model, way, progress)
         if isinstance(log_z, TwoSided) and log_z.ladder is not None:
@@ -142,9 +146,10 @@ def _between(
     """As evaluated, where log Z has two sides; named is what the log-likelihood is called, and log Z."""
     name, log_z = named
     zero = exact(0.0, "")
-    both = sides(_measured(model, x, way, zero, progress), log_z)
+    log_marginal = _measured(model, x, way, zero, progress)
+    both = sides(log_marginal, log_z)
     bounds = {k: difference(bound, log_z.estimate) for k, bound in _bounds(model, x, way, zero).items()}
-    said = verdict(both.best, log_z.estimate, way.samples, way.row_chains)
+    said = verdict_between(log_marginal, way.samples, way.row_chains)
     lines = [
         two_sided.headline(name, both.best, log_z),
         *two_sided.side_words(both),

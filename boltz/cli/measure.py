@@ -31,7 +31,7 @@ BOUNDS = {
     "sampling under-estimates log Z.",
     "none": "The log-likelihood is no bound: it is a lower bound on log p*(v) minus an under-estimate of log Z.",
 }
-BETWEEN = "The log-likelihood is no bound: its log Z is that of replica exchange, which may err to either side."
+BETWEEN = "The log-likelihood is no bound: it is {} less the log Z of replica exchange, which may err to either side."
 CONSERVATIVE = (
     "The log-likelihood is conservative, but no bound: it is a lower bound in expectation for the annealing model, "
     "usually the worse one, and certifies nothing of the machine itself."
@@ -119,17 +119,26 @@ def verdict(log_likelihood: Estimate, log_z: Estimate | None, samples: int = 0, 
         parts = [CONSERVATIVE]
     elif sampled:
         parts = [f"{DIRECTED}{weighted}, and log Z is {'0' if log_z is None else 'exact'}."]
-    elif log_z is not None and log_z.kind == "none":
-        parts = [BETWEEN]
     else:
         parts = [BOUNDS[log_likelihood.kind]]
-    if (sampled or conservative) and count:
-        parts.append(
-            _closeness(log_likelihood, what, "that of the annealing model" if conservative else "log p(v) itself")
-        )
-    if log_z is not None and log_z.kind not in ("exact", "none"):
+    if count and (log_z is None or log_z.trusted):
+        truth = "that of the annealing model" if conservative else "log p(v) itself" if sampled else "log p*(v) itself"
+        parts.append(_closeness(log_likelihood, what, truth))
+    if log_z is not None and log_z.kind != "exact":
         parts.append(_trust(log_z))
     return " ".join(parts)
+
+
+def verdict_between(log_marginal: Estimate, samples: int = 0, row_chains: int = 0) -> str:
+    """As verdict, of log p*(v) less the log Z of replica exchange."""
+    if NOT_BINARY in log_marginal.method:
+        return GREY
+    if log_marginal.kind == "exact":
+        return BETWEEN.format("log p*(v)")
+    said = BETWEEN.format(f"a lower bound on log p*(v) ({log_marginal.method})")
+    if not samples + row_chains:
+        return said
+    return f"{said} {_closeness(log_marginal, 'chains' if row_chains else 'samples', 'log p*(v) itself')}"
 
 
 def _closeness(log_likelihood: Estimate, what: str, truth: str) -> str:

@@ -6,15 +6,16 @@ import io
 import os
 import time
 import zipfile
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
 import click
 
-from boltz.cli.common import emit, json_option, run_argument, seed_option, threads_option
+from boltz.cli.common import emit, given, json_option, run_argument, seed_option, threads_option
 from boltz.errors import InputError
 
-ENDINGS, SWEEPS = (".npz", ".npy", ".png"), 1000
+ENDINGS, SWEEPS, ROUNDS = (".npz", ".npy", ".png"), 1000, 1000
 
 
 @click.command
@@ -25,6 +26,15 @@ ENDINGS, SWEEPS = (".npz", ".npy", ".png"), 1000
     type=int,
     show_default=f"{SWEEPS}",
     help="Gibbs sweeps of each chain (rbm, dbm, and the top of a dbn); an sbn or vae has none.",
+)
+@click.option(
+    "--tempered",
+    is_flag=True,
+    help="Replica exchange over a ladder of temperatures instead of Gibbs chains, for an rbm or dbm that these do not "
+    "cross.",
+)
+@click.option(
+    "--rounds", type=int, default=ROUNDS, show_default=True, help="Rounds of replica exchange; needs --tempered."
 )
 @click.option(
     "--out",
@@ -38,30 +48,28 @@ ENDINGS, SWEEPS = (".npz", ".npy", ".png"), 1000
 @seed_option
 @threads_option
 @json_option
-def sample(path: Path, as_json: bool, **options: Any) -> None:
+@click.pass_context
+def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
     """Draw samples and write them: binary layers as bytes, Gaussian ones as 32-bit numbers.
 
-    Boltzmann machines run Gibbs chains from a random start, directed ones draw from their prior downwards, and a deep
-    belief net does both.
+    Boltzmann machines run Gibbs chains from a random start, or replica exchange; directed ones draw from their prior
+    downwards, and a deep belief net does both.
     """
-    import boltz
     from boltz.checkpoint import write_bytes
-    from boltz.cli.measure import undirected
     from boltz.cli.stored import model_of
 
     out = _free(options["out"], options["force"])
     model = model_of(path)
     if options["layer"] not in (None, *model.units):
         raise InputError(f"--layer must be one of {', '.join(model.units)}, got {options['layer']!r}.")
-    sweeps = options["sweeps"]
-    if undirected(model) is None and sweeps is not None:
-        raise InputError(f"--sweeps are of Gibbs chains, but {path} holds a directed machine, sampled exactly.")
-    sweeps = SWEEPS if sweeps is None and undirected(model) is not None else sweeps
+    sweeps, rounds = _lengths(path, model, options, given(ctx))
     layer = options["layer"] or model.visible
     began = time.monotonic()
-    state = boltz.sample(model, options["chains"], sweeps, options["seed"])
+    state = _drawn(model, options["chains"], (sweeps, rounds), options["seed"])
     if out.suffix == ".png":
-        _draw(path, model, layer, (state, sweeps), out)
+        after = "" if sweeps is None else f" after {sweeps} sweeps"
+        after += "" if rounds is None else f" of {rounds} rounds of replica exchange"
+        _draw(path, model, layer, (state, after), out)
         written = [layer]
     else:
         written = list(model.units) if out.suffix == ".npz" and options["layer"] is None else [layer]
@@ -71,11 +79,44 @@ def sample(path: Path, as_json: bool, **options: Any) -> None:
         "out": str(out),
         "layers": {name: list(state[name].shape) for name in written},
         "sweeps": sweeps,
+        "rounds": rounds,
         "seed": options["seed"],
         "seconds": time.monotonic() - began,
     }
     shapes = ", ".join(f"{name} {rows} x {columns}" for name, (rows, columns) in result["layers"].items())
     emit(result, as_json, f"{out}: {shapes}")
+
+
+def _lengths(path: Path, model: Any, options: dict[str, Any], names: Set[str]) -> tuple[int | None, int | None]:
+    """Sweeps of Gibbs chains and rounds of replica exchange, None where there are none; raises InputError."""
+    import boltz
+    from boltz import checks
+    from boltz.cli.measure import undirected
+    from boltz.estimators.exchange import COPIES
+
+    sweeps = options["sweeps"]
+    if undirected(model) is None and sweeps is not None:
+        raise InputError(f"--sweeps are of Gibbs chains, but {path} holds a directed machine, sampled exactly.")
+    if not options["tempered"]:
+        if "rounds" in names:
+            raise InputError("--rounds would do nothing: it needs --tempered.")
+        return (SWEEPS if sweeps is None and undirected(model) is not None else sweeps), None
+    if not isinstance(model, boltz.BoltzmannMachine):
+        raise InputError(f"--tempered is for an rbm or dbm, but {path} holds a machine with directed layers.")
+    if sweeps is not None:
+        raise InputError("--sweeps are of Gibbs chains, but --tempered has rounds instead: give --rounds.")
+    least = max(20, -(-checks.integer(options["chains"], "chains", 1, 2**32) // COPIES))
+    return None, checks.integer(options["rounds"], "--rounds", least, 10**9)
+
+
+def _drawn(model: Any, chains: int, lengths: tuple[int | None, int | None], seed: int) -> Any:
+    """States of all layers after so many sweeps, or of so many rounds."""
+    import boltz
+
+    sweeps, rounds = lengths
+    if rounds is None:
+        return boltz.sample(model, chains, sweeps, seed)
+    return boltz.tempered_sample(model, chains, rounds, seed=seed)
 
 
 def _free(out: Path, force: bool) -> Path:
@@ -103,15 +144,14 @@ def _encoded(states: dict[str, Any], gaussian: set[str], ending: str) -> bytes:
     return buffer.getvalue()
 
 
-def _draw(path: Path, model: Any, layer: str, found: tuple[Any, int | None], out: Path) -> None:
-    """The picture of a layer in sampled states; found holds those and the sweeps that led there."""
+def _draw(path: Path, model: Any, layer: str, found: tuple[Any, str], out: Path) -> None:
+    """The picture of a layer in sampled states; found holds those and how they came about."""
     from boltz import plotting
     from boltz.cli.pictures import layer_means
     from boltz.cli.stored import image_of, settings_of
 
-    state, sweeps = found
+    state, after = found
     image = image_of(settings_of(path)) if layer == model.visible else None
     values, what = layer_means(model, layer, state)
-    after = "" if sweeps is None else f" after {sweeps} sweeps"
-    title = f"{what} of layer {layer} in {len(values)} {'samples' if sweeps is None else 'chains'}{after}"
+    title = f"{what} of layer {layer} in {len(values)} {'chains' if 'sweeps' in after else 'samples'}{after}"
     plotting.save(plotting.sample_grid(values, image, title), out)

@@ -18,7 +18,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
-from boltz.numerics import log_mean_exp
+from boltz.numerics import log_mean_exp, pareto_shape
 from boltz.rng import Key
 from boltz.sampling.driver import blocks, workers
 from boltz.sampling.gibbs import Scratch
@@ -28,6 +28,7 @@ from boltz.sampling.recognition import draw, encode, streams
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Reduce = Callable[[Floats], Floats]
+LEAST_TAIL, HEAVY = 25, 0.7
 ENCODED_ROWS, CHUNK = 16, 1024  # rows a block of a Helmholtz machine, and samples that are in memory with all layers
 
 
@@ -47,20 +48,34 @@ def reduced(model: Model, x: Array, samples: int, key: Key, reduce: Reduce) -> F
 
 
 def mean_and_error(log_w: Floats) -> Floats:
-    """(rows, 2): log of the mean weight over the samples, and its standard error by the delta method."""
+    """(rows, 3): log of the mean weight over the samples, its standard error by the delta method, and the share of the
+    samples that is effective, 0 where the tail of the weights is too heavy for an error.
+    """
     value, count = log_mean_exp(log_w, 1), log_w.shape[1]
     if count == 1:
-        return np.stack([value, np.full(len(log_w), np.inf)], axis=1)
+        return np.stack([value, np.full(len(log_w), np.inf), np.zeros(len(log_w))], axis=1)
     relative = np.exp(log_w - value[:, None])
     error = relative.std(axis=1, ddof=1) / np.sqrt(count)
-    return np.stack([value, error], axis=1)
+    share = np.where(heavy(log_w), 0.0, 1 / (1 + error**2 * (count - 1)))
+    return np.stack([value, error, share], axis=1)
+
+
+def heavy(log_w: Floats) -> NDArray[np.bool_]:
+    """Whether the weights (rows, samples) of a row have a tail too heavy for the error of their mean, (rows,).
+
+    Effective samples cannot tell: they look sufficient until the tail is met. The limit on its shape is that of Vehtari
+    et al. (2024, section 3.2.4); below 25 samples nothing is said.
+    """
+    if log_w.shape[1] < LEAST_TAIL:
+        return np.zeros(len(log_w), bool)
+    return np.asarray(pareto_shape(log_w) > min(1 - 1 / np.log10(log_w.shape[1]), HEAVY))
 
 
 def bounds_and_errors(log_w: Floats, sizes: Sequence[int]) -> Floats:
     """(rows, sizes, 3): unbiased L_k for each k, the mean over groups of k samples; its standard error; and the share
-    of a group's samples that is effective, the mean over groups.
+    of a group's samples that is effective, the mean over groups, 0 where the tail of the weights is too heavy.
     """
-    found = []
+    found, told = [], ~heavy(log_w)
     for k in sizes:
         groups = log_w.shape[1] // k
         grouped = log_w[:, : groups * k].reshape(len(log_w), groups, k)
@@ -69,7 +84,7 @@ def bounds_and_errors(log_w: Floats, sizes: Sequence[int]) -> Floats:
         share = (k / np.sum(weights**2, axis=2)).mean(axis=1)
         alone = groups == 1
         error = mean_and_error(log_w[:, :k])[:, 1] if alone else each.std(axis=1, ddof=1) / np.sqrt(groups)
-        found.append(np.stack([each.mean(axis=1), error, share], axis=1))
+        found.append(np.stack([each.mean(axis=1), error, share * told], axis=1))
     return np.stack(found, axis=1)
 
 

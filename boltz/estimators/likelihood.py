@@ -48,9 +48,9 @@ def log_likelihood(
     seed = checks.integer(seed, "seed", 0, 2**64 - 1)
     x = visible_rows(model, x)
     partition = undirected_log_z(model, log_z, seed)
-    log_p, errors, kind, method = log_marginal(model, x, samples, seed)
-    used = samples or (SAMPLES if errors.any() else 0)
-    return of_rows(model, x, (log_p, errors, used), (kind, method), partition)
+    found, kind, method = log_marginal(model, x, samples, seed)
+    used = samples or (SAMPLES if found[:, 1].any() else 0)
+    return of_rows(model, x, found, used, (kind, method), partition)
 
 
 def importance_bounds(
@@ -74,35 +74,20 @@ def importance_bounds(
     x = visible_rows(model, x)
     partition = undirected_log_z(model, log_z, seed)
     if is_rbm(model):
-        found = log_marginal(model, x, 0, seed)
-        return [_estimate(model, x, (*found[:2], True, 0), found[2:], partition) for _ in sizes]
+        found, kind, method = log_marginal(model, x, 0, seed)
+        return [of_rows(model, x, found, 0, (kind, method), partition) for _ in sizes]
     values = reduced(model, x, max(sizes), key, lambda log_w: bounds_and_errors(log_w, sizes))
-    bounds = []
-    for i, k in enumerate(sizes):
-        log_p, errors, share = values[:, i].T
-        judged = log_p, errors, _trusted(errors, share, k), k
-        bounds.append(_estimate(model, x, judged, ("lower", _method(k)), partition))
-    return bounds
+    return [of_rows(model, x, values[:, i], k, ("lower", _method(k)), partition) for i, k in enumerate(sizes)]
 
 
-def of_rows(
-    model: Model, x: Array, found: tuple[Floats, Floats, int], what: tuple[Kind, str], log_z: Estimate
-) -> Estimate:
-    """log p of checked rows as one Estimate of their mean, from log p* (rows,), errors (rows,), samples a row; log Z.
+def of_rows(model: Model, x: Array, found: Floats, samples: int, what: tuple[Kind, str], log_z: Estimate) -> Estimate:
+    """log p of checked rows as one Estimate of their mean.
 
-    what is (kind, method) of log p*. Errors are those of logs of mean weights, so that they tell effective shares.
+    found (rows, 3): log p*, its error and the effective share of its samples, so many a row; what is (kind, method) of
+    log p*.
     """
-    log_p, errors, samples = found
-    share = 1 / (1 + errors**2 * max(samples - 1, 1))  # effective share of the samples of a row
-    return _estimate(model, x, (log_p, errors, _trusted(errors, share, samples), samples), what, log_z)
-
-
-def _estimate(
-    model: Model, x: Array, found: tuple[Floats, Floats, bool, int], what: tuple[Kind, str], log_z: Estimate
-) -> Estimate:
-    """(log p* a row, errors a row, trusted, samples) with (kind, method) and log Z as one Estimate of the mean."""
-    (log_p, errors, trusted, samples), (kind, method) = found, what
-    per_row = log_p - log_z.value
+    (log_p, errors, share), (kind, method) = found.T, what
+    trusted, per_row = _trusted(errors, share, samples), log_p - log_z.value
     value = float(per_row.mean())
     error = float(np.hypot(log_z.standard_error, np.sqrt(np.sum(errors**2)) / len(x)))
     binary = model.layers[0].kind == "bernoulli"
@@ -148,21 +133,25 @@ def undirected_log_z(model: Model, given: Estimate | float | None, seed: int) ->
     return ais(undirected, seed=seed)
 
 
-def log_marginal(model: Model, x: Array, samples: int, seed: int) -> tuple[Floats, Floats, Kind, str]:
-    """log p*(v) of checked rows: values and standard errors (rows,), what kind of bound, and how it was found."""
-    nothing = np.zeros(len(x))
+def log_marginal(model: Model, x: Array, samples: int, seed: int) -> tuple[Floats, Kind, str]:
+    """log p*(v) of checked rows: values, errors and effective shares of samples (rows, 3); kind of bound; method."""
     if isinstance(model, BoltzmannMachine):
         if is_rbm(model):
-            return -_by_blocks(model, x, _free_energy), nothing, "exact", "free energy"
+            return certain(-_by_blocks(model, x, _free_energy)), "exact", "free energy"
         if samples == 0 and class_units(model, model.graph.colours[1]) <= QUICK_HIDDEN:
-            return exact_log_marginal(model, x), nothing, "exact", "enumeration of hidden units"
+            return certain(exact_log_marginal(model, x)), "exact", "enumeration of hidden units"
         if samples == 0:
-            return _by_blocks(model, x, _variational), nothing, "lower", "variational bound"
+            return certain(_by_blocks(model, x, _variational)), "lower", "variational bound"
     elif samples == 0 and enumerable(model, QUICK_HIDDEN):
-        return enumerated(model, x), nothing, "exact", "enumeration of hidden units"
+        return certain(enumerated(model, x)), "exact", "enumeration of hidden units"
     count = samples or SAMPLES
     values = reduced(model, x, count, Key.from_seed(seed).derive("importance"), mean_and_error)
-    return values[:, 0], values[:, 1], "lower", _method(count)
+    return values, "lower", _method(count)
+
+
+def certain(log_p: Floats) -> Floats:
+    """(rows, 3): values without error."""
+    return np.stack([log_p, np.zeros(len(log_p)), np.ones(len(log_p))], axis=1)
 
 
 def _method(samples: int) -> str:

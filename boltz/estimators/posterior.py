@@ -101,9 +101,9 @@ def posterior_ais(
     x = visible_rows(plan.model, x)
     partition = undirected_log_z(plan.model, log_z, seed)
     if is_rbm(plan.model):
-        return of_rows(plan.model, x, _exact(plan.model, x), ("exact", "free energy"), partition)
-    log_p, errors = mean_and_error(_log_weights(_tuned(plan, x), x)).T
-    return of_rows(plan.model, x, (log_p, errors, plan.chains), ("lower", plan.method), partition)
+        return of_rows(plan.model, x, _exact(plan.model, x), 0, ("exact", "free energy"), partition)
+    found = mean_and_error(_log_weights(_tuned(plan, x), x))
+    return of_rows(plan.model, x, found, plan.chains, ("lower", plan.method), partition)
 
 
 def posterior_sandwich(
@@ -127,14 +127,14 @@ def posterior_sandwich(
     state = _simulated(plan.model, checks.integer(rows, "rows", 1, 2**31), plan.key.derive("simulated"))
     x, partition = state.pop(plan.model.visible), undirected_log_z(plan.model, None, seed)
     if is_rbm(plan.model):
-        found = of_rows(plan.model, x, _exact(plan.model, x), ("exact", "free energy"), partition)
+        found = of_rows(plan.model, x, _exact(plan.model, x), 0, ("exact", "free energy"), partition)
         return PosteriorSandwich(found, found, 0.0, 0.0)
     plan = _tuned(plan, x)
-    log_p, errors = mean_and_error(_log_weights(replace(plan, progress=_share(progress, 0, 2)), x)).T
-    lower = of_rows(plan.model, x, (log_p, errors, plan.chains), ("lower", plan.method), partition)
-    minus, errors = mean_and_error(_log_weights(replace(plan, progress=_share(progress, 1, 2)), x, state)).T
-    upper = of_rows(plan.model, x, (-minus, errors, plan.chains), ("upper", "reverse " + plan.method), partition)
-    gaps = -minus - log_p
+    up = mean_and_error(_log_weights(replace(plan, progress=_share(progress, 0, 2)), x))
+    lower = of_rows(plan.model, x, up, plan.chains, ("lower", plan.method), partition)
+    down = mean_and_error(_log_weights(replace(plan, progress=_share(progress, 1, 2)), x, state)) * [-1, 1, 1]
+    upper = of_rows(plan.model, x, down, plan.chains, ("upper", "reverse " + plan.method), partition)
+    gaps = down[:, 0] - up[:, 0]
     error = float(gaps.std(ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else float("inf")
     reach = interval(upper.value, error, len(gaps))
     upper = replace(upper, standard_error=error, interval=reach, trusted=len(gaps) >= TRUSTED_CHAINS)
@@ -153,8 +153,8 @@ def _plan(model: Any, chains: Any, betas: Any, seed: Any, progress: Progress | N
     return Plan(model, chains, schedule(betas), Key.from_seed(seed).derive("posterior"), progress), seed
 
 
-def _exact(model: Model, x: Array) -> tuple[Floats, Floats, int]:
-    return (*log_marginal(model, x, 0, 0)[:2], 0)
+def _exact(model: Model, x: Array) -> Floats:
+    return log_marginal(model, x, 0, 0)[0]
 
 
 def _tuned(plan: Plan, x: Array) -> Plan:

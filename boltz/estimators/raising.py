@@ -85,7 +85,7 @@ def _start(path: GibbsPath, rows: Array, chains: int, key: Key) -> tuple[dict[st
 def _estimate(log_w: Floats, steps: int, grey: bool) -> Estimate:
     """The mean of log mean weights (rows, chains); grey rows are no states of binary units, and never trusted."""
     rows, chains = log_w.shape
-    values, errors = mean_and_error(log_w).T
+    values, errors, _ = mean_and_error(log_w).T
     share = np.exp(2 * values - log_mean_exp(2 * log_w, 1))  # of the chains of a row that are effective
     value, error = float(values.mean()), float(np.sqrt(np.sum(errors**2)) / rows)
     enough = chains >= TRUSTED_CHAINS and float(np.mean(share >= TRUSTED_SHARE)) >= TRUSTED_ROWS

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from boltz.estimators.likelihood import of_rows, undirected_log_z
+from boltz.estimators.likelihood import certain, of_rows, undirected_log_z
 from boltz.estimators.result import Estimate
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import visible_rows
@@ -28,4 +28,4 @@ def variational_bound(
     with workers() as pool:
         found = pool.map(lambda part: variational_free_energy(model, x[part], MeanField())[0], blocks(len(x)))
     log_p = -np.concatenate(found).astype(np.float64)
-    return of_rows(model, x, (log_p, np.zeros(len(x)), 0), ("lower", "variational bound"), partition)
+    return of_rows(model, x, certain(log_p), 0, ("lower", "variational bound"), partition)

@@ -38,18 +38,18 @@ def test_logz_is_that_of_enumeration(run: Path) -> None:
 
 def test_logz_by_annealing(run: Path) -> None:
     wanted = enumerated(boltz.load(run))[0]
-    result = result_of("logz", run, "--ais", "--chains", 200, "--betas", 50, "--seed", 1, "--threads", 1)
+    result = result_of("logz", run, "--chains", 200, "--betas", 50, "--seed", 1, "--threads", 1)
     found = result["log_z"]
     assert (found["kind"], found["chains"], found["steps"], found["trusted"]) == ("lower", 200, 50, True)
     assert abs(found["value"] - wanted) < 5 * found["standard_error"] + 1e-4  # false alarm below 1e-6; a wrong sign
-    assert result_of("logz", run, "--ais", "--betas", 50, "--chains", 200, "--seed", 1)["log_z"] == found
-    assert result_of("logz", run, "--ais", "--betas", 50, "--chains", 200, "--seed", 2)["log_z"] != found
+    assert result_of("logz", run, "--betas", 50, "--chains", 200, "--seed", 1)["log_z"] == found
+    assert result_of("logz", run, "--betas", 50, "--chains", 200, "--seed", 2)["log_z"] != found
 
 
 def test_logz_of_one_chain_has_no_interval(run: Path) -> None:
-    found = result_of("logz", run, "--ais", "--chains", 1, "--betas", 5)["log_z"]
+    found = result_of("logz", run, "--chains", 1, "--betas", 5)["log_z"]
     assert found["standard_error"] is None and found["interval"] == [None, None] and not found["trusted"]
-    assert "NOT trusted" in invoke("logz", run, "--ais", "--chains", 1, "--betas", 5).stdout
+    assert "NOT trusted" in invoke("logz", run, "--chains", 1, "--betas", 5).stdout
 
 
 def test_evaluate_is_minus_free_energy_minus_log_z(run: Path, data: Path) -> None:

@@ -15,6 +15,37 @@ from boltz.models.helmholtz import Structure, empty
 
 TRAIN = ("train", "rbm", "--epochs", 1, "--layers", 3)
 VAE = ("train", "vae", "--epochs", 1, "--layers", 3, "--latent", 2)
+EVALUATE = ("evaluate", "--data", "bars.npz")
+OF_RBM: list[tuple[tuple[object, ...], str]] = [
+    (("--method", "bound"), "--method bound would do nothing"),
+    (("--method", "importance"), "--method importance would do nothing"),
+    (("--method", "posterior-ais"), "--method posterior-ais would do nothing"),
+    (("--bounds", "1,5"), "--bounds would do nothing"),
+    (("--error", 0), "--error must be"),
+    (("--error", 1, "--betas", 5), "so it takes no --betas"),
+    (("--budget", 1, "--chains", 5), "so it takes no --chains"),
+    (("--method", "raise", "--betas", 5), "--betas is for log Z, which --method raise does without"),
+    (("--method", "raise", "--error", 5), "--error is for log Z, which --method raise does without"),
+    (("--method", "raise", "--row-chains", 0), "--row-chains must be"),
+]
+OF_DBM: list[tuple[tuple[object, ...], str]] = [
+    (("--method", "bound", "--samples", 5), "--samples is for --method auto or importance, not for bound"),
+    (("--method", "importance", "--samples", 0), "samples must be"),
+    (("--method", "importance", "--row-chains", 5), "--row-chains is for --method posterior-ais or raise"),
+    (("--row-betas", 5), "--row-betas is for --method posterior-ais or raise, not for auto"),
+    (("--method", "posterior-ais", "--row-betas", 0), "--row-betas must be"),
+    (("--method", "raise", "--bounds", "1"), "--bounds is for --method"),
+    (("--bounds", "1,x"), "numbers of samples separated by commas"),
+    (("--bounds", "0"), "numbers of samples separated by commas"),
+    (("--bounds", "1000001"), "--bounds must be"),
+    (("--method", "exact"), "'exact' is not one of"),
+]
+OF_VAE: list[tuple[tuple[object, ...], str]] = [
+    (("--error", 1), "--error is for log Z, which is 0 for directed machines"),
+    (("--budget", 1), "--budget is for log Z, which is 0 for directed machines"),
+    (("--method", "bound"), "--method bound is for a machine of kind dbm, got one of kind vae"),
+    (("--method", "raise"), "--method raise is for a machine of kind rbm or dbm, got one of kind vae"),
+]
 CASES: list[tuple[tuple[object, ...], str]] = [
     (("train",), "Name the MODEL"),
     (("train", "helmholtz"), "'helmholtz' is not one of"),
@@ -113,7 +144,28 @@ CASES: list[tuple[tuple[object, ...], str]] = [
     (("logz", "full"), "not a run folder"),
     (("logz", "bars.npz"), "not a"),
     (("logz", "m.safetensors", "--chains", 0), "the number of chains must be"),
-    (("logz", "wide.safetensors", "--exact"), "at most 28 units"),
+    (("logz", "wide.safetensors", "--method", "exact"), "at most 28 units"),
+    (("logz", "wide.safetensors", "--error", "nan"), "--error must be"),
+    (("logz", "wide.safetensors", "--error", 0), "--error must be"),
+    (("logz", "wide.safetensors", "--budget", -1), "--budget must be"),
+    (("logz", "wide.safetensors", "--seed", -1), "seed must be"),
+    (("logz", "wide.safetensors", "--error", 1, "--betas", 5), "is for --method"),
+    (("logz", "wide.safetensors", "--rounds", 50), "--rounds is for --method trajectory"),
+    (
+        ("logz", "wide.safetensors", "--method", "ais", "--error", 1),
+        "--error is for --method two-sided, but here log Z",
+    ),
+    (("logz", "wide.safetensors", "--method", "two-sided", "--chains", 5), "--chains is for --method ais"),
+    (("logz", "wide.safetensors", "--method", "trajectory"), "needs a run that kept snapshots"),
+    (("logz", "begun", "--method", "trajectory"), "not trained to its end"),
+    (("logz", "wide.safetensors", "--method", "trajectory", "--rounds", 5), "--rounds must be"),
+    (("logz", "wide.safetensors", "--method", "trajectory", "--picture", "p.png"), "--picture is for --method"),
+    (("logz", "m.safetensors", "--picture", "p.png"), "but here log Z is enumerated"),
+    (("logz", "m.safetensors", "--error", 1, "--picture", "p.png"), "--picture draws log-weights"),
+    (("logz", "wide.safetensors", "--picture", "p.pdf"), "--picture must end in .png"),
+    (("logz", "wide.safetensors", "--picture", "no/p.png"), "--picture must lie in a folder"),
+    (("logz", "wide.safetensors", "--method", "best"), "'best' is not one of"),
+    *((("logz", "m.safetensors", "--betas", f"adaptive{n}"), "temperatures") for n in (":", ":0", "5", ":-1", ":1e3")),
     (("evaluate", "m.safetensors"), "give them with --data"),
     (("evaluate", "m.safetensors", "--data", "rows.npy", "--split", "train"), "rows.npy has 6 units a row"),
     (("evaluate", "m.safetensors", "--data", "bars.npz", "--split", "valid"), "x_valid"),
@@ -122,7 +174,18 @@ CASES: list[tuple[tuple[object, ...], str]] = [
     (("evaluate", "m.safetensors", "--data", "bars.npz", "--samples", 5), "--samples would do nothing"),
     (("evaluate", "vae.safetensors", "--data", "bars.npz", "--chains", 5), "--chains is for annealed importance"),
     (("logz", "vae.safetensors"), "whose log Z is 0"),
-    (("logz", "m.safetensors", "--exact", "--betas", 5), "--exact enumerates"),
+    (("logz", "vae.safetensors", "--method", "trajectory"), "whose log Z is 0"),
+    (("logz", "m.safetensors", "--method", "exact", "--betas", 5), "but here log Z is enumerated"),
+    *(((*EVALUATE, "m.safetensors", *words), sentence) for words, sentence in OF_RBM),
+    *(((*EVALUATE, "deep.safetensors", *words), sentence) for words, sentence in OF_DBM),
+    *(((*EVALUATE, "vae.safetensors", *words), sentence) for words, sentence in OF_VAE),
+    ((*EVALUATE, "mixed.safetensors", "--method", "posterior-ais"), "must have hidden layers of one kind"),
+    (("sample", "vae.safetensors", "--tempered"), "--tempered is for an rbm or dbm"),
+    (("sample", "m.safetensors", "--tempered", "--sweeps", 5), "--sweeps are of Gibbs chains"),
+    (("sample", "m.safetensors", "--rounds", 50), "--rounds would do nothing"),
+    (("sample", "m.safetensors", "--tempered", "--rounds", 19), "--rounds must be"),
+    (("sample", "m.safetensors", "--tempered", "--rounds", 20, "--chains", 10000), "at least 157"),
+    (("sample", "m.safetensors", "--tempered", "--chains", 0), "chains must be"),
     (("sample", "vae.safetensors", "--sweeps", 5), "--sweeps are of Gibbs chains"),
     (("sample", "m.safetensors", "--out", "s.txt"), "--out must end in"),
     (("sample", "m.safetensors", "--out", "rows.npy"), "exists already"),
@@ -164,6 +227,7 @@ def files(alone: Path, data: Path) -> None:
     boltz.vae([25, 4], 2).save("vae.safetensors")
     mixed = (Layer("v", 25), Layer("h1", 3, "gaussian"), Layer("h2", 2))
     empty(Structure(mixed, ((), ())), np.float32).save("mixed.safetensors")
+    boltz.dbm([25, 3, 2]).save("deep.safetensors")
     generator = np.random.default_rng(0)
     for name, units in (("m", 3), ("wide", 40)):
         side = 25 if units == 3 else 40

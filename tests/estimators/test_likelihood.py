@@ -129,7 +129,7 @@ def test_values_and_errors_follow_from_the_states_drawn(name: str, monkeypatch: 
         seen.append(state.copy())
 
     monkeypatch.setattr(Bernoulli, "draw", spy)
-    values, errors, _, _ = likelihood.log_marginal(machine_of(table), v[None], 60, 5)
+    values, errors, _ = likelihood.log_marginal(machine_of(table), v[None], 60, 5)[0].T
     states = [{n: seen[len(drawn) * i + j] for j, n in enumerate(drawn)} for i in range(60)]
     log_w = weights_of(table, v)[0][[int(oracle.numbers(table, state, drawn)[0]) for state in states]]
     weights = np.exp(log_w - log_w.max())
@@ -147,7 +147,8 @@ def test_standard_errors_of_the_weighted_bound_cover_the_truth() -> None:
     (table, number), count = HARD["dbm2"], 5000
     v = oracle.bits(table.layers["v"])[number]
     x = np.tile(v, (count, 1))
-    values, errors, kind, _ = likelihood.log_marginal(machine_of(table), x, 200, 3)
+    found, kind, _ = likelihood.log_marginal(machine_of(table), x, 200, 3)
+    values, errors, _ = found.T
     truth = oracle.log_likelihood(table, v[None])[0] + oracle.log_z(table)
     hits = int(np.sum(np.abs(values - truth) <= 1.96 * errors))
     stats.accept(calibration.coverage_test(hits, count), f"intervals cover {hits / count:.3f}")
@@ -165,7 +166,7 @@ def test_the_weighted_bound_approaches_the_truth() -> None:
     x = oracle.bits(3)
     found = boltz.log_likelihood(machine_of(table), x, samples=10_000, seed=1)
     truth = oracle.log_likelihood(table, x)
-    values, errors, _, _ = likelihood.log_marginal(machine_of(table), x, 10_000, 1)
+    values, errors, _ = likelihood.log_marginal(machine_of(table), x, 10_000, 1)[0].T
     assert (np.abs(values - truth - oracle.log_z(table)) < 6 * errors).all() and errors.max() < 0.05
     assert abs(found.value - truth.mean()) < 6 * found.standard_error
     assert found.interval[0] < found.value < found.interval[1] < found.value + 1, "the interval is as wide as its error"

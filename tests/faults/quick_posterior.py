@@ -255,4 +255,5 @@ def check_sandwich() -> None:
     np.testing.assert_allclose(found.gap, gaps.mean(), rtol=0, atol=1e-12)
     np.testing.assert_allclose(found.gap_error, gaps.std(ddof=1) / np.sqrt(150), rtol=1e-12)
     assert found.gap > 5 * found.gap_error and found.upper.standard_error == found.gap_error
+    assert found.upper.value < 0, "no row of bits is more probable than 1"
     assert (found.lower.kind, found.upper.kind, found.upper.trusted) == ("lower", "upper", True)

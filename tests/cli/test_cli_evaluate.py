@@ -1,0 +1,157 @@
+"""`boltz evaluate` by each method, and with log Z from both sides: what the library finds, with what it certifies."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small import UNITS, invoke, result_of
+
+import boltz
+from boltz.estimators.result import exact
+from boltz.estimators.sandwich import TwoSided
+from boltz.estimators.sides import sides
+from boltz.estimators.variational import variational_bound
+
+
+def machine(*units: int) -> boltz.BoltzmannMachine:
+    generator = np.random.default_rng(3)
+    weights = [generator.normal(0, 0.4, shape) for shape in pairwise(units)]
+    return boltz.from_arrays(weights, [np.zeros(n) for n in units])
+
+
+MACHINES = {"rbm": machine(UNITS, 22), "dbm": machine(UNITS, 23, 21), "small": machine(UNITS, 5, 4)}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    for name, model in MACHINES.items():
+        model.save(folder / name)
+    boltz.vae([UNITS, 4], 2).save(folder / "vae")
+    return {name: folder / name for name in (*MACHINES, "vae")}
+
+
+@pytest.fixture(scope="module")
+def x(data: Path) -> Any:
+    return boltz.load_data(str(data), "test").x.astype(np.float64)
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict[str, TwoSided]:
+    return {name: boltz.log_z(MACHINES[name], 1.0, 0.0) for name in ("rbm", "dbm")}
+
+
+@pytest.fixture
+def once(monkeypatch: pytest.MonkeyPatch, measured: dict[str, TwoSided]) -> None:
+    """The library's log Z from both sides without the work."""
+    monkeypatch.setattr(
+        boltz, "log_z", lambda model, *given, **settings: measured["rbm" if len(model.units) == 2 else "dbm"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "standing", "words"),
+    [
+        (
+            "rbm",
+            {"lower": "diagnostic", "upper": "certified"},
+            ("a diagnostic, less log Z from above", "certified in expectation, less log Z from below"),
+        ),
+        (
+            "dbm",
+            {"lower": "diagnostic", "upper": "none"},
+            ("a diagnostic, less log Z from above", "a lower bound on log p*(v) less log Z from below"),
+        ),
+    ],
+)
+def test_sides_and_their_standing(
+    name: str,
+    standing: dict[str, str],
+    words: tuple[str, str],
+    files: dict[str, Path],
+    data: Path,
+    once: None,
+    measured: dict[str, TwoSided],
+) -> None:
+    result = result_of("evaluate", files[name], "--data", data, "--error", 1)
+    x = boltz.load_data(str(data), "test").x
+    wanted = sides(boltz.log_likelihood(boltz.load(files[name]), x, exact(0.0, "")), measured[name])
+    assert result["log_likelihood"] == wanted.best.as_dict() and result["log_z"] == measured[name].estimate.as_dict()
+    for side, found in (("lower", wanted.lower), ("upper", wanted.upper)):
+        assert result["sides"][side] == found.estimate.as_dict() | {"standing": standing[side]}
+    assert result["two_sided"]["reached"] is True
+    lines = invoke("evaluate", files[name], "--data", data, "--budget", 1).stdout.splitlines()
+    assert "(wanted +-1: reached), trusted" in lines[0] and words[0] in lines[1] and words[1] in lines[2]
+    assert lines[1].startswith("at least") and lines[2].startswith("at most" if name == "rbm" else "no bound")
+    assert lines[3].startswith("log Z") and "is no bound" in lines[-1] and len(lines) == 8
+
+
+def test_a_small_machine_needs_no_sides(files: dict[str, Path], data: Path) -> None:
+    result = result_of("evaluate", files["small"], "--data", data, "--error", 1)
+    assert result["log_likelihood"]["kind"] == "exact" and "sides" not in result and result["two_sided"]["reached"]
+
+
+def test_grey_rows_have_no_sides(files: dict[str, Path], grey: Path, once: None) -> None:
+    result = result_of("evaluate", files["rbm"], "--data", grey, "--binarize", "none", "--error", 1)
+    assert {side["standing"] for side in result["sides"].values()} == {"none"} and "not 0/1" in result["certified"]
+
+
+@pytest.mark.parametrize("method", ["bound", "importance", "posterior-ais", "raise"])
+def test_methods_are_those_of_the_library(method: str, files: dict[str, Path], data: Path, x: Any) -> None:
+    model = boltz.load(files["small"])
+    assert isinstance(model, boltz.BoltzmannMachine)
+    words: dict[str, tuple[object, ...]] = {
+        "importance": ("--samples", 20),
+        "posterior-ais": ("--row-chains", 3, "--row-betas", 9),
+        "raise": ("--row-chains", 3, "--row-betas", 9),
+    }
+    wanted = {
+        "bound": lambda: variational_bound(model, x),
+        "importance": lambda: boltz.log_likelihood(model, x, samples=20),
+        "posterior-ais": lambda: boltz.posterior_ais(model, x, 3, 9),
+        "raise": lambda: boltz.raise_likelihood(model, x, 3, 9),
+    }[method]()
+    given = ("evaluate", files["small"], "--data", data, "--method", method, *words.get(method, ()))
+    result = result_of(*given)
+    assert (
+        result["log_likelihood"] == wanted.as_dict() and result["method"].split(";")[0] == wanted.method.split(";")[0]
+    )
+    assert (result["log_z"] is None) == (method == "raise")
+    told = {"bound": "bounds log p*(v) from below", "raise": "conservative", "importance": "20 samples a row"}
+    assert told.get(method, "of 3 annealed chains a row") in result["certified"]
+    assert ("Too few" in result["certified"]) == (method != "bound")
+
+
+def test_importance_takes_a_default_number_of_samples(files: dict[str, Path], data: Path) -> None:
+    words = ("--data", data, "--method", "importance", "--limit", 2)
+    assert [result_of("evaluate", files[name], *words)["samples"] for name in ("small", "vae")] == [1000, 1000]
+
+
+def test_bounds_are_printed_each_with_its_kind(files: dict[str, Path], data: Path, x: Any, once: None) -> None:
+    words = ("evaluate", files["small"], "--data", data, "--bounds", "1,120")
+    found = result_of(*words)["bounds"]
+    wanted = boltz.importance_bounds(boltz.load(files["small"]), x, (1, 120))
+    assert found == [{"samples": k, **bound.as_dict()} for k, bound in zip((1, 120), wanted, strict=True)]
+    lines = [line for line in invoke(*words).stdout.splitlines() if line.startswith("L_")]
+    assert "a lower bound, NOT trusted to be log p(v) itself" in lines[0] and lines[1].endswith(
+        "a lower bound, trusted"
+    )
+    words = ("evaluate", files["dbm"], "--data", data, "--bounds", "1,2")
+    assert [bound["kind"] for bound in result_of(*words, "--betas", 5)["bounds"]] == ["none", "none"]
+    between = result_of(*words, "--error", 1)
+    assert [bound["kind"] for bound in between["bounds"]] == ["none", "none"]
+    assert "variational bound" in between["certified"]
+
+
+def test_tempered_samples(files: dict[str, Path]) -> None:
+    words = ("sample", files["rbm"], "--tempered", "--rounds", 20, "--chains", 9)
+    result = result_of(*words, "--out", "s.npz", "--seed", 2)
+    assert (result["rounds"], result["sweeps"], result["layers"]["v"]) == (20, None, [9, UNITS])
+    state = boltz.tempered_sample(MACHINES["rbm"], 9, 20, seed=2)
+    with np.load("s.npz") as held:
+        assert all(np.array_equal(held[layer], wanted) for layer, wanted in state.items())
+    assert invoke(*words, "--out", "s.png").exit_code == 0
