@@ -21,13 +21,16 @@ def made(value: float, error: float = 0.05, kind: Kind = "none", trusted: bool =
 
 
 def ladder(
-    middle: Estimate, acceptance: tuple[float, ...] = (0.6, 0.5, 0.4), trips: tuple[int, ...] = (2, 1, 0, 3)
+    middle: Estimate,
+    acceptance: tuple[float, ...] = (0.6, 0.5, 0.4),
+    trips: tuple[int, ...] = (2, 1, 0, 3),
+    memory: float = 0.1,
 ) -> LadderEstimate:
     """Replica exchange with this outcome."""
     rungs = len(acceptance) + 1
     nothing = np.zeros(rungs)
     places, travelled = np.linspace(0, 1, rungs), np.array(trips, np.int64)
-    return LadderEstimate(middle, places, nothing, nothing, np.array(acceptance), travelled, 0.0, {})
+    return LadderEstimate(middle, places, nothing, nothing, np.array(acceptance), travelled, 0.0, {}, memory)
 
 
 def both(lower: Estimate, middle: LadderEstimate, upper: Estimate, wanted: float = 0.25) -> TwoSided:

@@ -84,10 +84,12 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     --error or --budget, from both sides.
     """
     import boltz
+    from boltz import checks
     from boltz.cli.evaluating import evaluated, way_of
     from boltz.cli.measure import visible_rows
     from boltz.cli.stored import model_of, settings_of, table
 
+    checks.integer(options["samples"], "samples", 0, 10**6)
     model, settings = model_of(path), settings_of(path)
     refuse_idle(given(ctx), [model])
     way = way_of(model, options, given(ctx))

@@ -74,7 +74,7 @@ def way_of(model: Model, options: Mapping[str, Any], names: Set[str]) -> Way:
         samples = checks.integer(options["samples"] if "samples" in names else default, "samples", 1, 10**6)
     rows = method in ROW_BETAS
     chains = checks.integer(options["row_chains"], "--row-chains", 1, 10**6) if rows else 0
-    steps = options["row_betas"] or ROW_BETAS.get(method, 0)
+    steps = ROW_BETAS.get(method, 0) if options["row_betas"] is None else options["row_betas"]
     betas = checks.integer(steps, "--row-betas", 1, 10**8) if rows else 0
     bounds = tuple(checks.integer(k, "--bounds", 1, 10**6) for k in options["bounds"] or ())
     return Way(method, samples, chains, betas, bounds, annealing, wanted if names & {"error", "budget"} else None)
@@ -120,7 +120,7 @@ def evaluated(model: Model, x: Any, way: Way, name: str) -> tuple[dict[str, Any]
     said = verdict(found, value, way.samples, way.row_chains)
     lines = [
         described(name, found),
-        *_bound_lines(bounds),
+        *bound_lines(bounds),
         *([] if value is None else [described("log Z", value)]),
         said,
     ]
@@ -153,7 +153,7 @@ def _between(
     lines = [
         two_sided.headline(name, both.best, log_z),
         *two_sided.side_words(both),
-        *_bound_lines(bounds),
+        *bound_lines(bounds),
         *two_sided.lines("log Z", log_z),
         said,
     ]
@@ -188,7 +188,8 @@ def _bounds(model: Model, x: Any, way: Way, log_z: Estimate | None) -> dict[int,
     return dict(zip(way.bounds, found, strict=True))
 
 
-def _bound_lines(bounds: Mapping[int, Estimate]) -> list[str]:
+def bound_lines(bounds: Mapping[int, Estimate]) -> list[str]:
+    """A line on each importance-weighted bound: its kind, and whether it can be taken for log p(v)."""
     lines = []
     for k, bound in bounds.items():
         low, high = bound.interval

@@ -112,8 +112,8 @@ def verdict(log_likelihood: Estimate, log_z: Estimate | None, samples: int = 0, 
     count, what = (row_chains, "chains") if row_chains else (samples, "samples")
     weighted = (ANNEALED if row_chains else WEIGHTED).format(count)
     sampled = log_likelihood.kind == "lower" and (log_z is None or (count > 0 and log_z.kind == "exact"))
-    conservative = log_likelihood.method.startswith(RAISE)
-    if NOT_BINARY in log_likelihood.method:
+    conservative, grey = log_likelihood.method.startswith(RAISE), NOT_BINARY in log_likelihood.method
+    if grey:
         parts = [GREY]
     elif conservative:
         parts = [CONSERVATIVE]
@@ -121,7 +121,7 @@ def verdict(log_likelihood: Estimate, log_z: Estimate | None, samples: int = 0, 
         parts = [f"{DIRECTED}{weighted}, and log Z is {'0' if log_z is None else 'exact'}."]
     else:
         parts = [BOUNDS[log_likelihood.kind]]
-    if count and (log_z is None or log_z.trusted):
+    if count and not grey and log_likelihood.kind != "exact" and (log_z is None or log_z.trusted):
         truth = "that of the annealing model" if conservative else "log p(v) itself" if sampled else "log p*(v) itself"
         parts.append(_closeness(log_likelihood, what, truth))
     if log_z is not None and log_z.kind != "exact":

@@ -107,7 +107,7 @@ def lines(name: str, found: TwoSided) -> list[str]:
         *(f"  {sentence}" for sentence in [_contradictions(found)] if sentence),
         f"annealing up    {up.value:>9.2f}  from {up.interval[0]:.2f}  {KINDS[up.kind]}, {_weights(up)}",
         f"annealing down  {down.value:>9.2f}  to {down.interval[1]:<6.2f}  {KINDS[down.kind]}, {_weights(down)}",
-        f"replica exchange {value}  {ladder_words(found.ladder)}; forward/reverse gap {found.gap:.2f}",
+        f"replica exchange {value}  {ladder_words(found.ladder)}; forward/reverse gap {round(found.gap, 2) + 0.0:.2f}",
     ]
 
 

@@ -36,6 +36,7 @@ COPIES, SWEEPS, BURN = 64, 5, 0.15
 PILOT_COPIES, PILOT_ROUNDS, PILOT_RUNGS, MOST_RUNGS = 16, 40, 24, 400
 RUNGS_A_BARRIER, FRICTION_SHARE, WORST = 1.6, 0.7, 0.8
 TRUSTED_COPIES, TRUSTED_TRAVELLED, LEAST_ACCEPTANCE, AGREEMENT = 30, 0.5, 0.02, 4.0
+LONGEST_MEMORY = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,7 @@ class LadderEstimate:
     places (rungs,): inverse temperatures, or places along snapshots; log_z, errors (rungs,); acceptance (pairs,): mean
     probability that neighbours swap; trips (copies,): journeys from the first rung to the last and back; halves: log Z
     by the first half of the rounds less that by the second; samples: the held class of the last rung, (chains, units) a
-    layer.
+    layer; memory: correlation over copies between what both halves say of log Z, near 0 where copies forget in time.
     """
 
     estimate: Estimate
@@ -56,6 +57,7 @@ class LadderEstimate:
     trips: NDArray[np.int64]
     halves: float
     samples: dict[str, Array]
+    memory: float = 0.0
 
 
 def exchange_log_z(
@@ -72,7 +74,9 @@ def exchange_log_z(
     trajectory: snapshots of a training run in order (boltz.trajectory), each of which becomes a rung; between those
     that are too far apart straight paths of parameters are put in. base as in base_rates. 15 % of the rounds are
     burn-in. The value is no bound; trusted asks for 30 copies, of which half made the journey from the first rung to
-    the last and back, for swaps between all neighbours, and for halves of the run that agree. Raises InputError.
+    the last and back, for swaps between all neighbours, for halves of the run that agree, and for copies that forget
+    within half of it. A mode that no rung finds leaves no sign: the first rung must reach all of them, as rates of data
+    or of all modes together do. Raises InputError.
     """
     model = checked_model(model)
     copies = checks.integer(copies, "copies", 2, 2**20)
@@ -175,14 +179,8 @@ def estimated(replicas: Replicas, found: Exchanged) -> LadderEstimate:
     errors = np.concatenate([[0.0], np.sqrt(copies / (copies - 1) * np.sum(moved**2, axis=1))])
     log_z = ladder.start_log_z + np.concatenate([[0.0], np.cumsum(ratios)])
     first, second = (_total(found, part) for part in (slice(0, visits // 2), slice(visits // 2, None)))
-    trips, acceptance = found.trips, found.acceptance
-    travelled = float(np.mean(trips > 0))
-    trusted = (
-        copies >= TRUSTED_COPIES
-        and travelled >= TRUSTED_TRAVELLED
-        and bool(acceptance.min() >= LEAST_ACCEPTANCE)
-        and bool(abs(first - second) <= AGREEMENT * 2 * errors[-1])
-    )
+    memory, travelled = _memory(found, ratios), float(np.mean(found.trips > 0))
+    forgets = memory <= LONGEST_MEMORY and bool(abs(first - second) <= AGREEMENT * 2 * errors[-1])
     value, error = float(log_z[-1]), float(errors[-1])
     kind = "temperatures" if isinstance(ladder, Temperatures) else "machines along training"
     method = f"replica exchange, {ladder.rungs} {kind}, {2 * visits} rounds"
@@ -194,11 +192,28 @@ def estimated(replicas: Replicas, found: Exchanged) -> LadderEstimate:
         travelled * copies,
         copies,
         2 * visits,
-        trusted,
+        copies >= TRUSTED_COPIES and forgets and _passes(found, travelled),
         method=method,
     )
     places = ladder.betas if isinstance(ladder, Temperatures) else ladder.places  # type: ignore[attr-defined]
-    return LadderEstimate(estimate, places, log_z, errors, acceptance, trips, first - second, found.samples)
+    outcome = found.acceptance, found.trips, first - second, found.samples, memory
+    return LadderEstimate(estimate, places, log_z, errors, *outcome)
+
+
+def _passes(found: Exchanged, travelled: float) -> bool:
+    """Whether replicas pass between all neighbours, and most of them all the way."""
+    return travelled >= TRUSTED_TRAVELLED and bool(found.acceptance.min() >= LEAST_ACCEPTANCE)
+
+
+def _memory(found: Exchanged, ratios: Floats) -> float:
+    """Correlation over copies between what the first and the second half of the rounds say of log Z."""
+    half = found.up.shape[1] // 2
+    parts = [
+        influences(found.up[:, part], found.down[:, part], ratios).sum(axis=0)
+        for part in (slice(0, half), slice(half, None))
+    ]
+    spread = min(float(part.std()) for part in parts)
+    return float(np.corrcoef(*parts)[0, 1]) if spread > 1e-12 else 0.0  # without weights there is nothing to remember
 
 
 def _total(found: Exchanged, part: slice) -> float:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from boltz import checks
 from boltz.estimators.annealed import ais
-from boltz.estimators.exchange import TRUSTED_TRAVELLED, LadderEstimate
+from boltz.estimators.exchange import LONGEST_MEMORY, TRUSTED_TRAVELLED, LadderEstimate
 from boltz.estimators.findings import Finding, Verdict, graded
 from boltz.estimators.result import TRUSTED_SHARE, Estimate
 from boltz.estimators.sandwich import CONTRADICTION, TwoSided
@@ -20,12 +21,13 @@ from boltz.models.boltzmann import BoltzmannMachine
 LOW, LOST = 0.2, 0.05  # mean probability that neighbours swap
 WIDE = 1.0  # nats between annealing up and down
 FEW_EFFECTIVE = 0.05  # share of chains
+SOME_MEMORY = 0.35  # correlation over copies, which 64 that forget reach once in 400 times
 NAMED = 3  # pairs that a sentence names
 MORE = "give it more time (--budget), and trust neither the value nor its interval."
 
 
 def overlap(found: TwoSided, shorter: Estimate | None = None) -> list[Finding]:
-    """Findings on log Z, on swaps and journeys along the ladder, on the gap of annealing, and on a shorter schedule.
+    """Findings on log Z, on swaps, journeys and memory of the ladder, on the gap of annealing, on a shorter schedule.
 
     shorter is annealing upwards over half the temperatures of found.lower; without it the doubling is not judged. A
     machine whose log Z is exact has the first finding alone.
@@ -33,21 +35,20 @@ def overlap(found: TwoSided, shorter: Estimate | None = None) -> list[Finding]:
     if found.ladder is None:
         return [value_found(found)]
     ladder = found.ladder
-    findings = [
-        value_found(found),
-        overlap_lost(ladder),
-        swap_acceptance(ladder),
-        round_trips(ladder),
-        gap_found(found),
-    ]
+    along = [overlap_lost(ladder), swap_acceptance(ladder), round_trips(ladder), memory_found(ladder)]
+    findings = [value_found(found), *along, gap_found(found)]
     return findings if shorter is None else [*findings, doubling(shorter, found.lower)]
 
 
 def halved(model: BoltzmannMachine, found: TwoSided, seed: int = 0, base: Any = None) -> Estimate | None:
-    """Annealing upwards over half as many temperatures as found.lower; None where log Z is exact. Raises InputError."""
+    """Annealing upwards over half as many temperatures as found.lower; None where log Z is exact. Raises InputError.
+
+    seed is that of log_z, beside whose random numbers these are others.
+    """
     if found.ladder is None:
         return None
-    return ais(model, found.lower.chains, f"adaptive:{found.lower.steps // 2}", seed, base)
+    own = (checks.integer(seed, "seed", 0, 2**64 - 1) + 2**63) % 2**64
+    return ais(model, found.lower.chains, f"adaptive:{found.lower.steps // 2}", own, base)
 
 
 def value_found(found: TwoSided) -> Finding:
@@ -109,6 +110,14 @@ def round_trips(ladder: LadderEstimate) -> Finding:
     )
     advice = "" if verdict == "fine" else f"samples have not forgotten where they came from: {MORE}"
     return Finding("round trips", verdict, share, sentence, advice)
+
+
+def memory_found(ladder: LadderEstimate) -> Finding:
+    """Whether copies of the ladder forget where they were within half of the run."""
+    verdict = graded(ladder.memory, SOME_MEMORY, LONGEST_MEMORY)
+    sentence = f"What copies say of log Z in both halves of the run has a correlation of {ladder.memory:.2f}."
+    advice = "" if verdict == "fine" else f"copies stay long in modes that are hard to leave or to find: {MORE}"
+    return Finding("memory of copies", verdict, ladder.memory, sentence, advice)
 
 
 def gap_found(found: TwoSided) -> Finding:

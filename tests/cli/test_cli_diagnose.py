@@ -91,18 +91,19 @@ def test_log_z_is_judged_where_it_is_asked_for(kind: str, monkeypatch: pytest.Mo
     words = ("diagnose", "m.safetensors", "--data", "rows.npy", *QUICK)
     found = result_of(*words, "--log-z", "--error", 0.5, "--budget", 0)
     names = [f["name"] for f in found["findings"]]
-    assert names[-6:] == [
+    assert names[-7:] == [
         "log Z",
         "overlap lost",
         "swap acceptance",
         "round trips",
+        "memory of copies",
         "forward/reverse gap",
         "doubling of the schedule",
     ]
     told = found["measures"]["log_z"]
     assert abs(told["value"] - 42 * np.log(2)) < 0.5 and told["wanted"] == 0.5 and told["reached"] is True
     plain = result_of(*words)
-    assert [f["name"] for f in plain["findings"]] == names[:-6] and "log_z" not in plain["measures"]
+    assert [f["name"] for f in plain["findings"]] == names[:-7] and "log_z" not in plain["measures"]
 
 
 def test_an_exact_log_z_is_said_to_be(run: Path) -> None:

@@ -11,7 +11,10 @@ import pytest
 from small import UNITS, invoke, result_of
 
 import boltz
-from boltz.estimators.result import exact
+from boltz.cli.evaluating import bound_lines
+from boltz.estimators import exchange
+from boltz.estimators.exchange import LadderEstimate
+from boltz.estimators.result import Estimate, Kind, exact
 from boltz.estimators.sandwich import TwoSided
 from boltz.estimators.sides import sides
 from boltz.estimators.variational import variational_bound
@@ -40,17 +43,21 @@ def x(data: Path) -> Any:
     return boltz.load_data(str(data), "test").x.astype(np.float64)
 
 
-@pytest.fixture(scope="module")
-def measured() -> dict[str, TwoSided]:
-    return {name: boltz.log_z(MACHINES[name], 1.0, 0.0) for name in ("rbm", "dbm")}
+def estimate(value: float, kind: Kind) -> Estimate:
+    return Estimate(
+        value, 0.1, (value - 0.2, value + 0.2), kind, 50.0, 100, 7, True, np.full(100, value), method="made"
+    )
+
+
+RUNGS = np.linspace(0, 1, 3)
+LADDER = LadderEstimate(estimate(40, "none"), RUNGS, RUNGS, RUNGS, RUNGS[1:], np.ones(64, np.int64), 0.0, {})
+MEASURED = TwoSided(estimate(40, "none"), estimate(39, "lower"), estimate(41, "none"), LADDER, 1.0, True, 2.0)
 
 
 @pytest.fixture
-def once(monkeypatch: pytest.MonkeyPatch, measured: dict[str, TwoSided]) -> None:
-    """The library's log Z from both sides without the work."""
-    monkeypatch.setattr(
-        boltz, "log_z", lambda model, *given, **settings: measured["rbm" if len(model.units) == 2 else "dbm"]
-    )
+def once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log Z from both sides without the work."""
+    monkeypatch.setattr(boltz, "log_z", lambda *given, **settings: MEASURED)
 
 
 @pytest.mark.parametrize(
@@ -75,12 +82,11 @@ def test_sides_and_their_standing(
     files: dict[str, Path],
     data: Path,
     once: None,
-    measured: dict[str, TwoSided],
 ) -> None:
     result = result_of("evaluate", files[name], "--data", data, "--error", 1)
     x = boltz.load_data(str(data), "test").x
-    wanted = sides(boltz.log_likelihood(boltz.load(files[name]), x, exact(0.0, "")), measured[name])
-    assert result["log_likelihood"] == wanted.best.as_dict() and result["log_z"] == measured[name].estimate.as_dict()
+    wanted = sides(boltz.log_likelihood(boltz.load(files[name]), x, exact(0.0, "")), MEASURED)
+    assert result["log_likelihood"] == wanted.best.as_dict() and result["log_z"] == MEASURED.estimate.as_dict()
     for side, found in (("lower", wanted.lower), ("upper", wanted.upper)):
         assert result["sides"][side] == found.estimate.as_dict() | {"standing": standing[side]}
     assert result["two_sided"]["reached"] is True
@@ -137,9 +143,11 @@ def test_bounds_are_printed_each_with_its_kind(files: dict[str, Path], data: Pat
     wanted = boltz.importance_bounds(boltz.load(files["small"]), x, (1, 120))
     assert found == [{"samples": k, **bound.as_dict()} for k, bound in zip((1, 120), wanted, strict=True)]
     lines = [line for line in invoke(*words).stdout.splitlines() if line.startswith("L_")]
-    assert "a lower bound, NOT trusted to be log p(v) itself" in lines[0] and lines[1].endswith(
-        "a lower bound, trusted"
-    )
+    assert lines == bound_lines(dict(zip((1, 120), wanted, strict=True)))
+    assert lines[0].endswith("a lower bound, NOT trusted to be log p(v) itself")
+    assert bound_lines({7: estimate(-2, "none")}) == [
+        "L_7      -2.00 nats, 95 % interval -2.20 to -1.80, no bound, trusted"
+    ]
     words = ("evaluate", files["dbm"], "--data", data, "--bounds", "1,2")
     assert [bound["kind"] for bound in result_of(*words, "--betas", 5)["bounds"]] == ["none", "none"]
     between = result_of(*words, "--error", 1)
@@ -147,7 +155,8 @@ def test_bounds_are_printed_each_with_its_kind(files: dict[str, Path], data: Pat
     assert "variational bound" in between["certified"]
 
 
-def test_tempered_samples(files: dict[str, Path]) -> None:
+def test_tempered_samples(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "PILOT_ROUNDS", 8)
     words = ("sample", files["rbm"], "--tempered", "--rounds", 20, "--chains", 9)
     result = result_of(*words, "--out", "s.npz", "--seed", 2)
     assert (result["rounds"], result["sweeps"], result["layers"]["v"]) == (20, None, [9, UNITS])

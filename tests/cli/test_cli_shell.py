@@ -17,7 +17,7 @@ import boltz
 from boltz.cli import COMMANDS, main
 from boltz.cli import progress as progress_module
 from boltz.cli.common import Failure, failures
-from boltz.cli.measure import BOUNDS, described, verdict
+from boltz.cli.measure import BOUNDS, GREY, described, verdict, verdict_between
 from boltz.cli.progress import Progress, duration
 from boltz.estimators.result import Estimate, exact, kind_of_difference
 
@@ -198,14 +198,42 @@ def test_the_verdict_on_importance_samples(trusted: bool) -> None:
     for words in (directed, enumerated):
         assert ("Enough samples are effective" in words) == trusted == ("Too few samples" not in words)
         assert "anneal" not in words and "chains" not in words
-    annealed = verdict(estimate("none"), estimate("lower"), 100)
-    assert annealed.startswith(BOUNDS["none"]) and "certified" not in annealed and "effective to take" not in annealed
+    annealed = verdict(estimate("none", trusted), estimate("lower"), 100)
+    assert annealed.startswith(BOUNDS["none"]) and "certified" not in annealed and "log Z is trusted" in annealed
+    assert ("Enough samples are effective to take it for log p*(v)" in annealed) == trusted
+    doubtful = verdict(estimate("none", False), estimate("lower", False), 100)
+    assert "effective to take" not in doubtful and "log Z is NOT trusted" in doubtful
     assert verdict(exact(-3.0, "enumeration"), None) == BOUNDS["exact"]
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_the_verdict_on_chains_of_each_row(trusted: bool) -> None:
+    share = "Enough chains are effective" if trusted else "Too few chains are effective"
+    directed = verdict(estimate("lower", trusted), None, 0, 7)
+    assert "certified lower bound in expectation" in directed and "7 annealed chains a row, and log Z is 0" in directed
+    assert f"{share} to take it for log p(v) itself" in directed
+    conservative = verdict(replace(estimate("none", trusted), method="RAISE: conservative, ..."), None, 0, 7)
+    assert (
+        conservative.startswith("The log-likelihood is conservative, but no bound") and "certified" not in conservative
+    )
+    assert f"{share} to take it for that of the annealing model" in conservative
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_the_verdict_with_log_z_of_replica_exchange(trusted: bool) -> None:
+    assert "it is log p*(v) less the log Z of replica exchange" in verdict_between(exact(3.0, "free energy"))
+    bound = replace(estimate("lower", trusted), method="variational bound")
+    assert verdict_between(bound).endswith("either side.") and "(variational bound) less" in verdict_between(bound)
+    for numbers, what in (((5, 0), "samples"), ((0, 5), "chains")):
+        words = f"{'Enough' if trusted else 'Too few'} {what} are effective to take it for log p*(v) itself"
+        assert words in verdict_between(bound, *numbers)
+    assert verdict_between(replace(bound, kind="none", method="x; rows that are not 0/1"), 5) == GREY
 
 
 def test_the_verdict_on_rows_that_are_no_states() -> None:
     grey = replace(estimate("none"), method="free energy; rows that are not 0/1")
     assert verdict(grey, None, 100).startswith("The rows are not 0/1") and "certified" not in verdict(grey, None, 100)
+    assert verdict(grey, None, 100) == verdict(grey, None, 0, 5) == GREY
 
 
 def test_estimates_in_words() -> None:

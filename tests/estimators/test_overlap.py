@@ -14,7 +14,15 @@ from boltz.estimators.findings import Diagnosis
 from boltz.estimators.overlap import halved
 from boltz.estimators.overlap import overlap as judged
 
-NAMES = ["log Z", "overlap lost", "swap acceptance", "round trips", "forward/reverse gap", "doubling of the schedule"]
+NAMES = [
+    "log Z",
+    "overlap lost",
+    "swap acceptance",
+    "round trips",
+    "memory of copies",
+    "forward/reverse gap",
+    "doubling of the schedule",
+]
 
 
 def sound(**parts: Any) -> Any:
@@ -69,6 +77,13 @@ def test_the_gap_of_annealing(low: float, high: float, verdict: str) -> None:
     found = overlap.gap_found(sound(lower=made(low), upper=made(high)))
     assert found.verdict == verdict and found.value == pytest.approx(high - low) and "0.07" in found.sentence
     assert ("missed a mode" in found.advice) == (verdict == "bad")
+
+
+@pytest.mark.parametrize(("memory", "verdict"), [(-0.3, "fine"), (0.3, "fine"), (0.4, "attention"), (0.9, "bad")])
+def test_memory_of_copies(memory: float, verdict: str) -> None:
+    found = overlap.memory_found(ladder(made(10.0), memory=memory))
+    assert (found.verdict, found.value) == (verdict, memory) and f"correlation of {memory:.2f}." in found.sentence
+    assert bool(found.advice) == (verdict != "fine")
 
 
 def test_doubling_of_the_schedule() -> None:
