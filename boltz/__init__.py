@@ -37,6 +37,8 @@ _PLACES = {
     "tempered_sample": "estimators.exchange",
     "TwoSided": "estimators.sandwich",
     "log_z": "estimators.sandwich",
+    "LikelihoodAlong": "estimators.along",
+    "likelihood_along": "estimators.along",
     "active_units": "estimators.activity",
     "posterior_variances": "estimators.activity",
     "chain_ess": "estimators.chains",
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
     from boltz.data.binarize import binarize
     from boltz.errors import BoltzError, FileError, InputError, Interrupted, NumericalError
     from boltz.estimators.activity import active_units, posterior_variances
+    from boltz.estimators.along import LikelihoodAlong, likelihood_along
     from boltz.estimators.annealed import ais, reverse_ais
     from boltz.estimators.chains import chain_ess, integrated_time, split_rhat
     from boltz.estimators.exact import exact_log_z, exact_samples

@@ -150,6 +150,21 @@ def log_weights(parts: Mapping[str, Any], ladder: Any = None) -> Figure:
     return figure
 
 
+def likelihood_along(updates: Sequence[int], values: Any, errors: Any, trusted: bool) -> Figure:
+    """A figure of mean log-likelihoods (machines,) in nats a row against updates of training, from 1, on a log axis.
+
+    Bars are two of the standard errors (machines,), left out where those are not finite. Raises InputError.
+    """
+    y, e = (checks.array(x, name, (len(updates),)) for x, name in ((values, "values"), (errors, "errors")))
+    figure, axes = _figure("log-likelihood along training" + ("" if trusted else " (NOT trusted)"), (7, 4.6))
+    axes.errorbar(updates, y, 2 * e, color="C0", marker=".", linewidth=1.3, capsize=3, ecolor="0.4")
+    axes.set_xscale("log")
+    axes.set_xlabel("updates")
+    axes.set_ylabel("nats a row, with two standard errors")
+    axes.grid(alpha=0.3)
+    return figure
+
+
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG, atomically; raises FileError."""
     buffer = io.BytesIO()

@@ -18,6 +18,7 @@ import boltz
 
 BITS = np.random.default_rng(1).integers(0, 2, (6, 3)).astype(np.float64)
 RBM = boltz.from_arrays([np.random.default_rng(2).normal(size=(3, 4))], [np.full(3, 0.25), np.full(4, -0.5)])
+EARLY = boltz.from_arrays([np.zeros((3, 4))], [np.full(3, 0.25), np.full(4, -0.5)])
 DBM = machine_of(SMALL["dbm2"])  # 3-3-2
 STRONG = machine_of(SMALL["strong"])
 SBN = boltz.sbn([3, 4, 2], [3])
@@ -64,6 +65,7 @@ CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as e
     "rbm": ("x", lambda x: boltz.rbm(3, 2, x).arena),
     "dbm": ("x", lambda x: boltz.dbm([3, 2, 2], x, dtype=np.float64).arena),
     "reverse_ais": ("start['h1']", lambda x: boltz.reverse_ais(DBM, {"h1": x}, betas=3).log_weights),
+    "likelihood_along": ("x", lambda x: boltz.likelihood_along(RBM, [EARLY], x, 20).values),
     "raise_likelihood": ("x", lambda x: boltz.raise_likelihood(DBM, x, 3, 4).per_row),
     "tempered_transitions": ("start['h1']", lambda x: boltz.tempered_transitions(DBM, {"h1": x}, 2, 3)[0]),
     "ais from rows": ("base", lambda x: boltz.ais(DBM, 10, 5, base=x).log_weights),
@@ -80,6 +82,8 @@ CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as e
     "log_likelihood of a mixed machine": ("x", lambda x: boltz.log_likelihood(MIXED, x, samples=5).per_row),
     "log_likelihood of a dbn": ("x", lambda x: boltz.log_likelihood(DBN, x).per_row),
     "log_likelihood of a dbn, weighted": ("x", lambda x: boltz.log_likelihood(DBN, x, 1.5, 3).per_row),
+    "posterior_ais of a dbm": ("x", lambda x: boltz.posterior_ais(DBM, x, 2, 3, 1.5).per_row),
+    "posterior_ais of an sbn": ("x", lambda x: boltz.posterior_ais(SBN, x, 2, 3).per_row),
     "importance_bounds of an rbm": ("x", lambda x: bounds(RBM, x)),
     "importance_bounds of a dbm": ("x", lambda x: bounds(DBM, x, 1.5)),
     "importance_bounds of an sbn": ("x", lambda x: bounds(SBN, x)),
@@ -325,6 +329,7 @@ MODELS: dict[str, Callable[[Any], Any]] = {  # name -> call with a machine
     "ais": lambda m: boltz.ais(m, 5, 3),
     "reverse_ais": lambda m: boltz.reverse_ais(m, None, 5, 3),
     "exchange_log_z": lambda m: boltz.exchange_log_z(m, copies=2, rounds=20),
+    "likelihood_along": lambda m: boltz.likelihood_along(m, [m], BITS, 20),
     "tempered_sample": lambda m: boltz.tempered_sample(m, 2, 20),
     "log_z": lambda m: boltz.log_z(m),
     "exact_samples": lambda m: boltz.exact_samples(m, 5),
@@ -334,7 +339,7 @@ MODELS: dict[str, Callable[[Any], Any]] = {  # name -> call with a machine
 }
 ANNEALED = {"ais", "reverse_ais", "exchange_log_z", "tempered_sample", "log_z"}
 ONE_KIND = ANNEALED | {"mean_field", "exact_log_z", "exact_samples"}  # of undirected machines alone
-ONE_KIND |= {"raise_likelihood", "tempered_transitions"}
+ONE_KIND |= {"raise_likelihood", "tempered_transitions", "likelihood_along"}
 MACHINES = {"rbm": RBM, "dbm": DBM, "sbn": SBN, "vae": VAE, "gaussian vae": GAUSSIAN, "mixed": MIXED, "dbn": DBN}
 
 
@@ -466,7 +471,7 @@ def test_every_public_function_that_takes_arrays_is_in_the_matrix() -> None:
     """Those left out take no array, or chains, files and data sets, whose tests have their own tables of bad input."""
     elsewhere = {"load", "load_data", "resume", "trajectory", "binarize", "exact_log_z", "exact_samples", "threads"}
     elsewhere |= {"integrated_time", "split_rhat", "chain_ess"}
-    elsewhere |= {"exchange_log_z", "tempered_sample", "log_z"}  # base as in ais
+    elsewhere |= {"exchange_log_z", "tempered_sample", "log_z", "posterior_sandwich"}  # base as in ais, or no array
     functions = {n for n in boltz.__all__ if callable(getattr(boltz, n)) and n[0].islower()} - elsewhere
     covered = {name.replace(",", "").split()[0] for name in CALLS}
     assert functions <= covered, functions - covered

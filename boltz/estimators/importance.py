@@ -28,7 +28,7 @@ from boltz.sampling.recognition import draw, encode, streams
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Reduce = Callable[[Floats], Floats]
-LEAST_TAIL, HEAVY = 25, 0.7
+LEAST_TAIL, HEAVY = 100, 0.7
 ENCODED_ROWS, CHUNK = 16, 1024  # rows a block of a Helmholtz machine, and samples that are in memory with all layers
 
 
@@ -64,11 +64,11 @@ def heavy(log_w: Floats) -> NDArray[np.bool_]:
     """Whether the weights (rows, samples) of a row have a tail too heavy for the error of their mean, (rows,).
 
     Effective samples cannot tell: they look sufficient until the tail is met. The limit on its shape is that of Vehtari
-    et al. (2024, section 3.2.4); below 25 samples nothing is said.
+    et al. (2024); below 100 samples, which are never trusted, nothing is said.
     """
     if log_w.shape[1] < LEAST_TAIL:
         return np.zeros(len(log_w), bool)
-    return np.asarray(pareto_shape(log_w) > min(1 - 1 / np.log10(log_w.shape[1]), HEAVY))
+    return np.asarray(pareto_shape(log_w) > HEAVY)
 
 
 def bounds_and_errors(log_w: Floats, sizes: Sequence[int]) -> Floats:

@@ -209,7 +209,7 @@ def test_family_error_by_hand() -> None:
 
 @pytest.mark.parametrize("resample", [-0.1, 1.5, np.nan, "all"])
 def test_bad_shares_are_refused(resample: Any) -> None:
-    with pytest.raises(boltz.InputError, match="^resample must "):
+    with pytest.raises(boltz.InputError, match=r"^resample must "):
         boltz.ais(machine_of(SMALL["one"]), 10, 5, resample=resample)
 
 

@@ -103,8 +103,11 @@ def test_names_of_adaptive_schedules_are_read() -> None:
         "adaptive: 5",
         "adaptive:1e3",
         "adaptive:1234567890",
-    ]
-    + ["adaptive:\u0663", "adapted", "adaptive 5", "Adaptive"],
+        "adaptive:\u0663",
+        "adapted",
+        "adaptive 5",
+        "Adaptive",
+    ],
 )
 def test_bad_names_are_refused(betas: Any) -> None:
     with pytest.raises(boltz.InputError, match=r"(betas|the number of adaptive temperatures) must "):

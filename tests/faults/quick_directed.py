@@ -58,13 +58,13 @@ def check_diverged() -> None:
 
 
 def check_heavy_tails() -> None:
-    """Weights 1 + 0.02 X with X Pareto of shape 1.3, whose mean is infinite: a quarter of the rows look effective enough.
+    """Weights 1 + 0.02 X with X Pareto of shape 1.3, whose mean is infinite: a quarter of the rows look effective.
 
-    At 400 samples the fitted shape has median 1.13 and its lowest hundredth at the limit of 0.62, so that more than 20 of
-    400 rows pass with a probability below 1e-6. Without a look at the tail a hundred do.
+    At 400 samples the fitted shape has median 1.13, and one in thirty is below the limit of 0.7; that more than 40 of
+    400 rows pass has a probability below 1e-6. Without a look at the tail a hundred do.
     """
     rng = np.random.default_rng(5)
     _, error, share = importance.mean_and_error(np.log1p(0.02 * (rng.random((400, 400)) ** -1.3 - 1))).T
-    assert np.mean(1 / (1 + error**2 * 399) >= 0.3) > 0.1 and np.mean(share >= 0.3) <= 0.05
+    assert np.mean(1 / (1 + error**2 * 399) >= 0.3) > 0.1 and np.mean(share >= 0.3) <= 0.1
     share = importance.mean_and_error(0.3 * rng.normal(size=(400, 400)))[:, 2]
     assert np.mean(share >= 0.3) >= 0.99
