@@ -155,7 +155,8 @@ def likelihood_along(updates: Sequence[int], values: Any, errors: Any, trusted: 
 
     Bars are two of the standard errors (machines,), left out where those are not finite. Raises InputError.
     """
-    y, e = (checks.array(x, name, (len(updates),)) for x, name in ((values, "values"), (errors, "errors")))
+    y, e = checks.array(values, "values", (len(updates),)), np.asarray(errors, np.float64)
+    e = np.where(np.isfinite(e), e, np.nan)
     figure, axes = _figure("log-likelihood along training" + ("" if trusted else " (NOT trusted)"), (7, 4.6))
     axes.errorbar(updates, y, 2 * e, color="C0", marker=".", linewidth=1.3, capsize=3, ecolor="0.4")
     axes.set_xscale("log")

@@ -18,6 +18,7 @@ from boltz.cli.common import (
     threads_option,
     two_sided_options,
 )
+from boltz.cli.logz import ROUNDS
 from boltz.errors import InputError
 
 
@@ -71,6 +72,20 @@ from boltz.errors import InputError
     show_default="that of the run, else dynamic",
     help="Grey values as Bernoulli means drawn once by --seed (dynamic, fixed), cut at 0.5, or kept.",
 )
+@click.option(
+    "--along",
+    is_flag=True,
+    help="At every snapshot of the run of an rbm or dbm as well, log Z by replica exchange along them; a dbm by its "
+    "variational bound.",
+)
+@click.option("--rounds", type=int, default=ROUNDS, show_default=True, help="--along: rounds of replica exchange.")
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path),
+    metavar="FILE.png",
+    show_default="none",
+    help="--along: draw the log-likelihood against the updates of training.",
+)
 @annealing_options("--chains")
 @two_sided_options("log Z from both sides")
 @seed_option
@@ -81,16 +96,18 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     """Estimate the mean log-likelihood of data under a run or model file, in nats a row.
 
     log Z is 0 for a directed machine, exact for a small one, else estimated by annealed importance sampling, or, with
-    --error or --budget, from both sides.
+    --error or --budget, from both sides. With --along, it is measured by replica exchange along training.
     """
     import boltz
     from boltz import checks
+    from boltz.cli.along import evaluated_along, request_of
     from boltz.cli.evaluating import evaluated, way_of
     from boltz.cli.measure import visible_rows
     from boltz.cli.stored import model_of, settings_of, table
 
     checks.integer(options["samples"], "samples", 0, 10**6)
     model, settings = model_of(path), settings_of(path)
+    along = request_of(path, model, options, given(ctx))
     refuse_idle(given(ctx), [model])
     way = way_of(model, options, given(ctx))
     name = options["data"] or table(settings, "data", "load").get("name_or_path")
@@ -101,7 +118,7 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     x, how = visible_rows(data, asked, options["seed"], model)
     about = {"rows": len(x), "data": data.name, "split": options["split"], "binarize": how}
     rows = f"log-likelihood of {len(x):,} rows ({data.name} {options['split']}, binarize {how})"
-    result, text = evaluated(model, x, way, rows)
+    result, text = evaluated(model, x, way, rows) if along is None else evaluated_along(x, along, rows)
     emit(result | about, as_json, text)
 
 

@@ -14,7 +14,7 @@ from boltz.data import Data
 from boltz.errors import InputError
 from boltz.estimators.exact import QUICK_UNITS, class_units, enumerable
 from boltz.estimators.likelihood import QUICK_HIDDEN, TRUSTED_ROWS
-from boltz.estimators.result import TRUSTED_CHAINS, TRUSTED_SHARE, Estimate
+from boltz.estimators.result import TRUSTED_CHAINS, TRUSTED_SAMPLES, TRUSTED_SHARE, Estimate
 from boltz.estimators.temperatures import adaptive_steps, schedule
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
@@ -143,7 +143,7 @@ def verdict_between(log_marginal: Estimate, samples: int = 0, row_chains: int = 
 
 def _closeness(log_likelihood: Estimate, what: str, truth: str) -> str:
     """Whether a bound from samples or chains, which is what they are called, can be taken for the truth."""
-    wanted = f"{TRUSTED_SHARE:.0%} of at least {TRUSTED_CHAINS}, in {TRUSTED_ROWS:.0%} of the rows"
+    wanted = f"{TRUSTED_SHARE:.0%} of at least {TRUSTED_SAMPLES}, in {TRUSTED_ROWS:.0%} of the rows"
     if log_likelihood.trusted:
         return f"Enough {what} are effective to take it for {truth} ({wanted})."
     return f"Too few {what} are effective to take it for {truth} (asked for are {wanted}); more {what} bring it closer."

@@ -94,7 +94,7 @@ def posterior_ais(
     single units for binary hidden layers, Hamiltonian Monte Carlo for Gaussian ones. The mean weight of a row's chains
     is unbiased for p*(v), so that its log is a lower bound in expectation; an RBM is exact. betas: a number of uniform
     steps, or values that rise from 0 to 1; log_z is as in boltz.log_likelihood. per_row has one value a row; trusted
-    asks for at least 100 chains a row, of which 30 % are effective in 95 % of the rows. Results do not depend on the
+    asks for at least 200 chains a row, of which 30 % are effective in 95 % of the rows. Results do not depend on the
     number of threads. Raises InputError, and NumericalError for an overflow.
     """
     plan, seed = _plan(model, chains, betas, seed, progress)

@@ -14,7 +14,7 @@ from boltz import checks
 from boltz.estimators.annealed import planned
 from boltz.estimators.importance import mean_and_error
 from boltz.estimators.likelihood import TRUSTED_ROWS
-from boltz.estimators.result import TRUSTED_CHAINS, TRUSTED_SHARE, Estimate, interval
+from boltz.estimators.result import TRUSTED_SAMPLES, TRUSTED_SHARE, Estimate, interval
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import visible_rows
 from boltz.numerics import log_mean_exp
@@ -88,7 +88,7 @@ def _estimate(log_w: Floats, steps: int, grey: bool) -> Estimate:
     values, errors, _ = mean_and_error(log_w).T
     share = np.exp(2 * values - log_mean_exp(2 * log_w, 1))  # of the chains of a row that are effective
     value, error = float(values.mean()), float(np.sqrt(np.sum(errors**2)) / rows)
-    enough = chains >= TRUSTED_CHAINS and float(np.mean(share >= TRUSTED_SHARE)) >= TRUSTED_ROWS
+    enough = chains >= TRUSTED_SAMPLES and float(np.mean(share >= TRUSTED_SHARE)) >= TRUSTED_ROWS
     return Estimate(
         value,
         error,

@@ -16,7 +16,7 @@ from boltz.sampling.annealing import Annealed
 Kind = Literal["exact", "lower", "upper", "none"]
 Floats = NDArray[np.float64]
 FLIPPED: dict[Kind, Kind] = {"exact": "exact", "lower": "upper", "upper": "lower", "none": "none"}
-TRUSTED_CHAINS, TRUSTED_SHARE = 100, 0.3
+TRUSTED_CHAINS, TRUSTED_SAMPLES, TRUSTED_SHARE = 100, 200, 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +37,10 @@ class Estimate:
     chains: int
     steps: int
     trusted: bool
-    log_weights: Floats = field(default_factory=lambda: np.empty(0))
-    per_row: Floats | None = None
+    log_weights: Floats = field(default_factory=lambda: np.empty(0), repr=False)
+    per_row: Floats | None = field(default=None, repr=False)
     method: str = ""
-    path: Floats = field(default_factory=lambda: np.empty((0, 2)))
+    path: Floats = field(default_factory=lambda: np.empty((0, 2)), repr=False)
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.value) or (self.per_row is not None and not np.isfinite(self.per_row).all()):

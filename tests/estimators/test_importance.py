@@ -230,11 +230,11 @@ def test_too_many_samples_are_refused() -> None:
 
 
 def test_trust_of_a_bound_is_that_of_its_own_samples() -> None:
-    """L_100 from 50 groups is trusted only if a single group of 100 would be; catches trust in the mean over groups."""
+    """L_200 from 25 groups is trusted only if a single group of 200 would be; catches trust in the mean over groups."""
     machine, x = directed("sbn"), np.random.default_rng(2).integers(0, 2, (20, 5)).astype(float)
     machine.arena[...] *= 8
-    alone = boltz.importance_bounds(machine, x, (100,))[0]
-    grouped = boltz.importance_bounds(machine, x, (100, 5000))[0]
+    alone = boltz.importance_bounds(machine, x, (200,))[0]
+    grouped = boltz.importance_bounds(machine, x, (200, 5000))[0]
     assert not alone.trusted and not grouped.trusted and grouped.standard_error < alone.standard_error
-    easy = boltz.importance_bounds(directed("dbn"), x, (100, 5000))
+    easy = boltz.importance_bounds(directed("dbn"), x, (200, 5000))
     assert easy[0].trusted and easy[1].trusted

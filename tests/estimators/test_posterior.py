@@ -163,13 +163,13 @@ def test_an_rbm_is_exact() -> None:
     assert both.lower.kind == both.upper.kind == "exact" and both.gap == both.gap_error == 0
 
 
-@pytest.mark.parametrize(("log_z", "kind"), [(3.0, "lower"), (NOISY, "none"), (None, "lower")], ids=repr)
+@pytest.mark.parametrize(("log_z", "kind"), [(3.0, "lower"), (NOISY, "none"), (None, "lower")], ids=["a number", "an estimate", "none"])
 def test_kind_and_trust(log_z: Any, kind: str) -> None:
     machine, x = machine_of(DBM), oracle.bits(4)
-    few, many = (boltz.posterior_ais(machine, x, chains, 20, log_z) for chains in (10, 120))
+    few, many = (boltz.posterior_ais(machine, x, chains, 20, log_z) for chains in (10, 220))
     assert few.kind == many.kind == kind and not few.trusted and many.trusted
     assert many.per_row is not None and len(many.per_row) == 16 and many.value == pytest.approx(many.per_row.mean())
-    grey = boltz.posterior_ais(machine, np.full((1, 4), 0.5), 120, 20, log_z)
+    grey = boltz.posterior_ais(machine, np.full((1, 4), 0.5), 220, 20, log_z)
     assert grey.kind == "none" and not grey.trusted
 
 

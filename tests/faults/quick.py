@@ -420,6 +420,6 @@ def check_importance_trust() -> None:
     """A tenth of the rows with one effective sample of 200 makes the error of the mean unbelievable."""
     errors, share = np.full(100, 0.01), np.full(100, 0.98)
     assert likelihood._trusted(errors, share, 200)
-    assert not likelihood._trusted(errors, share, 99)
+    assert not likelihood._trusted(errors, share, 199)
     share[:10] = 0.005
     assert not likelihood._trusted(errors, share, 200)

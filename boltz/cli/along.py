@@ -1,0 +1,143 @@
+"""`boltz evaluate --along`: log-likelihoods at every snapshot of a run, the result for JSON, and the text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import boltz
+from boltz import checks, runs, snapshots
+from boltz.cli import two_sided
+from boltz.cli.common import say, word
+from boltz.cli.estimating import LEAST_ROUNDS
+from boltz.cli.logz import checked_picture
+from boltz.cli.measure import BETWEEN, GREY
+from boltz.cli.progress import Progress
+from boltz.cli.stored import kind_of
+from boltz.errors import BoltzError, FileError, InputError
+from boltz.estimators.along import LikelihoodAlong
+from boltz.estimators.likelihood import is_rbm
+from boltz.estimators.result import Estimate, interval
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.files import Model
+from boltz.training.plans import blueprint, settings_of, stages
+from boltz.training.trajectory import updates
+
+OWN = ("rounds", "picture")
+IDLE = ("method", "samples", "bounds", "row_chains", "row_betas", "chains", "betas", "error", "budget")
+PARTS = ("replica exchange", "rows of machines")
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What `boltz evaluate --along` was asked for; steps: updates of every snapshot and of the trained machine."""
+
+    model: BoltzmannMachine
+    members: list[BoltzmannMachine]
+    steps: list[int]
+    rounds: int
+    seed: int
+    picture: Path | None
+
+
+def request_of(path: Path, model: Model, options: Mapping[str, Any], names: Set[str]) -> Request | None:
+    """The request, None without --along; names are those given. Raises InputError for what would do nothing."""
+    if not options["along"]:
+        for name in OWN:
+            if name in names:
+                raise InputError(f"{word(name)} is for --along.")
+        return None
+    if not isinstance(model, BoltzmannMachine):
+        kind = kind_of(blueprint(model))
+        raise InputError(f"--along is for a run of a machine of kind rbm or dbm, got one of kind {kind}.")
+    for name in IDLE:
+        if name in names:
+            raise InputError(f"--along has a way of its own to log p*(v) and to log Z, so it takes no {word(name)}.")
+    rounds = checks.integer(options["rounds"], "--rounds", LEAST_ROUNDS, 10**9)
+    seed = checks.integer(options["seed"], "seed", 0, 2**63 - 1)
+    picture = checked_picture(options["picture"])
+    steps = [int(file.stem) for file in (snapshots.listed(path) if path.is_dir() else [])]
+    if not steps:
+        raise InputError(f"--along needs a run that kept snapshots (boltz train --snapshots), got {path}.")
+    return Request(model, boltz.trajectory(path), [*steps, _all_updates(path, model)], rounds, seed, picture)
+
+
+def _all_updates(path: Path, model: BoltzmannMachine) -> int:
+    """The updates of a whole run, as its run.toml plans them."""
+    plan, description = blueprint(model), runs.read_settings(path)
+    try:
+        rows = checks.integer(description["data"]["rows"], "rows", 1)
+        return sum(updates(stage, rows) for stage in stages(plan, settings_of(plan, description["settings"])))
+    except (KeyError, TypeError, ValueError, BoltzError) as problem:
+        raise FileError(f"{path / runs.SETTINGS} does not describe a run ({problem}).") from problem
+
+
+def evaluated_along(x: Any, request: Request, name: str) -> tuple[dict[str, Any], str]:
+    """The mean log-likelihoods of rows x (rows, units), called by a name: the object for JSON, and the text."""
+    say(f"fitting a ladder along {len(request.members)} snapshots")
+    with Progress() as progress:
+        found = boltz.likelihood_along(
+            request.model, request.members, x, request.rounds, request.seed, _shown(progress)
+        )
+    grey = not ((x == 0) | (x == 1)).all()
+    bound = "free energy" if is_rbm(request.model) else "variational bound"
+    last = _last(found, bound, grey)
+    if request.picture is not None:
+        from boltz import plotting
+
+        figure = plotting.likelihood_along(request.steps, found.values, found.errors, last.trusted)
+        plotting.save(figure, request.picture)
+    what = "log p*(v)" if is_rbm(request.model) else f"a lower bound on log p*(v) ({bound})"
+    said = GREY if grey else BETWEEN.format(what)
+    numbers = zip(request.steps, two_sided.plain(found.values), two_sided.plain(found.errors), strict=True)
+    result = {
+        "log_likelihood": last.as_dict(),
+        "along": [{"step": step, "log_likelihood": value, "error": error} for step, value, error in numbers],
+        "kind": last.kind,
+        "trusted": last.trusted,
+        "method": last.method,
+        "log_z": found.ladder.estimate.as_dict(),
+        "ladder": two_sided.ladder_dict(found.ladder),
+        "certified": said,
+    }
+    return result, "\n".join([*_lines(found, last, request.steps, name), said])
+
+
+def _shown(progress: Progress) -> Callable[[int, int], None]:
+    """What shows the two parts that follow one another: the first ends where all of its rounds are done."""
+    ended = 0
+
+    def show(done: int, total: int) -> None:
+        nonlocal ended
+        progress.update(PARTS[ended], done, total)
+        ended = min(ended + (done == total), len(PARTS) - 1)
+
+    return show
+
+
+def _last(found: LikelihoodAlong, bound: str, grey: bool) -> Estimate:
+    """The mean log-likelihood under the trained machine, log p*(v) by its bound."""
+    log_z = found.ladder.estimate
+    value, error = float(found.values[-1]), float(found.errors[-1])
+    return replace(
+        log_z,
+        value=value,
+        standard_error=error,
+        interval=interval(value, error, log_z.chains),
+        trusted=log_z.trusted and not grey,
+        method=f"{bound}; log Z by {log_z.method}",
+    )
+
+
+def _lines(found: LikelihoodAlong, last: Estimate, steps: list[int], name: str) -> list[str]:
+    low, high = last.interval
+    trust = "trusted" if last.trusted else "NOT trusted, nor is its interval"
+    shown = zip(steps, found.values, found.errors, strict=True)
+    return [
+        f"{name} {last.value:.2f} nats, 95 % interval {low:.2f} to {high:.2f}, {trust}",
+        f"no bound: log Z by replica exchange, {two_sided.ladder_words(found.ladder)}",
+        "along training" + ("" if last.trusted else " (NOT trusted)") + ":",
+        *(f"  update {step:>9,}  {value:>10.2f} +- {two_sided.small(error)}" for step, value, error in shown),
+    ]
