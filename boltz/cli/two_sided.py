@@ -13,7 +13,7 @@ from boltz import checks
 from boltz.cli.common import say
 from boltz.cli.measure import quick
 from boltz.cli.progress import Progress
-from boltz.estimators.exchange import AGREEMENT, LEAST_ACCEPTANCE, TRUSTED_COPIES, TRUSTED_TRAVELLED, LadderEstimate
+from boltz.estimators.exchange import LadderEstimate
 from boltz.estimators.result import TRUSTED_CHAINS, TRUSTED_SHARE, Estimate
 from boltz.estimators.sandwich import CONTRADICTION, TwoSided
 from boltz.estimators.sides import Side, Sides
@@ -181,17 +181,4 @@ def ladder_words(ladder: LadderEstimate) -> str:
     estimate, kinds = ladder.estimate, "temperatures" if "temperatures" in ladder.estimate.method else "machines"
     made = f"{estimate.ess:.0f} of them made the journey"
     told = f"{len(ladder.places)} {kinds}, {estimate.chains} copies, {made}"
-    return told if estimate.trusted else f"{told}: NOT trusted, since {_doubts(ladder)}"
-
-
-def _doubts(ladder: LadderEstimate) -> str:
-    """What keeps replica exchange from being trusted."""
-    estimate, least = ladder.estimate, float(ladder.acceptance.min())
-    doubts = {
-        f"fewer than {TRUSTED_COPIES} copies ran": estimate.chains < TRUSTED_COPIES,
-        f"fewer than {TRUSTED_TRAVELLED:.0%} of the copies did": estimate.ess < TRUSTED_TRAVELLED * estimate.chains,
-        f"two neighbours swap with probability {least:.2g}, below {LEAST_ACCEPTANCE:g}": least < LEAST_ACCEPTANCE,
-        f"the halves of the run differ by {ladder.halves:.2f} nats": abs(ladder.halves)
-        > AGREEMENT * 2 * estimate.standard_error,
-    }
-    return " and ".join(text for text, found in doubts.items() if found) or "its error is not finite"
+    return told if estimate.trusted else f"{told}: NOT trusted, since " + " and ".join(ladder.doubts)

@@ -46,7 +46,8 @@ class LadderEstimate:
     places (rungs,): inverse temperatures, or places along snapshots; log_z, errors (rungs,); acceptance (pairs,): mean
     probability that neighbours swap; trips (copies,): journeys from the first rung to the last and back; halves: log Z
     by the first half of the rounds less that by the second; samples: the held class of the last rung, (chains, units) a
-    layer; memory: correlation over copies between what both halves say of log Z, near 0 where copies forget in time.
+    layer; memory: correlation over copies between what both halves say of log Z, near 0 where copies forget in time;
+    doubts: what speaks against trust, in words.
     """
 
     estimate: Estimate
@@ -58,6 +59,7 @@ class LadderEstimate:
     halves: float
     samples: dict[str, Array]
     memory: float = 0.0
+    doubts: tuple[str, ...] = ()
 
 
 def exchange_log_z(
@@ -180,8 +182,8 @@ def estimated(replicas: Replicas, found: Exchanged) -> LadderEstimate:
     log_z = ladder.start_log_z + np.concatenate([[0.0], np.cumsum(ratios)])
     first, second = (_total(found, part) for part in (slice(0, visits // 2), slice(visits // 2, None)))
     memory, travelled = _memory(found, ratios), float(np.mean(found.trips > 0))
-    forgets = memory <= LONGEST_MEMORY and bool(abs(first - second) <= AGREEMENT * 2 * errors[-1])
     value, error = float(log_z[-1]), float(errors[-1])
+    doubts = _doubts(found, first - second, memory, error)
     kind = "temperatures" if isinstance(ladder, Temperatures) else "machines along training"
     method = f"replica exchange, {ladder.rungs} {kind}, {2 * visits} rounds"
     estimate = Estimate(
@@ -192,17 +194,25 @@ def estimated(replicas: Replicas, found: Exchanged) -> LadderEstimate:
         travelled * copies,
         copies,
         2 * visits,
-        copies >= TRUSTED_COPIES and forgets and _passes(found, travelled),
+        not doubts,
         method=method,
     )
     places = ladder.betas if isinstance(ladder, Temperatures) else ladder.places  # type: ignore[attr-defined]
-    outcome = found.acceptance, found.trips, first - second, found.samples, memory
+    outcome = found.acceptance, found.trips, first - second, found.samples, memory, doubts
     return LadderEstimate(estimate, places, log_z, errors, *outcome)
 
 
-def _passes(found: Exchanged, travelled: float) -> bool:
-    """Whether replicas pass between all neighbours, and most of them all the way."""
-    return travelled >= TRUSTED_TRAVELLED and bool(found.acceptance.min() >= LEAST_ACCEPTANCE)
+def _doubts(found: Exchanged, halves: float, memory: float, error: float) -> tuple[str, ...]:
+    """What speaks against trust, in words."""
+    copies, travelled, least = len(found.trips), float(np.mean(found.trips > 0)), float(found.acceptance.min())
+    fine = {
+        f"fewer than {TRUSTED_COPIES} copies ran": copies >= TRUSTED_COPIES,
+        f"fewer than {TRUSTED_TRAVELLED:.0%} of the copies made the journey": travelled >= TRUSTED_TRAVELLED,
+        f"two neighbours swap with probability {least:.2g}, below {LEAST_ACCEPTANCE:g}": least >= LEAST_ACCEPTANCE,
+        f"the halves of the run differ by {halves:.2f} nats": abs(halves) <= AGREEMENT * 2 * error,
+        f"copies remember one half of the run in the other (correlation {memory:.2f})": memory <= LONGEST_MEMORY,
+    }
+    return tuple(text for text, good in fine.items() if not good)
 
 
 def _memory(found: Exchanged, ratios: Floats) -> float:

@@ -26,7 +26,7 @@ from boltz.sampling.tempering import climb, exchange
 
 FIRST_ROUNDS, FIRST_STEPS, CHAINS = 300, 1500, 100
 CONTRADICTION = 4.0
-LEAST_GROWTH, MOST_GROWTH, MARGIN = 1.5, 4.0, 1.2
+LEAST_GROWTH, MOST_GROWTH, MARGIN = 2.0, 4.0, 1.2
 
 
 @dataclass(frozen=True, eq=False)

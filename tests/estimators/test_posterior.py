@@ -163,7 +163,9 @@ def test_an_rbm_is_exact() -> None:
     assert both.lower.kind == both.upper.kind == "exact" and both.gap == both.gap_error == 0
 
 
-@pytest.mark.parametrize(("log_z", "kind"), [(3.0, "lower"), (NOISY, "none"), (None, "lower")], ids=["a number", "an estimate", "none"])
+@pytest.mark.parametrize(
+    ("log_z", "kind"), [(3.0, "lower"), (NOISY, "none"), (None, "lower")], ids=["a number", "an estimate", "none"]
+)
 def test_kind_and_trust(log_z: Any, kind: str) -> None:
     machine, x = machine_of(DBM), oracle.bits(4)
     few, many = (boltz.posterior_ais(machine, x, chains, 20, log_z) for chains in (10, 220))
