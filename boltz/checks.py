@@ -34,7 +34,10 @@ def number(value: Any, name: str, least: float = -np.inf, most: float = np.inf) 
     except OverflowError:
         found = np.inf
     if not (np.isfinite(found) and least <= found <= most):
-        raise InputError(f"{name} must be a finite number in [{least:g}, {most:g}], got {found}.")
+        within = f" in [{least:g}, {most:g}]" if np.isfinite(most) else ""
+        if least > -np.inf and most == np.inf:
+            within = f" of at least {least:g}"
+        raise InputError(f"{name} must be a finite number{within}, got {found}.")
     return found
 
 

@@ -144,7 +144,8 @@ def log_weights(parts: Mapping[str, Any], ladder: Any = None) -> Figure:
         axes.set_title(title, fontsize=10)
         axes.set_xlabel(label)
         axes.legend(fontsize=8)
-    panels[1].set_ylim(bottom=0)
+    panels[0].ticklabel_format(axis="y", useOffset=False)
+    panels[1].set_ylim(0, 1.05 * max(part.chains for part in parts.values()))  # a line at the top stays in sight
     for axes in panels:
         axes.grid(alpha=0.3)
     return figure

@@ -59,6 +59,8 @@ def diagnose(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     wanted = log_z_wanted(path, model, given(ctx), options)
     data, split = rows_of(path, table(description, "data", "load"), options)
     settings = table(description, "settings")
+    if len(data.x) < 2:
+        raise InputError(f"The data must have at least 2 rows, whose spread is the measure, got {len(data.x)}.")
     x, how = visible_rows(data, settings.get("binarize"), seed, model)
     particles = particles_of(path, model)
     if undirected(model) is not None:

@@ -10,7 +10,7 @@ import boltz
 from boltz import checks, snapshots
 from boltz.cli import two_sided
 from boltz.cli.common import say
-from boltz.cli.measure import Annealing, described, estimate_log_z
+from boltz.cli.measure import Annealing, described, estimate_log_z, trust
 from boltz.cli.progress import Progress
 from boltz.cli.two_sided import Wanted
 from boltz.errors import InputError
@@ -47,7 +47,8 @@ def estimated(machine: BoltzmannMachine, request: Request, name: str) -> Result:
     assert found is not None  # a Boltzmann machine has a log Z
     if request.picture is not None:
         _draw({"annealing up": found}, None, request.picture)
-    return _result(found), described(name, found)
+    why = [] if found.trusted else [trust(found)]
+    return _result(found), "\n".join([described(name, found), *why])
 
 
 def _result(found: Estimate) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Set
 from pathlib import Path
@@ -108,4 +109,6 @@ def checked_picture(file: Path | None) -> Path | None:
         raise InputError(f"--picture must end in .png, got {str(file)!r}.")
     if file is not None and not file.parent.is_dir():
         raise InputError(f"--picture must lie in a folder that exists, got {str(file)!r}.")
+    if file is not None and (file.is_dir() or not os.access(file.parent, os.W_OK)):
+        raise InputError(f"--picture must be a file that can be written, got {str(file)!r}.")  # before hours of work
     return file

@@ -125,7 +125,7 @@ def verdict(log_likelihood: Estimate, log_z: Estimate | None, samples: int = 0, 
         truth = "that of the annealing model" if conservative else "log p(v) itself" if sampled else "log p*(v) itself"
         parts.append(_closeness(log_likelihood, what, truth))
     if log_z is not None and log_z.kind != "exact":
-        parts.append(_trust(log_z))
+        parts.append(trust(log_z))
     return " ".join(parts)
 
 
@@ -149,7 +149,8 @@ def _closeness(log_likelihood: Estimate, what: str, truth: str) -> str:
     return f"Too few {what} are effective to take it for {truth} (asked for are {wanted}); more {what} bring it closer."
 
 
-def _trust(log_z: Estimate) -> str:
+def trust(log_z: Estimate) -> str:
+    """Whether log Z by annealing is trusted, and what that takes."""
     if log_z.trusted:
         return f"log Z is trusted: {_chains(log_z)}."
     return (
@@ -169,5 +170,9 @@ def described(name: str, estimate: Estimate) -> str:
     low, high = estimate.interval
     parts = [f"{name} {estimate.value:.2f} nats", f"95 % interval {low:.2f} to {high:.2f}"]
     if estimate.chains:
-        parts.append(f"{_chains(estimate)} ({'' if estimate.trusted else 'NOT '}trusted)")
+        few = estimate.chains < TRUSTED_CHAINS or estimate.ess < TRUSTED_SHARE * estimate.chains
+        if estimate.trusted or few:
+            parts.append(f"{_chains(estimate)} ({'' if estimate.trusted else 'NOT '}trusted)")
+        else:  # chains of log Z are enough, but not what the rows were measured with
+            parts.append(f"NOT trusted, though {_chains(estimate)}")
     return ", ".join(parts)

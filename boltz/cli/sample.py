@@ -105,8 +105,11 @@ def _lengths(path: Path, model: Any, options: dict[str, Any], names: Set[str]) -
         raise InputError(f"--tempered is for an rbm or dbm, but {path} holds a machine with directed layers.")
     if sweeps is not None:
         raise InputError("--sweeps are of Gibbs chains, but --tempered has rounds instead: give --rounds.")
-    least = max(20, -(-checks.integer(options["chains"], "chains", 1, 2**32) // COPIES))
-    return None, checks.integer(options["rounds"], "--rounds", least, 10**9)
+    least = -(-checks.integer(options["chains"], "chains", 1, 2**32) // COPIES)
+    rounds = checks.integer(options["rounds"], "--rounds", 20, 10**9)
+    if rounds < least:
+        raise InputError(f"--rounds must be at least {least} for {options['chains']} chains, got {rounds}.")
+    return None, rounds
 
 
 def _drawn(model: Any, chains: int, lengths: tuple[int | None, int | None], seed: int) -> Any:

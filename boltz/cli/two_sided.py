@@ -83,6 +83,8 @@ def ladder_dict(ladder: LadderEstimate) -> dict[str, Any]:
         "acceptance": plain(ladder.acceptance),
         "trips": ladder.trips.tolist(),
         "halves": float(ladder.halves),
+        "memory": float(ladder.memory),
+        "doubts": list(ladder.doubts),
     }
 
 

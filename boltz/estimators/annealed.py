@@ -73,7 +73,8 @@ def reverse_ais(
     The mean weight is then an unbiased estimate of 1 / Z, so that minus its log is an upper bound in expectation
     (Grosse, Ancha & Roy 2016, section 3): if the samples are exact. They are where start is None, which enumerates at
     most 20 units, and where the caller says so by exact_start. Samples of long or tempered chains give a diagnostic:
-    kind "none". start: states of at least the smaller colour class, (chains, units) a layer. Raises InputError.
+    kind "none". start: states of at least the smaller colour class, (chains, units) a layer, whose number then
+    counts in place of chains. Raises InputError.
     """
     path, values, key = planned(checked_model(model), betas, seed, base)
     state = _target_states(path, start, chains, seed)

@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 WINDOW = 5.0  # Sokal (1997), section 3: the sum stops at so many times what it has come to
 LEAST_TIMES, LEAST_TOTAL = 10.0, 50.0  # draws of a chain, and of all of them, that a time must fit into to be believed
 LEAST_DRAWS = 4
+HUGE = 1e100  # squares of larger numbers may overflow
 
 
 def integrated_time(x: Any) -> float:
@@ -102,7 +103,8 @@ def _checked(x: Any) -> Floats:
         raise InputError(
             f"x (chains, draws) must hold at least one chain of at least {LEAST_DRAWS} draws, got shape {found.shape}."
         )
-    return found
+    largest = float(np.abs(found).max())
+    return found / largest if largest > HUGE else found  # what is measured here has no scale
 
 
 def _autocovariance(x: Floats) -> Floats:

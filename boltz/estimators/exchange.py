@@ -1,6 +1,6 @@
 """log Z by replica exchange: Bennett's acceptance ratio between the rungs of a ladder, copies giving the error.
 
-A ladder is fitted to the machine first: half of its rungs, or so, follow the rejections of swaps, so that replicas pass
+A ladder is fitted to the machine first: 30 % of its rungs follow the rejections of swaps, so that replicas pass
 everywhere, the others the friction, so that work goes where chains are slow (see estimators.temperatures).
 """
 

@@ -81,11 +81,11 @@ def log_z(
     rounds, steps, attempt = FIRST_ROUNDS, FIRST_STEPS, 0
     exchange(replicas, rounds // 4, keep=0)
     while True:
-        start = time.monotonic()
+        start, own = time.monotonic(), key.derive("annealing", attempt)
         ladder = estimated(replicas, exchange(replicas, rounds, keep=2, progress=progress))
-        betas = adaptive(GibbsPath(path_to(model, rates)), steps, key.derive("schedule", attempt))
-        lower = ais(model, CHAINS, betas, seed + attempt, rates, progress=progress)
-        upper = reverse_ais(model, ladder.samples, CHAINS, betas, seed + attempt, rates, progress=progress)
+        betas = adaptive(GibbsPath(path_to(model, rates)), steps, own)
+        lower = ais(model, CHAINS, betas, own.key0, rates, progress=progress)
+        upper = reverse_ais(model, ladder.samples, CHAINS, betas, own.key0, rates, progress=progress)
         found = bracket(lower, upper, ladder)
         width, taken = (found.interval[1] - found.interval[0]) / 2, time.monotonic() - start
         reached = found.trusted and width <= error

@@ -1,7 +1,7 @@
 """The trajectory of a training run: after which updates the machine is copied, and what the copies hold.
 
 Replica exchange along such machines needs neighbours that differ little; early updates change a machine most, hence the
-geometric spacing (parallel trajectory tempering, Bereux et al. 2024).
+geometric spacing (parallel trajectory tempering, Bereux et al. 2025).
 """
 
 from __future__ import annotations

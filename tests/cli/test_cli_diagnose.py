@@ -135,6 +135,7 @@ def test_what_is_refused(run: Path, data: Path) -> None:
         ((run, "--sweeps", 3), "sweeps must be a whole number of at least 20"),
         ((run, "--seed", -1), "seed must be"),
         ((run, "--limit", 0), "limit must be"),
+        ((run, "--limit", 1), "at least 2 rows"),
         ((run, "--split", "valid"), "x_valid"),
     ):
         found = invoke("diagnose", *words)

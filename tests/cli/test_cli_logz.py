@@ -74,6 +74,8 @@ def test_both_sides_as_the_library_finds_them(wide: Path, measured: TwoSided) ->
     assert (result["wanted"], result["reached"], result["gap"]) == (1.0, True, measured.gap)
     assert result["ladder"]["estimate"] == measured.ladder.estimate.as_dict()
     assert result["ladder"]["acceptance"] == measured.ladder.acceptance.tolist()
+    assert result["ladder"]["memory"] == measured.ladder.memory
+    assert result["ladder"]["doubts"] == list(measured.ladder.doubts)
 
 
 def test_what_is_asked_for_arrives(wide: Path, once: list[tuple[float, float, int]]) -> None:
@@ -148,6 +150,13 @@ def test_a_small_machine_is_exact_unless_annealing_is_asked_for(run: Path) -> No
     assert exact["reached"] is True and exact["ladder"] is None and exact["log_z"]["kind"] == "exact"
     assert invoke("logz", run, "--error", 1).stdout.endswith("nats, exact\n")
     assert result_of("logz", run, "--betas", 5, "--chains", 3)["log_z"]["steps"] == 5
+    assert "NOT trusted, nor is its interval: 3" in invoke("logz", run, "--betas", 5, "--chains", 3).stdout
+
+
+def test_a_picture_that_cannot_be_written_is_refused_before_the_work(wide: Path) -> None:
+    Path("folder.png").mkdir(exist_ok=True)
+    found = invoke("logz", wide, "--picture", "folder.png")
+    assert found.exit_code == 2 and "--picture must be a file that can be written" in found.stderr
 
 
 def test_adaptive_temperatures_wherever_temperatures_are_asked_for(wide: Path, data: Path) -> None:

@@ -239,3 +239,5 @@ def test_the_verdict_on_rows_that_are_no_states() -> None:
 def test_estimates_in_words() -> None:
     assert described("log Z", exact(3.0, "enumeration")) == "log Z 3.0000 nats, exact"
     assert "3 of 100 chains are effective (NOT trusted)" in described("log Z", estimate("lower", False))
+    enough = replace(estimate("lower", True), trusted=False)  # chains of log Z are enough, samples of the rows are not
+    assert described("log-likelihood", enough).endswith("NOT trusted, though 60 of 100 chains are effective")

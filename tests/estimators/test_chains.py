@@ -76,6 +76,13 @@ def test_what_never_changes_counts_as_mixed(value: float) -> None:
     assert nested_rhat(np.full((2, 3, 10), value)) == 1
 
 
+@pytest.mark.filterwarnings("error")
+def test_huge_numbers_do_not_overflow() -> None:
+    x = autoregressive(4, 200, 0.5, 1)
+    for measure in (boltz.integrated_time, boltz.split_rhat, boltz.chain_ess):
+        np.testing.assert_allclose(measure(x * 1e200), measure(x), rtol=1e-9)
+
+
 def test_chains_that_stand_still_apart_are_seen() -> None:
     x = np.repeat(np.arange(5.0)[:, None] * 0.1, 20, axis=1)
     assert boltz.split_rhat(x) == np.inf and boltz.integrated_time(x) == np.inf
