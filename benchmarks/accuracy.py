@@ -24,7 +24,7 @@ CHAINS, STEPS = 100, 14_500
 def rounds_for(sweeps: int, rungs: int, pilot_rungs: int) -> int:
     """Rounds of replica exchange that leave the number of sweeps, with all that comes before them, at this many."""
     friction = temperatures.PILOT_CHAINS * max(temperatures.LEAST_PILOT, round(temperatures.PILOT_SHARE * 1000))
-    pilot = exchange.PILOT_COPIES * pilot_rungs * (2 * exchange.PILOT_ROUNDS + exchange.SWEEPS)
+    pilot = exchange.PILOT_COPIES * pilot_rungs * (2 * exchange.PILOT_ROUNDS + exchange.PILOT_SWEEPS)
     climb = exchange.COPIES * rungs * exchange.SWEEPS
     return int((sweeps - friction - pilot - climb) / (exchange.COPIES * rungs))
 

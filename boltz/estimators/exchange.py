@@ -32,11 +32,11 @@ from boltz.targets import MachinePath, independent
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Make = Callable[[Floats], Ladder]
-COPIES, SWEEPS, BURN = 64, 5, 0.15
-PILOT_COPIES, PILOT_ROUNDS, PILOT_RUNGS, MOST_RUNGS = 16, 40, 24, 400
+COPIES, SWEEPS, BURN = 64, 30, 1 / 3
+PILOT_SWEEPS, PILOT_COPIES, PILOT_ROUNDS, PILOT_RUNGS, MOST_RUNGS = 5, 16, 40, 24, 400
 RUNGS_A_BARRIER, FRICTION_SHARE, WORST = 1.6, 0.7, 0.8
-TRUSTED_COPIES, TRUSTED_TRAVELLED, LEAST_ACCEPTANCE, AGREEMENT = 30, 0.5, 0.02, 4.0
-LONGEST_MEMORY = 0.5
+TRUSTED_COPIES, TRUSTED_TRAVELLED, TRUSTED_TRIPS = 30, 0.5, 2.0
+LEAST_ACCEPTANCE, AGREEMENT, LONGEST_MEMORY = 0.02, 2.5, 0.35
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +74,11 @@ def exchange_log_z(
     """log Z by replica exchange over inverse temperatures, or along a trajectory of machines that ends with the model.
 
     trajectory: snapshots of a training run in order (boltz.trajectory), each of which becomes a rung; between those
-    that are too far apart straight paths of parameters are put in. base as in base_rates. 15 % of the rounds are
-    burn-in. The value is no bound; trusted asks for 30 copies, of which half made the journey from the first rung to
-    the last and back, for swaps between all neighbours, for halves of the run that agree, and for copies that forget
-    within half of it. A mode that no rung finds leaves no sign: the first rung must reach all of them, as rates of data
-    or of all modes together do. Raises InputError.
+    that are too far apart straight paths of parameters are put in. base as in base_rates. The first third of the
+    rounds is burn-in. The value is no bound; trusted asks for 30 copies, of which half made the journey from the first
+    rung to the last and back, for two journeys a copy, for swaps between all neighbours, for halves of the run that
+    agree, and for copies that forget within half of it. A mode that no rung finds leaves no sign: the first rung must
+    reach all of them, as rates of data or of all modes do. Raises InputError.
     """
     model = checked_model(model)
     copies = checks.integer(copies, "copies", 2, 2**20)
@@ -168,7 +168,7 @@ def fitted_places(make: Make, places: Floats, friction: Floats | None, key: Key)
 
 
 def _pilot(ladder: Ladder, key: Key) -> Exchanged:
-    replicas = climb(ladder, PILOT_COPIES, SWEEPS, key.derive("pilot", ladder.rungs))
+    replicas = climb(ladder, PILOT_COPIES, PILOT_SWEEPS, key.derive("pilot", ladder.rungs))
     exchange(replicas, PILOT_ROUNDS, keep=0)
     return exchange(replicas, PILOT_ROUNDS, keep=0)
 
@@ -208,6 +208,8 @@ def _doubts(found: Exchanged, halves: float, memory: float, error: float) -> tup
     fine = {
         f"fewer than {TRUSTED_COPIES} copies ran": copies >= TRUSTED_COPIES,
         f"fewer than {TRUSTED_TRAVELLED:.0%} of the copies made the journey": travelled >= TRUSTED_TRAVELLED,
+        f"replicas made {found.trips.mean():.1f} journeys a copy, fewer than {TRUSTED_TRIPS:g}": found.trips.mean()
+        >= TRUSTED_TRIPS,
         f"two neighbours swap with probability {least:.2g}, below {LEAST_ACCEPTANCE:g}": least >= LEAST_ACCEPTANCE,
         f"the halves of the run differ by {halves:.2f} nats": abs(halves) <= AGREEMENT * 2 * error,
         f"copies remember one half of the run in the other (correlation {memory:.2f})": memory <= LONGEST_MEMORY,

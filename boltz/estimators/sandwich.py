@@ -15,7 +15,7 @@ import numpy as np
 from boltz import checks
 from boltz.estimators.annealed import ais, path_to, reverse_ais
 from boltz.estimators.exact import QUICK_UNITS, class_units, exact_log_z
-from boltz.estimators.exchange import SWEEPS, LadderEstimate, estimated, fitted_ladder
+from boltz.estimators.exchange import COPIES, SWEEPS, LadderEstimate, estimated, fitted_ladder
 from boltz.estimators.result import Estimate
 from boltz.estimators.temperatures import adaptive
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
@@ -77,9 +77,9 @@ def log_z(
     if min(class_units(model, layers) for layers in model.graph.colours) <= QUICK_UNITS:
         found = exact_log_z(model)
         return TwoSided(found, found, found, None, error, True, time.monotonic() - began)
-    replicas = climb(fitted_ladder(model, (), rates, seed), 64, SWEEPS, key.derive("exchange"))
+    replicas = climb(fitted_ladder(model, (), rates, seed), COPIES, SWEEPS, key.derive("exchange"))
     rounds, steps, attempt = FIRST_ROUNDS, FIRST_STEPS, 0
-    exchange(replicas, rounds // 4, keep=0)
+    exchange(replicas, rounds // 2, keep=0)
     while True:
         start, own = time.monotonic(), key.derive("annealing", attempt)
         ladder = estimated(replicas, exchange(replicas, rounds, keep=2, progress=progress))
