@@ -25,8 +25,9 @@ def rounds_for(sweeps: int, rungs: int, pilot_rungs: int) -> int:
     """Rounds of replica exchange that leave the number of sweeps, with all that comes before them, at this many."""
     friction = temperatures.PILOT_CHAINS * max(temperatures.LEAST_PILOT, round(temperatures.PILOT_SHARE * 1000))
     pilot = exchange.PILOT_COPIES * pilot_rungs * (2 * exchange.PILOT_ROUNDS + exchange.PILOT_SWEEPS)
+    bend = exchange.COPIES * rungs * (exchange.BEND_ROUNDS + exchange.BEND_ROUNDS // 2 + exchange.PILOT_SWEEPS)
     climb = exchange.COPIES * rungs * exchange.SWEEPS
-    return int((sweeps - friction - pilot - climb) / (exchange.COPIES * rungs))
+    return int((sweeps - 2 * (friction + pilot) - bend - climb) / (exchange.COPIES * rungs))
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ reversible.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -25,21 +25,28 @@ Array = NDArray[Any]
 class BaseRatePath:
     """Path from independent units with given biases (layer -> (units,)) to the machine.
 
-    held is the colour class that is chain state; summed the other one.
+    held is the colour class that is chain state; summed the other one. Where bend (layer -> (units,)) is not empty,
+    biases make a detour of beta (1 - beta) bend.
     """
 
     machine: BoltzmannMachine
     base: Mapping[str, Array]
     held: tuple[str, ...]
     summed: tuple[str, ...]
+    bend: Mapping[str, Array] = field(default_factory=dict)
 
     def bias(self, layer: str, beta: float) -> Array:
         """Biases (units,) of a layer at beta."""
-        return (self._base[layer] + beta * self.bias_change[layer]).astype(self.machine.dtype)
+        return self.exact_bias(layer, beta).astype(self.machine.dtype)
+
+    def exact_bias(self, layer: str, beta: float) -> NDArray[np.float64]:
+        """The same in float64."""
+        straight = self._base[layer] + beta * self.bias_change[layer]
+        return straight + beta * (1 - beta) * self.bend[layer] if self.bend else straight
 
     @cached_property
     def bias_change(self) -> dict[str, Array]:
-        """Derivative of the biases by beta, in float64."""
+        """How far the biases of the machine are from those of the base, in float64."""
         return {n: self.machine.bias(n).astype(np.float64) - self._base[n] for n in self.machine.graph.units}
 
     @cached_property
@@ -67,7 +74,7 @@ class BaseRatePath:
         held = {layer: state[layer] for layer in self.held}
         total = np.zeros(len(next(iter(held.values()))))
         for layer, x in held.items():
-            total += x.astype(np.float64) @ (self._base[layer] + beta * self.bias_change[layer])
+            total += x.astype(np.float64) @ self.exact_bias(layer, beta)
         for layer in self.summed:
             field = beta * self.machine.input(layer, held) + self.bias(layer, beta)
             total += self.machine.unit_type(layer).total_log_partition(field)

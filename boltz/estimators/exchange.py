@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.errors import InputError
 from boltz.estimators.annealed import path_to
+from boltz.estimators.bending import bent
 from boltz.estimators.bennett import bennett, influences
 from boltz.estimators.result import Estimate, interval
 from boltz.estimators.temperatures import adaptive
@@ -27,7 +28,7 @@ from boltz.sampling.gibbs import Scratch
 from boltz.sampling.ladders import At, Ladder, Machines, Temperatures
 from boltz.sampling.rates import base_rates
 from boltz.sampling.tempering import Exchanged, Replicas, climb, exchange
-from boltz.targets import MachinePath, independent
+from boltz.targets import BaseRatePath, MachinePath, independent
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -35,6 +36,7 @@ Make = Callable[[Floats], Ladder]
 COPIES, SWEEPS, BURN = 64, 30, 1 / 3
 PILOT_SWEEPS, PILOT_COPIES, PILOT_ROUNDS, PILOT_RUNGS, MOST_RUNGS = 5, 16, 40, 24, 400
 RUNGS_A_BARRIER, FRICTION_SHARE, WORST = 1.6, 0.7, 0.8
+BEND_ROUNDS, BEND_SAMPLES = 80, 20
 TRUSTED_COPIES, TRUSTED_TRAVELLED, TRUSTED_TRIPS = 30, 0.5, 2.0
 LEAST_ACCEPTANCE, AGREEMENT, LONGEST_MEMORY = 0.02, 2.5, 0.35
 
@@ -132,14 +134,21 @@ def fitted_ladder(
             raise InputError(f"trajectory[{i}] must be a machine of the same layers and type as the model.")
     rates, key = base_rates(model, base, seed), Key.from_seed(seed).derive("ladder")
     if not members:
-        path = path_to(model, rates)
-        friction = adaptive(GibbsPath(path), 1000, key)
-        places = fitted_places(lambda p: Temperatures(path, p), np.linspace(0, 1, PILOT_RUNGS), friction, key)
-        return Temperatures(path, places)
+        straight = _fitted_temperatures(path_to(model, rates), key)
+        replicas = climb(straight, COPIES, PILOT_SWEEPS, key.derive("bend"))
+        exchange(replicas, BEND_ROUNDS // 2, keep=0)
+        path = bent(straight.path, exchange(replicas, BEND_ROUNDS, keep=BEND_SAMPLES).samples)
+        return _fitted_temperatures(path, key) if path.bend else straight
     knots = MachinePath((independent(model, rates), *members, model))
     stops = np.arange(knots.length + 1, dtype=np.float64)
     places = fitted_places(lambda p: Machines(knots, p), stops, None, key)
     return Machines(knots, np.union1d(places, stops))
+
+
+def _fitted_temperatures(path: BaseRatePath, key: Key) -> Temperatures:
+    friction = adaptive(GibbsPath(path), 1000, key)
+    places = fitted_places(lambda p: Temperatures(path, p), np.linspace(0, 1, PILOT_RUNGS), friction, key)
+    return Temperatures(path, places)
 
 
 def fitted_places(make: Make, places: Floats, friction: Floats | None, key: Key) -> Floats:

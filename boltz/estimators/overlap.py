@@ -21,7 +21,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 LOW, LOST = 0.2, 0.05  # mean probability that neighbours swap
 WIDE = 1.0  # nats between annealing up and down
 FEW_EFFECTIVE = 0.05  # share of chains
-SOME_MEMORY = 0.35  # correlation over copies, which 64 that forget reach once in 400 times
+SOME_MEMORY = 0.25  # correlation over copies, which 64 that forget reach once in 40 times
 NAMED = 3  # pairs that a sentence names
 MORE = "give it more time (--budget), and trust neither the value nor its interval."
 

@@ -149,7 +149,7 @@ class GibbsPath:
         density, machine = self.density, self.machine
         scratch = self.scratch.setdefault(place.first, Scratch(machine.dtype))
         for layer in density.held:
-            change = (betas[1] - betas[0]) * density.bias_change[layer]
+            change = density.exact_bias(layer, betas[1]) - density.exact_bias(layer, betas[0])
             log_weights += state[layer] @ change.astype(machine.dtype)
         for layer in density.summed:
             inputs = layer_input(machine, layer, state, scratch, self.turned)

@@ -79,7 +79,7 @@ def test_the_gap_of_annealing(low: float, high: float, verdict: str) -> None:
     assert ("missed a mode" in found.advice) == (verdict == "bad")
 
 
-@pytest.mark.parametrize(("memory", "verdict"), [(-0.3, "fine"), (0.3, "fine"), (0.4, "attention"), (0.9, "bad")])
+@pytest.mark.parametrize(("memory", "verdict"), [(-0.3, "fine"), (0.2, "fine"), (0.3, "attention"), (0.9, "bad")])
 def test_memory_of_copies(memory: float, verdict: str) -> None:
     found = overlap.memory_found(ladder(made(10.0), memory=memory))
     assert (found.verdict, found.value) == (verdict, memory) and f"correlation of {memory:.2f}." in found.sentence

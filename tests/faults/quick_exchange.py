@@ -8,7 +8,20 @@ from __future__ import annotations
 import numpy as np
 import oracle
 import stats
-from ladder_checks import HIGH, KEY, KINDS, Rungs, bimodal, exact_start, journeys, ladder_of, laws, slow, tables
+from ladder_checks import (
+    HIGH,
+    KEY,
+    KINDS,
+    Rungs,
+    bimodal,
+    check_bend_of,
+    exact_start,
+    journeys,
+    ladder_of,
+    laws,
+    slow,
+    tables,
+)
 from machines import machine_of, rates_of
 from oracle import Table
 from scipy.stats import t as student
@@ -193,3 +206,8 @@ def check_findings() -> None:
     assert crossed["forward/reverse gap"] == crossed["log Z"] == "bad"
     assert doubling(made(9.0, steps=500), made(10.0)).verdict == "attention"
     assert doubling(made(10.0, steps=500), made(10.0, ess=2.0)).verdict == "bad"
+
+
+def check_bend() -> None:
+    """As check_bend_of, on an RBM."""
+    check_bend_of("rbm")
