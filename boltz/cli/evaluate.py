@@ -58,7 +58,7 @@ from boltz.errors import InputError
     type=int,
     default=10,
     show_default=True,
-    help="posterior-ais, raise: chains a row.",
+    help="posterior-ais, raise: chains a row; trust asks for 200.",
 )
 @click.option(
     "--row-betas",

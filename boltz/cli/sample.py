@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from boltz.cli.common import emit, given, json_option, run_argument, seed_option, threads_option
+from boltz.cli.common import emit, given, json_option, run_argument, say, seed_option, threads_option
 from boltz.errors import InputError
 
 ENDINGS, SWEEPS, ROUNDS = (".npz", ".npy", ".png"), 1000, 1000
@@ -65,7 +65,7 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
     sweeps, rounds = _lengths(path, model, options, given(ctx))
     layer = options["layer"] or model.visible
     began = time.monotonic()
-    state = _drawn(model, options["chains"], (sweeps, rounds), options["seed"])
+    state, doubts = _drawn(model, options["chains"], (sweeps, rounds), options["seed"])
     if out.suffix == ".png":
         after = "" if sweeps is None else f" after {sweeps} sweeps"
         after += "" if rounds is None else f" of {rounds} rounds of replica exchange"
@@ -80,6 +80,7 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
         "layers": {name: list(state[name].shape) for name in written},
         "sweeps": sweeps,
         "rounds": rounds,
+        "doubts": list(doubts),
         "seed": options["seed"],
         "seconds": time.monotonic() - began,
     }
@@ -113,13 +114,17 @@ def _lengths(path: Path, model: Any, options: dict[str, Any], names: Set[str]) -
 
 
 def _drawn(model: Any, chains: int, lengths: tuple[int | None, int | None], seed: int) -> Any:
-    """States of all layers after so many sweeps, or of so many rounds."""
+    """States of all layers after so many sweeps, or of so many rounds, and what speaks against the latter."""
     import boltz
+    from boltz.estimators.exchange import tempered
 
     sweeps, rounds = lengths
     if rounds is None:
-        return boltz.sample(model, chains, sweeps, seed)
-    return boltz.tempered_sample(model, chains, rounds, seed=seed)
+        return boltz.sample(model, chains, sweeps, seed), ()
+    states, ladder = tempered(model, chains, rounds, seed=seed)
+    if ladder.doubts:
+        say(f"These samples may not be at equilibrium: {' and '.join(ladder.doubts)}; raise --rounds.")
+    return states, ladder.doubts
 
 
 def _free(out: Path, force: bool) -> Path:

@@ -106,8 +106,20 @@ def tempered_sample(
 
     64 copies of a fitted ladder run for so many rounds, after burn-in; states are kept at evenly spaced rounds, so that
     those of one copy (every 64th) are the less dependent the more rounds there are. Other arguments as in
-    exchange_log_z. Raises InputError.
+    exchange_log_z, whose trust tells whether so many rounds suffice. Raises InputError.
     """
+    return tempered(model, chains, rounds, trajectory, seed, base)[0]
+
+
+def tempered(
+    model: BoltzmannMachine,
+    chains: int,
+    rounds: int,
+    trajectory: Sequence[BoltzmannMachine] = (),
+    seed: int = 0,
+    base: Any = None,
+) -> tuple[dict[str, Array], LadderEstimate]:
+    """The states of tempered_sample, and what the exchange says of itself."""
     model = checked_model(model)
     chains = checks.integer(chains, "chains", 1, 2**32)
     rounds = checks.integer(rounds, "rounds", 20, 10**9)
@@ -116,11 +128,12 @@ def tempered_sample(
     if keep > rounds:
         raise InputError(f"rounds must be at least {keep} for {chains} chains, got {rounds}.")
     ladder = fitted_ladder(model, trajectory, base, seed)
-    replicas = climb(ladder, min(chains, COPIES), SWEEPS, key)
+    replicas = climb(ladder, COPIES, SWEEPS, key)
     exchange(replicas, round(BURN * rounds), keep=0)
-    held = {n: x[:chains] for n, x in exchange(replicas, rounds, keep=keep).samples.items()}
+    found = exchange(replicas, rounds, keep=keep)
+    held = {n: x[:chains] for n, x in found.samples.items()}
     ((_, drawn),) = ladder.look(held, (ladder.rungs - 1,), At(key.derive("last"), 0), Scratch(model.dtype))
-    return {n: (held | drawn)[n] for n in model.graph.units}
+    return {n: (held | drawn)[n] for n in model.graph.units}, estimated(replicas, found)
 
 
 def fitted_ladder(
