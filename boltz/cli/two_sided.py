@@ -103,13 +103,13 @@ def lines(name: str, found: TwoSided) -> list[str]:
     if found.ladder is None:
         return [f"{name} {found.estimate.value:.4f} nats, exact"]
     up, down, middle = found.lower, found.upper, found.ladder.estimate
-    value = f"{middle.value:.2f} +- {small(middle.standard_error)}"
+    value = f"{middle.value:>9.2f}  +- {small(middle.standard_error)}"
     return [
         headline(name, found.estimate, found),
         *(f"  {sentence}" for sentence in [_contradictions(found)] if sentence),
         f"annealing up    {up.value:>9.2f}  from {up.interval[0]:.2f}  {KINDS[up.kind]}, {_weights(up)}",
         f"annealing down  {down.value:>9.2f}  to {down.interval[1]:<6.2f}  {KINDS[down.kind]}, {_weights(down)}",
-        f"replica exchange {value}  {ladder_words(found.ladder)}; forward/reverse gap {round(found.gap, 2) + 0.0:.2f}",
+        f"replica exchange{value}  {ladder_words(found.ladder)}; forward/reverse gap {round(found.gap, 2) + 0.0:.2f}",
     ]
 
 
