@@ -37,7 +37,7 @@ COPIES, SWEEPS, BURN = 64, 30, 1 / 3
 PILOT_SWEEPS, PILOT_COPIES, PILOT_ROUNDS, PILOT_RUNGS, MOST_RUNGS = 5, 16, 40, 24, 400
 RUNGS_A_BARRIER, FRICTION_SHARE, WORST = 1.6, 0.7, 0.8
 BEND_ROUNDS, BEND_SAMPLES = 80, 20
-TRUSTED_COPIES, TRUSTED_TRAVELLED, TRUSTED_TRIPS = 30, 0.5, 2.0
+TRUSTED_COPIES, TRUSTED_TRAVELLED, TRUSTED_TRIPS = 30, 0.5, 8.0
 LEAST_ACCEPTANCE, AGREEMENT, LONGEST_MEMORY = 0.02, 2.5, 0.35
 
 
@@ -78,7 +78,7 @@ def exchange_log_z(
     trajectory: snapshots of a training run in order (boltz.trajectory), each of which becomes a rung; between those
     that are too far apart straight paths of parameters are put in. base as in base_rates. The first third of the
     rounds is burn-in. The value is no bound; trusted asks for 30 copies, of which half made the journey from the first
-    rung to the last and back, for two journeys a copy, for swaps between all neighbours, for halves of the run that
+    rung to the last and back, for eight journeys a copy, for swaps between all neighbours, for halves of the run that
     agree, and for copies that forget within half of it. A mode that no rung finds leaves no sign: the first rung must
     reach all of them, as rates of data or of all modes do. Raises InputError.
     """

@@ -82,7 +82,7 @@ def part(found: Exchanged, copies: slice) -> Exchanged:
 
 
 def test_intervals_cover_as_they_say() -> None:
-    """600 groups of 30 copies cover log Z with a probability from 0.92 to 0.98; 40 rounds each.
+    """600 groups of 30 copies cover log Z with a probability from 0.92 to 0.98; 80 rounds each.
 
     Half of them are those that are trusted of a machine that mixes. The others hardly move from exact draws, so that
     rounds are no further samples and rungs are not independent; they say that they are not to be trusted. Catches an
@@ -94,7 +94,7 @@ def test_intervals_cover_as_they_say() -> None:
         groups, (first, *_, last) = 300, (oracle.log_z(machine) for machine in tables(table, rungs))
         replicas = exact_start(table, rungs, 30 * groups, kind)
         truth = replicas.ladder.start_log_z + last - first
-        found = exchange(replicas, 40, keep=0)
+        found = exchange(replicas, 80, keep=0)
         for i in range(groups):
             one = estimated(replicas, part(found, slice(30 * i, 30 * i + 30))).estimate
             if one.trusted or rungs == HIGH:

@@ -146,7 +146,8 @@ def check_trust() -> None:
     for up, down, trips in (
         (run.up + drift, run.down - drift, run.trips),
         (run.up - 40, run.down - 40, run.trips),
-        (run.up, run.down, np.where(np.arange(32) < 15, 9, 0)),
+        (run.up, run.down, np.where(np.arange(32) < 15, 40, 0)),
+        (run.up, run.down, np.full(32, 4)),
     ):
         assert not estimated(replicas, type(run)(up, down, run.height, trips, {})).estimate.trusted
     replicas = exact_start(slow(), HIGH, 32)
