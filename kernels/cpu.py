@@ -20,7 +20,7 @@ from boltz.kernels.cpu_philox import LANES, TILE, row_bits, scratch, words
 from boltz.kernels.cpu_philox import philox as philox
 from boltz.kernels.cpu_products import binary_contraction as binary_contraction
 from boltz.kernels.cpu_products import binary_product as binary_product
-from boltz.kernels.cpu_products import kernel
+from boltz.kernels.cpu_vectors import fused, kernel
 from boltz.kernels.cpu_updates import adam_update as adam_update
 from boltz.kernels.cpu_updates import momentum_update as momentum_update
 
@@ -60,15 +60,19 @@ def _float_of(typingctx: Any, x: Any) -> Any:
 
 
 @kernel
+def _horner7(c, x):
+    p = fused(fused(fused(c[7], x, c[6]), x, c[5]), x, c[4])
+    return fused(fused(fused(fused(p, x, c[3]), x, c[2]), x, c[1]), x, c[0])
+
+
+@kernel
 def _exp32(x):
     x = EXP_TOP if x > EXP_TOP else x
     x = EXP_BOTTOM if x < EXP_BOTTOM else x
-    shifted = x * LOG2E + ROUNDER
+    shifted = fused(x, LOG2E, ROUNDER)
     n = shifted - ROUNDER
-    r = (x - n * LN2_HIGH) - n * LN2_LOW
-    s = EXP_SERIES
-    p = ((((((s[7] * r + s[6]) * r + s[5]) * r + s[4]) * r + s[3]) * r + s[2]) * r + s[1]) * r + s[0]
-    return p * _float_of(np.int32((_bits_of(shifted) + np.int32(127)) << np.int32(23)))
+    r = fused(n, -LN2_LOW, fused(n, -LN2_HIGH, x))
+    return _horner7(EXP_SERIES, r) * _float_of(np.int32((_bits_of(shifted) + np.int32(127)) << np.int32(23)))
 
 
 @kernel
@@ -76,8 +80,7 @@ def _log1p_unit32(t):
     """log(1 + t) for 0 <= t <= 1 by 2 atanh(t / (2 + t))."""
     s = t / (TWO + t)
     q = s * s
-    c = ATANH_SERIES
-    return s * (((((((c[7] * q + c[6]) * q + c[5]) * q + c[4]) * q + c[3]) * q + c[2]) * q + c[1]) * q + c[0])
+    return s * _horner7(ATANH_SERIES, q)
 
 
 @kernel
@@ -169,20 +172,20 @@ def _normal_overload(bits, like):
 
 
 @kernel
-def _draw(bits, p, full):
-    """1 with probability p, NaN if p is NaN."""
-    return (1 if np.int32(bits >> np.uint32(2)) < np.int32(p * full) else 0) + (p - p)
+def _draw(bits, p, full, one):
+    """1 with probability p, NaN if p is NaN; full is 2^30 and one 1 in the type of p."""
+    return (one if np.int32(bits >> np.uint32(2)) < np.int32(p * full) else one - one) + (p - p)
 
 
 @kernel
 def _from_mean(mean, key0, key1, step, rows, first_row, state):
     bits = scratch(mean.shape[1])
-    full = mean.dtype.type(FULL)
+    full, one = mean.dtype.type(FULL), mean.dtype.type(1)
     for i in range(len(mean)):
         row_bits(key0, key1, np.uint64(rows[i] if len(rows) else first_row + i), step, bits)
         p, s = mean[i], state[i]
         for j in range(len(p)):
-            s[j] = _draw(bits[j], p[j], full)
+            s[j] = _draw(bits[j], p[j], full, one)
 
 
 @kernel
@@ -196,14 +199,14 @@ def _mean(field, scale, bias):
 @kernel
 def _sample(field, scale, bias, key0, key1, step, first_row, state):
     bits = scratch(field.shape[1])
-    full = field.dtype.type(FULL)
+    full, one = field.dtype.type(FULL), field.dtype.type(1)
     for i in range(len(field)):
         row_bits(key0, key1, np.uint64(first_row + i), step, bits)
         f, b, s = field[i], bias[i % len(bias)], state[i]
         for j in range(len(f)):
             p = _sigmoid(scale * f[j] + b[j])
             f[j] = p
-            s[j] = _draw(bits[j], p, full)
+            s[j] = _draw(bits[j], p, full, one)
 
 
 @kernel
@@ -231,7 +234,7 @@ def _anneal(field, scale0, scale1, bias0, bias1, key0, key1, step, first_row, st
     bits = scratch(units)
     difference = np.zeros(len(bits), field.dtype)
     lanes = np.empty(LANES, np.float64)
-    full = field.dtype.type(FULL)
+    full, one = field.dtype.type(FULL), field.dtype.type(1)
     for i in range(len(field)):
         row_bits(key0, key1, np.uint64(first_row + i), step, bits)
         f, s = field[i], state[i]
@@ -241,7 +244,7 @@ def _anneal(field, scale0, scale1, bias0, bias1, key0, key1, step, first_row, st
             difference[j] = after - before
             f[j] = p
         for j in range(units):  # apart from the loop above, which then vectorises
-            s[j] = _draw(bits[j], f[j], full)
+            s[j] = _draw(bits[j], f[j], full, one)
         lanes[:] = 0.0
         for start in range(0, len(bits), LANES):
             for lane in range(LANES):

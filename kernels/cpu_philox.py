@@ -2,44 +2,68 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
-from boltz.kernels.cpu_products import kernel
+from boltz.kernels.cpu_vectors import INT32, INT64, LANES, kernel, store
 
-LANES = 16
 TILE = 4 * LANES
+HALF = LANES // 2  # blocks in a vector of 64-bit lanes, which hold a 32-bit word and, above it, anything
+PAIR, LOW = ir.VectorType(INT64, HALF), 0xFFFFFFFF
 
 
-@kernel
-def _high(a, b):
-    return np.uint32((np.uint64(a) * np.uint64(b)) >> np.uint64(32))
+def _spread(builder: Any, number: Any) -> Any:
+    """A vector with a 64-bit number in every lane."""
+    first = builder.insert_element(ir.Constant(PAIR, ir.Undefined), number, INT32(0))
+    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(INT32, HALF), [0] * HALF))
 
 
-@kernel
-def _low(a, b):
-    return np.uint32(np.uint64(a) * np.uint64(b))
+def _rounds(builder: Any, counter: list[Any], keys: list[Any]) -> list[Any]:
+    """Ten rounds of Philox on a counter of four vectors; the product of a round leaves its low word where it is."""
+    low, up = PAIR([LOW] * HALF), PAIR([32] * HALF)
+    first, second = PAIR([0xD2511F53] * HALF), PAIR([0xCD9E8D57] * HALF)
+    c0, c1, c2, c3 = counter
+    k0, k1 = keys
+    for _ in range(10):
+        p0, p1 = builder.mul(builder.and_(c0, low), first), builder.mul(builder.and_(c2, low), second)
+        c0 = builder.xor(builder.xor(builder.lshr(p1, up), c1), _spread(builder, k0))
+        c2 = builder.xor(builder.xor(builder.lshr(p0, up), c3), _spread(builder, k1))
+        c1, c3 = p1, p0
+        k0, k1 = builder.add(k0, INT64(0x9E3779B9)), builder.add(k1, INT64(0xBB67AE85))
+    return [c0, c1, c2, c3]
+
+
+@intrinsic
+def _sixteen_blocks(typingctx: Any, keys: Any, block: Any, chain: Any, step: Any, out: Any) -> Any:
+    """The words of sixteen neighbouring blocks at out: first words, second words, and so on."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        keys, block, chain, step, out = arguments
+        k = [builder.extract_value(keys, i) for i in range(2)]
+        rest = [_spread(builder, x) for x in (chain, step, builder.lshr(step, INT64(32)))]
+        halves = []
+        for start in (0, HALF):
+            blocks = builder.add(_spread(builder, block), PAIR([start + i for i in range(HALF)]))
+            halves.append(_rounds(builder, [blocks, *rest], k))
+        narrow, order = ir.VectorType(INT32, HALF), ir.Constant(ir.VectorType(INT32, LANES), list(range(LANES)))
+        for i, words in enumerate(zip(*halves, strict=True)):
+            parts = [builder.trunc(x, narrow) for x in words]
+            store(builder, builder.shuffle_vector(*parts, order), out, 4 * LANES * i)
+        return context.get_dummy_value()
+
+    return types.void(types.UniTuple(types.uint64, 2), types.uint64, types.uint64, types.uint64, types.int64), codegen
 
 
 @kernel
 def row_bits(key0, key1, chain, step, bits):
-    """Fill bits (a multiple of TILE) with the words of one chain; ten Philox rounds a block."""
+    """Fill bits (a multiple of TILE) with the words of one chain."""
+    keys = np.uint64(key0), np.uint64(key1)
     for tile in range(len(bits) // TILE):
-        for lane in range(LANES):
-            c0 = np.uint32(tile * LANES + lane)
-            c1 = np.uint32(chain)
-            c2 = np.uint32(step)
-            c3 = np.uint32(step >> np.uint64(32))
-            k0, k1 = key0, key1
-            for _ in range(10):
-                h0, l0 = _high(np.uint32(0xD2511F53), c0), _low(np.uint32(0xD2511F53), c0)
-                h1, l1 = _high(np.uint32(0xCD9E8D57), c2), _low(np.uint32(0xCD9E8D57), c2)
-                c0, c1, c2, c3 = np.uint32(h1 ^ c1 ^ k0), l1, np.uint32(h0 ^ c3 ^ k1), l0
-                k0, k1 = np.uint32(k0 + np.uint32(0x9E3779B9)), np.uint32(k1 + np.uint32(0xBB67AE85))
-            start = tile * TILE + lane
-            bits[start] = c0
-            bits[start + LANES] = c1
-            bits[start + 2 * LANES] = c2
-            bits[start + 3 * LANES] = c3
+        _sixteen_blocks(keys, np.uint64(tile * LANES), chain, step, bits.ctypes.data + 4 * TILE * tile)
 
 
 @kernel

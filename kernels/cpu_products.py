@@ -1,145 +1,280 @@
-"""Numba products with a 0/1 operand: sums of weight rows, which beat a dense product while few units are on."""
+"""Numba products with a 0/1 operand by tables of partial sums, past the limit of dense products on a CPU.
+
+Four units have sixteen joint states. For every four rows of the weights the sixteen sums of a subset of them are put
+into a table, which then serves all rows of the state: a row of the product is a sum of a quarter as many table entries as
+there are units (Arlazarov, Dinic, Kronrod & Faradzhev 1970), with no multiplication and whatever the share of units that
+are on. A table covers 32 columns and the units of one block, so that it stays in the first-level cache; states are read
+as bits. Every sum runs in the order of the units, so a row does not depend on the rows beside it nor on the block.
+"""
 
 from __future__ import annotations
 
+import time
+from functools import cache
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
-LANES = 16
-ROW_TILE = 8 * LANES
-MOST_ON = 0.35  # above this share of units on, a dense product is faster
+from boltz.kernels.cpu_vectors import BYTES, INT64, LANES, WIDE, kernel, load, place, sixteen_bits, sixteen_columns, store, turn
 
-
-def kernel(function: Any) -> Any:
-    """Compile on first use, to run without the interpreter lock, and keep the code where a folder can be written."""
-    try:
-        return njit(nogil=True, cache=True, error_model="numpy")(function)
-    except RuntimeError:
-        return njit(nogil=True, error_model="numpy")(function)
+TILE = 2 * LANES  # columns of a table
+ENTRY = 2 * BYTES
+GROUP = 16 * ENTRY  # bytes of the sums of four rows
+WORD = 64  # units in a word of bits
+CHUNK = 512  # rows whose sums are kept at a time
+LEAST_ROWS = 24  # below, making the tables costs more than they save
+LEAST_COLUMNS = 12
 
 
 @intrinsic
-def _sum_rows(typingctx: Any, weight: Any, index: Any, count: Any, stride: Any, out: Any) -> Any:
-    """out[:ROW_TILE] = sum of weight[index[s] * stride:][:ROW_TILE] over s < count, in vector registers.
-
-    weight, index (int32) and out are addresses. LLVM keeps these accumulators in registers, which it does not do for a
-    loop over a local array.
-    """
+def _tabulate(typingctx: Any, weight: Any, stride: Any, table: Any) -> Any:
+    """The sums of every subset of four rows of weight, stride bytes apart, at table: entry m holds the rows in m."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        base, indices, total, step, target = arguments
-        wide, single = ir.VectorType(ir.FloatType(), LANES), ir.FloatType()
-        base, target = (builder.inttoptr(address, single.as_pointer()) for address in (base, target))
-        indices = builder.inttoptr(indices, ir.IntType(32).as_pointer())
-        before, function = builder.block, builder.function
-        head, body, after = (function.append_basic_block(name) for name in ("rows", "add", "store"))
-        builder.branch(head)
-        builder.position_at_end(head)
-        s = builder.phi(total.type)
-        sums = [builder.phi(wide) for _ in range(ROW_TILE // LANES)]
-        s.add_incoming(total.type(0), before)
-        for lane in sums:
-            lane.add_incoming(wide([0.0] * LANES), before)
-        builder.cbranch(builder.icmp_signed("<", s, total), body, after)
-        builder.position_at_end(body)
-        row = builder.zext(builder.load(builder.gep(indices, [s])), total.type)
-        start = builder.gep(base, [builder.mul(row, step)])
-        for i, lane in enumerate(sums):
-            part = builder.bitcast(builder.gep(start, [total.type(i * LANES)]), wide.as_pointer())
-            lane.add_incoming(builder.fadd(lane, builder.load(part, align=4)), body)
-        s.add_incoming(builder.add(s, total.type(1)), body)
-        builder.branch(head)
-        builder.position_at_end(after)
-        for i, lane in enumerate(sums):
-            part = builder.bitcast(builder.gep(target, [total.type(i * LANES)]), wide.as_pointer())
-            builder.store(lane, part, align=4)
+        weight, stride, table = arguments
+        for half in (0, BYTES):
+            sums, start = [WIDE([0.0] * LANES)], weight
+            for _ in range(4):
+                row = load(builder, start, half)
+                sums += [builder.fadd(x, row) if m else row for m, x in enumerate(sums)]
+                start = builder.add(start, stride)
+            for m, x in enumerate(sums):
+                store(builder, x, table, ENTRY * m + half, BYTES)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 5), codegen
+    return types.void(*[types.int64] * 3), codegen
+
+
+def _adder(groups: int) -> Any:
+    """The intrinsic that adds the table entries of groups of four units to a row's sums."""
+
+    @intrinsic
+    def add(typingctx: Any, table: Any, word: Any, sums: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            table, word, target = arguments
+            first, second = load(builder, target, 0, BYTES), load(builder, target, BYTES, BYTES)
+            scale = ENTRY.bit_length() - 1
+            for group in range(groups):
+                shift = 4 * group - scale
+                moved = builder.lshr(word, INT64(shift)) if shift >= 0 else builder.shl(word, INT64(-shift))
+                entry = builder.add(table, builder.and_(moved, INT64(15 * ENTRY)))
+                first = builder.fadd(first, load(builder, entry, GROUP * group, BYTES))
+                second = builder.fadd(second, load(builder, entry, GROUP * group + BYTES, BYTES))
+            store(builder, first, target, 0, BYTES)
+            store(builder, second, target, BYTES, BYTES)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.uint64, types.int64), codegen
+
+    return add
+
+
+_add16, _add8, _add4 = _adder(16), _adder(8), _adder(4)
+
+
+@intrinsic
+def _number(typingctx: Any, address: Any) -> Any:
+    """The float32 at an address."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(place(builder, arguments[0], 0, ir.FloatType()), align=4)
+
+    return types.float32(types.int64), codegen
+
+
+@intrinsic
+def _move(typingctx: Any, source: Any, target: Any) -> Any:
+    """Copy a tile's row from one address to another."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        for half in (0, BYTES):
+            store(builder, load(builder, arguments[0], half), arguments[1], half)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
 
 
 @kernel
-def _add_rows(index, starts, counts, weight, out):
-    """out[i] = sum of the weight rows index[starts[i]:][: counts[i]], by tiles of columns that fit the cache."""
-    columns = out.shape[1]
-    size = out.itemsize
-    for tile in range(0, columns, ROW_TILE):
-        first = min(tile, columns - ROW_TILE)  # the last tile overlaps, writing equal values
-        for i in range(len(out)):
-            _sum_rows(
-                weight.ctypes.data + size * first,
-                index.ctypes.data + 4 * starts[i],
-                counts[i],
-                columns,
-                out.ctypes.data + size * (i * columns + first),
-            )
+def _aligned(size):
+    """float32 zeros that begin at a multiple of 64 bytes."""
+    memory = np.zeros(size + LANES, np.float32)
+    first = (-memory.ctypes.data) % BYTES // 4
+    return memory[first : first + size]
 
 
 @kernel
-def _binary_product(state, weight, out, most):
-    rows, units = state.shape
-    index = np.empty(most + units + 1, np.int32)
-    starts, counts = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
-    filled = 0
+def _gather(weight, down, across, units, columns, target):
+    """A block of up to 64 units and a tile of columns, rows of a tile each, zero beyond; byte strides down and across."""
+    address = target.ctypes.data
+    if across == 4 and columns == TILE:
+        for k in range(units):
+            _move(weight + k * down, address + k * ENTRY)
+        whole = units
+    else:
+        whole = 0
+        if down == 4 and columns == TILE:
+            whole = units // LANES * LANES
+            for k in range(0, whole, LANES):
+                turn(weight + 4 * k, across, address + k * ENTRY, ENTRY)
+                turn(weight + 4 * k + LANES * across, across, address + k * ENTRY + BYTES, ENTRY)
+    for k in range(whole, (units + 3) // 4 * 4):
+        for j in range(TILE):
+            inside = k < units and j < columns
+            target[k * TILE + j] = _number(weight + k * down + j * across) if inside else np.float32(0)
+
+
+@kernel
+def _make_tables(weight, down, across, units, columns, table, spare):
+    if across != 4 or columns < TILE or units % 4:
+        _gather(weight, down, across, units, columns, spare)
+        weight, down = spare.ctypes.data, ENTRY
+    for group in range((units + 3) // 4):
+        _tabulate(weight + 4 * group * down, down, table.ctypes.data + GROUP * group)
+
+
+@kernel
+def _add_entries(table, words, shift, units, sums):
+    """Add the entries of a block of units, from bit shift of the words on, to the sums of every row."""
+    if units > WORD - 4:
+        for i in range(len(words)):
+            _add16(table, words[i], sums + i * ENTRY)
+    elif 28 < units <= 32:
+        for i in range(len(words)):
+            _add8(table, words[i] >> shift, sums + i * ENTRY)
+    else:
+        for i in range(len(words)):
+            for part in range(0, (units + 3) // 4, 4):
+                _add4(table + part * GROUP, words[i] >> (shift + np.uint64(4 * part)), sums + i * ENTRY)
+
+
+@kernel
+def _tables(bits, weight, down, across, units, out, block):
+    """out := state @ weight, state as bits (words, rows), weight at an address with byte strides down and across."""
+    rows, columns = out.shape
+    table = _aligned(WORD // 4 * GROUP // 4)  # zeros, for a last group of units that is not full is read to its end
+    sums, spare = _aligned(min(rows, CHUNK) * TILE), np.empty(WORD * TILE, np.float32)
+    for chunk in range(0, rows, CHUNK):
+        count = min(CHUNK, rows - chunk)
+        for tile in range(0, columns, TILE):
+            width = min(TILE, columns - tile)
+            sums[: count * TILE] = 0
+            for unit in range(0, units, block):
+                here = min(block, units - unit)
+                _make_tables(weight + unit * down + tile * across, down, across, here, width, table, spare)
+                words = bits[unit // WORD, chunk : chunk + count]
+                _add_entries(table.ctypes.data, words, np.uint64(unit % WORD), here, sums.ctypes.data)
+            for i in range(count):
+                if width == TILE:
+                    _move(sums.ctypes.data + i * ENTRY, out.ctypes.data + 4 * ((chunk + i) * columns + tile))
+                else:
+                    for j in range(width):
+                        out[chunk + i, tile + j] = sums[i * TILE + j]
+
+
+@kernel
+def _pack(state, stride, bits, units):
+    """Bits (words, rows) of rows of units at an address, stride bytes apart; False if any is neither 0 nor 1."""
+    words, rows = bits.shape
+    other = np.int64(0)
     for i in range(rows):
-        starts[i] = filled
-        other = False
-        for j in range(units):
-            x = state[i, j]
-            index[filled] = j  # overwritten unless the unit is on
-            filled += x != 0
-            other |= (x != 0) & (x != 1)
-        if other or filled > most:
+        for word in range(words):
+            packed = np.uint64(0)
+            start = word * WORD
+            whole = min(units - start, WORD) // LANES * LANES
+            for j in range(0, whole, LANES):
+                found = sixteen_bits(state + i * stride + 4 * (start + j))
+                packed |= np.uint64(found & 0xFFFF) << np.uint64(j)
+                other |= found >> LANES
+            for j in range(whole, min(units - start, WORD)):
+                x = _number(state + i * stride + 4 * (start + j))
+                packed |= np.uint64(x == 1) << np.uint64(j)
+                other |= (x != 0) & (x != 1)
+            bits[word, i] = packed
+        if other:
             return False
-        counts[i] = filled - starts[i]
-    _add_rows(index, starts, counts, weight, out)
     return True
 
 
 @kernel
-def _binary_contraction(state, values, out, most):
-    rows, units = state.shape
-    counts, next_free = np.zeros(units, np.int64), np.empty(units, np.int64)
-    on = 0
-    for i in range(rows):
-        other = False
-        for j in range(units):
-            x = state[i, j]
-            counts[j] += x != 0
-            on += x != 0
-            other |= (x != 0) & (x != 1)
-        if other or on > most:
-            return False
-    starts = np.empty(units, np.int64)
-    filled = 0
-    for j in range(units):
-        starts[j] = next_free[j] = filled
-        filled += counts[j] + 1  # one spare place that a unit that is off may overwrite
-    index = np.empty(filled, np.int32)
-    for i in range(rows):
-        for j in range(units):
-            index[next_free[j]] = i
-            next_free[j] += state[i, j] != 0
-    _add_rows(index, starts, counts, values, out)
+def _pack_turned(state, stride, bits, rows):
+    """Bits (words over the rows, units) of the columns of such a state."""
+    words, units = bits.shape
+    for word in range(words):
+        found = bits[word]
+        found[:] = 0
+        for i in range(word * WORD, min(rows, (word + 1) * WORD)):
+            row, bit, other = state + i * stride, np.uint64(1) << np.uint64(i % WORD), np.int64(0)
+            whole = units // LANES * LANES
+            for j in range(0, whole, LANES):
+                other |= sixteen_columns(row + 4 * j, found.ctypes.data + 8 * j, bit)
+            for j in range(whole, units):
+                x = _number(row + 4 * j)
+                found[j] |= bit * np.uint64(x == 1)
+                other |= (x != 0) & (x != 1)
+            if other:
+                return False
     return True
 
 
-def _sums_rows(weight, out):
-    """Whether the arrays are as the row sums need them: they write through addresses."""
-    single = weight.dtype == out.dtype == np.float32
-    plain = weight.flags.c_contiguous and out.flags.c_contiguous
-    return single and plain and out.shape[1] == weight.shape[1] >= ROW_TILE
+@kernel
+def _product(state, stride, units, weight, down, across, out, block):
+    bits = np.empty(((units + WORD - 1) // WORD, out.shape[0]), np.uint64)
+    if not _pack(state, stride, bits, units):
+        return False
+    _tables(bits, weight, down, across, units, out, block)
+    return True
+
+
+@kernel
+def _contraction(state, stride, rows, values, down, across, out, block):
+    bits = np.empty(((rows + WORD - 1) // WORD, out.shape[0]), np.uint64)
+    if not _pack_turned(state, stride, bits, rows):
+        return False
+    _tables(bits, values, down, across, rows, out, block)
+    return True
+
+
+@cache
+def _block() -> int:
+    """Units of a table: those of a word where the first-level cache holds their table, else half; timed once.
+
+    The result of a product does not depend on it.
+    """
+    state, weight = np.zeros((128, 256), np.float32), np.zeros((256, 256), np.float32)
+    out, seconds = np.empty((128, 256), np.float32), {}
+    for _ in range(5):
+        for block in (WORD, WORD // 2):
+            start = time.perf_counter()
+            _product(*_where(state), 256, *_strided(weight), out, block)
+            seconds[block] = min(time.perf_counter() - start, seconds.get(block, 1e9))
+    return min(seconds, key=seconds.__getitem__)
+
+
+def _where(state):
+    return state.ctypes.data, state.strides[0]
+
+
+def _strided(values):
+    return values.ctypes.data, *values.strides
+
+
+def _readable(state, values, out):
+    """Whether the arrays are as the tables need them, which are read and written through addresses."""
+    single = state.dtype == values.dtype == out.dtype == np.float32
+    plain = state.strides[1] == 4 and out.flags.c_contiguous and values.shape[1] == out.shape[1]
+    return single and plain and len(out) >= LEAST_ROWS and out.shape[1] >= LEAST_COLUMNS
 
 
 def binary_product(state, weight, out):
-    fits = (len(out), len(weight)) == state.shape and _sums_rows(weight, out)
-    return fits and _binary_product(state, weight, out, int(MOST_ON * state.size))
+    if (len(out), len(weight)) != state.shape or not _readable(state, weight, out):
+        return False
+    return _product(*_where(state), state.shape[1], *_strided(weight), out, _block())
 
 
 def binary_contraction(state, values, out):
-    fits = (len(values), len(out)) == state.shape and _sums_rows(values, out)
-    return fits and _binary_contraction(state, values, out, int(MOST_ON * state.size))
+    if (len(values), len(out)) != state.shape or not _readable(state, values, out):
+        return False
+    return _contraction(*_where(state), len(state), *_strided(values), out, _block())

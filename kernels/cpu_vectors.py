@@ -1,0 +1,115 @@
+"""What the Numba kernels are built from: the compiler's decorator, and straight-line code on vectors at addresses.
+
+LLVM vectors of sixteen float32 become whatever the processor has: one register with AVX-512, two with AVX2. An address is
+an int64; nothing here checks bounds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+LANES = 16
+WIDE = ir.VectorType(ir.FloatType(), LANES)
+INT64, INT32 = ir.IntType(64), ir.IntType(32)
+BYTES = 4 * LANES  # of a vector
+
+
+def kernel(function: Any) -> Any:
+    """Compile on first use, to run without the interpreter lock, and keep the code where a folder can be written."""
+    try:
+        return njit(nogil=True, cache=True, error_model="numpy")(function)
+    except RuntimeError:
+        return njit(nogil=True, error_model="numpy")(function)
+
+
+def place(builder: Any, address: Any, offset: int, kind: Any) -> Any:
+    """A pointer to the type at address + offset bytes."""
+    byte = builder.gep(builder.inttoptr(address, ir.IntType(8).as_pointer()), [INT64(offset)])
+    return builder.bitcast(byte, kind.as_pointer())
+
+
+def load(builder: Any, address: Any, offset: int = 0, align: int = 4) -> Any:
+    """Sixteen float32 from address + offset bytes."""
+    return builder.load(place(builder, address, offset, WIDE), align=align)
+
+
+def store(builder: Any, value: Any, address: Any, offset: int = 0, align: int = 4) -> None:
+    """A vector to address + offset bytes."""
+    builder.store(value, place(builder, address, offset, value.type), align=align)
+
+
+@intrinsic
+def fused(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
+    """a * b + c of one float type, rounded once where the processor can do that in one step."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = arguments[0].type
+        function = builder.module.declare_intrinsic("llvm.fmuladd", [kind], ir.FunctionType(kind, [kind] * 3))
+        return builder.call(function, arguments)
+
+    return a(a, a, a), codegen
+
+
+@intrinsic
+def turn(typingctx: Any, source: Any, stride: Any, target: Any, step: Any) -> Any:
+    """Transpose 16 x 16 float32: rows stride bytes apart at source become columns of rows step bytes apart at target."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        start, stride, target, step = arguments
+        rows = []
+        for _ in range(LANES):
+            rows.append(load(builder, start))
+            start = builder.add(start, stride)
+        for d in (8, 4, 2, 1):  # swap the bit d of the row's number with that of the column's
+            low = ir.Constant(ir.VectorType(INT32, LANES), [j if not j & d else LANES + j - d for j in range(LANES)])
+            high = ir.Constant(ir.VectorType(INT32, LANES), [j + d if not j & d else LANES + j for j in range(LANES)])
+            for i in range(LANES):
+                if not i & d:
+                    a, b = rows[i], rows[i + d]
+                    rows[i], rows[i + d] = builder.shuffle_vector(a, b, low), builder.shuffle_vector(a, b, high)
+        for row in rows:
+            store(builder, row, target)
+            target = builder.add(target, step)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4), codegen
+
+
+@intrinsic
+def sixteen_bits(typingctx: Any, source: Any) -> Any:
+    """Bit i is set where number i of sixteen float32 is 1; bit 16 is set if any of them is neither 0 nor 1."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x = load(builder, arguments[0])
+        on = builder.fcmp_ordered("==", x, WIDE([1.0] * LANES))
+        off = builder.fcmp_ordered("==", x, WIDE([0.0] * LANES))
+        short = ir.IntType(LANES)
+        ones, known = builder.bitcast(on, short), builder.bitcast(builder.or_(on, off), short)
+        other = builder.icmp_unsigned("!=", known, short(2**LANES - 1))
+        return builder.or_(builder.zext(ones, INT64), builder.shl(builder.zext(other, INT64), INT64(LANES)))
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def sixteen_columns(typingctx: Any, source: Any, target: Any, bit: Any) -> Any:
+    """Add bit to each of sixteen uint64 at target where that number of sixteen float32 is 1; 1 if any is not 0 or 1."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, target, bit = arguments
+        words = ir.VectorType(INT64, LANES)
+        x = load(builder, source)
+        on = builder.fcmp_ordered("==", x, WIDE([1.0] * LANES))
+        off = builder.fcmp_ordered("==", x, WIDE([0.0] * LANES))
+        first = builder.insert_element(ir.Constant(words, ir.Undefined), bit, INT32(0))
+        bits = builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(INT32, LANES), [0] * LANES))
+        chosen = builder.select(on, bits, ir.Constant(words, [0] * LANES))
+        store(builder, builder.or_(builder.load(place(builder, target, 0, words), align=8), chosen), target, 0, 8)
+        known = builder.bitcast(builder.or_(on, off), ir.IntType(LANES))
+        return builder.zext(builder.icmp_unsigned("!=", known, ir.IntType(LANES)(2**LANES - 1)), INT64)
+
+    return types.int64(types.int64, types.int64, types.uint64), codegen
