@@ -19,8 +19,8 @@ PRIMITIVES = {
     "bernoulli_anneal": 0,
     "bernoulli_score": 0,
     "normal": 2,
-    "binary_product": 0,
-    "binary_contraction": 0,
+    "product": 0,
+    "contraction": 0,
     "momentum_update": 0,
     "adam_update": 0,
 }  # name -> position of the argument whose array type chooses the backend

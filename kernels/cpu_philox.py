@@ -9,17 +9,11 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from boltz.kernels.cpu_vectors import INT32, INT64, LANES, kernel, store
+from boltz.kernels.cpu_vectors import INT32, INT64, LANES, kernel, spread, store
 
 TILE = 4 * LANES
 HALF = LANES // 2  # blocks in a vector of 64-bit lanes, which hold a 32-bit word and, above it, anything
 PAIR, LOW = ir.VectorType(INT64, HALF), 0xFFFFFFFF
-
-
-def _spread(builder: Any, number: Any) -> Any:
-    """A vector with a 64-bit number in every lane."""
-    first = builder.insert_element(ir.Constant(PAIR, ir.Undefined), number, INT32(0))
-    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(INT32, HALF), [0] * HALF))
 
 
 def _rounds(builder: Any, counter: list[Any], keys: list[Any]) -> list[Any]:
@@ -30,8 +24,8 @@ def _rounds(builder: Any, counter: list[Any], keys: list[Any]) -> list[Any]:
     k0, k1 = keys
     for _ in range(10):
         p0, p1 = builder.mul(builder.and_(c0, low), first), builder.mul(builder.and_(c2, low), second)
-        c0 = builder.xor(builder.xor(builder.lshr(p1, up), c1), _spread(builder, k0))
-        c2 = builder.xor(builder.xor(builder.lshr(p0, up), c3), _spread(builder, k1))
+        c0 = builder.xor(builder.xor(builder.lshr(p1, up), c1), spread(builder, k0, HALF))
+        c2 = builder.xor(builder.xor(builder.lshr(p0, up), c3), spread(builder, k1, HALF))
         c1, c3 = p1, p0
         k0, k1 = builder.add(k0, INT64(0x9E3779B9)), builder.add(k1, INT64(0xBB67AE85))
     return [c0, c1, c2, c3]
@@ -44,10 +38,10 @@ def _sixteen_blocks(typingctx: Any, keys: Any, block: Any, chain: Any, step: Any
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         keys, block, chain, step, out = arguments
         k = [builder.extract_value(keys, i) for i in range(2)]
-        rest = [_spread(builder, x) for x in (chain, step, builder.lshr(step, INT64(32)))]
+        rest = [spread(builder, x, HALF) for x in (chain, step, builder.lshr(step, INT64(32)))]
         halves = []
         for start in (0, HALF):
-            blocks = builder.add(_spread(builder, block), PAIR([start + i for i in range(HALF)]))
+            blocks = builder.add(spread(builder, block, HALF), PAIR([start + i for i in range(HALF)]))
             halves.append(_rounds(builder, [blocks, *rest], k))
         narrow, order = ir.VectorType(INT32, HALF), ir.Constant(ir.VectorType(INT32, LANES), list(range(LANES)))
         for i, words in enumerate(zip(*halves, strict=True)):

@@ -1,4 +1,4 @@
-"""Numba products with a 0/1 operand by tables of partial sums, past the limit of dense products on a CPU.
+"""Numba products of matrices; those with a 0/1 operand by tables of partial sums, past the limit of dense products.
 
 Four units have sixteen joint states. For every four rows of the weights the sixteen sums of a subset of them are put
 into a table, which then serves all rows of the state: a row of the product is a sum of a quarter as many table entries as
@@ -18,10 +18,25 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from boltz.kernels.cpu_vectors import BYTES, INT64, LANES, WIDE, kernel, load, place, sixteen_bits, sixteen_columns, store, turn
+from boltz.kernels.cpu_dense import dense
+from boltz.kernels.cpu_vectors import (
+    BYTES,
+    ENTRY,
+    INT64,
+    LANES,
+    TILE,
+    WIDE,
+    aligned,
+    gather,
+    kernel,
+    load,
+    move,
+    number_at,
+    sixteen_bits,
+    sixteen_columns,
+    store,
+)
 
-TILE = 2 * LANES  # columns of a table
-ENTRY = 2 * BYTES
 GROUP = 16 * ENTRY  # bytes of the sums of four rows
 WORD = 64  # units in a word of bits
 CHUNK = 512  # rows whose sums are kept at a time
@@ -75,61 +90,10 @@ def _adder(groups: int) -> Any:
 _add16, _add8, _add4 = _adder(16), _adder(8), _adder(4)
 
 
-@intrinsic
-def _number(typingctx: Any, address: Any) -> Any:
-    """The float32 at an address."""
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(place(builder, arguments[0], 0, ir.FloatType()), align=4)
-
-    return types.float32(types.int64), codegen
-
-
-@intrinsic
-def _move(typingctx: Any, source: Any, target: Any) -> Any:
-    """Copy a tile's row from one address to another."""
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        for half in (0, BYTES):
-            store(builder, load(builder, arguments[0], half), arguments[1], half)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), codegen
-
-
-@kernel
-def _aligned(size):
-    """float32 zeros that begin at a multiple of 64 bytes."""
-    memory = np.zeros(size + LANES, np.float32)
-    first = (-memory.ctypes.data) % BYTES // 4
-    return memory[first : first + size]
-
-
-@kernel
-def _gather(weight, down, across, units, columns, target):
-    """A block of up to 64 units and a tile of columns, rows of a tile each, zero beyond; byte strides down and across."""
-    address = target.ctypes.data
-    if across == 4 and columns == TILE:
-        for k in range(units):
-            _move(weight + k * down, address + k * ENTRY)
-        whole = units
-    else:
-        whole = 0
-        if down == 4 and columns == TILE:
-            whole = units // LANES * LANES
-            for k in range(0, whole, LANES):
-                turn(weight + 4 * k, across, address + k * ENTRY, ENTRY)
-                turn(weight + 4 * k + LANES * across, across, address + k * ENTRY + BYTES, ENTRY)
-    for k in range(whole, (units + 3) // 4 * 4):
-        for j in range(TILE):
-            inside = k < units and j < columns
-            target[k * TILE + j] = _number(weight + k * down + j * across) if inside else np.float32(0)
-
-
 @kernel
 def _make_tables(weight, down, across, units, columns, table, spare):
     if across != 4 or columns < TILE or units % 4:
-        _gather(weight, down, across, units, columns, spare)
+        gather(weight, down, across, units, columns, spare)
         weight, down = spare.ctypes.data, ENTRY
     for group in range((units + 3) // 4):
         _tabulate(weight + 4 * group * down, down, table.ctypes.data + GROUP * group)
@@ -154,24 +118,25 @@ def _add_entries(table, words, shift, units, sums):
 def _tables(bits, weight, down, across, units, out, block):
     """out := state @ weight, state as bits (words, rows), weight at an address with byte strides down and across."""
     rows, columns = out.shape
-    table = _aligned(WORD // 4 * GROUP // 4)  # zeros, for a last group of units that is not full is read to its end
-    sums, spare = _aligned(min(rows, CHUNK) * TILE), np.empty(WORD * TILE, np.float32)
+    table = aligned(WORD // 4 * GROUP // 4)  # of zeros, as up to three groups beyond the last are read
+    sums, spare = aligned(min(rows, CHUNK) * TILE), np.empty(WORD * TILE, np.float32)
     for chunk in range(0, rows, CHUNK):
         count = min(CHUNK, rows - chunk)
         for tile in range(0, columns, TILE):
-            width = min(TILE, columns - tile)
+            first = max(min(tile, columns - TILE), 0)  # the last tile overlaps the one before, with equal values
+            width = min(TILE, columns)
             sums[: count * TILE] = 0
             for unit in range(0, units, block):
                 here = min(block, units - unit)
-                _make_tables(weight + unit * down + tile * across, down, across, here, width, table, spare)
+                _make_tables(weight + unit * down + first * across, down, across, here, width, table, spare)
                 words = bits[unit // WORD, chunk : chunk + count]
                 _add_entries(table.ctypes.data, words, np.uint64(unit % WORD), here, sums.ctypes.data)
             for i in range(count):
                 if width == TILE:
-                    _move(sums.ctypes.data + i * ENTRY, out.ctypes.data + 4 * ((chunk + i) * columns + tile))
+                    move(sums.ctypes.data + i * ENTRY, out.ctypes.data + 4 * ((chunk + i) * columns + first))
                 else:
                     for j in range(width):
-                        out[chunk + i, tile + j] = sums[i * TILE + j]
+                        out[chunk + i, j] = sums[i * TILE + j]
 
 
 @kernel
@@ -189,7 +154,7 @@ def _pack(state, stride, bits, units):
                 packed |= np.uint64(found & 0xFFFF) << np.uint64(j)
                 other |= found >> LANES
             for j in range(whole, min(units - start, WORD)):
-                x = _number(state + i * stride + 4 * (start + j))
+                x = number_at(state + i * stride + 4 * (start + j))
                 packed |= np.uint64(x == 1) << np.uint64(j)
                 other |= (x != 0) & (x != 1)
             bits[word, i] = packed
@@ -211,7 +176,7 @@ def _pack_turned(state, stride, bits, rows):
             for j in range(0, whole, LANES):
                 other |= sixteen_columns(row + 4 * j, found.ctypes.data + 8 * j, bit)
             for j in range(whole, units):
-                x = _number(row + 4 * j)
+                x = number_at(row + 4 * j)
                 found[j] |= bit * np.uint64(x == 1)
                 other |= (x != 0) & (x != 1)
             if other:
@@ -248,33 +213,44 @@ def _block() -> int:
     for _ in range(5):
         for block in (WORD, WORD // 2):
             start = time.perf_counter()
-            _product(*_where(state), 256, *_strided(weight), out, block)
+            _product(*_where(state)[:2], 256, *_where(weight), out, block)
             seconds[block] = min(time.perf_counter() - start, seconds.get(block, 1e9))
     return min(seconds, key=seconds.__getitem__)
 
 
-def _where(state):
-    return state.ctypes.data, state.strides[0]
+@kernel
+def _address(x):
+    return x.ctypes.data
 
 
-def _strided(values):
-    return values.ctypes.data, *values.strides
+def _where(x):
+    return _address(x), *x.strides  # an array's own ways to say its address take a microsecond
 
 
-def _readable(state, values, out):
-    """Whether the arrays are as the tables need them, which are read and written through addresses."""
-    single = state.dtype == values.dtype == out.dtype == np.float32
-    plain = state.strides[1] == 4 and out.flags.c_contiguous and values.shape[1] == out.shape[1]
-    return single and plain and len(out) >= LEAST_ROWS and out.shape[1] >= LEAST_COLUMNS
+def _single(x, values, out):
+    """Whether all are float32 and the result in C order, as the code that works on addresses needs them."""
+    return x.dtype == values.dtype == out.dtype == np.float32 and out.flags.c_contiguous
 
 
-def binary_product(state, weight, out):
-    if (len(out), len(weight)) != state.shape or not _readable(state, weight, out):
-        return False
-    return _product(*_where(state), state.shape[1], *_strided(weight), out, _block())
+def _worth(out):
+    return len(out) >= LEAST_ROWS and out.shape[1] >= LEAST_COLUMNS
 
 
-def binary_contraction(state, values, out):
-    if (len(values), len(out)) != state.shape or not _readable(state, values, out):
-        return False
-    return _contraction(*_where(state), len(state), *_strided(values), out, _block())
+def product(x, weight, out):
+    if not _single(x, weight, out):
+        np.matmul(x, weight, out=out)
+        return
+    (start, down, across), units = _where(x), x.shape[1]
+    binary = _worth(out) and across == 4 and _product(start, down, units, *_where(weight), out, _block())
+    if not binary:
+        dense(start, (down, across), units, *_where(weight), out)
+
+
+def contraction(x, values, out):
+    if not _single(x, values, out):
+        np.matmul(x.T, values, out=out)
+        return
+    start, down, across = _where(x)
+    binary = _worth(out) and across == 4 and _contraction(start, down, len(x), *_where(values), out, _block())
+    if not binary:
+        dense(start, (across, down), len(x), *_where(values), out)

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-from numba import njit, types
+import numpy as np
+from llvmlite import binding, ir
+from numba import config, njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 LANES = 16
 WIDE = ir.VectorType(ir.FloatType(), LANES)
 INT64, INT32 = ir.IntType(64), ir.IntType(32)
 BYTES = 4 * LANES  # of a vector
+TILE = 2 * LANES  # columns that a product works on at a time
+ENTRY = 2 * BYTES  # of a tile's row
 
 
 def kernel(function: Any) -> Any:
@@ -26,15 +30,37 @@ def kernel(function: Any) -> Any:
         return njit(nogil=True, error_model="numpy")(function)
 
 
+def registers() -> tuple[int, int]:
+    """How many float32 a vector register holds, and how many such registers there are."""
+    named = config.CPU_NAME not in (None, "host")
+    features = config.CPU_FEATURES or ("" if named else binding.get_host_cpu_features().flatten())
+    if "+avx512f" in features:
+        return 16, 32
+    return (8, 16) if "+avx2" in features else (4, 16)
+
+
+def fused_vectors(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """a * b + c on vectors of float32, rounded once where the processor can do that in one step."""
+    kind = a.type
+    name = f"llvm.fmuladd.v{kind.count}f32"
+    return builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name), (a, b, c))
+
+
+def spread(builder: Any, number: Any, lanes: int) -> Any:
+    """A vector with a number in every lane."""
+    first = builder.insert_element(ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined), number, INT32(0))
+    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(INT32, lanes), [0] * lanes))
+
+
 def place(builder: Any, address: Any, offset: int, kind: Any) -> Any:
     """A pointer to the type at address + offset bytes."""
     byte = builder.gep(builder.inttoptr(address, ir.IntType(8).as_pointer()), [INT64(offset)])
     return builder.bitcast(byte, kind.as_pointer())
 
 
-def load(builder: Any, address: Any, offset: int = 0, align: int = 4) -> Any:
-    """Sixteen float32 from address + offset bytes."""
-    return builder.load(place(builder, address, offset, WIDE), align=align)
+def load(builder: Any, address: Any, offset: int = 0, align: int = 4, kind: Any = WIDE) -> Any:
+    """Sixteen float32, or what kind says, from address + offset bytes."""
+    return builder.load(place(builder, address, offset, kind), align=align)
 
 
 def store(builder: Any, value: Any, address: Any, offset: int = 0, align: int = 4) -> None:
@@ -105,11 +131,60 @@ def sixteen_columns(typingctx: Any, source: Any, target: Any, bit: Any) -> Any:
         x = load(builder, source)
         on = builder.fcmp_ordered("==", x, WIDE([1.0] * LANES))
         off = builder.fcmp_ordered("==", x, WIDE([0.0] * LANES))
-        first = builder.insert_element(ir.Constant(words, ir.Undefined), bit, INT32(0))
-        bits = builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(INT32, LANES), [0] * LANES))
-        chosen = builder.select(on, bits, ir.Constant(words, [0] * LANES))
+        chosen = builder.select(on, spread(builder, bit, LANES), ir.Constant(words, [0] * LANES))
         store(builder, builder.or_(builder.load(place(builder, target, 0, words), align=8), chosen), target, 0, 8)
         known = builder.bitcast(builder.or_(on, off), ir.IntType(LANES))
         return builder.zext(builder.icmp_unsigned("!=", known, ir.IntType(LANES)(2**LANES - 1)), INT64)
 
     return types.int64(types.int64, types.int64, types.uint64), codegen
+
+
+@intrinsic
+def number_at(typingctx: Any, address: Any) -> Any:
+    """The float32 at an address."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(place(builder, arguments[0], 0, ir.FloatType()), align=4)
+
+    return types.float32(types.int64), codegen
+
+
+@intrinsic
+def move(typingctx: Any, source: Any, target: Any) -> Any:
+    """Copy a tile's row from one address to another."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        for half in (0, BYTES):
+            store(builder, load(builder, arguments[0], half), arguments[1], half)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
+@kernel
+def aligned(size):
+    """float32 zeros that begin at a multiple of 64 bytes."""
+    memory = np.zeros(size + LANES, np.float32)
+    first = (-memory.ctypes.data) % BYTES // 4
+    return memory[first : first + size]
+
+
+@kernel
+def gather(weight, down, across, units, columns, target):
+    """A block of up to 64 units and a tile of columns, rows of a tile each, zero beyond; byte strides down and across."""
+    address = target.ctypes.data
+    if across == 4 and columns == TILE:
+        for k in range(units):
+            move(weight + k * down, address + k * ENTRY)
+        whole = units
+    else:
+        whole = 0
+        if down == 4 and columns == TILE:
+            whole = units // LANES * LANES
+            for k in range(0, whole, LANES):
+                turn(weight + 4 * k, across, address + k * ENTRY, ENTRY)
+                turn(weight + 4 * k + LANES * across, across, address + k * ENTRY + BYTES, ENTRY)
+    for k in range(whole, (units + 3) // 4 * 4):
+        for j in range(TILE):
+            inside = k < units and j < columns
+            target[k * TILE + j] = number_at(weight + k * down + j * across) if inside else np.float32(0)

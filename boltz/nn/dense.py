@@ -97,7 +97,7 @@ def forward(net: Net, name: str, params: Params, source: str, part: Part) -> tup
     for i in range(net.depth):
         last = i == net.depth - 1
         out = part.get(f"{name}/{i}/delta" if last else f"{name}/{i}/value", net.sizes[i + 1])
-        product(values[-1], params[f"{name}/{i}/weight"], out)
+        kernels.product(values[-1], params[f"{name}/{i}/weight"], out)
         if not last:
             out += params[f"{name}/{i}/bias"]
             start(out)
@@ -109,7 +109,7 @@ def forward(net: Net, name: str, params: Params, source: str, part: Part) -> tup
             below = None
             if i > 0 or signal:
                 below = part.get(f"{name}/{i - 1}/delta" if i > 0 else f"{name}/signal", net.sizes[i])
-                np.matmul(delta, params[f"{name}/{i}/weight"].T, out=below)
+                kernels.product(delta, params[f"{name}/{i}/weight"].T, below)
             if i > 0 and below is not None:
                 slope(values[i], below)
             if keep:
@@ -123,12 +123,6 @@ def forward(net: Net, name: str, params: Params, source: str, part: Part) -> tup
         return delta if signal else None
 
     return values[-1], pullback
-
-
-def product(x: Array, weight: Array, out: Array) -> None:
-    """out := x @ weight, as a sum of weight rows where x is sparse 0/1."""
-    if not kernels.binary_product(x, weight, out):
-        np.matmul(x, weight, out=out)
 
 
 Job = Callable[[], None]
@@ -156,8 +150,7 @@ def _contraction(inputs: Array, delta: Array, out: Array, units: slice, add: boo
     def work() -> None:
         mine, target = inputs[:, units], out[units]
         into = np.empty_like(target) if add else target
-        if not kernels.binary_contraction(mine, delta, into):
-            np.matmul(mine.T, delta, out=into)
+        kernels.contraction(mine, delta, into)
         if add:
             target += into
 

@@ -1,6 +1,7 @@
 """Where concurrency lives: blocks of rows dealt to threads, with BLAS and kernels single-threaded inside.
 
-Blocks and slices depend on the problem only, never on the number of threads, so results are the same for any number.
+Results are the same for any number of threads: blocks depend on the problem only, and shares are for work that treats
+each row alone, to the last bit.
 """
 
 from __future__ import annotations
@@ -55,7 +56,18 @@ def blocks(rows: int, block: int = BLOCK) -> list[slice]:
 
     Inner edges are multiples of four rows, which dense products favour.
     """
-    count = max(-(-rows // block), 2 if rows >= 32 else 1)
+    return _slices(rows, max(-(-rows // block), 2 if rows >= 32 else 1))
+
+
+def shares(rows: int, dtype: Any, block: int = BLOCK) -> list[slice]:
+    """Slices as of blocks, but in float32, where a row of a product does not depend on the others, one a thread or more.
+
+    Fewer blocks are faster, as each makes tables of its own. Only for work that treats each row alone.
+    """
+    return _slices(rows, max(-(-rows // block), min(threads(), rows // 32))) if dtype == np.float32 else blocks(rows)
+
+
+def _slices(rows: int, count: int) -> list[slice]:
     edges = [0, *(-(-rows * i // count) // 4 * 4 for i in range(1, count)), rows]
     return [slice(a, b) for a, b in pairwise(edges) if b > a]
 

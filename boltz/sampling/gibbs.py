@@ -15,7 +15,7 @@ from boltz import checks
 from boltz.errors import InputError, NumericalError
 from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.rng import Key, Stream
-from boltz.sampling.driver import blocks, workers
+from boltz.sampling.driver import shares, workers
 
 Array = NDArray[Any]
 
@@ -54,8 +54,7 @@ def layer_input(
             if is_lower:
                 weight = turned[key] if turned else weight.T
             product = out if empty else scratch.get("term", layer, shape)
-            if not kernels.binary_product(state[other], weight, product):
-                np.matmul(state[other], weight, out=product)
+            kernels.product(state[other], weight, product)
             if not empty:
                 out += product
             empty = False
@@ -154,7 +153,7 @@ def sample(
             transition.sweep(mine, step, block.start, scratch)
 
     with workers() as pool:
-        pool.map(run, blocks(chains))
+        pool.map(run, shares(chains, model.dtype))
     for layer, x in state.items():
         if not np.isfinite(x).all():
             raise NumericalError(

@@ -12,7 +12,7 @@ from scipy.special import expit
 
 import boltz.kernels as kernels
 from boltz.models.helmholtz import HelmholtzMachine
-from boltz.nn.dense import ACTIVATIONS, product
+from boltz.nn.dense import ACTIVATIONS
 from boltz.rng import Key
 from boltz.sampling.annealing import Chains, Place
 from boltz.sampling.posterior import recognised
@@ -145,7 +145,7 @@ class ScanPath:
         """Inputs (chains, width) of a net's first layer, without bias, for the states x of the layer that it hears."""
         weight = self.machine.params[f"{side}/{layer}/0/weight"]
         out = np.empty_like(x, shape=(len(x), weight.shape[1]))
-        product(np.ascontiguousarray(x), weight, out)
+        kernels.product(np.ascontiguousarray(x), weight, out)
         return out
 
     def _rest(self, side: str, layer: str, value: Array) -> Array:

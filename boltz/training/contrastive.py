@@ -20,7 +20,7 @@ import boltz.kernels as kernels
 from boltz.models.boltzmann import BoltzmannMachine, bias_key, views
 from boltz.models.graph import Edge
 from boltz.rng import Key
-from boltz.sampling.driver import Workers, blocks
+from boltz.sampling.driver import Workers, blocks, shares
 from boltz.sampling.gibbs import GibbsSweep, Scratch, turned_weights
 from boltz.sampling.meanfield import solve
 from boltz.training.monitor import Monitor
@@ -115,9 +115,11 @@ class Contrastive:
                 means = sweep.sweep(chain, step * k + i, rows.start, scratch)
             _store(stats, chain | means, slice(n + rows.start, n + rows.stop))
 
-        jobs: list[Callable[[], None]] = [partial(positive, rows) for rows in blocks(n)]
+        exact = len(machine.graph.edges) == 1  # else mean field stops for a block of rows as a whole
+        parts = shares(n, machine.dtype) if exact else blocks(n)
+        jobs: list[Callable[[], None]] = [partial(positive, rows) for rows in parts]
         if self.persistent:
-            for rows in blocks(count):
+            for rows in shares(count, machine.dtype):
                 chain = {layer: state[f"chain/{layer}"][rows] for layer in machine.graph.units}
                 jobs.append(partial(negative, rows, chain))
         pool.map(lambda job: job(), jobs)
@@ -153,8 +155,7 @@ class Contrastive:
         def product(job: tuple[Edge, slice]) -> None:
             edge, rows = job
             part, lower, upper = gradient[edge.key][rows], stats[edge.lower][:, rows], stats[edge.upper]
-            if not kernels.binary_contraction(lower, upper, part):
-                np.matmul(lower.T, upper, out=part)
+            kernels.contraction(lower, upper, part)
             if self.settings.center:  # the even side is centred here, so that its states stay binary above
                 if edge.upper in totals:
                     part -= np.outer(state[f"offset/{edge.lower}"][rows], totals[edge.upper])
