@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from boltz.errors import InputError
 
 Array = NDArray[Any]
-INITIAL_ROWS = 10_000  # enough for the visible biases of a new machine
+INITIAL_ROWS = 10_000
 
 
 def integer(value: Any, name: str, least: int = 0, most: int | None = None) -> int:
@@ -104,10 +104,10 @@ def real_rows(value: Any, name: str, units: int, dtype: Any) -> Array:
     return found
 
 
-def spread(value: Any, most: int) -> Any:
-    """At most so many rows of an array, evenly spaced; what is no array stays as it is."""
-    many = isinstance(value, np.ndarray) and value.ndim > 0 and len(value) > most
-    return value[:: -(-len(value) // most)] if many else value
+def initial_rows(value: Any) -> Any:
+    """At most INITIAL_ROWS rows of an array, evenly spaced: enough for the visible biases of a new machine."""
+    many = isinstance(value, np.ndarray) and value.ndim > 0 and len(value) > INITIAL_ROWS
+    return value[:: -(-len(value) // INITIAL_ROWS)] if many else value
 
 
 def rows(value: Any, name: str, units: int, dtype: Any) -> Array:

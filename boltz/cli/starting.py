@@ -132,7 +132,7 @@ def _data_asked(options: Options, recipe: Recipe | None) -> tuple[str, int | Non
 
 def _built(kind: str, values: Options, data: Data) -> Model:
     """A new machine, with biases that fit some of the rows."""
-    x = checks.spread(data.x, checks.INITIAL_ROWS)
+    x = checks.initial_rows(data.x)
     if values.get("visible") == "gaussian":
         x = np.divide(x, np.float32(data.levels or 1), dtype=np.float32)
     return MACHINES[kind].build(data.x.shape[1], values, x, values["seed"])

@@ -117,13 +117,14 @@ def rows_of(values: Array, refusal: Refusal) -> tuple[Array, int | None]:
     return kept(values, levels), levels
 
 
-def check_range(values: Array, least: float, most: float, refusal: Refusal) -> Any:
+def check_range(values: Array, least: float, most: float, refusal: Refusal) -> float:
     """The greatest of the numbers (rows, units), all within [least, most]; raises refusal(row, column, number)."""
     greatest, row = [], 0
     for block in _blocks(values):
-        high = block.max()
-        if not (block.min() >= least and high <= most):  # so that NaN is refused
-            i, column = (int(n) for n in np.argwhere(~((block >= least) & (block <= most)))[0])
+        low, high = float(block.min()), float(block.max())  # half floats cannot hold the bounds
+        if not (low >= least and high <= most):  # so that NaN is refused
+            wide = block.astype(np.float64)
+            i, column = (int(n) for n in np.argwhere(~((wide >= least) & (wide <= most)))[0])
             raise refusal(row + i, column, block[i, column])
         greatest.append(high)
         row += len(block)

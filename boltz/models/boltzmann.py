@@ -214,7 +214,7 @@ def dbm(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.floa
         weight = machine.params[edge.key]
         weight[...] = 0.01 * np.random.Generator(np.random.Philox(key=[key.key0, key.key1])).normal(size=weight.shape)
     if x is not None:
-        x = checks.spread(x, checks.INITIAL_ROWS)
+        x = checks.initial_rows(x)
         mean = checks.rows(x, "x", sizes[0], np.float32).mean(axis=0, dtype=np.float64)
         machine.bias("v")[...] = logit(np.clip(mean, 0.001, 0.999))
     return machine

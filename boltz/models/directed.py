@@ -153,7 +153,7 @@ def _fit_visible(machine: HelmholtzMachine, x: Any) -> None:
     """Output biases at the logits of the mean of some rows, or at their mean and log standard deviation."""
     if x is None:
         return
-    x = checks.spread(x, checks.INITIAL_ROWS)
+    x = checks.initial_rows(x)
     visible = machine.layers[0]
     bias = machine.structure.generative[visible.name].bias(f"generative/{visible.name}", machine.params)
     if visible.kind == "bernoulli":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,22 @@ def test_mapped_rows_of_any_real_numbers_train_a_gaussian_machine(tmp_path: Path
         for rows in (REAL, mapped(tmp_path, REAL))
     ]
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: boltz.rbm(6, 4, x),
+        lambda x: boltz.vae([6, 5], 2, x),
+        lambda x: boltz.vae([6, 5], 2, x, visible="gaussian"),
+    ],
+)
+def test_a_new_machine_looks_at_evenly_spaced_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Any], Any]
+) -> None:
+    x = GREY / 255
+    monkeypatch.setattr("boltz.checks.INITIAL_ROWS", 11)
+    assert make(mapped(tmp_path, x)).arena.tobytes() == make(x[::3]).arena.tobytes() != make(x[:10]).arena.tobytes()
 
 
 def test_a_run_on_a_large_file_resumes_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
