@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from boltz.errors import InputError
 
 Array = NDArray[Any]
+INITIAL_ROWS = 10_000
 
 
 def integer(value: Any, name: str, least: int = 0, most: int | None = None) -> int:
@@ -63,12 +64,12 @@ def path(value: Any, name: str) -> Path:
     return Path(value)
 
 
-def array(value: Any, name: str, shape: tuple[int | None, ...], dtype: Any = None) -> Array:
-    """A real, finite, C-contiguous numpy array of this shape (None: any length), in dtype or its own floating type."""
+def numbers(value: Any, name: str, shape: tuple[int | None, ...]) -> Array:
+    """A numpy array of real numbers of this shape (None: any length); a memory map stays one."""
     if type(value).__module__.startswith("cupy"):
         raise InputError(f"{name} must be a numpy array, got a CuPy array.")
     try:
-        found = np.asarray(value)
+        found = value if isinstance(value, np.memmap) else np.asarray(value)
     except (ValueError, TypeError) as problem:
         raise InputError(f"{name} must be an array of numbers, got {type(value).__name__}.") from problem
     if found.dtype.kind not in "fiub":
@@ -77,6 +78,12 @@ def array(value: Any, name: str, shape: tuple[int | None, ...], dtype: Any = Non
     fits = found.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, found.shape, strict=True))
     if not fits:
         raise InputError(f"{name} must have shape {wanted}, got {found.shape}.")
+    return found
+
+
+def array(value: Any, name: str, shape: tuple[int | None, ...], dtype: Any = None) -> Array:
+    """A real, finite, C-contiguous numpy array of this shape (None: any length), in dtype or its own floating type."""
+    found = numbers(value, name, shape)
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(found))[0])
         raise InputError(f"{name} must be finite, got {found[where]} at index {where}.")
@@ -95,6 +102,12 @@ def real_rows(value: Any, name: str, units: int, dtype: Any) -> Array:
     if len(found) == 0:
         raise InputError(f"{name} must have at least one row, got none.")
     return found
+
+
+def initial_rows(value: Any) -> Any:
+    """At most INITIAL_ROWS rows of an array, evenly spaced: enough for the visible biases of a new machine."""
+    many = isinstance(value, np.ndarray) and value.ndim > 0 and len(value) > INITIAL_ROWS
+    return value[:: -(-len(value) // INITIAL_ROWS)] if many else value
 
 
 def rows(value: Any, name: str, units: int, dtype: Any) -> Array:

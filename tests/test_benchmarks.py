@@ -111,3 +111,10 @@ def test_every_primitive_has_a_timing_line() -> None:
     found = json.loads(command(str(FOLDER / "kernels.py"), "--smoke", "--json", "--repeats", "1").stdout)["ns_per_unit"]
     assert set(found) == set(PRIMITIVES)
     assert all(times["cpu"] > 0 and times["reference"] > 0 for times in found.values())
+
+
+def test_mapped_rows_end_as_rows_in_memory() -> None:
+    """The command exits with 1 where the two ways end with different parameters."""
+    sizes = ("--rows", "300", "--units", "9", "--hidden", "3", "--batch", "20", "--steps", "2", "--rounds", "2")
+    found = command(str(FOLDER / "large.py"), *sizes).stdout
+    assert all(way in found for way in ("memory ", "mapped ")) and "speed of mapped rows over rows in memory" in found

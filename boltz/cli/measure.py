@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,9 +99,23 @@ def visible_rows(data: Data, how: str | None, seed: int, model: Model) -> tuple[
         raise InputError(f"{data.source} has {data.x.shape[1]} units a row, but the machine has {units} visible units.")
     if gaussian and how not in (None, "none"):
         raise InputError(f"binarize must be none for Gaussian visible units, got {how}.")
+    needed = data.x.size * np.dtype(np.float32).itemsize
+    if needed > memory():
+        raise InputError(
+            f"The {len(data.x):,} rows of {data.source} take {needed / 2**30:,.0f} GiB as the machine sees them, more "
+            "than this computer has: name fewer with --limit."
+        )
     how = "none" if data.binary or gaussian else how or "dynamic"
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**63 - 1)).derive("evaluate")
     return boltz.binarize(data.x, data.levels, how, key, 0, np.arange(len(data.x), dtype=np.int64)), how
+
+
+def memory() -> float:
+    """Bytes of memory that this computer has, as far as it says."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
 
 
 def verdict(log_likelihood: Estimate, log_z: Estimate | None, samples: int = 0, row_chains: int = 0) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import numpy as np
 
-from boltz import runs
+from boltz import checks, runs
 from boltz.cli import recipes
 from boltz.cli.machines import MACHINES
 from boltz.cli.measure import Annealing, samples_for
@@ -23,7 +23,7 @@ from boltz.errors import InputError
 from boltz.models.files import Model
 from boltz.training.plans import blueprint, stages
 
-DATA, INITIAL_ROWS = "mnist-mini", 10_000
+DATA = "mnist-mini"
 Options = Mapping[str, Any]
 
 
@@ -132,7 +132,7 @@ def _data_asked(options: Options, recipe: Recipe | None) -> tuple[str, int | Non
 
 def _built(kind: str, values: Options, data: Data) -> Model:
     """A new machine, with biases that fit some of the rows."""
-    x = data.x[:: -(-len(data.x) // INITIAL_ROWS)]
+    x = checks.initial_rows(data.x)
     if values.get("visible") == "gaussian":
         x = np.divide(x, np.float32(data.levels or 1), dtype=np.float32)
     return MACHINES[kind].build(data.x.shape[1], values, x, values["seed"])

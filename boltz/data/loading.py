@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from boltz.checks import choice, integer
 from boltz.data import readers
 from boltz.data.sets import SETS, VARIABLE, data_folder, file_of
-from boltz.data.table import Data, fingerprint, units
+from boltz.data.table import Array, Data, fingerprint, row_type, units
 from boltz.errors import FileError, InputError
 
 SUFFIXES = (".npz", ".npy", ".csv", ".csv.gz", ".idx", ".idx.gz")
@@ -19,6 +20,8 @@ SUFFIXES = (".npz", ".npy", ".csv", ".csv.gz", ".idx", ".idx.gz")
 def load(name_or_path: str | os.PathLike[str], split: str = "train", limit: int | None = None) -> Data:
     """Rows of a named set, of a file (.npy, .npz[:array], .csv[.gz], idx[.gz]) or of a file in $BOLTZ_DATA by its stem,
     read-only; FileError names file, row and column of anything but numbers in [0, 1] or whole numbers 0..255.
+
+    The rows of a .npy file of 64 MiB and more stay in the file, mapped, which must not change while they are in use.
     """
     choice(split, "split", readers.SPLITS)
     if limit is not None:
@@ -28,19 +31,18 @@ def load(name_or_path: str | os.PathLike[str], split: str = "train", limit: int 
     path, array, named = _located(name_or_path)
     table = readers.read(path, array, split)
     x, levels, shape = units(table, f"{path}: array {table.array!r:.60}" if table.array else str(path))
-    found = fingerprint(x)
-    if named and not array and found != SETS[named].fingerprints[split]:
-        raise FileError(
-            f"{path} is not the set named {named!r} (fingerprint {found[:12]} of split {split!r}; expected "
-            f"{SETS[named].fingerprints[split][:12]}); give its path to use it all the same."
-        )
+    labels, cut = table.labels, limit is not None and limit < len(x)
+    found = "" if cut and not named else fingerprint(x, row_type(levels))
+    if named and not array:
+        _check_named(named, split, path, found)
+    if cut:
+        x, labels = _first(x, limit), None if labels is None else _first(labels, limit)
+        found = fingerprint(x, row_type(levels))
     name = named or path.name.split(".")[0]
     source = f"{path}:{table.array}" if table.array else str(path)
     place = (named or str(path.resolve())) + (f":{array}" if array else "")
     request = {"name_or_path": place, "split": split} | ({} if limit is None else {"limit": limit})
-    data = Data(x, name, shape, levels, found, table.labels, source, request)
-    if limit is not None and limit < len(x):
-        data = _first(data, limit)
+    data = Data(np.asarray(x), name, shape, levels, found, labels, source, request)
     data.x.flags.writeable = False
     return data
 
@@ -58,10 +60,18 @@ def _known_splits(name_or_path: str | os.PathLike[str]) -> tuple[str, ...]:
     return tuple(SETS[str(name_or_path)].fingerprints) if named else readers.SPLITS
 
 
-def _first(data: Data, limit: int) -> Data:
-    x = data.x[:limit].copy()
-    labels = None if data.labels is None else data.labels[:limit].copy()
-    return replace(data, x=x, labels=labels, fingerprint=fingerprint(x))
+def _check_named(name: str, split: str, path: Path, found: str) -> None:
+    expected = SETS[name].fingerprints[split]
+    if found != expected:
+        raise FileError(
+            f"{path} is not the set named {name!r} (fingerprint {found[:12]} of split {split!r}; expected "
+            f"{expected[:12]}); give its path to use it all the same."
+        )
+
+
+def _first(values: Array, limit: int | None) -> Array:
+    """The first of the values; a copy, so that the others can be let go, unless they are mapped."""
+    return values[:limit] if isinstance(values, np.memmap) else values[:limit].copy()
 
 
 def _located(name_or_path: str | os.PathLike[str]) -> tuple[Path, str | None, str | None]:

@@ -31,17 +31,32 @@ class Header(NamedTuple):
     shape: tuple[int, ...]
 
 
-def read_npy(stream: IO[bytes], place: str, size: int) -> Array:
-    """The array of a .npy stream of this many bytes; FileError names the place."""
+def read_npy(stream: IO[bytes], place: str, size: int, mapped: bool = False) -> Array:
+    """The array of a .npy stream of this many bytes; FileError names the place.
+
+    Where mapped, stream is a plain file, and what it holds in row order stays there as a read-only memory map.
+    """
     header, start = read_header(stream, place)
     if not NUMBERS.fullmatch(header.description):
         holds = "Python objects, which are never read" if "O" in header.description else repr(header.description)
         raise FileError(f"{place} holds {holds:.80}; expected plain numbers (bool, integer or float).")
     shape = header.shape[::-1] if header.fortran else header.shape
+    if mapped and not header.fortran:
+        return _mapped(stream, np.dtype(header.description), shape, place, start)
     values = fill(stream, np.dtype(header.description), shape, place, size - start)
     if values.nbytes != size - start:
         raise FileError(f"{place} declares {size} bytes; its header asks for {start + values.nbytes}.")
     return values.T if header.fortran else values
+
+
+def _mapped(stream: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...], place: str, start: int) -> Array:
+    """The numbers of a file behind its header; no limit but the size of the file, as no memory is taken."""
+    size, there = math.prod(shape) * dtype.itemsize, stream.seek(0, 2) - start
+    if size > there:
+        raise FileError(f"{place} is cut short: its header declares {size} bytes, {there} are there.")
+    if size < there:
+        raise FileError(f"{place} has more bytes than the {size} that its header declares.")
+    return np.memmap(stream, dtype, "r", start, shape)
 
 
 def read_header(stream: IO[bytes], place: str) -> tuple[Header, int]:

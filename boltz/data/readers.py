@@ -1,7 +1,8 @@
 """Read one table of numbers from a .npy, .npz, .csv[.gz] or idx[.gz] file; every file is treated as hostile.
 
 Sizes are checked against the file and LIMIT_BYTES before memory is taken, nothing is ever unpickled, and whatever is
-wrong with a file comes out as FileError, one sentence that names it.
+wrong with a file comes out as FileError, one sentence that names it. A .npy file of MAPPED_BYTES and more is mapped
+rather than read; below that, a copy costs little and no longer minds what happens to the file.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from boltz.data.table import Array, Table
 from boltz.errors import BoltzError, FileError
 
 SPLITS = ("train", "valid", "test")
+MAPPED_BYTES = 2**26
 DEFLATE_RATIO = 1032  # no deflate stream expands further (zlib's technical notes)
 MOST_ARRAYS = 10_000
 SHOWN_NAMES = 20
@@ -58,7 +60,8 @@ def read(path: Path, array: str | None, split: str) -> Table:
             if kind == "csv":
                 return Table(read_comma(stream, str(path), LIMIT_BYTES))
             if kind == "npy":
-                return Table(read_npy(stream, str(path), path.stat().st_size))
+                size = path.stat().st_size
+                return Table(read_npy(stream, str(path), size, mapped=size >= MAPPED_BYTES))
             return Table(_read_idx(stream, path))
 
 

@@ -1,9 +1,13 @@
-"""The data set type, and the checks that turn the numbers of a file into rows of units in [0, 1]."""
+"""The data set type, and the checks that turn the numbers of a file or an array into rows of units.
+
+Rows may lie in a mapped file that is larger than memory. So nothing here looks at more than a block of them at once:
+what must see all (range, levels, fingerprint) goes block by block.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -11,11 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz.errors import FileError
+from boltz.errors import FileError, InputError
 
 Array = NDArray[Any]
+Refusal = Callable[[int, int, Any], InputError]
 GREY = 255
-BLOCK = 2**22
+LARGEST = float(np.finfo(np.float32).max)
+BLOCK = 2**20
 EXPECTED = f"numbers in [0, 1], or whole numbers 0 to {GREY} throughout"
 
 
@@ -33,7 +39,9 @@ class Table(NamedTuple):
 class Data:
     """Rows to learn from: x (rows, units) holds grey bytes (levels 255), 0/1 bytes (1) or float32 in [0, 1] (None).
 
-    request holds the arguments of boltz.data.load that give the same rows again, and is empty for rows from an array.
+    Rows in a mapped file are read where they are used and keep the number type of the file, which must not change
+    meanwhile. request holds the arguments of boltz.data.load that give the same rows again, and is empty for rows from
+    an array.
     """
 
     x: Array = field(repr=False)
@@ -48,17 +56,34 @@ class Data:
     @cached_property
     def binary(self) -> bool:
         """True when every unit of every row is 0 or 1 after division by the levels."""
-        if self.levels == 1:
-            return True
-        on = self.levels or 1
-        return all(((block == 0) | (block == on)).all() for block in _blocks(self.x))
+        return self.levels == 1 or two_valued(self.x, self.levels or 1)
 
 
-def fingerprint(x: Array) -> str:
-    """SHA-256 (hex) of dtype, shape and bytes of an array, which names a data set independently of its file."""
-    digest = hashlib.sha256(f"{x.dtype.name} {x.shape}\n".encode())
-    digest.update(np.ascontiguousarray(x).data)
+def row_type(levels: int | None) -> type[np.uint8] | type[np.float32]:
+    """The number type of rows in memory."""
+    return np.uint8 if levels else np.float32
+
+
+def kept(values: Array, levels: int | None) -> Array:
+    """Rows ready for use: a memory map as it is, anything else contiguous and in its row type."""
+    return values if isinstance(values, np.memmap) else np.ascontiguousarray(values, row_type(levels))
+
+
+def fingerprint(x: Array, dtype: Any = None) -> str:
+    """SHA-256 (hex) of dtype, shape and bytes of rows (rows, units) in dtype, by default their own.
+
+    It names a data set independently of its file: mapped rows in their row type have that of the same rows in memory.
+    """
+    dtype = x.dtype if dtype is None else np.dtype(dtype)
+    digest = hashlib.sha256(f"{dtype.name} {x.shape}\n".encode())
+    for block in _blocks(x):
+        digest.update(np.ascontiguousarray(block, dtype).data)
     return digest.hexdigest()
+
+
+def two_valued(x: Array, on: int) -> bool:
+    """Whether every number is 0 or on."""
+    return all(((block == 0) | (block == on)).all() for block in _blocks(x))
 
 
 def units(table: Table, place: str) -> tuple[Array, int | None, tuple[int, int] | None]:
@@ -75,31 +100,38 @@ def units(table: Table, place: str) -> tuple[Array, int | None, tuple[int, int] 
     elif values.ndim == 4:
         sides = [n for n in values.shape[1:] if n > 1]
         shape = (sides[0], sides[1]) if len(sides) == 2 else None
-    return *_levels(values.reshape(len(values), -1), place), shape
+
+    def refusal(row: int, column: int, found: Any) -> FileError:
+        return FileError(f"{place}, row {row + 1}, column {column + 1} is {found:g}; expected {EXPECTED}.")
+
+    return *rows_of(values.reshape(len(values), -1), refusal), shape
 
 
-def _levels(values: Array, place: str) -> tuple[Array, int | None]:
+def rows_of(values: Array, refusal: Refusal) -> tuple[Array, int | None]:
+    """Numbers (rows, units) of any real type as rows, and their levels; raises refusal(row, column, number)."""
     kind = values.dtype.kind
     if kind == "b":
-        values = values.view(np.uint8)
-    if kind in "biu":
-        most = values.max()
-        allowed = 1 if kind == "b" else GREY
-        if values.min() < 0 or most > allowed:
-            raise _outside(values, 0, allowed, place)
-        return np.ascontiguousarray(values, np.uint8), GREY if most > 1 else 1
+        values = values.view(np.uint8)  # a file may hold more than 0 and 1 there
+    most = check_range(values, 0, GREY if kind in "iu" else 1, refusal)
+    levels = None if kind == "f" else GREY if most > 1 else 1
+    return kept(values, levels), levels
+
+
+def check_range(values: Array, least: float, most: float, refusal: Refusal) -> float:
+    """The greatest of the numbers (rows, units), all within [least, most]; raises refusal(row, column, number)."""
+    greatest, row = [], 0
     for block in _blocks(values):
-        if not ((block >= 0) & (block <= 1)).all():
-            raise _outside(values, 0, 1, place)
-    return np.ascontiguousarray(values, np.float32), None
+        low, high = float(block.min()), float(block.max())  # half floats cannot hold the bounds
+        if not (low >= least and high <= most):  # so that NaN is refused
+            wide = block.astype(np.float64)
+            i, column = (int(n) for n in np.argwhere(~((wide >= least) & (wide <= most)))[0])
+            raise refusal(row + i, column, block[i, column])
+        greatest.append(high)
+        row += len(block)
+    return max(greatest)
 
 
-def _blocks(values: Array) -> list[Array]:
+def _blocks(values: Array) -> Iterator[Array]:
+    """Whole rows in order, about BLOCK numbers at once."""
     step = max(1, BLOCK // values.shape[1])
-    return [values[start : start + step] for start in range(0, len(values), step)]
-
-
-def _outside(values: Array, least: int, most: int, place: str) -> FileError:
-    row, column = (int(i) for i in np.argwhere(~((values >= least) & (values <= most)))[0])
-    found = values[row, column]
-    return FileError(f"{place}, row {row + 1}, column {column + 1} is {found:g}; expected {EXPECTED}.")
+    return (values[start : start + step] for start in range(0, len(values), step))

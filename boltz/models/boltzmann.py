@@ -197,7 +197,8 @@ def dbm(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.floa
     """A deep Boltzmann machine with small random weights, units[0] visible.
 
     Weights are normal with standard deviation 0.01; hidden biases are 0. Where data x (rows, units) is given, visible
-    biases are the logits of its mean (Hinton 2012, section 8.1). Raises InputError.
+    biases are the logits of its mean (Hinton 2012, section 8.1), over at most 10,000 rows evenly spaced. Raises
+    InputError.
     """
     sizes = [checks.integer(n, f"units[{i}]", 1, 10**7) for i, n in enumerate(checks.sequence(units, "units"))]
     if len(sizes) < 2:
@@ -213,6 +214,7 @@ def dbm(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.floa
         weight = machine.params[edge.key]
         weight[...] = 0.01 * np.random.Generator(np.random.Philox(key=[key.key0, key.key1])).normal(size=weight.shape)
     if x is not None:
+        x = checks.initial_rows(x)
         mean = checks.rows(x, "x", sizes[0], np.float32).mean(axis=0, dtype=np.float64)
         machine.bias("v")[...] = logit(np.clip(mean, 0.001, 0.999))
     return machine

@@ -32,7 +32,8 @@ def helmholtz(
 
     widths[i] are the deterministic layers between layer i and layer i + 1, from the bottom; none at all makes every
     conditional linear. Weights are uniform as in Glorot & Bengio (2010), biases 0 but for those of the visible units,
-    which fit the mean (and spread) of x (rows, units) where it is given. Raises InputError.
+    which fit the mean (and spread) of x (rows, units) where it is given, of at most 10,000 rows evenly spaced. Raises
+    InputError.
     """
     sizes = _sizes(units, "units", 2)
     listed = checks.sequence(kinds, "kinds")
@@ -149,9 +150,10 @@ def _machine(structure: Structure, x: Any, seed: int) -> HelmholtzMachine:
 
 
 def _fit_visible(machine: HelmholtzMachine, x: Any) -> None:
-    """Output biases at the logits of the data's mean, or at mean and log standard deviation."""
+    """Output biases at the logits of the mean of some rows, or at their mean and log standard deviation."""
     if x is None:
         return
+    x = checks.initial_rows(x)
     visible = machine.layers[0]
     bias = machine.structure.generative[visible.name].bias(f"generative/{visible.name}", machine.params)
     if visible.kind == "bernoulli":

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from boltz import checks, runs, snapshots
 from boltz.data import Data, load
-from boltz.data.table import fingerprint
+from boltz.data.given import given
 from boltz.errors import BoltzError, FileError, InputError, Interrupted
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine, structure_from, trajectory
@@ -79,11 +79,11 @@ def train(
 ) -> Run:
     """Train a copy of model on rows x (rows, units) and return the run; writes nothing unless out names a folder.
 
-    x: floats in [0, 1] (any numbers for Gaussian visible units), 0/1, uint8 grey levels, or what boltz.load_data
-    returns. held_out rows only serve the recorded gap. watch sees each epoch's record; extra is kept in run.toml.
-    Further settings are the fields of boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid
-    belief net or a VAE, of boltz.BeliefSettings for a deep belief net. Raises InputError, NumericalError, and with out
-    Interrupted on SIGINT or SIGTERM after saving.
+    x: floats in [0, 1] (any numbers for Gaussian visible units), 0/1, uint8 grey levels, a memory map of such, whose
+    rows are read when used, or what boltz.load_data returns. held_out rows only serve the recorded gap. watch sees each
+    epoch's record; extra is kept in run.toml. Further settings are the fields of boltz.Settings for a Boltzmann
+    machine, of boltz.DirectedSettings for a sigmoid belief net or a VAE, of boltz.BeliefSettings for a deep belief net.
+    Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
     """
     model = checked_machine(model)
     drawn = blueprint(model)
@@ -133,13 +133,7 @@ def resume(path: str | Path, x: Any = None, held_out: Any = None, watch: Watch |
 def as_data(x: Any, name: str, layer: Layer) -> Data:
     """Rows as Data, checked against the visible layer; raises InputError."""
     if not isinstance(x, Data):
-        if layer.kind == "gaussian":
-            values, levels = checks.real_rows(x, name, layer.units, np.float32), None
-        else:
-            values = checks.rows(x, name, layer.units, np.float32)
-            levels = 1 if ((values == 0) | (values == 1)).all() else None
-        kept = values.astype(np.uint8) if levels == 1 else values
-        x = Data(kept, "array", None, levels, fingerprint(kept), None, "array", {})
+        x = given(x, name, layer.units, real=layer.kind == "gaussian")
     if x.x.shape[1] != layer.units:
         raise InputError(f"{name} ({x.source}) must have {layer.units} units a row, got {x.x.shape[1]}.")
     if len(x.x) == 0:

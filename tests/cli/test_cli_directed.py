@@ -77,7 +77,7 @@ def test_the_machine_is_the_one_that_python_builds(data: Path) -> None:
 
 
 def test_the_initial_biases_come_from_every_nth_row(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
-    monkeypatch.setattr("boltz.cli.starting.INITIAL_ROWS", 25)
+    monkeypatch.setattr("boltz.checks.INITIAL_ROWS", 25)
     assert invoke("train", "vae", *TINY["vae"][:4], "--epochs", 0, "--data", data, "--out", "v").exit_code == 0
     wanted = boltz.vae([UNITS, 6], 2, boltz.load_data(str(data)).x[::3])
     assert np.array_equal(boltz.load("v").arena, wanted.arena)

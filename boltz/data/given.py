@@ -1,0 +1,48 @@
+"""Data from an array that a caller gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from boltz import checks
+from boltz.data.table import (
+    EXPECTED,
+    LARGEST,
+    Data,
+    Refusal,
+    check_range,
+    fingerprint,
+    kept,
+    row_type,
+    rows_of,
+    two_valued,
+)
+from boltz.errors import InputError
+
+
+def given(x: Any, name: str, units: int, real: bool = False) -> Data:
+    """Rows x (rows, units) of numbers in [0, 1] or whole numbers 0 to 255; real: any finite numbers, as they are.
+
+    A numpy memory map stays in its file; raises InputError.
+    """
+    values = checks.numbers(x, name, (None, units))
+    if len(values) == 0:
+        raise InputError(f"{name} must have at least one row, got none.")
+    levels = None
+    if real:
+        check_range(values, -LARGEST, LARGEST, _refusal(name, "finite numbers within the range of float32"))
+        values = kept(values, levels)
+    else:
+        values, levels = rows_of(values, _refusal(name, EXPECTED))
+        if levels is None and two_valued(values, 1):
+            values, levels = kept(values, 1), 1
+    return Data(np.asarray(values), "array", None, levels, fingerprint(values, row_type(levels)), None, "array")
+
+
+def _refusal(name: str, expected: str) -> Refusal:
+    def refusal(row: int, column: int, found: Any) -> InputError:
+        return InputError(f"{name} must hold {expected}, got {found:g} at index ({row}, {column}).")
+
+    return refusal

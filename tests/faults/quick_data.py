@@ -1,0 +1,43 @@
+"""Quick checks of data that are too large for memory: what is found block by block holds for all rows."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from boltz.data import table
+from boltz.data.given import given
+from boltz.errors import InputError
+
+
+def check_blocks() -> None:
+    """Range, levels and fingerprint of mapped rows in blocks of two, with what matters in the last block."""
+    grey = np.zeros((7, 3), np.int64)
+    grey[-1, -1] = 9
+    wrong = np.full((7, 3), 0.25)
+    wrong[5, 1] = np.nan
+    before = table.BLOCK
+    try:
+        table.BLOCK = 6
+        with tempfile.TemporaryDirectory() as folder:
+            found = given(_mapped(folder, grey), "x", 3)
+            assert found.levels == 255 and found.x.base is not None
+            x = grey.astype(np.uint8)
+            assert found.fingerprint == hashlib.sha256(b"uint8 (7, 3)\n" + x.tobytes()).hexdigest()
+            try:
+                given(_mapped(folder, wrong), "x", 3)
+            except InputError as problem:
+                assert "got nan at index (5, 1)" in str(problem)
+            else:
+                raise AssertionError("a row that is not a number passes")
+    finally:
+        table.BLOCK = before
+
+
+def _mapped(folder: str, x: np.ndarray) -> np.ndarray:
+    np.save(Path(folder) / "x.npy", x)
+    found: np.ndarray = np.load(Path(folder) / "x.npy", mmap_mode="r")
+    return found
