@@ -6,6 +6,7 @@ cuda.py (CuPy and CUDA C++). Nothing here knows models; this package never impor
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -28,9 +29,14 @@ PRIMITIVES = {
 __all__ = [*PRIMITIVES, "backend"]
 
 
+@cache
+def _module(name: str) -> Any:
+    return import_module(f"boltz.kernels.{name}")
+
+
 def backend(array: Any) -> Any:
     """The module that implements the primitives for this array's type."""
-    return import_module("boltz.kernels." + ("cuda" if type(array).__module__.startswith("cupy") else "cpu"))
+    return _module("cuda" if type(array).__module__.startswith("cupy") else "cpu")
 
 
 def __getattr__(name: str) -> Any:

@@ -22,7 +22,7 @@ from boltz.kernels.cpu_products import contraction as contraction
 from boltz.kernels.cpu_products import product as product
 from boltz.kernels.cpu_updates import adam_update as adam_update
 from boltz.kernels.cpu_updates import momentum_update as momentum_update
-from boltz.kernels.cpu_vectors import fused, kernel
+from boltz.kernels.cpu_vectors import fold_product, fold_sum, fused, kernel
 
 FULL = np.float32(2**30)
 LOG2E, LN2_HIGH, LN2_LOW = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
@@ -44,6 +44,7 @@ TAIL_SERIES = tuple(map(np.float32, (
 ROOT2 = math.sqrt(2)
 HALF, LN2, UNIT = np.float32(0.5), np.float32(math.log(2)), np.float32(2**-32)
 ROOT_HALF, TOP = np.int32(0x3F3504F3), np.int32(2**31 - 1)  # the bit pattern of sqrt(1/2)
+FACTORS = 60  # vectors of numbers from 1 to 2 whose product stays below 2^1024
 ONE, TWO, ZERO = np.float32(1), np.float32(2), np.float32(0)
 
 
@@ -116,6 +117,17 @@ def _normal32(bits):
 
 def _sigmoid(x):
     raise TypeError("only inside compiled code")
+
+
+def _exp(x):
+    raise TypeError("only inside compiled code")
+
+
+@overload(_exp)
+def _exp_overload(x):
+    if x == types.float32:
+        return lambda x: _exp32(x)
+    return lambda x: math.exp(x)
 
 
 def _softplus_sigmoid(x):
@@ -230,26 +242,35 @@ def _relax(field, scale, bias, damping, mean):
 
 @kernel
 def _anneal(field, scale0, scale1, bias0, bias1, key0, key1, step, first_row, state, increment):
+    """Change of log-partition: the large parts max(a, 0) one by one, the rest as logs of products of 1 + exp(-|a|)."""
     units = field.shape[1]
     bits = scratch(units)
-    difference = np.zeros(len(bits), field.dtype)
-    lanes = np.empty(LANES, np.float64)
+    size = len(bits)
     full, one = field.dtype.type(FULL), field.dtype.type(1)
+    zero = one - one
+    change, before, after = np.zeros(size, field.dtype), np.ones(size, field.dtype), np.ones(size, field.dtype)
     for i in range(len(field)):
         row_bits(key0, key1, np.uint64(first_row + i), step, bits)
         f, s = field[i], state[i]
+        for j in range(units):  # loops over few arrays each, which LLVM then vectorises
+            a = scale0 * f[j] + bias0[j]
+            change[j] = zero if a < zero else a
+            before[j] = one + _exp(-abs(a))
         for j in range(units):
-            before, _ = _softplus_sigmoid(scale0 * f[j] + bias0[j])
-            after, p = _softplus_sigmoid(scale1 * f[j] + bias1[j])
-            difference[j] = after - before
-            f[j] = p
-        for j in range(units):  # apart from the loop above, which then vectorises
+            b = scale1 * f[j] + bias1[j]
+            u = _exp(-abs(b))
+            change[j] = (zero if b < zero else b) - change[j]
+            after[j] = one + u
+            f[j] = (u if b < zero else one) / (one + u)
+        for j in range(units):
             s[j] = _draw(bits[j], f[j], full, one)
-        lanes[:] = 0.0
-        for start in range(0, len(bits), LANES):
-            for lane in range(LANES):
-                lanes[lane] += difference[start + lane]
-        increment[i] += lanes.sum()
+        total = 0.0
+        for part in range(0, size, FACTORS * LANES):
+            vectors = min(FACTORS, (size - part) // LANES)
+            lower = fold_product(before[part:].ctypes.data, vectors, one)
+            upper = fold_product(after[part:].ctypes.data, vectors, one)
+            total += fold_sum(change[part:].ctypes.data, vectors, one) + math.log(upper / lower)
+        increment[i] += total
 
 
 @kernel

@@ -1,13 +1,14 @@
 """Numba products of real float32 matrices, for the blocks of rows that training and mean field work on.
 
 A tile of columns of the second factor is laid out by rows in the first-level cache, in either order of its memory, and
-meets a panel of rows whose sums stay in registers. At fifty rows this is as fast as a BLAS, and half as fast again where
-the second factor is read transposed. Every sum runs in the order of the units, so a row does not depend on the rows
-beside it: results do not depend on how rows are dealt to threads.
+meets a panel of rows whose sums stay in registers. At fifty rows this is as fast as a BLAS, and faster where the second
+factor is read transposed. Every sum runs in the order of the units, so a row does not depend on the rows beside it:
+results do not depend on how rows are dealt to threads.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -15,7 +16,6 @@ from numba import types
 from numba.extending import intrinsic
 
 from boltz.kernels.cpu_vectors import (
-    BYTES,
     ENTRY,
     INT64,
     TILE,
@@ -24,7 +24,6 @@ from boltz.kernels.cpu_vectors import (
     gather,
     kernel,
     load,
-    move,
     registers,
     spread,
     store,
@@ -48,41 +47,46 @@ def _panel(rows: int, vectors: int = 2) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             x, strides, depth, tile, sums, step, fresh = arguments
             down, across = (builder.extract_value(strides, i) for i in range(2))
-            wide = ir.VectorType(ir.FloatType(), LANES)
-            parts = [4 * LANES * v for v in range(vectors)]
-            places = [builder.add(sums, builder.mul(step, INT64(r))) for r in range(rows)]
-            zero, held = wide([0.0] * LANES), [load(builder, at, part, kind=wide) for at in places for part in parts]
-            held = [builder.select(fresh, zero, value) for value in held]
-            before, function = builder.block, builder.function
-            body, after = (function.append_basic_block(name) for name in ("units", "sums"))
-            builder.branch(body)
-            builder.position_at_end(body)
-            k, kept = builder.phi(INT64), [builder.phi(wide) for _ in held]
-            k.add_incoming(INT64(0), before)
-            for phi, value in zip(kept, held, strict=True):
-                phi.add_incoming(value, before)
-            row, source = builder.add(tile, builder.mul(k, INT64(ENTRY))), builder.add(x, builder.mul(k, across))
-            weights = [load(builder, row, part, 4 * LANES, wide) for part in parts]
-            new = []
-            for r in range(rows):
-                number = load(builder, source, kind=ir.FloatType())
-                source = builder.add(source, down)
-                factor = spread(builder, number, LANES)
-                new += [fused_vectors(builder, factor, w, kept[vectors * r + i]) for i, w in enumerate(weights)]
-            following = builder.add(k, INT64(1))
-            k.add_incoming(following, body)
-            for phi, value in zip(kept, new, strict=True):
-                phi.add_incoming(value, body)
-            builder.cbranch(builder.icmp_signed("<", following, depth), body, after)
-            builder.position_at_end(after)
-            for i, value in enumerate(new):
-                store(builder, value, places[i // vectors], parts[i % vectors])
+            zero = ir.VectorType(ir.FloatType(), LANES)([0.0] * LANES)
+            starts = [builder.add(sums, builder.mul(step, INT64(r))) for r in range(rows)]
+            places = [(start, 4 * LANES * v) for start in starts for v in range(vectors)]
+            held = [builder.select(fresh, zero, load(builder, *place, kind=zero.type)) for place in places]
+
+            def unit(k: Any, kept: list[Any]) -> list[Any]:
+                row, source = builder.add(tile, builder.mul(k, INT64(ENTRY))), builder.add(x, builder.mul(k, across))
+                weights = [load(builder, row, 4 * LANES * v, 4 * LANES, zero.type) for v in range(vectors)]
+                new = []
+                for r in range(rows):
+                    factor = spread(builder, load(builder, source, kind=ir.FloatType()), LANES)
+                    source = builder.add(source, down)
+                    new += [fused_vectors(builder, factor, w, kept[vectors * r + v]) for v, w in enumerate(weights)]
+                return new
+
+            for value, place in zip(_repeat(builder, depth, held, unit), places, strict=True):
+                store(builder, value, *place)
             return context.get_dummy_value()
 
         pair = types.UniTuple(types.int64, 2)
         return types.void(types.int64, pair, *[types.int64] * 4, types.boolean), codegen
 
     return add
+
+
+def _repeat(builder: Any, count: Any, held: list[Any], step: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+    """What becomes of values in registers by step(k, values) for k = 0 to count - 1; count is at least 1."""
+    before, function = builder.block, builder.function
+    body, after = (function.append_basic_block(name) for name in ("body", "after"))
+    builder.branch(body)
+    builder.position_at_end(body)
+    k, kept = builder.phi(INT64), [builder.phi(value.type) for value in held]
+    new = step(k, kept)
+    following = builder.add(k, INT64(1))
+    for phi, start, value in zip([k, *kept], [INT64(0), *held], [following, *new], strict=True):
+        phi.add_incoming(start, before)
+        phi.add_incoming(value, body)
+    builder.cbranch(builder.icmp_signed("<", following, count), body, after)
+    builder.position_at_end(after)
+    return new
 
 
 _tall, _low, _single = (_panel(rows) for rows in (TALL, LOW, 1))

@@ -1,10 +1,10 @@
 """Numba products of matrices; those with a 0/1 operand by tables of partial sums, past the limit of dense products.
 
 Four units have sixteen joint states. For every four rows of the weights the sixteen sums of a subset of them are put
-into a table, which then serves all rows of the state: a row of the product is a sum of a quarter as many table entries as
-there are units (Arlazarov, Dinic, Kronrod & Faradzhev 1970), with no multiplication and whatever the share of units that
-are on. A table covers 32 columns and the units of one block, so that it stays in the first-level cache; states are read
-as bits. Every sum runs in the order of the units, so a row does not depend on the rows beside it nor on the block.
+into a table, which then serves all rows of the state: a row of the product is a sum of table entries, a quarter as many
+as there are units (Arlazarov, Dinic, Kronrod & Faradzhev 1970), with no multiplication and whatever the share of units
+that are on. A table covers 32 columns and the units of one block, so that it stays in the first-level cache; states are
+read as bits. Every sum runs in the order of the units, so a row does not depend on the rows beside it nor on the block.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 

@@ -43,7 +43,9 @@ def fused_vectors(builder: Any, a: Any, b: Any, c: Any) -> Any:
     """a * b + c on vectors of float32, rounded once where the processor can do that in one step."""
     kind = a.type
     name = f"llvm.fmuladd.v{kind.count}f32"
-    return builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name), (a, b, c))
+    return builder.call(
+        cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name), (a, b, c)
+    )
 
 
 def spread(builder: Any, number: Any, lanes: int) -> Any:
@@ -78,6 +80,43 @@ def fused(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
         return builder.call(function, arguments)
 
     return a(a, a, a), codegen
+
+
+def _fold(name: str, neutral: float) -> Any:
+    """The intrinsic that folds vectors of sixteen numbers at an address, of the type of like, into one double."""
+
+    @intrinsic
+    def fold(typingctx: Any, source: Any, vectors: Any, like: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            source, vectors, like = arguments
+            wide, double = ir.VectorType(like.type, LANES), ir.DoubleType()
+            size = LANES * (4 if like.type == ir.FloatType() else 8)
+            operate, before, function = getattr(builder, name), builder.block, builder.function
+            head, body, after = (function.append_basic_block(part) for part in ("head", "body", "after"))
+            builder.branch(head)
+            builder.position_at_end(head)
+            i, kept = builder.phi(INT64), builder.phi(wide)
+            i.add_incoming(INT64(0), before)
+            kept.add_incoming(wide([neutral] * LANES), before)
+            builder.cbranch(builder.icmp_signed("<", i, vectors), body, after)
+            builder.position_at_end(body)
+            value = load(builder, builder.add(source, builder.mul(i, INT64(size))), kind=wide)
+            kept.add_incoming(operate(kept, value), body)
+            i.add_incoming(builder.add(i, INT64(1)), body)
+            builder.branch(head)
+            builder.position_at_end(after)
+            total = double(neutral)
+            for lane in range(LANES):
+                number = builder.extract_element(kept, INT32(lane))
+                total = operate(total, number if number.type == double else builder.fpext(number, double))
+            return total
+
+        return types.float64(types.int64, types.int64, like), codegen
+
+    return fold
+
+
+fold_product, fold_sum = _fold("fmul", 1.0), _fold("fadd", 0.0)
 
 
 @intrinsic

@@ -138,22 +138,22 @@ def normal(stream: Stream, rows: NDArray[np.int64], out: Array) -> None:
     out[...] = np.where(lower, z, -z)
 
 
-def binary_product(state: Array, weight: Array, out: Array) -> bool:
-    """out (rows, columns) := state (rows, units) @ weight (units, columns) for states of 0 and 1: sums of weight rows.
+def product(x: Array, weight: Array, out: Array) -> None:
+    """out (rows, columns) := x (rows, units) @ weight (units, columns).
 
-    A backend may decline, returning False with out undefined, where a dense product is the better way; all decline a
-    state that holds anything but 0 and 1 (a mean, a NaN).
+    Where x holds 0 and 1 only, a row of out is the sum of the weight rows of its units that are on. In float32 a row
+    of the other two backends' result depends on its own row of x alone, to the last bit.
     """
-    if not ((state == 0) | (state == 1)).all():
-        return False
-    for row, on in enumerate(state.astype(bool)):
+    if not ((x == 0) | (x == 1)).all():
+        np.matmul(x, weight, out=out)
+        return
+    for row, on in enumerate(x.astype(bool)):
         out[row] = weight[on].sum(axis=0)
-    return True
 
 
-def binary_contraction(state: Array, values: Array, out: Array) -> bool:
-    """out (units, columns) := state (rows, units)^T @ values (rows, columns) for states of 0 and 1; may decline."""
-    return binary_product(state.T, values, out)
+def contraction(x: Array, values: Array, out: Array) -> None:
+    """out (units, columns) := x (rows, units)^T @ values (rows, columns)."""
+    product(x.T, values, out)
 
 
 def momentum_update(

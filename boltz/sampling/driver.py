@@ -60,9 +60,9 @@ def blocks(rows: int, block: int = BLOCK) -> list[slice]:
 
 
 def shares(rows: int, dtype: Any, block: int = BLOCK) -> list[slice]:
-    """Slices as of blocks, but in float32, where a row of a product does not depend on the others, one a thread or more.
+    """Slices for work that treats each row alone: in float32 at least one a thread, else as blocks.
 
-    Fewer blocks are faster, as each makes tables of its own. Only for work that treats each row alone.
+    A row of a float32 product does not depend on the others, and fewer blocks are faster, as each makes tables anew.
     """
     return _slices(rows, max(-(-rows // block), min(threads(), rows // 32))) if dtype == np.float32 else blocks(rows)
 

@@ -10,7 +10,8 @@ import pytest
 
 from boltz import kernels
 from boltz.errors import InputError
-from boltz.nn.dense import SLICE, Net, forward, product, products, total
+from boltz.kernels import reference
+from boltz.nn.dense import SLICE, Net, forward, products, total
 
 
 def test_pullbacks() -> None:
@@ -42,44 +43,26 @@ def sparse(rows: int, units: int, dtype: Any = np.float32) -> Any:
 
 
 @pytest.mark.parametrize("grey", [False, True])
-def test_sums_of_weight_rows_agree_with_dense_products(grey: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Values and parameter gradients of a float32 net on 0/1 rows, both ways to rounding; grey rows go one way."""
-    taken: list[bool] = []
-    for name in ("binary_product", "binary_contraction"):
-        primitive = getattr(kernels, name)
-
-        def counted(*arguments: Any, primitive: Any = primitive) -> bool:
-            taken.append(primitive(*arguments))
-            return taken[-1]
-
-        monkeypatch.setattr(kernels, name, counted)
+def test_a_float32_net_agrees_with_the_reference_products(grey: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values and parameter gradients on 0/1 and on grey rows, to rounding; catches a factor taken in a wrong order."""
     net, x = Net((300, 140, 160), "softplus"), sparse(40, 300)
     if grey:
         x[3, 5] = 0.5
     delta = np.random.default_rng(2).normal(size=(40, 160)).astype(np.float32)
     weights = np.random.default_rng(3).normal(size=40).astype(np.float32)
     results = []
-    for decline in (False, True):
-        if decline:
-            monkeypatch.setattr(kernels, "binary_product", lambda *arguments: False)
-            monkeypatch.setattr(kernels, "binary_contraction", lambda *arguments: False)
+    for backend in (kernels.backend(x), reference):
+        for name in ("product", "contraction"):
+            monkeypatch.setattr(kernels, name, getattr(backend, name))
         params, part = checks.params_of(net, np.float32), checks.part_of(x)
         value, pullback = forward(net, "net", params, "x", part)
         value = value.copy()
         pullback(delta, weights, False)
         results.append({"value": value, **checks.gradient_by(net, params, part)})
-    assert taken == ([not grey, False, not grey, True, False]), "which products were sums of rows"
     exact = checks.outputs_of(net, {n: p.astype(float) for n, p in params.items()}, x.astype(float))
     np.testing.assert_allclose(value + params["net/1/bias"], exact, rtol=0, atol=2e-3)
     for name, found in results[0].items():
         np.testing.assert_allclose(found, results[1][name], rtol=0, atol=2e-4, err_msg=name)
-
-
-def test_products_of_sparse_and_of_dense_states() -> None:
-    weight, out = np.random.default_rng(4).normal(size=(50, 140)).astype(np.float32), np.empty((9, 140), np.float32)
-    for x in (sparse(9, 50), np.ones((9, 50), np.float32), np.random.default_rng(5).random((9, 50), np.float32)):
-        product(x, weight, out)
-        np.testing.assert_allclose(out, x.astype(float) @ weight.astype(float), rtol=0, atol=1e-4)
 
 
 def test_a_nan_does_not_get_lost_on_the_way() -> None:
