@@ -41,6 +41,7 @@ WORD = 64  # units in a word of bits
 CHUNK = 512  # rows whose sums are kept at a time
 LEAST_ROWS = 24  # below, making the tables costs more than they save
 LEAST_COLUMNS = 12
+FEW_ROWS = 8  # that a BLAS is left to, as the other factor is hardly used again
 
 
 @intrinsic
@@ -227,8 +228,8 @@ def _where(x):
 
 
 def _single(x, values, out):
-    """Whether all are float32 and the result in C order, as the code that works on addresses needs them."""
-    return x.dtype == values.dtype == out.dtype == np.float32 and out.flags.c_contiguous
+    """Whether there are rows enough of float32, and the result is in C order, as code that works on addresses needs it."""
+    return len(out) > FEW_ROWS and x.dtype == values.dtype == out.dtype == np.float32 and out.flags.c_contiguous
 
 
 def _worth(out):

@@ -1,7 +1,7 @@
 """What the Numba kernels are built from: the compiler's decorator, and straight-line code on vectors at addresses.
 
-LLVM vectors of sixteen float32 become whatever the processor has: one register with AVX-512, two with AVX2. An address is
-an int64; nothing here checks bounds.
+LLVM vectors of sixteen float32 become whatever the processor has: one register with AVX-512, two with AVX2. An address
+is an int64; nothing here checks bounds.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ fold_product, fold_sum = _fold("fmul", 1.0), _fold("fadd", 0.0)
 
 @intrinsic
 def turn(typingctx: Any, source: Any, stride: Any, target: Any, step: Any) -> Any:
-    """Transpose 16 x 16 float32: rows stride bytes apart at source become columns of rows step bytes apart at target."""
+    """Transpose 16 x 16 float32, rows stride bytes apart at source, into rows step bytes apart at target."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         start, stride, target, step = arguments
@@ -210,7 +210,7 @@ def aligned(size):
 
 @kernel
 def gather(weight, down, across, units, columns, target):
-    """A block of up to 64 units and a tile of columns, rows of a tile each, zero beyond; byte strides down and across."""
+    """Copy units by a tile of columns, byte strides down and across, into rows of a tile each, zero beyond."""
     address = target.ctypes.data
     if across == 4 and columns == TILE:
         for k in range(units):

@@ -42,9 +42,10 @@ ALLOWED: dict[str, set[str]] = {
     "plotting": {"errors", "checks", "checkpoint"},
 }
 ABOVE = {"cli", "sklearn"}  # may import everything, and nothing but the other one imports them
+NUMBA = {f"kernels.cpu{part}" for part in ("", "_vectors", "_philox", "_products", "_dense")}
 ONLY = {
-    "numba": {"kernels.cpu", "kernels.cpu_products"},
-    "llvmlite": {"kernels.cpu", "kernels.cpu_products"},
+    "numba": NUMBA,
+    "llvmlite": NUMBA,
     "cupy": {"kernels.cuda", "arrays"},
     "click": {"cli"},
     "rich": {"cli"},
