@@ -35,8 +35,6 @@ ENTRIES = {
     "bernoulli_anneal": ("bernoulli.cu", "qq@rr@@@@" + STREAM + "q"),
     "bernoulli_score": ("bernoulli.cu", "qq@@@q@"),
     "normal": ("bernoulli.cu", "qq@@" + STREAM),
-    "binary_product": ("product.cu", "qqqq@@@@"),
-    "binary_contraction": ("product.cu", "qqqq@@@@"),
     "momentum_update": ("update.cu", "q@@@rrirr@"),
     "adam_update": ("update.cu", "q@@@@rrrrrrrrr@"),
 }
@@ -69,6 +67,12 @@ def _module(name: str, real: str) -> Any:
 @cache
 def _kernel(entry: str, real: str) -> Any:
     return _module(ENTRIES[entry][0], real).get_function(f"boltz_{entry}_{SUFFIX[real]}")
+
+
+def forget() -> None:
+    """Compile anew at the next use."""
+    _module.cache_clear()
+    _kernel.cache_clear()
 
 
 def _launch(entry: str, real: np.dtype[Any], blocks: int, threads: int, *arguments: Any) -> None:
@@ -117,13 +121,16 @@ def bernoulli_sample(field: Array, scale: float, bias: Array, stream: Stream, fi
     _rows("bernoulli_sample", field, field, scale, bias, _stride(bias), state, *stream, first_row)
 
 
-def bernoulli_relax(field: Array, scale: float, bias: Array, damping: float, mean: Array) -> float:
-    """Damped mean-field step of mean (rows, units) towards sigmoid(scale * field + bias); returns max |change|."""
+def bernoulli_relax(field: Array, scale: float, bias: Array, damping: float, mean: Array) -> Any:
+    """Damped mean-field step of mean (rows, units) towards sigmoid(scale * field + bias).
+
+    Returns max |change| as an array without axes, for which nobody has to wait until it is looked at.
+    """
     if not field.size:
         return 0.0
     change = _cupy().empty(len(field), field.dtype)
     _rows("bernoulli_relax", field, field, scale, bias, _stride(bias), damping, 1 - damping, mean, change)
-    return float(change.max())
+    return change.max()
 
 
 def bernoulli_anneal(
@@ -149,44 +156,25 @@ def normal(stream: Stream, rows: Array, out: Array) -> None:
     _rows("normal", out, out, rows, *stream)
 
 
-def _sums(entry: str, state: Array, values: Array, out: Array) -> bool:
-    """Launch a block for each row of out and tile of its columns; False if declined.
-
-    The kernels read one float type, values in C order and a state whose rows may lie in a wider array.
-    """
-    readable = values.flags.c_contiguous and state.strides[1] == state.itemsize
-    if not (readable and state.dtype == values.dtype == out.dtype):
-        return False
-    if not len(out):
-        return True
-    columns = out.shape[1]
-    threads = min(THREADS, max(1, -(-columns // 32)) * 32)
-    blocks = len(out) * max(1, -(-columns // threads))
-    width = state.strides[0] // state.itemsize
-    bad = _cupy().zeros(1, np.int32)
-    _launch(entry, state.dtype, blocks, threads, *state.shape, columns, width, state, values, out, bad)
-    return not int(bad[0])
-
-
 def binary_product(state: Array, weight: Array, out: Array) -> bool:
-    """out (rows, columns) := state (rows, units) @ weight (units, columns) for states of 0 and 1; may decline."""
-    return _sums("binary_product", state, weight, out)
+    """Declines: whether a state holds only 0 and 1 is not known without waiting for the device."""
+    return False
 
 
 def binary_contraction(state: Array, values: Array, out: Array) -> bool:
-    """out (units, columns) := state (rows, units)^T @ values (rows, columns) for states of 0 and 1; may decline."""
-    return _sums("binary_contraction", state, values, out)
+    """Declines, as binary_product does."""
+    return False
 
 
-def _update(entry: str, arrays: tuple[Array, ...], *numbers: float) -> bool:
-    """Launch over the elements of equal arrays; True if every new parameter is finite."""
+def _update(entry: str, arrays: tuple[Array, ...], *numbers: float) -> Any:
+    """Launch over the elements of equal arrays; whether every new parameter is finite, as an array without axes."""
     parameter = arrays[0]
     if not parameter.size:
         return True
     bad = _cupy().zeros(1, np.int32)
     blocks = -(-parameter.size // THREADS)
     _launch(entry, parameter.dtype, blocks, THREADS, parameter.size, *arrays, *numbers, bad)
-    return not int(bad[0])
+    return bad[0] == 0
 
 
 def momentum_update(

@@ -1,6 +1,7 @@
 """Where concurrency lives: blocks of rows dealt to threads, with BLAS and kernels single-threaded inside.
 
 Blocks and slices depend on the problem only, never on the number of threads, so results are the same for any number.
+On a CUDA device all rows are one block and one thread hands out the work: the device itself is what runs in parallel.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from typing import Any, TypeVar
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from boltz import checks
+from boltz import arrays, checks
 from boltz.errors import InputError
 
 T = TypeVar("T")
-BLOCK = 128
+BLOCK, DEVICE_BLOCK = 128, 1 << 16  # rows; the latter holds what is in the memory of a device at a time
 _settings: dict[str, int] = {}
 
 
@@ -50,12 +51,15 @@ def threads(n: int | None = None) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def blocks(rows: int, block: int = BLOCK) -> list[slice]:
+def blocks(rows: int, block: int = BLOCK, like: Any = None) -> list[slice]:
     """Nearly equal slices of at most about block rows; at least two once there are 32 rows.
 
-    Inner edges are multiples of four rows, which dense products favour.
+    Inner edges are multiples of four rows, which dense products favour. Where like lives on a device, one slice of all
+    rows, up to 65,536.
     """
     count = max(-(-rows // block), 2 if rows >= 32 else 1)
+    if like is not None and arrays.on_device(like):
+        count = max(-(-rows // DEVICE_BLOCK), 1)
     edges = [0, *(-(-rows * i // count) // 4 * 4 for i in range(1, count)), rows]
     return [slice(a, b) for a, b in pairwise(edges) if b > a]
 
@@ -124,9 +128,9 @@ _single_blas = _SingleBlas()
 
 
 @contextmanager
-def workers() -> Iterator[Workers]:
-    """Threads for the length of a computation, with BLAS held to one thread each."""
-    count = threads()
+def workers(like: Any = None) -> Iterator[Workers]:
+    """Threads for the length of a computation, with BLAS held to one thread each; one where like lives on a device."""
+    count = 1 if like is not None and arrays.on_device(like) else threads()
     with _single_blas:
         if count == 1:
             yield Workers(1, None)

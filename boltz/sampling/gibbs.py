@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
-from boltz import checks
+from boltz import arrays, checks
 from boltz.errors import InputError, NumericalError
 from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.rng import Key, Stream
@@ -22,22 +22,24 @@ Array = NDArray[Any]
 
 @dataclass
 class Scratch:
-    """Reused buffers (rows, units) by purpose and layer, so that sweeps allocate nothing."""
+    """Reused buffers (rows, units) by purpose and layer, of like's type and where it lives, so that sweeps allocate
+    nothing.
+    """
 
-    dtype: Any
+    like: Array
     held: dict[tuple[str, str], Array] = field(default_factory=dict)
 
     def get(self, purpose: str, layer: str, shape: tuple[int, int]) -> Array:
         """A C-contiguous buffer of this shape; its contents are left over from the last use."""
         buffer = self.held.get((purpose, layer))
         if buffer is None or buffer.shape[0] < shape[0] or buffer.shape[1] != shape[1]:
-            buffer = self.held[purpose, layer] = np.empty(shape, self.dtype)
+            buffer = self.held[purpose, layer] = np.empty_like(self.like, shape=shape)
         return buffer[: shape[0]]
 
 
 def turned_weights(machine: BoltzmannMachine) -> dict[str, Array]:
     """C-contiguous transposes of the weights by name: worth making where many downward products use one machine."""
-    return {edge.key: np.ascontiguousarray(machine.params[edge.key].T) for edge in machine.graph.edges}
+    return {edge.key: machine.params[edge.key].T.copy() for edge in machine.graph.edges}
 
 
 def layer_input(
@@ -113,16 +115,16 @@ class GibbsSweep:
 
     def step(self, state: State, step: int, first_row: int = 0) -> dict[str, Array]:
         """One sweep from state, which is left untouched."""
-        new = {layer: np.array(x, self.machine.dtype, order="C") for layer, x in state.items()}
-        self.sweep(new, step, first_row, Scratch(self.machine.dtype))
+        new = {layer: x.astype(self.machine.dtype, order="C") for layer, x in state.items()}
+        self.sweep(new, step, first_row, Scratch(self.machine.arena))
         return new
 
 
 def random_state(machine: BoltzmannMachine, chains: int, key: Key) -> dict[str, Array]:
     """A start (chains, units) a layer: every unit drawn from its bias alone."""
     state = {}
-    for layer, units in machine.graph.units.items():
-        state[layer] = np.empty((chains, units), machine.dtype)
+    for layer in machine.graph.units:
+        state[layer] = machine.zeros(chains, layer)
         stream = key.derive("start", layer).stream(0)
         machine.unit_type(layer).sample(np.zeros_like(state[layer]), 1.0, machine.bias(layer), stream, 0, state[layer])
     return state
@@ -135,8 +137,14 @@ def sample(
 
     start may hold some or all layers with one row a chain; layers it lacks are drawn from their bias. A sweep draws the
     visible colour class first, unless start holds layers of that class only: then what it holds is heard first. Results
-    do not depend on the number of threads. Raises InputError, and NumericalError for an overflow.
+    do not depend on the number of threads; a model on a device draws there with the same random bits, and its states
+    come back as numpy arrays. Raises InputError, and NumericalError for an overflow.
     """
+    return {layer: arrays.host(x) for layer, x in sampled(model, chains, sweeps, seed, start).items()}
+
+
+def sampled(model: BoltzmannMachine, chains: int, sweeps: int, seed: int, start: State | None) -> dict[str, Array]:
+    """As sample; the states stay where the model lives."""
     model = checked_model(model)
     chains = checks.integer(chains, "chains", 1, 2**32)
     sweeps = checks.integer(sweeps, "sweeps", 0)
@@ -149,12 +157,12 @@ def sample(
     transition = GibbsSweep(model, key, flipped, turned=turned_weights(model))
 
     def run(block: slice) -> None:
-        scratch, mine = Scratch(model.dtype), {layer: x[block] for layer, x in state.items()}
+        scratch, mine = Scratch(model.arena), {layer: x[block] for layer, x in state.items()}
         for step in range(sweeps):
             transition.sweep(mine, step, block.start, scratch)
 
-    with workers() as pool:
-        pool.map(run, blocks(chains))
+    with workers(model.arena) as pool:
+        pool.map(run, blocks(chains, like=model.arena))
     for layer, x in state.items():
         if not np.isfinite(x).all():
             raise NumericalError(
@@ -173,6 +181,12 @@ def _given(model: BoltzmannMachine, start: State, chains: int) -> dict[str, Arra
     for layer, x in given.items():
         if len(x) != chains:
             raise InputError(f"start[{layer!r}] must have {chains} rows, one a chain, got {len(x)}.")
-        if not np.isin(x, model.unit_type(layer).states).all():
-            raise InputError(f"start[{layer!r}] must hold states of its units, {model.unit_type(layer).states}.")
+        check_states(model, layer, x, "start")
     return given
+
+
+def check_states(model: BoltzmannMachine, layer: str, x: Array, name: str) -> None:
+    """Raise InputError unless x holds values that units of the layer can take."""
+    values = model.unit_type(layer).states
+    if not sum((x == value) for value in values).all():
+        raise InputError(f"{name}[{layer!r}] must hold states of its units, {values}.")
