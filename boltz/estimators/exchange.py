@@ -146,8 +146,7 @@ def fitted_ladder(
         fits = isinstance(member, BoltzmannMachine) and member.graph == model.graph and member.dtype == model.dtype
         if not fits:
             raise InputError(f"trajectory[{i}] must be a machine of the same layers and type as the model.")
-        if member.device != model.device:
-            raise InputError(f"trajectory[{i}] must be on {model.device} like the model, got {member.device}.")
+    members = [member.to(model.device) for member in members]
     rates, key = base_rates(model, base, seed), Key.from_seed(seed).derive("ladder")
     if not members:
         straight = _fitted_temperatures(path_to(model, rates), key)
