@@ -59,6 +59,11 @@ class BaseRatePath:
     def _bend(self) -> dict[str, Array]:
         return {layer: beside(b, self.machine.arena) for layer, b in self.bend.items()}
 
+    def course(self, layer: str) -> tuple[Array, Array, Array]:
+        """Base, change and bend of a layer's biases, (units,) in float64."""
+        change = self.bias_change[layer]
+        return self._base[layer], change, self._bend[layer] if self.bend else np.zeros_like(change)
+
     @cached_property
     def start_log_z(self) -> float:
         """log-normaliser at beta = 0, in nats."""

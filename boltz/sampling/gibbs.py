@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 import boltz.kernels as kernels
 from boltz import arrays, checks
 from boltz.errors import InputError, NumericalError
+from boltz.kernels.graphs import Clock, Replay
+from boltz.kernels.split import split
 from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.rng import Key, Stream
 from boltz.sampling.driver import blocks, workers
@@ -37,13 +39,22 @@ class Scratch:
         return buffer[: shape[0]]
 
 
-def turned_weights(machine: BoltzmannMachine) -> dict[str, Array]:
-    """C-contiguous transposes of the weights by name: worth making where many downward products use one machine."""
-    return {edge.key: machine.params[edge.key].T.copy() for edge in machine.graph.edges}
+def turned_weights(machine: BoltzmannMachine) -> dict[Any, Any]:
+    """What makes products with states of 0 and 1 quick, by name: worth making where many products use one machine.
+
+    C-contiguous transposes of the weights; on a device, in float32, the weights split for tensor cores, both ways.
+    """
+    weights = {edge.key: machine.params[edge.key] for edge in machine.graph.edges}
+    if not arrays.on_device(machine.arena):
+        return {key: weight.T.copy() for key, weight in weights.items()}
+    if machine.dtype != np.float32:
+        return {}
+    splits = {key: split(weight) for key, weight in weights.items()}
+    return {key: whole.T for key, whole in splits.items()} | {("up", key): whole for key, whole in splits.items()}
 
 
 def layer_input(
-    machine: BoltzmannMachine, layer: str, state: State, scratch: Scratch, turned: Mapping[str, Array] | None = None
+    machine: BoltzmannMachine, layer: str, state: State, scratch: Scratch, turned: Mapping[Any, Any] | None = None
 ) -> Array:
     """The input of a layer from the neighbours present in state, without bias, in a reused buffer."""
     rows = len(next(iter(state.values())))
@@ -55,6 +66,8 @@ def layer_input(
             weight = machine.params[key]
             if is_lower:
                 weight = turned[key] if turned else weight.T
+            elif turned:
+                weight = turned.get(("up", key), weight)
             product = out if empty else scratch.get("term", layer, shape)
             if not kernels.binary_product(state[other], weight, product):
                 np.matmul(state[other], weight, out=product)
@@ -78,7 +91,7 @@ class GibbsSweep:
     key: Key
     flipped: bool = False
     scales: Mapping[str, float] = field(default_factory=dict)
-    turned: Mapping[str, Array] = field(default_factory=dict)
+    turned: Mapping[Any, Any] = field(default_factory=dict)
 
     @cached_property
     def order(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -95,11 +108,11 @@ class GibbsSweep:
         """The time reversal: the classes in the opposite order."""
         return replace(self, flipped=not self.flipped)
 
-    def stream(self, layer: str, step: int) -> Stream:
+    def stream(self, layer: str, step: Any) -> Stream:
         """The random stream of a layer at a step."""
         return self.keys[layer].stream(step)
 
-    def update(self, layer: str, state: dict[str, Array], step: int, first_row: int, scratch: Scratch) -> Array:
+    def update(self, layer: str, state: dict[str, Array], step: Any, first_row: int, scratch: Scratch) -> Array:
         """Sample one layer given its neighbours, in place; returns its mean (a reused buffer)."""
         inputs = layer_input(self.machine, layer, state, scratch, self.turned)
         unit_type, bias = self.machine.unit_type(layer), self.machine.bias(layer)
@@ -107,7 +120,7 @@ class GibbsSweep:
         unit_type.sample(inputs, scale, bias, self.stream(layer, step), first_row, state[layer])
         return inputs
 
-    def sweep(self, state: dict[str, Array], step: int, first_row: int, scratch: Scratch) -> dict[str, Array]:
+    def sweep(self, state: dict[str, Array], step: Any, first_row: int, scratch: Scratch) -> dict[str, Array]:
         """One sweep over all layers, in place; returns the means of the class sampled last (reused buffers)."""
         for layer in self.order[0]:
             self.update(layer, state, step, first_row, scratch)
@@ -158,6 +171,9 @@ def sampled(model: BoltzmannMachine, chains: int, sweeps: int, seed: int, start:
 
     def run(block: slice) -> None:
         scratch, mine = Scratch(model.arena), {layer: x[block] for layer, x in state.items()}
+        if arrays.on_device(model.arena) and model.dtype == np.float32:
+            _replayed(transition, mine, sweeps, block.start, scratch)
+            return
         for step in range(sweeps):
             transition.sweep(mine, step, block.start, scratch)
 
@@ -169,6 +185,17 @@ def sampled(model: BoltzmannMachine, chains: int, sweeps: int, seed: int, start:
                 f"The states of layer {layer} are not finite: the weights are too large for their type."
             )
     return state
+
+
+def _replayed(transition: GibbsSweep, state: dict[str, Array], sweeps: int, first_row: int, scratch: Scratch) -> None:
+    """So many sweeps on a device, from a captured graph."""
+    clock = Clock.before(0)
+
+    def work() -> None:
+        clock.tick()
+        transition.sweep(state, clock.counter, first_row, scratch)
+
+    Replay(work).run(sweeps)
 
 
 def _given(model: BoltzmannMachine, start: State, chains: int) -> dict[str, Array]:

@@ -284,7 +284,7 @@ def module(folder: Path) -> ModuleType:
     device = SimpleNamespace(use=lambda: None, cublas_handle=1, id=0)
     found.cuda = SimpleNamespace(
         runtime=runtime, cublas=cublas, Device=lambda number=0: device, Stream=Stream, Graph=Graph,
-        get_current_stream=lambda: Stream(),
+        get_current_stream=lambda: Stream(), get_cublas_handle=lambda: 1,
     )  # fmt: skip
     found.ndarray, found.asarray, found.RawModule = ndarray, _array, RawModule
     found.asnumpy = lambda x: x.get()
