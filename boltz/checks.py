@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz import arrays
 from boltz.errors import InputError
 
 Array = NDArray[Any]
@@ -66,7 +67,7 @@ def path(value: Any, name: str) -> Path:
 
 def numbers(value: Any, name: str, shape: tuple[int | None, ...]) -> Array:
     """A numpy array of real numbers of this shape (None: any length); a memory map stays one."""
-    if type(value).__module__.startswith("cupy"):
+    if arrays.on_device(value):
         raise InputError(f"{name} must be a numpy array, got a CuPy array.")
     try:
         found = value if isinstance(value, np.memmap) else np.asarray(value)
@@ -81,8 +82,26 @@ def numbers(value: Any, name: str, shape: tuple[int | None, ...]) -> Array:
     return found
 
 
-def array(value: Any, name: str, shape: tuple[int | None, ...], dtype: Any = None) -> Array:
-    """A real, finite, C-contiguous numpy array of this shape (None: any length), in dtype or its own floating type."""
+def array(value: Any, name: str, shape: tuple[int | None, ...], dtype: Any = None, like: Any = None) -> Array:
+    """A real, finite, C-contiguous array of this shape (None: any length), in dtype or its own floating type.
+
+    It lives where like does, to which an array of the host is moved; without like it must be a numpy array.
+    """
+    return _settled(_checked(_host(value, name, like), name, shape, dtype), like)
+
+
+def _host(value: Any, name: str, like: Any) -> Any:
+    """The value on the host, where it is checked; only what belongs to a device may come from there."""
+    if arrays.on_device(value) and not arrays.on_device(like):
+        raise InputError(f"{name} must be a numpy array, got a CuPy array: what it goes with is not on a device.")
+    return arrays.host(value)
+
+
+def _settled(found: Array, like: Any) -> Array:
+    return found if like is None else arrays.beside(found, like)
+
+
+def _checked(value: Any, name: str, shape: tuple[int | None, ...], dtype: Any) -> Array:
     found = numbers(value, name, shape)
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(found))[0])
@@ -96,12 +115,12 @@ def array(value: Any, name: str, shape: tuple[int | None, ...], dtype: Any = Non
     return ready
 
 
-def real_rows(value: Any, name: str, units: int, dtype: Any) -> Array:
-    """Data rows (rows, units) of any finite numbers, at least one."""
-    found = array(value, name, (None, units), dtype)
+def real_rows(value: Any, name: str, units: int, dtype: Any, like: Any = None) -> Array:
+    """Data rows (rows, units) of any finite numbers, at least one, where like lives."""
+    found = _checked(_host(value, name, like), name, (None, units), dtype)
     if len(found) == 0:
         raise InputError(f"{name} must have at least one row, got none.")
-    return found
+    return _settled(found, like)
 
 
 def initial_rows(value: Any) -> Any:
@@ -110,12 +129,13 @@ def initial_rows(value: Any) -> Any:
     return value[:: -(-len(value) // INITIAL_ROWS)] if many else value
 
 
-def rows(value: Any, name: str, units: int, dtype: Any) -> Array:
-    """Data rows (rows, units) in [0, 1], at least one; whole-number types beyond 0/1 are grey levels of 255."""
+def rows(value: Any, name: str, units: int, dtype: Any, like: Any = None) -> Array:
+    """Data rows (rows, units) in [0, 1], at least one, where like lives; whole numbers beyond 0/1 are grey levels."""
+    value = _host(value, name, like)
     found = real_rows(value, name, units, dtype)
     if np.asarray(value).dtype.kind in "iu" and found.size > 0 and found.max() > 1:
         found = found / np.asarray(255, dtype)
     if found.min() < 0 or found.max() > 1:
         row = int(np.argwhere((found < 0) | (found > 1))[0][0])
         raise InputError(f"{name} must lie in [0, 1], got {found[row].min():g} to {found[row].max():g} in row {row}.")
-    return found
+    return _settled(found, like)

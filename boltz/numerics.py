@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy import special
+
+from boltz.arrays import on_device
 
 Floats = NDArray[np.float64]
 TIED = 0.5
@@ -76,6 +78,42 @@ def _tail_shape(log_weights: Floats) -> float:
     share = np.exp(likelihood - logsumexp(likelihood))
     shape = float(np.log1p(-np.sum(share * b) * tail).mean())
     return (n * shape + 5) / (n + 10)
+
+
+def logsumexp(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """log of the sum of exp(x) along an axis."""
+    if not on_device(x):
+        return special.logsumexp(x, axis=axis, keepdims=keepdims)
+    top = x.max(axis=axis, keepdims=True)
+    found = top + np.log(np.exp(x - top).sum(axis=axis, keepdims=True))
+    return found if keepdims else found.sum(axis=axis)
+
+
+def softmax(x: Any, axis: int) -> Any:
+    """exp(x) over its sum along an axis."""
+    return np.exp(x - logsumexp(x, axis, keepdims=True)) if on_device(x) else special.softmax(x, axis=axis)
+
+
+def log_running_sum(x: Any) -> Any:
+    """log of the running sums of exp(x) along the second axis, (rows, columns)."""
+    if not on_device(x):
+        return np.logaddexp.accumulate(x, axis=1)
+    found = x.copy()
+    for k in range(1, x.shape[1]):
+        np.logaddexp(found[:, k], found[:, k - 1], out=found[:, k])
+    return found
+
+
+def sigmoid(x: Any) -> Any:
+    """1 / (1 + exp(-x))."""
+    return 1 / (1 + np.exp(-x)) if on_device(x) else special.expit(x)
+
+
+def binary_entropy(p: Any) -> Any:
+    """-p log p - (1 - p) log(1 - p), 0 at 0 and 1."""
+    if on_device(p):
+        return -sum(q * np.log(np.where(q > 0, q, 1)) for q in (p, 1 - p))
+    return special.entr(p) + special.entr(1 - p)
 
 
 def softplus(x: Any) -> Any:

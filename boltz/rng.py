@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
-Stream = tuple[int, int, int]
+Stream = tuple[int, int, Any]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,6 @@ class Key:
         words = hashlib.sha256(text).digest()
         return Key(int.from_bytes(words[:4], "little"), int.from_bytes(words[4:8], "little"))
 
-    def stream(self, step: int) -> Stream:
-        """What a kernel takes: the key and the step counter."""
+    def stream(self, step: Any) -> Stream:
+        """What a kernel takes: the key and the step, a number or a counter in the memory of a device."""
         return self.key0, self.key1, step

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz.arrays import beside
 from boltz.models.boltzmann import BoltzmannMachine
+from boltz.nn.arena import zeros
 from boltz.rng import Key
 
 Array = NDArray[Any]
@@ -42,7 +44,7 @@ class BaseRatePath:
     def exact_bias(self, layer: str, beta: float) -> NDArray[np.float64]:
         """The same in float64."""
         straight = self._base[layer] + beta * self.bias_change[layer]
-        return straight + beta * (1 - beta) * self.bend[layer] if self.bend else straight
+        return straight + beta * (1 - beta) * self._bend[layer] if self.bend else straight
 
     @cached_property
     def bias_change(self) -> dict[str, Array]:
@@ -51,7 +53,16 @@ class BaseRatePath:
 
     @cached_property
     def _base(self) -> dict[str, Array]:
-        return {layer: np.asarray(b, np.float64) for layer, b in self.base.items()}
+        return {layer: beside(np.asarray(b, np.float64), self.machine.arena) for layer, b in self.base.items()}
+
+    @cached_property
+    def _bend(self) -> dict[str, Array]:
+        return {layer: beside(b, self.machine.arena) for layer, b in self.bend.items()}
+
+    def course(self, layer: str) -> tuple[Array, Array, Array]:
+        """Base, change and bend of a layer's biases, (units,) in float64."""
+        change = self.bias_change[layer]
+        return self._base[layer], change, self._bend[layer] if self.bend else np.zeros_like(change)
 
     @cached_property
     def start_log_z(self) -> float:
@@ -62,8 +73,8 @@ class BaseRatePath:
     def sample_start(self, key: Key, chains: int) -> dict[str, Array]:
         """Exact samples at beta = 0 of the held layers; the summed ones are left at zero until drawn."""
         state = {}
-        for layer, units in self.machine.graph.units.items():
-            state[layer] = np.zeros((chains, units), self.machine.dtype)
+        for layer in self.machine.graph.units:
+            state[layer] = self.machine.zeros(chains, layer)
             if layer in self.held:
                 inputs, stream = np.zeros_like(state[layer]), key.derive("start", layer).stream(0)
                 self.machine.unit_type(layer).sample(inputs, 1.0, self.bias(layer, 0.0), stream, 0, state[layer])
@@ -72,7 +83,7 @@ class BaseRatePath:
     def log_density(self, state: Mapping[str, Array], beta: float) -> NDArray[np.float64]:
         """log p*_beta of the held layers (chains,), the summed layers summed out, in nats."""
         held = {layer: state[layer] for layer in self.held}
-        total = np.zeros(len(next(iter(held.values()))))
+        total = zeros(next(iter(held.values())))
         for layer, x in held.items():
             total += x.astype(np.float64) @ self.exact_bias(layer, beta)
         for layer in self.summed:
@@ -109,5 +120,5 @@ def independent(machine: BoltzmannMachine, rates: Mapping[str, Array]) -> Boltzm
     """A machine of the same graph without weights, whose units have these mean activities, layer -> (units,)."""
     found = BoltzmannMachine(machine.graph, np.zeros_like(machine.arena))
     for layer in machine.graph.units:
-        found.bias(layer)[...] = machine.unit_type(layer).natural(rates[layer])
+        found.bias(layer)[...] = beside(machine.unit_type(layer).natural(rates[layer]), machine.arena)
     return found

@@ -1,14 +1,15 @@
 // Kernels of Bernoulli layers and normal draws: arrays are row-major (rows, units), one block of threads takes a row at a time.
-// bias_stride is 0 for one bias row shared by all, units for a bias row each.
+// bias_stride is 0 for one bias row shared by all, units for a bias row each. Numbers that a captured graph must find anew
+// at each replay come with a pointer: where it is not null, step counts from *counter, and scales are read from scale_at.
 #include "philox.cuh"
 
 #define EACH_ROW(row) for (int64 row = blockIdx.x; row < rows; row += gridDim.x)
 
 extern "C" __global__ void ENTRY(philox)(int64 rows, int64 units, word* __restrict__ out, word key0, word key1,
-                                         wide step, int64 first_row) {
+                                         wide step, const wide* counter, int64 first_row) {
     EACH_ROW(row) {
         word* o = out + row * units;
-        each_draw(units, key0, key1, step, first_row + row, [&](int64 u, word bits) { o[u] = bits; });
+        each_draw(units, key0, key1, from(counter, step), first_row + row, [&](int64 u, word bits) { o[u] = bits; });
     }
 }
 
@@ -19,13 +20,15 @@ __device__ inline void draw_row(int64 units, const real* __restrict__ p, real* _
 
 extern "C" __global__ void ENTRY(bernoulli_from_mean)(int64 rows, int64 units, const real* __restrict__ mean,
                                                       real* __restrict__ state, word key0, word key1, wide step,
-                                                      int64 first_row) {
+                                                      const wide* counter, int64 first_row) {
+    step = from(counter, step);
     EACH_ROW(row) draw_row(units, mean + row * units, state + row * units, key0, key1, step, first_row + row);
 }
 
 extern "C" __global__ void ENTRY(bernoulli_rows)(int64 rows, int64 units, const real* __restrict__ mean,
                                                  const int64* __restrict__ chains, real* __restrict__ state, word key0,
-                                                 word key1, wide step) {
+                                                 word key1, wide step, const wide* counter) {
+    step = from(counter, step);
     EACH_ROW(row) draw_row(units, mean + row * units, state + row * units, key0, key1, step, chains[row]);
 }
 
@@ -39,9 +42,11 @@ extern "C" __global__ void ENTRY(bernoulli_mean)(int64 rows, int64 units, real* 
 }
 
 extern "C" __global__ void ENTRY(bernoulli_sample)(int64 rows, int64 units, real* __restrict__ field, real scale,
-                                                   const real* __restrict__ bias, int64 bias_stride,
-                                                   real* __restrict__ state, word key0, word key1, wide step,
-                                                   int64 first_row) {
+                                                   const double* scale_at, const real* __restrict__ bias,
+                                                   int64 bias_stride, real* __restrict__ state, word key0, word key1,
+                                                   wide step, const wide* counter, int64 first_row) {
+    step = from(counter, step);
+    if (scale_at) scale = (real)*scale_at;
     EACH_ROW(row) {
         real *f = field + row * units, *s = state + row * units;
         const real* b = bias + row * bias_stride;
@@ -73,10 +78,15 @@ extern "C" __global__ void ENTRY(bernoulli_relax)(int64 rows, int64 units, const
 
 // One temperature of annealed importance sampling: increment (rows,) gains the change in log-partition of the units.
 extern "C" __global__ void ENTRY(bernoulli_anneal)(int64 rows, int64 units, real* __restrict__ field, real scale0,
-                                                   real scale1, const real* __restrict__ bias0,
+                                                   real scale1, const double* scale_at, const real* __restrict__ bias0,
                                                    const real* __restrict__ bias1, real* __restrict__ state,
                                                    double* __restrict__ increment, word key0, word key1, wide step,
-                                                   int64 first_row) {
+                                                   const wide* counter, int64 first_row) {
+    step = from(counter, step);
+    if (scale_at) {
+        scale0 = (real)scale_at[0];
+        scale1 = (real)scale_at[1];
+    }
     EACH_ROW(row) {
         real *f = field + row * units, *s = state + row * units;
         double sum = 0;
@@ -111,9 +121,10 @@ extern "C" __global__ void ENTRY(bernoulli_score)(int64 rows, int64 units, real*
 }
 
 extern "C" __global__ void ENTRY(normal)(int64 rows, int64 units, real* __restrict__ out,
-                                         const int64* __restrict__ chains, word key0, word key1, wide step) {
+                                         const int64* __restrict__ chains, word key0, word key1, wide step,
+                                         const wide* counter) {
     EACH_ROW(row) {
         real* o = out + row * units;
-        each_draw(units, key0, key1, step, chains[row], [&](int64 u, word bits) { o[u] = gauss(bits); });
+        each_draw(units, key0, key1, from(counter, step), chains[row], [&](int64 u, word bits) { o[u] = gauss(bits); });
     }
 }

@@ -1,9 +1,11 @@
 """CUDA versions of the primitives: CuPy arrays in, one launch each on the current stream.
 
-The sources bernoulli.cu, product.cu and update.cu are compiled at first use, once for each float type. One block of
-threads takes a row and every sum has a fixed order, so results repeat bit for bit and do not depend on how rows are
-split into calls. bernoulli_relax, the products and the updates return a value and so wait for the device; the others
-do not.
+The sources bernoulli.cu, update.cu, steps.cu and split.cu are compiled at first use, once for each float type. One block
+of threads takes a row and every sum has a fixed order, so results repeat bit for bit and do not depend on how rows are
+split into calls. Nothing here waits for the device: what a primitive returns is an array without axes.
+
+In work that is captured in a graph (kernels.graphs) a stream's step and a scale are not numbers but arrays of one
+element, which the kernels read anew at each replay.
 """
 
 from __future__ import annotations
@@ -15,30 +17,34 @@ from typing import Any
 import numpy as np
 
 Array = Any  # a C-contiguous cupy.ndarray
-Stream = tuple[int, int, int]
+Stream = tuple[int, int, Any]
 
 THREADS = 256  # most threads of a block
 MOST_BLOCKS = 2**16  # of a launch; blocks then take several rows each
 SUFFIX = {"float": "f32", "double": "f64"}
 REAL = {4: "float", 8: "double"}  # by bytes
 NUMBERS: dict[str, Any] = {"q": np.int64, "Q": np.uint64, "I": np.uint32, "i": np.int32}
-STREAM = "IIQ"  # key0, key1, step
+STREAM = "IIQ?"  # key0, key1, step, counter
 
-# entry -> source file and the kinds of its arguments: @ an array, r a number of the arrays' type, else as in NUMBERS
+# entry -> source file and the kinds of its arguments: @ an array, ? an array or None, r a number of the arrays' type,
+# else as in NUMBERS
 ENTRIES = {
     "philox": ("bernoulli.cu", "qq@" + STREAM + "q"),
     "bernoulli_from_mean": ("bernoulli.cu", "qq@@" + STREAM + "q"),
     "bernoulli_rows": ("bernoulli.cu", "qq@@@" + STREAM),
     "bernoulli_mean": ("bernoulli.cu", "qq@r@q"),
-    "bernoulli_sample": ("bernoulli.cu", "qq@r@q@" + STREAM + "q"),
+    "bernoulli_sample": ("bernoulli.cu", "qq@r?@q@" + STREAM + "q"),
     "bernoulli_relax": ("bernoulli.cu", "qq@r@qrr@@"),
-    "bernoulli_anneal": ("bernoulli.cu", "qq@rr@@@@" + STREAM + "q"),
+    "bernoulli_anneal": ("bernoulli.cu", "qq@rr?@@@@" + STREAM + "q"),
     "bernoulli_score": ("bernoulli.cu", "qq@@@q@"),
     "normal": ("bernoulli.cu", "qq@@" + STREAM),
-    "binary_product": ("product.cu", "qqqq@@@@"),
-    "binary_contraction": ("product.cu", "qqqq@@@@"),
     "momentum_update": ("update.cu", "q@@@rrirr@"),
     "adam_update": ("update.cu", "q@@@@rrrrrrrrr@"),
+    "tick": ("steps.cu", "@??"),
+    "tilt": ("steps.cu", "q@@?@@@@"),
+    "row_dot": ("steps.cu", "qq@@@"),
+    "split": ("split.cu", "q@@"),
+    "narrowed": ("split.cu", "q@@"),
 }
 
 
@@ -71,8 +77,14 @@ def _kernel(entry: str, real: str) -> Any:
     return _module(ENTRIES[entry][0], real).get_function(f"boltz_{entry}_{SUFFIX[real]}")
 
 
+def forget() -> None:
+    """Compile anew at the next use."""
+    _module.cache_clear()
+    _kernel.cache_clear()
+
+
 def _launch(entry: str, real: np.dtype[Any], blocks: int, threads: int, *arguments: Any) -> None:
-    kinds = NUMBERS | {"r": real.type, "@": lambda array: array}
+    kinds = NUMBERS | {"r": real.type, "@": lambda array: array, "?": lambda a: np.uintp(0) if a is None else a}
     packed = tuple(kinds[k](a) for k, a in zip(ENTRIES[entry][1], arguments, strict=True))
     _kernel(entry, REAL[real.itemsize])((min(blocks, MOST_BLOCKS),), (threads,), packed)
 
@@ -87,6 +99,12 @@ def _rows(entry: str, array: Array, *arguments: Any) -> None:
         _launch(entry, real, rows, threads, rows, units, *arguments)
 
 
+def _drawn(stream: Stream) -> tuple[Any, ...]:
+    """A stream as the kernels take it: a step that is an array counts from what stands there."""
+    key0, key1, step = stream
+    return (key0, key1, step, None) if isinstance(step, int | np.integer) else (key0, key1, 0, step)
+
+
 def _stride(bias: Array) -> int:
     """Elements from one row's bias to the next row's: 0 if all rows share it."""
     return 0 if bias.ndim == 1 or len(bias) == 1 else bias.shape[1]
@@ -94,17 +112,17 @@ def _stride(bias: Array) -> int:
 
 def philox(stream: Stream, first_row: int, out: Array) -> None:
     """Raw random bits, uint32 (rows, units), of the chains first_row, first_row + 1, ..."""
-    _rows("philox", out, out, *stream, first_row)
+    _rows("philox", out, out, *_drawn(stream), first_row)
 
 
 def bernoulli_from_mean(mean: Array, stream: Stream, first_row: int, state: Array) -> None:
     """Draw state (rows, units) with the given probabilities."""
-    _rows("bernoulli_from_mean", mean, mean, state, *stream, first_row)
+    _rows("bernoulli_from_mean", mean, mean, state, *_drawn(stream), first_row)
 
 
 def bernoulli_rows(mean: Array, stream: Stream, rows: Array, state: Array) -> None:
     """Draw state (rows, units) with the given probabilities; rows (rows,) int64 names each row's chain number."""
-    _rows("bernoulli_rows", mean, mean, rows, state, *stream)
+    _rows("bernoulli_rows", mean, mean, rows, state, *_drawn(stream))
 
 
 def bernoulli_mean(field: Array, scale: float, bias: Array) -> None:
@@ -114,16 +132,20 @@ def bernoulli_mean(field: Array, scale: float, bias: Array) -> None:
 
 def bernoulli_sample(field: Array, scale: float, bias: Array, stream: Stream, first_row: int, state: Array) -> None:
     """field (rows, units) := sigmoid(scale * field + bias), and state drawn from it, in one pass."""
-    _rows("bernoulli_sample", field, field, scale, bias, _stride(bias), state, *stream, first_row)
+    number, at = (scale, None) if isinstance(scale, float | int | np.number) else (0.0, scale)
+    _rows("bernoulli_sample", field, field, number, at, bias, _stride(bias), state, *_drawn(stream), first_row)
 
 
-def bernoulli_relax(field: Array, scale: float, bias: Array, damping: float, mean: Array) -> float:
-    """Damped mean-field step of mean (rows, units) towards sigmoid(scale * field + bias); returns max |change|."""
+def bernoulli_relax(field: Array, scale: float, bias: Array, damping: float, mean: Array) -> Any:
+    """Damped mean-field step of mean (rows, units) towards sigmoid(scale * field + bias).
+
+    Returns max |change| as an array without axes, for which nobody has to wait until it is looked at.
+    """
     if not field.size:
         return 0.0
     change = _cupy().empty(len(field), field.dtype)
     _rows("bernoulli_relax", field, field, scale, bias, _stride(bias), damping, 1 - damping, mean, change)
-    return float(change.max())
+    return change.max()
 
 
 def bernoulli_anneal(
@@ -135,8 +157,12 @@ def bernoulli_anneal(
     state: Array,
     increment: Array,
 ) -> None:
-    """One temperature of annealed importance sampling (Neal 2001): see kernels.reference; increment (rows,) in nats."""
-    _rows("bernoulli_anneal", field, field, *scales, *biases, state, increment, *stream, first_row)
+    """One temperature of annealed importance sampling (Neal 2001): see kernels.reference; increment (rows,) in nats.
+
+    scales may be one array (2,) in the memory of the device.
+    """
+    given = (*scales, None) if isinstance(scales, tuple) else (0.0, 0.0, scales)
+    _rows("bernoulli_anneal", field, field, *given, *biases, state, increment, *_drawn(stream), first_row)
 
 
 def bernoulli_score(field: Array, bias: Array, state: Array, log_density: Array) -> None:
@@ -146,47 +172,57 @@ def bernoulli_score(field: Array, bias: Array, state: Array, log_density: Array)
 
 def normal(stream: Stream, rows: Array, out: Array) -> None:
     """Standard normal draws (rows, units); rows (rows,) int64 names each row's chain number."""
-    _rows("normal", out, out, rows, *stream)
+    _rows("normal", out, out, rows, *_drawn(stream))
 
 
-def _sums(entry: str, state: Array, values: Array, out: Array) -> bool:
-    """Launch a block for each row of out and tile of its columns; False if declined.
+def product(x: Array, weight: Any, out: Array) -> None:
+    """out (rows, columns) := x (rows, units) @ weight (units, columns).
 
-    The kernels read one float type, values in C order and a state whose rows may lie in a wider array.
+    weight may be a kernels.split.Split, for an x that holds 0 and 1 only, which is not found out here.
     """
-    readable = values.flags.c_contiguous and state.strides[1] == state.itemsize
-    if not (readable and state.dtype == values.dtype == out.dtype):
-        return False
-    if not len(out):
-        return True
-    columns = out.shape[1]
-    threads = min(THREADS, max(1, -(-columns // 32)) * 32)
-    blocks = len(out) * max(1, -(-columns // threads))
-    width = state.strides[0] // state.itemsize
-    bad = _cupy().zeros(1, np.int32)
-    _launch(entry, state.dtype, blocks, threads, *state.shape, columns, width, state, values, out, bad)
-    return not int(bad[0])
+    if type(weight).__name__ == "Split":
+        weight.product(x, out)
+    else:
+        _cupy().matmul(x, weight, out=out)
 
 
-def binary_product(state: Array, weight: Array, out: Array) -> bool:
-    """out (rows, columns) := state (rows, units) @ weight (units, columns) for states of 0 and 1; may decline."""
-    return _sums("binary_product", state, weight, out)
+def contraction(x: Array, values: Array, out: Array) -> None:
+    """out (units, columns) := x (rows, units)^T @ values (rows, columns)."""
+    _cupy().matmul(x.T, values, out=out)
 
 
-def binary_contraction(state: Array, values: Array, out: Array) -> bool:
-    """out (units, columns) := state (rows, units)^T @ values (rows, columns) for states of 0 and 1; may decline."""
-    return _sums("binary_contraction", state, values, out)
+def tick(counter: Array, betas: Array | None, now: Array | None) -> None:
+    """Advance a counter uint64 (1,) by one; now (2,) := betas before that step and at it, where there are any."""
+    _launch("tick", np.dtype(np.float32), 1, 32, counter, betas, now)
 
 
-def _update(entry: str, arrays: tuple[Array, ...], *numbers: float) -> bool:
-    """Launch over the elements of equal arrays; True if every new parameter is finite."""
+def tilt(path: tuple[Array, Array, Array | None], now: Array, out: tuple[Array, Array, Array]) -> None:
+    """out: biases (units,) at both temperatures in now (2,) and their difference, of a path (base, change, bend)."""
+    units = len(path[0])
+    _launch("tilt", out[0].dtype, -(-units // THREADS), THREADS, units, *path, now, *out)
+
+
+def row_dot(state: Array, values: Array, total: Array) -> None:
+    """total (rows,) += state (rows, units) @ values (units,), in float64."""
+    _rows("row_dot", state, state, values, total)
+
+
+def each(entry: str, *arrays: Array) -> None:
+    """Launch over the elements of the first of some arrays of float32."""
+    if arrays[0].size:
+        size = arrays[0].size
+        _launch(entry, np.dtype(np.float32), -(-size // THREADS), THREADS, size, *arrays)
+
+
+def _update(entry: str, arrays: tuple[Array, ...], *numbers: float) -> Any:
+    """Launch over the elements of equal arrays; whether every new parameter is finite, as an array without axes."""
     parameter = arrays[0]
     if not parameter.size:
         return True
     bad = _cupy().zeros(1, np.int32)
     blocks = -(-parameter.size // THREADS)
     _launch(entry, parameter.dtype, blocks, THREADS, parameter.size, *arrays, *numbers, bad)
-    return not int(bad[0])
+    return bad[0] == 0
 
 
 def momentum_update(

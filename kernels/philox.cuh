@@ -45,6 +45,9 @@ __device__ inline void each_draw(int64 units, word key0, word key1, wide step, i
     }
 }
 
+// The step of a stream: as given, or so many steps after the one that a counter in the memory of the device stands at.
+__device__ inline wide from(const wide* counter, wide step) { return counter ? *counter + step : step; }
+
 // 1 with probability p (in steps of 2^-30; p = 1 always, p = 0 never), NaN if p is NaN.
 __device__ inline real draw(word bits, real p) {
     const bool on = (int)(bits >> 2) < (int)(p * (real)1073741824);

@@ -350,7 +350,7 @@ def check_stacking_averages_two_machines() -> None:
 
 def random_pair(stage: Stage, rng: np.random.Generator) -> BoltzmannMachine:
     """An RBM of a pretraining stage with random parameters."""
-    pair = empty(stage.graph, np.float64)
+    pair = empty(stage.graph, np.empty(0))
     pair.arena[...] = rng.normal(size=pair.arena.size)
     return pair
 

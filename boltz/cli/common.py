@@ -153,6 +153,14 @@ def _set_threads(ctx: click.Context, param: click.Parameter, value: int | None) 
         boltz.threads(value)
 
 
+def _device(value: str) -> str:
+    if value == "cpu":
+        return value
+    from boltz.arrays import checked_device
+
+    return checked_device(value)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
 threads_option = click.option(
     "--threads",
@@ -161,6 +169,14 @@ threads_option = click.option(
     expose_value=False,
     show_default="BOLTZ_NUM_THREADS, else all cores",
     help="Threads of every pool, BLAS included; results do not depend on them.",
+)
+device_option = click.option(
+    "--device",
+    default="cpu",
+    metavar="cpu|cuda[:N]",
+    callback=lambda ctx, param, value: _device(value),
+    show_default=True,
+    help="Where the work is done: cpu, or an NVIDIA GPU, which needs CuPy. Random bits are the same, sums round otherwise.",
 )
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random numbers.")
 run_argument = click.argument("path", metavar="RUN|MODEL", type=click.Path(path_type=Path))

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from boltz.cli.common import annealing_options, emit, given, json_option, seed_option, threads_option
+from boltz.cli.common import annealing_options, device_option, emit, given, json_option, seed_option, threads_option
 from boltz.errors import InputError
 
 TABLE, PICTURE = "compare.json", "compare.png"
@@ -45,6 +45,7 @@ WIDTH = 200
 @click.option("--force", is_flag=True, help=f"Replace {TABLE} and {PICTURE} where --out holds them.")
 @annealing_options("--chains")
 @seed_option
+@device_option
 @threads_option
 @json_option
 @click.pass_context
@@ -63,7 +64,7 @@ def compare(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, **option
 
     annealing = Annealing(options["chains"], options["betas"], options["seed"])
     samples = checks.integer(options["samples"], "samples", 1, 10**6)
-    found = contenders(paths)
+    found = contenders(paths, options["device"])
     refuse_idle(given(ctx), [each.model for each in found])
     data, x, how = rows_of(found, options)
     out = _folder(options["out"], data.name, options["force"])

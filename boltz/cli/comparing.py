@@ -36,14 +36,18 @@ class Contender:
         return kind_of(blueprint(self.model))
 
 
-def contenders(paths: Sequence[Path]) -> list[Contender]:
-    """The machines of runs or model files, each under a name of its own; raises InputError if visible units differ."""
+def contenders(paths: Sequence[Path], device: str = "cpu") -> list[Contender]:
+    """The machines of runs or model files on a device, each under a name of its own.
+
+    Raises InputError if visible units differ.
+    """
     names = [path.resolve().name for path in paths]
     for i, path in enumerate(paths):
         if path.resolve() in [other.resolve() for other in paths[:i]]:
             raise InputError(f"{path} is named twice: name each run or model file once.")
     shown = [name if names.count(name) == 1 else str(path) for name, path in zip(names, paths, strict=True)]
-    found = [Contender(name, path, model_of(path), settings_of(path)) for name, path in zip(shown, paths, strict=True)]
+    named = zip(shown, paths, strict=True)
+    found = [Contender(name, path, model_of(path).to(device), settings_of(path)) for name, path in named]
     first = found[0].model.layers[0]
     for other in found[1:]:
         layer = other.model.layers[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from boltz.cli.common import emit, given, json_option, run_argument, say, seed_option, threads_option
+from boltz.cli.common import device_option, emit, given, json_option, run_argument, say, seed_option, threads_option
 from boltz.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ SPLITS = ("train", "valid", "test")
 @click.option("--error", type=float, default=0.25, show_default=True, help="Half-width of its interval, in nats.")
 @click.option("--budget", type=float, default=600.0, show_default=True, help="Seconds that log Z may take.")
 @seed_option
+@device_option
 @threads_option
 @json_option
 @click.pass_context
@@ -51,7 +52,7 @@ def diagnose(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     from boltz.estimators.diagnosis import LEAST_SWEEPS
     from boltz.estimators.diagnosis import diagnose as judge
 
-    model, description = model_of(path), settings_of(path)
+    model, description = model_of(path).to(options["device"]), settings_of(path)
     sweeps, seed = options["sweeps"], checks.integer(options["seed"], "seed", 0, 2**63 - 1)
     if undirected(model) is None and sweeps is not None:
         raise InputError(f"--sweeps are of Gibbs chains, but {path} holds a directed machine, which has none.")

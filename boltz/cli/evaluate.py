@@ -10,6 +10,7 @@ import click
 from boltz.cli.common import (
     Counts,
     annealing_options,
+    device_option,
     emit,
     given,
     json_option,
@@ -89,6 +90,7 @@ from boltz.errors import InputError
 @annealing_options("--chains")
 @two_sided_options("log Z from both sides")
 @seed_option
+@device_option
 @threads_option
 @json_option
 @click.pass_context
@@ -106,7 +108,7 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     from boltz.cli.stored import model_of, settings_of, table
 
     checks.integer(options["samples"], "samples", 0, 10**6)
-    model, settings = model_of(path), settings_of(path)
+    model, settings = model_of(path).to(options["device"]), settings_of(path)
     along = request_of(path, model, options, given(ctx))
     refuse_idle(given(ctx), [model])
     way = way_of(model, options, given(ctx))

@@ -12,6 +12,7 @@ import click
 
 from boltz.cli.common import (
     annealing_options,
+    device_option,
     emit,
     given,
     json_option,
@@ -60,6 +61,7 @@ HOW = {
     help="two-sided, ais: draw log-weights, effective chains along the path, and swaps between temperatures.",
 )
 @seed_option
+@device_option
 @threads_option
 @json_option
 @click.pass_context
@@ -78,7 +80,7 @@ def logz(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
     annealing = Annealing(options["chains"], options["betas"], options["seed"])
     wanted = Wanted(options["error"], options["budget"], options["seed"])
     picture = checked_picture(options["picture"])
-    model = model_of(path)
+    model = model_of(path).to(options["device"])
     kind, machine = kind_of(blueprint(model)), undirected(model)
     if machine is None:
         raise InputError(f"{path} holds a directed machine ({kind}), whose log Z is 0: there is nothing to estimate.")

@@ -94,7 +94,7 @@ SECTIONS: dict[str, tuple[Mapping[str, str], tuple[str, ...]]] = {
     "Chains and pretraining": (CHAINS, ()),
     "Objective": (OBJECTIVE, ()),
     "Measurement at the end": (MEASUREMENT, ("evaluate",)),
-    "Run": (RUN, ("out", "force", "resume", "threads", "as_json")),
+    "Run": (RUN, ("out", "force", "resume", "device", "threads", "as_json")),
 }  # title -> (options of the machines with their help, names of further options)
 HELP: dict[str, str] = {name: text for options, _ in SECTIONS.values() for name, text in options.items()}
 CHOICES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ CHAINS, SWEEPS, REACH = 100, 200, 3.0
 def draw(run: boltz.Run) -> None:
     """Write samples.png, filters.png and curves.png into the folder of a run."""
     assert run.path is not None
+    run = replace(run, model=run.model.to("cpu"))
     image = image_of(runs.read_settings(run.path))
     means, title = _samples(run)
     plotting.save(plotting.sample_grid(means, image, title), run.path / "samples.png")

@@ -85,7 +85,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def compile_kernels(kind: str, settings: Common) -> None:
+def compile_kernels(kind: str, settings: Common, device: str = "cpu") -> None:
     """Run every kernel that training and measuring need on a tiny machine, saying so if they have to be compiled."""
     import numpy as np
 
@@ -103,7 +103,8 @@ def compile_kernels(kind: str, settings: Common) -> None:
     try:
         rows = np.full((4, 4), 0.5, np.float32)
         shape = {**MACHINES[kind].shape, **TINY[kind]}
-        run = boltz.train(MACHINES[kind].build(4, shape, None, 0), rows, epochs=1, batch_size=4, **tiny)
+        model = MACHINES[kind].build(4, shape, None, 0).to(device)
+        run = boltz.train(model, rows, epochs=1, batch_size=4, **tiny)
         machine = undirected(run.model)
         if machine is not None:
             boltz.ais(machine, chains=2, betas=2)

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from boltz.cli.common import emit, given, json_option, run_argument, say, seed_option, threads_option
+from boltz.cli.common import device_option, emit, given, json_option, run_argument, say, seed_option, threads_option
 from boltz.errors import InputError
 
 ENDINGS, SWEEPS, ROUNDS = (".npz", ".npy", ".png"), 1000, 1000
@@ -46,6 +46,7 @@ ENDINGS, SWEEPS, ROUNDS = (".npz", ".npy", ".png"), 1000, 1000
 @click.option("--layer", show_default="v; all of them in an .npz file", help="The layer to write.")
 @click.option("--force", is_flag=True, help="Replace the file that --out names.")
 @seed_option
+@device_option
 @threads_option
 @json_option
 @click.pass_context
@@ -59,7 +60,7 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
     from boltz.cli.stored import model_of
 
     out = _free(options["out"], options["force"])
-    model = model_of(path)
+    model = model_of(path).to(options["device"])
     if options["layer"] not in (None, *model.units):
         raise InputError(f"--layer must be one of {', '.join(model.units)}, got {options['layer']!r}.")
     sweeps, rounds = _lengths(path, model, options, given(ctx))
@@ -69,7 +70,7 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
     if out.suffix == ".png":
         after = "" if sweeps is None else f" after {sweeps} sweeps"
         after += "" if rounds is None else f" of {rounds} rounds of replica exchange"
-        _draw(path, model, layer, (state, after), out)
+        _draw(path, model.to("cpu"), layer, (state, after), out)
         written = [layer]
     else:
         written = list(model.units) if out.suffix == ".npz" and options["layer"] is None else [layer]

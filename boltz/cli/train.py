@@ -12,12 +12,12 @@ from typing import Any
 import click
 
 from boltz.cli import recipes
-from boltz.cli.common import emit, given, json_option, say, threads_option
+from boltz.cli.common import device_option, emit, given, json_option, say, threads_option
 from boltz.cli.machines import MACHINES
 from boltz.cli.options import Sectioned, machine_options
 from boltz.errors import FileError, Interrupted
 
-WITH_RESUME = {"resume", "as_json", "threads"}
+WITH_RESUME = {"resume", "as_json", "threads", "device"}
 SHOWN = {
     "pseudo_likelihood": "pseudo-likelihood",
     "bound": "bound",
@@ -62,6 +62,7 @@ SHOWN = {
     show_default=True,
     help="Estimate the log-likelihood of the test rows at the end, and log Z of undirected machines.",
 )
+@device_option
 @threads_option
 @json_option
 @click.pass_context
@@ -78,7 +79,7 @@ def train(ctx: click.Context, as_json: bool, **options: Any) -> None:
         named = [p.opts[0] for p in ctx.command.params if p.name in given(ctx) - WITH_RESUME]
         if named:
             raise click.UsageError(f"--resume continues a run as it was started, so it takes no {named[0]}.")
-        result = resumed(options["resume"])
+        result = resumed(options["resume"], options["device"])
     else:
         result = started(options)
     emit(result, as_json, "")
@@ -92,12 +93,12 @@ def started(options: dict[str, Any]) -> dict[str, Any]:
     from boltz.cli.starting import prepared
 
     start = prepared(options)
-    compile_kernels(start.kind, start.settings)
+    compile_kernels(start.kind, start.settings, options["device"])
     say(start.title)
     make_parent(start.out)
     with stoppable(start.out), Progress() as progress:
         run = boltz.train(
-            start.model,
+            start.model.to(options["device"]),
             start.data,
             out=start.out,
             held_out=start.held_out,
@@ -111,7 +112,7 @@ def started(options: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def resumed(folder: Path) -> dict[str, Any]:
+def resumed(folder: Path, device: str) -> dict[str, Any]:
     """Continue a run and return its result; a complete one is left as it is."""
     import boltz
     from boltz.cli.progress import Progress
@@ -120,7 +121,7 @@ def resumed(folder: Path) -> dict[str, Any]:
 
     with stoppable(folder, here=True), Progress() as progress:
         before = read_result(folder)
-        run = boltz.resume(folder, watch=watcher(progress))
+        run = boltz.resume(folder, watch=watcher(progress), device=device)
         result = before or finished(run, progress)
     for note in run.notes:
         say(note)

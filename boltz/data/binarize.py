@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
+from boltz.arrays import beside
 from boltz.checks import choice
 from boltz.data.table import Array
 from boltz.errors import InputError
@@ -19,7 +20,8 @@ def binarize(
 ) -> NDArray[np.float32]:
     """The batch x (rows, units) as float32: drawn as Bernoulli(x / levels) anew at each step ("dynamic") or once for
     all ("fixed"), cut at 0.5 ("threshold"), or only divided by levels ("none"); rows (rows,) are the row numbers in the
-    data set and count as chains, so a draw does not depend on the batch; InputError if how or rows does not fit.
+    data set and count as chains, so a draw does not depend on the batch; InputError if how or rows does not fit. The
+    result lives where x does, with the same bits.
     """
     choice(how, "how", HOW)
     if x.ndim != 2 or rows.shape != x.shape[:1]:
@@ -30,6 +32,6 @@ def binarize(
     if how == "threshold":
         return (mean >= 0.5).astype(np.float32)
     state = np.empty_like(mean)
-    chains = np.ascontiguousarray(rows, np.int64)
+    chains = beside(rows.astype(np.int64, order="C", copy=False), mean)
     kernels.bernoulli_rows(mean, key.stream(step if how == "dynamic" else 0), chains, state)
     return state

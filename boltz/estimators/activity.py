@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks
+from boltz.arrays import host, numbers
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine, visible_rows
 from boltz.models.helmholtz import HelmholtzMachine
@@ -39,14 +40,14 @@ def posterior_variances(model: Model, x: Any, seed: int = 0) -> dict[str, Floats
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("activity")
     x = visible_rows(model, x)
     means = mean_field(model, x) if isinstance(model, BoltzmannMachine) else _recognised(model, x, key)
-    return {layer: mean.astype(np.float64).var(axis=0) for layer, mean in means.items()}
+    return {layer: host(mean).astype(np.float64).var(axis=0) for layer, mean in means.items()}
 
 
 def _recognised(model: HelmholtzMachine, x: Array, key: Key) -> dict[str, Array]:
     """Means (rows, units) of every drawn hidden layer given one draw of the layers below it."""
     tape, drawn = Tape(model.arena), streams(model, key, 0)
     tape.get(f"state/{model.visible}", *x.shape)[...] = x
-    means = {layer.name: np.empty((len(x), layer.units), model.dtype) for layer in model.structure.latent}
+    means = {layer.name: np.empty_like(x, shape=(len(x), layer.units)) for layer in model.structure.latent}
 
     def work(rows: slice) -> None:
         part, source = Part(tape, rows, len(x)), f"state/{model.visible}"
@@ -57,8 +58,8 @@ def _recognised(model: HelmholtzMachine, x: Array, key: Key) -> dict[str, Array]
             means[layer.name][rows] = conditional.mean(*head)
             source = f"state/{layer.name}"
             state, offset = (part.get(kind, layer.units) for kind in (source, f"offset/{layer.name}"))
-            conditional.sample(head, drawn[layer.name], np.arange(rows.start, rows.stop, dtype=np.int64), state, offset)
+            conditional.sample(head, drawn[layer.name], numbers(rows.start, rows.stop, x), state, offset)
 
-    with workers() as pool:
-        pool.map(work, blocks(len(x)))
+    with workers(x) as pool:
+        pool.map(work, blocks(len(x), like=x))
     return means

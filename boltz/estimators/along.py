@@ -55,7 +55,7 @@ def likelihood_along(
         raise InputError("trajectory must hold at least one snapshot, got none.")
     x = visible_rows(model, x)
     ladder = exchange_log_z(model, members, rounds=rounds, seed=seed, progress=progress)
-    machines = [*members, model]
+    machines = [*(member.to(model.device) for member in members), model]
     rungs = np.searchsorted(ladder.places, np.arange(1, len(machines) + 1))  # independent units are at place 0
     log_p = np.empty(len(machines))
     for i, machine in enumerate(machines):

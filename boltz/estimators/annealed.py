@@ -16,6 +16,7 @@ from boltz.estimators.temperatures import adaptive, adaptive_steps, schedule
 from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, Progress, anneal
+from boltz.sampling.gibbs import check_states
 from boltz.sampling.rates import base_rates
 from boltz.targets import BaseRatePath
 
@@ -110,6 +111,5 @@ def held_states(path: GibbsPath, start: State) -> dict[str, Array]:
     if rows == 0:
         raise InputError("start must hold at least one chain, got none.")
     for layer in held:
-        if not np.isin(given[layer], machine.unit_type(layer).states).all():
-            raise InputError(f"start[{layer!r}] must hold states of its units, {machine.unit_type(layer).states}.")
-    return {n: given[n].copy() if n in held else np.zeros((rows, units[n]), machine.dtype) for n in units}
+        check_states(machine, layer, given[layer], "start")
+    return {n: given[n].copy() if n in held else machine.zeros(rows, n) for n in units}

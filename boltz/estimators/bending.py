@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz.arrays import host
 from boltz.targets import BaseRatePath
 
 Array = NDArray[Any]
@@ -29,22 +30,23 @@ def bent(path: BaseRatePath, samples: Mapping[str, Array]) -> BaseRatePath:
     averaged over the summed class, on the states of the held and the means of the summed class; the ridge is the one
     that foretells the other half of the samples best. The path stays straight where that foretells little.
     """
-    machine = path.machine.astype(np.float64)
-    held = {n: samples[n].astype(np.float64) for n in path.held}
+    machine = path.machine.to("cpu").astype(np.float64)
+    change = {n: host(moved) for n, moved in path.bias_change.items()}
+    held = {n: host(samples[n]).astype(np.float64) for n in path.held}
     coupling, columns = np.zeros(len(next(iter(held.values())))), dict(held)
     for layer in path.summed:
         inputs = machine.input(layer, held)
         columns[layer] = machine.unit_type(layer).mean(inputs + machine.bias(layer))
         coupling += np.einsum("ij,ij->i", columns[layer], inputs)
     x = np.concatenate(list(columns.values()), axis=1)
-    straight = coupling + x @ np.concatenate([path.bias_change[n] for n in columns])
+    straight = coupling + x @ np.concatenate([change[n] for n in columns])
     odd = np.arange(len(x)) % 2 == 1
     left = [_rest(x, coupling, odd, ridge) + _rest(x, coupling, ~odd, ridge) for ridge in RIDGES]
     if not min(left) < WORTH * (straight[odd].var() + straight[~odd].var()):
         return path
     slopes = _regressed(x, coupling, RIDGES[int(np.argmin(left))])
     edges = np.cumsum([columns[n].shape[1] for n in columns])[:-1]
-    bend = {n: slope + path.bias_change[n] for n, slope in zip(columns, np.split(slopes, edges), strict=True)}
+    bend = {n: slope + change[n] for n, slope in zip(columns, np.split(slopes, edges), strict=True)}
     return replace(path, bend=bend)
 
 

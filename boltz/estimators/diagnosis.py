@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks
+from boltz.arrays import beside, host
 from boltz.errors import InputError
 from boltz.estimators import chain_health, machine_health
 from boltz.estimators.activity import active_units
@@ -28,6 +29,7 @@ from boltz.nn.arena import Tape
 from boltz.rng import Key
 from boltz.sampling.ancestral import descend, sample
 from boltz.sampling.driver import blocks, workers
+from boltz.sampling.gibbs import check_states
 from boltz.sampling.meanfield import MeanField, variational_free_energy
 from boltz.sampling.recognition import sampled
 
@@ -64,7 +66,7 @@ def diagnose(
     model = checked_machine(model)
     sweeps = checks.integer(sweeps, "sweeps", LEAST_SWEEPS, 10**7)
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("diagnose")
-    x = visible_rows(model, x)
+    x = host(visible_rows(model, x))
     undirected = model if isinstance(model, BoltzmannMachine) else model.prior_machine
     given = None if particles is None else _particles(undirected, particles)
     course = Course(sweeps, key, _sweeps_a_step(model, settings), given)
@@ -82,7 +84,7 @@ def _boltzmann(
     machine: BoltzmannMachine, x: Array, course: Course, below: Callable[[Recording], Rates] | None = None
 ) -> Diagnosis:
     """Findings on an undirected machine with data x (rows, units) in [0, 1]; below gives rates of layers beneath it."""
-    rows = np.empty_like(x)
+    rows, here = np.empty_like(x), machine.to("cpu")
     machine.unit_type(machine.visible).draw(x, course.key.derive("rows").stream(0), 0, rows)
     free, means = _inferred(machine, rows)
     seen, name = _watched(machine, {machine.visible: rows, **means}, course)
@@ -91,11 +93,11 @@ def _boltzmann(
     rates |= {n: (means[n].mean(axis=0, dtype=np.float64), activity[n]) for n in machine.graph.hidden}
     units = (
         machine_health.dead_units(rates),
-        machine_health.duplicated_units(machine, means),
+        machine_health.duplicated_units(here, means),
         machine_health.constant_pixels(x, activity[machine.visible], machine.visible),
         machine_health.frozen_chains(seen.changes),
-        machine_health.largest_field(machine, {machine.visible: rows, **means}),
-        machine_health.weight_norms(machine),
+        machine_health.largest_field(here, {machine.visible: rows, **means}),
+        machine_health.weight_norms(here),
     )
     return _chain_findings(machine, (rows, free), seen, course, name).extended(*units)
 
@@ -148,10 +150,12 @@ def _watched(machine: BoltzmannMachine, data: State, course: Course) -> tuple[Re
 
 def _inferred(machine: BoltzmannMachine, rows: Array) -> tuple[Array, dict[str, Array]]:
     """Free energies (rows,), variational ones where layers stack, and posterior means, layer -> (rows, units)."""
-    with workers() as pool:
-        parts = pool.map(lambda part: variational_free_energy(machine, rows[part], MeanField()), blocks(len(rows)))
-    means = {n: np.concatenate([mean[n] for _, mean in parts]) for n in machine.graph.hidden}
-    return np.concatenate([free for free, _ in parts]), means
+    x = beside(rows, machine.arena)
+    with workers(x) as pool:
+        slices = blocks(len(x), like=x)
+        parts = pool.map(lambda part: variational_free_energy(machine, x[part], MeanField()), slices)
+    means = {n: np.concatenate([host(mean[n]) for _, mean in parts]) for n in machine.graph.hidden}
+    return np.concatenate([host(free) for free, _ in parts]), means
 
 
 def _belief_net(model: HelmholtzMachine, states: State, course: Course) -> Diagnosis:
@@ -173,10 +177,10 @@ def _belief_net(model: HelmholtzMachine, states: State, course: Course) -> Diagn
 def _fallen(model: HelmholtzMachine, top: Array, key: Key) -> dict[str, Array]:
     """States of the drawn hidden layers under states (chains, units) of the topmost of them."""
     tape, chains = Tape(model.arena), len(top)
-    tape.get(f"state/{model.structure.latent[-1].name}", *top.shape)[...] = top
+    tape.get(f"state/{model.structure.latent[-1].name}", *top.shape)[...] = beside(top, model.arena)
     with workers():
         descend(model, tape.whole(chains), key.derive("fallen"), 0)
-    return {n.name: tape.get(f"state/{n.name}", chains, n.units) for n in model.structure.latent}
+    return {n.name: host(tape.get(f"state/{n.name}", chains, n.units)) for n in model.structure.latent}
 
 
 def _rates(model: HelmholtzMachine, states: State, samples: State) -> dict[str, tuple[Floats, Floats]]:
@@ -188,21 +192,20 @@ def _rates(model: HelmholtzMachine, states: State, samples: State) -> dict[str, 
 def _recognised(model: HelmholtzMachine, x: Array, key: Key) -> dict[str, Array]:
     """One draw of recognition a row, layer -> (rows, units)."""
     tape = Tape(model.arena)
-    with workers() as pool:
-        sampled(model, tape, x, 1, (key.derive("recognised"), 0), pool)
-    return {n.name: tape.get(f"state/{n.name}", len(x), n.units) for n in model.structure.latent}
+    with workers(model.arena) as pool:
+        sampled(model, tape, beside(x, model.arena), 1, (key.derive("recognised"), 0), pool)
+    return {n.name: host(tape.get(f"state/{n.name}", len(x), n.units)) for n in model.structure.latent}
 
 
 def _particles(machine: BoltzmannMachine | None, particles: State) -> dict[str, Array]:
     """Checked states of all layers of the undirected part."""
     if machine is None:
         raise InputError("particles must be None for a machine without an RBM, which has no chains.")
-    found = machine.checked(particles, tuple(machine.graph.units), "particles")
+    found = machine.to("cpu").checked(particles, tuple(machine.graph.units), "particles")
     for layer, x in found.items():
         if len(x) == 0:
             raise InputError(f"particles[{layer!r}] must have at least one row, got none.")
-        if not np.isin(x, machine.unit_type(layer).states).all():
-            raise InputError(f"particles[{layer!r}] must hold states of its units, {machine.unit_type(layer).states}.")
+        check_states(machine, layer, x, "particles")
     return found
 
 

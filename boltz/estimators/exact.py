@@ -1,4 +1,4 @@
-"""Log-normalisers by enumeration of one colour class, in float64."""
+"""Log-normalisers by enumeration of one colour class, in float64 and always on the host."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from boltz import checks
+from boltz.arrays import host
 from boltz.errors import InputError
 from boltz.estimators.result import Estimate, exact
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
@@ -66,7 +67,7 @@ def exact_log_z(model: BoltzmannMachine) -> Estimate:
             f"exact_log_z enumerates at most {MOST_UNITS} units, but the smaller colour class "
             f"({', '.join(mine)}) has {units}; use boltz.ais."
         )
-    machine = model.astype(np.float64)
+    machine = model.to("cpu").astype(np.float64)
 
     def part(numbers: slice) -> float:
         return float(logsumexp(-machine.marginal_energy(configurations(machine, mine, numbers), other)))
@@ -90,7 +91,7 @@ def exact_samples(model: BoltzmannMachine, chains: int, seed: int = 0) -> dict[s
             f"exact samples exist for at most {QUICK_UNITS} units in the smaller colour class, but "
             f"{', '.join(mine)} has {units}."
         )
-    machine = model.astype(np.float64)
+    machine = model.to("cpu").astype(np.float64)
     log_p = [-machine.marginal_energy(configurations(machine, mine, n), other) for n in chunks(machine, mine)]
     share = np.cumsum(np.exp(np.concatenate(log_p) - logsumexp(np.concatenate(log_p))))
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("exact")
@@ -104,10 +105,10 @@ def exact_log_marginal(model: BoltzmannMachine, x: Array) -> NDArray[np.float64]
 
     Enumerates the hidden layers next to the visible class and sums the others in closed form.
     """
-    machine, visible = model.astype(np.float64), model.graph.visible
+    machine, visible = model.to("cpu").astype(np.float64), model.graph.visible
     mine = machine.graph.colours[1]
     summed = [layer for layer in machine.graph.colours[0] if layer != visible]
-    x = x.astype(np.float64)
+    x = host(x).astype(np.float64)
     parts = []
     with workers() as pool:
         sent = {layer: machine.input(layer, {visible: x}) for layer in mine}
@@ -134,7 +135,7 @@ def enumerated(machine: HelmholtzMachine, x: Array) -> NDArray[np.float64]:
 
     An RBM prior counts without its log Z.
     """
-    machine, x = machine.astype(np.float64), x.astype(np.float64)
+    machine, x = machine.to("cpu").astype(np.float64), host(x).astype(np.float64)
     total = 1 << sum(layer.units for layer in machine.structure.latent)
     parts = [_enumerated(machine, x, slice(a, min(a + CHUNK, total))) for a in range(0, total, CHUNK)]
     return np.asarray(logsumexp(parts, axis=0))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks
+from boltz.arrays import beside, host
 from boltz.errors import InputError
 from boltz.estimators.annealed import path_to
 from boltz.estimators.bending import bent
@@ -131,9 +132,9 @@ def tempered(
     replicas = climb(ladder, COPIES, SWEEPS, key)
     exchange(replicas, round(BURN * rounds), keep=0)
     found = exchange(replicas, rounds, keep=keep)
-    held = {n: x[:chains] for n, x in found.samples.items()}
-    ((_, drawn),) = ladder.look(held, (ladder.rungs - 1,), At(key.derive("last"), 0), Scratch(model.dtype))
-    return {n: (held | drawn)[n] for n in model.graph.units}, estimated(replicas, found)
+    held = {n: beside(x[:chains], model.arena) for n, x in found.samples.items()}
+    ((_, drawn),) = ladder.look(held, (ladder.rungs - 1,), At(key.derive("last"), 0), Scratch(model.arena))
+    return {n: host((held | drawn)[n]) for n in model.graph.units}, estimated(replicas, found)
 
 
 def fitted_ladder(
@@ -145,6 +146,7 @@ def fitted_ladder(
         fits = isinstance(member, BoltzmannMachine) and member.graph == model.graph and member.dtype == model.dtype
         if not fits:
             raise InputError(f"trajectory[{i}] must be a machine of the same layers and type as the model.")
+    members = [member.to(model.device) for member in members]
     rates, key = base_rates(model, base, seed), Key.from_seed(seed).derive("ladder")
     if not members:
         straight = _fitted_temperatures(path_to(model, rates), key)

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz.arrays import beside, host, on_device
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.helmholtz import HelmholtzMachine
-from boltz.nn.arena import Part, Tape
+from boltz.nn.arena import Part, Tape, zeros
 from boltz.numerics import log_mean_exp, pareto_shape
 from boltz.rng import Key
 from boltz.sampling.driver import blocks, workers
@@ -29,7 +30,7 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Reduce = Callable[[Floats], Floats]
 LEAST_TAIL, HEAVY = 100, 0.7
-ENCODED_ROWS, CHUNK = 16, 1024  # rows a block of a Helmholtz machine, and samples that are in memory with all layers
+ENCODED_ROWS, CHUNK, DEVICE_CHUNK = 16, 1024, 1 << 17  # rows a block of a Helmholtz machine, and samples that are in memory with all layers
 
 
 def reduced(model: Model, x: Array, samples: int, key: Key, reduce: Reduce) -> Floats:
@@ -39,11 +40,11 @@ def reduced(model: Model, x: Array, samples: int, key: Key, reduce: Reduce) -> F
 
     def work(part: slice) -> Floats:
         if isinstance(model, BoltzmannMachine):
-            return reduce(_mean_field_weights(model, x[part], part.start, samples, key))
-        return reduce(_recognition_weights(model, x[part], part.start, samples, key))
+            return reduce(host(_mean_field_weights(model, x[part], part.start, samples, key)))
+        return reduce(host(_recognition_weights(model, x[part], part.start, samples, key)))
 
-    parts = blocks(len(x)) if isinstance(model, BoltzmannMachine) else blocks(len(x), ENCODED_ROWS)
-    with workers() as pool:
+    parts = blocks(len(x), like=x) if isinstance(model, BoltzmannMachine) else blocks(len(x), ENCODED_ROWS, x)
+    with workers(x) as pool:
         return np.concatenate(pool.map(work, parts))
 
 
@@ -90,15 +91,15 @@ def bounds_and_errors(log_w: Floats, sizes: Sequence[int]) -> Floats:
 
 def _mean_field_weights(model: BoltzmannMachine, rows: Array, first: int, samples: int, key: Key) -> Floats:
     visible = model.graph.visible
-    scratch = Scratch(model.dtype)
+    scratch = Scratch(model.arena)
     means = solve(model, {visible: rows}, MeanField(), scratch)
     drawn = {layer: np.empty_like(means[layer]) for layer in model.graph.colours[1]}
     fields = {layer: model.unit_type(layer).natural(_inside(means[layer])) for layer in drawn}
     q = {layer: model.unit_type(layer).mean(fields[layer]).astype(model.dtype) for layer in drawn}
     summed = [layer for layer in model.graph.colours[0] if layer != visible]
-    log_w = np.empty((len(rows), samples))
+    log_w = np.empty_like(rows, shape=(len(rows), samples), dtype=np.float64)
     for i in range(samples):
-        log_q = np.zeros(len(rows))
+        log_q = zeros(rows)
         for layer, state in drawn.items():
             kind = model.unit_type(layer)
             kind.draw(q[layer], key.derive(layer).stream(i), first, state)
@@ -118,11 +119,11 @@ def _recognition_weights(model: HelmholtzMachine, rows: Array, first: int, sampl
     part = Part(tape, slice(0, count), count)
     part.get(f"state/{model.visible}", model.units[model.visible])[...] = rows
     encoded, _ = encode(model, part)
-    drawn, log_w = streams(model, key, 0), np.empty((count, samples))
+    drawn, log_w = streams(model, key, 0), np.empty_like(rows, shape=(count, samples), dtype=np.float64)
     chains = (first + np.arange(count))[:, None] * samples + np.arange(samples)
-    chunk = max(1, CHUNK // count)
+    chunk = max(1, (DEVICE_CHUNK if on_device(rows) else CHUNK) // count)
     for start in range(0, samples, chunk):
         some = np.ascontiguousarray(chains[:, start : start + chunk])
-        found = draw(model, part, encoded, some.shape[1], drawn, some.reshape(-1))
+        found = draw(model, part, encoded, some.shape[1], drawn, beside(some.reshape(-1), rows))
         log_w[:, start : start + chunk] = found.log_weights()
     return log_w

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks
+from boltz.arrays import host
 from boltz.errors import InputError
 from boltz.estimators.annealed import ais
 from boltz.estimators.exact import QUICK_UNITS, class_units, enumerable, enumerated, exact_log_marginal, exact_log_z
@@ -164,8 +165,8 @@ def is_rbm(model: Model) -> bool:
 
 
 def _by_blocks(model: BoltzmannMachine, x: Array, function: Any) -> Floats:
-    with workers() as pool:
-        return np.concatenate(pool.map(lambda part: function(model, x[part]), blocks(len(x))))
+    with workers(x) as pool:
+        return np.concatenate(pool.map(lambda part: host(function(model, x[part])), blocks(len(x), like=x)))
 
 
 def _free_energy(model: BoltzmannMachine, rows: Array) -> Floats:

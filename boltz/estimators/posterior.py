@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks
+from boltz.arrays import beside
 from boltz.errors import InputError
 from boltz.estimators.exact import exact_samples
 from boltz.estimators.importance import mean_and_error
@@ -207,20 +208,20 @@ def _simulated(model: Model, rows: int, key: Key) -> Chains:
     if isinstance(model, BoltzmannMachine):
         return _from_enumeration(model, rows, key)
     if model.prior_machine is None:
-        return sample(model, rows, seed=key.key0)
+        return {n: beside(x, model.arena) for n, x in sample(model, rows, seed=key.key0).items()}
     tape, top = Tape(model.arena), model.structure.latent[-1]
     state = {layer.name: tape.get(f"state/{layer.name}", rows, layer.units) for layer in model.layers[:-1]}
     state[top.name][...] = _from_enumeration(model.prior_machine, rows, key)["v"]
-    with workers() as pool:
-        pool.map(lambda part: descend(model, Part(tape, part, rows), key, 0), blocks(rows))
+    with workers(model.arena) as pool:
+        pool.map(lambda part: descend(model, Part(tape, part, rows), key, 0), blocks(rows, like=model.arena))
     return state
 
 
 def _from_enumeration(machine: BoltzmannMachine, rows: int, key: Key) -> Chains:
     """One colour class by enumeration, the other given it."""
-    drawn = exact_samples(machine, rows, key.key0)
-    state = {n: drawn.get(n, np.zeros((rows, units), machine.dtype)) for n, units in machine.graph.units.items()}
-    sweep, scratch = GibbsSweep(machine, key), Scratch(machine.dtype)
+    drawn = {n: beside(x, machine.arena) for n, x in exact_samples(machine, rows, key.key0).items()}
+    state = {n: drawn.get(n, machine.zeros(rows, n)) for n in machine.graph.units}
+    sweep, scratch = GibbsSweep(machine, key), Scratch(machine.arena)
     for layer in (n for n in machine.graph.units if n not in drawn):
         _alone(lambda layer=layer: sweep.update(layer, state, 0, 0, scratch))  # type: ignore[misc]
     return state

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks
+from boltz.arrays import beside, host
 from boltz.estimators.annealed import planned
 from boltz.estimators.importance import mean_and_error
 from boltz.estimators.likelihood import TRUSTED_ROWS
 from boltz.estimators.result import TRUSTED_SAMPLES, TRUSTED_SHARE, Estimate, interval
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import visible_rows
+from boltz.nn.arena import zeros
 from boltz.numerics import log_mean_exp
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, anneal
@@ -57,7 +59,7 @@ def reverse_weights(path: GibbsPath, rows: Array, chains: int, betas: Floats, ke
     """
     state, log_q = _start(path, rows, chains, key)
     with np.errstate(over="ignore", invalid="ignore"):  # an overflow shows in the estimate
-        log_w = path.log_density(state, 1.0, 0) - log_q
+        log_w = host(path.log_density(state, 1.0, 0) - log_q)
     downwards = np.concatenate([[1.0], betas[::-1]])  # the first step only moves, at the machine itself
     log_w += anneal(path.reversed(), state, downwards, key).log_weights
     return (log_w - path.density.start_log_z).reshape(len(rows), chains)
@@ -66,15 +68,15 @@ def reverse_weights(path: GibbsPath, rows: Array, chains: int, betas: Floats, ke
 def _start(path: GibbsPath, rows: Array, chains: int, key: Key) -> tuple[dict[str, Array], Floats]:
     """States of so many chains a row, row by row, and log q (rows * chains,) of the held layers above v."""
     machine, held = path.machine, path.density.held
-    count, visible, units = len(rows) * chains, machine.graph.visible, machine.graph.units
-    state = {n: np.zeros((count, units[n]), machine.dtype) for n in units}
+    count, visible = len(rows) * chains, machine.graph.visible
+    state = {n: machine.zeros(count, n) for n in machine.graph.units}
     state[visible][...] = np.repeat(rows, chains, axis=0)
-    log_q = np.zeros(count)
+    log_q = zeros(state[visible])
     above = [layer for layer in held if layer != visible]
     means = mean_field(machine, rows) if above else {}
     for layer in above:
         kind = machine.unit_type(layer)
-        field = kind.natural(np.clip(means[layer].astype(np.float64), ROOM, 1 - ROOM))
+        field = beside(kind.natural(np.clip(means[layer].astype(np.float64), ROOM, 1 - ROOM)), rows)
         q = np.repeat(kind.mean(field).astype(machine.dtype), chains, axis=0)
         kind.draw(q, key.derive("q", layer).stream(0), 0, state[layer])
         log_q += np.sum(state[layer] * np.repeat(field, chains, axis=0), axis=1)

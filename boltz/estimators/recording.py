@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz.arrays import beside, host
 from boltz.errors import NumericalError
 from boltz.models.boltzmann import BoltzmannMachine, State
+from boltz.nn.arena import zeros
 from boltz.rng import Key
 from boltz.sampling.driver import blocks, workers
 from boltz.sampling.gibbs import GibbsSweep, Scratch, layer_input, turned_weights
@@ -40,23 +42,18 @@ def record(machine: BoltzmannMachine, start: State, sweeps: int, key: Key) -> Re
     """Run chains from the visible colour class of start (chains, units) and record them at every sweep.
 
     The held class, which holds the visible layer, is drawn last, its partner summed out in the free energy. Results do
-    not depend on the number of threads. Raises NumericalError for an overflow.
+    not depend on the number of threads, and are numpy arrays. Raises NumericalError for an overflow.
     """
     units, chains = machine.graph.units, len(start[machine.visible])
-    state = {n: np.zeros((chains, units[n]), machine.dtype) for n in units}
+    state = {n: machine.zeros(chains, n) for n in units}
     for layer in machine.graph.colours[0]:
-        state[layer][...] = start[layer]
-    found = Recording(
-        np.empty((len(STATISTICS), chains, sweeps)),
-        np.zeros((chains, sweeps), np.int64),
-        {n: np.zeros((chains, units[n])) for n in units},
-        state,
-    )
+        state[layer][...] = beside(start[layer], machine.arena)
+    found = _empty(machine, state, sweeps)
     transition = GibbsSweep(machine, key, flipped=True, turned=turned_weights(machine))
-    along = _directions(units[machine.visible], key)
+    along = beside(_directions(units[machine.visible], key), machine.arena)
 
     def run(block: slice) -> None:
-        scratch, mine = Scratch(machine.dtype), {layer: x[block] for layer, x in state.items()}
+        scratch, mine = Scratch(machine.arena), {layer: x[block] for layer, x in state.items()}
         for step in range(sweeps):
             before = {layer: mine[layer].copy() for layer in transition.order[1]}
             free, means = _sweep(transition, mine, step, block.start, scratch)
@@ -68,13 +65,25 @@ def record(machine: BoltzmannMachine, start: State, sweeps: int, key: Key) -> Re
                 for layer, mean in means.items():
                     found.activity[layer][block] += mean
 
-    with workers() as pool:
-        pool.map(run, blocks(chains))
+    with workers(machine.arena) as pool:
+        pool.map(run, blocks(chains, like=machine.arena))
     for total in found.activity.values():
         total /= sweeps - sweeps // 2
     if not np.isfinite(found.statistics).all():
         raise NumericalError("The states of the chains are not finite: the weights are too large for their type.")
-    return found
+    here = [{layer: host(x) for layer, x in part.items()} for part in (found.activity, state)]
+    return Recording(host(found.statistics), host(found.changes), *here)
+
+
+def _empty(machine: BoltzmannMachine, state: dict[str, Array], sweeps: int) -> Recording:
+    """Room for a recording of chains in this state, where the machine lives."""
+    like, chains = machine.arena, len(state[machine.visible])
+    return Recording(
+        np.empty_like(like, shape=(len(STATISTICS), chains, sweeps), dtype=np.float64),
+        np.zeros_like(like, shape=(chains, sweeps), dtype=np.int64),
+        {n: np.zeros_like(x, dtype=np.float64) for n, x in state.items()},
+        state,
+    )
 
 
 def _sweep(
@@ -86,10 +95,10 @@ def _sweep(
     """
     machine, means = transition.machine, {}
     summed, held = transition.order
-    free = np.zeros(len(state[machine.visible]))
+    free = zeros(state[machine.visible])
     for layer in held:
         x = state[layer]
-        free += machine.unit_type(layer).base_energy(x) - np.matmul(x, machine.bias(layer), dtype=np.float64)
+        free += machine.unit_type(layer).base_energy(x) - np.einsum("ij,j->i", x, machine.bias(layer), dtype=np.float64)
     for layer in summed:
         inputs, bias = layer_input(machine, layer, state, scratch, transition.turned), machine.bias(layer)
         free -= machine.unit_type(layer).total_log_partition(inputs + bias)

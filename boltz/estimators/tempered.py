@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks
+from boltz.arrays import host
 from boltz.estimators.annealed import held_states, planned
 from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.sampling.annealing import anneal
@@ -43,4 +44,4 @@ def tempered_transitions(
     for i in range(transitions):
         accepted += float(tempered_transition(path, state, values, key.derive(i)).mean()) / transitions
         anneal(path, state, np.ones(2), key.derive("sweep", i))
-    return state, accepted
+    return {layer: host(x) for layer, x in state.items()}, accepted

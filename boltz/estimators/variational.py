@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from boltz.arrays import host
 from boltz.estimators.likelihood import certain, of_rows, undirected_log_z
 from boltz.estimators.result import Estimate
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
@@ -25,7 +26,8 @@ def variational_bound(
     model = checked_model(model)
     x = visible_rows(model, x)
     partition = undirected_log_z(model, log_z, seed)
-    with workers() as pool:
-        found = pool.map(lambda part: variational_free_energy(model, x[part], MeanField())[0], blocks(len(x)))
+    with workers(x) as pool:
+        parts = blocks(len(x), like=x)
+        found = pool.map(lambda part: host(variational_free_energy(model, x[part], MeanField())[0]), parts)
     log_p = -np.concatenate(found).astype(np.float64)
     return of_rows(model, x, certain(log_p), 0, ("lower", "variational bound"), partition)

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import checks
+from boltz import arrays, checks
 from boltz.checkpoint import write_tensors
 from boltz.errors import InputError
 from boltz.models.graph import Edge, Graph, Layer
-from boltz.nn.arena import size
+from boltz.nn.arena import size, zeros
 from boltz.nn.arena import views as named_views
 from boltz.numerics import logit
 from boltz.rng import Key
@@ -99,6 +99,22 @@ class BoltzmannMachine:
         """The unit type of a layer."""
         return UNITS[self.graph.kinds[layer]]
 
+    @property
+    def device(self) -> str:
+        """Where the parameters live: "cpu" or "cuda:N"."""
+        return arrays.device_of(self.arena)
+
+    def to(self, device: str) -> BoltzmannMachine:
+        """The machine with its parameters on "cpu", "cuda" or "cuda:N", where all work on it is then done.
+
+        It is itself where it is there already, as far as the arena goes. Raises InputError without CuPy or such a GPU.
+        """
+        return BoltzmannMachine(self.graph, arrays.moved(self.arena, device), self.rates)
+
+    def zeros(self, rows: int, layer: str) -> Array:
+        """Zeros (rows, units) of a layer in the type of the parameters, where they live."""
+        return np.zeros_like(self.arena, shape=(rows, self.graph.units[layer]))
+
     def astype(self, dtype: Any) -> BoltzmannMachine:
         """The same machine with parameters of another floating type."""
         return BoltzmannMachine(self.graph, self.arena.astype(dtype), self.rates)
@@ -112,7 +128,7 @@ class BoltzmannMachine:
                 term = state[other] @ (weight.T if is_lower else weight)
                 total = term if total is None else total + term
         if total is None:
-            total = np.zeros((len(next(iter(state.values()))), self.graph.units[layer]), self.dtype)
+            total = self.zeros(len(next(iter(state.values()))), layer)
         return total
 
     def field(self, layer: str, state: State) -> Array:
@@ -121,8 +137,11 @@ class BoltzmannMachine:
 
     def energy(self, state: State) -> NDArray[np.float64]:
         """Energy (chains,) of full states, in nats; raises InputError if a layer is missing or has a wrong shape."""
-        x = self.checked(state, tuple(self.graph.units))
-        total = np.zeros(len(x[self.graph.visible]))
+        return arrays.host(self.full_energy(self.checked(state, tuple(self.graph.units))))
+
+    def full_energy(self, x: State) -> NDArray[np.float64]:
+        """The same of states of this machine's type, where they live."""
+        total = zeros(x[self.graph.visible])
         for layer in self.graph.units:
             total += self.unit_type(layer).base_energy(x[layer]) - self._bias_term(layer, x[layer])
         for edge in self.graph.edges:
@@ -147,13 +166,13 @@ class BoltzmannMachine:
             state = {self.graph.visible: state}
         for mine, other in (self.graph.colours, self.graph.colours[::-1]):
             if set(state) == set(mine):
-                return self.marginal_energy(self.checked(state, mine), other)
+                return arrays.host(self.marginal_energy(self.checked(state, mine), other))
         classes = " or ".join("{" + ", ".join(c) + "}" for c in self.graph.colours)
         raise InputError(f"free_energy needs the layers of one colour class, {classes}, got {{{', '.join(state)}}}.")
 
     def marginal_energy(self, state: State, summed: Sequence[str]) -> NDArray[np.float64]:
         """-log sum over the summed layers (of one colour class) of exp(-energy), the rest given by state."""
-        total = np.zeros(len(next(iter(state.values()))))
+        total = zeros(next(iter(state.values())))
         for edge in self.graph.edges:
             if edge.lower in state and edge.upper in state:
                 total -= self._coupling(edge, state)
@@ -171,7 +190,7 @@ class BoltzmannMachine:
         if missing:
             raise InputError(f"{name} must hold layer {missing[0]}, got {', '.join(state) or 'nothing'}.")
         units = self.graph.units
-        found = {n: checks.array(state[n], f"{name}[{n!r}]", (None, units[n]), self.dtype) for n in layers}
+        found = {n: checks.array(state[n], f"{name}[{n!r}]", (None, units[n]), self.dtype, self.arena) for n in layers}
         counts = {len(x) for x in found.values()}
         if len(counts) > 1:
             raise InputError(f"{name} must hold equally many chains in each layer, got {sorted(counts)}.")
@@ -179,7 +198,8 @@ class BoltzmannMachine:
 
     def save(self, path: str | Path) -> None:
         """Write the machine to a safetensors file; raises FileError."""
-        tensors = dict(self.params) | {f"layer/{n}/rate": np.asarray(r) for n, r in self.rates.items()}
+        tensors = views(self.graph, arrays.host(self.arena))
+        tensors |= {f"layer/{n}/rate": np.asarray(r) for n, r in self.rates.items()}
         layers = [[layer.name, layer.units, layer.kind] for layer in self.layers]
         edges = [[edge.lower, edge.upper] for edge in self.graph.edges]
         write_tensors(path, tensors, {"model": "boltzmann", "graph": json.dumps({"layers": layers, "edges": edges})})

@@ -72,11 +72,14 @@ def checked_machine(model: Any) -> Model:
 
 
 def visible_rows(model: Model, x: Any) -> Array:
-    """Visible rows (rows, units) in the machine's type: numbers in [0, 1], or any for Gaussian units; InputError."""
+    """Visible rows (rows, units) in the machine's type, where it lives: numbers in [0, 1], or any for Gaussian units.
+
+    Raises InputError.
+    """
     layer = model.layers[0]
     if layer.kind == "bernoulli":
-        return checks.rows(x, "x", layer.units, model.dtype)
-    return checks.real_rows(x, "x", layer.units, model.dtype)
+        return checks.rows(x, "x", layer.units, model.dtype, model.arena)
+    return checks.real_rows(x, "x", layer.units, model.dtype, model.arena)
 
 
 def structure_from(text: Any) -> Structure:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz import arrays
 from boltz.checkpoint import write_tensors
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
@@ -175,13 +176,26 @@ class HelmholtzMachine:
         """The arena as slices of weights (True), which decay acts on, and of biases (False)."""
         return self.structure.spans
 
+    @property
+    def device(self) -> str:
+        """Where the parameters live: "cpu" or "cuda:N"."""
+        return arrays.device_of(self.arena)
+
+    def to(self, device: str) -> HelmholtzMachine:
+        """The machine with its parameters on "cpu", "cuda" or "cuda:N", where all work on it is then done.
+
+        Raises InputError without CuPy or such a GPU.
+        """
+        return HelmholtzMachine(self.structure, arrays.moved(self.arena, device), self.rates)
+
     def astype(self, dtype: Any) -> HelmholtzMachine:
         """The same machine with parameters of another floating type."""
         return HelmholtzMachine(self.structure, self.arena.astype(dtype), self.rates)
 
     def save(self, path: str | Path) -> None:
         """Write the machine to a safetensors file; raises FileError."""
-        tensors = dict(self.params) | {f"layer/{n}/rate": np.asarray(r) for n, r in self.rates.items()}
+        tensors = views(self.structure.shapes, arrays.host(self.arena))
+        tensors |= {f"layer/{n}/rate": np.asarray(r) for n, r in self.rates.items()}
         write_tensors(path, tensors, {"model": "helmholtz", "structure": json.dumps(described(self.structure))})
 
 

@@ -29,6 +29,11 @@ def views(shapes: Shapes, arena: Array) -> dict[str, Array]:
     return found
 
 
+def zeros(x: Array) -> NDArray[np.float64]:
+    """A zero in float64 for each row of x, where x lives."""
+    return np.zeros_like(x, shape=(len(x),), dtype=np.float64)
+
+
 @dataclass
 class Tape:
     """Buffers (rows, units) of a whole batch by name, reused from batch to batch; nothing in them is state."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 import boltz.kernels as kernels
 from boltz import checks
+from boltz.arrays import on_device
 from boltz.nn.arena import Part
 
 Array = NDArray[Any]
@@ -138,9 +139,10 @@ def products(net: Net, name: str, gradient: Params, source: str, part: Part, add
         inputs = part.get(source if i == 0 else f"{name}/{i - 1}/value", net.sizes[i])
         delta = part.get(f"{name}/{i}/delta", net.sizes[i + 1])
         weight, bias = gradient[f"{name}/{i}/weight"], gradient[f"{name}/{i}/bias"]
+        step = net.sizes[i] if on_device(inputs) else SLICE
         jobs += [
-            _contraction(inputs, delta, weight, slice(first, min(first + SLICE, net.sizes[i])), add)
-            for first in range(0, net.sizes[i], SLICE)
+            _contraction(inputs, delta, weight, slice(first, min(first + step, net.sizes[i])), add)
+            for first in range(0, net.sizes[i], step)
         ]
         jobs.append(total(delta, bias, add))
     return jobs

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 import boltz.kernels as kernels
 from boltz import checks
+from boltz.arrays import host, numbers
 from boltz.errors import InputError, NumericalError
 from boltz.models.boltzmann import BoltzmannMachine, State
 from boltz.models.files import Model, checked_machine
@@ -33,7 +34,7 @@ def sample(
     A BoltzmannMachine runs block Gibbs chains for so many sweeps (default 1,000) from start, as in gibbs.sample. A
     HelmholtzMachine draws exactly from its prior and downwards, except that an RBM prior is itself run for so many
     sweeps; sweeps and start mean nothing to the others and are refused. Results do not depend on the number of
-    threads. Raises InputError, and NumericalError for an overflow.
+    threads, and are numpy arrays also of a model on a device. Raises InputError, and NumericalError for an overflow.
     """
     model = checked_machine(model)
     if isinstance(model, BoltzmannMachine):
@@ -52,14 +53,15 @@ def sample(
         state[name][...] = x
     if not top:
         draw_prior(model, tape.whole(chains), key, 0)
-    with workers() as pool:
-        pool.map(lambda rows: descend(model, Part(tape, rows, chains), key, 0), blocks(chains))
+    with workers(model.arena) as pool:
+        parts = blocks(chains, like=model.arena)
+        pool.map(lambda rows: descend(model, Part(tape, rows, chains), key, 0), parts)
     for layer, x in state.items():
         if not np.isfinite(x).all():
             raise NumericalError(
                 f"The states of layer {layer} are not finite: the weights are too large for their type."
             )
-    return state
+    return {layer: host(x) for layer, x in state.items()}
 
 
 def visible_means(machine: HelmholtzMachine, state: Mapping[str, Array]) -> Array:
@@ -98,9 +100,9 @@ def _prior_states(machine: HelmholtzMachine, chains: int, sweeps: int, seed: int
     """States of the two layers of an RBM prior after Gibbs sweeps; nothing for a factorial prior."""
     if machine.prior_machine is None:
         return {}
-    found = gibbs.sample(machine.prior_machine, chains, sweeps, seed)
+    found = gibbs.sampled(machine.prior_machine, chains, checks.integer(sweeps, "sweeps", 0), seed, None)
     return dict(zip([layer.name for layer in machine.layers[-2:]], found.values(), strict=True))
 
 
 def _numbers(part: Part) -> Rows:
-    return np.arange(part.rows.start, part.rows.stop, dtype=np.int64)
+    return numbers(part.rows.start, part.rows.stop, part.tape.like)

@@ -14,10 +14,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz.arrays import beside, host, on_device
 from boltz.models.boltzmann import BoltzmannMachine
+from boltz.nn.arena import zeros
 from boltz.numerics import effective_sample_size, log_mean_exp
 from boltz.rng import Key
-from boltz.sampling.driver import Workers, blocks, workers
+from boltz.sampling.captured import Captured
+from boltz.sampling.driver import blocks, workers
 from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
 from boltz.targets import BaseRatePath
 
@@ -73,43 +76,46 @@ def anneal(
     Where resample > 0, chains are resampled (systematically, Douc & Cappe 2005) at the end of each stretch of steps
     whose weights leave less than this share of them effective. Results do not depend on the number of threads.
     """
-    chains, steps = len(next(iter(state.values()))), len(betas) - 1
-    weights, eve = np.zeros(chains), np.arange(chains, dtype=np.int64)
+    some = next(iter(state.values()))
+    chains, steps, total = len(some), len(betas) - 1, zeros(some)
+    weights, eve = host(total), np.arange(chains, dtype=np.int64)
     collected, resamplings, points, trace = 0.0, 0, [betas[0]], [weights.copy()]
-    parts, stretch = blocks(chains), min(STRETCH, max(1, steps // POINTS))
-    with workers() as pool:
+    parts, stretch = blocks(chains, like=some), min(STRETCH, max(1, steps // POINTS))
+    with workers(some) as pool:
+        walks = [_walk(path, {n: x[part] for n, x in state.items()}, betas, key, (part, total[part])) for part in parts]
         for first in range(1, steps + 1, stretch):
             last = min(first + stretch, steps + 1)
-            _stretch(path, state, (betas, range(first, last)), key, weights, (pool, parts))
+            numbers = range(first, last)
+            pool.map(lambda walk, numbers=numbers: walk(numbers), walks)
+            weights = host(total)
             points.append(betas[last - 1])
             trace.append(collected + weights)
             if resample > 0 and last <= steps and effective_sample_size(weights) < resample * chains:
-                chosen = systematic(weights, _uniform(key, resamplings))
+                ancestors = systematic(weights, _uniform(key, resamplings))
+                chosen = beside(ancestors, some)
                 for x in state.values():
                     x[...] = x[chosen]
                 collected += float(log_mean_exp(weights))
-                weights[...], eve, resamplings = 0.0, eve[chosen], resamplings + 1
+                total[...], eve, resamplings = 0.0, eve[ancestors], resamplings + 1
             if progress is not None:
                 progress(last - 1, steps)
-    return Annealed(weights, np.array(points), np.array(trace), collected, eve, resamplings)
+    return Annealed(host(total), np.array(points), np.array(trace), collected, eve, resamplings)
 
 
-def _stretch(
-    path: Path,
-    state: Chains,
-    steps: tuple[Floats, range],
-    key: Key,
-    weights: Floats,
-    threads: tuple[Workers, list[slice]],
-) -> None:
-    (betas, numbers), (pool, parts) = steps, threads
+def _walk(
+    path: Path, mine: Chains, betas: Floats, key: Key, block: tuple[slice, Floats]
+) -> Callable[[range], None]:
+    """What carries a block of chains, in place, over steps of these numbers; block has its rows and log-weights."""
+    part, weights = block
+    if isinstance(path, GibbsPath) and on_device(weights) and path.machine.dtype == np.float32:
+        captured = Captured(path.density, path.turned, (mine, weights), betas, key, part.start)
+        return lambda numbers: captured.run(len(numbers))
 
-    def run(part: slice) -> None:
-        mine = {layer: x[part] for layer, x in state.items()}
+    def walk(numbers: range) -> None:
         for i in numbers:
-            path.step(mine, (betas[i - 1], betas[i]), Place(key, i, part.start), weights[part])
+            path.step(mine, (betas[i - 1], betas[i]), Place(key, i, part.start), weights)
 
-    pool.map(run, parts)
+    return walk
 
 
 def systematic(log_weights: Floats, uniform: float) -> NDArray[np.int64]:
@@ -147,7 +153,7 @@ class GibbsPath:
     def step(self, state: Chains, betas: tuple[float, float], place: Place, log_weights: Floats) -> None:
         """Two products: the field that weighs the summed layers is also the one they are drawn from."""
         density, machine = self.density, self.machine
-        scratch = self.scratch.setdefault(place.first, Scratch(machine.dtype))
+        scratch = self.scratch.setdefault(place.first, Scratch(machine.arena))
         for layer in density.held:
             change = density.exact_bias(layer, betas[1]) - density.exact_bias(layer, betas[0])
             log_weights += state[layer] @ change.astype(machine.dtype)

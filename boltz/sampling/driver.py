@@ -2,6 +2,7 @@
 
 Results are the same for any number of threads: blocks depend on the problem only, and shares are for work that treats
 each row alone, to the last bit.
+On a CUDA device all rows are one block and one thread hands out the work: the device itself is what runs in parallel.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from typing import Any, TypeVar
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from boltz import checks
+from boltz import arrays, checks
 from boltz.errors import InputError
 
 T = TypeVar("T")
-BLOCK = 128
+BLOCK, DEVICE_BLOCK = 128, 1 << 16  # rows; the latter holds what is in the memory of a device at a time
 _settings: dict[str, int] = {}
 
 
@@ -51,20 +52,25 @@ def threads(n: int | None = None) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def blocks(rows: int, block: int = BLOCK) -> list[slice]:
+def blocks(rows: int, block: int = BLOCK, like: Any = None) -> list[slice]:
     """Nearly equal slices of at most about block rows; at least two once there are 32 rows.
 
-    Inner edges are multiples of four rows, which dense products favour.
+    Inner edges are multiples of four rows, which dense products favour. Where like lives on a device, one slice of all
+    rows, up to 65,536.
     """
+    if like is not None and arrays.on_device(like):
+        return _slices(rows, max(-(-rows // DEVICE_BLOCK), 1))
     return _slices(rows, max(-(-rows // block), 2 if rows >= 32 else 1))
 
 
-def shares(rows: int, dtype: Any, block: int = BLOCK) -> list[slice]:
-    """Slices for work that treats each row alone: in float32 at least one a thread, else as blocks.
+def shares(rows: int, like: Any, block: int = BLOCK) -> list[slice]:
+    """Slices for work that treats each row alone, where like lives: in float32 at least one a thread, else as blocks.
 
     A row of a float32 product does not depend on the others, and fewer blocks are faster, as each makes tables anew.
     """
-    return _slices(rows, max(-(-rows // block), min(threads(), rows // 32))) if dtype == np.float32 else blocks(rows)
+    if arrays.on_device(like) or like.dtype != np.float32:
+        return blocks(rows, block, like)
+    return _slices(rows, max(-(-rows // block), min(threads(), rows // 32)))
 
 
 def _slices(rows: int, count: int) -> list[slice]:
@@ -136,9 +142,9 @@ _single_blas = _SingleBlas()
 
 
 @contextmanager
-def workers() -> Iterator[Workers]:
-    """Threads for the length of a computation, with BLAS held to one thread each."""
-    count = threads()
+def workers(like: Any = None) -> Iterator[Workers]:
+    """Threads for the length of a computation, with BLAS held to one thread each; one where like lives on a device."""
+    count = 1 if like is not None and arrays.on_device(like) else threads()
     with _single_blas:
         if count == 1:
             yield Workers(1, None)

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
-from boltz import checks
+from boltz import arrays, checks
 from boltz.errors import InputError, NumericalError
+from boltz.kernels.graphs import Clock, Replay
+from boltz.kernels.split import split
 from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.rng import Key, Stream
 from boltz.sampling.driver import shares, workers
@@ -22,26 +24,37 @@ Array = NDArray[Any]
 
 @dataclass
 class Scratch:
-    """Reused buffers (rows, units) by purpose and layer, so that sweeps allocate nothing."""
+    """Reused buffers (rows, units) by purpose and layer, of like's type and where it lives, so that sweeps allocate
+    nothing.
+    """
 
-    dtype: Any
+    like: Array
     held: dict[tuple[str, str], Array] = field(default_factory=dict)
 
     def get(self, purpose: str, layer: str, shape: tuple[int, int]) -> Array:
         """A C-contiguous buffer of this shape; its contents are left over from the last use."""
         buffer = self.held.get((purpose, layer))
         if buffer is None or buffer.shape[0] < shape[0] or buffer.shape[1] != shape[1]:
-            buffer = self.held[purpose, layer] = np.empty(shape, self.dtype)
+            buffer = self.held[purpose, layer] = np.empty_like(self.like, shape=shape)
         return buffer[: shape[0]]
 
 
-def turned_weights(machine: BoltzmannMachine) -> dict[str, Array]:
-    """C-contiguous transposes of the weights by name: worth making where many downward products use one machine."""
-    return {edge.key: np.ascontiguousarray(machine.params[edge.key].T) for edge in machine.graph.edges}
+def turned_weights(machine: BoltzmannMachine) -> dict[Any, Any]:
+    """What makes products with states of 0 and 1 quick, by name: worth making where many products use one machine.
+
+    C-contiguous transposes of the weights; on a device, in float32, the weights split for tensor cores, both ways.
+    """
+    weights = {edge.key: machine.params[edge.key] for edge in machine.graph.edges}
+    if not arrays.on_device(machine.arena):
+        return {key: weight.T.copy() for key, weight in weights.items()}
+    if machine.dtype != np.float32:
+        return {}
+    splits = {key: split(weight) for key, weight in weights.items()}
+    return {key: whole.T for key, whole in splits.items()} | {("up", key): whole for key, whole in splits.items()}
 
 
 def layer_input(
-    machine: BoltzmannMachine, layer: str, state: State, scratch: Scratch, turned: Mapping[str, Array] | None = None
+    machine: BoltzmannMachine, layer: str, state: State, scratch: Scratch, turned: Mapping[Any, Any] | None = None
 ) -> Array:
     """The input of a layer from the neighbours present in state, without bias, in a reused buffer."""
     rows = len(next(iter(state.values())))
@@ -53,6 +66,8 @@ def layer_input(
             weight = machine.params[key]
             if is_lower:
                 weight = turned[key] if turned else weight.T
+            elif turned:
+                weight = turned.get(("up", key), weight)
             product = out if empty else scratch.get("term", layer, shape)
             kernels.product(state[other], weight, product)
             if not empty:
@@ -75,7 +90,7 @@ class GibbsSweep:
     key: Key
     flipped: bool = False
     scales: Mapping[str, float] = field(default_factory=dict)
-    turned: Mapping[str, Array] = field(default_factory=dict)
+    turned: Mapping[Any, Any] = field(default_factory=dict)
 
     @cached_property
     def order(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -92,11 +107,11 @@ class GibbsSweep:
         """The time reversal: the classes in the opposite order."""
         return replace(self, flipped=not self.flipped)
 
-    def stream(self, layer: str, step: int) -> Stream:
+    def stream(self, layer: str, step: Any) -> Stream:
         """The random stream of a layer at a step."""
         return self.keys[layer].stream(step)
 
-    def update(self, layer: str, state: dict[str, Array], step: int, first_row: int, scratch: Scratch) -> Array:
+    def update(self, layer: str, state: dict[str, Array], step: Any, first_row: int, scratch: Scratch) -> Array:
         """Sample one layer given its neighbours, in place; returns its mean (a reused buffer)."""
         inputs = layer_input(self.machine, layer, state, scratch, self.turned)
         unit_type, bias = self.machine.unit_type(layer), self.machine.bias(layer)
@@ -104,7 +119,7 @@ class GibbsSweep:
         unit_type.sample(inputs, scale, bias, self.stream(layer, step), first_row, state[layer])
         return inputs
 
-    def sweep(self, state: dict[str, Array], step: int, first_row: int, scratch: Scratch) -> dict[str, Array]:
+    def sweep(self, state: dict[str, Array], step: Any, first_row: int, scratch: Scratch) -> dict[str, Array]:
         """One sweep over all layers, in place; returns the means of the class sampled last (reused buffers)."""
         for layer in self.order[0]:
             self.update(layer, state, step, first_row, scratch)
@@ -112,16 +127,16 @@ class GibbsSweep:
 
     def step(self, state: State, step: int, first_row: int = 0) -> dict[str, Array]:
         """One sweep from state, which is left untouched."""
-        new = {layer: np.array(x, self.machine.dtype, order="C") for layer, x in state.items()}
-        self.sweep(new, step, first_row, Scratch(self.machine.dtype))
+        new = {layer: x.astype(self.machine.dtype, order="C") for layer, x in state.items()}
+        self.sweep(new, step, first_row, Scratch(self.machine.arena))
         return new
 
 
 def random_state(machine: BoltzmannMachine, chains: int, key: Key) -> dict[str, Array]:
     """A start (chains, units) a layer: every unit drawn from its bias alone."""
     state = {}
-    for layer, units in machine.graph.units.items():
-        state[layer] = np.empty((chains, units), machine.dtype)
+    for layer in machine.graph.units:
+        state[layer] = machine.zeros(chains, layer)
         stream = key.derive("start", layer).stream(0)
         machine.unit_type(layer).sample(np.zeros_like(state[layer]), 1.0, machine.bias(layer), stream, 0, state[layer])
     return state
@@ -134,8 +149,14 @@ def sample(
 
     start may hold some or all layers with one row a chain; layers it lacks are drawn from their bias. A sweep draws the
     visible colour class first, unless start holds layers of that class only: then what it holds is heard first. Results
-    do not depend on the number of threads. Raises InputError, and NumericalError for an overflow.
+    do not depend on the number of threads; a model on a device draws there with the same random bits, and its states
+    come back as numpy arrays. Raises InputError, and NumericalError for an overflow.
     """
+    return {layer: arrays.host(x) for layer, x in sampled(model, chains, sweeps, seed, start).items()}
+
+
+def sampled(model: BoltzmannMachine, chains: int, sweeps: int, seed: int, start: State | None) -> dict[str, Array]:
+    """As sample; the states stay where the model lives."""
     model = checked_model(model)
     chains = checks.integer(chains, "chains", 1, 2**32)
     sweeps = checks.integer(sweeps, "sweeps", 0)
@@ -148,18 +169,32 @@ def sample(
     transition = GibbsSweep(model, key, flipped, turned=turned_weights(model))
 
     def run(block: slice) -> None:
-        scratch, mine = Scratch(model.dtype), {layer: x[block] for layer, x in state.items()}
+        scratch, mine = Scratch(model.arena), {layer: x[block] for layer, x in state.items()}
+        if arrays.on_device(model.arena) and model.dtype == np.float32:
+            _replayed(transition, mine, sweeps, block.start, scratch)
+            return
         for step in range(sweeps):
             transition.sweep(mine, step, block.start, scratch)
 
-    with workers() as pool:
-        pool.map(run, shares(chains, model.dtype))
+    with workers(model.arena) as pool:
+        pool.map(run, shares(chains, model.arena))
     for layer, x in state.items():
         if not np.isfinite(x).all():
             raise NumericalError(
                 f"The states of layer {layer} are not finite: the weights are too large for their type."
             )
     return state
+
+
+def _replayed(transition: GibbsSweep, state: dict[str, Array], sweeps: int, first_row: int, scratch: Scratch) -> None:
+    """So many sweeps on a device, from a captured graph."""
+    clock = Clock.before(0)
+
+    def work() -> None:
+        clock.tick()
+        transition.sweep(state, clock.counter, first_row, scratch)
+
+    Replay(work).run(sweeps)
 
 
 def _given(model: BoltzmannMachine, start: State, chains: int) -> dict[str, Array]:
@@ -172,6 +207,12 @@ def _given(model: BoltzmannMachine, start: State, chains: int) -> dict[str, Arra
     for layer, x in given.items():
         if len(x) != chains:
             raise InputError(f"start[{layer!r}] must have {chains} rows, one a chain, got {len(x)}.")
-        if not np.isin(x, model.unit_type(layer).states).all():
-            raise InputError(f"start[{layer!r}] must hold states of its units, {model.unit_type(layer).states}.")
+        check_states(model, layer, x, "start")
     return given
+
+
+def check_states(model: BoltzmannMachine, layer: str, x: Array, name: str) -> None:
+    """Raise InputError unless x holds values that units of the layer can take."""
+    values = model.unit_type(layer).states
+    if not sum((x == value) for value in values).all():
+        raise InputError(f"{name}[{layer!r}] must hold states of its units, {values}.")

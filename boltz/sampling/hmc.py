@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
+from boltz.arrays import numbers
 from boltz.models.helmholtz import HelmholtzMachine
-from boltz.nn.arena import Part, Tape
+from boltz.nn.arena import Part, Tape, zeros
 from boltz.nn.dense import forward
 from boltz.rng import Key
 from boltz.sampling.annealing import Chains, Place
 from boltz.sampling.posterior import recognised
-from boltz.sampling.recognition import score_prior, zeros
+from boltz.sampling.recognition import score_prior
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -123,7 +124,7 @@ class HamiltonianPath:
         """One trajectory from states with these log f_beta and gradients; which chains accept its end."""
         chains = len(start[0])
         momentum = self.momentum(state, place)
-        bits = np.empty((chains, 2), np.uint32)
+        bits = np.empty_like(start[0], shape=(chains, 2), dtype=np.uint32)
         kernels.philox(place.key.derive("accept").stream(place.step), self.first + place.first, bits)
         uniform = (bits + 0.5) / 2**32
         factor = (
@@ -134,21 +135,21 @@ class HamiltonianPath:
         density = self.leapfrog(trial, momentum, (factor * self.sizes.at(beta), start[1]), beta, place.first)
         accepted = np.log(uniform[:, 0]) < density - kinetic(momentum) - before
         for layer, z in state.items():
-            z[accepted] = trial[layer][accepted]
+            np.copyto(z, trial[layer], where=accepted[:, None])
         return accepted
 
     def momentum(self, state: Chains, place: Place) -> Chains:
         """Standard normal momenta, layer -> (chains, units), of a step."""
         found = {layer: np.empty_like(z) for layer, z in state.items()}
         for layer, p in found.items():
-            numbers = np.arange(len(p), dtype=np.int64) + (self.first + place.first)
-            kernels.normal(place.key.derive("momentum", layer).stream(place.step), numbers, p)
+            first = self.first + place.first
+            kernels.normal(place.key.derive("momentum", layer).stream(place.step), numbers(first, first + len(p), p), p)
         return found
 
     def leapfrog(self, state: Chains, momentum: Chains, start: tuple[Array, Chains], beta: float, first: int) -> Floats:
         """Follow the trajectory, in place, from start = (step sizes (chains, 1), gradient); log f_beta at its end."""
         size, gradient = start
-        log_p = log_q = np.zeros(len(size))
+        log_p = log_q = zeros(size)
         span = slice(first, first + len(size))
         steps = {layer: (size * self.spread[layer][span]).astype(z.dtype) for layer, z in state.items()}
         for i in range(self.leapfrogs):
@@ -166,7 +167,7 @@ class HamiltonianPath:
 
 def kinetic(momentum: Chains) -> Floats:
     """Half the squared momenta, (chains,)."""
-    return 0.5 * np.sum([np.einsum("ij,ij->i", p, p, dtype=np.float64) for p in momentum.values()], axis=0)
+    return 0.5 * sum(np.einsum("ij,ij->i", p, p, dtype=np.float64) for p in momentum.values())
 
 
 def hamiltonian_path(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz.models.boltzmann import BoltzmannMachine
+from boltz.nn.arena import zeros
 from boltz.rng import Key
 from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
 from boltz.targets import BaseRatePath, MachinePath
@@ -176,8 +177,8 @@ class Machines:
 
 def _nothing(machine: BoltzmannMachine, summed: Sequence[str], state: Chains) -> tuple[Floats, Chains]:
     """Log-densities at zero and room for draws."""
-    rows = len(next(iter(state.values())))
-    return np.zeros(rows), {n: np.empty((rows, machine.graph.units[n]), machine.dtype) for n in summed}
+    some = next(iter(state.values()))
+    return zeros(some), {n: machine.zeros(len(some), n) for n in summed}
 
 
 def _stream(at: At, purpose: str, layer: str, rung: int) -> tuple[int, int, int]:

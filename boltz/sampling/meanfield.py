@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import checks
+from boltz import arrays, checks
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.sampling.driver import blocks, workers
 from boltz.sampling.gibbs import Scratch, layer_input
 
 Array = NDArray[Any]
+LOOKS = 8  # on a device the host looks at the changes of one sweep in so many, since it has to wait for them
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,13 @@ def solve(
     if not any(joined.values()):
         return means
     order = [n for colour in graph.colours[::-1] for n in colour if joined.get(n)]
-    for _ in range(options.sweeps):
-        change = 0.0
+    every = LOOKS if arrays.on_device(machine.arena) else 1
+    for number in range(1, options.sweeps + 1):
+        changes = []
         for layer in order:
             inputs = layer_input(machine, layer, {n: means[n] for n in joined[layer]}, scratch)
-            moved = machine.unit_type(layer).relax(inputs, 1.0, base[layer], options.damping, means[layer])
-            change = moved if not moved <= change else change
-        if change <= options.tolerance:
+            changes.append(machine.unit_type(layer).relax(inputs, 1.0, base[layer], options.damping, means[layer]))
+        if number % every == 0 and all(change <= options.tolerance for change in changes):
             break
     return means
 
@@ -76,7 +77,7 @@ def _bottom_up(
         shape = (rows, machine.graph.units[layer])
         around = [other for _, other, _ in machine.graph.neighbours[layer]]
         known = {n: evidence[n] if n in evidence else means[n] for n in around if n in evidence or n in means}
-        start = layer_input(machine, layer, known, scratch) if known else np.zeros(shape, machine.dtype)
+        start = layer_input(machine, layer, known, scratch) if known else machine.zeros(rows, layer)
         means[layer] = scratch.get("mean", layer, shape)
         means[layer][...] = 0
         scale = 2.0 if 0 < len(known) < len(around) else scales.get(layer, 1.0)
@@ -95,30 +96,30 @@ def variational_free_energy(
 ) -> tuple[NDArray[np.float64], dict[str, Array]]:
     """E_q[energy] - entropy of the mean-field q (rows,), F(v) itself for an RBM, and the means of q."""
     visible = machine.graph.visible
-    means = solve(machine, {visible: rows}, options, Scratch(machine.dtype))
-    free = machine.energy({visible: rows, **means})
+    means = solve(machine, {visible: rows}, options, Scratch(machine.arena))
+    free = machine.full_energy({visible: rows, **means})
     for layer, q in means.items():
         free -= np.sum(machine.unit_type(layer).entropy(q.astype(np.float64)), axis=1)
     return free, means
 
 
 def mean_field(model: BoltzmannMachine, x: Any, options: MeanField | None = None) -> dict[str, Array]:
-    """Mean activities of the hidden layers given visible rows x (rows, units), layer -> (rows, units).
+    """Mean activities of the hidden layers given visible rows x (rows, units), layer -> (rows, units) numpy arrays.
 
-    Exact for an RBM. Raises InputError.
+    Exact for an RBM; with a model on a device all rows relax together. Raises InputError.
     """
     model = checked_model(model)
     options = MeanField() if options is None else options
     if not isinstance(options, MeanField):
         raise InputError(f"options must be a MeanField, got {type(options).__name__}.")
-    x = checks.rows(x, "x", model.graph.units[model.graph.visible], model.dtype)
-    means = {n: np.empty((len(x), model.graph.units[n]), model.dtype) for n in model.graph.hidden}
+    x = checks.rows(x, "x", model.graph.units[model.graph.visible], model.dtype, model.arena)
+    means = {n: model.zeros(len(x), n) for n in model.graph.hidden}
 
     def run(block: slice) -> None:
-        found = solve(model, {model.graph.visible: x[block]}, options, Scratch(model.dtype))
+        found = solve(model, {model.graph.visible: x[block]}, options, Scratch(model.arena))
         for layer, values in found.items():
             means[layer][block] = values
 
-    with workers() as pool:
-        pool.map(run, blocks(len(x)))
-    return means
+    with workers(x) as pool:
+        pool.map(run, blocks(len(x), like=x))
+    return {n: arrays.host(mean) for n, mean in means.items()}

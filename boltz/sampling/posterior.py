@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz.arrays import numbers
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
@@ -63,7 +64,9 @@ class MeanFieldPath:
     @cached_property
     def start_constant(self) -> Floats:
         """log-partition (chains,) of q."""
-        return np.sum([self.machine.unit_type(n).total_log_partition(a) for n, a in self.start.items()], axis=0)
+        return sum(
+            (self.machine.unit_type(n).total_log_partition(a) for n, a in self.start.items()), start=0 * self.constant
+        )
 
     def sample_start(self, key: Key) -> Chains:
         """Exact draws of q; the summed layers are left at zero until drawn."""
@@ -81,14 +84,14 @@ class MeanFieldPath:
             tilted = self.start[layer][part] + beta * self.change[layer][part]
             total += np.einsum("ij,ij->i", state[layer], tilted, dtype=np.float64)
         for layer in self.summed:
-            inputs = self._slope(layer, state, part, Scratch(self.machine.dtype))
+            inputs = self._slope(layer, state, part, Scratch(self.machine.arena))
             total += self.machine.unit_type(layer).total_log_partition(self.start[layer][part] + beta * inputs)
         return total
 
     def step(self, state: Chains, betas: tuple[float, float], place: Place, log_weights: Floats) -> None:
         """The fields that weigh the summed layers are also those that they are drawn from."""
         part = slice(place.first, place.first + len(log_weights))
-        scratch = self.scratch.setdefault(place.first, Scratch(self.machine.dtype))
+        scratch = self.scratch.setdefault(place.first, Scratch(self.machine.arena))
         linear = self.constant[part] + self.start_constant[part]
         for layer in self.held:
             linear = linear + np.einsum("ij,ij->i", state[layer], self.change[layer][part], dtype=np.float64)
@@ -124,7 +127,7 @@ def _tilted(start: Array, slope: Array, beta: float, out: Array) -> Array:
 def mean_field_path(machine: BoltzmannMachine, rows: Array, chains: int, first: int) -> MeanFieldPath:
     """The path of visible rows (rows, units), so many chains each, the first row being number first."""
     v = {machine.visible: rows}
-    means = solve(machine, v, SOLVE, Scratch(machine.dtype))
+    means = solve(machine, v, SOLVE, Scratch(machine.arena))
     start, change = {}, {}
     for layer, mean in means.items():
         kept = np.clip(mean.astype(np.float64), LEAST_MEAN, 1 - LEAST_MEAN)  # q gives every state a chance
@@ -142,6 +145,6 @@ def recognised(machine: HelmholtzMachine, rows: Array, chains: int, first: int, 
     part.get(f"state/{machine.visible}", rows.shape[1])[...] = rows
     encoded, _ = encode(machine, part)
     encoded = encoded.copy()  # the draws below are scored in its place
-    numbers = np.arange(first * chains, (first + len(rows)) * chains, dtype=np.int64)
-    found = draw(machine, part, encoded, chains, streams(machine, key.derive("start"), 0), numbers)
+    chain = numbers(first * chains, (first + len(rows)) * chains, rows)
+    found = draw(machine, part, encoded, chains, streams(machine, key.derive("start"), 0), chain)
     return encoded, {layer.name: found.state(layer.name).copy() for layer in machine.structure.latent}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import checks
+from boltz import arrays, checks
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.sampling.gibbs import sample
@@ -29,7 +29,8 @@ def base_rates(model: BoltzmannMachine, base: Any, seed: int) -> dict[str, Array
     if base is None:
         return _smooth(sample(model, PILOT_CHAINS, PILOT_SWEEPS, seed), PILOT_CHAINS)
     if not isinstance(base, Mapping):
-        visible = checks.rows(base, "base", model.graph.units[model.graph.visible], model.dtype)
+        units = model.graph.units[model.graph.visible]
+        visible = arrays.host(checks.rows(base, "base", units, model.dtype, model.arena))
         return _smooth({model.graph.visible: visible, **mean_field(model, visible)}, len(visible))
     rates = {}
     for layer, units in model.graph.units.items():

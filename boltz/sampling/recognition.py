@@ -15,22 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
+from boltz.arrays import numbers, on_device
 from boltz.models.helmholtz import HelmholtzMachine
-from boltz.nn.arena import Part, Tape
+from boltz.nn.arena import Part, Tape, zeros
 from boltz.nn.conditionals import HALF_LOG_TWO_PI
 from boltz.nn.dense import Pullback, forward
 from boltz.rng import Key
-from boltz.sampling.driver import Workers
+from boltz.sampling.driver import DEVICE_BLOCK, Workers
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 BLOCK = 256
-
-
-def zeros(x: Array) -> Floats:
-    """A zero in float64 for each row of x."""
-    return np.zeros_like(x, shape=(len(x),), dtype=np.float64)
 
 
 @dataclass
@@ -75,8 +71,12 @@ class Pass:
 
 
 def parts(tape: Tape, rows: int, samples: int) -> list[Part]:
-    """Blocks of whole rows of a batch with about 256 samples each, at least two where there is enough."""
+    """Blocks of whole rows of a batch with about 256 samples each, at least two where there is enough; one on a
+    device, up to 65,536 samples.
+    """
     count = min(rows, max(-(-rows * samples // BLOCK), 2 if rows * samples >= 32 else 1))
+    if on_device(tape.like):
+        count = min(rows, max(-(-rows * samples // DEVICE_BLOCK), 1))
     step = 4 // gcd(4, samples)  # products favour multiples of four rows
     edges = [0, *(-(-rows * i // count) // step * step for i in range(1, count)), rows]
     return [Part(tape, slice(a, b), rows) for a, b in pairwise(edges) if b > a]
@@ -92,7 +92,7 @@ def sampled(
     def work(part: Part) -> Pass:
         first, last = part.times(samples).rows.start, part.times(samples).rows.stop
         encoded, pullback = encode(machine, part)
-        found = draw(machine, part, encoded, samples, drawn, np.arange(first, last, dtype=np.int64))
+        found = draw(machine, part, encoded, samples, drawn, numbers(first, last, batch))
         found.recognition.pullbacks[machine.structure.latent[0].name] = pullback
         return found
 

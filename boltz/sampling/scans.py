@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 import boltz.kernels as kernels
 from boltz.models.helmholtz import HelmholtzMachine
+from boltz.nn.arena import zeros
 from boltz.nn.dense import ACTIVATIONS
+from boltz.numerics import sigmoid
 from boltz.rng import Key
 from boltz.sampling.annealing import Chains, Place
 from boltz.sampling.posterior import recognised
-from boltz.sampling.recognition import zeros
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -68,7 +68,7 @@ class Site:
     def draw(self, unit: int, uniform: Floats) -> None:
         """Draw the unit from its conditional, in place, by uniform numbers (chains,) in (0, 1)."""
         found, flipped = self.field(unit)
-        new = (uniform < expit(found)).astype(self.state.dtype)
+        new = (uniform < sigmoid(found)).astype(self.state.dtype)
         change = new - self.state[:, unit]
         for link, other in zip(self.links, flipped, strict=True):
             link.move(unit, change, np.where(change == 0, link.now, other))
@@ -111,7 +111,7 @@ class ScanPath:
         log_weights += (betas[1] - betas[0]) * (log_p - log_q)
         latent = self.machine.structure.latent[:: -1 if self.backwards else 1]
         for layer in latent:
-            bits = np.empty((len(log_weights), layer.units), np.uint32)
+            bits = np.empty_like(log_weights, shape=(len(log_weights), layer.units), dtype=np.uint32)
             stream = place.key.derive("anneal", layer.name).stream(place.step)
             kernels.philox(stream, self.first + place.first, bits)
             site = self.site(layer.name, state, betas[1], place.first)
@@ -145,7 +145,7 @@ class ScanPath:
         """Inputs (chains, width) of a net's first layer, without bias, for the states x of the layer that it hears."""
         weight = self.machine.params[f"{side}/{layer}/0/weight"]
         out = np.empty_like(x, shape=(len(x), weight.shape[1]))
-        kernels.product(np.ascontiguousarray(x), weight, out)
+        kernels.product(x if x.flags.c_contiguous else x.copy(), weight, out)
         return out
 
     def _rest(self, side: str, layer: str, value: Array) -> Array:

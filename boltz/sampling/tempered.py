@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
+from boltz.arrays import beside, host
 from boltz.errors import NumericalError
 from boltz.rng import Key
 from boltz.sampling.annealing import Chains, Path, anneal
@@ -28,13 +29,13 @@ def tempered_transition(path: Path, state: Chains, betas: Floats, key: Key) -> N
     up = anneal(path.reversed(), proposed, betas[::-1], key.derive("up"))
     down = anneal(path, proposed, np.concatenate([betas[:1], betas[:-1]]), key.derive("down"))
     with np.errstate(over="ignore", invalid="ignore"):
-        last = path.log_density(proposed, 1.0, 0) - path.log_density(proposed, float(betas[-2]), 0)
+        last = host(path.log_density(proposed, 1.0, 0) - path.log_density(proposed, float(betas[-2]), 0))
     total = up.log_weights + down.log_weights + last
     if not np.isfinite(total).all():
         raise NumericalError("The weights of tempered transitions are not finite: the parameters are too large.")
     accepted = np.log(_uniform(key, len(total))) < total
     for layer, x in state.items():
-        x[accepted] = proposed[layer][accepted]
+        np.copyto(x, proposed[layer], where=beside(accepted, x)[:, None])
     return accepted
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
+from boltz.arrays import beside, host
 from boltz.rng import Key
 from boltz.sampling.annealing import Progress
 from boltz.sampling.driver import Workers, workers
@@ -66,14 +67,14 @@ class Replicas:
 
     def desk(self, rung: int) -> Scratch:
         """The buffers of the job that a rung is the lower one of."""
-        return self.scratch.setdefault(rung, Scratch(self.ladder.machine.dtype))
+        return self.scratch.setdefault(rung, Scratch(self.ladder.machine.arena))
 
 
 def climb(ladder: Ladder, copies: int, sweeps: int, key: Key) -> Replicas:
     """Replicas for every rung: exact draws of the first one, carried up with so many sweeps at each rung."""
     machine, states = ladder.machine, []
-    state = {n: np.zeros((copies, machine.graph.units[n]), machine.dtype) for n in ladder.held}
-    scratch = Scratch(machine.dtype)
+    state = {n: machine.zeros(copies, n) for n in ladder.held}
+    scratch = Scratch(machine.arena)
     for rung in range(ladder.rungs):
         for i in range(max(sweeps, 1)):
             ((_, drawn),) = ladder.look(state, (rung,), At(key.derive("climb"), i), scratch)
@@ -91,11 +92,11 @@ def exchange(replicas: Replicas, rounds: int, keep: int = 1, progress: Progress 
     up, down = np.empty((2, rungs - 1, rounds // 2 + 1, copies))
     height, kept, before = np.empty((rounds, copies)), [], replicas.trips.copy()
     marks = {rounds - 1 - i * rounds // keep for i in range(keep)}  # at least a round apart, the last one among them
-    with workers() as pool:
+    with workers(replicas.ladder.machine.arena) as pool:
         for i in range(rounds):
             _round(replicas, (up[:, i // 2], down[:, i // 2]), height[i], pool)
             if i in marks:
-                kept.append({n: x.copy() for n, x in replicas.states[-1].items()})
+                kept.append({n: host(x.copy()) for n, x in replicas.states[-1].items()})
             if progress is not None and (i % 10 == 9 or i == rounds - 1):
                 progress(i + 1, rounds)
     samples = {n: np.concatenate([x[n] for x in kept]) for n in replicas.ladder.held} if kept else {}
@@ -129,7 +130,7 @@ def _sweep(replicas: Replicas, rung: int) -> Floats:
     ladder, at, desk = replicas.ladder, At(replicas.key, 2 * replicas.rounds), replicas.desk(rung)
     ((found, drawn),) = ladder.look(replicas.states[rung], (rung,), at, desk)
     ladder.move(drawn, rung, at, replicas.states[rung], desk)
-    return found
+    return host(found)
 
 
 def _swap(replicas: Replicas, k: int) -> tuple[Floats, Floats, Floats]:
@@ -141,14 +142,14 @@ def _swap(replicas: Replicas, k: int) -> tuple[Floats, Floats, Floats]:
     ladder, states, desk = replicas.ladder, replicas.states[k : k + 2], replicas.desk(k)
     at = At(replicas.key, 2 * replicas.rounds), At(replicas.key, 2 * replicas.rounds + 1)
     lower, upper = (ladder.look(states[i], (k, k + 1), at[i], desk) for i in (0, 1))
-    up, down = lower[1][0] - lower[0][0], upper[0][0] - upper[1][0]
+    up, down = host(lower[1][0] - lower[0][0]), host(upper[0][0] - upper[1][0])
     swapped = np.log(_uniform(replicas, k, len(up))) < up + down
     for i, (stay, come) in enumerate(((lower[0][1], upper[0][1]), (upper[1][1], lower[1][1]))):
         for n, x in stay.items():
-            x[swapped] = come[n][swapped]
+            np.copyto(x, come[n], where=beside(swapped, x)[:, None])
         ladder.move(stay, k + i, at[0], states[i], desk)
     replicas.ends[k : k + 2, swapped] = replicas.ends[k : k + 2, swapped][::-1]
-    return up, down, upper[1][0]
+    return up, down, host(upper[1][0])
 
 
 def _uniform(replicas: Replicas, k: int, copies: int) -> Floats:

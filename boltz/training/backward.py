@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz.arrays import on_device
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape
 from boltz.nn.dense import Job, Params, products, total
@@ -104,7 +105,7 @@ class _Backward:
         self.add(layer, score[:, : self.machine.units[layer]], scale)
         offset = self.found.inner.get(f"offset/{layer}", self.machine.units[layer])
         self.machine.conditionals[layer].path(self.signals[layer], offset, delta)
-        if w.c is None or w.c.any():
+        if w.c is None or on_device(w.c) or w.c.any():  # a look would make the host wait
             delta += c[:, None] * score
 
 

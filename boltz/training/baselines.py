@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
+from boltz.arrays import beside
 from boltz.models.helmholtz import HelmholtzMachine
-from boltz.nn.arena import Tape, size, views
+from boltz.nn.arena import Tape, size, views, zeros
 from boltz.nn.dense import Net, forward, products
 from boltz.rng import Key
 from boltz.sampling.driver import Workers
@@ -36,20 +37,21 @@ class Baseline:
     def init(self, machine: HelmholtzMachine, rows: Array, key: Key) -> RuleState:
         """c at the mean of log w on some rows; C at zero with small random weights below."""
         passes = sampled(machine, Tape(machine.arena), rows, 1, (key, 0), Workers(1, None))
-        state = {"baseline/mean": np.array([np.mean([found.log_weights().mean() for found in passes])])}
+        mean = np.mean([float(found.log_weights().mean()) for found in passes])
+        state = {"baseline/mean": np.full_like(machine.arena, mean, shape=(1,), dtype=np.float64)}
         if self.learned:
             shapes = self.net(machine).shapes("baseline")
             names = ("arena", "first", "second")
-            state |= {f"baseline/{name}": np.zeros(size(shapes), machine.dtype) for name in names}
+            state |= {f"baseline/{name}": np.zeros_like(machine.arena, shape=(size(shapes),)) for name in names}
             weight = views(shapes, state["baseline/arena"])["baseline/0/weight"]
             reach, draw = np.sqrt(6 / sum(weight.shape)), key.derive("baseline")
             generator = np.random.Generator(np.random.Philox(key=[draw.key0, draw.key1]))
-            weight[...] = generator.uniform(-reach, reach, weight.shape)
+            weight[...] = beside(generator.uniform(-reach, reach, weight.shape), weight)
         return state
 
     def value(self, machine: HelmholtzMachine, state: RuleState, batch: Array, log_w: Floats, clock: Clock) -> Floats:
         """Baseline (rows,) from what earlier steps learned; then it learns from log_w, in place."""
-        found = np.full(len(batch), state["baseline/mean"][0])
+        found = zeros(batch) + state["baseline/mean"]
         if self.learned:
             found += self._net_value(machine, state, batch, log_w.mean(axis=1) - found, clock.step)
         state["baseline/mean"] += (1 - DECAY) * (log_w.mean() - state["baseline/mean"])

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp, softmax
 
 from boltz import checks
 from boltz.errors import InputError
 from boltz.models.helmholtz import Structure
+from boltz.numerics import log_running_sum, logsumexp, softmax
 
 Floats = NDArray[np.float64]
 
@@ -151,9 +151,9 @@ def _vimco(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
     """The importance-weighted bound with geometric leave-one-out baselines (Mnih & Rezende 2016, eqs. 8-10)."""
     normalised = softmax(log_w, axis=1)
     mean_of_others = (log_w.sum(axis=1, keepdims=True) - log_w) / (log_w.shape[1] - 1)
-    nothing = np.full((len(log_w), 1), -np.inf)
-    before = np.hstack([nothing, np.logaddexp.accumulate(log_w, axis=1)[:, :-1]])
-    after = np.hstack([np.logaddexp.accumulate(log_w[:, ::-1], axis=1)[:, -2::-1], nothing])
+    nothing = np.full_like(log_w, -np.inf, shape=(len(log_w), 1))
+    before = np.hstack([nothing, log_running_sum(log_w)[:, :-1]])
+    after = np.hstack([log_running_sum(log_w[:, ::-1])[:, -2::-1], nothing])
     without = np.logaddexp(np.logaddexp(before, after), mean_of_others)
     return Weights(normalised, normalised, None, logsumexp(log_w, axis=1, keepdims=True) - without)
 

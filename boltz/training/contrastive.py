@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
+from boltz.arrays import beside
 from boltz.models.boltzmann import BoltzmannMachine, bias_key, views
 from boltz.models.graph import Edge
 from boltz.rng import Key
@@ -41,12 +42,12 @@ class Workspace:
     gradient: Array = field(init=False)
 
     def __post_init__(self) -> None:
-        self.batch = Scratch(self.machine.dtype)
+        self.batch = Scratch(self.machine.arena)
         self.gradient = np.zeros_like(self.machine.arena)
 
     def block(self, phase: str, start: int) -> Scratch:
         """The buffers of one block of rows."""
-        return self.blocks.setdefault((phase, start), Scratch(self.machine.dtype))
+        return self.blocks.setdefault((phase, start), Scratch(self.machine.arena))
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ class Contrastive:
         """Fantasy particles at data rows (rows, units), offsets for centring and running rates for sparsity."""
         state: RuleState = {}
         if self.persistent:
-            start = rows[np.arange(self.settings.chains) % len(rows)]
-            visible, scratch = machine.graph.visible, Scratch(machine.dtype)
+            start = rows[beside(np.arange(self.settings.chains) % len(rows), rows)]
+            visible, scratch = machine.graph.visible, Scratch(machine.arena)
             means = solve(machine, {visible: start}, self.settings.mean_field, scratch)
             chains = {visible: start, **posterior_sample(machine, means, key, 0, 0, scratch)}
             state |= {f"chain/{layer}": x.copy() for layer, x in chains.items()}
@@ -116,15 +117,16 @@ class Contrastive:
             _store(stats, chain | means, slice(n + rows.start, n + rows.stop))
 
         exact = len(machine.graph.edges) == 1  # else mean field stops for a block of rows as a whole
-        parts = shares(n, machine.dtype) if exact else blocks(n)
+        parts = shares(n, batch) if exact else blocks(n, like=batch)
         jobs: list[Callable[[], None]] = [partial(positive, rows) for rows in parts]
         if self.persistent:
-            for rows in shares(count, machine.dtype):
+            for rows in shares(count, batch):
                 chain = {layer: state[f"chain/{layer}"][rows] for layer in machine.graph.units}
                 jobs.append(partial(negative, rows, chain))
         pool.map(lambda job: job(), jobs)
         self._track(machine, stats, n, state)
-        signs = np.concatenate([np.full(n, 1 / n), np.full(count, -1 / count)]).astype(machine.dtype)
+        signs = np.full_like(machine.arena, -1 / count, shape=(n + count,))
+        signs[:n] = 1 / n
         return self._contract(work, stats, signs, state, pool)
 
     def _track(self, machine: BoltzmannMachine, stats: dict[str, Array], n: int, state: RuleState) -> None:
@@ -150,7 +152,8 @@ class Contrastive:
             stats[layer] *= signs[:, None]
             if self.settings.center:
                 totals[layer] = stats[layer].sum(axis=0)
-        jobs = [(edge, rows) for edge in machine.graph.edges for rows in blocks(machine.graph.units[edge.lower], SLICE)]
+        slices = partial(blocks, block=SLICE, like=signs)
+        jobs = [(edge, rows) for edge in machine.graph.edges for rows in slices(machine.graph.units[edge.lower])]
 
         def product(job: tuple[Edge, slice]) -> None:
             edge, rows = job

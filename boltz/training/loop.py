@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz.arrays import beside, numbers, on_device
 from boltz.data import Data
 from boltz.data.binarize import binarize
 from boltz.rng import Key
@@ -23,6 +24,7 @@ from boltz.training.state import TrainState
 Array = NDArray[Any]
 Record = dict[str, Any]
 ROWS = 250
+LOOKS = 50  # on a device the host looks once in so many steps whether numbers are finite, since it has to wait
 
 
 @dataclass
@@ -47,10 +49,12 @@ class Loop:
     state: TrainState
     key: Key
     events: Events = field(default_factory=Events)
+    resident: dict[str, Array] = field(default_factory=dict)  # data by fingerprint where the machine lives, as bytes
+    sound: Any = True  # whether all updates since the last look left finite numbers
 
     def run(self) -> None:
         """Train from where the state stands to the end of the last stage; raises NumericalError."""
-        with workers() as pool:
+        with workers(self.state.model.arena) as pool:
             while self.state.stage < len(self.plan):
                 stage = self.plan[self.state.stage]
                 key = self.key.derive(stage.name)
@@ -64,13 +68,14 @@ class Loop:
 
     def _enter(self, stage: Stage, key: Key) -> None:
         self.state.make_machine(stage)
-        rows = _permutation(len(self.data.x), key.derive("particles"))[: stage.rule.start_rows]
+        rows = self._here(_permutation(len(self.data.x), key.derive("particles"))[: stage.rule.start_rows])
         self.state.enter(stage, self._batch(self.data, stage, rows, self.state.lines), key.derive("init"))
 
     def _epoch(self, stage: Stage, key: Key, work: Workspace, watched: tuple[Array, Array], pool: Workers) -> None:
         settings, state = stage.settings, self.state
         rows = len(self.data.x)
         order = _permutation(rows, key.derive("order", state.epoch)) if settings.shuffle else np.arange(rows)
+        order = self._here(order)
         batches = -(-len(order) // settings.batch_size)
         before = time.perf_counter()
         while state.batch < batches:
@@ -94,12 +99,15 @@ class Loop:
         rows = order[state.batch * settings.batch_size : (state.batch + 1) * settings.batch_size]
         batch = self._batch(self.data, stage, rows, state.lines)
         place = f"{stage.name}, epoch {state.epoch + 1}"
-        if not guards.finite(state.rule):  # before a sweep can overwrite it
+        last = (state.batch + 1) * settings.batch_size >= len(order)
+        looks = not on_device(batch) or last or state.step % LOOKS == LOOKS - 1
+        if looks and not guards.finite(state.rule):  # before a sweep can overwrite it
             guards.stop(work.machine, work.gradient, state.rule, place)
         stage.rule.gradient(work, batch, state.rule, Clock(key, state.step, done), pool)
         state.step += 1
         step = optimizers.Step(learning_rate(settings, done), momentum(settings, done), state.step)
-        if not optimizers.apply(settings, work.machine, work.gradient, state.optimizer, step, pool):
+        self.sound &= optimizers.apply(settings, work.machine, work.gradient, state.optimizer, step, pool)
+        if looks and not self.sound:
             guards.stop(work.machine, work.gradient, state.rule, place)
 
     def _batch(self, data: Data, stage: Stage, rows: NDArray[np.int64], draw: int) -> Array:
@@ -108,7 +116,9 @@ class Loop:
         draw numbers the presentation: the epoch within the whole run, so that no two stages see the same draws.
         """
         key = self.key.derive("binarize")
-        batch = binarize(data.x[rows], data.levels, stage.settings.binarize, key, draw, rows)
+        if data.fingerprint not in self.resident:
+            self.resident[data.fingerprint] = self._here(data.x)
+        batch = binarize(self.resident[data.fingerprint][rows], data.levels, stage.settings.binarize, key, draw, rows)
         batch = batch.astype(self.state.model.dtype, copy=False)
         pair = stage.pair or 0
         below = self.state.pairs[:pair]
@@ -116,14 +126,21 @@ class Loop:
 
     def visible_rows(self, most: int) -> Array:
         """The first rows of the data as the model sees them, (rows, units)."""
-        return self._batch(self.data, self.plan[-1], _first(self.data, most), 0)
+        return self._batch(self.data, self.plan[-1], self._first(self.data, most), 0)
 
     def _watched(self, stage: Stage) -> tuple[Array, Array]:
         """The fixed rows of training and of held-out data, the latter possibly none, that are measured each epoch."""
-        train = self._batch(self.data, stage, _first(self.data, ROWS), 0)
+        train = self._batch(self.data, stage, self._first(self.data, ROWS), 0)
         if self.held_out is None:
             return train, train[:0]
-        return train, self._batch(self.held_out, stage, _first(self.held_out, ROWS), 0)
+        return train, self._batch(self.held_out, stage, self._first(self.held_out, ROWS), 0)
+
+    def _first(self, data: Data, most: int) -> NDArray[np.int64]:
+        return numbers(0, min(most, len(data.x)), self.state.model.arena)
+
+    def _here(self, array: Array) -> Array:
+        """An array of the host where the machine lives."""
+        return beside(array, self.state.model.arena)
 
     def _record(self, stage: Stage, work: Workspace, watched: tuple[Array, Array], done: float) -> Record:
         seconds = float(self.state.totals[0])
@@ -139,10 +156,6 @@ class Loop:
             "rows_per_second": len(self.data.x) / max(seconds, 1e-9),
             "seconds": float(self.state.totals[1]),
         }
-
-
-def _first(data: Data, most: int) -> NDArray[np.int64]:
-    return np.arange(min(most, len(data.x)), dtype=np.int64)
 
 
 def _permutation(rows: int, key: Key) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_expit
 
+from boltz.arrays import beside, host, numbers
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.rng import Key
 from boltz.sampling.gibbs import Scratch
@@ -35,7 +36,7 @@ class Monitor:
         conditionals, so only the reconstruction error is measured.
         """
         if scales:
-            means = solve(machine, {machine.graph.visible: self.train}, options, Scratch(machine.dtype), scales)
+            means = solve(machine, {machine.graph.visible: self.train}, options, Scratch(machine.arena), scales)
             error = _reconstruction_error(machine, self.train, means, scales)
             return {"pseudo_likelihood": None, "reconstruction_error": error, "free_energy_gap": None}
         free, means = variational_free_energy(machine, self.train, options)
@@ -52,10 +53,10 @@ class Monitor:
         """units x the mean of log p(v_i | rest) for one random unit i a row (Besag 1975)."""
         rows, units = self.train.shape
         chosen = np.random.Generator(np.random.Philox(key=[self.key.key0, self.key.key1])).integers(0, units, rows)
-        flipped = self.train.copy()
-        flipped[np.arange(rows), chosen] = 1 - flipped[np.arange(rows), chosen]
+        flipped, places = self.train.copy(), (numbers(0, rows, self.train), beside(chosen, self.train))
+        flipped[places] = 1 - flipped[places]
         other, _ = variational_free_energy(machine, flipped, options)
-        return float(units * log_expit(other - free).mean())
+        return float(units * log_expit(host(other - free)).mean())
 
 
 def _reconstruction_error(

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, reduce
+from operator import and_
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
+from boltz.arrays import on_device
 from boltz.models.files import Model
 from boltz.sampling.driver import Workers
 from boltz.training.settings import Common
 
 Array = NDArray[Any]
 OptState = dict[str, Array]
-CHUNK = 1 << 16
+CHUNK, DEVICE_CHUNK = 1 << 16, 1 << 40
 
 
 @dataclass(frozen=True)
@@ -57,20 +59,20 @@ def init(settings: Common, machine: Model) -> OptState:
     return state
 
 
-def apply(settings: Common, machine: Model, gradient: Array, state: OptState, step: Step, pool: Workers) -> bool:
-    """Update the arena in place; True if every parameter stays finite."""
+def apply(settings: Common, machine: Model, gradient: Array, state: OptState, step: Step, pool: Workers) -> Any:
+    """Update the arena in place; True if every parameter stays finite, an array of one truth value on a device."""
     update = UPDATES[settings.optimizer][1]
-    plain = _without_decay(settings)
+    plain, chunk = _without_decay(settings), DEVICE_CHUNK if on_device(gradient) else CHUNK
     jobs = []
     for span, decayed in machine.spans():
-        for first in range(span.start, span.stop, CHUNK):
-            jobs.append((slice(first, min(first + CHUNK, span.stop)), settings if decayed else plain))
+        for first in range(span.start, span.stop, chunk):
+            jobs.append((slice(first, min(first + chunk, span.stop)), settings if decayed else plain))
     finite = pool.map(lambda job: update(job[0], machine.arena, gradient, state, step, job[1]), jobs)
-    if settings.max_norm > 0 and all(finite):
+    if settings.max_norm > 0:
         for name, parameter in machine.params.items():
             if name.endswith("weight"):
                 _clip_columns(parameter, settings.max_norm)
-    return all(finite)
+    return reduce(and_, finite, True)
 
 
 @cache
@@ -81,5 +83,5 @@ def _without_decay(settings: Common) -> Common:
 def _clip_columns(weight: Array, most: float) -> None:
     """Scale the incoming weights of each upper unit to a norm of at most most (Srebro & Shraibman 2005)."""
     norms = np.sqrt(np.einsum("ij,ij->j", weight, weight, dtype=np.float64))
-    if norms.max() > most:
+    if on_device(weight) or norms.max() > most:  # a look would make the host wait
         weight *= np.minimum(1, most / np.maximum(norms, most)).astype(weight.dtype)

@@ -81,7 +81,7 @@ def start_pair(model: Model, stage: Stage) -> BoltzmannMachine:
     assert stage.pair is not None and stage.graph is not None
     if stage.pair == len(model.structure.latent):
         return BoltzmannMachine(stage.graph, top_machine(model).arena.copy())
-    pair, (weights, biases) = empty(stage.graph, model.dtype), _pair(model, stage.pair)
+    pair, (weights, biases) = empty(stage.graph, model.arena), _pair(model, stage.pair)
     pair.params["edge/v-h1/weight"][...] = weights[1]
     pair.bias("v")[...], pair.bias("h1")[...] = biases
     return pair

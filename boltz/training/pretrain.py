@@ -69,15 +69,15 @@ def stages(graph: Graph, settings: Settings) -> list[Stage]:
     return [*found, Stage("joint", settings, Contrastive(settings))]
 
 
-def empty(graph: Graph, dtype: Any) -> BoltzmannMachine:
-    """A machine with all parameters zero."""
-    return BoltzmannMachine(graph, np.zeros(size(shapes(graph)), dtype))
+def empty(graph: Graph, like: Array) -> BoltzmannMachine:
+    """A machine with all parameters zero, of like's type and where it lives."""
+    return BoltzmannMachine(graph, np.zeros_like(like, shape=(size(shapes(graph)),)))
 
 
 def start_pair(model: BoltzmannMachine, stage: Stage) -> BoltzmannMachine:
     """The RBM of a stage with the weights and biases that the whole machine has there."""
     assert stage.pair is not None and stage.graph is not None
-    pair = empty(stage.graph, model.dtype)
+    pair = empty(stage.graph, model.arena)
     pair.params["edge/v-h1/weight"][...] = model.params[model.graph.edges[stage.pair].key]
     for name, layer in zip(("v", "h1"), model.layers[stage.pair : stage.pair + 2], strict=True):
         pair.bias(name)[...] = model.bias(layer.name)
@@ -103,4 +103,4 @@ def compose(model: BoltzmannMachine, pairs: Sequence[BoltzmannMachine]) -> None:
     for i, layer in enumerate(model.layers[: len(pairs) + 1]):
         below = [pair.bias("h1") for pair in pairs[max(i - 1, 0) : i]]
         above = [pair.bias("v") for pair in pairs[i : i + 1]]
-        model.bias(layer.name)[...] = np.mean(below + above, axis=0)
+        model.bias(layer.name)[...] = sum(below + above) / len(below + above)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks, runs, snapshots
+from boltz.arrays import checked_device
 from boltz.data import Data, load
 from boltz.data.given import given
 from boltz.errors import BoltzError, FileError, InputError, Interrupted
@@ -80,7 +81,8 @@ def train(
     """Train a copy of model on rows x (rows, units) and return the run; writes nothing unless out names a folder.
 
     x: floats in [0, 1] (any numbers for Gaussian visible units), 0/1, uint8 grey levels, a memory map of such, whose
-    rows are read when used, or what boltz.load_data returns. held_out rows only serve the recorded gap. watch sees each
+    rows are read when used, or what boltz.load_data returns; they stay as bytes where the model lives (model.to("cuda")
+    trains on a GPU, and the run's model stays there). held_out rows only serve the recorded gap. watch sees each
     epoch's record; extra is kept in run.toml. Further settings are the fields of boltz.Settings for a Boltzmann
     machine, of boltz.DirectedSettings for a sigmoid belief net or a VAE, of boltz.BeliefSettings for a deep belief net.
     Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
@@ -102,13 +104,16 @@ def train(
         return _in_folder(loop, chosen, folder, watch)
 
 
-def resume(path: str | Path, x: Any = None, held_out: Any = None, watch: Watch | None = None) -> Run:
-    """Continue the run in a folder bit-identically, or return it if it is complete.
+def resume(
+    path: str | Path, x: Any = None, held_out: Any = None, watch: Watch | None = None, device: str = "cpu"
+) -> Run:
+    """Continue the run in a folder on a device, bit-identically where that is the cpu, or return it if it is complete.
 
+    A run may go on elsewhere than it began: random bits are the same everywhere, sums round differently on a GPU.
     x and held_out are needed only if the run was given arrays rather than named data. Raises FileError, InputError if
     the data are not those of the run, NumericalError, and Interrupted.
     """
-    folder = checks.path(path, "path")
+    folder, device = checks.path(path, "path"), checked_device(device)
     with runs.lock(folder):
         description = runs.read_settings(folder)
         chosen, drawn, dtype, plan = _described(description, folder)
@@ -119,14 +124,14 @@ def resume(path: str | Path, x: Any = None, held_out: Any = None, watch: Watch |
         if state.model.dtype != dtype:
             raise FileError(f"the checkpoint of {folder} must hold {dtype} parameters, got {state.model.dtype}.")
         if state.stage >= len(plan) and (folder / "model.safetensors").exists():
-            return Run(load_model(folder), runs.read_metrics(folder), folder, chosen, notes=tuple(notes))
+            return Run(load_model(folder).to(device), runs.read_metrics(folder), folder, chosen, notes=tuple(notes))
         data = _data_again(description, "data", x, drawn.layers[0], folder)
         others = _data_again(description, "held_out", held_out, drawn.layers[0], folder)
         if data is None:
             raise FileError(f"{folder / 'run.toml'} does not say what data the run had.")
         if state.stage < len(plan) and state.batch * plan[state.stage].settings.batch_size >= len(data.x):
             raise FileError(f"the checkpoint of {folder} stands beyond the end of its data.")
-        loop = Loop(data, others, plan, state, Key.from_seed(chosen.seed).derive("train"))
+        loop = Loop(data, others, plan, state.to(device), Key.from_seed(chosen.seed).derive("train"))
         return replace(_in_folder(loop, chosen, folder, watch), notes=tuple(notes))
 
 

@@ -7,11 +7,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from boltz.models.helmholtz import HelmholtzMachine
-from boltz.nn.arena import Part, Tape
+from boltz.nn.arena import Part, Tape, zeros
 from boltz.nn.dense import Job, Params, forward, products
 from boltz.sampling.ancestral import descend, draw_prior
 from boltz.sampling.driver import Workers
-from boltz.sampling.recognition import parts, zeros
+from boltz.sampling.recognition import parts
 from boltz.training.rules import Clock
 
 Array = NDArray[Any]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz.arrays import host, moved
 from boltz.errors import FileError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
@@ -62,12 +63,19 @@ class TrainState:
             compose(self.model, self.pairs)
 
     def tensors(self) -> Arrays:
-        """Everything by name, for a checkpoint."""
+        """Everything by name as numpy arrays, for a checkpoint."""
         found = {"arena/model": self.model.arena, "totals": self.totals}
         found["counters"] = np.array([getattr(self, name) for name in COUNTERS], np.int64)
         found |= {f"arena/pair-{i}": pair.arena for i, pair in enumerate(self.pairs)}
         found |= {f"rule/{name}": x for name, x in self.rule.items()}
-        return found | {f"optimizer/{name}": x for name, x in self.optimizer.items()}
+        found |= {f"optimizer/{name}": x for name, x in self.optimizer.items()}
+        return {name: host(x) for name, x in found.items()}
+
+    def to(self, device: str) -> TrainState:
+        """The state with its arrays on a device."""
+        rule, optimizer = ({n: moved(x, device) for n, x in part.items()} for part in (self.rule, self.optimizer))
+        pairs = [pair.to(device) for pair in self.pairs]
+        return replace(self, model=self.model.to(device), pairs=pairs, rule=rule, optimizer=optimizer)
 
 
 def restore(tensors: Mapping[str, Array], blueprint: Blueprint, plan: list[Stage], source: str) -> TrainState:

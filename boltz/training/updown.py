@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.helmholtz import HelmholtzMachine
-from boltz.nn.arena import Tape
+from boltz.nn.arena import Tape, zeros
 from boltz.rng import Key
 from boltz.sampling.ancestral import visible_means
 from boltz.sampling.driver import Workers, workers
@@ -74,7 +74,8 @@ class UpDown:
     ) -> Mapping[str, Array]:
         machine, n = work.machine, len(batch)
         passes = sampled(machine, work.wake, batch, 1, (clock.key, clock.step), pool)
-        even = Weights(np.full((n, 1), 1 / n), None, np.zeros((n, 1)))
+        nothing = zeros(batch)[:, None]
+        even = Weights(nothing + 1 / n, None, nothing)
         pool.map(lambda found: pull(found, even, None, False), passes)
         pool.map(lambda job: job(), wake_products(machine, work.named, work.wake, (n, 1), False))
         top = machine.structure.latent[-1]
@@ -93,7 +94,7 @@ class UpDown:
     def measure(self, machine: HelmholtzMachine, train: Array, held_out: Array, key: Key) -> dict[str, float | None]:
         """Squared error a row of the data drawn up and sent down as means."""
         lowest = machine.structure.latent[0].name
-        with workers() as pool:
+        with workers(train) as pool:
             tape = Tape(machine.arena)
             sampled(machine, tape, train, 1, (key, 0), pool)
             state = tape.get(f"state/{lowest}", len(train), machine.units[lowest])
@@ -108,6 +109,6 @@ class UpDown:
 def recognised(machine: HelmholtzMachine, rows: Array, key: Key) -> Array:
     """States (rows, units) of the topmost drawn layer, one draw of the recognition model a row."""
     top, tape = machine.structure.latent[-1], Tape(machine.arena)
-    with workers() as pool:
+    with workers(rows) as pool:
         sampled(machine, tape, rows, 1, (key, 0), pool)
     return tape.get(f"state/{top.name}", len(rows), top.units)

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz.arrays import host
 from boltz.models.helmholtz import HelmholtzMachine
-from boltz.nn.arena import Tape
+from boltz.nn.arena import Tape, zeros
 from boltz.numerics import log_mean_exp
 from boltz.rng import Key
 from boltz.sampling.driver import Workers, workers
@@ -83,7 +84,7 @@ class Variational:
         passes = sampled(machine, work.wake, batch, knobs.total, (clock.key, clock.step), pool)
         scales = self._scales(passes, clock.done)
         log_w = np.concatenate([found.log_weights(scales) for found in passes])
-        baseline = np.zeros(n) if self.baseline is None else self.baseline.value(machine, state, batch, log_w, clock)
+        baseline = zeros(batch) if self.baseline is None else self.baseline.value(machine, state, batch, log_w, clock)
         weights = OBJECTIVES[self.settings.objective].weights(log_w, knobs, baseline).over(n)
         awake = self.sleep_share < 1
         pool.map(lambda found: pull(found, weights, scales, awake), passes)
@@ -113,20 +114,20 @@ class Variational:
 
 def _kl(passes: list[Pass], layer: str) -> float:
     """Mean of log q - log p of a hidden layer over all samples: its KL term, in nats a row."""
-    return float(np.mean(np.concatenate([found.kl(layer) for found in passes])))
+    return float(np.mean(np.concatenate([host(found.kl(layer)) for found in passes])))
 
 
 def measure(machine: HelmholtzMachine, train: Array, held_out: Array, key: Key) -> dict[str, float | None]:
     """What is recorded after an epoch of a Helmholtz machine; log Z of an RBM prior is left out."""
     found: dict[str, float | None] = {"bound_gap": None}
-    with workers() as pool:
+    with workers(machine.arena) as pool:
         passes = sampled(machine, Tape(machine.arena), train, MONITOR_SAMPLES, (key, 0), pool)
-        log_w = np.concatenate([each.log_weights() for each in passes])
+        log_w = np.concatenate([host(each.log_weights()) for each in passes])
         bound = float(log_mean_exp(log_w, 1).mean())
         found |= {"bound": float(log_w.mean()), "importance_bound": bound}
         found["kl"] = sum(_kl(passes, layer.name) for layer in machine.structure.latent)
         if len(held_out):
             others = sampled(machine, Tape(machine.arena), held_out, MONITOR_SAMPLES, (key, 0), pool)
-            unseen = np.concatenate([each.log_weights() for each in others])
+            unseen = np.concatenate([host(each.log_weights()) for each in others])
             found["bound_gap"] = bound - float(log_mean_exp(unseen, 1).mean())
     return found

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import entr, expit
 
 import boltz.kernels as kernels
-from boltz.numerics import logit, softplus
+from boltz.numerics import binary_entropy, logit, sigmoid, softplus
 from boltz.rng import Stream
 
 Array = NDArray[Any]
@@ -36,16 +35,16 @@ class Bernoulli:
         return total
 
     def mean(self, field: Array) -> Array:
-        return expit(field)
+        return sigmoid(field)
 
     def variance(self, field: Array) -> Array:
-        return expit(field) * expit(-field)
+        return sigmoid(field) * sigmoid(-field)
 
     def entropy(self, mean: Array) -> Array:
-        return entr(mean) + entr(1 - mean)
+        return binary_entropy(mean)
 
     def base_energy(self, state: Array) -> Array:
-        return np.zeros(len(state), state.dtype)
+        return np.zeros_like(state, shape=(len(state),))
 
     def natural(self, mean: Array) -> Array:
         return logit(mean)

@@ -61,7 +61,7 @@ def order_of(transition: GibbsSweep, monkeypatch: pytest.MonkeyPatch) -> list[st
 def layer_matrix(transition: GibbsSweep, table: Table, layer: str) -> np.ndarray:
     """Transition on all states of one update, the conditional means measured at every state."""
     every = copies(oracle.states(table))
-    mean = transition.update(layer, copies(every), 0, 0, Scratch(np.float64)).astype(np.float64)
+    mean = transition.update(layer, copies(every), 0, 0, Scratch(np.empty(0))).astype(np.float64)
     rest = table.others([layer])
     kept = oracle.numbers(table, every, rest) if rest else np.zeros(len(mean), int)
     matrix = np.array(kept[:, None] == kept, np.float64)
@@ -134,7 +134,7 @@ def test_states_are_drawn_from_the_means_with_the_stream_of_layer_and_step(
     for step in (0, 1, 2**33):
         for layer in table.layers:
             before = copies(state, dtype)
-            mean = sweep.update(layer, state, step, 77, Scratch(dtype))
+            mean = sweep.update(layer, state, step, 77, Scratch(np.empty(0, dtype)))
             expected = oracle.conditional(table, layer, before)
             assert np.abs(mean - expected).max() < (1e-6 if dtype is np.float32 else 1e-12)
             drawn = np.empty_like(state[layer])
@@ -154,7 +154,7 @@ def test_scales_multiply_the_input_and_not_the_bias(name: str) -> None:
         state = copies(oracle.states(table))
         scale = {"h1": 2.0, "v": 0.5}.get(layer, 1.0)
         field = scale * (oracle.field(table, layer, state) - table.biases[layer]) + table.biases[layer]
-        mean = transition.update(layer, state, 0, 0, Scratch(np.float64))
+        mean = transition.update(layer, state, 0, 0, Scratch(np.empty(0)))
         assert np.abs(mean - 1 / (1 + np.exp(-field))).max() < 1e-12
 
 

@@ -229,7 +229,7 @@ def test_recorded_chains_are_gibbs_chains() -> None:
     machine, key = calm(6, 5, 4, 3), Key(5, 6)
     start = boltz.sample(machine, 40, 3)
     seen = record(machine, start, 7, key)
-    state, scratch = {n: x.copy() for n, x in start.items()}, Scratch(machine.dtype)
+    state, scratch = {n: x.copy() for n, x in start.items()}, Scratch(machine.arena)
     transition, changes = GibbsSweep(machine, key, flipped=True), np.zeros((40, 7), int)
     for step in range(7):
         held = {n: state[n].copy() for n in machine.graph.colours[0]}

@@ -2,6 +2,7 @@
 // Fibers take turns forwards or backwards, so a missing barrier shows as results that depend on the order.
 #pragma once
 #include <math.h>
+#include <setjmp.h>
 #include <string.h>
 #include <ucontext.h>
 
@@ -21,32 +22,43 @@ struct Index {
     unsigned x;
 };
 
+// A fiber lives on from block to block: contexts, which need the kernel of the system, only bring it to life.
 struct Fiber {
-    ucontext_t context;
+    jmp_buf place;
     std::unique_ptr<char[]> stack;
     bool done;
 };
 
 constexpr size_t STACK = 64 * 1024;
 inline std::vector<Fiber> fibers;
-inline ucontext_t scheduler;
+inline jmp_buf scheduler;
 inline void (*body)(void**);
 inline void** values;
 inline unsigned current;
 
-inline void enter() {
-    body(values);
-    fibers[current].done = true;
+inline void pause() {
+    if (_setjmp(fibers[current].place) == 0) _longjmp(scheduler, 1);
 }
 
-inline void start(Fiber& fiber) {
-    fiber.done = false;
-    if (!fiber.stack) fiber.stack.reset(new char[STACK]);
-    getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = fiber.stack.get();
-    fiber.context.uc_stack.ss_size = STACK;
-    fiber.context.uc_link = &scheduler;
-    makecontext(&fiber.context, enter, 0);
+inline void enter() {
+    for (;;) {
+        body(values);
+        fibers[current].done = true;
+        pause();
+    }
+}
+
+inline void advance(Fiber& fiber) {
+    if (_setjmp(scheduler) != 0) return;
+    if (fiber.stack) _longjmp(fiber.place, 1);
+    fiber.stack.reset(new char[STACK]);
+    ucontext_t context;
+    getcontext(&context);
+    context.uc_stack.ss_sp = fiber.stack.get();
+    context.uc_stack.ss_size = STACK;
+    context.uc_link = nullptr;
+    makecontext(&context, enter, 0);
+    setcontext(&context);
 }
 
 // "*f4" for a pointer to float, "i8" for long long, ...: numpy's name of one argument type.
@@ -82,10 +94,7 @@ void call(void (*kernel)(A...), void** arguments) {
 
 static shim::Index threadIdx, blockIdx, blockDim, gridDim;
 
-inline void __syncthreads() {
-    shim::Fiber& fiber = shim::fibers[shim::current];
-    swapcontext(&fiber.context, &shim::scheduler);
-}
+inline void __syncthreads() { shim::pause(); }
 
 inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)(((unsigned long long)a * b) >> 32); }
 
@@ -111,21 +120,24 @@ namespace shim {
 
 // Returns 0, or 1 if some threads of a block left while others waited at a barrier.
 inline int launch(void (*kernel)(void**), void** arguments, unsigned grid, unsigned block, int backwards) {
-    fibers.resize(block);
+    if (fibers.size() < block) fibers.resize(block);
     body = kernel;
     values = arguments;
     gridDim.x = grid;
     blockDim.x = block;
     for (blockIdx.x = 0; blockIdx.x < grid; ++blockIdx.x) {
-        for (auto& fiber : fibers) start(fiber);
+        for (unsigned i = 0; i < block; ++i) fibers[i].done = false;
         for (unsigned left = block; left > 0;) {
             for (unsigned i = 0; i < block; ++i) {
                 current = backwards ? block - 1 - i : i;
                 threadIdx.x = current;
-                swapcontext(&scheduler, &fibers[current].context);
+                advance(fibers[current]);
                 left -= fibers[current].done;
             }
-            if (left != 0 && left != block) return 1;
+            if (left != 0 && left != block) {
+                fibers.clear();  // some stand in the middle of the kernel
+                return 1;
+            }
         }
     }
     return 0;

@@ -10,10 +10,10 @@ from directed_checks import BITS, CLOCK, SERIAL, machine_of, plenty
 from directed_oracle import Directed
 
 import boltz
-from boltz.nn.arena import Tape
+from boltz.nn.arena import Tape, zeros
 from boltz.rng import Key
 from boltz.sampling.driver import workers
-from boltz.sampling.recognition import BLOCK, encode, parts, sampled, score_prior, zeros
+from boltz.sampling.recognition import BLOCK, encode, parts, sampled, score_prior
 
 
 def test_log_weights_of_every_kind_of_machine() -> None:

@@ -1,0 +1,70 @@
+"""CUDA graphs: work that is done over and over is captured once and replayed, since launches cost more than small kernels.
+
+What changes from one time to the next must be in the memory of the device, advanced by the work itself: a Clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from boltz.kernels import cuda
+
+Array = Any  # a C-contiguous cupy.ndarray
+TIMES = (50, 5, 1)  # that the work stands in a graph, of which there are so many
+
+
+@dataclass(frozen=True, eq=False)
+class Clock:
+    """A counter uint64 (1,) and, where there are temperatures, those before its step and at it, now (2,)."""
+
+    counter: Array
+    betas: Array | None
+    now: Array | None
+
+    @classmethod
+    def before(cls, first: int, betas: Any = None) -> Clock:
+        """A clock whose first tick leads to step first of temperatures (steps + 1,)."""
+        put = cuda._cupy().asarray
+        counter = put(np.array([(first - 1) % 2**64], np.uint64))
+        return cls(counter, None, None) if betas is None else cls(counter, put(betas), put(np.zeros(2)))
+
+    def tick(self) -> None:
+        """Go on to the next step."""
+        cuda.tick(self.counter, self.betas, self.now)
+
+
+class Replay:
+    """Work without arguments that neither waits nor takes memory once it has run: it runs once as it is, then as graphs."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work, self.warm = work, False
+        self.graphs: dict[int, Any] = {}
+        self.stream = cuda._cupy().cuda.Stream()
+
+    def run(self, times: int) -> None:
+        """Do the work so many times; returns when it is done."""
+        cuda._cupy().cuda.get_current_stream().synchronize()
+        with self.stream:
+            if times > 0 and not self.warm:
+                self.work()
+                self.warm, times = True, times - 1
+            while times > 0:
+                size = next(size for size in TIMES if size <= times)
+                if size not in self.graphs:
+                    self.graphs[size] = self._captured(size)
+                self.graphs[size].launch()
+                times -= size
+        self.stream.synchronize()
+
+    def _captured(self, size: int) -> Any:
+        self.stream.begin_capture()
+        try:
+            for _ in range(size):
+                self.work()
+        finally:  # a stream must not stay in capture
+            graph = self.stream.end_capture()
+        return graph

@@ -1,0 +1,33 @@
+"""An emulated cupy for the tests of this folder that ask for it; where g++ is missing they are skipped."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cuda_shim
+import pytest
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where compiled sources stay for the session."""
+    return tmp_path_factory.mktemp("cuda")
+
+
+@pytest.fixture
+def cupy(compiled: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The emulated module in the place of cupy; what it computed is forgotten afterwards."""
+    if cuda_shim.COMPILER is None or not sys.platform.startswith("linux"):
+        pytest.skip("g++ on Linux is not there: device arrays are not checked on the CPU")
+    emulated = importlib.import_module("emulated")
+    cuda = importlib.import_module("boltz.kernels.cuda")
+    found = emulated.module(compiled)
+    monkeypatch.setitem(sys.modules, "cupy", found)
+    monkeypatch.setattr(cuda, "THREADS", 32)  # each is a fiber here
+    cuda.forget()
+    yield found
+    cuda.forget()
