@@ -183,12 +183,12 @@ def product(x: Array, weight: Any, out: Array) -> None:
     if type(weight).__name__ == "Split":
         weight.product(x, out)
     else:
-        _cupy().matmul(x, weight, out=out)
+        np.matmul(x, weight, out=out)
 
 
 def contraction(x: Array, values: Array, out: Array) -> None:
     """out (units, columns) := x (rows, units)^T @ values (rows, columns)."""
-    _cupy().matmul(x.T, values, out=out)
+    np.matmul(x.T, values, out=out)
 
 
 def tick(counter: Array, betas: Array | None, now: Array | None) -> None:

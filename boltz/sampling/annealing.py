@@ -20,7 +20,7 @@ from boltz.nn.arena import zeros
 from boltz.numerics import effective_sample_size, log_mean_exp
 from boltz.rng import Key
 from boltz.sampling.captured import Captured
-from boltz.sampling.driver import blocks, workers
+from boltz.sampling.driver import blocks, shares, workers
 from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
 from boltz.targets import BaseRatePath
 
@@ -80,7 +80,8 @@ def anneal(
     chains, steps, total = len(some), len(betas) - 1, zeros(some)
     weights, eve = host(total), np.arange(chains, dtype=np.int64)
     collected, resamplings, points, trace = 0.0, 0, [betas[0]], [weights.copy()]
-    parts, stretch = blocks(chains, like=some), min(STRETCH, max(1, steps // POINTS))
+    parts = shares(chains, some) if isinstance(path, GibbsPath) else blocks(chains, like=some)
+    stretch = min(STRETCH, max(1, steps // POINTS))
     with workers(some) as pool:
         walks = [_walk(path, {n: x[part] for n, x in state.items()}, betas, key, (part, total[part])) for part in parts]
         for first in range(1, steps + 1, stretch):
@@ -156,7 +157,7 @@ class GibbsPath:
         scratch = self.scratch.setdefault(place.first, Scratch(machine.arena))
         for layer in density.held:
             change = density.exact_bias(layer, betas[1]) - density.exact_bias(layer, betas[0])
-            log_weights += state[layer] @ change.astype(machine.dtype)
+            log_weights += np.einsum("ij,j->i", state[layer], change.astype(machine.dtype))
         for layer in density.summed:
             inputs = layer_input(machine, layer, state, scratch, self.turned)
             biases = density.bias(layer, betas[0]), density.bias(layer, betas[1])

@@ -29,7 +29,7 @@ from boltz.training.rules import Clock, RuleState
 from boltz.training.settings import Settings
 
 Array = NDArray[Any]
-SLICE = 256
+SLICE = 512
 
 
 @dataclass
@@ -116,8 +116,9 @@ class Contrastive:
                 means = sweep.sweep(chain, step * k + i, rows.start, scratch)
             _store(stats, chain | means, slice(n + rows.start, n + rows.stop))
 
-        exact = len(machine.graph.edges) == 1  # else mean field stops for a block of rows as a whole
-        parts = shares(n, batch) if exact else blocks(n, like=batch)
+        # where mean field stops by a tolerance, it does so for a block of rows as a whole
+        apart = len(machine.graph.edges) == 1 or self.settings.mean_field.tolerance == 0
+        parts = shares(n, batch) if apart else blocks(n, like=batch)
         jobs: list[Callable[[], None]] = [partial(positive, rows) for rows in parts]
         if self.persistent:
             for rows in shares(count, batch):
@@ -152,8 +153,11 @@ class Contrastive:
             stats[layer] *= signs[:, None]
             if self.settings.center:
                 totals[layer] = stats[layer].sum(axis=0)
-        slices = partial(blocks, block=SLICE, like=signs)
-        jobs = [(edge, rows) for edge in machine.graph.edges for rows in slices(machine.graph.units[edge.lower])]
+        jobs = [
+            (edge, rows)
+            for edge in machine.graph.edges
+            for rows in shares(machine.graph.units[edge.lower], signs, SLICE)
+        ]
 
         def product(job: tuple[Edge, slice]) -> None:
             edge, rows = job
