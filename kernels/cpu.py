@@ -16,6 +16,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
+from boltz.kernels.cpu_notice import announce
 from boltz.kernels.cpu_philox import LANES, TILE, row_bits, scratch, words
 from boltz.kernels.cpu_philox import philox as philox
 from boltz.kernels.cpu_products import contraction as contraction
@@ -309,6 +310,7 @@ def _normal(key0, key1, step, rows, out):
             z[j] = _normal_as(bits[j], like)
 
 
+announce()
 NO_ROWS = np.empty(0, np.int64)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import signal
 import sys
 from pathlib import Path
@@ -15,7 +16,11 @@ if HERE not in sys.path:
 
 
 def pytest_configure() -> None:
-    """Say what is wrong in one sentence where the folder boltz beside the tests hides an installed package."""
+    """Say what is wrong in one sentence where the folder boltz beside the tests hides an installed package.
+
+    The word that kernels are being compiled, which depends on what ran before, stays out of the output of commands.
+    """
+    logging.getLogger("boltz.kernels").setLevel(logging.ERROR)
     try:
         importlib.import_module("boltz.kernels")
     except ModuleNotFoundError as problem:

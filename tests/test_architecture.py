@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "plotting": {"errors", "checks", "checkpoint"},
 }
 ABOVE = {"cli", "sklearn"}  # may import everything, and nothing but the other one imports them
-NUMBA = {f"kernels.cpu{part}" for part in ("", "_vectors", "_philox", "_products", "_dense")}
+NUMBA = {f"kernels.cpu{part}" for part in ("", "_vectors", "_philox", "_products", "_dense", "_notice")}
 ONLY = {
     "numba": NUMBA,
     "llvmlite": NUMBA,

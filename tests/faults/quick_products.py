@@ -1,0 +1,39 @@
+"""Quick checks of products and of how rows are dealt to threads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import boltz
+from boltz.kernels import cpu
+
+
+def check_products() -> None:
+    """Products and contractions of states and of means, in both orders of the second factor, and a NaN weight."""
+    rng = np.random.default_rng(1)
+    for x in ((rng.random((40, 70)) < 0.3).astype(np.float32), rng.random((40, 70)).astype(np.float32)):
+        weight, values = rng.normal(size=(70, 45)).astype(np.float32), rng.normal(size=(40, 45)).astype(np.float32)
+        out, sums = np.empty((40, 45), np.float32), np.empty((70, 45), np.float32)
+        for factor in (weight, np.asfortranarray(weight)):
+            cpu.product(x, factor, out)
+            assert np.allclose(out, x @ weight, atol=1e-4)
+        cpu.contraction(x, values, sums)
+        assert np.allclose(sums, x.T @ values, atol=1e-4)
+
+
+def check_any_number_of_threads() -> None:
+    """Chains, annealing and training with 1 and 3 threads, to the last bit, where mean field stops at a tolerance."""
+    rng = np.random.default_rng(2)
+    weights = [rng.normal(0, 1, shape).astype(np.float32) for shape in ((20, 12), (12, 9))]
+    machine = boltz.from_arrays(weights, [np.zeros(n, np.float32) for n in (20, 12, 9)])
+    rows = (rng.random((150, 20)) < 0.3).astype(np.float32)
+    before, found = boltz.threads(), []
+    try:
+        for count in (1, 3):
+            boltz.threads(count)
+            run = boltz.train(machine, rows, epochs=1, batch_size=150, chains=150, mean_field_tolerance=0.05)
+            annealed = boltz.ais(machine, 150, 20).log_weights
+            found.append((run.model.arena, annealed, *boltz.sample(machine, 150, 3).values()))
+    finally:
+        boltz.threads(before)
+    assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True)), "results depend on the number of threads"

@@ -1,0 +1,28 @@
+"""The word to the user while kernels are compiled for the first time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = """
+import numpy as np
+from boltz import kernels
+kernels.bernoulli_mean(np.zeros((2, 3), np.float32), 1.0, np.zeros(3, np.float32))
+kernels.normal((1, 2, 3), np.arange(2), np.zeros((2, 3), np.float32))
+"""
+
+
+def test_compiling_is_announced_once_and_not_again_from_the_cache(tmp_path: Path) -> None:
+    """One line for two kernels, on stderr; catches a line a kernel, and one for kernels that are on disk."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    said = []
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=environment, check=True, timeout=120
+        )
+        assert done.stdout == ""
+        said.append(done.stderr.splitlines())
+    assert len(said[0]) == 1 and said[0][0].startswith("Compiling kernels for this processor") and said[1] == []
