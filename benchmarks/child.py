@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
 
 from contenders.child import serve
 
@@ -13,7 +12,7 @@ def main(module: str, threads: str) -> None:
     """Answer on what standard output was; prints of libraries go to standard error."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    serve(import_module(module).makers(), int(threads), sys.stdin, answers)
+    serve(module, int(threads), sys.stdin, answers)
 
 
 if __name__ == "__main__":

@@ -191,7 +191,7 @@ def arguments() -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, and write after each line."""
-    folder, rows = writable(options.out), Source(options.data).rows()
+    folder, rows = writable(options.out), Source(options.data, small=options.smoke).rows()
     contenders = [x for x in available(say) if x.name in PEERS]
     found = studies(os.cpu_count() or 1)
     results: dict[str, Any] = {"machine": machine(), "versions": {c.name: c.version for c in contenders}, "lines": []}

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,7 +22,7 @@ import numpy as np
 
 import boltz
 
-from . import Array, ContenderError, Lesson, Maker, Noise, Problem, Slope, Work
+from . import Array, ContenderError, Lesson, Noise, Problem, Slope, Work
 
 PARTS = ("weights", "biases", "start", "rates")
 SCRIPT = Path(__file__).parents[1] / "child.py"
@@ -134,8 +135,8 @@ def read(folder: Path) -> Problem | Lesson:
     return Problem(rows=arrays["rows"], **lists, **parts, **numbers)
 
 
-def serve(makers: Mapping[str, Maker], threads: int, asked: IO[str], answers: IO[str]) -> None:
-    """The child's end: answer until the parent closes the pipe."""
+def serve(module: str, threads: int, asked: IO[str], answers: IO[str]) -> None:
+    """The child's end: import the module when the first work is wanted, and answer until the parent closes the pipe."""
     work: list[Work] = []
 
     def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -145,7 +146,7 @@ def serve(makers: Mapping[str, Maker], threads: int, asked: IO[str], answers: IO
         folder = Path(request["folder"])
         if request["do"] == "make":
             work.clear()
-            work.append(makers[request["kind"]](read(folder), threads))
+            work.append(import_module(module).makers()[request["kind"]](read(folder), threads))
         elif request["do"] == "result":
             np.savez(folder / "result.npz", *work[0].result())
         else:
@@ -158,5 +159,6 @@ def serve(makers: Mapping[str, Maker], threads: int, asked: IO[str], answers: IO
         try:
             found = answer(json.loads(line))
         except Exception as problem:  # the parent says it in one sentence
-            found = {"error": f"{type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}"}
+            first = (str(problem).splitlines() or [""])[0]
+            found = {"error": f"{type(problem).__name__}: {first.rstrip('.')}"}
         print(json.dumps(found), file=answers, flush=True)
