@@ -12,11 +12,12 @@ from contenders.boltz_directed import lesson as reference
 
 import boltz
 
-VISIBLE, HIDDEN = 10, (6, 4)
+VISIBLE, HIDDEN = 10, (6, 4, 3)
+DEPTHS = {"dbm": 2, "deep": 3}  # kind of work -> hidden layers, where it is not one
 STEPS, GAIN_WITHIN = 400, 0.05
 ROUNDING = 1e-5  # of the largest entry; float32 leaves about 1e-6
 MOST = 6.0  # standard errors; no sound loop is that far off, and every draw here has a fixed seed
-NAMES = ("v", "h1", "h2")
+NAMES = ("v", "h1", "h2", "h3")
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ def _normal(*shape: int, key: int) -> Array:
     return np.random.default_rng(key).standard_normal(shape).astype(np.float32)
 
 
-def small_problem(deep: bool, chains: int, sd: float) -> Problem:
+def small_problem(depth: int, chains: int, sd: float) -> Problem:
     """A random machine of 10 visible units, and rows that are three patterns with a tenth of their pixels turned."""
-    units = (VISIBLE, *HIDDEN[: 2 if deep else 1])
+    units = (VISIBLE, *HIDDEN[:depth])
     weights = tuple(sd * _normal(a, b, key=i) for i, (a, b) in enumerate(pairwise(units)))
     biases = tuple(0.3 * sd * _normal(n, key=10 + i) for i, n in enumerate(units))
     layers = dict(zip(NAMES, units, strict=False))
@@ -65,7 +66,7 @@ def small_lesson(kind: str) -> Lesson:
 
 
 def log_likelihood(parameters: tuple[Array, ...], rows: Array) -> float:
-    """Mean log-likelihood of the rows in nats (its bound for two hidden layers), log Z by enumeration."""
+    """Mean log-likelihood of the rows in nats (its bound for several hidden layers), log Z by enumeration."""
     count = len(parameters) // 2
     model = boltz.from_arrays(parameters[:count], parameters[count:])
     return boltz.log_likelihood(model, rows, boltz.exact_log_z(model), samples=1).value
@@ -73,7 +74,7 @@ def log_likelihood(parameters: tuple[Array, ...], rows: Array) -> float:
 
 def gain(contender: Contender, kind: str) -> float:
     """Log-likelihood won by STEPS updates, in nats a row."""
-    problem = small_problem(kind == "dbm", 50, 0.01)
+    problem = small_problem(DEPTHS.get(kind, 1), 50, 0.01)
     work = contender.makers[kind](problem, 1)
     work.run(STEPS)
     before = log_likelihood((*problem.weights, *problem.biases), problem.rows)
@@ -91,7 +92,7 @@ def exact_means(problem: Problem) -> Array:
 
 def gibbs_error(contender: Contender) -> float:
     """Largest distance of a mean activity from the exact one, in standard errors."""
-    problem, rounds = small_problem(False, 400, 0.7), 20
+    problem, rounds = small_problem(1, 400, 0.7), 20
     work, total = contender.makers["gibbs"](problem, 1), np.zeros(VISIBLE + HIDDEN[0])
     for _ in range(rounds):
         work.run(15)
@@ -103,7 +104,7 @@ def gibbs_error(contender: Contender) -> float:
 
 def ais_error(contender: Contender) -> float:
     """Distance of the mean weight from the exact Z, in standard errors."""
-    problem = replace(small_problem(False, 400, 0.7), betas=300)
+    problem = replace(small_problem(1, 400, 0.7), betas=300)
     work = contender.makers["ais"](problem, 1)
     work.run(1)
     exact = boltz.exact_log_z(boltz.from_arrays(problem.weights, problem.biases)).value

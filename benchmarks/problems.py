@@ -13,6 +13,7 @@ from contenders import LESSONS, Array, Lesson, Problem
 
 import boltz
 
+DATA = ("mnist-mini", "mnist")
 ROWS, BETAS = 10_000, 14_500
 
 

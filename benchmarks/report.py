@@ -1,4 +1,4 @@
-"""What a run of the benchmark prints besides its times: the machine, and the table."""
+"""What a run of the benchmark prints, in markdown: the machine, its limits, and the table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_info
 
-SWITCHES = ("OPENBLAS_", "MKL_", "OMP_", "GOMP_", "KMP_", "ONEDNN_", "ATEN_")
+SWITCHES = ("OPENBLAS_", "MKL_", "OMP_", "GOMP_", "KMP_", "ONEDNN_", "ATEN_", "XLA_", "JAX_", "NPROC")
 Line = dict[str, Any]
 
 
@@ -35,34 +35,82 @@ def machine() -> dict[str, Any]:
     }
 
 
+def grid(head: list[str], lines: list[list[str]]) -> str:
+    """A markdown table, its columns aligned."""
+    widths = [max(len(line[i]) for line in (head, *lines)) for i in range(len(head))]
+    rule = ["-" * width for width in widths]
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
+        for line in (head, rule, *lines)
+    )
+
+
 def header(found: dict[str, Any], versions: dict[str, str]) -> str:
     """The machine and the versions in a few lines."""
-    return "\n".join(
-        (
-            f"{found['cpu']}, {found['cores']} cores, load {' '.join(str(x) for x in found['load'])}",
-            "; ".join(found["blas"]) + " (numpy, scipy)",
-            " ".join(f"{name}={value}" for name, value in found["environment"].items()),
-            ", ".join(f"{name} {version}" for name, version in versions.items()) + f", Python {found['python']}",
-        )
+    lines = (
+        f"{found['cpu']}, {found['cores']} cores, load {' '.join(str(x) for x in found['load'])}",
+        "; ".join(found["blas"]) + " (numpy, scipy)",
+        " ".join(f"{name}={value}" for name, value in found["environment"].items()),
+        ", ".join(f"{name} {version}" for name, version in versions.items()) + f", Python {found['python']}",
     )
+    return "\n".join(f"- {line}" for line in lines if line)
+
+
+def _bounds(found: list[dict[str, Any]]) -> str:
+    """Limits of the machine by number of threads."""
+    names = list(found[0]["gflops"])
+    head = ["threads", *(f"{name} {found[0]['square']}² GFLOP/s" for name in names)]
+    head += [f"{place} {name} GB/s" for place in ("memory", "L2") for name in found[0]["memory"]]
+    lines = [
+        [str(x["threads"]), *(f"{x['gflops'][name]:,.0f}" for name in names)]
+        + [f"{rate:,.1f}" for place in ("memory", "l2") for rate in x[place].values()]
+        for x in found
+    ]
+    return grid(head, lines)
+
+
+def number(value: float) -> str:
+    """Three decimals below 100, none above."""
+    return f"{value:,.3f}" if value < 100 else f"{value:,.0f}"
 
 
 def _cell(found: Line | None, name: str) -> str:
     if found is None:
-        return "-"
-    rate = f"{found['median']:,.3f}" if found["median"] < 100 else f"{found['median']:,.0f}"
-    ratio = found["ratio"]
-    return rate if name == "boltz" else f"{rate}   {ratio['median']:.2f} ({ratio['min']:.2f}-{ratio['max']:.2f})"
+        return ""
+    ratio, share = found["ratio"], f"{found['fraction']['median']:.2f}"
+    if name == "boltz":
+        return f"{number(found['median'])}; {share}"
+    return f"{number(found['median'])}; {share}; **{ratio['median']:.2f}** ({ratio['min']:.2f}-{ratio['max']:.2f})"
 
 
 def table(lines: list[Line], names: list[str]) -> str:
-    """A line for each work; beside a peer's figure its time over that of boltz: median of the rounds (least-most)."""
+    """A line for each work, a table for each number of threads."""
     text = []
     for threads in sorted({line["threads"] for line in lines}):
-        text += ["", f"{threads} thread{'s' * (threads > 1)}".ljust(48) + "".join(name.rjust(27) for name in names)]
+        head = [f"{threads} thread{'s' * (threads > 1)}", "unit", "dense products alone", *names]
+        found = []
         for line in lines:
             if line["threads"] == threads:
-                cells = [_cell(line["contenders"].get(name), name).rjust(27) for name in names]
-                text.append(f"{line['title']}, {line['unit']}".ljust(48) + "".join(cells))
-    text += ["", "before and in brackets: time of the peer over that of boltz; above 1 boltz is faster"]
+                limit = line["limit"]
+                best = (
+                    f"{number(limit['median'])} ({limit['library']}, {limit['gflops'][limit['library']]:,.0f} GFLOP/s)"
+                )
+                cells = [_cell(line["contenders"].get(name), name) for name in names]
+                found.append([line["title"], line["unit"], best, *cells])
+        text += [grid(head, found), ""]
     return "\n".join(text)
+
+
+def page(results: dict[str, Any]) -> str:
+    """All of it."""
+    return "\n".join(
+        (
+            header(results["machine"], results["versions"]),
+            "",
+            _bounds(results["limits"]),
+            "",
+            table(results["rows"], list(results["versions"])),
+            "A cell holds the rate; the share of the dense products alone (above 1: less than they take); and for a",
+            "peer its time over that of boltz, median of the rounds (least-most), above 1 boltz is faster.",
+        )
+    )

@@ -15,9 +15,13 @@ import pytest
 from boltz.kernels import PRIMITIVES
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-MODULES = {"boltz": "boltz", "scikit-learn": "sklearn", "PyTorch": "torch"}
+MODULES = {"boltz": "boltz", "scikit-learn": "sklearn", "PyTorch": "torch", "JAX": "jax", "rbms": "rbms"}
 LINES = {"pcd", "cd25", "gibbs1000", "gibbs10000", "ais", "dbm", "vae", "iwae", "iwae2", "sbn"}
-OFFERED = {"boltz": LINES, "scikit-learn": {"pcd", "gibbs1000", "gibbs10000"}, "PyTorch": LINES}
+OFFERED = dict.fromkeys(("boltz", "PyTorch", "JAX"), LINES)
+OFFERED |= {
+    "scikit-learn": {"pcd", "gibbs1000", "gibbs10000"},
+    "rbms": {"pcd", "cd25", "gibbs1000", "gibbs10000", "ais"},
+}
 BROKEN = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -57,16 +61,31 @@ print(json.dumps([[f.contender, f.kind, f.passed] for f in found]))
 
 def command(*arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, *arguments], env=os.environ | environment, capture_output=True, text=True, timeout=120
+        [sys.executable, *arguments], env=os.environ | environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == code, done.stderr
     return done
 
 
 @pytest.fixture(scope="module")
-def smoke() -> dict[str, Any]:
-    done = command(str(FOLDER / "compare.py"), "--smoke", "--json", "--threads", "1", "--repeats", "2")
-    return json.loads(done.stdout)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("benchmark") / "new" / "folder"
+
+
+@pytest.fixture(scope="module")
+def smoke(folder: Path) -> dict[str, Any]:
+    compare = (
+        str(FOLDER / "compare.py"),
+        "--smoke",
+        "--json",
+        "--threads",
+        "1",
+        "--repeats",
+        "2",
+        "--out",
+        str(folder),
+    )
+    return json.loads(command(*compare).stdout)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -81,6 +100,39 @@ def test_each_installed_contender_does_every_line_it_offers(smoke: dict[str, Any
         assert 0 < found["ratio"]["min"] <= found["ratio"]["median"] <= found["ratio"]["max"]
 
 
+def test_the_share_of_the_limit_is_the_time_of_the_fastest_dense_products_over_that_of_the_contender(
+    smoke: dict[str, Any],
+) -> None:
+    for line in smoke["rows"]:
+        limit = line["limit"]
+        fastest = min(limit["seconds"], key=lambda name: sum(limit["seconds"][name]))
+        assert limit["library"] == fastest
+        for found in line["contenders"].values():
+            shares = [a / b for a, b in zip(limit["seconds"][fastest], found["seconds"], strict=True)]
+            assert found["fraction"]["median"] == pytest.approx(sum(shares) / 2)
+    (bounds,) = smoke["limits"]
+    assert bounds["threads"] == 1 and "numpy" in bounds["gflops"]
+    assert min(*bounds["gflops"].values(), *bounds["memory"].values(), *bounds["l2"].values()) > 0
+
+
+def test_dense_products_are_counted_as_the_algorithm_needs_them(smoke: dict[str, Any]) -> None:
+    """At toy size: an RBM 20-12, a DBM 20-12-8, nets 20-12-8-[5]; 100 rows of data, 50 chains and rows a batch."""
+    v, h, n = 20, 12, 50
+    edge, upper = 2 * n * v * h, 2 * n * h * 8
+    rows = 100
+    wanted = {
+        "pcd": 3 * edge + 2 * edge,
+        "cd25": (1 + 2 * 25) * edge + 2 * edge,
+        "gibbs1000": 2 * edge,
+        "ais": 200 * 2 * edge,
+        "dbm": (1 * edge + 21 * upper) + 2 * (edge + upper) + 2 * (edge + upper),
+        "vae": 2 * rows * (3 * (v * 12 + 12 * 8 + 8 * 10) + 3 * (5 * 8 + 8 * 12 + 12 * v) - v * 12),
+        "sbn": 2 * 24 * 50 * (2 * 2 * (20 * 20) + 2 * v * 20) + 2 * 24 * 2 * v * 20,
+    }
+    found = {line["row"]: line["limit"]["flop"] for line in smoke["rows"]}
+    assert {name: found[name] for name in wanted} == wanted
+
+
 def test_the_ratio_is_the_peers_time_over_that_of_boltz(smoke: dict[str, Any]) -> None:
     for line in smoke["rows"]:
         ours = line["contenders"]["boltz"]["seconds"]
@@ -90,10 +142,12 @@ def test_the_ratio_is_the_peers_time_over_that_of_boltz(smoke: dict[str, Any]) -
 
 
 def test_a_missing_peer_is_left_out_and_named(tmp_path: Path) -> None:
-    for module in ("torch", "sklearn"):
+    for module in ("torch", "sklearn", "rbms"):
         (tmp_path / f"{module}.py").write_text("raise ModuleNotFoundError('planted')\n")
-    done = command(str(FOLDER / "compare.py"), "--smoke", "--threads", "1", "--only", "pcd", PYTHONPATH=str(tmp_path))
+    compare = (str(FOLDER / "compare.py"), "--smoke", "--threads", "1", "--only", "pcd", "--repeats", "1")
+    done = command(*compare, PYTHONPATH=os.pathsep.join((str(tmp_path), *sys.path)))
     assert "left out: torch (planted)" in done.stderr and "left out: sklearn (planted)" in done.stderr
+    assert "left out: rbms (planted)" in done.stderr
     assert "boltz" in done.stdout and "PyTorch" not in done.stdout
 
 
@@ -101,6 +155,92 @@ def test_a_broken_loop_does_not_pass_the_check() -> None:
     found = json.loads(command("-c", BROKEN, str(FOLDER)).stdout)
     assert [name for name, _, passed in found if passed] == ["boltz"] * 5
     assert {kind for name, kind, _ in found if name == "broken"} == {"pcd", "gibbs", "ais", "vae", "iwae"}
+
+
+TOY = """
+import os, sys
+from contenders import Lesson, Work
+
+def make(problem, threads):
+    def run(count):
+        print("a library prints")
+        if count == 2:
+            raise ValueError("two is too many.")
+        if count == 3:
+            os._exit(5)
+
+    def result():
+        if isinstance(problem, Lesson):
+            return tuple(problem.machine.params.values())
+        return (*problem.weights, *problem.biases, problem.start["h1"], problem.rates["v"], problem.rows)
+
+    return Work(run, result, lambda noise: (threads + problem.samples, {name: 2 * x for name, x in noise.items()}))
+
+def makers():
+    return {"pcd": make, "vae": make}
+"""
+PARENT = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from check import small_lesson, small_problem
+from contenders import ContenderError
+from contenders.child import Child
+
+child, said, problem, lesson = Child("toy", sys.argv[2], 3, {}), [], small_problem(1, 20, 0.1), small_lesson("iwae")
+first = child.make("pcd", problem)
+first.run(1)
+wanted = (*problem.weights, *problem.biases, problem.start["h1"], problem.rates["v"], problem.rows)
+same = all(np.array_equal(a, b) for a, b in zip(first.result(), wanted, strict=True))
+second = child.make("vae", lesson)
+same &= all(np.array_equal(a, b) for a, b in zip(second.result(), lesson.machine.params.values(), strict=True))
+bound, slope = second.probe({"h1": np.ones(3)})
+for work, count in ((first, 1), (second, 2), (second, 1), (second, 3)):
+    try:
+        work.run(count)
+        said.append("")
+    except ContenderError as problem:
+        said.append(str(problem))
+try:
+    Child("absent", "no_such_module", 1, {}).make("pcd", small_problem(1, 20, 0.1))
+except ContenderError as problem:
+    said.append(str(problem))
+print(json.dumps([same, bound, slope["h1"].tolist(), said]))
+"""
+
+
+def test_a_contender_in_a_child_process_gets_the_problem_and_fails_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "toy.py").write_text(TOY)
+    done = command("-c", PARENT, str(FOLDER), "toy", PYTHONPATH=os.pathsep.join((str(tmp_path), *sys.path)))
+    same, bound, slope, said = json.loads(done.stdout)
+    assert same and bound == 3 + 5 and slope == [2, 2, 2]
+    assert said == [
+        "The work of toy has made room for another.",
+        "The process of toy failed: ValueError: two is too many.",
+        "",
+        "The process of toy ended with code 5 during its turn.",
+        "The process of absent failed: ModuleNotFoundError: No module named 'no_such_module'.",
+    ]
+    assert "Traceback" not in done.stderr
+
+
+def test_results_are_written_where_the_option_says(smoke: dict[str, Any], folder: Path, tmp_path: Path) -> None:
+    assert json.loads((folder / "results.json").read_text()) == smoke
+    table = (folder / "table.md").read_text()
+    assert all(table.count(f"| {line['title']} ") == 1 for line in smoke["rows"])
+    (tmp_path / "file").touch()
+    refused = command(str(FOLDER / "compare.py"), "--smoke", "--out", str(tmp_path / "file"), code=2).stderr
+    assert refused.startswith("--out must name a folder, got ") and refused.count("\n") == 1
+
+
+def test_the_scaling_study_writes_a_table_and_a_picture(tmp_path: Path) -> None:
+    done = command(str(FOLDER / "scaling.py"), "--smoke", "--quick", "--repeats", "1", "--out", str(tmp_path))
+    found = json.loads((tmp_path / "results.json").read_text())
+    studies = ("hidden", "batch", "chains", "depth", "threads", "threads-gibbs")
+    assert {line["study"] for line in found["lines"]} == set(studies)
+    assert all(min(line["rates"].values()) > 0 for line in found["lines"])
+    assert (tmp_path / "table.md").read_text() == done.stdout
+    assert (tmp_path / "scaling.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_bad_usage_is_refused_by_name() -> None:

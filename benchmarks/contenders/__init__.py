@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import boltz
 
 Array = NDArray[Any]
-SIDES = ("boltz_side", "sklearn_side", "torch_side")
+SIDES = ("boltz_side", "sklearn_side", "torch_side", "jax_side", "rbms_side")
 LESSONS = {
     "vae": "vae",
     "iwae": "iwae",
@@ -79,6 +79,10 @@ class Lesson:
     def batches(self) -> list[Array]:
         """The rows in contiguous batches of equal size, views."""
         return batches(self.rows, self.batch)
+
+
+class ContenderError(Exception):
+    """A contender failed while it worked; the message is one sentence."""
 
 
 Noise = Mapping[str, Array]

@@ -85,5 +85,7 @@ def ais(problem: Problem, threads: int) -> Work:
 
 def contenders() -> list[Contender]:
     """This library; boltz.threads also sets the BLAS of numpy, which scikit-learn uses."""
-    makers = {"pcd": pcd, "cd": cd, "gibbs": gibbs, "ais": ais, "dbm": pcd} | dict.fromkeys(LESSONS, lesson)
+    makers = {"pcd": pcd, "cd": cd, "gibbs": gibbs, "ais": ais, "dbm": pcd, "deep": pcd} | dict.fromkeys(
+        LESSONS, lesson
+    )
     return [Contender("boltz", boltz.__version__, boltz.threads, makers)]

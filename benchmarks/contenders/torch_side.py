@@ -50,8 +50,10 @@ class Trainer:
         self.weights = [_tensor(w) for w in problem.weights]
         self.biases = [_tensor(b) for b in problem.biases]
         self.both = [torch.zeros(self.n + chains, len(b)) for b in self.biases]
+        self.rooms = [torch.empty(max(self.n, chains), len(b)) for b in self.biases]
         self.draws = [Draw(chains, len(b), seed) for seed, b in enumerate(self.biases)]
-        self.hidden = _tensor(problem.start["h1"][:chains])
+        self.states = [_tensor(x[:chains]) for x in problem.start.values()]
+        self.hidden = self.states[1]
         self.signs = torch.cat([torch.full((self.n,), 1 / self.n), torch.full((chains,), -1 / chains)])
         self.ones = torch.ones(self.n + chains)
         self.batches = cycle([torch.from_numpy(x) for x in problem.batches()])
@@ -67,15 +69,24 @@ class Trainer:
         state = self.negative(0)
         self.draws[0](self.products.sigmoid(self.biases[0], self.hidden, self.weights[0].t(), state), state)
 
-    def ascend(self, signed: Tensor) -> None:
-        """Add the gradient; signed is the first hidden layer of all rows, which here takes the signs of the phases."""
-        signed.mul_(self.signs[:, None])
-        self.products.accumulate(self.weights[0], self.both[0], signed, self.rate)
-        self.biases[1].addmv_(signed.t(), self.ones, alpha=self.rate)
-        for weight, upper in zip(self.weights[1:], self.both[2:], strict=True):
-            self.products.accumulate(weight, signed, upper, self.rate)
-        for layer in range(0, len(self.biases), 2):
-            self.biases[layer].addmv_(self.both[layer].t(), self.signs, alpha=self.rate)
+    def mean(self, layer: int, states: list[Tensor], out: Tensor, heard: Tensor | None = None) -> Tensor:
+        """Means of a layer given its neighbours; heard is what comes from below, bias included, where that is known."""
+        weights, base = self.weights, self.biases[layer] if heard is None else heard
+        if layer == len(weights):
+            return self.products.sigmoid(base, states[layer - 1], weights[layer - 1], out)
+        if layer and heard is None:
+            room = self.rooms[layer][: len(states[layer - 1])]
+            base = self.products.product(states[layer - 1], weights[layer - 1], room).add_(base)
+        return self.products.sigmoid(base, states[layer + 1], weights[layer].t(), out)
+
+    def ascend(self) -> None:
+        """Add the gradient of the rows in both; the odd layers take the signs of the phases."""
+        for odd in self.both[1::2]:
+            odd.mul_(self.signs[:, None])
+        for weight, lower, upper in zip(self.weights, self.both, self.both[1:], strict=False):
+            self.products.accumulate(weight, lower, upper, self.rate)
+        for layer, (bias, x) in enumerate(zip(self.biases, self.both, strict=True)):
+            bias.addmv_(x.t(), self.ones if layer % 2 else self.signs, alpha=self.rate)
 
     def work(self, step: Callable[[], None]) -> Work:
         def run(count: int) -> None:
@@ -100,7 +111,8 @@ def pcd(products: Products, problem: Problem, threads: int) -> Work:
         t.positive(0).copy_(next(t.batches))
         means = products.sigmoid(t.biases[1], t.both[0], t.weights[0], t.both[1])
         t.draws[1](means[t.n :], t.hidden)
-        t.ascend(means)
+        _put(means, t.both[1])
+        t.ascend()
 
     return t.work(step)
 
@@ -118,41 +130,46 @@ def cd(products: Products, problem: Problem, threads: int) -> Work:
             t.down()
             mean = products.sigmoid(t.biases[1], t.negative(0), t.weights[0], t.negative(1))
         _put(mean, t.negative(1))
-        t.ascend(t.both[1])
+        t.ascend()
 
     return t.work(step)
 
 
 def dbm(products: Products, problem: Problem, threads: int) -> Work:
-    """Two hidden layers: mean field from the doubled bottom-up pass, one sweep of the persistent chains."""
+    """Any number of hidden layers: mean field from a doubled bottom-up pass, one sweep of the persistent chains."""
     t = Trainer(products, problem, problem.chains)
-    (first, second), (_, c1, c2), two = t.weights, t.biases, torch.tensor(2.0)
-    evidence, heard = torch.empty(t.n, len(c1)), torch.empty(problem.chains, len(c1))
+    layers, two, evidence = range(len(t.biases)), torch.tensor(2.0), torch.empty(t.n, len(t.biases[1]))
 
     def positive() -> None:
-        t.positive(0).copy_(next(t.batches))
-        base = products.product(t.positive(0), first, evidence)
-        h1 = torch.addcmul(c1, base, two, out=t.positive(1)).sigmoid_()
-        base.add_(c1)
-        h2 = products.sigmoid(c2, h1, second, t.positive(2))
+        means = [t.positive(layer) for layer in layers]
+        means[0].copy_(next(t.batches))
+        heard = products.product(means[0], t.weights[0], evidence)
+        torch.addcmul(t.biases[1], heard, two, out=means[1]).sigmoid_()
+        heard.add_(t.biases[1])
+        for layer in layers[2:-1]:
+            base = products.product(means[layer - 1], t.weights[layer - 1], t.rooms[layer][: t.n])
+            torch.addcmul(t.biases[layer], base, two, out=means[layer]).sigmoid_()
+        means[-1] = t.mean(layers[-1], means, means[-1])
         for _ in range(problem.mean_field_sweeps):
-            h1 = products.sigmoid(base, h2, second.t(), t.positive(1))
-            h2 = products.sigmoid(c2, h1, second, t.positive(2))
-        _put(h1, t.positive(1))
-        _put(h2, t.positive(2))
+            for layer in (*layers[1::2], *layers[2::2]):
+                means[layer] = t.mean(layer, means, t.positive(layer), heard if layer == 1 else None)
+        for layer in layers[1:]:
+            _put(means[layer], t.positive(layer))
 
     def negative() -> None:
-        t.down()
-        t.draws[2](products.sigmoid(c2, t.hidden, second, t.negative(2)), t.negative(2))
-        base = products.product(t.negative(0), first, heard).add_(c1)
-        mean = products.sigmoid(base, t.negative(2), second.t(), t.negative(1))
-        _put(mean, t.negative(1))
-        t.draws[1](mean, t.hidden)
+        for layer in layers[::2]:
+            state = t.negative(layer)
+            t.draws[layer](t.mean(layer, t.states, state), state)
+            t.states[layer] = state
+        for layer in layers[1::2]:
+            mean = t.mean(layer, t.states, t.negative(layer))
+            _put(mean, t.negative(layer))
+            t.draws[layer](mean, t.states[layer])
 
     def step() -> None:
         positive()
         negative()
-        t.ascend(t.both[1])
+        t.ascend()
 
     return t.work(step)
 
@@ -269,6 +286,7 @@ def contenders() -> list[Contender]:
     found = []
     for products in forms():
         makers = {kind.__name__: partial(kind, products) for kind in (pcd, cd, gibbs, ais, dbm)}
+        makers["deep"] = makers["dbm"]
         makers |= dict.fromkeys(LESSONS, partial(lesson, products))
         found.append(Contender(products.name, torch.__version__, torch.set_num_threads, makers))
     return found
