@@ -176,7 +176,7 @@ class RawModule:
             assert [k if k != "null" else w for k, w in zip(given, kinds, strict=True)] == kinds, (name, given, kinds)
             kept = list(arguments)  # addresses stay those of arrays that live
             values = [a.data.ptr if isinstance(a, ndarray) else a for a in kept]
-            state.launches += 1
+            state.launches += state.recording is None
             done(lambda: run(grid, block, values, state.backwards), True)
 
         return launch
@@ -269,7 +269,7 @@ def gemm_ex(
         product = (right if not tb else right.T).T @ (left if not ta else left.T).T
         out[...] = np.float32(factor) * product + (np.float32(keep) * out if keep else 0)
 
-    state.launches += 1
+    state.launches += state.recording is None
     done(work, True)
 
 
