@@ -9,6 +9,7 @@ to 1e-3. A fault of the code above the kernels shows as an error of CuPy or as a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ X = rows(40)
 def boltzmann(sizes: tuple[int, ...] = (12, 7, 5), dtype: Any = np.float64) -> boltz.BoltzmannMachine:
     """A machine with weights of standard deviation 0.6."""
     model = boltz.dbm(list(sizes), x=rows(50, sizes[0]), dtype=dtype)
-    weights = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+    weights = sum(a * b for a, b in pairwise(sizes))
     model.arena[:weights] *= 60
     return model
 

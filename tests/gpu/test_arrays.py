@@ -33,7 +33,9 @@ def test_names_that_are_none(name: Any, cupy: Any) -> None:
 
 
 def test_a_device_that_is_not_there(cupy: Any) -> None:
-    with pytest.raises(boltz.InputError, match="device cuda:1 does not exist: the last of the 1 CUDA devices is cuda:0"):
+    with pytest.raises(
+        boltz.InputError, match="device cuda:1 does not exist: the last of the 1 CUDA devices is cuda:0"
+    ):
         boltzmann().to("cuda:1")
     emulated.state.devices = 0
     with pytest.raises(boltz.InputError, match="device cuda needs an NVIDIA GPU and its driver, but none was found"):

@@ -28,7 +28,6 @@ def test_commands_run_on_the_device(tmp_path: Path, cupy: Any, monkeypatch: pyte
     for arguments in (
         ("logz", "--chains", 20, "--betas", 10),
         ("evaluate", "--limit", 20),
-        ("evaluate", "--limit", 20, "--along", "--rounds", 20),
         ("sample", "--sweeps", 3, "--out", "a.png"),
         ("diagnose", "--sweeps", 20, "--limit", 30),
         ("compare", "--limit", 20),
@@ -47,7 +46,10 @@ def test_commands_run_on_the_device(tmp_path: Path, cupy: Any, monkeypatch: pyte
 def test_a_device_that_cannot_be_is_refused_in_one_sentence(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     first = "rbm" if command == "train" else "nowhere"
-    for device, words in (("cuda", "device cuda needs CuPy: install it with pip"), ("gpu", "device must be cpu, cuda, or")):
+    for device, words in (
+        ("cuda", "device cuda needs CuPy: install it with pip"),
+        ("gpu", "device must be cpu, cuda, or"),
+    ):
         result = invoke(command, first, "--device", device)
         assert result.exit_code == 2 and result.stderr.startswith(f"Error: {words}"), result.output
         assert result.stderr.count("\n") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def test_the_host_waits_seldom(cupy: Any) -> None:
     model = boltzmann((12, 7), np.float32).to("cuda")
     boltz.ais(model, 30, 60, base=X)
     emulated.state.launches = emulated.state.waits = 0
-    boltz.ais(model, 30, 3000, base=X)
+    boltz.ais(model, 30, 1000, base=X)
     assert emulated.state.launches < 600 and emulated.state.waits < 80
     x = rows(1000)
     boltz.train(model, x, epochs=1, batch_size=20, chains=20)
@@ -84,7 +85,7 @@ def test_a_run_that_diverges_on_the_device_stops(cupy: Any, monkeypatch: pytest.
         monkeypatch.setattr(loop, "LOOKS", looks)
         model = boltzmann((12, 7), np.float32)
         model.arena[5] = np.inf
-        with pytest.raises(boltz.NumericalError, match="Training stopped at joint, epoch 1: .* is not finite"):
+        with pytest.raises(boltz.NumericalError, match=r"Training stopped at joint, epoch 1: .* is not finite"):
             boltz.train(model.to("cuda"), X, epochs=3, batch_size=2, chains=5)
 
 
@@ -95,3 +96,31 @@ def test_mean_field_stops_when_it_has_settled(cupy: Any) -> None:
     here, there = (boltz.mean_field(m, X, options) for m in (model, model.to("cuda")))
     for layer in here:
         np.testing.assert_allclose(there[layer], here[layer], atol=1e-5)
+
+
+FAULTS = {
+    "a counter that stands still": ("*counter = step;", "", "sample"),
+    "temperatures one step late": ("now[1] = betas[step];", "now[1] = betas[step - 1];", "ais"),
+    "scales that are not read": ("if (scale_at) {", "if (false) {", "ais"),
+    "biases that do not move": ("moved[u] = (real)(two - one);", "moved[u] = 0;", "ais"),
+    "the second part lost": ("parts[count + i] = second;", "parts[count + i] = 0;", "ais"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_in_the_sources_is_caught(fault: str, cupy: Any) -> None:
+    old, new, name = FAULTS[fault]
+    emulated.state.edit = lambda code: code.replace(old, new)
+    model = boltzmann(dtype=np.float32)
+    with pytest.raises(AssertionError):
+        on_device.agree(*(UNDIRECTED[name](m) for m in (model, model.to("cuda"))), 1e-5)
+
+
+def test_the_planted_faults_are_of_lines_that_exist(cupy: Any) -> None:
+    """And without them the same comparison holds."""
+    cuda = importlib.import_module("boltz.kernels.cuda")
+    texts = "".join(cuda.source(f"{name}.cu") for name in ("bernoulli", "steps", "split"))
+    assert all(old in texts for old, _, _ in FAULTS.values())
+    model = boltzmann(dtype=np.float32)
+    for name in ("sample", "ais"):
+        on_device.agree(*(UNDIRECTED[name](m) for m in (model, model.to("cuda"))), 1e-5)

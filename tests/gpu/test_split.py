@@ -42,12 +42,16 @@ def test_each_part_is_far_smaller_than_the_one_before(cupy: Any) -> None:
     """By 2^-8 at least, on which the bound of the error rests."""
     w = np.random.default_rng(1).normal(size=(50, 60)).astype(np.float32)
     parts = np.abs((split(cupy.asarray(w)).parts.get().astype(np.uint32) << 16).view(np.float32))
-    assert (parts[1] <= 2.0**-8 * parts[0]).all() and (parts[2] <= 2.0**-8 * np.maximum(parts[1], 2.0**-9 * parts[0])).all()
+    assert (parts[1] <= 2.0**-8 * parts[0]).all() and (
+        parts[2] <= 2.0**-8 * np.maximum(parts[1], 2.0**-9 * parts[0])
+    ).all()
 
 
-@pytest.mark.parametrize(("count", "units", "columns"), [(1, 1, 1), (7, 5, 3), (40, 33, 65), (3, 784, 50), (0, 5, 3), (3, 0, 4)])
+@pytest.mark.parametrize(
+    ("count", "units", "columns"), [(1, 1, 1), (7, 5, 3), (40, 33, 65), (3, 784, 50), (0, 5, 3), (3, 0, 4)]
+)
 def test_products_are_as_accurate_as_in_float32(count: int, units: int, columns: int, cupy: Any) -> None:
-    """Within the bound that kernels.split derives, both ways round; catches a lost part, sums added to what was there."""
+    """Within the bound that kernels.split derives, both ways; catches a lost part, sums added to what was there."""
     generator = np.random.default_rng(2)
     w = generator.normal(size=(units, columns)).astype(np.float32)
     whole = split(cupy.asarray(w))

@@ -21,7 +21,9 @@ from cuda_parity import CHECKS, ON_DEVICES, Backend
 from boltz.kernels import cuda as installed
 
 pytestmark = [
-    pytest.mark.skipif(cuda_shim.COMPILER is None, reason="g++ is not installed: CUDA sources are not checked on the CPU"),
+    pytest.mark.skipif(
+        cuda_shim.COMPILER is None, reason="g++ is not installed: CUDA sources are not checked on the CPU"
+    ),
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the CPU shim needs Linux"),
 ]
 
