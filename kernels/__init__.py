@@ -1,7 +1,8 @@
 """The primitives of boltz and their dispatch by array type: numpy arrays go to Numba, CuPy arrays to CUDA.
 
 Each primitive exists three times with one signature: in reference.py (numpy, written for reading), cpu.py (Numba) and
-cuda.py (CuPy and CUDA C++). Nothing here knows models; this package never imports boltz.
+cuda.py (CuPy and CUDA C++), where the products with states take weights that split.py made ready for tensor cores.
+Nothing here knows models; this package never imports boltz.
 """
 
 from __future__ import annotations

@@ -228,7 +228,7 @@ def _where(x):
 
 
 def _single(x, values, out):
-    """Whether there are rows enough, of float32, and the result is in C order, as code that works on addresses needs."""
+    """Whether there are rows enough, of float32, and a result in C order, as code that works on addresses needs."""
     return len(out) > FEW_ROWS and x.dtype == values.dtype == out.dtype == np.float32 and out.flags.c_contiguous
 
 

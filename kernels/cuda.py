@@ -1,8 +1,8 @@
 """CUDA versions of the primitives: CuPy arrays in, one launch each on the current stream.
 
-The sources bernoulli.cu, update.cu, steps.cu and split.cu are compiled at first use, once for each float type. One block
-of threads takes a row and every sum has a fixed order, so results repeat bit for bit and do not depend on how rows are
-split into calls. Nothing here waits for the device: what a primitive returns is an array without axes.
+The sources bernoulli.cu, update.cu, steps.cu and split.cu are compiled at first use, once for each float type. One
+block of threads takes a row and every sum has a fixed order, so results repeat bit for bit and do not depend on how
+rows are split into calls. Nothing here waits for the device: what a primitive returns is an array without axes.
 
 In work that is captured in a graph (kernels.graphs) a stream's step and a scale are not numbers but arrays of one
 element, which the kernels read anew at each replay.

@@ -1,4 +1,4 @@
-"""CUDA graphs: work that is done over and over is captured once and replayed, since launches cost more than small kernels.
+"""CUDA graphs: what is done over and over is captured once and replayed, since launches cost more than small kernels.
 
 What changes from one time to the next must be in the memory of the device, advanced by the work itself: a Clock.
 """
@@ -22,8 +22,8 @@ class Clock:
     """A counter uint64 (1,) and, where there are temperatures, those before its step and at it, now (2,)."""
 
     counter: Array
-    betas: Array | None
-    now: Array | None
+    betas: Any
+    now: Any
 
     @classmethod
     def before(cls, first: int, betas: Any = None) -> Clock:
@@ -38,7 +38,10 @@ class Clock:
 
 
 class Replay:
-    """Work without arguments that neither waits nor takes memory once it has run: it runs once as it is, then as graphs."""
+    """Work without arguments that, once it has run, neither waits nor takes memory: it runs as it is, then as graphs.
+
+    What it works on, and the buffers that it keeps, must stay where they are as long as it is replayed.
+    """
 
     def __init__(self, work: Callable[[], None]) -> None:
         self.work, self.warm = work, False

@@ -3,10 +3,10 @@
 Tensor cores multiply numbers of 16 bits (bfloat16, 8 bits of precision) and add in float32. A state of 0 and 1 is such
 a number; a weight w of float32, with 24 bits, is the sum a + b + c of three: a is the nearest to w, b the nearest to
 w - a, and c = w - a - b. Each difference is exact in float32, since both terms are multiples of the last bit of w and
-the difference is small. |w - a| is at most 2^-8 of the power of two at or below |w|, which leaves 16 bits, b takes 8 of
-them, |w - a - b| is at most 2^-17, and the 7 bits that are left are all of c. So the split is exact while the last bit of
-w, 2^-23 of its power of two, is not below the smallest numbers, that is for |w| > 2^-102; smaller ones lose less than
-2^-125 (CuPy lets the compiler flush numbers below 2^-126 to 0).
+the difference is small. In units of the power of two at or below |w|, |w - a| is at most 2^-8, which leaves 16 bits; b
+takes 8 of them, so that |w - a - b| is at most 2^-17, and the 7 bits that are left are all of c. The split is exact
+while the last bit of w, 2^-23 in these units, is not below the smallest normal number, that is for |w| > 2^-102;
+smaller weights lose less than 2^-125 (CuPy lets the compiler flush numbers below 2^-126 to 0).
 
 Products with 0 and 1 are exact too, so the error of s @ w is that of three sums: for n units that are on, at most
 (n + 3) 2^-23 (1 + 2^-8 + 2^-16) sum |w| if the sums cut off instead of rounding, where one product in float32 has
@@ -57,8 +57,8 @@ class Split:
             # cuBLAS counts by columns: what it sees are the transposes, out^T = weights^T state^T
             weights = TURNED if self.turned else PLAIN, part.data.ptr, REAL_16, width
             cupy.cuda.cublas.gemmEx(
-                handle, weights[0], PLAIN, columns, rows, units, ONE.ctypes.data, *weights[1:], narrow.data.ptr, REAL_16,
-                units, keep.ctypes.data, out.data.ptr, REAL_32, columns, IN_FLOAT32, CHOSEN_BY_CUBLAS,
+                handle, weights[0], PLAIN, columns, rows, units, ONE.ctypes.data, *weights[1:], narrow.data.ptr,
+                REAL_16, units, keep.ctypes.data, out.data.ptr, REAL_32, columns, IN_FLOAT32, CHOSEN_BY_CUBLAS,
             )  # fmt: skip
 
 

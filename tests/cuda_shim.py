@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 
 COMPILER = shutil.which("g++")
-FLAGS = ["-std=c++17", "-O1", "-U_FORTIFY_SOURCE", "-ffp-contract=off", "-fvisibility=hidden", "-shared", "-fPIC", "-Wno-unknown-pragmas"]
+FLAGS = [
+    "-std=c++17",
+    "-O1",
+    "-U_FORTIFY_SOURCE",
+    "-ffp-contract=off",
+    "-fvisibility=hidden",
+    "-shared",
+    "-fPIC",
+    "-Wno-unknown-pragmas",
+]
 Kernel = Callable[[tuple[int, ...], tuple[int, ...], list[Any], bool], None]
 
 

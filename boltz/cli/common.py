@@ -176,7 +176,8 @@ device_option = click.option(
     metavar="cpu|cuda[:N]",
     callback=lambda ctx, param, value: _device(value),
     show_default=True,
-    help="Where the work is done: cpu, or an NVIDIA GPU, which needs CuPy. Random bits are the same, sums round otherwise.",
+    help="Where the work is done: cpu, or an NVIDIA GPU, which needs CuPy; random bits are the same, sums are rounded "
+    "otherwise.",
 )
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random numbers.")
 run_argument = click.argument("path", metavar="RUN|MODEL", type=click.Path(path_type=Path))

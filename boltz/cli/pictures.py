@@ -21,13 +21,14 @@ CHAINS, SWEEPS, REACH = 100, 200, 3.0
 
 def draw(run: boltz.Run) -> None:
     """Write samples.png, filters.png and curves.png into the folder of a run."""
-    assert run.path is not None
+    folder = run.path
+    assert folder is not None
     run = replace(run, model=run.model.to("cpu"))
-    image = image_of(runs.read_settings(run.path))
+    image = image_of(runs.read_settings(folder))
     means, title = _samples(run)
-    plotting.save(plotting.sample_grid(means, image, title), run.path / "samples.png")
-    plotting.save(plotting.filter_grid(filters(run.model), image), run.path / "filters.png")
-    plotting.save(plotting.learning_curves(run.history), run.path / "curves.png")
+    plotting.save(plotting.sample_grid(means, image, title), folder / "samples.png")
+    plotting.save(plotting.filter_grid(filters(run.model), image), folder / "filters.png")
+    plotting.save(plotting.learning_curves(run.history), folder / "curves.png")
 
 
 def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> tuple[Any, str]:

@@ -30,7 +30,11 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Reduce = Callable[[Floats], Floats]
 LEAST_TAIL, HEAVY = 100, 0.7
-ENCODED_ROWS, CHUNK, DEVICE_CHUNK = 16, 1024, 1 << 17  # rows a block of a Helmholtz machine, and samples that are in memory with all layers
+ENCODED_ROWS, CHUNK, DEVICE_CHUNK = (
+    16,
+    1024,
+    1 << 17,
+)  # rows a block of a Helmholtz machine, and samples that are in memory with all layers
 
 
 def reduced(model: Model, x: Array, samples: int, key: Key, reduce: Reduce) -> Floats:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -86,8 +86,7 @@ def anneal(
         walks = [_walk(path, {n: x[part] for n, x in state.items()}, betas, key, (part, total[part])) for part in parts]
         for first in range(1, steps + 1, stretch):
             last = min(first + stretch, steps + 1)
-            numbers = range(first, last)
-            pool.map(lambda walk, numbers=numbers: walk(numbers), walks)
+            pool.map(partial(_carried, range(first, last)), walks)
             weights = host(total)
             points.append(betas[last - 1])
             trace.append(collected + weights)
@@ -103,9 +102,11 @@ def anneal(
     return Annealed(host(total), np.array(points), np.array(trace), collected, eve, resamplings)
 
 
-def _walk(
-    path: Path, mine: Chains, betas: Floats, key: Key, block: tuple[slice, Floats]
-) -> Callable[[range], None]:
+def _carried(numbers: range, walk: Callable[[range], None]) -> None:
+    walk(numbers)
+
+
+def _walk(path: Path, mine: Chains, betas: Floats, key: Key, block: tuple[slice, Floats]) -> Callable[[range], None]:
     """What carries a block of chains, in place, over steps of these numbers; block has its rows and log-weights."""
     part, weights = block
     if isinstance(path, GibbsPath) and on_device(weights) and path.machine.dtype == np.float32:

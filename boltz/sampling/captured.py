@@ -1,4 +1,4 @@
-"""Annealing along the base-rate path on a device: temperatures from a captured graph, which finds its place by itself."""
+"""Annealing along the base-rate path on a device: graphs of temperatures, which find their place by themselves."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Captured:
             start += units
         base, change, bend = (np.concatenate(x) for x in zip(*map(density.course, layers), strict=True))
         self.course = base, change, bend if density.bend else None
-        self.biases = tuple(np.empty_like(density.machine.arena, shape=(start,)) for _ in range(3))
+        self.biases: Any = tuple(np.empty_like(density.machine.arena, shape=(start,)) for _ in range(3))
         self.streams = {layer: key.derive("anneal", layer).stream(self.clock.counter) for layer in layers}
         self.replay = Replay(self._step)
 

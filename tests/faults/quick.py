@@ -424,3 +424,19 @@ def check_importance_trust() -> None:
     assert not likelihood._trusted(errors, share, 199)
     share[:10] = 0.005
     assert not likelihood._trusted(errors, share, 200)
+
+
+def check_where_arrays_live() -> None:
+    """An array of a device is refused beside a model of the host, and a device name that is none for what it is."""
+    foreign = type("ndarray", (), {"__module__": "cupy", "get": lambda self: np.zeros((2, 6))})()
+    model = boltz.rbm(6, 4)
+    for call, words in (
+        (lambda: boltz.mean_field(model, foreign), "x must be a numpy array, got a CuPy array"),
+        (lambda: model.to("gpu"), "device must be cpu, cuda, or cuda:N"),
+    ):
+        try:
+            call()
+        except boltz.InputError as problem:
+            assert words in str(problem)
+        else:
+            raise AssertionError("it was let in")

@@ -1,8 +1,8 @@
 """The part of CuPy that boltz uses, on the CPU and strict: what CuPy would refuse, this refuses.
 
 Arrays wrap numpy arrays and are none: numpy.asarray of one raises TypeError, as do operations that mix both, ufunc
-methods, and numpy functions that CuPy lacks or that are not on the list below. RawModule compiles with g++, gemmEx reads
-raw addresses, and a capturing stream records work without doing it, and refuses work that would allocate or wait.
+methods, and numpy functions that CuPy lacks or that are not on the list below. RawModule compiles with g++, gemmEx
+reads raw addresses, and a capturing stream records work without doing it, and refuses work that would allocate or wait.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from typing import Any
 import cuda_shim
 import numpy as np
 
-UFUNCS = set(
-    "add subtract multiply divide true_divide negative absolute maximum minimum exp expm1 log log1p sqrt tanh logaddexp "
-    "matmul isfinite isnan equal not_equal less less_equal greater greater_equal logical_and logical_or logical_not "
-    "bitwise_and bitwise_or invert right_shift left_shift power square sign floor_divide remainder".split()
-)
-FUNCTIONS = set(
-    "zeros_like empty_like ones_like full_like sum mean var std prod amax amin max min any all concatenate stack repeat "
-    "clip where outer einsum norm nan_to_num count_nonzero ptp argwhere diff cumsum hstack copyto".split()
-)  # of numpy and numpy.linalg, each of which CuPy has with the arguments that boltz gives
-METHODS = "sum mean max min any all var std argmax clip cumsum prod ptp".split()
+UFUNCS = {
+    "add", "subtract", "multiply", "divide", "true_divide", "negative", "absolute", "maximum", "minimum", "exp",
+    "expm1", "log", "log1p", "sqrt", "tanh", "logaddexp", "matmul", "isfinite", "isnan", "equal", "not_equal",
+    "less", "less_equal", "greater", "greater_equal", "logical_and", "logical_or", "logical_not", "bitwise_and",
+    "bitwise_or", "invert", "right_shift", "left_shift", "power", "square", "sign", "floor_divide", "remainder",
+}  # fmt: skip
+FUNCTIONS = {
+    "zeros_like", "empty_like", "ones_like", "full_like", "sum", "mean", "var", "std", "prod", "amax", "amin",
+    "max", "min", "any", "all", "concatenate", "stack", "repeat", "clip", "where", "outer", "einsum", "norm",
+    "nan_to_num", "count_nonzero", "ptp", "argwhere", "diff", "cumsum", "hstack", "copyto",
+}  # fmt: skip  # of numpy and numpy.linalg, each of which CuPy has with the arguments that boltz gives
+METHODS = ("sum", "mean", "max", "min", "any", "all", "var", "std", "argmax", "clip", "cumsum", "prod", "ptp")
 SCALARS = (bool, int, float, np.generic)
-state = SimpleNamespace(recording=None, folder=None, devices=1, backwards=False, waits=0, launches=0)
+state = SimpleNamespace(recording=None, folder=None, edit=str, devices=1, backwards=False, waits=0, launches=0)
 
 
 def unwrapped(x: Any) -> Any:
@@ -113,7 +115,9 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 - its name in 
 
     def __getitem__(self, key: Any) -> Any:
         plain = unwrapped(key)
-        if isinstance(plain, np.ndarray) or (isinstance(plain, tuple) and any(isinstance(k, np.ndarray) for k in plain)):
+        if isinstance(plain, np.ndarray) or (
+            isinstance(plain, tuple) and any(isinstance(k, np.ndarray) for k in plain)
+        ):
             return done(lambda: wrapped(self._host[plain]), False)
         assert not isinstance(plain, list)
         whole = plain if isinstance(plain, tuple) else (plain,)
@@ -166,7 +170,7 @@ class RawModule:
     """Compiled at once by g++ where CuPy compiles at first use by nvrtc."""
 
     def __init__(self, code: str, options: tuple[str, ...]) -> None:
-        self.library = cuda_shim.library(code, options, state.folder)
+        self.library = cuda_shim.library(state.edit(code), options, state.folder)
 
     def get_function(self, name: str) -> Callable[..., None]:
         kinds, run = cuda_shim.kernel(self.library, name)
@@ -176,7 +180,7 @@ class RawModule:
             assert [k if k != "null" else w for k, w in zip(given, kinds, strict=True)] == kinds, (name, given, kinds)
             kept = list(arguments)  # addresses stay those of arrays that live
             values = [a.data.ptr if isinstance(a, ndarray) else a for a in kept]
-            state.launches += 1
+            state.launches += state.recording is None
             done(lambda: run(grid, block, values, state.backwards), True)
 
         return launch
@@ -254,8 +258,8 @@ def _bf16(address: int, rows: int, columns: int, step: int) -> np.ndarray[Any, A
 
 
 def gemm_ex(
-    handle: int, ta: int, tb: int, m: int, n: int, k: int, alpha: int, a: int, a_type: int, lda: int, b: int, b_type: int,
-    ldb: int, beta: int, c: int, c_type: int, ldc: int, compute: int, algorithm: int,
+    handle: int, ta: int, tb: int, m: int, n: int, k: int, alpha: int, a: int, a_type: int, lda: int, b: int,
+    b_type: int, ldb: int, beta: int, c: int, c_type: int, ldc: int, compute: int, algorithm: int,
 ) -> None:  # fmt: skip
     """C := alpha op(A) op(B) + beta C, column-major, A and B in bf16, C in float32, sums in float32."""
     assert (a_type, b_type, c_type, compute) == (14, 14, 0, 68) and min(m, n, k) > 0
@@ -269,14 +273,14 @@ def gemm_ex(
         product = (right if not tb else right.T).T @ (left if not ta else left.T).T
         out[...] = np.float32(factor) * product + (np.float32(keep) * out if keep else 0)
 
-    state.launches += 1
+    state.launches += state.recording is None
     done(work, True)
 
 
 def module(folder: Path) -> ModuleType:
     """The stand-in for the module cupy; folder keeps compiled sources."""
     found: Any = ModuleType("cupy")
-    state.folder, state.recording, state.devices = folder, None, 1
+    state.folder, state.recording, state.edit, state.devices = folder, None, str, 1
     runtime = SimpleNamespace(
         getDeviceCount=_count, CUDARuntimeError=CUDARuntimeError, CUDA_R_16BF=14, CUDA_R_32F=0,
     )  # fmt: skip

@@ -30,8 +30,6 @@ class Backend:
 
 
 SHAPES = [(1, 1), (3, 15), (2, 16), (5, 17), (2, 63), (3, 64), (2, 65), (4, 129), (3, 300), (2, 784), (1, 4097)]
-SUMS = [(1, 1, 1), (2, 33, 31), (3, 32, 32), (7, 33, 128), (1, 5, 129), (33, 3, 65), (3, 300, 257), (3, 4, 1000)]
-SUMS += [(300, 2, 3), (0, 5, 130), (5, 0, 130), (5, 4, 0)]  # rows, units, columns
 STREAMS = [  # stream and first row
     ((0, 0, 0), 0),
     ((0xFFFFFFFF, 1, 7), 3),
@@ -62,13 +60,6 @@ def fields(shape: tuple[int, int], dtype: Any, key: int = 0) -> Array:
     places = generator.random(shape) < 0.1
     field[places] = generator.choice(EXTREMES, places.sum())
     return field.astype(dtype)
-
-
-def binary(shape: tuple[int, int], share: float, dtype: Any, key: int = 0) -> Array:
-    """States with this share of their units on, rounded down."""
-    state = np.zeros(shape, dtype)
-    state.flat[np.random.Generator(np.random.Philox(key)).permutation(state.size)[: int(share * state.size)]] = 1
-    return state
 
 
 def normal(shape: Any, dtype: Any, key: int) -> Array:
@@ -280,77 +271,6 @@ def check_splits(backend: Backend, dtype: Any) -> None:
         assert_array_equal(whole, np.concatenate(parts))
 
 
-def sums_agree(backend: Backend, name: str, state: Array, values: Array, margins: tuple[int, int] = (0, 0)) -> bool:
-    """False if the backend declines; else out, which starts as NaN, is right to 1e-5 or 1e-12 of its sum of magnitudes.
-
-    The state is given as columns of an array that is wider by these margins, which hold NaN.
-    """
-    wide = backend.put(np.pad(state, ((0, 0), margins), constant_values=np.nan))
-    given, addends = wide[:, margins[0] : margins[0] + state.shape[1]], backend.put(values)
-    shape = (state.shape[name == "binary_contraction"], values.shape[1])
-    out = backend.put(np.full(shape, np.nan, values.dtype))
-    taken = getattr(backend.primitives, name)(given, addends, out)
-    assert isinstance(taken, bool)
-    assert_array_equal(backend.get(given), state)
-    assert_array_equal(backend.get(addends), values)
-    if taken:
-        expected, size = np.empty(shape), np.empty(shape)
-        assert getattr(reference, name)(state.astype(float), values.astype(float), expected)
-        assert getattr(reference, name)(state.astype(float), np.abs(values.astype(float)), size)
-        tolerance = {"f": 1e-5, "d": 1e-12}[values.dtype.char]
-        assert np.all(np.abs(backend.get(out) - expected) <= tolerance * size)
-    return taken
-
-
-def addends(name: str, state: Array, columns: int, dtype: Any) -> Array:
-    """Values for a product or a contraction with this state."""
-    return normal((state.shape[name == "binary_product"], columns), dtype, 22)
-
-
-def binary_sums(backend: Backend, name: str, dtype: Any) -> None:
-    for rows, units, columns in SUMS:
-        for share in (0.0, 0.13, 0.5, 1.0):
-            for margins in ((0, 0), (3, 2)):
-                state = binary((rows, units), share, dtype)
-                assert sums_agree(backend, name, state, addends(name, state, columns, dtype), margins)
-
-
-def check_binary_product(backend: Backend, dtype: Any) -> None:
-    """Sums of weight rows; catches a lost last chunk or tile, sums added to what was there, a slice read as whole."""
-    binary_sums(backend, "binary_product", dtype)
-
-
-def check_binary_contraction(backend: Backend, dtype: Any) -> None:
-    """Sums of rows of values by unit; catches the same, and rows taken for units."""
-    binary_sums(backend, "binary_contraction", dtype)
-
-
-def check_binary_declines(backend: Backend, dtype: Any) -> None:
-    """One state anywhere that is neither 0 nor 1 is told; catches a NaN that passes, a part that nobody looks at."""
-    for name in ("binary_product", "binary_contraction"):
-        state = binary((3, 300), 0.2, dtype)
-        values = addends(name, state, 130, dtype)
-        cases = [(place, np.nan) for place in [(0, 0), (0, 299), (1, 128), (2, 255), (2, 256)]]
-        for place, other in [*cases, *(((2, 299), other) for other in (np.nan, 0.5, -1, 2, np.inf))]:
-            broken = state.copy()
-            broken[place] = other
-            assert not sums_agree(backend, name, broken, values)
-        assert not sums_agree(backend, name, broken, values[:, :0])  # nothing to add, but seen all the same
-
-
-def check_binary_layouts(backend: Backend, dtype: Any) -> None:
-    """Values in another order or type, or a state with gaps in its rows, are declined or read rightly."""
-    state, values = binary((140, 140), 0.2, dtype), normal((140, 140), dtype, 23)
-    given, factor, turned = backend.put(state), backend.put(values), backend.put(values.T.copy()).T
-    gaps, mixed = backend.put(np.repeat(state, 2, axis=1))[:, ::2], backend.put(state.astype("fd"[dtype == np.float32]))
-    for name in ("binary_product", "binary_contraction"):
-        expected = (state if name == "binary_product" else state.T) @ values
-        for pair in [(given, turned), (gaps, factor), (mixed, factor)]:
-            out = backend.put(values * 0)
-            if getattr(backend.primitives, name)(*pair, out):
-                np.testing.assert_allclose(backend.get(out), expected, rtol=1e-4, atol=1e-4)
-
-
 def check_momentum(backend: Backend, dtype: Any) -> None:
     """Three steps with decay and sparsity, both forms; catches a wrong sign, a stale velocity in Nesterov's form."""
     for nesterov in (False, True):
@@ -420,4 +340,3 @@ def check_empty(backend: Backend, dtype: Any) -> None:
 
 
 CHECKS = {name[6:]: check for name, check in list(globals().items()) if name.startswith("check_")}
-ON_DEVICES = [name for name in CHECKS if not name.startswith("binary_")]  # which sum no rows of weights

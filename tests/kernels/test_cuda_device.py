@@ -6,24 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_parity import CHECKS, ON_DEVICES, Backend
+from cuda_parity import CHECKS, Backend
+from devices import ON_DEVICE
 
 from boltz import kernels
 
-
-def _missing() -> str | None:
-    try:
-        import cupy
-    except ImportError:
-        return "cupy is not installed"
-    try:
-        return None if cupy.cuda.runtime.getDeviceCount() else "no CUDA device"
-    except cupy.cuda.runtime.CUDARuntimeError:
-        return "no CUDA device"
-
-
-MISSING = _missing()
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
+pytestmark = ON_DEVICE
 
 
 class _Dispatched:
@@ -45,7 +33,7 @@ def _backend() -> Backend:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", ON_DEVICES)
+@pytest.mark.parametrize("name", sorted(CHECKS))
 def test_device_agrees_with_the_reference(name: str, dtype: Any) -> None:
     CHECKS[name](_backend(), dtype)
 

@@ -16,15 +16,18 @@ import cuda_parity
 import cuda_shim
 import numpy as np
 import pytest
-from cuda_parity import CHECKS, ON_DEVICES, Backend
+from cuda_parity import CHECKS, Backend
 
 from boltz.kernels import cuda as installed
 
 pytestmark = [
-    pytest.mark.skipif(cuda_shim.COMPILER is None, reason="g++ is not installed: CUDA sources are not checked on the CPU"),
+    pytest.mark.skipif(
+        cuda_shim.COMPILER is None, reason="g++ is not installed: CUDA sources are not checked on the CPU"
+    ),
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the CPU shim needs Linux"),
 ]
 
+NULL = "null"  # fits every pointer; a step that is 0 looks like it
 BAND = 64  # elements of guard on each side of an array
 DTYPES = [np.float32, np.float64]
 
@@ -49,7 +52,8 @@ class _Module:
         kinds, run = cuda_shim.kernel(self.library, name)
 
         def launch(grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...]) -> None:
-            assert [_kind(a) for a in arguments] == kinds
+            given = [_kind(a) for a in arguments]
+            assert [wanted if kind == NULL else kind for kind, wanted in zip(given, kinds, strict=True)] == kinds
             values = [a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments]
             run(grid, block, values, self.shim.backwards)
 
@@ -57,6 +61,8 @@ class _Module:
 
 
 def _kind(argument: Any) -> str:
+    if isinstance(argument, np.uintp) and argument == 0:
+        return NULL
     if isinstance(argument, np.ndarray):
         assert argument.flags.c_contiguous
         return "*" + argument.dtype.str[1:]
@@ -101,7 +107,7 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ON_DEVICES)
+@pytest.mark.parametrize("name", sorted(CHECKS))
 def test_sources_agree_with_the_reference(backend: Backend, name: str, dtype: Any) -> None:
     with np.errstate(all="raise", under="ignore"):
         CHECKS[name](backend, dtype)

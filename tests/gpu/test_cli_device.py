@@ -1,0 +1,55 @@
+"""--device on the commands, and what they say where it cannot be."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from boltz.cli import main
+
+COMMANDS = ("train", "logz", "evaluate", "sample", "diagnose", "compare")
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_commands_run_on_the_device(tmp_path: Path, cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    train = ("train", "rbm", "--layers", 5, "--limit", 200, "--epochs", 1, "--no-evaluate", "--snapshots", 2)
+    for device in ("cpu", "cuda"):
+        result = invoke(*train, "--out", device, "--device", device)
+        assert result.exit_code == 0, result.output
+    for arguments in (
+        ("logz", "--chains", 20, "--betas", 10),
+        ("evaluate", "--limit", 20),
+        ("sample", "--sweeps", 3, "--out", "a.png"),
+        ("diagnose", "--sweeps", 20, "--limit", 30),
+        ("compare", "--limit", 20),
+    ):
+        result = invoke(arguments[0], "cuda", *arguments[1:], "--device", "cuda:0", "--json")
+        assert result.exit_code == 0, (arguments, result.output)
+    both = [
+        json.loads(invoke("evaluate", device, "--limit", 20, "--device", device, "--json").stdout)["log_likelihood"]
+        for device in ("cpu", "cuda")
+    ]
+    assert both[0]["value"] == pytest.approx(both[1]["value"], abs=1e-3)
+    assert invoke("train", "--resume", "cuda", "--device", "cuda").exit_code == 0
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_device_that_cannot_be_is_refused_in_one_sentence(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    first = "rbm" if command == "train" else "nowhere"
+    for device, words in (
+        ("cuda", "device cuda needs CuPy: install it with pip"),
+        ("gpu", "device must be cpu, cuda, or"),
+    ):
+        result = invoke(command, first, "--device", device)
+        assert result.exit_code == 2 and result.stderr.startswith(f"Error: {words}"), result.output
+        assert result.stderr.count("\n") == 1

@@ -1,0 +1,126 @@
+"""All that runs on a device, run on the emulated one: results are those of the CPU."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import emulated
+import numpy as np
+import on_device
+import pytest
+from on_device import DIRECTED, TRAINING, UNDIRECTED, X, boltzmann, helmholtz, rows
+
+import boltz
+from boltz.training import loop
+
+
+@pytest.mark.parametrize("name", UNDIRECTED)
+def test_boltzmann_machines(name: str, cupy: Any) -> None:
+    on_device.check_call(UNDIRECTED[name], boltzmann())
+
+
+@pytest.mark.parametrize("name", ["sample", "ais", "mean field", "raise", "exchange"])
+def test_boltzmann_machines_in_float32(name: str, cupy: Any) -> None:
+    """Where states are multiplied on tensor cores and sweeps come from captured graphs."""
+    on_device.check_call(UNDIRECTED[name], boltzmann(dtype=np.float32))
+
+
+@pytest.mark.parametrize("name", DIRECTED)
+@pytest.mark.parametrize("kind", ["vae", "deep", "sbn", "wide", "dbn"])
+def test_helmholtz_machines(kind: str, name: str, cupy: Any) -> None:
+    on_device.check_call(DIRECTED[name], helmholtz(kind))
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_training(name: str, cupy: Any) -> None:
+    on_device.check_training(name)
+
+
+@pytest.mark.parametrize("name", ["cd, momentum", "iwae"])
+def test_training_in_float32(name: str, cupy: Any) -> None:
+    on_device.check_training(name, np.float32)
+
+
+def test_resume(tmp_path: Path, cupy: Any) -> None:
+    on_device.check_resume(tmp_path / "run")
+
+
+def test_a_model_file_does_not_know_where_its_machine_was(tmp_path: Path, cupy: Any) -> None:
+    for number, model in enumerate((boltzmann(), helmholtz("vae"), helmholtz("dbn"))):
+        file = tmp_path / f"{number}.safetensors"
+        model.to("cuda").save(file)
+        found = boltz.load(file)
+        assert found.device == "cpu"
+        np.testing.assert_array_equal(found.arena, model.arena)
+
+
+def test_samples_are_the_same_bits_on_the_device(cupy: Any) -> None:
+    """2,000 chains of 30 sweeps: catches a step or a chain number that a graph does not advance."""
+    model = boltzmann((12, 7), np.float32)
+    here, there = (boltz.sample(m, 2000, 30, seed=4) for m in (model, model.to("cuda")))
+    differ = sum(int((here[n] != there[n]).any(axis=1).sum()) for n in here)
+    # a draw differs with probability 1e-7, and there are 1.2e6 of them, each of which may turn one chain
+    assert differ <= 3
+
+
+def test_the_host_waits_seldom(cupy: Any) -> None:
+    """A stretch of temperatures is a few launches, and training looks at numbers once in 50 steps and at the end."""
+    model = boltzmann((12, 7), np.float32).to("cuda")
+    boltz.ais(model, 30, 60, base=X)
+    emulated.state.launches = emulated.state.waits = 0
+    boltz.ais(model, 30, 1000, base=X)
+    assert emulated.state.launches < 600 and emulated.state.waits < 80
+    x = rows(1000)
+    boltz.train(model, x, epochs=1, batch_size=20, chains=20)
+    emulated.state.waits = 0
+    boltz.train(model, x, epochs=1, batch_size=5, chains=20)  # 200 updates
+    assert emulated.state.waits < 40
+
+
+def test_a_run_that_diverges_on_the_device_stops(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within an epoch, or at a look inside it; what is not finite is named."""
+    for looks in (loop.LOOKS, 3):
+        monkeypatch.setattr(loop, "LOOKS", looks)
+        model = boltzmann((12, 7), np.float32)
+        model.arena[5] = np.inf
+        with pytest.raises(boltz.NumericalError, match=r"Training stopped at joint, epoch 1: .* is not finite"):
+            boltz.train(model.to("cuda"), X, epochs=3, batch_size=2, chains=5)
+
+
+def test_mean_field_stops_when_it_has_settled(cupy: Any) -> None:
+    """Not at once, and at the fixed point that the CPU finds, within the tolerance."""
+    model = boltzmann()
+    options = boltz.MeanField(tolerance=1e-6, sweeps=10_000)
+    here, there = (boltz.mean_field(m, X, options) for m in (model, model.to("cuda")))
+    for layer in here:
+        np.testing.assert_allclose(there[layer], here[layer], atol=1e-5)
+
+
+FAULTS = {
+    "a counter that stands still": ("*counter = step;", "", "sample"),
+    "temperatures one step late": ("now[1] = betas[step];", "now[1] = betas[step - 1];", "ais"),
+    "scales that are not read": ("if (scale_at) {", "if (false) {", "ais"),
+    "biases that do not move": ("moved[u] = (real)(two - one);", "moved[u] = 0;", "ais"),
+    "the second part lost": ("parts[count + i] = second;", "parts[count + i] = 0;", "ais"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_in_the_sources_is_caught(fault: str, cupy: Any) -> None:
+    old, new, name = FAULTS[fault]
+    emulated.state.edit = lambda code: code.replace(old, new)
+    model = boltzmann(dtype=np.float32)
+    with pytest.raises(AssertionError):
+        on_device.agree(*(UNDIRECTED[name](m) for m in (model, model.to("cuda"))), 1e-5)
+
+
+def test_the_planted_faults_are_of_lines_that_exist(cupy: Any) -> None:
+    """And without them the same comparison holds."""
+    cuda = importlib.import_module("boltz.kernels.cuda")
+    texts = "".join(cuda.source(f"{name}.cu") for name in ("bernoulli", "steps", "split"))
+    assert all(old in texts for old, _, _ in FAULTS.values())
+    model = boltzmann(dtype=np.float32)
+    for name in ("sample", "ais"):
+        on_device.agree(*(UNDIRECTED[name](m) for m in (model, model.to("cuda"))), 1e-5)
