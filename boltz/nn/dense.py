@@ -23,7 +23,7 @@ from boltz.nn.arena import Part
 Array = NDArray[Any]
 Params = Mapping[str, Array]
 Pullback = Callable[..., Array | None]
-SLICE = 256
+SLICE = 512
 
 
 def _tanh(field: Array) -> None:

@@ -59,7 +59,7 @@ def blocks(rows: int, block: int = BLOCK, like: Any = None) -> list[slice]:
     rows, up to 65,536.
     """
     if like is not None and arrays.on_device(like):
-        return _slices(rows, max(-(-rows // DEVICE_BLOCK), 1))
+        return _slices(rows, share_count(rows, like))
     return _slices(rows, max(-(-rows // block), 2 if rows >= 32 else 1))
 
 
@@ -68,9 +68,14 @@ def shares(rows: int, like: Any, block: int = BLOCK) -> list[slice]:
 
     A row of a float32 product does not depend on the others, and fewer blocks are faster, as each makes tables anew.
     """
-    if arrays.on_device(like) or like.dtype != np.float32:
-        return blocks(rows, block, like)
-    return _slices(rows, max(-(-rows // block), min(threads(), rows // 32)))
+    return _slices(rows, share_count(rows, like, block))
+
+
+def share_count(rows: int, like: Any, block: int = BLOCK) -> int:
+    """How many shares there are of so many rows."""
+    if arrays.on_device(like):
+        return max(-(-rows // DEVICE_BLOCK), 1)
+    return max(-(-rows // block), min(threads() if like.dtype == np.float32 else 2, rows // 32))
 
 
 def _slices(rows: int, count: int) -> list[slice]:

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
-from boltz.arrays import numbers, on_device
+from boltz.arrays import numbers
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape, zeros
 from boltz.nn.conditionals import HALF_LOG_TWO_PI
 from boltz.nn.dense import Pullback, forward
 from boltz.rng import Key
-from boltz.sampling.driver import DEVICE_BLOCK, Workers
+from boltz.sampling.driver import Workers, share_count
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -74,9 +74,7 @@ def parts(tape: Tape, rows: int, samples: int) -> list[Part]:
     """Blocks of whole rows of a batch with about 256 samples each, at least two where there is enough; one on a
     device, up to 65,536 samples.
     """
-    count = min(rows, max(-(-rows * samples // BLOCK), 2 if rows * samples >= 32 else 1))
-    if on_device(tape.like):
-        count = min(rows, max(-(-rows * samples // DEVICE_BLOCK), 1))
+    count = min(rows, share_count(rows * samples, tape.like, BLOCK))
     step = 4 // gcd(4, samples)  # products favour multiples of four rows
     edges = [0, *(-(-rows * i // count) // step * step for i in range(1, count)), rows]
     return [Part(tape, slice(a, b), rows) for a, b in pairwise(edges) if b > a]
