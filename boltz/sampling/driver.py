@@ -63,7 +63,7 @@ def blocks(rows: int, block: int = BLOCK, like: Any = None) -> list[slice]:
     return _slices(rows, max(-(-rows // block), 2 if rows >= 32 else 1))
 
 
-def shares(rows: int, like: Any, block: int = BLOCK) -> list[slice]:
+def shares(rows: int, like: Any, block: int = 2 * BLOCK) -> list[slice]:
     """Slices for work that treats each row alone, where like lives: in float32 at least one a thread, else as blocks.
 
     A row of a float32 product does not depend on the others, and fewer blocks are faster, as each makes tables anew.
@@ -71,7 +71,7 @@ def shares(rows: int, like: Any, block: int = BLOCK) -> list[slice]:
     return _slices(rows, share_count(rows, like, block))
 
 
-def share_count(rows: int, like: Any, block: int = BLOCK) -> int:
+def share_count(rows: int, like: Any, block: int = 2 * BLOCK) -> int:
     """How many shares there are of so many rows."""
     if arrays.on_device(like):
         return max(-(-rows // DEVICE_BLOCK), 1)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -132,10 +134,15 @@ class GibbsSweep:
         return new
 
 
-def random_state(machine: BoltzmannMachine, chains: int, key: Key) -> dict[str, Array]:
-    """A start (chains, units) a layer: every unit drawn from its bias alone."""
+def random_state(
+    machine: BoltzmannMachine, chains: int, key: Key, given: Mapping[str, Array] = MappingProxyType({})
+) -> dict[str, Array]:
+    """A start (chains, units) a layer: every unit drawn from its bias alone, but for layers that are given."""
     state = {}
     for layer in machine.graph.units:
+        if layer in given:
+            state[layer] = given[layer]
+            continue
         state[layer] = machine.zeros(chains, layer)
         stream = key.derive("start", layer).stream(0)
         machine.unit_type(layer).sample(np.zeros_like(state[layer]), 1.0, machine.bias(layer), stream, 0, state[layer])
@@ -161,9 +168,8 @@ def sampled(model: BoltzmannMachine, chains: int, sweeps: int, seed: int, start:
     chains = checks.integer(chains, "chains", 1, 2**32)
     sweeps = checks.integer(sweeps, "sweeps", 0)
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("sample")
-    state = random_state(model, chains, key)
     given = _given(model, {} if start is None else start, chains)
-    state.update(given)
+    state = random_state(model, chains, key, given)
     # the class that is sampled second must be the one that start says most about
     flipped = bool(given) and all(layer in model.graph.colours[0] for layer in given)
     transition = GibbsSweep(model, key, flipped, turned=turned_weights(model))
@@ -214,5 +220,5 @@ def _given(model: BoltzmannMachine, start: State, chains: int) -> dict[str, Arra
 def check_states(model: BoltzmannMachine, layer: str, x: Array, name: str) -> None:
     """Raise InputError unless x holds values that units of the layer can take."""
     values = model.unit_type(layer).states
-    if not sum((x == value) for value in values).all():
+    if not reduce(or_, (x == value for value in values)).all():
         raise InputError(f"{name}[{layer!r}] must hold states of its units, {values}.")
