@@ -1,7 +1,7 @@
 """How rates grow with hidden units, batch, chains, depth and threads: boltz, PyTorch and JAX, in turns.
 
 Machines are not trained: weights of N(0, 0.01²), visible biases of the base rates of the digits, hidden biases that
-leave a fifth of the units on, which is how active they are in trained machines.
+leave three units in ten on, as many as in the trained RBM of compare.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from report import grid, header, machine, number
 from turns import command, numbers, race, ratios, say, writable, write
 
 PEERS = ("boltz", "PyTorch", "PyTorch oneDNN", "JAX")
-ACTIVITY, SD = 0.2, 0.01
+ACTIVITY, SD = 0.3, 0.01
 UNITS, BATCH, CHAINS = 500, 100, 1000
 GIBBS = "Gibbs updates of a unit/s"
 
