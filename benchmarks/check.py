@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -154,3 +155,13 @@ def check(contenders: list[Contender], kinds: list[str]) -> list[Finding]:
                 text, passed = f"{text}, gradient off by {error:.0e}", passed and error < ROUNDING
             found.append(Finding(contender.name, kind, text, passed))
     return found
+
+
+def verify(contenders: list[Contender], kinds: set[str], say: Callable[[str], None]) -> bool:
+    """Say what every contender's loop gives on a small machine, on one thread; True if all pass."""
+    for contender in contenders:
+        contender.use_threads(1)
+    findings = check(contenders, sorted(kinds))
+    for found in findings:
+        say(f"check {found.kind:6s}{found.contender:15s}{found.text}{'' if found.passed else ': WRONG'}")
+    return all(found.passed for found in findings)

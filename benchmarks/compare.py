@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import limits
-from check import check
+from check import verify
 from contenders import Contender, Lesson, Problem, available
 from problems import DATA, TABLE, Row, Source
 from report import Line, machine, page
@@ -83,22 +83,12 @@ def measure(
     }
 
 
-def verify(contenders: list[Contender], names: list[str]) -> bool:
-    """Say what every contender's loop gives on a small machine; True if all pass."""
-    for contender in contenders:
-        contender.use_threads(1)
-    findings = check(contenders, sorted({TABLE[name].kind for name in names}))
-    for found in findings:
-        say(f"check {found.kind:6s}{found.contender:15s}{found.text}{'' if found.passed else ': WRONG'}")
-    return all(found.passed for found in findings)
-
-
 def run(options: argparse.Namespace) -> int:
     """Check the contenders, time them, print; 1 if a contender's loop is wrong."""
     folder, contenders = writable(options.out), available(say)
     source = Source(options.data, options.weights, options.smoke, say)
     rows = source.rows()
-    if not verify(contenders, options.only):
+    if not verify(contenders, {TABLE[name].kind for name in options.only}, say):
         return 1
     results: dict[str, Any] = {"machine": machine(), "versions": {c.name: c.version for c in contenders}}
     results |= {"data": options.data, "limits": [], "rows": []}

@@ -76,7 +76,7 @@ def write(folder: Path, results: dict[str, Any], page: str) -> None:
 
 
 def command(run: Callable[[Any], int], arguments: Callable[[], argparse.Namespace]) -> int:
-    """The exit code of a command: 2 on bad input, as the command line of boltz has it, 1 if a contender fails."""
+    """The exit code of a command: 2 on bad input, as that of boltz, 1 if a contender fails, 130 on Ctrl-C."""
     options = arguments()
     if not QUIET.keys() <= os.environ.keys():  # libraries read these when they load, and numpy has loaded
         os.execve(sys.executable, [sys.executable, *sys.argv], QUIET | os.environ)
@@ -85,3 +85,6 @@ def command(run: Callable[[Any], int], arguments: Callable[[], argparse.Namespac
     except (boltz.InputError, ContenderError) as problem:
         say(str(problem))
         return 2 if isinstance(problem, boltz.InputError) else 1
+    except KeyboardInterrupt:
+        say("Interrupted.")
+        return 130

@@ -69,12 +69,10 @@ class Child:
         return found
 
     def close(self) -> None:
-        """Let the child end: its standard input is at its end."""
+        """End the child, which has nothing to lose."""
         if self.process is not None:
-            for pipe in (self.process.stdin, self.process.stdout):
-                if pipe is not None:
-                    pipe.close()
-            self.process.wait()
+            self.process.kill()
+            self.process.communicate()
             self.folder.cleanup()
 
     def make(self, kind: str, problem: Problem | Lesson) -> Work:

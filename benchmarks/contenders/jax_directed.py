@@ -22,11 +22,22 @@ from .jax_work import Tree, Value, bits, looped, sigmoid, stream, void
 DECAY, EPSILON = (0.9, 0.999), 1e-8
 
 
+@jax.custom_jvp
+def softplus(x: Value) -> Value:
+    """log(1 + e^x) without the care for infinities of JAX's own."""
+    return jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
+
+
+@softplus.defjvp
+def _softplus_slope(primals: tuple[Value], tangents: tuple[Value]) -> tuple[Value, Value]:
+    return softplus(primals[0]), sigmoid(primals[0]) * tangents[0]
+
+
 def _bernoulli(logits: Value, state: Value) -> Value:
     """log-probability of 0/1 states (rows, samples, units), by sample."""
     if logits.shape[1] == 1 < state.shape[1]:  # one row of logits for all samples
-        return (state @ jnp.swapaxes(logits, 1, 2))[..., 0] - jax.nn.softplus(logits).sum(-1)
-    return (state * logits - jax.nn.softplus(logits)).sum(-1)
+        return (state @ jnp.swapaxes(logits, 1, 2))[..., 0] - softplus(logits).sum(-1)
+    return (state * logits - softplus(logits)).sum(-1)
 
 
 def _net(params: Tree, side: str, name: str, depth: int, x: Value) -> Value:
