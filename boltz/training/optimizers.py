@@ -64,7 +64,7 @@ def apply(settings: Common, machine: Model, gradient: Array, state: OptState, st
     update = UPDATES[settings.optimizer][1]
     plain, chunk = _without_decay(settings), DEVICE_CHUNK if on_device(gradient) else CHUNK
     jobs = []
-    for span, decayed in machine.spans():
+    for span, decayed in machine.spans() if settings.l2 or settings.l1 else [(slice(0, gradient.size), False)]:
         for first in range(span.start, span.stop, chunk):
             jobs.append((slice(first, min(first + chunk, span.stop)), settings if decayed else plain))
     finite = pool.map(lambda job: update(job[0], machine.arena, gradient, state, step, job[1]), jobs)
