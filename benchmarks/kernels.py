@@ -48,8 +48,8 @@ def arguments(chains: int, units: int) -> dict[str, tuple[Any, ...]]:
         "bernoulli_anneal": (_normal(*shape), (0.5, 0.51), (bias, bias), STREAM, 0, state, change),
         "bernoulli_score": (_normal(*shape), bias, state, change),
         "normal": (STREAM, np.arange(chains), np.zeros(shape, np.float32)),
-        "binary_product": (on, _normal(units, units), np.zeros(shape, np.float32)),
-        "binary_contraction": (on, _normal(*shape), np.zeros((units, units), np.float32)),
+        "product": (on, _normal(units, units), np.zeros(shape, np.float32)),
+        "contraction": (on, _normal(*shape), np.zeros((units, units), np.float32)),
         "momentum_update": (parameter, gradient, first, 0.01, 0.5, False, 0.0, 0.0),
         "adam_update": (parameter, gradient, (first, second), 0.01, (0.9, 0.999), 1e-8, 1, 0.0, 0.0),
     }

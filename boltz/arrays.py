@@ -87,4 +87,4 @@ def _cupy() -> Any:
 
 def numbers(first: int, stop: int, like: Any) -> Any:
     """The integers from first up to stop, (stop - first,) int64, where another array lives."""
-    return beside(np.arange(first, stop, dtype=np.int64), like)
+    return (_cupy() if on_device(like) else np).arange(first, stop, dtype=np.int64)

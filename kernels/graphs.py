@@ -5,8 +5,10 @@ What changes from one time to the next must be in the memory of the device, adva
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -38,36 +40,54 @@ class Clock:
 
 
 class Replay:
-    """Work without arguments that, once it has run, neither waits nor takes memory: it runs as it is, then as graphs.
+    """Work without arguments that never waits for the device: it runs once as it is, then from captured graphs.
 
-    What it works on, and the buffers that it keeps, must stay where they are as long as it is replayed.
+    What it works on must stay where it is; what it makes on its way comes from a pool of memory that nobody else uses.
+    Runs on the current stream, which must not be the null stream (see flow).
     """
 
     def __init__(self, work: Callable[[], None]) -> None:
         self.work, self.warm = work, False
         self.graphs: dict[int, Any] = {}
-        self.stream = cuda._cupy().cuda.Stream()
+        self.pool = cuda._cupy().cuda.MemoryPool()
 
     def run(self, times: int) -> None:
-        """Do the work so many times; returns when it is done."""
-        cuda._cupy().cuda.get_current_stream().synchronize()
-        with self.stream:
-            if times > 0 and not self.warm:
+        """Do the work so many times."""
+        if times > 0 and not self.warm:
+            with cuda._cupy().cuda.using_allocator(self.pool.malloc):
                 self.work()
-                self.warm, times = True, times - 1
-            while times > 0:
-                size = next(size for size in TIMES if size <= times)
-                if size not in self.graphs:
-                    self.graphs[size] = self._captured(size)
-                self.graphs[size].launch()
-                times -= size
-        self.stream.synchronize()
+            self.warm, times = True, times - 1
+        while times > 0:
+            size = next(size for size in TIMES if size <= times)
+            if size not in self.graphs:
+                self.graphs[size] = self._captured(size)
+            self.graphs[size].launch()
+            times -= size
 
     def _captured(self, size: int) -> Any:
-        self.stream.begin_capture()
-        try:
-            for _ in range(size):
-                self.work()
-        finally:  # a stream must not stay in capture
-            graph = self.stream.end_capture()
+        cupy = cuda._cupy()
+        stream = cupy.cuda.get_current_stream()
+        with cupy.cuda.using_allocator(self.pool.malloc):
+            stream.begin_capture()
+            try:
+                for _ in range(size):
+                    self.work()
+            finally:  # a stream must not stay in capture
+                graph = stream.end_capture()
         return graph
+
+
+@cache
+def _stream(device: int) -> Any:
+    return cuda._cupy().cuda.Stream()
+
+
+@contextmanager
+def flow() -> Iterator[None]:
+    """A stream of its own for a computation on the current device; waits for what came before, and for its end."""
+    cupy = cuda._cupy()
+    cupy.cuda.get_current_stream().synchronize()
+    stream = _stream(cupy.cuda.get_device_id())
+    with stream:
+        yield
+        stream.synchronize()

@@ -23,6 +23,7 @@ from threadpoolctl import ThreadpoolController
 
 from boltz import arrays, checks
 from boltz.errors import InputError
+from boltz.kernels.graphs import flow
 
 T = TypeVar("T")
 BLOCK, DEVICE_BLOCK = 128, 1 << 16  # rows; the latter holds what is in the memory of a device at a time
@@ -148,8 +149,15 @@ _single_blas = _SingleBlas()
 
 @contextmanager
 def workers(like: Any = None) -> Iterator[Workers]:
-    """Threads for the length of a computation, with BLAS held to one thread each; one where like lives on a device."""
-    count = 1 if like is not None and arrays.on_device(like) else threads()
+    """Threads for the length of a computation, with BLAS held to one thread each.
+
+    Where like lives on a device, one thread and a stream of its own, whose work is done in the end.
+    """
+    if like is not None and arrays.on_device(like):
+        with flow():
+            yield Workers(1, None)
+        return
+    count = threads()
     with _single_blas:
         if count == 1:
             yield Workers(1, None)

@@ -16,7 +16,7 @@ from boltz.sampling.driver import blocks, workers
 from boltz.sampling.gibbs import Scratch, layer_input
 
 Array = NDArray[Any]
-LOOKS = 8  # on a device the host looks at the changes of one sweep in so many, since it has to wait for them
+LOOKS = 8  # on a device the host, which has to wait for it, looks after so many sweeps, if as many may be saved
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,11 @@ class MeanField:
         checks.number(self.tolerance, "tolerance", 0, 1)
         checks.integer(self.sweeps, "sweeps", 1)
         checks.number(self.damping, "damping", 0, 0.999)
+
+    @property
+    def looks(self) -> range:
+        """Numbers of the sweeps after which the host looks, on a device, whether means have settled."""
+        return range(LOOKS, self.sweeps - LOOKS + 1, LOOKS) if self.tolerance > 0 else range(0)
 
 
 def solve(
@@ -51,13 +56,13 @@ def solve(
     if not any(joined.values()):
         return means
     order = [n for colour in graph.colours[::-1] for n in colour if joined.get(n)]
-    every = LOOKS if arrays.on_device(machine.arena) else 1
+    looks = options.looks if arrays.on_device(machine.arena) else range(1, options.sweeps + 1)
     for number in range(1, options.sweeps + 1):
         changes = []
         for layer in order:
             inputs = layer_input(machine, layer, {n: means[n] for n in joined[layer]}, scratch)
             changes.append(machine.unit_type(layer).relax(inputs, 1.0, base[layer], options.damping, means[layer]))
-        if number % every == 0 and all(change <= options.tolerance for change in changes):
+        if number in looks and all(change <= options.tolerance for change in changes):
             break
     return means
 

@@ -66,6 +66,10 @@ class Contrastive:
     def start_rows(self) -> int:
         return self.settings.chains
 
+    def replayable(self, machine: BoltzmannMachine) -> bool:
+        stacked = any(machine.visible not in (edge.lower, edge.upper) for edge in machine.graph.edges)
+        return not (stacked and len(self.settings.mean_field.looks))
+
     def init(self, machine: BoltzmannMachine, rows: Array, key: Key) -> RuleState:
         """Fantasy particles at data rows (rows, units), offsets for centring and running rates for sparsity."""
         state: RuleState = {}
@@ -193,7 +197,7 @@ def _store(stats: dict[str, Array], state: Mapping[str, Array], rows: slice) -> 
 
 
 def posterior_sample(
-    machine: BoltzmannMachine, means: Mapping[str, Array], key: Key, step: int, first_row: int, scratch: Scratch
+    machine: BoltzmannMachine, means: Mapping[str, Array], key: Key, step: Any, first_row: int, scratch: Scratch
 ) -> dict[str, Array]:
     """States drawn from posterior means, layer -> (rows, units), in reused buffers."""
     drawn = {}

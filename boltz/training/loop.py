@@ -17,12 +17,15 @@ from boltz.rng import Key
 from boltz.sampling.driver import Workers, workers
 from boltz.training import guards, optimizers
 from boltz.training.pretrain import Stage, recognise
+from boltz.training.replayed import Replayed
 from boltz.training.rules import Clock, Workspace
 from boltz.training.schedules import learning_rate, momentum
 from boltz.training.state import TrainState
 
 Array = NDArray[Any]
 Record = dict[str, Any]
+Gradient = Callable[[Array, float], None]  # of a batch, with the epochs done
+Tools = tuple[Gradient, Workers]
 ROWS = 250
 LOOKS = 50  # on a device the host looks once in so many steps whether numbers are finite, since it has to wait
 
@@ -61,8 +64,9 @@ class Loop:
                 if self.state.epoch == self.state.batch == 0:
                     self._enter(stage, key)
                 work, watched = stage.rule.workspace(self.state.machine(stage)), self._watched(stage)
+                gradient = self._gradient(stage, work, key, pool)
                 while self.state.epoch < stage.settings.epochs:
-                    self._epoch(stage, key, work, watched, pool)
+                    self._epoch(stage, key, work, watched, (gradient, pool))
                 self.state.stage += 1
                 self.state.epoch = self.state.batch = 0
 
@@ -71,7 +75,7 @@ class Loop:
         rows = self._here(_permutation(len(self.data.x), key.derive("particles"))[: stage.rule.start_rows])
         self.state.enter(stage, self._batch(self.data, stage, rows, self.state.lines), key.derive("init"))
 
-    def _epoch(self, stage: Stage, key: Key, work: Workspace, watched: tuple[Array, Array], pool: Workers) -> None:
+    def _epoch(self, stage: Stage, key: Key, work: Workspace, watched: tuple[Array, Array], tools: Tools) -> None:
         settings, state = stage.settings, self.state
         rows = len(self.data.x)
         order = _permutation(rows, key.derive("order", state.epoch)) if settings.shuffle else np.arange(rows)
@@ -80,7 +84,7 @@ class Loop:
         before = time.perf_counter()
         while state.batch < batches:
             done = state.epoch + state.batch / batches
-            self._step(stage, work, order, done, key, pool)
+            self._step(stage, work, order, done, tools)
             state.batch += 1
             self.events.update()
             now = time.perf_counter()
@@ -94,8 +98,20 @@ class Loop:
         self.events.epoch(record)
         self.events.step()
 
-    def _step(self, stage: Stage, work: Workspace, order: Array, done: float, key: Key, pool: Workers) -> None:
-        settings, state = stage.settings, self.state
+    def _gradient(self, stage: Stage, work: Workspace, key: Key, pool: Workers) -> Gradient:
+        """What leaves the gradient for a batch in the workspace: from captured graphs on a device, where it may."""
+        rule, state = stage.rule, self.state
+        if on_device(work.gradient) and rule.replayable(work.machine):
+            replayed = Replayed(rule, work, state.rule, (key, state.step), pool)
+            return lambda batch, done: replayed(batch)
+
+        def gradient(batch: Array, done: float) -> None:
+            rule.gradient(work, batch, state.rule, Clock(key, state.step, done), pool)
+
+        return gradient
+
+    def _step(self, stage: Stage, work: Workspace, order: Array, done: float, tools: Tools) -> None:
+        settings, state, (gradient, pool) = stage.settings, self.state, tools
         rows = order[state.batch * settings.batch_size : (state.batch + 1) * settings.batch_size]
         batch = self._batch(self.data, stage, rows, state.lines)
         place = f"{stage.name}, epoch {state.epoch + 1}"
@@ -103,7 +119,7 @@ class Loop:
         looks = not on_device(batch) or last or state.step % LOOKS == LOOKS - 1
         if looks and not guards.finite(state.rule):  # before a sweep can overwrite it
             guards.stop(work.machine, work.gradient, state.rule, place)
-        stage.rule.gradient(work, batch, state.rule, Clock(key, state.step, done), pool)
+        gradient(batch, done)
         state.step += 1
         step = optimizers.Step(learning_rate(settings, done), momentum(settings, done), state.step)
         self.sound &= optimizers.apply(settings, work.machine, work.gradient, state.optimizer, step, pool)

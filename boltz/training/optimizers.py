@@ -63,8 +63,8 @@ def apply(settings: Common, machine: Model, gradient: Array, state: OptState, st
     """Update the arena in place; True if every parameter stays finite, an array of one truth value on a device."""
     update = UPDATES[settings.optimizer][1]
     plain, chunk = _without_decay(settings), DEVICE_CHUNK if on_device(gradient) else CHUNK
-    jobs, whole = [], [(slice(0, len(machine.arena)), False)]
-    for span, decayed in machine.spans() if settings.l1 or settings.l2 else whole:
+    jobs = []
+    for span, decayed in machine.spans() if settings.l2 or settings.l1 else [(slice(0, gradient.size), False)]:
         for first in range(span.start, span.stop, chunk):
             jobs.append((slice(first, min(first + chunk, span.stop)), settings if decayed else plain))
     finite = pool.map(lambda job: update(job[0], machine.arena, gradient, state, step, job[1]), jobs)

@@ -17,10 +17,13 @@ RuleState = dict[str, Array]
 
 @dataclass(frozen=True)
 class Clock:
-    """Where a step stands: random key of the stage, number of the step, epochs done (fractions count)."""
+    """Where a step stands: random key of the stage, number of the step, epochs done (fractions count).
+
+    In a captured graph the number is a counter in the memory of the device.
+    """
 
     key: Key
-    step: int
+    step: Any
     done: float = 0.0
 
 
@@ -37,6 +40,9 @@ class Rule(Protocol):
     @property
     def start_rows(self) -> int:
         """How many visible rows init asks for, at most."""
+
+    def replayable(self, machine: Any) -> bool:
+        """Whether gradient neither waits for a device nor depends on more of the clock than its key and step."""
 
     def init(self, machine: Any, rows: Array, key: Key) -> RuleState:
         """The arrays at the start of a stage, given some visible rows (rows, units)."""

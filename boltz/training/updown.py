@@ -60,6 +60,9 @@ class UpDown:
     def start_rows(self) -> int:
         return self.settings.chains
 
+    def replayable(self, machine: HelmholtzMachine) -> bool:
+        return self.settings.rule == "pcd"  # cd derives a key from the number of the step
+
     def init(self, machine: HelmholtzMachine, rows: Array, key: Key) -> RuleState:
         if self.settings.rule == "cd":
             return {}

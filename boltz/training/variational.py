@@ -71,6 +71,10 @@ class Variational:
     def start_rows(self) -> int:
         return MONITOR_SAMPLES
 
+    def replayable(self, machine: HelmholtzMachine) -> bool:
+        learned = self.baseline is not None and self.baseline.learned  # by Adam, which counts its steps
+        return not learned and self.settings.warmup_epochs == 0 and self.settings.free_bits == 0
+
     def init(self, machine: HelmholtzMachine, rows: Array, key: Key) -> RuleState:
         return {} if self.baseline is None else self.baseline.init(machine, rows, key)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -29,7 +30,9 @@ FUNCTIONS = {
 }  # fmt: skip  # of numpy and numpy.linalg, each of which CuPy has with the arguments that boltz gives
 METHODS = ("sum", "mean", "max", "min", "any", "all", "var", "std", "argmax", "clip", "cumsum", "prod", "ptp")
 SCALARS = (bool, int, float, np.generic)
-state = SimpleNamespace(recording=None, folder=None, edit=str, devices=1, backwards=False, waits=0, launches=0)
+state = SimpleNamespace(
+    recording=None, pool=None, stream=None, folder=None, edit=str, devices=1, backwards=False, waits=0, launches=0
+)
 
 
 def unwrapped(x: Any) -> Any:
@@ -49,15 +52,27 @@ def wrapped(x: Any) -> Any:
     return ndarray(np.asarray(x))
 
 
-def done(work: Callable[[], Any], fixed: bool) -> Any:
-    """Do the work, or record it during a capture, which only work without new memory (fixed) stands."""
+def done(work: Callable[[], Any], kind: str = "new") -> Any:
+    """Do the work, or record it during a capture: in arrays that are there ("in place"), or in new ones ("new").
+
+    New memory must then come from a pool that the capture has for itself, and what the host waits for ("wait") cannot
+    be captured. Work with new arrays is done once when it is recorded, for their shapes, on whatever numbers are there.
+    """
     if state.recording is None:
-        with np.errstate(all="ignore"):
-            return work()
-    if not fixed:
-        raise RuntimeError("memory is allocated, or the host waits, while a stream is captured")
-    state.recording.append(work)
-    return None
+        return quietly(work)
+    if kind == "wait" or (kind == "new" and state.pool is None):
+        raise RuntimeError("memory is taken from all, or the host waits, while a stream is captured")
+    if kind == "in place":
+        state.recording.append(work)
+        return None
+    made = quietly(work)
+    state.recording.append(lambda: np.copyto(made._host, work()._host))
+    return made
+
+
+def quietly(work: Callable[[], Any]) -> Any:
+    with np.errstate(all="ignore"):
+        return work()
 
 
 class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 - its name in CuPy
@@ -81,19 +96,21 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 - its name in 
         plain = unwrapped(list(inputs))
         assert all(isinstance(x, (np.ndarray, *SCALARS)) for x in plain)
         if out is None:
-            return done(lambda: wrapped(ufunc(*plain, **kwargs)), False)
-        done(lambda: ufunc(*plain, out=out[0]._host, **kwargs), True)
+            return done(lambda: wrapped(ufunc(*plain, **kwargs)))
+        done(lambda: ufunc(*plain, out=out[0]._host, **kwargs), "in place")
         return out[0]
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if func.__name__ not in FUNCTIONS:
             return NotImplemented
         plain, named = unwrapped(list(args)), {name: unwrapped(x) for name, x in kwargs.items()}
-        return done(lambda: wrapped(func(*plain, **named)), False)
+        if func is np.copyto:
+            return done(lambda: func(*plain, **named), "in place")
+        return done(lambda: wrapped(func(*plain, **named)))
 
     def get(self) -> np.ndarray[Any, Any]:
         state.waits += 1
-        return done(lambda: self._host.copy(), False)
+        return done(lambda: self._host.copy(), "wait")
 
     def __float__(self) -> float:
         return float(self.get())
@@ -118,25 +135,25 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 - its name in 
         if isinstance(plain, np.ndarray) or (
             isinstance(plain, tuple) and any(isinstance(k, np.ndarray) for k in plain)
         ):
-            return done(lambda: wrapped(self._host[plain]), False)
+            return done(lambda: wrapped(self._host[plain]))
         assert not isinstance(plain, list)
         whole = plain if isinstance(plain, tuple) else (plain,)
         return wrapped(self._host[(*whole, ...) if Ellipsis not in whole else whole])  # a view without axes, no number
 
     def __setitem__(self, key: Any, value: Any) -> None:
         plain, new = unwrapped(key), unwrapped(value)
-        done(lambda: self._host.__setitem__(plain, new), True)
+        done(lambda: self._host.__setitem__(plain, new), "in place")
 
     def astype(self, dtype: Any, order: str = "K", copy: bool = True) -> ndarray:
         if not copy and self.dtype == dtype:
             return self
-        return done(lambda: wrapped(self._host.astype(dtype, order=order)), False)
+        return done(lambda: wrapped(self._host.astype(dtype, order=order)))
 
     def copy(self) -> ndarray:
-        return done(lambda: wrapped(self._host.copy()), False)
+        return done(lambda: wrapped(self._host.copy()))
 
     def fill(self, value: Any) -> None:
-        done(lambda: self._host.fill(value), True)
+        done(lambda: self._host.fill(value), "in place")
 
     def reshape(self, *shape: Any) -> ndarray:
         return wrapped(self._host.reshape(*shape))
@@ -157,7 +174,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 - its name in 
 def _method(name: str) -> Callable[..., Any]:
     def call(self: ndarray, *args: Any, **kwargs: Any) -> Any:
         plain, named = unwrapped(list(args)), {key: unwrapped(x) for key, x in kwargs.items()}
-        return done(lambda: wrapped(getattr(np, name)(self._host, *plain, **named)), False)
+        return done(lambda: wrapped(getattr(np, name)(self._host, *plain, **named)))
 
     return call
 
@@ -181,7 +198,7 @@ class RawModule:
             kept = list(arguments)  # addresses stay those of arrays that live
             values = [a.data.ptr if isinstance(a, ndarray) else a for a in kept]
             state.launches += state.recording is None
-            done(lambda: run(grid, block, values, state.backwards), True)
+            done(lambda: run(grid, block, values, state.backwards), "in place")
 
         return launch
 
@@ -211,19 +228,21 @@ class Graph:
 
 
 class Stream:
-    """A stream that can be captured."""
+    """A stream, which can be captured unless it is the null stream."""
 
-    def __init__(self, null: bool = False, non_blocking: bool = False) -> None:
-        self.non_blocking = non_blocking
+    def __init__(self, null: bool = False) -> None:
+        self.null, self.before = null, []
 
     def __enter__(self) -> Stream:
+        self.before.append(state.stream)
+        state.stream = self
         return self
 
     def __exit__(self, *problem: object) -> None:
-        pass
+        state.stream = self.before.pop()
 
     def begin_capture(self, mode: Any = None) -> None:
-        assert state.recording is None
+        assert state.recording is None and not self.null and state.stream is self
         state.recording = []
 
     def end_capture(self) -> Graph:
@@ -233,6 +252,22 @@ class Stream:
 
     def synchronize(self) -> None:
         assert state.recording is None
+
+
+class MemoryPool:
+    """A pool of memory, told from others by its name alone."""
+
+    def malloc(self, size: int) -> None:
+        raise AssertionError("memory is numpy's here")
+
+
+@contextmanager
+def using_allocator(allocator: Any) -> Iterator[None]:
+    before, state.pool = state.pool, allocator
+    try:
+        yield
+    finally:
+        state.pool = before
 
 
 class CUDARuntimeError(RuntimeError):
@@ -274,24 +309,31 @@ def gemm_ex(
         out[...] = np.float32(factor) * product + (np.float32(keep) * out if keep else 0)
 
     state.launches += state.recording is None
-    done(work, True)
+    done(work, "in place")
 
 
 def module(folder: Path) -> ModuleType:
     """The stand-in for the module cupy; folder keeps compiled sources."""
     found: Any = ModuleType("cupy")
     state.folder, state.recording, state.edit, state.devices = folder, None, str, 1
-    runtime = SimpleNamespace(
-        getDeviceCount=_count, CUDARuntimeError=CUDARuntimeError, CUDA_R_16BF=14, CUDA_R_32F=0,
-    )  # fmt: skip
-    cublas = SimpleNamespace(gemmEx=gemm_ex, CUBLAS_COMPUTE_32F=68, CUBLAS_OP_N=0, CUBLAS_OP_T=1)
-    device = SimpleNamespace(use=lambda: None, cublas_handle=1, id=0)
+    state.stream, state.pool = Stream(null=True), None
+    cublas = SimpleNamespace(gemmEx=gemm_ex)
+    device = SimpleNamespace(use=lambda: None)
     found.cuda = SimpleNamespace(
-        runtime=runtime, cublas=cublas, Device=lambda number=0: device, Stream=Stream, Graph=Graph,
-        get_current_stream=lambda: Stream(), get_cublas_handle=lambda: 1,
-    )  # fmt: skip
+        runtime=SimpleNamespace(getDeviceCount=_count, CUDARuntimeError=CUDARuntimeError),
+        cublas=cublas,
+        get_cublas_handle=lambda: 1,
+        Device=lambda number=0: device,
+        get_device_id=lambda: 0,
+        Stream=Stream,
+        get_current_stream=lambda: state.stream,
+        MemoryPool=MemoryPool,
+        using_allocator=using_allocator,
+    )
     found.ndarray, found.asarray, found.RawModule = ndarray, _array, RawModule
     found.asnumpy = lambda x: x.get()
+    found.arange = lambda first, stop, dtype: done(lambda: wrapped(np.arange(first, stop, dtype=dtype)))
     for name in ("empty", "zeros"):
-        setattr(found, name, lambda shape, dtype=float, name=name: wrapped(getattr(np, name)(shape, dtype)))
+        make = getattr(np, name)
+        setattr(found, name, lambda shape, dtype=float, make=make: done(lambda: wrapped(make(shape, dtype))))
     return found

@@ -65,7 +65,27 @@ def test_captured_work_is_done_at_each_launch_and_not_before(cupy: Any) -> None:
 @pytest.mark.parametrize("work", [lambda x: x + x, lambda x: float(x[0]), lambda x: x.sum(), lambda x: x.get()])
 def test_capture_refuses_new_memory_and_waiting(work: Callable[[Any], Any], cupy: Any) -> None:
     x, stream = cupy.asarray(np.ones(3)), cupy.cuda.Stream()
-    stream.begin_capture()
-    with pytest.raises(RuntimeError):
-        work(x)
-    stream.end_capture()
+    with stream:
+        stream.begin_capture()
+        with pytest.raises(RuntimeError):
+            work(x)
+        stream.end_capture()
+
+
+def test_new_arrays_of_a_capture_are_made_again_at_each_launch(cupy: Any) -> None:
+    x, stream, pool = cupy.asarray(np.ones(3)), cupy.cuda.Stream(), cupy.cuda.MemoryPool()
+    with stream, cupy.cuda.using_allocator(pool.malloc):
+        stream.begin_capture()
+        y = x * 3
+        with pytest.raises(RuntimeError):
+            float(y[0])
+        np.add(x, y.sum(), out=x)
+        graph = stream.end_capture()
+    graph.launch()
+    graph.launch()
+    np.testing.assert_array_equal(x.get(), [100, 100, 100])
+
+
+def test_the_null_stream_is_not_captured(cupy: Any) -> None:
+    with pytest.raises(AssertionError):
+        cupy.cuda.get_current_stream().begin_capture()
