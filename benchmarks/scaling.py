@@ -26,6 +26,7 @@ from turns import command, numbers, race, ratios, say, writable, write
 PEERS = ("boltz", "PyTorch", "PyTorch oneDNN", "JAX")
 ACTIVITY, SD = 0.3, 0.01
 UNITS, BATCH, CHAINS = 500, 100, 1000
+SWEEPS = 5  # a turn at least: boltz.sample checks and copies its states at every call
 GIBBS = "Gibbs updates of a unit/s"
 
 
@@ -42,6 +43,7 @@ class Study:
     values: tuple[int, ...]  # with --quick the first two
     make: Callable[[int, Array], tuple[str, Problem]]
     amount: Callable[[Problem], float]
+    least: int = 1  # units of work a turn
 
 
 def problem(rows: Array, hidden: list[int], batch: int = BATCH, chains: int = BATCH) -> Problem:
@@ -97,6 +99,7 @@ def studies(cores: int) -> list[Study]:
             (100, 1000, 10_000, 100_000),
             lambda n, rows: ("gibbs", problem(rows, [UNITS], chains=n)),
             _updates,
+            SWEEPS,
         ),
         Study(
             "depth",
@@ -121,6 +124,7 @@ def studies(cores: int) -> list[Study]:
             threads,
             lambda n, rows: ("gibbs", problem(rows, [UNITS], chains=CHAINS)),
             _updates,
+            SWEEPS,
         ),
     ]
 
@@ -132,7 +136,7 @@ def measure(study: Study, value: int, rows: Array, contenders: list[Contender], 
     for contender in contenders:
         contender.use_threads(threads)
         works[contender.name] = contender.makers[kind](given, threads)
-    times = race(works, options.repeats[0], 0.001 if options.smoke else 0.1 if options.quick else 0.25, 1)
+    times = race(works, options.repeats[0], 0.001 if options.smoke else 0.1 if options.quick else 0.25, study.least)
     say(f"{study.title}: {value:,}, done")
     return {
         "study": study.name,
