@@ -100,43 +100,74 @@ def _make_tables(weight, down, across, units, columns, table, spare):
 
 
 @kernel
-def _add_entries(table, words, shift, units, sums):
-    """Add the entries of a block of units, from bit shift of the words on, to the sums of every row."""
-    if units > WORD - 4:
+def _find(bits, first, rows):
+    """The words that are not 0 among rows of a chunk, the places of their sums in bytes, and how many: all by word."""
+    words, places = np.empty((len(bits), rows), np.uint64), np.empty((len(bits), rows), np.int64)
+    counts = np.zeros(len(bits), np.int64)
+    for word in range(len(bits)):
+        filled = 0
+        for i in range(rows):
+            words[word, filled] = bits[word, first + i]
+            places[word, filled] = i * ENTRY
+            filled += bits[word, first + i] != 0  # else it is overwritten
+        counts[word] = filled
+    return words, places, counts
+
+
+@kernel
+def _add_entries(table, words, places, shift, units, sums):
+    """Add the entries of a block of units, from bit shift of the words on, to the sums in these places."""
+    if units <= WORD // 4:
+        for i in range(len(words)):
+            _add4(table, words[i] >> shift, sums + places[i])
+    elif units <= WORD // 2:
+        for i in range(len(words)):
+            _add8(table, words[i] >> shift, sums + places[i])
+    elif places[-1] == (len(words) - 1) * ENTRY:  # none is left out
         for i in range(len(words)):
             _add16(table, words[i], sums + i * ENTRY)
-    elif 28 < units <= 32:
-        for i in range(len(words)):
-            _add8(table, words[i] >> shift, sums + i * ENTRY)
     else:
         for i in range(len(words)):
-            for part in range(0, (units + 3) // 4, 4):
-                _add4(table + part * GROUP, words[i] >> (shift + np.uint64(4 * part)), sums + i * ENTRY)
+            _add16(table, words[i], sums + places[i])
 
 
 @kernel
 def _tables(bits, weight, down, across, units, out, block):
     """out := state @ weight, state as bits (words, rows), weight at an address with byte strides down and across."""
     rows, columns = out.shape
-    table = aligned(WORD // 4 * GROUP // 4)  # of zeros, as up to three groups beyond the last are read
+    table = _new_table()
     sums, spare = aligned(min(rows, CHUNK) * TILE), np.empty(WORD * TILE, np.float32)
+    width = min(TILE, columns)
     for chunk in range(0, rows, CHUNK):
         count = min(CHUNK, rows - chunk)
+        words, places, counts = _find(bits, chunk, count)
         for tile in range(0, columns, TILE):
             first = max(min(tile, columns - TILE), 0)  # the last tile overlaps the one before, with equal values
-            width = min(TILE, columns)
             sums[: count * TILE] = 0
             for unit in range(0, units, block):
-                here = min(block, units - unit)
-                _make_tables(weight + unit * down + first * across, down, across, here, width, table, spare)
-                words = bits[unit // WORD, chunk : chunk + count]
-                _add_entries(table.ctypes.data, words, np.uint64(unit % WORD), here, sums.ctypes.data)
-            for i in range(count):
-                if width == TILE:
-                    move(sums.ctypes.data + i * ENTRY, out.ctypes.data + 4 * ((chunk + i) * columns + first))
-                else:
-                    for j in range(width):
-                        out[chunk + i, j] = sums[i * TILE + j]
+                word, shift, here = unit // WORD, np.uint64(unit % WORD), min(block, units - unit)
+                live, where = words[word, : counts[word]], places[word, : counts[word]]
+                if len(live):
+                    _make_tables(weight + unit * down + first * across, down, across, here, width, table, spare)
+                    _add_entries(table.ctypes.data, live, where, shift, here, sums.ctypes.data)
+            _put(sums, count, width, out, chunk, first)
+
+
+@kernel
+def _new_table():
+    """Memory for a block's table; zero, as entries 0 of groups beyond the last are read."""
+    return aligned(WORD // 4 * GROUP // 4)
+
+
+@kernel
+def _put(sums, count, width, out, chunk, first):
+    """The sums of a tile in their place."""
+    for i in range(count):
+        if width == TILE:
+            move(sums.ctypes.data + i * ENTRY, out.ctypes.data + 4 * ((chunk + i) * out.shape[1] + first))
+        else:
+            for j in range(width):
+                out[chunk + i, j] = sums[i * TILE + j]
 
 
 @kernel
