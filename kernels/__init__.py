@@ -31,13 +31,13 @@ __all__ = [*PRIMITIVES, "backend"]
 
 
 @cache
-def _module(name: str) -> Any:
-    return import_module(f"boltz.kernels.{name}")
+def _module(kind: type) -> Any:
+    return import_module("boltz.kernels." + ("cuda" if kind.__module__.startswith("cupy") else "cpu"))
 
 
 def backend(array: Any) -> Any:
     """The module that implements the primitives for this array's type."""
-    return _module("cuda" if type(array).__module__.startswith("cupy") else "cpu")
+    return _module(type(array))
 
 
 def __getattr__(name: str) -> Any:

@@ -19,7 +19,7 @@ from boltz.training.settings import Common
 
 Array = NDArray[Any]
 OptState = dict[str, Array]
-CHUNK, DEVICE_CHUNK = 1 << 16, 1 << 40
+CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def init(settings: Common, machine: Model) -> OptState:
 def apply(settings: Common, machine: Model, gradient: Array, state: OptState, step: Step, pool: Workers) -> Any:
     """Update the arena in place; True if every parameter stays finite, an array of one truth value on a device."""
     update = UPDATES[settings.optimizer][1]
-    plain, chunk = _without_decay(settings), DEVICE_CHUNK if on_device(gradient) else CHUNK
+    plain, chunk = _without_decay(settings), max(CHUNK, -(-gradient.size // pool.count))
     jobs = []
     for span, decayed in machine.spans() if settings.l2 or settings.l1 else [(slice(0, gradient.size), False)]:
         for first in range(span.start, span.stop, chunk):
