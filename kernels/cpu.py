@@ -17,13 +17,13 @@ from numba import types
 from numba.extending import intrinsic, overload
 
 from boltz.kernels.cpu_notice import announce
-from boltz.kernels.cpu_philox import LANES, TILE, row_bits, scratch, words
+from boltz.kernels.cpu_philox import LANES, row_bits, scratch, words
 from boltz.kernels.cpu_philox import philox as philox
 from boltz.kernels.cpu_products import contraction as contraction
 from boltz.kernels.cpu_products import product as product
 from boltz.kernels.cpu_updates import adam_update as adam_update
 from boltz.kernels.cpu_updates import momentum_update as momentum_update
-from boltz.kernels.cpu_vectors import fold_product, fold_sum, fused, kernel
+from boltz.kernels.cpu_vectors import fold_factors, fold_sum, fold_wide_factors, fused, kernel
 
 FULL = np.float32(2**30)
 LOG2E, LN2_HIGH, LN2_LOW = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
@@ -78,14 +78,6 @@ def _exp32(x):
 
 
 @kernel
-def _log1p_unit32(t):
-    """log(1 + t) for 0 <= t <= 1 by 2 atanh(t / (2 + t))."""
-    s = t / (TWO + t)
-    q = s * s
-    return s * _horner7(ATANH_SERIES, q)
-
-
-@kernel
 def _log32(x):
     """log(x) of a normal x > 0: x = 2^n m with m between sqrt(1/2) and sqrt(2), log(m) = 2 atanh((m - 1) / (m + 1))."""
     n = np.int32(np.int32(_bits_of(x) - ROOT_HALF) >> np.int32(23))
@@ -131,35 +123,11 @@ def _exp_overload(x):
     return lambda x: math.exp(x)
 
 
-def _softplus_sigmoid(x):
-    raise TypeError("only inside compiled code")
-
-
 @overload(_sigmoid)
 def _sigmoid_overload(x):
     if x == types.float32:
         return lambda x: ONE / (ONE + _exp32(-x))
     return lambda x: 1.0 / (1.0 + math.exp(-x))
-
-
-@overload(_softplus_sigmoid)
-def _softplus_sigmoid_overload(x):
-    """Both from one exponential, t = exp(-|x|)."""
-    if x == types.float32:
-
-        def both(x):
-            t = _exp32(-abs(x))
-            inverse = ONE / (ONE + t)
-            return (ZERO if x < ZERO else x) + _log1p_unit32(t), (t if x < ZERO else ONE) * inverse
-
-        return both
-
-    def both64(x):
-        t = math.exp(-abs(x))
-        inverse = 1.0 / (1.0 + t)
-        return (0.0 if x < 0.0 else x) + math.log1p(t), (t if x < 0.0 else 1.0) * inverse
-
-    return both64
 
 
 def _normal_as(bits, like):
@@ -249,54 +217,69 @@ def _anneal(field, scale0, scale1, bias0, bias1, key0, key1, step, first_row, st
     size = len(bits)
     full, one = field.dtype.type(FULL), field.dtype.type(1)
     zero = one - one
-    change, before, after = np.zeros(size, field.dtype), np.ones(size, field.dtype), np.ones(size, field.dtype)
+    change, before, after = np.zeros(size, field.dtype), np.zeros(size, field.dtype), np.zeros(size, field.dtype)
     for i in range(len(field)):
         row_bits(key0, key1, np.uint64(first_row + i), step, bits)
         f, s = field[i], state[i]
         for j in range(units):  # loops over few arrays each, which LLVM then vectorises
             a = scale0 * f[j] + bias0[j]
             change[j] = zero if a < zero else a
-            before[j] = one + _exp(-abs(a))
+            before[j] = _exp(-abs(a))
         for j in range(units):
             b = scale1 * f[j] + bias1[j]
             u = _exp(-abs(b))
             change[j] = (zero if b < zero else b) - change[j]
-            after[j] = one + u
+            after[j] = u
             f[j] = (u if b < zero else one) / (one + u)
         for j in range(units):
             s[j] = _draw(bits[j], f[j], full, one)
         total = 0.0
         for part in range(0, size, FACTORS * LANES):
             vectors = min(FACTORS, (size - part) // LANES)
-            lower = fold_product(before[part:].ctypes.data, vectors, one)
-            upper = fold_product(after[part:].ctypes.data, vectors, one)
+            lower = fold_factors(before[part:].ctypes.data, vectors, one)
+            upper = fold_factors(after[part:].ctypes.data, vectors, one)
             total += fold_sum(change[part:].ctypes.data, vectors, one) + math.log(upper / lower)
         increment[i] += total
 
 
+def _log_factors(rest):
+    raise TypeError("only inside compiled code")
+
+
+@overload(_log_factors)
+def _log_factors_overload(rest):
+    """The sum of log(1 + t) for 0 <= t <= 1 to rounding, also where all t are small: in double, or term by term."""
+    if rest.dtype == types.float64:
+        return lambda rest: np.log1p(rest).sum()
+
+    def log_factors(rest):
+        total = 0.0
+        for part in range(0, len(rest), FACTORS * LANES):
+            vectors = min(FACTORS, (len(rest) - part) // LANES)
+            total += math.log(fold_wide_factors(rest[part:].ctypes.data, vectors, ONE))
+        return total
+
+    return log_factors
+
+
 @kernel
 def _score(field, bias, state, repeat, log_density):
+    """Terms s f - max(f, 0), which cancel exactly where s is 1, less the log of the product of 1 + exp(-|f|)."""
     units = field.shape[1]
-    quarter = (units + TILE - 1) // TILE * LANES
-    terms = np.zeros(4 * quarter, field.dtype)
-    first, second = terms[:quarter], terms[quarter : 2 * quarter]
-    third, fourth = terms[2 * quarter : 3 * quarter], terms[3 * quarter :]
-    lanes = np.empty(LANES, np.float64)
+    size = (units + LANES - 1) // LANES * LANES
+    terms, rest = np.zeros(size, field.dtype), np.zeros(size, field.dtype)
     zero, one = field.dtype.type(0), field.dtype.type(1)
     for i in range(len(field)):
         f, s = field[i], state[i // repeat]
         for j in range(units):
             x = f[j] + bias[j]
-            rest, p = _softplus_sigmoid(-abs(x))  # softplus(x) less its large part, which cancels exactly where s is 1
-            terms[j] = (s[j] * x - (zero if x < zero else x)) - rest
-            f[j] = s[j] - (p if x < zero else one - p)
-        for j in range(quarter):  # four terms in the type of the field, the rest of the sum in double
-            first[j] = (first[j] + second[j]) + (third[j] + fourth[j])
-        lanes[:] = 0.0
-        for start in range(0, quarter, LANES):
-            for lane in range(LANES):
-                lanes[lane] += first[start + lane]
-        log_density[i] += lanes.sum()
+            f[j] = x
+            rest[j] = _exp(-abs(x))
+        for j in range(units):
+            x, t = f[j], rest[j]
+            terms[j] = s[j] * x - (zero if x < zero else x)
+            f[j] = s[j] - (t if x < zero else one) / (one + t)
+        log_density[i] += fold_sum(terms.ctypes.data, size // LANES, one) - _log_factors(rest)
 
 
 @kernel

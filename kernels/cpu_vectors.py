@@ -6,6 +6,7 @@ is an int64; nothing here checks bounds.
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -82,41 +83,45 @@ def fused(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
     return a(a, a, a), codegen
 
 
-def _fold(name: str, neutral: float) -> Any:
-    """The intrinsic that folds vectors of sixteen numbers at an address, of the type of like, into one double."""
+def _fold(name: str, widened: bool) -> Any:
+    """The intrinsic that folds vectors of sixteen numbers at an address, of the type of like, into one double.
+
+    By fadd it is their sum, by fmul the product of 1 + x; widened, each number becomes a double before.
+    """
 
     @intrinsic
     def fold(typingctx: Any, source: Any, vectors: Any, like: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             source, vectors, like = arguments
-            wide, double = ir.VectorType(like.type, LANES), ir.DoubleType()
-            size = LANES * (4 if like.type == ir.FloatType() else 8)
-            operate, before, function = getattr(builder, name), builder.block, builder.function
+            kind, double = ir.VectorType(like.type, LANES), ir.DoubleType()
+            wide = ir.VectorType(double, LANES) if widened else kind
+            single, operate = like.type == ir.FloatType(), getattr(builder, name)
+            before, function = builder.block, builder.function
             head, body, after = (function.append_basic_block(part) for part in ("head", "body", "after"))
             builder.branch(head)
             builder.position_at_end(head)
             i, kept = builder.phi(INT64), builder.phi(wide)
             i.add_incoming(INT64(0), before)
-            kept.add_incoming(wide([neutral] * LANES), before)
+            neutral = wide([0.0 if name == "fadd" else 1.0] * LANES)
+            kept.add_incoming(neutral, before)
             builder.cbranch(builder.icmp_signed("<", i, vectors), body, after)
             builder.position_at_end(body)
-            value = load(builder, builder.add(source, builder.mul(i, INT64(size))), kind=wide)
-            kept.add_incoming(operate(kept, value), body)
+            place = builder.add(source, builder.mul(i, INT64(LANES * (4 if single else 8))))
+            value = load(builder, place, kind=kind)
+            value = builder.fpext(value, wide) if single and widened else value
+            kept.add_incoming(operate(kept, value if name == "fadd" else builder.fadd(value, neutral)), body)
             i.add_incoming(builder.add(i, INT64(1)), body)
             builder.branch(head)
             builder.position_at_end(after)
-            total = double(neutral)
-            for lane in range(LANES):
-                number = builder.extract_element(kept, INT32(lane))
-                total = operate(total, number if number.type == double else builder.fpext(number, double))
-            return total
+            numbers = [builder.extract_element(kept, INT32(lane)) for lane in range(LANES)]
+            return reduce(operate, [x if x.type == double else builder.fpext(x, double) for x in numbers])
 
         return types.float64(types.int64, types.int64, like), codegen
 
     return fold
 
 
-fold_product, fold_sum = _fold("fmul", 1.0), _fold("fadd", 0.0)
+fold_sum, fold_factors, fold_wide_factors = _fold("fadd", True), _fold("fmul", False), _fold("fmul", True)
 
 
 @intrinsic

@@ -76,7 +76,8 @@ def share_count(rows: int, like: Any, block: int = 2 * BLOCK) -> int:
     """How many shares there are of so many rows."""
     if arrays.on_device(like):
         return max(-(-rows // DEVICE_BLOCK), 1)
-    return max(-(-rows // block), min(threads() if like.dtype == np.float32 else 2, rows // 32))
+    least = min(threads(), rows // 32) if like.dtype == np.float32 else 1 + (rows >= 32)
+    return max(-(-rows // block), least)
 
 
 def _slices(rows: int, count: int) -> list[slice]:
