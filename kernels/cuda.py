@@ -43,8 +43,8 @@ ENTRIES = {
     "tick": ("steps.cu", "@??"),
     "tilt": ("steps.cu", "q@@?@@@@"),
     "row_dot": ("steps.cu", "qq@@@"),
-    "split": ("split.cu", "q@@"),
-    "narrowed": ("split.cu", "q@@"),
+    "split": ("split.cu", "qqq@@"),
+    "narrowed": ("split.cu", "qqq@@"),
 }
 
 
@@ -180,7 +180,7 @@ def product(x: Array, weight: Any, out: Array) -> None:
 
     weight may be a kernels.split.Split, for an x that holds 0 and 1 only, which is not found out here.
     """
-    if type(weight).__name__ == "Split":
+    if hasattr(weight, "product"):
         weight.product(x, out)
     else:
         np.matmul(x, weight, out=out)
@@ -207,11 +207,11 @@ def row_dot(state: Array, values: Array, total: Array) -> None:
     _rows("row_dot", state, state, values, total)
 
 
-def each(entry: str, *arrays: Array) -> None:
-    """Launch over the elements of the first of some arrays of float32."""
-    if arrays[0].size:
-        size = arrays[0].size
-        _launch(entry, np.dtype(np.float32), -(-size // THREADS), THREADS, size, *arrays)
+def narrowed(entry: str, values: Array, out: Array) -> None:
+    """Launch "split" or "narrowed" of float32 values (rows, columns) into 16 bits, the rows of out being wider."""
+    size, threads = values.size, THREADS
+    if size:
+        _launch(entry, values.dtype, -(-size // threads), threads, size, values.shape[1], out.shape[-1], values, out)
 
 
 def _update(entry: str, arrays: tuple[Array, ...], *numbers: float) -> Any:

@@ -1,4 +1,5 @@
-// Weights as sums of three numbers of 16 bits (bfloat16, the upper half of a float), and states as such numbers.
+// Weights as sums of three numbers of 16 bits (bfloat16, the upper half of a float), and states as such numbers. Rows of
+// the results lie width elements apart, of which the first columns are used.
 #include "philox.cuh"
 
 typedef unsigned short narrow;
@@ -14,19 +15,25 @@ __device__ inline narrow nearest(float x) {
 
 __device__ inline float widened(narrow x) { return __uint_as_float((word)x << 16); }
 
-// parts (3, count): the nearest number, the nearest to what it leaves, and the rest, which is such a number itself.
-extern "C" __global__ void ENTRY(split)(int64 count, const float* __restrict__ values, narrow* __restrict__ parts) {
+__device__ inline int64 place(int64 i, int64 columns, int64 width) { return i / columns * width + i % columns; }
+
+// parts (3, rows, width): the nearest number, the nearest to what it leaves, and the rest, such a number itself.
+extern "C" __global__ void ENTRY(split)(int64 count, int64 columns, int64 width, const float* __restrict__ values,
+                                        narrow* __restrict__ parts) {
+    const int64 plane = count / columns * width;
     EACH_ELEMENT(i) {
+        const int64 at = place(i, columns, width);
         const narrow first = nearest(values[i]);
         const float rest = values[i] - widened(first);
         const narrow second = nearest(rest);
-        parts[i] = first;
-        parts[count + i] = second;
-        parts[2 * count + i] = nearest(rest - widened(second));
+        parts[at] = first;
+        parts[plane + at] = second;
+        parts[2 * plane + at] = nearest(rest - widened(second));
     }
 }
 
-// out (count,): 0 and 1 as numbers of 16 bits.
-extern "C" __global__ void ENTRY(narrowed)(int64 count, const float* __restrict__ state, narrow* __restrict__ out) {
-    EACH_ELEMENT(i) out[i] = nearest(state[i]);
+// out (rows, width): 0 and 1 as numbers of 16 bits.
+extern "C" __global__ void ENTRY(narrowed)(int64 count, int64 columns, int64 width, const float* __restrict__ state,
+                                           narrow* __restrict__ out) {
+    EACH_ELEMENT(i) out[place(i, columns, width)] = nearest(state[i]);
 }

@@ -24,6 +24,7 @@ from boltz.kernels import cuda
 
 Array = Any  # a C-contiguous cupy.ndarray
 REAL_16, REAL_32, IN_FLOAT32, PLAIN, TURNED, CHOSEN_BY_CUBLAS = 14, 0, 68, 0, 1, -1  # of cuBLAS and of the CUDA runtime
+ALIGNED = 8
 ONE, ZERO = np.ones(1, np.float32), np.zeros(1, np.float32)
 
 
@@ -31,7 +32,7 @@ ONE, ZERO = np.ones(1, np.float32), np.zeros(1, np.float32)
 class Split:
     """Weights (units, columns) in three parts, or their transpose; held has a buffer for states of each shape."""
 
-    parts: Array  # (3, units, columns) uint16
+    parts: Array  # (3, units, columns and what makes them a multiple of 8) uint16
     turned: bool = False
     held: dict[tuple[int, ...], Array] = field(default_factory=dict)
 
@@ -48,9 +49,9 @@ class Split:
             out.fill(0)
             return
         if state.shape not in self.held:
-            self.held[state.shape] = cuda._cupy().empty(state.shape, np.uint16)
+            self.held[state.shape] = _room(*state.shape)
         narrow = self.held[state.shape]
-        cuda.each("narrowed", state, narrow)
+        cuda.narrowed("narrowed", state, narrow)
         cupy, (rows, units), columns = cuda._cupy(), state.shape, out.shape[1]
         handle, width = cupy.cuda.get_cublas_handle(), self.parts.shape[2]
         for part, keep in zip(self.parts[::-1], (ZERO, ONE, ONE), strict=True):
@@ -58,12 +59,17 @@ class Split:
             weights = TURNED if self.turned else PLAIN, part.data.ptr, REAL_16, width
             cupy.cuda.cublas.gemmEx(
                 handle, weights[0], PLAIN, columns, rows, units, ONE.ctypes.data, *weights[1:], narrow.data.ptr,
-                REAL_16, units, keep.ctypes.data, out.data.ptr, REAL_32, columns, IN_FLOAT32, CHOSEN_BY_CUBLAS,
+                REAL_16, narrow.shape[1], keep.ctypes.data, out.data.ptr, REAL_32, columns, IN_FLOAT32, CHOSEN_BY_CUBLAS,
             )  # fmt: skip
 
 
 def split(weight: Array) -> Split:
     """A float32 matrix (units, columns) in three parts."""
-    parts = cuda._cupy().empty((3, *weight.shape), np.uint16)
-    cuda.each("split", weight, parts)
+    parts = _room(3, *weight.shape)
+    cuda.narrowed("split", weight, parts)
     return Split(parts)
+
+
+def _room(*shape: int) -> Array:
+    """Memory for numbers of 16 bits in rows that start at multiples of 16 bytes, which tensor cores want."""
+    return cuda._cupy().empty((*shape[:-1], -(-shape[-1] // ALIGNED) * ALIGNED), np.uint16)
