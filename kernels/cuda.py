@@ -43,8 +43,8 @@ ENTRIES = {
     "tick": ("steps.cu", "@??"),
     "tilt": ("steps.cu", "q@@?@@@@"),
     "row_dot": ("steps.cu", "qq@@@"),
-    "split": ("split.cu", "qqq@@"),
-    "narrowed": ("split.cu", "qqq@@"),
+    "split": ("split.cu", "qq@q@q@"),
+    "thrice": ("split.cu", "qq@q@"),
 }
 
 
@@ -207,11 +207,21 @@ def row_dot(state: Array, values: Array, total: Array) -> None:
     _rows("row_dot", state, state, values, total)
 
 
-def narrowed(entry: str, values: Array, out: Array) -> None:
-    """Launch "split" or "narrowed" of float32 values (rows, columns) into 16 bits, the rows of out being wider."""
-    size, threads = values.size, THREADS
+def split(weight: Array, upward: Array, downward: Array) -> None:
+    """Parts of 16 bits of weight (units, columns): upward (3 units, ...), downward (units, ...), see kernels.split."""
+    _narrow("split", weight, upward, downward)
+
+
+def thrice(state: Array, out: Array) -> None:
+    """out (rows, at least 3 units) := state (rows, units) three times beside itself, in 16 bits."""
+    _narrow("thrice", state, out)
+
+
+def _narrow(entry: str, values: Array, *results: Array) -> None:
+    """Launch over the elements of float32 values, giving the width of each result before it."""
+    size, given = values.size, [x for result in results for x in (result.shape[1], result)]
     if size:
-        _launch(entry, values.dtype, -(-size // threads), threads, size, values.shape[1], out.shape[-1], values, out)
+        _launch(entry, values.dtype, -(-size // THREADS), THREADS, size, values.shape[1], values, *given)
 
 
 def _update(entry: str, arrays: tuple[Array, ...], *numbers: float) -> Any:
