@@ -43,8 +43,8 @@ ENTRIES = {
     "tick": ("steps.cu", "@??"),
     "tilt": ("steps.cu", "q@@?@@@@"),
     "row_dot": ("steps.cu", "qq@@@"),
-    "split": ("split.cu", "q@@"),
-    "narrowed": ("split.cu", "q@@"),
+    "split": ("split.cu", "qq@q@q@"),
+    "thrice": ("split.cu", "qq@q@"),
 }
 
 
@@ -180,7 +180,7 @@ def product(x: Array, weight: Any, out: Array) -> None:
 
     weight may be a kernels.split.Split, for an x that holds 0 and 1 only, which is not found out here.
     """
-    if type(weight).__name__ == "Split":
+    if hasattr(weight, "product"):
         weight.product(x, out)
     else:
         np.matmul(x, weight, out=out)
@@ -207,11 +207,21 @@ def row_dot(state: Array, values: Array, total: Array) -> None:
     _rows("row_dot", state, state, values, total)
 
 
-def each(entry: str, *arrays: Array) -> None:
-    """Launch over the elements of the first of some arrays of float32."""
-    if arrays[0].size:
-        size = arrays[0].size
-        _launch(entry, np.dtype(np.float32), -(-size // THREADS), THREADS, size, *arrays)
+def split(weight: Array, upward: Array, downward: Array) -> None:
+    """Parts of 16 bits of weight (units, columns): upward (3 units, ...), downward (units, ...), see kernels.split."""
+    _narrow("split", weight, upward, downward)
+
+
+def thrice(state: Array, out: Array) -> None:
+    """out (rows, at least 3 units) := state (rows, units) three times beside itself, in 16 bits."""
+    _narrow("thrice", state, out)
+
+
+def _narrow(entry: str, values: Array, *results: Array) -> None:
+    """Launch over the elements of float32 values, giving the width of each result before it."""
+    size, given = values.size, [x for result in results for x in (result.shape[1], result)]
+    if size:
+        _launch(entry, values.dtype, -(-size // THREADS), THREADS, size, values.shape[1], values, *given)
 
 
 def _update(entry: str, arrays: tuple[Array, ...], *numbers: float) -> Any:

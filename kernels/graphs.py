@@ -32,7 +32,9 @@ class Clock:
         """A clock whose first tick leads to step first of temperatures (steps + 1,)."""
         put = cuda._cupy().asarray
         counter = put(np.array([(first - 1) % 2**64], np.uint64))
-        return cls(counter, None, None) if betas is None else cls(counter, put(betas), put(np.zeros(2)))
+        return (
+            cls(counter, None, None) if betas is None else cls(counter, put(np.array(betas, float)), put(np.zeros(2)))
+        )
 
     def tick(self) -> None:
         """Go on to the next step."""

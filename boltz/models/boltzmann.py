@@ -107,7 +107,8 @@ class BoltzmannMachine:
     def to(self, device: str) -> BoltzmannMachine:
         """The machine with its parameters on "cpu", "cuda" or "cuda:N", where all work on it is then done.
 
-        It is itself where it is there already, as far as the arena goes. Raises InputError without CuPy or such a GPU.
+        What it gives back, samples and estimates, are numpy arrays all the same. Raises InputError without CuPy or such
+        a GPU.
         """
         return BoltzmannMachine(self.graph, arrays.moved(self.arena, device), self.rates)
 

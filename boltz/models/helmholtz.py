@@ -184,7 +184,8 @@ class HelmholtzMachine:
     def to(self, device: str) -> HelmholtzMachine:
         """The machine with its parameters on "cpu", "cuda" or "cuda:N", where all work on it is then done.
 
-        Raises InputError without CuPy or such a GPU.
+        What it gives back, samples and estimates, are numpy arrays all the same. Raises InputError without CuPy or such
+        a GPU.
         """
         return HelmholtzMachine(self.structure, arrays.moved(self.arena, device), self.rates)
 

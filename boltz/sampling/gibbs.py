@@ -52,7 +52,7 @@ def turned_weights(machine: BoltzmannMachine) -> dict[Any, Any]:
     if machine.dtype != np.float32:
         return {}
     splits = {key: split(weight) for key, weight in weights.items()}
-    return {key: whole.T for key, whole in splits.items()} | {("up", key): whole for key, whole in splits.items()}
+    return {key: down for key, (_, down) in splits.items()} | {("up", key): up for key, (up, _) in splits.items()}
 
 
 def layer_input(

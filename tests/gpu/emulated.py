@@ -283,6 +283,8 @@ def _count() -> int:
 def _array(x: Any, dtype: Any = None) -> ndarray:
     if isinstance(x, ndarray):
         return x
+    if state.recording is not None:
+        raise RuntimeError("a capture would keep the address of an array of the host, which may be gone at the launch")
     return wrapped(np.array(x, dtype, order="C"))
 
 

@@ -103,7 +103,7 @@ FAULTS = {
     "temperatures one step late": ("now[1] = betas[step];", "now[1] = betas[step - 1];", "ais"),
     "scales that are not read": ("if (scale_at) {", "if (false) {", "ais"),
     "biases that do not move": ("moved[u] = (real)(two - one);", "moved[u] = 0;", "ais"),
-    "the second part lost": ("parts[count + i] = second;", "parts[count + i] = 0;", "ais"),
+    "the second part lost": ("columns + column] = second;", "columns + column] = third;", "ais"),
 }
 
 
