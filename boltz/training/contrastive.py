@@ -40,10 +40,12 @@ class Workspace:
     batch: Scratch = field(init=False)
     blocks: dict[tuple[str, int], Scratch] = field(default_factory=dict)
     gradient: Array = field(init=False)
+    named: dict[str, Array] = field(init=False)
 
     def __post_init__(self) -> None:
         self.batch = Scratch(self.machine.arena)
         self.gradient = np.zeros_like(self.machine.arena)
+        self.named = views(self.machine.graph, self.gradient)
 
     def block(self, phase: str, start: int) -> Scratch:
         """The buffers of one block of rows."""
@@ -147,7 +149,7 @@ class Contrastive:
     ) -> Mapping[str, Array]:
         """Signed sums over rows of x and x y^T, centred where there are offsets, by slices of the lower layers."""
         machine = work.machine
-        gradient = views(machine.graph, work.gradient)
+        gradient = work.named
         for layer, x in stats.items():
             np.matmul(signs, x, out=gradient[bias_key(layer)])
         totals = {}
