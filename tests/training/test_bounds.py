@@ -117,11 +117,11 @@ def test_importance_bounds_rise_to_the_log_likelihood(layers: str) -> None:
         log_w, q = laws.every_weight(machine, row)
         truth = float(oracle.log_evidence(Directed.of(machine), row[None])[0])
         assert abs(q.sum() - 1) < 1e-12 and abs(logsumexp(log_w, b=q) - truth) < 1e-12
-        counts = (1, 2, 3, 4, 10, 100, 10**4, 10**6)
+        counts = (1, 2, 3, 4, 10, 100, 10**3, 10**5)
         bounds = [oracle.importance_bound(log_w, q, k) for k in counts]
         assert (np.diff([*bounds, truth]) > 0).all()
         spread = float(q @ (np.exp(log_w - truth) - 1) ** 2)
-        assert abs((truth - bounds[-1]) * 2e6 / spread - 1) < 1e-2
+        assert abs((truth - bounds[-1]) * 2e5 / spread - 1) < 1e-2
         assert abs(bounds[0] - q @ log_w) < 1e-11
         for k, bound in zip(counts[1:4], bounds[1:4], strict=True):
             picks = np.indices((len(q),) * k).reshape(k, -1)
