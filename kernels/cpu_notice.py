@@ -14,7 +14,8 @@ class _Notice(event.Listener):  # type: ignore[misc]
     said = False
 
     def on_start(self, event: Any) -> None:
-        ours = event.data["dispatcher"].py_func.__module__.startswith("boltz.kernels")
+        module = event.data["dispatcher"].py_func.__module__ or ""  # functions of other packages may have none
+        ours = module.startswith("boltz.kernels")
         if ours and not self.said:
             self.said = True
             text = "Compiling kernels for this processor, a matter of seconds; the next run finds them on disk."

@@ -4,7 +4,8 @@ Four units have sixteen joint states. For every four rows of the weights the six
 into a table, which then serves all rows of the state: a row of the product is a sum of table entries, a quarter as many
 as there are units (Arlazarov, Dinic, Kronrod & Faradzhev 1970), with no multiplication and whatever the share of units
 that are on. A table covers 32 columns and the units of one block, so that it stays in the first-level cache; states are
-read as bits. Every sum runs in the order of the units, so a row does not depend on the rows beside it nor on the block.
+read as bits. Every sum runs in the order of the units, and whether a row is binary is asked of each row, so a row does
+not depend on the rows beside it nor on the block.
 """
 
 from __future__ import annotations
@@ -171,11 +172,11 @@ def _put(sums, count, width, out, chunk, first):
 
 
 @kernel
-def _pack(state, stride, bits, units):
-    """Bits (words, rows) of rows of units at an address, stride bytes apart; False if any is neither 0 nor 1."""
+def _pack(state, stride, bits, units, binary):
+    """Bits (words, rows) of rows of units at an address, stride bytes apart; binary (rows,): those of 0 and 1 only."""
     words, rows = bits.shape
-    other = np.int64(0)
     for i in range(rows):
+        other = np.int64(0)
         for word in range(words):
             packed = np.uint64(0)
             start = word * WORD
@@ -189,48 +190,65 @@ def _pack(state, stride, bits, units):
                 packed |= np.uint64(x == 1) << np.uint64(j)
                 other |= (x != 0) & (x != 1)
             bits[word, i] = packed
-        if other:
-            return False
-    return True
+            if other:
+                break
+        binary[i] = other == 0
 
 
 @kernel
-def _pack_turned(state, stride, bits, rows):
-    """Bits (words over the rows, units) of the columns of such a state."""
-    words, units = bits.shape
-    for word in range(words):
-        found = bits[word]
-        found[:] = 0
-        for i in range(word * WORD, min(rows, (word + 1) * WORD)):
-            row, bit, other = state + i * stride, np.uint64(1) << np.uint64(i % WORD), np.int64(0)
-            whole = units // LANES * LANES
-            for j in range(0, whole, LANES):
-                other |= sixteen_columns(row + 4 * j, found.ctypes.data + 8 * j, bit)
-            for j in range(whole, units):
-                x = number_at(row + 4 * j)
-                found[j] |= bit * np.uint64(x == 1)
-                other |= (x != 0) & (x != 1)
-            if other:
-                return False
-    return True
+def _pack_turned(state, stride, bits, rows, binary):
+    """Bits (words over the rows, units) of the columns of such a state; binary (units,)."""
+    units = bits.shape[1]
+    whole = units // LANES * LANES
+    others = np.zeros(whole // LANES, np.int64)  # a bit a column
+    binary[:], bits[:, :] = True, 0
+    for i in range(rows):
+        row, bit, found = state + i * stride, np.uint64(1) << np.uint64(i % WORD), bits[i // WORD]
+        left = False
+        for j in range(0, whole, LANES):
+            others[j // LANES] |= sixteen_columns(row + 4 * j, found.ctypes.data + 8 * j, bit)
+            left |= others[j // LANES] != 2**LANES - 1
+        for j in range(whole, units):
+            x = number_at(row + 4 * j)
+            found[j] |= bit * np.uint64(x == 1)
+            binary[j] &= (x == 0) | (x == 1)
+            left |= binary[j]
+        if not left:
+            break
+    for j in range(whole):
+        binary[j] = not (others[j // LANES] >> (j % LANES)) & 1
+
+
+@kernel
+def _multiply(bits, binary, x, strides, units, weight, down, across, out, block):
+    """out := x @ weight, binary rows by their bits and the others as real numbers, each whatever is beside it."""
+    count = binary.sum()
+    if count == len(binary):
+        _tables(bits, weight, down, across, units, out, block)
+        return
+    dense(x, strides, units, weight, down, across, out)
+    if count:
+        rows = np.nonzero(binary)[0]
+        chosen, part = np.empty((len(bits), count), np.uint64), np.empty((count, out.shape[1]), np.float32)
+        for i in range(count):
+            chosen[:, i] = bits[:, rows[i]]
+        _tables(chosen, weight, down, across, units, part, block)
+        for i in range(count):
+            out[rows[i]] = part[i]
 
 
 @kernel
 def _product(state, stride, units, weight, down, across, out, block):
-    bits = np.empty(((units + WORD - 1) // WORD, out.shape[0]), np.uint64)
-    if not _pack(state, stride, bits, units):
-        return False
-    _tables(bits, weight, down, across, units, out, block)
-    return True
+    bits, binary = np.empty(((units + WORD - 1) // WORD, len(out)), np.uint64), np.empty(len(out), np.bool_)
+    _pack(state, stride, bits, units, binary)
+    _multiply(bits, binary, state, (stride, 4), units, weight, down, across, out, block)
 
 
 @kernel
 def _contraction(state, stride, rows, values, down, across, out, block):
-    bits = np.empty(((rows + WORD - 1) // WORD, out.shape[0]), np.uint64)
-    if not _pack_turned(state, stride, bits, rows):
-        return False
-    _tables(bits, values, down, across, rows, out, block)
-    return True
+    bits, binary = np.empty(((rows + WORD - 1) // WORD, len(out)), np.uint64), np.empty(len(out), np.bool_)
+    _pack_turned(state, stride, bits, rows, binary)
+    _multiply(bits, binary, state, (4, stride), rows, values, down, across, out, block)
 
 
 @cache
@@ -263,25 +281,31 @@ def _single(x, values, out):
     return len(out) > FEW_ROWS and x.dtype == values.dtype == out.dtype == np.float32 and out.flags.c_contiguous
 
 
-def _worth(out):
-    return len(out) >= LEAST_ROWS and out.shape[1] >= LEAST_COLUMNS
+def _worth(across, out):
+    return across == 4 and len(out) >= LEAST_ROWS and out.shape[1] >= LEAST_COLUMNS
 
 
 def product(x, weight, out):
-    if not _single(x, weight, out):
+    units = x.shape[1]
+    fits = len(weight) == units and out.shape == (len(x), weight.shape[1])  # else numpy says what is wrong
+    if not (fits and _single(x, weight, out)):
         np.matmul(x, weight, out=out)
         return
-    (start, down, across), units = _where(x), x.shape[1]
-    binary = _worth(out) and across == 4 and _product(start, down, units, *_where(weight), out, _block())
-    if not binary:
+    start, down, across = _where(x)
+    if _worth(across, out):
+        _product(start, down, units, *_where(weight), out, _block())
+    else:
         dense(start, (down, across), units, *_where(weight), out)
 
 
 def contraction(x, values, out):
-    if not _single(x, values, out):
+    rows = len(x)
+    fits = len(values) == rows and out.shape == (x.shape[1], values.shape[1])
+    if not (fits and _single(x, values, out)):
         np.matmul(x.T, values, out=out)
         return
     start, down, across = _where(x)
-    binary = _worth(out) and across == 4 and _contraction(start, down, len(x), *_where(values), out, _block())
-    if not binary:
-        dense(start, (across, down), len(x), *_where(values), out)
+    if _worth(across, out):
+        _contraction(start, down, rows, *_where(values), out, _block())
+    else:
+        dense(start, (across, down), rows, *_where(values), out)

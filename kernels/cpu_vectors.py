@@ -167,7 +167,7 @@ def sixteen_bits(typingctx: Any, source: Any) -> Any:
 
 @intrinsic
 def sixteen_columns(typingctx: Any, source: Any, target: Any, bit: Any) -> Any:
-    """Add bit to each of sixteen uint64 at target where that number of sixteen float32 is 1; 1 if any is not 0 or 1."""
+    """Add bit to each of sixteen uint64 at target where that float32 is 1; bit i says that number i is not 0 or 1."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source, target, bit = arguments
@@ -178,7 +178,7 @@ def sixteen_columns(typingctx: Any, source: Any, target: Any, bit: Any) -> Any:
         chosen = builder.select(on, spread(builder, bit, LANES), ir.Constant(words, [0] * LANES))
         store(builder, builder.or_(builder.load(place(builder, target, 0, words), align=8), chosen), target, 0, 8)
         known = builder.bitcast(builder.or_(on, off), ir.IntType(LANES))
-        return builder.zext(builder.icmp_unsigned("!=", known, ir.IntType(LANES)(2**LANES - 1)), INT64)
+        return builder.zext(builder.not_(known), INT64)
 
     return types.int64(types.int64, types.int64, types.uint64), codegen
 

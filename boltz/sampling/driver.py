@@ -72,12 +72,16 @@ def shares(rows: int, like: Any, block: int = 2 * BLOCK) -> list[slice]:
     return _slices(rows, share_count(rows, like, block))
 
 
-def share_count(rows: int, like: Any, block: int = 2 * BLOCK) -> int:
-    """How many shares there are of so many rows."""
+def share_count(rows: int, like: Any, block: int = 2 * BLOCK, samples: int = 1) -> int:
+    """How many shares there are of so many rows, of which each may stand for so many rows of samples.
+
+    Products in float32 sum few rows in another order: threads only add shares of 32 rows at least.
+    """
     if arrays.on_device(like):
-        return max(-(-rows // DEVICE_BLOCK), 1)
-    least = min(threads(), rows // 32) if like.dtype == np.float32 else 1 + (rows >= 32)
-    return max(-(-rows // block), least)
+        return max(-(-rows * samples // DEVICE_BLOCK), 1)
+    single = like.dtype == np.float32
+    certain = min(1 if single and samples == 1 else 2, rows * samples // 32)
+    return max(-(-rows * samples // block), certain, min(threads() if single else 1, rows // 32))
 
 
 def _slices(rows: int, count: int) -> list[slice]:

@@ -74,7 +74,7 @@ def parts(tape: Tape, rows: int, samples: int) -> list[Part]:
     """Blocks of whole rows of a batch with about 256 samples each, at least two where there is enough; one on a
     device, up to 65,536 samples.
     """
-    count = min(rows, share_count(rows * samples, tape.like, BLOCK))
+    count = min(rows, share_count(rows, tape.like, BLOCK, samples))
     step = 4 // gcd(4, samples)  # products favour multiples of four rows
     edges = [0, *(-(-rows * i // count) // step * step for i in range(1, count)), rows]
     return [Part(tape, slice(a, b), rows) for a, b in pairwise(edges) if b > a]

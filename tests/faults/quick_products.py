@@ -21,6 +21,18 @@ def check_products() -> None:
         assert np.allclose(sums, x.T @ values, atol=1e-4)
 
 
+def check_rows_alone() -> None:
+    """A binary row gives the same bits beside rows of means."""
+    rng = np.random.default_rng(3)
+    x, weight = (rng.random((40, 70)) < 0.3).astype(np.float32), rng.normal(size=(70, 45)).astype(np.float32)
+    found = []
+    for _ in range(2):
+        found.append(np.empty((40, 45), np.float32))
+        cpu.product(x, weight, found[-1])
+        x[30:] = 0.5
+    assert np.array_equal(found[0][:30], found[1][:30])
+
+
 def check_any_number_of_threads() -> None:
     """Chains, annealing and training with 1 and 3 threads, to the last bit, where mean field stops at a tolerance."""
     rng = np.random.default_rng(2)
@@ -37,3 +49,16 @@ def check_any_number_of_threads() -> None:
     finally:
         boltz.threads(before)
     assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True)), "results depend on the number of threads"
+
+
+def check_several_samples_a_row() -> None:
+    """Training with four samples a row, with 1 and 3 threads, to the last bit."""
+    rows = (np.random.default_rng(4).random((50, 20)) < 0.3).astype(np.float32)
+    before, found = boltz.threads(), []
+    try:
+        for count in (1, 3):
+            boltz.threads(count)
+            found.append(boltz.train(boltz.vae([20, 15], 3), rows, epochs=2, batch_size=50, samples=4).model.arena)
+    finally:
+        boltz.threads(before)
+    assert np.array_equal(*found), "results depend on the number of threads"

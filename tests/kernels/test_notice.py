@@ -7,12 +7,26 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
+
+from boltz.kernels import cpu
+
 SCRIPT = """
 import numpy as np
 from boltz import kernels
 kernels.bernoulli_mean(np.zeros((2, 3), np.float32), 1.0, np.zeros(3, np.float32))
 kernels.normal((1, 2, 3), np.arange(2), np.zeros((2, 3), np.float32))
 """
+
+
+def test_functions_without_a_module_still_compile() -> None:
+    """As those that Numba makes for classes; catches a listener that takes the name of a module for granted."""
+
+    def plain(x: float) -> float:
+        return x + 1
+
+    plain.__module__ = None  # type: ignore[assignment]
+    assert cpu.announce and numba.njit(plain)(1.0) == 2.0
 
 
 def test_compiling_is_announced_once_and_not_again_from_the_cache(tmp_path: Path) -> None:

@@ -145,6 +145,32 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(kind: str, columns: int) ->
         assert (part == whole[rows]).all()
 
 
+@NAMES
+@pytest.mark.parametrize("columns", [13, 40])
+def test_a_binary_row_does_not_depend_on_real_rows_beside_it(name: str, columns: int) -> None:
+    """To the last bit; catches tables for a share of binary rows that a larger share treats as real numbers."""
+    x, beside = states(100, 71, 0.3), states(100, 71, 0.3)
+    real = np.arange(0, 71, 3) if name == "contraction" else np.arange(0, 100, 3)
+    place = np.s_[:, real] if name == "contraction" else np.s_[real]
+    beside[place] = means(100, 71)[place]
+    for kind, kept in ((x, np.delete(np.arange(71 if name == "contraction" else 100), real)), (means(100, 71), real)):
+        found = []
+        for each in (kind, beside):
+            values = second(name, x, columns)
+            found.append(np.empty((71 if name == "contraction" else 100, columns), np.float32))
+            getattr(cpu, name)(each, values, found[-1])
+        assert (found[0][kept] == found[1][kept]).all()
+
+
+@NAMES
+def test_shapes_that_do_not_match_are_refused(name: str) -> None:
+    """Before any memory is touched, which addresses would not notice."""
+    x, values = states(40, 40, 0.3), np.zeros((40, 50), np.float32)
+    for factor, out in ((values[:39], (40, 50)), (values, (40, 49)), (values, (39, 50)), (values, (41, 50))):
+        with pytest.raises(ValueError):
+            getattr(cpu, name)(x, factor, np.empty(out, np.float32))
+
+
 def test_the_block_of_a_table_does_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is chosen by a clock, so runs would differ otherwise."""
     x = states(60, 210, 0.3)

@@ -36,10 +36,25 @@ def test_blocks_are_whole_rows_in_order(rows: int, samples: int) -> None:
     edges = [part.rows.start for part in found] + [found[-1].rows.stop]
     assert edges[0] == 0 and edges[-1] == rows and all(part.total == rows for part in found)
     assert [part.rows.stop for part in found] == edges[1:] and (np.diff(edges) > 0).all()
-    assert len(found) > 1 or rows * samples < 40 or rows < 8
+    assert len(found) > 1 or rows * samples < 64 or rows < 8
     most = max(np.diff(edges)) * samples
     assert most <= BLOCK + 8 * samples
     assert all(edge * samples % 4 == 0 for edge in edges[:-1])
+
+
+@pytest.mark.parametrize("samples", [1, 4, 10, 300])
+@pytest.mark.parametrize("rows", [5, 30, 60, 100, 500])
+def test_threads_add_no_blocks_of_few_rows(rows: int, samples: int) -> None:
+    """Products sum few rows in another order; catches results that depend on the number of threads."""
+    tape, before, found = Tape(np.empty(0, np.float32)), boltz.threads(), []
+    try:
+        for count in (1, 2, 3, 40):
+            boltz.threads(count)
+            found.append([part.rows.stop - part.rows.start for part in parts(tape, rows, samples)])
+    finally:
+        boltz.threads(before)
+    for sizes in found[1:]:
+        assert sizes == found[0] or min(sizes + found[0]) >= 32
 
 
 @pytest.mark.parametrize("layers", ["3b 2b 2b", "3g 2g 2g", "3b 2b 2b rbm"])
