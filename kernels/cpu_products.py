@@ -193,6 +193,7 @@ def _pack(state, stride, bits, units, binary):
             if other:
                 break
         binary[i] = other == 0
+    return binary.sum()
 
 
 @kernel
@@ -217,38 +218,32 @@ def _pack_turned(state, stride, bits, rows, binary):
             break
     for j in range(whole):
         binary[j] = not (others[j // LANES] >> (j % LANES)) & 1
+    return binary.sum()
 
 
 @kernel
-def _multiply(bits, binary, x, strides, units, weight, down, across, out, block):
-    """out := x @ weight, binary rows by their bits and the others as real numbers, each whatever is beside it."""
+def _multiply(x, strides, units, weight, down, across, out, block):
+    """out := x @ weight, both at addresses; rows of 0 and 1 by tables, the others as real numbers, each on its own.
+
+    x and weight have byte strides down and across. A block of 0 units is for no tables at all.
+    """
+    rows = out.shape[0] if block else 0
+    bits, binary = np.empty(((units + WORD - 1) // WORD, rows), np.uint64), np.zeros(rows, np.bool_)
+    if strides[1] == 4:
+        _pack(x, strides[0], bits, units, binary)
+    elif strides[0] == 4:
+        _pack_turned(x, strides[1], bits, units, binary)
     count = binary.sum()
-    if count == len(binary):
-        _tables(bits, weight, down, across, units, out, block)
-        return
-    dense(x, strides, units, weight, down, across, out)
+    mixed = count < len(out)
+    if mixed:
+        dense(x, strides, units, weight, down, across, out)
     if count:
-        rows = np.nonzero(binary)[0]
-        chosen, part = np.empty((len(bits), count), np.uint64), np.empty((count, out.shape[1]), np.float32)
-        for i in range(count):
-            chosen[:, i] = bits[:, rows[i]]
-        _tables(chosen, weight, down, across, units, part, block)
-        for i in range(count):
-            out[rows[i]] = part[i]
-
-
-@kernel
-def _product(state, stride, units, weight, down, across, out, block):
-    bits, binary = np.empty(((units + WORD - 1) // WORD, len(out)), np.uint64), np.empty(len(out), np.bool_)
-    _pack(state, stride, bits, units, binary)
-    _multiply(bits, binary, state, (stride, 4), units, weight, down, across, out, block)
-
-
-@kernel
-def _contraction(state, stride, rows, values, down, across, out, block):
-    bits, binary = np.empty(((rows + WORD - 1) // WORD, len(out)), np.uint64), np.empty(len(out), np.bool_)
-    _pack_turned(state, stride, bits, rows, binary)
-    _multiply(bits, binary, state, (4, stride), rows, values, down, across, out, block)
+        chosen, target = bits, out
+        if mixed:
+            chosen, target = bits[:, binary].copy(), np.empty((count, out.shape[1]), np.float32)
+        _tables(chosen, weight, down, across, units, target, block)
+        if mixed:
+            out[binary] = target
 
 
 @cache
@@ -262,7 +257,8 @@ def _block() -> int:
     for _ in range(5):
         for block in (WORD, WORD // 2):
             start = time.perf_counter()
-            _product(*_where(state)[:2], 256, *_where(weight), out, block)
+            address, *strides = _where(state)
+            _multiply(address, tuple(strides), 256, *_where(weight), out, block)
             seconds[block] = min(time.perf_counter() - start, seconds.get(block, 1e9))
     return min(seconds, key=seconds.__getitem__)
 
@@ -281,31 +277,14 @@ def _single(x, values, out):
     return len(out) > FEW_ROWS and x.dtype == values.dtype == out.dtype == np.float32 and out.flags.c_contiguous
 
 
-def _worth(across, out):
-    return across == 4 and len(out) >= LEAST_ROWS and out.shape[1] >= LEAST_COLUMNS
-
-
 def product(x, weight, out):
-    units = x.shape[1]
-    fits = len(weight) == units and out.shape == (len(x), weight.shape[1])  # else numpy says what is wrong
-    if not (fits and _single(x, weight, out)):
-        np.matmul(x, weight, out=out)
-        return
-    start, down, across = _where(x)
-    if _worth(across, out):
-        _product(start, down, units, *_where(weight), out, _block())
+    if len(weight) == x.shape[1] and out.shape == (len(x), weight.shape[1]) and _single(x, weight, out):
+        address, *strides = _where(x)
+        worth = len(out) >= LEAST_ROWS and out.shape[1] >= LEAST_COLUMNS
+        _multiply(address, tuple(strides), x.shape[1], *_where(weight), out, _block() if worth else 0)
     else:
-        dense(start, (down, across), units, *_where(weight), out)
+        np.matmul(x, weight, out=out)  # which says what is wrong with shapes that do not match
 
 
 def contraction(x, values, out):
-    rows = len(x)
-    fits = len(values) == rows and out.shape == (x.shape[1], values.shape[1])
-    if not (fits and _single(x, values, out)):
-        np.matmul(x.T, values, out=out)
-        return
-    start, down, across = _where(x)
-    if _worth(across, out):
-        _contraction(start, down, rows, *_where(values), out, _block())
-    else:
-        dense(start, (across, down), rows, *_where(values), out)
+    product(x.T, values, out)
