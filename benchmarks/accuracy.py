@@ -35,7 +35,14 @@ def main() -> None:
     parser.add_argument("run", help="run folder or model file of a trained Boltzmann machine")
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
-    model = boltz.load(options.run)
+    if options.seeds < 1:
+        parser.error("--seeds must be at least 1")
+    try:
+        model = boltz.load(options.run)
+    except boltz.InputError as problem:
+        parser.error(str(problem))
+    if not isinstance(model, boltz.BoltzmannMachine):
+        parser.error(f"{options.run} must hold a Boltzmann machine, got a directed one")
     visible = {n: r if n == model.visible else np.full(len(r), 0.5) for n, r in model.rates.items()}
     rungs = exchange.fitted_ladder(model, (), None, 0).rungs
     rounds = rounds_for(CHAINS * STEPS, rungs, exchange.PILOT_RUNGS)

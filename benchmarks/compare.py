@@ -13,7 +13,7 @@ from check import verify
 from contenders import Contender, Lesson, Problem, available
 from problems import DATA, TABLE, Row, Source
 from report import Line, machine, page
-from turns import PAUSE, command, numbers, race, ratios, say, writable, write
+from turns import PAUSE, command, count, numbers, race, ratios, say, writable, write
 
 import boltz
 
@@ -30,7 +30,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--threads", type=numbers, default="1,2", help="numbers of threads, commas between")
-    parser.add_argument("--repeats", type=numbers, default="15", help="rounds; each contender has one turn a round")
+    parser.add_argument("--repeats", type=count, default=15, help="rounds; each contender has one turn a round")
     parser.add_argument("--only", type=_names, default=",".join(TABLE), help="lines of the table, commas between")
     parser.add_argument("--data", choices=DATA, default=DATA[0], help="digits, cut at half grey")
     parser.add_argument("--weights", metavar="FILE", help="a trained RBM instead of the one trained here and kept")
@@ -53,7 +53,7 @@ def measure(
     dense = {name: limits.work(library, shapes) for name, library in limits.libraries().items()}
     names = {name: f"{name} products" for name in dense}
     works |= {names[name]: work for name, work in dense.items()}
-    times = race(works, options.repeats[0], 0.001 if options.smoke else 0.25, row.least)
+    times = race(works, options.repeats, 0.001 if options.smoke else 0.25, row.least)
     say(f"{row.title}, threads {threads}: done")
     alone = {name: times.pop(names[name]) for name in dense}
     fastest = min(alone, key=lambda name: statistics.median(alone[name]))
@@ -88,6 +88,8 @@ def run(options: argparse.Namespace) -> int:
     folder, contenders = writable(options.out), available(say)
     source = Source(options.data, options.weights, options.smoke, say)
     rows = source.rows()
+    if options.weights is not None:
+        source.machine("rbm", rows)  # a file that does not serve is refused before minutes of work
     if not verify(contenders, {TABLE[name].kind for name in options.only}, say):
         return 1
     results: dict[str, Any] = {"machine": machine(), "versions": {c.name: c.version for c in contenders}}

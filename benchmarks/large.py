@@ -67,7 +67,8 @@ def work(way: str, path: Path, options: argparse.Namespace) -> None:
     began = time.perf_counter()
     data = as_data(np.load(path, mmap_mode="r" if way == "mapped" else None), "x", model.layers[0])
     print(time.perf_counter() - began, flush=True)
-    settings = settings_of(blueprint(model), {"batch_size": options.batch})
+    epochs = (options.rounds + 1) * options.steps * options.batch // options.rows + 1  # the last turn ends before them
+    settings = settings_of(blueprint(model), {"batch_size": options.batch, "epochs": epochs})
     state = TrainState(model, [])
     loop = Loop(data, None, stages(blueprint(model), settings), state, Key.from_seed(0))
     clock = [0.0]
@@ -152,7 +153,11 @@ def main() -> int:
     if options.worker:
         work(options.worker, options.file, options)
         return 0
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+    try:
+        place = tempfile.TemporaryDirectory(dir=options.folder)
+    except OSError as problem:
+        parser.error(f"--folder must name a folder that can be written, got '{options.folder}' ({problem.strerror})")
+    with place as folder:
         size, free = options.rows * options.units, shutil.disk_usage(folder).free
         if size > free:
             parser.error(f"the file takes {size / 2**30:.1f} GiB, but {folder} has {free / 2**30:.1f} GiB free")

@@ -21,7 +21,7 @@ from check import verify
 from contenders import Array, Contender, Problem, available
 from problems import DATA, Source
 from report import grid, header, machine, number
-from turns import command, numbers, race, ratios, say, writable, write
+from turns import command, count, race, ratios, say, writable, write
 
 PEERS = ("boltz", "PyTorch", "PyTorch oneDNN", "JAX")
 ACTIVITY, SD = 0.3, 0.01
@@ -136,7 +136,7 @@ def measure(study: Study, value: int, rows: Array, contenders: list[Contender], 
     for contender in contenders:
         contender.use_threads(threads)
         works[contender.name] = contender.makers[kind](given, threads)
-    times = race(works, options.repeats[0], 0.001 if options.smoke else 0.1 if options.quick else 0.25, study.least)
+    times = race(works, options.repeats, 0.001 if options.smoke else 0.1 if options.quick else 0.25, study.least)
     say(f"{study.title}: {value:,}, done")
     return {
         "study": study.name,
@@ -190,7 +190,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--out", metavar="FOLDER", required=True, help="for results.json, table.md and scaling.png")
-    parser.add_argument("--repeats", type=numbers, default="5", help="rounds; each contender has one turn a round")
+    parser.add_argument("--repeats", type=count, default=5, help="rounds; each contender has one turn a round")
     parser.add_argument("--data", choices=DATA, default=DATA[0], help="digits, cut at half grey")
     parser.add_argument("--quick", action="store_true", help="two values a study and short turns")
     parser.add_argument("--smoke", action="store_true", help=argparse.SUPPRESS)

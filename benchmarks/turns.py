@@ -7,6 +7,7 @@ import json
 import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,6 +34,13 @@ def numbers(text: str) -> list[int]:
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise argparse.ArgumentTypeError(f"must be whole numbers above 0 with commas between, got {text!r}")
     return [int(part) for part in parts]
+
+
+def count(text: str) -> int:
+    """A whole number above 0, as an option gives it."""
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text!r}")
+    return int(text)
 
 
 def race(works: Mapping[str, Work], rounds: int, seconds: float, least: int) -> dict[str, list[float]]:
@@ -64,8 +72,11 @@ def writable(folder: str | None) -> Path | None:
         return None
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as problem:
-        raise boltz.InputError(f"--out must name a folder, got {folder!r} ({problem.strerror}).") from problem
+        raise boltz.InputError(
+            f"--out must name a folder that can be written, got {folder!r} ({problem.strerror})."
+        ) from problem
     return Path(folder)
 
 

@@ -1,4 +1,4 @@
-"""A word to the user while Numba compiles, which it does once for a processor and then keeps."""
+"""A word to the user while Numba compiles, which it does once for a processor where it can keep them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ class _Notice(event.Listener):  # type: ignore[misc]
         ours = module.startswith("boltz.kernels")
         if ours and not self.said:
             self.said = True
-            text = "Compiling kernels for this processor, a matter of seconds; the next run finds them on disk."
+            kept = event.data["dispatcher"].stats.cache_path
+            later = "the next run finds them on disk" if kept else "NUMBA_CACHE_DIR may name a folder to keep them in"
+            text = f"Compiling kernels for this processor, a matter of seconds; {later}."
             logging.getLogger("boltz.kernels").warning(text)
 
     def on_end(self, event: Any) -> None:

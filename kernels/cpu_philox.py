@@ -70,7 +70,9 @@ def _philox(key0, key1, step, first_row, out):
     bits = scratch(out.shape[1])
     for i in range(len(out)):
         row_bits(key0, key1, np.uint64(first_row + i), step, bits)
-        out[i] = bits[: out.shape[1]]
+        row = out[i]
+        for j in range(len(row)):  # a slice assigned as a whole takes two seconds more to compile
+            row[j] = bits[j]
 
 
 def words(stream):

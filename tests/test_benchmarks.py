@@ -230,7 +230,7 @@ def test_results_are_written_where_the_option_says(smoke: dict[str, Any], folder
     assert all(table.count(f"| {line['title']} ") == 1 for line in smoke["rows"])
     (tmp_path / "file").touch()
     refused = command(str(FOLDER / "compare.py"), "--smoke", "--out", str(tmp_path / "file"), code=2).stderr
-    assert refused.startswith("--out must name a folder, got ") and refused.count("\n") == 1
+    assert refused.startswith("--out must name a folder that can be written, got ") and refused.count("\n") == 1
 
 
 def test_the_scaling_study_writes_a_table_and_a_picture(tmp_path: Path) -> None:

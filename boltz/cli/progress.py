@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from boltz.training.settings import Common
 
 LINE_SECONDS, COMPILE_SECONDS = 5.0, 3.0
-TWO = {"layers": ((3, 2),)}
+SIDE = 64  # rows, units and chains that are enough for every kernel
+TWO = {"layers": ((SIDE, SIDE),)}
 TINY: dict[str, dict[str, Any]] = {
-    "rbm": {"layers": ((3,),)},
+    "rbm": {"layers": ((SIDE,),)},
     "dbm": TWO,
     "dbn": TWO,
     "sbn": TWO,
@@ -86,7 +87,10 @@ def duration(seconds: float) -> str:
 
 
 def compile_kernels(kind: str, settings: Common, device: str = "cpu") -> None:
-    """Run every kernel that training and measuring need on a tiny machine, saying so if they have to be compiled."""
+    """Train and measure a small machine, so that kernels are compiled before the clock of the large one runs.
+
+    Those of the CPU say so themselves; the compiling for a GPU is announced here if it takes long.
+    """
     import numpy as np
 
     import boltz
@@ -97,16 +101,17 @@ def compile_kernels(kind: str, settings: Common, device: str = "cpu") -> None:
     if hasattr(settings, "objective"):
         tiny |= {"objective": settings.objective, "samples": 2}
     else:
-        tiny |= {"chains": 2} | ({"pretrain_epochs": 1} if kind in ("dbm", "dbn") else {})
-    timer = threading.Timer(COMPILE_SECONDS, say, ["compiling kernels (first use)"])
-    timer.start()
+        tiny |= {"chains": SIDE} | ({"pretrain_epochs": 1} if kind in ("dbm", "dbn") else {})
+    timer = threading.Timer(COMPILE_SECONDS, say, ["compiling kernels of the GPU (first use)"])
+    if device != "cpu":
+        timer.start()
     try:
-        rows = np.full((4, 4), 0.5, np.float32)
+        rows = np.full((SIDE, SIDE), 0.5, np.float32)
         shape = {**MACHINES[kind].shape, **TINY[kind]}
-        model = MACHINES[kind].build(4, shape, None, 0).to(device)
-        run = boltz.train(model, rows, epochs=1, batch_size=4, **tiny)
+        model = MACHINES[kind].build(SIDE, shape, None, 0).to(device)
+        run = boltz.train(model, rows, epochs=1, batch_size=SIDE, **tiny)
         machine = undirected(run.model)
         if machine is not None:
-            boltz.ais(machine, chains=2, betas=2)
+            boltz.ais(machine, chains=SIDE, betas=2)
     finally:
         timer.cancel()

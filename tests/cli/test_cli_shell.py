@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from boltz.cli.common import Failure, failures
 from boltz.cli.measure import BOUNDS, GREY, described, verdict, verdict_between
 from boltz.cli.progress import Progress, duration
 from boltz.estimators.result import Estimate, exact, kind_of_difference
+from boltz.kernels import cpu_products
+from boltz.training.settings import Common
 
 HEAVY = ("numpy", "scipy", "numba", "matplotlib", "rich", "pooch", "safetensors")
 
@@ -149,14 +151,21 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "joint epoch" in terminal.getvalue() and "4/4" in terminal.getvalue() and "done" in terminal.getvalue()
 
 
-def test_compiling_is_said_once_it_takes_long(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("kind", "settings"), [("rbm", boltz.Settings()), ("vae", boltz.DirectedSettings())])
+def test_kernels_are_compiled_before_training(
+    kind: str, settings: Common, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(progress_module, "COMPILE_SECONDS", 0.0)
-    progress_module.compile_kernels("vae", boltz.DirectedSettings())
-    assert "compiling kernels (first use)" in capsys.readouterr().err
-    monkeypatch.setattr(progress_module, "COMPILE_SECONDS", 60.0)
-    progress_module.compile_kernels("rbm", boltz.Settings())
+    """Catches a machine too small for the products of 0/1 states, which take longest to compile."""
+    asked: set[str] = set()
+
+    def watched(name: str) -> Callable[..., object]:
+        kernel = getattr(cpu_products, name)
+        return lambda *arguments: (asked.add(name), kernel(*arguments))[1]
+
+    for name in ("_product", "_contraction"):
+        monkeypatch.setattr(cpu_products, name, watched(name))
+    progress_module.compile_kernels(kind, settings)
+    assert asked == {"_product", "_contraction"}
     assert capsys.readouterr().err == ""
 
 

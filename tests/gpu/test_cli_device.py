@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from boltz.cli import main
+import boltz
+from boltz.cli import main, progress
 
 COMMANDS = ("train", "logz", "evaluate", "sample", "diagnose", "compare")
 
@@ -40,6 +41,18 @@ def test_commands_run_on_the_device(tmp_path: Path, cupy: Any, monkeypatch: pyte
     ]
     assert both[0]["value"] == pytest.approx(both[1]["value"], abs=1e-3)
     assert invoke("train", "--resume", "cuda", "--device", "cuda").exit_code == 0
+
+
+def test_compiling_for_a_device_is_said_once_it_takes_long(
+    cupy: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catches the word missing where sources are compiled, and its presence where they are not."""
+    said = []
+    for device, seconds in (("cuda", 0.0), ("cuda", 600.0), ("cpu", 0.0)):
+        monkeypatch.setattr(progress, "COMPILE_SECONDS", seconds)
+        progress.compile_kernels("rbm", boltz.Settings(), device)
+        said.append(capsys.readouterr().err)
+    assert said == ["compiling kernels of the GPU (first use)\n", "", ""]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

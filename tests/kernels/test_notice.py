@@ -6,6 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from boltz.kernels import cpu, cpu_notice
 
 import numba
 
@@ -40,3 +45,16 @@ def test_compiling_is_announced_once_and_not_again_from_the_cache(tmp_path: Path
         assert done.stdout == ""
         said.append(done.stderr.splitlines())
     assert len(said[0]) == 1 and said[0][0].startswith("Compiling kernels for this processor") and said[1] == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"), [("/kept", "the next run finds them on disk."), (None, "NUMBA_CACHE_DIR may name a folder")]
+)
+def test_a_later_run_is_promised_nothing_where_no_folder_keeps_kernels(
+    folder: str | None, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Numba gives a kernel without a folder the path None."""
+    caplog.set_level("WARNING", "boltz.kernels")
+    dispatcher = SimpleNamespace(py_func=cpu.bernoulli_mean, stats=SimpleNamespace(cache_path=folder))
+    cpu_notice._Notice().on_start(SimpleNamespace(data={"dispatcher": dispatcher}))
+    assert words in caplog.text
