@@ -60,20 +60,21 @@ def blocks(rows: int, block: int = BLOCK, like: Any = None) -> list[slice]:
     rows, up to 65,536.
     """
     if like is not None and arrays.on_device(like):
-        return _slices(rows, share_count(rows, like))
+        return _slices(rows, share_count(rows, like, block))
     return _slices(rows, max(-(-rows // block), 2 if rows >= 32 else 1))
 
 
-def shares(rows: int, like: Any, block: int = 2 * BLOCK) -> list[slice]:
+def shares(rows: int, like: Any, block: int = 2 * BLOCK, kinds: int = 1) -> list[slice]:
     """Slices for work that treats each row alone, where like lives: in float32 at least one a thread, else as blocks.
 
     A row of a float32 product does not depend on the others, and fewer blocks are faster, as each makes tables anew.
+    Where so many kinds of work go on side by side, each has its part of the threads.
     """
-    return _slices(rows, share_count(rows, like, block))
+    return _slices(rows, share_count(rows, like, block, team=max(threads() // kinds, 1)))
 
 
-def share_count(rows: int, like: Any, block: int = 2 * BLOCK, samples: int = 1) -> int:
-    """How many shares there are of so many rows, of which each may stand for so many rows of samples.
+def share_count(rows: int, like: Any, block: int, samples: int = 1, team: int | None = None) -> int:
+    """How many shares there are of so many rows for a team of threads; a row may stand for so many rows of samples.
 
     Products in float32 sum few rows in another order: threads only add shares of 32 rows at least.
     """
@@ -81,7 +82,8 @@ def share_count(rows: int, like: Any, block: int = 2 * BLOCK, samples: int = 1) 
         return max(-(-rows * samples // DEVICE_BLOCK), 1)
     single = like.dtype == np.float32
     certain = min(1 if single and samples == 1 else 2, rows * samples // 32)
-    return max(-(-rows * samples // block), certain, min(threads() if single else 1, rows // 32))
+    most = (team or threads()) if single else 1
+    return max(-(-rows * samples // block), certain, min(most, rows // 32))
 
 
 def _slices(rows: int, count: int) -> list[slice]:

@@ -122,12 +122,10 @@ class Contrastive:
                 means = sweep.sweep(chain, step * k + i, rows.start, scratch)
             _store(stats, chain | means, slice(n + rows.start, n + rows.stop))
 
-        # where mean field stops by a tolerance, it does so for a block of rows as a whole
-        apart = len(machine.graph.edges) == 1 or self.settings.mean_field.tolerance == 0
-        parts = shares(n, batch) if apart else blocks(n, like=batch)
+        parts, chain_parts = self._parts(machine, batch, count)
         jobs: list[Callable[[], None]] = [partial(positive, rows) for rows in parts]
         if self.persistent:
-            for rows in shares(count, batch):
+            for rows in chain_parts:
                 chain = {layer: state[f"chain/{layer}"][rows] for layer in machine.graph.units}
                 jobs.append(partial(negative, rows, chain))
         pool.map(lambda job: job(), jobs)
@@ -135,6 +133,14 @@ class Contrastive:
         signs = np.full_like(machine.arena, -1 / count, shape=(n + count,))
         signs[:n] = 1 / n
         return self._contract(work, stats, signs, state, pool)
+
+    def _parts(self, machine: BoltzmannMachine, batch: Array, chains: int) -> tuple[list[slice], list[slice]]:
+        """How rows and chains are dealt out; mean field that stops by a tolerance does so for a block as a whole."""
+        single = len(machine.graph.edges) == 1
+        apart = single or self.settings.mean_field.tolerance == 0
+        kinds = 2 if single and self.persistent else 1
+        parts = shares(len(batch), batch, kinds=kinds) if apart else blocks(len(batch), like=batch)
+        return parts, shares(chains, batch, kinds=kinds)
 
     def _track(self, machine: BoltzmannMachine, stats: dict[str, Array], n: int, state: RuleState) -> None:
         """Moving averages of the data's activities: offsets (Montavon & Mueller 2012) and rates for sparsity."""

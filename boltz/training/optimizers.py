@@ -19,7 +19,7 @@ from boltz.training.settings import Common
 
 Array = NDArray[Any]
 OptState = dict[str, Array]
-CHUNK = 1 << 16
+CHUNK = 1 << 19
 
 
 @dataclass(frozen=True)

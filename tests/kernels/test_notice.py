@@ -8,13 +8,10 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numba
 import pytest
 
 from boltz.kernels import cpu, cpu_notice
-
-import numba
-
-from boltz.kernels import cpu
 
 SCRIPT = """
 import numpy as np

@@ -99,10 +99,11 @@ def test_each_optimizer_climbs_a_concave_function(optimizer: str) -> None:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_parts_of_a_large_arena_fit_together(optimizer: str) -> None:
+def test_parts_of_a_large_arena_fit_together(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunked updates (more weights than one chunk) equal the same numbers in one piece, biases without decay."""
     table = Table.random((300, 250), 0.1, 63)
     machine = checks.machine_of(table).astype(np.float32)
+    monkeypatch.setattr(optimizers, "CHUNK", 1 << 14)
     assert machine.params["edge/v-h1/weight"].size > optimizers.CHUNK
     gradients = np.random.default_rng(64).normal(size=(2, machine.arena.size)).astype(np.float32)
     settings = Settings(learning_rate=0.1, momentum=0.9, optimizer=optimizer, l2=0.01, l1=0.01)
