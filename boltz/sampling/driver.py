@@ -125,7 +125,8 @@ class Workers:
         try:
             work()
         finally:
-            problems = [helper.exception() for helper in helpers]
+            # a helper that has not begun by now finds nothing left to do, and waking it takes longer than many a job
+            problems = [helper.exception() for helper in helpers if not helper.cancel()]
         for problem in problems:
             if problem is not None:
                 raise problem
