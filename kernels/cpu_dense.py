@@ -94,31 +94,29 @@ _tall_half, _low_half, _single_half = (_panel(rows, 1) for rows in (TALL, LOW, 1
 
 
 @kernel
-def _add_span(x, strides, depth, rows, tile, sums, step, fresh):
+def _add_panels(x, strides, depth, rows, tile, sums, step, fresh, half):
+    """Add x @ tile to sums for all rows: a span of columns, or half of one."""
     i = 0
-    while i + TALL <= rows:
-        _tall(x + i * strides[0], strides, depth, tile, sums + i * step, step, fresh)
-        i += TALL
-    while i + LOW <= rows:
-        _low(x + i * strides[0], strides, depth, tile, sums + i * step, step, fresh)
-        i += LOW
     while i < rows:
-        _single(x + i * strides[0], strides, depth, tile, sums + i * step, step, fresh)
-        i += 1
-
-
-@kernel
-def _add_half(x, strides, depth, rows, tile, sums, step, fresh):
-    i = 0
-    while i + TALL <= rows:
-        _tall_half(x + i * strides[0], strides, depth, tile, sums + i * step, step, fresh)
-        i += TALL
-    while i + LOW <= rows:
-        _low_half(x + i * strides[0], strides, depth, tile, sums + i * step, step, fresh)
-        i += LOW
-    while i < rows:
-        _single_half(x + i * strides[0], strides, depth, tile, sums + i * step, step, fresh)
-        i += 1
+        source, target, left = x + i * strides[0], sums + i * step, rows - i
+        if left >= TALL:
+            if half:
+                _tall_half(source, strides, depth, tile, target, step, fresh)
+            else:
+                _tall(source, strides, depth, tile, target, step, fresh)
+            i += TALL
+        elif left >= LOW:
+            if half:
+                _low_half(source, strides, depth, tile, target, step, fresh)
+            else:
+                _low(source, strides, depth, tile, target, step, fresh)
+            i += LOW
+        else:
+            if half:
+                _single_half(source, strides, depth, tile, target, step, fresh)
+            else:
+                _single(source, strides, depth, tile, target, step, fresh)
+            i += 1
 
 
 @kernel
@@ -126,12 +124,9 @@ def _add_tile(x, strides, depth, rows, skip, tile, sums, step, fresh):
     """Add x @ tile to sums, from column skip on, a multiple of LANES."""
     column = skip
     while column < TILE:
-        if column % SPAN:
-            _add_half(x, strides, depth, rows, tile + 4 * column, sums + 4 * column, step, fresh)
-            column += LANES
-        else:
-            _add_span(x, strides, depth, rows, tile + 4 * column, sums + 4 * column, step, fresh)
-            column += SPAN
+        half = column % SPAN != 0
+        _add_panels(x, strides, depth, rows, tile + 4 * column, sums + 4 * column, step, fresh, half)
+        column += LANES if half else SPAN
 
 
 @kernel

@@ -81,7 +81,7 @@ def share_count(rows: int, like: Any, block: int, samples: int = 1, team: int | 
     if arrays.on_device(like):
         return max(-(-rows * samples // DEVICE_BLOCK), 1)
     single = like.dtype == np.float32
-    certain = min(1 if single and samples == 1 else 2, rows * samples // 32)
+    certain = 1 if (single and samples == 1) or rows * samples < 32 else 2
     most = (team or threads()) if single else 1
     return max(-(-rows * samples // block), certain, min(most, rows // 32))
 

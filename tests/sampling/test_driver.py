@@ -71,6 +71,24 @@ def test_blocks_do_not_depend_on_threads() -> None:
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.parametrize("rows", [0, 1, 31, 32, 63, 64, 100, 256, 257, 1000, 10_001])
+@pytest.mark.parametrize("kinds", [1, 2])
+def test_shares_follow_the_threads_in_float32_only(rows: int, kinds: int) -> None:
+    """All rows in order, one share a thread of each kind, but none of fewer than 28 rows where there are several."""
+    counts = {}
+    for n in (1, 2, 7):
+        boltz.threads(n)
+        for dtype in (np.float32, np.float64):
+            found = driver.shares(rows, np.empty(0, dtype), kinds=kinds)
+            assert [i for part in found for i in range(part.start, part.stop)] == list(range(rows))
+            sizes = [part.stop - part.start for part in found]
+            assert len(sizes) < 2 or min(sizes) >= (28 if dtype == np.float32 else 16)
+            assert max(sizes, default=0) <= 2 * driver.BLOCK + 4
+            counts[n, dtype] = len(found)
+        assert counts[n, np.float32] >= min(max(n // kinds, 1), rows // 32)
+    assert counts[1, np.float64] == counts[2, np.float64] == counts[7, np.float64]
+
+
 @pytest.mark.parametrize("n", [1, 2, 5])
 @pytest.mark.parametrize("items", [0, 1, 2, 3, 50])
 def test_map_keeps_the_order_and_works_each_item_once(n: int, items: int) -> None:

@@ -36,7 +36,7 @@ def test_blocks_are_whole_rows_in_order(rows: int, samples: int) -> None:
     edges = [part.rows.start for part in found] + [found[-1].rows.stop]
     assert edges[0] == 0 and edges[-1] == rows and all(part.total == rows for part in found)
     assert [part.rows.stop for part in found] == edges[1:] and (np.diff(edges) > 0).all()
-    assert len(found) > 1 or rows * samples < 64 or rows < 8
+    assert len(found) > 1 or rows * samples < 40 or rows < 8
     most = max(np.diff(edges)) * samples
     assert most <= BLOCK + 8 * samples
     assert all(edge * samples % 4 == 0 for edge in edges[:-1])
