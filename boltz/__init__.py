@@ -24,6 +24,7 @@ _PLACES = {
     "load": "models.files",
     "trajectory": "models.files",
     "rbm": "models.boltzmann",
+    "features": "sampling.features",
     "MeanField": "sampling.meanfield",
     "mean_field": "sampling.meanfield",
     "sample": "sampling.ancestral",
@@ -103,6 +104,7 @@ if TYPE_CHECKING:
     from boltz.rng import Key
     from boltz.sampling.ancestral import sample
     from boltz.sampling.driver import threads
+    from boltz.sampling.features import features
     from boltz.sampling.meanfield import MeanField, mean_field
     from boltz.training.run import Run, resume, train
     from boltz.training.settings import BeliefSettings, DirectedSettings, Settings
