@@ -15,6 +15,7 @@ COMMANDS = {
     "logz": "Estimate the log partition function of a machine.",
     "evaluate": "Estimate the log-likelihood of data under a machine.",
     "compare": "Compare machines on the same rows by the same estimator.",
+    "features": "Write features of data: posterior means of hidden units.",
     "sample": "Draw samples from a machine.",
     "diagnose": "Say what is wrong with a trained machine: chains that do not mix, dead units.",
     "info": "Describe a run folder or a model file.",
