@@ -16,7 +16,7 @@ from boltz.models.network import Label, Network
 from boltz.models.unrolling import classifier
 from boltz.sampling.passing import checked_network
 from boltz.training.courses import Course, Labelled, Progress, Record
-from boltz.training.run import as_data
+from boltz.training.folders import as_data
 from boltz.training.settings import FineTuneSettings, settings_from
 
 Array = NDArray[Any]
