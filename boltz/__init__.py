@@ -27,6 +27,7 @@ _PLACES = {
     "MeanField": "sampling.meanfield",
     "mean_field": "sampling.meanfield",
     "sample": "sampling.ancestral",
+    "complete": "sampling.completing",
     "tempered_transitions": "estimators.tempered",
     "threads": "sampling.driver",
     "Estimate": "estimators.result",
@@ -102,6 +103,7 @@ if TYPE_CHECKING:
     from boltz.models.helmholtz import HelmholtzMachine
     from boltz.rng import Key
     from boltz.sampling.ancestral import sample
+    from boltz.sampling.completing import complete
     from boltz.sampling.driver import threads
     from boltz.sampling.meanfield import MeanField, mean_field
     from boltz.training.run import Run, resume, train
