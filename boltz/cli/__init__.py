@@ -16,6 +16,8 @@ COMMANDS = {
     "evaluate": "Estimate the log-likelihood of data under a machine.",
     "compare": "Compare machines on the same rows by the same estimator.",
     "features": "Write features of data: posterior means of hidden units.",
+    "classify": "Train a classifier that starts as a machine, or classify rows by one.",
+    "autoencode": "Train a deep autoencoder that starts as a machine, or encode rows by one.",
     "sample": "Draw samples from a machine.",
     "diagnose": "Say what is wrong with a trained machine: chains that do not mix, dead units.",
     "info": "Describe a run folder or a model file.",

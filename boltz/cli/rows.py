@@ -39,7 +39,12 @@ class Rows:
     @property
     def about(self) -> dict[str, Any]:
         """What a result says of them."""
-        return {"rows": len(self), "data": self.data.name, "binarize": self.how}
+        return {
+            "rows": len(self),
+            "data": self.data.name,
+            "split": self.data.request.get("split"),
+            "binarize": self.how,
+        }
 
     def seen(self, place: slice) -> Array:
         """Some of the rows (rows, units) as numbers in [0, 1]; they do not depend on the others."""
