@@ -18,6 +18,7 @@ COMMANDS = {
     "features": "Write features of data: posterior means of hidden units.",
     "classify": "Train a classifier that starts as a machine, or classify rows by one.",
     "autoencode": "Train a deep autoencoder that starts as a machine, or encode rows by one.",
+    "complete": "Fill in the unknown units of rows given the known ones.",
     "sample": "Draw samples from a machine.",
     "diagnose": "Say what is wrong with a trained machine: chains that do not mix, dead units.",
     "info": "Describe a run folder or a model file.",
