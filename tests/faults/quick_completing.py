@@ -30,7 +30,8 @@ TABLES = {
 }
 NETS = {
     "sbn": random(boltz.sbn([4, 2, 2]), 1.3, 64),
-    "dbn": random(boltz.dbn([4, 3, 2]), 1.0, 67),
+    "wide sbn": random(boltz.sbn([4, 3, 2]), 1.6, 68),
+    "dbn": random(boltz.dbn([4, 3, 2]), 1.3, 65),
 }
 GREY = np.array([1.0, 0.25, 0.0, 1.0, 0.5])
 
