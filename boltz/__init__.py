@@ -24,6 +24,17 @@ _PLACES = {
     "load": "models.files",
     "trajectory": "models.files",
     "rbm": "models.boltzmann",
+    "features": "sampling.features",
+    "classify": "sampling.passing",
+    "encode": "sampling.passing",
+    "reconstruct": "sampling.passing",
+    "Network": "models.network",
+    "autoencoder": "models.unrolling",
+    "classifier": "models.unrolling",
+    "load_network": "models.files",
+    "FineTuneSettings": "training.settings",
+    "Tuned": "training.finetuning",
+    "fine_tune": "training.finetuning",
     "MeanField": "sampling.meanfield",
     "mean_field": "sampling.meanfield",
     "sample": "sampling.ancestral",
@@ -99,12 +110,17 @@ if TYPE_CHECKING:
     from boltz.estimators.tempered import tempered_transitions
     from boltz.models.boltzmann import BoltzmannMachine, dbm, from_arrays, rbm
     from boltz.models.directed import dbn, helmholtz, sbn, vae
-    from boltz.models.files import load, trajectory
+    from boltz.models.files import load, load_network, trajectory
     from boltz.models.helmholtz import HelmholtzMachine
+    from boltz.models.network import Network
+    from boltz.models.unrolling import autoencoder, classifier
     from boltz.rng import Key
     from boltz.sampling.ancestral import sample
     from boltz.sampling.completing import complete
     from boltz.sampling.driver import threads
+    from boltz.sampling.features import features
     from boltz.sampling.meanfield import MeanField, mean_field
+    from boltz.sampling.passing import classify, encode, reconstruct
+    from boltz.training.finetuning import Tuned, fine_tune
     from boltz.training.run import Run, resume, train
-    from boltz.training.settings import BeliefSettings, DirectedSettings, Settings
+    from boltz.training.settings import BeliefSettings, DirectedSettings, FineTuneSettings, Settings

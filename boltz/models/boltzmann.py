@@ -201,9 +201,13 @@ class BoltzmannMachine:
         """Write the machine to a safetensors file; raises FileError."""
         tensors = views(self.graph, arrays.host(self.arena))
         tensors |= {f"layer/{n}/rate": np.asarray(r) for n, r in self.rates.items()}
-        layers = [[layer.name, layer.units, layer.kind] for layer in self.layers]
-        edges = [[edge.lower, edge.upper] for edge in self.graph.edges]
-        write_tensors(path, tensors, {"model": "boltzmann", "graph": json.dumps({"layers": layers, "edges": edges})})
+        write_tensors(path, tensors, {"model": "boltzmann", "graph": json.dumps(graph_text(self.graph))})
+
+
+def graph_text(graph: Graph) -> dict[str, Any]:
+    """The graph as plain values, for files."""
+    layers = [[layer.name, layer.units, layer.kind] for layer in graph.layers]
+    return {"layers": layers, "edges": [[edge.lower, edge.upper] for edge in graph.edges]}
 
 
 def checked_model(model: Any) -> BoltzmannMachine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.boltzmann import shapes as graph_shapes
 from boltz.models.graph import Edge, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
+from boltz.models.network import Network
+from boltz.nn.feedforward import FeedForward
 
 Array = NDArray[Any]
 Tensors = Mapping[str, Array]
 Model = BoltzmannMachine | HelmholtzMachine
 MOST_LAYERS = 1000
+NETWORK = "network.safetensors"
 
 
 def load(path: str | Path) -> Model:
@@ -71,7 +75,7 @@ def checked_machine(model: Any) -> Model:
     return model
 
 
-def visible_rows(model: Model, x: Any) -> Array:
+def visible_rows(model: Model | Network, x: Any) -> Array:
     """Visible rows (rows, units) in the machine's type, where it lives: numbers in [0, 1], or any for Gaussian units.
 
     Raises InputError.
@@ -95,12 +99,16 @@ def _read_layers(rows: Any) -> tuple[Layer, ...]:
     return tuple(Layer(str(n), checks.integer(u, "units", 1, 10**7), str(k)) for n, u, k in rows)
 
 
-def _boltzmann(tensors: Tensors, metadata: Mapping[str, str], source: str) -> BoltzmannMachine:
+def _graph(metadata: Mapping[str, str], source: str) -> Graph:
     try:
         text = json.loads(metadata["graph"])
-        graph = Graph(_read_layers(text["layers"]), tuple(Edge(str(a), str(b)) for a, b in text["edges"]))
+        return Graph(_read_layers(text["layers"]), tuple(Edge(str(a), str(b)) for a, b in text["edges"]))
     except (KeyError, ValueError, TypeError, RecursionError) as problem:
         raise FileError(f"{source} does not describe a layer graph ({problem}).") from problem
+
+
+def _boltzmann(tensors: Tensors, metadata: Mapping[str, str], source: str) -> BoltzmannMachine:
+    graph = _graph(metadata, source)
     return BoltzmannMachine(graph, _arena(tensors, graph_shapes(graph), source), _rates(tensors, graph.layers, source))
 
 
@@ -112,6 +120,35 @@ def _helmholtz(tensors: Tensors, metadata: Mapping[str, str], source: str) -> He
     return HelmholtzMachine(
         structure, _arena(tensors, structure.shapes, source), _rates(tensors, structure.layers, source)
     )
+
+
+def load_network(path: str | Path) -> Network:
+    """Read a network from its file or from the folder of a fine-tuning; raises FileError or InputError."""
+    file = checks.path(path, "path")
+    file = file / NETWORK if file.is_dir() else file
+    tensors, metadata = read_tensors(file)
+    if metadata.get("model") != "network":
+        raise FileError(f"{file} is not the file of a network, as boltz classify and boltz autoencode write it.")
+    try:
+        about = json.loads(metadata["network"])
+        sizes, sides = ([checks.integer(n, "units", 0, 10**7) for n in about[key]] for key in ("sizes", "sides"))
+        net = FeedForward(tuple(sizes), tuple(map(str, about["functions"])), tuple(sides))
+        visible, classes = _read_layers([about["visible"]])[0], tuple(about["classes"])
+        code = checks.integer(about["code"], "code", 0, net.depth - 1)
+        fits = visible.units == sizes[0] and len(classes) in (0, sizes[-1]) and bool(code) != bool(classes)
+        if not fits or not all(isinstance(label, int | float | str) for label in classes):
+            raise InputError("its classes or its visible units do not fit")
+    except (KeyError, ValueError, TypeError, RecursionError, BoltzError) as problem:
+        raise FileError(f"{file} does not describe a network ({problem}).") from problem
+    own = {name.removeprefix("network/"): x for name, x in tensors.items() if name.startswith("network/")}
+    network = Network(net, _arena(own, net.shapes, str(file)), visible, classes=classes, code=code)
+    if not any(sides):
+        return network
+    heard = {name.removeprefix("machine/"): x for name, x in tensors.items() if name.startswith("machine/")}
+    machine = _boltzmann(heard, metadata, str(file))
+    if tuple(sides) != (*(layer.units for layer in machine.layers[2:]), *[0] * (len(sides) - len(machine.layers) + 2)):
+        raise FileError(f"{file} does not hold the machine that its network hears.")
+    return replace(network, machine=machine)
 
 
 def _arena(tensors: Tensors, wanted: Mapping[str, tuple[int, ...]], source: str) -> Array:

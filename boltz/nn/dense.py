@@ -139,13 +139,16 @@ def products(net: Net, name: str, gradient: Params, source: str, part: Part, add
         inputs = part.get(source if i == 0 else f"{name}/{i - 1}/value", net.sizes[i])
         delta = part.get(f"{name}/{i}/delta", net.sizes[i + 1])
         weight, bias = gradient[f"{name}/{i}/weight"], gradient[f"{name}/{i}/bias"]
-        step = net.sizes[i] if on_device(inputs) else SLICE
-        jobs += [
-            _contraction(inputs, delta, weight, slice(first, min(first + step, net.sizes[i])), add)
-            for first in range(0, net.sizes[i], step)
-        ]
-        jobs.append(total(delta, bias, add))
+        jobs += [*contractions(inputs, delta, weight, add), total(delta, bias, add)]
     return jobs
+
+
+def contractions(inputs: Array, delta: Array, out: Array, add: bool = False) -> list[Job]:
+    """out := inputs^T delta, as pieces of work, one for each slice of the inputs; add keeps what out holds."""
+    units = inputs.shape[1]
+    step = units if on_device(inputs) else SLICE
+    slices = [slice(first, min(first + step, units)) for first in range(0, units, step)]
+    return [_contraction(inputs, delta, out, piece, add) for piece in slices]
 
 
 def _contraction(inputs: Array, delta: Array, out: Array, units: slice, add: bool) -> Job:

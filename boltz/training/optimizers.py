@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 import boltz.kernels as kernels
 from boltz.arrays import on_device
 from boltz.models.files import Model
+from boltz.models.network import Network
 from boltz.sampling.driver import Workers
 from boltz.training.settings import Common
 
 Array = NDArray[Any]
 OptState = dict[str, Array]
+Learner = Model | Network
 CHUNK = 1 << 19
 
 
@@ -51,7 +53,7 @@ UPDATES: dict[str, tuple[tuple[str, ...], Callable[..., bool]]] = {
 }
 
 
-def init(settings: Common, machine: Model) -> OptState:
+def init(settings: Common, machine: Learner) -> OptState:
     """The zero state of the optimizer; second moments start at adam_second."""
     state = {name: np.zeros_like(machine.arena) for name in UPDATES[settings.optimizer][0]}
     if "second" in state:
@@ -59,7 +61,7 @@ def init(settings: Common, machine: Model) -> OptState:
     return state
 
 
-def apply(settings: Common, machine: Model, gradient: Array, state: OptState, step: Step, pool: Workers) -> Any:
+def apply(settings: Common, machine: Learner, gradient: Array, state: OptState, step: Step, pool: Workers) -> Any:
     """Update the arena in place; True if every parameter stays finite, an array of one truth value on a device."""
     update = UPDATES[settings.optimizer][1]
     plain, chunk = _without_decay(settings), max(CHUNK, -(-gradient.size // pool.count))

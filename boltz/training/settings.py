@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from boltz import checks, snapshots
 from boltz.data.binarize import HOW as BINARIZE
@@ -40,11 +40,13 @@ class Common:
     shuffle: bool = True
     binarize: str = "dynamic"
     checkpoint_seconds: float = 30.0
+    optimizers: ClassVar[tuple[str, ...]] = OPTIMIZERS
+    binarizations: ClassVar[tuple[str, ...]] = BINARIZE
 
     def __post_init__(self) -> None:
         checks.choice(self.schedule, "schedule", SCHEDULES)
-        checks.choice(self.optimizer, "optimizer", OPTIMIZERS)
-        checks.choice(self.binarize, "binarize", BINARIZE)
+        checks.choice(self.optimizer, "optimizer", self.optimizers)
+        checks.choice(self.binarize, "binarize", self.binarizations)
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type == "bool" and not isinstance(value, bool):
@@ -170,6 +172,39 @@ class BeliefSettings(Common):
         shared = {field.name: getattr(self, field.name) for field in fields(Common)}
         shared |= {"epochs": self.pretrain_epochs, "learning_rate": self.pretrain_learning_rate}
         return Settings(**shared, rule=self.rule, k=self.pretrain_k, chains=self.chains)
+
+
+@dataclass(frozen=True)
+class FineTuneSettings(Common):
+    """How a network unrolled from a machine is fine-tuned.
+
+    In the first output_epochs only the topmost dense layer learns. validation is the share of the rows that only serve
+    to choose the epoch whose parameters are kept (none: the last one's); patience epochs without a better one end the
+    training (0: never). refit then trains anew on all rows, for as many epochs. lbfgs takes an iteration over all rows
+    as an epoch, and knows no learning rate.
+    """
+
+    epochs: int = 50
+    learning_rate: float = 1e-3
+    optimizer: str = "adam"
+    binarize: str = "none"
+    output_epochs: int = 2
+    dropout: float = 0.0
+    input_dropout: float = 0.0
+    validation: float = 0.1
+    patience: int = 0
+    refit: bool = False
+    optimizers: ClassVar[tuple[str, ...]] = (*OPTIMIZERS, "lbfgs")
+    binarizations: ClassVar[tuple[str, ...]] = ("fixed", "none", "threshold")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check(("output_epochs", "patience"), 0, 10**9, checks.integer)
+        self._check(("dropout", "input_dropout", "validation"), 0, 0.95)
+        if self.optimizer == "lbfgs" and self.dropout + self.input_dropout > 0:
+            raise InputError("dropout and input_dropout are noise, which lbfgs cannot follow: take another optimizer.")
+        if self.refit and self.validation == 0:
+            raise InputError("refit trains for the epochs that validation chose, but validation is 0.")
 
 
 AnySettings = Settings | DirectedSettings | BeliefSettings

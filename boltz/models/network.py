@@ -1,0 +1,103 @@
+"""A feed-forward network over a flat arena: what fine-tuning trains, with the labels of its outputs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import arrays
+from boltz.checkpoint import write_tensors
+from boltz.models.boltzmann import BoltzmannMachine, graph_text
+from boltz.models.graph import Layer
+from boltz.nn.arena import size, views
+from boltz.nn.feedforward import FeedForward
+
+Array = NDArray[Any]
+Spans = list[tuple[slice, bool]]
+Label = int | str | float
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A feed-forward network over a flat arena, for visible rows of a kind.
+
+    machine: where it is not None, its mean-field posterior is heard beside the inputs. classes: the labels of the
+    softmax outputs, none for an autoencoder, whose code is the value of layer code, counted from the input.
+    """
+
+    net: FeedForward
+    arena: Array
+    visible: Layer
+    machine: BoltzmannMachine | None = None
+    classes: tuple[Label, ...] = ()
+    code: int = 0
+
+    @cached_property
+    def params(self) -> dict[str, Array]:
+        """Weights and biases by name, views into the arena."""
+        return views(self.net.shapes, self.arena)
+
+    def views(self, arena: Array) -> dict[str, Array]:
+        """Another arena of this shape, such as a gradient, by the names of the parameters."""
+        return views(self.net.shapes, arena)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Floating type of the parameters."""
+        return self.arena.dtype
+
+    def spans(self) -> Spans:
+        """The arena as slices of weights (True), which decay acts on, and of biases (False)."""
+        found, start = [], 0
+        for name, shape in self.net.shapes.items():
+            found.append((slice(start, start + int(np.prod(shape))), name.endswith("weight")))
+            start = found[-1][0].stop
+        return found
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The visible layer, the only one that stands for units of a machine."""
+        return (self.visible,)
+
+    @property
+    def device(self) -> str:
+        """Where the parameters live: "cpu" or "cuda:N"."""
+        return arrays.device_of(self.arena)
+
+    def to(self, device: str) -> Network:
+        """The network with its parameters on "cpu", "cuda" or "cuda:N"; raises InputError without such a device."""
+        machine = None if self.machine is None else self.machine.to(device)
+        return replace(self, arena=arrays.moved(self.arena, device), machine=machine)
+
+    def with_arena(self, arena: Array) -> Network:
+        """The same network with other parameters."""
+        return replace(self, arena=arena)
+
+    def output(self) -> Network:
+        """The topmost dense layer alone, its parameters views into the arena."""
+        net = self.net
+        top = FeedForward(net.sizes[-2:], net.functions[-1:], net.sides[-1:])
+        return Network(top, self.arena[self.arena.size - size(top.shapes) :], self.visible)
+
+    def save(self, path: str | Path) -> None:
+        """Write the network to a safetensors file; raises FileError."""
+        tensors = {f"network/{n}": x for n, x in views(self.net.shapes, arrays.host(self.arena)).items()}
+        about = {
+            "sizes": self.net.sizes,
+            "functions": self.net.functions,
+            "sides": self.net.sides,
+            "visible": [self.visible.name, self.visible.units, self.visible.kind],
+            "classes": self.classes,
+            "code": self.code,
+        }
+        told = {"model": "network", "network": json.dumps(about)}
+        if self.machine is not None:
+            told["graph"] = json.dumps(graph_text(self.machine.graph))
+            tensors |= {f"machine/{n}": arrays.host(x) for n, x in self.machine.params.items()}
+        write_tensors(path, tensors, told)

@@ -1,0 +1,90 @@
+"""Features of visible rows: posterior means of the hidden units, each row's the same whatever rows stand beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.arrays import host
+from boltz.errors import InputError
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.files import Model, checked_machine, visible_rows
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.nn.arena import Tape
+from boltz.nn.dense import forward
+from boltz.sampling.driver import shares, workers
+from boltz.sampling.gibbs import Scratch
+from boltz.sampling.meanfield import MeanField, solve
+
+Array = NDArray[Any]
+Layer = str | int
+SWEEPS = MeanField(tolerance=0.0, sweeps=25)  # their number is fixed, so that no row waits for its neighbours
+FEWEST = 32  # float32 products of fewer rows may sum in another order
+TOP, ALL = "top", "all"
+
+
+def features(model: Model, x: Any, layer: Layer = TOP) -> Array:
+    """Posterior means (rows, units) of a hidden layer given visible rows x (rows, units), as a numpy array.
+
+    layer: "top", "all" (all hidden layers side by side, from the bottom), the name of a layer, or its number, from 1
+    for the lowest. Exact for an RBM; 25 sweeps of mean field for a deeper Boltzmann machine (Salakhutdinov & Hinton
+    2009, section 2.2); the means of the recognition model, passed upwards, for a Helmholtz machine. A row's features do
+    not depend on the other rows, in float32 to the last bit. Raises InputError.
+    """
+    model = checked_machine(model)
+    names = feature_layers(model, layer)
+    return host(side_by_side(model, visible_rows(model, x), names))
+
+
+def feature_layers(model: Model, layer: Layer) -> list[str]:
+    """The names of the hidden layers that a choice of layer means; raises InputError."""
+    hidden = [each.name for each in model.layers[1:]]
+    if isinstance(layer, str) and layer in (TOP, ALL, *hidden):
+        return {TOP: hidden[-1:], ALL: hidden}.get(layer, [layer])
+    if isinstance(layer, int | np.integer) and not isinstance(layer, bool) and 1 <= layer <= len(hidden):
+        return [hidden[layer - 1]]
+    raise InputError(f"layer must be top, all, 1 to {len(hidden)}, or one of {', '.join(hidden)}, got {layer!r}.")
+
+
+def side_by_side(model: Model, rows: Array, names: list[str]) -> Array:
+    """The means of these layers (rows, units of all) for checked visible rows, where the model lives."""
+    count, edges = len(rows), np.cumsum([0, *(model.units[name] for name in names)])
+    if count < FEWEST:
+        rows = np.concatenate([rows, np.zeros_like(rows, shape=(FEWEST - count, rows.shape[1]))])
+    out = np.empty_like(rows, shape=(len(rows), int(edges[-1])))
+
+    def work(block: slice) -> None:
+        found = hidden_means(model, rows[block])
+        for name, first, stop in zip(names, edges, edges[1:], strict=False):
+            out[block, first:stop] = found[name]
+
+    with workers(rows) as pool:
+        pool.map(work, shares(len(rows), rows))
+    return out[:count]
+
+
+def hidden_means(model: Model, rows: Array) -> dict[str, Array]:
+    """Means (rows, units) of every hidden layer for one block of checked visible rows."""
+    if isinstance(model, BoltzmannMachine):
+        return solve(model, {model.visible: rows}, SWEEPS, Scratch(model.arena))
+    return _recognised(model, rows)
+
+
+def _recognised(machine: HelmholtzMachine, rows: Array) -> dict[str, Array]:
+    """The up pass with means in the place of samples; the top layer of an RBM prior hears the layer below it."""
+    tape, source = Tape(machine.arena), f"state/{machine.visible}"
+    part = tape.whole(len(rows))
+    part.get(source, rows.shape[1])[...] = rows
+    means: dict[str, Array] = {}
+    for layer in machine.structure.latent:
+        net, name = machine.structure.recognition[layer.name], f"recognition/{layer.name}"
+        outputs, _ = forward(net, name, machine.params, source, part)
+        means[layer.name] = machine.conditionals[layer.name].mean(outputs, net.bias(name, machine.params))
+        source = f"state/{layer.name}"
+        part.get(source, layer.units)[...] = means[layer.name]
+    if machine.prior_machine is not None:
+        below, top = machine.layers[-2].name, machine.layers[-1].name
+        means[top] = solve(machine.prior_machine, {"v": means[below]}, SWEEPS, Scratch(machine.arena))["h1"]
+    return means
