@@ -104,7 +104,9 @@ def check_draws_of_belief_nets() -> None:
         for k, counts in zip(known, drawn_counts(machine, row, known, 60, 2500), strict=True):
             p = law_of(machine, row, k)
             stats.accept(stats.chi_square(counts, p), f"units of the {name} are not drawn given the known ones")
-            assert stats.detectable_chi_square(2500, p, without_test(machine, row, k)), "proposals that are all accepted"
+            assert stats.detectable_chi_square(2500, p, without_test(machine, row, k)), (
+                "proposals that are all accepted"
+            )
 
 
 def check_draws_of_a_gaussian_machine() -> None:
@@ -128,7 +130,9 @@ def check_draws_of_a_gaussian_machine() -> None:
     assert stats.detectable_chi_square(count, even, moved) and abs(mean - bias[0]) > 0.2 * sigma
     found = boltz.complete(machine, np.tile(x, (count, 1)), [False, True, True], "sample", 60, 4)
     cell = np.minimum((laws.norm.cdf((found[:, 0] - mean) / sigma) * cells).astype(int), cells - 1)
-    stats.accept(stats.chi_square(np.bincount(cell, minlength=cells), even), "real units are not drawn given the others")
+    stats.accept(
+        stats.chi_square(np.bincount(cell, minlength=cells), even), "real units are not drawn given the others"
+    )
     means = boltz.complete(machine, np.tile(x, (count // 3, 1)), [False, True, True], "mean", 60, 5)
     stats.accept(laws.ttest_1samp(means[:, 0], mean).pvalue, "means of real units are off")
 
