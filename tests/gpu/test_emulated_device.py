@@ -33,6 +33,12 @@ def test_helmholtz_machines(kind: str, name: str, cupy: Any) -> None:
     on_device.check_call(DIRECTED[name], helmholtz(kind))
 
 
+@pytest.mark.parametrize("kind", ["grey", "mixed", "dbn"])
+def test_helmholtz_machines_in_float32(kind: str, cupy: Any) -> None:
+    """Where sweeps come from captured graphs."""
+    on_device.check_call(DIRECTED["complete"], helmholtz(kind, np.float32))
+
+
 @pytest.mark.parametrize("name", TRAINING)
 def test_training(name: str, cupy: Any) -> None:
     on_device.check_training(name)
