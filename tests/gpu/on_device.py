@@ -70,8 +70,8 @@ def exchanged(model: boltz.BoltzmannMachine) -> Any:
 
 UNDIRECTED: dict[str, Call] = {
     "sample": lambda m: boltz.sample(m, 30, 120, start={"v": X[:30]}),
-    "complete": lambda m: [boltz.complete(m, X, KNOWN, method, 60) for method in ("sample", "mean", "mean-field")],
-    "complete, grey": lambda m: boltz.complete(m, 0.5 * X, KNOWN, "mean", 60),
+    "complete": lambda m: [boltz.complete(m, X, KNOWN, method, 12) for method in ("sample", "mean", "mean-field")],
+    "complete, grey": lambda m: boltz.complete(m, 0.5 * X, KNOWN, "mean", 12),
     "features, missing values": lambda m: boltz.features(m, X, "all", KNOWN),
     "mean field": lambda m: boltz.mean_field(m, X, boltz.MeanField(tolerance=0.0, sweeps=20)),
     "ais": lambda m: boltz.ais(m, 50, 160, resample=0.9),
