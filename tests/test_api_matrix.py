@@ -450,6 +450,7 @@ def test_seeds_that_are_none_are_refused_by_name(value: Any) -> None:
         lambda s: boltz.dbn([3, 2, 2], seed=s),
         lambda s: boltz.helmholtz([3, 2], ["bernoulli"] * 2, seed=s),
         lambda s: boltz.sample(VAE, 2, seed=s),
+        lambda s: boltz.complete(RBM, BITS, seed=s),
         lambda s: boltz.sample(DBN, 2, seed=s),
         lambda s: boltz.log_likelihood(SBN, BITS, seed=s),
         lambda s: boltz.importance_bounds(SBN, BITS, seed=s),
