@@ -67,8 +67,8 @@ FUNCTIONS: dict[str, tuple[Callable[[Array, Array], None], Callable[[Array, Arra
 
 
 def _class_loss(output: Array, target: Array) -> Floats:
-    with np.errstate(divide="ignore"):
-        return -np.log(np.einsum("ij,ij->i", output, target, dtype=np.float64))
+    given = np.einsum("ij,ij->i", output, target, dtype=np.float64)
+    return -np.log(np.maximum(given, np.finfo(output.dtype).tiny))  # a probability may be too small for the type
 
 
 def _binary_loss(output: Array, target: Array) -> Floats:
