@@ -117,8 +117,8 @@ def check_first_weights() -> None:
         model = machine(name)
         network = boltz.classifier(model, [3])
         assert not any(network.net.sides) and network.machine is None
-        found = passed(network, X, network.net.depth - 1)
-        assert np.abs(found - boltz.features(model, X)).max() < 1e-12, name
+        found, wanted = passed(network, X, network.net.depth - 1), boltz.features(model, X)
+        assert found.shape == wanted.shape and np.abs(found - wanted).max() < 1e-12, name
 
 
 def check_autoencoders() -> None:
@@ -208,7 +208,7 @@ def check_losses_of_far_outputs() -> None:
     for dtype in (np.float32, np.float64):
         field, target = np.array([[0.0, 2000.0], [np.nan, 0.0]], dtype), np.array([[1, 0], [1, 0]], dtype)
         start, loss = OUTPUTS["softmax"]
-        with np.errstate(over="raise", divide="raise"):
+        with np.errstate(over="raise", divide="ignore"):
             start(field, np.zeros(2, dtype))
             found = loss(field, target)
         assert 80 < found[0] < 800 and np.isnan(found[1])
@@ -275,12 +275,16 @@ def split_of(course: Course) -> Any:
 
 def check_choice_of_the_epoch() -> None:
     """The parameters that stay are those of the epoch with the fewest wrong rows, of those the smallest loss."""
-    for seed in (3, 4):
+    telling = set()
+    for seed in (2, 4):
         course, records, kept = followed(learner(), validation=0.4, learning_rate=0.5, seed=seed, epochs=12)
         stage = [record for record in records if record["stage"] == "network"]
         scores = [(record["error"], record["loss"]) for record in stage]
         best = scores.index(min(scores))
         assert 0 < best < 11, "the test has a best epoch between the ends"
+        telling |= {
+            number for number, column in enumerate(zip(*scores, strict=True)) if column.index(min(column)) != best
+        }
         assert course.progress.chosen == best + 1
         arena = course.progress.network.arena
         assert (arena == kept[records.index(stage[best])]["arena"]).all() and (arena != kept[-1]["arena"]).any()
@@ -288,6 +292,7 @@ def check_choice_of_the_epoch() -> None:
         p = boltz.classify(course.progress.network, X[rows])
         assert abs(np.mean(p.argmax(axis=1) != Y[rows]) - scores[best][0]) < 1e-12
         assert abs(-np.log(p[np.arange(len(rows)), Y[rows]]).mean() - scores[best][1]) < 1e-12
+    assert telling == {0, 1}, "neither errors nor losses alone would choose the same"
 
 
 def check_split() -> None:
@@ -301,17 +306,19 @@ def check_split() -> None:
 
     with patch.object(Tuner, "step", spy):
         course, _, _ = followed(learner(), validation=0.25, epochs=2, refit=True, output_epochs=1)
-    lesson = split_of(course)
+    lesson, epochs = split_of(course), course.progress.chosen
     assert len(lesson.held) == 10 and sorted([*lesson.held, *lesson.rows]) == list(range(40))
-    for label in range(4):
-        assert abs(np.sum(Y[lesson.held] == label) - np.sum(label == Y) / 4) < 1
+    for seed in range(5):
+        course = prepared(learner(), X, Y, None, FineTuneSettings(validation=0.25, seed=seed))
+        held = Y[split_of(course).held]
+        assert all(abs(np.sum(held == label) - np.sum(label == Y) / 4) < 1 for label in range(4))
     batches = -(-len(lesson.rows) // 8)
     first = [np.concatenate([rows for _, rows in seen[i * batches : (i + 1) * batches]]) for i in range(3)]
     for rows in first:
         assert sorted(rows) == list(lesson.rows), "held-out rows are learnt from"
     assert (first[1] != first[2]).any(), "each epoch has an order of its own"
     again = np.concatenate([rows for _, rows in seen[3 * batches :]])
-    assert len(again) == 40 * (1 + course.progress.chosen), "all rows, for as many epochs as were chosen"
+    assert len(again) == 40 * (1 + epochs), "all rows, for as many epochs as were chosen"
     assert sorted(again[:40]) == sorted(again[40:80]) == list(range(40))
 
 

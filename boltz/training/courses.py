@@ -77,8 +77,9 @@ class Progress:
         wanted, like = network.arena.shape, network.arena
         if arena.shape != wanted or best.shape not in (wanted, (0,)) or len(score) != 2 or min(counters.values()) < 0:
             raise FileError(f"{source} does not fit the settings of its run.")
-        lengths = {wanted, network.output().arena.shape}
-        if arena.dtype != network.dtype or any(x.shape not in lengths or x.dtype != arena.dtype for x in kept.values()):
+        moving = network if counters["stage"] else network.output()
+        fits = [(x.shape, x.dtype) == (moving.arena.shape, network.dtype) for x in kept.values()]
+        if arena.dtype != network.dtype or best.dtype != network.dtype or not all(fits):
             raise FileError(f"{source} does not fit the settings of its run.")
         optimizer = {name: beside(x, like) for name, x in kept.items()}
         moved = network.with_arena(beside(arena, like))

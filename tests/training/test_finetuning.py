@@ -130,6 +130,7 @@ def test_a_checkpoint_of_another_network_is_refused() -> None:
     broken += [whole | {"arena": whole["arena"][1:]}, whole | {"best": whole["best"][1:]}]
     broken += [whole | {"arena": whole["arena"].astype(np.float32)}, whole | {"counters": whole["counters"][1:]}]
     broken += [whole | {"counters": -whole["counters"]}, whole | {"totals": whole["totals"][:1]}]
+    broken += [whole | {"optimizer/first": kept[0]["optimizer/first"]}, whole | {"best": whole["best"].astype("f4")}]
     broken += [whole | {"optimizer/first": whole["optimizer/first"][1:]}, whole | {"totals": np.array(["a"] * 3)}]
     for tensors in broken:
         with pytest.raises(FileError, match=r"^here (is not the checkpoint|does not fit).*\.$"):
