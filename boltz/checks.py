@@ -14,7 +14,7 @@ from boltz import arrays
 from boltz.errors import InputError
 
 Array = NDArray[Any]
-INITIAL_ROWS = 10_000
+INITIAL_ROWS, INITIAL_NUMBERS = 10_000, 1 << 23
 
 
 def integer(value: Any, name: str, least: int = 0, most: int | None = None) -> int:
@@ -124,7 +124,13 @@ def real_rows(value: Any, name: str, units: int, dtype: Any, like: Any = None) -
 
 
 def initial_rows(value: Any) -> Any:
-    """At most INITIAL_ROWS rows of an array, evenly spaced: enough for the visible biases of a new machine."""
+    """At most INITIAL_ROWS rows of an array, evenly spaced: enough for the visible biases of a new machine.
+
+    Of a sparse matrix no more than INITIAL_NUMBERS numbers, made dense.
+    """
+    if hasattr(value, "tocsr") and len(value.shape) == 2:
+        most = min(INITIAL_ROWS, max(INITIAL_NUMBERS // max(value.shape[1], 1), 1))
+        return value.tocsr()[:: max(-(-value.shape[0] // most), 1)].toarray()
     many = isinstance(value, np.ndarray) and value.ndim > 0 and len(value) > INITIAL_ROWS
     return value[:: -(-len(value) // INITIAL_ROWS)] if many else value
 

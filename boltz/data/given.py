@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from boltz import checks
+from boltz.data.sparse import SparseRows, is_sparse, sparse_rows
 from boltz.data.table import (
     EXPECTED,
     LARGEST,
@@ -25,9 +26,9 @@ from boltz.errors import InputError
 def given(x: Any, name: str, units: int, real: bool = False) -> Data:
     """Rows x (rows, units) of numbers in [0, 1] or whole numbers 0 to 255; real: any finite numbers, as they are.
 
-    A numpy memory map stays in its file; raises InputError.
+    A numpy memory map stays in its file, and a sparse matrix sparse; raises InputError.
     """
-    values = checks.numbers(x, name, (None, units))
+    values: Any = sparse_rows(x, name, units) if is_sparse(x) else checks.numbers(x, name, (None, units))
     if len(values) == 0:
         raise InputError(f"{name} must have at least one row, got none.")
     levels = None
@@ -38,7 +39,9 @@ def given(x: Any, name: str, units: int, real: bool = False) -> Data:
         values, levels = rows_of(values, _refusal(name, EXPECTED))
         if levels is None and two_valued(values, 1):
             values, levels = kept(values, 1), 1
-    return Data(np.asarray(values), "array", None, levels, fingerprint(values, row_type(levels)), None, "array")
+    mark = fingerprint(values, row_type(levels))
+    rows = values if isinstance(values, SparseRows) else np.asarray(values)
+    return Data(rows, "array", None, levels, mark, None, "array")
 
 
 def _refusal(name: str, expected: str) -> Refusal:

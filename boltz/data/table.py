@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz.data.sparse import SparseRows
 from boltz.errors import FileError, InputError
 
 Array = NDArray[Any]
@@ -40,11 +41,11 @@ class Data:
     """Rows to learn from: x (rows, units) holds grey bytes (levels 255), 0/1 bytes (1) or float32 in [0, 1] (None).
 
     Rows in a mapped file are read where they are used and keep the number type of the file, which must not change
-    meanwhile. request holds the arguments of boltz.data.load that give the same rows again, and is empty for rows from
-    an array.
+    meanwhile; those of a sparse matrix (SparseRows) are made dense where they are used. request holds the arguments of
+    boltz.data.load that give the same rows again, and is empty for rows from an array.
     """
 
-    x: Array = field(repr=False)
+    x: Any = field(repr=False)
     name: str
     shape: tuple[int, int] | None
     levels: int | None
@@ -64,8 +65,10 @@ def row_type(levels: int | None) -> type[np.uint8] | type[np.float32]:
     return np.uint8 if levels else np.float32
 
 
-def kept(values: Array, levels: int | None) -> Array:
-    """Rows ready for use: a memory map as it is, anything else contiguous and in its row type."""
+def kept(values: Any, levels: int | None) -> Any:
+    """Rows ready for use: a memory map as it is, sparse ones in their row type, others contiguous too."""
+    if isinstance(values, SparseRows):
+        return values.astype(row_type(levels))
     return values if isinstance(values, np.memmap) else np.ascontiguousarray(values, row_type(levels))
 
 

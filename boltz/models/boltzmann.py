@@ -57,6 +57,10 @@ class BoltzmannMachine:
     arena: Array
     rates: Mapping[str, Array] = field(default_factory=dict)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies are made anew from what defines the machine, so that their parameters are views again."""
+        return type(self), (self.graph, self.arena, self.rates)
+
     @cached_property
     def params(self) -> dict[str, Array]:
         """Weights and biases by name, views into the arena."""

@@ -128,6 +128,10 @@ class HelmholtzMachine:
     arena: Array
     rates: Mapping[str, Array] = field(default_factory=dict)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies are made anew from what defines the machine, so that their parameters are views again."""
+        return type(self), (self.structure, self.arena, self.rates)
+
     @cached_property
     def params(self) -> dict[str, Array]:
         """Weights and biases by name, views into the arena."""

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -28,6 +29,7 @@ from boltz.kernels.graphs import flow
 T = TypeVar("T")
 BLOCK, DEVICE_BLOCK = 128, 1 << 16  # rows; the latter holds what is in the memory of a device at a time
 _settings: dict[str, int] = {}
+_team: ContextVar[int | None] = ContextVar("boltz_team", default=None)
 
 
 @cache
@@ -40,6 +42,8 @@ def threads(n: int | None = None) -> int:
 
     The default is BOLTZ_NUM_THREADS, else all cores available to the process. Raises InputError.
     """
+    if n is None and (held := _team.get()) is not None:
+        return held
     text = os.environ.get("BOLTZ_NUM_THREADS", "")
     if n is None and text and "threads" not in _settings:
         if not text.isdecimal() or not 1 <= int(text) <= 4096:
@@ -48,9 +52,27 @@ def threads(n: int | None = None) -> int:
     if n is not None:
         _settings["threads"] = checks.integer(n, "threads", 1, 4096)
         _controller().limit(limits=_settings["threads"], user_api="blas")
-    if "threads" in _settings:
-        return _settings["threads"]
+    return _settings.get("threads") or _cores()
+
+
+def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def team(n: int | None) -> Iterator[None]:
+    """So many threads for what is computed inside, whatever threads() says: -1 for all cores, None for no change.
+
+    Others, in other threads of the program, are not concerned. Raises InputError.
+    """
+    if n is None:
+        yield
+        return
+    token = _team.set(_cores() if n == -1 and n is not True else checks.integer(n, "threads", 1, 4096))
+    try:
+        yield
+    finally:
+        _team.reset(token)
 
 
 def blocks(rows: int, block: int = BLOCK, like: Any = None) -> list[slice]:

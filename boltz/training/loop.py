@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz.arrays import beside, numbers, on_device
+from boltz.arrays import beside, host, numbers, on_device
 from boltz.data import Data
 from boltz.data.binarize import binarize
+from boltz.data.sparse import SparseRows
 from boltz.rng import Key
 from boltz.sampling.driver import Workers, workers
 from boltz.training import guards, optimizers
@@ -132,13 +133,19 @@ class Loop:
         draw numbers the presentation: the epoch within the whole run, so that no two stages see the same draws.
         """
         key = self.key.derive("binarize")
-        if data.fingerprint not in self.resident:
-            self.resident[data.fingerprint] = self._here(data.x)
-        batch = binarize(self.resident[data.fingerprint][rows], data.levels, stage.settings.binarize, key, draw, rows)
+        batch = binarize(self._rows(data, rows), data.levels, stage.settings.binarize, key, draw, rows)
         batch = batch.astype(self.state.model.dtype, copy=False)
         pair = stage.pair or 0
         below = self.state.pairs[:pair]
         return recognise(below, self.plan[:pair], batch, rows, self.key, draw)
+
+    def _rows(self, data: Data, rows: NDArray[np.int64]) -> Array:
+        """Rows of the data as they are kept, where the machine lives."""
+        if isinstance(data.x, SparseRows):
+            return self._here(data.x[host(rows)])
+        if data.fingerprint not in self.resident:
+            self.resident[data.fingerprint] = self._here(data.x)
+        return self.resident[data.fingerprint][rows]
 
     def visible_rows(self, most: int) -> Array:
         """The first rows of the data as the model sees them, (rows, units)."""

@@ -31,7 +31,7 @@ from boltz.models.helmholtz import HelmholtzMachine, described
 from boltz.rng import Key
 from boltz.sampling.rates import base_rates
 from boltz.training import guards
-from boltz.training.loop import Events, Loop, Record
+from boltz.training.loop import ROWS, Events, Loop, Record
 from boltz.training.plans import Blueprint, blueprint, build, settings_of, stages
 from boltz.training.pretrain import Stage
 from boltz.training.settings import AnySettings
@@ -40,7 +40,7 @@ from boltz.training.trajectory import recorder
 from boltz.training.updown import recognised, top_machine
 
 Array = NDArray[Any]
-RATE_ROWS = 10_000
+RATE_ROWS, RATE_NUMBERS = 10_000, 1 << 23
 Watch = Callable[[Record], None]
 
 
@@ -81,7 +81,8 @@ def train(
     """Train a copy of model on rows x (rows, units) and return the run; writes nothing unless out names a folder.
 
     x: floats in [0, 1] (any numbers for Gaussian visible units), 0/1, uint8 grey levels, a memory map of such, whose
-    rows are read when used, or what boltz.load_data returns; they stay as bytes where the model lives (model.to("cuda")
+    rows are read when used, a SciPy sparse matrix, of which only batches are made dense, or what boltz.load_data
+    returns; they stay as bytes where the model lives (model.to("cuda")
     trains on a GPU, and the run's model stays there). held_out rows only serve the recorded gap. watch sees each
     epoch's record; extra is kept in run.toml. Further settings are the fields of boltz.Settings for a Boltzmann
     machine, of boltz.DirectedSettings for a sigmoid belief net or a VAE, of boltz.BeliefSettings for a deep belief net.
@@ -208,10 +209,15 @@ def _mark(folder: Path) -> str:
 
 
 def _finished(loop: Loop, settings: AnySettings) -> Model:
-    """The trained machine with the mean activities on training rows that annealing of its log Z starts from."""
+    """The trained machine with the mean activities on training rows that annealing of its log Z starts from.
+
+    Rows with numbers outside [0, 1] tell no activities: then annealing finds its own start.
+    """
     model = loop.state.model
-    rows = loop.visible_rows(RATE_ROWS)
+    rows = loop.visible_rows(min(RATE_ROWS, max(RATE_NUMBERS // model.layers[0].units, ROWS)))
     if isinstance(model, BoltzmannMachine):
+        if rows.min() < 0 or rows.max() > 1:
+            return BoltzmannMachine(model.graph, model.arena)
         return BoltzmannMachine(model.graph, model.arena, base_rates(model, rows, settings.seed))
     if model.prior_machine is None:
         return model

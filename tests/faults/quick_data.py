@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
 
+import boltz
 from boltz.data import table
 from boltz.data.given import given
 from boltz.errors import InputError
@@ -35,6 +38,21 @@ def check_blocks() -> None:
                 raise AssertionError("a row that is not a number passes")
     finally:
         table.BLOCK = before
+
+
+def check_sparse_rows() -> None:
+    """Truth values given twice are one truth value; grey levels given twice are summed."""
+    where = np.array([1, 1, 0]), np.array([0, 2, 3])
+    twice = sp.csr_array((np.array([True, True, True]), *where), shape=(2, 3))
+    assert given(twice, "x", 3).x[np.array([1, 0])].tolist() == [[1, 0, 0], [0, 1, 0]]
+    grey = sp.csr_array((np.array([100, 50, 2]), *where), shape=(2, 3))
+    assert given(grey, "x", 3).x[:].tolist() == [[0, 150, 0], [2, 0, 0]]
+
+
+def check_copies() -> None:
+    """A copied machine has the rates of the machine."""
+    machine = boltz.train(boltz.rbm(3, 2), np.eye(3), epochs=1).model
+    assert sorted(copy.deepcopy(machine).rates) == sorted(machine.rates) == ["h1", "v"]
 
 
 def _mapped(folder: str, x: np.ndarray) -> np.ndarray:

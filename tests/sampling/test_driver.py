@@ -178,3 +178,29 @@ def test_results_are_bit_identical_for_any_number_of_threads(name: str) -> None:
     for other in found[1:]:
         assert all((a == b).all() for a, b in zip(found[0], other, strict=True))
     assert all(np.isfinite(x).all() and x.std() > 0 for x in found[0] if x.size > 1)
+
+
+def test_a_team_holds_inside_its_block_and_in_its_thread_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOLTZ_NUM_THREADS", "3")
+    seen: list[int] = []
+    with driver.team(2):
+        other = threading.Thread(target=lambda: seen.append(boltz.threads()))
+        other.start()
+        other.join()
+        seen.append(boltz.threads())
+        with driver.workers() as pool:
+            seen.append(pool.count)
+        with driver.team(None):
+            seen.append(boltz.threads())
+    assert [*seen, boltz.threads()] == [3, 2, 2, 2, 3]
+    monkeypatch.setattr(driver, "_cores", lambda: 7)
+    with pytest.raises(KeyError), driver.team(-1):
+        assert boltz.threads() == 7
+        raise KeyError
+    assert boltz.threads() == 3
+
+
+@pytest.mark.parametrize("n", [0, -2, 1.0, True, "2", 5000])
+def test_a_bad_team_is_refused(n: Any) -> None:
+    with pytest.raises(boltz.InputError, match="threads must be a whole number"), driver.team(n):
+        pass

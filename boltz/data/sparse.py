@@ -1,0 +1,61 @@
+"""Rows of a sparse matrix: only the rows that are asked for are ever dense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.errors import InputError
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class SparseRows:
+    """A SciPy matrix in CSR format without duplicates, read like an array (rows, units): [rows] gives dense rows."""
+
+    matrix: Any
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, units)."""
+        rows, units = self.matrix.shape
+        return int(rows), int(units)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The number type of the dense rows."""
+        found: np.dtype[Any] = self.matrix.dtype
+        return found
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> Array:
+        found: Array = self.matrix[rows].toarray()
+        return found
+
+    def astype(self, dtype: Any) -> SparseRows:
+        """The same rows in another number type."""
+        return SparseRows(self.matrix.astype(dtype))
+
+
+def is_sparse(x: Any) -> bool:
+    """Whether x is a sparse matrix or array of SciPy, which need not be imported to tell."""
+    return hasattr(x, "tocsr") and hasattr(x, "nnz")
+
+
+def sparse_rows(x: Any, name: str, units: int) -> SparseRows:
+    """The rows of a sparse matrix (rows, units) of real numbers in any format; raises InputError."""
+    if len(x.shape) != 2 or x.shape[1] != units:
+        raise InputError(f"{name} must have shape (any, {units}), got {x.shape}.")
+    if x.dtype.kind not in "fiub":
+        raise InputError(f"{name} must be a matrix of real numbers, got dtype {x.dtype}.")
+    matrix = x.tocsr()
+    if not matrix.has_canonical_format:
+        matrix = matrix.copy() if matrix is x else matrix
+        matrix.sum_duplicates()
+    return SparseRows(matrix.astype(np.uint8) if matrix.dtype.kind == "b" else matrix)

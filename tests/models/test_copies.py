@@ -1,0 +1,44 @@
+"""Copies of machines: parameters are views into one arena again, stored once, and machines are equal in every bit."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import boltz
+
+ROWS = (np.random.default_rng(3).random((20, 6)) < 0.4).astype(np.float32)
+MACHINES = {
+    "rbm": lambda: boltz.train(boltz.rbm(6, 4), ROWS, epochs=1).model,
+    "dbm": lambda: boltz.dbm([6, 4, 3]),
+    "dbn": lambda: boltz.train(boltz.dbn([6, 4, 3]), ROWS, pretrain_epochs=1).model,
+    "vae": lambda: boltz.vae([6, 5], 2),
+}
+COPIES = {
+    "pickle": lambda machine: pickle.loads(pickle.dumps(machine)),
+    "deepcopy": copy.deepcopy,
+    "copy": copy.copy,
+}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("way", COPIES)
+def test_a_copy_is_the_machine_with_views_into_its_arena(machine: str, way: str) -> None:
+    first: Any = MACHINES[machine]()
+    assert len(first.params) > 2  # cached from here on
+    second = COPIES[way](first)
+    assert second.arena.tobytes() == first.arena.tobytes() and second.layers == first.layers
+    assert {n: r.tolist() for n, r in second.rates.items()} == {n: r.tolist() for n, r in first.rates.items()}
+    assert all(np.shares_memory(x, second.arena) for x in second.params.values())
+    assert np.shares_memory(first.arena, second.arena) == (way == "copy")
+    if getattr(first, "prior_machine", None) is not None:
+        assert np.shares_memory(second.prior_machine.arena, second.arena)
+
+
+def test_parameters_are_pickled_once() -> None:
+    machine = boltz.rbm(100, 100)
+    assert machine.params and len(pickle.dumps(machine)) < 1.1 * machine.arena.nbytes
