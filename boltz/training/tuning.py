@@ -123,7 +123,7 @@ class Tuner:
         """A forward pass of these rows, and what comes then, by blocks: losses and wrong classes (rows,)."""
         net, batch = self.network.net, data.visible(self.network, rows)
         target = self._target(data, rows, batch)
-        posterior = beside(data.posterior[rows], batch)
+        posterior = data.posterior[beside(rows, data.posterior)]
 
         def work(block: slice) -> tuple[Array, Array]:
             part = Part(self.tape, block, len(rows))
