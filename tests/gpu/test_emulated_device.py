@@ -10,7 +10,7 @@ import emulated
 import numpy as np
 import on_device
 import pytest
-from on_device import DIRECTED, TRAINING, UNDIRECTED, X, boltzmann, helmholtz, rows
+from on_device import DIRECTED, TRAINING, TUNING, UNDIRECTED, X, boltzmann, helmholtz, rows
 
 import boltz
 from boltz.training import loop
@@ -47,6 +47,15 @@ def test_training(name: str, cupy: Any) -> None:
 @pytest.mark.parametrize("name", ["cd, momentum", "iwae"])
 def test_training_in_float32(name: str, cupy: Any) -> None:
     on_device.check_training(name, np.float32)
+
+
+@pytest.mark.parametrize("name", TUNING)
+def test_fine_tuning(name: str, cupy: Any) -> None:
+    on_device.check_fine_tuning(name)
+
+
+def test_fine_tuning_in_float32(cupy: Any) -> None:
+    on_device.check_fine_tuning("dbm, dropout", np.float32)
 
 
 def test_resume(tmp_path: Path, cupy: Any) -> None:
