@@ -77,7 +77,7 @@ CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as e
     "complete by a dbm, mean field": ("x", lambda x: boltz.complete(DBM, x, WITHOUT_LAST, "mean-field", 5)),
     "complete by an sbn": ("x", lambda x: boltz.complete(SBN, x, WITHOUT_LAST, sweeps=3)),
     "complete by a gaussian vae": ("x", lambda x: boltz.complete(GAUSSIAN, x, WITHOUT_LAST, sweeps=3)),
-    "features of a dbm": ("x", lambda x: boltz.features(DBM, x, 1, WITHOUT_LAST)),
+    "features of a dbm, missing values": ("x", lambda x: boltz.features(DBM, x, 1, WITHOUT_LAST)),
     "log_likelihood of an rbm": ("x", lambda x: boltz.log_likelihood(RBM, x).per_row),
     "log_likelihood of a dbm": ("x", lambda x: boltz.log_likelihood(DBM, x, 1.5).per_row),
     "log_likelihood, weighted": ("x", lambda x: boltz.log_likelihood(DBM, x, samples=3).per_row),
