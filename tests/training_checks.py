@@ -164,7 +164,7 @@ def check_persistent_gradient_equals_its_own_chains() -> None:
 
 
 def check_quick_gradient() -> None:
-    """Three steps of the quick gradient equal those of the rule, chains included, for any numbers of rows and chains."""
+    """Three steps of the quick gradient equal those of the rule, chains included, for any number of rows."""
     for rows, chains in ((10, 10), (7, 12), (90, 33)):
         machine = boltz.rbm(37, 21, seed=rows)
         machine.arena[...] *= 30
