@@ -38,6 +38,7 @@ _PLACES = {
     "MeanField": "sampling.meanfield",
     "mean_field": "sampling.meanfield",
     "sample": "sampling.ancestral",
+    "complete": "sampling.completing",
     "tempered_transitions": "estimators.tempered",
     "threads": "sampling.driver",
     "Estimate": "estimators.result",
@@ -115,6 +116,7 @@ if TYPE_CHECKING:
     from boltz.models.unrolling import autoencoder, classifier
     from boltz.rng import Key
     from boltz.sampling.ancestral import sample
+    from boltz.sampling.completing import complete
     from boltz.sampling.driver import threads
     from boltz.sampling.features import features
     from boltz.sampling.meanfield import MeanField, mean_field

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from operator import or_
@@ -176,11 +176,7 @@ def sampled(model: BoltzmannMachine, chains: int, sweeps: int, seed: int, start:
 
     def run(block: slice) -> None:
         scratch, mine = Scratch(model.arena), {layer: x[block] for layer, x in state.items()}
-        if arrays.on_device(model.arena) and model.dtype == np.float32:
-            _replayed(transition, mine, sweeps, block.start, scratch)
-            return
-        for step in range(sweeps):
-            transition.sweep(mine, step, block.start, scratch)
+        repeat(lambda step: transition.sweep(mine, step, block.start, scratch), range(sweeps), model.arena)
 
     with workers(model.arena) as pool:
         pool.map(run, shares(chains, model.arena))
@@ -192,15 +188,19 @@ def sampled(model: BoltzmannMachine, chains: int, sweeps: int, seed: int, start:
     return state
 
 
-def _replayed(transition: GibbsSweep, state: dict[str, Array], sweeps: int, first_row: int, scratch: Scratch) -> None:
-    """So many sweeps on a device, from a captured graph."""
-    clock = Clock.before(0)
+def repeat(work: Callable[[Any], object], steps: range, like: Array) -> None:
+    """work(step) for step after step; in float32 on a device from a captured graph, with the step in its memory."""
+    if not (arrays.on_device(like) and like.dtype == np.float32):
+        for step in steps:
+            work(step)
+        return
+    clock = Clock.before(steps.start)
 
-    def work() -> None:
+    def ticked() -> None:
         clock.tick()
-        transition.sweep(state, clock.counter, first_row, scratch)
+        work(clock.counter)
 
-    Replay(work).run(sweeps)
+    Replay(ticked).run(len(steps))
 
 
 def _given(model: BoltzmannMachine, start: State, chains: int) -> dict[str, Array]:

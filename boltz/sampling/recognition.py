@@ -109,7 +109,8 @@ def draw(
 ) -> Pass:
     """Draw so many samples a row from encoded outputs, upwards, and score them under both models.
 
-    streams has one a layer; numbers (data rows * samples,) are the chain numbers of the samples.
+    streams has one a layer, or none at all: then the states that are there are scored. numbers (data rows * samples,)
+    are the chain numbers of the samples.
     """
     found = Pass(machine, part, samples)
     inner, source = found.inner, ""
@@ -123,7 +124,8 @@ def draw(
         source = f"state/{layer.name}"
         conditional, bias = machine.conditionals[layer.name], net.bias(name, machine.params)
         state, offset = (inner.get(kind, layer.units) for kind in (source, f"offset/{layer.name}"))
-        conditional.sample((value, bias), streams[layer.name], numbers, state, offset)
+        if streams:
+            conditional.sample((value, bias), streams[layer.name], numbers, state, offset)
         log_q = found.recognition.log_density[layer.name] = zeros(value)
         conditional.score(value, bias, state, log_q)
         found.recognition.scores[layer.name] = value

@@ -1,0 +1,63 @@
+"""Visible rows of which some entries are known, and what a public function is told about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import arrays, checks
+from boltz.errors import InputError
+from boltz.models.files import Model, visible_rows
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Visible rows (rows, units) in the machine's type, and which of their entries are known (rows, units), bool."""
+
+    rows: Array
+    known: Array
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def part(self, block: slice) -> Evidence:
+        """Some of the rows."""
+        return Evidence(self.rows[block], self.known[block])
+
+    def restore(self, visible: Array) -> None:
+        """Put the known entries where they belong in visible (rows, units), in place."""
+        np.copyto(visible, self.rows, where=self.known)
+
+
+def evidence_of(model: Model, x: Any, mask: Any = None) -> Evidence:
+    """Rows x (rows, units) known where mask (rows, units) or (units,) is True, without a mask where x is not NaN.
+
+    What stands at the other entries is never looked at. Evidence lives where the model does. Raises InputError.
+    """
+    on_device = arrays.on_device(model.arena)
+    found = checks.numbers(arrays.host(x) if on_device else x, "x", (None, model.layers[0].units))
+    if mask is None:
+        mask = found == found
+    known = _checked_mask(arrays.host(mask) if on_device else mask, found.shape)
+    rows = visible_rows(model, np.where(known, found, found.dtype.type(0)))
+    return Evidence(rows, arrays.beside(np.ascontiguousarray(known), rows))
+
+
+def _checked_mask(mask: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    wanted = f"mask must hold True (or 1) for known and False (or 0) for unknown units in shape {shape} or {shape[1:]}"
+    if arrays.on_device(mask):
+        raise InputError(f"{wanted}, as a numpy array, got a CuPy array.")
+    try:
+        found = np.asarray(mask)
+    except (ValueError, TypeError) as problem:
+        raise InputError(f"{wanted}, got {type(mask).__name__}.") from problem
+    if found.dtype.kind not in "biuf" or found.shape not in (shape, shape[1:]):
+        raise InputError(f"{wanted}, got {found.dtype} in shape {found.shape}.")
+    if not ((found == 0) | (found == 1)).all():
+        raise InputError(f"{wanted}, got {found[(found != 0) & (found != 1)][0]}.")
+    return np.broadcast_to(found.astype(bool), shape)
