@@ -8,5 +8,6 @@ except ImportError as problem:
     ) from problem
 
 from boltz.sklearn.rbm import BernoulliRBM
+from boltz.sklearn.transformers import DBMTransformer, DBNTransformer, VAETransformer
 
-__all__ = ["BernoulliRBM"]
+__all__ = ["BernoulliRBM", "DBMTransformer", "DBNTransformer", "VAETransformer"]
