@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from boltz import checks
 from boltz.data import Data
@@ -17,14 +17,12 @@ from boltz.models.files import Model
 from boltz.sampling.driver import team
 from boltz.sampling.features import feature_layers, side_by_side
 from boltz.sklearn.filling import filled
-from boltz.sklearn.rows import blocks, dense, drawn_seed, row_numbers
+from boltz.sklearn.rows import at_means, blocks, checked, dense, drawn_seed, row_numbers
 from boltz.sklearn.scoring import log_marginal, log_z
 from boltz.training.run import Run, train
 
 Array = NDArray[Any]
 Block = tuple[slice, Array]
-FLOATS = (np.float64, np.float32)
-MISSING = ("error", "infer")
 T = TypeVar("T", bound="MachineTransformer")
 
 
@@ -65,12 +63,6 @@ class DeepMachine(BaseEstimator):
         place = f"{record['stage']}, epoch {record['epoch']} of {record['epochs']}"
         print(f"[{type(self).__name__}] {place}: {', '.join(numbers)}")
 
-    def _checked(self, X: Any, fitting: bool) -> Any:
-        """Rows as scikit-learn checks them; unknown units are allowed after fitting only."""
-        unknown = checks.choice(self.missing, "missing", MISSING) == "infer" and not fitting
-        finite = "allow-nan" if unknown else True
-        return validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=fitting, ensure_all_finite=finite)
-
     def _blocks(self, X: Any, model: Model) -> Iterator[Block]:
         """The rows as the machine takes them, a block at a time, with unknown units filled in."""
         for block in blocks(X):
@@ -95,7 +87,7 @@ class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Deep
 
     def fit(self: T, X: Any, y: Any = None) -> T:
         """Train on rows X (rows, n_features), dense or sparse; y is ignored. Raises ValueError, NumericalError."""
-        X = self._checked(X, True)
+        X = at_means(checked(self, X, True))
         seed = drawn_seed(self.random_state)
         machine = self._new(X, seed)
         names = feature_layers(machine, self.layer)
@@ -107,7 +99,7 @@ class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Deep
     def transform(self, X: Any) -> Array:
         """Posterior means (rows, units) of the chosen hidden layers, in the floating type of X."""
         check_is_fitted(self)
-        X = self._checked(X, False)
+        X = checked(self, X, False)
         names = feature_layers(self.model_, self.layer)
         found = np.empty((X.shape[0], self._n_features_out), X.dtype)
         with team(self.n_jobs):
@@ -121,7 +113,7 @@ class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Deep
         log Z is computed anew in each call, with one seed. A row's value does not depend on the other rows.
         """
         check_is_fitted(self)
-        X = self._checked(X, False)
+        X = checked(self, X, False)
         samples = checks.integer(getattr(self, "evaluation_samples", 1), "evaluation_samples", 1, 10**6)
         found = np.empty(X.shape[0])
         with team(self.n_jobs):

@@ -10,19 +10,20 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_expit
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from boltz import checks
+from boltz.data.sparse import is_sparse
 from boltz.errors import NumericalError
 from boltz.models.boltzmann import BoltzmannMachine, from_arrays
 from boltz.numerics import softplus
 from boltz.rng import Key
 from boltz.sampling.driver import team, workers
+from boltz.sklearn.filling import filled
 from boltz.sklearn.learning import Learner
-from boltz.sklearn.rows import blocks, dense, drawn_seed, field, row_numbers
+from boltz.sklearn.rows import FLOATS, at_means, blocks, checked, dense, drawn_seed, field, row_numbers
 
 Array = NDArray[Any]
-FLOATS = (np.float64, np.float32)
 
 
 class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -30,8 +31,9 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     It takes the place of sklearn.neural_network.BernoulliRBM: the same parameters, attributes and methods, and rows
     (rows, n_features) of numbers in [0, 1], or any others, dense or sparse. n_jobs is the number of threads: None for
-    that of boltz, -1 for all cores; results do not depend on it. Gradients are made in float32 and added
-    up in float64. What is wrong with an argument is said by a ValueError.
+    that of boltz, -1 for all cores; results do not depend on it. missing "infer": NaN in X is a unit that is not known,
+    put at its mean-field mean given the others, and in fit at the mean of its column. Gradients are made in float32 and
+    added up in float64. What is wrong with an argument is said by a ValueError.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         verbose: int = 0,
         random_state: Any = None,
         n_jobs: int | None = None,
+        missing: str = "error",
     ) -> None:
         self.n_components = n_components
         self.learning_rate = learning_rate
@@ -52,11 +55,12 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.verbose = verbose
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.missing = missing
 
     def fit(self, X: Any, y: Any = None) -> BernoulliRBM:
         """Learn from rows X (rows, n_features), in their order, n_iter times; y is ignored."""
         rate, count = self._checked(), checks.integer(self.n_iter, "n_iter", 0)
-        X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS)
+        X = at_means(checked(self, X, True))
         rng = check_random_state(self.random_state)
         for name in ("components_", "intercept_hidden_", "intercept_visible_", "h_samples_"):
             self.__dict__.pop(name, None)
@@ -75,7 +79,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def partial_fit(self, X: Any, y: Any = None) -> BernoulliRBM:
         """Learn from rows X (rows, n_features) as one batch, from where the machine stands; y is ignored."""
         rate = self._checked()
-        X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=not hasattr(self, "components_"))
+        X = at_means(checked(self, X, not hasattr(self, "components_")))
         rng = self._generator()
         self._begin(X, rng)
         with team(self.n_jobs), workers() as pool:
@@ -126,8 +130,14 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return checks.number(self.learning_rate, "learning_rate", 0, 1e6)
 
     def _rows(self, X: Any) -> Any:
+        """Rows X as scikit-learn checks them, with unknown units filled in."""
         check_is_fitted(self)
-        return validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
+        X = checked(self, X, False)
+        if is_sparse(X) or not np.isnan(X).any():
+            return X
+        with team(self.n_jobs):
+            machine = self.machine_
+            return filled(machine, X.astype(machine.dtype)).astype(X.dtype)
 
     def _generator(self) -> np.random.RandomState:
         """The generator that partial_fit and gibbs go on with."""
@@ -188,6 +198,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self.missing == "infer"
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 

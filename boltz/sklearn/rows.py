@@ -9,19 +9,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
 
-from boltz import kernels
+from boltz import checks, kernels
 from boltz.data.sparse import is_sparse
 from boltz.sampling.driver import shares, team, workers
 
 Array = NDArray[Any]
 BLOCK = 1 << 20  # numbers that are dense at a time
+FLOATS = (np.float64, np.float32)
+MISSING = ("error", "infer")
 
 
 def dense(rows: Any) -> Array:
     """Rows as a dense array."""
     found: Array = rows.toarray() if is_sparse(rows) else rows
     return found
+
+
+def checked(estimator: Any, X: Any, reset: bool) -> Any:
+    """Rows as scikit-learn checks them, (rows, n_features) in a floating type, dense or CSR; raises ValueError.
+
+    NaN is let through where the estimator's missing is "infer"; such rows are dense.
+    """
+    unknown = checks.choice(estimator.missing, "missing", MISSING) == "infer"
+    finite = "allow-nan" if unknown else True
+    X = validate_data(estimator, X, accept_sparse="csr", dtype=FLOATS, reset=reset, ensure_all_finite=finite)
+    return dense(X) if unknown and is_sparse(X) and np.isnan(X.data).any() else X
+
+
+def at_means(x: Any) -> Any:
+    """Rows to learn from, unknown entries at the mean of the known ones in their column, 0 where there are none."""
+    if is_sparse(x) or not np.isnan(x).any():
+        return x
+    known = ~np.isnan(x)
+    means = np.where(known, x, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return np.where(known, x, means.astype(x.dtype))
 
 
 def blocks(x: Any) -> Iterator[slice]:

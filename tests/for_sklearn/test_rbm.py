@@ -37,7 +37,7 @@ def ready() -> BernoulliRBM:
     return machine
 
 
-@parametrize_with_checks([BernoulliRBM(), BernoulliRBM(n_components=3, n_iter=2, n_jobs=2)])
+@parametrize_with_checks([BernoulliRBM(), BernoulliRBM(n_components=3, n_iter=2, n_jobs=2, missing="infer")])
 def test_scikit_learn_is_content(estimator: Any, check: Any) -> None:
     check(estimator)
 
