@@ -7,7 +7,8 @@ except ImportError as problem:
         "boltz.sklearn needs scikit-learn 1.6 or newer: install it with pip install 'boltz-machines[sklearn]'."
     ) from problem
 
+from boltz.sklearn.classifiers import DBMClassifier, DBNClassifier
 from boltz.sklearn.rbm import BernoulliRBM
 from boltz.sklearn.transformers import DBMTransformer, DBNTransformer, VAETransformer
 
-__all__ = ["BernoulliRBM", "DBMTransformer", "DBNTransformer", "VAETransformer"]
+__all__ = ["BernoulliRBM", "DBMClassifier", "DBMTransformer", "DBNClassifier", "DBNTransformer", "VAETransformer"]

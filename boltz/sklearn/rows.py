@@ -27,15 +27,18 @@ def dense(rows: Any) -> Array:
     return found
 
 
-def checked(estimator: Any, X: Any, reset: bool) -> Any:
-    """Rows as scikit-learn checks them, (rows, n_features) in a floating type, dense or CSR; raises ValueError.
+def checked(estimator: Any, X: Any, reset: bool, *y: Any) -> Any:
+    """Rows as scikit-learn checks them, (rows, n_features) in a floating type, dense or CSR, and labels where given.
 
-    NaN is let through where the estimator's missing is "infer"; such rows are dense.
+    NaN is let through where the estimator's missing is "infer"; such rows are dense. Raises ValueError.
     """
     unknown = checks.choice(estimator.missing, "missing", MISSING) == "infer"
     finite = "allow-nan" if unknown else True
-    X = validate_data(estimator, X, accept_sparse="csr", dtype=FLOATS, reset=reset, ensure_all_finite=finite)
-    return dense(X) if unknown and is_sparse(X) and np.isnan(X.data).any() else X
+    how = {"accept_sparse": "csr", "dtype": FLOATS, "reset": reset, "ensure_all_finite": finite}
+    found = validate_data(estimator, X, *y, **how)
+    X = found[0] if y else found
+    X = dense(X) if unknown and is_sparse(X) and np.isnan(X.data).any() else X
+    return (X, found[1]) if y else X
 
 
 def at_means(x: Any) -> Any:
