@@ -77,6 +77,10 @@ class Progress:
         wanted, like = network.arena.shape, network.arena
         if arena.shape != wanted or best.shape not in (wanted, (0,)) or len(score) != 2 or min(counters.values()) < 0:
             raise FileError(f"{source} does not fit the settings of its run.")
+        moving = network if counters["stage"] else network.output()
+        fits = [(x.shape, x.dtype) == (moving.arena.shape, network.dtype) for x in kept.values()]
+        if arena.dtype != network.dtype or best.dtype != network.dtype or not all(fits):
+            raise FileError(f"{source} does not fit the settings of its run.")
         optimizer = {name: beside(x, like) for name, x in kept.items()}
         moved = network.with_arena(beside(arena, like))
         return cls(moved, beside(best, like), optimizer, (score[0], score[1]), seconds, **counters)
@@ -117,7 +121,7 @@ class Course:
         """Train from where the progress stands to the end, and keep the chosen parameters; raises NumericalError."""
         p, how = self.progress, self.settings.binarize
         data = examples(self.start, *self.given, how, self.key)
-        judge = data if self.others is None else examples(self.start, *self.others, how, self.key)
+        judge = data if self.others is None else examples(self.start, *self.others, how, self.key.derive("held out"))
         with workers(self.start.arena) as pool:
             while p.round < 1 + self.settings.refit:
                 self._round(pool, self._lesson(data, judge))
@@ -148,12 +152,12 @@ class Course:
                 p.optimizer = tuner.start()
             course = self._minimise if s.optimizer == "lbfgs" else self._descend
             course(tuner, lesson)
+            if not (p.best.size or p.round):
+                p.chosen = p.epoch
             p.stage, p.epoch = p.stage + 1, 0
             self.saved()
         if p.best.size:
             p.network.arena[...] = p.best
-        elif p.round == 0:
-            p.chosen = s.epochs
         p.round, p.stage, p.best = p.round + 1, 0, p.best[:0]
         if p.round < 1 + s.refit:
             p.network.arena[...] = self.start.arena
@@ -208,6 +212,8 @@ class Course:
         def after(intermediate_result: Any) -> None:
             nonlocal began
             arena[...] = beside(intermediate_result.x.astype(arena.dtype), arena)
+            if not np.isfinite(intermediate_result.fun):
+                self._stop()
             self._finish(tuner, lesson, float(intermediate_result.fun), began)
             began = time.perf_counter()
             if self._done():
@@ -232,7 +238,7 @@ class Course:
             score = (found["error"] or 0.0, found["loss"] or 0.0)
             if not np.isfinite(score).all():
                 self._stop()
-            if not tuner.lowest and score < p.score:
+            if STAGES[p.stage] == "network" and score < p.score:
                 p.score, p.chosen, p.best = score, p.epoch, p.network.arena.copy()
         self.record(
             {
