@@ -20,7 +20,6 @@ from boltz import runs
 from boltz.checkpoint import read_tensors
 from boltz.cli.classified import binomial_interval
 from boltz.cli.tuning_options import NEEDS, TEXTS, settings_from
-from boltz.data.few import few_rows
 from boltz.errors import InputError
 from boltz.training.settings import FineTuneSettings
 
@@ -128,18 +127,6 @@ def test_few_labels(run: Path, labelled: Path) -> None:
     Path("r/test.json").unlink()
     again = result_of("classify", "--resume", "r")
     assert {n: x for n, x in again.items() if n != "seconds"} == {n: x for n, x in first.items() if n != "seconds"}
-
-
-@pytest.mark.parametrize("number", [1, 2, 3, 7, 12, 30])
-def test_few_rows_are_of_each_class_as_far_as_it_goes(number: int) -> None:
-    labels = np.repeat([5, 7, 9], [3, 20, 7])
-    counts = [(labels[few_rows(labels, number, seed)] == label).sum() for seed in (0, 1) for label in (5, 7, 9)]
-    for part in (counts[:3], counts[3:]):
-        assert sum(part) == number
-        full = [min(count, most) for count, most in zip([max(part)] * 3, (3, 20, 7), strict=True)]
-        assert all(most - count <= 1 for count, most in zip(part, full, strict=True)), part
-    rows = few_rows(labels, number)
-    assert len(set(rows.tolist())) == number and (np.diff(rows) > 0).all()
 
 
 def test_an_autoencoder(run: Path, labelled: Path) -> None:
@@ -275,6 +262,23 @@ def test_other_commands_say_what_a_fine_tuned_folder_is(classifier: Path) -> Non
         found = invoke(*words)
         assert found.exit_code == 2 and len(found.stderr.strip().splitlines()) == 1, found.stderr
     assert "holds a fine-tuned network" in invoke("sample", classifier).stderr
+
+
+def test_info_describes_networks(classifier: Path, run: Path, labelled: Path) -> None:
+    found = result_of("info", classifier)
+    assert found["model"] == "classifier" and found["layers"] == [25, 3, 2] and found["classes"] == [3, 4]
+    assert found["complete"] is True and found["epochs"] == found["epochs_planned"] == 4
+    assert found["parameters"] == 25 * 3 + 3 + 3 * 2 + 2
+    text = invoke("info", classifier).stdout
+    assert f"error {100 * found['test']['error']:.2f} %" in text and "epochs:       4 of 4" in text
+    of_file = result_of("info", classifier / "network.safetensors")
+    assert of_file == {name: x for name, x in found.items() if name in of_file} | {"path": of_file["path"]}
+    invoke("autoencode", run, "--data", labelled, "--epochs", 1, "--out", "a")
+    Path("a/network.safetensors").unlink()
+    text = invoke("info", "a").stdout
+    assert (
+        "continue with: boltz autoencode --resume a" in text and "squared error" in text and "code:         3" in text
+    )
 
 
 def test_a_run_is_replaced_only_with_force(run: Path, labelled: Path) -> None:
