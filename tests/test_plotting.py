@@ -167,3 +167,46 @@ def test_pyplot_is_never_imported() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert found.stdout.strip() == "False", found.stderr
+
+
+def test_a_confusion_matrix_shows_every_number() -> None:
+    counts = np.array([[5, 0, 1], [2, 0, 0]])
+    axes = plotting.confusion_matrix(counts, ["a", "b"], ["a", "b", "a class with a long name"]).axes[0]
+    assert {(t.get_position(), t.get_text()) for t in axes.texts} == {((0, 0), "5"), ((2, 0), "1"), ((0, 1), "2")}
+    shares = axes.images[0].get_array()
+    np.testing.assert_allclose(shares, [[5 / 6, 0, 1 / 6], [1, 0, 0]])
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["a", "b", "a class with …"]
+    with pytest.raises(InputError, match="counts must have shape"):
+        plotting.confusion_matrix(counts.T, ["a", "b"], ["a", "b", "c"])
+
+
+def test_tiles_stand_below_their_captions() -> None:
+    rows = np.linspace(0, 1, 12 * 20).reshape(12, 20)
+    axes = plotting.captioned_tiles(rows, [f"c{i}" for i in range(12)], (4, 5), "t").axes[0]
+    picture = axes.images[0].get_array()
+    for i, text in enumerate(axes.texts):
+        x, y = text.get_position()
+        left, top = int(x - 2.5), int(y) + 1
+        np.testing.assert_array_equal(picture[top : top + 4, left : left + 5], rows[i].reshape(4, 5))
+        assert text.get_text() == f"c{i}"
+
+
+@pytest.mark.parametrize("shape", [(4, 5), None])
+def test_versions_of_a_row_stand_below_each_other(shape: tuple[int, int] | None) -> None:
+    parts = {name: np.full((13, 20), value) for name, value in (("x", 0.1), ("y", 0.2), ("z", 0.3))}
+    axes = plotting.stacked_tiles(parts, shape, "t").axes[0]
+    picture, lines = axes.images[0].get_array(), 2 if shape else 13
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["x", "y", "z"] * lines
+    for tick, value in zip(axes.get_yticks(), [0.1, 0.2, 0.3] * lines, strict=True):
+        assert picture[int(tick), 0] == value
+    assert sum((picture == 0.2).sum(axis=1)) == 13 * 20
+
+
+def test_learning_curves_of_a_fine_tuning() -> None:
+    epochs = [
+        {"stage": "network", "epoch": i, "train_loss": 1.0 / i, "loss": 2.0 / i, "error": None} for i in (1, 2, 3)
+    ]
+    axes = plotting.learning_curves(epochs).axes
+    assert len(axes) == 1 and [line.get_label() for line in axes[0].lines] == ["training", "validation"]
+    axes = plotting.learning_curves([record | {"error": 0.5} for record in epochs]).axes
+    assert len(axes) == 2 and list(axes[1].lines[0].get_ydata()) == [0.5] * 3
