@@ -25,8 +25,16 @@ SBN = boltz.sbn([3, 4, 2], [3])
 VAE = boltz.vae([3, [4], [3]], [3, 2])
 GAUSSIAN = boltz.vae([3, 5], 2, visible="gaussian")
 MIXED = boltz.helmholtz([3, 2, 3], ["bernoulli", "bernoulli", "gaussian"])
+WITHOUT_LAST, WHOLE = [True, True, False], [True] * 3  # known units: with a mask a NaN is not taken for a missing value
 DBN = boltz.dbn([3, 3, 2], dtype=np.float64)
 DBN.arena[...] = np.random.default_rng(3).normal(size=DBN.arena.size)
+NETWORKS = {
+    "dbm": boltz.classifier(DBM, ["a", "b"]),
+    "sbn": boltz.autoencoder(SBN),
+    "gaussian": boltz.autoencoder(GAUSSIAN),
+}
+for network in NETWORKS.values():
+    network.arena[...] = np.random.default_rng(4).normal(size=network.arena.size)
 
 
 def others(rows: int, *names: str) -> dict[str, np.ndarray]:
@@ -53,12 +61,23 @@ def directed(model: Any, x: Any, **settings: Any) -> Any:
     return boltz.train(model, x, epochs=1, batch_size=3, learning_rate=0.1, **settings).model.arena
 
 
+def tuned(model: Any, x: Any, held_out: Any = None) -> Any:
+    """The parameters after an epoch, of a classifier with classes by the number of the row, or of an autoencoder."""
+    y = np.arange(rows_of(x)) % 2 if isinstance(model, boltz.BoltzmannMachine) else None
+    return boltz.fine_tune(model, x, y, held_out, epochs=1, output_epochs=0, batch_size=3).network.arena
+
+
 def bounds(model: Any, x: Any, log_z: Any = None) -> Any:
     return {str(k): e.per_row for k, e in enumerate(boltz.importance_bounds(model, x, (1, 3), log_z))}
 
 
 CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as errors name it, call)
     "mean_field": ("x", lambda x: boltz.mean_field(DBM, x)),
+    "complete by an rbm": ("x", lambda x: boltz.complete(RBM, x, WITHOUT_LAST, sweeps=3)),
+    "complete by a dbm, mean field": ("x", lambda x: boltz.complete(DBM, x, WITHOUT_LAST, "mean-field", 5)),
+    "complete by an sbn": ("x", lambda x: boltz.complete(SBN, x, WITHOUT_LAST, sweeps=3)),
+    "complete by a gaussian vae": ("x", lambda x: boltz.complete(GAUSSIAN, x, WITHOUT_LAST, sweeps=3)),
+    "features of a dbm, missing values": ("x", lambda x: boltz.features(DBM, x, 1, WITHOUT_LAST)),
     "log_likelihood of an rbm": ("x", lambda x: boltz.log_likelihood(RBM, x).per_row),
     "log_likelihood of a dbm": ("x", lambda x: boltz.log_likelihood(DBM, x, 1.5).per_row),
     "log_likelihood, weighted": ("x", lambda x: boltz.log_likelihood(DBM, x, samples=3).per_row),
@@ -107,6 +126,17 @@ CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as e
     "train a gaussian vae": ("x", lambda x: directed(GAUSSIAN, x)),
     "train a mixed machine": ("x", lambda x: directed(MIXED, x, objective="rws", samples=2)),
     "train a dbn": ("x", lambda x: directed(DBN, x, pretrain_epochs=1, k=1, chains=4)),
+    "features of an rbm": ("x", lambda x: boltz.features(RBM, x, mask=WHOLE)),
+    "features of a dbm": ("x", lambda x: boltz.features(DBM, x, "all", WHOLE)),
+    "features of a dbn": ("x", lambda x: boltz.features(DBN, x, 1, WHOLE)),
+    "features of a gaussian vae": ("x", lambda x: boltz.features(GAUSSIAN, x, mask=WHOLE)),
+    "classify by a dbm": ("x", lambda x: boltz.classify(NETWORKS["dbm"], x)),
+    "encode by an sbn": ("x", lambda x: boltz.encode(NETWORKS["sbn"], x)),
+    "reconstruct by a gaussian vae": ("x", lambda x: boltz.reconstruct(NETWORKS["gaussian"], x)),
+    "fine_tune a dbm": ("x", lambda x: tuned(DBM, x)),
+    "fine_tune an sbn": ("x", lambda x: tuned(NETWORKS["sbn"], x)),
+    "fine_tune a gaussian vae": ("x", lambda x: tuned(NETWORKS["gaussian"], x)),
+    "fine_tune an sbn, held out": ("held_out", lambda x: tuned(NETWORKS["sbn"], BITS, x)),
     "train a vae, held out": ("held_out", lambda x: directed(VAE, BITS, held_out=x)),
 }
 REAL = {name for name in CALLS if "gaussian" in name}  # visible units of any real value
@@ -124,7 +154,7 @@ PARAMETERS = {"from_arrays, weights"}  # of exactly (6, 3), real values
 BUILDERS = {
     name for name in CALLS if name.replace(",", "").split()[0] in ("rbm", "dbm", "sbn", "vae", "dbn", "helmholtz")
 }
-OPTIONAL = BUILDERS | {"ais from rows", "train, held out", "train a vae, held out"}
+OPTIONAL = BUILDERS | {"ais from rows", "train, held out", "train a vae, held out", "fine_tune an sbn, held out"}
 
 
 def frozen(x: np.ndarray) -> np.ndarray:
@@ -336,6 +366,10 @@ MODELS: dict[str, Callable[[Any], Any]] = {  # name -> call with a machine
     "raise_likelihood": lambda m: boltz.raise_likelihood(m, BITS, 2, 3),
     "tempered_transitions": lambda m: boltz.tempered_transitions(m, 4, 2, 3),
     "exact_log_z": lambda m: boltz.exact_log_z(m),
+    "features": lambda m: boltz.features(m, BITS),
+    "classifier": lambda m: boltz.classifier(m, [0, 1]),
+    "autoencoder": lambda m: boltz.autoencoder(m),
+    "fine_tune": lambda m: boltz.fine_tune(m, BITS, [0, 1] * 3, epochs=1),
 }
 ANNEALED = {"ais", "reverse_ais", "exchange_log_z", "tempered_sample", "log_z"}
 ONE_KIND = ANNEALED | {"mean_field", "exact_log_z", "exact_samples"}  # of undirected machines alone
@@ -444,6 +478,7 @@ def test_seeds_that_are_none_are_refused_by_name(value: Any) -> None:
         lambda s: boltz.dbn([3, 2, 2], seed=s),
         lambda s: boltz.helmholtz([3, 2], ["bernoulli"] * 2, seed=s),
         lambda s: boltz.sample(VAE, 2, seed=s),
+        lambda s: boltz.complete(RBM, BITS, seed=s),
         lambda s: boltz.sample(DBN, 2, seed=s),
         lambda s: boltz.log_likelihood(SBN, BITS, seed=s),
         lambda s: boltz.importance_bounds(SBN, BITS, seed=s),

@@ -61,6 +61,7 @@ BANNED = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marsh
 MOST_LINES, MOST_PARAMETERS, MOST_IN_A_FUNCTION = 350, 6, 40
 WIDE = {
     "training.run.train": 7,  # the documented public function, all settings by name
+    "training.tuned_runs.fine_tune": 7,  # likewise
     "units.Units.anneal": 7,  # the argument list of its kernel
     "units.bernoulli.Bernoulli.anneal": 7,
     "estimators.annealed.ais": 7,  # public, all but the model optional

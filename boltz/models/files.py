@@ -19,6 +19,7 @@ from boltz.models.boltzmann import shapes as graph_shapes
 from boltz.models.graph import Edge, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.network import Network
+from boltz.nn.conditionals import CONDITIONALS
 from boltz.nn.feedforward import FeedForward
 
 Array = NDArray[Any]
@@ -135,8 +136,7 @@ def load_network(path: str | Path) -> Network:
         net = FeedForward(tuple(sizes), tuple(map(str, about["functions"])), tuple(sides))
         visible, classes = _read_layers([about["visible"]])[0], tuple(about["classes"])
         code = checks.integer(about["code"], "code", 0, net.depth - 1)
-        fits = visible.units == sizes[0] and len(classes) in (0, sizes[-1]) and bool(code) != bool(classes)
-        if not fits or not all(isinstance(label, int | float | str) for label in classes):
+        if visible.units != sizes[0] or visible.kind not in CONDITIONALS or not _fits(net, classes, code):
             raise InputError("its classes or its visible units do not fit")
     except (KeyError, ValueError, TypeError, RecursionError, BoltzError) as problem:
         raise FileError(f"{file} does not describe a network ({problem}).") from problem
@@ -146,9 +146,19 @@ def load_network(path: str | Path) -> Network:
         return network
     heard = {name.removeprefix("machine/"): x for name, x in tensors.items() if name.startswith("machine/")}
     machine = _boltzmann(heard, metadata, str(file))
-    if tuple(sides) != (*(layer.units for layer in machine.layers[2:]), *[0] * (len(sides) - len(machine.layers) + 2)):
+    wanted = (*(layer.units for layer in machine.layers[2:]), *[0] * (len(sides) - len(machine.layers) + 2))
+    if tuple(sides) != wanted or machine.layers[0] != visible or machine.dtype != network.dtype:
         raise FileError(f"{file} does not hold the machine that its network hears.")
     return replace(network, machine=machine)
+
+
+def _fits(net: FeedForward, classes: tuple[Any, ...], code: int) -> bool:
+    """Whether the outputs are those of an autoencoder with this code, or have these labels, all different."""
+    if code:
+        alone = not classes and not any(net.sides)
+        return alone and net.sizes[-1] == net.sizes[0] and net.functions[-1] != "softmax"
+    labels = all(isinstance(label, int | float | str) and label == label for label in classes)
+    return labels and len(set(classes)) == len(classes) == net.sizes[-1] and net.functions[-1] == "softmax"
 
 
 def _arena(tensors: Tensors, wanted: Mapping[str, tuple[int, ...]], source: str) -> Array:

@@ -27,6 +27,7 @@ from boltz.rng import Key
 Array = NDArray[Any]
 Params = Mapping[str, Array]
 Floats = NDArray[np.float64]
+TINY = float(np.finfo(np.float32).tiny)  # a probability below the range of float32 counts as that, 87 nats
 
 
 def _sigmoid(values: Array, bias: Array) -> None:
@@ -67,8 +68,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Array, Array], None], Callable[[Array, Arra
 
 
 def _class_loss(output: Array, target: Array) -> Floats:
-    with np.errstate(divide="ignore"):
-        return -np.log(np.einsum("ij,ij->i", output, target, dtype=np.float64))
+    return -np.log(np.maximum(np.einsum("ij,ij->i", output, target, dtype=np.float64), TINY))
 
 
 def _binary_loss(output: Array, target: Array) -> Floats:
@@ -82,7 +82,6 @@ def _squared_loss(output: Array, target: Array) -> Floats:
     return 0.5 * np.einsum("ij,ij->i", difference, difference)
 
 
-TINY = 1e-12
 OUTPUTS: dict[str, tuple[Callable[[Array, Array], None], Callable[[Array, Array], Floats]]] = {
     "softmax": (_softmax, _class_loss),
     "sigmoid": (_sigmoid, _binary_loss),

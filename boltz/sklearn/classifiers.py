@@ -24,7 +24,7 @@ from boltz.sampling.driver import team
 from boltz.sampling.passing import passed
 from boltz.sklearn.machines import DeepMachine
 from boltz.sklearn.rows import at_means, checked, drawn_seed
-from boltz.training.finetuning import fine_tune
+from boltz.training.tuned_runs import fine_tune
 
 Array = NDArray[Any]
 FEWEST_HELD = 10  # rows of the rarest class among those held out; fewer do not tell which epoch is best

@@ -77,6 +77,10 @@ class Progress:
         wanted, like = network.arena.shape, network.arena
         if arena.shape != wanted or best.shape not in (wanted, (0,)) or len(score) != 2 or min(counters.values()) < 0:
             raise FileError(f"{source} does not fit the settings of its run.")
+        moving = network if counters["stage"] else network.output()
+        fits = [(x.shape, x.dtype) == (moving.arena.shape, network.dtype) for x in kept.values()]
+        if arena.dtype != network.dtype or best.dtype != network.dtype or not all(fits):
+            raise FileError(f"{source} does not fit the settings of its run.")
         optimizer = {name: beside(x, like) for name, x in kept.items()}
         moved = network.with_arena(beside(arena, like))
         return cls(moved, beside(best, like), optimizer, (score[0], score[1]), seconds, **counters)
@@ -96,7 +100,9 @@ class Lesson:
 class Course:
     """A fine-tuning: settings, the network at its start, labelled rows and perhaps held-out ones, and the progress.
 
-    record sees each epoch's record; saved is called at each end of an epoch, where the progress may be kept.
+    record sees each epoch's record; saved is called where the progress may be kept, from which the training then goes
+    on as if unbroken: at each end of an epoch, but with lbfgs, whose memory is its own, of a stage. pause is called
+    between batches, and may raise.
     """
 
     settings: FineTuneSettings
@@ -106,6 +112,7 @@ class Course:
     progress: Progress
     record: Callable[[Record], None] = lambda record: None
     saved: Callable[[], None] = lambda: None
+    pause: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.key = Key.from_seed(self.settings.seed).derive("fine-tune")
@@ -114,7 +121,7 @@ class Course:
         """Train from where the progress stands to the end, and keep the chosen parameters; raises NumericalError."""
         p, how = self.progress, self.settings.binarize
         data = examples(self.start, *self.given, how, self.key)
-        judge = data if self.others is None else examples(self.start, *self.others, how, self.key)
+        judge = data if self.others is None else examples(self.start, *self.others, how, self.key.derive("held out"))
         with workers(self.start.arena) as pool:
             while p.round < 1 + self.settings.refit:
                 self._round(pool, self._lesson(data, judge))
@@ -145,11 +152,12 @@ class Course:
                 p.optimizer = tuner.start()
             course = self._minimise if s.optimizer == "lbfgs" else self._descend
             course(tuner, lesson)
+            if not (p.best.size or p.round):
+                p.chosen = p.epoch
             p.stage, p.epoch = p.stage + 1, 0
+            self.saved()
         if p.best.size:
             p.network.arena[...] = p.best
-        elif p.round == 0:
-            p.chosen = s.epochs
         p.round, p.stage, p.best = p.round + 1, 0, p.best[:0]
         if p.round < 1 + s.refit:
             p.network.arena[...] = self.start.arena
@@ -172,6 +180,7 @@ class Course:
                 _generator(tuner.key.derive("order", p.epoch)).permutation(lesson.rows) if s.shuffle else lesson.rows
             )
             for batch in range(batches):
+                self.pause()
                 done = p.epoch + batch / batches
                 step = Step(learning_rate(s, done), momentum(s, done), p.epoch * batches + batch + 1)
                 rows = order[batch * s.batch_size : (batch + 1) * s.batch_size]
@@ -195,6 +204,7 @@ class Course:
             arena[...] = beside(parameters.astype(arena.dtype), arena)
             total, slope = 0.0, weights * parameters
             for rows in chunks(lesson.rows):
+                self.pause()
                 total += tuner.differentiate(lesson.data, rows)
                 slope -= host(tuner.own(tuner.gradient)) * (len(rows) / len(lesson.rows))
             return total / len(lesson.rows) + 0.5 * float(weights @ parameters**2), slope
@@ -202,6 +212,8 @@ class Course:
         def after(intermediate_result: Any) -> None:
             nonlocal began
             arena[...] = beside(intermediate_result.x.astype(arena.dtype), arena)
+            if not np.isfinite(intermediate_result.fun):
+                self._stop()
             self._finish(tuner, lesson, float(intermediate_result.fun), began)
             began = time.perf_counter()
             if self._done():
@@ -226,7 +238,7 @@ class Course:
             score = (found["error"] or 0.0, found["loss"] or 0.0)
             if not np.isfinite(score).all():
                 self._stop()
-            if not tuner.lowest and score < p.score:
+            if STAGES[p.stage] == "network" and score < p.score:
                 p.score, p.chosen, p.best = score, p.epoch, p.network.arena.copy()
         self.record(
             {
@@ -239,7 +251,8 @@ class Course:
                 "seconds": p.seconds,
             }
         )
-        self.saved()
+        if self.settings.optimizer != "lbfgs":
+            self.saved()
 
     def _stop(self) -> None:
         p = self.progress

@@ -1,9 +1,8 @@
-"""Fine-tuning: a network unrolled from a machine learns classes, or to give back what it sees."""
+"""What a fine-tuning starts from: the network of a machine, rows, and their labels as numbers of classes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,94 +10,73 @@ from numpy.typing import NDArray
 
 from boltz.data import Data
 from boltz.errors import InputError
-from boltz.models.files import Model
+from boltz.models.files import Model, checked_machine
 from boltz.models.network import Label, Network
 from boltz.models.unrolling import classifier
-from boltz.sampling.passing import checked_network
-from boltz.training.courses import Course, Labelled, Progress, Record
-from boltz.training.run import as_data
-from boltz.training.settings import FineTuneSettings, settings_from
+from boltz.training.courses import Course, Labelled, Progress
+from boltz.training.folders import as_data
+from boltz.training.settings import FineTuneSettings
 
 Array = NDArray[Any]
-Watch = Callable[[Record], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Tuned:
-    """A fine-tuned network, one record an epoch, and the epoch whose parameters it has."""
-
-    network: Network
-    history: list[Record]
-    epoch: int
-    settings: FineTuneSettings
-
-
-def fine_tune(
-    model: Model | Network, x: Any, y: Any = None, held_out: Any = None, watch: Watch | None = None, **settings: Any
-) -> Tuned:
-    """Train a network unrolled from a machine to tell the classes y (rows,) of visible rows x (rows, units).
-
-    model: a machine, whose classifier starts from its weights (boltz.classifier), or a network: a classifier, or an
-    autoencoder, which takes no y and learns to give back x. x as in boltz.train; y: numbers or text, by default the
-    labels that x brings along. held_out: rows, or (rows, labels), that choose the epoch to keep, instead of a share of
-    x. watch sees each epoch's record. Settings are the fields of boltz.FineTuneSettings. Losses are in nats a row.
-    Raises InputError and NumericalError.
-    """
-    chosen: FineTuneSettings = settings_from(FineTuneSettings, settings)
-    course, history = prepared(model, x, y, held_out, chosen), list[Record]()
-
-    def record(found: Record) -> None:
-        history.append(found)
-        if watch is not None:
-            watch(found)
-
-    course.record = record
-    course.run()
-    return Tuned(course.progress.network, history, course.progress.chosen, chosen)
 
 
 def prepared(model: Model | Network, x: Any, y: Any, held_out: Any, settings: FineTuneSettings) -> Course:
     """A fine-tuning at its start; raises InputError."""
-    data, labels = _labelled(model, x, y, "x")
+    model = model if isinstance(model, Network) else checked_machine(model)
+    data, labels = labelled(model, x, y)
     if not isinstance(model, Network):
         if labels is None:
             raise InputError("y must hold the label of each row of x, which brings none along.")
-        model = classifier(model, np.unique(labels).tolist())
-    network = checked_network(model)
+        model = classifier(model, sorted(set(labels)))
+    network = model
+    if network.visible.kind == "gaussian" and settings.binarize != "none":
+        raise InputError(f"binarize must be none for Gaussian visible units, got {settings.binarize}.")
     others: Labelled | None = None
     if held_out is not None:
         rows, held = held_out if isinstance(held_out, tuple) and len(held_out) == 2 else (held_out, None)
-        rows, held = _labelled(network, rows, held, "held_out")
-        others = rows, numbered(network, held)
+        rows, held = labelled(network, rows, held, "held_out", "the labels of held_out")
+        others = rows, numbered(network, held, "the labels of held_out")
     return Course(settings, network, (data, numbered(network, labels)), others, Progress.begin(network))
 
 
-def numbered(network: Network, labels: NDArray[Any] | None) -> NDArray[np.int64] | None:
+def numbered(network: Network, labels: Sequence[Label] | None, name: str = "y") -> NDArray[np.int64] | None:
     """The number of each label (rows,) among the classes of a network, None for an autoencoder; raises InputError."""
     if network.code:
         return None
     if labels is None:
-        raise InputError("y must hold the label of each row, but there are none.")
+        raise InputError(f"{name} must be given: one for each row.")
     places: dict[Label, int] = {label: i for i, label in enumerate(network.classes)}
-    plain = labels.tolist()
-    for label in plain:
+    for label in labels:
         if label not in places:
             names = ", ".join(map(repr, network.classes))
-            raise InputError(f"y must hold classes of the network, {names:.200}, got {label!r:.80}.")
-    return np.array([places[label] for label in plain], np.int64)
+            raise InputError(f"{name} must hold classes of the network, {names:.200}, got {label!r:.80}.")
+    return np.array([places[label] for label in labels], np.int64)
 
 
-def _labelled(model: Model | Network, x: Any, y: Any, name: str) -> tuple[Data, NDArray[Any] | None]:
-    """Rows and their labels, checked; an autoencoder has none."""
+def labelled(
+    model: Model | Network, x: Any, y: Any, name: str = "x", told: str = "y"
+) -> tuple[Data, list[Label] | None]:
+    """Rows and their labels, checked; an autoencoder has none. name and told are what errors call them."""
     data = as_data(x, name, model.layers[0])
     if isinstance(model, Network) and model.code:
         if y is not None:
-            raise InputError("y has no use here: an autoencoder learns to give back x.")
+            raise InputError(f"{told} must not be given: an autoencoder learns to give back x.")
         return data, None
-    labels = data.labels if y is None else y
-    if labels is None:
-        return data, None
-    found = np.asarray(labels)
-    if found.shape != (len(data.x),) or found.dtype.kind not in "biufUSO":
-        raise InputError(f"y must hold one label for each of the {len(data.x)} rows, got shape {found.shape}.")
-    return data, found
+    y = data.labels if y is None else y
+    return data, None if y is None else labels_of(y, len(data.x), told)
+
+
+def labels_of(y: Any, rows: int, name: str = "y") -> list[Label]:
+    """The labels (rows,) as plain numbers or text, not both; raises InputError."""
+    try:
+        found = np.asarray(y)
+    except (ValueError, TypeError) as problem:
+        raise InputError(f"{name} must be an array of labels, got {type(y).__name__}.") from problem
+    if found.shape != (rows,):
+        raise InputError(f"{name} must hold one label for each of the {rows} rows, got shape {found.shape}.")
+    labels: list[Label] = [label.item() if isinstance(label, np.generic) else label for label in found.tolist()]
+    for label in labels:
+        fits = isinstance(label, bool | int | float | str) and label == label
+        if not fits or isinstance(label, str) != isinstance(labels[0], str):
+            raise InputError(f"{name} must hold numbers or text, not both, one for each row, got {label!r:.80}.")
+    return labels

@@ -203,6 +203,8 @@ class FineTuneSettings(Common):
         self._check(("dropout", "input_dropout", "validation"), 0, 0.95)
         if self.optimizer == "lbfgs" and self.dropout + self.input_dropout > 0:
             raise InputError("dropout and input_dropout are noise, which lbfgs cannot follow: take another optimizer.")
+        if self.optimizer == "lbfgs" and self.l1 + self.max_norm > 0:
+            raise InputError("l1 and max_norm are not smooth, as lbfgs needs: take l2, or another optimizer.")
         if self.refit and self.validation == 0:
             raise InputError("refit trains for the epochs that validation chose, but validation is 0.")
 

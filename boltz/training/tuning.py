@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,28 +29,30 @@ CHUNK = 2048  # rows at once where all are looked at
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows to learn from, the class of each by its number (None: the rows themselves are the target), and what the
-    network hears beside them (rows, units).
+    """Rows to learn from, the class of each by its number (None: the rows themselves are the target), how their grey
+    levels are read, and what the network hears beside them (rows, units).
     """
 
     data: Data
     labels: NDArray[np.int64] | None
+    binarize: str
+    key: Key
     posterior: Array
 
     def __len__(self) -> int:
         return len(self.data.x)
 
-
-def visible(network: Network, data: Data, rows: Rows, how: str, key: Key) -> Array:
-    """Visible rows (rows, units) by their numbers, where the network lives."""
-    batch = binarize(data.x[rows], data.levels, how, key.derive("binarize"), 0, rows)
-    return beside(batch.astype(network.dtype, copy=False), network.arena)
+    def visible(self, network: Network, rows: Rows) -> Array:
+        """Visible rows (rows, units) by their numbers, the same at each use, where the network lives."""
+        batch = binarize(self.data.x[rows], self.data.levels, self.binarize, self.key.derive("binarize"), 0, rows)
+        return beside(batch.astype(network.dtype, copy=False), network.arena)
 
 
 def examples(network: Network, data: Data, labels: NDArray[np.int64] | None, how: str, key: Key) -> Examples:
     """The examples with what the network hears beside them, worked out once."""
-    found = [heard(network, visible(network, data, rows, how, key)) for rows in chunks(np.arange(len(data.x)))]
-    return Examples(data, labels, np.concatenate(found))
+    bare = Examples(data, labels, how, key, network.arena[:0])
+    found = [heard(network, bare.visible(network, rows)) for rows in chunks(np.arange(len(bare)))]
+    return replace(bare, posterior=np.concatenate(found))
 
 
 def chunks(rows: Rows) -> Iterator[Rows]:
@@ -119,9 +121,9 @@ class Tuner:
         self, data: Examples, rows: Rows, dropout: Dropout | None, then: Callable[[Part], None] | None
     ) -> tuple[Array, Array]:
         """A forward pass of these rows, and what comes then, by blocks: losses and wrong classes (rows,)."""
-        net, batch = self.network.net, visible(self.network, data.data, rows, self.settings.binarize, self.key)
+        net, batch = self.network.net, data.visible(self.network, rows)
         target = self._target(data, rows, batch)
-        posterior = beside(data.posterior[rows], batch)
+        posterior = data.posterior[beside(rows, data.posterior)]
 
         def work(block: slice) -> tuple[Array, Array]:
             part = Part(self.tape, block, len(rows))

@@ -34,6 +34,7 @@ def rows(count: int, units: int = 12, seed: int = 0) -> Any:
 
 
 X = rows(40)
+KNOWN = rows(40, seed=1) == 0
 
 
 def boltzmann(sizes: tuple[int, ...] = (12, 7, 5), dtype: Any = np.float64) -> boltz.BoltzmannMachine:
@@ -60,6 +61,14 @@ def helmholtz(kind: str, dtype: Any = np.float64) -> Any:
     return model
 
 
+def classifier_of(model: Any) -> boltz.Network:
+    """The classifier of a machine, where it lives, with output weights that are not zero."""
+    network = boltz.classifier(model.to("cpu"), ["a", "b", "c"])
+    top = network.output().arena
+    top[...] = np.random.default_rng(5).normal(size=top.size)
+    return network.to(model.device)
+
+
 def exchanged(model: boltz.BoltzmannMachine) -> Any:
     """Replica exchange on four rungs."""
     ladder = Temperatures(path_to(model, base_rates(model, X, 0)), np.array([0, 0.3, 0.7, 1.0]))
@@ -69,6 +78,12 @@ def exchanged(model: boltz.BoltzmannMachine) -> Any:
 
 UNDIRECTED: dict[str, Call] = {
     "sample": lambda m: boltz.sample(m, 30, 120, start={"v": X[:30]}),
+    "complete": lambda m: [boltz.complete(m, X, KNOWN, method, 12) for method in ("sample", "mean", "mean-field")],
+    "complete, grey": lambda m: boltz.complete(m, 0.5 * X, KNOWN, "mean", 12),
+    "features, missing values": lambda m: boltz.features(m, X, "all", KNOWN),
+    "features": lambda m: boltz.features(m, X, "all"),
+    "classify": lambda m: boltz.classify(classifier_of(m), X),
+    "encode": lambda m: boltz.encode(boltz.autoencoder(m), X),
     "mean field": lambda m: boltz.mean_field(m, X, boltz.MeanField(tolerance=0.0, sweeps=20)),
     "ais": lambda m: boltz.ais(m, 50, 160, resample=0.9),
     "adaptive ais": lambda m: boltz.ais(m, 20, "adaptive:50", base=X),
@@ -89,7 +104,11 @@ UNDIRECTED: dict[str, Call] = {
     "diagnosis": lambda m: [finding.value for finding in diagnose(m, X, sweeps=20).findings],
 }
 DIRECTED: dict[str, Call] = {
+    "features": lambda m: boltz.features(m, X, "all"),
+    "classify": lambda m: boltz.classify(classifier_of(m), X),
+    "reconstruct": lambda m: boltz.reconstruct(boltz.autoencoder(m), X),
     "sample": lambda m: boltz.sample(m, 20),
+    "complete": lambda m: [boltz.complete(m, X[:10], KNOWN[:10], method, 12) for method in ("sample", "mean")],
     "importance": lambda m: boltz.log_likelihood(m, X[:10], samples=30),
     "exact rows": lambda m: boltz.log_likelihood(m, X[:10]),
     "bounds": lambda m: boltz.importance_bounds(m, X[:10], (1, 10)),
@@ -161,6 +180,30 @@ def check_training(name: str, dtype: Any = np.float64) -> None:
         texts = {k for k, v in one.items() if isinstance(v, str)}
         assert {k: one[k] for k in texts} == {k: other[k] for k in texts}
         agree({k: one[k] for k in one.keys() - texts}, {k: other[k] for k in one.keys() - texts}, tolerance)
+
+
+TUNING: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "dbm, dropout": ("dbm", {"dropout": 0.4, "input_dropout": 0.2, "refit": True, "validation": 0.3}),
+    "vae, nesterov": ("vae", {"optimizer": "nesterov", "momentum": 0.5, "l2": 1e-2, "max_norm": 1.0}),
+    "dbn, lbfgs": ("dbn", {"optimizer": "lbfgs", "l2": 1e-2, "binarize": "fixed"}),
+    "grey autoencoder": ("grey", {"validation": 0.0}),
+}
+
+
+def check_fine_tuning(name: str, dtype: Any = np.float64) -> None:
+    """Fine-tuning ends at the parameters, and in the records, of the CPU; the network stays on the device."""
+    kind, settings = TUNING[name]
+    model = boltzmann(dtype=dtype) if kind == "dbm" else helmholtz(kind, dtype)
+    network = boltz.autoencoder(model) if kind == "grey" else classifier_of(model)
+    x = np.random.default_rng(1).random((40, 12)).astype(np.float32)
+    y = None if network.code else [("a", "b", "c")[int(3 * row[0])] for row in x]
+    runs = [boltz.fine_tune(n, x, y, **FEW, learning_rate=0.01, **settings) for n in (network, network.to("cuda"))]
+    assert runs[1].network.device == "cuda:0" and runs[0].epoch == runs[1].epoch
+    agree(runs[0].network.arena, runs[1].network.to("cpu").arena, 100 * AGREE[dtype])
+    for one, other in zip(*(run.history for run in runs), strict=True):
+        told = ("train_loss", "loss", "error", "epoch")
+        assert one["stage"] == other["stage"]
+        agree({k: one[k] for k in told}, {k: other[k] for k in told}, 100 * AGREE[dtype])
 
 
 def check_resume(folder: Path) -> None:

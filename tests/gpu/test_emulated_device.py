@@ -10,7 +10,7 @@ import emulated
 import numpy as np
 import on_device
 import pytest
-from on_device import DIRECTED, TRAINING, UNDIRECTED, X, boltzmann, helmholtz, rows
+from on_device import DIRECTED, TRAINING, TUNING, UNDIRECTED, X, boltzmann, helmholtz, rows
 
 import boltz
 from boltz.training import loop
@@ -21,7 +21,7 @@ def test_boltzmann_machines(name: str, cupy: Any) -> None:
     on_device.check_call(UNDIRECTED[name], boltzmann())
 
 
-@pytest.mark.parametrize("name", ["sample", "ais", "mean field", "raise", "exchange"])
+@pytest.mark.parametrize("name", ["sample", "complete", "complete, grey", "ais", "mean field", "raise", "exchange"])
 def test_boltzmann_machines_in_float32(name: str, cupy: Any) -> None:
     """Where states are multiplied on tensor cores and sweeps come from captured graphs."""
     on_device.check_call(UNDIRECTED[name], boltzmann(dtype=np.float32))
@@ -33,6 +33,12 @@ def test_helmholtz_machines(kind: str, name: str, cupy: Any) -> None:
     on_device.check_call(DIRECTED[name], helmholtz(kind))
 
 
+@pytest.mark.parametrize("kind", ["grey", "mixed", "dbn"])
+def test_helmholtz_machines_in_float32(kind: str, cupy: Any) -> None:
+    """Where sweeps come from captured graphs."""
+    on_device.check_call(DIRECTED["complete"], helmholtz(kind, np.float32))
+
+
 @pytest.mark.parametrize("name", TRAINING)
 def test_training(name: str, cupy: Any) -> None:
     on_device.check_training(name)
@@ -41,6 +47,15 @@ def test_training(name: str, cupy: Any) -> None:
 @pytest.mark.parametrize("name", ["cd, momentum", "iwae"])
 def test_training_in_float32(name: str, cupy: Any) -> None:
     on_device.check_training(name, np.float32)
+
+
+@pytest.mark.parametrize("name", TUNING)
+def test_fine_tuning(name: str, cupy: Any) -> None:
+    on_device.check_fine_tuning(name)
+
+
+def test_fine_tuning_in_float32(cupy: Any) -> None:
+    on_device.check_fine_tuning("dbm, dropout", np.float32)
 
 
 def test_resume(tmp_path: Path, cupy: Any) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import on_device
 import pytest
 from devices import ON_DEVICE
-from on_device import DIRECTED, TRAINING, UNDIRECTED, X, boltzmann, helmholtz
+from on_device import DIRECTED, TRAINING, TUNING, UNDIRECTED, X, boltzmann, helmholtz
 
 import boltz
 from boltz.kernels.graphs import Clock, Replay
@@ -36,6 +36,12 @@ def test_helmholtz_machines(kind: str, name: str) -> None:
 @pytest.mark.parametrize("name", TRAINING)
 def test_training(name: str, dtype: Any) -> None:
     on_device.check_training(name, dtype)
+
+
+@DTYPES
+@pytest.mark.parametrize("name", TUNING)
+def test_fine_tuning(name: str, dtype: Any) -> None:
+    on_device.check_fine_tuning(name, dtype)
 
 
 def test_resume(tmp_path: Path) -> None:
