@@ -15,7 +15,7 @@ from boltz import checks
 from boltz.cli.stored import settings_of, table
 from boltz.data import Data, load, splits
 from boltz.data.loading import values
-from boltz.errors import InputError
+from boltz.errors import FileError, InputError
 from boltz.models.files import Model
 from boltz.models.network import Network
 from boltz.rng import Key
@@ -95,7 +95,12 @@ def seen_by(model: Model | Network, data: Data, how: str, seed: int) -> Rows:
 
 def mask_from(name: str, rows: int, units: int) -> Array:
     """The mask (rows or 1, units) of a file of 0 and 1, where 1 marks what is known; raises InputError, FileError."""
-    found = values(name)
+    try:
+        found = values(name)
+    except FileError:
+        raise
+    except InputError as problem:
+        raise InputError(f"--mask must name a file of 0 and 1 (known), got {name!r:.60}.") from problem
     found = found[None] if found.ndim == 1 else found
     if found.ndim != 2 or found.shape[0] not in (1, rows) or found.shape[1] != units:
         raise InputError(f"--mask must have shape ({rows}, {units}) or ({units},), but {name} has {found.shape}.")

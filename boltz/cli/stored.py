@@ -37,15 +37,20 @@ def model_of(path: Path) -> Model:
     return load_model(path)
 
 
+def has_network(path: Path) -> bool:
+    """Whether this is the file of a network or the folder of a fine-tuning; raises FileError where it is nothing."""
+    if path.is_dir():
+        return "task" in runs.read_settings(path)
+    return checkpoint.read_tensors(path)[1].get("model") == "network"
+
+
 def network_of(path: Path) -> Network | None:
     """The network of a file or of the folder of a fine-tuning, None for a machine; raises InputError, FileError."""
-    if path.is_dir():
-        if "task" not in runs.read_settings(path):
-            return None
-        if not (path / runs.NETWORK).exists():
-            raise InputError(f"{path} is not trained to its end: finish it with --resume {path}")
-        return load_network(path)
-    return load_network(path) if checkpoint.read_tensors(path)[1].get("model") == "network" else None
+    if not has_network(path):
+        return None
+    if path.is_dir() and not (path / runs.NETWORK).exists():
+        raise InputError(f"{path} is not trained to its end: finish it with --resume {path}")
+    return load_network(path)
 
 
 def settings_of(path: Path) -> dict[str, Any]:

@@ -91,9 +91,9 @@ def started(task: Task, path: Path, options: Options) -> dict[str, Any]:
     if data.shape:
         extra["picture"] = {"shape": list(data.shape)}
     test_rows(network, extra, settings.as_dict())  # refuses what cannot be tested on
+    make_parent(out)
     units = "-".join(map(str, network.net.sizes))
     say(f"fine-tuning {units} on {len(data.x):,} rows of {data.name}, run folder {out}")
-    make_parent(out)
     with stoppable(out, command=task.command), Progress() as progress:
         tuned = begun(course, out, extra, options["force"], watcher(progress))
         result = finished(task, tuned)

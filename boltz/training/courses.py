@@ -154,8 +154,9 @@ class Course:
             course(tuner, lesson)
             if not (p.best.size or p.round):
                 p.chosen = p.epoch
-            p.stage, p.epoch = p.stage + 1, 0
-            self.saved()
+            p.stage, p.epoch, p.optimizer = p.stage + 1, 0, {}
+            if s.optimizer == "lbfgs":
+                self.saved()
         if p.best.size:
             p.network.arena[...] = p.best
         p.round, p.stage, p.best = p.round + 1, 0, p.best[:0]

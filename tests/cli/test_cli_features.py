@@ -65,6 +65,19 @@ def test_pieces_and_mapping_change_nothing(deep: Path, monkeypatch: pytest.Monke
     assert (np.array_equal(seen[0], seen[1]), np.array_equal(seen[0], seen[2])) == (how == "none", how == "threshold")
 
 
+def test_features_of_what_is_known(deep: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, model = load(str(data)).x.astype(np.float32), boltz.load(deep)
+    one, many = np.arange(UNITS) < 12, np.random.default_rng(5).integers(0, 2, x.shape)
+    monkeypatch.setattr(rows_module, "NUMBERS", 32 * UNITS)
+    for name, mask in (("one", one), ("many", many)):
+        np.save(f"{name}.npy", mask)
+        words = ("features", deep, "--data", data, "--mask", f"{name}.npy")
+        assert invoke(*words, "--out", f"f-{name}.npy").exit_code == 0
+        found = np.load(f"f-{name}.npy")
+        np.testing.assert_allclose(found, boltz.features(model, x, "top", mask), rtol=1e-5, atol=1e-6)
+        assert np.abs(found - boltz.features(model, x)).max() > 1e-3
+
+
 def test_labels_go_along(deep: Path) -> None:
     labels = np.arange(50) % 3
     np.savez("labelled.npz", x_train=GREY, y_train=labels)

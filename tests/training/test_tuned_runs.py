@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tuned_checks import CHECKS, DBM, QUICK, X, Y
 
 import boltz
 from boltz import runs
@@ -18,11 +19,6 @@ from boltz.errors import FileError, InputError, Interrupted
 from boltz.training import folders, tuned_runs
 from boltz.training.courses import Course
 
-X = np.random.default_rng(1).random((24, 6)).astype(np.float32)
-Y = np.array(["b", "a", "c"] * 8)
-WEIGHTS = [np.random.default_rng(2).normal(0, 0.5, shape).astype(np.float32) for shape in ((6, 5), (5, 4))]
-DBM = boltz.from_arrays(WEIGHTS, [np.zeros(n, np.float32) for n in (6, 5, 4)])
-QUICK = {"epochs": 3, "output_epochs": 1, "batch_size": 7, "learning_rate": 0.05, "validation": 0.25}
 KINDS: dict[str, tuple[Callable[[], Any], Any, dict[str, Any]]] = {
     "classes": (lambda: DBM, Y, {"dropout": 0.3, "refit": True, "binarize": "fixed"}),
     "momentum": (lambda: DBM, Y, {"optimizer": "momentum", "momentum": 0.5, "shuffle": False, "patience": 1}),
@@ -36,6 +32,11 @@ CLOCKS = ("seconds", "rows_per_second", "line")
 def no_syncs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out fsync, which only a power cut would miss."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_what_faults_are_planted_against(check: Callable[[], None]) -> None:
+    check()
 
 
 def settings_of(kind: str, seconds: float) -> dict[str, Any]:
