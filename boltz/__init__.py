@@ -33,8 +33,9 @@ _PLACES = {
     "classifier": "models.unrolling",
     "load_network": "models.files",
     "FineTuneSettings": "training.settings",
-    "Tuned": "training.finetuning",
-    "fine_tune": "training.finetuning",
+    "Tuned": "training.tuned_runs",
+    "fine_tune": "training.tuned_runs",
+    "resume_tuning": "training.tuned_runs",
     "MeanField": "sampling.meanfield",
     "mean_field": "sampling.meanfield",
     "sample": "sampling.ancestral",
@@ -121,6 +122,6 @@ if TYPE_CHECKING:
     from boltz.sampling.features import features
     from boltz.sampling.meanfield import MeanField, mean_field
     from boltz.sampling.passing import classify, encode, reconstruct
-    from boltz.training.finetuning import Tuned, fine_tune
     from boltz.training.run import Run, resume, train
     from boltz.training.settings import BeliefSettings, DirectedSettings, FineTuneSettings, Settings
+    from boltz.training.tuned_runs import Tuned, fine_tune, resume_tuning

@@ -36,6 +36,11 @@ DIRECTED: Panels = {
     "bound of 50 samples, training minus held-out (nats)": {"bound_gap": ""},
     "gradient norm": {"gradient_norm": ""},
 }
+TUNING: Panels = {
+    "loss (nats a row)": {"train_loss": "training", "loss": "validation"},
+    "wrong classes of the validation rows (share)": {"error": ""},
+}
+ACROSS, MOST_STACKED, LONGEST_CAPTION = 10, 30, 14
 MARKERS = {"exact": "o", "lower": ">", "upper": "<", "none": "x"}
 KINDS = {"exact": "exact", "lower": "lower bound", "upper": "upper bound", "none": "no bound"}
 
@@ -81,11 +86,15 @@ def filter_grid(weights: Any, shape: Shape | None = None) -> Figure:
 
 def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
     """A figure of what metrics.jsonl records, a panel a quantity, with the stages of the run apart."""
-    figure = Figure(figsize=(9, 6.4), layout="constrained")
-    FigureCanvasAgg(figure)
     stages = [str(record.get("stage", "")) for record in history]
-    panels = DIRECTED if any("bound" in record for record in history) else UNDIRECTED
-    for axes, (title, lines) in zip(figure.subplots(2, 2).ravel(), panels.items(), strict=True):
+    recorded = {name for record in history for name in record}
+    panels = TUNING if "train_loss" in recorded else DIRECTED if "bound" in recorded else UNDIRECTED
+    if panels is TUNING and all(record["error"] is None for record in history):
+        panels = dict(list(TUNING.items())[:1])
+    down, across = -(-len(panels) // 2), min(len(panels), 2)
+    figure = Figure(figsize=(4.5 * across, 3.2 * down), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, (title, lines) in zip(figure.subplots(down, across, squeeze=False).ravel(), panels.items(), strict=True):
         for name, label in lines.items():
             _curve(axes, [record.get(name) for record in history], stages, label)
         axes.set_title(title, fontsize=10)
@@ -167,6 +176,69 @@ def likelihood_along(updates: Sequence[int], values: Any, errors: Any, trusted: 
     return figure
 
 
+def confusion_matrix(counts: Any, true: Sequence[Any], predicted: Sequence[Any]) -> Figure:
+    """A figure of how often rows of each true class were taken for each class: counts (true, predicted) with numbers.
+
+    Shades are shares of the true class. Raises InputError.
+    """
+    values = checks.array(counts, "counts", (len(true), len(predicted)))
+    side = 2.2 + 0.5 * min(max(len(true), len(predicted)), 40)
+    figure, axes = _figure("true class by predicted class", (side + 0.6, side))
+    shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    size = max(3.0, min(9.0, 300 / max(len(predicted), len(true), 1)))
+    for i, j in np.argwhere(values > 0):
+        colour = "white" if shares[i, j] > 0.5 else "black"
+        axes.text(j, i, f"{values[i, j]:.0f}", ha="center", va="center", fontsize=size, color=colour)
+    axes.set_xticks(range(len(predicted)), [_caption(each) for each in predicted], fontsize=size)
+    axes.set_yticks(range(len(true)), [_caption(each) for each in true], fontsize=size)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    return figure
+
+
+def captioned_tiles(rows: Any, captions: Sequence[str], shape: Shape, title: str) -> Figure:
+    """A figure of at most 100 rows (rows, units) in [0, 1] as images, each under its caption; raises InputError."""
+    values = checks.array(rows, "rows", (len(captions), None))[:MOST_TILES]
+    height, width = tile = image_shape(values.shape[1], shape) or (1, values.shape[1])
+    down, band = math.ceil(len(values) / ACROSS), math.ceil(0.3 * width)
+    picture = np.ones((down * (height + band), ACROSS * (width + 2)))
+    figure, axes = _figure(title, (7.4, 1.0 + down * 0.72 * (height + band) / width))
+    for i, row in enumerate(values):
+        top, left = i // ACROSS * (height + band) + band, i % ACROSS * (width + 2)
+        picture[top : top + height, left : left + width] = row.reshape(tile)
+        axes.text(left + width / 2, top - 1, _caption(captions[i]), ha="center", va="bottom", fontsize=8)
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_axis_off()
+    return figure
+
+
+def stacked_tiles(parts: Mapping[str, Any], shape: Shape | None, title: str) -> Figure:
+    """A figure of the same rows in several versions (rows, units) in [0, 1], each below the other, at most 30 rows.
+
+    Rows that are no images are drawn as lines. Raises InputError.
+    """
+    versions = [checks.array(x, f"parts[{name!r}]", (None, None))[:MOST_STACKED] for name, x in parts.items()]
+    count, units = versions[0].shape
+    height, width = tile = image_shape(units, shape) or (1, units)
+    across = min(ACROSS if height > 1 else 1, count)
+    down, step = math.ceil(count / across), len(versions) * (height + 1) + max(height // 4, 1)
+    picture, ticks = np.ones((down * step, across * (width + 1))), []
+    for i in range(count):
+        for j, values in enumerate(versions):
+            top, left = i // across * step + j * (height + 1), i % across * (width + 1)
+            picture[top : top + height, left : left + width] = values[i].reshape(tile)
+    for line in range(down):
+        ticks += [line * step + j * (height + 1) + (height - 1) / 2 for j in range(len(versions))]
+    figure, axes = _figure(title, (8.2, min(1.0 + 7 * picture.shape[0] / picture.shape[1], 40) if height > 1 else 7))
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="equal" if height > 1 else "auto")
+    axes.set_yticks(ticks, list(parts) * down, fontsize=8)
+    axes.set_xticks([])
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    return figure
+
+
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG, atomically; raises FileError."""
     buffer = io.BytesIO()
@@ -183,6 +255,12 @@ def image_shape(units: int, shape: Shape | None) -> Shape | None:
         return height, width
     side = math.isqrt(units)
     return (side, side) if side * side == units >= LEAST_IMAGE else None
+
+
+def _caption(value: Any) -> str:
+    """A label short enough to stand beside a picture."""
+    text = str(value)
+    return text if len(text) <= LONGEST_CAPTION else f"{text[: LONGEST_CAPTION - 1]}…"
 
 
 def _figure(title: str, size: tuple[float, float] = (7, 7.2)) -> tuple[Figure, Axes]:

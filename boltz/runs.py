@@ -1,4 +1,4 @@
-"""Run folders: run.toml, checkpoint.safetensors, model.safetensors, trajectory, metrics.jsonl and pictures.
+"""Run folders: run.toml, checkpoint.safetensors, trained machine or network, trajectory, metrics.jsonl and pictures.
 
 A run folder exists complete or not at all, has one writer at a time, and can be continued after a kill at any moment.
 """
@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,22 +26,22 @@ from boltz.errors import FileError, InputError
 
 SETTINGS, METRICS, RESULT, LOCK = "run.toml", "metrics.jsonl", "test.json", ".lock"
 CHECKPOINT, PREVIOUS, MODEL = "checkpoint.safetensors", "checkpoint.previous.safetensors", "model.safetensors"
-OWN = (SETTINGS, CHECKPOINT, PREVIOUS, MODEL, METRICS, RESULT, LOCK, snapshots.FOLDER)
+START, NETWORK, TABLES = "start.safetensors", "network.safetensors", ("predictions.csv", "confusion.csv", "codes.npy")
+OWN = (SETTINGS, CHECKPOINT, PREVIOUS, MODEL, METRICS, RESULT, LOCK, snapshots.FOLDER, START, NETWORK, *TABLES)
 PICTURES = (".png", ".svg", ".pdf")
 MAX_SETTINGS = 1 << 14  # bytes of run.toml (reading takes time quadratic in the size of a hostile one)
 MAX_METRICS = 1 << 28  # bytes of metrics.jsonl
 
-Array = NDArray[Any]
+Table = Mapping[str, Any]
+Tensors = Mapping[str, NDArray[Any]]
+Told = Mapping[str, str]
+Files = Mapping[str, Callable[[Path], None]]
 
 
 def create(
-    path: PathLike,
-    settings: Mapping[str, Any],
-    tensors: Mapping[str, Array],
-    metadata: Mapping[str, str],
-    force: bool = False,
+    path: PathLike, settings: Table, tensors: Tensors, told: Told, force: bool = False, more: Files | None = None
 ) -> Path:
-    """Make a run folder with its settings and first checkpoint, all of it or nothing, and return its path.
+    """Make a run folder, all or nothing: settings, first checkpoint, what `more` writes to paths; returns its path.
 
     A name in use raises InputError, unless `force` replaces an old run; what cannot be written raises FileError.
     """
@@ -53,7 +53,9 @@ def create(
     try:
         os.mkdir(new)
         checkpoint.write_text(new / SETTINGS, text)
-        checkpoint.write_tensors(new / CHECKPOINT, tensors, metadata)
+        checkpoint.write_tensors(new / CHECKPOINT, tensors, told)
+        for name, write in (more or {}).items():
+            write(new / name)
         _move_in(new, target, force)
     except InputError as problem:
         raise type(problem)(str(problem).replace(str(new), str(target))) from problem
@@ -75,13 +77,12 @@ def read_settings(folder: PathLike) -> dict[str, Any]:
         raise FileError(f"{folder / SETTINGS} is not valid TOML ({problem}).") from problem
 
 
-def save_checkpoint(folder: PathLike, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
+def save_checkpoint(folder: PathLike, tensors: Tensors, metadata: Told) -> None:
     """Replace the checkpoint of a run atomically and keep the one before it; raises FileError."""
-    folder = Path(folder)
-    checkpoint.write_tensors(folder / CHECKPOINT, tensors, metadata, keep=folder / PREVIOUS)
+    checkpoint.write_tensors(Path(folder) / CHECKPOINT, tensors, metadata, keep=Path(folder) / PREVIOUS)
 
 
-def load_checkpoint(folder: PathLike) -> tuple[dict[str, Array], dict[str, str], list[str]]:
+def load_checkpoint(folder: PathLike) -> tuple[dict[str, NDArray[Any]], dict[str, str], list[str]]:
     """Tensors and metadata of the newest checkpoint that verifies, and a sentence on each one skipped.
 
     Raises FileError when there is none, or when none that is there can be read.
@@ -110,9 +111,8 @@ def append_metrics(folder: PathLike, record: Mapping[str, Any]) -> int:
     path = Path(folder) / METRICS
     if "line" in record:
         raise InputError('a metrics record must not set "line": it is the running number.')
-    plain = _plain(record, "metrics", toml=False)
     try:
-        return _append_line(path, plain)
+        return _append_line(path, _plain(record, "metrics", toml=False))
     except OSError as problem:
         raise FileError(f"{path} could not be written: {checkpoint.reason(problem, path)}.") from problem
 

@@ -25,6 +25,7 @@ SBN = boltz.sbn([3, 4, 2], [3])
 VAE = boltz.vae([3, [4], [3]], [3, 2])
 GAUSSIAN = boltz.vae([3, 5], 2, visible="gaussian")
 MIXED = boltz.helmholtz([3, 2, 3], ["bernoulli", "bernoulli", "gaussian"])
+WITHOUT_LAST, WHOLE = [True, True, False], [True] * 3  # known units: with a mask a NaN is not taken for a missing value
 DBN = boltz.dbn([3, 3, 2], dtype=np.float64)
 DBN.arena[...] = np.random.default_rng(3).normal(size=DBN.arena.size)
 NETWORKS = {
@@ -72,6 +73,11 @@ def bounds(model: Any, x: Any, log_z: Any = None) -> Any:
 
 CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as errors name it, call)
     "mean_field": ("x", lambda x: boltz.mean_field(DBM, x)),
+    "complete by an rbm": ("x", lambda x: boltz.complete(RBM, x, WITHOUT_LAST, sweeps=3)),
+    "complete by a dbm, mean field": ("x", lambda x: boltz.complete(DBM, x, WITHOUT_LAST, "mean-field", 5)),
+    "complete by an sbn": ("x", lambda x: boltz.complete(SBN, x, WITHOUT_LAST, sweeps=3)),
+    "complete by a gaussian vae": ("x", lambda x: boltz.complete(GAUSSIAN, x, WITHOUT_LAST, sweeps=3)),
+    "features of a dbm, missing values": ("x", lambda x: boltz.features(DBM, x, 1, WITHOUT_LAST)),
     "log_likelihood of an rbm": ("x", lambda x: boltz.log_likelihood(RBM, x).per_row),
     "log_likelihood of a dbm": ("x", lambda x: boltz.log_likelihood(DBM, x, 1.5).per_row),
     "log_likelihood, weighted": ("x", lambda x: boltz.log_likelihood(DBM, x, samples=3).per_row),
@@ -120,10 +126,10 @@ CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as e
     "train a gaussian vae": ("x", lambda x: directed(GAUSSIAN, x)),
     "train a mixed machine": ("x", lambda x: directed(MIXED, x, objective="rws", samples=2)),
     "train a dbn": ("x", lambda x: directed(DBN, x, pretrain_epochs=1, k=1, chains=4)),
-    "features of an rbm": ("x", lambda x: boltz.features(RBM, x)),
-    "features of a dbm": ("x", lambda x: boltz.features(DBM, x, "all")),
-    "features of a dbn": ("x", lambda x: boltz.features(DBN, x, 1)),
-    "features of a gaussian vae": ("x", lambda x: boltz.features(GAUSSIAN, x)),
+    "features of an rbm": ("x", lambda x: boltz.features(RBM, x, mask=WHOLE)),
+    "features of a dbm": ("x", lambda x: boltz.features(DBM, x, "all", WHOLE)),
+    "features of a dbn": ("x", lambda x: boltz.features(DBN, x, 1, WHOLE)),
+    "features of a gaussian vae": ("x", lambda x: boltz.features(GAUSSIAN, x, mask=WHOLE)),
     "classify by a dbm": ("x", lambda x: boltz.classify(NETWORKS["dbm"], x)),
     "encode by an sbn": ("x", lambda x: boltz.encode(NETWORKS["sbn"], x)),
     "reconstruct by a gaussian vae": ("x", lambda x: boltz.reconstruct(NETWORKS["gaussian"], x)),
@@ -472,6 +478,7 @@ def test_seeds_that_are_none_are_refused_by_name(value: Any) -> None:
         lambda s: boltz.dbn([3, 2, 2], seed=s),
         lambda s: boltz.helmholtz([3, 2], ["bernoulli"] * 2, seed=s),
         lambda s: boltz.sample(VAE, 2, seed=s),
+        lambda s: boltz.complete(RBM, BITS, seed=s),
         lambda s: boltz.sample(DBN, 2, seed=s),
         lambda s: boltz.log_likelihood(SBN, BITS, seed=s),
         lambda s: boltz.importance_bounds(SBN, BITS, seed=s),

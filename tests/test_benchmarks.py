@@ -258,3 +258,11 @@ def test_mapped_rows_end_as_rows_in_memory() -> None:
     sizes = ("--rows", "300", "--units", "9", "--hidden", "3", "--batch", "20", "--steps", "2", "--rounds", "2")
     found = command(str(FOLDER / "large.py"), *sizes).stdout
     assert all(way in found for way in ("memory ", "mapped ")) and "speed of mapped rows over rows in memory" in found
+
+
+def test_estimators_are_timed_beside_those_of_scikit_learn() -> None:
+    pytest.importorskip("sklearn")
+    done = command(str(FOLDER / "estimators.py"), "--threads", "1", "--repeats", "1", "--epochs", "1", "--rows", "100")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 10 and all(line.count("|") == 11 for line in lines)

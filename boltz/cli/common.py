@@ -161,6 +161,16 @@ def _device(value: str) -> str:
     return checked_device(value)
 
 
+def free_file(out: Path, endings: tuple[str, ...], force: bool) -> Path:
+    """The file to write, if its ending says how and its name is free; raises InputError."""
+    if out.suffix not in endings:
+        raise InputError(f"--out must end in {', '.join(endings)}, got {str(out)!r}.")
+    if os.path.lexists(out) and (out.is_dir() or not force):
+        what = "is a folder: name a file" if out.is_dir() else "exists already: replace it with --force or name another"
+        raise InputError(f"{out} {what}{'' if out.is_dir() else ' file'}.")
+    return out
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
 threads_option = click.option(
     "--threads",
@@ -225,3 +235,31 @@ def annealing_options(chains: str) -> Callable[[F], F]:
         return count(betas(command))
 
     return decorate
+
+
+def row_options(split: str) -> Callable[[F], F]:
+    """The options that say which rows and how they are seen; split is the default of --split in words."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(_row_options(split)):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _row_options(split: str) -> list[Callable[[Any], Any]]:
+    return [
+        click.option(
+            "--data", show_default="the data of the run", help="A named data set, or a file as in boltz train."
+        ),
+        click.option("--split", type=click.Choice(["train", "valid", "test"]), show_default=split, help="Which rows."),
+        click.option("--limit", type=int, show_default="all", help="The first rows only, this many."),
+        click.option(
+            "--binarize",
+            type=click.Choice(["none", "threshold", "fixed"]),
+            default="none",
+            show_default=True,
+            help="Grey values as they are, cut at 0.5, or as Bernoulli means drawn once by --seed.",
+        ),
+    ]

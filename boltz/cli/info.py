@@ -19,9 +19,45 @@ if TYPE_CHECKING:
 @run_argument
 @json_option
 def info(path: Path, as_json: bool) -> None:
-    """Describe a run or a model file: layers, parameters, settings, progress, data, result."""
-    result = _of_run(path) if path.is_dir() else _of_model(path)
+    """Describe a run, or the file of a machine or a network: layers, parameters, settings, progress, data, result."""
+    result = _of_tuned(path) or (_of_run(path) if path.is_dir() else _of_model(path))
     emit(result, as_json, "\n".join(_lines(result)))
+
+
+def _of_tuned(path: Path) -> dict[str, Any] | None:
+    """What the folder of a fine-tuning or the file of a network holds, None for anything else."""
+    from boltz import runs
+    from boltz.cli.stored import has_network, read_result, table
+    from boltz.models.files import load_network
+    from boltz.training.tuned_runs import described, task
+
+    if not has_network(path):
+        return None
+    done = path.is_file() or (path / runs.NETWORK).exists()
+    network = load_network(path if done else path / runs.START)
+    found = {
+        "path": str(path),
+        "model": task(network),
+        "layers": list(network.net.sizes),
+        "architecture": "-".join(map(str, network.net.sizes)),
+        "visible": network.visible.kind,
+        "parameters": network.arena.size,
+        "classes" if network.classes else "code": list(network.classes) or network.net.sizes[network.code],
+    }
+    if path.is_file():
+        return found
+    description, result = runs.read_settings(path), read_result(path)
+    settings = described(description, path)
+    return found | {
+        "complete": done,
+        "epochs": len(runs.read_metrics(path)),
+        "epochs_planned": settings.output_epochs + settings.epochs,
+        "init": table(description, "init"),
+        "data": table(description, "data"),
+        "settings": settings.as_dict(),
+        "versions": table(description, "versions"),
+        "test": None if result is None else result["test"],
+    }
 
 
 def _of_model(path: Path) -> dict[str, Any]:
@@ -105,7 +141,9 @@ def _lines(result: dict[str, Any]) -> list[str]:
     shown = {name: value for name, value in result.items() if name not in ("layers", "widths")}
     if "complete" in shown:
         shown["epochs"] = f"{shown['epochs']} of {shown.pop('epochs_planned')}"
-        shown["complete"] = "yes" if shown["complete"] else f"no; continue with: boltz train --resume {shown['path']}"
+        command = {"classifier": "classify", "autoencoder": "autoencode"}.get(shown["model"], "train")
+        again = f"no; continue with: boltz {command} --resume {shown['path']}"
+        shown["complete"] = "yes" if shown["complete"] else again
         shown["test"] = _test(shown["test"])
     if "trajectory" in shown:
         kept = shown["trajectory"]
@@ -115,6 +153,10 @@ def _lines(result: dict[str, Any]) -> list[str]:
 
 
 def _test(test: Any) -> str:
+    if isinstance(test, dict) and isinstance(test.get("error"), float):
+        return f"error {100 * test['error']:.2f} %"
+    if isinstance(test, dict) and isinstance(test.get("squared_error"), dict):
+        return f"squared error {test['squared_error'].get('value'):.4f} a row"
     entry = test.get("log_likelihood") if isinstance(test, dict) else None
     value = entry.get("value") if isinstance(entry, dict) else None
     return f"log-likelihood {value:.2f} nats a row" if isinstance(value, float) else "not measured"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import click
 
@@ -17,6 +17,7 @@ from boltz.training.bounds import OBJECTIVES
 
 F = TypeVar("F", bound=Callable[..., Any])
 Values = Mapping[str, Any]
+Sections = Mapping[str, tuple[Mapping[str, str], tuple[str, ...]]]
 
 SHAPE = {
     "layers": "Units of the hidden layers, from the bottom; the data give the visible units. Of a vae they are "
@@ -87,7 +88,7 @@ RUN = {
     "snapshots": "Copies of the machine kept along training, at updates in equal ratios, for replica exchange; 0 for "
     "none.",
 }
-SECTIONS: dict[str, tuple[Mapping[str, str], tuple[str, ...]]] = {
+SECTIONS: Sections = {
     "Machine": (SHAPE, ("init",)),
     "Data": (DATA, ("data", "limit")),
     "Training": (TRAINING, ("recipe", "stages")),
@@ -221,14 +222,18 @@ def _text(name: str, value: Any) -> str:
 class Sectioned(click.Command):
     """A command whose help shows its options by section, and defaults in words without the brackets of click."""
 
+    sections: ClassVar[Sections] = SECTIONS
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         records = {p.name: _record(p, ctx) for p in self.get_params(ctx) if isinstance(p, click.Option)}
-        last = list(SECTIONS)[-1]
-        for title, (own, others) in SECTIONS.items():
+        last = list(self.sections)[-1]
+        for title, (own, others) in self.sections.items():
             found = [records.pop(name, None) for name in (*others, *own)]
             found += records.values() if title == last else []
-            with formatter.section(title):
-                formatter.write_dl([record for record in found if record is not None])
+            shown = [record for record in found if record is not None]
+            if shown:
+                with formatter.section(title):
+                    formatter.write_dl(shown)
 
 
 def _record(parameter: click.Parameter, ctx: click.Context) -> tuple[str, str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import boltz
@@ -64,20 +64,28 @@ def show(run: boltz.Run, result: Mapping[str, Any]) -> None:
 
 
 def _show_table(test: Mapping[str, Any]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("nats", "value", "error", "95 % interval", "bound", "effective"):
-        shown.add_column(name, justify="left" if name in ("nats", "bound") else "right", no_wrap=True)
+    lines = []
     for name, label in (("log_likelihood", "test log-likelihood"), ("log_z", "log Z")):
         entry = test[name]
         if entry is not None:
             chains = f"{number(entry['ess'], 0)} of {entry['chains']}" if entry["chains"] else "-"
             interval = " to ".join(number(x) for x in entry["interval"])
             kind = {"none": "no"}.get(entry["kind"], entry["kind"])
-            shown.add_row(label, number(entry["value"]), number(entry["standard_error"], 3), interval, kind, chains)
+            lines.append((label, number(entry["value"]), number(entry["standard_error"], 3), interval, kind, chains))
+    shown_table(("nats", "value", "error", "95 % interval", "bound", "effective"), lines)
+
+
+def shown_table(names: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """A table on stderr: the first column and those of words to the left, numbers to the right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for i, name in enumerate(names):
+        shown.add_column(name, justify="left" if i == 0 or name == "bound" else "right", no_wrap=True)
+    for line in lines:
+        shown.add_row(*line)
     try:
         Console(stderr=True, width=max(100, Console(stderr=True).width)).print(shown)
     except OSError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import time
 import zipfile
 from collections.abc import Set
@@ -12,7 +11,17 @@ from typing import Any
 
 import click
 
-from boltz.cli.common import device_option, emit, given, json_option, run_argument, say, seed_option, threads_option
+from boltz.cli.common import (
+    device_option,
+    emit,
+    free_file,
+    given,
+    json_option,
+    run_argument,
+    say,
+    seed_option,
+    threads_option,
+)
 from boltz.errors import InputError
 
 ENDINGS, SWEEPS, ROUNDS = (".npz", ".npy", ".png"), 1000, 1000
@@ -59,7 +68,7 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
     from boltz.checkpoint import write_bytes
     from boltz.cli.stored import model_of
 
-    out = _free(options["out"], options["force"])
+    out = free_file(options["out"], ENDINGS, options["force"])
     model = model_of(path).to(options["device"])
     if options["layer"] not in (None, *model.units):
         raise InputError(f"--layer must be one of {', '.join(model.units)}, got {options['layer']!r}.")
@@ -126,15 +135,6 @@ def _drawn(model: Any, chains: int, lengths: tuple[int | None, int | None], seed
     if ladder.doubts:
         say(f"These samples may not be at equilibrium: {' and '.join(ladder.doubts)}; raise --rounds.")
     return states, ladder.doubts
-
-
-def _free(out: Path, force: bool) -> Path:
-    """The file to write, if its ending says how and its name is free."""
-    if out.suffix not in ENDINGS:
-        raise InputError(f"--out must end in {', '.join(ENDINGS)}, got {str(out)!r}.")
-    if os.path.lexists(out) and not force:
-        raise InputError(f"{out} exists already: replace it with --force or name another file.")
-    return out
 
 
 def _encoded(states: dict[str, Any], gaussian: set[str], ending: str) -> bytes:

@@ -10,9 +10,10 @@ from typing import Any
 from boltz import checkpoint, runs
 from boltz.errors import FileError, InputError
 from boltz.models.boltzmann import shapes as graph_shapes
-from boltz.models.files import Model
+from boltz.models.files import Model, load_network
 from boltz.models.files import load as load_model
 from boltz.models.graph import Graph
+from boltz.models.network import Network
 from boltz.nn.arena import size
 from boltz.training.plans import Blueprint
 
@@ -30,9 +31,26 @@ def table(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
 def model_of(path: Path) -> Model:
     """The machine of a model file or of a run that was trained to its end."""
     if path.is_dir() and not (path / runs.MODEL).exists():
-        runs.read_settings(path)
+        if "task" in runs.read_settings(path):
+            raise InputError(f"{path} holds a fine-tuned network, which only boltz classify and autoencode go on with.")
         raise InputError(f"{path} is not trained to its end: finish it with: boltz train --resume {path}")
     return load_model(path)
+
+
+def has_network(path: Path) -> bool:
+    """Whether this is the file of a network or the folder of a fine-tuning; raises FileError where it is nothing."""
+    if path.is_dir():
+        return "task" in runs.read_settings(path)
+    return checkpoint.read_tensors(path)[1].get("model") == "network"
+
+
+def network_of(path: Path) -> Network | None:
+    """The network of a file or of the folder of a fine-tuning, None for a machine; raises InputError, FileError."""
+    if not has_network(path):
+        return None
+    if path.is_dir() and not (path / runs.NETWORK).exists():
+        raise InputError(f"{path} is not trained to its end: finish it with --resume {path}")
+    return load_network(path)
 
 
 def settings_of(path: Path) -> dict[str, Any]:

@@ -177,7 +177,7 @@ def make_parent(out: Path) -> None:
 
 
 @contextmanager
-def stoppable(folder: Path, here: bool = False) -> Iterator[None]:
+def stoppable(folder: Path, here: bool = False, command: str = "boltz train") -> Iterator[None]:
     """Within the block SIGTERM acts like Ctrl-C, and both end resumable once the run is on disk.
 
     here: the folder holds the run already; otherwise it does as soon as another folder lies there than at the start.
@@ -193,7 +193,7 @@ def stoppable(folder: Path, here: bool = False) -> Iterator[None]:
     except KeyboardInterrupt as problem:
         if identity() in (None, old):
             raise
-        command = f"boltz train --resume {shlex.quote(str(folder))}"
-        raise Interrupted(f"Stopped; the run is saved, continue with: {command}") from problem
+        again = f"{command} --resume {shlex.quote(str(folder))}"
+        raise Interrupted(f"Stopped; the run is saved, continue with: {again}") from problem
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -55,6 +55,15 @@ def splits(name_or_path: str | os.PathLike[str]) -> tuple[str, ...]:
     return ("train",) if array else readers.splits(path)
 
 
+def values(name_or_path: str | os.PathLike[str]) -> Array:
+    """The numbers of a file, .npy, .npz[:array], .csv[.gz] or idx[.gz], in the shape they have there; raises FileError.
+
+    For what goes with rows, such as labels or masks; those of a .npy file of 64 MiB and more stay there, mapped.
+    """
+    path, array, _ = _located(name_or_path)
+    return readers.read(path, array, "train").values
+
+
 def _known_splits(name_or_path: str | os.PathLike[str]) -> tuple[str, ...]:
     named = isinstance(name_or_path, str) and name_or_path in SETS
     return tuple(SETS[str(name_or_path)].fingerprints) if named else readers.SPLITS

@@ -45,7 +45,8 @@ def reduced(model: Model, x: Array, samples: int, key: Key, reduce: Reduce) -> F
     def work(part: slice) -> Floats:
         if isinstance(model, BoltzmannMachine):
             return reduce(host(_mean_field_weights(model, x[part], part.start, samples, key)))
-        return reduce(host(_recognition_weights(model, x[part], part.start, samples, key)))
+        rows = part.start + np.arange(len(x[part]))
+        return reduce(host(_recognition_weights(model, x[part], rows, samples, key)))
 
     parts = blocks(len(x), like=x) if isinstance(model, BoltzmannMachine) else blocks(len(x), ENCODED_ROWS, x)
     with workers(x) as pool:
@@ -117,14 +118,31 @@ def _inside(mean: Array) -> Array:
     return np.clip(mean.astype(np.float64), 1e-7, 1 - 1e-7)
 
 
-def _recognition_weights(model: HelmholtzMachine, rows: Array, first: int, samples: int, key: Key) -> Floats:
-    """The rows are encoded once; their samples then come in chunks."""
+def reduced_alone(
+    model: HelmholtzMachine, x: Array, numbers: NDArray[np.int64], samples: int, key: Key, reduce: Reduce
+) -> Floats:
+    """As reduced, but each row by itself with the chains of its number (rows,), times samples below 2^32.
+
+    What comes out for a row follows from the row and its number alone, to the last bit.
+    """
+
+    def work(i: int) -> Floats:
+        return reduce(host(_recognition_weights(model, x[i : i + 1], numbers[i : i + 1], samples, key)))
+
+    with workers(x) as pool:
+        return np.concatenate(pool.map(work, list(range(len(x)))))
+
+
+def _recognition_weights(
+    model: HelmholtzMachine, rows: Array, numbers: NDArray[np.int64], samples: int, key: Key
+) -> Floats:
+    """The rows are encoded once; their samples then come in chunks, by the chains of the numbers of the rows."""
     tape, count = Tape(model.arena), len(rows)
     part = Part(tape, slice(0, count), count)
     part.get(f"state/{model.visible}", model.units[model.visible])[...] = rows
     encoded, _ = encode(model, part)
     drawn, log_w = streams(model, key, 0), np.empty_like(rows, shape=(count, samples), dtype=np.float64)
-    chains = (first + np.arange(count))[:, None] * samples + np.arange(samples)
+    chains = numbers[:, None] * samples + np.arange(samples)
     chunk = max(1, (DEVICE_CHUNK if on_device(rows) else CHUNK) // count)
     for start in range(0, samples, chunk):
         some = np.ascontiguousarray(chains[:, start : start + chunk])

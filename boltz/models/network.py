@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,10 @@ class Network:
     machine: BoltzmannMachine | None = None
     classes: tuple[Label, ...] = ()
     code: int = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies are made anew from what defines the network, so that its parameters are views again."""
+        return type(self), tuple(getattr(self, each.name) for each in fields(self))
 
     @cached_property
     def params(self) -> dict[str, Array]:

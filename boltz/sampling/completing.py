@@ -15,7 +15,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.rng import Key
-from boltz.sampling.driver import shares, workers
+from boltz.sampling.driver import FEWEST, shares, workers
 from boltz.sampling.evidence import Evidence, evidence_of
 from boltz.sampling.gibbs import GibbsSweep, Scratch, layer_input, repeat, turned_weights
 from boltz.sampling.meanfield import MeanField, solve
@@ -46,15 +46,22 @@ def complete(
     if method == "mean-field" and isinstance(model, HelmholtzMachine):
         raise InputError("method must be mean or sample for a HelmholtzMachine: mean-field is for BoltzmannMachines.")
     sweeps = checks.integer(SWEEPS[method] if sweeps is None else sweeps, "sweeps", 1)
-    key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("complete")
-    evidence = evidence_of(model, x, mask)
+    seed = checks.integer(seed, "seed", 0, 2**64 - 1)
+    return arrays.host(completed(model, evidence_of(model, x, mask), method, sweeps, seed))
+
+
+def completed(
+    model: Model, evidence: Evidence, method: str = "mean", sweeps: int = SWEEPS["mean"], seed: int = 0
+) -> Array:
+    """The rows of evidence with their unknown entries filled in, where the model lives; raises NumericalError."""
+    whole = evidence.padded(FEWEST)
     if isinstance(model, BoltzmannMachine) and method == "mean-field":
-        filled = posterior(model, evidence, sweeps)[model.visible]
+        filled = posterior(model, whole, sweeps)[model.visible]
     else:
-        filled = _by_chains(model, evidence, sweeps, key, method == "mean")
+        filled = _by_chains(model, whole, sweeps, Key.from_seed(seed).derive("complete"), method == "mean")
     if not np.isfinite(filled).all():
         raise NumericalError("The completed units are not finite: the weights are too large for their type.")
-    return arrays.host(filled)
+    return filled[: len(evidence)]
 
 
 def posterior(machine: BoltzmannMachine, evidence: Evidence, sweeps: int = SWEEPS["mean-field"]) -> dict[str, Array]:
@@ -126,9 +133,9 @@ class ClampedGibbs:
 def _clamped_gibbs(transition: GibbsSweep, evidence: Evidence, first: int) -> ClampedGibbs:
     """Chains with all units but the known ones drawn from their base rates."""
     machine, state = transition.machine, {}
-    for layer, units in machine.graph.units.items():
+    for layer in machine.graph.units:
         state[layer] = machine.zeros(len(evidence), layer)
-        mean = np.ascontiguousarray(np.broadcast_to(base_means(machine, layer), (len(evidence), units)))
+        mean = base_means(machine, layer) + state[layer]
         machine.unit_type(layer).draw(mean, transition.key.derive("start", layer).stream(0), first, state[layer])
     evidence.restore(state[machine.visible])
     return ClampedGibbs(transition, evidence, first, state, Scratch(machine.arena))

@@ -26,6 +26,7 @@ from boltz import arrays, checks
 from boltz.errors import InputError
 from boltz.kernels.graphs import flow
 
+FEWEST = 32  # float32 products of fewer rows may sum in another order
 T = TypeVar("T")
 BLOCK, DEVICE_BLOCK = 128, 1 << 16  # rows; the latter holds what is in the memory of a device at a time
 _settings: dict[str, int] = {}

@@ -29,6 +29,12 @@ class Evidence:
         """Some of the rows."""
         return Evidence(self.rows[block], self.known[block])
 
+    def padded(self, fewest: int) -> Evidence:
+        """At least so many rows, further ones of known zeros."""
+        more = max(fewest - len(self), 0), self.rows.shape[1]
+        rows, known = np.zeros_like(self.rows, shape=more), np.ones_like(self.known, shape=more)
+        return Evidence(np.concatenate([self.rows, rows]), np.concatenate([self.known, known]))
+
     def restore(self, visible: Array) -> None:
         """Put the known entries where they belong in visible (rows, units), in place."""
         np.copyto(visible, self.rows, where=self.known)
@@ -44,7 +50,7 @@ def evidence_of(model: Model, x: Any, mask: Any = None) -> Evidence:
     if mask is None:
         mask = found == found
     known = _checked_mask(arrays.host(mask) if on_device else mask, found.shape)
-    rows = visible_rows(model, np.where(known, found, found.dtype.type(0)))
+    rows = visible_rows(model, found if known.all() else np.where(known, found, found.dtype.type(0)))
     return Evidence(rows, arrays.beside(np.ascontiguousarray(known), rows))
 
 

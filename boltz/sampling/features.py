@@ -10,32 +10,37 @@ from numpy.typing import NDArray
 from boltz.arrays import host
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.files import Model, checked_machine, visible_rows
+from boltz.models.files import Model, checked_machine
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape
 from boltz.nn.dense import forward
-from boltz.sampling.driver import shares, workers
+from boltz.sampling.completing import completed, posterior
+from boltz.sampling.driver import FEWEST, shares, workers
+from boltz.sampling.evidence import Evidence, evidence_of
 from boltz.sampling.gibbs import Scratch
 from boltz.sampling.meanfield import MeanField, solve
 
 Array = NDArray[Any]
 Layer = str | int
 SWEEPS = MeanField(tolerance=0.0, sweeps=25)  # their number is fixed, so that no row waits for its neighbours
-FEWEST = 32  # float32 products of fewer rows may sum in another order
 TOP, ALL = "top", "all"
 
 
-def features(model: Model, x: Any, layer: Layer = TOP) -> Array:
+def features(model: Model, x: Any, layer: Layer = TOP, mask: Any = None) -> Array:
     """Posterior means (rows, units) of a hidden layer given visible rows x (rows, units), as a numpy array.
 
     layer: "top", "all" (all hidden layers side by side, from the bottom), the name of a layer, or its number, from 1
     for the lowest. Exact for an RBM; 25 sweeps of mean field for a deeper Boltzmann machine (Salakhutdinov & Hinton
     2009, section 2.2); the means of the recognition model, passed upwards, for a Helmholtz machine. A row's features do
     not depend on the other rows, in float32 to the last bit. Raises InputError.
+
+    mask (rows, units) or (units,) is True where a unit is known; without one, NaN in x marks what is missing. Unknown
+    units relax along with the hidden layers of a Boltzmann machine, as in complete with "mean-field"; for a Helmholtz
+    machine they are filled in by complete with "mean" first.
     """
     model = checked_machine(model)
     names = feature_layers(model, layer)
-    return host(side_by_side(model, visible_rows(model, x), names))
+    return host(_partly_known(model, evidence_of(model, x, mask), names))
 
 
 def feature_layers(model: Model, layer: Layer) -> list[str]:
@@ -46,6 +51,18 @@ def feature_layers(model: Model, layer: Layer) -> list[str]:
     if isinstance(layer, int | np.integer) and not isinstance(layer, bool) and 1 <= layer <= len(hidden):
         return [hidden[layer - 1]]
     raise InputError(f"layer must be top, all, 1 to {len(hidden)}, or one of {', '.join(hidden)}, got {layer!r}.")
+
+
+def _partly_known(model: Model, evidence: Evidence, names: list[str]) -> Array:
+    """As side_by_side, where only some entries are known; whole rows get what they would get among others like them."""
+    whole = np.all(evidence.known, axis=1, keepdims=True)
+    if whole.all():
+        return side_by_side(model, evidence.rows, names)
+    if isinstance(model, HelmholtzMachine):
+        return side_by_side(model, completed(model, evidence), names)
+    means = posterior(model, evidence.padded(FEWEST))
+    relaxed = np.concatenate([means[name] for name in names], axis=1)[: len(evidence)]
+    return np.where(whole, side_by_side(model, evidence.rows, names), relaxed)
 
 
 def side_by_side(model: Model, rows: Array, names: list[str]) -> Array:

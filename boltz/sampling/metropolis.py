@@ -11,7 +11,8 @@ visible row. Two moves take turns, each of which leaves the target as it is:
 Since the second move changes x, and q listens to x, both factors of w(x, h) that hold x, p(x | h1) and q(h1 | x), are
 computed anew for the old h before each proposal: a weight kept from the time when h was accepted would be that of
 another x. Few proposals are accepted in large machines, and fewer still far from the target: chains begin with some
-sweeps that accept all (Rezende, Mohamed & Wierstra 2014), whose law is near the target but not the target.
+sweeps that accept all (Rezende, Mohamed & Wierstra 2014), whose law is near the target but not the target. Real visible
+units do so once only, since without a test they may run away.
 """
 
 from __future__ import annotations
@@ -96,9 +97,9 @@ class MetropolisChains:
 def metropolis_chains(
     machine: HelmholtzMachine, evidence: Evidence, key: Key, first: int, sweeps: int
 ) -> MetropolisChains:
-    """Chains, the first being number first, after so many sweeps, at least one, that accept every proposal."""
+    """Chains, the first being number first, after so many sweeps that accept every proposal; one for real units."""
     now, proposed = (Tape(machine.arena).whole(len(evidence)) for _ in range(2))
     chain = numbers(first, first + len(evidence), machine.arena)
     chains = MetropolisChains(machine, evidence, key, first, chain, now, proposed)
-    chains.wander(max(sweeps, 1))
+    chains.wander(max(sweeps, 1) if machine.layers[0].kind == "bernoulli" else 1)
     return chains

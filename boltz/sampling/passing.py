@@ -13,8 +13,8 @@ from boltz.models.files import visible_rows
 from boltz.models.network import Network
 from boltz.nn.arena import Part, Tape
 from boltz.nn.feedforward import forward
-from boltz.sampling.driver import shares, workers
-from boltz.sampling.features import FEWEST, side_by_side
+from boltz.sampling.driver import FEWEST, shares, workers
+from boltz.sampling.features import side_by_side
 
 Array = NDArray[Any]
 

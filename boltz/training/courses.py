@@ -100,7 +100,9 @@ class Lesson:
 class Course:
     """A fine-tuning: settings, the network at its start, labelled rows and perhaps held-out ones, and the progress.
 
-    record sees each epoch's record; saved is called at each end of an epoch, where the progress may be kept.
+    record sees each epoch's record; saved is called where the progress may be kept, from which the training then goes
+    on as if unbroken: at each end of an epoch, but with lbfgs, whose memory is its own, of a stage. pause is called
+    between batches, and may raise.
     """
 
     settings: FineTuneSettings
@@ -110,6 +112,7 @@ class Course:
     progress: Progress
     record: Callable[[Record], None] = lambda record: None
     saved: Callable[[], None] = lambda: None
+    pause: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.key = Key.from_seed(self.settings.seed).derive("fine-tune")
@@ -151,7 +154,9 @@ class Course:
             course(tuner, lesson)
             if not (p.best.size or p.round):
                 p.chosen = p.epoch
-            p.stage, p.epoch = p.stage + 1, 0
+            p.stage, p.epoch, p.optimizer = p.stage + 1, 0, {}
+            if s.optimizer == "lbfgs":
+                self.saved()
         if p.best.size:
             p.network.arena[...] = p.best
         p.round, p.stage, p.best = p.round + 1, 0, p.best[:0]
@@ -176,6 +181,7 @@ class Course:
                 _generator(tuner.key.derive("order", p.epoch)).permutation(lesson.rows) if s.shuffle else lesson.rows
             )
             for batch in range(batches):
+                self.pause()
                 done = p.epoch + batch / batches
                 step = Step(learning_rate(s, done), momentum(s, done), p.epoch * batches + batch + 1)
                 rows = order[batch * s.batch_size : (batch + 1) * s.batch_size]
@@ -199,6 +205,7 @@ class Course:
             arena[...] = beside(parameters.astype(arena.dtype), arena)
             total, slope = 0.0, weights * parameters
             for rows in chunks(lesson.rows):
+                self.pause()
                 total += tuner.differentiate(lesson.data, rows)
                 slope -= host(tuner.own(tuner.gradient)) * (len(rows) / len(lesson.rows))
             return total / len(lesson.rows) + 0.5 * float(weights @ parameters**2), slope
@@ -245,7 +252,8 @@ class Course:
                 "seconds": p.seconds,
             }
         )
-        self.saved()
+        if self.settings.optimizer != "lbfgs":
+            self.saved()
 
     def _stop(self) -> None:
         p = self.progress

@@ -1,9 +1,8 @@
-"""Fine-tuning: a network unrolled from a machine learns classes, or to give back what it sees."""
+"""What a fine-tuning starts from: the network of a machine, rows, and their labels as numbers of classes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,52 +13,17 @@ from boltz.errors import InputError
 from boltz.models.files import Model, checked_machine
 from boltz.models.network import Label, Network
 from boltz.models.unrolling import classifier
-from boltz.training.courses import Course, Labelled, Progress, Record
-from boltz.training.run import as_data
-from boltz.training.settings import FineTuneSettings, settings_from
+from boltz.training.courses import Course, Labelled, Progress
+from boltz.training.folders import as_data
+from boltz.training.settings import FineTuneSettings
 
 Array = NDArray[Any]
-Watch = Callable[[Record], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Tuned:
-    """A fine-tuned network, one record an epoch, and the epoch whose parameters it has."""
-
-    network: Network
-    history: list[Record]
-    epoch: int
-    settings: FineTuneSettings
-
-
-def fine_tune(
-    model: Model | Network, x: Any, y: Any = None, held_out: Any = None, watch: Watch | None = None, **settings: Any
-) -> Tuned:
-    """Train a network unrolled from a machine to tell the classes y (rows,) of visible rows x (rows, units).
-
-    model: a machine, whose classifier starts from its weights (boltz.classifier), or a network: a classifier, or an
-    autoencoder, which takes no y and learns to give back x. x as in boltz.train; y: numbers or text, by default the
-    labels that x brings along. held_out: rows, or (rows, labels), that choose the epoch to keep, instead of a share of
-    x. watch sees each epoch's record. Settings are the fields of boltz.FineTuneSettings. Losses are in nats a row.
-    Raises InputError and NumericalError.
-    """
-    chosen: FineTuneSettings = settings_from(FineTuneSettings, settings)
-    course, history = prepared(model, x, y, held_out, chosen), list[Record]()
-
-    def record(found: Record) -> None:
-        history.append(found)
-        if watch is not None:
-            watch(found)
-
-    course.record = record
-    course.run()
-    return Tuned(course.progress.network, history, course.progress.chosen, chosen)
 
 
 def prepared(model: Model | Network, x: Any, y: Any, held_out: Any, settings: FineTuneSettings) -> Course:
     """A fine-tuning at its start; raises InputError."""
     model = model if isinstance(model, Network) else checked_machine(model)
-    data, labels = _labelled(model, x, y)
+    data, labels = labelled(model, x, y)
     if not isinstance(model, Network):
         if labels is None:
             raise InputError("y must hold the label of each row of x, which brings none along.")
@@ -70,7 +34,7 @@ def prepared(model: Model | Network, x: Any, y: Any, held_out: Any, settings: Fi
     others: Labelled | None = None
     if held_out is not None:
         rows, held = held_out if isinstance(held_out, tuple) and len(held_out) == 2 else (held_out, None)
-        rows, held = _labelled(network, rows, held, "held_out", "the labels of held_out")
+        rows, held = labelled(network, rows, held, "held_out", "the labels of held_out")
         others = rows, numbered(network, held, "the labels of held_out")
     return Course(settings, network, (data, numbered(network, labels)), others, Progress.begin(network))
 
@@ -89,7 +53,7 @@ def numbered(network: Network, labels: Sequence[Label] | None, name: str = "y") 
     return np.array([places[label] for label in labels], np.int64)
 
 
-def _labelled(
+def labelled(
     model: Model | Network, x: Any, y: Any, name: str = "x", told: str = "y"
 ) -> tuple[Data, list[Label] | None]:
     """Rows and their labels, checked; an autoencoder has none. name and told are what errors call them."""

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import platform
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +14,17 @@ from numpy.typing import NDArray
 
 from boltz import checks, runs, snapshots
 from boltz.arrays import checked_device
-from boltz.data import Data, load
-from boltz.data.given import given
-from boltz.errors import BoltzError, FileError, InputError, Interrupted
+from boltz.data import Data
+from boltz.errors import BoltzError, FileError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine, structure_from, trajectory
 from boltz.models.files import load as load_model
-from boltz.models.graph import Graph, Layer
+from boltz.models.graph import Graph
 from boltz.models.helmholtz import HelmholtzMachine, described
 from boltz.rng import Key
 from boltz.sampling.rates import base_rates
 from boltz.training import guards
+from boltz.training.folders import as_data, data_again, data_entry, interrupted, mark, stop_requests, versions
 from boltz.training.loop import ROWS, Events, Loop, Record
 from boltz.training.plans import Blueprint, blueprint, build, settings_of, stages
 from boltz.training.pretrain import Stage
@@ -119,32 +113,21 @@ def resume(
         description = runs.read_settings(folder)
         chosen, drawn, dtype, plan = _described(description, folder)
         tensors, told, notes = runs.load_checkpoint(folder)
-        if told.get("settings", _mark(folder)) != _mark(folder):
+        if told.get("settings", mark(folder)) != mark(folder):
             raise FileError(f"{folder / runs.SETTINGS} was changed since the run was saved: put it back or start anew.")
         state = restore(tensors, drawn, plan, f"the checkpoint of {folder}")
         if state.model.dtype != dtype:
             raise FileError(f"the checkpoint of {folder} must hold {dtype} parameters, got {state.model.dtype}.")
         if state.stage >= len(plan) and (folder / "model.safetensors").exists():
             return Run(load_model(folder).to(device), runs.read_metrics(folder), folder, chosen, notes=tuple(notes))
-        data = _data_again(description, "data", x, drawn.layers[0], folder)
-        others = _data_again(description, "held_out", held_out, drawn.layers[0], folder)
+        data = data_again(description, "data", x, drawn.layers[0], folder)
+        others = data_again(description, "held_out", held_out, drawn.layers[0], folder)
         if data is None:
             raise FileError(f"{folder / 'run.toml'} does not say what data the run had.")
         if state.stage < len(plan) and state.batch * plan[state.stage].settings.batch_size >= len(data.x):
             raise FileError(f"the checkpoint of {folder} stands beyond the end of its data.")
         loop = Loop(data, others, plan, state.to(device), Key.from_seed(chosen.seed).derive("train"))
         return replace(_in_folder(loop, chosen, folder, watch), notes=tuple(notes))
-
-
-def as_data(x: Any, name: str, layer: Layer) -> Data:
-    """Rows as Data, checked against the visible layer; raises InputError."""
-    if not isinstance(x, Data):
-        x = given(x, name, layer.units, real=layer.kind == "gaussian")
-    if x.x.shape[1] != layer.units:
-        raise InputError(f"{name} ({x.source}) must have {layer.units} units a row, got {x.x.shape[1]}.")
-    if len(x.x) == 0:
-        raise InputError(f"{name} ({x.name}) must have at least one row, got none.")
-    return x
 
 
 def _in_memory(loop: Loop, settings: AnySettings, watch: Watch | None) -> Run:
@@ -163,9 +146,9 @@ def _in_memory(loop: Loop, settings: AnySettings, watch: Watch | None) -> Run:
 
 def _in_folder(loop: Loop, settings: AnySettings, folder: Path, watch: Watch | None) -> Run:
     state = loop.state
-    with _stop_requests() as asked:
+    with stop_requests() as asked:
         runs.trim_metrics(folder, state.lines)
-        saved, mark = time.monotonic(), _mark(folder)
+        saved, marked = time.monotonic(), mark(folder)
 
         def epoch(record: Record) -> None:
             runs.append_metrics(folder, record)
@@ -175,10 +158,10 @@ def _in_folder(loop: Loop, settings: AnySettings, folder: Path, watch: Watch | N
         def step() -> None:
             nonlocal saved
             if asked or time.monotonic() - saved >= settings.checkpoint_seconds:
-                _save(folder, state, mark)
+                _save(folder, state, marked)
                 saved = time.monotonic()
             if asked:
-                raise _interrupted(asked[0], folder)
+                raise interrupted(asked[0], f"boltz train --resume {folder}")
 
         def keep(update: int, machine: BoltzmannMachine) -> None:
             machine.save(snapshots.path_of(folder, update))
@@ -187,25 +170,16 @@ def _in_folder(loop: Loop, settings: AnySettings, folder: Path, watch: Watch | N
         loop.run()
         model = _finished(loop, settings)
         model.save(folder / "model.safetensors")
-        _save(folder, state, mark)
+        _save(folder, state, marked)
         if asked:
-            raise _interrupted(asked[0], folder)
+            raise interrupted(asked[0], f"boltz train --resume {folder}")
     return Run(model, runs.read_metrics(folder), folder, settings)
 
 
-def _interrupted(name: str, folder: Path) -> Interrupted:
-    return Interrupted(f"Stopped by {name} after saving; continue with: boltz train --resume {folder}")
-
-
-def _save(folder: Path, state: TrainState, mark: str) -> None:
+def _save(folder: Path, state: TrainState, marked: str) -> None:
     tensors = state.tensors()
     guards.check_state(tensors, f"step {state.step}")
-    runs.save_checkpoint(folder, tensors, {"settings": mark})
-
-
-def _mark(folder: Path) -> str:
-    """The settings that a checkpoint belongs to, as the SHA-256 of run.toml."""
-    return hashlib.sha256((folder / runs.SETTINGS).read_bytes()).hexdigest()
+    runs.save_checkpoint(folder, tensors, {"settings": marked})
 
 
 def _finished(loop: Loop, settings: AnySettings) -> Model:
@@ -227,28 +201,6 @@ def _finished(loop: Loop, settings: AnySettings) -> Model:
     return HelmholtzMachine(model.structure, model.arena, dict(zip(names, rates.values(), strict=True)))
 
 
-@contextlib.contextmanager
-def _stop_requests() -> Iterator[list[str]]:
-    """Names of the signals received; the first only asks, a second one of the same kind acts as usual."""
-    asked: list[str] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, frame: Any) -> None:
-        asked.append(signal.Signals(number).name)
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _description(model: Model, settings: AnySettings, data: Data, held_out: Data | None) -> dict[str, Any]:
     """What run.toml says."""
     machine: dict[str, Any]
@@ -260,17 +212,10 @@ def _description(model: Model, settings: AnySettings, data: Data, held_out: Data
     return {
         "model": machine | {"dtype": str(model.dtype)},
         "settings": settings.as_dict(),
-        "data": _data_entry(data),
-        "held_out": {} if held_out is None else _data_entry(held_out),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in ("numpy", "numba", "scipy")},
-        },
+        "data": data_entry(data),
+        "held_out": {} if held_out is None else data_entry(held_out),
+        "versions": versions(),
     }
-
-
-def _data_entry(data: Data) -> dict[str, Any]:
-    return {"load": dict(data.request), "rows": len(data.x), "fingerprint": data.fingerprint}
 
 
 def _described(description: dict[str, Any], folder: Path) -> tuple[AnySettings, Blueprint, np.dtype[Any], list[Stage]]:
@@ -285,18 +230,3 @@ def _described(description: dict[str, Any], folder: Path) -> tuple[AnySettings, 
         return chosen, drawn, np.dtype(model["dtype"]), stages(drawn, chosen)
     except (KeyError, TypeError, ValueError, BoltzError) as problem:
         raise FileError(f"{folder / 'run.toml'} does not describe a run ({problem}).") from problem
-
-
-def _data_again(description: dict[str, Any], entry: str, x: Any, layer: Layer, folder: Path) -> Data | None:
-    wanted = description.get(entry) or None
-    if wanted is None:
-        return None
-    if x is None and not wanted.get("load"):
-        raise InputError(f"{folder} was trained on an array; give it again as {'x' if entry == 'data' else entry}.")
-    try:
-        data = as_data(load(**wanted["load"]) if x is None else x, entry, layer)
-    except TypeError as problem:
-        raise FileError(f"{folder / 'run.toml'} does not say how to load the {entry} ({problem}).") from problem
-    if data.fingerprint != wanted.get("fingerprint"):
-        raise InputError(f"the {entry} of {folder} changed: their fingerprint differs from that in run.toml.")
-    return data

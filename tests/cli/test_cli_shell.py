@@ -64,7 +64,7 @@ def test_every_command_and_option_is_documented_and_takes_json() -> None:
         for option in options:
             assert option.help, f"{name} {option.opts}"
             quiet = option.is_flag and not option.secondary_opts
-            assert quiet or option.show_default or "--resume" in option.opts, f"{name} {option.opts}"
+            assert quiet or option.show_default or option.required or "--resume" in option.opts, f"{name} {option.opts}"
 
 
 @pytest.mark.parametrize("words", [["data"], ["data", "--json"]])

@@ -34,6 +34,7 @@ def rows(count: int, units: int = 12, seed: int = 0) -> Any:
 
 
 X = rows(40)
+KNOWN = rows(40, seed=1) == 0
 
 
 def boltzmann(sizes: tuple[int, ...] = (12, 7, 5), dtype: Any = np.float64) -> boltz.BoltzmannMachine:
@@ -77,6 +78,9 @@ def exchanged(model: boltz.BoltzmannMachine) -> Any:
 
 UNDIRECTED: dict[str, Call] = {
     "sample": lambda m: boltz.sample(m, 30, 120, start={"v": X[:30]}),
+    "complete": lambda m: [boltz.complete(m, X, KNOWN, method, 12) for method in ("sample", "mean", "mean-field")],
+    "complete, grey": lambda m: boltz.complete(m, 0.5 * X, KNOWN, "mean", 12),
+    "features, missing values": lambda m: boltz.features(m, X, "all", KNOWN),
     "features": lambda m: boltz.features(m, X, "all"),
     "classify": lambda m: boltz.classify(classifier_of(m), X),
     "encode": lambda m: boltz.encode(boltz.autoencoder(m), X),
@@ -104,6 +108,7 @@ DIRECTED: dict[str, Call] = {
     "classify": lambda m: boltz.classify(classifier_of(m), X),
     "reconstruct": lambda m: boltz.reconstruct(boltz.autoencoder(m), X),
     "sample": lambda m: boltz.sample(m, 20),
+    "complete": lambda m: [boltz.complete(m, X[:10], KNOWN[:10], method, 12) for method in ("sample", "mean")],
     "importance": lambda m: boltz.log_likelihood(m, X[:10], samples=30),
     "exact rows": lambda m: boltz.log_likelihood(m, X[:10]),
     "bounds": lambda m: boltz.importance_bounds(m, X[:10], (1, 10)),

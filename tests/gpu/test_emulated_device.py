@@ -21,7 +21,7 @@ def test_boltzmann_machines(name: str, cupy: Any) -> None:
     on_device.check_call(UNDIRECTED[name], boltzmann())
 
 
-@pytest.mark.parametrize("name", ["sample", "ais", "mean field", "raise", "exchange"])
+@pytest.mark.parametrize("name", ["sample", "complete", "complete, grey", "ais", "mean field", "raise", "exchange"])
 def test_boltzmann_machines_in_float32(name: str, cupy: Any) -> None:
     """Where states are multiplied on tensor cores and sweeps come from captured graphs."""
     on_device.check_call(UNDIRECTED[name], boltzmann(dtype=np.float32))
@@ -31,6 +31,12 @@ def test_boltzmann_machines_in_float32(name: str, cupy: Any) -> None:
 @pytest.mark.parametrize("kind", ["vae", "deep", "sbn", "wide", "dbn"])
 def test_helmholtz_machines(kind: str, name: str, cupy: Any) -> None:
     on_device.check_call(DIRECTED[name], helmholtz(kind))
+
+
+@pytest.mark.parametrize("kind", ["grey", "mixed", "dbn"])
+def test_helmholtz_machines_in_float32(kind: str, cupy: Any) -> None:
+    """Where sweeps come from captured graphs."""
+    on_device.check_call(DIRECTED["complete"], helmholtz(kind, np.float32))
 
 
 @pytest.mark.parametrize("name", TRAINING)

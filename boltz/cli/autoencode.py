@@ -1,0 +1,44 @@
+"""`boltz autoencode`: a deep autoencoder unrolled from a machine and fine-tuned, or one that is trained already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from boltz.cli.common import emit
+from boltz.cli.tuning_options import TuningHelp, tuning_options
+
+
+@click.command(cls=TuningHelp)
+@click.argument("path", metavar="RUN|MODEL", type=click.Path(path_type=Path), required=False)
+@tuning_options
+@click.option(
+    "--code",
+    type=click.Choice(["sigmoid", "linear"]),
+    show_default="sigmoid",
+    help="Function of binary code units: as in the machine, or none.",
+)
+@click.pass_context
+def autoencode(ctx: click.Context, path: Path | None, as_json: bool, **options: Any) -> None:
+    """Train a deep autoencoder that starts as RUN, a trained machine, and test it.
+
+    The layers of the machine are unrolled up to the top, the code, and down again (Hinton & Salakhutdinov 2006), and
+    fine-tuned to give back each row. The folder receives the network, codes.npy of the test rows, and pictures of
+    reconstructions and of learning; test.json holds the errors. Where RUN is such a folder or the file of its network,
+    nothing is trained: it encodes --data into --out. Ctrl-C and SIGTERM save the run and end with exit code 75.
+
+    Example: boltz autoencode digits --data mnist --code linear --epochs 20 --out codes
+    """
+    from boltz.cli.autoencoded import WRITES, measured, tell
+    from boltz.cli.tuning import Task, worked
+
+    task = Task("boltz autoencode", "autoencoder", _unrolled, measured, tell, WRITES)
+    emit(worked(task, ctx, path, options), as_json, "")
+
+
+def _unrolled(model: Any, options: Any, labels: Any) -> Any:
+    import boltz
+
+    return boltz.autoencoder(model, options["code"] or "sigmoid")

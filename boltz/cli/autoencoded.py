@@ -1,0 +1,69 @@
+"""What an autoencoder makes of rows: codes, reconstructions, and how far these are from the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import boltz
+from boltz import plotting
+from boltz.cli.common import say
+from boltz.cli.report import shown_table
+from boltz.cli.rows import chunks
+from boltz.cli.tables import Table, written
+from boltz.cli.tuning_rows import Seen
+from boltz.models.network import Network
+from boltz.nn.feedforward import OUTPUTS
+
+WRITES = ("codes.npy", "reconstructions.png")
+PICTURED = 20
+
+
+def measured(network: Network, seen: Seen, folder: Path) -> dict[str, Any]:
+    """Encode rows into codes.npy, draw some beside their reconstructions, and return the mean errors a row."""
+    rows, units = seen.rows, network.net.sizes[network.code]
+    squares, entropies = [], []
+    with written(folder / "codes.npy", Table("codes", (len(rows), units), network.dtype, ())) as write:
+        for place in chunks(len(rows), rows.data.x.shape[1]):
+            x = rows.seen(place)
+            write(boltz.encode(network, x))
+            back = boltz.reconstruct(network, x)
+            squares.append(2 * OUTPUTS["linear"][1](back, x))
+            if network.net.functions[-1] == "sigmoid":
+                entropies.append(OUTPUTS["sigmoid"][1](back, x))
+    x = rows.seen(slice(0, min(len(rows), PICTURED)))
+    parts = {"row": x, "again": boltz.reconstruct(network, x)}
+    if network.net.functions[-1] != "sigmoid":  # any numbers, drawn as far as they are grey levels
+        parts = {name: np.clip(values, 0, 1) for name, values in parts.items()}
+    title = f"rows of {rows.data.name}, each above its reconstruction from {units} numbers"
+    plotting.save(plotting.stacked_tiles(parts, rows.data.shape, title), folder / "reconstructions.png")
+    return {**rows.about, "code": units, "squared_error": _mean(squares), "cross_entropy": _mean(entropies)}
+
+
+def tell(result: dict[str, Any]) -> None:
+    """The errors as a table on stderr, and what they are of."""
+    test, validation = result["test"], result.get("validation", {}).get("loss")
+    lines = []
+    if test is not None:
+        for name, label in (("squared_error", "squared error"), ("cross_entropy", "cross-entropy (nats)")):
+            if test[name] is not None:
+                lines.append((label, f"{test[name]['value']:.4f}", f"{test[name]['standard_error']:.4f}"))
+    if validation is not None:
+        lines.append(("validation loss (nats)", f"{validation:.4f}", "-"))
+    if lines:
+        shown_table(("a row", "mean", "error"), lines)
+    if test is not None:
+        what = f"{test['rows']:,} rows of {test['data']} {test['split']}, binarize {test['binarize']}"
+        say(f"{what}; codes of {test['code']:,} numbers.")
+
+
+def _mean(parts: Sequence[Any]) -> dict[str, float] | None:
+    """Mean and standard error of values (rows,), None where there are none."""
+    if not parts:
+        return None
+    values = np.concatenate(parts)
+    spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    return {"value": float(values.mean()), "standard_error": spread / len(values) ** 0.5}

@@ -1,0 +1,102 @@
+"""What a classifier makes of rows: predictions, the confusion of classes, mistakes, and the error with its interval."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaincinv
+
+import boltz
+from boltz import plotting
+from boltz.checkpoint import write_text
+from boltz.cli.common import say
+from boltz.cli.labels import Labels
+from boltz.cli.report import shown_table
+from boltz.cli.rows import chunks
+from boltz.cli.tuning_rows import Seen
+from boltz.models.network import Network
+
+Array = NDArray[Any]
+WRITES = ("predictions.csv", "confusion.csv", "confusion.png", "mistakes.png")
+
+
+def measured(network: Network, seen: Seen, folder: Path) -> dict[str, Any]:
+    """Classify rows, write predictions.csv, and where labels are known what went wrong; returns the error."""
+    rows = seen.rows
+    found = [boltz.classify(network, rows.seen(place)) for place in chunks(len(rows), rows.data.x.shape[1])]
+    guess = np.concatenate([part.argmax(axis=1) for part in found])
+    sure = np.concatenate([part.max(axis=1) for part in found])
+    predicted = [network.classes[i] for i in guess]
+    labels = None if seen.labels is None else seen.labels.tolist()
+    known: Sequence[Any] = [()] * len(guess) if labels is None else [(label,) for label in labels]
+    lines = [(i, *k, p, f"{s:.6g}") for i, (k, p, s) in enumerate(zip(known, predicted, sure, strict=True), 1)]
+    head = ("row", *(() if labels is None else ("label",)), "predicted", "probability")
+    write_text(folder / "predictions.csv", _comma([head, *lines]))
+    if seen.labels is None:
+        return {**rows.about, "error": None}
+    _confusion(network, seen.labels, guess, folder)
+    right = np.array([label == each for label, each in zip(seen.labels.tolist(), predicted, strict=True)])
+    _mistakes(seen, predicted, np.flatnonzero(~right)[np.argsort(-sure[~right], kind="stable")], folder)
+    wrong = int((~right).sum())
+    return {**rows.about, "wrong": wrong, "error": wrong / len(rows), "interval": binomial_interval(wrong, len(rows))}
+
+
+def binomial_interval(count: int, rows: int) -> list[float]:
+    """The 95 % interval of a share, of which count of so many rows were found (Clopper & Pearson 1934)."""
+    low = float(betaincinv(count, rows - count + 1, 0.025)) if count else 0.0
+    high = float(betaincinv(count + 1, rows - count, 0.975)) if count < rows else 1.0
+    return [low, high]
+
+
+def tell(result: dict[str, Any]) -> None:
+    """The errors as a table on stderr, and what they are of."""
+    test, validation = result["test"], result.get("validation", {}).get("error")
+    lines = []
+    if test is not None and test["error"] is not None:
+        low, high = (f"{100 * x:.2f}" for x in test["interval"])
+        lines.append(("error", f"{100 * test['error']:.2f}", f"{low} to {high}", f"{test['wrong']:,}"))
+    if validation is not None:
+        lines.append(("validation error", f"{100 * validation:.2f}", "-", "-"))
+    if lines:
+        shown_table(("", "%", "95 % interval", "wrong rows"), lines)
+    if test is not None:
+        without = ", without labels" if test["error"] is None else ""
+        say(f"{test['rows']:,} rows of {test['data']} {test['split']}, binarize {test['binarize']}{without}.")
+
+
+def _confusion(network: Network, labels: Labels, guess: Array, folder: Path) -> None:
+    """How often rows of each true class were taken for each class of the network, as a table and a picture."""
+    others = sorted({*labels.tolist()} - {*network.classes}, key=str)
+    true = [*network.classes, *others]
+    places = {label: i for i, label in enumerate(true)}
+    counts = np.zeros((len(true), len(network.classes)), np.int64)
+    np.add.at(counts, (np.array([places[label] for label in labels.tolist()]), guess), 1)
+    lines = [(label, *line) for label, line in zip(true, counts.tolist(), strict=True)]
+    write_text(folder / "confusion.csv", _comma([("true", *network.classes), *lines]))
+    plotting.save(plotting.confusion_matrix(counts, true, network.classes), folder / "confusion.png")
+
+
+def _mistakes(seen: Seen, predicted: Sequence[Any], wrong: Array, folder: Path) -> None:
+    """The images of the rows that were classified wrong, the most certain first; none where rows are no images."""
+    data = seen.rows.data
+    shape = plotting.image_shape(data.x.shape[1], data.shape)
+    if shape is None or not len(wrong) or seen.labels is None:
+        return
+    shown = wrong[: plotting.MOST_TILES]
+    captions = [f"{seen.labels[i]} → {predicted[i]}" for i in shown]
+    title = f"{len(shown)} of {len(wrong):,} mistakes, true → predicted, the most certain first"
+    images = np.asarray(data.x[shown], np.float32) / (data.levels or 1)
+    plotting.save(plotting.captioned_tiles(images, captions, shape, title), folder / "mistakes.png")
+
+
+def _comma(lines: Sequence[Sequence[Any]]) -> str:
+    """Lines of comma-separated values."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(lines)
+    return stream.getvalue()

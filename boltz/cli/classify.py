@@ -1,0 +1,53 @@
+"""`boltz classify`: a classifier unrolled from a machine and fine-tuned, or one that is trained already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from boltz.cli.common import emit
+from boltz.cli.tuning_options import TuningHelp, tuning_options
+
+
+@click.command(cls=TuningHelp)
+@click.argument("path", metavar="RUN|MODEL", type=click.Path(path_type=Path), required=False)
+@tuning_options
+@click.option(
+    "--labels",
+    metavar="FILE",
+    show_default="those of --data",
+    help="The label of each row: one a line of a .csv, numbers or words, or numbers in another file.",
+)
+@click.option("--test-labels", metavar="FILE", show_default="those of the test rows", help="The same of the test rows.")
+@click.option(
+    "--few",
+    type=int,
+    show_default="all",
+    help="Learn from so many labelled rows only, the same number of each class as far as it goes, drawn by --seed.",
+)
+@click.pass_context
+def classify(ctx: click.Context, path: Path | None, as_json: bool, **options: Any) -> None:
+    """Train a classifier that starts as RUN, a trained machine, and test it.
+
+    The layers of the machine are unrolled into a network with softmax outputs, of a dbm as in Salakhutdinov & Hinton
+    2009, and fine-tuned. The folder receives the network, predictions.csv, confusion.csv and pictures of the confusion,
+    of mistakes and of learning; test.json holds the error. Where RUN is such a folder or the file of its network,
+    nothing is trained: it classifies --data into --out. Ctrl-C and SIGTERM save the run and end with exit code 75.
+
+    Example: boltz classify digits --data mnist --epochs 20 --out classifier
+    """
+    from boltz.cli.classified import WRITES, measured, tell
+    from boltz.cli.tuning import Task, worked
+
+    task = Task("boltz classify", "classifier", _unrolled, measured, tell, WRITES)
+    emit(worked(task, ctx, path, options), as_json, "")
+
+
+def _unrolled(model: Any, options: Any, labels: Any) -> Any:
+    import numpy as np
+
+    import boltz
+
+    return boltz.classifier(model, np.unique(labels).tolist())

@@ -1,0 +1,88 @@
+"""`boltz complete`: rows of which a part is known, with the rest filled in by a machine."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from boltz.cli.common import (
+    device_option,
+    emit,
+    free_file,
+    json_option,
+    row_options,
+    run_argument,
+    seed_option,
+    threads_option,
+)
+from boltz.errors import InputError
+
+
+@click.command
+@run_argument
+@row_options("test where there is one, else train")
+@click.option(
+    "--mask",
+    metavar="FILE|left|right|top|bottom|random:SHARE",
+    required=True,
+    help="What is known: a file of 0 and 1 (known), a row for all rows or one for each; a half of images; or a share "
+    "of the units of each row, drawn by --seed.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["mean", "sample", "mean-field"]),
+    default="mean",
+    show_default=True,
+    help="Means of the unknown units given the known ones, or one draw, by a chain a row; or mean field (rbm, dbm).",
+)
+@click.option("--sweeps", type=int, show_default="1,000; 100 of mean field", help="Sweeps of each chain.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="completed.npz",
+    show_default=True,
+    help="Where to write: .npz (completed, and the mask), .npy, .csv with a header, or a picture of some rows (.png).",
+)
+@click.option("--force", is_flag=True, help="Replace the file that --out names.")
+@seed_option
+@device_option
+@threads_option
+@json_option
+def complete(path: Path, as_json: bool, **options: Any) -> None:
+    """Fill in the unknown units of rows of data given the known ones, by what the machine has learnt.
+
+    Example: boltz complete digits --data mnist-mini --limit 20 --mask top --out completed.png
+    """
+    import boltz
+    from boltz.cli.completing import known_part, write
+    from boltz.cli.measure import memory
+    from boltz.cli.rows import rows_of
+    from boltz.cli.stored import image_of, model_of, settings_of
+    from boltz.cli.tables import ENDINGS
+
+    out = free_file(options["out"], (*ENDINGS, ".png"), options["force"])
+    model = model_of(path).to(options["device"])
+    rows = rows_of(path, model, options)
+    if 4 * rows.data.x.size * model.dtype.itemsize > memory():
+        raise InputError(f"{len(rows):,} rows do not fit into memory at once: name fewer with --limit.")
+    shape = rows.data.shape or image_of(settings_of(path))
+    known = known_part(options["mask"], rows, shape)
+    x, began = rows.seen(slice(None)), time.monotonic()
+    found = boltz.complete(model, x, known, options["method"], options["sweeps"], options["seed"])
+    title = f"{rows.data.name}, {options['mask']} known, by {options['method']}"
+    write(out, {"data": x, "known": known, "completed": found}, shape, title)
+    unknown = int((~known).sum())
+    result = {
+        "out": str(out),
+        **rows.about,
+        "known": float(known.mean()),
+        "method": options["method"],
+        "squared_error": float(((found - x)[~known] ** 2).mean()) if unknown else None,
+        "seed": options["seed"],
+        "seconds": time.monotonic() - began,
+    }
+    off = f", mean squared difference from the data {result['squared_error']:.4f} a unit" if unknown else ""
+    emit(result, as_json, f"{out}: {len(rows):,} rows of {rows.data.name}, {unknown:,} units filled in{off}")

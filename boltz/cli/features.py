@@ -1,0 +1,100 @@
+"""`boltz features`: posterior means of hidden units in a file, row by row."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from boltz.cli.common import (
+    device_option,
+    emit,
+    free_file,
+    json_option,
+    row_options,
+    run_argument,
+    seed_option,
+    threads_option,
+)
+
+
+@click.command
+@run_argument
+@row_options("train")
+@click.option(
+    "--layer",
+    default="top",
+    metavar="top|all|NUMBER|NAME",
+    show_default=True,
+    help="The hidden layer: the top one, all side by side, a number from 1 for the lowest, or a name such as h2.",
+)
+@click.option(
+    "--mask",
+    metavar="FILE",
+    show_default="all is known",
+    help="A file of 0 and 1 (known), a row for all rows or one for each; features then are those of what is known.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="features.npz",
+    show_default=True,
+    help="Where to write: .npz (features, and labels where the data have them), .npy, or .csv with a header.",
+)
+@click.option("--force", is_flag=True, help="Replace the file that --out names.")
+@seed_option
+@device_option
+@threads_option
+@json_option
+def features(path: Path, as_json: bool, **options: Any) -> None:
+    """Write the features of data: posterior means of hidden units given each row.
+
+    They are exact for an rbm, by mean field for a dbm, and the means of recognition for other machines. Data in a .npy
+    file of 64 MiB and more are read piece by piece, and so is the file written, so both may be larger than memory.
+
+    Example: boltz features digits --data mnist --layer top --out features.npz
+    """
+    import boltz
+    from boltz.cli.rows import chunks, mask_from, rows_of
+    from boltz.cli.stored import model_of
+    from boltz.cli.tables import ENDINGS, Table, written
+    from boltz.sampling.features import feature_layers
+
+    out = free_file(options["out"], ENDINGS, options["force"])
+    model = model_of(path).to(options["device"])
+    layer = _layer(options["layer"], list(model.units)[1:])
+    units = [(name, model.units[name]) for name in feature_layers(model, layer)]
+    rows = rows_of(path, model, options, split="train")
+    if options["mask"] is not None:
+        rows = rows.masked(mask_from(options["mask"], len(rows), rows.data.x.shape[1]))
+    columns = [f"{name}_{i}" for name, count in units for i in range(1, count + 1)]
+    labels = rows.data.labels
+    others = ({} if labels is None else {"labels": labels}) | ({"layers": _names(units)} if layer == "all" else {})
+    began, width = time.monotonic(), max(rows.data.x.shape[1], len(columns))
+    with written(out, Table("features", (len(rows), len(columns)), model.dtype, columns, others)) as write:
+        for place in chunks(len(rows), width):
+            write(boltz.features(model, rows.seen(place), layer, **rows.known(place)))
+    result = {
+        "out": str(out),
+        **rows.about,
+        "layers": dict(units),
+        "labels": labels is not None and out.suffix == ".npz",
+        "seed": options["seed"],
+        "seconds": time.monotonic() - began,
+    }
+    shown = " + ".join(f"{name} ({count})" for name, count in units)
+    emit(result, as_json, f"{out}: {len(rows):,} rows of {rows.data.name}, posterior means of {shown}")
+
+
+def _layer(text: str, names: list[str]) -> str | int:
+    """The layer by its name or its number."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 9 and text not in names else text
+
+
+def _names(units: list[tuple[str, int]]) -> Any:
+    """The layer of each column."""
+    import numpy as np
+
+    return np.repeat([name for name, _ in units], [count for _, count in units])

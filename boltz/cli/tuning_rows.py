@@ -1,0 +1,103 @@
+"""The rows of a fine-tuning on the command line: to learn from, to test on, and how run.toml has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from boltz.cli.labels import Labels, labels_from
+from boltz.cli.rows import Rows, seen_by
+from boltz.cli.stored import table
+from boltz.data import Data, load, splits
+from boltz.data.few import few_rows, only
+from boltz.errors import FileError, InputError
+from boltz.models.network import Network
+
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Rows that a network is applied to, and their labels, if known."""
+
+    rows: Rows
+    labels: Labels | None = None
+
+
+def training(labelled: bool, data: Data, file: str | None) -> Labels | None:
+    """The labels of training rows, from a file if one is named, None for an autoencoder; raises InputError."""
+    if not labelled:
+        return None
+    labels = data.labels if file is None else labels_from(file, len(data.x))
+    if labels is None:
+        raise InputError(f"{data.source} holds no labels: give them with --labels FILE.")
+    if len(np.unique(labels)) < 2:
+        raise InputError(f"the labels must be of two classes at least, got {labels[:1].tolist()} alone.")
+    return labels
+
+
+def fewer(data: Data, labels: Labels | None, few: int | None, seed: int) -> tuple[Data, Labels | None]:
+    """Rows and labels, only so many of them if few is a number; raises InputError."""
+    if few is None or labels is None:
+        return data, labels
+    rows = few_rows(labels, few, seed)
+    return only(data, rows), labels[rows]
+
+
+def rows_entry(data: Data, options: Options) -> dict[str, Any]:
+    """What run.toml says of how the command chose the rows; nothing where loading them again is all there is to it."""
+    asked: dict[str, Any] = {key: options.get(key) for key in ("few", "labels") if options.get(key) is not None}
+    if not asked:
+        return {}
+    if "labels" in asked:
+        asked["labels"] = str(Path(asked["labels"]).resolve())
+    return {"load": dict(data.request), **asked}
+
+
+def training_again(labelled: bool, description: Mapping[str, Any]) -> tuple[Data | None, Labels | None]:
+    """The rows that the command chose when the run began; None where run.toml alone says how to load them."""
+    entry = table(description, "rows")
+    if not entry:
+        return None, None
+    try:
+        data = load(**entry["load"])
+        labels = training(labelled, data, entry.get("labels"))
+        return fewer(data, labels, entry.get("few"), description["settings"]["seed"])
+    except (KeyError, TypeError) as problem:
+        raise FileError(f"run.toml does not say how to load the data ({problem}).") from problem
+
+
+def test_entry(name: str, options: Options) -> dict[str, Any]:
+    """What run.toml says of the test rows: those named, else those of the data set; nothing where there are none."""
+    place = options["test"] or name
+    there = splits(place)
+    if options["test"] is None and "test" not in there:
+        if options.get("test_labels") is not None:
+            raise InputError("--test-labels would do nothing: the data have no test rows.")
+        return {}
+    found: dict[str, Any] = {"load": dict(load(place, "test" if "test" in there else "train").request)}
+    if options.get("test_labels") is not None:
+        found["labels"] = str(Path(options["test_labels"]).resolve())
+    return found
+
+
+def test_rows(network: Network, description: Mapping[str, Any], settings: Mapping[str, Any]) -> Seen | None:
+    """The test rows of a run; raises InputError where the network cannot see them."""
+    entry = table(description, "test")
+    if not entry:
+        return None
+    try:
+        data = load(**entry["load"])
+    except (KeyError, TypeError) as problem:
+        raise FileError(f"run.toml does not say how to load the test rows ({problem}).") from problem
+    if data.shape is None:
+        shape = table(description, "picture").get("shape")
+        data = replace(data, shape=tuple(shape) if isinstance(shape, list) and len(shape) == 2 else None)
+    rows = seen_by(network, data, settings["binarize"], settings["seed"])
+    if "labels" in entry:
+        return Seen(rows, labels_from(entry["labels"], len(rows), "--test-labels"))
+    return Seen(rows, data.labels)

@@ -1,0 +1,14 @@
+"""Estimators for scikit-learn: machines as transformers with the interface, and the checks, of that library."""
+
+try:
+    from sklearn.utils.validation import validate_data  # noqa: F401 - scikit-learn itself: imports are absolute
+except ImportError as problem:
+    raise ImportError(
+        "boltz.sklearn needs scikit-learn 1.6 or newer: install it with pip install 'boltz-machines[sklearn]'."
+    ) from problem
+
+from boltz.sklearn.classifiers import DBMClassifier, DBNClassifier
+from boltz.sklearn.rbm import BernoulliRBM
+from boltz.sklearn.transformers import DBMTransformer, DBNTransformer, VAETransformer
+
+__all__ = ["BernoulliRBM", "DBMClassifier", "DBMTransformer", "DBNClassifier", "DBNTransformer", "VAETransformer"]

@@ -1,0 +1,255 @@
+"""Deep machines as classifiers: pretrained without labels, then unrolled to a network that is fine-tuned with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from boltz import checks
+from boltz.data.sparse import is_sparse
+from boltz.errors import InputError
+from boltz.models.boltzmann import BoltzmannMachine, dbm
+from boltz.models.directed import dbn
+from boltz.models.files import Model
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.models.unrolling import classifier
+from boltz.sampling.driver import team
+from boltz.sampling.passing import passed
+from boltz.sklearn.machines import DeepMachine
+from boltz.sklearn.rows import at_means, checked, drawn_seed
+from boltz.training.tuned_runs import fine_tune
+
+Array = NDArray[Any]
+FEWEST_HELD = 10  # rows of the rarest class among those held out; fewer do not tell which epoch is best
+TUNING = ("dropout", "input_dropout", "patience", "optimizer", "batch_size")
+T = TypeVar("T", bound="DeepClassifier")
+
+
+class DeepClassifier(ClassifierMixin, DeepMachine):
+    """A machine that learns without labels first, and the network unrolled from it, which learns the classes.
+
+    KIND is the class that a machine to start from must have.
+    """
+
+    KIND: ClassVar[Any]
+
+    def fit(self: T, X: Any, y: Any, unlabelled: Any = None) -> T:
+        """Learn the classes y (rows,) of rows X (rows, n_features), dense or sparse.
+
+        unlabelled: further rows, (any, n_features), that only the pretraining sees. Raises ValueError, NumericalError.
+        """
+        X, y = checked(self, X, True, y)
+        check_classification_targets(y)
+        X, seed = at_means(X), drawn_seed(self.random_state)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        self.machine_, self.history_ = self._pretrained(X, unlabelled, seed)
+        network = classifier(self.machine_, range(len(self.classes_)))
+        with team(self.n_jobs):
+            watch = self._watch if self.verbose else None
+            tuned = fine_tune(network, self._data(X), codes, watch=watch, seed=seed, **self._tuning(codes))
+        self.network_ = tuned.network
+        self.history_ += tuned.history
+        return self
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Probabilities (rows, classes) of classes_ for rows X (rows, n_features)."""
+        check_is_fitted(self)
+        X = checked(self, X, False)
+        found = np.empty((X.shape[0], len(self.classes_)))
+        with team(self.n_jobs):
+            for block, rows in self._blocks(X, self.machine_):
+                found[block] = passed(self.network_, rows)
+        return found / found.sum(axis=1, keepdims=True)
+
+    def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
+        """Logarithms (rows, classes) of predict_proba."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def predict(self, X: Any) -> Array:
+        """The most probable class (rows,) of rows X (rows, n_features)."""
+        best = self.predict_proba(X).argmax(axis=1)
+        found: Array = self.classes_[best]
+        return found
+
+    def _pretrained(self, X: Any, unlabelled: Any, seed: int) -> tuple[Model, list[dict[str, Any]]]:
+        """The machine to unroll, and the records of its training: as given, or trained on all rows."""
+        if self.machine is None:
+            if unlabelled is not None:
+                others = at_means(checked(self, unlabelled, False))
+                sparse = is_sparse(X) or is_sparse(others)
+                X = sp.vstack([X, others], format="csr") if sparse else np.concatenate([X, others])
+            run = self._train(self._new(X, seed), self._data(X), seed)
+            return run.model, list(run.history)
+        if unlabelled is not None:
+            raise InputError("unlabelled rows serve the pretraining, which a machine to start from takes the place of.")
+        machine: Any = self.machine
+        if not isinstance(machine, self.KIND):
+            raise InputError(f"machine must be a {self.KIND.__name__}, got {type(machine).__name__}.")
+        if machine.layers[0].units != X.shape[1]:
+            raise InputError(
+                f"machine must have a visible unit for each of {X.shape[1]} features, has {machine.layers[0].units}."
+            )
+        return machine, []
+
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings() | {"optimizer": "momentum"}
+
+    def _tuning(self, codes: NDArray[np.int64]) -> dict[str, Any]:
+        """The settings of fine-tuning; rows are held out where enough of each class are."""
+        share = checks.number(self.validation_fraction, "validation_fraction", 0, 0.95)
+        enough = share * np.bincount(codes).min() >= FEWEST_HELD
+        return {name: getattr(self, name) for name in TUNING} | {
+            "epochs": self.fine_tune_epochs,
+            "learning_rate": self.fine_tune_learning_rate,
+            "validation": share if enough else 0.0,
+            "binarize": "threshold" if self.binarize == "threshold" else "none",
+        }
+
+
+class DBMClassifier(DeepClassifier):
+    """A deep Boltzmann machine, unrolled and fine-tuned (Salakhutdinov & Hinton 2009, section 3.3).
+
+    The network hears, beside the rows, the mean-field posterior of the machine. fine_tune_epochs, optimizer, dropout,
+    input_dropout, patience and validation_fraction, the share of the rows that chooses the epoch (none where classes
+    have few rows), belong to the fine-tuning (boltz.fine_tune); machine, a trained machine, takes the place of the
+    pretraining. The other parameters are as in DBMTransformer. Fitted: classes_, machine_, network_, history_.
+    """
+
+    KIND: ClassVar = BoltzmannMachine
+    SETTINGS: ClassVar = (
+        "pretrain", "pretrain_epochs", "pretrain_learning_rate", "epochs", "learning_rate", "batch_size", "k", "chains",
+        "center", "mean_field_sweeps", "binarize",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        layers: Sequence[int] = (500, 1000),
+        *,
+        pretrain: str = "doubling",
+        pretrain_epochs: int = 200,
+        pretrain_learning_rate: float = 0.05,
+        epochs: int = 25,
+        learning_rate: float = 0.005,
+        batch_size: int = 100,
+        k: int = 1,
+        chains: int = 100,
+        center: bool = True,
+        mean_field_sweeps: int = 5,
+        fine_tune_epochs: int = 50,
+        fine_tune_learning_rate: float = 1e-3,
+        optimizer: str = "adam",
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        validation_fraction: float = 0.1,
+        patience: int = 0,
+        machine: BoltzmannMachine | None = None,
+        binarize: str = "none",
+        missing: str = "error",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.layers = layers
+        self.pretrain = pretrain
+        self.pretrain_epochs = pretrain_epochs
+        self.pretrain_learning_rate = pretrain_learning_rate
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.k = k
+        self.chains = chains
+        self.center = center
+        self.mean_field_sweeps = mean_field_sweeps
+        self.fine_tune_epochs = fine_tune_epochs
+        self.fine_tune_learning_rate = fine_tune_learning_rate
+        self.optimizer = optimizer
+        self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.machine = machine
+        self.binarize = binarize
+        self.missing = missing
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _build(self, units: int, rows: Array, seed: int) -> Model:
+        return dbm([units, *self.layers], rows, seed)
+
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings() | {"snapshots": 0}
+
+
+class DBNClassifier(DeepClassifier):
+    """A deep belief net whose way up is fine-tuned as a network (Hinton, Osindero & Teh 2006).
+
+    The parameters of pretraining are as in DBNTransformer, but that up-down learning is left out by default; those of
+    fine-tuning, machine, and what is fitted are as in DBMClassifier.
+    """
+
+    KIND: ClassVar = HelmholtzMachine
+    SETTINGS: ClassVar = (
+        "pretrain_epochs", "pretrain_learning_rate", "pretrain_k", "epochs", "learning_rate", "batch_size", "k",
+        "chains", "binarize",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        layers: Sequence[int] = (500, 500),
+        *,
+        pretrain_epochs: int = 100,
+        pretrain_learning_rate: float = 0.05,
+        pretrain_k: int = 1,
+        epochs: int = 0,
+        learning_rate: float = 0.005,
+        batch_size: int = 100,
+        k: int = 10,
+        chains: int = 100,
+        fine_tune_epochs: int = 50,
+        fine_tune_learning_rate: float = 1e-3,
+        optimizer: str = "adam",
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        validation_fraction: float = 0.1,
+        patience: int = 0,
+        machine: HelmholtzMachine | None = None,
+        binarize: str = "none",
+        missing: str = "error",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.layers = layers
+        self.pretrain_epochs = pretrain_epochs
+        self.pretrain_learning_rate = pretrain_learning_rate
+        self.pretrain_k = pretrain_k
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.k = k
+        self.chains = chains
+        self.fine_tune_epochs = fine_tune_epochs
+        self.fine_tune_learning_rate = fine_tune_learning_rate
+        self.optimizer = optimizer
+        self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.machine = machine
+        self.binarize = binarize
+        self.missing = missing
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _build(self, units: int, rows: Array, seed: int) -> Model:
+        return dbn([units, *self.layers], rows, seed)

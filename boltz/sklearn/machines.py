@@ -1,0 +1,131 @@
+"""What estimators of deep machines have in common: rows that become data, training, features, likelihoods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from boltz import checks
+from boltz.data import Data
+from boltz.data.given import given
+from boltz.models.files import Model
+from boltz.sampling.driver import team
+from boltz.sampling.features import feature_layers, side_by_side
+from boltz.sklearn.filling import filled
+from boltz.sklearn.rows import at_means, blocks, checked, dense, drawn_seed, row_numbers
+from boltz.sklearn.scoring import log_marginal, log_z
+from boltz.training.run import Run, train
+
+Array = NDArray[Any]
+Block = tuple[slice, Array]
+T = TypeVar("T", bound="MachineTransformer")
+
+
+class DeepMachine(BaseEstimator):
+    """An estimator around a machine of boltz: how rows reach it.
+
+    A subclass names its settings of training and says how its machine is built.
+    """
+
+    SETTINGS: ClassVar[tuple[str, ...]] = ()
+
+    def _build(self, units: int, rows: Array, seed: int) -> Model:
+        """The machine before training; rows are some of the data."""
+        raise NotImplementedError
+
+    def _settings(self) -> dict[str, Any]:
+        """The settings of training by name."""
+        return {name: getattr(self, name) for name in self.SETTINGS}
+
+    def _new(self, X: Any, seed: int) -> Model:
+        """The machine before training on rows X (rows, n_features)."""
+        rows = np.asarray(dense(checks.initial_rows(X)))
+        if getattr(self, "visible", "bernoulli") == "bernoulli":
+            rows = np.clip(rows, 0, 1)
+        return self._build(X.shape[1], rows, seed)
+
+    def _data(self, X: Any) -> Data:
+        """Rows as boltz.train takes them: any real numbers where they are not binarised."""
+        return given(X, "X", X.shape[1], real=self.binarize == "none")
+
+    def _train(self, machine: Model, data: Data, seed: int) -> Run:
+        """A trained copy of a machine; says how it goes where verbose is set."""
+        with team(self.n_jobs):
+            return train(machine, data, watch=self._watch if self.verbose else None, seed=seed, **self._settings())
+
+    def _watch(self, record: dict[str, Any]) -> None:
+        numbers = (f"{name} = {x:.3g}" for name, x in record.items() if isinstance(x, float) and name != "seconds")
+        place = f"{record['stage']}, epoch {record['epoch']} of {record['epochs']}"
+        print(f"[{type(self).__name__}] {place}: {', '.join(numbers)}")
+
+    def _blocks(self, X: Any, model: Model) -> Iterator[Block]:
+        """The rows as the machine takes them, a block at a time, with unknown units filled in."""
+        for block in blocks(X):
+            rows = np.ascontiguousarray(self._data_rows(dense(X[block])), model.dtype)
+            yield block, filled(model, rows) if self.missing == "infer" else rows
+
+    def _data_rows(self, rows: Array) -> Array:
+        """Dense rows, cut at 0.5 where training does so."""
+        if self.binarize != "threshold":
+            return rows
+        return np.where(np.isnan(rows), rows, rows >= 0.5)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self.missing == "infer"
+        return tags
+
+
+class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DeepMachine):
+    """A machine that learns without labels, whose hidden layers are features."""
+
+    def fit(self: T, X: Any, y: Any = None) -> T:
+        """Train on rows X (rows, n_features), dense or sparse; y is ignored. Raises ValueError, NumericalError."""
+        X = at_means(checked(self, X, True))
+        seed = drawn_seed(self.random_state)
+        machine = self._new(X, seed)
+        names = feature_layers(machine, self.layer)
+        run = self._train(machine, self._data(X), seed)
+        self.model_, self.history_ = run.model, run.history
+        self._n_features_out = sum(machine.units[name] for name in names)
+        return self
+
+    def transform(self, X: Any) -> Array:
+        """Posterior means (rows, units) of the chosen hidden layers, in the floating type of X."""
+        check_is_fitted(self)
+        X = checked(self, X, False)
+        names = feature_layers(self.model_, self.layer)
+        found = np.empty((X.shape[0], self._n_features_out), X.dtype)
+        with team(self.n_jobs):
+            for block, rows in self._blocks(X, self.model_):
+                found[block] = side_by_side(self.model_, rows, names)
+        return found
+
+    def score_samples(self, X: Any) -> NDArray[np.float64]:
+        """Lower bounds (rows,) on the log-likelihood of rows X (rows, n_features), in nats, if log Z is right.
+
+        log Z is computed anew in each call, with one seed. A row's value does not depend on the other rows.
+        """
+        check_is_fitted(self)
+        X = checked(self, X, False)
+        samples = checks.integer(getattr(self, "evaluation_samples", 1), "evaluation_samples", 1, 10**6)
+        found = np.empty(X.shape[0])
+        with team(self.n_jobs):
+            for block, rows in self._blocks(X, self.model_):
+                found[block] = log_marginal(self.model_, rows, row_numbers(rows, 0), samples)
+            return found - log_z(self.model_, getattr(self, "betas", None))
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The mean of score_samples; y is ignored."""
+        return float(self.score_samples(X).mean())
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

@@ -1,0 +1,87 @@
+"""Rows as scikit-learn hands them over, dense or in CSR format, and random numbers that belong to a row."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
+
+from boltz import checks, kernels
+from boltz.data.sparse import is_sparse
+from boltz.sampling.driver import shares, team, workers
+
+Array = NDArray[Any]
+BLOCK = 1 << 20  # numbers that are dense at a time
+FLOATS = (np.float64, np.float32)
+MISSING = ("error", "infer")
+
+
+def dense(rows: Any) -> Array:
+    """Rows as a dense array."""
+    found: Array = rows.toarray() if is_sparse(rows) else rows
+    return found
+
+
+def checked(estimator: Any, X: Any, reset: bool, *y: Any) -> Any:
+    """Rows as scikit-learn checks them, (rows, n_features) in a floating type, dense or CSR, and labels where given.
+
+    NaN is let through where the estimator's missing is "infer"; such rows are dense. Raises ValueError.
+    """
+    unknown = checks.choice(estimator.missing, "missing", MISSING) == "infer"
+    finite = "allow-nan" if unknown else True
+    how = {"accept_sparse": "csr", "dtype": FLOATS, "reset": reset, "ensure_all_finite": finite}
+    found = validate_data(estimator, X, *y, **how)
+    X = found[0] if y else found
+    X = dense(X) if unknown and is_sparse(X) and np.isnan(X.data).any() else X
+    return (X, found[1]) if y else X
+
+
+def at_means(x: Any) -> Any:
+    """Rows to learn from, unknown entries at the mean of the known ones in their column, 0 where there are none."""
+    if is_sparse(x) or not np.isnan(x).any():
+        return x
+    known = ~np.isnan(x)
+    means = np.where(known, x, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return np.where(known, x, means.astype(x.dtype))
+
+
+def blocks(x: Any) -> Iterator[slice]:
+    """Slices of rows, of about BLOCK numbers each."""
+    step = max(1, BLOCK // x.shape[1])
+    return (slice(start, start + step) for start in range(0, x.shape[0], step))
+
+
+def drawn_seed(random_state: Any) -> int:
+    """A seed below 2^63: the same again for an integer, else the next of a generator."""
+    return int(check_random_state(random_state).randint(0, 2**63 - 1, dtype=np.int64))
+
+
+def row_numbers(x: Any, seed: int) -> NDArray[np.uint64]:
+    """A random number of 64 bits for each row, which follows from the seed and the numbers in the row alone."""
+    key, found = seed.to_bytes(8, "little"), []
+    for block in blocks(x):
+        for row in np.ascontiguousarray(dense(x[block]), np.float64) + 0.0:  # -0.0 counts as 0.0
+            found.append(hashlib.blake2b(row.data, digest_size=8, key=key).digest())
+    return np.frombuffer(b"".join(found), "<u8").astype(np.uint64)
+
+
+def field(x: Any, weight: Array, bias: Array, n_jobs: int | None, finish: Callable[[Array], None]) -> Array:
+    """x @ weight + bias (rows, units) by shares of the rows, each of which finish may change in place."""
+    out = np.empty((x.shape[0], weight.shape[1]), weight.dtype)
+
+    def run(rows: slice) -> None:
+        if is_sparse(x):
+            out[rows] = x[rows] @ weight
+        else:
+            kernels.product(x[rows], weight, out[rows])
+        out[rows] += bias
+        finish(out[rows])
+
+    with team(n_jobs), workers() as pool:
+        pool.map(run, shares(x.shape[0], out))
+    return out

@@ -1,0 +1,60 @@
+"""Log-likelihoods of rows, each of which follows from the machine and the row alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.estimators.annealed import ais
+from boltz.estimators.exact import QUICK_UNITS, class_units, exact_log_z
+from boltz.estimators.importance import reduced_alone
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.files import Model
+from boltz.numerics import log_mean_exp
+from boltz.rng import Key
+from boltz.sampling.driver import blocks, workers
+from boltz.sampling.features import side_by_side
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+
+
+def log_z(model: Model, betas: Any) -> float:
+    """log Z of the undirected part in nats, by annealed importance sampling with one seed where it is not small."""
+    undirected = model if isinstance(model, BoltzmannMachine) else model.prior_machine
+    if undirected is None:
+        return 0.0
+    if min(class_units(undirected, layers) for layers in undirected.graph.colours) <= QUICK_UNITS:
+        return exact_log_z(undirected).value
+    return ais(undirected, betas=betas).value
+
+
+def log_marginal(model: Model, rows: Array, numbers: NDArray[np.uint64], samples: int) -> Floats:
+    """Lower bounds (rows,) on log p*(v) of rows (rows, units), with log Z left out, in nats.
+
+    That of mean field for a Boltzmann machine, exact for an RBM; the importance-weighted one, with so many samples
+    drawn by the number of the row, for a Helmholtz machine.
+    """
+    if isinstance(model, BoltzmannMachine):
+        return _variational(model, rows)
+    own = (numbers % np.uint64(2**32 // samples)).astype(np.int64)
+    key = Key.from_seed(0).derive("score")
+    return reduced_alone(model, rows, own, samples, key, lambda log_w: log_mean_exp(log_w, 1))
+
+
+def _variational(model: BoltzmannMachine, rows: Array) -> Floats:
+    """Entropy of q minus the mean energy at the means of so many sweeps that features take, added up in float64."""
+    hidden = [layer.name for layer in model.layers[1:]]
+    edges = np.cumsum([model.units[name] for name in hidden])[:-1]
+    double, means = model.astype(np.float64), side_by_side(model, rows, hidden)
+
+    def work(block: slice) -> Floats:
+        q = dict(zip(hidden, np.split(means[block].astype(np.float64), edges, axis=1), strict=True))
+        entropy = sum(model.unit_type(name).entropy(x).sum(axis=1) for name, x in q.items())
+        found: Floats = entropy - double.full_energy({model.visible: rows[block].astype(np.float64), **q})
+        return found
+
+    with workers(rows) as pool:
+        return np.concatenate(pool.map(work, blocks(len(rows))))

@@ -1,0 +1,89 @@
+"""What all run folders share: the data and versions they name, whose settings a checkpoint has, and signals."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import platform
+import signal
+import threading
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from boltz import runs
+from boltz.data import Data, load
+from boltz.data.given import given
+from boltz.errors import FileError, InputError, Interrupted
+from boltz.models.graph import Layer
+
+
+def as_data(x: Any, name: str, layer: Layer) -> Data:
+    """Rows as Data, checked against the visible layer; raises InputError."""
+    if not isinstance(x, Data):
+        x = given(x, name, layer.units, real=layer.kind == "gaussian")
+    if x.x.shape[1] != layer.units:
+        raise InputError(f"{name} ({x.source}) must have {layer.units} units a row, got {x.x.shape[1]}.")
+    if len(x.x) == 0:
+        raise InputError(f"{name} ({x.name}) must have at least one row, got none.")
+    return x
+
+
+def data_entry(data: Data) -> dict[str, Any]:
+    """What run.toml says of rows: how to load them again, and their fingerprint."""
+    return {"load": dict(data.request), "rows": len(data.x), "fingerprint": data.fingerprint}
+
+
+def data_again(description: dict[str, Any], entry: str, x: Any, layer: Layer, folder: Path) -> Data | None:
+    """The rows of an entry of run.toml, loaded again unless x gives them; raises InputError where they changed."""
+    wanted = description.get(entry) or None
+    if wanted is None:
+        return None
+    if x is None and not wanted.get("load"):
+        raise InputError(f"{folder} was trained on an array; give it again as {'x' if entry == 'data' else entry}.")
+    try:
+        data = as_data(load(**wanted["load"]) if x is None else x, entry, layer)
+    except TypeError as problem:
+        raise FileError(f"{folder / 'run.toml'} does not say how to load the {entry} ({problem}).") from problem
+    if data.fingerprint != wanted.get("fingerprint"):
+        raise InputError(f"the {entry} of {folder} changed: their fingerprint differs from that in run.toml.")
+    return data
+
+
+def versions() -> dict[str, str]:
+    """Versions of what results depend on."""
+    packages = {name: metadata.version(name) for name in ("numpy", "numba", "scipy")}
+    return {"python": platform.python_version(), **packages}
+
+
+def mark(folder: Path) -> str:
+    """The settings that a checkpoint belongs to, as the SHA-256 of run.toml."""
+    return hashlib.sha256((folder / runs.SETTINGS).read_bytes()).hexdigest()
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[list[str]]:
+    """Names of the signals received; the first only asks, a second one of the same kind acts as usual."""
+    asked: list[str] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: Any) -> None:
+        asked.append(signal.Signals(number).name)
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def interrupted(name: str, command: str) -> Interrupted:
+    """What to raise after a signal of this name, once all is saved; the command goes on with the run."""
+    return Interrupted(f"Stopped by {name} after saving; continue with: {command}")

@@ -1,0 +1,109 @@
+"""Deep machines as classifiers: scikit-learn's checks, what the pretraining sees, and where it may be left out."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import sklearn_checks
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import boltz
+from boltz.sklearn import DBMClassifier, DBMTransformer, DBNClassifier, DBNTransformer
+
+RNG = np.random.default_rng(8)
+LABELS = np.repeat(["no", "yes"], 40)
+ROWS = (RNG.random((80, 9)) < np.where(LABELS[:, None] == "yes", 0.8, 0.3)).astype(np.float64)
+MORE = (RNG.random((30, 9)) < 0.5).astype(np.float64)
+SHORT: dict[str, Any] = {"layers": (5, 4), "pretrain_epochs": 2, "epochs": 1, "chains": 10, "random_state": 1}
+QUICK: dict[str, Any] = SHORT | {"fine_tune_epochs": 4, "batch_size": 20, "fine_tune_learning_rate": 0.05}
+# what 300 points of three classes need to be told apart in few updates
+STEADY: dict[str, Any] = QUICK | {"layers": (20, 10), "pretrain_epochs": 5, "fine_tune_epochs": 20, "batch_size": 10}
+KINDS: list[Any] = [DBMClassifier(**QUICK), DBNClassifier(k=1, **QUICK)]
+FITTED = {type(each).__name__: clone(each).fit(ROWS, LABELS) for each in KINDS}
+
+
+@parametrize_with_checks(KINDS)
+def test_scikit_learn_is_content(estimator: Any, check: Any) -> None:
+    learns = check.func.__name__ == "check_classifiers_train"  # wants 83 % of them right
+    check(clone(estimator).set_params(**STEADY) if learns else estimator)
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_probabilities_are_those_of_the_network(name: str) -> None:
+    fitted = FITTED[name]
+    found = fitted.predict_proba(ROWS)
+    np.testing.assert_allclose(found, boltz.classify(fitted.network_, ROWS), rtol=1e-5)
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-12)
+    assert fitted.classes_.tolist() == ["no", "yes"]
+    assert fitted.predict(ROWS).tolist() == fitted.classes_[found.argmax(axis=1)].tolist()
+    assert np.array_equal(fitted.predict_log_proba(ROWS), np.log(found))
+    other = clone(fitted).fit(sp.csr_array(ROWS), LABELS)
+    assert other.predict_proba(sp.csc_array(ROWS)).tobytes() == found.tobytes()
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_what_is_said_of_a_row_follows_from_the_row_alone(name: str) -> None:
+    real, order = RNG.normal(size=(50, 9)), RNG.permutation(50)
+    real[::3, 2:5] = np.nan
+    fitted = pickle.loads(pickle.dumps(FITTED[name])).set_params(missing="infer", n_jobs=2)
+    whole = fitted.predict_proba(real)
+    assert np.array_equal(fitted.predict_proba(real[order]), whole[order])
+    assert np.array_equal(fitted.predict_proba(real[3:4]), whole[3:4])
+
+
+def test_rows_without_labels_serve_the_pretraining() -> None:
+    sklearn_checks.check_unlabelled_rows()
+
+
+def test_sparse_rows_without_labels_are_put_below_the_others() -> None:
+    dense = clone(KINDS[0]).fit(ROWS, LABELS, unlabelled=MORE).machine_.arena.tobytes()
+    for rows, more in (
+        (sp.csr_array(ROWS), MORE),
+        (ROWS, sp.csc_array(MORE)),
+        (sp.csr_array(ROWS), sp.csr_array(MORE)),
+    ):
+        assert clone(KINDS[0]).fit(rows, LABELS, unlabelled=more).machine_.arena.tobytes() == dense
+
+
+@pytest.mark.parametrize(("kind", "transformer"), [(DBMClassifier, DBMTransformer), (DBNClassifier, DBNTransformer)])
+def test_a_trained_machine_takes_the_place_of_the_pretraining(kind: Any, transformer: Any) -> None:
+    machine = transformer(**SHORT).fit(ROWS).model_
+    before = machine.arena.copy()
+    fitted = kind(machine=machine, **QUICK).fit(ROWS, LABELS)
+    assert fitted.machine_ is machine and np.array_equal(machine.arena, before)
+    assert {record["stage"] for record in fitted.history_} == {"outputs", "network"}
+    assert {record["stage"] for record in FITTED[kind.__name__].history_} > {"outputs", "network"}
+    wrong = boltz.vae([9, 4], 2) if kind is DBMClassifier else boltz.dbm([9, 4, 3])
+    for problem, what in ((wrong, "machine must be a"), (transformer(**SHORT).fit(MORE[:, :5]).model_, "5")):
+        with pytest.raises(boltz.InputError, match=what):
+            kind(machine=problem, **QUICK).fit(ROWS, LABELS)
+    with pytest.raises(boltz.InputError, match="unlabelled rows serve the pretraining"):
+        kind(machine=machine, **QUICK).fit(ROWS, LABELS, unlabelled=MORE)
+
+
+def test_rows_are_held_out_where_they_can_tell_which_epoch_is_best() -> None:
+    few, many = (clone(KINDS[1]).set_params(validation_fraction=f).fit(ROWS, LABELS) for f in (0.1, 0.5))
+    assert few.history_[-1]["error"] is None and 0 <= many.history_[-1]["error"] <= 1
+    with pytest.raises(boltz.InputError, match="validation_fraction must be a finite number in"):
+        clone(KINDS[1]).set_params(validation_fraction=1.0).fit(ROWS, LABELS)
+
+
+def test_one_class_and_whole_numbers_are_classes() -> None:
+    assert clone(KINDS[1]).fit(ROWS, np.full(80, "all")).predict(ROWS).tolist() == ["all"] * 80
+    fitted = clone(KINDS[1]).fit(ROWS, np.where(LABELS == "yes", 7, -1))
+    assert fitted.classes_.tolist() == [-1, 7] and set(fitted.predict(ROWS)) <= {-1, 7}
+    np.testing.assert_array_equal(fitted.predict_proba(ROWS), FITTED["DBNClassifier"].predict_proba(ROWS))
+
+
+def test_classifiers_work_in_searches() -> None:
+    with joblib.parallel_config("threading"):
+        search = GridSearchCV(KINDS[1], {"fine_tune_epochs": [0, 3]}, cv=2, n_jobs=2, error_score="raise")
+        search.fit(ROWS, LABELS)
+    assert search.best_estimator_.score(ROWS, LABELS) == np.mean(search.predict(ROWS) == LABELS)

@@ -1,0 +1,53 @@
+"""Quick checks of the estimators for scikit-learn, each of what a planted fault would spoil."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import boltz
+from boltz.sklearn import BernoulliRBM, DBMClassifier, DBMTransformer
+from boltz.sklearn.rows import at_means, drawn_seed, row_numbers
+
+RNG = np.random.default_rng(11)
+
+
+def check_pseudo_likelihood() -> None:
+    """log p(v_i | rest) x units, from the free energies of both states of the unit, also far outside [0, 1]."""
+    machine = BernoulliRBM(random_state=2)
+    machine.components_ = RNG.normal(size=(3, 5))
+    machine.intercept_hidden_, machine.intercept_visible_ = RNG.normal(size=3), RNG.normal(size=5)
+    rows = np.vstack([3 * RNG.normal(size=(40, 5)), RNG.integers(0, 2, (20, 5))])
+    flipped, unit = rows.copy(), row_numbers(rows, drawn_seed(2)) % np.uint64(5)
+    for row, i in zip(flipped, unit, strict=True):
+        row[i] = 1 - row[i]
+    free, other = machine.machine_.free_energy(rows), machine.machine_.free_energy(flipped)
+    np.testing.assert_allclose(machine.score_samples(rows), -5 * np.logaddexp(0, free - other), rtol=1e-9)
+
+
+def check_unlabelled_rows() -> None:
+    """The machine of a classifier is that of a transformer which sees the rows with and without labels."""
+    rows, more = ((RNG.random((n, 6)) < 0.4).astype(float) for n in (20, 11))
+    shared: dict[str, Any] = {"layers": (4, 3), "pretrain_epochs": 1, "epochs": 1, "chains": 5, "random_state": 3}
+    found = DBMClassifier(fine_tune_epochs=1, **shared).fit(rows, rows[:, 0], unlabelled=more)
+    wanted = DBMTransformer(**shared).fit(np.concatenate([rows, more])).model_
+    assert found.machine_.arena.tobytes() == wanted.arena.tobytes()
+
+
+def check_variational_score() -> None:
+    """For a machine without weights, log p(v) of independent units."""
+    machine = boltz.dbm([4, 3, 2])
+    machine.arena[:-9] = 0
+    machine.arena[-9:] = RNG.normal(size=9)
+    rows = RNG.integers(0, 2, (6, 4)).astype(float)
+    fitted = DBMTransformer((3, 2), pretrain_epochs=0, epochs=0, chains=5).fit(rows)
+    fitted.model_ = machine
+    wanted = (rows * machine.bias("v") - np.logaddexp(0, machine.bias("v"))).sum(axis=1)
+    np.testing.assert_allclose(fitted.score_samples(rows), wanted, rtol=1e-5)
+
+
+def check_means_of_known_entries() -> None:
+    """Unknown entries to learn from are at the mean of the known ones of their column."""
+    x = np.array([[1.0, np.nan, 4.0], [np.nan, np.nan, 2.0], [2.0, np.nan, np.nan]])
+    assert at_means(x).tolist() == [[1, 0, 4], [1.5, 0, 2], [2, 0, 3]]

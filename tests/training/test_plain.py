@@ -1,0 +1,9 @@
+"""The quick gradient of small batches, bit for bit that of the rule."""
+
+from __future__ import annotations
+
+import training_checks as checks
+
+
+def test_the_quick_gradient_is_that_of_the_rule() -> None:
+    checks.check_quick_gradient()
