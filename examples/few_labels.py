@@ -69,9 +69,12 @@ def main() -> None:
         print(name.ljust(38), *(f"{m:5.1f} ± {s:3.1f}" for m, s in zip(mean, spread, strict=True)), flush=True)
         axes.errorbar(options.labels, mean, spread, label=name, marker="o", markersize=4, capsize=3)
     axes.set(xscale="log", yscale="log", xlabel="labelled digits", ylabel="% of test digits wrong")
+    for axis, ticks in ((axes.xaxis, options.labels), (axes.yaxis, [5, 10, 20, 30, 40, 60])):
+        axis.set_ticks(ticks, [f"{tick:,}" for tick in ticks])
+        axis.set_ticks([], minor=True)
     axes.set_title(f"{options.data}, {len(x):,} digits without labels, {options.seeds} seeds", fontsize="medium")
     axes.legend(frameon=False)
-    axes.grid(alpha=0.3, which="both")
+    axes.grid(alpha=0.3)
     figure.savefig(options.out, dpi=150)
     print(f"picture: {options.out}")
 
