@@ -22,7 +22,7 @@ from sklearn.neighbors import KNeighborsClassifier
 import boltz
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
 Learner = Callable[[Any, Any, Any, int], Any]  # rows, their labels, test rows, a seed -> labels of the test rows
 
@@ -69,9 +69,12 @@ def main() -> None:
         print(name.ljust(38), *(f"{m:5.1f} ± {s:3.1f}" for m, s in zip(mean, spread, strict=True)), flush=True)
         axes.errorbar(options.labels, mean, spread, label=name, marker="o", markersize=4, capsize=3)
     axes.set(xscale="log", yscale="log", xlabel="labelled digits", ylabel="% of test digits wrong")
+    for axis, ticks in ((axes.xaxis, options.labels), (axes.yaxis, [5, 10, 20, 30, 40, 60])):
+        axis.set_ticks(ticks, [f"{tick:,}" for tick in ticks])
+        axis.set_ticks([], minor=True)
     axes.set_title(f"{options.data}, {len(x):,} digits without labels, {options.seeds} seeds", fontsize="medium")
     axes.legend(frameon=False)
-    axes.grid(alpha=0.3, which="both")
+    axes.grid(alpha=0.3)
     figure.savefig(options.out, dpi=150)
     print(f"picture: {options.out}")
 
@@ -98,8 +101,10 @@ def by_fine_tuning(model: boltz.BoltzmannMachine, x: Any, y: Any, x_unseen: Any,
     """Four hundred updates whatever the number of labels; no row is spared to choose an epoch."""
     batch = min(len(x), 50)
     epochs = max(400 * batch // len(x), 1)
-    settings = {"epochs": epochs, "output_epochs": epochs // 4, "batch_size": batch, "validation": 0.0, "seed": seed}
-    network = boltz.fine_tune(model, x, y, dropout=0.5, input_dropout=0.2, **settings).network
+    settings = {"epochs": epochs, "output_epochs": epochs // 4, "batch_size": batch, "learning_rate": 0.01}
+    network = boltz.fine_tune(
+        model, x, y, seed=seed, validation=0.0, dropout=0.3, input_dropout=0.1, **settings
+    ).network
     return np.array(network.classes)[boltz.classify(network, x_unseen).argmax(axis=1)]
 
 

@@ -133,7 +133,7 @@ class DBMClassifier(DeepClassifier):
         self,
         layers: Sequence[int] = (500, 1000),
         *,
-        pretrain: str = "bottom",
+        pretrain: str = "doubling",
         pretrain_epochs: int = 200,
         pretrain_learning_rate: float = 0.05,
         epochs: int = 25,

@@ -25,7 +25,8 @@ class DBMTransformer(MachineTransformer):
     small machines. binarize "none" takes rows as they are, any real numbers; "dynamic", "fixed" and "threshold" want
     them in [0, 1]. missing "infer": NaN in X is a unit that is not known, put at its mean given the others, and in fit
     at the mean of its column. n_jobs is the number of threads, None for that of boltz, -1 for all cores. The other
-    parameters are those of boltz.train. Fitted: model_, the machine, with which all of boltz works, and history_.
+    parameters are those of boltz.train; with few rows make batches small, as learning takes some thousands of updates.
+    Fitted: model_, the machine, with which all of boltz works, and history_.
     """
 
     SETTINGS: ClassVar = (
@@ -38,7 +39,7 @@ class DBMTransformer(MachineTransformer):
         layers: Sequence[int] = (500, 1000),
         *,
         layer: str | int = "top",
-        pretrain: str = "bottom",
+        pretrain: str = "doubling",
         pretrain_epochs: int = 200,
         pretrain_learning_rate: float = 0.05,
         epochs: int = 25,
