@@ -75,11 +75,19 @@ def rows_of(path: Path, model: Model | Network, options: Mapping[str, Any], spli
 
     split is the one to take without --split; None means test where there is one, else train.
     """
-    name = options["data"] or table(settings_of(path), "data", "load").get("name_or_path")
-    if not isinstance(name, str):
-        raise InputError(f"{path} does not name its data: give them with --data.")
+    name = options["data"] or data_of(path)
     wanted = options["split"] or split or ("test" if "test" in splits(name) else "train")
     return seen_by(model, load(name, wanted, options["limit"]), options["binarize"], options["seed"])
+
+
+def data_of(path: Path) -> str:
+    """The name of the data of a run; raises InputError where it has none."""
+    settings = settings_of(path)
+    loads = (table(settings, entry, "load").get("name_or_path") for entry in ("data", "rows"))
+    name = next((name for name in loads if isinstance(name, str)), None)
+    if name is None:
+        raise InputError(f"{path} does not name its data: give them with --data.")
+    return name
 
 
 def seen_by(model: Model | Network, data: Data, how: str, seed: int) -> Rows:

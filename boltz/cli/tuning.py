@@ -13,7 +13,7 @@ from boltz import plotting, runs
 from boltz.cli.common import given, say, word
 from boltz.cli.labels import Labels, labels_from
 from boltz.cli.progress import Progress
-from boltz.cli.rows import rows_of, seen_by
+from boltz.cli.rows import data_of, rows_of, seen_by
 from boltz.cli.stored import model_of, network_of, read_result, settings_of, table, write_result
 from boltz.cli.train import make_parent, stoppable
 from boltz.cli.tuning_options import settings_from
@@ -73,9 +73,7 @@ def worked(task: Task, ctx: click.Context, path: Path | None, options: Options) 
 def started(task: Task, path: Path, options: Options) -> dict[str, Any]:
     """Train a new network and return the result; everything is checked before the first step."""
     settings = settings_from(options)
-    name = options["data"] or table(settings_of(path), "data", "load").get("name_or_path")
-    if not isinstance(name, str):
-        raise InputError(f"{path} does not name its data: give them with --data.")
+    name = options["data"] or data_of(path)
     model = model_of(path)
     data = load(name, limit=options["limit"])
     entry = rows_entry(data, options)

@@ -123,6 +123,7 @@ def test_few_labels(run: Path, labelled: Path) -> None:
     first = result_of(*words, "--out", "r")
     data = runs.read_settings("r")
     assert data["data"]["rows"] == 10 and data["rows"]["few"] == 10 and data["data"]["load"] == {}
+    assert result_of("classify", "r", "--out", "p")["test"] == first["test"]  # the rows of the run itself
     Path("r/network.safetensors").unlink()
     Path("r/test.json").unlink()
     again = result_of("classify", "--resume", "r")

@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 import boltz
 from boltz.cli import main, progress
 
-COMMANDS = ("train", "logz", "evaluate", "sample", "diagnose", "compare")
+COMMANDS = ("train", "logz", "evaluate", "sample", "diagnose", "compare", "features", "classify", "autoencode")
 
 
 def invoke(*arguments: object) -> Result:
@@ -26,12 +27,18 @@ def test_commands_run_on_the_device(tmp_path: Path, cupy: Any, monkeypatch: pyte
     for device in ("cpu", "cuda"):
         result = invoke(*train, "--out", device, "--device", device)
         assert result.exit_code == 0, result.output
+    few = boltz.load_data("mnist-mini", limit=20)
+    np.savez("few.npz", x_train=few.x, y_train=few.labels)
     for arguments in (
         ("logz", "--chains", 20, "--betas", 10),
         ("evaluate", "--limit", 20),
         ("sample", "--sweeps", 3, "--out", "a.png"),
         ("diagnose", "--sweeps", 20, "--limit", 30),
         ("compare", "--limit", 20),
+        ("features", "--limit", 40, "--out", "f.npy"),
+        ("complete", "--limit", 5, "--mask", "top", "--sweeps", 3, "--out", "c.npy"),
+        ("classify", "--limit", 60, "--epochs", 1, "--test", "few.npz", "--out", "classes"),
+        ("autoencode", "--limit", 60, "--epochs", 1, "--test", "few.npz", "--out", "codes"),
     ):
         result = invoke(arguments[0], "cuda", *arguments[1:], "--device", "cuda:0", "--json")
         assert result.exit_code == 0, (arguments, result.output)
@@ -41,6 +48,8 @@ def test_commands_run_on_the_device(tmp_path: Path, cupy: Any, monkeypatch: pyte
     ]
     assert both[0]["value"] == pytest.approx(both[1]["value"], abs=1e-3)
     assert invoke("train", "--resume", "cuda", "--device", "cuda").exit_code == 0
+    Path("classes/network.safetensors").unlink()
+    assert invoke("classify", "--resume", "classes", "--device", "cuda").exit_code == 0
 
 
 def test_compiling_for_a_device_is_said_once_it_takes_long(
