@@ -355,14 +355,16 @@ def check_output_stage() -> None:
 
 
 def check_interruptions() -> None:
-    """A course that goes on from the end of any epoch ends with the same bits."""
+    """A course that goes on from wherever its progress may be kept ends with the same bits."""
     cases: list[dict[str, Any]] = [
         {"optimizer": "adam", "dropout": 0.3, "input_dropout": 0.2, "refit": True, "validation": 0.3},
         {"optimizer": "momentum", "momentum": 0.9, "validation": 0.3, "patience": 2, "learning_rate": 0.5},
         {"optimizer": "nesterov", "momentum": 0.5, "momentum_epochs": 2, "dropout": 0.2, "validation": 0.0, "l2": 1e-3},
+        {"optimizer": "lbfgs", "l2": 1e-3, "validation": 0.3, "refit": True},
     ]
     for settings in cases:
         course, _, kept = followed(learner(), epochs=4, **settings)
+        assert len(kept) >= 4
         for tensors in kept:
             progress = Progress.restored(tensors, course.start, "here")
             other = Course(course.settings, course.start, course.given, course.others, progress)

@@ -21,7 +21,7 @@ from boltz.errors import FileError, NumericalError
 from boltz.models.network import Network
 from boltz.rng import Key
 from boltz.sampling.driver import Workers, workers
-from boltz.training.optimizers import OptState, Step
+from boltz.training.optimizers import UPDATES, OptState, Step
 from boltz.training.schedules import learning_rate, momentum
 from boltz.training.settings import FineTuneSettings
 from boltz.training.tuning import Examples, Tuner, chunks, examples
@@ -116,6 +116,9 @@ class Course:
 
     def __post_init__(self) -> None:
         self.key = Key.from_seed(self.settings.seed).derive("fine-tune")
+        wanted = UPDATES[self.settings.optimizer][0] if self.settings.optimizer in UPDATES else ()
+        if self.progress.epoch and set(self.progress.optimizer) != set(wanted):
+            raise FileError(f"The checkpoint of this fine-tuning must hold the state of {self.settings.optimizer}.")
 
     def run(self) -> None:
         """Train from where the progress stands to the end, and keep the chosen parameters; raises NumericalError."""

@@ -12,7 +12,7 @@ from tuning_checks import UNITS, X, Y, followed, learner, machine, networks, tun
 import boltz
 from boltz.errors import FileError, InputError
 from boltz.sampling.driver import workers
-from boltz.training.courses import Progress
+from boltz.training.courses import Course, Progress
 
 CHECKS = [
     checks.check_choice_of_the_epoch,
@@ -135,6 +135,9 @@ def test_a_checkpoint_of_another_network_is_refused() -> None:
     for tensors in broken:
         with pytest.raises(FileError, match=r"^here (is not the checkpoint|does not fit).*\.$"):
             Progress.restored(tensors, course.start, "here")
+    other = Progress.restored({n: x for n, x in whole.items() if n != "optimizer/first"}, course.start, "here")
+    with pytest.raises(FileError, match=r"must hold the state of adam\.$"):
+        Course(course.settings, course.start, course.given, course.others, other)
 
 
 def test_a_course_that_diverges_stops() -> None:
