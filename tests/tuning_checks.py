@@ -19,7 +19,7 @@ import boltz
 from boltz.data.given import given
 from boltz.models.network import Network
 from boltz.nn.arena import Tape
-from boltz.nn.feedforward import OUTPUTS, Dropout
+from boltz.nn.feedforward import OUTPUTS, Dropout, FeedForward
 from boltz.rng import Key
 from boltz.sampling.driver import workers
 from boltz.sampling.passing import heard, passed
@@ -200,7 +200,7 @@ def check_gradient(network: Network, shares: Mapping[int, float], what: str) -> 
 
 def masks_of(network: Network, dropout: Dropout) -> dict[int, Floats]:
     part = Tape(network.arena).whole(ROWS)
-    return {i: dropout.mask(part, i, network.net.width(i)).copy() for i in range(network.net.depth)}
+    return {i: dropout.mask(part, network.net, i).copy() for i in range(network.net.depth)}
 
 
 def check_losses_of_far_outputs() -> None:
@@ -216,12 +216,13 @@ def check_losses_of_far_outputs() -> None:
 
 # ---------------------------------------------------------------- dropout
 
-MASK_ROWS, MASK_UNITS = 400, 50
+MASK_ROWS = 400
+HEARD = FeedForward((20, 50, 50, 1), ("sigmoid", "sigmoid", "sigmoid"), (30, 0, 0))  # fifty units in each dense layer
 
 
 def mask(step: int = 1, layer: int = 1, key: Key = KEY, share: float = 0.4) -> Floats:
     part = Tape(np.zeros(1)).whole(MASK_ROWS)
-    return Dropout(key, step, share, share).mask(part, layer, MASK_UNITS)
+    return Dropout(key, step, share, share).mask(part, HEARD, layer)
 
 
 def check_share_kept() -> None:
@@ -233,6 +234,14 @@ def check_share_kept() -> None:
     stats.accept(stats.binomial_table((found > 0).sum(axis=0), 400, [0.6] * 50), "a unit stays more often")
     stats.accept(stats.mean_test(found.reshape(-1), 1.0, 0.4 / 0.6), "the mean of what is heard changes")
     assert stats.detectable_mean(found.size, 0.05, 0.4 / 0.6)
+
+
+def check_share_of_the_posterior() -> None:
+    """Of the posterior beside the inputs as many stay as of hidden units; catches the share of the inputs there."""
+    part = Tape(np.zeros(1)).whole(MASK_ROWS)
+    kept = Dropout(KEY, 1, 0.1, 0.4).mask(part, HEARD, 0) > 0
+    assert stats.detectable_binomial(400, 0.6, 0.9, 50) and stats.detectable_binomial(400, 0.9, 0.6, 50)
+    stats.accept(stats.binomial_table(kept.sum(axis=0), 400, [0.9] * 20 + [0.6] * 30), "another share stays")
 
 
 def check_masks_differ() -> None:

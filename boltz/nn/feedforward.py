@@ -127,7 +127,8 @@ class FeedForward:
 class Dropout:
     """Units left out at random while training, at the input and in hidden layers (Srivastava et al. 2014, section 4).
 
-    What stays is scaled up, so that nothing is to be scaled afterwards.
+    The posterior of hidden units that a layer hears is left out at their share. What stays is scaled up, so that
+    nothing is to be scaled afterwards.
     """
 
     key: Key
@@ -135,19 +136,18 @@ class Dropout:
     inputs: float = 0.0
     hidden: float = 0.0
 
-    def share(self, i: int) -> float:
-        """The share of the units that dense layer i does not hear."""
-        return self.hidden if i else self.inputs
+    def shares(self, net: FeedForward, i: int) -> tuple[float, float]:
+        """The shares left out of the units below dense layer i, and of those beside them, which are hidden ones."""
+        return self.hidden if i else self.inputs, self.hidden if net.sides[i] else 0.0
 
-    def mask(self, part: Part, i: int, units: int) -> Array:
+    def mask(self, part: Part, net: FeedForward, i: int) -> Array:
         """Factors (rows, units) of what dense layer i hears, of the batch's row numbers; made once a step."""
-        keep = 1 - self.share(i)
-        mask = part.get(f"{i}/mask", units)
+        mask, units = part.get(f"{i}/mask", net.width(i)), net.sizes[i]
+        keep = np.empty_like(mask)
+        keep[:, :units], keep[:, units:] = (1 - share for share in self.shares(net, i))
         rows = numbers(part.rows.start, part.rows.stop, mask)
-        kernels.bernoulli_rows(
-            np.full_like(mask, keep), self.key.derive("dropout", str(i)).stream(self.step), rows, mask
-        )
-        mask *= mask.dtype.type(1 / keep)
+        kernels.bernoulli_rows(keep, self.key.derive("dropout", str(i)).stream(self.step), rows, mask)
+        mask /= keep
         return mask
 
 
@@ -164,8 +164,8 @@ def forward(net: FeedForward, params: Params, part: Part, dropout: Dropout | Non
             inputs[:, :units] = part.get(f"{i - 1}/value", units)
             if width > units:
                 inputs[:, units:] = part.get(f"{i}/side", width - units)
-        if dropout is not None and dropout.share(i) > 0:
-            inputs *= dropout.mask(part, i, width)
+        if dropout is not None and any(dropout.shares(net, i)):
+            inputs *= dropout.mask(part, net, i)
         value = part.get(f"{i}/value", net.sizes[i + 1])
         kernels.product(inputs, params[f"{i}/weight"], value)
         table = OUTPUTS if i == net.depth - 1 else FUNCTIONS
@@ -189,7 +189,7 @@ def backward(
         units = net.sizes[i]
         below = part.get(f"{i - 1}/delta", units)
         kernels.product(delta, params[f"{i}/weight"][:units].T, below)
-        if dropout is not None and dropout.share(i) > 0:
+        if dropout is not None and any(dropout.shares(net, i)):
             below *= part.get(f"{i}/mask", net.width(i))[:, :units]
         FUNCTIONS[net.functions[i - 1]][1](part.get(f"{i - 1}/value", units), below)
         delta = below

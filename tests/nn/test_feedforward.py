@@ -28,6 +28,7 @@ def test_far_outputs() -> None:
 
 def test_dropout_keeps_a_share_and_the_mean() -> None:
     checks.check_share_kept()
+    checks.check_share_of_the_posterior()
 
 
 def test_dropout_draws_anew() -> None:
