@@ -45,7 +45,7 @@ def main() -> None:
     model = boltz.train(
         boltz.dbm([784, options.units, options.units], digits.x),
         digits,
-        pretrain="bottom",
+        pretrain="doubling",
         pretrain_epochs=options.epochs,
         epochs=options.epochs,
         learning_rate=0.005,

@@ -33,6 +33,8 @@ def prepared(model: Model | Network, x: Any, y: Any, held_out: Any, settings: Fi
         raise InputError(f"binarize must be none for Gaussian visible units, got {settings.binarize}.")
     others: Labelled | None = None
     if held_out is not None:
+        if settings.refit:
+            raise InputError("refit adds the rows that were held out of x, but held_out gives rows of their own.")
         rows, held = held_out if isinstance(held_out, tuple) and len(held_out) == 2 else (held_out, None)
         rows, held = labelled(network, rows, held, "held_out", "the labels of held_out")
         others = rows, numbered(network, held, "the labels of held_out")

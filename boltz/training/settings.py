@@ -217,5 +217,5 @@ def settings_from(kind: type[Common], values: dict[str, Any]) -> Any:
     known = [f.name for f in fields(kind)]
     for name in values:
         if name not in known:
-            raise InputError(f"train has no setting {name!r} for this machine; it has {', '.join(known)}.")
+            raise InputError(f"There is no setting {name!r} here; the settings are {', '.join(known)}.")
     return kind(**values)

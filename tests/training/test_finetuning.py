@@ -258,6 +258,11 @@ def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], message:
         boltz.fine_tune(learner(), X, Y, **settings)
 
 
+def test_held_out_rows_are_not_learnt_from_in_the_end() -> None:
+    with pytest.raises(InputError, match="refit adds the rows that were held out of x"):
+        boltz.fine_tune(learner(), X, Y, (X, Y), refit=True)
+
+
 @pytest.mark.parametrize("bad", [X[:, 1:], np.full((40, UNITS), np.nan), X + 1, X[0], "words", None, X[:0]], ids=str)
 def test_rows_that_do_not_fit_are_refused(bad: Any) -> None:
     with pytest.raises(InputError, match=r"^x .*must .*\.$"):

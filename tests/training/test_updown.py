@@ -145,7 +145,7 @@ def test_pretraining_leaves_a_tied_net_whose_pairs_have_learned() -> None:
 def test_a_belief_net_has_settings_of_its_own() -> None:
     machine = boltz.dbn([3, 2, 2])
     for setting in ({"objective": "vae"}, {"samples": 2}, {"warmup_epochs": 1.0}):
-        with pytest.raises(InputError, match="train has no setting"):
+        with pytest.raises(InputError, match="There is no setting"):
             boltz.train(machine, BITS, **setting)
     with pytest.raises(InputError, match="rule must be one of cd, pcd"):
         boltz.train(machine, BITS, rule="vimco")
