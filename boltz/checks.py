@@ -73,6 +73,8 @@ def numbers(value: Any, name: str, shape: tuple[int | None, ...]) -> Array:
         found = value if isinstance(value, np.memmap) else np.asarray(value)
     except (ValueError, TypeError) as problem:
         raise InputError(f"{name} must be an array of numbers, got {type(value).__name__}.") from problem
+    if hasattr(value, "tocsr"):
+        raise InputError(f"{name} must be a dense array, got a sparse matrix: give it some rows at a time, made dense.")
     if found.dtype.kind not in "fiub":
         raise InputError(f"{name} must be an array of real numbers, got dtype {found.dtype}.")
     wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"

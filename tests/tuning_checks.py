@@ -204,14 +204,10 @@ def masks_of(network: Network, dropout: Dropout) -> dict[int, Floats]:
 
 
 def check_losses_of_far_outputs() -> None:
-    """A class that a network calls impossible costs much, not infinitely much; a NaN stays one."""
-    for dtype in (np.float32, np.float64):
-        field, target = np.array([[0.0, 2000.0], [np.nan, 0.0]], dtype), np.array([[1, 0], [1, 0]], dtype)
-        start, loss = OUTPUTS["softmax"]
-        with np.errstate(over="raise", divide="ignore"):
-            start(field, np.zeros(2, dtype))
-            found = loss(field, target)
-        assert 80 < found[0] < 800 and np.isnan(found[1])
+    """Losses are of the field: an output that rounds to 1 in float32 has lost what a wrong target costs."""
+    field, target = np.array([[40.0, 0.0]], np.float32), np.array([[0, 1]], np.float32)
+    for name, wanted in (("softmax", 40.0), ("sigmoid", 40.0 + np.log(2))):
+        assert abs(OUTPUTS[name][1](field, target)[0] - wanted) < 1e-5, name
 
 
 # ---------------------------------------------------------------- dropout
@@ -302,6 +298,18 @@ def check_choice_of_the_epoch() -> None:
         assert abs(np.mean(p.argmax(axis=1) != Y[rows]) - scores[best][0]) < 1e-12
         assert abs(-np.log(p[np.arange(len(rows)), Y[rows]]).mean() - scores[best][1]) < 1e-12
     assert telling == {0, 1}, "neither errors nor losses alone would choose the same"
+
+
+def check_rare_classes() -> None:
+    """However many rows are held out, one of each class is learnt from; a small share still holds one row out."""
+    labels = np.array([0] * 5 + [1] + [2] * 5 + [*range(3, 8)])
+    network = boltz.classifier(moved(boltz.rbm(UNITS, 4, dtype=np.float64)), list(range(8)))
+    for seed in range(8):
+        course = prepared(network, X[:16], labels, None, FineTuneSettings(validation=0.6, seed=seed))
+        lesson = split_of(course)
+        assert set(labels[lesson.rows]) == set(range(8)) and len(lesson.held)
+    few = prepared(learner(), X[:4], Y[:4], None, FineTuneSettings(validation=0.1))
+    assert len(split_of(few).held) <= 1 and len(split_of(few).rows) >= 3
 
 
 def check_split() -> None:
@@ -418,5 +426,6 @@ def check_lbfgs() -> None:
     course, records, _ = followed(network, **settings)
     found = objective(course.progress.network.arena)
     assert wanted < objective(network.arena) - 0.1 and found < wanted + 1e-4, (found, wanted)
-    assert abs(records[-1]["train_loss"] - found) < 1e-9 and course.progress.chosen == len(records) < 500
+    decay = penalty / 2 * np.sum(decayed * course.progress.network.arena**2)
+    assert abs(records[-1]["train_loss"] + decay - found) < 1e-9 and course.progress.chosen == len(records) < 500
     assert np.abs(slope(course.progress.network.arena)).max() < 1e-3

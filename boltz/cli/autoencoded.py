@@ -15,8 +15,9 @@ from boltz.cli.report import shown_table
 from boltz.cli.rows import chunks
 from boltz.cli.tables import Table, written
 from boltz.cli.tuning_rows import Seen
+from boltz.models.files import visible_rows
 from boltz.models.network import Network
-from boltz.nn.feedforward import OUTPUTS
+from boltz.sampling.passing import losses_again
 
 WRITES = ("codes.npy", "reconstructions.png")
 PICTURED = 20
@@ -31,9 +32,9 @@ def measured(network: Network, seen: Seen, folder: Path) -> dict[str, Any]:
             x = rows.seen(place)
             write(boltz.encode(network, x))
             back = boltz.reconstruct(network, x)
-            squares.append(2 * OUTPUTS["linear"][1](back, x))
+            squares.append(np.sum((back - x) ** 2, axis=1, dtype=np.float64))
             if network.net.functions[-1] == "sigmoid":
-                entropies.append(OUTPUTS["sigmoid"][1](back, x))
+                entropies.append(losses_again(network, visible_rows(network, x)))
     x = rows.seen(slice(0, min(len(rows), PICTURED)))
     parts = {"row": x, "again": boltz.reconstruct(network, x)}
     if network.net.functions[-1] != "sigmoid":  # any numbers, drawn as far as they are grey levels

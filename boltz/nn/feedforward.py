@@ -27,7 +27,6 @@ from boltz.rng import Key
 Array = NDArray[Any]
 Params = Mapping[str, Array]
 Floats = NDArray[np.float64]
-TINY = float(np.finfo(np.float32).tiny)  # a probability below the range of float32 counts as that, 87 nats
 
 
 def _sigmoid(values: Array, bias: Array) -> None:
@@ -67,18 +66,19 @@ FUNCTIONS: dict[str, tuple[Callable[[Array, Array], None], Callable[[Array, Arra
 }  # name -> (the function of values + bias, in place; delta times its derivative, from its value, in place)
 
 
-def _class_loss(output: Array, target: Array) -> Floats:
-    return -np.log(np.maximum(np.einsum("ij,ij->i", output, target, dtype=np.float64), TINY))
+def _class_loss(field: Array, target: Array) -> Floats:
+    highest = field.max(axis=1, keepdims=True)
+    partition = np.exp(field - highest, dtype=np.float64).sum(axis=1)
+    return np.log(partition) + highest[:, 0] - np.einsum("ij,ij->i", field, target, dtype=np.float64)
 
 
-def _binary_loss(output: Array, target: Array) -> Floats:
-    p, x = (a.astype(np.float64) for a in (output, target))
-    logit = np.log(np.maximum(p, TINY)) - np.log(np.maximum(1 - p, TINY))
-    return np.sum(softplus(logit) - x * logit, axis=1)
+def _binary_loss(field: Array, target: Array) -> Floats:
+    field = field.astype(np.float64)
+    return np.sum(softplus(field) - target * field, axis=1)
 
 
-def _squared_loss(output: Array, target: Array) -> Floats:
-    difference = output.astype(np.float64) - target
+def _squared_loss(field: Array, target: Array) -> Floats:
+    difference = field.astype(np.float64) - target
     return 0.5 * np.einsum("ij,ij->i", difference, difference)
 
 
@@ -86,7 +86,7 @@ OUTPUTS: dict[str, tuple[Callable[[Array, Array], None], Callable[[Array, Array]
     "softmax": (_softmax, _class_loss),
     "sigmoid": (_sigmoid, _binary_loss),
     "linear": (_linear, _squared_loss),
-}  # name -> (the function of values + bias, in place; the loss (rows,) of outputs for targets)
+}  # name -> (the function of values + bias, in place; the loss (rows,) of fields for targets)
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class Dropout:
 
 
 def forward(net: FeedForward, params: Params, part: Part, dropout: Dropout | None = None) -> Array:
-    """Outputs (rows, units) in a buffer of the tape.
+    """Outputs (rows, units) in a buffer of the tape; their field is left in the buffer field.
 
     The caller has filled the buffers 0/input, where the data and the first further units stand side by side, and i/side
     with the further units of dense layer i.
@@ -168,9 +168,19 @@ def forward(net: FeedForward, params: Params, part: Part, dropout: Dropout | Non
             inputs *= dropout.mask(part, net, i)
         value = part.get(f"{i}/value", net.sizes[i + 1])
         kernels.product(inputs, params[f"{i}/weight"], value)
-        table = OUTPUTS if i == net.depth - 1 else FUNCTIONS
-        table[function][0](value, params[f"{i}/bias"])
+        bias = params[f"{i}/bias"]
+        if i == net.depth - 1:
+            np.add(value, bias, out=part.get("field", net.sizes[-1]))
+            OUTPUTS[function][0](value, bias)
+        else:
+            FUNCTIONS[function][0](value, bias)
     return value
+
+
+def losses(net: FeedForward, part: Part) -> Floats:
+    """Loss (rows,) of the rows after a forward pass, in nats; the caller has filled the buffer target."""
+    field, target = part.get("field", net.sizes[-1]), part.get("target", net.sizes[-1])
+    return OUTPUTS[net.functions[-1]][1](field, target)
 
 
 def backward(

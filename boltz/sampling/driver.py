@@ -96,6 +96,12 @@ def shares(rows: int, like: Any, block: int = 2 * BLOCK, kinds: int = 1) -> list
     return _slices(rows, share_count(rows, like, block, team=max(threads() // kinds, 1)))
 
 
+def padded(rows: Any) -> Any:
+    """The rows with as many rows of zeros below as make products treat each row alone, in float32, however few."""
+    lacking = FEWEST - len(rows)
+    return rows if lacking <= 0 else np.concatenate([rows, np.zeros_like(rows, shape=(lacking, rows.shape[1]))])
+
+
 def share_count(rows: int, like: Any, block: int, samples: int = 1, team: int | None = None) -> int:
     """How many shares there are of so many rows for a team of threads; a row may stand for so many rows of samples.
 

@@ -15,7 +15,7 @@ from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape
 from boltz.nn.dense import forward
 from boltz.sampling.completing import completed, posterior
-from boltz.sampling.driver import FEWEST, shares, workers
+from boltz.sampling.driver import FEWEST, padded, shares, workers
 from boltz.sampling.evidence import Evidence, evidence_of
 from boltz.sampling.gibbs import Scratch
 from boltz.sampling.meanfield import MeanField, solve
@@ -68,8 +68,7 @@ def _partly_known(model: Model, evidence: Evidence, names: list[str]) -> Array:
 def side_by_side(model: Model, rows: Array, names: list[str]) -> Array:
     """The means of these layers (rows, units of all) for checked visible rows, where the model lives."""
     count, edges = len(rows), np.cumsum([0, *(model.units[name] for name in names)])
-    if count < FEWEST:
-        rows = np.concatenate([rows, np.zeros_like(rows, shape=(FEWEST - count, rows.shape[1]))])
+    rows = padded(rows)
     out = np.empty_like(rows, shape=(len(rows), int(edges[-1])))
 
     def work(block: slice) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ from boltz.arrays import host
 from boltz.errors import InputError
 from boltz.models.files import visible_rows
 from boltz.models.network import Network
-from boltz.nn.arena import Part, Tape
-from boltz.nn.feedforward import forward
-from boltz.sampling.driver import FEWEST, shares, workers
+from boltz.nn.arena import Part, Tape, zeros
+from boltz.nn.feedforward import forward, losses
+from boltz.sampling.driver import padded, shares, workers
 from boltz.sampling.features import side_by_side
 
 Array = NDArray[Any]
@@ -74,20 +75,41 @@ def fill(network: Network, part: Part, rows: Array, posterior: Array) -> None:
 def passed(network: Network, rows: Array, layer: int | None = None) -> Array:
     """Values (rows, units) of a layer, by number from the input, for checked visible rows, where the network lives.
 
-    Without one, those of the outputs. Each row's are the same whatever rows stand beside it.
+    Without one, those of the outputs. Each row's are the same whatever rows stand beside it, in float32 to the last
+    bit.
     """
-    count, layer = len(rows), network.net.depth if layer is None else layer
-    if count < FEWEST:
-        rows = np.concatenate([rows, np.zeros_like(rows, shape=(FEWEST - count, rows.shape[1]))])
+    layer = network.net.depth if layer is None else layer
+    whole, units = padded(rows), network.net.sizes[layer]
+    out = np.empty_like(whole, shape=(len(whole), units))
+
+    def look(part: Part, block: slice) -> None:
+        out[block] = part.get(f"{layer - 1}/value", units)
+
+    _through(network, whole, look)
+    return out[: len(rows)]
+
+
+def losses_again(network: Network, rows: Array) -> Array:
+    """Loss (rows,) of checked visible rows that an autoencoder gives back, in nats, as a numpy array."""
+    found = zeros(rows)
+
+    def look(part: Part, block: slice) -> None:
+        part.get("target", rows.shape[1])[...] = rows[block]
+        found[block] = losses(network.net, part)
+
+    _through(network, rows, look)
+    return host(found)
+
+
+def _through(network: Network, rows: Array, look: Callable[[Part, slice], None]) -> None:
+    """Passes of rows through a network, by blocks, at each of which look sees the buffers."""
     posterior = heard(network, rows)
-    out = np.empty_like(rows, shape=(len(rows), network.net.sizes[layer]))
 
     def work(block: slice) -> None:
         part = Tape(network.arena).whole(len(rows[block]))
         fill(network, part, rows[block], posterior[block])
         forward(network.net, network.params, part)
-        out[block] = part.get(f"{layer - 1}/value", network.net.sizes[layer])
+        look(part, block)
 
     with workers(rows) as pool:
         pool.map(work, shares(len(rows), rows))
-    return out[:count]

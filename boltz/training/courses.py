@@ -24,13 +24,14 @@ from boltz.sampling.driver import Workers, workers
 from boltz.training.optimizers import UPDATES, OptState, Step
 from boltz.training.schedules import learning_rate, momentum
 from boltz.training.settings import FineTuneSettings
-from boltz.training.tuning import Examples, Tuner, chunks, examples
+from boltz.training.tuning import CHUNK, Examples, Tuner, chunks, examples
 
 Array = NDArray[Any]
 Rows = NDArray[np.int64]
 Record = dict[str, Any]
 Labelled = tuple[Data, NDArray[np.int64] | None]
 STAGES = ("outputs", "network")
+LBFGS = {"maxiter": 10**9, "maxfun": 10**9, "ftol": 0.0, "gtol": 1e-9}  # epochs and patience end it
 COUNTERS = ("round", "stage", "epoch", "chosen")
 
 
@@ -137,12 +138,16 @@ class Course:
         if judge is not data:
             return Lesson(data, np.arange(count), judge, np.arange(len(judge)))
         held = np.zeros(count, bool)
-        number = min(round(self.settings.validation * count), count - 1)
+        share = self.settings.validation
+        number = min(max(round(share * count), int(share > 0)), count - 1)
         if number:
             order = _generator(self.key.derive("split")).permutation(count)
             if data.labels is not None:
                 order = order[np.argsort(data.labels[order], kind="stable")]
             held[order[(np.arange(number) * count + count // 2) // number]] = True
+            if data.labels is not None:  # a class that is not learnt cannot be judged
+                classes, firsts = np.unique(data.labels, return_index=True)
+                held[firsts[~np.isin(classes, data.labels[~held])]] = False
         return Lesson(data, np.flatnonzero(~held), data, np.flatnonzero(held))
 
     def _round(self, pool: Workers, lesson: Lesson) -> None:
@@ -155,6 +160,8 @@ class Course:
                 p.optimizer = tuner.start()
             course = self._minimise if s.optimizer == "lbfgs" else self._descend
             course(tuner, lesson)
+            if not len(lesson.held):  # nobody has looked at what the last update led to
+                self._look(tuner.measure(lesson.data, lesson.rows[:CHUNK]))
             if not (p.best.size or p.round):
                 p.chosen = p.epoch
             p.stage, p.epoch, p.optimizer = p.stage + 1, 0, {}
@@ -198,11 +205,14 @@ class Course:
         """Iterations of limited-memory BFGS over all rows (Byrd, Lu, Nocedal & Zhu 1995), each an epoch."""
         if self._done():
             return
-        arena, penalty = tuner.own(tuner.network.arena), self.settings.l2
+        arena = tuner.own(tuner.network.arena)
         weights = np.zeros(arena.size)
         for span, decayed in tuner.learning.spans():
-            weights[span] = decayed * penalty
+            weights[span] = decayed * self.settings.l2
         began = time.perf_counter()
+
+        def penalty(parameters: Array) -> float:
+            return 0.5 * float(weights @ parameters**2)
 
         def loss(parameters: Array) -> tuple[float, Array]:
             arena[...] = beside(parameters.astype(arena.dtype), arena)
@@ -211,20 +221,22 @@ class Course:
                 self.pause()
                 total += tuner.differentiate(lesson.data, rows)
                 slope -= host(tuner.own(tuner.gradient)) * (len(rows) / len(lesson.rows))
-            return total / len(lesson.rows) + 0.5 * float(weights @ parameters**2), slope
+            return total / len(lesson.rows) + penalty(parameters), slope
 
         def after(intermediate_result: Any) -> None:
             nonlocal began
             arena[...] = beside(intermediate_result.x.astype(arena.dtype), arena)
             if not np.isfinite(intermediate_result.fun):
                 self._stop()
-            self._finish(tuner, lesson, float(intermediate_result.fun), began)
+            self._finish(tuner, lesson, float(intermediate_result.fun) - penalty(intermediate_result.x), began)
             began = time.perf_counter()
             if self._done():
                 raise StopIteration
 
         start = host(arena).astype(np.float64)
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", callback=after, options={"maxiter": 10**9})
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", callback=after, options=LBFGS)
+        if not np.isfinite(found.fun) or (found.status == 2 and not found.nit):
+            self._stop()
         arena[...] = beside(found.x.astype(arena.dtype), arena)
 
     def _length(self) -> int:
@@ -239,9 +251,7 @@ class Course:
         found: dict[str, float | None] = {"loss": None, "error": None}
         if len(lesson.held):
             found = tuner.measure(lesson.judge, lesson.held)
-            score = (found["error"] or 0.0, found["loss"] or 0.0)
-            if not np.isfinite(score).all():
-                self._stop()
+            score = self._look(found)
             if STAGES[p.stage] == "network" and score < p.score:
                 p.score, p.chosen, p.best = score, p.epoch, p.network.arena.copy()
         self.record(
@@ -258,11 +268,19 @@ class Course:
         if self.settings.optimizer != "lbfgs":
             self.saved()
 
+    def _look(self, found: Mapping[str, float | None]) -> tuple[float, float]:
+        """Share of wrong classes and loss, smaller ones being better; raises NumericalError if they are not finite."""
+        score = (found["error"] or 0.0, found["loss"] or 0.0)
+        if not np.isfinite(score).all():
+            self._stop()
+        return score
+
     def _stop(self) -> None:
-        p = self.progress
+        p, lbfgs = self.progress, self.settings.optimizer == "lbfgs"
+        what = "no step makes the loss smaller, or " if lbfgs else ""
+        hint = "look at the range of the rows" if lbfgs else "try a smaller learning_rate"
         raise NumericalError(
-            f"Fine-tuning stopped at {STAGES[p.stage]}, epoch {p.epoch + 1}: its numbers are not finite; try a smaller "
-            "learning_rate."
+            f"Fine-tuning stopped at {STAGES[p.stage]}, epoch {p.epoch + 1}: {what}its numbers are not finite; {hint}."
         )
 
 

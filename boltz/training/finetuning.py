@@ -32,6 +32,8 @@ def prepared(model: Model | Network, x: Any, y: Any, held_out: Any, settings: Fi
     if network.visible.kind == "gaussian" and settings.binarize != "none":
         raise InputError(f"binarize must be none for Gaussian visible units, got {settings.binarize}.")
     others: Labelled | None = None
+    if settings.patience and settings.validation == 0 and held_out is None:
+        raise InputError("patience waits for a better epoch on rows that are held out, but validation is 0.")
     if held_out is not None:
         if settings.refit:
             raise InputError("refit adds the rows that were held out of x, but held_out gives rows of their own.")

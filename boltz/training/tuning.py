@@ -14,7 +14,7 @@ from boltz.data import Data
 from boltz.data.binarize import binarize
 from boltz.models.network import Network
 from boltz.nn.arena import Part, Tape, size
-from boltz.nn.feedforward import OUTPUTS, Dropout, backward, forward, gradients
+from boltz.nn.feedforward import Dropout, backward, forward, gradients, losses
 from boltz.rng import Key
 from boltz.sampling.driver import Workers, shares
 from boltz.sampling.passing import fill, heard
@@ -113,7 +113,7 @@ class Tuner:
     def measure(self, data: Examples, rows: Rows) -> dict[str, float | None]:
         """Mean loss (nats a row) and share of wrong classes of these rows, the latter None for an autoencoder."""
         found = [self._through(data, piece, None, None) for piece in chunks(rows)]
-        loss = float(np.mean(np.concatenate([losses for losses, _ in found])))
+        loss = float(np.mean(np.concatenate([nats for nats, _ in found])))
         wrong = None if data.labels is None else float(np.mean(np.concatenate([errors for _, errors in found])))
         return {"loss": loss, "error": wrong}
 
@@ -130,14 +130,14 @@ class Tuner:
             fill(self.network, part, batch[block], posterior[block])
             part.get("target", net.sizes[-1])[...] = target[block]
             output = forward(net, self.network.params, part, dropout)
-            losses = host(OUTPUTS[net.functions[-1]][1](output, target[block]))
+            found = host(losses(net, part))
             wrong = host(output.argmax(axis=1) != target[block].argmax(axis=1))
             if then is not None:
                 then(part)
-            return losses, wrong
+            return found, wrong
 
-        found = self.pool.map(work, shares(len(rows), batch))
-        return np.concatenate([losses for losses, _ in found]), np.concatenate([wrong for _, wrong in found])
+        pairs = self.pool.map(work, shares(len(rows), batch))
+        return np.concatenate([found for found, _ in pairs]), np.concatenate([wrong for _, wrong in pairs])
 
     def _target(self, data: Examples, rows: Rows, batch: Array) -> Array:
         """What the outputs should be: the class of each row, or the row itself."""

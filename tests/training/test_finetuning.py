@@ -10,13 +10,14 @@ import tuning_checks as checks
 from tuning_checks import UNITS, X, Y, followed, learner, machine, networks, tuner_of
 
 import boltz
-from boltz.errors import FileError, InputError
+from boltz.errors import FileError, InputError, NumericalError
 from boltz.sampling.driver import workers
 from boltz.training.courses import Course, Progress
 
 CHECKS = [
     checks.check_choice_of_the_epoch,
     checks.check_split,
+    checks.check_rare_classes,
     checks.check_refit,
     checks.check_output_stage,
     checks.check_interruptions,
@@ -256,6 +257,29 @@ def test_labels_that_are_missing_unknown_or_too_many() -> None:
 def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         boltz.fine_tune(learner(), X, Y, **settings)
+
+
+def test_lbfgs_leaves_a_plateau() -> None:
+    """The gradient at the start of a small net with outputs at zero is below the usual tolerance of L-BFGS."""
+    rng = np.random.default_rng(0)
+    x, y = rng.random((300, 60)), rng.integers(0, 3, 300)
+    x[np.arange(300), y] += 1
+    tuned = boltz.fine_tune(boltz.dbn([60, 10, 8], seed=1), x / 2, y, epochs=60, optimizer="lbfgs")
+    assert np.mean(boltz.classify(tuned.network, x / 2).argmax(axis=1) == y) > 0.9
+
+
+@pytest.mark.parametrize("settings", [{"optimizer": "lbfgs"}, {"optimizer": "momentum", "learning_rate": 1e6}], ids=str)
+def test_networks_whose_outputs_are_no_numbers_are_not_returned(settings: dict[str, Any]) -> None:
+    network = boltz.classifier(boltz.vae([UNITS, 20, 20, 20, 20], 5, None, 1, "relu"), [0, 1, 2, 3])
+    if settings["optimizer"] == "lbfgs":
+        network.arena[...] = 1e20 * np.random.default_rng(0).normal(size=network.arena.size)
+    with pytest.raises(NumericalError, match="Fine-tuning stopped at"):
+        boltz.fine_tune(network, X, Y, validation=0.0, epochs=1, output_epochs=1, batch_size=1000, **settings)
+
+
+def test_patience_needs_rows_to_judge_by() -> None:
+    with pytest.raises(InputError, match="patience waits for a better epoch on rows that are held out"):
+        boltz.fine_tune(learner(), X, Y, validation=0.0, patience=2)
 
 
 def test_held_out_rows_are_not_learnt_from_in_the_end() -> None:
