@@ -64,7 +64,7 @@ class DeepClassifier(ClassifierMixin, DeepMachine):
         X = checked(self, X, False)
         found = np.empty((X.shape[0], len(self.classes_)))
         with team(self.n_jobs):
-            for block, rows in self._blocks(X, self.machine_):
+            for block, _, rows in self._blocks(X, self.machine_):
                 found[block] = passed(self.network_, rows)
         return found / found.sum(axis=1, keepdims=True)
 

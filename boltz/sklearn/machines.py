@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from boltz import checks
 from boltz.data import Data
-from boltz.data.given import given
+from boltz.data.given import given as data_given
 from boltz.models.files import Model
 from boltz.sampling.driver import team
 from boltz.sampling.features import feature_layers, side_by_side
@@ -22,7 +22,7 @@ from boltz.sklearn.scoring import log_marginal, log_z
 from boltz.training.run import Run, train
 
 Array = NDArray[Any]
-Block = tuple[slice, Array]
+Block = tuple[slice, Array, Array]
 T = TypeVar("T", bound="MachineTransformer")
 
 
@@ -51,7 +51,7 @@ class DeepMachine(BaseEstimator):
 
     def _data(self, X: Any) -> Data:
         """Rows as boltz.train takes them: any real numbers where they are not binarised."""
-        return given(X, "X", X.shape[1], real=self.binarize == "none")
+        return data_given(X, "X", X.shape[1], real=self.binarize == "none")
 
     def _train(self, machine: Model, data: Data, seed: int) -> Run:
         """A trained copy of a machine; says how it goes where verbose is set."""
@@ -64,10 +64,10 @@ class DeepMachine(BaseEstimator):
         print(f"[{type(self).__name__}] {place}: {', '.join(numbers)}")
 
     def _blocks(self, X: Any, model: Model) -> Iterator[Block]:
-        """The rows as the machine takes them, a block at a time, with unknown units filled in."""
+        """The rows in the machine's type, a block at a time: as they are given, and with unknown units filled in."""
         for block in blocks(X):
             rows = np.ascontiguousarray(self._data_rows(dense(X[block])), model.dtype)
-            yield block, filled(model, rows) if self.missing == "infer" else rows
+            yield block, rows, filled(model, rows) if self.missing == "infer" else rows
 
     def _data_rows(self, rows: Array) -> Array:
         """Dense rows, cut at 0.5 where training does so."""
@@ -103,22 +103,25 @@ class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Deep
         names = feature_layers(self.model_, self.layer)
         found = np.empty((X.shape[0], self._n_features_out), X.dtype)
         with team(self.n_jobs):
-            for block, rows in self._blocks(X, self.model_):
+            for block, _, rows in self._blocks(X, self.model_):
                 found[block] = side_by_side(self.model_, rows, names)
         return found
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:
         """Lower bounds (rows,) on the log-likelihood of rows X (rows, n_features), in nats, if log Z is right.
 
-        log Z is computed anew in each call, with one seed. A row's value does not depend on the other rows.
+        A likelihood only for rows of 0 and 1 that are wholly known, of any known numbers where visible is "gaussian":
+        unknown units count as if they were seen at the values filled in, which is no bound on the likelihood of the
+        known ones, and the log Z of binary units says nothing of other numbers. log Z is computed anew in each call,
+        with one seed. A row's value does not depend on the other rows; equal rows have the same samples.
         """
         check_is_fitted(self)
         X = checked(self, X, False)
         samples = checks.integer(getattr(self, "evaluation_samples", 1), "evaluation_samples", 1, 10**6)
         found = np.empty(X.shape[0])
         with team(self.n_jobs):
-            for block, rows in self._blocks(X, self.model_):
-                found[block] = log_marginal(self.model_, rows, row_numbers(rows, 0), samples)
+            for block, given, rows in self._blocks(X, self.model_):
+                found[block] = log_marginal(self.model_, rows, row_numbers(given, 0), samples)
             return found - log_z(self.model_, getattr(self, "betas", None))
 
     def score(self, X: Any, y: Any = None) -> float:

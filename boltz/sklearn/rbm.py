@@ -90,7 +90,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def transform(self, X: Any) -> Array:
         """Probabilities (rows, n_components) that hidden units are on, given rows X (rows, n_features)."""
-        return self._mean_hiddens(self._rows(X))
+        return self._mean_hiddens(self._whole(self._rows(X)))
 
     def gibbs(self, v: Any) -> Array:
         """One step of a Gibbs chain from visible rows v (rows, n_features): hidden units, then visible ones (bool)."""
@@ -101,11 +101,13 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def score_samples(self, X: Any) -> NDArray[np.float64]:
         """The pseudo-likelihood (rows,) of rows X (rows, n_features), in nats, by one unit of each (Besag 1975).
 
-        Which unit it is follows from random_state and the numbers in the row, whatever rows stand beside it.
+        Which unit it is follows from random_state and the numbers in the row, whatever rows stand beside it: equal rows
+        have the same one. A pseudo-likelihood only for rows of 0 and 1 that are wholly known: one with NaN counts as if
+        seen with the values filled in.
         """
-        X = self._rows(X)
-        units = X.shape[1]
-        chosen = (row_numbers(X, drawn_seed(self.random_state)) % np.uint64(units)).astype(np.int64)
+        given = self._rows(X)
+        X, units = self._whole(given), given.shape[1]
+        chosen = (row_numbers(given, drawn_seed(self.random_state)) % np.uint64(units)).astype(np.int64)
         weight, visible, hidden = (np.asarray(x, np.float64) for x in self._parameters())
         found = np.empty(X.shape[0])
         for rows in blocks(X):
@@ -130,9 +132,12 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return checks.number(self.learning_rate, "learning_rate", 0, 1e6)
 
     def _rows(self, X: Any) -> Any:
-        """Rows X as scikit-learn checks them, with unknown units filled in."""
+        """Rows X as scikit-learn checks them."""
         check_is_fitted(self)
-        X = checked(self, X, False)
+        return checked(self, X, False)
+
+    def _whole(self, X: Any) -> Any:
+        """Checked rows with unknown units filled in."""
         if is_sparse(X) or not np.isnan(X).any():
             return X
         with team(self.n_jobs):

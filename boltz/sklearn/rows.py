@@ -62,10 +62,16 @@ def drawn_seed(random_state: Any) -> int:
 
 
 def row_numbers(x: Any, seed: int) -> NDArray[np.uint64]:
-    """A random number of 64 bits for each row, which follows from the seed and the numbers in the row alone."""
+    """A random number of 64 bits for each row, which follows from the seed and the numbers in the row alone.
+
+    Rows with NaN, which all count as one, come here before they are filled in: what is put there may differ in its last
+    bit beside other rows.
+    """
     key, found = seed.to_bytes(8, "little"), []
     for block in blocks(x):
-        for row in np.ascontiguousarray(dense(x[block]), np.float64) + 0.0:  # -0.0 counts as 0.0
+        rows = np.ascontiguousarray(dense(x[block]), np.float64) + 0.0  # -0.0 counts as 0.0
+        rows[np.isnan(rows)] = np.nan
+        for row in rows:
             found.append(hashlib.blake2b(row.data, digest_size=8, key=key).digest())
     return np.frombuffer(b"".join(found), "<u8").astype(np.uint64)
 

@@ -114,6 +114,10 @@ def test_pseudo_likelihood_is_that_of_the_flipped_unit() -> None:
     sklearn_checks.check_pseudo_likelihood()
 
 
+def test_units_flipped_do_not_depend_on_what_was_filled_in() -> None:
+    sklearn_checks.check_units_flipped_in_rows_with_unknown_ones()
+
+
 def test_pseudo_likelihood_follows_from_the_row_alone() -> None:
     machine, rows = ready(), np.vstack([REAL, ROWS[:20, :5]])
     found = machine.score_samples(rows)
@@ -132,6 +136,8 @@ def test_units_are_flipped_equally_often() -> None:
     counts = np.bincount((numbers % np.uint64(7)).astype(int))
     stats.accept(stats.chi_square(counts, np.full(7, 1 / 7)), "some units are flipped more often than others")
     assert row_numbers(np.zeros((1, 3)), 5) == row_numbers(-np.zeros((1, 3)), 5) == row_numbers(sp.csr_array((1, 3)), 5)
+    other = np.uint64(0xFFF8000000000001).view(np.float64)
+    assert row_numbers(np.array([[np.nan, 1]]), 5) == row_numbers(np.array([[other, 1]]), 5)
     assert row_numbers(rows[:2], 5).tolist() == numbers[:2].tolist() != row_numbers(rows[:2], 6).tolist()
 
 
