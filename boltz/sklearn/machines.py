@@ -16,8 +16,7 @@ from boltz.data.given import given as data_given
 from boltz.models.files import Model
 from boltz.sampling.driver import team
 from boltz.sampling.features import feature_layers, side_by_side
-from boltz.sklearn.filling import filled
-from boltz.sklearn.rows import at_means, blocks, checked, dense, drawn_seed, row_numbers
+from boltz.sklearn.rows import at_means, blocks, checked, dense, drawn_seed, row_numbers, whole_rows
 from boltz.sklearn.scoring import log_marginal, log_z
 from boltz.training.run import Run, train
 
@@ -67,7 +66,7 @@ class DeepMachine(BaseEstimator):
         """The rows in the machine's type, a block at a time: as they are given, and with unknown units filled in."""
         for block in blocks(X):
             rows = np.ascontiguousarray(self._data_rows(dense(X[block])), model.dtype)
-            yield block, rows, filled(model, rows) if self.missing == "infer" else rows
+            yield block, rows, whole_rows(model, rows)
 
     def _data_rows(self, rows: Array) -> Array:
         """Dense rows, cut at 0.5 where training does so."""

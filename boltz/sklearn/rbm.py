@@ -19,9 +19,8 @@ from boltz.models.boltzmann import BoltzmannMachine, from_arrays
 from boltz.numerics import softplus
 from boltz.rng import Key
 from boltz.sampling.driver import team, workers
-from boltz.sklearn.filling import filled
 from boltz.sklearn.learning import Learner
-from boltz.sklearn.rows import FLOATS, at_means, blocks, checked, dense, drawn_seed, field, row_numbers
+from boltz.sklearn.rows import FLOATS, at_means, blocks, checked, dense, drawn_seed, field, row_numbers, whole_rows
 
 Array = NDArray[Any]
 
@@ -142,7 +141,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             return X
         with team(self.n_jobs):
             machine = self.machine_
-            return filled(machine, X.astype(machine.dtype)).astype(X.dtype)
+            return whole_rows(machine, X.astype(machine.dtype)).astype(X.dtype)
 
     def _generator(self) -> np.random.RandomState:
         """The generator that partial_fit and gibbs go on with."""

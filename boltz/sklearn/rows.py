@@ -13,7 +13,10 @@ from sklearn.utils.validation import validate_data
 
 from boltz import checks, kernels
 from boltz.data.sparse import is_sparse
+from boltz.models.files import Model
 from boltz.sampling.driver import shares, team, workers
+from boltz.sampling.evidence import Evidence
+from boltz.sampling.filling import filled
 
 Array = NDArray[Any]
 BLOCK = 1 << 20  # numbers that are dense at a time
@@ -48,6 +51,12 @@ def at_means(x: Any) -> Any:
     known = ~np.isnan(x)
     means = np.where(known, x, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return np.where(known, x, means.astype(x.dtype))
+
+
+def whole_rows(model: Model, x: Array) -> Array:
+    """Dense rows (rows, units) in a machine's type with unknown units, marked by NaN, at means given the others."""
+    known = ~np.isnan(x)
+    return x if known.all() else filled(model, Evidence(np.where(known, x, x.dtype.type(0)), known))
 
 
 def blocks(x: Any) -> Iterator[slice]:
