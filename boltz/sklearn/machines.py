@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from boltz import checks
 from boltz.data import Data
 from boltz.data.given import given as data_given
+from boltz.errors import InputError
 from boltz.models.files import Model
 from boltz.sampling.driver import team
 from boltz.sampling.features import feature_layers, side_by_side
@@ -36,6 +37,15 @@ class DeepMachine(BaseEstimator):
     def _build(self, units: int, rows: Array, seed: int) -> Model:
         """The machine before training; rows are some of the data."""
         raise NotImplementedError
+
+    def _sizes(self) -> list[int]:
+        """The units of two hidden layers or more."""
+        sizes = [
+            checks.integer(n, f"layers[{i}]", 1, 10**7) for i, n in enumerate(checks.sequence(self.layers, "layers"))
+        ]
+        if len(sizes) < 2:
+            raise InputError(f"layers must name at least two hidden layers, got {sizes}.")
+        return sizes
 
     def _settings(self) -> dict[str, Any]:
         """The settings of training by name."""
@@ -89,10 +99,9 @@ class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Deep
         X = at_means(checked(self, X, True))
         seed = drawn_seed(self.random_state)
         machine = self._new(X, seed)
-        names = feature_layers(machine, self.layer)
+        feature_layers(machine, self.layer)  # what is wrong with the choice is said before the training
         run = self._train(machine, self._data(X), seed)
         self.model_, self.history_ = run.model, run.history
-        self._n_features_out = sum(machine.units[name] for name in names)
         return self
 
     def transform(self, X: Any) -> Array:
@@ -105,6 +114,11 @@ class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Deep
             for block, _, rows in self._blocks(X, self.model_):
                 found[block] = side_by_side(self.model_, rows, names)
         return found
+
+    @property
+    def _n_features_out(self) -> int:
+        """Units of the chosen hidden layers; layer may be another one than in fit."""
+        return sum(self.model_.units[name] for name in feature_layers(self.model_, self.layer))
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:
         """Lower bounds (rows,) on the log-likelihood of rows X (rows, n_features), in nats, if log Z is right.

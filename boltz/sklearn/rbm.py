@@ -92,10 +92,14 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return self._mean_hiddens(self._whole(self._rows(X)))
 
     def gibbs(self, v: Any) -> Array:
-        """One step of a Gibbs chain from visible rows v (rows, n_features): hidden units, then visible ones (bool)."""
-        check_is_fitted(self)
-        rng = self._generator()
-        return self._sample_visibles(self._sample_hiddens(v, rng), rng)
+        """One step of a Gibbs chain from visible rows v (rows, n_features): hidden units, then visible ones (bool).
+
+        One row (n_features,) gives one row.
+        """
+        single = not is_sparse(v) and np.ndim(v) == 1
+        rows, rng = self._whole(self._rows([v] if single else v)), self._generator()
+        found = self._sample_visibles(self._sample_hiddens(rows, rng), rng)
+        return found[0] if single else found
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:
         """The pseudo-likelihood (rows,) of rows X (rows, n_features), in nats, by one unit of each (Besag 1975).
@@ -131,9 +135,11 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return checks.number(self.learning_rate, "learning_rate", 0, 1e6)
 
     def _rows(self, X: Any) -> Any:
-        """Rows X as scikit-learn checks them."""
+        """Rows X as scikit-learn checks them, beside parameters that fit them, which may have been set by hand."""
         check_is_fitted(self)
-        return checked(self, X, False)
+        X = checked(self, X, False)
+        self._parameters(X.shape[1])
+        return X
 
     def _whole(self, X: Any) -> Any:
         """Checked rows with unknown units filled in."""
@@ -154,13 +160,16 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         if not hasattr(self, "components_"):
             weights = rng.normal(0, 0.01, (self.n_components, X.shape[1])).astype(np.float32)  # alike for both types
             self.components_ = np.asarray(weights, X.dtype, order="F")
-        self._n_features_out, kind = len(self.components_), self.components_.dtype
+        weight = checks.numbers(self.components_, "components_", (None, X.shape[1]))
+        kind = weight.dtype if weight.dtype in FLOATS else np.dtype(np.float64)
+        self.components_, self._n_features_out = weight.astype(kind, order="F", copy=False), len(weight)
         if not hasattr(self, "intercept_hidden_"):
             self.intercept_hidden_ = np.zeros(self._n_features_out, kind)
         if not hasattr(self, "intercept_visible_"):
             self.intercept_visible_ = np.zeros(X.shape[1], kind)
         if not hasattr(self, "h_samples_"):
             self.h_samples_ = np.zeros((self.batch_size, self._n_features_out), kind)
+        checks.numbers(self.h_samples_, "h_samples_", (None, self._n_features_out))
 
     def _take(self, learner: Learner) -> None:
         """What was learned; raises NumericalError."""
@@ -171,9 +180,11 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.intercept_visible_, self.intercept_hidden_ = machine.bias("v").copy(), machine.bias("h1").copy()
         self.h_samples_ = learner.hidden.astype(kind)
 
-    def _parameters(self) -> tuple[Array, Array, Array]:
-        """Weights (n_features, n_components), visible and hidden biases."""
-        return np.asarray(self.components_).T, np.asarray(self.intercept_visible_), np.asarray(self.intercept_hidden_)
+    def _parameters(self, features: int | None = None) -> tuple[Array, Array, Array]:
+        """Weights (n_features, n_components), visible and hidden biases; raises InputError."""
+        weight = checks.numbers(self.components_, "components_", (None, features)).T
+        visible = checks.numbers(self.intercept_visible_, "intercept_visible_", weight.shape[:1])
+        return weight, visible, checks.numbers(self.intercept_hidden_, "intercept_hidden_", weight.shape[1:])
 
     def _report(self, X: Any, iteration: int, seconds: float) -> None:
         score = self.score_samples(X).mean()

@@ -13,6 +13,8 @@ from sklearn.utils.validation import validate_data
 
 from boltz import checks, kernels
 from boltz.data.sparse import is_sparse
+from boltz.data.table import LARGEST
+from boltz.errors import InputError
 from boltz.models.files import Model
 from boltz.sampling.driver import shares, team, workers
 from boltz.sampling.evidence import Evidence
@@ -33,13 +35,18 @@ def dense(rows: Any) -> Array:
 def checked(estimator: Any, X: Any, reset: bool, *y: Any) -> Any:
     """Rows as scikit-learn checks them, (rows, n_features) in a floating type, dense or CSR, and labels where given.
 
-    NaN is let through where the estimator's missing is "infer"; such rows are dense. Raises ValueError.
+    NaN is let through where the estimator's missing is "infer"; such rows are dense. Numbers lie within the range of
+    float32, in which learning works. Raises ValueError.
     """
     unknown = checks.choice(estimator.missing, "missing", MISSING) == "infer"
     finite = "allow-nan" if unknown else True
     how = {"accept_sparse": "csr", "dtype": FLOATS, "reset": reset, "ensure_all_finite": finite}
     found = validate_data(estimator, X, *y, **how)
     X = found[0] if y else found
+    numbers = X.data if is_sparse(X) else X
+    largest = max(np.fmax.reduce(numbers, None, initial=0), -np.fmin.reduce(numbers, None, initial=0))  # but for NaN
+    if largest > LARGEST:
+        raise InputError(f"X must hold finite numbers within the range of float32, got one of size {largest:g}.")
     X = dense(X) if unknown and is_sparse(X) and np.isnan(X.data).any() else X
     return (X, found[1]) if y else X
 

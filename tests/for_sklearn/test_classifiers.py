@@ -91,8 +91,43 @@ def test_a_trained_machine_takes_the_place_of_the_pretraining(kind: Any, transfo
 def test_rows_are_held_out_where_they_can_tell_which_epoch_is_best() -> None:
     few, many = (clone(KINDS[1]).set_params(validation_fraction=f).fit(ROWS, LABELS) for f in (0.1, 0.5))
     assert few.history_[-1]["error"] is None and 0 <= many.history_[-1]["error"] <= 1
-    with pytest.raises(boltz.InputError, match="validation_fraction must be a finite number in"):
-        clone(KINDS[1]).set_params(validation_fraction=1.0).fit(ROWS, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"optimizer": "foo"}, "optimizer must be one of"),
+        ({"dropout": 2}, "dropout must be a finite number in"),
+        ({"optimizer": "lbfgs", "input_dropout": 0.1}, "which lbfgs cannot follow"),
+        ({"validation_fraction": 1.0}, "validation_fraction must be a finite number in"),
+        ({"patience": -1}, "patience must be a whole number"),
+        ({"fine_tune_epochs": 1.5}, "fine_tune_epochs must be a whole number"),
+        ({"fine_tune_learning_rate": -1}, "fine_tune_learning_rate must be a finite number in"),
+        ({"layers": 4}, "layers must be a sequence, got int"),
+        ({"layers": (4,)}, r"layers must name at least two hidden layers, got \[4\]"),
+    ],
+)
+def test_what_is_wrong_with_a_setting_is_said_before_the_pretraining(
+    settings: dict[str, Any], what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_training(*_: Any, **__: Any) -> None:
+        raise AssertionError("a pretraining began")
+
+    monkeypatch.setattr("boltz.sklearn.machines.train", no_training)
+    for kind in KINDS:
+        with pytest.raises(boltz.InputError, match=what):
+            clone(kind).set_params(**settings).fit(ROWS, LABELS)
+
+
+def test_patience_waits_for_nothing_where_no_rows_are_held_out() -> None:
+    patient = clone(KINDS[1]).set_params(patience=1).fit(ROWS, LABELS)
+    assert np.array_equal(patient.predict_proba(ROWS), FITTED["DBNClassifier"].predict_proba(ROWS))
+
+
+def test_rows_beyond_the_range_of_float32_are_refused() -> None:
+    for rows in (1e39 * ROWS, sp.csr_array(-1e39 * ROWS)):
+        with pytest.raises(boltz.InputError, match="X must hold finite numbers within the range of float32"):
+            FITTED["DBMClassifier"].predict(rows)
 
 
 def test_one_class_and_whole_numbers_are_classes() -> None:

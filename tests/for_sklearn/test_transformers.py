@@ -148,9 +148,11 @@ def test_progress_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("estimator", "what"),
     [
-        (DBMTransformer((5,)), "pretrain_epochs must be 0 for a machine with one hidden layer"),
+        (DBMTransformer((5,)), r"layers must name at least two hidden layers, got \[5\]"),
+        (DBNTransformer((5,)), r"layers must name at least two hidden layers, got \[5\]"),
+        *((kind(4), "layers must be a sequence, got int") for kind in (DBMTransformer, DBNTransformer, VAETransformer)),
         (DBMTransformer((5, 4), layer=3), "layer must be top, all, 1 to 2"),
-        (DBNTransformer((5, 0)), r"units\[2\] must be a whole number of at least 1"),
+        (DBNTransformer((5, 0)), r"layers\[1\] must be a whole number of at least 1"),
         (VAETransformer((5,), objective="best"), "objective must be one of"),
         (DBMTransformer((5, 4), missing="drop"), "missing must be one of error, infer"),
         (DBMTransformer((5, 4), binarize="dynamic"), r"X must hold numbers in \[0, 1\]"),
@@ -161,6 +163,24 @@ def test_progress_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_is_wrong_with_a_setting_is_said(estimator: Any, what: str) -> None:
     with pytest.raises(boltz.InputError, match=what):
         estimator.fit(3 * ROWS)
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_rows_beyond_the_range_of_float32_are_refused(name: str) -> None:
+    lacking = np.where(RNG.random(ROWS.shape) < 0.3, np.nan, -1e39)
+    for method in ("fit", "transform", "score_samples"):
+        for rows in (1e39 * ROWS, sp.csr_array(1e39 * ROWS), lacking):
+            fitted = clone(FITTED[name]).set_params(missing="infer").fit(ROWS)
+            with pytest.raises(boltz.InputError, match="X must hold finite numbers within the range of float32, got"):
+                getattr(fitted, method)(rows)
+
+
+def test_another_layer_may_be_asked_for_after_the_fit() -> None:
+    fitted = clone(DBM).fit(ROWS).set_params(layer="all")
+    assert np.array_equal(fitted.transform(ROWS), boltz.features(fitted.model_, ROWS, "all"))
+    assert len(fitted.get_feature_names_out()) == 9
+    with pytest.raises(boltz.InputError, match="layer must be top, all, 1 to 2"):
+        fitted.set_params(layer=3).transform(ROWS)
 
 
 def test_grey_values_are_drawn_cut_or_taken_as_they_are() -> None:
