@@ -13,10 +13,9 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape
-from boltz.nn.dense import forward
-from boltz.sampling.completing import completed, posterior
-from boltz.sampling.driver import FEWEST, padded, shares, workers
-from boltz.sampling.evidence import Evidence, evidence_of
+from boltz.sampling.driver import padded, shares, workers
+from boltz.sampling.evidence import evidence_of
+from boltz.sampling.filling import filled, layer_means
 from boltz.sampling.gibbs import Scratch
 from boltz.sampling.meanfield import MeanField, solve
 
@@ -35,12 +34,12 @@ def features(model: Model, x: Any, layer: Layer = TOP, mask: Any = None) -> Arra
     not depend on the other rows, in float32 to the last bit. Raises InputError.
 
     mask (rows, units) or (units,) is True where a unit is known; without one, NaN in x marks what is missing. Unknown
-    units relax along with the hidden layers of a Boltzmann machine, as in complete with "mean-field"; for a Helmholtz
-    machine they are filled in by complete with "mean" first.
+    units are first put at means given the known ones, without chance: for a Boltzmann machine those of complete with
+    "mean-field", for a Helmholtz machine those where 50 passes up and down lead, by the means of both its models.
     """
     model = checked_machine(model)
     names = feature_layers(model, layer)
-    return host(_partly_known(model, evidence_of(model, x, mask), names))
+    return host(side_by_side(model, filled(model, evidence_of(model, x, mask)), names))
 
 
 def feature_layers(model: Model, layer: Layer) -> list[str]:
@@ -51,18 +50,6 @@ def feature_layers(model: Model, layer: Layer) -> list[str]:
     if isinstance(layer, int | np.integer) and not isinstance(layer, bool) and 1 <= layer <= len(hidden):
         return [hidden[layer - 1]]
     raise InputError(f"layer must be top, all, 1 to {len(hidden)}, or one of {', '.join(hidden)}, got {layer!r}.")
-
-
-def _partly_known(model: Model, evidence: Evidence, names: list[str]) -> Array:
-    """As side_by_side, where only some entries are known; whole rows get what they would get among others like them."""
-    whole = np.all(evidence.known, axis=1, keepdims=True)
-    if whole.all():
-        return side_by_side(model, evidence.rows, names)
-    if isinstance(model, HelmholtzMachine):
-        return side_by_side(model, completed(model, evidence), names)
-    means = posterior(model, evidence.padded(FEWEST))
-    relaxed = np.concatenate([means[name] for name in names], axis=1)[: len(evidence)]
-    return np.where(whole, side_by_side(model, evidence.rows, names), relaxed)
 
 
 def side_by_side(model: Model, rows: Array, names: list[str]) -> Array:
@@ -90,16 +77,13 @@ def hidden_means(model: Model, rows: Array) -> dict[str, Array]:
 
 def _recognised(machine: HelmholtzMachine, rows: Array) -> dict[str, Array]:
     """The up pass with means in the place of samples; the top layer of an RBM prior hears the layer below it."""
-    tape, source = Tape(machine.arena), f"state/{machine.visible}"
-    part = tape.whole(len(rows))
-    part.get(source, rows.shape[1])[...] = rows
+    part, source = Tape(machine.arena).whole(len(rows)), machine.visible
+    part.get(f"state/{source}", rows.shape[1])[...] = rows
     means: dict[str, Array] = {}
     for layer in machine.structure.latent:
-        net, name = machine.structure.recognition[layer.name], f"recognition/{layer.name}"
-        outputs, _ = forward(net, name, machine.params, source, part)
-        means[layer.name] = machine.conditionals[layer.name].mean(outputs, net.bias(name, machine.params))
-        source = f"state/{layer.name}"
-        part.get(source, layer.units)[...] = means[layer.name]
+        means[layer.name] = layer_means(machine, "recognition", layer.name, source, part)
+        source = layer.name
+        part.get(f"state/{source}", layer.units)[...] = means[source]
     if machine.prior_machine is not None:
         below, top = machine.layers[-2].name, machine.layers[-1].name
         means[top] = solve(machine.prior_machine, {"v": means[below]}, SWEEPS, Scratch(machine.arena))["h1"]

@@ -24,11 +24,12 @@ from boltz.sampling.driver import team
 from boltz.sampling.passing import passed
 from boltz.sklearn.machines import DeepMachine
 from boltz.sklearn.rows import at_means, checked, drawn_seed
+from boltz.training.settings import FineTuneSettings, settings_from
 from boltz.training.tuned_runs import fine_tune
 
 Array = NDArray[Any]
 FEWEST_HELD = 10  # rows of the rarest class among those held out; fewer do not tell which epoch is best
-TUNING = ("dropout", "input_dropout", "patience", "optimizer", "batch_size")
+TUNING = ("dropout", "input_dropout", "optimizer", "batch_size")
 T = TypeVar("T", bound="DeepClassifier")
 
 
@@ -49,11 +50,13 @@ class DeepClassifier(ClassifierMixin, DeepMachine):
         check_classification_targets(y)
         X, seed = at_means(X), drawn_seed(self.random_state)
         self.classes_, codes = np.unique(y, return_inverse=True)
+        tuning = self._tuning(codes) | {"seed": seed}
+        settings_from(FineTuneSettings, tuning)  # what is wrong with them is said before the pretraining, not after
         self.machine_, self.history_ = self._pretrained(X, unlabelled, seed)
         network = classifier(self.machine_, range(len(self.classes_)))
         with team(self.n_jobs):
             watch = self._watch if self.verbose else None
-            tuned = fine_tune(network, self._data(X), codes, watch=watch, seed=seed, **self._tuning(codes))
+            tuned = fine_tune(network, self._data(X), codes, watch=watch, **tuning)
         self.network_ = tuned.network
         self.history_ += tuned.history
         return self
@@ -64,7 +67,7 @@ class DeepClassifier(ClassifierMixin, DeepMachine):
         X = checked(self, X, False)
         found = np.empty((X.shape[0], len(self.classes_)))
         with team(self.n_jobs):
-            for block, rows in self._blocks(X, self.machine_):
+            for block, _, rows in self._blocks(X, self.machine_):
                 found[block] = passed(self.network_, rows)
         return found / found.sum(axis=1, keepdims=True)
 
@@ -105,11 +108,13 @@ class DeepClassifier(ClassifierMixin, DeepMachine):
     def _tuning(self, codes: NDArray[np.int64]) -> dict[str, Any]:
         """The settings of fine-tuning; rows are held out where enough of each class are."""
         share = checks.number(self.validation_fraction, "validation_fraction", 0, 0.95)
-        enough = share * np.bincount(codes).min() >= FEWEST_HELD
+        patience = checks.integer(self.patience, "patience", 0, 10**9)
+        held = share * np.bincount(codes).min() >= FEWEST_HELD
         return {name: getattr(self, name) for name in TUNING} | {
-            "epochs": self.fine_tune_epochs,
-            "learning_rate": self.fine_tune_learning_rate,
-            "validation": share if enough else 0.0,
+            "epochs": checks.integer(self.fine_tune_epochs, "fine_tune_epochs", 0, 10**9),
+            "learning_rate": checks.number(self.fine_tune_learning_rate, "fine_tune_learning_rate", 0, 1e6),
+            "validation": share if held else 0.0,
+            "patience": patience if held else 0,
             "binarize": "threshold" if self.binarize == "threshold" else "none",
         }
 
@@ -183,7 +188,7 @@ class DBMClassifier(DeepClassifier):
         self.verbose = verbose
 
     def _build(self, units: int, rows: Array, seed: int) -> Model:
-        return dbm([units, *self.layers], rows, seed)
+        return dbm([units, *self._sizes()], rows, seed)
 
     def _settings(self) -> dict[str, Any]:
         return super()._settings() | {"snapshots": 0}
@@ -252,4 +257,4 @@ class DBNClassifier(DeepClassifier):
         self.verbose = verbose
 
     def _build(self, units: int, rows: Array, seed: int) -> Model:
-        return dbn([units, *self.layers], rows, seed)
+        return dbn([units, *self._sizes()], rows, seed)

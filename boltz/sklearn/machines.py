@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar, TypeVar
 
@@ -12,21 +13,21 @@ from sklearn.utils.validation import check_is_fitted
 
 from boltz import checks
 from boltz.data import Data
-from boltz.data.given import given
+from boltz.data.given import given as data_given
+from boltz.errors import InputError
 from boltz.models.files import Model
 from boltz.sampling.driver import team
 from boltz.sampling.features import feature_layers, side_by_side
-from boltz.sklearn.filling import filled
-from boltz.sklearn.rows import at_means, blocks, checked, dense, drawn_seed, row_numbers
+from boltz.sklearn.rows import at_means, blocks, checked, dense, drawn_seed, row_numbers, whole_rows
 from boltz.sklearn.scoring import log_marginal, log_z
 from boltz.training.run import Run, train
 
 Array = NDArray[Any]
-Block = tuple[slice, Array]
+Block = tuple[slice, Array, Array]
 T = TypeVar("T", bound="MachineTransformer")
 
 
-class DeepMachine(BaseEstimator):
+class DeepMachine(BaseEstimator, ABC):
     """An estimator around a machine of boltz: how rows reach it.
 
     A subclass names its settings of training and says how its machine is built.
@@ -34,9 +35,18 @@ class DeepMachine(BaseEstimator):
 
     SETTINGS: ClassVar[tuple[str, ...]] = ()
 
+    @abstractmethod
     def _build(self, units: int, rows: Array, seed: int) -> Model:
         """The machine before training; rows are some of the data."""
-        raise NotImplementedError
+
+    def _sizes(self) -> list[int]:
+        """The units of two hidden layers or more."""
+        sizes = [
+            checks.integer(n, f"layers[{i}]", 1, 10**7) for i, n in enumerate(checks.sequence(self.layers, "layers"))
+        ]
+        if len(sizes) < 2:
+            raise InputError(f"layers must name at least two hidden layers, got {sizes}.")
+        return sizes
 
     def _settings(self) -> dict[str, Any]:
         """The settings of training by name."""
@@ -51,7 +61,7 @@ class DeepMachine(BaseEstimator):
 
     def _data(self, X: Any) -> Data:
         """Rows as boltz.train takes them: any real numbers where they are not binarised."""
-        return given(X, "X", X.shape[1], real=self.binarize == "none")
+        return data_given(X, "X", X.shape[1], real=self.binarize == "none")
 
     def _train(self, machine: Model, data: Data, seed: int) -> Run:
         """A trained copy of a machine; says how it goes where verbose is set."""
@@ -64,10 +74,10 @@ class DeepMachine(BaseEstimator):
         print(f"[{type(self).__name__}] {place}: {', '.join(numbers)}")
 
     def _blocks(self, X: Any, model: Model) -> Iterator[Block]:
-        """The rows as the machine takes them, a block at a time, with unknown units filled in."""
+        """The rows in the machine's type, a block at a time: as they are given, and with unknown units filled in."""
         for block in blocks(X):
             rows = np.ascontiguousarray(self._data_rows(dense(X[block])), model.dtype)
-            yield block, filled(model, rows) if self.missing == "infer" else rows
+            yield block, rows, whole_rows(model, rows)
 
     def _data_rows(self, rows: Array) -> Array:
         """Dense rows, cut at 0.5 where training does so."""
@@ -90,10 +100,9 @@ class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Deep
         X = at_means(checked(self, X, True))
         seed = drawn_seed(self.random_state)
         machine = self._new(X, seed)
-        names = feature_layers(machine, self.layer)
+        feature_layers(machine, self.layer)  # what is wrong with the choice is said before the training
         run = self._train(machine, self._data(X), seed)
         self.model_, self.history_ = run.model, run.history
-        self._n_features_out = sum(machine.units[name] for name in names)
         return self
 
     def transform(self, X: Any) -> Array:
@@ -103,22 +112,30 @@ class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Deep
         names = feature_layers(self.model_, self.layer)
         found = np.empty((X.shape[0], self._n_features_out), X.dtype)
         with team(self.n_jobs):
-            for block, rows in self._blocks(X, self.model_):
+            for block, _, rows in self._blocks(X, self.model_):
                 found[block] = side_by_side(self.model_, rows, names)
         return found
+
+    @property
+    def _n_features_out(self) -> int:
+        """Units of the chosen hidden layers; layer may be another one than in fit."""
+        return sum(self.model_.units[name] for name in feature_layers(self.model_, self.layer))
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:
         """Lower bounds (rows,) on the log-likelihood of rows X (rows, n_features), in nats, if log Z is right.
 
-        log Z is computed anew in each call, with one seed. A row's value does not depend on the other rows.
+        A likelihood only for rows of 0 and 1 that are wholly known, of any known numbers where visible is "gaussian":
+        unknown units count as if they were seen at the values filled in, which is no bound on the likelihood of the
+        known ones, and the log Z of binary units says nothing of other numbers. log Z is computed anew in each call,
+        with one seed. A row's value does not depend on the other rows; equal rows have the same samples.
         """
         check_is_fitted(self)
         X = checked(self, X, False)
         samples = checks.integer(getattr(self, "evaluation_samples", 1), "evaluation_samples", 1, 10**6)
         found = np.empty(X.shape[0])
         with team(self.n_jobs):
-            for block, rows in self._blocks(X, self.model_):
-                found[block] = log_marginal(self.model_, rows, row_numbers(rows, 0), samples)
+            for block, given, rows in self._blocks(X, self.model_):
+                found[block] = log_marginal(self.model_, rows, row_numbers(given, 0), samples)
             return found - log_z(self.model_, getattr(self, "betas", None))
 
     def score(self, X: Any, y: Any = None) -> float:

@@ -19,9 +19,8 @@ from boltz.models.boltzmann import BoltzmannMachine, from_arrays
 from boltz.numerics import softplus
 from boltz.rng import Key
 from boltz.sampling.driver import team, workers
-from boltz.sklearn.filling import filled
 from boltz.sklearn.learning import Learner
-from boltz.sklearn.rows import FLOATS, at_means, blocks, checked, dense, drawn_seed, field, row_numbers
+from boltz.sklearn.rows import FLOATS, at_means, blocks, checked, dense, drawn_seed, field, row_numbers, whole_rows
 
 Array = NDArray[Any]
 
@@ -90,22 +89,28 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def transform(self, X: Any) -> Array:
         """Probabilities (rows, n_components) that hidden units are on, given rows X (rows, n_features)."""
-        return self._mean_hiddens(self._rows(X))
+        return self._mean_hiddens(self._whole(self._rows(X)))
 
     def gibbs(self, v: Any) -> Array:
-        """One step of a Gibbs chain from visible rows v (rows, n_features): hidden units, then visible ones (bool)."""
-        check_is_fitted(self)
-        rng = self._generator()
-        return self._sample_visibles(self._sample_hiddens(v, rng), rng)
+        """One step of a Gibbs chain from visible rows v (rows, n_features): hidden units, then visible ones (bool).
+
+        One row (n_features,) gives one row.
+        """
+        single = not is_sparse(v) and np.ndim(v) == 1
+        rows, rng = self._whole(self._rows([v] if single else v)), self._generator()
+        found = self._sample_visibles(self._sample_hiddens(rows, rng), rng)
+        return found[0] if single else found
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:
         """The pseudo-likelihood (rows,) of rows X (rows, n_features), in nats, by one unit of each (Besag 1975).
 
-        Which unit it is follows from random_state and the numbers in the row, whatever rows stand beside it.
+        Which unit it is follows from random_state and the numbers in the row, whatever rows stand beside it: equal rows
+        have the same one. A pseudo-likelihood only for rows of 0 and 1 that are wholly known: one with NaN counts as if
+        seen with the values filled in.
         """
-        X = self._rows(X)
-        units = X.shape[1]
-        chosen = (row_numbers(X, drawn_seed(self.random_state)) % np.uint64(units)).astype(np.int64)
+        given = self._rows(X)
+        X, units = self._whole(given), given.shape[1]
+        chosen = (row_numbers(given, drawn_seed(self.random_state)) % np.uint64(units)).astype(np.int64)
         weight, visible, hidden = (np.asarray(x, np.float64) for x in self._parameters())
         found = np.empty(X.shape[0])
         for rows in blocks(X):
@@ -130,14 +135,19 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return checks.number(self.learning_rate, "learning_rate", 0, 1e6)
 
     def _rows(self, X: Any) -> Any:
-        """Rows X as scikit-learn checks them, with unknown units filled in."""
+        """Rows X as scikit-learn checks them, beside parameters that fit them, which may have been set by hand."""
         check_is_fitted(self)
         X = checked(self, X, False)
+        self._parameters(X.shape[1])
+        return X
+
+    def _whole(self, X: Any) -> Any:
+        """Checked rows with unknown units filled in."""
         if is_sparse(X) or not np.isnan(X).any():
             return X
         with team(self.n_jobs):
             machine = self.machine_
-            return filled(machine, X.astype(machine.dtype)).astype(X.dtype)
+            return whole_rows(machine, X.astype(machine.dtype)).astype(X.dtype)
 
     def _generator(self) -> np.random.RandomState:
         """The generator that partial_fit and gibbs go on with."""
@@ -150,13 +160,16 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         if not hasattr(self, "components_"):
             weights = rng.normal(0, 0.01, (self.n_components, X.shape[1])).astype(np.float32)  # alike for both types
             self.components_ = np.asarray(weights, X.dtype, order="F")
-        self._n_features_out, kind = len(self.components_), self.components_.dtype
+        weight = checks.numbers(self.components_, "components_", (None, X.shape[1]))
+        kind = weight.dtype if weight.dtype in FLOATS else np.dtype(np.float64)
+        self.components_, self._n_features_out = weight.astype(kind, order="F", copy=False), len(weight)
         if not hasattr(self, "intercept_hidden_"):
             self.intercept_hidden_ = np.zeros(self._n_features_out, kind)
         if not hasattr(self, "intercept_visible_"):
             self.intercept_visible_ = np.zeros(X.shape[1], kind)
         if not hasattr(self, "h_samples_"):
             self.h_samples_ = np.zeros((self.batch_size, self._n_features_out), kind)
+        checks.numbers(self.h_samples_, "h_samples_", (None, self._n_features_out))
 
     def _take(self, learner: Learner) -> None:
         """What was learned; raises NumericalError."""
@@ -167,9 +180,11 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.intercept_visible_, self.intercept_hidden_ = machine.bias("v").copy(), machine.bias("h1").copy()
         self.h_samples_ = learner.hidden.astype(kind)
 
-    def _parameters(self) -> tuple[Array, Array, Array]:
-        """Weights (n_features, n_components), visible and hidden biases."""
-        return np.asarray(self.components_).T, np.asarray(self.intercept_visible_), np.asarray(self.intercept_hidden_)
+    def _parameters(self, features: int | None = None) -> tuple[Array, Array, Array]:
+        """Weights (n_features, n_components), visible and hidden biases; raises InputError."""
+        weight = checks.numbers(self.components_, "components_", (None, features)).T
+        visible = checks.numbers(self.intercept_visible_, "intercept_visible_", weight.shape[:1])
+        return weight, visible, checks.numbers(self.intercept_hidden_, "intercept_hidden_", weight.shape[1:])
 
     def _report(self, X: Any, iteration: int, seconds: float) -> None:
         score = self.score_samples(X).mean()

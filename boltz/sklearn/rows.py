@@ -13,7 +13,12 @@ from sklearn.utils.validation import validate_data
 
 from boltz import checks, kernels
 from boltz.data.sparse import is_sparse
+from boltz.data.table import LARGEST
+from boltz.errors import InputError
+from boltz.models.files import Model
 from boltz.sampling.driver import shares, team, workers
+from boltz.sampling.evidence import Evidence
+from boltz.sampling.filling import filled
 
 Array = NDArray[Any]
 BLOCK = 1 << 20  # numbers that are dense at a time
@@ -30,13 +35,18 @@ def dense(rows: Any) -> Array:
 def checked(estimator: Any, X: Any, reset: bool, *y: Any) -> Any:
     """Rows as scikit-learn checks them, (rows, n_features) in a floating type, dense or CSR, and labels where given.
 
-    NaN is let through where the estimator's missing is "infer"; such rows are dense. Raises ValueError.
+    NaN is let through where the estimator's missing is "infer"; such rows are dense. Numbers lie within the range of
+    float32, in which learning works. Raises ValueError.
     """
     unknown = checks.choice(estimator.missing, "missing", MISSING) == "infer"
     finite = "allow-nan" if unknown else True
     how = {"accept_sparse": "csr", "dtype": FLOATS, "reset": reset, "ensure_all_finite": finite}
     found = validate_data(estimator, X, *y, **how)
     X = found[0] if y else found
+    numbers = X.data if is_sparse(X) else X
+    largest = max(np.fmax.reduce(numbers, None, initial=0), -np.fmin.reduce(numbers, None, initial=0))  # but for NaN
+    if largest > LARGEST:
+        raise InputError(f"X must hold finite numbers within the range of float32, got one of size {largest:g}.")
     X = dense(X) if unknown and is_sparse(X) and np.isnan(X.data).any() else X
     return (X, found[1]) if y else X
 
@@ -48,6 +58,12 @@ def at_means(x: Any) -> Any:
     known = ~np.isnan(x)
     means = np.where(known, x, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return np.where(known, x, means.astype(x.dtype))
+
+
+def whole_rows(model: Model, x: Array) -> Array:
+    """Dense rows (rows, units) in a machine's type with unknown units, marked by NaN, at means given the others."""
+    known = ~np.isnan(x)
+    return x if known.all() else filled(model, Evidence(np.where(known, x, x.dtype.type(0)), known))
 
 
 def blocks(x: Any) -> Iterator[slice]:
@@ -62,10 +78,16 @@ def drawn_seed(random_state: Any) -> int:
 
 
 def row_numbers(x: Any, seed: int) -> NDArray[np.uint64]:
-    """A random number of 64 bits for each row, which follows from the seed and the numbers in the row alone."""
+    """A random number of 64 bits for each row, which follows from the seed and the numbers in the row alone.
+
+    Rows with NaN, which all count as one, come here before they are filled in: what is put there may differ in its last
+    bit beside other rows.
+    """
     key, found = seed.to_bytes(8, "little"), []
     for block in blocks(x):
-        for row in np.ascontiguousarray(dense(x[block]), np.float64) + 0.0:  # -0.0 counts as 0.0
+        rows = np.ascontiguousarray(dense(x[block]), np.float64) + 0.0  # -0.0 counts as 0.0
+        rows[np.isnan(rows)] = np.nan
+        for row in rows:
             found.append(hashlib.blake2b(row.data, digest_size=8, key=key).digest())
     return np.frombuffer(b"".join(found), "<u8").astype(np.uint64)
 

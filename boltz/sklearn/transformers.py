@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
+from boltz import checks
 from boltz.models.boltzmann import dbm
 from boltz.models.directed import dbn, vae
 from boltz.models.files import Model
@@ -86,7 +87,7 @@ class DBMTransformer(MachineTransformer):
         self.verbose = verbose
 
     def _build(self, units: int, rows: Array, seed: int) -> Model:
-        return dbm([units, *self.layers], rows, seed)
+        return dbm([units, *self._sizes()], rows, seed)
 
     def _settings(self) -> dict[str, Any]:
         return super()._settings() | {"snapshots": 0}
@@ -154,7 +155,7 @@ class DBNTransformer(MachineTransformer):
         self.verbose = verbose
 
     def _build(self, units: int, rows: Array, seed: int) -> Model:
-        return dbn([units, *self.layers], rows, seed)
+        return dbn([units, *self._sizes()], rows, seed)
 
 
 class VAETransformer(MachineTransformer):
@@ -218,7 +219,9 @@ class VAETransformer(MachineTransformer):
         self.verbose = verbose
 
     def _build(self, units: int, rows: Array, seed: int) -> Model:
-        return vae([units, *self.layers], self.latent, rows, seed, self.activation, self.visible)
+        return vae(
+            [units, *checks.sequence(self.layers, "layers")], self.latent, rows, seed, self.activation, self.visible
+        )
 
     def _settings(self) -> dict[str, Any]:
         weighs = self.objective in OBJECTIVES and OBJECTIVES[self.objective].bound == "iwae"

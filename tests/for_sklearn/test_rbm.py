@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pickle
+import re
 import sys
 from typing import Any
 
@@ -14,6 +15,7 @@ import sklearn.neural_network
 import sklearn_checks
 import stats
 from scipy.special import expit
+from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import boltz
@@ -114,6 +116,10 @@ def test_pseudo_likelihood_is_that_of_the_flipped_unit() -> None:
     sklearn_checks.check_pseudo_likelihood()
 
 
+def test_units_flipped_do_not_depend_on_what_was_filled_in() -> None:
+    sklearn_checks.check_units_flipped_in_rows_with_unknown_ones()
+
+
 def test_pseudo_likelihood_follows_from_the_row_alone() -> None:
     machine, rows = ready(), np.vstack([REAL, ROWS[:20, :5]])
     found = machine.score_samples(rows)
@@ -132,6 +138,8 @@ def test_units_are_flipped_equally_often() -> None:
     counts = np.bincount((numbers % np.uint64(7)).astype(int))
     stats.accept(stats.chi_square(counts, np.full(7, 1 / 7)), "some units are flipped more often than others")
     assert row_numbers(np.zeros((1, 3)), 5) == row_numbers(-np.zeros((1, 3)), 5) == row_numbers(sp.csr_array((1, 3)), 5)
+    other = np.uint64(0xFFF8000000000001).view(np.float64)
+    assert row_numbers(np.array([[np.nan, 1]]), 5) == row_numbers(np.array([[other, 1]]), 5)
     assert row_numbers(rows[:2], 5).tolist() == numbers[:2].tolist() != row_numbers(rows[:2], 6).tolist()
 
 
@@ -159,6 +167,43 @@ def test_what_is_wrong_with_a_setting_is_said(settings: dict[str, Any], what: st
 def test_numbers_that_are_not_finite_stop_the_fit() -> None:
     with pytest.raises(boltz.NumericalError, match="not finite; try a smaller learning_rate"):
         small(learning_rate=1e6, n_iter=20).fit(1e36 * REAL)
+
+
+def test_rows_beyond_the_range_of_float32_are_refused() -> None:
+    for method in ("fit", "partial_fit", "transform", "gibbs", "score_samples"):
+        for rows in (1e39 * REAL, sp.csr_array(1e39 * REAL)):
+            with pytest.raises(boltz.InputError, match="X must hold finite numbers within the range of float32, got"):
+                getattr(small().fit(REAL), method)(rows)
+
+
+def test_gibbs_takes_rows_of_every_form() -> None:
+    machine, bits = ready(), ROWS[:, :5]
+    found = []
+    for rows in (bits, sp.coo_matrix(bits), sp.coo_array(bits), bits.astype(bool), bits.tolist()):
+        machine.random_state_ = np.random.RandomState(3)
+        found.append(machine.gibbs(rows))
+        assert found[-1].dtype == bool and np.array_equal(found[-1], found[0])
+    assert 0 < found[0].mean() < 1 and machine.gibbs(bits[0]).shape == (5,)
+
+
+def test_parameters_set_by_hand_are_checked() -> None:
+    machine = ready()
+    wanted = clone(machine)
+    for name in ("components_", "intercept_hidden_", "intercept_visible_"):
+        setattr(wanted, name, getattr(machine, name).copy())
+        setattr(machine, name, getattr(machine, name).tolist())
+    assert np.array_equal(machine.transform(REAL), wanted.transform(REAL))
+    assert np.array_equal(machine.partial_fit(REAL).components_, wanted.partial_fit(REAL).components_)
+    for name, shape in (("components_", "(any, 5)"), ("intercept_hidden_", "(3)"), ("intercept_visible_", "(5)")):
+        machine = ready()
+        setattr(machine, name, np.ones((2, 2)))
+        for method in (machine.partial_fit, machine.transform, machine.score_samples):
+            with pytest.raises(boltz.InputError, match=re.escape(f"{name} must have shape {shape}, got (2, 2)")):
+                method(REAL)
+    machine = ready()
+    machine.h_samples_ = np.ones((4, 2))
+    with pytest.raises(boltz.InputError, match=re.escape("h_samples_ must have shape (any, 3), got (4, 2)")):
+        machine.partial_fit(REAL)
 
 
 def test_without_scikit_learn_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

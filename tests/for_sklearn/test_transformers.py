@@ -24,7 +24,7 @@ from boltz.sklearn import BernoulliRBM, DBMTransformer, DBNTransformer, VAETrans
 RNG = np.random.default_rng(6)
 LABELS = np.repeat([0, 1], 40)
 ROWS = (RNG.random((80, 9)) < np.where(LABELS[:, None] == 1, 0.8, 0.3)).astype(np.float64)
-QUICK: dict[str, Any] = {"random_state": 1, "epochs": 3, "batch_size": 20}
+QUICK: dict[str, Any] = {"random_state": 1, "epochs": 3, "batch_size": 40}
 DBM = DBMTransformer((5, 4), pretrain_epochs=2, chains=10, **QUICK)
 DBN = DBNTransformer((5, 4), pretrain_epochs=2, chains=10, k=1, **QUICK)
 VAE = VAETransformer((6,), 3, **QUICK)
@@ -116,17 +116,11 @@ def test_unknown_units_of_a_boltzmann_machine_are_at_their_mean_field_means() ->
             chosen.set_params(missing="error").transform(lacking)
 
 
-@pytest.mark.parametrize("name", ["DBNTransformer", "VAETransformer"])
-def test_unknown_units_of_a_directed_machine_are_where_passes_settle(name: str) -> None:
-    """Another pass up and down by means leaves the unknown units where they are, and the known ones were not moved."""
-    from boltz.sklearn.filling import _visible_means, filled
-
-    model = FITTED[name].model_
-    known = RNG.random(ROWS.shape) < 0.6
-    rows = filled(model, np.where(known, ROWS, np.nan).astype(np.float32))
-    assert np.array_equal(rows[known], ROWS[known]) and rows[~known].min() > 0 and rows[~known].max() < 1
-    hidden = boltz.features(model, rows, 1)
-    np.testing.assert_allclose(_visible_means(model, hidden)[~known], rows[~known], atol=1e-4)
+@pytest.mark.parametrize("name", FITTED)
+def test_features_of_rows_with_unknown_units_are_those_of_the_machine(name: str) -> None:
+    lacking = np.where(RNG.random(ROWS.shape) < 0.3, np.nan, ROWS)
+    fitted = clone(FITTED[name]).set_params(missing="infer").fit(ROWS)
+    assert np.array_equal(fitted.transform(lacking), boltz.features(fitted.model_, lacking))
 
 
 @pytest.mark.parametrize("estimator", DEEP, ids=lambda each: type(each).__name__)
@@ -154,9 +148,11 @@ def test_progress_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("estimator", "what"),
     [
-        (DBMTransformer((5,)), "pretrain_epochs must be 0 for a machine with one hidden layer"),
+        (DBMTransformer((5,)), r"layers must name at least two hidden layers, got \[5\]"),
+        (DBNTransformer((5,)), r"layers must name at least two hidden layers, got \[5\]"),
+        *((kind(4), "layers must be a sequence, got int") for kind in (DBMTransformer, DBNTransformer, VAETransformer)),
         (DBMTransformer((5, 4), layer=3), "layer must be top, all, 1 to 2"),
-        (DBNTransformer((5, 0)), r"units\[2\] must be a whole number of at least 1"),
+        (DBNTransformer((5, 0)), r"layers\[1\] must be a whole number of at least 1"),
         (VAETransformer((5,), objective="best"), "objective must be one of"),
         (DBMTransformer((5, 4), missing="drop"), "missing must be one of error, infer"),
         (DBMTransformer((5, 4), binarize="dynamic"), r"X must hold numbers in \[0, 1\]"),
@@ -167,6 +163,24 @@ def test_progress_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_is_wrong_with_a_setting_is_said(estimator: Any, what: str) -> None:
     with pytest.raises(boltz.InputError, match=what):
         estimator.fit(3 * ROWS)
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_rows_beyond_the_range_of_float32_are_refused(name: str) -> None:
+    lacking = np.where(RNG.random(ROWS.shape) < 0.3, np.nan, -1e39)
+    fitted = pickle.loads(pickle.dumps(FITTED[name])).set_params(missing="infer")
+    for method in (fitted.transform, fitted.score_samples, fitted.fit):
+        for rows in (1e39 * ROWS, sp.csr_array(1e39 * ROWS), lacking):
+            with pytest.raises(boltz.InputError, match="X must hold finite numbers within the range of float32, got"):
+                method(rows)
+
+
+def test_another_layer_may_be_asked_for_after_the_fit() -> None:
+    fitted = clone(DBM).fit(ROWS).set_params(layer="all")
+    assert np.array_equal(fitted.transform(ROWS), boltz.features(fitted.model_, ROWS, "all"))
+    assert len(fitted.get_feature_names_out()) == 9
+    with pytest.raises(boltz.InputError, match="layer must be top, all, 1 to 2"):
+        fitted.set_params(layer=3).transform(ROWS)
 
 
 def test_grey_values_are_drawn_cut_or_taken_as_they_are() -> None:

@@ -16,9 +16,9 @@ from scipy.special import expit
 
 import boltz
 from boltz.errors import InputError, NumericalError
-from boltz.sampling import completing
 from boltz.sampling.completing import posterior
 from boltz.sampling.evidence import Evidence
+from boltz.sampling.filling import filled
 
 MACHINES = {
     "rbm": machine_of(Table.random([5, 4], 1.0, 71)),
@@ -159,12 +159,11 @@ def test_inputs_are_left_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("name", ["rbm", "dbm", "sbn", "vae", "dbn"])
-def test_features_of_rows_with_missing_values(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of mean field, or of the completed rows; whole rows have what they have among their like."""
+def test_features_of_rows_with_missing_values(name: str) -> None:
+    """Those of the rows filled in by mean field, or by passes up and down; whole rows are as they are."""
     model, known = MACHINES[name], KNOWN.copy()
     known[::4] = True
     x = np.where(known, GREY, np.nan)
-    monkeypatch.setattr("boltz.sampling.features.completed", lambda *given: completing.completed(*given, "mean", 8))
     found, whole = boltz.features(model, x, "all"), boltz.features(model, GREY, "all")
     np.testing.assert_allclose(found[known.all(axis=1)], whole[known.all(axis=1)], rtol=0, atol=1e-14)
     assert np.abs(found - whole)[~known.all(axis=1)].max() > 0.01
@@ -172,10 +171,10 @@ def test_features_of_rows_with_missing_values(name: str, monkeypatch: pytest.Mon
     np.testing.assert_array_equal(boltz.features(model, GREY, "top", known), found[:, -model.layers[-1].units :])
     part = ~known.all(axis=1)
     if isinstance(model, boltz.BoltzmannMachine):
-        means = posterior(model, Evidence(GREY, known))
-        wanted = np.concatenate([means[layer.name] for layer in model.layers[1:]], axis=1)
+        rows = boltz.complete(model, x, method="mean-field")
     else:
-        wanted = boltz.features(model, boltz.complete(model, x, sweeps=8), "all")
+        rows = filled(model, Evidence(GREY, known))
+    wanted = boltz.features(model, rows, "all")
     np.testing.assert_allclose(found[part], wanted[part], rtol=0, atol=1e-14)
     single = model.astype(np.float32)
     some = boltz.features(single, x[:3], "all")

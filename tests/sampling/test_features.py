@@ -72,6 +72,17 @@ def test_no_row_depends_on_its_neighbours(name: str) -> None:
         assert (call(x[37:70]) == whole[37:70]).all() and whole.std(axis=0).max() > 0
 
 
+@pytest.mark.parametrize("name", MACHINES)
+def test_rows_with_unknown_units_stand_alone_too(name: str) -> None:
+    """Another place among other rows changes nothing, in float32 to the last bit, and equal rows are alike."""
+    rng, model = np.random.default_rng(3), machine(name).astype(np.float32)
+    rows = np.where(rng.random((600, X.shape[1])) < 0.3, np.nan, rng.random((600, X.shape[1]))).astype(np.float32)
+    whole = boltz.features(model, rows, "all")
+    assert (boltz.features(model, rows[5:], "all") == whole[5:]).all()
+    assert (boltz.features(model, np.repeat(rows[7:8], 10, axis=0), "all") == whole[7]).all()
+    assert np.isfinite(whole).all() and whole.std(axis=0).max() > 0
+
+
 def test_kinds_of_networks_are_told_apart() -> None:
     both = networks("rbm")
     for call in (boltz.encode, boltz.reconstruct):
