@@ -24,9 +24,10 @@ class DBMTransformer(MachineTransformer):
     transform gives mean-field posterior means of a layer: "top", "all" side by side, or its number from 1.
     score_samples is the variational bound, with log Z by annealed importance sampling over betas (boltz.ais), exact for
     small machines. binarize "none" takes rows as they are, any real numbers; "dynamic", "fixed" and "threshold" want
-    them in [0, 1]. missing "infer": NaN in X is a unit that is not known, put at its mean given the others, and in fit
-    at the mean of its column. n_jobs is the number of threads, None for that of boltz, -1 for all cores. The other
-    parameters are those of boltz.train; with few rows make batches small, as learning takes some thousands of updates.
+    them in [0, 1], and "dynamic" makes the better features of grey values. missing "infer": NaN in X is a unit that is
+    not known, put at its mean given the others, and in fit at the mean of its column. n_jobs is the number of threads,
+    None for that of boltz, -1 for all cores. The other parameters are those of boltz.train; learning takes some
+    thousands of updates, so that batches are small: with very many rows make them larger, and epochs fewer.
     Fitted: model_, the machine, with which all of boltz works, and history_.
     """
 
@@ -41,11 +42,11 @@ class DBMTransformer(MachineTransformer):
         *,
         layer: str | int = "top",
         pretrain: str = "doubling",
-        pretrain_epochs: int = 200,
+        pretrain_epochs: int = 50,
         pretrain_learning_rate: float = 0.05,
-        epochs: int = 25,
+        epochs: int = 10,
         learning_rate: float = 0.005,
-        batch_size: int = 100,
+        batch_size: int = 10,
         schedule: str = "linear",
         optimizer: str = "momentum",
         rule: str = "pcd",
@@ -112,12 +113,12 @@ class DBNTransformer(MachineTransformer):
         layers: Sequence[int] = (500, 500),
         *,
         layer: str | int = "top",
-        pretrain_epochs: int = 100,
+        pretrain_epochs: int = 50,
         pretrain_learning_rate: float = 0.05,
         pretrain_k: int = 1,
-        epochs: int = 20,
+        epochs: int = 5,
         learning_rate: float = 0.005,
-        batch_size: int = 100,
+        batch_size: int = 10,
         schedule: str = "linear",
         optimizer: str = "momentum",
         rule: str = "pcd",
