@@ -172,7 +172,7 @@ def test_settings_that_do_not_fit_each_other_are_refused(
 
 
 def test_unknown_settings_are_named() -> None:
-    with pytest.raises(InputError, match="no setting 'learningrate' for this machine; it has epochs, batch_size"):
+    with pytest.raises(InputError, match="no setting 'learningrate' here; the settings are epochs, batch_size"):
         settings_from(Settings, {"learningrate": 0.1})
     with pytest.raises(InputError, match="no setting 'lr'"):
         boltz.train(boltz.rbm(4, 2), np.eye(4), lr=0.1)
@@ -182,7 +182,7 @@ def test_unknown_settings_are_named() -> None:
     ("machine", "name"), [("rbm", "objective"), ("sbn", "rule"), ("vae", "chains"), ("dbn", "samples")]
 )
 def test_settings_of_another_machine_are_unknown(machine: str, name: str) -> None:
-    with pytest.raises(InputError, match=f"no setting '{name}' for this machine; it has epochs, .*learning_rate"):
+    with pytest.raises(InputError, match=f"no setting '{name}' here; the settings are epochs, .*learning_rate"):
         boltz.train(MACHINES[machine](), np.eye(4), **{name: 1})
 
 
