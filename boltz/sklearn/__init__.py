@@ -2,10 +2,10 @@
 
 try:
     from sklearn.utils.validation import validate_data  # noqa: F401 - scikit-learn itself: imports are absolute
-except ImportError as problem:
+except ImportError:
     raise ImportError(
         "boltz.sklearn needs scikit-learn 1.6 or newer: install it with pip install 'boltz-machines[sklearn]'."
-    ) from problem
+    ) from None
 
 from boltz.sklearn.classifiers import DBMClassifier, DBNClassifier
 from boltz.sklearn.rbm import BernoulliRBM
