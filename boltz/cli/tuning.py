@@ -164,7 +164,8 @@ def show(task: Task, tuned: Tuned, result: dict[str, Any]) -> None:
     if result["test"] is None:
         say(f"The data have no test rows: {task.command} {tuned.path} --data FILE applies the network to others.")
     if result["validation"]["loss"] is None:
-        kept = "those of the last one, as no rows were held out"
+        none = tuned.settings.validation == 0 or tuned.settings.epochs > 0
+        kept = "those of the last one, as " + ("no rows were held out" if none else "the whole network had no epochs")
     else:
         kept = f"those of epoch {tuned.epoch}, the best on the validation rows"
         kept += ", trained anew on all rows for as many" if tuned.settings.refit else ""
