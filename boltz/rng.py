@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 Stream = tuple[int, int, Any]
 
 
@@ -30,3 +32,7 @@ class Key:
     def stream(self, step: Any) -> Stream:
         """What a kernel takes: the key and the step, a number or a counter in the memory of a device."""
         return self.key0, self.key1, step
+
+    def generator(self) -> np.random.Generator:
+        """numpy's generator of this key, for what is drawn once and on the host."""
+        return np.random.Generator(np.random.Philox(key=[self.key0, self.key1]))

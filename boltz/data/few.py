@@ -18,7 +18,7 @@ def few_rows(labels: Array, number: int, seed: int = 0) -> NDArray[np.int64]:
     """
     checks.integer(number, "few", 1, len(labels))
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**63 - 1)).derive("few")
-    order = np.random.Generator(np.random.Philox(key=[key.key0, key.key1])).permutation(len(labels))
+    order = key.generator().permutation(len(labels))
     _, classes, counts = np.unique(labels[order], return_inverse=True, return_counts=True)
     turn = np.empty(len(labels), np.int64)
     turn[np.argsort(classes, kind="stable")] = np.concatenate([np.arange(count) for count in counts])

@@ -95,7 +95,7 @@ def exact_samples(model: BoltzmannMachine, chains: int, seed: int = 0) -> dict[s
     log_p = [-machine.marginal_energy(configurations(machine, mine, n), other) for n in chunks(machine, mine)]
     share = np.cumsum(np.exp(np.concatenate(log_p) - logsumexp(np.concatenate(log_p))))
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("exact")
-    uniform = np.random.Generator(np.random.Philox(key=[key.key0, key.key1])).random(chains)
+    uniform = key.generator().random(chains)
     drawn = np.searchsorted(share, uniform * share[-1], side="right").clip(max=len(share) - 1)
     return {n: x.astype(model.dtype) for n, x in numbered(machine, mine, drawn).items()}
 

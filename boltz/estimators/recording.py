@@ -113,5 +113,5 @@ def _sweep(
 def _directions(units: int, key: Key) -> Floats:
     """Random directions (projections, units) of length about 1."""
     key = key.derive("directions")
-    generator = np.random.Generator(np.random.Philox(key=[key.key0, key.key1]))
+    generator = key.generator()
     return generator.normal(0, units**-0.5, (PROJECTIONS, units))

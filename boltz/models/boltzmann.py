@@ -241,7 +241,7 @@ def dbm(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.floa
     for edge in graph.edges:
         key = Key.from_seed(seed).derive("weights", edge.key)
         weight = machine.params[edge.key]
-        weight[...] = 0.01 * np.random.Generator(np.random.Philox(key=[key.key0, key.key1])).normal(size=weight.shape)
+        weight[...] = 0.01 * key.generator().normal(size=weight.shape)
     if x is not None:
         x = checks.initial_rows(x)
         mean = checks.rows(x, "x", sizes[0], np.float32).mean(axis=0, dtype=np.float64)

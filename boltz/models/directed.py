@@ -109,7 +109,7 @@ def dbn(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.floa
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1))
     for name, value in machine.params.items():
         if name.endswith("weight") and not name.startswith("recognition"):
-            value[...] = 0.01 * _generator(key.derive("weights", name)).normal(size=value.shape)
+            value[...] = 0.01 * key.derive("weights", name).generator().normal(size=value.shape)
     for below, above in zip(machine.layers, machine.structure.latent, strict=False):
         machine.params[f"recognition/{above.name}/0/weight"][...] = machine.params[
             f"generative/{below.name}/0/weight"
@@ -144,7 +144,7 @@ def _machine(structure: Structure, x: Any, seed: int) -> HelmholtzMachine:
             inputs, outputs = value.shape
             outputs = machine.units[heads[name]] if name in heads else outputs
             reach = np.sqrt(6 / (inputs + outputs))
-            value[...] = _generator(key.derive("weights", name)).uniform(-reach, reach, value.shape)
+            value[...] = key.derive("weights", name).generator().uniform(-reach, reach, value.shape)
     _fit_visible(machine, x)
     return machine
 
@@ -164,7 +164,3 @@ def _fit_visible(machine: HelmholtzMachine, x: Any) -> None:
     values = np.asarray(x, np.float64)
     bias[: visible.units] = values.mean(axis=0)
     bias[visible.units :] = np.log(np.maximum(values.std(axis=0), LEAST_SIGMA))
-
-
-def _generator(key: Key) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=[key.key0, key.key1]))

@@ -129,7 +129,7 @@ def systematic(log_weights: Floats, uniform: float) -> NDArray[np.int64]:
 
 def _uniform(key: Key, number: int) -> float:
     drawn = key.derive("resample", number)
-    return float(np.random.Generator(np.random.Philox(key=[drawn.key0, drawn.key1])).random())
+    return float(drawn.generator().random())
 
 
 @dataclass(frozen=True, eq=False)

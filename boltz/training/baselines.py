@@ -45,7 +45,7 @@ class Baseline:
             state |= {f"baseline/{name}": np.zeros_like(machine.arena, shape=(size(shapes),)) for name in names}
             weight = views(shapes, state["baseline/arena"])["baseline/0/weight"]
             reach, draw = np.sqrt(6 / sum(weight.shape)), key.derive("baseline")
-            generator = np.random.Generator(np.random.Philox(key=[draw.key0, draw.key1]))
+            generator = draw.generator()
             weight[...] = beside(generator.uniform(-reach, reach, weight.shape), weight)
         return state
 

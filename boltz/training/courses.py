@@ -141,7 +141,7 @@ class Course:
         share = self.settings.validation
         number = min(max(round(share * count), int(share > 0)), count - 1)
         if number:
-            order = _generator(self.key.derive("split")).permutation(count)
+            order = self.key.derive("split").generator().permutation(count)
             if data.labels is not None:
                 order = order[np.argsort(data.labels[order], kind="stable")]
             held[order[(np.arange(number) * count + count // 2) // number]] = True
@@ -188,7 +188,7 @@ class Course:
         while not self._done():
             began, losses = time.perf_counter(), 0.0
             order = (
-                _generator(tuner.key.derive("order", p.epoch)).permutation(lesson.rows) if s.shuffle else lesson.rows
+                tuner.key.derive("order", p.epoch).generator().permutation(lesson.rows) if s.shuffle else lesson.rows
             )
             for batch in range(batches):
                 self.pause()
@@ -282,7 +282,3 @@ class Course:
         raise NumericalError(
             f"Fine-tuning stopped at {STAGES[p.stage]}, epoch {p.epoch + 1}: {what}its numbers are not finite; {hint}."
         )
-
-
-def _generator(key: Key) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=[key.key0, key.key1]))

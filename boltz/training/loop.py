@@ -187,5 +187,5 @@ def _permutation(rows: int, key: Key) -> NDArray[np.int64]:
     So a run does not depend on where its rows lie, and eight bytes are little beside a row. Shuffling by blocks would
     read a file that is too large to be cached faster, but is a worse shuffle; shuffle=False reads it in order.
     """
-    generator = np.random.Generator(np.random.Philox(key=[key.key0, key.key1]))
+    generator = key.generator()
     return generator.permutation(rows).astype(np.int64, copy=False)

@@ -52,7 +52,7 @@ class Monitor:
     def _pseudo_likelihood(self, machine: BoltzmannMachine, options: MeanField, free: Array) -> float:
         """units x the mean of log p(v_i | rest) for one random unit i a row (Besag 1975)."""
         rows, units = self.train.shape
-        chosen = np.random.Generator(np.random.Philox(key=[self.key.key0, self.key.key1])).integers(0, units, rows)
+        chosen = self.key.generator().integers(0, units, rows)
         flipped, places = self.train.copy(), (numbers(0, rows, self.train), beside(chosen, self.train))
         flipped[places] = 1 - flipped[places]
         other, _ = variational_free_energy(machine, flipped, options)
