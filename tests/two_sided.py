@@ -14,10 +14,10 @@ from boltz.estimators.result import Estimate, Kind, interval
 from boltz.estimators.sandwich import TwoSided, bracket
 
 
-def made(value: float, error: float = 0.05, kind: Kind = "none", trusted: bool = True, **more: Any) -> Estimate:
+def made(value: float, error: float = 0.05, kind: Kind = "none", doubts: tuple[str, ...] = (), **more: Any) -> Estimate:
     """An estimate of 100 chains and 1,000 steps with this value."""
     words = {"ess": 80.0, "chains": 100, "steps": 1000} | more
-    return Estimate(value, error, interval(value, error, 100), kind, trusted=trusted, **words)
+    return Estimate(value, error, interval(value, error, 100), kind, doubts=doubts, **words)
 
 
 def ladder(

@@ -18,8 +18,8 @@ from boltz.cli.progress import Progress
 from boltz.cli.stored import kind_of
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.estimators.along import LikelihoodAlong
-from boltz.estimators.likelihood import is_rbm
-from boltz.estimators.result import Estimate, interval
+from boltz.estimators.likelihood import NOT_STATES, is_rbm
+from boltz.estimators.result import Estimate, interval, joined
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.training.plans import blueprint, settings_of, stages
@@ -126,7 +126,7 @@ def _last(found: LikelihoodAlong, bound: str, grey: bool) -> Estimate:
         value=value,
         standard_error=error,
         interval=interval(value, error, log_z.chains),
-        trusted=log_z.trusted and not grey,
+        doubts=joined(log_z.doubts, NOT_STATES if grey else ()),
         method=f"{bound}; log Z by {log_z.method}",
     )
 

@@ -15,7 +15,7 @@ from boltz.data import Data
 from boltz.errors import InputError
 from boltz.estimators.exact import QUICK_UNITS, class_units, enumerable
 from boltz.estimators.likelihood import QUICK_HIDDEN, TRUSTED_ROWS
-from boltz.estimators.result import TRUSTED_CHAINS, TRUSTED_SAMPLES, TRUSTED_SHARE, Estimate
+from boltz.estimators.result import TRUSTED_SAMPLES, TRUSTED_SHARE, Estimate, few_effective
 from boltz.estimators.temperatures import adaptive_steps, schedule
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
@@ -168,10 +168,7 @@ def trust(log_z: Estimate) -> str:
     """Whether log Z by annealing is trusted, and what that takes."""
     if log_z.trusted:
         return f"log Z is trusted: {_chains(log_z)}."
-    return (
-        f"log Z is NOT trusted, nor is its interval: {_chains(log_z)}, and at least {TRUSTED_CHAINS} chains with "
-        f"{TRUSTED_SHARE:.0%} effective are needed; take more chains or more betas."
-    )
+    return f"log Z is NOT trusted, nor is its interval, since {' and '.join(log_z.doubts)}; take more chains or betas."
 
 
 def _chains(estimate: Estimate) -> str:
@@ -185,8 +182,7 @@ def described(name: str, estimate: Estimate) -> str:
     low, high = estimate.interval
     parts = [f"{name} {estimate.value:.2f} nats", f"95 % interval {low:.2f} to {high:.2f}"]
     if estimate.chains:
-        few = estimate.chains < TRUSTED_CHAINS or estimate.ess < TRUSTED_SHARE * estimate.chains
-        if estimate.trusted or few:
+        if estimate.trusted or few_effective(estimate.ess, estimate.chains):
             parts.append(f"{_chains(estimate)} ({'' if estimate.trusted else 'NOT '}trusted)")
         else:  # chains of log Z are enough, but not what the rows were measured with
             parts.append(f"NOT trusted, though {_chains(estimate)}")

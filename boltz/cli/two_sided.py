@@ -14,7 +14,7 @@ from boltz.cli.common import say
 from boltz.cli.measure import quick
 from boltz.cli.progress import Progress
 from boltz.estimators.exchange import LadderEstimate
-from boltz.estimators.result import TRUSTED_CHAINS, TRUSTED_SHARE, Estimate
+from boltz.estimators.result import Estimate
 from boltz.estimators.sandwich import CONTRADICTION, TwoSided
 from boltz.estimators.sides import Side, Sides
 from boltz.models.boltzmann import BoltzmannMachine
@@ -161,7 +161,7 @@ def _weights(estimate: Estimate) -> str:
     count = f"{estimate.ess:.0f} of {estimate.chains} chains effective"
     if estimate.trusted:
         return count
-    return f"{count}: NOT trusted, which asks for at least {TRUSTED_CHAINS} chains with {TRUSTED_SHARE:.0%} effective"
+    return f"{count}: NOT trusted, since {' and '.join(estimate.doubts)}"
 
 
 def _contradictions(found: TwoSided) -> str:

@@ -49,8 +49,7 @@ class LadderEstimate:
     places (rungs,): inverse temperatures, or places along snapshots; log_z, errors (rungs,); acceptance (pairs,): mean
     probability that neighbours swap; trips (copies,): journeys from the first rung to the last and back; halves: log Z
     by the first half of the rounds less that by the second; samples: the held class of the last rung, (chains, units) a
-    layer; memory: correlation over copies between what both halves say of log Z, near 0 where copies forget in time;
-    doubts: what speaks against trust, in words.
+    layer; memory: correlation over copies between what both halves say of log Z, near 0 where copies forget in time.
     """
 
     estimate: Estimate
@@ -62,7 +61,11 @@ class LadderEstimate:
     halves: float
     samples: dict[str, Array]
     memory: float = 0.0
-    doubts: tuple[str, ...] = ()
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What speaks against trust, in words."""
+        return self.estimate.doubts
 
 
 def exchange_log_z(
@@ -218,11 +221,11 @@ def estimated(replicas: Replicas, found: Exchanged) -> LadderEstimate:
         travelled * copies,
         copies,
         2 * visits,
-        not doubts,
+        doubts,
         method=method,
     )
     places = ladder.betas if isinstance(ladder, Temperatures) else ladder.places  # type: ignore[attr-defined]
-    outcome = found.acceptance, found.trips, first - second, found.samples, memory, doubts
+    outcome = found.acceptance, found.trips, first - second, found.samples, memory
     return LadderEstimate(estimate, places, log_z, errors, *outcome)
 
 

@@ -19,7 +19,16 @@ from boltz.errors import InputError
 from boltz.estimators.annealed import ais
 from boltz.estimators.exact import QUICK_UNITS, class_units, enumerable, enumerated, exact_log_marginal, exact_log_z
 from boltz.estimators.importance import bounds_and_errors, mean_and_error, reduced
-from boltz.estimators.result import TRUSTED_SAMPLES, TRUSTED_SHARE, Estimate, Kind, exact, interval, kind_of_difference
+from boltz.estimators.result import (
+    TRUSTED_SAMPLES,
+    TRUSTED_SHARE,
+    Estimate,
+    Kind,
+    exact,
+    interval,
+    joined,
+    kind_of_difference,
+)
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine, visible_rows
 from boltz.rng import Key
@@ -30,6 +39,7 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 QUICK_HIDDEN, SAMPLES = 14, 1000
 TRUSTED_ROWS = 0.95
+NOT_STATES = ("the rows are not 0/1, so they are no states of binary units",)
 
 
 def log_likelihood(
@@ -88,7 +98,7 @@ def of_rows(model: Model, x: Array, found: Floats, samples: int, what: tuple[Kin
     log p*.
     """
     (log_p, errors, share), (kind, method) = found.T, what
-    trusted, per_row = _trusted(errors, share, samples), log_p - log_z.value
+    per_row = log_p - log_z.value
     value = float(per_row.mean())
     error = float(np.hypot(log_z.standard_error, np.sqrt(np.sum(errors**2)) / len(x)))
     binary = model.layers[0].kind == "bernoulli"
@@ -101,21 +111,21 @@ def of_rows(model: Model, x: Array, found: Floats, samples: int, what: tuple[Kin
         log_z.ess,
         log_z.chains,
         log_z.steps,
-        not grey and log_z.trusted and trusted,
+        joined(log_z.doubts, few_samples(share, samples) if errors.any() else (), NOT_STATES if grey else ()),
         log_z.log_weights,
         per_row,
         method + f"; log Z by {log_z.method}" * bool(log_z.method) + "; rows that are not 0/1" * grey,
     )
 
 
-def _trusted(errors: Floats, share: Floats, samples: int) -> bool:
-    """Whether the errors (rows,) of importance-weighted rows can be believed, given effective shares of their samples.
-
-    Rows without error can.
-    """
-    if not errors.any():
-        return True
-    return samples >= TRUSTED_SAMPLES and float(np.mean(share >= TRUSTED_SHARE)) >= TRUSTED_ROWS
+def few_samples(share: Floats, samples: int) -> tuple[str, ...]:
+    """What so many samples a row, and their effective shares (rows,), say against the errors of the rows, in words."""
+    if samples < TRUSTED_SAMPLES:
+        return (f"rows have {samples} samples each, fewer than {TRUSTED_SAMPLES}",)
+    enough = float(np.mean(share >= TRUSTED_SHARE))
+    if enough < TRUSTED_ROWS:
+        return (f"{1 - enough:.0%} of the rows have fewer than {TRUSTED_SHARE:.0%} of their samples effective",)
+    return ()
 
 
 def undirected_log_z(model: Model, given: Estimate | float | None, seed: int) -> Estimate:

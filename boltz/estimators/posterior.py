@@ -138,7 +138,8 @@ def posterior_sandwich(
     gaps = down[:, 0] - up[:, 0]
     error = float(gaps.std(ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else float("inf")
     reach = interval(upper.value, error, len(gaps))
-    upper = replace(upper, standard_error=error, interval=reach, trusted=len(gaps) >= TRUSTED_CHAINS)
+    few = () if len(gaps) >= TRUSTED_CHAINS else (f"{len(gaps)} rows were simulated, fewer than {TRUSTED_CHAINS}",)
+    upper = replace(upper, standard_error=error, interval=reach, doubts=few)
     return PosteriorSandwich(lower, upper, float(gaps.mean()), error)
 
 

@@ -14,8 +14,8 @@ from boltz import checks
 from boltz.arrays import beside, host
 from boltz.estimators.annealed import planned
 from boltz.estimators.importance import mean_and_error
-from boltz.estimators.likelihood import TRUSTED_ROWS
-from boltz.estimators.result import TRUSTED_SAMPLES, TRUSTED_SHARE, Estimate, interval
+from boltz.estimators.likelihood import NOT_STATES, few_samples
+from boltz.estimators.result import Estimate, interval, joined
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import visible_rows
 from boltz.nn.arena import zeros
@@ -90,7 +90,6 @@ def _estimate(log_w: Floats, steps: int, grey: bool) -> Estimate:
     values, errors, _ = mean_and_error(log_w).T
     share = np.exp(2 * values - log_mean_exp(2 * log_w, 1))  # of the chains of a row that are effective
     value, error = float(values.mean()), float(np.sqrt(np.sum(errors**2)) / rows)
-    enough = chains >= TRUSTED_SAMPLES and float(np.mean(share >= TRUSTED_SHARE)) >= TRUSTED_ROWS
     return Estimate(
         value,
         error,
@@ -99,7 +98,7 @@ def _estimate(log_w: Floats, steps: int, grey: bool) -> Estimate:
         float(share.mean() * chains),
         chains,
         steps,
-        enough and not grey,
+        joined(few_samples(share, chains), NOT_STATES if grey else ()),
         log_w,
         values,
         f"RAISE: conservative, a lower bound for the annealing model of {steps} temperatures"

@@ -23,10 +23,9 @@ TRUSTED_CHAINS, TRUSTED_SAMPLES, TRUSTED_SHARE = 100, 200, 0.3
 class Estimate:
     """A number in nats with its error, and whether it is exact, a lower or an upper bound in expectation, or none.
 
-    ess is the effective number of chains; trusted says that the standard error can be believed: exact results, or at
-    least 100 chains of which at least 0.3 are effective. per_row holds one value a data row where rows make sense.
-    path (points, 2) holds inverse temperatures and the effective chains there. A value that is not finite raises
-    NumericalError.
+    ess is the effective number of chains. doubts says in words what speaks against the standard error; trusted means
+    that nothing does. per_row holds one value a data row where rows make sense. path (points, 2) holds inverse
+    temperatures and the effective chains there. A value that is not finite raises NumericalError.
     """
 
     value: float
@@ -36,7 +35,7 @@ class Estimate:
     ess: float
     chains: int
     steps: int
-    trusted: bool
+    doubts: tuple[str, ...] = ()
     log_weights: Floats = field(default_factory=lambda: np.empty(0), repr=False)
     per_row: Floats | None = field(default=None, repr=False)
     method: str = ""
@@ -47,6 +46,11 @@ class Estimate:
             raise NumericalError(
                 f"The estimate ({self.method}) is not finite: the weights are too large for their type."
             )
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the standard error can be believed: nothing speaks against it."""
+        return not self.doubts
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; an infinite or undefined number becomes None."""
@@ -63,12 +67,13 @@ class Estimate:
             "chains": self.chains,
             "steps": self.steps,
             "trusted": self.trusted,
+            "doubts": list(self.doubts),
         }
 
 
 def exact(value: float, method: str, per_row: Floats | None = None) -> Estimate:
     """An estimate without error."""
-    return Estimate(value, 0.0, (value, value), "exact", 0.0, 0, 0, True, per_row=per_row, method=method)
+    return Estimate(value, 0.0, (value, value), "exact", 0.0, 0, 0, per_row=per_row, method=method)
 
 
 def from_log_weights(log_weights: Floats, steps: int, method: str) -> Estimate:
@@ -99,11 +104,25 @@ def from_annealed(found: Annealed, start: float, steps: int, method: str, kind: 
         ess,
         chains,
         steps,
-        chains >= TRUSTED_CHAINS and ess >= TRUSTED_SHARE * chains,
+        few_effective(ess, chains),
         start + sign * (found.collected + weights),
         method=method,
         path=path.reshape(-1, 2),
     )
+
+
+def few_effective(ess: float, chains: int) -> tuple[str, ...]:
+    """What the number of chains and of effective ones says against their error, in words."""
+    if chains < TRUSTED_CHAINS:
+        return (f"{chains} chains ran, fewer than {TRUSTED_CHAINS}",)
+    if ess < TRUSTED_SHARE * chains:
+        return (f"{ess:.0f} of {chains} chains are effective, fewer than {TRUSTED_SHARE:.0%}",)
+    return ()
+
+
+def joined(*doubts: tuple[str, ...]) -> tuple[str, ...]:
+    """Doubts of several parts, each once."""
+    return tuple(dict.fromkeys(doubt for part in doubts for doubt in part))
 
 
 def interval(value: float, error: float, count: int) -> tuple[float, float]:

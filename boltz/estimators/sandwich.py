@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from boltz import checks
 from boltz.estimators.annealed import ais, path_to, reverse_ais
 from boltz.estimators.exact import QUICK_UNITS, class_units, exact_log_z
 from boltz.estimators.exchange import COPIES, SWEEPS, LadderEstimate, estimated, fitted_ladder
-from boltz.estimators.result import Estimate
+from boltz.estimators.result import Estimate, joined
 from boltz.estimators.temperatures import adaptive
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.rng import Key
@@ -102,7 +103,13 @@ def bracket(lower: Estimate, upper: Estimate, ladder: LadderEstimate) -> Estimat
     """
     middle = ladder.estimate
     ends = min(lower.interval[0], middle.interval[0]), max(upper.interval[1], middle.interval[1])
-    agree = _not_above(lower, middle) and _not_above(middle, upper) and _not_above(lower, upper)
+    parts = {"annealing up": lower, "replica exchange": middle, "annealing down": upper}
+    wrong = tuple(
+        f"{below} lies above {above}"
+        for below, above in combinations(parts, 2)
+        if not _not_above(parts[below], parts[above])
+    )
+    doubts = joined(*(tuple(f"{name}: {doubt}" for doubt in part.doubts) for name, part in parts.items()), wrong)
     return Estimate(
         middle.value,
         middle.standard_error,
@@ -111,7 +118,7 @@ def bracket(lower: Estimate, upper: Estimate, ladder: LadderEstimate) -> Estimat
         min(lower.ess, upper.ess),
         lower.chains,
         lower.steps,
-        agree and lower.trusted and upper.trusted and middle.trusted,
+        doubts,
         method=f"{middle.method}, between annealing up and down over {lower.steps} temperatures",
     )
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from boltz.estimators.result import Estimate, Kind, kind_of_difference
+from boltz.estimators.result import Estimate, Kind, joined, kind_of_difference
 from boltz.estimators.sandwich import TwoSided
 
 Standing = Literal["certified", "diagnostic", "none"]
@@ -63,7 +63,7 @@ def difference(first: Estimate, second: Estimate) -> Estimate:
         counted.ess,
         counted.chains,
         counted.steps,
-        first.trusted and second.trusted,
+        joined(first.doubts, second.doubts),
         counted.log_weights,
         None if first.per_row is None else first.per_row - second.value,
         f"{first.method}; log Z by {second.method}",

@@ -50,7 +50,7 @@ def doubtful(monkeypatch: pytest.MonkeyPatch) -> None:
     def untrusted(*given: Any) -> LikelihoodAlong:
         found = real(*given)
         return replace(
-            found, ladder=replace(found.ladder, estimate=replace(found.ladder.estimate, trusted=False, ess=3))
+            found, ladder=replace(found.ladder, estimate=replace(found.ladder.estimate, doubts=("made",), ess=3))
         )
 
     monkeypatch.setattr(boltz, "likelihood_along", untrusted)

@@ -98,16 +98,16 @@ def test_the_text_names_every_part(wide: Path, once: list[tuple[float, float, in
 def doubtful(found: TwoSided, part: str) -> TwoSided:
     """The same with a part that is not trusted."""
     assert found.ladder is not None
-    whole = replace(found.estimate, trusted=False)
+    whole = replace(found.estimate, doubts=("made",))
     if part == "ladder":
-        estimate = replace(found.ladder.estimate, trusted=False, ess=3.0)
+        estimate = replace(found.ladder.estimate, doubts=("half of them stayed",), ess=3.0)
         return replace(
             found,
             estimate=whole,
             reached=False,
-            ladder=replace(found.ladder, estimate=estimate, doubts=("half of them stayed",)),
+            ladder=replace(found.ladder, estimate=estimate),
         )
-    poor = replace(found.lower if part == "lower" else found.upper, trusted=False, ess=2.0)
+    poor = replace(found.lower if part == "lower" else found.upper, doubts=("made",), ess=2.0)
     return replace(found, estimate=whole, reached=False, **{part: poor})
 
 
@@ -123,14 +123,16 @@ def test_what_is_not_trusted_says_so_and_why(measured: TwoSided, part: str, plac
 
 def test_all_doubts_about_the_ladder_are_told(measured: TwoSided) -> None:
     assert measured.ladder is not None
-    estimate = replace(measured.ladder.estimate, trusted=False)
-    ladder = replace(measured.ladder, estimate=estimate, doubts=("it is short", "its halves differ"))
+    estimate = replace(measured.ladder.estimate, doubts=("it is short", "its halves differ"))
+    ladder = replace(measured.ladder, estimate=estimate)
     assert two_sided.ladder_words(ladder).endswith(": NOT trusted, since it is short and its halves differ")
 
 
 def test_parts_that_contradict_each_other_are_named(measured: TwoSided) -> None:
     lower = replace(measured.lower, value=measured.estimate.value + 50)
-    lines = two_sided.lines("log Z", replace(measured, lower=lower, estimate=replace(measured.estimate, trusted=False)))
+    lines = two_sided.lines(
+        "log Z", replace(measured, lower=lower, estimate=replace(measured.estimate, doubts=("made",)))
+    )
     assert "annealing up lies above replica exchange, annealing up lies above annealing down" in lines[1]
 
 
@@ -222,7 +224,7 @@ def test_the_picture_is_drawn_of_what_was_found(
 
 
 def test_panels_of_the_picture(measured: TwoSided) -> None:
-    parts = {"up": measured.lower, "down": replace(measured.upper, trusted=False)}
+    parts = {"up": measured.lower, "down": replace(measured.upper, doubts=("made",))}
     figure: Figure = plotting.log_weights(parts, measured.ladder)
     weights, path, swaps = figure.axes
     labels = [str(text.get_text()) for text in weights.get_legend().get_texts()]  # type: ignore[union-attr]

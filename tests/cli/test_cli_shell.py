@@ -178,7 +178,7 @@ def test_durations_in_words(seconds: float, words: str) -> None:
 
 def estimate(kind: str, trusted: bool = True) -> Estimate:
     ess = 60.0 if trusted else 3.0
-    return Estimate(-85.0, 0.1, (-85.2, -84.8), kind, ess, 100, 14500, trusted)  # type: ignore[arg-type]
+    return Estimate(-85.0, 0.1, (-85.2, -84.8), kind, ess, 100, 14500, () if trusted else ("made",))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("given", ["exact", "lower"])
@@ -248,5 +248,7 @@ def test_the_verdict_on_rows_that_are_no_states() -> None:
 def test_estimates_in_words() -> None:
     assert described("log Z", exact(3.0, "enumeration")) == "log Z 3.0000 nats, exact"
     assert "3 of 100 chains are effective (NOT trusted)" in described("log Z", estimate("lower", False))
-    enough = replace(estimate("lower", True), trusted=False)  # chains of log Z are enough, samples of the rows are not
+    enough = replace(
+        estimate("lower", True), doubts=("made",)
+    )  # chains of log Z are enough, samples of the rows are not
     assert described("log-likelihood", enough).endswith("NOT trusted, though 60 of 100 chains are effective")

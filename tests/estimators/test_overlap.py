@@ -103,7 +103,7 @@ def test_the_value_itself() -> None:
     assert judged(narrow)[0].sentence == "log Z is 10.00 nats, 95 % interval 9.85 to 10.15, as narrow as was asked " \
         "for (+-0.25)."  # fmt: skip
     assert judged(wide)[0].verdict == "attention" and "not within the +-0.01" in judged(wide)[0].sentence
-    doubted = judged(sound(upper=made(10.0, trusted=False)))[0]
+    doubted = judged(sound(upper=made(10.0, doubts=("made",))))[0]
     assert doubted.verdict == "bad" and "NOT trusted" in doubted.sentence and "--budget" in doubted.advice
 
 

@@ -80,6 +80,7 @@ def test_plain_values_are_json_with_the_promised_keys() -> None:
             "chains",
             "steps",
             "trusted",
+            "doubts",
         ]
         assert json.loads(text)["interval"] == pytest.approx(list(found.interval))
 

@@ -83,7 +83,7 @@ def test_attempts_share_no_random_numbers_with_another_seed(quick: None, monkeyp
 
     def second(*words: Any) -> Any:
         found = bracket(*words)
-        return found if len(starts) % 2 else replace(found, interval=(found.value, found.value), trusted=True)
+        return found if len(starts) % 2 else replace(found, interval=(found.value, found.value), doubts=())
 
     monkeypatch.setattr(sandwich, "ais", seen)
     monkeypatch.setattr(sandwich, "bracket", second)
@@ -138,7 +138,7 @@ def test_parts_that_contradict_each_other_are_not_trusted(values: tuple[float, .
 
 @pytest.mark.parametrize("untrusted", [0, 1, 2])
 def test_every_part_must_be_trusted(untrusted: int) -> None:
-    low, middle, high = (made(10.0, trusted=i != untrusted) for i in range(3))
+    low, middle, high = (made(10.0, doubts=("made",) * (i == untrusted)) for i in range(3))
     found = both(low, ladder(middle), high)
     assert found.estimate.trusted is False and found.reached is False
 

@@ -19,7 +19,7 @@ ROWS = np.random.default_rng(4).integers(0, 2, (5, 3)).astype(np.float64)
 
 def estimate(value: float, kind: Kind, error: float = 0.1, reach: tuple[float, float] = (0.2, 0.3)) -> Estimate:
     """An estimate whose interval reaches so far down and up, trusted, of 100 chains."""
-    return Estimate(value, error, (value - reach[0], value + reach[1]), kind, 50.0, 100, 7, True, np.ones(100))
+    return Estimate(value, error, (value - reach[0], value + reach[1]), kind, 50.0, 100, 7, (), np.ones(100))
 
 
 def two_sided(up: Kind, down: Kind, best: Kind = "none") -> TwoSided:
@@ -64,7 +64,7 @@ def test_errors_and_ends_are_added_in_squares() -> None:
     assert found.value == -6.0 and found.standard_error == pytest.approx(0.5)
     assert found.interval == pytest.approx((-6 - np.hypot(0.4, 0.3), -6 + np.hypot(0.6, 0.8)))
     assert (found.chains, found.steps, found.trusted, found.per_row) == (100, 7, True, None)
-    doubtful = replace(estimate(4.0, "exact"), trusted=False)
+    doubtful = replace(estimate(4.0, "exact"), doubts=("made",))
     assert not difference(doubtful, estimate(1.0, "lower")).trusted
     assert not difference(estimate(1.0, "lower"), doubtful).trusted
     assert not sides(doubtful, two_sided("lower", "none")).lower.estimate.trusted

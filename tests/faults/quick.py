@@ -419,11 +419,11 @@ def check_saved_model() -> None:
 
 def check_importance_trust() -> None:
     """A tenth of the rows with one effective sample of 200 makes the error of the mean unbelievable."""
-    errors, share = np.full(100, 0.01), np.full(100, 0.98)
-    assert likelihood._trusted(errors, share, 200)
-    assert not likelihood._trusted(errors, share, 199)
+    share = np.full(100, 0.98)
+    assert not likelihood.few_samples(share, 200)
+    assert likelihood.few_samples(share, 199)
     share[:10] = 0.005
-    assert not likelihood._trusted(errors, share, 200)
+    assert likelihood.few_samples(share, 200)
 
 
 def check_where_arrays_live() -> None:

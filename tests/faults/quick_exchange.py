@@ -178,7 +178,7 @@ def check_bracket() -> None:
     for low, middle, high in ((10.4, 10.0, 10.5), (9.5, 10.4, 10.0), (10.25, 10.05, 9.85)):
         assert not bracket(made(low), made(high), ladder(made(middle))).trusted
     for doubted in range(3):
-        parts = [made(10.0, trusted=i != doubted) for i in range(3)]
+        parts = [made(10.0, doubts=("made",) * (i == doubted)) for i in range(3)]
         assert not bracket(parts[0], parts[1], ladder(parts[2])).trusted
 
 
