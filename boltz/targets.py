@@ -92,6 +92,15 @@ class BaseRatePath:
         return total
 
 
+def path_to(machine: BoltzmannMachine, rates: Mapping[str, Array], held_visible: bool = False) -> BaseRatePath:
+    """The base-rate path to a machine; the larger colour class is summed out, or the one without the visible layer."""
+    held, summed = machine.graph.colours
+    if not held_visible:
+        held, summed = sorted(machine.graph.colours, key=lambda layers: sum(machine.graph.units[n] for n in layers))
+    base = {layer: machine.unit_type(layer).natural(rates[layer]) for layer in machine.graph.units}
+    return BaseRatePath(machine, base, held, summed)
+
+
 @dataclass(frozen=True, eq=False)
 class MachinePath:
     """Piecewise straight path through machines of one graph, in their parameters: geometric averages of densities.

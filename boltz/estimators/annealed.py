@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,27 +10,21 @@ from numpy.typing import NDArray
 
 from boltz import checks
 from boltz.errors import InputError
-from boltz.estimators.exact import class_units, exact_samples
-from boltz.estimators.result import Estimate, from_annealed
-from boltz.estimators.temperatures import adaptive, adaptive_steps, schedule
+from boltz.estimators.bases import Base, chosen
+from boltz.estimators.exact import exact_samples
+from boltz.estimators.result import Estimate, Kind, from_annealed, joined
 from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, Progress, anneal
 from boltz.sampling.gibbs import check_states
-from boltz.sampling.rates import base_rates
-from boltz.targets import BaseRatePath
+from boltz.sampling.rates import widened
+from boltz.targets import path_to
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-
-
-def path_to(model: BoltzmannMachine, rates: Mapping[str, Array], held_visible: bool = False) -> BaseRatePath:
-    """The base-rate path to a machine; the larger colour class is summed out, or the one without the visible layer."""
-    held, summed = model.graph.colours
-    if not held_visible:
-        held, summed = sorted(model.graph.colours, key=lambda layers: class_units(model, layers))
-    base = {layer: model.unit_type(layer).natural(rates[layer]) for layer in model.graph.units}
-    return BaseRatePath(model, base, held, summed)
+LEAST_SECOND = 12  # chains of a second look
+CONTRADICTION = 4.0  # errors that two runs may differ by
+ROUNDING = 1e-6
 
 
 def ais(
@@ -45,18 +39,68 @@ def ais(
     """log Z in nats by annealed importance sampling; log_weights (chains,) has one weight a chain.
 
     The mean weight is an unbiased estimate of Z, so its log is a lower bound in expectation. betas as in schedule, base
-    as in base_rates. resample > 0 makes it a population annealing (Del Moral, Doucet & Jasra 2006): chains are
-    resampled whenever less than this share of them is effective. Results do not depend on the number of threads.
-    Raises InputError.
+    as in base_rates; unless it gives rates by layer, the base model is drawn to units of rate 1/2 as far as the
+    temperatures afford it. resample > 0 makes it a population annealing (Del Moral, Doucet & Jasra 2006): chains are
+    resampled whenever less than this share of them is effective. Trusted asks for 100 chains of which 30 % are
+    effective, for every large mode that mean field finds to be met by chains, and for a value that half the
+    temperatures, and a wider base model, do not contradict. Results do not depend on the number of threads. Raises
+    InputError.
     """
-    path, values, key = planned(checked_model(model), betas, seed, base)
+    base_model, key = chosen(checked_model(model), betas, seed, base)
     chains = checks.integer(chains, "chains", 1, 2**32)
     resample = checks.number(resample, "resample", 0.0, 1.0)
-    state = path.density.sample_start(key, chains)
-    found = anneal(path, state, values, key, resample, progress)
-    steps = len(values) - 1
-    method = f"annealed importance sampling, {steps} temperatures" + ", resampled" * (resample > 0)
-    return from_annealed(found, path.density.start_log_z, steps, method)
+    found = annealed_up(base_model, chains, key, resample, progress)
+    return replace(found, doubts=joined(found.doubts, _second_looks(found, base_model, key)))
+
+
+def annealed_up(
+    base: Base, chains: int, key: Key, resample: float = 0.0, progress: Progress | None = None
+) -> Estimate:
+    """Annealing upwards from a base model, judged by its own chains and by the modes of the machine."""
+    state = base.path.density.sample_start(key, chains)
+    walk = anneal(base.path, state, base.betas, key, resample, progress)
+    method = f"annealed importance sampling, {base.steps} temperatures" + ", resampled" * (resample > 0)
+    found = from_annealed(walk, base.path.density.start_log_z, base.steps, method)
+    held = {n: state[n] for n in base.path.density.held}
+    return replace(found, doubts=joined(found.doubts, base.modes.unmet(held, walk.log_weights, found.value)))
+
+
+def _second_looks(found: Estimate, base: Base, key: Key) -> tuple[str, ...]:
+    """What a quarter of the chains over half the temperatures, and an eighth of them from units of rate 1/2, say."""
+    few = max(found.chains // 4, LEAST_SECOND)
+    halved = replace(base, betas=halves(base.betas))
+    doubts = moved(annealed_up(halved, few, key.derive("halved")), found)
+    if base.width == 1:
+        return doubts
+    machine = base.path.machine
+    path = GibbsPath(path_to(machine, widened({}, 1.0, machine), base.path.density.held[0] == machine.visible))
+    wide = annealed_up(replace(halved, path=path), max(few // 2, LEAST_SECOND), key.derive("wide"))
+    return joined(doubts, below(found, wide))
+
+
+def halves(betas: Floats) -> Floats:
+    """Every second inverse temperature, and the last one."""
+    return np.append(betas[:-1:2], betas[-1])
+
+
+def moved(shorter: Estimate, longer: Estimate) -> tuple[str, ...]:
+    """What annealing over fewer temperatures says against that over more, in words."""
+    change = longer.value - shorter.value
+    error = float(np.hypot(shorter.standard_error, longer.standard_error))
+    if abs(change) <= CONTRADICTION * error + ROUNDING * abs(longer.value):
+        return ()
+    return (
+        f"from {shorter.steps} to {longer.steps} temperatures the value moves by {change:+.2g} nats, "
+        f"{abs(change) / max(error, 1e-9):.1f} errors",
+    )
+
+
+def below(found: Estimate, wide: Estimate) -> tuple[str, ...]:
+    """What annealing from a wider base model says against a value, in words: neither can be too large by much."""
+    change = wide.value - found.value
+    if change <= CONTRADICTION * float(np.hypot(wide.standard_error, found.standard_error)) + ROUNDING:
+        return ()
+    return (f"annealing from units of rate 1/2 gives {change:.2f} nats more: a mode was missed",)
 
 
 def reverse_ais(
@@ -75,25 +119,27 @@ def reverse_ais(
     (Grosse, Ancha & Roy 2016, section 3): if the samples are exact. They are where start is None, which enumerates at
     most 20 units, and where the caller says so by exact_start. Samples of long or tempered chains give a diagnostic:
     kind "none". start: states of at least the smaller colour class, (chains, units) a layer, whose number then
-    counts in place of chains. Raises InputError.
+    counts in place of chains. betas and base as in ais. Trusted asks for 100 chains of which 30 % are effective, and
+    that half the temperatures do not move the value. Raises InputError.
     """
-    path, values, key = planned(checked_model(model), betas, seed, base)
-    state = _target_states(path, start, chains, seed)
-    downwards = np.concatenate([[1.0], values[::-1]])  # the first step only moves, at the target itself
-    found = anneal(path.reversed(), state, downwards, key.derive("reverse"), progress=progress)
+    base_model, key = chosen(checked_model(model), betas, seed, base)
+    state = _target_states(base_model.path, start, chains, seed)
+    few = {n: x[: max(len(x) // 4, LEAST_SECOND)].copy() for n, x in state.items()}
     certified = start is None or exact_start
-    method = f"reverse annealing, {len(values) - 1} temperatures" + ("" if certified else " (diagnostic)")
-    return from_annealed(found, path.density.start_log_z, len(values) - 1, method, "upper" if certified else "none")
+    found = annealed_down(base_model, state, key, certified, progress)
+    shorter = annealed_down(replace(base_model, betas=halves(base_model.betas)), few, key.derive("halved"), certified)
+    return replace(found, doubts=joined(found.doubts, moved(shorter, found)))
 
 
-def planned(
-    model: BoltzmannMachine, betas: Any, seed: Any, base: Any, held_visible: bool = False
-) -> tuple[GibbsPath, Floats, Key]:
-    """The path, its temperatures and the key of an annealing run; raises InputError."""
-    seed = checks.integer(seed, "seed", 0, 2**64 - 1)
-    path = GibbsPath(path_to(model, base_rates(model, base, seed), held_visible))
-    steps, key = adaptive_steps(betas), Key.from_seed(seed).derive("ais")
-    return path, schedule(betas) if steps is None else adaptive(path, steps, key.derive("adaptive")), key
+def annealed_down(
+    base: Base, state: dict[str, Array], key: Key, certified: bool, progress: Progress | None = None
+) -> Estimate:
+    """Annealing downwards to a base model from states of the machine, which it moves."""
+    downwards = np.concatenate([[1.0], base.betas[::-1]])  # the first step only moves, at the target itself
+    walk = anneal(base.path.reversed(), state, downwards, key.derive("reverse"), progress=progress)
+    method = f"reverse annealing, {base.steps} temperatures" + ("" if certified else " (diagnostic)")
+    kind: Kind = "upper" if certified else "none"
+    return from_annealed(walk, base.path.density.start_log_z, base.steps, method, kind)
 
 
 def _target_states(path: GibbsPath, start: State | None, chains: int, seed: int) -> dict[str, Array]:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.arrays import beside, host
 from boltz.errors import InputError
-from boltz.estimators.annealed import path_to
 from boltz.estimators.bending import bent
 from boltz.estimators.bennett import bennett, influences
 from boltz.estimators.result import Estimate, interval
@@ -29,7 +28,7 @@ from boltz.sampling.gibbs import Scratch
 from boltz.sampling.ladders import At, Ladder, Machines, Temperatures
 from boltz.sampling.rates import base_rates
 from boltz.sampling.tempering import Exchanged, Replicas, climb, exchange
-from boltz.targets import BaseRatePath, MachinePath, independent
+from boltz.targets import BaseRatePath, MachinePath, independent, path_to
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from boltz import checks
 from boltz.arrays import beside, host
-from boltz.estimators.annealed import planned
+from boltz.estimators.bases import chosen
 from boltz.estimators.importance import mean_and_error
 from boltz.estimators.likelihood import NOT_STATES, few_samples
 from boltz.estimators.result import Estimate, interval, joined
@@ -41,7 +41,8 @@ def raise_likelihood(
     base as in base_rates; trusted as in log_likelihood. Results do not depend on the number of threads.
     Raises InputError, and NumericalError for an overflow.
     """
-    path, values, key = planned(checked_model(model), betas, seed, base, held_visible=True)
+    base_model, key = chosen(checked_model(model), betas, seed, base, held_visible=True)
+    path, values = base_model.path, base_model.betas
     chains, x = checks.integer(chains, "chains", 1, 2**31), visible_rows(model, x)
     size = max(1, AT_ONCE // chains)
     parts = [x[i : i + size] for i in range(0, len(x), size)]

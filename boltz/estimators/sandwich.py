@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from boltz import checks
-from boltz.estimators.annealed import ais, path_to, reverse_ais
+from boltz.estimators.annealed import ais, reverse_ais
 from boltz.estimators.exact import QUICK_UNITS, class_units, exact_log_z
 from boltz.estimators.exchange import COPIES, SWEEPS, LadderEstimate, estimated, fitted_ladder
 from boltz.estimators.result import Estimate, joined
@@ -24,6 +24,7 @@ from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, Progress
 from boltz.sampling.rates import base_rates
 from boltz.sampling.tempering import climb, exchange
+from boltz.targets import path_to
 
 FIRST_ROUNDS, FIRST_STEPS, CHAINS = 300, 1500, 100
 CONTRADICTION = 4.0

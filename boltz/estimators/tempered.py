@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from boltz import checks
 from boltz.arrays import host
-from boltz.estimators.annealed import held_states, planned
+from boltz.estimators.annealed import held_states
+from boltz.estimators.bases import chosen
 from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.sampling.annealing import anneal
 from boltz.sampling.tempered import tempered_transition
@@ -34,7 +35,8 @@ def tempered_transitions(
     model of one mode seldom finds another. Results do not depend on the number of threads. Raises InputError, and
     NumericalError for an overflow.
     """
-    path, values, key = planned(checked_model(model), betas, seed, base)
+    base_model, key = chosen(checked_model(model), betas, seed, base)
+    path, values = base_model.path, base_model.betas
     key, transitions = key.derive("tempered"), checks.integer(transitions, "transitions", 1)
     if isinstance(start, Mapping):
         state = held_states(path, start)

@@ -9,25 +9,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import arrays, checks
+from boltz.arrays import host
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.sampling.gibbs import sample
+from boltz.rng import Key
+from boltz.sampling.annealing import GibbsPath, anneal
 from boltz.sampling.meanfield import mean_field
+from boltz.sampling.modes import search
+from boltz.targets import path_to
 
 Array = NDArray[Any]
-PILOT_CHAINS, PILOT_SWEEPS = 100, 200
+PILOT_CHAINS, PILOT_STEPS = 100, 500
 
 
 def base_rates(model: BoltzmannMachine, base: Any, seed: int) -> dict[str, Array]:
     """Mean activity of every layer for the base-rate model, layer -> (units,) within (0, 1).
 
     base: visible rows, whose mean-field activities count; rates by layer; or None for the rates kept with a trained
-    model, else those of a short Gibbs run. Any choice gives an unbiased Z; a close one gives little variance.
+    model, else those of pilot_rates. Any choice gives an unbiased Z; a close one gives little variance.
     """
     if base is None and model.rates:
         base = model.rates
     if base is None:
-        return _smooth(sample(model, PILOT_CHAINS, PILOT_SWEEPS, seed), PILOT_CHAINS)
+        return pilot_rates(model, seed)
     if not isinstance(base, Mapping):
         units = model.graph.units[model.graph.visible]
         visible = arrays.host(checks.rows(base, "base", units, model.dtype, model.arena))
@@ -40,6 +44,27 @@ def base_rates(model: BoltzmannMachine, base: Any, seed: int) -> dict[str, Array
         if not ((rates[layer] > 0) & (rates[layer] < 1)).all():
             raise InputError(f"base[{layer!r}] must lie strictly between 0 and 1.")
     return rates
+
+
+def pilot_rates(model: BoltzmannMachine, seed: int) -> dict[str, Array]:
+    """Mean activities of a machine whose data are not known, layer -> (units,) within (0, 1).
+
+    Half of what counts are chains annealed from units of rate 1/2, which settle in the modes that are easy to reach,
+    half the modes that mean field finds, by their bounds: also those that are hard to reach. Biases alone would point
+    into one mode, in 0/1 coordinates.
+    """
+    key = Key.from_seed(seed).derive("pilot")
+    path = GibbsPath(path_to(model, widened({}, 1.0, model)))
+    state = path.density.sample_start(key, PILOT_CHAINS)
+    anneal(path, state, np.linspace(0, 1, PILOT_STEPS + 1), key)
+    chains = _smooth({n: host(x) for n, x in state.items()}, PILOT_CHAINS)
+    modes = search(model, key).rates()
+    return {n: (x + np.clip(modes[n], 0.01, 0.99)) / 2 for n, x in chains.items()}
+
+
+def widened(rates: Mapping[str, Array], width: float, model: BoltzmannMachine) -> dict[str, Array]:
+    """Rates drawn to 1/2: a width of 0 leaves them as they are, 1 makes them all 1/2."""
+    return {n: np.full(u, 0.5) if width == 1 else (1 - width) * rates[n] + width / 2 for n, u in model.units.items()}
 
 
 def _smooth(states: Mapping[str, Array], count: int) -> dict[str, Array]:

@@ -1,0 +1,84 @@
+"""Which base model an annealing starts from: as wide as the number of temperatures affords, and one that meets all modes.
+
+A narrow base model gives little variance, but chains from it may miss a mode together and agree. Units of rate 1/2 are
+the widest one. In 0/1 coordinates biases point into one mode, so that they serve no base model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import checks
+from boltz.estimators.temperatures import adaptive, adaptive_steps, schedule
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.numerics import log_mean_exp
+from boltz.rng import Key
+from boltz.sampling.annealing import GibbsPath, anneal
+from boltz.sampling.modes import Modes, search
+from boltz.sampling.rates import base_rates, widened
+from boltz.targets import path_to
+
+Floats = NDArray[np.float64]
+WIDTHS = (1.0, 0.5, 0.0)
+PILOT_CHAINS, PILOT_SHARE, LEAST_PILOT = 64, 0.05, 100
+EFFECTIVE = 0.7  # share of chains that the pilot of a wide base model must foretell
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """A path from a base model, its inverse temperatures (steps + 1,), the modes of the machine, and how wide it is.
+
+    width is 1 for units of rate 1/2 and 0 for the rates that were given or found.
+    """
+
+    path: GibbsPath
+    betas: Floats
+    modes: Modes
+    width: float
+
+    @property
+    def steps(self) -> int:
+        """Number of temperatures."""
+        return len(self.betas) - 1
+
+
+def chosen(model: BoltzmannMachine, betas: Any, seed: Any, base: Any, held_visible: bool = False) -> tuple[Base, Key]:
+    """The base model for an annealing, and the key of its random numbers; raises InputError.
+
+    betas as in schedule, or "adaptive[:N]"; base as in base_rates: rates by layer are taken as they are, others are
+    drawn to 1/2 as far as a pilot foretells that 70 % of the chains stay effective and that they meet all modes.
+    """
+    seed = checks.integer(seed, "seed", 0, 2**64 - 1)
+    rates, key = base_rates(model, base, seed), Key.from_seed(seed).derive("ais")
+    steps = adaptive_steps(betas)
+    values = schedule(betas) if steps is None else None
+    modes = search(model, key, rates)
+    for width in WIDTHS if not isinstance(base, Mapping) else (0.0,):
+        path = GibbsPath(path_to(model, widened(rates, width, model), held_visible))
+        if width == 0 or _affordable(path, values, steps, modes, key.derive("width", str(width))):
+            break
+    if values is None:
+        assert steps is not None
+        values = adaptive(path, steps, key.derive("adaptive"))
+    return Base(path, values, modes, width), key
+
+
+def _affordable(path: GibbsPath, values: Floats | None, steps: int | None, modes: Modes, key: Key) -> bool:
+    """Whether the variance of a pilot's log-weights, which falls as temperatures grow, promises effective chains."""
+    total = steps or (len(values) - 1 if values is not None else 1)
+    count = min(max(LEAST_PILOT, round(PILOT_SHARE * total)), total)
+    betas = np.linspace(0, 1, count + 1)
+    if values is not None:
+        betas = np.interp(np.linspace(0, total, count + 1), np.arange(total + 1), values)
+    state = path.density.sample_start(key, PILOT_CHAINS)
+    weights = anneal(path, state, betas, key).log_weights
+    variance = float(weights.var(ddof=1)) * count / total
+    if not np.exp(-variance) >= EFFECTIVE:
+        return False
+    held = {n: state[n] for n in path.density.held}
+    return not modes.unmet(held, weights, path.density.start_log_z + float(log_mean_exp(weights)))

@@ -1,0 +1,173 @@
+"""Modes of a machine, found by mean field from many starts, and whether chains have met them.
+
+Every mean-field fixed point certifies a part of Z: log Z is at least its bound (Jordan, Ghahramani, Jaakkola & Saul 1999,
+eq. 13), so that a mode of a large bound that no chain has met speaks against what the chains say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binom
+
+from boltz.arrays import host
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.numerics import effective_sample_size, logsumexp
+from boltz.rng import Key
+from boltz.sampling.driver import workers
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+SWEEPS, SETTLED = 50, 1e-4
+UNITS, RANDOM = 32, 32  # units a layer whose own patterns are starts, and random starts
+SAME = 0.3  # largest difference of means within a mode
+DEEP, MOST = 5.0, 16  # nats below the best bound, and number of modes, that are kept
+RETURNS = 32  # draws of a mode that are relaxed again, to learn how many of its states lead back to it
+ALARM = 1e-4  # probability of a false alarm a mode
+
+
+@dataclass(frozen=True, eq=False)
+class Modes:
+    """Mean-field fixed points of a machine: means, layer -> (modes, units), and bounds (modes,) on log Z in nats.
+
+    returns (modes,) is the share of a mode's own draws that relax to it again.
+    """
+
+    machine: BoltzmannMachine
+    means: Mapping[str, Floats]
+    bounds: Floats
+    returns: Floats
+
+    @property
+    def shares(self) -> Floats:
+        """exp(bound), normalised, (modes,)."""
+        return np.asarray(np.exp(self.bounds - logsumexp(self.bounds)))
+
+    def rates(self) -> dict[str, Floats]:
+        """Mean activities (units,) of each layer over the modes, by their shares."""
+        return {n: self.shares @ x for n, x in self.means.items()}
+
+    def unmet(self, ends: Mapping[str, Array], log_weights: Floats, value: float) -> tuple[str, ...]:
+        """What the modes say against chains with these states and weights that give log Z this value, in words.
+
+        ends: states of one colour class, layer -> (chains, units).
+        """
+        if self.bounds[0] - value > 0.5:
+            return (f"mean field certifies {self.bounds[0]:.2f} nats, more than the value",)
+        expected = self.returns * np.exp(np.minimum(self.bounds - value, 0.0))
+        found, _ = relaxed(self.machine, ends)
+        weights = np.exp(log_weights - logsumexp(log_weights))
+        count = max(int(effective_sample_size(log_weights)), 1)
+        for k in np.argsort(-expected, kind="stable"):
+            met = float(weights @ _alike(found, {n: x[k : k + 1] for n, x in self.means.items()})[:, 0])
+            if binom.cdf(np.floor(met * count + 0.5), count, min(float(expected[k]), 1.0)) < ALARM:
+                told = "none" if met == 0 else f"only {met:.0%}"
+                return (f"mean field finds a mode of at least {expected[k]:.0%} of Z, but {told} of the chains met it",)
+        return ()
+
+
+def search(machine: BoltzmannMachine, key: Key, rates: Mapping[str, Array] | None = None) -> Modes:
+    """Modes by mean field from the patterns of single units and their opposites, all units on or off, and chance.
+
+    The pattern of a unit switches its neighbours by the signs of their weights. rates are further starts.
+    """
+    machine = machine.to("cpu")
+    found: list[tuple[dict[str, Array], Floats]] = []
+    for layers, rows in _starts(machine, key, rates or {}):
+        found.append(relaxed(machine, {n: rows[n] for n in layers}))
+    means = {n: np.concatenate([m[n] for m, _ in found]).astype(np.float64) for n in machine.graph.units}
+    bounds = np.concatenate([bound for _, bound in found])
+    kept = _apart(means, bounds)
+    means = {n: x[kept] for n, x in means.items()}
+    return Modes(machine, means, bounds[kept], _returns(machine, means, key))
+
+
+def relaxed(machine: BoltzmannMachine, start: Mapping[str, Array]) -> tuple[dict[str, Array], Floats]:
+    """Mean-field fixed points from states or means of one colour class: means (rows, units) a layer, bounds (rows,)."""
+    mine, other = machine.graph.colours
+    if set(mine) <= set(start):
+        mine, other = other, mine
+    means = {n: host(start[n]).astype(machine.dtype) for n in other}
+    with workers(), np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(SWEEPS):
+            means |= {n: machine.unit_type(n).mean(machine.field(n, means)) for n in mine}
+            again = {n: machine.unit_type(n).mean(machine.field(n, means)) for n in other}
+            moved = max(float(np.abs(again[n] - means[n]).max()) for n in other)
+            means |= again
+            if moved <= SETTLED:
+                break
+        bounds = -machine.full_energy(means)
+        for n, q in means.items():
+            bounds += np.sum(machine.unit_type(n).entropy(q.astype(np.float64)), axis=1)
+    return means, bounds
+
+
+def _starts(
+    machine: BoltzmannMachine, key: Key, rates: Mapping[str, Array]
+) -> list[tuple[tuple[str, ...], dict[str, Array]]]:
+    """Starts (rows, units) of each colour class, with its layers."""
+    generator, found = key.derive("modes").generator(), []
+    for layers in machine.graph.colours:
+        rows: dict[str, list[Array]] = {n: [np.zeros((1, u)), np.ones((1, u))] for n, u in _sizes(machine, layers)}
+        for n, units in _sizes(machine, layers):
+            rows[n].append(generator.integers(0, 2, (RANDOM, units)).astype(np.float64))
+            if rates:
+                rows[n].append(np.asarray(rates[n], np.float64)[None])
+        for name in machine.graph.units:
+            patterns = {n: x for n, x in _patterns(machine, name).items() if n in layers}
+            for n, units in _sizes(machine, layers) if patterns else ():
+                count = len(next(iter(patterns.values())))
+                rows[n].append(patterns.get(n, np.full((count, units), 0.5)))
+        found.append((layers, {n: np.concatenate(parts) for n, parts in rows.items()}))
+    return found
+
+
+def _sizes(machine: BoltzmannMachine, layers: Sequence[str]) -> list[tuple[str, int]]:
+    return [(n, machine.graph.units[n]) for n in layers]
+
+
+def _patterns(machine: BoltzmannMachine, layer: str) -> dict[str, Array]:
+    """Signs of the weights of a layer's strongest units, as states of each neighbour, and their opposites."""
+    around = machine.graph.neighbours[layer]
+    weights = {other: machine.params[edge].T if lower else machine.params[edge] for edge, other, lower in around}
+    norms = sum(np.square(weight, dtype=np.float64).sum(axis=0) for weight in weights.values())
+    strongest = np.argsort(-np.asarray(norms), kind="stable")[:UNITS]
+    signs = {other: (weight[:, strongest].T > 0).astype(np.float64) for other, weight in weights.items()}
+    return {other: np.concatenate([on, 1 - on]) for other, on in signs.items()}
+
+
+def _apart(means: Mapping[str, Floats], bounds: Floats) -> NDArray[np.int64]:
+    """Numbers of the fixed points that differ, best bound first, at most MOST of them."""
+    kept: list[int] = []
+    for i in np.argsort(-bounds, kind="stable"):
+        if not np.isfinite(bounds[i]) or len(kept) == MOST or bounds[i] < bounds[kept[0] if kept else i] - DEEP:
+            break
+        here = {n: x[i : i + 1] for n, x in means.items()}
+        if not kept or not _alike({n: x[kept] for n, x in means.items()}, here).any():
+            kept.append(int(i))
+    return np.array(kept or [0])
+
+
+def _alike(some: Mapping[str, Array], modes: Mapping[str, Array]) -> NDArray[np.bool_]:
+    """Whether means (rows, units) belong to each of the modes, (rows, modes)."""
+    rows, count = len(next(iter(some.values()))), len(next(iter(modes.values())))
+    same = np.ones((rows, count), bool)
+    for n, mode in modes.items():
+        for k in range(count):
+            same[:, k] &= np.abs(some[n] - mode[k]).max(axis=1) < SAME
+    return same
+
+
+def _returns(machine: BoltzmannMachine, means: Mapping[str, Floats], key: Key) -> Floats:
+    """The share of each mode's own draws that relax to it again, (modes,)."""
+    generator, held = key.derive("returns").generator(), machine.graph.colours[0]
+    found = np.empty(len(means[held[0]]))
+    for k in range(len(found)):
+        draws = {n: (generator.random((RETURNS, means[n].shape[1])) < means[n][k]).astype(np.float64) for n in held}
+        back, _ = relaxed(machine, draws)
+        found[k] = _alike(back, {n: x[k : k + 1] for n, x in means.items()}).mean()
+    return found
