@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from itertools import product
@@ -42,18 +42,18 @@ def two_sided(model: boltz.BoltzmannMachine, seed: int, budget: float) -> boltz.
     return sandwich.log_z(model, error=0.25, budget=budget, seed=seed).estimate
 
 
-def exchanged(model: boltz.BoltzmannMachine, seed: int, rounds: int = 600) -> tuple[boltz.Estimate, tuple[str, ...]]:
-    """Replica exchange, with its doubts."""
-    found = boltz.exchange_log_z(model, rounds=rounds, seed=seed)
-    return found.estimate, tuple(dict.fromkeys([*getattr(found.estimate, "doubts", ()), *found.doubts]))
-
-
-def estimate(model: boltz.BoltzmannMachine, how: str, seed: int, budget: float) -> tuple[boltz.Estimate, Iterable[str]]:
-    """An estimate and what speaks against its trust, if it says so."""
+def estimate(model: boltz.BoltzmannMachine, how: str, seed: int, budget: float, betas: int = 1000) -> Line:
+    """The number, error and trust of an estimate, and what speaks against it if the estimate says so, for a line."""
+    began = time.monotonic()
     if how == "exchange":
-        return exchanged(model, seed)
-    found = boltz.ais(model, chains=200, betas=1000, seed=seed) if how == "ais" else two_sided(model, seed, budget)
-    return found, getattr(found, "doubts", ())
+        ladder = boltz.exchange_log_z(model, rounds=600, seed=seed)
+        found, doubts = ladder.estimate, ladder.doubts
+    else:
+        found = two_sided(model, seed, budget) if how == "log_z" else boltz.ais(model, 200, betas, seed)
+        doubts = getattr(found, "doubts", ())
+    numbers = {"value": found.value, "error": found.standard_error, "interval": list(found.interval)}
+    said = {"trusted": bool(found.trusted), "doubts": list(doubts)}
+    return numbers | said | {"seconds": round(time.monotonic() - began, 2)}
 
 
 @cache
@@ -68,16 +68,8 @@ def measured(job: Job) -> Line | None:
     case = machine(family, number)
     if rates == "with" and case.rates is None:
         return None
-    began = time.monotonic()
-    found, doubts = estimate(case.with_rates() if rates == "with" else case.machine, how, seed, budget)
-    line = dict(zip(WHAT, job, strict=False)) | {"name": case.name, "truth": case.truth}
-    return line | outcome(found, doubts) | {"seconds": round(time.monotonic() - began, 2)}
-
-
-def outcome(found: boltz.Estimate, doubts: Iterable[str]) -> Line:
-    """The number with its error and its trust, for a line."""
-    numbers = {"value": found.value, "error": found.standard_error, "interval": list(found.interval)}
-    return numbers | {"trusted": bool(found.trusted), "doubts": list(doubts)}
+    line = dict(zip(WHAT, job, strict=False)) | {"name": f"{family} {number}: {case.name}", "truth": case.truth}
+    return line | estimate(case.with_rates() if rates == "with" else case.machine, how, seed, budget)
 
 
 def beyond(line: Line) -> float:
@@ -93,18 +85,18 @@ def miss(line: Line) -> float:
     return 0.0 if off <= slack else off / max(line["error"], slack)
 
 
-def table(lines: list[Line], groups: Iterable[str] = ("family",)) -> str:
-    """Markdown: one row a group and estimator, and one for each estimator in all."""
+def table(lines: list[Line], groups: Sequence[str] = ("family",)) -> str:
+    """Markdown: a row of each group, estimator and kind of rates, then those of all groups together."""
     heads = [*groups, "estimator", "rates", "runs", "trusted", "of these hold the truth", "worst miss, errors"]
-    heads += ["worst, half-widths outside", "seconds a run"]
-    rows = [heads, ["---"] * len(heads)]
+    rows = [[*heads, "worst, half-widths outside", "seconds a run"]]
+    rows.append(["---"] * len(rows[0]))
     kinds = sorted({(line["estimator"], line["rates"]) for line in lines})
-    for names in [*sorted({tuple(str(line[g]) for g in groups) for line in lines}), ("all",) * len(tuple(groups))]:
-        for how, rates in kinds:
-            own = [x for x in lines if (x["estimator"], x["rates"]) == (how, rates)]
-            own = [x for x in own if names[0] == "all" or tuple(str(x[g]) for g in groups) == names]
-            if own:
-                rows.append([*names, how, rates, *summary(own)])
+    names = sorted({tuple(line[g] for g in groups) for line in lines})
+    for name, (how, rates) in product([*names, None], kinds):
+        own = [x for x in lines if (x["estimator"], x["rates"]) == (how, rates)]
+        own = [x for x in own if name is None or tuple(x[g] for g in groups) == name]
+        if own:
+            rows.append([*map(str, name or ["all"] * len(groups)), how, rates, *summary(own)])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
@@ -122,7 +114,7 @@ def fooled(lines: list[Line], most: float = 5.0) -> list[str]:
     """Trusted runs that are off by more than so many errors and whose interval fails, the worst first."""
     wrong = sorted((x for x in lines if x["trusted"] and beyond(x) > 0 and miss(x) > most), key=miss, reverse=True)
     return [
-        f"{x['estimator']} {x['rates']} rates, {x['family']} {x['number']} ({x['name']}): {x['value']:.3f} "
+        f"{x['estimator']} {x['rates']} rates, {x['name']}: {x['value']:.3f} "
         f"+- {x['error']:.3f}, truth {x['truth']:.3f}"
         for x in wrong
     ]
