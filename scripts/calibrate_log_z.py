@@ -23,6 +23,7 @@ from typing import Any
 os.environ.setdefault("BOLTZ_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+import calibration
 import fooling
 
 import boltz
@@ -31,7 +32,6 @@ from boltz.estimators import sandwich
 Line = dict[str, Any]
 Job = tuple[str, int, str, str, int, float]
 WHAT = ("family", "number", "estimator", "rates", "seed")
-ROUNDING = 1e-6  # relative to log Z: an interval without width that is so near holds the truth
 
 
 def two_sided(model: boltz.BoltzmannMachine, seed: int, budget: float) -> boltz.Estimate:
@@ -73,16 +73,13 @@ def measured(job: Job) -> Line | None:
 
 
 def beyond(line: Line) -> float:
-    """How far the truth lies outside the interval, in half its width."""
-    (low, high), slack = line["interval"], ROUNDING * max(1.0, abs(line["truth"]))
-    outside = max(low - line["truth"], line["truth"] - high, 0.0)
-    return 0.0 if outside <= slack else outside / max((high - low) / 2, slack)
+    """How far the truth lies outside the interval of a line, in half its width."""
+    return calibration.beyond(line["interval"], line["truth"])
 
 
 def miss(line: Line) -> float:
-    """|value - truth| in standard errors."""
-    off, slack = abs(line["value"] - line["truth"]), ROUNDING * max(1.0, abs(line["truth"]))
-    return 0.0 if off <= slack else off / max(line["error"], slack)
+    """|value - truth| of a line in standard errors."""
+    return calibration.miss(line["value"], line["error"], line["truth"])
 
 
 def table(lines: list[Line], groups: Sequence[str] = ("family",)) -> str:
