@@ -53,9 +53,7 @@ def ais(
     return replace(found, doubts=joined(found.doubts, _second_looks(found, base_model, key)))
 
 
-def annealed_up(
-    base: Base, chains: int, key: Key, resample: float = 0.0, progress: Progress | None = None
-) -> Estimate:
+def annealed_up(base: Base, chains: int, key: Key, resample: float = 0.0, progress: Progress | None = None) -> Estimate:
     """Annealing upwards from a base model, judged by its own chains and by the modes of the machine."""
     state = base.path.density.sample_start(key, chains)
     walk = anneal(base.path, state, base.betas, key, resample, progress)

@@ -1,4 +1,4 @@
-"""Which base model an annealing starts from: as wide as the number of temperatures affords, and one that meets all modes.
+"""Which base model an annealing starts from: as wide as its temperatures afford, and one that meets all modes.
 
 A narrow base model gives little variance, but chains from it may miss a mode together and agree. Units of rate 1/2 are
 the widest one. In 0/1 coordinates biases point into one mode, so that they serve no base model.

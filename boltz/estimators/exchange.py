@@ -19,6 +19,7 @@ from boltz.arrays import beside, host
 from boltz.errors import InputError
 from boltz.estimators.bending import bent
 from boltz.estimators.bennett import bennett, influences
+from boltz.estimators.chains import nested_rhat
 from boltz.estimators.result import Estimate, interval
 from boltz.estimators.temperatures import adaptive
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
@@ -26,8 +27,9 @@ from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, Progress
 from boltz.sampling.gibbs import Scratch
 from boltz.sampling.ladders import At, Ladder, Machines, Temperatures
-from boltz.sampling.rates import base_rates
-from boltz.sampling.tempering import Exchanged, Replicas, climb, exchange
+from boltz.sampling.modes import search
+from boltz.sampling.rates import base_rates, widened
+from boltz.sampling.tempering import Exchanged, Replicas, exchange, replicas_of
 from boltz.targets import BaseRatePath, MachinePath, independent, path_to
 
 Array = NDArray[Any]
@@ -39,6 +41,8 @@ RUNGS_A_BARRIER, FRICTION_SHARE, WORST = 1.6, 0.7, 0.8
 BEND_ROUNDS, BEND_SAMPLES = 80, 20
 TRUSTED_COPIES, TRUSTED_TRAVELLED, TRUSTED_TRIPS = 30, 0.5, 8.0
 LEAST_ACCEPTANCE, AGREEMENT, LONGEST_MEMORY = 0.02, 2.5, 0.35
+HALVES, MOST_RHAT = 3.5, 1.1
+DIRECTION_STATES = 4  # states of each copy that the leading direction is found from
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,21 +84,45 @@ def exchange_log_z(
 
     trajectory: snapshots of a training run in order (boltz.trajectory), each of which becomes a rung; between those
     that are too far apart straight paths of parameters are put in. base as in base_rates. The first third of the
-    rounds is burn-in. The value is no bound; trusted asks for 30 copies, of which half made the journey from the first
-    rung to the last and back, for eight journeys a copy, for swaps between all neighbours, for halves of the run that
-    agree, and for copies that forget within half of it. A mode that no rung finds leaves no sign: the first rung must
-    reach all of them, as rates of data or of all modes do. Raises InputError.
+    rounds is burn-in. Half of the copies start at the first rung and climb, half start at the machine, from all sources
+    of boltz.sample and from the modes that mean field finds. The value is no bound; trusted asks for 30 copies, of
+    which half made the journey from the first rung to the last and back, for eight journeys a copy, for swaps between
+    all neighbours, for halves of the run and halves of the copies that agree, for copies that forget within half of it,
+    and for large modes of mean field to be met. Raises InputError.
     """
     model = checked_model(model)
     copies = checks.integer(copies, "copies", 2, 2**20)
     rounds = checks.integer(rounds, "rounds", 20, 10**9)
     seed = checks.integer(seed, "seed", 0, 2**64 - 1)
     key = Key.from_seed(seed).derive("exchange")
-    ladder = fitted_ladder(model, trajectory, base, seed)
-    replicas = climb(ladder, copies, SWEEPS, key)
+    replicas = started(model, trajectory, copies, base, seed, key)
     burn = round(BURN * rounds)
-    exchange(replicas, burn, keep=0)
-    return estimated(replicas, exchange(replicas, rounds - burn, keep=max(1, -(-100 // copies)), progress=progress))
+    direction = settle(replicas, burn)
+    found = exchange(replicas, rounds - burn, max(1, -(-100 // copies)), progress, direction)
+    return estimated(replicas, found)
+
+
+def started(
+    model: BoltzmannMachine, trajectory: Sequence[BoltzmannMachine], copies: int, base: Any, seed: int, key: Key
+) -> Replicas:
+    """Replicas on a fitted ladder, and the modes of the machine; raises InputError."""
+    ladder = fitted_ladder(model, trajectory, base, seed)
+    return replicas_of(ladder, copies, SWEEPS, key, search(model, key.derive("search"), model.rates))
+
+
+def settle(replicas: Replicas, rounds: int) -> dict[str, Array]:
+    """Burn-in of so many rounds; returns the leading principal direction of the states at its end, layer -> (units,).
+
+    The states are those of the last rung in the later half, of copies that started apart.
+    """
+    exchange(replicas, rounds - rounds // 2, keep=0)
+    samples = exchange(replicas, rounds // 2, keep=min(DIRECTION_STATES, max(rounds // 2, 1))).samples
+    if not samples:
+        return {}
+    x = np.concatenate([samples[n].astype(np.float64) for n in replicas.ladder.held], axis=1)
+    _, vectors = np.linalg.eigh((x - x.mean(axis=0)).T @ (x - x.mean(axis=0)))
+    edges = np.cumsum([samples[n].shape[1] for n in replicas.ladder.held])[:-1]
+    return dict(zip(replicas.ladder.held, np.split(vectors[:, -1], edges), strict=True))
 
 
 def tempered_sample(
@@ -130,10 +158,9 @@ def tempered(
     keep = -(-chains // COPIES)
     if keep > rounds:
         raise InputError(f"rounds must be at least {keep} for {chains} chains, got {rounds}.")
-    ladder = fitted_ladder(model, trajectory, base, seed)
-    replicas = climb(ladder, COPIES, SWEEPS, key)
-    exchange(replicas, round(BURN * rounds), keep=0)
-    found = exchange(replicas, rounds, keep=keep)
+    replicas = started(model, trajectory, COPIES, base, seed, key)
+    direction, ladder = settle(replicas, round(BURN * rounds)), replicas.ladder
+    found = exchange(replicas, rounds, keep, direction=direction)
     held = {n: beside(x[:chains], model.arena) for n, x in found.samples.items()}
     ((_, drawn),) = ladder.look(held, (ladder.rungs - 1,), At(key.derive("last"), 0), Scratch(model.arena))
     return {n: host((held | drawn)[n]) for n in model.graph.units}, estimated(replicas, found)
@@ -149,10 +176,10 @@ def fitted_ladder(
         if not fits:
             raise InputError(f"trajectory[{i}] must be a machine of the same layers and type as the model.")
     members = [member.to(model.device) for member in members]
-    rates, key = base_rates(model, base, seed), Key.from_seed(seed).derive("ladder")
+    rates, key = hot_rates(model, base, seed), Key.from_seed(seed).derive("ladder")
     if not members:
         straight = _fitted_temperatures(path_to(model, rates), key)
-        replicas = climb(straight, COPIES, PILOT_SWEEPS, key.derive("bend"))
+        replicas = replicas_of(straight, COPIES, PILOT_SWEEPS, key.derive("bend"))
         exchange(replicas, BEND_ROUNDS // 2, keep=0)
         path = bent(straight.path, exchange(replicas, BEND_ROUNDS, keep=BEND_SAMPLES).samples)
         return _fitted_temperatures(path, key) if path.bend else straight
@@ -160,6 +187,13 @@ def fitted_ladder(
     stops = np.arange(knots.length + 1, dtype=np.float64)
     places = fitted_places(lambda p: Machines(knots, p), stops, None, key)
     return Machines(knots, np.union1d(places, stops))
+
+
+def hot_rates(model: BoltzmannMachine, base: Any, seed: int) -> dict[str, Array]:
+    """Rates of the first rung: those that are given or kept with the machine, else 1/2, never those of biases."""
+    if base is None and not model.rates:
+        return widened({}, 1.0, model)
+    return base_rates(model, base, seed)
 
 
 def _fitted_temperatures(path: BaseRatePath, key: Key) -> Temperatures:
@@ -194,7 +228,7 @@ def fitted_places(make: Make, places: Floats, friction: Floats | None, key: Key)
 
 
 def _pilot(ladder: Ladder, key: Key) -> Exchanged:
-    replicas = climb(ladder, PILOT_COPIES, PILOT_SWEEPS, key.derive("pilot", ladder.rungs))
+    replicas = replicas_of(ladder, PILOT_COPIES, PILOT_SWEEPS, key.derive("pilot", ladder.rungs))
     exchange(replicas, PILOT_ROUNDS, keep=0)
     return exchange(replicas, PILOT_ROUNDS, keep=0)
 
@@ -204,12 +238,13 @@ def estimated(replicas: Replicas, found: Exchanged) -> LadderEstimate:
     ladder, (pairs, visits, copies) = replicas.ladder, found.up.shape
     ratios = bennett(found.up.reshape(pairs, -1), found.down.reshape(pairs, -1))
     moved = np.cumsum(influences(found.up, found.down, ratios), axis=0)
+    apart = _apart(replicas, found, moved[-1]) + _unmet(replicas, found, float(np.sum(ratios)) + ladder.start_log_z)
     errors = np.concatenate([[0.0], np.sqrt(copies / (copies - 1) * np.sum(moved**2, axis=1))])
     log_z = ladder.start_log_z + np.concatenate([[0.0], np.cumsum(ratios)])
     first, second = (_total(found, part) for part in (slice(0, visits // 2), slice(visits // 2, None)))
     memory, travelled = _memory(found, ratios), float(np.mean(found.trips > 0))
     value, error = float(log_z[-1]), float(errors[-1])
-    doubts = _doubts(found, first - second, memory, error)
+    doubts = _doubts(found, first - second, memory, error) + apart
     kind = "temperatures" if isinstance(ladder, Temperatures) else "machines along training"
     method = f"replica exchange, {ladder.rungs} {kind}, {2 * visits} rounds"
     estimate = Estimate(
@@ -226,6 +261,31 @@ def estimated(replicas: Replicas, found: Exchanged) -> LadderEstimate:
     places = ladder.betas if isinstance(ladder, Temperatures) else ladder.places  # type: ignore[attr-defined]
     outcome = found.acceptance, found.trips, first - second, found.samples, memory
     return LadderEstimate(estimate, places, log_z, errors, *outcome)
+
+
+def _apart(replicas: Replicas, found: Exchanged, moved: Floats) -> tuple[str, ...]:
+    """What speaks against copies that started at both ends of the ladder having mixed, in words.
+
+    moved (copies,): how much each copy moves log Z.
+    """
+    one, other = replicas.halves
+    doubts, spread = [], float(np.sqrt(np.sum(moved**2)))
+    between = float(moved[one].sum() - moved[other].sum()) / spread if spread > 0 else 0.0
+    if abs(between) > HALVES:
+        doubts.append(f"copies that started at both ends of the ladder differ by {abs(between):.1f} errors of log Z")
+    for what, x in (("energy", found.height), ("leading principal component", found.along)):
+        rhat = nested_rhat(np.stack([x.T[one], x.T[other]])) if x.shape[0] > 1 and x[:, one].size else 1.0
+        if rhat > MOST_RHAT:
+            doubts.append(f"copies that started at both ends of the ladder have not mixed (R-hat {rhat:.2f}, {what})")
+    return tuple(doubts)
+
+
+def _unmet(replicas: Replicas, found: Exchanged, value: float) -> tuple[str, ...]:
+    """Modes that the copies should have met at the last rung, but did not, in words."""
+    if replicas.modes is None or not found.samples:
+        return ()
+    count = len(next(iter(found.samples.values())))
+    return replicas.modes.unmet(found.samples, np.zeros(count), value, min(count, len(found.trips)))
 
 
 def _doubts(found: Exchanged, halves: float, memory: float, error: float) -> tuple[str, ...]:

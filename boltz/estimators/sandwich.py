@@ -7,24 +7,23 @@ Up is a lower bound in expectation. Down is an upper bound if its chains start f
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from boltz import checks
-from boltz.estimators.annealed import ais, reverse_ais
+from boltz.estimators.annealed import annealed_down, annealed_up, halves, held_states, moved
+from boltz.estimators.bases import chosen
 from boltz.estimators.exact import QUICK_UNITS, class_units, exact_log_z
-from boltz.estimators.exchange import COPIES, SWEEPS, LadderEstimate, estimated, fitted_ladder
+from boltz.estimators.exchange import COPIES, LadderEstimate, estimated, settle, started
 from boltz.estimators.result import Estimate, joined
-from boltz.estimators.temperatures import adaptive
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.rng import Key
-from boltz.sampling.annealing import GibbsPath, Progress
+from boltz.sampling.annealing import Progress
 from boltz.sampling.rates import base_rates
-from boltz.sampling.tempering import climb, exchange
-from boltz.targets import path_to
+from boltz.sampling.tempering import exchange
 
 FIRST_ROUNDS, FIRST_STEPS, CHAINS = 300, 1500, 100
 CONTRADICTION = 4.0
@@ -71,23 +70,35 @@ def log_z(
     within the budget; the first always runs. The outcome of an attempt depends on seed alone. progress counts attempts'
     parts. Raises InputError.
     """
-    model, began = checked_model(model), time.monotonic()
+    model = checked_model(model)
     error = checks.number(error, "error", 1e-9)
     budget = checks.number(budget, "budget", 0.0)
-    seed = checks.integer(seed, "seed", 0, 2**64 - 1)
-    rates, key = base_rates(model, base, seed), Key.from_seed(seed).derive("log_z")
+    seed, began = checks.integer(seed, "seed", 0, 2**64 - 1), time.monotonic()
+    if base is not None:
+        base = base_rates(model, base, seed)  # a base that does not fit is refused also where it is not needed
     if min(class_units(model, layers) for layers in model.graph.colours) <= QUICK_UNITS:
         found = exact_log_z(model)
         return TwoSided(found, found, found, None, error, True, time.monotonic() - began)
-    replicas = climb(fitted_ladder(model, (), rates, seed), COPIES, SWEEPS, key.derive("exchange"))
-    rounds, steps, attempt = FIRST_ROUNDS, FIRST_STEPS, 0
-    exchange(replicas, rounds // 2, keep=0)
+    return two_sided(model, error, budget, seed, base, progress)
+
+
+def two_sided(
+    model: BoltzmannMachine,
+    error: float,
+    budget: float,
+    seed: int = 0,
+    base: Any = None,
+    progress: Progress | None = None,
+) -> TwoSided:
+    """As log_z, of a checked machine and without its enumeration."""
+    began, key = time.monotonic(), Key.from_seed(seed).derive("log_z")
+    replicas = started(model, (), COPIES, base, seed, key.derive("exchange"))
+    rounds, steps, attempt, shorter = FIRST_ROUNDS, FIRST_STEPS, 0, None
+    direction = settle(replicas, rounds // 2)
     while True:
-        start, own = time.monotonic(), key.derive("annealing", attempt)
-        ladder = estimated(replicas, exchange(replicas, rounds, keep=2, progress=progress))
-        betas = adaptive(GibbsPath(path_to(model, rates)), steps, own)
-        lower = ais(model, CHAINS, betas, own.key0, rates, progress=progress)
-        upper = reverse_ais(model, ladder.samples, CHAINS, betas, own.key0, rates, progress=progress)
+        start = time.monotonic()
+        ladder = estimated(replicas, exchange(replicas, rounds, 2, progress, direction))
+        lower, upper, shorter = _annealed(model, ladder, (steps, attempt, shorter), (key, base), progress)
         found = bracket(lower, upper, ladder)
         width, taken = (found.interval[1] - found.interval[0]) / 2, time.monotonic() - start
         reached = found.trusted and width <= error
@@ -95,6 +106,30 @@ def log_z(
         if reached or time.monotonic() - began + growth * taken > budget:
             return TwoSided(found, lower, upper, ladder, error, reached, time.monotonic() - began)
         rounds, steps, attempt = round(growth * rounds), round(growth * steps), attempt + 1
+
+
+def _annealed(
+    model: BoltzmannMachine,
+    ladder: LadderEstimate,
+    attempt: tuple[int, int, Estimate | None],
+    chance: tuple[Key, Any],
+    progress: Progress | None,
+) -> tuple[Estimate, Estimate, Estimate]:
+    """Annealing up and down, over so many temperatures at this attempt, and what the next one is to be compared with.
+
+    The attempt before, which had fewer temperatures, is the second look; the first attempt runs half of them for it.
+    """
+    (steps, number, shorter), (key, base) = attempt, chance
+    own = key.derive("annealing", number)
+    chosen_base, chance_key = chosen(model, f"adaptive:{steps}", own.key0, base)
+    if shorter is None:
+        halved = replace(chosen_base, betas=halves(chosen_base.betas))
+        shorter = annealed_up(halved, CHAINS, chance_key.derive("halved"))
+    up = annealed_up(chosen_base, CHAINS, chance_key, progress=progress)
+    lower = replace(up, doubts=joined(up.doubts, moved(shorter, up)))
+    states = held_states(chosen_base.path, ladder.samples)
+    upper = annealed_down(chosen_base, states, chance_key, False, progress)
+    return lower, upper, up
 
 
 def bracket(lower: Estimate, upper: Estimate, ladder: LadderEstimate) -> Estimate:

@@ -27,21 +27,26 @@ SWEEPS = 1000
 
 
 def sample(
-    model: Model, chains: int = 1000, sweeps: int | None = None, seed: int = 0, start: State | None = None
+    model: Model,
+    chains: int = 1000,
+    sweeps: int | None = None,
+    seed: int = 0,
+    start: State | str | None = None,
+    data: Any = None,
 ) -> dict[str, Array]:
     """Draw states of all layers, layer -> (chains, units).
 
-    A BoltzmannMachine runs block Gibbs chains for so many sweeps (default 1,000) from start, as in gibbs.sample. A
-    HelmholtzMachine draws exactly from its prior and downwards, except that an RBM prior is itself run for so many
+    A BoltzmannMachine runs block Gibbs chains for so many sweeps (default 1,000) from start and data, as in
+    gibbs.sample. A HelmholtzMachine draws exactly from its prior and downwards, except that an RBM prior is itself run for so many
     sweeps; sweeps and start mean nothing to the others and are refused. Results do not depend on the number of
     threads, and are numpy arrays also of a model on a device. Raises InputError, and NumericalError for an overflow.
     """
     model = checked_machine(model)
     if isinstance(model, BoltzmannMachine):
-        return gibbs.sample(model, chains, SWEEPS if sweeps is None else sweeps, seed, start)
+        return gibbs.sample(model, chains, SWEEPS if sweeps is None else sweeps, seed, start, data)
     chains = checks.integer(chains, "chains", 1, 2**32)
     seed = checks.integer(seed, "seed", 0, 2**64 - 1)
-    if start is not None:
+    if start is not None or data is not None:
         raise InputError("start belongs to the chains of a BoltzmannMachine; this machine is sampled from its prior.")
     if sweeps is not None and model.prior_machine is None:
         raise InputError("sweeps belong to Gibbs chains; samples of this machine are exact without them.")

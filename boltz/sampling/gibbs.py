@@ -12,72 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import boltz.kernels as kernels
 from boltz import arrays, checks
 from boltz.errors import InputError, NumericalError
 from boltz.kernels.graphs import Clock, Replay
-from boltz.kernels.split import split
 from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.rng import Key, Stream
 from boltz.sampling.driver import shares, workers
+from boltz.sampling.flips import Flips, Moment
+from boltz.sampling.inputs import Scratch, layer_input, turned_weights
 
 Array = NDArray[Any]
-
-
-@dataclass
-class Scratch:
-    """Reused buffers (rows, units) by purpose and layer, of like's type and where it lives, so that sweeps allocate
-    nothing.
-    """
-
-    like: Array
-    held: dict[tuple[str, str], Array] = field(default_factory=dict)
-
-    def get(self, purpose: str, layer: str, shape: tuple[int, int]) -> Array:
-        """A C-contiguous buffer of this shape; its contents are left over from the last use."""
-        buffer = self.held.get((purpose, layer))
-        if buffer is None or buffer.shape[0] < shape[0] or buffer.shape[1] != shape[1]:
-            buffer = self.held[purpose, layer] = np.empty_like(self.like, shape=shape)
-        return buffer[: shape[0]]
-
-
-def turned_weights(machine: BoltzmannMachine) -> dict[Any, Any]:
-    """What makes products with states of 0 and 1 quick, by name: worth making where many products use one machine.
-
-    C-contiguous transposes of the weights; on a device, in float32, the weights split for tensor cores, both ways.
-    """
-    weights = {edge.key: machine.params[edge.key] for edge in machine.graph.edges}
-    if not arrays.on_device(machine.arena):
-        return {key: weight.T.copy() for key, weight in weights.items()}
-    if machine.dtype != np.float32:
-        return {}
-    splits = {key: split(weight) for key, weight in weights.items()}
-    return {key: down for key, (_, down) in splits.items()} | {("up", key): up for key, (up, _) in splits.items()}
-
-
-def layer_input(
-    machine: BoltzmannMachine, layer: str, state: State, scratch: Scratch, turned: Mapping[Any, Any] | None = None
-) -> Array:
-    """The input of a layer from the neighbours present in state, without bias, in a reused buffer."""
-    rows = len(next(iter(state.values())))
-    shape = (rows, machine.graph.units[layer])
-    out = scratch.get("input", layer, shape)
-    empty = True
-    for key, other, is_lower in machine.graph.neighbours[layer]:
-        if other in state:
-            weight = machine.params[key]
-            if is_lower:
-                weight = turned[key] if turned else weight.T
-            elif turned:
-                weight = turned.get(("up", key), weight)
-            product = out if empty else scratch.get("term", layer, shape)
-            kernels.product(state[other], weight, product)
-            if not empty:
-                out += product
-            empty = False
-    if empty:
-        out[...] = 0
-    return out
+FLIP_SWEEPS = 32  # of these one also turns and flips each colour class
 
 
 @dataclass(frozen=True)
@@ -135,48 +80,86 @@ class GibbsSweep:
 
 
 def random_state(
-    machine: BoltzmannMachine, chains: int, key: Key, given: Mapping[str, Array] = MappingProxyType({})
+    machine: BoltzmannMachine,
+    chains: int,
+    key: Key,
+    given: Mapping[str, Array] = MappingProxyType({}),
+    source: str = "bias",
 ) -> dict[str, Array]:
-    """A start (chains, units) a layer: every unit drawn from its bias alone, but for layers that are given."""
+    """A start (chains, units) a layer: every unit drawn on its own by a source, but for layers that are given.
+
+    source: "bias", the units' biases; "uniform", all states alike; or "rates", mean activities kept with the machine.
+    """
     state = {}
     for layer in machine.graph.units:
         if layer in given:
             state[layer] = given[layer]
             continue
         state[layer] = machine.zeros(chains, layer)
+        kind, bias = machine.unit_type(layer), machine.bias(layer)
+        if source == "uniform":
+            bias = np.zeros_like(bias)
+        elif source == "rates":
+            bias = arrays.beside(kind.natural(np.asarray(machine.rates[layer])).astype(machine.dtype), machine.arena)
         stream = key.derive("start", layer).stream(0)
-        machine.unit_type(layer).sample(np.zeros_like(state[layer]), 1.0, machine.bias(layer), stream, 0, state[layer])
+        kind.sample(np.zeros_like(state[layer]), 1.0, bias, stream, 0, state[layer])
     return state
 
 
+def sources(machine: BoltzmannMachine) -> tuple[str, ...]:
+    """The sources that chains may start from: rates of data where the machine keeps them, 1/2, and biases."""
+    return ("rates", "uniform", "bias") if machine.rates else ("uniform", "bias")
+
+
+def mixed_start(machine: BoltzmannMachine, chains: int, key: Key) -> dict[str, Array]:
+    """A start (chains, units) a layer in which the chains take turns among the sources."""
+    names = sources(machine)
+    drawn = [random_state(machine, chains, key.derive(name), source=name) for name in names]
+    for i in range(1, len(names)):
+        for layer, x in drawn[0].items():
+            x[i :: len(names)] = drawn[i][layer][i :: len(names)]
+    return drawn[0]
+
+
 def sample(
-    model: BoltzmannMachine, chains: int = 1000, sweeps: int = 100, seed: int = 0, start: State | None = None
+    model: BoltzmannMachine,
+    chains: int = 1000,
+    sweeps: int = 100,
+    seed: int = 0,
+    start: State | str | None = None,
+    data: Any = None,
 ) -> dict[str, Array]:
     """Run block Gibbs chains and return their last state, layer -> (chains, units).
 
-    start may hold some or all layers with one row a chain; layers it lacks are drawn from their bias. A sweep draws the
-    visible colour class first, unless start holds layers of that class only: then what it holds is heard first. Results
-    do not depend on the number of threads; a model on a device draws there with the same random bits, and its states
-    come back as numpy arrays. Raises InputError, and NumericalError for an overflow.
+    start: "rates" (mean activities of data, kept with a trained machine), "uniform" (all states alike), "bias", "data"
+    (evenly spaced visible rows of data), or states by layer, one row a chain; layers it lacks are drawn from their
+    bias. None lets the chains take turns among all of these that are known, so that no single one decides in which mode
+    they begin. A sweep draws the visible colour class first, unless the start says something of that class only: then
+    it is heard first. In every 32nd sweep each colour class is also turned round, and single units flipped, by
+    Metropolis moves (sampling.flips). Chains stay in modes that this does not cross: tempered_sample does. Results do
+    not depend on the number of threads; a model on a device draws there with the same random bits, and its states come
+    back as numpy arrays. Raises InputError, and NumericalError for an overflow.
     """
-    return {layer: arrays.host(x) for layer, x in sampled(model, chains, sweeps, seed, start).items()}
+    return {layer: arrays.host(x) for layer, x in sampled(model, chains, sweeps, seed, start, data).items()}
 
 
-def sampled(model: BoltzmannMachine, chains: int, sweeps: int, seed: int, start: State | None) -> dict[str, Array]:
+def sampled(
+    model: BoltzmannMachine, chains: int, sweeps: int, seed: int, start: State | str | None, data: Any = None
+) -> dict[str, Array]:
     """As sample; the states stay where the model lives."""
     model = checked_model(model)
     chains = checks.integer(chains, "chains", 1, 2**32)
     sweeps = checks.integer(sweeps, "sweeps", 0)
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("sample")
-    given = _given(model, {} if start is None else start, chains)
-    state = random_state(model, chains, key, given)
-    # the class that is sampled second must be the one that start says most about
-    flipped = bool(given) and all(layer in model.graph.colours[0] for layer in given)
+    state, flipped = _started(model, chains, key, start, data)
     transition = GibbsSweep(model, key, flipped, turned=turned_weights(model))
 
     def run(block: slice) -> None:
         scratch, mine = Scratch(model.arena), {layer: x[block] for layer, x in state.items()}
-        repeat(lambda step: transition.sweep(mine, step, block.start, scratch), range(sweeps), model.arena)
+        for first in range(0, sweeps, FLIP_SWEEPS):
+            flipped_sweep(transition, mine, first, block.start, scratch)
+            rest = range(first + 1, min(first + FLIP_SWEEPS, sweeps))
+            repeat(lambda step: transition.sweep(mine, step, block.start, scratch), rest, model.arena)
 
     with workers(model.arena) as pool:
         pool.map(run, shares(chains, model.arena))
@@ -186,6 +169,44 @@ def sampled(model: BoltzmannMachine, chains: int, sweeps: int, seed: int, start:
                 f"The states of layer {layer} are not finite: the weights are too large for their type."
             )
     return state
+
+
+def flipped_sweep(transition: GibbsSweep, state: dict[str, Array], step: int, first_row: int, scratch: Scratch) -> None:
+    """A sweep in which each colour class, once drawn, is turned round and flipped with the other one summed out."""
+    machine, moves = transition.machine, Flips(transition.machine, transition.turned)
+    for layers in transition.order:
+        for layer in layers:
+            transition.update(layer, state, step, first_row, scratch)
+        moment = Moment(transition.key.derive("flip", layers[0]), step, first_row)
+        moves.move({n: state[n] for n in layers}, 1.0, machine.bias, moment, scratch)
+
+
+def _started(
+    model: BoltzmannMachine, chains: int, key: Key, start: State | str | None, data: Any
+) -> tuple[dict[str, Array], bool]:
+    """The start of chains, and whether the hidden side must be drawn first, since v alone says something."""
+    rows = {}
+    if data is not None or start == "data":
+        if data is None:
+            raise InputError("start='data' needs rows of data: give data=rows.")
+        x = checks.rows(data, "data", model.graph.units[model.visible], model.dtype, model.arena)
+        chosen = x[(np.arange(chains) * len(x)) // chains]
+        rows[model.visible] = model.zeros(chains, model.visible)
+        model.unit_type(model.visible).draw(chosen, key.derive("data").stream(0), 0, rows[model.visible])
+    if start is None:
+        state = mixed_start(model, chains, key)
+        for n, drawn in rows.items():
+            turn = slice(len(sources(model)), None, len(sources(model)) + 1)
+            state[n][turn] = drawn[turn]
+        return state, bool(rows)
+    if isinstance(start, str):
+        checks.choice(start, "start", ("rates", "uniform", "bias", "data"))
+        if start == "rates" and not model.rates:
+            raise InputError("start='rates' needs a machine that keeps mean activities of its data, as training does.")
+        return random_state(model, chains, key, rows, "bias" if start == "data" else start), bool(rows)
+    given = _given(model, start, chains)
+    # the class that is sampled second must be the one that start says most about
+    return random_state(model, chains, key, given), bool(given) and all(n in model.graph.colours[0] for n in given)
 
 
 def repeat(work: Callable[[Any], object], steps: range, like: Array) -> None:

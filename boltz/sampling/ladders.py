@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.nn.arena import zeros
 from boltz.rng import Key
-from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
+from boltz.sampling.flips import Flips, Moment
+from boltz.sampling.inputs import Scratch, layer_input, turned_weights
 from boltz.targets import BaseRatePath, MachinePath
 from boltz.units import Units
 
@@ -58,6 +59,9 @@ class Ladder(Protocol):
 
     def move(self, drawn: Chains, rung: int, at: At, state: Chains, scratch: Scratch) -> None:
         """Draw the held class of a rung given the summed one, in place."""
+
+    def flip(self, state: Chains, rung: int, moment: Moment, scratch: Scratch) -> None:
+        """Turn round and flip the colour class that state holds, the other one summed out, in place."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +115,15 @@ class Temperatures:
             inputs, bias = layer_input(self.machine, layer, drawn, scratch, self.turned), self.path.bias(layer, beta)
             kind = self.machine.unit_type(layer)
             kind.sample(inputs, beta, bias, _stream(at, "move", layer, rung), 0, state[layer])
+
+    @cached_property
+    def flips(self) -> Flips:
+        """What turns states round."""
+        return Flips(self.machine, self.turned)
+
+    def flip(self, state: Chains, rung: int, moment: Moment, scratch: Scratch) -> None:
+        beta = float(self.betas[rung])
+        self.flips.move(state, beta, partial(self.path.bias, beta=beta), moment, scratch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +186,14 @@ class Machines:
             inputs = layer_input(machine, layer, drawn, scratch, self.turned[rung])
             stream = _stream(at, "move", layer, rung)
             machine.unit_type(layer).sample(inputs, 1.0, machine.bias(layer), stream, 0, state[layer])
+
+    @cached_property
+    def flips(self) -> list[Flips]:
+        """What turns states of each member round."""
+        return [Flips(machine, turned) for machine, turned in zip(self.members, self.turned, strict=True)]
+
+    def flip(self, state: Chains, rung: int, moment: Moment, scratch: Scratch) -> None:
+        self.flips[rung].move(state, 1.0, self.members[rung].bias, moment, scratch)
 
 
 def _nothing(machine: BoltzmannMachine, summed: Sequence[str], state: Chains) -> tuple[Floats, Chains]:

@@ -1,7 +1,7 @@
 """Modes of a machine, found by mean field from many starts, and whether chains have met them.
 
-Every mean-field fixed point certifies a part of Z: log Z is at least its bound (Jordan, Ghahramani, Jaakkola & Saul 1999,
-eq. 13), so that a mode of a large bound that no chain has met speaks against what the chains say.
+Every mean-field fixed point certifies a part of Z: log Z is at least its bound (Jordan, Ghahramani, Jaakkola & Saul
+1999, eq. 13), so that a mode of a large bound that no chain has met speaks against what the chains say.
 """
 
 from __future__ import annotations
@@ -51,17 +51,25 @@ class Modes:
         """Mean activities (units,) of each layer over the modes, by their shares."""
         return {n: self.shares @ x for n, x in self.means.items()}
 
-    def unmet(self, ends: Mapping[str, Array], log_weights: Floats, value: float) -> tuple[str, ...]:
+    def draws(self, count: int, key: Key) -> dict[str, Array]:
+        """States (count, units) of each layer drawn from the modes in turn, best bound first."""
+        which, generator = np.arange(count) % len(self.bounds), key.generator()
+        return {n: (generator.random((count, x.shape[1])) < x[which]).astype(np.float64) for n, x in self.means.items()}
+
+    def unmet(
+        self, ends: Mapping[str, Array], log_weights: Floats, value: float, independent: int | None = None
+    ) -> tuple[str, ...]:
         """What the modes say against chains with these states and weights that give log Z this value, in words.
 
-        ends: states of one colour class, layer -> (chains, units).
+        ends: states of one colour class, layer -> (chains, units); independent: how many of them there are, all that
+        are effective unless it is given.
         """
         if self.bounds[0] - value > 0.5:
             return (f"mean field certifies {self.bounds[0]:.2f} nats, more than the value",)
         expected = self.returns * np.exp(np.minimum(self.bounds - value, 0.0))
         found, _ = relaxed(self.machine, ends)
         weights = np.exp(log_weights - logsumexp(log_weights))
-        count = max(int(effective_sample_size(log_weights)), 1)
+        count = max(int(independent or effective_sample_size(log_weights)), 1)
         for k in np.argsort(-expected, kind="stable"):
             met = float(weights @ _alike(found, {n: x[k : k + 1] for n, x in self.means.items()})[:, 0])
             if binom.cdf(np.floor(met * count + 0.5), count, min(float(expected[k]), 1.0)) < ALARM:

@@ -27,7 +27,7 @@ from boltz.estimators.bennett import bennett
 from boltz.estimators.exchange import LadderEstimate, estimated, exchange_log_z, fitted_ladder, fitted_places
 from boltz.rng import Key
 from boltz.sampling.ladders import Machines, Temperatures
-from boltz.sampling.tempering import Exchanged, climb, exchange
+from boltz.sampling.tempering import Exchanged, exchange, replicas_of
 
 Floats = NDArray[np.float64]
 KEY = Key(21, 22)
@@ -106,7 +106,7 @@ def test_intervals_cover_as_they_say() -> None:
 
 
 def test_trust_asks_for_copies_journeys_swaps_and_memory() -> None:
-    replicas = climb(ladder_of(SMALL["rbm"], 3), 32, 4, KEY)
+    replicas = replicas_of(ladder_of(SMALL["rbm"], 3), 32, 4, KEY)
     found = exchange(replicas, 60, keep=0)
     assert estimated(replicas, found).estimate.trusted is True
     assert not estimated(replicas, part(found, slice(0, 29))).estimate.trusted, "29 copies"
@@ -139,7 +139,7 @@ def test_memory_is_the_correlation_of_both_halves() -> None:
 
 
 def test_first_half_less_second_half() -> None:
-    replicas = climb(ladder_of(SMALL["rbm"], 3), 32, 4, KEY)
+    replicas = replicas_of(ladder_of(SMALL["rbm"], 3), 32, 4, KEY)
     found = exchange(replicas, 60, keep=0)
     first, second = (
         estimated(replicas, replace(found, up=found.up[:, s], down=found.down[:, s])).log_z[-1]

@@ -34,7 +34,7 @@ from boltz.estimators.overlap import doubling, overlap
 from boltz.estimators.result import interval
 from boltz.estimators.sandwich import bracket
 from boltz.sampling.ladders import Temperatures
-from boltz.sampling.tempering import climb, exchange
+from boltz.sampling.tempering import exchange, replicas_of
 
 RBM = Table.random([4, 3], 2.5, 41)
 DBM = Table.random([2, 3, 2], 2.5, 41)
@@ -106,7 +106,7 @@ def check_going_on() -> None:
 def check_log_z() -> None:
     """log Z of every rung by Student's test, of both kinds of ladder; catches 0.1 nats."""
     for kind in KINDS:
-        replicas = climb(ladder_of(PLAIN, 3, kind), 200, 5, KEY)
+        replicas = replicas_of(ladder_of(PLAIN, 3, kind), 200, 5, KEY)
         exchange(replicas, 10, keep=0)
         found = estimated(replicas, exchange(replicas, 60))
         truth = np.array([oracle.log_z(table) for table in tables(PLAIN, 3)])
@@ -139,7 +139,7 @@ def check_errors() -> None:
 
 def check_trust() -> None:
     """Halves that drift, copies that never travelled or do not forget, and pairs that do not swap."""
-    replicas = climb(ladder_of(PLAIN, 3), 32, 5, KEY)
+    replicas = replicas_of(ladder_of(PLAIN, 3), 32, 5, KEY)
     run = exchange(replicas, 60, keep=0)
     assert estimated(replicas, run).estimate.trusted
     drift = np.where(np.arange(30) < 15, 1.0, -1.0)[None, :, None]
@@ -160,7 +160,7 @@ def check_ladder() -> None:
     machine = bimodal()
     path = path_to(machine, {n: np.full(8, 0.5) for n in machine.units})
     found = fitted_places(lambda p: Temperatures(path, p), np.array([0.0, 1.0]), None, KEY)
-    run = exchange(climb(Temperatures(path, found), 64, 5, KEY), 40, keep=0)
+    run = exchange(replicas_of(Temperatures(path, found), 64, 5, KEY), 40, keep=0)
     assert (np.diff(found) > 0).all() and found[0] == 0 and found[-1] == 1
     assert run.acceptance.min() > 0.1, run.acceptance
     machine = machine_of(PLAIN)

@@ -23,7 +23,7 @@ from boltz.estimators.variational import variational_bound
 from boltz.rng import Key
 from boltz.sampling.ladders import Temperatures
 from boltz.sampling.rates import base_rates
-from boltz.sampling.tempering import climb, exchange
+from boltz.sampling.tempering import exchange, replicas_of
 
 Call = Callable[[Any], Any]
 AGREE = {np.float64: 1e-8, np.float32: 1e-3}
@@ -72,7 +72,7 @@ def classifier_of(model: Any) -> boltz.Network:
 def exchanged(model: boltz.BoltzmannMachine) -> Any:
     """Replica exchange on four rungs."""
     ladder = Temperatures(path_to(model, base_rates(model, X, 0)), np.array([0, 0.3, 0.7, 1.0]))
-    found = exchange(climb(ladder, 8, 2, Key(1, 2)), 10, 2)
+    found = exchange(replicas_of(ladder, 8, 2, Key(1, 2)), 10, 2)
     return [found.up, found.down, found.height, found.trips, *found.samples.values()]
 
 

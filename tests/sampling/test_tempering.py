@@ -16,7 +16,7 @@ from oracle_chains import reduced_chain
 
 import boltz
 from boltz.sampling.ladders import Machines, Temperatures
-from boltz.sampling.tempering import Exchanged, Replicas, climb, exchange
+from boltz.sampling.tempering import Exchanged, Replicas, exchange, replicas_of
 
 RBM = Table.random([4, 3], 2.5, 41)
 DBM = Table.random([2, 3, 2], 2.5, 41)  # its smaller class is h1
@@ -64,7 +64,7 @@ def test_the_joint_law_of_a_ladder_stays_as_it_is(kind: str, table: Table, rungs
 def test_climbing_has_its_exact_law() -> None:
     """Exact draws of the first rung, then two transitions at each further one, by matrices."""
     copies, rungs, sweeps = 20_000, 3, 2
-    replicas = climb(ladder_of(RBM, rungs), copies, sweeps, KEY)
+    replicas = replicas_of(ladder_of(RBM, rungs), copies, sweeps, KEY)
     held = replicas.ladder.held
     p = laws(RBM, held, rungs)[0]
     for state, table in zip(replicas.states, tables(RBM, rungs), strict=True):
@@ -121,7 +121,7 @@ def test_ratios_and_heights_are_those_of_the_states_before(kind: str, number: in
 def test_both_kinds_of_ladder_give_the_same_states() -> None:
     """Inverse temperatures and machines of the same densities, from the climb on; their logs differ by rounding."""
     for table, rungs in ((RBM, 4), (DBM, 3), (SMALL["ring"], 3)):
-        runs = [climb(ladder_of(table, rungs, kind), 24, 2, KEY) for kind in KINDS]
+        runs = [replicas_of(ladder_of(table, rungs, kind), 24, 2, KEY) for kind in KINDS]
         one, other = (exchange(replicas, 20) for replicas in runs)
         for mine, theirs in zip(*(copied(replicas) for replicas in runs), strict=True):
             assert all((mine[n] == theirs[n]).all() for n in mine)

@@ -1,0 +1,158 @@
+"""Moves that block Gibbs sampling lacks: a colour class turned round as a whole, and single units that others follow.
+
+Both are Metropolis moves on one colour class with the other one summed out, so that its units follow at once. x -> 1 - x
+carries chains between the phases of a symmetric machine; a single flip moves a unit that many others depend on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import boltz.kernels as kernels
+from boltz.arrays import beside
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.nn.arena import zeros
+from boltz.rng import Key
+from boltz.sampling.inputs import Scratch, layer_input
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Bias = Callable[[str], Array]
+SINGLE = 4  # single units a move
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Key, step and first chain of a move: what its random numbers follow from."""
+
+    key: Key
+    step: int
+    first: int = 0
+
+    def uniform(self, purpose: str, chains: int, like: Array) -> Array:
+        """One number in (0, 1) a chain."""
+        bits = np.empty((chains, 1), np.uint32)
+        kernels.philox(self.key.derive(purpose).stream(self.step), self.first, bits)
+        return beside((bits[:, 0].astype(np.float64) + 0.5) / 2.0**32, like)
+
+
+@dataclass(frozen=True, eq=False)
+class Flips:
+    """Moves of a machine at any scale of its weights and any biases; turned may hold turned_weights."""
+
+    machine: BoltzmannMachine
+    turned: Mapping[Any, Any]
+
+    def move(self, state: dict[str, Array], scale: float, bias: Bias, moment: Moment, scratch: Scratch) -> None:
+        """Turn round and flip the colour class that state holds, layer -> (chains, units), in place.
+
+        Its law is exp(-energy) with weights times scale and these biases, the other class summed out.
+        """
+        mine, other = self._classes(state)
+        inputs = {n: layer_input(self.machine, n, state, scratch, self.turned).astype(np.float64) for n in other}
+        held = {n: self._log_partition(n, x, scale, bias) for n, x in inputs.items()}
+        chains = len(next(iter(state.values())))
+        self._turn(state, inputs, held, (scale, bias), moment.uniform("turn", chains, self.machine.arena))
+        for i in range(SINGLE):
+            layer, unit = self._chosen(mine, moment.key.derive("unit", moment.step, i))
+            uniform = moment.uniform(f"flip {i}", chains, self.machine.arena)
+            self._flip(state, inputs, held, (layer, unit), (scale, bias), uniform)
+
+    def _classes(self, state: Mapping[str, Array]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        first, second = self.machine.graph.colours
+        return (first, second) if first[0] in state else (second, first)
+
+    def _log_partition(self, layer: str, inputs: Array, scale: float, bias: Bias) -> Floats:
+        return np.asarray(self.machine.unit_type(layer).total_log_partition(scale * inputs + bias(layer)))
+
+    def _turn(
+        self,
+        state: dict[str, Array],
+        inputs: dict[str, Array],
+        held: dict[str, Floats],
+        law: tuple[float, Bias],
+        uniform: Array,
+    ) -> None:
+        """Propose the opposite of every unit of the class; its input is what all units send less what they send now.
+
+        Half of the chains make no proposal, since both classes turned in one sweep would undo each other.
+        """
+        scale, bias = law
+        opposite = {n: self.sums[n] - x for n, x in inputs.items()}
+        after = {n: self._log_partition(n, x, scale, bias) for n, x in opposite.items()}
+        change = sum(after[n] - held[n] for n in inputs) + zeros(next(iter(state.values())))
+        for n, x in state.items():
+            change += (self._ends(n) - 2 * x.astype(np.float64)) @ bias(n).astype(np.float64)
+        accepted = np.log(2 * uniform) < np.minimum(change, 0)
+        for n, x in state.items():
+            np.copyto(x, self._ends(n) - x, where=accepted[:, None])
+        for n in inputs:
+            np.copyto(inputs[n], opposite[n], where=accepted[:, None])
+            np.copyto(held[n], after[n], where=accepted)
+
+    def _flip(
+        self,
+        state: dict[str, Array],
+        inputs: dict[str, Array],
+        held: dict[str, Floats],
+        place: tuple[str, int],
+        law: tuple[float, Bias],
+        uniform: Array,
+    ) -> None:
+        """Propose the other state of one unit."""
+        (layer, unit), (scale, bias) = place, law
+        step = self._ends(layer) - 2 * state[layer][:, unit].astype(np.float64)
+        moved, after = {}, {}
+        change = step * float(bias(layer)[unit])
+        for edge, n, lower in self.machine.graph.neighbours[layer]:
+            weight = self.machine.params[edge]
+            moved[n] = inputs[n] + step[:, None] * (weight[unit] if lower else weight[:, unit])
+            after[n] = self._log_partition(n, moved[n], scale, bias)
+            change += after[n] - held[n]
+        accepted = np.log(uniform) < change
+        state[layer][:, unit] += (step * accepted).astype(self.machine.dtype)
+        for n in moved:
+            np.copyto(inputs[n], moved[n], where=accepted[:, None])
+            np.copyto(held[n], after[n], where=accepted)
+
+    def _ends(self, layer: str) -> float:
+        """The sum of both states of a layer's units, which turns one into the other."""
+        return float(sum(self.machine.unit_type(layer).states))
+
+    @cached_property
+    def sums(self) -> dict[str, Array]:
+        """What a layer would hear if the states of its neighbours were the sums of both, (units,)."""
+        found = {}
+        for n in self.machine.graph.units:
+            ends = {
+                o: np.full_like(self.machine.arena, self._ends(o), shape=(1, u)) for o, u in self.machine.units.items()
+            }
+            found[n] = self.machine.input(n, ends)[0].astype(np.float64)
+        return found
+
+    @cached_property
+    def odds(self) -> dict[str, Floats]:
+        """Square weights of each unit and the mean of its layer, (units,): units that many depend on come often."""
+        found = {n: np.zeros(u) for n, u in self.machine.units.items()}
+        machine = self.machine.to("cpu")
+        for edge in machine.graph.edges:
+            square = np.square(machine.params[edge.key], dtype=np.float64)
+            found[edge.lower] += square.sum(axis=1)
+            found[edge.upper] += square.sum(axis=0)
+        return {n: x + x.mean() + 1e-12 for n, x in found.items()}
+
+    def _chosen(self, layers: Sequence[str], key: Key) -> tuple[str, int]:
+        """A layer of these and one of its units, by the odds, whatever the state."""
+        odds = np.cumsum(np.concatenate([self.odds[n] for n in layers]))
+        place = int(np.searchsorted(odds, key.generator().random() * odds[-1], side="right").clip(max=len(odds) - 1))
+        for n in layers:
+            if place < self.machine.units[n]:
+                break
+            place -= self.machine.units[n]
+        return n, place

@@ -1,0 +1,73 @@
+"""What layers hear from their neighbours: buffers, weights laid out for quick products, and the input itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import boltz.kernels as kernels
+from boltz import arrays
+from boltz.kernels.split import split
+from boltz.models.boltzmann import BoltzmannMachine, State
+
+Array = NDArray[Any]
+
+
+@dataclass
+class Scratch:
+    """Reused buffers (rows, units) by purpose and layer, of like's type and where it lives, so that sweeps allocate
+    nothing.
+    """
+
+    like: Array
+    held: dict[tuple[str, str], Array] = field(default_factory=dict)
+
+    def get(self, purpose: str, layer: str, shape: tuple[int, int]) -> Array:
+        """A C-contiguous buffer of this shape; its contents are left over from the last use."""
+        buffer = self.held.get((purpose, layer))
+        if buffer is None or buffer.shape[0] < shape[0] or buffer.shape[1] != shape[1]:
+            buffer = self.held[purpose, layer] = np.empty_like(self.like, shape=shape)
+        return buffer[: shape[0]]
+
+
+def turned_weights(machine: BoltzmannMachine) -> dict[Any, Any]:
+    """What makes products with states of 0 and 1 quick, by name: worth making where many products use one machine.
+
+    C-contiguous transposes of the weights; on a device, in float32, the weights split for tensor cores, both ways.
+    """
+    weights = {edge.key: machine.params[edge.key] for edge in machine.graph.edges}
+    if not arrays.on_device(machine.arena):
+        return {key: weight.T.copy() for key, weight in weights.items()}
+    if machine.dtype != np.float32:
+        return {}
+    splits = {key: split(weight) for key, weight in weights.items()}
+    return {key: down for key, (_, down) in splits.items()} | {("up", key): up for key, (up, _) in splits.items()}
+
+
+def layer_input(
+    machine: BoltzmannMachine, layer: str, state: State, scratch: Scratch, turned: Mapping[Any, Any] | None = None
+) -> Array:
+    """The input of a layer from the neighbours present in state, without bias, in a reused buffer."""
+    rows = len(next(iter(state.values())))
+    shape = (rows, machine.graph.units[layer])
+    out = scratch.get("input", layer, shape)
+    empty = True
+    for key, other, is_lower in machine.graph.neighbours[layer]:
+        if other in state:
+            weight = machine.params[key]
+            if is_lower:
+                weight = turned[key] if turned else weight.T
+            elif turned:
+                weight = turned.get(("up", key), weight)
+            product = out if empty else scratch.get("term", layer, shape)
+            kernels.product(state[other], weight, product)
+            if not empty:
+                out += product
+            empty = False
+    if empty:
+        out[...] = 0
+    return out
