@@ -243,7 +243,7 @@ def two_patterns(rng: np.random.Generator) -> Any:
 
 
 def bars(rng: np.random.Generator) -> Floats:
-    """400 images of 4 x 4 pixels with random bars, or random stripes (MacKay 2003, section 43)."""
+    """400 images of 4 x 4 pixels with random bars, or random stripes (MacKay 2003, chapter 43)."""
     lines = np.repeat(rng.random((400, 4, 1)) < 0.5, 4, axis=2)
     return np.where(rng.random((400, 1, 1)) < 0.5, lines, lines.transpose(0, 2, 1)).reshape(400, 16)
 

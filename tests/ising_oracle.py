@@ -18,7 +18,7 @@ CRITICAL = float(np.log(1 + np.sqrt(2)) / 2)  # coupling of the infinite square 
 def kaufman_log_z(rows: int, columns: int, coupling: float) -> float:
     """log Z of the square lattice on a torus, each side at least 3, without field and with coupling K > 0.
 
-    With n columns and m rows (Kaufman 1949, eq. 73; Ferdinand & Fisher 1969, eq. 2.4):
+    With n columns and m rows (Kaufman 1949; Ferdinand & Fisher 1969):
 
         Z = (2 sinh 2K)^(mn/2) / 2 * (prod 2 cosh(m g_(2r+1) / 2) + prod 2 sinh(m g_(2r+1) / 2)
                                       + prod 2 cosh(m g_(2r) / 2) + prod 2 sinh(m g_(2r) / 2)),  r = 0 .. n-1,
