@@ -13,13 +13,12 @@ from oracle_chains import intermediate
 
 import boltz
 from boltz import kernels
-from boltz.estimators.annealed import path_to
 from boltz.estimators.bending import bent
 from boltz.estimators.exact import exact_samples
 from boltz.rng import Key
 from boltz.sampling.ladders import Machines, Temperatures
 from boltz.sampling.tempering import Replicas
-from boltz.targets import MachinePath, independent
+from boltz.targets import MachinePath, independent, path_to
 
 Floats = NDArray[np.float64]
 KEY = Key(11, 12)

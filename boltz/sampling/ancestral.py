@@ -37,9 +37,10 @@ def sample(
     """Draw states of all layers, layer -> (chains, units).
 
     A BoltzmannMachine runs block Gibbs chains for so many sweeps (default 1,000) from start and data, as in
-    gibbs.sample. A HelmholtzMachine draws exactly from its prior and downwards, except that an RBM prior is itself run for so many
-    sweeps; sweeps and start mean nothing to the others and are refused. Results do not depend on the number of
-    threads, and are numpy arrays also of a model on a device. Raises InputError, and NumericalError for an overflow.
+    gibbs.sample. A HelmholtzMachine draws exactly from its prior and downwards, except that an RBM prior is itself run
+    for so many sweeps; sweeps, start and data mean nothing to the others and are refused. Results do not depend on the
+    number of threads, and are numpy arrays also of a model on a device. Raises InputError, and NumericalError for an
+    overflow.
     """
     model = checked_machine(model)
     if isinstance(model, BoltzmannMachine):

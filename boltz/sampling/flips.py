@@ -1,6 +1,6 @@
 """Moves that block Gibbs sampling lacks: a colour class turned round as a whole, and single units that others follow.
 
-Both are Metropolis moves on one colour class with the other one summed out, so that its units follow at once. x -> 1 - x
+Both are Metropolis moves on one colour class with the other one summed out, so that its units follow at once. The first
 carries chains between the phases of a symmetric machine; a single flip moves a unit that many others depend on.
 """
 

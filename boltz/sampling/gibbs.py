@@ -136,9 +136,10 @@ def sample(
     bias. None lets the chains take turns among all of these that are known, so that no single one decides in which mode
     they begin. A sweep draws the visible colour class first, unless the start says something of that class only: then
     it is heard first. In every 32nd sweep each colour class is also turned round, and single units flipped, by
-    Metropolis moves (sampling.flips). Chains stay in modes that this does not cross: tempered_sample does. Results do
-    not depend on the number of threads; a model on a device draws there with the same random bits, and its states come
-    back as numpy arrays. Raises InputError, and NumericalError for an overflow.
+    Metropolis moves (sampling.flips); chains from given states make plain block Gibbs sweeps. Chains stay in modes that
+    this does not cross: tempered_sample does. Results do not depend on the number of threads; a model on a device draws
+    there with the same random bits, and its states come back as numpy arrays. Raises InputError, and NumericalError for
+    an overflow.
     """
     return {layer: arrays.host(x) for layer, x in sampled(model, chains, sweeps, seed, start, data).items()}
 
@@ -153,12 +154,15 @@ def sampled(
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("sample")
     state, flipped = _started(model, chains, key, start, data)
     transition = GibbsSweep(model, key, flipped, turned=turned_weights(model))
+    moves = not isinstance(start, Mapping)
+    stretch = FLIP_SWEEPS if moves else max(sweeps, 1)
 
     def run(block: slice) -> None:
         scratch, mine = Scratch(model.arena), {layer: x[block] for layer, x in state.items()}
-        for first in range(0, sweeps, FLIP_SWEEPS):
-            flipped_sweep(transition, mine, first, block.start, scratch)
-            rest = range(first + 1, min(first + FLIP_SWEEPS, sweeps))
+        for first in range(0, sweeps, stretch):
+            if moves:
+                flipped_sweep(transition, mine, first, block.start, scratch)
+            rest = range(first + moves, min(first + stretch, sweeps))
             repeat(lambda step: transition.sweep(mine, step, block.start, scratch), rest, model.arena)
 
     with workers(model.arena) as pool:
@@ -186,7 +190,7 @@ def _started(
 ) -> tuple[dict[str, Array], bool]:
     """The start of chains, and whether the hidden side must be drawn first, since v alone says something."""
     rows = {}
-    if data is not None or start == "data":
+    if data is not None or (isinstance(start, str) and start == "data"):
         if data is None:
             raise InputError("start='data' needs rows of data: give data=rows.")
         x = checks.rows(data, "data", model.graph.units[model.visible], model.dtype, model.arena)

@@ -18,7 +18,7 @@ from oracle import Table
 from scipy.special import expit
 
 import boltz
-from boltz.estimators import annealed
+from boltz import targets
 from boltz.estimators.temperatures import schedule
 from boltz.sampling import annealing
 
@@ -27,7 +27,7 @@ BETAS = (0.0, 0.1, 0.35, 0.6, 0.8, 1.0)
 
 def path_of(table: Table) -> chains.Path:
     """The enumerated path over the colour class that boltz holds."""
-    held = annealed.path_to(machine_of(table), rates_of(table)).held
+    held = targets.path_to(machine_of(table), rates_of(table)).held
     return chains.reduced_path(table, base_of(table), BETAS, held)
 
 

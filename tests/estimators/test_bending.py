@@ -17,12 +17,11 @@ from machines import SMALL, machine_of, rates_of
 
 import boltz
 from boltz.estimators import exchange
-from boltz.estimators.annealed import path_to
 from boltz.estimators.bending import bent
 from boltz.estimators.result import from_annealed
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, anneal
-from boltz.targets import BaseRatePath
+from boltz.targets import BaseRatePath, path_to
 
 
 def path_of(name: str) -> BaseRatePath:

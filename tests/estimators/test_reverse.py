@@ -21,7 +21,7 @@ from scipy.special import logsumexp
 from scipy.stats import binom, chi2
 
 import boltz
-from boltz import numerics
+from boltz import numerics, targets
 from boltz.estimators import annealed
 from boltz.estimators.exact import exact_samples
 from boltz.rng import Key
@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 
 def path_of(table: Table, betas: Any = BETAS) -> chains.Path:
     """The enumerated path over the colour class that boltz holds."""
-    held = annealed.path_to(machine_of(table), rates_of(table)).held
+    held = targets.path_to(machine_of(table), rates_of(table)).held
     return chains.reduced_path(table, base_of(table), betas, held)
 
 

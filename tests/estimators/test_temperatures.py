@@ -10,10 +10,10 @@ from machines import SMALL, machine_of, rates_of
 from numpy.typing import NDArray
 
 import boltz
-from boltz.estimators.annealed import path_to
 from boltz.estimators.temperatures import DEFAULT_STEPS, adaptive, adaptive_steps, fitted, schedule
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath
+from boltz.targets import path_to
 
 Floats = NDArray[np.float64]
 STRETCHES, CHAINS = 40, 64

@@ -13,13 +13,14 @@ from scipy.special import expit, logsumexp
 
 import boltz
 from boltz import numerics
-from boltz.estimators.annealed import path_to, reverse_ais
+from boltz.estimators.annealed import reverse_ais
 from boltz.estimators.bennett import bennett, influences
 from boltz.estimators.exact import exact_samples
 from boltz.estimators.temperatures import fitted
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, anneal, systematic
 from boltz.sampling.tempered import tempered_transition
+from boltz.targets import path_to
 
 BETAS = np.array([0.0, 0.5, 1.0])
 RBM = Table.random((4, 3), 1.0, 301)

@@ -27,7 +27,6 @@ from oracle import Table
 from scipy.stats import t as student
 from two_sided import both, ladder, made
 
-from boltz.estimators.annealed import path_to
 from boltz.estimators.bennett import bennett
 from boltz.estimators.exchange import estimated, fitted_ladder, fitted_places
 from boltz.estimators.overlap import doubling, overlap
@@ -35,6 +34,7 @@ from boltz.estimators.result import interval
 from boltz.estimators.sandwich import bracket
 from boltz.sampling.ladders import Temperatures
 from boltz.sampling.tempering import exchange, replicas_of
+from boltz.targets import path_to
 
 RBM = Table.random([4, 3], 2.5, 41)
 DBM = Table.random([2, 3, 2], 2.5, 41)

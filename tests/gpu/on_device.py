@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 import boltz
-from boltz.estimators.annealed import path_to
 from boltz.estimators.diagnosis import diagnose
 from boltz.estimators.result import Estimate
 from boltz.estimators.variational import variational_bound
@@ -24,6 +23,7 @@ from boltz.rng import Key
 from boltz.sampling.ladders import Temperatures
 from boltz.sampling.rates import base_rates
 from boltz.sampling.tempering import exchange, replicas_of
+from boltz.targets import path_to
 
 Call = Callable[[Any], Any]
 AGREE = {np.float64: 1e-8, np.float32: 1e-3}

@@ -17,10 +17,10 @@ from machines import SMALL, base_of, machine_of, rates_of
 from oracle import Table
 
 import boltz
-from boltz.estimators.annealed import path_to
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath
 from boltz.sampling.tempered import tempered_transition
+from boltz.targets import path_to
 
 BETAS = np.array([0.0, 0.5, 1.0])
 
