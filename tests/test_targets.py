@@ -19,6 +19,7 @@ from scipy.special import expit, logsumexp
 
 import boltz
 from boltz import targets
+from boltz.estimators import annealed
 from boltz.rng import Key
 from boltz.targets import BaseRatePath
 from boltz.units.bernoulli import Bernoulli

@@ -28,6 +28,7 @@ SAME = 0.3  # largest difference of means within a mode
 DEEP, MOST = 5.0, 16  # nats below the best bound, and number of modes, that are kept
 RETURNS = 32  # draws of a mode that are relaxed again, to learn how many of its states lead back to it
 ALARM = 1e-4  # probability of a false alarm a mode
+MOST_SHARE = 0.9  # of Z that a mode is taken to have at the most, since its draws and bound are estimates
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +73,7 @@ class Modes:
         count = max(int(independent or effective_sample_size(log_weights)), 1)
         for k in np.argsort(-expected, kind="stable"):
             met = float(weights @ _alike(found, {n: x[k : k + 1] for n, x in self.means.items()})[:, 0])
-            if binom.cdf(np.floor(met * count + 0.5), count, min(float(expected[k]), 1.0)) < ALARM:
+            if binom.cdf(np.floor(met * count + 0.5), count, min(float(expected[k]), MOST_SHARE)) < ALARM:
                 told = "none" if met == 0 else f"only {met:.0%}"
                 return (f"mean field finds a mode of at least {expected[k]:.0%} of Z, but {told} of the chains met it",)
         return ()
