@@ -25,6 +25,7 @@ from boltz.cli.common import (
 from boltz.errors import InputError
 
 ENDINGS, SWEEPS, ROUNDS = (".npz", ".npy", ".png"), 1000, 1000
+STARTS = ("rates", "uniform", "bias", "data")
 
 
 @click.command
@@ -36,6 +37,13 @@ ENDINGS, SWEEPS, ROUNDS = (".npz", ".npy", ".png"), 1000, 1000
     show_default=f"{SWEEPS}",
     help="Gibbs sweeps of each chain (rbm, dbm, and the top of a dbn); an sbn or vae has none.",
 )
+@click.option(
+    "--start",
+    type=click.Choice(STARTS),
+    help="Where Gibbs chains begin: at mean activities of the data, at states that are all alike, at the biases, or at "
+    "rows of the data; unless given, the chains take turns among the first three.",
+)
+@click.option("--data", metavar="NAME", help="The rows for --start data; unless given, those of the run.")
 @click.option(
     "--tempered",
     is_flag=True,
@@ -62,7 +70,7 @@ ENDINGS, SWEEPS, ROUNDS = (".npz", ".npy", ".png"), 1000, 1000
 def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
     """Draw samples and write them: binary layers as bytes, Gaussian ones as 32-bit numbers.
 
-    Boltzmann machines run Gibbs chains from a random start, or replica exchange; directed ones draw from their prior
+    Boltzmann machines run Gibbs chains, or replica exchange; directed ones draw from their prior
     downwards, and a deep belief net does both.
     """
     from boltz.checkpoint import write_bytes
@@ -74,8 +82,9 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
         raise InputError(f"--layer must be one of {', '.join(model.units)}, got {options['layer']!r}.")
     sweeps, rounds = _lengths(path, model, options, given(ctx))
     layer = options["layer"] or model.visible
+    where = _start(path, model, options)
     began = time.monotonic()
-    state, doubts = _drawn(model, options["chains"], (sweeps, rounds), options["seed"])
+    state, doubts = _drawn(model, options["chains"], (sweeps, rounds), options["seed"], where)
     if out.suffix == ".png":
         after = "" if sweeps is None else f" after {sweeps} sweeps"
         after += "" if rounds is None else f" of {rounds} rounds of replica exchange"
@@ -123,14 +132,32 @@ def _lengths(path: Path, model: Any, options: dict[str, Any], names: Set[str]) -
     return None, rounds
 
 
-def _drawn(model: Any, chains: int, lengths: tuple[int | None, int | None], seed: int) -> Any:
+def _start(path: Path, model: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Where Gibbs chains begin, as arguments of boltz.sample; raises InputError."""
+    import boltz
+    from boltz.cli.rows import rows_of
+
+    if options["data"] is not None and options["start"] != "data":
+        raise InputError("--data would do nothing: it needs --start data.")
+    if options["start"] is None:
+        return {}
+    if options["tempered"] or not isinstance(model, boltz.BoltzmannMachine):
+        raise InputError("--start is for the Gibbs chains of an rbm or dbm without --tempered.")
+    if options["start"] != "data":
+        return {"start": options["start"]}
+    asked = {"data": options["data"], "split": None, "limit": None, "binarize": "dynamic", "seed": options["seed"]}
+    rows = rows_of(path, model, asked, "train")
+    return {"start": "data", "data": rows.seen(slice(0, min(len(rows), options["chains"])))}
+
+
+def _drawn(model: Any, chains: int, lengths: tuple[int | None, int | None], seed: int, where: dict[str, Any]) -> Any:
     """States of all layers after so many sweeps, or of so many rounds, and what speaks against the latter."""
     import boltz
     from boltz.estimators.exchange import tempered
 
     sweeps, rounds = lengths
     if rounds is None:
-        return boltz.sample(model, chains, sweeps, seed), ()
+        return boltz.sample(model, chains, sweeps, seed, **where), ()
     states, ladder = tempered(model, chains, rounds, seed=seed)
     if ladder.doubts:
         say(f"These samples may not be at equilibrium: {' and '.join(ladder.doubts)}; raise --rounds.")

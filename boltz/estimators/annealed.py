@@ -12,7 +12,7 @@ from boltz import checks
 from boltz.errors import InputError
 from boltz.estimators.bases import Base, chosen
 from boltz.estimators.exact import exact_samples
-from boltz.estimators.result import Estimate, Kind, from_annealed, joined
+from boltz.estimators.result import Estimate, Kind, from_annealed, interval, joined
 from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, Progress, anneal
@@ -59,6 +59,8 @@ def annealed_up(base: Base, chains: int, key: Key, resample: float = 0.0, progre
     walk = anneal(base.path, state, base.betas, key, resample, progress)
     method = f"annealed importance sampling, {base.steps} temperatures" + ", resampled" * (resample > 0)
     found = from_annealed(walk, base.path.density.start_log_z, base.steps, method)
+    error = float(np.hypot(found.standard_error, base.unseen(chains)))
+    found = replace(found, standard_error=error, interval=interval(found.value, error, chains))
     held = {n: state[n] for n in base.path.density.held}
     return replace(found, doubts=joined(found.doubts, base.modes.unmet(held, walk.log_weights, found.value)))
 

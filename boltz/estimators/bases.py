@@ -33,18 +33,27 @@ EFFECTIVE = 0.7  # share of chains that the pilot of a wide base model must fore
 class Base:
     """A path from a base model, its inverse temperatures (steps + 1,), the modes of the machine, and how wide it is.
 
-    width is 1 for units of rate 1/2 and 0 for the rates that were given or found.
+    width is 1 for units of rate 1/2 and 0 for rates that were given or found; given says that the caller named them.
     """
 
     path: GibbsPath
     betas: Floats
     modes: Modes
     width: float
+    given: bool = False
 
     @property
     def steps(self) -> int:
         """Number of temperatures."""
         return len(self.betas) - 1
+
+    def unseen(self, chains: int) -> float:
+        """Error in nats by what so many chains may all have missed: a mode of a share of 1 / chains.
+
+        Chains from units of rate 1/2 are so different that their weights tell of it; those from a narrow model may
+        agree much better than that.
+        """
+        return 0.0 if self.given or self.width == 1 else 1 / chains
 
 
 def chosen(model: BoltzmannMachine, betas: Any, seed: Any, base: Any, held_visible: bool = False) -> tuple[Base, Key]:
@@ -65,7 +74,7 @@ def chosen(model: BoltzmannMachine, betas: Any, seed: Any, base: Any, held_visib
     if values is None:
         assert steps is not None
         values = adaptive(path, steps, key.derive("adaptive"))
-    return Base(path, values, modes, width), key
+    return Base(path, values, modes, width, isinstance(base, Mapping)), key
 
 
 def _affordable(path: GibbsPath, values: Floats | None, steps: int | None, modes: Modes, key: Key) -> bool:

@@ -14,6 +14,8 @@ from boltz.estimators.annealed import held_states
 from boltz.estimators.bases import chosen
 from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.sampling.annealing import anneal
+from boltz.sampling.flips import Flips, Moment
+from boltz.sampling.inputs import Scratch
 from boltz.sampling.tempered import tempered_transition
 
 Array = NDArray[Any]
@@ -30,8 +32,9 @@ def tempered_transitions(
     """States of all layers, layer -> (chains, units), after tempered transitions, and the share that was accepted.
 
     start: a number of chains, which begin at the base-rate model, or states of at least the smaller colour class. Each
-    transition climbs all temperatures and comes down again, and a Gibbs sweep follows it. betas as in schedule: so many
-    that a good share is accepted. base as in base_rates: best rates of data, which know of all modes, since a base-rate
+    transition climbs all temperatures and comes down again; then the smaller colour class is turned round and single
+    units are flipped (sampling.flips), and a Gibbs sweep follows. betas as in schedule: so many that a good share is
+    accepted. base as in base_rates: best rates of data, which know of all modes, since a base-rate
     model of one mode seldom finds another. Results do not depend on the number of threads. Raises InputError, and
     NumericalError for an overflow.
     """
@@ -42,8 +45,10 @@ def tempered_transitions(
         state = held_states(path, start)
     else:
         state = path.density.sample_start(key, checks.integer(start, "start", 1, 2**32))
-    accepted = 0.0
+    accepted, flips = 0.0, Flips(path.machine, path.turned)
     for i in range(transitions):
         accepted += float(tempered_transition(path, state, values, key.derive(i)).mean()) / transitions
+        held = {n: state[n] for n in path.density.held}
+        flips.move(held, 1.0, path.machine.bias, Moment(key.derive("flip"), i), Scratch(path.machine.arena))
         anneal(path, state, np.ones(2), key.derive("sweep", i))
     return {layer: host(x) for layer, x in state.items()}, accepted

@@ -44,9 +44,7 @@ def x(data: Path) -> Any:
 
 
 def estimate(value: float, kind: Kind) -> Estimate:
-    return Estimate(
-        value, 0.1, (value - 0.2, value + 0.2), kind, 50.0, 100, 7, (), np.full(100, value), method="made"
-    )
+    return Estimate(value, 0.1, (value - 0.2, value + 0.2), kind, 50.0, 100, 7, (), np.full(100, value), method="made")
 
 
 RUNGS = np.linspace(0, 1, 3)

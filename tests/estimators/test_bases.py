@@ -1,0 +1,34 @@
+"""Base models of annealing: how wide they are, and what second looks say."""
+
+from __future__ import annotations
+
+import mode_checks
+import numpy as np
+
+from boltz.estimators.annealed import halves
+
+
+def test_the_base_is_as_wide_as_temperatures_afford() -> None:
+    mode_checks.check_base_widths()
+
+
+def test_a_machine_of_two_phases() -> None:
+    mode_checks.check_log_z_of_two_phases()
+
+
+def test_a_phase_that_a_base_misses_is_told() -> None:
+    mode_checks.check_quenched_machine_is_not_trusted()
+
+
+def test_a_hub_is_found_or_not_trusted() -> None:
+    mode_checks.check_hub()
+
+
+def test_second_looks_speak() -> None:
+    mode_checks.check_second_looks_speak()
+
+
+def test_halves_keep_both_ends() -> None:
+    assert halves(np.linspace(0, 1, 6)).tolist() == [0.0, 0.4, 0.8, 1.0]
+    assert halves(np.linspace(0, 1, 5)).tolist() == [0.0, 0.5, 1.0]
+    assert halves(np.array([0.0, 1.0])).tolist() == [0.0, 1.0]
