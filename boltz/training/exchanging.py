@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,13 +22,13 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.rng import Key
 from boltz.sampling.driver import Workers
 from boltz.sampling.gibbs import Scratch
-from boltz.sampling.ladders import At, Machines
+from boltz.sampling.ladders import At
 from boltz.sampling.meanfield import solve
 from boltz.sampling.tempering import Replicas, exchange
 from boltz.targets import MachinePath, independent
 from boltz.training import contrastive
 from boltz.training.contrastive import Contrastive
-from boltz.training.jumps import jump
+from boltz.training.jumps import Proposals, Snapshots, jump
 from boltz.training.rules import Clock, RuleState
 
 Array = NDArray[Any]
@@ -37,16 +36,6 @@ RATE_ROWS = 1000  # rows that the rates of the independent units come from
 FARTHEST = 0.35  # mean rejection between the machine and its last snapshot at which it leaves another one
 MEMORY = 0.05  # weight of a step in the mean rejections
 ROUNDS = 2  # even and odd pairs of rungs swap once a step
-
-
-@dataclass(frozen=True, eq=False)
-class Snapshots(Machines):
-    """Snapshots, and last the machine that trains; the held class is the one that a sweep draws last."""
-
-    @cached_property
-    def classes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        even, odd = self.machine.graph.colours
-        return odd, even
 
 
 @dataclass
@@ -114,7 +103,7 @@ class Exchanging(Contrastive):
             machine, scratch = ladder.members[rung], replicas.desk(rung)
             means = solve(machine, {machine.visible: batch}, self.settings.mean_field, scratch)
             at = At(clock.key.derive("jump", rung), clock.step)
-            jump(ladder, rung, replicas.states[rung], means, at, scratch)
+            jump(Proposals.of(ladder, rung, means), replicas.states[rung], at, scratch)
 
         pool.map(job, [clock.step % self.settings.rungs, self.settings.rungs])
 

@@ -8,7 +8,8 @@ states, as in large machines, few are accepted, and none does harm.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,49 +19,72 @@ import boltz.kernels as kernels
 from boltz.arrays import beside, host
 from boltz.numerics import logsumexp
 from boltz.sampling.gibbs import Scratch
-from boltz.sampling.ladders import At, Chains, Ladder
+from boltz.sampling.ladders import At, Chains, Machines
 
-Array = NDArray[Any]
+Means = dict[str, NDArray[Any]]
 Floats = NDArray[np.float64]
-Means = dict[str, Array]
 SURE = 1e-4  # the least probability of a state of a unit, without which no chain could be proposed its own state
 
 
-def jump(ladder: Ladder, rung: int, state: Chains, means: Mapping[str, Array], at: At, scratch: Scratch) -> None:
-    """Propose states of the held class (chains, units) drawn from one of some rows' posterior means; in place.
+@dataclass(frozen=True, eq=False)
+class Snapshots(Machines):
+    """Machines along a training run; the held class is the one that a sweep draws last, which has no visible units."""
 
-    means: held layer -> (rows, units). Leaves the law of the rung as it is, whatever the means are.
-    """
-    sure = {n: np.clip(means[n], SURE, 1 - SURE) for n in ladder.held}
-    chosen, uniform = _choices(at, *(len(x[ladder.held[0]]) for x in (state, sure)))
-    proposed = {n: np.empty_like(x) for n, x in state.items()}
-    for n, mean in sure.items():
-        stream = at.key.derive("propose", n).stream(at.step)
-        ladder.machine.unit_type(n).draw(mean[beside(chosen, mean)], stream, 0, proposed[n])
-    here, there = (_log_ratio(ladder, rung, x, sure, at, scratch) for x in (state, proposed))
-    accepted = np.log(uniform) < host(there - here)
+    @cached_property
+    def classes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        even, odd = self.machine.graph.colours
+        return odd, even
+
+
+@dataclass(frozen=True, eq=False)
+class Proposals:
+    """The held class drawn from the posterior means of some rows, layer -> (rows, units): a mixture over the rows."""
+
+    ladder: Snapshots
+    rung: int
+    means: Means
+
+    @classmethod
+    def of(cls, ladder: Snapshots, rung: int, means: Means) -> Proposals:
+        """Those of these means, with no state of a unit quite impossible."""
+        return cls(ladder, rung, {n: np.clip(means[n], SURE, 1 - SURE) for n in ladder.held})
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.means[self.ladder.held[0]])
+
+    def draw(self, chosen: NDArray[np.int64], at: At) -> Chains:
+        """States given the means of the chosen rows (chains,)."""
+        drawn = {}
+        for n, mean in self.means.items():
+            drawn[n] = mean[beside(chosen, mean)]
+            stream = at.key.derive("propose", n).stream(at.step)
+            self.ladder.machine.unit_type(n).draw(drawn[n].copy(), stream, 0, drawn[n])
+        return drawn
+
+    def weigh(self, state: Chains, at: At, scratch: Scratch) -> tuple[Floats, Chains]:
+        """Log-density of the rung less that of the mixture (chains,), but for a constant; draws of the other class."""
+        ((density, drawn),) = self.ladder.look(state, (self.rung,), at, scratch)
+        total: Any = 0.0
+        for n, mean in self.means.items():
+            on, off = np.log(mean.astype(np.float64)), np.log1p(-mean.astype(np.float64))
+            total = total + state[n].astype(np.float64) @ (on - off).T + off.sum(axis=1)
+        return host(density - logsumexp(total, axis=1)), drawn
+
+
+def choices(at: At, chains: int, rows: int, tries: int = 1) -> tuple[NDArray[np.int64], Floats]:
+    """Rows, and numbers in (0, 1), each (chains, tries)."""
+    bits = np.empty((chains, 2 * tries), np.uint32)
+    kernels.philox(at.key.derive("choose").stream(at.step), 0, bits)
+    return bits[:, ::2].astype(np.int64) * rows >> 32, (bits[:, 1::2].astype(np.float64) + 0.5) / 2.0**32
+
+
+def jump(proposals: Proposals, state: Chains, at: At, scratch: Scratch) -> None:
+    """Propose a jump to each chain (chains, units), in place; leaves the law of the rung as it is."""
+    chosen, uniform = choices(at, len(state[proposals.ladder.held[0]]), proposals.rows)
+    proposed = proposals.draw(chosen[:, 0], at)
+    (here, _), (there, _) = (proposals.weigh(x, at, scratch) for x in (state, proposed))
+    accepted = np.log(uniform[:, 0]) < there - here
     for n, x in state.items():
         np.copyto(x, proposed[n], where=beside(accepted, x)[:, None])
-
-
-def _choices(at: At, chains: int, rows: int) -> tuple[NDArray[np.int64], Floats]:
-    """A row and a number in (0, 1) for each chain."""
-    bits = np.empty((chains, 2), np.uint32)
-    kernels.philox(at.key.derive("choose").stream(at.step), 0, bits)
-    return bits[:, 0].astype(np.int64) * rows >> 32, (bits[:, 1].astype(np.float64) + 0.5) / 2.0**32
-
-
-def _log_ratio(ladder: Ladder, rung: int, state: Chains, means: Means, at: At, scratch: Scratch) -> Floats:
-    """Log-density of a rung less that of the proposal, (chains,), both up to a constant."""
-    ((density, _),) = ladder.look(state, (rung,), at, scratch)
-    return density - _mixture(state, means)
-
-
-def _mixture(state: Chains, means: Means) -> Floats:
-    """log of the sum over rows of the probability of the states under their means, (chains,)."""
-    total: Any = 0.0
-    for n, mean in means.items():
-        on, off = np.log(mean.astype(np.float64)), np.log1p(-mean.astype(np.float64))
-        total = total + state[n].astype(np.float64) @ (on - off).T + off.sum(axis=1)
-    found: Floats = logsumexp(total, axis=1)
-    return found

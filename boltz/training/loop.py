@@ -24,6 +24,7 @@ from boltz.training.pretrain import Stage, recognise
 from boltz.training.replayed import Replayed
 from boltz.training.rules import Clock, Workspace
 from boltz.training.schedules import learning_rate, momentum
+from boltz.training.settings import Settings
 from boltz.training.state import TrainState
 
 Array = NDArray[Any]
@@ -57,7 +58,7 @@ class Loop:
     key: Key
     events: Events = field(default_factory=Events)
     resident: dict[str, Array] = field(default_factory=dict)  # data by fingerprint where the machine lives, as bytes
-    modes: Modes | None = None  # of the data of the stage
+    modes: Modes = field(init=False)  # of the data of the stage
     sound: Any = True  # whether all updates since the last look left finite numbers
 
     def run(self) -> None:
@@ -185,19 +186,21 @@ class Loop:
             "epoch": self.state.epoch + 1,
             "epochs": stage.settings.epochs,
             **measures,
-            **self._mode_gap(work.machine),
+            **self._mode_gap(stage, work.machine),
             "gradient_norm": float(np.linalg.norm(work.gradient)),
             "learning_rate": learning_rate(stage.settings, done),
             "rows_per_second": len(self.data.x) / max(seconds, 1e-9),
             "seconds": float(self.state.totals[1]),
         }
 
-    def _mode_gap(self, machine: Model) -> dict[str, float | None]:
+    def _mode_gap(self, stage: Stage, machine: Model) -> dict[str, float | None]:
         """How far the persistent chains are from the data, and what may be chance; None where there are no chains."""
-        particles = self.state.rule.get(f"chain/{machine.visible}") if isinstance(machine, BoltzmannMachine) else None
-        if particles is None or self.modes is None:
+        found = {n.removeprefix("chain/"): x for n, x in self.state.rule.items() if n.startswith("chain/")}
+        if not (found and isinstance(machine, BoltzmannMachine) and isinstance(stage.settings, Settings)):
             return {"mode_gap": None, "mode_gap_limit": None}
-        return {"mode_gap": self.modes.gap(particles), "mode_gap_limit": self.modes.limit(len(particles))}
+        key = self.key.derive("modes", self.state.lines)
+        gap = self.modes.gap(machine, found, stage.settings.mean_field, key)
+        return {"mode_gap": gap, "mode_gap_limit": self.modes.limit(len(found[machine.visible]))}
 
 
 def _permutation(rows: int, key: Key) -> NDArray[np.int64]:
