@@ -24,7 +24,7 @@ def test_rbm_result_and_folder(data: Path) -> None:
     assert found.exit_code == 0
     assert len(found.stdout.splitlines()) == 1
     result = json.loads(found.stdout)
-    assert {"run", "model", "layers", "architecture", "epochs", "seconds", "test"} == result.keys()
+    assert {"run", "model", "layers", "architecture", "epochs", "seconds", "test", "notes"} == result.keys()
     assert (result["run"], result["model"], result["layers"], result["epochs"]) == ("a/b", "rbm", [UNITS, 3], 3)
     assert result["seconds"] > 0
     assert result["test"]["log_likelihood"].keys() == result["test"]["log_z"].keys() == ESTIMATE
