@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 DIRECTIONS = 3
 LEAST_GAP, FALSE_ALARM = 0.3, 1e-6
 LASTING = 3  # epochs
-TRIES = 10
+TRIES = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,8 @@ class Modes:
         modes stay where the data are even if the machine has left a mode, so copies of them are offered jumps to the
         posteriors of the rows before they are looked at.
         """
-        places = self._jumped(machine, chains, options, At(key, 0))
+        with np.errstate(over="ignore", invalid="ignore"):  # guards look at the parameters
+            places = self._jumped(machine, chains, options, At(key, 0))
         return max((_distance(a, b) for a, b in zip(places.T, self.places.T, strict=True)), default=0.0)
 
     def _jumped(self, machine: BoltzmannMachine, chains: Mapping[str, Array], options: MeanField, at: At) -> Floats:
