@@ -28,7 +28,6 @@ UNDIRECTED: Panels = {
     "pseudo-likelihood (nats a row)": {"pseudo_likelihood": ""},
     "reconstruction error (squared, a row)": {"reconstruction_error": ""},
     "free energy, held-out minus training (nats)": {"free_energy_gap": ""},
-    "chains beside data (distance, 0 to 1)": {"mode_gap": ""},
     "gradient norm": {"gradient_norm": ""},
 }  # title -> what is drawn, with the label of each line
 DIRECTED: Panels = {

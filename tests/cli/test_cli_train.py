@@ -37,6 +37,14 @@ def test_rbm_result_and_folder(data: Path) -> None:
     assert "The log-likelihood is exact." in found.stderr and "Traceback" not in found.stderr
 
 
+def test_a_machine_that_left_a_mode_is_told_of(data: Path) -> None:
+    np.save("modes.npy", np.repeat([[0.0], [1.0]], 60, axis=0) + np.zeros(20))
+    words = ("--layers", 5, "--epochs", 60, "--learning-rate", 0.2, "--no-evaluate", "--data", "modes.npy")
+    found = invoke("train", "rbm", *words, "--out", "left", "--json")
+    (note,) = json.loads(found.stdout)["notes"]
+    assert "--rule ptt" in note and note in found.stderr
+
+
 def test_dbm_with_annealing_says_that_nothing_is_certified(data: Path) -> None:
     found = invoke(
         *("train", "dbm", "--layers", "25,24", "--epochs", 2, "--data", data, "--betas", 30, "--chains-ais", 20),
