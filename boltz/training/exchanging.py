@@ -34,8 +34,8 @@ from boltz.training.rules import Clock, RuleState
 Array = NDArray[Any]
 RATE_ROWS = 1000  # rows that the rates of the independent units come from
 FARTHEST = 0.35  # mean rejection between the machine and its last snapshot at which it leaves another one
-MEMORY = 0.05  # weight of a step in the mean rejections
-ROUNDS = 2  # even and odd pairs of rungs swap once a step
+MEMORY = 0.1  # weight of an exchange in the mean rejections
+EVERY, ROUNDS = 4, 2  # in so many steps even and odd pairs of rungs swap once; the rungs do not move on meanwhile
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Workspace(contrastive.Workspace):
 
 @dataclass(frozen=True)
 class Exchanging(Contrastive):
-    """The rule ptt: persistent chains that swap with the rungs of a ladder and jump before each of their sweeps."""
+    """The rule ptt: persistent chains that jump before each sweep, and now and then swap along a ladder."""
 
     @property
     def start_rows(self) -> int:
@@ -65,7 +65,8 @@ class Exchanging(Contrastive):
         means = solve(machine, {machine.visible: rows}, self.settings.mean_field, Scratch(machine.arena))
         sums = {n: host(x.sum(axis=0, dtype=np.float64)) for n, x in ({machine.visible: rows} | means).items()}
         rates = {n: (x + 1) / (len(rows) + 2) for n, x in sums.items()}
-        path = MachinePath((independent(machine, rates), machine))
+        inner = {n: np.clip(x, 0.5 / len(rows), 1 - 0.5 / len(rows)) for n, x in rates.items()}  # of any numbers
+        path = MachinePath((independent(machine, inner), machine))
         state["ladder/parameters"] = np.stack([path.at(k / rungs).arena for k in range(rungs)])
         for layer in machine.graph.colours[1]:
             state[f"ladder/{layer}"] = np.stack([state[f"chain/{layer}"]] * rungs)
@@ -80,7 +81,8 @@ class Exchanging(Contrastive):
     ) -> Mapping[str, Array]:
         if work.replicas is None:
             work.replicas = _replicas(work.machine, state, clock.key.derive("exchange"))
-        self._exchange(work.replicas, state, clock.step)
+        if clock.step % EVERY == 0:
+            self._exchange(work.replicas, state, clock.step)
         self._jump(work.replicas, batch, clock, pool)
         if state["ladder/rejection"][-1] > FARTHEST:
             _leave_snapshot(work.machine, state)
