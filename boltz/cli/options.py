@@ -55,7 +55,7 @@ CHAINS = {
     "data with separated modes, persistent chains that exchange with snapshots and jump (ptt; not for a dbn).",
     "k": "Gibbs sweeps of the negative phase a step.",
     "chains": "Persistent chains (fantasy particles).",
-    "rungs": "Snapshots that the persistent chains of ptt exchange with; each costs as much as these chains.",
+    "rungs": "Snapshots of training that the persistent chains of ptt exchange with.",
     "sparsity_target": "Mean activity that the sparsity penalty aims at.",
     "sparsity_cost": "Strength of the sparsity penalty.",
     "center": "Centre the units by moving averages of their means on the data.",
