@@ -51,9 +51,11 @@ TRAINING = {
     "seed": "Seed of all random numbers.",
 }
 CHAINS = {
-    "rule": "Negative phase of an RBM: contrastive divergence from the data (cd), or persistent chains (pcd).",
+    "rule": "Negative phase of an RBM: contrastive divergence from the data (cd), persistent chains (pcd), or, for "
+    "data with separated modes, persistent chains that exchange with snapshots and jump (ptt; not for a dbn).",
     "k": "Gibbs sweeps of the negative phase a step.",
     "chains": "Persistent chains (fantasy particles).",
+    "rungs": "Snapshots of training that the persistent chains of ptt exchange with.",
     "sparsity_target": "Mean activity that the sparsity penalty aims at.",
     "sparsity_cost": "Strength of the sparsity penalty.",
     "center": "Centre the units by moving averages of their means on the data.",
@@ -134,7 +136,8 @@ NEEDS: dict[str, tuple[str, Callable[[Values], bool]]] = {
     "decay_epochs": ("--schedule inverse", lambda v: v["schedule"] == "inverse"),
     **dict.fromkeys(("momentum", "initial_momentum", "momentum_epochs"), MOMENTUM),
     **dict.fromkeys(("adam_beta1", "adam_epsilon", "adam_second"), ADAM),
-    "chains": ("--rule pcd", lambda v: v["rule"] == "pcd"),
+    "chains": ("--rule pcd or ptt", lambda v: v["rule"] != "cd"),
+    "rungs": ("--rule ptt", lambda v: v["rule"] == "ptt"),
     "sparsity_target": ("--sparsity-cost above 0", lambda v: v["sparsity_cost"] > 0),
     "center_rate": ("--center or --sparsity-cost above 0", lambda v: v["center"] or v["sparsity_cost"] > 0),
     **dict.fromkeys(("pretrain", "pretrain_learning_rate", "pretrain_k"), PRETRAINED),

@@ -109,6 +109,8 @@ def started(options: dict[str, Any]) -> dict[str, Any]:
         )
         result = finished(run, progress)
     show(run, result)
+    for note in run.notes:
+        say(note)
     return result
 
 
@@ -150,6 +152,7 @@ def finished(run: Any, progress: Any) -> dict[str, Any]:
         "epochs": len(run.history),
         "seconds": run.history[-1]["seconds"] if run.history else 0.0,
         "test": test,
+        "notes": list(run.notes),
     }
     write_result(run.path, result)
     return result

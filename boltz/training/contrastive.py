@@ -62,7 +62,7 @@ class Contrastive:
     @property
     def persistent(self) -> bool:
         """Whether chains carry over from step to step."""
-        return self.settings.rule == "pcd"
+        return self.settings.rule != "cd"
 
     @property
     def start_rows(self) -> int:

@@ -14,13 +14,17 @@ from boltz.arrays import beside, host, numbers, on_device
 from boltz.data import Data
 from boltz.data.binarize import binarize
 from boltz.data.sparse import SparseRows
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.files import Model
 from boltz.rng import Key
 from boltz.sampling.driver import Workers, workers
 from boltz.training import guards, optimizers
+from boltz.training.monitor import Modes
 from boltz.training.pretrain import Stage, recognise
 from boltz.training.replayed import Replayed
 from boltz.training.rules import Clock, Workspace
 from boltz.training.schedules import learning_rate, momentum
+from boltz.training.settings import Settings
 from boltz.training.state import TrainState
 
 Array = NDArray[Any]
@@ -54,6 +58,7 @@ class Loop:
     key: Key
     events: Events = field(default_factory=Events)
     resident: dict[str, Array] = field(default_factory=dict)  # data by fingerprint where the machine lives, as bytes
+    modes: Modes = field(init=False)  # of the data of the stage
     sound: Any = True  # whether all updates since the last look left finite numbers
 
     def run(self) -> None:
@@ -65,6 +70,7 @@ class Loop:
                 if self.state.epoch == self.state.batch == 0:
                     self._enter(stage, key)
                 work, watched = stage.rule.workspace(self.state.machine(stage)), self._watched(stage)
+                self.modes = Modes.of(self._batch(self.data, stage, self._spread(ROWS), 0))
                 gradient = self._gradient(stage, work, key, pool)
                 while self.state.epoch < stage.settings.epochs:
                     self._epoch(stage, key, work, watched, (gradient, pool))
@@ -158,6 +164,12 @@ class Loop:
             return train, train[:0]
         return train, self._batch(self.held_out, stage, self._first(self.held_out, ROWS), 0)
 
+    def _spread(self, most: int) -> NDArray[np.int64]:
+        """So many rows at most, evenly over the data, which may be sorted."""
+        rows = len(self.data.x)
+        count = min(most, rows)
+        return numbers(0, count, self.state.model.arena) * rows // count
+
     def _first(self, data: Data, most: int) -> NDArray[np.int64]:
         return numbers(0, min(most, len(data.x)), self.state.model.arena)
 
@@ -174,11 +186,21 @@ class Loop:
             "epoch": self.state.epoch + 1,
             "epochs": stage.settings.epochs,
             **measures,
+            **self._mode_gap(stage, work.machine),
             "gradient_norm": float(np.linalg.norm(work.gradient)),
             "learning_rate": learning_rate(stage.settings, done),
             "rows_per_second": len(self.data.x) / max(seconds, 1e-9),
             "seconds": float(self.state.totals[1]),
         }
+
+    def _mode_gap(self, stage: Stage, machine: Model) -> dict[str, float | None]:
+        """How far the persistent chains are from the data, and what may be chance; None where there are no chains."""
+        found = {n.removeprefix("chain/"): x for n, x in self.state.rule.items() if n.startswith("chain/")}
+        if not (found and isinstance(machine, BoltzmannMachine) and isinstance(stage.settings, Settings)):
+            return {"mode_gap": None, "mode_gap_limit": None}
+        key = self.key.derive("modes", self.state.lines)
+        gap = self.modes.gap(machine, found, stage.settings.mean_field, key)
+        return {"mode_gap": gap, "mode_gap_limit": self.modes.limit(len(found[machine.visible]))}
 
 
 def _permutation(rows: int, key: Key) -> NDArray[np.int64]:

@@ -25,6 +25,7 @@ from boltz.models.graph import Graph
 from boltz.nn.arena import size
 from boltz.rng import Key
 from boltz.training.contrastive import Contrastive
+from boltz.training.exchanging import Exchanging
 from boltz.training.rules import Rule
 from boltz.training.settings import Common, Settings
 
@@ -66,7 +67,8 @@ def stages(graph: Graph, settings: Settings) -> list[Stage]:
             pair_graph = Graph.chain(sizes[pair : pair + 2], graph.layers[0].kind)
             scales = {"h1": 1.0 if pair == pairs - 1 else 2.0, "v": 1.0 if pair == 0 else 2.0} if doubled else {}
             found.append(pair_stage(pair, pair_graph, settings.pretraining(), scales))
-    return [*found, Stage("joint", settings, Contrastive(settings))]
+    rule: type[Contrastive] = Exchanging if settings.rule == "ptt" else Contrastive
+    return [*found, Stage("joint", settings, rule(settings))]
 
 
 def empty(graph: Graph, like: Array) -> BoltzmannMachine:

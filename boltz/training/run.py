@@ -26,9 +26,10 @@ from boltz.sampling.rates import base_rates
 from boltz.training import guards
 from boltz.training.folders import as_data, data_again, data_entry, interrupted, mark, stop_requests, versions
 from boltz.training.loop import ROWS, Events, Loop, Record
+from boltz.training.monitor import apart
 from boltz.training.plans import Blueprint, blueprint, build, settings_of, stages
 from boltz.training.pretrain import Stage
-from boltz.training.settings import AnySettings
+from boltz.training.settings import AnySettings, Settings
 from boltz.training.state import TrainState, restore
 from boltz.training.trajectory import recorder
 from boltz.training.updown import recognised, top_machine
@@ -42,7 +43,7 @@ Watch = Callable[[Record], None]
 class Run:
     """A trained run: the machine, one record an epoch, its folder (None if nothing was written), its settings.
 
-    notes say what a reader should know, such as a damaged checkpoint that was passed over; kept holds the snapshots of
+    notes say what a reader should know, such as chains that are not where the data are; kept holds the snapshots of
     a run without a folder.
     """
 
@@ -119,7 +120,8 @@ def resume(
         if state.model.dtype != dtype:
             raise FileError(f"the checkpoint of {folder} must hold {dtype} parameters, got {state.model.dtype}.")
         if state.stage >= len(plan) and (folder / "model.safetensors").exists():
-            return Run(load_model(folder).to(device), runs.read_metrics(folder), folder, chosen, notes=tuple(notes))
+            history = runs.read_metrics(folder)
+            return Run(load_model(folder).to(device), history, folder, chosen, (*notes, *_notes(history, chosen)))
         data = data_again(description, "data", x, drawn.layers[0], folder)
         others = data_again(description, "held_out", held_out, drawn.layers[0], folder)
         if data is None:
@@ -127,7 +129,8 @@ def resume(
         if state.stage < len(plan) and state.batch * plan[state.stage].settings.batch_size >= len(data.x):
             raise FileError(f"the checkpoint of {folder} stands beyond the end of its data.")
         loop = Loop(data, others, plan, state.to(device), Key.from_seed(chosen.seed).derive("train"))
-        return replace(_in_folder(loop, chosen, folder, watch), notes=tuple(notes))
+        run = _in_folder(loop, chosen, folder, watch)
+        return replace(run, notes=(*notes, *run.notes))
 
 
 def _in_memory(loop: Loop, settings: AnySettings, watch: Watch | None) -> Run:
@@ -141,7 +144,7 @@ def _in_memory(loop: Loop, settings: AnySettings, watch: Watch | None) -> Run:
 
     loop.events = Events(epoch, update=recorder(loop, settings, lambda update, machine: kept.append(machine)))
     loop.run()
-    return Run(_finished(loop, settings), history, None, settings, kept=tuple(kept))
+    return Run(_finished(loop, settings), history, None, settings, _notes(history, settings), tuple(kept))
 
 
 def _in_folder(loop: Loop, settings: AnySettings, folder: Path, watch: Watch | None) -> Run:
@@ -173,7 +176,12 @@ def _in_folder(loop: Loop, settings: AnySettings, folder: Path, watch: Watch | N
         _save(folder, state, marked)
         if asked:
             raise interrupted(asked[0], f"boltz train --resume {folder}")
-    return Run(model, runs.read_metrics(folder), folder, settings)
+    history = runs.read_metrics(folder)
+    return Run(model, history, folder, settings, _notes(history, settings))
+
+
+def _notes(history: list[Record], settings: AnySettings) -> tuple[str, ...]:
+    return apart(history, settings.rule) if isinstance(settings, Settings) else ()
 
 
 def _save(folder: Path, state: TrainState, marked: str) -> None:

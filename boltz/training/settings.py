@@ -11,7 +11,8 @@ from boltz.errors import InputError
 from boltz.sampling.meanfield import MeanField
 from boltz.training.bounds import OBJECTIVES, Knobs
 
-RULES = ("cd", "pcd")
+RULES = ("cd", "pcd", "ptt")
+BELIEF_RULES = ("cd", "pcd")
 SCHEDULES = ("constant", "linear", "inverse", "stages")
 OPTIMIZERS = ("momentum", "nesterov", "adam")
 PRETRAIN = ("doubling", "bottom")
@@ -75,6 +76,7 @@ class Settings(Common):
     rule: str = "pcd"
     k: int = 1
     chains: int = 100
+    rungs: int = 6
     sparsity_target: float = 0.1
     sparsity_cost: float = 0.0
     center: bool = False
@@ -93,6 +95,7 @@ class Settings(Common):
         checks.choice(self.rule, "rule", RULES)
         checks.choice(self.pretrain, "pretrain", PRETRAIN)
         self._check(("k", "chains", "mean_field_sweeps", "pretrain_k"), 1, 10**9, checks.integer)
+        checks.integer(self.rungs, "rungs", 2, 10**4)
         checks.integer(self.snapshots, "snapshots", 0, snapshots.MOST)
         checks.integer(self.pretrain_epochs, "pretrain_epochs", 0, 10**9)
         self._check(("sparsity_cost", "pretrain_learning_rate"), 0, 1e6)
@@ -162,7 +165,7 @@ class BeliefSettings(Common):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.choice(self.rule, "rule", RULES)
+        checks.choice(self.rule, "rule", BELIEF_RULES)
         self._check(("k", "chains", "pretrain_k"), 1, 10**9, checks.integer)
         checks.integer(self.pretrain_epochs, "pretrain_epochs", 0, 10**9)
         checks.number(self.pretrain_learning_rate, "pretrain_learning_rate", 0, 1e6)

@@ -29,6 +29,7 @@ OTHER: dict[str, Any] = {
     "seed": 5,
     "k": 2,
     "chains": 7,
+    "rungs": 4,
     "schedule": "inverse",
     "decay_epochs": 3.0,
     "optimizer": "nesterov",
@@ -75,6 +76,7 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "adam_beta1": {"optimizer": "adam"},
     "adam_epsilon": {"optimizer": "adam"},
     "adam_second": {"optimizer": "adam"},
+    "rungs": {"rule": "ptt"},
     "sparsity_target": {"sparsity_cost": 0.1},
     "center_rate": {"sparsity_cost": 0.1},
     "groups": {"objective": "piwae"},
@@ -133,6 +135,7 @@ IDLE: list[tuple[str, dict[str, Any], str]] = [
     ("rbm", {"adam_beta1": 0.9}, "--optimizer adam"),
     ("rbm", {"decay_epochs": 3.0}, "--schedule inverse"),
     ("rbm", {"rule": "cd", "chains": 10}, "--rule pcd"),
+    ("rbm", {"rungs": 10}, "--rule ptt"),
     ("rbm", {"center_rate": 0.1}, "--center or --sparsity-cost"),
     ("rbm", {"sparsity_target": 0.2}, "--sparsity-cost"),
     ("dbm", {"pretrain_epochs": 0, "pretrain": "doubling"}, "--pretrain-epochs"),
@@ -174,7 +177,7 @@ def test_defaults_are_valid_and_shown(model: str) -> None:
 
 
 def test_every_option_reaches_the_run(data: Path) -> None:
-    kept = {"center", "adam_beta1", "adam_epsilon", "adam_second", "chains"}
+    kept = {"center", "adam_beta1", "adam_epsilon", "adam_second", "chains", "rungs"}
     given = {name: OTHER[name] for name in MACHINES["dbm"].options if name not in kept}
     words = [word for name, value in given.items() for word in ("--" + name.replace("_", "-"), written(value))]
     words[words.index("--shuffle") : words.index("--shuffle") + 2] = ["--no-shuffle"]

@@ -24,7 +24,7 @@ def test_rbm_result_and_folder(data: Path) -> None:
     assert found.exit_code == 0
     assert len(found.stdout.splitlines()) == 1
     result = json.loads(found.stdout)
-    assert {"run", "model", "layers", "architecture", "epochs", "seconds", "test"} == result.keys()
+    assert {"run", "model", "layers", "architecture", "epochs", "seconds", "test", "notes"} == result.keys()
     assert (result["run"], result["model"], result["layers"], result["epochs"]) == ("a/b", "rbm", [UNITS, 3], 3)
     assert result["seconds"] > 0
     assert result["test"]["log_likelihood"].keys() == result["test"]["log_z"].keys() == ESTIMATE
@@ -35,6 +35,14 @@ def test_rbm_result_and_folder(data: Path) -> None:
     assert names == files | {snapshots.FOLDER} | pictures
     assert json.loads(Path("a/b/test.json").read_text()) == result
     assert "The log-likelihood is exact." in found.stderr and "Traceback" not in found.stderr
+
+
+def test_a_machine_that_left_a_mode_is_told_of(data: Path) -> None:
+    np.save("modes.npy", np.repeat([[0.0], [1.0]], 60, axis=0) + np.zeros(20))
+    words = ("--layers", 5, "--epochs", 60, "--learning-rate", 0.2, "--no-evaluate", "--data", "modes.npy")
+    found = invoke("train", "rbm", *words, "--out", "left", "--json")
+    (note,) = json.loads(found.stdout)["notes"]
+    assert "--rule ptt" in note and note in found.stderr
 
 
 def test_dbm_with_annealing_says_that_nothing_is_certified(data: Path) -> None:

@@ -398,6 +398,7 @@ UNDIRECTED: dict[str, tuple[list[int], dict[str, Any]]] = {
     "pretrain": ([90, 40, 20], {"pretrain_epochs": 1, "optimizer": "nesterov", "momentum": 0.5, "momentum_epochs": 0}),
     "center": ([90, 40, 20], {"center": True, "sparsity_cost": 0.01, "max_norm": 1.0}),
     "wide": ([300, 260], {"l2": 1e-3}),
+    "ptt": ([90, 40, 20], {"rule": "ptt", "rungs": 2}),
 }
 CASES: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
     **{

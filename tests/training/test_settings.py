@@ -17,6 +17,7 @@ from boltz.errors import InputError
 from boltz.training.bounds import OBJECTIVES
 from boltz.training.plans import blueprint, kind_of_settings
 from boltz.training.settings import (
+    BELIEF_RULES,
     BINARIZE,
     OPTIMIZERS,
     PRETRAIN,
@@ -62,6 +63,7 @@ BAD: dict[type[Common], dict[str, list[Any]]] = {
     Settings: {
         **COMMON,
         **RULE,
+        "rungs": [0, 1, 2.5, True, None],
         "sparsity_target": [-0.1, 1.1],
         "sparsity_cost": [-1.0],
         "center": [1, "yes", None],
@@ -194,7 +196,7 @@ def test_settings_of_another_machine_are_unknown(machine: str, name: str) -> Non
         )),
         (Settings, "rule", RULES),
         (Settings, "pretrain", PRETRAIN),
-        (BeliefSettings, "rule", RULES),
+        (BeliefSettings, "rule", BELIEF_RULES),
         (DirectedSettings, "objective", tuple(OBJECTIVES)),
     ],
 )  # fmt: skip
@@ -244,7 +246,7 @@ def test_pretraining_is_contrastive_divergence_with_its_own_length_and_rate() ->
     assert dataclasses.replace(whole, pretrain="bottom").pretraining().rule == "pcd"
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", BELIEF_RULES)
 def test_pretraining_of_a_belief_net_takes_its_rule_and_all_that_is_common(rule: str) -> None:
     common = {"batch_size": 7, "seed": 3, "schedule": "constant", "optimizer": "adam", "momentum": 0.5, "l2": 0.01}
     whole = BeliefSettings(
