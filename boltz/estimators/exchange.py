@@ -238,7 +238,7 @@ def estimated(replicas: Replicas, found: Exchanged) -> LadderEstimate:
     ladder, (pairs, visits, copies) = replicas.ladder, found.up.shape
     ratios = bennett(found.up.reshape(pairs, -1), found.down.reshape(pairs, -1))
     moved = np.cumsum(influences(found.up, found.down, ratios), axis=0)
-    apart = _apart(replicas, found, moved[-1]) + _unmet(replicas, found, float(np.sum(ratios)) + ladder.start_log_z)
+    apart = _apart(found, moved[-1]) + _unmet(replicas, found, float(np.sum(ratios)) + ladder.start_log_z)
     errors = np.concatenate([[0.0], np.sqrt(copies / (copies - 1) * np.sum(moved**2, axis=1))])
     log_z = ladder.start_log_z + np.concatenate([[0.0], np.cumsum(ratios)])
     first, second = (_total(found, part) for part in (slice(0, visits // 2), slice(visits // 2, None)))
@@ -263,12 +263,12 @@ def estimated(replicas: Replicas, found: Exchanged) -> LadderEstimate:
     return LadderEstimate(estimate, places, log_z, errors, *outcome)
 
 
-def _apart(replicas: Replicas, found: Exchanged, moved: Floats) -> tuple[str, ...]:
+def _apart(found: Exchanged, moved: Floats) -> tuple[str, ...]:
     """What speaks against copies that started at both ends of the ladder having mixed, in words.
 
     moved (copies,): how much each copy moves log Z.
     """
-    one, other = replicas.halves
+    one, other = found.halves
     doubts, spread = [], float(np.sqrt(np.sum(moved**2)))
     between = float(moved[one].sum() - moved[other].sum()) / spread if spread > 0 else 0.0
     if abs(between) > HALVES:

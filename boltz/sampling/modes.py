@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from boltz.arrays import host
+from boltz.errors import NumericalError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.numerics import effective_sample_size, logsumexp
 from boltz.rng import Key
@@ -90,7 +91,9 @@ def search(machine: BoltzmannMachine, key: Key, rates: Mapping[str, Array] | Non
         found.append(relaxed(machine, {n: rows[n] for n in layers}))
     means = {n: np.concatenate([m[n] for m, _ in found]).astype(np.float64) for n in machine.graph.units}
     bounds = np.concatenate([bound for _, bound in found])
-    kept = _apart(means, bounds)
+    if not np.isfinite(bounds).any():
+        raise NumericalError("The bounds of mean field are not finite: the weights are too large for their type.")
+    kept = _apart(means, np.where(np.isfinite(bounds), bounds, -np.inf))
     means = {n: x[kept] for n, x in means.items()}
     return Modes(machine, means, bounds[kept], _returns(machine, means, key))
 

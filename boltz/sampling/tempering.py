@@ -52,6 +52,12 @@ class Exchanged:
     samples: Chains
 
     @property
+    def halves(self) -> tuple[slice, slice]:
+        """The copies that started at the first rung, and as many that started at the last one."""
+        copies = len(self.trips)
+        return slice(0, copies // 2), slice((copies + 1) // 2, copies)
+
+    @property
     def acceptance(self) -> Floats:
         """Mean probability that neighbouring rungs swap, (pairs,)."""
         return np.asarray(np.exp(np.minimum(self.up + self.down, 0)).mean(axis=(1, 2)))
@@ -74,12 +80,6 @@ class Replicas:
     modes: Modes | None = None
     rounds: int = 0
     scratch: dict[int, Scratch] = field(default_factory=dict)
-
-    @property
-    def halves(self) -> tuple[slice, slice]:
-        """The copies that started at the first rung, and as many that started at the last one."""
-        copies = self.ends.shape[1]
-        return slice(0, copies // 2), slice((copies + 1) // 2, copies)
 
     def desk(self, rung: int) -> Scratch:
         """The buffers of the job that a rung is the lower one of."""

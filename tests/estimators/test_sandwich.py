@@ -75,17 +75,17 @@ def test_a_budget_of_nothing_gives_one_attempt(quick: None, monkeypatch: pytest.
 def test_attempts_share_no_random_numbers_with_another_seed(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two attempts at the largest seeds: at seed + attempt one would be out of range, and two would be the same."""
     starts: list[int] = []
-    plain = sandwich.ais
+    plain = sandwich.chosen
 
-    def seen(model: Any, chains: int, betas: Any, seed: int, *words: Any, **more: Any) -> Any:
+    def seen(model: Any, betas: Any, seed: int, base: Any) -> Any:
         starts.append(seed)
-        return plain(model, chains, betas, seed, *words, **more)
+        return plain(model, betas, seed, base)
 
     def second(*words: Any) -> Any:
         found = bracket(*words)
         return found if len(starts) % 2 else replace(found, interval=(found.value, found.value), doubts=())
 
-    monkeypatch.setattr(sandwich, "ais", seen)
+    monkeypatch.setattr(sandwich, "chosen", seen)
     monkeypatch.setattr(sandwich, "bracket", second)
     for seed in (2**64 - 2, 2**64 - 1):
         assert log_z(blocks()[0], 1e-6, 1e6, seed).reached is True
