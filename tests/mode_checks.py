@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import oracle
 import stats
-from machines import machine_of
+from machines import SMALL, machine_of
 from oracle import Table
 
 import boltz
-from boltz.estimators import annealed, bases
+from boltz.estimators import annealed, bases, exchange
 from boltz.estimators.result import Estimate, interval
 from boltz.rng import Key
+from boltz.sampling import tempering
 from boltz.sampling.flips import Flips, Moment
 from boltz.sampling.inputs import Scratch, turned_weights
+from boltz.sampling.ladders import Temperatures
 from boltz.sampling.modes import Modes, search
+from boltz.sampling.tempering import replicas_of
+from boltz.targets import path_to
 
 KEY = Key(7, 8)
 
@@ -28,19 +33,20 @@ def coupled(strength: float = 0.15) -> boltz.BoltzmannMachine:
 
 
 def hub(more: float = 6.0) -> tuple[boltz.BoltzmannMachine, float]:
-    """60 + 61 units and log Z; a hidden unit holds all visible ones on, in a phase of e^more times the other weight.
+    """60 + 61 units and log Z; a hidden unit holds every visible one on or off, in a phase of e^more times the other's.
 
-    The other phase has all states of the visible units alike, and prevails at higher temperatures.
+    The other phase has all states of the visible units alike, and prevails at higher temperatures. The other hidden
+    units are never on, and send to the visible ones what hides the pattern from starts by chance.
     """
-    weights = np.zeros((60, 61))
-    weights[:, 0] = 9.0
-    off, on = 60 * np.log(2), 60 * np.log1p(np.exp(9.0))
-    model = boltz.from_arrays([weights], [np.zeros(60), np.array([off - on + more] + [0.0] * 60)])
-    return model, float(np.logaddexp(off, off + more) + 60 * np.log(2))
+    weights = 9.0 * np.random.default_rng(5).choice([-1.0, 1.0], (60, 61))
+    weights[:, 0] = np.tile([9.0, -9.0], 30)
+    off, on = 60 * np.log(2), 30 * (np.log1p(np.exp(9.0)) + np.log1p(np.exp(-9.0)))
+    model = boltz.from_arrays([weights], [np.zeros(60), np.array([off - on + more] + [-1000.0] * 60)])
+    return model, float(np.logaddexp(off, off + more))
 
 
 def check_flips_leave_the_law(table: Table, which: int, scale: float) -> None:
-    """From 100,000 exact draws of a class one move leaves its law as it is."""
+    """From 100,000 exact draws of a class four moves leave its law as it is."""
     count = 100_000
     scaled = Table(table.layers, {e: scale * w for e, w in table.edges.items()}, table.biases)
     machine = machine_of(table)
@@ -49,7 +55,8 @@ def check_flips_leave_the_law(table: Table, which: int, scale: float) -> None:
     drawn = oracle.draw(scaled, count, 5)
     state = {n: drawn[n].copy() for n in layers}
     moves = Flips(machine, turned_weights(machine))
-    moves.move(state, scale, machine.bias, Moment(KEY, 3), Scratch(machine.arena))
+    for step in range(4):
+        moves.move(state, scale, machine.bias, Moment(KEY, step), Scratch(machine.arena))
     assert any((state[n] != drawn[n]).any() for n in layers), "nothing moved"
     stats.accept(stats.chi_square(oracle.counts(scaled, state, layers), law), "moves change the law")
     bare = Table(table.layers, scaled.edges, {n: 0.8 * b for n, b in table.biases.items()})
@@ -96,6 +103,9 @@ def check_base_widths() -> None:
     assert bases.chosen(kept, 500, 0, None)[0].width == 1
     assert bases.chosen(machine, 3, 0, None)[0].width < 1
     assert bases.chosen(kept, 500, 0, rates)[0].width == 0
+    alone = boltz.from_arrays([np.zeros((40, 3))], [np.random.default_rng(1).normal(0, 2, 40), np.zeros(3)])
+    sharp = boltz.from_arrays([np.zeros((40, 3))], [np.full(40, 4.0), np.zeros(3)])
+    assert bases.chosen(alone, 200, 0, None)[0].width == 1 > bases.chosen(sharp, 2, 0, None)[0].width
     found, _ = bases.chosen(hub()[0], 300, 0, None)
     assert found.width < 1, "from 1/2 no chain meets the phase of the hub"
 
@@ -134,3 +144,74 @@ def check_log_z_of_two_phases() -> None:
     """Annealing of the coupled machine, whose biases point into one phase, is right within five of its errors."""
     found = boltz.ais(coupled(), 200, 1000, 1)
     assert abs(found.value - 0.7426412) < 5 * found.standard_error and found.trusted
+
+
+def check_flips_of_an_rbm() -> None:
+    """Both classes of an RBM, at a scale below 1."""
+    for which in (0, 1):
+        check_flips_leave_the_law(SMALL["rbm"], which, 0.4)
+
+
+def check_flips_of_a_dbm() -> None:
+    """The class that holds two layers, and the one between them."""
+    for which in (0, 1):
+        check_flips_leave_the_law(SMALL["dbm2"], which, 1.0)
+
+
+def check_samples_from_biases() -> None:
+    """Chains that begin in the phase that biases point into are spread over both by turning round."""
+    check_samples_have_both_phases("bias")
+
+
+def check_mixed_start() -> None:
+    """Every second chain of a machine with strong biases starts from 1/2: 400 x 20 units, half of them on."""
+    model = boltz.from_arrays([np.zeros((20, 4))], [np.full(20, 9.0), np.zeros(4)])
+    on = boltz.sample(model, 800, 0, 1)["v"]
+    assert on[1::2].mean() > 0.99
+    stats.accept(stats.binomial_table(int(on[::2].sum()), 8000, 0.5), "uniform starts are not uniform")
+    assert stats.detectable_binomial(8000, 0.5, 0.6)
+
+
+def check_hub_is_found() -> None:
+    """Its phase has one state of 60 visible units, which no other start leads to."""
+    machine, truth = hub(30.0)
+    assert abs(search(machine, KEY).bounds[0] - truth) < 0.5
+
+
+def two_rungs(machine: boltz.BoltzmannMachine, rate: float) -> Temperatures:
+    """Independent units of this rate, and the machine."""
+    rates = {n: np.full(u, rate) for n, u in machine.units.items()}
+    return Temperatures(path_to(machine, rates), np.array([0.0, 1.0]))
+
+
+def check_halves_start_apart() -> None:
+    """The machine alone as a rung, in one phase by its rates: half of the copies come from the cold side, in both."""
+    machine = coupled(0.4)
+    states = replicas_of(two_rungs(machine, 0.02), 80, 4, KEY, search(machine, KEY)).states[-1]
+    on = next(iter(states.values())).mean(axis=1)
+    assert on[:40].max() < 0.5 < on[40:].max()
+
+
+def check_halves_that_stay_apart() -> None:
+    """Halves whose states differ along a direction, or in energy, are told; halves that agree are not."""
+    replicas = replicas_of(two_rungs(coupled(0.01), 0.5), 40, 4, KEY)
+    found = tempering.exchange(replicas, 60, 2)
+    noise = np.random.default_rng(2).normal(size=(60, 40))
+    apart = noise + np.where(np.arange(40) < 20, 1.0, -1.0)
+    told = {what: exchange.estimated(replicas, replace(found, **{what: apart})).doubts for what in ("along", "height")}
+    assert all("have not mixed" in " ".join(doubts) for doubts in told.values())
+    assert not exchange.estimated(replicas, replace(found, along=noise)).doubts
+
+
+def check_exchange_turns_round() -> None:
+    """Copies of the coupled machine at a single cold rung, all in one phase: half of them leave it at once."""
+    machine = coupled(0.4)
+    ladder = two_rungs(machine, 0.5)
+    replicas = replicas_of(ladder, 64, 2, KEY)
+    for x in replicas.states[-1].values():
+        x[...] = 0
+    replicas.rounds = 16
+    tempering.exchange(replicas, 2, keep=0)
+    up = int((replicas.states[-1]["h1"].mean(axis=1) > 0.5).sum())
+    stats.accept(stats.binomial_table(up, 64, 0.5), "chains are not turned round")
+    assert stats.detectable_binomial(64, 0.5, 0.0)
