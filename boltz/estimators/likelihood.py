@@ -7,7 +7,7 @@ hidden units can be enumerated. The second is 0 for a directed machine and that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,27 +19,31 @@ from boltz.errors import InputError
 from boltz.estimators.annealed import ais
 from boltz.estimators.exact import QUICK_UNITS, class_units, enumerable, enumerated, exact_log_marginal, exact_log_z
 from boltz.estimators.importance import bounds_and_errors, mean_and_error, reduced
+from boltz.estimators.precision import above_zero
 from boltz.estimators.result import (
     TRUSTED_SAMPLES,
     TRUSTED_SHARE,
     Estimate,
     Kind,
+    error_of_rows,
     exact,
-    interval,
     joined,
+    joint_interval,
     kind_of_difference,
 )
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine, visible_rows
 from boltz.rng import Key
 from boltz.sampling.driver import blocks, workers
-from boltz.sampling.meanfield import MeanField, variational_free_energy
+from boltz.sampling.gibbs import Scratch
+from boltz.sampling.meanfield import MeanField, free_energy_at, solve
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 QUICK_HIDDEN, SAMPLES = 14, 1000
-TRUSTED_ROWS = 0.95
+TRUSTED_ROWS, POOR = 0.95, 0.5
 NOT_STATES = ("the rows are not 0/1, so they are no states of binary units",)
+IMPOSSIBLE = ("log p(v) of binary rows is above 0, which cannot be",)
 
 
 def log_likelihood(
@@ -94,28 +98,46 @@ def importance_bounds(
 def of_rows(model: Model, x: Array, found: Floats, samples: int, what: tuple[Kind, str], log_z: Estimate) -> Estimate:
     """log p of checked rows as one Estimate of their mean.
 
-    found (rows, 3): log p*, its error and the effective share of its samples, so many a row; what is (kind, method) of
-    log p*.
+    found (rows, 4): log p*, its error, the effective share of its samples, so many a row, and their largest log-weight;
+    what is (kind, method) of log p*.
     """
-    (log_p, errors, share), (kind, method) = found.T, what
+    (log_p, errors, share, _), (kind, method), rows = found.T, what, len(x)
     per_row = log_p - log_z.value
-    value = float(per_row.mean())
-    error = float(np.hypot(log_z.standard_error, np.sqrt(np.sum(errors**2)) / len(x)))
+    value, sampled, of_all = float(per_row.mean()), error_of_mean(errors, share), error_of_rows(per_row, errors)
+    parts = (log_z.standard_error, log_z.chains), (sampled, rows * samples), (of_all, rows)
     binary = model.layers[0].kind == "bernoulli"
     grey = binary and not ((x == 0) | (x == 1)).all()  # no states of binary units, so nothing is certified
+    impossible = binary and not grey and above_zero(per_row, np.hypot(errors, log_z.standard_error), log_z.value)
     return Estimate(
         value,
-        error,
-        interval(value, error, log_z.chains or len(x) * samples) if error > 0 else (value, value),
+        float(np.hypot(log_z.standard_error, sampled)),
+        joint_interval(value, *(part for part in parts if part[0] > 0)),
         "none" if grey else kind_of_difference(kind, log_z.kind),
         log_z.ess,
         log_z.chains,
         log_z.steps,
-        joined(log_z.doubts, few_samples(share, samples) if errors.any() else (), NOT_STATES if grey else ()),
+        joined(
+            log_z.doubts,
+            few_samples(share, samples) if errors.any() else (),
+            NOT_STATES if grey else (),
+            IMPOSSIBLE if impossible else (),
+        ),
         log_z.log_weights,
         per_row,
         method + f"; log Z by {log_z.method}" * bool(log_z.method) + "; rows that are not 0/1" * grey,
+        standard_error_rows=of_all,
     )
+
+
+def error_of_mean(errors: Floats, share: Floats) -> float:
+    """Standard error of a mean over rows from those of the rows (rows,), in nats.
+
+    Rows with too few effective samples (share, (rows,)) err all to one side, and by more than their errors say: theirs
+    are at least half a nat and are added, where those of the other rows are added in squares.
+    """
+    poor = share < TRUSTED_SHARE
+    beside = np.sqrt(np.sum(errors[~poor] ** 2))
+    return float(np.hypot(beside, np.sum(np.maximum(errors[poor], POOR)))) / len(errors)
 
 
 def few_samples(share: Floats, samples: int) -> tuple[str, ...]:
@@ -145,14 +167,14 @@ def undirected_log_z(model: Model, given: Estimate | float | None, seed: int) ->
 
 
 def log_marginal(model: Model, x: Array, samples: int, seed: int) -> tuple[Floats, Kind, str]:
-    """log p*(v) of checked rows: values, errors and effective shares of samples (rows, 3); kind of bound; method."""
+    """log p*(v) of checked rows: what of_rows takes (rows, 4), kind of bound, and method."""
     if isinstance(model, BoltzmannMachine):
         if is_rbm(model):
-            return certain(-_by_blocks(model, x, _free_energy)), "exact", "free energy"
+            return certain(-_by_blocks(model, x, free_energy)), "exact", "free energy"
         if samples == 0 and class_units(model, model.graph.colours[1]) <= QUICK_HIDDEN:
             return certain(exact_log_marginal(model, x)), "exact", "enumeration of hidden units"
         if samples == 0:
-            return certain(_by_blocks(model, x, _variational)), "lower", "variational bound"
+            return certain(variational(model, x)), "lower", "variational bound"
     elif samples == 0 and enumerable(model, QUICK_HIDDEN):
         return certain(enumerated(model, x)), "exact", "enumeration of hidden units"
     count = samples or SAMPLES
@@ -161,8 +183,9 @@ def log_marginal(model: Model, x: Array, samples: int, seed: int) -> tuple[Float
 
 
 def certain(log_p: Floats) -> Floats:
-    """(rows, 3): values without error."""
-    return np.stack([log_p, np.zeros(len(log_p)), np.ones(len(log_p))], axis=1)
+    """(rows, 4): values without error."""
+    log_p = np.asarray(log_p, np.float64)
+    return np.stack([log_p, np.zeros(len(log_p)), np.ones(len(log_p)), log_p], axis=1)
 
 
 def _method(samples: int) -> str:
@@ -174,15 +197,26 @@ def is_rbm(model: Model) -> bool:
     return isinstance(model, BoltzmannMachine) and model.graph.colours[0] == (model.graph.visible,)
 
 
-def _by_blocks(model: BoltzmannMachine, x: Array, function: Any) -> Floats:
+def _by_blocks(model: BoltzmannMachine, x: Array, function: Callable[..., Floats]) -> Floats:
+    """function(model, the same in float64, rows) of all rows, block by block."""
+    wide = model.astype(np.float64)
     with workers(x) as pool:
-        return np.concatenate(pool.map(lambda part: host(function(model, x[part])), blocks(len(x), like=x)))
+        return np.concatenate(pool.map(lambda part: host(function(model, wide, x[part])), blocks(len(x), like=x)))
 
 
-def _free_energy(model: BoltzmannMachine, rows: Array) -> Floats:
-    return model.marginal_energy({model.graph.visible: rows}, model.graph.colours[1])
+def variational(model: BoltzmannMachine, x: Array) -> Floats:
+    """E_q[-energy] + entropy of q (rows,) at the mean-field fixed point of rows x, q factorised over all hidden units.
+
+    The fixed point is that of the machine's own type, and its bound is worked out in float64.
+    """
+    return -_by_blocks(model, x, _bound_of_free_energy)
 
 
-def _variational(model: BoltzmannMachine, rows: Array) -> Floats:
-    """E_q[-energy] + entropy of q at the mean-field fixed point, q factorised over all hidden units."""
-    return -variational_free_energy(model, rows, MeanField())[0]
+def free_energy(_: BoltzmannMachine, wide: BoltzmannMachine, rows: Array) -> Floats:
+    """F(v) (rows,) of an RBM in float64."""
+    return wide.marginal_energy({wide.visible: rows.astype(np.float64)}, wide.graph.colours[1])
+
+
+def _bound_of_free_energy(model: BoltzmannMachine, wide: BoltzmannMachine, rows: Array) -> Floats:
+    means = solve(model, {model.visible: rows}, MeanField(), Scratch(model.arena))
+    return free_energy_at(wide, rows.astype(np.float64), {n: q.astype(np.float64) for n, q in means.items()})
