@@ -35,17 +35,63 @@ def deep(number: int, rng: np.random.Generator, count: int) -> tuple[Any, Any]:
 
 
 def belief(number: int, rng: np.random.Generator, count: int) -> tuple[Any, Any]:
-    """A random sigmoid belief net, and so many rows; recognition is random, or trained for a while on its own rows."""
-    model = boltz.sbn(NETS[number % len(NETS)], seed=number)
+    """A random sigmoid belief net, and rows: for half of the nets at most four, each with a q of its own in one mode.
+
+    The recognition of the others is random, or trained on rows of their own for a while.
+    """
+    if number % 2:
+        return one_mode(number, rng, count)
+    model = boltz.sbn(NETS[number // 2 % len(NETS)], seed=number)
     scale = rng.uniform(0.5, 3)
     for key, values in model.params.items():
         values[...] = rng.normal(0, 0.3 if key.startswith("recognition") else scale, values.shape)
-    if number % 3:
+    objective = ("", "wake-sleep", "nvil", "nvil")[rng.integers(4)]
+    if objective:
         rows = boltz.sample(model, 2000, seed=number)["v"]
-        epochs = 5 if number % 3 == 1 else 30
-        model = boltz.train(model, rows, objective="wake-sleep", epochs=epochs, learning_rate=0.01, seed=number).model
+        epochs = int(rng.integers(5, 40))
+        model = boltz.train(model, rows, objective=objective, epochs=epochs, learning_rate=0.01, seed=number).model
     drawn = boltz.sample(model, half(count), seed=number + 1)["v"]
     return model, with_coins(drawn, count, rng)
+
+
+def one_mode(number: int, rng: np.random.Generator, count: int) -> tuple[Any, Any]:
+    """A net with one hidden layer and at most four rows, whose recognition is the mean field of each row.
+
+    It starts at a state drawn from the root of the posterior, and so stays in a mode that need not be the best.
+    """
+    units = NETS[number // 2 % len(NETS)][:2]
+    model = boltz.sbn(units, seed=number)
+    scale = rng.uniform(0.5, 3)
+    for values in model.params.values():
+        values[...] = rng.normal(0, scale, values.shape)
+    drawn = boltz.sample(model, half(min(count, 4)), seed=number + 1)["v"]
+    x = with_coins(drawn, min(count, 4), rng)
+    states = ((np.arange(2 ** units[1])[:, None] >> np.arange(units[1])) & 1).astype(np.float64)
+    p = {name: values.astype(np.float64) for name, values in model.params.items()}
+    logits = states @ p["generative/v/0/weight"] + p["generative/v/0/bias"]
+    prior = states @ p["prior/bias"]
+    wanted = []
+    for row in x:
+        log_p = prior - np.logaddexp(0, np.where(row == 1, -logits, logits)).sum(axis=1)
+        chosen = np.argmax(log_p / 2 + rng.gumbel(size=len(log_p)))
+        wanted.append(settled(log_p, states, states[chosen]))
+    seen = np.concatenate([x, np.ones((len(x), 1))], axis=1)  # the last column stands for the bias
+    found = np.linalg.pinv(seen) @ np.array(wanted)
+    model.params["recognition/h1/0/weight"][...] = found[:-1]
+    model.params["recognition/h1/0/bias"][...] = found[-1]
+    return model, x
+
+
+def settled(log_p: Any, states: Any, start: Any) -> Any:
+    """Logits (units,) of mean field for log p (states,), from a state (units,)."""
+    mean = start.clip(0.01, 0.99)
+    for _ in range(30):
+        for unit in range(len(mean)):
+            each = np.where(states == 1, mean, 1 - mean)
+            others = np.prod(np.delete(each, unit, axis=1), axis=1)
+            on = states[:, unit] == 1
+            mean[unit] = 1 / (1 + np.exp(np.clip(others[~on] @ log_p[~on] - others[on] @ log_p[on], -9, 9)))
+    return np.log(mean / (1 - mean))
 
 
 def half(count: int) -> int:

@@ -8,6 +8,7 @@ hidden units can be enumerated. The second is 0 for a directed machine and that 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from boltz.errors import InputError
 from boltz.estimators.annealed import ais
 from boltz.estimators.exact import QUICK_UNITS, class_units, enumerable, enumerated, exact_log_marginal, exact_log_z
 from boltz.estimators.importance import bounds_and_errors, mean_and_error, reduced
+from boltz.estimators.looking import look
 from boltz.estimators.precision import above_zero
 from boltz.estimators.result import (
     TRUSTED_SAMPLES,
@@ -65,7 +67,8 @@ def log_likelihood(
     partition = undirected_log_z(model, log_z, seed)
     found, kind, method = log_marginal(model, x, samples, seed)
     used = samples or (SAMPLES if found[:, 1].any() else 0)
-    return of_rows(model, x, found, used, (kind, method), partition)
+    result = of_rows(model, x, found, used, (kind, method), partition)
+    return looked_at(model, x, [result], [found], used, seed)[0] if kind == "lower" and used else result
 
 
 def importance_bounds(
@@ -92,7 +95,20 @@ def importance_bounds(
         found, kind, method = log_marginal(model, x, 0, seed)
         return [of_rows(model, x, found, 0, (kind, method), partition) for _ in sizes]
     values = reduced(model, x, max(sizes), key, lambda log_w: bounds_and_errors(log_w, sizes))
-    return [of_rows(model, x, values[:, i], k, ("lower", _method(k)), partition) for i, k in enumerate(sizes)]
+    each = [values[:, i] for i in range(len(sizes))]
+    results = [of_rows(model, x, f, k, ("lower", _method(k)), partition) for f, k in zip(each, sizes, strict=True)]
+    return looked_at(model, x, results, each, max(sizes), seed)
+
+
+def looked_at(
+    model: Model, x: Array, results: list[Estimate], found: list[Floats], samples: int, seed: int
+) -> list[Estimate]:
+    """Estimates from the same samples, with what an independent look at some rows says against those still trusted."""
+    if not any(result.trusted for result in results):
+        return results
+    best = int(np.argmax([each[:, 0].mean() for each in found]))
+    seen = look(model, x, found[best], samples, Key.from_seed(seed).derive("look"))
+    return [replace(result, doubts=joined(result.doubts, seen.doubts(result.standard_error))) for result in results]
 
 
 def of_rows(model: Model, x: Array, found: Floats, samples: int, what: tuple[Kind, str], log_z: Estimate) -> Estimate:

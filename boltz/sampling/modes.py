@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 RANDOM_STARTS = 2
 SAME, LEAST_MEAN = 1e-2, 1e-7  # means of one fixed point, from two starts; how far q stays off 0 and 1
 FLAT, HALVED, EVEN = 0.05, 0.05, 0.1  # shares of coins, of halved fields, and of all fixed points evenly
-QUICK = MeanField(tolerance=1e-3, sweeps=50)  # what the other starts get
+QUICK = MeanField(tolerance=0.0, sweeps=20)  # of the other starts; what a row gets does not depend on other rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,11 @@ class Modes:
     log_share: Floats
     fields: dict[str, Floats]
     log_norm: Floats
+
+    def repeated(self, times: int) -> Modes:
+        """The same with each row so many times, one after the other."""
+        shares, norms = (np.repeat(values, times, axis=0) for values in (self.log_share, self.log_norm))
+        return Modes(self.machine, shares, {n: np.repeat(f, times, axis=0) for n, f in self.fields.items()}, norms)
 
     def draw(self, key: Key, step: int, first: int, state: dict[str, Array]) -> None:
         """Draw states (rows, units), in place; the rows are chains first, first + 1, ..."""
