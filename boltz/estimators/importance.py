@@ -32,11 +32,8 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Reduce = Callable[[Floats], Floats]
 LEAST_TAIL, HEAVY = 100, 0.7
-ENCODED_ROWS, CHUNK, DEVICE_CHUNK = (
-    16,
-    1024,
-    1 << 17,
-)  # rows a block of a Helmholtz machine, and samples that are in memory with all layers
+MEAN_FIELD_ROWS, ENCODED_ROWS = 256, 16  # rows a block of a Boltzmann and of a Helmholtz machine
+CHUNK, DEVICE_CHUNK = 1024, 1 << 17  # samples of a Helmholtz machine that are in memory with all layers
 
 
 def reduced(model: Model, x: Array, samples: int, key: Key, reduce: Reduce) -> Floats:
@@ -53,7 +50,7 @@ def reduced(model: Model, x: Array, samples: int, key: Key, reduce: Reduce) -> F
         rows = part.start + np.arange(len(x[part]))
         return reduce(host(_recognition_weights(model, x[part], rows, samples, key)))
 
-    parts = blocks(len(x), like=x) if isinstance(model, BoltzmannMachine) else blocks(len(x), ENCODED_ROWS, x)
+    parts = blocks(len(x), MEAN_FIELD_ROWS if isinstance(model, BoltzmannMachine) else ENCODED_ROWS, x)
     with workers(x) as pool:
         return np.concatenate(pool.map(work, parts))
 

@@ -43,7 +43,7 @@ from boltz.sampling.meanfield import MeanField, free_energy_at, solve
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 QUICK_HIDDEN, SAMPLES = 14, 1000
-TRUSTED_ROWS, POOR = 0.95, 0.5
+TRUSTED_ROWS = 0.95
 NOT_STATES = ("the rows are not 0/1, so they are no states of binary units",)
 IMPOSSIBLE = ("log p(v) of binary rows is above 0, which cannot be",)
 
@@ -148,12 +148,11 @@ def of_rows(model: Model, x: Array, found: Floats, samples: int, what: tuple[Kin
 def error_of_mean(errors: Floats, share: Floats) -> float:
     """Standard error of a mean over rows from those of the rows (rows,), in nats.
 
-    Rows with too few effective samples (share, (rows,)) err all to one side, and by more than their errors say: theirs
-    are at least half a nat and are added, where those of the other rows are added in squares.
+    Rows with too few effective samples (share, (rows,)) err all to one side, so that their errors add up; those of the
+    other rows are added in squares.
     """
     poor = share < TRUSTED_SHARE
-    beside = np.sqrt(np.sum(errors[~poor] ** 2))
-    return float(np.hypot(beside, np.sum(np.maximum(errors[poor], POOR)))) / len(errors)
+    return float(np.hypot(np.sqrt(np.sum(errors[~poor] ** 2)), np.sum(errors[poor]))) / len(errors)
 
 
 def few_samples(share: Floats, samples: int) -> tuple[str, ...]:
