@@ -1,8 +1,8 @@
 """Whether likelihoods of rows deserve their trust: strong machines with a known answer, and rows that stand for others.
 
 `machines`: importance-weighted log-likelihoods of random DBMs and sigmoid belief nets, weights normal with standard
-deviation 0.5 to 3; truth by enumeration. Half of the rows are drawn from the machine itself, half are coin flips. Of the
-trusted ones it says how many 95 % intervals of estimation hold the truth, and the worst miss in standard errors.
+deviation 0.5 to 3; truth by enumeration. Half of the rows are drawn from the machine itself, half are coin flips. Of
+the trusted ones it says how many 95 % intervals of estimation hold the truth, and the worst miss in standard errors.
 `splits`: the joint interval of a mean over some rows, against the mean over the pool that the rows are from.
 """
 
@@ -133,7 +133,8 @@ def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
     trusted = [line for line in lines if line["trusted"]]
     hits = [abs(line["miss"]) <= REACH for line in trusted]
     worst = max(trusted, key=lambda line: abs(line["miss"]), default={"miss": None, "nats": None})
-    found = {"machines": len(lines), "trusted": len(trusted), "covered": round(float(np.mean(hits)), 4) if hits else None}
+    covered = round(float(np.mean(hits)), 4) if hits else None
+    found = {"machines": len(lines), "trusted": len(trusted), "covered": covered}
     return found | {"worst miss": worst["miss"], "nats": worst["nats"]}
 
 

@@ -26,7 +26,7 @@ from boltz.sampling.driver import workers
 from boltz.sampling.gibbs import turned_weights
 from boltz.sampling.modes import modes_of
 from boltz.sampling.posterior import MeanFieldPath
-from boltz.sampling.scans import ScanPath, scan_path
+from boltz.sampling.scans import scan_path
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -96,17 +96,17 @@ def _annealed(model: Model, rows: Array, chains: int, key: Key) -> tuple[Floats,
     repeated = np.repeat(rows, chains, axis=0)
     betas = np.linspace(0, 1, STEPS + 1)
     if isinstance(model, BoltzmannMachine):
-        path = coin_path(model, repeated)
-        state = path.sample_start(key)
-        log_a = anneal(path, state, betas, key).log_weights
+        coins = coin_path(model, repeated)
+        state = coins.sample_start(key)
+        log_a = anneal(coins, state, betas, key).log_weights
         q = modes_of(model, rows, 0, key)
-        state = {n: state[n] for n in path.held}
+        state = {n: state[n] for n in coins.held}
         log_p = weigher(model, repeated, turned_weights(model)).log_density(state)
         log_q = q.repeated(chains).log_density(state)
     else:
         path, state = scan_path(silent(model), rows, chains, 0, key)
         log_a = anneal(path, state, betas, key).log_weights
-        told, _ = scan_path(model, rows, chains, 0, key)
+        told = scan_path(model, rows, chains, 0, key)[0]
         log_p, log_q = told.terms(state, 0)
     whole = np.concatenate([host(x) for x in state.values()], axis=1)
     return *(host(a).reshape(-1, chains) for a in (log_p, log_q, log_a)), whole.reshape(len(rows), chains, -1)
