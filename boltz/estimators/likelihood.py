@@ -35,6 +35,7 @@ from boltz.estimators.result import (
 )
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine, visible_rows
+from boltz.models.helmholtz import HelmholtzMachine
 from boltz.rng import Key
 from boltz.sampling.driver import blocks, workers
 from boltz.sampling.gibbs import Scratch
@@ -123,7 +124,10 @@ def of_rows(model: Model, x: Array, found: Floats, samples: int, what: tuple[Kin
     parts = (log_z.standard_error, log_z.chains), (sampled, rows * samples), (of_all, rows)
     binary = model.layers[0].kind == "bernoulli"
     grey = binary and not ((x == 0) | (x == 1)).all()  # no states of binary units, so nothing is certified
-    impossible = binary and not grey and above_zero(per_row, np.hypot(errors, log_z.standard_error), log_z.value)
+    whole = log_z.value != 0 or isinstance(model, HelmholtzMachine)  # else log p* is asked for, which may be above 0
+    least = 1 / samples if errors.any() else 0.0  # what one sample more or less would change
+    unsure = np.sqrt(errors**2 + least**2 + log_z.standard_error**2)
+    impossible = binary and whole and not grey and above_zero(per_row, unsure, log_z)
     return Estimate(
         value,
         float(np.hypot(log_z.standard_error, sampled)),

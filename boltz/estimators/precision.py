@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz.estimators.result import Estimate
 from boltz.models.files import Model
 
 Array = NDArray[Any]
@@ -27,10 +28,10 @@ def accurate(model: Model, x: Array) -> tuple[Model, Array]:
     return model.astype(np.float64), x.astype(np.float64)
 
 
-def above_zero(per_row: NDArray[np.float64], errors: NDArray[np.float64], log_z: float) -> bool:
+def above_zero(per_row: NDArray[np.float64], errors: NDArray[np.float64], log_z: Estimate) -> bool:
     """Whether log-likelihoods (rows,) of binary rows are above 0 by more than 4 of their errors (rows,), in nats.
 
     The rounding of log Z counts as an error.
     """
-    rounding = 64 * float(np.finfo(np.float64).eps) * max(1.0, abs(log_z))
+    rounding = 64 * float(np.finfo(np.float64).eps) * max(1.0, abs(log_z.value))
     return bool((per_row > 4 * np.where(np.isfinite(errors), errors, np.inf) + rounding).any())
