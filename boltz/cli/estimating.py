@@ -89,8 +89,8 @@ def _along_training(machine: BoltzmannMachine, request: Request, name: str) -> R
     trust = "trusted" if found.estimate.trusted else "NOT trusted, nor is its interval"
     lines = [f"{name} {in_words(found.estimate)}, {trust}"]
     lines += [f"no bound: replica exchange, {two_sided.ladder_words(found)}", "along training:"]
-    shown = zip(steps, values, errors, strict=True)
-    lines += [f"  update {step:>9,}  log Z {figure(value, error):>10} +- {small(error)}" for step, value, error in shown]
+    shown = [(step, figure(value, e), small(e)) for step, value, e in zip(steps, values, errors, strict=True)]
+    lines += [f"  update {step:>9,}  log Z {value:>10} +- {error}" for step, value, error in shown]
     return result, "\n".join(lines)
 
 

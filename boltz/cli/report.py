@@ -77,7 +77,7 @@ def _show_table(test: Mapping[str, Any]) -> None:
 
 
 def figures(entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """Value, errors of estimation and of rows, and 95 % interval of an estimate from its plain values; dashes for None."""
+    """Value, errors of estimation and of rows, and 95 % interval from plain values; dashes for what is not known."""
     errors = [entry["standard_error"], entry["standard_error_rows"]]
     known = [error for error in errors if error]
     joint = math.hypot(*known) if known else 0.0

@@ -1,8 +1,8 @@
 """Importance sampling of log p*(v): log-weights log p*(v, h) - log q(h | v) of any machine (nats).
 
 q is the recognition model of a Helmholtz machine, and for a Boltzmann machine a mixture of mean-field posteriors
-(sampling/modes.py) of the layers next to v, the others summed out. L_k = E log 1/k sum_i w_i is a lower bound that rises with k to log p*(v) (Burda,
-Grosse & Salakhutdinov 2016, eq. 8 and theorem 1).
+(sampling/modes.py) of the layers next to v, the others summed out. L_k = E log 1/k sum_i w_i is a lower bound that
+rises with k to log p*(v) (Burda, Grosse & Salakhutdinov 2016, eq. 8 and theorem 1).
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ that were sampled, or the states found there have much probability themselves, t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ from boltz.sampling.scans import scan_path
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-MOST_ROWS, CHAINS, STEPS = 64, 1024, 20  # rows that are looked at, chains for all of them, temperatures
+MOST_ROWS, CHAINS, FEWEST, STEPS = 64, 1024, 4, 20  # rows looked at, chains for all and for each, temperatures
+WORK = 3e8  # pairs of units that chains of a belief net go through: seconds
 HEALTHY = 1.5
 SLACK = 1e-3  # nats by which weights of one state may differ
 
@@ -59,10 +61,19 @@ def look(model: Model, x: Array, found: Floats, samples: int, key: Key) -> Look:
     """
     if not binary(model):
         return Look(0, 0.0, 0.0)
-    chosen = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_ROWS)).astype(int))
+    chains = chains_for(model)
+    chosen = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_ROWS, chains // FEWEST)).astype(int))
     some = found[chosen]
-    missed = missing_mass(model, x[chosen], some, max(1, CHAINS // len(chosen)), key)
+    missed = missing_mass(model, x[chosen], some, chains // len(chosen), key)
     return Look(len(chosen), float(missed.mean()), float(np.exp(some[:, 3] - some[:, 0]).mean() / samples))
+
+
+def chains_for(model: Model) -> int:
+    """How many chains there are for all rows together: fewer for a large belief net, whose units are drawn in turn."""
+    if isinstance(model, BoltzmannMachine):
+        return CHAINS
+    units = [layer.units for layer in model.layers]
+    return int(np.clip(WORK / (STEPS * sum(below * above for below, above in pairwise(units))), 8 * FEWEST, CHAINS))
 
 
 def binary(model: Model) -> bool:
@@ -73,15 +84,17 @@ def binary(model: Model) -> bool:
 def missing_mass(model: Model, rows: Array, found: Floats, chains: int, key: Key) -> Floats:
     """Share of the posterior of rows (rows, units) at states with weights above the largest one sampled, (rows,).
 
-    The larger of two estimates: the share of the annealed chains, by their own weights, and the probability of the
-    different states that they found, which is certain.
+    The larger of two estimates: what the annealed chains there weigh (Neal 2001), beside the samples or beside all
+    chains, whichever says less; and the probability of the different states that they found, which is certain.
     """
     model, rows = accurate(model, rows)
     with workers(rows) as pool:
         log_p, log_q, log_a, state = pool.map(lambda _: _annealed(model, rows, chains, key), [None])[0]
     above = (log_p - log_q > found[:, 3, None] + SLACK) & np.isfinite(log_p)
     with np.errstate(divide="ignore"):
-        share = np.exp(logsumexp(np.where(above, log_a, -np.inf), axis=1) - logsumexp(log_a, axis=1))
+        there = logsumexp(np.where(above, log_a, -np.inf), axis=1)
+        beside = np.logaddexp(there, found[:, 0] + np.log(chains))
+        share = np.exp(there - np.maximum(logsumexp(log_a, axis=1), beside))
         packed = np.packbits(state.astype(bool), axis=2)
         new = np.zeros(above.shape, bool)
         for i, codes in enumerate(packed):

@@ -154,7 +154,8 @@ def test_a_small_machine_is_exact_unless_annealing_is_asked_for(run: Path) -> No
     assert exact["reached"] is True and exact["ladder"] is None and exact["log_z"]["kind"] == "exact"
     assert invoke("logz", run, "--error", 1).stdout.endswith("nats, exact\n")
     assert result_of("logz", run, "--betas", 5, "--chains", 3)["log_z"]["steps"] == 5
-    assert "NOT trusted, nor is its interval, since 3 chains ran" in invoke("logz", run, "--betas", 5, "--chains", 3).stdout
+    told = invoke("logz", run, "--betas", 5, "--chains", 3).stdout
+    assert "NOT trusted, nor is its interval, since 3 chains ran" in told
 
 
 def test_a_picture_that_cannot_be_written_is_refused_before_the_work(wide: Path) -> None:

@@ -1,4 +1,4 @@
-"""Likelihoods of rows deserve their trust: modes that samples miss, float32 at large weights, and what other rows say."""
+"""Likelihoods of rows deserve their trust: modes that samples miss, float32 at large weights, what other rows say."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from boltz.estimators.words import digits, ends_of, errors_of, figure, in_words,
 
 @pytest.mark.parametrize(
     ("error", "wanted", "shown"),
-    [(0.0, 4, "0.0000"), (np.inf, 2, "inf"), (7.3, 2, "7.30"), (0.79, 2, "0.79"), (0.1, 2, "0.10"), (0.0671, 3, "0.067"),
-     (0.0099, 4, "0.0099"), (0.001, 4, "0.0010"), (1.3e-5, 6, "0.000013"), (1e-9, 6, "0.000000")],
+    [(0.0, 4, "0.0000"), (np.inf, 2, "inf"), (7.3, 2, "7.30"), (0.79, 2, "0.79"), (0.1, 2, "0.10"),
+     (0.0671, 3, "0.067"), (0.0099, 4, "0.0099"), (0.001, 4, "0.0010"), (1.3e-5, 6, "0.000013"), (1e-9, 6, "0.000000")],
 )  # fmt: skip
 def test_an_error_has_two_digits_that_say_something(error: float, wanted: int, shown: str) -> None:
     assert digits(error) == wanted and small(error) == shown
