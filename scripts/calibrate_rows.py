@@ -18,6 +18,7 @@ import numpy as np
 from scipy.stats import norm
 
 import boltz
+from boltz.estimators.result import from_log_weights
 
 DBMS = ([8, 6, 4], [10, 8, 6], [6, 5, 4, 3], [8, 7, 3])
 NETS = ([8, 6], [10, 8, 6], [6, 5, 4], [8, 7, 3])
@@ -138,13 +139,50 @@ def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
     return found | {"worst miss": worst["miss"], "nats": worst["nats"]}
 
 
+def splits(count: int, first: int) -> None:
+    """How often joint intervals of 200 to 2,000 rows cover the mean over a pool of 20,000 rows of a known machine.
+
+    Exact values, importance samples of a belief net, and an RBM whose log Z has an error.
+    """
+    rng = np.random.default_rng(first)
+    rbm = boltz.from_arrays([rng.normal(0, 1, (12, 8))], [rng.normal(0, 1, n) for n in (12, 8)])
+    net = boltz.sbn([12, 8, 4], seed=first)
+    for key, values in net.params.items():
+        values[...] = rng.normal(0, 0.1 if key.startswith("recognition") else 0.6, values.shape)
+    pools = {
+        "rbm": boltz.sample(rbm, 20_000, 1, first, boltz.exact_samples(rbm, 20_000, first))["v"].astype(np.float32),
+        "sbn": boltz.sample(net, 20_000, seed=first)["v"],
+    }
+    hits: dict[str, list[bool]] = {"exact": [], "log Z with an error": [], "200 samples": []}
+    alone: dict[str, list[bool]] = {name: [] for name in hits}
+    log_z = boltz.exact_log_z(rbm).value
+    truth = {name: boltz.log_likelihood(m, pools[name]).value for name, m in (("rbm", rbm), ("sbn", net))}
+    for number in range(count):
+        chosen = rng.choice(20_000, int(rng.choice([200, 500, 1000, 2000])), replace=False)
+        noisy = from_log_weights(log_z + rng.normal(-0.125, 0.5, 100), 1, "made up")
+        found = {
+            "exact": (boltz.log_likelihood(rbm, pools["rbm"][chosen]), truth["rbm"]),
+            "log Z with an error": (boltz.log_likelihood(rbm, pools["rbm"][chosen], noisy), truth["rbm"]),
+            "200 samples": (boltz.log_likelihood(net, pools["sbn"][chosen], samples=200, seed=number), truth["sbn"]),
+        }
+        for name, (estimate, mean) in found.items():
+            hits[name].append(estimate.interval[0] <= mean <= estimate.interval[1])
+            alone[name].append(abs(estimate.value - mean) <= REACH * estimate.standard_error)
+    for name in hits:
+        line = {"how": name, "splits": count, "covered": round(float(np.mean(hits[name])), 4)}
+        print(json.dumps(line | {"by estimation alone": round(float(np.mean(alone[name])), 4)}), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["dbm", "sbn"])
+    parser.add_argument("what", choices=["dbm", "sbn", "splits"])
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--first", type=int, default=0)
     asked = parser.parse_args()
-    machines(asked.what, asked.count, asked.first)
+    if asked.what == "splits":
+        splits(asked.count, asked.first)
+    else:
+        machines(asked.what, asked.count, asked.first)
 
 
 if __name__ == "__main__":

@@ -124,7 +124,8 @@ def of_rows(model: Model, x: Array, found: Floats, samples: int, what: tuple[Kin
     parts = (log_z.standard_error, log_z.chains), (sampled, rows * samples), (of_all, rows)
     binary = model.layers[0].kind == "bernoulli"
     grey = binary and not ((x == 0) | (x == 1)).all()  # no states of binary units, so nothing is certified
-    whole = log_z.value != 0 or isinstance(model, HelmholtzMachine)  # else log p* is asked for, which may be above 0
+    directed = isinstance(model, HelmholtzMachine) and model.prior_machine is None
+    whole = directed or log_z.value != 0  # with log Z = 0 it is log p*, which may be above 0
     least = 1 / samples if errors.any() else 0.0  # what one sample more or less would change
     unsure = np.sqrt(errors**2 + least**2 + log_z.standard_error**2)
     impossible = binary and whole and not grey and above_zero(per_row, unsure, log_z)

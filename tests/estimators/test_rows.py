@@ -40,10 +40,10 @@ def one_sided(odds: float = 0.0) -> tuple[boltz.HelmholtzMachine, Floats]:
     net = boltz.sbn([2, 2]).astype(np.float64)
     for values in net.params.values():
         values[...] = 0
-    net.params["generative/v/0/weight"][...] = 9.0
-    net.params["generative/v/0/bias"][...] = -4.5
-    net.params["prior/bias"][...] = [-5.0 + odds, -5.0]
-    net.params["recognition/h1/0/bias"][...] = [8.0, -8.0]
+    net.params["generative/v/0/weight"][...] = 40.0
+    net.params["generative/v/0/bias"][...] = -20.0
+    net.params["prior/bias"][...] = [-14.0 + odds, -14.0]
+    net.params["recognition/h1/0/bias"][...] = [12.0, -12.0]
     return net, np.ones((1, 2))
 
 
