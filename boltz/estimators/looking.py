@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz.arrays import host
+from boltz.arrays import beside, host
 from boltz.estimators.importance import weigher
 from boltz.estimators.precision import accurate
 from boltz.models.boltzmann import BoltzmannMachine
@@ -64,7 +64,7 @@ def look(model: Model, x: Array, found: Floats, samples: int, key: Key) -> Look:
     chains = chains_for(model)
     chosen = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_ROWS, chains // FEWEST)).astype(int))
     some = found[chosen]
-    missed = missing_mass(model, x[chosen], some, chains // len(chosen), key)
+    missed = missing_mass(model, x[beside(chosen, x)], some, chains // len(chosen), key)
     return Look(len(chosen), float(missed.mean()), float(np.exp(some[:, 3] - some[:, 0]).mean() / samples))
 
 
@@ -93,8 +93,8 @@ def missing_mass(model: Model, rows: Array, found: Floats, chains: int, key: Key
     above = (log_p - log_q > found[:, 3, None] + SLACK) & np.isfinite(log_p)
     with np.errstate(divide="ignore"):
         there = logsumexp(np.where(above, log_a, -np.inf), axis=1)
-        beside = np.logaddexp(there, found[:, 0] + np.log(chains))
-        share = np.exp(there - np.maximum(logsumexp(log_a, axis=1), beside))
+        sampled = np.logaddexp(there, found[:, 0] + np.log(chains))
+        share = np.exp(there - np.maximum(logsumexp(log_a, axis=1), sampled))
         packed = np.packbits(state.astype(bool), axis=2)
         new = np.zeros(above.shape, bool)
         for i, codes in enumerate(packed):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
+from boltz.arrays import numbers
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.rng import Key
 from boltz.sampling.gibbs import Scratch
@@ -46,13 +47,13 @@ class Modes:
 
     def draw(self, key: Key, step: int, first: int, state: dict[str, Array]) -> None:
         """Draw states (rows, units), in place; the rows are chains first, first + 1, ..."""
-        rows = len(self.log_share)
+        rows, row = len(self.log_share), numbers(0, len(self.log_share), self.log_share)
         bits = np.empty_like(self.log_share, shape=(rows, 1), dtype=np.uint32)
         kernels.philox(key.derive("mode").stream(step), first, bits)
         below = np.cumsum(np.exp(self.log_share), axis=1)
         chosen = (below[:, :-1] <= (bits + 0.5) / 2**32).sum(axis=1)
         for layer, fields in self.fields.items():
-            mean = self.machine.unit_type(layer).mean(fields[np.arange(rows), chosen]).astype(self.machine.dtype)
+            mean = self.machine.unit_type(layer).mean(fields[row, chosen]).astype(self.machine.dtype)
             self.machine.unit_type(layer).draw(mean, key.derive(layer).stream(step), first, state[layer])
 
     def log_density(self, state: dict[str, Array]) -> Floats:
@@ -72,9 +73,9 @@ def modes_of(machine: BoltzmannMachine, rows: Array, first: int, key: Key) -> Mo
     kept = shares > 0
     shares /= shares.sum(axis=1, keepdims=True)
     shares = (1 - EVEN) * shares + EVEN * kept / kept.sum(axis=1, keepdims=True)
-    wide = np.broadcast_to(np.array([HALVED, FLAT]), (len(rows), 2))
+    wide = [np.full_like(shares[:, :1], share) for share in (HALVED, FLAT)]
     with np.errstate(divide="ignore"):
-        log_share = np.log(np.concatenate([(1 - HALVED - FLAT) * shares, wide], axis=1))
+        log_share = np.log(np.concatenate([(1 - HALVED - FLAT) * shares, *wide], axis=1))
     fields, log_norm = {}, np.zeros_like(log_share)
     for layer in held:
         kind = machine.unit_type(layer)
@@ -99,8 +100,8 @@ def _fixed_points(
         means = {layer: x.copy() for layer, x in means.items()}
         bound = -free_energy_at(machine, rows, means)
         for other in found:
-            same = [np.abs(means[n] - other[n]).max(axis=1) < SAME for n in means]
-            bound = np.where(np.logical_and.reduce(same), -np.inf, bound)
+            apart = sum((np.abs(means[n] - other[n]).max(axis=1) >= SAME for n in means), start=np.zeros_like(bound))
+            bound = np.where(apart == 0, -np.inf, bound)
         found.append(means)
         bounds.append(bound)
     return found, np.stack(bounds, axis=1)
