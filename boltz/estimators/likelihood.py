@@ -59,7 +59,9 @@ def log_likelihood(
     else boltz.ais); a machine without an RBM has none. samples: k >= 1 asks for the importance-weighted bound; 0 takes
     enumeration where at most 14 hidden units allow it, else the variational bound of a DBM or 1,000 samples of a
     Helmholtz machine. kind says what is certified; trusted also asks, of an importance-weighted bound, for at least 200
-    samples of which 30 % are effective in 95 % of the rows. Raises InputError, and NumericalError for an overflow.
+    samples of which 30 % are effective in 95 % of the rows, and where hidden units are binary that chains from
+    elsewhere find little of the posteriors of up to 64 rows where no sample was. standard_error is that of log Z and
+    samples, standard_error_rows what other rows would change. Raises InputError, and NumericalError for an overflow.
     """
     model = checked_machine(model)
     samples = checks.integer(samples, "samples", 0, 2**31)
