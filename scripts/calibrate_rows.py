@@ -153,7 +153,7 @@ def splits(count: int, first: int) -> None:
         "rbm": boltz.sample(rbm, 20_000, 1, first, boltz.exact_samples(rbm, 20_000, first))["v"].astype(np.float32),
         "sbn": boltz.sample(net, 20_000, seed=first)["v"],
     }
-    hits: dict[str, list[bool]] = {"exact": [], "log Z with an error": [], "200 samples": []}
+    hits: dict[str, list[bool]] = {"exact": [], "log Z with an error": [], "100 samples": []}
     alone: dict[str, list[bool]] = {name: [] for name in hits}
     log_z = boltz.exact_log_z(rbm).value
     truth = {name: boltz.log_likelihood(m, pools[name]).value for name, m in (("rbm", rbm), ("sbn", net))}
@@ -163,7 +163,7 @@ def splits(count: int, first: int) -> None:
         found = {
             "exact": (boltz.log_likelihood(rbm, pools["rbm"][chosen]), truth["rbm"]),
             "log Z with an error": (boltz.log_likelihood(rbm, pools["rbm"][chosen], noisy), truth["rbm"]),
-            "200 samples": (boltz.log_likelihood(net, pools["sbn"][chosen], samples=200, seed=number), truth["sbn"]),
+            "100 samples": (boltz.log_likelihood(net, pools["sbn"][chosen], samples=100, seed=number), truth["sbn"]),
         }
         for name, (estimate, mean) in found.items():
             hits[name].append(estimate.interval[0] <= mean <= estimate.interval[1])
