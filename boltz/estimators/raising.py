@@ -19,6 +19,7 @@ from boltz.estimators.result import Estimate, error_of_rows, joined, joint_inter
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import visible_rows
 from boltz.nn.arena import zeros
+from boltz.numerics import log_mean_exp
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, anneal
 from boltz.sampling.meanfield import mean_field
@@ -87,13 +88,14 @@ def _estimate(log_w: Floats, steps: int, grey: bool) -> Estimate:
     """The mean of log mean weights (rows, chains); grey rows are no states of binary units, and never trusted."""
     rows, chains = log_w.shape
     values, errors, share, _ = mean_and_error(log_w).T
+    effective = np.exp(2 * values - log_mean_exp(2 * log_w, 1))  # share of a row's chains, however heavy their tail
     value, error, of_all = float(values.mean()), error_of_mean(errors, share), error_of_rows(values, errors)
     return Estimate(
         value,
         error,
         joint_interval(value, (error, rows * chains), (of_all, rows)),
         "none",
-        float(share.mean() * chains),
+        float(effective.mean() * chains),
         chains,
         steps,
         joined(few_samples(share, chains), NOT_STATES if grey else ()),
