@@ -148,7 +148,7 @@ def splits(count: int, first: int) -> None:
     rbm = boltz.from_arrays([rng.normal(0, 1, (12, 8))], [rng.normal(0, 1, n) for n in (12, 8)])
     net = boltz.sbn([12, 8, 4], seed=first)
     for key, values in net.params.items():
-        values[...] = rng.normal(0, 0.1 if key.startswith("recognition") else 0.6, values.shape)
+        values[...] = rng.normal(0, 0.1 if key.startswith("recognition") else 0.2, values.shape)
     pools = {
         "rbm": boltz.sample(rbm, 20_000, 1, first, boltz.exact_samples(rbm, 20_000, first))["v"].astype(np.float32),
         "sbn": boltz.sample(net, 20_000, seed=first)["v"],
