@@ -1,7 +1,7 @@
 """Importance sampling of log p*(v): log-weights log p*(v, h) - log q(h | v) of any machine (nats).
 
 q is the recognition model of a Helmholtz machine, and for a Boltzmann machine a mixture of mean-field posteriors
-(sampling/modes.py) of the layers next to v, the others summed out. L_k = E log 1/k sum_i w_i is a lower bound that
+(sampling/mixtures.py) of the layers next to v, the others summed out. L_k = E log 1/k sum_i w_i is a lower bound that
 rises with k to log p*(v) (Burda, Grosse & Salakhutdinov 2016, eq. 8 and theorem 1).
 """
 
@@ -25,7 +25,7 @@ from boltz.numerics import log_mean_exp, pareto_shape
 from boltz.rng import Key
 from boltz.sampling.driver import blocks, workers
 from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
-from boltz.sampling.modes import modes_of
+from boltz.sampling.mixtures import modes_of
 from boltz.sampling.recognition import draw, encode, streams
 
 Array = NDArray[Any]

@@ -25,7 +25,7 @@ from boltz.rng import Key
 from boltz.sampling.annealing import anneal
 from boltz.sampling.driver import workers
 from boltz.sampling.gibbs import turned_weights
-from boltz.sampling.modes import modes_of
+from boltz.sampling.mixtures import modes_of
 from boltz.sampling.posterior import MeanFieldPath
 from boltz.sampling.scans import scan_path
 

@@ -16,7 +16,7 @@ from scipy.special import expit, logsumexp
 import boltz
 from boltz.estimators import importance, likelihood
 from boltz.estimators.result import from_log_weights, interval, joint_interval
-from boltz.sampling import modes
+from boltz.sampling import mixtures
 from boltz.units.bernoulli import Bernoulli
 
 DBMS = ["dbm2", "dbm2 tall", "dbm3", "dbm4", "ring"]
@@ -92,7 +92,7 @@ def weights_of(table: Table, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """log w of every state of the drawn layers for one row, the rest summed out, and its probability under q."""
     drawn = oracle.colours(table)[1]
     rest, constant = oracle.clamp(table, {"v": v})
-    q, every = modes.modes_of(machine_of(table), v[None], 0, boltz.Key.from_seed(0)), oracle.states(rest, drawn)
+    q, every = mixtures.modes_of(machine_of(table), v[None], 0, boltz.Key.from_seed(0)), oracle.states(rest, drawn)
     probability = np.zeros(len(every[drawn[0]]))
     for m, share in enumerate(np.exp(q.log_share[0])):
         means = {n: expit(q.fields[n][0, m]) for n in drawn}

@@ -25,7 +25,7 @@ from boltz.estimators.result import error_of_rows, exact, from_log_weights, inte
 from boltz.estimators.sides import difference
 from boltz.estimators.variational import variational_bound
 from boltz.sampling.gibbs import turned_weights
-from boltz.sampling.modes import modes_of
+from boltz.sampling.mixtures import modes_of
 
 Floats = NDArray[np.float64]
 

@@ -22,7 +22,7 @@ import boltz
 from boltz import tables
 from boltz.estimators import importance, likelihood, looking, precision, result, variational, words
 from boltz.rng import Key
-from boltz.sampling import modes
+from boltz.sampling import mixtures
 from boltz.sampling.gibbs import turned_weights
 
 TABLE = Table.random([3, 3, 2], 2.0, 61)
@@ -37,7 +37,7 @@ def two_moded() -> boltz.BoltzmannMachine:
 
 def check_both_modes() -> None:
     """The mixture gives each of the two states a good part of itself."""
-    q = modes.modes_of(two_moded(), np.zeros((2, 4)), 0, KEY)
+    q = mixtures.modes_of(two_moded(), np.zeros((2, 4)), 0, KEY)
     for value in (0.0, 1.0):
         assert q.log_density({"h1": np.full((2, 6), value)}).min() > np.log(0.2)
 
@@ -45,7 +45,7 @@ def check_both_modes() -> None:
 def check_mixture() -> None:
     """q sums to 1 over the states of h1, and 20,000 draws of one row follow it."""
     machine, every = machine_of(TABLE), oracle.bits(3)
-    q = modes.modes_of(machine, np.array([[1.0, 0, 1]]), 0, KEY)
+    q = mixtures.modes_of(machine, np.array([[1.0, 0, 1]]), 0, KEY)
     log_q = np.array([q.log_density({"h1": state[None]})[0] for state in every])
     assert abs(logsumexp(log_q)) < 1e-9
     state = {"h1": np.zeros((20_000, 3))}
