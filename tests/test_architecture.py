@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "arrays": {"errors"},
     "checkpoint": {"errors"},
     "snapshots": {"errors"},
+    "tables": {"errors", "checkpoint"},
     "runs": {"errors", "checkpoint", "snapshots"},
     "data": {"errors", "arrays", "checks", "rng", "kernels"},
     "units": BASE,

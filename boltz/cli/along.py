@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import boltz
 from boltz import checks, runs, snapshots
 from boltz.cli import two_sided
 from boltz.cli.common import say, word
 from boltz.cli.estimating import LEAST_ROUNDS
+from boltz.cli.evaluating import Found
 from boltz.cli.logz import checked_picture
 from boltz.cli.measure import BETWEEN, GREY
 from boltz.cli.progress import Progress
@@ -19,7 +22,8 @@ from boltz.cli.stored import kind_of
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.estimators.along import LikelihoodAlong
 from boltz.estimators.likelihood import NOT_STATES, is_rbm
-from boltz.estimators.result import Estimate, interval, joined
+from boltz.estimators.result import Estimate, error_of_rows, joined, joint_interval
+from boltz.estimators.words import figure, in_words, small
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.training.plans import blueprint, settings_of, stages
@@ -74,8 +78,8 @@ def _all_updates(path: Path, model: BoltzmannMachine) -> int:
         raise FileError(f"{path / runs.SETTINGS} does not describe a run ({problem}).") from problem
 
 
-def evaluated_along(x: Any, request: Request, name: str) -> tuple[dict[str, Any], str]:
-    """The mean log-likelihoods of rows x (rows, units), called by a name: the object for JSON, and the text."""
+def evaluated_along(x: Any, request: Request, name: str) -> Found:
+    """The mean log-likelihoods of rows x (rows, units), called by a name; those of single rows of the last machine."""
     say(f"fitting a ladder along {len(request.members)} snapshots")
     with Progress() as progress:
         found = boltz.likelihood_along(
@@ -102,7 +106,7 @@ def evaluated_along(x: Any, request: Request, name: str) -> tuple[dict[str, Any]
         "ladder": two_sided.ladder_dict(found.ladder),
         "certified": said,
     }
-    return result, "\n".join([*_lines(found, last, request.steps, name), said])
+    return result, "\n".join([*_lines(found, last, request.steps, name), said]), last.per_row
 
 
 def _shown(progress: Progress) -> Callable[[int, int], None]:
@@ -119,25 +123,27 @@ def _shown(progress: Progress) -> Callable[[int, int], None]:
 
 def _last(found: LikelihoodAlong, bound: str, grey: bool) -> Estimate:
     """The mean log-likelihood under the trained machine, log p*(v) by its bound."""
-    log_z = found.ladder.estimate
-    value, error = float(found.values[-1]), float(found.errors[-1])
+    log_z, per_row = found.ladder.estimate, found.per_row[-1]
+    value, error, rows = float(found.values[-1]), float(found.errors[-1]), len(found.per_row[-1])
+    of_rows = error_of_rows(per_row, np.zeros(rows))
     return replace(
         log_z,
         value=value,
         standard_error=error,
-        interval=interval(value, error, log_z.chains),
+        standard_error_rows=of_rows,
+        interval=joint_interval(value, (error, log_z.chains), (of_rows, rows)),
+        per_row=per_row,
         doubts=joined(log_z.doubts, NOT_STATES if grey else ()),
         method=f"{bound}; log Z by {log_z.method}",
     )
 
 
 def _lines(found: LikelihoodAlong, last: Estimate, steps: list[int], name: str) -> list[str]:
-    low, high = last.interval
     trust = "trusted" if last.trusted else "NOT trusted, nor is its interval"
     shown = zip(steps, found.values, found.errors, strict=True)
     return [
-        f"{name} {last.value:.2f} nats, 95 % interval {low:.2f} to {high:.2f}, {trust}",
+        f"{name} {in_words(last)}, {trust}",
         f"no bound: log Z by replica exchange, {two_sided.ladder_words(found.ladder)}",
         "along training" + ("" if last.trusted else " (NOT trusted)") + ":",
-        *(f"  update {step:>9,}  {value:>10.2f} +- {two_sided.small(error)}" for step, value, error in shown),
+        *(f"  update {step:>9,}  {figure(value, error):>10} +- {small(error)}" for step, value, error in shown),
     ]

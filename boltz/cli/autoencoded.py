@@ -13,11 +13,11 @@ from boltz import plotting
 from boltz.cli.common import say
 from boltz.cli.report import shown_table
 from boltz.cli.rows import chunks
-from boltz.cli.tables import Table, written
 from boltz.cli.tuning_rows import Seen
 from boltz.models.files import visible_rows
 from boltz.models.network import Network
 from boltz.sampling.passing import losses_again
+from boltz.tables import Table, written
 
 WRITES = ("codes.npy", "reconstructions.png")
 PICTURED = 20

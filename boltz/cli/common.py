@@ -161,10 +161,10 @@ def _device(value: str) -> str:
     return checked_device(value)
 
 
-def free_file(out: Path, endings: tuple[str, ...], force: bool) -> Path:
+def free_file(out: Path, endings: tuple[str, ...], force: bool, option: str = "--out") -> Path:
     """The file to write, if its ending says how and its name is free; raises InputError."""
     if out.suffix not in endings:
-        raise InputError(f"--out must end in {', '.join(endings)}, got {str(out)!r}.")
+        raise InputError(f"{option} must end in {', '.join(endings)}, got {str(out)!r}.")
     if os.path.lexists(out) and (out.is_dir() or not force):
         what = "is a folder: name a file" if out.is_dir() else "exists already: replace it with --force or name another"
         raise InputError(f"{out} {what}{'' if out.is_dir() else ' file'}.")

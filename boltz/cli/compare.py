@@ -57,7 +57,7 @@ def compare(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, **option
     samples comes from the same draws, and L_1 - L_k estimates -KL(q, p).
     """
     from boltz import checks
-    from boltz.cli.comparing import contenders, measured, rows_of
+    from boltz.cli.comparing import contenders, differences, measured, rows_of
     from boltz.cli.evaluate import refuse_idle
     from boltz.cli.measure import Annealing
     from boltz.cli.progress import Progress
@@ -68,12 +68,13 @@ def compare(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, **option
     refuse_idle(given(ctx), [each.model for each in found])
     data, x, how = rows_of(found, options)
     out = _folder(options["out"], data.name, options["force"])
-    rows = []
+    pairs = []
     with Progress() as progress:
         for i, each in enumerate(found):
             progress.update("comparing", i, len(found), each.name)
-            rows.append(measured(each, x, samples, annealing, progress))
+            pairs.append(measured(each, x, samples, annealing, progress))
         progress.update("comparing", len(found), len(found), "done")
+    rows, estimates = (list(part) for part in zip(*pairs, strict=True))
     result = {
         "out": str(out),
         "data": data.name,
@@ -82,6 +83,7 @@ def compare(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, **option
         "binarize": how,
         "seed": options["seed"],
         "models": rows,
+        "differences": differences(rows, estimates),
     }
     _write(out, result)
     emit(result, as_json, "" if as_json else _text(result))
@@ -122,8 +124,19 @@ def _text(result: dict[str, Any]) -> str:
     for row in result["models"]:
         said.setdefault(row["certified"], []).append(row["name"])
     lines = [line.rstrip() for line in stream.getvalue().splitlines()]
-    lines += [f"{rows}; nats a row."] + [f"{', '.join(names)}: {text}" for text, names in said.items()]
+    lines += [f"{rows}; nats a row."] + [_difference(each) for each in result["differences"]]
+    lines += [f"{', '.join(names)}: {text}" for text, names in said.items()]
     return "\n".join([*lines, f"Written: {Path(result['out']) / TABLE}, {Path(result['out']) / PICTURE}"])
+
+
+def _difference(each: dict[str, Any]) -> str:
+    """One machine less the best, with the errors of the difference."""
+    from boltz.estimators.words import figure, small
+
+    errors = [each["standard_error"], each["standard_error_rows"]]
+    told = figure(each["value"], min((error for error in errors if error), default=0.0))
+    shown = zip(errors, ("log Z", "rows, in pairs"), strict=True)
+    return " ".join([f"{each['name']} less {each['less']}: {told}", *(f"+- {small(e)} ({n})" for e, n in shown if e)])
 
 
 def _table(rows: list[dict[str, Any]]) -> Any:
@@ -131,7 +144,7 @@ def _table(rows: list[dict[str, Any]]) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from boltz.cli.report import number
+    from boltz.cli.report import figures, number
 
     shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     left = ("model", "bound", "method")
@@ -141,11 +154,12 @@ def _table(rows: list[dict[str, Any]]) -> Any:
     for row in rows:
         value, log_z = row["log_likelihood"], row["log_z"]
         how = "log Z 0" if log_z is None else "log Z exact" if log_z["kind"] == "exact" else "log Z by AIS"
+        shown_value, _, _, ends = figures(value)
         active = [f"{n} of {row['hidden_units'][layer]}" for layer, n in row["active_units"].items()]
         shown.add_row(
             f"{row['name']}\n{row['model']} {row['architecture']}",
             f"{row['parameters']:,}",
-            f"{number(value['value'])}\n{' to '.join(number(x) for x in value['interval'])}",
+            f"{shown_value}\n{ends}",
             {"none": "no"}.get(value["kind"], value["kind"]),
             f"{row['method']}\n{how}",
             f"{row['samples']:,}" if row["samples"] else "-",

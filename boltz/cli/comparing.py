@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import boltz
 from boltz.cli.measure import Annealing, estimate_log_z, verdict, visible_rows
@@ -14,6 +17,7 @@ from boltz.cli.progress import Progress
 from boltz.cli.stored import architecture, kind_of, model_of, parameters, settings_of, table
 from boltz.data import Data, load
 from boltz.errors import InputError
+from boltz.estimators.result import Estimate, error_of_rows
 from boltz.models.files import Model
 from boltz.training.plans import blueprint
 
@@ -77,15 +81,20 @@ def _shared(found: Sequence[Contender], option: str, place: tuple[str, ...], ent
     return said.pop() if said else None
 
 
-def measured(each: Contender, x: Any, samples: int, annealing: Annealing, progress: Progress) -> Row:
-    """One row of the comparison: the machine, its log-likelihood by importance sampling, bounds, active units."""
+def measured(
+    each: Contender, x: Any, samples: int, annealing: Annealing, progress: Progress
+) -> tuple[Row, Estimate]:
+    """One row of the comparison: the machine, its log-likelihood by importance sampling, bounds, active units.
+
+    The log-likelihood comes beside it as an estimate as well.
+    """
     began = time.monotonic()
     log_z = estimate_log_z(each.model, "auto", annealing, progress)
     sizes = [k for k in SIZES if k < samples] + [samples]
     bounds = boltz.importance_bounds(each.model, x, sizes, log_z, annealing.seed)
     best, exact = bounds[-1], each.kind == "rbm"
     plan = blueprint(each.model)
-    return {
+    row = {
         "name": each.name,
         "path": str(each.path),
         "model": each.kind,
@@ -102,3 +111,22 @@ def measured(each: Contender, x: Any, samples: int, annealing: Annealing, progre
         "certified": verdict(best, log_z, 0 if exact else samples),
         "seconds": time.monotonic() - began,
     }
+    return row, best
+
+
+def differences(rows: Sequence[Row], found: Sequence[Estimate]) -> list[Row]:
+    """Each machine less the best one, in nats a row: the same rows, so that how they differ counts once, in pairs.
+
+    standard_error is that of both log Z; standard_error_rows holds the noise of samples as well.
+    """
+    best = max(range(len(rows)), key=lambda i: found[i].value)
+    errors = [0.0 if row["log_z"] is None else row["log_z"]["standard_error"] or 0.0 for row in rows]
+    told = []
+    for i, (row, estimate) in enumerate(zip(rows, found, strict=True)):
+        if i != best:
+            pairs = np.subtract(estimate.per_row, found[best].per_row)  # type: ignore[arg-type]
+            of_rows = error_of_rows(pairs, np.zeros(len(pairs)))
+            told.append({"name": row["name"], "less": rows[best]["name"], "value": float(pairs.mean())})
+            told[-1] |= {"standard_error": math.hypot(errors[i], errors[best])}
+            told[-1] |= {"standard_error_rows": of_rows if math.isfinite(of_rows) else None}
+    return told

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 import boltz
 from boltz import plotting
 from boltz.cli.rows import Rows, mask_from
-from boltz.cli.tables import Table, written
 from boltz.errors import InputError
+from boltz.tables import Table, written
 
 Known = NDArray[np.bool_]
 HALVES = ("left", "right", "top", "bottom")

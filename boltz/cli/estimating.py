@@ -15,6 +15,7 @@ from boltz.cli.progress import Progress
 from boltz.cli.two_sided import Wanted
 from boltz.errors import InputError
 from boltz.estimators.result import Estimate
+from boltz.estimators.words import figure, in_words, small
 from boltz.models.boltzmann import BoltzmannMachine
 
 Result = tuple[dict[str, Any], str]
@@ -85,12 +86,11 @@ def _along_training(machine: BoltzmannMachine, request: Request, name: str) -> R
     rows = zip(steps, two_sided.plain(values), two_sided.plain(errors), strict=True)
     along = [{"step": step, "log_z": value, "error": error} for step, value, error in rows]
     result = _result(found.estimate) | {"along": along, "ladder": two_sided.ladder_dict(found)}
-    low, high = found.estimate.interval
     trust = "trusted" if found.estimate.trusted else "NOT trusted, nor is its interval"
-    lines = [f"{name} {found.estimate.value:.2f} nats, 95 % interval {low:.2f} to {high:.2f}, {trust}"]
+    lines = [f"{name} {in_words(found.estimate)}, {trust}"]
     lines += [f"no bound: replica exchange, {two_sided.ladder_words(found)}", "along training:"]
-    shown = zip(steps, values, errors, strict=True)
-    lines += [f"  update {step:>9,}  log Z {value:>10.2f} +- {two_sided.small(error)}" for step, value, error in shown]
+    shown = [(step, figure(value, e), small(e)) for step, value, e in zip(steps, values, errors, strict=True)]
+    lines += [f"  update {step:>9,}  log Z {value:>10} +- {error}" for step, value, error in shown]
     return result, "\n".join(lines)
 
 

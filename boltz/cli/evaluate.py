@@ -12,6 +12,7 @@ from boltz.cli.common import (
     annealing_options,
     device_option,
     emit,
+    free_file,
     given,
     json_option,
     run_argument,
@@ -87,6 +88,14 @@ from boltz.errors import InputError
     show_default="none",
     help="--along: draw the log-likelihood against the updates of training.",
 )
+@click.option(
+    "--per-row",
+    type=click.Path(path_type=Path),
+    metavar="FILE.csv|.npy",
+    show_default="none",
+    help="Write log p(v) of every row: .csv with a header, or .npy; of --along those of the trained machine.",
+)
+@click.option("--force", is_flag=True, help="Replace the file that --per-row names.")
 @annealing_options("--chains")
 @two_sided_options("log Z from both sides")
 @seed_option
@@ -106,8 +115,12 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     from boltz.cli.evaluating import evaluated, way_of
     from boltz.cli.measure import visible_rows
     from boltz.cli.stored import model_of, settings_of, table
+    from boltz.tables import PER_ROW, write_per_row
 
     checks.integer(options["samples"], "samples", 0, 10**6)
+    out = options["per_row"] and free_file(options["per_row"], PER_ROW, options["force"], "--per-row")
+    if options["force"] and out is None:
+        raise InputError("--force is for --per-row.")
     model, settings = model_of(path).to(options["device"]), settings_of(path)
     along = request_of(path, model, options, given(ctx))
     refuse_idle(given(ctx), [model])
@@ -120,7 +133,10 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     x, how = visible_rows(data, asked, options["seed"], model)
     about = {"rows": len(x), "data": data.name, "split": options["split"], "binarize": how}
     rows = f"log-likelihood of {len(x):,} rows ({data.name} {options['split']}, binarize {how})"
-    result, text = evaluated(model, x, way, rows) if along is None else evaluated_along(x, along, rows)
+    result, text, per_row = evaluated(model, x, way, rows) if along is None else evaluated_along(x, along, rows)
+    if out is not None:
+        write_per_row(out, per_row)
+        about, text = about | {"per_row": str(out)}, f"{text}\nWritten: {out}"
     emit(result | about, as_json, text)
 
 

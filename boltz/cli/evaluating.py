@@ -29,9 +29,11 @@ from boltz.estimators.result import Estimate, exact
 from boltz.estimators.sandwich import TwoSided
 from boltz.estimators.sides import difference, sides
 from boltz.estimators.variational import variational_bound
+from boltz.estimators.words import in_words
 from boltz.models.files import Model
 from boltz.training.plans import blueprint
 
+Found = tuple[dict[str, Any], str, Any]  # the object for JSON, the text, and log p(v) (rows,) of single rows
 LOG_Z = frozenset({"chains", "betas", "error", "budget"})
 USES: dict[str, frozenset[str]] = {
     "auto": LOG_Z | {"samples", "bounds"},
@@ -105,8 +107,8 @@ def _refuse(kind: str, method: str, names: Set[str]) -> None:
         )
 
 
-def evaluated(model: Model, x: Any, way: Way, name: str) -> tuple[dict[str, Any], str]:
-    """The mean log-likelihood of rows x (rows, units), called by a name: the object for JSON, and the text."""
+def evaluated(model: Model, x: Any, way: Way, name: str) -> Found:
+    """The mean log-likelihood of rows x (rows, units), called by a name."""
     most = max(way.samples, way.row_chains, *way.bounds, 1)
     if len(x) * most >= 2**32:
         raise InputError(f"rows times samples or chains must be below 2^32, got {len(x):,} x {most:,}.")
@@ -127,7 +129,7 @@ def evaluated(model: Model, x: Any, way: Way, name: str) -> tuple[dict[str, Any]
     result = _result(way, found, value, bounds) | {"certified": said}
     if isinstance(log_z, TwoSided):
         result["two_sided"] = two_sided.as_dict(log_z)
-    return result, "\n".join(lines)
+    return result, "\n".join(lines), found.per_row
 
 
 def _log_z(model: Model, way: Way, progress: Progress) -> TwoSided | Estimate | None:
@@ -140,9 +142,7 @@ def _log_z(model: Model, way: Way, progress: Progress) -> TwoSided | Estimate | 
     return estimate_log_z(model, "auto", way.annealing, progress)
 
 
-def _between(
-    model: Model, x: Any, way: Way, named: tuple[str, TwoSided], progress: Progress
-) -> tuple[dict[str, Any], str]:
+def _between(model: Model, x: Any, way: Way, named: tuple[str, TwoSided], progress: Progress) -> Found:
     """As evaluated, where log Z has two sides; named is what the log-likelihood is called, and log Z."""
     name, log_z = named
     zero = exact(0.0, "")
@@ -159,7 +159,7 @@ def _between(
     ]
     result = _result(way, both.best, log_z.estimate, bounds)
     more = {"certified": said, "sides": two_sided.sides_dict(both), "two_sided": two_sided.as_dict(log_z)}
-    return result | more, "\n".join(lines)
+    return result | more, "\n".join(lines), both.best.per_row
 
 
 def _measured(model: Model, x: Any, way: Way, log_z: Estimate | None, progress: Progress) -> Estimate:
@@ -192,10 +192,8 @@ def bound_lines(bounds: Mapping[int, Estimate]) -> list[str]:
     """A line on each importance-weighted bound: its kind, and whether it can be taken for log p(v)."""
     lines = []
     for k, bound in bounds.items():
-        low, high = bound.interval
         trust = "trusted" if bound.trusted else "NOT trusted to be log p(v) itself"
-        told = f"L_{k:<6} {bound.value:.2f} nats, 95 % interval {low:.2f} to {high:.2f}"
-        lines.append(f"{told}, {KINDS[bound.kind]}, {trust}")
+        lines.append(f"L_{k:<6} {in_words(bound)}, {KINDS[bound.kind]}, {trust}")
     return lines
 
 

@@ -59,8 +59,8 @@ def features(path: Path, as_json: bool, **options: Any) -> None:
     import boltz
     from boltz.cli.rows import chunks, mask_from, rows_of
     from boltz.cli.stored import model_of
-    from boltz.cli.tables import ENDINGS, Table, written
     from boltz.sampling.features import feature_layers
+    from boltz.tables import ENDINGS, Table, written
 
     out = free_file(options["out"], ENDINGS, options["force"])
     model = model_of(path).to(options["device"])

@@ -17,6 +17,7 @@ from boltz.estimators.exact import QUICK_UNITS, class_units, enumerable
 from boltz.estimators.likelihood import QUICK_HIDDEN, TRUSTED_ROWS
 from boltz.estimators.result import TRUSTED_SAMPLES, TRUSTED_SHARE, Estimate, few_effective
 from boltz.estimators.temperatures import adaptive_steps, schedule
+from boltz.estimators.words import in_words
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.rng import Key
@@ -139,6 +140,8 @@ def verdict(log_likelihood: Estimate, log_z: Estimate | None, samples: int = 0, 
     if count and not grey and log_likelihood.kind != "exact" and (log_z is None or log_z.trusted):
         truth = "that of the annealing model" if conservative else "log p(v) itself" if sampled else "log p*(v) itself"
         parts.append(_closeness(log_likelihood, what, truth))
+    elif not grey and not log_likelihood.trusted and (log_z is None or log_z.trusted):
+        parts.append(f"The log-likelihood is NOT trusted, since {' and '.join(log_likelihood.doubts)}.")
     if log_z is not None and log_z.kind != "exact":
         parts.append(trust(log_z))
     return " ".join(parts)
@@ -161,7 +164,8 @@ def _closeness(log_likelihood: Estimate, what: str, truth: str) -> str:
     wanted = f"{TRUSTED_SHARE:.0%} of at least {TRUSTED_SAMPLES}, in {TRUSTED_ROWS:.0%} of the rows"
     if log_likelihood.trusted:
         return f"Enough {what} are effective to take it for {truth} ({wanted})."
-    return f"Too few {what} are effective to take it for {truth} (asked for are {wanted}); more {what} bring it closer."
+    why = " and ".join(log_likelihood.doubts)
+    return f"The {what} do not suffice to take it for {truth}, since {why}; more {what} bring it closer."
 
 
 def trust(log_z: Estimate) -> str:
@@ -177,10 +181,7 @@ def _chains(estimate: Estimate) -> str:
 
 def described(name: str, estimate: Estimate) -> str:
     """One line on an estimate."""
-    if estimate.kind == "exact":
-        return f"{name} {estimate.value:.4f} nats, exact"
-    low, high = estimate.interval
-    parts = [f"{name} {estimate.value:.2f} nats", f"95 % interval {low:.2f} to {high:.2f}"]
+    parts = [f"{name} {in_words(estimate)}"]
     if estimate.chains:
         if estimate.trusted or few_effective(estimate.ess, estimate.chains):
             parts.append(f"{_chains(estimate)} ({'' if estimate.trusted else 'NOT '}trusted)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from boltz.cli.progress import Progress
 from boltz.cli.stored import table
 from boltz.data import Data, load, splits
 from boltz.errors import FileError
+from boltz.estimators.words import figure, small
 
 
 def measured(run: boltz.Run, progress: Progress) -> dict[str, Any] | None:
@@ -69,10 +71,19 @@ def _show_table(test: Mapping[str, Any]) -> None:
         entry = test[name]
         if entry is not None:
             chains = f"{number(entry['ess'], 0)} of {entry['chains']}" if entry["chains"] else "-"
-            interval = " to ".join(number(x) for x in entry["interval"])
             kind = {"none": "no"}.get(entry["kind"], entry["kind"])
-            lines.append((label, number(entry["value"]), number(entry["standard_error"], 3), interval, kind, chains))
-    shown_table(("nats", "value", "error", "95 % interval", "bound", "effective"), lines)
+            lines.append((label, *figures(entry), kind, chains))
+    shown_table(("nats", "value", "estimation", "rows", "95 % interval", "bound", "effective"), lines)
+
+
+def figures(entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """Value, errors of estimation and of rows, and 95 % interval from plain values; dashes for what is not known."""
+    errors = [entry["standard_error"], entry["standard_error_rows"]]
+    known = [error for error in errors if error]
+    joint = math.hypot(*known) if known else 0.0
+    ends = ["-" if end is None else figure(end, joint) for end in entry["interval"]]
+    told = ["-" if not error else small(error) for error in errors]
+    return figure(entry["value"], min(known, default=0.0)), told[0], told[1], " to ".join(ends)
 
 
 def shown_table(names: Sequence[str], lines: Sequence[Sequence[str]]) -> None:

@@ -17,6 +17,7 @@ from boltz.estimators.exchange import LadderEstimate
 from boltz.estimators.result import Estimate
 from boltz.estimators.sandwich import CONTRADICTION, TwoSided
 from boltz.estimators.sides import Side, Sides
+from boltz.estimators.words import ends_of, in_words, small, value_of
 from boltz.models.boltzmann import BoltzmannMachine
 
 PARTS = ("replica exchange", "annealing up", "annealing down")
@@ -93,22 +94,17 @@ def plain(values: Any) -> list[float | None]:
     return [float(x) if np.isfinite(x) else None for x in values]
 
 
-def small(error: float) -> str:
-    """An error with at least two digits that say something."""
-    return f"{error:.2f}" if error >= 0.1 else f"{error:.2g}"
-
-
 def lines(name: str, found: TwoSided) -> list[str]:
     """The best value, what was wanted, and each part with what makes it doubtful."""
     if found.ladder is None:
-        return [f"{name} {found.estimate.value:.4f} nats, exact"]
+        return [f"{name} {in_words(found.estimate)}"]
     up, down, middle = found.lower, found.upper, found.ladder.estimate
-    value = f"{middle.value:>9.2f}  +- {small(middle.standard_error)}"
+    value = f"{value_of(middle):>9}  +- {small(middle.standard_error)}"
     return [
         headline(name, found.estimate, found),
         *(f"  {sentence}" for sentence in [_contradictions(found)] if sentence),
-        f"annealing up    {up.value:>9.2f}  from {up.interval[0]:.2f}  {KINDS[up.kind]}, {_weights(up)}",
-        f"annealing down  {down.value:>9.2f}  to {down.interval[1]:<6.2f}  {KINDS[down.kind]}, {_weights(down)}",
+        f"annealing up    {value_of(up):>9}  from {ends_of(up)[0]}  {KINDS[up.kind]}, {_weights(up)}",
+        f"annealing down  {value_of(down):>9}  to {ends_of(down)[1]:<6}  {KINDS[down.kind]}, {_weights(down)}",
         f"replica exchange{value}  {ladder_words(found.ladder)}; forward/reverse gap {round(found.gap, 2) + 0.0:.2f}",
     ]
 
@@ -123,8 +119,8 @@ def side_words(found: Sides) -> list[str]:
     """A sentence for each side of a log-likelihood: what bounds it there, and whether that is certified."""
     low, high = found.lower.estimate, found.upper.estimate
     return [
-        _side(found.lower, f"at least {low.value:.2f} (95 % from {low.interval[0]:.2f})", "above"),
-        _side(found.upper, f"at most  {high.value:.2f} (95 % to {high.interval[1]:.2f})", "below"),
+        _side(found.lower, f"at least {value_of(low)} (95 % from {ends_of(low)[0]})", "above"),
+        _side(found.upper, f"at most  {value_of(high)} (95 % to {ends_of(high)[1]})", "below"),
     ]
 
 
@@ -134,15 +130,13 @@ def _side(side: Side, bound: str, source: str) -> str:
         return f"{bound}: certified in expectation, less log Z from {source}{trust}"
     if side.standing == "diagnostic":
         return f"{bound}: a diagnostic, less log Z from {source}, which is no certified bound{trust}"
-    return f"no bound {estimate.value:.2f}: a lower bound on log p*(v) less log Z from {source}{trust}"
+    return f"no bound {value_of(estimate)}: a lower bound on log p*(v) less log Z from {source}{trust}"
 
 
 def headline(name: str, estimate: Estimate, log_z: TwoSided) -> str:
     """A value that rests on log Z from both sides, and whether what was wanted of that was reached."""
-    low, high = estimate.interval
     trust = "trusted" if estimate.trusted else "NOT trusted, nor is its interval"
-    told = f"{name} {estimate.value:.2f} nats, 95 % interval {low:.2f} to {high:.2f}"
-    return f"{told} ({goal(log_z)}), {trust}"
+    return f"{name} {in_words(estimate)} ({goal(log_z)}), {trust}"
 
 
 def goal(log_z: TwoSided) -> str:

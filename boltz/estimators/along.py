@@ -26,12 +26,14 @@ class LikelihoodAlong:
     """Mean log-likelihoods in nats a row along a training run, none of them a bound.
 
     values, errors (snapshots + 1,): of every snapshot in order and last of the trained machine, and their standard
-    errors, which are those of log Z; ladder: what replica exchange says, whose estimate says whether it is trusted.
+    errors of estimation, which are those of log Z; ladder: what replica exchange says, whose estimate says whether it
+    is trusted; per_row (snapshots + 1, rows): the values of single rows.
     """
 
     values: Floats
     errors: Floats
     ladder: LadderEstimate
+    per_row: Floats
 
 
 def likelihood_along(
@@ -57,9 +59,10 @@ def likelihood_along(
     ladder = exchange_log_z(model, members, rounds=rounds, seed=seed, progress=progress)
     machines = [*(member.to(model.device) for member in members), model]
     rungs = np.searchsorted(ladder.places, np.arange(1, len(machines) + 1))  # independent units are at place 0
-    log_p = np.empty(len(machines))
+    log_p = np.empty((len(machines), len(x)))
     for i, machine in enumerate(machines):
-        log_p[i] = (log_likelihood if is_rbm(machine) else variational_bound)(machine, x, 0.0).value
+        log_p[i] = (log_likelihood if is_rbm(machine) else variational_bound)(machine, x, 0.0).per_row
         if progress is not None:
             progress(i + 1, len(machines))
-    return LikelihoodAlong(log_p - ladder.log_z[rungs], ladder.errors[rungs], ladder)
+    values = log_p.mean(axis=1) - ladder.log_z[rungs]
+    return LikelihoodAlong(values, ladder.errors[rungs], ladder, log_p - ladder.log_z[rungs, None])

@@ -1,13 +1,14 @@
 """Importance sampling of log p*(v): log-weights log p*(v, h) - log q(h | v) of any machine (nats).
 
-q is the recognition model of a Helmholtz machine, and for a Boltzmann machine the mean-field posterior of the layers
-next to v, the others summed out. L_k = E log 1/k sum_i w_i is a lower bound that rises with k to log p*(v) (Burda,
-Grosse & Salakhutdinov 2016, eq. 8 and theorem 1).
+q is the recognition model of a Helmholtz machine, and for a Boltzmann machine a mixture of mean-field posteriors
+(sampling/mixtures.py) of the layers next to v, the others summed out. L_k = E log 1/k sum_i w_i is a lower bound that
+rises with k to log p*(v) (Burda, Grosse & Salakhutdinov 2016, eq. 8 and theorem 1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,26 +16,24 @@ from numpy.typing import NDArray
 
 from boltz.arrays import beside, host, on_device
 from boltz.errors import InputError
+from boltz.estimators.precision import accurate
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.helmholtz import HelmholtzMachine
-from boltz.nn.arena import Part, Tape, zeros
+from boltz.nn.arena import Part, Tape
 from boltz.numerics import log_mean_exp, pareto_shape
 from boltz.rng import Key
 from boltz.sampling.driver import blocks, workers
-from boltz.sampling.gibbs import Scratch
-from boltz.sampling.meanfield import MeanField, solve
+from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
+from boltz.sampling.mixtures import mixture_of
 from boltz.sampling.recognition import draw, encode, streams
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Reduce = Callable[[Floats], Floats]
 LEAST_TAIL, HEAVY = 100, 0.7
-ENCODED_ROWS, CHUNK, DEVICE_CHUNK = (
-    16,
-    1024,
-    1 << 17,
-)  # rows a block of a Helmholtz machine, and samples that are in memory with all layers
+MEAN_FIELD_ROWS, ENCODED_ROWS = 256, 16  # rows a block of a Boltzmann and of a Helmholtz machine
+CHUNK, DEVICE_CHUNK = 1024, 1 << 17  # samples of a Helmholtz machine that are in memory with all layers
 
 
 def reduced(model: Model, x: Array, samples: int, key: Key, reduce: Reduce) -> Floats:
@@ -42,28 +41,31 @@ def reduced(model: Model, x: Array, samples: int, key: Key, reduce: Reduce) -> F
     if len(x) * samples >= 2**32:
         raise InputError(f"rows times samples must be below 2^32, got {len(x):,} x {samples:,}.")
 
+    model, x = accurate(model, x)
+    turned = turned_weights(model) if isinstance(model, BoltzmannMachine) else {}
+
     def work(part: slice) -> Floats:
         if isinstance(model, BoltzmannMachine):
-            return reduce(host(_mean_field_weights(model, x[part], part.start, samples, key)))
+            return reduce(host(_mean_field_weights(model, x[part], part.start, samples, key, turned)))
         rows = part.start + np.arange(len(x[part]))
         return reduce(host(_recognition_weights(model, x[part], rows, samples, key)))
 
-    parts = blocks(len(x), like=x) if isinstance(model, BoltzmannMachine) else blocks(len(x), ENCODED_ROWS, x)
+    parts = blocks(len(x), MEAN_FIELD_ROWS if isinstance(model, BoltzmannMachine) else ENCODED_ROWS, x)
     with workers(x) as pool:
         return np.concatenate(pool.map(work, parts))
 
 
 def mean_and_error(log_w: Floats) -> Floats:
-    """(rows, 3): log of the mean weight over the samples, its standard error by the delta method, and the share of the
-    samples that is effective, 0 where the tail of the weights is too heavy for an error.
+    """(rows, 4): log of the mean weight over the samples, its standard error by the delta method, the share of the
+    samples that is effective, 0 where the tail of the weights is too heavy for an error, and the largest log-weight.
     """
-    value, count = log_mean_exp(log_w, 1), log_w.shape[1]
+    value, count, largest = log_mean_exp(log_w, 1), log_w.shape[1], log_w.max(axis=1)
     if count == 1:
-        return np.stack([value, np.full(len(log_w), np.inf), np.zeros(len(log_w))], axis=1)
+        return np.stack([value, np.full(len(log_w), np.inf), np.zeros(len(log_w)), largest], axis=1)
     relative = np.exp(log_w - value[:, None])
     error = relative.std(axis=1, ddof=1) / np.sqrt(count)
     share = np.where(heavy(log_w), 0.0, 1 / (1 + error**2 * (count - 1)))
-    return np.stack([value, error, share], axis=1)
+    return np.stack([value, error, share, largest], axis=1)
 
 
 def heavy(log_w: Floats) -> NDArray[np.bool_]:
@@ -78,10 +80,11 @@ def heavy(log_w: Floats) -> NDArray[np.bool_]:
 
 
 def bounds_and_errors(log_w: Floats, sizes: Sequence[int]) -> Floats:
-    """(rows, sizes, 3): unbiased L_k for each k, the mean over groups of k samples; its standard error; and the share
-    of a group's samples that is effective, the mean over groups, 0 where the tail of the weights is too heavy.
+    """(rows, sizes, 4): unbiased L_k for each k, the mean over groups of k samples; its standard error; the share of a
+    group's samples that is effective, the mean over groups, 0 where the tail of the weights is too heavy; and the
+    largest log-weight of all.
     """
-    found, told = [], ~heavy(log_w)
+    found, told, largest = [], ~heavy(log_w), log_w.max(axis=1)
     for k in sizes:
         groups = log_w.shape[1] // k
         grouped = log_w[:, : groups * k].reshape(len(log_w), groups, k)
@@ -90,32 +93,55 @@ def bounds_and_errors(log_w: Floats, sizes: Sequence[int]) -> Floats:
         share = (k / np.sum(weights**2, axis=2)).mean(axis=1)
         alone = groups == 1
         error = mean_and_error(log_w[:, :k])[:, 1] if alone else each.std(axis=1, ddof=1) / np.sqrt(groups)
-        found.append(np.stack([each.mean(axis=1), error, share * told], axis=1))
+        found.append(np.stack([each.mean(axis=1), error, share * told, largest], axis=1))
     return np.stack(found, axis=1)
 
 
-def _mean_field_weights(model: BoltzmannMachine, rows: Array, first: int, samples: int, key: Key) -> Floats:
-    visible = model.graph.visible
-    scratch = Scratch(model.arena)
-    means = solve(model, {visible: rows}, MeanField(), scratch)
-    drawn = {layer: np.empty_like(means[layer]) for layer in model.graph.colours[1]}
-    fields = {layer: model.unit_type(layer).natural(_inside(means[layer])) for layer in drawn}
-    q = {layer: model.unit_type(layer).mean(fields[layer]).astype(model.dtype) for layer in drawn}
-    summed = [layer for layer in model.graph.colours[0] if layer != visible]
+@dataclass(frozen=True, eq=False)
+class Weigher:
+    """log p*(v, h) of the layers next to v with the others summed out, what v sends being worked out once, in float64.
+
+    constant (rows,): what does not depend on h; sent: layer -> (rows, units), fields of the layers next to v.
+    """
+
+    machine: BoltzmannMachine
+    constant: Floats
+    sent: dict[str, Floats]
+    turned: Mapping[Any, Any]
+    scratch: Scratch
+
+    def log_density(self, state: Mapping[str, Array]) -> Floats:
+        """log p*(v, h) (rows,) of states (rows, units)."""
+        machine, total = self.machine, self.constant.copy()
+        for layer, fields in self.sent.items():
+            total += np.einsum("ij,ij->i", fields, state[layer].astype(np.float64))
+            total -= machine.unit_type(layer).base_energy(state[layer])
+        for layer in machine.graph.colours[0]:
+            if layer != machine.visible:
+                inputs = layer_input(machine, layer, state, self.scratch, self.turned)
+                inputs += machine.bias(layer)
+                total += machine.unit_type(layer).total_log_partition(inputs)
+        return total
+
+
+def weigher(machine: BoltzmannMachine, rows: Array, turned: Mapping[Any, Any]) -> Weigher:
+    """log p*(v, h) for visible rows (rows, units); turned holds turned_weights of the machine."""
+    wide = machine.astype(np.float64)
+    v = {machine.visible: rows.astype(np.float64)}
+    sent = {layer: wide.field(layer, v) for layer in machine.graph.colours[1]}
+    return Weigher(machine, -wide.marginal_energy(v, ()), sent, turned, Scratch(machine.arena))
+
+
+def _mean_field_weights(
+    model: BoltzmannMachine, rows: Array, first: int, samples: int, key: Key, turned: Mapping[Any, Any]
+) -> Floats:
+    q, p = mixture_of(model, rows, first, key), weigher(model, rows, turned)
+    drawn = {layer: model.zeros(len(rows), layer) for layer in model.graph.colours[1]}
     log_w = np.empty_like(rows, shape=(len(rows), samples), dtype=np.float64)
     for i in range(samples):
-        log_q = zeros(rows)
-        for layer, state in drawn.items():
-            kind = model.unit_type(layer)
-            kind.draw(q[layer], key.derive(layer).stream(i), first, state)
-            log_q += np.sum(state * fields[layer], axis=1) - kind.total_log_partition(fields[layer])
-        log_w[:, i] = -model.marginal_energy({visible: rows, **drawn}, summed) - log_q
+        q.draw(key, i, first, drawn)
+        log_w[:, i] = p.log_density(drawn) - q.log_density(drawn)
     return log_w
-
-
-def _inside(mean: Array) -> Array:
-    """Means kept off 0 and 1, so that q gives every state a chance."""
-    return np.clip(mean.astype(np.float64), 1e-7, 1 - 1e-7)
 
 
 def reduced_alone(

@@ -7,7 +7,8 @@ hidden units can be enumerated. The second is 0 for a directed machine and that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,27 +20,33 @@ from boltz.errors import InputError
 from boltz.estimators.annealed import ais
 from boltz.estimators.exact import QUICK_UNITS, class_units, enumerable, enumerated, exact_log_marginal, exact_log_z
 from boltz.estimators.importance import bounds_and_errors, mean_and_error, reduced
+from boltz.estimators.looking import look
+from boltz.estimators.precision import above_zero
 from boltz.estimators.result import (
     TRUSTED_SAMPLES,
     TRUSTED_SHARE,
     Estimate,
     Kind,
+    error_of_rows,
     exact,
-    interval,
     joined,
+    joint_interval,
     kind_of_difference,
 )
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine, visible_rows
+from boltz.models.helmholtz import HelmholtzMachine
 from boltz.rng import Key
 from boltz.sampling.driver import blocks, workers
-from boltz.sampling.meanfield import MeanField, variational_free_energy
+from boltz.sampling.gibbs import Scratch
+from boltz.sampling.meanfield import MeanField, free_energy_at, solve
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 QUICK_HIDDEN, SAMPLES = 14, 1000
 TRUSTED_ROWS = 0.95
 NOT_STATES = ("the rows are not 0/1, so they are no states of binary units",)
+IMPOSSIBLE = ("log p(v) of binary rows is above 0, which cannot be",)
 
 
 def log_likelihood(
@@ -52,7 +59,9 @@ def log_likelihood(
     else boltz.ais); a machine without an RBM has none. samples: k >= 1 asks for the importance-weighted bound; 0 takes
     enumeration where at most 14 hidden units allow it, else the variational bound of a DBM or 1,000 samples of a
     Helmholtz machine. kind says what is certified; trusted also asks, of an importance-weighted bound, for at least 200
-    samples of which 30 % are effective in 95 % of the rows. Raises InputError, and NumericalError for an overflow.
+    samples of which 30 % are effective in 95 % of the rows, and where hidden units are binary that chains from
+    elsewhere find little of the posteriors of up to 64 rows where no sample was. standard_error is that of log Z and
+    samples, standard_error_rows what other rows would change. Raises InputError, and NumericalError for an overflow.
     """
     model = checked_machine(model)
     samples = checks.integer(samples, "samples", 0, 2**31)
@@ -61,7 +70,8 @@ def log_likelihood(
     partition = undirected_log_z(model, log_z, seed)
     found, kind, method = log_marginal(model, x, samples, seed)
     used = samples or (SAMPLES if found[:, 1].any() else 0)
-    return of_rows(model, x, found, used, (kind, method), partition)
+    result = of_rows(model, x, found, used, (kind, method), partition)
+    return looked_at(model, x, [result], [found], used, seed)[0] if kind == "lower" and used else result
 
 
 def importance_bounds(
@@ -88,34 +98,68 @@ def importance_bounds(
         found, kind, method = log_marginal(model, x, 0, seed)
         return [of_rows(model, x, found, 0, (kind, method), partition) for _ in sizes]
     values = reduced(model, x, max(sizes), key, lambda log_w: bounds_and_errors(log_w, sizes))
-    return [of_rows(model, x, values[:, i], k, ("lower", _method(k)), partition) for i, k in enumerate(sizes)]
+    each = [values[:, i] for i in range(len(sizes))]
+    results = [of_rows(model, x, f, k, ("lower", _method(k)), partition) for f, k in zip(each, sizes, strict=True)]
+    return looked_at(model, x, results, each, max(sizes), seed)
+
+
+def looked_at(
+    model: Model, x: Array, results: list[Estimate], found: list[Floats], samples: int, seed: int
+) -> list[Estimate]:
+    """Estimates from the same samples, with what an independent look at some rows says against those still trusted."""
+    if not any(result.trusted for result in results):
+        return results
+    best = int(np.argmax([each[:, 0].mean() for each in found]))
+    seen = look(model, x, found[best], samples, Key.from_seed(seed).derive("look"))
+    return [replace(result, doubts=joined(result.doubts, seen.doubts(result.standard_error))) for result in results]
 
 
 def of_rows(model: Model, x: Array, found: Floats, samples: int, what: tuple[Kind, str], log_z: Estimate) -> Estimate:
     """log p of checked rows as one Estimate of their mean.
 
-    found (rows, 3): log p*, its error and the effective share of its samples, so many a row; what is (kind, method) of
-    log p*.
+    found (rows, 4): log p*, its error, the effective share of its samples, so many a row, and their largest log-weight;
+    what is (kind, method) of log p*.
     """
-    (log_p, errors, share), (kind, method) = found.T, what
+    (log_p, errors, share, _), (kind, method), rows = found.T, what, len(x)
     per_row = log_p - log_z.value
-    value = float(per_row.mean())
-    error = float(np.hypot(log_z.standard_error, np.sqrt(np.sum(errors**2)) / len(x)))
+    value, sampled, of_all = float(per_row.mean()), error_of_mean(errors, share), error_of_rows(per_row, errors)
+    parts = (log_z.standard_error, log_z.chains), (sampled, rows * samples), (of_all, rows)
     binary = model.layers[0].kind == "bernoulli"
     grey = binary and not ((x == 0) | (x == 1)).all()  # no states of binary units, so nothing is certified
+    directed = isinstance(model, HelmholtzMachine) and model.prior_machine is None
+    whole = directed or log_z.value != 0  # with log Z = 0 it is log p*, which may be above 0
+    least = 1 / samples if errors.any() else 0.0  # what one sample more or less would change
+    unsure = np.sqrt(errors**2 + least**2 + log_z.standard_error**2)
+    impossible = binary and whole and not grey and above_zero(per_row, unsure, log_z)
     return Estimate(
         value,
-        error,
-        interval(value, error, log_z.chains or len(x) * samples) if error > 0 else (value, value),
+        float(np.hypot(log_z.standard_error, sampled)),
+        joint_interval(value, *(part for part in parts if part[0] > 0)),
         "none" if grey else kind_of_difference(kind, log_z.kind),
         log_z.ess,
         log_z.chains,
         log_z.steps,
-        joined(log_z.doubts, few_samples(share, samples) if errors.any() else (), NOT_STATES if grey else ()),
+        joined(
+            log_z.doubts,
+            few_samples(share, samples) if errors.any() else (),
+            NOT_STATES if grey else (),
+            IMPOSSIBLE if impossible else (),
+        ),
         log_z.log_weights,
         per_row,
         method + f"; log Z by {log_z.method}" * bool(log_z.method) + "; rows that are not 0/1" * grey,
+        standard_error_rows=of_all,
     )
+
+
+def error_of_mean(errors: Floats, share: Floats) -> float:
+    """Standard error of a mean over rows from those of the rows (rows,), in nats.
+
+    Rows with too few effective samples (share, (rows,)) err all to one side, so that their errors add up; those of the
+    other rows are added in squares.
+    """
+    poor = share < TRUSTED_SHARE
+    return float(np.hypot(np.sqrt(np.sum(errors[~poor] ** 2)), np.sum(errors[poor]))) / len(errors)
 
 
 def few_samples(share: Floats, samples: int) -> tuple[str, ...]:
@@ -145,14 +189,14 @@ def undirected_log_z(model: Model, given: Estimate | float | None, seed: int) ->
 
 
 def log_marginal(model: Model, x: Array, samples: int, seed: int) -> tuple[Floats, Kind, str]:
-    """log p*(v) of checked rows: values, errors and effective shares of samples (rows, 3); kind of bound; method."""
+    """log p*(v) of checked rows: what of_rows takes (rows, 4), kind of bound, and method."""
     if isinstance(model, BoltzmannMachine):
         if is_rbm(model):
-            return certain(-_by_blocks(model, x, _free_energy)), "exact", "free energy"
+            return certain(-_by_blocks(model, x, free_energy)), "exact", "free energy"
         if samples == 0 and class_units(model, model.graph.colours[1]) <= QUICK_HIDDEN:
             return certain(exact_log_marginal(model, x)), "exact", "enumeration of hidden units"
         if samples == 0:
-            return certain(_by_blocks(model, x, _variational)), "lower", "variational bound"
+            return certain(variational(model, x)), "lower", "variational bound"
     elif samples == 0 and enumerable(model, QUICK_HIDDEN):
         return certain(enumerated(model, x)), "exact", "enumeration of hidden units"
     count = samples or SAMPLES
@@ -161,8 +205,9 @@ def log_marginal(model: Model, x: Array, samples: int, seed: int) -> tuple[Float
 
 
 def certain(log_p: Floats) -> Floats:
-    """(rows, 3): values without error."""
-    return np.stack([log_p, np.zeros(len(log_p)), np.ones(len(log_p))], axis=1)
+    """(rows, 4): values without error."""
+    log_p = np.asarray(log_p, np.float64)
+    return np.stack([log_p, np.zeros(len(log_p)), np.ones(len(log_p)), log_p], axis=1)
 
 
 def _method(samples: int) -> str:
@@ -174,15 +219,26 @@ def is_rbm(model: Model) -> bool:
     return isinstance(model, BoltzmannMachine) and model.graph.colours[0] == (model.graph.visible,)
 
 
-def _by_blocks(model: BoltzmannMachine, x: Array, function: Any) -> Floats:
+def _by_blocks(model: BoltzmannMachine, x: Array, function: Callable[..., Floats]) -> Floats:
+    """function(model, the same in float64, rows) of all rows, block by block."""
+    wide = model.astype(np.float64)
     with workers(x) as pool:
-        return np.concatenate(pool.map(lambda part: host(function(model, x[part])), blocks(len(x), like=x)))
+        return np.concatenate(pool.map(lambda part: host(function(model, wide, x[part])), blocks(len(x), like=x)))
 
 
-def _free_energy(model: BoltzmannMachine, rows: Array) -> Floats:
-    return model.marginal_energy({model.graph.visible: rows}, model.graph.colours[1])
+def variational(model: BoltzmannMachine, x: Array) -> Floats:
+    """E_q[-energy] + entropy of q (rows,) at the mean-field fixed point of rows x, q factorised over all hidden units.
+
+    The fixed point is that of the machine's own type, and its bound is worked out in float64.
+    """
+    return -_by_blocks(model, x, _bound_of_free_energy)
 
 
-def _variational(model: BoltzmannMachine, rows: Array) -> Floats:
-    """E_q[-energy] + entropy of q at the mean-field fixed point, q factorised over all hidden units."""
-    return -variational_free_energy(model, rows, MeanField())[0]
+def free_energy(_: BoltzmannMachine, wide: BoltzmannMachine, rows: Array) -> Floats:
+    """F(v) (rows,) of an RBM in float64."""
+    return wide.marginal_energy({wide.visible: rows.astype(np.float64)}, wide.graph.colours[1])
+
+
+def _bound_of_free_energy(model: BoltzmannMachine, wide: BoltzmannMachine, rows: Array) -> Floats:
+    means = solve(model, {model.visible: rows}, MeanField(), Scratch(model.arena))
+    return free_energy_at(wide, rows.astype(np.float64), {n: q.astype(np.float64) for n, q in means.items()})

@@ -17,7 +17,7 @@ from boltz.errors import InputError
 from boltz.estimators.exact import exact_samples
 from boltz.estimators.importance import mean_and_error
 from boltz.estimators.likelihood import is_rbm, log_marginal, of_rows, undirected_log_z
-from boltz.estimators.result import TRUSTED_CHAINS, Estimate, interval
+from boltz.estimators.result import TRUSTED_CHAINS, Estimate, joint_interval
 from boltz.estimators.temperatures import schedule
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine, visible_rows
@@ -133,11 +133,11 @@ def posterior_sandwich(
     plan = _tuned(plan, x)
     up = mean_and_error(_log_weights(replace(plan, progress=_share(progress, 0, 2)), x))
     lower = of_rows(plan.model, x, up, plan.chains, ("lower", plan.method), partition)
-    down = mean_and_error(_log_weights(replace(plan, progress=_share(progress, 1, 2)), x, state)) * [-1, 1, 1]
+    down = mean_and_error(_log_weights(replace(plan, progress=_share(progress, 1, 2)), x, state)) * [-1, 1, 1, -1]
     upper = of_rows(plan.model, x, down, plan.chains, ("upper", "reverse " + plan.method), partition)
     gaps = down[:, 0] - up[:, 0]
     error = float(gaps.std(ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else float("inf")
-    reach = interval(upper.value, error, len(gaps))
+    reach = joint_interval(upper.value, (error, len(gaps)), (upper.standard_error_rows, len(gaps)))
     few = () if len(gaps) >= TRUSTED_CHAINS else (f"{len(gaps)} rows were simulated, fewer than {TRUSTED_CHAINS}",)
     upper = replace(upper, standard_error=error, interval=reach, doubts=few)
     return PosteriorSandwich(lower, upper, float(gaps.mean()), error)

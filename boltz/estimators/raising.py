@@ -14,8 +14,8 @@ from boltz import checks
 from boltz.arrays import beside, host
 from boltz.estimators.bases import chosen
 from boltz.estimators.importance import mean_and_error
-from boltz.estimators.likelihood import NOT_STATES, few_samples
-from boltz.estimators.result import Estimate, interval, joined
+from boltz.estimators.likelihood import NOT_STATES, error_of_mean, few_samples
+from boltz.estimators.result import Estimate, error_of_rows, joined, joint_interval
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import visible_rows
 from boltz.nn.arena import zeros
@@ -88,15 +88,15 @@ def _start(path: GibbsPath, rows: Array, chains: int, key: Key) -> tuple[dict[st
 def _estimate(log_w: Floats, steps: int, grey: bool) -> Estimate:
     """The mean of log mean weights (rows, chains); grey rows are no states of binary units, and never trusted."""
     rows, chains = log_w.shape
-    values, errors, _ = mean_and_error(log_w).T
-    share = np.exp(2 * values - log_mean_exp(2 * log_w, 1))  # of the chains of a row that are effective
-    value, error = float(values.mean()), float(np.sqrt(np.sum(errors**2)) / rows)
+    values, errors, share, _ = mean_and_error(log_w).T
+    effective = np.exp(2 * values - log_mean_exp(2 * log_w, 1))  # share of a row's chains, however heavy their tail
+    value, error, of_all = float(values.mean()), error_of_mean(errors, share), error_of_rows(values, errors)
     return Estimate(
         value,
         error,
-        interval(value, error, rows * chains),
+        joint_interval(value, (error, rows * chains), (of_all, rows)),
         "none",
-        float(share.mean() * chains),
+        float(effective.mean() * chains),
         chains,
         steps,
         joined(few_samples(share, chains), NOT_STATES if grey else ()),
@@ -104,4 +104,5 @@ def _estimate(log_w: Floats, steps: int, grey: bool) -> Estimate:
         values,
         f"RAISE: conservative, a lower bound for the annealing model of {steps} temperatures"
         + "; rows that are not 0/1" * grey,
+        standard_error_rows=of_all,
     )

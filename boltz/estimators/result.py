@@ -23,9 +23,11 @@ TRUSTED_CHAINS, TRUSTED_SAMPLES, TRUSTED_SHARE = 100, 200, 0.3
 class Estimate:
     """A number in nats with its error, and whether it is exact, a lower or an upper bound in expectation, or none.
 
-    ess is the effective number of chains. doubts says in words what speaks against the standard error; trusted means
-    that nothing does. per_row holds one value a data row where rows make sense. path (points, 2) holds inverse
-    temperatures and the effective chains there. A value that is not finite raises NumericalError.
+    standard_error is that of estimation, for just these rows (log Z, samples). standard_error_rows is what other rows
+    of the same kind would change: 0 where there are no rows, infinite for a single one. interval joins both (95 %).
+    ess is the effective number of chains. doubts says in words what speaks against standard_error; trusted means that
+    nothing does. per_row holds one value a data row where rows make sense. path (points, 2) holds inverse temperatures
+    and the effective chains there. A value that is not finite raises NumericalError.
     """
 
     value: float
@@ -40,6 +42,7 @@ class Estimate:
     per_row: Floats | None = field(default=None, repr=False)
     method: str = ""
     path: Floats = field(default_factory=lambda: np.empty((0, 2)), repr=False)
+    standard_error_rows: float = 0.0
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.value) or (self.per_row is not None and not np.isfinite(self.per_row).all()):
@@ -61,6 +64,7 @@ class Estimate:
         return {
             "value": plain(self.value),
             "standard_error": plain(self.standard_error),
+            "standard_error_rows": plain(self.standard_error_rows),
             "interval": [plain(x) for x in self.interval],
             "kind": self.kind,
             "ess": plain(self.ess),
@@ -71,9 +75,9 @@ class Estimate:
         }
 
 
-def exact(value: float, method: str, per_row: Floats | None = None) -> Estimate:
+def exact(value: float, method: str) -> Estimate:
     """An estimate without error."""
-    return Estimate(value, 0.0, (value, value), "exact", 0.0, 0, 0, per_row=per_row, method=method)
+    return Estimate(value, 0.0, (value, value), "exact", 0.0, 0, 0, method=method)
 
 
 def from_log_weights(log_weights: Floats, steps: int, method: str) -> Estimate:
@@ -127,8 +131,35 @@ def joined(*doubts: tuple[str, ...]) -> tuple[str, ...]:
 
 def interval(value: float, error: float, count: int) -> tuple[float, float]:
     """Symmetric 95 % interval by Student's t with count - 1 degrees of freedom."""
-    reach = float(student.ppf(0.975, count - 1)) * error if count > 1 else float("inf")
+    return joint_interval(value, (error, count))
+
+
+def joint_interval(value: float, *parts: tuple[float, int]) -> tuple[float, float]:
+    """Symmetric 95 % interval of a value whose independent errors are (standard error, number of values behind it).
+
+    Errors are added in squares; the degrees of freedom of Student's t are those of Welch (1947, eq. 28): the joint
+    variance squared over the sum of each variance squared over its own degrees. An error from one value is unknown.
+    """
+    errors = np.array([error if count > 1 else float("inf") for error, count in parts if error > 0 or count < 2])
+    total = float(np.sqrt(np.sum(errors**2)))
+    if total == 0 or not np.isfinite(total):
+        return value - total, value + total
+    degrees = np.array([count - 1 for error, count in parts if error > 0])
+    reach = total * float(student.ppf(0.975, 1 / np.sum((errors / total) ** 4 / degrees)))
     return value - reach, value + reach
+
+
+def error_of_rows(per_row: Floats, errors: Floats) -> float:
+    """Standard error of the mean of per_row (rows,) as that of all rows of their kind, in nats; infinite for one row.
+
+    It is the standard deviation over rows by the root of their number, less the noise that errors (rows,), those of
+    estimation, add to it: that is counted elsewhere.
+    """
+    rows = len(per_row)
+    if rows < 2:
+        return float("inf")
+    noise = np.mean(np.where(np.isfinite(errors), errors, 0.0) ** 2)
+    return float(np.sqrt(max(per_row.var(ddof=1) - noise, 0.0) / rows))
 
 
 def kind_of_sum(first: Kind, second: Kind) -> Kind:

@@ -67,6 +67,7 @@ def difference(first: Estimate, second: Estimate) -> Estimate:
         counted.log_weights,
         None if first.per_row is None else first.per_row - second.value,
         f"{first.method}; log Z by {second.method}",
+        standard_error_rows=float(np.hypot(first.standard_error_rows, second.standard_error_rows)),
     )
 
 

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from boltz.arrays import host
-from boltz.estimators.likelihood import certain, of_rows, undirected_log_z
+from boltz.estimators.likelihood import certain, of_rows, undirected_log_z, variational
 from boltz.estimators.result import Estimate
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import visible_rows
-from boltz.sampling.driver import blocks, workers
-from boltz.sampling.meanfield import MeanField, variational_free_energy
 
 
 def variational_bound(
@@ -26,8 +21,4 @@ def variational_bound(
     model = checked_model(model)
     x = visible_rows(model, x)
     partition = undirected_log_z(model, log_z, seed)
-    with workers(x) as pool:
-        parts = blocks(len(x), like=x)
-        found = pool.map(lambda part: host(variational_free_energy(model, x[part], MeanField())[0]), parts)
-    log_p = -np.concatenate(found).astype(np.float64)
-    return of_rows(model, x, certain(log_p), 0, ("lower", "variational bound"), partition)
+    return of_rows(model, x, certain(variational(model, x)), 0, ("lower", "variational bound"), partition)

@@ -44,14 +44,18 @@ def solve(
     options: MeanField,
     scratch: Scratch,
     scales: Mapping[str, float] | None = None,
+    start: State | None = None,
 ) -> dict[str, Array]:
     """Means (rows, units) of the layers not in evidence, in reused buffers; exact where they share no edge.
 
     scales multiplies the input of a layer whose neighbours are all known (the doubled inputs of greedy pretraining).
+    start holds means to begin from in the place of those of a pass upwards; layers of its colour suffice.
     """
     graph = machine.graph
     free = [layer for layer in graph.units if layer not in evidence]
     base, means = _bottom_up(machine, evidence, free, scratch, scales or {})
+    for layer, values in (start or {}).items():
+        means[layer][...] = values
     joined = {n: [other for _, other, _ in graph.neighbours[n] if other in means] for n in free}
     if not any(joined.values()):
         return means
@@ -100,12 +104,16 @@ def variational_free_energy(
     machine: BoltzmannMachine, rows: Array, options: MeanField
 ) -> tuple[NDArray[np.float64], dict[str, Array]]:
     """E_q[energy] - entropy of the mean-field q (rows,), F(v) itself for an RBM, and the means of q."""
-    visible = machine.graph.visible
-    means = solve(machine, {visible: rows}, options, Scratch(machine.arena))
-    free = machine.full_energy({visible: rows, **means})
+    means = solve(machine, {machine.graph.visible: rows}, options, Scratch(machine.arena))
+    return free_energy_at(machine, rows, means), means
+
+
+def free_energy_at(machine: BoltzmannMachine, rows: Array, means: State) -> NDArray[np.float64]:
+    """E_q[energy] - entropy (rows,) of independent hidden units with such means, a bound of F(v) whatever they are."""
+    free = machine.full_energy({machine.graph.visible: rows, **means})
     for layer, q in means.items():
         free -= np.sum(machine.unit_type(layer).entropy(q.astype(np.float64)), axis=1)
-    return free, means
+    return free
 
 
 def mean_field(model: BoltzmannMachine, x: Any, options: MeanField | None = None) -> dict[str, Array]:

@@ -19,6 +19,7 @@ from boltz import plotting, snapshots
 from boltz.errors import InputError
 from boltz.estimators import exchange
 from boltz.estimators.along import LikelihoodAlong
+from boltz.estimators.words import figure, small
 
 ROUNDS = ("--along", "--rounds", 40)
 TRAIN = ("--epochs", 4, "--batch-size", 20, "--chains", 10, "--snapshots", 4, "--no-evaluate")
@@ -81,11 +82,15 @@ def test_along_training(kind: str, last: int, runs: dict[str, Path], data: Path)
     assert ("a lower bound on log p*(v) (variational bound)" in result["certified"]) == (kind == "dbm")
     assert Path("p.png").read_bytes().startswith(b"\x89PNG")
     lines = invoke("evaluate", run, *ROUNDS).stdout.splitlines()
-    assert lines[0].startswith(f"log-likelihood of {TEST} rows (bars test, binarize none) {wanted.values[-1]:.2f} nats")
+    told = f"{figure(wanted.values[-1], wanted.errors[-1])} nats +- {small(wanted.errors[-1])} (estimation) +- "
+    assert lines[0].startswith(f"log-likelihood of {TEST} rows (bars test, binarize none) {told}")
+    assert f"({TEST} rows), 95 % interval" in lines[0]
+    of_rows = wanted.per_row[-1].std(ddof=1) / TEST**0.5
+    assert final["standard_error_rows"] == pytest.approx(of_rows, rel=1e-12)
     assert lines[1].startswith("no bound: log Z by replica exchange, ") and lines[2].startswith("along training")
     shown = [re.fullmatch(r"  update +(\d+) +(-[\d.]+) \+- [\d.e-]+", line) for line in lines[3:-1]]
     assert [(int(m[1]), m[2]) for m in shown if m] == [
-        (step, f"{value:.2f}") for step, value in zip(steps, wanted.values, strict=True)
+        (step, figure(value, error)) for step, value, error in zip(steps, wanted.values, wanted.errors, strict=True)
     ]
     assert lines[-1] == result["certified"] and "is no bound" in lines[-1]
 

@@ -16,7 +16,8 @@ import boltz
 from boltz import runs
 from boltz.data import names
 
-ESTIMATE = {"value", "standard_error", "interval", "kind", "ess", "chains", "steps", "trusted"}
+ERRORS = {"standard_error", "standard_error_rows", "interval", "trusted", "doubts"}
+ESTIMATE = {"value", "kind", "ess", "chains", "steps"} | ERRORS
 
 
 def enumerated(model: boltz.BoltzmannMachine) -> tuple[float, Any]:

@@ -162,3 +162,29 @@ def test_runs_on_different_data_need_a_choice(data: Path, grey: Path) -> None:
     found = invoke("compare", "a", "b")
     assert found.exit_code == 2 and "choose with --data" in found.stderr
     assert invoke("compare", "a", "b", "--data", data, "--out", "c").exit_code == 0
+
+
+def test_differences_are_of_pairs_of_rows(compared: dict[str, Any], models: dict[str, Path], data: Path) -> None:
+    """Each machine less the best, the error that of differences of single rows; catches errors added as if apart."""
+    best = max(compared["models"], key=lambda row: row["log_likelihood"]["value"])
+    assert [each["name"] for each in compared["differences"]] == [n for n in FILES if n != best["name"]]
+    x = boltz.load_data(str(data), "test").x
+    rows = {}
+    for row in compared["models"]:
+        model = boltz.load(models[row["name"]])
+        log_z = row["log_z"] and row["log_z"]["value"]
+        rows[row["name"]] = boltz.importance_bounds(model, x, (1, 2, 5, 10, 20, 30), log_z)[-1].per_row
+    for each in compared["differences"]:
+        pairs = np.subtract(rows[each["name"]], rows[best["name"]])
+        assert each["less"] == best["name"] and each["value"] == pytest.approx(pairs.mean(), abs=1e-9)
+        assert each["standard_error_rows"] == pytest.approx(pairs.std(ddof=1) / TEST**0.5, rel=1e-9)
+        errors = [row["log_z"]["standard_error"] for row in compared["models"]
+                  if row["name"] in (each["name"], best["name"]) and row["log_z"]]  # fmt: skip
+        assert each["standard_error"] == pytest.approx(np.hypot.reduce([0.0, 0.0, *errors]), abs=1e-12)
+
+
+def test_a_difference_in_words() -> None:
+    each = {"name": "a", "less": "b", "value": -1.23456, "standard_error": 0.05, "standard_error_rows": 0.0012}
+    assert compare_module._difference(each) == "a less b: -1.2346 +- 0.050 (log Z) +- 0.0012 (rows, in pairs)"
+    bare = each | {"standard_error": 0.0, "standard_error_rows": None}
+    assert compare_module._difference(bare) == "a less b: -1.2346"

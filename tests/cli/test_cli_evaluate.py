@@ -18,6 +18,7 @@ from boltz.estimators.result import Estimate, Kind, exact
 from boltz.estimators.sandwich import TwoSided
 from boltz.estimators.sides import sides
 from boltz.estimators.variational import variational_bound
+from boltz.estimators.words import in_words
 
 
 def machine(*units: int) -> boltz.BoltzmannMachine:
@@ -127,7 +128,7 @@ def test_methods_are_those_of_the_library(method: str, files: dict[str, Path], d
     assert (result["log_z"] is None) == (method == "raise")
     told = {"bound": "bounds log p*(v) from below", "raise": "conservative", "importance": "20 samples a row"}
     assert told.get(method, "of 3 annealed chains a row") in result["certified"]
-    assert ("Too few" in result["certified"]) == (method != "bound")
+    assert ("do not suffice" in result["certified"]) == (method != "bound")
 
 
 def test_importance_takes_a_default_number_of_samples(files: dict[str, Path], data: Path) -> None:
@@ -144,7 +145,7 @@ def test_bounds_are_printed_each_with_its_kind(files: dict[str, Path], data: Pat
     assert lines == bound_lines(dict(zip((1, 120), wanted, strict=True)))
     assert lines[0].endswith("a lower bound, NOT trusted to be log p(v) itself")
     assert bound_lines({7: estimate(-2, "none")}) == [
-        "L_7      -2.00 nats, 95 % interval -2.20 to -1.80, no bound, trusted"
+        "L_7      -2.00 nats +- 0.10, 95 % interval -2.20 to -1.80, no bound, trusted"
     ]
     words = ("evaluate", files["dbm"], "--data", data, "--bounds", "1,2")
     assert [bound["kind"] for bound in result_of(*words, "--betas", 5)["bounds"]] == ["none", "none"]
@@ -162,3 +163,31 @@ def test_tempered_samples(files: dict[str, Path], monkeypatch: pytest.MonkeyPatc
     with np.load("s.npz") as held:
         assert all(np.array_equal(held[layer], wanted) for layer, wanted in state.items())
     assert invoke(*words, "--out", "s.png").exit_code == 0
+
+
+def test_values_of_rows_are_written(files: dict[str, Path], data: Path, x: Any, tmp_path: Path) -> None:
+    """One value a row, as the library has them; an existing file only with --force, and checked before the work."""
+    wanted = boltz.log_likelihood(boltz.load(files["rbm"]), x, boltz.ais(boltz.load(files["rbm"]), 20, 5)).per_row
+    words = ("evaluate", files["rbm"], "--data", data, "--betas", 5, "--chains", 20)
+    for name in ("rows.csv", "rows.npy"):
+        out = tmp_path / name
+        assert result_of(*words, "--per-row", out)["per_row"] == str(out)
+        again = invoke(*words, "--per-row", out)
+        assert again.exit_code == 2 and "exists already" in again.stderr
+        assert invoke(*words, "--per-row", out, "--force").stdout.endswith(f"Written: {out}\n")
+    assert np.load(tmp_path / "rows.npy").tolist() == wanted.tolist()  # type: ignore[union-attr]
+    first, *lines = (tmp_path / "rows.csv").read_text().splitlines()
+    assert first == "row,log_likelihood" and [float(line.split(",")[1]) for line in lines] == wanted.tolist()  # type: ignore[union-attr]
+    refused = {"--per-row must end in .csv, .npy": ("--per-row", "rows.txt"), "--force is for --per-row": ("--force",)}
+    for told, given in refused.items():
+        found = invoke("evaluate", files["rbm"], "--data", data, *given)
+        assert found.exit_code == 2 and told in found.stderr
+
+
+def test_both_errors_are_in_the_text_and_the_object(files: dict[str, Path], data: Path, x: Any) -> None:
+    words = ("evaluate", files["rbm"], "--data", data, "--betas", 5, "--chains", 100)
+    model = boltz.load(files["rbm"])
+    wanted = boltz.log_likelihood(model, x, boltz.ais(model, 100, 5))
+    assert result_of(*words)["log_likelihood"]["standard_error_rows"] == wanted.standard_error_rows > 0
+    told = invoke(*words).stdout.splitlines()[0]
+    assert f"{in_words(wanted)}, " in told and "(estimation)" in told and f"({len(x)} rows)" in told

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from small import SMALL, invoke
 
@@ -205,7 +206,7 @@ def test_the_verdict_on_importance_samples(trusted: bool) -> None:
     enumerated = verdict(weighted, exact(200.0, "enumeration"), 100)
     assert "100 samples" in enumerated and "log Z is exact" in enumerated
     for words in (directed, enumerated):
-        assert ("Enough samples are effective" in words) == trusted == ("Too few samples" not in words)
+        assert ("Enough samples are effective" in words) == trusted == ("samples do not suffice" not in words)
         assert "anneal" not in words and "chains" not in words
     annealed = verdict(estimate("none", trusted), estimate("lower"), 100)
     assert annealed.startswith(BOUNDS["none"]) and "certified" not in annealed and "log Z is trusted" in annealed
@@ -217,7 +218,7 @@ def test_the_verdict_on_importance_samples(trusted: bool) -> None:
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_the_verdict_on_chains_of_each_row(trusted: bool) -> None:
-    share = "Enough chains are effective" if trusted else "Too few chains are effective"
+    share = "Enough chains are effective" if trusted else "The chains do not suffice"
     directed = verdict(estimate("lower", trusted), None, 0, 7)
     assert "certified lower bound in expectation" in directed and "7 annealed chains a row, and log Z is 0" in directed
     assert f"{share} to take it for log p(v) itself" in directed
@@ -234,7 +235,8 @@ def test_the_verdict_with_log_z_of_replica_exchange(trusted: bool) -> None:
     bound = replace(estimate("lower", trusted), method="variational bound")
     assert verdict_between(bound).endswith("either side.") and "(variational bound) less" in verdict_between(bound)
     for numbers, what in (((5, 0), "samples"), ((0, 5), "chains")):
-        words = f"{'Enough' if trusted else 'Too few'} {what} are effective to take it for log p*(v) itself"
+        enough = f"Enough {what} are effective" if trusted else f"The {what} do not suffice"
+        words = f"{enough} to take it for log p*(v) itself{'' if trusted else ', since made'}"
         assert words in verdict_between(bound, *numbers)
     assert verdict_between(replace(bound, kind="none", method="x; rows that are not 0/1"), 5) == GREY
 
@@ -252,3 +254,9 @@ def test_estimates_in_words() -> None:
         estimate("lower", True), doubts=("made",)
     )  # chains of log Z are enough, samples of the rows are not
     assert described("log-likelihood", enough).endswith("NOT trusted, though 60 of 100 chains are effective")
+    of_rows = replace(estimate("lower"), per_row=np.zeros(2000), standard_error_rows=0.79)
+    assert described("log-likelihood", of_rows).startswith(
+        "log-likelihood -85.00 nats +- 0.10 (estimation) +- 0.79 (2,000 rows), 95 % interval -85.20 to -84.80, 60 of"
+    )
+    doubtful = replace(exact(0.5, "enumeration"), doubts=("log p(v) of binary rows is above 0, which cannot be",))
+    assert verdict(doubtful, None).endswith("NOT trusted, since log p(v) of binary rows is above 0, which cannot be.")

@@ -16,7 +16,8 @@ import boltz
 from boltz import runs, snapshots
 from boltz.cli.machines import MACHINES
 
-ESTIMATE = {"value", "standard_error", "interval", "kind", "ess", "chains", "steps", "trusted"}
+ERRORS = {"standard_error", "standard_error_rows", "interval", "trusted", "doubts"}
+ESTIMATE = {"value", "kind", "ess", "chains", "steps"} | ERRORS
 
 
 def test_rbm_result_and_folder(data: Path) -> None:

@@ -226,7 +226,7 @@ def check_importance_weights() -> None:
     rows = oracle.states(DEEP, ("v",))["v"][:4]
     model = machine_of(DEEP)
     found, kind, _ = likelihood.log_marginal(model, rows, 4000, 12)
-    values, errors, _ = found.T
+    values, errors, _, _ = found.T
     truth = oracle.log_likelihood(DEEP, rows) + oracle.log_z(DEEP)
     assert kind == "lower" and stats.detectable_ratio(0.2, errors.max())
     p = [stats.ratio_test(v, t, e, 4000) for v, t, e in zip(values, truth, errors, strict=True)]

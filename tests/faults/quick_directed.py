@@ -27,10 +27,10 @@ def check_enumerated() -> None:
 def check_bound_shares() -> None:
     """L_2 of four weights is the mean over two groups, and shares are those of each group."""
     log_w = np.log([[1.0, 3.0, 10.0, 10.0]])
-    value, error, share = importance.bounds_and_errors(log_w, [2])[0, 0]
+    value, error, share, largest = importance.bounds_and_errors(log_w, [2])[0, 0]
     each = np.log([2.0, 10.0])
     assert abs(value - each.mean()) < 1e-12 and abs(error - each.std(ddof=1) / np.sqrt(2)) < 1e-12
-    assert abs(share - np.mean([16 / (2 * 10), 1.0])) < 1e-12
+    assert abs(share - np.mean([16 / (2 * 10), 1.0])) < 1e-12 and largest == log_w.max()
 
 
 def check_sample_noise() -> None:
@@ -64,7 +64,7 @@ def check_heavy_tails() -> None:
     400 rows pass has a probability below 1e-6. Without a look at the tail a hundred do.
     """
     rng = np.random.default_rng(5)
-    _, error, share = importance.mean_and_error(np.log1p(0.02 * (rng.random((400, 400)) ** -1.3 - 1))).T
+    _, error, share, _ = importance.mean_and_error(np.log1p(0.02 * (rng.random((400, 400)) ** -1.3 - 1))).T
     assert np.mean(1 / (1 + error**2 * 399) >= 0.3) > 0.1 and np.mean(share >= 0.3) <= 0.1
     share = importance.mean_and_error(0.3 * rng.normal(size=(400, 400)))[:, 2]
     assert np.mean(share >= 0.3) >= 0.99

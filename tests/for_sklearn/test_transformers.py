@@ -90,7 +90,7 @@ def test_the_score_of_a_directed_machine_is_its_importance_weighted_bound(name: 
     fitted = FITTED[name]
     model, samples = fitted.model_, 4000
     rows, numbers = ROWS[:5].astype(np.float32), np.array([7, 0, 11, 12, 13])
-    value, error, _ = reduced_alone(model, rows, numbers, samples, boltz.Key(1, 2), mean_and_error).T
+    value, error, _, _ = reduced_alone(model, rows, numbers, samples, boltz.Key(1, 2), mean_and_error).T
     if name == "DBNTransformer":
         truth = boltz.log_likelihood(model, rows, log_z=0.0).per_row
     else:

@@ -18,7 +18,7 @@ from boltz.errors import FileError
 
 Array = NDArray[Any]
 Write = Callable[[Array], None]
-ENDINGS = (".npz", ".npy", ".csv")
+ENDINGS, PER_ROW = (".npz", ".npy", ".csv"), (".csv", ".npy")
 DIGITS = {np.dtype(np.float32): "%.9g", np.dtype(np.float64): "%.17g"}  # enough to read back the same number
 
 
@@ -30,7 +30,7 @@ class Table:
     """
 
     name: str
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     dtype: np.dtype[Any]
     columns: Sequence[str]
     others: Mapping[str, Array] = field(default_factory=dict)
@@ -57,6 +57,17 @@ def written(path: Path, table: Table) -> Iterator[Write]:
                 for name, values in table.others.items():
                     with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                         np.lib.format.write_array(member, np.asarray(values), allow_pickle=False)
+
+
+def write_per_row(path: Path, per_row: NDArray[np.float64]) -> None:
+    """Write log-likelihoods (rows,) in nats to a .npy file, or with the numbers of the rows, from 0, to a .csv one.
+
+    The file appears when it is whole. Raises FileError where it cannot be written.
+    """
+    columns = ("row", "log_likelihood")
+    numbered = np.stack([np.arange(len(per_row)), per_row], axis=1) if path.suffix == ".csv" else per_row
+    with written(path, Table("per_row", numbered.shape, np.dtype(np.float64), columns)) as write:
+        write(numbered)
 
 
 def _header(stream: IO[bytes], table: Table) -> None:
