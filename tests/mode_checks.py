@@ -103,9 +103,8 @@ def check_base_widths() -> None:
     assert bases.chosen(kept, 500, 0, None)[0].width == 1
     assert bases.chosen(machine, 3, 0, None)[0].width < 1
     assert bases.chosen(kept, 500, 0, rates)[0].width == 0
-    alone = boltz.from_arrays([np.zeros((40, 3))], [np.random.default_rng(1).normal(0, 2, 40), np.zeros(3)])
-    sharp = boltz.from_arrays([np.zeros((40, 3))], [np.full(40, 4.0), np.zeros(3)])
-    assert bases.chosen(alone, 200, 0, None)[0].width == 1 > bases.chosen(sharp, 2, 0, None)[0].width
+    sharp = boltz.from_arrays([np.zeros((40, 41))], [np.full(40, 3.0), np.zeros(41)])
+    assert bases.chosen(sharp, 1000, 0, None)[0].width == 1 > bases.chosen(sharp, 2, 0, None)[0].width
     found, _ = bases.chosen(hub()[0], 300, 0, None)
     assert found.width < 1, "from 1/2 no chain meets the phase of the hub"
 

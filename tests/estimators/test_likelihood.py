@@ -84,7 +84,7 @@ def test_the_variational_bound_is_that_of_the_means(name: str) -> None:
 @pytest.fixture
 def one_q(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same q for equal rows, none of its fixed points from random starts; many rows at a time, for speed."""
-    monkeypatch.setattr(modes, "RANDOM_STARTS", 0)
+    monkeypatch.setattr(mixtures, "RANDOM_STARTS", 0)
     monkeypatch.setattr(importance, "MEAN_FIELD_ROWS", 8192)
 
 
