@@ -104,7 +104,7 @@ def check_base_widths() -> None:
     assert bases.chosen(machine, 3, 0, None)[0].width < 1
     assert bases.chosen(kept, 500, 0, rates)[0].width == 0
     sharp = boltz.from_arrays([np.zeros((40, 41))], [np.full(40, 3.0), np.zeros(41)])
-    assert bases.chosen(sharp, 1000, 0, None)[0].width == 1 > bases.chosen(sharp, 2, 0, None)[0].width
+    assert bases.chosen(sharp, 1000, 0, None)[0].width == 1 > bases.chosen(sharp, 100, 0, None)[0].width
     found, _ = bases.chosen(hub()[0], 300, 0, None)
     assert found.width < 1, "from 1/2 no chain meets the phase of the hub"
 
