@@ -17,14 +17,13 @@ from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, Progress, anneal
 from boltz.sampling.gibbs import check_states
-from boltz.sampling.rates import widened
-from boltz.targets import path_to
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 LEAST_SECOND = 12  # chains of a second look
 CONTRADICTION = 4.0  # errors that two runs may differ by
 ROUNDING = 1e-6
+MANY = 100  # temperatures of which a fifth is still an annealing
 
 
 def ais(
@@ -42,8 +41,8 @@ def ais(
     as in base_rates; unless it gives rates by layer, the base model is drawn to units of rate 1/2 as far as the
     temperatures afford it. resample > 0 makes it a population annealing (Del Moral, Doucet & Jasra 2006): chains are
     resampled whenever less than this share of them is effective. Trusted asks for 100 chains of which 30 % are
-    effective, for every large mode that mean field finds to be met by chains, and for a value that half the
-    temperatures, and a wider base model, do not contradict. Results do not depend on the number of threads. Raises
+    effective, for every large mode that mean field finds to be met by chains, and for a value that a fifth of the
+    temperatures, and wider base models, do not contradict. Results do not depend on the number of threads. Raises
     InputError.
     """
     base_model, key = chosen(checked_model(model), betas, seed, base)
@@ -66,32 +65,36 @@ def annealed_up(base: Base, chains: int, key: Key, resample: float = 0.0, progre
 
 
 def _second_looks(found: Estimate, base: Base, key: Key) -> tuple[str, ...]:
-    """What a quarter of the chains over half the temperatures, and an eighth of them from units of rate 1/2, say."""
+    """What a quarter of the chains over a few of the temperatures, and the pilots from wider base models, say."""
     few = max(found.chains // 4, LEAST_SECOND)
-    halved = replace(base, betas=halves(base.betas))
-    doubts = moved(annealed_up(halved, few, key.derive("halved")), found)
-    if base.width == 1:
-        return doubts
-    machine = base.path.machine
-    path = GibbsPath(path_to(machine, widened({}, 1.0, machine), base.path.density.held[0] == machine.visible))
-    wide = annealed_up(replace(halved, path=path), max(few // 2, LEAST_SECOND), key.derive("wide"))
-    return joined(doubts, below(found, wide))
+    shorter = annealed_up(replace(base, betas=thinned(base.betas)), few, key.derive("shorter"))
+    return joined(moved(shorter, found), *(below(found, pilot) for pilot in base.pilots))
 
 
-def halves(betas: Floats) -> Floats:
-    """Every second inverse temperature, and the last one."""
-    return np.append(betas[:-1:2], betas[-1])
+def thinned(betas: Floats) -> Floats:
+    """Every fifth inverse temperature, or every second one of fewer than 100, and the last one."""
+    return np.append(betas[: -1 : 5 if len(betas) > MANY else 2], betas[-1])
 
 
 def moved(shorter: Estimate, longer: Estimate) -> tuple[str, ...]:
-    """What annealing over fewer temperatures says against that over more, in words."""
-    change = longer.value - shorter.value
-    error = float(np.hypot(shorter.standard_error, longer.standard_error))
-    if abs(change) <= CONTRADICTION * error + ROUNDING * abs(longer.value):
+    """What annealing over fewer temperatures says against that over more, in words.
+
+    Where few of its chains are effective, the mean and variance of its log-weights say more than their mean weight:
+    they are normal where the chains keep up (Hendrix & Jarzynski 2001).
+    """
+    weights, sign = shorter.log_weights, 1 if shorter.kind == "lower" else -1
+    variance, count = float(weights.var(ddof=1)), len(weights)
+    normal = float(weights.mean()) + sign * variance / 2, np.sqrt(variance / count + variance**2 / (2 * count - 2))
+    errors = []
+    for value, error in ((shorter.value, shorter.standard_error), normal):
+        allowed = float(np.hypot(error, longer.standard_error)) + ROUNDING * abs(longer.value)
+        errors.append(abs(longer.value - value) / max(allowed, 1e-12))
+    if min(errors) <= CONTRADICTION:
         return ()
+    change = longer.value - shorter.value
     return (
         f"from {shorter.steps} to {longer.steps} temperatures the value moves by {change:+.2g} nats, "
-        f"{abs(change) / max(error, 1e-9):.1f} errors",
+        f"{min(errors):.1f} errors",
     )
 
 
@@ -100,7 +103,7 @@ def below(found: Estimate, wide: Estimate) -> tuple[str, ...]:
     change = wide.value - found.value
     if change <= CONTRADICTION * float(np.hypot(wide.standard_error, found.standard_error)) + ROUNDING:
         return ()
-    return (f"annealing from units of rate 1/2 gives {change:.2f} nats more: a mode was missed",)
+    return (f"annealing from a wider base model gives {change:.2f} nats more: a mode was missed",)
 
 
 def reverse_ais(
@@ -120,14 +123,14 @@ def reverse_ais(
     most 20 units, and where the caller says so by exact_start. Samples of long or tempered chains give a diagnostic:
     kind "none". start: states of at least the smaller colour class, (chains, units) a layer, whose number then
     counts in place of chains. betas and base as in ais. Trusted asks for 100 chains of which 30 % are effective, and
-    that half the temperatures do not move the value. Raises InputError.
+    that a fifth of the temperatures gives no other value. Raises InputError.
     """
     base_model, key = chosen(checked_model(model), betas, seed, base)
     state = _target_states(base_model.path, start, chains, seed)
     few = {n: x[: max(len(x) // 4, LEAST_SECOND)].copy() for n, x in state.items()}
     certified = start is None or exact_start
     found = annealed_down(base_model, state, key, certified, progress)
-    shorter = annealed_down(replace(base_model, betas=halves(base_model.betas)), few, key.derive("halved"), certified)
+    shorter = annealed_down(replace(base_model, betas=thinned(base_model.betas)), few, key.derive("shorter"), certified)
     return replace(found, doubts=joined(found.doubts, moved(shorter, found)))
 
 

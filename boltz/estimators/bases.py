@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks
+from boltz.estimators.result import Estimate, from_annealed
 from boltz.estimators.temperatures import adaptive, adaptive_steps, schedule
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.numerics import log_mean_exp
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, anneal
 from boltz.sampling.modes import Modes, search
@@ -25,13 +25,15 @@ from boltz.targets import path_to
 
 Floats = NDArray[np.float64]
 WIDTHS = (1.0, 0.5, 0.0)
-PILOT_CHAINS, PILOT_SHARE, LEAST_PILOT = 64, 0.05, 100
+PILOT_CHAINS, PILOT_SHARE, LEAST_PILOT = 64, 0.04, 100
 EFFECTIVE = 0.7  # share of chains that the pilot of a wide base model must foretell
 
 
 @dataclass(frozen=True, eq=False)
 class Base:
     """A path from a base model, its inverse temperatures (steps + 1,), the modes of the machine, and how wide it is.
+
+    pilots are short annealings from wider base models, which were not taken.
 
     width is 1 for units of rate 1/2 and 0 for rates that were given or found; given says that the caller named them.
     """
@@ -41,6 +43,7 @@ class Base:
     modes: Modes
     width: float
     given: bool = False
+    pilots: tuple[Estimate, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -66,28 +69,36 @@ def chosen(model: BoltzmannMachine, betas: Any, seed: Any, base: Any, held_visib
     rates, key = base_rates(model, base, seed), Key.from_seed(seed).derive("ais")
     steps = adaptive_steps(betas)
     values = schedule(betas) if steps is None else None
-    modes = search(model, key, rates)
+    modes, pilots = search(model, key, rates), []
     for width in WIDTHS if not isinstance(base, Mapping) else (0.0,):
         path = GibbsPath(path_to(model, widened(rates, width, model), held_visible))
-        if width == 0 or _affordable(path, values, steps, modes, key.derive("width", str(width))):
+        if width == 0:
             break
+        pilot, fine = _piloted(path, values, steps, modes, key.derive("width", str(width)))
+        if fine:
+            break
+        pilots.append(pilot)
     if values is None:
         assert steps is not None
         values = adaptive(path, steps, key.derive("adaptive"))
-    return Base(path, values, modes, width, isinstance(base, Mapping)), key
+    return Base(path, values, modes, width, isinstance(base, Mapping), tuple(pilots)), key
 
 
-def _affordable(path: GibbsPath, values: Floats | None, steps: int | None, modes: Modes, key: Key) -> bool:
-    """Whether the variance of a pilot's log-weights, which falls as temperatures grow, promises effective chains."""
+def _piloted(
+    path: GibbsPath, values: Floats | None, steps: int | None, modes: Modes, key: Key
+) -> tuple[Estimate, bool]:
+    """A pilot, and whether the variance of its log-weights, which falls as steps grow, promises effective chains.
+
+    It must also meet the modes.
+    """
     total = steps or (len(values) - 1 if values is not None else 1)
     count = min(max(LEAST_PILOT, round(PILOT_SHARE * total)), total)
     betas = np.linspace(0, 1, count + 1)
     if values is not None:
         betas = np.interp(np.linspace(0, total, count + 1), np.arange(total + 1), values)
     state = path.density.sample_start(key, PILOT_CHAINS)
-    weights = anneal(path, state, betas, key).log_weights
-    variance = float(weights.var(ddof=1)) * count / total
-    if not np.exp(-variance) >= EFFECTIVE:
-        return False
+    walk = anneal(path, state, betas, key)
+    found = from_annealed(walk, path.density.start_log_z, count, "pilot")
+    effective = np.exp(-float(walk.log_weights.var(ddof=1)) * count / total) >= EFFECTIVE
     held = {n: state[n] for n in path.density.held}
-    return not modes.unmet(held, weights, path.density.start_log_z + float(log_mean_exp(weights)))
+    return found, bool(effective) and not modes.unmet(held, walk.log_weights, found.value)

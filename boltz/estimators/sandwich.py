@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from boltz import checks
-from boltz.estimators.annealed import annealed_down, annealed_up, halves, held_states, moved
+from boltz.estimators.annealed import annealed_down, annealed_up, below, held_states, moved, thinned
 from boltz.estimators.bases import chosen
 from boltz.estimators.exact import QUICK_UNITS, class_units, exact_log_z
 from boltz.estimators.exchange import COPIES, LadderEstimate, estimated, settle, started
@@ -117,16 +117,17 @@ def _annealed(
 ) -> tuple[Estimate, Estimate, Estimate]:
     """Annealing up and down, over so many temperatures at this attempt, and what the next one is to be compared with.
 
-    The attempt before, which had fewer temperatures, is the second look; the first attempt runs half of them for it.
+    The attempt before, which had fewer temperatures, is the second look; the first attempt runs a fifth of its own.
     """
     (steps, number, shorter), (key, base) = attempt, chance
     own = key.derive("annealing", number)
     chosen_base, chance_key = chosen(model, f"adaptive:{steps}", own.key0, base)
     if shorter is None:
-        halved = replace(chosen_base, betas=halves(chosen_base.betas))
-        shorter = annealed_up(halved, CHAINS, chance_key.derive("halved"))
+        fewer = replace(chosen_base, betas=thinned(chosen_base.betas))
+        shorter = annealed_up(fewer, CHAINS, chance_key.derive("shorter"))
     up = annealed_up(chosen_base, CHAINS, chance_key, progress=progress)
-    lower = replace(up, doubts=joined(up.doubts, moved(shorter, up)))
+    pilots = (below(up, pilot) for pilot in chosen_base.pilots)
+    lower = replace(up, doubts=joined(up.doubts, moved(shorter, up), *pilots))
     states = held_states(chosen_base.path, ladder.samples)
     upper = annealed_down(chosen_base, states, chance_key, False, progress)
     return lower, upper, up

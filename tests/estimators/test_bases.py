@@ -5,7 +5,7 @@ from __future__ import annotations
 import mode_checks
 import numpy as np
 
-from boltz.estimators.annealed import halves
+from boltz.estimators.annealed import thinned
 
 
 def test_the_base_is_as_wide_as_temperatures_afford() -> None:
@@ -28,7 +28,9 @@ def test_second_looks_speak() -> None:
     mode_checks.check_second_looks_speak()
 
 
-def test_halves_keep_both_ends() -> None:
-    assert halves(np.linspace(0, 1, 6)).tolist() == [0.0, 0.4, 0.8, 1.0]
-    assert halves(np.linspace(0, 1, 5)).tolist() == [0.0, 0.5, 1.0]
-    assert halves(np.array([0.0, 1.0])).tolist() == [0.0, 1.0]
+def test_thinned_temperatures_keep_both_ends() -> None:
+    assert thinned(np.linspace(0, 1, 6)).tolist() == [0.0, 0.4, 0.8, 1.0]
+    assert thinned(np.linspace(0, 1, 5)).tolist() == [0.0, 0.5, 1.0]
+    assert thinned(np.array([0.0, 1.0])).tolist() == [0.0, 1.0]
+    many = np.linspace(0, 1, 1001)
+    assert (thinned(many) == many[::5]).all()
