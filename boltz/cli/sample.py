@@ -25,6 +25,7 @@ from boltz.cli.common import (
 from boltz.errors import InputError
 
 ENDINGS, SWEEPS, ROUNDS = (".npz", ".npy", ".png"), 1000, 1000
+MOST_ROWS = 10_000  # that Gibbs chains may start from, evenly spaced among them
 STARTS = ("rates", "uniform", "bias", "data")
 
 
@@ -40,6 +41,7 @@ STARTS = ("rates", "uniform", "bias", "data")
 @click.option(
     "--start",
     type=click.Choice(STARTS),
+    show_default="in turn all but data",
     help="Where Gibbs chains begin: at mean activities of the data, at states that are all alike, at the biases, or at "
     "rows of the data; unless given, the chains take turns among the first three.",
 )
@@ -147,7 +149,8 @@ def _start(path: Path, model: Any, options: dict[str, Any]) -> dict[str, Any]:
         return {"start": options["start"]}
     asked = {"data": options["data"], "split": None, "limit": None, "binarize": "dynamic", "seed": options["seed"]}
     rows = rows_of(path, model, asked, "train")
-    return {"start": "data", "data": rows.seen(slice(0, min(len(rows), options["chains"])))}
+    most = min(len(rows), MOST_ROWS)
+    return {"start": "data", "data": rows.seen(slice(0, most))}
 
 
 def _drawn(model: Any, chains: int, lengths: tuple[int | None, int | None], seed: int, where: dict[str, Any]) -> Any:

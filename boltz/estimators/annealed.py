@@ -61,7 +61,10 @@ def annealed_up(base: Base, chains: int, key: Key, resample: float = 0.0, progre
     error = float(np.hypot(found.standard_error, base.unseen(chains)))
     found = replace(found, standard_error=error, interval=interval(found.value, error, chains))
     held = {n: state[n] for n in base.path.density.held}
-    return replace(found, doubts=joined(found.doubts, base.modes.unmet(held, walk.log_weights, found.value)))
+    return replace(
+        found,
+        doubts=joined(found.doubts, base.modes.unmet(held, walk.log_weights, found.value, max(int(found.ess), 1))),
+    )
 
 
 def _second_looks(found: Estimate, base: Base, key: Key) -> tuple[str, ...]:
@@ -82,6 +85,8 @@ def moved(shorter: Estimate, longer: Estimate) -> tuple[str, ...]:
     Where few of its chains are effective, the mean and variance of its log-weights say more than their mean weight:
     they are normal where the chains keep up (Hendrix & Jarzynski 2001).
     """
+    if shorter.chains < 2:
+        return ()
     weights, sign = shorter.log_weights, 1 if shorter.kind == "lower" else -1
     variance, count = float(weights.var(ddof=1)), len(weights)
     normal = float(weights.mean()) + sign * variance / 2, np.sqrt(variance / count + variance**2 / (2 * count - 2))

@@ -25,6 +25,7 @@ from boltz.estimators.temperatures import adaptive
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, Progress
+from boltz.sampling.driver import workers
 from boltz.sampling.gibbs import Scratch
 from boltz.sampling.ladders import At, Ladder, Machines, Temperatures
 from boltz.sampling.modes import search
@@ -120,9 +121,10 @@ def settle(replicas: Replicas, rounds: int) -> dict[str, Array]:
     if not samples:
         return {}
     x = np.concatenate([samples[n].astype(np.float64) for n in replicas.ladder.held], axis=1)
-    _, vectors = np.linalg.eigh((x - x.mean(axis=0)).T @ (x - x.mean(axis=0)))
+    with workers():  # BLAS in one thread, whose sums do not depend on the others
+        _, _, vectors = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
     edges = np.cumsum([samples[n].shape[1] for n in replicas.ladder.held])[:-1]
-    return dict(zip(replicas.ladder.held, np.split(vectors[:, -1], edges), strict=True))
+    return dict(zip(replicas.ladder.held, np.split(vectors[0], edges), strict=True))
 
 
 def tempered_sample(

@@ -69,7 +69,8 @@ def log_likelihood(
     x = visible_rows(model, x)
     partition = undirected_log_z(model, log_z, seed)
     found, kind, method = log_marginal(model, x, samples, seed)
-    used = samples or (SAMPLES if found[:, 1].any() else 0)
+    used = samples or SAMPLES
+    used = used if method == _method(used) else 0
     result = of_rows(model, x, found, used, (kind, method), partition)
     return looked_at(model, x, [result], [found], used, seed)[0] if kind == "lower" and used else result
 
@@ -110,7 +111,7 @@ def looked_at(
     if not any(result.trusted for result in results):
         return results
     best = int(np.argmax([each[:, 0].mean() for each in found]))
-    seen = look(model, x, found[best], samples, Key.from_seed(seed).derive("look"))
+    seen = look(model, x, found[best], samples, Key.from_seed(seed))
     return [replace(result, doubts=joined(result.doubts, seen.doubts(result.standard_error))) for result in results]
 
 
@@ -128,7 +129,7 @@ def of_rows(model: Model, x: Array, found: Floats, samples: int, what: tuple[Kin
     grey = binary and not ((x == 0) | (x == 1)).all()  # no states of binary units, so nothing is certified
     directed = isinstance(model, HelmholtzMachine) and model.prior_machine is None
     whole = directed or log_z.value != 0  # with log Z = 0 it is log p*, which may be above 0
-    least = 1 / samples if errors.any() else 0.0  # what one sample more or less would change
+    least = 1 / samples if samples else 0.0  # what one sample more or less would change
     unsure = np.sqrt(errors**2 + least**2 + log_z.standard_error**2)
     impossible = binary and whole and not grey and above_zero(per_row, unsure, log_z)
     return Estimate(
@@ -141,7 +142,7 @@ def of_rows(model: Model, x: Array, found: Floats, samples: int, what: tuple[Kin
         log_z.steps,
         joined(
             log_z.doubts,
-            few_samples(share, samples) if errors.any() else (),
+            few_samples(share, samples) if samples else (),
             NOT_STATES if grey else (),
             IMPOSSIBLE if impossible else (),
         ),

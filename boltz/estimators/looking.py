@@ -25,7 +25,7 @@ from boltz.rng import Key
 from boltz.sampling.annealing import anneal
 from boltz.sampling.driver import workers
 from boltz.sampling.gibbs import turned_weights
-from boltz.sampling.mixtures import mixture_of
+from boltz.sampling.mixtures import mixture_of, stacked
 from boltz.sampling.posterior import MeanFieldPath
 from boltz.sampling.scans import scan_path
 
@@ -50,7 +50,7 @@ class Look:
         if self.missed - HEALTHY * self.chance <= error:
             return ()
         where = f"of the posterior of {self.rows} row{'s' * (self.rows > 1)}"
-        return (f"annealed chains find {self.missed:.2%} {where} where no sample was",)
+        return (f"the samples missed {self.missed:.2%} {where}, which annealed chains found",)
 
 
 def look(model: Model, x: Array, found: Floats, samples: int, key: Key) -> Look:
@@ -64,7 +64,7 @@ def look(model: Model, x: Array, found: Floats, samples: int, key: Key) -> Look:
     chains = chains_for(model)
     chosen = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_ROWS, chains // FEWEST)).astype(int))
     some = found[chosen]
-    missed = missing_mass(model, x[beside(chosen, x)], some, chains // len(chosen), key)
+    missed = missing_mass(model, x, chosen, some, chains // len(chosen), key)
     return Look(len(chosen), float(missed.mean()), float(np.exp(some[:, 3] - some[:, 0]).mean() / samples))
 
 
@@ -81,15 +81,15 @@ def binary(model: Model) -> bool:
     return isinstance(model, BoltzmannMachine) or all(n.kind == "bernoulli" for n in model.structure.latent)
 
 
-def missing_mass(model: Model, rows: Array, found: Floats, chains: int, key: Key) -> Floats:
-    """Share of the posterior of rows (rows, units) at states with weights above the largest one sampled, (rows,).
+def missing_mass(model: Model, x: Array, chosen: NDArray[np.int64], found: Floats, chains: int, key: Key) -> Floats:
+    """Share of the posterior of chosen rows of x (rows, units) at states that weigh more than all sampled, (chosen,).
 
     The larger of two estimates: what the annealed chains there weigh (Neal 2001), beside the samples or beside all
     chains, whichever says less; and the probability of the different states that they found, which is certain.
     """
-    model, rows = accurate(model, rows)
-    with workers(rows) as pool:
-        log_p, log_q, log_a, state = pool.map(lambda _: _annealed(model, rows, chains, key), [None])[0]
+    model, x = accurate(model, x)
+    with workers(x) as pool:
+        log_p, log_q, log_a, state = pool.map(lambda _: _annealed(model, x, chosen, chains, key), [None])[0]
     above = (log_p - log_q > found[:, 3, None] + SLACK) & np.isfinite(log_p)
     with np.errstate(divide="ignore"):
         there = logsumexp(np.where(above, log_a, -np.inf), axis=1)
@@ -104,15 +104,22 @@ def missing_mass(model: Model, rows: Array, found: Floats, chains: int, key: Key
     return np.maximum(share, certain)
 
 
-def _annealed(model: Model, rows: Array, chains: int, key: Key) -> tuple[Floats, Floats, Floats, Array]:
-    """log p*(v, h), log q(h | v) and log-weights of annealing (rows, chains), and the states, all drawn layers."""
+def _annealed(
+    model: Model, x: Array, chosen: NDArray[np.int64], chains: int, root: Key
+) -> tuple[Floats, Floats, Floats, Array]:
+    """log p*(v, h), log q(h | v) and log-weights of annealing (rows, chains), and the states, all drawn layers.
+
+    q is that of the samples, so it has their key and the numbers of their rows.
+    """
+    rows, key = x[beside(chosen, x)], root.derive("look")
     repeated = np.repeat(rows, chains, axis=0)
     betas = np.linspace(0, 1, STEPS + 1)
     if isinstance(model, BoltzmannMachine):
         coins = coin_path(model, repeated)
         state = coins.sample_start(key)
         log_a = anneal(coins, state, betas, key).log_weights
-        q = mixture_of(model, rows, 0, key)
+        each = [mixture_of(model, x[i : i + 1], int(i), root.derive("importance")) for i in chosen]
+        q = stacked(each)
         state = {n: state[n] for n in coins.held}
         log_p = weigher(model, repeated, turned_weights(model)).log_density(state)
         log_q = q.repeated(chains).log_density(state)

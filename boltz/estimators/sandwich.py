@@ -75,7 +75,7 @@ def log_z(
     budget = checks.number(budget, "budget", 0.0)
     seed, began = checks.integer(seed, "seed", 0, 2**64 - 1), time.monotonic()
     if base is not None:
-        base = base_rates(model, base, seed)  # a base that does not fit is refused also where it is not needed
+        base_rates(model, base, seed)  # a base that does not fit is refused also where it is not needed
     if min(class_units(model, layers) for layers in model.graph.colours) <= QUICK_UNITS:
         found = exact_log_z(model)
         return TwoSided(found, found, found, None, error, True, time.monotonic() - began)

@@ -66,4 +66,5 @@ def in_words(found: Estimate) -> str:
     told = " ".join(filter(None, (value_of(found), "nats", errors_of(found))))
     if found.kind == "exact":
         told = told.replace("nats", "nats, exact", 1)
-    return told if found.interval[0] == found.interval[1] else f"{told}, 95 % interval {interval_of(found)}"
+    known = all(map(math.isfinite, found.interval)) and found.interval[0] != found.interval[1]
+    return f"{told}, 95 % interval {interval_of(found)}" if known else told

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
-from boltz.arrays import beside
+from boltz.arrays import beside, host
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.nn.arena import zeros
 from boltz.rng import Key
@@ -59,8 +58,9 @@ class Flips:
         held = {n: self._log_partition(n, x, scale, bias) for n, x in inputs.items()}
         chains = len(next(iter(state.values())))
         self._turn(state, inputs, held, (scale, bias), moment.uniform("turn", chains, self.machine.arena))
+        odds = np.cumsum(np.concatenate([self._odds(n) for n in mine]))
         for i in range(SINGLE):
-            layer, unit = self._chosen(mine, moment.key.derive("unit", moment.step, i))
+            layer, unit = self._chosen(mine, odds, moment.key.derive("unit", moment.step, i))
             uniform = moment.uniform(f"flip {i}", chains, self.machine.arena)
             self._flip(state, inputs, held, (layer, unit), (scale, bias), uniform)
 
@@ -68,8 +68,8 @@ class Flips:
         first, second = self.machine.graph.colours
         return (first, second) if first[0] in state else (second, first)
 
-    def _log_partition(self, layer: str, inputs: Array, scale: float, bias: Bias) -> Floats:
-        return np.asarray(self.machine.unit_type(layer).total_log_partition(scale * inputs + bias(layer)))
+    def _log_partition(self, layer: str, inputs: Array, scale: float, bias: Bias) -> Any:
+        return self.machine.unit_type(layer).total_log_partition(scale * inputs + bias(layer))
 
     def _turn(
         self,
@@ -84,7 +84,7 @@ class Flips:
         Half of the chains make no proposal, since both classes turned in one sweep would undo each other.
         """
         scale, bias = law
-        opposite = {n: self.sums[n] - x for n, x in inputs.items()}
+        opposite = {n: self._sum(n) - x for n, x in inputs.items()}
         after = {n: self._log_partition(n, x, scale, bias) for n, x in opposite.items()}
         change = sum(after[n] - held[n] for n in inputs) + zeros(next(iter(state.values())))
         for n, x in state.items():
@@ -109,7 +109,7 @@ class Flips:
         (layer, unit), (scale, bias) = place, law
         step = self._ends(layer) - 2 * state[layer][:, unit].astype(np.float64)
         moved, after = {}, {}
-        change = step * float(bias(layer)[unit])
+        change = step * bias(layer)[unit].astype(np.float64)
         for edge, n, lower in self.machine.graph.neighbours[layer]:
             weight = self.machine.params[edge]
             moved[n] = inputs[n] + step[:, None] * (weight[unit] if lower else weight[:, unit])
@@ -125,31 +125,25 @@ class Flips:
         """The sum of both states of a layer's units, which turns one into the other."""
         return float(sum(self.machine.unit_type(layer).states))
 
-    @cached_property
-    def sums(self) -> dict[str, Array]:
-        """What a layer would hear if the states of its neighbours were the sums of both, (units,)."""
-        found = {}
-        for n in self.machine.graph.units:
-            ends = {
-                o: np.full_like(self.machine.arena, self._ends(o), shape=(1, u)) for o, u in self.machine.units.items()
-            }
-            found[n] = self.machine.input(n, ends)[0].astype(np.float64)
+    def _sum(self, layer: str) -> Array:
+        """What a layer would hear if the states of its neighbours were the sums of both, (units,).
+
+        It is worked out each time: training changes the weights of a machine in place.
+        """
+        like, around = self.machine.arena, [other for _, other, _ in self.machine.graph.neighbours[layer]]
+        ends = {n: np.full_like(like, self._ends(n), shape=(1, self.machine.units[n])) for n in around}
+        found: Array = self.machine.input(layer, ends)[0].astype(np.float64)
         return found
 
-    @cached_property
-    def odds(self) -> dict[str, Floats]:
-        """Square weights of each unit and the mean of its layer, (units,): units that many depend on come often."""
-        found = {n: np.zeros(u) for n, u in self.machine.units.items()}
-        machine = self.machine.to("cpu")
-        for edge in machine.graph.edges:
-            square = np.square(machine.params[edge.key], dtype=np.float64)
-            found[edge.lower] += square.sum(axis=1)
-            found[edge.upper] += square.sum(axis=0)
-        return {n: x + x.mean() + 1e-12 for n, x in found.items()}
+    def _odds(self, layer: str) -> Floats:
+        """Square weights of each unit and their mean, (units,): units that many depend on come often."""
+        found = np.zeros(self.machine.units[layer])
+        for edge, _, lower in self.machine.graph.neighbours[layer]:
+            found += np.square(host(self.machine.params[edge]), dtype=np.float64).sum(axis=1 if lower else 0)
+        return np.asarray(found + found.mean() + 1e-12)
 
-    def _chosen(self, layers: Sequence[str], key: Key) -> tuple[str, int]:
-        """A layer of these and one of its units, by the odds, whatever the state."""
-        odds = np.cumsum(np.concatenate([self.odds[n] for n in layers]))
+    def _chosen(self, layers: Sequence[str], odds: Floats, key: Key) -> tuple[str, int]:
+        """A layer of these and one of its units, by running odds, whatever the state."""
         place = int(np.searchsorted(odds, key.generator().random() * odds[-1], side="right").clip(max=len(odds) - 1))
         for n in layers:
             if place < self.machine.units[n]:

@@ -176,13 +176,16 @@ def sampled(
 
 
 def flipped_sweep(transition: GibbsSweep, state: dict[str, Array], step: int, first_row: int, scratch: Scratch) -> None:
-    """A sweep in which each colour class, once drawn, is turned round and flipped with the other one summed out."""
+    """A sweep before whose draws the other colour class is turned round and flipped, its partner summed out.
+
+    So each class is drawn anew after its partner has moved, and both belong together at the end.
+    """
     machine, moves = transition.machine, Flips(transition.machine, transition.turned)
-    for layers in transition.order:
-        for layer in layers:
+    for moved, drawn in (transition.order[::-1], transition.order):
+        moment = Moment(transition.key.derive("flip", moved[0]), step, first_row)
+        moves.move({n: state[n] for n in moved}, 1.0, machine.bias, moment, scratch)
+        for layer in drawn:
             transition.update(layer, state, step, first_row, scratch)
-        moment = Moment(transition.key.derive("flip", layers[0]), step, first_row)
-        moves.move({n: state[n] for n in layers}, 1.0, machine.bias, moment, scratch)
 
 
 def _started(
@@ -190,7 +193,10 @@ def _started(
 ) -> tuple[dict[str, Array], bool]:
     """The start of chains, and whether the hidden side must be drawn first, since v alone says something."""
     rows = {}
-    if data is not None or (isinstance(start, str) and start == "data"):
+    asked = isinstance(start, str) and start == "data"
+    if data is not None and not (start is None or asked):
+        raise InputError("data would do nothing: it needs start='data', or no start.")
+    if data is not None or asked:
         if data is None:
             raise InputError("start='data' needs rows of data: give data=rows.")
         x = checks.rows(data, "data", model.graph.units[model.visible], model.dtype, model.arena)

@@ -7,6 +7,7 @@ keep weights of what lies between them bounded (the defensive mixture of Hesterb
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +86,13 @@ def mixture_of(machine: BoltzmannMachine, rows: Array, first: int, key: Key) -> 
     return Mixture(machine, log_share, fields, log_norm)
 
 
+def stacked(parts: Sequence[Mixture]) -> Mixture:
+    """The mixtures of several blocks of rows of one machine as one."""
+    fields = {n: np.concatenate([part.fields[n] for part in parts]) for n in parts[0].fields}
+    shares, norms = (np.concatenate([getattr(part, name) for part in parts]) for name in ("log_share", "log_norm"))
+    return Mixture(parts[0].machine, shares, fields, norms)
+
+
 def _fixed_points(
     machine: BoltzmannMachine, rows: Array, first: int, key: Key
 ) -> tuple[list[dict[str, Array]], Floats]:
@@ -110,9 +118,7 @@ def _fixed_points(
 def _starts(machine: BoltzmannMachine, rows: int, first: int, key: Key) -> list[dict[str, Array]]:
     """States of the upper layers that are summed out: all off, all on, and fair coins."""
     upper = [layer for layer in machine.graph.colours[0] if layer != machine.visible]
-    starts = [
-        {n: np.full_like(machine.zeros(rows, n), machine.unit_type(n).states[i]) for n in upper} for i in (0, -1)
-    ]
+    starts = [{n: np.full_like(machine.zeros(rows, n), machine.unit_type(n).states[i]) for n in upper} for i in (0, -1)]
     for number in range(RANDOM_STARTS):
         coins = {layer: machine.zeros(rows, layer) for layer in upper}
         for layer, state in coins.items():

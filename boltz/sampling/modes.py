@@ -24,10 +24,12 @@ from boltz.sampling.driver import workers
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 SWEEPS, SETTLED = 50, 1e-4
+TOGETHER = 1024  # rows that are relaxed at a time
 UNITS, RANDOM = 32, 32  # units a layer whose own patterns are starts, and random starts
 SAME = 0.3  # largest difference of means within a mode
 DEEP, MOST = 5.0, 16  # nats below the best bound, and number of modes, that are kept
 RETURNS = 32  # draws of a mode that are relaxed again, to learn how many of its states lead back to it
+CERTAIN, ROUNDING = 0.5, 1e-6  # nats, and a share of log Z, that a bound may exceed a value by
 ALARM = 1e-4  # probability of a false alarm a mode
 MOST_SHARE = 0.9  # of Z that a mode is taken to have at the most, since its draws and bound are estimates
 
@@ -36,13 +38,14 @@ MOST_SHARE = 0.9  # of Z that a mode is taken to have at the most, since its dra
 class Modes:
     """Mean-field fixed points of a machine: means, layer -> (modes, units), and bounds (modes,) on log Z in nats.
 
-    returns (modes,) is the share of a mode's own draws that relax to it again.
+    returns holds, by the first layer of each colour class, the share of a mode's own draws of that class that relax to
+    it again, (modes,).
     """
 
     machine: BoltzmannMachine
     means: Mapping[str, Floats]
     bounds: Floats
-    returns: Floats
+    returns: Mapping[str, Floats]
 
     @property
     def shares(self) -> Floats:
@@ -66,10 +69,11 @@ class Modes:
         ends: states of one colour class, layer -> (chains, units); independent: how many of them there are, all that
         are effective unless it is given.
         """
-        if self.bounds[0] - value > 0.5:
+        if self.bounds[0] - value > CERTAIN + ROUNDING * abs(value):
             return (f"mean field certifies {self.bounds[0]:.2f} nats, more than the value",)
-        expected = self.returns * np.exp(np.minimum(self.bounds - value, 0.0))
-        found, _ = relaxed(self.machine, ends)
+        returns = next(share for layer, share in self.returns.items() if layer in ends)
+        expected = returns * np.exp(np.minimum(self.bounds - value, 0.0))
+        found = _relaxed_in_parts(self.machine, ends)
         weights = np.exp(log_weights - logsumexp(log_weights))
         count = max(int(independent or effective_sample_size(log_weights)), 1)
         for k in np.argsort(-expected, kind="stable"):
@@ -95,7 +99,8 @@ def search(machine: BoltzmannMachine, key: Key, rates: Mapping[str, Array] | Non
         raise NumericalError("The bounds of mean field are not finite: the weights are too large for their type.")
     kept = _apart(means, np.where(np.isfinite(bounds), bounds, -np.inf))
     means = {n: x[kept] for n, x in means.items()}
-    return Modes(machine, means, bounds[kept], _returns(machine, means, key))
+    returns = {layers[0]: _returns(machine, means, layers, key) for layers in machine.graph.colours}
+    return Modes(machine, means, bounds[kept], returns)
 
 
 def relaxed(machine: BoltzmannMachine, start: Mapping[str, Array]) -> tuple[dict[str, Array], Floats]:
@@ -174,9 +179,19 @@ def _alike(some: Mapping[str, Array], modes: Mapping[str, Array]) -> NDArray[np.
     return same
 
 
-def _returns(machine: BoltzmannMachine, means: Mapping[str, Floats], key: Key) -> Floats:
-    """The share of each mode's own draws that relax to it again, (modes,)."""
-    generator, held = key.derive("returns").generator(), machine.graph.colours[0]
+def _relaxed_in_parts(machine: BoltzmannMachine, start: Mapping[str, Array]) -> dict[str, Array]:
+    """Means of fixed points from states (rows, units) of one colour class, some rows at a time."""
+    rows = len(next(iter(start.values())))
+    parts = [
+        relaxed(machine, {n: x[first : first + TOGETHER] for n, x in start.items()})[0]
+        for first in range(0, rows, TOGETHER)
+    ]
+    return {n: np.concatenate([part[n] for part in parts]) for n in parts[0]}
+
+
+def _returns(machine: BoltzmannMachine, means: Mapping[str, Floats], held: Sequence[str], key: Key) -> Floats:
+    """The share of each mode's own draws of a colour class that relax to it again, (modes,)."""
+    generator = key.derive("returns", held[0]).generator()
     found = np.empty(len(means[held[0]]))
     for k in range(len(found)):
         draws = {n: (generator.random((RETURNS, means[n].shape[1])) < means[n][k]).astype(np.float64) for n in held}
