@@ -1,4 +1,4 @@
-"""Machines on which estimates of log Z once agreed on a wrong value and called it trusted, each with its right value.
+"""Machines on which estimates of log Z once agreed on a wrong value and trusted it, with the right value if known.
 
 One line a case and estimator: truth, value, 95 % interval, whether it is trusted, and what speaks against it; for
 samples the share of chains whose units are mostly on, which is 1/2 in these machines. The machines are symmetric ones
@@ -55,7 +55,9 @@ def trained() -> Iterator[Case]:
     states = boltz.tempered_sample(model, 4096, 640, seed=3)
     rows = np.concatenate([states["v"], states["h1"]], axis=1)
     rows = np.concatenate([rows, 1 - rows]).astype(np.float32)
-    run = boltz.train(boltz.rbm(64, 64, x=rows), rows, epochs=20, learning_rate=0.05, binarize="none", seed=1)
+    run = boltz.train(
+        boltz.rbm(64, 64, x=rows), rows, epochs=20, learning_rate=0.05, binarize="none", rule="ptt", seed=1
+    )
     assert isinstance(run.model, boltz.BoltzmannMachine)
     yield "RBM 64-64 trained on Ising samples, kept rates", run.model, None
     yield "the same without rates", boltz.BoltzmannMachine(run.model.graph, run.model.arena), None

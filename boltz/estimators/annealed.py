@@ -12,6 +12,7 @@ from boltz import checks
 from boltz.errors import InputError
 from boltz.estimators.bases import Base, chosen
 from boltz.estimators.exact import exact_samples
+from boltz.estimators.precision import wide_enough
 from boltz.estimators.result import Estimate, Kind, from_annealed, interval, joined
 from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.rng import Key
@@ -45,7 +46,7 @@ def ais(
     temperatures, and wider base models, do not contradict. Results do not depend on the number of threads. Raises
     InputError.
     """
-    base_model, key = chosen(checked_model(model), betas, seed, base)
+    base_model, key = chosen(wide_enough(checked_model(model)), betas, seed, base)
     chains = checks.integer(chains, "chains", 1, 2**32)
     resample = checks.number(resample, "resample", 0.0, 1.0)
     found = annealed_up(base_model, chains, key, resample, progress)
@@ -130,7 +131,7 @@ def reverse_ais(
     counts in place of chains. betas and base as in ais. Trusted asks for 100 chains of which 30 % are effective, and
     that a fifth of the temperatures gives no other value. Raises InputError.
     """
-    base_model, key = chosen(checked_model(model), betas, seed, base)
+    base_model, key = chosen(wide_enough(checked_model(model)), betas, seed, base)
     state = _target_states(base_model.path, start, chains, seed)
     few = {n: x[: max(len(x) // 4, LEAST_SECOND)].copy() for n, x in state.items()}
     certified = start is None or exact_start

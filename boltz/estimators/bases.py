@@ -1,7 +1,7 @@
 """Which base model an annealing starts from: as wide as its temperatures afford, and one that meets all modes.
 
 A narrow base model gives little variance, but chains from it may miss a mode together and agree. Units of rate 1/2 are
-the widest one. In 0/1 coordinates biases point into one mode, so that they serve no base model.
+the widest one. In 0/1 coordinates biases point into one mode, so they are not used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, anneal
 from boltz.sampling.modes import Modes, search
-from boltz.sampling.rates import base_rates, widened
+from boltz.sampling.rates import base_rates, pilot_rates, widened
 from boltz.targets import path_to
 
 Floats = NDArray[np.float64]
@@ -33,9 +33,8 @@ EFFECTIVE = 0.7  # share of chains that the pilot of a wide base model must fore
 class Base:
     """A path from a base model, its inverse temperatures (steps + 1,), the modes of the machine, and how wide it is.
 
-    pilots are short annealings from wider base models, which were not taken.
-
     width is 1 for units of rate 1/2 and 0 for rates that were given or found; given says that the caller named them.
+    pilots are short annealings from wider base models, which were not taken.
     """
 
     path: GibbsPath
@@ -59,18 +58,29 @@ class Base:
         return 0.0 if self.given or self.width == 1 else 1 / chains
 
 
-def chosen(model: BoltzmannMachine, betas: Any, seed: Any, base: Any, held_visible: bool = False) -> tuple[Base, Key]:
+def chosen(
+    model: BoltzmannMachine,
+    betas: Any,
+    seed: Any,
+    base: Any,
+    held_visible: bool = False,
+    modes: Modes | None = None,
+) -> tuple[Base, Key]:
     """The base model for an annealing, and the key of its random numbers; raises InputError.
 
     betas as in schedule, or "adaptive[:N]"; base as in base_rates: rates by layer are taken as they are, others are
-    drawn to 1/2 as far as a pilot foretells that 70 % of the chains stay effective and that they meet all modes.
+    drawn to 1/2 as far as a pilot foretells that 70 % of the chains stay effective and that they meet all modes. modes
+    are those of the machine, where they are known already.
     """
     seed = checks.integer(seed, "seed", 0, 2**64 - 1)
-    rates, key = base_rates(model, base, seed), Key.from_seed(seed).derive("ais")
+    key, known = Key.from_seed(seed).derive("ais"), base is not None or bool(model.rates)
+    rates = base_rates(model, base, seed) if known else {}
     steps = adaptive_steps(betas)
     values = schedule(betas) if steps is None else None
-    modes, pilots = search(model, key, rates), []
+    modes, pilots = search(model, key, rates) if modes is None else modes, []
     for width in WIDTHS if not isinstance(base, Mapping) else (0.0,):
+        if width < 1 and not rates:
+            rates = pilot_rates(model, seed, modes)
         path = GibbsPath(path_to(model, widened(rates, width, model), held_visible))
         if width == 0:
             break

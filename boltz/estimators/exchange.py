@@ -20,6 +20,7 @@ from boltz.errors import InputError
 from boltz.estimators.bending import bent
 from boltz.estimators.bennett import bennett, influences
 from boltz.estimators.chains import nested_rhat
+from boltz.estimators.precision import wide_enough
 from boltz.estimators.result import Estimate, interval
 from boltz.estimators.temperatures import adaptive
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
@@ -96,6 +97,8 @@ def exchange_log_z(
     rounds = checks.integer(rounds, "rounds", 20, 10**9)
     seed = checks.integer(seed, "seed", 0, 2**64 - 1)
     key = Key.from_seed(seed).derive("exchange")
+    if not checks.sequence(trajectory, "trajectory"):
+        model = wide_enough(model)
     replicas = started(model, trajectory, copies, base, seed, key)
     burn = round(BURN * rounds)
     direction = settle(replicas, burn)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,8 @@ from boltz.estimators.result import Estimate
 from boltz.models.files import Model
 
 Array = NDArray[Any]
-SEEN = 1e-3  # nats
+M = TypeVar("M", bound=Model)
+SEEN, SEEN_IN_LOG_Z = 1e-3, 0.05  # nats, in a row and in an estimate of log Z
 
 
 def accurate(model: Model, x: Array) -> tuple[Model, Array]:
@@ -20,12 +21,19 @@ def accurate(model: Model, x: Array) -> tuple[Model, Array]:
     Every parameter of float32 is one of float64. A field sums at most the units of a layer, whose rounding grows as the
     root of their number (Higham 2002, section 2.6).
     """
+    wide = wide_enough(model, SEEN)
+    return (model, x) if wide is model else (wide, x.astype(np.float64))
+
+
+def wide_enough(model: M, seen: float = SEEN_IN_LOG_Z) -> M:
+    """A machine, in float64 where sums in float32 could err by more than so many nats."""
     if model.dtype != np.float32:
-        return model, x
+        return model
     largest, units = float(np.abs(model.arena).max()), sum(model.units.values())
-    if largest * units * float(np.finfo(np.float32).eps) < SEEN:
-        return model, x
-    return model.astype(np.float64), x.astype(np.float64)
+    if largest * units * float(np.finfo(np.float32).eps) < seen:
+        return model
+    wide: Any = model.astype(np.float64)
+    return wide
 
 
 def above_zero(per_row: NDArray[np.float64], errors: NDArray[np.float64], log_z: Estimate) -> bool:

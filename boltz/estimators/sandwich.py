@@ -18,14 +18,17 @@ from boltz.estimators.annealed import annealed_down, annealed_up, below, held_st
 from boltz.estimators.bases import chosen
 from boltz.estimators.exact import QUICK_UNITS, class_units, exact_log_z
 from boltz.estimators.exchange import COPIES, LadderEstimate, estimated, settle, started
+from boltz.estimators.precision import wide_enough
 from boltz.estimators.result import Estimate, joined
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.rng import Key
 from boltz.sampling.annealing import Progress
+from boltz.sampling.modes import Modes
 from boltz.sampling.rates import base_rates
 from boltz.sampling.tempering import exchange
 
-FIRST_ROUNDS, FIRST_STEPS, CHAINS = 300, 1500, 100
+FIRST_ROUNDS, FIRST_STEPS = 300, 1500
+CHAINS, MOST_CHAINS = 100, 10_000  # so many that what all of them miss is less than the error asked for
 CONTRADICTION = 4.0
 LEAST_GROWTH, MOST_GROWTH, MARGIN = 2.0, 4.0, 1.2
 
@@ -91,14 +94,16 @@ def two_sided(
     progress: Progress | None = None,
 ) -> TwoSided:
     """As log_z, of a checked machine and without its enumeration."""
-    began, key = time.monotonic(), Key.from_seed(seed).derive("log_z")
+    began, key, model = time.monotonic(), Key.from_seed(seed).derive("log_z"), wide_enough(model)
     replicas = started(model, (), COPIES, base, seed, key.derive("exchange"))
     rounds, steps, attempt, shorter = FIRST_ROUNDS, FIRST_STEPS, 0, None
-    direction = settle(replicas, rounds // 2)
+    direction, chains = settle(replicas, rounds // 2), int(np.clip(round(2 / error), CHAINS, MOST_CHAINS))
     while True:
         start = time.monotonic()
         ladder = estimated(replicas, exchange(replicas, rounds, 2, progress, direction))
-        lower, upper, shorter = _annealed(model, ladder, (steps, attempt, shorter), (key, base), progress)
+        lower, upper, shorter = _annealed(
+            model, ladder, (steps, attempt, shorter), (key, base, replicas.modes), chains, progress
+        )
         found = bracket(lower, upper, ladder)
         width, taken = (found.interval[1] - found.interval[0]) / 2, time.monotonic() - start
         reached = found.trusted and width <= error
@@ -112,20 +117,21 @@ def _annealed(
     model: BoltzmannMachine,
     ladder: LadderEstimate,
     attempt: tuple[int, int, Estimate | None],
-    chance: tuple[Key, Any],
+    chance: tuple[Key, Any, Modes | None],
+    chains: int,
     progress: Progress | None,
 ) -> tuple[Estimate, Estimate, Estimate]:
     """Annealing up and down, over so many temperatures at this attempt, and what the next one is to be compared with.
 
     The attempt before, which had fewer temperatures, is the second look; the first attempt runs a fifth of its own.
     """
-    (steps, number, shorter), (key, base) = attempt, chance
+    (steps, number, shorter), (key, base, modes) = attempt, chance
     own = key.derive("annealing", number)
-    chosen_base, chance_key = chosen(model, f"adaptive:{steps}", own.key0, base)
+    chosen_base, chance_key = chosen(model, f"adaptive:{steps}", own.key0, base, modes=modes)
     if shorter is None:
         fewer = replace(chosen_base, betas=thinned(chosen_base.betas))
-        shorter = annealed_up(fewer, CHAINS, chance_key.derive("shorter"))
-    up = annealed_up(chosen_base, CHAINS, chance_key, progress=progress)
+        shorter = annealed_up(fewer, chains, chance_key.derive("shorter"))
+    up = annealed_up(chosen_base, chains, chance_key, progress=progress)
     pilots = (below(up, pilot) for pilot in chosen_base.pilots)
     lower = replace(up, doubts=joined(up.doubts, moved(shorter, up), *pilots))
     states = held_states(chosen_base.path, ladder.samples)

@@ -1,4 +1,4 @@
-"""Estimates in figures and words: as many digits as the error leaves sense, two of the error itself (nats)."""
+"""Estimates in figures and words: two digits of an error, and as many decimals of its value (nats)."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def least_error(found: Estimate) -> float:
 
 
 def value_of(found: Estimate) -> str:
-    """The value, its digits those that its smaller error leaves sense."""
+    """The value, with the decimals of its smaller error."""
     return figure(found.value, least_error(found))
 
 
 def ends_of(found: Estimate) -> tuple[str, str]:
-    """Both ends of the 95 % interval, their digits those that the joint error leaves sense."""
+    """Both ends of the 95 % interval, with the decimals of the joint error."""
     joint = math.hypot(found.standard_error, found.standard_error_rows)
     low, high = (figure(end, joint) for end in found.interval)
     return low, high

@@ -15,7 +15,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, anneal
 from boltz.sampling.meanfield import mean_field
-from boltz.sampling.modes import search
+from boltz.sampling.modes import Modes, search
 from boltz.targets import path_to
 
 Array = NDArray[Any]
@@ -31,7 +31,7 @@ def base_rates(model: BoltzmannMachine, base: Any, seed: int) -> dict[str, Array
     if base is None and model.rates:
         base = model.rates
     if base is None:
-        return pilot_rates(model, seed)
+        return pilot_rates(model, seed, search(model, Key.from_seed(seed).derive("pilot")))
     if not isinstance(base, Mapping):
         units = model.graph.units[model.graph.visible]
         visible = arrays.host(checks.rows(base, "base", units, model.dtype, model.arena))
@@ -46,20 +46,20 @@ def base_rates(model: BoltzmannMachine, base: Any, seed: int) -> dict[str, Array
     return rates
 
 
-def pilot_rates(model: BoltzmannMachine, seed: int) -> dict[str, Array]:
+def pilot_rates(model: BoltzmannMachine, seed: int, modes: Modes) -> dict[str, Array]:
     """Mean activities of a machine whose data are not known, layer -> (units,) within (0, 1).
 
-    Half of what counts are chains annealed from units of rate 1/2, which settle in the modes that are easy to reach,
-    half the modes that mean field finds, by their bounds: also those that are hard to reach. Biases alone would point
-    into one mode, in 0/1 coordinates.
+    They are the mean of two estimates. One is from chains that are annealed from units of rate 1/2: these reach the
+    modes that are easy to reach. The other is from the modes of mean field, weighted by their bounds: these may be hard
+    to reach. Biases are not used, since in 0/1 coordinates they point into one mode.
     """
     key = Key.from_seed(seed).derive("pilot")
     path = GibbsPath(path_to(model, widened({}, 1.0, model)))
     state = path.density.sample_start(key, PILOT_CHAINS)
     anneal(path, state, np.linspace(0, 1, PILOT_STEPS + 1), key)
     chains = _smooth({n: host(x) for n, x in state.items()}, PILOT_CHAINS)
-    modes = search(model, key).rates()
-    return {n: (x + np.clip(modes[n], 0.01, 0.99)) / 2 for n, x in chains.items()}
+    found = modes.rates()
+    return {n: (x + np.clip(found[n], 0.01, 0.99)) / 2 for n, x in chains.items()}
 
 
 def widened(rates: Mapping[str, Array], width: float, model: BoltzmannMachine) -> dict[str, Array]:

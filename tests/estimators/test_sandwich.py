@@ -77,9 +77,9 @@ def test_attempts_share_no_random_numbers_with_another_seed(quick: None, monkeyp
     starts: list[int] = []
     plain = sandwich.chosen
 
-    def seen(model: Any, betas: Any, seed: int, base: Any) -> Any:
+    def seen(model: Any, betas: Any, seed: int, base: Any, modes: Any) -> Any:
         starts.append(seed)
-        return plain(model, betas, seed, base)
+        return plain(model, betas, seed, base, modes=modes)
 
     def second(*words: Any) -> Any:
         found = bracket(*words)

@@ -59,6 +59,11 @@ def test_samples_of_a_symmetric_machine_have_both_phases(start: str | None) -> N
     mode_checks.check_samples_have_both_phases(start)
 
 
+def test_both_classes_belong_together_after_any_number_of_sweeps() -> None:
+    """Catches a class that is turned round after its partner was drawn for the last time."""
+    mode_checks.check_states_belong_together()
+
+
 def test_tempered_samples_of_a_symmetric_machine_have_both_phases() -> None:
     """600 chains in 64 copies, each of which turns about every sixteenth round: they count as 64 at least."""
     x = boltz.tempered_sample(coupled(), 600, 200, seed=1)["v"]
