@@ -81,9 +81,7 @@ def _shared(found: Sequence[Contender], option: str, place: tuple[str, ...], ent
     return said.pop() if said else None
 
 
-def measured(
-    each: Contender, x: Any, samples: int, annealing: Annealing, progress: Progress
-) -> tuple[Row, Estimate]:
+def measured(each: Contender, x: Any, samples: int, annealing: Annealing, progress: Progress) -> tuple[Row, Estimate]:
     """One row of the comparison: the machine, its log-likelihood by importance sampling, bounds, active units.
 
     The log-likelihood comes beside it as an estimate as well.

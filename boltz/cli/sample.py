@@ -45,7 +45,7 @@ STARTS = ("rates", "uniform", "bias", "data")
     help="Where Gibbs chains begin: at mean activities of the data, at states that are all alike, at the biases, or at "
     "rows of the data; unless given, the chains take turns among the first three.",
 )
-@click.option("--data", metavar="NAME", help="The rows for --start data; unless given, those of the run.")
+@click.option("--data", metavar="NAME", show_default="those of the run", help="The rows for --start data.")
 @click.option(
     "--tempered",
     is_flag=True,

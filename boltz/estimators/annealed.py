@@ -18,6 +18,8 @@ from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, Progress, anneal
 from boltz.sampling.gibbs import check_states
+from boltz.sampling.rates import widened
+from boltz.targets import path_to
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -69,10 +71,16 @@ def annealed_up(base: Base, chains: int, key: Key, resample: float = 0.0, progre
 
 
 def _second_looks(found: Estimate, base: Base, key: Key) -> tuple[str, ...]:
-    """What a quarter of the chains over a few of the temperatures, and the pilots from wider base models, say."""
+    """What a quarter of the chains over a few of the temperatures, and wider base models, say."""
     few = max(found.chains // 4, LEAST_SECOND)
     shorter = annealed_up(replace(base, betas=thinned(base.betas)), few, key.derive("shorter"))
-    return joined(moved(shorter, found), *(below(found, pilot) for pilot in base.pilots))
+    wider = list(base.pilots)
+    if base.given and base.width < 1:  # nobody knows where the caller's rates come from
+        machine = base.path.machine
+        half = path_to(machine, widened({}, 1.0, machine), base.path.density.held[0] == machine.visible)
+        wide = replace(base, path=GibbsPath(half), width=1.0)
+        wider.append(annealed_up(wide, max(found.chains // 2, LEAST_SECOND), key.derive("wide")))
+    return joined(moved(shorter, found), *(below(found, other) for other in wider))
 
 
 def thinned(betas: Floats) -> Floats:

@@ -55,7 +55,7 @@ class Base:
         Chains from units of rate 1/2 are so different that their weights tell of it; those from a narrow model may
         agree much better than that.
         """
-        return 0.0 if self.given or self.width == 1 else 1 / chains
+        return 0.0 if self.width == 1 else 1 / chains
 
 
 def chosen(
@@ -91,6 +91,8 @@ def chosen(
     if values is None:
         assert steps is not None
         values = adaptive(path, steps, key.derive("adaptive"))
+    if isinstance(base, Mapping) and all((rate == 0.5).all() for rate in rates.values()):
+        width = 1.0
     return Base(path, values, modes, width, isinstance(base, Mapping), tuple(pilots)), key
 
 

@@ -80,7 +80,8 @@ class Modes:
             met = float(weights @ _alike(found, {n: x[k : k + 1] for n, x in self.means.items()})[:, 0])
             if binom.cdf(np.floor(met * count + 0.5), count, min(float(expected[k]), MOST_SHARE)) < ALARM:
                 told = "none" if met == 0 else f"only {met:.0%}"
-                return (f"mean field finds a mode of at least {expected[k]:.0%} of Z, but {told} of the chains met it",)
+                weight = f"mean field finds a mode that weighs at least {expected[k]:.0%} of the value"
+                return (f"{weight}, but {told} of the chains met it",)
         return ()
 
 

@@ -12,6 +12,7 @@ from boltz.sampling.meanfield import MeanField
 from boltz.training.bounds import OBJECTIVES, Knobs
 
 RULES = ("cd", "pcd", "ptt")
+RUNGS = 6  # of rule ptt
 BELIEF_RULES = ("cd", "pcd")
 SCHEDULES = ("constant", "linear", "inverse", "stages")
 OPTIMIZERS = ("momentum", "nesterov", "adam")
@@ -76,7 +77,7 @@ class Settings(Common):
     rule: str = "pcd"
     k: int = 1
     chains: int = 100
-    rungs: int = 6
+    rungs: int = RUNGS
     sparsity_target: float = 0.1
     sparsity_cost: float = 0.0
     center: bool = False
@@ -93,6 +94,8 @@ class Settings(Common):
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.choice(self.rule, "rule", RULES)
+        if self.rule != "ptt" and self.rungs != RUNGS:
+            raise InputError(f"rungs would do nothing: it needs rule='ptt', got rule={self.rule!r}.")
         checks.choice(self.pretrain, "pretrain", PRETRAIN)
         self._check(("k", "chains", "mean_field_sweeps", "pretrain_k"), 1, 10**9, checks.integer)
         checks.integer(self.rungs, "rungs", 2, 10**4)
@@ -112,6 +115,7 @@ class Settings(Common):
         return replace(
             self,
             rule="cd" if self.pretrain == "doubling" else "pcd",
+            rungs=RUNGS,
             k=self.pretrain_k,
             epochs=self.pretrain_epochs,
             learning_rate=self.pretrain_learning_rate,
