@@ -32,6 +32,7 @@ Record = dict[str, Any]
 Gradient = Callable[[Array, float], None]  # of a batch, with the epochs done
 Tools = tuple[Gradient, Workers]
 ROWS = 250
+MODE_NUMBERS, LEAST_MODE_ROWS = 1 << 20, 50  # of the rows by which modes are watched, so that they stay small
 LOOKS = 50  # on a device the host looks once in so many steps whether numbers are finite, since it has to wait
 
 
@@ -70,7 +71,8 @@ class Loop:
                 if self.state.epoch == self.state.batch == 0:
                     self._enter(stage, key)
                 work, watched = stage.rule.workspace(self.state.machine(stage)), self._watched(stage)
-                self.modes = Modes.of(self._batch(self.data, stage, self._spread(ROWS), 0))
+                most = max(MODE_NUMBERS // self.data.x.shape[1], LEAST_MODE_ROWS)
+                self.modes = Modes.of(self._batch(self.data, stage, self._spread(min(ROWS, most)), 0))
                 gradient = self._gradient(stage, work, key, pool)
                 while self.state.epoch < stage.settings.epochs:
                     self._epoch(stage, key, work, watched, (gradient, pool))

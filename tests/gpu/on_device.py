@@ -86,7 +86,7 @@ UNDIRECTED: dict[str, Call] = {
     "encode": lambda m: boltz.encode(boltz.autoencoder(m), X),
     "mean field": lambda m: boltz.mean_field(m, X, boltz.MeanField(tolerance=0.0, sweeps=20)),
     "ais": lambda m: boltz.ais(m, 50, 160, resample=0.9),
-    "ais from 1/2": lambda m: boltz.ais(m, 50, 30, base={n: np.full(u, 0.5) for n, u in m.units.items()}),
+    "ais from rates": lambda m: boltz.ais(m, 50, 30, base={n: np.full(u, 0.3) for n, u in m.units.items()}),
     "adaptive ais": lambda m: boltz.ais(m, 20, "adaptive:50", base=X),
     "reverse ais": lambda m: boltz.reverse_ais(m, chains=50, betas=50),
     "exact log Z": boltz.exact_log_z,

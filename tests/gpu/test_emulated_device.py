@@ -120,7 +120,7 @@ FAULTS = {
     "a counter that stands still": ("*counter = step;", "", "sample"),
     "temperatures one step late": ("now[1] = betas[step];", "now[1] = betas[step - 1];", "ais"),
     "scales that are not read": ("if (scale_at) {", "if (false) {", "ais"),
-    "biases that do not move": ("moved[u] = (real)(two - one);", "moved[u] = 0;", "ais from 1/2"),
+    "biases that do not move": ("moved[u] = (real)(two - one);", "moved[u] = 0;", "ais from rates"),
     "the second part lost": ("columns + column] = second;", "columns + column] = third;", "ais"),
 }
 
