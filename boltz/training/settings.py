@@ -94,11 +94,11 @@ class Settings(Common):
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.choice(self.rule, "rule", RULES)
-        if self.rule != "ptt" and self.rungs != RUNGS:
-            raise InputError(f"rungs would do nothing: it needs rule='ptt', got rule={self.rule!r}.")
         checks.choice(self.pretrain, "pretrain", PRETRAIN)
         self._check(("k", "chains", "mean_field_sweeps", "pretrain_k"), 1, 10**9, checks.integer)
         checks.integer(self.rungs, "rungs", 2, 10**4)
+        if self.rule != "ptt" and self.rungs != RUNGS:
+            raise InputError(f"rungs would do nothing: it needs rule='ptt', got rule={self.rule!r}.")
         checks.integer(self.snapshots, "snapshots", 0, snapshots.MOST)
         checks.integer(self.pretrain_epochs, "pretrain_epochs", 0, 10**9)
         self._check(("sparsity_cost", "pretrain_learning_rate"), 0, 1e6)
