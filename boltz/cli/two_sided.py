@@ -103,9 +103,9 @@ def lines(name: str, found: TwoSided) -> list[str]:
     return [
         headline(name, found.estimate, found),
         *(f"  {sentence}" for sentence in [_contradictions(found)] if sentence),
-        f"annealing up    {value_of(up):>9}  from {ends_of(up)[0]}  {KINDS[up.kind]}, {_weights(up)}",
-        f"annealing down  {value_of(down):>9}  to {ends_of(down)[1]:<6}  {KINDS[down.kind]}, {_weights(down)}",
-        f"replica exchange{value}  {ladder_words(found.ladder)}; forward/reverse gap {round(found.gap, 2) + 0.0:.2f}",
+        f"annealing up     {value_of(up):>9}  from {ends_of(up)[0]}  {KINDS[up.kind]}, {_weights(up)}",
+        f"annealing down   {value_of(down):>9}  to {ends_of(down)[1]:<6}  {KINDS[down.kind]}, {_weights(down)}",
+        f"replica exchange {value}  {ladder_words(found.ladder)}; forward/reverse gap {round(found.gap, 2) + 0.0:.2f}",
     ]
 
 
