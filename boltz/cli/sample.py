@@ -25,7 +25,6 @@ from boltz.cli.common import (
 from boltz.errors import InputError
 
 ENDINGS, SWEEPS, ROUNDS = (".npz", ".npy", ".png"), 1000, 1000
-MOST_ROWS = 10_000  # that Gibbs chains may start from, evenly spaced among them
 STARTS = ("rates", "uniform", "bias", "data")
 
 
@@ -136,6 +135,8 @@ def _lengths(path: Path, model: Any, options: dict[str, Any], names: Set[str]) -
 
 def _start(path: Path, model: Any, options: dict[str, Any]) -> dict[str, Any]:
     """Where Gibbs chains begin, as arguments of boltz.sample; raises InputError."""
+    import numpy as np
+
     import boltz
     from boltz.cli.rows import rows_of
 
@@ -149,8 +150,8 @@ def _start(path: Path, model: Any, options: dict[str, Any]) -> dict[str, Any]:
         return {"start": options["start"]}
     asked = {"data": options["data"], "split": None, "limit": None, "binarize": "dynamic", "seed": options["seed"]}
     rows = rows_of(path, model, asked, "train")
-    most = min(len(rows), MOST_ROWS)
-    return {"start": "data", "data": rows.seen(slice(0, most))}
+    numbers = np.unique(np.arange(options["chains"]) * len(rows) // options["chains"])
+    return {"start": "data", "data": np.concatenate([rows.seen(slice(i, i + 1)) for i in numbers.tolist()])}
 
 
 def _drawn(model: Any, chains: int, lengths: tuple[int | None, int | None], seed: int, where: dict[str, Any]) -> Any:

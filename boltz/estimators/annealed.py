@@ -74,13 +74,18 @@ def _second_looks(found: Estimate, base: Base, key: Key) -> tuple[str, ...]:
     """What a quarter of the chains over a few of the temperatures, and wider base models, say."""
     few = max(found.chains // 4, LEAST_SECOND)
     shorter = annealed_up(replace(base, betas=thinned(base.betas)), few, key.derive("shorter"))
+    return joined(moved(shorter, found), missed(found, base, key))
+
+
+def missed(found: Estimate, base: Base, key: Key) -> tuple[str, ...]:
+    """What wider base models say against a value: the pilots, and for rates that the caller named a run from 1/2."""
     wider = list(base.pilots)
     if base.given and base.width < 1:  # nobody knows where the caller's rates come from
         machine = base.path.machine
         half = path_to(machine, widened({}, 1.0, machine), base.path.density.held[0] == machine.visible)
         wide = replace(base, path=GibbsPath(half), width=1.0)
         wider.append(annealed_up(wide, max(found.chains // 2, LEAST_SECOND), key.derive("wide")))
-    return joined(moved(shorter, found), *(below(found, other) for other in wider))
+    return joined(*(below(found, other) for other in wider))
 
 
 def thinned(betas: Floats) -> Floats:

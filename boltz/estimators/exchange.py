@@ -120,9 +120,7 @@ def settle(replicas: Replicas, rounds: int) -> dict[str, Array]:
     The states are those of the last rung in the later half, of copies that started apart.
     """
     exchange(replicas, rounds - rounds // 2, keep=0)
-    samples = exchange(replicas, rounds // 2, keep=min(DIRECTION_STATES, max(rounds // 2, 1))).samples
-    if not samples:
-        return {}
+    samples = exchange(replicas, rounds // 2, keep=min(DIRECTION_STATES, rounds // 2)).samples
     x = np.concatenate([samples[n].astype(np.float64) for n in replicas.ladder.held], axis=1)
     with workers():  # BLAS in one thread, whose sums do not depend on the others
         _, _, vectors = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from boltz import checks
-from boltz.estimators.annealed import annealed_down, annealed_up, below, held_states, moved, thinned
+from boltz.estimators.annealed import annealed_down, annealed_up, held_states, missed, moved, thinned
 from boltz.estimators.bases import chosen
 from boltz.estimators.exact import QUICK_UNITS, class_units, exact_log_z
 from boltz.estimators.exchange import COPIES, LadderEstimate, estimated, settle, started
@@ -132,8 +132,7 @@ def _annealed(
         fewer = replace(chosen_base, betas=thinned(chosen_base.betas))
         shorter = annealed_up(fewer, chains, chance_key.derive("shorter"))
     up = annealed_up(chosen_base, chains, chance_key, progress=progress)
-    pilots = (below(up, pilot) for pilot in chosen_base.pilots)
-    lower = replace(up, doubts=joined(up.doubts, moved(shorter, up), *pilots))
+    lower = replace(up, doubts=joined(up.doubts, moved(shorter, up), missed(up, chosen_base, chance_key)))
     states = held_states(chosen_base.path, ladder.samples)
     upper = annealed_down(chosen_base, states, chance_key, False, progress)
     return lower, upper, up

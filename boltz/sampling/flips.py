@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import boltz.kernels as kernels
 from boltz.arrays import beside, host
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.nn.arena import zeros
 from boltz.rng import Key
-from boltz.sampling.inputs import Scratch, layer_input
+from boltz.sampling.inputs import Scratch, layer_input, uniforms
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -36,9 +35,7 @@ class Moment:
 
     def uniform(self, purpose: str, chains: int, like: Array) -> Array:
         """One number in (0, 1) a chain."""
-        bits = np.empty((chains, 1), np.uint32)
-        kernels.philox(self.key.derive(purpose).stream(self.step), self.first, bits)
-        return beside((bits[:, 0].astype(np.float64) + 0.5) / 2.0**32, like)
+        return beside(uniforms(self.key.derive(purpose).stream(self.step), self.first, chains), like)
 
 
 @dataclass(frozen=True, eq=False)

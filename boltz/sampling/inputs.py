@@ -1,4 +1,4 @@
-"""What layers hear from their neighbours: buffers, weights laid out for quick products, and the input itself."""
+"""What sweeps work with: buffers, weights laid out for quick products, the input of a layer, and uniform numbers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,16 @@ import boltz.kernels as kernels
 from boltz import arrays
 from boltz.kernels.split import split
 from boltz.models.boltzmann import BoltzmannMachine, State
+from boltz.rng import Stream
 
 Array = NDArray[Any]
+
+
+def uniforms(stream: Stream, first: int, chains: int) -> NDArray[np.float64]:
+    """One number in (0, 1) for each of the chains first, first + 1, ..., (chains,), on the host."""
+    bits = np.empty((chains, 1), np.uint32)
+    kernels.philox(stream, first, bits)
+    return np.asarray((bits[:, 0] + 0.5) / 2.0**32)
 
 
 @dataclass

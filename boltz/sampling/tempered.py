@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import boltz.kernels as kernels
 from boltz.arrays import beside, host
 from boltz.errors import NumericalError
 from boltz.rng import Key
 from boltz.sampling.annealing import Chains, Path, anneal
+from boltz.sampling.inputs import uniforms
 
 Floats = NDArray[np.float64]
 
@@ -41,6 +41,4 @@ def tempered_transition(path: Path, state: Chains, betas: Floats, key: Key) -> N
 
 def _uniform(key: Key, chains: int) -> Floats:
     """One number in (0, 1) a chain."""
-    bits = np.empty((chains, 1), np.uint32)
-    kernels.philox(key.derive("accept").stream(0), 0, bits)
-    return (bits[:, 0].astype(np.float64) + 0.5) / 2.0**32
+    return uniforms(key.derive("accept").stream(0), 0, chains)

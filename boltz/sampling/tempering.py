@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import boltz.kernels as kernels
 from boltz.arrays import beside, host
 from boltz.rng import Key
 from boltz.sampling.annealing import Progress
 from boltz.sampling.driver import Workers, workers
 from boltz.sampling.flips import Moment
 from boltz.sampling.gibbs import mixed_start
-from boltz.sampling.inputs import Scratch
+from boltz.sampling.inputs import Scratch, uniforms
 from boltz.sampling.ladders import At, Ladder
 from boltz.sampling.modes import Modes
 
@@ -218,6 +217,4 @@ def _swap(replicas: Replicas, k: int) -> tuple[Floats, Floats, Floats]:
 
 
 def _uniform(replicas: Replicas, k: int, copies: int) -> Floats:
-    bits = np.empty((copies, 1), np.uint32)
-    kernels.philox(replicas.key.derive("swap", k).stream(replicas.rounds), 0, bits)
-    return np.asarray((bits[:, 0] + 0.5) / 2.0**32)
+    return uniforms(replicas.key.derive("swap", k).stream(replicas.rounds), 0, copies)
