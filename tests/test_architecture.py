@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "checkpoint": {"errors"},
     "snapshots": {"errors"},
     "tables": {"errors", "checkpoint"},
+    "presets": {"errors"},
     "runs": {"errors", "checkpoint", "snapshots"},
     "data": {"errors", "arrays", "checks", "rng", "kernels"},
     "units": BASE,
@@ -39,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "targets": MODELS | {"models"},
     "sampling": SAMPLING,
     "estimators": SAMPLING | {"sampling"},
-    "training": SAMPLING | {"sampling", "data", "runs"},
+    "training": SAMPLING | {"sampling", "data", "runs", "presets"},
     "plotting": {"errors", "checks", "checkpoint"},
 }
 ABOVE = {"cli", "sklearn"}  # may import everything, and nothing but the other one imports them

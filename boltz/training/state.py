@@ -29,7 +29,8 @@ class TrainState:
     """Where a run stands: machines, rule and optimizer arrays, and counters.
 
     stage counts stages, epoch and batch those of the stage, step its updates, lines all epochs so far. totals holds
-    (seconds of this epoch, seconds of the run).
+    (seconds of this epoch, seconds of the run). best holds the parameters of the epoch of the stage that held-out rows
+    like best, empty before there is one, and judged (their log-likelihood, that epoch).
     """
 
     model: Model
@@ -37,6 +38,8 @@ class TrainState:
     rule: Arrays = field(default_factory=dict)
     optimizer: Arrays = field(default_factory=dict)
     totals: Array = field(default_factory=lambda: np.zeros(2))
+    best: Array = field(default_factory=lambda: np.zeros(0))
+    judged: tuple[float, int] = (-np.inf, 0)
     stage: int = 0
     epoch: int = 0
     batch: int = 0
@@ -52,7 +55,25 @@ class TrainState:
         machine = self.machine(stage)
         self.rule = stage.rule.init(machine, rows, key)
         self.optimizer = optimizers.init(stage.settings, machine)
+        self.best, self.judged = machine.arena[:0], (-np.inf, 0)
         self.epoch = self.batch = self.step = 0
+
+    def judge(self, stage: Stage, score: float) -> None:
+        """Keep the parameters of this epoch, whose number is one more than epoch, if held-out rows like them best."""
+        if score > self.judged[0]:
+            self.best, self.judged = self.machine(stage).arena.copy(), (score, self.epoch + 1)
+
+    def settle(self, stage: Stage) -> None:
+        """End a stage with the parameters that held-out rows liked best, where there were any."""
+        if self.best.size:
+            self.machine(stage).arena[...] = self.best
+        self.best, self.judged = self.best[:0], (-np.inf, 0)
+
+    def finish(self, plan: list[Stage]) -> None:
+        """End the whole run where it stands, perhaps before its last stages."""
+        if self.pairs and all(stage.pair is not None for stage in plan[: self.stage + 1]):
+            compose(self.model, self.pairs)
+        self.stage, self.epoch, self.batch = len(plan), 0, 0
 
     def make_machine(self, stage: Stage) -> None:
         """The machine of a stage that starts: an RBM from the whole machine, or the whole machine from the RBMs."""
@@ -69,13 +90,16 @@ class TrainState:
         found |= {f"arena/pair-{i}": pair.arena for i, pair in enumerate(self.pairs)}
         found |= {f"rule/{name}": x for name, x in self.rule.items()}
         found |= {f"optimizer/{name}": x for name, x in self.optimizer.items()}
+        if self.best.size:
+            found |= {"best/arena": self.best, "best/judged": np.array(self.judged)}
         return {name: host(x) for name, x in found.items()}
 
     def to(self, device: str) -> TrainState:
         """The state with its arrays on a device."""
         rule, optimizer = ({n: moved(x, device) for n, x in part.items()} for part in (self.rule, self.optimizer))
         pairs = [pair.to(device) for pair in self.pairs]
-        return replace(self, model=self.model.to(device), pairs=pairs, rule=rule, optimizer=optimizer)
+        best = moved(self.best, device)
+        return replace(self, model=self.model.to(device), pairs=pairs, rule=rule, optimizer=optimizer, best=best)
 
 
 def restore(tensors: Mapping[str, Array], blueprint: Blueprint, plan: list[Stage], source: str) -> TrainState:
@@ -89,6 +113,8 @@ def restore(tensors: Mapping[str, Array], blueprint: Blueprint, plan: list[Stage
             {n.removeprefix("rule/"): x for n, x in owned.items() if n.startswith("rule/")},
             {n.removeprefix("optimizer/"): x for n, x in owned.items() if n.startswith("optimizer/")},
             owned["totals"],
+            owned.get("best/arena", np.zeros(0)),
+            _judged(owned.get("best/judged", np.array([-np.inf, 0]))),
             **{name: int(n) for name, n in zip(COUNTERS, owned["counters"], strict=True)},
         )
         fits = _shapes(state, plan)
@@ -105,6 +131,11 @@ def _graph(stage: Stage) -> Graph:
     return stage.graph
 
 
+def _judged(numbers: Array) -> tuple[float, int]:
+    score, epoch = (float(number) for number in numbers)
+    return score, int(epoch)
+
+
 def _shapes(state: TrainState, plan: list[Stage]) -> bool:
     """Whether a fresh state of the same stage has the same arrays."""
     if state.totals.shape != (2,) or min(getattr(state, name) for name in COUNTERS) < 0:
@@ -117,6 +148,8 @@ def _shapes(state: TrainState, plan: list[Stage]) -> bool:
         return True
     stage = plan[state.stage]
     machine = state.machine(stage)
+    if state.best.size and (state.best.shape, state.best.dtype) != (machine.arena.shape, machine.dtype):
+        return False
     row = np.zeros((1, machine.units[machine.visible]), machine.dtype)
     wanted = stage.rule.init(machine, row, Key(0, 0))
     return _alike(state.rule, wanted) and _alike(state.optimizer, optimizers.init(stage.settings, machine))
