@@ -59,10 +59,14 @@ def preset(kind: str, rows: int, batch: int | None = None) -> dict[str, Any]:
 
 
 def completed(kind: str, settings: Mapping[str, Any], rows: int, held_out: bool) -> dict[str, Any]:
-    """The settings that are named, and those of the preset for the others; patience needs held-out rows."""
-    found = preset(kind, rows, settings.get("batch_size")) | dict(settings)
-    if held_out:
-        return found
-    if settings.get("patience"):
+    """The settings of a training in Python: those named, and unless epochs is among them the preset for the others.
+
+    Who names epochs has chosen the length of the training, so that nothing else is chosen: what is not named
+    is as in the class of settings. Raises InputError for patience without held-out rows.
+    """
+    if settings.get("patience") and not held_out:
         raise InputError("patience waits for a better epoch on held-out rows, but held_out is None.")
-    return found | {"patience": 0}
+    if "epochs" in settings:
+        return dict(settings)
+    found = preset(kind, rows, settings.get("batch_size")) | dict(settings)
+    return found if held_out else found | {"patience": 0}

@@ -56,12 +56,13 @@ def beside(model: Model, data: Data, x: Any, settings: Mapping[str, Any], seed: 
 
 def _training(data: Data, settings: Mapping[str, Any]) -> Data | None:
     """The training rows of a run, else those of the data set that data belong to."""
-    place: Any = table(settings, "data", "load")
+    place = table(settings, "data", "load")
     if place:
         return load(**place)
     source = data.request.get("name_or_path")
-    apart = isinstance(source, str) and len(splits(source)) > 1 and "train" in splits(source)
-    return load(source, "train") if apart else None
+    if isinstance(source, str) and len(splits(source)) > 1 and "train" in splits(source):
+        return load(source, "train")
+    return None
 
 
 def _states(rows: Data, seed: int) -> Any:

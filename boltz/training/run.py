@@ -85,8 +85,8 @@ def train(
     best. watch sees each epoch's record; if it returns True, the run ends there; if it raises, the exception has what
     was trained as its attribute run, where out is None. extra is kept in run.toml. Further settings are the fields of
     boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid belief net or a VAE, of
-    boltz.BeliefSettings for a deep belief net; boltz.presets has those that are not named. Raises InputError,
-    NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
+    boltz.BeliefSettings for a deep belief net; if epochs is not named, those that are not follow the number of rows
+    (boltz.presets). Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
     """
     model = checked_machine(model)
     drawn = blueprint(model)
@@ -146,7 +146,7 @@ def _in_memory(loop: Loop, settings: AnySettings, watch: Watch | None) -> Run:
 
     def epoch(record: Record) -> Any:
         history.append(record)
-        return None if watch is None else watch(record)
+        return None if watch is None else watch(dict(record))
 
     def rewound(update: int) -> None:
         for later in [number for number in kept if number > update]:
@@ -172,7 +172,7 @@ def _in_folder(loop: Loop, settings: AnySettings, folder: Path, watch: Watch | N
 
         def epoch(record: Record) -> Any:
             runs.append_metrics(folder, record)
-            return None if watch is None else watch(record)
+            return None if watch is None else watch(dict(record))
 
         def step() -> None:
             nonlocal saved
