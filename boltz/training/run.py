@@ -17,6 +17,7 @@ from boltz.arrays import checked_device
 from boltz.data import Data
 from boltz.errors import BoltzError, FileError
 from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.directed import scaled
 from boltz.models.files import Model, checked_machine, structure_from, trajectory
 from boltz.models.files import load as load_model
 from boltz.models.graph import Graph
@@ -27,7 +28,7 @@ from boltz.training import guards
 from boltz.training.folders import as_data, data_again, data_entry, interrupted, mark, stop_requests, versions
 from boltz.training.loop import ROWS, Events, Loop, Record
 from boltz.training.monitor import apart
-from boltz.training.plans import Blueprint, blueprint, build, settings_of, stages
+from boltz.training.plans import Blueprint, blueprint, settings_of, stages
 from boltz.training.pretrain import Stage
 from boltz.training.settings import AnySettings, Settings
 from boltz.training.state import TrainState, restore
@@ -81,6 +82,7 @@ def train(
     trains on a GPU, and the run's model stays there). held_out rows only serve the recorded gap. watch sees each
     epoch's record; extra is kept in run.toml. Further settings are the fields of boltz.Settings for a Boltzmann
     machine, of boltz.DirectedSettings for a sigmoid belief net or a VAE, of boltz.BeliefSettings for a deep belief net.
+    Gaussian visible units whose machine knows no units of the data yet take them from x, of at most 10,000 rows.
     Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
     """
     model = checked_machine(model)
@@ -89,7 +91,7 @@ def train(
     data = as_data(x, "x", model.layers[0])
     others = None if held_out is None else as_data(held_out, "held_out", model.layers[0])
     plan = stages(drawn, chosen)
-    state = TrainState(build(drawn, model.arena.copy()), [])
+    state = TrainState(_started(model, data), [])
     loop = Loop(data, others, plan, state, Key.from_seed(chosen.seed).derive("train"))
     if out is None:
         return _in_memory(loop, chosen, watch)
@@ -121,7 +123,8 @@ def resume(
             raise FileError(f"the checkpoint of {folder} must hold {dtype} parameters, got {state.model.dtype}.")
         if state.stage >= len(plan) and (folder / "model.safetensors").exists():
             history = runs.read_metrics(folder)
-            return Run(load_model(folder).to(device), history, folder, chosen, (*notes, *_notes(history, chosen)))
+            model = load_model(folder).to(device)
+            return Run(model, history, folder, chosen, (*notes, *_notes(model, history, chosen)))
         data = data_again(description, "data", x, drawn.layers[0], folder)
         others = data_again(description, "held_out", held_out, drawn.layers[0], folder)
         if data is None:
@@ -144,7 +147,8 @@ def _in_memory(loop: Loop, settings: AnySettings, watch: Watch | None) -> Run:
 
     loop.events = Events(epoch, update=recorder(loop, settings, lambda update, machine: kept.append(machine)))
     loop.run()
-    return Run(_finished(loop, settings), history, None, settings, _notes(history, settings), tuple(kept))
+    model = _finished(loop, settings)
+    return Run(model, history, None, settings, _notes(model, history, settings), tuple(kept))
 
 
 def _in_folder(loop: Loop, settings: AnySettings, folder: Path, watch: Watch | None) -> Run:
@@ -177,11 +181,25 @@ def _in_folder(loop: Loop, settings: AnySettings, folder: Path, watch: Watch | N
         if asked:
             raise interrupted(asked[0], f"boltz train --resume {folder}")
     history = runs.read_metrics(folder)
-    return Run(model, history, folder, settings, _notes(history, settings))
+    return Run(model, history, folder, settings, _notes(model, history, settings))
 
 
-def _notes(history: list[Record], settings: AnySettings) -> tuple[str, ...]:
+def _notes(model: Model, history: list[Record], settings: AnySettings) -> tuple[str, ...]:
+    if isinstance(model, HelmholtzMachine):
+        return () if model.scaling is None else model.scaling.noted()
     return apart(history, settings.rule) if isinstance(settings, Settings) else ()
+
+
+def _started(model: Model, data: Data) -> Model:
+    """A copy of the machine to train, in the units of the data if it has Gaussian visible units and knows none yet."""
+    arena = model.arena.copy()
+    if isinstance(model, BoltzmannMachine):
+        return BoltzmannMachine(model.graph, arena)
+    found = HelmholtzMachine(model.structure, arena, scaling=model.scaling)
+    if model.layers[0].kind != "gaussian" or model.scaling is not None:
+        return found
+    some = np.arange(0, len(data.x), -(-len(data.x) // checks.INITIAL_ROWS))
+    return scaled(found, data.x[some] / (data.levels or 1))
 
 
 def _save(folder: Path, state: TrainState, marked: str) -> None:
@@ -206,7 +224,7 @@ def _finished(loop: Loop, settings: AnySettings) -> Model:
     states = recognised(model, rows, Key.from_seed(settings.seed).derive("rates"))
     rates = base_rates(top_machine(model), states, settings.seed)
     names = [layer.name for layer in model.layers[-2:]]
-    return HelmholtzMachine(model.structure, model.arena, dict(zip(names, rates.values(), strict=True)))
+    return replace(model, rates=dict(zip(names, rates.values(), strict=True)))
 
 
 def _description(model: Model, settings: AnySettings, data: Data, held_out: Data | None) -> dict[str, Any]:
