@@ -48,10 +48,11 @@ class Scaling:
     def of(cls, rows: Any) -> Scaling:
         """Mean and standard deviation of finite rows (rows, units), in float64."""
         given = np.asarray(rows)
-        x = given.astype(np.float64)
-        spread, kind = x.std(axis=0), given.dtype if given.dtype.kind == "f" else np.dtype(np.float64)
-        flat = spread <= ROUNDING * np.finfo(kind).eps * np.abs(x).max(axis=0)
-        return cls(np.where(flat, x[0], x.mean(axis=0)), np.where(flat, 0.0, spread))
+        first, kind = given[0].astype(np.float64), given.dtype if given.dtype.kind == "f" else np.dtype(np.float64)
+        apart = given - first  # sums of numbers far from 0 would round
+        spread = apart.std(axis=0)
+        flat = spread <= ROUNDING * np.finfo(kind).eps * np.abs(given).max(axis=0)
+        return cls(np.where(flat, first, first + apart.mean(axis=0)), np.where(flat, 0.0, spread))
 
     @classmethod
     def plain(cls, units: int) -> Scaling:

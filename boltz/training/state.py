@@ -114,6 +114,9 @@ def _shapes(state: TrainState, plan: list[Stage]) -> bool:
     """Whether a fresh state of the same stage has the same arrays."""
     if state.totals.shape != (2,) or min(getattr(state, name) for name in COUNTERS) < 0:
         return False
+    scaling = state.model.scaling if isinstance(state.model, HelmholtzMachine) else None
+    if scaling is not None and len(scaling.location) != state.model.layers[0].units:
+        return False
     for machine in (state.model, *state.pairs):
         last = list(machine.params.values())[-1]  # raises ValueError if the arena is too small
         if sum(p.size for p in machine.params.values()) != machine.arena.size or last.ndim != 1:
