@@ -19,7 +19,7 @@ from boltz.models.boltzmann import shapes as graph_shapes
 from boltz.models.graph import Edge, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.network import Network
-from boltz.models.scaling import Scaling
+from boltz.models.scaling import Scaling, cast
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.nn.feedforward import FeedForward
 
@@ -93,7 +93,7 @@ def visible_rows(model: Model | Network, x: Any) -> Array:
 def inside(model: Model | Network, x: Array) -> Array:
     """Visible rows (rows, units), in the units of the data, as the machine sees them, in its type."""
     found = _scaling(model)
-    return x.astype(model.dtype, copy=False) if found is None else found.inside(x, model.dtype)
+    return cast(x, model.dtype) if found is None else found.inside(x, model.dtype)
 
 
 def outside(model: Model | Network, values: Array) -> Array:

@@ -75,6 +75,11 @@ class Scaling:
         return np.where(self.constant, 1.0, self.spread)
 
     @cached_property
+    def rounding(self) -> Floats:
+        """How far from its value a constant column may be and still count as there, (units,); 0 for the others."""
+        return np.where(self.constant, ROUNDING * np.finfo(np.float32).eps * np.abs(self.location), 0.0)
+
+    @cached_property
     def log_unit(self) -> float:
         """Sum of the logs of the units: what a log-density in nats is less by in the units of the data."""
         return float(np.log(self.unit).sum())
@@ -82,9 +87,11 @@ class Scaling:
     def inside(self, x: Array, dtype: Any) -> Array:
         """Rows (rows, units) as the machine sees them, where they live; worked out in float64."""
         if self.as_they_are:
-            return x.astype(dtype, copy=False)
-        with np.errstate(over="ignore"):
-            return ((x - beside(self.location, x)) / beside(self.unit, x)).astype(dtype)
+            return cast(x, dtype)
+        apart = x - beside(self.location, x)
+        if self.constant.any():  # rounding, however small, is something to learn for an optimizer that knows no scale
+            apart[abs(apart) <= beside(self.rounding, x)] = 0
+        return cast(apart / beside(self.unit, x), dtype)
 
     def outside(self, values: Array) -> Array:
         """Values (rows, units) of visible units in the units of the data, float64; constant columns at their value."""
@@ -107,3 +114,9 @@ class Scaling:
             f"{'it' if count == 1 else 'them'}, and each adds -0.92 nats to the log-likelihood of a row that has its "
             "value, less where it differs.",
         )
+
+
+def cast(x: Array, dtype: Any) -> Array:
+    """Numbers in another type, infinite where they are beyond its range."""
+    with np.errstate(over="ignore"):
+        return x.astype(dtype, copy=False)
