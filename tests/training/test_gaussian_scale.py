@@ -18,6 +18,7 @@ import boltz
 from boltz import HelmholtzMachine
 from boltz.checkpoint import read_tensors, write_tensors
 from boltz.errors import FileError, InputError
+from boltz.estimators.diagnosis import diagnose
 from boltz.models.scaling import Scaling
 from boltz.training.plans import blueprint, settings_of, stages
 from boltz.training.state import TrainState, restore
@@ -101,6 +102,11 @@ def test_hidden_units_do_not_see_the_units(pair: Pair) -> None:
         assert np.abs(found(pair[0], X) - found(pair[1], Y)).max() < NATS
     variances = [boltz.posterior_variances(m, x)["h1"] for m, x in zip(pair, (X, Y), strict=True)]
     assert np.abs(variances[0] - variances[1]).max() < NATS
+
+
+def test_a_diagnosis_does_not_see_the_units() -> None:
+    one, other = (diagnose(trained("sbn", x), x) for x in (X, Y))
+    assert [found.as_dict() for found in one.findings] == [found.as_dict() for found in other.findings]
 
 
 def test_the_density_is_that_of_a_mixture_in_the_units_of_the_data() -> None:
