@@ -85,7 +85,7 @@ class Gaussian:
     """Real units with mean and log sigma from the first and the second half of the outputs.
 
     log_unit (nats) is taken off the log-density: states are given in units whose logs sum to it. learnt (outputs,) is 0
-    at the outputs that nothing is learnt of, 1 at the others; None: of all.
+    at the outputs of units that nothing is learnt of, whose draws are their means, and 1 at the others; None: of all.
     """
 
     reparameterised: bool = True
@@ -106,6 +106,8 @@ class Gaussian:
         np.add(field[:, units:], bias[units:], out=offset)
         np.exp(offset, out=offset)
         offset *= state
+        if self.learnt is not None:
+            offset *= self.learnt[:units]
         np.add(field[:, :units], bias[:units], out=state)
         state += offset
 

@@ -157,6 +157,14 @@ def test_a_constant_column_is_held_at_its_value(value: float, noise: float) -> N
     assert (boltz.reconstruct(boltz.autoencoder(machine), x)[:, 3] == x[0, 3]).all()
 
 
+@pytest.mark.parametrize("objective", ["wake-sleep", "rws", "vimco"])
+def test_dreams_teach_nothing_of_a_constant_column(objective: str) -> None:
+    x = with_constant(7.0)
+    found = boltz.train(MACHINES["sbn"](x), x, epochs=2, batch_size=50, objective=objective, samples=5).model
+    assert isinstance(found, HelmholtzMachine) and (found.params["recognition/h1/0/weight"][3] == 0).all()
+    assert (found.params["recognition/h1/0/weight"][:3] != 0).all()
+
+
 def test_numbers_that_vary_little_are_not_constant() -> None:
     """A spread of some roundings is one; in float32 as well as in float64."""
     assert Scaling.of(X * 1e-12 + 1).spread.min() > 0
