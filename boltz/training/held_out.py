@@ -56,7 +56,7 @@ def due(epoch: int, epochs: int) -> bool:
     return epoch % max(epochs // LOOKS, 1) == 0 or epoch == epochs
 
 
-def chosen(history: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+def kept_epoch(history: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """A note on the epoch that held-out rows chose for the last stage of a run, if not its last one."""
     last = [record for record in history if record["stage"] == history[-1]["stage"]]
     looked = [record for record in last if record.get(SCORE) is not None]

@@ -15,7 +15,7 @@ from boltz.data import Data
 from boltz.data.binarize import binarize
 from boltz.data.sparse import SparseRows
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.files import Model
+from boltz.models.files import Model, inside
 from boltz.rng import Key
 from boltz.sampling.driver import Workers, workers
 from boltz.training import guards, optimizers
@@ -161,11 +161,15 @@ class Loop:
     def _batch(self, data: Data, stage: Stage, rows: NDArray[np.int64], draw: int) -> Array:
         """The visible rows of a stage: data binarised, and for an upper pair drawn up through the pairs below.
 
+        Gaussian units see numbers in their own units instead.
+
         draw numbers the presentation: the epoch within the whole run, so that no two stages see the same draws.
         """
-        key = self.key.derive("binarize")
-        batch = binarize(self._rows(data, rows), data.levels, stage.settings.binarize, key, draw, rows)
-        batch = batch.astype(self.state.model.dtype, copy=False)
+        key, model, kept = self.key.derive("binarize"), self.state.model, self._rows(data, rows)
+        if model.layers[0].kind == "gaussian":
+            return inside(model, kept / (data.levels or 1))
+        batch = binarize(kept, data.levels, stage.settings.binarize, key, draw, rows)
+        batch = batch.astype(model.dtype, copy=False)
         pair = stage.pair or 0
         below = self.state.pairs[:pair]
         return recognise(below, self.plan[:pair], batch, rows, self.key, draw)

@@ -12,6 +12,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.graph import Graph
 from boltz.models.helmholtz import HelmholtzMachine, Structure
+from boltz.models.scaling import Scaling
 from boltz.training import pretrain
 from boltz.training.bounds import check
 from boltz.training.pretrain import Stage, empty, pair_stage
@@ -28,9 +29,9 @@ def blueprint(model: Model) -> Blueprint:
     return model.graph if isinstance(model, BoltzmannMachine) else model.structure
 
 
-def build(plan: Blueprint, arena: Array) -> Model:
-    """The machine of a blueprint with these parameters."""
-    return BoltzmannMachine(plan, arena) if isinstance(plan, Graph) else HelmholtzMachine(plan, arena)
+def build(plan: Blueprint, arena: Array, scaling: Scaling | None = None) -> Model:
+    """The machine of a blueprint with these parameters, and with the units of Gaussian visible ones."""
+    return BoltzmannMachine(plan, arena) if isinstance(plan, Graph) else HelmholtzMachine(plan, arena, scaling=scaling)
 
 
 def kind_of(plan: Blueprint) -> str:

@@ -18,6 +18,7 @@ from boltz.arrays import checked_device
 from boltz.data import Data
 from boltz.errors import BoltzError, FileError
 from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.directed import scaled
 from boltz.models.files import Model, checked_machine, structure_from, trajectory
 from boltz.models.files import load as load_model
 from boltz.models.graph import Graph
@@ -27,10 +28,10 @@ from boltz.rng import Key
 from boltz.sampling.rates import base_rates
 from boltz.training import guards, learnt
 from boltz.training.folders import as_data, data_again, data_entry, interrupted, mark, stop_requests, versions
-from boltz.training.held_out import chosen
+from boltz.training.held_out import kept_epoch
 from boltz.training.loop import ROWS, Events, Loop, Record
 from boltz.training.monitor import apart
-from boltz.training.plans import Blueprint, blueprint, build, kind_of, settings_of, stages
+from boltz.training.plans import Blueprint, blueprint, kind_of, settings_of, stages
 from boltz.training.pretrain import Stage
 from boltz.training.settings import AnySettings, Settings
 from boltz.training.state import TrainState, restore
@@ -86,7 +87,8 @@ def train(
     was trained as its attribute run, where out is None. extra is kept in run.toml. Further settings are the fields of
     boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid belief net or a VAE, of
     boltz.BeliefSettings for a deep belief net; if epochs is not named, those that are not follow the number of rows
-    (boltz.presets). Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
+    (boltz.presets). Gaussian visible units whose machine knows no units of the data yet take them from x, of at most
+    10,000 rows. Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
     """
     model = checked_machine(model)
     drawn = blueprint(model)
@@ -95,7 +97,7 @@ def train(
     others = None if held_out is None else as_data(held_out, "held_out", model.layers[0])
     chosen = settings_of(drawn, completed(kind_of(drawn), settings, len(data.x), others is not None))
     plan = stages(drawn, chosen)
-    state = TrainState(build(drawn, model.arena.copy()), [])
+    state = TrainState(_started(model, data), [])
     loop = Loop(data, others, plan, state, Key.from_seed(chosen.seed).derive("train"))
     if out is None:
         return _in_memory(loop, chosen, watch)
@@ -127,8 +129,9 @@ def resume(
             raise FileError(f"the checkpoint of {folder} must hold {dtype} parameters, got {state.model.dtype}.")
         if state.stage >= len(plan) and (folder / "model.safetensors").exists():
             history = runs.read_metrics(folder)
-            said = (*notes, *_notes(history, chosen), *_kept_notes(told, folder))
-            return Run(load_model(folder).to(device), history, folder, chosen, said)
+            model = load_model(folder).to(device)
+            said = (*notes, *_notes(model, history, chosen), *_kept_notes(told, folder))
+            return Run(model, history, folder, chosen, said)
         data = data_again(description, "data", x, drawn.layers[0], folder)
         others = data_again(description, "held_out", held_out, drawn.layers[0], folder)
         if data is None:
@@ -160,8 +163,9 @@ def _in_memory(loop: Loop, settings: AnySettings, watch: Watch | None) -> Run:
         kept_so_far = tuple(kept.values())
         problem.run = Run(loop.state.model, history, None, settings, (), kept_so_far)  # type: ignore[attr-defined]
         raise
-    notes = (*_notes(history, settings), *_learnt(loop))
-    return Run(_finished(loop, settings), history, None, settings, notes, tuple(kept.values()))
+    model = _finished(loop, settings)
+    notes = (*_notes(model, history, settings), *_learnt(loop))
+    return Run(model, history, None, settings, notes, tuple(kept.values()))
 
 
 def _in_folder(loop: Loop, settings: AnySettings, folder: Path, watch: Watch | None) -> Run:
@@ -197,12 +201,25 @@ def _in_folder(loop: Loop, settings: AnySettings, folder: Path, watch: Watch | N
         if asked:
             raise interrupted(asked[0], f"boltz train --resume {folder}")
     history = runs.read_metrics(folder)
-    return Run(model, history, folder, settings, (*_notes(history, settings), *notes))
+    return Run(model, history, folder, settings, (*_notes(model, history, settings), *notes))
 
 
-def _notes(history: list[Record], settings: AnySettings) -> tuple[str, ...]:
+def _notes(model: Model, history: list[Record], settings: AnySettings) -> tuple[str, ...]:
     gap = apart(history, settings.rule) if isinstance(settings, Settings) else ()
-    return (*chosen(history), *gap)
+    units = model.scaling.noted() if isinstance(model, HelmholtzMachine) and model.scaling is not None else ()
+    return (*units, *kept_epoch(history), *gap)
+
+
+def _started(model: Model, data: Data) -> Model:
+    """A copy of the machine to train, in the units of the data if it has Gaussian visible units and knows none yet."""
+    arena = model.arena.copy()
+    if isinstance(model, BoltzmannMachine):
+        return BoltzmannMachine(model.graph, arena)
+    found = HelmholtzMachine(model.structure, arena, scaling=model.scaling)
+    if model.layers[0].kind != "gaussian" or model.scaling is not None:
+        return found
+    some = np.arange(0, len(data.x), -(-len(data.x) // checks.INITIAL_ROWS))
+    return scaled(found, data.x[some] / (data.levels or 1))
 
 
 def _learnt(loop: Loop) -> tuple[str, ...]:
@@ -244,7 +261,7 @@ def _finished(loop: Loop, settings: AnySettings) -> Model:
     states = recognised(model, rows, Key.from_seed(settings.seed).derive("rates"))
     rates = base_rates(top_machine(model), states, settings.seed)
     names = [layer.name for layer in model.layers[-2:]]
-    return HelmholtzMachine(model.structure, model.arena, dict(zip(names, rates.values(), strict=True)))
+    return replace(model, rates=dict(zip(names, rates.values(), strict=True)))
 
 
 def _description(model: Model, settings: AnySettings, data: Data, held_out: Data | None) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from boltz.errors import FileError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.graph import Graph
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.models.scaling import Scaling
 from boltz.rng import Key
 from boltz.training import optimizers
 from boltz.training.plans import Blueprint, build, compose, start_pair
@@ -86,6 +88,8 @@ class TrainState:
     def tensors(self) -> Arrays:
         """Everything by name as numpy arrays, for a checkpoint."""
         found = {"arena/model": self.model.arena, "totals": self.totals}
+        if isinstance(self.model, HelmholtzMachine) and self.model.scaling is not None:
+            found |= {f"scaling/{name}": x for name, x in self.model.scaling.tensors().items()}
         found["counters"] = np.array([getattr(self, name) for name in COUNTERS], np.int64)
         found |= {f"arena/pair-{i}": pair.arena for i, pair in enumerate(self.pairs)}
         found |= {f"rule/{name}": x for name, x in self.rule.items()}
@@ -107,8 +111,9 @@ def restore(tensors: Mapping[str, Array], blueprint: Blueprint, plan: list[Stage
     try:
         owned = {name: np.array(x) for name, x in tensors.items()}
         pairs = [n for n in owned if n.startswith("arena/pair-")]
+        scaling = Scaling(owned["scaling/location"], owned["scaling/spread"]) if "scaling/spread" in owned else None
         state = TrainState(
-            build(blueprint, owned["arena/model"]),
+            build(blueprint, owned["arena/model"], scaling),
             [BoltzmannMachine(_graph(plan[i]), owned[f"arena/pair-{i}"]) for i in range(len(pairs))],
             {n.removeprefix("rule/"): x for n, x in owned.items() if n.startswith("rule/")},
             {n.removeprefix("optimizer/"): x for n, x in owned.items() if n.startswith("optimizer/")},
@@ -139,6 +144,9 @@ def _judged(numbers: Array) -> tuple[float, int]:
 def _shapes(state: TrainState, plan: list[Stage]) -> bool:
     """Whether a fresh state of the same stage has the same arrays."""
     if state.totals.shape != (2,) or min(getattr(state, name) for name in COUNTERS) < 0:
+        return False
+    scaling = state.model.scaling if isinstance(state.model, HelmholtzMachine) else None
+    if scaling is not None and len(scaling.location) != state.model.layers[0].units:
         return False
     for machine in (state.model, *state.pairs):
         last = list(machine.params.values())[-1]  # raises ValueError if the arena is too small
