@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import boltz
+import boltz.sklearn
 from boltz.errors import NumericalError
 
 SETS = (
@@ -25,8 +26,14 @@ SETS = (
     "bbc",
 )  # fmt: skip
 KINDS = ("rbm", "dbm", "sbn", "vae")
+ESTIMATORS = {
+    "BernoulliRBM": boltz.sklearn.BernoulliRBM,
+    "DBMTransformer": boltz.sklearn.DBMTransformer,
+    "VAETransformer": boltz.sklearn.VAETransformer,
+}
+SAME = {"BernoulliRBM": "rbm", "DBMTransformer": "dbm", "VAETransformer": "vae"}
 SETTINGS, TEST_ROWS, SAMPLES = 20, 500, 200
-BETAS = (1000, 10_000)
+BETAS = (1000, 5000)
 Line = dict[str, Any]
 
 
@@ -56,12 +63,35 @@ def measured(model: Any, test: Any) -> Line:
     return {"value": found.value, "trusted": log_z is None or log_z.trusted}
 
 
+SHAPES: dict[str, Callable[[int, Any], Any]] = {
+    "rbm": lambda units, x: boltz.rbm(units, 500, x=x),
+    "dbm": lambda units, x: boltz.dbm([units, 500, 1000], x=x),
+    "sbn": lambda units, x: boltz.sbn([units, 200, 200], x=x),
+    "vae": lambda units, x: boltz.vae([units, 200, 200], latent=50, x=x),
+}  # as `boltz train` builds them
+
+
+def default(name: str, kind: str) -> Line:
+    """A machine with the default settings, held-out rows being the set's own; a scikit-learn estimator sees no such."""
+    train, valid, test = (rows_of(name, split) for split in ("train", "valid", "test"))
+    began = time.monotonic()
+    if kind in SHAPES:
+        run = boltz.train(SHAPES[kind](train.shape[1], train), train, held_out=valid)
+        model, notes, epochs = run.model, list(run.notes), len(run.history)
+    else:
+        estimator = ESTIMATORS[kind]()
+        estimator.set_params(random_state=0).fit(train)
+        model, notes, epochs = getattr(estimator, "machine_", None) or estimator.model_, [], None
+    seconds = time.monotonic() - began
+    return {"seconds": seconds, "epochs": epochs, "notes": notes, **measured(model, test)}
+
+
 def drawn(kind: str, units: int, rows: int, number: int) -> tuple[Line, Line]:
     """Shape and settings of a machine, by number."""
     rng = np.random.default_rng([number, KINDS.index(kind), units])
-    hidden = int(rng.choice([20, 50, 100, 200]))
+    hidden = int(rng.choice([20, 50, 100]))
     batch = int(rng.choice([10, 20, 50, 100]))
-    updates = float(np.exp(rng.uniform(np.log(1000), np.log(10_000))))
+    updates = float(np.exp(rng.uniform(np.log(1000), np.log(5000))))
     settings: Line = {
         "batch_size": batch,
         "epochs": max(1, round(updates * batch / rows)),
@@ -125,17 +155,44 @@ def add(out: Path, key: tuple[str, str, int], line: Line) -> None:
     print(json.dumps(named), flush=True)
 
 
+def table(random_lines: list[Line], default_lines: list[Line]) -> None:
+    """A line a default: independent units, the default, the best random setting, and the share of its gain."""
+    print(f"{'set':<12}{'kind':<16}{'independent':>12}{'default':>10}{'best':>10}{'of':>4}{'share':>8}{'minutes':>9}")
+    for line in default_lines:
+        kind = SAME.get(line["kind"], line["kind"])
+        others = [x for x in random_lines if (x["set"], x["kind"]) == (line["set"], kind) and x["value"] is not None]
+        known = [x["value"] for x in others if x["trusted"]]
+        alone = independent(rows_of(line["set"], "train"), rows_of(line["set"], "test"))
+        best = max(known, default=float("nan"))
+        share = (line["value"] - alone) / (best - alone)
+        mark = "" if line["trusted"] else " log Z not trusted"
+        print(
+            f"{line['set']:<12}{line['kind']:<16}{alone:>12.2f}{line['value']:>10.2f}{best:>10.2f}{len(known):>4}"
+            f"{share:>8.0%}{line['seconds'] / 60:>9.1f}{mark}"
+        )
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["random"])
-    parser.add_argument("--out", type=Path, default=Path("defaults.jsonl"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["random", "defaults", "table"])
+    parser.add_argument("--random", type=Path, default=Path("random.jsonl"))
+    parser.add_argument("--defaults", type=Path, default=Path("defaults.jsonl"))
     parser.add_argument("--sets", default=",".join(SETS))
-    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--kinds", help="of machines and, for `defaults`, of estimators")
+    parser.add_argument("--settings", type=int, default=SETTINGS)
     options = parser.parse_args()
-    sets, kinds = options.sets.split(","), options.kinds.split(",")
-    wanted = ((name, kind, number) for number in range(SETTINGS) for kind in kinds for name in sets)
-    for key in missing(options.out, wanted):
-        add(options.out, key, random(*key))
+    sets = options.sets.split(",")
+    if options.what == "table":
+        table(lines(options.random), lines(options.defaults))
+    elif options.what == "random":
+        kinds = options.kinds.split(",") if options.kinds else KINDS
+        wanted = ((name, kind, number) for number in range(options.settings) for kind in kinds for name in sets)
+        for key in missing(options.random, wanted):
+            add(options.random, key, random(*key))
+    else:
+        kinds = options.kinds.split(",") if options.kinds else (*KINDS, *ESTIMATORS)
+        for key in missing(options.defaults, ((name, kind, 0) for kind in kinds for name in sets)):
+            add(options.defaults, key, default(*key[:2]))
 
 
 if __name__ == "__main__":
