@@ -51,7 +51,7 @@ class Border:
     def misfit(self, values: Array, least: float, most: float, wanted: str, remedy: str = "") -> InputError:
         """The error for the first of the numbers (rows, units) that is not within [least, most], or not whole."""
         row, column, found = _outside(values, least, most)
-        number = f"{float(found):.9g}"
+        number = f"{found:.9g}" if 0 < found < 2 else f"{found:g}"
         if self.file:
             text = f"{self.name}, row {row + 1}, column {column + 1} is {number}; expected {wanted}"
             return FileError(f"{text}{': ' if remedy else ''}{remedy}.")
@@ -104,7 +104,8 @@ def _divisor(values: Array, border: Border, low: float, high: float) -> int:
         if low < 0:
             raise border.misfit(values, 0, high, "whole numbers from 0", _advice(low, high, border))
         if high > 1 and not (values.dtype == np.uint8 and high >= LEAST_GREY):
-            raise _unknown_scale(values, border, high)
+            wanted = "whole numbers 0/1, or grey bytes (uint8)"
+            raise border.misfit(values, 0, np.nextafter(high, 0), wanted, _advice(0, high, border))
         return GREY if high > 1 else 1
     if not (low >= 0 and high <= levels and _whole(values)):
         raise border.misfit(values, 0, levels, f"whole numbers from 0 to {levels}, by which they are divided")
@@ -119,7 +120,7 @@ def _divisor(values: Array, border: Border, low: float, high: float) -> int:
 
 def extent(values: Array) -> tuple[float, float]:
     """The least and the greatest of the numbers (rows, units), NaN where one is."""
-    ends = [(float(block.min()), float(block.max())) for block in _blocks(values)]  # half floats cannot hold bounds
+    ends = [(float(block.min()), float(block.max())) for block in blocks(values)]  # half floats cannot hold bounds
     return float(np.min([low for low, _ in ends])), float(np.max([high for _, high in ends]))
 
 
@@ -225,14 +226,6 @@ def _of_objects(values: Array, name: str, columns: Any) -> Array:
         raise InputError(f"{name} must hold numbers within the range of {range_of}.") from problem
 
 
-def _unknown_scale(values: Array, border: Border, high: float) -> InputError:
-    """The error for whole numbers that are neither 0/1 nor grey bytes."""
-    row, column, _ = _outside(values, 0, 1)
-    where = f"row {row + 1}, column {column + 1}" if border.file else f"index ({row}, {column})"
-    what = f"{'holds' if border.file else 'hold 0/1 or grey bytes (uint8), got'} whole numbers up to {high:.9g}"
-    return border.refusal(f"{what} ({where} is the first above 1)", _advice(0, high, border))
-
-
 def _advice(low: float, high: float, border: Border) -> str:
     """What to do with numbers from low to high, in words."""
     if not (isfinite(low) and isfinite(high)):
@@ -249,7 +242,7 @@ def _outside(values: Array, least: float, most: float) -> tuple[int, int, Any]:
     """Row, column and value of the first number that is not within [least, most]; else of the first broken one."""
     for broken in (False, True):
         row = 0
-        for block in _blocks(values):
+        for block in blocks(values):
             wide = block.astype(np.float64)
             wrong = wide != np.rint(wide) if broken else ~((wide >= least) & (wide <= most))
             if wrong.any():
@@ -261,10 +254,10 @@ def _outside(values: Array, least: float, most: float) -> tuple[int, int, Any]:
 
 def _whole(values: Array) -> bool:
     """Whether all numbers are whole ones."""
-    return values.dtype.kind != "f" or all((block == np.rint(block)).all() for block in _blocks(values))
+    return values.dtype.kind != "f" or all((block == np.rint(block)).all() for block in blocks(values))
 
 
-def _blocks(values: Array) -> Iterator[Array]:
+def blocks(values: Array) -> Iterator[Array]:
     """Whole rows in order, about BLOCK numbers at once."""
     step = max(1, BLOCK // values.shape[1])
     return (values[start : start + step] for start in range(0, len(values), step))

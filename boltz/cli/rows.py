@@ -82,7 +82,7 @@ def rows_of(path: Path, model: Model | Network, options: Mapping[str, Any], spli
 
 
 def scale_of(path: Path, models: Sequence[Model | Network], name: str, asked: int | None) -> dict[str, int | None]:
-    """How load finds what whole numbers of data are divided by: as asked, as of the run's own data, as machines keep it.
+    """How load finds what whole numbers are divided by: as asked, as of the run's own data, or as machines keep it.
 
     Raises InputError where --levels differs from what a machine keeps; 1 says that the data are 0/1.
     """

@@ -56,8 +56,10 @@ def prepared(options: Options) -> Start:
     settings = MACHINES[kind].settings_from(values)
     evaluation = _evaluation(options, values, settings.seed)
     name, limit = _data_asked(options, recipe)
-    known = scale_of(options["init"] or Path(), [] if first is None else [first], name, options["levels"])
-    data = load(name, limit=limit, **known)
+    known = {"levels": options["levels"]}
+    if first is not None:
+        known = scale_of(options["init"], [first], name, options["levels"])
+    data = load(name, "train", limit, **known)
     model = _built(kind, values, data) if first is None else _fitting(first, data, options["init"])
     stages(blueprint(model), settings)  # refuses what cannot be trained
     samples_for(model, evaluation["samples"])

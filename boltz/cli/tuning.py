@@ -76,7 +76,7 @@ def started(task: Task, path: Path, options: Options) -> dict[str, Any]:
     name = options["data"] or data_of(path)
     model = model_of(path)
     known = scale_of(path, [model], name, options["levels"])
-    data = load(name, limit=options["limit"], **known)
+    data = load(name, "train", options["limit"], **known)
     entry = rows_entry(data, options)
     labels = training(task.labelled, data, options.get("labels"))
     seen_by(model, data, settings.binarize, settings.seed)

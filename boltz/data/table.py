@@ -7,7 +7,7 @@ what must see all (range, levels, fingerprint) goes block by block.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import scale
 from boltz.data.sparse import SparseRows
 from boltz.errors import FileError
-from boltz.scale import Border, extent, levels_of
+from boltz.scale import Border, blocks, extent, levels_of
 
 Array = NDArray[Any]
 LARGEST = float(np.finfo(np.float32).max)
@@ -79,14 +78,14 @@ def fingerprint(x: Array, dtype: Any = None) -> str:
     """
     dtype = x.dtype if dtype is None else np.dtype(dtype)
     digest = hashlib.sha256(f"{dtype.name} {x.shape}\n".encode())
-    for block in _blocks(x):
+    for block in blocks(x):
         digest.update(np.ascontiguousarray(block, dtype).data)
     return digest.hexdigest()
 
 
 def two_valued(x: Array, on: int) -> bool:
     """Whether every number is 0 or on."""
-    return all(((block == 0) | (block == on)).all() for block in _blocks(x))
+    return all(((block == 0) | (block == on)).all() for block in blocks(x))
 
 
 def units(table: Table, border: Border) -> tuple[Array, int | None, tuple[int, int] | None]:
@@ -124,7 +123,7 @@ def clipped(values: Any) -> Any:
     """Rows (rows, units) cut to [0, 1], in memory, as 32-bit numbers."""
     if isinstance(values, SparseRows):
         return values.clipped()
-    return np.concatenate([np.clip(block, 0, 1, dtype=np.float32, casting="same_kind") for block in _blocks(values)])
+    return np.concatenate([np.clip(block, 0, 1, dtype=np.float32, casting="same_kind") for block in blocks(values)])
 
 
 def finite(values: Any, border: Border) -> None:
@@ -132,9 +131,3 @@ def finite(values: Any, border: Border) -> None:
     low, high = extent(values)
     if not (low >= -LARGEST and high <= LARGEST):
         raise border.misfit(values, -LARGEST, LARGEST, "finite numbers within the range of float32")
-
-
-def _blocks(values: Any) -> Iterator[Array]:
-    """Whole rows in order, about BLOCK numbers at once."""
-    step = max(1, scale.BLOCK // values.shape[1])
-    return (values[start : start + step] for start in range(0, len(values), step))
