@@ -80,11 +80,12 @@ def _index(column: str | int, names: Sequence[str] | None, count: int, place: st
 @dataclass(frozen=True)
 class Columns:
     """The columns of a table by their place in the file: names, or None without a header, and the numbers, from 0, of
-    those that are units. lines is how many lines come before the first row."""
+    those that are units. lines is how many lines come before the first row; greatest: see Layout."""
 
     names: tuple[str, ...] | None
     units: Sequence[int]
     lines: int = 0
+    greatest: float | None = None
 
     def words(self, unit: int) -> str:
         """The column of a unit in words, such as column 'age' (7)."""

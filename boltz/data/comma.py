@@ -109,7 +109,7 @@ class _Rows:
         kept = tuple(i for i in range(layout.columns) if i not in left)
         if not kept:
             raise FileError(f"{place} has {layout.columns} columns, of which none would be left as a unit.")
-        self.columns = Columns(layout.names, kept, int(layout.names is not None))
+        self.columns = Columns(layout.names, kept, int(layout.names is not None), layout.greatest)
         self.dropped = len(drop)
         self.labels: list[str] = []
         self.names: array[float] | None = array("d") if self.named else None  # of rows; None where there is text
@@ -185,9 +185,9 @@ class _Rows:
         self.commas |= any("," in cell for cell in cells)
         if np.isnan(values).any():
             unit = int(np.flatnonzero(np.isnan(values))[0])
-            found = f"{self._where()}, {self.columns.words(unit)} is {cells[unit].strip()!r:.20}, a missing value"
+            what = f"{self.columns.words(unit)} is {cells[unit].strip()!r:.20}, a missing value"
             out = f"leave the row out, or the column with --drop-column {self.columns.option(unit)}"
-            raise FileError(f"{found}; expected numbers everywhere: fill it in, {out}.")
+            raise FileError(f"{self._where()}, {what}; expected numbers everywhere: fill it in, {out}.")
         if self.points and self.commas:
             raise FileError(f"{self._where()}: numbers have decimal points and decimal commas; expected one of them.")
         return values
