@@ -92,7 +92,7 @@ RUN = {
 }
 SECTIONS: Sections = {
     "Machine": (SHAPE, ("init",)),
-    "Data": (DATA, ("data", "limit", "levels")),
+    "Data": (DATA, ("data", "limit", "valid", "test", "levels", "label_column", "drop_columns")),
     "Training": (TRAINING, ("recipe", "stages")),
     "Chains and pretraining": (CHAINS, ()),
     "Objective": (OBJECTIVE, ()),

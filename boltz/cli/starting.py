@@ -15,8 +15,8 @@ from boltz.cli import recipes
 from boltz.cli.machines import MACHINES
 from boltz.cli.measure import Annealing, samples_for
 from boltz.cli.options import chosen, word
+from boltz.cli.reading import other_rows, reading, said
 from boltz.cli.recipes import Recipe
-from boltz.cli.rows import scale_of
 from boltz.cli.stored import architecture, kind_of, model_of, settings_of, table
 from boltz.data import Data, load, splits
 from boltz.data.binarize import HOW as BINARIZE
@@ -56,10 +56,8 @@ def prepared(options: Options) -> Start:
     settings = MACHINES[kind].settings_from(values)
     evaluation = _evaluation(options, values, settings.seed)
     name, limit = _data_asked(options, recipe)
-    known = {"levels": options["levels"]}
-    if first is not None:
-        known = scale_of(options["init"], [first], name, options["levels"])
-    data = load(name, "train", limit, **known)
+    known = reading(options["init"], [first] if first is not None else [], options, name)
+    data = said(load(name, "train", limit, **known))
     model = _built(kind, values, data) if first is None else _fitting(first, data, options["init"])
     stages(blueprint(model), settings)  # refuses what cannot be trained
     samples_for(model, evaluation["samples"])
@@ -75,7 +73,11 @@ def prepared(options: Options) -> Start:
         extra["init"] = {"path": str(options["init"])}
     if (data.levels or 1) > 1:
         known["machine_levels"] = data.levels
-    return Start(kind, model, data, held_out(name, known), settings, out, extra)
+    others = other_rows(options, known)
+    for split, rows in others.items():
+        _fitting(model, rows, Path(f"--{split}"))
+        extra[split] = {"load": dict(rows.request)}
+    return Start(kind, model, data, held_out(name, known, others), settings, out, extra)
 
 
 def _recipe(options: Options) -> Recipe | None:
@@ -170,7 +172,12 @@ def _stem(kind: str, model: Model, data: Data) -> str:
     return "-".join([kind, *units, data.name])
 
 
-def held_out(name: str, known: Mapping[str, int | None]) -> Data | None:
-    """Validation rows, else test rows, for the recorded gap to training rows; None for data in one piece."""
-    there = [split for split in ("valid", "test") if split in splits(name)]
-    return load(name, there[0], **known) if there else None
+def held_out(name: str, known: Options, others: Mapping[str, Data]) -> Data | None:
+    """Validation rows, else test rows, for the recorded gap to training rows; None for data in one piece.
+
+    others are those of files of their own, which come first; known is how load reads the data.
+    """
+    for split in ("valid", "test"):
+        if split in others or split in splits(name):
+            return others.get(split) or load(name, split, **known)
+    return None

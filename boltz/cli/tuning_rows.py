@@ -32,6 +32,8 @@ def training(labelled: bool, data: Data, file: str | None) -> Labels | None:
     """The labels of training rows, from a file if one is named, None for an autoencoder; raises InputError."""
     if not labelled:
         return None
+    if file is not None and "label_column" in data.request:
+        raise InputError("--labels and --label-column both name labels: give one of them.")
     labels = data.labels if file is None else labels_from(file, len(data.x))
     if labels is None:
         raise InputError(f"{data.source} holds no labels: give them with --labels FILE.")
@@ -71,7 +73,7 @@ def training_again(labelled: bool, description: Mapping[str, Any]) -> tuple[Data
         raise FileError(f"run.toml does not say how to load the data ({problem}).") from problem
 
 
-def test_entry(name: str, options: Options, known: Mapping[str, int | None]) -> dict[str, Any]:
+def test_entry(name: str, options: Options, known: Options) -> dict[str, Any]:
     """What run.toml says of the test rows: those named, else those of the data set; nothing where there are none.
 
     known is how load finds what whole numbers are divided by.
