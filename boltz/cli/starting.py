@@ -58,7 +58,7 @@ def prepared(options: Options) -> Start:
     name, limit = _data_asked(options, recipe)
     known = reading(options["init"], [first] if first is not None else [], options, name)
     data = said(load(name, "train", limit, **known))
-    model = _built(kind, values, data) if first is None else _fitting(first, data, options["init"])
+    model = _built(kind, values, data) if first is None else _fitting(first, data, f"the machine of {options['init']}")
     stages(blueprint(model), settings)  # refuses what cannot be trained
     samples_for(model, evaluation["samples"])
     stem = f"{recipe.name}-{data.name}" if recipe else _stem(kind, model, data)
@@ -75,7 +75,7 @@ def prepared(options: Options) -> Start:
         known["machine_levels"] = data.levels
     others = other_rows(options, known)
     for split, rows in others.items():
-        _fitting(model, rows, Path(f"--{split}"))
+        _fitting(model, rows, "the machine")
         extra[split] = {"load": dict(rows.request)}
     return Start(kind, model, data, held_out(name, known, others), settings, out, extra)
 
@@ -159,10 +159,10 @@ def _initial(path: Path, kind: str) -> Model:
     return model
 
 
-def _fitting(model: Model, data: Data, path: Path) -> Model:
+def _fitting(model: Model, data: Data, name: str) -> Model:
     units = model.units[model.visible]
     if data.x.shape[1] != units:
-        raise InputError(f"{data.source} has {data.x.shape[1]} units a row, but the machine of {path} has {units}.")
+        raise InputError(f"{data.source} has {data.x.shape[1]} units a row, but {name} has {units}.")
     return model
 
 
