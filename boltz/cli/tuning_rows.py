@@ -105,7 +105,7 @@ def test_rows(network: Network, description: Mapping[str, Any], settings: Mappin
     if data.shape is None:
         shape = table(description, "picture").get("shape")
         data = replace(data, shape=tuple(shape) if isinstance(shape, list) and len(shape) == 2 else None)
-    rows = seen_by(network, data, settings["binarize"], settings["seed"])
+    rows = replace(seen_by(network, data, settings["binarize"], settings["seed"]), split="test")
     if "labels" in entry:
         return Seen(rows, labels_from(entry["labels"], len(rows), "--test-labels"))
     return Seen(rows, data.labels)
