@@ -8,7 +8,7 @@ at more than a block of rows at once, as they may lie in a mapped file that is l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from math import isfinite, prod
 from numbers import Real
@@ -97,7 +97,8 @@ def levels_of(values: Array, border: Border) -> int | None:
         return 1
     if kind == "f" and not (border.said and (border.levels or 1) > 1):
         if not (low >= -ROUNDING and high <= 1 + ROUNDING):
-            raise border.misfit(values, -ROUNDING, 1 + ROUNDING, "numbers in [0, 1]", _advice(low, high, border))
+            remedy = _advice(low, high, border if border.file else replace(border, remedy=""))  # floats are not divided
+            raise border.misfit(values, -ROUNDING, 1 + ROUNDING, "numbers in [0, 1]", remedy)
         return None
     return _divisor(values, border, low, high)
 

@@ -30,7 +30,7 @@ def check_blocks() -> None:
             assert found.levels == 255 and found.x.base is not None
             assert found.fingerprint == hashlib.sha256(b"uint8 (7, 3)\n" + grey.tobytes()).hexdigest()
             whole = given(_mapped(folder, grey.astype(np.int64)), "x", 3, levels=200)
-            assert whole.fingerprint == found.fingerprint
+            assert whole.fingerprint == found.fingerprint and whole.x.dtype == np.int64
             try:
                 given(_mapped(folder, wrong), "x", 3)
             except InputError as problem:
