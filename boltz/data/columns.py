@@ -18,6 +18,7 @@ NO_UNITS = {"label", "labels", "class", "classes", "target", "targets", "y", "id
 UNNAMED = re.compile(r"(unnamed: \d+(\.\d+)*)?", re.IGNORECASE)  # what pandas makes of a column without a name
 LONGEST_LABEL, SHOWN = 200, 3
 COUNTING = 10  # rows from which a column that counts them is taken for a number of the row
+GREYER = 5  # times that other columns hold more than one that may be of classes
 WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 
 
@@ -154,23 +155,27 @@ def refuse_named(columns: Columns, place: str) -> None:
 
 
 def refuse_odd(values: Array, columns: Columns, place: str, scaled: bool) -> None:
-    """Raise FileError for columns of values (rows, units) whose range differs from all others, or that count the rows.
+    """Raise FileError for columns of values (rows, units) whose range differs from all others, or that number the rows.
 
     scaled says that the range of whole numbers was given, which all columns then have to keep.
     """
     low, high = (bound(axis=0).astype(np.float64) for bound in (values.min, values.max))
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         return
-    rows, units = values.shape
+    units = values.shape[1]
     outside = (low < 0) | (high > 1)
-    for unit in np.flatnonzero((high - low == rows - 1) & outside).tolist() if rows >= COUNTING else ():
-        if (np.diff(values[:, unit].astype(np.float64)) == 1).all() and units > 1:
-            found = f"holds {low[unit]:g} to {high[unit]:g}, the numbers of the rows"
-            raise FileError(
-                f"{place}: {columns.words(unit)} {found}: leave it out with --drop-column {columns.option(unit)}."
-            )
+    numbers = [unit for unit in np.flatnonzero(outside).tolist() if _numbers_rows(values[:, unit])]
+    if 0 < len(numbers) <= max(1, units // 4) and units > 1:
+        found = f"{columns.words(numbers[0])} holds {low[numbers[0]]:g} to {high[numbers[0]]:g}, a number for each row"
+        raise FileError(f"{place}: {found}: leave it out with --drop-column {columns.option(numbers[0])}.")
+    if scaled:
+        for unit in (0, units - 1):
+            if high[unit] * GREYER < high.max() and _classes(values[:, unit]):
+                what = f"holds 0 to {high[unit]:g} as classes do, while other columns hold up to {high.max():g}"
+                raise FileError(f"{place}: {columns.words(unit)} {what}: {_remedies(columns, unit)}.")
+        return
     odd = np.flatnonzero(outside)
-    if scaled or not 0 < len(odd) <= max(1, units // 4) or units < 3:
+    if not 0 < len(odd) <= max(1, units // 4) or units < 3:
         return
     rest = f"while all other columns hold {low[~outside].min():g} to {high[~outside].max():g}"
     first = int(odd[0])
@@ -181,6 +186,19 @@ def refuse_odd(values: Array, columns: Columns, place: str, scaled: bool) -> Non
     more = f" and {len(odd) - SHOWN} more" if len(odd) > SHOWN else ""
     found = f"columns {shown}{more} hold {low[odd].min():g} to {high[odd].max():g} {rest}"
     raise FileError(f"{place}: {found}: name one with --label-column, leave the others out with --drop-column.")
+
+
+def _numbers_rows(column: Array) -> bool:
+    """Whether a column numbers the rows, in whatever order: whole numbers without a gap, each once."""
+    ordered = np.sort(column).astype(np.float64)
+    return len(column) >= COUNTING and bool((np.diff(ordered) == 1).all())
+
+
+def _classes(column: Array) -> bool:
+    """Whether a column holds numbers of classes: whole ones from 0 without a gap, each by many rows."""
+    found, counts = np.unique(column, return_counts=True)
+    even = len(column) >= COUNTING * len(found) and counts.max() * len(found) <= 3 * len(column)
+    return len(found) > 2 and even and found.tolist() == list(range(len(found)))
 
 
 def _remedies(columns: Columns, unit: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from array import array
 from collections.abc import Iterator
 from itertools import chain
@@ -58,8 +59,10 @@ def _lines(stream: IO[bytes], place: str, limit: int) -> Iterator[str]:
             continue
         if empty:
             raise FileError(f"{place}, line {empty} is empty; expected a row of numbers.")
-        if line.lstrip().startswith("#"):
-            raise FileError(f"{place}, line {count} is a comment ({line.strip()!r:.40}); take lines with # out.")
+        if line.lstrip().startswith("#") or re.fullmatch(r"sep=.", line.strip()):
+            raise FileError(f"{place}, line {count} is no row ({line.strip()!r:.40}); take such lines out.")
+        if "\r" in line:
+            raise FileError(f"{place}, line {count} has a carriage return within; expected LF or CRLF at line ends.")
         yield line
 
 

@@ -15,7 +15,7 @@ SEPARATORS = ("\t", ";", ",", " ")
 TRUTH = {"true": 1.0, "false": 0.0}
 MISSING = frozenset({"", "na", "n/a", "<na>", "nan", "nat", "null", "none", "?", "-"})
 DECIMAL = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?", re.ASCII)
-SURE = 8  # so many rising numbers are no row of data by chance
+COUNTED, RISING = 6, 8  # so many numbers 0, 1, 2, ... or rising ones are no row of data by chance
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ def layout_of(lines: Sequence[str], place: str) -> Layout:
     """The layout of a table from its first lines; raises FileError where they could mean two things."""
     separator = _separator(lines)
     first, *rest = (_cells(line, separator) for line in lines)
+    if not first:
+        raise FileError(f"{place}: the first line cannot be cut into cells, as a quote does not end in it.")
     short = bool(rest) and all(len(row) == len(first) + 1 for row in rest) and all(map(_is_name, first))
     if short:  # as R writes names of rows
         return Layout(separator, len(first) + 1, ("", *first), row_names=True)
@@ -109,19 +111,24 @@ def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]], place: str) 
     top = max((value for row in rows for value in row if value == value), default=0.0)
     counted = _counted(digits)
     if digits[-1] > max(top, 1):  # type: ignore[operator]
-        return top <= 1 or len(digits) >= SURE or (counted and len(digits) > 2)
-    if counted and len(digits) > 2 and len(digits) < SURE:
+        return top <= 1 or _sure(digits) or (counted and len(digits) > 2)
+    if counted and len(digits) > 2 and not _sure(digits):
         shown = ", ".join(f"{digit:g}" for digit in digits)
         raise FileError(f"{place}: the first line {shown} may name the columns or be a row of data: give them names.")
     numbered = 0 not in places and _counted([number(row[0]) for row in rest])
-    return counted and (len(digits) >= SURE or numbered)
+    return counted and (_sure(digits) or numbered)
 
 
 def _greatest(first: Sequence[str], rest: Sequence[Sequence[str]]) -> float | None:
     """The greatest of a few numbers in a header, if a row of data could hold them too, None where none could."""
     digits = [_whole(cell) for cell in first if not _is_name(cell)]
-    sure = len(digits) >= SURE or any(map(_is_name, first[1:])) or (digits and _otherwise(first, rest))
+    sure = _sure(digits) or any(map(_is_name, first[1:])) or (digits and _otherwise(first, rest))
     return None if sure or not digits or digits[-1] in (0, 1) else digits[-1]
+
+
+def _sure(digits: Sequence[float | None]) -> bool:
+    """Whether so many rising numbers are no row of data by chance."""
+    return len(digits) >= (COUNTED if _counted(digits) else RISING)
 
 
 def _named_beside(first: Sequence[str], rest: Sequence[Sequence[str]], places: Sequence[int]) -> bool:

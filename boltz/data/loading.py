@@ -15,7 +15,7 @@ from boltz.data.columns import Columns, asked, refuse_named, refuse_odd
 from boltz.data.sets import SETS, VARIABLE, data_folder, file_of
 from boltz.data.table import Array, Data, Table, fingerprint, row_type, units
 from boltz.errors import FileError, InputError
-from boltz.scale import Border, checked_levels
+from boltz.scale import LEAST_GREY, Border, checked_levels
 
 SUFFIXES = (".npz", ".npy", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".idx", ".idx.gz")
 
@@ -93,10 +93,15 @@ def _check_columns(table: Table, place: str, levels: int | None) -> None:
             raise FileError(
                 f"{place}: the first line may name the columns or be a row of data: give the columns names."
             )
-    plain = table.values.ndim == 2 and table.values.size > 0 and table.values.dtype != np.uint8
-    if plain and table.shape is None and not isinstance(table.values, np.memmap):
+    plain = table.values.ndim == 2 and table.values.size > 0 and table.shape is None and table.units is None
+    if plain and not isinstance(table.values, np.memmap) and not grey(table.values):
         columns = table.columns or Columns(None, range(table.values.shape[1]))
         refuse_odd(table.values, columns, place, scaled)
+
+
+def grey(values: Array) -> bool:
+    """Whether numbers are grey bytes, which need no levels."""
+    return values.dtype == np.uint8 and values.max() >= LEAST_GREY
 
 
 def values(name_or_path: str | os.PathLike[str]) -> Array:

@@ -126,6 +126,10 @@ CASES = {
     "decimal commas in quotes": Case(
         "".join(",".join(f'"{v}"'.replace(".", ",") for v in row) + "\n" for row in FLOATS), FLOATS
     ),
+    "levels": Case(text(COINS * 16, NUMBERS), COINS, {"levels": 16}),
+    "levels and labels": Case(
+        text(beside(COINS * 16, LABELS), [*NUMBERS, "target"]), COINS, {"levels": 16, "label_column": "target"}, LABELS
+    ),
     "just above 1": Case("a,b\n1.0000000000000002,0\n0.5,1\n", [[1, 0], [0.5, 1]]),
     "one column": Case("a\n0\n1\n1\n", [[0], [1], [1]]),
     "a first row that could count two columns": Case("0,1\n1,0\n1,1\n", [[0, 1], [1, 0], [1, 1]]),
@@ -138,11 +142,9 @@ CASES = {
         AGES, "column 'age' (7) holds 18 to 67 while all other columns hold 0 to 1: use --label-"
     ),
     "range of a label without header": refused(text(beside(COINS, LABELS)), "column 7 holds 3 to 6 while all other"),
-    "index without header": refused(
-        text(beside(COUNT, COINS)), "column 1 holds 0 to 39, the numbers of the rows: leave"
-    ),
+    "index without header": refused(text(beside(COUNT, COINS)), "column 1 holds 0 to 39, a number for each row: leave"),
     "index with a name": refused(
-        text(beside(COUNT + 1, COINS), ["row", *NAMES]), "column 'row' (1) holds 1 to 40, the num"
+        text(beside(COUNT + 1, COINS), ["row", *NAMES]), "column 'row' (1) holds 1 to 40, a num"
     ),
     "index written twice": refused(
         text(beside(COUNT, COUNT, COINS), ["", "Unnamed: 0", *NAMES]), "column 'Unnamed: 0' (2)"
@@ -167,8 +169,21 @@ CASES = {
     "out of range beside an index": refused(",a,b\n0,0,1\n1,0.5,7\n", "row 2 (line 3), column 'b' (3) is 7"),
     "points and commas": refused("a;b\n0,5;1\n0.5;0\n", "decimal points and decimal commas"),
     "thousands": refused('a,b\n"1,000",1\n0,0\n0.5,1\n', "decimal points and decimal commas"),
-    "a comment": refused("# made by hand\n0,1\n1,0\n", "line 1 is a comment"),
-    "a comment within": refused("0,1\n# more\n1,0\n", "line 2 is a comment"),
+    "a comment": refused("# made by hand\n0,1\n1,0\n", "line 1 is no row ('# made by hand')"),
+    "a comment within": refused("0,1\n# more\n1,0\n", "line 2 is no row"),
+    "a word to Excel": refused("sep=;\n0;1\n1;0\n", "line 1 is no row ('sep=;')"),
+    "carriage returns alone": refused("0,1\r1,0\r", "line 1 has a carriage return within"),
+    "a quote without end in the first line": refused('"a,b\n0,1\n', "the first line cannot be cut into cells"),
+    "a quote over two lines": refused('a,b\n"0\n1",1\n', "row 1 (line 2) cannot be cut into cells"),
+    "labels in the first column of grey levels": refused(
+        text(beside(np.arange(ROWS) % 4, COINS * 100 + 7)), "column 1 holds 0 to 3 as classes do", levels=255
+    ),
+    "names in grey levels": refused(
+        text(beside((COUNT * 7 + 3) % 40 + 1, COINS * 100)), "column 1 holds 1 to 40, a number for each", levels=255
+    ),
+    "numbers that may be a row, as levels allow it": refused(
+        text(BITS[:9], ["0", "1", "2", "4", "5", "6"]), "may name the columns or be a row of data", levels=6
+    ),
     "a quote without end": refused('a,b\n0,1\n"0,1\n1,1\n', "row 2 (line 3) cannot be cut into cells"),
     "ragged": refused("a,b\n0,1\n0,1,1\n", "row 2 (line 3) has 3 columns; expected 2"),
     "a short first row": refused("0,1\n0,1,1\n1,1,1\n", "row 2 (line 2) has 3 columns; expected 2"),
@@ -205,9 +220,10 @@ def test_a_table_gives_the_rows_that_were_meant_or_a_sentence(tmp_path: Path, ca
         assert "\n" not in message and len(message) <= 300 + len(str(path)) and message.endswith(".")
         return
     data = boltz.load_data(path, **options)
-    np.testing.assert_array_equal(data.x, np.asarray(wanted, data.x.dtype))
-    np.save(tmp_path / "same.npy", np.asarray(wanted))
-    assert data.fingerprint == boltz.load_data(tmp_path / "same.npy").fingerprint or data.levels is None
+    wanted = np.asarray(wanted) * options.get("levels", 1)
+    np.testing.assert_array_equal(data.x, wanted.astype(data.x.dtype))
+    np.save(tmp_path / "same.npy", wanted if data.levels else wanted.astype(np.float32))
+    assert data.fingerprint == boltz.load_data(tmp_path / "same.npy", levels=options.get("levels")).fingerprint
     assert (data.labels is None) == (labels is None)
     if labels is not None:
         np.testing.assert_array_equal(data.labels, labels)
@@ -275,7 +291,7 @@ def test_columns_of_arrays_go_by_number(tmp_path: Path, name: str) -> None:
     data = boltz.load_data(tmp_path / name, label_column=7, drop_columns=[8])
     np.testing.assert_array_equal(data.x, COINS)
     np.testing.assert_array_equal(data.labels, LABELS)
-    with pytest.raises(FileError, match="column 8 holds 0 to 39, the numbers of the rows"):
+    with pytest.raises(FileError, match="column 8 holds 0 to 39, a number for each row"):
         boltz.load_data(tmp_path / name)
     with pytest.raises(FileError, match="column 7 holds 3 to 6 while all other columns hold 0 to 1"):
         boltz.load_data(tmp_path / name, drop_columns=[8])
