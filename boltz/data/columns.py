@@ -35,6 +35,18 @@ class Asked:
         label = {} if self.label is None else {"label_column": self.label}
         return label | ({"drop_columns": list(self.drop)} if self.drop else {})
 
+    @property
+    def words(self) -> frozenset[str]:
+        """Those of them that can only be names."""
+        found = (str(column).strip() for column in (self.label, *self.drop) if column is not None)
+        return frozenset(name for name in found if name and not name.isdigit())
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """The numbers among them, from 0."""
+        found = (str(column).strip() for column in (self.label, *self.drop) if column is not None)
+        return frozenset(int(name) - 1 for name in found if name.isascii() and name.isdigit())
+
     def indices(self, names: Sequence[str] | None, count: int, place: str) -> tuple[int | None, frozenset[int]]:
         """The numbers, from 0, of the column of labels and of those to leave out; raises FileError."""
         drop = frozenset(_index(column, names, count, place, "--drop-column") for column in self.drop)

@@ -32,8 +32,9 @@ def read_comma(stream: IO[bytes], place: str, limit: int, asked: Asked | None = 
     first = _first(lines)
     if not first:
         raise FileError(f"{place} holds no rows.")
-    layout = layout_of(first, place)
-    rows = _Rows(layout, asked or Asked(), place)
+    asked = asked or Asked()
+    layout = layout_of(first, place, asked)
+    rows = _Rows(layout, asked, place)
     blocks = [rows.block(held) for held in _pieces(chain(first[layout.names is not None :], lines))]
     if not blocks:
         raise FileError(f"{place} holds no rows of numbers, only the line {first[0]!r:.60}.")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from boltz.data.columns import UNNAMED
+from boltz.data.columns import UNNAMED, Asked
 from boltz.errors import FileError
 
 SEPARATORS = ("\t", ";", ",", " ")
@@ -56,18 +56,23 @@ def number(text: str) -> float | None:
         return None
 
 
-def layout_of(lines: Sequence[str], place: str) -> Layout:
-    """The layout of a table from its first lines; raises FileError where they could mean two things."""
+def layout_of(lines: Sequence[str], place: str, asked: Asked) -> Layout:
+    """The layout of a table from its first lines; raises FileError where they could mean two things.
+
+    A first line with a word that is asked for names the columns; columns that are asked for by number tell nothing.
+    """
     separator = _separator(lines)
     first, *rest = (_cells(line, separator) for line in lines)
     if not first:
         raise FileError(f"{place}: the first line cannot be cut into cells, as a quote does not end in it.")
-    short = bool(rest) and all(len(row) == len(first) + 1 for row in rest) and all(map(_is_name, first))
-    if short:  # as R writes names of rows
+    named = bool(asked.words & set(first))
+    words = named or all(map(_is_name, first)) or (len(first) > 2 and _counted([_whole(cell) for cell in first]))
+    if rest and words and all(len(row) == len(first) + 1 for row in rest):  # as R writes names of rows
         return Layout(separator, len(first) + 1, ("", *first), row_names=True)
     rest = [row for row in rest if len(row) == len(first)]
     text = len(first) > 1 and bool(rest) and all(_is_text(row[0]) for row in rest)
-    if not _is_header(first, rest, place):
+    units = [i for i in range(len(first)) if i not in asked.numbers]
+    if not named and not _is_header([first[i] for i in units], [[row[i] for i in units] for row in rest], place):
         row_names = text and _is_text(first[0])
         return Layout(separator, len(first), None, row_names=row_names, note=_doubt(first, rest))
     unnamed = UNNAMED.fullmatch(first[0]) is not None and len(first) > 1
@@ -96,14 +101,14 @@ def _separator(lines: Sequence[str]) -> str:
 def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]], place: str) -> bool:
     """Whether the first line is of another kind than the others, so that it names the columns; raises FileError."""
     places = [i for i, cell in enumerate(first) if not _is_name(cell)]
-    if not places or not rest:
+    if not first or not places or not rest:
         return not places and any(map(_is_text, first[1:] or first))
     digits = [_whole(first[i]) for i in places]
     if None in digits or not all(a < b for a, b in pairwise(digits)) or not _named_beside(first, rest, places):  # type: ignore[operator]
         return False
     if any(_is_text(row[i]) for row in rest for i in places):
         return False
-    if _otherwise(first, rest):
+    if not first[0] or _otherwise(first, rest):
         return True
     rows = [[value for i in places if (value := number(row[i])) is not None] for row in rest]
     if len(digits) > 2 and all(len(row) == len(digits) and all(a < b for a, b in pairwise(row)) for row in rows):
@@ -132,26 +137,29 @@ def _sure(digits: Sequence[float | None]) -> bool:
 
 
 def _named_beside(first: Sequence[str], rest: Sequence[Sequence[str]], places: Sequence[int]) -> bool:
-    """Whether the cells beside the numbers of a first line can be names: without one, or above a column of numbers."""
-    for i in set(range(len(first))) - set(places):
-        above = all(number(row[i]) is not None for row in rest)
-        if not (i == 0 or (above and len(places) > 2)):
-            return False
-    return True
+    """Whether the cells beside the numbers of a first line can be names: above numbers, or other than all below."""
+    beside = set(range(1, len(first))) - set(places)
+    above = all(
+        all(number(row[i]) is not None for row in rest) or all(row[i] != first[i] for row in rest) for i in beside
+    )
+    return not beside or (above and len(places) > 2)
 
 
 def _otherwise(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
     """Whether whole numbers that count the columns stand above truth values, or above numbers with a point."""
     places = [i for i, cell in enumerate(first) if not _is_name(cell)]
     below = [row[i] for row in rest for i in places]
-    counted = _counted([_whole(first[i]) for i in places]) and not any("." in first[i] for i in places)
+    counted = _counted([_whole(first[i]) for i in places])
     return counted and (all(cell.lower() in TRUTH for cell in below) or all("." in cell for cell in below))
 
 
 def _doubt(first: Sequence[str], rest: Sequence[Sequence[str]]) -> str:
-    """What is to be said of a first line that was taken for a row, though it counts the columns."""
-    counted = len(first) < 3 and _counted([_whole(cell) for cell in first]) and bool(rest)
-    return f"the first line ({', '.join(first)}) was read as a row, not as names" if counted else ""
+    """What is to be said of a first line that was taken for a row, though it may count the columns."""
+    digits = [_whole(cell) for cell in first if not _is_name(cell)]
+    shown = ", ".join(f"{cell:.20}" for cell in first[:3])
+    rising = None not in digits and all(a < b for a, b in pairwise(digits))  # type: ignore[operator]
+    counted = bool(rest) and 0 < len(digits) < 3 and (_counted(digits) or (_is_name(first[0]) and rising))
+    return f"the first line ({shown}) was read as a row, not as names" if counted else ""
 
 
 def _counted(numbers: Sequence[float | None]) -> bool:
@@ -160,9 +168,8 @@ def _counted(numbers: Sequence[float | None]) -> bool:
 
 
 def _whole(cell: str) -> float | None:
-    """The whole number of a cell, None where it holds none."""
-    value = None if cell.lower() in TRUTH else number(cell)
-    return value if value is not None and value >= 0 and value.is_integer() else None
+    """The whole number of a cell, written without a point, None where it holds none."""
+    return float(cell) if re.fullmatch(r"\d{1,15}", cell, re.ASCII) else None
 
 
 def _is_text(cell: str) -> bool:

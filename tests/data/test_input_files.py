@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -263,6 +265,55 @@ def test_thirty_fair_coins_have_the_likelihood_of_thirty_fair_coins(tmp_path: Pa
     for rows in (data, same):
         found = boltz.log_likelihood(machine, rows.x / (rows.levels or 1), boltz.exact_log_z(machine))
         assert len(found.per_row) == 300 and found.value == pytest.approx(-30 * math.log(2), abs=1e-12)
+
+
+def dialect(generator: np.random.Generator) -> tuple[str, Any, dict[str, Any], list[str] | None]:
+    """A table of 5 to 29 rows and 3 to 11 units in some dialect: its text, its rows, what to ask for, its labels."""
+    rows, units = (int(n) for n in (generator.integers(5, 30), generator.integers(3, 12)))
+    kind = generator.choice(["bits", "truth", "fractions", "points"])
+    bits = generator.integers(0, 2, (rows, units))
+    x: Any = {"truth": bits.astype(bool), "points": bits * 1.0}.get(str(kind), bits)
+    x = np.round(generator.random((rows, units)), 3) if kind == "fractions" else x
+    gaps = np.sort(generator.choice(3 * units, units, replace=False))
+    names = [None, [f"u{i}" for i in range(units)], range(units), range(1, units + 1), gaps]
+    head = names[generator.integers(len(names))]
+    header = None if head is None else list(map(str, head))
+    columns, wanted = x.T.tolist(), {}
+    labels = None
+    if generator.random() < 0.5:
+        labels = generator.choice([["red", "green", "0.5 blue"], ["3", "1", "0"]][generator.integers(2)], rows).tolist()
+        columns.append(labels)
+        wanted = {"label_column": len(columns) if header is None else "colour"}
+        header = None if header is None else [*header, "colour"]
+    index = generator.choice(["none", "words", "counted", "shuffled", "named"])
+    if index == "words" or (header is not None and index != "none"):
+        ids = {"counted": range(rows), "shuffled": generator.permutation(2 * rows)[:rows]}
+        columns.insert(0, list(ids.get(str(index), [f"p{i}" for i in range(rows)])))
+        header = None if header is None else ["who" if index == "named" else "", *header]
+        if header is None and wanted:
+            wanted["label_column"] = len(columns)
+    stream = io.StringIO()
+    quoting = [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC][generator.integers(3)]
+    writer = csv.writer(stream, delimiter=",;\t "[generator.integers(4)], quoting=quoting)
+    writer.writerows([*([] if header is None else [header]), *zip(*columns, strict=True)])
+    return stream.getvalue(), x, wanted, labels
+
+
+def test_tables_in_any_dialect_are_read_rightly_or_refused(tmp_path: Path) -> None:
+    """Of 400 tables, drawn by one seed, none is misread, and nearly all are read. 1 or 2 columns would not do: no one
+    can tell 0,1 as a header from 0,1 as a row, which is why a note says which it was."""
+    generator, read, path = np.random.default_rng(3), 0, tmp_path / "a.csv"
+    for _ in range(400):
+        content, x, wanted, labels = dialect(generator)
+        path.write_text(content)
+        try:
+            data = boltz.load_data(path, **wanted)
+        except FileError:
+            continue
+        read += 1
+        np.testing.assert_array_equal(data.x, np.asarray(x, data.x.dtype), content)
+        assert labels is None or list(map(str, data.labels.tolist())) == labels  # type: ignore[union-attr]
+    assert read >= 380
 
 
 def test_notes_say_how_a_table_was_read(tmp_path: Path) -> None:
