@@ -114,7 +114,7 @@ class Columns:
         """What --label-column and --drop-column take for the column of a unit."""
         number = self.units[unit]
         name = "" if self.names is None else self.names[number]
-        alone = self.names is not None and 0 < len(name) <= 40 and self.names.count(name) == 1
+        alone = self.names is not None and 0 < len(name) <= 40 and "'" not in name and self.names.count(name) == 1
         return shlex.quote(name) if alone else str(number + 1)
 
     def cell(self, row: int, unit: int) -> str:

@@ -226,4 +226,6 @@ class _Rows:
             found.append(f"{Columns(self.layout.names, (self.label,)).words(0)} holds the labels")
         if self.dropped:
             found.append(f"{self.dropped} column{'s are' if self.dropped > 1 else ' is'} left out as asked for")
-        return (f"{self.place}: {'; '.join(found)}; {len(self.columns.units)} columns are units.",) if found else ()
+        units = len(self.columns.units)
+        found.append(f"{units} column{'s are units' if units > 1 else ' is a unit'}")
+        return (f"{self.place}: {'; '.join(found)}.",) if len(found) > 1 else ()

@@ -70,10 +70,10 @@ def layout_of(lines: Sequence[str], place: str, asked: Asked) -> Layout:
     if rest and words and all(len(row) == len(first) + 1 for row in rest):  # as R writes names of rows
         return Layout(separator, len(first) + 1, ("", *first), row_names=True)
     rest = [row for row in rest if len(row) == len(first)]
-    text = len(first) > 1 and bool(rest) and all(_is_text(row[0]) for row in rest)
+    text = len(first) > 1 and bool(rest) and all(_is_row_name(row[0]) for row in rest)
     units = [i for i in range(len(first)) if i not in asked.numbers]
     if not named and not _is_header([first[i] for i in units], [[row[i] for i in units] for row in rest], place):
-        row_names = text and _is_text(first[0])
+        row_names = text and _is_row_name(first[0])
         return Layout(separator, len(first), None, row_names=row_names, note=_doubt(first, rest))
     unnamed = UNNAMED.fullmatch(first[0]) is not None and len(first) > 1
     return Layout(separator, len(first), tuple(first), _greatest(first, rest), text or unnamed)
@@ -174,6 +174,11 @@ def _whole(cell: str) -> float | None:
 
 def _is_text(cell: str) -> bool:
     return number(cell) is None
+
+
+def _is_row_name(cell: str) -> bool:
+    """Whether a cell holds text that is no number badly written, such as 50%."""
+    return _is_text(cell) and not (cell[0].isdigit() or cell[0] in "+-.,$€£%")
 
 
 def _is_name(cell: str) -> bool:

@@ -161,6 +161,11 @@ CASES = {
     "words in a column": refused(text(beside(COINS, WORDS), [*NAMES, "sky"]), "row 1 (line 2), column 'sky' (7) is "),
     "a word in a row": refused("a,b\n0,1\n1,O\n", "row 2 (line 3), column 'b' (2) is 'O'; expected a number"),
     "a word in the first row": refused("0,l,1\n1,0,1\n0,1,1\n", "row 1 (line 1), column 2 is 'l'"),
+    "bad numbers in front": refused(
+        "a,b\n0x1,1\n0x0,0\n", "row 1 (line 2), column 'a' (1) is '0x1'; expected a number"
+    ),
+    "shares in front": refused("a,b\n50%,1\n20%,0\n", "row 1 (line 2), column 'a' (1) is '50%'; expected a number"),
+    "dates in front": refused("day,b\n2020-01-01,1\n2020-01-02,0\n", "leave the column out with --drop-column day"),
     "an empty cell": refused("a,b\n0,1\n,1\n", "row 2 (line 3), column 'a' (1) is '', a missing value"),
     "an empty cell under tabs": refused(TAB_EMPTY, "row 4 (line 4), column 6 is '', a missing value", "a.tsv"),
     "NA": refused("a,b\n0,1\nNA,1\n", "row 2 (line 3), column 'a' (1) is 'NA', a missing value"),
