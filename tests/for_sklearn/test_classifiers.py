@@ -18,7 +18,7 @@ import boltz
 from boltz.sklearn import DBMClassifier, DBMTransformer, DBNClassifier, DBNTransformer
 
 OUTSIDE = "ignore:X holds numbers from"  # which many tests here do on purpose
-pytestmark = pytest.mark.filterwarnings(OUTSIDE)
+pytestmark = pytest.mark.filterwarnings(OUTSIDE, "ignore:y holds -1 and 1 alone")  # the latter in their checks
 RNG = np.random.default_rng(8)
 LABELS = np.repeat(["no", "yes"], 40)
 ROWS = (RNG.random((80, 9)) < np.where(LABELS[:, None] == "yes", 0.8, 0.3)).astype(np.float64)
