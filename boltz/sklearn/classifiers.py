@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
@@ -36,16 +37,20 @@ T = TypeVar("T", bound="DeepClassifier")
 def labelled(y: Array) -> NDArray[np.bool_]:
     """Which rows have a label (rows,): all but those with -1, as scikit-learn marks rows without one.
 
-    Raises InputError where no row has one, or where -1 may be meant as one of two classes.
+    Beside one other class alone, -1 is a class, of which is warned. Raises InputError where no row has a label.
     """
     known = np.asarray(y != -1) if y.dtype.kind in "ifO" else np.ones(len(y), bool)
     classes = set(y[known].tolist())
-    if not known.all() and len(classes) < 2:
-        found = f"-1 and {classes.pop()!r:.40}" if classes else "-1"
-        raise InputError(
-            f"y must hold the labels of two classes at least beside -1, which marks rows without a label, got {found} "
-            "alone: name two classes 0 and 1, not -1 and 1."
+    if not classes:
+        raise InputError("y must hold labels, got -1 alone, which marks rows without a label.")
+    if len(classes) == 1 and not known.all():
+        warnings.warn(
+            f"y holds -1 and {classes.pop()!r:.40} alone, which are taken for two classes: -1 marks rows without a "
+            "label only beside two classes or more; name two classes 0 and 1, and give rows without a label as unlabelled.",
+            UserWarning,
+            stacklevel=3,
         )
+        return np.ones(len(y), bool)
     return known
 
 
@@ -60,7 +65,8 @@ class DeepClassifier(ClassifierMixin, DeepMachine):
     def fit(self: T, X: Any, y: Any, unlabelled: Any = None) -> T:
         """Learn the classes y (rows,) of rows X (rows, n_features), dense or sparse.
 
-        A row with -1 in y has no label: only the pretraining sees it, and where a machine takes its place nothing does.
+        A row with -1 in y, beside two classes or more, has no label: only the pretraining sees it, and where a machine
+        takes the place of that, nothing does.
         unlabelled: further rows, (any, n_features), that only the pretraining sees. Raises ValueError, NumericalError.
         """
         X, y = checked(self, X, True, y)
