@@ -35,16 +35,16 @@ def request_of(
 ) -> tuple[dict[str, Any], str | None]:
     """The arguments of boltz.load_data that give those rows, and their split; raises InputError."""
     own, limit = options["data"] is None, {"limit": options["limit"]}
-    name = data_of(path) if own else options["data"]
-    held, entries = held_splits(name), settings_of(path) if own else {}
-    there = [each for each in OTHERS if each in held or table(entries, each, "load")]
-    wanted = options["split"] or split or ("test" if "test" in there else "train")
-    entry = table(entries, wanted, "load") if wanted in OTHERS else {}
+    name, entries = (data_of(path), settings_of(path)) if own else (options["data"], {})
+    others = {each: found for each in OTHERS if (found := table(entries, each, "load"))}
+    wanted = options["split"] or split
+    if wanted is None:
+        wanted = "test" if "test" in others or "test" in held_splits(name) else "train"
     known = reading(path, models, options, name)
-    if entry:
+    if wanted in others:
         asked = {key: options[key] for key in WORDS if options[key] not in (None, ())}
-        return {**entry, **limit, **asked}, wanted
-    if held or (own and wanted == "train"):
+        return {**others[wanted], **limit, **asked}, wanted
+    if held_splits(name) or (own and wanted == "train"):
         return {"name_or_path": name, "split": wanted, **limit, **known}, wanted
     if own:
         raise InputError(

@@ -84,7 +84,9 @@ def started(task: Task, path: Path, options: Options) -> dict[str, Any]:
     network = task.unrolled(model, options, labels).to(options["device"])
     data, labels = fewer(data, labels, options.get("few"), settings.seed)
     course = prepared(network, data, labels, None, settings)
-    test = test_entry(name, options, known | {"machine_levels": course.start.levels})
+    kept = table(settings_of(path), "test", "load").get("name_or_path") if options["data"] is None else None
+    asked = {**options, "test": options["test"] or kept}
+    test = test_entry(name, asked, known | {"machine_levels": course.start.levels})
     out = options["out"] or runs.next_free(Path("runs"), f"{task.command.split()[1]}-{data.name}")
     runs.check_free(out, options["force"])
     extra: dict[str, Any] = {"init": {"path": str(path)}, "rows": entry, "test": test}

@@ -176,7 +176,8 @@ def refuse_odd(values: Array, columns: Columns, place: str, scaled: bool) -> Non
         return
     units = values.shape[1]
     outside = (low < 0) | (high > 1)
-    numbers = [unit for unit in np.flatnonzero(outside).tolist() if _numbers_rows(values[:, unit])]
+    wide = outside & (high - low == len(values) - 1)
+    numbers = [unit for unit in np.flatnonzero(wide).tolist() if _numbers_rows(values[:, unit])]
     if 0 < len(numbers) <= max(1, units // 4) and units > 1:
         found = f"{columns.words(numbers[0])} holds {low[numbers[0]]:g} to {high[numbers[0]]:g}, a number for each row"
         raise FileError(f"{place}: {found}: leave it out with --drop-column {columns.option(numbers[0])}.")
