@@ -99,13 +99,16 @@ def data_of(path: Path) -> str:
     return name
 
 
-def other_rows(options: Options, known: Options) -> dict[str, Data]:
-    """The rows of --valid and --test, by these names, where they are given; known is how load reads them."""
-    found = {}
+def other_rows(path: Path | None, options: Options, known: Options) -> dict[str, Data]:
+    """The rows of --valid and --test, by these names, where they are given, or those of a run with its own data.
+
+    known is how load reads them.
+    """
+    found, kept = {}, {} if path is None or options["data"] is not None else settings_of(path)
     for name in OTHERS:
-        if options[name] is not None:
-            split = name if name in held_splits(options[name]) else "train"
-            found[name] = said(load(options[name], split, **known))
+        place = options[name] or table(kept, name, "load").get("name_or_path")
+        if place is not None:
+            found[name] = said(load(place, name if name in held_splits(place) else "train", **known))
     return found
 
 

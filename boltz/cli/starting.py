@@ -73,7 +73,7 @@ def prepared(options: Options) -> Start:
         extra["init"] = {"path": str(options["init"])}
     if (data.levels or 1) > 1:
         known["machine_levels"] = data.levels
-    others = other_rows(options, known)
+    others = other_rows(options["init"], options, known)
     for split, rows in others.items():
         _fitting(model, rows, "the machine")
         extra[split] = {"load": dict(rows.request)}

@@ -61,6 +61,8 @@ def test_a_run_keeps_its_columns_and_the_files_of_its_rows() -> None:
     for split, name, rows in ((None, "test", OTHERS + 2), ("valid", "valid", OTHERS + 1), ("train", "train", ROWS)):
         again = result_of("evaluate", "r", *(() if split is None else ("--split", split)))
         assert (again["rows"], again["split"], again["data"]) == (rows, split or "test", name)
+    assert result_of("train", "rbm", "--init", "r", "--epochs", 0, "--out", "i")["test"]["rows"] == OTHERS + 2
+    assert tomllib.loads(Path("i/run.toml").read_text())["data"]["load"] == description["data"]["load"]
     assert result_of("classify", "r", "--epochs", 1, "--out", "k")["test"]["rows"] == OTHERS + 2
     Path("r/test.json").unlink()
     assert result_of("train", "--resume", "r")["test"]["log_likelihood"] == wanted.as_dict()
