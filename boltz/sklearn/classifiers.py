@@ -46,7 +46,7 @@ def labelled(y: Array) -> NDArray[np.bool_]:
     if len(classes) == 1 and not known.all():
         warnings.warn(
             f"y holds -1 and {classes.pop()!r:.40} alone, which are taken for two classes: -1 marks rows without a "
-            "label only beside two classes or more; name two classes 0 and 1, and give rows without a label as unlabelled.",
+            "label only beside two or more; name two classes 0 and 1, and give rows without a label as unlabelled.",
             UserWarning,
             stacklevel=3,
         )
