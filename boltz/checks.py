@@ -135,15 +135,3 @@ def initial_rows(value: Any) -> Any:
         return value.tocsr()[:: max(-(-value.shape[0] // most), 1)].toarray()
     many = isinstance(value, np.ndarray) and value.ndim > 0 and len(value) > INITIAL_ROWS
     return value[:: -(-len(value) // INITIAL_ROWS)] if many else value
-
-
-def rows(value: Any, name: str, units: int, dtype: Any, like: Any = None) -> Array:
-    """Data rows (rows, units) in [0, 1], at least one, where like lives; whole numbers beyond 0/1 are grey levels."""
-    value = _host(value, name, like)
-    found = real_rows(value, name, units, dtype)
-    if np.asarray(value).dtype.kind in "iu" and found.size > 0 and found.max() > 1:
-        found = found / np.asarray(255, dtype)
-    if found.min() < 0 or found.max() > 1:
-        row = int(np.argwhere((found < 0) | (found > 1))[0][0])
-        raise InputError(f"{name} must lie in [0, 1], got {found[row].min():g} to {found[row].max():g} in row {row}.")
-    return _settled(found, like)

@@ -10,7 +10,16 @@ from typing import Any
 
 import click
 
-from boltz.cli.common import annealing_options, device_option, emit, given, json_option, seed_option, threads_option
+from boltz.cli.common import (
+    annealing_options,
+    device_option,
+    emit,
+    given,
+    json_option,
+    seed_option,
+    table_options,
+    threads_option,
+)
 from boltz.errors import InputError
 
 TABLE, PICTURE = "compare.json", "compare.png"
@@ -21,9 +30,13 @@ WIDTH = 200
 @click.argument("paths", metavar="RUN|MODEL...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--data", show_default="the data of the runs", help="A named data set, or a file as in boltz train.")
 @click.option(
-    "--split", type=click.Choice(["train", "valid", "test"]), default="test", show_default=True, help="Which rows."
+    "--split",
+    type=click.Choice(["train", "valid", "test"]),
+    show_default="test; a file of one table is taken whole",
+    help="Which rows.",
 )
 @click.option("--limit", type=int, show_default="all", help="The first rows only, this many.")
+@table_options
 @click.option(
     "--samples",
     type=int,
@@ -68,7 +81,7 @@ def compare(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, **option
     samples = checks.integer(options["samples"], "samples", 1, 10**6)
     found = contenders(paths, options["device"])
     refuse_idle(given(ctx), [each.model for each in found])
-    data, x, how = rows_of(found, options)
+    data, split, x, how = rows_of(found, options)
     out = _folder(options["out"], data.name, options["force"])
     pairs = []
     with Progress() as progress:
@@ -83,7 +96,7 @@ def compare(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, **option
     result = {
         "out": str(out),
         "data": data.name,
-        "split": options["split"],
+        "split": split,
         "rows": len(x),
         "binarize": how,
         "seed": options["seed"],
@@ -130,7 +143,8 @@ def _text(result: dict[str, Any]) -> str:
 
     stream = io.StringIO()
     Console(file=stream, width=WIDTH).print(_table(result["models"], result["beside"] or {}))
-    rows = f"{result['rows']:,} rows of {result['data']} {result['split']}, binarize {result['binarize']}"
+    name = " ".join(filter(None, (result["data"], result["split"])))
+    rows = f"{result['rows']:,} rows of {name}, binarize {result['binarize']}"
     said: dict[str, list[str]] = {}
     for row in result["models"]:
         said.setdefault(row["certified"], []).append(row["name"])

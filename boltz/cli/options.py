@@ -95,7 +95,7 @@ RUN = {
 }
 SECTIONS: Sections = {
     "Machine": (SHAPE, ("init",)),
-    "Data": (DATA, ("data", "limit")),
+    "Data": (DATA, ("data", "limit", "valid", "test", "levels", "label_column", "drop_columns")),
     "Training": (TRAINING, ("recipe", "stages")),
     "Chains and pretraining": (CHAINS, ()),
     "Objective": (OBJECTIVE, ()),

@@ -12,10 +12,12 @@ from boltz.cli.beside import beside
 from boltz.cli.common import say
 from boltz.cli.measure import Annealing, estimate_log_z, samples_for, verdict, visible_rows
 from boltz.cli.progress import Progress
+from boltz.cli.reading import COLUMNS, loaded
 from boltz.cli.stored import table
-from boltz.data import Data, load, splits
+from boltz.data import Data, splits
 from boltz.errors import FileError
 from boltz.estimators.words import figure, small
+from boltz.models.files import Model
 
 SIMPLE = {"mixture": "mixture of 20 products", "independent_units": "independent units"}
 
@@ -34,7 +36,7 @@ def measured(run: boltz.Run, progress: Progress) -> dict[str, Any] | None:
     found: dict[str, Any] = {"log_likelihood": None, "log_z": None, "methods": {}}
     if log_z is not None:
         found |= {"log_z": log_z.as_dict(), "methods": {"log_z": log_z.method}}
-    data = _test_data(description)
+    data = _test_data(description, run.model)
     if data is None:
         return found
     x, how = visible_rows(data, run.settings.binarize, seed, run.model)
@@ -47,14 +49,19 @@ def measured(run: boltz.Run, progress: Progress) -> dict[str, Any] | None:
     return found | {"rows": len(x), "samples": samples, "data": data.name, "binarize": how, "certified": said}
 
 
-def _test_data(description: Mapping[str, Any]) -> Data | None:
-    """The test rows of a run's data set; None for data in one piece."""
-    place = table(description, "data", "load").get("name_or_path")
+def _test_data(description: Mapping[str, Any], model: Model) -> Data | None:
+    """The test rows of a run, of a file of their own or of its data set; None for data in one piece."""
+    own = table(description, "data", "load")
+    place = own.get("name_or_path")
     if place is None:
         return None
     if not isinstance(place, str):
         raise FileError("run.toml does not say how to load the data.")
-    return load(place, "test") if "test" in splits(place) else None
+    if other := table(description, "test", "load"):
+        return loaded(other | {"machine_levels": model.levels}, "run.toml")
+    known = {name: own[name] for name in COLUMNS if name in own}
+    known |= {"levels": own.get("levels"), "machine_levels": model.levels}
+    return loaded({"name_or_path": place, "split": "test", **known}, "run.toml") if "test" in splits(place) else None
 
 
 def show(run: boltz.Run, result: Mapping[str, Any]) -> None:

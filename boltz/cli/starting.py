@@ -15,6 +15,7 @@ from boltz.cli import recipes
 from boltz.cli.machines import MACHINES
 from boltz.cli.measure import Annealing, samples_for
 from boltz.cli.options import chosen, word
+from boltz.cli.reading import other_rows, reading, said
 from boltz.cli.recipes import Recipe
 from boltz.cli.stored import architecture, model_of, settings_of, table
 from boltz.data import Data, load, splits
@@ -53,11 +54,15 @@ def prepared(options: Options) -> Start:
     first = None if options["init"] is None else _initial(options["init"], kind)
     name, limit = _data_asked(options, recipe)
     _values(options, kind, recipe, first, None)  # what is wrong with options is said before rows are read
-    data = load(name, limit=limit)
-    values = _values(options, kind, recipe, first, Table(len(data.x), "valid" in splits(name)))
+    known = reading(options["init"], [first] if first is not None else [], options, name)
+    data = said(load(name, "train", limit, **known))
+    if (data.levels or 1) > 1:
+        known["machine_levels"] = data.levels
+    others = other_rows(options["init"], options, known)
+    values = _values(options, kind, recipe, first, Table(len(data.x), "valid" in (*others, *splits(name))))
     settings = MACHINES[kind].settings_from(values)
     evaluation = _evaluation(options, values, settings.seed)
-    model = _built(kind, values, data) if first is None else _fitting(first, data, options["init"])
+    model = _built(kind, values, data) if first is None else _fitting(first, data, f"the machine of {options['init']}")
     stages(blueprint(model), settings)  # refuses what cannot be trained
     samples_for(model, evaluation["samples"])
     stem = f"{recipe.name}-{data.name}" if recipe else _stem(kind, model, data)
@@ -70,7 +75,10 @@ def prepared(options: Options) -> Start:
         extra["recipe"] = {"name": recipe.name, "stages": recipe.stages}
     if first is not None:
         extra["init"] = {"path": str(options["init"])}
-    return Start(kind, model, data, held_out(name), settings, out, extra)
+    for split, rows in others.items():
+        _fitting(model, rows, "the machine")
+        extra[split] = {"load": dict(rows.request)}
+    return Start(kind, model, data, held_out(name, known, others), settings, out, extra)
 
 
 def _recipe(options: Options) -> Recipe | None:
@@ -152,9 +160,7 @@ def _data_asked(options: Options, recipe: Recipe | None) -> tuple[str, int | Non
 
 def _built(kind: str, values: Options, data: Data) -> Model:
     """A new machine, with biases that fit some of the rows."""
-    x = checks.initial_rows(data.x)
-    if values.get("visible") == "gaussian":
-        x = np.divide(x, np.float32(data.levels or 1), dtype=np.float32)
+    x = np.divide(checks.initial_rows(data.x), np.float32(data.levels or 1), dtype=np.float32)
     return MACHINES[kind].build(data.x.shape[1], values, x, values["seed"])
 
 
@@ -173,10 +179,10 @@ def _initial(path: Path, kind: str) -> Model:
     return model
 
 
-def _fitting(model: Model, data: Data, path: Path) -> Model:
+def _fitting(model: Model, data: Data, name: str) -> Model:
     units = model.units[model.visible]
     if data.x.shape[1] != units:
-        raise InputError(f"{data.source} has {data.x.shape[1]} units a row, but the machine of {path} has {units}.")
+        raise InputError(f"{data.source} has {data.x.shape[1]} units a row, but {name} has {units}.")
     return model
 
 
@@ -186,7 +192,12 @@ def _stem(kind: str, model: Model, data: Data) -> str:
     return "-".join([kind, *units, data.name])
 
 
-def held_out(name: str) -> Data | None:
-    """Validation rows, else test rows, for the recorded gap to training rows; None for data in one piece."""
-    there = [split for split in ("valid", "test") if split in splits(name)]
-    return load(name, there[0]) if there else None
+def held_out(name: str, known: Options, others: Mapping[str, Data]) -> Data | None:
+    """Validation rows, else test rows, for the recorded gap to training rows; None for data in one piece.
+
+    others are those of files of their own, which come first; known is how load reads the data.
+    """
+    for split in ("valid", "test"):
+        if split in others or split in splits(name):
+            return others.get(split) or load(name, split, **known)
+    return None

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from boltz.cli import recipes
-from boltz.cli.common import device_option, emit, given, json_option, say, threads_option
+from boltz.cli.common import device_option, emit, given, json_option, say, table_options, threads_option
 from boltz.cli.machines import MACHINES
 from boltz.cli.options import Sectioned, machine_options
 from boltz.errors import FileError, Interrupted
@@ -45,9 +45,14 @@ SHOWN = {
 @click.option(
     "--data",
     show_default="mnist-mini; with --recipe or --init RUN theirs",
-    help="A named data set (see boltz data), or a file: .npy, .npz[:array], .csv[.gz], idx[.gz].",
+    help="A named data set (see boltz data), or a file: .npy, .npz[:array], .csv, .tsv, .txt, idx.",
 )
 @click.option("--limit", type=int, show_default="all", help="Train on the first rows only, this many.")
+@click.option(
+    "--valid", metavar="DATA", show_default="those of --data, if any", help="Validation rows, of another file."
+)
+@click.option("--test", metavar="DATA", show_default="those of --data, if any", help="Test rows, of another file.")
+@table_options
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

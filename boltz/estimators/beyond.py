@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from boltz import checks
+from boltz import checks, scale
 from boltz.errors import InputError
 from boltz.estimators.result import Estimate, error_of_rows, joint_interval
 from boltz.models import products
 from boltz.models.products import Products
+from boltz.scale import Border
 
 COMPONENTS = 20
 NOTHING = 0.1  # share of what a mixture gains that is no more than nothing
@@ -80,8 +81,8 @@ class Beyond:
 def _rows(train: Any, x: Any) -> tuple[Any, Any]:
     """Both as checked rows of as many units; raises InputError."""
     units = np.shape(x)[1] if len(np.shape(x)) == 2 else 0
-    x = checks.rows(x, "x", units, np.float32)
-    train = checks.rows(train, "train", units, np.float32)
+    x = scale.rows(x, Border("x"), units, np.float32)
+    train = scale.rows(train, Border("train"), units, np.float32)
     if not ((x == 0) | (x == 1)).all():
         raise InputError("x must hold 0 and 1, which alone have a likelihood under binary units: binarise the rows.")
     return train, x

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import arrays, checks
+from boltz import arrays, checks, scale
 from boltz.checkpoint import write_tensors
 from boltz.errors import InputError
 from boltz.models.graph import Edge, Graph, Layer
@@ -50,16 +50,18 @@ class BoltzmannMachine:
     """A layered Boltzmann machine: graph, flat parameter arena, and the layers' mean activities on the training data.
 
     rates (layer -> (units,) in (0, 1)) is empty for a machine that was not trained here; it only serves as the
-    base-rate model of annealed importance sampling.
+    base-rate model of annealed importance sampling. levels is what visible rows of whole numbers are divided by: None,
+    where they are 0/1 (or grey bytes), or above 1.
     """
 
     graph: Graph
     arena: Array
     rates: Mapping[str, Array] = field(default_factory=dict)
+    levels: int | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew from what defines the machine, so that their parameters are views again."""
-        return type(self), (self.graph, self.arena, self.rates)
+        return type(self), (self.graph, self.arena, self.rates, self.levels)
 
     @cached_property
     def params(self) -> dict[str, Array]:
@@ -114,7 +116,7 @@ class BoltzmannMachine:
         What it gives back, samples and estimates, are numpy arrays all the same. Raises InputError without CuPy or such
         a GPU.
         """
-        return BoltzmannMachine(self.graph, arrays.moved(self.arena, device), self.rates)
+        return replace(self, arena=arrays.moved(self.arena, device))
 
     def zeros(self, rows: int, layer: str) -> Array:
         """Zeros (rows, units) of a layer in the type of the parameters, where they live."""
@@ -122,7 +124,11 @@ class BoltzmannMachine:
 
     def astype(self, dtype: Any) -> BoltzmannMachine:
         """The same machine with parameters of another floating type."""
-        return BoltzmannMachine(self.graph, self.arena.astype(dtype), self.rates)
+        return replace(self, arena=self.arena.astype(dtype))
+
+    def with_levels(self, levels: int | None) -> BoltzmannMachine:
+        """The same machine, which divides visible rows of whole numbers by levels, 1 to 65535; raises InputError."""
+        return replace(self, levels=scale.above_one(levels))
 
     def input(self, layer: str, state: State) -> Array:
         """What the neighbours present in state send to a layer, without bias, (chains, units)."""
@@ -168,7 +174,7 @@ class BoltzmannMachine:
         state holds exactly the layers of one colour class; an array means the visible layer of an RBM.
         """
         if not isinstance(state, Mapping):
-            state = {self.graph.visible: state}
+            state = {self.graph.visible: scale.divided(state, self.levels)}
         for mine, other in (self.graph.colours, self.graph.colours[::-1]):
             if set(state) == set(mine):
                 return arrays.host(self.marginal_energy(self.checked(state, mine), other))
@@ -205,7 +211,8 @@ class BoltzmannMachine:
         """Write the machine to a safetensors file; raises FileError."""
         tensors = views(self.graph, arrays.host(self.arena))
         tensors |= {f"layer/{n}/rate": np.asarray(r) for n, r in self.rates.items()}
-        write_tensors(path, tensors, {"model": "boltzmann", "graph": json.dumps(graph_text(self.graph))})
+        told = {"model": "boltzmann", "graph": json.dumps(graph_text(self.graph))}
+        write_tensors(path, tensors, told | scale.told(self.levels))
 
 
 def graph_text(graph: Graph) -> dict[str, Any]:
@@ -243,8 +250,7 @@ def dbm(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.floa
         weight = machine.params[edge.key]
         weight[...] = 0.01 * key.generator().normal(size=weight.shape)
     if x is not None:
-        x = checks.initial_rows(x)
-        mean = checks.rows(x, "x", sizes[0], np.float32).mean(axis=0, dtype=np.float64)
+        mean = scale.first_rows(x, sizes[0]).mean(axis=0, dtype=np.float64)
         machine.bias("v")[...] = logit(np.clip(mean, 0.001, 0.999))
     return machine
 

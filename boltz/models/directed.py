@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import checks
+from boltz import checks, scale
 from boltz.errors import InputError
 from boltz.models.graph import Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure, empty
@@ -153,14 +153,14 @@ def _fitted(machine: HelmholtzMachine, x: Any) -> HelmholtzMachine:
     """The new machine with output biases at the logits of the mean of some rows, or in the units of these."""
     if x is None:
         return machine
-    x = checks.initial_rows(x)
     visible = machine.layers[0]
     if visible.kind == "gaussian":
+        x = scale.table(checks.initial_rows(x), "x", visible.units)
         checks.real_rows(x, "x", visible.units, machine.dtype)
         return scaled(machine, np.asarray(x))
-    rows = checks.rows(x, "x", visible.units, np.float32)
+    mean = scale.first_rows(x, visible.units).mean(axis=0, dtype=np.float64)
     bias = machine.structure.generative[visible.name].bias(f"generative/{visible.name}", machine.params)
-    bias[...] = logit(np.clip(rows.mean(axis=0, dtype=np.float64), 0.001, 0.999))
+    bias[...] = logit(np.clip(mean, 0.001, 0.999))
     return machine
 
 

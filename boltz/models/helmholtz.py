@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import arrays
+from boltz import arrays, scale
 from boltz.checkpoint import write_tensors
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
@@ -125,12 +125,14 @@ class HelmholtzMachine:
     annealed importance sampling of its log Z starts from. scaling is that of Gaussian visible units, whose parameters
     are in units of it: public functions take and give rows in the units of the data. None: it is not known yet, and
     training takes it from its rows; until then rows count as they are.
+    levels is as in BoltzmannMachine.
     """
 
     structure: Structure
     arena: Array
     rates: Mapping[str, Array] = field(default_factory=dict)
     scaling: Scaling | None = None
+    levels: int | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew from what defines the machine, so that their parameters are views again."""
@@ -206,13 +208,18 @@ class HelmholtzMachine:
         """The same machine with parameters of another floating type."""
         return replace(self, arena=self.arena.astype(dtype))
 
+    def with_levels(self, levels: int | None) -> HelmholtzMachine:
+        """The same machine, which divides visible rows of whole numbers by levels, 1 to 65535; raises InputError."""
+        return replace(self, levels=scale.above_one(levels))
+
     def save(self, path: str | Path) -> None:
         """Write the machine to a safetensors file; raises FileError."""
         tensors = views(self.structure.shapes, arrays.host(self.arena))
         tensors |= {f"layer/{n}/rate": np.asarray(r) for n, r in self.rates.items()}
         if self.scaling is not None:
             tensors |= {f"layer/{self.visible}/{name}": x for name, x in self.scaling.tensors().items()}
-        write_tensors(path, tensors, {"model": "helmholtz", "structure": json.dumps(described(self.structure))})
+        told = {"model": "helmholtz", "structure": json.dumps(described(self.structure))}
+        write_tensors(path, tensors, told | scale.told(self.levels))
 
 
 def described(structure: Structure) -> dict[str, Any]:

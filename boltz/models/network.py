@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import arrays
+from boltz import arrays, scale
 from boltz.checkpoint import write_tensors
 from boltz.models.boltzmann import BoltzmannMachine, graph_text
 from boltz.models.graph import Layer
@@ -30,7 +30,8 @@ class Network:
 
     machine: where it is not None, its mean-field posterior is heard beside the inputs. classes: the labels of the
     softmax outputs, none for an autoencoder, whose code is the value of layer code, counted from the input. scaling is
-    that of the machine which the network was unrolled from.
+    that of the machine which the network was unrolled from. levels
+    is as in that machine.
     """
 
     net: FeedForward
@@ -40,6 +41,7 @@ class Network:
     classes: tuple[Label, ...] = ()
     code: int = 0
     scaling: Scaling | None = None
+    levels: int | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew from what defines the network, so that its parameters are views again."""
@@ -109,4 +111,4 @@ class Network:
         if self.machine is not None:
             told["graph"] = json.dumps(graph_text(self.machine.graph))
             tensors |= {f"machine/{n}": arrays.host(x) for n, x in self.machine.params.items()}
-        write_tensors(path, tensors, told)
+        write_tensors(path, tensors, told | scale.told(self.levels))

@@ -78,7 +78,7 @@ def _network(model: Model, layers: list[Dense], machine: Any = None, **more: Any
     net = FeedForward(sizes, tuple(layer.function for layer in layers), tuple(layer.side for layer in layers))
     arena = np.concatenate([part.reshape(-1) for layer in layers for part in (layer.weight, layer.bias)])
     scaling = model.scaling if isinstance(model, HelmholtzMachine) else None
-    return Network(net, arena, model.layers[0], machine, **more, scaling=scaling)
+    return Network(net, arena, model.layers[0], machine, scaling=scaling, levels=model.levels, **more)
 
 
 def _zeros(model: Model, units: int) -> Array:

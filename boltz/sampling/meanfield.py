@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from boltz import arrays, checks
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
+from boltz.models.files import visible_rows
 from boltz.sampling.driver import blocks, workers
 from boltz.sampling.gibbs import Scratch, layer_input
 
@@ -125,7 +126,7 @@ def mean_field(model: BoltzmannMachine, x: Any, options: MeanField | None = None
     options = MeanField() if options is None else options
     if not isinstance(options, MeanField):
         raise InputError(f"options must be a MeanField, got {type(options).__name__}.")
-    x = checks.rows(x, "x", model.graph.units[model.graph.visible], model.dtype, model.arena)
+    x = visible_rows(model, x)
     means = {n: model.zeros(len(x), n) for n in model.graph.hidden}
 
     def run(block: slice) -> None:

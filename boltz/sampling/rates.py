@@ -12,6 +12,7 @@ from boltz import arrays, checks
 from boltz.arrays import host
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.files import visible_rows
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, anneal
 from boltz.sampling.meanfield import mean_field
@@ -33,8 +34,7 @@ def base_rates(model: BoltzmannMachine, base: Any, seed: int) -> dict[str, Array
     if base is None:
         return pilot_rates(model, seed, search(model, Key.from_seed(seed).derive("pilot")))
     if not isinstance(base, Mapping):
-        units = model.graph.units[model.graph.visible]
-        visible = arrays.host(checks.rows(base, "base", units, model.dtype, model.arena))
+        visible = arrays.host(visible_rows(model, base, "base"))
         return _smooth({model.graph.visible: visible, **mean_field(model, visible)}, len(visible))
     rates = {}
     for layer, units in model.graph.units.items():

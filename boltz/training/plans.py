@@ -29,9 +29,11 @@ def blueprint(model: Model) -> Blueprint:
     return model.graph if isinstance(model, BoltzmannMachine) else model.structure
 
 
-def build(plan: Blueprint, arena: Array, scaling: Scaling | None = None) -> Model:
-    """The machine of a blueprint with these parameters, and with the units of Gaussian visible ones."""
-    return BoltzmannMachine(plan, arena) if isinstance(plan, Graph) else HelmholtzMachine(plan, arena, scaling=scaling)
+def build(plan: Blueprint, arena: Array, scaling: Scaling | None = None, levels: int | None = None) -> Model:
+    """The machine of a blueprint with these parameters, with the units of Gaussian visible ones, and its levels."""
+    if isinstance(plan, Graph):
+        return BoltzmannMachine(plan, arena, levels=levels)
+    return HelmholtzMachine(plan, arena, scaling=scaling, levels=levels)
 
 
 def kind_of(plan: Blueprint) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from boltz import checks, runs, snapshots
 from boltz.arrays import checked_device
 from boltz.data import Data
-from boltz.errors import BoltzError, FileError
+from boltz.errors import BoltzError, FileError, InputError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.directed import scaled
 from boltz.models.files import Model, checked_machine, structure_from, trajectory
@@ -26,8 +26,18 @@ from boltz.models.helmholtz import HelmholtzMachine, described
 from boltz.presets import completed
 from boltz.rng import Key
 from boltz.sampling.rates import base_rates
+from boltz.scale import above_one
 from boltz.training import guards, learnt
-from boltz.training.folders import as_data, data_again, data_entry, interrupted, mark, stop_requests, versions
+from boltz.training.folders import (
+    as_data,
+    data_again,
+    data_entry,
+    interrupted,
+    mark,
+    stop_requests,
+    versions,
+    with_levels_of,
+)
 from boltz.training.held_out import kept_epoch
 from boltz.training.loop import ROWS, Events, Loop, Record
 from boltz.training.monitor import apart
@@ -79,12 +89,13 @@ def train(
 ) -> Run:
     """Train a copy of model on rows x (rows, units) and return the run; writes nothing unless out names a folder.
 
-    x: floats in [0, 1] (any numbers for Gaussian visible units), 0/1, uint8 grey levels, a memory map of such, whose
-    rows are read when used, a SciPy sparse matrix, of which only batches are made dense, or what boltz.load_data
-    returns; they stay as bytes where the model lives (model.to("cuda") trains on a GPU, and the run's model stays
-    there). held_out rows end each stage in time (patience), and its parameters are those of the epoch that they like
-    best. watch sees each epoch's record; if it returns True, the run ends there; if it raises, the exception has what
-    was trained as its attribute run, where out is None. extra is kept in run.toml. Further settings are the fields of
+    x: floats in [0, 1] (any numbers for Gaussian visible units), 0/1, uint8 grey levels, whole numbers that a model
+    with levels divides by them, a memory map of such, whose rows are read when used, a SciPy sparse matrix, of which
+    only batches are made dense, or what boltz.load_data returns; they stay as bytes where the model lives
+    (model.to("cuda") trains on a GPU, and the run's model stays there). The trained model keeps the levels of x.
+    held_out rows end each stage in time (patience), and its parameters are those of the epoch that they like best.
+    watch sees each epoch's record; if it returns True, the run ends there; if it raises, the exception has what was
+    trained as its attribute run, where out is None. extra is kept in run.toml. Further settings are the fields of
     boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid belief net or a VAE, of
     boltz.BeliefSettings for a deep belief net; if epochs is not named, those that are not follow the number of rows
     (boltz.presets). Gaussian visible units whose machine knows no units of the data yet take them from x, of at most
@@ -93,8 +104,9 @@ def train(
     model = checked_machine(model)
     drawn = blueprint(model)
     settings_of(drawn, settings)  # what is wrong with them is said before rows are read
-    data = as_data(x, "x", model.layers[0])
-    others = None if held_out is None else as_data(held_out, "held_out", model.layers[0])
+    data = as_data(x, "x", model.layers[0], model.levels)
+    model = with_levels_of(model, data)
+    others = None if held_out is None else as_data(held_out, "held_out", model.layers[0], model.levels)
     chosen = settings_of(drawn, completed(kind_of(drawn), settings, len(data.x), others is not None))
     plan = stages(drawn, chosen)
     state = TrainState(_started(model, data), [])
@@ -127,13 +139,14 @@ def resume(
         state = restore(tensors, drawn, plan, f"the checkpoint of {folder}")
         if state.model.dtype != dtype:
             raise FileError(f"the checkpoint of {folder} must hold {dtype} parameters, got {state.model.dtype}.")
+        state.model = replace(state.model, levels=_levels(description, folder))
         if state.stage >= len(plan) and (folder / "model.safetensors").exists():
             history = runs.read_metrics(folder)
             model = load_model(folder).to(device)
             said = (*notes, *_notes(model, history, chosen), *_kept_notes(told, folder))
             return Run(model, history, folder, chosen, said)
-        data = data_again(description, "data", x, drawn.layers[0], folder)
-        others = data_again(description, "held_out", held_out, drawn.layers[0], folder)
+        data = data_again(description, "data", x, state.model, folder)
+        others = data_again(description, "held_out", held_out, state.model, folder)
         if data is None:
             raise FileError(f"{folder / 'run.toml'} does not say what data the run had.")
         if state.stage < len(plan) and state.batch * plan[state.stage].settings.batch_size >= len(data.x):
@@ -214,8 +227,8 @@ def _started(model: Model, data: Data) -> Model:
     """A copy of the machine to train, in the units of the data if it has Gaussian visible units and knows none yet."""
     arena = model.arena.copy()
     if isinstance(model, BoltzmannMachine):
-        return BoltzmannMachine(model.graph, arena)
-    found = HelmholtzMachine(model.structure, arena, scaling=model.scaling)
+        return BoltzmannMachine(model.graph, arena, levels=model.levels)
+    found = HelmholtzMachine(model.structure, arena, scaling=model.scaling, levels=model.levels)
     if model.layers[0].kind != "gaussian" or model.scaling is not None:
         return found
     some = np.arange(0, len(data.x), -(-len(data.x) // checks.INITIAL_ROWS))
@@ -254,8 +267,8 @@ def _finished(loop: Loop, settings: AnySettings) -> Model:
     rows = loop.visible_rows(min(RATE_ROWS, max(RATE_NUMBERS // model.layers[0].units, ROWS)))
     if isinstance(model, BoltzmannMachine):
         if rows.min() < 0 or rows.max() > 1:
-            return BoltzmannMachine(model.graph, model.arena)
-        return BoltzmannMachine(model.graph, model.arena, base_rates(model, rows, settings.seed))
+            return model
+        return replace(model, rates=base_rates(model, rows, settings.seed))
     if model.prior_machine is None:
         return model
     states = recognised(model, rows, Key.from_seed(settings.seed).derive("rates"))
@@ -272,13 +285,22 @@ def _description(model: Model, settings: AnySettings, data: Data, held_out: Data
         machine = {"units": [layer.units for layer in model.layers], "kind": kinds.pop()}
     else:
         machine = {"structure": described(model.structure)}
+    machine |= {"dtype": str(model.dtype)} | ({} if model.levels is None else {"levels": model.levels})
     return {
-        "model": machine | {"dtype": str(model.dtype)},
+        "model": machine,
         "settings": settings.as_dict(),
         "data": data_entry(data),
         "held_out": {} if held_out is None else data_entry(held_out),
         "versions": versions(),
     }
+
+
+def _levels(description: dict[str, Any], folder: Path) -> int | None:
+    """What whole numbers are divided by, as run.toml says."""
+    try:
+        return above_one(description["model"].get("levels"))
+    except InputError as problem:
+        raise FileError(f"{folder / 'run.toml'} does not describe a run ({problem}).") from problem
 
 
 def _described(description: dict[str, Any], folder: Path) -> tuple[AnySettings, Blueprint, np.dtype[Any], list[Stage]]:

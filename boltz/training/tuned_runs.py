@@ -231,7 +231,7 @@ def _again(
     description: dict[str, Any], entry: str, given: tuple[Any, Any], network: Network, folder: Path
 ) -> Labelled | None:
     """Rows and labels of an entry of run.toml, as they were; raises InputError where they changed."""
-    data = data_again(description, entry, given[0], network.visible, folder)
+    data = data_again(description, entry, given[0], network, folder)
     if data is None:
         return None
     if not network.code and data.labels is None and given[1] is None:

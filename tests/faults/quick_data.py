@@ -11,25 +11,26 @@ import numpy as np
 import scipy.sparse as sp
 
 import boltz
-from boltz.data import table
+from boltz import scale
 from boltz.data.given import given
 from boltz.errors import InputError
 
 
 def check_blocks() -> None:
     """Range, levels and fingerprint of mapped rows in blocks of two, with what matters in the last block."""
-    grey = np.zeros((7, 3), np.int64)
-    grey[-1, -1] = 9
+    grey = np.zeros((7, 3), np.uint8)
+    grey[-1, -1] = 200
     wrong = np.full((7, 3), 0.25)
     wrong[5, 1] = np.nan
-    before = table.BLOCK
+    before = scale.BLOCK
     try:
-        table.BLOCK = 6
+        scale.BLOCK = 6
         with tempfile.TemporaryDirectory() as folder:
             found = given(_mapped(folder, grey), "x", 3)
             assert found.levels == 255 and found.x.base is not None
-            x = grey.astype(np.uint8)
-            assert found.fingerprint == hashlib.sha256(b"uint8 (7, 3)\n" + x.tobytes()).hexdigest()
+            assert found.fingerprint == hashlib.sha256(b"uint8 (7, 3)\n" + grey.tobytes()).hexdigest()
+            whole = given(_mapped(folder, grey.astype(np.int64)), "x", 3, levels=200)
+            assert whole.fingerprint == found.fingerprint and whole.x.dtype == np.int64
             try:
                 given(_mapped(folder, wrong), "x", 3)
             except InputError as problem:
@@ -37,7 +38,7 @@ def check_blocks() -> None:
             else:
                 raise AssertionError("a row that is not a number passes")
     finally:
-        table.BLOCK = before
+        scale.BLOCK = before
 
 
 def check_sparse_rows() -> None:
@@ -45,12 +46,34 @@ def check_sparse_rows() -> None:
     where = np.array([1, 1, 0]), np.array([0, 2, 3])
     twice = sp.csr_array((np.array([True, True, True]), *where), shape=(2, 3))
     assert given(twice, "x", 3).x[np.array([1, 0])].tolist() == [[1, 0, 0], [0, 1, 0]]
-    grey = sp.csr_array((np.array([100, 50, 2]), *where), shape=(2, 3))
+    grey = sp.csr_array((np.array([100, 50, 2], np.uint8), *where), shape=(2, 3))
     assert given(grey, "x", 3).x[:].tolist() == [[0, 150, 0], [2, 0, 0]]
 
 
+def check_levels() -> None:
+    """Genotypes are halves at a machine that keeps levels 2, in its file too; 0/1 alone are ambiguous for grey bytes.
+
+    Rounding is cut off, and masked entries are refused.
+    """
+    machine = boltz.from_arrays([np.eye(3)], [np.zeros(3), np.zeros(3)])
+    genes, known = np.array([[0, 1, 0], [0, 1, 2]]), np.ones(3)
+    with tempfile.TemporaryDirectory() as folder:
+        machine.with_levels(2).save(Path(folder) / "model.safetensors")
+        genetic = boltz.load(Path(folder) / "model.safetensors")
+    assert boltz.complete(genetic, genes, known).tolist() == [[0, 0.5, 0], [0, 0.5, 1]]
+    assert boltz.complete(genetic, genes[:1], known).tolist() == [[0, 0.5, 0]]
+    assert boltz.complete(machine, np.array([[-1e-17, 1 + 2e-16, 1]]), known).tolist() == [[0, 1, 1]]
+    for model, x in ((machine.with_levels(255), genes[:1]), (machine, np.ma.array(genes / 2, mask=genes == 2))):
+        try:
+            boltz.complete(model, x, known)
+        except InputError:
+            continue
+        raise AssertionError("rows that may mean two things pass")
+
+
 def check_copies() -> None:
-    """A copied machine has the rates of the machine."""
+    """A copied machine has the rates and the levels of the machine."""
+    assert copy.deepcopy(boltz.rbm(3, 2).with_levels(5)).levels == 5
     machine = boltz.train(boltz.rbm(3, 2), np.eye(3), epochs=1).model
     assert sorted(copy.deepcopy(machine).rates) == sorted(machine.rates) == ["h1", "v"]
 
