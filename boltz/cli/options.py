@@ -120,6 +120,7 @@ TYPES: dict[str, tuple[Any, str]] = {
     "betas": (Betas(), BETAS),
     **dict.fromkeys(("samples", "epochs", "pretrain_epochs", "batch_size", "patience"), (int, "INTEGER")),
 }
+ROWS = 10_000  # that defaults are for where the data are not known
 MANY = 5  # samples where an objective weighs several and none are asked for
 EPOCHS = f"by the number of rows: for {presets.LEAST_UPDATES:,} to {presets.MOST_UPDATES:,} updates"
 SHOWN = {
@@ -164,8 +165,8 @@ def machine_options(command: F) -> F:
     return command
 
 
-def chosen(options: Values, model: str, changes: Values, own_shape: bool = False) -> dict[str, Any]:
-    """The value of every option of a machine: as given, else as in changes, else its default.
+def chosen(options: Values, model: str, changes: Values, own_shape: bool = False, rows: int = ROWS) -> dict[str, Any]:
+    """The value of every option of a machine: as given, else as in changes, else its default for so many rows.
 
     own_shape: the machine is there already and takes no options of shape. Raises InputError for an option that was
     given and would do nothing.
@@ -177,7 +178,9 @@ def chosen(options: Values, model: str, changes: Values, own_shape: bool = False
             raise InputError(f"{word(name)} is an option of {listed(having(name))}, not of {model}.")
         if own_shape and name in SHAPE:
             raise InputError(f"--init starts from a machine as it is, so it takes no {word(name)}.")
-    changes = {name: value for name, value in changes.items() if name in known}
+    said = {name: value for name, value in changes.items() if name in known}
+    preset = presets.preset(model, rows, (said | given).get("batch_size"))
+    changes = {name: value for name, value in preset.items() if name in known} | said
     values = {name: x for name, x in (known | changes | given).items() if not (own_shape and name in SHAPE)}
     for name in given:
         needed, met = NEEDS.get(name, ("", lambda v: True))

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import click
 import numpy as np
 
-from boltz import checks, presets, runs
+from boltz import checks, runs
 from boltz.cli import recipes
 from boltz.cli.machines import MACHINES
 from boltz.cli.measure import Annealing, samples_for
-from boltz.cli.options import chosen, word
+from boltz.cli.options import ROWS, chosen, word
 from boltz.cli.reading import other_rows, reading, said
 from boltz.cli.recipes import Recipe
 from boltz.cli.stored import architecture, model_of, settings_of, table
@@ -124,9 +124,8 @@ def _values(
     valid = rows is None or rows.valid
     if options["patience"] and not valid:
         raise InputError("--patience waits for a better epoch on validation rows, which the data do not have.")
-    batch = changes.get("batch_size") if options["batch_size"] is None else options["batch_size"]
-    ours = presets.preset(kind, rows.rows if rows else presets.BATCH, batch)
-    changes = ours | ({"patience": 0} if recipe or not valid else {}) | changes
+    if recipe or not valid:
+        changes = {"patience": 0} | changes
     if first is not None:
         before = table(settings_of(options["init"]), "settings").get("binarize")
         ours = {"pretrain_epochs": 0} | ({"binarize": before} if before in BINARIZE else {})
@@ -134,7 +133,7 @@ def _values(
     visible = first.layers[0].kind if first is not None else options["visible"]
     if visible == "gaussian":
         changes["binarize"] = "none"
-    return chosen(options, kind, changes, own_shape=first is not None)
+    return chosen(options, kind, changes, first is not None, ROWS if rows is None else rows.rows)
 
 
 def _evaluation(options: Options, values: Options, seed: int) -> dict[str, Any]:
