@@ -23,6 +23,7 @@ def load(
     split: str = "train",
     limit: int | None = None,
     levels: int | None = None,
+    *,
     machine_levels: int | None = None,
 ) -> Data:
     """Rows of a named set, of a file (.npy, .npz[:array], .csv[.gz], idx[.gz]) or of a file in $BOLTZ_DATA by its stem,
