@@ -27,6 +27,7 @@ def load(
     levels: int | None = None,
     label_column: str | int | None = None,
     drop_columns: Sequence[str | int] = (),
+    *,
     machine_levels: int | None = None,
 ) -> Data:
     """Rows of a named set, of a file (.npy, .npz[:array], .csv, .tsv, .txt, idx) or of a file in $BOLTZ_DATA by its

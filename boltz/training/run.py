@@ -149,6 +149,7 @@ def resume(
         others = data_again(description, "held_out", held_out, state.model, folder)
         if data is None:
             raise FileError(f"{folder / 'run.toml'} does not say what data the run had.")
+        state.model = with_levels_of(state.model, data)
         if state.stage < len(plan) and state.batch * plan[state.stage].settings.batch_size >= len(data.x):
             raise FileError(f"the checkpoint of {folder} stands beyond the end of its data.")
         loop = Loop(data, others, plan, state.to(device), Key.from_seed(chosen.seed).derive("train"))
