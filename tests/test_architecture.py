@@ -1,7 +1,7 @@
 """The house rules that a parser can see: which way imports go, what may import what, sizes, no pickle.
 
-errors <- kernels <- arrays, rng, numerics, checks <- units, nn <- models <- targets <- sampling <-
-{estimators, training} <- {sklearn, cli}. Of the files, checkpoint, snapshots and runs stand on errors alone, and data
+foreign <- errors <- kernels <- arrays, rng, numerics, checks <- units, nn <- models <- targets <- sampling <-
+{estimators, training} <- {sklearn, cli}. Of the files, checkpoint, snapshots and runs stand on these two alone, and data
 on kernels, rng and checks.
 """
 
@@ -18,21 +18,22 @@ import boltz.kernels
 
 ROOTS = {"boltz": Path(boltz.__file__).parent, "boltz.kernels": Path(boltz.kernels.__file__).parent}
 
-BASE = {"errors", "kernels", "arrays", "rng", "numerics", "checks"}
+BASE = {"foreign", "errors", "kernels", "arrays", "rng", "numerics", "checks"}
 MODELS = BASE | {"units", "nn", "checkpoint", "snapshots"}
 SAMPLING = MODELS | {"models", "targets"}
 ALLOWED: dict[str, set[str]] = {
-    "errors": set(),
+    "foreign": set(),
+    "errors": {"foreign"},
     "kernels": set(),
     "rng": {"errors"},
     "numerics": {"errors", "arrays"},
-    "checks": {"errors", "arrays"},
+    "checks": {"foreign", "errors", "arrays"},
     "arrays": {"errors"},
-    "checkpoint": {"errors"},
+    "checkpoint": {"foreign", "errors"},
     "snapshots": {"errors"},
     "tables": {"errors", "checkpoint"},
-    "runs": {"errors", "checkpoint", "snapshots"},
-    "data": {"errors", "arrays", "checks", "rng", "kernels"},
+    "runs": {"foreign", "errors", "checkpoint", "snapshots"},
+    "data": {"foreign", "errors", "arrays", "checks", "rng", "kernels"},
     "units": BASE,
     "nn": BASE,
     "models": MODELS,
@@ -40,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "sampling": SAMPLING,
     "estimators": SAMPLING | {"sampling"},
     "training": SAMPLING | {"sampling", "data", "runs"},
-    "plotting": {"errors", "checks", "checkpoint"},
+    "plotting": {"foreign", "errors", "checks", "checkpoint"},
 }
 ABOVE = {"cli", "sklearn"}  # may import everything, and nothing but the other one imports them
 NUMBA = {f"kernels.cpu{part}" for part in ("", "_vectors", "_philox", "_products", "_dense", "_notice")}
@@ -51,7 +52,7 @@ ONLY = {
     "click": {"cli"},
     "rich": {"cli"},
     "matplotlib": {"plotting"},
-    "safetensors": {"checkpoint"},
+    "safetensors": set(),
     "pooch": {"data"},
     "threadpoolctl": {"sampling.driver"},
     "sklearn": {"sklearn"},
