@@ -183,6 +183,18 @@ def write_fully(descriptor: int, data: Buffer) -> None:
         rest = rest[written:]
 
 
+def read_fully(descriptor: int, size: int) -> bytes:
+    """The first bytes that a descriptor has, this many, going on after short reads; raises OSError."""
+    parts, at = [], 0
+    while at < size:
+        part = os.pread(descriptor, size - at, at)
+        if not part:
+            raise OSError(errno.EIO, "it became shorter while it was read")
+        parts.append(part)
+        at += len(part)
+    return b"".join(parts)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable; raises FileError (file systems that cannot sync folders pass)."""
     try:

@@ -1,8 +1,8 @@
 """The house rules that a parser can see: which way imports go, what may import what, sizes, no pickle.
 
 foreign <- errors <- kernels <- arrays, rng, numerics, checks <- units, nn <- models <- targets <- sampling <-
-{estimators, training} <- {sklearn, cli}. Of the files, checkpoint, snapshots and runs stand on these two alone, and data
-on kernels, rng and checks.
+{estimators, training} <- {sklearn, cli}. Of the files, checkpoint, snapshots and runs stand on the first two alone,
+and data on kernels, rng and checks.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "checks": {"foreign", "errors", "arrays"},
     "arrays": {"errors"},
     "checkpoint": {"foreign", "errors"},
-    "snapshots": {"errors"},
+    "snapshots": {"foreign", "errors"},
     "tables": {"errors", "checkpoint"},
     "runs": {"foreign", "errors", "checkpoint", "snapshots"},
     "data": {"foreign", "errors", "arrays", "checks", "rng", "kernels"},

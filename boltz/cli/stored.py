@@ -17,7 +17,7 @@ from boltz.models.network import Network
 from boltz.nn.arena import size
 from boltz.training.plans import Blueprint
 
-LONGEST_RESULT = 1 << 20
+LONGEST_RESULT = 1 << 16  # bytes of test.json
 
 
 def table(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def has_network(path: Path) -> bool:
     """Whether this is the file of a network or the folder of a fine-tuning; raises FileError where it is nothing."""
     if path.is_dir():
         return "task" in runs.read_settings(path)
-    return checkpoint.read_tensors(path)[1].get("model") == "network"
+    return checkpoint.read_metadata(path).get("model") == "network"
 
 
 def network_of(path: Path) -> Network | None:

@@ -15,6 +15,7 @@ from boltz.cli.stored import table
 from boltz.data import Data, load, splits
 from boltz.data.few import few_rows, only
 from boltz.errors import FileError, InputError
+from boltz.foreign import shown
 from boltz.models.network import Network
 
 Options = Mapping[str, Any]
@@ -68,7 +69,7 @@ def training_again(labelled: bool, description: Mapping[str, Any]) -> tuple[Data
         labels = training(labelled, data, entry.get("labels"))
         return fewer(data, labels, entry.get("few"), description["settings"]["seed"])
     except (KeyError, TypeError) as problem:
-        raise FileError(f"run.toml does not say how to load the data ({problem}).") from problem
+        raise FileError(f"run.toml does not say how to load the data ({shown(problem)}).") from problem
 
 
 def test_entry(name: str, options: Options) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def test_rows(network: Network, description: Mapping[str, Any], settings: Mappin
     try:
         data = load(**entry["load"])
     except (KeyError, TypeError) as problem:
-        raise FileError(f"run.toml does not say how to load the test rows ({problem}).") from problem
+        raise FileError(f"run.toml does not say how to load the test rows ({shown(problem)}).") from problem
     if data.shape is None:
         shape = table(description, "picture").get("shape")
         data = replace(data, shape=tuple(shape) if isinstance(shape, list) and len(shape) == 2 else None)

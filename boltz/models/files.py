@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
@@ -26,6 +27,8 @@ from boltz.nn.feedforward import FeedForward
 
 Array = NDArray[Any]
 Tensors = Mapping[str, Array]
+Told = Mapping[str, str]
+Shapes = Mapping[str, tuple[int, ...]]
 Model = BoltzmannMachine | HelmholtzMachine
 MOST_LAYERS = 1000
 NETWORK = "network.safetensors"
@@ -34,7 +37,7 @@ NETWORK = "network.safetensors"
 def load(path: str | Path) -> Model:
     """Read a machine from a model file or from a run folder; raises FileError or InputError."""
     file = checks.path(path, "path")
-    return _read(file / "model.safetensors" if file.is_dir() else file)
+    return _read(file / "model.safetensors" if os.path.isdir(file) else file)
 
 
 def trajectory(path: str | Path) -> list[BoltzmannMachine]:
@@ -44,9 +47,9 @@ def trajectory(path: str | Path) -> list[BoltzmannMachine]:
     with the layers and the type of the trained one.
     """
     folder = checks.path(path, "path")
-    if not folder.exists():
+    if not os.path.exists(folder):
         raise FileError(f"{folder} does not exist.")
-    files = snapshots.listed(folder) if folder.is_dir() else []
+    files = snapshots.listed(folder) if os.path.isdir(folder) else []
     model = load(folder) if files else None
     return [_snapshot(file, model) for file in files]
 
@@ -67,8 +70,8 @@ def _read(file: Path) -> Model:
     kind = announced.get("model", "")
     if kind not in READERS:
         raise FileError(f"{file} is not a model file: it must hold a machine of kind {', '.join(READERS)}.")
-    shapes = graph_shapes(_graph(announced, str(file))) if kind == "boltzmann" else _structure(announced, str(file)).shapes
-    return READERS[kind](*read_tensors(file, tuple(shapes)), str(file))
+    read, shapes = READERS[kind]
+    return read(*read_tensors(file, tuple(shapes(announced, str(file)))), str(file))
 
 
 def checked_machine(model: Any) -> Model:
@@ -103,7 +106,7 @@ def _read_layers(rows: Any) -> tuple[Layer, ...]:
     return tuple(Layer(str(n), checks.integer(u, "units", 1, 10**7), str(k)) for n, u, k in rows)
 
 
-def _graph(metadata: Mapping[str, str], source: str) -> Graph:
+def _graph(metadata: Told, source: str) -> Graph:
     try:
         text = json.loads(metadata["graph"])
         return Graph(_read_layers(text["layers"]), tuple(Edge(str(a), str(b)) for a, b in text["edges"]))
@@ -111,19 +114,19 @@ def _graph(metadata: Mapping[str, str], source: str) -> Graph:
         raise FileError(f"{source} does not describe a layer graph ({shown(problem)}).") from problem
 
 
-def _boltzmann(tensors: Tensors, metadata: Mapping[str, str], source: str) -> BoltzmannMachine:
+def _boltzmann(tensors: Tensors, metadata: Told, source: str) -> BoltzmannMachine:
     graph = _graph(metadata, source)
     return BoltzmannMachine(graph, _arena(tensors, graph_shapes(graph), source), _rates(tensors, graph.layers, source))
 
 
-def _structure(metadata: Mapping[str, str], source: str) -> Structure:
+def _structure(metadata: Told, source: str) -> Structure:
     try:
         return structure_from(json.loads(metadata["structure"]))
     except (KeyError, ValueError, TypeError, RecursionError, BoltzError) as problem:
         raise FileError(f"{source} does not describe a Helmholtz machine ({shown(problem)}).") from problem
 
 
-def _helmholtz(tensors: Tensors, metadata: Mapping[str, str], source: str) -> HelmholtzMachine:
+def _helmholtz(tensors: Tensors, metadata: Told, source: str) -> HelmholtzMachine:
     structure = _structure(metadata, source)
     return HelmholtzMachine(
         structure, _arena(tensors, structure.shapes, source), _rates(tensors, structure.layers, source)
@@ -133,7 +136,7 @@ def _helmholtz(tensors: Tensors, metadata: Mapping[str, str], source: str) -> He
 def load_network(path: str | Path) -> Network:
     """Read a network from its file or from the folder of a fine-tuning; raises FileError or InputError."""
     file = checks.path(path, "path")
-    file = file / NETWORK if file.is_dir() else file
+    file = file / NETWORK if os.path.isdir(file) else file
     announced = read_metadata(file)
     if announced.get("model") != "network":
         raise FileError(f"{file} is not the file of a network, as boltz classify and boltz autoencode write it.")
@@ -155,7 +158,7 @@ def load_network(path: str | Path) -> Network:
     return replace(network, machine=machine)
 
 
-def _network(metadata: Mapping[str, str], source: str) -> tuple[FeedForward, Layer, tuple[Any, ...], int]:
+def _network(metadata: Told, source: str) -> tuple[FeedForward, Layer, tuple[Any, ...], int]:
     """What a network is without its parameters: its net, its visible layer, its classes, and where its code is."""
     try:
         about = json.loads(metadata["network"])
@@ -179,7 +182,7 @@ def _fits(net: FeedForward, classes: tuple[Any, ...], code: int) -> bool:
     return labels and len(set(classes)) == len(classes) == net.sizes[-1] and net.functions[-1] == "softmax"
 
 
-def _arena(tensors: Tensors, wanted: Mapping[str, tuple[int, ...]], source: str) -> Array:
+def _arena(tensors: Tensors, wanted: Shapes, source: str) -> Array:
     """The parameters in order, in the widest of their types."""
     for name, shape in wanted.items():
         if name not in tensors or tensors[name].shape != shape:
@@ -217,7 +220,7 @@ def _rates(tensors: Tensors, layers: tuple[Layer, ...], source: str) -> dict[str
     return rates
 
 
-READERS: dict[str, Callable[[Tensors, Mapping[str, str], str], Model]] = {
-    "boltzmann": _boltzmann,
-    "helmholtz": _helmholtz,
-}
+READERS: dict[str, tuple[Callable[[Tensors, Told, str], Model], Callable[[Told, str], Shapes]]] = {
+    "boltzmann": (_boltzmann, lambda metadata, source: graph_shapes(_graph(metadata, source))),
+    "helmholtz": (_helmholtz, lambda metadata, source: _structure(metadata, source).shapes),
+}  # kind -> (the machine of a file, the shapes of its parameters in their order)

@@ -18,6 +18,7 @@ from scipy.optimize import minimize
 from boltz.arrays import beside, host
 from boltz.data import Data
 from boltz.errors import FileError, NumericalError
+from boltz.foreign import shown
 from boltz.models.network import Network
 from boltz.rng import Key
 from boltz.sampling.driver import Workers, workers
@@ -74,7 +75,7 @@ class Progress:
             counters = {name: int(n) for name, n in zip(COUNTERS, tensors["counters"], strict=True)}
             *score, seconds = (float(number) for number in totals)
         except (KeyError, TypeError, ValueError) as problem:
-            raise FileError(f"{source} is not the checkpoint of a fine-tuning ({problem}).") from problem
+            raise FileError(f"{source} is not the checkpoint of a fine-tuning ({shown(problem)}).") from problem
         wanted, like = network.arena.shape, network.arena
         if arena.shape != wanted or best.shape not in (wanted, (0,)) or len(score) != 2 or min(counters.values()) < 0:
             raise FileError(f"{source} does not fit the settings of its run.")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from boltz.arrays import host, moved
 from boltz.errors import FileError
+from boltz.foreign import shown
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.graph import Graph
@@ -93,7 +94,7 @@ def restore(tensors: Mapping[str, Array], blueprint: Blueprint, plan: list[Stage
         )
         fits = _shapes(state, plan)
     except (KeyError, IndexError, TypeError, ValueError) as problem:
-        raise FileError(f"{source} is not a checkpoint of this run ({problem}).") from problem
+        raise FileError(f"{source} is not a checkpoint of this run ({shown(problem)}).") from problem
     if not fits:
         raise FileError(f"{source} does not fit the settings of its run.")
     return state

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from boltz import checks, runs
 from boltz.arrays import checked_device
 from boltz.errors import BoltzError, FileError, InputError
+from boltz.foreign import shown
 from boltz.models.files import Model, load_network
 from boltz.models.network import Network
 from boltz.training import guards
@@ -134,12 +135,12 @@ def resume_tuning(
 
 def described(description: Mapping[str, Any], folder: Path) -> FineTuneSettings:
     """The settings of a fine-tuning from its run.toml; raises FileError."""
-    if description.get("task") not in COMMANDS:
+    if not isinstance(description.get("task"), str) or description["task"] not in COMMANDS:
         raise FileError(f"{folder} is not the folder of a fine-tuning, which boltz classify and boltz autoencode make.")
     try:
         chosen: FineTuneSettings = settings_from(FineTuneSettings, description["settings"])
-    except (KeyError, TypeError, ValueError, BoltzError) as problem:
-        raise FileError(f"{folder / runs.SETTINGS} does not describe a fine-tuning ({problem}).") from problem
+    except (KeyError, TypeError, ValueError, OverflowError, BoltzError) as problem:
+        raise FileError(f"{folder / runs.SETTINGS} does not describe a fine-tuning ({shown(problem)}).") from problem
     return chosen
 
 
