@@ -175,7 +175,7 @@ def test_a_confusion_matrix_shows_every_number() -> None:
     assert {(t.get_position(), t.get_text()) for t in axes.texts} == {((0, 0), "5"), ((2, 0), "1"), ((0, 1), "2")}
     shares = axes.images[0].get_array()
     np.testing.assert_allclose(shares, [[5 / 6, 0, 1 / 6], [1, 0, 0]])
-    assert [t.get_text() for t in axes.get_xticklabels()] == ["a", "b", "a class with …"]
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["a", "b", "a class w…name"]
     with pytest.raises(InputError, match="counts must have shape"):
         plotting.confusion_matrix(counts.T, ["a", "b"], ["a", "b", "c"])
 

@@ -11,6 +11,7 @@ import click
 
 from boltz.cli.common import annealing_options, device_option, emit, given, json_option, seed_option, threads_option
 from boltz.errors import InputError
+from boltz.foreign import shown
 
 TABLE, PICTURE = "compare.json", "compare.png"
 WIDTH = 200
@@ -118,7 +119,7 @@ def _text(result: dict[str, Any]) -> str:
     from rich.console import Console
 
     stream = io.StringIO()
-    Console(file=stream, width=WIDTH).print(_table(result["models"]))
+    Console(file=stream, width=WIDTH, markup=False, emoji=False).print(_table(result["models"]))
     rows = f"{result['rows']:,} rows of {result['data']} {result['split']}, binarize {result['binarize']}"
     said: dict[str, list[str]] = {}
     for row in result["models"]:
@@ -135,8 +136,8 @@ def _difference(each: dict[str, Any]) -> str:
 
     errors = [each["standard_error"], each["standard_error_rows"]]
     told = figure(each["value"], min((error for error in errors if error), default=0.0))
-    shown = zip(errors, ("log Z", "rows, in pairs"), strict=True)
-    return " ".join([f"{each['name']} less {each['less']}: {told}", *(f"+- {small(e)} ({n})" for e, n in shown if e)])
+    parts = zip(errors, ("log Z", "rows, in pairs"), strict=True)
+    return " ".join([f"{each['name']} less {each['less']}: {told}", *(f"+- {small(e)} ({n})" for e, n in parts if e)])
 
 
 def _table(rows: list[dict[str, Any]]) -> Any:
@@ -146,18 +147,18 @@ def _table(rows: list[dict[str, Any]]) -> Any:
 
     from boltz.cli.report import figures, number
 
-    shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     left = ("model", "bound", "method")
     columns = ("model", "parameters", "log p(v)", "bound", "method", "samples", "L_1 - L_k", "active units", "seconds")
     for name in columns:
-        shown.add_column(name, justify="left" if name in left else "right", no_wrap=True)
+        table.add_column(name, justify="left" if name in left else "right", no_wrap=True)
     for row in rows:
         value, log_z = row["log_likelihood"], row["log_z"]
         how = "log Z 0" if log_z is None else "log Z exact" if log_z["kind"] == "exact" else "log Z by AIS"
         shown_value, _, _, ends = figures(value)
         active = [f"{n} of {row['hidden_units'][layer]}" for layer, n in row["active_units"].items()]
-        shown.add_row(
-            f"{row['name']}\n{row['model']} {row['architecture']}",
+        table.add_row(
+            f"{shown(row['name'])}\n{row['model']} {shown(row['architecture'])}",
             f"{row['parameters']:,}",
             f"{shown_value}\n{ends}",
             {"none": "no"}.get(value["kind"], value["kind"]),
@@ -167,4 +168,4 @@ def _table(rows: list[dict[str, Any]]) -> Any:
             "\n".join(active),
             f"{row['seconds']:.1f}",
         )
-    return shown
+    return table

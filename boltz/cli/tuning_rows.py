@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,7 @@ def rows_entry(data: Data, options: Options) -> dict[str, Any]:
     if not asked:
         return {}
     if "labels" in asked:
-        asked["labels"] = str(Path(asked["labels"]).resolve())
+        asked["labels"] = os.path.realpath(asked["labels"])
     return {"load": dict(data.request), **asked}
 
 
@@ -82,7 +82,7 @@ def test_entry(name: str, options: Options) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {"load": dict(load(place, "test" if "test" in there else "train").request)}
     if options.get("test_labels") is not None:
-        found["labels"] = str(Path(options["test_labels"]).resolve())
+        found["labels"] = os.path.realpath(options["test_labels"])
     return found
 
 

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.boltzmann import shapes as graph_shapes
 from boltz.models.graph import Edge, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
-from boltz.models.network import Network
+from boltz.models.network import Network, is_label
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.nn.feedforward import FeedForward
 
@@ -178,7 +177,7 @@ def _fits(net: FeedForward, classes: tuple[Any, ...], code: int) -> bool:
     if code:
         alone = not classes and not any(net.sides)
         return alone and net.sizes[-1] == net.sizes[0] and net.functions[-1] != "softmax"
-    labels = all(isinstance(label, int | str) or (isinstance(label, float) and isfinite(label)) for label in classes)
+    labels = all(map(is_label, classes))
     return labels and len(set(classes)) == len(classes) == net.sizes[-1] and net.functions[-1] == "softmax"
 
 

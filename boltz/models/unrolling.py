@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from boltz import checks
 from boltz.errors import InputError
+from boltz.foreign import shown
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine
 from boltz.models.helmholtz import HelmholtzMachine
-from boltz.models.network import Label, Network
+from boltz.models.network import LABELS, Label, Network, is_label
 from boltz.nn.dense import Net
 from boltz.nn.feedforward import FeedForward
 
@@ -68,9 +69,10 @@ def autoencoder(model: Model, code: str = "sigmoid") -> Network:
 
 def _label(value: Any, place: int) -> Label:
     value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, bool | int | float | str) and value == value:
-        return value
-    raise InputError(f"classes[{place}] must be a number or text, got {value!r:.80}.")
+    if is_label(value):
+        found: Label = value
+        return found
+    raise InputError(f"classes[{place}] must be {LABELS}, got {shown(repr(value))}.")
 
 
 def _network(model: Model, layers: list[Dense], machine: Any = None, **more: Any) -> Network:
