@@ -30,9 +30,9 @@ class WriteError(FileError):
     """A file could not be written because of the machine: a full disk, a quota, a failing device (exit code 1)."""
 
 
-def unwritten(sentence: str, problem: OSError) -> FileError:
+def unwritten(sentence: str, problem: Exception) -> FileError:
     """The error for what could not be written: a WriteError where the machine is the reason, else a FileError."""
-    return (WriteError if problem.errno in MACHINE else FileError)(sentence)
+    return (WriteError if getattr(problem, "errno", None) in MACHINE else FileError)(sentence)
 
 
 class NumericalError(BoltzError, ArithmeticError):

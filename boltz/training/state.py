@@ -108,7 +108,7 @@ def _graph(stage: Stage) -> Graph:
 
 def _shapes(state: TrainState, plan: list[Stage]) -> bool:
     """Whether a fresh state of the same stage has the same arrays."""
-    if state.totals.shape != (2,) or min(getattr(state, name) for name in COUNTERS) < 0:
+    if state.totals.shape != (2,) or min(getattr(state, name) for name in COUNTERS) < 0 or state.stage > len(plan):
         return False
     for machine in (state.model, *state.pairs):
         last = list(machine.params.values())[-1]  # raises ValueError if the arena is too small

@@ -121,6 +121,8 @@ def resume_tuning(
         if told.get(MARK, mark(folder)) != mark(folder):
             raise FileError(f"{folder / runs.SETTINGS} was changed since the run was saved: put it back or start anew.")
         progress = Progress.restored(tensors, start, f"the checkpoint of {folder}")
+        if progress.round > chosen.refit + 1:
+            raise FileError(f"the checkpoint of {folder} does not fit the settings of its run.")
         if progress.round > chosen.refit and (folder / runs.NETWORK).exists():
             network = load_network(folder).to(device)
             return Tuned(network, runs.read_metrics(folder), progress.chosen, chosen, folder, tuple(notes))
