@@ -108,11 +108,12 @@ def with_log_z(found: Diagnosis, model: Model, wanted: tuple[float, float], seed
 def rows_of(path: Path, load: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Data, str]:
     """The rows that the options name, by default the first of the run's training data, and their split."""
     import boltz
+    from boltz.cli.stored import without_data
 
     own = options["data"] is None
     name = load.get("name_or_path") if own else options["data"]
     if not isinstance(name, str):
-        raise InputError(f"{path} does not name its data: give them with --data.")
+        raise without_data(path)
     same = own and options["split"] in (None, load.get("split", "train"))
     split = options["split"] or (load.get("split") if own else None) or "train"
     trained = load.get("limit") if same else None

@@ -114,7 +114,7 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     from boltz.cli.along import evaluated_along, request_of
     from boltz.cli.evaluating import evaluated, way_of
     from boltz.cli.measure import visible_rows
-    from boltz.cli.stored import model_of, settings_of, table
+    from boltz.cli.stored import model_of, settings_of, table, without_data
     from boltz.tables import PER_ROW, write_per_row
 
     checks.integer(options["samples"], "samples", 0, 10**6)
@@ -127,7 +127,7 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     way = way_of(model, options, given(ctx))
     name = options["data"] or table(settings, "data", "load").get("name_or_path")
     if not isinstance(name, str):
-        raise InputError(f"{path} does not name its data: give them with --data.")
+        raise without_data(path)
     data = boltz.load_data(name, options["split"], options["limit"])
     asked = options["binarize"] or table(settings, "settings").get("binarize")
     x, how = visible_rows(data, asked, options["seed"], model)

@@ -15,6 +15,7 @@ from boltz.errors import BoltzError, FileError, InputError
 from boltz.foreign import shown
 
 if TYPE_CHECKING:
+    from boltz.models.network import Network
     from boltz.training.plans import Blueprint
 
 MOST_ENTRY, MOST_INTEGER = 1500, 1 << 63  # characters of an entry as text; the largest whole number shown as one
@@ -37,13 +38,34 @@ def _of_tuned(path: Path) -> dict[str, Any] | None:
     from boltz.cli.stored import has_network, read_result, table
     from boltz.cli.tuning_options import NEEDS
     from boltz.models.files import load_network
-    from boltz.training.tuned_runs import described, task
+    from boltz.training.tuned_runs import described
 
     if not has_network(path):
         return None
-    problem = None if path.is_file() else _unread(path / runs.NETWORK, load_network)
-    network = load_network(path if problem is None else path / runs.START)
-    found = {
+    if path.is_file():
+        return _network(load_network(path), path)
+    description, result = runs.read_settings(path), read_result(path)
+    settings, problem = described(description, path), _unread(path / runs.NETWORK, load_network)
+    values = settings.as_dict()
+    return {
+        **_network(load_network(path if problem is None else path / runs.START), path),
+        "complete": problem is None,
+        **({"problem": problem} if problem else {}),
+        "epochs": len(runs.read_metrics(path)),
+        "epochs_planned": settings.output_epochs + settings.epochs,
+        "init": table(description, "init"),
+        "data": table(description, "data"),
+        "settings": _effective(values, list(values), NEEDS),
+        "versions": table(description, "versions"),
+        "test": None if result is None else result["test"],
+    }
+
+
+def _network(network: Network, path: Path) -> dict[str, Any]:
+    """What a network is: its layers, and its classes or where its code is."""
+    from boltz.training.tuned_runs import task
+
+    return {
         "path": str(path),
         "model": task(network),
         "layers": list(network.net.sizes),
@@ -51,21 +73,6 @@ def _of_tuned(path: Path) -> dict[str, Any] | None:
         "visible": network.visible.kind,
         "parameters": network.arena.size,
         "classes" if network.classes else "code": list(network.classes) or network.net.sizes[network.code],
-    }
-    if path.is_file():
-        return found
-    description, result = runs.read_settings(path), read_result(path)
-    settings = described(description, path)
-    return found | {
-        "complete": problem is None,
-        **({"problem": problem} if problem else {}),
-        "epochs": len(runs.read_metrics(path)),
-        "epochs_planned": settings.output_epochs + settings.epochs,
-        "init": table(description, "init"),
-        "data": table(description, "data"),
-        "settings": _effective(settings.as_dict(), list(settings.as_dict()), NEEDS),
-        "versions": table(description, "versions"),
-        "test": None if result is None else result["test"],
     }
 
 

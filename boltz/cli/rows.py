@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import boltz
 from boltz import checks
-from boltz.cli.stored import settings_of, table
+from boltz.cli.stored import settings_of, table, without_data
 from boltz.data import Data, load, splits
 from boltz.data.loading import values
 from boltz.errors import FileError, InputError
@@ -86,7 +86,7 @@ def data_of(path: Path) -> str:
     loads = (table(settings, entry, "load").get("name_or_path") for entry in ("data", "rows"))
     name = next((name for name in loads if isinstance(name, str)), None)
     if name is None:
-        raise InputError(f"{path} does not name its data: give them with --data.")
+        raise without_data(path)
     return name
 
 

@@ -58,6 +58,12 @@ def settings_of(path: Path) -> dict[str, Any]:
     return runs.read_settings(path) if path.is_dir() else {}
 
 
+def without_data(path: Path) -> InputError:
+    """The error for a run or model file that says nothing of its data."""
+    run = f", or name its run, {path.parent}" if path.is_file() and (path.parent / runs.SETTINGS).is_file() else ""
+    return InputError(f"{path} does not name its data: give them with --data{run}.")
+
+
 def image_of(settings: Mapping[str, Any]) -> tuple[int, int] | None:
     """Height and width of the images that a run was trained on, None for other rows."""
     shape = table(settings, "picture").get("shape")
