@@ -186,7 +186,7 @@ def _arena(tensors: Tensors, wanted: Shapes, source: str) -> Array:
     for name, shape in wanted.items():
         if name not in tensors or tensors[name].shape != shape:
             found = tensors[name].shape if name in tensors else "nothing"
-            raise FileError(f"{source} must hold {name} of shape {shape}, got {found}.")
+            raise FileError(f"{source} must hold {shown(name)} of shape {shape}, got {found}.")
         if tensors[name].dtype.kind != "f" or not _finite(tensors[name]):
             raise FileError(f"{source} must hold finite floating numbers in {name}.")
     return _end_to_end([tensors[name] for name in wanted])

@@ -45,7 +45,7 @@ def classifier(model: Model, classes: Sequence[Label]) -> Network:
     model = checked_machine(model)
     labels = tuple(_label(each, i) for i, each in enumerate(checks.sequence(classes, "classes")))
     if not labels or len(set(labels)) != len(labels):
-        raise InputError(f"classes must be at least one label, all different, got {list(labels)!r:.200}.")
+        raise InputError(f"classes must be at least one label, all different, got {shown(list(labels))}.")
     layers = _upwards(model, posterior=True)
     units = layers[-1].weight.shape[1]
     top = Dense(np.zeros_like(model.arena, shape=(units, len(labels))), _zeros(model, len(labels)), "softmax")

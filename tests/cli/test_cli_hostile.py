@@ -172,16 +172,6 @@ def test_a_run_file_that_cannot_be_read_is_a_file_error(run: Path, monkeypatch: 
         boltz.resume("r")
 
 
-def test_a_run_file_that_vanishes_during_training_is_a_file_error(tmp_path: Path) -> None:
-    """The first record of the watch comes after run.toml was read for the checkpoint's mark; the resume reads it."""
-    x = np.eye(4, dtype=np.float32)
-    boltz.train(boltz.rbm(4, 2), x, out="r", epochs=1)
-    Path("r", runs.SETTINGS).unlink()
-    for work in (lambda: boltz.resume("r", x), lambda: boltz.train(boltz.rbm(4, 2), x, out="r", epochs=1)):
-        with pytest.raises(boltz.InputError):
-            work()
-
-
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
 def test_what_the_machine_cannot_write_ends_with_code_1(run: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     def full(*_: Any) -> int:

@@ -83,7 +83,9 @@ def test_parameters_of_two_types_are_still_joined(tmp_path: Path) -> None:
     joined = files._end_to_end(mixed)
     assert joined.dtype == np.float64
     np.testing.assert_array_equal(joined, model.arena.astype(np.float64))
-    whole = np.arange(24, dtype=np.float32).view(np.uint8)
+    whole = np.empty(96, np.uint8)
+    whole.view(np.float32)[...] = range(24)
     for order in ([0, 1], [1, 0]):
         parts = [[whole[:48].view(np.float32), whole[48:].view(np.float32)][i] for i in order]
         np.testing.assert_array_equal(files._end_to_end(parts), np.concatenate(parts))
+        assert np.shares_memory(files._end_to_end(parts), whole) == (order == [0, 1])
