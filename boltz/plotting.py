@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.checkpoint import write_bytes
 from boltz.errors import InputError
-from boltz.foreign import MOST, shown
+from boltz.foreign import shown
 
 Array = NDArray[Any]
 Shape = tuple[int, int]
@@ -43,7 +43,8 @@ TUNING: Panels = {
     "wrong classes of the validation rows (share)": {"error": ""},
 }
 ACROSS, MOST_STACKED, LONGEST_CAPTION = 10, 30, 14
-MOST_TITLE = 200
+MOST_TITLE, MOST_NAME = 200, 30  # characters
+LARGEST = 1e300  # numbers beyond it are not drawn
 MARKERS = {"exact": "o", "lower": ">", "upper": "<", "none": "x"}
 KINDS = {"exact": "exact", "lower": "lower bound", "upper": "upper bound", "none": "no bound"}
 
@@ -262,9 +263,10 @@ def image_shape(units: int, shape: Shape | None) -> Shape | None:
     return (side, side) if side * side == units >= LEAST_IMAGE else None
 
 
-def _words(text: Any, most: int = MOST) -> str:
+def _words(text: Any, most: int = MOST_NAME) -> str:
     """Foreign text for a picture: short, on one line, and without a $ that matplotlib would take for a formula."""
-    return shown(text, most).replace("$", r"\$")
+    found = shown(text, most).replace("$", r"\$")
+    return f" {found}" if found.startswith("_") else found  # a label with _ in front would not be in the legend
 
 
 def _figure(title: str, size: tuple[float, float] = (7, 7.2)) -> tuple[Figure, Axes]:
@@ -323,7 +325,7 @@ def _bounds(axes: Axes, model: Mapping[str, Any], colour: str) -> None:
 
 def _curve(axes: Axes, values: Sequence[Any], stages: Sequence[str], label: str = "") -> None:
     """One quantity against the running epoch, a line a stage, gaps where it was not recorded."""
-    known = [float(x) if isinstance(x, int | float) and math.isfinite(x) else math.nan for x in values]
+    known = [float(x) if isinstance(x, int | float) and abs(x) < LARGEST else math.nan for x in values]
     if all(math.isnan(x) for x in known):
         if not axes.texts:
             axes.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axes.transAxes)

@@ -14,7 +14,7 @@ from typing import IO, Any, TypeVar
 import click
 
 from boltz.errors import MACHINE, BoltzError, InputError, Interrupted, WriteError
-from boltz.foreign import shown, shown_lines
+from boltz.foreign import MOST_MESSAGE, shown, shown_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
 BETAS = "N|sm2008|adaptive[:N]"
@@ -55,6 +55,10 @@ def failures() -> Iterator[None]:
     """Turn what boltz raises on purpose, and what a machine may lack, into a Failure; a fault of boltz passes."""
     try:
         yield
+    except click.UsageError as problem:
+        if problem.format_message().isprintable():
+            raise
+        raise click.UsageError(shown(problem.format_message(), MOST_MESSAGE), problem.ctx) from problem
     except Interrupted as problem:
         raise Resumable(str(problem)) from problem
     except WriteError as problem:

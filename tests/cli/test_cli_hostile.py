@@ -172,6 +172,13 @@ def test_a_run_file_that_cannot_be_read_is_a_file_error(run: Path, monkeypatch: 
         boltz.resume("r")
 
 
+def test_names_of_files_in_usage_errors_are_clean(run: Path) -> None:
+    """What a shell puts in the place of * may be names that others gave."""
+    for words in (("info", run, "b\x1b[31m"), ("b\x1b[31m",), ("logz", run, "--betas", "b\x1b[31m")):
+        found = invoke(*words)
+        assert found.exit_code == 2 and "b\\x1b[31m" in found.stderr and CONTROL.search(found.output) is None, words
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
 def test_what_the_machine_cannot_write_ends_with_code_1(run: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     def full(*_: Any) -> int:
