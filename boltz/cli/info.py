@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from boltz.training.plans import Blueprint
 
 MOST_ENTRY, MOST_INTEGER = 1500, 1 << 63  # characters of an entry as text; the largest whole number shown as one
+MOST_CLASSES = 1000  # the first ones; the last of the layers says how many there are
 TEST = "log-likelihood {:.2f} nats a row"
 Needs = Mapping[str, tuple[str, Callable[[Mapping[str, Any]], bool]]]
 
@@ -65,6 +66,7 @@ def _network(network: Network, path: Path) -> dict[str, Any]:
     """What a network is: its layers, and its classes or where its code is."""
     from boltz.training.tuned_runs import task
 
+    classes = [shown(label) if isinstance(label, str) else label for label in network.classes[:MOST_CLASSES]]
     return {
         "path": str(path),
         "model": task(network),
@@ -72,7 +74,7 @@ def _network(network: Network, path: Path) -> dict[str, Any]:
         "architecture": "-".join(map(str, network.net.sizes)),
         "visible": network.visible.kind,
         "parameters": network.arena.size,
-        "classes" if network.classes else "code": list(network.classes) or network.net.sizes[network.code],
+        "classes" if classes else "code": classes or network.net.sizes[network.code],
     }
 
 

@@ -97,6 +97,17 @@ def test_info_shows_little_of_a_large_result(run: Path) -> None:
         assert invoke("info", "r").exit_code == invoke("info", "r", "--json").exit_code == 0
 
 
+def test_info_shows_little_of_many_or_long_labels() -> None:
+    words = [f"\x1b[31m{'w' * 70}{i}" for i in range(5000)]
+    boltz.classifier(boltz.rbm(4, 2), words).save("many")
+    boltz.classifier(boltz.rbm(4, 2), ["a" * 400_000, "b" * 400_000]).save("long")
+    for name, most in (("many", 100_000), ("long", 1000)):
+        assert len(invoke("info", name).stdout) < 3000
+        assert len(invoke("info", name, "--json").stdout) < most
+    found = result_of("info", "many")
+    assert len(found["classes"]) == 1000 and found["layers"][-1] == 5000
+
+
 @pytest.mark.parametrize("damage", ["text", "cut", "a checkpoint", "a folder", "a loop"])
 def test_a_run_is_complete_only_if_its_machine_reads(run: Path, damage: str) -> None:
     shutil.copytree(run, "r")
