@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "checkpoint": {"foreign", "errors"},
     "snapshots": {"foreign", "errors"},
     "tables": {"errors", "checkpoint"},
+    "presets": {"errors"},
     "runs": {"foreign", "errors", "checkpoint", "snapshots"},
     "data": {"foreign", "errors", "arrays", "checks", "rng", "kernels"},
     "units": BASE,
@@ -40,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "targets": MODELS | {"models"},
     "sampling": SAMPLING,
     "estimators": SAMPLING | {"sampling"},
-    "training": SAMPLING | {"sampling", "data", "runs"},
+    "training": SAMPLING | {"sampling", "data", "runs", "presets"},
     "plotting": {"foreign", "errors", "checks", "checkpoint"},
 }
 ABOVE = {"cli", "sklearn"}  # may import everything, and nothing but the other one imports them

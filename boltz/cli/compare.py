@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def compare(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, **option
     samples comes from the same draws, and L_1 - L_k estimates -KL(q, p).
     """
     from boltz import checks
+    from boltz.cli.beside import beside
     from boltz.cli.comparing import contenders, differences, measured, rows_of
     from boltz.cli.evaluate import refuse_idle
     from boltz.cli.measure import Annealing
@@ -76,6 +78,9 @@ def compare(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, **option
             pairs.append(measured(each, x, samples, annealing, progress))
         progress.update("comparing", len(found), len(found), "done")
     rows, estimates = (list(part) for part in zip(*pairs, strict=True))
+    simple = beside(found[0].model, data, x, _training(found), options["seed"])
+    for row, estimate in zip(rows, estimates, strict=True):
+        row["learnt"] = simple.verdict(estimate.per_row, row["log_likelihood"], row["name"])
     result = {
         "out": str(out),
         "data": data.name,
@@ -84,10 +89,16 @@ def compare(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, **option
         "binarize": how,
         "seed": options["seed"],
         "models": rows,
+        "beside": simple.as_dict(),
         "differences": differences(rows, estimates),
     }
     _write(out, result)
     emit(result, as_json, "" if as_json else _text(result))
+
+
+def _training(found: list[Any]) -> Mapping[str, Any]:
+    """The settings of the first run, whose training rows simple models are fitted to; empty for model files."""
+    return next((each.settings for each in found if each.settings), {})
 
 
 def _folder(out: Path | None, data: str, force: bool) -> Path:
@@ -119,7 +130,8 @@ def _text(result: dict[str, Any]) -> str:
     from rich.console import Console
 
     stream = io.StringIO()
-    Console(file=stream, width=WIDTH, markup=False, emoji=False).print(_table(result["models"]))
+    table = _table(result["models"], result["beside"] or {})
+    Console(file=stream, width=WIDTH, markup=False, emoji=False).print(table)
     rows = f"{result['rows']:,} rows of {result['data']} {result['split']}, binarize {result['binarize']}"
     said: dict[str, list[str]] = {}
     for row in result["models"]:
@@ -127,6 +139,7 @@ def _text(result: dict[str, Any]) -> str:
     lines = [line.rstrip() for line in stream.getvalue().splitlines()]
     lines += [f"{rows}; nats a row."] + [_difference(each) for each in result["differences"]]
     lines += [f"{', '.join(names)}: {text}" for text, names in said.items()]
+    lines += dict.fromkeys(row["learnt"] for row in result["models"])
     return "\n".join([*lines, f"Written: {Path(result['out']) / TABLE}, {Path(result['out']) / PICTURE}"])
 
 
@@ -140,12 +153,12 @@ def _difference(each: dict[str, Any]) -> str:
     return " ".join([f"{each['name']} less {each['less']}: {told}", *(f"+- {small(e)} ({n})" for e, n in parts if e)])
 
 
-def _table(rows: list[dict[str, Any]]) -> Any:
-    """Two lines a machine: what it is, and what was measured."""
+def _table(rows: list[dict[str, Any]], simple: Mapping[str, Any]) -> Any:
+    """Two lines a machine: what it is, and what was measured; and the simple models that it must beat."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from boltz.cli.report import figures, number
+    from boltz.cli.report import SIMPLE, figures, number
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     left = ("model", "bound", "method")
@@ -168,4 +181,8 @@ def _table(rows: list[dict[str, Any]]) -> Any:
             "\n".join(active),
             f"{row['seconds']:.1f}",
         )
+    for name, label in SIMPLE.items():
+        if name in simple:
+            value, _, _, ends = figures(simple[name])
+            table.add_row(label, "", f"{value}\n{ends}", "exact", *[""] * 5)
     return table

@@ -15,13 +15,13 @@ import numpy as np
 import boltz
 from boltz.cli.measure import Annealing, estimate_log_z, verdict, visible_rows
 from boltz.cli.progress import Progress
-from boltz.cli.stored import architecture, kind_of, model_of, parameters, settings_of, table
+from boltz.cli.stored import architecture, model_of, parameters, settings_of, table
 from boltz.data import Data, load
 from boltz.errors import InputError
 from boltz.estimators.result import Estimate, error_of_rows
 from boltz.foreign import shown
 from boltz.models.files import Model
-from boltz.training.plans import blueprint
+from boltz.training.plans import blueprint, kind_of
 
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 Row = dict[str, Any]

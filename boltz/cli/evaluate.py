@@ -112,6 +112,7 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     import boltz
     from boltz import checks
     from boltz.cli.along import evaluated_along, request_of
+    from boltz.cli.beside import beside
     from boltz.cli.evaluating import evaluated, way_of
     from boltz.cli.measure import visible_rows
     from boltz.cli.stored import model_of, settings_of, table, without_data
@@ -134,6 +135,9 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     about = {"rows": len(x), "data": data.name, "split": options["split"], "binarize": how}
     rows = f"log-likelihood of {len(x):,} rows ({data.name} {options['split']}, binarize {how})"
     result, text, per_row = evaluated(model, x, way, rows) if along is None else evaluated_along(x, along, rows)
+    simple = beside(model, data, x, settings, options["seed"])
+    text = f"{text}\n{simple.verdict(per_row, result['log_likelihood'])}"
+    result |= {"beside": simple.as_dict()}
     if out is not None:
         write_per_row(out, per_row)
         about, text = about | {"per_row": str(out)}, f"{text}\nWritten: {out}"
@@ -143,8 +147,7 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
 def refuse_idle(names: set[str], models: list[Any]) -> None:
     """Raise InputError for options that were given and that none of the machines needs."""
     from boltz.cli.measure import undirected
-    from boltz.cli.stored import kind_of
-    from boltz.training.plans import blueprint
+    from boltz.training.plans import blueprint, kind_of
 
     directed = not any(undirected(model) for model in models)
     for name in ("betas", "chains"):

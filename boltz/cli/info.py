@@ -108,8 +108,9 @@ def _of_model(path: Path) -> dict[str, Any]:
 
 def _structure(plan: Blueprint) -> dict[str, Any]:
     """What a machine is: its kind, its layers, and what its conditionals hold."""
-    from boltz.cli.stored import architecture, kind_of, parameters
+    from boltz.cli.stored import architecture, parameters
     from boltz.models.graph import Graph
+    from boltz.training.plans import kind_of
 
     found = {
         "model": kind_of(plan),
@@ -127,9 +128,10 @@ def _of_run(path: Path) -> dict[str, Any]:
     from boltz import runs
     from boltz.cli.machines import MACHINES
     from boltz.cli.options import NEEDS
-    from boltz.cli.stored import kind_of, read_result, table
+    from boltz.cli.stored import read_result, table
     from boltz.models.files import load
     from boltz.models.graph import Graph
+    from boltz.training.plans import kind_of
 
     description = runs.read_settings(path)
     plan, planned, settings = _plan(description, path)

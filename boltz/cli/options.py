@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 import click
 
+from boltz import presets
 from boltz.cli.common import BETAS, Betas, Layers, word
 from boltz.cli.machines import MACHINES, having
 from boltz.errors import InputError
@@ -33,7 +34,9 @@ DATA = {
     "shuffle": "Take the rows in a new random order in each epoch, or always in that of the data.",
 }
 TRAINING = {
-    "epochs": "Passes over the training rows; for a dbn those of the up-down rule, after pretraining.",
+    "epochs": "Passes over the training rows at most; for a dbn those of the up-down rule, after pretraining.",
+    "patience": "Epochs without a better log-likelihood of the validation rows after which a stage ends, with the "
+    "parameters of its best epoch; 0 for all epochs.",
     "batch_size": "Rows of a batch.",
     "learning_rate": "Learning rate at the start, for the gradient of the mean over the rows of a batch.",
     "schedule": "Course of the learning rate: constant, linear to zero, falling as 1/t, or in stages of 3^i epochs.",
@@ -115,10 +118,17 @@ TYPES: dict[str, tuple[Any, str]] = {
     "latent": (Layers(), "N[,N...]"),
     "widths": (Layers(), "N,N,..."),
     "betas": (Betas(), BETAS),
-    "samples": (int, "INTEGER"),
+    **dict.fromkeys(("samples", "epochs", "pretrain_epochs", "batch_size", "patience"), (int, "INTEGER")),
 }
 MANY = 5  # samples where an objective weighs several and none are asked for
-SHOWN = {"samples": f"1, or {MANY} where the objective weighs several"}
+EPOCHS = f"by the number of rows: for {presets.LEAST_UPDATES:,} to {presets.MOST_UPDATES:,} updates"
+SHOWN = {
+    "samples": f"1, or {MANY} where the objective weighs several",
+    "epochs": EPOCHS,
+    "pretrain_epochs": EPOCHS,
+    "batch_size": f"{presets.BATCH}, or a fiftieth of the rows where that is less, but at least {presets.LEAST_BATCH}",
+    "patience": f"{presets.PATIENCE:.0%} of the epochs with validation rows, else 0",
+}
 
 
 def _uses(name: str) -> tuple[str, Callable[[Values], bool]]:

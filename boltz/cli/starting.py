@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
 
-from boltz import checks, runs
+from boltz import checks, presets, runs
 from boltz.cli import recipes
 from boltz.cli.machines import MACHINES
 from boltz.cli.measure import Annealing, samples_for
 from boltz.cli.options import chosen, word
 from boltz.cli.recipes import Recipe
-from boltz.cli.stored import architecture, kind_of, model_of, settings_of, table
+from boltz.cli.stored import architecture, model_of, settings_of, table
 from boltz.data import Data, load, splits
 from boltz.data.binarize import HOW as BINARIZE
 from boltz.errors import InputError
 from boltz.models.files import Model
-from boltz.training.plans import blueprint, stages
+from boltz.training.plans import blueprint, kind_of, stages
 
 DATA = "mnist-mini"
 Options = Mapping[str, Any]
@@ -51,11 +51,12 @@ def prepared(options: Options) -> Start:
     recipe = _recipe(options)
     kind = _kind(options, recipe)
     first = None if options["init"] is None else _initial(options["init"], kind)
-    values = _values(options, kind, recipe, first)
+    name, limit = _data_asked(options, recipe)
+    _values(options, kind, recipe, first, None)  # what is wrong with options is said before rows are read
+    data = load(name, limit=limit)
+    values = _values(options, kind, recipe, first, Table(len(data.x), "valid" in splits(name)))
     settings = MACHINES[kind].settings_from(values)
     evaluation = _evaluation(options, values, settings.seed)
-    name, limit = _data_asked(options, recipe)
-    data = load(name, limit=limit)
     model = _built(kind, values, data) if first is None else _fitting(first, data, options["init"])
     stages(blueprint(model), settings)  # refuses what cannot be trained
     samples_for(model, evaluation["samples"])
@@ -97,12 +98,31 @@ def _kind(options: Options, recipe: Recipe | None) -> str:
     return recipe.model
 
 
-def _values(options: Options, kind: str, recipe: Recipe | None, first: Model | None) -> dict[str, Any]:
-    """The options of the machine: as given, of the recipe, or by default, which --init and --visible change."""
+class Table(NamedTuple):
+    """What the defaults ask of the data: how many training rows, and whether there are validation rows."""
+
+    rows: int
+    valid: bool
+
+
+def _values(
+    options: Options, kind: str, recipe: Recipe | None, first: Model | None, rows: Table | None
+) -> dict[str, Any]:
+    """The options of the machine: as given, of the recipe, or by default, which rows, --init and --visible change.
+
+    rows None stands for data that have not been read, only to see whether the options fit together.
+    """
     changes = dict(recipe.options) if recipe else {}
+    valid = rows is None or rows.valid
+    if options["patience"] and not valid:
+        raise InputError("--patience waits for a better epoch on validation rows, which the data do not have.")
+    batch = changes.get("batch_size") if options["batch_size"] is None else options["batch_size"]
+    ours = presets.preset(kind, rows.rows if rows else presets.BATCH, batch)
+    changes = ours | ({"patience": 0} if recipe or not valid else {}) | changes
     if first is not None:
         before = table(settings_of(options["init"]), "settings").get("binarize")
-        changes = {"pretrain_epochs": 0} | ({"binarize": before} if before in BINARIZE else {}) | changes
+        ours = {"pretrain_epochs": 0} | ({"binarize": before} if before in BINARIZE else {})
+        changes |= {name: value for name, value in ours.items() if recipe is None or name not in recipe.options}
     visible = first.layers[0].kind if first is not None else options["visible"]
     if visible == "gaussian":
         changes["binarize"] = "none"

@@ -138,8 +138,8 @@ def finished(run: Any, progress: Any) -> dict[str, Any]:
     """Draw the pictures of a trained run, measure it, and keep the result in its folder."""
     from boltz.cli.pictures import draw
     from boltz.cli.report import measured
-    from boltz.cli.stored import architecture, kind_of, write_result
-    from boltz.training.plans import blueprint
+    from boltz.cli.stored import architecture, write_result
+    from boltz.training.plans import blueprint, kind_of
 
     draw(run)
     plan = blueprint(run.model)

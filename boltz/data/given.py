@@ -34,7 +34,7 @@ def given(x: Any, name: str, units: int, real: bool = False) -> Data:
     levels = None
     if real:
         check_range(values, -LARGEST, LARGEST, _refusal(name, "finite numbers within the range of float32"))
-        values = kept(values, levels)
+        values = values if isinstance(values, np.memmap) else _real(values)
     else:
         values, levels = rows_of(values, _refusal(name, EXPECTED))
         if levels is None and two_valued(values, 1):
@@ -42,6 +42,12 @@ def given(x: Any, name: str, units: int, real: bool = False) -> Data:
     mark = fingerprint(values, row_type(levels))
     rows = values if isinstance(values, SparseRows) else np.asarray(values)
     return Data(rows, "array", None, levels, mark, None, "array")
+
+
+def _real(values: Any) -> Any:
+    """Rows in memory with all their digits, which columns far from 0 need: in float32 only where that holds them."""
+    exact = np.result_type(values.dtype, np.float32)
+    return values.astype(exact) if isinstance(values, SparseRows) else np.ascontiguousarray(values, exact)
 
 
 def _refusal(name: str, expected: str) -> Refusal:

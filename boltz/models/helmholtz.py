@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.boltzmann import shapes as graph_shapes
 from boltz.models.graph import Graph, Layer
+from boltz.models.scaling import Scaling
 from boltz.nn.arena import size, views
-from boltz.nn.conditionals import CONDITIONALS, Conditional
+from boltz.nn.conditionals import CONDITIONALS, Conditional, Gaussian
 from boltz.nn.dense import Net
 
 Array = NDArray[Any]
@@ -121,16 +122,19 @@ class HelmholtzMachine:
     """A Helmholtz machine: structure and flat parameter arena.
 
     rates (layer -> (units,) in (0, 1)) holds the mean activities of an RBM prior's layers on recognised data, which
-    annealed importance sampling of its log Z starts from.
+    annealed importance sampling of its log Z starts from. scaling is that of Gaussian visible units, whose parameters
+    are in units of it: public functions take and give rows in the units of the data. None: it is not known yet, and
+    training takes it from its rows; until then rows count as they are.
     """
 
     structure: Structure
     arena: Array
     rates: Mapping[str, Array] = field(default_factory=dict)
+    scaling: Scaling | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew from what defines the machine, so that their parameters are views again."""
-        return type(self), (self.structure, self.arena, self.rates)
+        return type(self), tuple(getattr(self, each.name) for each in fields(self))
 
     @cached_property
     def params(self) -> dict[str, Array]:
@@ -164,7 +168,12 @@ class HelmholtzMachine:
     @cached_property
     def conditionals(self) -> dict[str, Conditional]:
         """The conditional of each layer."""
-        return {layer.name: CONDITIONALS[layer.kind] for layer in self.layers}
+        found = {layer.name: CONDITIONALS[layer.kind] for layer in self.layers}
+        if self.scaling is not None:
+            learnt = np.tile(~self.scaling.constant, 2).astype(self.dtype)
+            told = None if learnt.all() else arrays.beside(learnt, self.arena)
+            found[self.visible] = Gaussian(log_unit=self.scaling.log_unit, learnt=told)
+        return found
 
     @cached_property
     def prior_machine(self) -> BoltzmannMachine | None:
@@ -191,16 +200,18 @@ class HelmholtzMachine:
         What it gives back, samples and estimates, are numpy arrays all the same. Raises InputError without CuPy or such
         a GPU.
         """
-        return HelmholtzMachine(self.structure, arrays.moved(self.arena, device), self.rates)
+        return replace(self, arena=arrays.moved(self.arena, device))
 
     def astype(self, dtype: Any) -> HelmholtzMachine:
         """The same machine with parameters of another floating type."""
-        return HelmholtzMachine(self.structure, self.arena.astype(dtype), self.rates)
+        return replace(self, arena=self.arena.astype(dtype))
 
     def save(self, path: str | Path) -> None:
         """Write the machine to a safetensors file; raises FileError."""
         tensors = views(self.structure.shapes, arrays.host(self.arena))
         tensors |= {f"layer/{n}/rate": np.asarray(r) for n, r in self.rates.items()}
+        if self.scaling is not None:
+            tensors |= {f"layer/{self.visible}/{name}": x for name, x in self.scaling.tensors().items()}
         write_tensors(path, tensors, {"model": "helmholtz", "structure": json.dumps(described(self.structure))})
 
 

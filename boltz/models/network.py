@@ -15,6 +15,7 @@ from boltz import arrays
 from boltz.checkpoint import write_tensors
 from boltz.models.boltzmann import BoltzmannMachine, graph_text
 from boltz.models.graph import Layer
+from boltz.models.scaling import Scaling
 from boltz.nn.arena import size, views
 from boltz.nn.feedforward import FeedForward
 
@@ -35,7 +36,8 @@ class Network:
     """A feed-forward network over a flat arena, for visible rows of a kind.
 
     machine: where it is not None, its mean-field posterior is heard beside the inputs. classes: the labels of the
-    softmax outputs, none for an autoencoder, whose code is the value of layer code, counted from the input.
+    softmax outputs, none for an autoencoder, whose code is the value of layer code, counted from the input. scaling is
+    that of the machine which the network was unrolled from.
     """
 
     net: FeedForward
@@ -44,6 +46,7 @@ class Network:
     machine: BoltzmannMachine | None = None
     classes: tuple[Label, ...] = ()
     code: int = 0
+    scaling: Scaling | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew from what defines the network, so that its parameters are views again."""
@@ -107,6 +110,8 @@ class Network:
             "classes": self.classes,
             "code": self.code,
         }
+        if self.scaling is not None:
+            tensors |= {f"layer/{self.visible.name}/{name}": x for name, x in self.scaling.tensors().items()}
         told = {"model": "network", "network": json.dumps(about)}
         if self.machine is not None:
             told["graph"] = json.dumps(graph_text(self.machine.graph))
