@@ -10,6 +10,9 @@ from boltz.errors import InputError
 from boltz.units import UNITS
 
 
+MOST_LAYERS = 1000
+
+
 @dataclass(frozen=True)
 class Layer:
     """A named layer of units of one kind."""

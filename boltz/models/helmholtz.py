@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import arrays
+from boltz import arrays, checks
 from boltz.checkpoint import write_tensors
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.boltzmann import shapes as graph_shapes
 from boltz.models.graph import Graph, Layer
-from boltz.nn.arena import size, views
+from boltz.nn.arena import check_arena, size, views
 from boltz.nn.conditionals import CONDITIONALS, Conditional
 from boltz.nn.dense import Net
 
@@ -128,6 +128,11 @@ class HelmholtzMachine:
     arena: Array
     rates: Mapping[str, Array] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        checks.instance(self.structure, "structure", Structure)
+        check_arena(self.arena, size(self.structure.shapes))
+        checks.instance(self.rates, "rates", Mapping)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew from what defines the machine, so that their parameters are views again."""
         return type(self), (self.structure, self.arena, self.rates)
@@ -194,14 +199,18 @@ class HelmholtzMachine:
         return HelmholtzMachine(self.structure, arrays.moved(self.arena, device), self.rates)
 
     def astype(self, dtype: Any) -> HelmholtzMachine:
-        """The same machine with parameters of another floating type."""
-        return HelmholtzMachine(self.structure, self.arena.astype(dtype), self.rates)
+        """The same machine with parameters in float32 or float64; raises InputError for another type."""
+        return HelmholtzMachine(self.structure, self.arena.astype(checks.floating(dtype, "dtype")), self.rates)
 
     def save(self, path: str | Path) -> None:
         """Write the machine to a safetensors file; raises FileError."""
         tensors = views(self.structure.shapes, arrays.host(self.arena))
         tensors |= {f"layer/{n}/rate": np.asarray(r) for n, r in self.rates.items()}
-        write_tensors(path, tensors, {"model": "helmholtz", "structure": json.dumps(described(self.structure))})
+        write_tensors(
+            checks.path(path, "path"),
+            tensors,
+            {"model": "helmholtz", "structure": json.dumps(described(self.structure))},
+        )
 
 
 def described(structure: Structure) -> dict[str, Any]:
@@ -212,5 +221,6 @@ def described(structure: Structure) -> dict[str, Any]:
 
 
 def empty(structure: Structure, dtype: Any) -> HelmholtzMachine:
-    """A machine with all parameters zero."""
-    return HelmholtzMachine(structure, np.zeros(size(structure.shapes), dtype))
+    """A machine with all parameters zero; raises InputError where memory does not hold them."""
+    count = checks.affordable(size(structure.shapes), "the number of parameters by units", np.dtype(dtype).itemsize)
+    return HelmholtzMachine(structure, np.zeros(count, dtype))

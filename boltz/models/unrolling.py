@@ -44,7 +44,7 @@ def classifier(model: Model, classes: Sequence[Label]) -> Network:
     model = checked_machine(model)
     labels = tuple(_label(each, i) for i, each in enumerate(checks.sequence(classes, "classes")))
     if not labels or len(set(labels)) != len(labels):
-        raise InputError(f"classes must be at least one label, all different, got {list(labels)!r:.200}.")
+        raise InputError(f"classes must be at least one label, all different, got {checks.brief(list(labels))}.")
     layers = _upwards(model, posterior=True)
     units = layers[-1].weight.shape[1]
     top = Dense(np.zeros_like(model.arena, shape=(units, len(labels))), _zeros(model, len(labels)), "softmax")
@@ -70,7 +70,7 @@ def _label(value: Any, place: int) -> Label:
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, bool | int | float | str) and value == value:
         return value
-    raise InputError(f"classes[{place}] must be a number or text, got {value!r:.80}.")
+    raise InputError(f"classes[{place}] must be a number or text, got {checks.brief(value)}.")
 
 
 def _network(model: Model, layers: list[Dense], machine: Any = None, **more: Any) -> Network:

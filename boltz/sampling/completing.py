@@ -45,8 +45,8 @@ def complete(
     method = checks.choice(method, "method", SWEEPS)
     if method == "mean-field" and isinstance(model, HelmholtzMachine):
         raise InputError("method must be mean or sample for a HelmholtzMachine: mean-field is for BoltzmannMachines.")
-    sweeps = checks.integer(SWEEPS[method] if sweeps is None else sweeps, "sweeps", 1)
-    seed = checks.integer(seed, "seed", 0, 2**64 - 1)
+    sweeps = checks.integer(SWEEPS[method] if sweeps is None else sweeps, "sweeps", 1, checks.MOST_STEPS)
+    seed = checks.seed(seed)
     return arrays.host(completed(model, evidence_of(model, x, mask), method, sweeps, seed))
 
 

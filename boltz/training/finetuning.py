@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz import checks
 from boltz.data import Data
 from boltz.errors import InputError
 from boltz.models.files import Model, checked_machine
@@ -53,7 +54,7 @@ def numbered(network: Network, labels: Sequence[Label] | None, name: str = "y") 
     for label in labels:
         if label not in places:
             names = ", ".join(map(repr, network.classes))
-            raise InputError(f"{name} must hold classes of the network, {names:.200}, got {label!r:.80}.")
+            raise InputError(f"{name} must hold classes of the network, {names:.200}, got {checks.brief(label)}.")
     return np.array([places[label] for label in labels], np.int64)
 
 
@@ -82,5 +83,7 @@ def labels_of(y: Any, rows: int, name: str = "y") -> list[Label]:
     for label in labels:
         fits = isinstance(label, bool | int | float | str) and label == label
         if not fits or isinstance(label, str) != isinstance(labels[0], str):
-            raise InputError(f"{name} must hold numbers or text, not both, one for each row, got {label!r:.80}.")
+            raise InputError(
+                f"{name} must hold numbers or text, not both, one for each row, got {checks.brief(label)}."
+            )
     return labels

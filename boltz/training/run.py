@@ -84,6 +84,11 @@ def train(
     Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
     """
     model = checked_machine(model)
+    checks.flag(force, "force")
+    checks.callback(watch, "watch", 1)
+    checks.table(extra, "extra")
+    if out is not None:
+        out = checks.path(out, "out")
     drawn = blueprint(model)
     chosen = settings_of(drawn, settings)
     data = as_data(x, "x", model.layers[0])
@@ -110,6 +115,7 @@ def resume(
     the data are not those of the run, NumericalError, and Interrupted.
     """
     folder, device = checks.path(path, "path"), checked_device(device)
+    checks.callback(watch, "watch", 1)
     with runs.lock(folder):
         description = runs.read_settings(folder)
         chosen, drawn, dtype, plan = _described(description, folder)

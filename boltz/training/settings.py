@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar
 
@@ -50,9 +51,8 @@ class Common:
         checks.choice(self.optimizer, "optimizer", self.optimizers)
         checks.choice(self.binarize, "binarize", self.binarizations)
         for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type == "bool" and not isinstance(value, bool):
-                raise InputError(f"{field.name} must be True or False, got {value!r}.")
+            if field.type == "bool":
+                checks.flag(getattr(self, field.name), field.name)
         checks.integer(self.batch_size, "batch_size", 1, 10**9)
         checks.integer(self.seed, "seed", 0, 2**63 - 1)
         self._check(("epochs", "momentum_epochs"), 0, 10**9, checks.integer)
@@ -224,5 +224,8 @@ def settings_from(kind: type[Common], values: dict[str, Any]) -> Any:
     known = [f.name for f in fields(kind)]
     for name in values:
         if name not in known:
-            raise InputError(f"There is no setting {name!r} here; the settings are {', '.join(known)}.")
+            near = get_close_matches(name, known, 3, 0.0)
+            raise InputError(
+                f"There is no setting {checks.brief(name)} here; the nearest of {len(known)} are {', '.join(near)}."
+            )
     return kind(**values)

@@ -64,6 +64,10 @@ def fine_tune(
     each epoch's record. Settings are the fields of boltz.FineTuneSettings. Losses are in nats a row. Raises InputError,
     NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
     """
+    checks.flag(force, "force")
+    checks.callback(watch, "watch", 1)
+    if out is not None:
+        out = checks.path(out, "out")
     chosen: FineTuneSettings = settings_from(FineTuneSettings, settings)
     course = prepared(model, x, y, held_out, chosen)
     if out is not None:
@@ -112,6 +116,7 @@ def resume_tuning(
     Raises FileError, InputError if the data are not those of the run, NumericalError, and Interrupted.
     """
     folder, device = checks.path(path, "path"), checked_device(device)
+    checks.callback(watch, "watch", 1)
     with runs.lock(folder):
         description = runs.read_settings(folder)
         chosen = described(description, folder)
