@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import islice
@@ -43,6 +43,12 @@ def brief(value: Any, most: int = BRIEF) -> str:
     else:
         text = f"a value of type {type(value).__name__}"
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def few(values: Iterable[Any]) -> str:
+    """The first of some values in a message, or that there are none."""
+    found = [brief(value, BRIEF // 2) for value in islice(values, 4)]
+    return ", ".join(found[:3]) + ", ..." * (len(found) > 3) or "nothing"
 
 
 def integer(value: Any, name: str, least: int = 0, most: int | None = None) -> int:
@@ -105,7 +111,7 @@ def callback(value: Any, name: str, arguments: int) -> None:
 
 def sequence(value: Any, name: str, most: int | None = None) -> list[Any]:
     """The items of a list, a tuple or an array, at most so many."""
-    scalar = isinstance(value, str | bytes) or (isinstance(value, np.ndarray) and value.ndim == 0)
+    scalar = isinstance(value, str | bytes | bytearray) or (isinstance(value, np.ndarray) and value.ndim == 0)
     if scalar or not isinstance(value, Sequence | np.ndarray):
         raise InputError(f"{name} must be a sequence, got {type(value).__name__}.")
     if most is not None and len(value) > most:
@@ -185,6 +191,8 @@ def numbers(value: Any, name: str, shape: tuple[int | None, ...]) -> Array:
     """A numpy array of real numbers of this shape (None: any length); a memory map stays one."""
     if arrays.on_device(value):
         raise InputError(f"{name} must be a numpy array, got a CuPy array.")
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise InputError(f"{name} must have no masked entries, whose mask would be lost.")
     try:
         found = value if isinstance(value, np.memmap) else np.asarray(value)
     except (ValueError, TypeError) as problem:
@@ -251,15 +259,3 @@ def initial_rows(value: Any) -> Any:
         return value.tocsr()[:: max(-(-value.shape[0] // most), 1)].toarray()
     many = isinstance(value, np.ndarray) and value.ndim > 0 and len(value) > INITIAL_ROWS
     return value[:: -(-len(value) // INITIAL_ROWS)] if many else value
-
-
-def rows(value: Any, name: str, units: int, dtype: Any, like: Any = None) -> Array:
-    """Data rows (rows, units) in [0, 1], at least one, where like lives; whole numbers beyond 0/1 are grey levels."""
-    value = _host(value, name, like)
-    found = real_rows(value, name, units, dtype)
-    if np.asarray(value).dtype.kind in "iu" and found.size > 0 and found.max() > 1:
-        found = found / np.asarray(255, dtype)
-    if found.min() < 0 or found.max() > 1:
-        row = int(np.argwhere((found < 0) | (found > 1))[0][0])
-        raise InputError(f"{name} must lie in [0, 1], got {found[row].min():g} to {found[row].max():g} in row {row}.")
-    return _settled(found, like)

@@ -196,7 +196,7 @@ BROKEN: dict[str, Callable[[], Any]] = {
     "NaN in float16": lambda: np.full((6, 3), np.nan, np.float16),
     "complex": lambda: BITS.astype(complex),
     "text": lambda: BITS.astype(str),
-    "objects": lambda: BITS.astype(object),
+    "objects": lambda: BITS.astype(str).astype(object),
     "ragged": lambda: [[0, 1, 0], [1]],
     "None": lambda: None,
     "a word": lambda: "mnist",

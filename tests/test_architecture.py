@@ -1,8 +1,8 @@
 """The house rules that a parser can see: which way imports go, what may import what, sizes, no pickle.
 
-errors <- kernels <- arrays, rng, numerics, checks <- units, nn <- models <- targets <- sampling <-
+errors <- kernels <- arrays, rng, numerics, checks, scale <- units, nn <- models <- targets <- sampling <-
 {estimators, training} <- {sklearn, cli}. Of the files, checkpoint, snapshots and runs stand on errors alone, and data
-on kernels, rng and checks.
+on kernels, rng, checks and scale.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import boltz.kernels
 
 ROOTS = {"boltz": Path(boltz.__file__).parent, "boltz.kernels": Path(boltz.kernels.__file__).parent}
 
-BASE = {"errors", "kernels", "arrays", "rng", "numerics", "checks"}
+BASE = {"errors", "kernels", "arrays", "rng", "numerics", "checks", "scale"}
 MODELS = BASE | {"units", "nn", "checkpoint", "snapshots"}
 SAMPLING = MODELS | {"models", "targets"}
 ALLOWED: dict[str, set[str]] = {
@@ -28,11 +28,12 @@ ALLOWED: dict[str, set[str]] = {
     "numerics": {"errors", "arrays"},
     "checks": {"errors", "arrays"},
     "arrays": {"errors"},
+    "scale": {"errors", "arrays", "checks"},
     "checkpoint": {"errors"},
     "snapshots": {"errors"},
     "tables": {"errors", "checkpoint"},
     "runs": {"errors", "checkpoint", "snapshots"},
-    "data": {"errors", "arrays", "checks", "rng", "kernels"},
+    "data": {"errors", "arrays", "checks", "rng", "kernels", "scale"},
     "units": BASE,
     "nn": BASE,
     "models": MODELS,

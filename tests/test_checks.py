@@ -130,35 +130,6 @@ def test_numbers_beyond_the_range_of_float32_are_refused() -> None:
         checks.array([1e300], "a", (1,), np.float32)
 
 
-def test_rows_are_probabilities_and_bytes_are_grey() -> None:
-    grey = np.array([[0, 51, 255]], np.uint8)
-    assert checks.rows(grey, "x", 3, np.float64).tolist() == [[0, 0.2, 1]]
-    assert checks.rows(grey, "x", 3, np.float32).dtype == np.float32
-    assert checks.rows(grey > 99, "x", 3, np.float32).tolist() == [[0, 0, 1]]
-    assert checks.rows((grey > 99).astype(np.uint8), "x", 3, np.float32).tolist() == [[0, 0, 1]]
-    assert grey.tolist() == [[0, 51, 255]]
-    assert checks.rows([[0, 51, 255]], "x", 3, np.float64).tolist() == [[0, 0.2, 1]]
-
-
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        (np.zeros((0, 3)), "x must have at least one row, got none"),
-        (np.zeros((0, 3), np.uint8), "x must have at least one row"),
-        ([], r"x must have shape \(any, 3\), got \(0,\)"),
-        ([[0, 0, 0], [0, 2, 0.5]], r"x must lie in \[0, 1\], got 0 to 2 in row 1"),
-        ([[0, 0, -0.25]], r"x must lie in \[0, 1\], got -0.25 to 0 in row 0"),
-        (np.full((1, 3), 256), r"x must lie in \[0, 1\], got 1.00392 to 1.00392 in row 0"),
-        (np.full((1, 3), 255.0), r"x must lie in \[0, 1\], got 255 to 255 in row 0"),
-        (np.full((1, 3), -1, np.int8), r"x must lie in \[0, 1\]"),
-        (np.full((1, 4), 9, np.uint8), "x must have shape"),
-    ],
-)
-def test_rows_that_are_no_probabilities_are_refused(value: Any, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        checks.rows(value, "x", 3, np.float32)
-
-
 def test_errors_are_what_callers_catch() -> None:
     for error, parents in {
         InputError: (BoltzError, ValueError),

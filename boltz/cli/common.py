@@ -190,6 +190,13 @@ device_option = click.option(
     "otherwise.",
 )
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random numbers.")
+levels_option = click.option(
+    "--levels",
+    type=int,
+    metavar="N",
+    show_default="what the run or the machine keeps, else 0/1 and grey bytes",
+    help="All numbers of the data are whole ones from 0 to N, which are divided by N; a machine keeps it.",
+)
 run_argument = click.argument("path", metavar="RUN|MODEL", type=click.Path(path_type=Path))
 
 
@@ -255,6 +262,7 @@ def _row_options(split: str) -> list[Callable[[Any], Any]]:
         ),
         click.option("--split", type=click.Choice(["train", "valid", "test"]), show_default=split, help="Which rows."),
         click.option("--limit", type=int, show_default="all", help="The first rows only, this many."),
+        levels_option,
         click.option(
             "--binarize",
             type=click.Choice(["none", "threshold", "fixed"]),

@@ -9,7 +9,16 @@ from typing import Any
 
 import click
 
-from boltz.cli.common import annealing_options, device_option, emit, given, json_option, seed_option, threads_option
+from boltz.cli.common import (
+    annealing_options,
+    device_option,
+    emit,
+    given,
+    json_option,
+    levels_option,
+    seed_option,
+    threads_option,
+)
 from boltz.errors import InputError
 
 TABLE, PICTURE = "compare.json", "compare.png"
@@ -23,6 +32,7 @@ WIDTH = 200
     "--split", type=click.Choice(["train", "valid", "test"]), default="test", show_default=True, help="Which rows."
 )
 @click.option("--limit", type=int, show_default="all", help="The first rows only, this many.")
+@levels_option
 @click.option(
     "--samples",
     type=int,

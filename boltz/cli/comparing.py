@@ -14,6 +14,7 @@ import numpy as np
 import boltz
 from boltz.cli.measure import Annealing, estimate_log_z, verdict, visible_rows
 from boltz.cli.progress import Progress
+from boltz.cli.rows import scale_of
 from boltz.cli.stored import architecture, kind_of, model_of, parameters, settings_of, table
 from boltz.data import Data, load
 from boltz.errors import InputError
@@ -66,7 +67,8 @@ def contenders(paths: Sequence[Path], device: str = "cpu") -> list[Contender]:
 def rows_of(found: Sequence[Contender], options: Mapping[str, Any]) -> tuple[Data, Any, str]:
     """The data, and the rows (rows, units) that all machines see, binarised once, and how; raises InputError."""
     name = options["data"] or _shared(found, "data", ("data", "load"), "name_or_path")
-    data = load(name, options["split"], options["limit"])
+    known = scale_of(found[0].path, [each.model for each in found], name, options["levels"])
+    data = load(name, options["split"], options["limit"], **known)
     how = options["binarize"] or _shared(found, "binarize", ("settings",), "binarize")
     return data, *visible_rows(data, how, options["seed"], found[0].model)
 

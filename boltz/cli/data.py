@@ -6,19 +6,23 @@ from typing import Any
 
 import click
 
-from boltz.cli.common import emit, json_option
+from boltz.cli.common import emit, json_option, levels_option
+from boltz.errors import InputError
 
 
 @click.command
 @click.argument("name", required=False)
+@levels_option
 @json_option
-def data(name: str | None, as_json: bool) -> None:
+def data(name: str | None, levels: int | None, as_json: bool) -> None:
     """List the named data sets and where each comes from, or describe NAME, a data set or a file. Downloads nothing."""
     if name is None:
+        if levels is not None:
+            raise InputError("--levels would do nothing: it needs the NAME of a file.")
         sets = _listed()
         emit({"sets": sets}, as_json, "\n".join(_set_lines(entry) for entry in sets))
     else:
-        found = _described(name)
+        found = _described(name, levels)
         emit(found, as_json, "\n".join(_lines(found)))
 
 
@@ -48,14 +52,14 @@ def _set(name: str) -> dict[str, Any]:
     }
 
 
-def _described(name: str) -> dict[str, Any]:
+def _described(name: str, levels: int | None) -> dict[str, Any]:
     from boltz.data import load, names, splits
 
     if name in names() and not _set(name)["found"]:
         return _set(name)
     rows: dict[str, Any] = {}
     for split in splits(name):
-        found = load(name, split)
+        found = load(name, split, levels=levels)
         rows[split] = {
             "rows": len(found.x),
             "fingerprint": found.fingerprint,
@@ -80,7 +84,9 @@ def _set_lines(entry: dict[str, Any]) -> str:
 def _lines(found: dict[str, Any]) -> list[str]:
     if "found" in found:
         return [_set_lines(found)]
-    values = {255: "grey levels 0 to 255", 1: "0 or 1"}.get(found["levels"], "numbers in [0, 1]")
+    levels = found["levels"]
+    whole = {255: "grey levels 0 to 255", 1: "0 or 1"}.get(levels, f"whole numbers from 0 to {levels}")
+    values = "numbers in [0, 1]" if levels is None else whole
     image = f", images of {found['image'][0]} x {found['image'][1]}" if found["image"] else ""
     lines = [f"{found['name']}: {found['units']} units{image}, {values}", f"    {found['source']}"]
     for split, entry in found["splits"].items():

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from boltz.cli.common import device_option, emit, given, json_option, run_argument, say, seed_option, threads_option
+from boltz.cli.common import (
+    device_option,
+    emit,
+    given,
+    json_option,
+    levels_option,
+    run_argument,
+    say,
+    seed_option,
+    threads_option,
+)
 from boltz.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,6 +36,7 @@ SPLITS = ("train", "valid", "test")
 @click.option("--data", show_default="the data of the run", help="A named data set, or a file as in boltz train.")
 @click.option("--split", type=click.Choice(SPLITS), show_default="train, or that of the run", help="Which rows.")
 @click.option("--limit", type=int, show_default=f"{ROWS:,}", help="The first rows only, this many.")
+@levels_option
 @click.option(
     "--sweeps",
     type=int,
@@ -58,7 +69,7 @@ def diagnose(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
         raise InputError(f"--sweeps are of Gibbs chains, but {path} holds a directed machine, which has none.")
     sweeps = checks.integer(SWEEPS if sweeps is None else sweeps, "sweeps", LEAST_SWEEPS, 10**7)
     wanted = log_z_wanted(path, model, given(ctx), options)
-    data, split = rows_of(path, table(description, "data", "load"), options)
+    data, split = rows_of(path, model, table(description, "data", "load"), options)
     settings = table(description, "settings")
     if len(data.x) < 2:
         raise InputError(f"The data must have at least 2 rows, whose spread is the measure, got {len(data.x)}.")
@@ -105,9 +116,10 @@ def with_log_z(found: Diagnosis, model: Model, wanted: tuple[float, float], seed
     return found.extended(*overlap(both, halved(machine, both, seed)), **measures)
 
 
-def rows_of(path: Path, load: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Data, str]:
+def rows_of(path: Path, model: Model, load: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Data, str]:
     """The rows that the options name, by default the first of the run's training data, and their split."""
     import boltz
+    from boltz.cli.rows import scale_of
 
     own = options["data"] is None
     name = load.get("name_or_path") if own else options["data"]
@@ -117,7 +129,8 @@ def rows_of(path: Path, load: Mapping[str, Any], options: Mapping[str, Any]) -> 
     split = options["split"] or (load.get("split") if own else None) or "train"
     trained = load.get("limit") if same else None
     limit = min(ROWS, trained) if isinstance(trained, int) else ROWS
-    return boltz.load_data(name, split, limit if options["limit"] is None else options["limit"]), split
+    known = scale_of(path, [model], name, options["levels"])
+    return boltz.load_data(name, split, limit if options["limit"] is None else options["limit"], **known), split
 
 
 def particles_of(path: Path, model: Model) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ from boltz.cli.common import (
     free_file,
     given,
     json_option,
+    levels_option,
     run_argument,
     seed_option,
     threads_option,
@@ -31,6 +32,7 @@ from boltz.errors import InputError
     "--split", type=click.Choice(["train", "valid", "test"]), default="test", show_default=True, help="Which rows."
 )
 @click.option("--limit", type=int, show_default="all", help="The first rows only, this many.")
+@levels_option
 @click.option(
     "--method",
     type=click.Choice(["auto", "bound", "importance", "posterior-ais", "raise"]),
@@ -114,6 +116,7 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     from boltz.cli.along import evaluated_along, request_of
     from boltz.cli.evaluating import evaluated, way_of
     from boltz.cli.measure import visible_rows
+    from boltz.cli.rows import scale_of
     from boltz.cli.stored import model_of, settings_of, table
     from boltz.tables import PER_ROW, write_per_row
 
@@ -128,7 +131,8 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     name = options["data"] or table(settings, "data", "load").get("name_or_path")
     if not isinstance(name, str):
         raise InputError(f"{path} does not name its data: give them with --data.")
-    data = boltz.load_data(name, options["split"], options["limit"])
+    known = scale_of(path, [model], name, options["levels"])
+    data = boltz.load_data(name, options["split"], options["limit"], **known)
     asked = options["binarize"] or table(settings, "settings").get("binarize")
     x, how = visible_rows(data, asked, options["seed"], model)
     about = {"rows": len(x), "data": data.name, "split": options["split"], "binarize": how}

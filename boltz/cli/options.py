@@ -92,7 +92,7 @@ RUN = {
 }
 SECTIONS: Sections = {
     "Machine": (SHAPE, ("init",)),
-    "Data": (DATA, ("data", "limit")),
+    "Data": (DATA, ("data", "limit", "levels")),
     "Training": (TRAINING, ("recipe", "stages")),
     "Chains and pretraining": (CHAINS, ()),
     "Objective": (OBJECTIVE, ()),

@@ -15,6 +15,7 @@ from boltz.cli.stored import table
 from boltz.data import Data, load, splits
 from boltz.errors import FileError
 from boltz.estimators.words import figure, small
+from boltz.models.files import Model
 
 
 def measured(run: boltz.Run, progress: Progress) -> dict[str, Any] | None:
@@ -31,7 +32,7 @@ def measured(run: boltz.Run, progress: Progress) -> dict[str, Any] | None:
     found: dict[str, Any] = {"log_likelihood": None, "log_z": None, "methods": {}}
     if log_z is not None:
         found |= {"log_z": log_z.as_dict(), "methods": {"log_z": log_z.method}}
-    data = _test_data(description)
+    data = _test_data(description, run.model)
     if data is None:
         return found
     x, how = visible_rows(data, run.settings.binarize, seed, run.model)
@@ -42,14 +43,16 @@ def measured(run: boltz.Run, progress: Progress) -> dict[str, Any] | None:
     return found | {"rows": len(x), "samples": samples, "data": data.name, "binarize": how, "certified": said}
 
 
-def _test_data(description: Mapping[str, Any]) -> Data | None:
+def _test_data(description: Mapping[str, Any], model: Model) -> Data | None:
     """The test rows of a run's data set; None for data in one piece."""
-    place = table(description, "data", "load").get("name_or_path")
+    own = table(description, "data", "load")
+    place = own.get("name_or_path")
     if place is None:
         return None
     if not isinstance(place, str):
         raise FileError("run.toml does not say how to load the data.")
-    return load(place, "test") if "test" in splits(place) else None
+    known = {"levels": own.get("levels"), "machine_levels": model.levels}
+    return load(place, "test", **known) if "test" in splits(place) else None
 
 
 def show(run: boltz.Run, result: Mapping[str, Any]) -> None:

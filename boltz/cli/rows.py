@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,28 @@ def rows_of(path: Path, model: Model | Network, options: Mapping[str, Any], spli
     """
     name = options["data"] or data_of(path)
     wanted = options["split"] or split or ("test" if "test" in splits(name) else "train")
-    return seen_by(model, load(name, wanted, options["limit"]), options["binarize"], options["seed"])
+    data = load(name, wanted, options["limit"], **scale_of(path, [model], name, options["levels"]))
+    return seen_by(model, data, options["binarize"], options["seed"])
+
+
+def scale_of(path: Path, models: Sequence[Model | Network], name: str, asked: int | None) -> dict[str, int | None]:
+    """How load finds what whole numbers are divided by: as asked, as of the run's own data, or as machines keep it.
+
+    Raises InputError where --levels differs from what a machine keeps; 1 says that the data are 0/1.
+    """
+    kept = {model.levels for model in models} - {None}
+    if asked is not None:
+        other = sorted(n for n in kept if n and asked not in (1, n))
+        if other:
+            raise InputError(
+                f"--levels is {asked}, but the machine divides whole numbers by {other[0]}: leave it out, or give "
+                "--levels 1 for data of 0 and 1."
+            )
+        return {"levels": asked}
+    settings = settings_of(path)
+    before = next((load for entry in ("data", "rows") if (load := table(settings, entry, "load"))), {})
+    own = before.get("levels") if before.get("name_or_path") == name else None
+    return {"levels": own, "machine_levels": kept.pop() if len(kept) == 1 else None}
 
 
 def data_of(path: Path) -> str:

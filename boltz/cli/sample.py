@@ -17,6 +17,7 @@ from boltz.cli.common import (
     free_file,
     given,
     json_option,
+    levels_option,
     run_argument,
     say,
     seed_option,
@@ -45,6 +46,7 @@ STARTS = ("rates", "uniform", "bias", "data")
     "rows of the data; unless given, the chains take turns among the first three.",
 )
 @click.option("--data", metavar="NAME", show_default="those of the run", help="The rows for --start data.")
+@levels_option
 @click.option(
     "--tempered",
     is_flag=True,
@@ -140,15 +142,17 @@ def _start(path: Path, model: Any, options: dict[str, Any]) -> dict[str, Any]:
     import boltz
     from boltz.cli.rows import rows_of
 
-    if options["data"] is not None and options["start"] != "data":
-        raise InputError("--data would do nothing: it needs --start data.")
+    for name in ("data", "levels"):
+        if options[name] is not None and options["start"] != "data":
+            raise InputError(f"--{name} would do nothing: it needs --start data.")
     if options["start"] is None:
         return {}
     if options["tempered"] or not isinstance(model, boltz.BoltzmannMachine):
         raise InputError("--start is for the Gibbs chains of an rbm or dbm without --tempered.")
     if options["start"] != "data":
         return {"start": options["start"]}
-    asked = {"data": options["data"], "split": None, "limit": None, "binarize": "dynamic", "seed": options["seed"]}
+    asked = {"split": None, "limit": None, "binarize": "dynamic"}
+    asked |= {name: options[name] for name in ("data", "levels", "seed")}
     rows = rows_of(path, model, asked, "train")
     numbers = np.unique(np.arange(options["chains"]) * len(rows) // options["chains"])
     return {"start": "data", "data": np.concatenate([rows.seen(slice(i, i + 1)) for i in numbers.tolist()])}

@@ -16,6 +16,7 @@ from boltz.cli.machines import MACHINES
 from boltz.cli.measure import Annealing, samples_for
 from boltz.cli.options import chosen, word
 from boltz.cli.recipes import Recipe
+from boltz.cli.rows import scale_of
 from boltz.cli.stored import architecture, kind_of, model_of, settings_of, table
 from boltz.data import Data, load, splits
 from boltz.data.binarize import HOW as BINARIZE
@@ -55,7 +56,10 @@ def prepared(options: Options) -> Start:
     settings = MACHINES[kind].settings_from(values)
     evaluation = _evaluation(options, values, settings.seed)
     name, limit = _data_asked(options, recipe)
-    data = load(name, limit=limit)
+    known = {"levels": options["levels"]}
+    if first is not None:
+        known = scale_of(options["init"], [first], name, options["levels"])
+    data = load(name, "train", limit, **known)
     model = _built(kind, values, data) if first is None else _fitting(first, data, options["init"])
     stages(blueprint(model), settings)  # refuses what cannot be trained
     samples_for(model, evaluation["samples"])
@@ -69,7 +73,9 @@ def prepared(options: Options) -> Start:
         extra["recipe"] = {"name": recipe.name, "stages": recipe.stages}
     if first is not None:
         extra["init"] = {"path": str(options["init"])}
-    return Start(kind, model, data, held_out(name), settings, out, extra)
+    if (data.levels or 1) > 1:
+        known["machine_levels"] = data.levels
+    return Start(kind, model, data, held_out(name, known), settings, out, extra)
 
 
 def _recipe(options: Options) -> Recipe | None:
@@ -132,9 +138,7 @@ def _data_asked(options: Options, recipe: Recipe | None) -> tuple[str, int | Non
 
 def _built(kind: str, values: Options, data: Data) -> Model:
     """A new machine, with biases that fit some of the rows."""
-    x = checks.initial_rows(data.x)
-    if values.get("visible") == "gaussian":
-        x = np.divide(x, np.float32(data.levels or 1), dtype=np.float32)
+    x = np.divide(checks.initial_rows(data.x), np.float32(data.levels or 1), dtype=np.float32)
     return MACHINES[kind].build(data.x.shape[1], values, x, values["seed"])
 
 
@@ -166,7 +170,7 @@ def _stem(kind: str, model: Model, data: Data) -> str:
     return "-".join([kind, *units, data.name])
 
 
-def held_out(name: str) -> Data | None:
+def held_out(name: str, known: Mapping[str, int | None]) -> Data | None:
     """Validation rows, else test rows, for the recorded gap to training rows; None for data in one piece."""
     there = [split for split in ("valid", "test") if split in splits(name)]
-    return load(name, there[0]) if there else None
+    return load(name, there[0], **known) if there else None

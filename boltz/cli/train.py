@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from boltz.cli import recipes
-from boltz.cli.common import device_option, emit, given, json_option, say, threads_option
+from boltz.cli.common import device_option, emit, given, json_option, levels_option, say, threads_option
 from boltz.cli.machines import MACHINES
 from boltz.cli.options import Sectioned, machine_options
 from boltz.errors import FileError, Interrupted
@@ -48,6 +48,7 @@ SHOWN = {
     help="A named data set (see boltz data), or a file: .npy, .npz[:array], .csv[.gz], idx[.gz].",
 )
 @click.option("--limit", type=int, show_default="all", help="Train on the first rows only, this many.")
+@levels_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -13,7 +13,7 @@ from boltz import plotting, runs
 from boltz.cli.common import given, say, word
 from boltz.cli.labels import Labels, labels_from
 from boltz.cli.progress import Progress
-from boltz.cli.rows import data_of, rows_of, seen_by
+from boltz.cli.rows import data_of, rows_of, scale_of, seen_by
 from boltz.cli.stored import model_of, network_of, read_result, settings_of, table, write_result
 from boltz.cli.train import make_parent, stoppable
 from boltz.cli.tuning_options import settings_from
@@ -27,7 +27,7 @@ from boltz.training.tuned_runs import Tuned, begun, resume_tuning
 
 Options = Mapping[str, Any]
 WITH_RESUME = {"resume", "as_json", "threads", "device"}
-WITH_NETWORK = {"path", "data", "limit", "split", "labels", "binarize", "seed", "out", "force"} | WITH_RESUME
+WITH_NETWORK = {"path", "data", "limit", "levels", "split", "labels", "binarize", "seed", "out", "force"} | WITH_RESUME
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,15 @@ def started(task: Task, path: Path, options: Options) -> dict[str, Any]:
     settings = settings_from(options)
     name = options["data"] or data_of(path)
     model = model_of(path)
-    data = load(name, limit=options["limit"])
+    known = scale_of(path, [model], name, options["levels"])
+    data = load(name, "train", options["limit"], **known)
     entry = rows_entry(data, options)
     labels = training(task.labelled, data, options.get("labels"))
     seen_by(model, data, settings.binarize, settings.seed)
     network = task.unrolled(model, options, labels).to(options["device"])
     data, labels = fewer(data, labels, options.get("few"), settings.seed)
     course = prepared(network, data, labels, None, settings)
-    test = test_entry(name, options)
+    test = test_entry(name, options, known | {"machine_levels": course.start.levels})
     out = options["out"] or runs.next_free(Path("runs"), f"{task.command.split()[1]}-{data.name}")
     runs.check_free(out, options["force"])
     extra: dict[str, Any] = {"init": {"path": str(path)}, "rows": entry, "test": test}

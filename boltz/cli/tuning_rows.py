@@ -71,15 +71,21 @@ def training_again(labelled: bool, description: Mapping[str, Any]) -> tuple[Data
         raise FileError(f"run.toml does not say how to load the data ({problem}).") from problem
 
 
-def test_entry(name: str, options: Options) -> dict[str, Any]:
-    """What run.toml says of the test rows: those named, else those of the data set; nothing where there are none."""
+def test_entry(name: str, options: Options, known: Mapping[str, int | None]) -> dict[str, Any]:
+    """What run.toml says of the test rows: those named, else those of the data set; nothing where there are none.
+
+    known is how load finds what whole numbers are divided by.
+    """
     place = options["test"] or name
     there = splits(place)
     if options["test"] is None and "test" not in there:
         if options.get("test_labels") is not None:
             raise InputError("--test-labels would do nothing: the data have no test rows.")
         return {}
-    found: dict[str, Any] = {"load": dict(load(place, "test" if "test" in there else "train").request)}
+    if place != name and options["levels"] is None:
+        known = {**known, "levels": None}  # what is said of one file need not hold for another
+    data = load(place, "test" if "test" in there else "train", **known)
+    found: dict[str, Any] = {"load": dict(data.request)}
     if options.get("test_labels") is not None:
         found["labels"] = str(Path(options["test_labels"]).resolve())
     return found

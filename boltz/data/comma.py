@@ -7,7 +7,7 @@ from typing import IO
 
 import numpy as np
 
-from boltz.data.table import GREY, Array
+from boltz.data.table import Array
 from boltz.errors import FileError
 
 LONGEST_LINE = 2**22
@@ -16,7 +16,10 @@ TEXT_AT_ONCE = 2**22
 
 
 def read_comma(stream: IO[bytes], place: str, limit: int) -> Array:
-    """The table (rows, columns): uint8 if all numbers are whole and 0..255, else float32; FileError names the row."""
+    """The table (rows, columns): int16 or int32 if all numbers are whole ones that fit, else float32.
+
+    Never uint8, so that no table is taken for grey bytes. FileError names the row.
+    """
     lines = _lines(stream, place, limit)
     first = next(lines, None)
     if first is None:
@@ -69,8 +72,9 @@ def _parsed(lines: list[str], rows: int, columns: int, header: bool, place: str)
         raise _unreadable(lines, rows, header, place) from problem
     if block.shape != (len(lines), columns):
         raise _unreadable(lines, rows, header, place)
-    if ((block >= 0) & (block <= GREY) & (block == np.rint(block))).all():
-        return block.astype(np.uint8)
+    for kind in (np.int16, np.int32):
+        if ((block == np.rint(block)) & (np.abs(block) <= np.iinfo(kind).max)).all():
+            return block.astype(kind)
     with np.errstate(over="ignore"):
         return block.astype(np.float32)
 

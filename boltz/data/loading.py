@@ -14,25 +14,38 @@ from boltz.data import readers
 from boltz.data.sets import SETS, VARIABLE, data_folder, file_of
 from boltz.data.table import Array, Data, fingerprint, row_type, units
 from boltz.errors import FileError, InputError
+from boltz.scale import Border, checked_levels
 
 FEW = 5  # names that a message lists
 SUFFIXES = (".npz", ".npy", ".csv", ".csv.gz", ".idx", ".idx.gz")
 
 
-def load(name_or_path: str | os.PathLike[str], split: str = "train", limit: int | None = None) -> Data:
+def load(
+    name_or_path: str | os.PathLike[str],
+    split: str = "train",
+    limit: int | None = None,
+    levels: int | None = None,
+    machine_levels: int | None = None,
+) -> Data:
     """Rows of a named set, of a file (.npy, .npz[:array], .csv[.gz], idx[.gz]) or of a file in $BOLTZ_DATA by its stem,
-    read-only; FileError names file, row and column of anything but numbers in [0, 1] or whole numbers 0..255.
+    read-only; FileError names file, row and column of what is no number in [0, 1], 0/1 or grey byte (uint8).
+
+    levels: all numbers of the file are whole ones from 0 to levels, 1 to 65535, and are divided by it. machine_levels:
+    so are those of whole-number types, as by a machine that keeps these levels, unless levels says otherwise.
 
     The rows of a .npy file of 64 MiB and more stay in the file, mapped, which must not change while they are in use.
     """
     choice(split, "split", readers.SPLITS)
     if limit is not None:
         integer(limit, "limit", 1)
+    said = checked_levels(levels) is not None
     if split not in _known_splits(name_or_path):
         raise InputError(f"{name_or_path} has no split {split!r}; it has {', '.join(_known_splits(name_or_path))}.")
     path, array, named = _located(name_or_path)
     table = readers.read(path, array, split)
-    x, levels, shape = units(table, f"{path}: array {table.array!r:.60}" if table.array else str(path))
+    place = f"{path}: array {table.array!r:.60}" if table.array else str(path)
+    wanted = levels if said or named else checked_levels(machine_levels)
+    x, levels, shape = units(table, Border(place, wanted, "give levels={0} (--levels {0})", said, file=True))
     labels, cut = table.labels, limit is not None and limit < len(x)
     found = "" if cut and not named else fingerprint(x, row_type(levels))
     if named and not array:
@@ -43,7 +56,8 @@ def load(name_or_path: str | os.PathLike[str], split: str = "train", limit: int 
     name = named or path.name.split(".")[0]
     source = f"{path}:{table.array}" if table.array else str(path)
     place = (named or str(path.resolve())) + (f":{array}" if array else "")
-    request = {"name_or_path": place, "split": split} | ({} if limit is None else {"limit": limit})
+    more = {"limit": limit, "levels": wanted if levels == wanted else None}
+    request = {"name_or_path": place, "split": split} | {name: n for name, n in more.items() if n is not None}
     data = Data(np.asarray(x), name, shape, levels, found, labels, source, request)
     data.x.flags.writeable = False
     return data

@@ -14,6 +14,7 @@ from boltz.checks import choice
 from boltz.data import fetch, readers
 from boltz.data.table import Array, fingerprint, units
 from boltz.errors import FileError, InputError
+from boltz.scale import Border
 
 VARIABLE = "BOLTZ_DATA"
 PACKAGED = Path(__file__).parent
@@ -123,7 +124,7 @@ def _download(name: str, download: Callable[[Path], dict[str, Array]]) -> Path:
 
 def _checked(name: str, path: Path) -> None:
     for split, expected in SETS[name].fingerprints.items():
-        x = units(readers.read(path, None, split), str(path))[0]
+        x = units(readers.read(path, None, split), Border(str(path), file=True))[0]
         if fingerprint(x) != expected:
             raise FileError(f"What was downloaded for {name} is not that set (split {split!r} differs).")
 

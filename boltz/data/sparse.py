@@ -38,6 +38,12 @@ class SparseRows:
         found: Array = self.matrix[rows].toarray()
         return found
 
+    def clipped(self) -> SparseRows:
+        """The same rows cut to [0, 1]."""
+        matrix = self.matrix.copy()
+        np.clip(matrix.data, 0, 1, out=matrix.data)
+        return SparseRows(matrix)
+
     def astype(self, dtype: Any) -> SparseRows:
         """The same rows in another number type."""
         return SparseRows(self.matrix.astype(dtype))

@@ -7,8 +7,8 @@ what must see all (range, levels, fingerprint) goes block by block.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -16,14 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz.data.sparse import SparseRows
-from boltz.errors import FileError, InputError
+from boltz.errors import FileError
+from boltz.scale import Border, blocks, extent, levels_of
 
 Array = NDArray[Any]
-Refusal = Callable[[int, int, Any], InputError]
-GREY = 255
 LARGEST = float(np.finfo(np.float32).max)
-BLOCK = 2**20
-EXPECTED = f"numbers in [0, 1], or whole numbers 0 to {GREY} throughout"
 
 
 class Table(NamedTuple):
@@ -38,7 +35,7 @@ class Table(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Rows to learn from: x (rows, units) holds grey bytes (levels 255), 0/1 bytes (1) or float32 in [0, 1] (None).
+    """Rows to learn from: x (rows, units) holds whole numbers up to levels, 0/1 bytes (1) or float32 in [0, 1] (None).
 
     Rows in a mapped file are read where they are used and keep the number type of the file, which must not change
     meanwhile; those of a sparse matrix (SparseRows) are made dense where they are used. request holds the arguments of
@@ -60,9 +57,11 @@ class Data:
         return self.levels == 1 or two_valued(self.x, self.levels or 1)
 
 
-def row_type(levels: int | None) -> type[np.uint8] | type[np.float32]:
+def row_type(levels: int | None) -> type[np.uint8] | type[np.uint16] | type[np.float32]:
     """The number type of rows in memory."""
-    return np.uint8 if levels else np.float32
+    if levels is None:
+        return np.float32
+    return np.uint8 if levels <= np.iinfo(np.uint8).max else np.uint16
 
 
 def kept(values: Any, levels: int | None) -> Any:
@@ -79,19 +78,19 @@ def fingerprint(x: Array, dtype: Any = None) -> str:
     """
     dtype = x.dtype if dtype is None else np.dtype(dtype)
     digest = hashlib.sha256(f"{dtype.name} {x.shape}\n".encode())
-    for block in _blocks(x):
+    for block in blocks(x):
         digest.update(np.ascontiguousarray(block, dtype).data)
     return digest.hexdigest()
 
 
 def two_valued(x: Array, on: int) -> bool:
     """Whether every number is 0 or on."""
-    return all(((block == 0) | (block == on)).all() for block in _blocks(x))
+    return all(((block == 0) | (block == on)).all() for block in blocks(x))
 
 
-def units(table: Table, place: str) -> tuple[Array, int | None, tuple[int, int] | None]:
+def units(table: Table, border: Border) -> tuple[Array, int | None, tuple[int, int] | None]:
     """The rows (rows, units) of a table, their levels and image shape, or FileError naming place, row and column."""
-    values, shape = table.values, table.shape
+    values, shape, place = table.values, table.shape, border.name
     if not 2 <= values.ndim <= 4:
         raise FileError(f"{place} has shape {values.shape}; expected (rows, units), or images with 3 or 4 axes.")
     if values.size == 0:
@@ -103,38 +102,32 @@ def units(table: Table, place: str) -> tuple[Array, int | None, tuple[int, int] 
     elif values.ndim == 4:
         sides = [n for n in values.shape[1:] if n > 1]
         shape = (sides[0], sides[1]) if len(sides) == 2 else None
-
-    def refusal(row: int, column: int, found: Any) -> FileError:
-        return FileError(f"{place}, row {row + 1}, column {column + 1} is {found:g}; expected {EXPECTED}.")
-
-    return *rows_of(values.reshape(len(values), -1), refusal), shape
+    return *rows_of(values.reshape(len(values), -1), border), shape
 
 
-def rows_of(values: Array, refusal: Refusal) -> tuple[Array, int | None]:
-    """Numbers (rows, units) of any real type as rows, and their levels; raises refusal(row, column, number)."""
-    kind = values.dtype.kind
-    if kind == "b":
-        values = values.view(np.uint8)  # a file may hold more than 0 and 1 there
-    most = check_range(values, 0, GREY if kind in "iu" else 1, refusal)
-    levels = None if kind == "f" else GREY if most > 1 else 1
+def rows_of(values: Any, border: Border) -> tuple[Any, int | None]:
+    """Numbers (rows, units) of any real type as rows, and their levels; raises the errors of the border.
+
+    Rounding beyond [0, 1] is cut off, in memory.
+    """
+    if values.dtype.kind == "b":
+        values, border = values.view(np.uint8), replace(border, levels=1)  # a file may hold more than 0 and 1 there
+    levels = levels_of(values, border)
+    if levels is None:
+        low, high = extent(values)
+        values = values if low >= 0 and high <= 1 else clipped(values)
     return kept(values, levels), levels
 
 
-def check_range(values: Array, least: float, most: float, refusal: Refusal) -> float:
-    """The greatest of the numbers (rows, units), all within [least, most]; raises refusal(row, column, number)."""
-    greatest, row = [], 0
-    for block in _blocks(values):
-        low, high = float(block.min()), float(block.max())  # half floats cannot hold the bounds
-        if not (low >= least and high <= most):  # so that NaN is refused
-            wide = block.astype(np.float64)
-            i, column = (int(n) for n in np.argwhere(~((wide >= least) & (wide <= most)))[0])
-            raise refusal(row + i, column, block[i, column])
-        greatest.append(high)
-        row += len(block)
-    return max(greatest)
+def clipped(values: Any) -> Any:
+    """Rows (rows, units) cut to [0, 1], in memory, as 32-bit numbers."""
+    if isinstance(values, SparseRows):
+        return values.clipped()
+    return np.concatenate([np.clip(block, 0, 1, dtype=np.float32, casting="same_kind") for block in blocks(values)])
 
 
-def _blocks(values: Array) -> Iterator[Array]:
-    """Whole rows in order, about BLOCK numbers at once."""
-    step = max(1, BLOCK // values.shape[1])
-    return (values[start : start + step] for start in range(0, len(values), step))
+def finite(values: Any, border: Border) -> None:
+    """Check that all numbers (rows, units) are finite ones within the range of 32-bit numbers; raises InputError."""
+    low, high = extent(values)
+    if not (low >= -LARGEST and high <= LARGEST):
+        raise border.misfit(values, -LARGEST, LARGEST, "finite numbers within the range of float32")

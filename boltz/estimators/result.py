@@ -57,7 +57,7 @@ class Estimate:
         for name in ("value", "standard_error", "ess", "standard_error_rows"):
             if np.isnan(checks.real(getattr(self, name), name)) and name != "value":
                 raise InputError(f"{name} must be a number, got nan.")
-        for name in ("standard_error", "standard_error_rows"):
+        for name in ("standard_error", "standard_error_rows", "ess"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must be at least 0, got {checks.brief(getattr(self, name))}.")
         if self.standard_error == np.inf and not self.doubts:
@@ -66,6 +66,8 @@ class Estimate:
         kinds = {"interval": tuple, "doubts": tuple, "method": str, "log_weights": np.ndarray, "path": np.ndarray}
         for name, kind in kinds.items():
             checks.instance(getattr(self, name), name, kind)
+        if len(self.interval) != 2:
+            raise InputError(f"interval must hold two numbers, got {checks.brief(self.interval)}.")
         if self.per_row is not None:
             checks.numbers(self.per_row, "per_row", (None,))
         for name in ("chains", "steps"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import arrays, checks
+from boltz import arrays, checks, scale
 from boltz.checkpoint import write_tensors
 from boltz.errors import InputError
 from boltz.models.graph import MOST_LAYERS, Edge, Graph, Layer
@@ -45,26 +45,38 @@ def views(graph: Graph, arena: Array) -> dict[str, Array]:
     return named_views(shapes(graph), arena)
 
 
+def check_rates(rates: Any, units: Mapping[str, int]) -> None:
+    """Raise InputError unless rates map some of the layers to mean activities (units,)."""
+    checks.instance(rates, "rates", Mapping)
+    for layer, rate in rates.items():
+        if layer not in units or getattr(rate, "shape", None) != (units[layer],):
+            wanted = ", ".join(f"{name} ({n},)" for name, n in list(units.items())[:5])
+            raise InputError(f"rates must map layers to their mean activities, {wanted}, got {checks.brief(layer)}.")
+
+
 @dataclass(frozen=True, eq=False)
 class BoltzmannMachine:
     """A layered Boltzmann machine: graph, flat parameter arena, and the layers' mean activities on the training data.
 
     rates (layer -> (units,) in (0, 1)) is empty for a machine that was not trained here; it only serves as the
-    base-rate model of annealed importance sampling.
+    base-rate model of annealed importance sampling. levels is what visible rows of whole numbers are divided by: None,
+    where they are 0/1 (or grey bytes), or above 1.
     """
 
     graph: Graph
     arena: Array
     rates: Mapping[str, Array] = field(default_factory=dict)
+    levels: int | None = None
 
     def __post_init__(self) -> None:
         checks.instance(self.graph, "graph", Graph)
         check_arena(self.arena, size(shapes(self.graph)))
-        checks.instance(self.rates, "rates", Mapping)
+        check_rates(self.rates, self.graph.units)
+        scale.checked_levels(self.levels)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew from what defines the machine, so that their parameters are views again."""
-        return type(self), (self.graph, self.arena, self.rates)
+        return type(self), (self.graph, self.arena, self.rates, self.levels)
 
     @cached_property
     def params(self) -> dict[str, Array]:
@@ -89,7 +101,7 @@ class BoltzmannMachine:
         """Bias (units,) of a layer; raises InputError for a name that is none."""
         try:
             return self.params[bias_key(layer)]
-        except Exception as problem:  # noqa: BLE001 - the name may be anything
+        except Exception as problem:
             raise self._no_layer(layer) from problem
 
     @property
@@ -111,7 +123,7 @@ class BoltzmannMachine:
         """The unit type of a layer; raises InputError for a name that is none."""
         try:
             return UNITS[self.graph.kinds[layer]]
-        except Exception as problem:  # noqa: BLE001 - the name may be anything
+        except Exception as problem:
             raise self._no_layer(layer) from problem
 
     def _no_layer(self, layer: Any) -> InputError:
@@ -128,7 +140,7 @@ class BoltzmannMachine:
         What it gives back, samples and estimates, are numpy arrays all the same. Raises InputError without CuPy or such
         a GPU.
         """
-        return BoltzmannMachine(self.graph, arrays.moved(self.arena, device), self.rates)
+        return replace(self, arena=arrays.moved(self.arena, device))
 
     def zeros(self, rows: int, layer: str) -> Array:
         """Zeros (rows, units) of a layer in the type of the parameters, where they live."""
@@ -136,7 +148,11 @@ class BoltzmannMachine:
 
     def astype(self, dtype: Any) -> BoltzmannMachine:
         """The same machine with parameters in float32 or float64; raises InputError for another type."""
-        return BoltzmannMachine(self.graph, self.arena.astype(checks.floating(dtype, "dtype")), self.rates)
+        return replace(self, arena=self.arena.astype(checks.floating(dtype, "dtype")))
+
+    def with_levels(self, levels: int | None) -> BoltzmannMachine:
+        """The same machine, which divides visible rows of whole numbers by levels, 1 to 65535; raises InputError."""
+        return replace(self, levels=scale.above_one(levels))
 
     def input(self, layer: str, state: State) -> Array:
         """What the neighbours present in state send to a layer, without bias, (chains, units)."""
@@ -182,13 +198,12 @@ class BoltzmannMachine:
         state holds exactly the layers of one colour class; an array means the visible layer of an RBM.
         """
         if not isinstance(state, Mapping):
-            state = {self.graph.visible: state}
+            state = {self.graph.visible: scale.divided(state, self.levels)}
         for mine, other in (self.graph.colours, self.graph.colours[::-1]):
             if set(state) == set(mine):
                 return arrays.host(self.marginal_energy(self.checked(state, mine), other))
         classes = " or ".join("{" + ", ".join(c) + "}" for c in self.graph.colours)
-        given = ", ".join(map(checks.brief, list(state)[:3]))
-        raise InputError(f"state of free_energy must hold the layers of one colour class, {classes}, got {given}.")
+        raise InputError(f"state must hold the layers of one colour class, {classes}, got {checks.few(state)}.")
 
     def marginal_energy(self, state: State, summed: Sequence[str]) -> NDArray[np.float64]:
         """-log sum over the summed layers (of one colour class) of exp(-energy), the rest given by state."""
@@ -208,9 +223,7 @@ class BoltzmannMachine:
             raise InputError(f"{name} must map layers to arrays, got {type(state).__name__}.")
         missing = [layer for layer in layers if layer not in state]
         if missing:
-            raise InputError(
-                f"{name} must hold layer {missing[0]}, got {', '.join(map(checks.brief, list(state)[:3])) or 'nothing'}."
-            )
+            raise InputError(f"{name} must hold layer {missing[0]}, got {checks.few(state)}.")
         units = self.graph.units
         found = {n: checks.array(state[n], f"{name}[{n!r}]", (None, units[n]), self.dtype, self.arena) for n in layers}
         counts = {len(x) for x in found.values()}
@@ -222,9 +235,8 @@ class BoltzmannMachine:
         """Write the machine to a safetensors file; raises FileError."""
         tensors = views(self.graph, arrays.host(self.arena))
         tensors |= {f"layer/{n}/rate": np.asarray(r) for n, r in self.rates.items()}
-        write_tensors(
-            checks.path(path, "path"), tensors, {"model": "boltzmann", "graph": json.dumps(graph_text(self.graph))}
-        )
+        told = {"model": "boltzmann", "graph": json.dumps(graph_text(self.graph))}
+        write_tensors(checks.path(path, "path"), tensors, told | scale.told(self.levels))
 
 
 def graph_text(graph: Graph) -> dict[str, Any]:
@@ -267,8 +279,7 @@ def dbm(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.floa
         weight = machine.params[edge.key]
         weight[...] = 0.01 * key.generator().normal(size=weight.shape)
     if x is not None:
-        x = checks.initial_rows(x)
-        mean = checks.rows(x, "x", sizes[0], np.float32).mean(axis=0, dtype=np.float64)
+        mean = scale.first_rows(x, sizes[0]).mean(axis=0, dtype=np.float64)
         machine.bias("v")[...] = logit(np.clip(mean, 0.001, 0.999))
     return machine
 

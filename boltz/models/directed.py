@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import checks
+from boltz import checks, scale
 from boltz.errors import InputError
 from boltz.models.graph import MOST_LAYERS, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure, empty
@@ -89,7 +89,8 @@ def vae(
     sizes = _sizes([latent] if isinstance(latent, int | np.integer) else latent, "latent", 1)
     if len(sizes) != len(widths):
         raise InputError(
-            f"latent must name as many layers as units has groups of deterministic layers, {len(widths)}, got {checks.brief(sizes)}."
+            f"latent must name as many layers as units has groups of deterministic layers, {len(widths)}, "
+            f"got {checks.few(sizes)}."
         )
     kinds = [checks.choice(visible, "visible", CONDITIONALS), *["gaussian"] * len(sizes)]
     return helmholtz([checks.integer(listed[0], "units[0]", 1, 10**7), *sizes], kinds, widths, x, seed, activation)
@@ -153,13 +154,13 @@ def _fit_visible(machine: HelmholtzMachine, x: Any) -> None:
     """Output biases at the logits of the mean of some rows, or at their mean and log standard deviation."""
     if x is None:
         return
-    x = checks.initial_rows(x)
     visible = machine.layers[0]
     bias = machine.structure.generative[visible.name].bias(f"generative/{visible.name}", machine.params)
     if visible.kind == "bernoulli":
-        rows = checks.rows(x, "x", visible.units, np.float32)
-        bias[...] = logit(np.clip(rows.mean(axis=0, dtype=np.float64), 0.001, 0.999))
+        mean = scale.first_rows(x, visible.units).mean(axis=0, dtype=np.float64)
+        bias[...] = logit(np.clip(mean, 0.001, 0.999))
         return
+    x = scale.table(checks.initial_rows(x), "x", visible.units)
     checks.real_rows(x, "x", visible.units, machine.dtype)
     values = np.asarray(x, np.float64)
     bias[: visible.units] = values.mean(axis=0)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import checks, snapshots
+from boltz import checks, scale, snapshots
 from boltz.checkpoint import read_tensors
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.models.boltzmann import BoltzmannMachine
@@ -77,15 +77,13 @@ def checked_machine(model: Any) -> Model:
     return model
 
 
-def visible_rows(model: Model | Network, x: Any) -> Array:
+def visible_rows(model: Model | Network, x: Any, name: str = "x") -> Array:
     """Visible rows (rows, units) in the machine's type, where it lives: numbers in [0, 1], or any for Gaussian units.
 
-    Raises InputError.
+    Whole numbers are divided by the levels that the machine keeps. name is what errors call x; raises InputError.
     """
-    layer = model.layers[0]
-    if layer.kind == "bernoulli":
-        return checks.rows(x, "x", layer.units, model.dtype, model.arena)
-    return checks.real_rows(x, "x", layer.units, model.dtype, model.arena)
+    layer, border = model.layers[0], scale.Border(name, model.levels, "use model.with_levels({})")
+    return scale.rows(x, border, layer.units, model.dtype, model.arena, real=layer.kind == "gaussian")
 
 
 def structure_from(text: Any) -> Structure:
@@ -111,7 +109,8 @@ def _graph(metadata: Mapping[str, str], source: str) -> Graph:
 
 def _boltzmann(tensors: Tensors, metadata: Mapping[str, str], source: str) -> BoltzmannMachine:
     graph = _graph(metadata, source)
-    return BoltzmannMachine(graph, _arena(tensors, graph_shapes(graph), source), _rates(tensors, graph.layers, source))
+    arena, rates = _arena(tensors, graph_shapes(graph), source), _rates(tensors, graph.layers, source)
+    return BoltzmannMachine(graph, arena, rates, _levels(metadata, source))
 
 
 def _helmholtz(tensors: Tensors, metadata: Mapping[str, str], source: str) -> HelmholtzMachine:
@@ -119,9 +118,8 @@ def _helmholtz(tensors: Tensors, metadata: Mapping[str, str], source: str) -> He
         structure = structure_from(json.loads(metadata["structure"]))
     except (KeyError, ValueError, TypeError, RecursionError, BoltzError) as problem:
         raise FileError(f"{source} does not describe a Helmholtz machine ({problem}).") from problem
-    return HelmholtzMachine(
-        structure, _arena(tensors, structure.shapes, source), _rates(tensors, structure.layers, source)
-    )
+    arena, rates = _arena(tensors, structure.shapes, source), _rates(tensors, structure.layers, source)
+    return HelmholtzMachine(structure, arena, rates, _levels(metadata, source))
 
 
 def load_network(path: str | Path) -> Network:
@@ -142,7 +140,8 @@ def load_network(path: str | Path) -> Network:
     except (KeyError, ValueError, TypeError, RecursionError, BoltzError) as problem:
         raise FileError(f"{file} does not describe a network ({problem}).") from problem
     own = {name.removeprefix("network/"): x for name, x in tensors.items() if name.startswith("network/")}
-    network = Network(net, _arena(own, net.shapes, str(file)), visible, classes=classes, code=code)
+    arena, levels = _arena(own, net.shapes, str(file)), _levels(metadata, str(file))
+    network = Network(net, arena, visible, classes=classes, code=code, levels=levels)
     if not any(sides):
         return network
     heard = {name.removeprefix("machine/"): x for name, x in tensors.items() if name.startswith("machine/")}
@@ -172,6 +171,16 @@ def _arena(tensors: Tensors, wanted: Mapping[str, tuple[int, ...]], source: str)
             raise FileError(f"{source} must hold finite floating numbers in {name}.")
     dtype = np.result_type(*(tensors[name] for name in wanted))
     return np.concatenate([tensors[name].astype(dtype).reshape(-1) for name in wanted])
+
+
+def _levels(metadata: Mapping[str, str], source: str) -> int | None:
+    """What the machine divides whole numbers by, None where the file does not say."""
+    text = metadata.get(scale.LEVELS)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 6 and 1 < int(text) <= scale.MOST_LEVELS):
+        raise FileError(f"{source} must hold levels from 2 to {scale.MOST_LEVELS}, got {text!r:.20}.")
+    return int(text)
 
 
 def _rates(tensors: Tensors, layers: tuple[Layer, ...], source: str) -> dict[str, Array]:

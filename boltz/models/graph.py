@@ -9,7 +9,6 @@ from itertools import pairwise
 from boltz.errors import InputError
 from boltz.units import UNITS
 
-
 MOST_LAYERS = 1000
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import arrays, checks
+from boltz import arrays, checks, scale
 from boltz.checkpoint import write_tensors
 from boltz.errors import InputError
-from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.boltzmann import BoltzmannMachine, check_rates
 from boltz.models.boltzmann import shapes as graph_shapes
 from boltz.models.graph import Graph, Layer
 from boltz.nn.arena import check_arena, size, views
@@ -121,21 +121,23 @@ class HelmholtzMachine:
     """A Helmholtz machine: structure and flat parameter arena.
 
     rates (layer -> (units,) in (0, 1)) holds the mean activities of an RBM prior's layers on recognised data, which
-    annealed importance sampling of its log Z starts from.
+    annealed importance sampling of its log Z starts from. levels is as in BoltzmannMachine.
     """
 
     structure: Structure
     arena: Array
     rates: Mapping[str, Array] = field(default_factory=dict)
+    levels: int | None = None
 
     def __post_init__(self) -> None:
         checks.instance(self.structure, "structure", Structure)
         check_arena(self.arena, size(self.structure.shapes))
-        checks.instance(self.rates, "rates", Mapping)
+        check_rates(self.rates, self.units)
+        scale.checked_levels(self.levels)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew from what defines the machine, so that their parameters are views again."""
-        return type(self), (self.structure, self.arena, self.rates)
+        return type(self), (self.structure, self.arena, self.rates, self.levels)
 
     @cached_property
     def params(self) -> dict[str, Array]:
@@ -196,21 +198,22 @@ class HelmholtzMachine:
         What it gives back, samples and estimates, are numpy arrays all the same. Raises InputError without CuPy or such
         a GPU.
         """
-        return HelmholtzMachine(self.structure, arrays.moved(self.arena, device), self.rates)
+        return replace(self, arena=arrays.moved(self.arena, device))
 
     def astype(self, dtype: Any) -> HelmholtzMachine:
         """The same machine with parameters in float32 or float64; raises InputError for another type."""
-        return HelmholtzMachine(self.structure, self.arena.astype(checks.floating(dtype, "dtype")), self.rates)
+        return replace(self, arena=self.arena.astype(checks.floating(dtype, "dtype")))
+
+    def with_levels(self, levels: int | None) -> HelmholtzMachine:
+        """The same machine, which divides visible rows of whole numbers by levels, 1 to 65535; raises InputError."""
+        return replace(self, levels=scale.above_one(levels))
 
     def save(self, path: str | Path) -> None:
         """Write the machine to a safetensors file; raises FileError."""
         tensors = views(self.structure.shapes, arrays.host(self.arena))
         tensors |= {f"layer/{n}/rate": np.asarray(r) for n, r in self.rates.items()}
-        write_tensors(
-            checks.path(path, "path"),
-            tensors,
-            {"model": "helmholtz", "structure": json.dumps(described(self.structure))},
-        )
+        told = {"model": "helmholtz", "structure": json.dumps(described(self.structure))}
+        write_tensors(checks.path(path, "path"), tensors, told | scale.told(self.levels))
 
 
 def described(structure: Structure) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import arrays, checks
+from boltz import arrays, checks, scale
 from boltz.checkpoint import write_tensors
 from boltz.models.boltzmann import BoltzmannMachine, graph_text
 from boltz.models.graph import Layer
@@ -28,7 +28,8 @@ class Network:
     """A feed-forward network over a flat arena, for visible rows of a kind.
 
     machine: where it is not None, its mean-field posterior is heard beside the inputs. classes: the labels of the
-    softmax outputs, none for an autoencoder, whose code is the value of layer code, counted from the input.
+    softmax outputs, none for an autoencoder, whose code is the value of layer code, counted from the input. levels is
+    as in the machine that it was unrolled from.
     """
 
     net: FeedForward
@@ -37,6 +38,7 @@ class Network:
     machine: BoltzmannMachine | None = None
     classes: tuple[Label, ...] = ()
     code: int = 0
+    levels: int | None = None
 
     def __post_init__(self) -> None:
         checks.instance(self.net, "net", FeedForward)
@@ -45,6 +47,7 @@ class Network:
         checks.instance(self.machine, "machine", BoltzmannMachine, optional=True)
         checks.instance(self.classes, "classes", tuple)
         checks.integer(self.code, "code", 0, self.net.depth)
+        scale.checked_levels(self.levels)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew from what defines the network, so that its parameters are views again."""
@@ -112,4 +115,4 @@ class Network:
         if self.machine is not None:
             told["graph"] = json.dumps(graph_text(self.machine.graph))
             tensors |= {f"machine/{n}": arrays.host(x) for n, x in self.machine.params.items()}
-        write_tensors(checks.path(path, "path"), tensors, told)
+        write_tensors(checks.path(path, "path"), tensors, told | scale.told(self.levels))

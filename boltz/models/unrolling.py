@@ -44,7 +44,7 @@ def classifier(model: Model, classes: Sequence[Label]) -> Network:
     model = checked_machine(model)
     labels = tuple(_label(each, i) for i, each in enumerate(checks.sequence(classes, "classes")))
     if not labels or len(set(labels)) != len(labels):
-        raise InputError(f"classes must be at least one label, all different, got {checks.brief(list(labels))}.")
+        raise InputError(f"classes must be at least one label, all different, got {checks.few(labels)}.")
     layers = _upwards(model, posterior=True)
     units = layers[-1].weight.shape[1]
     top = Dense(np.zeros_like(model.arena, shape=(units, len(labels))), _zeros(model, len(labels)), "softmax")
@@ -77,7 +77,7 @@ def _network(model: Model, layers: list[Dense], machine: Any = None, **more: Any
     sizes = (model.layers[0].units, *(layer.weight.shape[1] for layer in layers))
     net = FeedForward(sizes, tuple(layer.function for layer in layers), tuple(layer.side for layer in layers))
     arena = np.concatenate([part.reshape(-1) for layer in layers for part in (layer.weight, layer.bias)])
-    return Network(net, arena, model.layers[0], machine, **more)
+    return Network(net, arena, model.layers[0], machine, levels=model.levels, **more)
 
 
 def _zeros(model: Model, units: int) -> Array:

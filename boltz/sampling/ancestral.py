@@ -38,8 +38,8 @@ def sample(
     """Draw states of all layers, layer -> (chains, units).
 
     A BoltzmannMachine runs block Gibbs chains for so many sweeps (default 1,000) from start and data, as in
-    gibbs.sample. To go on from states, give each call a seed of its own; the same seed has the same random numbers, and a
-    UserWarning says so where they drew the start:
+    gibbs.sample. To go on from states, give each call a seed of its own: the same seed has the same random numbers,
+    and a UserWarning says so where they drew the start:
 
         state = boltz.sample(model, seed=0)
         for i in range(1, 10):

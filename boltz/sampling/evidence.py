@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import arrays, checks
+from boltz import arrays, checks, scale
 from boltz.errors import InputError
 from boltz.models.files import Model, visible_rows
 
@@ -46,12 +46,20 @@ def evidence_of(model: Model, x: Any, mask: Any = None) -> Evidence:
     What stands at the other entries is never looked at. Evidence lives where the model does. Raises InputError.
     """
     on_device = arrays.on_device(model.arena)
-    found = checks.numbers(arrays.host(x) if on_device else x, "x", (None, model.layers[0].units))
+    found = scale.table(arrays.host(x) if on_device else x, "x", model.layers[0].units)
     if mask is None:
         mask = found == found
-    known = _checked_mask(arrays.host(mask) if on_device else mask, found.shape)
+    known = _checked_mask(_as_rows(arrays.host(mask) if on_device else mask, x, found.shape), found.shape)
     rows = visible_rows(model, found if known.all() else np.where(known, found, found.dtype.type(0)))
     return Evidence(rows, arrays.beside(np.ascontiguousarray(known), rows))
+
+
+def _as_rows(mask: Any, x: Any, shape: tuple[int, ...]) -> Any:
+    """A mask of images x, or of one image, in the shape of their rows; any other as it is."""
+    given, own = getattr(x, "shape", shape), getattr(mask, "shape", None)
+    if len(given) == len(shape) or own not in (given, given[1:]):
+        return mask
+    return mask.reshape(shape if own == given else shape[1:])
 
 
 def _checked_mask(mask: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -16,6 +16,7 @@ from boltz import arrays, checks
 from boltz.errors import InputError, NumericalError
 from boltz.kernels.graphs import Clock, Replay
 from boltz.models.boltzmann import BoltzmannMachine, State, affordable_chains, checked_model
+from boltz.models.files import visible_rows
 from boltz.rng import Key, Stream
 from boltz.sampling.driver import shares, workers
 from boltz.sampling.flips import Flips, Moment
@@ -208,7 +209,7 @@ def _started(
     if data is not None or asked:
         if data is None:
             raise InputError("start='data' needs rows of data: give data=rows.")
-        x = checks.rows(data, "data", model.graph.units[model.visible], model.dtype, model.arena)
+        x = visible_rows(model, data, "data")
         chosen = x[(np.arange(chains) * len(x)) // chains]
         rows[model.visible] = model.zeros(chains, model.visible)
         model.unit_type(model.visible).draw(chosen, key.derive("data").stream(0), 0, rows[model.visible])
@@ -249,6 +250,8 @@ def _given(model: BoltzmannMachine, start: State, chains: int) -> dict[str, Arra
     for layer in start:
         if layer not in model.graph.units:
             raise InputError(f"start must hold layers among {', '.join(model.graph.units)}, got {checks.brief(layer)}.")
+    if model.levels is not None and model.visible in start:
+        start = {**start, model.visible: visible_rows(model, start[model.visible], f"start[{model.visible!r}]")}
     given = {k: v.copy() for k, v in model.checked(start, tuple(start), "start").items()}
     for layer, x in given.items():
         if len(x) != chains:

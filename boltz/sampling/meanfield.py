@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from boltz import arrays, checks
 from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
+from boltz.models.files import visible_rows
 from boltz.sampling.driver import blocks, workers
 from boltz.sampling.gibbs import Scratch, layer_input
 
@@ -123,7 +124,7 @@ def mean_field(model: BoltzmannMachine, x: Any, options: MeanField | None = None
     model = checked_model(model)
     options = MeanField() if options is None else options
     checks.instance(options, "options", MeanField)
-    x = checks.rows(x, "x", model.graph.units[model.graph.visible], model.dtype, model.arena)
+    x = visible_rows(model, x)
     means = {n: model.zeros(len(x), n) for n in model.graph.hidden}
 
     def run(block: slice) -> None:

@@ -12,6 +12,7 @@ from boltz import arrays, checks
 from boltz.arrays import host
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.files import visible_rows
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, anneal
 from boltz.sampling.meanfield import mean_field
@@ -33,15 +34,12 @@ def base_rates(model: BoltzmannMachine, base: Any, seed: int) -> dict[str, Array
     if base is None:
         return pilot_rates(model, seed, search(model, Key.from_seed(seed).derive("pilot")))
     if not isinstance(base, Mapping):
-        units = model.graph.units[model.graph.visible]
-        visible = arrays.host(checks.rows(base, "base", units, model.dtype, model.arena))
+        visible = arrays.host(visible_rows(model, base, "base"))
         return _smooth({model.graph.visible: visible, **mean_field(model, visible)}, len(visible))
     rates = {}
     for layer, units in model.graph.units.items():
         if layer not in base:
-            raise InputError(
-                f"base must hold rates of layer {layer}, got {', '.join(map(checks.brief, list(base)[:3])) or 'nothing'}."
-            )
+            raise InputError(f"base must hold rates of layer {layer}, got {checks.few(base)}.")
         rates[layer] = checks.array(base[layer], f"base[{layer!r}]", (units,), np.float64)
         if not ((rates[layer] > 0) & (rates[layer] < 1)).all():
             raise InputError(f"base[{layer!r}] must lie strictly between 0 and 1.")

@@ -15,7 +15,7 @@ from boltz.models.files import Model, checked_machine
 from boltz.models.network import Label, Network
 from boltz.models.unrolling import classifier
 from boltz.training.courses import Course, Labelled, Progress
-from boltz.training.folders import as_data
+from boltz.training.folders import as_data, with_levels_of
 from boltz.training.settings import FineTuneSettings
 
 Array = NDArray[Any]
@@ -25,6 +25,7 @@ def prepared(model: Model | Network, x: Any, y: Any, held_out: Any, settings: Fi
     """A fine-tuning at its start; raises InputError."""
     model = model if isinstance(model, Network) else checked_machine(model)
     data, labels = labelled(model, x, y)
+    model = with_levels_of(model, data)
     if not isinstance(model, Network):
         if labels is None:
             raise InputError("y must hold the label of each row of x, which brings none along.")
@@ -62,7 +63,7 @@ def labelled(
     model: Model | Network, x: Any, y: Any, name: str = "x", told: str = "y"
 ) -> tuple[Data, list[Label] | None]:
     """Rows and their labels, checked; an autoencoder has none. name and told are what errors call them."""
-    data = as_data(x, name, model.layers[0])
+    data = as_data(x, name, model.layers[0], model.levels)
     if isinstance(model, Network) and model.code:
         if y is not None:
             raise InputError(f"{told} must not be given: an autoencoder learns to give back x.")

@@ -8,6 +8,7 @@ import platform
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,15 @@ from boltz.errors import FileError, InputError, Interrupted
 from boltz.models.graph import Layer
 
 
-def as_data(x: Any, name: str, layer: Layer) -> Data:
-    """Rows as Data, checked against the visible layer; raises InputError."""
+def as_data(x: Any, name: str, layer: Layer, levels: int | None = None) -> Data:
+    """Rows as Data, checked against the visible layer and the levels of a machine; raises InputError."""
     if not isinstance(x, Data):
-        x = given(x, name, layer.units, real=layer.kind == "gaussian")
+        x = given(x, name, layer.units, layer.kind == "gaussian", levels)
+    if levels is not None and x.levels not in (None, 1, levels):
+        raise InputError(
+            f"{name} ({x.source}) is divided by {x.levels}, but the machine divides whole numbers by {levels}: load it "
+            f"with levels={levels}, or give floats in [0, 1]."
+        )
     if x.x.shape[1] != layer.units:
         raise InputError(f"{name} ({x.source}) must have {layer.units} units a row, got {x.x.shape[1]}.")
     if len(x.x) == 0:
@@ -35,15 +41,24 @@ def data_entry(data: Data) -> dict[str, Any]:
     return {"load": dict(data.request), "rows": len(data.x), "fingerprint": data.fingerprint}
 
 
-def data_again(description: dict[str, Any], entry: str, x: Any, layer: Layer, folder: Path) -> Data | None:
-    """The rows of an entry of run.toml, loaded again unless x gives them; raises InputError where they changed."""
+def with_levels_of(model: Any, data: Data) -> Any:
+    """A machine or network that keeps the levels of the data it learns from, where they have any."""
+    return replace(model, levels=data.levels) if (data.levels or 1) > 1 else model
+
+
+def data_again(description: dict[str, Any], entry: str, x: Any, model: Any, folder: Path) -> Data | None:
+    """The rows of an entry of run.toml for a machine or network, loaded again unless x gives them.
+
+    Raises InputError where they changed.
+    """
     wanted = description.get(entry) or None
     if wanted is None:
         return None
+    name = "x" if entry == "data" else entry
     if x is None and not wanted.get("load"):
-        raise InputError(f"{folder} was trained on an array; give it again as {'x' if entry == 'data' else entry}.")
+        raise InputError(f"{folder} was trained on an array; give it again as {name}.")
     try:
-        data = as_data(load(**wanted["load"]) if x is None else x, entry, layer)
+        data = as_data(load(**wanted["load"]) if x is None else x, name, model.layers[0], model.levels)
     except TypeError as problem:
         raise FileError(f"{folder / 'run.toml'} does not say how to load the {entry} ({problem}).") from problem
     if data.fingerprint != wanted.get("fingerprint"):

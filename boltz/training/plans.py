@@ -28,9 +28,11 @@ def blueprint(model: Model) -> Blueprint:
     return model.graph if isinstance(model, BoltzmannMachine) else model.structure
 
 
-def build(plan: Blueprint, arena: Array) -> Model:
-    """The machine of a blueprint with these parameters."""
-    return BoltzmannMachine(plan, arena) if isinstance(plan, Graph) else HelmholtzMachine(plan, arena)
+def build(plan: Blueprint, arena: Array, levels: int | None = None) -> Model:
+    """The machine of a blueprint with these parameters, which divides whole numbers by levels."""
+    kind: Any = BoltzmannMachine if isinstance(plan, Graph) else HelmholtzMachine
+    found: Model = kind(plan, arena, levels=levels)
+    return found
 
 
 def kind_of_settings(plan: Blueprint) -> type[Common]:

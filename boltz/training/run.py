@@ -15,16 +15,26 @@ from numpy.typing import NDArray
 from boltz import checks, runs, snapshots
 from boltz.arrays import checked_device
 from boltz.data import Data
-from boltz.errors import BoltzError, FileError
+from boltz.errors import BoltzError, FileError, InputError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine, structure_from, trajectory
 from boltz.models.files import load as load_model
 from boltz.models.graph import Graph
-from boltz.models.helmholtz import HelmholtzMachine, described
+from boltz.models.helmholtz import described
 from boltz.rng import Key
 from boltz.sampling.rates import base_rates
+from boltz.scale import above_one
 from boltz.training import guards
-from boltz.training.folders import as_data, data_again, data_entry, interrupted, mark, stop_requests, versions
+from boltz.training.folders import (
+    as_data,
+    data_again,
+    data_entry,
+    interrupted,
+    mark,
+    stop_requests,
+    versions,
+    with_levels_of,
+)
 from boltz.training.loop import ROWS, Events, Loop, Record
 from boltz.training.monitor import apart
 from boltz.training.plans import Blueprint, blueprint, build, settings_of, stages
@@ -75,12 +85,13 @@ def train(
 ) -> Run:
     """Train a copy of model on rows x (rows, units) and return the run; writes nothing unless out names a folder.
 
-    x: floats in [0, 1] (any numbers for Gaussian visible units), 0/1, uint8 grey levels, a memory map of such, whose
-    rows are read when used, a SciPy sparse matrix, of which only batches are made dense, or what boltz.load_data
-    returns; they stay as bytes where the model lives (model.to("cuda")
-    trains on a GPU, and the run's model stays there). held_out rows only serve the recorded gap. watch sees each
-    epoch's record; extra is kept in run.toml. Further settings are the fields of boltz.Settings for a Boltzmann
-    machine, of boltz.DirectedSettings for a sigmoid belief net or a VAE, of boltz.BeliefSettings for a deep belief net.
+    x: floats in [0, 1] (any numbers for Gaussian visible units), 0/1, uint8 grey levels, whole numbers that a model
+    with levels divides by them, a memory map of such, whose rows are read when used, a SciPy sparse matrix, of which
+    only batches are made dense, or what boltz.load_data returns; they stay as bytes where the model lives
+    (model.to("cuda") trains on a GPU, and the run's model stays there). The trained model keeps the levels of x.
+    held_out rows only serve the recorded gap. watch sees each epoch's record; extra is kept in run.toml. Further
+    settings are the fields of boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid belief
+    net or a VAE, of boltz.BeliefSettings for a deep belief net.
     Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
     """
     model = checked_machine(model)
@@ -91,10 +102,11 @@ def train(
         out = checks.path(out, "out")
     drawn = blueprint(model)
     chosen = settings_of(drawn, settings)
-    data = as_data(x, "x", model.layers[0])
-    others = None if held_out is None else as_data(held_out, "held_out", model.layers[0])
+    data = as_data(x, "x", model.layers[0], model.levels)
+    model = with_levels_of(model, data)
+    others = None if held_out is None else as_data(held_out, "held_out", model.layers[0], model.levels)
     plan = stages(drawn, chosen)
-    state = TrainState(build(drawn, model.arena.copy()), [])
+    state = TrainState(build(drawn, model.arena.copy(), model.levels), [])
     loop = Loop(data, others, plan, state, Key.from_seed(chosen.seed).derive("train"))
     if out is None:
         return _in_memory(loop, chosen, watch)
@@ -125,11 +137,12 @@ def resume(
         state = restore(tensors, drawn, plan, f"the checkpoint of {folder}")
         if state.model.dtype != dtype:
             raise FileError(f"the checkpoint of {folder} must hold {dtype} parameters, got {state.model.dtype}.")
+        state.model = replace(state.model, levels=_levels(description, folder))
         if state.stage >= len(plan) and (folder / "model.safetensors").exists():
             history = runs.read_metrics(folder)
             return Run(load_model(folder).to(device), history, folder, chosen, (*notes, *_notes(history, chosen)))
-        data = data_again(description, "data", x, drawn.layers[0], folder)
-        others = data_again(description, "held_out", held_out, drawn.layers[0], folder)
+        data = data_again(description, "data", x, state.model, folder)
+        others = data_again(description, "held_out", held_out, state.model, folder)
         if data is None:
             raise FileError(f"{folder / 'run.toml'} does not say what data the run had.")
         if state.stage < len(plan) and state.batch * plan[state.stage].settings.batch_size >= len(data.x):
@@ -205,14 +218,14 @@ def _finished(loop: Loop, settings: AnySettings) -> Model:
     rows = loop.visible_rows(min(RATE_ROWS, max(RATE_NUMBERS // model.layers[0].units, ROWS)))
     if isinstance(model, BoltzmannMachine):
         if rows.min() < 0 or rows.max() > 1:
-            return BoltzmannMachine(model.graph, model.arena)
-        return BoltzmannMachine(model.graph, model.arena, base_rates(model, rows, settings.seed))
+            return model
+        return replace(model, rates=base_rates(model, rows, settings.seed))
     if model.prior_machine is None:
         return model
     states = recognised(model, rows, Key.from_seed(settings.seed).derive("rates"))
     rates = base_rates(top_machine(model), states, settings.seed)
     names = [layer.name for layer in model.layers[-2:]]
-    return HelmholtzMachine(model.structure, model.arena, dict(zip(names, rates.values(), strict=True)))
+    return replace(model, rates=dict(zip(names, rates.values(), strict=True)))
 
 
 def _description(model: Model, settings: AnySettings, data: Data, held_out: Data | None) -> dict[str, Any]:
@@ -223,13 +236,22 @@ def _description(model: Model, settings: AnySettings, data: Data, held_out: Data
         machine = {"units": [layer.units for layer in model.layers], "kind": kinds.pop()}
     else:
         machine = {"structure": described(model.structure)}
+    machine |= {"dtype": str(model.dtype)} | ({} if model.levels is None else {"levels": model.levels})
     return {
-        "model": machine | {"dtype": str(model.dtype)},
+        "model": machine,
         "settings": settings.as_dict(),
         "data": data_entry(data),
         "held_out": {} if held_out is None else data_entry(held_out),
         "versions": versions(),
     }
+
+
+def _levels(description: dict[str, Any], folder: Path) -> int | None:
+    """What whole numbers are divided by, as run.toml says."""
+    try:
+        return above_one(description["model"].get("levels"))
+    except InputError as problem:
+        raise FileError(f"{folder / 'run.toml'} does not describe a run ({problem}).") from problem
 
 
 def _described(description: dict[str, Any], folder: Path) -> tuple[AnySettings, Blueprint, np.dtype[Any], list[Stage]]:

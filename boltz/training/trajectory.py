@@ -7,6 +7,7 @@ geometric spacing (parallel trajectory tempering, Bereux et al. 2025).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def updates(stage: Stage, rows: int) -> int:
 def whole(state: TrainState, stage: Stage) -> BoltzmannMachine:
     """A copy of the whole machine within a stage; in pretraining composed of the pairs as they stand."""
     assert isinstance(state.model, BoltzmannMachine)
-    machine = BoltzmannMachine(state.model.graph, state.model.arena.copy())
+    machine = replace(state.model, arena=state.model.arena.copy())
     if stage.pair is not None:
         compose(machine, state.pairs)
     return machine

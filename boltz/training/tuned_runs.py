@@ -236,12 +236,13 @@ def _again(
     description: dict[str, Any], entry: str, given: tuple[Any, Any], network: Network, folder: Path
 ) -> Labelled | None:
     """Rows and labels of an entry of run.toml, as they were; raises InputError where they changed."""
-    data = data_again(description, entry, given[0], network.visible, folder)
+    data = data_again(description, entry, given[0], network, folder)
     if data is None:
         return None
+    told = "y" if entry == "data" else "the labels of held_out"
     if not network.code and data.labels is None and given[1] is None:
-        raise InputError(f"{folder} was trained on labels given apart from the rows; give them again.")
-    data, labels = labelled(network, data, given[1], entry)
+        raise InputError(f"{folder} was trained on labels given apart from the rows; give them again as {told}.")
+    data, labels = labelled(network, data, given[1], entry, told)
     numbers = numbered(network, labels)
     if numbers is not None and _fingerprint(numbers) != description[entry].get("labels"):
         raise InputError(f"the labels of the {entry} of {folder} changed: they differ from those in run.toml.")

@@ -102,6 +102,7 @@ def words_of(problem: Exception) -> str:
 
 
 ALSO: dict[str, tuple[type, ...]] = {
+    "levels": (type(None),),
     "limit": (type(None),),
     "log_z": (type(None),),
     "n": (type(None),),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -16,6 +18,7 @@ import boltz.sklearn
 X = np.array([[0, 1, 1, 0], [1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 1]], np.float32)
 Y = np.array([0, 1, 0, 1])
 MODEL, NETWORK, RUN, TUNING, DATA = "model.safetensors", "network.safetensors", "run", "tuning", "rows.npy"
+STOPPED, STOPPED_TUNING = "stopped", "stopped-tuning"
 TINY = {"epochs": 1, "batch_size": 2}
 
 
@@ -66,6 +69,34 @@ def write_files() -> None:
     np.save(DATA, X)
     boltz.train(rbm(), X, out=RUN, **TINY)
     boltz.fine_tune(rbm(), X, Y, out=TUNING, validation=0.0, **TINY)
+    with contextlib.suppress(StoppedError):
+        boltz.train(rbm(), X, STOPPED, X, watch=stop, epochs=2, batch_size=2)
+    with contextlib.suppress(StoppedError):
+        boltz.fine_tune(rbm(), X, Y, (X, Y), STOPPED_TUNING, watch=stop, epochs=2, batch_size=2)
+
+
+def resumed(x: Any, held_out: Any) -> boltz.Run:
+    """A run that stopped early, continued anew at each call."""
+    return boltz.resume(_again(STOPPED), x, held_out)
+
+
+def tuning_resumed(x: Any, y: Any, held_out: Any) -> boltz.Tuned:
+    """A fine-tuning that stopped early, continued anew at each call."""
+    return boltz.resume_tuning(_again(STOPPED_TUNING), x, y, held_out)
+
+
+def _again(folder: str) -> str:
+    shutil.rmtree("again", ignore_errors=True)
+    shutil.copytree(folder, "again")
+    return "again"
+
+
+class StoppedError(Exception):
+    """Stops a training after its first epoch."""
+
+
+def stop(record: Any) -> None:
+    raise StoppedError
 
 
 @dataclass(frozen=True)
@@ -126,7 +157,9 @@ def functions() -> dict[str, Good]:
         "trajectory": Good(boltz.trajectory, {"path": RUN}, paths=("path",)),
         "load_network": Good(boltz.load_network, {"path": NETWORK}, paths=("path",)),
         "load_data": Good(
-            boltz.load_data, {"name_or_path": DATA, "split": "train", "limit": 2}, paths=("name_or_path",)
+            boltz.load_data,
+            {"name_or_path": DATA, "split": "train", "limit": 2, "levels": None},
+            paths=("name_or_path",),
         ),
         "features": Good(boltz.features, {**some, "layer": "top", "mask": np.ones(4, bool)}),
         "features, directed": Good(boltz.features, {"model": directed, "x": X, "layer": 1, "mask": None}),
@@ -210,6 +243,8 @@ def functions() -> dict[str, Good]:
             {"path": RUN, "x": X, "held_out": None, "watch": None, "device": "cpu"},
             paths=("path",),
         ),
+        "resume, unfinished": Good(resumed, {"x": X, "held_out": X}),
+        "resume_tuning, unfinished": Good(tuning_resumed, {"x": X, "y": Y, "held_out": (X, Y)}),
         "train": Good(
             boltz.train,
             {**some, **given, **new, "extra": {"note": "a"}, "learning_rate": 0.1, **TINY},
@@ -235,15 +270,19 @@ def machines() -> dict[str, Good]:
         found[f"{kind}.save"] = Good(thing.save, {"path": "saved.safetensors"}, paths=("path",))
         found[f"{kind}.to"] = Good(thing.to, {"device": "cpu"})
     for kind, thing in (("BoltzmannMachine", model), ("HelmholtzMachine", directed)):
+        found[f"{kind}.with_levels"] = Good(thing.with_levels, {"levels": 20})
         found[f"{kind}.astype"] = Good(thing.astype, {"dtype": "float64"})
     return found | {
-        "BoltzmannMachine": Good(boltz.BoltzmannMachine, {"graph": model.graph, "arena": model.arena, "rates": {}}),
+        "BoltzmannMachine": Good(
+            boltz.BoltzmannMachine, {"graph": model.graph, "arena": model.arena, "rates": {}, "levels": None}
+        ),
         "BoltzmannMachine.bias": Good(model.bias, {"layer": "v"}),
         "BoltzmannMachine.unit_type": Good(model.unit_type, {"layer": "v"}),
         "BoltzmannMachine.energy": Good(model.energy, {"state": state()}),
         "BoltzmannMachine.free_energy": Good(model.free_energy, {"state": X}),
         "HelmholtzMachine": Good(
-            boltz.HelmholtzMachine, {"structure": directed.structure, "arena": directed.arena, "rates": {}}
+            boltz.HelmholtzMachine,
+            {"structure": directed.structure, "arena": directed.arena, "rates": {}, "levels": None},
         ),
         "Network": Good(boltz.Network, values(net)),
         "Network.output": Good(net.output, {}),

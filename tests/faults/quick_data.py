@@ -11,25 +11,26 @@ import numpy as np
 import scipy.sparse as sp
 
 import boltz
-from boltz.data import table
+from boltz import scale
 from boltz.data.given import given
 from boltz.errors import InputError
 
 
 def check_blocks() -> None:
     """Range, levels and fingerprint of mapped rows in blocks of two, with what matters in the last block."""
-    grey = np.zeros((7, 3), np.int64)
-    grey[-1, -1] = 9
+    grey = np.zeros((7, 3), np.uint8)
+    grey[-1, -1] = 200
     wrong = np.full((7, 3), 0.25)
     wrong[5, 1] = np.nan
-    before = table.BLOCK
+    before = scale.BLOCK
     try:
-        table.BLOCK = 6
+        scale.BLOCK = 6
         with tempfile.TemporaryDirectory() as folder:
             found = given(_mapped(folder, grey), "x", 3)
             assert found.levels == 255 and found.x.base is not None
-            x = grey.astype(np.uint8)
-            assert found.fingerprint == hashlib.sha256(b"uint8 (7, 3)\n" + x.tobytes()).hexdigest()
+            assert found.fingerprint == hashlib.sha256(b"uint8 (7, 3)\n" + grey.tobytes()).hexdigest()
+            whole = given(_mapped(folder, grey.astype(np.int64)), "x", 3, levels=200)
+            assert whole.fingerprint == found.fingerprint and whole.x.dtype == np.int64
             try:
                 given(_mapped(folder, wrong), "x", 3)
             except InputError as problem:
@@ -37,7 +38,7 @@ def check_blocks() -> None:
             else:
                 raise AssertionError("a row that is not a number passes")
     finally:
-        table.BLOCK = before
+        scale.BLOCK = before
 
 
 def check_sparse_rows() -> None:
@@ -45,7 +46,7 @@ def check_sparse_rows() -> None:
     where = np.array([1, 1, 0]), np.array([0, 2, 3])
     twice = sp.csr_array((np.array([True, True, True]), *where), shape=(2, 3))
     assert given(twice, "x", 3).x[np.array([1, 0])].tolist() == [[1, 0, 0], [0, 1, 0]]
-    grey = sp.csr_array((np.array([100, 50, 2]), *where), shape=(2, 3))
+    grey = sp.csr_array((np.array([100, 50, 2], np.uint8), *where), shape=(2, 3))
     assert given(grey, "x", 3).x[:].tolist() == [[0, 150, 0], [2, 0, 0]]
 
 

@@ -205,7 +205,7 @@ def test_visible_biases_fit_the_data() -> None:
         (lambda: boltz.sbn([4, 2], visible="spin"), "visible must be one of bernoulli, gaussian"),
         (lambda: boltz.sbn([4, 2], seed=-1), "seed must be a whole number"),
         (lambda: boltz.sbn([4, 2], x=np.zeros((2, 5))), r"x must have shape \(any, 4\), got \(2, 5\)"),
-        (lambda: boltz.sbn([4, 2], x=np.full((2, 4), 1.5)), r"x must lie in \[0, 1\]"),
+        (lambda: boltz.sbn([4, 2], x=np.full((2, 4), 1.5)), r"x must hold numbers in \[0, 1\]"),
         (lambda: boltz.vae([], 2), "units must name the visible units first"),
         (lambda: boltz.vae([4, 3], 0), r"latent\[0\] must be a whole number of at least 1"),
         (lambda: boltz.vae([4, 3], [2, 2]), "latent must name as many layers"),

@@ -35,8 +35,11 @@ def mapped(folder: Path, x: np.ndarray) -> np.memmap:
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_mapped_rows_train_as_rows_in_memory(tmp_path: Path, kind: Any, shuffle: bool) -> None:
     x = (GREY / 255).astype(kind) if np.dtype(kind).kind == "f" else GREY.astype(kind)
+    model = boltz.rbm(6, 4, GREY / 255).with_levels(255)
     runs = [
-        boltz.train(boltz.rbm(6, 4, rows), rows, held_out=rows[:9], shuffle=shuffle, **SHORT)
+        boltz.train(
+            boltz.rbm(6, 4, rows) if kind != np.int64 else model, rows, held_out=rows[:9], shuffle=shuffle, **SHORT
+        )
         for rows in (x, mapped(tmp_path, x))
     ]
     assert runs[0].model.arena.tobytes() == runs[1].model.arena.tobytes()
@@ -72,7 +75,7 @@ def test_a_run_on_a_large_file_resumes_from_its_folder(tmp_path: Path, monkeypat
     """The rows are mapped again, and a file that changed in its last row only is refused."""
     np.save(tmp_path / "x.npy", GREY)
     model = boltz.rbm(6, 4)
-    wanted = boltz.train(model, boltz.load_data(tmp_path / "x.npy"), **SHORT).model.arena
+    wanted = boltz.train(model, boltz.load_data(tmp_path / "x.npy", levels=255), **SHORT).model.arena
     monkeypatch.setattr(readers, "MAPPED_BYTES", 1)
 
     def stop(record: dict[str, Any]) -> None:
@@ -80,7 +83,9 @@ def test_a_run_on_a_large_file_resumes_from_its_folder(tmp_path: Path, monkeypat
 
     out = tmp_path / "run"
     with pytest.raises(StopError):
-        boltz.train(model, boltz.load_data(tmp_path / "x.npy"), out=out, watch=stop, checkpoint_seconds=0, **SHORT)
+        boltz.train(
+            model, boltz.load_data(tmp_path / "x.npy", levels=255), out=out, watch=stop, checkpoint_seconds=0, **SHORT
+        )
     changed = GREY.copy()
     changed[-1, -1] ^= 1
     np.save(tmp_path / "x.npy", changed)
