@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import arrays
-from boltz.errors import InputError
+from boltz.errors import FileError, InputError
 
 Array = NDArray[Any]
 INITIAL_ROWS, INITIAL_NUMBERS = 10_000, 1 << 23
@@ -155,7 +155,7 @@ def path(value: Any, name: str) -> Path:
         raise InputError(f"{name} must be a path, got {type(value).__name__}.")
     text = os.fspath(value)
     if not isinstance(text, str) or not text or "\0" in text or len(text) > LONGEST_PATH or not _encodable(text):
-        raise InputError(
+        raise FileError(
             f"{name} must be a path of 1 to {LONGEST_PATH} characters that a system can have, without NUL."
         )
     return Path(text)

@@ -24,7 +24,7 @@ SAMPLING = MODELS | {"models", "targets"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "kernels": set(),
-    "rng": {"errors"},
+    "rng": {"errors", "checks"},
     "numerics": {"errors", "arrays"},
     "checks": {"errors", "arrays"},
     "arrays": {"errors"},

@@ -62,7 +62,7 @@ def data_again(description: dict[str, Any], entry: str, x: Any, model: Any, fold
     except TypeError as problem:
         raise FileError(f"{folder / 'run.toml'} does not say how to load the {entry} ({problem}).") from problem
     if data.fingerprint != wanted.get("fingerprint"):
-        raise InputError(f"the {entry} of {folder} changed: their fingerprint differs from that in run.toml.")
+        raise InputError(f"the {entry} of {folder} changed: the fingerprint of {name} differs from that in run.toml.")
     return data
 
 
