@@ -46,8 +46,10 @@ def brief(value: Any, most: int = BRIEF) -> str:
 
 
 def few(values: Iterable[Any]) -> str:
-    """The first of some values in a message, or that there are none."""
-    found = [brief(value, BRIEF // 2) for value in islice(values, 4)]
+    """The first of some values in a message, names as they are, or that there are none."""
+    some = list(islice(values, 4))
+    plain = [isinstance(value, str) and value.isidentifier() for value in some]
+    found = [value[:BRIEF] if as_is else brief(value) for value, as_is in zip(some, plain, strict=True)]
     return ", ".join(found[:3]) + ", ..." * (len(found) > 3) or "nothing"
 
 
@@ -155,9 +157,7 @@ def path(value: Any, name: str) -> Path:
         raise InputError(f"{name} must be a path, got {type(value).__name__}.")
     text = os.fspath(value)
     if not isinstance(text, str) or not text or "\0" in text or len(text) > LONGEST_PATH or not _encodable(text):
-        raise FileError(
-            f"{name} must be a path of 1 to {LONGEST_PATH} characters that a system can have, without NUL."
-        )
+        raise FileError(f"{name} must be a path of 1 to {LONGEST_PATH} characters that a system can have, without NUL.")
     return Path(text)
 
 

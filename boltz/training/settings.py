@@ -224,8 +224,7 @@ def settings_from(kind: type[Common], values: dict[str, Any]) -> Any:
     known = [f.name for f in fields(kind)]
     for name in values:
         if name not in known:
-            near = get_close_matches(name, known, 3, 0.0)
-            raise InputError(
-                f"There is no setting {checks.brief(name)} here; the nearest of {len(known)} are {', '.join(near)}."
-            )
+            near = get_close_matches(name, known, 3)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"help(boltz.{kind.__name__}) names all of them."
+            raise InputError(f"There is no setting {checks.brief(name)} here: {hint}")
     return kind(**values)

@@ -37,7 +37,6 @@ EXAMPLES = 2  # of each kind of fault that are printed for an argument
 SECONDS, MEMORY = 15.0, 8 << 30
 RESULT, REFUSED, FOREIGN, ENDLESS, WORDS, TAKEN = "result", "refused", "foreign", "endless", "words", "taken"
 WRONG = (FOREIGN, ENDLESS, WORDS, TAKEN)
-SCIKIT = ("Input", "Found", "Expected", "The truth value")
 TYPES: dict[type, tuple[type, ...]] = {
     bool: (bool,),
     int: (int, np.integer),
@@ -46,7 +45,9 @@ TYPES: dict[type, tuple[type, ...]] = {
 }
 
 
-EXEMPT = {(argument, "class") for argument in ("watch", "progress")}  # callable: what it raises is the caller's own
+EXEMPT = {(argument, "class") for argument in ("watch", "progress")} | {
+    ("trajectory", value) for value in ("empty tuple", "range", "empty array", "no rows")
+}  # a class can be called, so that what it raises is the caller's own; no snapshots are as good as an empty list
 
 
 class Endless(BaseException):
@@ -105,6 +106,7 @@ ALSO: dict[str, tuple[type, ...]] = {
     "levels": (type(None),),
     "limit": (type(None),),
     "log_z": (type(None),),
+    "machine_levels": (type(None),),
     "n": (type(None),),
     "purpose": (int,),
     "random_state": (type(None), bool),
@@ -124,7 +126,7 @@ def wrong_words(message: str, argument: str, good: Good, numerical: bool) -> str
         return f"{len(message)} characters"
     if not message.isprintable():
         return "unprintable characters"
-    if not message.endswith("."):
+    if not message.endswith((".", "?")):
         return "no sentence"
     if len(re.findall(r"[.!?](?= [A-Z]|$)", message)) > SENTENCES:
         return "more than two sentences"

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
@@ -111,7 +111,6 @@ class Good:
     arguments: dict[str, Any]
     paths: tuple[str, ...] = ()
     record: bool = False
-    rows: tuple[str, ...] = field(default=("x", "y", "held_out", "data", "X"))
 
 
 def settings(kind: type, **changed: Any) -> dict[str, Any]:
@@ -136,6 +135,7 @@ def functions() -> dict[str, Good]:
     annealed = {"model": model, "chains": 2, "betas": 3, "base": None, "progress": None, **seed}
     given = {"held_out": X, "watch": None}
     new = {"out": "new", "force": True}
+    tuning = {**given, "held_out": (X, Y), "validation": 0.0, **TINY}
     found = {
         "dbm": Good(boltz.dbm, {"units": [4, 3, 2], "x": X, "dtype": "float32", **seed}),
         "rbm": Good(boltz.rbm, {"visible": 4, "hidden": 3, "x": X, "dtype": "float32", **seed}),
@@ -158,7 +158,7 @@ def functions() -> dict[str, Good]:
         "load_network": Good(boltz.load_network, {"path": NETWORK}, paths=("path",)),
         "load_data": Good(
             boltz.load_data,
-            {"name_or_path": DATA, "split": "train", "limit": 2, "levels": None},
+            {"name_or_path": DATA, "split": "train", "limit": 2, "levels": None, "machine_levels": None},
             paths=("name_or_path",),
         ),
         "features": Good(boltz.features, {**some, "layer": "top", "mask": np.ones(4, bool)}),
@@ -168,7 +168,11 @@ def functions() -> dict[str, Good]:
         "reconstruct": Good(boltz.reconstruct, {"network": code, "x": X}),
         "autoencoder": Good(boltz.autoencoder, {"model": model, "code": "linear"}),
         "classifier": Good(boltz.classifier, {"model": model, "classes": [0, 1]}),
-        "fine_tune": Good(boltz.fine_tune, {**some, "y": Y, **given, **new, "validation": 0.0, **TINY}, paths=("out",)),
+        "fine_tune": Good(
+            boltz.fine_tune,
+            {**some, "y": Y, **tuning, **new},
+            paths=("out",),
+        ),
         "resume_tuning": Good(
             boltz.resume_tuning,
             {"path": TUNING, "x": X, "y": Y, "held_out": None, "watch": None, "device": "cpu"},
@@ -176,7 +180,7 @@ def functions() -> dict[str, Good]:
         ),
         "mean_field": Good(boltz.mean_field, {**some, "options": boltz.MeanField()}),
         "sample": Good(
-            boltz.sample, {"model": model, "chains": 4, "sweeps": 2, "start": state(), "data": None, **seed}
+            boltz.sample, {"model": model, "chains": 4, "sweeps": 2, "start": dict(state()), "data": None, **seed}
         ),
         "sample, from data": Good(
             boltz.sample, {"model": model, "chains": 4, "sweeps": 2, "start": None, "data": X, **seed}
