@@ -22,8 +22,10 @@ class Key:
     key1: int
 
     def __post_init__(self) -> None:
-        checks.integer(self.key0, "key0", 0, 2**32 - 1)
-        checks.integer(self.key1, "key1", 0, 2**32 - 1)
+        for name in ("key0", "key1"):
+            value = getattr(self, name)
+            if type(value) is not int or not 0 <= value < 2**32:
+                object.__setattr__(self, name, checks.integer(value, name, 0, 2**32 - 1))
 
     @classmethod
     def from_seed(cls, seed: int) -> Key:

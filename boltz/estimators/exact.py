@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from boltz import checks
 from boltz.arrays import host
 from boltz.errors import InputError
 from boltz.estimators.result import Estimate, exact
@@ -94,7 +93,7 @@ def exact_samples(model: BoltzmannMachine, chains: int, seed: int = 0) -> dict[s
     machine = model.to("cpu").astype(np.float64)
     log_p = [-machine.marginal_energy(configurations(machine, mine, n), other) for n in chunks(machine, mine)]
     share = np.cumsum(np.exp(np.concatenate(log_p) - logsumexp(np.concatenate(log_p))))
-    key = Key.from_seed(checks.seed(seed)).derive("exact")
+    key = Key.from_seed(seed).derive("exact")
     uniform = key.generator().random(chains)
     drawn = np.searchsorted(share, uniform * share[-1], side="right").clip(max=len(share) - 1)
     return {n: x.astype(model.dtype) for n, x in numbered(machine, mine, drawn).items()}

@@ -174,7 +174,7 @@ def tempered_sample(
     model = checked_model(model)
     chains = affordable_chains(model, chains)
     rounds = checks.integer(rounds, "rounds", 20, checks.MOST_STEPS)
-    key = Key.from_seed(checks.seed(seed)).derive("tempered")
+    key = Key.from_seed(seed).derive("tempered")
     keep = -(-chains // COPIES)
     if keep > rounds:
         raise InputError(f"rounds must be at least {keep} for {chains} chains, got {rounds}.")

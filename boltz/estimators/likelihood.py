@@ -93,7 +93,7 @@ def importance_bounds(
     sizes = [checks.integer(k, f"samples[{i}]", 1, 2**31) for i, k in enumerate(listed)]
     if not sizes:
         raise InputError("samples must name at least one number of samples, got none.")
-    key = Key.from_seed(checks.seed(seed)).derive("importance")
+    key = Key.from_seed(seed).derive("importance")
     x = visible_rows(model, x)
     partition = undirected_log_z(model, log_z, seed)
     if is_rbm(model):

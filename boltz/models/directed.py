@@ -106,7 +106,7 @@ def dbn(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.floa
     dtype = checks.floating(dtype, "dtype")
     layers = _layers(sizes, ["bernoulli"] * len(sizes))
     machine = empty(Structure(layers, ((),) * (len(sizes) - 2), prior="rbm"), dtype)
-    key = Key.from_seed(checks.seed(seed))
+    key = Key.from_seed(seed)
     for name, value in machine.params.items():
         if name.endswith("weight") and not name.startswith("recognition"):
             value[...] = 0.01 * key.derive("weights", name).generator().normal(size=value.shape)
@@ -134,7 +134,7 @@ def _layers(sizes: Sequence[int], kinds: Sequence[str]) -> tuple[Layer, ...]:
 def _machine(structure: Structure, x: Any, seed: int) -> HelmholtzMachine:
     """A machine with Glorot weights; mean and log sigma of a Gaussian count as separate outputs."""
     machine = empty(structure, np.float32)
-    key = Key.from_seed(checks.seed(seed))
+    key = Key.from_seed(seed)
     heads = {
         f"{side}/{layer}/{net.depth - 1}/weight": layer
         for side in ("generative", "recognition")
