@@ -8,7 +8,7 @@ at more than a block of rows at once, as they may lie in a mapped file that is l
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from math import isfinite, prod
 from numbers import Real
@@ -92,7 +92,8 @@ def levels_of(values: Array, border: Border) -> int | None:
         return 1
     if kind == "f" and not (border.said and (border.levels or 1) > 1):
         if not (low >= -ROUNDING and high <= 1 + ROUNDING):
-            raise border.misfit(values, -ROUNDING, 1 + ROUNDING, "numbers in [0, 1]", _advice(low, high, border))
+            remedy = _advice(low, high, border if border.file else replace(border, remedy=""))  # floats are not divided
+            raise border.misfit(values, -ROUNDING, 1 + ROUNDING, "numbers in [0, 1]", remedy)
         return None
     return _divisor(values, border, low, high)
 
@@ -213,7 +214,7 @@ def _of_objects(values: Array, name: str, columns: Any) -> Array:
         found = values[place]
         missing = found is None or type(found).__name__ in ("NAType", "NaTType")
         shown = "a missing value" if missing else f"{checks.brief(found, 40)} ({type(found).__name__:.40})"
-        column = f", column {checks.brief(columns[place[1]], 40)}," if columns is not None and len(place) == 2 else ""
+        column = f", column {checks.brief(columns[place[1]], 40)}" if columns is not None and len(place) == 2 else ""
         remedy = "fill it in, or turn to floats with NaN for boltz.complete" if missing else "turn it into numbers"
         raise InputError(f"{name} must hold numbers, got {shown} at index {place}{column}: {remedy}.")
     if all(issubclass(kind, bool | np.bool_) for kind in kinds):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 import boltz
 from boltz.sklearn import BernoulliRBM, DBMClassifier, DBMTransformer
@@ -24,7 +26,10 @@ def check_pseudo_likelihood() -> None:
     for row, i in zip(flipped, unit, strict=True):
         row[i] = 1 - row[i]
     free, other = machine.machine_.free_energy(rows), machine.machine_.free_energy(flipped)
-    np.testing.assert_allclose(machine.score_samples(rows), -5 * np.logaddexp(0, free - other), rtol=1e-9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        found = machine.score_samples(rows)
+    np.testing.assert_allclose(found, -5 * np.logaddexp(0, free - other), rtol=1e-9)
 
 
 def check_units_flipped_in_rows_with_unknown_ones() -> None:
@@ -46,6 +51,40 @@ def check_unlabelled_rows() -> None:
     found = DBMClassifier(fine_tune_epochs=1, **shared).fit(rows, rows[:, 0], unlabelled=more)
     wanted = DBMTransformer(**shared).fit(np.concatenate([rows, more])).model_
     assert found.machine_.arena.tobytes() == wanted.arena.tobytes()
+
+
+def check_rows_without_labels() -> None:
+    """Rows with -1 are seen by the pretraining alone, and -1 is no class; where it may be one of two it is refused."""
+    rows = (RNG.random((30, 6)) < 0.4).astype(float)
+    y = np.where(np.arange(30) < 20, rows[:, 0] + 3, -1)
+    shared: dict[str, Any] = {"layers": (4, 3), "pretrain_epochs": 1, "epochs": 1, "chains": 5, "random_state": 3}
+    found = DBMClassifier(fine_tune_epochs=2, **shared).fit(rows, y)
+    assert found.classes_.tolist() == [3, 4]
+    assert found.machine_.arena.tobytes() == DBMTransformer(**shared).fit(rows).model_.arena.tobytes()
+    wanted = DBMClassifier(fine_tune_epochs=2, machine=found.machine_, **shared).fit(rows[:20], y[:20])
+    assert found.network_.arena.tobytes() == wanted.network_.arena.tobytes()
+
+
+def check_base_rates() -> None:
+    """Without learning the visible biases are the logits of the means, drawn a little to 1/2; so of sparse rows."""
+    rows = (RNG.random((50, 6)) < np.linspace(0, 1, 6)).astype(float)
+    mean = (rows.sum(axis=0) + 1) / 52
+    for x in (rows, sp.csr_array(rows)):
+        machine = BernoulliRBM(3, learning_rate=0, n_iter=1, random_state=1).fit(x)
+        np.testing.assert_allclose(machine.intercept_visible_, np.log(mean / (1 - mean)), rtol=1e-5)
+
+
+def check_warning() -> None:
+    """Rows of 0 to 16 are warned of, by their range and with the remedy; those of 0 to 1 are not."""
+    rows = RNG.integers(0, 17, (20, 4)).astype(float)
+    rows[0, 0] = 16
+    machine = BernoulliRBM(3, n_iter=1, random_state=1).fit(rows / 16)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        machine.score_samples(rows / 16)
+        machine.score_samples(rows)
+    assert [each.category for each in found] == [UserWarning]
+    assert "from 0 to 16" in str(found[0].message) and "divide X by 16" in str(found[0].message)
 
 
 def check_variational_score() -> None:

@@ -86,9 +86,9 @@ def scale_of(path: Path, models: Sequence[Model | Network], name: str, asked: in
 
     Raises InputError where --levels differs from what a machine keeps; 1 says that the data are 0/1.
     """
-    kept = {model.levels for model in models} - {None}
+    kept = {model.levels for model in models}
     if asked is not None:
-        other = sorted(n for n in kept if n and asked not in (1, n))
+        other = sorted(n for n in kept if n is not None and asked not in (1, n))
         if other:
             raise InputError(
                 f"--levels is {asked}, but the machine divides whole numbers by {other[0]}: leave it out, or give "

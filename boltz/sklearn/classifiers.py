@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
@@ -34,6 +35,26 @@ TUNING = ("dropout", "input_dropout", "optimizer", "batch_size")
 T = TypeVar("T", bound="DeepClassifier")
 
 
+def labelled(y: Array) -> NDArray[np.bool_]:
+    """Which rows have a label (rows,): all but those with -1, as scikit-learn marks rows without one.
+
+    Beside one other class alone, -1 is a class, of which is warned. Raises InputError where no row has a label.
+    """
+    known = np.asarray(y != -1) if y.dtype.kind in "ifO" else np.ones(len(y), bool)
+    classes = set(y[known].tolist())
+    if not classes:
+        raise InputError("y must hold labels, got -1 alone, which marks rows without a label.")
+    if len(classes) == 1 and not known.all():
+        warnings.warn(
+            f"y holds -1 and {classes.pop()!r:.40} alone, which are taken for two classes: -1 marks rows without a "
+            "label only beside two or more; name two classes 0 and 1, and give rows without a label as unlabelled.",
+            UserWarning,
+            stacklevel=3,
+        )
+        return np.ones(len(y), bool)
+    return known
+
+
 class DeepClassifier(ClassifierMixin, DeepMachine):
     """A machine that learns without labels first, and the network unrolled from it, which learns the classes.
 
@@ -45,19 +66,22 @@ class DeepClassifier(ClassifierMixin, DeepMachine):
     def fit(self: T, X: Any, y: Any, unlabelled: Any = None) -> T:
         """Learn the classes y (rows,) of rows X (rows, n_features), dense or sparse.
 
+        A row with -1 in y, beside two classes or more, has no label: only the pretraining sees it, and where a machine
+        takes the place of that, nothing does.
         unlabelled: further rows, (any, n_features), that only the pretraining sees. Raises ValueError, NumericalError.
         """
         X, y = checked(self, X, True, y)
-        check_classification_targets(y)
+        known = labelled(y)
+        check_classification_targets(y[known])
         X, seed = at_means(X), drawn_seed(self.random_state)
-        self.classes_, codes = np.unique(y, return_inverse=True)
+        self.classes_, codes = np.unique(y[known], return_inverse=True)
         tuning = self._tuning(codes) | {"seed": seed}
         settings_from(FineTuneSettings, tuning)  # what is wrong with them is said before the pretraining, not after
         self.machine_, self.history_ = self._pretrained(X, unlabelled, seed)
         network = classifier(self.machine_, range(len(self.classes_)))
         with team(self.n_jobs):
             watch = self._watch if self.verbose else None
-            tuned = fine_tune(network, self._data(X), codes, watch=watch, **tuning)
+            tuned = fine_tune(network, self._data(X[known]), codes, watch=watch, **tuning)
         self.network_ = tuned.network
         self.history_ += tuned.history
         return self

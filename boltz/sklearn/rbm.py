@@ -20,7 +20,17 @@ from boltz.rng import Key
 from boltz.sampling.driver import team, workers
 from boltz.sklearn.learning import Learner
 from boltz.sklearn.parameters import drawn_seed, generator
-from boltz.sklearn.rows import FLOATS, at_means, blocks, checked, dense, field, row_numbers, whole_rows
+from boltz.sklearn.rows import (
+    FLOATS,
+    at_means,
+    base_rate_biases,
+    blocks,
+    checked,
+    dense,
+    field,
+    row_numbers,
+    whole_rows,
+)
 
 Array = NDArray[Any]
 
@@ -32,7 +42,8 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     (rows, n_features) of numbers in [0, 1], or any others, dense or sparse. n_jobs is the number of threads: None for
     that of boltz, -1 for all cores; results do not depend on it. missing "infer": NaN in X is a unit that is not known,
     put at its mean-field mean given the others, and in fit at the mean of its column. Gradients are made in float32 and
-    added up in float64. What is wrong with an argument is said by a ValueError.
+    added up in float64. Visible biases start at the logits of the mean of the first rows, so that rare units do not
+    drive all hidden units one way. What is wrong with an argument is said by a ValueError.
     """
 
     def __init__(
@@ -156,7 +167,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return self.random_state_
 
     def _begin(self, X: Any, rng: np.random.RandomState) -> None:
-        """Give the machine what it lacks: small random weights, no biases, chains with all hidden units off."""
+        """Give the machine what it lacks: small random weights, visible biases of base rates, chains of zeros."""
         if not hasattr(self, "components_"):
             weights = rng.normal(0, 0.01, (self.n_components, X.shape[1])).astype(np.float32)  # alike for both types
             self.components_ = np.asarray(weights, X.dtype, order="F")
@@ -166,7 +177,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         if not hasattr(self, "intercept_hidden_"):
             self.intercept_hidden_ = np.zeros(self._n_features_out, kind)
         if not hasattr(self, "intercept_visible_"):
-            self.intercept_visible_ = np.zeros(X.shape[1], kind)
+            self.intercept_visible_ = base_rate_biases(X).astype(kind)
         if not hasattr(self, "h_samples_"):
             self.h_samples_ = np.zeros((self.batch_size, self._n_features_out), kind)
         checks.numbers(self.h_samples_, "h_samples_", (None, self._n_features_out))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,9 +16,11 @@ from boltz.data.sparse import is_sparse
 from boltz.data.table import LARGEST
 from boltz.errors import InputError
 from boltz.models.files import Model
+from boltz.numerics import logit
 from boltz.sampling.driver import shares, team, workers
 from boltz.sampling.evidence import Evidence
 from boltz.sampling.filling import filled
+from boltz.scale import ROUNDING
 from boltz.sklearn.parameters import check_parameters
 
 Array = NDArray[Any]
@@ -35,7 +38,7 @@ def checked(estimator: Any, X: Any, reset: bool, *y: Any) -> Any:
     """Rows as scikit-learn checks them, (rows, n_features) in a floating type, dense or CSR, and labels where given.
 
     NaN is let through where the estimator's missing is "infer"; such rows are dense. Numbers lie within the range of
-    float32, in which learning works. Raises ValueError.
+    float32, in which learning works. Warns of numbers outside [0, 1] where units are binary. Raises ValueError.
     """
     check_parameters(estimator)
     unknown = estimator.missing == "infer"
@@ -44,11 +47,28 @@ def checked(estimator: Any, X: Any, reset: bool, *y: Any) -> Any:
     found = validate_data(estimator, X, *y, **how)
     X = found[0] if y else found
     numbers = X.data if is_sparse(X) else X
-    largest = max(np.fmax.reduce(numbers, None, initial=0), -np.fmin.reduce(numbers, None, initial=0))  # but for NaN
-    if largest > LARGEST:
-        raise InputError(f"X must hold finite numbers within the range of float32, got one of size {largest:g}.")
+    low, high = (float(f.reduce(numbers, None, initial=0)) for f in (np.fmin, np.fmax))  # but for NaN
+    if max(high, -low) > LARGEST:
+        raise InputError(
+            f"X must hold finite numbers within the range of float32, got one of size {max(high, -low):g}."
+        )
+    if getattr(estimator, "visible", "bernoulli") == "bernoulli" and not (low >= -ROUNDING and high <= 1 + ROUNDING):
+        warnings.warn(_outside(low, high), UserWarning, stacklevel=3)
     X = dense(X) if unknown and is_sparse(X) and np.isnan(X.data).any() else X
     return (X, found[1]) if y else X
+
+
+def _outside(low: float, high: float) -> str:
+    """What to know of rows outside [0, 1], and what to do."""
+    remedy = (
+        f"divide X by {high:g}, or put MinMaxScaler(clip=True) before"
+        if low >= 0
+        else "put MinMaxScaler(clip=True) before"
+    )
+    return (
+        f"X holds numbers from {low:g} to {high:g}, but the visible units are within [0, 1], so that likelihoods, "
+        f"features and classes mean little: {remedy}."
+    )
 
 
 def at_means(x: Any) -> Any:
@@ -58,6 +78,12 @@ def at_means(x: Any) -> Any:
     known = ~np.isnan(x)
     means = np.where(known, x, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return np.where(known, x, means.astype(x.dtype))
+
+
+def base_rate_biases(x: Any) -> NDArray[np.float32]:
+    """Logits (n_features,) of the mean of rows, drawn a little to 1/2 as by one more row on and one more row off."""
+    total = np.asarray(x.sum(axis=0, dtype=np.float64)).reshape(-1)
+    return logit(np.clip((total + 1) / (x.shape[0] + 2), 0.001, 0.999)).astype(np.float32)
 
 
 def whole_rows(model: Model, x: Array) -> Array:

@@ -433,6 +433,7 @@ def check_where_arrays_live() -> None:
     model = boltz.rbm(6, 4)
     for call, words in (
         (lambda: boltz.mean_field(model, foreign), "x must be a numpy array, got a CuPy array"),
+        (lambda: model.free_energy(foreign), "state['v'] must be a numpy array, got a CuPy array"),
         (lambda: model.to("gpu"), "device must be cpu, cuda, or cuda:N"),
     ):
         try:

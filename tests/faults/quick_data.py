@@ -50,8 +50,30 @@ def check_sparse_rows() -> None:
     assert given(grey, "x", 3).x[:].tolist() == [[0, 150, 0], [2, 0, 0]]
 
 
+def check_levels() -> None:
+    """Genotypes are halves at a machine that keeps levels 2, in its file too; 0/1 alone are ambiguous for grey bytes.
+
+    Rounding is cut off, and masked entries are refused.
+    """
+    machine = boltz.from_arrays([np.eye(3)], [np.zeros(3), np.zeros(3)])
+    genes, known = np.array([[0, 1, 0], [0, 1, 2]]), np.ones(3)
+    with tempfile.TemporaryDirectory() as folder:
+        machine.with_levels(2).save(Path(folder) / "model.safetensors")
+        genetic = boltz.load(Path(folder) / "model.safetensors")
+    assert boltz.complete(genetic, genes, known).tolist() == [[0, 0.5, 0], [0, 0.5, 1]]
+    assert boltz.complete(genetic, genes[:1], known).tolist() == [[0, 0.5, 0]]
+    assert boltz.complete(machine, np.array([[-1e-17, 1 + 2e-16, 1]]), known).tolist() == [[0, 1, 1]]
+    for model, x in ((machine.with_levels(255), genes[:1]), (machine, np.ma.array(genes / 2, mask=genes == 2))):
+        try:
+            boltz.complete(model, x, known)
+        except InputError:
+            continue
+        raise AssertionError("rows that may mean two things pass")
+
+
 def check_copies() -> None:
-    """A copied machine has the rates of the machine."""
+    """A copied machine has the rates and the levels of the machine."""
+    assert copy.deepcopy(boltz.rbm(3, 2).with_levels(5)).levels == 5
     machine = boltz.train(boltz.rbm(3, 2), np.eye(3), epochs=1).model
     assert sorted(copy.deepcopy(machine).rates) == sorted(machine.rates) == ["h1", "v"]
 

@@ -23,6 +23,8 @@ from boltz.sklearn import BernoulliRBM
 from boltz.sklearn.rows import row_numbers
 from boltz.training import plain
 
+OUTSIDE = "ignore:X holds numbers from"  # which many tests here do on purpose
+pytestmark = pytest.mark.filterwarnings(OUTSIDE)
 RNG = np.random.default_rng(4)
 ROWS = (RNG.random((60, 7)) < RNG.random(7)).astype(np.float64)
 REAL = RNG.normal(size=(40, 5)) * 3

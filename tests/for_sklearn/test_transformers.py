@@ -21,6 +21,8 @@ from boltz.estimators.importance import mean_and_error, reduced_alone
 from boltz.sampling.meanfield import MeanField, variational_free_energy
 from boltz.sklearn import BernoulliRBM, DBMTransformer, DBNTransformer, VAETransformer
 
+OUTSIDE = "ignore:X holds numbers from"  # which many tests here do on purpose
+pytestmark = pytest.mark.filterwarnings(OUTSIDE)
 RNG = np.random.default_rng(6)
 LABELS = np.repeat([0, 1], 40)
 ROWS = (RNG.random((80, 9)) < np.where(LABELS[:, None] == 1, 0.8, 0.3)).astype(np.float64)

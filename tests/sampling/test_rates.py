@@ -49,7 +49,7 @@ def test_the_pilot_finds_the_activities_of_the_machine() -> None:
         ({"v": np.zeros(3), "h1": np.full(3, 0.5), "h2": np.full(2, 0.5)}, r"base\['v'\] must lie strictly between"),
         ({"v": np.ones(3), "h1": np.full(3, 0.5), "h2": np.full(2, 0.5)}, r"base\['v'\] must lie strictly between"),
         (np.zeros((4, 2)), r"base must have shape \(any, 3\), got \(4, 2\)"),
-        (np.full((4, 3), 2.0), r"base must lie in \[0, 1\]"),
+        (np.full((4, 3), 2.0), r"base must hold numbers in \[0, 1\]"),
         (3, "base must have shape"),
         ("v", "base must be an array"),
     ],
