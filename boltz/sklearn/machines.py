@@ -18,7 +18,6 @@ from boltz.errors import InputError
 from boltz.estimators.temperatures import check_betas
 from boltz.models.files import Model
 from boltz.models.graph import MOST_LAYERS
-from boltz.nn.conditionals import CONDITIONALS
 from boltz.sampling.driver import team
 from boltz.sampling.features import feature_layers, side_by_side
 from boltz.sklearn.parameters import drawn_seed
@@ -58,7 +57,7 @@ class DeepMachine(BaseEstimator, ABC):
     def _new(self, X: Any, seed: int) -> Model:
         """The machine before training on rows X (rows, n_features)."""
         rows = np.asarray(dense(checks.initial_rows(X)))
-        if checks.choice(getattr(self, "visible", "bernoulli"), "visible", CONDITIONALS) == "bernoulli":
+        if getattr(self, "visible", "bernoulli") == "bernoulli":
             rows = np.clip(rows, 0, 1)
         return self._build(X.shape[1], rows, seed)
 

@@ -10,15 +10,17 @@ from sklearn.utils import check_random_state
 from boltz import checks
 from boltz.data.binarize import HOW
 from boltz.errors import InputError
+from boltz.nn.conditionals import CONDITIONALS
 
 MISSING = ("error", "infer")
 
 
 def check_parameters(estimator: Any) -> None:
-    """Raise InputError unless missing, binarize, n_jobs and verbose are what they must be."""
+    """Raise InputError unless missing, binarize, visible, n_jobs and verbose are what they must be."""
     checks.choice(estimator.missing, "missing", MISSING)
-    if hasattr(estimator, "binarize"):
-        checks.choice(estimator.binarize, "binarize", HOW)
+    for name, options in (("binarize", HOW), ("visible", CONDITIONALS)):
+        if hasattr(estimator, name):
+            checks.choice(getattr(estimator, name), name, options)
     jobs, verbose = estimator.n_jobs, estimator.verbose
     if jobs is not None and not (type(jobs) is int and jobs == -1):
         checks.integer(jobs, "n_jobs for threads", 1, 4096)
