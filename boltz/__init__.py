@@ -60,6 +60,8 @@ _PLACES = {
     "exact_log_z": "estimators.exact",
     "exact_samples": "estimators.exact",
     "importance_bounds": "estimators.likelihood",
+    "independent_units": "estimators.beyond",
+    "mixture_of_products": "estimators.beyond",
     "log_likelihood": "estimators.likelihood",
     "posterior_ais": "estimators.posterior",
     "posterior_sandwich": "estimators.posterior",
@@ -100,6 +102,7 @@ if TYPE_CHECKING:
     from boltz.estimators.activity import active_units, posterior_variances
     from boltz.estimators.along import LikelihoodAlong, likelihood_along
     from boltz.estimators.annealed import ais, reverse_ais
+    from boltz.estimators.beyond import independent_units, mixture_of_products
     from boltz.estimators.chains import chain_ess, integrated_time, split_rhat
     from boltz.estimators.exact import exact_log_z, exact_samples
     from boltz.estimators.exchange import LadderEstimate, exchange_log_z, tempered_sample

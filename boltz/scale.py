@@ -7,7 +7,7 @@ at more than a block of rows at once, as they may lie in a mapped file that is l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from math import isfinite, prod
@@ -29,12 +29,16 @@ LEVELS = "levels"  # the entry of a model file
 MOST_DENSE = 2**27  # numbers of a sparse matrix that is made dense
 
 
+def _cell(row: int, column: int) -> str:
+    return f"row {row + 1}, column {column + 1}"
+
+
 @dataclass(frozen=True)
 class Border:
     """Where rows come in: what they are called there, the levels that are known, and how to say levels.
 
     said: the levels are those of this table, of whatever type it is, and not those that a machine keeps. file: places
-    are rows and columns from 1.
+    are rows and columns from 1, or what cell makes of them.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Border:
     remedy: str = ""
     said: bool = False
     file: bool = False
+    cell: Callable[[int, int], str] = _cell
 
     def refusal(self, what: str, remedy: str = "") -> InputError:
         """The error for what is wrong, and what to do about it."""
@@ -53,7 +58,7 @@ class Border:
         row, column, found = _outside(values, least, most)
         number = f"{found:.9g}" if 0 < found < 2 else f"{found:g}"
         if self.file:
-            text = f"{self.name}, row {row + 1}, column {column + 1} is {number}; expected {wanted}"
+            text = f"{self.name}, {self.cell(row, column)} is {number}; expected {wanted}"
             return FileError(f"{text}{': ' if remedy else ''}{remedy}.")
         return self.refusal(f"hold {wanted}, got {number} at index ({row}, {column})", remedy)
 

@@ -32,6 +32,16 @@ def listed(run: Path) -> list[Path]:
     return [run / FOLDER / name for name in sorted(found, key=lambda name: (len(name), name))]
 
 
+def drop_after(run: Path, update: int) -> None:
+    """Remove the snapshots of later updates than this one; raises FileError."""
+    for path in listed(run):
+        if int(path.stem) > update:
+            try:
+                path.unlink()
+            except OSError as problem:
+                raise FileError(f"{path} could not be removed: {problem.strerror}.") from problem
+
+
 def check_own(run: Path) -> None:
     """Raise InputError unless the trajectory of a run, where it has one, is a folder with files of its own alone."""
     place = run / FOLDER

@@ -58,7 +58,13 @@ def trained(x: Any, **settings: Any) -> Any:
 
 
 def directed(model: Any, x: Any, **settings: Any) -> Any:
-    return boltz.train(model, x, epochs=1, batch_size=3, learning_rate=0.1, **settings).model.arena
+    return whole(boltz.train(model, x, epochs=1, batch_size=3, learning_rate=0.1, **settings).model)
+
+
+def whole(machine: Any) -> Any:
+    """The parameters of a Helmholtz machine and the units of real visible columns."""
+    scaling = () if machine.scaling is None else (machine.scaling.location, machine.scaling.spread)
+    return np.concatenate([machine.arena, *scaling])
 
 
 def tuned(model: Any, x: Any, held_out: Any = None) -> Any:
@@ -115,11 +121,11 @@ CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as e
     "posterior_variances of a gaussian vae": ("x", lambda x: boltz.posterior_variances(GAUSSIAN, x)),
     "posterior_variances of a dbn": ("x", lambda x: boltz.posterior_variances(DBN, x)),
     "sbn": ("x", lambda x: boltz.sbn([3, 4, 2], [3], x).arena),
-    "sbn, gaussian": ("x", lambda x: boltz.sbn([3, 2], x=x, visible="gaussian").arena),
+    "sbn, gaussian": ("x", lambda x: whole(boltz.sbn([3, 2], x=x, visible="gaussian"))),
     "vae": ("x", lambda x: boltz.vae([3, [4], [3]], [3, 2], x).arena),
-    "vae, gaussian": ("x", lambda x: boltz.vae([3, 5], 2, x, visible="gaussian").arena),
+    "vae, gaussian": ("x", lambda x: whole(boltz.vae([3, 5], 2, x, visible="gaussian"))),
     "helmholtz": ("x", lambda x: boltz.helmholtz([3, 2], ["bernoulli", "gaussian"], [[4]], x).arena),
-    "helmholtz, gaussian": ("x", lambda x: boltz.helmholtz([3, 2], ["gaussian", "bernoulli"], x=x).arena),
+    "helmholtz, gaussian": ("x", lambda x: whole(boltz.helmholtz([3, 2], ["gaussian", "bernoulli"], x=x))),
     "dbn": ("x", lambda x: boltz.dbn([3, 3, 2], x).arena),
     "train an sbn": ("x", lambda x: directed(SBN, x, objective="nvil")),
     "train a vae": ("x", lambda x: directed(VAE, x, objective="iwae", samples=2)),

@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "checkpoint": {"errors"},
     "snapshots": {"errors"},
     "tables": {"errors", "checkpoint"},
+    "presets": {"errors"},
     "runs": {"errors", "checkpoint", "snapshots"},
     "data": {"errors", "arrays", "checks", "rng", "kernels", "scale"},
     "units": BASE,
@@ -40,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "targets": MODELS | {"models"},
     "sampling": SAMPLING,
     "estimators": SAMPLING | {"sampling"},
-    "training": SAMPLING | {"sampling", "data", "runs"},
+    "training": SAMPLING | {"sampling", "data", "runs", "presets"},
     "plotting": {"errors", "checks", "checkpoint"},
 }
 ABOVE = {"cli", "sklearn"}  # may import everything, and nothing but the other one imports them
@@ -62,6 +63,7 @@ BANNED = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marsh
 
 MOST_LINES, MOST_PARAMETERS, MOST_IN_A_FUNCTION = 500, 6, 60
 WIDE = {
+    "data.loading.load": 7,  # likewise, all but the name optional
     "training.run.train": 7,  # the documented public function, all settings by name
     "training.tuned_runs.fine_tune": 7,  # likewise
     "units.Units.anneal": 7,  # the argument list of its kernel

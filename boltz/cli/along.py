@@ -18,7 +18,6 @@ from boltz.cli.evaluating import Found
 from boltz.cli.logz import checked_picture
 from boltz.cli.measure import BETWEEN, GREY
 from boltz.cli.progress import Progress
-from boltz.cli.stored import kind_of
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.estimators.along import LikelihoodAlong
 from boltz.estimators.likelihood import NOT_STATES, is_rbm
@@ -26,8 +25,7 @@ from boltz.estimators.result import Estimate, error_of_rows, joined, joint_inter
 from boltz.estimators.words import figure, in_words, small
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
-from boltz.training.plans import blueprint, settings_of, stages
-from boltz.training.trajectory import updates
+from boltz.training.plans import blueprint, kind_of, settings_of, stages
 
 OWN = ("rounds", "picture")
 IDLE = ("method", "samples", "bounds", "row_chains", "row_betas", "chains", "betas", "error", "budget")
@@ -73,7 +71,7 @@ def _all_updates(path: Path, model: BoltzmannMachine) -> int:
     plan, description = blueprint(model), runs.read_settings(path)
     try:
         rows = checks.integer(description["data"]["rows"], "rows", 1)
-        return sum(updates(stage, rows) for stage in stages(plan, settings_of(plan, description["settings"])))
+        return sum(stage.updates(rows) for stage in stages(plan, settings_of(plan, description["settings"])))
     except (KeyError, TypeError, ValueError, BoltzError) as problem:
         raise FileError(f"{path / runs.SETTINGS} does not describe a run ({problem}).") from problem
 

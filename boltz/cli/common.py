@@ -190,14 +190,33 @@ device_option = click.option(
     "otherwise.",
 )
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random numbers.")
-levels_option = click.option(
-    "--levels",
-    type=int,
-    metavar="N",
-    show_default="what the run or the machine keeps, else 0/1 and grey bytes",
-    help="All numbers of the data are whole ones from 0 to N, which are divided by N; a machine keeps it.",
-)
 run_argument = click.argument("path", metavar="RUN|MODEL", type=click.Path(path_type=Path))
+
+
+def table_options(command: F) -> F:
+    """The options that say what the numbers and the columns of a table mean."""
+    levels = click.option(
+        "--levels",
+        type=int,
+        metavar="N",
+        show_default="what the run or the machine keeps, else 0/1 and grey bytes",
+        help="All numbers of the data are whole ones from 0 to N, which are divided by N; a machine keeps it.",
+    )
+    label = click.option(
+        "--label-column",
+        metavar="NAME|NUMBER",
+        show_default="that of the run's data, else none",
+        help="The column of a table that holds labels: its name in the header, else its number from 1.",
+    )
+    drop = click.option(
+        "--drop-column",
+        "drop_columns",
+        metavar="NAME|NUMBER",
+        multiple=True,
+        show_default="those of the run's data, else none",
+        help="A column of a table to leave out, by name or number; may be repeated.",
+    )
+    return levels(label(drop(command)))
 
 
 def two_sided_options(use: str) -> Callable[[F], F]:
@@ -262,7 +281,7 @@ def _row_options(split: str) -> list[Callable[[Any], Any]]:
         ),
         click.option("--split", type=click.Choice(["train", "valid", "test"]), show_default=split, help="Which rows."),
         click.option("--limit", type=int, show_default="all", help="The first rows only, this many."),
-        levels_option,
+        table_options,
         click.option(
             "--binarize",
             type=click.Choice(["none", "threshold", "fixed"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from boltz.cli.common import (
     emit,
     given,
     json_option,
-    levels_option,
     seed_option,
+    table_options,
     threads_option,
 )
 from boltz.errors import InputError
@@ -29,10 +30,13 @@ WIDTH = 200
 @click.argument("paths", metavar="RUN|MODEL...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--data", show_default="the data of the runs", help="A named data set, or a file as in boltz train.")
 @click.option(
-    "--split", type=click.Choice(["train", "valid", "test"]), default="test", show_default=True, help="Which rows."
+    "--split",
+    type=click.Choice(["train", "valid", "test"]),
+    show_default="test; a file of one table is taken whole",
+    help="Which rows.",
 )
 @click.option("--limit", type=int, show_default="all", help="The first rows only, this many.")
-@levels_option
+@table_options
 @click.option(
     "--samples",
     type=int,
@@ -67,6 +71,7 @@ def compare(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, **option
     samples comes from the same draws, and L_1 - L_k estimates -KL(q, p).
     """
     from boltz import checks
+    from boltz.cli.beside import beside
     from boltz.cli.comparing import contenders, differences, measured, rows_of
     from boltz.cli.evaluate import refuse_idle
     from boltz.cli.measure import Annealing
@@ -76,7 +81,7 @@ def compare(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, **option
     samples = checks.integer(options["samples"], "samples", 1, 10**6)
     found = contenders(paths, options["device"])
     refuse_idle(given(ctx), [each.model for each in found])
-    data, x, how = rows_of(found, options)
+    data, split, x, how = rows_of(found, options)
     out = _folder(options["out"], data.name, options["force"])
     pairs = []
     with Progress() as progress:
@@ -85,18 +90,27 @@ def compare(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, **option
             pairs.append(measured(each, x, samples, annealing, progress))
         progress.update("comparing", len(found), len(found), "done")
     rows, estimates = (list(part) for part in zip(*pairs, strict=True))
+    simple = beside(found[0].model, data, x, _training(found), options["seed"])
+    for row, estimate in zip(rows, estimates, strict=True):
+        row["learnt"] = simple.verdict(estimate.per_row, row["log_likelihood"], row["name"])
     result = {
         "out": str(out),
         "data": data.name,
-        "split": options["split"],
+        "split": split,
         "rows": len(x),
         "binarize": how,
         "seed": options["seed"],
         "models": rows,
+        "beside": simple.as_dict(),
         "differences": differences(rows, estimates),
     }
     _write(out, result)
     emit(result, as_json, "" if as_json else _text(result))
+
+
+def _training(found: list[Any]) -> Mapping[str, Any]:
+    """The settings of the first run, whose training rows simple models are fitted to; empty for model files."""
+    return next((each.settings for each in found if each.settings), {})
 
 
 def _folder(out: Path | None, data: str, force: bool) -> Path:
@@ -128,14 +142,16 @@ def _text(result: dict[str, Any]) -> str:
     from rich.console import Console
 
     stream = io.StringIO()
-    Console(file=stream, width=WIDTH).print(_table(result["models"]))
-    rows = f"{result['rows']:,} rows of {result['data']} {result['split']}, binarize {result['binarize']}"
+    Console(file=stream, width=WIDTH).print(_table(result["models"], result["beside"] or {}))
+    name = " ".join(filter(None, (result["data"], result["split"])))
+    rows = f"{result['rows']:,} rows of {name}, binarize {result['binarize']}"
     said: dict[str, list[str]] = {}
     for row in result["models"]:
         said.setdefault(row["certified"], []).append(row["name"])
     lines = [line.rstrip() for line in stream.getvalue().splitlines()]
     lines += [f"{rows}; nats a row."] + [_difference(each) for each in result["differences"]]
     lines += [f"{', '.join(names)}: {text}" for text, names in said.items()]
+    lines += dict.fromkeys(row["learnt"] for row in result["models"])
     return "\n".join([*lines, f"Written: {Path(result['out']) / TABLE}, {Path(result['out']) / PICTURE}"])
 
 
@@ -149,12 +165,12 @@ def _difference(each: dict[str, Any]) -> str:
     return " ".join([f"{each['name']} less {each['less']}: {told}", *(f"+- {small(e)} ({n})" for e, n in shown if e)])
 
 
-def _table(rows: list[dict[str, Any]]) -> Any:
-    """Two lines a machine: what it is, and what was measured."""
+def _table(rows: list[dict[str, Any]], simple: Mapping[str, Any]) -> Any:
+    """Two lines a machine: what it is, and what was measured; and the simple models that it must beat."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from boltz.cli.report import figures, number
+    from boltz.cli.report import SIMPLE, figures, number
 
     shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     left = ("model", "bound", "method")
@@ -177,4 +193,8 @@ def _table(rows: list[dict[str, Any]]) -> Any:
             "\n".join(active),
             f"{row['seconds']:.1f}",
         )
+    for name, label in SIMPLE.items():
+        if name in simple:
+            value, _, _, ends = figures(simple[name])
+            shown.add_row(label, "", f"{value}\n{ends}", "exact", *[""] * 5)
     return shown

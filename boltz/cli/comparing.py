@@ -14,13 +14,13 @@ import numpy as np
 import boltz
 from boltz.cli.measure import Annealing, estimate_log_z, verdict, visible_rows
 from boltz.cli.progress import Progress
-from boltz.cli.rows import scale_of
-from boltz.cli.stored import architecture, kind_of, model_of, parameters, settings_of, table
-from boltz.data import Data, load
+from boltz.cli.reading import own_load, request_of, rows_asked
+from boltz.cli.stored import architecture, model_of, parameters, settings_of, table
+from boltz.data import Data
 from boltz.errors import InputError
 from boltz.estimators.result import Estimate, error_of_rows
 from boltz.models.files import Model
-from boltz.training.plans import blueprint
+from boltz.training.plans import blueprint, kind_of
 
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 Row = dict[str, Any]
@@ -64,13 +64,22 @@ def contenders(paths: Sequence[Path], device: str = "cpu") -> list[Contender]:
     return found
 
 
-def rows_of(found: Sequence[Contender], options: Mapping[str, Any]) -> tuple[Data, Any, str]:
-    """The data, and the rows (rows, units) that all machines see, binarised once, and how; raises InputError."""
-    name = options["data"] or _shared(found, "data", ("data", "load"), "name_or_path")
-    known = scale_of(found[0].path, [each.model for each in found], name, options["levels"])
-    data = load(name, options["split"], options["limit"], **known)
+def rows_of(found: Sequence[Contender], options: Mapping[str, Any]) -> tuple[Data, str | None, Any, str]:
+    """The data, their split, the rows (rows, units) that all machines see, binarised once, and how.
+
+    Raises InputError.
+    """
+    models, path = [each.model for each in found], found[0].path
+    if options["data"] is None:
+        _shared(found, "data", ("data", "load"), "name_or_path")
+        path, *others = (each.path for each in found if own_load(each.settings))
+        if any(
+            request_of(other, models, options, "test") != request_of(path, models, options, "test") for other in others
+        ):
+            raise InputError("the runs differ in the columns or the test rows of their data: choose rows with --data.")
+    data, split = rows_asked(path, models, options, "test")
     how = options["binarize"] or _shared(found, "binarize", ("settings",), "binarize")
-    return data, *visible_rows(data, how, options["seed"], found[0].model)
+    return data, split, *visible_rows(data, how, options["seed"], found[0].model)
 
 
 def _shared(found: Sequence[Contender], option: str, place: tuple[str, ...], entry: str) -> Any:

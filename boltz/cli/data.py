@@ -6,23 +6,23 @@ from typing import Any
 
 import click
 
-from boltz.cli.common import emit, json_option, levels_option
-from boltz.errors import InputError
+from boltz.cli.common import emit, json_option, table_options
 
 
 @click.command
 @click.argument("name", required=False)
-@levels_option
+@table_options
 @json_option
-def data(name: str | None, levels: int | None, as_json: bool) -> None:
+def data(name: str | None, as_json: bool, **options: Any) -> None:
     """List the named data sets and where each comes from, or describe NAME, a data set or a file. Downloads nothing."""
+    from boltz.cli.reading import refuse_idle
+
     if name is None:
-        if levels is not None:
-            raise InputError("--levels would do nothing: it needs the NAME of a file.")
+        refuse_idle(options, "the NAME of a file")
         sets = _listed()
         emit({"sets": sets}, as_json, "\n".join(_set_lines(entry) for entry in sets))
     else:
-        found = _described(name, levels)
+        found = _described(name, options)
         emit(found, as_json, "\n".join(_lines(found)))
 
 
@@ -52,14 +52,15 @@ def _set(name: str) -> dict[str, Any]:
     }
 
 
-def _described(name: str, levels: int | None) -> dict[str, Any]:
+def _described(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    from boltz.cli.reading import said
     from boltz.data import load, names, splits
 
     if name in names() and not _set(name)["found"]:
         return _set(name)
     rows: dict[str, Any] = {}
     for split in splits(name):
-        found = load(name, split, levels=levels)
+        found = said(load(name, split, **options))
         rows[split] = {
             "rows": len(found.x),
             "fingerprint": found.fingerprint,

@@ -14,10 +14,10 @@ from boltz.cli.common import (
     emit,
     given,
     json_option,
-    levels_option,
     run_argument,
     say,
     seed_option,
+    table_options,
     threads_option,
 )
 from boltz.errors import InputError
@@ -36,7 +36,7 @@ SPLITS = ("train", "valid", "test")
 @click.option("--data", show_default="the data of the run", help="A named data set, or a file as in boltz train.")
 @click.option("--split", type=click.Choice(SPLITS), show_default="train, or that of the run", help="Which rows.")
 @click.option("--limit", type=int, show_default=f"{ROWS:,}", help="The first rows only, this many.")
-@levels_option
+@table_options
 @click.option(
     "--sweeps",
     type=int,
@@ -59,6 +59,7 @@ def diagnose(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     """
     from boltz import checks
     from boltz.cli.measure import undirected, visible_rows
+    from boltz.cli.reading import own_load
     from boltz.cli.stored import model_of, settings_of, table
     from boltz.estimators.diagnosis import LEAST_SWEEPS
     from boltz.estimators.diagnosis import diagnose as judge
@@ -69,7 +70,7 @@ def diagnose(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
         raise InputError(f"--sweeps are of Gibbs chains, but {path} holds a directed machine, which has none.")
     sweeps = checks.integer(SWEEPS if sweeps is None else sweeps, "sweeps", LEAST_SWEEPS, 10**7)
     wanted = log_z_wanted(path, model, given(ctx), options)
-    data, split = rows_of(path, model, table(description, "data", "load"), options)
+    data, split = rows_of(path, model, own_load(description), options)
     settings = table(description, "settings")
     if len(data.x) < 2:
         raise InputError(f"The data must have at least 2 rows, whose spread is the measure, got {len(data.x)}.")
@@ -116,21 +117,16 @@ def with_log_z(found: Diagnosis, model: Model, wanted: tuple[float, float], seed
     return found.extended(*overlap(both, halved(machine, both, seed)), **measures)
 
 
-def rows_of(path: Path, model: Model, load: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Data, str]:
+def rows_of(path: Path, model: Model, load: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Data, str | None]:
     """The rows that the options name, by default the first of the run's training data, and their split."""
-    import boltz
-    from boltz.cli.rows import scale_of
+    from boltz.cli.reading import rows_asked
 
     own = options["data"] is None
-    name = load.get("name_or_path") if own else options["data"]
-    if not isinstance(name, str):
-        raise InputError(f"{path} does not name its data: give them with --data.")
-    same = own and options["split"] in (None, load.get("split", "train"))
-    split = options["split"] or (load.get("split") if own else None) or "train"
-    trained = load.get("limit") if same else None
+    default = (load.get("split") if own else None) or "train"
+    trained = load.get("limit") if own and options["split"] in (None, load.get("split", "train")) else None
     limit = min(ROWS, trained) if isinstance(trained, int) else ROWS
-    known = scale_of(path, [model], name, options["levels"])
-    return boltz.load_data(name, split, limit if options["limit"] is None else options["limit"], **known), split
+    limit = limit if options["limit"] is None else options["limit"]
+    return rows_asked(path, [model], {**options, "limit": limit}, default)
 
 
 def particles_of(path: Path, model: Model) -> dict[str, Any] | None:

@@ -15,9 +15,9 @@ from boltz.cli.common import (
     free_file,
     given,
     json_option,
-    levels_option,
     run_argument,
     seed_option,
+    table_options,
     threads_option,
     two_sided_options,
 )
@@ -29,10 +29,13 @@ from boltz.errors import InputError
 @run_argument
 @click.option("--data", show_default="the data of the run", help="A named data set, or a file as in boltz train.")
 @click.option(
-    "--split", type=click.Choice(["train", "valid", "test"]), default="test", show_default=True, help="Which rows."
+    "--split",
+    type=click.Choice(["train", "valid", "test"]),
+    show_default="test; a file of one table is taken whole",
+    help="Which rows.",
 )
 @click.option("--limit", type=int, show_default="all", help="The first rows only, this many.")
-@levels_option
+@table_options
 @click.option(
     "--method",
     type=click.Choice(["auto", "bound", "importance", "posterior-ais", "raise"]),
@@ -111,12 +114,12 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     log Z is 0 for a directed machine, exact for a small one, else estimated by annealed importance sampling, or, with
     --error or --budget, from both sides. With --along, it is measured by replica exchange along training.
     """
-    import boltz
     from boltz import checks
     from boltz.cli.along import evaluated_along, request_of
+    from boltz.cli.beside import beside
     from boltz.cli.evaluating import evaluated, way_of
     from boltz.cli.measure import visible_rows
-    from boltz.cli.rows import scale_of
+    from boltz.cli.reading import rows_asked
     from boltz.cli.stored import model_of, settings_of, table
     from boltz.tables import PER_ROW, write_per_row
 
@@ -128,16 +131,15 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     along = request_of(path, model, options, given(ctx))
     refuse_idle(given(ctx), [model])
     way = way_of(model, options, given(ctx))
-    name = options["data"] or table(settings, "data", "load").get("name_or_path")
-    if not isinstance(name, str):
-        raise InputError(f"{path} does not name its data: give them with --data.")
-    known = scale_of(path, [model], name, options["levels"])
-    data = boltz.load_data(name, options["split"], options["limit"], **known)
+    data, split = rows_asked(path, [model], options, "test")
     asked = options["binarize"] or table(settings, "settings").get("binarize")
     x, how = visible_rows(data, asked, options["seed"], model)
-    about = {"rows": len(x), "data": data.name, "split": options["split"], "binarize": how}
-    rows = f"log-likelihood of {len(x):,} rows ({data.name} {options['split']}, binarize {how})"
+    about = {"rows": len(x), "data": data.name, "split": split, "binarize": how}
+    rows = f"log-likelihood of {len(x):,} rows ({' '.join(filter(None, (data.name, split)))}, binarize {how})"
     result, text, per_row = evaluated(model, x, way, rows) if along is None else evaluated_along(x, along, rows)
+    simple = beside(model, data, x, settings, options["seed"])
+    text = f"{text}\n{simple.verdict(per_row, result['log_likelihood'])}"
+    result |= {"beside": simple.as_dict()}
     if out is not None:
         write_per_row(out, per_row)
         about, text = about | {"per_row": str(out)}, f"{text}\nWritten: {out}"
@@ -147,8 +149,7 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
 def refuse_idle(names: set[str], models: list[Any]) -> None:
     """Raise InputError for options that were given and that none of the machines needs."""
     from boltz.cli.measure import undirected
-    from boltz.cli.stored import kind_of
-    from boltz.training.plans import blueprint
+    from boltz.training.plans import blueprint, kind_of
 
     directed = not any(undirected(model) for model in models)
     for name in ("betas", "chains"):

@@ -22,7 +22,6 @@ from boltz.cli.measure import (
     verdict_between,
 )
 from boltz.cli.progress import Progress
-from boltz.cli.stored import kind_of
 from boltz.cli.two_sided import Wanted
 from boltz.errors import InputError
 from boltz.estimators.result import Estimate, exact
@@ -31,7 +30,7 @@ from boltz.estimators.sides import difference, sides
 from boltz.estimators.variational import variational_bound
 from boltz.estimators.words import in_words
 from boltz.models.files import Model
-from boltz.training.plans import blueprint
+from boltz.training.plans import blueprint, kind_of
 
 Found = tuple[dict[str, Any], str, Any]  # the object for JSON, the text, and log p(v) (rows,) of single rows
 LOG_Z = frozenset({"chains", "betas", "error", "budget"})

@@ -71,8 +71,9 @@ def _of_model(path: Path) -> dict[str, Any]:
 
 def _structure(plan: Blueprint) -> dict[str, Any]:
     """What a machine is: its kind, its layers, and what its conditionals hold."""
-    from boltz.cli.stored import architecture, kind_of, parameters
+    from boltz.cli.stored import architecture, parameters
     from boltz.models.graph import Graph
+    from boltz.training.plans import kind_of
 
     found = {
         "model": kind_of(plan),

@@ -72,9 +72,9 @@ def logz(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
     """
     from boltz.cli.estimating import Request, estimated
     from boltz.cli.measure import Annealing, quick, undirected
-    from boltz.cli.stored import kind_of, model_of
+    from boltz.cli.stored import model_of
     from boltz.cli.two_sided import Wanted
-    from boltz.training.plans import blueprint
+    from boltz.training.plans import blueprint, kind_of
 
     names = given(ctx)
     annealing = Annealing(options["chains"], options["betas"], options["seed"])

@@ -9,6 +9,7 @@ from typing import Any
 import boltz
 from boltz.errors import InputError
 from boltz.models.files import Model
+from boltz.presets import SETTINGS, SHARES
 from boltz.training.settings import BeliefSettings, Common, DirectedSettings, Settings
 
 Shape = Mapping[str, Any]
@@ -23,9 +24,10 @@ class Machine:
     """A kind of machine: its builder, its settings, and the defaults of its options where they are its own.
 
     build takes the visible units, the options of shape, rows (rows, units) and a seed. lacks names the settings of its
-    class that mean nothing to it.
+    class that mean nothing to it. Its other defaults are those of boltz.presets.
     """
 
+    kind: str
     build: Callable[[int, Shape, Any, int], Model]
     settings: type[Common]
     shape: Shape
@@ -35,9 +37,10 @@ class Machine:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The default of every option that it has: shape, settings, measurement."""
+        """The default of every option that it has: shape, settings, measurement; None where the rows say it."""
         known = {field.name: field.default for field in fields(self.settings) if field.name not in self.lacks}
-        return {**self.shape, **known, **self.defaults, **self.measurement}
+        rows_say = dict.fromkeys((*SHARES[self.kind], "batch_size", "patience"))
+        return {**self.shape, **known, **SETTINGS[self.kind], **self.defaults, **rows_say, **self.measurement}
 
     def settings_from(self, values: Mapping[str, Any]) -> Any:
         """Its settings from the values of its options; raises InputError."""
@@ -83,52 +86,29 @@ def _chain(name: str, groups: Groups, least: int, most: int = 1000) -> tuple[int
 
 
 MACHINES: dict[str, Machine] = {
-    "rbm": Machine(
-        _rbm,
-        Settings,
-        {"layers": ((500,),)},
-        {"rule": "pcd", "epochs": 100, "learning_rate": 0.05},
-        ANNEALING,
-        lacks=(*MEAN_FIELD, *PRETRAINING),
-    ),
-    "dbm": Machine(
-        _dbm,
-        Settings,
-        {"layers": ((500, 1000),)},
-        {
-            "rule": "pcd",
-            "pretrain": "bottom",
-            "pretrain_epochs": 200,
-            "pretrain_learning_rate": 0.05,
-            "epochs": 25,
-            "learning_rate": 0.005,
-            "center": True,
-            "mean_field_sweeps": 5,
-        },
-        {**ANNEALING, "evaluation_samples": 0},
-    ),
-    "dbn": Machine(
-        _dbn,
-        BeliefSettings,
-        {"layers": ((500, 500),)},
-        {"pretrain_epochs": 100, "epochs": 20},
-        {**ANNEALING, "evaluation_samples": 0},
-    ),
-    "sbn": Machine(
-        _sbn,
-        DirectedSettings,
-        {"layers": ((200, 200),), "widths": (), "activation": "tanh", "visible": "bernoulli"},
-        {"objective": "vimco", "samples": None, "epochs": 100, "learning_rate": 0.003},
-        {"evaluation_samples": 0},
-        lacks=("groups", "alpha", "beta"),
-    ),
-    "vae": Machine(
-        _vae,
-        DirectedSettings,
-        {"layers": ((200, 200),), "latent": (50,), "activation": "tanh", "visible": "bernoulli"},
-        {"objective": "vae", "samples": None, "epochs": 150, "learning_rate": 0.003},
-        {"evaluation_samples": 0},
-    ),
+    machine.kind: machine
+    for machine in (
+        Machine("rbm", _rbm, Settings, {"layers": ((500,),)}, {}, ANNEALING, lacks=(*MEAN_FIELD, *PRETRAINING)),
+        Machine("dbm", _dbm, Settings, {"layers": ((500, 1000),)}, {}, {**ANNEALING, "evaluation_samples": 0}),
+        Machine("dbn", _dbn, BeliefSettings, {"layers": ((500, 500),)}, {}, {**ANNEALING, "evaluation_samples": 0}),
+        Machine(
+            "sbn",
+            _sbn,
+            DirectedSettings,
+            {"layers": ((200, 200),), "widths": (), "activation": "tanh", "visible": "bernoulli"},
+            {"objective": "vimco", "samples": None},
+            {"evaluation_samples": 0},
+            lacks=("groups", "alpha", "beta"),
+        ),
+        Machine(
+            "vae",
+            _vae,
+            DirectedSettings,
+            {"layers": ((200, 200),), "latent": (50,), "activation": "tanh", "visible": "bernoulli"},
+            {"objective": "vae", "samples": None},
+            {"evaluation_samples": 0},
+        ),
+    )
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 import click
 
+from boltz import presets
 from boltz.cli.common import BETAS, Betas, Layers, word
 from boltz.cli.machines import MACHINES, having
 from boltz.errors import InputError
@@ -33,7 +34,9 @@ DATA = {
     "shuffle": "Take the rows in a new random order in each epoch, or always in that of the data.",
 }
 TRAINING = {
-    "epochs": "Passes over the training rows; for a dbn those of the up-down rule, after pretraining.",
+    "epochs": "Passes over the training rows at most; for a dbn those of the up-down rule, after pretraining.",
+    "patience": "Epochs without a better log-likelihood of the validation rows after which a stage ends, with the "
+    "parameters of its best epoch; 0 for all epochs.",
     "batch_size": "Rows of a batch.",
     "learning_rate": "Learning rate at the start, for the gradient of the mean over the rows of a batch.",
     "schedule": "Course of the learning rate: constant, linear to zero, falling as 1/t, or in stages of 3^i epochs.",
@@ -92,7 +95,7 @@ RUN = {
 }
 SECTIONS: Sections = {
     "Machine": (SHAPE, ("init",)),
-    "Data": (DATA, ("data", "limit", "levels")),
+    "Data": (DATA, ("data", "limit", "valid", "test", "levels", "label_column", "drop_columns")),
     "Training": (TRAINING, ("recipe", "stages")),
     "Chains and pretraining": (CHAINS, ()),
     "Objective": (OBJECTIVE, ()),
@@ -115,10 +118,18 @@ TYPES: dict[str, tuple[Any, str]] = {
     "latent": (Layers(), "N[,N...]"),
     "widths": (Layers(), "N,N,..."),
     "betas": (Betas(), BETAS),
-    "samples": (int, "INTEGER"),
+    **dict.fromkeys(("samples", "epochs", "pretrain_epochs", "batch_size", "patience"), (int, "INTEGER")),
 }
+ROWS = 10_000  # that defaults are for where the data are not known
 MANY = 5  # samples where an objective weighs several and none are asked for
-SHOWN = {"samples": f"1, or {MANY} where the objective weighs several"}
+EPOCHS = f"by the number of rows: for {presets.LEAST_UPDATES:,} to {presets.MOST_UPDATES:,} updates"
+SHOWN = {
+    "samples": f"1, or {MANY} where the objective weighs several",
+    "epochs": EPOCHS,
+    "pretrain_epochs": EPOCHS,
+    "batch_size": f"{presets.BATCH}, or a fiftieth of the rows where that is less, but at least {presets.LEAST_BATCH}",
+    "patience": f"{presets.PATIENCE:.0%} of the epochs with validation rows, else 0",
+}
 
 
 def _uses(name: str) -> tuple[str, Callable[[Values], bool]]:
@@ -154,8 +165,8 @@ def machine_options(command: F) -> F:
     return command
 
 
-def chosen(options: Values, model: str, changes: Values, own_shape: bool = False) -> dict[str, Any]:
-    """The value of every option of a machine: as given, else as in changes, else its default.
+def chosen(options: Values, model: str, changes: Values, own_shape: bool = False, rows: int = ROWS) -> dict[str, Any]:
+    """The value of every option of a machine: as given, else as in changes, else its default for so many rows.
 
     own_shape: the machine is there already and takes no options of shape. Raises InputError for an option that was
     given and would do nothing.
@@ -167,7 +178,9 @@ def chosen(options: Values, model: str, changes: Values, own_shape: bool = False
             raise InputError(f"{word(name)} is an option of {listed(having(name))}, not of {model}.")
         if own_shape and name in SHAPE:
             raise InputError(f"--init starts from a machine as it is, so it takes no {word(name)}.")
-    changes = {name: value for name, value in changes.items() if name in known}
+    said = {name: value for name, value in changes.items() if name in known}
+    preset = presets.preset(model, rows, (said | given).get("batch_size"))
+    changes = {name: value for name, value in preset.items() if name in known} | said
     values = {name: x for name, x in (known | changes | given).items() if not (own_shape and name in SHAPE)}
     for name in given:
         needed, met = NEEDS.get(name, ("", lambda v: True))

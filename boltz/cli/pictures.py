@@ -12,7 +12,7 @@ import boltz
 from boltz import plotting, runs
 from boltz.cli.stored import image_of
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.files import Model
+from boltz.models.files import Model, outside
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.sampling.ancestral import visible_means
 
@@ -39,7 +39,7 @@ def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> tuple[Any
     if isinstance(model, BoltzmannMachine):
         return model.unit_type(layer).mean(model.field(layer, state)), "means"
     if layer == model.visible:
-        return visible_means(model, state), "means"
+        return outside(model, visible_means(model, state)), "means"
     if model.conditionals[layer].reparameterised:
         return np.clip(0.5 + state[layer] / (2 * REACH), 0, 1), f"states from -{REACH:g} to {REACH:g}"
     return state[layer], "states"
@@ -60,7 +60,7 @@ def _samples(run: boltz.Run) -> tuple[Any, str]:
     """Visible means (chains, units) of fantasies, and a title."""
     model, seed = run.model, run.settings.seed
     if isinstance(model, HelmholtzMachine):
-        means = visible_means(model, boltz.sample(model, CHAINS, seed=seed))
+        means = outside(model, visible_means(model, boltz.sample(model, CHAINS, seed=seed)))
         return means, f"visible means of {CHAINS} samples"
     start = _particles(run, model)
     state = boltz.sample(model, len(start[model.visible]), SWEEPS, seed, start)

@@ -8,14 +8,18 @@ from typing import Any
 
 import boltz
 from boltz import runs
+from boltz.cli.beside import beside
 from boltz.cli.common import say
 from boltz.cli.measure import Annealing, estimate_log_z, samples_for, verdict, visible_rows
 from boltz.cli.progress import Progress
+from boltz.cli.reading import COLUMNS, loaded
 from boltz.cli.stored import table
-from boltz.data import Data, load, splits
+from boltz.data import Data, splits
 from boltz.errors import FileError
 from boltz.estimators.words import figure, small
 from boltz.models.files import Model
+
+SIMPLE = {"mixture": "mixture of 20 products", "independent_units": "independent units"}
 
 
 def measured(run: boltz.Run, progress: Progress) -> dict[str, Any] | None:
@@ -40,19 +44,24 @@ def measured(run: boltz.Run, progress: Progress) -> dict[str, Any] | None:
     found["log_likelihood"] = log_likelihood.as_dict()
     found["methods"]["log_likelihood"] = log_likelihood.method
     said = verdict(log_likelihood, log_z, samples)
+    simple = beside(run.model, data, x, description, seed)
+    found |= {"beside": simple.as_dict(), "learnt": simple.verdict(log_likelihood.per_row, found["log_likelihood"])}
     return found | {"rows": len(x), "samples": samples, "data": data.name, "binarize": how, "certified": said}
 
 
 def _test_data(description: Mapping[str, Any], model: Model) -> Data | None:
-    """The test rows of a run's data set; None for data in one piece."""
+    """The test rows of a run, of a file of their own or of its data set; None for data in one piece."""
     own = table(description, "data", "load")
     place = own.get("name_or_path")
     if place is None:
         return None
     if not isinstance(place, str):
         raise FileError("run.toml does not say how to load the data.")
-    known = {"levels": own.get("levels"), "machine_levels": model.levels}
-    return load(place, "test", **known) if "test" in splits(place) else None
+    if other := table(description, "test", "load"):
+        return loaded(other | {"machine_levels": model.levels}, "run.toml")
+    known = {name: own[name] for name in COLUMNS if name in own}
+    known |= {"levels": own.get("levels"), "machine_levels": model.levels}
+    return loaded({"name_or_path": place, "split": "test", **known}, "run.toml") if "test" in splits(place) else None
 
 
 def show(run: boltz.Run, result: Mapping[str, Any]) -> None:
@@ -65,13 +74,19 @@ def show(run: boltz.Run, result: Mapping[str, Any]) -> None:
             say("The data have no test rows, so there is no test log-likelihood; boltz evaluate measures other rows.")
         else:
             say(f"{test['rows']:,} test rows of {test['data']}, binarize {test['binarize']}. {test['certified']}")
+            say(test["learnt"])
     say(f"The run is in {run.path}: see samples.png, filters.png and curves.png.")
 
 
 def _show_table(test: Mapping[str, Any]) -> None:
     lines = []
-    for name, label in (("log_likelihood", "test log-likelihood"), ("log_z", "log Z")):
-        entry = test[name]
+    simple = test.get("beside") or {}
+    entries = {
+        "test log-likelihood": test["log_likelihood"],
+        **{label: simple.get(name) for name, label in SIMPLE.items()},
+        "log Z": test["log_z"],
+    }
+    for label, entry in entries.items():
         if entry is not None:
             chains = f"{number(entry['ess'], 0)} of {entry['chains']}" if entry["chains"] else "-"
             kind = {"none": "no"}.get(entry["kind"], entry["kind"])

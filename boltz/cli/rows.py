@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 import boltz
 from boltz import checks
-from boltz.cli.stored import settings_of, table
-from boltz.data import Data, load, splits
+from boltz.cli.reading import rows_asked
+from boltz.data import Data
 from boltz.data.loading import values
 from boltz.errors import FileError, InputError
 from boltz.models.files import Model
@@ -26,12 +26,13 @@ NUMBERS = 2**21  # that a chunk of rows holds at most, beside its features
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of data as a machine sees them, how it does so, and which of their units are known (None: all)."""
+    """Rows of data as a machine sees them, how it does so, which units are known (None: all), which split they are."""
 
     data: Data
     how: str
     key: Key
     mask: Array | None = None
+    split: str | None = None
 
     def __len__(self) -> int:
         return len(self.data.x)
@@ -42,7 +43,7 @@ class Rows:
         return {
             "rows": len(self),
             "data": self.data.name,
-            "split": self.data.request.get("split"),
+            "split": self.split,
             "binarize": self.how,
         }
 
@@ -75,40 +76,8 @@ def rows_of(path: Path, model: Model | Network, options: Mapping[str, Any], spli
 
     split is the one to take without --split; None means test where there is one, else train.
     """
-    name = options["data"] or data_of(path)
-    wanted = options["split"] or split or ("test" if "test" in splits(name) else "train")
-    data = load(name, wanted, options["limit"], **scale_of(path, [model], name, options["levels"]))
-    return seen_by(model, data, options["binarize"], options["seed"])
-
-
-def scale_of(path: Path, models: Sequence[Model | Network], name: str, asked: int | None) -> dict[str, int | None]:
-    """How load finds what whole numbers are divided by: as asked, as of the run's own data, or as machines keep it.
-
-    Raises InputError where --levels differs from what a machine keeps; 1 says that the data are 0/1.
-    """
-    kept = {model.levels for model in models}
-    if asked is not None:
-        other = sorted(n for n in kept if n is not None and asked not in (1, n))
-        if other:
-            raise InputError(
-                f"--levels is {asked}, but the machine divides whole numbers by {other[0]}: leave it out, or give "
-                "--levels 1 for data of 0 and 1."
-            )
-        return {"levels": asked}
-    settings = settings_of(path)
-    before = next((load for entry in ("data", "rows") if (load := table(settings, entry, "load"))), {})
-    own = before.get("levels") if before.get("name_or_path") == name else None
-    return {"levels": own, "machine_levels": kept.pop() if len(kept) == 1 else None}
-
-
-def data_of(path: Path) -> str:
-    """The name of the data of a run; raises InputError where it has none."""
-    settings = settings_of(path)
-    loads = (table(settings, entry, "load").get("name_or_path") for entry in ("data", "rows"))
-    name = next((name for name in loads if isinstance(name, str)), None)
-    if name is None:
-        raise InputError(f"{path} does not name its data: give them with --data.")
-    return name
+    data, split = rows_asked(path, [model], options, split)
+    return replace(seen_by(model, data, options["binarize"], options["seed"]), split=split)
 
 
 def seen_by(model: Model | Network, data: Data, how: str, seed: int) -> Rows:

@@ -17,10 +17,10 @@ from boltz.cli.common import (
     free_file,
     given,
     json_option,
-    levels_option,
     run_argument,
     say,
     seed_option,
+    table_options,
     threads_option,
 )
 from boltz.errors import InputError
@@ -46,7 +46,7 @@ STARTS = ("rates", "uniform", "bias", "data")
     "rows of the data; unless given, the chains take turns among the first three.",
 )
 @click.option("--data", metavar="NAME", show_default="those of the run", help="The rows for --start data.")
-@levels_option
+@table_options
 @click.option(
     "--tempered",
     is_flag=True,
@@ -140,20 +140,20 @@ def _start(path: Path, model: Any, options: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
     import boltz
+    from boltz.cli.reading import refuse_idle
     from boltz.cli.rows import rows_of
 
-    for name in ("data", "levels"):
-        if options[name] is not None and options["start"] != "data":
-            raise InputError(f"--{name} would do nothing: it needs --start data.")
+    if options["start"] != "data":
+        if options["data"] is not None:
+            raise InputError("--data would do nothing: it needs --start data.")
+        refuse_idle(options, "--start data")
     if options["start"] is None:
         return {}
     if options["tempered"] or not isinstance(model, boltz.BoltzmannMachine):
         raise InputError("--start is for the Gibbs chains of an rbm or dbm without --tempered.")
     if options["start"] != "data":
         return {"start": options["start"]}
-    asked = {"split": None, "limit": None, "binarize": "dynamic"}
-    asked |= {name: options[name] for name in ("data", "levels", "seed")}
-    rows = rows_of(path, model, asked, "train")
+    rows = rows_of(path, model, {**options, "split": None, "limit": None, "binarize": "dynamic"}, "train")
     numbers = np.unique(np.arange(options["chains"]) * len(rows) // options["chains"])
     return {"start": "data", "data": np.concatenate([rows.seen(slice(i, i + 1)) for i in numbers.tolist()])}
 

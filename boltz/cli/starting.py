@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -14,15 +14,15 @@ from boltz import checks, runs
 from boltz.cli import recipes
 from boltz.cli.machines import MACHINES
 from boltz.cli.measure import Annealing, samples_for
-from boltz.cli.options import chosen, word
+from boltz.cli.options import ROWS, chosen, word
+from boltz.cli.reading import other_rows, reading, said
 from boltz.cli.recipes import Recipe
-from boltz.cli.rows import scale_of
-from boltz.cli.stored import architecture, kind_of, model_of, settings_of, table
+from boltz.cli.stored import architecture, model_of, settings_of, table
 from boltz.data import Data, load, splits
 from boltz.data.binarize import HOW as BINARIZE
 from boltz.errors import InputError
 from boltz.models.files import Model
-from boltz.training.plans import blueprint, stages
+from boltz.training.plans import blueprint, kind_of, stages
 
 DATA = "mnist-mini"
 Options = Mapping[str, Any]
@@ -52,15 +52,17 @@ def prepared(options: Options) -> Start:
     recipe = _recipe(options)
     kind = _kind(options, recipe)
     first = None if options["init"] is None else _initial(options["init"], kind)
-    values = _values(options, kind, recipe, first)
+    name, limit = _data_asked(options, recipe)
+    _values(options, kind, recipe, first, None)  # what is wrong with options is said before rows are read
+    known = reading(options["init"], [first] if first is not None else [], options, name)
+    data = said(load(name, "train", limit, **known))
+    if (data.levels or 1) > 1:
+        known["machine_levels"] = data.levels
+    others = other_rows(options["init"], options, known)
+    values = _values(options, kind, recipe, first, Table(len(data.x), "valid" in (*others, *splits(name))))
     settings = MACHINES[kind].settings_from(values)
     evaluation = _evaluation(options, values, settings.seed)
-    name, limit = _data_asked(options, recipe)
-    known = {"levels": options["levels"]}
-    if first is not None:
-        known = scale_of(options["init"], [first], name, options["levels"])
-    data = load(name, "train", limit, **known)
-    model = _built(kind, values, data) if first is None else _fitting(first, data, options["init"])
+    model = _built(kind, values, data) if first is None else _fitting(first, data, f"the machine of {options['init']}")
     stages(blueprint(model), settings)  # refuses what cannot be trained
     samples_for(model, evaluation["samples"])
     stem = f"{recipe.name}-{data.name}" if recipe else _stem(kind, model, data)
@@ -73,9 +75,10 @@ def prepared(options: Options) -> Start:
         extra["recipe"] = {"name": recipe.name, "stages": recipe.stages}
     if first is not None:
         extra["init"] = {"path": str(options["init"])}
-    if (data.levels or 1) > 1:
-        known["machine_levels"] = data.levels
-    return Start(kind, model, data, held_out(name, known), settings, out, extra)
+    for split, rows in others.items():
+        _fitting(model, rows, "the machine")
+        extra[split] = {"load": dict(rows.request)}
+    return Start(kind, model, data, held_out(name, known, others), settings, out, extra)
 
 
 def _recipe(options: Options) -> Recipe | None:
@@ -103,16 +106,34 @@ def _kind(options: Options, recipe: Recipe | None) -> str:
     return recipe.model
 
 
-def _values(options: Options, kind: str, recipe: Recipe | None, first: Model | None) -> dict[str, Any]:
-    """The options of the machine: as given, of the recipe, or by default, which --init and --visible change."""
+class Table(NamedTuple):
+    """What the defaults ask of the data: how many training rows, and whether there are validation rows."""
+
+    rows: int
+    valid: bool
+
+
+def _values(
+    options: Options, kind: str, recipe: Recipe | None, first: Model | None, rows: Table | None
+) -> dict[str, Any]:
+    """The options of the machine: as given, of the recipe, or by default, which rows, --init and --visible change.
+
+    rows None stands for data that have not been read, only to see whether the options fit together.
+    """
     changes = dict(recipe.options) if recipe else {}
+    valid = rows is None or rows.valid
+    if options["patience"] and not valid:
+        raise InputError("--patience waits for a better epoch on validation rows, which the data do not have.")
+    if recipe or not valid:
+        changes = {"patience": 0} | changes
     if first is not None:
         before = table(settings_of(options["init"]), "settings").get("binarize")
-        changes = {"pretrain_epochs": 0} | ({"binarize": before} if before in BINARIZE else {}) | changes
+        ours = {"pretrain_epochs": 0} | ({"binarize": before} if before in BINARIZE else {})
+        changes |= {name: value for name, value in ours.items() if recipe is None or name not in recipe.options}
     visible = first.layers[0].kind if first is not None else options["visible"]
     if visible == "gaussian":
         changes["binarize"] = "none"
-    return chosen(options, kind, changes, own_shape=first is not None)
+    return chosen(options, kind, changes, first is not None, ROWS if rows is None else rows.rows)
 
 
 def _evaluation(options: Options, values: Options, seed: int) -> dict[str, Any]:
@@ -157,10 +178,10 @@ def _initial(path: Path, kind: str) -> Model:
     return model
 
 
-def _fitting(model: Model, data: Data, path: Path) -> Model:
+def _fitting(model: Model, data: Data, name: str) -> Model:
     units = model.units[model.visible]
     if data.x.shape[1] != units:
-        raise InputError(f"{data.source} has {data.x.shape[1]} units a row, but the machine of {path} has {units}.")
+        raise InputError(f"{data.source} has {data.x.shape[1]} units a row, but {name} has {units}.")
     return model
 
 
@@ -170,7 +191,12 @@ def _stem(kind: str, model: Model, data: Data) -> str:
     return "-".join([kind, *units, data.name])
 
 
-def held_out(name: str, known: Mapping[str, int | None]) -> Data | None:
-    """Validation rows, else test rows, for the recorded gap to training rows; None for data in one piece."""
-    there = [split for split in ("valid", "test") if split in splits(name)]
-    return load(name, there[0], **known) if there else None
+def held_out(name: str, known: Options, others: Mapping[str, Data]) -> Data | None:
+    """Validation rows, else test rows, for the recorded gap to training rows; None for data in one piece.
+
+    others are those of files of their own, which come first; known is how load reads the data.
+    """
+    for split in ("valid", "test"):
+        if split in others or split in splits(name):
+            return others.get(split) or load(name, split, **known)
+    return None

@@ -66,16 +66,6 @@ def image_of(settings: Mapping[str, Any]) -> tuple[int, int] | None:
     return shape[0], shape[1]
 
 
-def kind_of(plan: Blueprint) -> str:
-    """The name of the machine of a blueprint: that of `boltz train`, or helmholtz where hidden layers are mixed."""
-    if isinstance(plan, Graph):
-        return "rbm" if len(plan.layers) == 2 else "dbm"
-    kinds = {layer.kind for layer in plan.latent}
-    if plan.prior == "rbm":
-        return "dbn"
-    return {"bernoulli": "sbn", "gaussian": "vae"}[kinds.pop()] if len(kinds) == 1 else "helmholtz"
-
-
 def parameters(plan: Blueprint) -> int:
     """Number of weights and biases, those of recognition included."""
     return size(graph_shapes(plan) if isinstance(plan, Graph) else plan.shapes)

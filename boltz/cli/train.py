@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from boltz.cli import recipes
-from boltz.cli.common import device_option, emit, given, json_option, levels_option, say, threads_option
+from boltz.cli.common import device_option, emit, given, json_option, say, table_options, threads_option
 from boltz.cli.machines import MACHINES
 from boltz.cli.options import Sectioned, machine_options
 from boltz.errors import FileError, Interrupted
@@ -45,10 +45,14 @@ SHOWN = {
 @click.option(
     "--data",
     show_default="mnist-mini; with --recipe or --init RUN theirs",
-    help="A named data set (see boltz data), or a file: .npy, .npz[:array], .csv[.gz], idx[.gz].",
+    help="A named data set (see boltz data), or a file: .npy, .npz[:array], .csv, .tsv, .txt, idx.",
 )
 @click.option("--limit", type=int, show_default="all", help="Train on the first rows only, this many.")
-@levels_option
+@click.option(
+    "--valid", metavar="DATA", show_default="those of --data, if any", help="Validation rows, of another file."
+)
+@click.option("--test", metavar="DATA", show_default="those of --data, if any", help="Test rows, of another file.")
+@table_options
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -139,8 +143,8 @@ def finished(run: Any, progress: Any) -> dict[str, Any]:
     """Draw the pictures of a trained run, measure it, and keep the result in its folder."""
     from boltz.cli.pictures import draw
     from boltz.cli.report import measured
-    from boltz.cli.stored import architecture, kind_of, write_result
-    from boltz.training.plans import blueprint
+    from boltz.cli.stored import architecture, write_result
+    from boltz.training.plans import blueprint, kind_of
 
     draw(run)
     plan = blueprint(run.model)

@@ -10,13 +10,14 @@ from typing import Any
 import click
 
 from boltz import plotting, runs
-from boltz.cli.common import given, say, word
+from boltz.cli.common import given, say
 from boltz.cli.labels import Labels, labels_from
 from boltz.cli.progress import Progress
-from boltz.cli.rows import data_of, rows_of, scale_of, seen_by
+from boltz.cli.reading import data_of, reading, said
+from boltz.cli.rows import rows_of, seen_by
 from boltz.cli.stored import model_of, network_of, read_result, settings_of, table, write_result
 from boltz.cli.train import make_parent, stoppable
-from boltz.cli.tuning_options import settings_from
+from boltz.cli.tuning_options import TABLES, settings_from
 from boltz.cli.tuning_rows import Seen, fewer, rows_entry, test_entry, test_rows, training, training_again
 from boltz.data import load
 from boltz.errors import FileError, InputError
@@ -27,7 +28,7 @@ from boltz.training.tuned_runs import Tuned, begun, resume_tuning
 
 Options = Mapping[str, Any]
 WITH_RESUME = {"resume", "as_json", "threads", "device"}
-WITH_NETWORK = {"path", "data", "limit", "levels", "split", "labels", "binarize", "seed", "out", "force"} | WITH_RESUME
+WITH_NETWORK = {"path", "data", "limit", *TABLES, "split", "labels", "binarize", "seed", "out", "force"} | WITH_RESUME
 
 
 @dataclass(frozen=True)
@@ -75,15 +76,17 @@ def started(task: Task, path: Path, options: Options) -> dict[str, Any]:
     settings = settings_from(options)
     name = options["data"] or data_of(path)
     model = model_of(path)
-    known = scale_of(path, [model], name, options["levels"])
-    data = load(name, "train", options["limit"], **known)
+    known = reading(path, [model], options, name)
+    data = said(load(name, "train", options["limit"], **known))
     entry = rows_entry(data, options)
     labels = training(task.labelled, data, options.get("labels"))
     seen_by(model, data, settings.binarize, settings.seed)
     network = task.unrolled(model, options, labels).to(options["device"])
     data, labels = fewer(data, labels, options.get("few"), settings.seed)
     course = prepared(network, data, labels, None, settings)
-    test = test_entry(name, options, known | {"machine_levels": course.start.levels})
+    kept = table(settings_of(path), "test", "load").get("name_or_path") if options["data"] is None else None
+    asked = {**options, "test": options["test"] or kept}
+    test = test_entry(name, asked, known | {"machine_levels": course.start.levels})
     out = options["out"] or runs.next_free(Path("runs"), f"{task.command.split()[1]}-{data.name}")
     runs.check_free(out, options["force"])
     extra: dict[str, Any] = {"init": {"path": str(path)}, "rows": entry, "test": test}
@@ -203,5 +206,5 @@ def _refuse(ctx: click.Context, names: set[str], text: str) -> None:
     """Raise UsageError for the first of these options that was given."""
     for parameter in ctx.command.params:
         if parameter.name in names:
-            shown = word(str(parameter.name)) if isinstance(parameter, click.Option) else "RUN"
+            shown = parameter.opts[0] if isinstance(parameter, click.Option) else "RUN"
             raise click.UsageError(text.format(shown))

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 import click
 
-from boltz.cli.common import device_option, json_option, levels_option, threads_option, word
+from boltz.cli.common import device_option, json_option, table_options, threads_option, word
 from boltz.cli.options import HELP, Sectioned, Sections
 from boltz.errors import InputError
 from boltz.training import settings as choices
@@ -35,9 +35,10 @@ STEPS = {
     **{name: HELP[name] for name in ("l2", "l1", "max_norm", "seed")},
 }
 RUN = {"checkpoint_seconds": HELP["checkpoint_seconds"]}
+TABLES = ("levels", "label_column", "drop_columns")
 SECTIONS: Sections = {
     "Machine": ({}, ("code",)),
-    "Data": (DATA, ("data", "limit", "levels", "labels", "few", "test", "test_labels", "split")),
+    "Data": (DATA, ("data", "limit", *TABLES, "labels", "few", "test", "test_labels", "split")),
     "How long": (LENGTH, ()),
     "Training": (STEPS, ()),
     "Run": (RUN, ("out", "force", "resume", "device", "threads", "as_json")),
@@ -103,7 +104,7 @@ def _places() -> list[Callable[[Any], Any]]:
     return [
         click.option("--data", show_default="those of RUN", help="A named data set, or a file as in boltz train."),
         click.option("--limit", type=int, show_default="all", help="The first rows only, this many."),
-        levels_option,
+        table_options,
         click.option(
             "--test", metavar="DATA", show_default="the test rows of --data, if any", help="Rows to test on, a file."
         ),

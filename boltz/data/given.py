@@ -26,7 +26,7 @@ def given(x: Any, name: str, units: int, real: bool = False, levels: int | None 
     border = Border(name, levels, WITH_LEVELS)
     if real and (levels is None or values.dtype.kind == "f"):
         finite(values, border)
-        values, levels = kept(values, None), None
+        values, levels = values if isinstance(values, np.memmap) else _real(values), None
     else:
         values, levels = rows_of(values, border)
         if levels is None and two_valued(values, 1):
@@ -34,3 +34,9 @@ def given(x: Any, name: str, units: int, real: bool = False, levels: int | None 
     mark = fingerprint(values, row_type(levels))
     rows = values if isinstance(values, SparseRows) else np.asarray(values)
     return Data(rows, "array", None, levels, mark, None, "array")
+
+
+def _real(values: Any) -> Any:
+    """Rows in memory with all their digits, which columns far from 0 need: in float32 only where that holds them."""
+    exact = np.result_type(values.dtype, np.float32)
+    return values.astype(exact) if isinstance(values, SparseRows) else np.ascontiguousarray(values, exact)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,14 @@ import numpy as np
 from boltz.checks import brief, choice, integer
 from boltz.checks import path as checked_path
 from boltz.data import readers
+from boltz.data.columns import Columns, asked, refuse_named, refuse_odd
 from boltz.data.sets import SETS, VARIABLE, data_folder, file_of
-from boltz.data.table import Array, Data, fingerprint, row_type, units
+from boltz.data.table import Array, Data, Table, fingerprint, row_type, units
 from boltz.errors import FileError, InputError
-from boltz.scale import Border, checked_levels
+from boltz.scale import LEAST_GREY, Border, checked_levels
 
 FEW = 5  # names that a message lists
-SUFFIXES = (".npz", ".npy", ".csv", ".csv.gz", ".idx", ".idx.gz")
+SUFFIXES = (".npz", ".npy", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".idx", ".idx.gz")
 
 
 def load(
@@ -25,26 +27,34 @@ def load(
     split: str = "train",
     limit: int | None = None,
     levels: int | None = None,
+    label_column: str | int | None = None,
+    drop_columns: Sequence[str | int] = (),
+    *,
     machine_levels: int | None = None,
 ) -> Data:
-    """Rows of a named set, of a file (.npy, .npz[:array], .csv[.gz], idx[.gz]) or of a file in $BOLTZ_DATA by its stem,
-    read-only; FileError names file, row and column of what is no number in [0, 1], 0/1 or grey byte (uint8).
+    """Rows of a named set, of a file (.npy, .npz[:array], .csv, .tsv, .txt, idx) or of a file in $BOLTZ_DATA by its
+    stem, read-only; FileError names file, row and column of what is no number in [0, 1], 0/1 or grey byte (uint8).
 
     levels: all numbers of the file are whole ones from 0 to levels, 1 to 65535, and are divided by it. machine_levels:
     so are those of whole-number types, as by a machine that keeps these levels, unless levels says otherwise.
 
-    The rows of a .npy file of 64 MiB and more stay in the file, mapped, which must not change while they are in use.
+    label_column and drop_columns name columns of a table, by the header or by number from 1, that hold labels or are
+    left out. The rows of a .npy file of 64 MiB and more stay in the file, mapped, which must not change while in use.
     """
     choice(split, "split", readers.SPLITS)
+    columns = asked(label_column, drop_columns)
     if limit is not None:
         integer(limit, "limit", 1)
     said = checked_levels(levels) is not None
     if split not in _known_splits(name_or_path):
         raise InputError(f"{name_or_path} has no split {split!r}; it has {', '.join(_known_splits(name_or_path))}.")
     path, array, named = _located(name_or_path)
-    table = readers.read(path, array, split)
+    if named and columns.request:
+        raise InputError(f"{named} is a named set of images: label_column and drop_columns are for tables.")
+    table = readers.read(path, array, split, columns)
     place = f"{path}: array {table.array!r:.60}" if table.array else str(path)
     wanted = levels if said or named else checked_levels(machine_levels)
+    _check_columns(table, place, wanted)
     x, levels, shape = units(table, Border(place, wanted, "give levels={0} (--levels {0})", said, file=True))
     labels, cut = table.labels, limit is not None and limit < len(x)
     found = "" if cut and not named else fingerprint(x, row_type(levels))
@@ -58,21 +68,47 @@ def load(
     place = (named or str(path.resolve())) + (f":{array}" if array else "")
     more = {"limit": limit, "levels": wanted if levels == wanted else None}
     request = {"name_or_path": place, "split": split} | {name: n for name, n in more.items() if n is not None}
-    data = Data(np.asarray(x), name, shape, levels, found, labels, source, request)
+    data = Data(np.asarray(x), name, shape, levels, found, labels, source, request | columns.request, table.notes)
     data.x.flags.writeable = False
     return data
 
 
 def splits(name_or_path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """The splits that `load` accepts for this name or path."""
+    """The splits that `load` accepts for this name or path; a file of one table is its split 'train'."""
+    return held_splits(name_or_path) or ("train",)
+
+
+def held_splits(name_or_path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """The splits that this name or path holds, none for a file of one table and for a named array."""
     if isinstance(name_or_path, str) and name_or_path in SETS:
         return _known_splits(name_or_path)
     path, array, _ = _located(name_or_path)
-    return ("train",) if array else readers.splits(path)
+    return () if array else readers.splits(path)
+
+
+def _check_columns(table: Table, place: str, levels: int | None) -> None:
+    """Raise FileError where a column of a table of numbers cannot be a unit; levels, if known, scale all of them."""
+    scaled = (levels or 1) > 1
+    if table.columns is not None:
+        refuse_named(table.columns, place)
+        greatest = table.columns.greatest
+        if scaled and greatest is not None and greatest <= (levels or 1):
+            raise FileError(
+                f"{place}: the first line may name the columns or be a row of data: give the columns names."
+            )
+    plain = table.values.ndim == 2 and table.values.size > 0 and table.shape is None and table.units is None
+    if plain and not isinstance(table.values, np.memmap) and not grey(table.values):
+        columns = table.columns or Columns(None, range(table.values.shape[1]))
+        refuse_odd(table.values, columns, place, scaled)
+
+
+def grey(values: Array) -> bool:
+    """Whether numbers are grey bytes, which need no levels."""
+    return values.dtype == np.uint8 and values.max() >= LEAST_GREY
 
 
 def values(name_or_path: str | os.PathLike[str]) -> Array:
-    """The numbers of a file, .npy, .npz[:array], .csv[.gz] or idx[.gz], in the shape they have there; raises FileError.
+    """The numbers of a file, as `load` takes it, in the shape they have there; raises FileError.
 
     For what goes with rows, such as labels or masks; those of a .npy file of 64 MiB and more stay there, mapped.
     """

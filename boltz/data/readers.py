@@ -1,4 +1,4 @@
-"""Read one table of numbers from a .npy, .npz, .csv[.gz] or idx[.gz] file; every file is treated as hostile.
+"""Read one table of numbers from a .npy, .npz, .csv, .tsv, .txt or idx file; every file is treated as hostile.
 
 Sizes are checked against the file and LIMIT_BYTES before memory is taken, nothing is ever unpickled, and whatever is
 wrong with a file comes out as FileError, one sentence that names it. A .npy file of MAPPED_BYTES and more is mapped
@@ -20,12 +20,15 @@ from typing import IO
 
 import numpy as np
 
+from boltz.data.columns import Asked, split_columns
 from boltz.data.comma import read_comma
 from boltz.data.npy import LIMIT_BYTES, fill, read_header, read_npy
 from boltz.data.table import Array, Table
 from boltz.errors import BoltzError, FileError
 
 SPLITS = ("train", "valid", "test")
+TEXTS = (".csv", ".tsv", ".txt")
+KINDS = ".npy, .npz, .csv, .tsv, .txt and idx files (text and idx perhaps with .gz)"
 MAPPED_BYTES = 2**26
 DEFLATE_RATIO = 1032  # no deflate stream expands further (zlib's technical notes)
 MOST_ARRAYS = 10_000
@@ -45,8 +48,22 @@ READ_ERRORS = (
 )
 
 
-def read(path: Path, array: str | None, split: str) -> Table:
-    """The table of a file, of its named array or of a split, as stored; FileError when it cannot be read safely."""
+def read(path: Path, array: str | None, split: str, asked: Asked | None = None) -> Table:
+    """The table of a file, of its named array or of a split, as stored, its columns of labels and those to leave out
+    apart; FileError when it cannot be read safely.
+    """
+    table = _read(path, array, split, asked)
+    if asked is None or not asked.request or table.columns is not None:
+        return table
+    place = f"{path}: array {table.array!r:.60}" if table.array else str(path)
+    if table.units is not None or (asked.label is not None and table.labels is not None):
+        what = "packed bits, whose columns are" if table.units else "labels in an array of their own, which are"
+        raise FileError(f"{place} has {what} not chosen by --label-column or --drop-column.")
+    values, labels, columns = split_columns(table.values, asked, place)
+    return table._replace(values=values, labels=table.labels if labels is None else labels, columns=columns, shape=None)
+
+
+def _read(path: Path, array: str | None, split: str, asked: Asked | None) -> Table:
     with _guarded(path):
         kind = _kind(path)
         if kind == "npz":
@@ -55,10 +72,10 @@ def read(path: Path, array: str | None, split: str) -> Table:
         if array is not None:
             raise FileError(f"{path} holds one table; an array name ({array!r}) goes with .npz files only.")
         if split != "train":
-            raise FileError(f"{path} holds one table, which is split 'train'; it has no split {split!r}.")
+            raise FileError(f"{path} holds one table, so it has no split {split!r}: leave the split out.")
         with _opened(path) as stream:
             if kind == "csv":
-                return Table(read_comma(stream, str(path), LIMIT_BYTES))
+                return read_comma(stream, str(path), LIMIT_BYTES, asked)
             if kind == "npy":
                 size = path.stat().st_size
                 return Table(read_npy(stream, str(path), size, mapped=size >= MAPPED_BYTES))
@@ -66,12 +83,12 @@ def read(path: Path, array: str | None, split: str) -> Table:
 
 
 def splits(path: Path) -> tuple[str, ...]:
-    """The splits that a file offers; a file of one table offers 'train' only."""
+    """The splits that a file holds, none if it holds one table."""
     with _guarded(path):
         if _kind(path) != "npz":
-            return ("train",)
+            return ()
         with zipfile.ZipFile(path) as archive:
-            return _splits(_members(archive, path)) or ("train",)
+            return _splits(_members(archive, path))
 
 
 @contextmanager
@@ -90,18 +107,20 @@ def _guarded(path: Path) -> Iterator[None]:
 def _kind(path: Path) -> str:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise FileError(f"{path} is not a file; expected .npy, .npz, .csv[.gz] or idx[.gz].")
+        raise FileError(f"{path} is not a file; expected {KINDS}.")
     if found.st_size == 0:
         raise FileError(f"{path} is empty (0 bytes).")
     name = path.name.lower()
-    for suffix, kind in ((".npy", "npy"), (".npz", "npz"), (".csv", "csv"), (".csv.gz", "csv")):
-        if name.endswith(suffix):
+    if name.removesuffix(".gz").endswith(TEXTS):
+        return "csv"
+    for kind in ("npy", "npz"):
+        if name.endswith(f".{kind}"):
             return kind
     with _opened(path) as stream:
         start = stream.read(4)
     if len(start) == 4 and start[:2] == b"\0\0" and start[2] in IDX_TYPES:
         return "idx"
-    raise FileError(f"{path} is none of .npy, .npz, .csv[.gz] and idx[.gz] (it starts with bytes {start.hex(' ')!r}).")
+    raise FileError(f"{path} is none of {KINDS} (it starts with bytes {start.hex(' ')!r}).")
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -157,7 +176,7 @@ def _chosen(members: dict[str, zipfile.ZipInfo], path: Path, array: str | None, 
     if len(tables) != 1:
         raise FileError(f"{path} has neither 'x_{split}' nor 'x'; name one of its arrays as FILE.npz:ARRAY: {there}.")
     if split != "train":
-        raise FileError(f"{path} holds one table, which is split 'train'; it has no array 'x_{split}'.")
+        raise FileError(f"{path} holds one table, so it has no array 'x_{split}': leave the split out.")
     return tables[0]
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz.data.columns import Columns
 from boltz.data.sparse import SparseRows
 from boltz.errors import FileError
 from boltz.scale import Border, blocks, extent, levels_of
@@ -24,13 +25,24 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 class Table(NamedTuple):
-    """Numbers as a file holds them: values, the name of their array (npz only), labels, image shape, packed units."""
+    """Numbers as a file holds them: values, the name of their array (npz only), labels, image shape, packed units.
+
+    columns: those that the values are of, where not all columns of the file are, or where they have names; notes: how a
+    text was read.
+    """
 
     values: Array
     array: str | None = None
     labels: Array | None = None
     shape: tuple[int, int] | None = None
     units: int | None = None
+    columns: Columns | None = None
+    notes: tuple[str, ...] = ()
+
+    def cell(self, row: int, column: int) -> str:
+        """A number in words: row and column, as in the file."""
+        columns = self.columns or Columns(None, range(column + 1))
+        return columns.cell(row, column)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +51,7 @@ class Data:
 
     Rows in a mapped file are read where they are used and keep the number type of the file, which must not change
     meanwhile; those of a sparse matrix (SparseRows) are made dense where they are used. request holds the arguments of
-    boltz.data.load that give the same rows again, and is empty for rows from an array.
+    boltz.data.load that give the same rows again, and is empty for rows from an array. notes say how a text was read.
     """
 
     x: Any = field(repr=False)
@@ -50,6 +62,7 @@ class Data:
     labels: Array | None = field(repr=False)
     source: str
     request: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def binary(self) -> bool:
@@ -102,7 +115,7 @@ def units(table: Table, border: Border) -> tuple[Array, int | None, tuple[int, i
     elif values.ndim == 4:
         sides = [n for n in values.shape[1:] if n > 1]
         shape = (sides[0], sides[1]) if len(sides) == 2 else None
-    return *rows_of(values.reshape(len(values), -1), border), shape
+    return *rows_of(values.reshape(len(values), -1), replace(border, cell=table.cell)), shape
 
 
 def rows_of(values: Any, border: Border) -> tuple[Any, int | None]:

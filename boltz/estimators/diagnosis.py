@@ -66,13 +66,13 @@ def diagnose(
     model = checked_machine(model)
     sweeps = checks.integer(sweeps, "sweeps", LEAST_SWEEPS, 10**7)
     key = Key.from_seed(seed).derive("diagnose")
-    x = host(visible_rows(model, x))
+    rows, x = x, host(visible_rows(model, x))
     undirected = model if isinstance(model, BoltzmannMachine) else model.prior_machine
     given = None if particles is None else _particles(undirected, particles)
     course = Course(sweeps, key, _sweeps_a_step(model, settings), given)
     if isinstance(model, BoltzmannMachine):
         return _boltzmann(model, x, course)
-    active = machine_health.inactive_units(active_units(model, x, seed), model.units)
+    active = machine_health.inactive_units(active_units(model, rows, seed), model.units)
     states = _recognised(model, x, key)
     if undirected is None:
         rates = _rates(model, states, sample(model, SAMPLES, seed=seed))

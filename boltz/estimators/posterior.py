@@ -24,7 +24,7 @@ from boltz.models.files import Model, checked_machine, visible_rows
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
 from boltz.rng import Key
-from boltz.sampling.ancestral import descend, sample
+from boltz.sampling.ancestral import descend, drawn
 from boltz.sampling.annealing import Chains, Path, Progress, anneal
 from boltz.sampling.driver import blocks, workers
 from boltz.sampling.gibbs import GibbsSweep, Scratch
@@ -210,7 +210,7 @@ def _simulated(model: Model, rows: int, key: Key) -> Chains:
     if isinstance(model, BoltzmannMachine):
         return _from_enumeration(model, rows, key)
     if model.prior_machine is None:
-        return {n: beside(x, model.arena) for n, x in sample(model, rows, seed=key.key0).items()}
+        return drawn(model, rows, key.key0)
     tape, top = Tape(model.arena), model.structure.latent[-1]
     state = {layer.name: tape.get(f"state/{layer.name}", rows, layer.units) for layer in model.layers[:-1]}
     state[top.name][...] = _from_enumeration(model.prior_machine, rows, key)["v"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,12 @@ from boltz import checks, scale
 from boltz.errors import InputError
 from boltz.models.graph import MOST_LAYERS, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure, empty
+from boltz.models.scaling import Scaling
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.numerics import logit
 from boltz.rng import Key
 
 Array = NDArray[Any]
-LEAST_SIGMA = 1e-3
 
 
 def helmholtz(
@@ -31,9 +32,10 @@ def helmholtz(
     """A Helmholtz machine with layers of any kinds, "bernoulli" or "gaussian", the first of them visible.
 
     widths[i] are the deterministic layers between layer i and layer i + 1, from the bottom; none at all makes every
-    conditional linear. Weights are uniform as in Glorot & Bengio (2010), biases 0 but for those of the visible units,
-    which fit the mean (and spread) of x (rows, units) where it is given, of at most 10,000 rows evenly spaced. Raises
-    InputError.
+    conditional linear. Weights are uniform as in Glorot & Bengio (2010), biases 0. With x (rows, units), of which at
+    most 10,000 rows evenly spaced count, those of binary visible units fit its mean, and Gaussian visible units are
+    measured from the mean of their column of x, in its spread, so that results follow the units of the data: without x,
+    training takes both from its rows. Of a constant column nothing is learnt. Raises InputError.
     """
     sizes = _sizes(units, "units", 2)
     listed = checks.sequence(kinds, "kinds", MOST_LAYERS)
@@ -114,8 +116,7 @@ def dbn(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.floa
         machine.params[f"recognition/{above.name}/0/weight"][...] = machine.params[
             f"generative/{below.name}/0/weight"
         ].T
-    _fit_visible(machine, x)
-    return machine
+    return _fitted(machine, x)
 
 
 def _sizes(value: Any, name: str, least: int) -> list[int]:
@@ -146,22 +147,33 @@ def _machine(structure: Structure, x: Any, seed: int) -> HelmholtzMachine:
             outputs = machine.units[heads[name]] if name in heads else outputs
             reach = np.sqrt(6 / (inputs + outputs))
             value[...] = key.derive("weights", name).generator().uniform(-reach, reach, value.shape)
-    _fit_visible(machine, x)
+    return _fitted(machine, x)
+
+
+def _fitted(machine: HelmholtzMachine, x: Any) -> HelmholtzMachine:
+    """The new machine with output biases at the logits of the mean of some rows, or in the units of these."""
+    if x is None:
+        return machine
+    visible = machine.layers[0]
+    if visible.kind == "gaussian":
+        x = scale.table(checks.initial_rows(x), "x", visible.units)
+        checks.real_rows(x, "x", visible.units, machine.dtype)
+        return scaled(machine, np.asarray(x))
+    mean = scale.first_rows(x, visible.units).mean(axis=0, dtype=np.float64)
+    bias = machine.structure.generative[visible.name].bias(f"generative/{visible.name}", machine.params)
+    bias[...] = logit(np.clip(mean, 0.001, 0.999))
     return machine
 
 
-def _fit_visible(machine: HelmholtzMachine, x: Any) -> None:
-    """Output biases at the logits of the mean of some rows, or at their mean and log standard deviation."""
-    if x is None:
-        return
-    visible = machine.layers[0]
-    bias = machine.structure.generative[visible.name].bias(f"generative/{visible.name}", machine.params)
-    if visible.kind == "bernoulli":
-        mean = scale.first_rows(x, visible.units).mean(axis=0, dtype=np.float64)
-        bias[...] = logit(np.clip(mean, 0.001, 0.999))
-        return
-    x = scale.table(checks.initial_rows(x), "x", visible.units)
-    checks.real_rows(x, "x", visible.units, machine.dtype)
-    values = np.asarray(x, np.float64)
-    bias[: visible.units] = values.mean(axis=0)
-    bias[visible.units :] = np.log(np.maximum(values.std(axis=0), LEAST_SIGMA))
+def scaled(machine: HelmholtzMachine, rows: Array) -> HelmholtzMachine:
+    """The machine with Gaussian visible units in the units of finite rows (rows, units); its parameters are copied.
+
+    Constant columns have no weights, neither to nor from them.
+    """
+    scaling, first, visible = Scaling.of(rows), machine.structure.latent[0].name, machine.visible
+    found, constant = replace(machine, arena=machine.arena.copy(), scaling=scaling), scaling.constant
+    found.params[f"recognition/{first}/0/weight"][constant] = 0
+    last = machine.structure.generative[visible].depth - 1
+    for part in ("weight", "bias"):
+        found.params[f"generative/{visible}/{last}/{part}"][..., np.tile(constant, 2)] = 0
+    return found

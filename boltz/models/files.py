@@ -19,6 +19,7 @@ from boltz.models.boltzmann import shapes as graph_shapes
 from boltz.models.graph import MOST_LAYERS, Edge, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.network import Network
+from boltz.models.scaling import Scaling, cast
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.nn.feedforward import FeedForward
 
@@ -78,12 +79,34 @@ def checked_machine(model: Any) -> Model:
 
 
 def visible_rows(model: Model | Network, x: Any, name: str = "x") -> Array:
-    """Visible rows (rows, units) in the machine's type, where it lives: numbers in [0, 1], or any for Gaussian units.
+    """Visible rows (rows, units) as the machine sees them, in its type, where it lives: numbers in [0, 1], or any for
+    Gaussian units, which it sees in its own units.
 
     Whole numbers are divided by the levels that the machine keeps. name is what errors call x; raises InputError.
     """
     layer, border = model.layers[0], scale.Border(name, model.levels, "use model.with_levels({})")
-    return scale.rows(x, border, layer.units, model.dtype, model.arena, real=layer.kind == "gaussian")
+    if layer.kind == "bernoulli":
+        return scale.rows(x, border, layer.units, model.dtype, model.arena)
+    rows = inside(model, scale.rows(x, border, layer.units, np.float64, model.arena, real=True))
+    if not np.isfinite(rows).all():
+        raise InputError(f"{name} must lie within the range of {model.dtype} in units of the spread of its columns.")
+    return rows
+
+
+def inside(model: Model | Network, x: Array) -> Array:
+    """Visible rows (rows, units), in the units of the data, as the machine sees them, in its type."""
+    found = _scaling(model)
+    return cast(x, model.dtype) if found is None else found.inside(x, model.dtype)
+
+
+def outside(model: Model | Network, values: Array) -> Array:
+    """Values (rows, units) of visible units of the machine, in the units of the data."""
+    found = _scaling(model)
+    return values if found is None else found.outside(values)
+
+
+def _scaling(model: Model | Network) -> Scaling | None:
+    return None if isinstance(model, BoltzmannMachine) else model.scaling
 
 
 def structure_from(text: Any) -> Structure:
@@ -119,7 +142,8 @@ def _helmholtz(tensors: Tensors, metadata: Mapping[str, str], source: str) -> He
     except (KeyError, ValueError, TypeError, RecursionError, BoltzError) as problem:
         raise FileError(f"{source} does not describe a Helmholtz machine ({problem}).") from problem
     arena, rates = _arena(tensors, structure.shapes, source), _rates(tensors, structure.layers, source)
-    return HelmholtzMachine(structure, arena, rates, _levels(metadata, source))
+    scaling = _read_scaling(tensors, structure.layers[0], source)
+    return HelmholtzMachine(structure, arena, rates, scaling, _levels(metadata, source))
 
 
 def load_network(path: str | Path) -> Network:
@@ -141,7 +165,8 @@ def load_network(path: str | Path) -> Network:
         raise FileError(f"{file} does not describe a network ({problem}).") from problem
     own = {name.removeprefix("network/"): x for name, x in tensors.items() if name.startswith("network/")}
     arena, levels = _arena(own, net.shapes, str(file)), _levels(metadata, str(file))
-    network = Network(net, arena, visible, classes=classes, code=code, levels=levels)
+    scaling = _read_scaling(tensors, visible, str(file))
+    network = Network(net, arena, visible, classes=classes, code=code, scaling=scaling, levels=levels)
     if not any(sides):
         return network
     heard = {name.removeprefix("machine/"): x for name, x in tensors.items() if name.startswith("machine/")}
@@ -190,6 +215,22 @@ def _rates(tensors: Tensors, layers: tuple[Layer, ...], source: str) -> dict[str
         if rate.shape != (names[name],) or not ((rate > 0) & (rate < 1)).all():
             raise FileError(f"{source} must hold layer/{name}/rate of shape ({names[name]},) within (0, 1).")
     return rates
+
+
+def _read_scaling(tensors: Tensors, layer: Layer, source: str) -> Scaling | None:
+    """That of Gaussian visible units; where there is none, rows were taken as they are."""
+    if layer.kind != "gaussian":
+        return None
+    found = [tensors.get(f"layer/{layer.name}/{name}") for name in ("location", "spread")]
+    location, spread = found
+    if location is None and spread is None:
+        return Scaling.plain(layer.units)
+    if location is None or spread is None or not location.shape == spread.shape == (layer.units,):
+        raise FileError(f"{source} must hold location and spread of layer {layer.name}, {layer.units} numbers each.")
+    try:
+        return Scaling(location.astype(np.float64), spread.astype(np.float64))
+    except InputError as problem:
+        raise FileError(f"{source} does not hold the units of layer {layer.name} ({problem})") from problem
 
 
 READERS: dict[str, Callable[[Tensors, Mapping[str, str], str], Model]] = {

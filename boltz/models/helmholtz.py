@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine, check_rates
 from boltz.models.boltzmann import shapes as graph_shapes
 from boltz.models.graph import Graph, Layer
+from boltz.models.scaling import Scaling
 from boltz.nn.arena import check_arena, size, views
-from boltz.nn.conditionals import CONDITIONALS, Conditional
+from boltz.nn.conditionals import CONDITIONALS, Conditional, Gaussian
 from boltz.nn.dense import Net
 
 Array = NDArray[Any]
@@ -121,23 +122,28 @@ class HelmholtzMachine:
     """A Helmholtz machine: structure and flat parameter arena.
 
     rates (layer -> (units,) in (0, 1)) holds the mean activities of an RBM prior's layers on recognised data, which
-    annealed importance sampling of its log Z starts from. levels is as in BoltzmannMachine.
+    annealed importance sampling of its log Z starts from. scaling is that of Gaussian visible units, whose parameters
+    are in units of it: public functions take and give rows in the units of the data. None: it is not known yet, and
+    training takes it from its rows; until then rows count as they are.
+    levels is as in BoltzmannMachine.
     """
 
     structure: Structure
     arena: Array
     rates: Mapping[str, Array] = field(default_factory=dict)
+    scaling: Scaling | None = None
     levels: int | None = None
 
     def __post_init__(self) -> None:
         checks.instance(self.structure, "structure", Structure)
         check_arena(self.arena, size(self.structure.shapes))
         check_rates(self.rates, self.units)
+        checks.instance(self.scaling, "scaling", Scaling, optional=True)
         scale.checked_levels(self.levels)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew from what defines the machine, so that their parameters are views again."""
-        return type(self), (self.structure, self.arena, self.rates, self.levels)
+        return type(self), tuple(getattr(self, each.name) for each in fields(self))
 
     @cached_property
     def params(self) -> dict[str, Array]:
@@ -171,7 +177,12 @@ class HelmholtzMachine:
     @cached_property
     def conditionals(self) -> dict[str, Conditional]:
         """The conditional of each layer."""
-        return {layer.name: CONDITIONALS[layer.kind] for layer in self.layers}
+        found = {layer.name: CONDITIONALS[layer.kind] for layer in self.layers}
+        if self.scaling is not None:
+            learnt = np.tile(~self.scaling.constant, 2).astype(self.dtype)
+            told = None if learnt.all() else arrays.beside(learnt, self.arena)
+            found[self.visible] = Gaussian(log_unit=self.scaling.log_unit, learnt=told)
+        return found
 
     @cached_property
     def prior_machine(self) -> BoltzmannMachine | None:
@@ -212,6 +223,8 @@ class HelmholtzMachine:
         """Write the machine to a safetensors file; raises FileError."""
         tensors = views(self.structure.shapes, arrays.host(self.arena))
         tensors |= {f"layer/{n}/rate": np.asarray(r) for n, r in self.rates.items()}
+        if self.scaling is not None:
+            tensors |= {f"layer/{self.visible}/{name}": x for name, x in self.scaling.tensors().items()}
         told = {"model": "helmholtz", "structure": json.dumps(described(self.structure))}
         write_tensors(checks.path(path, "path"), tensors, told | scale.told(self.levels))
 

@@ -15,6 +15,7 @@ from boltz import arrays, checks, scale
 from boltz.checkpoint import write_tensors
 from boltz.models.boltzmann import BoltzmannMachine, graph_text
 from boltz.models.graph import Layer
+from boltz.models.scaling import Scaling
 from boltz.nn.arena import check_arena, size, views
 from boltz.nn.feedforward import FeedForward
 
@@ -28,8 +29,9 @@ class Network:
     """A feed-forward network over a flat arena, for visible rows of a kind.
 
     machine: where it is not None, its mean-field posterior is heard beside the inputs. classes: the labels of the
-    softmax outputs, none for an autoencoder, whose code is the value of layer code, counted from the input. levels is
-    as in the machine that it was unrolled from.
+    softmax outputs, none for an autoencoder, whose code is the value of layer code, counted from the input. scaling is
+    that of the machine which the network was unrolled from. levels
+    is as in that machine.
     """
 
     net: FeedForward
@@ -38,6 +40,7 @@ class Network:
     machine: BoltzmannMachine | None = None
     classes: tuple[Label, ...] = ()
     code: int = 0
+    scaling: Scaling | None = None
     levels: int | None = None
 
     def __post_init__(self) -> None:
@@ -47,6 +50,7 @@ class Network:
         checks.instance(self.machine, "machine", BoltzmannMachine, optional=True)
         checks.instance(self.classes, "classes", tuple)
         checks.integer(self.code, "code", 0, self.net.depth)
+        checks.instance(self.scaling, "scaling", Scaling, optional=True)
         scale.checked_levels(self.levels)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -111,6 +115,8 @@ class Network:
             "classes": self.classes,
             "code": self.code,
         }
+        if self.scaling is not None:
+            tensors |= {f"layer/{self.visible.name}/{name}": x for name, x in self.scaling.tensors().items()}
         told = {"model": "network", "network": json.dumps(about)}
         if self.machine is not None:
             told["graph"] = json.dumps(graph_text(self.machine.graph))

@@ -77,7 +77,8 @@ def _network(model: Model, layers: list[Dense], machine: Any = None, **more: Any
     sizes = (model.layers[0].units, *(layer.weight.shape[1] for layer in layers))
     net = FeedForward(sizes, tuple(layer.function for layer in layers), tuple(layer.side for layer in layers))
     arena = np.concatenate([part.reshape(-1) for layer in layers for part in (layer.weight, layer.bias)])
-    return Network(net, arena, model.layers[0], machine, levels=model.levels, **more)
+    scaling = model.scaling if isinstance(model, HelmholtzMachine) else None
+    return Network(net, arena, model.layers[0], machine, scaling=scaling, levels=model.levels, **more)
 
 
 def _zeros(model: Model, units: int) -> Array:

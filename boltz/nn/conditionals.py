@@ -7,7 +7,7 @@ derivative of the state by (mean, log sigma) at fixed noise is (1, state - mean)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -82,9 +82,15 @@ class Bernoulli:
 
 @dataclass(frozen=True)
 class Gaussian:
-    """Real units with mean and log sigma from the first and the second half of the outputs."""
+    """Real units with mean and log sigma from the first and the second half of the outputs.
+
+    log_unit (nats) is taken off the log-density: states are given in units whose logs sum to it. learnt (outputs,) is 0
+    at the outputs of units that nothing is learnt of, whose draws are their means, and 1 at the others; None: of all.
+    """
 
     reparameterised: bool = True
+    log_unit: float = 0.0
+    learnt: Any = field(default=None, compare=False)
 
     def outputs(self, units: int) -> int:
         return 2 * units
@@ -100,6 +106,8 @@ class Gaussian:
         np.add(field[:, units:], bias[units:], out=offset)
         np.exp(offset, out=offset)
         offset *= state
+        if self.learnt is not None:
+            offset *= self.learnt[:units]
         np.add(field[:, :units], bias[:units], out=state)
         state += offset
 
@@ -107,7 +115,7 @@ class Gaussian:
         units = len(bias) // 2
         field += bias
         mean, log_sigma = field[:, :units], field[:, units:]
-        log_density -= log_sigma.sum(axis=1, dtype=np.float64) + units * HALF_LOG_TWO_PI
+        log_density -= log_sigma.sum(axis=1, dtype=np.float64) + (units * HALF_LOG_TWO_PI + self.log_unit)
         precision = np.exp(-log_sigma)
         repeat = len(field) // len(state)
         z = (state if repeat == 1 else np.repeat(state, repeat, axis=0)) - mean
@@ -116,14 +124,16 @@ class Gaussian:
         np.multiply(z, z, out=log_sigma)
         log_density -= 0.5 * log_sigma.sum(axis=1, dtype=np.float64)
         log_sigma -= 1
+        if self.learnt is not None:
+            field *= self.learnt
 
     def table(self, field: Array, bias: Array, state: Array) -> NDArray[np.float64]:
         units = len(bias) // 2
-        outputs = (field + bias).astype(np.float64)
+        outputs, constant = (field + bias).astype(np.float64), units * HALF_LOG_TWO_PI + self.log_unit
         found = np.empty_like(outputs, shape=(len(state), len(outputs)))
         for i, (mean, log_sigma) in enumerate(zip(outputs[:, :units], outputs[:, units:], strict=True)):
             z = (state - mean) * np.exp(-log_sigma)
-            found[:, i] = -0.5 * np.einsum("ij,ij->i", z, z) - log_sigma.sum() - units * HALF_LOG_TWO_PI
+            found[:, i] = -0.5 * np.einsum("ij,ij->i", z, z) - log_sigma.sum() - constant
         return found
 
     def path(self, signal: Array, offset: Array, out: Array) -> None:

@@ -13,7 +13,7 @@ from boltz import checks
 from boltz.arrays import host, numbers
 from boltz.errors import InputError, NumericalError
 from boltz.models.boltzmann import BoltzmannMachine, State
-from boltz.models.files import Model, checked_machine
+from boltz.models.files import Model, checked_machine, outside
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
 from boltz.nn.dense import forward
@@ -45,10 +45,10 @@ def sample(
         for i in range(1, 10):
             state = boltz.sample(model, start=state, sweeps=100, seed=i)
 
-    A HelmholtzMachine draws exactly from its prior and downwards, except that an RBM prior is itself run
-    for so many sweeps; sweeps, start and data mean nothing to the others and are refused. Results do not depend on the
-    number of threads, and are numpy arrays also of a model on a device. Raises InputError, and NumericalError for an
-    overflow.
+    A HelmholtzMachine draws exactly from its prior and downwards, except that an RBM prior is itself run for so many
+    sweeps; sweeps, start and data mean nothing to the others and are refused. Gaussian visible units are in
+    the units of the data, a constant column at its value. Results do not depend on the number of threads, and are numpy
+    arrays also of a model on a device. Raises InputError, and NumericalError for an overflow.
     """
     model = checked_machine(model)
     if isinstance(model, BoltzmannMachine):
@@ -60,8 +60,14 @@ def sample(
         raise InputError("start belongs to the chains of a BoltzmannMachine; this machine is sampled from its prior.")
     if sweeps is not None and model.prior_machine is None:
         raise InputError("sweeps belong to Gibbs chains; samples of this machine are exact without them.")
+    state = {layer: host(x) for layer, x in drawn(model, chains, seed, SWEEPS if sweeps is None else sweeps).items()}
+    return States(state | {model.visible: outside(model, state[model.visible])}, gibbs.sampling_key(seed))
+
+
+def drawn(model: HelmholtzMachine, chains: int, seed: int, sweeps: int = SWEEPS) -> dict[str, Array]:
+    """As sample, of checked arguments: states where the model lives, visible ones in its own units."""
     key = Key.from_seed(seed).derive("sample")
-    top = _prior_states(model, chains, SWEEPS if sweeps is None else sweeps, seed)
+    top = _prior_states(model, chains, sweeps, seed)
     tape = Tape(model.arena)
     state = {layer.name: tape.get(f"state/{layer.name}", chains, layer.units) for layer in model.layers}
     for name, x in top.items():
@@ -76,11 +82,11 @@ def sample(
             raise NumericalError(
                 f"The states of layer {layer} are not finite: the weights are too large for their type."
             )
-    return States({layer: host(x) for layer, x in state.items()}, key)
+    return state
 
 
 def visible_means(machine: HelmholtzMachine, state: Mapping[str, Array]) -> Array:
-    """Means (chains, units) of the visible units given the layer above in state."""
+    """Means (chains, units) of the visible units, in the machine's own units, given the layer above in state."""
     net = machine.structure.generative[machine.visible]
     parent, name = machine.structure.latent[0].name, f"generative/{machine.visible}"
     x, tape = state[parent], Tape(machine.arena)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from boltz import arrays, checks
 from boltz.errors import InputError, NumericalError
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.files import Model, checked_machine
+from boltz.models.files import Model, checked_machine, outside
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.rng import Key
 from boltz.sampling.driver import FEWEST, shares, workers
@@ -47,7 +47,11 @@ def complete(
         raise InputError("method must be mean or sample for a HelmholtzMachine: mean-field is for BoltzmannMachines.")
     sweeps = checks.integer(SWEEPS[method] if sweeps is None else sweeps, "sweeps", 1, checks.MOST_STEPS)
     seed = checks.seed(seed)
-    return arrays.host(completed(model, evidence_of(model, x, mask), method, sweeps, seed))
+    evidence = evidence_of(model, x, mask)
+    found = arrays.host(outside(model, completed(model, evidence, method, sweeps, seed)))
+    if model.layers[0].kind == "gaussian":  # the way there and back rounds what is known
+        np.copyto(found, arrays.host(x), where=arrays.host(evidence.known), casting="same_kind")
+    return found
 
 
 def completed(

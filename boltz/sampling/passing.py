@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from boltz.arrays import host
 from boltz.errors import InputError
-from boltz.models.files import visible_rows
+from boltz.models.files import outside, visible_rows
 from boltz.models.network import Network
 from boltz.nn.arena import Part, Tape, zeros
 from boltz.nn.feedforward import forward, losses
@@ -38,7 +38,7 @@ def encode(network: Network, x: Any) -> Array:
 def reconstruct(network: Network, x: Any) -> Array:
     """Visible rows x (rows, units) as an autoencoder gives them back from their codes; raises InputError."""
     network = checked_network(network, "code")
-    return host(passed(network, visible_rows(network, x)))
+    return host(outside(network, passed(network, visible_rows(network, x))))
 
 
 def checked_network(network: Any, kind: str = "") -> Network:

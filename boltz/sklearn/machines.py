@@ -16,7 +16,7 @@ from boltz.data import Data
 from boltz.data.given import given as data_given
 from boltz.errors import InputError
 from boltz.estimators.temperatures import check_betas
-from boltz.models.files import Model
+from boltz.models.files import Model, inside
 from boltz.models.graph import MOST_LAYERS
 from boltz.sampling.driver import team
 from boltz.sampling.features import feature_layers, side_by_side
@@ -78,8 +78,9 @@ class DeepMachine(BaseEstimator, ABC):
     def _blocks(self, X: Any, model: Model) -> Iterator[Block]:
         """The rows in the machine's type, a block at a time: as they are given, and with unknown units filled in."""
         for block in blocks(X):
-            rows = np.ascontiguousarray(self._data_rows(dense(X[block])), model.dtype)
-            yield block, rows, whole_rows(model, rows)
+            rows = self._data_rows(dense(X[block]))
+            seen = np.ascontiguousarray(inside(model, rows))
+            yield block, rows.astype(model.dtype, copy=False), whole_rows(model, seen)
 
     def _data_rows(self, rows: Array) -> Array:
         """Dense rows, cut at 0.5 where training does so."""

@@ -39,11 +39,11 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     """A restricted Boltzmann machine of binary units, trained by persistent contrastive divergence (Tieleman 2008).
 
     It takes the place of sklearn.neural_network.BernoulliRBM: the same parameters, attributes and methods, and rows
-    (rows, n_features) of numbers in [0, 1], or any others, dense or sparse. n_jobs is the number of threads: None for
-    that of boltz, -1 for all cores; results do not depend on it. missing "infer": NaN in X is a unit that is not known,
-    put at its mean-field mean given the others, and in fit at the mean of its column. Gradients are made in float32 and
-    added up in float64. Visible biases start at the logits of the mean of the first rows, so that rare units do not
-    drive all hidden units one way. What is wrong with an argument is said by a ValueError.
+    (rows, n_features) of numbers in [0, 1], or any others with a warning, dense or sparse. n_jobs is the number of
+    threads: None for that of boltz, -1 for all cores; results do not depend on it. missing "infer": NaN in X is a unit
+    that is not known, put at its mean-field mean given the others, and in fit at the mean of its column. Gradients are
+    made in float32 and added up in float64. Visible biases start at the logits of the mean of the first rows, so that
+    rare units do not drive all hidden units one way. What is wrong with an argument is said by a ValueError.
     """
 
     def __init__(

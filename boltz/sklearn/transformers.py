@@ -25,11 +25,11 @@ class DBMTransformer(MachineTransformer):
 
     transform gives mean-field posterior means of a layer: "top", "all" side by side, or its number from 1.
     score_samples is the variational bound, with log Z by annealed importance sampling over betas (boltz.ais), exact for
-    small machines. binarize "none" takes rows as they are, any real numbers; "dynamic", "fixed" and "threshold" want
-    them in [0, 1], and "dynamic" makes the better features of grey values. missing "infer": NaN in X is a unit that is
-    not known, put at its mean given the others, and in fit at the mean of its column. n_jobs is the number of threads,
-    None for that of boltz, -1 for all cores. The other parameters are those of boltz.train; learning takes some
-    thousands of updates, so that batches are small: with very many rows make them larger, and epochs fewer.
+    small machines. binarize "none" takes rows as they are, outside [0, 1] with a warning; "dynamic", "fixed" and
+    "threshold" want them in [0, 1], and "dynamic" makes the better features of grey values. missing "infer": NaN in X
+    is a unit that is not known, put at its mean given the others, and in fit at the mean of its column. n_jobs is the
+    number of threads, None for that of boltz, -1 for all cores. The other parameters are those of boltz.train; learning
+    takes some thousands of updates, so that batches are small: with very many rows make them larger, and epochs fewer.
     Fitted: model_, the machine, with which all of boltz works, and history_.
     """
 

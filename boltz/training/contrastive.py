@@ -24,6 +24,7 @@ from boltz.rng import Key
 from boltz.sampling.driver import Workers, blocks, shares
 from boltz.sampling.gibbs import GibbsSweep, Scratch, turned_weights
 from boltz.sampling.meanfield import solve
+from boltz.training.held_out import undirected
 from boltz.training.monitor import Monitor
 from boltz.training.rules import Clock, RuleState
 from boltz.training.settings import Settings
@@ -94,6 +95,9 @@ class Contrastive:
 
     def measure(self, machine: BoltzmannMachine, train: Array, held_out: Array, key: Key) -> dict[str, float | None]:
         return Monitor(train, held_out, key).measure(machine, self.settings.mean_field, self.scales)
+
+    def score(self, machine: BoltzmannMachine, train: Array, held_out: Array, key: Key) -> float | None:
+        return None if self.scales else undirected(machine, train, held_out, self.settings.mean_field, key)
 
     def gradient(
         self, work: Workspace, batch: Array, state: RuleState, clock: Clock, pool: Workers

@@ -15,10 +15,11 @@ from boltz.data import Data
 from boltz.data.binarize import binarize
 from boltz.data.sparse import SparseRows
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.files import Model
+from boltz.models.files import Model, inside
 from boltz.rng import Key
 from boltz.sampling.driver import Workers, workers
 from boltz.training import guards, optimizers
+from boltz.training.held_out import SCORE, due
 from boltz.training.monitor import Modes
 from boltz.training.pretrain import Stage, recognise
 from boltz.training.replayed import Replayed
@@ -33,6 +34,7 @@ Gradient = Callable[[Array, float], None]  # of a batch, with the epochs done
 Tools = tuple[Gradient, Workers]
 ROWS = 250
 MODE_NUMBERS, LEAST_MODE_ROWS = 1 << 20, 50  # of the rows by which modes are watched, so that they stay small
+JUDGES = 500  # held-out rows by which a stage is judged
 LOOKS = 50  # on a device the host looks once in so many steps whether numbers are finite, since it has to wait
 
 
@@ -40,10 +42,13 @@ LOOKS = 50  # on a device the host looks once in so many steps whether numbers a
 class Events:
     """What the loop tells its caller: each epoch's record, each update, and then each step boundary.
 
-    The state may be saved at a step boundary, with the records and updates before it.
+    The state may be saved at a step boundary, with the records and updates before it. An epoch that is answered by True
+    is the last one. rewound hears of the update, counted through the run, whose parameters a stage keeps, where it is
+    not its last one.
     """
 
-    epoch: Callable[[Record], None] = lambda record: None
+    epoch: Callable[[Record], Any] = lambda record: None
+    rewound: Callable[[int], None] = lambda update: None
     step: Callable[[], None] = lambda: None
     update: Callable[[], None] = lambda: None
 
@@ -61,6 +66,7 @@ class Loop:
     resident: dict[str, Array] = field(default_factory=dict)  # data by fingerprint where the machine lives, as bytes
     modes: Modes = field(init=False)  # of the data of the stage
     sound: Any = True  # whether all updates since the last look left finite numbers
+    stopped: bool = False  # by the caller
 
     def run(self) -> None:
         """Train from where the state stands to the end of the last stage; raises NumericalError."""
@@ -72,24 +78,40 @@ class Loop:
                     self._enter(stage, key)
                 work, watched = stage.rule.workspace(self.state.machine(stage)), self._watched(stage)
                 most = max(MODE_NUMBERS // self.data.x.shape[1], LEAST_MODE_ROWS)
-                self.modes = Modes.of(self._batch(self.data, stage, self._spread(min(ROWS, most)), 0))
+                self.modes = Modes.of(self._batch(self.data, stage, self._spread(min(ROWS, most), len(self.data.x)), 0))
                 gradient = self._gradient(stage, work, key, pool)
-                while self.state.epoch < stage.settings.epochs:
+                while not self._done(stage):
                     self._epoch(stage, key, work, watched, (gradient, pool))
-                self.state.stage += 1
-                self.state.epoch = self.state.batch = 0
+                self._leave(stage)
 
     def _enter(self, stage: Stage, key: Key) -> None:
         self.state.make_machine(stage)
         rows = self._here(_permutation(len(self.data.x), key.derive("particles"))[: stage.rule.start_rows])
         self.state.enter(stage, self._batch(self.data, stage, rows, self.state.lines), key.derive("init"))
 
+    def _done(self, stage: Stage) -> bool:
+        """Whether the epochs of a stage are over, or have not got better for long, or the caller stops."""
+        settings, state = stage.settings, self.state
+        tired = settings.patience and state.best.size and state.epoch - state.judged[1] >= settings.patience
+        return self.stopped or state.epoch >= settings.epochs or bool(tired)
+
+    def _leave(self, stage: Stage) -> None:
+        state, rows = self.state, len(self.data.x)
+        if state.best.size and state.judged[1] < state.epoch:
+            before = sum(earlier.updates(rows) for earlier in self.plan[: state.stage])
+            self.events.rewound(before + state.judged[1] * stage.batches(rows))
+        state.settle(stage)
+        if self.stopped:
+            state.finish(self.plan)
+        else:
+            state.stage, state.epoch, state.batch = state.stage + 1, 0, 0
+
     def _epoch(self, stage: Stage, key: Key, work: Workspace, watched: tuple[Array, Array], tools: Tools) -> None:
         settings, state = stage.settings, self.state
         rows = len(self.data.x)
         order = _permutation(rows, key.derive("order", state.epoch)) if settings.shuffle else np.arange(rows)
         order = self._here(order)
-        batches = -(-len(order) // settings.batch_size)
+        batches = stage.batches(rows)
         before = time.perf_counter()
         while state.batch < batches:
             done = state.epoch + state.batch / batches
@@ -104,8 +126,9 @@ class Loop:
         record = self._record(stage, work, watched, done)
         state.epoch, state.batch, state.lines = state.epoch + 1, 0, state.lines + 1
         state.totals[0] = 0
-        self.events.epoch(record)
-        self.events.step()
+        self.stopped = self.events.epoch(record) is True
+        if not self.stopped:
+            self.events.step()
 
     def _gradient(self, stage: Stage, work: Workspace, key: Key, pool: Workers) -> Gradient:
         """What leaves the gradient for a batch in the workspace: from captured graphs on a device, where it may."""
@@ -138,11 +161,15 @@ class Loop:
     def _batch(self, data: Data, stage: Stage, rows: NDArray[np.int64], draw: int) -> Array:
         """The visible rows of a stage: data binarised, and for an upper pair drawn up through the pairs below.
 
+        Gaussian units see numbers in their own units instead.
+
         draw numbers the presentation: the epoch within the whole run, so that no two stages see the same draws.
         """
-        key = self.key.derive("binarize")
-        batch = binarize(self._rows(data, rows), data.levels, stage.settings.binarize, key, draw, rows)
-        batch = batch.astype(self.state.model.dtype, copy=False)
+        key, model, kept = self.key.derive("binarize"), self.state.model, self._rows(data, rows)
+        if model.layers[0].kind == "gaussian":
+            return inside(model, kept / (data.levels or 1))
+        batch = binarize(kept, data.levels, stage.settings.binarize, key, draw, rows)
+        batch = batch.astype(model.dtype, copy=False)
         pair = stage.pair or 0
         below = self.state.pairs[:pair]
         return recognise(below, self.plan[:pair], batch, rows, self.key, draw)
@@ -156,8 +183,8 @@ class Loop:
         return self.resident[data.fingerprint][rows]
 
     def visible_rows(self, most: int) -> Array:
-        """The first rows of the data as the model sees them, (rows, units)."""
-        return self._batch(self.data, self.plan[-1], self._first(self.data, most), 0)
+        """Rows of the data, evenly spaced, as the model sees them, (rows, units)."""
+        return self._batch(self.data, self.plan[-1], self._spread(most, len(self.data.x)), 0)
 
     def _watched(self, stage: Stage) -> tuple[Array, Array]:
         """The fixed rows of training and of held-out data, the latter possibly none, that are measured each epoch."""
@@ -166,9 +193,8 @@ class Loop:
             return train, train[:0]
         return train, self._batch(self.held_out, stage, self._first(self.held_out, ROWS), 0)
 
-    def _spread(self, most: int) -> NDArray[np.int64]:
-        """So many rows at most, evenly over the data, which may be sorted."""
-        rows = len(self.data.x)
+    def _spread(self, most: int, rows: int) -> NDArray[np.int64]:
+        """So many rows at most out of all, evenly, since they may be sorted."""
         count = min(most, rows)
         return numbers(0, count, self.state.model.arena) * rows // count
 
@@ -189,11 +215,23 @@ class Loop:
             "epochs": stage.settings.epochs,
             **measures,
             **self._mode_gap(stage, work.machine),
+            SCORE: self._score(stage, work.machine, watched[0]),
             "gradient_norm": float(np.linalg.norm(work.gradient)),
             "learning_rate": learning_rate(stage.settings, done),
             "rows_per_second": len(self.data.x) / max(seconds, 1e-9),
             "seconds": float(self.state.totals[1]),
         }
+
+    def _score(self, stage: Stage, machine: Model, train: Array) -> float | None:
+        """The log-likelihood of held-out rows that the stage is judged by; None where it is not, or not now."""
+        epoch = self.state.epoch + 1
+        if self.held_out is None or not stage.settings.patience or not due(epoch, stage.settings.epochs):
+            return None
+        rows = self._batch(self.held_out, stage, self._spread(JUDGES, len(self.held_out.x)), 0)
+        score = stage.rule.score(machine, train, rows, self.key.derive("held out"))
+        if score is not None:
+            self.state.judge(stage, score)
+        return score
 
     def _mode_gap(self, stage: Stage, machine: Model) -> dict[str, float | None]:
         """How far the persistent chains are from the data, and what may be chance; None where there are no chains."""

@@ -12,6 +12,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.graph import Graph
 from boltz.models.helmholtz import HelmholtzMachine, Structure
+from boltz.models.scaling import Scaling
 from boltz.training import pretrain
 from boltz.training.bounds import check
 from boltz.training.pretrain import Stage, empty, pair_stage
@@ -28,11 +29,21 @@ def blueprint(model: Model) -> Blueprint:
     return model.graph if isinstance(model, BoltzmannMachine) else model.structure
 
 
-def build(plan: Blueprint, arena: Array, levels: int | None = None) -> Model:
-    """The machine of a blueprint with these parameters, which divides whole numbers by levels."""
-    kind: Any = BoltzmannMachine if isinstance(plan, Graph) else HelmholtzMachine
-    found: Model = kind(plan, arena, levels=levels)
-    return found
+def build(plan: Blueprint, arena: Array, scaling: Scaling | None = None, levels: int | None = None) -> Model:
+    """The machine of a blueprint with these parameters, with the units of Gaussian visible ones, and its levels."""
+    if isinstance(plan, Graph):
+        return BoltzmannMachine(plan, arena, levels=levels)
+    return HelmholtzMachine(plan, arena, scaling=scaling, levels=levels)
+
+
+def kind_of(plan: Blueprint) -> str:
+    """The name of the machine of a blueprint: rbm, dbm, dbn, sbn, vae, or helmholtz where hidden layers are mixed."""
+    if isinstance(plan, Graph):
+        return "rbm" if len(plan.layers) == 2 else "dbm"
+    kinds = {layer.kind for layer in plan.latent}
+    if plan.prior == "rbm":
+        return "dbn"
+    return {"bernoulli": "sbn", "gaussian": "vae"}[kinds.pop()] if len(kinds) == 1 else "helmholtz"
 
 
 def kind_of_settings(plan: Blueprint) -> type[Common]:
@@ -90,17 +101,18 @@ def start_pair(model: Model, stage: Stage) -> BoltzmannMachine:
 
 
 def compose(model: Model, pairs: Sequence[BoltzmannMachine]) -> None:
-    """Put the trained pairs into the whole machine, in place."""
+    """Put the trained pairs, from the bottom, into the whole machine, in place."""
     if isinstance(model, BoltzmannMachine):
         pretrain.compose(model, pairs)
         return
-    *lower, top = pairs
-    for i, pair in enumerate(lower):
+    depth = len(model.structure.latent)
+    for i, pair in enumerate(pairs[:depth]):
         weights, biases = _pair(model, i)
         weights[0][...] = pair.params["edge/v-h1/weight"].T
         weights[1][...] = pair.params["edge/v-h1/weight"]
         biases[0][...], biases[1][...] = pair.bias("v"), pair.bias("h1")
-    top_machine(model).arena[...] = top.arena
+    for top in pairs[depth:]:
+        top_machine(model).arena[...] = top.arena
 
 
 def _pair(model: HelmholtzMachine, pair: int) -> tuple[tuple[Array, Array], tuple[Array, Array]]:

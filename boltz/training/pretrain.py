@@ -43,6 +43,14 @@ class Stage:
     graph: Graph | None = None
     scales: Mapping[str, float] = field(default_factory=dict)
 
+    def batches(self, rows: int) -> int:
+        """Updates of an epoch on so many rows."""
+        return -(-rows // self.settings.batch_size)
+
+    def updates(self, rows: int) -> int:
+        """Updates of all epochs on so many rows."""
+        return self.settings.epochs * self.batches(rows)
+
 
 def pair_stage(pair: int, graph: Graph, settings: Settings, scales: Mapping[str, float]) -> Stage:
     """The stage that trains a pair of neighbouring layers as an RBM."""

@@ -55,3 +55,6 @@ class Rule(Protocol):
 
     def measure(self, machine: Any, train: Array, held_out: Array, key: Key) -> dict[str, float | None]:
         """What is recorded after an epoch, from fixed rows of training and of held-out data, the latter maybe empty."""
+
+    def score(self, machine: Any, train: Array, held_out: Array, key: Key) -> float | None:
+        """A quick log-likelihood of held-out rows (nats a row), None where no one law belongs to the machine."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,14 +18,16 @@ from boltz.arrays import checked_device
 from boltz.data import Data
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.directed import scaled
 from boltz.models.files import Model, checked_machine, structure_from, trajectory
 from boltz.models.files import load as load_model
 from boltz.models.graph import Graph
-from boltz.models.helmholtz import described
+from boltz.models.helmholtz import HelmholtzMachine, described
+from boltz.presets import completed
 from boltz.rng import Key
 from boltz.sampling.rates import base_rates
 from boltz.scale import above_one
-from boltz.training import guards
+from boltz.training import guards, learnt
 from boltz.training.folders import (
     as_data,
     data_again,
@@ -35,9 +38,10 @@ from boltz.training.folders import (
     versions,
     with_levels_of,
 )
+from boltz.training.held_out import kept_epoch
 from boltz.training.loop import ROWS, Events, Loop, Record
 from boltz.training.monitor import apart
-from boltz.training.plans import Blueprint, blueprint, build, settings_of, stages
+from boltz.training.plans import Blueprint, blueprint, kind_of, settings_of, stages
 from boltz.training.pretrain import Stage
 from boltz.training.settings import AnySettings, Settings
 from boltz.training.state import TrainState, restore
@@ -45,8 +49,8 @@ from boltz.training.trajectory import recorder
 from boltz.training.updown import recognised, top_machine
 
 Array = NDArray[Any]
-RATE_ROWS, RATE_NUMBERS = 10_000, 1 << 23
-Watch = Callable[[Record], None]
+RATE_ROWS, RATE_NUMBERS, LEARNT_ROWS = 10_000, 1 << 23, 2000
+Watch = Callable[[Record], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +93,13 @@ def train(
     with levels divides by them, a memory map of such, whose rows are read when used, a SciPy sparse matrix, of which
     only batches are made dense, or what boltz.load_data returns; they stay as bytes where the model lives
     (model.to("cuda") trains on a GPU, and the run's model stays there). The trained model keeps the levels of x.
-    held_out rows only serve the recorded gap. watch sees each epoch's record; extra is kept in run.toml. Further
-    settings are the fields of boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid belief
-    net or a VAE, of boltz.BeliefSettings for a deep belief net.
-    Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
+    held_out rows end each stage in time (patience), and its parameters are those of the epoch that they like best.
+    watch sees each epoch's record; if it returns True, the run ends there; if it raises, the exception has what was
+    trained as its attribute run, where out is None. extra is kept in run.toml. Further settings are the fields of
+    boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid belief net or a VAE, of
+    boltz.BeliefSettings for a deep belief net; if epochs is not named, those that are not follow the number of rows
+    (boltz.presets). Gaussian visible units whose machine knows no units of the data yet take them from x, of at most
+    10,000 rows. Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
     """
     model = checked_machine(model)
     checks.flag(force, "force")
@@ -101,12 +108,13 @@ def train(
     if out is not None:
         out = checks.path(out, "out")
     drawn = blueprint(model)
-    chosen = settings_of(drawn, settings)
+    settings_of(drawn, settings)  # what is wrong with them is said before rows are read
     data = as_data(x, "x", model.layers[0], model.levels)
     model = with_levels_of(model, data)
     others = None if held_out is None else as_data(held_out, "held_out", model.layers[0], model.levels)
+    chosen = settings_of(drawn, completed(kind_of(drawn), settings, len(data.x), others is not None))
     plan = stages(drawn, chosen)
-    state = TrainState(build(drawn, model.arena.copy(), model.levels), [])
+    state = TrainState(_started(model, data), [])
     loop = Loop(data, others, plan, state, Key.from_seed(chosen.seed).derive("train"))
     if out is None:
         return _in_memory(loop, chosen, watch)
@@ -140,11 +148,14 @@ def resume(
         state.model = replace(state.model, levels=_levels(description, folder))
         if state.stage >= len(plan) and (folder / "model.safetensors").exists():
             history = runs.read_metrics(folder)
-            return Run(load_model(folder).to(device), history, folder, chosen, (*notes, *_notes(history, chosen)))
+            model = load_model(folder).to(device)
+            said = (*notes, *_notes(model, history, chosen), *_kept_notes(told, folder))
+            return Run(model, history, folder, chosen, said)
         data = data_again(description, "data", x, state.model, folder)
         others = data_again(description, "held_out", held_out, state.model, folder)
         if data is None:
             raise FileError(f"{folder / 'run.toml'} does not say what data the run had.")
+        state.model = with_levels_of(state.model, data)
         if state.stage < len(plan) and state.batch * plan[state.stage].settings.batch_size >= len(data.x):
             raise FileError(f"the checkpoint of {folder} stands beyond the end of its data.")
         loop = Loop(data, others, plan, state.to(device), Key.from_seed(chosen.seed).derive("train"))
@@ -154,16 +165,27 @@ def resume(
 
 def _in_memory(loop: Loop, settings: AnySettings, watch: Watch | None) -> Run:
     history: list[Record] = []
-    kept: list[BoltzmannMachine] = []
+    kept: dict[int, BoltzmannMachine] = {}
 
-    def epoch(record: Record) -> None:
+    def epoch(record: Record) -> Any:
         history.append(record)
-        if watch is not None:
-            watch(record)
+        return None if watch is None else watch(dict(record))
 
-    loop.events = Events(epoch, update=recorder(loop, settings, lambda update, machine: kept.append(machine)))
-    loop.run()
-    return Run(_finished(loop, settings), history, None, settings, _notes(history, settings), tuple(kept))
+    def rewound(update: int) -> None:
+        for later in [number for number in kept if number > update]:
+            del kept[later]
+
+    loop.events = Events(epoch, rewound, update=recorder(loop, settings, kept.__setitem__))
+    try:
+        loop.run()
+    except BaseException as problem:
+        loop.state.finish(loop.plan)
+        kept_so_far = tuple(kept.values())
+        problem.run = Run(loop.state.model, history, None, settings, (), kept_so_far)  # type: ignore[attr-defined]
+        raise
+    model = _finished(loop, settings)
+    notes = (*_notes(model, history, settings), *_learnt(loop))
+    return Run(model, history, None, settings, notes, tuple(kept.values()))
 
 
 def _in_folder(loop: Loop, settings: AnySettings, folder: Path, watch: Watch | None) -> Run:
@@ -172,10 +194,9 @@ def _in_folder(loop: Loop, settings: AnySettings, folder: Path, watch: Watch | N
         runs.trim_metrics(folder, state.lines)
         saved, marked = time.monotonic(), mark(folder)
 
-        def epoch(record: Record) -> None:
+        def epoch(record: Record) -> Any:
             runs.append_metrics(folder, record)
-            if watch is not None:
-                watch(record)
+            return None if watch is None else watch(dict(record))
 
         def step() -> None:
             nonlocal saved
@@ -188,25 +209,60 @@ def _in_folder(loop: Loop, settings: AnySettings, folder: Path, watch: Watch | N
         def keep(update: int, machine: BoltzmannMachine) -> None:
             machine.save(snapshots.path_of(folder, update))
 
-        loop.events = Events(epoch, step, recorder(loop, settings, keep))
+        def rewound(update: int) -> None:
+            snapshots.drop_after(folder, update)
+
+        loop.events = Events(epoch, rewound, step, recorder(loop, settings, keep))
         loop.run()
         model = _finished(loop, settings)
         model.save(folder / "model.safetensors")
-        _save(folder, state, marked)
+        notes = _learnt(loop)
+        _save(folder, state, marked, notes)
         if asked:
             raise interrupted(asked[0], f"boltz train --resume {folder}")
     history = runs.read_metrics(folder)
-    return Run(model, history, folder, settings, _notes(history, settings))
+    return Run(model, history, folder, settings, (*_notes(model, history, settings), *notes))
 
 
-def _notes(history: list[Record], settings: AnySettings) -> tuple[str, ...]:
-    return apart(history, settings.rule) if isinstance(settings, Settings) else ()
+def _notes(model: Model, history: list[Record], settings: AnySettings) -> tuple[str, ...]:
+    gap = apart(history, settings.rule) if isinstance(settings, Settings) else ()
+    units = model.scaling.noted() if isinstance(model, HelmholtzMachine) and model.scaling is not None else ()
+    return (*units, *kept_epoch(history), *gap)
 
 
-def _save(folder: Path, state: TrainState, marked: str) -> None:
+def _started(model: Model, data: Data) -> Model:
+    """A copy of the machine to train, in the units of the data if it has Gaussian visible units and knows none yet."""
+    arena = model.arena.copy()
+    if isinstance(model, BoltzmannMachine):
+        return BoltzmannMachine(model.graph, arena, levels=model.levels)
+    found = HelmholtzMachine(model.structure, arena, scaling=model.scaling, levels=model.levels)
+    if model.layers[0].kind != "gaussian" or model.scaling is not None:
+        return found
+    some = np.arange(0, len(data.x), -(-len(data.x) // checks.INITIAL_ROWS))
+    return scaled(found, data.x[some] / (data.levels or 1))
+
+
+def _learnt(loop: Loop) -> tuple[str, ...]:
+    """What the trained machine itself says, once anything was trained."""
+    if not loop.state.lines:
+        return ()
+    rows = loop.visible_rows(min(LEARNT_ROWS, max(RATE_NUMBERS // loop.state.model.layers[0].units, ROWS)))
+    return learnt.notes(loop.state.model, rows, loop.key.derive("learnt"))
+
+
+def _save(folder: Path, state: TrainState, marked: str, notes: tuple[str, ...] = ()) -> None:
     tensors = state.tensors()
     guards.check_state(tensors, f"step {state.step}")
-    runs.save_checkpoint(folder, tensors, {"settings": marked})
+    runs.save_checkpoint(folder, tensors, {"settings": marked} | ({"notes": json.dumps(notes)} if notes else {}))
+
+
+def _kept_notes(told: Mapping[str, str], folder: Path) -> tuple[str, ...]:
+    """The notes that the last checkpoint of a complete run holds."""
+    try:
+        found = json.loads(told.get("notes", "[]"))
+    except (ValueError, RecursionError) as problem:
+        raise FileError(f"the checkpoint of {folder} holds notes that are not JSON.") from problem
+    return tuple(str(note) for note in found) if isinstance(found, list) else ()
 
 
 def _finished(loop: Loop, settings: AnySettings) -> Model:

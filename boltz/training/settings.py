@@ -22,7 +22,11 @@ PRETRAIN = ("doubling", "bottom")
 
 @dataclass(frozen=True)
 class Common:
-    """What training of every machine has; rates are per update of the mean gradient (nats a row)."""
+    """What training of every machine has; rates are per update of the mean gradient (nats a row).
+
+    With held-out rows, patience epochs of a stage without a better log-likelihood of these end the stage, and the
+    parameters of its best epoch are kept; 0 trains for all epochs and keeps the last ones.
+    """
 
     epochs: int = 10
     batch_size: int = 100
@@ -40,6 +44,7 @@ class Common:
     l2: float = 0.0
     l1: float = 0.0
     max_norm: float = 0.0
+    patience: int = 0
     shuffle: bool = True
     binarize: str = "dynamic"
     checkpoint_seconds: float = 30.0
@@ -55,7 +60,7 @@ class Common:
                 checks.flag(getattr(self, field.name), field.name)
         checks.integer(self.batch_size, "batch_size", 1, 10**9)
         checks.integer(self.seed, "seed", 0, 2**63 - 1)
-        self._check(("epochs", "momentum_epochs"), 0, 10**9, checks.integer)
+        self._check(("epochs", "momentum_epochs", "patience"), 0, 10**9, checks.integer)
         self._check(("l2", "l1", "max_norm", "learning_rate", "adam_second", "checkpoint_seconds"), 0, 1e6)
         self._check(("momentum", "initial_momentum", "adam_beta1"), 0, 0.999)
         checks.number(self.adam_epsilon, "adam_epsilon", 1e-30, 1)
@@ -199,14 +204,13 @@ class FineTuneSettings(Common):
     dropout: float = 0.0
     input_dropout: float = 0.0
     validation: float = 0.1
-    patience: int = 0
     refit: bool = False
     optimizers: ClassVar[tuple[str, ...]] = (*OPTIMIZERS, "lbfgs")
     binarizations: ClassVar[tuple[str, ...]] = ("fixed", "none", "threshold")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check(("output_epochs", "patience"), 0, 10**9, checks.integer)
+        checks.integer(self.output_epochs, "output_epochs", 0, 10**9)
         self._check(("dropout", "input_dropout", "validation"), 0, 0.95)
         if self.optimizer == "lbfgs" and self.dropout + self.input_dropout > 0:
             raise InputError("dropout and input_dropout are noise, which lbfgs cannot follow: take another optimizer.")

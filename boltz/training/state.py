@@ -14,6 +14,8 @@ from boltz.errors import FileError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.graph import Graph
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.models.scaling import Scaling
 from boltz.rng import Key
 from boltz.training import optimizers
 from boltz.training.plans import Blueprint, build, compose, start_pair
@@ -29,7 +31,8 @@ class TrainState:
     """Where a run stands: machines, rule and optimizer arrays, and counters.
 
     stage counts stages, epoch and batch those of the stage, step its updates, lines all epochs so far. totals holds
-    (seconds of this epoch, seconds of the run).
+    (seconds of this epoch, seconds of the run). best holds the parameters of the epoch of the stage that held-out rows
+    like best, empty before there is one, and judged (their log-likelihood, that epoch).
     """
 
     model: Model
@@ -37,6 +40,8 @@ class TrainState:
     rule: Arrays = field(default_factory=dict)
     optimizer: Arrays = field(default_factory=dict)
     totals: Array = field(default_factory=lambda: np.zeros(2))
+    best: Array = field(default_factory=lambda: np.zeros(0))
+    judged: tuple[float, int] = (-np.inf, 0)
     stage: int = 0
     epoch: int = 0
     batch: int = 0
@@ -52,7 +57,25 @@ class TrainState:
         machine = self.machine(stage)
         self.rule = stage.rule.init(machine, rows, key)
         self.optimizer = optimizers.init(stage.settings, machine)
+        self.best, self.judged = machine.arena[:0], (-np.inf, 0)
         self.epoch = self.batch = self.step = 0
+
+    def judge(self, stage: Stage, score: float) -> None:
+        """Keep the parameters of this epoch, whose number is one more than epoch, if held-out rows like them best."""
+        if score > self.judged[0]:
+            self.best, self.judged = self.machine(stage).arena.copy(), (score, self.epoch + 1)
+
+    def settle(self, stage: Stage) -> None:
+        """End a stage with the parameters that held-out rows liked best, where there were any."""
+        if self.best.size:
+            self.machine(stage).arena[...] = self.best
+        self.best, self.judged = self.best[:0], (-np.inf, 0)
+
+    def finish(self, plan: list[Stage]) -> None:
+        """End the whole run where it stands, perhaps before its last stages."""
+        if self.pairs and all(stage.pair is not None for stage in plan[: self.stage + 1]):
+            compose(self.model, self.pairs)
+        self.stage, self.epoch, self.batch = len(plan), 0, 0
 
     def make_machine(self, stage: Stage) -> None:
         """The machine of a stage that starts: an RBM from the whole machine, or the whole machine from the RBMs."""
@@ -65,17 +88,22 @@ class TrainState:
     def tensors(self) -> Arrays:
         """Everything by name as numpy arrays, for a checkpoint."""
         found = {"arena/model": self.model.arena, "totals": self.totals}
+        if isinstance(self.model, HelmholtzMachine) and self.model.scaling is not None:
+            found |= {f"scaling/{name}": x for name, x in self.model.scaling.tensors().items()}
         found["counters"] = np.array([getattr(self, name) for name in COUNTERS], np.int64)
         found |= {f"arena/pair-{i}": pair.arena for i, pair in enumerate(self.pairs)}
         found |= {f"rule/{name}": x for name, x in self.rule.items()}
         found |= {f"optimizer/{name}": x for name, x in self.optimizer.items()}
+        if self.best.size:
+            found |= {"best/arena": self.best, "best/judged": np.array(self.judged)}
         return {name: host(x) for name, x in found.items()}
 
     def to(self, device: str) -> TrainState:
         """The state with its arrays on a device."""
         rule, optimizer = ({n: moved(x, device) for n, x in part.items()} for part in (self.rule, self.optimizer))
         pairs = [pair.to(device) for pair in self.pairs]
-        return replace(self, model=self.model.to(device), pairs=pairs, rule=rule, optimizer=optimizer)
+        best = moved(self.best, device)
+        return replace(self, model=self.model.to(device), pairs=pairs, rule=rule, optimizer=optimizer, best=best)
 
 
 def restore(tensors: Mapping[str, Array], blueprint: Blueprint, plan: list[Stage], source: str) -> TrainState:
@@ -83,12 +111,15 @@ def restore(tensors: Mapping[str, Array], blueprint: Blueprint, plan: list[Stage
     try:
         owned = {name: np.array(x) for name, x in tensors.items()}
         pairs = [n for n in owned if n.startswith("arena/pair-")]
+        scaling = Scaling(owned["scaling/location"], owned["scaling/spread"]) if "scaling/spread" in owned else None
         state = TrainState(
-            build(blueprint, owned["arena/model"]),
+            build(blueprint, owned["arena/model"], scaling),
             [BoltzmannMachine(_graph(plan[i]), owned[f"arena/pair-{i}"]) for i in range(len(pairs))],
             {n.removeprefix("rule/"): x for n, x in owned.items() if n.startswith("rule/")},
             {n.removeprefix("optimizer/"): x for n, x in owned.items() if n.startswith("optimizer/")},
             owned["totals"],
+            owned.get("best/arena", np.zeros(0)),
+            _judged(owned.get("best/judged", np.array([-np.inf, 0]))),
             **{name: int(n) for name, n in zip(COUNTERS, owned["counters"], strict=True)},
         )
         fits = _shapes(state, plan)
@@ -105,9 +136,17 @@ def _graph(stage: Stage) -> Graph:
     return stage.graph
 
 
+def _judged(numbers: Array) -> tuple[float, int]:
+    score, epoch = (float(number) for number in numbers)
+    return score, int(epoch)
+
+
 def _shapes(state: TrainState, plan: list[Stage]) -> bool:
     """Whether a fresh state of the same stage has the same arrays."""
     if state.totals.shape != (2,) or min(getattr(state, name) for name in COUNTERS) < 0:
+        return False
+    scaling = state.model.scaling if isinstance(state.model, HelmholtzMachine) else None
+    if scaling is not None and len(scaling.location) != state.model.layers[0].units:
         return False
     for machine in (state.model, *state.pairs):
         last = list(machine.params.values())[-1]  # raises ValueError if the arena is too small
@@ -117,6 +156,8 @@ def _shapes(state: TrainState, plan: list[Stage]) -> bool:
         return True
     stage = plan[state.stage]
     machine = state.machine(stage)
+    if state.best.size and (state.best.shape, state.best.dtype) != (machine.arena.shape, machine.dtype):
+        return False
     row = np.zeros((1, machine.units[machine.visible]), machine.dtype)
     wanted = stage.rule.init(machine, row, Key(0, 0))
     return _alike(state.rule, wanted) and _alike(state.optimizer, optimizers.init(stage.settings, machine))

@@ -35,7 +35,7 @@ def recorder(loop: Loop, settings: AnySettings, keep: Keep) -> Callable[[], None
     """What the loop calls after each update: hands keep a copy of a Boltzmann machine at each mark, by its update."""
     if not isinstance(settings, Settings):
         return lambda: None
-    lengths = [updates(stage, len(loop.data.x)) for stage in loop.plan]
+    lengths = [stage.updates(len(loop.data.x)) for stage in loop.plan]
     wanted = frozenset(marks(sum(lengths), settings.snapshots))
 
     def update() -> None:
@@ -44,11 +44,6 @@ def recorder(loop: Loop, settings: AnySettings, keep: Keep) -> Callable[[], None
             keep(number, whole(loop.state, loop.plan[loop.state.stage]))
 
     return update
-
-
-def updates(stage: Stage, rows: int) -> int:
-    """Updates of a stage on so many rows."""
-    return stage.settings.epochs * -(-rows // stage.settings.batch_size)
 
 
 def whole(state: TrainState, stage: Stage) -> BoltzmannMachine:

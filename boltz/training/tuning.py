@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from boltz.arrays import beside, host
 from boltz.data import Data
 from boltz.data.binarize import binarize
+from boltz.models.files import inside
 from boltz.models.network import Network
 from boltz.nn.arena import Part, Tape, size
 from boltz.nn.feedforward import Dropout, backward, forward, gradients, losses
@@ -44,7 +45,10 @@ class Examples:
 
     def visible(self, network: Network, rows: Rows) -> Array:
         """Visible rows (rows, units) by their numbers, the same at each use, where the network lives."""
-        batch = binarize(self.data.x[rows], self.data.levels, self.binarize, self.key.derive("binarize"), 0, rows)
+        x, levels = self.data.x[rows], self.data.levels
+        if network.visible.kind == "gaussian":
+            return beside(inside(network, x / (levels or 1)), network.arena)
+        batch = binarize(x, levels, self.binarize, self.key.derive("binarize"), 0, rows)
         return beside(batch.astype(network.dtype, copy=False), network.arena)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz.arrays import host
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape, zeros
@@ -25,6 +26,7 @@ from boltz.training import contrastive
 from boltz.training.backward import pull, wake_products
 from boltz.training.bounds import Weights
 from boltz.training.contrastive import Contrastive
+from boltz.training.held_out import directed, quick_log_z
 from boltz.training.rules import Clock, RuleState
 from boltz.training.settings import BeliefSettings, Settings
 from boltz.training.sleep import dream, sleep_products
@@ -103,6 +105,10 @@ class UpDown:
             state = tape.get(f"state/{lowest}", len(train), machine.units[lowest])
             back = visible_means(machine, {lowest: state})
         return {"reconstruction_error": float(np.mean(np.sum((train - back) ** 2, axis=1, dtype=np.float64)))}
+
+    def score(self, machine: HelmholtzMachine, train: Array, held_out: Array, key: Key) -> float | None:
+        states = recognised(machine, train, key.derive("recognised"))
+        return directed(machine, held_out, key) - quick_log_z(top_machine(machine), host(states), key)
 
     def _negative(self, chains: int) -> Contrastive:
         """The top RBM's rule: persistent chains, which the caller starts anew for each step of cd."""

@@ -23,6 +23,7 @@ from boltz.sampling.recognition import Pass, sampled
 from boltz.training.backward import pull, wake_products
 from boltz.training.baselines import Baseline
 from boltz.training.bounds import OBJECTIVES
+from boltz.training.held_out import directed
 from boltz.training.rules import Clock, RuleState
 from boltz.training.settings import DirectedSettings
 from boltz.training.sleep import dream, sleep_products
@@ -102,6 +103,9 @@ class Variational:
     def measure(self, machine: HelmholtzMachine, train: Array, held_out: Array, key: Key) -> dict[str, float | None]:
         """The evidence lower bound and that of fifty samples (nats a row), its gap to held-out rows, the KL term."""
         return measure(machine, train, held_out, key)
+
+    def score(self, machine: HelmholtzMachine, train: Array, held_out: Array, key: Key) -> float | None:
+        return directed(machine, held_out, key)
 
     def _scales(self, passes: list[Pass], done: float) -> dict[str, float] | None:
         """Factor of each hidden layer's KL term: warm-up, and 0 where free bits are not used up; None if all are 1.

@@ -101,7 +101,7 @@ CASES: list[tuple[tuple[object, ...], str]] = [
     ((*TRAIN, "--data", "empty.npy"), "empty.npy is empty"),
     ((*TRAIN, "--data", "ragged.csv"), "ragged.csv"),
     ((*TRAIN, "--data", "objects.npy"), "Python objects"),
-    ((*TRAIN, "--data", "text.txt"), "none of .npy, .npz"),
+    ((*TRAIN, "--data", "text.txt"), "holds no rows of numbers"),
     ((*TRAIN, "--data", "."), "not a file"),
     ((*TRAIN, "--data", "bars.npz:x_none"), "no array 'x_none'"),
     ((*TRAIN, "--epochs", "-1"), "epochs must be a whole number of at least 0"),

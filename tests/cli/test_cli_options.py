@@ -20,6 +20,7 @@ OTHER: dict[str, Any] = {
     "widths": (5,),
     "activation": "relu",
     "visible": "gaussian",
+    "patience": 7,
     "binarize": "threshold",
     "shuffle": False,
     "rule": "cd",
@@ -110,13 +111,14 @@ def other(model: str, name: str) -> Any:
 
 @pytest.mark.parametrize(("model", "name"), PAIRS)
 def test_what_is_given_arrives(model: str, name: str) -> None:
-    value, default = other(model, name), MACHINES[model].options[name]
-    assert value != default
+    value, default = other(model, name), chosen({}, model, {})
+    assert value != default[name]
     companions = {n: x for n, x in COMPANIONS.get(name, {}).items() if n in MACHINES[model].options}
     values = chosen({name: value} | companions, model, {})
     assert values[name] == value
-    rest = {n: x for n, x in values.items() if n not in {name, "samples", *companions}}
-    assert rest == {n: x for n, x in MACHINES[model].options.items() if n in rest}
+    follow = {"epochs", "pretrain_epochs", "patience"} if name == "batch_size" else set()
+    rest = {n: x for n, x in values.items() if n not in {name, "samples", *companions, *follow}}
+    assert rest == {n: x for n, x in default.items() if n in rest}
     assert len(values) == len(MACHINES[model].options)
 
 
@@ -177,14 +179,14 @@ def test_defaults_are_valid_and_shown(model: str) -> None:
 
 
 def test_every_option_reaches_the_run(data: Path) -> None:
-    kept = {"center", "adam_beta1", "adam_epsilon", "adam_second", "chains", "rungs"}
+    kept = {"center", "adam_beta1", "adam_epsilon", "adam_second", "chains", "rungs", "patience"}
     given = {name: OTHER[name] for name in MACHINES["dbm"].options if name not in kept}
     words = [word for name, value in given.items() for word in ("--" + name.replace("_", "-"), written(value))]
     words[words.index("--shuffle") : words.index("--shuffle") + 2] = ["--no-shuffle"]
     found = invoke("train", "dbm", "--data", data, "--out", "r", *words, "--no-center", "--limit", 30)
     assert found.exit_code == 0, found.stderr
     description = runs.read_settings("r")
-    settings = MACHINES["dbm"].settings_from(MACHINES["dbm"].options | given | {"center": False})
+    settings = MACHINES["dbm"].settings_from(MACHINES["dbm"].options | given | {"center": False, "patience": 0})
     assert description["settings"] == settings.as_dict() and description["data"]["rows"] == 30
     assert description["model"]["units"] == [25, 4, 3]
     assert description["evaluation"] == {"wanted": True, "samples": 20, "chains": 10, "betas": 30}

@@ -91,12 +91,12 @@ def test_options_replace_those_of_the_recipe(data: Path) -> None:
 def test_the_data_of_a_recipe_are_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
     asked: list[object] = []
 
-    def load(name: str, split: str = "train", limit: int | None = None, levels: int | None = None) -> boltz.Data:
+    def load(name: str, split: str, limit: int | None, **known: object) -> boltz.Data:
         asked.append((name, limit))
         return boltz.load_data(str(data), split)
 
     monkeypatch.setattr("boltz.cli.starting.load", load)
-    monkeypatch.setattr("boltz.cli.starting.held_out", lambda name, known: None)
+    monkeypatch.setattr("boltz.cli.starting.held_out", lambda *known: None)
     for words in ((), ("--limit", 100)):
         found = invoke("train", "--recipe", "vae-1l", "--stages", 1, *SIZE, *words)
         assert found.exit_code == 0, found.stderr

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import SMALL, TEST, UNITS, invoke, wait_for
+from small import SMALL, TEST, TRAIN, UNITS, invoke, wait_for
 
 import boltz
-from boltz import runs, snapshots
+from boltz import presets, runs, snapshots
 from boltz.cli.machines import MACHINES
 
 ERRORS = {"standard_error", "standard_error_rows", "interval", "trusted", "doubts"}
@@ -48,7 +48,8 @@ def test_a_machine_that_left_a_mode_is_told_of(data: Path) -> None:
 
 def test_dbm_with_annealing_says_that_nothing_is_certified(data: Path) -> None:
     found = invoke(
-        *("train", "dbm", "--layers", "25,24", "--epochs", 2, "--data", data, "--betas", 30, "--chains-ais", 20),
+        *("train", "dbm", "--layers", "25,24", "--epochs", 2, "--pretrain-epochs", 2, "--data", data),
+        *("--betas", 30, "--chains-ais", 20),
         *("--threads", 1, "--json"),
     )
     assert found.exit_code == 0
@@ -82,9 +83,11 @@ def test_data_in_one_piece_have_no_test_likelihood() -> None:
 def test_options_not_given_are_the_defaults_of_the_machine(data: Path, model: str) -> None:
     machine = MACHINES[model]
     layers = {"rbm": "4", "vae": "4"}.get(model, "4,3")
-    found = invoke("train", model, "--layers", layers, "--data", data, "--out", "r", "--epochs", 1, "--no-evaluate")
+    short = {"epochs": 1} | ({"pretrain_epochs": 1} if "pretrain_epochs" in machine.options else {})
+    words = [word for name, value in short.items() for word in ("--" + name.replace("_", "-"), value)]
+    found = invoke("train", model, "--layers", layers, "--data", data, "--out", "r", *words, "--no-evaluate")
     assert found.exit_code == 0, found.stderr
-    wanted = machine.options | {"epochs": 1}
+    wanted = machine.options | presets.preset(model, TRAIN) | short | {"patience": 0}
     if "samples" in wanted:
         wanted["samples"] = 5 if model == "sbn" else 1
     assert runs.read_settings("r")["settings"] == machine.settings_from(wanted).as_dict()

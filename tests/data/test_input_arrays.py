@@ -194,6 +194,43 @@ def test_what_is_no_row_is_refused_in_one_sentence(case: str) -> None:
         assert len(text) <= 300 and "\n" not in text, text
 
 
+def meant(x: np.ndarray, levels: int | None) -> np.ndarray | None:
+    """The rule in other words: what rows mean to a machine with levels, None where that is not said."""
+    low, high, whole = x.min(), x.max(), x.dtype.kind in "iu"
+    if not whole:
+        return x.astype(float) if low >= 0 and high <= 1 else None
+    if levels is not None:
+        ambiguous = high == 1 and levels >= 128
+        return None if low < 0 or high > levels or ambiguous else x / levels
+    if low >= 0 and high <= 1:
+        return x.astype(float)
+    return x / 255 if x.dtype == np.uint8 and high >= 128 else None
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", ">u2", "u2", ">i4", "i4", "i8", "u8", "f2", ">f4", "f8"])
+def test_every_number_type_with_every_greatest_and_levels_means_what_the_rule_says(dtype: str) -> None:
+    refused = 0
+    for greatest, least, levels in itertools.product(
+        (0, 1, 2, 16, 100, 127, 128, 255, 256, 65535), (0, -1), (None, 2, 16, 127, 128, 255, 300, 65535)
+    ):
+        kind = np.dtype(dtype)
+        fits = kind.kind not in "iu" or np.iinfo(kind).min <= least <= greatest <= np.iinfo(kind).max
+        if not fits or (kind.kind == "f" and greatest > 2048):
+            continue
+        x = np.array([[0, least, 1, greatest], [0, 0, min(greatest, 1), 0]]).astype(kind)
+        if greatest == 0:
+            x[:, 2] = 0
+        wanted = meant(x, levels)
+        for call in (seen, learned):
+            if wanted is None:
+                refused += 1
+                with pytest.raises(InputError):
+                    call(x, levels)
+            else:
+                np.testing.assert_allclose(call(x, levels), wanted, rtol=1e-7)
+    assert (refused > 0) == (dtype != "?")
+
+
 def test_a_large_sparse_matrix_is_refused_and_not_made_dense() -> None:
     giant = sp.csr_array((10**9, UNITS))
     with pytest.raises(InputError, match="give it some rows at a time"):

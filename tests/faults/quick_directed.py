@@ -68,3 +68,32 @@ def check_heavy_tails() -> None:
     assert np.mean(1 / (1 + error**2 * 399) >= 0.3) > 0.1 and np.mean(share >= 0.3) <= 0.1
     share = importance.mean_and_error(0.3 * rng.normal(size=(400, 400)))[:, 2]
     assert np.mean(share >= 0.3) >= 0.99
+
+
+def _columns() -> tuple[np.ndarray, np.ndarray, float]:
+    """Rows, the same in other units, and the sum of the logs of their ratios."""
+    x, ratio = np.random.default_rng(4).normal(size=(40, 3)), np.array([0.01, 1, 1000])
+    return x, x * ratio + np.array([5.0, 0, 1e6]), float(np.log(ratio).sum())
+
+
+def check_units_of_columns() -> None:
+    """Densities, by samples and exact, and draws follow the units of the rows."""
+    x, y, log_ratio = _columns()
+    smooth, binary = ([3, 4], ["gaussian", "gaussian"]), ([3, 2], ["gaussian", "bernoulli"])
+    for shape in (smooth, binary):
+        pair = [(boltz.helmholtz(*shape, x=rows), rows) for rows in (x, y)]
+        one, other = (boltz.log_likelihood(*each).per_row for each in pair)
+        assert one is not None and other is not None and np.abs(one - other - log_ratio).max() < 1e-3
+        drawn, again = ((boltz.sample(m, 30)["v"] - rows.mean(axis=0)) / rows.std(axis=0) for m, rows in pair)
+        assert np.abs(drawn - again).max() < 1e-3
+
+
+def check_constant_column() -> None:
+    """A column of 0.1 is known as constant, and no weight leads to it or from it after training."""
+    x = np.tile(_columns()[0], (25, 1))
+    x[:, 1] = 0.1
+    found = boltz.train(boltz.vae([3, 4], 2, x, visible="gaussian"), x, epochs=1, batch_size=250).model
+    assert isinstance(found, boltz.HelmholtzMachine) and found.scaling is not None
+    assert found.scaling.constant.tolist() == [False, True, False]
+    assert (found.params["generative/v/1/weight"][:, [1, 4]] == 0).all()
+    assert (found.params["recognition/h1/0/weight"][1] == 0).all()

@@ -179,7 +179,7 @@ def test_a_belief_net_starts_tied_and_small() -> None:
 
 
 def test_visible_biases_fit_the_data() -> None:
-    """Logits of the mean within 0.001 and 0.999, or mean and log standard deviation, never below 0.001."""
+    """Logits of the mean within 0.001 and 0.999; Gaussian units have mean and spread for units, and biases 0."""
     x = np.array([[0, 1, 1, 0.5], [0, 1, 0, 0.25]])
     mean = np.array([0.001, 0.999, 0.5, 0.375])
     for machine in (boltz.sbn([4, 2], [3], x), boltz.vae([4, 3], 2, x), boltz.dbn([4, 2, 2], x)):
@@ -187,9 +187,10 @@ def test_visible_biases_fit_the_data() -> None:
         assert np.abs(machine.params[name] - np.log(mean / (1 - mean))).max() < 1e-5
         assert all((p == 0).all() for n, p in machine.params.items() if n.endswith("bias") and n != name)
     rows = np.column_stack([NUMBERS, np.full(5, 2.5)])
-    bias = boltz.vae([4], 2, rows, visible="gaussian").params["generative/v/0/bias"]
-    sigma = np.maximum(rows.std(axis=0), 1e-3)
-    assert np.abs(bias - np.concatenate([rows.mean(axis=0), np.log(sigma)])).max() < 1e-5
+    real = boltz.vae([4], 2, rows, visible="gaussian")
+    assert real.scaling is not None and (real.params["generative/v/0/bias"] == 0).all()
+    assert np.abs(real.scaling.location - rows.mean(axis=0)).max() < 1e-12
+    assert np.abs(real.scaling.spread - rows.std(axis=0)).max() < 1e-12 and real.scaling.spread[3] == 0
     grey = boltz.sbn([2, 1], x=np.array([[255, 51], [255, 51]], np.uint8)).params["generative/v/0/bias"]
     assert np.abs(grey - np.log([999, 0.25])).max() < 1e-5
 

@@ -1,0 +1,72 @@
+"""Independent units and a mixture of products beside a machine: fitted to the training rows, on the rows measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import boltz
+from boltz.cli.stored import table
+from boltz.data import Data, load, splits
+from boltz.errors import BoltzError
+from boltz.estimators.beyond import Beyond
+from boltz.models.files import Model
+from boltz.models.products import ROWS
+from boltz.rng import Key
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What simple models say of some rows; found is None where they say nothing, for the reason in why."""
+
+    found: Beyond | None
+    why: str = ""
+
+    def verdict(self, per_row: Any, estimate: Mapping[str, Any], name: str = "The machine") -> str:
+        """How a machine with log-likelihoods per_row (rows,), and this estimate as plain values, stands."""
+        if self.found is None:
+            return f"It is not compared with independent units, since {self.why}."
+        return self.found.verdict(per_row, estimate, name)
+
+    def as_dict(self) -> dict[str, Any] | None:
+        """Plain values for JSON."""
+        return None if self.found is None else self.found.as_dict()
+
+
+def beside(model: Model, data: Data, x: Any, settings: Mapping[str, Any], seed: int) -> Beside:
+    """Simple models on rows x (rows, units) of data, fitted to the training rows of a run with these settings.
+
+    Without such a run they are fitted to the split train of the same data.
+    """
+    if model.layers[0].kind != "bernoulli":
+        return Beside(None, "its visible units are not binary")
+    if not ((x == 0) | (x == 1)).all():
+        return Beside(None, "the rows are not 0/1")
+    try:
+        rows = _training(data, settings)
+    except BoltzError as problem:
+        return Beside(None, f"its training rows cannot be read ({problem})")
+    if rows is None or rows.x.shape[1] != x.shape[1]:
+        return Beside(None, "its training rows are not known")
+    return Beside(Beyond.of(_states(rows, seed), x, seed))
+
+
+def _training(data: Data, settings: Mapping[str, Any]) -> Data | None:
+    """The training rows of a run, else those of the data set that data belong to."""
+    place = table(settings, "data", "load")
+    if place:
+        return load(**place)
+    source = data.request.get("name_or_path")
+    if isinstance(source, str) and len(splits(source)) > 1 and "train" in splits(source):
+        return load(source, "train")
+    return None
+
+
+def _states(rows: Data, seed: int) -> Any:
+    """Some rows, evenly spaced, as 0 and 1: drawn once where they are grey."""
+    numbers = np.linspace(0, len(rows.x) - 1, min(ROWS, len(rows.x))).astype(np.int64)
+    key = Key.from_seed(seed).derive("beside")
+    return boltz.binarize(rows.x[numbers], rows.levels, "none" if rows.binary else "fixed", key, 0, numbers)

@@ -1,0 +1,134 @@
+"""Which rows a command reads: those of a file or a named set, or those of a run, and what their columns mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from boltz.cli.common import say
+from boltz.cli.stored import settings_of, table
+from boltz.data import Data, load
+from boltz.data.loading import held_splits
+from boltz.errors import FileError, InputError
+from boltz.models.files import Model
+from boltz.models.network import Network
+
+Options = Mapping[str, Any]
+Models = Sequence[Model | Network]
+COLUMNS = ("label_column", "drop_columns")
+WORDS = {"levels": "--levels", "label_column": "--label-column", "drop_columns": "--drop-column"}
+OTHERS = ("valid", "test")  # rows that a run may have from files of their own
+
+
+def rows_asked(path: Path, models: Models, options: Options, split: str | None = None) -> tuple[Data, str | None]:
+    """The rows that options name, by default those of the run, and their split, None for a file of one table.
+
+    split is the one to take without --split; None means test where there is one, else train. Raises InputError.
+    """
+    request, split = request_of(path, models, options, split)
+    return said(loaded(request, str(path))), split
+
+
+def request_of(
+    path: Path, models: Models, options: Options, split: str | None = None
+) -> tuple[dict[str, Any], str | None]:
+    """The arguments of boltz.load_data that give those rows, and their split; raises InputError."""
+    own, limit = options["data"] is None, {"limit": options["limit"]}
+    name, entries = (data_of(path), settings_of(path)) if own else (options["data"], {})
+    others = {each: found for each in OTHERS if (found := table(entries, each, "load"))}
+    wanted = options["split"] or split
+    if wanted is None:
+        wanted = "test" if "test" in others or "test" in held_splits(name) else "train"
+    known = reading(path, models, options, name)
+    if wanted in others:
+        asked = {key: options[key] for key in WORDS if options[key] not in (None, ())}
+        return {**others[wanted], **limit, **asked}, wanted
+    if held_splits(name) or (own and wanted == "train"):
+        return {"name_or_path": name, "split": wanted, **limit, **known}, wanted
+    if own:
+        raise InputError(
+            f"{path} was trained on all of {name}, and has no {wanted} rows: give others with --data FILE, or take its "
+            "own with --split train."
+        )
+    if options["split"] not in (None, "train"):
+        raise InputError(f"{name} holds one table, so it has no split {wanted!r}: leave --split out.")
+    return {"name_or_path": name, "split": "train", **limit, **known}, None
+
+
+def reading(path: Path | None, models: Models, options: Options, name: str) -> dict[str, Any]:
+    """How load reads a name: levels and columns as asked for, else as of the run's own data, and levels of machines.
+
+    path: None where there is no run yet. Raises InputError.
+    """
+    before = {} if path is None else own_load(settings_of(path))
+    before = before if before.get("name_or_path") == name else {}
+    columns = {key: options[key] or before.get(key) for key in COLUMNS}
+    known = scale_of(models, options["levels"], before.get("levels"))
+    return known | {key: value for key, value in columns.items() if value}
+
+
+def scale_of(models: Models, asked: int | None, own: int | None) -> dict[str, Any]:
+    """How load finds what whole numbers are divided by: as asked, as of the run's own data, or as machines keep it.
+
+    Raises InputError where --levels differs from what a machine keeps; 1 says that the data are 0/1.
+    """
+    kept = {model.levels for model in models}
+    if asked is not None:
+        other = sorted(n for n in kept if n is not None and asked not in (1, n))
+        if other:
+            raise InputError(
+                f"--levels is {asked}, but the machine divides whole numbers by {other[0]}: leave it out, or give "
+                "--levels 1 for data of 0 and 1."
+            )
+        return {"levels": asked}
+    return {"levels": own, "machine_levels": kept.pop() if len(kept) == 1 else None}
+
+
+def own_load(settings: Options) -> dict[str, Any]:
+    """The arguments of boltz.load_data for the rows that a run learnt from, empty where it names none."""
+    loads = (table(settings, entry, "load") for entry in ("data", "rows"))
+    return next((found for found in loads if isinstance(found.get("name_or_path"), str)), {})
+
+
+def data_of(path: Path) -> str:
+    """The name of the data of a run; raises InputError where it has none."""
+    name: str | None = own_load(settings_of(path)).get("name_or_path")
+    if name is None:
+        raise InputError(f"{path} does not name its data: give them with --data.")
+    return name
+
+
+def other_rows(path: Path | None, options: Options, known: Options) -> dict[str, Data]:
+    """The rows of --valid and --test, by these names, where they are given, or those of a run with its own data.
+
+    known is how load reads them.
+    """
+    found, kept = {}, {} if path is None or options["data"] is not None else settings_of(path)
+    for name in OTHERS:
+        place = options[name] or table(kept, name, "load").get("name_or_path")
+        if place is not None:
+            found[name] = said(load(place, name if name in held_splits(place) else "train", **known))
+    return found
+
+
+def refuse_idle(options: Options, needed: str) -> None:
+    """Raise InputError for an option on tables that was given, and that does nothing without what is needed."""
+    for name, word in WORDS.items():
+        if options[name] not in (None, ()):
+            raise InputError(f"{word} would do nothing: it needs {needed}.")
+
+
+def loaded(request: Options, where: str) -> Data:
+    """Rows by the arguments of boltz.load_data as run.toml has them; raises FileError where these are none."""
+    try:
+        return load(**request)
+    except TypeError as problem:
+        raise FileError(f"{where} does not say how to load its rows ({str(problem)!r:.80}).") from problem
+
+
+def said(data: Data) -> Data:
+    """The data, once stderr says how their text was read."""
+    for note in data.notes:
+        say(note)
+    return data

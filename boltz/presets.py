@@ -1,0 +1,72 @@
+"""The settings that each kind of machine is trained with unless told otherwise, in Python and on the command line.
+
+Batches and epochs follow from the number of rows. A table of few rows gets small batches and many epochs, so that
+there are enough updates to learn from it; held-out rows, where there are any, then end the training in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from boltz.errors import InputError
+
+LEAST_UPDATES, MOST_UPDATES = 10_000, 60_000
+EPOCHS = 100  # where these are neither too few nor too many updates
+BATCH, LEAST_BATCH, BATCHES = 100, 10, 50  # the largest and smallest batch; batches an epoch where rows are few
+PATIENCE = 0.2  # share of the epochs
+
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "rbm": {"rule": "pcd", "learning_rate": 0.05},
+    "dbm": {
+        "rule": "pcd",
+        "pretrain": "bottom",
+        "pretrain_learning_rate": 0.05,
+        "learning_rate": 0.005,
+        "center": True,
+        "mean_field_sweeps": 5,
+    },
+    "dbn": {},
+    "sbn": {"learning_rate": 0.003},
+    "vae": {"learning_rate": 0.003},
+}
+SHARES: Mapping[str, Mapping[str, float]] = {
+    "rbm": {"epochs": 1.0},
+    "dbm": {"pretrain_epochs": 2.0, "epochs": 0.25},
+    "dbn": {"pretrain_epochs": 1.0, "epochs": 0.2},
+    "sbn": {"epochs": 1.0},
+    "vae": {"epochs": 1.5},
+}  # of the epochs that `lengths` gives
+
+
+def batch_for(rows: int) -> int:
+    """Rows of a batch: 100, but at least 50 batches an epoch and at least 10 rows."""
+    return min(max(rows // BATCHES, LEAST_BATCH), BATCH)
+
+
+def epochs_for(rows: int, batch: int) -> int:
+    """Passes over so many rows: 100, but no fewer than 10,000 updates and no more than 60,000."""
+    updates = -(-rows // batch)
+    return max(-(-LEAST_UPDATES // updates), min(EPOCHS, -(-MOST_UPDATES // updates)))
+
+
+def preset(kind: str, rows: int, batch: int | None = None) -> dict[str, Any]:
+    """The settings of a kind of machine (rbm, dbm, dbn, sbn, vae) for so many rows; batch is that of the caller."""
+    batch = batch_for(rows) if batch is None else batch
+    epochs = epochs_for(rows, batch)
+    lengths = {name: max(round(share * epochs), 1) for name, share in SHARES.get(kind, {"epochs": 1.0}).items()}
+    return {**SETTINGS.get(kind, {}), "batch_size": batch, **lengths, "patience": max(round(PATIENCE * epochs), 1)}
+
+
+def completed(kind: str, settings: Mapping[str, Any], rows: int, held_out: bool) -> dict[str, Any]:
+    """The settings of a training in Python: those named, and unless epochs is among them the preset for the others.
+
+    Who names epochs has chosen the length of the training, so that nothing else is chosen: what is not named
+    is as in the class of settings. Raises InputError for patience without held-out rows.
+    """
+    if settings.get("patience") and not held_out:
+        raise InputError("patience waits for a better epoch on held-out rows, but held_out is None.")
+    if "epochs" in settings:
+        return dict(settings)
+    found = preset(kind, rows, settings.get("batch_size")) | dict(settings)
+    return found if held_out else found | {"patience": 0}

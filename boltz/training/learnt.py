@@ -1,0 +1,91 @@
+"""What a reader should know of a machine at the end of its training: that it diverged, or learnt nothing, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.arrays import host
+from boltz.models import products
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.files import Model
+from boltz.rng import Key
+from boltz.sampling.features import side_by_side
+from boltz.sampling.meanfield import MeanField
+from boltz.training.held_out import directed, quick_log_z, undirected
+from boltz.training.updown import recognised, top_machine
+
+Array = NDArray[Any]
+ROWS = 500  # that are looked at
+COMPONENTS, SEED = 20, 0  # of the mixture that it is measured against
+NOTHING = 0.1  # share of the mixture's gain over independent units that is no more than nothing
+LARGEST = 1000.0  # weight that no machine needs: a change of one unit then decides another for certain
+SPREAD, CONSTANT = 1e-3, 0.95  # standard deviation of a constant unit, and share of such units in a layer
+
+
+def notes(model: Model, rows: Array, key: Key) -> tuple[str, ...]:
+    """Sentences on a trained machine, given training rows (rows, units) as it sees them."""
+    states = host(rows)
+    few = rows[np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).astype(np.int64)]
+    return (*_large(model), *_constant(model, few), *_beyond(model, states, few, key))
+
+
+def _large(model: Model) -> tuple[str, ...]:
+    found = {name: float(np.abs(host(x)).max()) for name, x in model.params.items() if name.endswith("weight")}
+    name = max(found, key=lambda each: found[each])
+    if found[name] <= LARGEST:
+        return ()
+    return (
+        f"The machine has diverged, though its numbers are finite: a weight of {name} is {found[name]:.3g} in size. "
+        "Train it with a smaller learning_rate.",
+    )
+
+
+def _constant(model: Model, rows: Array) -> tuple[str, ...]:
+    if len(np.unique(host(rows), axis=0)) < 2:
+        return ()
+    told = []
+    for layer in model.layers[1:]:
+        spread = np.asarray(side_by_side(model, rows, [layer.name])).std(axis=0)
+        still = int((spread < SPREAD).sum())
+        if still >= CONSTANT * layer.units:
+            told.append(
+                f"{still:,} of the {layer.units:,} units of {layer.name} have the same posterior mean for every row: "
+                "they tell nothing of it."
+            )
+    return tuple(told)
+
+
+def _beyond(model: Model, states: Array, rows: Array, key: Key) -> tuple[str, ...]:
+    """Whether the machine is worse than independent units on its own rows, or no better."""
+    if model.layers[0].kind != "bernoulli" or not ((states == 0) | (states == 1)).all():
+        return ()
+    own, seen = _log_likelihood(model, rows, key), host(rows)
+    alone = float(products.independent(states).log_prob(seen).mean())
+    gain = float(products.mixture(states, COMPONENTS, SEED).log_prob(seen).mean()) - alone
+    if not own >= alone - max(NOTHING * gain, 0.5):
+        worse = f"{alone - own:.1f} nats a row" if np.isfinite(own) else "beyond all measure"
+        return (
+            f"The machine is {worse} worse than independent units on its own training rows. Train it with a smaller "
+            "learning_rate.",
+        )
+    if own <= alone + NOTHING * gain:
+        return (
+            f"The machine has learnt nothing beyond independent units on its own training rows ({own - alone:+.2f} "
+            f"nats a row; a mixture of {COMPONENTS} products {gain:+.2f}). Train it for more updates: more epochs, or "
+            "smaller batches.",
+        )
+    return ()
+
+
+def _log_likelihood(model: Model, rows: Array, key: Key) -> float:
+    """A quick mean log-likelihood of rows (rows, units) in nats; not finite where the machine diverged."""
+    with np.errstate(all="ignore"):
+        if isinstance(model, BoltzmannMachine):
+            return undirected(model, rows, rows, MeanField(), key)
+        bound = directed(model, rows, key)
+        if model.prior_machine is None:
+            return bound
+        return bound - quick_log_z(top_machine(model), host(recognised(model, rows, key.derive("recognised"))), key)

@@ -1,0 +1,44 @@
+"""Quick checks of tables of text: what is a header, which columns are units, and which cannot be."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import boltz
+from boltz.errors import FileError
+
+BITS = [[0, 1, 1], [1, 0, 1], [1, 1, 0], [0, 0, 1]] * 3
+
+
+def check_headers() -> None:
+    """Numbers that count the columns name them, whole numbers above 1 or not; so do words."""
+    for header in ("0,1,2", "1,2,3", "1990,2000,2010", "a,b,c"):
+        assert _loaded(header, BITS).x.tolist() == BITS
+    assert _loaded("0,1,1", BITS).x.tolist() == [[0, 1, 1], *BITS]
+
+
+def check_columns() -> None:
+    """The number of a row, labels and what is left out are no units, and labels stand beside their rows."""
+    rows = [[i, *row, 5 + i % 3, 40 - i] for i, row in enumerate(BITS)]
+    data = _loaded(",a,b,c,y,age", rows, label_column="y", drop_columns=["age"])
+    assert data.x.tolist() == BITS
+    assert data.labels is not None and data.labels.tolist() == [5 + i % 3 for i in range(len(BITS))]
+
+
+def check_odd_columns() -> None:
+    """A column of another range is refused by its name, and so is a label that nothing was said of."""
+    for header, last, name in (("a,b,c,sex,age", 40, "'age' (5)"), ("a,b,c,d,label", 1, "'label' (5)")):
+        try:
+            _loaded(header, [[*row, 1, last - last // 2 * (i % 2)] for i, row in enumerate(BITS)])
+        except FileError as problem:
+            assert f"column {name}" in str(problem) and "--drop-column" in str(problem)
+        else:
+            raise AssertionError(f"{name} becomes a unit")
+
+
+def _loaded(header: str, rows: list[list[int]], **columns: object) -> boltz.Data:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.csv"
+        path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]))
+        return boltz.load_data(path, **columns)  # type: ignore[arg-type]

@@ -1,0 +1,174 @@
+"""Early stopping: which epoch is kept, when a stage ends, and that an interrupted run does the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import boltz
+from boltz import presets, runs, snapshots
+from boltz.rng import Key
+from boltz.training import held_out
+from boltz.training.held_out import SCORE
+
+RNG = np.random.default_rng(5)
+PATTERNS = (RNG.random((3, 12)) < 0.5).astype(np.float32)
+
+
+def rows(count: int, seed: int) -> Any:
+    """Noisy copies of three patterns of twelve units."""
+    rng = np.random.default_rng(seed)
+    return np.abs(PATTERNS[rng.integers(0, 3, count)] - (rng.random((count, 12)) < 0.15)).astype(np.float32)
+
+
+TRAIN, VALID = rows(30, 1), rows(300, 2)  # few enough to be learnt by heart
+SHORT: dict[str, Any] = {"epochs": 60, "batch_size": 10, "learning_rate": 0.3, "schedule": "constant", "chains": 20}
+
+
+def scores(run: boltz.Run) -> list[float]:
+    return [record[SCORE] for record in run.history if record[SCORE] is not None]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: boltz.rbm(12, 40, TRAIN), lambda: boltz.dbm([12, 20, 8], TRAIN)],
+    ids=["rbm", "dbm"],
+)
+def test_the_epoch_that_held_out_rows_like_best_is_kept(make: Any) -> None:
+    """The same seed trained for just so many epochs ends with the same parameters."""
+    run = boltz.train(make(), TRAIN, held_out=VALID, patience=10, snapshots=0, **SHORT)
+    best = max((r for r in run.history if r[SCORE] is not None), key=lambda r: r[SCORE])
+    assert best["epoch"] < len(run.history) < 60 and len(run.history) - best["epoch"] >= 10
+    again = boltz.train(make(), TRAIN, snapshots=0, **(SHORT | {"epochs": best["epoch"]}))
+    assert run.model.arena.tobytes() == again.model.arena.tobytes()
+    assert any(f"The parameters of epoch {best['epoch']} are kept" in note for note in run.notes)
+
+
+def test_the_score_is_the_log_likelihood() -> None:
+    """Quick annealing of a small machine against enumeration: a lower bound of log Z, here within 0.1 nats.
+
+    The log-weights of 50 chains over 300 temperatures have a standard deviation below 0.1 on such a machine, so that
+    their mean weight is off by more than 0.1 with a probability below 1e-9; one seed is looked at.
+    """
+    model = boltz.train(boltz.rbm(12, 6, TRAIN), TRAIN, **(SHORT | {"epochs": 5, "learning_rate": 0.05})).model
+    found = held_out.undirected(model, TRAIN, VALID, boltz.MeanField(), Key.from_seed(0))
+    exact = boltz.log_likelihood(model, VALID, boltz.exact_log_z(model)).value
+    assert abs(found - exact) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("make", "settings"),
+    [
+        (lambda: boltz.vae([12, 10], 3, TRAIN), {"optimizer": "adam", "learning_rate": 0.05}),
+        (lambda: boltz.sbn([12, 6], x=TRAIN), {"optimizer": "adam", "learning_rate": 0.05}),
+        (lambda: boltz.dbn([12, 8, 6], TRAIN), {"pretrain_epochs": 3, "pretrain_learning_rate": 0.3}),
+    ],
+    ids=["vae", "sbn", "dbn"],
+)
+def test_directed_machines_are_judged_too(make: Any, settings: dict[str, Any]) -> None:
+    chosen = {"epochs": 40, "batch_size": 10, "schedule": "constant", "patience": 40, **settings}
+    run = boltz.train(make(), TRAIN, held_out=VALID, **chosen)
+    joint = [r for r in run.history if r["stage"] == run.history[-1]["stage"]]
+    assert len(joint) == 40 and all(r[SCORE] is not None for r in joint)
+    assert max(r[SCORE] for r in joint) >= joint[0][SCORE]
+
+
+def test_without_held_out_rows_nothing_is_judged() -> None:
+    run = boltz.train(boltz.rbm(12, 4, TRAIN), TRAIN, **SHORT)
+    assert not scores(run) and len(run.history) == 60
+    with pytest.raises(boltz.InputError, match="patience waits for a better epoch on held-out rows"):
+        boltz.train(boltz.rbm(12, 4, TRAIN), TRAIN, patience=3, **SHORT)
+
+
+@pytest.mark.parametrize("stop_at", [3, 9])
+def test_an_interrupted_run_keeps_the_same_epoch(tmp_path: Path, stop_at: int) -> None:
+    settings = {**SHORT, "patience": 10, "checkpoint_seconds": 0.0, "snapshots": 8}
+    whole = boltz.train(boltz.rbm(12, 40, TRAIN), TRAIN, tmp_path / "whole", VALID, **settings)
+
+    def cut(record: dict[str, Any]) -> None:
+        if record["epoch"] == stop_at:
+            raise RuntimeError("cut off")
+
+    with pytest.raises(RuntimeError, match="cut off"):
+        boltz.train(boltz.rbm(12, 40, TRAIN), TRAIN, tmp_path / "cut", VALID, watch=cut, **settings)
+    resumed = boltz.resume(tmp_path / "cut", TRAIN, VALID)
+    assert resumed.model.arena.tobytes() == whole.model.arena.tobytes()
+    assert [r[SCORE] for r in resumed.history] == [r[SCORE] for r in whole.history]
+    assert resumed.notes == whole.notes == boltz.resume(tmp_path / "cut", TRAIN, VALID).notes
+    names = [[path.name for path in snapshots.listed(tmp_path / name)] for name in ("whole", "cut")]
+    assert names[0] == names[1]
+
+
+def test_snapshots_after_the_kept_epoch_are_dropped(tmp_path: Path) -> None:
+    """The trajectory ends before the machine that is kept."""
+    settings = {**SHORT, "patience": 10, "snapshots": 100}
+    run = boltz.train(boltz.rbm(12, 40, TRAIN), TRAIN, tmp_path / "run", VALID, **settings)
+    best = max((r for r in run.history if r[SCORE] is not None), key=lambda r: r[SCORE])["epoch"]
+    updates = [int(path.stem) for path in snapshots.listed(tmp_path / "run")]
+    assert 0 < max(updates) <= best * 3 < len(run.history) * 3
+    memory = boltz.train(boltz.rbm(12, 40, TRAIN), TRAIN, held_out=VALID, **settings)
+    assert len(memory.trajectory) == len(updates)
+
+
+def test_a_watch_that_returns_true_ends_the_run(tmp_path: Path) -> None:
+    wanted = boltz.train(boltz.rbm(12, 5, TRAIN), TRAIN, **(SHORT | {"epochs": 4}))
+    for out in (None, tmp_path / "run"):
+        run = boltz.train(boltz.rbm(12, 5, TRAIN), TRAIN, out, watch=lambda r: r["epoch"] == 4, **SHORT)
+        assert len(run.history) == 4 and run.model.arena.tobytes() == wanted.model.arena.tobytes()
+    assert boltz.resume(tmp_path / "run", TRAIN).model.arena.tobytes() == wanted.model.arena.tobytes()
+
+
+def test_a_watch_that_ends_pretraining_leaves_what_was_trained() -> None:
+    settings = {**SHORT, "epochs": 2, "pretrain": "bottom", "pretrain_epochs": 30}
+    model = boltz.dbm([12, 6, 4], TRAIN)
+    run = boltz.train(model, TRAIN, watch=lambda r: r["epoch"] == 3, **settings)
+    assert [r["stage"] for r in run.history] == ["pretrain-1"] * 3
+    first = "edge/v-h1/weight"
+    assert np.abs(run.model.params[first] - model.params[first]).max() > 0.01
+    assert np.array_equal(run.model.params["edge/h1-h2/weight"], model.params["edge/h1-h2/weight"])
+
+
+def test_a_watch_that_raises_keeps_what_was_trained() -> None:
+    def fail(record: dict[str, Any]) -> None:
+        if record["epoch"] == 4:
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine") as caught:
+        boltz.train(boltz.rbm(12, 5, TRAIN), TRAIN, watch=fail, **SHORT)
+    wanted = boltz.train(boltz.rbm(12, 5, TRAIN), TRAIN, **(SHORT | {"epochs": 4}))
+    run = caught.value.run  # type: ignore[attr-defined]
+    assert len(run.history) == 4 and run.model.arena.tobytes() == wanted.model.arena.tobytes()
+
+
+# ---------------------------------------------------------------- presets
+
+
+@pytest.mark.parametrize("rows_", [1, 9, 100, 400, 1600, 5000, 10_000, 60_000, 10**6, 10**8])
+def test_defaults_make_thousands_of_updates(rows_: int) -> None:
+    found = presets.preset("rbm", rows_)
+    updates = found["epochs"] * -(-rows_ // found["batch_size"])
+    assert updates >= presets.LEAST_UPDATES and found["patience"] >= 1
+    assert found["epochs"] == 1 or updates <= 1.5 * presets.MOST_UPDATES
+    assert presets.LEAST_BATCH <= found["batch_size"] <= presets.BATCH
+
+
+def test_the_defaults_of_python_are_the_preset() -> None:
+    model = boltz.rbm(12, 4, TRAIN)
+    run = boltz.train(model, TRAIN, held_out=VALID, batch_size=30, watch=lambda record: True)
+    wanted = presets.preset("rbm", 30, 30)
+    assert {name: getattr(run.settings, name) for name in wanted} == wanted
+    named = boltz.train(model, TRAIN, held_out=VALID, epochs=1).settings
+    assert named == boltz.Settings(epochs=1)
+
+
+def test_old_runs_without_patience_go_on(tmp_path: Path) -> None:
+    boltz.train(boltz.rbm(12, 4, TRAIN), TRAIN, tmp_path / "run", watch=lambda r: r["epoch"] == 2, **SHORT)
+    text = (tmp_path / "run" / runs.SETTINGS).read_text()
+    assert "patience = 0\n" in text
+    old = tmp_path / "run" / runs.SETTINGS
+    old.write_text(text.replace("patience = 0\n", ""))
+    with pytest.raises(boltz.FileError, match="was changed since"):  # by its mark, not by the missing setting
+        boltz.resume(tmp_path / "run", TRAIN)
