@@ -132,9 +132,9 @@ def wrong_words(message: str, argument: str, good: Good, numerical: bool) -> str
         return "more than two sentences"
     if numerical:
         return ""  # it speaks of the machine
-    named = any(
-        re.search(rf"(?<![a-z]){re.escape(name)}(?![a-z])", message) for name in (*good.arguments, good.call.__name__)
-    )
+    words = message.replace("-", "_")  # an option of the command line says an argument, too
+    names = (*good.arguments, good.call.__name__)
+    named = any(re.search(rf"(?<![a-z]){re.escape(name.rstrip('s'))}s?(?![a-z])", words) for name in names)
     return "" if named or argument in good.paths else "no argument is named"
 
 

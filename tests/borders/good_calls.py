@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import boltz.sklearn
 X = np.array([[0, 1, 1, 0], [1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 1]], np.float32)
 Y = np.array([0, 1, 0, 1])
 MODEL, NETWORK, RUN, TUNING, DATA = "model.safetensors", "network.safetensors", "run", "tuning", "rows.npy"
+TABLE = "rows.csv"
 STOPPED, STOPPED_TUNING = "stopped", "stopped-tuning"
 TINY = {"epochs": 1, "batch_size": 2}
 
@@ -67,6 +69,7 @@ def write_files() -> None:
     rbm().save(MODEL)
     classifier().save(NETWORK)
     np.save(DATA, X)
+    Path(TABLE).write_text("a,b,c\n" + "\n".join(["3,0,1", "1,1,0", "2,1,1"]) + "\n")
     boltz.train(rbm(), X, out=RUN, **TINY)
     boltz.fine_tune(rbm(), X, Y, out=TUNING, validation=0.0, **TINY)
     with contextlib.suppress(StoppedError):
@@ -136,6 +139,8 @@ def functions() -> dict[str, Good]:
     given = {"held_out": X, "watch": None}
     new = {"out": "new", "force": True}
     tuning = {**given, "held_out": (X, Y), "validation": 0.0, **TINY}
+    loading = {"split": "train", "limit": 2, "levels": None, "machine_levels": None}
+    loading |= {"label_column": None, "drop_columns": ()}
     found = {
         "dbm": Good(boltz.dbm, {"units": [4, 3, 2], "x": X, "dtype": "float32", **seed}),
         "rbm": Good(boltz.rbm, {"visible": 4, "hidden": 3, "x": X, "dtype": "float32", **seed}),
@@ -156,10 +161,9 @@ def functions() -> dict[str, Good]:
         "load": Good(boltz.load, {"path": MODEL}, paths=("path",)),
         "trajectory": Good(boltz.trajectory, {"path": RUN}, paths=("path",)),
         "load_network": Good(boltz.load_network, {"path": NETWORK}, paths=("path",)),
-        "load_data": Good(
-            boltz.load_data,
-            {"name_or_path": DATA, "split": "train", "limit": 2, "levels": None, "machine_levels": None},
-            paths=("name_or_path",),
+        "load_data": Good(boltz.load_data, {"name_or_path": DATA, **loading}, paths=("name_or_path",)),
+        "load_data, a table": Good(
+            boltz.load_data, {"name_or_path": TABLE, **loading, "drop_columns": ["a"]}, paths=("name_or_path",)
         ),
         "features": Good(boltz.features, {**some, "layer": "top", "mask": np.ones(4, bool)}),
         "features, directed": Good(boltz.features, {"model": directed, "x": X, "layer": 1, "mask": None}),
@@ -259,6 +263,8 @@ def functions() -> dict[str, Good]:
             {"model": directed, "x": X, **given, "out": None, "force": False, "extra": None, **TINY},
             paths=("out",),
         ),
+        "independent_units": Good(boltz.independent_units, {"train": X, "x": X}),
+        "mixture_of_products": Good(boltz.mixture_of_products, {"train": X, "x": X, "components": 2, **seed}),
         "binarize": Good(
             boltz.binarize,
             {"x": X, "levels": None, "how": "dynamic", "key": boltz.Key(1, 2), "step": 0, "rows": np.arange(4)},
@@ -277,17 +283,12 @@ def machines() -> dict[str, Good]:
         found[f"{kind}.with_levels"] = Good(thing.with_levels, {"levels": 20})
         found[f"{kind}.astype"] = Good(thing.astype, {"dtype": "float64"})
     return found | {
-        "BoltzmannMachine": Good(
-            boltz.BoltzmannMachine, {"graph": model.graph, "arena": model.arena, "rates": {}, "levels": None}
-        ),
+        "BoltzmannMachine": Good(boltz.BoltzmannMachine, values(model)),
         "BoltzmannMachine.bias": Good(model.bias, {"layer": "v"}),
         "BoltzmannMachine.unit_type": Good(model.unit_type, {"layer": "v"}),
         "BoltzmannMachine.energy": Good(model.energy, {"state": state()}),
         "BoltzmannMachine.free_energy": Good(model.free_energy, {"state": X}),
-        "HelmholtzMachine": Good(
-            boltz.HelmholtzMachine,
-            {"structure": directed.structure, "arena": directed.arena, "rates": {}, "levels": None},
-        ),
+        "HelmholtzMachine": Good(boltz.HelmholtzMachine, values(directed)),
         "Network": Good(boltz.Network, values(net)),
         "Network.output": Good(net.output, {}),
     }
