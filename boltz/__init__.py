@@ -13,6 +13,7 @@ _PLACES = {
     "InputError": "errors",
     "Interrupted": "errors",
     "NumericalError": "errors",
+    "WriteError": "errors",
     "BoltzmannMachine": "models.boltzmann",
     "dbm": "models.boltzmann",
     "from_arrays": "models.boltzmann",
@@ -98,7 +99,7 @@ if TYPE_CHECKING:
     from boltz.data import Data
     from boltz.data import load as load_data
     from boltz.data.binarize import binarize
-    from boltz.errors import BoltzError, FileError, InputError, Interrupted, NumericalError
+    from boltz.errors import BoltzError, FileError, InputError, Interrupted, NumericalError, WriteError
     from boltz.estimators.activity import active_units, posterior_variances
     from boltz.estimators.along import LikelihoodAlong, likelihood_along
     from boltz.estimators.annealed import ais, reverse_ais

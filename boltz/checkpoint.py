@@ -6,7 +6,6 @@ what reads back, rename, fsync of the folder. A reader therefore meets the old f
 
 import errno
 import hashlib
-import io
 import json
 import math
 import os
@@ -14,22 +13,22 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors import numpy as codec
 
-from boltz.errors import FileError, InputError
+from boltz.errors import FileError, InputError, unwritten
+from boltz.foreign import shown
 
 FORMAT = "boltz"
 FORMAT_VERSION = "1"
 DTYPES = {"F32": "<f4", "F64": "<f8", "U8": "|u1", "I32": "<i4", "U32": "<u4", "I64": "<i8", "U64": "<u8"}
 MAX_HEADER = 1 << 20  # bytes
+BLOCK = 1 << 20  # bytes that are compared at once
 MAX_TENSORS = 10_000
 MAX_RANK = 4
 MAX_INTEGER = 1 << 48
@@ -47,6 +46,8 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 
 Array = NDArray[Any]
 PathLike = str | os.PathLike[str]
+Buffer = bytes | memoryview
+Entry = tuple[str, list[int]]  # dtype, shape
 
 
 def write_tensors(
@@ -58,30 +59,45 @@ def write_tensors(
     that the format does not hold, FileError when the file cannot be written; the earlier file then stays as it was.
     """
     path = as_path(path)
-    plain = {name: _plain(name, array) for name, array in tensors.items()}
+    plain = dict(sorted(((name, _plain(name, array)) for name, array in tensors.items()), key=_place))
     for key, value in metadata.items():
         if not isinstance(key, str) or not isinstance(value, str) or key in _RESERVED:
-            raise InputError(f"metadata {key!r} of {path} must be a string under a string key other than {_RESERVED}.")
+            raise InputError(f"metadata {shown(key)} of {path} must be a string under a string key beside {_RESERVED}.")
     full = {**metadata, "format": FORMAT, "format_version": FORMAT_VERSION}
-    full["sha256"] = _digest(plain, full)
     try:
-        data = codec.save(plain, metadata=full)
-    except (SafetensorError, ValueError) as problem:
-        raise InputError(f"{path} could not be encoded as safetensors ({problem}).") from problem
-    _decode(path, data, _read_header(path, io.BytesIO(data), len(data))[1])
-    write_bytes(path, data, keep)
+        full["sha256"] = _digest(plain, full)
+        head = _header(plain, full)
+    except ValueError as problem:
+        raise InputError(f"{path} could not be encoded as safetensors ({shown(problem)}).") from problem
+    with _replacing(path, keep) as new:
+        _put(new, [head, *(_bytes(array) for array in plain.values())])
+        if _digest(plain, full) != full["sha256"]:
+            raise FileError(f"{path} would be damaged: its arrays changed while they were written.")
 
 
-def read_tensors(path: PathLike) -> tuple[dict[str, Array], dict[str, str]]:
-    """Arrays and metadata of a file of `write_tensors`, checked to the last bit; whatever is wrong raises FileError."""
+def read_metadata(path: PathLike) -> dict[str, str]:
+    """Metadata of a file of `write_tensors` from its header alone: the checksum is left to `read_tensors`."""
     path = as_path(path)
     with opened(path) as (stream, size):
-        head, metadata = _read_header(path, stream, size)
-        stream.seek(0)
-        data = stream.read(size)
-    if len(data) != size or not data.startswith(head):
-        raise FileError(f"{path} changed while it was read.")
-    return _decode(path, data, metadata), {key: value for key, value in metadata.items() if key not in _RESERVED}
+        metadata = _read_header(path, stream, size)[1]
+    return {key: value for key, value in metadata.items() if key not in _RESERVED}
+
+
+def read_tensors(path: PathLike, joined: Sequence[str] = ()) -> tuple[dict[str, Array], dict[str, str]]:
+    """Arrays and metadata of a file of `write_tensors`, checked to the last bit; whatever is wrong raises FileError.
+
+    The arrays are read straight into their places. Those that `joined` names lie end to end in one piece of memory,
+    in this order, if the file holds all of them and in one type.
+    """
+    path = as_path(path)
+    with opened(path) as (stream, size):
+        entries, metadata = _read_header(path, stream, size)
+        tensors = _room(entries, joined)
+        for name in entries:
+            _fill(path, stream, tensors[name])
+    if metadata["sha256"] != _digest(tensors, metadata):
+        raise FileError(f"{path} is damaged: its content does not match its SHA-256.")
+    return tensors, {key: value for key, value in metadata.items() if key not in _RESERVED}
 
 
 def write_text(path: PathLike, text: str) -> None:
@@ -89,33 +105,47 @@ def write_text(path: PathLike, text: str) -> None:
     try:
         data = text.encode()
     except UnicodeEncodeError as problem:
-        raise InputError(f"{path} cannot hold text that is not valid Unicode ({problem}).") from problem
+        raise InputError(f"{path} cannot hold text that is not valid Unicode ({shown(problem)}).") from problem
     write_bytes(path, data)
 
 
 def write_bytes(path: PathLike, data: bytes, keep: PathLike | None = None) -> None:
     """Replace a file atomically and durably; where `keep` is given, what was there before stays under that name."""
-    path = as_path(path)
+    with _replacing(as_path(path), keep) as new:
+        _put(new, [data])
+
+
+@contextmanager
+def _replacing(path: Path, keep: PathLike | None) -> Iterator[Path]:
+    """A new name, whose file takes the place of `path` when the block ends well; raises FileError."""
     new, link = temporary(path), temporary(path)
     try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        try:
-            write_fully(descriptor, data)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if new.read_bytes() != data:
-            raise OSError(errno.EIO, "it does not read back as it was written")
+        yield new
         if keep is not None:
             _keep(path, as_path(keep), link)
         os.replace(new, path)
     except OSError as problem:
-        raise FileError(f"{path} could not be written: {reason(problem, path)}.") from problem
+        raise unwritten(f"{path} could not be written: {reason(problem, path)}.", problem) from problem
     finally:
         for leftover in (new, link):
             with suppress(OSError):
                 os.unlink(leftover)
     sync_folder(path.parent)
+
+
+def _put(new: Path, parts: Sequence[Buffer]) -> None:
+    """Write a new file, durably, and compare it with what reads back; raises OSError."""
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        for part in parts:
+            write_fully(descriptor, part)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    with open(new, "rb") as stream:
+        blocks = (memoryview(part)[start : start + BLOCK] for part in parts for start in range(0, len(part), BLOCK))
+        if not all(stream.read(len(block)) == bytes(block) for block in blocks) or stream.read(1):
+            raise OSError(errno.EIO, "it does not read back as it was written")
 
 
 def read_bytes(path: PathLike, limit: int) -> bytes:
@@ -143,7 +173,7 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
         raise FileError(f"{path} could not be read: {why}.") from problem
 
 
-def write_fully(descriptor: int, data: bytes) -> None:
+def write_fully(descriptor: int, data: Buffer) -> None:
     """Write every byte to a descriptor, going on after short writes; raises OSError."""
     rest = memoryview(data)
     while rest:
@@ -151,6 +181,18 @@ def write_fully(descriptor: int, data: bytes) -> None:
         if written <= 0:
             raise OSError(errno.EIO, "the system wrote nothing")
         rest = rest[written:]
+
+
+def read_fully(descriptor: int, size: int) -> bytes:
+    """The first bytes that a descriptor has, this many, going on after short reads; raises OSError."""
+    parts, at = [], 0
+    while at < size:
+        part = os.pread(descriptor, size - at, at)
+        if not part:
+            raise OSError(errno.EIO, "it became shorter while it was read")
+        parts.append(part)
+        at += len(part)
+    return b"".join(parts)
 
 
 def sync_folder(folder: Path) -> None:
@@ -164,7 +206,8 @@ def sync_folder(folder: Path) -> None:
     except OSError as problem:
         if problem.errno in (errno.EINVAL, errno.ENOTSUP):
             return
-        raise FileError(f"{folder} could not be synced, a power cut may undo its newest file: {problem}.") from problem
+        what = f"{folder} could not be synced, a power cut may undo its newest file: {problem}."
+        raise unwritten(what, problem) from problem
 
 
 def as_path(path: PathLike) -> Path:
@@ -174,7 +217,7 @@ def as_path(path: PathLike) -> Path:
     except (TypeError, ValueError):
         usable = False
     if not usable:
-        raise FileError(f"{path!r} does not name a file.")
+        raise FileError(f"{shown(repr(path))} does not name a file.")
     return Path(path)
 
 
@@ -226,23 +269,59 @@ def _keep(path: Path, kept: Path, link: Path) -> None:
 def _plain(name: object, array: object) -> Array:
     """The array as contiguous little-endian numpy, bits unchanged; raises InputError on what the format cannot hold."""
     if not isinstance(name, str) or not isinstance(array, np.ndarray):
-        raise InputError(f"tensor {name!r} is a {type(array).__name__}, expected a numpy array under a string name.")
+        what = f"tensor {shown(name)} is a {type(array).__name__}"
+        raise InputError(f"{what}, expected a numpy array under a string name.")
     dtype = array.dtype.newbyteorder("<")
     if dtype not in [np.dtype(code) for code in DTYPES.values()]:
         raise InputError(f"tensor {name} has dtype {array.dtype}, expected one of {', '.join(DTYPES)}.")
     return np.asarray(array, dtype=dtype, order="C")
 
 
-def _decode(path: Path, data: bytes, metadata: Mapping[str, str]) -> dict[str, Array]:
-    """Tensors of a file content whose header was found valid; raises FileError unless the checksum fits."""
-    try:
-        tensors: dict[str, Array] = codec.load(data)
-        checksum = _digest(tensors, metadata)
-    except (SafetensorError, ValueError, KeyError, MemoryError) as problem:
-        raise FileError(f"{path} is not a readable safetensors file ({problem}).") from problem
-    if metadata["sha256"] != checksum:
-        raise FileError(f"{path} is damaged: its content does not match its SHA-256.")
-    return tensors
+def _place(named: tuple[str, Array]) -> tuple[int, str]:
+    """Where a tensor stands in a file: the widest types first, so that all are aligned, then by name."""
+    name, array = named
+    return -array.dtype.itemsize, name
+
+
+def _header(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
+    """The head of a file of these tensors: equal tensors and metadata give equal bytes. Raises ValueError."""
+    codes, table, end = {text: code for code, text in DTYPES.items()}, {}, 0
+    for name, array in tensors.items():
+        begin, end = end, end + array.nbytes
+        table[name] = {"dtype": codes[array.dtype.str], "shape": list(array.shape), "data_offsets": [begin, end]}
+    _check_tensors(table, end)
+    text = json.dumps({"__metadata__": dict(sorted(metadata.items())), **table}, ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    if len(text) > MAX_HEADER:
+        raise ValueError(f"its header has {len(text)} bytes, expected at most {MAX_HEADER}")
+    return len(text).to_bytes(8, "little") + text
+
+
+def _room(entries: Mapping[str, Entry], joined: Sequence[str]) -> dict[str, Array]:
+    """Arrays of these types and shapes that wait for their bytes; those joined share one piece of memory."""
+    sizes = {name: math.prod(shape) * np.dtype(DTYPES[code]).itemsize for name, (code, shape) in entries.items()}
+    codes = {entries[name][0] for name in joined} if entries.keys() >= set(joined) else set()
+    together = joined if len(codes) == 1 else ()
+    whole, start, bare = np.empty(sum(sizes[name] for name in together), np.uint8), 0, {}
+    for name in together:
+        bare[name] = whole[start : start + sizes[name]]
+        start += sizes[name]
+    rooms = {name: bare[name] if name in bare else np.empty(sizes[name], np.uint8) for name in entries}
+    return {name: rooms[name].view(DTYPES[code]).reshape(shape) for name, (code, shape) in entries.items()}
+
+
+def _fill(path: Path, stream: BinaryIO, array: Array) -> None:
+    """Read the next bytes of a stream into an array."""
+    rest = _bytes(array)
+    while rest:
+        count = stream.readinto(rest)  # type: ignore[attr-defined]
+        if not count:
+            raise FileError(f"{path} changed while it was read.")
+        rest = rest[count:]
+
+
+def _bytes(array: Array) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _digest(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> str:
@@ -252,24 +331,22 @@ def _digest(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> str:
     for name in sorted(tensors):
         array = tensors[name]
         total.update(json.dumps([name, array.dtype.str, list(array.shape)]).encode())
-        total.update(array.reshape(-1).view(np.uint8).data)
+        total.update(_bytes(array))
     return total.hexdigest()
 
 
-def _read_header(path: Path, stream: BinaryIO, size: int) -> tuple[bytes, dict[str, str]]:
-    """Leading bytes and metadata of a stream of `size` bytes; raises FileError unless its header keeps every rule."""
+def _read_header(path: Path, stream: BinaryIO, size: int) -> tuple[dict[str, Entry], dict[str, str]]:
+    """Tensors in their order in a stream of `size` bytes, and metadata; raises FileError unless all keeps the rules."""
     head = stream.read(8)
     length = int.from_bytes(head, "little")
     if len(head) < 8 or not 2 <= length <= min(MAX_HEADER, size - 8):
         raise FileError(f"{path} is not a whole tensor file: it has {size} bytes and announces a header of {length}.")
-    text = stream.read(length)
     try:
-        header = _parse_json(text)
+        header = _parse_json(stream.read(length))
         metadata = _check_metadata(header.pop("__metadata__", None))
-        _check_tensors(header, size - 8 - length)
+        return _check_tensors(header, size - 8 - length), metadata
     except ValueError as problem:
-        raise FileError(f"{path} is not a valid {FORMAT} tensor file: {problem}.") from problem
-    return head + text, metadata
+        raise FileError(f"{path} is not a valid {FORMAT} tensor file: {shown(problem, 200)}.") from problem
 
 
 def _parse_json(text: bytes) -> dict[str, Any]:
@@ -318,23 +395,24 @@ def _check_metadata(metadata: object) -> dict[str, str]:
     return metadata
 
 
-def _check_tensors(header: Mapping[str, Any], size: int) -> None:
-    """Raise ValueError unless the tensors lie end to end over exactly `size` bytes of data."""
+def _check_tensors(header: Mapping[str, Any], size: int) -> dict[str, Entry]:
+    """The tensors in order; raises ValueError unless they lie end to end over exactly `size` bytes of data."""
     if len(header) > MAX_TENSORS:
         raise ValueError(f"it holds {len(header)} tensors, expected at most {MAX_TENSORS}")
-    end = 0
+    end, found = 0, {}
     for begin, stop, name in sorted((*_check_tensor(name, entry), name) for name, entry in header.items()):
         if begin != end:
-            raise ValueError(f"tensor {name} begins at byte {begin}, expected {end}")
-        end = stop
+            raise ValueError(f"tensor {shown(name)} begins at byte {begin}, expected {end}")
+        end, found[name] = stop, (header[name]["dtype"], header[name]["shape"])
     if end != size:
         raise ValueError(f"its tensors need {end} bytes and it holds {size}")
+    return found
 
 
 def _check_tensor(name: str, entry: Any) -> tuple[int, int]:
     """First and last byte offset of one tensor; raises ValueError unless name, dtype, shape and extent agree."""
     if len(name) > MAX_NAME or _NAME.fullmatch(name) is None:
-        raise ValueError(f"tensor name {name[:80]!r} must be letters, digits and . _ - /")
+        raise ValueError(f"tensor name {shown(name)} must be letters, digits and . _ - /")
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"tensor {name} must have a dtype, a shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.checkpoint import write_bytes
 from boltz.errors import InputError
+from boltz.foreign import shown
 
 Array = NDArray[Any]
 Shape = tuple[int, int]
@@ -41,6 +43,8 @@ TUNING: Panels = {
     "wrong classes of the validation rows (share)": {"error": ""},
 }
 ACROSS, MOST_STACKED, LONGEST_CAPTION = 10, 30, 14
+MOST_TITLE, MOST_NAME = 200, 30  # characters
+LARGEST = 1e300  # numbers beyond it are not drawn
 MARKERS = {"exact": "o", "lower": ">", "upper": "<", "none": "x"}
 KINDS = {"exact": "exact", "lower": "lower bound", "upper": "upper bound", "none": "no bound"}
 
@@ -112,7 +116,7 @@ def comparison(models: Sequence[Mapping[str, Any]]) -> Figure:
     for i, model in enumerate(models):
         _bar(left, i, model["log_likelihood"], f"C{i}")
         _bounds(right, model, f"C{i}")
-    left.set_yticks(range(len(models)), [str(model["name"]) for model in models])
+    left.set_yticks(range(len(models)), [_words(model["name"]) for model in models])
     left.set_ylim(len(models) - 0.5, -0.5)
     left.set_title("log p(v) with 95 % interval (nats a row)", fontsize=10)
     kinds = dict.fromkeys(model["log_likelihood"]["kind"] for model in models)
@@ -140,7 +144,7 @@ def log_weights(parts: Mapping[str, Any], ladder: Any = None) -> Figure:
     figure = Figure(figsize=(10 if ladder is None else 14, 4.2), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 2 if ladder is None else 3)
-    for i, (name, part) in enumerate(parts.items()):
+    for i, (name, part) in enumerate((_words(name), part) for name, part in parts.items()):
         rank = (np.arange(len(part.log_weights)) + 0.5) / len(part.log_weights)
         panels[0].plot(rank, np.sort(part.log_weights), ".", color=f"C{i}", markersize=4, label=f"{name}, a chain")
         _level(panels[0], part, f"C{i}", name)
@@ -190,8 +194,8 @@ def confusion_matrix(counts: Any, true: Sequence[Any], predicted: Sequence[Any])
     for i, j in np.argwhere(values > 0):
         colour = "white" if shares[i, j] > 0.5 else "black"
         axes.text(j, i, f"{values[i, j]:.0f}", ha="center", va="center", fontsize=size, color=colour)
-    axes.set_xticks(range(len(predicted)), [_caption(each) for each in predicted], fontsize=size)
-    axes.set_yticks(range(len(true)), [_caption(each) for each in true], fontsize=size)
+    axes.set_xticks(range(len(predicted)), [_words(each, LONGEST_CAPTION) for each in predicted], fontsize=size)
+    axes.set_yticks(range(len(true)), [_words(each, LONGEST_CAPTION) for each in true], fontsize=size)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     return figure
@@ -207,7 +211,7 @@ def captioned_tiles(rows: Any, captions: Sequence[str], shape: Shape, title: str
     for i, row in enumerate(values):
         top, left = i // ACROSS * (height + band) + band, i % ACROSS * (width + 2)
         picture[top : top + height, left : left + width] = row.reshape(tile)
-        axes.text(left + width / 2, top - 1, _caption(captions[i]), ha="center", va="bottom", fontsize=8)
+        axes.text(left + width / 2, top - 1, _words(captions[i], LONGEST_CAPTION), ha="center", va="bottom", fontsize=8)
     axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
     return figure
@@ -232,7 +236,7 @@ def stacked_tiles(parts: Mapping[str, Any], shape: Shape | None, title: str) -> 
         ticks += [line * step + j * (height + 1) + (height - 1) / 2 for j in range(len(versions))]
     figure, axes = _figure(title, (8.2, min(1.0 + 7 * picture.shape[0] / picture.shape[1], 40) if height > 1 else 7))
     axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="equal" if height > 1 else "auto")
-    axes.set_yticks(ticks, list(parts) * down, fontsize=8)
+    axes.set_yticks(ticks, [_words(name) for name in parts] * down, fontsize=8)
     axes.set_xticks([])
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
@@ -240,9 +244,11 @@ def stacked_tiles(parts: Mapping[str, Any], shape: Shape | None, title: str) -> 
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG, atomically; raises FileError."""
+    """Write a figure as PNG, atomically; raises FileError. Letters that the font lacks are drawn as boxes."""
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
+        FigureCanvasAgg(figure).print_png(buffer)
     write_bytes(path, buffer.getvalue())
 
 
@@ -257,17 +263,17 @@ def image_shape(units: int, shape: Shape | None) -> Shape | None:
     return (side, side) if side * side == units >= LEAST_IMAGE else None
 
 
-def _caption(value: Any) -> str:
-    """A label short enough to stand beside a picture."""
-    text = str(value)
-    return text if len(text) <= LONGEST_CAPTION else f"{text[: LONGEST_CAPTION - 1]}…"
+def _words(text: Any, most: int = MOST_NAME) -> str:
+    """Foreign text for a picture: short, on one line, and without a $ that matplotlib would take for a formula."""
+    found = shown(text, most).replace("$", r"\$")
+    return f" {found}" if found.startswith("_") else found  # a label with _ in front would not be in the legend
 
 
 def _figure(title: str, size: tuple[float, float] = (7, 7.2)) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    axes.set_title(title, fontsize=11)
+    axes.set_title(_words(title, MOST_TITLE), fontsize=11)
     return figure, axes
 
 
@@ -314,12 +320,12 @@ def _bounds(axes: Axes, model: Mapping[str, Any], colour: str) -> None:
     """The bounds of one model against the number of samples."""
     sizes = [bound["samples"] for bound in model["bounds"]]
     values = [bound["value"] for bound in model["bounds"]]
-    axes.plot(sizes, values, color=colour, marker=".", linewidth=1.3, label=str(model["name"]))
+    axes.plot(sizes, values, color=colour, marker=".", linewidth=1.3, label=_words(model["name"]))
 
 
 def _curve(axes: Axes, values: Sequence[Any], stages: Sequence[str], label: str = "") -> None:
     """One quantity against the running epoch, a line a stage, gaps where it was not recorded."""
-    known = [float(x) if isinstance(x, int | float) and math.isfinite(x) else math.nan for x in values]
+    known = [float(x) if isinstance(x, int | float) and abs(x) < LARGEST else math.nan for x in values]
     if all(math.isnan(x) for x in known):
         if not axes.texts:
             axes.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axes.transAxes)
@@ -330,7 +336,7 @@ def _curve(axes: Axes, values: Sequence[Any], stages: Sequence[str], label: str 
         if all(math.isnan(known[i - 1]) for i in epochs):
             continue
         marker = "." if len(epochs) < 30 else ""
-        shown = ", ".join(part for part in (name if len(names) > 1 or not label else "", label) if part)
+        shown = ", ".join(part for part in (_words(name) if len(names) > 1 or not label else "", label) if part)
         colour = None if label else f"C{number}"
         axes.plot(epochs, [known[i - 1] for i in epochs], marker=marker, linewidth=1.3, label=shown, color=colour)
     axes.grid(alpha=0.3)

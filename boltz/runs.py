@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from boltz import checkpoint, snapshots
 from boltz.checkpoint import PathLike
-from boltz.errors import FileError, InputError
+from boltz.errors import FileError, InputError, unwritten
+from boltz.foreign import shown
 
 SETTINGS, METRICS, RESULT, LOCK = "run.toml", "metrics.jsonl", "test.json", ".lock"
 CHECKPOINT, PREVIOUS, MODEL = "checkpoint.safetensors", "checkpoint.previous.safetensors", "model.safetensors"
@@ -60,7 +61,7 @@ def create(
     except InputError as problem:
         raise type(problem)(str(problem).replace(str(new), str(target))) from problem
     except OSError as problem:
-        raise FileError(f"{target} could not be made: {checkpoint.reason(problem, target)}.") from problem
+        raise unwritten(f"{target} could not be made: {checkpoint.reason(problem, target)}.", problem) from problem
     finally:
         shutil.rmtree(new, ignore_errors=True)
     checkpoint.sync_folder(target.parent)
@@ -69,12 +70,16 @@ def create(
 
 def read_settings(folder: PathLike) -> dict[str, Any]:
     """Settings of a run as nested tables, from its run.toml; raises FileError."""
-    folder = _run_folder(folder)
-    data = checkpoint.read_bytes(folder / SETTINGS, MAX_SETTINGS)
+    data = settings_bytes(folder)
     try:
         return tomllib.loads(data.decode())
     except (ValueError, RecursionError) as problem:
-        raise FileError(f"{folder / SETTINGS} is not valid TOML ({problem}).") from problem
+        raise FileError(f"{_folder(folder) / SETTINGS} is not valid TOML ({shown(problem)}).") from problem
+
+
+def settings_bytes(folder: PathLike) -> bytes:
+    """The run.toml of a run as it lies there; raises FileError."""
+    return checkpoint.read_bytes(_run_folder(folder) / SETTINGS, MAX_SETTINGS)
 
 
 def save_checkpoint(folder: PathLike, tensors: Tensors, metadata: Told) -> None:
@@ -114,7 +119,7 @@ def append_metrics(folder: PathLike, record: Mapping[str, Any]) -> int:
     try:
         return _append_line(path, _plain(record, "metrics", toml=False))
     except OSError as problem:
-        raise FileError(f"{path} could not be written: {checkpoint.reason(problem, path)}.") from problem
+        raise unwritten(f"{path} could not be written: {checkpoint.reason(problem, path)}.", problem) from problem
 
 
 def read_metrics(folder: PathLike) -> list[dict[str, Any]]:
@@ -149,7 +154,7 @@ def lock(folder: PathLike) -> Iterator[Path]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     except OSError as problem:
-        raise FileError(f"{path} could not be written: {checkpoint.reason(problem, path)}.") from problem
+        raise unwritten(f"{path} could not be written: {checkpoint.reason(problem, path)}.", problem) from problem
     try:
         _take(descriptor, folder)
         _sweep(folder)
@@ -175,11 +180,12 @@ def _folder(path: PathLike) -> Path:
 def _run_folder(folder: PathLike) -> Path:
     """The folder, put back if a replacement was cut off in the middle; raises FileError unless it holds a run."""
     path = _folder(folder)
-    if not path.is_dir():
+    if not os.path.isdir(path):
         _tidy(path)
-    if not path.is_dir():
-        raise FileError(f"{path} {'is not a folder' if path.exists() else 'does not exist'}: expected a run folder.")
-    if not (path / SETTINGS).is_file():
+    if not os.path.isdir(path):
+        there = os.path.lexists(path)
+        raise FileError(f"{path} {'is not a folder' if there else 'does not exist'}: expected a run folder.")
+    if not os.path.lexists(path / SETTINGS):
         raise FileError(f"{path} is not a run folder: it has no {SETTINGS}.")
     return path
 
@@ -187,11 +193,11 @@ def _run_folder(folder: PathLike) -> Path:
 def check_free(path: PathLike, force: bool = False) -> bool:
     """Whether an old run is to be replaced; raises InputError when the name is taken by anything that must stay."""
     target = _folder(path)
-    if target.is_symlink() or (target.exists() and not target.is_dir()):
+    if os.path.islink(target) or (os.path.lexists(target) and not os.path.isdir(target)):
         raise InputError(f"{target} is a file or a link, and neither --resume nor --force applies: name a new folder.")
-    names = sorted(os.listdir(target)) if target.exists() else []
+    names = snapshots.names_in(target)
     if not names:
-        if target.exists() and target.samefile(os.curdir):
+        if os.path.exists(target) and os.path.samefile(target, os.curdir):
             raise InputError(f"{target} is the current folder: name a new folder in it.")
         return False
     if SETTINGS not in names:
@@ -201,8 +207,9 @@ def check_free(path: PathLike, force: bool = False) -> bool:
     snapshots.check_own(target)
     for name in names:
         own = name in OWN or name.endswith((*PICTURES, ".tmp"))
-        if not own or (name != snapshots.FOLDER and (target / name).is_dir()):
-            raise InputError(f"{target} holds {name}, which is not part of a run, so --force does not replace it.")
+        if not own or (name != snapshots.FOLDER and os.path.isdir(target / name)):
+            foreign = f"{target} holds {shown(name)}, which is not part of a run"
+            raise InputError(f"{foreign}, so --force does not replace it.")
     return True
 
 
@@ -273,7 +280,7 @@ def _take(descriptor: int, folder: Path) -> None:
         os.ftruncate(descriptor, 0)
         checkpoint.write_fully(descriptor, f"{os.getpid()}\n".encode())
     except OSError as problem:
-        raise FileError(f"{folder / LOCK} could not be written: {problem.strerror}.") from problem
+        raise unwritten(f"{folder / LOCK} could not be written: {problem.strerror}.", problem) from problem
 
 
 def _append_line(path: Path, record: Mapping[str, Any]) -> int:
@@ -283,7 +290,7 @@ def _append_line(path: Path, record: Mapping[str, Any]) -> int:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_METRICS:
             raise OSError(errno.EFBIG, f"it is no regular file of at most {MAX_METRICS} bytes")
-        data = os.pread(descriptor, status.st_size, 0)
+        data = checkpoint.read_fully(descriptor, status.st_size)
         number, whole = data.count(b"\n") + 1, data.rfind(b"\n") + 1
         os.ftruncate(descriptor, whole)
         os.lseek(descriptor, whole, os.SEEK_SET)
@@ -324,7 +331,7 @@ def _settings_text(settings: Mapping[str, Any]) -> str:
     try:
         text = tomli_w.dumps(plain)
     except (TypeError, ValueError) as problem:
-        raise InputError(f"the settings cannot be written as TOML ({problem}).") from problem
+        raise InputError(f"the settings cannot be written as TOML ({shown(problem)}).") from problem
     if len(text.encode("utf-8", "replace")) > MAX_SETTINGS:
         raise InputError(f"the settings need {len(text)} characters of TOML, expected at most {MAX_SETTINGS}.")
     return text

@@ -4,7 +4,8 @@ import os
 import re
 from pathlib import Path
 
-from boltz.errors import FileError, InputError
+from boltz.errors import FileError, InputError, unwritten
+from boltz.foreign import shown
 
 FOLDER = "trajectory"
 MOST = 1000
@@ -20,13 +21,13 @@ def path_of(run: Path, update: int) -> Path:
     try:
         place.mkdir(exist_ok=True)
     except OSError as problem:
-        raise FileError(f"{place} could not be made: {problem.strerror}.") from problem
+        raise unwritten(f"{place} could not be made: {problem.strerror}.", problem) from problem
     return place / f"{update:08d}.safetensors"
 
 
 def listed(run: Path) -> list[Path]:
     """The snapshots of a run in the order of its updates, [] where it kept none; raises FileError."""
-    found = [name for name in _names(run) if _NAME.fullmatch(name)]
+    found = [name for name in names_in(run / FOLDER) if _NAME.fullmatch(name)]
     if len(found) > MOST:
         raise FileError(f"{run / FOLDER} holds {len(found)} snapshots, expected at most {MOST}.")
     return [run / FOLDER / name for name in sorted(found, key=lambda name: (len(name), name))]
@@ -45,17 +46,16 @@ def drop_after(run: Path, update: int) -> None:
 def check_own(run: Path) -> None:
     """Raise InputError unless the trajectory of a run, where it has one, is a folder with files of its own alone."""
     place = run / FOLDER
-    foreign = [FOLDER] if place.is_symlink() or (place.exists() and not place.is_dir()) else []
-    for name in [] if foreign else _names(run):
-        if not (_NAME.fullmatch(name) or name.endswith(".tmp")) or (place / name).is_dir():
-            foreign.append(f"{FOLDER}/{name}")
+    foreign = [FOLDER] if os.path.islink(place) or (os.path.lexists(place) and not os.path.isdir(place)) else []
+    for name in [] if foreign else names_in(place):
+        if not (_NAME.fullmatch(name) or name.endswith(".tmp")) or os.path.isdir(place / name):
+            foreign.append(f"{FOLDER}/{shown(name)}")
     if foreign:
         raise InputError(f"{run} holds {foreign[0]}, which is not part of a run, so --force does not replace it.")
 
 
-def _names(run: Path) -> list[str]:
-    """What lies in the trajectory folder, sorted."""
-    place = run / FOLDER
+def names_in(place: Path) -> list[str]:
+    """What lies in a folder, sorted, [] where there is none; raises FileError."""
     try:
         return sorted(os.listdir(place)) if os.path.lexists(place) else []
     except OSError as problem:

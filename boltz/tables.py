@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checkpoint
-from boltz.errors import FileError
+from boltz.errors import unwritten
 
 Array = NDArray[Any]
 Write = Callable[[Array], None]
@@ -92,7 +92,7 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
             os.fsync(stream.fileno())
         os.replace(new, path)
     except OSError as problem:
-        raise FileError(f"{path} could not be written: {checkpoint.reason(problem, path)}.") from problem
+        raise unwritten(f"{path} could not be written: {checkpoint.reason(problem, path)}.", problem) from problem
     finally:
         with suppress(OSError):
             os.unlink(new)

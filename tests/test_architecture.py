@@ -1,8 +1,8 @@
 """The house rules that a parser can see: which way imports go, what may import what, sizes, no pickle.
 
-errors <- kernels <- arrays, rng, numerics, checks, scale <- units, nn <- models <- targets <- sampling <-
-{estimators, training} <- {sklearn, cli}. Of the files, checkpoint, snapshots and runs stand on errors alone, and data
-on kernels, rng, checks and scale.
+foreign <- errors <- kernels <- arrays, rng, numerics, checks, scale <- units, nn <- models <- targets <- sampling <-
+{estimators, training} <- {sklearn, cli}. Of the files, checkpoint, snapshots and runs stand on the first two alone,
+and data on kernels, rng, checks and scale.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ import boltz.kernels
 
 ROOTS = {"boltz": Path(boltz.__file__).parent, "boltz.kernels": Path(boltz.kernels.__file__).parent}
 
-BASE = {"errors", "kernels", "arrays", "rng", "numerics", "checks", "scale"}
+BASE = {"foreign", "errors", "kernels", "arrays", "rng", "numerics", "checks", "scale"}
 MODELS = BASE | {"units", "nn", "checkpoint", "snapshots"}
 SAMPLING = MODELS | {"models", "targets"}
 ALLOWED: dict[str, set[str]] = {
-    "errors": set(),
+    "foreign": set(),
+    "errors": {"foreign"},
     "kernels": set(),
     "rng": {"errors", "checks"},
     "numerics": {"errors", "arrays"},
-    "checks": {"errors", "arrays"},
+    "checks": {"foreign", "errors", "arrays"},
     "arrays": {"errors"},
-    "scale": {"errors", "arrays", "checks"},
-    "checkpoint": {"errors"},
-    "snapshots": {"errors"},
+    "scale": {"errors", "arrays", "checks", "foreign"},
+    "checkpoint": {"foreign", "errors"},
+    "snapshots": {"foreign", "errors"},
     "tables": {"errors", "checkpoint"},
     "presets": {"errors"},
-    "runs": {"errors", "checkpoint", "snapshots"},
-    "data": {"errors", "arrays", "checks", "rng", "kernels", "scale"},
+    "runs": {"foreign", "errors", "checkpoint", "snapshots"},
+    "data": {"foreign", "errors", "arrays", "checks", "rng", "kernels", "scale"},
     "units": BASE,
     "nn": BASE,
     "models": MODELS,
@@ -42,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "sampling": SAMPLING,
     "estimators": SAMPLING | {"sampling"},
     "training": SAMPLING | {"sampling", "data", "runs", "presets"},
-    "plotting": {"errors", "checks", "checkpoint"},
+    "plotting": {"foreign", "errors", "checks", "checkpoint"},
 }
 ABOVE = {"cli", "sklearn"}  # may import everything, and nothing but the other one imports them
 NUMBA = {f"kernels.cpu{part}" for part in ("", "_vectors", "_philox", "_products", "_dense", "_notice")}
@@ -53,7 +54,7 @@ ONLY = {
     "click": {"cli"},
     "rich": {"cli"},
     "matplotlib": {"plotting"},
-    "safetensors": {"checkpoint"},
+    "safetensors": set(),
     "pooch": {"data"},
     "threadpoolctl": {"sampling.driver"},
     "sklearn": {"sklearn"},

@@ -175,7 +175,7 @@ def test_a_confusion_matrix_shows_every_number() -> None:
     assert {(t.get_position(), t.get_text()) for t in axes.texts} == {((0, 0), "5"), ((2, 0), "1"), ((0, 1), "2")}
     shares = axes.images[0].get_array()
     np.testing.assert_allclose(shares, [[5 / 6, 0, 1 / 6], [1, 0, 0]])
-    assert [t.get_text() for t in axes.get_xticklabels()] == ["a", "b", "a class with …"]
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["a", "b", "a class w…name"]
     with pytest.raises(InputError, match="counts must have shape"):
         plotting.confusion_matrix(counts.T, ["a", "b"], ["a", "b", "c"])
 
@@ -210,3 +210,22 @@ def test_learning_curves_of_a_fine_tuning() -> None:
     assert len(axes) == 1 and [line.get_label() for line in axes[0].lines] == ["training", "validation"]
     axes = plotting.learning_curves([record | {"error": 0.5} for record in epochs]).axes
     assert len(axes) == 2 and list(axes[1].lines[0].get_ydata()) == [0.5] * 3
+
+
+def test_foreign_words_are_drawn_as_they_are(tmp_path: Path) -> None:
+    """Formulas, escapes, names that start with _ (which a legend would drop), letters that no font has."""
+    words = ["$a$", "$\\frac{$", "a$b", "_x", "\x1b[31m", "漢字", "x" * 500]
+    rows = np.full((len(words), 16), 0.5)
+    figure = plotting.captioned_tiles(rows, words, (4, 4), "a $title$ {")
+    plotting.save(figure, tmp_path / "a.png")
+    assert [t.get_text() for t in figure.axes[0].texts][:3] == ["\\$a\\$", "\\$\\frac{\\$", "a\\$b"]
+    plotting.save(plotting.confusion_matrix(np.eye(len(words)), words, words), tmp_path / "b.png")
+    estimate = {"value": 1.0, "interval": [0.5, 1.5], "kind": "exact"}
+    bounds = [{"samples": 1, "value": 0.5}, {"samples": 2, "value": 0.7}]
+    models = [{"name": name, "log_likelihood": estimate, "bounds": bounds} for name in words]
+    figure = plotting.comparison(models)
+    plotting.save(figure, tmp_path / "c.png")
+    legend = figure.axes[1].get_legend()
+    assert legend is not None and len(legend.get_texts()) == len(words)
+    history = [{"stage": name, "epoch": 1, "gradient_norm": 10**400} for name in words]
+    plotting.save(plotting.learning_curves(history), tmp_path / "d.png")

@@ -489,6 +489,22 @@ def test_a_failed_append_adds_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     assert runs.append_metrics(folder, {"epoch": 2}) == 2
 
 
+def test_short_reads_of_metrics_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system may give fewer bytes than asked for; what was not read must not be cut off."""
+    folder, real = make(tmp_path / "r"), os.pread
+    for epoch in range(20):
+        assert runs.append_metrics(folder, {"epoch": epoch}) == epoch + 1
+    for most in (1, 7, 100):
+        monkeypatch.setattr(checkpoint.os, "pread", lambda d, n, at, most=most: real(d, min(n, most), at))
+        assert runs.append_metrics(folder, {"epoch": most}) == len(runs.read_metrics(folder))
+    assert [record["epoch"] for record in runs.read_metrics(folder)] == [*range(20), 1, 7, 100]
+    before = (folder / runs.METRICS).read_bytes()
+    monkeypatch.setattr(checkpoint.os, "pread", lambda *_: b"")
+    with pytest.raises(FileError, match="it became shorter while it was read"):
+        runs.append_metrics(folder, {"epoch": 0})
+    assert (folder / runs.METRICS).read_bytes() == before
+
+
 def test_metrics_that_are_no_regular_file_are_refused(tmp_path: Path) -> None:
     folder, mine = make(tmp_path / "r"), tmp_path / "mine"
     mine.write_text("mine\n")

@@ -23,6 +23,7 @@ from boltz.estimators.along import LikelihoodAlong
 from boltz.estimators.likelihood import NOT_STATES, is_rbm
 from boltz.estimators.result import Estimate, error_of_rows, joined, joint_interval
 from boltz.estimators.words import figure, in_words, small
+from boltz.foreign import shown
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.training.plans import blueprint, kind_of, settings_of, stages
@@ -73,7 +74,7 @@ def _all_updates(path: Path, model: BoltzmannMachine) -> int:
         rows = checks.integer(description["data"]["rows"], "rows", 1)
         return sum(stage.updates(rows) for stage in stages(plan, settings_of(plan, description["settings"])))
     except (KeyError, TypeError, ValueError, BoltzError) as problem:
-        raise FileError(f"{path / runs.SETTINGS} does not describe a run ({problem}).") from problem
+        raise FileError(f"{path / runs.SETTINGS} does not describe a run ({shown(problem)}).") from problem
 
 
 def evaluated_along(x: Any, request: Request, name: str) -> Found:

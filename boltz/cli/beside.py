@@ -13,6 +13,7 @@ from boltz.cli.stored import table
 from boltz.data import Data, load, splits
 from boltz.errors import BoltzError
 from boltz.estimators.beyond import Beyond
+from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.models.products import ROWS
 from boltz.rng import Key
@@ -48,7 +49,7 @@ def beside(model: Model, data: Data, x: Any, settings: Mapping[str, Any], seed: 
     try:
         rows = _training(data, settings)
     except BoltzError as problem:
-        return Beside(None, f"its training rows cannot be read ({problem})")
+        return Beside(None, f"its training rows cannot be read ({shown(problem)})")
     if rows is None or rows.x.shape[1] != x.shape[1]:
         return Beside(None, "its training rows are not known")
     return Beside(Beyond.of(_states(rows, seed), x, seed))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from boltz.cli.tuning_rows import Seen
 from boltz.models.network import Network
 
 Array = NDArray[Any]
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a cell begins with that spreadsheets run
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 WRITES = ("predictions.csv", "confusion.csv", "confusion.png", "mistakes.png")
 
 
@@ -96,7 +99,12 @@ def _mistakes(seen: Seen, predicted: Sequence[Any], wrong: Array, folder: Path) 
 
 
 def _comma(lines: Sequence[Sequence[Any]]) -> str:
-    """Lines of comma-separated values."""
+    """Lines of comma-separated values; text that a spreadsheet would run as a formula gets an apostrophe in front."""
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(lines)
+    csv.writer(stream, lineterminator="\n").writerows([[_cell(value) for value in line] for line in lines])
     return stream.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    runs = isinstance(value, str) and value.startswith(FORMULA) and NUMBER.fullmatch(value) is None
+    return f"'{value}" if runs else value

@@ -33,7 +33,8 @@ def classify(ctx: click.Context, path: Path | None, as_json: bool, **options: An
 
     The layers of the machine are unrolled into a network with softmax outputs, of a dbm as in Salakhutdinov & Hinton
     2009, and fine-tuned. The folder receives the network, predictions.csv, confusion.csv and pictures of the confusion,
-    of mistakes and of learning; test.json holds the error. Where RUN is such a folder or the file of its network,
+    of mistakes and of learning; test.json holds the error. In the tables a label that a spreadsheet would run as a
+    formula (=, +, -, @ in front) has an apostrophe before it. Where RUN is such a folder or the file of its network,
     nothing is trained: it classifies --data into --out. Ctrl-C and SIGTERM save the run and end with exit code 75.
 
     Example: boltz classify digits --data mnist --epochs 20 --out classifier

@@ -13,7 +13,8 @@ from typing import IO, Any, TypeVar
 
 import click
 
-from boltz.errors import BoltzError, InputError, Interrupted
+from boltz.errors import MACHINE, BoltzError, InputError, Interrupted, WriteError
+from boltz.foreign import MOST_MESSAGE, shown, shown_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
 BETAS = "N|sm2008|adaptive[:N]"
@@ -54,8 +55,14 @@ def failures() -> Iterator[None]:
     """Turn what boltz raises on purpose, and what a machine may lack, into a Failure; a fault of boltz passes."""
     try:
         yield
+    except click.UsageError as problem:
+        if problem.format_message().isprintable():
+            raise
+        raise click.UsageError(shown(problem.format_message(), MOST_MESSAGE), problem.ctx) from problem
     except Interrupted as problem:
         raise Resumable(str(problem)) from problem
+    except WriteError as problem:
+        raise Failure(str(problem)) from problem
     except InputError as problem:
         raise BadInput(str(problem)) from problem
     except BoltzError as problem:
@@ -67,23 +74,26 @@ def failures() -> Iterator[None]:
     except OSError as problem:
         if problem.errno == errno.EPIPE:
             raise
-        raise Failure(f"{problem.strerror or problem}.") from problem
+        reason = problem.strerror or shown(problem)
+        if problem.filename is None or problem.errno in MACHINE:
+            raise Failure(f"{reason}.") from problem
+        raise BadInput(f"{shown(problem.filename)}: {reason}.") from problem
 
 
 def say(text: str) -> None:
-    """A line on stderr; work goes on silently when nobody reads it any more."""
+    """A line on stderr, fit for a terminal; work goes on silently when nobody reads it any more."""
     try:
-        click.echo(text, err=True)
+        click.echo(shown_lines(text), err=True)
     except OSError:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 def emit(result: Mapping[str, Any], as_json: bool, text: str) -> None:
-    """The result on stdout: one JSON object, or the text where it is not empty."""
+    """The result on stdout: one JSON object, or the text, fit for a terminal, where it is not empty."""
     if as_json:
         click.echo(json.dumps(result, allow_nan=False))
     elif text:
-        click.echo(text)
+        click.echo(shown_lines(text))
 
 
 class Layers(click.ParamType):

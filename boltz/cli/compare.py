@@ -21,6 +21,7 @@ from boltz.cli.common import (
     threads_option,
 )
 from boltz.errors import InputError
+from boltz.foreign import shown
 
 TABLE, PICTURE = "compare.json", "compare.png"
 WIDTH = 200
@@ -142,7 +143,8 @@ def _text(result: dict[str, Any]) -> str:
     from rich.console import Console
 
     stream = io.StringIO()
-    Console(file=stream, width=WIDTH).print(_table(result["models"], result["beside"] or {}))
+    table = _table(result["models"], result["beside"] or {})
+    Console(file=stream, width=WIDTH, markup=False, emoji=False).print(table)
     name = " ".join(filter(None, (result["data"], result["split"])))
     rows = f"{result['rows']:,} rows of {name}, binarize {result['binarize']}"
     said: dict[str, list[str]] = {}
@@ -161,8 +163,8 @@ def _difference(each: dict[str, Any]) -> str:
 
     errors = [each["standard_error"], each["standard_error_rows"]]
     told = figure(each["value"], min((error for error in errors if error), default=0.0))
-    shown = zip(errors, ("log Z", "rows, in pairs"), strict=True)
-    return " ".join([f"{each['name']} less {each['less']}: {told}", *(f"+- {small(e)} ({n})" for e, n in shown if e)])
+    parts = zip(errors, ("log Z", "rows, in pairs"), strict=True)
+    return " ".join([f"{each['name']} less {each['less']}: {told}", *(f"+- {small(e)} ({n})" for e, n in parts if e)])
 
 
 def _table(rows: list[dict[str, Any]], simple: Mapping[str, Any]) -> Any:
@@ -172,18 +174,18 @@ def _table(rows: list[dict[str, Any]], simple: Mapping[str, Any]) -> Any:
 
     from boltz.cli.report import SIMPLE, figures, number
 
-    shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     left = ("model", "bound", "method")
     columns = ("model", "parameters", "log p(v)", "bound", "method", "samples", "L_1 - L_k", "active units", "seconds")
     for name in columns:
-        shown.add_column(name, justify="left" if name in left else "right", no_wrap=True)
+        table.add_column(name, justify="left" if name in left else "right", no_wrap=True)
     for row in rows:
         value, log_z = row["log_likelihood"], row["log_z"]
         how = "log Z 0" if log_z is None else "log Z exact" if log_z["kind"] == "exact" else "log Z by AIS"
         shown_value, _, _, ends = figures(value)
         active = [f"{n} of {row['hidden_units'][layer]}" for layer, n in row["active_units"].items()]
-        shown.add_row(
-            f"{row['name']}\n{row['model']} {row['architecture']}",
+        table.add_row(
+            f"{shown(row['name'])}\n{row['model']} {shown(row['architecture'])}",
             f"{row['parameters']:,}",
             f"{shown_value}\n{ends}",
             {"none": "no"}.get(value["kind"], value["kind"]),
@@ -196,5 +198,5 @@ def _table(rows: list[dict[str, Any]], simple: Mapping[str, Any]) -> Any:
     for name, label in SIMPLE.items():
         if name in simple:
             value, _, _, ends = figures(simple[name])
-            shown.add_row(label, "", f"{value}\n{ends}", "exact", *[""] * 5)
-    return shown
+            table.add_row(label, "", f"{value}\n{ends}", "exact", *[""] * 5)
+    return table

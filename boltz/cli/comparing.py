@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from boltz.cli.stored import architecture, model_of, parameters, settings_of, ta
 from boltz.data import Data
 from boltz.errors import InputError
 from boltz.estimators.result import Estimate, error_of_rows
+from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.training.plans import blueprint, kind_of
 
@@ -46,9 +48,10 @@ def contenders(paths: Sequence[Path], device: str = "cpu") -> list[Contender]:
 
     Raises InputError if visible units differ.
     """
-    names = [path.resolve().name for path in paths]
+    places = [os.path.realpath(path) for path in paths]  # a loop of links stays as it is, and cannot be read
+    names = [os.path.basename(place) for place in places]
     for i, path in enumerate(paths):
-        if path.resolve() in [other.resolve() for other in paths[:i]]:
+        if places[i] in places[:i]:
             raise InputError(f"{path} is named twice: name each run or model file once.")
     shown = [name if names.count(name) == 1 else str(path) for name, path in zip(names, paths, strict=True)]
     named = zip(shown, paths, strict=True)
@@ -86,7 +89,8 @@ def _shared(found: Sequence[Contender], option: str, place: tuple[str, ...], ent
     """What the runs were trained with, where they agree; model files say nothing. Raises InputError."""
     said = {value for each in found if isinstance(value := table(each.settings, *place).get(entry), str)}
     if len(said) > 1:
-        raise InputError(f"the runs differ in their {option} ({', '.join(sorted(said))}): choose with --{option}.")
+        names = ", ".join(map(shown, sorted(said)))
+        raise InputError(f"the runs differ in their {option} ({names}): choose with --{option}.")
     if not said and option == "data":
         raise InputError("no run names its data: give them with --data.")
     return said.pop() if said else None

@@ -13,6 +13,7 @@ import boltz
 from boltz import plotting
 from boltz.cli.rows import Rows, mask_from
 from boltz.errors import InputError
+from boltz.foreign import shown
 from boltz.tables import Table, written
 
 Known = NDArray[np.bool_]
@@ -64,5 +65,5 @@ def _share(text: str) -> float:
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise InputError(f"--mask {text!r:.60} must be random:SHARE with a share of known units within [0, 1].")
+        raise InputError(f"--mask {shown(repr(text))} must be random:SHARE with a share of known units within [0, 1].")
     return share

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from boltz.cli.common import say
+from boltz.foreign import shown
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -34,7 +35,7 @@ class Progress:
         self.bars: Bars | None = None
         self.tasks: dict[str, int] = {}
         self.began: dict[str, tuple[float, int]] = {}
-        self.shown = float("-inf")
+        self.last = float("-inf")
 
     def __enter__(self) -> Progress:
         if sys.stderr is not None and sys.stderr.isatty():
@@ -50,6 +51,7 @@ class Progress:
 
     def update(self, name: str, done: int, total: int, detail: str = "") -> None:
         """Piece of work `name` has done so many of its steps; detail is shown beside it."""
+        name, detail = shown(name), shown(detail)
         if self.bars is not None:
             if name not in self.tasks:
                 self.tasks[name] = self.bars.add_task(name, total=total, detail=detail)
@@ -57,9 +59,9 @@ class Progress:
             return
         now = time.monotonic()
         since, first = self.began.setdefault(name, (now, done))
-        if now - self.shown < LINE_SECONDS and done < total:
+        if now - self.last < LINE_SECONDS and done < total:
             return
-        self.shown = now
+        self.last = now
         parts = [f"{name} {done:,}/{total:,}", *([detail] if detail else [])]
         if first < done < total:
             parts.append(f"about {duration((now - since) / (done - first) * (total - done))} left")
@@ -71,8 +73,8 @@ def _bars() -> Bars:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    left = TextColumn("{task.description}"), BarColumn(12), MofNCompleteColumn()
-    right = TextColumn("{task.fields[detail]}"), TimeRemainingColumn(compact=True)
+    left = TextColumn("{task.description}", markup=False), BarColumn(12), MofNCompleteColumn()
+    right = TextColumn("{task.fields[detail]}", markup=False), TimeRemainingColumn(compact=True)
     return Bars(*left, *right, console=Console(stderr=True))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from boltz.cli.common import say
-from boltz.cli.stored import settings_of, table
+from boltz.cli.stored import settings_of, table, without_data
 from boltz.data import Data, load
 from boltz.data.loading import held_splits
 from boltz.errors import FileError, InputError
@@ -95,7 +95,7 @@ def data_of(path: Path) -> str:
     """The name of the data of a run; raises InputError where it has none."""
     name: str | None = own_load(settings_of(path)).get("name_or_path")
     if name is None:
-        raise InputError(f"{path} does not name its data: give them with --data.")
+        raise without_data(path)
     return name
 
 

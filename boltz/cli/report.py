@@ -110,13 +110,13 @@ def shown_table(names: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(names):
-        shown.add_column(name, justify="left" if i == 0 or name == "bound" else "right", no_wrap=True)
+        table.add_column(name, justify="left" if i == 0 or name == "bound" else "right", no_wrap=True)
     for line in lines:
-        shown.add_row(*line)
+        table.add_row(*line)
     try:
-        Console(stderr=True, width=max(100, Console(stderr=True).width)).print(shown)
+        Console(stderr=True, width=max(100, Console(stderr=True).width), markup=False, emoji=False).print(table)
     except OSError:
         say("")
 

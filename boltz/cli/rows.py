@@ -16,6 +16,7 @@ from boltz.cli.reading import rows_asked
 from boltz.data import Data
 from boltz.data.loading import values
 from boltz.errors import FileError, InputError
+from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.models.network import Network
 from boltz.rng import Key
@@ -98,7 +99,7 @@ def mask_from(name: str, rows: int, units: int) -> Array:
     except FileError:
         raise
     except InputError as problem:
-        raise InputError(f"--mask must name a file of 0 and 1 (known), got {name!r:.60}.") from problem
+        raise InputError(f"--mask must name a file of 0 and 1 (known), got {shown(repr(name))}.") from problem
     found = found[None] if found.ndim == 1 else found
     if found.ndim != 2 or found.shape[0] not in (1, rows) or found.shape[1] != units:
         raise InputError(f"--mask must have shape ({rows}, {units}) or ({units},), but {name} has {found.shape}.")

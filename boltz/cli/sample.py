@@ -24,6 +24,7 @@ from boltz.cli.common import (
     threads_option,
 )
 from boltz.errors import InputError
+from boltz.foreign import shown
 
 ENDINGS, SWEEPS, ROUNDS = (".npz", ".npy", ".png"), 1000, 1000
 STARTS = ("rates", "uniform", "bias", "data")
@@ -82,7 +83,7 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
     out = free_file(options["out"], ENDINGS, options["force"])
     model = model_of(path).to(options["device"])
     if options["layer"] not in (None, *model.units):
-        raise InputError(f"--layer must be one of {', '.join(model.units)}, got {options['layer']!r}.")
+        raise InputError(f"--layer must be one of {shown(', '.join(model.units))}, got {shown(options['layer'])}.")
     sweeps, rounds = _lengths(path, model, options, given(ctx))
     layer = options["layer"] or model.visible
     where = _start(path, model, options)

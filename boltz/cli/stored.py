@@ -17,7 +17,7 @@ from boltz.models.network import Network
 from boltz.nn.arena import size
 from boltz.training.plans import Blueprint
 
-LONGEST_RESULT = 1 << 20
+LONGEST_RESULT = 1 << 16  # bytes of test.json
 
 
 def table(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def has_network(path: Path) -> bool:
     """Whether this is the file of a network or the folder of a fine-tuning; raises FileError where it is nothing."""
     if path.is_dir():
         return "task" in runs.read_settings(path)
-    return checkpoint.read_tensors(path)[1].get("model") == "network"
+    return checkpoint.read_metadata(path).get("model") == "network"
 
 
 def network_of(path: Path) -> Network | None:
@@ -56,6 +56,12 @@ def network_of(path: Path) -> Network | None:
 def settings_of(path: Path) -> dict[str, Any]:
     """What run.toml says, or nothing for a model file."""
     return runs.read_settings(path) if path.is_dir() else {}
+
+
+def without_data(path: Path) -> InputError:
+    """The error for a run or model file that says nothing of its data."""
+    run = f", or name its run, {path.parent}" if path.is_file() and (path.parent / runs.SETTINGS).is_file() else ""
+    return InputError(f"{path} does not name its data: give them with --data{run}.")
 
 
 def image_of(settings: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -15,7 +15,7 @@ from boltz.cli import recipes
 from boltz.cli.common import device_option, emit, given, json_option, say, table_options, threads_option
 from boltz.cli.machines import MACHINES
 from boltz.cli.options import Sectioned, machine_options
-from boltz.errors import FileError, Interrupted
+from boltz.errors import Interrupted, unwritten
 
 WITH_RESUME = {"resume", "as_json", "threads", "device"}
 SHOWN = {
@@ -181,7 +181,7 @@ def make_parent(out: Path) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        raise FileError(f"{out.parent} could not be made: {problem.strerror}.") from problem
+        raise unwritten(f"{out.parent} could not be made: {problem.strerror}.", problem) from problem
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from boltz.cli.stored import table
 from boltz.data import Data, load, splits
 from boltz.data.few import few_rows, only
 from boltz.errors import FileError, InputError
+from boltz.foreign import shown
 from boltz.models.network import Network
 
 Options = Mapping[str, Any]
@@ -56,7 +57,7 @@ def rows_entry(data: Data, options: Options) -> dict[str, Any]:
     if not asked:
         return {}
     if "labels" in asked:
-        asked["labels"] = str(Path(asked["labels"]).resolve())
+        asked["labels"] = os.path.realpath(asked["labels"])
     return {"load": dict(data.request), **asked}
 
 
@@ -70,7 +71,7 @@ def training_again(labelled: bool, description: Mapping[str, Any]) -> tuple[Data
         labels = training(labelled, data, entry.get("labels"))
         return fewer(data, labels, entry.get("few"), description["settings"]["seed"])
     except (KeyError, TypeError) as problem:
-        raise FileError(f"run.toml does not say how to load the data ({problem}).") from problem
+        raise FileError(f"run.toml does not say how to load the data ({shown(problem)}).") from problem
 
 
 def test_entry(name: str, options: Options, known: Options) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def test_entry(name: str, options: Options, known: Options) -> dict[str, Any]:
     data = load(place, "test" if "test" in there else "train", **known)
     found: dict[str, Any] = {"load": dict(data.request)}
     if options.get("test_labels") is not None:
-        found["labels"] = str(Path(options["test_labels"]).resolve())
+        found["labels"] = os.path.realpath(options["test_labels"])
     return found
 
 
@@ -101,7 +102,7 @@ def test_rows(network: Network, description: Mapping[str, Any], settings: Mappin
     try:
         data = load(**entry["load"])
     except (KeyError, TypeError) as problem:
-        raise FileError(f"run.toml does not say how to load the test rows ({problem}).") from problem
+        raise FileError(f"run.toml does not say how to load the test rows ({shown(problem)}).") from problem
     if data.shape is None:
         shape = table(description, "picture").get("shape")
         data = replace(data, shape=tuple(shape) if isinstance(shape, list) and len(shape) == 2 else None)

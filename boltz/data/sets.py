@@ -13,7 +13,8 @@ import numpy as np
 from boltz.checks import choice
 from boltz.data import fetch, readers
 from boltz.data.table import Array, fingerprint, units
-from boltz.errors import FileError, InputError
+from boltz.errors import FileError, InputError, unwritten
+from boltz.foreign import shown
 from boltz.scale import Border
 
 VARIABLE = "BOLTZ_DATA"
@@ -116,9 +117,10 @@ def _download(name: str, download: Callable[[Path], dict[str, Array]]) -> Path:
             _checked(name, made)
             made.replace(cache / entry.file)
     except OSError as problem:
-        raise FileError(f"{name} cannot be kept in {cache}: {problem.strerror or problem!r}.") from problem
+        what = f"{name} cannot be kept in {cache}: {problem.strerror or shown(repr(problem))}."
+        raise unwritten(what, problem) from problem
     except FileError as problem:
-        raise FileError(f"{str(problem)[:-1]}; set {VARIABLE} to a folder that holds {entry.file}.") from problem
+        raise type(problem)(f"{str(problem)[:-1]}; set {VARIABLE} to a folder that holds {entry.file}.") from problem
     return cache / entry.file
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks, scale, snapshots
-from boltz.checkpoint import read_tensors
+from boltz.checkpoint import read_metadata, read_tensors
 from boltz.errors import BoltzError, FileError, InputError
+from boltz.foreign import shown
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.boltzmann import shapes as graph_shapes
 from boltz.models.graph import MOST_LAYERS, Edge, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
-from boltz.models.network import Network
+from boltz.models.network import Network, is_label
 from boltz.models.scaling import Scaling, cast
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.nn.feedforward import FeedForward
 
 Array = NDArray[Any]
 Tensors = Mapping[str, Array]
+Told = Mapping[str, str]
+Shapes = Mapping[str, tuple[int, ...]]
 Model = BoltzmannMachine | HelmholtzMachine
 NETWORK = "network.safetensors"
 
@@ -32,7 +36,7 @@ NETWORK = "network.safetensors"
 def load(path: str | Path) -> Model:
     """Read a machine from a model file or from a run folder; raises FileError or InputError."""
     file = checks.path(path, "path")
-    return _read(file / "model.safetensors" if file.is_dir() else file)
+    return _read(file / "model.safetensors" if os.path.isdir(file) else file)
 
 
 def trajectory(path: str | Path | Any) -> list[BoltzmannMachine]:
@@ -44,9 +48,9 @@ def trajectory(path: str | Path | Any) -> list[BoltzmannMachine]:
     if isinstance(kept := getattr(path, "trajectory", None), tuple):
         return list(kept)
     folder = checks.path(path, "path")
-    if not folder.exists():
+    if not os.path.exists(folder):
         raise FileError(f"{folder} does not exist.")
-    files = snapshots.listed(folder) if folder.is_dir() else []
+    files = snapshots.listed(folder) if os.path.isdir(folder) else []
     model = load(folder) if files else None
     return [_snapshot(file, model) for file in files]
 
@@ -63,11 +67,12 @@ def _snapshot(file: Path, model: Model | None) -> BoltzmannMachine:
 
 
 def _read(file: Path) -> Model:
-    tensors, metadata = read_tensors(file)
-    kind = metadata.get("model", "")
+    announced = read_metadata(file)
+    kind = announced.get("model", "")
     if kind not in READERS:
         raise FileError(f"{file} is not a model file: it must hold a machine of kind {', '.join(READERS)}.")
-    return READERS[kind](tensors, metadata, str(file))
+    read, shapes = READERS[kind]
+    return read(*read_tensors(file, tuple(shapes(announced, str(file)))), str(file))
 
 
 def checked_machine(model: Any) -> Model:
@@ -122,25 +127,29 @@ def _read_layers(rows: Any) -> tuple[Layer, ...]:
     return tuple(Layer(str(n), checks.integer(u, "units", 1, 10**7), str(k)) for n, u, k in rows)
 
 
-def _graph(metadata: Mapping[str, str], source: str) -> Graph:
+def _graph(metadata: Told, source: str) -> Graph:
     try:
         text = json.loads(metadata["graph"])
         return Graph(_read_layers(text["layers"]), tuple(Edge(str(a), str(b)) for a, b in text["edges"]))
     except (KeyError, ValueError, TypeError, RecursionError) as problem:
-        raise FileError(f"{source} does not describe a layer graph ({problem}).") from problem
+        raise FileError(f"{source} does not describe a layer graph ({shown(problem)}).") from problem
 
 
-def _boltzmann(tensors: Tensors, metadata: Mapping[str, str], source: str) -> BoltzmannMachine:
+def _boltzmann(tensors: Tensors, metadata: Told, source: str) -> BoltzmannMachine:
     graph = _graph(metadata, source)
     arena, rates = _arena(tensors, graph_shapes(graph), source), _rates(tensors, graph.layers, source)
     return BoltzmannMachine(graph, arena, rates, _levels(metadata, source))
 
 
-def _helmholtz(tensors: Tensors, metadata: Mapping[str, str], source: str) -> HelmholtzMachine:
+def _structure(metadata: Told, source: str) -> Structure:
     try:
-        structure = structure_from(json.loads(metadata["structure"]))
+        return structure_from(json.loads(metadata["structure"]))
     except (KeyError, ValueError, TypeError, RecursionError, BoltzError) as problem:
-        raise FileError(f"{source} does not describe a Helmholtz machine ({problem}).") from problem
+        raise FileError(f"{source} does not describe a Helmholtz machine ({shown(problem)}).") from problem
+
+
+def _helmholtz(tensors: Tensors, metadata: Told, source: str) -> HelmholtzMachine:
+    structure = _structure(metadata, source)
     arena, rates = _arena(tensors, structure.shapes, source), _rates(tensors, structure.layers, source)
     scaling = _read_scaling(tensors, structure.layers[0], source)
     return HelmholtzMachine(structure, arena, rates, scaling, _levels(metadata, source))
@@ -149,10 +158,32 @@ def _helmholtz(tensors: Tensors, metadata: Mapping[str, str], source: str) -> He
 def load_network(path: str | Path) -> Network:
     """Read a network from its file or from the folder of a fine-tuning; raises FileError or InputError."""
     file = checks.path(path, "path")
-    file = file / NETWORK if file.is_dir() else file
-    tensors, metadata = read_tensors(file)
-    if metadata.get("model") != "network":
+    file = file / NETWORK if os.path.isdir(file) else file
+    announced = read_metadata(file)
+    if announced.get("model") != "network":
         raise FileError(f"{file} is not the file of a network, as boltz classify and boltz autoencode write it.")
+    net, visible, classes, code = _network(announced, str(file))
+    hears = any(net.sides)
+    names = [f"network/{name}" for name in net.shapes]
+    if hears:
+        names += [f"machine/{name}" for name in graph_shapes(_graph(announced, str(file)))]
+    tensors, metadata = read_tensors(file, names)
+    own = {name.removeprefix("network/"): x for name, x in tensors.items() if name.startswith("network/")}
+    arena, levels = _arena(own, net.shapes, str(file)), _levels(metadata, str(file))
+    scaling = _read_scaling(tensors, visible, str(file))
+    network = Network(net, arena, visible, classes=classes, code=code, scaling=scaling, levels=levels)
+    if not hears:
+        return network
+    heard = {name.removeprefix("machine/"): x for name, x in tensors.items() if name.startswith("machine/")}
+    machine = _boltzmann(heard, metadata, str(file))
+    wanted = (*(layer.units for layer in machine.layers[2:]), *[0] * (len(net.sides) - len(machine.layers) + 2))
+    if net.sides != wanted or machine.layers[0] != visible or machine.dtype != network.dtype:
+        raise FileError(f"{file} does not hold the machine that its network hears.")
+    return replace(network, machine=machine)
+
+
+def _network(metadata: Told, source: str) -> tuple[FeedForward, Layer, tuple[Any, ...], int]:
+    """What a network is without its parameters: its net, its visible layer, its classes, and where its code is."""
     try:
         about = json.loads(metadata["network"])
         sizes, sides = ([checks.integer(n, "units", 0, 10**7) for n in about[key]] for key in ("sizes", "sides"))
@@ -162,19 +193,8 @@ def load_network(path: str | Path) -> Network:
         if visible.units != sizes[0] or visible.kind not in CONDITIONALS or not _fits(net, classes, code):
             raise InputError("its classes or its visible units do not fit")
     except (KeyError, ValueError, TypeError, RecursionError, BoltzError) as problem:
-        raise FileError(f"{file} does not describe a network ({problem}).") from problem
-    own = {name.removeprefix("network/"): x for name, x in tensors.items() if name.startswith("network/")}
-    arena, levels = _arena(own, net.shapes, str(file)), _levels(metadata, str(file))
-    scaling = _read_scaling(tensors, visible, str(file))
-    network = Network(net, arena, visible, classes=classes, code=code, scaling=scaling, levels=levels)
-    if not any(sides):
-        return network
-    heard = {name.removeprefix("machine/"): x for name, x in tensors.items() if name.startswith("machine/")}
-    machine = _boltzmann(heard, metadata, str(file))
-    wanted = (*(layer.units for layer in machine.layers[2:]), *[0] * (len(sides) - len(machine.layers) + 2))
-    if tuple(sides) != wanted or machine.layers[0] != visible or machine.dtype != network.dtype:
-        raise FileError(f"{file} does not hold the machine that its network hears.")
-    return replace(network, machine=machine)
+        raise FileError(f"{source} does not describe a network ({shown(problem)}).") from problem
+    return net, visible, classes, code
 
 
 def _fits(net: FeedForward, classes: tuple[Any, ...], code: int) -> bool:
@@ -182,20 +202,37 @@ def _fits(net: FeedForward, classes: tuple[Any, ...], code: int) -> bool:
     if code:
         alone = not classes and not any(net.sides)
         return alone and net.sizes[-1] == net.sizes[0] and net.functions[-1] != "softmax"
-    labels = all(isinstance(label, int | float | str) and label == label for label in classes)
+    labels = all(map(is_label, classes))
     return labels and len(set(classes)) == len(classes) == net.sizes[-1] and net.functions[-1] == "softmax"
 
 
-def _arena(tensors: Tensors, wanted: Mapping[str, tuple[int, ...]], source: str) -> Array:
+def _arena(tensors: Tensors, wanted: Shapes, source: str) -> Array:
     """The parameters in order, in the widest of their types."""
     for name, shape in wanted.items():
         if name not in tensors or tensors[name].shape != shape:
             found = tensors[name].shape if name in tensors else "nothing"
-            raise FileError(f"{source} must hold {name} of shape {shape}, got {found}.")
-        if tensors[name].dtype.kind != "f" or not np.isfinite(tensors[name]).all():
+            raise FileError(f"{source} must hold {shown(name)} of shape {shape}, got {found}.")
+        if tensors[name].dtype.kind != "f" or not _finite(tensors[name]):
             raise FileError(f"{source} must hold finite floating numbers in {name}.")
-    dtype = np.result_type(*(tensors[name] for name in wanted))
-    return np.concatenate([tensors[name].astype(dtype).reshape(-1) for name in wanted])
+    return _end_to_end([tensors[name] for name in wanted])
+
+
+def _finite(x: Array) -> bool:
+    """Whether all numbers are finite, without a second array of that size."""
+    with np.errstate(invalid="ignore"):
+        return x.size == 0 or bool(np.isfinite(x.min()) and np.isfinite(x.max()))
+
+
+def _end_to_end(parts: Sequence[Array]) -> Array:
+    """Arrays as one flat array: themselves where they are neighbours in one piece of memory, else a copy."""
+    starts = [part.__array_interface__["data"][0] for part in parts]
+    ends = [start + part.nbytes for start, part in zip(starts, parts, strict=True)]
+    whole, dtype = parts[0].base, np.result_type(*parts)
+    together = all(part.base is whole and part.dtype == dtype for part in parts) and starts[1:] == ends[:-1]
+    if together and isinstance(whole, np.ndarray) and whole.dtype == np.uint8 and whole.ndim == 1:
+        first = starts[0] - whole.__array_interface__["data"][0]
+        return whole[first : first + ends[-1] - starts[0]].view(dtype)
+    return np.concatenate([part.astype(dtype).reshape(-1) for part in parts])
 
 
 def _levels(metadata: Mapping[str, str], source: str) -> int | None:
@@ -230,10 +267,10 @@ def _read_scaling(tensors: Tensors, layer: Layer, source: str) -> Scaling | None
     try:
         return Scaling(location.astype(np.float64), spread.astype(np.float64))
     except InputError as problem:
-        raise FileError(f"{source} does not hold the units of layer {layer.name} ({problem})") from problem
+        raise FileError(f"{source} does not hold the units of layer {layer.name} ({shown(problem)}).") from problem
 
 
-READERS: dict[str, Callable[[Tensors, Mapping[str, str], str], Model]] = {
-    "boltzmann": _boltzmann,
-    "helmholtz": _helmholtz,
-}
+READERS: dict[str, tuple[Callable[[Tensors, Told, str], Model], Callable[[Told, str], Shapes]]] = {
+    "boltzmann": (_boltzmann, lambda metadata, source: graph_shapes(_graph(metadata, source))),
+    "helmholtz": (_helmholtz, lambda metadata, source: _structure(metadata, source).shapes),
+}  # kind -> (the machine of a file, the shapes of its parameters in their order)

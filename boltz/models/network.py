@@ -22,6 +22,13 @@ from boltz.nn.feedforward import FeedForward
 Array = NDArray[Any]
 Spans = list[tuple[slice, bool]]
 Label = int | str | float
+EXACT = 2.0**53  # from here on floating numbers do not tell whole numbers apart
+LABELS = "text, a whole number, or a floating number below 2^53 in size"
+
+
+def is_label(value: Any) -> bool:
+    """Whether a plain value can be the label of a class: neither infinite, nor one that merges with its neighbours."""
+    return abs(value) < EXACT if isinstance(value, float) else isinstance(value, bool | int | str)
 
 
 @dataclass(frozen=True, eq=False)

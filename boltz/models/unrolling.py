@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from boltz import checks
 from boltz.errors import InputError
+from boltz.foreign import shown
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine
 from boltz.models.helmholtz import HelmholtzMachine
-from boltz.models.network import Label, Network
+from boltz.models.network import LABELS, Label, Network, is_label
 from boltz.nn.dense import Net
 from boltz.nn.feedforward import FeedForward
 
@@ -44,7 +45,7 @@ def classifier(model: Model, classes: Sequence[Label]) -> Network:
     model = checked_machine(model)
     labels = tuple(_label(each, i) for i, each in enumerate(checks.sequence(classes, "classes")))
     if not labels or len(set(labels)) != len(labels):
-        raise InputError(f"classes must be at least one label, all different, got {checks.few(labels)}.")
+        raise InputError(f"classes must be at least one label, all different, got {shown(list(labels))}.")
     layers = _upwards(model, posterior=True)
     units = layers[-1].weight.shape[1]
     top = Dense(np.zeros_like(model.arena, shape=(units, len(labels))), _zeros(model, len(labels)), "softmax")
@@ -68,9 +69,10 @@ def autoencoder(model: Model, code: str = "sigmoid") -> Network:
 
 def _label(value: Any, place: int) -> Label:
     value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, bool | int | float | str) and value == value:
-        return value
-    raise InputError(f"classes[{place}] must be a number or text, got {checks.brief(value)}.")
+    if is_label(value):
+        found: Label = value
+        return found
+    raise InputError(f"classes[{place}] must be {LABELS}, got {checks.brief(value)}.")
 
 
 def _network(model: Model, layers: list[Dense], machine: Any = None, **more: Any) -> Network:

@@ -18,6 +18,7 @@ from scipy.optimize import minimize
 from boltz.arrays import beside, host
 from boltz.data import Data
 from boltz.errors import FileError, NumericalError
+from boltz.foreign import shown
 from boltz.models.network import Network
 from boltz.rng import Key
 from boltz.sampling.driver import Workers, workers
@@ -74,9 +75,9 @@ class Progress:
             counters = {name: int(n) for name, n in zip(COUNTERS, tensors["counters"], strict=True)}
             *score, seconds = (float(number) for number in totals)
         except (KeyError, TypeError, ValueError) as problem:
-            raise FileError(f"{source} is not the checkpoint of a fine-tuning ({problem}).") from problem
+            raise FileError(f"{source} is not the checkpoint of a fine-tuning ({shown(problem)}).") from problem
         wanted, like = network.arena.shape, network.arena
-        if arena.shape != wanted or best.shape not in (wanted, (0,)) or len(score) != 2 or min(counters.values()) < 0:
+        if arena.shape != wanted or best.shape not in (wanted, (0,)) or len(score) != 2 or not _possible(counters):
             raise FileError(f"{source} does not fit the settings of its run.")
         moving = network if counters["stage"] else network.output()
         fits = [(x.shape, x.dtype) == (moving.arena.shape, network.dtype) for x in kept.values()]
@@ -85,6 +86,10 @@ class Progress:
         optimizer = {name: beside(x, like) for name, x in kept.items()}
         moved = network.with_arena(beside(arena, like))
         return cls(moved, beside(best, like), optimizer, (score[0], score[1]), seconds, **counters)
+
+
+def _possible(counters: Mapping[str, int]) -> bool:
+    return min(counters.values()) >= 0 and counters["stage"] <= len(STAGES)
 
 
 @dataclass(frozen=True)

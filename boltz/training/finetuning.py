@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.data import Data
 from boltz.errors import InputError
+from boltz.foreign import shown
 from boltz.models.files import Model, checked_machine
-from boltz.models.network import Label, Network
+from boltz.models.network import LABELS, Label, Network, is_label
 from boltz.models.unrolling import classifier
 from boltz.training.courses import Course, Labelled, Progress
 from boltz.training.folders import as_data, with_levels_of
@@ -55,7 +56,7 @@ def numbered(network: Network, labels: Sequence[Label] | None, name: str = "y") 
     for label in labels:
         if label not in places:
             names = ", ".join(map(repr, network.classes))
-            raise InputError(f"{name} must hold classes of the network, {names:.200}, got {checks.brief(label)}.")
+            raise InputError(f"{name} must hold classes of the network, {shown(names)}, got {checks.brief(label)}.")
     return np.array([places[label] for label in labels], np.int64)
 
 
@@ -82,9 +83,10 @@ def labels_of(y: Any, rows: int, name: str = "y") -> list[Label]:
         raise InputError(f"{name} must hold one label for each of the {rows} rows, got shape {found.shape}.")
     labels: list[Label] = [label.item() if isinstance(label, np.generic) else label for label in found.tolist()]
     for label in labels:
-        fits = isinstance(label, bool | int | float | str) and label == label
-        if not fits or isinstance(label, str) != isinstance(labels[0], str):
+        if isinstance(label, str) != isinstance(labels[0], str):
             raise InputError(
                 f"{name} must hold numbers or text, not both, one for each row, got {checks.brief(label)}."
             )
+        if not is_label(label):
+            raise InputError(f"{name} must hold for each row {LABELS}, got {checks.brief(label)}.")
     return labels

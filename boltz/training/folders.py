@@ -17,6 +17,7 @@ from boltz import runs
 from boltz.data import Data, load
 from boltz.data.given import given
 from boltz.errors import FileError, InputError, Interrupted
+from boltz.foreign import shown
 from boltz.models.graph import Layer
 
 
@@ -60,7 +61,7 @@ def data_again(description: dict[str, Any], entry: str, x: Any, model: Any, fold
     try:
         data = as_data(load(**wanted["load"]) if x is None else x, name, model.layers[0], model.levels)
     except TypeError as problem:
-        raise FileError(f"{folder / 'run.toml'} does not say how to load the {entry} ({problem}).") from problem
+        raise FileError(f"{folder / 'run.toml'} does not say how to load the {entry} ({shown(problem)}).") from problem
     if data.fingerprint != wanted.get("fingerprint"):
         raise InputError(f"the {entry} of {folder} changed: the fingerprint of {name} differs from that in run.toml.")
     return data
@@ -73,8 +74,8 @@ def versions() -> dict[str, str]:
 
 
 def mark(folder: Path) -> str:
-    """The settings that a checkpoint belongs to, as the SHA-256 of run.toml."""
-    return hashlib.sha256((folder / runs.SETTINGS).read_bytes()).hexdigest()
+    """The settings that a checkpoint belongs to, as the SHA-256 of run.toml; raises FileError."""
+    return hashlib.sha256(runs.settings_bytes(folder)).hexdigest()
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, reduce
+from functools import lru_cache, reduce
 from operator import and_
 from typing import Any
 
@@ -77,7 +77,7 @@ def apply(settings: Common, machine: Learner, gradient: Array, state: OptState, 
     return reduce(and_, finite, True)
 
 
-@cache
+@lru_cache(maxsize=16)  # the stages of the runs at work; a long process sees any number of settings
 def _without_decay(settings: Common) -> Common:
     return replace(settings, l2=0.0, l1=0.0)
 

@@ -17,6 +17,7 @@ from boltz import checks, runs, snapshots
 from boltz.arrays import checked_device
 from boltz.data import Data
 from boltz.errors import BoltzError, FileError, InputError
+from boltz.foreign import shown
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.directed import scaled
 from boltz.models.files import Model, checked_machine, structure_from, trajectory
@@ -321,4 +322,4 @@ def _described(description: dict[str, Any], folder: Path) -> tuple[AnySettings, 
         chosen = settings_of(drawn, description["settings"])
         return chosen, drawn, np.dtype(model["dtype"]), stages(drawn, chosen)
     except (KeyError, TypeError, ValueError, BoltzError) as problem:
-        raise FileError(f"{folder / 'run.toml'} does not describe a run ({problem}).") from problem
+        raise FileError(f"{folder / 'run.toml'} does not describe a run ({shown(problem)}).") from problem

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from boltz.arrays import host, moved
 from boltz.errors import FileError
+from boltz.foreign import shown
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.graph import Graph
@@ -124,7 +125,7 @@ def restore(tensors: Mapping[str, Array], blueprint: Blueprint, plan: list[Stage
         )
         fits = _shapes(state, plan)
     except (KeyError, IndexError, TypeError, ValueError) as problem:
-        raise FileError(f"{source} is not a checkpoint of this run ({problem}).") from problem
+        raise FileError(f"{source} is not a checkpoint of this run ({shown(problem)}).") from problem
     if not fits:
         raise FileError(f"{source} does not fit the settings of its run.")
     return state
@@ -143,7 +144,7 @@ def _judged(numbers: Array) -> tuple[float, int]:
 
 def _shapes(state: TrainState, plan: list[Stage]) -> bool:
     """Whether a fresh state of the same stage has the same arrays."""
-    if state.totals.shape != (2,) or min(getattr(state, name) for name in COUNTERS) < 0:
+    if state.totals.shape != (2,) or min(getattr(state, name) for name in COUNTERS) < 0 or state.stage > len(plan):
         return False
     scaling = state.model.scaling if isinstance(state.model, HelmholtzMachine) else None
     if scaling is not None and len(scaling.location) != state.model.layers[0].units:

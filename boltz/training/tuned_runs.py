@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from boltz import checks, runs
 from boltz.arrays import checked_device
 from boltz.errors import BoltzError, FileError, InputError
+from boltz.foreign import shown
 from boltz.models.files import Model, load_network
 from boltz.models.network import Network
 from boltz.training import guards
@@ -125,6 +126,8 @@ def resume_tuning(
         if told.get(MARK, mark(folder)) != mark(folder):
             raise FileError(f"{folder / runs.SETTINGS} was changed since the run was saved: put it back or start anew.")
         progress = Progress.restored(tensors, start, f"the checkpoint of {folder}")
+        if progress.round > chosen.refit + 1:
+            raise FileError(f"the checkpoint of {folder} does not fit the settings of its run.")
         if progress.round > chosen.refit and (folder / runs.NETWORK).exists():
             network = load_network(folder).to(device)
             return Tuned(network, runs.read_metrics(folder), progress.chosen, chosen, folder, tuple(notes))
@@ -139,12 +142,12 @@ def resume_tuning(
 
 def described(description: Mapping[str, Any], folder: Path) -> FineTuneSettings:
     """The settings of a fine-tuning from its run.toml; raises FileError."""
-    if description.get("task") not in COMMANDS:
+    if not isinstance(description.get("task"), str) or description["task"] not in COMMANDS:
         raise FileError(f"{folder} is not the folder of a fine-tuning, which boltz classify and boltz autoencode make.")
     try:
         chosen: FineTuneSettings = settings_from(FineTuneSettings, description["settings"])
-    except (KeyError, TypeError, ValueError, BoltzError) as problem:
-        raise FileError(f"{folder / runs.SETTINGS} does not describe a fine-tuning ({problem}).") from problem
+    except (KeyError, TypeError, ValueError, OverflowError, BoltzError) as problem:
+        raise FileError(f"{folder / runs.SETTINGS} does not describe a fine-tuning ({shown(problem)}).") from problem
     return chosen
 
 

@@ -134,7 +134,7 @@ def wrong_words(message: str, argument: str, good: Good, numerical: bool) -> str
         return ""  # it speaks of the machine
     words = message.replace("-", "_")  # an option of the command line says an argument, too
     names = (*good.arguments, good.call.__name__)
-    named = any(re.search(rf"(?<![a-z]){re.escape(name.rstrip('s'))}s?(?![a-z])", words) for name in names)
+    named = any(re.search(rf"(?<![a-z]){re.escape(name.removesuffix('s'))}s?(?![a-z])", words) for name in names)
     return "" if named or argument in good.paths else "no argument is named"
 
 

@@ -86,6 +86,7 @@ def write(folder: Path, name: str, content: bytes) -> Path:
         ("a.idx", idx_bytes(GREY, 12)),
         ("a-ubyte.gz", gzip.compress(idx_bytes(GREY))),
     ],
+    ids=lambda value: value if isinstance(value, str) else "content",
 )
 def test_every_kind_of_file_gives_the_same_grey_rows(tmp_path, name, content):
     data = load(write(tmp_path, name, content), levels=255)

@@ -6,15 +6,18 @@ import gzip
 import os
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pooch
 import pytest
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from boltz.data import Data, fetch, find, load, names, sets, splits
+from boltz.data.matlab import matrices
 from boltz.data.table import fingerprint
 from boltz.errors import FileError, InputError
 
@@ -59,7 +62,7 @@ def fetched(monkeypatch, places) -> list[str]:
     """Fake the network, give the three downloadable sets tiny contents, and list the addresses asked for."""
     asked: list[str] = []
 
-    def retrieve(url: str, known_hash: str | None, fname: str, path: Path) -> str:
+    def retrieve(url: str, known_hash: str | None, fname: str, path: Path, downloader: Any) -> str:
         asked.append(url)
         assert url.endswith(".mat") if known_hash is None else re.fullmatch("[0-9a-f]{64}", known_hash)
         _write_source(url, Path(path) / fname)
@@ -103,7 +106,7 @@ def test_a_download_with_other_contents_is_refused_and_leaves_nothing(fetched, p
 
 
 def test_a_matlab_file_of_another_kind_is_refused(fetched, monkeypatch):
-    monkeypatch.setattr(pooch, "retrieve", lambda url, known, fname, path: _text(Path(path) / fname))
+    monkeypatch.setattr(pooch, "retrieve", lambda url, known, fname, path, downloader: _text(Path(path) / fname))
     with pytest.raises(FileError, match="not the MATLAB file"):
         load("caltech")
 
@@ -111,6 +114,95 @@ def test_a_matlab_file_of_another_kind_is_refused(fetched, monkeypatch):
 def _text(path: Path) -> str:
     path.write_text("<html>404 not found</html>" * 20)
     return str(path)
+
+
+def test_any_bytes_in_the_place_of_the_matlab_file_are_one_file_error(tmp_path):
+    """1,000 files, cut or with bytes changed; on some of them scipy's own reader ends the process."""
+    rng, folder = np.random.default_rng(6), tmp_path
+    path = folder / fetch.CALTECH_FILE.name
+    refused = 0
+    for trial in range(1000):
+        if trial % 500 == 0:
+            _write_source(f"x/{path.name}", path)
+            held = loadmat(path)
+            savemat(path, {n: x for n, x in held.items() if n[0] != "_"}, do_compression=trial == 500)
+            good = path.read_bytes()
+        bad = bytearray(good[: rng.integers(1, len(good))] if trial % 4 == 0 else good)
+        for place in rng.integers(0, min(len(bad), 400), 1 + trial % 3):
+            bad[place] = rng.integers(0, 256)
+        path.write_bytes(bad)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pooch, "retrieve", lambda *_, **__: str(path))
+            try:
+                fetch.caltech(folder)
+            except FileError as problem:
+                assert str(problem).endswith("is not the MATLAB file that was expected.")
+                refused += 1
+    assert refused > 500
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i4", "f4", "f8", "u8"])
+def test_matrices_are_those_that_scipy_writes(tmp_path, dtype, compressed):
+    """Against scipy as the oracle: names short and long, shapes down to none, among arrays of other kinds."""
+    rng, path = np.random.default_rng(2), tmp_path / "x.mat"
+    named = {
+        f"n{i}" * (1 + 6 * i): rng.integers(0, 99, shape) for i, shape in enumerate([(3, 4), (1, 1), (5, 1), (0, 2)])
+    }
+    named = {name: x.astype(dtype) for name, x in named.items()}
+    others = {
+        "text": "abc",
+        "cell": np.array([["a", 1]], object),
+        "complex": np.array([[1j]]),
+        "cube": np.zeros((2, 2, 2)),
+    }
+    savemat(path, {**others, **named}, do_compression=compressed)
+    found = matrices(path.read_bytes(), list(named), 10**6)
+    assert found.keys() == named.keys()
+    for name, x in named.items():
+        assert found[name].shape == x.shape and (found[name] == x).all() and (found[name] == loadmat(path)[name]).all()
+    for name in others:
+        with pytest.raises((ValueError, KeyError)):
+            matrices(path.read_bytes(), [name], 10**6)
+
+
+def test_a_matrix_that_unpacks_to_more_than_the_limit_is_refused(tmp_path):
+    savemat(tmp_path / "x.mat", {"x": np.zeros((1000, 1000))}, do_compression=True)
+    assert (tmp_path / "x.mat").stat().st_size < 20_000
+    with pytest.raises(ValueError, match="cut off"):
+        matrices((tmp_path / "x.mat").read_bytes(), ["x"], 10**6)
+
+
+class Answer:
+    """What a server sends: the same bytes for ever."""
+
+    headers: ClassVar[dict[str, str]] = {}
+    sent = 0
+
+    def raise_for_status(self) -> None:
+        pass
+
+    def iter_content(self, chunk_size: int) -> Iterator[bytes]:
+        while True:
+            Answer.sent += chunk_size
+            yield bytes(chunk_size)
+
+
+def test_a_download_stops_at_its_limit(places, monkeypatch):
+    monkeypatch.setattr("requests.get", lambda *_, **__: Answer())
+    with pytest.raises(FileError, match=r"could not be downloaded: it has more than 10,000,000 bytes"):
+        load("mnist")
+    assert Answer.sent < 10**7 + 2000 and list(places[1].iterdir()) == []
+
+
+def test_downloads_are_over_https_and_limits_are_above_the_true_sizes():
+    sizes = {"x_train": 9_912_422, "y_train": 28_881, "x_test": 1_648_877, "y_test": 4_542}  # bytes
+    assert all(sizes[name] <= file.most <= 1.1 * sizes[name] for name, file in fetch.MNIST_FILES.items())
+    rows = {"x_train": 50_000, "x_valid": 10_000, "x_test": 10_000}
+    assert all(1568 * rows[name] <= file.most <= 1.1 * 1568 * rows[name] for name, file in fetch.STATIC_FILES.items())
+    assert all(site.startswith("https://") for site in (fetch.MNIST, fetch.STATIC, fetch.CALTECH))
+    with pytest.raises(FileError, match="is not an https address"):
+        fetch._download("http://example.org/", fetch.CALTECH_FILE, Path())
 
 
 @pytest.mark.parametrize("problem", [OSError("no route to host"), ValueError("hash differs"), TimeoutError("late")])
@@ -214,7 +306,8 @@ def test_wrong_splits_and_folders(places, monkeypatch):
 
 def test_addresses_and_hashes_are_written_out():
     files = [*fetch.MNIST_FILES.values(), *fetch.STATIC_FILES.values()]
-    assert len({digest for _, digest in files}) == 7 and all(len(digest) == 64 for _, digest in files)
+    digests = [str(file.sha256) for file in files]
+    assert len({*digests}) == 7 and all(len(digest) == 64 for digest in digests)
 
 
 @pytest.mark.skipif("BOLTZ_DATA" not in os.environ, reason="needs the data sets in BOLTZ_DATA")

@@ -28,6 +28,14 @@ def test_adam_by_hand() -> None:
     checks.check_adam()
 
 
+def test_a_long_process_keeps_few_settings() -> None:
+    """A hundred trainings with a decay, each with settings of its own: what was made of them is let go."""
+    rows = np.eye(4, dtype=np.float32)
+    for seed in range(100):
+        boltz.train(boltz.rbm(4, 2), rows, epochs=1, l2=1e-3, seed=seed)
+    assert optimizers._without_decay.cache_info().currsize <= 16
+
+
 def test_the_defaults_of_adam_are_those_of_the_paper() -> None:
     settings = Settings()
     assert (settings.adam_beta1, settings.adam_epsilon, settings.adam_second) == (0.9, 1e-8, 0)

@@ -430,6 +430,7 @@ def edits_of_a_checkpoint() -> dict[str, Callable[[dict[str, np.ndarray]], Any]]
         "no totals": lambda t: t.pop("totals"),
         "one total": lambda t: t.__setitem__("totals", t["totals"][:1]),
         "a stage before the first": lambda t: t["counters"].__setitem__(0, -1),
+        "a stage beyond the last": lambda t: t["counters"].__setitem__(0, 9),
         "a batch before the first": lambda t: t["counters"].__setitem__(2, -1),
         "a batch beyond the data": lambda t: t["counters"].__setitem__(2, 3),
         "moments of another type": lambda t: t.__setitem__("optimizer/first", t["optimizer/first"].astype(np.float64)),

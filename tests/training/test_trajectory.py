@@ -49,7 +49,7 @@ def arenas(machines: Any) -> list[bytes]:
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """What the files of a trajectory hold to the bit; the order of names in a header is that of the codec's hashing."""
+    """What the files of a trajectory hold to the bit."""
     return {path.name: content(path) for path in (folder / snapshots.FOLDER).iterdir()}
 
 

@@ -169,6 +169,8 @@ def test_a_damaged_folder_is_told(tmp_path: Path) -> None:
         ({}, {"settings": "other"}, "was changed since the run was saved"),
         ({}, {"lines": "x"}, "how many epochs"),
         ({"arena": np.zeros(3, np.float32)}, {}, "does not fit the settings"),
+        ({"counters": np.array([9, 0, 0, 0])}, {}, "does not fit the settings"),
+        ({"counters": np.array([0, 9, 0, 0])}, {}, "does not fit the settings"),
         ({"totals": np.zeros(1)}, {}, "not the checkpoint of a fine-tuning|does not fit"),
     ):
         write_tensors(folder / runs.CHECKPOINT, tensors | patch, {"settings": folders.mark(folder)} | told)

@@ -1,0 +1,41 @@
+"""Foreign text: what others wrote into files, names, labels and settings, made fit to be shown."""
+
+MOST = 80  # characters of a name, a label, a value
+MOST_MESSAGE = 1000  # characters of a whole sentence
+
+
+def shown(value: object, most: int = MOST) -> str:
+    """The text of a value on one line, at most so many characters, with no character that a terminal would obey.
+
+    White space becomes a blank, what cannot be printed its escape (\\x1b), and what is too long loses its middle.
+    """
+    text = _text(value)
+    if len(text) > most:
+        text = _cut(text, most)
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else _escaped(char) for char in text)
+    return _cut(text, most)
+
+
+def shown_lines(text: str, most: int = MOST_MESSAGE) -> str:
+    """A text of several lines, each of them as `shown`."""
+    return "\n".join(shown(line, most) for line in text.split("\n"))
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except ValueError:  # a whole number with more digits than Python writes
+        return f"a {type(value).__name__} too long to write"
+
+
+def _escaped(char: str) -> str:
+    return " " if char.isspace() else char.encode("unicode_escape").decode("ascii")
+
+
+def _cut(text: str, most: int) -> str:
+    """The text, or its beginning and its end around an ellipsis."""
+    if len(text) <= most:
+        return text
+    end = (most - 1) // 3
+    return f"{text[: most - 1 - end]}…{text[len(text) - end :]}"

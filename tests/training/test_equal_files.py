@@ -1,0 +1,40 @@
+"""Two equal runs write equal files, byte for byte; the clock, where it is kept, stands still here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import boltz
+from boltz import runs
+
+ROWS = (np.random.default_rng(5).random((30, 9)) < 0.4).astype(np.float32)
+SETTINGS: dict[str, Any] = {"epochs": 2, "batch_size": 10, "seed": 4}
+RUNS: dict[str, Callable[[Path], Any]] = {
+    "rbm": lambda out: boltz.train(boltz.rbm(9, 4, x=ROWS), ROWS, out, snapshots=3, **SETTINGS),
+    "dbm": lambda out: boltz.train(boltz.dbm([9, 4, 3]), ROWS, out, pretrain_epochs=1, optimizer="adam", **SETTINGS),
+    "vae": lambda out: boltz.train(boltz.vae([9, 6], 2), ROWS, out, **SETTINGS),
+    "dbn": lambda out: boltz.train(boltz.dbn([9, 4, 3]), ROWS, out, pretrain_epochs=1, **SETTINGS),
+    "classifier": lambda out: boltz.fine_tune(boltz.dbm([9, 4, 3]), ROWS, np.arange(30) % 3, out=out, **SETTINGS),
+}
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_equal_runs_write_equal_files(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for clock in ("time", "monotonic", "perf_counter"):
+        monkeypatch.setattr(f"time.{clock}", lambda: 1.0)
+    for name in ("one", "two", "three"):
+        RUNS[kind](tmp_path / name)
+    found = [
+        {str(file.relative_to(tmp_path / name)): file.read_bytes() for file in (tmp_path / name).rglob("*.*")}
+        for name in ("one", "two", "three")
+    ]
+    for files in found:
+        files.pop(runs.LOCK, None)
+    assert found[0] == found[1] == found[2]
+    wanted = {runs.SETTINGS, runs.CHECKPOINT, runs.NETWORK if kind == "classifier" else runs.MODEL}
+    assert wanted <= found[0].keys() and (kind != "rbm" or len(found[0]) > 5)
