@@ -33,11 +33,12 @@ def checked_device(name: Any) -> str:
 
     Raises InputError for a name that is none, where CuPy is not installed, and where there is no such device.
     """
-    if name == CPU:
+    text = name if isinstance(name, str) else f"a value of type {type(name).__name__}"
+    if text == CPU:
         return CPU
-    found = _NAME.fullmatch(name) if isinstance(name, str) else None
+    found = _NAME.fullmatch(text)
     if found is None:
-        raise InputError(f"device must be cpu, cuda, or cuda:N with the number of a device, got {name!r}.")
+        raise InputError(f"device must be cpu, cuda, or cuda:N with the number of a device, got {text[:40]!r}.")
     number = int(found[1] or 0)
     cupy = _cupy()
     try:

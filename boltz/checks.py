@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import inspect
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,30 +16,70 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import arrays
-from boltz.errors import InputError
+from boltz.errors import FileError, InputError
 
 Array = NDArray[Any]
 INITIAL_ROWS, INITIAL_NUMBERS = 10_000, 1 << 23
+BRIEF, LONG_BITS, LONGEST_PATH = 60, 100, 4000
+PLAIN = (type(None), bool, int, float, complex, str, bytes, Fraction, Decimal)
+MOST_STEPS = 10**9  # sweeps, rounds, transitions: more of them would not end
+
+
+def brief(value: Any, most: int = BRIEF) -> str:
+    """A value in a message: a plain one as Python writes it, another one by its type, in at most so many characters.
+
+    No code of the value is run to say what it is, and a list is not looked through.
+    """
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, np.ndarray):
+        text = f"an array of shape {value.shape} and type {value.dtype}"
+    elif isinstance(value, int) and value.bit_length() > LONG_BITS:
+        text = f"a whole number of more than {int(value.bit_length() * 0.3)} digits"
+    elif type(value) in PLAIN:
+        text = repr(value[:most] if isinstance(value, str | bytes) else value)
+    elif type(value) in (list, tuple) and most == BRIEF:
+        few = ", ".join(brief(item, BRIEF // 4) for item in islice(value, 3))
+        text = f"[{few}, ...]" if len(value) > 3 else f"[{few}]"
+    else:
+        text = f"a value of type {type(value).__name__}"
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def few(values: Iterable[Any]) -> str:
+    """The first of some values in a message, names as they are, or that there are none."""
+    some = list(islice(values, 4))
+    plain = [isinstance(value, str) and value.isidentifier() for value in some]
+    found = [value[:BRIEF] if as_is else brief(value) for value, as_is in zip(some, plain, strict=True)]
+    return ", ".join(found[:3]) + ", ..." * (len(found) > 3) or "nothing"
 
 
 def integer(value: Any, name: str, least: int = 0, most: int | None = None) -> int:
     """A whole number within [least, most]."""
-    bounds = f"a whole number of at least {least}" + ("" if most is None else f" and at most {most}")
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise InputError(f"{name} must be {bounds}, got {value!r}.")
-    if value < least or (most is not None and value > most):
-        raise InputError(f"{name} must be {bounds}, got {value}.")
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        bounds = f"a whole number of at least {least}" + ("" if most is None else f" and at most {most}")
+        raise InputError(f"{name} must be {bounds}, got {brief(value)}.")
     return int(value)
+
+
+def seed(value: Any) -> int:
+    """The seed of a random key, argument "seed"."""
+    return integer(value, "seed", 0, 2**64 - 1)
+
+
+def real(value: Any, name: str) -> float:
+    """A real number, which may be infinite or NaN."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise InputError(f"{name} must be a number, got {brief(value)}.")
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")
 
 
 def number(value: Any, name: str, least: float = -np.inf, most: float = np.inf) -> float:
     """A finite real number within [least, most]."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise InputError(f"{name} must be a number, got {value!r}.")
-    try:
-        found = float(value)
-    except OverflowError:
-        found = np.inf
+    found = real(value, name)
     if not (np.isfinite(found) and least <= found <= most):
         within = f" in [{least:g}, {most:g}]" if np.isfinite(most) else ""
         if least > -np.inf and most == np.inf:
@@ -43,32 +88,111 @@ def number(value: Any, name: str, least: float = -np.inf, most: float = np.inf) 
     return found
 
 
-def sequence(value: Any, name: str) -> list[Any]:
-    """The items of a list, a tuple or an array."""
-    scalar = isinstance(value, str | bytes) or (isinstance(value, np.ndarray) and value.ndim == 0)
+def flag(value: Any, name: str) -> bool:
+    """True or False, and nothing that is only taken for one of them."""
+    if not isinstance(value, bool):
+        raise InputError(f"{name} must be True or False, got {brief(value)}.")
+    return value
+
+
+def callback(value: Any, name: str, arguments: int) -> None:
+    """None, or a function that can be called with so many arguments."""
+    if value is None:
+        return
+    if not callable(value):
+        raise InputError(f"{name} must be a function or None, got {brief(value)}.")
+    try:
+        inspect.signature(value).bind(*[None] * arguments)
+    except TypeError as problem:
+        raise InputError(
+            f"{name} must be a function of {arguments} argument(s), got one that takes others."
+        ) from problem
+    except ValueError:
+        pass  # a function of C that does not say what it takes
+
+
+def sequence(value: Any, name: str, most: int | None = None) -> list[Any]:
+    """The items of a list, a tuple or an array, at most so many."""
+    scalar = isinstance(value, str | bytes | bytearray) or (isinstance(value, np.ndarray) and value.ndim == 0)
     if scalar or not isinstance(value, Sequence | np.ndarray):
         raise InputError(f"{name} must be a sequence, got {type(value).__name__}.")
+    if most is not None and len(value) > most:
+        raise InputError(f"{name} must hold at most {most} items, got {len(value)}.")
     return list(value)
 
 
 def choice(value: Any, name: str, options: Collection[str]) -> str:
     """One of the named options."""
     if not isinstance(value, str) or value not in options:
-        raise InputError(f"{name} must be one of {', '.join(sorted(options))}, got {value!r}.")
+        raise InputError(f"{name} must be one of {', '.join(sorted(options))}, got {brief(value)}.")
     return value
+
+
+def table(value: Any, name: str) -> None:
+    """None, or a dict of values by names."""
+    if value is not None and not (isinstance(value, Mapping) and all(isinstance(key, str) for key in value)):
+        raise InputError(f"{name} must be a dict with text as keys or None, got {brief(value)}.")
+
+
+def instance(value: Any, name: str, kind: type, optional: bool = False) -> None:
+    """A value of a class of boltz, or None where that is allowed."""
+    if not isinstance(value, kind) and not (optional and value is None):
+        raise InputError(f"{name} must be a {kind.__name__}{' or None' * optional}, got {type(value).__name__}.")
+
+
+def floating(value: Any, name: str) -> np.dtype[Any]:
+    """The type of parameters: float32 or float64, as numpy or text."""
+    try:
+        found = np.dtype(value) if isinstance(value, str | type | np.dtype) else None
+    except (TypeError, ValueError, SyntaxError):
+        found = None
+    if found is None or found not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise InputError(f"{name} must be float32 or float64, got {brief(value)}.")
+    return found
 
 
 def path(value: Any, name: str) -> Path:
     """A path of a file or folder, given as text or as a path object."""
     if not isinstance(value, str | PathLike):
         raise InputError(f"{name} must be a path, got {type(value).__name__}.")
-    return Path(value)
+    text = os.fspath(value)
+    if not isinstance(text, str) or not text or "\0" in text or len(text) > LONGEST_PATH or not _encodable(text):
+        raise FileError(f"{name} must be a path of 1 to {LONGEST_PATH} characters that a system can have, without NUL.")
+    return Path(text)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        return bool(os.fsencode(text))
+    except UnicodeEncodeError:
+        return False
+
+
+def affordable(count: int, name: str, each: int) -> int:
+    """A number of things of so many bytes each, which must fit into the memory that there is."""
+    most = memory() // each
+    if count > most:
+        raise InputError(f"{name} is {count}, but the memory of this machine holds at most {most} of them.")
+    return count
+
+
+def memory() -> int:
+    """How many bytes this process can have: those of the machine, or fewer where a limit is set."""
+    try:
+        found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        import resource
+    except (AttributeError, ValueError, OSError, ImportError):
+        return 2**63 - 1  # a system that does not tell
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return found if limit == resource.RLIM_INFINITY else min(found, limit)
 
 
 def numbers(value: Any, name: str, shape: tuple[int | None, ...]) -> Array:
     """A numpy array of real numbers of this shape (None: any length); a memory map stays one."""
     if arrays.on_device(value):
         raise InputError(f"{name} must be a numpy array, got a CuPy array.")
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise InputError(f"{name} must have no masked entries, whose mask would be lost.")
     try:
         found = value if isinstance(value, np.memmap) else np.asarray(value)
     except (ValueError, TypeError) as problem:

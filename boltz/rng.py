@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from boltz import checks
+from boltz.errors import InputError
+
 Stream = tuple[int, int, Any]
 
 
@@ -18,13 +21,24 @@ class Key:
     key0: int
     key1: int
 
+    def __post_init__(self) -> None:
+        for name in ("key0", "key1"):
+            value = getattr(self, name)
+            if type(value) is not int or not 0 <= value < 2**32:
+                object.__setattr__(self, name, checks.integer(value, name, 0, 2**32 - 1))
+
     @classmethod
     def from_seed(cls, seed: int) -> Key:
-        """The root key of a non-negative seed below 2^64."""
+        """The root key of a seed from 0 to 2^64 - 1; raises InputError for any other."""
+        seed = checks.seed(seed)
         return cls(seed & 0xFFFFFFFF, seed >> 32)
 
     def derive(self, *purpose: str | int) -> Key:
-        """The key of a purpose under this key, by SHA-256 of both."""
+        """The key of a purpose, text and whole numbers, under this key, by SHA-256 of both; raises InputError."""
+        for part in purpose:
+            whole = isinstance(part, int) and not isinstance(part, bool) and part.bit_length() <= 64
+            if not whole and not isinstance(part, str):
+                raise InputError(f"purpose must be text or a whole number of 64 bits, got {checks.brief(part)}.")
         text = repr((self.key0, self.key1, *purpose)).encode()
         words = hashlib.sha256(text).digest()
         return Key(int.from_bytes(words[:4], "little"), int.from_bytes(words[4:8], "little"))

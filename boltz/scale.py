@@ -218,8 +218,8 @@ def _of_objects(values: Array, name: str, columns: Any) -> Array:
         place = next(place for place, each in np.ndenumerate(values) if type(each) in wrong)
         found = values[place]
         missing = found is None or type(found).__name__ in ("NAType", "NaTType")
-        shown = "a missing value" if missing else f"{str(found)!r:.40} ({type(found).__name__:.40})"
-        column = f", column {str(columns[place[1]])!r:.40}" if columns is not None and len(place) == 2 else ""
+        shown = "a missing value" if missing else f"{checks.brief(found, 40)} ({type(found).__name__:.40})"
+        column = f", column {checks.brief(columns[place[1]], 40)}" if columns is not None and len(place) == 2 else ""
         remedy = "fill it in, or turn to floats with NaN for boltz.complete" if missing else "turn it into numbers"
         raise InputError(f"{name} must hold numbers, got {shown} at index {place}{column}: {remedy}.")
     if all(issubclass(kind, bool | np.bool_) for kind in kinds):

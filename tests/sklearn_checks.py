@@ -10,7 +10,8 @@ import scipy.sparse as sp
 
 import boltz
 from boltz.sklearn import BernoulliRBM, DBMClassifier, DBMTransformer
-from boltz.sklearn.rows import at_means, drawn_seed, row_numbers
+from boltz.sklearn.parameters import drawn_seed
+from boltz.sklearn.rows import at_means, row_numbers
 
 RNG = np.random.default_rng(11)
 

@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "foreign": set(),
     "errors": {"foreign"},
     "kernels": set(),
-    "rng": {"errors"},
+    "rng": {"errors", "checks"},
     "numerics": {"errors", "arrays"},
     "checks": {"foreign", "errors", "arrays"},
     "arrays": {"errors"},

@@ -162,15 +162,14 @@ def _start(path: Path, model: Any, options: dict[str, Any]) -> dict[str, Any]:
 def _drawn(model: Any, chains: int, lengths: tuple[int | None, int | None], seed: int, where: dict[str, Any]) -> Any:
     """States of all layers after so many sweeps, or of so many rounds, and what speaks against the latter."""
     import boltz
-    from boltz.estimators.exchange import tempered
 
     sweeps, rounds = lengths
     if rounds is None:
         return boltz.sample(model, chains, sweeps, seed, **where), ()
-    states, ladder = tempered(model, chains, rounds, seed=seed)
-    if ladder.doubts:
-        say(f"These samples may not be at equilibrium: {' and '.join(ladder.doubts)}; raise --rounds.")
-    return states, ladder.doubts
+    states = boltz.tempered_sample(model, chains, rounds, seed=seed)
+    if not states.trusted:
+        say(f"These samples may not be at equilibrium: {' and '.join(states.doubts)}; raise --rounds.")
+    return states, states.doubts
 
 
 def _encoded(states: dict[str, Any], gaussian: set[str], ending: str) -> bytes:

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
-from boltz.arrays import beside
-from boltz.checks import choice
+from boltz.arrays import beside, on_device
+from boltz.checks import brief, choice, instance, integer
 from boltz.data.table import Array
 from boltz.errors import InputError
 from boltz.rng import Key
@@ -24,6 +24,13 @@ def binarize(
     result lives where x does, with the same bits.
     """
     choice(how, "how", HOW)
+    instance(key, "key", Key)
+    integer(step, "step", 0, 2**64 - 1)
+    if levels is not None:
+        integer(levels, "levels", 1, 65535)
+    for name, value, kinds in (("x", x, "fiub"), ("rows", rows, "iu")):
+        if not (isinstance(value, np.ndarray) or on_device(value)) or value.dtype.kind not in kinds:
+            raise InputError(f"{name} must be an array of numbers, got {brief(value)}.")
     if x.ndim != 2 or rows.shape != x.shape[:1]:
         raise InputError(f"rows must hold one row number for each of the rows of x {x.shape}, got shape {rows.shape}.")
     mean = np.divide(x, np.float32(levels or 1), dtype=np.float32)

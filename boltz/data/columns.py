@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz.checks import brief
 from boltz.errors import FileError, InputError
 
 Array = NDArray[Any]
@@ -52,7 +53,7 @@ class Asked:
         drop = frozenset(_index(column, names, count, place, "--drop-column") for column in self.drop)
         label = None if self.label is None else _index(self.label, names, count, place, "--label-column")
         if label in drop:
-            raise FileError(f"{place}: column {self.label!r:.60} is asked for as label and to be left out; choose one.")
+            raise FileError(f"{place}: column {brief(self.label)} is in label_column and in drop_columns: choose one.")
         if len(drop) + (label is not None) >= count:
             raise FileError(f"{place} has {count} columns, of which none would be left as a unit.")
         return label, drop
@@ -61,14 +62,15 @@ class Asked:
 def asked(label: Any, drop: Any) -> Asked:
     """The columns that arguments of boltz.data.load ask for; raises InputError."""
     if label is not None and not _is_column(label):
-        raise InputError(f"label_column must be the name or the number (from 1) of a column, got {label!r:.60}.")
-    if isinstance(drop, str | bytes) or not isinstance(drop, Sequence) or not all(map(_is_column, drop)):
-        raise InputError(f"drop_columns must be a list of names or numbers (from 1) of columns, got {drop!r:.60}.")
+        raise InputError(f"label_column must be the name or the number (from 1) of a column, got {brief(label)}.")
+    if isinstance(drop, str | bytes | bytearray) or not isinstance(drop, Sequence) or not all(map(_is_column, drop)):
+        raise InputError(f"drop_columns must be a list of names or numbers (from 1) of columns, got {brief(drop)}.")
     return Asked(label, tuple(drop))
 
 
 def _is_column(column: Any) -> bool:
-    return isinstance(column, str | int) and not isinstance(column, bool)
+    whole = isinstance(column, int) and not isinstance(column, bool)
+    return isinstance(column, str) or (whole and 0 < column < 10**9)
 
 
 def _index(column: str | int, names: Sequence[str] | None, count: int, place: str, option: str) -> int:

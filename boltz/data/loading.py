@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from boltz.checks import choice, integer
+from boltz.checks import brief, choice, integer
+from boltz.checks import path as checked_path
 from boltz.data import readers
 from boltz.data.columns import Columns, asked, refuse_named, refuse_odd
 from boltz.data.sets import SETS, VARIABLE, data_folder, file_of
@@ -17,6 +18,7 @@ from boltz.data.table import Array, Data, Table, fingerprint, row_type, units
 from boltz.errors import FileError, InputError
 from boltz.scale import LEAST_GREY, Border, checked_levels
 
+FEW = 5  # names that a message lists
 SUFFIXES = (".npz", ".npy", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".idx", ".idx.gz")
 
 
@@ -136,10 +138,11 @@ def _first(values: Array, limit: int | None) -> Array:
 def _located(name_or_path: str | os.PathLike[str]) -> tuple[Path, str | None, str | None]:
     """The file that a name or path means, the array asked for after a colon, and the name of a named set."""
     if isinstance(name_or_path, Path):
-        return name_or_path, None, None
+        return checked_path(name_or_path, "name_or_path"), None, None
     text = os.fspath(name_or_path) if isinstance(name_or_path, str | os.PathLike) else None
     if not isinstance(text, str) or not text:
-        raise InputError(f"The data must be the name of a set or a path, got {name_or_path!r}.")
+        raise InputError(f"The data must be the name of a set or a path, got {brief(name_or_path)}.")
+    checked_path(text, "name_or_path")
     for name, array in _readings(text):
         if name in SETS:
             return file_of(name), array, name
@@ -149,7 +152,7 @@ def _located(name_or_path: str | os.PathLike[str]) -> tuple[Path, str | None, st
             return path, array, None
     if re.search(r"[/\\.]", text):
         raise FileError(f"{text} does not exist.")
-    raise InputError(f"No data set is called {text!r}; the names are {', '.join(SETS)}{_also()}, or give a path.")
+    raise InputError(f"No data set is called {brief(text)}; the names are {', '.join(SETS)}{_also()}, or give a path.")
 
 
 def _readings(text: str) -> list[tuple[str, str | None]]:
@@ -175,4 +178,5 @@ def _also() -> str:
     files = {entry.file for entry in SETS.values()}
     there = sorted(p.name for p in folder.iterdir() if p.name.endswith(SUFFIXES)) if folder else []
     stems = [name.split(".")[0] for name in there if name not in files]
-    return f", and in {VARIABLE} {', '.join(stems)}" if stems else ""
+    more = f" and {len(stems) - FEW} more" if len(stems) > FEW else ""
+    return f", and in {VARIABLE} {', '.join(stems[:FEW])}{more}" if stems else ""

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import checks
 from boltz.arrays import host, numbers
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine, visible_rows
@@ -37,7 +36,7 @@ def posterior_variances(model: Model, x: Any, seed: int = 0) -> dict[str, Floats
     layers hear one draw of the layer below, by seed. Raises InputError.
     """
     model = checked_machine(model)
-    key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("activity")
+    key = Key.from_seed(seed).derive("activity")
     x = visible_rows(model, x)
     means = mean_field(model, x) if isinstance(model, BoltzmannMachine) else _recognised(model, x, key)
     return {layer: host(mean).astype(np.float64).var(axis=0) for layer, mean in means.items()}

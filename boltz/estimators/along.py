@@ -52,6 +52,7 @@ def likelihood_along(
     rounds, and then of the machines whose rows are done. Raises InputError, and NumericalError for an overflow.
     """
     model = checked_model(model)
+    checks.callback(progress, "progress", 2)
     members = checks.sequence(trajectory, "trajectory")
     if len(members) == 0:
         raise InputError("trajectory must hold at least one snapshot, got none.")

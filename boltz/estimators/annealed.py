@@ -14,7 +14,7 @@ from boltz.estimators.bases import Base, chosen
 from boltz.estimators.exact import exact_samples
 from boltz.estimators.precision import wide_enough
 from boltz.estimators.result import Estimate, Kind, from_annealed, interval, joined
-from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
+from boltz.models.boltzmann import BoltzmannMachine, State, affordable_chains, checked_model
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, Progress, anneal
 from boltz.sampling.gibbs import check_states
@@ -48,9 +48,11 @@ def ais(
     temperatures, and wider base models, do not contradict. Results do not depend on the number of threads. Raises
     InputError.
     """
-    base_model, key = chosen(wide_enough(checked_model(model)), betas, seed, base)
-    chains = checks.integer(chains, "chains", 1, 2**32)
+    model = checked_model(model)
+    chains = affordable_chains(model, chains)
     resample = checks.number(resample, "resample", 0.0, 1.0)
+    checks.callback(progress, "progress", 2)
+    base_model, key = chosen(wide_enough(model), betas, seed, base)
     found = annealed_up(base_model, chains, key, resample, progress)
     return replace(found, doubts=joined(found.doubts, _second_looks(found, base_model, key)))
 
@@ -144,7 +146,10 @@ def reverse_ais(
     counts in place of chains. betas and base as in ais. Trusted asks for 100 chains of which 30 % are effective, and
     that a fifth of the temperatures gives no other value. Raises InputError.
     """
-    base_model, key = chosen(wide_enough(checked_model(model)), betas, seed, base)
+    model = checked_model(model)
+    chains, exact_start = affordable_chains(model, chains), checks.flag(exact_start, "exact_start")
+    checks.callback(progress, "progress", 2)
+    base_model, key = chosen(wide_enough(model), betas, seed, base)
     state = _target_states(base_model.path, start, chains, seed)
     few = {n: x[: max(len(x) // 4, LEAST_SECOND)].copy() for n, x in state.items()}
     certified = start is None or exact_start
@@ -167,7 +172,7 @@ def annealed_down(
 def _target_states(path: GibbsPath, start: State | None, chains: int, seed: int) -> dict[str, Array]:
     """The start of a reverse run: exact draws where none is given."""
     if start is None:
-        start = exact_samples(path.machine, checks.integer(chains, "chains", 1, 2**32), seed)
+        start = exact_samples(path.machine, chains, seed)
     return held_states(path, start)
 
 

@@ -72,7 +72,7 @@ def chosen(
     drawn to 1/2 as far as a pilot foretells that 70 % of the chains stay effective and that they meet all modes. modes
     are those of the machine, where they are known already.
     """
-    seed = checks.integer(seed, "seed", 0, 2**64 - 1)
+    seed = checks.seed(seed)
     key, known = Key.from_seed(seed).derive("ais"), base is not None or bool(model.rates)
     rates = base_rates(model, base, seed) if known else {}
     steps = adaptive_steps(betas)

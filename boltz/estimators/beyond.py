@@ -85,7 +85,11 @@ class Beyond:
 
 def _rows(train: Any, x: Any) -> tuple[Any, Any]:
     """Both as checked rows of as many units; raises InputError."""
-    units = np.shape(x)[1] if len(np.shape(x)) == 2 else 0
+    try:
+        shape = tuple(np.shape(x))
+    except (TypeError, ValueError):
+        shape = ()  # no table of numbers, as is said next
+    units = shape[1] if len(shape) == 2 else 0
     x = scale.rows(x, Border("x"), units, np.float32)
     train = scale.rows(train, Border("train"), units, np.float32)
     if not ((x == 0) | (x == 1)).all():

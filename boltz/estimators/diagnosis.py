@@ -65,7 +65,7 @@ def diagnose(
     """
     model = checked_machine(model)
     sweeps = checks.integer(sweeps, "sweeps", LEAST_SWEEPS, 10**7)
-    key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("diagnose")
+    key = Key.from_seed(seed).derive("diagnose")
     rows, x = x, host(visible_rows(model, x))
     undirected = model if isinstance(model, BoltzmannMachine) else model.prior_machine
     given = None if particles is None else _particles(undirected, particles)

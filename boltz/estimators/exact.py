@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from boltz import checks
 from boltz.arrays import host
 from boltz.errors import InputError
 from boltz.estimators.result import Estimate, exact
-from boltz.models.boltzmann import BoltzmannMachine, checked_model
+from boltz.models.boltzmann import BoltzmannMachine, affordable_chains, checked_model
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
 from boltz.nn.dense import forward
@@ -83,7 +82,7 @@ def exact_samples(model: BoltzmannMachine, chains: int, seed: int = 0) -> dict[s
     Raises InputError if that class has more than 20 units.
     """
     model = checked_model(model)
-    chains = checks.integer(chains, "chains", 1, 2**32)
+    chains = affordable_chains(model, chains)
     mine, other = sorted(model.graph.colours, key=lambda layers: class_units(model, layers))
     units = class_units(model, mine)
     if units > QUICK_UNITS:
@@ -94,7 +93,7 @@ def exact_samples(model: BoltzmannMachine, chains: int, seed: int = 0) -> dict[s
     machine = model.to("cpu").astype(np.float64)
     log_p = [-machine.marginal_energy(configurations(machine, mine, n), other) for n in chunks(machine, mine)]
     share = np.cumsum(np.exp(np.concatenate(log_p) - logsumexp(np.concatenate(log_p))))
-    key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("exact")
+    key = Key.from_seed(seed).derive("exact")
     uniform = key.generator().random(chains)
     drawn = np.searchsorted(share, uniform * share[-1], side="right").clip(max=len(share) - 1)
     return {n: x.astype(model.dtype) for n, x in numbered(machine, mine, drawn).items()}

@@ -6,7 +6,7 @@ everywhere, the others the friction, so that work goes where chains are slow (se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -23,7 +23,7 @@ from boltz.estimators.chains import nested_rhat
 from boltz.estimators.precision import wide_enough
 from boltz.estimators.result import Estimate, interval
 from boltz.estimators.temperatures import adaptive
-from boltz.models.boltzmann import BoltzmannMachine, checked_model
+from boltz.models.boltzmann import BoltzmannMachine, affordable_chains, checked_model
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, Progress
 from boltz.sampling.driver import workers
@@ -31,6 +31,7 @@ from boltz.sampling.gibbs import Scratch
 from boltz.sampling.ladders import At, Ladder, Machines, Temperatures
 from boltz.sampling.modes import search
 from boltz.sampling.rates import base_rates, widened
+from boltz.sampling.states import States
 from boltz.sampling.tempering import Exchanged, Replicas, exchange, replicas_of
 from boltz.targets import BaseRatePath, MachinePath, independent, path_to
 
@@ -94,8 +95,9 @@ def exchange_log_z(
     """
     model = checked_model(model)
     copies = checks.integer(copies, "copies", 2, 2**20)
-    rounds = checks.integer(rounds, "rounds", 20, 10**9)
-    seed = checks.integer(seed, "seed", 0, 2**64 - 1)
+    rounds = checks.integer(rounds, "rounds", 20, checks.MOST_STEPS)
+    seed = checks.seed(seed)
+    checks.callback(progress, "progress", 2)
     key = Key.from_seed(seed).derive("exchange")
     if not checks.sequence(trajectory, "trajectory"):
         model = wide_enough(model)
@@ -128,6 +130,32 @@ def settle(replicas: Replicas, rounds: int) -> dict[str, Array]:
     return dict(zip(replicas.ladder.held, np.split(vectors[0], edges), strict=True))
 
 
+class TemperedStates(States):
+    """States by layer, layer -> (chains, units), of replica exchange, and what it says of itself.
+
+    ladder holds the swaps between rungs (acceptance) and the journeys of copies (trips); doubts says in words what
+    speaks against copies having mixed, and trusted means that nothing does.
+    """
+
+    def __init__(self, layers: Mapping[str, Array], key: Key, ladder: LadderEstimate) -> None:
+        super().__init__(layers, key)
+        self.ladder = ladder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies keep the key and the ladder."""
+        return type(self), (dict(self), self.key, self.ladder)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What speaks against trust, in words."""
+        return self.ladder.doubts
+
+    @property
+    def trusted(self) -> bool:
+        """Whether nothing speaks against the copies having mixed."""
+        return not self.doubts
+
+
 def tempered_sample(
     model: BoltzmannMachine,
     chains: int = 1000,
@@ -135,29 +163,18 @@ def tempered_sample(
     trajectory: Sequence[BoltzmannMachine] = (),
     seed: int = 0,
     base: Any = None,
-) -> dict[str, Array]:
+) -> TemperedStates:
     """States of all layers by replica exchange, layer -> (chains, units): for machines that Gibbs chains do not cross.
 
     64 copies of a fitted ladder run for so many rounds, after burn-in; states are kept at evenly spaced rounds, so that
-    those of one copy (every 64th) are the less dependent the more rounds there are. Other arguments as in
-    exchange_log_z, whose trust tells whether so many rounds suffice. Raises InputError.
+    those of one copy (every 64th) are the less dependent the more rounds there are. They are a dict that also says
+    whether so many rounds suffice: trusted, doubts and ladder, as in exchange_log_z, whose other arguments it takes.
+    Raises InputError.
     """
-    return tempered(model, chains, rounds, trajectory, seed, base)[0]
-
-
-def tempered(
-    model: BoltzmannMachine,
-    chains: int,
-    rounds: int,
-    trajectory: Sequence[BoltzmannMachine] = (),
-    seed: int = 0,
-    base: Any = None,
-) -> tuple[dict[str, Array], LadderEstimate]:
-    """The states of tempered_sample, and what the exchange says of itself."""
     model = checked_model(model)
-    chains = checks.integer(chains, "chains", 1, 2**32)
-    rounds = checks.integer(rounds, "rounds", 20, 10**9)
-    key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("tempered")
+    chains = affordable_chains(model, chains)
+    rounds = checks.integer(rounds, "rounds", 20, checks.MOST_STEPS)
+    key = Key.from_seed(seed).derive("tempered")
     keep = -(-chains // COPIES)
     if keep > rounds:
         raise InputError(f"rounds must be at least {keep} for {chains} chains, got {rounds}.")
@@ -166,7 +183,8 @@ def tempered(
     found = exchange(replicas, rounds, keep, direction=direction)
     held = {n: beside(x[:chains], model.arena) for n, x in found.samples.items()}
     ((_, drawn),) = ladder.look(held, (ladder.rungs - 1,), At(key.derive("last"), 0), Scratch(model.arena))
-    return {n: host((held | drawn)[n]) for n in model.graph.units}, estimated(replicas, found)
+    states = {n: host((held | drawn)[n]) for n in model.graph.units}
+    return TemperedStates(states, key, estimated(replicas, found))
 
 
 def fitted_ladder(

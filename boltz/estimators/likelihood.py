@@ -43,7 +43,7 @@ from boltz.sampling.meanfield import MeanField, free_energy_at, solve
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-QUICK_HIDDEN, SAMPLES = 14, 1000
+QUICK_HIDDEN, SAMPLES, MOST_BOUNDS = 14, 1000, 1000
 TRUSTED_ROWS = 0.95
 NOT_STATES = ("the rows are not 0/1, so they are no states of binary units",)
 IMPOSSIBLE = ("log p(v) of binary rows is above 0, which cannot be",)
@@ -65,7 +65,7 @@ def log_likelihood(
     """
     model = checked_machine(model)
     samples = checks.integer(samples, "samples", 0, 2**31)
-    seed = checks.integer(seed, "seed", 0, 2**64 - 1)
+    seed = checks.seed(seed)
     x = visible_rows(model, x)
     partition = undirected_log_z(model, log_z, seed)
     found, kind, method = log_marginal(model, x, samples, seed)
@@ -89,10 +89,11 @@ def importance_bounds(
     in log_likelihood. Raises InputError, and NumericalError for an overflow.
     """
     model = checked_machine(model)
-    sizes = [checks.integer(k, f"samples[{i}]", 1, 2**31) for i, k in enumerate(checks.sequence(samples, "samples"))]
+    listed = checks.sequence(samples, "samples", MOST_BOUNDS)
+    sizes = [checks.integer(k, f"samples[{i}]", 1, 2**31) for i, k in enumerate(listed)]
     if not sizes:
         raise InputError("samples must name at least one number of samples, got none.")
-    key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("importance")
+    key = Key.from_seed(seed).derive("importance")
     x = visible_rows(model, x)
     partition = undirected_log_z(model, log_z, seed)
     if is_rbm(model):

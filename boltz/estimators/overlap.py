@@ -47,7 +47,7 @@ def halved(model: BoltzmannMachine, found: TwoSided, seed: int = 0, base: Any = 
     """
     if found.ladder is None:
         return None
-    own = (checks.integer(seed, "seed", 0, 2**64 - 1) + 2**63) % 2**64
+    own = (checks.seed(seed) + 2**63) % 2**64
     return ais(model, found.lower.chains, f"adaptive:{found.lower.steps // 2}", own, base)
 
 

@@ -144,8 +144,9 @@ def posterior_sandwich(
 
 
 def _plan(model: Any, chains: Any, betas: Any, seed: Any, progress: Progress | None) -> tuple[Plan, int]:
-    model, seed = checked_machine(model), checks.integer(seed, "seed", 0, 2**64 - 1)
+    model, seed = checked_machine(model), checks.seed(seed)
     chains = checks.integer(chains, "chains", 1, 2**31)
+    checks.callback(progress, "progress", 2)
     if isinstance(model, HelmholtzMachine):
         kinds = {layer.kind for layer in model.structure.latent}
         if len(kinds) > 1:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from boltz import numerics
-from boltz.errors import NumericalError
+from boltz import checks, numerics
+from boltz.errors import InputError, NumericalError
 from boltz.sampling.annealing import Annealed
 
 Kind = Literal["exact", "lower", "upper", "none"]
@@ -45,10 +45,33 @@ class Estimate:
     standard_error_rows: float = 0.0
 
     def __post_init__(self) -> None:
-        if not np.isfinite(self.value) or (self.per_row is not None and not np.isfinite(self.per_row).all()):
+        self._check()
+        if not np.isfinite(checks.real(self.value, "value")) or (
+            self.per_row is not None and not np.isfinite(self.per_row).all()
+        ):
             raise NumericalError(
                 f"The estimate ({self.method}) is not finite: the weights are too large for their type."
             )
+
+    def _check(self) -> None:
+        for name in ("value", "standard_error", "ess", "standard_error_rows"):
+            if np.isnan(checks.real(getattr(self, name), name)) and name != "value":
+                raise InputError(f"{name} must be a number, got nan.")
+        for name in ("standard_error", "standard_error_rows", "ess"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} must be at least 0, got {checks.brief(getattr(self, name))}.")
+        if self.standard_error == np.inf and not self.doubts:
+            raise InputError("standard_error must be finite where no doubts say why it is not, got inf.")
+        checks.choice(self.kind, "kind", FLIPPED)
+        kinds = {"interval": tuple, "doubts": tuple, "method": str, "log_weights": np.ndarray, "path": np.ndarray}
+        for name, kind in kinds.items():
+            checks.instance(getattr(self, name), name, kind)
+        if len(self.interval) != 2:
+            raise InputError(f"interval must hold two numbers, got {checks.brief(self.interval)}.")
+        if self.per_row is not None:
+            checks.numbers(self.per_row, "per_row", (None,))
+        for name in ("chains", "steps"):
+            checks.integer(getattr(self, name), name)
 
     @property
     def trusted(self) -> bool:

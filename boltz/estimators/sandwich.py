@@ -76,7 +76,8 @@ def log_z(
     model = checked_model(model)
     error = checks.number(error, "error", 1e-9)
     budget = checks.number(budget, "budget", 0.0)
-    seed, began = checks.integer(seed, "seed", 0, 2**64 - 1), time.monotonic()
+    checks.callback(progress, "progress", 2)
+    seed, began = checks.seed(seed), time.monotonic()
     if base is not None:
         base_rates(model, base, seed)  # a base that does not fit is refused also where it is not needed
     if min(class_units(model, layers) for layers in model.graph.colours) <= QUICK_UNITS:

@@ -27,7 +27,9 @@ def adaptive_steps(betas: Any) -> int | None:
     if not colon:
         return DEFAULT_STEPS
     if not (number.isascii() and number.isdecimal() and len(number) < 10):
-        raise InputError(f"betas must be adaptive or adaptive:N with a number of temperatures N, got {betas!r}.")
+        raise InputError(
+            f"betas must be adaptive or adaptive:N with a number of temperatures N, got {checks.brief(betas)}."
+        )
     return checks.integer(int(number), "the number of adaptive temperatures", 1)
 
 
@@ -45,6 +47,12 @@ def schedule(betas: int | str | Any) -> Floats:
     if len(values) < 2 or values[0] != 0 or values[-1] != 1 or not (np.diff(values) > 0).all():
         raise InputError("betas must rise strictly from 0 to 1.")
     return values
+
+
+def check_betas(betas: Any) -> None:
+    """Raise InputError unless betas are a schedule, or "adaptive[:N]"."""
+    if adaptive_steps(betas) is None:
+        schedule(betas)
 
 
 def adaptive(path: GibbsPath, steps: int, key: Key) -> Floats:

@@ -12,10 +12,11 @@ from boltz import checks
 from boltz.arrays import host
 from boltz.estimators.annealed import held_states
 from boltz.estimators.bases import chosen
-from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
+from boltz.models.boltzmann import BoltzmannMachine, State, affordable_chains, checked_model
 from boltz.sampling.annealing import anneal
 from boltz.sampling.flips import Flips, Moment
 from boltz.sampling.inputs import Scratch
+from boltz.sampling.states import States, warn_of_same_numbers
 from boltz.sampling.tempered import tempered_transition
 
 Array = NDArray[Any]
@@ -28,27 +29,28 @@ def tempered_transitions(
     betas: Any = 100,
     seed: int = 0,
     base: Any = None,
-) -> tuple[dict[str, Array], float]:
+) -> tuple[States, float]:
     """States of all layers, layer -> (chains, units), after tempered transitions, and the share that was accepted.
 
     start: a number of chains, which begin at the base-rate model, or states of at least the smaller colour class. Each
     transition climbs all temperatures and comes down again; then the smaller colour class is turned round and single
     units are flipped (sampling.flips), and a Gibbs sweep follows. betas as in schedule: so many that a good share is
     accepted. base as in base_rates: best rates of data, which know of all modes, since a base-rate
-    model of one mode seldom finds another. Results do not depend on the number of threads. Raises InputError, and
+    model of one mode seldom finds another. To go on from states, give each call a seed of its own, as in boltz.sample.
+    Results do not depend on the number of threads. Raises InputError, and
     NumericalError for an overflow.
     """
-    base_model, key = chosen(checked_model(model), betas, seed, base)
-    path, values = base_model.path, base_model.betas
-    key, transitions = key.derive("tempered"), checks.integer(transitions, "transitions", 1)
-    if isinstance(start, Mapping):
-        state = held_states(path, start)
-    else:
-        state = path.density.sample_start(key, checks.integer(start, "start", 1, 2**32))
+    model = checked_model(model)
+    transitions = checks.integer(transitions, "transitions", 1, checks.MOST_STEPS)
+    chains = 0 if isinstance(start, Mapping) else affordable_chains(model, start, "start")
+    base_model, key = chosen(model, betas, seed, base)
+    path, values, key = base_model.path, base_model.betas, key.derive("tempered")
+    warn_of_same_numbers(start, key, 3)
+    state = held_states(path, start) if isinstance(start, Mapping) else path.density.sample_start(key, chains)
     accepted, flips = 0.0, Flips(path.machine, path.turned)
     for i in range(transitions):
         accepted += float(tempered_transition(path, state, values, key.derive(i)).mean()) / transitions
         held = {n: state[n] for n in path.density.held}
         flips.move(held, 1.0, path.machine.bias, Moment(key.derive("flip"), i), Scratch(path.machine.arena))
         anneal(path, state, np.ones(2), key.derive("sweep", i))
-    return {layer: host(x) for layer, x in state.items()}, accepted
+    return States({layer: host(x) for layer, x in state.items()}, key), accepted

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from boltz import arrays, checks, scale
 from boltz.checkpoint import write_tensors
 from boltz.errors import InputError
-from boltz.models.graph import Edge, Graph, Layer
-from boltz.nn.arena import size, zeros
+from boltz.models.graph import MOST_LAYERS, Edge, Graph, Layer
+from boltz.nn.arena import check_arena, size, zeros
 from boltz.nn.arena import views as named_views
 from boltz.numerics import logit
 from boltz.rng import Key
@@ -45,6 +45,15 @@ def views(graph: Graph, arena: Array) -> dict[str, Array]:
     return named_views(shapes(graph), arena)
 
 
+def check_rates(rates: Any, units: Mapping[str, int]) -> None:
+    """Raise InputError unless rates map some of the layers to mean activities (units,)."""
+    checks.instance(rates, "rates", Mapping)
+    for layer, rate in rates.items():
+        if layer not in units or getattr(rate, "shape", None) != (units[layer],):
+            wanted = ", ".join(f"{name} ({n},)" for name, n in list(units.items())[:5])
+            raise InputError(f"rates must map layers to their mean activities, {wanted}, got {checks.brief(layer)}.")
+
+
 @dataclass(frozen=True, eq=False)
 class BoltzmannMachine:
     """A layered Boltzmann machine: graph, flat parameter arena, and the layers' mean activities on the training data.
@@ -58,6 +67,12 @@ class BoltzmannMachine:
     arena: Array
     rates: Mapping[str, Array] = field(default_factory=dict)
     levels: int | None = None
+
+    def __post_init__(self) -> None:
+        checks.instance(self.graph, "graph", Graph)
+        check_arena(self.arena, size(shapes(self.graph)))
+        check_rates(self.rates, self.graph.units)
+        scale.checked_levels(self.levels)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew from what defines the machine, so that their parameters are views again."""
@@ -83,8 +98,11 @@ class BoltzmannMachine:
         return self.graph.layers
 
     def bias(self, layer: str) -> Array:
-        """Bias (units,) of a layer."""
-        return self.params[bias_key(layer)]
+        """Bias (units,) of a layer; raises InputError for a name that is none."""
+        try:
+            return self.params[bias_key(layer)]
+        except Exception as problem:
+            raise self._no_layer(layer) from problem
 
     @property
     def visible(self) -> str:
@@ -102,8 +120,14 @@ class BoltzmannMachine:
         return [(slice(0, weights), True), (slice(weights, self.arena.size), False)]
 
     def unit_type(self, layer: str) -> Units:
-        """The unit type of a layer."""
-        return UNITS[self.graph.kinds[layer]]
+        """The unit type of a layer; raises InputError for a name that is none."""
+        try:
+            return UNITS[self.graph.kinds[layer]]
+        except Exception as problem:
+            raise self._no_layer(layer) from problem
+
+    def _no_layer(self, layer: Any) -> InputError:
+        return InputError(f"layer must be one of {', '.join(self.graph.units)}, got {checks.brief(layer)}.")
 
     @property
     def device(self) -> str:
@@ -123,8 +147,8 @@ class BoltzmannMachine:
         return np.zeros_like(self.arena, shape=(rows, self.graph.units[layer]))
 
     def astype(self, dtype: Any) -> BoltzmannMachine:
-        """The same machine with parameters of another floating type."""
-        return replace(self, arena=self.arena.astype(dtype))
+        """The same machine with parameters in float32 or float64; raises InputError for another type."""
+        return replace(self, arena=self.arena.astype(checks.floating(dtype, "dtype")))
 
     def with_levels(self, levels: int | None) -> BoltzmannMachine:
         """The same machine, which divides visible rows of whole numbers by levels, 1 to 65535; raises InputError."""
@@ -179,7 +203,7 @@ class BoltzmannMachine:
             if set(state) == set(mine):
                 return arrays.host(self.marginal_energy(self.checked(state, mine), other))
         classes = " or ".join("{" + ", ".join(c) + "}" for c in self.graph.colours)
-        raise InputError(f"free_energy needs the layers of one colour class, {classes}, got {{{', '.join(state)}}}.")
+        raise InputError(f"state must hold the layers of one colour class, {classes}, got {checks.few(state)}.")
 
     def marginal_energy(self, state: State, summed: Sequence[str]) -> NDArray[np.float64]:
         """-log sum over the summed layers (of one colour class) of exp(-energy), the rest given by state."""
@@ -199,7 +223,7 @@ class BoltzmannMachine:
             raise InputError(f"{name} must map layers to arrays, got {type(state).__name__}.")
         missing = [layer for layer in layers if layer not in state]
         if missing:
-            raise InputError(f"{name} must hold layer {missing[0]}, got {', '.join(state) or 'nothing'}.")
+            raise InputError(f"{name} must hold layer {missing[0]}, got {checks.few(state)}.")
         units = self.graph.units
         found = {n: checks.array(state[n], f"{name}[{n!r}]", (None, units[n]), self.dtype, self.arena) for n in layers}
         counts = {len(x) for x in found.values()}
@@ -212,7 +236,7 @@ class BoltzmannMachine:
         tensors = views(self.graph, arrays.host(self.arena))
         tensors |= {f"layer/{n}/rate": np.asarray(r) for n, r in self.rates.items()}
         told = {"model": "boltzmann", "graph": json.dumps(graph_text(self.graph))}
-        write_tensors(path, tensors, told | scale.told(self.levels))
+        write_tensors(checks.path(path, "path"), tensors, told | scale.told(self.levels))
 
 
 def graph_text(graph: Graph) -> dict[str, Any]:
@@ -229,6 +253,12 @@ def checked_model(model: Any) -> BoltzmannMachine:
     return model
 
 
+def affordable_chains(model: BoltzmannMachine, chains: Any, name: str = "chains") -> int:
+    """A number of chains of a machine whose states fit into memory, with room for as much again; raises InputError."""
+    chains = checks.integer(chains, name, 1, 2**32)
+    return checks.affordable(chains, name, 2 * model.dtype.itemsize * sum(model.units.values()))
+
+
 def dbm(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.float32) -> BoltzmannMachine:
     """A deep Boltzmann machine with small random weights, units[0] visible.
 
@@ -236,14 +266,13 @@ def dbm(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.floa
     biases are the logits of its mean (Hinton 2012, section 8.1), over at most 10,000 rows evenly spaced. Raises
     InputError.
     """
-    sizes = [checks.integer(n, f"units[{i}]", 1, 10**7) for i, n in enumerate(checks.sequence(units, "units"))]
+    listed = checks.sequence(units, "units", MOST_LAYERS)
+    sizes = [checks.integer(n, f"units[{i}]", 1, 10**7) for i, n in enumerate(listed)]
     if len(sizes) < 2:
         raise InputError(f"units must name at least a visible and a hidden layer, got {sizes}.")
-    if dtype not in (np.float32, np.float64, "float32", "float64"):
-        raise InputError(f"dtype must be float32 or float64, got {dtype!r}.")
-    seed = checks.integer(seed, "seed", 0, 2**64 - 1)
+    dtype, seed = checks.floating(dtype, "dtype"), checks.seed(seed)
     graph = Graph.chain(sizes)
-    arena = np.zeros(size(shapes(graph)), dtype)
+    arena = np.zeros(checks.affordable(size(shapes(graph)), "the number of parameters by units", dtype.itemsize), dtype)
     machine = BoltzmannMachine(graph, arena)
     for edge in graph.edges:
         key = Key.from_seed(seed).derive("weights", edge.key)
@@ -257,12 +286,13 @@ def dbm(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.floa
 
 def rbm(visible: int, hidden: int, x: Any = None, seed: int = 0, dtype: Any = np.float32) -> BoltzmannMachine:
     """A restricted Boltzmann machine (Smolensky 1986) with small random weights, as in dbm; raises InputError."""
-    return dbm([visible, hidden], x, seed, dtype)
+    sizes = [checks.integer(n, name, 1, 10**7) for name, n in (("visible", visible), ("hidden", hidden))]
+    return dbm(sizes, x, seed, dtype)
 
 
 def from_arrays(weights: Sequence[Any], biases: Sequence[Any]) -> BoltzmannMachine:
     """A machine from weights W_l (n_l, n_(l+1)) and biases b_l (n_l,), one more than weights; raises InputError."""
-    weights, biases = checks.sequence(weights, "weights"), checks.sequence(biases, "biases")
+    weights, biases = (checks.sequence(x, n, MOST_LAYERS) for x, n in ((weights, "weights"), (biases, "biases")))
     if len(weights) < 1 or len(biases) != len(weights) + 1:
         raise InputError(
             f"biases must hold one array more than weights (at least one), got {len(biases)} and {len(weights)}."

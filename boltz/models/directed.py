@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from boltz import checks, scale
 from boltz.errors import InputError
-from boltz.models.graph import Layer
+from boltz.models.graph import MOST_LAYERS, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure, empty
 from boltz.models.scaling import Scaling
 from boltz.nn.conditionals import CONDITIONALS
@@ -38,11 +38,11 @@ def helmholtz(
     training takes both from its rows. Of a constant column nothing is learnt. Raises InputError.
     """
     sizes = _sizes(units, "units", 2)
-    listed = checks.sequence(kinds, "kinds")
+    listed = checks.sequence(kinds, "kinds", MOST_LAYERS)
     if len(listed) != len(sizes):
         raise InputError(f"kinds must name one kind for each of the {len(sizes)} layers, got {len(listed)}.")
     chosen = [checks.choice(kind, f"kinds[{i}]", CONDITIONALS) for i, kind in enumerate(listed)]
-    groups = checks.sequence(widths, "widths") or [()] * (len(sizes) - 1)
+    groups = checks.sequence(widths, "widths", MOST_LAYERS) or [()] * (len(sizes) - 1)
     if len(groups) != len(sizes) - 1:
         raise InputError(f"widths must hold one list for each of the {len(sizes) - 1} conditionals, got {len(groups)}.")
     inner = tuple(tuple(_sizes(group, f"widths[{i}]", 0)) for i, group in enumerate(groups))
@@ -82,7 +82,7 @@ def vae(
     latent its Gaussian units. More: units = [784, [200, 200], [100, 100]] names those below each of latent = [100, 50],
     as in Burda, Grosse & Salakhutdinov (2016). Parameters start as in helmholtz. Raises InputError.
     """
-    listed = checks.sequence(units, "units")
+    listed = checks.sequence(units, "units", MOST_LAYERS)
     if not listed:
         raise InputError("units must name the visible units first, got none.")
     deep = any(not isinstance(n, int | np.integer) for n in listed[1:])
@@ -91,7 +91,8 @@ def vae(
     sizes = _sizes([latent] if isinstance(latent, int | np.integer) else latent, "latent", 1)
     if len(sizes) != len(widths):
         raise InputError(
-            f"latent must name as many layers as units has groups of deterministic layers, {len(widths)}, got {sizes}."
+            f"latent must name as many layers as units has groups of deterministic layers, {len(widths)}, "
+            f"got {checks.few(sizes)}."
         )
     kinds = [checks.choice(visible, "visible", CONDITIONALS), *["gaussian"] * len(sizes)]
     return helmholtz([checks.integer(listed[0], "units[0]", 1, 10**7), *sizes], kinds, widths, x, seed, activation)
@@ -104,11 +105,10 @@ def dbn(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.floa
     as in helmholtz. Raises InputError.
     """
     sizes = _sizes(units, "units", 3)
-    if dtype not in (np.float32, np.float64, "float32", "float64"):
-        raise InputError(f"dtype must be float32 or float64, got {dtype!r}.")
+    dtype = checks.floating(dtype, "dtype")
     layers = _layers(sizes, ["bernoulli"] * len(sizes))
     machine = empty(Structure(layers, ((),) * (len(sizes) - 2), prior="rbm"), dtype)
-    key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1))
+    key = Key.from_seed(seed)
     for name, value in machine.params.items():
         if name.endswith("weight") and not name.startswith("recognition"):
             value[...] = 0.01 * key.derive("weights", name).generator().normal(size=value.shape)
@@ -120,7 +120,8 @@ def dbn(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.floa
 
 
 def _sizes(value: Any, name: str, least: int) -> list[int]:
-    found = [checks.integer(n, f"{name}[{i}]", 1, 10**7) for i, n in enumerate(checks.sequence(value, name))]
+    listed = checks.sequence(value, name, MOST_LAYERS)
+    found = [checks.integer(n, f"{name}[{i}]", 1, 10**7) for i, n in enumerate(listed)]
     if len(found) < least:
         raise InputError(f"{name} must name at least {least} layers, got {found}.")
     return found
@@ -134,7 +135,7 @@ def _layers(sizes: Sequence[int], kinds: Sequence[str]) -> tuple[Layer, ...]:
 def _machine(structure: Structure, x: Any, seed: int) -> HelmholtzMachine:
     """A machine with Glorot weights; mean and log sigma of a Gaussian count as separate outputs."""
     machine = empty(structure, np.float32)
-    key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1))
+    key = Key.from_seed(seed)
     heads = {
         f"{side}/{layer}/{net.depth - 1}/weight": layer
         for side in ("generative", "recognition")

@@ -18,7 +18,7 @@ from boltz.errors import BoltzError, FileError, InputError
 from boltz.foreign import shown
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.boltzmann import shapes as graph_shapes
-from boltz.models.graph import Edge, Graph, Layer
+from boltz.models.graph import MOST_LAYERS, Edge, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.network import Network, is_label
 from boltz.models.scaling import Scaling, cast
@@ -30,7 +30,6 @@ Tensors = Mapping[str, Array]
 Told = Mapping[str, str]
 Shapes = Mapping[str, tuple[int, ...]]
 Model = BoltzmannMachine | HelmholtzMachine
-MOST_LAYERS = 1000
 NETWORK = "network.safetensors"
 
 
@@ -40,12 +39,14 @@ def load(path: str | Path) -> Model:
     return _read(file / "model.safetensors" if os.path.isdir(file) else file)
 
 
-def trajectory(path: str | Path) -> list[BoltzmannMachine]:
+def trajectory(path: str | Path | Any) -> list[BoltzmannMachine]:
     """The snapshots of a run along its training, in order and without the trained machine; [] where it kept none.
 
-    path: a run folder, or a model file, which has none. Raises FileError where a snapshot is damaged, or is no machine
-    with the layers and the type of the trained one.
+    path: a run folder, the boltz.Run itself, or a model file, which has none. Raises FileError where a snapshot is
+    damaged, or is no machine with the layers and the type of the trained one.
     """
+    if isinstance(kept := getattr(path, "trajectory", None), tuple):
+        return list(kept)
     folder = checks.path(path, "path")
     if not os.path.exists(folder):
         raise FileError(f"{folder} does not exist.")

@@ -9,6 +9,8 @@ from itertools import pairwise
 from boltz.errors import InputError
 from boltz.units import UNITS
 
+MOST_LAYERS = 1000
+
 
 @dataclass(frozen=True)
 class Layer:

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import arrays, scale
+from boltz import arrays, checks, scale
 from boltz.checkpoint import write_tensors
 from boltz.errors import InputError
-from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.boltzmann import BoltzmannMachine, check_rates
 from boltz.models.boltzmann import shapes as graph_shapes
 from boltz.models.graph import Graph, Layer
 from boltz.models.scaling import Scaling
-from boltz.nn.arena import size, views
+from boltz.nn.arena import check_arena, size, views
 from boltz.nn.conditionals import CONDITIONALS, Conditional, Gaussian
 from boltz.nn.dense import Net
 
@@ -134,6 +134,13 @@ class HelmholtzMachine:
     scaling: Scaling | None = None
     levels: int | None = None
 
+    def __post_init__(self) -> None:
+        checks.instance(self.structure, "structure", Structure)
+        check_arena(self.arena, size(self.structure.shapes))
+        check_rates(self.rates, self.units)
+        checks.instance(self.scaling, "scaling", Scaling, optional=True)
+        scale.checked_levels(self.levels)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew from what defines the machine, so that their parameters are views again."""
         return type(self), tuple(getattr(self, each.name) for each in fields(self))
@@ -205,8 +212,8 @@ class HelmholtzMachine:
         return replace(self, arena=arrays.moved(self.arena, device))
 
     def astype(self, dtype: Any) -> HelmholtzMachine:
-        """The same machine with parameters of another floating type."""
-        return replace(self, arena=self.arena.astype(dtype))
+        """The same machine with parameters in float32 or float64; raises InputError for another type."""
+        return replace(self, arena=self.arena.astype(checks.floating(dtype, "dtype")))
 
     def with_levels(self, levels: int | None) -> HelmholtzMachine:
         """The same machine, which divides visible rows of whole numbers by levels, 1 to 65535; raises InputError."""
@@ -219,7 +226,7 @@ class HelmholtzMachine:
         if self.scaling is not None:
             tensors |= {f"layer/{self.visible}/{name}": x for name, x in self.scaling.tensors().items()}
         told = {"model": "helmholtz", "structure": json.dumps(described(self.structure))}
-        write_tensors(path, tensors, told | scale.told(self.levels))
+        write_tensors(checks.path(path, "path"), tensors, told | scale.told(self.levels))
 
 
 def described(structure: Structure) -> dict[str, Any]:
@@ -230,5 +237,6 @@ def described(structure: Structure) -> dict[str, Any]:
 
 
 def empty(structure: Structure, dtype: Any) -> HelmholtzMachine:
-    """A machine with all parameters zero."""
-    return HelmholtzMachine(structure, np.zeros(size(structure.shapes), dtype))
+    """A machine with all parameters zero; raises InputError where memory does not hold them."""
+    count = checks.affordable(size(structure.shapes), "the number of parameters by units", np.dtype(dtype).itemsize)
+    return HelmholtzMachine(structure, np.zeros(count, dtype))

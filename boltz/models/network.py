@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import arrays, scale
+from boltz import arrays, checks, scale
 from boltz.checkpoint import write_tensors
 from boltz.models.boltzmann import BoltzmannMachine, graph_text
 from boltz.models.graph import Layer
 from boltz.models.scaling import Scaling
-from boltz.nn.arena import size, views
+from boltz.nn.arena import check_arena, size, views
 from boltz.nn.feedforward import FeedForward
 
 Array = NDArray[Any]
@@ -49,6 +49,16 @@ class Network:
     code: int = 0
     scaling: Scaling | None = None
     levels: int | None = None
+
+    def __post_init__(self) -> None:
+        checks.instance(self.net, "net", FeedForward)
+        check_arena(self.arena, size(self.net.shapes))
+        checks.instance(self.visible, "visible", Layer)
+        checks.instance(self.machine, "machine", BoltzmannMachine, optional=True)
+        checks.instance(self.classes, "classes", tuple)
+        checks.integer(self.code, "code", 0, self.net.depth)
+        checks.instance(self.scaling, "scaling", Scaling, optional=True)
+        scale.checked_levels(self.levels)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew from what defines the network, so that its parameters are views again."""
@@ -118,4 +128,4 @@ class Network:
         if self.machine is not None:
             told["graph"] = json.dumps(graph_text(self.machine.graph))
             tensors |= {f"machine/{n}": arrays.host(x) for n, x in self.machine.params.items()}
-        write_tensors(path, tensors, told | scale.told(self.levels))
+        write_tensors(checks.path(path, "path"), tensors, told | scale.told(self.levels))

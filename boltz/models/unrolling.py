@@ -72,7 +72,7 @@ def _label(value: Any, place: int) -> Label:
     if is_label(value):
         found: Label = value
         return found
-    raise InputError(f"classes[{place}] must be {LABELS}, got {shown(repr(value))}.")
+    raise InputError(f"classes[{place}] must be {LABELS}, got {checks.brief(value)}.")
 
 
 def _network(model: Model, layers: list[Dense], machine: Any = None, **more: Any) -> Network:

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz import checks
+from boltz.errors import InputError
+
 Array = NDArray[Any]
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -17,6 +20,13 @@ Shapes = Mapping[str, tuple[int, ...]]
 def size(shapes: Shapes) -> int:
     """Number of parameters of these shapes."""
     return sum(int(np.prod(shape)) for shape in shapes.values())
+
+
+def check_arena(arena: Any, count: int) -> None:
+    """Raise InputError unless an arena is a flat array of so many floating numbers, wherever it lives."""
+    fits = getattr(arena, "shape", None) == (count,)
+    if not fits or getattr(getattr(arena, "dtype", None), "kind", "") != "f":
+        raise InputError(f"arena must be a flat array of {count} floating numbers, got {checks.brief(arena)}.")
 
 
 def views(shapes: Shapes, arena: Array) -> dict[str, Array]:

@@ -20,6 +20,7 @@ from boltz.nn.dense import forward
 from boltz.rng import Key
 from boltz.sampling import gibbs
 from boltz.sampling.driver import blocks, workers
+from boltz.sampling.states import States
 
 Array = NDArray[Any]
 Rows = NDArray[np.int64]
@@ -33,12 +34,19 @@ def sample(
     seed: int = 0,
     start: State | str | None = None,
     data: Any = None,
-) -> dict[str, Array]:
+) -> States:
     """Draw states of all layers, layer -> (chains, units).
 
     A BoltzmannMachine runs block Gibbs chains for so many sweeps (default 1,000) from start and data, as in
-    gibbs.sample. A HelmholtzMachine draws exactly from its prior and downwards, except that an RBM prior is itself run
-    for so many sweeps; sweeps, start and data mean nothing to the others and are refused. Gaussian visible units are in
+    gibbs.sample. To go on from states, give each call a seed of its own: the same seed has the same random numbers,
+    and a UserWarning says so where they drew the start:
+
+        state = boltz.sample(model, seed=0)
+        for i in range(1, 10):
+            state = boltz.sample(model, start=state, sweeps=100, seed=i)
+
+    A HelmholtzMachine draws exactly from its prior and downwards, except that an RBM prior is itself run for so many
+    sweeps; sweeps, start and data mean nothing to the others and are refused. Gaussian visible units are in
     the units of the data, a constant column at its value. Results do not depend on the number of threads, and are numpy
     arrays also of a model on a device. Raises InputError, and NumericalError for an overflow.
     """
@@ -46,13 +54,14 @@ def sample(
     if isinstance(model, BoltzmannMachine):
         return gibbs.sample(model, chains, SWEEPS if sweeps is None else sweeps, seed, start, data)
     chains = checks.integer(chains, "chains", 1, 2**32)
-    seed = checks.integer(seed, "seed", 0, 2**64 - 1)
+    checks.affordable(chains, "chains", 4 * model.dtype.itemsize * sum(model.units.values()))
+    seed = checks.seed(seed)
     if start is not None or data is not None:
         raise InputError("start belongs to the chains of a BoltzmannMachine; this machine is sampled from its prior.")
     if sweeps is not None and model.prior_machine is None:
         raise InputError("sweeps belong to Gibbs chains; samples of this machine are exact without them.")
     state = {layer: host(x) for layer, x in drawn(model, chains, seed, SWEEPS if sweeps is None else sweeps).items()}
-    return state | {model.visible: outside(model, state[model.visible])}
+    return States(state | {model.visible: outside(model, state[model.visible])}, gibbs.sampling_key(seed))
 
 
 def drawn(model: HelmholtzMachine, chains: int, seed: int, sweeps: int = SWEEPS) -> dict[str, Array]:
@@ -112,7 +121,9 @@ def _prior_states(machine: HelmholtzMachine, chains: int, sweeps: int, seed: int
     """States of the two layers of an RBM prior after Gibbs sweeps; nothing for a factorial prior."""
     if machine.prior_machine is None:
         return {}
-    found = gibbs.sampled(machine.prior_machine, chains, checks.integer(sweeps, "sweeps", 0), seed, None)
+    found = gibbs.sampled(
+        machine.prior_machine, chains, checks.integer(sweeps, "sweeps", 0, checks.MOST_STEPS), seed, None
+    )
     return dict(zip([layer.name for layer in machine.layers[-2:]], found.values(), strict=True))
 
 

@@ -45,8 +45,8 @@ def complete(
     method = checks.choice(method, "method", SWEEPS)
     if method == "mean-field" and isinstance(model, HelmholtzMachine):
         raise InputError("method must be mean or sample for a HelmholtzMachine: mean-field is for BoltzmannMachines.")
-    sweeps = checks.integer(SWEEPS[method] if sweeps is None else sweeps, "sweeps", 1)
-    seed = checks.integer(seed, "seed", 0, 2**64 - 1)
+    sweeps = checks.integer(SWEEPS[method] if sweeps is None else sweeps, "sweeps", 1, checks.MOST_STEPS)
+    seed = checks.seed(seed)
     evidence = evidence_of(model, x, mask)
     found = arrays.host(outside(model, completed(model, evidence, method, sweeps, seed)))
     if model.layers[0].kind == "gaussian":  # the way there and back rounds what is known

@@ -71,7 +71,7 @@ def _checked_mask(mask: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     except (ValueError, TypeError) as problem:
         raise InputError(f"{wanted}, got {type(mask).__name__}.") from problem
     if found.dtype.kind not in "biuf" or found.shape not in (shape, shape[1:]):
-        raise InputError(f"{wanted}, got {found.dtype} in shape {found.shape}.")
+        raise InputError(f"{wanted}, got {found.dtype!s:.40} in shape {found.shape!s:.80}.")
     if not ((found == 0) | (found == 1)).all():
         raise InputError(f"{wanted}, got {found[(found != 0) & (found != 1)][0]}.")
     return np.broadcast_to(found.astype(bool), shape)

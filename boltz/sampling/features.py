@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz.arrays import host
+from boltz.checks import brief
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine
@@ -49,7 +50,7 @@ def feature_layers(model: Model, layer: Layer) -> list[str]:
         return {TOP: hidden[-1:], ALL: hidden}.get(layer, [layer])
     if isinstance(layer, int | np.integer) and not isinstance(layer, bool) and 1 <= layer <= len(hidden):
         return [hidden[layer - 1]]
-    raise InputError(f"layer must be top, all, 1 to {len(hidden)}, or one of {', '.join(hidden)}, got {layer!r}.")
+    raise InputError(f"layer must be top, all, 1 to {len(hidden)}, or one of {', '.join(hidden)}, got {brief(layer)}.")
 
 
 def side_by_side(model: Model, rows: Array, names: list[str]) -> Array:

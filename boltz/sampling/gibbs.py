@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from boltz import arrays, checks
 from boltz.errors import InputError, NumericalError
 from boltz.kernels.graphs import Clock, Replay
-from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
+from boltz.models.boltzmann import BoltzmannMachine, State, affordable_chains, checked_model
 from boltz.models.files import visible_rows
 from boltz.rng import Key, Stream
 from boltz.sampling.driver import shares, workers
 from boltz.sampling.flips import Flips, Moment
 from boltz.sampling.inputs import Scratch, layer_input, turned_weights
+from boltz.sampling.states import States, warn_of_same_numbers
 
 Array = NDArray[Any]
 FLIP_SWEEPS = 32  # of these one also turns and flips each colour class
@@ -129,7 +130,7 @@ def sample(
     seed: int = 0,
     start: State | str | None = None,
     data: Any = None,
-) -> dict[str, Array]:
+) -> States:
     """Run block Gibbs chains and return their last state, layer -> (chains, units).
 
     start: "rates" (mean activities of data, kept with a trained machine), "uniform" (all states alike), "bias", "data"
@@ -142,7 +143,15 @@ def sample(
     there with the same random bits, and its states come back as numpy arrays. Raises InputError, and NumericalError for
     an overflow.
     """
-    return {layer: arrays.host(x) for layer, x in sampled(model, chains, sweeps, seed, start, data).items()}
+    found = sampled(model, chains, sweeps, seed, start, data)
+    key = sampling_key(seed)
+    warn_of_same_numbers(start, key, 4)  # past boltz.sample
+    return States({layer: arrays.host(x) for layer, x in found.items()}, key)
+
+
+def sampling_key(seed: int) -> Key:
+    """The random key of chains; raises InputError."""
+    return Key.from_seed(seed).derive("sample")
 
 
 def sampled(
@@ -150,9 +159,9 @@ def sampled(
 ) -> dict[str, Array]:
     """As sample; the states stay where the model lives."""
     model = checked_model(model)
-    chains = checks.integer(chains, "chains", 1, 2**32)
-    sweeps = checks.integer(sweeps, "sweeps", 0)
-    key = Key.from_seed(checks.integer(seed, "seed", 0, 2**64 - 1)).derive("sample")
+    chains = affordable_chains(model, chains)
+    sweeps = checks.integer(sweeps, "sweeps", 0, checks.MOST_STEPS)
+    key = sampling_key(seed)
     state, flipped = _started(model, chains, key, start, data)
     transition = GibbsSweep(model, key, flipped, turned=turned_weights(model))
     moves = not isinstance(start, Mapping)
@@ -240,7 +249,7 @@ def _given(model: BoltzmannMachine, start: State, chains: int) -> dict[str, Arra
         raise InputError(f"start must map layers to arrays, got {type(start).__name__}.")
     for layer in start:
         if layer not in model.graph.units:
-            raise InputError(f"start must hold layers among {', '.join(model.graph.units)}, got {layer!r}.")
+            raise InputError(f"start must hold layers among {', '.join(model.graph.units)}, got {checks.brief(layer)}.")
     if model.levels is not None and model.visible in start:
         start = {**start, model.visible: visible_rows(model, start[model.visible], f"start[{model.visible!r}]")}
     given = {k: v.copy() for k, v in model.checked(start, tuple(start), "start").items()}

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import arrays, checks
-from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.models.files import visible_rows
 from boltz.sampling.driver import blocks, workers
@@ -30,7 +29,7 @@ class MeanField:
 
     def __post_init__(self) -> None:
         checks.number(self.tolerance, "tolerance", 0, 1)
-        checks.integer(self.sweeps, "sweeps", 1)
+        checks.integer(self.sweeps, "sweeps", 1, checks.MOST_STEPS)
         checks.number(self.damping, "damping", 0, 0.999)
 
     @property
@@ -124,8 +123,7 @@ def mean_field(model: BoltzmannMachine, x: Any, options: MeanField | None = None
     """
     model = checked_model(model)
     options = MeanField() if options is None else options
-    if not isinstance(options, MeanField):
-        raise InputError(f"options must be a MeanField, got {type(options).__name__}.")
+    checks.instance(options, "options", MeanField)
     x = visible_rows(model, x)
     means = {n: model.zeros(len(x), n) for n in model.graph.hidden}
 

@@ -39,7 +39,7 @@ def base_rates(model: BoltzmannMachine, base: Any, seed: int) -> dict[str, Array
     rates = {}
     for layer, units in model.graph.units.items():
         if layer not in base:
-            raise InputError(f"base must hold rates of layer {layer}, got {', '.join(base)}.")
+            raise InputError(f"base must hold rates of layer {layer}, got {checks.few(base)}.")
         rates[layer] = checks.array(base[layer], f"base[{layer!r}]", (units,), np.float64)
         if not ((rates[layer] > 0) & (rates[layer] < 1)).all():
             raise InputError(f"base[{layer!r}] must lie strictly between 0 and 1.")

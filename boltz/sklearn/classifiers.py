@@ -24,7 +24,8 @@ from boltz.models.unrolling import classifier
 from boltz.sampling.driver import team
 from boltz.sampling.passing import passed
 from boltz.sklearn.machines import DeepMachine
-from boltz.sklearn.rows import at_means, checked, drawn_seed
+from boltz.sklearn.parameters import drawn_seed
+from boltz.sklearn.rows import at_means, checked
 from boltz.training.settings import FineTuneSettings, settings_from
 from boltz.training.tuned_runs import fine_tune
 

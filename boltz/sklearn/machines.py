@@ -15,10 +15,13 @@ from boltz import checks
 from boltz.data import Data
 from boltz.data.given import given as data_given
 from boltz.errors import InputError
+from boltz.estimators.temperatures import check_betas
 from boltz.models.files import Model, inside
+from boltz.models.graph import MOST_LAYERS
 from boltz.sampling.driver import team
 from boltz.sampling.features import feature_layers, side_by_side
-from boltz.sklearn.rows import at_means, blocks, checked, dense, drawn_seed, row_numbers, whole_rows
+from boltz.sklearn.parameters import drawn_seed
+from boltz.sklearn.rows import at_means, blocks, checked, dense, row_numbers, whole_rows
 from boltz.sklearn.scoring import log_marginal, log_z
 from boltz.training.run import Run, train
 
@@ -41,9 +44,8 @@ class DeepMachine(BaseEstimator, ABC):
 
     def _sizes(self) -> list[int]:
         """The units of two hidden layers or more."""
-        sizes = [
-            checks.integer(n, f"layers[{i}]", 1, 10**7) for i, n in enumerate(checks.sequence(self.layers, "layers"))
-        ]
+        listed = checks.sequence(self.layers, "layers", MOST_LAYERS - 1)
+        sizes = [checks.integer(n, f"layers[{i}]", 1, 10**7) for i, n in enumerate(listed)]
         if len(sizes) < 2:
             raise InputError(f"layers must name at least two hidden layers, got {sizes}.")
         return sizes
@@ -100,6 +102,9 @@ class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Deep
         """Train on rows X (rows, n_features), dense or sparse; y is ignored. Raises ValueError, NumericalError."""
         X = at_means(checked(self, X, True))
         seed = drawn_seed(self.random_state)
+        self._evaluation_samples()
+        if hasattr(self, "betas"):
+            check_betas(self.betas)
         machine = self._new(X, seed)
         feature_layers(machine, self.layer)  # what is wrong with the choice is said before the training
         run = self._train(machine, self._data(X), seed)
@@ -132,12 +137,15 @@ class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Deep
         """
         check_is_fitted(self)
         X = checked(self, X, False)
-        samples = checks.integer(getattr(self, "evaluation_samples", 1), "evaluation_samples", 1, 10**6)
+        samples = self._evaluation_samples()
         found = np.empty(X.shape[0])
         with team(self.n_jobs):
             for block, given, rows in self._blocks(X, self.model_):
                 found[block] = log_marginal(self.model_, rows, row_numbers(given, 0), samples)
             return found - log_z(self.model_, getattr(self, "betas", None))
+
+    def _evaluation_samples(self) -> int:
+        return checks.integer(getattr(self, "evaluation_samples", 1), "evaluation_samples", 1, 10**6)
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of score_samples; y is ignored."""

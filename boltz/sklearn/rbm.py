@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from boltz import checks
@@ -20,6 +19,7 @@ from boltz.numerics import softplus
 from boltz.rng import Key
 from boltz.sampling.driver import team, workers
 from boltz.sklearn.learning import Learner
+from boltz.sklearn.parameters import drawn_seed, generator
 from boltz.sklearn.rows import (
     FLOATS,
     at_means,
@@ -27,7 +27,6 @@ from boltz.sklearn.rows import (
     blocks,
     checked,
     dense,
-    drawn_seed,
     field,
     row_numbers,
     whole_rows,
@@ -70,9 +69,9 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def fit(self, X: Any, y: Any = None) -> BernoulliRBM:
         """Learn from rows X (rows, n_features), in their order, n_iter times; y is ignored."""
-        rate, count = self._checked(), checks.integer(self.n_iter, "n_iter", 0)
+        rate, count = self._checked(), checks.integer(self.n_iter, "n_iter", 0, 10**9)
         X = at_means(checked(self, X, True))
-        rng = check_random_state(self.random_state)
+        rng = generator(self.random_state)
         for name in ("components_", "intercept_hidden_", "intercept_visible_", "h_samples_"):
             self.__dict__.pop(name, None)
         self._begin(X, rng)
@@ -164,7 +163,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def _generator(self) -> np.random.RandomState:
         """The generator that partial_fit and gibbs go on with."""
         if not hasattr(self, "random_state_"):
-            self.random_state_ = check_random_state(self.random_state)
+            self.random_state_ = generator(self.random_state)
         return self.random_state_
 
     def _begin(self, X: Any, rng: np.random.RandomState) -> None:

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
-from boltz import checks, kernels
+from boltz import kernels
 from boltz.data.sparse import is_sparse
 from boltz.data.table import LARGEST
 from boltz.errors import InputError
@@ -22,11 +21,11 @@ from boltz.sampling.driver import shares, team, workers
 from boltz.sampling.evidence import Evidence
 from boltz.sampling.filling import filled
 from boltz.scale import ROUNDING
+from boltz.sklearn.parameters import check_parameters
 
 Array = NDArray[Any]
 BLOCK = 1 << 20  # numbers that are dense at a time
 FLOATS = (np.float64, np.float32)
-MISSING = ("error", "infer")
 
 
 def dense(rows: Any) -> Array:
@@ -41,7 +40,8 @@ def checked(estimator: Any, X: Any, reset: bool, *y: Any) -> Any:
     NaN is let through where the estimator's missing is "infer"; such rows are dense. Numbers lie within the range of
     float32, in which learning works. Warns of numbers outside [0, 1] where units are binary. Raises ValueError.
     """
-    unknown = checks.choice(estimator.missing, "missing", MISSING) == "infer"
+    check_parameters(estimator)
+    unknown = estimator.missing == "infer"
     finite = "allow-nan" if unknown else True
     how = {"accept_sparse": "csr", "dtype": FLOATS, "reset": reset, "ensure_all_finite": finite}
     found = validate_data(estimator, X, *y, **how)
@@ -96,11 +96,6 @@ def blocks(x: Any) -> Iterator[slice]:
     """Slices of rows, of about BLOCK numbers each."""
     step = max(1, BLOCK // x.shape[1])
     return (slice(start, start + step) for start in range(0, x.shape[0], step))
-
-
-def drawn_seed(random_state: Any) -> int:
-    """A seed below 2^63: the same again for an integer, else the next of a generator."""
-    return int(check_random_state(random_state).randint(0, 2**63 - 1, dtype=np.int64))
 
 
 def row_numbers(x: Any, seed: int) -> NDArray[np.uint64]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks
 from boltz.models.boltzmann import dbm
 from boltz.models.directed import dbn, vae
 from boltz.models.files import Model
+from boltz.models.graph import MOST_LAYERS
 from boltz.sklearn.machines import MachineTransformer
 from boltz.training.bounds import OBJECTIVES
 
@@ -220,11 +222,15 @@ class VAETransformer(MachineTransformer):
         self.verbose = verbose
 
     def _build(self, units: int, rows: Array, seed: int) -> Model:
-        return vae(
-            [units, *checks.sequence(self.layers, "layers")], self.latent, rows, seed, self.activation, self.visible
-        )
+        groups = checks.sequence(self.layers, "layers", MOST_LAYERS - 1)
+        for i, group in enumerate(groups):
+            name = f"layers[{i}]"
+            single = isinstance(group, int | np.integer)
+            for n in [group] if single else checks.sequence(group, name, MOST_LAYERS):
+                checks.integer(n, name, 1, 10**7)
+        return vae([units, *groups], self.latent, rows, seed, self.activation, self.visible)
 
     def _settings(self) -> dict[str, Any]:
-        weighs = self.objective in OBJECTIVES and OBJECTIVES[self.objective].bound == "iwae"
+        weighs = OBJECTIVES[checks.choice(self.objective, "objective", OBJECTIVES)].bound == "iwae"
         samples = (SEVERAL if weighs else 1) if self.samples is None else self.samples
         return super()._settings() | {"samples": samples}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz import checks
 from boltz.data import Data
 from boltz.errors import InputError
 from boltz.foreign import shown
@@ -55,7 +56,7 @@ def numbered(network: Network, labels: Sequence[Label] | None, name: str = "y") 
     for label in labels:
         if label not in places:
             names = ", ".join(map(repr, network.classes))
-            raise InputError(f"{name} must hold classes of the network, {shown(names)}, got {shown(repr(label))}.")
+            raise InputError(f"{name} must hold classes of the network, {shown(names)}, got {checks.brief(label)}.")
     return np.array([places[label] for label in labels], np.int64)
 
 
@@ -83,7 +84,9 @@ def labels_of(y: Any, rows: int, name: str = "y") -> list[Label]:
     labels: list[Label] = [label.item() if isinstance(label, np.generic) else label for label in found.tolist()]
     for label in labels:
         if isinstance(label, str) != isinstance(labels[0], str):
-            raise InputError(f"{name} must hold numbers or text, not both, one for each row, got {shown(label)}.")
+            raise InputError(
+                f"{name} must hold numbers or text, not both, one for each row, got {checks.brief(label)}."
+            )
         if not is_label(label):
-            raise InputError(f"{name} must hold for each row {LABELS}, got {shown(repr(label))}.")
+            raise InputError(f"{name} must hold for each row {LABELS}, got {checks.brief(label)}.")
     return labels

@@ -55,14 +55,15 @@ def data_again(description: dict[str, Any], entry: str, x: Any, model: Any, fold
     wanted = description.get(entry) or None
     if wanted is None:
         return None
+    name = "x" if entry == "data" else entry
     if x is None and not wanted.get("load"):
-        raise InputError(f"{folder} was trained on an array; give it again as {'x' if entry == 'data' else entry}.")
+        raise InputError(f"{folder} was trained on an array; give it again as {name}.")
     try:
-        data = as_data(load(**wanted["load"]) if x is None else x, entry, model.layers[0], model.levels)
+        data = as_data(load(**wanted["load"]) if x is None else x, name, model.layers[0], model.levels)
     except TypeError as problem:
         raise FileError(f"{folder / 'run.toml'} does not say how to load the {entry} ({shown(problem)}).") from problem
     if data.fingerprint != wanted.get("fingerprint"):
-        raise InputError(f"the {entry} of {folder} changed: their fingerprint differs from that in run.toml.")
+        raise InputError(f"the {entry} of {folder} changed: the fingerprint of {name} differs from that in run.toml.")
     return data
 
 

@@ -103,6 +103,11 @@ def train(
     10,000 rows. Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
     """
     model = checked_machine(model)
+    checks.flag(force, "force")
+    checks.callback(watch, "watch", 1)
+    checks.table(extra, "extra")
+    if out is not None:
+        out = checks.path(out, "out")
     drawn = blueprint(model)
     settings_of(drawn, settings)  # what is wrong with them is said before rows are read
     data = as_data(x, "x", model.layers[0], model.levels)
@@ -131,6 +136,7 @@ def resume(
     the data are not those of the run, NumericalError, and Interrupted.
     """
     folder, device = checks.path(path, "path"), checked_device(device)
+    checks.callback(watch, "watch", 1)
     with runs.lock(folder):
         description = runs.read_settings(folder)
         chosen, drawn, dtype, plan = _described(description, folder)

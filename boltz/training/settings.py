@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
+from difflib import get_close_matches
 from typing import Any, ClassVar
 
 from boltz import checks, snapshots
@@ -55,9 +56,8 @@ class Common:
         checks.choice(self.optimizer, "optimizer", self.optimizers)
         checks.choice(self.binarize, "binarize", self.binarizations)
         for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type == "bool" and not isinstance(value, bool):
-                raise InputError(f"{field.name} must be True or False, got {value!r}.")
+            if field.type == "bool":
+                checks.flag(getattr(self, field.name), field.name)
         checks.integer(self.batch_size, "batch_size", 1, 10**9)
         checks.integer(self.seed, "seed", 0, 2**63 - 1)
         self._check(("epochs", "momentum_epochs", "patience"), 0, 10**9, checks.integer)
@@ -228,5 +228,7 @@ def settings_from(kind: type[Common], values: dict[str, Any]) -> Any:
     known = [f.name for f in fields(kind)]
     for name in values:
         if name not in known:
-            raise InputError(f"There is no setting {name!r} here; the settings are {', '.join(known)}.")
+            near = get_close_matches(name, known, 3)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"help(boltz.{kind.__name__}) names all of them."
+            raise InputError(f"There is no setting {checks.brief(name)} here: {hint}")
     return kind(**values)

@@ -65,6 +65,10 @@ def fine_tune(
     each epoch's record. Settings are the fields of boltz.FineTuneSettings. Losses are in nats a row. Raises InputError,
     NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
     """
+    checks.flag(force, "force")
+    checks.callback(watch, "watch", 1)
+    if out is not None:
+        out = checks.path(out, "out")
     chosen: FineTuneSettings = settings_from(FineTuneSettings, settings)
     course = prepared(model, x, y, held_out, chosen)
     if out is not None:
@@ -113,6 +117,7 @@ def resume_tuning(
     Raises FileError, InputError if the data are not those of the run, NumericalError, and Interrupted.
     """
     folder, device = checks.path(path, "path"), checked_device(device)
+    checks.callback(watch, "watch", 1)
     with runs.lock(folder):
         description = runs.read_settings(folder)
         chosen = described(description, folder)
@@ -237,9 +242,10 @@ def _again(
     data = data_again(description, entry, given[0], network, folder)
     if data is None:
         return None
+    told = "y" if entry == "data" else "the labels of held_out"
     if not network.code and data.labels is None and given[1] is None:
-        raise InputError(f"{folder} was trained on labels given apart from the rows; give them again.")
-    data, labels = labelled(network, data, given[1], entry)
+        raise InputError(f"{folder} was trained on labels given apart from the rows; give them again as {told}.")
+    data, labels = labelled(network, data, given[1], entry, told)
     numbers = numbered(network, labels)
     if numbers is not None and _fingerprint(numbers) != description[entry].get("labels"):
         raise InputError(f"the labels of the {entry} of {folder} changed: they differ from those in run.toml.")

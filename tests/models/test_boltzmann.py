@@ -86,7 +86,7 @@ def test_a_state_without_a_layer_is_refused(state: Any) -> None:
     model = machine_of(SMALL["dbm2"])
     with pytest.raises(boltz.InputError, match="state must hold layer"):
         model.energy(state)
-    with pytest.raises(boltz.InputError, match="free_energy needs the layers of one colour class"):
+    with pytest.raises(boltz.InputError, match="state must hold the layers of one colour class"):
         model.free_energy({**state, "h2": np.zeros((1, 2)), "h1": np.zeros((1, 3))})
 
 
@@ -172,7 +172,7 @@ def test_visible_biases_are_logits_of_the_mean_of_the_data() -> None:
         (lambda: boltz.dbm([4, 0]), r"units\[1\] must be a whole number of at least 1"),
         (lambda: boltz.dbm([4, 2.0]), r"units\[1\] must be a whole number"),
         (lambda: boltz.dbm(7), "units must be a sequence, got int"),
-        (lambda: boltz.rbm(4, True), r"units\[1\] must be a whole number"),
+        (lambda: boltz.rbm(4, True), r"hidden must be a whole number"),
         (lambda: boltz.rbm(4, 3, seed=-1), "seed must be a whole number"),
         (lambda: boltz.rbm(4, 3, seed=2**64), "seed must be a whole number"),
         (lambda: boltz.rbm(4, 3, dtype=np.int32), "dtype must be float32 or float64"),

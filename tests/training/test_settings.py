@@ -174,7 +174,7 @@ def test_settings_that_do_not_fit_each_other_are_refused(
 
 
 def test_unknown_settings_are_named() -> None:
-    with pytest.raises(InputError, match="no setting 'learningrate' here; the settings are epochs, batch_size"):
+    with pytest.raises(InputError, match="no setting 'learningrate' here: did you mean learning_rate or"):
         settings_from(Settings, {"learningrate": 0.1})
     with pytest.raises(InputError, match="no setting 'lr'"):
         boltz.train(boltz.rbm(4, 2), np.eye(4), lr=0.1)
@@ -184,7 +184,7 @@ def test_unknown_settings_are_named() -> None:
     ("machine", "name"), [("rbm", "objective"), ("sbn", "rule"), ("vae", "chains"), ("dbn", "samples")]
 )
 def test_settings_of_another_machine_are_unknown(machine: str, name: str) -> None:
-    with pytest.raises(InputError, match=f"no setting '{name}' here; the settings are epochs, .*learning_rate"):
+    with pytest.raises(InputError, match=f"no setting '{name}' here: "):
         boltz.train(MACHINES[machine](), np.eye(4), **{name: 1})
 
 

@@ -352,6 +352,15 @@ def test_snapshots_come_in_the_order_of_updates_and_other_files_are_passed_over(
     assert len(found) == 5 and found[-2:] == [found[2], found[0]] and found[0] != found[2]
 
 
+def test_a_run_has_its_own_trajectory(tmp_path: Path) -> None:
+    """Whether it has a folder or not; a run without snapshots has none."""
+    rows = np.eye(4, dtype=np.float32)
+    for out, count in ((None, 2), (tmp_path / "run", 2), (None, 0)):
+        run = boltz.train(boltz.rbm(4, 2), rows, out, epochs=4, batch_size=4, snapshots=count)
+        found = boltz.trajectory(run)
+        assert isinstance(found, list) and arenas(found) == arenas(list(run.trajectory)) and bool(found) == bool(count)
+
+
 def test_where_there_is_none_and_where_there_is_no_run(run: Path, tmp_path: Path) -> None:
     assert boltz.trajectory(run / runs.MODEL) == []
     assert len(boltz.trajectory(str(run))) == 3

@@ -150,7 +150,7 @@ def test_data_that_changed_are_refused(tmp_path: Path) -> None:
     for given, said in (
         ((None, None, held), "give it again as x"),
         ((X, None, held), "labels given apart from the rows"),
-        ((X[::-1], Y, held), "their fingerprint differs"),
+        ((X[::-1], Y, held), "the fingerprint of x differs"),
         ((X, np.roll(Y, 1), held), "the labels of the data of .* changed"),
         ((X, Y[:5], held), "one label for each of the 24 rows"),
         ((X, np.repeat("z", 24), held), "y must hold classes of the network"),

@@ -1,0 +1,390 @@
+"""One good call of every public function, method and class: all its arguments by name, on machines of a few units."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import boltz
+import boltz.sklearn
+
+X = np.array([[0, 1, 1, 0], [1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 1]], np.float32)
+Y = np.array([0, 1, 0, 1])
+MODEL, NETWORK, RUN, TUNING, DATA = "model.safetensors", "network.safetensors", "run", "tuning", "rows.npy"
+TABLE = "rows.csv"
+STOPPED, STOPPED_TUNING = "stopped", "stopped-tuning"
+TINY = {"epochs": 1, "batch_size": 2}
+
+
+@cache
+def rbm() -> boltz.BoltzmannMachine:
+    return boltz.rbm(4, 3, X)
+
+
+@cache
+def snapshot() -> boltz.BoltzmannMachine:
+    return boltz.rbm(4, 3, X, seed=1)
+
+
+@cache
+def sbn() -> boltz.HelmholtzMachine:
+    return boltz.sbn([4, 3], x=X)
+
+
+@cache
+def classifier() -> boltz.Network:
+    return boltz.classifier(rbm(), [0, 1])
+
+
+@cache
+def autoencoder() -> boltz.Network:
+    return boltz.autoencoder(rbm())
+
+
+@cache
+def estimate() -> boltz.Estimate:
+    return boltz.exact_log_z(rbm())
+
+
+@cache
+def ladder() -> boltz.LadderEstimate:
+    return boltz.exchange_log_z(rbm(), copies=2, rounds=20)
+
+
+@cache
+def state() -> dict[str, Any]:
+    return boltz.sample(rbm(), chains=4, sweeps=1)
+
+
+def write_files() -> None:
+    """The files that good calls read, in the working folder."""
+    rbm().save(MODEL)
+    classifier().save(NETWORK)
+    np.save(DATA, X)
+    Path(TABLE).write_text("a,b,c\n" + "\n".join(["3,0,1", "1,1,0", "2,1,1"]) + "\n")
+    boltz.train(rbm(), X, out=RUN, **TINY)
+    boltz.fine_tune(rbm(), X, Y, out=TUNING, validation=0.0, **TINY)
+    with contextlib.suppress(StoppedError):
+        boltz.train(rbm(), X, STOPPED, X, watch=stop, epochs=2, batch_size=2)
+    with contextlib.suppress(StoppedError):
+        boltz.fine_tune(rbm(), X, Y, (X, Y), STOPPED_TUNING, watch=stop, epochs=2, batch_size=2)
+
+
+def resumed(x: Any, held_out: Any) -> boltz.Run:
+    """A run that stopped early, continued anew at each call."""
+    return boltz.resume(_again(STOPPED), x, held_out)
+
+
+def tuning_resumed(x: Any, y: Any, held_out: Any) -> boltz.Tuned:
+    """A fine-tuning that stopped early, continued anew at each call."""
+    return boltz.resume_tuning(_again(STOPPED_TUNING), x, y, held_out)
+
+
+def _again(folder: str) -> str:
+    shutil.rmtree("again", ignore_errors=True)
+    shutil.copytree(folder, "again")
+    return "again"
+
+
+class StoppedError(Exception):
+    """Stops a training after its first epoch."""
+
+
+def stop(record: Any) -> None:
+    raise StoppedError
+
+
+@dataclass(frozen=True)
+class Good:
+    """A call with all its arguments, apart from those that a caller never gives.
+
+    paths: arguments that name files, of which a message names the file; record: a type whose fields the library fills,
+    and whose constructor therefore trusts them.
+    """
+
+    call: Callable[..., Any]
+    arguments: dict[str, Any]
+    paths: tuple[str, ...] = ()
+    record: bool = False
+
+
+def settings(kind: type, **changed: Any) -> dict[str, Any]:
+    """All fields of a class of settings."""
+    return {each.name: getattr(kind(), each.name) for each in fields(kind)} | changed
+
+
+def values(thing: Any) -> dict[str, Any]:
+    """All fields of a record."""
+    return {each.name: getattr(thing, each.name) for each in fields(thing)}
+
+
+def good_calls() -> dict[str, Good]:
+    """The good call of each public name, "Class.method" for a method and "name, variant" where one call is not all."""
+    return functions() | machines() | types() | estimators()
+
+
+def functions() -> dict[str, Good]:
+    model, directed, net, code = rbm(), sbn(), classifier(), autoencoder()
+    seed = {"seed": 0}
+    some = {"model": model, "x": X}
+    annealed = {"model": model, "chains": 2, "betas": 3, "base": None, "progress": None, **seed}
+    given = {"held_out": X, "watch": None}
+    new = {"out": "new", "force": True}
+    tuning = {**given, "held_out": (X, Y), "validation": 0.0, **TINY}
+    loading = {"split": "train", "limit": 2, "levels": None, "machine_levels": None}
+    loading |= {"label_column": None, "drop_columns": ()}
+    found = {
+        "dbm": Good(boltz.dbm, {"units": [4, 3, 2], "x": X, "dtype": "float32", **seed}),
+        "rbm": Good(boltz.rbm, {"visible": 4, "hidden": 3, "x": X, "dtype": "float32", **seed}),
+        "from_arrays": Good(boltz.from_arrays, {"weights": [np.zeros((4, 3))], "biases": [np.zeros(4), np.zeros(3)]}),
+        "dbn": Good(boltz.dbn, {"units": [4, 3, 2], "x": X, "dtype": "float32", **seed}),
+        "helmholtz": Good(
+            boltz.helmholtz,
+            {"units": [4, 2], "kinds": ["bernoulli"] * 2, "widths": [[3]], "x": X, "activation": "tanh", **seed},
+        ),
+        "sbn": Good(
+            boltz.sbn,
+            {"units": [4, 3], "widths": [2], "x": X, "activation": "tanh", "visible": "bernoulli", **seed},
+        ),
+        "vae": Good(
+            boltz.vae,
+            {"units": [4, 3], "latent": 2, "x": X, "activation": "tanh", "visible": "bernoulli", **seed},
+        ),
+        "load": Good(boltz.load, {"path": MODEL}, paths=("path",)),
+        "trajectory": Good(boltz.trajectory, {"path": RUN}, paths=("path",)),
+        "load_network": Good(boltz.load_network, {"path": NETWORK}, paths=("path",)),
+        "load_data": Good(boltz.load_data, {"name_or_path": DATA, **loading}, paths=("name_or_path",)),
+        "load_data, a table": Good(
+            boltz.load_data, {"name_or_path": TABLE, **loading, "drop_columns": ["a"]}, paths=("name_or_path",)
+        ),
+        "features": Good(boltz.features, {**some, "layer": "top", "mask": np.ones(4, bool)}),
+        "features, directed": Good(boltz.features, {"model": directed, "x": X, "layer": 1, "mask": None}),
+        "classify": Good(boltz.classify, {"network": net, "x": X}),
+        "encode": Good(boltz.encode, {"network": code, "x": X}),
+        "reconstruct": Good(boltz.reconstruct, {"network": code, "x": X}),
+        "autoencoder": Good(boltz.autoencoder, {"model": model, "code": "linear"}),
+        "classifier": Good(boltz.classifier, {"model": model, "classes": [0, 1]}),
+        "fine_tune": Good(
+            boltz.fine_tune,
+            {**some, "y": Y, **tuning, **new},
+            paths=("out",),
+        ),
+        "resume_tuning": Good(
+            boltz.resume_tuning,
+            {"path": TUNING, "x": X, "y": Y, "held_out": None, "watch": None, "device": "cpu"},
+            paths=("path",),
+        ),
+        "mean_field": Good(boltz.mean_field, {**some, "options": boltz.MeanField()}),
+        "sample": Good(
+            boltz.sample, {"model": model, "chains": 4, "sweeps": 2, "start": dict(state()), "data": None, **seed}
+        ),
+        "sample, from data": Good(
+            boltz.sample, {"model": model, "chains": 4, "sweeps": 2, "start": None, "data": X, **seed}
+        ),
+        "sample, directed": Good(
+            boltz.sample, {"model": directed, "chains": 4, "sweeps": None, "start": None, "data": None, **seed}
+        ),
+        "complete": Good(
+            boltz.complete, {**some, "mask": [True, True, False, True], "method": "sample", "sweeps": 2, **seed}
+        ),
+        "tempered_transitions": Good(
+            boltz.tempered_transitions,
+            {"model": model, "start": 2, "transitions": 1, "betas": 3, "base": None, **seed},
+        ),
+        "threads": Good(boltz.threads, {"n": 1}),
+        "ais": Good(boltz.ais, {**annealed, "resample": 0.0}),
+        "reverse_ais": Good(boltz.reverse_ais, {**annealed, "start": None, "exact_start": False}),
+        "exchange_log_z": Good(
+            boltz.exchange_log_z,
+            {
+                "model": model,
+                "trajectory": [snapshot()],
+                "copies": 2,
+                "rounds": 20,
+                "base": None,
+                "progress": None,
+                **seed,
+            },
+        ),
+        "tempered_sample": Good(
+            boltz.tempered_sample,
+            {"model": model, "chains": 2, "rounds": 20, "trajectory": [snapshot()], "base": None, **seed},
+        ),
+        "log_z": Good(
+            boltz.log_z, {"model": model, "error": 0.5, "budget": 1.0, "base": None, "progress": None, **seed}
+        ),
+        "likelihood_along": Good(
+            boltz.likelihood_along, {**some, "trajectory": [snapshot()], "rounds": 20, "progress": None, **seed}
+        ),
+        "active_units": Good(boltz.active_units, {**some, **seed}),
+        "posterior_variances": Good(boltz.posterior_variances, {**some, **seed}),
+        "chain_ess": Good(boltz.chain_ess, {"x": X}),
+        "integrated_time": Good(boltz.integrated_time, {"x": X}),
+        "split_rhat": Good(boltz.split_rhat, {"x": X}),
+        "exact_log_z": Good(boltz.exact_log_z, {"model": model}),
+        "exact_samples": Good(boltz.exact_samples, {"model": model, "chains": 2, **seed}),
+        "importance_bounds": Good(
+            boltz.importance_bounds, {"model": directed, "x": X, "samples": [1, 2], "log_z": None, **seed}
+        ),
+        "log_likelihood": Good(boltz.log_likelihood, {**some, "log_z": 5.0, "samples": 0, **seed}),
+        "log_likelihood, directed": Good(
+            boltz.log_likelihood, {"model": directed, "x": X, "log_z": None, "samples": 2, **seed}
+        ),
+        "posterior_ais": Good(
+            boltz.posterior_ais, {**some, "chains": 2, "betas": 3, "log_z": 5.0, "progress": None, **seed}
+        ),
+        "posterior_sandwich": Good(
+            boltz.posterior_sandwich,
+            {"model": model, "rows": 2, "chains": 2, "betas": 3, "progress": None, **seed},
+        ),
+        "raise_likelihood": Good(boltz.raise_likelihood, {**some, "chains": 2, "betas": 3, "base": None, **seed}),
+        "resume": Good(
+            boltz.resume,
+            {"path": RUN, "x": X, "held_out": None, "watch": None, "device": "cpu"},
+            paths=("path",),
+        ),
+        "resume, unfinished": Good(resumed, {"x": X, "held_out": X}),
+        "resume_tuning, unfinished": Good(tuning_resumed, {"x": X, "y": Y, "held_out": (X, Y)}),
+        "train": Good(
+            boltz.train,
+            {**some, **given, **new, "extra": {"note": "a"}, "learning_rate": 0.1, **TINY},
+            paths=("out",),
+        ),
+        "train, in memory": Good(
+            boltz.train,
+            {"model": directed, "x": X, **given, "out": None, "force": False, "extra": None, **TINY},
+            paths=("out",),
+        ),
+        "independent_units": Good(boltz.independent_units, {"train": X, "x": X}),
+        "mixture_of_products": Good(boltz.mixture_of_products, {"train": X, "x": X, "components": 2, **seed}),
+        "binarize": Good(
+            boltz.binarize,
+            {"x": X, "levels": None, "how": "dynamic", "key": boltz.Key(1, 2), "step": 0, "rows": np.arange(4)},
+        ),
+    }
+    return found
+
+
+def machines() -> dict[str, Good]:
+    model, directed, net = rbm(), sbn(), classifier()
+    found = {}
+    for kind, thing in (("BoltzmannMachine", model), ("HelmholtzMachine", directed), ("Network", net)):
+        found[f"{kind}.save"] = Good(thing.save, {"path": "saved.safetensors"}, paths=("path",))
+        found[f"{kind}.to"] = Good(thing.to, {"device": "cpu"})
+    for kind, thing in (("BoltzmannMachine", model), ("HelmholtzMachine", directed)):
+        found[f"{kind}.with_levels"] = Good(thing.with_levels, {"levels": 20})
+        found[f"{kind}.astype"] = Good(thing.astype, {"dtype": "float64"})
+    return found | {
+        "BoltzmannMachine": Good(boltz.BoltzmannMachine, values(model)),
+        "BoltzmannMachine.bias": Good(model.bias, {"layer": "v"}),
+        "BoltzmannMachine.unit_type": Good(model.unit_type, {"layer": "v"}),
+        "BoltzmannMachine.energy": Good(model.energy, {"state": state()}),
+        "BoltzmannMachine.free_energy": Good(model.free_energy, {"state": X}),
+        "HelmholtzMachine": Good(boltz.HelmholtzMachine, values(directed)),
+        "Network": Good(boltz.Network, values(net)),
+        "Network.output": Good(net.output, {}),
+    }
+
+
+def types() -> dict[str, Good]:
+    run, tuned = boltz.train(rbm(), X, **TINY), boltz.fine_tune(rbm(), X, Y, validation=0.0, **TINY)
+    two_sided = boltz.log_z(rbm())
+    key = boltz.Key(1, 2)
+    found = {
+        "Key": Good(boltz.Key, {"key0": 1, "key1": 2}),
+        "Key.from_seed": Good(boltz.Key.from_seed, {"seed": 0}),
+        "Key.derive": Good(lambda purpose: key.derive(purpose), {"purpose": "a"}),
+        "Key.generator": Good(key.generator, {}),
+        "MeanField": Good(boltz.MeanField, values(boltz.MeanField())),
+        "Estimate": Good(boltz.Estimate, values(estimate())),
+        "Estimate.as_dict": Good(estimate().as_dict, {}),
+        "LadderEstimate": Good(boltz.LadderEstimate, values(ladder()), record=True),
+        "TwoSided": Good(boltz.TwoSided, values(two_sided), record=True),
+        "LikelihoodAlong": Good(
+            boltz.LikelihoodAlong,
+            {"values": np.zeros(2), "errors": np.zeros(2), "ladder": ladder(), "per_row": np.zeros((2, 4))},
+            record=True,
+        ),
+        "Run": Good(boltz.Run, values(run), record=True),
+        "Tuned": Good(boltz.Tuned, values(tuned), record=True),
+        "Data": Good(boltz.Data, values(boltz.load_data("mnist-mini", limit=2)), record=True),
+    }
+    for kind in (boltz.Settings, boltz.DirectedSettings, boltz.BeliefSettings, boltz.FineTuneSettings):
+        found[kind.__name__] = Good(kind, settings(kind))
+        for method in ("as_dict", "pretraining"):
+            if hasattr(kind, method):
+                found[f"{kind.__name__}.{method}"] = Good(getattr(kind(), method), {})
+    return found
+
+
+def estimators() -> dict[str, Good]:
+    """The estimators of scikit-learn: parameters are looked at by fit, as is its custom."""
+    tiny = {
+        "layers": [3, 2],
+        "latent": 2,
+        "n_components": 2,
+        "epochs": 1,
+        "n_iter": 1,
+        "pretrain_epochs": 1,
+        "fine_tune_epochs": 1,
+        "betas": 3,
+        "random_state": 0,
+        "validation_fraction": 0.0,
+    }
+    found = {}
+    for name in boltz.sklearn.__all__:
+        kind = getattr(boltz.sklearn, name)
+        defaults = {p.name: p.default for p in inspect.signature(kind).parameters.values()}
+        chosen = {n: tiny.get(n, value) for n, value in defaults.items()}
+        if name == "VAETransformer":
+            chosen["layers"] = [3]
+        if name in ("DBMClassifier", "DBNClassifier"):
+            chosen["machine"] = None
+
+        def fitted(kind: type = kind, **parameters: Any) -> Any:
+            return kind(**parameters).fit(X, Y)
+
+        found[name] = Good(fitted, chosen)
+    return found
+
+
+INNER = {
+    "BoltzmannMachine.checked": "is itself the check of a state",
+    "BoltzmannMachine.field": "runs in loops on states that were checked",
+    "BoltzmannMachine.full_energy": "energy for states that were checked",
+    "BoltzmannMachine.input": "runs in loops on states that were checked",
+    "BoltzmannMachine.marginal_energy": "free_energy for states that were checked",
+    "BoltzmannMachine.spans": "takes nothing",
+    "BoltzmannMachine.views": "runs in loops on arenas of the library",
+    "BoltzmannMachine.zeros": "runs in loops",
+    "HelmholtzMachine.spans": "takes nothing",
+    "HelmholtzMachine.views": "runs in loops on arenas of the library",
+    "Network.spans": "takes nothing",
+    "Network.views": "runs in loops on arenas of the library",
+    "Network.with_arena": "runs in loops on arenas of the library",
+    "Key.stream": "runs in loops, on steps that may lie on a device",
+}  # public by name only: what is inside trusts what the border has checked
+
+
+def public_names() -> Iterator[str]:
+    """Every public callable of boltz and of boltz.sklearn, found by itself, with the public methods of its classes.
+
+    Exceptions are left out, and the methods of estimators, which follow the rules of scikit-learn and its own checks.
+    """
+    for name in boltz.__all__:
+        thing = getattr(boltz, name)
+        if not callable(thing) or (inspect.isclass(thing) and issubclass(thing, BaseException)):
+            continue
+        yield name
+        if inspect.isclass(thing):
+            methods = [m for m in dir(thing) if not m.startswith("_") and callable(getattr(thing, m))]
+            yield from (f"{name}.{m}" for m in methods)
+    yield from boltz.sklearn.__all__
