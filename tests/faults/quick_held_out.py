@@ -1,0 +1,91 @@
+"""Quick checks of early stopping, of defaults by the number of rows, of simple models, and of what training says.
+
+Each compares exactly, or with enumeration on one fixed seed and a margin that its comment argues.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import boltz
+from boltz import presets
+from boltz.models import products
+from boltz.rng import Key
+from boltz.training import held_out, learnt
+from boltz.training.held_out import SCORE
+
+RNG = np.random.default_rng(5)
+PATTERNS = (RNG.random((3, 8)) < 0.5).astype(np.float32)
+ROWS = np.abs(PATTERNS[RNG.integers(0, 3, 320)] - (RNG.random((320, 8)) < 0.15)).astype(np.float32)
+TRAIN, VALID = ROWS[:20], ROWS[20:]
+SHORT: dict[str, Any] = {"batch_size": 10, "learning_rate": 0.3, "schedule": "constant", "chains": 20, "snapshots": 0}
+
+
+def check_early_stopping() -> None:
+    """The best epoch on held-out rows is kept, and the training ends patience epochs after it."""
+    run = boltz.train(boltz.rbm(8, 20, TRAIN), TRAIN, held_out=VALID, epochs=40, patience=5, **SHORT)
+    best = max(run.history, key=lambda record: record[SCORE])["epoch"]
+    assert len(run.history) == best + 5 < 40, (best, len(run.history))
+    again = boltz.train(boltz.rbm(8, 20, TRAIN), TRAIN, epochs=best, **SHORT)
+    assert run.model.arena.tobytes() == again.model.arena.tobytes()
+
+
+def check_score() -> None:
+    """The score against enumeration: log-weights of so small a machine spread by less than 0.1, 50 chains by 0.02."""
+    model = boltz.train(boltz.rbm(8, 5, TRAIN), TRAIN, epochs=5, **SHORT).model
+    found = held_out.undirected(model, TRAIN, VALID, boltz.MeanField(), Key.from_seed(0))
+    assert abs(found - boltz.log_likelihood(model, VALID, boltz.exact_log_z(model)).value) < 0.2
+
+
+def check_watch() -> None:
+    """True ends the run; an exception has the run, with its records and parameters."""
+
+    def fail(record: dict[str, Any]) -> None:
+        if record["epoch"] == 2:
+            raise KeyError
+
+    wanted = boltz.train(boltz.rbm(8, 5, TRAIN), TRAIN, epochs=2, **SHORT)
+    ended = boltz.train(boltz.rbm(8, 5, TRAIN), TRAIN, epochs=9, watch=lambda record: record["epoch"] == 2, **SHORT)
+    try:
+        boltz.train(boltz.rbm(8, 5, TRAIN), TRAIN, epochs=9, watch=fail, **SHORT)
+    except KeyError as problem:
+        failed: boltz.Run = problem.run  # type: ignore[attr-defined]
+    for run in (ended, failed):
+        assert len(run.history) == 2 and run.model.arena.tobytes() == wanted.model.arena.tobytes()
+
+
+def check_defaults() -> None:
+    """Some thousands of updates, however few the rows."""
+    for rows in (20, 400, 1600, 60_000, 10**7):
+        found = presets.preset("rbm", rows)
+        assert found["epochs"] * -(-rows // found["batch_size"]) >= presets.LEAST_UPDATES
+
+
+def check_products() -> None:
+    """Counted rates; a mixture that finds patterns, whose probabilities sum to one."""
+    rates = np.exp(products.independent(ROWS[:3]).log_prob(np.eye(8, dtype=np.float32)))
+    counted = (ROWS[:3].sum(axis=0) + 0.5) / 4
+    wanted = [np.prod([counted[j] if i == j else 1 - counted[j] for j in range(8)]) for i in range(8)]
+    np.testing.assert_allclose(rates, wanted, rtol=1e-5)
+    found = products.mixture(ROWS, 3, 0)
+    states = ((np.arange(256)[:, None] >> np.arange(8)) & 1).astype(np.float32)
+    assert abs(np.exp(found.log_prob(states)).sum() - 1) < 1e-5
+    assert found.log_prob(ROWS).mean() > products.independent(ROWS).log_prob(ROWS).mean() + 0.5  # log 3 less the noise
+
+
+def check_learnt() -> None:
+    """Words on machines that learnt nothing, are worse than independent units, diverged, or have constant features."""
+
+    def said(model: Any) -> str:
+        return " ".join(learnt.notes(model, ROWS, Key.from_seed(0)))
+
+    plain = boltz.rbm(8, 5, ROWS)
+    assert "learnt nothing beyond independent units" in said(plain)
+    plain.bias("v")[...] *= -4
+    assert "worse than independent units" in said(plain)
+    plain.params["edge/v-h1/weight"][...] = 0
+    assert "5 of the 5 units of h1 have the same posterior mean" in said(plain)
+    plain.params["edge/v-h1/weight"][...] = 1e4
+    assert "has diverged" in said(plain)
