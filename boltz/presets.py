@@ -17,7 +17,7 @@ BATCH, LEAST_BATCH, BATCHES = 100, 10, 50  # the largest and smallest batch; bat
 PATIENCE = 0.2  # share of the epochs
 
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "rbm": {"rule": "pcd", "learning_rate": 0.05},
+    "rbm": {"rule": "pcd", "learning_rate": 0.05, "center": True},
     "dbm": {
         "rule": "pcd",
         "pretrain": "bottom",

@@ -69,7 +69,12 @@ class Beyond:
         if change < -ERRORS * error:
             least = "by this bound " if bound else ""
             return f"{start} is {least}{-change:.2f} nats a row worse than independent units; {mixture}."
-        if change <= max(ERRORS * error, NOTHING * gain):
+        if change > NOTHING * gain and change <= ERRORS * error:
+            return (
+                f"{start} cannot be told from independent units by so few rows ({change:+.2f} +- {error:.2f} nats a "
+                f"row); {mixture}."
+            )
+        if change <= NOTHING * gain:
             return (
                 f"{start} has learnt nothing beyond independent units ({change:+.2f} nats a row); {mixture}. Train it "
                 "for more updates: more epochs, or smaller batches."

@@ -15,7 +15,7 @@ import pytest
 from small import TEST, TRAIN, UNITS, invoke, result_of, wait_for
 
 import boltz
-from boltz import runs
+from boltz import presets, runs
 from boltz.cli.machines import MACHINES
 from boltz.cli.measure import SAMPLES, SAMPLES_WITH_PRIOR, visible_rows
 
@@ -195,6 +195,7 @@ def test_a_second_stage_starts_from_the_trained_machine(trained: dict[str, Path]
         "objective": "iwae",
         "samples": 3,
         "epochs": 1,
+        "batch_size": presets.batch_for(TRAIN),
         "learning_rate": MACHINES["vae"].options["learning_rate"],
     }
     assert np.array_equal(boltz.load(folder).arena, boltz.train(boltz.load(trained["vae"]), x, **settings).model.arena)
