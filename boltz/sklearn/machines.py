@@ -18,11 +18,13 @@ from boltz.errors import InputError
 from boltz.estimators.temperatures import check_betas
 from boltz.models.files import Model, inside
 from boltz.models.graph import MOST_LAYERS
+from boltz.presets import preset
 from boltz.sampling.driver import team
 from boltz.sampling.features import feature_layers, side_by_side
 from boltz.sklearn.parameters import drawn_seed
 from boltz.sklearn.rows import at_means, blocks, checked, dense, row_numbers, whole_rows
 from boltz.sklearn.scoring import log_marginal, log_z
+from boltz.training.plans import blueprint, kind_of
 from boltz.training.run import Run, train
 
 Array = NDArray[Any]
@@ -66,9 +68,12 @@ class DeepMachine(BaseEstimator, ABC):
         return data_given(X, "X", X.shape[1], real=self.binarize == "none")
 
     def _train(self, machine: Model, data: Data, seed: int) -> Run:
-        """A trained copy of a machine; says how it goes where verbose is set."""
+        """A trained copy of a machine, settings that are None as in boltz.presets; says how it goes if verbose."""
+        settings = self._settings()
+        ours = preset(kind_of(blueprint(machine)), len(data.x), settings.get("batch_size"))
+        chosen = {name: ours[name] if value is None else value for name, value in settings.items()}
         with team(self.n_jobs):
-            return train(machine, data, watch=self._watch if self.verbose else None, seed=seed, **self._settings())
+            return train(machine, data, watch=self._watch if self.verbose else None, seed=seed, **chosen)
 
     def _watch(self, record: dict[str, Any]) -> None:
         numbers = (f"{name} = {x:.3g}" for name, x in record.items() if isinstance(x, float) and name != "seconds")

@@ -166,9 +166,9 @@ class VAETransformer(MachineTransformer):
 
     layers is one group of deterministic layers, or for several latent layers one group below each. visible is
     "bernoulli" or "gaussian". objective and samples are as in boltz.train; samples None is 1, or 5 where the objective
-    weighs several. transform gives the means of a latent layer: "top", "all" side by side, or its number from 1.
-    score_samples is the importance-weighted bound with evaluation_samples samples. The other parameters are as in
-    DBMTransformer.
+    weighs several. epochs and batch_size None follow the number of rows. transform gives the means of a latent layer:
+    "top", "all" side by side, or its number from 1. score_samples is the importance-weighted bound with
+    evaluation_samples samples. The other parameters are as in DBMTransformer.
     """
 
     SETTINGS: ClassVar = (
@@ -186,9 +186,9 @@ class VAETransformer(MachineTransformer):
         activation: str = "tanh",
         objective: str = "vae",
         samples: int | None = None,
-        epochs: int = 150,
+        epochs: int | None = None,
         learning_rate: float = 0.003,
-        batch_size: int = 100,
+        batch_size: int | None = None,
         schedule: str = "linear",
         optimizer: str = "adam",
         warmup_epochs: float = 0.0,
