@@ -39,6 +39,7 @@ class DeepMachine(BaseEstimator, ABC):
     """
 
     SETTINGS: ClassVar[tuple[str, ...]] = ()
+    FOLLOWS: ClassVar[tuple[str, ...]] = ()  # settings that follow the number of rows where they are None
 
     @abstractmethod
     def _build(self, units: int, rows: Array, seed: int) -> Model:
@@ -68,10 +69,14 @@ class DeepMachine(BaseEstimator, ABC):
         return data_given(X, "X", X.shape[1], real=self.binarize == "none")
 
     def _train(self, machine: Model, data: Data, seed: int) -> Run:
-        """A trained copy of a machine, settings that are None as in boltz.presets; says how it goes if verbose."""
-        settings = self._settings()
-        ours = preset(kind_of(blueprint(machine)), len(data.x), settings.get("batch_size"))
-        chosen = {name: ours[name] if value is None else value for name, value in settings.items()}
+        """A trained copy of a machine, with what follows the rows from boltz.presets; says how it goes if verbose."""
+        chosen = self._settings()
+        open_ = [name for name in self.FOLLOWS if chosen[name] is None]
+        if open_:
+            batch = chosen["batch_size"]
+            batch = None if batch is None else checks.integer(batch, "batch_size", 1, 10**9)
+            ours = preset(kind_of(blueprint(machine)), len(data.x), batch)
+            chosen |= {name: ours[name] for name in open_}
         with team(self.n_jobs):
             return train(machine, data, watch=self._watch if self.verbose else None, seed=seed, **chosen)
 

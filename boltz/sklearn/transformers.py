@@ -175,6 +175,7 @@ class VAETransformer(MachineTransformer):
         "objective", "epochs", "learning_rate", "batch_size", "schedule", "optimizer", "warmup_epochs", "l2",
         "binarize",
     )  # fmt: skip
+    FOLLOWS: ClassVar = ("epochs", "batch_size")
 
     def __init__(
         self,

@@ -48,6 +48,7 @@ TYPES: dict[type, tuple[type, ...]] = {
 EXEMPT = {(argument, "class") for argument in ("watch", "progress")} | {
     ("trajectory", value) for value in ("empty tuple", "range", "empty array", "no rows")
 }  # a class can be called, so that what it raises is the caller's own; no snapshots are as good as an empty list
+LONG = {("VAETransformer", "epochs", "None")}  # as many epochs as few rows need
 
 
 class Endless(BaseException):
@@ -179,7 +180,7 @@ def sweep(calls: dict[str, Good], chosen: Callable[[str, str, str], bool] = lamb
     for name, good in calls.items():
         for argument in good.arguments:
             for value in BAD:
-                if (argument, value) in EXEMPT:
+                if (argument, value) in EXEMPT or (name, argument, value) in LONG:
                     continue
                 if chosen(name, argument, value):
                     yield attempt(name, good, argument, value)
