@@ -15,6 +15,7 @@ LEAST_UPDATES, MOST_UPDATES = 10_000, 60_000
 EPOCHS = 100  # where these are neither too few nor too many updates
 BATCH, LEAST_BATCH, BATCHES = 100, 10, 50  # the largest and smallest batch; batches an epoch where rows are few
 PATIENCE = 0.2  # share of the epochs
+VALIDATION, FEW, LEAST_PARTED = 0.1, 5000, 20  # share held out of fewer rows than so many, but not of fewer than these
 
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "rbm": {"rule": "pcd", "learning_rate": 0.05, "center": True},
@@ -50,23 +51,36 @@ def epochs_for(rows: int, batch: int) -> int:
     return max(-(-LEAST_UPDATES // updates), min(EPOCHS, -(-MOST_UPDATES // updates)))
 
 
-def preset(kind: str, rows: int, batch: int | None = None) -> dict[str, Any]:
-    """The settings of a kind of machine (rbm, dbm, dbn, sbn, vae) for so many rows; batch is that of the caller."""
+def preset(kind: str, rows: int, batch: int | None = None, held_out: bool = True) -> dict[str, Any]:
+    """The settings of a kind of machine (rbm, dbm, dbn, sbn, vae) for so many rows; batch is that of the caller.
+
+    held_out: whether there are held-out rows. Without them a tenth of few rows takes their place, since a machine that
+    is trained for thousands of updates learns few rows by heart.
+    """
     batch = batch_for(rows) if batch is None else batch
     epochs = epochs_for(rows, batch)
     lengths = {name: max(round(share * epochs), 1) for name, share in SHARES.get(kind, {"epochs": 1.0}).items()}
-    return {**SETTINGS.get(kind, {}), "batch_size": batch, **lengths, "patience": max(round(PATIENCE * epochs), 1)}
+    few = not held_out and LEAST_PARTED <= rows < FEW
+    judges = {
+        "patience": max(round(PATIENCE * epochs), 1) if held_out or few else 0,
+        "validation": VALIDATION if few else 0.0,
+    }
+    return {**SETTINGS.get(kind, {}), "batch_size": batch, **lengths, **judges}
 
 
 def completed(kind: str, settings: Mapping[str, Any], rows: int, held_out: bool) -> dict[str, Any]:
     """The settings of a training in Python: those named, and unless epochs is among them the preset for the others.
 
-    Who names epochs has chosen the length of the training, so that nothing else is chosen: what is not named
-    is as in the class of settings. Raises InputError for patience without held-out rows.
+    Who names epochs has chosen the length of the training, so that nothing else is chosen: what is not named is as in
+    the class of settings. Raises InputError for patience without held-out rows, and for validation beside them.
     """
-    if settings.get("patience") and not held_out:
-        raise InputError("patience waits for a better epoch on held-out rows, but held_out is None.")
-    if "epochs" in settings:
-        return dict(settings)
-    found = preset(kind, rows, settings.get("batch_size")) | dict(settings)
-    return found if held_out else found | {"patience": 0}
+    if held_out and settings.get("validation"):
+        raise InputError("validation holds out some of the rows, but held_out gives others: name one of both.")
+    found = dict(settings)
+    if "epochs" not in settings:
+        found = preset(kind, rows, settings.get("batch_size"), held_out) | found
+    if found.get("patience") and not held_out and not found.get("validation"):
+        if settings.get("patience"):
+            raise InputError("patience waits for a better epoch on held-out rows: give held_out, or validation.")
+        found["patience"] = 0
+    return found

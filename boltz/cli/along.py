@@ -18,6 +18,7 @@ from boltz.cli.evaluating import Found
 from boltz.cli.logz import checked_picture
 from boltz.cli.measure import BETWEEN, GREY
 from boltz.cli.progress import Progress
+from boltz.data.few import held_rows
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.estimators.along import LikelihoodAlong
 from boltz.estimators.likelihood import NOT_STATES, is_rbm
@@ -71,8 +72,13 @@ def _all_updates(path: Path, model: BoltzmannMachine) -> int:
     """The updates of a whole run, as its run.toml plans them."""
     plan, description = blueprint(model), runs.read_settings(path)
     try:
-        rows = checks.integer(description["data"]["rows"], "rows", 1)
-        return sum(stage.updates(rows) for stage in stages(plan, settings_of(plan, description["settings"])))
+        rows, settings = (
+            checks.integer(description["data"]["rows"], "rows", 1),
+            settings_of(plan, description["settings"]),
+        )
+        if not description.get("held_out"):
+            rows -= held_rows(rows, settings.validation)
+        return sum(stage.updates(rows) for stage in stages(plan, settings))
     except (KeyError, TypeError, ValueError, BoltzError) as problem:
         raise FileError(f"{path / runs.SETTINGS} does not describe a run ({shown(problem)}).") from problem
 

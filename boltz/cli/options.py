@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import click
 
@@ -37,6 +37,7 @@ TRAINING = {
     "epochs": "Passes over the training rows at most; for a dbn those of the up-down rule, after pretraining.",
     "patience": "Epochs without a better log-likelihood of the validation rows after which a stage ends, with the "
     "parameters of its best epoch; 0 for all epochs.",
+    "validation": "Share of the training rows that is held out as validation rows.",
     "batch_size": "Rows of a batch.",
     "learning_rate": "Learning rate at the start, for the gradient of the mean over the rows of a batch.",
     "schedule": "Course of the learning rate: constant, linear to zero, falling as 1/t, or in stages of 3^i epochs.",
@@ -119,8 +120,8 @@ TYPES: dict[str, tuple[Any, str]] = {
     "widths": (Layers(), "N,N,..."),
     "betas": (Betas(), BETAS),
     **dict.fromkeys(("samples", "epochs", "pretrain_epochs", "batch_size", "patience"), (int, "INTEGER")),
+    "validation": (float, "FLOAT"),
 }
-ROWS = 10_000  # that defaults are for where the data are not known
 MANY = 5  # samples where an objective weighs several and none are asked for
 EPOCHS = f"by the number of rows: for {presets.LEAST_UPDATES:,} to {presets.MOST_UPDATES:,} updates"
 SHOWN = {
@@ -129,6 +130,8 @@ SHOWN = {
     "pretrain_epochs": EPOCHS,
     "batch_size": f"{presets.BATCH}, or a fiftieth of the rows where that is less, but at least {presets.LEAST_BATCH}",
     "patience": f"{presets.PATIENCE:.0%} of the epochs with validation rows, else 0",
+    "validation": f"{presets.VALIDATION:g} of fewer than {presets.FEW:,} rows without validation rows and without "
+    "--epochs, else 0",
 }
 
 
@@ -147,6 +150,7 @@ NEEDS: dict[str, tuple[str, Callable[[Values], bool]]] = {
     "decay_epochs": ("--schedule inverse", lambda v: v["schedule"] == "inverse"),
     **dict.fromkeys(("momentum", "initial_momentum", "momentum_epochs"), MOMENTUM),
     **dict.fromkeys(("adam_beta1", "adam_epsilon", "adam_second"), ADAM),
+    "validation": ("--patience above 0", lambda v: v["patience"] > 0),
     "chains": ("--rule pcd or ptt", lambda v: v["rule"] != "cd"),
     "rungs": ("--rule ptt", lambda v: v["rule"] == "ptt"),
     "sparsity_target": ("--sparsity-cost above 0", lambda v: v["sparsity_cost"] > 0),
@@ -165,8 +169,20 @@ def machine_options(command: F) -> F:
     return command
 
 
-def chosen(options: Values, model: str, changes: Values, own_shape: bool = False, rows: int = ROWS) -> dict[str, Any]:
-    """The value of every option of a machine: as given, else as in changes, else its default for so many rows.
+class Table(NamedTuple):
+    """What defaults ask of the data: how many training rows there are, and whether there are validation rows."""
+
+    rows: int
+    valid: bool
+
+
+USUAL = Table(10_000, True)  # where the data are not known
+
+
+def chosen(
+    options: Values, model: str, changes: Values, own_shape: bool = False, data: Table = USUAL
+) -> dict[str, Any]:
+    """The value of every option of a machine: as given, else as in changes, else its default for such data.
 
     own_shape: the machine is there already and takes no options of shape. Raises InputError for an option that was
     given and would do nothing.
@@ -179,7 +195,7 @@ def chosen(options: Values, model: str, changes: Values, own_shape: bool = False
         if own_shape and name in SHAPE:
             raise InputError(f"--init starts from a machine as it is, so it takes no {word(name)}.")
     said = {name: value for name, value in changes.items() if name in known}
-    preset = presets.preset(model, rows, (said | given).get("batch_size"))
+    preset = presets.preset(model, data.rows, (said | given).get("batch_size"), data.valid)
     changes = {name: value for name, value in preset.items() if name in known} | said
     values = {name: x for name, x in (known | changes | given).items() if not (own_shape and name in SHAPE)}
     for name in given:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import numpy as np
@@ -14,7 +14,7 @@ from boltz import checks, runs
 from boltz.cli import recipes
 from boltz.cli.machines import MACHINES
 from boltz.cli.measure import Annealing, samples_for
-from boltz.cli.options import ROWS, chosen, word
+from boltz.cli.options import USUAL, Table, chosen, word
 from boltz.cli.reading import other_rows, reading, said
 from boltz.cli.recipes import Recipe
 from boltz.cli.stored import architecture, model_of, settings_of, table
@@ -106,13 +106,6 @@ def _kind(options: Options, recipe: Recipe | None) -> str:
     return recipe.model
 
 
-class Table(NamedTuple):
-    """What the defaults ask of the data: how many training rows, and whether there are validation rows."""
-
-    rows: int
-    valid: bool
-
-
 def _values(
     options: Options, kind: str, recipe: Recipe | None, first: Model | None, rows: Table | None
 ) -> dict[str, Any]:
@@ -122,10 +115,12 @@ def _values(
     """
     changes = dict(recipe.options) if recipe else {}
     valid = rows is None or rows.valid
-    if options["patience"] and not valid:
-        raise InputError("--patience waits for a better epoch on validation rows, which the data do not have.")
-    if recipe or not valid:
-        changes = {"patience": 0} | changes
+    if options["validation"] and rows is not None and valid:
+        raise InputError("--validation holds out some of the training rows, but the data have validation rows.")
+    if options["patience"] and not valid and not options["validation"]:
+        raise InputError("--patience waits for a better epoch on validation rows: give --valid FILE, or --validation.")
+    if recipe or (options["epochs"] is not None and not valid and not options["validation"]):
+        changes = {"patience": 0, "validation": 0.0} | changes
     if first is not None:
         before = table(settings_of(options["init"]), "settings").get("binarize")
         ours = {"pretrain_epochs": 0} | ({"binarize": before} if before in BINARIZE else {})
@@ -133,7 +128,7 @@ def _values(
     visible = first.layers[0].kind if first is not None else options["visible"]
     if visible == "gaussian":
         changes["binarize"] = "none"
-    return chosen(options, kind, changes, first is not None, ROWS if rows is None else rows.rows)
+    return chosen(options, kind, changes, first is not None, USUAL if rows is None else rows)
 
 
 def _evaluation(options: Options, values: Options, seed: int) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks
+from boltz.data.sparse import SparseRows
 from boltz.data.table import Array, Data, fingerprint
 from boltz.rng import Key
 
@@ -25,8 +27,22 @@ def few_rows(labels: Array, number: int, seed: int = 0) -> NDArray[np.int64]:
     return np.sort(order[np.argsort(turn, kind="stable")[:number]])
 
 
+def parted(data: Data, share: float, seed: int) -> tuple[Data, Data]:
+    """The rows in two parts, drawn by seed: those to learn from, and a share of at least one row that is held out."""
+    count = len(data.x)
+    held = held_rows(count, share)
+    order = Key.from_seed(seed).derive("validation").generator().permutation(count)
+    return only(data, np.sort(order[held:])), only(data, np.sort(order[:held]))
+
+
+def held_rows(count: int, share: float) -> int:
+    """How many of so many rows a share holds out: at least one, and not all."""
+    return min(max(round(share * count), 1), count - 1) if share > 0 else 0
+
+
 def only(data: Data, rows: NDArray[np.int64]) -> Data:
     """Some rows of data by their numbers, as an array of their own."""
-    x = np.ascontiguousarray(data.x[rows])
+    sparse = isinstance(data.x, SparseRows)
+    x: Any = SparseRows(data.x.matrix[rows]) if sparse else np.ascontiguousarray(data.x[rows])
     labels = None if data.labels is None else data.labels[rows]
     return replace(data, x=x, labels=labels, fingerprint=fingerprint(x), request={})

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from boltz import checks, runs, snapshots
 from boltz.arrays import checked_device
 from boltz.data import Data
+from boltz.data.few import parted
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.foreign import shown
 from boltz.models.boltzmann import BoltzmannMachine
@@ -116,7 +117,7 @@ def train(
     chosen = settings_of(drawn, completed(kind_of(drawn), settings, len(data.x), others is not None))
     plan = stages(drawn, chosen)
     state = TrainState(_started(model, data), [])
-    loop = Loop(data, others, plan, state, Key.from_seed(chosen.seed).derive("train"))
+    loop = Loop(*_parts(data, others, chosen), plan, state, Key.from_seed(chosen.seed).derive("train"))
     if out is None:
         return _in_memory(loop, chosen, watch)
     description = dict(extra or {}) | _description(model, chosen, data, others)
@@ -157,11 +158,19 @@ def resume(
         if data is None:
             raise FileError(f"{folder / 'run.toml'} does not say what data the run had.")
         state.model = with_levels_of(state.model, data)
-        if state.stage < len(plan) and state.batch * plan[state.stage].settings.batch_size >= len(data.x):
+        rows, held = _parts(data, others, chosen)
+        if state.stage < len(plan) and state.batch * plan[state.stage].settings.batch_size >= len(rows.x):
             raise FileError(f"the checkpoint of {folder} stands beyond the end of its data.")
-        loop = Loop(data, others, plan, state.to(device), Key.from_seed(chosen.seed).derive("train"))
+        loop = Loop(rows, held, plan, state.to(device), Key.from_seed(chosen.seed).derive("train"))
         run = _in_folder(loop, chosen, folder, watch)
         return replace(run, notes=(*notes, *run.notes))
+
+
+def _parts(data: Data, held_out: Data | None, settings: AnySettings) -> tuple[Data, Data | None]:
+    """The rows to learn from and those held out: given, or a share of the former."""
+    if held_out is not None or settings.validation == 0 or len(data.x) < 2:
+        return data, held_out
+    return parted(data, settings.validation, settings.seed)
 
 
 def _in_memory(loop: Loop, settings: AnySettings, watch: Watch | None) -> Run:

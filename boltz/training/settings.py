@@ -25,7 +25,8 @@ class Common:
     """What training of every machine has; rates are per update of the mean gradient (nats a row).
 
     With held-out rows, patience epochs of a stage without a better log-likelihood of these end the stage, and the
-    parameters of its best epoch are kept; 0 trains for all epochs and keeps the last ones.
+    parameters of its best epoch are kept; 0 trains for all epochs and keeps the last ones. validation is the share of
+    the rows that is held out where no others are given.
     """
 
     epochs: int = 10
@@ -45,6 +46,7 @@ class Common:
     l1: float = 0.0
     max_norm: float = 0.0
     patience: int = 0
+    validation: float = 0.0
     shuffle: bool = True
     binarize: str = "dynamic"
     checkpoint_seconds: float = 30.0
@@ -63,6 +65,7 @@ class Common:
         self._check(("epochs", "momentum_epochs", "patience"), 0, 10**9, checks.integer)
         self._check(("l2", "l1", "max_norm", "learning_rate", "adam_second", "checkpoint_seconds"), 0, 1e6)
         self._check(("momentum", "initial_momentum", "adam_beta1"), 0, 0.999)
+        checks.number(self.validation, "validation", 0, 0.95)
         checks.number(self.adam_epsilon, "adam_epsilon", 1e-30, 1)
         checks.number(self.decay_epochs, "decay_epochs", 1e-6, 1e9)
 
@@ -211,7 +214,7 @@ class FineTuneSettings(Common):
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.integer(self.output_epochs, "output_epochs", 0, 10**9)
-        self._check(("dropout", "input_dropout", "validation"), 0, 0.95)
+        self._check(("dropout", "input_dropout"), 0, 0.95)
         if self.optimizer == "lbfgs" and self.dropout + self.input_dropout > 0:
             raise InputError("dropout and input_dropout are noise, which lbfgs cannot follow: take another optimizer.")
         if self.optimizer == "lbfgs" and self.l1 + self.max_norm > 0:

@@ -21,6 +21,7 @@ OTHER: dict[str, Any] = {
     "activation": "relu",
     "visible": "gaussian",
     "patience": 7,
+    "validation": 0.2,
     "binarize": "threshold",
     "shuffle": False,
     "rule": "cd",
@@ -179,14 +180,16 @@ def test_defaults_are_valid_and_shown(model: str) -> None:
 
 
 def test_every_option_reaches_the_run(data: Path) -> None:
-    kept = {"center", "adam_beta1", "adam_epsilon", "adam_second", "chains", "rungs", "patience"}
+    kept = {"center", "adam_beta1", "adam_epsilon", "adam_second", "chains", "rungs", "patience", "validation"}
     given = {name: OTHER[name] for name in MACHINES["dbm"].options if name not in kept}
     words = [word for name, value in given.items() for word in ("--" + name.replace("_", "-"), written(value))]
     words[words.index("--shuffle") : words.index("--shuffle") + 2] = ["--no-shuffle"]
     found = invoke("train", "dbm", "--data", data, "--out", "r", *words, "--no-center", "--limit", 30)
     assert found.exit_code == 0, found.stderr
     description = runs.read_settings("r")
-    settings = MACHINES["dbm"].settings_from(MACHINES["dbm"].options | given | {"center": False, "patience": 0})
+    settings = MACHINES["dbm"].settings_from(
+        MACHINES["dbm"].options | given | {"center": False, "patience": 0, "validation": 0.0}
+    )
     assert description["settings"] == settings.as_dict() and description["data"]["rows"] == 30
     assert description["model"]["units"] == [25, 4, 3]
     assert description["evaluation"] == {"wanted": True, "samples": 20, "chains": 10, "betas": 30}

@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import boltz
 from boltz import presets, runs, snapshots
+from boltz.data import few
+from boltz.data.given import given
+from boltz.data.sparse import SparseRows
 from boltz.rng import Key
 from boltz.training import held_out
 from boltz.training.held_out import SCORE
@@ -79,7 +83,9 @@ def test_directed_machines_are_judged_too(make: Any, settings: dict[str, Any]) -
 def test_without_held_out_rows_nothing_is_judged() -> None:
     run = boltz.train(boltz.rbm(12, 4, TRAIN), TRAIN, **SHORT)
     assert not scores(run) and len(run.history) == 60
-    with pytest.raises(boltz.InputError, match="patience waits for a better epoch on held-out rows"):
+    with pytest.raises(
+        boltz.InputError, match="patience waits for a better epoch on held-out rows: give held_out, or validation"
+    ):
         boltz.train(boltz.rbm(12, 4, TRAIN), TRAIN, patience=3, **SHORT)
 
 
@@ -141,6 +147,56 @@ def test_a_watch_that_raises_keeps_what_was_trained() -> None:
     wanted = boltz.train(boltz.rbm(12, 5, TRAIN), TRAIN, **(SHORT | {"epochs": 4}))
     run = caught.value.run  # type: ignore[attr-defined]
     assert len(run.history) == 4 and run.model.arena.tobytes() == wanted.model.arena.tobytes()
+
+
+# ---------------------------------------------------------------- a share of the rows
+
+
+def test_a_share_of_the_rows_is_held_out() -> None:
+    """As if both parts were given by hand."""
+    settings = {**SHORT, "patience": 10, "snapshots": 0}
+    data = given(rows(60, 4), "x", 12)
+    run = boltz.train(boltz.rbm(12, 40, TRAIN), data, validation=0.25, seed=3, **settings)
+    learnt, held = few.parted(data, 0.25, 3)
+    assert (len(learnt.x), len(held.x)) == (45, 15)
+    assert sorted(map(bytes, [*learnt.x, *held.x])) == sorted(map(bytes, data.x))
+    wanted = boltz.train(boltz.rbm(12, 40, TRAIN), learnt, held_out=held, seed=3, **settings)
+    assert run.model.arena.tobytes() == wanted.model.arena.tobytes() and scores(run) == scores(wanted)
+
+
+def test_a_resumed_run_holds_out_the_same_rows(tmp_path: Path) -> None:
+    settings = {**SHORT, "epochs": 20, "patience": 9, "validation": 0.2, "checkpoint_seconds": 0.0}
+    whole = boltz.train(boltz.rbm(12, 40, TRAIN), TRAIN, **settings)
+
+    def cut(record: dict[str, Any]) -> None:
+        if record["epoch"] == 3:
+            raise RuntimeError("cut off")
+
+    with pytest.raises(RuntimeError, match="cut off"):
+        boltz.train(boltz.rbm(12, 40, TRAIN), TRAIN, tmp_path / "cut", watch=cut, **settings)
+    assert boltz.resume(tmp_path / "cut", TRAIN).model.arena.tobytes() == whole.model.arena.tobytes()
+
+
+def test_sparse_rows_are_parted_as_dense_ones() -> None:
+    for share in (0.0, 0.3, 0.94):
+        assert few.held_rows(30, share) == {0.0: 0, 0.3: 9, 0.94: 28}[share]
+    assert few.held_rows(2, 0.01) == 1 and few.held_rows(2, 0.95) == 1
+    dense, sparse = (few.parted(given(x, "x", 12), 0.3, 0) for x in (TRAIN, sp.csr_array(TRAIN)))
+    for a, b in zip(dense, sparse, strict=True):
+        assert isinstance(b.x, SparseRows) and np.array_equal(a.x, b.x[np.arange(len(b.x))])
+
+
+def test_few_rows_are_not_learnt_by_heart() -> None:
+    """Without rows to judge by, the defaults hold out a tenth of few rows, but nothing where epochs is named."""
+    stop = {"watch": lambda record: True, "snapshots": 0}
+    model = boltz.rbm(12, 4, TRAIN)
+    assert boltz.train(model, TRAIN, **stop).settings.validation == presets.VALIDATION
+    assert boltz.train(model, TRAIN, held_out=VALID, **stop).settings.validation == 0
+    assert boltz.train(model, TRAIN, epochs=3, **stop).settings.validation == 0
+    assert presets.preset("rbm", presets.FEW, held_out=False)["validation"] == 0
+    assert presets.preset("rbm", presets.FEW, held_out=False)["patience"] == 0
+    with pytest.raises(boltz.InputError, match="validation holds out some of the rows, but held_out gives others"):
+        boltz.train(model, TRAIN, held_out=VALID, validation=0.1)
 
 
 # ---------------------------------------------------------------- presets
