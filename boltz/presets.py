@@ -58,7 +58,7 @@ def preset(kind: str, rows: int, batch: int | None = None, held_out: bool = True
     is trained for thousands of updates learns few rows by heart.
     """
     batch = batch_for(rows) if batch is None else batch
-    epochs = epochs_for(rows, batch)
+    epochs = epochs_for(rows, max(batch, 1))  # the settings refuse others
     lengths = {name: max(round(share * epochs), 1) for name, share in SHARES.get(kind, {"epochs": 1.0}).items()}
     few = not held_out and LEAST_PARTED <= rows < FEW
     judges = {

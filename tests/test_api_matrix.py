@@ -84,6 +84,8 @@ CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as e
     "complete by an sbn": ("x", lambda x: boltz.complete(SBN, x, WITHOUT_LAST, sweeps=3)),
     "complete by a gaussian vae": ("x", lambda x: boltz.complete(GAUSSIAN, x, WITHOUT_LAST, sweeps=3)),
     "features of a dbm, missing values": ("x", lambda x: boltz.features(DBM, x, 1, WITHOUT_LAST)),
+    "independent_units": ("x", lambda x: boltz.independent_units(BITS, x).per_row),
+    "mixture_of_products": ("x", lambda x: boltz.mixture_of_products(BITS, x, 2).per_row),
     "log_likelihood of an rbm": ("x", lambda x: boltz.log_likelihood(RBM, x).per_row),
     "log_likelihood of a dbm": ("x", lambda x: boltz.log_likelihood(DBM, x, 1.5).per_row),
     "log_likelihood, weighted": ("x", lambda x: boltz.log_likelihood(DBM, x, samples=3).per_row),

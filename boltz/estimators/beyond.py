@@ -86,12 +86,12 @@ class Beyond:
 def _rows(train: Any, x: Any) -> tuple[Any, Any]:
     """Both as checked rows of as many units; raises InputError."""
     try:
-        shape = tuple(np.shape(x))
+        shape = tuple(train.shape if hasattr(train, "shape") else np.shape(train))
     except (TypeError, ValueError):
         shape = ()  # no table of numbers, as is said next
     units = shape[1] if len(shape) == 2 else 0
-    x = scale.rows(x, Border("x"), units, np.float32)
     train = scale.rows(train, Border("train"), units, np.float32)
+    x = scale.rows(x, Border("x"), units, np.float32)
     if not ((x == 0) | (x == 1)).all():
         raise InputError("x must hold 0 and 1, which alone have a likelihood under binary units: binarise the rows.")
     return train, x

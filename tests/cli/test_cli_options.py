@@ -139,7 +139,7 @@ IDLE: list[tuple[str, dict[str, Any], str]] = [
     ("rbm", {"decay_epochs": 3.0}, "--schedule inverse"),
     ("rbm", {"rule": "cd", "chains": 10}, "--rule pcd"),
     ("rbm", {"rungs": 10}, "--rule ptt"),
-    ("rbm", {"center_rate": 0.1}, "--center or --sparsity-cost"),
+    ("rbm", {"center": False, "center_rate": 0.1}, "--center or --sparsity-cost"),
     ("rbm", {"sparsity_target": 0.2}, "--sparsity-cost"),
     ("dbm", {"pretrain_epochs": 0, "pretrain": "doubling"}, "--pretrain-epochs"),
     ("dbn", {"epochs": 0, "k": 3}, "--epochs above 0"),

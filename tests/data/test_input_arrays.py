@@ -150,7 +150,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], int | None, str]] = {  # array, leve
     "a number": (lambda: 0.5, None, "must have shape (any, 4)"),
     "nothing": (lambda: None, None, "must hold numbers, got a missing value"),
     "a name": (lambda: "mnist", None, "real numbers, got dtype <U"),
-    "a generator": (lambda: (row for row in PARTS), None, "must hold numbers, got '<generator"),
+    "a generator": (lambda: (row for row in PARTS), None, "must hold numbers, got a value of type generator"),
     "sparse digits": (lambda: sp.csr_array(DIGITS), None, "divide by the greatest, 16"),
     "sparse float digits": (lambda: sp.csr_array(DIGITS / 2), None, "numbers in [0, 1], got 8"),
 }

@@ -69,7 +69,7 @@ def test_a_mixture_beats_independent_units_on_few_rows() -> None:
 def test_grey_rows_have_no_likelihood() -> None:
     with pytest.raises(boltz.InputError, match="x must hold 0 and 1"):
         boltz.independent_units(STATES, STATES * 0.5)
-    with pytest.raises(boltz.InputError, match="train must have shape"):
+    with pytest.raises(boltz.InputError, match="x must have shape"):
         boltz.independent_units(STATES[:, :3], STATES)
 
 

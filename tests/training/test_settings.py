@@ -47,6 +47,8 @@ COMMON: dict[str, list[Any]] = {
     "l2": [-1e-9, float("nan")],
     "l1": [-1.0],
     "max_norm": [-1.0, float("inf")],
+    "patience": [-1, 2.5, True, None],
+    "validation": [-0.1, 0.96, float("nan"), "0.1", None],
     "shuffle": [0, 1, "no", None, np.True_],
     "binarize": ["maybe", None, True],
     "checkpoint_seconds": [-1.0, float("inf"), None],
