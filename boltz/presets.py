@@ -12,9 +12,10 @@ from typing import Any
 from boltz.errors import InputError
 
 LEAST_UPDATES, MOST_UPDATES = 10_000, 60_000
+MOST_EPOCHS = 2000  # of a handful of rows
 EPOCHS = 100  # where these are neither too few nor too many updates
 BATCH, LEAST_BATCH, BATCHES = 100, 10, 50  # the largest and smallest batch; batches an epoch where rows are few
-PATIENCE = 0.2  # share of the epochs
+PATIENCE = 0.5  # share of the epochs: an RBM may stand still for long before its units part
 VALIDATION, FEW, LEAST_PARTED = 0.1, 5000, 20  # share held out of fewer rows than so many, but not of fewer than these
 
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
@@ -46,9 +47,14 @@ def batch_for(rows: int) -> int:
 
 
 def epochs_for(rows: int, batch: int) -> int:
-    """Passes over so many rows: 100, but no fewer than 10,000 updates and no more than 60,000."""
+    """Passes over so many rows: 100, but no fewer than 10,000 updates and no more than 60,000, and never over 2,000."""
     updates = -(-rows // batch)
-    return max(-(-LEAST_UPDATES // updates), min(EPOCHS, -(-MOST_UPDATES // updates)))
+    return min(max(-(-LEAST_UPDATES // updates), min(EPOCHS, -(-MOST_UPDATES // updates))), MOST_EPOCHS)
+
+
+def patience_for(kind: str, epochs: int) -> int:
+    """Epochs to wait for a better one, where the last stage of a kind of machine has so many."""
+    return max(round(PATIENCE * epochs / SHARES.get(kind, {"epochs": 1.0})["epochs"]), 1)
 
 
 def preset(kind: str, rows: int, batch: int | None = None, held_out: bool = True) -> dict[str, Any]:
@@ -62,7 +68,7 @@ def preset(kind: str, rows: int, batch: int | None = None, held_out: bool = True
     lengths = {name: max(round(share * epochs), 1) for name, share in SHARES.get(kind, {"epochs": 1.0}).items()}
     few = not held_out and LEAST_PARTED <= rows < FEW
     judges = {
-        "patience": max(round(PATIENCE * epochs), 1) if held_out or few else 0,
+        "patience": patience_for(kind, lengths["epochs"]) if held_out or few else 0,
         "validation": VALIDATION if few else 0.0,
     }
     return {**SETTINGS.get(kind, {}), "batch_size": batch, **lengths, **judges}
@@ -78,7 +84,8 @@ def completed(kind: str, settings: Mapping[str, Any], rows: int, held_out: bool)
         raise InputError("validation holds out some of the rows, but held_out gives others: name one of both.")
     found = dict(settings)
     if "epochs" not in settings:
-        found = preset(kind, rows, settings.get("batch_size"), held_out) | found
+        judged = held_out or bool(settings.get("validation"))
+        found = preset(kind, rows, settings.get("batch_size"), judged) | found
     if found.get("patience") and not held_out and not found.get("validation"):
         if settings.get("patience"):
             raise InputError("patience waits for a better epoch on held-out rows: give held_out, or validation.")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import boltz
+from boltz.cli.reading import loaded
 from boltz.cli.stored import table
 from boltz.data import Data, load, splits
 from boltz.errors import BoltzError
@@ -59,7 +60,7 @@ def _training(data: Data, settings: Mapping[str, Any]) -> Data | None:
     """The training rows of a run, else those of the data set that data belong to."""
     place = table(settings, "data", "load")
     if place:
-        return load(**place)
+        return loaded(place, "run.toml")
     source = data.request.get("name_or_path")
     if isinstance(source, str) and len(splits(source)) > 1 and "train" in splits(source):
         return load(source, "train")

@@ -195,9 +195,12 @@ def chosen(
         if own_shape and name in SHAPE:
             raise InputError(f"--init starts from a machine as it is, so it takes no {word(name)}.")
     said = {name: value for name, value in changes.items() if name in known}
-    preset = presets.preset(model, data.rows, (said | given).get("batch_size"), data.valid)
+    judged = data.valid or bool((said | given).get("validation"))
+    preset = presets.preset(model, data.rows, (said | given).get("batch_size"), judged)
     changes = {name: value for name, value in preset.items() if name in known} | said
     values = {name: x for name, x in (known | changes | given).items() if not (own_shape and name in SHAPE)}
+    if values["patience"] and "patience" not in said | given:
+        values["patience"] = presets.patience_for(model, values["epochs"])
     for name in given:
         needed, met = NEEDS.get(name, ("", lambda v: True))
         if not met({"evaluate": options.get("evaluate", True), **values}):

@@ -78,7 +78,7 @@ def prepared(options: Options) -> Start:
     for split, rows in others.items():
         _fitting(model, rows, "the machine")
         extra[split] = {"load": dict(rows.request)}
-    return Start(kind, model, data, held_out(name, known, others), settings, out, extra)
+    return Start(kind, model, data, held_out(name, known, others, settings), settings, out, extra)
 
 
 def _recipe(options: Options) -> Recipe | None:
@@ -117,9 +117,8 @@ def _values(
     valid = rows is None or rows.valid
     if options["validation"] and rows is not None and valid:
         raise InputError("--validation holds out some of the training rows, but the data have validation rows.")
-    if options["patience"] and not valid and not options["validation"]:
-        raise InputError("--patience waits for a better epoch on validation rows: give --valid FILE, or --validation.")
-    if recipe or (options["epochs"] is not None and not valid and not options["validation"]):
+    length_alone = options["epochs"] is not None and not valid and not options["validation"] and not options["patience"]
+    if recipe or length_alone:
         changes = {"patience": 0, "validation": 0.0} | changes
     if first is not None:
         before = table(settings_of(options["init"]), "settings").get("binarize")
@@ -128,7 +127,12 @@ def _values(
     visible = first.layers[0].kind if first is not None else options["visible"]
     if visible == "gaussian":
         changes["binarize"] = "none"
-    return chosen(options, kind, changes, first is not None, USUAL if rows is None else rows)
+    values = chosen(options, kind, changes, first is not None, USUAL if rows is None else rows)
+    if valid or values["validation"] > 0:
+        return values
+    if options["patience"]:
+        raise InputError("--patience waits for a better epoch on validation rows: give --valid FILE, or --validation.")
+    return values | {"patience": 0}
 
 
 def _evaluation(options: Options, values: Options, seed: int) -> dict[str, Any]:
@@ -186,12 +190,12 @@ def _stem(kind: str, model: Model, data: Data) -> str:
     return "-".join([kind, *units, data.name])
 
 
-def held_out(name: str, known: Options, others: Mapping[str, Data]) -> Data | None:
-    """Validation rows, else test rows, for the recorded gap to training rows; None for data in one piece.
+def held_out(name: str, known: Options, others: Mapping[str, Data], settings: Any) -> Data | None:
+    """Validation rows; where there are none, test rows for the recorded gap, but never to choose parameters.
 
     others are those of files of their own, which come first; known is how load reads the data.
     """
-    for split in ("valid", "test"):
+    for split in ("valid",) if settings.patience or settings.validation else ("valid", "test"):
         if split in others or split in splits(name):
             return others.get(split) or load(name, split, **known)
     return None

@@ -74,6 +74,9 @@ class Beyond:
                 f"{start} cannot be told from independent units by so few rows ({change:+.2f} +- {error:.2f} nats a "
                 f"row); {mixture}."
             )
+        if change <= 0 >= gain:
+            nothing = f"has learnt nothing beyond independent units ({change:+.2f} nats a row)"
+            return f"{start} {nothing}, and {mixture}: there may be nothing to learn."
         if change <= NOTHING * gain:
             return (
                 f"{start} has learnt nothing beyond independent units ({change:+.2f} nats a row); {mixture}. Train it "

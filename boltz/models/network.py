@@ -37,8 +37,8 @@ class Network:
 
     machine: where it is not None, its mean-field posterior is heard beside the inputs. classes: the labels of the
     softmax outputs, none for an autoencoder, whose code is the value of layer code, counted from the input. scaling is
-    that of the machine which the network was unrolled from. levels
-    is as in that machine.
+    that of the machine which the network was unrolled from. levels is
+    as in that machine.
     """
 
     net: FeedForward

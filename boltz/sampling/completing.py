@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import arrays, checks
+from boltz import arrays, checks, scale
 from boltz.errors import InputError, NumericalError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine, outside
@@ -50,7 +50,8 @@ def complete(
     evidence = evidence_of(model, x, mask)
     found = arrays.host(outside(model, completed(model, evidence, method, sweeps, seed)))
     if model.layers[0].kind == "gaussian":  # the way there and back rounds what is known
-        np.copyto(found, arrays.host(x), where=arrays.host(evidence.known), casting="same_kind")
+        given = scale.divided(scale.table(arrays.host(x), "x", model.layers[0].units), model.levels)
+        np.copyto(found, given, where=arrays.host(evidence.known), casting="same_kind")
     return found
 
 

@@ -51,21 +51,31 @@ def directed(machine: HelmholtzMachine, rows: Array, key: Key) -> float:
     return float(log_mean_exp(log_w, 1).mean())
 
 
-def due(epoch: int, epochs: int) -> bool:
-    """Whether held-out rows are looked at after this epoch, counted from 1."""
-    return epoch % max(epochs // LOOKS, 1) == 0 or epoch == epochs
+def due(epoch: int, epochs: int, patience: int) -> bool:
+    """Whether held-out rows are looked at after this epoch, counted from 1: at least once in patience epochs."""
+    return epoch % max(min(epochs // LOOKS, patience), 1) == 0 or epoch == epochs
+
+
+def best_epoch(history: Sequence[Mapping[str, Any]], stage: Any) -> int | None:
+    """The epoch of a stage that held-out rows like best, None where they were not asked."""
+    looked = [(r[SCORE], -r["epoch"]) for r in history if r.get("stage") == stage and _judged(r)]
+    return -max(looked)[1] if looked else None
 
 
 def kept_epoch(history: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """A note on the epoch that held-out rows chose for the last stage of a run, if not its last one."""
-    last = [record for record in history if record["stage"] == history[-1]["stage"]]
-    looked = [record for record in last if record.get(SCORE) is not None]
-    if not looked:
+    stage = history[-1].get("stage") if history else None
+    best, last = best_epoch(history, stage), [r for r in history if r.get("stage") == stage]
+    if best is None or best == last[-1].get("epoch"):
         return ()
-    best = max(looked, key=lambda record: float(record[SCORE]))
-    if best is last[-1]:
-        return ()
+    scores = {r["epoch"]: r[SCORE] for r in last if _judged(r)}
+    final = max(scores)
     return (
-        f"The parameters of epoch {best['epoch']} are kept, which is the best of {last[-1]['epoch']} on held-out rows "
-        f"({best[SCORE]:.2f} against {looked[-1][SCORE]:.2f} nats a row at the end).",
+        f"The parameters of epoch {best} are kept: held-out rows like them best of {last[-1].get('epoch')} "
+        f"({scores[best]:.2f} nats a row, {scores[final]:.2f} after epoch {final}).",
     )
+
+
+def _judged(record: Mapping[str, Any]) -> bool:
+    """Whether an epoch's record, perhaps of an edited file, has a score."""
+    return isinstance(record.get(SCORE), float) and isinstance(record.get("epoch"), int)

@@ -20,7 +20,7 @@ from boltz.training.updown import recognised, top_machine
 Array = NDArray[Any]
 ROWS = 500  # that are looked at
 COMPONENTS, SEED = 20, 0  # of the mixture that it is measured against
-NOTHING = 0.1  # share of the mixture's gain over independent units that is no more than nothing
+NOTHING, ERRORS = 0.1, 3.0  # share of the mixture's gain that is no more than nothing; its errors that are chance
 LARGEST = 1000.0  # weight that no machine needs: a change of one unit then decides another for certain
 SPREAD, CONSTANT = 1e-3, 0.95  # standard deviation of a constant unit, and share of such units in a layer
 
@@ -28,7 +28,7 @@ SPREAD, CONSTANT = 1e-3, 0.95  # standard deviation of a constant unit, and shar
 def notes(model: Model, rows: Array, key: Key) -> tuple[str, ...]:
     """Sentences on a trained machine, given training rows (rows, units) as it sees them."""
     states = host(rows)
-    few = rows[np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).astype(np.int64)]
+    few = rows[:: -(-len(rows) // ROWS)]
     return (*_large(model), *_constant(model, few), *_beyond(model, states, few, key))
 
 
@@ -48,7 +48,7 @@ def _constant(model: Model, rows: Array) -> tuple[str, ...]:
         return ()
     told = []
     for layer in model.layers[1:]:
-        spread = np.asarray(side_by_side(model, rows, [layer.name])).std(axis=0)
+        spread = host(side_by_side(model, rows, [layer.name])).std(axis=0)
         still = int((spread < SPREAD).sum())
         if still >= CONSTANT * layer.units:
             told.append(
@@ -64,20 +64,33 @@ def _beyond(model: Model, states: Array, rows: Array, key: Key) -> tuple[str, ..
         return ()
     own, seen = _log_likelihood(model, rows, key), host(rows)
     alone = float(products.independent(states).log_prob(seen).mean())
-    gain = float(products.mixture(states, COMPONENTS, SEED).log_prob(seen).mean()) - alone
+    gain, error = _there_is(states)
     if not own >= alone - max(NOTHING * gain, 0.5):
         worse = f"{alone - own:.1f} nats a row" if np.isfinite(own) else "beyond all measure"
         return (
             f"The machine is {worse} worse than independent units on its own training rows. Train it with a smaller "
             "learning_rate.",
         )
-    if own <= alone + NOTHING * gain:
+    if gain > ERRORS * error and own <= alone + NOTHING * gain:
         return (
             f"The machine has learnt nothing beyond independent units on its own training rows ({own - alone:+.2f} "
             f"nats a row; a mixture of {COMPONENTS} products {gain:+.2f}). Train it for more updates: more epochs, or "
             "smaller batches.",
         )
     return ()
+
+
+def _there_is(states: Array) -> tuple[float, float]:
+    """What a mixture gains over independent units on every other row (nats a row), fitted to the rest, and its error.
+
+    It says whether there is anything to learn at all.
+    """
+    train, unseen = states[::2], states[1::2]
+    if len(unseen) < 2:
+        return 0.0, 0.0
+    alone = products.independent(train).log_prob(unseen)
+    pairs = products.mixture(train, COMPONENTS, SEED).log_prob(unseen) - alone
+    return float(pairs.mean()), float(pairs.std(ddof=1) / np.sqrt(len(pairs)))
 
 
 def _log_likelihood(model: Model, rows: Array, key: Key) -> float:

@@ -225,7 +225,11 @@ class Loop:
     def _score(self, stage: Stage, machine: Model, train: Array) -> float | None:
         """The log-likelihood of held-out rows that the stage is judged by; None where it is not, or not now."""
         epoch = self.state.epoch + 1
-        if self.held_out is None or not stage.settings.patience or not due(epoch, stage.settings.epochs):
+        if (
+            self.held_out is None
+            or not stage.settings.patience
+            or not due(epoch, stage.settings.epochs, stage.settings.patience)
+        ):
             return None
         rows = self._batch(self.held_out, stage, self._spread(JUDGES, len(self.held_out.x)), 0)
         score = stage.rule.score(machine, train, rows, self.key.derive("held out"))

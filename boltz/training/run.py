@@ -170,6 +170,8 @@ def _parts(data: Data, held_out: Data | None, settings: AnySettings) -> tuple[Da
     """The rows to learn from and those held out: given, or a share of the former."""
     if held_out is not None or settings.validation == 0 or len(data.x) < 2:
         return data, held_out
+    if isinstance(data.x, np.memmap):
+        raise InputError("validation would read a mapped file into memory: give held_out rows, or validation=0.")
     return parted(data, settings.validation, settings.seed)
 
 
@@ -188,13 +190,13 @@ def _in_memory(loop: Loop, settings: AnySettings, watch: Watch | None) -> Run:
     loop.events = Events(epoch, rewound, update=recorder(loop, settings, kept.__setitem__))
     try:
         loop.run()
+        model = _finished(loop, settings)
+        notes = (*_notes(model, history, settings), *_learnt(loop))
     except BaseException as problem:
         loop.state.finish(loop.plan)
         kept_so_far = tuple(kept.values())
         problem.run = Run(loop.state.model, history, None, settings, (), kept_so_far)  # type: ignore[attr-defined]
         raise
-    model = _finished(loop, settings)
-    notes = (*_notes(model, history, settings), *_learnt(loop))
     return Run(model, history, None, settings, notes, tuple(kept.values()))
 
 

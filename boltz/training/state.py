@@ -139,6 +139,8 @@ def _graph(stage: Stage) -> Graph:
 
 def _judged(numbers: Array) -> tuple[float, int]:
     score, epoch = (float(number) for number in numbers)
+    if not 0 <= epoch < 2**53:
+        raise ValueError("its best epoch is no number of an epoch")
     return score, int(epoch)
 
 

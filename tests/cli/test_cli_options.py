@@ -117,7 +117,7 @@ def test_what_is_given_arrives(model: str, name: str) -> None:
     companions = {n: x for n, x in COMPANIONS.get(name, {}).items() if n in MACHINES[model].options}
     values = chosen({name: value} | companions, model, {})
     assert values[name] == value
-    follow = {"epochs", "pretrain_epochs", "patience"} if name == "batch_size" else set()
+    follow = {"patience"} - {name} | ({"epochs", "pretrain_epochs"} if name == "batch_size" else set())
     rest = {n: x for n, x in values.items() if n not in {name, "samples", *companions, *follow}}
     assert rest == {n: x for n, x in default.items() if n in rest}
     assert len(values) == len(MACHINES[model].options)

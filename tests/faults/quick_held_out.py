@@ -58,7 +58,7 @@ def check_watch() -> None:
 
 def check_defaults() -> None:
     """Some thousands of updates, however few the rows."""
-    for rows in (20, 400, 1600, 60_000, 10**7):
+    for rows in (100, 400, 1600, 60_000, 10**7):
         found = presets.preset("rbm", rows)
         assert found["epochs"] * -(-rows // found["batch_size"]) >= presets.LEAST_UPDATES
 

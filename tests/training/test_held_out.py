@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 import boltz
-from boltz import presets, runs, snapshots
+from boltz import presets, snapshots
 from boltz.data import few
 from boltz.data.given import given
 from boltz.data.sparse import SparseRows
@@ -77,7 +77,11 @@ def test_directed_machines_are_judged_too(make: Any, settings: dict[str, Any]) -
     run = boltz.train(make(), TRAIN, held_out=VALID, **chosen)
     joint = [r for r in run.history if r["stage"] == run.history[-1]["stage"]]
     assert len(joint) == 40 and all(r[SCORE] is not None for r in joint)
-    assert max(r[SCORE] for r in joint) >= joint[0][SCORE]
+    best = held_out.best_epoch(run.history, joint[0]["stage"])
+    if "pretrain_epochs" in settings:  # whose stages are judged, too
+        return
+    again = boltz.train(make(), TRAIN, **(chosen | {"epochs": best, "patience": 0}))
+    assert run.model.arena.tobytes() == again.model.arena.tobytes()
 
 
 def test_without_held_out_rows_nothing_is_judged() -> None:
@@ -206,7 +210,8 @@ def test_few_rows_are_not_learnt_by_heart() -> None:
 def test_defaults_make_thousands_of_updates(rows_: int) -> None:
     found = presets.preset("rbm", rows_)
     updates = found["epochs"] * -(-rows_ // found["batch_size"])
-    assert updates >= presets.LEAST_UPDATES and found["patience"] >= 1
+    batches = -(-rows_ // found["batch_size"])
+    assert updates >= min(presets.LEAST_UPDATES, presets.MOST_EPOCHS * batches) and found["patience"] >= 1
     assert found["epochs"] == 1 or updates <= 1.5 * presets.MOST_UPDATES
     assert presets.LEAST_BATCH <= found["batch_size"] <= presets.BATCH
 
@@ -220,11 +225,13 @@ def test_the_defaults_of_python_are_the_preset() -> None:
     assert named == boltz.Settings(epochs=1)
 
 
-def test_old_runs_without_patience_go_on(tmp_path: Path) -> None:
-    boltz.train(boltz.rbm(12, 4, TRAIN), TRAIN, tmp_path / "run", watch=lambda r: r["epoch"] == 2, **SHORT)
-    text = (tmp_path / "run" / runs.SETTINGS).read_text()
-    assert "patience = 0\n" in text
-    old = tmp_path / "run" / runs.SETTINGS
-    old.write_text(text.replace("patience = 0\n", ""))
-    with pytest.raises(boltz.FileError, match="was changed since"):  # by its mark, not by the missing setting
-        boltz.resume(tmp_path / "run", TRAIN)
+@pytest.mark.parametrize(("epochs", "patience"), [(400, 5), (400, 50), (10, 3), (41, 1)])
+def test_looks_are_as_frequent_as_patience_needs(epochs: int, patience: int) -> None:
+    looks = [epoch for epoch in range(1, epochs + 1) if held_out.due(epoch, epochs, patience)]
+    assert looks[-1] == epochs and max(np.diff([0, *looks])) <= patience
+    assert len(looks) <= max(2 * held_out.LOOKS, epochs // patience + 1)
+
+
+def test_records_of_an_edited_file_have_no_note() -> None:
+    odd = [{"epoch": 1}, {"stage": "joint", "epoch": 2, SCORE: "abc"}, {"stage": "joint", "epoch": None, SCORE: 1.0}]
+    assert held_out.kept_epoch(odd) == held_out.kept_epoch(odd[:1]) == held_out.kept_epoch([]) == ()
