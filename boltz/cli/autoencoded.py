@@ -57,7 +57,8 @@ def tell(result: dict[str, Any]) -> None:
     if lines:
         shown_table(("a row", "mean", "error"), lines)
     if test is not None:
-        what = f"{test['rows']:,} rows of {test['data']} {test['split']}, binarize {test['binarize']}"
+        name = " ".join(filter(None, (test["data"], test["split"])))
+        what = f"{test['rows']:,} rows of {name}, binarize {test['binarize']}"
         say(f"{what}; codes of {test['code']:,} numbers.")
 
 

@@ -138,8 +138,8 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     rows = f"log-likelihood of {len(x):,} rows ({' '.join(filter(None, (data.name, split)))}, binarize {how})"
     result, text, per_row = evaluated(model, x, way, rows) if along is None else evaluated_along(x, along, rows)
     simple = beside(model, data, x, settings, options["seed"])
-    text = f"{text}\n{simple.verdict(per_row, result['log_likelihood'])}"
-    result |= {"beside": simple.as_dict()}
+    learnt = simple.verdict(per_row, result["log_likelihood"])
+    text, result = f"{text}\n{learnt}", result | {"beside": simple.as_dict(), "learnt": learnt}
     if out is not None:
         write_per_row(out, per_row)
         about, text = about | {"per_row": str(out)}, f"{text}\nWritten: {out}"

@@ -48,8 +48,8 @@ def request_of(
         return {"name_or_path": name, "split": wanted, **limit, **known}, wanted
     if own:
         raise InputError(
-            f"{path} was trained on all of {name}, and has no {wanted} rows: give others with --data FILE, or take its "
-            "own with --split train."
+            f"{path} was trained on rows of {name}, and has no {wanted} rows: give others with --data FILE, or take "
+            "the former with --split train."
         )
     if options["split"] not in (None, "train"):
         raise InputError(f"{name} holds one table, so it has no split {wanted!r}: leave --split out.")

@@ -15,6 +15,7 @@ from boltz.cli.progress import Progress
 from boltz.cli.reading import COLUMNS, loaded
 from boltz.cli.stored import table
 from boltz.data import Data, splits
+from boltz.data.few import parted
 from boltz.errors import FileError
 from boltz.estimators.words import figure, small
 from boltz.models.files import Model
@@ -23,7 +24,10 @@ SIMPLE = {"mixture": "mixture of 20 products", "independent_units": "independent
 
 
 def measured(run: boltz.Run, progress: Progress) -> dict[str, Any] | None:
-    """log Z and the test log-likelihood as the run was asked to measure them; None where it was asked not to."""
+    """log Z and the log-likelihood of rows that were not learnt, as the run was asked; None where it was asked not to.
+
+    These are the test rows, or where there are none the validation rows.
+    """
     assert run.path is not None
     description = runs.read_settings(run.path)
     asked = table(description, "evaluation")
@@ -36,7 +40,9 @@ def measured(run: boltz.Run, progress: Progress) -> dict[str, Any] | None:
     found: dict[str, Any] = {"log_likelihood": None, "log_z": None, "methods": {}}
     if log_z is not None:
         found |= {"log_z": log_z.as_dict(), "methods": {"log_z": log_z.method}}
-    data = _test_data(description, run.model)
+    which, data = "test", _split_data(description, run.model, "test")
+    if data is None:
+        which, data = "validation", _validation_data(description, run)
     if data is None:
         return found
     x, how = visible_rows(data, run.settings.binarize, seed, run.model)
@@ -46,22 +52,32 @@ def measured(run: boltz.Run, progress: Progress) -> dict[str, Any] | None:
     said = verdict(log_likelihood, log_z, samples)
     simple = beside(run.model, data, x, description, seed)
     found |= {"beside": simple.as_dict(), "learnt": simple.verdict(log_likelihood.per_row, found["log_likelihood"])}
-    return found | {"rows": len(x), "samples": samples, "data": data.name, "binarize": how, "certified": said}
+    about = {"which": which, "rows": len(x), "samples": samples, "data": data.name, "binarize": how}
+    return found | about | {"certified": said}
 
 
-def _test_data(description: Mapping[str, Any], model: Model) -> Data | None:
-    """The test rows of a run, of a file of their own or of its data set; None for data in one piece."""
+def _validation_data(description: Mapping[str, Any], run: boltz.Run) -> Data | None:
+    """The validation rows of a run: of its own or of its data set, or the share of its rows that was held out."""
+    data = _split_data(description, run.model, "valid")
+    own = table(description, "data", "load")
+    if data is not None or run.settings.validation == 0 or not own:
+        return data
+    return parted(loaded(own, "run.toml"), run.settings.validation, run.settings.seed)[1]
+
+
+def _split_data(description: Mapping[str, Any], model: Model, split: str) -> Data | None:
+    """The rows of a split, of a file of their own or of the data set of a run; None for data in one piece."""
     own = table(description, "data", "load")
     place = own.get("name_or_path")
     if place is None:
         return None
     if not isinstance(place, str):
         raise FileError("run.toml does not say how to load the data.")
-    if other := table(description, "test", "load"):
+    if other := table(description, split, "load"):
         return loaded(other | {"machine_levels": model.levels}, "run.toml")
     known = {name: own[name] for name in COLUMNS if name in own}
     known |= {"levels": own.get("levels"), "machine_levels": model.levels}
-    return loaded({"name_or_path": place, "split": "test", **known}, "run.toml") if "test" in splits(place) else None
+    return loaded({"name_or_path": place, "split": split, **known}, "run.toml") if split in splits(place) else None
 
 
 def show(run: boltz.Run, result: Mapping[str, Any]) -> None:
@@ -71,9 +87,14 @@ def show(run: boltz.Run, result: Mapping[str, Any]) -> None:
         if test["log_likelihood"] is not None or test["log_z"] is not None:
             _show_table(test)
         if test["log_likelihood"] is None:
-            say("The data have no test rows, so there is no test log-likelihood; boltz evaluate measures other rows.")
+            say(
+                "The data have neither test nor validation rows, so there is no log-likelihood of new rows: give some "
+                "with --test FILE, or measure them with boltz evaluate."
+            )
         else:
-            say(f"{test['rows']:,} test rows of {test['data']}, binarize {test['binarize']}. {test['certified']}")
+            chose = ", which also chose the epoch" if test.get("which") == "validation" else ""
+            rows = f"{test['rows']:,} {test.get('which', 'test')} rows of {test['data']}{chose}"
+            say(f"{rows}, binarize {test['binarize']}. {test['certified']}")
             say(test["learnt"])
     say(f"The run is in {run.path}: see samples.png, filters.png and curves.png.")
 
@@ -82,7 +103,7 @@ def _show_table(test: Mapping[str, Any]) -> None:
     lines = []
     simple = test.get("beside") or {}
     entries = {
-        "test log-likelihood": test["log_likelihood"],
+        f"{test.get('which', 'test')} log-likelihood": test["log_likelihood"],
         **{label: simple.get(name) for name, label in SIMPLE.items()},
         "log Z": test["log_z"],
     }

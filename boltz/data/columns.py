@@ -15,7 +15,8 @@ from boltz.checks import brief
 from boltz.errors import FileError, InputError
 
 Array = NDArray[Any]
-NO_UNITS = {"label", "labels", "class", "classes", "target", "targets", "y", "id", "ids", "index"}
+LABELS = {"label", "labels", "class", "classes", "target", "targets", "y"}
+NO_UNITS = {*LABELS, "id", "ids", "index"}
 UNNAMED = re.compile(r"(unnamed: \d+(\.\d+)*)?", re.IGNORECASE)  # what pandas makes of a column without a name
 LONGEST_LABEL, SHOWN = 200, 3
 COUNTING = 10  # rows from which a column that counts them is taken for a number of the row
@@ -166,6 +167,13 @@ def refuse_named(columns: Columns, place: str) -> None:
         if name.lower() in NO_UNITS or UNNAMED.fullmatch(name):
             what = columns.words(unit) + (" would be a unit" if name else " has no name")
             raise FileError(f"{place}: {what}: {_remedies(columns, unit)}, or give it another name if it is a unit.")
+
+
+def refuse_labels(columns: Columns, place: str) -> None:
+    """Raise FileError where the column that would name the rows is called as labels are."""
+    name = "" if columns.names is None else columns.names[columns.units[0]].strip()
+    if name.lower() in LABELS:
+        raise FileError(f"{place}: {columns.words(0)} holds text, which may be labels: {_remedies(columns, 0)}.")
 
 
 def refuse_odd(values: Array, columns: Columns, place: str, scaled: bool) -> None:

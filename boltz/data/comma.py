@@ -11,8 +11,8 @@ from typing import IO
 
 import numpy as np
 
-from boltz.data.columns import Array, Asked, Columns, label_values
-from boltz.data.header import Layout, cells_of, layout_of, number
+from boltz.data.columns import Array, Asked, Columns, label_values, refuse_labels
+from boltz.data.header import TRUTH, Layout, cells_of, layout_of, number
 from boltz.data.table import Table
 from boltz.errors import FileError
 
@@ -109,6 +109,8 @@ class _Rows:
         self.layout, self.place, self.rows = layout, place, 0
         self.label, drop = asked.indices(layout.names, layout.columns, place)
         self.named = layout.row_names and self.label != 0 and 0 not in drop
+        if self.named:
+            refuse_labels(Columns(layout.names, (0,)), place)
         left = drop | {self.label} | ({0} if self.named else set())
         kept = tuple(i for i in range(layout.columns) if i not in left)
         if not kept:
@@ -118,6 +120,7 @@ class _Rows:
         self.labels: list[str] = []
         self.names: array[float] | None = array("d") if self.named else None  # of rows; None where there is text
         self.points = self.commas = False  # whether they stand in numbers
+        self.truth = True  # whether all cells so far are True or False
 
     def block(self, lines: list[str]) -> Array:
         """The numbers (rows, units) of the next rows, narrow; raises FileError."""
@@ -138,7 +141,7 @@ class _Rows:
             values = np.fromiter(map(float, cells), np.float64, len(cells)).reshape(len(lines), -1)
         except (csv.Error, ValueError):
             return None
-        text = "".join(cells)
+        text, self.truth = "".join(cells), False
         if "_" in text or not text.isascii() or self.commas or np.isnan(values).any():
             return None
         self.points |= "." in text
@@ -178,6 +181,7 @@ class _Rows:
     def _numbers(self, cells: list[str]) -> Array:
         """The numbers of cells one by one; raises FileError for text and for missing values."""
         found = [number(cell) for cell in cells]
+        self.truth &= all(cell.strip().lower() in TRUTH for cell in cells)
         if None in found:
             unit = found.index(None)
             option = self.columns.option(unit)
@@ -211,6 +215,8 @@ class _Rows:
         if self.label is not None:
             called = Columns(self.layout.names, (self.label,)).words(0)
             labels = label_values(self.labels, called, self.place)
+        if self.truth:
+            values = values.astype(bool)  # which no levels divide
         return Table(values, labels=labels, columns=self.columns, notes=self._notes())
 
     def _notes(self) -> tuple[str, ...]:

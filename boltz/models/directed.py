@@ -156,13 +156,22 @@ def _fitted(machine: HelmholtzMachine, x: Any) -> HelmholtzMachine:
         return machine
     visible = machine.layers[0]
     if visible.kind == "gaussian":
-        x = scale.table(checks.initial_rows(x), "x", visible.units)
+        x = _real_rows(x, visible.units)
         checks.real_rows(x, "x", visible.units, machine.dtype)
         return scaled(machine, np.asarray(x))
     mean = scale.first_rows(x, visible.units).mean(axis=0, dtype=np.float64)
     bias = machine.structure.generative[visible.name].bias(f"generative/{visible.name}", machine.params)
     bias[...] = logit(np.clip(mean, 0.001, 0.999))
     return machine
+
+
+def _real_rows(x: Any, units: int) -> Array:
+    """Some rows of x (rows, units) in the units of the data, which for grey bytes are 0 to 1; raises InputError."""
+    levels = getattr(x, "levels", None) or 1
+    found = scale.table(checks.initial_rows(x.x if hasattr(x, "fingerprint") else x), "x", units)
+    if levels == 1 and found.dtype == np.uint8 and len(found) and found.max() >= scale.LEAST_GREY:
+        raise InputError("x holds grey bytes (uint8) of unknown units: give x / 255, or a Data of load_data.")
+    return np.divide(found, levels) if levels > 1 else found
 
 
 def scaled(machine: HelmholtzMachine, rows: Array) -> HelmholtzMachine:

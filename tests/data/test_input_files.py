@@ -201,6 +201,15 @@ CASES = {
     "UTF-16": refused(text(BITS, NAMES).encode("utf-16"), "line 1 is not text in UTF-8"),
     "no such column": refused(LABELLED, "no column 'lable' for --label-column: its columns are", label_column="lable"),
     "no such number": refused(text(BITS), "its columns have no names, and their numbers are 1 to 6", drop_columns=[7]),
+    "words of labels in the first column": refused(
+        "class,a,b\nup,0,1\ndown,1,0\nup,1,1\n", "'class' (1) holds text, which may be labels"
+    ),
+    "words of labels that are asked for": Case(
+        "class,a,b\nup,0,1\ndown,1,0\nup,1,1\n",
+        [[0, 1], [1, 0], [1, 1]],
+        {"label_column": "class"},
+        ["up", "down", "up"],
+    ),
     "two columns of a name": refused("a,a,b\n0,1,1\n", "two columns 'a', 1 and 2", drop_columns=["a"]),
     "all left out": refused("a,b\n0,1\n", "none would be left", drop_columns=["a", "b"]),
     "label that is left out": refused(LABELLED, "choose one", label_column="label", drop_columns=[7]),

@@ -83,7 +83,8 @@ def test_samples_are_the_same_bits_on_the_device(cupy: Any) -> None:
 def test_the_host_waits_seldom(cupy: Any) -> None:
     """A stretch of temperatures is a few launches, and training looks at numbers once in 50 steps and at the end.
 
-    Annealing waits 60 times, its second look as often, and a pilot of 100 temperatures at each of them.
+    Annealing waits 60 times, its second look as often, and a pilot of 100 temperatures at each of them; the short one at
+    the end of a training waits 60 times.
     """
     model = boltzmann((12, 7), np.float32).to("cuda")
     boltz.ais(model, 30, 60, base=X)
@@ -94,7 +95,7 @@ def test_the_host_waits_seldom(cupy: Any) -> None:
     boltz.train(model, x, epochs=1, batch_size=20, chains=20)
     emulated.state.launches = emulated.state.waits = 0
     boltz.train(model, x, epochs=1, batch_size=5, chains=20)  # 200 updates
-    assert emulated.state.waits < 40 and emulated.state.launches < 200 * 5
+    assert emulated.state.waits < 40 + 60 and emulated.state.launches < 200 * 5
 
 
 def test_a_run_that_diverges_on_the_device_stops(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:

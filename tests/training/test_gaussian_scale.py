@@ -6,17 +6,20 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 import boltz
 from boltz import HelmholtzMachine
 from boltz.checkpoint import read_tensors, write_tensors
+from boltz.data.given import given
 from boltz.errors import FileError, InputError
 from boltz.estimators.diagnosis import diagnose
 from boltz.models.scaling import Scaling
@@ -278,3 +281,28 @@ def test_estimators_of_scikit_learn_follow_the_units() -> None:
 def test_rows_that_leave_the_range_of_the_machine_are_refused() -> None:
     with pytest.raises(InputError, match="x must lie within the range of float32 in units of the spread"):
         boltz.features(MACHINES["vae"](X * 1e-30), X * 1e30)
+
+
+@pytest.mark.parametrize(
+    "form", [np.asarray, sp.csr_array, lambda x: x.astype(object)], ids=["ints", "sparse", "objects"]
+)
+def test_completion_of_whole_numbers_is_in_one_unit(form: Any) -> None:
+    """Known and completed entries alike are in the units of the rows divided by the levels."""
+    rng = np.random.default_rng(4)
+    counts = rng.integers(0, 17, (30, 5))
+    model = boltz.vae([5, 4], 2, x=counts / 16, visible="gaussian").with_levels(16)
+    known = rng.random((30, 5)) < 0.5
+    wanted = boltz.complete(model, counts / 16, known, sweeps=4)
+    np.testing.assert_allclose(boltz.complete(model, form(counts), known, sweeps=4), wanted, rtol=1e-6)
+
+
+def test_units_of_grey_bytes_are_those_of_training() -> None:
+    """Rows as load_data gives them; bytes alone do not say their unit."""
+    rng = np.random.default_rng(5)
+    data = replace(given(rng.integers(0, 256, (40, 4)).astype(np.uint8), "x", 4), levels=255)
+    named = boltz.vae([4, 3], 2, x=data, visible="gaussian").scaling
+    taken = boltz.train(boltz.vae([4, 3], 2, visible="gaussian"), data, epochs=1).model.scaling
+    for name, values in named.tensors().items():
+        np.testing.assert_allclose(values, taken.tensors()[name], rtol=1e-12)
+    with pytest.raises(boltz.InputError, match="x holds grey bytes"):
+        boltz.vae([4, 3], 2, x=data.x, visible="gaussian")
