@@ -70,9 +70,8 @@ def tell(result: dict[str, Any]) -> None:
         shown_table(("", "%", "95 % interval", "wrong rows"), lines)
     if test is not None:
         without = ", without labels" if test["error"] is None else ""
-        say(
-            f"{test['rows']:,} rows of {' '.join(filter(None, (test['data'], test['split'])))}, binarize {test['binarize']}{without}."
-        )
+        name = " ".join(filter(None, (test["data"], test["split"])))
+        say(f"{test['rows']:,} rows of {name}, binarize {test['binarize']}{without}.")
 
 
 def _confusion(network: Network, labels: Labels, guess: Array, folder: Path) -> None:

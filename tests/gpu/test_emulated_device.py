@@ -83,8 +83,8 @@ def test_samples_are_the_same_bits_on_the_device(cupy: Any) -> None:
 def test_the_host_waits_seldom(cupy: Any) -> None:
     """A stretch of temperatures is a few launches, and training looks at numbers once in 50 steps and at the end.
 
-    Annealing waits 60 times, its second look as often, and a pilot of 100 temperatures at each of them; the short one at
-    the end of a training waits 60 times.
+    Annealing waits 60 times, its second look as often, and a pilot of 100 temperatures at each of them; the short
+    annealing at the end of a training waits 60 times.
     """
     model = boltzmann((12, 7), np.float32).to("cuda")
     boltz.ais(model, 30, 60, base=X)
