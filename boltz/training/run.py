@@ -51,7 +51,8 @@ from boltz.training.trajectory import recorder
 from boltz.training.updown import recognised, top_machine
 
 Array = NDArray[Any]
-RATE_ROWS, RATE_NUMBERS, LEARNT_ROWS = 10_000, 1 << 23, 2000
+RATE_ROWS, RATE_NUMBERS = 10_000, 1 << 23
+LEARNT_ROWS, LEARNT_NUMBERS, FEWEST = 2000, 1 << 21, 50  # by which a trained machine is looked at
 Watch = Callable[[Record], Any]
 
 
@@ -258,7 +259,7 @@ def _learnt(loop: Loop) -> tuple[str, ...]:
     """What the trained machine itself says, once anything was trained."""
     if not loop.state.lines:
         return ()
-    rows = loop.visible_rows(min(LEARNT_ROWS, max(RATE_NUMBERS // loop.state.model.layers[0].units, ROWS)))
+    rows = loop.visible_rows(min(LEARNT_ROWS, max(LEARNT_NUMBERS // loop.state.model.layers[0].units, FEWEST)))
     return learnt.notes(loop.state.model, rows, loop.key.derive("learnt"))
 
 
