@@ -10,6 +10,7 @@ from boltz.cli.common import say
 from boltz.cli.stored import settings_of, table, without_data
 from boltz.data import Data, load
 from boltz.data.loading import held_splits
+from boltz.data.table import columns_entry
 from boltz.errors import FileError, InputError
 from boltz.models.files import Model
 from boltz.models.network import Network
@@ -27,7 +28,24 @@ def rows_asked(path: Path, models: Models, options: Options, split: str | None =
     split is the one to take without --split; None means test where there is one, else train. Raises InputError.
     """
     request, split = request_of(path, models, options, split)
-    return said(loaded(request, str(path))), split
+    data, settings = said(loaded(request, str(path))), settings_of(path)
+    check_columns(data, table(settings, "data") or table(settings, "rows"), f"{path} was trained on")
+    return data, split
+
+
+def check_columns(data: Data, trained: Options, known: str) -> None:
+    """Say that columns have other names than those of training; raises InputError for the same names in another order.
+
+    trained is the entry of run.toml on the rows of training, and known says where they are from.
+    """
+    found = columns_entry(data.columns)
+    if not found or "columns" not in trained or found["columns"] == trained["columns"]:
+        return
+    if found["names"] == trained.get("names"):
+        raise InputError(
+            f"{data.source} has the columns that {known}, but in another order: put them in the same order."
+        )
+    say(f"{data.source} has columns with other names than those that {known}.")
 
 
 def request_of(

@@ -15,11 +15,12 @@ from boltz.cli import recipes
 from boltz.cli.machines import MACHINES
 from boltz.cli.measure import Annealing, samples_for
 from boltz.cli.options import USUAL, Table, chosen, word
-from boltz.cli.reading import other_rows, reading, said
+from boltz.cli.reading import check_columns, other_rows, reading, said
 from boltz.cli.recipes import Recipe
 from boltz.cli.stored import architecture, model_of, settings_of, table
 from boltz.data import Data, load, splits
 from boltz.data.binarize import HOW as BINARIZE
+from boltz.data.table import columns_entry
 from boltz.errors import InputError
 from boltz.models.files import Model
 from boltz.training.plans import blueprint, kind_of, stages
@@ -77,6 +78,7 @@ def prepared(options: Options) -> Start:
         extra["init"] = {"path": str(options["init"])}
     for split, rows in others.items():
         _fitting(model, rows, "the machine")
+        check_columns(rows, columns_entry(data.columns), f"{data.source} has")
         extra[split] = {"load": dict(rows.request)}
     return Start(kind, model, data, held_out(name, known, others, settings), settings, out, extra)
 

@@ -68,9 +68,16 @@ def load(
     place = (named or str(path.resolve())) + (f":{array}" if array else "")
     more = {"limit": limit, "levels": wanted if levels == wanted else None}
     request = {"name_or_path": place, "split": split} | {name: n for name, n in more.items() if n is not None}
-    data = Data(np.asarray(x), name, shape, levels, found, labels, source, request | columns.request, table.notes)
+    request |= columns.request
+    data = Data(np.asarray(x), name, shape, levels, found, labels, source, request, table.notes, _names(table))
     data.x.flags.writeable = False
     return data
+
+
+def _names(table: Table) -> tuple[str, ...]:
+    """The names of the units, where a table of text has them."""
+    held = table.columns
+    return () if held is None or held.names is None else tuple(held.names[number].strip() for number in held.units)
 
 
 def splits(name_or_path: str | os.PathLike[str]) -> tuple[str, ...]:

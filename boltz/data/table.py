@@ -51,7 +51,8 @@ class Data:
 
     Rows in a mapped file are read where they are used and keep the number type of the file, which must not change
     meanwhile; those of a sparse matrix (SparseRows) are made dense where they are used. request holds the arguments of
-    boltz.data.load that give the same rows again, and is empty for rows from an array. notes say how a text was read.
+    boltz.data.load that give the same rows again, and is empty for rows from an array. notes say how a text was read;
+    columns are the names of the units where it has them.
     """
 
     x: Any = field(repr=False)
@@ -63,11 +64,20 @@ class Data:
     source: str
     request: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = field(default=(), repr=False)
 
     @cached_property
     def binary(self) -> bool:
         """True when every unit of every row is 0 or 1 after division by the levels."""
         return self.levels == 1 or two_valued(self.x, self.levels or 1)
+
+
+def columns_entry(columns: tuple[str, ...]) -> dict[str, str]:
+    """What run.toml says of the names of columns: marks of them in their order, and of them in any."""
+    if not columns:
+        return {}
+    marks = (hashlib.sha256("\n".join(names).encode()).hexdigest()[:16] for names in (columns, sorted(columns)))
+    return dict(zip(("columns", "names"), marks, strict=True))
 
 
 def row_type(levels: int | None) -> type[np.uint8] | type[np.uint16] | type[np.float32]:

@@ -16,6 +16,7 @@ from typing import Any
 from boltz import runs
 from boltz.data import Data, load
 from boltz.data.given import given
+from boltz.data.table import columns_entry
 from boltz.errors import FileError, InputError, Interrupted
 from boltz.foreign import shown
 from boltz.models.graph import Layer
@@ -39,7 +40,8 @@ def as_data(x: Any, name: str, layer: Layer, levels: int | None = None) -> Data:
 
 def data_entry(data: Data) -> dict[str, Any]:
     """What run.toml says of rows: how to load them again, and their fingerprint."""
-    return {"load": dict(data.request), "rows": len(data.x), "fingerprint": data.fingerprint}
+    entry = {"load": dict(data.request), "rows": len(data.x), "fingerprint": data.fingerprint}
+    return entry | columns_entry(data.columns)
 
 
 def with_levels_of(model: Any, data: Data) -> Any:

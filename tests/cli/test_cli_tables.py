@@ -109,7 +109,7 @@ def test_a_file_of_one_table_is_the_data() -> None:
 def test_the_rows_a_run_learnt_from_are_no_test_rows_in_silence() -> None:
     assert invoke("train", "rbm", *SHORT, "--data", "train.npy", "--out", "r").exit_code == 0
     found = invoke("evaluate", "r")
-    assert found.exit_code == 2 and "was trained on all of" in found.stderr and "--data FILE" in found.stderr
+    assert found.exit_code == 2 and "was trained on rows of" in found.stderr and "--data FILE" in found.stderr
     assert result_of("evaluate", "r", "--split", "train")["rows"] == ROWS
     assert result_of("evaluate", "r", "--data", "test.npy")["rows"] == OTHERS + 2
 
@@ -182,3 +182,28 @@ def test_runs_with_other_test_rows_need_a_choice() -> None:
     found = invoke("compare", "v", "t")
     assert found.exit_code == 2 and "differ in the columns or the test rows" in found.stderr
     assert result_of("compare", "v", "t", "--data", "test.npy", "--out", "c")["rows"] == OTHERS + 2
+
+
+def test_columns_in_another_order_are_refused(tmp_path: Path) -> None:
+    """The names of the columns of training are kept: the same ones in another order would be read as others."""
+    rng = np.random.default_rng(3)
+    bits = rng.integers(0, 2, (30, 4))
+
+    def write(name: str, names: str) -> Path:
+        path = tmp_path / name
+        path.write_text("\n".join([names, *(",".join(map(str, row)) for row in bits)]) + "\n")
+        return path
+
+    words = ("--layers", 2, "--epochs", 1, "--betas", 20)
+    train, other, new = (write(f"{n}.csv", names) for n, names in enumerate(("p,q,r,s", "q,p,r,s", "p,q,r,t")))
+    assert invoke("train", "rbm", "--data", train, "--test", train, *words, "--out", "r").exit_code == 0
+    for refused in (
+        invoke("evaluate", "r", "--data", other),
+        invoke("features", "r", "--data", other, "--out", "f.npy"),
+        invoke("train", "rbm", "--data", train, "--valid", other, *words, "--out", "s"),
+    ):
+        assert refused.exit_code == 2 and "in another order: put them in the same order" in refused.stderr
+    renamed = invoke("evaluate", "r", "--data", new)
+    assert renamed.exit_code == 0 and "has columns with other names than those that r was trained on" in renamed.stderr
+    same = invoke("evaluate", "r", "--data", train)
+    assert same.exit_code == 0 and "other names" not in same.stderr

@@ -5,8 +5,13 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 import boltz
-from boltz.errors import FileError
+from boltz.cli.reading import check_columns
+from boltz.data import Data
+from boltz.data.table import columns_entry
+from boltz.errors import FileError, InputError
 
 BITS = [[0, 1, 1], [1, 0, 1], [1, 1, 0], [0, 0, 1]] * 3
 
@@ -42,3 +47,16 @@ def _loaded(header: str, rows: list[list[int]], **columns: object) -> boltz.Data
         path = Path(folder) / "x.csv"
         path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]))
         return boltz.load_data(path, **columns)  # type: ignore[arg-type]
+
+
+def check_order_of_columns() -> None:
+    """The names of training in another order are refused; other names are told of, and equal ones are silent."""
+    entry = columns_entry(("p", "q", "r"))
+    for names, refused in ((("p", "q", "r"), False), (("q", "p", "r"), True), ((), False)):
+        data = Data(np.zeros((1, 3)), "a", None, 1, "", None, "a.csv", columns=names)
+        try:
+            check_columns(data, entry, "r was trained on")
+        except InputError as problem:
+            assert refused and "another order" in str(problem)
+        else:
+            assert not refused
