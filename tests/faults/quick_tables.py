@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import boltz
-from boltz.cli.reading import check_columns
+from boltz.cli import reading
 from boltz.data import Data
 from boltz.data.table import columns_entry
 from boltz.errors import FileError, InputError
@@ -55,7 +55,7 @@ def check_order_of_columns() -> None:
     for names, refused in ((("p", "q", "r"), False), (("q", "p", "r"), True), ((), False)):
         data = Data(np.zeros((1, 3)), "a", None, 1, "", None, "a.csv", columns=names)
         try:
-            check_columns(data, entry, "r was trained on")
+            reading.check_columns(data, entry, "r was trained on")
         except InputError as problem:
             assert refused and "another order" in str(problem)
         else:
