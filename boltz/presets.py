@@ -19,11 +19,10 @@ PATIENCE = 0.5  # share of the epochs: an RBM may stand still for long before it
 VALIDATION, FEW, LEAST_PARTED = 0.1, 5000, 20  # share held out of fewer rows than so many, but not of fewer than these
 
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "rbm": {"rule": "pcd", "learning_rate": 0.05, "center": True},
+    "rbm": {"rule": "pcd", "center": True},
     "dbm": {
         "rule": "pcd",
         "pretrain": "bottom",
-        "pretrain_learning_rate": 0.05,
         "learning_rate": 0.005,
         "center": True,
         "mean_field_sweeps": 5,
@@ -32,6 +31,8 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "sbn": {"learning_rate": 0.003},
     "vae": {"learning_rate": 0.003},
 }
+RATES = {"rbm": ("learning_rate",), "dbm": ("pretrain_learning_rate",), "dbn": ("pretrain_learning_rate",)}
+RATE, ROWS_A_UNIT = 0.05, 5  # of RBMs
 SHARES: Mapping[str, Mapping[str, float]] = {
     "rbm": {"epochs": 1.0},
     "dbm": {"pretrain_epochs": 2.0, "epochs": 0.25},
@@ -57,8 +58,13 @@ def patience_for(kind: str, epochs: int) -> int:
     return max(round(PATIENCE * epochs / SHARES.get(kind, {"epochs": 1.0})["epochs"]), 1)
 
 
-def preset(kind: str, rows: int, batch: int | None = None, held_out: bool = True) -> dict[str, Any]:
-    """The settings of a kind of machine (rbm, dbm, dbn, sbn, vae) for so many rows; batch is that of the caller.
+def rate_for(rows: int, units: int) -> float:
+    """Learning rate of an RBM: 0.05, but less where there are fewer than five rows a unit, which it learns by heart."""
+    return RATE * min(1.0, rows / (ROWS_A_UNIT * units))
+
+
+def preset(kind: str, rows: int, units: int, batch: int | None = None, held_out: bool = True) -> dict[str, Any]:
+    """The settings of a kind of machine (rbm, dbm, dbn, sbn, vae) for rows of so many units; batch is the caller's.
 
     held_out: whether there are held-out rows. Without them a tenth of few rows takes their place, since a machine that
     is trained for thousands of updates learns few rows by heart.
@@ -71,21 +77,22 @@ def preset(kind: str, rows: int, batch: int | None = None, held_out: bool = True
         "patience": patience_for(kind, lengths["epochs"]) if held_out or few else 0,
         "validation": VALIDATION if few else 0.0,
     }
-    return {**SETTINGS.get(kind, {}), "batch_size": batch, **lengths, **judges}
+    rates = dict.fromkeys(RATES.get(kind, ()), rate_for(rows, units))
+    return {**SETTINGS.get(kind, {}), **rates, "batch_size": batch, **lengths, **judges}
 
 
-def completed(kind: str, settings: Mapping[str, Any], rows: int, held_out: bool) -> dict[str, Any]:
-    """The settings of a training in Python: those named, and unless epochs is among them the preset for the others.
+def completed(kind: str, settings: Mapping[str, Any], shape: tuple[int, int], held_out: bool) -> dict[str, Any]:
+    """The settings of a training in Python on (rows, units): those named, and the preset for the others.
 
-    Who names epochs has chosen the length of the training, so that nothing else is chosen: what is not named is as in
-    the class of settings. Raises InputError for patience without held-out rows, and for validation beside them.
+    Who names epochs has chosen the length of the training, so that nothing else is chosen: what is not named is then as
+    in the class of settings. Raises InputError for patience without held-out rows, and for validation beside them.
     """
     if held_out and settings.get("validation"):
         raise InputError("validation holds out some of the rows, but held_out gives others: name one of both.")
     found = dict(settings)
     if "epochs" not in settings:
         judged = held_out or bool(settings.get("validation"))
-        found = preset(kind, rows, settings.get("batch_size"), judged) | found
+        found = preset(kind, *shape, settings.get("batch_size"), judged) | found
     if found.get("patience") and not held_out and not found.get("validation"):
         if settings.get("patience"):
             raise InputError("patience waits for a better epoch on held-out rows: give held_out, or validation.")

@@ -9,7 +9,7 @@ from typing import Any
 import boltz
 from boltz.errors import InputError
 from boltz.models.files import Model
-from boltz.presets import SETTINGS, SHARES
+from boltz.presets import RATES, SETTINGS, SHARES
 from boltz.training.settings import BeliefSettings, Common, DirectedSettings, Settings
 
 Shape = Mapping[str, Any]
@@ -39,7 +39,9 @@ class Machine:
     def options(self) -> dict[str, Any]:
         """The default of every option that it has: shape, settings, measurement; None where the rows say it."""
         known = {field.name: field.default for field in fields(self.settings) if field.name not in self.lacks}
-        rows_say = dict.fromkeys((*SHARES[self.kind], "batch_size", "patience", "validation"))
+        rows_say = dict.fromkeys(
+            (*SHARES[self.kind], *RATES.get(self.kind, ()), "batch_size", "patience", "validation")
+        )
         return {**self.shape, **known, **SETTINGS[self.kind], **self.defaults, **rows_say, **self.measurement}
 
     def settings_from(self, values: Mapping[str, Any]) -> Any:

@@ -120,15 +120,18 @@ TYPES: dict[str, tuple[Any, str]] = {
     "widths": (Layers(), "N,N,..."),
     "betas": (Betas(), BETAS),
     **dict.fromkeys(("samples", "epochs", "pretrain_epochs", "batch_size", "patience"), (int, "INTEGER")),
-    "validation": (float, "FLOAT"),
+    **dict.fromkeys(("validation", "learning_rate", "pretrain_learning_rate"), (float, "FLOAT")),
 }
 MANY = 5  # samples where an objective weighs several and none are asked for
 EPOCHS = f"by the number of rows: for {presets.LEAST_UPDATES:,} to {presets.MOST_UPDATES:,} updates"
+RATE = f"{presets.RATE:g}, less with fewer than {presets.ROWS_A_UNIT} rows a unit"
 SHOWN = {
     "samples": f"1, or {MANY} where the objective weighs several",
     "epochs": EPOCHS,
     "pretrain_epochs": EPOCHS,
     "batch_size": f"{presets.BATCH}, or a fiftieth of the rows where that is less, but at least {presets.LEAST_BATCH}",
+    "learning_rate": f"rbm {RATE}; dbm, dbn 0.005; sbn, vae 0.003",
+    "pretrain_learning_rate": RATE,
     "patience": f"{presets.PATIENCE:.0%} of the epochs with validation rows, else 0",
     "validation": f"{presets.VALIDATION:g} of fewer than {presets.FEW:,} rows without validation rows and without "
     "--epochs, else 0",
@@ -170,13 +173,14 @@ def machine_options(command: F) -> F:
 
 
 class Table(NamedTuple):
-    """What defaults ask of the data: how many training rows there are, and whether there are validation rows."""
+    """What defaults ask of the data: training rows, units of each, and whether there are validation rows."""
 
     rows: int
+    units: int
     valid: bool
 
 
-USUAL = Table(10_000, True)  # where the data are not known
+USUAL = Table(10_000, 784, True)  # where the data are not known
 
 
 def chosen(
@@ -196,7 +200,7 @@ def chosen(
             raise InputError(f"--init starts from a machine as it is, so it takes no {word(name)}.")
     said = {name: value for name, value in changes.items() if name in known}
     judged = data.valid or bool((said | given).get("validation"))
-    preset = presets.preset(model, data.rows, (said | given).get("batch_size"), judged)
+    preset = presets.preset(model, data.rows, data.units, (said | given).get("batch_size"), judged)
     changes = {name: value for name, value in preset.items() if name in known} | said
     values = {name: x for name, x in (known | changes | given).items() if not (own_shape and name in SHAPE)}
     if values["patience"] and "patience" not in said | given:

@@ -60,7 +60,9 @@ def prepared(options: Options) -> Start:
     if (data.levels or 1) > 1:
         known["machine_levels"] = data.levels
     others = other_rows(options["init"], options, known)
-    values = _values(options, kind, recipe, first, Table(len(data.x), "valid" in (*others, *splits(name))))
+    values = _values(
+        options, kind, recipe, first, Table(len(data.x), data.x.shape[1], "valid" in (*others, *splits(name)))
+    )
     settings = MACHINES[kind].settings_from(values)
     evaluation = _evaluation(options, values, settings.seed)
     model = _built(kind, values, data) if first is None else _fitting(first, data, f"the machine of {options['init']}")

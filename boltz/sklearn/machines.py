@@ -75,7 +75,7 @@ class DeepMachine(BaseEstimator, ABC):
         if open_:
             batch = chosen["batch_size"]
             batch = None if batch is None else checks.integer(batch, "batch_size", 1, 10**9)
-            ours = preset(kind_of(blueprint(machine)), len(data.x), batch, held_out=False)
+            ours = preset(kind_of(blueprint(machine)), len(data.x), data.x.shape[1], batch, held_out=False)
             judges = ("patience", "validation") if "epochs" in open_ else ()
             chosen |= {name: ours[name] for name in (*open_, *judges)}
         with team(self.n_jobs):

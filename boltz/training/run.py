@@ -115,7 +115,7 @@ def train(
     data = as_data(x, "x", model.layers[0], model.levels)
     model = with_levels_of(model, data)
     others = None if held_out is None else as_data(held_out, "held_out", model.layers[0], model.levels)
-    chosen = settings_of(drawn, completed(kind_of(drawn), settings, len(data.x), others is not None))
+    chosen = settings_of(drawn, completed(kind_of(drawn), settings, data.x.shape, others is not None))
     plan = stages(drawn, chosen)
     state = TrainState(_started(model, data), [])
     loop = Loop(*_parts(data, others, chosen), plan, state, Key.from_seed(chosen.seed).derive("train"))

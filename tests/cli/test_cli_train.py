@@ -87,7 +87,7 @@ def test_options_not_given_are_the_defaults_of_the_machine(data: Path, model: st
     words = [word for name, value in short.items() for word in ("--" + name.replace("_", "-"), value)]
     found = invoke("train", model, "--layers", layers, "--data", data, "--out", "r", *words, "--no-evaluate")
     assert found.exit_code == 0, found.stderr
-    wanted = machine.options | presets.preset(model, TRAIN) | short | {"patience": 0, "validation": 0.0}
+    wanted = machine.options | presets.preset(model, TRAIN, UNITS) | short | {"patience": 0, "validation": 0.0}
     if "samples" in wanted:
         wanted["samples"] = 5 if model == "sbn" else 1
     assert runs.read_settings("r")["settings"] == machine.settings_from(wanted).as_dict()

@@ -59,7 +59,7 @@ def check_watch() -> None:
 def check_defaults() -> None:
     """Some thousands of updates, however few the rows."""
     for rows in (100, 400, 1600, 60_000, 10**7):
-        found = presets.preset("rbm", rows)
+        found = presets.preset("rbm", rows, 100)
         assert found["epochs"] * -(-rows // found["batch_size"]) >= presets.LEAST_UPDATES
 
 

@@ -197,8 +197,8 @@ def test_few_rows_are_not_learnt_by_heart() -> None:
     assert boltz.train(model, TRAIN, **stop).settings.validation == presets.VALIDATION
     assert boltz.train(model, TRAIN, held_out=VALID, **stop).settings.validation == 0
     assert boltz.train(model, TRAIN, epochs=3, **stop).settings.validation == 0
-    assert presets.preset("rbm", presets.FEW, held_out=False)["validation"] == 0
-    assert presets.preset("rbm", presets.FEW, held_out=False)["patience"] == 0
+    assert presets.preset("rbm", presets.FEW, 12, held_out=False)["validation"] == 0
+    assert presets.preset("rbm", presets.FEW, 12, held_out=False)["patience"] == 0
     with pytest.raises(boltz.InputError, match="validation holds out some of the rows, but held_out gives others"):
         boltz.train(model, TRAIN, held_out=VALID, validation=0.1)
 
@@ -208,7 +208,7 @@ def test_few_rows_are_not_learnt_by_heart() -> None:
 
 @pytest.mark.parametrize("rows_", [1, 9, 100, 400, 1600, 5000, 10_000, 60_000, 10**6, 10**8])
 def test_defaults_make_thousands_of_updates(rows_: int) -> None:
-    found = presets.preset("rbm", rows_)
+    found = presets.preset("rbm", rows_, 100)
     updates = found["epochs"] * -(-rows_ // found["batch_size"])
     batches = -(-rows_ // found["batch_size"])
     assert updates >= min(presets.LEAST_UPDATES, presets.MOST_EPOCHS * batches) and found["patience"] >= 1
@@ -219,7 +219,7 @@ def test_defaults_make_thousands_of_updates(rows_: int) -> None:
 def test_the_defaults_of_python_are_the_preset() -> None:
     model = boltz.rbm(12, 4, TRAIN)
     run = boltz.train(model, TRAIN, held_out=VALID, batch_size=30, watch=lambda record: True)
-    wanted = presets.preset("rbm", 30, 30)
+    wanted = presets.preset("rbm", 30, 12, 30)
     assert {name: getattr(run.settings, name) for name in wanted} == wanted
     named = boltz.train(model, TRAIN, held_out=VALID, epochs=1).settings
     assert named == boltz.Settings(epochs=1)
