@@ -216,6 +216,13 @@ def test_defaults_make_thousands_of_updates(rows_: int) -> None:
     assert presets.LEAST_BATCH <= found["batch_size"] <= presets.BATCH
 
 
+def test_few_rows_a_unit_are_learnt_slowly() -> None:
+    assert presets.preset("rbm", 5000, 1000)["learning_rate"] == presets.RATE
+    for kind, name in (("rbm", "learning_rate"), ("dbm", "pretrain_learning_rate"), ("dbn", "pretrain_learning_rate")):
+        assert presets.preset(kind, 400, 500)[name] == pytest.approx(presets.RATE * 400 / 2500)
+    assert "pretrain_learning_rate" not in presets.preset("vae", 400, 500)
+
+
 def test_the_defaults_of_python_are_the_preset() -> None:
     model = boltz.rbm(12, 4, TRAIN)
     run = boltz.train(model, TRAIN, held_out=VALID, batch_size=30, watch=lambda record: True)
