@@ -39,7 +39,7 @@ SHARES: Mapping[str, Mapping[str, float]] = {
     "dbn": {"pretrain_epochs": 1.0, "epochs": 0.2},
     "sbn": {"epochs": 1.0},
     "vae": {"epochs": 1.5},
-}  # of the epochs that `lengths` gives
+}  # of the epochs that epochs_for gives
 
 
 def batch_for(rows: int) -> int:

@@ -43,12 +43,6 @@ def rows_of(name: str, split: str) -> Any:
     return x[np.linspace(0, len(x) - 1, min(TEST_ROWS, len(x))).astype(int)] if split == "test" else x
 
 
-def independent(train: Any, test: Any) -> float:
-    """Mean log-likelihood of test rows under independent units with the rates of training, one row of halves added."""
-    rate = (train.sum(axis=0, dtype=np.float64) + 0.5) / (len(train) + 1)
-    return float((test @ np.log(rate) + (1 - test) @ np.log1p(-rate)).mean())
-
-
 def measured(model: Any, test: Any) -> Line:
     """The mean log-likelihood of test rows, and whether it is trusted."""
     log_z = None
@@ -162,7 +156,7 @@ def table(random_lines: list[Line], default_lines: list[Line]) -> None:
         kind = SAME.get(line["kind"], line["kind"])
         others = [x for x in random_lines if (x["set"], x["kind"]) == (line["set"], kind) and x["value"] is not None]
         known = [x["value"] for x in others if x["trusted"]]
-        alone = independent(rows_of(line["set"], "train"), rows_of(line["set"], "test"))
+        alone = boltz.independent_units(rows_of(line["set"], "train"), rows_of(line["set"], "test")).value
         best = max(known, default=float("nan"))
         share = (line["value"] - alone) / (best - alone)
         mark = "" if line["trusted"] else " log Z not trusted"

@@ -203,7 +203,7 @@ def chosen(
     preset = presets.preset(model, data.rows, data.units, (said | given).get("batch_size"), judged)
     changes = {name: value for name, value in preset.items() if name in known} | said
     values = {name: x for name, x in (known | changes | given).items() if not (own_shape and name in SHAPE)}
-    if values["patience"] and "patience" not in said | given:
+    if values["patience"] and values["epochs"] and "patience" not in said | given:
         values["patience"] = presets.patience_for(model, values["epochs"])
     for name in given:
         needed, met = NEEDS.get(name, ("", lambda v: True))

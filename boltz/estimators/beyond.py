@@ -12,11 +12,9 @@ from boltz import checks, scale
 from boltz.errors import InputError
 from boltz.estimators.result import Estimate, error_of_rows, joint_interval
 from boltz.models import products
-from boltz.models.products import Products
+from boltz.models.products import COMPONENTS, NOTHING, Products
 from boltz.scale import Border
 
-COMPONENTS = 20
-NOTHING = 0.1  # share of what a mixture gains that is no more than nothing
 ERRORS = 2.0
 
 

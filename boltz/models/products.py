@@ -15,6 +15,8 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 ROWS = 10_000  # that a mixture is fitted to, evenly spaced
 PRIOR = 4.0  # rows with the rates of all that each component holds beforehand
+COMPONENTS = 20  # of the mixture that a machine is measured against
+NOTHING = 0.1  # share of what that mixture gains over independent units that is no more than nothing
 SWEEPS, TOLERANCE = 100, 1e-3  # of expectation maximisation; nats a row that end it
 
 

@@ -11,6 +11,7 @@ from boltz.arrays import host
 from boltz.models import products
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
+from boltz.models.products import COMPONENTS, NOTHING
 from boltz.rng import Key
 from boltz.sampling.features import side_by_side
 from boltz.sampling.meanfield import MeanField
@@ -19,8 +20,8 @@ from boltz.training.updown import recognised, top_machine
 
 Array = NDArray[Any]
 ROWS = 500  # that are looked at
-COMPONENTS, SEED = 20, 0  # of the mixture that it is measured against
-NOTHING, ERRORS = 0.1, 3.0  # share of the mixture's gain that is no more than nothing; its errors that are chance
+SEED = 0  # of the mixture that it is measured against
+ERRORS = 3.0  # of what the mixture gains that may be chance
 LARGEST = 1000.0  # weight that no machine needs: a change of one unit then decides another for certain
 SPREAD, CONSTANT = 1e-3, 0.95  # standard deviation of a constant unit, and share of such units in a layer
 

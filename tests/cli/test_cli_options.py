@@ -157,6 +157,13 @@ def test_an_option_that_would_do_nothing_is_refused(model: str, given: dict[str,
         chosen(given, model, {})
 
 
+def test_patience_follows_the_epochs() -> None:
+    """A part of those of the last stage; pretraining alone keeps that of the preset."""
+    usual = chosen({}, "dbn", {})
+    assert chosen({"epochs": 10 * usual["epochs"]}, "dbn", {})["patience"] == 10 * usual["patience"]
+    assert chosen({"epochs": 0}, "dbn", {})["patience"] == usual["patience"] > 1
+
+
 def test_samples_follow_the_objective() -> None:
     assert chosen({}, "vae", {})["samples"] == 1 and chosen({}, "sbn", {})["samples"] == 5
     assert chosen({"objective": "iwae"}, "vae", {})["samples"] == 5
