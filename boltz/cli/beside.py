@@ -12,6 +12,7 @@ import boltz
 from boltz.cli.reading import loaded
 from boltz.cli.stored import table
 from boltz.data import Data, load, splits
+from boltz.data.few import parted
 from boltz.errors import BoltzError
 from boltz.estimators.beyond import Beyond
 from boltz.foreign import shown
@@ -57,10 +58,13 @@ def beside(model: Model, data: Data, x: Any, settings: Mapping[str, Any], seed: 
 
 
 def _training(data: Data, settings: Mapping[str, Any]) -> Data | None:
-    """The training rows of a run, else those of the data set that data belong to."""
+    """The rows that a run learnt from, without a share held out, else those of the data set that data belong to."""
     place = table(settings, "data", "load")
     if place:
-        return loaded(place, "run.toml")
+        rows, chosen = loaded(place, "run.toml"), table(settings, "settings")
+        share, seed = chosen.get("validation"), chosen.get("seed")
+        apart = isinstance(share, float) and share > 0 and not table(settings, "held_out")
+        return parted(rows, share, seed)[0] if apart and isinstance(seed, int) else rows
     source = data.request.get("name_or_path")
     if isinstance(source, str) and len(splits(source)) > 1 and "train" in splits(source):
         return load(source, "train")

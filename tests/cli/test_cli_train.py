@@ -15,6 +15,7 @@ from small import SMALL, TEST, TRAIN, UNITS, invoke, wait_for
 import boltz
 from boltz import presets, runs, snapshots
 from boltz.cli.machines import MACHINES
+from boltz.data import few
 
 ERRORS = {"standard_error", "standard_error_rows", "interval", "trusted", "doubts"}
 ESTIMATE = {"value", "kind", "ess", "chains", "steps"} | ERRORS
@@ -231,5 +232,8 @@ def test_test_rows_never_choose_the_parameters(tmp_path: Path) -> None:
     found = invoke("train", "rbm", *words, "--out", "r", "--force", "--json")
     test = json.loads(found.stdout)["test"]
     assert (test["which"], test["rows"]) == ("validation", 8) and "which also chose the epoch" in found.stderr
+    learnt, held = few.parted(boltz.load_data(tmp_path / "train.npy"), presets.VALIDATION, 0)
+    wanted = boltz.independent_units(learnt.x, held.x)  # which saw no more than the machine
+    assert test["beside"]["independent_units"]["value"] == pytest.approx(wanted.value, abs=1e-6)
     refused = invoke("train", "rbm", *words, "--validation", 0, "--patience", 3, "--out", "r", "--force")
     assert refused.exit_code == 2 and "--patience waits for a better epoch on validation rows" in refused.stderr
