@@ -63,8 +63,9 @@ def _training(data: Data, settings: Mapping[str, Any]) -> Data | None:
     if place:
         rows, chosen = loaded(place, "run.toml"), table(settings, "settings")
         share, seed = chosen.get("validation"), chosen.get("seed")
-        apart = isinstance(share, float) and share > 0 and not table(settings, "held_out")
-        return parted(rows, share, seed)[0] if apart and isinstance(seed, int) else rows
+        if isinstance(share, float) and 0 < share < 1 and isinstance(seed, int) and not table(settings, "held_out"):
+            return parted(rows, share, seed)[0]
+        return rows
     source = data.request.get("name_or_path")
     if isinstance(source, str) and len(splits(source)) > 1 and "train" in splits(source):
         return load(source, "train")
