@@ -27,6 +27,7 @@ from boltz.estimators.words import figure, in_words, small
 from boltz.foreign import shown
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
+from boltz.training.held_out import kept_update
 from boltz.training.plans import blueprint, kind_of, settings_of, stages
 
 OWN = ("rounds", "picture")
@@ -69,7 +70,7 @@ def request_of(path: Path, model: Model, options: Mapping[str, Any], names: Set[
 
 
 def _all_updates(path: Path, model: BoltzmannMachine) -> int:
-    """The updates of a whole run, as its run.toml plans them."""
+    """The update whose parameters a run keeps, counted through its stages as its run.toml plans them."""
     plan, description = blueprint(model), runs.read_settings(path)
     try:
         rows, settings = (
@@ -78,7 +79,7 @@ def _all_updates(path: Path, model: BoltzmannMachine) -> int:
         )
         if not description.get("held_out"):
             rows -= held_rows(rows, settings.validation)
-        return sum(stage.updates(rows) for stage in stages(plan, settings))
+        return kept_update(runs.read_metrics(path), stages(plan, settings), rows)
     except (KeyError, TypeError, ValueError, BoltzError) as problem:
         raise FileError(f"{path / runs.SETTINGS} does not describe a run ({shown(problem)}).") from problem
 

@@ -21,6 +21,7 @@ UNNAMED = re.compile(r"(unnamed: \d+(\.\d+)*)?", re.IGNORECASE)  # what pandas m
 LONGEST_LABEL, SHOWN = 200, 3
 COUNTING = 10  # rows from which a column that counts them is taken for a number of the row
 GREYER = 5  # times that other columns hold more than one that may be of classes
+MANY, EVEN = 5, 1.5  # least number of classes where others hold little more, and most rows of one over their mean
 WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 
 
@@ -193,7 +194,7 @@ def refuse_odd(values: Array, columns: Columns, place: str, scaled: bool) -> Non
         raise FileError(f"{place}: {found}: leave it out with --drop-column {columns.option(numbers[0])}.")
     if scaled:
         for unit in (0, units - 1):
-            if high[unit] * GREYER < high.max() and _classes(values[:, unit]):
+            if _apart(values[:, unit], float(high[unit]), float(high.max())):
                 what = f"holds 0 to {high[unit]:g} as classes do, while other columns hold up to {high.max():g}"
                 raise FileError(f"{place}: {columns.words(unit)} {what}: {_remedies(columns, unit)}.")
         return
@@ -217,11 +218,18 @@ def _numbers_rows(column: Array) -> bool:
     return len(column) >= COUNTING and bool((np.diff(ordered) == 1).all())
 
 
-def _classes(column: Array) -> bool:
-    """Whether a column holds numbers of classes: whole ones from 0 without a gap, each by many rows."""
+def _apart(column: Array, high: float, highest: float) -> bool:
+    """Whether a column holds numbers of classes, while other columns hold up to the highest number.
+
+    Its numbers are whole ones from 0 without a gap, each held by many rows. Where other columns hold little more, they
+    must be many and almost equally frequent, as no counts of anything are.
+    """
+    if high * GREYER >= highest and not MANY <= high + 1 <= highest:
+        return False
     found, counts = np.unique(column, return_counts=True)
-    even = len(column) >= COUNTING * len(found) and counts.max() * len(found) <= 3 * len(column)
-    return len(found) > 2 and even and found.tolist() == list(range(len(found)))
+    even = counts.max() * len(found) <= (3 if high * GREYER < highest else EVEN) * len(column)
+    enough = len(column) >= COUNTING * len(found) > 2 * COUNTING
+    return bool(even) and enough and found.tolist() == list(range(len(found)))
 
 
 def _remedies(columns: Columns, unit: int) -> str:

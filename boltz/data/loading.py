@@ -104,9 +104,9 @@ def _check_columns(table: Table, place: str, levels: int | None) -> None:
                 f"{place}: the first line may name the columns or be a row of data: give the columns names."
             )
     plain = table.values.ndim == 2 and table.values.size > 0 and table.shape is None and table.units is None
-    if plain and not isinstance(table.values, np.memmap) and not grey(table.values):
+    if plain and not isinstance(table.values, np.memmap):
         columns = table.columns or Columns(None, range(table.values.shape[1]))
-        refuse_odd(table.values, columns, place, scaled)
+        refuse_odd(table.values, columns, place, scaled or grey(table.values))
 
 
 def grey(values: Array) -> bool:

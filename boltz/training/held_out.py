@@ -62,6 +62,16 @@ def best_epoch(history: Sequence[Mapping[str, Any]], stage: Any) -> int | None:
     return -max(looked)[1] if looked else None
 
 
+def kept_update(history: Sequence[Mapping[str, Any]], plan: Sequence[Any], rows: int) -> int:
+    """The update, counted through all stages of a plan on so many rows, whose parameters a run keeps."""
+    names = [record.get("stage") for record in history]
+    last = max((i for i, stage in enumerate(plan) if stage.name in names), default=len(plan) - 1)
+    epochs = best_epoch(history, plan[last].name)
+    if epochs is None:
+        epochs = names.count(plan[last].name) if names else plan[last].settings.epochs
+    return int(sum(stage.updates(rows) for stage in plan[:last]) + epochs * plan[last].batches(rows))
+
+
 def kept_epoch(history: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """A note on the epoch that held-out rows chose for the last stage of a run, if not its last one."""
     stage = history[-1].get("stage") if history else None

@@ -178,3 +178,15 @@ def test_the_picture() -> None:
     for bad in ([1.0], [[1.0, 2.0, 3.0]], [1.0, np.nan, 2.0]):
         with pytest.raises(InputError, match=r"^values must "):
             plotting.likelihood_along([1, 2, 3], bad, errors, True)
+
+
+def test_the_last_machine_bears_the_update_that_is_kept(data: Path) -> None:
+    """It would catch the updates of the whole plan beside parameters of an earlier epoch, which held-out rows chose."""
+    words = ("--layers", 3, *TRAIN, "--patience", 4, "--data", data, "--out", "run")
+    assert invoke("train", "rbm", *words).exit_code == 0
+    metrics = Path("run/metrics.jsonl")
+    records = [json.loads(line) for line in metrics.read_text().splitlines()]
+    scored = [record | {"held_out_log_likelihood": -float(abs(record["epoch"] - 3))} for record in records]
+    metrics.write_text("".join(json.dumps(record) + "\n" for record in scored))
+    result = json.loads(invoke("evaluate", "run", *ROUNDS, "--json").stdout)
+    assert result["along"][-1]["step"] == 3 * 3

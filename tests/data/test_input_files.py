@@ -67,6 +67,8 @@ AGES = text(beside(COINS, 18 + COUNT * 3 % 50), [*"abcdef", "age"])
 R_NAMES = [f'"{i + 1}"' for i in COUNT]
 TAB_EMPTY = text([*BITS[:3], [*BITS[3][:5], ""]], None, "\t")
 
+COUNTED = [[*row, i % 10] for i, row in enumerate(np.random.default_rng(2).integers(0, 17, (200, UNITS)).tolist())]
+
 CASES = {
     "numbers as header": Case(text(BITS, NUMBERS)),
     "numbers from 1 as header": Case(text(BITS, [str(i + 1) for i in range(UNITS)])),
@@ -184,6 +186,9 @@ CASES = {
     "a quote over two lines": refused('a,b\n"0\n1",1\n', "row 1 (line 2) cannot be cut into cells"),
     "labels in the first column of grey levels": refused(
         text(beside(np.arange(ROWS) % 4, COINS * 100 + 7)), "column 1 holds 0 to 3 as classes do", levels=255
+    ),
+    "labels in the last column of counts that reach little more": refused(
+        text(COUNTED), "column 7 holds 0 to 9 as classes do, while other columns hold up to 16", levels=16
     ),
     "names in grey levels": refused(
         text(beside((COUNT * 7 + 3) % 40 + 1, COINS * 100)), "column 1 holds 1 to 40, a number for each", levels=255
@@ -361,6 +366,20 @@ def test_columns_of_arrays_go_by_number(tmp_path: Path, name: str) -> None:
         boltz.load_data(tmp_path / name, drop_columns=[8])
     with pytest.raises(FileError, match="no column 'label'"):
         boltz.load_data(tmp_path / name, label_column="label")
+
+
+def test_labels_beside_grey_bytes_are_refused(tmp_path: Path) -> None:
+    """It would catch labels that become a unit of dark pixels, and images refused for what they are."""
+    grey = np.random.default_rng(3).integers(0, 256, (200, UNITS), np.uint8)
+    np.save(tmp_path / "a.npy", grey)
+    assert boltz.load_data(tmp_path / "a.npy").levels == 255
+    labels = (np.arange(200) % 10).astype(np.uint8)
+    np.save(tmp_path / "b.npy", np.column_stack([labels, grey]))
+    with pytest.raises(FileError, match="column 1 holds 0 to 9 as classes do, while other columns hold up to 25"):
+        boltz.load_data(tmp_path / "b.npy")
+    data = boltz.load_data(tmp_path / "b.npy", label_column=1)
+    np.testing.assert_array_equal(data.x, grey)
+    np.testing.assert_array_equal(data.labels, labels)
 
 
 @pytest.mark.parametrize(

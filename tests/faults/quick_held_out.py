@@ -15,6 +15,7 @@ from boltz.models import products
 from boltz.rng import Key
 from boltz.training import held_out, learnt
 from boltz.training.held_out import SCORE
+from boltz.training.plans import stages
 
 RNG = np.random.default_rng(5)
 PATTERNS = (RNG.random((3, 8)) < 0.5).astype(np.float32)
@@ -89,3 +90,14 @@ def check_learnt() -> None:
     assert "5 of the 5 units of h1 have the same posterior mean" in said(plain)
     plain.params["edge/v-h1/weight"][...] = 1e4
     assert "has diverged" in said(plain)
+
+
+def check_kept_update() -> None:
+    """The update that a run keeps follows its best epoch, after all updates that earlier stages were planned to do."""
+    settings = boltz.Settings(batch_size=10, epochs=7, pretrain="bottom", pretrain_epochs=3)
+    plan = stages(boltz.dbm([8, 4, 2]).graph, settings)
+    history = [{"stage": plan[0].name, "epoch": i + 1, SCORE: None} for i in range(3)]
+    history += [{"stage": plan[1].name, "epoch": i + 1, SCORE: score} for i, score in enumerate((-3.0, -1.0, -2.0))]
+    assert held_out.kept_update(history, plan, 45) == (3 + 2) * 5
+    assert held_out.kept_update([], plan, 45) == (3 + 7) * 5
+    assert held_out.kept_update([record | {SCORE: None} for record in history], plan, 45) == (3 + 3) * 5

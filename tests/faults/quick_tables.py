@@ -42,6 +42,21 @@ def check_odd_columns() -> None:
             raise AssertionError(f"{name} becomes a unit")
 
 
+def check_labels_beside_levels() -> None:
+    """Labels beside counts and beside grey bytes are refused where nothing was said of them."""
+    numbers = np.random.default_rng(2).integers(0, 17, (200, 4))
+    for most, kind in ((16, int), (240, np.uint8)):
+        rows = np.column_stack([numbers * (most // 16), np.arange(200) % 10]).astype(kind)
+        with tempfile.TemporaryDirectory() as folder:
+            np.save(Path(folder) / "x.npy", rows)
+            try:
+                boltz.load_data(Path(folder) / "x.npy", levels=16 if most == 16 else None)
+            except FileError as problem:
+                assert "column 5 holds 0 to 9 as classes do" in str(problem)
+            else:
+                raise AssertionError("labels become a unit")
+
+
 def _loaded(header: str, rows: list[list[int]], **columns: object) -> boltz.Data:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.csv"
