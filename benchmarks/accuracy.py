@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import boltz
-from boltz.estimators import exchange, temperatures
+from boltz.sampling import ladder_fitting, temperatures
 
 CHAINS, STEPS = 100, 14_500
 
@@ -24,10 +24,10 @@ CHAINS, STEPS = 100, 14_500
 def rounds_for(sweeps: int, rungs: int, pilot_rungs: int) -> int:
     """Rounds of replica exchange that leave the number of sweeps, with all that comes before them, at this many."""
     friction = temperatures.PILOT_CHAINS * max(temperatures.LEAST_PILOT, round(temperatures.PILOT_SHARE * 1000))
-    pilot = exchange.PILOT_COPIES * pilot_rungs * (2 * exchange.PILOT_ROUNDS + exchange.PILOT_SWEEPS)
-    bend = exchange.COPIES * rungs * (exchange.BEND_ROUNDS + exchange.BEND_ROUNDS // 2 + exchange.PILOT_SWEEPS)
-    climb = exchange.COPIES * rungs * exchange.SWEEPS
-    return int((sweeps - 2 * (friction + pilot) - bend - climb) / (exchange.COPIES * rungs))
+    pilot = ladder_fitting.PILOT_COPIES * pilot_rungs * (2 * ladder_fitting.PILOT_ROUNDS + ladder_fitting.PILOT_SWEEPS)
+    bend = ladder_fitting.COPIES * rungs * (ladder_fitting.BEND_ROUNDS + ladder_fitting.BEND_ROUNDS // 2 + ladder_fitting.PILOT_SWEEPS)
+    climb = ladder_fitting.COPIES * rungs * ladder_fitting.SWEEPS
+    return int((sweeps - 2 * (friction + pilot) - bend - climb) / (ladder_fitting.COPIES * rungs))
 
 
 def main() -> None:
@@ -44,8 +44,8 @@ def main() -> None:
     if not isinstance(model, boltz.BoltzmannMachine):
         parser.error(f"{options.run} must hold a Boltzmann machine, got a directed one")
     visible = {n: r if n == model.visible else np.full(len(r), 0.5) for n, r in model.rates.items()}
-    rungs = exchange.fitted_ladder(model, (), None, 0).rungs
-    rounds = rounds_for(CHAINS * STEPS, rungs, exchange.PILOT_RUNGS)
+    rungs = ladder_fitting.fitted_ladder(model, (), None, 0).rungs
+    rounds = rounds_for(CHAINS * STEPS, rungs, ladder_fitting.PILOT_RUNGS)
     methods: dict[str, Any] = {
         "plain AIS, sm2008, visible rates": lambda s: boltz.ais(model, CHAINS, "sm2008", s, visible),
         "AIS, sm2008, rates of all layers": lambda s: boltz.ais(model, CHAINS, "sm2008", s),

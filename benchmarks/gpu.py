@@ -18,8 +18,8 @@ from contenders import gpu_torch
 import boltz
 from boltz import arrays
 from boltz.errors import InputError
+from boltz.parallel import workers
 from boltz.rng import Key
-from boltz.sampling.driver import workers
 from boltz.sampling.gibbs import sampled
 from boltz.training import optimizers
 from boltz.training.contrastive import Contrastive

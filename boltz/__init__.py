@@ -99,33 +99,35 @@ if TYPE_CHECKING:
     from boltz.data import Data
     from boltz.data import load as load_data
     from boltz.data.binarize import binarize
+    from boltz.diagnostics.active_units import active_units, posterior_variances
     from boltz.errors import BoltzError, FileError, InputError, Interrupted, NumericalError, WriteError
-    from boltz.estimators.activity import active_units, posterior_variances
-    from boltz.estimators.along import LikelihoodAlong, likelihood_along
-    from boltz.estimators.annealed import ais, reverse_ais
-    from boltz.estimators.beyond import independent_units, mixture_of_products
-    from boltz.estimators.chains import chain_ess, integrated_time, split_rhat
+    from boltz.estimators.ais import ais
+    from boltz.estimators.along_training import LikelihoodAlong, likelihood_along
+    from boltz.estimators.estimate import Estimate
     from boltz.estimators.exact import exact_log_z, exact_samples
-    from boltz.estimators.exchange import LadderEstimate, exchange_log_z, tempered_sample
     from boltz.estimators.likelihood import importance_bounds, log_likelihood
-    from boltz.estimators.posterior import posterior_ais, posterior_sandwich
-    from boltz.estimators.raising import raise_likelihood
-    from boltz.estimators.result import Estimate
-    from boltz.estimators.sandwich import TwoSided, log_z
-    from boltz.estimators.tempered import tempered_transitions
-    from boltz.models.boltzmann import BoltzmannMachine, dbm, from_arrays, rbm
-    from boltz.models.directed import dbn, helmholtz, sbn, vae
-    from boltz.models.files import load, load_network, trajectory
+    from boltz.estimators.posterior_ais import posterior_ais, posterior_sandwich
+    from boltz.estimators.replica_exchange import LadderEstimate, exchange_log_z, tempered_sample
+    from boltz.estimators.reverse_ais import raise_likelihood, reverse_ais
+    from boltz.estimators.simple_models import independent_units, mixture_of_products
+    from boltz.estimators.tempered_transitions import tempered_transitions
+    from boltz.estimators.two_sided import TwoSided, log_z
+    from boltz.models.boltzmann import BoltzmannMachine
+    from boltz.models.builders import dbm, dbn, from_arrays, helmholtz, rbm, sbn, vae
+    from boltz.models.files import load, trajectory
     from boltz.models.helmholtz import HelmholtzMachine
-    from boltz.models.network import Network
-    from boltz.models.unrolling import autoencoder, classifier
+    from boltz.networks.files import load_network
+    from boltz.networks.fine_tune import Tuned, fine_tune, resume_tuning
+    from boltz.networks.network import Network
+    from boltz.networks.predict import classify, encode, reconstruct
+    from boltz.networks.settings import FineTuneSettings
+    from boltz.networks.unrolling import autoencoder, classifier
+    from boltz.parallel import threads
     from boltz.rng import Key
     from boltz.sampling.ancestral import sample
-    from boltz.sampling.completing import complete
-    from boltz.sampling.driver import threads
+    from boltz.sampling.completion import complete
+    from boltz.sampling.convergence import chain_ess, integrated_time, split_rhat
     from boltz.sampling.features import features
     from boltz.sampling.meanfield import MeanField, mean_field
-    from boltz.sampling.passing import classify, encode, reconstruct
-    from boltz.training.run import Run, resume, train
-    from boltz.training.settings import BeliefSettings, DirectedSettings, FineTuneSettings, Settings
-    from boltz.training.tuned_runs import Tuned, fine_tune, resume_tuning
+    from boltz.training.settings import BeliefSettings, DirectedSettings, Settings
+    from boltz.training.train import Run, resume, train

@@ -27,7 +27,7 @@ import calibration
 import fooling
 
 import boltz
-from boltz.estimators import sandwich
+from boltz.estimators import two_sided as sandwich
 
 Line = dict[str, Any]
 Job = tuple[str, int, str, str, int, float]

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.stats import norm
 
 import boltz
-from boltz.estimators.result import from_log_weights
+from boltz.estimators.estimate import from_log_weights
 
 DBMS = ([8, 6, 4], [10, 8, 6], [6, 5, 4, 3], [8, 7, 3])
 NETS = ([8, 6], [10, 8, 6], [6, 5, 4], [8, 7, 3])

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 
+from boltz.storage import metrics
+
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # no thread of the parent may be alive at a fork
 
 import argparse
@@ -29,7 +31,7 @@ from typing import Any
 import numpy as np
 
 import boltz
-from boltz import runs
+from boltz.storage import run_folder
 
 COMMON = {"batch_size": 15, "seed": 3}
 Kind = tuple[Callable[[Any], Any], dict[str, Any]]
@@ -115,9 +117,9 @@ def until_complete(
             found["before_the_folder"] += 1
             continue
         try:
-            runs.read_settings(folder)
-            found["skipped"] += len(runs.load_checkpoint(folder)[2])
-            runs.read_metrics(folder)
+            run_folder.read_settings(folder)
+            found["skipped"] += len(run_folder.load_checkpoint(folder)[2])
+            metrics.read_metrics(folder)
         except boltz.BoltzError as problem:
             print(problem, file=sys.stderr)
             found["unreadable"] += 1

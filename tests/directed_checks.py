@@ -21,10 +21,10 @@ from boltz import kernels
 from boltz.models.graph import Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure, empty
 from boltz.nn.arena import Part, Tape
+from boltz.parallel import Workers
 from boltz.rng import Key
-from boltz.sampling.driver import Workers
 from boltz.sampling.recognition import sampled
-from boltz.training.bounds import Weights
+from boltz.training.objectives import Weights
 from boltz.training.rules import Clock
 from boltz.training.settings import DirectedSettings
 from boltz.training.sleep import recognise, sleep_products

@@ -37,8 +37,8 @@ from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
 from boltz.sampling.ancestral import visible_means
 from boltz.sampling.recognition import sampled
-from boltz.training import plans, updown
-from boltz.training.bounds import Weights
+from boltz.training import stages, updown
+from boltz.training.objectives import Weights
 from boltz.training.rules import Clock
 from boltz.training.settings import BeliefSettings
 from boltz.training.sleep import dream, recognise, sleep_products
@@ -425,7 +425,7 @@ def check_composition() -> None:
     tables = [undirected.Table.random((3, 2), 0.9, 1), undirected.Table.random((2, 3), 0.9, 2)]
     pairs = [boltz.from_arrays(*undirected.weights_and_biases(table)) for table in tables]
     machine = boltz.dbn([3, 2, 3], dtype=np.float64)
-    plans.compose(machine, pairs)
+    stages.compose(machine, pairs)
     row, h = BITS[0], oracle.bits(2)
     _, q = every_weight(machine, row)
     np.testing.assert_allclose(q, undirected.posterior(tables[0], row), rtol=0, atol=1e-14)
@@ -441,7 +441,7 @@ def check_tied_belief_net() -> None:
     weights, (visible, hidden) = table.edges["v", "h1"], (table.biases["v"], table.biases["h1"])
     pairs = [boltz.from_arrays([weights], [visible, hidden]), boltz.from_arrays([weights.T], [hidden, visible])]
     machine = boltz.dbn([3, 2, 3], dtype=np.float64)
-    plans.compose(machine, pairs)
+    stages.compose(machine, pairs)
     every = undirected.bits(3)
     free = undirected.free_energy(table, ("v",))
     for row, energy in zip(every, free, strict=True):

@@ -13,11 +13,11 @@ from oracle_chains import intermediate
 
 import boltz
 from boltz import kernels
-from boltz.estimators.bending import bent
 from boltz.estimators.exact import exact_samples
 from boltz.rng import Key
+from boltz.sampling.ladder_fitting import bent
 from boltz.sampling.ladders import Machines, Temperatures
-from boltz.sampling.tempering import Replicas
+from boltz.sampling.replica_exchange import Replicas
 from boltz.targets import MachinePath, independent, path_to
 
 Floats = NDArray[np.float64]

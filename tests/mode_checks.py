@@ -13,15 +13,15 @@ from oracle import Table
 from scipy.stats import binom
 
 import boltz
-from boltz.estimators import annealed, bases, exchange
-from boltz.estimators.result import Estimate, interval
+from boltz.estimators import ais, bases, replica_exchange
+from boltz.estimators.estimate import Estimate, interval
 from boltz.rng import Key
-from boltz.sampling import tempering
+from boltz.sampling import replica_exchange
 from boltz.sampling.flips import Flips, Moment
 from boltz.sampling.inputs import Scratch, turned_weights
 from boltz.sampling.ladders import Temperatures
 from boltz.sampling.modes import Modes, search
-from boltz.sampling.tempering import replicas_of
+from boltz.sampling.replica_exchange import replicas_of
 from boltz.targets import path_to
 
 KEY = Key(7, 8)
@@ -133,10 +133,10 @@ def check_second_looks_speak() -> None:
 
     Where the few chains of the second look spread by 3 nats, 4.5 more are what their variance foretells.
     """
-    assert annealed.moved(made(3.0, steps=50), made(4.0)) and annealed.moved(made(4.0, steps=50), made(3.0))
-    assert not annealed.moved(made(3.7), made(4.0))
-    assert not annealed.moved(made(3.0, steps=50, spread=3.0), made(7.5))
-    assert annealed.below(made(3.0), made(4.0)) and not annealed.below(made(4.0), made(3.0))
+    assert ais.moved(made(3.0, steps=50), made(4.0)) and ais.moved(made(4.0, steps=50), made(3.0))
+    assert not ais.moved(made(3.7), made(4.0))
+    assert not ais.moved(made(3.0, steps=50, spread=3.0), made(7.5))
+    assert ais.below(made(3.0), made(4.0)) and not ais.below(made(4.0), made(3.0))
 
 
 def check_quenched_machine_is_not_trusted() -> None:
@@ -150,7 +150,7 @@ def check_quenched_machine_is_not_trusted() -> None:
     assert found.value < boltz.exact_log_z(machine).value - 0.5
     assert any("wider base model" in doubt for doubt in found.doubts)
     base, key = bases.chosen(machine, 400, 1, low)
-    assert any("mean field" in doubt for doubt in annealed.annealed_up(base, 200, key).doubts)
+    assert any("mean field" in doubt for doubt in ais.annealed_up(base, 200, key).doubts)
 
 
 def check_log_z_of_two_phases() -> None:
@@ -208,12 +208,12 @@ def check_halves_start_apart() -> None:
 def check_halves_that_stay_apart() -> None:
     """Halves whose states differ along a direction, or in energy, are told; halves that agree are not."""
     replicas = replicas_of(two_rungs(coupled(0.01), 0.5), 40, 4, KEY)
-    found = tempering.exchange(replicas, 60, 2)
+    found = replica_exchange.exchange(replicas, 60, 2)
     noise = np.random.default_rng(2).normal(size=(60, 40))
     apart = noise + np.where(np.arange(40) < 20, 1.0, -1.0)
-    told = {what: exchange.estimated(replicas, replace(found, **{what: apart})).doubts for what in ("along", "height")}
+    told = {what: replica_exchange.estimated(replicas, replace(found, **{what: apart})).doubts for what in ("along", "height")}
     assert all("have not mixed" in " ".join(doubts) for doubts in told.values())
-    assert not exchange.estimated(replicas, replace(found, along=noise)).doubts
+    assert not replica_exchange.estimated(replicas, replace(found, along=noise)).doubts
 
 
 def check_exchange_turns_round() -> None:
@@ -224,7 +224,7 @@ def check_exchange_turns_round() -> None:
     for x in replicas.states[-1].values():
         x[...] = 0
     replicas.rounds = 16
-    tempering.exchange(replicas, 2, keep=0)
+    replica_exchange.exchange(replicas, 2, keep=0)
     up = int((replicas.states[-1]["h1"].mean(axis=1) > 0.5).sum())
     stats.accept(stats.binomial_table(up, 64, 0.5), "chains are not turned round")
     assert stats.detectable_binomial(64, 0.5, 0.0)

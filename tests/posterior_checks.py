@@ -21,8 +21,8 @@ import boltz
 from boltz.rng import Key
 from boltz.sampling.annealing import Place
 from boltz.sampling.hmc import HamiltonianPath, hamiltonian_path, kinetic
-from boltz.sampling.posterior import MeanFieldPath, mean_field_path
-from boltz.sampling.scans import ScanPath, scan_path
+from boltz.sampling.posterior_paths import MeanFieldPath, mean_field_path
+from boltz.sampling.single_site import ScanPath, scan_path
 
 Floats = NDArray[np.float64]
 State = dict[str, Floats]

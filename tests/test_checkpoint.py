@@ -1,5 +1,7 @@
 """Tensor files: exact round trips, crashes at every system call, damaged bits, hostile headers."""
 
+from __future__ import annotations
+
 import errno
 import itertools
 import json
@@ -17,9 +19,11 @@ import numpy as np
 import pytest
 from safetensors import numpy as codec
 
-from boltz import checkpoint
-from boltz.checkpoint import read_tensors, write_bytes, write_tensors, write_text
 from boltz.errors import FileError, InputError, WriteError
+from boltz.storage import atomic
+from boltz.storage import tensors as checkpoint
+from boltz.storage.atomic import write_bytes, write_text
+from boltz.storage.tensors import read_tensors, write_tensors
 
 OLD = {"layer/v/bias": np.arange(3, dtype=np.float32)}
 NEW = {"layer/v/bias": np.arange(4, dtype=np.float64), "step": np.array(7, dtype=np.uint64)}
@@ -621,9 +625,9 @@ def test_write_text_keeps_every_character(tmp_path: Path) -> None:
     assert (tmp_path / "x").read_bytes() == content.encode()
     with pytest.raises(InputError):
         write_text(tmp_path / "x", "\ud800")
-    assert checkpoint.read_bytes(tmp_path / "x", 100) == content.encode()
+    assert atomic.read_bytes(tmp_path / "x", 100) == content.encode()
     with pytest.raises(FileError, match="expected at most 3"):
-        checkpoint.read_bytes(tmp_path / "x", 3)
+        atomic.read_bytes(tmp_path / "x", 3)
 
 
 def test_new_files_follow_the_umask(tmp_path: Path) -> None:
@@ -644,20 +648,20 @@ def dead_pid() -> Iterator[int]:
 
 
 def test_temporaries_of_dead_processes_only_are_stale(tmp_path: Path, dead_pid: int) -> None:
-    mine = checkpoint.temporary(tmp_path / "a.b")
-    assert re.fullmatch(r"\.a\.b\.\d+-[0-9a-f]{24}\.tmp", mine.name) and mine != checkpoint.temporary(tmp_path / "a.b")
+    mine = atomic.temporary(tmp_path / "a.b")
+    assert re.fullmatch(r"\.a\.b\.\d+-[0-9a-f]{24}\.tmp", mine.name) and mine != atomic.temporary(tmp_path / "a.b")
     mine.write_text("")
     own, other_host = f"{os.getpid()}-", "0" * 8
     dead = tmp_path / mine.name.replace(own, f"{dead_pid}-")
-    assert checkpoint.stale(dead) == "a.b"
-    assert checkpoint.stale(mine) is None
-    assert checkpoint.stale(tmp_path / mine.name.replace(own, f"{os.getppid()}-")) is None
-    assert checkpoint.stale(tmp_path / mine.name.replace(checkpoint._PROCESS, "0" * 8)) == "a.b"
-    abroad = tmp_path / dead.name.replace(checkpoint._HOST, other_host)
-    assert checkpoint.stale(abroad) is None
+    assert atomic.stale(dead) == "a.b"
+    assert atomic.stale(mine) is None
+    assert atomic.stale(tmp_path / mine.name.replace(own, f"{os.getppid()}-")) is None
+    assert atomic.stale(tmp_path / mine.name.replace(atomic._PROCESS, "0" * 8)) == "a.b"
+    abroad = tmp_path / dead.name.replace(atomic._HOST, other_host)
+    assert atomic.stale(abroad) is None
     abroad.write_text("")
-    assert checkpoint.stale(abroad) is None
+    assert atomic.stale(abroad) is None
     os.utime(abroad, (0, 0))
-    assert checkpoint.stale(abroad) == "a.b"
+    assert atomic.stale(abroad) == "a.b"
     for name in ("x.tmp", ".x.tmp", "checkpoint.safetensors", f".x.{dead_pid}-1234.tmp", dead.name[1:]):
-        assert checkpoint.stale(tmp_path / name) is None
+        assert atomic.stale(tmp_path / name) is None

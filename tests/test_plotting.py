@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from boltz import plotting
 from boltz.errors import FileError, InputError
+from boltz.plotting import curves, images
 
 
 def picture(figure: Figure) -> Any:
@@ -26,7 +26,7 @@ def record(stage: str, **values: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(("chains", "across", "down"), [(1, 1, 1), (2, 2, 1), (5, 3, 2), (100, 10, 10), (130, 10, 10)])
 def test_tiles_are_the_rows_in_order(chains: int, across: int, down: int) -> None:
     rows = np.random.default_rng(0).random((chains, 6))
-    drawn = picture(plotting.sample_grid(rows, (2, 3)))
+    drawn = picture(images.sample_grid(rows, (2, 3)))
     assert drawn.shape == (3 * down + 1, 4 * across + 1)
     for i in range(min(chains, 100)):
         top, left = 1 + 3 * (i // across), 1 + 4 * (i % across)
@@ -35,16 +35,16 @@ def test_tiles_are_the_rows_in_order(chains: int, across: int, down: int) -> Non
 
 def test_rows_that_are_no_images_are_a_matrix() -> None:
     rows = np.random.default_rng(0).random((7, 11))
-    figure = plotting.sample_grid(rows)
+    figure = images.sample_grid(rows)
     np.testing.assert_array_equal(picture(figure), rows)
     assert figure.axes[0].get_xlabel() == "unit"
-    np.testing.assert_array_equal(picture(plotting.filter_grid(rows.T))[0], rows[np.linalg.norm(rows, axis=1).argmax()])
+    np.testing.assert_array_equal(picture(images.filter_grid(rows.T))[0], rows[np.linalg.norm(rows, axis=1).argmax()])
 
 
 def test_filters_come_largest_first_on_a_symmetric_scale() -> None:
     weights = np.zeros((16, 3))
     weights[:, 0], weights[0, 1], weights[:, 2] = 0.1, -9.0, 1.0
-    figure = plotting.filter_grid(weights)
+    figure = images.filter_grid(weights)
     drawn = picture(figure)
     assert drawn[1, 1] == -9.0 and drawn[1, 6] == 1.0 and drawn[6, 1] == 0.1
     low, high = figure.axes[0].images[0].get_clim()
@@ -53,7 +53,7 @@ def test_filters_come_largest_first_on_a_symmetric_scale() -> None:
 
 
 def test_weights_of_zero_can_be_drawn(tmp_path: Path) -> None:
-    plotting.save(plotting.filter_grid(np.zeros((4, 2))), tmp_path / "a.png")
+    images.save(images.filter_grid(np.zeros((4, 2))), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -62,7 +62,7 @@ def test_weights_of_zero_can_be_drawn(tmp_path: Path) -> None:
     [(784, None, (28, 28)), (784, (14, 56), (14, 56)), (16, None, (4, 4)), (9, None, None), (17, None, None)],
 )
 def test_shape_of_a_row(units: int, shape: tuple[int, int] | None, wanted: tuple[int, int] | None) -> None:
-    assert plotting.image_shape(units, shape) == wanted
+    assert images.image_shape(units, shape) == wanted
 
 
 def test_curves_keep_stages_apart_and_leave_gaps() -> None:
@@ -71,7 +71,7 @@ def test_curves_keep_stages_apart_and_leave_gaps() -> None:
         record("joint", pseudo_likelihood=None, free_energy_gap=float("nan")),
         record("joint", pseudo_likelihood=-3.0),
     ]
-    figure = plotting.learning_curves(history)
+    figure = curves.learning_curves(history)
     first, reconstruction, gap, norm = figure.axes
     assert [line.get_label() for line in first.lines] == ["pretrain-1", "joint"]
     assert [line.get_xdata().tolist() if hasattr(line.get_xdata(), "tolist") else list(line.get_xdata())  # type: ignore[union-attr]
@@ -93,7 +93,7 @@ def test_curves_of_a_directed_run_show_both_bounds() -> None:
         }
         for i in range(3)
     ]
-    bounds, kl, gap, norm = plotting.learning_curves(history).axes
+    bounds, kl, gap, norm = curves.learning_curves(history).axes
     assert [line.get_label() for line in bounds.lines] == ["1 sample", "50 samples"]
     np.testing.assert_array_equal([line.get_ydata() for line in bounds.lines], [[-3.0, -2.0, -1.0], [-2.0, -1.0, 0.0]])
     assert bounds.get_legend() is not None and kl.get_legend() is None
@@ -110,41 +110,41 @@ def contender(name: str, kind: str, value: float, error: float | None) -> dict[s
 def test_a_comparison_shows_each_model_with_its_interval(tmp_path: Path) -> None:
     kinds = ("lower", "none", "exact", "upper")
     models = [contender(kind, kind, -80.0 - i, None if kind == "upper" else 0.5) for i, kind in enumerate(kinds)]
-    figure = plotting.comparison(models)
+    figure = curves.comparison(models)
     left, right = figure.axes
     assert [text.get_text() for text in left.get_yticklabels()] == list(kinds)
     points = [line for line in left.lines if line.get_linestyle() == "None"]
-    assert [point.get_marker() for point in points] == [plotting.MARKERS[kind] for kind in kinds]
+    assert [point.get_marker() for point in points] == [curves.MARKERS[kind] for kind in kinds]
     assert [(list(point.get_xdata()), list(point.get_ydata())) for point in points] == [  # type: ignore[arg-type]
         ([-80.0 - i], [i]) for i in range(4)
     ]
     intervals = [line for line in left.lines if line.get_linestyle() != "None"]
     assert [list(line.get_xdata()) for line in intervals] == [[-80.5 - i, -79.5 - i] for i in range(3)]  # type: ignore[arg-type]
-    assert [text.get_text() for text in left.get_legend().get_texts()] == [plotting.KINDS[kind] for kind in kinds]  # type: ignore[union-attr]
+    assert [text.get_text() for text in left.get_legend().get_texts()] == [curves.KINDS[kind] for kind in kinds]  # type: ignore[union-attr]
     for i, line in enumerate(right.lines):
         assert line.get_label() == kinds[i] and list(line.get_xdata()) == [1, 5, 50]  # type: ignore[arg-type]
         np.testing.assert_array_equal(line.get_ydata(), [-81.0 - i, -80.2 - i, -80.02 - i])
     assert right.get_xscale() == "log"
-    plotting.save(figure, tmp_path / "compare.png")
+    images.save(figure, tmp_path / "compare.png")
     with pytest.raises(InputError, match="at least one model"):
-        plotting.comparison([])
+        curves.comparison([])
 
 
 @pytest.mark.parametrize("history", [[], [record("joint")]])
 def test_short_histories_can_be_drawn(history: list[dict[str, Any]], tmp_path: Path) -> None:
-    plotting.save(plotting.learning_curves(history), tmp_path / "curves.png")
+    images.save(curves.learning_curves(history), tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: plotting.sample_grid(np.zeros((0, 4))),
-        lambda: plotting.sample_grid(np.zeros(4)),
-        lambda: plotting.sample_grid(np.full((2, 4), np.nan)),
-        lambda: plotting.sample_grid(np.zeros((2, 4)), (2, 3)),
-        lambda: plotting.sample_grid(np.zeros((2, 4)), (0, 4)),
-        lambda: plotting.filter_grid(np.zeros((4, 0))),
+        lambda: images.sample_grid(np.zeros((0, 4))),
+        lambda: images.sample_grid(np.zeros(4)),
+        lambda: images.sample_grid(np.full((2, 4), np.nan)),
+        lambda: images.sample_grid(np.zeros((2, 4)), (2, 3)),
+        lambda: images.sample_grid(np.zeros((2, 4)), (0, 4)),
+        lambda: images.filter_grid(np.zeros((4, 0))),
     ],
 )
 def test_bad_arrays_are_refused(call: Any) -> None:
@@ -153,11 +153,11 @@ def test_bad_arrays_are_refused(call: Any) -> None:
 
 
 def test_saving_is_all_or_nothing(tmp_path: Path) -> None:
-    figure = plotting.sample_grid(np.eye(4))
-    plotting.save(figure, tmp_path / "a.png")
+    figure = images.sample_grid(np.eye(4))
+    images.save(figure, tmp_path / "a.png")
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
     with pytest.raises(FileError, match="does not exist"):
-        plotting.save(figure, tmp_path / "none" / "a.png")
+        images.save(figure, tmp_path / "none" / "a.png")
 
 
 def test_pyplot_is_never_imported() -> None:
@@ -171,18 +171,18 @@ def test_pyplot_is_never_imported() -> None:
 
 def test_a_confusion_matrix_shows_every_number() -> None:
     counts = np.array([[5, 0, 1], [2, 0, 0]])
-    axes = plotting.confusion_matrix(counts, ["a", "b"], ["a", "b", "a class with a long name"]).axes[0]
+    axes = images.confusion_matrix(counts, ["a", "b"], ["a", "b", "a class with a long name"]).axes[0]
     assert {(t.get_position(), t.get_text()) for t in axes.texts} == {((0, 0), "5"), ((2, 0), "1"), ((0, 1), "2")}
     shares = axes.images[0].get_array()
     np.testing.assert_allclose(shares, [[5 / 6, 0, 1 / 6], [1, 0, 0]])
     assert [t.get_text() for t in axes.get_xticklabels()] == ["a", "b", "a class w…name"]
     with pytest.raises(InputError, match="counts must have shape"):
-        plotting.confusion_matrix(counts.T, ["a", "b"], ["a", "b", "c"])
+        images.confusion_matrix(counts.T, ["a", "b"], ["a", "b", "c"])
 
 
 def test_tiles_stand_below_their_captions() -> None:
     rows = np.linspace(0, 1, 12 * 20).reshape(12, 20)
-    axes = plotting.captioned_tiles(rows, [f"c{i}" for i in range(12)], (4, 5), "t").axes[0]
+    axes = images.captioned_tiles(rows, [f"c{i}" for i in range(12)], (4, 5), "t").axes[0]
     picture = axes.images[0].get_array()
     for i, text in enumerate(axes.texts):
         x, y = text.get_position()
@@ -194,7 +194,7 @@ def test_tiles_stand_below_their_captions() -> None:
 @pytest.mark.parametrize("shape", [(4, 5), None])
 def test_versions_of_a_row_stand_below_each_other(shape: tuple[int, int] | None) -> None:
     parts = {name: np.full((13, 20), value) for name, value in (("x", 0.1), ("y", 0.2), ("z", 0.3))}
-    axes = plotting.stacked_tiles(parts, shape, "t").axes[0]
+    axes = images.stacked_tiles(parts, shape, "t").axes[0]
     picture, lines = axes.images[0].get_array(), 2 if shape else 13
     assert [t.get_text() for t in axes.get_yticklabels()] == ["x", "y", "z"] * lines
     for tick, value in zip(axes.get_yticks(), [0.1, 0.2, 0.3] * lines, strict=True):
@@ -206,9 +206,9 @@ def test_learning_curves_of_a_fine_tuning() -> None:
     epochs = [
         {"stage": "network", "epoch": i, "train_loss": 1.0 / i, "loss": 2.0 / i, "error": None} for i in (1, 2, 3)
     ]
-    axes = plotting.learning_curves(epochs).axes
+    axes = curves.learning_curves(epochs).axes
     assert len(axes) == 1 and [line.get_label() for line in axes[0].lines] == ["training", "validation"]
-    axes = plotting.learning_curves([record | {"error": 0.5} for record in epochs]).axes
+    axes = curves.learning_curves([record | {"error": 0.5} for record in epochs]).axes
     assert len(axes) == 2 and list(axes[1].lines[0].get_ydata()) == [0.5] * 3
 
 
@@ -216,16 +216,16 @@ def test_foreign_words_are_drawn_as_they_are(tmp_path: Path) -> None:
     """Formulas, escapes, names that start with _ (which a legend would drop), letters that no font has."""
     words = ["$a$", "$\\frac{$", "a$b", "_x", "\x1b[31m", "漢字", "x" * 500]
     rows = np.full((len(words), 16), 0.5)
-    figure = plotting.captioned_tiles(rows, words, (4, 4), "a $title$ {")
-    plotting.save(figure, tmp_path / "a.png")
+    figure = images.captioned_tiles(rows, words, (4, 4), "a $title$ {")
+    images.save(figure, tmp_path / "a.png")
     assert [t.get_text() for t in figure.axes[0].texts][:3] == ["\\$a\\$", "\\$\\frac{\\$", "a\\$b"]
-    plotting.save(plotting.confusion_matrix(np.eye(len(words)), words, words), tmp_path / "b.png")
+    images.save(images.confusion_matrix(np.eye(len(words)), words, words), tmp_path / "b.png")
     estimate = {"value": 1.0, "interval": [0.5, 1.5], "kind": "exact"}
     bounds = [{"samples": 1, "value": 0.5}, {"samples": 2, "value": 0.7}]
     models = [{"name": name, "log_likelihood": estimate, "bounds": bounds} for name in words]
-    figure = plotting.comparison(models)
-    plotting.save(figure, tmp_path / "c.png")
+    figure = curves.comparison(models)
+    images.save(figure, tmp_path / "c.png")
     legend = figure.axes[1].get_legend()
     assert legend is not None and len(legend.get_texts()) == len(words)
     history = [{"stage": name, "epoch": 1, "gradient_norm": 10**400} for name in words]
-    plotting.save(plotting.learning_curves(history), tmp_path / "d.png")
+    images.save(curves.learning_curves(history), tmp_path / "d.png")

@@ -19,7 +19,7 @@ from scipy.special import expit, logsumexp
 
 import boltz
 from boltz import targets
-from boltz.estimators import annealed
+from boltz.estimators import ais
 from boltz.rng import Key
 from boltz.targets import BaseRatePath
 from boltz.units.bernoulli import Bernoulli
@@ -101,7 +101,7 @@ def recorded(table: Table, count: int, monkeypatch: pytest.MonkeyPatch) -> tuple
 
     for name in ("sample", "anneal"):
         monkeypatch.setattr(Bernoulli, name, spied(getattr(Bernoulli, name)))
-    monkeypatch.setattr(annealed, "_second_looks", lambda *given: ())
+    monkeypatch.setattr(ais, "_second_looks", lambda *given: ())
     found = boltz.ais(machine_of(table), count, np.array(BETAS), seed=8, base=rates_of(table))
     monkeypatch.undo()
     path = path_of(table)

@@ -12,12 +12,12 @@ from unittest import mock
 import numpy as np
 
 import boltz
-from boltz import runs
 from boltz.cli.rows import Rows
-from boltz.data.few import few_rows
+from boltz.data.dataset import few_rows
 from boltz.errors import InputError, Interrupted
+from boltz.networks.loop import Course
 from boltz.rng import Key
-from boltz.training.courses import Course
+from boltz.storage import metrics, run_folder
 
 X = np.random.default_rng(1).random((24, 6)).astype(np.float32)
 Y = np.array(["b", "a", "c"] * 8)
@@ -80,7 +80,7 @@ def check_stops_amid_an_epoch() -> None:
                 raise AssertionError("the signal was not heard")
             except Interrupted:
                 pass
-            with (folder / runs.METRICS).open("a") as stream:  # an epoch that the checkpoint has not seen
+            with (folder / metrics.METRICS).open("a") as stream:  # an epoch that the checkpoint has not seen
                 stream.write('{"line": 99, "stage": "lost"}\n')
             found = boltz.resume_tuning(folder, X, Y)
             assert found.network.arena.tobytes() == wanted.network.arena.tobytes()
@@ -92,7 +92,7 @@ def check_labels_that_changed() -> None:
     with tempfile.TemporaryDirectory() as place, mock.patch.object(os, "fsync", lambda descriptor: None):
         folder = Path(place) / "r"
         boltz.fine_tune(DBM, X, Y, out=folder, **QUICK)
-        (folder / runs.NETWORK).unlink()
+        (folder / run_folder.NETWORK).unlink()
         try:
             boltz.resume_tuning(folder, X, np.roll(Y, 1))
         except InputError as problem:

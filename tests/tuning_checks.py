@@ -16,17 +16,17 @@ import stats
 from scipy.optimize import minimize
 
 import boltz
-from boltz.data.given import given
-from boltz.models.network import Network
+from boltz.data.from_arrays import given
+from boltz.networks.feedforward import OUTPUTS, Dropout, FeedForward
+from boltz.networks.labels import prepared
+from boltz.networks.loop import Course, Progress
+from boltz.networks.network import Network
+from boltz.networks.predict import heard, passed
+from boltz.networks.settings import FineTuneSettings
+from boltz.networks.step import Examples, Tuner, examples
 from boltz.nn.arena import Tape
-from boltz.nn.feedforward import OUTPUTS, Dropout, FeedForward
+from boltz.parallel import workers
 from boltz.rng import Key
-from boltz.sampling.driver import workers
-from boltz.sampling.passing import heard, passed
-from boltz.training.courses import Course, Progress
-from boltz.training.finetuning import prepared
-from boltz.training.settings import FineTuneSettings
-from boltz.training.tuning import Examples, Tuner, examples
 
 Floats = np.ndarray
 ROWS, UNITS = 11, 6

@@ -9,9 +9,9 @@ import oracle
 from oracle import Table
 
 import boltz
-from boltz.estimators.exchange import LadderEstimate
-from boltz.estimators.result import Estimate, Kind, interval
-from boltz.estimators.sandwich import TwoSided, bracket
+from boltz.estimators.estimate import Estimate, Kind, interval
+from boltz.estimators.replica_exchange import LadderEstimate
+from boltz.estimators.two_sided import TwoSided, bracket
 
 
 def made(value: float, error: float = 0.05, kind: Kind = "none", doubts: tuple[str, ...] = (), **more: Any) -> Estimate:

@@ -11,11 +11,11 @@ import boltz
 import boltz.kernels as kernels
 from boltz.nn.arena import Tape
 from boltz.numerics import log_mean_exp
+from boltz.parallel import workers
 from boltz.rng import Key
-from boltz.sampling.driver import workers
 from boltz.sampling.recognition import sampled, streams
 from boltz.training import optimizers
-from boltz.training.bounds import OBJECTIVES
+from boltz.training.objectives import OBJECTIVES
 from boltz.training.rules import Clock
 from boltz.training.variational import Variational
 

@@ -6,8 +6,8 @@ from itertools import count as counter
 from itertools import cycle
 
 import boltz
+from boltz.parallel import workers
 from boltz.rng import Key
-from boltz.sampling.driver import workers
 from boltz.training import optimizers
 from boltz.training.contrastive import Contrastive, Workspace
 from boltz.training.rules import Clock

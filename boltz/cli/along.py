@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import boltz
-from boltz import checks, runs, snapshots
+from boltz import checks
 from boltz.cli import two_sided
 from boltz.cli.common import say, word
 from boltz.cli.estimating import LEAST_ROUNDS
@@ -18,17 +18,20 @@ from boltz.cli.evaluating import Found
 from boltz.cli.logz import checked_picture
 from boltz.cli.measure import BETWEEN, GREY
 from boltz.cli.progress import Progress
-from boltz.data.few import held_rows
+from boltz.data.dataset import held_rows
 from boltz.errors import BoltzError, FileError, InputError
-from boltz.estimators.along import LikelihoodAlong
+from boltz.estimators.along_training import LikelihoodAlong
+from boltz.estimators.estimate import Estimate, error_of_rows, joined, joint_interval
 from boltz.estimators.likelihood import NOT_STATES, is_rbm
-from boltz.estimators.result import Estimate, error_of_rows, joined, joint_interval
 from boltz.estimators.words import figure, in_words, small
 from boltz.foreign import shown
+from boltz.models.blueprint import blueprint, kind_of
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
+from boltz.plotting import curves
+from boltz.storage import metrics, run_folder, snapshots
 from boltz.training.held_out import kept_update
-from boltz.training.plans import blueprint, kind_of, settings_of, stages
+from boltz.training.stages import settings_of, stages
 
 OWN = ("rounds", "picture")
 IDLE = ("method", "samples", "bounds", "row_chains", "row_betas", "chains", "betas", "error", "budget")
@@ -71,7 +74,7 @@ def request_of(path: Path, model: Model, options: Mapping[str, Any], names: Set[
 
 def _all_updates(path: Path, model: BoltzmannMachine) -> int:
     """The update whose parameters a run keeps, counted through its stages as its run.toml plans them."""
-    plan, description = blueprint(model), runs.read_settings(path)
+    plan, description = blueprint(model), run_folder.read_settings(path)
     try:
         rows, settings = (
             checks.integer(description["data"]["rows"], "rows", 1),
@@ -79,9 +82,9 @@ def _all_updates(path: Path, model: BoltzmannMachine) -> int:
         )
         if not description.get("held_out"):
             rows -= held_rows(rows, settings.validation)
-        return kept_update(runs.read_metrics(path), stages(plan, settings), rows)
+        return kept_update(metrics.read_metrics(path), stages(plan, settings), rows)
     except (KeyError, TypeError, ValueError, BoltzError) as problem:
-        raise FileError(f"{path / runs.SETTINGS} does not describe a run ({shown(problem)}).") from problem
+        raise FileError(f"{path / run_folder.SETTINGS} does not describe a run ({shown(problem)}).") from problem
 
 
 def evaluated_along(x: Any, request: Request, name: str) -> Found:
@@ -95,10 +98,10 @@ def evaluated_along(x: Any, request: Request, name: str) -> Found:
     bound = "free energy" if is_rbm(request.model) else "variational bound"
     last = _last(found, bound, grey)
     if request.picture is not None:
-        from boltz import plotting
+        from boltz.plotting import images
 
-        figure = plotting.likelihood_along(request.steps, found.values, found.errors, last.trusted)
-        plotting.save(figure, request.picture)
+        figure = curves.likelihood_along(request.steps, found.values, found.errors, last.trusted)
+        images.save(figure, request.picture)
     what = "log p*(v)" if is_rbm(request.model) else f"a lower bound on log p*(v) ({bound})"
     said = GREY if grey else BETWEEN.format(what)
     numbers = zip(request.steps, two_sided.plain(found.values), two_sided.plain(found.errors), strict=True)

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 import boltz
-from boltz import plotting
 from boltz.cli.common import say
 from boltz.cli.report import shown_table
 from boltz.cli.rows import chunks
 from boltz.cli.tuning_rows import Seen
 from boltz.models.files import visible_rows
-from boltz.models.network import Network
-from boltz.sampling.passing import losses_again
-from boltz.tables import Table, written
+from boltz.networks.network import Network
+from boltz.networks.predict import losses_again
+from boltz.plotting import images
+from boltz.storage.tables import Table, written
 
 WRITES = ("codes.npy", "reconstructions.png")
 PICTURED = 20
@@ -40,7 +40,7 @@ def measured(network: Network, seen: Seen, folder: Path) -> dict[str, Any]:
     if network.net.functions[-1] != "sigmoid":  # any numbers, drawn as far as they are grey levels
         parts = {name: np.clip(values, 0, 1) for name, values in parts.items()}
     title = f"rows of {rows.data.name}, each above its reconstruction from {units} numbers"
-    plotting.save(plotting.stacked_tiles(parts, rows.data.shape, title), folder / "reconstructions.png")
+    images.save(images.stacked_tiles(parts, rows.data.shape, title), folder / "reconstructions.png")
     return {**rows.about, "code": units, "squared_error": _mean(squares), "cross_entropy": _mean(entropies)}
 
 

@@ -12,9 +12,9 @@ import boltz
 from boltz.cli.reading import loaded
 from boltz.cli.stored import table
 from boltz.data import Data, load, splits
-from boltz.data.few import parted
+from boltz.data.dataset import parted
 from boltz.errors import BoltzError
-from boltz.estimators.beyond import Beyond
+from boltz.estimators.simple_models import Beyond
 from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.models.products import ROWS

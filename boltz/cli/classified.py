@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 import boltz
-from boltz import plotting
-from boltz.checkpoint import write_text
 from boltz.cli.common import say
 from boltz.cli.labels import Labels
 from boltz.cli.report import shown_table
 from boltz.cli.rows import chunks
 from boltz.cli.tuning_rows import Seen
-from boltz.models.network import Network
+from boltz.networks.network import Network
+from boltz.plotting import images as plotting
+from boltz.storage.atomic import write_text
 
 Array = NDArray[Any]
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a cell begins with that spreadsheets run

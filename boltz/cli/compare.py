@@ -22,6 +22,8 @@ from boltz.cli.common import (
 )
 from boltz.errors import InputError
 from boltz.foreign import shown
+from boltz.plotting import curves
+from boltz.storage import atomic
 
 TABLE, PICTURE = "compare.json", "compare.png"
 WIDTH = 200
@@ -116,9 +118,9 @@ def _training(found: list[Any]) -> Mapping[str, Any]:
 
 def _folder(out: Path | None, data: str, force: bool) -> Path:
     """The folder to write into, free of an earlier comparison unless it may be replaced."""
-    from boltz import runs
+    from boltz.storage import run_folder
 
-    folder = runs.next_free("runs", f"compare-{data}") if out is None else out
+    folder = run_folder.next_free("runs", f"compare-{data}") if out is None else out
     if os.path.lexists(folder) and not folder.is_dir():
         raise InputError(f"--out must name a folder, but {folder} is a file.")
     for name in (TABLE, PICTURE):
@@ -128,12 +130,12 @@ def _folder(out: Path | None, data: str, force: bool) -> Path:
 
 
 def _write(out: Path, result: dict[str, Any]) -> None:
-    from boltz import checkpoint, plotting
     from boltz.cli.train import make_parent
+    from boltz.plotting import images
 
     make_parent(out / TABLE)
-    checkpoint.write_text(out / TABLE, json.dumps(result, indent=1, allow_nan=False) + "\n")
-    plotting.save(plotting.comparison(result["models"]), out / PICTURE)
+    atomic.write_text(out / TABLE, json.dumps(result, indent=1, allow_nan=False) + "\n")
+    images.save(curves.comparison(result["models"]), out / PICTURE)
 
 
 def _text(result: dict[str, Any]) -> str:

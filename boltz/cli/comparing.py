@@ -19,10 +19,10 @@ from boltz.cli.reading import own_load, request_of, rows_asked
 from boltz.cli.stored import architecture, model_of, parameters, settings_of, table
 from boltz.data import Data
 from boltz.errors import InputError
-from boltz.estimators.result import Estimate, error_of_rows
+from boltz.estimators.estimate import Estimate, error_of_rows
 from boltz.foreign import shown
+from boltz.models.blueprint import blueprint, kind_of
 from boltz.models.files import Model
-from boltz.training.plans import blueprint, kind_of
 
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 Row = dict[str, Any]

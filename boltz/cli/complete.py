@@ -61,7 +61,7 @@ def complete(path: Path, as_json: bool, **options: Any) -> None:
     from boltz.cli.measure import memory
     from boltz.cli.rows import rows_of
     from boltz.cli.stored import image_of, model_of, settings_of
-    from boltz.tables import ENDINGS
+    from boltz.storage.tables import ENDINGS
 
     out = free_file(options["out"], (*ENDINGS, ".png"), options["force"])
     model = model_of(path).to(options["device"])

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz
-from boltz import plotting
 from boltz.cli.rows import Rows, mask_from
 from boltz.errors import InputError
 from boltz.foreign import shown
-from boltz.tables import Table, written
+from boltz.plotting import images
+from boltz.storage.tables import Table, written
 
 Known = NDArray[np.bool_]
 HALVES = ("left", "right", "top", "bottom")
@@ -25,7 +25,7 @@ def known_part(text: str, rows: Rows, shape: tuple[int, int] | None) -> Known:
     """Which units (rows, units) are known: half an image, a share of each row, or as a file says; raises InputError."""
     count, units = rows.data.x.shape
     if text in HALVES:
-        return np.broadcast_to(_half(text, plotting.image_shape(units, shape)), (count, units))
+        return np.broadcast_to(_half(text, images.image_shape(units, shape)), (count, units))
     if text.startswith("random:"):
         key = rows.key.derive("mask")
         share = np.full((count, units), _share(text), np.float32)
@@ -38,10 +38,10 @@ def write(out: Path, parts: Mapping[str, Any], shape: tuple[int, int] | None, ti
     """Write data, known and completed (rows, units) as the ending of the file says; raises FileError."""
     found, known = parts["completed"], parts["known"]
     if out.suffix == ".png":
-        some = {name: np.clip(x[: plotting.MOST_STACKED], 0, 1) for name, x in parts.items()}
+        some = {name: np.clip(x[: images.MOST_STACKED], 0, 1) for name, x in parts.items()}
         given = np.where(some["known"], some["data"], GREY)
         shown = {"data": some["data"], "given": given, "completed": some["completed"]}
-        plotting.save(plotting.stacked_tiles(shown, shape, title), out)
+        images.save(images.stacked_tiles(shown, shape, title), out)
         return
     columns = [f"v_{i}" for i in range(1, found.shape[1] + 1)]
     table = Table("completed", found.shape, found.dtype, columns, {"mask": known.astype(np.uint8)})

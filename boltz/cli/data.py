@@ -34,7 +34,7 @@ def _listed() -> list[dict[str, Any]]:
 
 def _set(name: str) -> dict[str, Any]:
     """A named set: what it is, its splits, where its file is, or how to come by it."""
-    from boltz.data.sets import SETS, VARIABLE, find
+    from boltz.data.named_sets import SETS, VARIABLE, find
 
     entry, path = SETS[name], find(name)
     if path is not None:

@@ -24,7 +24,7 @@ from boltz.errors import InputError
 
 if TYPE_CHECKING:
     from boltz.data import Data
-    from boltz.estimators.findings import Diagnosis, Finding
+    from boltz.diagnostics.findings import Diagnosis, Finding
     from boltz.models.files import Model
 
 SWEEPS, ROWS = 1000, 1000
@@ -61,8 +61,8 @@ def diagnose(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     from boltz.cli.measure import undirected, visible_rows
     from boltz.cli.reading import own_load
     from boltz.cli.stored import model_of, settings_of, table
-    from boltz.estimators.diagnosis import LEAST_SWEEPS
-    from boltz.estimators.diagnosis import diagnose as judge
+    from boltz.diagnostics.diagnose import LEAST_SWEEPS
+    from boltz.diagnostics.diagnose import diagnose as judge
 
     model, description = model_of(path).to(options["device"]), settings_of(path)
     sweeps, seed = options["sweeps"], checks.integer(options["seed"], "seed", 0, 2**63 - 1)
@@ -106,8 +106,8 @@ def with_log_z(found: Diagnosis, model: Model, wanted: tuple[float, float], seed
     """A diagnosis with findings on log Z, measured to an error within a budget of seconds."""
     from boltz.cli.measure import undirected
     from boltz.cli.progress import Progress
-    from boltz.estimators.overlap import halved, overlap
-    from boltz.estimators.sandwich import log_z
+    from boltz.diagnostics.log_z import halved, overlap
+    from boltz.estimators.two_sided import log_z
 
     machine = undirected(model)
     assert machine is not None
@@ -131,14 +131,14 @@ def rows_of(path: Path, model: Model, load: Mapping[str, Any], options: Mapping[
 
 def particles_of(path: Path, model: Model) -> dict[str, Any] | None:
     """The persistent chains in the checkpoint of a run, None where it has none that are of the whole machine."""
-    from boltz import runs
     from boltz.cli.measure import undirected
+    from boltz.storage import run_folder
 
     machine = undirected(model)
-    kept = path.is_dir() and any((path / name).exists() for name in (runs.CHECKPOINT, runs.PREVIOUS))
+    kept = path.is_dir() and any((path / name).exists() for name in (run_folder.CHECKPOINT, run_folder.PREVIOUS))
     if machine is None or not kept:
         return None
-    tensors, _, notes = runs.load_checkpoint(path)
+    tensors, _, notes = run_folder.load_checkpoint(path)
     for note in notes:
         say(note)
     found = {n: tensors[f"rule/chain/{n}"] for n in machine.units if f"rule/chain/{n}" in tensors}

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import boltz
-from boltz import checks, snapshots
+from boltz import checks
 from boltz.cli import two_sided
 from boltz.cli.common import say
 from boltz.cli.measure import Annealing, described, estimate_log_z, trust
 from boltz.cli.progress import Progress
 from boltz.cli.two_sided import Wanted
 from boltz.errors import InputError
-from boltz.estimators.result import Estimate
+from boltz.estimators.estimate import Estimate
 from boltz.estimators.words import figure, in_words, small
 from boltz.models.boltzmann import BoltzmannMachine
+from boltz.plotting import curves
+from boltz.storage import snapshots
 
 Result = tuple[dict[str, Any], str]
 LEAST_ROUNDS = 20
@@ -95,6 +97,6 @@ def _along_training(machine: BoltzmannMachine, request: Request, name: str) -> R
 
 
 def _draw(parts: dict[str, Estimate], ladder: Any, file: Path) -> None:
-    from boltz import plotting
+    from boltz.plotting import images
 
-    plotting.save(plotting.log_weights(parts, ladder), file)
+    images.save(curves.log_weights(parts, ladder), file)

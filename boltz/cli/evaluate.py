@@ -121,7 +121,7 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     from boltz.cli.measure import visible_rows
     from boltz.cli.reading import rows_asked
     from boltz.cli.stored import model_of, settings_of, table
-    from boltz.tables import PER_ROW, write_per_row
+    from boltz.storage.tables import PER_ROW, write_per_row
 
     checks.integer(options["samples"], "samples", 0, 10**6)
     out = options["per_row"] and free_file(options["per_row"], PER_ROW, options["force"], "--per-row")
@@ -149,7 +149,7 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
 def refuse_idle(names: set[str], models: list[Any]) -> None:
     """Raise InputError for options that were given and that none of the machines needs."""
     from boltz.cli.measure import undirected
-    from boltz.training.plans import blueprint, kind_of
+    from boltz.models.blueprint import blueprint, kind_of
 
     directed = not any(undirected(model) for model in models)
     for name in ("betas", "chains"):

@@ -24,13 +24,12 @@ from boltz.cli.measure import (
 from boltz.cli.progress import Progress
 from boltz.cli.two_sided import Wanted
 from boltz.errors import InputError
-from boltz.estimators.result import Estimate, exact
-from boltz.estimators.sandwich import TwoSided
-from boltz.estimators.sides import difference, sides
-from boltz.estimators.variational import variational_bound
+from boltz.estimators.estimate import Estimate, exact
+from boltz.estimators.likelihood import variational_bound
+from boltz.estimators.two_sided import TwoSided, difference, sides
 from boltz.estimators.words import in_words
+from boltz.models.blueprint import blueprint, kind_of
 from boltz.models.files import Model
-from boltz.training.plans import blueprint, kind_of
 
 Found = tuple[dict[str, Any], str, Any]  # the object for JSON, the text, and log p(v) (rows,) of single rows
 LOG_Z = frozenset({"chains", "betas", "error", "budget"})

@@ -60,7 +60,7 @@ def features(path: Path, as_json: bool, **options: Any) -> None:
     from boltz.cli.rows import chunks, mask_from, rows_of
     from boltz.cli.stored import model_of
     from boltz.sampling.features import feature_layers
-    from boltz.tables import ENDINGS, Table, written
+    from boltz.storage.tables import ENDINGS, Table, written
 
     out = free_file(options["out"], ENDINGS, options["force"])
     model = model_of(path).to(options["device"])

@@ -13,10 +13,11 @@ import click
 from boltz.cli.common import emit, json_option, run_argument
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.foreign import shown
+from boltz.storage import metrics
 
 if TYPE_CHECKING:
-    from boltz.models.network import Network
-    from boltz.training.plans import Blueprint
+    from boltz.models.blueprint import Blueprint
+    from boltz.networks.network import Network
 
 MOST_ENTRY, MOST_INTEGER = 1500, 1 << 63  # characters of an entry as text; the largest whole number shown as one
 MOST_CLASSES = 1000  # the first ones; the last of the layers says how many there are
@@ -35,24 +36,24 @@ def info(path: Path, as_json: bool) -> None:
 
 def _of_tuned(path: Path) -> dict[str, Any] | None:
     """What the folder of a fine-tuning or the file of a network holds, None for anything else."""
-    from boltz import runs
     from boltz.cli.stored import has_network, read_result, table
     from boltz.cli.tuning_options import NEEDS
-    from boltz.models.files import load_network
-    from boltz.training.tuned_runs import described
+    from boltz.networks.files import load_network
+    from boltz.networks.fine_tune import described
+    from boltz.storage import run_folder
 
     if not has_network(path):
         return None
     if path.is_file():
         return _network(load_network(path), path)
-    description, result = runs.read_settings(path), read_result(path)
-    settings, problem = described(description, path), _unread(path / runs.NETWORK, load_network)
+    description, result = run_folder.read_settings(path), read_result(path)
+    settings, problem = described(description, path), _unread(path / run_folder.NETWORK, load_network)
     values = settings.as_dict()
     return {
-        **_network(load_network(path if problem is None else path / runs.START), path),
+        **_network(load_network(path if problem is None else path / run_folder.START), path),
         "complete": problem is None,
         **({"problem": problem} if problem else {}),
-        "epochs": len(runs.read_metrics(path)),
+        "epochs": len(metrics.read_metrics(path)),
         "epochs_planned": settings.output_epochs + settings.epochs,
         "init": table(description, "init"),
         "data": table(description, "data"),
@@ -64,7 +65,7 @@ def _of_tuned(path: Path) -> dict[str, Any] | None:
 
 def _network(network: Network, path: Path) -> dict[str, Any]:
     """What a network is: its layers, and its classes or where its code is."""
-    from boltz.training.tuned_runs import task
+    from boltz.networks.fine_tune import task
 
     classes = [shown(label) if isinstance(label, str) else label for label in network.classes[:MOST_CLASSES]]
     return {
@@ -99,7 +100,7 @@ def _effective(settings: Mapping[str, Any], known: list[str], needs: Needs) -> d
 
 def _of_model(path: Path) -> dict[str, Any]:
     import boltz
-    from boltz.training.plans import blueprint
+    from boltz.models.blueprint import blueprint
 
     model = boltz.load(path)
     rates = {"dtype": str(model.dtype), "rates": bool(model.rates)}
@@ -109,8 +110,8 @@ def _of_model(path: Path) -> dict[str, Any]:
 def _structure(plan: Blueprint) -> dict[str, Any]:
     """What a machine is: its kind, its layers, and what its conditionals hold."""
     from boltz.cli.stored import architecture, parameters
+    from boltz.models.blueprint import kind_of
     from boltz.models.graph import Graph
-    from boltz.training.plans import kind_of
 
     found = {
         "model": kind_of(plan),
@@ -125,18 +126,18 @@ def _structure(plan: Blueprint) -> dict[str, Any]:
 
 
 def _of_run(path: Path) -> dict[str, Any]:
-    from boltz import runs
     from boltz.cli.machines import MACHINES
     from boltz.cli.options import NEEDS
     from boltz.cli.stored import read_result, table
+    from boltz.models.blueprint import kind_of
     from boltz.models.files import load
     from boltz.models.graph import Graph
-    from boltz.training.plans import kind_of
+    from boltz.storage import run_folder
 
-    description = runs.read_settings(path)
+    description = run_folder.read_settings(path)
     plan, planned, settings = _plan(description, path)
-    machine, problem = MACHINES.get(kind_of(plan)), _unread(path / runs.MODEL, load)
-    history, result = runs.read_metrics(path), read_result(path)
+    machine, problem = MACHINES.get(kind_of(plan)), _unread(path / run_folder.MODEL, load)
+    history, result = metrics.read_metrics(path), read_result(path)
     origin: dict[str, Any] = {name: description[name] for name in ("recipe", "init") if name in description}
     return {
         "path": str(path),
@@ -156,7 +157,7 @@ def _of_run(path: Path) -> dict[str, Any]:
 
 def _trajectory(path: Path) -> dict[str, int]:
     """How many snapshots a run has kept along its training, and their size on disk."""
-    from boltz import snapshots
+    from boltz.storage import snapshots
 
     files = snapshots.listed(path)
     return {"snapshots": len(files), "bytes": sum(file.lstat().st_size for file in files)}
@@ -166,7 +167,7 @@ def _plan(description: dict[str, Any], path: Path) -> tuple[Blueprint, int, dict
     """The machine without its parameters, the number of epochs of all stages, and the settings."""
     from boltz.models.files import structure_from
     from boltz.models.graph import Graph
-    from boltz.training.plans import settings_of, stages
+    from boltz.training.stages import settings_of, stages
 
     try:
         model = description["model"]

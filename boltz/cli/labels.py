@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import checkpoint
 from boltz.data.loading import values
 from boltz.errors import FileError, InputError
 from boltz.foreign import shown
+from boltz.storage import atomic
 
 Labels = NDArray[np.generic]
 LARGEST = 1 << 30  # bytes of a file of labels
@@ -49,7 +49,7 @@ def _whole(found: Labels, name: str) -> Labels:
 def _lines(path: Path) -> Labels:
     """The lines of a file: numbers if all of them are, else words."""
     try:
-        lines = [line.strip() for line in checkpoint.read_bytes(path, LARGEST).decode("utf-8-sig").splitlines()]
+        lines = [line.strip() for line in atomic.read_bytes(path, LARGEST).decode("utf-8-sig").splitlines()]
     except UnicodeDecodeError as problem:
         raise FileError(f"{path} is not text; expected one label a line.") from problem
     lines = lines[1:] if lines and lines[0].lower() in HEADERS else lines

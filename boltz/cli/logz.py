@@ -74,7 +74,7 @@ def logz(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
     from boltz.cli.measure import Annealing, quick, undirected
     from boltz.cli.stored import model_of
     from boltz.cli.two_sided import Wanted
-    from boltz.training.plans import blueprint, kind_of
+    from boltz.models.blueprint import blueprint, kind_of
 
     names = given(ctx)
     annealing = Annealing(options["chains"], options["betas"], options["seed"])

@@ -13,14 +13,14 @@ from boltz import checks
 from boltz.cli.progress import Progress
 from boltz.data import Data
 from boltz.errors import InputError
+from boltz.estimators.estimate import TRUSTED_SAMPLES, TRUSTED_SHARE, Estimate, few_effective
 from boltz.estimators.exact import QUICK_UNITS, class_units, enumerable
 from boltz.estimators.likelihood import QUICK_HIDDEN, TRUSTED_ROWS
-from boltz.estimators.result import TRUSTED_SAMPLES, TRUSTED_SHARE, Estimate, few_effective
-from boltz.estimators.temperatures import adaptive_steps, schedule
 from boltz.estimators.words import in_words
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.rng import Key
+from boltz.sampling.temperatures import adaptive_steps, schedule
 
 MOST_STEPS = 10**8
 SAMPLES, SAMPLES_WITH_PRIOR = 1000, 100  # a sample costs more where an RBM is its prior

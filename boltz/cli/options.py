@@ -14,7 +14,7 @@ from boltz.errors import InputError
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.nn.dense import ACTIVATIONS
 from boltz.training import settings as choices
-from boltz.training.bounds import OBJECTIVES
+from boltz.training.objectives import OBJECTIVES
 
 F = TypeVar("F", bound=Callable[..., Any])
 Values = Mapping[str, Any]

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 import boltz
-from boltz import plotting, runs
 from boltz.cli.stored import image_of
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, outside
 from boltz.models.helmholtz import HelmholtzMachine
+from boltz.plotting import curves, images
 from boltz.sampling.ancestral import visible_means
+from boltz.storage import run_folder
 
 CHAINS, SWEEPS, REACH = 100, 200, 3.0
 
@@ -24,11 +25,11 @@ def draw(run: boltz.Run) -> None:
     folder = run.path
     assert folder is not None
     run = replace(run, model=run.model.to("cpu"))
-    image = image_of(runs.read_settings(folder))
+    image = image_of(run_folder.read_settings(folder))
     means, title = _samples(run)
-    plotting.save(plotting.sample_grid(means, image, title), folder / "samples.png")
-    plotting.save(plotting.filter_grid(filters(run.model), image), folder / "filters.png")
-    plotting.save(plotting.learning_curves(run.history), folder / "curves.png")
+    images.save(images.sample_grid(means, image, title), folder / "samples.png")
+    images.save(images.filter_grid(filters(run.model), image), folder / "filters.png")
+    images.save(curves.learning_curves(run.history), folder / "curves.png")
 
 
 def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> tuple[Any, str]:
@@ -71,7 +72,7 @@ def _samples(run: boltz.Run) -> tuple[Any, str]:
 def _particles(run: boltz.Run, model: BoltzmannMachine) -> dict[str, Any]:
     """The fantasy particles of a run, or chains started from biases where the rule keeps none."""
     assert run.path is not None
-    tensors = runs.load_checkpoint(run.path)[0]
+    tensors = run_folder.load_checkpoint(run.path)[0]
     found = {layer: tensors.get(f"rule/chain/{layer}") for layer in model.graph.units}
     particles = {layer: x[:CHAINS] for layer, x in found.items() if x is not None}
     if len(particles) == len(found):

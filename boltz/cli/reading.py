@@ -9,11 +9,11 @@ from typing import Any
 from boltz.cli.common import say
 from boltz.cli.stored import settings_of, table, without_data
 from boltz.data import Data, load
+from boltz.data.dataset import columns_entry
 from boltz.data.loading import held_splits
-from boltz.data.table import columns_entry
 from boltz.errors import FileError, InputError
 from boltz.models.files import Model
-from boltz.models.network import Network
+from boltz.networks.network import Network
 
 Options = Mapping[str, Any]
 Models = Sequence[Model | Network]

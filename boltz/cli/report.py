@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import boltz
-from boltz import runs
 from boltz.cli.beside import beside
 from boltz.cli.common import say
 from boltz.cli.measure import Annealing, estimate_log_z, samples_for, verdict, visible_rows
@@ -15,10 +14,11 @@ from boltz.cli.progress import Progress
 from boltz.cli.reading import COLUMNS, loaded
 from boltz.cli.stored import table
 from boltz.data import Data, splits
-from boltz.data.few import parted
+from boltz.data.dataset import parted
 from boltz.errors import FileError
 from boltz.estimators.words import figure, small
 from boltz.models.files import Model
+from boltz.storage import run_folder
 
 SIMPLE = {"mixture": "mixture of 20 products", "independent_units": "independent units"}
 
@@ -29,7 +29,7 @@ def measured(run: boltz.Run, progress: Progress) -> dict[str, Any] | None:
     These are the test rows, or where there are none the validation rows.
     """
     assert run.path is not None
-    description = runs.read_settings(run.path)
+    description = run_folder.read_settings(run.path)
     asked = table(description, "evaluation")
     if asked.get("wanted", True) is not True:
         return None

@@ -18,7 +18,7 @@ from boltz.data.loading import values
 from boltz.errors import FileError, InputError
 from boltz.foreign import shown
 from boltz.models.files import Model
-from boltz.models.network import Network
+from boltz.networks.network import Network
 from boltz.rng import Key
 
 Array = NDArray[Any]

@@ -77,8 +77,8 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
     Boltzmann machines run Gibbs chains, or replica exchange; directed ones draw from their prior
     downwards, and a deep belief net does both.
     """
-    from boltz.checkpoint import write_bytes
     from boltz.cli.stored import model_of
+    from boltz.storage.atomic import write_bytes
 
     out = free_file(options["out"], ENDINGS, options["force"])
     model = model_of(path).to(options["device"])
@@ -116,7 +116,7 @@ def _lengths(path: Path, model: Any, options: dict[str, Any], names: Set[str]) -
     import boltz
     from boltz import checks
     from boltz.cli.measure import undirected
-    from boltz.estimators.exchange import COPIES
+    from boltz.sampling.ladder_fitting import COPIES
 
     sweeps = options["sweeps"]
     if undirected(model) is None and sweeps is not None:
@@ -190,12 +190,12 @@ def _encoded(states: dict[str, Any], gaussian: set[str], ending: str) -> bytes:
 
 def _draw(path: Path, model: Any, layer: str, found: tuple[Any, str], out: Path) -> None:
     """The picture of a layer in sampled states; found holds those and how they came about."""
-    from boltz import plotting
     from boltz.cli.pictures import layer_means
     from boltz.cli.stored import image_of, settings_of
+    from boltz.plotting import images
 
     state, after = found
     image = image_of(settings_of(path)) if layer == model.visible else None
     values, what = layer_means(model, layer, state)
     title = f"{what} of layer {layer} in {len(values)} {'chains' if 'sweeps' in after else 'samples'}{after}"
-    plotting.save(plotting.sample_grid(values, image, title), out)
+    images.save(images.sample_grid(values, image, title), out)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import numpy as np
 
-from boltz import checks, runs
+from boltz import checks
 from boltz.cli import recipes
 from boltz.cli.machines import MACHINES
 from boltz.cli.measure import Annealing, samples_for
@@ -20,10 +20,12 @@ from boltz.cli.recipes import Recipe
 from boltz.cli.stored import architecture, model_of, settings_of, table
 from boltz.data import Data, load, splits
 from boltz.data.binarize import HOW as BINARIZE
-from boltz.data.table import columns_entry
+from boltz.data.dataset import columns_entry
 from boltz.errors import InputError
+from boltz.models.blueprint import blueprint, kind_of
 from boltz.models.files import Model
-from boltz.training.plans import blueprint, kind_of, stages
+from boltz.storage import run_folder
+from boltz.training.stages import stages
 
 DATA = "mnist-mini"
 Options = Mapping[str, Any]
@@ -69,8 +71,8 @@ def prepared(options: Options) -> Start:
     stages(blueprint(model), settings)  # refuses what cannot be trained
     samples_for(model, evaluation["samples"])
     stem = f"{recipe.name}-{data.name}" if recipe else _stem(kind, model, data)
-    out = options["out"] or runs.next_free(Path("runs"), stem)
-    runs.check_free(out, options["force"])
+    out = options["out"] or run_folder.next_free(Path("runs"), stem)
+    run_folder.check_free(out, options["force"])
     extra: dict[str, Any] = {"evaluation": evaluation}
     if data.shape:
         extra["picture"] = {"shape": list(data.shape)}

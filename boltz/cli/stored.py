@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from boltz import checkpoint, runs
 from boltz.errors import FileError, InputError
+from boltz.models.blueprint import Blueprint
 from boltz.models.boltzmann import shapes as graph_shapes
-from boltz.models.files import Model, load_network
+from boltz.models.files import Model
 from boltz.models.files import load as load_model
 from boltz.models.graph import Graph
-from boltz.models.network import Network
+from boltz.networks.files import load_network
+from boltz.networks.network import Network
 from boltz.nn.arena import size
-from boltz.training.plans import Blueprint
+from boltz.storage import atomic, run_folder, tensors
 
 LONGEST_RESULT = 1 << 16  # bytes of test.json
 
@@ -30,8 +31,8 @@ def table(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 def model_of(path: Path) -> Model:
     """The machine of a model file or of a run that was trained to its end."""
-    if path.is_dir() and not (path / runs.MODEL).exists():
-        if "task" in runs.read_settings(path):
+    if path.is_dir() and not (path / run_folder.MODEL).exists():
+        if "task" in run_folder.read_settings(path):
             raise InputError(f"{path} holds a fine-tuned network, which only boltz classify and autoencode go on with.")
         raise InputError(f"{path} is not trained to its end: finish it with: boltz train --resume {path}")
     return load_model(path)
@@ -40,27 +41,27 @@ def model_of(path: Path) -> Model:
 def has_network(path: Path) -> bool:
     """Whether this is the file of a network or the folder of a fine-tuning; raises FileError where it is nothing."""
     if path.is_dir():
-        return "task" in runs.read_settings(path)
-    return checkpoint.read_metadata(path).get("model") == "network"
+        return "task" in run_folder.read_settings(path)
+    return tensors.read_metadata(path).get("model") == "network"
 
 
 def network_of(path: Path) -> Network | None:
     """The network of a file or of the folder of a fine-tuning, None for a machine; raises InputError, FileError."""
     if not has_network(path):
         return None
-    if path.is_dir() and not (path / runs.NETWORK).exists():
+    if path.is_dir() and not (path / run_folder.NETWORK).exists():
         raise InputError(f"{path} is not trained to its end: finish it with --resume {path}")
     return load_network(path)
 
 
 def settings_of(path: Path) -> dict[str, Any]:
     """What run.toml says, or nothing for a model file."""
-    return runs.read_settings(path) if path.is_dir() else {}
+    return run_folder.read_settings(path) if path.is_dir() else {}
 
 
 def without_data(path: Path) -> InputError:
     """The error for a run or model file that says nothing of its data."""
-    run = f", or name its run, {path.parent}" if path.is_file() and (path.parent / runs.SETTINGS).is_file() else ""
+    run = f", or name its run, {path.parent}" if path.is_file() and (path.parent / run_folder.SETTINGS).is_file() else ""
     return InputError(f"{path} does not name its data: give them with --data{run}.")
 
 
@@ -90,7 +91,7 @@ def architecture(plan: Blueprint) -> str:
 def read_result(folder: Path) -> dict[str, Any] | None:
     """What test.json of a run holds, None where there is none that can be read."""
     try:
-        found = json.loads(checkpoint.read_bytes(folder / runs.RESULT, LONGEST_RESULT))
+        found = json.loads(atomic.read_bytes(folder / run_folder.RESULT, LONGEST_RESULT))
     except (FileError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and {"run", "test"} <= found.keys() else None
@@ -98,4 +99,4 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     """Write test.json."""
-    checkpoint.write_text(folder / runs.RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
+    atomic.write_text(folder / run_folder.RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")

@@ -144,7 +144,7 @@ def finished(run: Any, progress: Any) -> dict[str, Any]:
     from boltz.cli.pictures import draw
     from boltz.cli.report import measured
     from boltz.cli.stored import architecture, write_result
-    from boltz.training.plans import blueprint, kind_of
+    from boltz.models.blueprint import blueprint, kind_of
 
     draw(run)
     plan = blueprint(run.model)

@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from boltz import plotting, runs
 from boltz.cli.common import given, say
 from boltz.cli.labels import Labels, labels_from
 from boltz.cli.progress import Progress
@@ -22,9 +21,11 @@ from boltz.cli.tuning_rows import Seen, fewer, rows_entry, test_entry, test_rows
 from boltz.data import load
 from boltz.errors import FileError, InputError
 from boltz.models.files import Model
-from boltz.models.network import Network
-from boltz.training.finetuning import prepared
-from boltz.training.tuned_runs import Tuned, begun, resume_tuning
+from boltz.networks.fine_tune import Tuned, begun, resume_tuning
+from boltz.networks.labels import prepared
+from boltz.networks.network import Network
+from boltz.plotting import curves, images
+from boltz.storage import run_folder
 
 Options = Mapping[str, Any]
 WITH_RESUME = {"resume", "as_json", "threads", "device"}
@@ -87,8 +88,8 @@ def started(task: Task, path: Path, options: Options) -> dict[str, Any]:
     kept = table(settings_of(path), "test", "load").get("name_or_path") if options["data"] is None else None
     asked = {**options, "test": options["test"] or kept}
     test = test_entry(name, asked, known | {"machine_levels": course.start.levels})
-    out = options["out"] or runs.next_free(Path("runs"), f"{task.command.split()[1]}-{data.name}")
-    runs.check_free(out, options["force"])
+    out = options["out"] or run_folder.next_free(Path("runs"), f"{task.command.split()[1]}-{data.name}")
+    run_folder.check_free(out, options["force"])
     extra: dict[str, Any] = {"init": {"path": str(path)}, "rows": entry, "test": test}
     if data.shape:
         extra["picture"] = {"shape": list(data.shape)}
@@ -106,7 +107,7 @@ def started(task: Task, path: Path, options: Options) -> dict[str, Any]:
 def resumed(task: Task, folder: Path, device: str) -> dict[str, Any]:
     """Continue a run and return its result; a complete one is left as it is."""
     with stoppable(folder, here=True, command=task.command), Progress() as progress:
-        before, description = read_result(folder), runs.read_settings(folder)
+        before, description = read_result(folder), run_folder.read_settings(folder)
         if description.get("task") != task.kind:
             raise FileError(f"{folder} is not a run of {task.command}.")
         data, labels = training_again(task.labelled, description)
@@ -129,7 +130,7 @@ def applied(task: Task, path: Path, network: Network, options: Options) -> dict[
     labels = rows.data.labels
     if options.get("labels") is not None:
         labels = labels_from(options["labels"], len(rows))
-    out = options["out"] or runs.next_free(Path("runs"), f"{task.command.split()[1]}-{rows.data.name}")
+    out = options["out"] or run_folder.next_free(Path("runs"), f"{task.command.split()[1]}-{rows.data.name}")
     _check_writable(task, out, options["force"])
     make_parent(out / "x")
     found = task.measured(network, Seen(rows, labels), out)
@@ -144,8 +145,8 @@ def finished(task: Task, tuned: Tuned) -> dict[str, Any]:
     """Draw the curves of a trained network, test it, and keep the result in its folder."""
     folder = tuned.path
     assert folder is not None
-    plotting.save(plotting.learning_curves(tuned.history), folder / "curves.png")
-    description = runs.read_settings(folder)
+    images.save(curves.learning_curves(tuned.history), folder / "curves.png")
+    description = run_folder.read_settings(folder)
     seen = test_rows(tuned.network, description, tuned.settings.as_dict())
     chosen = [r for r in tuned.history if r["stage"] == "network" and r["epoch"] == tuned.epoch]
     result = {
@@ -195,9 +196,9 @@ def _check_writable(task: Task, out: Path, force: bool) -> None:
     """Raise InputError unless a folder can take what a trained network makes of rows."""
     if out.exists() and not out.is_dir():
         raise InputError(f"--out must name a folder, but {out} is a file.")
-    if (out / runs.SETTINGS).exists():
+    if (out / run_folder.SETTINGS).exists():
         raise InputError(f"{out} holds a run: name another folder for what a trained network finds.")
-    for name in (*task.writes, runs.RESULT):
+    for name in (*task.writes, run_folder.RESULT):
         if (out / name).exists() and not force:
             raise InputError(f"{out / name} exists already: replace it with --force or name another folder.")
 

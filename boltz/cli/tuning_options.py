@@ -12,8 +12,8 @@ import click
 from boltz.cli.common import device_option, json_option, table_options, threads_option, word
 from boltz.cli.options import HELP, Sectioned, Sections
 from boltz.errors import InputError
+from boltz.networks.settings import FineTuneSettings
 from boltz.training import settings as choices
-from boltz.training.settings import FineTuneSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 Values = Mapping[str, Any]

@@ -13,10 +13,10 @@ from boltz.cli.labels import Labels, labels_from
 from boltz.cli.rows import Rows, seen_by
 from boltz.cli.stored import table
 from boltz.data import Data, load, splits
-from boltz.data.few import few_rows, only
+from boltz.data.dataset import few_rows, only
 from boltz.errors import FileError, InputError
 from boltz.foreign import shown
-from boltz.models.network import Network
+from boltz.networks.network import Network
 
 Options = Mapping[str, Any]
 

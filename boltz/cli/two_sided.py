@@ -13,10 +13,9 @@ from boltz import checks
 from boltz.cli.common import say
 from boltz.cli.measure import quick
 from boltz.cli.progress import Progress
-from boltz.estimators.exchange import LadderEstimate
-from boltz.estimators.result import Estimate
-from boltz.estimators.sandwich import CONTRADICTION, TwoSided
-from boltz.estimators.sides import Side, Sides
+from boltz.estimators.estimate import Estimate
+from boltz.estimators.replica_exchange import LadderEstimate
+from boltz.estimators.two_sided import CONTRADICTION, Side, Sides, TwoSided
 from boltz.estimators.words import ends_of, in_words, small, value_of
 from boltz.models.boltzmann import BoltzmannMachine
 

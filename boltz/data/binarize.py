@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 import boltz.kernels as kernels
 from boltz.arrays import beside, on_device
 from boltz.checks import brief, choice, instance, integer
-from boltz.data.table import Array
+from boltz.data.dataset import Array
 from boltz.errors import InputError
 from boltz.rng import Key
 

@@ -13,8 +13,8 @@ from boltz.checks import brief, choice, integer
 from boltz.checks import path as checked_path
 from boltz.data import readers
 from boltz.data.columns import Columns, asked, refuse_named, refuse_odd
-from boltz.data.sets import SETS, VARIABLE, data_folder, file_of
-from boltz.data.table import Array, Data, Table, fingerprint, row_type, units
+from boltz.data.dataset import Array, Data, Table, fingerprint, row_type, units
+from boltz.data.named_sets import SETS, VARIABLE, data_folder, file_of
 from boltz.errors import FileError, InputError
 from boltz.scale import LEAST_GREY, Border, checked_levels
 

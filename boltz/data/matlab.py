@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from boltz.data.table import Array
+from boltz.data.dataset import Array
 
 TYPES = {1: "<i1", 2: "<u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8", 12: "<i8", 13: "<u8"}
 MATRIX, COMPRESSED = 14, 15  # kinds of elements

@@ -8,7 +8,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from boltz.data.table import Array
+from boltz.data.dataset import Array
 from boltz.errors import FileError
 
 LIMIT_BYTES = 2**34

@@ -21,9 +21,9 @@ from typing import IO
 import numpy as np
 
 from boltz.data.columns import Asked, split_columns
-from boltz.data.comma import read_comma
+from boltz.data.csv_rows import read_comma
+from boltz.data.dataset import Array, Table
 from boltz.data.npy import LIMIT_BYTES, fill, read_header, read_npy
-from boltz.data.table import Array, Table
 from boltz.errors import BoltzError, FileError
 
 SPLITS = ("train", "valid", "test")

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks
-from boltz.estimators.result import Estimate, from_annealed
-from boltz.estimators.temperatures import adaptive, adaptive_steps, schedule
+from boltz.estimators.estimate import Estimate, from_annealed
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, anneal
+from boltz.sampling.base_rate import base_rates, pilot_rates, widened
 from boltz.sampling.modes import Modes, search
-from boltz.sampling.rates import base_rates, pilot_rates, widened
+from boltz.sampling.temperatures import adaptive, adaptive_steps, schedule
 from boltz.targets import path_to
 
 Floats = NDArray[np.float64]

@@ -11,13 +11,13 @@ from scipy.special import logsumexp
 
 from boltz.arrays import host
 from boltz.errors import InputError
-from boltz.estimators.result import Estimate, exact
+from boltz.estimators.estimate import Estimate, exact
 from boltz.models.boltzmann import BoltzmannMachine, affordable_chains, checked_model
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
 from boltz.nn.dense import forward
+from boltz.parallel import blocks, workers
 from boltz.rng import Key
-from boltz.sampling.driver import blocks, workers
 from boltz.sampling.recognition import score_prior
 
 Array = NDArray[Any]

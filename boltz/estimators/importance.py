@@ -22,8 +22,8 @@ from boltz.models.files import Model
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
 from boltz.numerics import log_mean_exp, pareto_shape
+from boltz.parallel import blocks, workers
 from boltz.rng import Key
-from boltz.sampling.driver import blocks, workers
 from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
 from boltz.sampling.mixtures import mixture_of
 from boltz.sampling.recognition import draw, encode, streams

@@ -17,12 +17,8 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.arrays import host
 from boltz.errors import InputError
-from boltz.estimators.annealed import ais
-from boltz.estimators.exact import QUICK_UNITS, class_units, enumerable, enumerated, exact_log_marginal, exact_log_z
-from boltz.estimators.importance import bounds_and_errors, mean_and_error, reduced
-from boltz.estimators.looking import look
-from boltz.estimators.precision import above_zero
-from boltz.estimators.result import (
+from boltz.estimators.ais import ais
+from boltz.estimators.estimate import (
     TRUSTED_SAMPLES,
     TRUSTED_SHARE,
     Estimate,
@@ -33,11 +29,15 @@ from boltz.estimators.result import (
     joint_interval,
     kind_of_difference,
 )
-from boltz.models.boltzmann import BoltzmannMachine
+from boltz.estimators.exact import QUICK_UNITS, class_units, enumerable, enumerated, exact_log_marginal, exact_log_z
+from boltz.estimators.importance import bounds_and_errors, mean_and_error, reduced
+from boltz.estimators.precision import above_zero
+from boltz.estimators.second_look import look
+from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import Model, checked_machine, visible_rows
 from boltz.models.helmholtz import HelmholtzMachine
+from boltz.parallel import blocks, workers
 from boltz.rng import Key
-from boltz.sampling.driver import blocks, workers
 from boltz.sampling.gibbs import Scratch
 from boltz.sampling.meanfield import MeanField, free_energy_at, solve
 
@@ -244,3 +244,17 @@ def free_energy(_: BoltzmannMachine, wide: BoltzmannMachine, rows: Array) -> Flo
 def _bound_of_free_energy(model: BoltzmannMachine, wide: BoltzmannMachine, rows: Array) -> Floats:
     means = solve(model, {model.visible: rows}, MeanField(), Scratch(model.arena))
     return free_energy_at(wide, rows.astype(np.float64), {n: q.astype(np.float64) for n, q in means.items()})
+
+
+def variational_bound(
+    model: BoltzmannMachine, x: Any, log_z: Estimate | float | None = None, seed: int = 0
+) -> Estimate:
+    """Mean over visible rows x (rows, units) of E_q log p*(v, h) + entropy of q, less log Z, in nats.
+
+    q is the factorised posterior at the mean-field fixed point, also where hidden units could be enumerated. log_z as
+    in boltz.log_likelihood; the kind is lower, less that of log Z. Raises InputError.
+    """
+    model = checked_model(model)
+    x = visible_rows(model, x)
+    partition = undirected_log_z(model, log_z, seed)
+    return of_rows(model, x, certain(variational(model, x)), 0, ("lower", "variational bound"), partition)

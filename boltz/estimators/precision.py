@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz.estimators.result import Estimate
+from boltz.estimators.estimate import Estimate
 from boltz.models.files import Model
 
 Array = NDArray[Any]

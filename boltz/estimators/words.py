@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from boltz.estimators.result import Estimate
+from boltz.estimators.estimate import Estimate
 
 FEWEST, MOST, OF_EXACT = 2, 6, 4
 

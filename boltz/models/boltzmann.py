@@ -16,13 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import arrays, checks, scale
-from boltz.checkpoint import write_tensors
 from boltz.errors import InputError
-from boltz.models.graph import MOST_LAYERS, Edge, Graph, Layer
+from boltz.models.graph import Edge, Graph, Layer
 from boltz.nn.arena import check_arena, size, zeros
 from boltz.nn.arena import views as named_views
-from boltz.numerics import logit
-from boltz.rng import Key
+from boltz.storage.tensors import write_tensors
 from boltz.units import UNITS, Units
 
 Array = NDArray[Any]
@@ -259,50 +257,3 @@ def affordable_chains(model: BoltzmannMachine, chains: Any, name: str = "chains"
     return checks.affordable(chains, name, 2 * model.dtype.itemsize * sum(model.units.values()))
 
 
-def dbm(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.float32) -> BoltzmannMachine:
-    """A deep Boltzmann machine with small random weights, units[0] visible.
-
-    Weights are normal with standard deviation 0.01; hidden biases are 0. Where data x (rows, units) is given, visible
-    biases are the logits of its mean (Hinton 2012, section 8.1), over at most 10,000 rows evenly spaced. Raises
-    InputError.
-    """
-    listed = checks.sequence(units, "units", MOST_LAYERS)
-    sizes = [checks.integer(n, f"units[{i}]", 1, 10**7) for i, n in enumerate(listed)]
-    if len(sizes) < 2:
-        raise InputError(f"units must name at least a visible and a hidden layer, got {sizes}.")
-    dtype, seed = checks.floating(dtype, "dtype"), checks.seed(seed)
-    graph = Graph.chain(sizes)
-    arena = np.zeros(checks.affordable(size(shapes(graph)), "the number of parameters by units", dtype.itemsize), dtype)
-    machine = BoltzmannMachine(graph, arena)
-    for edge in graph.edges:
-        key = Key.from_seed(seed).derive("weights", edge.key)
-        weight = machine.params[edge.key]
-        weight[...] = 0.01 * key.generator().normal(size=weight.shape)
-    if x is not None:
-        mean = scale.first_rows(x, sizes[0]).mean(axis=0, dtype=np.float64)
-        machine.bias("v")[...] = logit(np.clip(mean, 0.001, 0.999))
-    return machine
-
-
-def rbm(visible: int, hidden: int, x: Any = None, seed: int = 0, dtype: Any = np.float32) -> BoltzmannMachine:
-    """A restricted Boltzmann machine (Smolensky 1986) with small random weights, as in dbm; raises InputError."""
-    sizes = [checks.integer(n, name, 1, 10**7) for name, n in (("visible", visible), ("hidden", hidden))]
-    return dbm(sizes, x, seed, dtype)
-
-
-def from_arrays(weights: Sequence[Any], biases: Sequence[Any]) -> BoltzmannMachine:
-    """A machine from weights W_l (n_l, n_(l+1)) and biases b_l (n_l,), one more than weights; raises InputError."""
-    weights, biases = (checks.sequence(x, n, MOST_LAYERS) for x, n in ((weights, "weights"), (biases, "biases")))
-    if len(weights) < 1 or len(biases) != len(weights) + 1:
-        raise InputError(
-            f"biases must hold one array more than weights (at least one), got {len(biases)} and {len(weights)}."
-        )
-    found = [checks.array(b, f"biases[{i}]", (None,)) for i, b in enumerate(biases)]
-    sizes = [len(b) for b in found]
-    if 0 in sizes:
-        raise InputError(f"biases[{sizes.index(0)}] must have at least one unit, got none.")
-    matrices = [checks.array(w, f"weights[{i}]", (sizes[i], sizes[i + 1])) for i, w in enumerate(weights)]
-    dtype = np.result_type(*matrices, *found)
-    return BoltzmannMachine(
-        Graph.chain(sizes), np.concatenate([a.astype(dtype).reshape(-1) for a in (*matrices, *found)])
-    )

@@ -5,25 +5,23 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import checks, scale, snapshots
-from boltz.checkpoint import read_metadata, read_tensors
+from boltz import checks, scale
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.foreign import shown
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.boltzmann import shapes as graph_shapes
 from boltz.models.graph import MOST_LAYERS, Edge, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
-from boltz.models.network import Network, is_label
 from boltz.models.scaling import Scaling, cast
-from boltz.nn.conditionals import CONDITIONALS
-from boltz.nn.feedforward import FeedForward
+from boltz.networks.network import Network
+from boltz.storage import snapshots
+from boltz.storage.tensors import read_metadata, read_tensors
 
 Array = NDArray[Any]
 Tensors = Mapping[str, Array]
@@ -119,26 +117,26 @@ def structure_from(text: Any) -> Structure:
     sizes = [[checks.integer(n, "widths", 1, 10**7) for n in group] for group in text["widths"]]
     if len(text["layers"]) > MOST_LAYERS or sum(map(len, sizes)) > MOST_LAYERS:
         raise InputError(f"a structure must have at most {MOST_LAYERS} layers.")
-    layers = _read_layers(text["layers"])
+    layers = layers_from(text["layers"])
     return Structure(layers, tuple(map(tuple, sizes)), str(text["activation"]), str(text["prior"]))
 
 
-def _read_layers(rows: Any) -> tuple[Layer, ...]:
+def layers_from(rows: Any) -> tuple[Layer, ...]:
     return tuple(Layer(str(n), checks.integer(u, "units", 1, 10**7), str(k)) for n, u, k in rows)
 
 
-def _graph(metadata: Told, source: str) -> Graph:
+def graph_from(metadata: Told, source: str) -> Graph:
     try:
         text = json.loads(metadata["graph"])
-        return Graph(_read_layers(text["layers"]), tuple(Edge(str(a), str(b)) for a, b in text["edges"]))
+        return Graph(layers_from(text["layers"]), tuple(Edge(str(a), str(b)) for a, b in text["edges"]))
     except (KeyError, ValueError, TypeError, RecursionError) as problem:
         raise FileError(f"{source} does not describe a layer graph ({shown(problem)}).") from problem
 
 
-def _boltzmann(tensors: Tensors, metadata: Told, source: str) -> BoltzmannMachine:
-    graph = _graph(metadata, source)
-    arena, rates = _arena(tensors, graph_shapes(graph), source), _rates(tensors, graph.layers, source)
-    return BoltzmannMachine(graph, arena, rates, _levels(metadata, source))
+def boltzmann_from(tensors: Tensors, metadata: Told, source: str) -> BoltzmannMachine:
+    graph = graph_from(metadata, source)
+    arena, rates = arena_from(tensors, graph_shapes(graph), source), _rates(tensors, graph.layers, source)
+    return BoltzmannMachine(graph, arena, rates, levels_from(metadata, source))
 
 
 def _structure(metadata: Told, source: str) -> Structure:
@@ -150,63 +148,12 @@ def _structure(metadata: Told, source: str) -> Structure:
 
 def _helmholtz(tensors: Tensors, metadata: Told, source: str) -> HelmholtzMachine:
     structure = _structure(metadata, source)
-    arena, rates = _arena(tensors, structure.shapes, source), _rates(tensors, structure.layers, source)
-    scaling = _read_scaling(tensors, structure.layers[0], source)
-    return HelmholtzMachine(structure, arena, rates, scaling, _levels(metadata, source))
+    arena, rates = arena_from(tensors, structure.shapes, source), _rates(tensors, structure.layers, source)
+    scaling = scaling_from(tensors, structure.layers[0], source)
+    return HelmholtzMachine(structure, arena, rates, scaling, levels_from(metadata, source))
 
 
-def load_network(path: str | Path) -> Network:
-    """Read a network from its file or from the folder of a fine-tuning; raises FileError or InputError."""
-    file = checks.path(path, "path")
-    file = file / NETWORK if os.path.isdir(file) else file
-    announced = read_metadata(file)
-    if announced.get("model") != "network":
-        raise FileError(f"{file} is not the file of a network, as boltz classify and boltz autoencode write it.")
-    net, visible, classes, code = _network(announced, str(file))
-    hears = any(net.sides)
-    names = [f"network/{name}" for name in net.shapes]
-    if hears:
-        names += [f"machine/{name}" for name in graph_shapes(_graph(announced, str(file)))]
-    tensors, metadata = read_tensors(file, names)
-    own = {name.removeprefix("network/"): x for name, x in tensors.items() if name.startswith("network/")}
-    arena, levels = _arena(own, net.shapes, str(file)), _levels(metadata, str(file))
-    scaling = _read_scaling(tensors, visible, str(file))
-    network = Network(net, arena, visible, classes=classes, code=code, scaling=scaling, levels=levels)
-    if not hears:
-        return network
-    heard = {name.removeprefix("machine/"): x for name, x in tensors.items() if name.startswith("machine/")}
-    machine = _boltzmann(heard, metadata, str(file))
-    wanted = (*(layer.units for layer in machine.layers[2:]), *[0] * (len(net.sides) - len(machine.layers) + 2))
-    if net.sides != wanted or machine.layers[0] != visible or machine.dtype != network.dtype:
-        raise FileError(f"{file} does not hold the machine that its network hears.")
-    return replace(network, machine=machine)
-
-
-def _network(metadata: Told, source: str) -> tuple[FeedForward, Layer, tuple[Any, ...], int]:
-    """What a network is without its parameters: its net, its visible layer, its classes, and where its code is."""
-    try:
-        about = json.loads(metadata["network"])
-        sizes, sides = ([checks.integer(n, "units", 0, 10**7) for n in about[key]] for key in ("sizes", "sides"))
-        net = FeedForward(tuple(sizes), tuple(map(str, about["functions"])), tuple(sides))
-        visible, classes = _read_layers([about["visible"]])[0], tuple(about["classes"])
-        code = checks.integer(about["code"], "code", 0, net.depth - 1)
-        if visible.units != sizes[0] or visible.kind not in CONDITIONALS or not _fits(net, classes, code):
-            raise InputError("its classes or its visible units do not fit")
-    except (KeyError, ValueError, TypeError, RecursionError, BoltzError) as problem:
-        raise FileError(f"{source} does not describe a network ({shown(problem)}).") from problem
-    return net, visible, classes, code
-
-
-def _fits(net: FeedForward, classes: tuple[Any, ...], code: int) -> bool:
-    """Whether the outputs are those of an autoencoder with this code, or have these labels, all different."""
-    if code:
-        alone = not classes and not any(net.sides)
-        return alone and net.sizes[-1] == net.sizes[0] and net.functions[-1] != "softmax"
-    labels = all(map(is_label, classes))
-    return labels and len(set(classes)) == len(classes) == net.sizes[-1] and net.functions[-1] == "softmax"
-
-
-def _arena(tensors: Tensors, wanted: Shapes, source: str) -> Array:
+def arena_from(tensors: Tensors, wanted: Shapes, source: str) -> Array:
     """The parameters in order, in the widest of their types."""
     for name, shape in wanted.items():
         if name not in tensors or tensors[name].shape != shape:
@@ -235,7 +182,7 @@ def _end_to_end(parts: Sequence[Array]) -> Array:
     return np.concatenate([part.astype(dtype).reshape(-1) for part in parts])
 
 
-def _levels(metadata: Mapping[str, str], source: str) -> int | None:
+def levels_from(metadata: Mapping[str, str], source: str) -> int | None:
     """What the machine divides whole numbers by, None where the file does not say."""
     text = metadata.get(scale.LEVELS)
     if text is None:
@@ -254,7 +201,7 @@ def _rates(tensors: Tensors, layers: tuple[Layer, ...], source: str) -> dict[str
     return rates
 
 
-def _read_scaling(tensors: Tensors, layer: Layer, source: str) -> Scaling | None:
+def scaling_from(tensors: Tensors, layer: Layer, source: str) -> Scaling | None:
     """That of Gaussian visible units; where there is none, rows were taken as they are."""
     if layer.kind != "gaussian":
         return None
@@ -271,6 +218,6 @@ def _read_scaling(tensors: Tensors, layer: Layer, source: str) -> Scaling | None
 
 
 READERS: dict[str, tuple[Callable[[Tensors, Told, str], Model], Callable[[Told, str], Shapes]]] = {
-    "boltzmann": (_boltzmann, lambda metadata, source: graph_shapes(_graph(metadata, source))),
+    "boltzmann": (boltzmann_from, lambda metadata, source: graph_shapes(graph_from(metadata, source))),
     "helmholtz": (_helmholtz, lambda metadata, source: _structure(metadata, source).shapes),
 }  # kind -> (the machine of a file, the shapes of its parameters in their order)

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import arrays, checks, scale
-from boltz.checkpoint import write_tensors
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine, check_rates
 from boltz.models.boltzmann import shapes as graph_shapes
@@ -27,6 +26,7 @@ from boltz.models.scaling import Scaling
 from boltz.nn.arena import check_arena, size, views
 from boltz.nn.conditionals import CONDITIONALS, Conditional, Gaussian
 from boltz.nn.dense import Net
+from boltz.storage.tensors import write_tensors
 
 Array = NDArray[Any]
 Spans = list[tuple[slice, bool]]

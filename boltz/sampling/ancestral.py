@@ -17,9 +17,9 @@ from boltz.models.files import Model, checked_machine, outside
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
 from boltz.nn.dense import forward
+from boltz.parallel import blocks, workers
 from boltz.rng import Key
 from boltz.sampling import gibbs
-from boltz.sampling.driver import blocks, workers
 from boltz.sampling.states import States
 
 Array = NDArray[Any]

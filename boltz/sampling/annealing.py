@@ -18,9 +18,9 @@ from boltz.arrays import beside, host, on_device
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.nn.arena import zeros
 from boltz.numerics import effective_sample_size, log_mean_exp
+from boltz.parallel import blocks, shares, workers
 from boltz.rng import Key
-from boltz.sampling.captured import Captured
-from boltz.sampling.driver import blocks, shares, workers
+from boltz.sampling.cuda_graphs import Captured
 from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
 from boltz.targets import BaseRatePath
 

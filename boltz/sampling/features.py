@@ -14,9 +14,9 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape
-from boltz.sampling.driver import padded, shares, workers
+from boltz.parallel import padded, shares, workers
+from boltz.sampling.completion import filled, layer_means
 from boltz.sampling.evidence import evidence_of
-from boltz.sampling.filling import filled, layer_means
 from boltz.sampling.gibbs import Scratch
 from boltz.sampling.meanfield import MeanField, solve
 

@@ -17,8 +17,8 @@ from boltz.errors import InputError, NumericalError
 from boltz.kernels.graphs import Clock, Replay
 from boltz.models.boltzmann import BoltzmannMachine, State, affordable_chains, checked_model
 from boltz.models.files import visible_rows
+from boltz.parallel import shares, workers
 from boltz.rng import Key, Stream
-from boltz.sampling.driver import shares, workers
 from boltz.sampling.flips import Flips, Moment
 from boltz.sampling.inputs import Scratch, layer_input, turned_weights
 from boltz.sampling.states import States, warn_of_same_numbers

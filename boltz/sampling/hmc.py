@@ -19,7 +19,7 @@ from boltz.nn.arena import Part, Tape, zeros
 from boltz.nn.dense import forward
 from boltz.rng import Key
 from boltz.sampling.annealing import Chains, Place
-from boltz.sampling.posterior import recognised
+from boltz.sampling.posterior_paths import recognised
 from boltz.sampling.recognition import score_prior
 
 Array = NDArray[Any]

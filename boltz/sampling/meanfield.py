@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from boltz import arrays, checks
 from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.models.files import visible_rows
-from boltz.sampling.driver import blocks, workers
+from boltz.parallel import blocks, workers
 from boltz.sampling.gibbs import Scratch, layer_input
 
 Array = NDArray[Any]

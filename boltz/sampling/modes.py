@@ -18,8 +18,8 @@ from boltz.arrays import host
 from boltz.errors import NumericalError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.numerics import effective_sample_size, logsumexp
+from boltz.parallel import workers
 from boltz.rng import Key
-from boltz.sampling.driver import workers
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

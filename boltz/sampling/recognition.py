@@ -20,8 +20,8 @@ from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape, zeros
 from boltz.nn.conditionals import HALF_LOG_TWO_PI
 from boltz.nn.dense import Pullback, forward
+from boltz.parallel import Workers, share_count
 from boltz.rng import Key
-from boltz.sampling.driver import Workers, share_count
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

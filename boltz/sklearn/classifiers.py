@@ -16,18 +16,19 @@ from sklearn.utils.validation import check_is_fitted
 from boltz import checks
 from boltz.data.sparse import is_sparse
 from boltz.errors import InputError
-from boltz.models.boltzmann import BoltzmannMachine, dbm
-from boltz.models.directed import dbn
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.builders import dbm, dbn
 from boltz.models.files import Model
 from boltz.models.helmholtz import HelmholtzMachine
-from boltz.models.unrolling import classifier
-from boltz.sampling.driver import team
-from boltz.sampling.passing import passed
+from boltz.networks.fine_tune import fine_tune
+from boltz.networks.predict import passed
+from boltz.networks.settings import FineTuneSettings
+from boltz.networks.unrolling import classifier
+from boltz.parallel import team
 from boltz.sklearn.machines import DeepMachine
 from boltz.sklearn.parameters import drawn_seed
 from boltz.sklearn.rows import at_means, checked
-from boltz.training.settings import FineTuneSettings, settings_from
-from boltz.training.tuned_runs import fine_tune
+from boltz.training.settings import settings_from
 
 Array = NDArray[Any]
 FEWEST_HELD = 10  # rows of the rarest class among those held out; fewer do not tell which epoch is best

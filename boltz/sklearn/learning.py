@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz.models.boltzmann import BoltzmannMachine
+from boltz.parallel import Workers
 from boltz.rng import Key
-from boltz.sampling.driver import Workers
 from boltz.training.contrastive import Workspace
-from boltz.training.plain import gradients
+from boltz.training.pcd_rbm import gradients
 
 Array = NDArray[Any]
 

@@ -13,19 +13,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from boltz import checks
 from boltz.data import Data
-from boltz.data.given import given as data_given
+from boltz.data.from_arrays import given as data_given
 from boltz.errors import InputError
-from boltz.estimators.temperatures import check_betas
+from boltz.models.blueprint import blueprint, kind_of
 from boltz.models.files import Model, inside
 from boltz.models.graph import MOST_LAYERS
+from boltz.parallel import team
 from boltz.presets import preset
-from boltz.sampling.driver import team
 from boltz.sampling.features import feature_layers, side_by_side
+from boltz.sampling.temperatures import check_betas
 from boltz.sklearn.parameters import drawn_seed
 from boltz.sklearn.rows import at_means, blocks, checked, dense, row_numbers, whole_rows
 from boltz.sklearn.scoring import log_marginal, log_z
-from boltz.training.plans import blueprint, kind_of
-from boltz.training.run import Run, train
+from boltz.training.train import Run, train
 
 Array = NDArray[Any]
 Block = tuple[slice, Array, Array]

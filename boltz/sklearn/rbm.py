@@ -14,10 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 from boltz import checks
 from boltz.data.sparse import is_sparse
 from boltz.errors import NumericalError
-from boltz.models.boltzmann import BoltzmannMachine, from_arrays
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.builders import from_arrays
 from boltz.numerics import softplus
+from boltz.parallel import team, workers
 from boltz.rng import Key
-from boltz.sampling.driver import team, workers
 from boltz.sklearn.learning import Learner
 from boltz.sklearn.parameters import drawn_seed, generator
 from boltz.sklearn.rows import (

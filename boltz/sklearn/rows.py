@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
 from boltz import kernels
+from boltz.data.dataset import LARGEST
 from boltz.data.sparse import is_sparse
-from boltz.data.table import LARGEST
 from boltz.errors import InputError
 from boltz.models.files import Model
 from boltz.numerics import logit
-from boltz.sampling.driver import shares, team, workers
+from boltz.parallel import shares, team, workers
+from boltz.sampling.completion import filled
 from boltz.sampling.evidence import Evidence
-from boltz.sampling.filling import filled
 from boltz.scale import ROUNDING
 from boltz.sklearn.parameters import check_parameters
 

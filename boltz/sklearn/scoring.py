@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz.estimators.annealed import ais
+from boltz.estimators.ais import ais
 from boltz.estimators.exact import QUICK_UNITS, class_units, exact_log_z
 from boltz.estimators.importance import reduced_alone
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.numerics import log_mean_exp
+from boltz.parallel import blocks, workers
 from boltz.rng import Key
-from boltz.sampling.driver import blocks, workers
 from boltz.sampling.features import side_by_side
 
 Array = NDArray[Any]

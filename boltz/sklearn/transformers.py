@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks
-from boltz.models.boltzmann import dbm
-from boltz.models.directed import dbn, vae
+from boltz.models.builders import dbm, dbn, vae
 from boltz.models.files import Model
 from boltz.models.graph import MOST_LAYERS
 from boltz.sklearn.machines import MachineTransformer
-from boltz.training.bounds import OBJECTIVES
+from boltz.training.objectives import OBJECTIVES
 
 Array = NDArray[Any]
 SEVERAL = 5  # samples of an objective that weighs them

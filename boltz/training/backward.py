@@ -13,7 +13,7 @@ from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape
 from boltz.nn.dense import Job, Params, products, total
 from boltz.sampling.recognition import Pass
-from boltz.training.bounds import Weights
+from boltz.training.objectives import Weights
 
 Array = NDArray[Any]
 Scales = Mapping[str, float] | None

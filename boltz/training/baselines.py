@@ -13,8 +13,8 @@ from boltz.arrays import beside
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape, size, views, zeros
 from boltz.nn.dense import Net, forward, products
+from boltz.parallel import Workers
 from boltz.rng import Key
-from boltz.sampling.driver import Workers
 from boltz.sampling.recognition import sampled
 from boltz.training.rules import Clock, RuleState
 

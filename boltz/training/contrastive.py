@@ -20,8 +20,8 @@ import boltz.kernels as kernels
 from boltz.arrays import beside
 from boltz.models.boltzmann import BoltzmannMachine, bias_key, views
 from boltz.models.graph import Edge
+from boltz.parallel import Workers, blocks, shares
 from boltz.rng import Key
-from boltz.sampling.driver import Workers, blocks, shares
 from boltz.sampling.gibbs import GibbsSweep, Scratch, turned_weights
 from boltz.sampling.meanfield import solve
 from boltz.training.held_out import undirected

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from boltz.arrays import beside, host
 from boltz.models.boltzmann import BoltzmannMachine
+from boltz.parallel import Workers
 from boltz.rng import Key
-from boltz.sampling.driver import Workers
 from boltz.sampling.gibbs import Scratch
 from boltz.sampling.ladders import At
 from boltz.sampling.meanfield import solve
-from boltz.sampling.tempering import Replicas, exchange
+from boltz.sampling.replica_exchange import Replicas, exchange
 from boltz.targets import MachinePath, independent
 from boltz.training import contrastive
 from boltz.training.contrastive import Contrastive

@@ -13,11 +13,11 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape
 from boltz.numerics import log_mean_exp
+from boltz.parallel import workers
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, anneal
-from boltz.sampling.driver import workers
+from boltz.sampling.base_rate import base_rates
 from boltz.sampling.meanfield import MeanField, variational_free_energy
-from boltz.sampling.rates import base_rates
 from boltz.sampling.recognition import sampled
 from boltz.targets import path_to
 

@@ -16,13 +16,13 @@ from boltz.data.binarize import binarize
 from boltz.data.sparse import SparseRows
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, inside
+from boltz.parallel import Workers, workers
 from boltz.rng import Key
-from boltz.sampling.driver import Workers, workers
 from boltz.training import guards, optimizers
+from boltz.training.cuda_graphs import Replayed
 from boltz.training.held_out import SCORE, due
 from boltz.training.monitor import Modes
-from boltz.training.pretrain import Stage, recognise
-from boltz.training.replayed import Replayed
+from boltz.training.pretraining import Stage, recognise
 from boltz.training.rules import Clock, Workspace
 from boltz.training.schedules import learning_rate, momentum
 from boltz.training.settings import Settings

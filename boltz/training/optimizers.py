@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 import boltz.kernels as kernels
 from boltz.arrays import on_device
 from boltz.models.files import Model
-from boltz.models.network import Network
-from boltz.sampling.driver import Workers
+from boltz.networks.network import Network
+from boltz.parallel import Workers
 from boltz.training.settings import Common
 
 Array = NDArray[Any]

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from boltz.parallel import Workers
 from boltz.rng import Key
-from boltz.sampling.driver import Workers
 
 Array = NDArray[Any]
 RuleState = dict[str, Array]

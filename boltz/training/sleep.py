@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape, zeros
 from boltz.nn.dense import Job, Params, forward, products
+from boltz.parallel import Workers
 from boltz.sampling.ancestral import descend, draw_prior
-from boltz.sampling.driver import Workers
 from boltz.sampling.recognition import parts
 from boltz.training.rules import Clock
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from boltz.arrays import host, moved
 from boltz.errors import FileError
 from boltz.foreign import shown
+from boltz.models.blueprint import Blueprint, build
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.graph import Graph
@@ -19,8 +20,8 @@ from boltz.models.helmholtz import HelmholtzMachine
 from boltz.models.scaling import Scaling
 from boltz.rng import Key
 from boltz.training import optimizers
-from boltz.training.plans import Blueprint, build, compose, start_pair
-from boltz.training.pretrain import Stage
+from boltz.training.pretraining import Stage
+from boltz.training.stages import compose, start_pair
 
 Array = NDArray[Any]
 COUNTERS = ("stage", "epoch", "batch", "step", "lines")

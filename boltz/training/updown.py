@@ -18,15 +18,15 @@ from boltz.arrays import host
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape, zeros
+from boltz.parallel import Workers, workers
 from boltz.rng import Key
 from boltz.sampling.ancestral import visible_means
-from boltz.sampling.driver import Workers, workers
 from boltz.sampling.recognition import sampled
 from boltz.training import contrastive
 from boltz.training.backward import pull, wake_products
-from boltz.training.bounds import Weights
 from boltz.training.contrastive import Contrastive
 from boltz.training.held_out import directed, quick_log_z
+from boltz.training.objectives import Weights
 from boltz.training.rules import Clock, RuleState
 from boltz.training.settings import BeliefSettings, Settings
 from boltz.training.sleep import dream, sleep_products

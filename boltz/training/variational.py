@@ -17,13 +17,13 @@ from boltz.arrays import host
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape, zeros
 from boltz.numerics import log_mean_exp
+from boltz.parallel import Workers, workers
 from boltz.rng import Key
-from boltz.sampling.driver import Workers, workers
 from boltz.sampling.recognition import Pass, sampled
 from boltz.training.backward import pull, wake_products
 from boltz.training.baselines import Baseline
-from boltz.training.bounds import OBJECTIVES
 from boltz.training.held_out import directed
+from boltz.training.objectives import OBJECTIVES
 from boltz.training.rules import Clock, RuleState
 from boltz.training.settings import DirectedSettings
 from boltz.training.sleep import dream, sleep_products

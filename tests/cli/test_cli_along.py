@@ -15,11 +15,12 @@ from matplotlib.figure import Figure
 from small import TEST, invoke, result_of
 
 import boltz
-from boltz import plotting, snapshots
 from boltz.errors import InputError
-from boltz.estimators import exchange
-from boltz.estimators.along import LikelihoodAlong
+from boltz.estimators import replica_exchange
+from boltz.estimators.along_training import LikelihoodAlong
 from boltz.estimators.words import figure, small
+from boltz.plotting import curves, images
+from boltz.storage import snapshots
 
 ROUNDS = ("--along", "--rounds", 40)
 TRAIN = ("--epochs", 4, "--batch-size", 20, "--chains", 10, "--snapshots", 4, "--no-evaluate")
@@ -29,7 +30,7 @@ TRAIN = ("--epochs", 4, "--batch-size", 20, "--chains", 10, "--snapshots", 4, "-
 def quick() -> Iterator[None]:
     """Pilot runs of small machines need not be long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exchange, "PILOT_ROUNDS", 16)
+        patch.setattr(replica_exchange, "PILOT_ROUNDS", 16)
         yield
 
 
@@ -167,17 +168,17 @@ def test_a_run_whose_plan_cannot_be_read_is_refused() -> None:
 
 def test_the_picture() -> None:
     values, errors = np.array([-3.0, -2.0, -1.5]), np.array([0.1, np.inf, 0.3])
-    figure: Figure = plotting.likelihood_along([1, 10, 1000], values, errors, False)
+    figure: Figure = curves.likelihood_along([1, 10, 1000], values, errors, False)
     (axes,) = figure.axes
     line, bars = axes.containers[0][0], axes.containers[0][2][0].get_segments()  # type: ignore[index]
     np.testing.assert_array_equal(line.get_xydata(), np.column_stack([[1, 10, 1000], values]))
     np.testing.assert_allclose([bars[0][:, 1], bars[2][:, 1]], [[-3.2, -2.8], [-2.1, -0.9]])
     assert axes.get_xscale() == "log" and len(bars[1]) == 0 and "NOT trusted" in axes.get_title()
-    assert "NOT" not in plotting.likelihood_along([1, 2, 3], values, errors, True).axes[0].get_title()
-    plotting.save(figure, "p.png")
+    assert "NOT" not in curves.likelihood_along([1, 2, 3], values, errors, True).axes[0].get_title()
+    images.save(figure, "p.png")
     for bad in ([1.0], [[1.0, 2.0, 3.0]], [1.0, np.nan, 2.0]):
         with pytest.raises(InputError, match=r"^values must "):
-            plotting.likelihood_along([1, 2, 3], bad, errors, True)
+            curves.likelihood_along([1, 2, 3], bad, errors, True)
 
 
 def test_the_last_machine_bears_the_update_that_is_kept(data: Path) -> None:

@@ -13,8 +13,8 @@ from scipy.special import logsumexp
 from small import TEST, TRAIN, UNITS, invoke, result_of
 
 import boltz
-from boltz import runs
 from boltz.data import names
+from boltz.storage import run_folder
 
 ERRORS = {"standard_error", "standard_error_rows", "interval", "trusted", "doubts"}
 ESTIMATE = {"value", "kind", "ess", "chains", "steps"} | ERRORS
@@ -144,7 +144,7 @@ def test_info_of_a_run_and_of_a_model(run: Path) -> None:
 def test_info_of_an_unfinished_run_says_how_to_finish_it(tmp_path: Path) -> None:
     settings = boltz.Settings(epochs=4, pretrain_epochs=2).as_dict()
     description = {"model": {"units": [6, 4, 3], "kind": "bernoulli", "dtype": "float32"}, "settings": settings}
-    runs.create(tmp_path / "r", description, {}, {})
+    run_folder.create(tmp_path / "r", description, {}, {})
     found = result_of("info", "r")
     assert found["complete"] is False and (found["epochs"], found["epochs_planned"]) == (0, 8)
     assert found["model"] == "dbm" and found["test"] is None

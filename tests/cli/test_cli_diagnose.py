@@ -11,8 +11,8 @@ from chain_checks import two_modes
 from small import TEST, TRAIN, UNITS, invoke, result_of
 
 import boltz
-from boltz import runs
-from boltz.estimators import sandwich
+from boltz.estimators import two_sided
+from boltz.storage import run_folder
 
 QUICK = ("--sweeps", 40)
 
@@ -46,11 +46,11 @@ def test_rows_and_starts_can_be_others(run: Path, data: Path) -> None:
 
 def test_a_run_without_or_with_damaged_checkpoints(run: Path) -> None:
     shutil.copytree(run, "copy")
-    for name in (runs.CHECKPOINT, runs.PREVIOUS):
+    for name in (run_folder.CHECKPOINT, run_folder.PREVIOUS):
         Path("copy", name).write_bytes(b"x" * 100)
     found = invoke("diagnose", "copy", *QUICK)
     assert found.exit_code == 2 and "no readable checkpoint" in found.stderr
-    for name in (runs.CHECKPOINT, runs.PREVIOUS):
+    for name in (run_folder.CHECKPOINT, run_folder.PREVIOUS):
         Path("copy", name).unlink()
     assert result_of("diagnose", "copy", *QUICK)["measures"]["start"] == "data"
 
@@ -84,7 +84,7 @@ def test_every_machine_is_judged(kind: str, data: Path) -> None:
 def test_log_z_is_judged_where_it_is_asked_for(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a machine of 21 + 21 units, which is not enumerated; of a deep belief net that of its top."""
     for name in ("FIRST_ROUNDS", "FIRST_STEPS"):
-        monkeypatch.setattr(sandwich, name, 60)
+        monkeypatch.setattr(two_sided, name, 60)
     machine = boltz.rbm(21, 21) if kind == "rbm" else boltz.dbn([21, 21, 21])
     machine.save("m.safetensors")
     np.save("rows.npy", np.random.default_rng(1).integers(0, 2, (30, 21)).astype(np.uint8))

@@ -15,9 +15,10 @@ import pytest
 from small import TEST, TRAIN, UNITS, invoke, result_of, wait_for
 
 import boltz
-from boltz import presets, runs
+from boltz import presets
 from boltz.cli.machines import MACHINES
 from boltz.cli.measure import SAMPLES, SAMPLES_WITH_PRIOR, visible_rows
+from boltz.storage import metrics, run_folder
 
 TINY: dict[str, tuple[object, ...]] = {
     "vae": ("--layers", "6", "--latent", "2", "--epochs", 2),
@@ -45,9 +46,9 @@ def held_rows(model: boltz.HelmholtzMachine, data: Path) -> Any:
 @pytest.mark.parametrize("model", list(TINY))
 def test_a_run_folder_and_its_result(trained: dict[str, Path], data: Path, model: str) -> None:
     folder = trained[model]
-    names = {p.name for p in folder.iterdir()} - {runs.LOCK}
-    assert names == {runs.SETTINGS, runs.CHECKPOINT, runs.PREVIOUS, runs.MODEL, runs.METRICS, runs.RESULT} | PICTURES
-    result = json.loads((folder / runs.RESULT).read_text())
+    names = {p.name for p in folder.iterdir()} - {run_folder.LOCK}
+    assert names == {run_folder.SETTINGS, run_folder.CHECKPOINT, run_folder.PREVIOUS, run_folder.MODEL, metrics.METRICS, run_folder.RESULT} | PICTURES
+    result = json.loads((folder / run_folder.RESULT).read_text())
     assert (result["model"], result["run"]) == (model, str(folder))
     machine = boltz.load(folder)
     samples = {"dbn": SAMPLES_WITH_PRIOR}.get(model, SAMPLES)
@@ -96,7 +97,7 @@ def test_few_hidden_units_are_enumerated(data: Path) -> None:
 def test_evaluate_agrees_with_the_run(trained: dict[str, Path], model: str) -> None:
     annealing = ("--betas", 20, "--chains", 5) if model == "dbn" else ()
     result = result_of("evaluate", trained[model], *annealing)
-    test = json.loads((trained[model] / runs.RESULT).read_text())["test"]
+    test = json.loads((trained[model] / run_folder.RESULT).read_text())["test"]
     for name in ("log_likelihood", "log_z", "samples", "certified"):
         assert result[name] == test[name]
     more = result_of("evaluate", trained[model], *annealing, "--samples", 7, "--limit", 3, "--split", "train")
@@ -154,7 +155,7 @@ def test_info_of_runs_and_models(trained: dict[str, Path], model: str, architect
     assert found["parameters"] == boltz.load(trained[model]).arena.size
     assert found["epochs"] == found["epochs_planned"] == {"dbn": 3}.get(model, 2)
     assert found["data"]["rows"] == TRAIN and found["complete"] is True
-    file = result_of("info", trained[model] / runs.MODEL)
+    file = result_of("info", trained[model] / run_folder.MODEL)
     assert (file["model"], file["architecture"], file["rates"]) == (model, architecture, model == "dbn")
     assert architecture in invoke("info", trained[model]).stdout
 
@@ -166,7 +167,7 @@ def test_gaussian_visible_units_take_numbers_as_they_are(grey: Path) -> None:
     test = json.loads(found.stdout)["test"]
     assert test["binarize"] == "none" and "not 0/1" not in test["certified"]
     assert test["log_likelihood"]["kind"] == "lower"
-    assert runs.read_settings("g")["settings"]["binarize"] == "none"
+    assert run_folder.read_settings("g")["settings"]["binarize"] == "none"
     x = boltz.load_data(str(grey)).x / np.float32(255)
     bias = boltz.vae([UNITS, 6], 2, x, visible="gaussian").params["generative/v/1/bias"]
     assert np.abs(boltz.load("g").params["generative/v/1/bias"] - bias).max() < 0.1
@@ -175,7 +176,7 @@ def test_gaussian_visible_units_take_numbers_as_they_are(grey: Path) -> None:
     for refused in (invoke(*words, "--binarize", "dynamic"), invoke("evaluate", "g", "--binarize", "fixed")):
         assert refused.exit_code == 2 and "binarize must be none for Gaussian visible units" in refused.stderr
     again = invoke("train", "vae", "--init", "g", "--epochs", 1, "--out", "h", "--no-evaluate")
-    assert again.exit_code == 0 and runs.read_settings("h")["settings"]["binarize"] == "none"
+    assert again.exit_code == 0 and run_folder.read_settings("h")["settings"]["binarize"] == "none"
 
 
 def test_a_second_stage_starts_from_the_trained_machine(trained: dict[str, Path], data: Path) -> None:
@@ -186,7 +187,7 @@ def test_a_second_stage_starts_from_the_trained_machine(trained: dict[str, Path]
     assert found.exit_code == 0
     folder = Path("runs/vae-6-2-bars")
     assert json.loads(found.stdout)["run"] == str(folder)
-    description = runs.read_settings(folder)
+    description = run_folder.read_settings(folder)
     assert description["init"] == {"path": str(trained["vae"])} and description["data"]["rows"] == TRAIN
     assert description["data"]["load"]["name_or_path"] == str(data)
     assert description["settings"]["objective"] == "iwae" and description["settings"]["samples"] == 3
@@ -205,15 +206,15 @@ def test_a_second_stage_starts_from_the_trained_machine(trained: dict[str, Path]
 def test_a_second_stage_of_a_deep_machine_is_not_pretrained_again(trained: dict[str, Path]) -> None:
     found = invoke("train", "dbn", "--init", trained["dbn"], "--epochs", 1, "--k", 1, "--out", "r", "--no-evaluate")
     assert found.exit_code == 0, found.stderr
-    assert [record["stage"] for record in runs.read_metrics("r")] == ["up-down"]
+    assert [record["stage"] for record in metrics.read_metrics("r")] == ["up-down"]
 
 
 def test_a_second_stage_from_a_model_file_names_its_data(run: Path, data: Path) -> None:
-    words = ("train", "rbm", "--init", run / runs.MODEL, "--epochs", 1, "--out", "r", "--no-evaluate")
+    words = ("train", "rbm", "--init", run / run_folder.MODEL, "--epochs", 1, "--out", "r", "--no-evaluate")
     refused = invoke(*words)
-    assert refused.exit_code == 2 and f"the machine of {run / runs.MODEL} has {UNITS}" in refused.stderr
+    assert refused.exit_code == 2 and f"the machine of {run / run_folder.MODEL} has {UNITS}" in refused.stderr
     assert invoke(*words, "--data", data, "--limit", 30).exit_code == 0
-    assert runs.read_settings("r")["data"]["rows"] == 30
+    assert run_folder.read_settings("r")["data"]["rows"] == 30
 
 
 @pytest.mark.parametrize("model", ["vae", "dbn"])

@@ -9,9 +9,9 @@ import pytest
 from small import invoke
 
 import boltz
-from boltz import runs
 from boltz.models.graph import Layer
 from boltz.models.helmholtz import Structure, empty
+from boltz.storage import run_folder
 
 TRAIN = ("train", "rbm", "--epochs", 1, "--layers", 3)
 VAE = ("train", "vae", "--epochs", 1, "--layers", 3, "--latent", 2)
@@ -221,9 +221,9 @@ def files(alone: Path, data: Path) -> None:
     Path("begun").mkdir()
     settings = boltz.Settings().as_dict()
     model = {"units": [6, 3], "kind": "bernoulli", "dtype": "float32"}
-    runs.create("begun", {"model": model, "settings": settings}, {}, {})
-    Path("begun", runs.CHECKPOINT).unlink()
-    runs.create("hostile", {"model": {"units": ["x"]}, "settings": [1], "data": 3}, {}, {})
+    run_folder.create("begun", {"model": model, "settings": settings}, {}, {})
+    Path("begun", run_folder.CHECKPOINT).unlink()
+    run_folder.create("hostile", {"model": {"units": ["x"]}, "settings": [1], "data": 3}, {}, {})
     boltz.vae([25, 4], 2).save("vae.safetensors")
     mixed = (Layer("v", 25), Layer("h1", 3, "gaussian"), Layer("h2", 2))
     empty(Structure(mixed, ((), ())), np.float32).save("mixed.safetensors")
@@ -243,7 +243,7 @@ def test_bad_usage_ends_with_code_2(words: tuple[object, ...], sentence: str, ou
     found = invoke(*words, *(output if words != ("fly",) else ()))
     assert found.exit_code == 2 and found.stdout == ""
     assert sentence in found.stderr and found.stderr.splitlines()[-1].startswith("Error: ")
-    assert [p for p in Path().rglob("*") if p.name != runs.LOCK and p not in before] == []
+    assert [p for p in Path().rglob("*") if p.name != run_folder.LOCK and p not in before] == []
 
 
 def test_a_folder_that_is_no_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,6 +254,6 @@ def test_a_folder_that_is_no_data_folder(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_number_of_threads_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOLTZ_NUM_THREADS", "many")
-    monkeypatch.setattr("boltz.sampling.driver._settings", {})
+    monkeypatch.setattr("boltz.parallel._settings", {})
     found = invoke("sample", "m.safetensors", "--sweeps", 1)
     assert found.exit_code == 2 and "BOLTZ_NUM_THREADS" in found.stderr

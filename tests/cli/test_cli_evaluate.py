@@ -12,12 +12,11 @@ from small import UNITS, invoke, result_of
 
 import boltz
 from boltz.cli.evaluating import bound_lines
-from boltz.estimators import exchange
-from boltz.estimators.exchange import LadderEstimate
-from boltz.estimators.result import Estimate, Kind, exact
-from boltz.estimators.sandwich import TwoSided
-from boltz.estimators.sides import sides
-from boltz.estimators.variational import variational_bound
+from boltz.estimators import replica_exchange
+from boltz.estimators.estimate import Estimate, Kind, exact
+from boltz.estimators.likelihood import variational_bound
+from boltz.estimators.replica_exchange import LadderEstimate
+from boltz.estimators.two_sided import TwoSided, sides
 from boltz.estimators.words import in_words
 
 
@@ -156,7 +155,7 @@ def test_bounds_are_printed_each_with_its_kind(files: dict[str, Path], data: Pat
 
 
 def test_tempered_samples(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "PILOT_ROUNDS", 8)
+    monkeypatch.setattr(replica_exchange, "PILOT_ROUNDS", 8)
     words = ("sample", files["rbm"], "--tempered", "--rounds", 20, "--chains", 9)
     result = result_of(*words, "--out", "s.npz", "--seed", 2)
     assert (result["rounds"], result["sweeps"], result["layers"]["v"]) == (20, None, [9, UNITS])

@@ -20,8 +20,8 @@ import tomli_w
 from small import TEST, TRAIN, UNITS, invoke, result_of
 
 import boltz
-from boltz import checkpoint, runs
 from boltz.cli.common import failures
+from boltz.storage import run_folder, tensors
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e]")
 ESCAPES = "red \x1b[31m\x07\r\u202e\u2028\u200b [bold]markup[/] "
@@ -42,12 +42,12 @@ def edited(run: Path, place: tuple[str, ...], value: Any) -> Path:
     """A copy of a run in whose run.toml one entry is another."""
     shutil.rmtree("edited", ignore_errors=True)
     shutil.copytree(run, "edited")
-    table = tomllib.loads((run / runs.SETTINGS).read_text())
+    table = tomllib.loads((run / run_folder.SETTINGS).read_text())
     inner = table
     for name in place[:-1]:
         inner = inner[name]
     inner[place[-1]] = value
-    Path("edited", runs.SETTINGS).write_text(tomli_w.dumps(table))
+    Path("edited", run_folder.SETTINGS).write_text(tomli_w.dumps(table))
     return Path("edited")
 
 
@@ -56,7 +56,7 @@ def edited(run: Path, place: tuple[str, ...], value: Any) -> Path:
 
 def test_info_takes_any_run_file(run: Path) -> None:
     """Each entry in turn is each bad value: told or refused in one sentence, nothing that a terminal would obey."""
-    table, told = tomllib.loads((run / runs.SETTINGS).read_text()), 0
+    table, told = tomllib.loads((run / run_folder.SETTINGS).read_text()), 0
     places = [*entries(table), ("task",), ("init",), ("recipe",)]
     for i, place in enumerate(places):
         for value in BAD[i % 4 :: 4] if len(place) > 1 else BAD:
@@ -88,12 +88,12 @@ def test_dates_and_nan_come_through_as_json(run: Path) -> None:
 def test_info_shows_little_of_a_large_result(run: Path) -> None:
     shutil.copytree(run, "r")
     test = {"log_likelihood": {"value": "\x1b[2J" * 200_000}}
-    Path("r", runs.RESULT).write_text(json.dumps({"run": "r", "test": test}))
+    Path("r", run_folder.RESULT).write_text(json.dumps({"run": "r", "test": test}))
     for more in ((), ("--json",)):
         found = invoke("info", "r", *more)
         assert found.exit_code == 0 and len(found.output) < 10_000 and CONTROL.search(found.output) is None
     for value in ("much", None, [1.0], float("nan")):
-        Path("r", runs.RESULT).write_text(json.dumps({"run": "r", "test": {"log_likelihood": {"value": value}}}))
+        Path("r", run_folder.RESULT).write_text(json.dumps({"run": "r", "test": {"log_likelihood": {"value": value}}}))
         assert invoke("info", "r").exit_code == invoke("info", "r", "--json").exit_code == 0
 
 
@@ -111,7 +111,7 @@ def test_info_shows_little_of_many_or_long_labels() -> None:
 @pytest.mark.parametrize("damage", ["text", "cut", "a checkpoint", "a folder", "a loop"])
 def test_a_run_is_complete_only_if_its_machine_reads(run: Path, damage: str) -> None:
     shutil.copytree(run, "r")
-    model = Path("r", runs.MODEL)
+    model = Path("r", run_folder.MODEL)
     content = model.read_bytes()
     model.unlink()
     if damage == "a folder":
@@ -119,10 +119,10 @@ def test_a_run_is_complete_only_if_its_machine_reads(run: Path, damage: str) -> 
     elif damage == "a loop":
         model.symlink_to(model.name)
     else:
-        checkpoint_file = Path("r", runs.CHECKPOINT).read_bytes()
+        checkpoint_file = Path("r", run_folder.CHECKPOINT).read_bytes()
         model.write_bytes({"text": b"hello", "cut": content[:-1], "a checkpoint": checkpoint_file}[damage])
     found = result_of("info", "r")
-    assert found["complete"] is False and runs.MODEL in found["problem"]
+    assert found["complete"] is False and run_folder.MODEL in found["problem"]
     text = " ".join(invoke("info", "r").stdout.split())
     assert "complete: no; r/model.safetensors" in text and "Remove that file and continue with: boltz train" in text
     if damage != "a folder":
@@ -165,20 +165,20 @@ def test_a_run_file_that_cannot_be_read_is_a_file_error(run: Path, monkeypatch: 
     real = os.open
 
     def closed(path: Any, *rest: Any, **named: Any) -> int:
-        if os.fspath(path).endswith(runs.SETTINGS):
+        if os.fspath(path).endswith(run_folder.SETTINGS):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         return real(path, *rest, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", closed)
-        for work in (lambda: boltz.resume("r"), lambda: runs.read_settings("r")):
+        for work in (lambda: boltz.resume("r"), lambda: run_folder.read_settings("r")):
             with pytest.raises(boltz.FileError, match=r"r/run\.toml could not be read: Permission denied\."):
                 work()
         assert invoke("train", "--resume", "r").exit_code == 2
     shutil.rmtree("r")
     shutil.copytree(run, "r")
-    Path("r", runs.SETTINGS).unlink()
-    Path("r", runs.SETTINGS).mkdir()
+    Path("r", run_folder.SETTINGS).unlink()
+    Path("r", run_folder.SETTINGS).mkdir()
     with pytest.raises(boltz.FileError, match=r"r/run\.toml is not a regular file"):
         boltz.resume("r")
 
@@ -195,7 +195,7 @@ def test_what_the_machine_cannot_write_ends_with_code_1(run: Path, monkeypatch: 
     def full(*_: Any) -> int:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(checkpoint.os, "write", full)
+    monkeypatch.setattr(tensors.os, "write", full)
     for words in (
         ("sample", run, "--chains", 2, "--sweeps", 1, "--out", "s.png"),
         ("train", "rbm", "--layers", 2, "--epochs", 1, "--data", "x.npy", "--out", "new"),
@@ -214,10 +214,10 @@ def test_what_was_named_wrongly_ends_with_code_2(run: Path) -> None:
 
 
 def test_a_model_file_without_data_is_diagnosed_through_its_run(run: Path) -> None:
-    found = invoke("diagnose", run / runs.MODEL)
+    found = invoke("diagnose", run / run_folder.MODEL)
     assert found.exit_code == 2
     assert f"give them with --data, or name its run, {run}." in found.stderr
-    shutil.copy(run / runs.MODEL, "m.safetensors")
+    shutil.copy(run / run_folder.MODEL, "m.safetensors")
     assert "give them with --data." in invoke("diagnose", "m.safetensors").stderr
 
 

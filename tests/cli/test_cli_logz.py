@@ -13,14 +13,15 @@ from matplotlib.figure import Figure
 from small import TEST, UNITS, invoke, result_of
 
 import boltz
-from boltz import plotting, snapshots
 from boltz.cli import two_sided
 from boltz.cli.two_sided import PARTS
 from boltz.errors import InputError
-from boltz.estimators import exchange
-from boltz.estimators.result import Estimate
-from boltz.estimators.sandwich import TwoSided
+from boltz.estimators import replica_exchange
+from boltz.estimators.estimate import Estimate
+from boltz.estimators.two_sided import TwoSided
 from boltz.estimators.words import value_of
+from boltz.plotting import curves, images
+from boltz.storage import snapshots
 
 KEYS = {"log_z", "method", "seconds"}
 SIDES = {"wanted", "reached", "gap", "lower", "upper", "ladder"}
@@ -30,8 +31,8 @@ SIDES = {"wanted", "reached", "gap", "lower", "upper", "ladder"}
 def quick() -> Iterator[None]:
     """Pilot runs of small machines need not be long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exchange, "PILOT_RUNGS", 6)
-        patch.setattr(exchange, "PILOT_ROUNDS", 16)
+        patch.setattr(replica_exchange, "PILOT_RUNGS", 6)
+        patch.setattr(replica_exchange, "PILOT_ROUNDS", 16)
         yield
 
 
@@ -217,8 +218,8 @@ def test_the_picture_is_drawn_of_what_was_found(
     wide: Path, once: list[tuple[float, float, int]], measured: TwoSided, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[tuple[dict[str, Estimate], Any]] = []
-    real = plotting.log_weights
-    monkeypatch.setattr(plotting, "log_weights", lambda *given: drawn.append(given) or real(*given))
+    real = curves.log_weights
+    monkeypatch.setattr(images, "log_weights", lambda *given: drawn.append(given) or real(*given))
     assert invoke("logz", wide, "--picture", "two.png").exit_code == 0
     assert invoke("logz", wide, "--betas", 20, "--chains", 3, "--picture", "one.png").exit_code == 0
     assert drawn[0] == ({"annealing up": measured.lower, "annealing down": measured.upper}, measured.ladder)
@@ -228,7 +229,7 @@ def test_the_picture_is_drawn_of_what_was_found(
 
 def test_panels_of_the_picture(measured: TwoSided) -> None:
     parts = {"up": measured.lower, "down": replace(measured.upper, doubts=("made",))}
-    figure: Figure = plotting.log_weights(parts, measured.ladder)
+    figure: Figure = curves.log_weights(parts, measured.ladder)
     weights, path, swaps = figure.axes
     labels = [str(text.get_text()) for text in weights.get_legend().get_texts()]  # type: ignore[union-attr]
     assert f"up: {measured.lower.value:.2f}" in labels and any("(NOT trusted)" in label for label in labels)
@@ -236,10 +237,10 @@ def test_panels_of_the_picture(measured: TwoSided) -> None:
     np.testing.assert_array_equal(path.lines[1].get_xydata(), measured.upper.path)
     assert measured.ladder is not None
     np.testing.assert_array_equal(swaps.patches[0].get_data().values, measured.ladder.acceptance)  # type: ignore[attr-defined]
-    assert len(plotting.log_weights({"up": measured.lower}).axes) == 2
+    assert len(curves.log_weights({"up": measured.lower}).axes) == 2
     for bad in ({}, {"up": replace(measured.lower, log_weights=np.empty(0))}):
         with pytest.raises(InputError, match="parts must hold estimates with log-weights"):
-            plotting.log_weights(bad)
+            curves.log_weights(bad)
 
 
 def test_one_chain_can_be_drawn(wide: Path) -> None:

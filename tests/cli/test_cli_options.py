@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from small import invoke
 
-from boltz import runs
 from boltz.cli.machines import MACHINES, having
 from boltz.cli.options import CHOICES, HELP, NEEDS, SECTIONS, chosen
 from boltz.errors import InputError
+from boltz.storage import run_folder
 
 OTHER: dict[str, Any] = {
     "layers": ((4, 3),),
@@ -193,7 +193,7 @@ def test_every_option_reaches_the_run(data: Path) -> None:
     words[words.index("--shuffle") : words.index("--shuffle") + 2] = ["--no-shuffle"]
     found = invoke("train", "dbm", "--data", data, "--out", "r", *words, "--no-center", "--limit", 30)
     assert found.exit_code == 0, found.stderr
-    description = runs.read_settings("r")
+    description = run_folder.read_settings("r")
     settings = MACHINES["dbm"].settings_from(
         MACHINES["dbm"].options | given | {"center": False, "patience": 0, "validation": 0.0}
     )

@@ -11,10 +11,10 @@ import pytest
 from small import invoke
 
 import boltz
-from boltz import runs
 from boltz.cli import recipes
 from boltz.cli.machines import MACHINES
 from boltz.cli.options import chosen
+from boltz.storage import metrics, run_folder
 from boltz.training.schedules import learning_rate
 
 NAMES = ["iwae-1l", "iwae-2l", "vae-1l", "vae-2l"]
@@ -63,7 +63,7 @@ def test_a_recipe_runs_and_is_kept(data: Path) -> None:
     found = invoke("train", "--recipe", "iwae-1l", "--stages", 2, *SIZE, "--data", data, "--json")
     assert found.exit_code == 0, found.stderr
     assert json.loads(found.stdout)["run"] == "runs/iwae-1l-bars" and json.loads(found.stdout)["epochs"] == 4
-    description = runs.read_settings("runs/iwae-1l-bars")
+    description = run_folder.read_settings("runs/iwae-1l-bars")
     assert description["recipe"] == {"name": "iwae-1l", "stages": 2}
     settings = description["settings"]
     assert (settings["objective"], settings["samples"], settings["shuffle"]) == ("iwae", 2, False)
@@ -72,7 +72,7 @@ def test_a_recipe_runs_and_is_kept(data: Path) -> None:
     assert "iwae-1l" in invoke("info", "runs/iwae-1l-bars").stdout
     short = invoke("train", "vae", "--recipe", "iwae-1l", "--stages", 1, *SIZE, "--data", data, "--out", "short")
     assert short.exit_code == 0
-    rates = [[record["learning_rate"] for record in runs.read_metrics(r)] for r in ("short", "runs/iwae-1l-bars")]
+    rates = [[record["learning_rate"] for record in metrics.read_metrics(r)] for r in ("short", "runs/iwae-1l-bars")]
     assert rates[0] == rates[1][:1] == [1e-3] and rates[1][1:] == pytest.approx([7.2e-4] * 3)
     assert not np.array_equal(boltz.load("short").arena, boltz.load("runs/iwae-1l-bars").arena)
 
@@ -81,7 +81,7 @@ def test_options_replace_those_of_the_recipe(data: Path) -> None:
     words = ("--epochs", 1, "--schedule", "constant", "--batch-size", 30, "--limit", 40, "--objective", "vae")
     found = invoke("train", "--recipe", "iwae-2l", *words, *SIZE, "--data", data, "--out", "r")
     assert found.exit_code == 0, found.stderr
-    description = runs.read_settings("r")
+    description = run_folder.read_settings("r")
     settings = description["settings"]
     assert (settings["epochs"], settings["schedule"], settings["batch_size"]) == (1, "constant", 30)
     assert (settings["objective"], settings["adam_beta1"]) == ("vae", 0.99)

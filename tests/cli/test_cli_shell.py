@@ -20,7 +20,7 @@ from boltz.cli import progress as progress_module
 from boltz.cli.common import Failure, failures
 from boltz.cli.measure import BOUNDS, GREY, described, verdict, verdict_between
 from boltz.cli.progress import Progress, duration
-from boltz.estimators.result import Estimate, exact, kind_of_difference
+from boltz.estimators.estimate import Estimate, exact, kind_of_difference
 from boltz.kernels import cpu_products
 from boltz.training.settings import Common
 

@@ -13,9 +13,10 @@ import pytest
 from small import SMALL, TEST, TRAIN, UNITS, invoke, wait_for
 
 import boltz
-from boltz import presets, runs, snapshots
+from boltz import presets
 from boltz.cli.machines import MACHINES
-from boltz.data import few
+from boltz.data import dataset
+from boltz.storage import metrics, run_folder, snapshots
 
 ERRORS = {"standard_error", "standard_error_rows", "interval", "trusted", "doubts"}
 ESTIMATE = {"value", "kind", "ess", "chains", "steps"} | ERRORS
@@ -31,9 +32,9 @@ def test_rbm_result_and_folder(data: Path) -> None:
     assert result["seconds"] > 0
     assert result["test"]["log_likelihood"].keys() == result["test"]["log_z"].keys() == ESTIMATE
     assert result["test"]["log_likelihood"]["kind"] == "exact" and result["test"]["rows"] == TEST
-    names = {p.name for p in Path("a/b").iterdir()} - {runs.LOCK}
+    names = {p.name for p in Path("a/b").iterdir()} - {run_folder.LOCK}
     pictures = {"samples.png", "filters.png", "curves.png"}
-    files = {runs.SETTINGS, runs.CHECKPOINT, runs.PREVIOUS, runs.MODEL, runs.METRICS, runs.RESULT}
+    files = {run_folder.SETTINGS, run_folder.CHECKPOINT, run_folder.PREVIOUS, run_folder.MODEL, metrics.METRICS, run_folder.RESULT}
     assert names == files | {snapshots.FOLDER} | pictures
     assert json.loads(Path("a/b/test.json").read_text()) == result
     assert "The log-likelihood is exact." in found.stderr and "Traceback" not in found.stderr
@@ -91,7 +92,7 @@ def test_options_not_given_are_the_defaults_of_the_machine(data: Path, model: st
     wanted = machine.options | presets.preset(model, TRAIN, UNITS) | short | {"patience": 0, "validation": 0.0}
     if "samples" in wanted:
         wanted["samples"] = 5 if model == "sbn" else 1
-    assert runs.read_settings("r")["settings"] == machine.settings_from(wanted).as_dict()
+    assert run_folder.read_settings("r")["settings"] == machine.settings_from(wanted).as_dict()
 
 
 def test_an_existing_run_needs_force(data: Path) -> None:
@@ -106,13 +107,13 @@ def test_an_existing_run_needs_force(data: Path) -> None:
 
 
 def test_a_complete_run_is_left_as_it_is(run: Path) -> None:
-    files = [path for path in run.rglob("*") if path.is_file() and path.name != runs.LOCK]
+    files = [path for path in run.rglob("*") if path.is_file() and path.name != run_folder.LOCK]
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
     found = invoke("train", "--resume", run, "--json", "--threads", 1)
     assert found.exit_code == 0 and "nothing to do" in found.stderr
     assert json.loads(found.stdout) == json.loads((run / "test.json").read_text())
     assert before == {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
-    assert {*files, run / runs.LOCK} == {path for path in run.rglob("*") if path.is_file()}
+    assert {*files, run / run_folder.LOCK} == {path for path in run.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("content", [None, "{", '["run"]'])
@@ -199,15 +200,15 @@ def test_a_signal_saves_and_resume_ends_as_if_unbroken(data: Path, unbroken: Pat
 def test_a_corrupt_checkpoint_is_passed_over_once_and_named(data: Path) -> None:
     words = ("train", "rbm", *SMALL, "--data", data, "--out", "r")
     first = json.loads(invoke(*words, "--json").stdout)
-    for name in (runs.MODEL, runs.RESULT):
+    for name in (run_folder.MODEL, run_folder.RESULT):
         Path("r", name).unlink()
-    content = bytearray(Path("r", runs.CHECKPOINT).read_bytes())
+    content = bytearray(Path("r", run_folder.CHECKPOINT).read_bytes())
     content[-1] ^= 1
-    Path("r", runs.CHECKPOINT).write_bytes(content)
+    Path("r", run_folder.CHECKPOINT).write_bytes(content)
     found = invoke("train", "--resume", "r", "--json")
     assert found.exit_code == 0 and "damaged" in found.stderr
     assert json.loads(found.stdout)["test"] == first["test"]
-    for name in (runs.CHECKPOINT, runs.PREVIOUS):
+    for name in (run_folder.CHECKPOINT, run_folder.PREVIOUS):
         Path("r", name).write_bytes(content)
     found = invoke("train", "--resume", "r", "--json")
     assert found.exit_code == 2 and found.stdout == "" and "no readable checkpoint" in found.stderr
@@ -222,7 +223,7 @@ def test_test_rows_never_choose_the_parameters(tmp_path: Path) -> None:
     for more, share in (((), presets.VALIDATION), (("--validation", 0), 0.0), (("--patience", 9), presets.VALIDATION)):
         found = invoke("train", "rbm", *words, *more, "--out", "r", "--force", "--json")
         assert found.exit_code == 0, found.stderr
-        settings, history = runs.read_settings("r")["settings"], runs.read_metrics("r")
+        settings, history = run_folder.read_settings("r")["settings"], metrics.read_metrics("r")
         assert settings["validation"] == share and (settings["patience"] > 0) == (share > 0)
         judged = [record for record in history if record["held_out_log_likelihood"] is not None]
         assert bool(judged) == (share > 0)
@@ -232,7 +233,7 @@ def test_test_rows_never_choose_the_parameters(tmp_path: Path) -> None:
     found = invoke("train", "rbm", *words, "--out", "r", "--force", "--json")
     test = json.loads(found.stdout)["test"]
     assert (test["which"], test["rows"]) == ("validation", 8) and "which also chose the epoch" in found.stderr
-    learnt, held = few.parted(boltz.load_data(tmp_path / "train.npy"), presets.VALIDATION, 0)
+    learnt, held = dataset.parted(boltz.load_data(tmp_path / "train.npy"), presets.VALIDATION, 0)
     wanted = boltz.independent_units(learnt.x, held.x)  # which saw no more than the machine
     assert test["beside"]["independent_units"]["value"] == pytest.approx(wanted.value, abs=1e-6)
     refused = invoke("train", "rbm", *words, "--validation", 0, "--patience", 3, "--out", "r", "--force")

@@ -10,7 +10,7 @@ import pytest
 from small import SMALL, invoke, result_of
 
 import boltz
-from boltz import snapshots
+from boltz.storage import snapshots
 
 
 def test_snapshots_are_kept_and_told(data: Path) -> None:

@@ -16,12 +16,12 @@ import pytest
 from small import UNITS, invoke, result_of, wait_for
 
 import boltz
-from boltz import runs
-from boltz.checkpoint import read_tensors
 from boltz.cli.classified import binomial_interval
 from boltz.cli.tuning_options import NEEDS, TEXTS, settings_from
 from boltz.errors import InputError
-from boltz.training.settings import FineTuneSettings
+from boltz.networks.settings import FineTuneSettings
+from boltz.storage import run_folder
+from boltz.storage.tensors import read_tensors
 
 QUICK = ("--epochs", 3, "--output-epochs", 1, "--batch-size", 10, "--learning-rate", 0.02)
 RNG = np.random.default_rng(11)
@@ -52,9 +52,9 @@ def lines(path: Path) -> list[list[str]]:
 
 def contents(folder: Path) -> tuple[Any, ...]:
     """The network, the progress without its clock, and what was found."""
-    tensors, _ = read_tensors(folder / runs.CHECKPOINT)
+    tensors, _ = read_tensors(folder / run_folder.CHECKPOINT)
     held = {name: x.tobytes() for name, x in tensors.items() if name != "totals"}
-    result = json.loads((folder / runs.RESULT).read_text())
+    result = json.loads((folder / run_folder.RESULT).read_text())
     found = {name: x for name, x in result.items() if name not in ("run", "seconds")}
     return boltz.load_network(folder).arena.tobytes(), held, found, (folder / "predictions.csv").read_text()
 
@@ -79,7 +79,7 @@ def test_what_a_classifier_leaves_behind(classifier: Path, labelled: Path) -> No
     wrong = int((guess != Y[60:]).sum())
     assert result["test"]["wrong"] == wrong and result["test"]["error"] == wrong / 30 and result["epochs"] == 4
     assert result["test"]["interval"] == binomial_interval(wrong, 30)
-    description = runs.read_settings(classifier)
+    description = run_folder.read_settings(classifier)
     assert description["task"] == "classifier" and description["settings"]["learning_rate"] == 0.02
 
 
@@ -122,7 +122,7 @@ def test_words_as_labels_from_files(run: Path) -> None:
 def test_few_labels(run: Path, labelled: Path) -> None:
     words = ("classify", run, "--data", labelled, "--few", 10, "--seed", 4, *QUICK)
     first = result_of(*words, "--out", "r")
-    data = runs.read_settings("r")
+    data = run_folder.read_settings("r")
     assert data["data"]["rows"] == 10 and data["rows"]["few"] == 10 and data["data"]["load"] == {}
     assert result_of("classify", "r", "--out", "p")["test"] == first["test"]  # the rows of the run itself
     Path("r/network.safetensors").unlink()
@@ -288,7 +288,7 @@ def test_a_run_is_replaced_only_with_force(run: Path, labelled: Path) -> None:
     assert invoke(*words).exit_code == 0
     assert invoke(*words).exit_code == 2
     assert invoke(*words, "--force", "--seed", 3).exit_code == 0
-    assert runs.read_settings("r")["settings"]["seed"] == 3
+    assert run_folder.read_settings("r")["settings"]["seed"] == 3
 
 
 def test_every_setting_is_an_option_and_arrives() -> None:

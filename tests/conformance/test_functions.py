@@ -8,7 +8,7 @@ import network_oracle as plain
 import numpy as np
 import pytest
 
-from boltz.nn.feedforward import FUNCTIONS, OUTPUTS
+from boltz.networks.feedforward import FUNCTIONS, OUTPUTS
 
 STEP = 1e-25
 FIELDS = np.array([[0.3, -1.7, 2.5, -4.0], [1e-3, -1e-3, 11.0, -11.0]])

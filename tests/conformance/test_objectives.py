@@ -11,7 +11,7 @@ import pytest
 from directed_checks import CLOCK, gradient_of, machine_of, plenty
 
 from boltz.errors import InputError
-from boltz.training.bounds import OBJECTIVES, Knobs, Weights, check
+from boltz.training.objectives import OBJECTIVES, Knobs, Weights, check
 from boltz.training.settings import DirectedSettings
 
 PROVED = {

@@ -15,7 +15,7 @@ from test_data_readers import BAD_FILES, write
 import boltz
 from boltz import scale
 from boltz.data import load, readers
-from boltz.data.given import given
+from boltz.data.from_arrays import given
 from boltz.errors import FileError, InputError
 
 GENERATOR = np.random.default_rng(5)

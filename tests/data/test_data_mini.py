@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from boltz.data import find, load
-from boltz.data.sets import PACKAGED
+from boltz.data.named_sets import PACKAGED
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "make_mnist_mini.py"
 

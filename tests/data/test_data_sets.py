@@ -16,9 +16,9 @@ import pooch
 import pytest
 from scipy.io import loadmat, savemat
 
-from boltz.data import Data, fetch, find, load, names, sets, splits
+from boltz.data import Data, download, find, load, named_sets, names, splits
+from boltz.data.dataset import fingerprint
 from boltz.data.matlab import matrices
-from boltz.data.table import fingerprint
 from boltz.errors import FileError, InputError
 
 BITS = np.random.default_rng(0).integers(0, 2, (3, 6, 784), np.uint8)
@@ -72,14 +72,14 @@ def fetched(monkeypatch, places) -> list[str]:
     grey = {split: fingerprint(GREY[i].reshape(5, 784)) for i, split in enumerate(("train", "test"))}
     bits = {split: fingerprint(BITS[i]) for i, split in enumerate(("train", "valid", "test"))}
     for name, prints in (("mnist", grey), ("mnist-static", bits), ("caltech", bits)):
-        monkeypatch.setitem(sets.SETS, name, replace(sets.SETS[name], fingerprints=prints))
+        monkeypatch.setitem(named_sets.SETS, name, replace(named_sets.SETS[name], fingerprints=prints))
     return asked
 
 
 def test_names_and_their_splits():
     assert names() == ("mnist-mini", "mnist", "mnist-static", "omniglot", "caltech")
     assert splits("mnist") == ("train", "test") and splits("caltech") == ("train", "valid", "test")
-    assert all(len(value) == 64 for entry in sets.SETS.values() for value in entry.fingerprints.values())
+    assert all(len(value) == 64 for entry in named_sets.SETS.values() for value in entry.fingerprints.values())
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -90,16 +90,16 @@ def test_a_set_is_downloaded_once_and_converted(fetched, places, name):
     labels = {"mnist": LABELS, "mnist-static": None, "caltech": np.arange(6)}[name]
     np.testing.assert_array_equal(data.labels, labels)
     assert data.levels == (255 if name == "mnist" else 1)
-    assert [path.name for path in places[1].iterdir()] == [sets.SETS[name].file]
-    assert find(name) == places[1] / sets.SETS[name].file
+    assert [path.name for path in places[1].iterdir()] == [named_sets.SETS[name].file]
+    assert find(name) == places[1] / named_sets.SETS[name].file
     np.testing.assert_array_equal(load(name, "test").x, data.x)
     assert len(fetched) == SOURCES[name]
 
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_download_with_other_contents_is_refused_and_leaves_nothing(fetched, places, monkeypatch, name):
-    prints = dict(sets.SETS[name].fingerprints) | {"test": "0" * 64}
-    monkeypatch.setitem(sets.SETS, name, replace(sets.SETS[name], fingerprints=prints))
+    prints = dict(named_sets.SETS[name].fingerprints) | {"test": "0" * 64}
+    monkeypatch.setitem(named_sets.SETS, name, replace(named_sets.SETS[name], fingerprints=prints))
     with pytest.raises(FileError, match=r"is not that set \(split 'test' differs\); set BOLTZ_DATA"):
         load(name)
     assert list(places[1].iterdir()) == []
@@ -119,7 +119,7 @@ def _text(path: Path) -> str:
 def test_any_bytes_in_the_place_of_the_matlab_file_are_one_file_error(tmp_path):
     """1,000 files, cut or with bytes changed; on some of them scipy's own reader ends the process."""
     rng, folder = np.random.default_rng(6), tmp_path
-    path = folder / fetch.CALTECH_FILE.name
+    path = folder / download.CALTECH_FILE.name
     refused = 0
     for trial in range(1000):
         if trial % 500 == 0:
@@ -134,7 +134,7 @@ def test_any_bytes_in_the_place_of_the_matlab_file_are_one_file_error(tmp_path):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(pooch, "retrieve", lambda *_, **__: str(path))
             try:
-                fetch.caltech(folder)
+                download.caltech(folder)
             except FileError as problem:
                 assert str(problem).endswith("is not the MATLAB file that was expected.")
                 refused += 1
@@ -197,12 +197,12 @@ def test_a_download_stops_at_its_limit(places, monkeypatch):
 
 def test_downloads_are_over_https_and_limits_are_above_the_true_sizes():
     sizes = {"x_train": 9_912_422, "y_train": 28_881, "x_test": 1_648_877, "y_test": 4_542}  # bytes
-    assert all(sizes[name] <= file.most <= 1.1 * sizes[name] for name, file in fetch.MNIST_FILES.items())
+    assert all(sizes[name] <= file.most <= 1.1 * sizes[name] for name, file in download.MNIST_FILES.items())
     rows = {"x_train": 50_000, "x_valid": 10_000, "x_test": 10_000}
-    assert all(1568 * rows[name] <= file.most <= 1.1 * 1568 * rows[name] for name, file in fetch.STATIC_FILES.items())
-    assert all(site.startswith("https://") for site in (fetch.MNIST, fetch.STATIC, fetch.CALTECH))
+    assert all(1568 * rows[name] <= file.most <= 1.1 * 1568 * rows[name] for name, file in download.STATIC_FILES.items())
+    assert all(site.startswith("https://") for site in (download.MNIST, download.STATIC, download.CALTECH))
     with pytest.raises(FileError, match="is not an https address"):
-        fetch._download("http://example.org/", fetch.CALTECH_FILE, Path())
+        download._download("http://example.org/", download.CALTECH_FILE, Path())
 
 
 @pytest.mark.parametrize("problem", [OSError("no route to host"), ValueError("hash differs"), TimeoutError("late")])
@@ -305,7 +305,7 @@ def test_wrong_splits_and_folders(places, monkeypatch):
 
 
 def test_addresses_and_hashes_are_written_out():
-    files = [*fetch.MNIST_FILES.values(), *fetch.STATIC_FILES.values()]
+    files = [*download.MNIST_FILES.values(), *download.STATIC_FILES.values()]
     digests = [str(file.sha256) for file in files]
     assert len({*digests}) == 7 and all(len(digest) == 64 for digest in digests)
 

@@ -14,9 +14,9 @@ import pytest
 import scipy.sparse as sp
 
 import boltz
-from boltz.checkpoint import read_tensors, write_tensors
-from boltz.data.given import given
+from boltz.data.from_arrays import given
 from boltz.errors import FileError, InputError
+from boltz.storage.tensors import read_tensors, write_tensors
 
 UNITS = 4
 PARTS = np.array([[0, 0.25, 0.5, 1], [1, 0, 0.75, 0.5]])

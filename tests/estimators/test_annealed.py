@@ -19,8 +19,8 @@ from scipy.special import expit
 
 import boltz
 from boltz import targets
-from boltz.estimators.temperatures import schedule
 from boltz.sampling import annealing
+from boltz.sampling.temperatures import schedule
 
 BETAS = (0.0, 0.1, 0.35, 0.6, 0.8, 1.0)
 

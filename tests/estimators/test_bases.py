@@ -5,7 +5,7 @@ from __future__ import annotations
 import mode_checks
 import numpy as np
 
-from boltz.estimators.annealed import thinned
+from boltz.estimators.ais import thinned
 
 
 def test_the_base_is_as_wide_as_temperatures_afford() -> None:

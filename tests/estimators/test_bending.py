@@ -16,11 +16,12 @@ from ladder_checks import check_bend_of
 from machines import SMALL, machine_of, rates_of
 
 import boltz
-from boltz.estimators import exchange
-from boltz.estimators.bending import bent
-from boltz.estimators.result import from_annealed
+from boltz.estimators import replica_exchange
+from boltz.estimators.estimate import from_annealed
 from boltz.rng import Key
+from boltz.sampling import ladder_fitting
 from boltz.sampling.annealing import GibbsPath, anneal
+from boltz.sampling.ladder_fitting import bent
 from boltz.targets import BaseRatePath, path_to
 
 
@@ -73,8 +74,8 @@ def test_nothing_is_bent_without_need() -> None:
 def test_ladders_of_trained_machines_are_bent(monkeypatch: pytest.MonkeyPatch) -> None:
     """And a fitted ladder says so by its path, whatever else it is."""
     seen: list[Any] = []
-    monkeypatch.setattr(exchange, "bent", lambda path, samples: seen.append(samples) or path)
+    monkeypatch.setattr(replica_exchange, "bent", lambda path, samples: seen.append(samples) or path)
     machine = machine_of(SMALL["rbm"])
-    ladder = exchange.fitted_ladder(machine, (), rates_of(SMALL["rbm"]), 0)
-    assert len(seen) == 1 and len(next(iter(seen[0].values()))) == exchange.COPIES * exchange.BEND_SAMPLES
-    assert isinstance(ladder, exchange.Temperatures) and not ladder.path.bend
+    ladder = ladder_fitting.fitted_ladder(machine, (), rates_of(SMALL["rbm"]), 0)
+    assert len(seen) == 1 and len(next(iter(seen[0].values()))) == ladder_fitting.COPIES * ladder_fitting.BEND_SAMPLES
+    assert isinstance(ladder, replica_exchange.Temperatures) and not ladder.path.bend

@@ -12,7 +12,7 @@ import stats
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from boltz.estimators.bennett import bennett, influences
+from boltz.estimators.replica_exchange import bennett, influences
 
 Floats = NDArray[np.float64]
 

@@ -23,9 +23,10 @@ from scipy.special import logsumexp
 from scipy.stats import t as student
 
 import boltz
-from boltz.estimators import annealed, importance
-from boltz.estimators.result import TRUSTED_SHARE, from_log_weights
-from boltz.sampling import annealing, driver
+from boltz import parallel
+from boltz.estimators import importance, reverse_ais
+from boltz.estimators.estimate import TRUSTED_SHARE, from_log_weights
+from boltz.sampling import annealing
 
 Floats = NDArray[np.float64]
 GROUPS, CHAINS = 400, 100
@@ -69,12 +70,12 @@ def test_annealing_is_calibrated(downwards: bool, monkeypatch: pytest.MonkeyPatc
     Catches an error that is 0.8 of the right one, chains that share numbers, and a mean that is 0.01 nats beyond log Z.
     """
     for name in ("blocks", "shares"):
-        monkeypatch.setattr(annealing, name, lambda chains, like: driver.blocks(chains, 4096))
+        monkeypatch.setattr(annealing, name, lambda chains, like: parallel.blocks(chains, 4096))
     found: list[tuple[Floats, ...]] = []
     for number, table in enumerate(thirty()):
         model, base = machine_of(table, np.float32), rates_of(table)
         if downwards:
-            run = annealed.reverse_ais(model, None, GROUPS * CHAINS, BETAS, number, base)
+            run = reverse_ais.reverse_ais(model, None, GROUPS * CHAINS, BETAS, number, base)
         else:
             run = boltz.ais(model, GROUPS * CHAINS, BETAS, number, base)
         sign = -1.0 if downwards else 1.0

@@ -11,7 +11,7 @@ from chain_checks import autoregressive, slow_ess, slow_nested, slow_rhat, slow_
 from stats import accept, detectable_mean, mean_test
 
 import boltz
-from boltz.estimators.chains import nested_rhat
+from boltz.sampling.convergence import nested_rhat
 
 MEASURES: dict[str, Callable[[Any], float]] = {
     "integrated_time": boltz.integrated_time,

@@ -10,10 +10,11 @@ import pytest
 from chain_checks import calm, rows_of, two_modes
 
 import boltz
-from boltz.estimators import chain_health, machine_health
-from boltz.estimators.diagnosis import diagnose
-from boltz.estimators.findings import Diagnosis, Finding, graded
-from boltz.estimators.recording import STATISTICS, record
+from boltz.diagnostics import mixing
+from boltz.diagnostics import units as machine_health
+from boltz.diagnostics.diagnose import diagnose
+from boltz.diagnostics.findings import Diagnosis, Finding, graded
+from boltz.diagnostics.traces import STATISTICS, record
 from boltz.rng import Key
 from boltz.sampling.gibbs import GibbsSweep, Scratch
 
@@ -163,21 +164,21 @@ def test_fields_and_norms_out_of_proportion() -> None:
     [(2.0, 1, "fine"), (15.0, 1, "attention"), (15.0, 5, "fine"), (150.0, 1, "bad"), (150.0, None, "fine")],
 )
 def test_mixing_time_is_judged_by_k(time: float, k: int | None, verdict: str) -> None:
-    found = chain_health.mixing_time(TIMES | {"free energy": time}, k, (50, 10_000))
+    found = mixing.mixing_time(TIMES | {"free energy": time}, k, (50, 10_000))
     assert (found.verdict, found.value) == (verdict, time) and bool(found.advice) == (verdict != "fine")
     assert k is None or f"k = {k} sweep" in found.sentence
 
 
 def test_a_mixing_time_beyond_the_run_is_never_fine() -> None:
     for k, verdict in ((None, "attention"), (100, "attention"), (1, "attention")):
-        found = chain_health.mixing_time(TIMES | {"projection 2": np.inf}, k, (50, 1000))
+        found = mixing.mixing_time(TIMES | {"projection 2": np.inf}, k, (50, 1000))
         assert found.verdict == verdict and "more than 100 sweeps" in found.sentence and "--sweeps" in found.advice
-    assert chain_health.mixing_time(TIMES | {"projection 2": np.inf}, 1, (50, 2000)).verdict == "bad"
+    assert mixing.mixing_time(TIMES | {"projection 2": np.inf}, 1, (50, 2000)).verdict == "bad"
 
 
 def test_data_without_spread_make_no_traceback() -> None:
-    same = chain_health.energy_gap(np.zeros(3), np.zeros(2), "chains")
-    apart = chain_health.energy_gap(np.zeros(3), np.ones(2), "chains")
+    same = mixing.energy_gap(np.zeros(3), np.zeros(2), "chains")
+    apart = mixing.energy_gap(np.zeros(3), np.ones(2), "chains")
     assert (same.verdict, same.value, apart.verdict, apart.value) == ("fine", 0.0, "bad", np.inf)
     assert apart.as_dict()["value"] is None
     assert diagnose(calm(6, 5), np.zeros((1, 6)), sweeps=20).findings

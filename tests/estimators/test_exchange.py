@@ -22,13 +22,13 @@ from oracle_chains import intermediate, reduced_chain
 from scipy.stats import t as student
 
 import boltz
-from boltz.estimators import exchange as module
-from boltz.estimators.bennett import bennett
-from boltz.estimators.exchange import LadderEstimate, estimated, exchange_log_z, fitted_ladder, fitted_places
+from boltz.estimators import replica_exchange as module
+from boltz.estimators.replica_exchange import LadderEstimate, bennett, estimated, exchange_log_z
 from boltz.rng import Key
-from boltz.sampling import tempering
+from boltz.sampling import replica_exchange
+from boltz.sampling.ladder_fitting import fitted_ladder, fitted_places
 from boltz.sampling.ladders import Machines, Temperatures
-from boltz.sampling.tempering import Exchanged, exchange, replicas_of
+from boltz.sampling.replica_exchange import Exchanged, exchange, replicas_of
 
 Floats = NDArray[np.float64]
 KEY = Key(21, 22)
@@ -79,7 +79,7 @@ def rung(table: Table, ladder: Temperatures, beta: float) -> Table:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exchange without turning round and flipping, which would let slow machines mix."""
-    monkeypatch.setattr(tempering, "_flipped", lambda replicas, rung: None)
+    monkeypatch.setattr(replica_exchange, "_flipped", lambda replicas, rung: None)
 
 
 def part(found: Exchanged, copies: slice) -> Exchanged:

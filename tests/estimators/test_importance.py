@@ -16,7 +16,7 @@ from scipy.special import expit, logsumexp
 
 import boltz
 from boltz.estimators import importance, likelihood
-from boltz.estimators.result import from_log_weights
+from boltz.estimators.estimate import from_log_weights
 
 ROWS, SAMPLES = 60, 4000
 AIS = from_log_weights(np.random.default_rng(1).normal(3.0, 0.4, 500), 10, "made up")

@@ -15,7 +15,7 @@ from scipy.special import expit, logsumexp
 
 import boltz
 from boltz.estimators import importance, likelihood
-from boltz.estimators.result import from_log_weights, interval, joint_interval
+from boltz.estimators.estimate import from_log_weights, interval, joint_interval
 from boltz.sampling import mixtures
 from boltz.units.bernoulli import Bernoulli
 

@@ -9,10 +9,11 @@ import pytest
 from machines import SMALL, machine_of
 from two_sided import blocks, both, ladder, made
 
-from boltz.estimators import exchange, overlap, sandwich
-from boltz.estimators.findings import Diagnosis
-from boltz.estimators.overlap import halved
-from boltz.estimators.overlap import overlap as judged
+from boltz.diagnostics import log_z
+from boltz.diagnostics.findings import Diagnosis
+from boltz.diagnostics.log_z import halved
+from boltz.diagnostics.log_z import overlap as judged
+from boltz.estimators import replica_exchange, two_sided
 
 NAMES = [
     "log Z",
@@ -48,15 +49,15 @@ def test_a_pair_without_overlap_is_named() -> None:
     lost = found[1]
     assert lost.value == 1 and "between the rungs at 0.25 and 0.5:" in lost.sentence and lost.advice
     assert found[2].value == 0.01 and "0.01 between the rungs at 0.25 and 0.5" in found[2].sentence
-    many = overlap.overlap_lost(ladder(made(10.0), (0.04, 0.01, 0.02, 0.0, 0.03)))
+    many = log_z.overlap_lost(ladder(made(10.0), (0.04, 0.01, 0.02, 0.0, 0.03)))
     assert many.value == 5 and "at 0.2 and 0.4, 0.4 and 0.6, 0.6 and 0.8 and 2 more:" in many.sentence
-    exact = overlap.overlap_lost(ladder(made(10.0), (0.05, 0.5)))
+    exact = log_z.overlap_lost(ladder(made(10.0), (0.05, 0.5)))
     assert exact.verdict == "fine" and exact.value == 0
 
 
 @pytest.mark.parametrize(("least", "verdict"), [(0.3, "fine"), (0.2, "fine"), (0.1, "attention"), (0.04, "bad")])
 def test_swap_acceptance(least: float, verdict: str) -> None:
-    found = overlap.swap_acceptance(ladder(made(10.0), (0.6, least)))
+    found = log_z.swap_acceptance(ladder(made(10.0), (0.6, least)))
     assert (found.verdict, found.value) == (verdict, least) and bool(found.advice) == (verdict != "fine")
 
 
@@ -65,7 +66,7 @@ def test_swap_acceptance(least: float, verdict: str) -> None:
     [((1, 2), 1.0, "fine"), ((0, 2), 0.5, "fine"), ((0, 0, 5), 1 / 3, "attention"), ((0, 0), 0.0, "bad")],
 )
 def test_round_trips(trips: tuple[int, ...], share: float, verdict: str) -> None:
-    found = overlap.round_trips(ladder(made(10.0), trips=trips))
+    found = log_z.round_trips(ladder(made(10.0), trips=trips))
     assert (found.verdict, found.value) == (verdict, share)
     assert f"{round(share * len(trips))} of {len(trips)} copies, {np.mean(trips):.1f} times" in found.sentence
 
@@ -74,21 +75,21 @@ def test_round_trips(trips: tuple[int, ...], share: float, verdict: str) -> None
     ("low", "high", "verdict"), [(9.5, 10.4, "fine"), (9.0, 10.4, "attention"), (10.2, 10.0, "fine"), (11, 9, "bad")]
 )
 def test_the_gap_of_annealing(low: float, high: float, verdict: str) -> None:
-    found = overlap.gap_found(sound(lower=made(low), upper=made(high)))
+    found = log_z.gap_found(sound(lower=made(low), upper=made(high)))
     assert found.verdict == verdict and found.value == pytest.approx(high - low) and "0.07" in found.sentence
     assert ("missed a mode" in found.advice) == (verdict == "bad")
 
 
 @pytest.mark.parametrize(("memory", "verdict"), [(-0.3, "fine"), (0.2, "fine"), (0.3, "attention"), (0.9, "bad")])
 def test_memory_of_copies(memory: float, verdict: str) -> None:
-    found = overlap.memory_found(ladder(made(10.0), memory=memory))
+    found = log_z.memory_found(ladder(made(10.0), memory=memory))
     assert (found.verdict, found.value) == (verdict, memory) and f"correlation of {memory:.2f}." in found.sentence
     assert bool(found.advice) == (verdict != "fine")
 
 
 def test_doubling_of_the_schedule() -> None:
     def verdict(short: float, share: float) -> str:
-        found = overlap.doubling(made(short, steps=500), made(10.0, ess=100 * share))
+        found = log_z.doubling(made(short, steps=500), made(10.0, ess=100 * share))
         assert found.value == pytest.approx(10.0 - short) and "From 500 to 1,000 temperatures" in found.sentence
         assert f"80% and {share:.0%} of its chains" in found.sentence
         assert bool(found.advice) == (found.verdict != "fine")
@@ -108,7 +109,7 @@ def test_the_value_itself() -> None:
 
 
 def test_an_exact_log_z_has_one_finding() -> None:
-    found = sandwich.log_z(machine_of(SMALL["rbm"]))
+    found = two_sided.log_z(machine_of(SMALL["rbm"]))
     assert halved(machine_of(SMALL["rbm"]), found) is None
     (one,) = judged(found, None)
     assert one.verdict == "fine" and one.value == found.estimate.value and "enumeration" in one.sentence
@@ -116,15 +117,15 @@ def test_an_exact_log_z_has_one_finding() -> None:
 
 def test_findings_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one that mixes well, and of a ladder to it with two rungs, between which no swap passes."""
-    monkeypatch.setattr(sandwich, "FIRST_ROUNDS", 60)
-    monkeypatch.setattr(sandwich, "FIRST_STEPS", 100)
-    monkeypatch.setattr(exchange, "PILOT_ROUNDS", 16)
+    monkeypatch.setattr(two_sided, "FIRST_ROUNDS", 60)
+    monkeypatch.setattr(two_sided, "FIRST_STEPS", 100)
+    monkeypatch.setattr(replica_exchange, "PILOT_ROUNDS", 16)
     machine, _ = blocks(scale=0.5)
-    found = sandwich.log_z(machine, 0.5, 0.0)
+    found = two_sided.log_z(machine, 0.5, 0.0)
     shorter = halved(machine, found)
     assert shorter is not None and (shorter.steps, shorter.chains, shorter.kind) == (50, 100, "lower")
     assert verdicts(judged(found, shorter)) == {}
-    monkeypatch.setattr(exchange, "fitted_places", lambda make, places, *rest: np.array([0.0, 1.0]))
+    monkeypatch.setattr(replica_exchange, "fitted_places", lambda make, places, *rest: np.array([0.0, 1.0]))
     off = {n: np.full(24, 0.02) for n in ("v", "h1")}
-    bad = verdicts(judged(sandwich.log_z(blocks(scale=3.0)[0], 0.5, 0.0, base=off)))
+    bad = verdicts(judged(two_sided.log_z(blocks(scale=3.0)[0], 0.5, 0.0, base=off)))
     assert bad["overlap lost"] == bad["swap acceptance"] == bad["log Z"] == "bad"

@@ -21,8 +21,8 @@ from posterior_checks import BINARY, SMOOTH, random, row_of
 from scipy.special import logsumexp
 
 import boltz
-from boltz.estimators import posterior
-from boltz.estimators.result import from_log_weights
+from boltz.estimators import posterior_ais
+from boltz.estimators.estimate import from_log_weights
 
 CHECKS = sorted(name for name in vars(posterior_checks) if name.startswith("check_"))
 CASES = ["dbm3", "ring", "strong", "strong, float32", "three layers", "three layers, float32", "nets", "deep nets"]
@@ -105,8 +105,8 @@ def test_the_sandwich_holds_the_truth(kind: str, monkeypatch: pytest.MonkeyPatch
     """Forward below, reverse above log p(v) in expectation: one-sided over rows; catches bounds that change places."""
     model = {"dbm": machine_of(HARD), "vae": VAE}.get(kind) or BINARY[kind]
     rows: list[np.ndarray] = []
-    drawn = posterior._simulated
-    monkeypatch.setattr(posterior, "_simulated", lambda *a: rows.append((s := drawn(*a))["v"]) or s)
+    drawn = posterior_ais._simulated
+    monkeypatch.setattr(posterior_ais, "_simulated", lambda *a: rows.append((s := drawn(*a))["v"]) or s)
     found = boltz.posterior_sandwich(model, 2000 if kind == "dbm" else 300, 1, 2, seed=7)
     assert (found.lower.kind, found.upper.kind) == ("lower", "upper") and found.upper.trusted
     truth = truths(model, rows[0])
@@ -138,7 +138,7 @@ def test_results_depend_neither_on_threads_nor_on_groups_of_rows(kind: str, monk
     before = boltz.threads()
     wanted = boltz.posterior_ais(machine, x, 5, 4).per_row
     assert wanted is not None
-    monkeypatch.setattr(posterior, "TOGETHER", 35)
+    monkeypatch.setattr(posterior_ais, "TOGETHER", 35)
     try:
         boltz.threads(2)
         found = boltz.posterior_ais(machine, x, 5, 4).per_row
@@ -150,7 +150,7 @@ def test_results_depend_neither_on_threads_nor_on_groups_of_rows(kind: str, monk
     other = boltz.posterior_ais(machine, x, 5, 4, seed=1).per_row
     assert other is not None and np.abs(other - wanted).max() > 1e-4
     down = [boltz.posterior_sandwich(machine, 12, 5, 4).upper.per_row]
-    monkeypatch.setattr(posterior, "TOGETHER", 2048)
+    monkeypatch.setattr(posterior_ais, "TOGETHER", 2048)
     down.append(boltz.posterior_sandwich(machine, 12, 5, 4).upper.per_row)
     assert np.abs(np.subtract(*down)).max() < 1e-9
 
@@ -181,7 +181,7 @@ def test_one_chain_has_no_error() -> None:
 
 
 def test_progress_is_told_over_all_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(posterior, "TOGETHER", 4)
+    monkeypatch.setattr(posterior_ais, "TOGETHER", 4)
     seen: list[tuple[int, int]] = []
     boltz.posterior_ais(
         machine_of(DBM), oracle.bits(4)[:3], 2, 3, 0.0, progress=lambda done, total: seen.append((done, total))

@@ -18,7 +18,7 @@ from oracle import Table
 from scipy.special import logsumexp
 
 import boltz
-from boltz.estimators import raising
+from boltz.estimators import reverse_ais
 
 BETAS = np.array([0.0, 0.3, 0.6, 1.0])
 
@@ -119,7 +119,7 @@ def test_results_depend_on_the_seed_alone(monkeypatch: pytest.MonkeyPatch) -> No
     assert (first == again).all() and (first != other).all()
     few = boltz.raise_likelihood(model, rows[:20], 5, 20, seed=1).log_weights
     assert np.abs(few - first[:20]).max() < 1e-9
-    monkeypatch.setattr(raising, "AT_ONCE", 45)
+    monkeypatch.setattr(reverse_ais, "AT_ONCE", 45)
     parts = boltz.raise_likelihood(model, np.repeat(rows[:1], 18, axis=0), 5, 20, seed=1).log_weights
     assert np.unique(parts.round(9)).size == parts.size
 

@@ -11,8 +11,8 @@ import pytest
 import stats
 from scipy.stats import t as student
 
-from boltz.estimators import result
-from boltz.estimators.result import Estimate, from_log_weights, interval, kind_of_difference, kind_of_sum
+from boltz.estimators import estimate
+from boltz.estimators.estimate import Estimate, from_log_weights, interval, kind_of_difference, kind_of_sum
 
 # an error may be negative, may be positive: what each kind allows, in expectation
 ALLOWED = {"exact": (False, False), "lower": (True, False), "upper": (False, True), "none": (True, True)}
@@ -62,14 +62,14 @@ def test_a_single_weight_has_an_infinite_error_and_plain_values_say_none() -> No
 
 
 def test_an_exact_estimate() -> None:
-    found = result.exact(-1.25, "sums")
+    found = estimate.exact(-1.25, "sums")
     assert (found.value, found.standard_error, found.interval) == (-1.25, 0.0, (-1.25, -1.25))
     assert found.kind == "exact" and found.trusted and found.chains == found.steps == 0
     assert found.standard_error_rows == 0 and found.per_row is None and len(found.log_weights) == 0
 
 
 def test_plain_values_are_json_with_the_promised_keys() -> None:
-    for found in (result.exact(1.0, ""), from_log_weights(np.arange(5.0), 3, "")):
+    for found in (estimate.exact(1.0, ""), from_log_weights(np.arange(5.0), 3, "")):
         text = json.dumps(found.as_dict(), allow_nan=False)
         assert list(json.loads(text)) == [
             "value",
@@ -88,8 +88,8 @@ def test_plain_values_are_json_with_the_promised_keys() -> None:
 
 def test_an_estimate_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
-        result.exact(1.0, "").value = 2.0  # type: ignore[misc]
-    assert isinstance(result.exact(1.0, ""), Estimate)
+        estimate.exact(1.0, "").value = 2.0  # type: ignore[misc]
+    assert isinstance(estimate.exact(1.0, ""), Estimate)
 
 
 def test_intervals_of_few_values_are_wider() -> None:

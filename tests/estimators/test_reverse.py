@@ -22,7 +22,7 @@ from scipy.stats import binom, chi2
 
 import boltz
 from boltz import numerics, targets
-from boltz.estimators import annealed
+from boltz.estimators import reverse_ais
 from boltz.estimators.exact import exact_samples
 from boltz.rng import Key
 from boltz.sampling.annealing import anneal, systematic
@@ -51,7 +51,7 @@ def test_reverse_weights_have_their_exact_mean_and_spread(name: str, count: int,
     path = path_of(table)
     log_moment = {p: chains.reverse_ais_log_moment(path, p) + p * path.log_ratio for p in (1, 2, 4)}
     assert log_moment[1] == pytest.approx(0, abs=1e-10)
-    found = annealed.reverse_ais(machine_of(table, dtype), None, count, np.array(BETAS), 3, rates_of(table))
+    found = reverse_ais.reverse_ais(machine_of(table, dtype), None, count, np.array(BETAS), 3, rates_of(table))
     assert (found.kind, found.steps, found.chains) == ("upper", len(BETAS) - 1, count)
     inverse = np.exp(oracle.log_z(table) - found.log_weights)
     second = float(np.exp(log_moment[2]))
@@ -75,7 +75,7 @@ def test_forward_is_below_and_reverse_above_in_expectation(name: str) -> None:
     table, groups = SMALL[name], 1000
     model, base, truth = machine_of(table), rates_of(table), oracle.log_z(table)
     up = boltz.ais(model, 5 * groups, np.array(BETAS), 5, base).log_weights.reshape(groups, 5)
-    down = annealed.reverse_ais(model, None, 5 * groups, np.array(BETAS), 5, base).log_weights.reshape(groups, 5)
+    down = reverse_ais.reverse_ais(model, None, 5 * groups, np.array(BETAS), 5, base).log_weights.reshape(groups, 5)
     lower = logsumexp(up, axis=1) - np.log(5)
     upper = -(logsumexp(-down, axis=1) - np.log(5))
     stats.accept(annealing_laws.bound_test(lower, truth), "forward annealing is no lower bound")
@@ -89,15 +89,15 @@ def test_starts_of_reverse_runs_and_what_they_certify() -> None:
     model = machine_of(SMALL["dbm2"])
     start = exact_samples(model, 50, seed=4)
     before = {n: x.copy() for n, x in start.items()}
-    claimed = annealed.reverse_ais(model, start, betas=9, seed=4, exact_start=True)
-    own = annealed.reverse_ais(model, None, 50, 9, seed=4)
-    plain = annealed.reverse_ais(model, start, betas=9, seed=4)
+    claimed = reverse_ais.reverse_ais(model, start, betas=9, seed=4, exact_start=True)
+    own = reverse_ais.reverse_ais(model, None, 50, 9, seed=4)
+    plain = reverse_ais.reverse_ais(model, start, betas=9, seed=4)
     assert (claimed.kind, own.kind, plain.kind) == ("upper", "upper", "none")
     assert (claimed.log_weights == own.log_weights).all() and (plain.log_weights == own.log_weights).all()
     assert all((start[n] == x).all() for n, x in before.items())
     assert "diagnostic" in plain.method and "diagnostic" not in own.method
     more = {n: np.zeros((50, u)) for n, u in model.graph.units.items()} | start
-    assert (annealed.reverse_ais(model, more, betas=9, seed=4).log_weights == own.log_weights).all()
+    assert (reverse_ais.reverse_ais(model, more, betas=9, seed=4).log_weights == own.log_weights).all()
 
 
 @pytest.mark.parametrize(
@@ -112,12 +112,12 @@ def test_starts_of_reverse_runs_and_what_they_certify() -> None:
 )
 def test_starts_that_are_no_states_are_refused(start: Any, name: str) -> None:
     with pytest.raises(boltz.InputError, match=rf"^{name} must "):
-        annealed.reverse_ais(machine_of(SMALL["dbm2"]), start, betas=5)
+        reverse_ais.reverse_ais(machine_of(SMALL["dbm2"]), start, betas=5)
 
 
 def test_large_machines_have_no_exact_start() -> None:
     with pytest.raises(boltz.InputError, match="at most 20 units"):
-        annealed.reverse_ais(boltz.rbm(21, 21), betas=5)
+        reverse_ais.reverse_ais(boltz.rbm(21, 21), betas=5)
 
 
 @pytest.mark.parametrize("name", ["rbm", "wide", "dbm2", "dbm4", "ring", "strong"])
@@ -219,7 +219,7 @@ def test_results_do_not_depend_on_threads(threads: int) -> None:
 
     def results() -> list[Floats]:
         up = boltz.ais(model, 300, 30, 1, resample=0.9)
-        return [up.log_weights, up.path, annealed.reverse_ais(model, None, 300, 30, 1).log_weights]
+        return [up.log_weights, up.path, reverse_ais.reverse_ais(model, None, 300, 30, 1).log_weights]
 
     try:
         boltz.threads(1)

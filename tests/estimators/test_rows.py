@@ -17,13 +17,12 @@ from scipy.special import logsumexp
 from scipy.stats import t as student
 
 import boltz
-from boltz.estimators import importance, likelihood, looking
+from boltz.estimators import importance, likelihood, second_look
+from boltz.estimators.estimate import error_of_rows, exact, from_log_weights, interval, joint_interval
 from boltz.estimators.importance import mean_and_error, weigher
-from boltz.estimators.likelihood import error_of_mean
+from boltz.estimators.likelihood import error_of_mean, variational_bound
 from boltz.estimators.precision import above_zero, accurate
-from boltz.estimators.result import error_of_rows, exact, from_log_weights, interval, joint_interval
-from boltz.estimators.sides import difference
-from boltz.estimators.variational import variational_bound
+from boltz.estimators.two_sided import difference
 from boltz.sampling.gibbs import turned_weights
 from boltz.sampling.mixtures import mixture_of
 
@@ -106,7 +105,7 @@ def test_a_mode_that_recognition_does_not_know_is_found(odds: float) -> None:
     assert found.standard_error < 0.02, "samples look as if they were enough"
     assert not found.trusted and "of the posterior of 1 row" in found.doubts[0]
     counted, _, _ = likelihood.log_marginal(net, x, 1000, 0)
-    seen = looking.look(net, x, counted, 1000, boltz.Key.from_seed(3))
+    seen = second_look.look(net, x, counted, 1000, boltz.Key.from_seed(3))
     assert seen.missed == pytest.approx(-np.expm1(found.value - truth.value), abs=0.05)
 
 
@@ -121,9 +120,9 @@ def test_a_recognition_model_that_is_right_is_trusted() -> None:
 
 def test_what_is_missed_by_chance_is_let_pass() -> None:
     """Twice the share of the largest weight is missed by chance now and then; a larger mass is named, in percent."""
-    assert looking.Look(3, 0.01, 0.01).doubts(0.001) == ()
-    assert looking.Look(3, 0.02, 0.01).doubts(0.1) == ()
-    (told,) = looking.Look(3, 0.2, 0.01).doubts(0.001)
+    assert second_look.Look(3, 0.01, 0.01).doubts(0.001) == ()
+    assert second_look.Look(3, 0.02, 0.01).doubts(0.1) == ()
+    (told,) = second_look.Look(3, 0.2, 0.01).doubts(0.001)
     assert told == "the samples missed 20.00% of the posterior of 3 rows, which annealed chains found"
 
 
@@ -135,7 +134,7 @@ def test_the_look_depends_on_neither_threads_nor_on_being_repeated() -> None:
     try:
         for threads in (1, 3, 1):
             boltz.threads(threads)
-            found.append(looking.look(net, np.repeat(x, 9, axis=0), counted, 300, boltz.Key.from_seed(3)))
+            found.append(second_look.look(net, np.repeat(x, 9, axis=0), counted, 300, boltz.Key.from_seed(3)))
     finally:
         boltz.threads(before)
     assert found[0] == found[1] == found[2]

@@ -14,18 +14,18 @@ from scipy.stats import t as student
 from two_sided import blocks, both, ladder, made
 
 import boltz
-from boltz.estimators import exchange, sandwich
-from boltz.estimators.result import interval
-from boltz.estimators.sandwich import bracket, log_z
+from boltz.estimators import replica_exchange, two_sided
+from boltz.estimators.estimate import interval
+from boltz.estimators.two_sided import bracket, log_z
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attempts that begin small, and pilot runs that are short."""
-    monkeypatch.setattr(sandwich, "FIRST_ROUNDS", 40)
-    monkeypatch.setattr(sandwich, "FIRST_STEPS", 40)
-    monkeypatch.setattr(exchange, "PILOT_RUNGS", 6)
-    monkeypatch.setattr(exchange, "PILOT_ROUNDS", 16)
+    monkeypatch.setattr(two_sided, "FIRST_ROUNDS", 40)
+    monkeypatch.setattr(two_sided, "FIRST_STEPS", 40)
+    monkeypatch.setattr(replica_exchange, "PILOT_RUNGS", 6)
+    monkeypatch.setattr(replica_exchange, "PILOT_ROUNDS", 16)
 
 
 # ---------------------------------------------------------------- whole machines
@@ -66,7 +66,7 @@ def test_a_budget_of_nothing_gives_one_attempt(quick: None, monkeypatch: pytest.
         attempts.append(words)
         return bracket(*words)
 
-    monkeypatch.setattr(sandwich, "bracket", counted)
+    monkeypatch.setattr(two_sided, "bracket", counted)
     found = log_z(blocks()[0], 1e-6, 0.0)
     assert len(attempts) == 1 and found.reached is False and found.lower.steps == 40 and found.seconds > 0
     assert found.estimate.interval[1] - found.estimate.interval[0] > 2e-6
@@ -75,7 +75,7 @@ def test_a_budget_of_nothing_gives_one_attempt(quick: None, monkeypatch: pytest.
 def test_attempts_share_no_random_numbers_with_another_seed(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two attempts at the largest seeds: at seed + attempt one would be out of range, and two would be the same."""
     starts: list[int] = []
-    plain = sandwich.chosen
+    plain = two_sided.chosen
 
     def seen(model: Any, betas: Any, seed: int, base: Any, modes: Any) -> Any:
         starts.append(seed)
@@ -85,8 +85,8 @@ def test_attempts_share_no_random_numbers_with_another_seed(quick: None, monkeyp
         found = bracket(*words)
         return found if len(starts) % 2 else replace(found, interval=(found.value, found.value), doubts=())
 
-    monkeypatch.setattr(sandwich, "chosen", seen)
-    monkeypatch.setattr(sandwich, "bracket", second)
+    monkeypatch.setattr(two_sided, "chosen", seen)
+    monkeypatch.setattr(two_sided, "bracket", second)
     for seed in (2**64 - 2, 2**64 - 1):
         assert log_z(blocks()[0], 1e-6, 1e6, seed).reached is True
     assert len(starts) == len(set(starts)) == 4

@@ -9,10 +9,9 @@ import pytest
 from machines import SMALL, machine_of
 
 import boltz
-from boltz.estimators.result import Estimate, Kind, exact
-from boltz.estimators.sandwich import TwoSided
-from boltz.estimators.sides import Standing, difference, sides
-from boltz.estimators.variational import variational_bound
+from boltz.estimators.estimate import Estimate, Kind, exact
+from boltz.estimators.likelihood import variational_bound
+from boltz.estimators.two_sided import Standing, TwoSided, difference, sides
 
 ROWS = np.random.default_rng(4).integers(0, 2, (5, 3)).astype(np.float64)
 

@@ -10,9 +10,9 @@ from machines import SMALL, machine_of, rates_of
 from numpy.typing import NDArray
 
 import boltz
-from boltz.estimators.temperatures import DEFAULT_STEPS, adaptive, adaptive_steps, fitted, schedule
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath
+from boltz.sampling.temperatures import DEFAULT_STEPS, adaptive, adaptive_steps, fitted, schedule
 from boltz.targets import path_to
 
 Floats = NDArray[np.float64]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import boltz
-from boltz.estimators.result import Estimate, exact
+from boltz.estimators.estimate import Estimate, exact
 from boltz.estimators.words import digits, ends_of, errors_of, figure, in_words, small, value_of
 
 

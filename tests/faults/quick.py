@@ -23,12 +23,12 @@ import boltz
 from boltz import kernels, numerics
 from boltz.data.binarize import binarize
 from boltz.errors import NumericalError
-from boltz.estimators import exact, likelihood, temperatures
-from boltz.sampling import rates
+from boltz.estimators import exact, likelihood
+from boltz.sampling import base_rate, temperatures
 from boltz.sampling.gibbs import GibbsSweep, Scratch
 from boltz.sampling.meanfield import MeanField, variational_free_energy
 from boltz.training.loop import Loop
-from boltz.training.pretrain import recognise, stages
+from boltz.training.pretraining import recognise, stages
 from boltz.training.settings import Settings
 
 Floats = NDArray[np.float64]
@@ -236,7 +236,7 @@ def check_importance_weights() -> None:
 
 def check_bounds_and_trust() -> None:
     """Lower - lower = no bound; a result without enough effective chains is not trusted; intervals hold the value."""
-    from boltz.estimators.result import from_log_weights, kind_of_difference
+    from boltz.estimators.estimate import from_log_weights, kind_of_difference
 
     assert kind_of_difference("lower", "lower") == "none" and kind_of_difference("exact", "lower") == "upper"
     assert kind_of_difference("lower", "exact") == "lower"
@@ -402,7 +402,7 @@ def check_order_and_rows() -> None:
 def check_base_rates() -> None:
     """The base rates of annealing are smoothed column means of data and mean-field activities."""
     rows = coin_rows(7, 4, 211)
-    found = rates.base_rates(machine_of(RBM), rows, 0)
+    found = base_rate.base_rates(machine_of(RBM), rows, 0)
     np.testing.assert_allclose(found["v"], (rows.sum(axis=0) + 1) / 9, rtol=0, atol=1e-12)
     hidden = oracle.conditional(RBM, "h1", {"v": rows})
     np.testing.assert_allclose(found["h1"], (hidden.sum(axis=0) + 1) / 9, rtol=0, atol=1e-12)

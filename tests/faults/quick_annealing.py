@@ -13,13 +13,13 @@ from scipy.special import expit, logsumexp
 
 import boltz
 from boltz import numerics
-from boltz.estimators.annealed import reverse_ais
-from boltz.estimators.bennett import bennett, influences
 from boltz.estimators.exact import exact_samples
-from boltz.estimators.temperatures import fitted
+from boltz.estimators.replica_exchange import bennett, influences
+from boltz.estimators.reverse_ais import reverse_ais
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, anneal, systematic
-from boltz.sampling.tempered import tempered_transition
+from boltz.sampling.temperatures import fitted
+from boltz.sampling.tempered_transitions import tempered_transition
 from boltz.targets import path_to
 
 BETAS = np.array([0.0, 0.5, 1.0])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from chain_checks import autoregressive, calm, rows_of, slow_ess, slow_nested, slow_rhat, slow_time, two_modes
 
-from boltz.estimators.chains import chain_ess, integrated_time, nested_rhat, split_rhat
-from boltz.estimators.diagnosis import diagnose
-from boltz.estimators.recording import record
+from boltz.diagnostics.diagnose import diagnose
+from boltz.diagnostics.traces import record
 from boltz.rng import Key
+from boltz.sampling.convergence import chain_ess, integrated_time, nested_rhat, split_rhat
 
 
 def check_integrated_time() -> None:

@@ -20,9 +20,9 @@ from scipy import stats as laws
 from scipy.special import expit, logsumexp
 
 import boltz
-from boltz.sampling import completing
+from boltz.sampling import completion
+from boltz.sampling.completion import MEAN_SWEEPS, filled
 from boltz.sampling.evidence import Evidence
-from boltz.sampling.filling import SWEEPS, filled
 from boltz.sampling.metropolis import metropolis_chains
 
 TABLES = {
@@ -186,7 +186,7 @@ def check_posterior_means() -> None:
         units = table.layers["v"]
         known = np.stack([np.arange(units) % 3 != i % 3 for i in range(6)])
         x = np.random.default_rng(8).random((6, units))
-        means = completing.posterior(machine_of(table), Evidence(x, known), 3000)
+        means = completion.posterior(machine_of(table), Evidence(x, known), 3000)
         assert list(means) == list(table.layers) and (means["v"][known] == x[known]).all()
         for layer, mean in means.items():
             wanted = oracle.conditional(table, layer, means)
@@ -205,7 +205,7 @@ def check_passes_up_and_down() -> None:
         plain, known, x = Directed.of(machine), rng.random((9, 4)) < 0.5, rng.random((9, 4))
         (_, units, below), (lowest, width, above) = plain.layers[0], plain.latent[0]
         hidden = np.zeros((9, width))
-        for _ in range(SWEEPS):
+        for _ in range(MEAN_SWEEPS):
             down = outputs(plain, "generative/v", hidden)
             x = np.where(known, x, expit(down) if below == "bernoulli" else down[:, :units])
             up = outputs(plain, f"recognition/{lowest}", x)

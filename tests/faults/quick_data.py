@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 import boltz
 from boltz import scale
-from boltz.data.given import given
+from boltz.data.from_arrays import given
 from boltz.errors import InputError
 
 

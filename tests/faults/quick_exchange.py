@@ -30,14 +30,14 @@ from oracle import Table
 from scipy.stats import t as student
 from two_sided import both, ladder, made
 
-from boltz.estimators.bennett import bennett
-from boltz.estimators.exchange import estimated, fitted_ladder, fitted_places
-from boltz.estimators.overlap import doubling, overlap
-from boltz.estimators.result import interval
-from boltz.estimators.sandwich import bracket
-from boltz.sampling import tempering
+from boltz.diagnostics.log_z import doubling, overlap
+from boltz.estimators.estimate import interval
+from boltz.estimators.replica_exchange import bennett, estimated
+from boltz.estimators.two_sided import bracket
+from boltz.sampling import replica_exchange
+from boltz.sampling.ladder_fitting import fitted_ladder, fitted_places
 from boltz.sampling.ladders import Temperatures
-from boltz.sampling.tempering import exchange, replicas_of
+from boltz.sampling.replica_exchange import exchange, replicas_of
 from boltz.targets import path_to
 
 RBM = Table.random([4, 3], 2.5, 41)
@@ -123,11 +123,11 @@ def check_log_z() -> None:
 @contextmanager
 def plain() -> Iterator[None]:
     """Exchange without turning round and flipping, which would let slow machines mix."""
-    moves, tempering._flipped = tempering._flipped, lambda replicas, rung: None
+    moves, replica_exchange._flipped = replica_exchange._flipped, lambda replicas, rung: None
     try:
         yield
     finally:
-        tempering._flipped = moves
+        replica_exchange._flipped = moves
 
 
 def check_errors() -> None:

@@ -12,12 +12,12 @@ from unittest import mock
 
 import numpy as np
 
-from boltz import checkpoint
 from boltz.cli import classified
 from boltz.errors import FileError, WriteError, unwritten
 from boltz.foreign import shown
 from boltz.models import files
-from boltz.models.network import is_label
+from boltz.networks.network import is_label
+from boltz.storage import atomic, tensors
 
 
 @contextmanager
@@ -34,8 +34,8 @@ def check_foreign_text() -> None:
 def check_equal_files() -> None:
     metadata = {"b": "1", "a": "2", "c": "3"}
     with place() as folder:
-        checkpoint.write_tensors(folder / "one", {}, metadata)
-        checkpoint.write_tensors(folder / "two", {}, dict(sorted(metadata.items())))
+        tensors.write_tensors(folder / "one", {}, metadata)
+        tensors.write_tensors(folder / "two", {}, dict(sorted(metadata.items())))
         assert (folder / "one").read_bytes() == (folder / "two").read_bytes()
 
 
@@ -45,7 +45,7 @@ def check_short_reads() -> None:
         stream.write(b"0123456789")
         stream.flush()
         with mock.patch.object(os, "pread", lambda d, n, at: real(d, min(n, 3), at)):
-            assert checkpoint.read_fully(stream.fileno(), 10) == b"0123456789"
+            assert atomic.read_fully(stream.fileno(), 10) == b"0123456789"
 
 
 def check_labels() -> None:

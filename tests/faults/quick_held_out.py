@@ -15,7 +15,7 @@ from boltz.models import products
 from boltz.rng import Key
 from boltz.training import held_out, learnt
 from boltz.training.held_out import SCORE
-from boltz.training.plans import stages
+from boltz.training.stages import stages
 
 RNG = np.random.default_rng(5)
 PATTERNS = (RNG.random((3, 8)) < 0.5).astype(np.float32)

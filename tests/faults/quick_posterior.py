@@ -18,12 +18,12 @@ from posterior_checks import BINARY, KEY, SMOOTH, hidden_states, log_f, mean_fie
 from scipy.special import expit, logsumexp
 
 import boltz
-from boltz.estimators import posterior
+from boltz.estimators import posterior_ais
 from boltz.rng import Key
 from boltz.sampling.annealing import Place
 from boltz.sampling.hmc import StepSizes, hamiltonian_path
-from boltz.sampling.posterior import mean_field_path
-from boltz.sampling.scans import scan_path
+from boltz.sampling.posterior_paths import mean_field_path
+from boltz.sampling.single_site import scan_path
 
 STRONG = random(boltz.sbn([3, 2, 1]), 1.3, 26)
 TABLE = Table.random([2, 2, 2], 2.5, 22)
@@ -178,7 +178,7 @@ def check_reverse_weights() -> None:
     """From exact posterior draws down the weights of one row average to 1 / p*(v)."""
     count = 8000
     for machine, row in ((STRONG, ROW), (machine_of(TABLE), np.array([[1.0, 0.0]]))):
-        plan, _ = posterior._plan(machine, 1, 6, 4, None)
+        plan, _ = posterior_ais._plan(machine, 1, 6, 4, None)
         if isinstance(machine, boltz.BoltzmannMachine):
             rest, constant = oracle.clamp(TABLE, {"v": row[0]})
             hidden, log_p = oracle.draw(rest, count, 28), constant + oracle.log_z(rest)
@@ -186,7 +186,7 @@ def check_reverse_weights() -> None:
             states = hidden_states(machine)
             density = log_f(machine, {"v": np.repeat(row, 8, axis=0), **states}, 1.0)
             hidden, log_p = {n: x[drawn(normalised(density), count, 28)] for n, x in states.items()}, logsumexp(density)
-        found = posterior._log_weights(plan, np.repeat(row, count, axis=0), hidden).reshape(-1)
+        found = posterior_ais._log_weights(plan, np.repeat(row, count, axis=0), hidden).reshape(-1)
         relative = np.exp(found + log_p)
         error = float(relative.std(ddof=1) / relative.mean() / np.sqrt(count))
         value = float(np.log(relative.mean()))
@@ -199,13 +199,13 @@ def check_simulated_rows() -> None:
     count = 30_000
     for table in (TABLE, Table.random([2, 3, 2], 1.2, 29)):  # the smaller class is the other one
         p = oracle.joint(table)
-        state = posterior._simulated(machine_of(table), count, Key(1, 2))
+        state = posterior_ais._simulated(machine_of(table), count, Key(1, 2))
         stats.accept(stats.chi_square(oracle.counts(table, state), p), "simulated rows do not have the machine's law")
         apart = np.multiply.outer(oracle.marginal(table, ("v",)), oracle.marginal(table, table.hidden)).reshape(-1)
         assert stats.detectable_chi_square(count, p, apart)
     for machine in (STRONG, random(boltz.dbn([2, 3, 2]), 1.5, 30), random(boltz.dbn([2, 2, 3]), 1.5, 31)):
         states, p = joint(Directed.of(machine))
-        found = posterior._simulated(machine, count, Key(1, 3))
+        found = posterior_ais._simulated(machine, count, Key(1, 3))
         x, bits = (np.hstack([s[n] for n in states]).astype(int) for s in (found, states))
         places = 1 << np.arange(x.shape[1])[::-1]
         counts, wanted = np.bincount(x @ places, minlength=len(p)), p[np.argsort(bits @ places)]
@@ -219,9 +219,9 @@ def check_simulated_rows() -> None:
 def check_step_sizes() -> None:
     """Tuned steps accept from 65 to 85 % of moves all along the path, and depend on beta alone."""
     machine = SMOOTH["two layers"]
-    plan, _ = posterior._plan(machine, 5, 100, 5, None)
+    plan, _ = posterior_ais._plan(machine, 5, 100, 5, None)
     x = np.random.default_rng(32).integers(0, 2, (40, 3)).astype(float)
-    sizes = posterior._tuned(plan, x).sizes
+    sizes = posterior_ais._tuned(plan, x).sizes
     path, state = replace(plan, sizes=sizes).start(x, 0)
     for i, beta in enumerate(np.linspace(0, 1, 6)):
         shares = [path.accepted(state, beta, Place(KEY, 10 * i + step, 0)) for step in range(8)]
@@ -232,7 +232,7 @@ def check_numbers_of_chains() -> None:
     """Rows of a path that begins elsewhere move as in one path from the start, and each step has noise of its own."""
     x = np.array([[1.0, 0.0, 1.0]] * 6)
     for machine in (machine_of(Table.random([3, 4, 4], 1.0, 33)), BINARY["two layers"], SMOOTH["two layers"]):
-        plan, _ = posterior._plan(machine, 3, 4, 6, None)
+        plan, _ = posterior_ais._plan(machine, 3, 4, 6, None)
         found = []
         for first, step in ((0, 1), (2, 1), (0, 2)):
             path, state = plan.start(x[first:], first)

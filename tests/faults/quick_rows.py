@@ -19,11 +19,11 @@ from scipy.special import logsumexp
 from scipy.stats import t as student
 
 import boltz
-from boltz import tables
-from boltz.estimators import importance, likelihood, looking, precision, result, variational, words
+from boltz.estimators import estimate, importance, likelihood, precision, second_look, words
 from boltz.rng import Key
 from boltz.sampling import mixtures
 from boltz.sampling.gibbs import turned_weights
+from boltz.storage import tables
 
 TABLE = Table.random([3, 3, 2], 2.0, 61)
 KEY = Key.from_seed(7)
@@ -87,7 +87,7 @@ def check_no_false_alarm() -> None:
     net = one_sided()
     net.params["recognition/h1/0/bias"][...] = 0
     assert boltz.importance_bounds(net, np.ones((5, 2)), (1000,))[0].trusted
-    assert looking.Look(3, 0.02, 0.015).doubts(1e-4) == ()
+    assert second_look.Look(3, 0.02, 0.015).doubts(1e-4) == ()
 
 
 def check_error_of_mean() -> None:
@@ -103,18 +103,18 @@ def check_rows_in_the_interval() -> None:
     assert found.per_row is not None
     of_rows = found.per_row.std(ddof=1) / np.sqrt(8)
     assert abs(found.interval[1] - found.value - student.ppf(0.975, 7) * of_rows) < 1e-9
-    log_z = result.from_log_weights(np.random.default_rng(1).normal(20, 0.5, 200), 1, "made up")
+    log_z = estimate.from_log_weights(np.random.default_rng(1).normal(20, 0.5, 200), 1, "made up")
     both = boltz.log_likelihood(machine, x, log_z)
-    joint = result.joint_interval(both.value, (log_z.standard_error, 200), (of_rows, 8))
+    joint = estimate.joint_interval(both.value, (log_z.standard_error, 200), (of_rows, 8))
     assert np.allclose(both.interval, joint, rtol=1e-9, atol=0)
 
 
 def check_joint_interval() -> None:
     """Errors 3 and 4 of 11 and 5 values: joint 5, degrees by Welch; noise of estimation is no spread of rows."""
     reach = 5 * student.ppf(0.975, 625 / (81 / 10 + 256 / 4))
-    assert np.allclose(result.joint_interval(1.0, (3.0, 11), (4.0, 5)), (1 - reach, 1 + reach), rtol=1e-12)
+    assert np.allclose(estimate.joint_interval(1.0, (3.0, 11), (4.0, 5)), (1 - reach, 1 + reach), rtol=1e-12)
     values, noise = np.array([-1.0, -2.0, -4.0, -5.0]), np.array([0.0, 1.0, 1.0, np.inf])
-    assert abs(result.error_of_rows(values, noise) - np.sqrt((10 / 3 - 0.5) / 4)) < 1e-12
+    assert abs(estimate.error_of_rows(values, noise) - np.sqrt((10 / 3 - 0.5) / 4)) < 1e-12
 
 
 def check_large_weights() -> None:
@@ -126,7 +126,7 @@ def check_large_weights() -> None:
         x = oracle.bits(units[0])
         found: Any = [boltz.log_likelihood(model, x) for model in (narrow, narrow.astype(np.float64))]
         assert np.abs(found[0].per_row - found[1].per_row).max() < 1e-4 and found[0].per_row.max() < 1e-4
-        bound: Any = variational.variational_bound(narrow, x)
+        bound: Any = likelihood.variational_bound(narrow, x)
         assert (bound.per_row < found[1].per_row + 1e-4).all()
 
 
@@ -135,7 +135,7 @@ def check_above_zero() -> None:
     machine, x = machine_of(TABLE), oracle.bits(3)
     assert not boltz.log_likelihood(machine, x, boltz.exact_log_z(machine).value - 50).trusted
     assert boltz.log_likelihood(machine, x, boltz.exact_log_z(machine)).trusted
-    assert not precision.above_zero(np.array([0.1]), np.array([0.1]), result.exact(3.0, ""))
+    assert not precision.above_zero(np.array([0.1]), np.array([0.1]), estimate.exact(3.0, ""))
 
 
 def check_figures() -> None:

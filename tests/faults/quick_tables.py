@@ -10,7 +10,7 @@ import numpy as np
 import boltz
 from boltz.cli import reading
 from boltz.data import Data
-from boltz.data.table import columns_entry
+from boltz.data.dataset import columns_entry
 from boltz.errors import FileError, InputError
 
 BITS = [[0, 1, 1], [1, 0, 1], [1, 1, 0], [0, 0, 1]] * 3

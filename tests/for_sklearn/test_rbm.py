@@ -21,7 +21,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import boltz
 from boltz.sklearn import BernoulliRBM
 from boltz.sklearn.rows import row_numbers
-from boltz.training import plain
+from boltz.training import pcd_rbm
 
 OUTSIDE = "ignore:X holds numbers from"  # which many tests here do on purpose
 pytestmark = pytest.mark.filterwarnings(OUTSIDE)
@@ -75,8 +75,8 @@ def test_what_was_learned_is_alike_in_both_types_and_for_sparse_rows() -> None:
 def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     wide = (RNG.random((150, 90)) < 0.3).astype(np.float64)
     found = []
-    for little, n_jobs in ((plain.LITTLE, 1), (plain.LITTLE, 2), (0, 2)):
-        monkeypatch.setattr(plain, "LITTLE", little)
+    for little, n_jobs in ((pcd_rbm.LITTLE, 1), (pcd_rbm.LITTLE, 2), (0, 2)):
+        monkeypatch.setattr(pcd_rbm, "LITTLE", little)
         found.append(small(n_components=70, batch_size=64, n_jobs=n_jobs).fit(wide).components_.tobytes())
     assert len(set(found)) == 1
     with pytest.raises(ValueError, match="threads must be a whole number"):

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 import boltz
-from boltz.estimators.diagnosis import diagnose
-from boltz.estimators.result import Estimate
-from boltz.estimators.variational import variational_bound
+from boltz.diagnostics.diagnose import diagnose
+from boltz.estimators.estimate import Estimate
+from boltz.estimators.likelihood import variational_bound
 from boltz.rng import Key
+from boltz.sampling.base_rate import base_rates
 from boltz.sampling.ladders import Temperatures
-from boltz.sampling.rates import base_rates
-from boltz.sampling.tempering import exchange, replicas_of
+from boltz.sampling.replica_exchange import exchange, replicas_of
 from boltz.targets import path_to
 
 Call = Callable[[Any], Any]

@@ -14,8 +14,8 @@ from machines import SMALL, machine_of
 from oracle import Table
 
 import boltz
-from boltz.checkpoint import read_tensors, write_tensors
 from boltz.models import BoltzmannMachine
+from boltz.storage.tensors import read_tensors, write_tensors
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-12}

@@ -14,10 +14,10 @@ from directed_checks import BITS, NUMBERS, machine_of
 from scipy.stats import norm
 
 import boltz
-from boltz.checkpoint import read_tensors, write_tensors
 from boltz.errors import FileError, InputError
 from boltz.models.graph import Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure, described, empty
+from boltz.storage.tensors import read_tensors, write_tensors
 
 KINDS = ("3b 2b", "3b 2b 2b", "3g 2g 2g", "3b 2g 2b", "3b 2b 2b rbm", "3g 2b 2b 2b rbm")
 

@@ -12,8 +12,8 @@ import pytest
 from safetensors import numpy as codec
 
 import boltz
-from boltz.checkpoint import read_metadata, read_tensors
 from boltz.models import files
+from boltz.storage.tensors import read_metadata, read_tensors
 
 SIZES = [500, 1000, 700]
 MODELS: dict[str, Callable[[], Any]] = {

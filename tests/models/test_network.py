@@ -14,7 +14,7 @@ from machines import SMALL, machine_of
 from tuning_checks import MACHINES, UNITS, X, machine, networks
 
 import boltz
-from boltz.checkpoint import read_tensors, write_tensors
+from boltz.storage.tensors import read_tensors, write_tensors
 
 
 def test_classifiers_start_from_their_machine() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import boltz
-from boltz.estimators.beyond import Beyond
+from boltz.estimators.simple_models import Beyond
 from boltz.models import products
 
 RNG = np.random.default_rng(3)

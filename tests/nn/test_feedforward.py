@@ -10,8 +10,8 @@ import pytest
 import tuning_checks as checks
 
 from boltz.errors import InputError
+from boltz.networks.feedforward import FUNCTIONS, FeedForward, forward
 from boltz.nn.arena import Tape, views
-from boltz.nn.feedforward import FUNCTIONS, FeedForward, forward
 
 
 def test_forward_of_every_machine() -> None:

@@ -16,9 +16,8 @@ from scipy.special import expit
 
 import boltz
 from boltz.errors import InputError, NumericalError
-from boltz.sampling.completing import posterior
+from boltz.sampling.completion import filled, posterior
 from boltz.sampling.evidence import Evidence
-from boltz.sampling.filling import filled
 
 MACHINES = {
     "rbm": machine_of(Table.random([5, 4], 1.0, 71)),

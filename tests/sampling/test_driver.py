@@ -13,14 +13,14 @@ from oracle import Table
 from threadpoolctl import threadpool_info
 
 import boltz
-from boltz.sampling import driver
+from boltz import parallel
 
 
 @pytest.fixture(autouse=True)
 def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No chosen number of threads before a test, and BLAS as it was afterwards."""
-    monkeypatch.setattr(driver, "_settings", {})
-    limits = driver._controller().limit(limits=1, user_api="blas")
+    monkeypatch.setattr(parallel, "_settings", {})
+    limits = parallel._controller().limit(limits=1, user_api="blas")
     yield
     limits.restore_original_limits()
 
@@ -56,10 +56,10 @@ def test_a_bad_number_of_threads_is_refused_and_changes_nothing(n: Any) -> None:
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 31, 32, 33, 127, 128, 129, 1000, 12345])
 def test_blocks_cover_the_rows_once_in_order(rows: int) -> None:
-    found = driver.blocks(rows)
+    found = parallel.blocks(rows)
     assert [i for part in found for i in range(part.start, part.stop)] == list(range(rows))
     sizes = [part.stop - part.start for part in found]
-    assert not sizes or (min(sizes) > 0 and max(sizes) <= driver.BLOCK + 4 and max(sizes) - min(sizes) <= 8)
+    assert not sizes or (min(sizes) > 0 and max(sizes) <= parallel.BLOCK + 4 and max(sizes) - min(sizes) <= 8)
     assert len(found) >= 2 or rows < 32
 
 
@@ -67,7 +67,7 @@ def test_blocks_do_not_depend_on_threads() -> None:
     found = []
     for n in (1, 2, 7):
         boltz.threads(n)
-        found.append(driver.blocks(1000))
+        found.append(parallel.blocks(1000))
     assert found[0] == found[1] == found[2]
 
 
@@ -79,11 +79,11 @@ def test_shares_follow_the_threads_in_float32_only(rows: int, kinds: int) -> Non
     for n in (1, 2, 7):
         boltz.threads(n)
         for dtype in (np.float32, np.float64):
-            found = driver.shares(rows, np.empty(0, dtype), kinds=kinds)
+            found = parallel.shares(rows, np.empty(0, dtype), kinds=kinds)
             assert [i for part in found for i in range(part.start, part.stop)] == list(range(rows))
             sizes = [part.stop - part.start for part in found]
             assert len(sizes) < 2 or min(sizes) >= (28 if dtype == np.float32 else 16)
-            assert max(sizes, default=0) <= 2 * driver.BLOCK + 4
+            assert max(sizes, default=0) <= 2 * parallel.BLOCK + 4
             counts[n, dtype] = len(found)
         assert counts[n, np.float32] >= min(max(n // kinds, 1), rows // 32)
     assert counts[1, np.float64] == counts[2, np.float64] == counts[7, np.float64]
@@ -94,7 +94,7 @@ def test_shares_follow_the_threads_in_float32_only(rows: int, kinds: int) -> Non
 def test_map_keeps_the_order_and_works_each_item_once(n: int, items: int) -> None:
     boltz.threads(n)
     calls: list[int] = []
-    with driver.workers() as pool:
+    with parallel.workers() as pool:
         assert pool.map(lambda i: calls.append(i) or i * i, list(range(items))) == [i * i for i in range(items)]
         assert sorted(calls) == list(range(items))
 
@@ -103,7 +103,7 @@ def test_map_really_uses_its_threads() -> None:
     """Two items wait for each other, which a single thread could not get through."""
     boltz.threads(2)
     both = threading.Barrier(2, timeout=30)
-    with driver.workers() as pool:
+    with parallel.workers() as pool:
         names = pool.map(lambda _: (both.wait(), threading.current_thread().name)[1], [0, 1])
     assert len(set(names)) == 2
 
@@ -118,13 +118,13 @@ def test_an_exception_in_any_item_is_raised(n: int, bad: int) -> None:
             raise KeyError(i)
         return i
 
-    with driver.workers() as pool, pytest.raises(KeyError):
+    with parallel.workers() as pool, pytest.raises(KeyError):
         pool.map(work, list(range(10)))
 
 
 def test_blas_is_held_to_one_thread_inside_and_given_back() -> None:
     boltz.threads(2)
-    with driver.workers():
+    with parallel.workers():
         assert blas_threads() <= {1}
     assert blas_threads() <= {2}
 
@@ -183,18 +183,18 @@ def test_results_are_bit_identical_for_any_number_of_threads(name: str) -> None:
 def test_a_team_holds_inside_its_block_and_in_its_thread_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOLTZ_NUM_THREADS", "3")
     seen: list[int] = []
-    with driver.team(2):
+    with parallel.team(2):
         other = threading.Thread(target=lambda: seen.append(boltz.threads()))
         other.start()
         other.join()
         seen.append(boltz.threads())
-        with driver.workers() as pool:
+        with parallel.workers() as pool:
             seen.append(pool.count)
-        with driver.team(None):
+        with parallel.team(None):
             seen.append(boltz.threads())
     assert [*seen, boltz.threads()] == [3, 2, 2, 2, 3]
-    monkeypatch.setattr(driver, "_cores", lambda: 7)
-    with pytest.raises(KeyError), driver.team(-1):
+    monkeypatch.setattr(parallel, "_cores", lambda: 7)
+    with pytest.raises(KeyError), parallel.team(-1):
         assert boltz.threads() == 7
         raise KeyError
     assert boltz.threads() == 3
@@ -202,5 +202,5 @@ def test_a_team_holds_inside_its_block_and_in_its_thread_only(monkeypatch: pytes
 
 @pytest.mark.parametrize("n", [0, -2, 1.0, True, "2", 5000])
 def test_a_bad_team_is_refused(n: Any) -> None:
-    with pytest.raises(boltz.InputError, match="threads must be a whole number"), driver.team(n):
+    with pytest.raises(boltz.InputError, match="threads must be a whole number"), parallel.team(n):
         pass

@@ -12,7 +12,7 @@ from oracle import Table
 
 import boltz
 from boltz.models import BoltzmannMachine
-from boltz.sampling.rates import base_rates
+from boltz.sampling.base_rate import base_rates
 
 
 def test_base_rates_by_layer_from_rows_from_training_and_from_a_pilot() -> None:

@@ -11,8 +11,8 @@ from directed_oracle import Directed
 
 import boltz
 from boltz.nn.arena import Tape, zeros
+from boltz.parallel import workers
 from boltz.rng import Key
-from boltz.sampling.driver import workers
 from boltz.sampling.recognition import BLOCK, encode, parts, sampled, score_prior
 
 

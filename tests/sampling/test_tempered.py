@@ -19,7 +19,7 @@ from oracle import Table
 import boltz
 from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath
-from boltz.sampling.tempered import tempered_transition
+from boltz.sampling.tempered_transitions import tempered_transition
 from boltz.targets import path_to
 
 BETAS = np.array([0.0, 0.5, 1.0])

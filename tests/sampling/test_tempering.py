@@ -16,7 +16,7 @@ from oracle_chains import reduced_chain
 
 import boltz
 from boltz.sampling.ladders import Machines, Temperatures
-from boltz.sampling.tempering import Exchanged, Replicas, exchange, replicas_of
+from boltz.sampling.replica_exchange import Exchanged, Replicas, exchange, replicas_of
 
 RBM = Table.random([4, 3], 2.5, 41)
 DBM = Table.random([2, 3, 2], 2.5, 41)  # its smaller class is h1

@@ -15,9 +15,9 @@ from directed_checks import BITS, CLOCK, SERIAL, Case, every_tuple, expected, ma
 from directed_oracle import Directed
 from scipy.special import logsumexp
 
-from boltz.models.directed import sbn, vae
+from boltz.models.builders import sbn, vae
 from boltz.training.baselines import DECAY, Baseline
-from boltz.training.bounds import Weights
+from boltz.training.objectives import Weights
 from boltz.training.settings import DirectedSettings
 from boltz.training.variational import Variational
 

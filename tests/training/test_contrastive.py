@@ -9,7 +9,7 @@ import stats
 import training_checks as checks
 from oracle import Table
 
-from boltz.sampling.driver import Workers
+from boltz.parallel import Workers
 from boltz.training.contrastive import Contrastive, Workspace
 from boltz.training.rules import Clock
 from boltz.training.settings import Settings

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import boltz
-from boltz import runs
+from boltz.storage import run_folder
 
 ROWS = (np.random.default_rng(5).random((30, 9)) < 0.4).astype(np.float32)
 SETTINGS: dict[str, Any] = {"epochs": 2, "batch_size": 10, "seed": 4}
@@ -34,7 +34,7 @@ def test_equal_runs_write_equal_files(kind: str, tmp_path: Path, monkeypatch: py
         for name in ("one", "two", "three")
     ]
     for files in found:
-        files.pop(runs.LOCK, None)
+        files.pop(run_folder.LOCK, None)
     assert found[0] == found[1] == found[2]
-    wanted = {runs.SETTINGS, runs.CHECKPOINT, runs.NETWORK if kind == "classifier" else runs.MODEL}
+    wanted = {run_folder.SETTINGS, run_folder.CHECKPOINT, run_folder.NETWORK if kind == "classifier" else run_folder.MODEL}
     assert wanted <= found[0].keys() and (kind != "rbm" or len(found[0]) > 5)

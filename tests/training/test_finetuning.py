@@ -11,8 +11,8 @@ from tuning_checks import UNITS, X, Y, followed, learner, machine, networks, tun
 
 import boltz
 from boltz.errors import FileError, InputError, NumericalError
-from boltz.sampling.driver import workers
-from boltz.training.courses import Course, Progress
+from boltz.networks.loop import Course, Progress
+from boltz.parallel import workers
 
 CHECKS = [
     checks.check_choice_of_the_epoch,

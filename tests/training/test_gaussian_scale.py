@@ -18,12 +18,13 @@ from scipy.special import logsumexp
 
 import boltz
 from boltz import HelmholtzMachine
-from boltz.checkpoint import read_tensors, write_tensors
-from boltz.data.given import given
+from boltz.data.from_arrays import given
+from boltz.diagnostics.diagnose import diagnose
 from boltz.errors import FileError, InputError
-from boltz.estimators.diagnosis import diagnose
+from boltz.models.blueprint import blueprint
 from boltz.models.scaling import Scaling
-from boltz.training.plans import blueprint, settings_of, stages
+from boltz.storage.tensors import read_tensors, write_tensors
+from boltz.training.stages import settings_of, stages
 from boltz.training.state import TrainState, restore
 
 Array = NDArray[Any]

@@ -17,8 +17,8 @@ from directed_oracle import Directed
 
 import boltz
 from boltz.nn.arena import Tape
+from boltz.parallel import workers
 from boltz.rng import Key
-from boltz.sampling.driver import workers
 from boltz.sampling.recognition import sampled
 from boltz.training.settings import DirectedSettings
 from boltz.training.variational import MONITOR_SAMPLES, DirectedWorkspace, Variational

@@ -13,12 +13,13 @@ import pytest
 import training_checks as checks
 
 import boltz
-from boltz import runs
 from boltz.errors import InputError, NumericalError
+from boltz.models.blueprint import blueprint
+from boltz.storage import run_folder
 from boltz.training.baselines import Baseline
 from boltz.training.contrastive import Contrastive
 from boltz.training.loop import Loop
-from boltz.training.plans import blueprint, settings_of
+from boltz.training.stages import settings_of
 from boltz.training.updown import UpDown
 from boltz.training.variational import Variational
 
@@ -96,7 +97,7 @@ def rule_of(name: str) -> type[Variational] | type[UpDown]:
 
 def saved(folder: Path) -> list[dict[str, np.ndarray]]:
     """Every checkpoint that the folder holds."""
-    from boltz.checkpoint import read_tensors
+    from boltz.storage.tensors import read_tensors
 
     return [read_tensors(path)[0] for path in sorted(folder.glob("*.safetensors"))]
 
@@ -347,4 +348,4 @@ def test_a_run_that_broke_goes_on_from_its_last_good_step(tmp_path: Path, monkey
         start("centred", "adam", tmp_path / "run")
     run = boltz.resume(tmp_path / "run", rows())
     np.testing.assert_array_equal(run.model.arena, wanted)
-    assert runs.read_settings(tmp_path / "run")["settings"]["optimizer"] == "adam"
+    assert run_folder.read_settings(tmp_path / "run")["settings"]["optimizer"] == "adam"

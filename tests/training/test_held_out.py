@@ -10,11 +10,12 @@ import pytest
 import scipy.sparse as sp
 
 import boltz
-from boltz import presets, snapshots
-from boltz.data import few
-from boltz.data.given import given
+from boltz import presets
+from boltz.data import dataset
+from boltz.data.from_arrays import given
 from boltz.data.sparse import SparseRows
 from boltz.rng import Key
+from boltz.storage import snapshots
 from boltz.training import held_out
 from boltz.training.held_out import SCORE
 
@@ -161,7 +162,7 @@ def test_a_share_of_the_rows_is_held_out() -> None:
     settings = {**SHORT, "patience": 10, "snapshots": 0}
     data = given(rows(60, 4), "x", 12)
     run = boltz.train(boltz.rbm(12, 40, TRAIN), data, validation=0.25, seed=3, **settings)
-    learnt, held = few.parted(data, 0.25, 3)
+    learnt, held = dataset.parted(data, 0.25, 3)
     assert (len(learnt.x), len(held.x)) == (45, 15)
     assert sorted(map(bytes, [*learnt.x, *held.x])) == sorted(map(bytes, data.x))
     wanted = boltz.train(boltz.rbm(12, 40, TRAIN), learnt, held_out=held, seed=3, **settings)
@@ -183,9 +184,9 @@ def test_a_resumed_run_holds_out_the_same_rows(tmp_path: Path) -> None:
 
 def test_sparse_rows_are_parted_as_dense_ones() -> None:
     for share in (0.0, 0.3, 0.94):
-        assert few.held_rows(30, share) == {0.0: 0, 0.3: 9, 0.94: 28}[share]
-    assert few.held_rows(2, 0.01) == 1 and few.held_rows(2, 0.95) == 1
-    dense, sparse = (few.parted(given(x, "x", 12), 0.3, 0) for x in (TRAIN, sp.csr_array(TRAIN)))
+        assert dataset.held_rows(30, share) == {0.0: 0, 0.3: 9, 0.94: 28}[share]
+    assert dataset.held_rows(2, 0.01) == 1 and dataset.held_rows(2, 0.95) == 1
+    dense, sparse = (dataset.parted(given(x, "x", 12), 0.3, 0) for x in (TRAIN, sp.csr_array(TRAIN)))
     for a, b in zip(dense, sparse, strict=True):
         assert isinstance(b.x, SparseRows) and np.array_equal(a.x, b.x[np.arange(len(b.x))])
 

@@ -12,12 +12,11 @@ import training_checks as checks
 from oracle import Table
 
 import boltz
-from boltz import kernels
+from boltz import kernels, parallel
 from boltz.data import Data
-from boltz.data.table import fingerprint
+from boltz.data.dataset import fingerprint
 from boltz.errors import InputError
 from boltz.kernels import reference
-from boltz.sampling import driver
 from boltz.training.contrastive import Contrastive
 from boltz.training.monitor import Monitor
 from boltz.training.updown import UpDown
@@ -29,11 +28,11 @@ CLOCKS = ("seconds", "rows_per_second")
 @pytest.fixture
 def threads() -> Iterator[Any]:
     """boltz.threads, put back afterwards."""
-    before, known = boltz.threads(), dict(driver._settings)
+    before, known = boltz.threads(), dict(parallel._settings)
     yield boltz.threads
     boltz.threads(before)
-    driver._settings.clear()
-    driver._settings.update(known)
+    parallel._settings.clear()
+    parallel._settings.update(known)
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ import training_checks as checks
 from oracle import Table
 
 import boltz
+from boltz.models.blueprint import blueprint
 from boltz.training import optimizers
-from boltz.training.plans import blueprint, settings_of
 from boltz.training.settings import OPTIMIZERS, Settings
+from boltz.training.stages import settings_of
 
 
 def test_momentum_by_hand() -> None:

@@ -10,7 +10,7 @@ from scipy.special import expit
 
 import boltz
 from boltz.errors import InputError
-from boltz.training.pretrain import compose, recognise, stages, start_pair
+from boltz.training.pretraining import compose, recognise, stages, start_pair
 from boltz.training.settings import Settings
 
 

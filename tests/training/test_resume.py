@@ -18,11 +18,12 @@ import pytest
 import training_checks as checks
 
 import boltz
-from boltz import runs
-from boltz.checkpoint import read_tensors, write_tensors
 from boltz.errors import BoltzError, FileError, InputError, Interrupted
+from boltz.models.blueprint import blueprint
+from boltz.storage import run_folder
+from boltz.storage.tensors import read_tensors, write_tensors
 from boltz.training.loop import Loop
-from boltz.training.plans import blueprint, kind_of_settings
+from boltz.training.stages import kind_of_settings
 
 CLOCKS = ("seconds", "rows_per_second", "line")
 ROWS = np.random.default_rng(110).random((20, 6)).astype(np.float32)
@@ -145,7 +146,7 @@ def test_a_crash_between_the_model_and_the_last_checkpoint(tmp_path: Path, monke
     (tmp_path / "whole" / "model.safetensors").unlink()
     assert_same(boltz.resume(tmp_path / "whole", ROWS), wanted)  # the model is made again
 
-    from boltz.training import run as public
+    from boltz.training import train as public
 
     calls, original = iter(range(10**6)), public._save
 
@@ -537,7 +538,7 @@ def test_a_finished_run_is_not_overwritten(tmp_path: Path) -> None:
         start("cd", tmp_path / "run")
     assert contents(tmp_path / "run") == before
     start("cd", tmp_path / "run", force=True)
-    assert runs.read_settings(tmp_path / "run")["settings"]["rule"] == "cd"
+    assert run_folder.read_settings(tmp_path / "run")["settings"]["rule"] == "cd"
 
 
 # ---------------------------------------------------------------- SIGKILL

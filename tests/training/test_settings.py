@@ -14,8 +14,8 @@ import training_checks as checks
 
 import boltz
 from boltz.errors import InputError
-from boltz.training.bounds import OBJECTIVES
-from boltz.training.plans import blueprint, kind_of_settings
+from boltz.models.blueprint import blueprint
+from boltz.training.objectives import OBJECTIVES
 from boltz.training.settings import (
     BELIEF_RULES,
     BINARIZE,
@@ -29,6 +29,7 @@ from boltz.training.settings import (
     Settings,
     settings_from,
 )
+from boltz.training.stages import kind_of_settings
 
 COMMON: dict[str, list[Any]] = {
     "epochs": [-1, 1.5, True, "3", None, float("nan")],

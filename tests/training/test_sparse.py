@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 
 import boltz
-from boltz.data.given import given
+from boltz.data.from_arrays import given
 from boltz.errors import InputError
 
 BINARY = (np.random.default_rng(5).random((30, 6)) < 0.3).astype(np.float64)

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 import boltz
-from boltz import checkpoint, runs, snapshots
-from boltz.checkpoint import read_tensors, write_tensors
 from boltz.errors import FileError, InputError
-from boltz.training import run as public
+from boltz.storage import atomic, run_folder, snapshots
+from boltz.storage import tensors as checkpoint
+from boltz.storage.tensors import read_tensors, write_tensors
+from boltz.training import train as public
 from boltz.training.loop import Loop
-from boltz.training.trajectory import marks
+from boltz.training.snapshots import marks
 
 ROWS = np.random.default_rng(120).random((20, 6)).astype(np.float32)
 COMMON: dict[str, Any] = {"batch_size": 8, "chains": 5, "seed": 4, "schedule": "constant", "checkpoint_seconds": 0.0}
@@ -226,8 +227,8 @@ def test_temporaries_among_snapshots_are_swept_when_their_process_is_dead(tmp_pa
     wanted, path = contents(tmp_path / "r"), snapshots.path_of(tmp_path / "r", 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoint, "_PROCESS", "0" * 8)
-        dead = checkpoint.temporary(path)
-    live = checkpoint.temporary(path)
+        dead = atomic.temporary(path)
+    live = atomic.temporary(path)
     for file in (dead, live):
         file.write_bytes(b"half a snapshot")
     assert len(boltz.trajectory(tmp_path / "r")) == len(wanted)
@@ -256,7 +257,7 @@ def test_force_keeps_its_hands_off_what_is_no_snapshot(foreign: str, tmp_path: P
     path.mkdir() if foreign.endswith("/") else path.write_text("mine")
     with pytest.raises(InputError, match=rf"holds trajectory/{foreign.strip('/')}, which is not part of a run"):
         train(out=tmp_path / "r", force=True)
-    assert path.exists() and (tmp_path / "r" / runs.MODEL).exists()
+    assert path.exists() and (tmp_path / "r" / run_folder.MODEL).exists()
 
 
 @pytest.mark.parametrize("link", [False, True])
@@ -300,7 +301,7 @@ HOSTILE: dict[str, Callable[[Path], Any]] = {
     "a bit more": lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?"),
     "a folder": as_folder,
     "a link to nowhere": lambda path: (path.unlink(), path.symlink_to("nowhere")),
-    "a checkpoint": lambda path: path.write_bytes((path.parents[1] / runs.CHECKPOINT).read_bytes()),
+    "a checkpoint": lambda path: path.write_bytes((path.parents[1] / run_folder.CHECKPOINT).read_bytes()),
     "more units": lambda path: boltz.rbm(6, 5).save(path),
     "more layers": lambda path: boltz.dbm([6, 4, 3]).save(path),
     "another type": lambda path: boltz.rbm(6, 4, dtype=np.float64).save(path),
@@ -362,12 +363,12 @@ def test_a_run_has_its_own_trajectory(tmp_path: Path) -> None:
 
 
 def test_where_there_is_none_and_where_there_is_no_run(run: Path, tmp_path: Path) -> None:
-    assert boltz.trajectory(run / runs.MODEL) == []
+    assert boltz.trajectory(run / run_folder.MODEL) == []
     assert len(boltz.trajectory(str(run))) == 3
     with pytest.raises(FileError, match="missing does not exist"):
         boltz.trajectory(tmp_path / "missing")
     with pytest.raises(InputError, match=r"^path must be a path, got int\.$"):
         boltz.trajectory(3)  # type: ignore[arg-type]
-    (run / runs.MODEL).unlink()
+    (run / run_folder.MODEL).unlink()
     with pytest.raises(FileError, match=r"model\.safetensors does not exist"):
         boltz.trajectory(run)  # a run under way has nothing to compare them with

@@ -13,11 +13,12 @@ import pytest
 from tuned_checks import CHECKS, DBM, QUICK, X, Y
 
 import boltz
-from boltz import runs
-from boltz.checkpoint import read_tensors, write_tensors
 from boltz.errors import FileError, InputError, Interrupted
-from boltz.training import folders, tuned_runs
-from boltz.training.courses import Course
+from boltz.networks import fine_tune
+from boltz.networks.loop import Course
+from boltz.storage import metrics, run_folder
+from boltz.storage.tensors import read_tensors, write_tensors
+from boltz.training import description
 
 KINDS: dict[str, tuple[Callable[[], Any], Any, dict[str, Any]]] = {
     "classes": (lambda: DBM, Y, {"dropout": 0.3, "refit": True, "binarize": "fixed"}),
@@ -49,11 +50,11 @@ def plain(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def contents(folder: Path) -> tuple[Any, ...]:
     """Network, progress but its clock, and metrics of a complete folder."""
-    tensors, _ = read_tensors(folder / runs.CHECKPOINT)
+    tensors, _ = read_tensors(folder / run_folder.CHECKPOINT)
     tensors["totals"] = tensors["totals"][:2]
     held = {name: (x.dtype, x.tobytes()) for name, x in tensors.items()}
     network = boltz.load_network(folder)
-    return network.arena.tobytes(), network.classes, held, plain(runs.read_metrics(folder))
+    return network.arena.tobytes(), network.classes, held, plain(metrics.read_metrics(folder))
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -118,13 +119,13 @@ def test_a_signal_saves_the_last_epoch_and_raises(number: signal.Signals, at: in
     boltz.fine_tune(model(), X, y, out=tmp_path / "whole", **values)
 
     def watch(record: dict[str, Any]) -> None:
-        if record["line"] == at if "line" in record else len(runs.read_metrics(tmp_path / "r")) == at:
+        if record["line"] == at if "line" in record else len(metrics.read_metrics(tmp_path / "r")) == at:
             signal.raise_signal(number)
 
     with pytest.raises(Interrupted, match=f"{number.name} after saving; continue with: boltz classify --resume"):
         boltz.fine_tune(model(), X, y, out=tmp_path / "r", watch=watch, **values)
-    assert read_tensors(tmp_path / "r" / runs.CHECKPOINT)[1]["lines"] == str(at)
-    assert not (tmp_path / "r" / runs.NETWORK).exists()
+    assert read_tensors(tmp_path / "r" / run_folder.CHECKPOINT)[1]["lines"] == str(at)
+    assert not (tmp_path / "r" / run_folder.NETWORK).exists()
     resumed = boltz.resume_tuning(tmp_path / "r", X, y)
     assert contents(tmp_path / "r") == contents(tmp_path / "whole") and resumed.path == tmp_path / "r"
 
@@ -132,16 +133,16 @@ def test_a_signal_saves_the_last_epoch_and_raises(number: signal.Signals, at: in
 def begun(folder: Path) -> Path:
     """A folder whose training was stopped at its first batch."""
 
-    class Stopped(tuned_runs.Keeper):
+    class Stopped(fine_tune.Keeper):
         def run(self) -> Any:
             raise CrashError
 
-    original, tuned_runs.Keeper = tuned_runs.Keeper, Stopped  # type: ignore[misc]
+    original, fine_tune.Keeper = fine_tune.Keeper, Stopped  # type: ignore[misc]
     try:
         with pytest.raises(CrashError):
             boltz.fine_tune(DBM, X, Y, held_out=(X[:4], Y[:4]), out=folder, **QUICK)
     finally:
-        tuned_runs.Keeper = original  # type: ignore[misc]
+        fine_tune.Keeper = original  # type: ignore[misc]
     return folder
 
 
@@ -164,7 +165,7 @@ def test_data_that_changed_are_refused(tmp_path: Path) -> None:
 
 def test_a_damaged_folder_is_told(tmp_path: Path) -> None:
     folder = begun(tmp_path / "r")
-    tensors, _ = read_tensors(folder / runs.CHECKPOINT)
+    tensors, _ = read_tensors(folder / run_folder.CHECKPOINT)
     for patch, told, said in (
         ({}, {"settings": "other"}, "was changed since the run was saved"),
         ({}, {"lines": "x"}, "how many epochs"),
@@ -173,13 +174,13 @@ def test_a_damaged_folder_is_told(tmp_path: Path) -> None:
         ({"counters": np.array([0, 9, 0, 0])}, {}, "does not fit the settings"),
         ({"totals": np.zeros(1)}, {}, "not the checkpoint of a fine-tuning|does not fit"),
     ):
-        write_tensors(folder / runs.CHECKPOINT, tensors | patch, {"settings": folders.mark(folder)} | told)
+        write_tensors(folder / run_folder.CHECKPOINT, tensors | patch, {"settings": description.mark(folder)} | told)
         with pytest.raises(FileError, match=said):
             boltz.resume_tuning(folder, X, Y, (X[:4], Y[:4]))
-    (folder / runs.SETTINGS).write_text('task = "classifier"\nsettings = {epochs = "x"}\n')
+    (folder / run_folder.SETTINGS).write_text('task = "classifier"\nsettings = {epochs = "x"}\n')
     with pytest.raises(FileError, match="does not describe a fine-tuning"):
         boltz.resume_tuning(folder, X, Y)
-    other = runs.create(tmp_path / "train", {"model": {}}, {}, {})
+    other = run_folder.create(tmp_path / "train", {"model": {}}, {}, {})
     with pytest.raises(FileError, match="is not the folder of a fine-tuning"):
         boltz.resume_tuning(other)
     with pytest.raises(FileError, match="does not exist"):
@@ -190,7 +191,7 @@ def test_a_folder_in_use_stays_as_it_is(tmp_path: Path) -> None:
     folder = begun(tmp_path / "r")
     with pytest.raises(InputError, match="already holds a run"):
         boltz.fine_tune(DBM, X, Y, out=folder, **QUICK)
-    with runs.lock(folder), pytest.raises(InputError, match="in use by another process"):
+    with run_folder.lock(folder), pytest.raises(InputError, match="in use by another process"):
         boltz.resume_tuning(folder, X, Y, (X[:4], Y[:4]))
     assert boltz.fine_tune(DBM, X, Y, out=folder, force=True, **QUICK).path == folder
 
@@ -198,7 +199,7 @@ def test_a_folder_in_use_stays_as_it_is(tmp_path: Path) -> None:
 def test_named_data_are_loaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "d.npz", x_train=X, y_train=np.arange(24) % 3)
     data = boltz.load_data(str(tmp_path / "d.npz"))
-    monkeypatch.setattr(tuned_runs.Keeper, "run", lambda keeper: keeper)
+    monkeypatch.setattr(fine_tune.Keeper, "run", lambda keeper: keeper)
     boltz.fine_tune(DBM, data, out=tmp_path / "r", **QUICK)
     monkeypatch.undo()
     found = boltz.resume_tuning(tmp_path / "r")

@@ -18,9 +18,9 @@ from directed_oracle import Directed
 import boltz
 from boltz.errors import InputError
 from boltz.nn.arena import Tape
-from boltz.sampling.driver import workers
+from boltz.parallel import workers
 from boltz.sampling.recognition import sampled
-from boltz.training import plans
+from boltz.training import stages as plans
 from boltz.training.settings import BeliefSettings
 from boltz.training.updown import UpDown, UpDownWorkspace, recognised
 

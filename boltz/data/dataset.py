@@ -1,0 +1,192 @@
+"""The data set type, and the checks that turn the numbers of a file or an array into rows of units.
+
+Rows may lie in a mapped file that is larger than memory. So nothing here looks at more than a block of them at once:
+what must see all (range, levels, fingerprint) goes block by block.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import checks
+from boltz.data.columns import Columns
+from boltz.data.sparse import SparseRows
+from boltz.errors import FileError
+from boltz.rng import Key
+from boltz.scale import Border, blocks, extent, levels_of
+
+Array = NDArray[Any]
+LARGEST = float(np.finfo(np.float32).max)
+
+
+class Table(NamedTuple):
+    """Numbers as a file holds them: values, the name of their array (npz only), labels, image shape, packed units.
+
+    columns: those that the values are of, where not all columns of the file are, or where they have names; notes: how a
+    text was read.
+    """
+
+    values: Array
+    array: str | None = None
+    labels: Array | None = None
+    shape: tuple[int, int] | None = None
+    units: int | None = None
+    columns: Columns | None = None
+    notes: tuple[str, ...] = ()
+
+    def cell(self, row: int, column: int) -> str:
+        """A number in words: row and column, as in the file."""
+        columns = self.columns or Columns(None, range(column + 1))
+        return columns.cell(row, column)
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Rows to learn from: x (rows, units) holds whole numbers up to levels, 0/1 bytes (1) or float32 in [0, 1] (None).
+
+    Rows in a mapped file are read where they are used and keep the number type of the file, which must not change
+    meanwhile; those of a sparse matrix (SparseRows) are made dense where they are used. request holds the arguments of
+    boltz.data.load that give the same rows again, and is empty for rows from an array. notes say how a text was read;
+    columns are the names of the units where it has them.
+    """
+
+    x: Any = field(repr=False)
+    name: str
+    shape: tuple[int, int] | None
+    levels: int | None
+    fingerprint: str
+    labels: Array | None = field(repr=False)
+    source: str
+    request: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = field(default=(), repr=False)
+
+    @cached_property
+    def binary(self) -> bool:
+        """True when every unit of every row is 0 or 1 after division by the levels."""
+        return self.levels == 1 or two_valued(self.x, self.levels or 1)
+
+
+def columns_entry(columns: tuple[str, ...]) -> dict[str, str]:
+    """What run.toml says of the names of columns: marks of them in their order, and of them in any."""
+    if not columns:
+        return {}
+    marks = (hashlib.sha256("\n".join(names).encode()).hexdigest()[:16] for names in (columns, sorted(columns)))
+    return dict(zip(("columns", "names"), marks, strict=True))
+
+
+def row_type(levels: int | None) -> type[np.uint8] | type[np.uint16] | type[np.float32]:
+    """The number type of rows in memory."""
+    if levels is None:
+        return np.float32
+    return np.uint8 if levels <= np.iinfo(np.uint8).max else np.uint16
+
+
+def kept(values: Any, levels: int | None) -> Any:
+    """Rows ready for use: a memory map as it is, sparse ones in their row type, others contiguous too."""
+    if isinstance(values, SparseRows):
+        return values.astype(row_type(levels))
+    return values if isinstance(values, np.memmap) else np.ascontiguousarray(values, row_type(levels))
+
+
+def fingerprint(x: Array, dtype: Any = None) -> str:
+    """SHA-256 (hex) of dtype, shape and bytes of rows (rows, units) in dtype, by default their own.
+
+    It names a data set independently of its file: mapped rows in their row type have that of the same rows in memory.
+    """
+    dtype = x.dtype if dtype is None else np.dtype(dtype)
+    digest = hashlib.sha256(f"{dtype.name} {x.shape}\n".encode())
+    for block in blocks(x):
+        digest.update(np.ascontiguousarray(block, dtype).data)
+    return digest.hexdigest()
+
+
+def two_valued(x: Array, on: int) -> bool:
+    """Whether every number is 0 or on."""
+    return all(((block == 0) | (block == on)).all() for block in blocks(x))
+
+
+def units(table: Table, border: Border) -> tuple[Array, int | None, tuple[int, int] | None]:
+    """The rows (rows, units) of a table, their levels and image shape, or FileError naming place, row and column."""
+    values, shape, place = table.values, table.shape, border.name
+    if not 2 <= values.ndim <= 4:
+        raise FileError(f"{place} has shape {values.shape}; expected (rows, units), or images with 3 or 4 axes.")
+    if values.size == 0:
+        raise FileError(f"{place} is empty, its shape is {values.shape}; expected at least one row and one column.")
+    if table.units is not None:
+        return np.unpackbits(values, axis=1, count=table.units), 1, shape
+    if values.ndim == 3:
+        shape = (values.shape[1], values.shape[2])
+    elif values.ndim == 4:
+        sides = [n for n in values.shape[1:] if n > 1]
+        shape = (sides[0], sides[1]) if len(sides) == 2 else None
+    return *rows_of(values.reshape(len(values), -1), replace(border, cell=table.cell)), shape
+
+
+def rows_of(values: Any, border: Border) -> tuple[Any, int | None]:
+    """Numbers (rows, units) of any real type as rows, and their levels; raises the errors of the border.
+
+    Rounding beyond [0, 1] is cut off, in memory.
+    """
+    if values.dtype.kind == "b":
+        values, border = values.view(np.uint8), replace(border, levels=1)  # a file may hold more than 0 and 1 there
+    levels = levels_of(values, border)
+    if levels is None:
+        low, high = extent(values)
+        values = values if low >= 0 and high <= 1 else clipped(values)
+    return kept(values, levels), levels
+
+
+def clipped(values: Any) -> Any:
+    """Rows (rows, units) cut to [0, 1], in memory, as 32-bit numbers."""
+    if isinstance(values, SparseRows):
+        return values.clipped()
+    return np.concatenate([np.clip(block, 0, 1, dtype=np.float32, casting="same_kind") for block in blocks(values)])
+
+
+def finite(values: Any, border: Border) -> None:
+    """Check that all numbers (rows, units) are finite ones within the range of 32-bit numbers; raises InputError."""
+    low, high = extent(values)
+    if not (low >= -LARGEST and high <= LARGEST):
+        raise border.misfit(values, -LARGEST, LARGEST, "finite numbers within the range of float32")
+
+
+def few_rows(labels: Array, number: int, seed: int = 0) -> NDArray[np.int64]:
+    """Numbers, in rising order, of so many rows drawn by seed: of each class of labels (rows,) the same number or one
+    more, but all rows of a class that has fewer. Raises InputError.
+    """
+    checks.integer(number, "few", 1, len(labels))
+    key = Key.from_seed(checks.integer(seed, "seed", 0, 2**63 - 1)).derive("few")
+    order = key.generator().permutation(len(labels))
+    _, classes, counts = np.unique(labels[order], return_inverse=True, return_counts=True)
+    turn = np.empty(len(labels), np.int64)
+    turn[np.argsort(classes, kind="stable")] = np.concatenate([np.arange(count) for count in counts])
+    return np.sort(order[np.argsort(turn, kind="stable")[:number]])
+
+
+def parted(data: Data, share: float, seed: int) -> tuple[Data, Data]:
+    """The rows in two parts, drawn by seed: those to learn from, and a share of at least one row that is held out."""
+    count = len(data.x)
+    held = held_rows(count, share)
+    order = Key.from_seed(seed).derive("validation").generator().permutation(count)
+    return only(data, np.sort(order[held:])), only(data, np.sort(order[:held]))
+
+
+def held_rows(count: int, share: float) -> int:
+    """How many of so many rows a share holds out: at least one, and not all."""
+    return min(max(round(share * count), 1), count - 1) if share > 0 else 0
+
+
+def only(data: Data, rows: NDArray[np.int64]) -> Data:
+    """Some rows of data by their numbers, as an array of their own."""
+    sparse = isinstance(data.x, SparseRows)
+    x: Any = SparseRows(data.x.matrix[rows]) if sparse else np.ascontiguousarray(data.x[rows])
+    labels = None if data.labels is None else data.labels[rows]
+    return replace(data, x=x, labels=labels, fingerprint=fingerprint(x), request={})

@@ -1,0 +1,221 @@
+"""`diagnose`: findings on the chains and the units of a trained machine, in words with a verdict.
+
+Half of the chains start at the particles of the run, or at data rows, and half where every state is equally likely;
+those of a machine that mixes forget which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import checks
+from boltz.arrays import beside, host
+from boltz.diagnostics import mixing
+from boltz.diagnostics import units as machine_health
+from boltz.diagnostics.active_units import active_units
+from boltz.diagnostics.findings import Diagnosis
+from boltz.diagnostics.traces import Recording, record
+from boltz.diagnostics.units import Rates
+from boltz.errors import InputError
+from boltz.models.boltzmann import BoltzmannMachine, State
+from boltz.models.files import Model, checked_machine, visible_rows
+from boltz.models.graph import Edge, Graph
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.nn.arena import Tape
+from boltz.parallel import blocks, workers
+from boltz.rng import Key
+from boltz.sampling.ancestral import descend, sample
+from boltz.sampling.gibbs import check_states
+from boltz.sampling.meanfield import MeanField, variational_free_energy
+from boltz.sampling.recognition import sampled
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+CHAINS, SWEEPS, LEAST_SWEEPS, SAMPLES = 50, 1000, 20, 1000
+
+
+@dataclass(frozen=True)
+class Course:
+    """How the chains are run: sweeps, random key, sweeps a training step (None if not known), and given particles."""
+
+    sweeps: int
+    key: Key
+    k: int | None
+    particles: State | None
+
+
+def diagnose(
+    model: Model,
+    x: Any,
+    particles: State | None = None,
+    sweeps: int = SWEEPS,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+) -> Diagnosis:
+    """What is wrong with a trained machine, judged on visible rows x (rows, units) and on 100 Gibbs chains.
+
+    particles are states of all layers (chains, units) that the chains start from, such as the persistent chains of its
+    training, for a deep belief net those of its RBM; without them the start is at rows of x. settings are those of its
+    training, by name. Machines without an RBM have no chains: only their units are judged. Raises InputError, and
+    NumericalError for an overflow.
+    """
+    model = checked_machine(model)
+    sweeps = checks.integer(sweeps, "sweeps", LEAST_SWEEPS, 10**7)
+    key = Key.from_seed(seed).derive("diagnose")
+    rows, x = x, host(visible_rows(model, x))
+    undirected = model if isinstance(model, BoltzmannMachine) else model.prior_machine
+    given = None if particles is None else _particles(undirected, particles)
+    course = Course(sweeps, key, _sweeps_a_step(model, settings), given)
+    if isinstance(model, BoltzmannMachine):
+        return _boltzmann(model, x, course)
+    active = machine_health.inactive_units(active_units(model, rows, seed), model.units)
+    states = _recognised(model, x, key)
+    if undirected is None:
+        rates = _rates(model, states, sample(model, SAMPLES, seed=seed))
+        return Diagnosis((*([machine_health.dead_units(rates)] if rates else []), active))
+    return _belief_net(model, states, course).extended(active)
+
+
+def _boltzmann(
+    machine: BoltzmannMachine, x: Array, course: Course, below: Callable[[Recording], Rates] | None = None
+) -> Diagnosis:
+    """Findings on an undirected machine with data x (rows, units) in [0, 1]; below gives rates of layers beneath it."""
+    rows, here = np.empty_like(x), machine.to("cpu")
+    machine.unit_type(machine.visible).draw(x, course.key.derive("rows").stream(0), 0, rows)
+    free, means = _inferred(machine, rows)
+    seen, name = _watched(machine, {machine.visible: rows, **means}, course)
+    activity = {layer: found.mean(axis=0) for layer, found in seen.activity.items()}
+    rates = {} if below is None else dict(below(seen))
+    rates |= {n: (means[n].mean(axis=0, dtype=np.float64), activity[n]) for n in machine.graph.hidden}
+    units = (
+        machine_health.dead_units(rates),
+        machine_health.duplicated_units(here, means),
+        machine_health.constant_pixels(x, activity[machine.visible], machine.visible),
+        machine_health.frozen_chains(seen.changes),
+        machine_health.largest_field(here, {machine.visible: rows, **means}),
+        machine_health.weight_norms(here),
+    )
+    return _chain_findings(machine, (rows, free), seen, course, name).extended(*units)
+
+
+def _chain_findings(
+    machine: BoltzmannMachine, data: tuple[Array, Array], seen: Recording, course: Course, name: str
+) -> Diagnosis:
+    """Findings on recorded chains, the first half of them from name; data are rows and their free energies."""
+    rows, free = data
+    half = seen.statistics.shape[1] // 2
+    settled = 0 if course.particles is not None else course.sweeps // 2  # particles have run long; data rows have not
+    mine = seen.statistics[:, :half, settled:]
+    found = mixing.scores(mine)
+    groups = np.stack([seen.statistics[:, :half], seen.statistics[:, half:]], axis=1)
+    start, nested = mixing.start_forgotten(groups, name)
+    visible, states = machine.visible, course.particles
+    final = seen.state[visible][:half] if states is None else states[visible]
+    shape = mine.shape[1:]
+    findings = (
+        mixing.mixing_time(found["integrated_time"], course.k, shape),
+        mixing.agreement(found["split_rhat"]),
+        mixing.effective_draws(found["chain_ess"], shape),
+        start,
+        mixing.energy_gap(free, _inferred(machine, final)[0], "chains" if states is None else name),
+        mixing.activity_gap(
+            rows.mean(axis=0, dtype=np.float64), seen.activity[visible][:half].mean(axis=0), visible
+        ),
+    )
+    measures = {"chains": 2 * half, "sweeps": course.sweeps, "start": name, "k": course.k, **found}
+    return Diagnosis(findings, {**measures, "nested_rhat": nested})
+
+
+def _watched(machine: BoltzmannMachine, data: State, course: Course) -> tuple[Recording, str]:
+    """Chains from the particles, or from data (means of all layers, (rows, units)), and as many from independent units.
+
+    The latter are on or off alike, so that they may find modes far from the data. Returns what the first half of them
+    started from, too.
+    """
+    given, rows = course.particles, len(data[machine.visible])
+    count = CHAINS if given is None else min(CHAINS, len(given[machine.visible]))
+    chosen, start = np.arange(count) * max(rows // count, 1) % rows, {}
+    for layer in machine.graph.colours[0]:
+        near = data[layer][chosen] if given is None else given[layer][:count]
+        mean = np.concatenate([near, np.full_like(near, 0.5)])  # a state as mean is drawn as it is
+        start[layer] = np.empty_like(mean)
+        machine.unit_type(layer).draw(mean, course.key.derive("start", layer).stream(0), 0, start[layer])
+    name = "data" if given is None else "the particles of the run"
+    return record(machine, start, course.sweeps, course.key.derive("chains")), name
+
+
+def _inferred(machine: BoltzmannMachine, rows: Array) -> tuple[Array, dict[str, Array]]:
+    """Free energies (rows,), variational ones where layers stack, and posterior means, layer -> (rows, units)."""
+    x = beside(rows, machine.arena)
+    with workers(x) as pool:
+        slices = blocks(len(x), like=x)
+        parts = pool.map(lambda part: variational_free_energy(machine, x[part], MeanField()), slices)
+    means = {n: np.concatenate([host(mean[n]) for _, mean in parts]) for n in machine.graph.hidden}
+    return np.concatenate([host(free) for free, _ in parts]), means
+
+
+def _belief_net(model: HelmholtzMachine, states: State, course: Course) -> Diagnosis:
+    """Findings on the RBM on top, its data being recognised states (rows, units), and on the layers below it."""
+    top, (lower, upper) = model.prior_machine, model.layers[-2:]
+    assert top is not None
+    names = {"v": lower.name, "h1": upper.name}
+    machine = BoltzmannMachine(Graph((lower, upper), (Edge(lower.name, upper.name),)), top.arena)
+    if course.particles is not None:
+        course = replace(course, particles={names[layer]: x for layer, x in course.particles.items()})
+
+    def below(seen: Recording) -> Rates:
+        samples = _fallen(model, seen.state[lower.name], course.key)
+        return _rates(model, states, samples | {lower.name: seen.activity[lower.name]})
+
+    return _boltzmann(machine, states[lower.name], course, below)
+
+
+def _fallen(model: HelmholtzMachine, top: Array, key: Key) -> dict[str, Array]:
+    """States of the drawn hidden layers under states (chains, units) of the topmost of them."""
+    tape, chains = Tape(model.arena), len(top)
+    tape.get(f"state/{model.structure.latent[-1].name}", *top.shape)[...] = beside(top, model.arena)
+    with workers():
+        descend(model, tape.whole(chains), key.derive("fallen"), 0)
+    return {n.name: host(tape.get(f"state/{n.name}", chains, n.units)) for n in model.structure.latent}
+
+
+def _rates(model: HelmholtzMachine, states: State, samples: State) -> dict[str, tuple[Floats, Floats]]:
+    """Mean activities (units,) of the binary hidden layers on data and in samples."""
+    binary = [layer.name for layer in model.structure.latent if layer.kind == "bernoulli"]
+    return {n: (states[n].mean(axis=0, dtype=np.float64), samples[n].mean(axis=0, dtype=np.float64)) for n in binary}
+
+
+def _recognised(model: HelmholtzMachine, x: Array, key: Key) -> dict[str, Array]:
+    """One draw of recognition a row, layer -> (rows, units)."""
+    tape = Tape(model.arena)
+    with workers(model.arena) as pool:
+        sampled(model, tape, beside(x, model.arena), 1, (key.derive("recognised"), 0), pool)
+    return {n.name: host(tape.get(f"state/{n.name}", len(x), n.units)) for n in model.structure.latent}
+
+
+def _particles(machine: BoltzmannMachine | None, particles: State) -> dict[str, Array]:
+    """Checked states of all layers of the undirected part."""
+    if machine is None:
+        raise InputError("particles must be None for a machine without an RBM, which has no chains.")
+    found = machine.to("cpu").checked(particles, tuple(machine.graph.units), "particles")
+    for layer, x in found.items():
+        if len(x) == 0:
+            raise InputError(f"particles[{layer!r}] must have at least one row, got none.")
+        check_states(machine, layer, x, "particles")
+    return found
+
+
+def _sweeps_a_step(model: Model, settings: Mapping[str, Any] | None) -> int | None:
+    """k of the last stage of training that had one, None if that is not known."""
+    if settings is None:
+        return None
+    if not isinstance(settings, Mapping):
+        raise InputError(f"settings must map names to values (Settings.as_dict()), got {type(settings).__name__}.")
+    pretrained = isinstance(model, HelmholtzMachine) and settings.get("epochs") == 0
+    k = settings.get("pretrain_k" if pretrained else "k")
+    return None if k is None else checks.integer(k, "settings['k']", 1)

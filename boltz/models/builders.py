@@ -1,0 +1,239 @@
+"""Builders of Helmholtz machines: sigmoid belief net, variational autoencoder, deep belief net."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import checks, scale
+from boltz.errors import InputError
+from boltz.models.boltzmann import BoltzmannMachine, shapes
+from boltz.models.graph import MOST_LAYERS, Graph, Layer
+from boltz.models.helmholtz import HelmholtzMachine, Structure, empty
+from boltz.models.scaling import Scaling
+from boltz.nn.arena import size
+from boltz.nn.conditionals import CONDITIONALS
+from boltz.numerics import logit
+from boltz.rng import Key
+
+Array = NDArray[Any]
+
+
+def helmholtz(
+    units: Sequence[int],
+    kinds: Sequence[str],
+    widths: Sequence[Sequence[int]] = (),
+    x: Any = None,
+    seed: int = 0,
+    activation: str = "tanh",
+) -> HelmholtzMachine:
+    """A Helmholtz machine with layers of any kinds, "bernoulli" or "gaussian", the first of them visible.
+
+    widths[i] are the deterministic layers between layer i and layer i + 1, from the bottom; none at all makes every
+    conditional linear. Weights are uniform as in Glorot & Bengio (2010), biases 0. With x (rows, units), of which at
+    most 10,000 rows evenly spaced count, those of binary visible units fit its mean, and Gaussian visible units are
+    measured from the mean of their column of x, in its spread, so that results follow the units of the data: without x,
+    training takes both from its rows. Of a constant column nothing is learnt. Raises InputError.
+    """
+    sizes = _sizes(units, "units", 2)
+    listed = checks.sequence(kinds, "kinds", MOST_LAYERS)
+    if len(listed) != len(sizes):
+        raise InputError(f"kinds must name one kind for each of the {len(sizes)} layers, got {len(listed)}.")
+    chosen = [checks.choice(kind, f"kinds[{i}]", CONDITIONALS) for i, kind in enumerate(listed)]
+    groups = checks.sequence(widths, "widths", MOST_LAYERS) or [()] * (len(sizes) - 1)
+    if len(groups) != len(sizes) - 1:
+        raise InputError(f"widths must hold one list for each of the {len(sizes) - 1} conditionals, got {len(groups)}.")
+    inner = tuple(tuple(_sizes(group, f"widths[{i}]", 0)) for i, group in enumerate(groups))
+    return _machine(Structure(_layers(sizes, chosen), inner, activation), x, seed)
+
+
+def sbn(
+    units: Sequence[int],
+    widths: Sequence[int] = (),
+    x: Any = None,
+    seed: int = 0,
+    activation: str = "tanh",
+    visible: str = "bernoulli",
+) -> HelmholtzMachine:
+    """A sigmoid belief net with recognition net (Hinton et al. 1995), units[0] visible, hidden layers binary.
+
+    widths are the deterministic layers inside each conditional; none makes them linear. visible is "bernoulli" or
+    "gaussian". Parameters start as in helmholtz. Raises InputError.
+    """
+    sizes = _sizes(units, "units", 2)
+    inner = tuple(_sizes(widths, "widths", 0))
+    kinds = [checks.choice(visible, "visible", CONDITIONALS), *["bernoulli"] * (len(sizes) - 1)]
+    return helmholtz(sizes, kinds, [inner] * (len(sizes) - 1), x, seed, activation)
+
+
+def vae(
+    units: Sequence[Any],
+    latent: Any = 50,
+    x: Any = None,
+    seed: int = 0,
+    activation: str = "tanh",
+    visible: str = "bernoulli",
+) -> HelmholtzMachine:
+    """A variational autoencoder (Kingma & Welling 2014) with Gaussian hidden layers, units[0] visible.
+
+    One layer: units = [784, 200, 200] names the deterministic layers of the encoder, which the decoder mirrors, and
+    latent its Gaussian units. More: units = [784, [200, 200], [100, 100]] names those below each of latent = [100, 50],
+    as in Burda, Grosse & Salakhutdinov (2016). Parameters start as in helmholtz. Raises InputError.
+    """
+    listed = checks.sequence(units, "units", MOST_LAYERS)
+    if not listed:
+        raise InputError("units must name the visible units first, got none.")
+    deep = any(not isinstance(n, int | np.integer) for n in listed[1:])
+    groups = listed[1:] if deep else [listed[1:]]
+    widths = tuple(tuple(_sizes(g, f"units[{i + 1}]" if deep else "units", 0)) for i, g in enumerate(groups))
+    sizes = _sizes([latent] if isinstance(latent, int | np.integer) else latent, "latent", 1)
+    if len(sizes) != len(widths):
+        raise InputError(
+            f"latent must name as many layers as units has groups of deterministic layers, {len(widths)}, "
+            f"got {checks.few(sizes)}."
+        )
+    kinds = [checks.choice(visible, "visible", CONDITIONALS), *["gaussian"] * len(sizes)]
+    return helmholtz([checks.integer(listed[0], "units[0]", 1, 10**7), *sizes], kinds, widths, x, seed, activation)
+
+
+def dbn(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.float32) -> HelmholtzMachine:
+    """A deep belief net (Hinton, Osindero & Teh 2006): an RBM of the two upper layers above linear conditionals.
+
+    Weights are normal with standard deviation 0.01, those of recognition the transposes of those of generation; biases
+    as in helmholtz. Raises InputError.
+    """
+    sizes = _sizes(units, "units", 3)
+    dtype = checks.floating(dtype, "dtype")
+    layers = _layers(sizes, ["bernoulli"] * len(sizes))
+    machine = empty(Structure(layers, ((),) * (len(sizes) - 2), prior="rbm"), dtype)
+    key = Key.from_seed(seed)
+    for name, value in machine.params.items():
+        if name.endswith("weight") and not name.startswith("recognition"):
+            value[...] = 0.01 * key.derive("weights", name).generator().normal(size=value.shape)
+    for below, above in zip(machine.layers, machine.structure.latent, strict=False):
+        machine.params[f"recognition/{above.name}/0/weight"][...] = machine.params[
+            f"generative/{below.name}/0/weight"
+        ].T
+    return _fitted(machine, x)
+
+
+def _sizes(value: Any, name: str, least: int) -> list[int]:
+    listed = checks.sequence(value, name, MOST_LAYERS)
+    found = [checks.integer(n, f"{name}[{i}]", 1, 10**7) for i, n in enumerate(listed)]
+    if len(found) < least:
+        raise InputError(f"{name} must name at least {least} layers, got {found}.")
+    return found
+
+
+def _layers(sizes: Sequence[int], kinds: Sequence[str]) -> tuple[Layer, ...]:
+    names = ["v", *(f"h{i}" for i in range(1, len(sizes)))]
+    return tuple(Layer(*entry) for entry in zip(names, sizes, kinds, strict=True))
+
+
+def _machine(structure: Structure, x: Any, seed: int) -> HelmholtzMachine:
+    """A machine with Glorot weights; mean and log sigma of a Gaussian count as separate outputs."""
+    machine = empty(structure, np.float32)
+    key = Key.from_seed(seed)
+    heads = {
+        f"{side}/{layer}/{net.depth - 1}/weight": layer
+        for side in ("generative", "recognition")
+        for layer, net in getattr(structure, side).items()
+    }
+    for name, value in machine.params.items():
+        if name.endswith("weight"):
+            inputs, outputs = value.shape
+            outputs = machine.units[heads[name]] if name in heads else outputs
+            reach = np.sqrt(6 / (inputs + outputs))
+            value[...] = key.derive("weights", name).generator().uniform(-reach, reach, value.shape)
+    return _fitted(machine, x)
+
+
+def _fitted(machine: HelmholtzMachine, x: Any) -> HelmholtzMachine:
+    """The new machine with output biases at the logits of the mean of some rows, or in the units of these."""
+    if x is None:
+        return machine
+    visible = machine.layers[0]
+    if visible.kind == "gaussian":
+        x = _real_rows(x, visible.units)
+        checks.real_rows(x, "x", visible.units, machine.dtype)
+        return scaled(machine, np.asarray(x))
+    mean = scale.first_rows(x, visible.units).mean(axis=0, dtype=np.float64)
+    bias = machine.structure.generative[visible.name].bias(f"generative/{visible.name}", machine.params)
+    bias[...] = logit(np.clip(mean, 0.001, 0.999))
+    return machine
+
+
+def _real_rows(x: Any, units: int) -> Array:
+    """Some rows of x (rows, units) in the units of the data, which for grey bytes are 0 to 1; raises InputError."""
+    levels = getattr(x, "levels", None) or 1
+    found = scale.table(checks.initial_rows(x.x if hasattr(x, "fingerprint") else x), "x", units)
+    if levels == 1 and found.dtype == np.uint8 and len(found) and found.max() >= scale.LEAST_GREY:
+        raise InputError("x holds grey bytes (uint8) of unknown units: give x / 255, or a Data of load_data.")
+    return np.divide(found, levels) if levels > 1 else found
+
+
+def scaled(machine: HelmholtzMachine, rows: Array) -> HelmholtzMachine:
+    """The machine with Gaussian visible units in the units of finite rows (rows, units); its parameters are copied.
+
+    Constant columns have no weights, neither to nor from them.
+    """
+    scaling, first, visible = Scaling.of(rows), machine.structure.latent[0].name, machine.visible
+    found, constant = replace(machine, arena=machine.arena.copy(), scaling=scaling), scaling.constant
+    found.params[f"recognition/{first}/0/weight"][constant] = 0
+    last = machine.structure.generative[visible].depth - 1
+    for part in ("weight", "bias"):
+        found.params[f"generative/{visible}/{last}/{part}"][..., np.tile(constant, 2)] = 0
+    return found
+
+
+def dbm(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.float32) -> BoltzmannMachine:
+    """A deep Boltzmann machine with small random weights, units[0] visible.
+
+    Weights are normal with standard deviation 0.01; hidden biases are 0. Where data x (rows, units) is given, visible
+    biases are the logits of its mean (Hinton 2012, section 8.1), over at most 10,000 rows evenly spaced. Raises
+    InputError.
+    """
+    listed = checks.sequence(units, "units", MOST_LAYERS)
+    sizes = [checks.integer(n, f"units[{i}]", 1, 10**7) for i, n in enumerate(listed)]
+    if len(sizes) < 2:
+        raise InputError(f"units must name at least a visible and a hidden layer, got {sizes}.")
+    dtype, seed = checks.floating(dtype, "dtype"), checks.seed(seed)
+    graph = Graph.chain(sizes)
+    arena = np.zeros(checks.affordable(size(shapes(graph)), "the number of parameters by units", dtype.itemsize), dtype)
+    machine = BoltzmannMachine(graph, arena)
+    for edge in graph.edges:
+        key = Key.from_seed(seed).derive("weights", edge.key)
+        weight = machine.params[edge.key]
+        weight[...] = 0.01 * key.generator().normal(size=weight.shape)
+    if x is not None:
+        mean = scale.first_rows(x, sizes[0]).mean(axis=0, dtype=np.float64)
+        machine.bias("v")[...] = logit(np.clip(mean, 0.001, 0.999))
+    return machine
+
+
+def rbm(visible: int, hidden: int, x: Any = None, seed: int = 0, dtype: Any = np.float32) -> BoltzmannMachine:
+    """A restricted Boltzmann machine (Smolensky 1986) with small random weights, as in dbm; raises InputError."""
+    sizes = [checks.integer(n, name, 1, 10**7) for name, n in (("visible", visible), ("hidden", hidden))]
+    return dbm(sizes, x, seed, dtype)
+
+
+def from_arrays(weights: Sequence[Any], biases: Sequence[Any]) -> BoltzmannMachine:
+    """A machine from weights W_l (n_l, n_(l+1)) and biases b_l (n_l,), one more than weights; raises InputError."""
+    weights, biases = (checks.sequence(x, n, MOST_LAYERS) for x, n in ((weights, "weights"), (biases, "biases")))
+    if len(weights) < 1 or len(biases) != len(weights) + 1:
+        raise InputError(
+            f"biases must hold one array more than weights (at least one), got {len(biases)} and {len(weights)}."
+        )
+    found = [checks.array(b, f"biases[{i}]", (None,)) for i, b in enumerate(biases)]
+    sizes = [len(b) for b in found]
+    if 0 in sizes:
+        raise InputError(f"biases[{sizes.index(0)}] must have at least one unit, got none.")
+    matrices = [checks.array(w, f"weights[{i}]", (sizes[i], sizes[i + 1])) for i, w in enumerate(weights)]
+    dtype = np.result_type(*matrices, *found)
+    return BoltzmannMachine(
+        Graph.chain(sizes), np.concatenate([a.astype(dtype).reshape(-1) for a in (*matrices, *found)])
+    )

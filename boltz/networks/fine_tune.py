@@ -1,0 +1,264 @@
+"""Public fine-tuning: `fine_tune` starts one, in a run folder perhaps, `resume_tuning` continues it from there."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import checks
+from boltz.arrays import checked_device
+from boltz.errors import BoltzError, FileError, InputError
+from boltz.foreign import shown
+from boltz.models.files import Model
+from boltz.networks.files import load_network
+from boltz.networks.labels import labelled, numbered, prepared
+from boltz.networks.loop import Course, Labelled, Progress, Record
+from boltz.networks.network import Network
+from boltz.networks.settings import FineTuneSettings
+from boltz.storage import metrics, run_folder
+from boltz.training import guards
+from boltz.training.description import data_again, data_entry, mark, versions
+from boltz.training.settings import settings_from
+from boltz.training.signals import interrupted, stop_requests
+
+Watch = Callable[[Record], None]
+Arrays = dict[str, NDArray[Any]]
+CLASSIFIER, AUTOENCODER = "classifier", "autoencoder"
+COMMANDS = {CLASSIFIER: "boltz classify", AUTOENCODER: "boltz autoencode"}
+LINES, MARK = "lines", "settings"
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """A fine-tuned network, one record an epoch, the epoch whose parameters it has, its folder (None: none), settings.
+
+    notes say what a reader should know, such as a damaged checkpoint that was passed over.
+    """
+
+    network: Network
+    history: list[Record]
+    epoch: int
+    settings: FineTuneSettings
+    path: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
+def fine_tune(
+    model: Model | Network,
+    x: Any,
+    y: Any = None,
+    held_out: Any = None,
+    out: str | Path | None = None,
+    force: bool = False,
+    watch: Watch | None = None,
+    **settings: Any,
+) -> Tuned:
+    """Train a network unrolled from a machine to tell the classes y (rows,) of visible rows x (rows, units).
+
+    model: a machine, whose classifier starts from its weights (boltz.classifier), or a network: a classifier, or an
+    autoencoder, which takes no y and learns to give back x. x as in boltz.train; y: numbers or text, by default the
+    labels that x brings along. out names a run folder, which boltz.resume_tuning goes on with; nothing is written
+    without it. held_out: rows, or (rows, labels), that choose the epoch to keep, instead of a share of x. watch sees
+    each epoch's record. Settings are the fields of boltz.FineTuneSettings. Losses are in nats a row. Raises InputError,
+    NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
+    """
+    checks.flag(force, "force")
+    checks.callback(watch, "watch", 1)
+    if out is not None:
+        out = checks.path(out, "out")
+    chosen: FineTuneSettings = settings_from(FineTuneSettings, settings)
+    course = prepared(model, x, y, held_out, chosen)
+    if out is not None:
+        return begun(course, out, force=force, watch=watch)
+    history: list[Record] = []
+
+    def record(found: Record) -> None:
+        history.append(found)
+        if watch is not None:
+            watch(found)
+
+    course.record = record
+    course.run()
+    return Tuned(course.progress.network, history, course.progress.chosen, chosen)
+
+
+def begun(
+    course: Course,
+    out: str | Path,
+    extra: Mapping[str, Any] | None = None,
+    force: bool = False,
+    watch: Watch | None = None,
+) -> Tuned:
+    """Make the run folder of a fine-tuning, train in it to the end, and return the result; extra is kept in run.toml.
+
+    Raises InputError, NumericalError, and Interrupted on SIGINT or SIGTERM after saving.
+    """
+    description = dict(extra or {}) | _description(course)
+    start = course.start.to("cpu")
+    folder = run_folder.create(out, description, course.progress.tensors(), {}, force, {run_folder.START: start.save})
+    with run_folder.lock(folder):
+        return Keeper(course, folder, 0, watch).run()
+
+
+def resume_tuning(
+    path: str | Path,
+    x: Any = None,
+    y: Any = None,
+    held_out: Any = None,
+    watch: Watch | None = None,
+    device: str = "cpu",
+) -> Tuned:
+    """Continue the fine-tuning in a folder from its last saved epoch, bit-identically, or return it if it is complete.
+
+    With lbfgs it goes on from the start of a stage. x, y and held_out are needed only where they were given as arrays.
+    Raises FileError, InputError if the data are not those of the run, NumericalError, and Interrupted.
+    """
+    folder, device = checks.path(path, "path"), checked_device(device)
+    checks.callback(watch, "watch", 1)
+    with run_folder.lock(folder):
+        description = run_folder.read_settings(folder)
+        chosen = described(description, folder)
+        start = load_network(folder / run_folder.START).to(device)
+        tensors, told, notes = run_folder.load_checkpoint(folder)
+        if told.get(MARK, mark(folder)) != mark(folder):
+            raise FileError(f"{folder / run_folder.SETTINGS} was changed since the run was saved: put it back or start anew.")
+        progress = Progress.restored(tensors, start, f"the checkpoint of {folder}")
+        if progress.round > chosen.refit + 1:
+            raise FileError(f"the checkpoint of {folder} does not fit the settings of its run.")
+        if progress.round > chosen.refit and (folder / run_folder.NETWORK).exists():
+            network = load_network(folder).to(device)
+            return Tuned(network, metrics.read_metrics(folder), progress.chosen, chosen, folder, tuple(notes))
+        rows = _again(description, "data", (x, y), start, folder)
+        if rows is None:
+            raise FileError(f"{folder / run_folder.SETTINGS} does not say what data the run had.")
+        held = held_out if isinstance(held_out, tuple) and len(held_out) == 2 else (held_out, None)
+        others = _again(description, "held_out", held, start, folder)
+        course = Course(chosen, start, rows, others, progress)
+        return Keeper(course, folder, _lines(told, folder), watch, tuple(notes)).run()
+
+
+def described(description: Mapping[str, Any], folder: Path) -> FineTuneSettings:
+    """The settings of a fine-tuning from its run.toml; raises FileError."""
+    if not isinstance(description.get("task"), str) or description["task"] not in COMMANDS:
+        raise FileError(f"{folder} is not the folder of a fine-tuning, which boltz classify and boltz autoencode make.")
+    try:
+        chosen: FineTuneSettings = settings_from(FineTuneSettings, description["settings"])
+    except (KeyError, TypeError, ValueError, OverflowError, BoltzError) as problem:
+        raise FileError(f"{folder / run_folder.SETTINGS} does not describe a fine-tuning ({shown(problem)}).") from problem
+    return chosen
+
+
+@dataclass
+class Keeper:
+    """Runs a course in its folder and keeps its progress there; lines are those of metrics.jsonl that it has already.
+
+    What is kept is always the progress at the last end of an epoch, of which a copy is at hand between saves.
+    """
+
+    course: Course
+    folder: Path
+    lines: int
+    watch: Watch | None = None
+    notes: tuple[str, ...] = ()
+    copy: tuple[Arrays, int] | None = None
+    written: float = field(default_factory=time.monotonic)
+
+    def run(self) -> Tuned:
+        """Train to the end, save the network, and return the result; Interrupted on a signal."""
+        course, folder = self.course, self.folder
+        with stop_requests() as asked:
+            self.lines = metrics.trim_metrics(folder, self.lines)
+            marked = mark(folder)
+
+            def saved() -> None:
+                tensors = {name: x.copy() for name, x in course.progress.tensors().items()}
+                self.copy = tensors, self.lines
+                if asked or time.monotonic() - self.written >= course.settings.checkpoint_seconds:
+                    self._write(marked)
+
+            def pause() -> None:
+                if asked:
+                    self._write(marked)
+                    raise interrupted(asked[0], f"{COMMANDS[task(course.start)]} --resume {folder}")
+
+            course.record, course.saved, course.pause = self._record, saved, pause
+            course.run()
+            course.progress.network.to("cpu").save(folder / run_folder.NETWORK)
+            saved()
+            self._write(marked)
+            pause()
+        network, chosen = course.progress.network, course.progress.chosen
+        return Tuned(network, metrics.read_metrics(folder), chosen, course.settings, folder, self.notes)
+
+    def _record(self, record: Record) -> None:
+        self.lines = metrics.append_metrics(self.folder, record)
+        if self.watch is not None:
+            self.watch(record)
+
+    def _write(self, marked: str) -> None:
+        """Save the copy, unless it is the one on disk."""
+        if self.copy is None:
+            return
+        tensors, lines = self.copy
+        parameters = {name: x for name, x in tensors.items() if name != "totals"}  # whose scores begin at infinity
+        guards.check_state(parameters, f"epoch {lines}")
+        run_folder.save_checkpoint(self.folder, tensors, {MARK: marked, LINES: str(lines)})
+        self.copy, self.written = None, time.monotonic()
+
+
+def task(network: Network) -> str:
+    """What a network is for, as run.toml says it."""
+    return AUTOENCODER if network.code else CLASSIFIER
+
+
+def _description(course: Course) -> dict[str, Any]:
+    """What run.toml says."""
+    return {
+        "task": task(course.start),
+        "settings": course.settings.as_dict(),
+        "data": _entry(course.given),
+        "held_out": {} if course.others is None else _entry(course.others),
+        "versions": versions(),
+    }
+
+
+def _entry(rows: Labelled) -> dict[str, Any]:
+    """Rows as run.toml names them, and the fingerprint of their labels as numbers of classes."""
+    data, labels = rows
+    return data_entry(data) | ({} if labels is None else {"labels": _fingerprint(labels)})
+
+
+def _fingerprint(labels: NDArray[np.int64]) -> str:
+    return hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest()
+
+
+def _again(
+    description: dict[str, Any], entry: str, given: tuple[Any, Any], network: Network, folder: Path
+) -> Labelled | None:
+    """Rows and labels of an entry of run.toml, as they were; raises InputError where they changed."""
+    data = data_again(description, entry, given[0], network, folder)
+    if data is None:
+        return None
+    told = "y" if entry == "data" else "the labels of held_out"
+    if not network.code and data.labels is None and given[1] is None:
+        raise InputError(f"{folder} was trained on labels given apart from the rows; give them again as {told}.")
+    data, labels = labelled(network, data, given[1], entry, told)
+    numbers = numbered(network, labels)
+    if numbers is not None and _fingerprint(numbers) != description[entry].get("labels"):
+        raise InputError(f"the labels of the {entry} of {folder} changed: they differ from those in run.toml.")
+    return data, numbers
+
+
+def _lines(told: Mapping[str, str], folder: Path) -> int:
+    """How many lines of metrics.jsonl belong to a checkpoint."""
+    text = told.get(LINES, "0")
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise FileError(f"the checkpoint of {folder} does not say how many epochs it has behind it.")
+    return int(text)

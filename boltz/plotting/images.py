@@ -1,0 +1,179 @@
+"""Pictures of a machine: samples, filters and learning curves, drawn without pyplot and its global state."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from boltz import checks
+from boltz.errors import InputError
+from boltz.foreign import shown
+from boltz.storage.atomic import write_bytes
+
+Array = NDArray[Any]
+Shape = tuple[int, int]
+MOST_TILES, MOST_ROWS, LEAST_IMAGE = 100, 400, 16
+ACROSS, MOST_STACKED, LONGEST_CAPTION = 10, 30, 14
+MOST_TITLE, MOST_NAME = 200, 30  # characters
+LARGEST = 1e300  # numbers beyond it are not drawn
+
+
+def sample_grid(means: Any, shape: Shape | None = None, title: str = "samples") -> Figure:
+    """A figure of rows (chains, units) in [0, 1]: tiles of the image shape, or one matrix where rows are no images."""
+    values = checks.array(means, "means", (None, None))
+    if values.size == 0:
+        raise InputError(f"means must hold at least one row and one unit, got shape {values.shape}.")
+    tile = image_shape(values.shape[1], shape)
+    if tile is None:
+        figure, axes = new_figure(title)
+        axes.imshow(values[:MOST_ROWS], cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        axes.set_xlabel("unit")
+        axes.set_ylabel("sample")
+        return figure
+    figure, axes = new_figure(title)
+    axes.imshow(_mosaic(values, tile, 0.35), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_axis_off()
+    return figure
+
+
+def filter_grid(weights: Any, shape: Shape | None = None) -> Figure:
+    """A figure of weights (visible, hidden): the incoming weights of the hidden units with the largest norms."""
+    values = checks.array(weights, "weights", (None, None))
+    if values.size == 0:
+        raise InputError(f"weights must hold at least one visible and one hidden unit, got shape {values.shape}.")
+    order = np.argsort(-np.linalg.norm(values, axis=0), kind="stable")[:MOST_TILES]
+    chosen, tile = values.T[order], image_shape(len(values), shape)
+    figure, axes = new_figure(f"weights of {len(chosen)} of {values.shape[1]} hidden units, largest norm first", (8, 7))
+    reach = float(np.quantile(np.abs(chosen), 0.998)) or 1.0
+    drawn = chosen if tile is None else _mosaic(chosen, tile, math.nan)
+    image = axes.imshow(drawn, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
+    if tile is None:
+        axes.set_aspect("auto")
+        axes.set_xlabel("visible unit")
+        axes.set_ylabel("hidden unit")
+    else:
+        axes.set_axis_off()
+    figure.colorbar(image, ax=axes, shrink=0.6)
+    return figure
+
+
+def confusion_matrix(counts: Any, true: Sequence[Any], predicted: Sequence[Any]) -> Figure:
+    """A figure of how often rows of each true class were taken for each class: counts (true, predicted) with numbers.
+
+    Shades are shares of the true class. Raises InputError.
+    """
+    values = checks.array(counts, "counts", (len(true), len(predicted)))
+    side = 2.2 + 0.5 * min(max(len(true), len(predicted)), 40)
+    figure, axes = new_figure("true class by predicted class", (side + 0.6, side))
+    shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    size = max(3.0, min(9.0, 300 / max(len(predicted), len(true), 1)))
+    for i, j in np.argwhere(values > 0):
+        colour = "white" if shares[i, j] > 0.5 else "black"
+        axes.text(j, i, f"{values[i, j]:.0f}", ha="center", va="center", fontsize=size, color=colour)
+    axes.set_xticks(range(len(predicted)), [cleaned(each, LONGEST_CAPTION) for each in predicted], fontsize=size)
+    axes.set_yticks(range(len(true)), [cleaned(each, LONGEST_CAPTION) for each in true], fontsize=size)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    return figure
+
+
+def captioned_tiles(rows: Any, captions: Sequence[str], shape: Shape, title: str) -> Figure:
+    """A figure of at most 100 rows (rows, units) in [0, 1] as images, each under its caption; raises InputError."""
+    values = checks.array(rows, "rows", (len(captions), None))[:MOST_TILES]
+    height, width = tile = image_shape(values.shape[1], shape) or (1, values.shape[1])
+    down, band = math.ceil(len(values) / ACROSS), math.ceil(0.3 * width)
+    picture = np.ones((down * (height + band), ACROSS * (width + 2)))
+    figure, axes = new_figure(title, (7.4, 1.0 + down * 0.72 * (height + band) / width))
+    for i, row in enumerate(values):
+        top, left = i // ACROSS * (height + band) + band, i % ACROSS * (width + 2)
+        picture[top : top + height, left : left + width] = row.reshape(tile)
+        axes.text(left + width / 2, top - 1, cleaned(captions[i], LONGEST_CAPTION), ha="center", va="bottom", fontsize=8)
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_axis_off()
+    return figure
+
+
+def stacked_tiles(parts: Mapping[str, Any], shape: Shape | None, title: str) -> Figure:
+    """A figure of the same rows in several versions (rows, units) in [0, 1], each below the other, at most 30 rows.
+
+    Rows that are no images are drawn as lines. Raises InputError.
+    """
+    versions = [checks.array(x, f"parts[{name!r}]", (None, None))[:MOST_STACKED] for name, x in parts.items()]
+    count, units = versions[0].shape
+    height, width = tile = image_shape(units, shape) or (1, units)
+    across = min(ACROSS if height > 1 else 1, count)
+    down, step = math.ceil(count / across), len(versions) * (height + 1) + max(height // 4, 1)
+    picture, ticks = np.ones((down * step, across * (width + 1))), []
+    for i in range(count):
+        for j, values in enumerate(versions):
+            top, left = i // across * step + j * (height + 1), i % across * (width + 1)
+            picture[top : top + height, left : left + width] = values[i].reshape(tile)
+    for line in range(down):
+        ticks += [line * step + j * (height + 1) + (height - 1) / 2 for j in range(len(versions))]
+    figure, axes = new_figure(title, (8.2, min(1.0 + 7 * picture.shape[0] / picture.shape[1], 40) if height > 1 else 7))
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="equal" if height > 1 else "auto")
+    axes.set_yticks(ticks, [cleaned(name) for name in parts] * down, fontsize=8)
+    axes.set_xticks([])
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    return figure
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure as PNG, atomically; raises FileError. Letters that the font lacks are drawn as boxes."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
+        FigureCanvasAgg(figure).print_png(buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def image_shape(units: int, shape: Shape | None) -> Shape | None:
+    """The shape (height, width) to draw a row in: the given one, a square where units allow, None for a plain row."""
+    if shape is not None:
+        height, width = (checks.integer(n, "shape", 1) for n in shape)
+        if height * width != units:
+            raise InputError(f"shape must have {units} units, got {height} x {width}.")
+        return height, width
+    side = math.isqrt(units)
+    return (side, side) if side * side == units >= LEAST_IMAGE else None
+
+
+def cleaned(text: Any, most: int = MOST_NAME) -> str:
+    """Foreign text for a picture: short, on one line, and without a $ that matplotlib would take for a formula."""
+    found = shown(text, most).replace("$", r"\$")
+    return f" {found}" if found.startswith("_") else found  # a label with _ in front would not be in the legend
+
+
+def new_figure(title: str, size: tuple[float, float] = (7, 7.2)) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.set_title(cleaned(title, MOST_TITLE), fontsize=11)
+    return figure, axes
+
+
+def _mosaic(rows: Array, tile: Shape, gap: float) -> Array:
+    """At most 100 rows (rows, units) as tiles of one picture, filled row by row, gap between them."""
+    rows = rows[:MOST_TILES]
+    across = math.ceil(math.sqrt(len(rows)))
+    down = math.ceil(len(rows) / across)
+    height, width = tile
+    picture = np.full((down * (height + 1) + 1, across * (width + 1) + 1), gap)
+    for i, row in enumerate(rows):
+        top, left = 1 + i // across * (height + 1), 1 + i % across * (width + 1)
+        picture[top : top + height, left : left + width] = row.reshape(tile)
+    return picture
+
+

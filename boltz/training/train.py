@@ -1,0 +1,305 @@
+"""Public training: `train` starts a run, `resume` continues one from its folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import checks
+from boltz.arrays import checked_device
+from boltz.data import Data
+from boltz.data.dataset import parted
+from boltz.data.from_arrays import as_data
+from boltz.errors import FileError, InputError
+from boltz.models.blueprint import blueprint, kind_of
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.builders import scaled
+from boltz.models.files import Model, checked_machine, trajectory
+from boltz.models.files import load as load_model
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.presets import completed
+from boltz.rng import Key
+from boltz.sampling.base_rate import base_rates
+from boltz.scale import above_one
+from boltz.storage import metrics, run_folder, snapshots
+from boltz.training import guards, learnt
+from boltz.training.description import (
+    data_again,
+    described_run,
+    description_of,
+    mark,
+    with_levels_of,
+)
+from boltz.training.held_out import kept_epoch
+from boltz.training.loop import ROWS, Events, Loop, Record
+from boltz.training.monitor import apart
+from boltz.training.settings import AnySettings, Settings
+from boltz.training.signals import interrupted, stop_requests
+from boltz.training.snapshots import recorder
+from boltz.training.stages import settings_of, stages
+from boltz.training.state import TrainState, restore
+from boltz.training.updown import recognised, top_machine
+
+Array = NDArray[Any]
+RATE_ROWS, RATE_NUMBERS = 10_000, 1 << 23
+LEARNT_ROWS, LEARNT_NUMBERS, FEWEST = 2000, 1 << 21, 50  # by which a trained machine is looked at
+Watch = Callable[[Record], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A trained run: the machine, one record an epoch, its folder (None if nothing was written), its settings.
+
+    notes say what a reader should know, such as chains that are not where the data are; kept holds the snapshots of
+    a run without a folder.
+    """
+
+    model: Model
+    history: list[Record]
+    path: Path | None
+    settings: AnySettings
+    notes: tuple[str, ...] = ()
+    kept: tuple[BoltzmannMachine, ...] = ()
+
+    @cached_property
+    def trajectory(self) -> tuple[BoltzmannMachine, ...]:
+        """Snapshots of a Boltzmann machine along its training, in order and without the trained machine itself.
+
+        Those of a run with a folder are read from it when first asked for, which raises FileError where one is damaged.
+        """
+        return self.kept if self.path is None else tuple(trajectory(self.path))
+
+
+def train(
+    model: Model,
+    x: Any,
+    out: str | Path | None = None,
+    held_out: Any = None,
+    force: bool = False,
+    watch: Watch | None = None,
+    extra: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a copy of model on rows x (rows, units) and return the run; writes nothing unless out names a folder.
+
+    x: floats in [0, 1] (any numbers for Gaussian visible units), 0/1, uint8 grey levels, whole numbers that a model
+    with levels divides by them, a memory map of such, whose rows are read when used, a SciPy sparse matrix, of which
+    only batches are made dense, or what boltz.load_data returns; they stay as bytes where the model lives
+    (model.to("cuda") trains on a GPU, and the run's model stays there). The trained model keeps the levels of x.
+    held_out rows end each stage in time (patience), and its parameters are those of the epoch that they like best.
+    watch sees each epoch's record; if it returns True, the run ends there; if it raises, the exception has what was
+    trained as its attribute run, where out is None. extra is kept in run.toml. Further settings are the fields of
+    boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid belief net or a VAE, of
+    boltz.BeliefSettings for a deep belief net; if epochs is not named, those that are not follow the number of rows
+    (boltz.presets). Gaussian visible units whose machine knows no units of the data yet take them from x, of at most
+    10,000 rows. Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
+    """
+    model = checked_machine(model)
+    checks.flag(force, "force")
+    checks.callback(watch, "watch", 1)
+    checks.table(extra, "extra")
+    if out is not None:
+        out = checks.path(out, "out")
+    drawn = blueprint(model)
+    settings_of(drawn, settings)  # what is wrong with them is said before rows are read
+    data = as_data(x, "x", model.layers[0], model.levels)
+    model = with_levels_of(model, data)
+    others = None if held_out is None else as_data(held_out, "held_out", model.layers[0], model.levels)
+    chosen = settings_of(drawn, completed(kind_of(drawn), settings, data.x.shape, others is not None))
+    plan = stages(drawn, chosen)
+    state = TrainState(_started(model, data), [])
+    loop = Loop(*_parts(data, others, chosen), plan, state, Key.from_seed(chosen.seed).derive("train"))
+    if out is None:
+        return _in_memory(loop, chosen, watch)
+    description = dict(extra or {}) | description_of(model, chosen, data, others)
+    guards.check_state(state.tensors(), "the start")
+    folder = run_folder.create(out, description, state.tensors(), {}, force)
+    with run_folder.lock(folder):
+        return _in_folder(loop, chosen, folder, watch)
+
+
+def resume(
+    path: str | Path, x: Any = None, held_out: Any = None, watch: Watch | None = None, device: str = "cpu"
+) -> Run:
+    """Continue the run in a folder on a device, bit-identically where that is the cpu, or return it if it is complete.
+
+    A run may go on elsewhere than it began: random bits are the same everywhere, sums round differently on a GPU.
+    x and held_out are needed only if the run was given arrays rather than named data. Raises FileError, InputError if
+    the data are not those of the run, NumericalError, and Interrupted.
+    """
+    folder, device = checks.path(path, "path"), checked_device(device)
+    checks.callback(watch, "watch", 1)
+    with run_folder.lock(folder):
+        description = run_folder.read_settings(folder)
+        chosen, drawn, dtype, plan = described_run(description, folder)
+        tensors, told, notes = run_folder.load_checkpoint(folder)
+        if told.get("settings", mark(folder)) != mark(folder):
+            raise FileError(f"{folder / run_folder.SETTINGS} was changed since the run was saved: put it back or start anew.")
+        state = restore(tensors, drawn, plan, f"the checkpoint of {folder}")
+        if state.model.dtype != dtype:
+            raise FileError(f"the checkpoint of {folder} must hold {dtype} parameters, got {state.model.dtype}.")
+        state.model = replace(state.model, levels=_levels(description, folder))
+        if state.stage >= len(plan) and (folder / "model.safetensors").exists():
+            history = metrics.read_metrics(folder)
+            model = load_model(folder).to(device)
+            said = (*notes, *_notes(model, history, chosen), *_kept_notes(told, folder))
+            return Run(model, history, folder, chosen, said)
+        data = data_again(description, "data", x, state.model, folder)
+        others = data_again(description, "held_out", held_out, state.model, folder)
+        if data is None:
+            raise FileError(f"{folder / 'run.toml'} does not say what data the run had.")
+        state.model = with_levels_of(state.model, data)
+        rows, held = _parts(data, others, chosen)
+        if state.stage < len(plan) and state.batch * plan[state.stage].settings.batch_size >= len(rows.x):
+            raise FileError(f"the checkpoint of {folder} stands beyond the end of its data.")
+        loop = Loop(rows, held, plan, state.to(device), Key.from_seed(chosen.seed).derive("train"))
+        run = _in_folder(loop, chosen, folder, watch)
+        return replace(run, notes=(*notes, *run.notes))
+
+
+def _parts(data: Data, held_out: Data | None, settings: AnySettings) -> tuple[Data, Data | None]:
+    """The rows to learn from and those held out: given, or a share of the former."""
+    if held_out is not None or settings.validation == 0 or len(data.x) < 2:
+        return data, held_out
+    if isinstance(data.x, np.memmap):
+        raise InputError("validation would read a mapped file into memory: give held_out rows, or validation=0.")
+    return parted(data, settings.validation, settings.seed)
+
+
+def _in_memory(loop: Loop, settings: AnySettings, watch: Watch | None) -> Run:
+    history: list[Record] = []
+    kept: dict[int, BoltzmannMachine] = {}
+
+    def epoch(record: Record) -> Any:
+        history.append(record)
+        return None if watch is None else watch(dict(record))
+
+    def rewound(update: int) -> None:
+        for later in [number for number in kept if number > update]:
+            del kept[later]
+
+    loop.events = Events(epoch, rewound, update=recorder(loop, settings, kept.__setitem__))
+    try:
+        loop.run()
+        model = _finished(loop, settings)
+        notes = (*_notes(model, history, settings), *_learnt(loop))
+    except BaseException as problem:
+        loop.state.finish(loop.plan)
+        kept_so_far = tuple(kept.values())
+        problem.run = Run(loop.state.model, history, None, settings, (), kept_so_far)  # type: ignore[attr-defined]
+        raise
+    return Run(model, history, None, settings, notes, tuple(kept.values()))
+
+
+def _in_folder(loop: Loop, settings: AnySettings, folder: Path, watch: Watch | None) -> Run:
+    state = loop.state
+    with stop_requests() as asked:
+        metrics.trim_metrics(folder, state.lines)
+        saved, marked = time.monotonic(), mark(folder)
+
+        def epoch(record: Record) -> Any:
+            metrics.append_metrics(folder, record)
+            return None if watch is None else watch(dict(record))
+
+        def step() -> None:
+            nonlocal saved
+            if asked or time.monotonic() - saved >= settings.checkpoint_seconds:
+                _save(folder, state, marked)
+                saved = time.monotonic()
+            if asked:
+                raise interrupted(asked[0], f"boltz train --resume {folder}")
+
+        def keep(update: int, machine: BoltzmannMachine) -> None:
+            machine.save(snapshots.path_of(folder, update))
+
+        def rewound(update: int) -> None:
+            snapshots.drop_after(folder, update)
+
+        loop.events = Events(epoch, rewound, step, recorder(loop, settings, keep))
+        loop.run()
+        model = _finished(loop, settings)
+        model.save(folder / "model.safetensors")
+        notes = _learnt(loop)
+        _save(folder, state, marked, notes)
+        if asked:
+            raise interrupted(asked[0], f"boltz train --resume {folder}")
+    history = metrics.read_metrics(folder)
+    return Run(model, history, folder, settings, (*_notes(model, history, settings), *notes))
+
+
+def _notes(model: Model, history: list[Record], settings: AnySettings) -> tuple[str, ...]:
+    gap = apart(history, settings.rule) if isinstance(settings, Settings) else ()
+    units = model.scaling.noted() if isinstance(model, HelmholtzMachine) and model.scaling is not None else ()
+    return (*units, *kept_epoch(history), *gap)
+
+
+def _started(model: Model, data: Data) -> Model:
+    """A copy of the machine to train, in the units of the data if it has Gaussian visible units and knows none yet."""
+    arena = model.arena.copy()
+    if isinstance(model, BoltzmannMachine):
+        return BoltzmannMachine(model.graph, arena, levels=model.levels)
+    found = HelmholtzMachine(model.structure, arena, scaling=model.scaling, levels=model.levels)
+    if model.layers[0].kind != "gaussian" or model.scaling is not None:
+        return found
+    some = np.arange(0, len(data.x), -(-len(data.x) // checks.INITIAL_ROWS))
+    return scaled(found, data.x[some] / (data.levels or 1))
+
+
+def _learnt(loop: Loop) -> tuple[str, ...]:
+    """What the trained machine itself says, once anything was trained."""
+    if not loop.state.lines:
+        return ()
+    rows = loop.visible_rows(min(LEARNT_ROWS, max(LEARNT_NUMBERS // loop.state.model.layers[0].units, FEWEST)))
+    return learnt.notes(loop.state.model, rows, loop.key.derive("learnt"))
+
+
+def _save(folder: Path, state: TrainState, marked: str, notes: tuple[str, ...] = ()) -> None:
+    tensors = state.tensors()
+    guards.check_state(tensors, f"step {state.step}")
+    run_folder.save_checkpoint(folder, tensors, {"settings": marked} | ({"notes": json.dumps(notes)} if notes else {}))
+
+
+def _kept_notes(told: Mapping[str, str], folder: Path) -> tuple[str, ...]:
+    """The notes that the last checkpoint of a complete run holds."""
+    try:
+        found = json.loads(told.get("notes", "[]"))
+    except (ValueError, RecursionError) as problem:
+        raise FileError(f"the checkpoint of {folder} holds notes that are not JSON.") from problem
+    return tuple(str(note) for note in found) if isinstance(found, list) else ()
+
+
+def _finished(loop: Loop, settings: AnySettings) -> Model:
+    """The trained machine with the mean activities on training rows that annealing of its log Z starts from.
+
+    Rows with numbers outside [0, 1] tell no activities: then annealing finds its own start.
+    """
+    model = loop.state.model
+    rows = loop.visible_rows(min(RATE_ROWS, max(RATE_NUMBERS // model.layers[0].units, ROWS)))
+    if isinstance(model, BoltzmannMachine):
+        if rows.min() < 0 or rows.max() > 1:
+            return model
+        return replace(model, rates=base_rates(model, rows, settings.seed))
+    if model.prior_machine is None:
+        return model
+    states = recognised(model, rows, Key.from_seed(settings.seed).derive("rates"))
+    rates = base_rates(top_machine(model), states, settings.seed)
+    names = [layer.name for layer in model.layers[-2:]]
+    return replace(model, rates=dict(zip(names, rates.values(), strict=True)))
+
+
+def _levels(description: dict[str, Any], folder: Path) -> int | None:
+    """What whole numbers are divided by, as run.toml says."""
+    try:
+        return above_one(description["model"].get("levels"))
+    except InputError as problem:
+        raise FileError(f"{folder / 'run.toml'} does not describe a run ({problem}).") from problem
+
+
