@@ -25,7 +25,11 @@ def rounds_for(sweeps: int, rungs: int, pilot_rungs: int) -> int:
     """Rounds of replica exchange that leave the number of sweeps, with all that comes before them, at this many."""
     friction = temperatures.PILOT_CHAINS * max(temperatures.LEAST_PILOT, round(temperatures.PILOT_SHARE * 1000))
     pilot = ladder_fitting.PILOT_COPIES * pilot_rungs * (2 * ladder_fitting.PILOT_ROUNDS + ladder_fitting.PILOT_SWEEPS)
-    bend = ladder_fitting.COPIES * rungs * (ladder_fitting.BEND_ROUNDS + ladder_fitting.BEND_ROUNDS // 2 + ladder_fitting.PILOT_SWEEPS)
+    bend = (
+        ladder_fitting.COPIES
+        * rungs
+        * (ladder_fitting.BEND_ROUNDS + ladder_fitting.BEND_ROUNDS // 2 + ladder_fitting.PILOT_SWEEPS)
+    )
     climb = ladder_fitting.COPIES * rungs * ladder_fitting.SWEEPS
     return int((sweeps - 2 * (friction + pilot) - bend - climb) / (ladder_fitting.COPIES * rungs))
 

@@ -13,15 +13,15 @@ from oracle import Table
 from scipy.stats import binom
 
 import boltz
-from boltz.estimators import ais, bases, replica_exchange
+from boltz.estimators import ais, bases
 from boltz.estimators.estimate import Estimate, interval
+from boltz.estimators.replica_exchange import estimated
 from boltz.rng import Key
-from boltz.sampling import replica_exchange
 from boltz.sampling.flips import Flips, Moment
 from boltz.sampling.inputs import Scratch, turned_weights
 from boltz.sampling.ladders import Temperatures
 from boltz.sampling.modes import Modes, search
-from boltz.sampling.replica_exchange import replicas_of
+from boltz.sampling.replica_exchange import exchange, replicas_of
 from boltz.targets import path_to
 
 KEY = Key(7, 8)
@@ -208,12 +208,12 @@ def check_halves_start_apart() -> None:
 def check_halves_that_stay_apart() -> None:
     """Halves whose states differ along a direction, or in energy, are told; halves that agree are not."""
     replicas = replicas_of(two_rungs(coupled(0.01), 0.5), 40, 4, KEY)
-    found = replica_exchange.exchange(replicas, 60, 2)
+    found = exchange(replicas, 60, 2)
     noise = np.random.default_rng(2).normal(size=(60, 40))
     apart = noise + np.where(np.arange(40) < 20, 1.0, -1.0)
-    told = {what: replica_exchange.estimated(replicas, replace(found, **{what: apart})).doubts for what in ("along", "height")}
+    told = {what: estimated(replicas, replace(found, **{what: apart})).doubts for what in ("along", "height")}
     assert all("have not mixed" in " ".join(doubts) for doubts in told.values())
-    assert not replica_exchange.estimated(replicas, replace(found, along=noise)).doubts
+    assert not estimated(replicas, replace(found, along=noise)).doubts
 
 
 def check_exchange_turns_round() -> None:
@@ -224,7 +224,7 @@ def check_exchange_turns_round() -> None:
     for x in replicas.states[-1].values():
         x[...] = 0
     replicas.rounds = 16
-    replica_exchange.exchange(replicas, 2, keep=0)
+    exchange(replicas, 2, keep=0)
     up = int((replicas.states[-1]["h1"].mean(axis=1) > 0.5).sum())
     stats.accept(stats.binomial_table(up, 64, 0.5), "chains are not turned round")
     assert stats.detectable_binomial(64, 0.5, 0.0)

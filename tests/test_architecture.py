@@ -1,8 +1,8 @@
 """The house rules that a parser can see: which way imports go, what may import what, sizes, no pickle.
 
 foreign <- errors <- kernels <- arrays, rng, numerics, checks, scale <- units, nn <- models <- targets <- sampling <-
-{estimators, training} <- {sklearn, cli}. Of the files, checkpoint, snapshots and runs stand on the first two alone,
-and data on kernels, rng, checks and scale.
+{estimators <- diagnostics, training <- networks} <- {sklearn, cli}. parallel stands on kernels and checks, storage on
+the first two alone, and data on kernels, rng, checks and scale.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import boltz.kernels
 ROOTS = {"boltz": Path(boltz.__file__).parent, "boltz.kernels": Path(boltz.kernels.__file__).parent}
 
 BASE = {"foreign", "errors", "kernels", "arrays", "rng", "numerics", "checks", "scale"}
-MODELS = BASE | {"units", "nn", "checkpoint", "snapshots"}
-SAMPLING = MODELS | {"models", "targets"}
+MODELS = BASE | {"units", "nn", "storage"}
+SAMPLING = MODELS | {"models", "targets", "parallel"}
+TRAINING = SAMPLING | {"sampling", "data", "presets"}
 ALLOWED: dict[str, set[str]] = {
     "foreign": set(),
     "errors": {"foreign"},
@@ -30,11 +31,9 @@ ALLOWED: dict[str, set[str]] = {
     "checks": {"foreign", "errors", "arrays"},
     "arrays": {"errors"},
     "scale": {"errors", "arrays", "checks", "foreign"},
-    "checkpoint": {"foreign", "errors"},
-    "snapshots": {"foreign", "errors"},
-    "tables": {"errors", "checkpoint"},
+    "parallel": {"errors", "arrays", "checks", "kernels"},
+    "storage": {"foreign", "errors"},
     "presets": {"errors"},
-    "runs": {"foreign", "errors", "checkpoint", "snapshots"},
     "data": {"foreign", "errors", "arrays", "checks", "rng", "kernels", "scale"},
     "units": BASE,
     "nn": BASE,
@@ -42,8 +41,10 @@ ALLOWED: dict[str, set[str]] = {
     "targets": MODELS | {"models"},
     "sampling": SAMPLING,
     "estimators": SAMPLING | {"sampling"},
-    "training": SAMPLING | {"sampling", "data", "runs", "presets"},
-    "plotting": {"foreign", "errors", "checks", "checkpoint"},
+    "diagnostics": SAMPLING | {"sampling", "estimators"},
+    "training": TRAINING,
+    "networks": TRAINING | {"training"},
+    "plotting": {"foreign", "errors", "checks", "storage"},
 }
 ABOVE = {"cli", "sklearn"}  # may import everything, and nothing but the other one imports them
 NUMBA = {f"kernels.cpu{part}" for part in ("", "_vectors", "_philox", "_products", "_dense", "_notice")}
@@ -56,7 +57,7 @@ ONLY = {
     "matplotlib": {"plotting"},
     "safetensors": set(),
     "pooch": {"data"},
-    "threadpoolctl": {"sampling.driver"},
+    "threadpoolctl": {"parallel"},
     "sklearn": {"sklearn"},
 }  # outside package -> the only modules (or packages) that import it
 LAZY = {"cupy", "pooch"}  # never at the top of a module
@@ -65,14 +66,14 @@ BANNED = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marsh
 MOST_LINES, MOST_PARAMETERS, MOST_IN_A_FUNCTION = 500, 6, 60
 WIDE = {
     "data.loading.load": 7,  # likewise, all but the name optional
-    "training.run.train": 7,  # the documented public function, all settings by name
-    "training.tuned_runs.fine_tune": 7,  # likewise
+    "training.train.train": 7,  # the documented public function, all settings by name
+    "networks.fine_tune.fine_tune": 7,  # likewise
     "units.Units.anneal": 7,  # the argument list of its kernel
     "units.bernoulli.Bernoulli.anneal": 7,
-    "estimators.annealed.ais": 7,  # public, all but the model optional
-    "estimators.annealed.reverse_ais": 8,
-    "estimators.exchange.exchange_log_z": 7,
-    "estimators.posterior.posterior_ais": 7,
+    "estimators.ais.ais": 7,  # public, all but the model optional
+    "estimators.reverse_ais.reverse_ais": 8,
+    "estimators.replica_exchange.exchange_log_z": 7,
+    "estimators.posterior_ais.posterior_ais": 7,
 }  # function -> how many parameters it may have, more than others
 
 
@@ -119,7 +120,7 @@ def package(name: str) -> str:
 
 
 def test_the_package_is_seen_whole() -> None:
-    some = {"", "errors", "kernels", "kernels.cpu", "nn.dense", "training.run", "models.boltzmann", "models.helmholtz"}
+    some = {"", "errors", "kernels", "kernels.cpu", "nn.dense", "training.train", "models.boltzmann", "models.helmholtz"}
     assert some <= set(MODULES)
     for name in MODULES:
         known = name == "" or package(name) in ALLOWED or package(name) in ABOVE
@@ -228,7 +229,7 @@ def test_wide_functions_are_still_there() -> None:
 
 def test_settings_of_training_are_given_by_name() -> None:
     """What boltz.train takes by position has nothing to do with the kind of machine."""
-    arguments = FUNCTIONS["training.run.train"].args
+    arguments = FUNCTIONS["training.train.train"].args
     assert [a.arg for a in arguments.args] == ["model", "x", "out", "held_out", "force", "watch", "extra"]
     assert arguments.kwarg is not None and arguments.kwarg.arg == "settings"
 

@@ -63,7 +63,10 @@ def test_a_new_run_holds_settings_and_checkpoint(tmp_path: Path) -> None:
     tensors, metadata, skipped = run_folder.load_checkpoint(folder)
     assert metadata == {"lines": "0"} and skipped == []
     assert all(np.array_equal(tensors[name], TENSORS[name]) for name in TENSORS) and len(tensors) == len(TENSORS)
-    assert os.listdir(tmp_path) == ["dbm"] and sorted(os.listdir(folder)) == [run_folder.CHECKPOINT, run_folder.SETTINGS]
+    assert os.listdir(tmp_path) == ["dbm"] and sorted(os.listdir(folder)) == [
+        run_folder.CHECKPOINT,
+        run_folder.SETTINGS,
+    ]
 
 
 def test_settings_become_plain_toml(tmp_path: Path) -> None:
@@ -125,7 +128,10 @@ def test_an_existing_run_needs_force(tmp_path: Path) -> None:
     assert step_of(tmp_path / "r") == 1
     make(tmp_path / "r", 2, force=True)
     assert step_of(tmp_path / "r") == 2 and metrics.read_metrics(tmp_path / "r") == []
-    assert os.listdir(tmp_path) == ["r"] and sorted(os.listdir(tmp_path / "r")) == [run_folder.CHECKPOINT, run_folder.SETTINGS]
+    assert os.listdir(tmp_path) == ["r"] and sorted(os.listdir(tmp_path / "r")) == [
+        run_folder.CHECKPOINT,
+        run_folder.SETTINGS,
+    ]
 
 
 @pytest.mark.parametrize("foreign", ["notes.txt", "data.npz", "sub/", "samples.png/"])
@@ -527,7 +533,10 @@ def test_a_second_writer_is_refused_and_told_who_has_it(tmp_path: Path) -> None:
     folder = make(tmp_path / "r")
     with run_folder.lock(folder) as held:
         assert held == folder
-        with pytest.raises(InputError, match=rf"in use by another process \(pid {os.getpid()}\)"), run_folder.lock(folder):
+        with (
+            pytest.raises(InputError, match=rf"in use by another process \(pid {os.getpid()}\)"),
+            run_folder.lock(folder),
+        ):
             raise AssertionError("two writers")
     with run_folder.lock(folder):
         pass

@@ -61,7 +61,9 @@ def settings_of(path: Path) -> dict[str, Any]:
 
 def without_data(path: Path) -> InputError:
     """The error for a run or model file that says nothing of its data."""
-    run = f", or name its run, {path.parent}" if path.is_file() and (path.parent / run_folder.SETTINGS).is_file() else ""
+    run = (
+        f", or name its run, {path.parent}" if path.is_file() and (path.parent / run_folder.SETTINGS).is_file() else ""
+    )
     return InputError(f"{path} does not name its data: give them with --data{run}.")
 
 

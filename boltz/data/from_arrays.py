@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from boltz.data import Data
 from boltz.data.dataset import Data, fingerprint, finite, kept, row_type, rows_of, two_valued
 from boltz.data.sparse import SparseRows, is_sparse, sparse_rows
 from boltz.errors import InputError
-from boltz.models.graph import Layer
 from boltz.scale import Border, table
 
 WITH_LEVELS = "use model.with_levels({})"
+
+
+class Visible(Protocol):
+    """The visible layer of a machine: how many units, of what kind."""
+
+    @property
+    def units(self) -> int:
+        """How many."""
+
+    @property
+    def kind(self) -> str:
+        """The unit type."""
 
 
 def given(x: Any, name: str, units: int, real: bool = False, levels: int | None = None) -> Data:
@@ -44,7 +54,7 @@ def _real(values: Any) -> Any:
     return values.astype(exact) if isinstance(values, SparseRows) else np.ascontiguousarray(values, exact)
 
 
-def as_data(x: Any, name: str, layer: Layer, levels: int | None = None) -> Data:
+def as_data(x: Any, name: str, layer: Visible, levels: int | None = None) -> Data:
     """Rows as Data, checked against the visible layer and the levels of a machine; raises InputError."""
     if not isinstance(x, Data):
         x = given(x, name, layer.units, layer.kind == "gaussian", levels)

@@ -123,9 +123,7 @@ def _chain_findings(
         mixing.effective_draws(found["chain_ess"], shape),
         start,
         mixing.energy_gap(free, _inferred(machine, final)[0], "chains" if states is None else name),
-        mixing.activity_gap(
-            rows.mean(axis=0, dtype=np.float64), seen.activity[visible][:half].mean(axis=0), visible
-        ),
+        mixing.activity_gap(rows.mean(axis=0, dtype=np.float64), seen.activity[visible][:half].mean(axis=0), visible),
     )
     measures = {"chains": 2 * half, "sweeps": course.sweeps, "start": name, "k": course.k, **found}
     return Diagnosis(findings, {**measures, "nested_rhat": nested})

@@ -122,5 +122,3 @@ def below(found: Estimate, wide: Estimate) -> tuple[str, ...]:
     if change <= CONTRADICTION * float(np.hypot(wide.standard_error, found.standard_error)) + ROUNDING:
         return ()
     return (f"annealing from a wider base model gives {change:.2f} nats more: a mode was missed",)
-
-

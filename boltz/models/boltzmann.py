@@ -112,6 +112,10 @@ class BoltzmannMachine:
         """Number of units of each layer."""
         return self.graph.units
 
+    @property
+    def scaling(self) -> None:
+        """The scale of Gaussian visible units, of which there are none."""
+
     def spans(self) -> list[tuple[slice, bool]]:
         """The arena as slices of weights (True), which decay acts on, and of biases (False)."""
         weights = size({edge.key: shapes(self.graph)[edge.key] for edge in self.graph.edges})
@@ -255,5 +259,3 @@ def affordable_chains(model: BoltzmannMachine, chains: Any, name: str = "chains"
     """A number of chains of a machine whose states fit into memory, with room for as much again; raises InputError."""
     chains = checks.integer(chains, name, 1, 2**32)
     return checks.affordable(chains, name, 2 * model.dtype.itemsize * sum(model.units.values()))
-
-

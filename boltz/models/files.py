@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from boltz.models.boltzmann import shapes as graph_shapes
 from boltz.models.graph import MOST_LAYERS, Edge, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.scaling import Scaling, cast
-from boltz.networks.network import Network
 from boltz.storage import snapshots
 from boltz.storage.tensors import read_metadata, read_tensors
 
@@ -29,6 +28,30 @@ Told = Mapping[str, str]
 Shapes = Mapping[str, tuple[int, ...]]
 Model = BoltzmannMachine | HelmholtzMachine
 NETWORK = "network.safetensors"
+
+
+class Seeing(Protocol):
+    """What sees visible rows: a machine, or a network unrolled from one."""
+
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """The layers, the visible one first."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the parameters."""
+
+    @property
+    def arena(self) -> Array:
+        """All parameters."""
+
+    @property
+    def scaling(self) -> Scaling | None:
+        """The scale of Gaussian visible units, None where rows are taken as they are."""
+
+    @property
+    def levels(self) -> int | None:
+        """What whole numbers are divided by."""
 
 
 def load(path: str | Path) -> Model:
@@ -81,7 +104,7 @@ def checked_machine(model: Any) -> Model:
     return model
 
 
-def visible_rows(model: Model | Network, x: Any, name: str = "x") -> Array:
+def visible_rows(model: Seeing, x: Any, name: str = "x") -> Array:
     """Visible rows (rows, units) as the machine sees them, in its type, where it lives: numbers in [0, 1], or any for
     Gaussian units, which it sees in its own units.
 
@@ -96,20 +119,14 @@ def visible_rows(model: Model | Network, x: Any, name: str = "x") -> Array:
     return rows
 
 
-def inside(model: Model | Network, x: Array) -> Array:
+def inside(model: Seeing, x: Array) -> Array:
     """Visible rows (rows, units), in the units of the data, as the machine sees them, in its type."""
-    found = _scaling(model)
-    return cast(x, model.dtype) if found is None else found.inside(x, model.dtype)
+    return cast(x, model.dtype) if model.scaling is None else model.scaling.inside(x, model.dtype)
 
 
-def outside(model: Model | Network, values: Array) -> Array:
+def outside(model: Seeing, values: Array) -> Array:
     """Values (rows, units) of visible units of the machine, in the units of the data."""
-    found = _scaling(model)
-    return values if found is None else found.outside(values)
-
-
-def _scaling(model: Model | Network) -> Scaling | None:
-    return None if isinstance(model, BoltzmannMachine) else model.scaling
+    return values if model.scaling is None else model.scaling.outside(values)
 
 
 def structure_from(text: Any) -> Structure:

@@ -128,7 +128,9 @@ def resume_tuning(
         start = load_network(folder / run_folder.START).to(device)
         tensors, told, notes = run_folder.load_checkpoint(folder)
         if told.get(MARK, mark(folder)) != mark(folder):
-            raise FileError(f"{folder / run_folder.SETTINGS} was changed since the run was saved: put it back or start anew.")
+            raise FileError(
+                f"{folder / run_folder.SETTINGS} was changed since the run was saved: put it back or start anew."
+            )
         progress = Progress.restored(tensors, start, f"the checkpoint of {folder}")
         if progress.round > chosen.refit + 1:
             raise FileError(f"the checkpoint of {folder} does not fit the settings of its run.")
@@ -151,7 +153,9 @@ def described(description: Mapping[str, Any], folder: Path) -> FineTuneSettings:
     try:
         chosen: FineTuneSettings = settings_from(FineTuneSettings, description["settings"])
     except (KeyError, TypeError, ValueError, OverflowError, BoltzError) as problem:
-        raise FileError(f"{folder / run_folder.SETTINGS} does not describe a fine-tuning ({shown(problem)}).") from problem
+        raise FileError(
+            f"{folder / run_folder.SETTINGS} does not describe a fine-tuning ({shown(problem)})."
+        ) from problem
     return chosen
 
 

@@ -98,7 +98,9 @@ def captioned_tiles(rows: Any, captions: Sequence[str], shape: Shape, title: str
     for i, row in enumerate(values):
         top, left = i // ACROSS * (height + band) + band, i % ACROSS * (width + 2)
         picture[top : top + height, left : left + width] = row.reshape(tile)
-        axes.text(left + width / 2, top - 1, cleaned(captions[i], LONGEST_CAPTION), ha="center", va="bottom", fontsize=8)
+        axes.text(
+            left + width / 2, top - 1, cleaned(captions[i], LONGEST_CAPTION), ha="center", va="bottom", fontsize=8
+        )
     axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
     return figure
@@ -175,5 +177,3 @@ def _mosaic(rows: Array, tile: Shape, gap: float) -> Array:
         top, left = 1 + i // across * (height + 1), 1 + i % across * (width + 1)
         picture[top : top + height, left : left + width] = row.reshape(tile)
     return picture
-
-

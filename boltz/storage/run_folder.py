@@ -254,5 +254,3 @@ def _settings_text(settings: Mapping[str, Any]) -> str:
     if len(text.encode("utf-8", "replace")) > MAX_SETTINGS:
         raise InputError(f"the settings need {len(text)} characters of TOML, expected at most {MAX_SETTINGS}.")
     return text
-
-

@@ -88,7 +88,9 @@ def description_of(model: Model, settings: AnySettings, data: Data, held_out: Da
     }
 
 
-def described_run(description: dict[str, Any], folder: Path) -> tuple[AnySettings, Blueprint, np.dtype[Any], list[Stage]]:
+def described_run(
+    description: dict[str, Any], folder: Path
+) -> tuple[AnySettings, Blueprint, np.dtype[Any], list[Stage]]:
     """The settings, the machine without its parameters, their type, and the plan that run.toml asks for."""
     try:
         model = description["model"]

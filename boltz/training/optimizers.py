@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
 from operator import and_
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
 from boltz.arrays import on_device
-from boltz.models.files import Model
-from boltz.networks.network import Network
 from boltz.parallel import Workers
 from boltz.training.settings import Common
 
 Array = NDArray[Any]
 OptState = dict[str, Array]
-Learner = Model | Network
 CHUNK = 1 << 19
+
+
+class Learner(Protocol):
+    """What an optimizer updates: a machine or a network over a flat arena."""
+
+    @property
+    def arena(self) -> Array:
+        """All parameters."""
+
+    @property
+    def params(self) -> Mapping[str, Array]:
+        """Views of the arena by name."""
+
+    def spans(self) -> list[tuple[slice, bool]]:
+        """The arena as slices, and whether decay acts on them."""
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,9 @@ def resume(
         chosen, drawn, dtype, plan = described_run(description, folder)
         tensors, told, notes = run_folder.load_checkpoint(folder)
         if told.get("settings", mark(folder)) != mark(folder):
-            raise FileError(f"{folder / run_folder.SETTINGS} was changed since the run was saved: put it back or start anew.")
+            raise FileError(
+                f"{folder / run_folder.SETTINGS} was changed since the run was saved: put it back or start anew."
+            )
         state = restore(tensors, drawn, plan, f"the checkpoint of {folder}")
         if state.model.dtype != dtype:
             raise FileError(f"the checkpoint of {folder} must hold {dtype} parameters, got {state.model.dtype}.")
@@ -301,5 +303,3 @@ def _levels(description: dict[str, Any], folder: Path) -> int | None:
         return above_one(description["model"].get("levels"))
     except InputError as problem:
         raise FileError(f"{folder / 'run.toml'} does not describe a run ({problem}).") from problem
-
-

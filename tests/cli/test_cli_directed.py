@@ -47,7 +47,18 @@ def held_rows(model: boltz.HelmholtzMachine, data: Path) -> Any:
 def test_a_run_folder_and_its_result(trained: dict[str, Path], data: Path, model: str) -> None:
     folder = trained[model]
     names = {p.name for p in folder.iterdir()} - {run_folder.LOCK}
-    assert names == {run_folder.SETTINGS, run_folder.CHECKPOINT, run_folder.PREVIOUS, run_folder.MODEL, metrics.METRICS, run_folder.RESULT} | PICTURES
+    assert (
+        names
+        == {
+            run_folder.SETTINGS,
+            run_folder.CHECKPOINT,
+            run_folder.PREVIOUS,
+            run_folder.MODEL,
+            metrics.METRICS,
+            run_folder.RESULT,
+        }
+        | PICTURES
+    )
     result = json.loads((folder / run_folder.RESULT).read_text())
     assert (result["model"], result["run"]) == (model, str(folder))
     machine = boltz.load(folder)

@@ -34,7 +34,14 @@ def test_rbm_result_and_folder(data: Path) -> None:
     assert result["test"]["log_likelihood"]["kind"] == "exact" and result["test"]["rows"] == TEST
     names = {p.name for p in Path("a/b").iterdir()} - {run_folder.LOCK}
     pictures = {"samples.png", "filters.png", "curves.png"}
-    files = {run_folder.SETTINGS, run_folder.CHECKPOINT, run_folder.PREVIOUS, run_folder.MODEL, metrics.METRICS, run_folder.RESULT}
+    files = {
+        run_folder.SETTINGS,
+        run_folder.CHECKPOINT,
+        run_folder.PREVIOUS,
+        run_folder.MODEL,
+        metrics.METRICS,
+        run_folder.RESULT,
+    }
     assert names == files | {snapshots.FOLDER} | pictures
     assert json.loads(Path("a/b/test.json").read_text()) == result
     assert "The log-likelihood is exact." in found.stderr and "Traceback" not in found.stderr

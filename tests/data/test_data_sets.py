@@ -199,7 +199,9 @@ def test_downloads_are_over_https_and_limits_are_above_the_true_sizes():
     sizes = {"x_train": 9_912_422, "y_train": 28_881, "x_test": 1_648_877, "y_test": 4_542}  # bytes
     assert all(sizes[name] <= file.most <= 1.1 * sizes[name] for name, file in download.MNIST_FILES.items())
     rows = {"x_train": 50_000, "x_valid": 10_000, "x_test": 10_000}
-    assert all(1568 * rows[name] <= file.most <= 1.1 * 1568 * rows[name] for name, file in download.STATIC_FILES.items())
+    assert all(
+        1568 * rows[name] <= file.most <= 1.1 * 1568 * rows[name] for name, file in download.STATIC_FILES.items()
+    )
     assert all(site.startswith("https://") for site in (download.MNIST, download.STATIC, download.CALTECH))
     with pytest.raises(FileError, match="is not an https address"):
         download._download("http://example.org/", download.CALTECH_FILE, Path())

@@ -36,5 +36,9 @@ def test_equal_runs_write_equal_files(kind: str, tmp_path: Path, monkeypatch: py
     for files in found:
         files.pop(run_folder.LOCK, None)
     assert found[0] == found[1] == found[2]
-    wanted = {run_folder.SETTINGS, run_folder.CHECKPOINT, run_folder.NETWORK if kind == "classifier" else run_folder.MODEL}
+    wanted = {
+        run_folder.SETTINGS,
+        run_folder.CHECKPOINT,
+        run_folder.NETWORK if kind == "classifier" else run_folder.MODEL,
+    }
     assert wanted <= found[0].keys() and (kind != "rbm" or len(found[0]) > 5)
