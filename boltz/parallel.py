@@ -24,7 +24,7 @@ from threadpoolctl import ThreadpoolController
 
 from boltz import arrays, checks
 from boltz.errors import InputError
-from boltz.kernels.graphs import flow
+from boltz.kernels.cuda.graphs import flow
 
 FEWEST = 32  # float32 products of fewer rows may sum in another order
 T = TypeVar("T")

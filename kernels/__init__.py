@@ -1,7 +1,7 @@
 """The primitives of boltz and their dispatch by array type: numpy arrays go to Numba, CuPy arrays to CUDA.
 
-Each primitive exists three times with one signature: in reference.py (numpy, written for reading), cpu.py (Numba) and
-cuda.py (CuPy and CUDA C++), where the products with states take weights that split.py made ready for tensor cores.
+Each primitive exists three times with one signature: in reference.py (numpy, written for reading), cpu (Numba) and
+cuda (CuPy and CUDA C++), where the products with states take weights that cuda/split.py made ready for tensor cores.
 Nothing here knows models; this package never imports boltz.
 """
 
@@ -32,7 +32,7 @@ __all__ = [*PRIMITIVES, "backend"]
 
 @cache
 def _module(kind: type) -> Any:
-    return import_module("boltz.kernels." + ("cuda" if kind.__module__.startswith("cupy") else "cpu"))
+    return import_module("boltz.kernels." + ("cuda.launch" if kind.__module__.startswith("cupy") else "cpu"))
 
 
 def backend(array: Any) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz.kernels import cuda
-from boltz.kernels.graphs import Clock, Replay
+from boltz.kernels.cuda import launch
+from boltz.kernels.cuda.graphs import Clock, Replay
 from boltz.rng import Key
 from boltz.sampling.gibbs import Scratch, layer_input
 from boltz.targets import BaseRatePath
@@ -51,10 +51,10 @@ class Captured:
     def _step(self) -> None:
         density, machine, now = self.density, self.density.machine, self.clock.now
         self.clock.tick()
-        cuda.tilt(self.course, now, self.biases)
+        launch.tilt(self.course, now, self.biases)
         before, after, moved = ({n: x[part] for n, part in self.parts.items()} for x in self.biases)
         for layer in density.held:
-            cuda.row_dot(self.state[layer], moved[layer], self.weights)
+            launch.row_dot(self.state[layer], moved[layer], self.weights)
         for layer in density.summed:
             inputs = layer_input(machine, layer, self.state, self.scratch, self.turned)
             drawn = self.streams[layer], self.first, self.state[layer]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from boltz import arrays, checks
 from boltz.errors import InputError, NumericalError
-from boltz.kernels.graphs import Clock, Replay
+from boltz.kernels.cuda.graphs import Clock, Replay
 from boltz.models.boltzmann import BoltzmannMachine, State, affordable_chains, checked_model
 from boltz.models.files import visible_rows
 from boltz.parallel import shares, workers

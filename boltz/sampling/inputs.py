@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import boltz.kernels as kernels
 from boltz import arrays
-from boltz.kernels.split import split
+from boltz.kernels.cuda.split import split
 from boltz.models.boltzmann import BoltzmannMachine, State
 from boltz.rng import Stream
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz.kernels.graphs import Clock as Counter
-from boltz.kernels.graphs import Replay
+from boltz.kernels.cuda.graphs import Clock as Counter
+from boltz.kernels.cuda.graphs import Replay
 from boltz.parallel import Workers
 from boltz.rng import Key
 from boltz.training.rules import Clock, Rule, RuleState, Workspace

@@ -21,7 +21,7 @@ from boltz.cli.common import Failure, failures
 from boltz.cli.measure import BOUNDS, GREY, described, verdict, verdict_between
 from boltz.cli.progress import Progress, duration
 from boltz.estimators.estimate import Estimate, exact, kind_of_difference
-from boltz.kernels import cpu_products
+from boltz.kernels.cpu import products
 from boltz.training.settings import Common
 
 HEAVY = ("numpy", "scipy", "numba", "matplotlib", "rich", "pooch", "safetensors")
@@ -158,13 +158,13 @@ def test_kernels_are_compiled_before_training(
 ) -> None:
     """Catches a machine too small for the products of 0/1 states, which take longest to compile."""
     asked: set[bool] = set()
-    multiply = cpu_products._multiply
+    multiply = products._multiply
 
     def watched(*arguments: object) -> object:
         asked.add(arguments[-1] != 0)  # the units of a table: none where a product is left to panels
         return multiply(*arguments)
 
-    monkeypatch.setattr(cpu_products, "_multiply", watched)
+    monkeypatch.setattr(products, "_multiply", watched)
     progress_module.compile_kernels(kind, settings)
     assert True in asked
     assert capsys.readouterr().err == ""

@@ -24,7 +24,7 @@ def cupy(compiled: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     if cuda_shim.COMPILER is None or not sys.platform.startswith("linux"):
         pytest.skip("g++ on Linux is not there: device arrays are not checked on the CPU")
     emulated = importlib.import_module("emulated")
-    cuda = importlib.import_module("boltz.kernels.cuda")
+    cuda = importlib.import_module("boltz.kernels.cuda.launch")
     found = emulated.module(compiled)
     monkeypatch.setitem(sys.modules, "cupy", found)
     monkeypatch.setattr(cuda, "THREADS", 32)  # each is a fiber here

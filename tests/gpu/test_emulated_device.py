@@ -137,7 +137,7 @@ def test_a_planted_fault_in_the_sources_is_caught(fault: str, cupy: Any) -> None
 
 def test_the_planted_faults_are_of_lines_that_exist(cupy: Any) -> None:
     """And without them the same comparison holds."""
-    cuda = importlib.import_module("boltz.kernels.cuda")
+    cuda = importlib.import_module("boltz.kernels.cuda.launch")
     texts = "".join(cuda.source(f"{name}.cu") for name in ("bernoulli", "steps", "split"))
     assert all(old in texts for old, _, _ in FAULTS.values())
     model = boltzmann(dtype=np.float32)

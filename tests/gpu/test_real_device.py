@@ -12,7 +12,7 @@ from devices import ON_DEVICE
 from on_device import DIRECTED, TRAINING, TUNING, UNDIRECTED, X, boltzmann, helmholtz
 
 import boltz
-from boltz.kernels.graphs import Clock, Replay
+from boltz.kernels.cuda.graphs import Clock, Replay
 from boltz.rng import Key
 from boltz.sampling.gibbs import GibbsSweep, Scratch, random_state, turned_weights
 

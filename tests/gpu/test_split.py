@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from boltz.kernels.split import split
+from boltz.kernels.cuda.split import split
 
 
 def parts_of(weight: Any, cupy: Any) -> Any:
@@ -60,7 +60,7 @@ def test_each_part_is_far_smaller_than_the_one_before(cupy: Any) -> None:
     ("count", "units", "columns"), [(1, 1, 1), (7, 5, 3), (40, 33, 65), (3, 784, 50), (0, 5, 3), (3, 0, 4)]
 )
 def test_products_are_as_accurate_as_in_float32(count: int, units: int, columns: int, cupy: Any) -> None:
-    """Within the bound that kernels.split derives, both ways; catches a lost part, sums added to what was there."""
+    """Within the bound that cuda.split derives, both ways; catches a lost part, sums added to what was there."""
     generator = np.random.default_rng(2)
     w = generator.normal(size=(units, columns)).astype(np.float32)
     upward, downward = split(cupy.asarray(w))

@@ -24,10 +24,10 @@ class _Dispatched:
 def _backend() -> Backend:
     import cupy
 
-    from boltz.kernels import cuda
+    from boltz.kernels.cuda import launch
 
     def run(code: str, entry: str, threads: int, arguments: tuple[Any, ...]) -> None:
-        cupy.RawModule(code=code, options=cuda.options("float")).get_function(entry)((1,), (threads,), arguments)
+        cupy.RawModule(code=code, options=launch.options("float")).get_function(entry)((1,), (threads,), arguments)
 
     return Backend(_Dispatched(), cupy.asarray, cupy.asnumpy, run)
 

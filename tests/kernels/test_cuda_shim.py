@@ -1,6 +1,6 @@
 """The CUDA sources and their launchers on a CPU: compiled by g++ with shim.h, run through a stand-in for CuPy.
 
-The launchers of kernels/cuda.py run unchanged. The stand-in checks each argument's type against the kernel's signature,
+The launchers of kernels/cuda/launch.py run unchanged. The stand-in checks the type of each argument against the kernel,
 as CUDA would not, arrays lie between guard bands, and the threads of a block take turns in a chosen order.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from cuda_parity import CHECKS, Backend
 
-from boltz.kernels import cuda as installed
+from boltz.kernels.cuda import launch as installed
 
 pytestmark = [
     pytest.mark.skipif(
@@ -88,7 +88,7 @@ def get(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def on_cpu(shim: Shim) -> Backend:
-    """A copy of kernels/cuda.py, apart from the one others import, that runs on the stand-in."""
+    """A copy of kernels/cuda/launch.py, apart from the one others import, that runs on the stand-in."""
     spec = importlib.util.spec_from_file_location("boltz_cuda_on_cpu", str(installed.__file__))
     assert spec is not None and spec.loader is not None
     module: Any = importlib.util.module_from_spec(spec)

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from boltz import kernels
-from boltz.kernels import cuda
+from boltz.kernels.cuda import launch
 
 ARCHITECTURES = ["sm_80", "sm_90"]
-SOURCES = sorted({name for name, _ in cuda.ENTRIES.values()})
+SOURCES = sorted({name for name, _ in launch.ENTRIES.values()})
 CUPY_OPTIONS = ("-ftz=true", "--device-as-default-execution-space")  # CuPy adds these on its own
 
 
@@ -73,34 +73,34 @@ def compiled(code: str, options: tuple[str, ...], folder: Path) -> tuple[bytes, 
 @pytest.mark.parametrize("name", SOURCES)
 def test_source_compiles_without_a_word(name: str, real: str, architecture: str, tmp_path: Path) -> None:
     """Catches syntax that only g++ takes, a missing header, a warning, an entry that the launchers would not find."""
-    binary, log = compiled(cuda.source(name), (*cuda.options(real), f"-arch={architecture}"), tmp_path)
+    binary, log = compiled(launch.source(name), (*launch.options(real), f"-arch={architecture}"), tmp_path)
     assert log == ""
-    for entry, (source, _) in cuda.ENTRIES.items():
-        assert (source == name) == (f"boltz_{entry}_{cuda.SUFFIX[real]}".encode() in binary), entry
+    for entry, (source, _) in launch.ENTRIES.items():
+        assert (source == name) == (f"boltz_{entry}_{launch.SUFFIX[real]}".encode() in binary), entry
 
 
 @pytest.mark.parametrize("planted", ["word unused_one() { word left; return 1; }", "word broken( {"])
 def test_compiler_would_complain(planted: str, tmp_path: Path) -> None:
     """A warning and an error planted in a source are seen, so silence above means something."""
-    options = (*cuda.options("float"), "-arch=sm_80")
-    _, log = compiled(cuda.source("update.cu") + planted, options, tmp_path)
+    options = (*launch.options("float"), "-arch=sm_80")
+    _, log = compiled(launch.source("update.cu") + planted, options, tmp_path)
     assert log != ""
 
 
 def test_every_primitive_has_an_entry_and_a_launcher() -> None:
     left_to_a_blas = {"product", "contraction"}
-    assert set(kernels.PRIMITIVES) - left_to_a_blas <= set(cuda.ENTRIES)
-    assert all(callable(getattr(cuda, name)) for name in kernels.PRIMITIVES)
+    assert set(kernels.PRIMITIVES) - left_to_a_blas <= set(launch.ENTRIES)
+    assert all(callable(getattr(launch, name)) for name in kernels.PRIMITIVES)
 
 
 def test_every_source_is_compiled_above() -> None:
     """Catches a source file that no entry names, which nothing here would look at."""
-    assert {path.name for path in files("boltz.kernels").iterdir() if path.name.endswith(".cu")} == set(SOURCES)
+    assert {path.name for path in files("boltz.kernels.cuda").iterdir() if path.name.endswith(".cu")} == set(SOURCES)
 
 
 def test_nothing_depends_on_the_order_of_atomics() -> None:
     """Only an integer flag is set atomically: sums in floating point would change from run to run."""
-    folder = files("boltz.kernels")
+    folder = files("boltz.kernels.cuda")
     texts = [folder.joinpath(name).read_text() for name in [*SOURCES, "philox.cuh"]]
     assert set(re.findall(r"\batomic\w*", "\n".join(texts))) == {"atomicOr"}
     assert not re.search(r"__(exp|log|fdivid|expf|logf)\w*\(|#include <", "\n".join(texts))

@@ -13,6 +13,7 @@ import stats
 from scipy.special import ndtri
 
 from boltz.kernels import cpu, reference
+from boltz.kernels.cpu import bernoulli
 
 BACKENDS = pytest.mark.parametrize("backend", [cpu, reference], ids=["cpu", "reference"])
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -43,15 +44,15 @@ def fit(low: float, high: float, degree: int, root: bool) -> tuple[np.ndarray, f
 @pytest.mark.parametrize(
     ("series", "interval", "centre", "root"),
     [
-        (cpu.CENTRAL_SERIES, (0.0, float(cpu.SPLIT)), cpu.CENTRE, False),
-        (cpu.TAIL_SERIES, (2.44, 4.64), cpu.TAIL, True),
+        (bernoulli.CENTRAL_SERIES, (0.0, float(bernoulli.SPLIT)), bernoulli.CENTRE, False),
+        (bernoulli.TAIL_SERIES, (2.44, 4.64), bernoulli.TAIL, True),
     ],
     ids=["central", "tail"],
 )
 def test_coefficients_are_those_of_the_fit(series: Any, interval: tuple[float, float], centre: Any, root: bool) -> None:
     """As polynomials on their interval, to 1e-7; catches a wrong digit that the tolerance on draws lets pass."""
     low, high = interval
-    assert not root or (low < math.sqrt(cpu.SPLIT) and math.sqrt(LARGEST_W) < high)
+    assert not root or (low < math.sqrt(bernoulli.SPLIT) and math.sqrt(LARGEST_W) < high)
     assert math.isclose((low + high) / 2, float(centre), rel_tol=1e-6)
     expected, error = fit(low, high, len(series) - 1, root)
     assert error < 7e-8
@@ -64,13 +65,13 @@ def test_coefficients_are_those_of_the_fit(series: Any, interval: tuple[float, f
 def quantiles(bits: Any, out: Any) -> None:
     """The compiled quantile of chosen bits, in the type of out."""
     for i in range(len(bits)):
-        out[i] = cpu._normal_as(bits[i], out.dtype.type(0))
+        out[i] = bernoulli._normal_as(bits[i], out.dtype.type(0))
 
 
 def grid() -> np.ndarray:
     """Bits of every magnitude: both ends, the middle, the seam of the polynomials, 2^20 random ones; complements."""
     ends = np.arange(2**16)
-    seam = int(2**31 * (1 - math.sqrt(-math.expm1(-float(cpu.SPLIT)))))
+    seam = int(2**31 * (1 - math.sqrt(-math.expm1(-float(bernoulli.SPLIT)))))
     powers = (2.0 ** np.linspace(0, 31, 2**18)).astype(np.int64) - 1
     random = np.random.Generator(np.random.Philox(1)).integers(0, 2**31, 2**20)
     low = np.concatenate([ends, 2**31 - 1 - ends, seam - 2**15 + ends, powers, 2**31 - 1 - powers, random])

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import numba
 import pytest
 
-from boltz.kernels import cpu, cpu_notice
+from boltz.kernels import cpu
+from boltz.kernels.cpu import bernoulli, notice
 
 SCRIPT = """
 import numpy as np
@@ -28,7 +29,7 @@ def test_functions_without_a_module_still_compile() -> None:
         return x + 1
 
     plain.__module__ = None  # type: ignore[assignment]
-    assert cpu.announce and numba.njit(plain)(1.0) == 2.0
+    assert bernoulli.announce and numba.njit(plain)(1.0) == 2.0
 
 
 def test_compiling_is_announced_once_and_not_again_from_the_cache(tmp_path: Path) -> None:
@@ -53,5 +54,5 @@ def test_a_later_run_is_promised_nothing_where_no_folder_keeps_kernels(
     """Numba gives a kernel without a folder the path None."""
     caplog.set_level("WARNING", "boltz.kernels")
     dispatcher = SimpleNamespace(py_func=cpu.bernoulli_mean, stats=SimpleNamespace(cache_path=folder))
-    cpu_notice._Notice().on_start(SimpleNamespace(data={"dispatcher": dispatcher}))
+    notice._Notice().on_start(SimpleNamespace(data={"dispatcher": dispatcher}))
     assert words in caplog.text

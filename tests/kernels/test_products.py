@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from boltz.kernels import cpu, cpu_products, reference
-from boltz.kernels.cpu_vectors import registers
+from boltz.kernels import cpu, reference
+from boltz.kernels.cpu import products
+from boltz.kernels.cpu.vectors import registers
 
 BACKENDS = pytest.mark.parametrize("backend", [cpu, reference], ids=["cpu", "reference"])
 NAMES = pytest.mark.parametrize("name", ["product", "contraction"])
@@ -176,7 +177,7 @@ def test_the_block_of_a_table_does_not_change_the_result(monkeypatch: pytest.Mon
     x = states(60, 210, 0.3)
     weight, found = second("product", x, 100), []
     for block in (32, 64):
-        monkeypatch.setattr(cpu_products, "_block", lambda block=block: block)
+        monkeypatch.setattr(products, "_block", lambda block=block: block)
         out = np.empty((60, 100), np.float32)
         cpu.product(x, weight, out)
         found.append(out)

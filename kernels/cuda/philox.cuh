@@ -105,7 +105,7 @@ __device__ inline float logarithm(float x) {
 }
 
 // The normal quantile at (r + 1/2) / 2^32, sign dropped, for r < 2^31: (1 - 2 p) times a polynomial in w - 3 or, beyond
-// w = 6, in sqrt(w) - 3.54, where w = -log(4 p (1 - p)) (after Giles 2010; the coefficients are those of cpu.py).
+// w = 6, in sqrt(w) - 3.54, where w = -log(4 p (1 - p)) (after Giles 2010; the coefficients are those of cpu/bernoulli.py).
 __device__ inline float half_normal(word r, float) {
     const float p = ((float)r + 0.5f) * 2.32830644e-10f, x = ((float)(0x7fffffffu - r) + 0.5f) * 4.65661287e-10f;
     const float w = -logarithm(4.0f * p * (1.0f - p));

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from boltz.kernels import cuda
+from boltz.kernels.cuda import launch
 
 Array = Any  # a C-contiguous cupy.ndarray
 REAL_16, REAL_32, IN_FLOAT32, PLAIN, TURNED, CHOSEN_BY_CUBLAS = 14, 0, 68, 0, 1, -1  # of cuBLAS and of the CUDA runtime
@@ -45,11 +45,11 @@ class Split:
         if not state.size or not out.size:
             out.fill(0)
             return
-        (rows, units), columns, cupy = state.shape, out.shape[1], cuda._cupy()
+        (rows, units), columns, cupy = state.shape, out.shape[1], launch._cupy()
         if rows not in self.held:
             self.held[rows] = _room(rows, 3 * units)
         thrice = self.held[rows]
-        cuda.thrice(state, thrice)
+        launch.thrice(state, thrice)
         # cuBLAS counts by columns: what it sees are the transposes, out^T = weights^T state^T
         left = self.parts.data.ptr, REAL_16, self.parts.shape[1]
         right = thrice.data.ptr, REAL_16, thrice.shape[1]
@@ -64,10 +64,10 @@ def split(weight: Array) -> tuple[Split, Split]:
     """A float32 matrix (units, columns) in three parts, and its transpose."""
     units, columns = weight.shape
     upward, downward = _room(3 * units, columns), _room(units, 3 * columns)
-    cuda.split(weight, upward, downward)
+    launch.split(weight, upward, downward)
     return Split(upward, False), Split(downward, True)
 
 
 def _room(rows: int, columns: int) -> Array:
     """Memory for numbers of 16 bits in rows that are aligned."""
-    return cuda._cupy().empty((rows, -(-columns // ALIGNED) * ALIGNED), np.uint16)
+    return launch._cupy().empty((rows, -(-columns // ALIGNED) * ALIGNED), np.uint16)

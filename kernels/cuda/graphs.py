@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from boltz.kernels import cuda
+from boltz.kernels.cuda import launch
 
 Array = Any  # a C-contiguous cupy.ndarray
 TIMES = (50, 5, 1)  # that the work stands in a graph, of which there are so many
@@ -30,7 +30,7 @@ class Clock:
     @classmethod
     def before(cls, first: int, betas: Any = None) -> Clock:
         """A clock whose first tick leads to step first of temperatures (steps + 1,)."""
-        put = cuda._cupy().asarray
+        put = launch._cupy().asarray
         counter = put(np.array([(first - 1) % 2**64], np.uint64))
         return (
             cls(counter, None, None) if betas is None else cls(counter, put(np.array(betas, float)), put(np.zeros(2)))
@@ -38,7 +38,7 @@ class Clock:
 
     def tick(self) -> None:
         """Go on to the next step."""
-        cuda.tick(self.counter, self.betas, self.now)
+        launch.tick(self.counter, self.betas, self.now)
 
 
 class Replay:
@@ -51,12 +51,12 @@ class Replay:
     def __init__(self, work: Callable[[], None]) -> None:
         self.work, self.warm = work, False
         self.graphs: dict[int, Any] = {}
-        self.pool = cuda._cupy().cuda.MemoryPool()
+        self.pool = launch._cupy().cuda.MemoryPool()
 
     def run(self, times: int) -> None:
         """Do the work so many times."""
         if times > 0 and not self.warm:
-            with cuda._cupy().cuda.using_allocator(self.pool.malloc):
+            with launch._cupy().cuda.using_allocator(self.pool.malloc):
                 self.work()
             self.warm, times = True, times - 1
         while times > 0:
@@ -67,7 +67,7 @@ class Replay:
             times -= size
 
     def _captured(self, size: int) -> Any:
-        cupy = cuda._cupy()
+        cupy = launch._cupy()
         stream = cupy.cuda.get_current_stream()
         with cupy.cuda.using_allocator(self.pool.malloc):
             stream.begin_capture()
@@ -81,13 +81,13 @@ class Replay:
 
 @cache
 def _stream(device: int) -> Any:
-    return cuda._cupy().cuda.Stream()
+    return launch._cupy().cuda.Stream()
 
 
 @contextmanager
 def flow() -> Iterator[None]:
     """A stream of its own for a computation on the current device; waits for what came before, and for its end."""
-    cupy = cuda._cupy()
+    cupy = launch._cupy()
     cupy.cuda.get_current_stream().synchronize()
     stream = _stream(cupy.cuda.get_device_id())
     with stream:

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from boltz.kernels.cpu_vectors import INT32, INT64, LANES, kernel, spread, store
+from boltz.kernels.cpu.vectors import INT32, INT64, LANES, kernel, spread, store
 
 TILE = 4 * LANES
 HALF = LANES // 2  # blocks in a vector of 64-bit lanes, which hold a 32-bit word and, above it, anything

@@ -18,8 +18,8 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from boltz.kernels.cpu_dense import dense
-from boltz.kernels.cpu_vectors import (
+from boltz.kernels.cpu.dense import dense
+from boltz.kernels.cpu.vectors import (
     BYTES,
     ENTRY,
     INT64,

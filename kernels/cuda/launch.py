@@ -4,7 +4,7 @@ The sources bernoulli.cu, update.cu, steps.cu and split.cu are compiled at first
 block of threads takes a row and every sum has a fixed order, so results repeat bit for bit and do not depend on how
 rows are split into calls. Nothing here waits for the device: what a primitive returns is an array without axes.
 
-In work that is captured in a graph (kernels.graphs) a stream's step and a scale are not numbers but arrays of one
+In work that is captured in a graph (kernels.cuda.graphs) a stream's step and a scale are not numbers but arrays of one
 element, which the kernels read anew at each replay.
 """
 
@@ -56,7 +56,7 @@ def _cupy() -> Any:
 
 def source(name: str) -> str:
     """The text of a CUDA source of this package, with the header it includes put in its place."""
-    folder = files("boltz.kernels")
+    folder = files("boltz.kernels.cuda")
     header = folder.joinpath("philox.cuh").read_text(encoding="utf-8")
     return folder.joinpath(name).read_text(encoding="utf-8").replace('#include "philox.cuh"', header)
 
@@ -178,7 +178,7 @@ def normal(stream: Stream, rows: Array, out: Array) -> None:
 def product(x: Array, weight: Any, out: Array) -> None:
     """out (rows, columns) := x (rows, units) @ weight (units, columns).
 
-    weight may be a kernels.split.Split, for an x that holds 0 and 1 only, which is not found out here.
+    weight may be a kernels.cuda.split.Split, for an x that holds 0 and 1 only, which is not found out here.
     """
     if hasattr(weight, "product"):
         weight.product(x, out)
@@ -208,7 +208,7 @@ def row_dot(state: Array, values: Array, total: Array) -> None:
 
 
 def split(weight: Array, upward: Array, downward: Array) -> None:
-    """Parts of 16 bits of weight (units, columns): upward (3 units, ...), downward (units, ...), see kernels.split."""
+    """Parts of 16 bits of weight (units, columns): upward (3 units, ...), downward (units, ...), see cuda.split."""
     _narrow("split", weight, upward, downward)
 
 

@@ -16,14 +16,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-from boltz.kernels.cpu_notice import announce
-from boltz.kernels.cpu_philox import LANES, row_bits, scratch, words
-from boltz.kernels.cpu_philox import philox as philox
-from boltz.kernels.cpu_products import contraction as contraction
-from boltz.kernels.cpu_products import product as product
-from boltz.kernels.cpu_updates import adam_update as adam_update
-from boltz.kernels.cpu_updates import momentum_update as momentum_update
-from boltz.kernels.cpu_vectors import fold_factors, fold_sum, fold_wide_factors, fused, kernel
+from boltz.kernels.cpu.notice import announce
+from boltz.kernels.cpu.philox import LANES, row_bits, scratch, words
+from boltz.kernels.cpu.vectors import fold_factors, fold_sum, fold_wide_factors, fused, kernel
 
 FULL = np.float32(2**30)
 LOG2E, LN2_HIGH, LN2_LOW = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)

@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from boltz.kernels.cpu_vectors import (
+from boltz.kernels.cpu.vectors import (
     ENTRY,
     INT64,
     TILE,

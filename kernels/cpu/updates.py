@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from boltz.kernels.cpu_vectors import kernel
+from boltz.kernels.cpu.vectors import kernel
 
 
 @kernel
