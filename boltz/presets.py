@@ -27,12 +27,15 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "center": True,
         "mean_field_sweeps": 5,
     },
-    "dbn": {},
-    "sbn": {"learning_rate": 0.003},
-    "vae": {"learning_rate": 0.003},
 }
-RATES = {"rbm": ("learning_rate",), "dbm": ("pretrain_learning_rate",), "dbn": ("pretrain_learning_rate",)}
-RATE, ROWS_A_UNIT = 0.05, 5  # of RBMs
+RATES = {
+    "rbm": ("learning_rate", 0.03),
+    "dbm": ("pretrain_learning_rate", 0.05),
+    "dbn": ("pretrain_learning_rate", 0.05),
+    "sbn": ("learning_rate", 0.003),
+    "vae": ("learning_rate", 0.003),
+}  # where there are at least ROWS_A_UNIT rows a unit
+ROWS_A_UNIT = 5
 SHARES: Mapping[str, Mapping[str, float]] = {
     "rbm": {"epochs": 1.0},
     "dbm": {"pretrain_epochs": 2.0, "epochs": 0.25},
@@ -58,9 +61,10 @@ def patience_for(kind: str, epochs: int) -> int:
     return max(round(PATIENCE * epochs / SHARES.get(kind, {"epochs": 1.0})["epochs"]), 1)
 
 
-def rate_for(rows: int, units: int) -> float:
-    """Learning rate of an RBM: 0.05, but less where there are fewer than five rows a unit, which it learns by heart."""
-    return RATE * min(1.0, rows / (ROWS_A_UNIT * units))
+def rates_for(kind: str, rows: int, units: int) -> dict[str, float]:
+    """The learning rate by its setting: less where there are fewer than five rows a unit, which are learnt by heart."""
+    name, rate = RATES.get(kind, ("", 0.0))
+    return {name: rate * min(1.0, rows / (ROWS_A_UNIT * units))} if name else {}
 
 
 def preset(kind: str, rows: int, units: int, batch: int | None = None, held_out: bool = True) -> dict[str, Any]:
@@ -77,8 +81,7 @@ def preset(kind: str, rows: int, units: int, batch: int | None = None, held_out:
         "patience": patience_for(kind, lengths["epochs"]) if held_out or few else 0,
         "validation": VALIDATION if few else 0.0,
     }
-    rates = dict.fromkeys(RATES.get(kind, ()), rate_for(rows, units))
-    return {**SETTINGS.get(kind, {}), **rates, "batch_size": batch, **lengths, **judges}
+    return {**SETTINGS.get(kind, {}), **rates_for(kind, rows, units), "batch_size": batch, **lengths, **judges}
 
 
 def completed(kind: str, settings: Mapping[str, Any], shape: tuple[int, int], held_out: bool) -> dict[str, Any]:

@@ -40,9 +40,9 @@ class Machine:
         """The default of every option that it has: shape, settings, measurement; None where the rows say it."""
         known = {field.name: field.default for field in fields(self.settings) if field.name not in self.lacks}
         rows_say = dict.fromkeys(
-            (*SHARES[self.kind], *RATES.get(self.kind, ()), "batch_size", "patience", "validation")
+            (*SHARES[self.kind], *RATES.get(self.kind, ())[:1], "batch_size", "patience", "validation")
         )
-        return {**self.shape, **known, **SETTINGS[self.kind], **self.defaults, **rows_say, **self.measurement}
+        return {**self.shape, **known, **SETTINGS.get(self.kind, {}), **self.defaults, **rows_say, **self.measurement}
 
     def settings_from(self, values: Mapping[str, Any]) -> Any:
         """Its settings from the values of its options; raises InputError."""

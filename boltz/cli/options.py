@@ -124,14 +124,25 @@ TYPES: dict[str, tuple[Any, str]] = {
 }
 MANY = 5  # samples where an objective weighs several and none are asked for
 EPOCHS = f"by the number of rows: for {presets.LEAST_UPDATES:,} to {presets.MOST_UPDATES:,} updates"
-RATE = f"{presets.RATE:g}, less with fewer than {presets.ROWS_A_UNIT} rows a unit"
+LESS = f"less with fewer than {presets.ROWS_A_UNIT} rows a unit"
+
+
+def _rates(setting: str) -> str:
+    """The rates of the kinds of machines whose preset has this one, in words."""
+    kinds: dict[float, list[str]] = {}
+    for kind, (name, rate) in presets.RATES.items():
+        if name == setting:
+            kinds.setdefault(rate, []).append(kind)
+    return "; ".join(f"{', '.join(these)} {rate:g}" for rate, these in kinds.items()) + f", {LESS}"
+
+
 SHOWN = {
     "samples": f"1, or {MANY} where the objective weighs several",
     "epochs": EPOCHS,
     "pretrain_epochs": EPOCHS,
     "batch_size": f"{presets.BATCH}, or a fiftieth of the rows where that is less, but at least {presets.LEAST_BATCH}",
-    "learning_rate": f"rbm {RATE}; dbm, dbn 0.005; sbn, vae 0.003",
-    "pretrain_learning_rate": RATE,
+    "learning_rate": f"dbm, dbn 0.005; {_rates('learning_rate')}",
+    "pretrain_learning_rate": _rates("pretrain_learning_rate"),
     "patience": f"{presets.PATIENCE:.0%} of the epochs with validation rows, else 0",
     "validation": f"{presets.VALIDATION:g} of fewer than {presets.FEW:,} rows without validation rows and without "
     "--epochs, else 0",
