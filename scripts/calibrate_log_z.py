@@ -23,8 +23,7 @@ from typing import Any
 os.environ.setdefault("BOLTZ_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-import calibration
-import fooling
+from support import calibration, fooling
 
 import boltz
 from boltz.estimators import two_sided as sandwich

@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 
 import calibrate_log_z as calibrate
-import fooling
+from support import fooling
 
 import boltz
 

@@ -19,8 +19,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-import fooling
-from ising_oracle import bipartite_log_z
+from oracles.ising import bipartite_log_z
+from support import fooling
 
 import boltz
 

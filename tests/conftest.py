@@ -1,18 +1,12 @@
-"""Puts this folder on the import path, stops early where boltz.kernels is hidden, and lets SIGINT count."""
+"""Stops early where boltz.kernels is hidden, and lets SIGINT count."""
 
 from __future__ import annotations
 
 import importlib
 import logging
 import signal
-import sys
-from pathlib import Path
 
 import pytest
-
-HERE = str(Path(__file__).parent)
-if HERE not in sys.path:
-    sys.path.insert(0, HERE)
 
 
 def pytest_configure() -> None:

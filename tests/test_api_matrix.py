@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from machines import SMALL, machine_of
+from support.machines import SMALL, machine_of
 
 import boltz
 

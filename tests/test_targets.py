@@ -9,13 +9,12 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import oracle
-import oracle_chains as chains
 import pytest
-import stats
-from machines import SMALL, base_of, machine_of, rates_of
-from oracle import Table
+from oracles import chains, enumeration
+from oracles.enumeration import Table
 from scipy.special import expit, logsumexp
+from support import stats
+from support.machines import SMALL, base_of, machine_of, rates_of
 
 import boltz
 from boltz import targets
@@ -45,21 +44,21 @@ def both_ways(table: Table) -> list[BaseRatePath]:
 def test_the_path_holds_the_smaller_colour_class(table: Table) -> None:
     path = path_of(table)
     size = {names: sum(table.layers[n] for n in names) for names in (path.held, path.summed)}
-    assert {path.held, path.summed} == set(oracle.colours(table)) and size[path.held] <= size[path.summed]
+    assert {path.held, path.summed} == set(enumeration.colours(table)) and size[path.held] <= size[path.summed]
 
 
 def test_log_density_is_that_of_the_intermediate_machine(table: Table) -> None:
     """At every state of either class and every temperature; catches beta on weights or biases only, a swapped base."""
     for path in both_ways(table):
-        every = oracle.states(table, path.held)
+        every = enumeration.states(table, path.held)
         for beta in BETAS:
-            expected = -oracle.free_energy(chains.intermediate(table, base_of(table), beta), path.held)
+            expected = -enumeration.free_energy(chains.intermediate(table, base_of(table), beta), path.held)
             assert np.abs(path.log_density(every, beta) - expected).max() < 1e-10
 
 
 def test_the_path_leads_from_the_base_to_the_machine(table: Table) -> None:
     for path in both_ways(table):
-        every = oracle.states(table, path.held)
+        every = enumeration.states(table, path.held)
         assert abs(logsumexp(path.log_density(every, 0.0)) - path.start_log_z) < 1e-10
         assert path.start_log_z == pytest.approx(-sum(np.log(1 - r).sum() for r in rates_of(table).values()), abs=1e-10)
         assert np.abs(path.log_density(every, 1.0) + path.machine.free_energy(every)).max() < 1e-10
@@ -72,7 +71,7 @@ def test_starts_follow_the_base_rates(name: str, dtype: Any) -> None:
     table, rows = SMALL[name], 200_000
     path = path_of(table, dtype)
     state = path.sample_start(Key(1, 2), rows)
-    every, base = oracle.states(table, path.held), base_of(table)
+    every, base = enumeration.states(table, path.held), base_of(table)
 
     def start(gain: float) -> np.ndarray:
         return np.prod(
@@ -80,7 +79,9 @@ def test_starts_follow_the_base_rates(name: str, dtype: Any) -> None:
         )
 
     law = start(1.0)
-    stats.accept(stats.chi_square(oracle.counts(table, state, path.held), law), "starts do not follow the base rates")
+    stats.accept(
+        stats.chi_square(enumeration.counts(table, state, path.held), law), "starts do not follow the base rates"
+    )
     assert all((state[n] == 0).all() and state[n].dtype == dtype for n in path.summed)
     assert stats.detectable_chi_square(rows, law, start(1.1))  # logits off by 10 %
 
@@ -135,7 +136,7 @@ def test_weights_sum_differences_of_the_log_density_along_the_chain(
 
 def law_of_class(table: Table, names: tuple[str, ...], means: dict[str, Any], given: np.ndarray) -> np.ndarray:
     """p(state of some layers | number of the state that their means, one row a chain, were computed from)."""
-    every = oracle.states(table, names)
+    every = enumeration.states(table, names)
     chosen = np.array([np.flatnonzero(given == i)[0] for i in range(given.max() + 1)])  # fails if one was never visited
     matrix = np.ones((len(chosen), len(every[names[0]])))
     for n in names:
@@ -149,8 +150,8 @@ def transitions(table: Table, monkeypatch: pytest.MonkeyPatch) -> list[np.ndarra
     path, (_, steps) = path_of(table), recorded(table, 60_000, monkeypatch)
     found = []
     for before, step in pairwise(steps):
-        start = oracle.numbers(table, states_of(before, path.held), path.held)
-        between = oracle.numbers(table, states_of(step, path.summed), path.summed)
+        start = enumeration.numbers(table, states_of(before, path.held), path.held)
+        between = enumeration.numbers(table, states_of(step, path.summed), path.summed)
         assert len(np.unique(start)) == 2 ** sum(table.layers[n] for n in path.held)
         assert len(np.unique(between)) == 2 ** sum(table.layers[n] for n in path.summed)
         means = {n: step[n][0] for n in step}
@@ -166,11 +167,11 @@ def test_expected_weights_by_matrix_products(name: str, monkeypatch: pytest.Monk
     """
     table = SMALL[name]
     path = path_of(table)
-    every = oracle.states(table, path.held)
+    every = enumeration.states(table, path.held)
     log_f = np.array([path.log_density(every, beta) for beta in BETAS])
     matrices = transitions(table, monkeypatch)
     measured = chains.Path(log_f, matrices, matrices)
-    truth = oracle.log_z(table) - path.start_log_z
+    truth = enumeration.log_z(table) - path.start_log_z
     assert abs(chains.ais_log_moment(measured) - truth) < 1e-10
     assert abs(chains.reverse_ais_log_moment(measured) + truth) < 1e-10
     enumerated = chains.reduced_path(table, base_of(table), BETAS, path.held)

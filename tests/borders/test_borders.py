@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Iterator
 
 import pytest
-from bad_values import BAD
-from border_sweep import FOREIGN, REFUSED, RESULT, TAKEN, WORDS, WRONG, attempt, little_memory, sandbox, sweep
-from good_calls import INNER, Good, public_names
+from checks.border_sweep import FOREIGN, REFUSED, RESULT, TAKEN, WORDS, WRONG, attempt, little_memory, sandbox, sweep
+from support.bad_values import BAD
+from support.good_calls import INNER, Good, public_names
 
 import boltz
 from boltz import checks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small import SMALL, invoke, write_data
+from support.commands import SMALL, invoke, write_data
 
 
 @pytest.fixture(autouse=True)

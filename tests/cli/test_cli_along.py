@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from small import TEST, invoke, result_of
+from support.commands import TEST, invoke, result_of
 
 import boltz
 from boltz.errors import InputError

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.special import logsumexp
-from small import TEST, TRAIN, UNITS, invoke, result_of
+from support.commands import TEST, TRAIN, UNITS, invoke, result_of
 
 import boltz
 from boltz.data import names

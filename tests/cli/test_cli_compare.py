@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small import TEST, UNITS, invoke, result_of
+from support.commands import TEST, UNITS, invoke, result_of
 
 import boltz
 from boltz.cli import compare as compare_module

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import TEST, UNITS, invoke, result_of
+from support.commands import TEST, UNITS, invoke, result_of
 
 import boltz
 from boltz.cli import measure

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chain_checks import two_modes
-from small import TEST, TRAIN, UNITS, invoke, result_of
+from checks.chains import two_modes
+from support.commands import TEST, TRAIN, UNITS, invoke, result_of
 
 import boltz
 from boltz.estimators import two_sided

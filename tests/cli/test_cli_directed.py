@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small import TEST, TRAIN, UNITS, invoke, result_of, wait_for
+from support.commands import TEST, TRAIN, UNITS, invoke, result_of, wait_for
 
 import boltz
 from boltz import presets

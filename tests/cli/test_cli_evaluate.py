@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small import UNITS, invoke, result_of
+from support.commands import UNITS, invoke, result_of
 
 import boltz
 from boltz.cli.evaluating import bound_lines

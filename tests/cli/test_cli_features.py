@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import TRAIN, UNITS, invoke, result_of
+from support.commands import TRAIN, UNITS, invoke, result_of
 
 import boltz
 from boltz.cli import rows as rows_module

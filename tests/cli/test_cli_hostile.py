@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tomli_w
-from small import TEST, TRAIN, UNITS, invoke, result_of
+from support.commands import TEST, TRAIN, UNITS, invoke, result_of
 
 import boltz
 from boltz.cli.common import failures

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from small import TEST, UNITS, invoke, result_of
+from support.commands import TEST, UNITS, invoke, result_of
 
 import boltz
 from boltz.cli import two_sided

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small import SMALL, UNITS, invoke, result_of
+from support.commands import SMALL, UNITS, invoke, result_of
 
 import boltz
 from boltz.cli import measure

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small import invoke
+from support.commands import invoke
 
 from boltz.cli.machines import MACHINES, having
 from boltz.cli.options import CHOICES, HELP, NEEDS, SECTIONS, chosen

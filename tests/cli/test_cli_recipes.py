@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import invoke
+from support.commands import invoke
 
 import boltz
 from boltz.cli import recipes

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
-from small import SMALL, invoke
+from support.commands import SMALL, invoke
 
 import boltz
 from boltz.cli import COMMANDS, main

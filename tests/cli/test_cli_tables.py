@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small import invoke, result_of
+from support.commands import invoke, result_of
 
 import boltz
 

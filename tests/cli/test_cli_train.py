@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import SMALL, TEST, TRAIN, UNITS, invoke, wait_for
+from support.commands import SMALL, TEST, TRAIN, UNITS, invoke, wait_for
 
 import boltz
 from boltz import presets

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import SMALL, invoke, result_of
+from support.commands import SMALL, invoke, result_of
 
 import boltz
 from boltz.storage import snapshots

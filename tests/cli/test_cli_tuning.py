@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small import UNITS, invoke, result_of, wait_for
+from support.commands import UNITS, invoke, result_of, wait_for
 
 import boltz
 from boltz.cli.classified import binomial_interval

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import directed_oracle as oracle
 import numpy as np
 import pytest
+from oracles import directed as oracle
 
 from boltz.nn.dense import ACTIVATIONS
 

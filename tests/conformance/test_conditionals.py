@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import directed_nets as checks
 import numpy as np
 import pytest
-import stats
 from scipy.special import expit
+from support import directed_nets as checks
+from support import stats
 
 from boltz.nn.conditionals import CONDITIONALS, Conditional
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import network_oracle as plain
 import numpy as np
 import pytest
+from oracles import networks as plain
 
 from boltz.networks.feedforward import FUNCTIONS, OUTPUTS
 

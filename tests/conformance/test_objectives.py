@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import directed_checks as checks
 import numpy as np
 import pytest
-from directed_checks import CLOCK, gradient_of, machine_of, plenty
+from checks import directed as checks
+from checks.directed import CLOCK, gradient_of, machine_of, plenty
 
 from boltz.errors import InputError
 from boltz.training.objectives import OBJECTIVES, Knobs, Weights, check

@@ -10,11 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import oracle
-import oracle_chains as chains
 import pytest
-from machines import SMALL, machine_of
-from oracle import Table
+from oracles import chains, enumeration
+from oracles.enumeration import Table
+from support.machines import SMALL, machine_of
 
 from boltz.kernels import reference
 from boltz.models import BoltzmannMachine
@@ -60,10 +59,10 @@ def order_of(transition: GibbsSweep, monkeypatch: pytest.MonkeyPatch) -> list[st
 
 def layer_matrix(transition: GibbsSweep, table: Table, layer: str) -> np.ndarray:
     """Transition on all states of one update, the conditional means measured at every state."""
-    every = copies(oracle.states(table))
+    every = copies(enumeration.states(table))
     mean = transition.update(layer, copies(every), 0, 0, Scratch(np.empty(0))).astype(np.float64)
     rest = table.others([layer])
-    kept = oracle.numbers(table, every, rest) if rest else np.zeros(len(mean), int)
+    kept = enumeration.numbers(table, every, rest) if rest else np.zeros(len(mean), int)
     matrix = np.array(kept[:, None] == kept, np.float64)
     for unit in range(table.layers[layer]):
         matrix *= np.where(every[layer][:, unit] == 1, mean[:, [unit]], 1 - mean[:, [unit]])
@@ -71,7 +70,7 @@ def layer_matrix(transition: GibbsSweep, table: Table, layer: str) -> np.ndarray
 
 
 def matrix_of(transition: GibbsSweep, table: Table, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
-    matrix = np.eye(len(oracle.joint(table)))
+    matrix = np.eye(len(enumeration.joint(table)))
     for layer in order_of(transition, monkeypatch):
         matrix = matrix @ layer_matrix(transition, table, layer)
     return matrix
@@ -81,7 +80,7 @@ def test_sweeps_are_the_enumerated_transition_and_keep_its_law(
     transition: GibbsSweep, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Catches a wrong or transposed weight, a dropped bias, a stale neighbour, a layer left out or taken twice."""
-    matrix, p = matrix_of(transition, table, monkeypatch), oracle.joint(table)
+    matrix, p = matrix_of(transition, table, monkeypatch), enumeration.joint(table)
     assert np.abs(matrix.sum(axis=1) - 1).max() < 1e-12
     assert np.abs(matrix - chains.sweep_matrix(table, transition.order)).max() < 1e-12
     assert chains.invariance_defect(p, matrix) < 1e-12
@@ -92,7 +91,7 @@ def test_the_reversal_of_a_sweep_is_reversed(
     transition: GibbsSweep, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """p_i P_ij = p_j R_ji with R = reversed(), which changes neither machine, key nor scales; and twice is nothing."""
-    p, back = oracle.joint(table), transition.reversed()
+    p, back = enumeration.joint(table), transition.reversed()
     forward, backward = (matrix_of(t, table, monkeypatch) for t in (transition, back))
     assert chains.reversal_defect(p, forward, backward) < 1e-12
     assert back.machine is transition.machine and back.key == transition.key and back.scales == transition.scales
@@ -104,7 +103,7 @@ def test_the_sweep_itself_is_not_reversible(name: str, monkeypatch: pytest.Monke
     """Companion of the test above: taking the sweep for its own reversal is an error that it sees."""
     transition = GibbsSweep(machine_of(SMALL[name]), KEY)
     matrix = matrix_of(transition, SMALL[name], monkeypatch)
-    assert chains.reversal_defect(oracle.joint(SMALL[name]), matrix, matrix) > 1e-5
+    assert chains.reversal_defect(enumeration.joint(SMALL[name]), matrix, matrix) > 1e-5
 
 
 def test_the_class_sampled_last_is_a_reversible_chain(
@@ -112,13 +111,16 @@ def test_the_class_sampled_last_is_a_reversible_chain(
 ) -> None:
     """What annealed importance sampling rests on: seen on the class sampled last, the sweep is reversible."""
     last = transition.order[1]
-    matrix, every = matrix_of(transition, table, monkeypatch), oracle.numbers(table, oracle.states(table), last)
+    matrix, every = (
+        matrix_of(transition, table, monkeypatch),
+        enumeration.numbers(table, enumeration.states(table), last),
+    )
     size = 2 ** sum(table.layers[n] for n in last)
     reduced = np.zeros((len(matrix), size))
     np.add.at(reduced.T, every, matrix.T)
     first = np.array([reduced[every == i][0] for i in range(size)])
     assert np.abs(reduced - first[every]).max() < 1e-12, "the next state depends on the class sampled first"
-    p = oracle.marginal(table, last)
+    p = enumeration.marginal(table, last)
     assert chains.reversal_defect(p, first, first) < 1e-12
 
 
@@ -129,13 +131,13 @@ def test_states_are_drawn_from_the_means_with_the_stream_of_layer_and_step(
     """Catches a mean stored as the state, a stream shared by two layers or two steps, a chain number that restarts."""
     machine = machine_of(table, dtype)
     sweep = GibbsSweep(machine, transition.key, transition.flipped)
-    state = copies(oracle.states(table), dtype)
+    state = copies(enumeration.states(table), dtype)
     streams = set()
     for step in (0, 1, 2**33):
         for layer in table.layers:
             before = copies(state, dtype)
             mean = sweep.update(layer, state, step, 77, Scratch(np.empty(0, dtype)))
-            expected = oracle.conditional(table, layer, before)
+            expected = enumeration.conditional(table, layer, before)
             assert np.abs(mean - expected).max() < (1e-6 if dtype is np.float32 else 1e-12)
             drawn = np.empty_like(state[layer])
             reference.bernoulli_from_mean(np.array(mean), sweep.stream(layer, step), 77, drawn)
@@ -151,15 +153,15 @@ def test_scales_multiply_the_input_and_not_the_bias(name: str) -> None:
     table = SMALL[name]
     transition = GibbsSweep(machine_of(table), KEY, scales={"h1": 2.0, "v": 0.5})
     for layer in table.layers:
-        state = copies(oracle.states(table))
+        state = copies(enumeration.states(table))
         scale = {"h1": 2.0, "v": 0.5}.get(layer, 1.0)
-        field = scale * (oracle.field(table, layer, state) - table.biases[layer]) + table.biases[layer]
+        field = scale * (enumeration.field(table, layer, state) - table.biases[layer]) + table.biases[layer]
         mean = transition.update(layer, state, 0, 0, Scratch(np.empty(0)))
         assert np.abs(mean - 1 / (1 + np.exp(-field))).max() < 1e-12
 
 
 def test_a_step_leaves_its_start_untouched(transition: GibbsSweep, table: Table) -> None:
-    start = copies(oracle.states(table))
+    start = copies(enumeration.states(table))
     for x in start.values():
         x.flags.writeable = False
     before = copies(start)

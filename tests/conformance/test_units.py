@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import stats
+from support import stats
 
 from boltz.units import UNITS, Units
 

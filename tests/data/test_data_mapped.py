@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_data_readers import BAD_FILES, write
+from support.data_files import BAD_FILES, write
 
 import boltz
 from boltz import scale

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import oracle
 import pytest
-import stats
-from oracle import Table
+from oracles import enumeration
+from oracles.enumeration import Table
 from scipy.stats import t as student
+from support import stats
 
 import boltz
 from boltz.estimators import replica_exchange
@@ -34,11 +34,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def truth_of(machine: boltz.BoltzmannMachine) -> tuple[float, float]:
     """By enumeration: the mean of log p*(v) of an RBM, or of its mean-field bound for a DBM, and log Z."""
     table = Table.of(machine)
-    log_z = oracle.log_z(table)
+    log_z = enumeration.log_z(table)
     if len(table.layers) == 2:
-        log_p = oracle.log_likelihood(table, X)
+        log_p = enumeration.log_likelihood(table, X)
     else:
-        log_p = oracle.variational_bound(table, X, oracle.mean_field(table, X))
+        log_p = enumeration.variational_bound(table, X, enumeration.mean_field(table, X))
     return float(log_p.mean()) + log_z, log_z
 
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import oracle
-import oracle_chains as chains
 import pytest
-import stats
-from machines import FORTY, SMALL, base_of, machine_of, rates_of
-from oracle import Table
+from oracles import chains, enumeration
+from oracles.enumeration import Table
 from scipy.special import expit
+from support import stats
+from support.machines import FORTY, SMALL, base_of, machine_of, rates_of
 
 import boltz
 from boltz import targets
@@ -42,7 +41,7 @@ def test_weights_have_their_exact_mean(name: str, dtype: Any) -> None:
     path = path_of(table)
     variance = chains.relative_variance(chains.ais_log_moment(path), chains.ais_log_moment(path, power=2))
     found = boltz.ais(machine_of(table, dtype), count, np.array(BETAS), seed=3, base=rates_of(table))
-    relative = np.exp(found.log_weights - oracle.log_z(table))
+    relative = np.exp(found.log_weights - enumeration.log_z(table))
     stats.accept(stats.mean_test(relative, 1.0, variance), "the weights do not have mean Z")
     assert stats.detectable_mean(count, 0.04, variance)
     assert found.steps == len(BETAS) - 1 and found.chains == count == len(found.log_weights)
@@ -57,7 +56,7 @@ def test_the_spread_of_weights_is_the_exact_one() -> None:
     path = path_of(table)
     second = {p: chains.ais_log_moment(path, power=p) - p * chains.ais_log_moment(path) for p in (2, 4)}
     found = boltz.ais(machine_of(table), count, np.array(BETAS), seed=4, base=rates_of(table))
-    squares = np.exp(2 * (found.log_weights - oracle.log_z(table)))
+    squares = np.exp(2 * (found.log_weights - enumeration.log_z(table)))
     variance = float(np.exp(second[4]) - np.exp(2 * second[2]))
     stats.accept(stats.mean_test(squares, float(np.exp(second[2])), variance), "the weights spread differently")
     frozen = chains.Path(path.log_f, [np.eye(len(m)) for m in path.forward], path.backward)
@@ -75,7 +74,7 @@ def test_forty_machines_within_four_standard_errors(name: str, monkeypatch: pyte
     """
     monkeypatch.setattr(annealing, "shares", lambda chains, like: [slice(0, chains)])
     table = FORTY[name]
-    found, truth = boltz.ais(machine_of(table), 1000, 1000, seed=9), oracle.log_z(table)
+    found, truth = boltz.ais(machine_of(table), 1000, 1000, seed=9), enumeration.log_z(table)
     assert (found.chains, found.steps, found.kind, found.trusted) == (1000, 1000, "lower", True)
     assert abs(found.value - truth) < 4 * found.standard_error
     assert stats.detectable_ratio(0.4, found.standard_error)

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import mode_checks
 import numpy as np
+from checks import modes
 
 from boltz.estimators.ais import thinned
 
 
 def test_the_base_is_as_wide_as_temperatures_afford() -> None:
-    mode_checks.check_base_widths()
+    modes.check_base_widths()
 
 
 def test_a_machine_of_two_phases() -> None:
-    mode_checks.check_log_z_of_two_phases()
+    modes.check_log_z_of_two_phases()
 
 
 def test_a_phase_that_a_base_misses_is_told() -> None:
-    mode_checks.check_quenched_machine_is_not_trusted()
+    modes.check_quenched_machine_is_not_trusted()
 
 
 def test_a_hub_is_found_or_not_trusted() -> None:
-    mode_checks.check_hub()
+    modes.check_hub()
 
 
 def test_second_looks_speak() -> None:
-    mode_checks.check_second_looks_speak()
+    modes.check_second_looks_speak()
 
 
 def test_thinned_temperatures_keep_both_ends() -> None:

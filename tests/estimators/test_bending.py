@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import oracle
 import pytest
-import stats
-from ladder_checks import check_bend_of
-from machines import SMALL, machine_of, rates_of
+from checks.ladders import check_bend_of
+from oracles import enumeration
+from support import stats
+from support.machines import SMALL, machine_of, rates_of
 
 import boltz
 from boltz.estimators import replica_exchange
@@ -57,7 +57,7 @@ def test_annealing_along_a_detour_is_unbiased(name: str) -> None:
     key = Key(3, 4)
     found = anneal(GibbsPath(path), path.sample_start(key, 40_000), np.linspace(0, 1, 9), key)
     estimate = from_annealed(found, path.start_log_z, 8, "detour")
-    p = stats.ratio_test(estimate.value, oracle.log_z(SMALL[name]), estimate.standard_error, 40_000)
+    p = stats.ratio_test(estimate.value, enumeration.log_z(SMALL[name]), estimate.standard_error, 40_000)
     stats.accept(p, "weights along a detour are biased")
     assert stats.detectable_ratio(0.05, estimate.standard_error)
 

@@ -5,12 +5,11 @@ Every statistical test has a fixed key and the false-alarm rate stats.ALPHA = 1e
 
 from __future__ import annotations
 
-import calibration
 import numpy as np
 import pytest
-import stats
 from numpy.typing import NDArray
 from scipy.special import expit
+from support import calibration, stats
 
 from boltz.estimators.replica_exchange import bennett, influences
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import annealing_laws
-import calibration
 import numpy as np
-import oracle
 import pytest
-import stats
-from directed_oracle import Directed, log_evidence, log_p
-from machines import machine_of, rates_of
+from checks import annealing as annealing_laws
 from numpy.typing import NDArray
-from oracle import Table
+from oracles import enumeration
+from oracles.directed import Directed, log_evidence, log_p
+from oracles.enumeration import Table
 from scipy.special import logsumexp
 from scipy.stats import t as student
+from support import calibration, stats
+from support.machines import machine_of, rates_of
 
 import boltz
 from boltz import parallel
@@ -80,7 +79,7 @@ def test_annealing_is_calibrated(downwards: bool, monkeypatch: pytest.MonkeyPatc
             run = boltz.ais(model, GROUPS * CHAINS, BETAS, number, base)
         sign = -1.0 if downwards else 1.0
         values, reach, trusted = estimated(sign * run.log_weights.reshape(GROUPS, CHAINS))
-        found.append((values - sign * oracle.log_z(table), reach, trusted))
+        found.append((values - sign * enumeration.log_z(table), reach, trusted))
     excess, reach, trusted = (np.concatenate(parts) for parts in zip(*found, strict=True))
     judge(excess, reach, trusted.astype(bool), 0.95)
     stats.accept(annealing_laws.bound_test(excess, 0.0), "the bound lies on the wrong side in expectation")
@@ -91,7 +90,7 @@ def belief_net(seed: int) -> tuple[Any, Floats]:
     """A sigmoid belief net with random weights, and every visible state."""
     machine = boltz.sbn([3, 3, 2]).astype(np.float64)
     machine.arena[...] = np.random.default_rng(seed).normal(0, 0.4, machine.arena.size)
-    return machine, oracle.bits(3)
+    return machine, enumeration.bits(3)
 
 
 def smooth(seed: int) -> tuple[Any, Floats]:
@@ -103,7 +102,7 @@ def smooth(seed: int) -> tuple[Any, Floats]:
     machine.arena[...] = np.random.default_rng(seed).normal(0, 0.7, machine.arena.size)
     for name, x in machine.params.items():
         x[...] *= 0.1 if name.startswith("recognition") else 1.0
-    return machine, oracle.bits(3)
+    return machine, enumeration.bits(3)
 
 
 def evidence(machine: Any, rows: Floats) -> Floats:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import oracle
 import pytest
-from machines import FORTY, SMALL, machine_of
+from oracles import enumeration
 from scipy.special import logsumexp
+from support.machines import FORTY, SMALL, machine_of
 
 import boltz
 from boltz.estimators import exact
@@ -23,21 +23,21 @@ def test_the_forty_machines_are_what_they_should_be() -> None:
 @pytest.mark.parametrize("name", FORTY)
 def test_exact_log_z_is_the_enumerated_one_and_that_of_either_class(name: str) -> None:
     table = FORTY[name]
-    machine, truth = machine_of(table), oracle.log_z(table)
+    machine, truth = machine_of(table), enumeration.log_z(table)
     found = boltz.exact_log_z(machine)
     assert abs(found.value - truth) < 1e-9
     assert (found.kind, found.standard_error, found.trusted) == ("exact", 0.0, True)
     for names in machine.graph.colours:
-        assert abs(logsumexp(-machine.free_energy(oracle.states(table, names))) - truth) < 1e-9
+        assert abs(logsumexp(-machine.free_energy(enumeration.states(table, names))) - truth) < 1e-9
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_small_float32_and_unusual_machines(name: str) -> None:
     """A float32 machine is summed in float64: what remains is the rounding of its parameters."""
     table = SMALL[name]
-    assert abs(boltz.exact_log_z(machine_of(table)).value - oracle.log_z(table)) < 1e-10
+    assert abs(boltz.exact_log_z(machine_of(table)).value - enumeration.log_z(table)) < 1e-10
     single = machine_of(table, np.float32)
-    assert abs(boltz.exact_log_z(single).value - oracle.log_z(oracle.Table.of(single))) < 1e-10
+    assert abs(boltz.exact_log_z(single).value - enumeration.log_z(enumeration.Table.of(single))) < 1e-10
 
 
 def test_many_chunks_are_put_together() -> None:
@@ -63,7 +63,8 @@ def test_configurations_are_all_states_once(name: str) -> None:
         parts = [exact.configurations(machine, layers, numbers) for numbers in slices]
         state = {n: np.concatenate([part[n] for part in parts]) for n in layers}
         assert (
-            np.sort(oracle.numbers(SMALL[name], state, layers)) == np.arange(2 ** exact.class_units(machine, layers))
+            np.sort(enumeration.numbers(SMALL[name], state, layers))
+            == np.arange(2 ** exact.class_units(machine, layers))
         ).all()
         assert all(x.dtype == np.float32 for x in state.values())
 
@@ -72,9 +73,11 @@ def test_configurations_are_all_states_once(name: str) -> None:
 def test_marginals_of_visible_rows_are_enumerated_ones(name: str) -> None:
     """Every visible state, and grey rows clamped; catches the visible bias left out, a summed class that is drawn."""
     table = SMALL[name]
-    rows = np.concatenate([oracle.bits(table.layers["v"]), np.random.default_rng(1).random((3, table.layers["v"]))])
+    rows = np.concatenate(
+        [enumeration.bits(table.layers["v"]), np.random.default_rng(1).random((3, table.layers["v"]))]
+    )
     found = exact.exact_log_marginal(machine_of(table), rows)
-    assert np.abs(found - oracle.log_likelihood(table, rows) - oracle.log_z(table)).max() < 1e-10
+    assert np.abs(found - enumeration.log_likelihood(table, rows) - enumeration.log_z(table)).max() < 1e-10
 
 
 def test_more_than_28_units_are_refused() -> None:

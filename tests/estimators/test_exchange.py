@@ -9,17 +9,16 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import calibration
 import numpy as np
-import oracle
 import pytest
-import stats
-from ladder_checks import HIGH, KINDS, Rungs, bimodal, exact_start, ladder_of, laws, slow, tables
-from machines import SMALL, machine_of, rates_of
+from checks.ladders import HIGH, KINDS, Rungs, bimodal, exact_start, ladder_of, laws, slow, tables
 from numpy.typing import NDArray
-from oracle import Table
-from oracle_chains import intermediate, reduced_chain
+from oracles import enumeration
+from oracles.chains import intermediate, reduced_chain
+from oracles.enumeration import Table
 from scipy.stats import t as student
+from support import calibration, stats
+from support.machines import SMALL, machine_of, rates_of
 
 import boltz
 from boltz.estimators import replica_exchange as module
@@ -60,7 +59,7 @@ def test_log_z_of_every_rung_is_that_of_enumeration(name: str, quick: None) -> N
     found = exchange_log_z(machine_of(table), copies=48, rounds=120, base=rates_of(table))
     ladder = fitted_ladder(machine_of(table), (), rates_of(table), 0)
     assert isinstance(ladder, Temperatures) and (ladder.betas == found.places).all()
-    truth = np.array([oracle.log_z(rung(table, ladder, beta)) for beta in found.places])
+    truth = np.array([enumeration.log_z(rung(table, ladder, beta)) for beta in found.places])
     agree(found.log_z, truth, found.errors, 48, "log Z along the ladder is not that of enumeration")
     estimate = found.estimate
     assert (estimate.value, estimate.standard_error) == (found.log_z[-1], found.errors[-1])
@@ -103,7 +102,7 @@ def test_intervals_cover_as_they_say(plain: None) -> None:
     hits = trials = 0
     cases: list[tuple[Table, Rungs]] = [(Table.random([3, 3, 2], 1.4, 60), 3), (slow(), HIGH)]
     for kind, (table, rungs) in zip(KINDS, cases, strict=True):
-        groups, (first, *_, last) = 300, (oracle.log_z(machine) for machine in tables(table, rungs))
+        groups, (first, *_, last) = 300, (enumeration.log_z(machine) for machine in tables(table, rungs))
         replicas = exact_start(table, rungs, 30 * groups, kind)
         truth = replicas.ladder.start_log_z + last - first
         found = exchange(replicas, 80, keep=0)
@@ -178,13 +177,15 @@ def test_samples_are_those_of_the_machine(quick: None) -> None:
     replicas = exact_start(table, 3, 20_000)
     exchange(replicas, 4, keep=0)
     held, wanted = replicas.ladder.held, laws(table, replicas.ladder.held, 3)
-    stats.accept(stats.chi_square(oracle.counts(table, replicas.states[-1], held), wanted[-1]), "wrong samples")
+    stats.accept(stats.chi_square(enumeration.counts(table, replicas.states[-1], held), wanted[-1]), "wrong samples")
     assert stats.detectable_chi_square(20_000, wanted[-1], wanted[-2])
     state = boltz.tempered_sample(machine_of(table), 640, 20, base=rates_of(table))
     assert {n: x.shape for n, x in state.items()} == {n: (640, u) for n, u in table.layers.items()}
-    joint, lower = oracle.joint(table), oracle.joint(tables(table, 3)[1])
+    joint, lower = enumeration.joint(table), enumeration.joint(tables(table, 3)[1])
     assert stats.detectable_chi_square(640, joint, lower)
-    stats.accept(stats.chi_square(oracle.counts(table, state), joint), "samples of all layers are not the machine's")
+    stats.accept(
+        stats.chi_square(enumeration.counts(table, state), joint), "samples of all layers are not the machine's"
+    )
 
 
 @pytest.mark.parametrize(("chains", "rounds"), [(1, 20), (63, 20), (65, 20), (1280, 20)])
@@ -204,7 +205,7 @@ def test_rungs_are_put_where_no_swap_passes() -> None:
     assert path.held == held
 
     def acceptance(places: Floats) -> list[float]:
-        log_f = [-oracle.free_energy(intermediate(table, base, beta), held) for beta in places]
+        log_f = [-enumeration.free_energy(intermediate(table, base, beta), held) for beta in places]
         p = [np.exp(f - np.logaddexp.reduce(f)) for f in log_f]
         ratio = np.diff(log_f, axis=0)
         return [float(p[k] @ np.minimum(1, np.exp(up[:, None] - up[None])) @ p[k + 1]) for k, up in enumerate(ratio)]
@@ -264,7 +265,7 @@ def test_log_z_along_a_training_run(units: tuple[int, ...], quick: None) -> None
     assert stops[-1] == len(found.places) - 1
     rates, model = run.model.rates, run.model
     first = sum(float(np.log1p(rates[n] / (1 - rates[n])).sum()) for n in model.units)
-    truth = np.array([first, *(oracle.log_z(Table.of(m)) for m in (*members, model))])
+    truth = np.array([first, *(enumeration.log_z(Table.of(m)) for m in (*members, model))])
     start = abs(found.log_z[0] - first)
     assert start < 1e-4, "independent units at the rates of the run, in single precision"
     agree(found.log_z[stops] - found.log_z[0], truth - first, found.errors[stops], 48, "log Z along training is wrong")
@@ -276,9 +277,9 @@ def test_log_z_along_a_training_run(units: tuple[int, ...], quick: None) -> None
 def test_plain_chains_never_leave_a_planted_mode() -> None:
     """No chain that starts in a mode leaves it within 10,000 sweeps: the flow between modes, by enumeration."""
     table = Table.of(bimodal())
-    p, on = oracle.marginal(table, ("v",)), oracle.bits(8).sum(axis=1) > 4
+    p, on = enumeration.marginal(table, ("v",)), enumeration.bits(8).sum(axis=1) > 4
     chain = reduced_chain(table, ("v",))
-    barrier = np.log(p.max()) - np.log(p[oracle.bits(8).sum(axis=1) == 4].max())
+    barrier = np.log(p.max()) - np.log(p[enumeration.bits(8).sum(axis=1) == 4].max())
     assert 0.6 < p[on].sum() < 0.65 and barrier > 30
     for side in (on, ~on):
         leaving = p[side] @ chain[side][:, ~side].sum(axis=1) / p[side].sum()
@@ -295,12 +296,12 @@ def test_modes_far_apart_have_their_weights(along: str, quick: None) -> None:
     table = Table.of(machine)
     members = () if along == "temperatures" else grown(machine, (0.15, 0.4, 0.7))[1]
     found = exchange_log_z(machine, members, 64, 200, base=base)
-    truth = oracle.log_z(table)
+    truth = enumeration.log_z(table)
     agree(found.log_z[[0, -1]], np.array([16 * np.log(2), truth]), found.errors[[0, -1]], 64, "log Z", 0.4)
-    assert found.estimate.trusted and truth - oracle.log_z(Table.of(bimodal(tilt=-30.0))) > 0.9
+    assert found.estimate.trusted and truth - enumeration.log_z(Table.of(bimodal(tilt=-30.0))) > 0.9
     keep = 8
     state = boltz.tempered_sample(machine, 64 * keep, 160, members, base=base)
-    weight = float(oracle.marginal(table, ("v",))[oracle.bits(8).sum(axis=1) > 4].sum())
+    weight = float(enumeration.marginal(table, ("v",))[enumeration.bits(8).sum(axis=1) > 4].sum())
     share = (state["v"].mean(axis=1) > 0.5).reshape(keep, 64).mean(axis=0)  # one value a copy
     error = float(share.std(ddof=1) / 8)
     stats.accept(float(2 * student.sf(abs(share.mean() - weight) / error, 63)), "modes do not have their weights")

@@ -7,12 +7,12 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import oracle
 import pytest
-import stats
-from machines import machine_of
-from oracle import Table
+from oracles import enumeration
+from oracles.enumeration import Table
 from scipy.special import expit, logsumexp
+from support import stats
+from support.machines import machine_of
 
 import boltz
 from boltz.estimators import importance, likelihood
@@ -43,14 +43,14 @@ def exact_log_p(machine: boltz.HelmholtzMachine, x: np.ndarray) -> np.ndarray:
     """log p(x) (rows,) from the parameters by name, every hidden state in turn; an RBM prior by its full table."""
     p = machine.params
     first = machine.units["h1"]
-    h1 = oracle.bits(first)
+    h1 = enumeration.bits(first)
     if machine.prior_machine is not None:
-        h2 = oracle.bits(machine.units["h2"])
+        h2 = enumeration.bits(machine.units["h2"])
         joint = h1 @ p["prior/edge/v-h1/weight"] @ h2.T + (h1 @ p["prior/layer/v/bias"])[:, None]
         joint = joint + h2 @ p["prior/layer/h1/bias"]
         log_h = logsumexp(joint, axis=1) - logsumexp(joint)
     else:
-        h2 = oracle.bits(machine.units["h2"])
+        h2 = enumeration.bits(machine.units["h2"])
         top = bernoulli(p["prior/bias"], h2)
         below = h2 @ p["generative/h1/0/weight"] + p["generative/h1/0/bias"]
         log_h = logsumexp([bernoulli(logits, h1) + t for logits, t in zip(below, top, strict=True)], axis=0)
@@ -63,7 +63,7 @@ def case(kind: str) -> tuple[Any, np.ndarray, np.ndarray]:
     x = np.random.default_rng(2).integers(0, 2, (ROWS, 5)).astype(float)
     if kind == "dbm":
         table = Table.random([5, 4, 3], 1.3, 11)
-        return machine_of(table), x, oracle.log_likelihood(table, x)
+        return machine_of(table), x, enumeration.log_likelihood(table, x)
     machine = directed(kind)
     return machine, x, exact_log_p(machine, x)
 
@@ -77,7 +77,7 @@ def test_exact_by_enumeration_and_sums_to_one(kind: str) -> None:
     found = boltz.log_likelihood(machine, x)
     assert found.kind == "exact" and found.trusted and found.per_row is not None
     assert np.abs(found.per_row - truth).max() < 1e-12
-    every = boltz.log_likelihood(machine, oracle.bits(5)).per_row
+    every = boltz.log_likelihood(machine, enumeration.bits(5)).per_row
     assert every is not None and abs(logsumexp(every)) < 1e-12
 
 
@@ -142,16 +142,16 @@ def test_l_k_has_its_enumerated_expectation() -> None:
 
 def _grid(first: int, second: int) -> tuple[np.ndarray, np.ndarray]:
     """Every pair of states of two layers."""
-    a, b = oracle.bits(first), oracle.bits(second)
+    a, b = enumeration.bits(first), enumeration.bits(second)
     return np.repeat(a, len(b), axis=0), np.tile(b, (len(a), 1))
 
 
 def test_an_rbm_has_one_value_for_every_k() -> None:
     table = Table.random([4, 3], 1.0, 1)
-    x = oracle.bits(4)
+    x = enumeration.bits(4)
     bounds = boltz.importance_bounds(machine_of(table), x, (1, 50))
     assert [found.kind for found in bounds] == ["exact", "exact"] and bounds[0].value == bounds[1].value
-    assert bounds[0].value == pytest.approx(oracle.log_likelihood(table, x).mean(), abs=1e-9)
+    assert bounds[0].value == pytest.approx(enumeration.log_likelihood(table, x).mean(), abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -215,13 +215,15 @@ def test_active_units_are_those_whose_posterior_mean_moves() -> None:
     weight = machine.params["recognition/h1/0/weight"]
     weight[0, 0] = 3.0
     weight[1, 1] = 0.1
-    x = oracle.bits(2)
+    x = enumeration.bits(2)
     variances = boltz.posterior_variances(machine, x)
     assert np.allclose(variances["h1"], [9 / 4, 0.01 / 4], atol=1e-12)
     assert boltz.active_units(machine, x) == {"h1": 1}
     table = Table.random([4, 3], 1.0, 1)
-    means = expit(oracle.bits(4) @ table.edges["v", "h1"] + table.biases["h1"])
-    assert np.allclose(boltz.posterior_variances(machine_of(table), oracle.bits(4))["h1"], means.var(axis=0), atol=1e-9)
+    means = expit(enumeration.bits(4) @ table.edges["v", "h1"] + table.biases["h1"])
+    assert np.allclose(
+        boltz.posterior_variances(machine_of(table), enumeration.bits(4))["h1"], means.var(axis=0), atol=1e-9
+    )
 
 
 def test_too_many_samples_are_refused() -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import calibration
 import numpy as np
-import oracle
 import pytest
-import stats
-from machines import FORTY, SMALL, machine_of
-from oracle import Table
+from oracles import enumeration
+from oracles.enumeration import Table
 from scipy.special import expit, logsumexp
+from support import calibration, stats
+from support.machines import FORTY, SMALL, machine_of
 
 import boltz
 from boltz.estimators import importance, likelihood
@@ -44,7 +43,7 @@ def test_exact_log_likelihood_of_forty_machines_row_by_row(name: str) -> None:
     x = rows_of(table)
     found = boltz.log_likelihood(machine_of(table), x)
     assert found.kind == "exact" and found.trusted and found.standard_error == 0
-    assert found.per_row is not None and np.abs(found.per_row - oracle.log_likelihood(table, x)).max() < 1e-9
+    assert found.per_row is not None and np.abs(found.per_row - enumeration.log_likelihood(table, x)).max() < 1e-9
     assert found.value == pytest.approx(found.per_row.mean(), abs=1e-12)
     of_rows = found.per_row.std(ddof=1) / np.sqrt(30)
     assert found.standard_error_rows == pytest.approx(of_rows, rel=1e-12)
@@ -55,7 +54,7 @@ def test_exact_log_likelihood_of_forty_machines_row_by_row(name: str) -> None:
 def test_probabilities_of_all_visible_states_sum_to_one(name: str) -> None:
     """In float64 and, within rounding, in float32; catches a log Z and a log p*(v) of different machines."""
     table = SMALL[name]
-    x = oracle.bits(table.layers["v"])
+    x = enumeration.bits(table.layers["v"])
     for dtype, tolerance in ((np.float64, 1e-10), (np.float32, 1e-4)):
         found = boltz.log_likelihood(machine_of(table, dtype), x)
         assert found.per_row is not None and abs(logsumexp(found.per_row)) < tolerance
@@ -76,8 +75,8 @@ def test_the_variational_bound_is_that_of_the_means(name: str) -> None:
     assert states.kind == "lower" and states.trusted and "variational" in states.method
     assert found.per_row is not None
     # the bound is flat at its maximum: means within 1e-5 of the fixed point give it to about 1e-9
-    assert np.abs(found.per_row - oracle.variational_bound(table, x, boltz.mean_field(machine, x))).max() < 1e-8
-    truth = oracle.log_likelihood(table, x)
+    assert np.abs(found.per_row - enumeration.variational_bound(table, x, boltz.mean_field(machine, x))).max() < 1e-8
+    truth = enumeration.log_likelihood(table, x)
     assert (found.per_row <= truth + 1e-10).all() and (found.per_row < truth - 1e-6).any()
 
 
@@ -90,15 +89,18 @@ def one_q(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def weights_of(table: Table, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """log w of every state of the drawn layers for one row, the rest summed out, and its probability under q."""
-    drawn = oracle.colours(table)[1]
-    rest, constant = oracle.clamp(table, {"v": v})
-    q, every = mixtures.mixture_of(machine_of(table), v[None], 0, boltz.Key.from_seed(0)), oracle.states(rest, drawn)
+    drawn = enumeration.colours(table)[1]
+    rest, constant = enumeration.clamp(table, {"v": v})
+    q, every = (
+        mixtures.mixture_of(machine_of(table), v[None], 0, boltz.Key.from_seed(0)),
+        enumeration.states(rest, drawn),
+    )
     probability = np.zeros(len(every[drawn[0]]))
     for m, share in enumerate(np.exp(q.log_share[0])):
         means = {n: expit(q.fields[n][0, m]) for n in drawn}
         each = [np.where(every[n] == 1, means[n], 1 - means[n]).prod(axis=1) for n in drawn]
         probability += share * np.prod(each, axis=0)
-    return constant - oracle.free_energy(rest, drawn) - np.log(probability), probability
+    return constant - enumeration.free_energy(rest, drawn) - np.log(probability), probability
 
 
 @pytest.mark.usefixtures("no_enumeration", "one_q")
@@ -110,7 +112,7 @@ def test_the_weighted_bound_has_its_enumerated_expectation(name: str, samples: i
     Catches q of other means, a weight without a layer, samples that repeat, a mean of logs for a log of the mean.
     """
     (table, number), count = HARD[name], 60_000
-    v = oracle.bits(table.layers["v"])[number]
+    v = enumeration.bits(table.layers["v"])[number]
     log_w, q = weights_of(table, v)
     picks = np.indices((len(q),) * samples).reshape(samples, -1)
     p = np.prod(q[picks], axis=0)
@@ -132,7 +134,7 @@ def test_the_weighted_bound_has_its_enumerated_expectation(name: str, samples: i
 def test_values_and_errors_follow_from_the_states_drawn(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The weight of each drawn state by enumeration, then log mean and delta method; catches a sum rescaled wrongly."""
     table, number = HARD[name]
-    v, drawn = oracle.bits(table.layers["v"])[number], oracle.colours(table)[1]
+    v, drawn = enumeration.bits(table.layers["v"])[number], enumeration.colours(table)[1]
     seen: list[np.ndarray] = []
     draw = Bernoulli.draw
 
@@ -143,7 +145,7 @@ def test_values_and_errors_follow_from_the_states_drawn(name: str, monkeypatch: 
     monkeypatch.setattr(Bernoulli, "draw", spy)
     values, errors, _, _ = likelihood.log_marginal(machine_of(table), v[None], 60, 5)[0].T
     states = [{n: seen[len(drawn) * i + j] for j, n in enumerate(drawn)} for i in range(60)]
-    log_w = weights_of(table, v)[0][[int(oracle.numbers(table, state, drawn)[0]) for state in states]]
+    log_w = weights_of(table, v)[0][[int(enumeration.numbers(table, state, drawn)[0]) for state in states]]
     weights = np.exp(log_w - log_w.max())
     assert len(seen) == 60 * len(drawn) and len(set(log_w)) > 1
     assert values[0] == pytest.approx(log_w.max() + np.log(weights.mean()), abs=1e-9)
@@ -157,11 +159,11 @@ def test_standard_errors_of_the_weighted_bound_cover_the_truth() -> None:
     alpha 1e-6; catches a variance of w instead of its mean, or of a running mean that is rescaled wrongly.
     """
     (table, number), count = HARD["dbm2"], 5000
-    v = oracle.bits(table.layers["v"])[number]
+    v = enumeration.bits(table.layers["v"])[number]
     x = np.tile(v, (count, 1))
     found, kind, _ = likelihood.log_marginal(machine_of(table), x, 200, 3)
     values, errors, _, _ = found.T
-    truth = oracle.log_likelihood(table, v[None])[0] + oracle.log_z(table)
+    truth = enumeration.log_likelihood(table, v[None])[0] + enumeration.log_z(table)
     hits = int(np.sum(np.abs(values - truth) <= 1.96 * errors))
     stats.accept(calibration.coverage_test(hits, count), f"intervals cover {hits / count:.3f}")
     assert calibration.detectable_coverage(count, 0.883) and kind == "lower"
@@ -175,11 +177,11 @@ def test_standard_errors_of_the_weighted_bound_cover_the_truth() -> None:
 def test_the_weighted_bound_approaches_the_truth() -> None:
     """10,000 samples a row: within 6 of its own standard errors of the exact value, errors below 0.05 nats."""
     table = SMALL["dbm2"]
-    x = oracle.bits(3)
+    x = enumeration.bits(3)
     found = boltz.log_likelihood(machine_of(table), x, samples=10_000, seed=1)
-    truth = oracle.log_likelihood(table, x)
+    truth = enumeration.log_likelihood(table, x)
     values, errors, _, _ = likelihood.log_marginal(machine_of(table), x, 10_000, 1)[0].T
-    assert (np.abs(values - truth - oracle.log_z(table)) < 6 * errors).all() and errors.max() < 0.05
+    assert (np.abs(values - truth - enumeration.log_z(table)) < 6 * errors).all() and errors.max() < 0.05
     assert abs(found.value - truth.mean()) < 6 * found.standard_error
     joint = joint_interval(found.value, (found.standard_error, 80_000), (found.standard_error_rows, 8))
     assert found.interval == pytest.approx(joint, rel=1e-9), "the interval joins both errors"
@@ -187,7 +189,7 @@ def test_the_weighted_bound_approaches_the_truth() -> None:
 
 @pytest.mark.usefixtures("no_enumeration")
 def test_one_sample_has_no_known_error() -> None:
-    found = boltz.log_likelihood(machine_of(SMALL["dbm2"]), oracle.bits(3), samples=1)
+    found = boltz.log_likelihood(machine_of(SMALL["dbm2"]), enumeration.bits(3), samples=1)
     assert found.standard_error == np.inf and found.interval == (-np.inf, np.inf)
 
 
@@ -239,7 +241,7 @@ def test_log_z_is_enumerated_where_possible_and_annealed_elsewhere(monkeypatch: 
 
 def test_rows_may_be_grey_bytes_bits_or_lists() -> None:
     model = machine_of(SMALL["rbm"])
-    bits = oracle.bits(4)
+    bits = enumeration.bits(4)
     truth = boltz.log_likelihood(model, bits).per_row
     for same in (bits.astype(np.uint8), bits.astype(bool), bits.astype(np.float16), bits.tolist(), bits.astype(int)):
         assert (boltz.log_likelihood(model, same).per_row == truth).all()

@@ -10,21 +10,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import oracle
-import posterior_checks
 import pytest
-import stats
-from directed_oracle import Directed, log_evidence, log_p
-from machines import SMALL, machine_of
-from oracle import Table
-from posterior_checks import BINARY, SMOOTH, random, row_of
+from checks import posterior
+from checks.posterior import BINARY, SMOOTH, random, row_of
+from oracles import enumeration
+from oracles.directed import Directed, log_evidence, log_p
+from oracles.enumeration import Table
 from scipy.special import logsumexp
+from support import stats
+from support.machines import SMALL, machine_of
 
 import boltz
 from boltz.estimators import posterior_ais
 from boltz.estimators.estimate import from_log_weights
 
-CHECKS = sorted(name for name in vars(posterior_checks) if name.startswith("check_"))
+CHECKS = sorted(name for name in vars(posterior) if name.startswith("check_"))
 CASES = ["dbm3", "ring", "strong", "strong, float32", "three layers", "three layers, float32", "nets", "deep nets"]
 CASES += ["gaussian v", "dbn", "deep dbn", "deep dbn, float32"]
 NORMAL = 4.76  # standard errors that a one-sided normal test at 1e-6 allows
@@ -36,13 +36,13 @@ VAE = random(boltz.vae([4, [4], [3]], [1, 1]), 0.5, 42)
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_exact_check(name: str) -> None:
-    getattr(posterior_checks, name)()
+    getattr(posterior, name)()
 
 
 def clamped(table: Table, row: np.ndarray) -> float:
     """log p*(v) by enumeration."""
-    rest, constant = oracle.clamp(table, {"v": row})
-    return constant + oracle.log_z(rest)
+    rest, constant = enumeration.clamp(table, {"v": row})
+    return constant + enumeration.log_z(rest)
 
 
 def case(name: str) -> tuple[Any, np.ndarray, float]:
@@ -80,7 +80,7 @@ def quadrature(machine: boltz.HelmholtzMachine, x: np.ndarray) -> np.ndarray:
 
 def test_a_vae_of_two_layers_against_quadrature() -> None:
     """Catches a bias of 0.3 nats; every visible state counts, as their probabilities add up to 1."""
-    every = oracle.bits(4)
+    every = enumeration.bits(4)
     truth = quadrature(VAE, every)
     assert abs(logsumexp(truth)) < 1e-8
     found = boltz.posterior_ais(VAE, every[5:6], 4000, 8, seed=6)
@@ -91,12 +91,12 @@ def test_a_vae_of_two_layers_against_quadrature() -> None:
 def truths(model: Any, x: np.ndarray) -> np.ndarray:
     """log p(v) (rows,) of all rows, log Z included."""
     if isinstance(model, boltz.BoltzmannMachine):
-        return oracle.log_likelihood(HARD, oracle.bits(3))[x.astype(int) @ [4, 2, 1]]
+        return enumeration.log_likelihood(HARD, enumeration.bits(3))[x.astype(int) @ [4, 2, 1]]
     if model is VAE:
-        return quadrature(VAE, oracle.bits(4))[x.astype(int) @ [8, 4, 2, 1]]
+        return quadrature(VAE, enumeration.bits(4))[x.astype(int) @ [8, 4, 2, 1]]
     if model.prior_machine is None:
         return log_evidence(Directed.of(model), x)
-    every = log_evidence(Directed.of(model), oracle.bits(model.units["v"]))
+    every = log_evidence(Directed.of(model), enumeration.bits(model.units["v"]))
     return log_evidence(Directed.of(model), x) - logsumexp(every)
 
 
@@ -157,8 +157,10 @@ def test_results_depend_neither_on_threads_nor_on_groups_of_rows(kind: str, monk
 
 def test_an_rbm_is_exact() -> None:
     table = Table.random([4, 3], 1.0, 1)
-    found = boltz.posterior_ais(machine_of(table), oracle.bits(4))
-    assert found.kind == "exact" and found.value == pytest.approx(oracle.log_likelihood(table, oracle.bits(4)).mean())
+    found = boltz.posterior_ais(machine_of(table), enumeration.bits(4))
+    assert found.kind == "exact" and found.value == pytest.approx(
+        enumeration.log_likelihood(table, enumeration.bits(4)).mean()
+    )
     both = boltz.posterior_sandwich(machine_of(table), 7)
     assert both.lower.kind == both.upper.kind == "exact" and both.gap == both.gap_error == 0
 
@@ -167,7 +169,7 @@ def test_an_rbm_is_exact() -> None:
     ("log_z", "kind"), [(13.0, "lower"), (NOISY, "none"), (None, "lower")], ids=["a number", "an estimate", "none"]
 )
 def test_kind_and_trust(log_z: Any, kind: str) -> None:
-    machine, x = machine_of(DBM), oracle.bits(4)
+    machine, x = machine_of(DBM), enumeration.bits(4)
     few, many = (boltz.posterior_ais(machine, x, chains, 20, log_z) for chains in (10, 220))
     assert few.kind == many.kind == kind and not few.trusted and many.trusted
     assert many.per_row is not None and len(many.per_row) == 16 and many.value == pytest.approx(many.per_row.mean())
@@ -176,7 +178,7 @@ def test_kind_and_trust(log_z: Any, kind: str) -> None:
 
 
 def test_one_chain_has_no_error() -> None:
-    found = boltz.posterior_ais(BINARY["one layer"], oracle.bits(3), 1, 3)
+    found = boltz.posterior_ais(BINARY["one layer"], enumeration.bits(3), 1, 3)
     assert found.standard_error == np.inf and not found.trusted
 
 
@@ -184,7 +186,7 @@ def test_progress_is_told_over_all_groups(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(posterior_ais, "TOGETHER", 4)
     seen: list[tuple[int, int]] = []
     boltz.posterior_ais(
-        machine_of(DBM), oracle.bits(4)[:3], 2, 3, 0.0, progress=lambda done, total: seen.append((done, total))
+        machine_of(DBM), enumeration.bits(4)[:3], 2, 3, 0.0, progress=lambda done, total: seen.append((done, total))
     )
     assert seen == [(i, 6) for i in range(1, 7)]
     seen.clear()

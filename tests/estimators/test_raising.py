@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import annealing_laws
 import numpy as np
-import oracle
-import oracle_chains as chains
 import pytest
-import stats
-from machines import SMALL, base_of, machine_of, rates_of
-from oracle import Table
+from checks import annealing
+from oracles import chains, enumeration
+from oracles.enumeration import Table
 from scipy.special import logsumexp
+from support import stats
+from support.machines import SMALL, base_of, machine_of, rates_of
 
 import boltz
 from boltz.estimators import reverse_ais
@@ -25,7 +24,7 @@ BETAS = np.array([0.0, 0.3, 0.6, 1.0])
 
 def path_of(table: Table, betas: Any = BETAS) -> chains.Path:
     """The enumerated path over the class of the visible layer."""
-    return chains.reduced_path(table, base_of(table), betas, oracle.colours(table)[0])
+    return chains.reduced_path(table, base_of(table), betas, enumeration.colours(table)[0])
 
 
 def annealed(table: Table, betas: Any = BETAS) -> np.ndarray:
@@ -43,10 +42,10 @@ def test_weights_have_the_annealing_model_as_their_mean(name: str, dtype: Any) -
     at the machine itself, which has the probabilities of another annealing model.
     """
     table = SMALL[name]
-    rows = oracle.bits(table.layers["v"])
+    rows = enumeration.bits(table.layers["v"])
     count = 40_000 // len(rows)
     means = boltz.mean_field(machine_of(table), rows)
-    law, variance = annealing_laws.raise_law(table, path_of(table), means)
+    law, variance = annealing.raise_law(table, path_of(table), means)
     np.testing.assert_allclose(law, annealed(table), rtol=1e-10)
     found = boltz.raise_likelihood(machine_of(table, dtype), rows, count, BETAS, seed=5, base=rates_of(table))
     relative, spread = np.exp(found.log_weights) / law[:, None], variance / law**2
@@ -70,12 +69,12 @@ def test_a_walk_without_its_first_move_is_seen(name: str) -> None:
 def test_values_are_lower_bounds_for_the_annealing_model(name: str) -> None:
     """The log of a mean of 20 weights, over 200 groups of them a row; alpha 1e-6, catches 0.1 nats too much."""
     table = SMALL[name]
-    rows = oracle.bits(table.layers["v"])
+    rows = enumeration.bits(table.layers["v"])
     found = boltz.raise_likelihood(machine_of(table), rows, 4000, BETAS, seed=6, base=rates_of(table))
     values = logsumexp(found.log_weights.reshape(len(rows), 200, 20), axis=2) - np.log(20)
     truth = float(np.log(annealed(table)).mean())
-    stats.accept(annealing_laws.bound_test(values.mean(axis=0), truth), "RAISE is no lower bound")
-    assert annealing_laws.detectable_excess(values.mean(axis=0), 0.1)
+    stats.accept(annealing.bound_test(values.mean(axis=0), truth), "RAISE is no lower bound")
+    assert annealing.detectable_excess(values.mean(axis=0), 0.1)
 
 
 def test_many_temperatures_reach_the_machine() -> None:
@@ -85,18 +84,18 @@ def test_many_temperatures_reach_the_machine() -> None:
     value that is off by 0.1.
     """
     table = SMALL["rbm"]
-    rows = oracle.bits(4)
+    rows = enumeration.bits(4)
     found = boltz.raise_likelihood(machine_of(table), rows, 200, seed=6)
     errors = np.exp(found.log_weights - found.log_weights.max()).std(axis=1, ddof=1) / np.sqrt(200)
     errors /= np.exp(found.log_weights - found.log_weights.max()).mean(axis=1)
     assert found.per_row is not None and errors.max() < 0.02
-    assert (np.abs(found.per_row - oracle.log_likelihood(table, rows)) < 4 * errors).all()
+    assert (np.abs(found.per_row - enumeration.log_likelihood(table, rows)) < 4 * errors).all()
     assert found.value == pytest.approx(found.per_row.mean(), abs=1e-12) and found.trusted and found.ess > 180
     assert found.standard_error == pytest.approx(np.sqrt((errors**2).sum()) / 16, rel=1e-9)
 
 
 def test_what_it_says_of_itself() -> None:
-    model, rows = machine_of(SMALL["dbm2"]), oracle.bits(3)
+    model, rows = machine_of(SMALL["dbm2"]), enumeration.bits(3)
     found = boltz.raise_likelihood(model, rows, 10, 7)
     assert (found.kind, found.chains, found.steps, found.trusted) == ("none", 10, 7, False)
     assert found.method == "RAISE: conservative, a lower bound for the annealing model of 7 temperatures"
@@ -109,7 +108,7 @@ def test_what_it_says_of_itself() -> None:
 
 def test_results_depend_on_the_seed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither on threads nor on the rows that follow; rows that are worked on one after the other draw anew."""
-    model, rows, before = machine_of(SMALL["dbm2"]), np.repeat(oracle.bits(3), 9, axis=0), boltz.threads()
+    model, rows, before = machine_of(SMALL["dbm2"]), np.repeat(enumeration.bits(3), 9, axis=0), boltz.threads()
     first, other = (boltz.raise_likelihood(model, rows, 5, 20, seed=seed).log_weights for seed in (1, 2))
     try:
         boltz.threads(3)

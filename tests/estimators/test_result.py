@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 
-import calibration
 import numpy as np
 import pytest
-import stats
 from scipy.stats import t as student
+from support import calibration, stats
 
 from boltz.estimators import estimate
 from boltz.estimators.estimate import Estimate, from_log_weights, interval, kind_of_difference, kind_of_sum

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import annealing_laws
-import calibration
 import numpy as np
-import oracle
-import oracle_chains as chains
 import pytest
-import stats
-from machines import SMALL, base_of, machine_of, rates_of
+from checks import annealing
 from numpy.typing import NDArray
-from oracle import Table
+from oracles import chains, enumeration
+from oracles.enumeration import Table
 from scipy.special import logsumexp
 from scipy.stats import binom, chi2
+from support import calibration, stats
+from support.machines import SMALL, base_of, machine_of, rates_of
 
 import boltz
 from boltz import numerics, targets
@@ -53,7 +51,7 @@ def test_reverse_weights_have_their_exact_mean_and_spread(name: str, count: int,
     assert log_moment[1] == pytest.approx(0, abs=1e-10)
     found = reverse_ais.reverse_ais(machine_of(table, dtype), None, count, np.array(BETAS), 3, rates_of(table))
     assert (found.kind, found.steps, found.chains) == ("upper", len(BETAS) - 1, count)
-    inverse = np.exp(oracle.log_z(table) - found.log_weights)
+    inverse = np.exp(enumeration.log_z(table) - found.log_weights)
     second = float(np.exp(log_moment[2]))
     stats.accept(stats.mean_test(inverse, 1.0, second - 1), "reverse weights do not have mean 1 / Z")
     assert stats.detectable_mean(count, 0.1, second - 1)
@@ -73,15 +71,15 @@ def test_forward_is_below_and_reverse_above_in_expectation(name: str) -> None:
     That the bounds are strict shows the other way: with their signs turned, both tests fail.
     """
     table, groups = SMALL[name], 1000
-    model, base, truth = machine_of(table), rates_of(table), oracle.log_z(table)
+    model, base, truth = machine_of(table), rates_of(table), enumeration.log_z(table)
     up = boltz.ais(model, 5 * groups, np.array(BETAS), 5, base).log_weights.reshape(groups, 5)
     down = reverse_ais.reverse_ais(model, None, 5 * groups, np.array(BETAS), 5, base).log_weights.reshape(groups, 5)
     lower = logsumexp(up, axis=1) - np.log(5)
     upper = -(logsumexp(-down, axis=1) - np.log(5))
-    stats.accept(annealing_laws.bound_test(lower, truth), "forward annealing is no lower bound")
-    stats.accept(annealing_laws.bound_test(-upper, -truth), "reverse annealing is no upper bound")
-    assert annealing_laws.detectable_excess(lower, 0.2) and annealing_laws.detectable_excess(upper, 0.2)
-    assert max(annealing_laws.bound_test(-lower, -truth), annealing_laws.bound_test(upper, truth)) < stats.ALPHA
+    stats.accept(annealing.bound_test(lower, truth), "forward annealing is no lower bound")
+    stats.accept(annealing.bound_test(-upper, -truth), "reverse annealing is no upper bound")
+    assert annealing.detectable_excess(lower, 0.2) and annealing.detectable_excess(upper, 0.2)
+    assert max(annealing.bound_test(-lower, -truth), annealing.bound_test(upper, truth)) < stats.ALPHA
 
 
 def test_starts_of_reverse_runs_and_what_they_certify() -> None:
@@ -126,11 +124,11 @@ def test_exact_samples_follow_the_machine(name: str) -> None:
     table, count = SMALL[name], 30_000
     state = exact_samples(machine_of(table, np.float32), count, seed=8)
     names = tuple(state)
-    law = oracle.marginal(table, names)
-    stats.accept(stats.chi_square(oracle.counts(table, state, names), law), "exact samples follow another law")
+    law = enumeration.marginal(table, names)
+    stats.accept(stats.chi_square(enumeration.counts(table, state, names), law), "exact samples follow another law")
     strong = Table(table.layers, {pair: 1.2 * w for pair, w in table.edges.items()}, table.biases)
-    assert stats.detectable_chi_square(count, law, oracle.marginal(strong, names)) or name == "strong"
-    sizes = [sum(table.layers[n] for n in colour) for colour in oracle.colours(table)]
+    assert stats.detectable_chi_square(count, law, enumeration.marginal(strong, names)) or name == "strong"
+    sizes = [sum(table.layers[n] for n in colour) for colour in enumeration.colours(table)]
     assert sum(table.layers[n] for n in names) == min(sizes)
 
 
@@ -155,7 +153,7 @@ def test_ancestors_and_collected_weights_are_kept(resample: float) -> None:
     """Labels travel with the chains: eve names them, and the trace is the log-weight since the last resampling."""
     gains = np.random.default_rng(5).normal(0, 0.7, (8, 40))
     state = {"label": np.arange(40.0)[:, None]}
-    found = anneal(annealing_laws.Labels(gains), state, np.linspace(0, 1, 9), Key(1, 2), resample)
+    found = anneal(annealing.Labels(gains), state, np.linspace(0, 1, 9), Key(1, 2), resample)
     assert (found.eve == state["label"][:, 0]).all()
     assert (found.resamplings > 1) == (resample > 0) and (found.collected != 0) == (resample > 0)
     assert found.trace.shape == (9, 40) and (found.betas == np.linspace(0, 1, 9)).all()
@@ -175,7 +173,7 @@ def test_resampled_annealing_is_unbiased_and_its_error_is_safe() -> None:
     with 0.4); and the error must be below 1.5 times the right one, which catches one that is twice as large.
     """
     table, runs = SMALL["strong"], 400
-    model, base, truth = machine_of(table, np.float32), rates_of(table), oracle.log_z(table)
+    model, base, truth = machine_of(table, np.float32), rates_of(table), enumeration.log_z(table)
     found = [boltz.ais(model, 200, np.linspace(0, 1, 9) ** 1.5, seed, base, 0.9) for seed in range(runs)]
     ratio = np.exp([f.value - truth for f in found])
     spread, errors = float(ratio.var(ddof=1)), np.array([f.standard_error for f in found])

@@ -5,16 +5,15 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-import calibration
 import numpy as np
-import oracle
 import pytest
-import stats
-from machines import SMALL, machine_of
 from numpy.typing import NDArray
-from oracle import Table
+from oracles import enumeration
+from oracles.enumeration import Table
 from scipy.special import logsumexp
 from scipy.stats import t as student
+from support import calibration, stats
+from support.machines import SMALL, machine_of
 
 import boltz
 from boltz.estimators import importance, likelihood, second_look
@@ -67,17 +66,17 @@ def test_a_dbm_is_measured_in_both_mixture_of_a_posterior(monkeypatch: pytest.Mo
 def test_the_mixture_is_a_distribution_and_draws_from_itself(name: str) -> None:
     """q sums to 1 over all states, and 40,000 draws follow it (alpha 1e-6); catches a share that is not its own."""
     model = machine_of(SMALL[name])
-    v = oracle.bits(model.units["v"])[-2:]
+    v = enumeration.bits(model.units["v"])[-2:]
     q = mixture_of(model, v, 5, boltz.Key.from_seed(2))
     held = model.graph.colours[1]
-    every = oracle.states(SMALL[name], held)
+    every = enumeration.states(SMALL[name], held)
     count = len(every[held[0]])
     log_q = np.array([q.log_density({n: np.repeat(every[n][i][None], 2, axis=0) for n in held}) for i in range(count)])
     assert logsumexp(log_q, axis=0) == pytest.approx(np.zeros(2), abs=1e-9)
     wide = mixture_of(model, v[:1], 5, boltz.Key.from_seed(2)).repeated(40_000)
     state = {n: np.zeros((40_000, model.units[n])) for n in held}
     wide.draw(boltz.Key.from_seed(3), 0, 0, state)
-    counts = np.bincount(oracle.numbers(SMALL[name], state, held), minlength=count)
+    counts = np.bincount(enumeration.numbers(SMALL[name], state, held), minlength=count)
     stats.accept(stats.chi_square(counts, np.exp(log_q[:, 0])), "draws are not from q")
 
 
@@ -162,7 +161,7 @@ def test_float32_machines_are_measured_in_float64(units: list[int], scale: float
     rng = np.random.default_rng(6)
     weights = [rng.normal(0, scale, shape) for shape in pairwise(units)]
     narrow = boltz.from_arrays(weights, [rng.normal(0, scale, n) for n in units]).astype(np.float32)
-    x, wide = oracle.bits(units[0]), narrow.astype(np.float64)
+    x, wide = enumeration.bits(units[0]), narrow.astype(np.float64)
     largest = scale * 1e-12 * sum(units) ** 2
     for samples in (0, 20):
         if samples:
@@ -171,7 +170,7 @@ def test_float32_machines_are_measured_in_float64(units: list[int], scale: float
         assert found.per_row is not None and wanted.per_row is not None
         assert np.abs(found.per_row - wanted.per_row).max() < (1e-3 if samples else largest)
         assert samples or found.per_row.max() < largest
-        assert samples or np.abs(found.per_row - oracle.log_likelihood(Table.of(wide), x)).max() < 10 * largest
+        assert samples or np.abs(found.per_row - enumeration.log_likelihood(Table.of(wide), x)).max() < 10 * largest
         assert not any("above 0" in doubt for doubt in found.doubts)
     bound, same = (variational_bound(model, x) for model in (narrow, wide))
     assert bound.per_row is not None and same.per_row is not None
@@ -190,7 +189,7 @@ def test_only_large_weights_are_widened() -> None:
 
 def test_a_log_likelihood_above_zero_is_doubted() -> None:
     """A log Z that is too small by 50; catches no doubt at all, and one that asks for log p* (log Z = 0) raises."""
-    model, x = machine_of(SMALL["rbm"]), oracle.bits(4)
+    model, x = machine_of(SMALL["rbm"]), enumeration.bits(4)
     true = boltz.exact_log_z(model).value
     assert boltz.log_likelihood(model, x, true).trusted and boltz.log_likelihood(model, x, 0.0).trusted
     found = boltz.log_likelihood(model, x, true - 50)
@@ -222,13 +221,13 @@ def test_a_joint_interval_by_hand() -> None:
 
 
 def test_one_row_tells_nothing_of_others() -> None:
-    found = boltz.log_likelihood(machine_of(SMALL["rbm"]), oracle.bits(4)[:1])
+    found = boltz.log_likelihood(machine_of(SMALL["rbm"]), enumeration.bits(4)[:1])
     assert found.standard_error == 0 and found.standard_error_rows == np.inf and found.trusted
     assert found.interval == (-np.inf, np.inf) and found.as_dict()["standard_error_rows"] is None
 
 
 def test_both_errors_go_into_a_difference() -> None:
-    model, x = machine_of(SMALL["rbm"]), oracle.bits(4)
+    model, x = machine_of(SMALL["rbm"]), enumeration.bits(4)
     log_z = from_log_weights(np.random.default_rng(1).normal(13.0, 0.4, 500), 10, "made up")
     first = boltz.log_likelihood(model, x, 0.0)
     found = difference(first, log_z)

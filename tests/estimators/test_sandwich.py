@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import oracle
 import pytest
-import stats
-from machines import SMALL, machine_of
+from checks.two_sided import blocks, both, ladder, made
+from oracles import enumeration
 from scipy.stats import t as student
-from two_sided import blocks, both, ladder, made
+from support import stats
+from support.machines import SMALL, machine_of
 
 import boltz
 from boltz.estimators import replica_exchange, two_sided
@@ -34,7 +34,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["rbm", "dbm3", "ring", "strong"])
 def test_small_machines_are_exact(name: str) -> None:
     found = log_z(machine_of(SMALL[name]))
-    truth = oracle.log_z(SMALL[name])
+    truth = enumeration.log_z(SMALL[name])
     assert found.estimate.value == pytest.approx(truth, abs=1e-10) and found.estimate.kind == "exact"
     assert found.lower is found.upper is found.estimate and found.ladder is None and found.gap == 0
     assert found.reached is True and found.estimate.interval == (found.estimate.value,) * 2

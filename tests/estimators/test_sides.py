@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from machines import SMALL, machine_of
+from support.machines import SMALL, machine_of
 
 import boltz
 from boltz.estimators.estimate import Estimate, Kind, exact

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from machines import SMALL, machine_of, rates_of
 from numpy.typing import NDArray
+from support.machines import SMALL, machine_of, rates_of
 
 import boltz
 from boltz.rng import Key

@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 
-import calibration
-import fooling
 import pytest
-import stats
+from support import calibration, fooling, stats
 
 import boltz
 

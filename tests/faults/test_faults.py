@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from planting import plant, stand_in
+from support.planting import plant, stand_in
 
 from boltz.errors import BoltzError
 
@@ -38,7 +38,7 @@ FAULTS = list(faults())
 
 
 def check_named(name: str) -> Callable[[], None]:
-    module, _, function = name.partition(".")
+    module, _, function = name.rpartition(".")
     found: Callable[[], None] = getattr(importlib.import_module(module), function)
     return found
 

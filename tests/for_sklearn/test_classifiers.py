@@ -9,7 +9,7 @@ import joblib
 import numpy as np
 import pytest
 import scipy.sparse as sp
-import sklearn_checks
+from checks import sklearn_estimators
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -66,7 +66,7 @@ def test_what_is_said_of_a_row_follows_from_the_row_alone(name: str) -> None:
 
 
 def test_rows_without_labels_serve_the_pretraining() -> None:
-    sklearn_checks.check_unlabelled_rows()
+    sklearn_estimators.check_unlabelled_rows()
 
 
 def test_sparse_rows_without_labels_are_put_below_the_others() -> None:

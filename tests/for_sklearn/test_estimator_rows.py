@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
-import sklearn_checks
+from checks import sklearn_estimators
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
@@ -80,7 +80,7 @@ def test_likelihoods_of_rows_outside_the_units_are_never_positive_in_silence() -
 
 
 def test_rows_with_minus_one_have_no_label() -> None:
-    sklearn_checks.check_rows_without_labels()
+    sklearn_estimators.check_rows_without_labels()
 
 
 @pytest.mark.parametrize("kind", [DBMClassifier, DBNClassifier])
@@ -136,7 +136,7 @@ def test_rows_without_labels_stay_in_searches() -> None:
 
 
 def test_visible_biases_start_at_base_rates() -> None:
-    sklearn_checks.check_base_rates()
+    sklearn_estimators.check_base_rates()
 
 
 def test_features_of_sparse_rows_with_rare_units_tell_rows_apart() -> None:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import sklearn.neural_network
-import sklearn_checks
-import stats
+from checks import sklearn_estimators
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from support import stats
 
 import boltz
 from boltz.sklearn import BernoulliRBM
@@ -120,11 +120,11 @@ def test_a_gibbs_step_draws_from_the_conditionals() -> None:
 
 
 def test_pseudo_likelihood_is_that_of_the_flipped_unit() -> None:
-    sklearn_checks.check_pseudo_likelihood()
+    sklearn_estimators.check_pseudo_likelihood()
 
 
 def test_units_flipped_do_not_depend_on_what_was_filled_in() -> None:
-    sklearn_checks.check_units_flipped_in_rows_with_unknown_ones()
+    sklearn_estimators.check_units_flipped_in_rows_with_unknown_ones()
 
 
 def test_pseudo_likelihood_follows_from_the_row_alone() -> None:

@@ -9,12 +9,12 @@ import joblib
 import numpy as np
 import pytest
 import scipy.sparse as sp
-import stats
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from support import stats
 
 import boltz
 from boltz.estimators.importance import mean_and_error, reduced_alone

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cuda_shim
 import pytest
+from support import cuda_shim
 
 
 @pytest.fixture(scope="session")

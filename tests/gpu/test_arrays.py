@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import emulated
 import numpy as np
 import pytest
-from on_device import X, boltzmann, helmholtz
+from support import emulated
+from support.on_device import X, boltzmann, helmholtz
 
 import boltz
 from boltz import arrays

@@ -6,11 +6,10 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-import emulated
 import numpy as np
-import on_device
 import pytest
-from on_device import DIRECTED, TRAINING, TUNING, UNDIRECTED, X, boltzmann, helmholtz, rows
+from support import emulated, on_device
+from support.on_device import DIRECTED, TRAINING, TUNING, UNDIRECTED, X, boltzmann, helmholtz, rows
 
 import boltz
 from boltz.training import loop

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import on_device
 import pytest
-from devices import ON_DEVICE
-from on_device import DIRECTED, TRAINING, TUNING, UNDIRECTED, X, boltzmann, helmholtz
+from support import on_device
+from support.devices import ON_DEVICE
+from support.on_device import DIRECTED, TRAINING, TUNING, UNDIRECTED, X, boltzmann, helmholtz
 
 import boltz
 from boltz.kernels.cuda.graphs import Clock, Replay

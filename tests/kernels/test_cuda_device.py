@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_parity import CHECKS, Backend
-from devices import ON_DEVICE
+from checks.cuda_parity import CHECKS, Backend
+from support.devices import ON_DEVICE
 
 from boltz import kernels
 

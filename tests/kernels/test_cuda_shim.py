@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cuda_parity
-import cuda_shim
 import numpy as np
 import pytest
-from cuda_parity import CHECKS, Backend
+from checks import cuda_parity
+from checks.cuda_parity import CHECKS, Backend
+from support import cuda_shim
 
 from boltz.kernels.cuda import launch as installed
 

@@ -9,8 +9,8 @@ import numba
 import numpy as np
 import pytest
 import scipy.stats
-import stats
 from scipy.special import ndtri
+from support import stats
 
 from boltz.kernels import cpu, reference
 from boltz.kernels.cpu import bernoulli

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_parity import CHECKS, Backend
+from checks.cuda_parity import CHECKS, Backend
 
 import boltz
 from boltz import kernels

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from cuda_parity import ANSWERS
+from checks.cuda_parity import ANSWERS
 
 from boltz.kernels import cpu, reference
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import oracle
 import pytest
-import stats
-from machines import SMALL, machine_of
-from oracle import Table
+from oracles import enumeration
+from oracles.enumeration import Table
+from support import stats
+from support.machines import SMALL, machine_of
 
 import boltz
 from boltz.models import BoltzmannMachine
@@ -34,11 +34,11 @@ def near(found: Any, expected: Any, dtype: Any) -> None:
 @DTYPES
 def test_energy_is_the_triple_sum(table: Table, dtype: Any) -> None:
     """At every state, and at grey states between; catches a transposed square weight and a dropped bias."""
-    machine, every = machine_of(table, dtype), oracle.states(table)
-    near(machine.energy(every), oracle.energy_slow(table, every), dtype)
+    machine, every = machine_of(table, dtype), enumeration.states(table)
+    near(machine.energy(every), enumeration.energy_slow(table, every), dtype)
     rng = np.random.default_rng(1)
     grey = {n: rng.random((5, u)) for n, u in table.layers.items()}
-    near(machine.energy(grey), oracle.energy_slow(table, grey), dtype)
+    near(machine.energy(grey), enumeration.energy_slow(table, grey), dtype)
     assert machine.energy(grey).dtype == np.float64 and machine.energy(grey).shape == (5,)
 
 
@@ -46,21 +46,21 @@ def test_energy_is_the_triple_sum(table: Table, dtype: Any) -> None:
 def test_free_energy_of_either_colour_class(table: Table, dtype: Any) -> None:
     machine = machine_of(table, dtype)
     for names in machine.graph.colours:
-        expected = oracle.free_energy(table, names)
-        near(machine.free_energy(oracle.states(table, names)), expected, dtype)
+        expected = enumeration.free_energy(table, names)
+        near(machine.free_energy(enumeration.states(table, names)), expected, dtype)
     if len(table.layers) == 2:
-        rows = oracle.states(table, ("v",))["v"]
-        near(machine.free_energy(rows), oracle.free_energy(table, ("v",)), dtype)
+        rows = enumeration.states(table, ("v",))["v"]
+        near(machine.free_energy(rows), enumeration.free_energy(table, ("v",)), dtype)
     else:
         with pytest.raises(boltz.InputError, match="one colour class"):
-            machine.free_energy(oracle.states(table, ("v",))["v"])
+            machine.free_energy(enumeration.states(table, ("v",))["v"])
 
 
 @DTYPES
 def test_fields_and_inputs(table: Table, dtype: Any) -> None:
-    machine, every = machine_of(table, dtype), oracle.states(table)
+    machine, every = machine_of(table, dtype), enumeration.states(table)
     for layer in table.layers:
-        field = oracle.field(table, layer, every)
+        field = enumeration.field(table, layer, every)
         near(machine.field(layer, every), field, dtype)
         near(machine.input(layer, every), field - table.biases[layer], dtype)
         alone = machine.input(layer, {layer: every[layer].astype(dtype)})
@@ -69,9 +69,9 @@ def test_fields_and_inputs(table: Table, dtype: Any) -> None:
 
 def test_marginal_energy_sums_some_layers_and_clamps_the_rest() -> None:
     table = SMALL["dbm3"]
-    every = oracle.states(table, ("v", "h1", "h3"))
+    every = enumeration.states(table, ("v", "h1", "h3"))
     found = machine_of(table).marginal_energy(every, ["h2"])
-    near(found, oracle.free_energy(table, ("v", "h1", "h3")), np.float64)
+    near(found, enumeration.free_energy(table, ("v", "h1", "h3")), np.float64)
 
 
 def test_energies_of_extreme_machines_do_not_overflow() -> None:
@@ -99,7 +99,7 @@ def test_layers_of_unequal_length_are_refused() -> None:
 @pytest.mark.parametrize("name", [n for n in SMALL if n != "ring"])
 @DTYPES
 def test_from_arrays_takes_weights_lower_by_upper(name: str, dtype: Any) -> None:
-    weights, biases = ([a.astype(dtype) for a in part] for part in oracle.weights_and_biases(SMALL[name]))
+    weights, biases = ([a.astype(dtype) for a in part] for part in enumeration.weights_and_biases(SMALL[name]))
     model, same = boltz.from_arrays(weights, biases), machine_of(SMALL[name], dtype)
     assert model.graph == same.graph and model.dtype == dtype
     assert (model.arena == same.arena).all() and model.rates == {}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import oracle
 import pytest
-from machines import SMALL, machine_of
+from oracles import enumeration
+from support.machines import SMALL, machine_of
 
 import boltz
 from boltz.models import Graph, Layer
@@ -32,7 +32,7 @@ def test_a_chain_names_its_layers_and_joins_neighbours() -> None:
 def test_colours_and_neighbours_agree_with_the_oracle(name: str) -> None:
     table = SMALL[name]
     graph = machine_of(table).graph
-    assert graph.colours == oracle.colours(table)
+    assert graph.colours == enumeration.colours(table)
     for layer, around in graph.neighbours.items():
         wanted = {(a, b, True) for a, b in table.edges if a == layer} | {
             (b, a, False) for a, b in table.edges if b == layer

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import directed_laws as laws
 import numpy as np
 import pytest
-import stats
-from directed_checks import BITS, NUMBERS, machine_of
+from checks import directed_laws as laws
+from checks.directed import BITS, NUMBERS, machine_of
 from scipy.stats import norm
+from support import stats
 
 import boltz
 from boltz.errors import FileError, InputError

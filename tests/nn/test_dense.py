@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import directed_nets as checks
 import numpy as np
 import pytest
+from support import directed_nets as checks
 
 from boltz import kernels
 from boltz.errors import InputError

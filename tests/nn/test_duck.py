@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import directed_nets as checks
 import numpy as np
 import pytest
 from numpy.lib.mixins import NDArrayOperatorsMixin
+from support import directed_nets as checks
 
 from boltz import kernels
 from boltz.kernels import reference

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import directed_laws as laws
 import numpy as np
 import pytest
-from directed_checks import machine_of
+from checks import directed_laws as laws
+from checks.directed import machine_of
 
 import boltz
 from boltz.errors import InputError, NumericalError

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from directed_checks import machine_of as directed_of
-from machines import SMALL, machine_of
-from oracle import Table
+from checks.directed import machine_of as directed_of
+from oracles.enumeration import Table
 from scipy.special import expit
+from support.machines import SMALL, machine_of
 
 import boltz
 from boltz.errors import InputError, NumericalError

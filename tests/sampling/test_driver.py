@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from machines import machine_of
-from oracle import Table
+from oracles.enumeration import Table
+from support.machines import machine_of
 from threadpoolctl import threadpool_info
 
 import boltz

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import directed_oracle
-import network_oracle as plain
 import numpy as np
-import oracle
 import pytest
-from tuning_checks import MACHINES, X, machine, networks
+from checks.fine_tuning import MACHINES, X, machine, networks
+from oracles import directed as directed_oracle
+from oracles import enumeration
+from oracles import networks as plain
 
 import boltz
 
@@ -18,8 +18,8 @@ import boltz
 def test_means_of_boltzmann_machines(name: str) -> None:
     """Those of the oracle's fixed point, which 25 sweeps reach here."""
     model = machine(name)
-    table = oracle.Table.of(model)
-    wanted = oracle.mean_field(table, X)
+    table = enumeration.Table.of(model)
+    wanted = enumeration.mean_field(table, X)
     for layer in model.layers[1:]:
         assert np.abs(boltz.features(model, X, layer.name) - wanted[layer.name]).max() < 1e-8
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import mode_checks
 import numpy as np
 import pytest
-import stats
-from machines import SMALL, machine_of
-from mode_checks import coupled
+from checks import modes
+from checks.modes import coupled
+from support import stats
+from support.machines import SMALL, machine_of
 
 import boltz
 from boltz.rng import Key
@@ -25,7 +25,7 @@ from boltz.sampling.inputs import Scratch, turned_weights
 @pytest.mark.parametrize("scale", [1.0, 0.4])
 def test_moves_leave_the_law_of_a_class(name: str, which: int, scale: float) -> None:
     """Chi-square from exact draws; catches a bias or a field left out, a wrong neighbour, a scale on one part only."""
-    mode_checks.check_flips_leave_the_law(SMALL[name], which, scale)
+    modes.check_flips_leave_the_law(SMALL[name], which, scale)
 
 
 def test_half_of_the_chains_of_a_symmetric_machine_turn_round() -> None:
@@ -56,12 +56,12 @@ def test_moves_do_not_depend_on_how_chains_are_split() -> None:
 @pytest.mark.parametrize("start", [None, "uniform", "bias"])
 def test_samples_of_a_symmetric_machine_have_both_phases(start: str | None) -> None:
     """Its biases point into one phase; catches chains that all begin there and cannot turn."""
-    mode_checks.check_samples_have_both_phases(start)
+    modes.check_samples_have_both_phases(start)
 
 
 def test_both_classes_belong_together_after_any_number_of_sweeps() -> None:
     """Catches a class that is turned round after its partner was drawn for the last time."""
-    mode_checks.check_states_belong_together()
+    modes.check_states_belong_together()
 
 
 def test_tempered_samples_of_a_symmetric_machine_have_both_phases() -> None:

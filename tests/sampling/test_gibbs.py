@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import oracle
-import oracle_chains as chains
 import pytest
-import stats
-from machines import SMALL, machine_of
-from oracle import Table
+from oracles import chains, enumeration
+from oracles.enumeration import Table
 from scipy.special import expit
+from support import stats
+from support.machines import SMALL, machine_of
 
 import boltz
 from boltz.rng import Key
@@ -37,7 +36,7 @@ def scaled(table: Table, gain: float) -> Table:
 
 def independent(table: Table, given: dict[str, np.ndarray]) -> np.ndarray:
     """Probability of every state: given layers at their row, every other unit drawn from its bias."""
-    p, every = np.ones(2 ** sum(table.layers.values())), oracle.states(table)
+    p, every = np.ones(2 ** sum(table.layers.values())), enumeration.states(table)
     for layer, x in every.items():
         mean = given[layer] if layer in given else expit(table.biases[layer])
         p = p * np.prod(np.where(x == 1, mean, 1 - mean), axis=1)
@@ -51,12 +50,12 @@ def test_chains_that_start_in_the_exact_law_stay_there(name: str) -> None:
     Catches a gain error of 2 %, coarse uniforms, reused random numbers, a stale layer, a bias that is left out.
     """
     table, sweeps, rows = STATIONARY[name], 8, 1_000_000
-    p, classes = oracle.joint(table), oracle.colours(table)
+    p, classes = enumeration.joint(table), enumeration.colours(table)
     off = chains.sweep_matrix(scaled(table, 1.02), classes)
     assert stats.detectable_chi_square(rows, p, p @ np.linalg.matrix_power(off, sweeps)), "a gain error of 2 %"
-    start = oracle.draw(table, rows, seed=1)
+    start = enumeration.draw(table, rows, seed=1)
     state = boltz.sample(machine_of(table, np.float32), rows, sweeps, seed=11, start=start)
-    stats.accept(stats.chi_square(oracle.counts(table, state), p), "the chain leaves the law of the machine")
+    stats.accept(stats.chi_square(enumeration.counts(table, state), p), "the chain leaves the law of the machine")
 
 
 @pytest.mark.parametrize("given", [(), ("v",), ("h1",), ("v", "h2"), ("v", "h1"), ("v", "h1", "h2")])
@@ -68,13 +67,13 @@ def test_chains_from_a_fixed_start_follow_the_exact_law_of_each_sweep(given: tup
     """
     table, rows = STATIONARY["dbm2"], 200_000
     fixed = {"v": np.array([1.0, 0, 1]), "h1": np.array([0.0, 1, 1]), "h2": np.array([1.0, 1])}
-    first, second = oracle.colours(table)
+    first, second = enumeration.colours(table)
     order = (second, first) if given and all(n in first for n in given) else (first, second)
     matrix = chains.sweep_matrix(table, order)
     law = independent(table, {n: fixed[n] for n in given}) @ np.linalg.matrix_power(matrix, sweeps)
     start = {n: np.tile(fixed[n], (rows, 1)) for n in given}
     state = boltz.sample(machine_of(table), rows, sweeps, seed=12, start=start)
-    counts = oracle.counts(table, state)
+    counts = enumeration.counts(table, state)
     if sweeps == 0 and len(given) == 3:
         assert counts.max() == rows and law[counts.argmax()] == 1
         return
@@ -88,7 +87,7 @@ def test_chains_from_a_fixed_start_follow_the_exact_law_of_each_sweep(given: tup
 def test_a_fixed_start_tells_the_number_of_sweeps(sweeps: int) -> None:
     """Power of the test above: laws after neighbouring numbers of sweeps differ visibly."""
     table = STATIONARY["dbm2"]
-    matrix = chains.sweep_matrix(table, oracle.colours(table))
+    matrix = chains.sweep_matrix(table, enumeration.colours(table))
     p = independent(table, {"v": np.ones(3), "h1": np.ones(3), "h2": np.ones(2)})
     laws = [p @ np.linalg.matrix_power(matrix, n) for n in (sweeps, sweeps + 1)]
     assert stats.detectable_chi_square(200_000, laws[0], laws[1])
@@ -191,7 +190,7 @@ def test_inputs_of_wide_layers_at_any_share_of_units_on(dtype: Any, turned: bool
             state = {n: (x if share is None else x < share).astype(dtype) for n, x in random.items()}
             for layer in table.layers:
                 found = layer_input(machine, layer, state, scratch, flipped)
-                expected = oracle.field(Table.of(machine), layer, state) - Table.of(machine).biases[layer]
+                expected = enumeration.field(Table.of(machine), layer, state) - Table.of(machine).biases[layer]
                 tolerance = {np.float32: 2e-5, np.float64: 1e-12}[dtype] * (1 + np.abs(expected).max())
                 assert np.abs(found - expected).max() <= tolerance
 
@@ -226,7 +225,7 @@ def test_a_random_start_follows_the_biases() -> None:
     table = STATIONARY["dbm2"]
     state = random_state(machine_of(table), 200_000, Key(8, 9))
     law = independent(table, {})
-    stats.accept(stats.chi_square(oracle.counts(table, state), law), "the random start does not follow the biases")
+    stats.accept(stats.chi_square(enumeration.counts(table, state), law), "the random start does not follow the biases")
     swapped = Table(table.layers, table.edges, {**table.biases, "v": table.biases["h1"], "h1": table.biases["v"]})
     assert stats.detectable_chi_square(200_000, law, independent(swapped, {}))
 
@@ -238,4 +237,4 @@ def test_sweep_returns_the_means_of_the_class_sampled_last() -> None:
         means = transition.sweep(state, 0, 0, Scratch(np.empty(0)))
         assert tuple(means) == transition.order[1]
         for layer, mean in means.items():
-            assert np.abs(mean - oracle.conditional(table, layer, state)).max() < 1e-12
+            assert np.abs(mean - enumeration.conditional(table, layer, state)).max() < 1e-12

@@ -6,11 +6,11 @@ import itertools
 from typing import Any
 
 import numpy as np
-import oracle
 import pytest
-from machines import FORTY, SMALL, machine_of
-from oracle import Table
+from oracles import enumeration
+from oracles.enumeration import Table
 from scipy.special import expit
+from support.machines import FORTY, SMALL, machine_of
 
 import boltz
 from boltz import MeanField
@@ -29,7 +29,7 @@ def table(request: pytest.FixtureRequest) -> Table:
 def rows_of(table: Table) -> np.ndarray:
     """Every visible state, and three grey rows."""
     grey = np.random.default_rng(2).random((3, table.layers["v"]))
-    return np.concatenate([oracle.bits(table.layers["v"]), grey])
+    return np.concatenate([enumeration.bits(table.layers["v"]), grey])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -40,7 +40,7 @@ def test_the_means_of_an_rbm_are_exact(name: str, dtype: Any) -> None:
     means = boltz.mean_field(machine_of(table, dtype), rows)
     assert list(means) == ["h1"] and means["h1"].dtype == dtype
     assert (
-        np.abs(means["h1"] - oracle.conditional(table, "h1", {"v": rows})).max()
+        np.abs(means["h1"] - enumeration.conditional(table, "h1", {"v": rows})).max()
         < {np.float32: 1e-6, np.float64: 1e-13}[dtype]
     )
 
@@ -50,14 +50,14 @@ def test_the_means_of_a_dbm_solve_the_mean_field_equations(table: Table) -> None
     rows = rows_of(table)
     means = boltz.mean_field(machine_of(table), rows, TIGHT)
     assert list(means) == list(table.hidden)
-    assert oracle.mean_field_residual(table, rows, means) < 1e-12
+    assert enumeration.mean_field_residual(table, rows, means) < 1e-12
 
 
 @pytest.mark.parametrize("name", [n for n, t in FORTY.items() if len(t.layers) > 2][:12])
 def test_the_means_of_larger_machines_solve_them_too(name: str) -> None:
     rows = np.random.default_rng(3).integers(0, 2, (40, FORTY[name].layers["v"])).astype(float)
     means = boltz.mean_field(machine_of(FORTY[name]), rows, TIGHT)
-    assert oracle.mean_field_residual(FORTY[name], rows, means) < 1e-12
+    assert enumeration.mean_field_residual(FORTY[name], rows, means) < 1e-12
 
 
 def test_the_default_tolerance_bounds_the_residual(table: Table) -> None:
@@ -65,30 +65,30 @@ def test_the_default_tolerance_bounds_the_residual(table: Table) -> None:
     rows = rows_of(table)
     for dtype, dust in ((np.float64, 0.0), (np.float32, 1e-6)):
         means = boltz.mean_field(machine_of(table, dtype), rows)
-        assert oracle.mean_field_residual(table, rows, means) < 10 * MeanField().tolerance + dust
+        assert enumeration.mean_field_residual(table, rows, means) < 10 * MeanField().tolerance + dust
 
 
 def test_a_damped_solution_is_a_fixed_point_as_well(table: Table) -> None:
     rows = rows_of(table)
     means = boltz.mean_field(machine_of(table), rows, MeanField(1e-15, 5000, damping=0.5))
-    assert oracle.mean_field_residual(table, rows, means) < 1e-12
+    assert enumeration.mean_field_residual(table, rows, means) < 1e-12
 
 
 def test_the_variational_free_energy_is_minus_the_bound(table: Table) -> None:
     """Against a sum over every hidden state, and below the exact log-likelihood; catches a lost entropy or bias."""
     rows, machine = rows_of(table), machine_of(table)
     free, means = variational_free_energy(machine, rows, TIGHT)
-    bound = oracle.variational_bound(table, rows, means)
-    assert np.abs(-free - oracle.log_z(table) - bound).max() < 1e-10
-    assert (bound <= oracle.log_likelihood(table, rows) + 1e-10).all()
-    assert np.abs(free + oracle.log_likelihood(table, rows) + oracle.log_z(table)).max() > 1e-6
+    bound = enumeration.variational_bound(table, rows, means)
+    assert np.abs(-free - enumeration.log_z(table) - bound).max() < 1e-10
+    assert (bound <= enumeration.log_likelihood(table, rows) + 1e-10).all()
+    assert np.abs(free + enumeration.log_likelihood(table, rows) + enumeration.log_z(table)).max() > 1e-6
 
 
 def test_the_variational_free_energy_of_an_rbm_is_its_free_energy() -> None:
     table = SMALL["rbm"]
-    rows = oracle.bits(4)
+    rows = enumeration.bits(4)
     free, _ = variational_free_energy(machine_of(table), rows, MeanField())
-    assert np.abs(free - oracle.free_energy(table, ("v",))).max() < 1e-12
+    assert np.abs(free - enumeration.free_energy(table, ("v",))).max() < 1e-12
 
 
 def test_every_sweep_raises_the_bound(table: Table) -> None:
@@ -124,7 +124,7 @@ def test_any_layers_can_be_evidence() -> None:
         means = solve(machine, evidence, TIGHT, Scratch(np.empty(0)))
         assert set(means) == set(table.others(names))
         for layer in means:
-            assert np.abs(means[layer] - oracle.conditional(table, layer, {**evidence, **means})).max() < 1e-12
+            assert np.abs(means[layer] - enumeration.conditional(table, layer, {**evidence, **means})).max() < 1e-12
 
 
 def test_scales_double_the_input_of_a_layer_that_hears_all_its_neighbours() -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import mode_checks
 import numpy as np
 import pytest
-from mode_checks import KEY, coupled, hub
+from checks import modes
+from checks.modes import KEY, coupled, hub
 
 import boltz
 from boltz.sampling.modes import relaxed, search
 
 
 def test_bounds_never_exceed_log_z() -> None:
-    mode_checks.check_modes_bound_log_z()
+    modes.check_modes_bound_log_z()
 
 
 def test_modes_that_no_chain_met_are_told() -> None:
-    mode_checks.check_unmet_modes_are_told()
+    modes.check_unmet_modes_are_told()
 
 
 def test_the_phase_of_a_hub_is_found() -> None:

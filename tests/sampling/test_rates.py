@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import oracle
 import pytest
-from machines import SMALL, machine_of, rates_of
-from oracle import Table
+from oracles import enumeration
+from oracles.enumeration import Table
+from support.machines import SMALL, machine_of, rates_of
 
 import boltz
 from boltz.models import BoltzmannMachine
@@ -34,7 +34,7 @@ def test_base_rates_by_layer_from_rows_from_training_and_from_a_pilot() -> None:
 def test_the_pilot_finds_the_activities_of_the_machine() -> None:
     """100 chains, drawn a little to 1/2: within 6 standard deviations (0.05 each) and the pull of 0.01 of the truth."""
     table = Table.random([4, 4], 0.5, 61)
-    moments = oracle.moments(table)
+    moments = enumeration.moments(table)
     pilot = base_rates(machine_of(table), None, 3)
     for n in table.layers:
         tail = np.abs(pilot[n] * 102 - 1 - 100 * moments[f"layer/{n}/bias"])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import directed_laws as laws
-import directed_oracle as oracle
 import numpy as np
 import pytest
-from directed_checks import BITS, CLOCK, SERIAL, machine_of, plenty
-from directed_oracle import Directed
+from checks import directed_laws as laws
+from checks.directed import BITS, CLOCK, SERIAL, machine_of, plenty
+from oracles import directed as oracle
+from oracles.directed import Directed
 
 import boltz
 from boltz.nn.arena import Tape, zeros

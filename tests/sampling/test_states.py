@@ -11,12 +11,11 @@ import warnings
 from typing import Any
 
 import numpy as np
-import oracle
-import oracle_chains as chains
 import pytest
-import stats
-from machines import machine_of
-from oracle import Table
+from oracles import chains, enumeration
+from oracles.enumeration import Table
+from support import stats
+from support.machines import machine_of
 
 import boltz
 
@@ -39,11 +38,11 @@ def test_a_loop_with_a_seed_for_each_call_has_the_law_of_one_long_chain() -> Non
     """Chi-square on all states after 3 calls of 2 sweeps of 200,000 chains that all start at 0."""
     rows, p = 200_000, np.zeros(64)
     p[0] = 1.0
-    step = chains.sweep_matrix(TABLE, oracle.colours(TABLE))
+    step = chains.sweep_matrix(TABLE, enumeration.colours(TABLE))
     long = p @ np.linalg.matrix_power(step, 6)
     assert stats.detectable_chi_square(rows, long, p @ np.linalg.matrix_power(step, 2)), "calls that do not go on"
     state = looped(rows, 3, lambda i: i)[-1]
-    stats.accept(stats.chi_square(oracle.counts(TABLE, state), long), "calls do not go on as one chain")
+    stats.accept(stats.chi_square(enumeration.counts(TABLE, state), long), "calls do not go on as one chain")
 
 
 def test_calls_with_seeds_of_their_own_draw_other_numbers_and_one_seed_freezes_chains() -> None:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import annealing_laws
 import numpy as np
-import oracle
-import oracle_chains
 import pytest
-import stats
-from machines import SMALL, base_of, machine_of, rates_of
-from oracle import Table
+from checks import annealing
+from oracles import chains, enumeration
+from oracles.enumeration import Table
+from support import stats
+from support.machines import SMALL, base_of, machine_of, rates_of
 
 import boltz
 from boltz.rng import Key
@@ -25,10 +24,10 @@ from boltz.targets import path_to
 BETAS = np.array([0.0, 0.5, 1.0])
 
 
-def exact_path(table: Table) -> tuple[tuple[str, ...], oracle_chains.Path]:
+def exact_path(table: Table) -> tuple[tuple[str, ...], chains.Path]:
     """The class that boltz holds, and the enumerated path over it."""
     held = path_to(machine_of(table), rates_of(table)).held
-    return held, oracle_chains.reduced_path(table, base_of(table), BETAS, held)
+    return held, chains.reduced_path(table, base_of(table), BETAS, held)
 
 
 @pytest.mark.parametrize("name", ["rbm", "dbm2", "dbm3"])
@@ -40,16 +39,16 @@ def test_a_transition_leaves_the_law_of_the_machine(name: str) -> None:
     """
     table, count = SMALL[name], 100_000
     held, path = exact_path(table)
-    law = oracle.marginal(table, held)
-    right, share = annealing_laws.tempered_law(path)
-    late, _ = annealing_laws.tempered_law(path, late=True)
+    law = enumeration.marginal(table, held)
+    right, share = annealing.tempered_law(path)
+    late, _ = annealing.tempered_law(path, late=True)
     np.testing.assert_allclose(right, law, atol=1e-12)
     assert stats.detectable_chi_square(count, law, late)
     model = machine_of(table, np.float32)
-    state = {n: x.astype(np.float32) for n, x in oracle.draw(table, count, 3).items()}
+    state = {n: x.astype(np.float32) for n, x in enumeration.draw(table, count, 3).items()}
     before = {n: x.copy() for n, x in state.items()}
     accepted = tempered_transition(GibbsPath(path_to(model, rates_of(table))), state, BETAS, Key(5, 6))
-    stats.accept(stats.chi_square(oracle.counts(table, state, held), law), "the law of the machine drifts")
+    stats.accept(stats.chi_square(enumeration.counts(table, state, held), law), "the law of the machine drifts")
     for layer in held:
         assert (state[layer] == before[layer])[~accepted].all(), "a rejected chain moved"
     stats.accept(stats.binomial_table(accepted.sum(), count, share), "another share is accepted")
@@ -66,7 +65,7 @@ def test_planted_modes_are_left_and_weighed() -> None:
     """400 chains from one mode: Gibbs stays there, tempered transitions reach both in their enumerated shares."""
     table, count = planted(), 400
     model = machine_of(table)
-    law = oracle.marginal(table, ("v",))
+    law = enumeration.marginal(table, ("v",))
     weight = float(law[-1] / (law[0] + law[-1]))
     assert law[0] + law[-1] > 0.99 and 0.3 < weight < 0.7
     start: dict[str, Any] = {"v": np.zeros((count, 6)), "h1": np.zeros((count, 4))}
@@ -83,12 +82,12 @@ def test_planted_modes_are_left_and_weighed() -> None:
 def test_all_layers_follow_the_machine() -> None:
     """From exact states, 60,000 chains; after the last sweep every layer goes with the others."""
     table, count = SMALL["dbm2"], 60_000
-    start = oracle.draw(table, count, 9)
+    start = enumeration.draw(table, count, 9)
     state, share = boltz.tempered_transitions(machine_of(table), start, 1, BETAS, 2, rates_of(table))
-    p = oracle.joint(table)
+    p = enumeration.joint(table)
     strong = Table(table.layers, {pair: 1.1 * w for pair, w in table.edges.items()}, table.biases)
-    assert stats.detectable_chi_square(count, p, oracle.joint(strong)) and 0 < share < 1
-    stats.accept(stats.chi_square(oracle.counts(table, state), p), "tempered chains have another law")
+    assert stats.detectable_chi_square(count, p, enumeration.joint(strong)) and 0 < share < 1
+    stats.accept(stats.chi_square(enumeration.counts(table, state), p), "tempered chains have another law")
 
 
 def test_results_depend_on_the_seed_alone() -> None:

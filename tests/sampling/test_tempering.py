@@ -6,13 +6,25 @@ Every statistical test has a fixed key and the false-alarm rate stats.ALPHA = 1e
 from __future__ import annotations
 
 import numpy as np
-import oracle
 import pytest
-import stats
-from ladder_checks import HIGH, KEY, KINDS, Rungs, exact_start, journeys, ladder_of, laws, mean_acceptance, slow, tables
-from machines import SMALL, rates_of
-from oracle import Table
-from oracle_chains import reduced_chain
+from checks.ladders import (
+    HIGH,
+    KEY,
+    KINDS,
+    Rungs,
+    exact_start,
+    journeys,
+    ladder_of,
+    laws,
+    mean_acceptance,
+    slow,
+    tables,
+)
+from oracles import enumeration
+from oracles.chains import reduced_chain
+from oracles.enumeration import Table
+from support import stats
+from support.machines import SMALL, rates_of
 
 import boltz
 from boltz.sampling.ladders import Machines, Temperatures
@@ -44,7 +56,7 @@ def test_the_joint_law_of_a_ladder_stays_as_it_is(kind: str, table: Table, rungs
     exchange(replicas, 3, keep=0)
     held = replicas.ladder.held
     wanted, p_values = laws(table, held, rungs), []
-    counted = [oracle.numbers(table, state, held) for state in replicas.states]
+    counted = [enumeration.numbers(table, state, held) for state in replicas.states]
     size = len(wanted[0])
     for k in range(len(wanted) - 1):
         pair = np.bincount(counted[k] * size + counted[k + 1], minlength=size**2)
@@ -70,10 +82,12 @@ def test_climbing_has_its_exact_law() -> None:
     climbed = [{n: x[: copies // 2] for n, x in state.items()} for state in replicas.states]
     for state, table in zip(climbed, tables(RBM, rungs), strict=True):
         before, p = p, p @ np.linalg.matrix_power(reduced_chain(table, held), sweeps)
-        stats.accept(stats.chi_square(oracle.counts(RBM, state, held), p), "climbing does not move as it should")
+        stats.accept(stats.chi_square(enumeration.counts(RBM, state, held), p), "climbing does not move as it should")
     assert stats.detectable_chi_square(copies // 2, p, before)
     fallen = {n: x[copies // 2 :] for n, x in replicas.states[0].items()}
-    stats.accept(stats.chi_square(oracle.counts(RBM, fallen, held), laws(RBM, held, rungs)[0]), "not independent below")
+    stats.accept(
+        stats.chi_square(enumeration.counts(RBM, fallen, held), laws(RBM, held, rungs)[0]), "not independent below"
+    )
 
 
 def test_swaps_happen_as_often_as_they_must() -> None:
@@ -226,5 +240,5 @@ def test_a_ladder_of_machines_starts_at_independent_units() -> None:
     ladder, plain = ladder_of(DBM, 3, "machines"), ladder_of(DBM, 3)
     assert isinstance(ladder, Machines) and isinstance(plain, Temperatures)
     assert not any(x.any() for n, x in ladder.members[0].params.items() if n.startswith("edge"))
-    assert ladder.start_log_z == pytest.approx(oracle.log_z(tables(DBM, 3)[0]), rel=1e-12)
+    assert ladder.start_log_z == pytest.approx(enumeration.log_z(tables(DBM, 3)[0]), rel=1e-12)
     assert ladder.machine is ladder.members[-1] and len(rates_of(DBM)) == 3

@@ -6,13 +6,13 @@ rows are weighted by the probability of their tuple. Bounds are differentiated b
 
 from __future__ import annotations
 
-import directed_checks as checks
-import directed_laws as laws
-import directed_oracle as oracle
 import numpy as np
 import pytest
-from directed_checks import BITS, CLOCK, SERIAL, Case, every_tuple, expected, machine_of, rows_of
-from directed_oracle import Directed
+from checks import directed as checks
+from checks import directed_laws as laws
+from checks.directed import BITS, CLOCK, SERIAL, Case, every_tuple, expected, machine_of, rows_of
+from oracles import directed as oracle
+from oracles.directed import Directed
 from scipy.special import logsumexp
 
 from boltz.models.builders import sbn, vae

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import oracle
 import pytest
-import stats
-import training_checks as checks
-from oracle import Table
+from checks import training as checks
+from oracles import enumeration
+from oracles.enumeration import Table
+from support import stats
 
 from boltz.parallel import Workers
 from boltz.training.contrastive import Contrastive, Workspace
@@ -58,7 +58,7 @@ def test_the_likelihood_gradient_is_that_of_finite_differences(units: tuple[int,
     table, rows = Table.random(units, 0.8, 21), checks.coin_rows(3, units[0], 22)
 
     def value(moved: dict[str, np.ndarray]) -> float:
-        return float(oracle.log_likelihood(from_parameters(table, moved), rows).mean())
+        return float(enumeration.log_likelihood(from_parameters(table, moved), rows).mean())
 
     checks.assert_close(checks.contracted(table, rows), differences(parameters(table), value), 1e-8)
 
@@ -76,7 +76,7 @@ def test_centring_is_gradient_ascent_in_centred_parameters(units: tuple[int, ...
     checks.assert_close(parameters(from_centred(table, start, offsets)), parameters(table), 1e-14)
 
     def value(moved: dict[str, np.ndarray]) -> float:
-        return float(oracle.log_likelihood(from_centred(table, moved, offsets), rows).mean())
+        return float(enumeration.log_likelihood(from_centred(table, moved, offsets), rows).mean())
 
     wanted = differences(start, value)
     for a, b in table.edges:  # a step in (W, b') moves b by that of b' less W o
@@ -93,8 +93,8 @@ def test_centring_transforms_the_plain_gradient() -> None:
 def test_the_gradient_is_zero_at_a_stationary_point(offsets: str | None) -> None:
     """Data that are the machine's own distribution: every state of v, with its probability as its share of rows."""
     table = Table.random((3, 2, 2), 0.9, 26)
-    collected, signs = checks.enumerated(table, oracle.states(table, ("v",))["v"])
-    p, hidden = oracle.marginal(table, ("v",)), 2**4
+    collected, signs = checks.enumerated(table, enumeration.states(table, ("v",))["v"])
+    p, hidden = enumeration.marginal(table, ("v",)), 2**4
     signs[: len(p) * hidden] *= len(p) * np.repeat(p, hidden)
     rng = np.random.default_rng(27)
     state = {f"offset/{n}": rng.random(u) for n, u in table.layers.items()} if offsets else {}
@@ -154,12 +154,12 @@ def test_doubled_inputs_have_their_own_expectation(scales: dict[str, float]) -> 
 
 def test_the_oracle_of_contrastive_divergence_agrees_with_itself() -> None:
     """The per-row law used here and oracle_chains.contrastive_moments give one expectation."""
-    import oracle_chains
+    from oracles import chains
 
     table, rows = Table.random((4, 3), 1.2, 30), checks.coin_rows(9, 4, 31)
-    start = oracle_chains.empirical(table, {"v": rows}, ("v",))
+    start = chains.empirical(table, {"v": rows}, ("v",))
     for k in (1, 2, 5):
-        wanted = oracle_chains.contrastive_moments(table, start, k)
+        wanted = chains.contrastive_moments(table, start, k)
         checks.assert_close(checks.contrastive_statistics(table, rows, k)[0], wanted, 1e-13)
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import directed_checks as checks
-import directed_laws as laws
-import directed_oracle as oracle
 import numpy as np
 import pytest
-from directed_checks import CLOCK, SERIAL, gradient_of, machine_of, plenty
-from directed_oracle import Directed
+from checks import directed as checks
+from checks import directed_laws as laws
+from checks.directed import CLOCK, SERIAL, gradient_of, machine_of, plenty
+from oracles import directed as oracle
+from oracles.directed import Directed
 
 import boltz
 from boltz.nn.arena import Tape

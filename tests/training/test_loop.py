@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import oracle
 import pytest
-import training_checks as checks
-from oracle import Table
+from checks import training as checks
+from oracles import enumeration
+from oracles.enumeration import Table
 
 import boltz
 from boltz import kernels, parallel
@@ -322,10 +322,10 @@ def test_what_is_monitored_is_exact() -> None:
     train, held_out = np.array([[0.0], [1.0], [1.0]]), np.array([[1.0], [0.0]])
     monitor = Monitor(train, held_out, checks.KEY)
     found = monitor.measure(checks.machine_of(table), boltz.Settings().mean_field, {})
-    assert found["pseudo_likelihood"] == pytest.approx(oracle.log_likelihood(table, train).mean(), abs=1e-12)
-    free = oracle.free_energy(table, ("v",))
+    assert found["pseudo_likelihood"] == pytest.approx(enumeration.log_likelihood(table, train).mean(), abs=1e-12)
+    free = enumeration.free_energy(table, ("v",))
     assert found["free_energy_gap"] == pytest.approx(free.mean() - free[[0, 1, 1]].mean(), abs=1e-12)
-    back = oracle.conditional(table, "v", {"h1": oracle.conditional(table, "h1", {"v": train})})
+    back = enumeration.conditional(table, "v", {"h1": enumeration.conditional(table, "h1", {"v": train})})
     assert found["reconstruction_error"] == pytest.approx(((train - back) ** 2).sum(axis=1).mean(), abs=1e-12)
     assert Monitor(train, held_out[:0], checks.KEY).measure(checks.machine_of(table), boltz.Settings().mean_field, {})[
         "free_energy_gap"
@@ -355,7 +355,7 @@ def test_monitoring_steers_nothing() -> None:
 
 def divergence(table: Table, p: np.ndarray) -> float:
     """KL(p || machine) over visible states, nats."""
-    q = oracle.marginal(table, ("v",))
+    q = enumeration.marginal(table, ("v",))
     return float(np.sum(p[p > 0] * np.log(p[p > 0] / q[p > 0])))
 
 
@@ -378,8 +378,8 @@ def test_a_known_distribution_is_learned(name: str) -> None:
     """
     weight = np.random.default_rng(99).normal(0, 1.5, (8, 4))
     source = Table.chain([weight], [-weight.sum(axis=1) / 2, -weight.sum(axis=0) / 2])
-    p = oracle.marginal(source, ("v",))
-    x = oracle.states(source, ("v",))["v"][np.random.default_rng(100).choice(len(p), 4000, p=p)]
+    p = enumeration.marginal(source, ("v",))
+    x = enumeration.states(source, ("v",))["v"][np.random.default_rng(100).choice(len(p), 4000, p=p)]
     alone = Table.chain([np.zeros((8, 4))], [np.log(x.mean(axis=0) / (1 - x.mean(axis=0))), np.zeros(4)])
     assert divergence(alone, p) > 0.3
     units, settings = LEARNED[name]

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import training_checks as checks
-from oracle import Table
+from checks import training as checks
+from oracles.enumeration import Table
 
 import boltz
 from boltz.models.blueprint import blueprint

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import training_checks as checks
+from checks import training as checks
 
 
 def test_the_quick_gradient_is_that_of_the_rule() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import stats
-import training_checks as checks
+from checks import training as checks
 from scipy.special import expit
+from support import stats
 
 import boltz
 from boltz.errors import InputError

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import training_checks as checks
+from checks import training as checks
 
 import boltz
 from boltz.errors import BoltzError, FileError, InputError, Interrupted

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import training_checks as checks
+from checks import training as checks
 
 from boltz.training.schedules import FACTORS, learning_rate, momentum
 from boltz.training.settings import SCHEDULES, DirectedSettings, Settings

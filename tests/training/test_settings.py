@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tomli_w
-import training_checks as checks
+from checks import training as checks
 
 import boltz
 from boltz.errors import InputError

@@ -6,14 +6,14 @@ gradient given the states is exact.
 
 from __future__ import annotations
 
-import directed_checks as checks
-import directed_laws as laws
-import directed_oracle as oracle
 import numpy as np
-import oracle as undirected
 import pytest
-from directed_checks import BITS, CLOCK, SERIAL, machine_of, plenty
-from directed_oracle import Directed
+from checks import directed as checks
+from checks import directed_laws as laws
+from checks.directed import BITS, CLOCK, SERIAL, machine_of, plenty
+from oracles import directed as oracle
+from oracles import enumeration as undirected
+from oracles.directed import Directed
 
 import boltz
 from boltz.errors import InputError
