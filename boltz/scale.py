@@ -26,6 +26,7 @@ MOST_LEVELS = 2**16 - 1
 ROUNDING = 1e-6  # beyond 0 and 1, as rounding leaves it
 BLOCK = 2**20  # numbers that are looked at together
 LEVELS = "levels"  # the entry of a model file
+GAUSSIAN = "take numbers as they are with Gaussian visible units (vae --visible gaussian, real=True)"
 MOST_DENSE = 2**27  # numbers of a sparse matrix that is made dense
 
 
@@ -38,7 +39,7 @@ class Border:
     """Where rows come in: what they are called there, the levels that are known, and how to say levels.
 
     said: the levels are those of this table, of whatever type it is, and not those that a machine keeps. file: places
-    are rows and columns from 1, or what cell makes of them.
+    are rows and columns from 1, or what cell makes of them. real: numbers without levels are any finite ones.
     """
 
     name: str
@@ -47,6 +48,12 @@ class Border:
     said: bool = False
     file: bool = False
     cell: Callable[[int, int], str] = _cell
+    real: bool = False
+
+    def as_they_are(self, values: Array) -> bool:
+        """Whether numbers (rows, units) are taken as they are: real ones without levels, no grey bytes of a file."""
+        levels = self.said or (self.levels is not None and values.dtype.kind != "f")
+        return self.real and not levels and not (self.file and grey(values))
 
     def refusal(self, what: str, remedy: str = "") -> InputError:
         """The error for what is wrong, and what to do about it."""
@@ -61,6 +68,11 @@ class Border:
             text = f"{self.name}, {self.cell(row, column)} is {number}; expected {wanted}"
             return FileError(f"{text}{': ' if remedy else ''}{remedy}.")
         return self.refusal(f"hold {wanted}, got {number} at index ({row}, {column})", remedy)
+
+
+def grey(values: Array) -> bool:
+    """Whether numbers are grey bytes, which need no levels."""
+    return bool(values.dtype == np.uint8 and values.max() >= LEAST_GREY)
 
 
 def checked_levels(levels: Any) -> int | None:
@@ -238,12 +250,15 @@ def _advice(low: float, high: float, border: Border) -> str:
     """What to do with numbers from low to high, in words."""
     if not (isfinite(low) and isfinite(high)):
         return ""
+    if low < 0 and low >= -1 and high <= 1:
+        return "for -1 and 1 give (x + 1) / 2"
+    gaussian = f", or {GAUSSIAN}" if border.file and not border.said else ""
     if low < 0:
-        return "for -1 and 1 give (x + 1) / 2" if low >= -1 and high <= 1 else "give (x - least) / (greatest - least)"
+        return f"give (x - least) / (greatest - least){gaussian}"
     whole = high == int(high) and high <= MOST_LEVELS
     more = f", or {border.remedy.format(int(high))}" if whole and border.remedy else ""
     grey = ", or give grey values as uint8" if LEAST_GREY <= high <= GREY and not border.file else ""
-    return f"divide by the greatest, {high:.9g}{more}{grey}"
+    return f"divide by the greatest, {high:.9g}{more or gaussian}{grey}"
 
 
 def _outside(values: Array, least: float, most: float) -> tuple[int, int, Any]:

@@ -17,7 +17,7 @@ from boltz.models.network import Network
 
 Options = Mapping[str, Any]
 Models = Sequence[Model | Network]
-COLUMNS = ("label_column", "drop_columns")
+COLUMNS, REAL = ("label_column", "drop_columns"), "real"
 WORDS = {"levels": "--levels", "label_column": "--label-column", "drop_columns": "--drop-column"}
 OTHERS = ("valid", "test")  # rows that a run may have from files of their own
 
@@ -82,8 +82,13 @@ def reading(path: Path | None, models: Models, options: Options, name: str) -> d
     before = {} if path is None else own_load(settings_of(path))
     before = before if before.get("name_or_path") == name else {}
     columns = {key: options[key] or before.get(key) for key in COLUMNS}
-    known = scale_of(models, options["levels"], before.get("levels"))
+    known = scale_of(models, options["levels"], before.get("levels")) | real_for(models)
     return known | {key: value for key, value in columns.items() if value}
+
+
+def real_for(models: Models) -> dict[str, Any]:
+    """How load reads numbers for machines: as they are where the visible units are Gaussian."""
+    return {REAL: True} if any(model.layers[0].kind == "gaussian" for model in models) else {}
 
 
 def scale_of(models: Models, asked: int | None, own: int | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from boltz.cli import recipes
 from boltz.cli.machines import MACHINES
 from boltz.cli.measure import Annealing, samples_for
 from boltz.cli.options import USUAL, Table, chosen, word
-from boltz.cli.reading import check_columns, other_rows, reading, said
+from boltz.cli.reading import REAL, check_columns, other_rows, reading, said
 from boltz.cli.recipes import Recipe
 from boltz.cli.stored import architecture, model_of, settings_of, table
 from boltz.data import Data, load, splits
@@ -54,8 +54,9 @@ def prepared(options: Options) -> Start:
     kind = _kind(options, recipe)
     first = None if options["init"] is None else _initial(options["init"], kind)
     name, limit = _data_asked(options, recipe)
-    _values(options, kind, recipe, first, None)  # what is wrong with options is said before rows are read
+    values = _values(options, kind, recipe, first, None)  # what is wrong with options is said before rows are read
     known = reading(options["init"], [first] if first is not None else [], options, name)
+    known |= {REAL: True} if first is None and values.get("visible") == "gaussian" else {}
     data = said(load(name, "train", limit, **known))
     if (data.levels or 1) > 1:
         known["machine_levels"] = data.levels
@@ -161,7 +162,9 @@ def _data_asked(options: Options, recipe: Recipe | None) -> tuple[str, int | Non
 
 
 def _built(kind: str, values: Options, data: Data) -> Model:
-    """A new machine, with biases that fit some of the rows."""
+    """A new machine, with biases that fit some of the rows, or in the units of real ones."""
+    if data.real:
+        return MACHINES[kind].build(data.x.shape[1], values, data, values["seed"])
     x = np.divide(checks.initial_rows(data.x), np.float32(data.levels or 1), dtype=np.float32)
     return MACHINES[kind].build(data.x.shape[1], values, x, values["seed"])
 

@@ -7,7 +7,7 @@ import re
 from array import array
 from collections.abc import Iterator
 from itertools import chain
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -22,11 +22,12 @@ TEXT_AT_ONCE = 2**22
 FIRST_LINES, FIRST_BYTES = 50, 2**20  # that tell the layout
 
 
-def read_comma(stream: IO[bytes], place: str, limit: int, asked: Asked | None = None) -> Table:
+def read_comma(stream: IO[bytes], place: str, limit: int, asked: Asked | None = None, exact: bool = False) -> Table:
     """The units (rows, units) of a table of text, the labels and names of columns, and notes on how it was read.
 
     Cells are separated by commas, semicolons, tabs or blanks; the first line may name the columns, the first column the
-    rows. Whole numbers come as int16, int32 or int64, others as float32. Raises FileError.
+    rows. Whole numbers come as int16, int32 or int64, others as float32, or, with exact, as float64.
+    Raises FileError.
     """
     lines = _lines(stream, place, limit)
     first = _first(lines)
@@ -35,10 +36,11 @@ def read_comma(stream: IO[bytes], place: str, limit: int, asked: Asked | None = 
     asked = asked or Asked()
     layout = layout_of(first, place, asked)
     rows = _Rows(layout, asked, place)
-    blocks = [rows.block(held) for held in _pieces(chain(first[layout.names is not None :], lines))]
+    floats = np.float64 if exact else np.float32
+    blocks = [_narrow(rows.block(held), floats) for held in _pieces(chain(first[layout.names is not None :], lines))]
     if not blocks:
         raise FileError(f"{place} holds no rows of numbers, only the line {first[0]!r:.60}.")
-    kind = np.float32 if any(b.dtype.kind == "f" for b in blocks) else np.result_type(*blocks)
+    kind = floats if any(b.dtype.kind == "f" for b in blocks) else np.result_type(*blocks)
     with np.errstate(over="ignore"):
         return rows.table(np.concatenate(blocks, dtype=kind, casting="unsafe"))
 
@@ -93,13 +95,13 @@ def _pieces(lines: Iterator[str]) -> Iterator[list[str]]:
         yield held
 
 
-def _narrow(block: Array) -> Array:
-    """Numbers of float64 in the smallest type: int16, int32 or int64 if all are whole, else float32."""
+def _narrow(block: Array, floats: type[np.floating[Any]]) -> Array:
+    """Numbers of float64 in the smallest type: int16, int32 or int64 if all are whole, else that of floats."""
     most = float(np.abs(block).max())
     if most < 2**53 and (block == np.rint(block)).all():
         return block.astype(np.int16 if most < 2**15 else np.int32 if most < 2**31 else np.int64)
     with np.errstate(over="ignore"):
-        return block.astype(np.float32)
+        return block.astype(floats)
 
 
 class _Rows:
@@ -123,11 +125,9 @@ class _Rows:
         self.truth = True  # whether all cells so far are True or False
 
     def block(self, lines: list[str]) -> Array:
-        """The numbers (rows, units) of the next rows, narrow; raises FileError."""
+        """The numbers (rows, units) of the next rows; raises FileError."""
         values = self._plain(lines)
-        if values is None:
-            values = np.stack([self._row(line) for line in lines])
-        return _narrow(values)
+        return np.stack([self._row(line) for line in lines]) if values is None else values
 
     def _plain(self, lines: list[str]) -> Array | None:
         """The next rows all at once, None (and nothing done) unless their cells are plain numbers."""
