@@ -109,10 +109,26 @@ def levels_of(values: Array, border: Border) -> int | None:
         return 1
     if kind == "f" and not (border.said and (border.levels or 1) > 1):
         if not (low >= -ROUNDING and high <= 1 + ROUNDING):
-            remedy = _advice(low, high, border if border.file else replace(border, remedy=""))  # floats are not divided
+            bare = border if border.file else replace(border, remedy="")  # floats are not divided
+            remedy = _division(border) if whole_floats(values, border.levels) else _advice(low, high, bare)
             raise border.misfit(values, -ROUNDING, 1 + ROUNDING, "numbers in [0, 1]", remedy)
         return None
     return _divisor(values, border, low, high)
+
+
+def whole_floats(values: Array, levels: int | None) -> bool:
+    """Whether floats (rows, units) hold whole numbers from 0 to more than 1, which these levels would divide."""
+    if levels is None or values.dtype.kind != "f":
+        return False
+    low, high = extent(values)
+    return low >= 0 and 1 < high <= levels and _whole(values)
+
+
+def _division(border: Border) -> str:
+    """How floats come to be divided by levels that are known, in words."""
+    if border.file:
+        return border.remedy.format(border.levels)
+    return f"give whole numbers as such, {border.name}.astype(int), or {border.name} / {border.levels}"
 
 
 def _divisor(values: Array, border: Border, low: float, high: float) -> int:
