@@ -83,6 +83,7 @@ def reading(path: Path | None, models: Models, options: Options, name: str) -> d
     before = before if before.get("name_or_path") == name else {}
     columns = {key: options[key] or before.get(key) for key in COLUMNS}
     known = scale_of(models, options["levels"], before.get("levels")) | real_for(models)
+    known |= {"missing": True} if options.get("missing") else {}
     return known | {key: value for key, value in columns.items() if value}
 
 

@@ -85,7 +85,7 @@ def rows_of(path: Path, model: Model | Network, options: Mapping[str, Any], spli
     split is the one to take without --split; None means test where there is one, else train.
     """
     data, split = rows_asked(path, [model], options, split)
-    return replace(seen_by(model, data, options["binarize"], options["seed"]), split=split)
+    return replace(seen_by(model, data, options["binarize"], options["seed"]), split=split, mask=data.known)
 
 
 def seen_by(model: Model | Network, data: Data, how: str, seed: int) -> Rows:

@@ -27,10 +27,15 @@ WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 
 @dataclass(frozen=True)
 class Asked:
-    """The column of labels and those to leave out, each by its name in the header, else by its number from 1."""
+    """The column of labels and those to leave out, each by its name in the header, else by its number from 1.
+
+    exact: numbers of text with all their digits; missing: numbers may be missing.
+    """
 
     label: str | int | None = None
     drop: tuple[str | int, ...] = ()
+    exact: bool = False
+    missing: bool = False
 
     @property
     def request(self) -> dict[str, Any]:

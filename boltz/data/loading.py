@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ def load(
     *,
     machine_levels: int | None = None,
     real: bool = False,
+    missing: bool = False,
 ) -> Data:
     """Rows of a named set, of a file (.npy, .npz[:array], .csv, .tsv, .txt, idx) or of a file in $BOLTZ_DATA by its
     stem, read-only; FileError names file, row and column of what is no number in [0, 1], 0/1 or grey byte (uint8).
@@ -41,40 +43,42 @@ def load(
     file without levels holds any finite numbers, which Gaussian visible units take as they are; grey bytes stay grey.
 
     label_column and drop_columns name columns of a table, by the header or by number from 1, that hold labels or are
-    left out. The rows of a .npy file of 64 MiB and more stay in the file, mapped, which must not change while in use.
+    left out. missing: empty cells, NA and NaN are 0 in x, and False in known of the result. The rows of a .npy file of
+    64 MiB and more stay in the file, mapped, which must not change while in use.
     """
     choice(split, "split", readers.SPLITS)
-    columns = asked(label_column, drop_columns)
+    columns = replace(asked(label_column, drop_columns), exact=flag(real, "real"), missing=flag(missing, "missing"))
     if limit is not None:
         integer(limit, "limit", 1)
-    said, real = checked_levels(levels) is not None, flag(real, "real")
+    said = checked_levels(levels) is not None
     if split not in _known_splits(name_or_path):
         raise InputError(f"{name_or_path} has no split {split!r}; it has {', '.join(_known_splits(name_or_path))}.")
     path, array, named = _located(name_or_path)
     real = real and not named  # whose numbers are known
     if named and columns.request:
         raise InputError(f"{named} is a named set of images: label_column and drop_columns are for tables.")
-    table = readers.read(path, array, split, columns, exact=real)
+    table = readers.read(path, array, split, columns)
     place = f"{path}: array {table.array!r:.60}" if table.array else str(path)
     wanted = levels if said or named else checked_levels(machine_levels)
     border = Border(place, wanted, "give levels={0} (--levels {0})", said, file=True, real=real)
     _check_columns(table, border)
     x, levels, shape = units(table, border)
-    labels, cut = table.labels, limit is not None and limit < len(x)
+    labels, known, cut = table.labels, table.known, limit is not None and limit < len(x)
     found = "" if cut and not named else fingerprint(x, row_type(levels))
     if named and not array:
         _check_named(named, split, path, found)
     if cut:
-        x, labels = _first(x, limit), None if labels is None else _first(labels, limit)
+        x, labels, known = (None if part is None else _first(part, limit) for part in (x, labels, known))
         found = fingerprint(x, row_type(levels))
     name = named or path.name.split(".")[0]
     source = f"{path}:{table.array}" if table.array else str(path)
     place = (named or str(path.resolve())) + (f":{array}" if array else "")
     more = {"limit": limit, "levels": wanted if levels == wanted else None}
     request = {"name_or_path": place, "split": split} | {name: n for name, n in more.items() if n is not None}
-    request |= columns.request | ({"real": True} if real else {})
+    request |= columns.request | {name: True for name, on in (("real", real), ("missing", missing)) if on}
     about = (name, shape, levels, found, labels, source, request, table.notes, _names(table))
-    data = Data(np.asarray(x), *about, real=real and levels is None)
+    known = None if known is None else known.reshape(len(known), -1)
+    data = Data(np.asarray(x), *about, real=real and levels is None, known=known)
     data.x.flags.writeable = False
     return data
 

@@ -48,11 +48,19 @@ READ_ERRORS = (
 )
 
 
-def read(path: Path, array: str | None, split: str, asked: Asked | None = None, exact: bool = False) -> Table:
+def read(path: Path, array: str | None, split: str, asked: Asked | None = None) -> Table:
     """The table of a file, of its named array or of a split, as stored, its columns of labels and those to leave out
-    apart; exact: text with all its digits. FileError when it cannot be read safely.
+    apart; FileError when it cannot be read safely.
     """
-    table = _read(path, array, split, asked, exact)
+    table = _apart(_read(path, array, split, asked), path, asked)
+    if asked is None or not asked.missing or table.values.dtype.kind != "f":
+        return table
+    known = ~np.isnan(table.values)
+    return table if known.all() else table._replace(values=np.where(known, table.values, 0), known=known)
+
+
+def _apart(table: Table, path: Path, asked: Asked | None) -> Table:
+    """A table without the columns of labels and those to leave out, where they are still in it."""
     if asked is None or not asked.request or table.columns is not None:
         return table
     place = f"{path}: array {table.array!r:.60}" if table.array else str(path)
@@ -63,7 +71,7 @@ def read(path: Path, array: str | None, split: str, asked: Asked | None = None, 
     return table._replace(values=values, labels=table.labels if labels is None else labels, columns=columns, shape=None)
 
 
-def _read(path: Path, array: str | None, split: str, asked: Asked | None, exact: bool) -> Table:
+def _read(path: Path, array: str | None, split: str, asked: Asked | None) -> Table:
     with _guarded(path):
         kind = _kind(path)
         if kind == "npz":
@@ -75,7 +83,7 @@ def _read(path: Path, array: str | None, split: str, asked: Asked | None, exact:
             raise FileError(f"{path} holds one table, so it has no split {split!r}: leave the split out.")
         with _opened(path) as stream:
             if kind == "csv":
-                return read_comma(stream, str(path), LIMIT_BYTES, asked, exact)
+                return read_comma(stream, str(path), LIMIT_BYTES, asked)
             if kind == "npy":
                 size = path.stat().st_size
                 return Table(read_npy(stream, str(path), size, mapped=size >= MAPPED_BYTES))

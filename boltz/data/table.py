@@ -28,7 +28,7 @@ class Table(NamedTuple):
     """Numbers as a file holds them: values, the name of their array (npz only), labels, image shape, packed units.
 
     columns: those that the values are of, where not all columns of the file are, or where they have names; notes: how a
-    text was read.
+    text was read; known: which of the values are, in their shape, None where all are, and others are 0.
     """
 
     values: Array
@@ -38,6 +38,7 @@ class Table(NamedTuple):
     units: int | None = None
     columns: Columns | None = None
     notes: tuple[str, ...] = ()
+    known: Array | None = None
 
     def cell(self, row: int, column: int) -> str:
         """A number in words: row and column, as in the file."""
@@ -53,6 +54,7 @@ class Data:
     meanwhile; those of a sparse matrix (SparseRows) are made dense where they are used. request holds the arguments of
     boltz.data.load that give the same rows again, and is empty for rows from an array. notes say how a text was read;
     columns are the names of the units where it has them. real: loaded as any finite numbers, for Gaussian units.
+    known (rows, units): which numbers are, None where all are; others are 0, and nothing can be learnt of such rows.
     """
 
     x: Any = field(repr=False)
@@ -66,6 +68,7 @@ class Data:
     notes: tuple[str, ...] = ()
     columns: tuple[str, ...] = field(default=(), repr=False)
     real: bool = False
+    known: Array | None = field(default=None, repr=False)
 
     @cached_property
     def binary(self) -> bool:

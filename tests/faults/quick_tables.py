@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,20 @@ def check_labels_beside_levels() -> None:
                 raise AssertionError("labels become a unit")
 
 
+def check_empty_cells() -> None:
+    """Empty cells are 0 that is not known, whole numbers beside them stay whole, and nothing is learnt of them."""
+    rows: list[list[object]] = [[0, 2, ""], [1, "NA", 2], [2, 1, 0]]
+    found = _loaded("a,b,c", rows, levels=2, missing=True)
+    assert found.x.tolist() == [[0, 2, 0], [1, 0, 2], [2, 1, 0]] and found.levels == 2
+    assert found.known is not None and found.known.tolist() == [[True, True, False], [True, False, True], [True] * 3]
+    try:
+        boltz.train(boltz.rbm(3, 2), found, epochs=0)
+    except InputError as problem:
+        assert "no missing numbers" in str(problem)
+    else:
+        raise AssertionError("zeros are learnt where nothing is known")
+
+
 def check_real_numbers() -> None:
     """Files for Gaussian visible units hold any numbers, with all their digits, and the commands read them so."""
     rows = [[1e6 + 0.001 * i, -0.5 - i] for i in range(12)]
@@ -67,7 +82,7 @@ def check_real_numbers() -> None:
         assert boltz.load_data(path, **known).x.tolist() == rows
 
 
-def _loaded(header: str, rows: list[list[int]], **columns: object) -> boltz.Data:
+def _loaded(header: str, rows: Sequence[Sequence[object]], **columns: object) -> boltz.Data:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.csv"
         path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]))
