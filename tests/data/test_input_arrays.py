@@ -485,3 +485,16 @@ def test_a_file_of_whole_floats_is_divided_by_the_levels_of_the_machine(tmp_path
     with pytest.raises(FileError, match=r"expected numbers in \[0, 1\]: give levels=4 \(--levels 4\)"):
         boltz.load_data(tmp_path / "x.npy", machine_levels=4)
     assert boltz.load_data(tmp_path / "x.npy", levels=4).x.tolist() == GENES.tolist()
+
+
+def test_what_the_docstring_of_vae_says_of_visible_units_holds() -> None:
+    """Bernoulli: numbers in [0, 1], whole ones above 1 with levels; Gaussian: any finite numbers, as they are."""
+    said = boltz.vae.__doc__ or ""
+    for words in ('"bernoulli": numbers in [0, 1]', '"gaussian": any finite real numbers', "above 1 need levels"):
+        assert words in said
+    assert np.isfinite(boltz.log_likelihood(VAE, PARTS, samples=5).value)
+    assert np.isfinite(boltz.log_likelihood(GAUSSIAN, 9 * PARTS - 3, samples=5).value)
+    assert np.isfinite(boltz.log_likelihood(VAE.with_levels(2), GENES, samples=5).value)
+    for machine, x in ((VAE, 9 * PARTS - 3), (VAE, GENES), (GAUSSIAN, np.where(PARTS == 1, np.inf, PARTS))):
+        with pytest.raises(InputError):
+            boltz.log_likelihood(machine, x, samples=5)
