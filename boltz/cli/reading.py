@@ -8,10 +8,11 @@ from typing import Any
 
 from boltz.cli.common import say
 from boltz.cli.stored import settings_of, table, without_data
-from boltz.data import Data, load
+from boltz.data import Data, load, names
 from boltz.data.loading import held_splits
 from boltz.data.table import columns_entry
 from boltz.errors import FileError, InputError
+from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.models.network import Network
 
@@ -28,9 +29,37 @@ def rows_asked(path: Path, models: Models, options: Options, split: str | None =
     split is the one to take without --split; None means test where there is one, else train. Raises InputError.
     """
     request, split = request_of(path, models, options, split)
-    data, settings = said(loaded(request, str(path))), settings_of(path)
+    data, settings = said(with_columns(request, path, models, options)), settings_of(path)
     check_columns(data, table(settings, "data") or table(settings, "rows"), f"{path} was trained on")
     return data, split
+
+
+def with_columns(request: Options, path: Path, models: Models, options: Options) -> Data:
+    """Rows by the arguments of boltz.load_data; of another file than the run's without the columns of labels and those
+    left out in training, where it has them. Without them it may hold the units alone; raises InputError.
+    """
+    before, name = own_load(settings_of(path)), request["name_or_path"]
+    ours = {key: before[key] for key in COLUMNS if before.get(key) and not (options.get(key) or request.get(key))}
+    if not ours or name in names():
+        return loaded(request, str(path))
+    units, found, problem = models[0].layers[0].units, None, None
+    try:
+        found = loaded({**request, **ours}, str(path))
+        if found.x.shape[1] == units:
+            return found
+    except FileError as lacking:
+        problem = lacking
+    try:
+        plain = loaded(request, str(path))
+    except FileError:
+        plain = None
+    if plain is not None and plain.x.shape[1] == units:
+        left = ", ".join(map(repr, [*filter(None, [ours.get("label_column")]), *ours.get("drop_columns", ())]))
+        say(f"{plain.source} is taken without the columns that {path} left out of its data ({shown(left)}).")
+        return plain
+    if found is None:
+        raise FileError(f"{str(problem)[:-1]}: {path} was trained so; name those of this file.") from problem
+    return found
 
 
 def check_columns(data: Data, trained: Options, known: str) -> None:

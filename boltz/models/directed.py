@@ -82,9 +82,9 @@ def vae(
     latent its Gaussian units. More: units = [784, [200, 200], [100, 100]] names those below each of latent = [100, 50],
     as in Burda, Grosse & Salakhutdinov (2016). Parameters start as in helmholtz.
 
-    visible says what rows of data are. "bernoulli": numbers in [0, 1], on or off or the probability of on, such as black
-    and white or grey levels; whole numbers above 1 need levels. "gaussian": any finite real numbers, such as those of
-    sensors, as they are, each column in its own units, with a mean and a spread from the decoder. Raises InputError.
+    visible says what rows of data are. "bernoulli": numbers in [0, 1], on or off or the probability of on, such as
+    black and white or grey levels; whole numbers above 1 need levels. "gaussian": any finite real numbers, such as those of
+    sensors, as they are, each column in its own units, with mean and spread from the decoder. Raises InputError.
     """
     listed = checks.sequence(units, "units", MOST_LAYERS)
     if not listed:

@@ -58,6 +58,18 @@ def check_labels_beside_levels() -> None:
                 raise AssertionError("labels become a unit")
 
 
+def check_columns_of_a_run() -> None:
+    """Another file than a run's lacks its labels, too, unless it holds the units alone."""
+    machine, options = boltz.rbm(3, 2), {"label_column": None, "drop_columns": ()}
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder)
+        (run / "run.toml").write_text('[data.load]\nname_or_path = "a.csv"\nlabel_column = "k"\n')
+        for name, rows in (("k,a,b,c", [[7, *row] for row in BITS]), ("a,b,c", BITS)):
+            (run / "x.csv").write_text("\n".join([name, *(",".join(map(str, row)) for row in rows)]))
+            request = {"name_or_path": str(run / "x.csv"), "split": "train"}
+            assert reading.with_columns(request, run, [machine], options).x.tolist() == BITS
+
+
 def check_empty_cells() -> None:
     """Empty cells are 0 that is not known, whole numbers beside them stay whole, and nothing is learnt of them."""
     rows: list[list[object]] = [[0, 2, ""], [1, "NA", 2], [2, 1, 0]]
