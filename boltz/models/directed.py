@@ -83,8 +83,10 @@ def vae(
     as in Burda, Grosse & Salakhutdinov (2016). Parameters start as in helmholtz.
 
     visible says what rows of data are. "bernoulli": numbers in [0, 1], on or off or the probability of on, such as
-    black and white or grey levels; whole numbers above 1 need levels. "gaussian": any finite real numbers, such as those of
-    sensors, as they are, each column in its own units, with mean and spread from the decoder. Raises InputError.
+    black and white or grey levels; whole numbers above 1 need levels. "gaussian": any finite real numbers, such as
+    those of sensors, as they are, each column in its own units, with mean and spread from the decoder.
+
+    Raises InputError.
     """
     listed = checks.sequence(units, "units", MOST_LAYERS)
     if not listed:
