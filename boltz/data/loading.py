@@ -68,7 +68,8 @@ def load(
     if named and not array:
         _check_named(named, split, path, found)
     if cut:
-        x, labels, known = (None if part is None else _first(part, limit) for part in (x, labels, known))
+        x = _first(x, limit)
+        labels, known = (None if part is None else _first(part, limit) for part in (labels, known))
         found = fingerprint(x, row_type(levels))
     name = named or path.name.split(".")[0]
     source = f"{path}:{table.array}" if table.array else str(path)
