@@ -39,7 +39,7 @@ def with_columns(request: Options, path: Path, models: Models, options: Options)
     left out in training, where it has them. Without them it may hold the units alone; raises InputError.
     """
     before, name = own_load(settings_of(path)), request["name_or_path"]
-    ours = {key: before[key] for key in COLUMNS if before.get(key) and not (options.get(key) or request.get(key))}
+    ours = {key: value for key, value in inherited(before, options).items() if not request.get(key)}
     if not ours or name in names():
         return loaded(request, str(path))
     units, found, problem = models[0].layers[0].units, None, None
@@ -110,10 +110,23 @@ def reading(path: Path | None, models: Models, options: Options, name: str) -> d
     """
     before = {} if path is None else own_load(settings_of(path))
     before = before if before.get("name_or_path") == name else {}
-    columns = {key: options[key] or before.get(key) for key in COLUMNS}
+    columns = inherited(before, options) | {key: options[key] for key in COLUMNS if options[key]}
     known = scale_of(models, options["levels"], before.get("levels")) | real_for(models)
     known |= {"missing": True} if options.get("missing") else {}
-    return known | {key: value for key, value in columns.items() if value}
+    return known | columns
+
+
+def inherited(before: Options, options: Options) -> dict[str, Any]:
+    """The columns of labels and those to leave out by the arguments of boltz.load_data for the rows of a run, as far as
+    options do not say otherwise of them.
+    """
+    said = {str(options.get("label_column")), *map(str, options.get("drop_columns") or ())}
+    found = {key: before[key] for key in COLUMNS if before.get(key) and not options.get(key)}
+    if str(found.get("label_column")) in said:
+        found.pop("label_column", None)
+    if isinstance(found.get("drop_columns"), list):
+        found["drop_columns"] = [column for column in found["drop_columns"] if str(column) not in said]
+    return {key: value for key, value in found.items() if value}
 
 
 def real_for(models: Models) -> dict[str, Any]:

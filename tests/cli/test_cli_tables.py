@@ -236,7 +236,14 @@ def test_a_file_without_the_columns_of_the_run_is_taken_or_refused_by_name() -> 
     refused = invoke("evaluate", "r", "--data", "odd.csv")
     assert refused.exit_code == 2 and "odd.csv has no column 'age' for --drop-column" in refused.stderr
     assert "r was trained so; name those of this file." in refused.stderr
-    assert invoke("evaluate", "r", "--data", "test.csv", "--label-column", "age").exit_code == 2
+    other = ("--label-column", "age", "--drop-column", "kind", "--drop-column", 9)
+    for words in ((), ("--data", "test.csv"), ("--data", "train.csv")):
+        asked = () if words else ("--split", "train")
+        assert invoke("features", "r", *words, *asked, *other, "--out", "f.npz", "--force").exit_code == 0, words
+        with np.load("f.npz") as held:
+            assert held["labels"][0] == 20, "what is said of a column counts before what the run says"
+    said = invoke("features", "r", "--split", "train", "--label-column", "age", "--out", "g.npz").stderr
+    assert "column 'kind' (8) is 'b'; expected a number: use --label-column kind" in said
 
 
 def test_a_first_column_of_labels_is_not_cut_from_files_without_labels() -> None:
