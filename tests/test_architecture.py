@@ -64,7 +64,7 @@ BANNED = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marsh
 
 MOST_LINES, MOST_PARAMETERS, MOST_IN_A_FUNCTION = 500, 6, 60
 WIDE = {
-    "data.loading.load": 7,  # likewise, all but the name optional
+    "data.loading.load": 9,  # likewise, all but the name optional
     "training.run.train": 7,  # the documented public function, all settings by name
     "training.tuned_runs.fine_tune": 7,  # likewise
     "units.Units.anneal": 7,  # the argument list of its kernel

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from boltz.data.sparse import SparseRows, is_sparse, sparse_rows
-from boltz.data.table import Data, fingerprint, finite, kept, row_type, rows_of, two_valued
+from boltz.data.table import Data, fingerprint, kept, row_type, rows_of, two_valued
 from boltz.errors import InputError
 from boltz.scale import Border, table
 
@@ -23,20 +23,11 @@ def given(x: Any, name: str, units: int, real: bool = False, levels: int | None 
     values: Any = sparse_rows(x, name, units) if is_sparse(x) else table(x, name, units)
     if len(values) == 0:
         raise InputError(f"{name} must have at least one row, got none.")
-    border = Border(name, levels, WITH_LEVELS)
-    if real and (levels is None or values.dtype.kind == "f"):
-        finite(values, border)
-        values, levels = values if isinstance(values, np.memmap) else _real(values), None
-    else:
-        values, levels = rows_of(values, border)
-        if levels is None and two_valued(values, 1):
-            values, levels = kept(values, 1), 1
+    border = Border(name, levels, WITH_LEVELS, real=real)
+    taken = border.as_they_are(values)
+    values, levels = rows_of(values, border)
+    if levels is None and not taken and two_valued(values, 1):
+        values, levels = kept(values, 1), 1
     mark = fingerprint(values, row_type(levels))
     rows = values if isinstance(values, SparseRows) else np.asarray(values)
     return Data(rows, "array", None, levels, mark, None, "array")
-
-
-def _real(values: Any) -> Any:
-    """Rows in memory with all their digits, which columns far from 0 need: in float32 only where that holds them."""
-    exact = np.result_type(values.dtype, np.float32)
-    return values.astype(exact) if isinstance(values, SparseRows) else np.ascontiguousarray(values, exact)

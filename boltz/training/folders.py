@@ -26,6 +26,13 @@ def as_data(x: Any, name: str, layer: Layer, levels: int | None = None) -> Data:
     """Rows as Data, checked against the visible layer and the levels of a machine; raises InputError."""
     if not isinstance(x, Data):
         x = given(x, name, layer.units, layer.kind == "gaussian", levels)
+    if x.known is not None:
+        raise InputError(f"{name} ({x.source}) must have no missing numbers: leave such rows out, or fill them in.")
+    if x.real and layer.kind != "gaussian":
+        raise InputError(
+            f"{name} ({x.source}) was loaded as real numbers, but the visible units of the machine are {layer.kind}: "
+            "load it without real=True."
+        )
     if levels is not None and x.levels not in (None, 1, levels):
         raise InputError(
             f"{name} ({x.source}) is divided by {x.levels}, but the machine divides whole numbers by {levels}: load it "

@@ -10,7 +10,7 @@ import emulated
 import numpy as np
 import on_device
 import pytest
-from on_device import DIRECTED, TRAINING, TUNING, UNDIRECTED, X, boltzmann, helmholtz, rows
+from on_device import DIRECTED, STOPPING, TRAINING, TUNING, UNDIRECTED, X, boltzmann, helmholtz, rows
 
 import boltz
 from boltz.training import loop
@@ -56,6 +56,12 @@ def test_fine_tuning(name: str, cupy: Any) -> None:
 
 def test_fine_tuning_in_float32(cupy: Any) -> None:
     on_device.check_fine_tuning("dbm, dropout", np.float32)
+
+
+@pytest.mark.parametrize("parted", [False, True], ids=["held out", "validation"])
+@pytest.mark.parametrize("name", STOPPING)
+def test_early_stopping(name: str, parted: bool, cupy: Any) -> None:
+    on_device.check_early_stopping(name, parted)
 
 
 def test_resume(tmp_path: Path, cupy: Any) -> None:
