@@ -12,7 +12,7 @@ from typing import Any
 from boltz.errors import InputError
 
 LEAST_UPDATES, MOST_UPDATES = 10_000, 60_000
-MOST_EPOCHS = 2000  # of a handful of rows
+MOST_EPOCHS, EPOCHS_A_ROW = 2000, 500  # of a handful of rows, and of fewer, such as one, which teach nothing more
 EPOCHS = 100  # where these are neither too few nor too many updates
 BATCH, LEAST_BATCH, BATCHES = 100, 10, 50  # the largest and smallest batch; batches an epoch where rows are few
 PATIENCE = 0.5  # share of the epochs: an RBM may stand still for long before its units part
@@ -51,9 +51,13 @@ def batch_for(rows: int) -> int:
 
 
 def epochs_for(rows: int, batch: int) -> int:
-    """Passes over so many rows: 100, but no fewer than 10,000 updates and no more than 60,000, and never over 2,000."""
+    """Passes over so many rows: 100, but no fewer than 10,000 updates and no more than 60,000, and never over 2,000.
+
+    Of fewer than four rows there are 500 epochs for each.
+    """
     updates = -(-rows // batch)
-    return min(max(-(-LEAST_UPDATES // updates), min(EPOCHS, -(-MOST_UPDATES // updates))), MOST_EPOCHS)
+    wanted = max(-(-LEAST_UPDATES // updates), min(EPOCHS, -(-MOST_UPDATES // updates)))
+    return min(wanted, MOST_EPOCHS, EPOCHS_A_ROW * rows)
 
 
 def patience_for(kind: str, epochs: int) -> int:

@@ -26,6 +26,7 @@ MOST_LEVELS = 2**16 - 1
 ROUNDING = 1e-6  # beyond 0 and 1, as rounding leaves it
 BLOCK = 2**20  # numbers that are looked at together
 LEVELS = "levels"  # the entry of a model file
+GAUSSIAN = "take numbers as they are with Gaussian visible units (vae --visible gaussian, real=True)"
 MOST_DENSE = 2**27  # numbers of a sparse matrix that is made dense
 
 
@@ -38,7 +39,7 @@ class Border:
     """Where rows come in: what they are called there, the levels that are known, and how to say levels.
 
     said: the levels are those of this table, of whatever type it is, and not those that a machine keeps. file: places
-    are rows and columns from 1, or what cell makes of them.
+    are rows and columns from 1, or what cell makes of them. real: numbers without levels are any finite ones.
     """
 
     name: str
@@ -47,6 +48,12 @@ class Border:
     said: bool = False
     file: bool = False
     cell: Callable[[int, int], str] = _cell
+    real: bool = False
+
+    def as_they_are(self, values: Array) -> bool:
+        """Whether numbers (rows, units) are taken as they are: real ones without levels, no grey bytes of a file."""
+        levels = self.said or (self.levels is not None and values.dtype.kind != "f")
+        return self.real and not levels and not (self.file and grey(values))
 
     def refusal(self, what: str, remedy: str = "") -> InputError:
         """The error for what is wrong, and what to do about it."""
@@ -61,6 +68,11 @@ class Border:
             text = f"{self.name}, {self.cell(row, column)} is {number}; expected {wanted}"
             return FileError(f"{text}{': ' if remedy else ''}{remedy}.")
         return self.refusal(f"hold {wanted}, got {number} at index ({row}, {column})", remedy)
+
+
+def grey(values: Array) -> bool:
+    """Whether numbers are grey bytes, which need no levels."""
+    return bool(values.dtype == np.uint8 and values.max() >= LEAST_GREY)
 
 
 def checked_levels(levels: Any) -> int | None:
@@ -97,10 +109,26 @@ def levels_of(values: Array, border: Border) -> int | None:
         return 1
     if kind == "f" and not (border.said and (border.levels or 1) > 1):
         if not (low >= -ROUNDING and high <= 1 + ROUNDING):
-            remedy = _advice(low, high, border if border.file else replace(border, remedy=""))  # floats are not divided
+            bare = border if border.file else replace(border, remedy="")  # floats are not divided
+            remedy = _division(border) if whole_floats(values, border.levels) else _advice(low, high, bare)
             raise border.misfit(values, -ROUNDING, 1 + ROUNDING, "numbers in [0, 1]", remedy)
         return None
     return _divisor(values, border, low, high)
+
+
+def whole_floats(values: Array, levels: int | None) -> bool:
+    """Whether floats (rows, units) hold whole numbers from 0 to more than 1, which these levels would divide."""
+    if levels is None or values.dtype.kind != "f":
+        return False
+    low, high = extent(values)
+    return low >= 0 and 1 < high <= levels and _whole(values)
+
+
+def _division(border: Border) -> str:
+    """How floats come to be divided by levels that are known, in words."""
+    if border.file:
+        return border.remedy.format(border.levels)
+    return f"give whole numbers as such, {border.name}.astype(int), or {border.name} / {border.levels}"
 
 
 def _divisor(values: Array, border: Border, low: float, high: float) -> int:
@@ -238,12 +266,15 @@ def _advice(low: float, high: float, border: Border) -> str:
     """What to do with numbers from low to high, in words."""
     if not (isfinite(low) and isfinite(high)):
         return ""
+    if low < 0 and low >= -1 and high <= 1:
+        return "for -1 and 1 give (x + 1) / 2"
+    gaussian = f", or {GAUSSIAN}" if border.file and not border.said else ""
     if low < 0:
-        return "for -1 and 1 give (x + 1) / 2" if low >= -1 and high <= 1 else "give (x - least) / (greatest - least)"
+        return f"give (x - least) / (greatest - least){gaussian}"
     whole = high == int(high) and high <= MOST_LEVELS
     more = f", or {border.remedy.format(int(high))}" if whole and border.remedy else ""
     grey = ", or give grey values as uint8" if LEAST_GREY <= high <= GREY and not border.file else ""
-    return f"divide by the greatest, {high:.9g}{more}{grey}"
+    return f"divide by the greatest, {high:.9g}{more or gaussian}{grey}"
 
 
 def _outside(values: Array, least: float, most: float) -> tuple[int, int, Any]:

@@ -65,7 +65,7 @@ BANNED = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marsh
 
 MOST_LINES, MOST_PARAMETERS, MOST_IN_A_FUNCTION = 500, 6, 60
 WIDE = {
-    "data.loading.load": 7,  # likewise, all but the name optional
+    "data.loading.load": 9,  # likewise, all but the name optional
     "training.train.train": 7,  # the documented public function, all settings by name
     "networks.fine_tune.fine_tune": 7,  # likewise
     "units.Units.anneal": 7,  # the argument list of its kernel

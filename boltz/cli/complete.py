@@ -27,9 +27,9 @@ from boltz.errors import InputError
 @click.option(
     "--mask",
     metavar="FILE|left|right|top|bottom|random:SHARE",
-    required=True,
+    show_default="all but empty cells",
     help="What is known: a file of 0 and 1 (known), a row for all rows or one for each; a half of images; or a share "
-    "of the units of each row, drawn by --seed.",
+    "of the units of each row, drawn by --seed. Empty cells of the data, NA and NaN are never known.",
 )
 @click.option(
     "--method",
@@ -65,24 +65,25 @@ def complete(path: Path, as_json: bool, **options: Any) -> None:
 
     out = free_file(options["out"], (*ENDINGS, ".png"), options["force"])
     model = model_of(path).to(options["device"])
-    rows = rows_of(path, model, options)
+    rows = rows_of(path, model, options | {"missing": True})
     if 4 * rows.data.x.size * model.dtype.itemsize > memory():
         raise InputError(f"{len(rows):,} rows do not fit into memory at once: name fewer with --limit.")
     shape = rows.data.shape or image_of(settings_of(path))
-    known = known_part(options["mask"], rows, shape)
+    there = True if rows.mask is None else rows.mask
+    known = known_part(options["mask"], rows, shape) & there
     x, began = rows.seen(slice(None)), time.monotonic()
     found = boltz.complete(model, x, known, options["method"], options["sweeps"], options["seed"])
-    title = f"{rows.data.name}, {options['mask']} known, by {options['method']}"
+    title = f"{rows.data.name}, {options['mask'] or 'full cells'} known, by {options['method']}"
     write(out, {"data": x, "known": known, "completed": found}, shape, title)
-    unknown = int((~known).sum())
+    unknown, hidden = int((~known).sum()), ~known & there
     result = {
         "out": str(out),
         **rows.about,
         "known": float(known.mean()),
         "method": options["method"],
-        "squared_error": float(((found - x)[~known] ** 2).mean()) if unknown else None,
+        "squared_error": float(((found - x)[hidden] ** 2).mean()) if hidden.any() else None,
         "seed": options["seed"],
         "seconds": time.monotonic() - began,
     }
-    off = f", mean squared difference from the data {result['squared_error']:.4f} a unit" if unknown else ""
+    off = f", mean squared difference from the data {result['squared_error']:.4f} a unit" if hidden.any() else ""
     emit(result, as_json, f"{out}: {len(rows):,} rows of {rows.data.name}, {unknown:,} units filled in{off}")

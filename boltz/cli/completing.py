@@ -21,9 +21,15 @@ HALVES = ("left", "right", "top", "bottom")
 GREY = 0.5
 
 
-def known_part(text: str, rows: Rows, shape: tuple[int, int] | None) -> Known:
-    """Which units (rows, units) are known: half an image, a share of each row, or as a file says; raises InputError."""
+def known_part(text: str | None, rows: Rows, shape: tuple[int, int] | None) -> Known:
+    """Which units (rows, units) are known: half an image, a share of each row, as a file says, or, without text, those
+    that are there; raises InputError.
+    """
     count, units = rows.data.x.shape
+    if text is None:
+        if rows.mask is None:
+            raise InputError(f"--mask must say what is known: {rows.data.source} has no empty cells to fill in.")
+        return rows.mask
     if text in HALVES:
         return np.broadcast_to(_half(text, images.image_shape(units, shape)), (count, units))
     if text.startswith("random:"):

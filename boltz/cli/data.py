@@ -7,17 +7,21 @@ from typing import Any
 import click
 
 from boltz.cli.common import emit, json_option, table_options
+from boltz.errors import InputError
 
 
 @click.command
 @click.argument("name", required=False)
 @table_options
+@click.option("--real", is_flag=True, help="The file holds any real numbers, for Gaussian visible units.")
 @json_option
 def data(name: str | None, as_json: bool, **options: Any) -> None:
     """List the named data sets and where each comes from, or describe NAME, a data set or a file. Downloads nothing."""
     from boltz.cli.reading import refuse_idle
 
     if name is None:
+        if options["real"]:
+            raise InputError("--real would do nothing: it needs the NAME of a file.")
         refuse_idle(options, "the NAME of a file")
         sets = _listed()
         emit({"sets": sets}, as_json, "\n".join(_set_lines(entry) for entry in sets))
@@ -73,6 +77,7 @@ def _described(name: str, options: dict[str, Any]) -> dict[str, Any]:
         "units": found.x.shape[1],
         "image": None if found.shape is None else list(found.shape),
         "levels": found.levels,
+        "real": found.real,
         "splits": rows,
     }
 
@@ -85,9 +90,9 @@ def _set_lines(entry: dict[str, Any]) -> str:
 def _lines(found: dict[str, Any]) -> list[str]:
     if "found" in found:
         return [_set_lines(found)]
-    levels = found["levels"]
+    levels, plain = found["levels"], "real numbers" if found["real"] else "numbers in [0, 1]"
     whole = {255: "grey levels 0 to 255", 1: "0 or 1"}.get(levels, f"whole numbers from 0 to {levels}")
-    values = "numbers in [0, 1]" if levels is None else whole
+    values = plain if levels is None else whole
     image = f", images of {found['image'][0]} x {found['image'][1]}" if found["image"] else ""
     lines = [f"{found['name']}: {found['units']} units{image}, {values}", f"    {found['source']}"]
     for split, entry in found["splits"].items():

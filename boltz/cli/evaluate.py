@@ -98,7 +98,8 @@ from boltz.errors import InputError
     type=click.Path(path_type=Path),
     metavar="FILE.csv|.npy",
     show_default="none",
-    help="Write log p(v) of every row: .csv with a header, or .npy; of --along those of the trained machine.",
+    help="Write log p(v) of every row: .csv with a header and the number of the row, from 1, or .npy; of --along those "
+    "of the trained machine.",
 )
 @click.option("--force", is_flag=True, help="Replace the file that --per-row names.")
 @annealing_options("--chains")

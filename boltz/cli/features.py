@@ -33,8 +33,9 @@ from boltz.cli.common import (
 @click.option(
     "--mask",
     metavar="FILE",
-    show_default="all is known",
-    help="A file of 0 and 1 (known), a row for all rows or one for each; features then are those of what is known.",
+    show_default="all but empty cells",
+    help="A file of 0 and 1 (known), a row for all rows or one for each; features then are those of what is known. "
+    "Empty cells of the data, NA and NaN are never known.",
 )
 @click.option(
     "--out",
@@ -66,9 +67,10 @@ def features(path: Path, as_json: bool, **options: Any) -> None:
     model = model_of(path).to(options["device"])
     layer = _layer(options["layer"], list(model.units)[1:])
     units = [(name, model.units[name]) for name in feature_layers(model, layer)]
-    rows = rows_of(path, model, options, split="train")
+    rows = rows_of(path, model, options | {"missing": True}, split="train")
     if options["mask"] is not None:
-        rows = rows.masked(mask_from(options["mask"], len(rows), rows.data.x.shape[1]))
+        mask = mask_from(options["mask"], len(rows), rows.data.x.shape[1])
+        rows = rows.masked(mask if rows.mask is None else mask.astype(bool) & rows.mask)
     columns = [f"{name}_{i}" for name, count in units for i in range(1, count + 1)]
     labels = rows.data.labels
     others = ({} if labels is None else {"labels": labels}) | ({"layers": _names(units)} if layer == "all" else {})

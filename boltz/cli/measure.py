@@ -12,6 +12,7 @@ import boltz
 from boltz import checks
 from boltz.cli.progress import Progress
 from boltz.data import Data
+from boltz.data.binarize import undrawn
 from boltz.errors import InputError
 from boltz.estimators.estimate import TRUSTED_SAMPLES, TRUSTED_SHARE, Estimate, few_effective
 from boltz.estimators.exact import QUICK_UNITS, class_units, enumerable
@@ -100,13 +101,15 @@ def visible_rows(data: Data, how: str | None, seed: int, model: Model) -> tuple[
         raise InputError(f"{data.source} has {data.x.shape[1]} units a row, but the machine has {units} visible units.")
     if gaussian and how not in (None, "none"):
         raise InputError(f"binarize must be none for Gaussian visible units, got {how}.")
-    needed = data.x.size * np.dtype(np.float32).itemsize
+    needed = data.x.size * max(np.dtype(np.float32).itemsize, data.x.itemsize if gaussian else 0)
     if needed > memory():
         raise InputError(
             f"The {len(data.x):,} rows of {data.source} take {needed / 2**30:,.0f} GiB as the machine sees them, more "
             "than this computer has: name fewer with --limit."
         )
-    how = "none" if data.binary or gaussian else how or "dynamic"
+    if gaussian:
+        return undrawn(np.asarray(data.x), data.levels), "none"
+    how = "none" if data.binary else how or "dynamic"
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**63 - 1)).derive("evaluate")
     return boltz.binarize(data.x, data.levels, how, key, 0, np.arange(len(data.x), dtype=np.int64)), how
 

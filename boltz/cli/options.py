@@ -26,8 +26,8 @@ SHAPE = {
     "latent": "Gaussian units, from the bottom: one number, or one for each group of --layers.",
     "widths": "Deterministic layers inside each conditional, from the bottom; none makes it linear.",
     "activation": "Function of the deterministic layers.",
-    "visible": "Visible units: bernoulli, or gaussian for grey values and other numbers in [0, 1] (implies --binarize "
-    "none).",
+    "visible": "Visible units: bernoulli, or gaussian for any real numbers, such as those of sensors, as they are in "
+    "the units of each column (implies --binarize none).",
 }
 DATA = {
     "binarize": "Grey values as Bernoulli means drawn at each use (dynamic) or once (fixed), cut at 0.5, or kept.",

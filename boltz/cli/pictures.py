@@ -40,10 +40,18 @@ def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> tuple[Any
     if isinstance(model, BoltzmannMachine):
         return model.unit_type(layer).mean(model.field(layer, state)), "means"
     if layer == model.visible:
-        return outside(model, visible_means(model, state)), "means"
+        return _grey(model, visible_means(model, state)), "means"
     if model.conditionals[layer].reparameterised:
         return np.clip(0.5 + state[layer] / (2 * REACH), 0, 1), f"states from -{REACH:g} to {REACH:g}"
     return state[layer], "states"
+
+
+def _grey(model: HelmholtzMachine, means: Any) -> Any:
+    """Visible means (chains, units) as grey levels: as they are, or by their spreads where data leave [0, 1]."""
+    units = model.scaling
+    if units is None or (units.location.min() >= 0 and (units.location + units.spread).max() <= 1):
+        return outside(model, means)
+    return np.clip(0.5 + means / (2 * REACH), 0, 1)
 
 
 def filters(model: Model) -> Any:
@@ -61,7 +69,7 @@ def _samples(run: boltz.Run) -> tuple[Any, str]:
     """Visible means (chains, units) of fantasies, and a title."""
     model, seed = run.model, run.settings.seed
     if isinstance(model, HelmholtzMachine):
-        means = outside(model, visible_means(model, boltz.sample(model, CHAINS, seed=seed)))
+        means = _grey(model, visible_means(model, boltz.sample(model, CHAINS, seed=seed)))
         return means, f"visible means of {CHAINS} samples"
     start = _particles(run, model)
     state = boltz.sample(model, len(start[model.visible]), SWEEPS, seed, start)

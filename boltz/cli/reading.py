@@ -8,16 +8,17 @@ from typing import Any
 
 from boltz.cli.common import say
 from boltz.cli.stored import settings_of, table, without_data
-from boltz.data import Data, load
+from boltz.data import Data, load, names
 from boltz.data.dataset import columns_entry
 from boltz.data.loading import held_splits
 from boltz.errors import FileError, InputError
+from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.networks.network import Network
 
 Options = Mapping[str, Any]
 Models = Sequence[Model | Network]
-COLUMNS = ("label_column", "drop_columns")
+COLUMNS, REAL = ("label_column", "drop_columns"), "real"
 WORDS = {"levels": "--levels", "label_column": "--label-column", "drop_columns": "--drop-column"}
 OTHERS = ("valid", "test")  # rows that a run may have from files of their own
 
@@ -28,9 +29,37 @@ def rows_asked(path: Path, models: Models, options: Options, split: str | None =
     split is the one to take without --split; None means test where there is one, else train. Raises InputError.
     """
     request, split = request_of(path, models, options, split)
-    data, settings = said(loaded(request, str(path))), settings_of(path)
+    data, settings = said(with_columns(request, path, models, options)), settings_of(path)
     check_columns(data, table(settings, "data") or table(settings, "rows"), f"{path} was trained on")
     return data, split
+
+
+def with_columns(request: Options, path: Path, models: Models, options: Options) -> Data:
+    """Rows by the arguments of boltz.load_data; of another file than the run's without the columns of labels and those
+    left out in training, where it has them. Without them it may hold the units alone; raises InputError.
+    """
+    before, name = own_load(settings_of(path)), request["name_or_path"]
+    ours = {key: value for key, value in inherited(before, options).items() if not request.get(key)}
+    if not ours or name in names():
+        return loaded(request, str(path))
+    units, found, problem = models[0].layers[0].units, None, None
+    try:
+        found = loaded({**request, **ours}, str(path))
+        if found.x.shape[1] == units:
+            return found
+    except FileError as lacking:
+        problem = lacking
+    try:
+        plain = loaded(request, str(path))
+    except FileError:
+        plain = None
+    if plain is not None and plain.x.shape[1] == units:
+        left = ", ".join(map(repr, [*filter(None, [ours.get("label_column")]), *ours.get("drop_columns", ())]))
+        say(f"{plain.source} is taken without the columns that {path} left out of its data ({shown(left)}).")
+        return plain
+    if found is None:
+        raise FileError(f"{str(problem)[:-1]}: {path} was trained so; name those of this file.") from problem
+    return found
 
 
 def check_columns(data: Data, trained: Options, known: str) -> None:
@@ -81,9 +110,28 @@ def reading(path: Path | None, models: Models, options: Options, name: str) -> d
     """
     before = {} if path is None else own_load(settings_of(path))
     before = before if before.get("name_or_path") == name else {}
-    columns = {key: options[key] or before.get(key) for key in COLUMNS}
-    known = scale_of(models, options["levels"], before.get("levels"))
-    return known | {key: value for key, value in columns.items() if value}
+    columns = inherited(before, options) | {key: options[key] for key in COLUMNS if options[key]}
+    known = scale_of(models, options["levels"], before.get("levels")) | real_for(models)
+    known |= {"missing": True} if options.get("missing") else {}
+    return known | columns
+
+
+def inherited(before: Options, options: Options) -> dict[str, Any]:
+    """The columns of labels and those to leave out by the arguments of boltz.load_data for the rows of a run, as far as
+    options do not say otherwise of them.
+    """
+    said = {str(options.get("label_column")), *map(str, options.get("drop_columns") or ())}
+    found = {key: before[key] for key in COLUMNS if before.get(key) and not options.get(key)}
+    if str(found.get("label_column")) in said:
+        found.pop("label_column", None)
+    if isinstance(found.get("drop_columns"), list):
+        found["drop_columns"] = [column for column in found["drop_columns"] if str(column) not in said]
+    return {key: value for key, value in found.items() if value}
+
+
+def real_for(models: Models) -> dict[str, Any]:
+    """How load reads numbers for machines: as they are where the visible units are Gaussian."""
+    return {REAL: True} if any(model.layers[0].kind == "gaussian" for model in models) else {}
 
 
 def scale_of(models: Models, asked: int | None, own: int | None) -> dict[str, Any]:

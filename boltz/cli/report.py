@@ -11,7 +11,7 @@ from boltz.cli.beside import beside
 from boltz.cli.common import say
 from boltz.cli.measure import Annealing, estimate_log_z, samples_for, verdict, visible_rows
 from boltz.cli.progress import Progress
-from boltz.cli.reading import COLUMNS, loaded
+from boltz.cli.reading import COLUMNS, REAL, loaded
 from boltz.cli.stored import table
 from boltz.data import Data, splits
 from boltz.data.dataset import parted
@@ -75,7 +75,7 @@ def _split_data(description: Mapping[str, Any], model: Model, split: str) -> Dat
         raise FileError("run.toml does not say how to load the data.")
     if other := table(description, split, "load"):
         return loaded(other | {"machine_levels": model.levels}, "run.toml")
-    known = {name: own[name] for name in COLUMNS if name in own}
+    known = {name: own[name] for name in (*COLUMNS, REAL) if name in own}
     known |= {"levels": own.get("levels"), "machine_levels": model.levels}
     return loaded({"name_or_path": place, "split": split, **known}, "run.toml") if split in splits(place) else None
 

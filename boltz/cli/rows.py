@@ -14,6 +14,7 @@ import boltz
 from boltz import checks
 from boltz.cli.reading import rows_asked
 from boltz.data import Data
+from boltz.data.binarize import undrawn
 from boltz.data.loading import values
 from boltz.errors import FileError, InputError
 from boltz.foreign import shown
@@ -27,13 +28,17 @@ NUMBERS = 2**21  # that a chunk of rows holds at most, beside its features
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of data as a machine sees them, how it does so, which units are known (None: all), which split they are."""
+    """Rows of data as a machine sees them, how it does so, which units are known (None: all), which split they are.
+
+    real: for Gaussian visible units.
+    """
 
     data: Data
     how: str
     key: Key
     mask: Array | None = None
     split: str | None = None
+    real: bool = False
 
     def __len__(self) -> int:
         return len(self.data.x)
@@ -49,8 +54,10 @@ class Rows:
         }
 
     def seen(self, place: slice) -> Array:
-        """Some of the rows (rows, units) as numbers in [0, 1]; they do not depend on the others."""
+        """Some of the rows (rows, units) as numbers in [0, 1], or as they are; they do not depend on the others."""
         first, stop, _ = place.indices(len(self))
+        if self.real:
+            return undrawn(np.asarray(self.data.x[first:stop]), self.data.levels)
         numbers = np.arange(first, stop, dtype=np.int64)
         return boltz.binarize(self.data.x[first:stop], self.data.levels, self.how, self.key, 0, numbers)
 
@@ -78,7 +85,7 @@ def rows_of(path: Path, model: Model | Network, options: Mapping[str, Any], spli
     split is the one to take without --split; None means test where there is one, else train.
     """
     data, split = rows_asked(path, [model], options, split)
-    return replace(seen_by(model, data, options["binarize"], options["seed"]), split=split)
+    return replace(seen_by(model, data, options["binarize"], options["seed"]), split=split, mask=data.known)
 
 
 def seen_by(model: Model | Network, data: Data, how: str, seed: int) -> Rows:
@@ -89,7 +96,7 @@ def seen_by(model: Model | Network, data: Data, how: str, seed: int) -> Rows:
     if layer.kind == "gaussian" and how != "none":
         raise InputError(f"binarize must be none for Gaussian visible units, got {how}.")
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**63 - 1)).derive("evaluate")
-    return Rows(data, "none" if data.levels == 1 else how, key)
+    return Rows(data, "none" if data.levels == 1 else how, key, real=layer.kind == "gaussian")
 
 
 def mask_from(name: str, rows: int, units: int) -> Array:

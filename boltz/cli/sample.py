@@ -72,7 +72,7 @@ STARTS = ("rates", "uniform", "bias", "data")
 @json_option
 @click.pass_context
 def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
-    """Draw samples and write them: binary layers as bytes, Gaussian ones as 32-bit numbers.
+    """Draw samples and write them: binary layers as bytes, Gaussian ones as numbers, 64-bit in the units of the data.
 
     Boltzmann machines run Gibbs chains, or replica exchange; directed ones draw from their prior
     downwards, and a deep belief net does both.
@@ -177,7 +177,7 @@ def _encoded(states: dict[str, Any], gaussian: set[str], ending: str) -> bytes:
     import numpy as np
 
     buffer = io.BytesIO()
-    plain = {name: x.astype(np.float32 if name in gaussian else np.uint8) for name, x in states.items()}
+    plain = {name: x if name in gaussian else x.astype(np.uint8) for name, x in states.items()}
     if ending == ".npz":
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:  # numpy.savez takes no layer named file
             for name, x in plain.items():

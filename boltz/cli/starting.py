@@ -15,7 +15,7 @@ from boltz.cli import recipes
 from boltz.cli.machines import MACHINES
 from boltz.cli.measure import Annealing, samples_for
 from boltz.cli.options import USUAL, Table, chosen, word
-from boltz.cli.reading import check_columns, other_rows, reading, said
+from boltz.cli.reading import COLUMNS, REAL, check_columns, other_rows, reading, said, with_columns
 from boltz.cli.recipes import Recipe
 from boltz.cli.stored import architecture, model_of, settings_of, table
 from boltz.data import Data, load, splits
@@ -56,9 +56,11 @@ def prepared(options: Options) -> Start:
     kind = _kind(options, recipe)
     first = None if options["init"] is None else _initial(options["init"], kind)
     name, limit = _data_asked(options, recipe)
-    _values(options, kind, recipe, first, None)  # what is wrong with options is said before rows are read
+    values = _values(options, kind, recipe, first, None)  # what is wrong with options is said before rows are read
     known = reading(options["init"], [first] if first is not None else [], options, name)
-    data = said(load(name, "train", limit, **known))
+    known |= {REAL: True} if first is None and values.get("visible") == "gaussian" else {}
+    data = _rows(options, first, {"name_or_path": name, "split": "train", "limit": limit, **known})
+    known |= {key: data.request[key] for key in COLUMNS if key in data.request}
     if (data.levels or 1) > 1:
         known["machine_levels"] = data.levels
     others = other_rows(options["init"], options, known)
@@ -85,6 +87,11 @@ def prepared(options: Options) -> Start:
         check_columns(rows, columns_entry(data.columns), f"{data.source} has")
         extra[split] = {"load": dict(rows.request)}
     return Start(kind, model, data, held_out(name, known, others, settings), settings, out, extra)
+
+
+def _rows(options: Options, first: Model | None, request: dict[str, Any]) -> Data:
+    """The training rows, with the columns that the run to start from leaves out of its own where nothing is said."""
+    return said(load(**request) if first is None else with_columns(request, options["init"], [first], options))
 
 
 def _recipe(options: Options) -> Recipe | None:
@@ -163,7 +170,9 @@ def _data_asked(options: Options, recipe: Recipe | None) -> tuple[str, int | Non
 
 
 def _built(kind: str, values: Options, data: Data) -> Model:
-    """A new machine, with biases that fit some of the rows."""
+    """A new machine, with biases that fit some of the rows, or in the units of real ones."""
+    if data.real:
+        return MACHINES[kind].build(data.x.shape[1], values, data, values["seed"])
     x = np.divide(checks.initial_rows(data.x), np.float32(data.levels or 1), dtype=np.float32)
     return MACHINES[kind].build(data.x.shape[1], values, x, values["seed"])
 

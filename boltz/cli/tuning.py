@@ -12,13 +12,12 @@ import click
 from boltz.cli.common import given, say
 from boltz.cli.labels import Labels, labels_from
 from boltz.cli.progress import Progress
-from boltz.cli.reading import data_of, reading, said
+from boltz.cli.reading import COLUMNS, data_of, reading, said, with_columns
 from boltz.cli.rows import rows_of, seen_by
 from boltz.cli.stored import model_of, network_of, read_result, settings_of, table, write_result
 from boltz.cli.train import make_parent, stoppable
 from boltz.cli.tuning_options import TABLES, settings_from
 from boltz.cli.tuning_rows import Seen, fewer, rows_entry, test_entry, test_rows, training, training_again
-from boltz.data import load
 from boltz.errors import FileError, InputError
 from boltz.models.files import Model
 from boltz.networks.fine_tune import Tuned, begun, resume_tuning
@@ -78,7 +77,9 @@ def started(task: Task, path: Path, options: Options) -> dict[str, Any]:
     name = options["data"] or data_of(path)
     model = model_of(path)
     known = reading(path, [model], options, name)
-    data = said(load(name, "train", options["limit"], **known))
+    request = {"name_or_path": name, "split": "train", "limit": options["limit"], **known}
+    data = said(with_columns(request, path, [model], options))
+    known |= {key: data.request[key] for key in COLUMNS if key in data.request}
     entry = rows_entry(data, options)
     labels = training(task.labelled, data, options.get("labels"))
     seen_by(model, data, settings.binarize, settings.seed)

@@ -15,6 +15,11 @@ from boltz.rng import Key
 HOW = ("dynamic", "fixed", "threshold", "none")
 
 
+def undrawn(x: Array, levels: int | None) -> Array:
+    """Rows (rows, units) for Gaussian units: numbers with all their digits, divided by levels where there are any."""
+    return x if levels is None else np.divide(x, np.float32(levels), dtype=np.float32)
+
+
 def binarize(
     x: Array, levels: int | None, how: str, key: Key, step: int, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:

@@ -27,10 +27,15 @@ WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 
 @dataclass(frozen=True)
 class Asked:
-    """The column of labels and those to leave out, each by its name in the header, else by its number from 1."""
+    """The column of labels and those to leave out, each by its name in the header, else by its number from 1.
+
+    exact: numbers of text with all their digits; missing: numbers may be missing.
+    """
 
     label: str | int | None = None
     drop: tuple[str | int, ...] = ()
+    exact: bool = False
+    missing: bool = False
 
     @property
     def request(self) -> dict[str, Any]:
@@ -177,10 +182,11 @@ def refuse_labels(columns: Columns, place: str) -> None:
         raise FileError(f"{place}: {columns.words(0)} holds text, which may be labels: {_remedies(columns, 0)}.")
 
 
-def refuse_odd(values: Array, columns: Columns, place: str, scaled: bool) -> None:
+def refuse_odd(values: Array, columns: Columns, place: str, scale: str) -> None:
     """Raise FileError for columns of values (rows, units) whose range differs from all others, or that number the rows.
 
-    scaled says that the range of whole numbers was given, which all columns then have to keep.
+    scale: "units" are within [0, 1]; "levels" are whole numbers whose range was given, which all columns have to keep;
+    "real" numbers may be any, so that only whole numbers of classes beside numbers with fractions tell themselves.
     """
     low, high = (bound(axis=0).astype(np.float64) for bound in (values.min, values.max))
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
@@ -192,7 +198,10 @@ def refuse_odd(values: Array, columns: Columns, place: str, scaled: bool) -> Non
     if 0 < len(numbers) <= max(1, units // 4) and units > 1:
         found = f"{columns.words(numbers[0])} holds {low[numbers[0]]:g} to {high[numbers[0]]:g}, a number for each row"
         raise FileError(f"{place}: {found}: leave it out with --drop-column {columns.option(numbers[0])}.")
-    if scaled:
+    if scale == "real":
+        _refuse_classes(values, columns, place, high)
+        return
+    if scale == "levels":
         for unit in (0, units - 1):
             if _apart(values[:, unit], float(high[unit]), float(high.max())):
                 what = f"holds 0 to {high[unit]:g} as classes do, while other columns hold up to {high.max():g}"
@@ -212,10 +221,21 @@ def refuse_odd(values: Array, columns: Columns, place: str, scaled: bool) -> Non
     raise FileError(f"{place}: {found}: name one with --label-column, leave the others out with --drop-column.")
 
 
+def _refuse_classes(values: Array, columns: Columns, place: str, high: Array) -> None:
+    """Raise FileError for a first or last column of three classes or more, while all others hold fractions."""
+    for unit in {0, values.shape[1] - 1} if values.dtype.kind == "f" and values.shape[1] > 1 else ():
+        others = np.delete(values, unit, axis=1)
+        broken = (others != np.rint(others)).any(axis=0)
+        if broken.all() and high[unit] >= 2 and _are_classes(values[:, unit], EVEN):
+            what = f"holds 0 to {high[unit]:g} as classes do, while other columns hold fractions"
+            remedy = f"{_remedies(columns, unit)}, or put it between others if it is a unit"
+            raise FileError(f"{place}: {columns.words(unit)} {what}: {remedy}.")
+
+
 def _numbers_rows(column: Array) -> bool:
     """Whether a column numbers the rows, in whatever order: whole numbers without a gap, each once."""
     ordered = np.sort(column).astype(np.float64)
-    return len(column) >= COUNTING and bool((np.diff(ordered) == 1).all())
+    return len(column) >= COUNTING and bool((np.diff(ordered) == 1).all() and ordered[0] == np.rint(ordered[0]))
 
 
 def _apart(column: Array, high: float, highest: float) -> bool:
@@ -226,8 +246,13 @@ def _apart(column: Array, high: float, highest: float) -> bool:
     """
     if high * GREYER >= highest and not MANY <= high + 1 <= highest:
         return False
+    return _are_classes(column, 3 if high * GREYER < highest else EVEN)
+
+
+def _are_classes(column: Array, most: float) -> bool:
+    """Whether numbers are 0, 1, 2, ... without a gap, each held by many rows, no one by most times its share."""
     found, counts = np.unique(column, return_counts=True)
-    even = counts.max() * len(found) <= (3 if high * GREYER < highest else EVEN) * len(column)
+    even = counts.max() * len(found) <= most * len(column)
     enough = len(column) >= COUNTING * len(found) > 2 * COUNTING
     return bool(even) and enough and found.tolist() == list(range(len(found)))
 

@@ -7,7 +7,7 @@ import re
 from array import array
 from collections.abc import Iterator
 from itertools import chain
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -26,7 +26,8 @@ def read_comma(stream: IO[bytes], place: str, limit: int, asked: Asked | None = 
     """The units (rows, units) of a table of text, the labels and names of columns, and notes on how it was read.
 
     Cells are separated by commas, semicolons, tabs or blanks; the first line may name the columns, the first column the
-    rows. Whole numbers come as int16, int32 or int64, others as float32. Raises FileError.
+    rows. Whole numbers come as int16, int32 or int64, others as float32, or as float64 where all digits are asked for,
+    and missing ones, where they are asked for, as 0 that is not known. Raises FileError.
     """
     lines = _lines(stream, place, limit)
     first = _first(lines)
@@ -35,12 +36,22 @@ def read_comma(stream: IO[bytes], place: str, limit: int, asked: Asked | None = 
     asked = asked or Asked()
     layout = layout_of(first, place, asked)
     rows = _Rows(layout, asked, place)
-    blocks = [rows.block(held) for held in _pieces(chain(first[layout.names is not None :], lines))]
+    floats = np.float64 if asked.exact else np.float32
+    blocks: list[Array] = []
+    known: list[Array] = []
+    for held in _pieces(chain(first[layout.names is not None :], lines)):
+        block = rows.block(held)
+        if asked.missing:
+            known.append(~np.isnan(block))
+            block = np.where(known[-1], block, 0)
+        blocks.append(_narrow(block, floats))
     if not blocks:
         raise FileError(f"{place} holds no rows of numbers, only the line {first[0]!r:.60}.")
-    kind = np.float32 if any(b.dtype.kind == "f" for b in blocks) else np.result_type(*blocks)
+    kind = floats if any(b.dtype.kind == "f" for b in blocks) else np.result_type(*blocks)
     with np.errstate(over="ignore"):
-        return rows.table(np.concatenate(blocks, dtype=kind, casting="unsafe"))
+        return rows.table(
+            np.concatenate(blocks, dtype=kind, casting="unsafe"), np.concatenate(known) if known else None
+        )
 
 
 def _lines(stream: IO[bytes], place: str, limit: int) -> Iterator[str]:
@@ -93,20 +104,20 @@ def _pieces(lines: Iterator[str]) -> Iterator[list[str]]:
         yield held
 
 
-def _narrow(block: Array) -> Array:
-    """Numbers of float64 in the smallest type: int16, int32 or int64 if all are whole, else float32."""
+def _narrow(block: Array, floats: type[np.floating[Any]]) -> Array:
+    """Numbers of float64 in the smallest type: int16, int32 or int64 if all are whole, else that of floats."""
     most = float(np.abs(block).max())
     if most < 2**53 and (block == np.rint(block)).all():
         return block.astype(np.int16 if most < 2**15 else np.int32 if most < 2**31 else np.int64)
     with np.errstate(over="ignore"):
-        return block.astype(np.float32)
+        return block.astype(floats)
 
 
 class _Rows:
     """The rows of a table as they are read, and the labels and names of rows so far."""
 
     def __init__(self, layout: Layout, asked: Asked, place: str) -> None:
-        self.layout, self.place, self.rows = layout, place, 0
+        self.layout, self.place, self.rows, self.missing = layout, place, 0, asked.missing
         self.label, drop = asked.indices(layout.names, layout.columns, place)
         self.named = layout.row_names and self.label != 0 and 0 not in drop
         if self.named:
@@ -123,11 +134,9 @@ class _Rows:
         self.truth = True  # whether all cells so far are True or False
 
     def block(self, lines: list[str]) -> Array:
-        """The numbers (rows, units) of the next rows, narrow; raises FileError."""
+        """The numbers (rows, units) of the next rows; raises FileError."""
         values = self._plain(lines)
-        if values is None:
-            values = np.stack([self._row(line) for line in lines])
-        return _narrow(values)
+        return np.stack([self._row(line) for line in lines]) if values is None else values
 
     def _plain(self, lines: list[str]) -> Array | None:
         """The next rows all at once, None (and nothing done) unless their cells are plain numbers."""
@@ -191,17 +200,22 @@ class _Rows:
         values = np.array(found, np.float64)
         self.points |= any("." in cell for cell in cells)
         self.commas |= any("," in cell for cell in cells)
-        if np.isnan(values).any():
+        if np.isnan(values).any() and not self.missing:
             unit = int(np.flatnonzero(np.isnan(values))[0])
             what = f"{self.columns.words(unit)} is {cells[unit].strip()!r:.20}, a missing value"
             out = f"leave the row out, or the column with --drop-column {self.columns.option(unit)}"
-            raise FileError(f"{self._where()}, {what}; expected numbers everywhere: fill it in, {out}.")
+            raise FileError(
+                f"{self._where()}, {what}; expected numbers everywhere: fill it in (boltz complete), {out}."
+            )
         if self.points and self.commas:
             raise FileError(f"{self._where()}: numbers have decimal points and decimal commas; expected one of them.")
         return values
 
-    def table(self, values: Array) -> Table:
-        """The table of all rows, whose numbers of units are values (rows, units); raises FileError."""
+    def table(self, values: Array, known: Array | None) -> Table:
+        """The table of all rows, whose numbers of units are values (rows, units), and which are known (None: all).
+
+        Raises FileError.
+        """
         greatest, names = self.layout.greatest, self.names
         if greatest is not None and values.max() >= greatest:
             found = f"the first line may name the columns, up to {greatest:g}, or be a row of data"
@@ -217,7 +231,13 @@ class _Rows:
             labels = label_values(self.labels, called, self.place)
         if self.truth:
             values = values.astype(bool)  # which no levels divide
-        return Table(values, labels=labels, columns=self.columns, notes=self._notes())
+        return Table(
+            values,
+            labels=labels,
+            columns=self.columns,
+            notes=self._notes(),
+            known=None if known is None or known.all() else known,
+        )
 
     def _notes(self) -> tuple[str, ...]:
         """What is to be said of how the table was read: the header, and columns that are no units."""

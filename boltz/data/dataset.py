@@ -30,7 +30,7 @@ class Table(NamedTuple):
     """Numbers as a file holds them: values, the name of their array (npz only), labels, image shape, packed units.
 
     columns: those that the values are of, where not all columns of the file are, or where they have names; notes: how a
-    text was read.
+    text was read; known: which of the values are, in their shape, None where all are, and others are 0.
     """
 
     values: Array
@@ -40,6 +40,7 @@ class Table(NamedTuple):
     units: int | None = None
     columns: Columns | None = None
     notes: tuple[str, ...] = ()
+    known: Array | None = None
 
     def cell(self, row: int, column: int) -> str:
         """A number in words: row and column, as in the file."""
@@ -54,7 +55,8 @@ class Data:
     Rows in a mapped file are read where they are used and keep the number type of the file, which must not change
     meanwhile; those of a sparse matrix (SparseRows) are made dense where they are used. request holds the arguments of
     boltz.data.load that give the same rows again, and is empty for rows from an array. notes say how a text was read;
-    columns are the names of the units where it has them.
+    columns are the names of the units where it has them. real: loaded as any finite numbers, for Gaussian units.
+    known (rows, units): which numbers are, None where all are; others are 0, and nothing can be learnt of such rows.
     """
 
     x: Any = field(repr=False)
@@ -67,6 +69,8 @@ class Data:
     request: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     columns: tuple[str, ...] = field(default=(), repr=False)
+    real: bool = False
+    known: Array | None = field(default=None, repr=False)
 
     @cached_property
     def binary(self) -> bool:
@@ -135,6 +139,9 @@ def rows_of(values: Any, border: Border) -> tuple[Any, int | None]:
 
     Rounding beyond [0, 1] is cut off, in memory.
     """
+    if border.as_they_are(values):
+        finite(values, border)
+        return (values if isinstance(values, np.memmap) else _exact(values)), None
     if values.dtype.kind == "b":
         values, border = values.view(np.uint8), replace(border, levels=1)  # a file may hold more than 0 and 1 there
     levels = levels_of(values, border)
@@ -149,6 +156,12 @@ def clipped(values: Any) -> Any:
     if isinstance(values, SparseRows):
         return values.clipped()
     return np.concatenate([np.clip(block, 0, 1, dtype=np.float32, casting="same_kind") for block in blocks(values)])
+
+
+def _exact(values: Any) -> Any:
+    """Rows in memory with all their digits, which columns far from 0 need: in float32 only where that holds them."""
+    exact = np.result_type(values.dtype, np.float32)
+    return values.astype(exact) if isinstance(values, SparseRows) else np.ascontiguousarray(values, exact)
 
 
 def finite(values: Any, border: Border) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from boltz.data.dataset import Data, fingerprint, finite, kept, row_type, rows_of, two_valued
+from boltz.data.dataset import Data, fingerprint, kept, row_type, rows_of, two_valued
 from boltz.data.sparse import SparseRows, is_sparse, sparse_rows
 from boltz.errors import InputError
 from boltz.scale import Border, table
@@ -35,29 +35,27 @@ def given(x: Any, name: str, units: int, real: bool = False, levels: int | None 
     values: Any = sparse_rows(x, name, units) if is_sparse(x) else table(x, name, units)
     if len(values) == 0:
         raise InputError(f"{name} must have at least one row, got none.")
-    border = Border(name, levels, WITH_LEVELS)
-    if real and (levels is None or values.dtype.kind == "f"):
-        finite(values, border)
-        values, levels = values if isinstance(values, np.memmap) else _real(values), None
-    else:
-        values, levels = rows_of(values, border)
-        if levels is None and two_valued(values, 1):
-            values, levels = kept(values, 1), 1
+    border = Border(name, levels, WITH_LEVELS, real=real)
+    taken = border.as_they_are(values)
+    values, levels = rows_of(values, border)
+    if levels is None and not taken and two_valued(values, 1):
+        values, levels = kept(values, 1), 1
     mark = fingerprint(values, row_type(levels))
     rows = values if isinstance(values, SparseRows) else np.asarray(values)
     return Data(rows, "array", None, levels, mark, None, "array")
-
-
-def _real(values: Any) -> Any:
-    """Rows in memory with all their digits, which columns far from 0 need: in float32 only where that holds them."""
-    exact = np.result_type(values.dtype, np.float32)
-    return values.astype(exact) if isinstance(values, SparseRows) else np.ascontiguousarray(values, exact)
 
 
 def as_data(x: Any, name: str, layer: Visible, levels: int | None = None) -> Data:
     """Rows as Data, checked against the visible layer and the levels of a machine; raises InputError."""
     if not isinstance(x, Data):
         x = given(x, name, layer.units, layer.kind == "gaussian", levels)
+    if x.known is not None:
+        raise InputError(f"{name} ({x.source}) must have no missing numbers: leave such rows out, or fill them in.")
+    if x.real and layer.kind != "gaussian":
+        raise InputError(
+            f"{name} ({x.source}) was loaded as real numbers, but the visible units of the machine are {layer.kind}: "
+            "load it without real=True."
+        )
     if levels is not None and x.levels not in (None, 1, levels):
         raise InputError(
             f"{name} ({x.source}) is divided by {x.levels}, but the machine divides whole numbers by {levels}: load it "

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from boltz.checks import brief, choice, integer
+from boltz.checks import brief, choice, flag, integer
 from boltz.checks import path as checked_path
 from boltz.data import readers
 from boltz.data.columns import Columns, asked, refuse_named, refuse_odd
 from boltz.data.dataset import Array, Data, Table, fingerprint, row_type, units
 from boltz.data.named_sets import SETS, VARIABLE, data_folder, file_of
 from boltz.errors import FileError, InputError
-from boltz.scale import LEAST_GREY, Border, checked_levels
+from boltz.scale import Border, checked_levels, grey
 
 FEW = 5  # names that a message lists
 SUFFIXES = (".npz", ".npy", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".idx", ".idx.gz")
@@ -31,45 +32,54 @@ def load(
     drop_columns: Sequence[str | int] = (),
     *,
     machine_levels: int | None = None,
+    real: bool = False,
+    missing: bool = False,
 ) -> Data:
     """Rows of a named set, of a file (.npy, .npz[:array], .csv, .tsv, .txt, idx) or of a file in $BOLTZ_DATA by its
     stem, read-only; FileError names file, row and column of what is no number in [0, 1], 0/1 or grey byte (uint8).
 
     levels: all numbers of the file are whole ones from 0 to levels, 1 to 65535, and are divided by it. machine_levels:
-    so are those of whole-number types, as by a machine that keeps these levels, unless levels says otherwise.
+    so are those of whole-number types, as by a machine that keeps these levels, unless levels says otherwise. real: a
+    file without levels holds any finite numbers, which Gaussian visible units take as they are; grey bytes stay grey.
 
     label_column and drop_columns name columns of a table, by the header or by number from 1, that hold labels or are
-    left out. The rows of a .npy file of 64 MiB and more stay in the file, mapped, which must not change while in use.
+    left out. missing: empty cells, NA and NaN are 0 in x, and False in known of the result. The rows of a .npy file of
+    64 MiB and more stay in the file, mapped, which must not change while in use.
     """
     choice(split, "split", readers.SPLITS)
-    columns = asked(label_column, drop_columns)
+    columns = replace(asked(label_column, drop_columns), exact=flag(real, "real"), missing=flag(missing, "missing"))
     if limit is not None:
         integer(limit, "limit", 1)
     said = checked_levels(levels) is not None
     if split not in _known_splits(name_or_path):
         raise InputError(f"{name_or_path} has no split {split!r}; it has {', '.join(_known_splits(name_or_path))}.")
     path, array, named = _located(name_or_path)
+    real = real and not named  # whose numbers are known
     if named and columns.request:
         raise InputError(f"{named} is a named set of images: label_column and drop_columns are for tables.")
     table = readers.read(path, array, split, columns)
     place = f"{path}: array {table.array!r:.60}" if table.array else str(path)
     wanted = levels if said or named else checked_levels(machine_levels)
-    _check_columns(table, place, wanted)
-    x, levels, shape = units(table, Border(place, wanted, "give levels={0} (--levels {0})", said, file=True))
-    labels, cut = table.labels, limit is not None and limit < len(x)
+    border = Border(place, wanted, "give levels={0} (--levels {0})", said, file=True, real=real)
+    _check_columns(table, border)
+    x, levels, shape = units(table, border)
+    labels, known, cut = table.labels, table.known, limit is not None and limit < len(x)
     found = "" if cut and not named else fingerprint(x, row_type(levels))
     if named and not array:
         _check_named(named, split, path, found)
     if cut:
-        x, labels = _first(x, limit), None if labels is None else _first(labels, limit)
+        x = _first(x, limit)
+        labels, known = (None if part is None else _first(part, limit) for part in (labels, known))
         found = fingerprint(x, row_type(levels))
     name = named or path.name.split(".")[0]
     source = f"{path}:{table.array}" if table.array else str(path)
     place = (named or str(path.resolve())) + (f":{array}" if array else "")
     more = {"limit": limit, "levels": wanted if levels == wanted else None}
     request = {"name_or_path": place, "split": split} | {name: n for name, n in more.items() if n is not None}
-    request |= columns.request
-    data = Data(np.asarray(x), name, shape, levels, found, labels, source, request, table.notes, _names(table))
+    request |= columns.request | {name: True for name, on in (("real", real), ("missing", missing)) if on}
+    about = (name, shape, levels, found, labels, source, request, table.notes, _names(table))
+    known = None if known is None else known.reshape(len(known), -1)
+    data = Data(np.asarray(x), *about, real=real and levels is None, known=known)
     data.x.flags.writeable = False
     return data
 
@@ -93,8 +103,9 @@ def held_splits(name_or_path: str | os.PathLike[str]) -> tuple[str, ...]:
     return () if array else readers.splits(path)
 
 
-def _check_columns(table: Table, place: str, levels: int | None) -> None:
+def _check_columns(table: Table, border: Border) -> None:
     """Raise FileError where a column of a table of numbers cannot be a unit; levels, if known, scale all of them."""
+    place, levels = border.name, border.levels
     scaled = (levels or 1) > 1
     if table.columns is not None:
         refuse_named(table.columns, place)
@@ -106,12 +117,8 @@ def _check_columns(table: Table, place: str, levels: int | None) -> None:
     plain = table.values.ndim == 2 and table.values.size > 0 and table.shape is None and table.units is None
     if plain and not isinstance(table.values, np.memmap):
         columns = table.columns or Columns(None, range(table.values.shape[1]))
-        refuse_odd(table.values, columns, place, scaled or grey(table.values))
-
-
-def grey(values: Array) -> bool:
-    """Whether numbers are grey bytes, which need no levels."""
-    return values.dtype == np.uint8 and values.max() >= LEAST_GREY
+        scale = "real" if border.as_they_are(table.values) else "levels" if scaled or grey(table.values) else "units"
+        refuse_odd(table.values, columns, place, scale)
 
 
 def values(name_or_path: str | os.PathLike[str]) -> Array:

@@ -52,7 +52,15 @@ def read(path: Path, array: str | None, split: str, asked: Asked | None = None) 
     """The table of a file, of its named array or of a split, as stored, its columns of labels and those to leave out
     apart; FileError when it cannot be read safely.
     """
-    table = _read(path, array, split, asked)
+    table = _apart(_read(path, array, split, asked), path, asked)
+    if asked is None or not asked.missing or table.values.dtype.kind != "f":
+        return table
+    known = ~np.isnan(table.values)
+    return table if known.all() else table._replace(values=np.where(known, table.values, 0), known=known)
+
+
+def _apart(table: Table, path: Path, asked: Asked | None) -> Table:
+    """A table without the columns of labels and those to leave out, where they are still in it."""
     if asked is None or not asked.request or table.columns is not None:
         return table
     place = f"{path}: array {table.array!r:.60}" if table.array else str(path)

@@ -62,7 +62,7 @@ def sbn(
     """A sigmoid belief net with recognition net (Hinton et al. 1995), units[0] visible, hidden layers binary.
 
     widths are the deterministic layers inside each conditional; none makes them linear. visible is "bernoulli" or
-    "gaussian". Parameters start as in helmholtz. Raises InputError.
+    "gaussian", as in vae. Parameters start as in helmholtz. Raises InputError.
     """
     sizes = _sizes(units, "units", 2)
     inner = tuple(_sizes(widths, "widths", 0))
@@ -82,7 +82,13 @@ def vae(
 
     One layer: units = [784, 200, 200] names the deterministic layers of the encoder, which the decoder mirrors, and
     latent its Gaussian units. More: units = [784, [200, 200], [100, 100]] names those below each of latent = [100, 50],
-    as in Burda, Grosse & Salakhutdinov (2016). Parameters start as in helmholtz. Raises InputError.
+    as in Burda, Grosse & Salakhutdinov (2016). Parameters start as in helmholtz.
+
+    visible says what rows of data are. "bernoulli": numbers in [0, 1], on or off or the probability of on, such as
+    black and white or grey levels; whole numbers above 1 need levels. "gaussian": any finite real numbers, such as
+    those of sensors, as they are, each column in its own units, with mean and spread from the decoder.
+
+    Raises InputError.
     """
     listed = checks.sequence(units, "units", MOST_LAYERS)
     if not listed:

@@ -43,14 +43,22 @@ class Evidence:
 def evidence_of(model: Model, x: Any, mask: Any = None) -> Evidence:
     """Rows x (rows, units) known where mask (rows, units) or (units,) is True, without a mask where x is not NaN.
 
-    What stands at the other entries is never looked at. Evidence lives where the model does. Raises InputError.
+    What stands at the other entries is never looked at. Evidence lives where the model does. Raises InputError, also
+    for whole numbers beside NaN at a machine with levels: they are floats by their type, which no levels divide.
     """
     on_device = arrays.on_device(model.arena)
     found = scale.table(arrays.host(x) if on_device else x, "x", model.layers[0].units)
     if mask is None:
         mask = found == found
     known = _checked_mask(_as_rows(arrays.host(mask) if on_device else mask, x, found.shape), found.shape)
-    rows = visible_rows(model, found if known.all() else np.where(known, found, found.dtype.type(0)))
+    rows = found if known.all() else np.where(known, found, found.dtype.type(0))
+    layer, holes = model.layers[0], bool((found != found).any())
+    if holes and layer.kind == "bernoulli" and scale.whole_floats(rows, model.levels):
+        raise InputError(
+            f"x must hold numbers in [0, 1] or NaN, got floats up to {rows.max():g}, which are not divided: give x / "
+            f"{model.levels}, or numpy.nan_to_num(x).astype(int) with mask=~numpy.isnan(x)."
+        )
+    rows = visible_rows(model, rows)
     return Evidence(rows, arrays.beside(np.ascontiguousarray(known), rows))
 
 

@@ -60,12 +60,12 @@ def written(path: Path, table: Table) -> Iterator[Write]:
 
 
 def write_per_row(path: Path, per_row: NDArray[np.float64]) -> None:
-    """Write log-likelihoods (rows,) in nats to a .npy file, or with the numbers of the rows, from 0, to a .csv one.
+    """Write log-likelihoods (rows,) in nats to a .npy file, or with the numbers of the rows, from 1, to a .csv one.
 
     The file appears when it is whole. Raises FileError where it cannot be written.
     """
     columns = ("row", "log_likelihood")
-    numbered = np.stack([np.arange(len(per_row)), per_row], axis=1) if path.suffix == ".csv" else per_row
+    numbered = np.stack([np.arange(1, len(per_row) + 1), per_row], axis=1) if path.suffix == ".csv" else per_row
     with written(path, Table("per_row", numbered.shape, np.dtype(np.float64), columns)) as write:
         write(numbered)
 

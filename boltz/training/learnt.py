@@ -12,6 +12,7 @@ from boltz.models import products
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.products import COMPONENTS, NOTHING
+from boltz.presets import LEAST_PARTED
 from boltz.rng import Key
 from boltz.sampling.features import side_by_side
 from boltz.sampling.meanfield import MeanField
@@ -30,7 +31,16 @@ def notes(model: Model, rows: Array, key: Key) -> tuple[str, ...]:
     """Sentences on a trained machine, given training rows (rows, units) as it sees them."""
     states = host(rows)
     few = rows[:: -(-len(rows) // ROWS)]
-    return (*_large(model), *_constant(model, few), *_beyond(model, states, few, key))
+    return (*_by_heart(len(rows)), *_large(model), *_constant(model, few), *_beyond(model, states, few, key))
+
+
+def _by_heart(rows: int) -> tuple[str, ...]:
+    if rows >= LEAST_PARTED:
+        return ()
+    return (
+        f"The machine was trained on {rows} row{'s' * (rows > 1)}: so few are learnt by heart, and what it says of "
+        "others means little.",
+    )
 
 
 def _large(model: Model) -> tuple[str, ...]:

@@ -71,6 +71,18 @@ def check_levels() -> None:
         raise AssertionError("rows that may mean two things pass")
 
 
+def check_whole_floats() -> None:
+    """Whole numbers that came as floats are refused by the way out that the machine's levels give, with NaN too."""
+    genetic, x = boltz.rbm(3, 2).with_levels(4), np.array([[0.0, 1.0, 2.0]])
+    for rows, way in ((x, "x.astype(int), or x / 4"), (np.where(x == 1, np.nan, x), "with mask=~numpy.isnan(x)")):
+        try:
+            boltz.features(genetic, rows)
+        except InputError as problem:
+            assert way in str(problem)
+        else:
+            raise AssertionError("floats above 1 pass")
+
+
 def check_copies() -> None:
     """A copied machine has the rates and the levels of the machine."""
     assert copy.deepcopy(boltz.rbm(3, 2).with_levels(5)).levels == 5

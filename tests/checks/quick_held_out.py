@@ -64,6 +64,14 @@ def check_defaults() -> None:
         assert found["epochs"] * -(-rows // found["batch_size"]) >= presets.LEAST_UPDATES
 
 
+def check_few_rows() -> None:
+    """One row is seen 500 times, four as often as any handful, and a run on few rows says what it learns."""
+    assert [presets.preset("rbm", rows, 8)["epochs"] for rows in (1, 4, 19)] == [500, 2000, 2000]
+    for rows in (19, 20):
+        notes = boltz.train(boltz.rbm(8, 2, TRAIN), TRAIN[:rows], epochs=1, **SHORT).notes
+        assert any("learnt by heart" in note for note in notes) == (rows == 19)
+
+
 def check_products() -> None:
     """Counted rates; a mixture that finds patterns, whose probabilities sum to one."""
     rates = np.exp(products.independent(ROWS[:3]).log_prob(np.eye(8, dtype=np.float32)))

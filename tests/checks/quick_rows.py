@@ -145,12 +145,12 @@ def check_figures() -> None:
 
 
 def check_per_row_file() -> None:
-    """What is written is what was given, each row under its number."""
+    """What is written is what was given, each row under its number, from 1."""
     values = np.array([-1.5, -2.25, -1 / 3])
     with tempfile.TemporaryDirectory() as folder:
         tables.write_per_row(Path(folder) / "a.csv", values)
         first, *lines = (Path(folder) / "a.csv").read_text().splitlines()
         assert first == "row,log_likelihood"
-        assert [tuple(map(float, line.split(","))) for line in lines] == list(enumerate(values))
+        assert [tuple(map(float, line.split(","))) for line in lines] == list(enumerate(values, 1))
         tables.write_per_row(Path(folder) / "a.npy", values)
         assert np.load(Path(folder) / "a.npy").tolist() == values.tolist()

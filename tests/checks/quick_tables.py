@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,43 @@ def check_labels_beside_levels() -> None:
                 raise AssertionError("labels become a unit")
 
 
-def _loaded(header: str, rows: list[list[int]], **columns: object) -> boltz.Data:
+def check_columns_of_a_run() -> None:
+    """Another file than a run's lacks its labels, too, unless it holds the units alone."""
+    machine, options = boltz.rbm(3, 2), {"label_column": None, "drop_columns": ()}
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder)
+        (run / "run.toml").write_text('[data.load]\nname_or_path = "a.csv"\nlabel_column = "k"\n')
+        for name, rows in (("k,a,b,c", [[7, *row] for row in BITS]), ("a,b,c", BITS)):
+            (run / "x.csv").write_text("\n".join([name, *(",".join(map(str, row)) for row in rows)]))
+            request = {"name_or_path": str(run / "x.csv"), "split": "train"}
+            assert reading.with_columns(request, run, [machine], options).x.tolist() == BITS
+
+
+def check_empty_cells() -> None:
+    """Empty cells are 0 that is not known, whole numbers beside them stay whole, and nothing is learnt of them."""
+    rows: list[list[object]] = [[0, 2, ""], [1, "NA", 2], [2, 1, 0]]
+    found = _loaded("a,b,c", rows, levels=2, missing=True)
+    assert found.x.tolist() == [[0, 2, 0], [1, 0, 2], [2, 1, 0]] and found.levels == 2
+    assert found.known is not None and found.known.tolist() == [[True, True, False], [True, False, True], [True] * 3]
+    try:
+        boltz.train(boltz.rbm(3, 2), found, epochs=0)
+    except InputError as problem:
+        assert "no missing numbers" in str(problem)
+    else:
+        raise AssertionError("zeros are learnt where nothing is known")
+
+
+def check_real_numbers() -> None:
+    """Files for Gaussian visible units hold any numbers, with all their digits, and the commands read them so."""
+    rows = [[1e6 + 0.001 * i, -0.5 - i] for i in range(12)]
+    known = reading.real_for([boltz.vae([2, 3], 1, visible="gaussian")])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.csv"
+        path.write_text("\n".join(["a,b", *(",".join(map(repr, row)) for row in rows)]))
+        assert boltz.load_data(path, **known).x.tolist() == rows
+
+
+def _loaded(header: str, rows: Sequence[Sequence[object]], **columns: object) -> boltz.Data:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.csv"
         path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]))

@@ -71,7 +71,7 @@ def test_a_mask_of_rows_and_a_share_by_seed(run: Path, data: Path) -> None:
 
 
 CASES: list[tuple[tuple[object, ...], str]] = [
-    ((), "Missing option '--mask'"),
+    ((), "--mask must say what is known: "),
     (("--mask", "middle"), "--mask must name a file of 0 and 1 (known), got 'middle'"),
     (("--mask", "random:1.5"), "random:SHARE"),
     (("--mask", "random:x"), "random:SHARE"),
@@ -86,7 +86,7 @@ CASES: list[tuple[tuple[object, ...], str]] = [
     (("--mask", "top", "--out", "there.npy"), "exists already"),
     (("--mask", "top", "--out", "none/c.npy"), "the folder none does not exist"),
     (("--mask", "top", "--data", "wide.npy"), "has 26 units a row, but the machine has 25"),
-    (("--mask", "top", "--data", "nan.npy"), "nan.npy, row 1, column 4 is nan"),
+    (("--mask", "top", "--data", "inf.npy"), "inf.npy, row 1, column 4 is inf"),
 ]
 
 
@@ -95,6 +95,7 @@ def test_bad_input(run: Path, data: Path, words: tuple[object, ...], said: str) 
     np.save("wide.npy", np.zeros((2, 26)))
     np.save("grey.npy", np.where(np.arange(25) == 3, 0.5, 1.0))
     np.save("nan.npy", np.where(np.arange(25) == 3, np.nan, 1.0)[None])
+    np.save("inf.npy", np.where(np.arange(25) == 3, np.inf, 1.0)[None])
     np.save("there.npy", np.zeros(1))
     before = sorted(Path(".").iterdir())
     found = invoke("complete", run, *(() if "--data" in words else ("--data", data)), *words)

@@ -183,7 +183,7 @@ def test_gaussian_visible_units_take_numbers_as_they_are(grey: Path) -> None:
     bias = boltz.vae([UNITS, 6], 2, x, visible="gaussian").params["generative/v/1/bias"]
     assert np.abs(boltz.load("g").params["generative/v/1/bias"] - bias).max() < 0.1
     assert result_of("evaluate", "g")["log_likelihood"] == test["log_likelihood"]
-    assert invoke("sample", "g", "--out", "s.npy").exit_code == 0 and np.load("s.npy").dtype == np.float32
+    assert invoke("sample", "g", "--out", "s.npy").exit_code == 0 and np.load("s.npy").dtype == np.float64
     for refused in (invoke(*words, "--binarize", "dynamic"), invoke("evaluate", "g", "--binarize", "fixed")):
         assert refused.exit_code == 2 and "binarize must be none for Gaussian visible units" in refused.stderr
     again = invoke("train", "vae", "--init", "g", "--epochs", 1, "--out", "h", "--no-evaluate")

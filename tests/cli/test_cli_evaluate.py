@@ -177,6 +177,9 @@ def test_values_of_rows_are_written(files: dict[str, Path], data: Path, x: Any, 
         assert invoke(*words, "--per-row", out, "--force").stdout.endswith(f"Written: {out}\n")
     assert np.load(tmp_path / "rows.npy").tolist() == wanted.tolist()  # type: ignore[union-attr]
     first, *lines = (tmp_path / "rows.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == [str(row) for row in range(1, len(x) + 1)], (
+        "as messages count rows"
+    )
     assert first == "row,log_likelihood" and [float(line.split(",")[1]) for line in lines] == wanted.tolist()  # type: ignore[union-attr]
     refused = {"--per-row must end in .csv, .npy": ("--per-row", "rows.txt"), "--force is for --per-row": ("--force",)}
     for told, given in refused.items():

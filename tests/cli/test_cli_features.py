@@ -116,7 +116,7 @@ CASES: list[tuple[tuple[object, ...], str]] = [
     (("--out", "folder.npy", "--force"), "is a folder"),
     (("--out", "none/f.npy"), "the folder none does not exist"),
     (("--data", "wide.npy"), "has 26 units a row, but the machine has 25"),
-    (("--data", "nan.npy"), "row 2, column 3 is nan"),
+    (("--data", "inf.npy"), "row 2, column 3 is inf"),
     (("--split", "test", "--data", "wide.npy"), "it has no split 'test'"),
     (("--binarize", "dynamic"), "'dynamic' is not one of"),
     (("--seed", "-1"), "seed must be"),
@@ -129,7 +129,7 @@ CASES: list[tuple[tuple[object, ...], str]] = [
 @pytest.mark.parametrize(("words", "said"), CASES)
 def test_bad_input(run: Path, data: Path, words: tuple[object, ...], said: str) -> None:
     np.save("wide.npy", np.zeros((5, 26)))
-    np.save("nan.npy", np.where(np.arange(50).reshape(2, 25) == 27, np.nan, 0.5))
+    np.save("inf.npy", np.where(np.arange(50).reshape(2, 25) == 27, np.inf, 0.5))
     np.save("grey.npy", np.resize(GREY, (60, UNITS)))
     np.save("there.npy", np.zeros(1))
     Path("folder.npy").mkdir()

@@ -207,3 +207,51 @@ def test_columns_in_another_order_are_refused(tmp_path: Path) -> None:
     assert renamed.exit_code == 0 and "has columns with other names than those that r was trained on" in renamed.stderr
     same = invoke("evaluate", "r", "--data", train)
     assert same.exit_code == 0 and "other names" not in same.stderr
+
+
+def test_another_file_has_the_columns_of_the_run() -> None:
+    """Labels and columns left out in training are left out of other files, too, by all commands."""
+    assert invoke("train", "rbm", *SHORT, "--data", "train.csv", *COLUMNS, "--out", "r").exit_code == 0
+    wanted = boltz.log_likelihood(boltz.load("r"), bits(OTHERS + 2, 2), boltz.exact_log_z(boltz.load("r")))
+    assert result_of("evaluate", "r", "--data", "test.csv")["log_likelihood"] == wanted.as_dict()
+    compared = result_of("compare", "r", "--data", "test.csv", "--out", "c")
+    assert compared["models"][0]["log_likelihood"]["value"] == pytest.approx(wanted.value)
+    assert result_of("features", "r", "--data", "test.csv", "--out", "f.npz")["labels"] is True
+    tuned = result_of("classify", "r", "--data", "train.csv", "--test", "test.csv", "--epochs", 1, "--out", "k")
+    assert tuned["test"]["rows"] == OTHERS + 2 and tuned["test"]["error"] is not None
+    assert result_of("classify", "k", "--data", "valid.csv", "--out", "d")["test"]["error"] is not None
+    again = ("train", "rbm", "--init", "r", "--data", "valid.csv", "--test", "test.csv", "--epochs", 0, "--out", "i")
+    assert result_of(*again)["test"]["rows"] == OTHERS + 2
+    loaded = tomllib.loads(Path("i/run.toml").read_text())["data"]["load"]
+    assert loaded["label_column"] == "kind" and loaded["drop_columns"] == ["age", "9"]
+
+
+def test_a_file_without_the_columns_of_the_run_is_taken_or_refused_by_name() -> None:
+    """The units alone are rows, and stderr says so; what has neither is refused by the column that it lacks."""
+    assert invoke("train", "rbm", *SHORT, "--data", "train.csv", *COLUMNS, "--out", "r").exit_code == 0
+    found = invoke("evaluate", "r", "--data", "test.npy", "--json")
+    assert found.exit_code == 0 and json.loads(found.stdout)["rows"] == OTHERS + 2
+    assert "test.npy is taken without the columns that r left out of its data ('kind', 'age', '9')." in found.stderr
+    np.savetxt("odd.csv", bits(9, 4)[:, :5], "%d", ",", header="a,b,c,d,e", comments="")
+    refused = invoke("evaluate", "r", "--data", "odd.csv")
+    assert refused.exit_code == 2 and "odd.csv has no column 'age' for --drop-column" in refused.stderr
+    assert "r was trained so; name those of this file." in refused.stderr
+    other = ("--label-column", "age", "--drop-column", "kind", "--drop-column", 9)
+    for words in ((), ("--data", "test.csv"), ("--data", "train.csv")):
+        asked = () if words else ("--split", "train")
+        assert invoke("features", "r", *words, *asked, *other, "--out", "f.npz", "--force").exit_code == 0, words
+        with np.load("f.npz") as held:
+            assert held["labels"][0] == 20, "what is said of a column counts before what the run says"
+    said = invoke("features", "r", "--split", "train", "--label-column", "age", "--out", "g.npz").stderr
+    assert "column 'kind' (8) is 'b'; expected a number: use --label-column kind" in said
+
+
+def test_a_first_column_of_labels_is_not_cut_from_files_without_labels() -> None:
+    """Columns by number: a table that holds the units alone keeps its first column."""
+    x = bits(OTHERS, 5)
+    np.save("labelled.npy", np.column_stack([np.arange(OTHERS) % 3, x]))
+    np.save("bare.npy", x)
+    words = ("--data", "labelled.npy", "--label-column", 1, "--no-evaluate", "--out", "r")
+    assert invoke("train", "rbm", *SHORT, *words).exit_code == 0
+    one, other = (result_of("evaluate", "r", "--data", f"{name}.npy") for name in ("labelled", "bare"))
+    assert one["log_likelihood"] == other["log_likelihood"]

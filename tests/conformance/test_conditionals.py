@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from checks import directed_nets as checks
 from scipy.special import expit
-from support import directed_nets as checks
 from support import stats
 
 from boltz.nn.conditionals import CONDITIONALS, Conditional

@@ -127,6 +127,14 @@ REFUSED: dict[str, tuple[Callable[[], Any], int | None, str]] = {  # array, leve
     "below zero with levels": (lambda: GENES - 1, 2, "whole numbers from 0 to 2, by which they are divided, got -1"),
     "0 and 1 to a machine of grey bytes": (lambda: BITS, 255, "give 0/1 as bool or floats"),
     "floats of genotypes with levels": (lambda: GENES.astype(float), 2, "numbers in [0, 1], got 2 at index (0, 2)"),
+    "floats of genotypes, remedy": (
+        lambda: GENES.astype(float),
+        2,
+        "give whole numbers as such, x.astype(int), or x / 2.",
+    ),
+    "sparse floats of genotypes": (lambda: sp.csr_array(GENES.astype(float)), 4, "x.astype(int), or x / 4."),
+    "broken floats with levels": (lambda: GENES + 0.5, 4, "divide by the greatest, 2.5."),
+    "floats beyond levels": (lambda: DIGITS.astype(float), 8, "divide by the greatest, 16."),
     "a masked entry": (
         lambda: with_mask(PARTS, PARTS == 0),
         None,
@@ -453,3 +461,40 @@ def test_builders_look_at_all_rows_for_the_scale(monkeypatch: pytest.MonkeyPatch
     for make in (lambda y: boltz.rbm(4, 2, y), lambda y: boltz.sbn([4, 2], x=y), lambda y: boltz.vae([4, 2], 2, y)):
         with pytest.raises(InputError, match=r"^x must hold whole numbers 0/1, .*got 2 at index \(3, 0\)"):
             make(np.array([[0] * 4, [1] * 4, [0] * 4, [2] * 4]))
+
+
+def test_the_remedies_for_floats_at_a_machine_with_levels_work() -> None:
+    """Whole numbers that came as floats, and with NaN: each way out that the sentence names gives the rows meant."""
+    genetic, x = RBM.with_levels(2), GENES.astype(float)
+    wanted = boltz.features(genetic, GENES)
+    for way in (x.astype(int), x / 2):
+        assert np.array_equal(boltz.features(genetic, way), wanted)
+    holes = np.where(GENES == 1, np.nan, x)
+    for call in (boltz.features, boltz.complete):
+        with pytest.raises(InputError, match=r"got floats up to 2, which are not divided: give x / 2, or numpy.nan_to"):
+            call(genetic, holes)
+        ways = (call(genetic, holes / 2), call(genetic, np.nan_to_num(holes).astype(int), mask=~np.isnan(holes)))
+        assert np.array_equal(*ways)
+    assert boltz.complete(genetic, np.array([[0, 1, np.nan, 1]]), method="mean-field").shape == (1, 4)
+    assert boltz.complete(GAUSSIAN.with_levels(2), holes, sweeps=2).shape == x.shape, "any floats are rows there"
+
+
+def test_a_file_of_whole_floats_is_divided_by_the_levels_of_the_machine(tmp_path: Path) -> None:
+    """The remedy names those levels, and not the greatest number of this file."""
+    np.save(tmp_path / "x.npy", GENES.astype(float))
+    with pytest.raises(FileError, match=r"expected numbers in \[0, 1\]: give levels=4 \(--levels 4\)"):
+        boltz.load_data(tmp_path / "x.npy", machine_levels=4)
+    assert boltz.load_data(tmp_path / "x.npy", levels=4).x.tolist() == GENES.tolist()
+
+
+def test_what_the_docstring_of_vae_says_of_visible_units_holds() -> None:
+    """Bernoulli: numbers in [0, 1], whole ones above 1 with levels; Gaussian: any finite numbers, as they are."""
+    said = boltz.vae.__doc__ or ""
+    for words in ('"bernoulli": numbers in [0, 1]', '"gaussian": any finite real numbers', "above 1 need levels"):
+        assert words in said
+    assert np.isfinite(boltz.log_likelihood(VAE, PARTS, samples=5).value)
+    assert np.isfinite(boltz.log_likelihood(GAUSSIAN, 9 * PARTS - 3, samples=5).value)
+    assert np.isfinite(boltz.log_likelihood(VAE.with_levels(2), GENES, samples=5).value)
+    for machine, x in ((VAE, 9 * PARTS - 3), (VAE, GENES), (GAUSSIAN, np.where(PARTS == 1, np.inf, PARTS))):
+        with pytest.raises(InputError):
+            boltz.log_likelihood(machine, x, samples=5)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import emulated, on_device
-from support.on_device import DIRECTED, TRAINING, TUNING, UNDIRECTED, X, boltzmann, helmholtz, rows
+from support.on_device import DIRECTED, STOPPING, TRAINING, TUNING, UNDIRECTED, X, boltzmann, helmholtz, rows
 
 import boltz
 from boltz.training import loop
@@ -55,6 +55,12 @@ def test_fine_tuning(name: str, cupy: Any) -> None:
 
 def test_fine_tuning_in_float32(cupy: Any) -> None:
     on_device.check_fine_tuning("dbm, dropout", np.float32)
+
+
+@pytest.mark.parametrize("parted", [False, True], ids=["held out", "validation"])
+@pytest.mark.parametrize("name", STOPPING)
+def test_early_stopping(name: str, parted: bool, cupy: Any) -> None:
+    on_device.check_early_stopping(name, parted)
 
 
 def test_resume(tmp_path: Path, cupy: Any) -> None:

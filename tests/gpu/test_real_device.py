@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support import on_device
 from support.devices import ON_DEVICE
-from support.on_device import DIRECTED, TRAINING, TUNING, UNDIRECTED, X, boltzmann, helmholtz
+from support.on_device import DIRECTED, STOPPING, TRAINING, TUNING, UNDIRECTED, X, boltzmann, helmholtz
 
 import boltz
 from boltz.kernels.cuda.graphs import Clock, Replay
@@ -42,6 +42,12 @@ def test_training(name: str, dtype: Any) -> None:
 @pytest.mark.parametrize("name", TUNING)
 def test_fine_tuning(name: str, dtype: Any) -> None:
     on_device.check_fine_tuning(name, dtype)
+
+
+@pytest.mark.parametrize("parted", [False, True], ids=["held out", "validation"])
+@pytest.mark.parametrize("name", STOPPING)
+def test_early_stopping(name: str, parted: bool) -> None:
+    on_device.check_early_stopping(name, parted)
 
 
 def test_resume(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import directed_nets as checks
+from checks import directed_nets as checks
 
 from boltz import kernels
 from boltz.errors import InputError

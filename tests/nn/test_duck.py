@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from checks import directed_nets as checks
 from numpy.lib.mixins import NDArrayOperatorsMixin
-from support import directed_nets as checks
 
 from boltz import kernels
 from boltz.kernels import reference

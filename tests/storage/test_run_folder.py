@@ -385,7 +385,7 @@ CHILD = """
 import sys
 from pathlib import Path
 import numpy as np
-from boltz.checkpoint import write_tensors
+from boltz.storage.tensors import write_tensors
 folder, step = Path(sys.argv[1]), int(sys.argv[2])
 while True:
     step += 1
@@ -545,8 +545,8 @@ def test_a_second_writer_is_refused_and_told_who_has_it(tmp_path: Path) -> None:
 def test_a_dead_process_leaves_no_lock(tmp_path: Path) -> None:
     folder = make(tmp_path / "r")
     script = (
-        "import sys, time\nfrom boltz import runs\n"
-        "with runs.lock(sys.argv[1]):\n    print('held', flush=True)\n    time.sleep(60)"
+        "import sys, time\nfrom boltz.storage import run_folder\n"
+        "with run_folder.lock(sys.argv[1]):\n    print('held', flush=True)\n    time.sleep(60)"
     )
     child = subprocess.Popen([sys.executable, "-c", script, str(folder)], stdout=subprocess.PIPE)
     assert child.stdout is not None and child.stdout.readline() == b"held\n"

@@ -140,7 +140,7 @@ def functions() -> dict[str, Good]:
     new = {"out": "new", "force": True}
     tuning = {**given, "held_out": (X, Y), "validation": 0.0, **TINY}
     loading = {"split": "train", "limit": 2, "levels": None, "machine_levels": None}
-    loading |= {"label_column": None, "drop_columns": ()}
+    loading |= {"label_column": None, "drop_columns": (), "real": False, "missing": False}
     found = {
         "dbm": Good(boltz.dbm, {"units": [4, 3, 2], "x": X, "dtype": "float32", **seed}),
         "rbm": Good(boltz.rbm, {"visible": 4, "hidden": 3, "x": X, "dtype": "float32", **seed}),

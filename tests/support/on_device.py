@@ -24,6 +24,7 @@ from boltz.sampling.base_rate import base_rates
 from boltz.sampling.ladders import Temperatures
 from boltz.sampling.replica_exchange import exchange, replicas_of
 from boltz.targets import path_to
+from boltz.training.held_out import SCORE, best_epoch
 
 Call = Callable[[Any], Any]
 AGREE = {np.float64: 1e-8, np.float32: 1e-3}
@@ -206,6 +207,33 @@ def check_fine_tuning(name: str, dtype: Any = np.float64) -> None:
         told = ("train_loss", "loss", "error", "epoch")
         assert one["stage"] == other["stage"]
         agree({k: one[k] for k in told}, {k: other[k] for k in told}, 100 * AGREE[dtype])
+
+
+STOPPING: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "rbm": ("rbm", {"chains": 20, "learning_rate": 0.5, "schedule": "constant"}),
+    "dbn": ("dbn", {"chains": 20, "k": 1, "pretrain_epochs": 6, "learning_rate": 0.3, "pretrain_learning_rate": 0.5}),
+    "vae": ("vae", {"learning_rate": 0.1}),
+}
+
+
+def check_early_stopping(name: str, parted: bool) -> None:
+    """Held-out rows, given or a share of x, end a training and choose its epoch as on the CPU.
+
+    The scores that choose it agree, and so does what is kept.
+    """
+    kind, settings = STOPPING[name]
+    model = boltzmann((12, 7)) if kind == "rbm" else helmholtz(kind)
+    x, patience = rows(40, seed=2), {"epochs": 40, "batch_size": 10, "patience": 3, "seed": 3}
+    judges: dict[str, Any] = {"validation": 0.25} if parted else {"held_out": rows(60, seed=3)}
+    runs = [boltz.train(m, x, **patience, **judges, **settings) for m in (model, model.to("cuda"))]
+    assert runs[1].model.device == "cuda:0"
+    stages = [[record["stage"] for record in run.history] for run in runs]
+    assert stages[0] == stages[1] and len(stages[0]) < patience["epochs"], "nothing was stopped"
+    last = stages[0][-1]
+    best = [best_epoch(run.history, last) for run in runs]
+    assert best[0] == best[1] and stages[0].count(last) - (best[0] or 0) == patience["patience"]
+    agree(*([record[SCORE] for record in run.history] for run in runs), 100 * AGREE[np.float64])
+    agree(runs[0].model.arena, runs[1].model.to("cpu").arena, 100 * AGREE[np.float64])
 
 
 def check_resume(folder: Path) -> None:

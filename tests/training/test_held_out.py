@@ -212,9 +212,16 @@ def test_defaults_make_thousands_of_updates(rows_: int) -> None:
     found = presets.preset("rbm", rows_, 100)
     updates = found["epochs"] * -(-rows_ // found["batch_size"])
     batches = -(-rows_ // found["batch_size"])
-    assert updates >= min(presets.LEAST_UPDATES, presets.MOST_EPOCHS * batches) and found["patience"] >= 1
+    least = min(presets.LEAST_UPDATES, presets.MOST_EPOCHS * batches, presets.EPOCHS_A_ROW * rows_)
+    assert updates >= least and found["patience"] >= 1
     assert found["epochs"] == 1 or updates <= 1.5 * presets.MOST_UPDATES
     assert presets.LEAST_BATCH <= found["batch_size"] <= presets.BATCH
+
+
+def test_one_row_is_not_seen_thousands_of_times() -> None:
+    """A row or two teach nothing more after so long; the four rows of a truth table are still seen as often as any."""
+    epochs = [presets.preset(kind, rows_, 9)["epochs"] for kind in ("rbm", "vae") for rows_ in (1, 2, 3, 4, 20)]
+    assert epochs == [500, 1000, 1500, 2000, 2000, 750, 1500, 2250, 3000, 3000]
 
 
 def test_few_rows_a_unit_are_learnt_slowly() -> None:

@@ -55,5 +55,14 @@ def test_constant_features() -> None:
     assert "posterior mean" not in " ".join(learnt.notes(model, ROWS[:1].repeat(9, axis=0), Key.from_seed(0)))
 
 
+@pytest.mark.parametrize(("rows", "said"), [(1, "on 1 row: so few"), (19, "on 19 rows: so few"), (20, "")])
+def test_a_handful_of_rows_is_learnt_by_heart(rows: int, said: str, tmp_path: Path) -> None:
+    """Also when its run is opened again; twenty rows are told nothing."""
+    run = boltz.train(boltz.rbm(16, 4, ROWS), ROWS[:rows], tmp_path / "run", epochs=1)
+    found = [note for note in run.notes if "learnt by heart" in note]
+    assert len(found) == (said != "") and said in "".join(found)
+    assert boltz.resume(tmp_path / "run").notes == run.notes
+
+
 def test_nothing_is_said_before_anything_was_trained() -> None:
     assert boltz.train(boltz.rbm(16, 12, ROWS), ROWS, epochs=0).notes == ()
