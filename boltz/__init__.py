@@ -40,6 +40,8 @@ _PLACES = {
     "MeanField": "sampling.meanfield",
     "mean_field": "sampling.meanfield",
     "sample": "sampling.ancestral",
+    "ChainRun": "sampling.chains",
+    "run_chains": "sampling.chains",
     "complete": "sampling.completion",
     "tempered_transitions": "estimators.tempered_transitions",
     "threads": "parallel",
@@ -125,6 +127,7 @@ if TYPE_CHECKING:
     from boltz.parallel import threads
     from boltz.rng import Key
     from boltz.sampling.ancestral import sample
+    from boltz.sampling.chains import ChainRun, run_chains
     from boltz.sampling.completion import complete
     from boltz.sampling.convergence import chain_ess, integrated_time, split_rhat
     from boltz.sampling.features import features

@@ -87,10 +87,12 @@ def random_state(
     key: Key,
     given: Mapping[str, Array] = MappingProxyType({}),
     source: str = "bias",
+    first: int = 0,
 ) -> dict[str, Array]:
     """A start (chains, units) a layer: every unit drawn on its own by a source, but for layers that are given.
 
     source: "bias", the units' biases; "uniform", all states alike; or "rates", mean activities kept with the machine.
+    first is the number of the first chain.
     """
     state = {}
     for layer in machine.graph.units:
@@ -104,7 +106,7 @@ def random_state(
         elif source == "rates":
             bias = arrays.beside(kind.natural(np.asarray(machine.rates[layer])).astype(machine.dtype), machine.arena)
         stream = key.derive("start", layer).stream(0)
-        kind.sample(np.zeros_like(state[layer]), 1.0, bias, stream, 0, state[layer])
+        kind.sample(np.zeros_like(state[layer]), 1.0, bias, stream, first, state[layer])
     return state
 
 
@@ -113,10 +115,10 @@ def sources(machine: BoltzmannMachine) -> tuple[str, ...]:
     return ("rates", "uniform", "bias") if machine.rates else ("uniform", "bias")
 
 
-def mixed_start(machine: BoltzmannMachine, chains: int, key: Key) -> dict[str, Array]:
+def mixed_start(machine: BoltzmannMachine, chains: int, key: Key, first: int = 0) -> dict[str, Array]:
     """A start (chains, units) a layer in which the chains take turns among the sources."""
     names = sources(machine)
-    drawn = [random_state(machine, chains, key.derive(name), source=name) for name in names]
+    drawn = [random_state(machine, chains, key.derive(name), source=name, first=first) for name in names]
     for i in range(1, len(names)):
         for layer, x in drawn[0].items():
             x[i :: len(names)] = drawn[i][layer][i :: len(names)]
@@ -161,28 +163,47 @@ def sampled(
     model = checked_model(model)
     chains = affordable_chains(model, chains)
     sweeps = checks.integer(sweeps, "sweeps", 0, checks.MOST_STEPS)
-    key = sampling_key(seed)
-    state, flipped = _started(model, chains, key, start, data)
-    transition = GibbsSweep(model, key, flipped, turned=turned_weights(model))
-    moves = not isinstance(start, Mapping)
-    stretch = FLIP_SWEEPS if moves else max(sweeps, 1)
-
-    def run(block: slice) -> None:
-        scratch, mine = Scratch(model.arena), {layer: x[block] for layer, x in state.items()}
-        for first in range(0, sweeps, stretch):
-            if moves:
-                flipped_sweep(transition, mine, first, block.start, scratch)
-            rest = range(first + moves, min(first + stretch, sweeps))
-            repeat(lambda step: transition.sweep(mine, step, block.start, scratch), rest, model.arena)
-
+    walk = started(model, chains, sampling_key(seed), start, data)
     with workers(model.arena) as pool:
-        pool.map(run, shares(chains, model.arena))
-    for layer, x in state.items():
-        if not np.isfinite(x).all():
-            raise NumericalError(
-                f"The states of layer {layer} are not finite: the weights are too large for their type."
-            )
-    return state
+        pool.map(lambda block: walk.advance(range(sweeps), block), shares(chains, model.arena))
+    walk.check()
+    return walk.state
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """Gibbs chains on their way: transition, state (chains, units) a layer, the number of the first chain.
+
+    moves: every 32nd sweep, from the first on, also turns round and flips each colour class.
+    """
+
+    transition: GibbsSweep
+    state: dict[str, Array]
+    moves: bool
+    first: int = 0
+    scratch: dict[int, Scratch] = field(default_factory=dict)
+
+    def advance(self, steps: range, block: slice) -> dict[str, Array]:
+        """Carry a block of chains over sweeps of these numbers, in place; returns its states, which are views."""
+        like, first, at = self.transition.machine.arena, self.first + block.start, steps.start
+        scratch = self.scratch.setdefault(block.start, Scratch(like))
+        mine = {layer: x[block] for layer, x in self.state.items()}
+        while at < steps.stop:
+            if self.moves and at % FLIP_SWEEPS == 0:
+                flipped_sweep(self.transition, mine, at, first, scratch)
+                at += 1
+            stop = min(steps.stop, -(-at // FLIP_SWEEPS) * FLIP_SWEEPS) if self.moves else steps.stop
+            repeat(lambda step: self.transition.sweep(mine, step, first, scratch), range(at, stop), like)
+            at = stop
+        return mine
+
+    def check(self) -> None:
+        """Raise NumericalError where states are not finite."""
+        for layer, x in self.state.items():
+            if not np.isfinite(x).all():
+                raise NumericalError(
+                    f"The states of layer {layer} are not finite: the weights are too large for their type."
+                )
 
 
 def flipped_sweep(transition: GibbsSweep, state: dict[str, Array], step: int, first_row: int, scratch: Scratch) -> None:
@@ -198,10 +219,13 @@ def flipped_sweep(transition: GibbsSweep, state: dict[str, Array], step: int, fi
             transition.update(layer, state, step, first_row, scratch)
 
 
-def _started(
-    model: BoltzmannMachine, chains: int, key: Key, start: State | str | None, data: Any
-) -> tuple[dict[str, Array], bool]:
-    """The start of chains, and whether the hidden side must be drawn first, since v alone says something."""
+def started(
+    model: BoltzmannMachine, chains: int, key: Key, start: State | str | None, data: Any = None, first: int = 0
+) -> Walk:
+    """Chains number first, first + 1, ... at a start, as in sample; raises InputError.
+
+    The hidden side is drawn first where only the visible one says something.
+    """
     rows = {}
     asked = isinstance(start, str) and start == "data"
     if data is not None and not (start is None or asked):
@@ -212,21 +236,24 @@ def _started(
         x = visible_rows(model, data, "data")
         chosen = x[(np.arange(chains) * len(x)) // chains]
         rows[model.visible] = model.zeros(chains, model.visible)
-        model.unit_type(model.visible).draw(chosen, key.derive("data").stream(0), 0, rows[model.visible])
+        model.unit_type(model.visible).draw(chosen, key.derive("data").stream(0), first, rows[model.visible])
+    flipped, turned = bool(rows), turned_weights(model)
     if start is None:
-        state = mixed_start(model, chains, key)
+        state = mixed_start(model, chains, key, first)
         for n, drawn in rows.items():
             turn = slice(len(sources(model)), None, len(sources(model)) + 1)
             state[n][turn] = drawn[turn]
-        return state, bool(rows)
-    if isinstance(start, str):
+    elif isinstance(start, str):
         checks.choice(start, "start", ("rates", "uniform", "bias", "data"))
         if start == "rates" and not model.rates:
             raise InputError("start='rates' needs a machine that keeps mean activities of its data, as training does.")
-        return random_state(model, chains, key, rows, "bias" if start == "data" else start), bool(rows)
-    given = _given(model, start, chains)
-    # the class that is sampled second must be the one that start says most about
-    return random_state(model, chains, key, given), bool(given) and all(n in model.graph.colours[0] for n in given)
+        state = random_state(model, chains, key, rows, "bias" if start == "data" else start, first)
+    else:
+        given = _given(model, start, chains)
+        state = random_state(model, chains, key, given, first=first)
+        # the class that is sampled second must be the one that start says most about
+        flipped = bool(given) and all(n in model.graph.colours[0] for n in given)
+    return Walk(GibbsSweep(model, key, flipped, turned=turned), state, not isinstance(start, Mapping), first)
 
 
 def repeat(work: Callable[[Any], object], steps: range, like: Array) -> None:

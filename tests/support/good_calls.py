@@ -192,6 +192,34 @@ def functions() -> dict[str, Good]:
         "sample, directed": Good(
             boltz.sample, {"model": directed, "chains": 4, "sweeps": None, "start": None, "data": None, **seed}
         ),
+        "run_chains": Good(
+            boltz.run_chains,
+            {
+                "model": model,
+                "sweeps": 2,
+                "chains": 4,
+                "every": 1,
+                "record": None,
+                "beta": 1.0,
+                "start": dict(state()),
+                "data": None,
+                **seed,
+            },
+        ),
+        "run_chains, several temperatures": Good(
+            boltz.run_chains,
+            {
+                "model": model,
+                "sweeps": 2,
+                "chains": 4,
+                "every": 1,
+                "record": {"energy": model.energy},
+                "beta": [0.5, 1.0],
+                "start": None,
+                "data": X,
+                **seed,
+            },
+        ),
         "complete": Good(
             boltz.complete, {**some, "mask": [True, True, False, True], "method": "sample", "sweeps": 2, **seed}
         ),
@@ -313,6 +341,7 @@ def types() -> dict[str, Good]:
             {"values": np.zeros(2), "errors": np.zeros(2), "ladder": ladder(), "per_row": np.zeros((2, 4))},
             record=True,
         ),
+        "ChainRun": Good(boltz.ChainRun, values(boltz.run_chains(rbm(), 1, 2)), record=True),
         "Run": Good(boltz.Run, values(run), record=True),
         "Tuned": Good(boltz.Tuned, values(tuned), record=True),
         "Data": Good(boltz.Data, values(boltz.load_data("mnist-mini", limit=2)), record=True),
