@@ -42,6 +42,7 @@ _PLACES = {
     "sample": "sampling.ancestral",
     "ChainRun": "sampling.chains",
     "run_chains": "sampling.chains",
+    "decode": "sampling.decoding",
     "complete": "sampling.completion",
     "tempered_transitions": "estimators.tempered_transitions",
     "threads": "parallel",
@@ -130,6 +131,7 @@ if TYPE_CHECKING:
     from boltz.sampling.chains import ChainRun, run_chains
     from boltz.sampling.completion import complete
     from boltz.sampling.convergence import chain_ess, integrated_time, split_rhat
+    from boltz.sampling.decoding import decode
     from boltz.sampling.features import features
     from boltz.sampling.meanfield import MeanField, mean_field
     from boltz.training.settings import BeliefSettings, DirectedSettings, Settings

@@ -70,6 +70,7 @@ WIDE = {
     "networks.fine_tune.fine_tune": 7,  # likewise
     "units.Units.anneal": 7,  # the argument list of its kernel
     "units.bernoulli.Bernoulli.anneal": 7,
+    "sampling.ancestral.sample": 7,  # public, all but the model optional
     "sampling.chains.run_chains": 9,  # public, all but the model and the sweeps optional
     "estimators.ais.ais": 7,  # public, all but the model optional
     "estimators.reverse_ais.reverse_ais": 8,

@@ -14,7 +14,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, outside
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.plotting import curves, images
-from boltz.sampling.ancestral import visible_means
+from boltz.sampling.decoding import visible_means
 from boltz.storage import run_folder
 
 CHAINS, SWEEPS, REACH = 100, 200, 3.0
@@ -37,16 +37,16 @@ def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> tuple[Any
 
     Hidden layers of a Helmholtz machine are drawn as they were sampled, real numbers from -3 to 3 as grey levels.
     """
-    if isinstance(model, BoltzmannMachine):
-        return model.unit_type(layer).mean(model.field(layer, state)), "means"
     if layer == model.visible:
         return _grey(model, visible_means(model, state)), "means"
+    if isinstance(model, BoltzmannMachine):
+        return model.unit_type(layer).mean(model.field(layer, state)), "means"
     if model.conditionals[layer].reparameterised:
         return np.clip(0.5 + state[layer] / (2 * REACH), 0, 1), f"states from -{REACH:g} to {REACH:g}"
     return state[layer], "states"
 
 
-def _grey(model: HelmholtzMachine, means: Any) -> Any:
+def _grey(model: Model, means: Any) -> Any:
     """Visible means (chains, units) as grey levels: as they are, or by their spreads where data leave [0, 1]."""
     units = model.scaling
     if units is None or (units.location.min() >= 0 and (units.location + units.spread).max() <= 1):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from boltz.nn.dense import forward
 from boltz.parallel import blocks, workers
 from boltz.rng import Key
 from boltz.sampling import gibbs
+from boltz.sampling.decoding import in_data_units
 from boltz.sampling.states import States
 
 Array = NDArray[Any]
@@ -34,6 +34,7 @@ def sample(
     seed: int = 0,
     start: State | str | None = None,
     data: Any = None,
+    means: bool = False,
 ) -> States:
     """Draw states of all layers, layer -> (chains, units).
 
@@ -47,12 +48,24 @@ def sample(
 
     A HelmholtzMachine draws exactly from its prior and downwards, except that an RBM prior is itself run for so many
     sweeps; sweeps, start and data mean nothing to the others and are refused. Gaussian visible units are in
-    the units of the data, a constant column at its value. Results do not depend on the number of threads, and are numpy
-    arrays also of a model on a device. Raises InputError, and NumericalError for an overflow.
+    the units of the data, a constant column at its value. means=True gives the visible units at their means given the
+    hidden layers that were drawn, in the place of a draw of their own; pictures of samples show these. Results do not
+    depend on the number of threads, and are numpy arrays also of a model on a device. Raises InputError, and
+    NumericalError for an overflow.
     """
-    model = checked_machine(model)
+    model, means = checked_machine(model), checks.flag(means, "means")
     if isinstance(model, BoltzmannMachine):
-        return gibbs.sample(model, chains, SWEEPS if sweeps is None else sweeps, seed, start, data)
+        found = gibbs.sample(model, chains, SWEEPS if sweeps is None else sweeps, seed, start, data)
+    else:
+        found = _from_prior(model, chains, sweeps, seed, start, data)
+    if means:
+        above = {layer: x for layer, x in found.items() if layer != model.visible}
+        found[model.visible] = in_data_units(model.to("cpu"), above)
+    return found
+
+
+def _from_prior(model: HelmholtzMachine, chains: Any, sweeps: Any, seed: Any, start: Any, data: Any) -> States:
+    """As sample, of a HelmholtzMachine."""
     chains = checks.integer(chains, "chains", 1, 2**32)
     checks.affordable(chains, "chains", 4 * model.dtype.itemsize * sum(model.units.values()))
     seed = checks.seed(seed)
@@ -83,16 +96,6 @@ def drawn(model: HelmholtzMachine, chains: int, seed: int, sweeps: int = SWEEPS)
                 f"The states of layer {layer} are not finite: the weights are too large for their type."
             )
     return state
-
-
-def visible_means(machine: HelmholtzMachine, state: Mapping[str, Array]) -> Array:
-    """Means (chains, units) of the visible units, in the machine's own units, given the layer above in state."""
-    net = machine.structure.generative[machine.visible]
-    parent, name = machine.structure.latent[0].name, f"generative/{machine.visible}"
-    x, tape = state[parent], Tape(machine.arena)
-    tape.get(f"state/{parent}", *x.shape)[...] = x
-    field, _ = forward(net, name, machine.params, f"state/{parent}", tape.whole(len(x)))
-    return machine.conditionals[machine.visible].mean(field, net.bias(name, machine.params))
 
 
 def draw_prior(machine: HelmholtzMachine, part: Part, key: Key, step: int) -> None:

@@ -20,7 +20,7 @@ from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape, zeros
 from boltz.parallel import Workers, workers
 from boltz.rng import Key
-from boltz.sampling.ancestral import visible_means
+from boltz.sampling.decoding import visible_means
 from boltz.sampling.recognition import sampled
 from boltz.training import contrastive
 from boltz.training.backward import pull, wake_products

@@ -35,7 +35,7 @@ from support import stats
 import boltz
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
-from boltz.sampling.ancestral import visible_means
+from boltz.sampling.decoding import visible_means
 from boltz.sampling.recognition import sampled
 from boltz.training import stages, updown
 from boltz.training.objectives import Weights

@@ -5,15 +5,20 @@ Each is compared with enumeration. Statistical ones have a fixed seed and the fa
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from checks.directed import machine_of as directed_machine
 from oracles import chains, enumeration
+from oracles.directed import Directed, outputs
 from oracles.enumeration import Table
+from scipy.special import expit
 from support import stats
-from support.machines import machine_of
+from support.machines import machine_of, ring
 
 import boltz
+from boltz.models.scaling import Scaling
 
 RBM, DBM = Table.random([4, 3], 1.0, 71), Table.random([3, 3, 2], 1.0, 72)
 BETAS = (0.0, 0.5, 1.0, 2.0)
@@ -69,3 +74,50 @@ def check_temperatures_are_independent() -> None:
     values = [stats.correlation_test(x, y) for x, y in zip(one, two, strict=True)]
     stats.accept(stats.smallest_of(values), "chains at two temperatures share their random numbers")
     assert stats.detectable_correlation(20_000, 0.06, stats.ALPHA / 3)
+
+
+def means_below(machine: Any, layer: str, values: Any) -> Any:
+    """Visible means of a Helmholtz machine given values of a layer, by plain products from one layer to the next."""
+    names, plain = list(machine.units), Directed.of(machine)
+    kinds = {name: kind for name, _, kind in plain.layers}
+    for below, above in reversed(list(pairwise(names[: names.index(layer) + 1]))):
+        if plain.rbm and above == names[-1]:
+            p = plain.params
+            values = expit(values @ p["prior/edge/v-h1/weight"].T + p["prior/layer/v/bias"])
+            continue
+        found = outputs(plain, f"generative/{below}", values)
+        values = expit(found) if kinds[below] == "bernoulli" else found[:, : machine.units[below]]
+    return values
+
+
+def check_decoded_means() -> None:
+    """Every hidden layer of directed machines and of an RBM; catches a layer left out, draws or log sigma for means."""
+    rng = np.random.default_rng(7)
+    for layers in ("3b 2g", "3g 2g 4g", "3b 4g 2b", "3b 2b 4b rbm", "3g 4b"):
+        machine = directed_machine(layers, [[3]] * (len(layers.split()) - 1 - 2 * layers.endswith("rbm")))
+        for number, layer in enumerate(machine.layers[1:], start=1):
+            z = rng.random((70, layer.units))
+            wanted = means_below(machine, layer.name, z)
+            np.testing.assert_allclose(boltz.decode(machine, z, number), wanted, rtol=0, atol=1e-12)
+    z = rng.random((5, 3))
+    np.testing.assert_allclose(
+        boltz.decode(machine_of(RBM), z), enumeration.conditional(RBM, "v", {"h1": z}), rtol=0, atol=1e-12
+    )
+
+
+def check_means_of_samples() -> None:
+    """Hidden states stay what they were, and visible ones give way to their means in the units of the data."""
+    for table in (RBM, DBM, ring()):
+        model = machine_of(table)
+        plain, found = (boltz.sample(model, 50, 5, seed=8, means=means) for means in (False, True))
+        wanted = enumeration.conditional(table, "v", {n: x for n, x in plain.items() if n != "v"})
+        np.testing.assert_allclose(found["v"], wanted, rtol=0, atol=1e-12)
+        assert all((found[n] == plain[n]).all() for n in table.hidden)
+    scaling = Scaling(np.array([5.0, 0.0, -2.0]), np.array([10.0, 1.0, 0.0]))
+    machine = directed_machine("3g 2g 2g")
+    machine = boltz.HelmholtzMachine(machine.structure, machine.arena, scaling=scaling)
+    plain, found = (boltz.sample(machine, 40, seed=9, means=means) for means in (False, True))
+    wanted = means_below(machine, "h1", plain["h1"]) * scaling.spread + scaling.location
+    np.testing.assert_allclose(found["v"], wanted, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(boltz.decode(machine, plain["h1"], "h1"), wanted, rtol=0, atol=1e-12)
+    assert (found["v"] != plain["v"])[:, :2].all() and (found["v"][:, 2] == -2).all()

@@ -184,14 +184,18 @@ def functions() -> dict[str, Good]:
         ),
         "mean_field": Good(boltz.mean_field, {**some, "options": boltz.MeanField()}),
         "sample": Good(
-            boltz.sample, {"model": model, "chains": 4, "sweeps": 2, "start": dict(state()), "data": None, **seed}
+            boltz.sample,
+            {"model": model, "chains": 4, "sweeps": 2, "start": dict(state()), "data": None, "means": False, **seed},
         ),
         "sample, from data": Good(
-            boltz.sample, {"model": model, "chains": 4, "sweeps": 2, "start": None, "data": X, **seed}
+            boltz.sample, {"model": model, "chains": 4, "sweeps": 2, "start": None, "data": X, "means": True, **seed}
         ),
         "sample, directed": Good(
-            boltz.sample, {"model": directed, "chains": 4, "sweeps": None, "start": None, "data": None, **seed}
+            boltz.sample,
+            {"model": directed, "chains": 4, "sweeps": None, "start": None, "data": None, "means": True, **seed},
         ),
+        "decode": Good(boltz.decode, {"model": directed, "z": X[:, :3], "layer": "top"}),
+        "decode, undirected": Good(boltz.decode, {"model": model, "z": X[:, :3], "layer": 1}),
         "run_chains": Good(
             boltz.run_chains,
             {
