@@ -67,6 +67,7 @@ _PLACES = {
     "independent_units": "estimators.simple_models",
     "mixture_of_products": "estimators.simple_models",
     "log_likelihood": "estimators.likelihood",
+    "pseudo_likelihood": "estimators.pseudo_likelihood",
     "posterior_ais": "estimators.posterior_ais",
     "posterior_sandwich": "estimators.posterior_ais",
     "raise_likelihood": "estimators.reverse_ais",
@@ -110,6 +111,7 @@ if TYPE_CHECKING:
     from boltz.estimators.exact import exact_log_z, exact_samples
     from boltz.estimators.likelihood import importance_bounds, log_likelihood
     from boltz.estimators.posterior_ais import posterior_ais, posterior_sandwich
+    from boltz.estimators.pseudo_likelihood import pseudo_likelihood
     from boltz.estimators.replica_exchange import LadderEstimate, exchange_log_z, tempered_sample
     from boltz.estimators.reverse_ais import raise_likelihood, reverse_ais
     from boltz.estimators.simple_models import independent_units, mixture_of_products

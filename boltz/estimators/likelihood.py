@@ -194,7 +194,7 @@ def log_marginal(model: Model, x: Array, samples: int, seed: int) -> tuple[Float
     """log p*(v) of checked rows: what of_rows takes (rows, 4), kind of bound, and method."""
     if isinstance(model, BoltzmannMachine):
         if is_rbm(model):
-            return certain(-_by_blocks(model, x, free_energy)), "exact", "free energy"
+            return certain(-by_blocks(model, x, free_energy)), "exact", "free energy"
         if samples == 0 and class_units(model, model.graph.colours[1]) <= QUICK_HIDDEN:
             return certain(exact_log_marginal(model, x)), "exact", "enumeration of hidden units"
         if samples == 0:
@@ -221,7 +221,7 @@ def is_rbm(model: Model) -> bool:
     return isinstance(model, BoltzmannMachine) and model.graph.colours[0] == (model.graph.visible,)
 
 
-def _by_blocks(model: BoltzmannMachine, x: Array, function: Callable[..., Floats]) -> Floats:
+def by_blocks(model: BoltzmannMachine, x: Array, function: Callable[..., Floats]) -> Floats:
     """function(model, the same in float64, rows) of all rows, block by block."""
     wide = model.astype(np.float64)
     with workers(x) as pool:
@@ -233,7 +233,7 @@ def variational(model: BoltzmannMachine, x: Array) -> Floats:
 
     The fixed point is that of the machine's own type, and its bound is worked out in float64.
     """
-    return -_by_blocks(model, x, _bound_of_free_energy)
+    return -by_blocks(model, x, _bound_of_free_energy)
 
 
 def free_energy(_: BoltzmannMachine, wide: BoltzmannMachine, rows: Array) -> Floats:

@@ -270,6 +270,7 @@ def functions() -> dict[str, Good]:
         "log_likelihood, directed": Good(
             boltz.log_likelihood, {"model": directed, "x": X, "log_z": None, "samples": 2, **seed}
         ),
+        "pseudo_likelihood": Good(boltz.pseudo_likelihood, some),
         "posterior_ais": Good(
             boltz.posterior_ais, {**some, "chains": 2, "betas": 3, "log_z": 5.0, "progress": None, **seed}
         ),
