@@ -68,6 +68,7 @@ _PLACES = {
     "mixture_of_products": "estimators.simple_models",
     "log_likelihood": "estimators.likelihood",
     "pseudo_likelihood": "estimators.pseudo_likelihood",
+    "gradient": "evaluation.gradient",
     "posterior_ais": "estimators.posterior_ais",
     "posterior_sandwich": "estimators.posterior_ais",
     "raise_likelihood": "estimators.reverse_ais",
@@ -117,6 +118,7 @@ if TYPE_CHECKING:
     from boltz.estimators.simple_models import independent_units, mixture_of_products
     from boltz.estimators.tempered_transitions import tempered_transitions
     from boltz.estimators.two_sided import TwoSided, log_z
+    from boltz.evaluation.gradient import gradient
     from boltz.models.boltzmann import BoltzmannMachine
     from boltz.models.builders import dbm, dbn, from_arrays, helmholtz, rbm, sbn, vae
     from boltz.models.files import load, trajectory

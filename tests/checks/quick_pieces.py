@@ -19,6 +19,11 @@ from support.machines import machine_of, ring
 
 import boltz
 from boltz.models.scaling import Scaling
+from boltz.parallel import Workers
+from boltz.rng import Key
+from boltz.training.contrastive import Contrastive, Workspace
+from boltz.training.rules import Clock
+from boltz.training.settings import Settings
 
 RBM, DBM = Table.random([4, 3], 1.0, 71), Table.random([3, 3, 2], 1.0, 72)
 BETAS = (0.0, 0.5, 1.0, 2.0)
@@ -157,3 +162,27 @@ def check_pseudo_likelihood_of_grey_rows() -> None:
         found = boltz.pseudo_likelihood(machine_of(table), row)
         np.testing.assert_allclose(found.per_row, wanted, rtol=0, atol=1e-12)
         assert found.kind == "none" and not found.trusted
+
+
+def check_exact_gradient() -> None:
+    """Enumerated gradients of 0/1 and of grey rows; catches a layer or a phase left out, and rows not averaged."""
+    for table in (RBM, DBM, ring(), Table.random([3, 2, 2, 2], 1.5, 74), Table.random([2, 5], 1.0, 75)):
+        rows = np.random.default_rng(11).random((140, table.layers["v"]))
+        for x in (rows, (rows < 0.4).astype(np.float64)):
+            found, wanted = boltz.gradient(machine_of(table), x), enumeration.gradient(table, x)
+            assert found.keys() == wanted.keys()
+            for name in wanted:
+                np.testing.assert_allclose(found[name], wanted[name], rtol=0, atol=1e-12, err_msg=name)
+
+
+def check_estimated_gradients() -> None:
+    """CD and PCD of one batch are those of the rules at the first step of a run with this key and these rows."""
+    model, x = machine_of(DBM), (np.random.default_rng(12).random((40, 3)) < 0.5).astype(np.float64)
+    key = Key.from_seed(5).derive("gradient")
+    for name, k, count in (("cd", 3, 100), ("pcd", 2, 30)):
+        rule = Contrastive(Settings(rule=name, k=k, chains=count))
+        state = rule.init(model, x, key)
+        wanted = rule.gradient(Workspace(model), x, state, Clock(key, 0), Workers(1, None))
+        found = boltz.gradient(model, x, name, k, count, seed=5)
+        for parameter, value in wanted.items():
+            np.testing.assert_array_equal(found[parameter], value)

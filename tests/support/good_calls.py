@@ -270,6 +270,11 @@ def functions() -> dict[str, Good]:
         "log_likelihood, directed": Good(
             boltz.log_likelihood, {"model": directed, "x": X, "log_z": None, "samples": 2, **seed}
         ),
+        "gradient": Good(boltz.gradient, {**some, "rule": "exact", "k": 1, "chains": 4, **seed}),
+        "gradient, by a rule": Good(boltz.gradient, {**some, "rule": "pcd", "k": 1, "chains": 4, **seed}),
+        "gradient, directed": Good(
+            boltz.gradient, {"model": directed, "x": X, "rule": "vimco", "k": 2, "chains": 4, **seed}
+        ),
         "pseudo_likelihood": Good(boltz.pseudo_likelihood, some),
         "posterior_ais": Good(
             boltz.posterior_ais, {**some, "chains": 2, "betas": 3, "log_z": 5.0, "progress": None, **seed}
