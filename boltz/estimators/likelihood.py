@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks
-from boltz.arrays import host
+from boltz.arrays import beside, host
 from boltz.errors import InputError
 from boltz.estimators.ais import ais
 from boltz.estimators.estimate import (
@@ -28,16 +28,19 @@ from boltz.estimators.estimate import (
     joined,
     joint_interval,
     kind_of_difference,
+    kind_of_sum,
 )
 from boltz.estimators.exact import QUICK_UNITS, class_units, enumerable, enumerated, exact_log_marginal, exact_log_z
 from boltz.estimators.importance import bounds_and_errors, mean_and_error, reduced
 from boltz.estimators.precision import above_zero
 from boltz.estimators.second_look import look
+from boltz.estimators.unknown_units import log_known
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import Model, checked_machine, visible_rows
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.parallel import blocks, workers
 from boltz.rng import Key
+from boltz.sampling.evidence import Evidence, evidence_of
 from boltz.sampling.gibbs import Scratch
 from boltz.sampling.meanfield import MeanField, free_energy_at, solve
 
@@ -50,7 +53,7 @@ IMPOSSIBLE = ("log p(v) of binary rows is above 0, which cannot be",)
 
 
 def log_likelihood(
-    model: Model, x: Any, log_z: Estimate | float | None = None, samples: int = 0, seed: int = 0
+    model: Model, x: Any, log_z: Estimate | float | None = None, samples: int = 0, seed: int = 0, mask: Any = None
 ) -> Estimate:
     """Mean log-likelihood of visible rows x (rows, units) in nats, with one value a row in per_row.
 
@@ -62,17 +65,45 @@ def log_likelihood(
     samples of which 30 % are effective in 95 % of the rows, and where hidden units are binary that chains from
     elsewhere find little of the posteriors of up to 64 rows where no sample was. standard_error is that of log Z and
     samples, standard_error_rows what other rows would change. Raises InputError, and NumericalError for an overflow.
+
+    mask (rows, units) or (units,) is True where a unit of a BoltzmannMachine is known; without one, NaN in x marks what
+    is unknown. Unknown units are summed out: the value of a row is log p(its known part). It is exact where one colour
+    class of unknown and hidden units has at most 14 of them: for an RBM, few unknown units or few hidden ones.
+    Otherwise 200 chains are annealed over 500 temperatures for each row with its known units clamped, which gives a
+    lower bound in expectation.
     """
     model = checked_machine(model)
     samples = checks.integer(samples, "samples", 0, 2**31)
     seed = checks.seed(seed)
-    x = visible_rows(model, x)
-    partition = undirected_log_z(model, log_z, seed)
+    evidence = evidence_of(model, x, mask)
+    partition, x = undirected_log_z(model, log_z, seed), evidence.rows
+    if not evidence.known.all():
+        return _incomplete(model, evidence, samples, partition, seed)
     found, kind, method = log_marginal(model, x, samples, seed)
     used = samples or SAMPLES
     used = used if method == _method(used) else 0
     result = of_rows(model, x, found, used, (kind, method), partition)
     return looked_at(model, x, [result], [found], used, seed)[0] if kind == "lower" and used else result
+
+
+def _incomplete(model: Model, evidence: Evidence, samples: int, log_z: Estimate, seed: int) -> Estimate:
+    """The log-likelihood of the known parts of rows; those that are wholly known count as in log_likelihood."""
+    if not isinstance(model, BoltzmannMachine):
+        raise InputError(
+            "x must have no unknown units (NaN, or mask False) for a HelmholtzMachine: see boltz.complete."
+        )
+    if samples:
+        raise InputError(f"samples must be 0 for rows with unknown units, which have no such bound, got {samples}.")
+    known, rows = host(evidence.known), evidence.rows
+    whole, rest = (beside(np.flatnonzero(some), rows) for some in (known.all(axis=1), ~known.all(axis=1)))
+    part = log_known(model, Evidence(rows[rest], evidence.known[rest]), log_z, seed)
+    values, kind, method = np.empty((len(rows), 4)), part.kind, part.method
+    values[host(rest)] = part.values
+    if len(whole):
+        values[host(whole)], other, how = log_marginal(model, rows[whole], 0, seed)
+        kind, method = kind_of_sum(kind, other), f"{how}; {method}"
+    found = of_rows(model, rows, values, part.samples, (kind, method), log_z)
+    return replace(found, doubts=joined(found.doubts, part.doubts))
 
 
 def importance_bounds(

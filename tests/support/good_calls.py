@@ -266,9 +266,11 @@ def functions() -> dict[str, Good]:
         "importance_bounds": Good(
             boltz.importance_bounds, {"model": directed, "x": X, "samples": [1, 2], "log_z": None, **seed}
         ),
-        "log_likelihood": Good(boltz.log_likelihood, {**some, "log_z": 5.0, "samples": 0, **seed}),
+        "log_likelihood": Good(
+            boltz.log_likelihood, {**some, "log_z": 5.0, "samples": 0, "mask": np.array([1, 1, 0, 1]), **seed}
+        ),
         "log_likelihood, directed": Good(
-            boltz.log_likelihood, {"model": directed, "x": X, "log_z": None, "samples": 2, **seed}
+            boltz.log_likelihood, {"model": directed, "x": X, "log_z": None, "samples": 2, "mask": None, **seed}
         ),
         "gradient": Good(boltz.gradient, {**some, "rule": "exact", "k": 1, "chains": 4, **seed}),
         "gradient, by a rule": Good(boltz.gradient, {**some, "rule": "pcd", "k": 1, "chains": 4, **seed}),
