@@ -194,7 +194,7 @@ def test_arrays_become_the_rows_they_mean(case: str) -> None:
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_no_row_is_refused_in_one_sentence(case: str) -> None:
     make, levels, piece = REFUSED[case]
-    for call in (lambda x: boltz.log_likelihood(RBM.with_levels(levels), x), lambda x: learned(x, levels)):
+    for call in (lambda x: boltz.mean_field(RBM.with_levels(levels), x), lambda x: learned(x, levels)):
         with pytest.raises(InputError) as caught:
             call(make())
         text = str(caught.value)
