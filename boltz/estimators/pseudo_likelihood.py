@@ -55,7 +55,8 @@ def _others(model: BoltzmannMachine, rows: Array, unit: int) -> list[Array]:
 def _log_conditional(own: Floats, others: list[Floats]) -> Floats:
     """log p(v_i | rest) (rows,) from log p* of the row and of rows with another state of unit i."""
     terms = [own, *others] if len(others) == 1 else others
-    return np.asarray(own - logsumexp(np.stack(terms), axis=0))
+    found: Floats = own - logsumexp(np.stack(terms), axis=0)
+    return found
 
 
 def _of_rbm(_: BoltzmannMachine, wide: BoltzmannMachine, rows: Array) -> Floats:

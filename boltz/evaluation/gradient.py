@@ -42,11 +42,10 @@ def gradient(model: Model, x: Any, rule: str = EXACT, k: int = 1, chains: int = 
     k, chains = checks.integer(k, "k", 1, 10**6), checks.integer(chains, "chains", 1, 10**6)
     key = Key.from_seed(checks.seed(seed)).derive("gradient")
     rows = visible_rows(model, x)
-    found = (
-        exact_gradient(model, rows)
-        if rule == EXACT
-        else _estimated(model, rows, _settings(model, rule, k, chains), key)
-    )
+    if isinstance(model, BoltzmannMachine) and rule == EXACT:
+        found = exact_gradient(model, rows)
+    else:
+        found = _estimated(model, rows, _settings(model, rule, k, chains), key)
     if not all(np.isfinite(value).all() for value in found.values()):
         raise NumericalError("The gradient is not finite: the weights are too large for their type.")
     return found

@@ -20,7 +20,9 @@ def test_boltzmann_machines(name: str, cupy: Any) -> None:
     on_device.check_call(UNDIRECTED[name], boltzmann())
 
 
-@pytest.mark.parametrize("name", ["sample", "complete", "complete, grey", "ais", "mean field", "raise", "exchange"])
+@pytest.mark.parametrize(
+    "name", ["sample", "run chains", "complete", "complete, grey", "ais", "mean field", "raise", "exchange"]
+)
 def test_boltzmann_machines_in_float32(name: str, cupy: Any) -> None:
     """Where states are multiplied on tensor cores and sweeps come from captured graphs."""
     on_device.check_call(UNDIRECTED[name], boltzmann(dtype=np.float32))

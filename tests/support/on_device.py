@@ -77,8 +77,27 @@ def exchanged(model: boltz.BoltzmannMachine) -> Any:
     return [found.up, found.down, found.height, found.trips, *found.samples.values()]
 
 
+def chains_run(model: boltz.BoltzmannMachine, beta: Any, record: Any = None) -> Any:
+    """Traces and states of chains that turn round in their 33rd sweep."""
+    found = boltz.run_chains(model, 35, 20, 5, record, beta)
+    return [found.trace, found.states]
+
+
+def rbm_beside(model: boltz.BoltzmannMachine) -> boltz.BoltzmannMachine:
+    """An RBM where a machine lives."""
+    return boltzmann((12, 7), model.dtype).to(model.device)
+
+
 UNDIRECTED: dict[str, Call] = {
     "sample": lambda m: boltz.sample(m, 30, 120, start={"v": X[:30]}),
+    "run chains": lambda m: chains_run(m, [1.0, 0.5]),
+    "run chains, a function": lambda m: chains_run(m, 0.5, lambda state: state["h1"].sum(axis=1)),
+    "means": lambda m: boltz.sample(m, 30, 12, means=True),
+    "decode": lambda m: boltz.decode(m, X[:, :7], 1),
+    "pseudo-likelihood": lambda m: [boltz.pseudo_likelihood(x, X) for x in (m, rbm_beside(m))],
+    "exact gradient": lambda m: boltz.gradient(m, X),
+    "gradient": lambda m: [boltz.gradient(rbm_beside(m), X, rule, 2, 20) for rule in ("cd", "pcd")],
+    "unknown units": lambda m: boltz.log_likelihood(m, X, mask=KNOWN),
     "complete": lambda m: [boltz.complete(m, X, KNOWN, method, 12) for method in ("sample", "mean", "mean-field")],
     "complete, grey": lambda m: boltz.complete(m, 0.5 * X, KNOWN, "mean", 12),
     "features, missing values": lambda m: boltz.features(m, X, "all", KNOWN),
@@ -110,6 +129,8 @@ DIRECTED: dict[str, Call] = {
     "classify": lambda m: boltz.classify(classifier_of(m), X),
     "reconstruct": lambda m: boltz.reconstruct(boltz.autoencoder(m), X),
     "sample": lambda m: boltz.sample(m, 20),
+    "means": lambda m: boltz.sample(m, 20, means=True),
+    "decode": lambda m: boltz.decode(m, rows(20, m.layers[-1].units)),
     "complete": lambda m: [boltz.complete(m, X[:10], KNOWN[:10], method, 12) for method in ("sample", "mean")],
     "importance": lambda m: boltz.log_likelihood(m, X[:10], samples=30),
     "exact rows": lambda m: boltz.log_likelihood(m, X[:10]),
