@@ -93,7 +93,7 @@ def _incomplete(model: Model, evidence: Evidence, samples: int, log_z: Estimate,
             "x must have no unknown units (NaN, or mask False) for a HelmholtzMachine: see boltz.complete."
         )
     if samples:
-        raise InputError(f"samples must be 0 for rows with unknown units, which have no such bound, got {samples}.")
+        raise InputError(f"x must have no unknown units (NaN, or mask False) for a bound of samples={samples}.")
     known, rows = host(evidence.known), evidence.rows
     whole, rest = (beside(np.flatnonzero(some), rows) for some in (known.all(axis=1), ~known.all(axis=1)))
     part = log_known(model, Evidence(rows[rest], evidence.known[rest]), log_z, seed)
