@@ -49,7 +49,7 @@ def check_unlabelled_rows() -> None:
     rows, more = ((RNG.random((n, 6)) < 0.4).astype(float) for n in (20, 11))
     shared: dict[str, Any] = {"layers": (4, 3), "pretrain_epochs": 1, "epochs": 1, "chains": 5, "random_state": 3}
     found = DBMClassifier(fine_tune_epochs=1, **shared).fit(rows, rows[:, 0], unlabelled=more)
-    wanted = DBMTransformer(**shared).fit(np.concatenate([rows, more])).model_
+    wanted = DBMTransformer(**shared).fit(np.concatenate([rows, more])).machine_
     assert found.machine_.arena.tobytes() == wanted.arena.tobytes()
 
 
@@ -60,7 +60,7 @@ def check_rows_without_labels() -> None:
     shared: dict[str, Any] = {"layers": (4, 3), "pretrain_epochs": 1, "epochs": 1, "chains": 5, "random_state": 3}
     found = DBMClassifier(fine_tune_epochs=2, **shared).fit(rows, y)
     assert found.classes_.tolist() == [3, 4]
-    assert found.machine_.arena.tobytes() == DBMTransformer(**shared).fit(rows).model_.arena.tobytes()
+    assert found.machine_.arena.tobytes() == DBMTransformer(**shared).fit(rows).machine_.arena.tobytes()
     wanted = DBMClassifier(fine_tune_epochs=2, machine=found.machine_, **shared).fit(rows[:20], y[:20])
     assert found.network_.arena.tobytes() == wanted.network_.arena.tobytes()
 
@@ -94,7 +94,7 @@ def check_variational_score() -> None:
     machine.arena[-9:] = RNG.normal(size=9)
     rows = RNG.integers(0, 2, (6, 4)).astype(float)
     fitted = DBMTransformer((3, 2), pretrain_epochs=0, epochs=0, chains=5).fit(rows)
-    fitted.model_ = machine
+    fitted.machine_ = machine
     wanted = (rows * machine.bias("v") - np.logaddexp(0, machine.bias("v"))).sum(axis=1)
     np.testing.assert_allclose(fitted.score_samples(rows), wanted, rtol=1e-5)
 
