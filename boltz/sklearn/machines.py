@@ -73,8 +73,8 @@ class DeepMachine(BaseEstimator, ABC):
         if blueprint(fresh) != blueprint(self.machine_):
             there, asked = ([layer.units for layer in machine.layers] for machine in (self.machine_, fresh))
             raise InputError(
-                f"warm_start goes on from a machine with layers {checks.few(there)}, but the parameters ask for another, "
-                f"{checks.few(asked)}: put them back, or set warm_start=False."
+                f"warm_start goes on from a machine with layers {checks.few(there)}, but the parameters ask for "
+                f"another, with {checks.few(asked)}: put them back, or set warm_start=False."
             )
 
     def _settings(self) -> dict[str, Any]:
