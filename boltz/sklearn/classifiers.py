@@ -202,7 +202,7 @@ class DeepClassifier(ClassifierMixin, DeepMachine):
         """The settings of fine-tuning; rows are held out where enough of each class are."""
         share = checks.number(self.validation_fraction, "validation_fraction", 0, 0.95)
         patience = checks.integer(self.patience, "patience", 0, 10**9)
-        held = share * np.bincount(codes).min() >= FEWEST_HELD
+        held = share * np.bincount(codes, minlength=1).min() >= FEWEST_HELD
         return {name: getattr(self, name) for name in TUNING} | {
             "epochs": checks.integer(self.fine_tune_epochs, "fine_tune_epochs", 0, 10**9),
             "learning_rate": checks.number(self.fine_tune_learning_rate, "fine_tune_learning_rate", 0, 1e6),
