@@ -71,9 +71,9 @@ class DeepClassifier(ClassifierMixin, DeepMachine):
         A row with -1 in y, beside two classes or more, has no label: only the pretraining sees it, and where a machine
         takes the place of that, nothing does.
         unlabelled: further rows, (any, n_features), that only the pretraining sees. With warm_start and a fitted
-        network, its fine-tuning goes on from its parameters, with the same classes and without pretraining; what
-        random_state gives next, the rows held out, the learning rate and the optimizer begin anew, and history_ grows.
-        Raises ValueError, NumericalError.
+        network, fine-tuning goes on from its parameters, with the same classes and without pretraining. These begin
+        anew: the choice of rows held out, the schedule of the learning rate, and the optimizer. Random numbers go on,
+        and history_ grows. Raises ValueError, NumericalError.
         """
         onwards = self._goes_on()
         X, y = checked(self, X, not onwards, y)
@@ -96,8 +96,8 @@ class DeepClassifier(ClassifierMixin, DeepMachine):
         """Go on with the fine-tuning for one pass over rows X (rows, n_features) with classes y (rows,).
 
         classes: all that there are, wanted in the first call, which also pretrains a machine on X. A row with -1 in y,
-        where that is no class, has no label: only the pretraining sees it. Parameters and history_ are what a call
-        takes over from the last; the optimizer begins anew, the learning rate does not fall, and no rows are held out.
+        where that is no class, has no label: only the pretraining sees it. Each call takes over the parameters and the
+        history_ of the last. The optimizer begins anew, the learning rate does not fall, and no rows are held out.
         Raises ValueError, NumericalError.
         """
         anew = not hasattr(self, "network_")

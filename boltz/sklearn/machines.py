@@ -30,8 +30,8 @@ from boltz.training.train import Run, train
 
 Array = NDArray[Any]
 Block = tuple[slice, Array, Array]
-ONWARDS = {"pretrain_epochs": 0, "warmup_epochs": 0.0}  # a machine that goes on is past its beginning
-ONE_PASS = {"epochs": 1, "schedule": "constant"}
+ONWARDS: dict[str, Any] = {"pretrain_epochs": 0, "warmup_epochs": 0.0}  # a machine that goes on is past its beginning
+ONE_PASS: dict[str, Any] = {"epochs": 1, "schedule": "constant"}
 T = TypeVar("T", bound="MachineTransformer")
 
 
@@ -139,12 +139,15 @@ class DeepMachine(BaseEstimator, ABC):
 class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DeepMachine):
     """A machine that learns without labels, whose hidden layers are features."""
 
+    history_: list[dict[str, Any]]
+    n_samples_seen_: int
+
     def fit(self: T, X: Any, y: Any = None) -> T:
         """Train on rows X (rows, n_features), dense or sparse; y is ignored. Raises ValueError, NumericalError.
 
-        With warm_start and a fitted machine, training goes on from its parameters, which must be of the same layers:
-        what random_state gives next, the learning rate and its schedule, the optimizer and the persistent chains, which
-        start at rows of X, begin anew; pretraining and KL warm-up are left out. history_ grows.
+        With warm_start and a fitted machine, training goes on from its parameters; the layers must be the same. These
+        begin anew: the schedule of the learning rate, the optimizer, and the persistent chains, which start at rows of
+        X. Random numbers go on, pretraining and KL warm-up are left out, and history_ grows.
         """
         onwards = self._goes_on()
         X = at_means(checked(self, X, not onwards))
@@ -161,10 +164,11 @@ class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Deep
     def partial_fit(self: T, X: Any, y: Any = None) -> T:
         """Go on from the machine for one pass over rows X (rows, n_features), cut into batches; y is ignored.
 
-        Where there is no machine yet, one is made from X, and pretrained on X for pretrain_epochs if it has such. The
-        learning rate does not fall. Parameters, n_samples_seen_ and history_ are what a call takes over from the last;
-        the optimizer and the persistent chains, which start at rows of X, begin anew. With very few rows a call that
-        is contrastive divergence: hand over some hundreds of rows at a time. Raises ValueError, NumericalError.
+        The first call makes a machine, and pretrains it on X for pretrain_epochs where there are such. Each call takes
+        over the parameters, n_samples_seen_ and history_ of the last; settings that follow the number of rows follow
+        n_samples_seen_, and the learning rate does not fall. The optimizer and the persistent chains begin anew, the
+        latter at rows of X: with few rows a call that is contrastive divergence, so hand over some hundreds at a time.
+        Raises ValueError, NumericalError.
         """
         anew = not hasattr(self, "machine_")
         X = at_means(checked(self, X, anew))

@@ -26,12 +26,12 @@ SEVERAL = 5  # samples of an objective that weighs them
 class RBMTransformer(MachineTransformer):
     """A restricted Boltzmann machine (Smolensky 1986) with the settings that boltz.train would choose.
 
-    BernoulliRBM beside it has the parameters and the defaults of scikit-learn's; here epochs, learning_rate and
-    batch_size None follow the number of rows (boltz.presets), enough updates to learn from few rows, and with epochs
-    None a tenth of fewer than 5,000 rows is held out and ends the training in time. transform gives the probabilities
-    that hidden units are on, inverse_transform those of visible units, and score the mean log-likelihood of rows in
-    nats: exact but for log Z, which is by enumeration for at most 20 hidden or visible units, else by annealed
-    importance sampling over betas (boltz.ais). The other parameters are as in DBMTransformer.
+    BernoulliRBM beside it has the parameters and the defaults of scikit-learn's. Here epochs, learning_rate and
+    batch_size None follow the number of rows (boltz.presets): at least 10,000 updates, and with epochs None a tenth of
+    fewer than 5,000 rows is held out and ends the training in time. transform gives the probabilities that hidden units
+    are on, inverse_transform those of visible units given features. score is the mean log-likelihood of rows in nats,
+    exact but for log Z, which is by enumeration for at most 20 hidden or visible units, else by annealed importance
+    sampling over betas (boltz.ais). The other parameters are as in DBMTransformer.
     """
 
     SETTINGS: ClassVar = (
@@ -98,17 +98,16 @@ class DBMTransformer(MachineTransformer):
     transform gives mean-field posterior means of a layer: "top", "all" side by side, or its number from 1; columns are
     named by layer (dbmtransformer_h1_0). inverse_transform gives visible means from features. score is the mean
     log-likelihood of rows in nats: exact for one layer or at most 14 units in the odd layers, else the variational
-    bound, so that of two depths with like scores the larger machine is better than it looks; log Z is by annealed
-    importance sampling over betas (boltz.ais), exact for small machines. layers of several depths may stand in one
-    search, {"layers": [(64,), (64, 32), (64, 32, 16)]}. One layer has no pair of layers to pretrain: it is trained for
-    pretrain_epochs at pretrain_learning_rate, then as the whole of a deeper one.
+    bound, below which a deeper machine is not; log Z is by annealed importance sampling over betas (boltz.ais), exact
+    for small machines. layers of several depths may stand in one search, {"layers": [(64,), (64, 32), (64, 32, 16)]}.
+    A machine of one layer is trained as an RBM for pretrain_epochs at pretrain_learning_rate, then for epochs.
 
     binarize "none" takes rows as they are, outside [0, 1] with a warning; "dynamic", "fixed" and "threshold" want them
     in [0, 1], and "dynamic" makes the better features of grey values. missing "infer": NaN in X is a unit that is not
     known, put at its mean given the others, and in fit at the mean of its column. n_jobs is the number of threads, None
     for that of boltz, -1 for all cores. warm_start: fit goes on from the fitted machine. The other parameters are those
     of boltz.train; learning takes some thousands of updates, so that batches are small: with very many rows make them
-    larger, and epochs fewer. Fitted: machine_, with which all of boltz works, and history_.
+    larger, and epochs fewer. Fitted: machine_, with which all of boltz works, history_, n_samples_seen_.
     """
 
     LEAST: ClassVar = 1
@@ -187,7 +186,7 @@ class DBMTransformer(MachineTransformer):
         alone, history = changes | {"pretrain_epochs": 0}, []
         if first["epochs"]:
             plain = {"rule": "pcd", "k": 1, "center": False, "sparsity_cost": 0.0}
-            run = super()._train(machine, data, seed ^ 1, **alone | first | plain)
+            run = super()._train(machine, data, seed ^ 1, **alone | first | plain)  # other random numbers than below
             machine, history = run.model, [record | {"stage": "pretrain-1"} for record in run.history]
         run = super()._train(machine, data, seed, **alone)
         return replace(run, history=history + run.history)
