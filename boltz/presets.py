@@ -30,7 +30,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
 }
 RATES = {
     "rbm": ("learning_rate", 0.03),
-    "dbm": ("pretrain_learning_rate", 0.05),
+    "dbm": ("pretrain_learning_rate", 0.03),
     "dbn": ("pretrain_learning_rate", 0.05),
     "sbn": ("learning_rate", 0.003),
     "vae": ("learning_rate", 0.003),

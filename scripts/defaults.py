@@ -28,10 +28,11 @@ SETS = (
 KINDS = ("rbm", "dbm", "sbn", "vae")
 ESTIMATORS = {
     "BernoulliRBM": boltz.sklearn.BernoulliRBM,
+    "RBMTransformer": boltz.sklearn.RBMTransformer,
     "DBMTransformer": boltz.sklearn.DBMTransformer,
     "VAETransformer": boltz.sklearn.VAETransformer,
 }
-SAME = {"BernoulliRBM": "rbm", "DBMTransformer": "dbm", "VAETransformer": "vae"}
+SAME = {"BernoulliRBM": "rbm", "RBMTransformer": "rbm", "DBMTransformer": "dbm", "VAETransformer": "vae"}
 SETTINGS, TEST_ROWS, SAMPLES = 20, 500, 200
 BETAS = (1000, 5000)
 Line = dict[str, Any]
@@ -75,7 +76,7 @@ def default(name: str, kind: str) -> Line:
     else:
         estimator = ESTIMATORS[kind]()
         estimator.set_params(random_state=0).fit(train)
-        model, notes, epochs = getattr(estimator, "machine_", None) or estimator.model_, [], None
+        model, notes, epochs = estimator.machine_, [], None
     seconds = time.monotonic() - began
     return {"seconds": seconds, "epochs": epochs, "notes": notes, **measured(model, test)}
 

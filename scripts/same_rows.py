@@ -110,7 +110,7 @@ def main() -> int:
         wanted = boltz.log_likelihood(plain, rows / levels, log_z).per_row
         print(f"{title}: {wanted.mean():.6f} nats a row")
         deep = DBMTransformer((5, 3), pretrain_epochs=0, epochs=0, random_state=0).fit(rows / levels)
-        variational = boltz.log_likelihood(deep.model_, (rows / levels).astype("float32"), 0.0).per_row
+        variational = boltz.log_likelihood(deep.machine_, (rows / levels).astype("float32"), 0.0).per_row
         with tempfile.TemporaryDirectory() as folder:
             said = None if levels in (1, 255) else levels
             for name, way in [*files(rows, Path(folder), said or levels), *arrays(rows, levels)]:

@@ -9,6 +9,14 @@ except ImportError:
 
 from boltz.sklearn.classifiers import DBMClassifier, DBNClassifier
 from boltz.sklearn.rbm import BernoulliRBM
-from boltz.sklearn.transformers import DBMTransformer, DBNTransformer, VAETransformer
+from boltz.sklearn.transformers import DBMTransformer, DBNTransformer, RBMTransformer, VAETransformer
 
-__all__ = ["BernoulliRBM", "DBMClassifier", "DBMTransformer", "DBNClassifier", "DBNTransformer", "VAETransformer"]
+__all__ = [
+    "BernoulliRBM",
+    "DBMClassifier",
+    "DBMTransformer",
+    "DBNClassifier",
+    "DBNTransformer",
+    "RBMTransformer",
+    "VAETransformer",
+]

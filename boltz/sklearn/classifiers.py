@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from boltz import checks
 from boltz.data.sparse import is_sparse
@@ -26,12 +26,13 @@ from boltz.networks.settings import FineTuneSettings
 from boltz.networks.unrolling import classifier
 from boltz.parallel import team
 from boltz.sklearn.machines import DeepMachine
-from boltz.sklearn.parameters import drawn_seed
 from boltz.sklearn.rows import at_means, checked
 from boltz.training.settings import settings_from
 
 Array = NDArray[Any]
 FEWEST_HELD = 10  # rows of the rarest class among those held out; fewer do not tell which epoch is best
+ONE_PASS = {"epochs": 1, "schedule": "constant", "validation": 0.0, "patience": 0}
+ONWARDS = {"output_epochs": 0}  # which have learnt already
 TUNING = ("dropout", "input_dropout", "optimizer", "batch_size")
 T = TypeVar("T", bound="DeepClassifier")
 
@@ -69,22 +70,52 @@ class DeepClassifier(ClassifierMixin, DeepMachine):
 
         A row with -1 in y, beside two classes or more, has no label: only the pretraining sees it, and where a machine
         takes the place of that, nothing does.
-        unlabelled: further rows, (any, n_features), that only the pretraining sees. Raises ValueError, NumericalError.
+        unlabelled: further rows, (any, n_features), that only the pretraining sees. With warm_start and a fitted
+        network, fine-tuning goes on from its parameters, with the same classes and without pretraining. These begin
+        anew: the choice of rows held out, the schedule of the learning rate, and the optimizer. Random numbers go on,
+        and history_ grows. Raises ValueError, NumericalError.
         """
-        X, y = checked(self, X, True, y)
+        onwards = self._goes_on()
+        X, y = checked(self, X, not onwards, y)
         known = labelled(y)
         check_classification_targets(y[known])
-        X, seed = at_means(X), drawn_seed(self.random_state)
-        self.classes_, codes = np.unique(y[known], return_inverse=True)
+        X, seed = at_means(X), self._next_seed(not onwards)
+        classes, codes = np.unique(y[known], return_inverse=True)
         tuning = self._tuning(codes) | {"seed": seed}
         settings_from(FineTuneSettings, tuning)  # what is wrong with them is said before the pretraining, not after
-        self.machine_, self.history_ = self._pretrained(X, unlabelled, seed)
-        network = classifier(self.machine_, range(len(self.classes_)))
-        with team(self.n_jobs):
-            watch = self._watch if self.verbose else None
-            tuned = fine_tune(network, self._data(X[known]), codes, watch=watch, **tuning)
-        self.network_ = tuned.network
-        self.history_ += tuned.history
+        if onwards:
+            self._check_onwards(X, classes, unlabelled)
+            self._tune(X[known], codes, tuning | ONWARDS)
+            return self
+        self.classes_ = classes
+        self._begin(X, unlabelled, seed)
+        self._tune(X[known], codes, tuning)
+        return self
+
+    def partial_fit(self: T, X: Any, y: Any, classes: Any = None) -> T:
+        """Go on with the fine-tuning for one pass over rows X (rows, n_features) with classes y (rows,).
+
+        classes: all that there are, wanted in the first call, which also pretrains a machine on X. A row with -1 in y,
+        where that is no class, has no label: only the pretraining sees it. Each call takes over the parameters and the
+        history_ of the last. The optimizer begins anew, the learning rate does not fall, and no rows are held out.
+        Raises ValueError, NumericalError.
+        """
+        anew = not hasattr(self, "network_")
+        X, y = checked(self, X, anew, y)
+        told = self._told(classes, anew)
+        known = np.isin(y, told)
+        strange = y[~known].tolist()
+        if any(label != -1 for label in strange):
+            raise InputError(f"y must hold some of the {len(told)} classes, got also {checks.few(strange)}.")
+        codes = np.searchsorted(told, y[known].astype(told.dtype))
+        X, seed = at_means(X), self._next_seed(anew)
+        tuning = self._tuning(codes) | ONE_PASS | {"seed": seed}
+        settings_from(FineTuneSettings, tuning)
+        if anew:
+            self.classes_ = told
+            self._begin(X, None, seed)
+        if known.any():
+            self._tune(X[known], codes, tuning | ONWARDS)
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
@@ -106,6 +137,42 @@ class DeepClassifier(ClassifierMixin, DeepMachine):
         """The most probable class (rows,) of rows X (rows, n_features)."""
         best = self.predict_proba(X).argmax(axis=1)
         found: Array = self.classes_[best]
+        return found
+
+    def _begin(self, X: Any, unlabelled: Any, seed: int) -> None:
+        """The pretrained machine, and the network that it is unrolled to."""
+        self.machine_, self.history_ = self._pretrained(X, unlabelled, seed)
+        self.network_ = classifier(self.machine_, range(len(self.classes_)))
+
+    def _tune(self, X: Any, codes: Array, tuning: dict[str, Any]) -> None:
+        """Fine-tune the network on rows with the numbers of their classes."""
+        with team(self.n_jobs):
+            watch = self._watch if self.verbose else None
+            tuned = fine_tune(self.network_, self._data(X), codes, watch=watch, **tuning)
+        self.network_, self.history_ = tuned.network, self.history_ + tuned.history
+
+    def _check_onwards(self, X: Any, classes: Array, unlabelled: Any) -> None:
+        """Raise InputError where a fit cannot go on from the network that is there."""
+        if unlabelled is not None:
+            raise InputError("unlabelled rows serve the pretraining, which warm_start leaves out.")
+        if not np.array_equal(classes, self.classes_):
+            raise InputError(
+                f"y must hold the {len(self.classes_)} classes of the fit that warm_start goes on from, "
+                f"got {checks.few(classes.tolist())}."
+            )
+        if self.machine is None:
+            self._check_same(self._new(X, 0))
+
+    def _told(self, classes: Any, anew: bool) -> Array:
+        """All classes, in order, as the first call of partial_fit says."""
+        if classes is None and anew:
+            raise InputError("classes must be given in the first call of partial_fit: all that later calls may have.")
+        found = self.classes_ if classes is None else np.unique(column_or_1d(classes))
+        check_classification_targets(found)
+        if not anew and not np.array_equal(found, self.classes_):
+            raise InputError(
+                f"classes must be the {len(self.classes_)} of the first call, got {checks.few(found.tolist())}."
+            )
         return found
 
     def _pretrained(self, X: Any, unlabelled: Any, seed: int) -> tuple[Model, list[dict[str, Any]]]:
@@ -135,7 +202,7 @@ class DeepClassifier(ClassifierMixin, DeepMachine):
         """The settings of fine-tuning; rows are held out where enough of each class are."""
         share = checks.number(self.validation_fraction, "validation_fraction", 0, 0.95)
         patience = checks.integer(self.patience, "patience", 0, 10**9)
-        held = share * np.bincount(codes).min() >= FEWEST_HELD
+        held = share * np.bincount(codes, minlength=1).min() >= FEWEST_HELD
         return {name: getattr(self, name) for name in TUNING} | {
             "epochs": checks.integer(self.fine_tune_epochs, "fine_tune_epochs", 0, 10**9),
             "learning_rate": checks.number(self.fine_tune_learning_rate, "fine_tune_learning_rate", 0, 1e6),
@@ -151,7 +218,8 @@ class DBMClassifier(DeepClassifier):
     The network hears, beside the rows, the mean-field posterior of the machine. fine_tune_epochs, optimizer, dropout,
     input_dropout, patience and validation_fraction, the share of the rows that chooses the epoch (none where classes
     have few rows), belong to the fine-tuning (boltz.fine_tune); machine, a trained machine, takes the place of the
-    pretraining. The other parameters are as in DBMTransformer. Fitted: classes_, machine_, network_, history_.
+    pretraining. layers has at least two. The other parameters are as in DBMTransformer. Fitted: classes_, machine_ as
+    pretrained, network_, history_.
     """
 
     KIND: ClassVar = BoltzmannMachine
@@ -187,6 +255,7 @@ class DBMClassifier(DeepClassifier):
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,
+        warm_start: bool = False,
     ) -> None:
         self.layers = layers
         self.pretrain = pretrain
@@ -212,6 +281,7 @@ class DBMClassifier(DeepClassifier):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.warm_start = warm_start
 
     def _build(self, units: int, rows: Array, seed: int) -> Model:
         return dbm([units, *self._sizes()], rows, seed)
@@ -258,6 +328,7 @@ class DBNClassifier(DeepClassifier):
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,
+        warm_start: bool = False,
     ) -> None:
         self.layers = layers
         self.pretrain_epochs = pretrain_epochs
@@ -281,6 +352,7 @@ class DBNClassifier(DeepClassifier):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.warm_start = warm_start
 
     def _build(self, units: int, rows: Array, seed: int) -> Model:
         return dbn([units, *self._sizes()], rows, seed)

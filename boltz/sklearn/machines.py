@@ -22,13 +22,16 @@ from boltz.parallel import team
 from boltz.presets import preset
 from boltz.sampling.features import feature_layers, side_by_side
 from boltz.sampling.temperatures import check_betas
-from boltz.sklearn.parameters import drawn_seed
-from boltz.sklearn.rows import at_means, blocks, checked, dense, row_numbers, whole_rows
+from boltz.sklearn.decoding import decoded
+from boltz.sklearn.parameters import drawn_seed, generator
+from boltz.sklearn.rows import at_means, blocks, checked, checked_features, dense, row_numbers, whole_rows
 from boltz.sklearn.scoring import log_marginal, log_z
 from boltz.training.train import Run, train
 
 Array = NDArray[Any]
 Block = tuple[slice, Array, Array]
+ONWARDS: dict[str, Any] = {"pretrain_epochs": 0, "warmup_epochs": 0.0}  # a machine that goes on is past its beginning
+ONE_PASS: dict[str, Any] = {"epochs": 1, "schedule": "constant"}
 T = TypeVar("T", bound="MachineTransformer")
 
 
@@ -40,18 +43,39 @@ class DeepMachine(BaseEstimator, ABC):
 
     SETTINGS: ClassVar[tuple[str, ...]] = ()
     FOLLOWS: ClassVar[tuple[str, ...]] = ()  # settings that follow the number of rows where they are None
+    LEAST: ClassVar[int] = 2  # hidden layers
 
     @abstractmethod
     def _build(self, units: int, rows: Array, seed: int) -> Model:
         """The machine before training; rows are some of the data."""
 
     def _sizes(self) -> list[int]:
-        """The units of two hidden layers or more."""
+        """The units of the hidden layers, as many as there must be."""
         listed = checks.sequence(self.layers, "layers", MOST_LAYERS - 1)
         sizes = [checks.integer(n, f"layers[{i}]", 1, 10**7) for i, n in enumerate(listed)]
-        if len(sizes) < 2:
-            raise InputError(f"layers must name at least two hidden layers, got {sizes}.")
+        if len(sizes) < self.LEAST:
+            wanted = {1: "one hidden layer", 2: "two hidden layers"}[self.LEAST]
+            raise InputError(f"layers must name at least {wanted}, got {sizes}.")
         return sizes
+
+    def _goes_on(self) -> bool:
+        """Whether fit goes on from a machine that is there."""
+        return hasattr(self, "machine_") and bool(self.warm_start)
+
+    def _next_seed(self, anew: bool) -> int:
+        """The first seed of random_state, or the next one, so that training that goes on has other random numbers."""
+        if anew or not hasattr(self, "random_state_"):
+            self.random_state_ = generator(self.random_state)
+        return drawn_seed(self.random_state_)
+
+    def _check_same(self, fresh: Model) -> None:
+        """Raise InputError unless the fitted machine is like one that the parameters ask for."""
+        if blueprint(fresh) != blueprint(self.machine_):
+            there, asked = ([layer.units for layer in machine.layers] for machine in (self.machine_, fresh))
+            raise InputError(
+                f"warm_start goes on from a machine with layers {checks.few(there)}, but the parameters ask for "
+                f"another, with {checks.few(asked)}: put them back, or set warm_start=False."
+            )
 
     def _settings(self) -> dict[str, Any]:
         """The settings of training by name."""
@@ -68,14 +92,20 @@ class DeepMachine(BaseEstimator, ABC):
         """Rows as boltz.train takes them: any real numbers where they are not binarised."""
         return data_given(X, "X", X.shape[1], real=self.binarize == "none")
 
-    def _train(self, machine: Model, data: Data, seed: int) -> Run:
-        """A trained copy of a machine, with what follows the rows from boltz.presets; says how it goes if verbose."""
+    def _train(self, machine: Model, data: Data, seed: int, rows: int = 0, **changes: Any) -> Run:
+        """A trained copy of a machine, with what follows the rows from boltz.presets; says how it goes if verbose.
+
+        rows: how many to follow in the place of those of data. changes to settings that this machine does not have are
+        left out.
+        """
         chosen = self._settings()
+        chosen |= {name: value for name, value in changes.items() if name in chosen}
         open_ = [name for name in self.FOLLOWS if chosen[name] is None]
         if open_:
             batch = chosen["batch_size"]
             batch = None if batch is None else checks.integer(batch, "batch_size", 1, 10**9)
-            ours = preset(kind_of(blueprint(machine)), len(data.x), data.x.shape[1], batch, held_out=False)
+            count, units = rows or len(data.x), data.x.shape[1]
+            ours = preset(kind_of(blueprint(machine)), count, units, batch, held_out=False)
             judges = ("patience", "validation") if "epochs" in open_ else ()
             chosen |= {name: ours[name] for name in (*open_, *judges)}
         with team(self.n_jobs):
@@ -109,57 +139,137 @@ class DeepMachine(BaseEstimator, ABC):
 class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DeepMachine):
     """A machine that learns without labels, whose hidden layers are features."""
 
+    history_: list[dict[str, Any]]
+    n_samples_seen_: int
+
     def fit(self: T, X: Any, y: Any = None) -> T:
-        """Train on rows X (rows, n_features), dense or sparse; y is ignored. Raises ValueError, NumericalError."""
-        X = at_means(checked(self, X, True))
-        seed = drawn_seed(self.random_state)
-        self._evaluation_samples()
-        if hasattr(self, "betas"):
-            check_betas(self.betas)
-        machine = self._new(X, seed)
-        feature_layers(machine, self.layer)  # what is wrong with the choice is said before the training
-        run = self._train(machine, self._data(X), seed)
-        self.model_, self.history_ = run.model, run.history
+        """Train on rows X (rows, n_features), dense or sparse; y is ignored. Raises ValueError, NumericalError.
+
+        With warm_start and a fitted machine, training goes on from its parameters; the layers must be the same. These
+        begin anew: the schedule of the learning rate, the optimizer, and the persistent chains, which start at rows of
+        X. Random numbers go on, pretraining and KL warm-up are left out, and history_ grows.
+        """
+        onwards = self._goes_on()
+        X = at_means(checked(self, X, not onwards))
+        seed = self._next_seed(not onwards)
+        fresh = self._checked_new(X, seed)
+        if onwards:
+            self._check_same(fresh)
+            run = self._train(self.machine_, self._data(X), seed, **ONWARDS)
+        else:
+            run = self._train(fresh, self._data(X), seed)
+        self._keep(run, X.shape[0], onwards)
+        return self
+
+    def partial_fit(self: T, X: Any, y: Any = None) -> T:
+        """Go on from the machine for one pass over rows X (rows, n_features), cut into batches; y is ignored.
+
+        The first call makes a machine, and pretrains it on X for pretrain_epochs where there are such. Each call takes
+        over the parameters, n_samples_seen_ and history_ of the last; settings that follow the number of rows follow
+        n_samples_seen_, and the learning rate does not fall. The optimizer and the persistent chains begin anew, the
+        latter at rows of X: with few rows a call that is contrastive divergence, so hand over some hundreds at a time.
+        Raises ValueError, NumericalError.
+        """
+        anew = not hasattr(self, "machine_")
+        X = at_means(checked(self, X, anew))
+        seed, rows = self._next_seed(anew), X.shape[0]
+        if anew:
+            fresh = self._checked_new(X, seed)
+            self._keep(self._train(fresh, self._data(X), seed, epochs=0), 0, False)
+            seed = self._next_seed(False)
+        seen = self.n_samples_seen_ + rows
+        self._keep(self._train(self.machine_, self._data(X), seed, seen, **ONWARDS | ONE_PASS), rows, True)
         return self
 
     def transform(self, X: Any) -> Array:
         """Posterior means (rows, units) of the chosen hidden layers, in the floating type of X."""
         check_is_fitted(self)
         X = checked(self, X, False)
-        names = feature_layers(self.model_, self.layer)
+        names = self._chosen()
         found = np.empty((X.shape[0], self._n_features_out), X.dtype)
         with team(self.n_jobs):
-            for block, _, rows in self._blocks(X, self.model_):
-                found[block] = side_by_side(self.model_, rows, names)
+            for block, _, rows in self._blocks(X, self.machine_):
+                found[block] = side_by_side(self.machine_, rows, names)
+        return found
+
+    def inverse_transform(self, X: Any) -> Array:
+        """Means (rows, n_features) of the visible units given features X (rows, units), as transform gives them.
+
+        A Boltzmann machine has the layer of the features at them and the others at mean-field means; a Helmholtz
+        machine goes down by the means of its generative model. Of several layers side by side the lowest counts, given
+        which the visible units do not hear the others. In the units of the data, in the floating type of X.
+        """
+        check_is_fitted(self)
+        X = checked_features(self, X, self._n_features_out)
+        lowest = self._chosen()[0]
+        found = np.empty((X.shape[0], self.n_features_in_), X.dtype)
+        with team(self.n_jobs):
+            for block in blocks(X):
+                means = dense(X[block])[:, : self.machine_.units[lowest]].astype(self.machine_.dtype)
+                found[block] = decoded(self.machine_, lowest, means)
+        return found
+
+    def get_feature_names_out(self, input_features: Any = None) -> Array:
+        """Names (units,) of the columns of transform: class, layer and unit, such as dbmtransformer_h1_0."""
+        super().get_feature_names_out(input_features)  # which checks what is given
+        prefix, units = type(self).__name__.lower(), self.machine_.units
+        return np.array([f"{prefix}_{n}_{i}" for n in self._chosen() for i in range(units[n])], object)
+
+    @property
+    def model_(self) -> Model:
+        """An older name of machine_."""
+        found: Model = self.machine_
         return found
 
     @property
     def _n_features_out(self) -> int:
         """Units of the chosen hidden layers; layer may be another one than in fit."""
-        return sum(self.model_.units[name] for name in feature_layers(self.model_, self.layer))
+        return sum(self.machine_.units[name] for name in self._chosen())
+
+    def _chosen(self) -> list[str]:
+        """The names of the hidden layers that are features."""
+        return feature_layers(self.machine_, self.layer)
+
+    def _checked_new(self, X: Any, seed: int) -> Model:
+        """The machine before training; what is wrong with the other parameters is said before the training, too."""
+        self._evaluation_samples()
+        if hasattr(self, "betas"):
+            check_betas(self.betas)
+        machine = self._new(X, seed)
+        feature_layers(machine, self.layer)
+        return machine
+
+    def _keep(self, run: Run, rows: int, onwards: bool) -> None:
+        """What was learned from so many rows."""
+        self.machine_, self.history_ = run.model, [*(self.history_ if onwards else []), *run.history]
+        self.n_samples_seen_ = rows + (self.n_samples_seen_ if onwards else 0)
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:
-        """Lower bounds (rows,) on the log-likelihood of rows X (rows, n_features), in nats, if log Z is right.
+        """Log-likelihoods (rows,) of rows X (rows, n_features), or lower bounds of them, in nats, if log Z is right.
 
-        A likelihood only for rows of 0 and 1 that are wholly known, of any known numbers where visible is "gaussian":
-        unknown units count as if they were seen at the values filled in, which is no bound on the likelihood of the
-        known ones, and the log Z of binary units says nothing of other numbers. log Z is computed anew in each call,
-        with one seed. A row's value does not depend on the other rows; equal rows have the same samples.
+        The estimators are those of boltz.log_likelihood: exact for an RBM and for a DBM of at most 14 units in its odd
+        layers, the variational bound of a larger DBM, the importance-weighted bound of a DBN or VAE. A likelihood only
+        for rows of 0 and 1 that are wholly known, of any known numbers where visible is "gaussian": unknown units count
+        as if they were seen at the values filled in, which is no bound on the likelihood of the known ones, and the log
+        Z of binary units says nothing of other numbers. Each call computes log Z anew: exactly where one of its sides
+        has at most 20 units, else by annealing 100 chains over betas, about as long as so many updates; of a VAE it is
+        0. All seeds are fixed, so that a row's value follows from the machine and the row alone. Whether to trust log Z
+        is said by boltz.log_likelihood(estimator.machine_, X).
         """
         check_is_fitted(self)
         X = checked(self, X, False)
         samples = self._evaluation_samples()
         found = np.empty(X.shape[0])
         with team(self.n_jobs):
-            for block, given, rows in self._blocks(X, self.model_):
-                found[block] = log_marginal(self.model_, rows, row_numbers(given, 0), samples)
-            return found - log_z(self.model_, getattr(self, "betas", None))
+            for block, given, rows in self._blocks(X, self.machine_):
+                found[block] = log_marginal(self.machine_, rows, row_numbers(given, 0), samples)
+            return found - log_z(self.machine_, getattr(self, "betas", None))
 
     def _evaluation_samples(self) -> int:
         return checks.integer(getattr(self, "evaluation_samples", 1), "evaluation_samples", 1, 10**6)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """The mean of score_samples; y is ignored."""
+        """The mean log-likelihood of rows X in nats, or a lower bound, the mean of score_samples; y is ignored."""
         return float(self.score_samples(X).mean())
 
     def __sklearn_tags__(self) -> Any:

@@ -16,7 +16,7 @@ MISSING = ("error", "infer")
 
 
 def check_parameters(estimator: Any) -> None:
-    """Raise InputError unless missing, binarize, visible, n_jobs and verbose are what they must be."""
+    """Raise InputError unless missing, binarize, visible, n_jobs, verbose and warm_start are what they must be."""
     checks.choice(estimator.missing, "missing", MISSING)
     for name, options in (("binarize", HOW), ("visible", CONDITIONALS)):
         if hasattr(estimator, name):
@@ -26,6 +26,9 @@ def check_parameters(estimator: Any) -> None:
         checks.integer(jobs, "n_jobs for threads", 1, 4096)
     if not isinstance(verbose, bool | np.bool_):
         checks.integer(verbose, "verbose")
+    warm = getattr(estimator, "warm_start", False)
+    if not isinstance(warm, np.bool_):
+        checks.flag(warm, "warm_start")
 
 
 def generator(random_state: Any) -> np.random.RandomState:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_array, validate_data
 
 from boltz import kernels
 from boltz.data.dataset import LARGEST
@@ -46,16 +46,32 @@ def checked(estimator: Any, X: Any, reset: bool, *y: Any) -> Any:
     how = {"accept_sparse": "csr", "dtype": FLOATS, "reset": reset, "ensure_all_finite": finite}
     found = validate_data(estimator, X, *y, **how)
     X = found[0] if y else found
+    low, high = _range(X)
+    if getattr(estimator, "visible", "bernoulli") == "bernoulli" and not (low >= -ROUNDING and high <= 1 + ROUNDING):
+        warnings.warn(_outside(low, high), UserWarning, stacklevel=3)
+    X = dense(X) if unknown and is_sparse(X) and np.isnan(X.data).any() else X
+    return (X, found[1]) if y else X
+
+
+def checked_features(estimator: Any, X: Any, units: int) -> Any:
+    """Features (rows, units) as scikit-learn checks arrays, in a floating type, dense or CSR; raises ValueError."""
+    check_parameters(estimator)
+    X = check_array(X, accept_sparse="csr", dtype=FLOATS, estimator=estimator, input_name="X")
+    if X.shape[1] != units:
+        raise InputError(f"X must hold the {units} features that transform gives, got {X.shape[1]} a row.")
+    _range(X)
+    return X
+
+
+def _range(X: Any) -> tuple[float, float]:
+    """The least and the largest number, and 0, of dense or sparse rows; raises InputError beyond float32."""
     numbers = X.data if is_sparse(X) else X
     low, high = (float(f.reduce(numbers, None, initial=0)) for f in (np.fmin, np.fmax))  # but for NaN
     if max(high, -low) > LARGEST:
         raise InputError(
             f"X must hold finite numbers within the range of float32, got one of size {max(high, -low):g}."
         )
-    if getattr(estimator, "visible", "bernoulli") == "bernoulli" and not (low >= -ROUNDING and high <= 1 + ROUNDING):
-        warnings.warn(_outside(low, high), UserWarning, stacklevel=3)
-    X = dense(X) if unknown and is_sparse(X) and np.isnan(X.data).any() else X
-    return (X, found[1]) if y else X
+    return low, high
 
 
 def _outside(low: float, high: float) -> str:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from boltz.estimators.ais import ais
 from boltz.estimators.exact import QUICK_UNITS, class_units, exact_log_z
 from boltz.estimators.importance import reduced_alone
+from boltz.estimators.likelihood import QUICK_HIDDEN, is_rbm
+from boltz.estimators.likelihood import log_marginal as exact_or_bound
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.numerics import log_mean_exp
@@ -31,14 +33,18 @@ def log_z(model: Model, betas: Any) -> float:
     return ais(undirected, betas=betas).value
 
 
-def log_marginal(model: Model, rows: Array, numbers: NDArray[np.uint64], samples: int) -> Floats:
-    """Lower bounds (rows,) on log p*(v) of rows (rows, units), with log Z left out, in nats.
+def log_marginal(model: Model, rows: Array, numbers: NDArray[np.uint64] | None = None, samples: int = 1) -> Floats:
+    """log p*(v) (rows,) of rows (rows, units), with log Z left out, or a lower bound of it, in nats.
 
-    That of mean field for a Boltzmann machine, exact for an RBM; the importance-weighted one, with so many samples
-    drawn by the number of the row, for a Helmholtz machine.
+    Exact for an RBM and where the hidden units next to the visible ones can be enumerated, else the bound of mean field
+    for a Boltzmann machine; the importance-weighted one, with so many samples drawn by the number of the row, for a
+    Helmholtz machine.
     """
     if isinstance(model, BoltzmannMachine):
+        if is_rbm(model) or class_units(model, model.graph.colours[1]) <= QUICK_HIDDEN:
+            return exact_or_bound(model, rows, 0, 0)[0][:, 0]
         return _variational(model, rows)
+    assert numbers is not None
     own = (numbers % np.uint64(2**32 // samples)).astype(np.int64)
     key = Key.from_seed(0).derive("score")
     return reduced_alone(model, rows, own, samples, key, lambda log_w: log_mean_exp(log_w, 1))

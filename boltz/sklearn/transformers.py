@@ -1,37 +1,116 @@
-"""Deep machines as transformers: their features of rows, and lower bounds on the likelihood of rows."""
+"""Machines as transformers: their features of rows, the way back from features, and likelihoods of rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
 
 from boltz import checks
-from boltz.models.builders import dbm, dbn, vae
+from boltz.data import Data
+from boltz.models.builders import dbm, dbn, rbm, vae
 from boltz.models.files import Model
 from boltz.models.graph import MOST_LAYERS
 from boltz.sklearn.machines import MachineTransformer
 from boltz.training.objectives import OBJECTIVES
+from boltz.training.train import Run
 
 Array = NDArray[Any]
 SEVERAL = 5  # samples of an objective that weighs them
 
 
-class DBMTransformer(MachineTransformer):
-    """A deep Boltzmann machine (Salakhutdinov & Hinton 2009), layers from the bottom, at least two.
+class RBMTransformer(MachineTransformer):
+    """A restricted Boltzmann machine (Smolensky 1986) with the settings that boltz.train would choose.
 
-    transform gives mean-field posterior means of a layer: "top", "all" side by side, or its number from 1.
-    score_samples is the variational bound, with log Z by annealed importance sampling over betas (boltz.ais), exact for
-    small machines. binarize "none" takes rows as they are, outside [0, 1] with a warning; "dynamic", "fixed" and
-    "threshold" want them in [0, 1], and "dynamic" makes the better features of grey values. missing "infer": NaN in X
-    is a unit that is not known, put at its mean given the others, and in fit at the mean of its column. n_jobs is the
-    number of threads, None for that of boltz, -1 for all cores. The other parameters are those of boltz.train; learning
-    takes some thousands of updates, so that batches are small: with very many rows make them larger, and epochs fewer.
-    Fitted: model_, the machine, with which all of boltz works, and history_.
+    BernoulliRBM beside it has the parameters and the defaults of scikit-learn's. Here epochs, learning_rate and
+    batch_size None follow the number of rows (boltz.presets): at least 10,000 updates, and with epochs None a tenth of
+    fewer than 5,000 rows is held out and ends the training in time. transform gives the probabilities that hidden units
+    are on, inverse_transform those of visible units given features. score is the mean log-likelihood of rows in nats,
+    exact but for log Z, which is by enumeration for at most 20 hidden or visible units, else by annealed importance
+    sampling over betas (boltz.ais). The other parameters are as in DBMTransformer.
     """
 
+    SETTINGS: ClassVar = (
+        "epochs", "learning_rate", "batch_size", "schedule", "optimizer", "rule", "k", "chains", "center", "l2",
+        "sparsity_cost", "binarize",
+    )  # fmt: skip
+    FOLLOWS: ClassVar = ("epochs", "learning_rate", "batch_size")
+    layer: ClassVar = "top"
+    get_feature_names_out = ClassNamePrefixFeaturesOutMixin.get_feature_names_out  # there are no layers to tell apart
+
+    def __init__(
+        self,
+        n_components: int = 256,
+        *,
+        epochs: int | None = None,
+        learning_rate: float | None = None,
+        batch_size: int | None = None,
+        schedule: str = "linear",
+        optimizer: str = "momentum",
+        rule: str = "pcd",
+        k: int = 1,
+        chains: int = 100,
+        center: bool = True,
+        l2: float = 0.0,
+        sparsity_cost: float = 0.0,
+        betas: Any = 1000,
+        binarize: str = "none",
+        missing: str = "error",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        warm_start: bool = False,
+    ) -> None:
+        self.n_components = n_components
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.schedule = schedule
+        self.optimizer = optimizer
+        self.rule = rule
+        self.k = k
+        self.chains = chains
+        self.center = center
+        self.l2 = l2
+        self.sparsity_cost = sparsity_cost
+        self.betas = betas
+        self.binarize = binarize
+        self.missing = missing
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.warm_start = warm_start
+
+    def _build(self, units: int, rows: Array, seed: int) -> Model:
+        return rbm(units, checks.integer(self.n_components, "n_components", 1, 10**7), rows, seed)
+
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings() | {"snapshots": 0}
+
+
+class DBMTransformer(MachineTransformer):
+    """A deep Boltzmann machine (Salakhutdinov & Hinton 2009), layers from the bottom; one layer makes an RBM.
+
+    transform gives mean-field posterior means of a layer: "top", "all" side by side, or its number from 1; columns are
+    named by layer (dbmtransformer_h1_0). inverse_transform gives visible means from features. score is the mean
+    log-likelihood of rows in nats: exact for one layer or at most 14 units in the odd layers, else the variational
+    bound, below which a deeper machine is not; log Z is by annealed importance sampling over betas (boltz.ais), exact
+    for small machines. layers of several depths may stand in one search, {"layers": [(64,), (64, 32), (64, 32, 16)]}.
+    A machine of one layer is trained as an RBM for pretrain_epochs at pretrain_learning_rate, then for epochs.
+
+    binarize "none" takes rows as they are, outside [0, 1] with a warning; "dynamic", "fixed" and "threshold" want them
+    in [0, 1], and "dynamic" makes the better features of grey values. missing "infer": NaN in X is a unit that is not
+    known, put at its mean given the others, and in fit at the mean of its column. n_jobs is the number of threads, None
+    for that of boltz, -1 for all cores. warm_start: fit goes on from the fitted machine. The other parameters are those
+    of boltz.train; learning takes some thousands of updates, so that batches are small: with very many rows make them
+    larger, and epochs fewer. Fitted: machine_, with which all of boltz works, history_, n_samples_seen_.
+    """
+
+    LEAST: ClassVar = 1
     SETTINGS: ClassVar = (
         "pretrain", "pretrain_epochs", "pretrain_learning_rate", "epochs", "learning_rate", "batch_size", "schedule",
         "optimizer", "rule", "k", "chains", "center", "l2", "sparsity_cost", "mean_field_sweeps", "binarize",
@@ -63,6 +142,7 @@ class DBMTransformer(MachineTransformer):
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,
+        warm_start: bool = False,
     ) -> None:
         self.layers = layers
         self.layer = layer
@@ -87,6 +167,7 @@ class DBMTransformer(MachineTransformer):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.warm_start = warm_start
 
     def _build(self, units: int, rows: Array, seed: int) -> Model:
         return dbm([units, *self._sizes()], rows, seed)
@@ -94,14 +175,30 @@ class DBMTransformer(MachineTransformer):
     def _settings(self) -> dict[str, Any]:
         return super()._settings() | {"snapshots": 0}
 
+    def _train(self, machine: Model, data: Data, seed: int, rows: int = 0, **changes: Any) -> Run:
+        """As the others; with one hidden layer first as the lowest pair of layers is pretrained."""
+        if len(machine.layers) > 2:
+            return super()._train(machine, data, seed, rows, **changes)
+        first = {
+            "epochs": checks.integer(changes.get("pretrain_epochs", self.pretrain_epochs), "pretrain_epochs", 0, 10**9),
+            "learning_rate": checks.number(self.pretrain_learning_rate, "pretrain_learning_rate", 0, 1e6),
+        }
+        alone, history = changes | {"pretrain_epochs": 0}, []
+        if first["epochs"]:
+            plain = {"rule": "pcd", "k": 1, "center": False, "sparsity_cost": 0.0}
+            run = super()._train(machine, data, seed ^ 1, **alone | first | plain)  # other random numbers than below
+            machine, history = run.model, [record | {"stage": "pretrain-1"} for record in run.history]
+        run = super()._train(machine, data, seed, **alone)
+        return replace(run, history=history + run.history)
+
 
 class DBNTransformer(MachineTransformer):
     """A deep belief net (Hinton, Osindero & Teh 2006), layers from the bottom, at least two: RBMs, then up-down.
 
-    transform gives the means of a layer on the way up: "top", "all" side by side, or its number from 1. score_samples
-    is the importance-weighted bound with evaluation_samples samples, with log Z of the two top layers by annealed
-    importance sampling over betas (boltz.ais), exact where they are small. The other parameters are as in
-    DBMTransformer.
+    transform gives the means of a layer on the way up: "top", "all" side by side, or its number from 1. score is the
+    mean over rows, in nats, of the importance-weighted bound with evaluation_samples samples, each of which costs a
+    pass up and down, with log Z of the two top layers by annealed importance sampling over betas (boltz.ais), exact
+    where they are small. The other parameters are as in DBMTransformer.
     """
 
     SETTINGS: ClassVar = (
@@ -133,6 +230,7 @@ class DBNTransformer(MachineTransformer):
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,
+        warm_start: bool = False,
     ) -> None:
         self.layers = layers
         self.layer = layer
@@ -155,6 +253,7 @@ class DBNTransformer(MachineTransformer):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.warm_start = warm_start
 
     def _build(self, units: int, rows: Array, seed: int) -> Model:
         return dbn([units, *self._sizes()], rows, seed)
@@ -166,8 +265,9 @@ class VAETransformer(MachineTransformer):
     layers is one group of deterministic layers, or for several latent layers one group below each. visible is
     "bernoulli" or "gaussian". objective and samples are as in boltz.train; samples None is 1, or 5 where the objective
     weighs several. epochs and batch_size None follow the number of rows. transform gives the means of a latent layer:
-    "top", "all" side by side, or its number from 1. score_samples is the importance-weighted bound with
-    evaluation_samples samples. The other parameters are as in DBMTransformer.
+    "top", "all" side by side, or its number from 1; inverse_transform decodes them. score is the mean over rows, in
+    nats, of the importance-weighted bound with evaluation_samples samples, each of which costs a pass of encoder and
+    decoder. The other parameters are as in DBMTransformer.
     """
 
     SETTINGS: ClassVar = (
@@ -199,6 +299,7 @@ class VAETransformer(MachineTransformer):
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,
+        warm_start: bool = False,
     ) -> None:
         self.layers = layers
         self.latent = latent
@@ -220,6 +321,7 @@ class VAETransformer(MachineTransformer):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.warm_start = warm_start
 
     def _build(self, units: int, rows: Array, seed: int) -> Model:
         groups = checks.sequence(self.layers, "layers", MOST_LAYERS - 1)

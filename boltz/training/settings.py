@@ -120,15 +120,16 @@ class Settings(Common):
         return MeanField(self.mean_field_tolerance, self.mean_field_sweeps, self.mean_field_damping)
 
     def pretraining(self) -> Settings:
-        """The settings of an RBM stage: CD where inputs are doubled, else PCD; not centred, not sparse."""
+        """The settings of an RBM stage: CD and not centred where inputs are doubled, else PCD; not sparse."""
+        doubled = self.pretrain == "doubling"
         return replace(
             self,
-            rule="cd" if self.pretrain == "doubling" else "pcd",
+            rule="cd" if doubled else "pcd",
             rungs=RUNGS,
             k=self.pretrain_k,
             epochs=self.pretrain_epochs,
             learning_rate=self.pretrain_learning_rate,
-            center=False,
+            center=self.center and not doubled,
             sparsity_cost=0.0,
         )
 

@@ -48,7 +48,7 @@ TYPES: dict[type, tuple[type, ...]] = {
 EXEMPT = {(argument, "class") for argument in ("watch", "progress", "record")} | {
     ("trajectory", value) for value in ("empty tuple", "range", "empty array", "no rows")
 }  # a class can be called, so that what it raises is the caller's own; no snapshots are as good as an empty list
-LONG = {("VAETransformer", "epochs", "None")}  # as many epochs as few rows need
+LONG = {("RBMTransformer", "epochs", "None"), ("VAETransformer", "epochs", "None")}  # as many epochs as few rows need
 
 
 class Endless(BaseException):
@@ -113,6 +113,7 @@ ALSO: dict[str, tuple[type, ...]] = {
     "random_state": (type(None), bool),
     "sweeps": (type(None),),
     "verbose": (bool, np.bool_),
+    "warm_start": (np.bool_,),
 }  # argument -> types that it takes beside that of its good value
 
 

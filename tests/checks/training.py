@@ -550,3 +550,9 @@ def check_max_norm() -> None:
         np.testing.assert_allclose(machine.params[edge.key], wanted, rtol=0, atol=1e-14)
     for layer in machine.graph.units:
         np.testing.assert_array_equal(machine.bias(layer), plain.bias(layer))
+
+
+def check_pretraining_is_centred() -> None:
+    """The RBM of the first pair is centred where the whole machine is, and where its inputs are not doubled."""
+    assert Settings(pretrain="bottom", pretrain_epochs=1, center=True).pretraining().center
+    assert not Settings(pretrain="doubling", pretrain_epochs=1, center=True).pretraining().center

@@ -1,4 +1,4 @@
-"""Deep machines as classifiers: scikit-learn's checks, what the pretraining sees, and where it may be left out."""
+"""Deep machines as classifiers: would catch broken checks, rows that pretraining misses, a fit that goes on wrongly."""
 
 from __future__ import annotations
 
@@ -81,14 +81,14 @@ def test_sparse_rows_without_labels_are_put_below_the_others() -> None:
 
 @pytest.mark.parametrize(("kind", "transformer"), [(DBMClassifier, DBMTransformer), (DBNClassifier, DBNTransformer)])
 def test_a_trained_machine_takes_the_place_of_the_pretraining(kind: Any, transformer: Any) -> None:
-    machine = transformer(**SHORT).fit(ROWS).model_
+    machine = transformer(**SHORT).fit(ROWS).machine_
     before = machine.arena.copy()
     fitted = kind(machine=machine, **QUICK).fit(ROWS, LABELS)
     assert fitted.machine_ is machine and np.array_equal(machine.arena, before)
     assert {record["stage"] for record in fitted.history_} == {"outputs", "network"}
     assert {record["stage"] for record in FITTED[kind.__name__].history_} > {"outputs", "network"}
     wrong = boltz.vae([9, 4], 2) if kind is DBMClassifier else boltz.dbm([9, 4, 3])
-    for problem, what in ((wrong, "machine must be a"), (transformer(**SHORT).fit(MORE[:, :5]).model_, "5")):
+    for problem, what in ((wrong, "machine must be a"), (transformer(**SHORT).fit(MORE[:, :5]).machine_, "5")):
         with pytest.raises(boltz.InputError, match=what):
             kind(machine=problem, **QUICK).fit(ROWS, LABELS)
     with pytest.raises(boltz.InputError, match="unlabelled rows serve the pretraining"):
@@ -149,3 +149,53 @@ def test_classifiers_work_in_searches() -> None:
         search = GridSearchCV(KINDS[1], {"fine_tune_epochs": [0, 3]}, cv=2, n_jobs=2, error_score="raise")
         search.fit(ROWS, LABELS)
     assert search.best_estimator_.score(ROWS, LABELS) == np.mean(search.predict(ROWS) == LABELS)
+
+
+def test_classes_come_bit_by_bit_and_a_fit_goes_on() -> None:
+    sklearn_estimators.check_classes_come_bit_by_bit()
+    sklearn_estimators.check_nothing_is_learnt_at_rate_zero()
+
+
+@pytest.mark.parametrize("kind", [DBMClassifier, DBNClassifier])
+def test_parts_with_labels_are_learnt(kind: Any) -> None:
+    """Accuracy after 20 passes in parts of 20 rows, a fixed seed, half is chance; catches parts that are forgotten."""
+    fitted = kind(fine_tune_learning_rate=0.05, batch_size=10, **SHORT)
+    order = np.random.default_rng(0).permutation(80)
+    for part in 20 * np.array_split(order, 4):
+        fitted.partial_fit(ROWS[part], LABELS[part], classes=["yes", "no"])
+    assert fitted.score(ROWS, LABELS) > 0.8 and {record["stage"] for record in fitted.history_} >= {"network"}
+    before = fitted.network_.arena.copy()
+    assert np.array_equal(fitted.partial_fit(ROWS[:5], np.full(5, -1)).network_.arena, before)
+
+
+def test_a_warm_start_goes_on_from_the_network() -> None:
+    """As many epochs more, with the next seed: the same as boltz.fine_tune from the network that was there."""
+    fitted = clone(KINDS[1]).set_params(warm_start=True, validation_fraction=0.0).fit(ROWS, LABELS)
+    network, seed = fitted.network_, np.random.RandomState(1)
+    seeds = [int(seed.randint(0, 2**63 - 1, dtype=np.int64)) for _ in range(2)]
+    how: dict[str, Any] = {"epochs": 3, "batch_size": 40, "learning_rate": 0.05, "optimizer": "adam"}
+    codes = (LABELS == "yes").astype(int)
+    wanted = boltz.fine_tune(network, ROWS, codes, output_epochs=0, validation=0.0, seed=seeds[1], **how).network
+    epochs = len(fitted.history_)
+    assert fitted.fit(ROWS, LABELS).network_.arena.tobytes() == wanted.arena.tobytes()
+    assert len(fitted.history_) == epochs + 3
+    for change, what in (
+        ({"y": np.where(LABELS == "yes", "maybe", "no")}, "y must hold the 2 classes of the fit"),
+        ({"unlabelled": MORE}, "which warm_start leaves out"),
+    ):
+        with pytest.raises(boltz.InputError, match=what):
+            fitted.fit(**{"X": ROWS, "y": LABELS, **change})
+    with pytest.raises(boltz.InputError, match="layers 9, 5, 4, but the parameters ask for another, with 9, 6, 4"):
+        fitted.set_params(layers=(6, 4)).fit(ROWS, LABELS)
+
+
+def test_what_is_wrong_with_classes_is_said() -> None:
+    fresh = clone(KINDS[1])
+    with pytest.raises(boltz.InputError, match="classes must be given in the first call of partial_fit"):
+        fresh.partial_fit(ROWS, LABELS)
+    fitted = fresh.partial_fit(ROWS, LABELS, classes=["no", "yes", "perhaps"])
+    assert fitted.predict_proba(ROWS).shape == (80, 3)
+    with pytest.raises(boltz.InputError, match="classes must be the 3 of the first call, got no, yes"):
+        fitted.partial_fit(ROWS, LABELS, classes=["no", "yes"])
+    with pytest.raises(boltz.InputError, match="y must hold some of the 3 classes, got also never"):
+        fitted.partial_fit(ROWS[:2], np.array(["yes", "never"]))

@@ -21,6 +21,7 @@ from boltz.sklearn import (
     DBMTransformer,
     DBNClassifier,
     DBNTransformer,
+    RBMTransformer,
     VAETransformer,
 )
 
@@ -34,6 +35,7 @@ ESTIMATORS: list[Any] = [
     VAETransformer((6,), 3, **SHORT),
     DBMClassifier(fine_tune_epochs=1, **DEEP),
     DBNClassifier(fine_tune_epochs=1, **DEEP),
+    RBMTransformer(6, chains=5, **SHORT),
 ]
 METHODS = ("transform", "score_samples", "gibbs", "predict", "predict_proba")
 

@@ -1,4 +1,4 @@
-"""BernoulliRBM beside scikit-learn's: its checks, its attributes, and what results must not depend on."""
+"""BernoulliRBM beside scikit-learn's: would catch a broken check or attribute, and wrong scores, draws or means."""
 
 from __future__ import annotations
 
@@ -123,6 +123,35 @@ def test_pseudo_likelihood_is_that_of_the_flipped_unit() -> None:
     sklearn_estimators.check_pseudo_likelihood()
 
 
+def test_the_score_is_the_exact_mean_log_likelihood_and_the_way_back_its_conditional() -> None:
+    sklearn_estimators.check_scores()
+    sklearn_estimators.check_the_way_back_of_an_rbm()
+
+
+def test_the_score_and_the_way_back_take_what_the_other_methods_take() -> None:
+    """In both types, sparse or not, with unknown units at their means; large machines by annealing with one seed."""
+    fitted = small().fit(ROWS)
+    single = small().fit(ROWS.astype(np.float32))
+    wanted = boltz.log_likelihood(fitted.machine_, ROWS).value
+    assert fitted.score(ROWS) == fitted.score(sp.csr_array(ROWS)) and abs(fitted.score(ROWS) - wanted) < 1e-9
+    assert abs(single.score(ROWS) - wanted) < 1e-4
+    features = fitted.transform(ROWS)
+    back = fitted.inverse_transform(features)
+    assert back.shape == ROWS.shape and back.dtype == np.float64 and 0 < back.min() < back.max() < 1
+    np.testing.assert_allclose(fitted.inverse_transform(sp.csr_array(features)), back, rtol=1e-12)
+    assert fitted.inverse_transform(features.astype(np.float32)).dtype == np.float32
+    with pytest.raises(boltz.InputError, match="X must hold the 5 features that transform gives, got 4 a row"):
+        fitted.inverse_transform(features[:, 1:])
+    lacking = np.where(RNG.random(ROWS.shape) < 0.3, np.nan, ROWS)
+    inferred = clone(fitted).set_params(missing="infer").fit(ROWS)
+    complete = boltz.complete(inferred.machine_, lacking, method="mean-field")
+    np.testing.assert_allclose(inferred.score(lacking), fitted.score(complete), rtol=1e-5)
+    wide = (RNG.random((30, 24)) < 0.4).astype(float)
+    large = small(n_components=23).fit(wide)
+    by_annealing = boltz.log_likelihood(large.machine_, wide, boltz.ais(large.machine_, betas=1000)).value
+    assert large.score(wide) == large.set_params(random_state=7).score(wide) == pytest.approx(by_annealing, rel=1e-9)
+
+
 def test_units_flipped_do_not_depend_on_what_was_filled_in() -> None:
     sklearn_estimators.check_units_flipped_in_rows_with_unknown_ones()
 
@@ -177,7 +206,7 @@ def test_numbers_that_are_not_finite_stop_the_fit() -> None:
 
 
 def test_rows_beyond_the_range_of_float32_are_refused() -> None:
-    for method in ("fit", "partial_fit", "transform", "gibbs", "score_samples"):
+    for method in ("fit", "partial_fit", "transform", "gibbs", "score_samples", "score"):
         for rows in (1e39 * REAL, sp.csr_array(1e39 * REAL)):
             with pytest.raises(boltz.InputError, match="X must hold finite numbers within the range of float32, got"):
                 getattr(small().fit(REAL), method)(rows)

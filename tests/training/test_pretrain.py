@@ -157,3 +157,13 @@ def test_pretraining_of_a_pair_is_training_of_that_rbm() -> None:
         pair.arena[...] += 0.05 * work.gradient
     np.testing.assert_allclose(run.model.params["edge/v-h1/weight"], pair.params["edge/v-h1/weight"], atol=1e-12)
     np.testing.assert_allclose(run.model.bias("v"), pair.bias("v"), atol=1e-12)
+
+
+@pytest.mark.parametrize("pretrain", ["bottom", "doubling"])
+@pytest.mark.parametrize("center", [False, True])
+def test_a_plain_first_pair_is_centred_as_the_whole_machine_is(pretrain: str, center: bool) -> None:
+    """It would catch pretraining that is never centred: on rows with rare units its chains leave the data."""
+    settings = Settings(pretrain=pretrain, pretrain_epochs=1, center=center)
+    found = stages(boltz.dbm([6, 4, 3]).graph, settings)
+    assert [stage.settings.center for stage in found[:-1]] == [center and pretrain == "bottom"] * (len(found) - 1)
+    assert found[-1].settings.center is center
