@@ -19,7 +19,7 @@ from boltz.nn.dense import forward
 from boltz.parallel import blocks, workers
 from boltz.rng import Key
 from boltz.sampling import gibbs
-from boltz.sampling.decoding import in_data_units
+from boltz.sampling.decoding import means_of
 from boltz.sampling.states import States
 
 Array = NDArray[Any]
@@ -59,8 +59,7 @@ def sample(
     else:
         found = _from_prior(model, chains, sweeps, seed, start, data)
     if means:
-        above = {layer: x for layer, x in found.items() if layer != model.visible}
-        found[model.visible] = in_data_units(model.to("cpu"), above)
+        found[model.visible] = means_of(model.to("cpu"), found)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.arrays import host
 from boltz.errors import InputError, NumericalError
-from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.boltzmann import BoltzmannMachine, State
 from boltz.models.files import Model, checked_machine, outside
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape
 from boltz.parallel import padded, shares, workers
 from boltz.sampling.completion import layer_means
-from boltz.sampling.features import Layer, feature_layers
+from boltz.sampling.features import SWEEPS, Layer, feature_layers
+from boltz.sampling.gibbs import Scratch
+from boltz.sampling.meanfield import solve
 
 Array = NDArray[Any]
 
@@ -26,40 +28,40 @@ def decode(model: Model, z: Any, layer: Layer = "top") -> Array:
     """Means (rows, visible units) of the visible units given values z (rows, units) of a hidden layer.
 
     layer: "top", the name of a hidden layer, or its number, from 1 for the lowest. z holds states or means: any numbers
-    for Gaussian units, numbers in [0, 1] for binary ones. In a Helmholtz machine each layer below stands at its means
-    given the one above. So the result is the exact conditional mean for the lowest hidden layer, and the usual pass
-    downwards for the others. In a Boltzmann machine it is exact, and layer must be the only one that the visible units
-    hear. Gaussian visible units are in the units of the data. Raises InputError, and NumericalError for an overflow.
+    for Gaussian units, numbers in [0, 1] for binary ones. The result is the exact conditional mean where the visible
+    units hear that layer alone. From a higher one a Helmholtz machine is passed down, each layer at its means given the
+    one above; a Boltzmann machine has its other layers at mean-field means, after 25 sweeps (Salakhutdinov & Hinton
+    2009, section 2.2). Gaussian visible units are in the units of the data. Raises InputError, and NumericalError for
+    an overflow.
     """
     model = checked_machine(model)
     if isinstance(layer, str) and layer == "all":
         raise InputError("layer must be one hidden layer, got all.")
     name = feature_layers(model, layer)[0]
-    kinds = {each.name: each.kind for each in model.layers}
-    if isinstance(model, BoltzmannMachine):
-        heard = [other for _, other, _ in model.graph.neighbours[model.visible]]
-        if heard != [name]:
-            raise InputError(
-                f"layer must be the only one that the visible units hear, {' and '.join(heard)} here, got {name}: "
-                "boltz.sample(..., means=True) gives their means given all layers."
-            )
     values = checks.real_rows(z, "z", model.units[name], model.dtype, model.arena)
-    if kinds[name] == "bernoulli" and not ((values >= 0) & (values <= 1)).all():
+    binary = any(each.name == name and each.kind == "bernoulli" for each in model.layers)
+    if binary and not ((values >= 0) & (values <= 1)).all():
         raise InputError(f"z must hold numbers in [0, 1], since layer {name} has binary units.")
-    return in_data_units(model, {name: values})
+    return decoded(model, name, values)
 
 
-def in_data_units(model: Model, state: Mapping[str, Array]) -> Array:
-    """Visible means (rows, units) in the units of the data given states of the layers above, as a numpy array.
+def decoded(model: Model, layer: str, values: Array) -> Array:
+    """As decode, of checked values (rows, units) of a layer where the model lives; a row does not depend on others."""
+    return _in_blocks(model, {layer: values}, _given_layer)
 
-    state holds all layers that the visible units of a Boltzmann machine hear, or one layer of a Helmholtz machine. A
-    row does not depend on the others. Raises NumericalError.
-    """
-    rows, above = len(next(iter(state.values()))), {layer: padded(x) for layer, x in state.items()}
+
+def means_of(model: Model, state: State) -> Array:
+    """Visible means (rows, units) in the units of the data given states of all layers above, as a numpy array."""
+    return _in_blocks(model, {layer: x for layer, x in state.items() if layer != model.visible}, visible_means)
+
+
+def _in_blocks(model: Model, above: State, means: Callable[[Model, State], Array]) -> Array:
+    """What means makes of states of hidden layers, block by block, in the units of the data."""
+    rows, above = len(next(iter(above.values()))), {layer: padded(x) for layer, x in above.items()}
     out = np.empty_like(model.arena, shape=(len(next(iter(above.values()))), model.units[model.visible]))
 
     def work(block: slice) -> None:
-        out[block] = visible_means(model, {layer: x[block] for layer, x in above.items()})
+        out[block] = means(model, {layer: x[block] for layer, x in above.items()})
 
     with workers(model.arena) as pool:
         pool.map(work, shares(len(out), model.arena))
@@ -69,7 +71,14 @@ def in_data_units(model: Model, state: Mapping[str, Array]) -> Array:
     return found
 
 
-def visible_means(model: Model, state: Mapping[str, Array]) -> Array:
+def _given_layer(model: Model, given: State) -> Array:
+    """Visible means (rows, units) given one hidden layer, of one block."""
+    if isinstance(model, BoltzmannMachine):
+        return solve(model, given, SWEEPS, Scratch(model.arena))[model.visible]
+    return visible_means(model, given)
+
+
+def visible_means(model: Model, state: State) -> Array:
     """Means (rows, units) of the visible units, in the machine's own units, of one block of states where it lives.
 
     state holds all that the visible units hear. For a Helmholtz machine the lowest hidden layer in state counts.

@@ -20,9 +20,9 @@ from boltz.models.files import Model, inside
 from boltz.models.graph import MOST_LAYERS
 from boltz.parallel import team
 from boltz.presets import preset
+from boltz.sampling.decoding import decoded
 from boltz.sampling.features import feature_layers, side_by_side
 from boltz.sampling.temperatures import check_betas
-from boltz.sklearn.decoding import decoded
 from boltz.sklearn.parameters import drawn_seed, generator
 from boltz.sklearn.rows import at_means, blocks, checked, checked_features, dense, row_numbers, whole_rows
 from boltz.sklearn.scoring import log_marginal, log_z

@@ -99,7 +99,10 @@ def means_below(machine: Any, layer: str, values: Any) -> Any:
 
 
 def check_decoded_means() -> None:
-    """Every hidden layer of directed machines and of an RBM; catches a layer left out, draws or log sigma for means."""
+    """Every hidden layer of directed machines, an RBM and a DBM; catches a layer left out, draws for means.
+
+    From the top of the DBM the means are those of a mean-field fixed point: its weights are small, so there is one.
+    """
     rng = np.random.default_rng(7)
     for layers in ("3b 2g", "3g 2g 4g", "3b 4g 2b", "3b 2b 4b rbm", "3g 4b"):
         machine = directed_machine(layers, [[3]] * (len(layers.split()) - 1 - 2 * layers.endswith("rbm")))
@@ -111,6 +114,11 @@ def check_decoded_means() -> None:
     np.testing.assert_allclose(
         boltz.decode(machine_of(RBM), z), enumeration.conditional(RBM, "v", {"h1": z}), rtol=0, atol=1e-12
     )
+    calm = Table.random([5, 4, 3], 0.3, 77)
+    found = boltz.decode(machine_of(calm), z, "h2")
+    means = enumeration.conditional(calm, "h1", {"v": found, "h2": z})
+    np.testing.assert_allclose(enumeration.conditional(calm, "v", {"h1": means}), found, rtol=0, atol=1e-9)
+    assert np.ptp(found, axis=0).max() > 1e-3
 
 
 def check_means_of_samples() -> None:
