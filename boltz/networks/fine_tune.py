@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.arrays import checked_device
 from boltz.errors import BoltzError, FileError, InputError
-from boltz.foreign import shown
+from boltz.foreign import html_table, short_repr, shown
 from boltz.models.files import Model
 from boltz.networks.files import load_network
 from boltz.networks.labels import labelled, numbered, prepared
@@ -25,6 +25,7 @@ from boltz.networks.settings import FineTuneSettings
 from boltz.storage import metrics, run_folder
 from boltz.training import guards
 from boltz.training.description import data_again, data_entry, mark, versions
+from boltz.training.history import columns, length, number
 from boltz.training.settings import settings_from
 from boltz.training.signals import interrupted, stop_requests
 
@@ -48,6 +49,29 @@ class Tuned:
     settings: FineTuneSettings
     path: Path | None = None
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return short_repr("Tuned", (self.network.described, *self._parts().values()))
+
+    def _repr_html_(self) -> str:
+        rows = [("network", self.network.described), *self._parts().items(), ("settings", self.settings)]
+        return html_table("Fine-tuned network", [*rows, *(("note", note) for note in self.notes)])
+
+    def _parts(self) -> dict[str, Any]:
+        """What a repr and a table say alike, by name."""
+        chosen = [r for r in self.history if r.get("stage") == "network" and r.get("epoch") == self.epoch]
+        found = {name: number(chosen[0], name) if chosen else None for name in ("error", "loss")}
+        scores = [f"validation {name} {value:.4g}" for name, value in found.items() if value is not None]
+        return {
+            "trained for": length(self.history),
+            "parameters": f"those of epoch {self.epoch}",
+            "scores": ", ".join(scores) or None,
+            "folder": self.path,
+        }
+
+    def history_table(self) -> dict[str, NDArray[Any]]:
+        """The records as arrays (epochs,) by field, NaN for what was not measured; pandas.DataFrame takes them."""
+        return columns(self.history)
 
 
 def fine_tune(

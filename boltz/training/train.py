@@ -19,6 +19,7 @@ from boltz.data import Data
 from boltz.data.dataset import parted
 from boltz.data.from_arrays import as_data
 from boltz.errors import FileError, InputError
+from boltz.foreign import html_table, short_repr
 from boltz.models.blueprint import blueprint, kind_of
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.builders import scaled
@@ -39,6 +40,7 @@ from boltz.training.description import (
     with_levels_of,
 )
 from boltz.training.held_out import kept_epoch
+from boltz.training.history import columns, length, measured
 from boltz.training.loop import ROWS, Events, Loop, Record
 from boltz.training.monitor import apart
 from boltz.training.settings import AnySettings, Settings
@@ -68,6 +70,29 @@ class Run:
     settings: AnySettings
     notes: tuple[str, ...] = ()
     kept: tuple[BoltzmannMachine, ...] = ()
+
+    def __repr__(self) -> str:
+        plan, last = blueprint(self.model), self.history[-1] if self.history else {}
+        said = (f"{plan.kind} {plan.architecture}", length(self.history), measured(last), self.path)
+        notes = f"{len(self.notes)} note{'s' * (len(self.notes) > 1)}" if self.notes else None
+        return short_repr("Run", (*said, notes))
+
+    def _repr_html_(self) -> str:
+        plan, last = blueprint(self.model), self.history[-1] if self.history else {}
+        rows = [
+            ("units", plan.architecture),
+            ("parameters", f"{self.model.arena.size:,}"),
+            ("trained for", length(self.history)),
+            ("at the end", measured(last)),
+            ("settings", self.settings),
+            ("folder", self.path),
+            *(("note", note) for note in self.notes),
+        ]
+        return html_table(f"Run of a machine of kind {plan.kind}", rows)
+
+    def history_table(self) -> dict[str, Array]:
+        """The records as arrays (epochs,) by field, NaN for what was not measured; pandas.DataFrame takes them."""
+        return columns(self.history)
 
     @cached_property
     def trajectory(self) -> tuple[BoltzmannMachine, ...]:
