@@ -136,7 +136,7 @@ def functions() -> dict[str, Good]:
     seed = {"seed": 0}
     some = {"model": model, "x": X}
     annealed = {"model": model, "chains": 2, "betas": 3, "base": None, "progress": None, **seed}
-    given = {"held_out": X, "watch": None}
+    given = {"held_out": X, "watch": None, "progress": None}
     new = {"out": "new", "force": True}
     tuning = {**given, "held_out": (X, Y), "validation": 0.0, **TINY}
     loading = {"split": "train", "limit": 2, "levels": None, "machine_levels": None}
@@ -179,7 +179,7 @@ def functions() -> dict[str, Good]:
         ),
         "resume_tuning": Good(
             boltz.resume_tuning,
-            {"path": TUNING, "x": X, "y": Y, "held_out": None, "watch": None, "device": "cpu"},
+            {"path": TUNING, "x": X, "y": Y, "held_out": None, "watch": None, "device": "cpu", "progress": None},
             paths=("path",),
         ),
         "mean_field": Good(boltz.mean_field, {**some, "options": boltz.MeanField()}),
@@ -248,7 +248,7 @@ def functions() -> dict[str, Good]:
         "raise_likelihood": Good(boltz.raise_likelihood, {**some, "chains": 2, "betas": 3, "base": None, **seed}),
         "resume": Good(
             boltz.resume,
-            {"path": RUN, "x": X, "held_out": None, "watch": None, "device": "cpu"},
+            {"path": RUN, "x": X, "held_out": None, "watch": None, "device": "cpu", "progress": None},
             paths=("path",),
         ),
         "resume, unfinished": Good(resumed, {"x": X, "held_out": X}),
@@ -314,7 +314,9 @@ def types() -> dict[str, Good]:
             record=True,
         ),
         "Run": Good(boltz.Run, values(run), record=True),
+        "Run.history_table": Good(run.history_table, {}),
         "Tuned": Good(boltz.Tuned, values(tuned), record=True),
+        "Tuned.history_table": Good(tuned.history_table, {}),
         "Data": Good(boltz.Data, values(boltz.load_data("mnist-mini", limit=2)), record=True),
     }
     for kind in (boltz.Settings, boltz.DirectedSettings, boltz.BeliefSettings, boltz.FineTuneSettings):

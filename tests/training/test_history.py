@@ -1,4 +1,4 @@
-"""Catches a history as a table that loses epochs, mixes fields up, takes None for a number, or fails on a foreign file."""
+"""Catches a history as a table that loses epochs or mixes fields up, takes None for 0, fails on foreign files."""
 
 from __future__ import annotations
 
