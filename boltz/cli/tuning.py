@@ -100,8 +100,8 @@ def started(task: Task, path: Path, options: Options) -> dict[str, Any]:
     units = "-".join(map(str, network.net.sizes))
     say(f"fine-tuning {units} on {len(data.x):,} rows of {data.name}, run folder {out}")
     with stoppable(out, command=task.command), Progress() as progress:
-        show = on_bar(progress, in_words)
-        tuned = begun(course, out, extra, options["force"], lambda record, copy: show(record) is True)
+        bar = on_bar(progress, in_words)
+        tuned = begun(course, out, extra, options["force"], lambda record, copy: bar(record) is True)
         result = finished(task, tuned)
     show(task, tuned, result)
     return result
