@@ -13,10 +13,9 @@ from boltz.models.builders import dbm, dbn, vae
 from boltz.models.files import Model
 from boltz.models.graph import MOST_LAYERS
 from boltz.sklearn.machines import MachineTransformer
-from boltz.training.objectives import OBJECTIVES
+from boltz.training.objectives import OBJECTIVES, samples_for
 
 Array = NDArray[Any]
-SEVERAL = 5  # samples of an objective that weighs them
 
 
 class DBMTransformer(MachineTransformer):
@@ -231,6 +230,6 @@ class VAETransformer(MachineTransformer):
         return vae([units, *groups], self.latent, rows, seed, self.activation, self.visible)
 
     def _settings(self) -> dict[str, Any]:
-        weighs = OBJECTIVES[checks.choice(self.objective, "objective", OBJECTIVES)].bound == "iwae"
-        samples = (SEVERAL if weighs else 1) if self.samples is None else self.samples
+        objective = checks.choice(self.objective, "objective", OBJECTIVES)
+        samples = samples_for(objective) if self.samples is None else self.samples
         return super()._settings() | {"samples": samples}

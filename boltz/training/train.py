@@ -127,9 +127,10 @@ def train(
     if it raises, the exception has what was trained as its attribute run, where out is None. progress: True for a bar,
     or a function of (stage, epochs done, all of them). extra is kept in run.toml. Further settings are the fields of
     boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid belief net or a VAE, of
-    boltz.BeliefSettings for a deep belief net; if epochs is not named, those that are not follow the number of rows
-    (boltz.presets). Gaussian visible units whose machine knows no units of the data yet take them from x, of at most
-    10,000 rows. Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
+    boltz.BeliefSettings for a deep belief net; those that are not named are as in boltz train (boltz.presets): they
+    follow the machine and the number of rows, and one that was trained already is not pretrained. Gaussian visible
+    units whose machine knows no units of the data yet take them from x, of at most 10,000 rows. Raises InputError,
+    NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
     """
     model = checked_machine(model)
     checks.flag(force, "force")
@@ -142,7 +143,9 @@ def train(
     data = as_data(x, "x", model.layers[0], model.levels)
     model = with_levels_of(model, data)
     others = None if held_out is None else as_data(held_out, "held_out", model.layers[0], model.levels)
-    chosen = settings_of(drawn, completed(kind_of(drawn), settings, data.x.shape, others is not None))
+    chosen = settings_of(
+        drawn, completed(kind_of(drawn), settings, data.x.shape, others is not None, bool(model.rates))
+    )
     plan = stages(drawn, chosen)
     state = TrainState(_started(model, data), [])
     loop = Loop(*_parts(data, others, chosen), plan, state, Key.from_seed(chosen.seed).derive("train"))
