@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ import pytest
 from support.commands import invoke
 
 import boltz
+from boltz.cli.starting import prepared
+from boltz.cli.train import train
 from boltz.errors import InputError
 
 ROWS = (np.random.default_rng(5).random((600, 9)) < 0.5).astype(np.uint8)
@@ -55,25 +56,36 @@ def options(settings: dict[str, Any]) -> list[str]:
     ]
 
 
-def both(kind: str, settings: dict[str, Any], rows: int, held_out: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings that run.toml of the command has, and those of boltz.train, on so many rows."""
-    make, shape = MAKE[kind]
+def asked(kind: str, settings: dict[str, Any], rows: int, held_out: int = 0) -> list[Any]:
+    """The words of a command that trains on so many rows."""
     np.save("rows.npy", ROWS[:rows])
     np.save("others.npy", ROWS[:held_out])
-    words = ["--data", "rows.npy", "--out", "run", "--no-evaluate", *options(settings)]
-    words += ["--valid", "others.npy"] if held_out else []
-    done = invoke("train", kind, *shape, *words)
+    words = [kind, *MAKE[kind][1], "--data", "rows.npy", "--out", "run", "--no-evaluate", *options(settings)]
+    return [*words, "--valid", "others.npy"] if held_out else words
+
+
+def both(kind: str, settings: dict[str, Any], rows: int, held_out: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings that the command trains with, and those of boltz.train, which is stopped after its first epoch."""
+    told = prepared(train.make_context("train", list(map(str, asked(kind, settings, rows, held_out)))).params)
+    x = ROWS[:rows]
+    others = ROWS[:held_out] if held_out else None
+    run = boltz.train(MAKE[kind][0](x), x, held_out=others, watch=lambda record: True, **settings)
+    return told.settings.as_dict(), run.settings.as_dict()
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_run_toml_has_them(kind: str) -> None:
+    settings = SHORT[kind] | {"epochs": 3}
+    done = invoke("train", *asked(kind, settings, 60))
     assert done.exit_code == 0, done.stderr
     told = tomllib.loads(Path("run/run.toml").read_text())["settings"]
-    x = ROWS[:rows]
-    run = boltz.train(make(x), x, held_out=ROWS[:held_out] if held_out else None, **settings)
-    return told, asdict(run.settings)
+    assert told == boltz.train(MAKE[kind][0](ROWS[:60]), ROWS[:60], **settings).settings.as_dict()
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("kind", MAKE)
 def test_what_is_not_named_is_alike(kind: str, case: str) -> None:
-    told, found = both(kind, SHORT[kind] | CASES[case], 60, 20 if case.startswith("held") else 0)
+    told, found = both(kind, CASES[case], 60, 20 if case.startswith("held") else 0)
     assert found == told
 
 
@@ -81,12 +93,12 @@ def test_what_is_not_named_is_alike(kind: str, case: str) -> None:
 @pytest.mark.parametrize("kind", MAKE)
 def test_what_follows_the_rows_is_alike(kind: str, rows: int) -> None:
     """Rates, batches, samples of an objective that weighs several; 600 rows have batches of 12, fewer of 10."""
-    told, found = both(kind, SHORT[kind] | {"epochs": 1} | MORE[kind], rows)
+    told, found = both(kind, {"epochs": 1} | MORE[kind], rows)
     assert found == told and found["batch_size"] == {3: 10, 600: 12}[rows]
 
 
 @pytest.mark.parametrize("kind", ["dbm", "dbn"])
-def test_pretraining_is_alike_where_only_epochs_are_named(kind: str) -> None:
+def test_pretraining_follows_the_rows_where_only_epochs_are_named(kind: str) -> None:
     """Three rows are pretrained 1,500 times by an RBM of a dbn, and twice as long by the lowest one of a dbm."""
     told, found = both(kind, {"epochs": 1}, 3)
     assert found == told and found["pretrain_epochs"] == {"dbm": 3000, "dbn": 1500}[kind]
@@ -95,16 +107,13 @@ def test_pretraining_is_alike_where_only_epochs_are_named(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["dbm", "dbn"])
 def test_a_machine_that_has_learnt_is_not_pretrained(kind: str) -> None:
     """Neither by boltz.train nor by --init; its next training would else begin with the loss of what it knows."""
-    make, _ = MAKE[kind]
     x = ROWS[:40]
-    first = boltz.train(make(x), x, pretrain_epochs=1, epochs=1, out="first")
+    first = boltz.train(MAKE[kind][0](x), x, pretrain_epochs=1, epochs=1, out="first")
     again = boltz.train(first.model, x, epochs=1)
     assert again.settings.pretrain_epochs == 0 and {record["stage"] for record in again.history} <= {"joint", "up-down"}
     np.save("rows.npy", x)
-    words = ("--init", "first", "--data", "rows.npy", "--epochs", 1, "--out", "second", "--no-evaluate")
-    done = invoke("train", kind, *words)
-    assert done.exit_code == 0, done.stderr
-    assert tomllib.loads(Path("second/run.toml").read_text())["settings"]["pretrain_epochs"] == 0
+    words = [kind, "--init", "first", "--data", "rows.npy", "--epochs", "1", "--out", "second"]
+    assert prepared(train.make_context("train", words).params).settings == again.settings
     assert boltz.train(first.model, x, epochs=1, pretrain_epochs=1).settings.pretrain_epochs == 1
 
 
