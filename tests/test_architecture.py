@@ -45,7 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "diagnostics": SAMPLING | {"sampling", "estimators"},
     "training": TRAINING,
     "networks": TRAINING | {"training"},
-    "plotting": {"foreign", "errors", "checks", "storage"},
+    "plotting": SAMPLING | {"sampling", "data"},
 }
 ABOVE = {"cli", "sklearn"}  # may import everything, and nothing but the other one imports them
 NUMBA = {f"kernels.cpu.{part}" for part in ("bernoulli", "vectors", "philox", "products", "dense", "notice")}

@@ -139,8 +139,6 @@ class Course:
         with workers(self.start.arena) as pool:
             while p.round < 1 + self.settings.refit:
                 self._round(pool, self._lesson(data, judge))
-                if self.stopped:
-                    p.round = 1 + self.settings.refit
 
     def _lesson(self, data: Examples, judge: Examples) -> Lesson:
         """The rows of a round; a share of each class is held out where no others were given, as far as it goes."""

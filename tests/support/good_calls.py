@@ -263,6 +263,9 @@ def functions() -> dict[str, Good]:
             {"model": directed, "x": X, **given, "out": None, "force": False, "extra": None, **TINY},
             paths=("out",),
         ),
+        "plot_curves": Good(boltz.plot_curves, {"run": [{"stage": "joint", "bound": -1.0}]}),
+        "plot_filters": Good(boltz.plot_filters, {"model": model, "shape": (2, 2)}),
+        "plot_samples": Good(boltz.plot_samples, {**some, "shape": (2, 2), "chains": 2, "sweeps": 1, **seed}),
         "independent_units": Good(boltz.independent_units, {"train": X, "x": X}),
         "mixture_of_products": Good(boltz.mixture_of_products, {"train": X, "x": X, "components": 2, **seed}),
         "binarize": Good(
