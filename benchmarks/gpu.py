@@ -57,7 +57,7 @@ def trained(device: str, size: Size) -> tuple[boltz.BoltzmannMachine, Any]:
     """An RBM after one epoch on digits, and the rows, 0/1, on the device."""
     digits = boltz.load_data("mnist-mini", limit=size.rows)
     model = boltz.rbm(784, size.hidden, x=digits.x)
-    run = boltz.train(model.to(device), digits, epochs=1)
+    run = boltz.train(model.to(device), digits, **boltz.Settings(epochs=1).as_dict())
     rows = (digits.x > 127).astype(np.float32)
     return run.model, arrays.moved(rows, device)
 

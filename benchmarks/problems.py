@@ -83,7 +83,8 @@ class Source:
         self.say(f"training a machine for the benchmark, kept as {path}")
         units = [rows.shape[1], 500, 1000][: 3 if deep else 2]
         path.parent.mkdir(parents=True, exist_ok=True)
-        model = boltz.train(boltz.dbm(units, rows), rows, epochs=3 if deep else 10).model
+        settings = boltz.Settings(epochs=3 if deep else 10).as_dict()  # a brief training, with nothing before it
+        model = boltz.train(boltz.dbm(units, rows), rows, **settings).model
         model.save(path)
         return model
 
@@ -92,7 +93,8 @@ class Source:
         n = rows.shape[1]
         if kind == "sbn":
             machine = boltz.sbn([n, 20, 20] if self.small else [n, 200, 200, 200], (), rows)
-            return boltz.train(machine, rows, objective="vimco", samples=2 if self.small else 5, epochs=1).model
+            settings = boltz.DirectedSettings(objective="vimco", samples=2 if self.small else 5, epochs=1)
+            return boltz.train(machine, rows, **settings.as_dict()).model
         if kind == "iwae2":
             units, latent = ([n, [9], [7]], [6, 5]) if self.small else ([n, [200, 200], [100, 100]], [100, 50])
             return boltz.vae(units, latent, rows)

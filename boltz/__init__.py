@@ -78,6 +78,9 @@ _PLACES = {
     "Settings": "training.settings",
     "resume": "training.train",
     "train": "training.train",
+    "plot_curves": "plotting.machines",
+    "plot_filters": "plotting.machines",
+    "plot_samples": "plotting.machines",
     "Data": "data",
     "load_data": "data:load",
     "binarize": "data.binarize",
@@ -130,6 +133,7 @@ if TYPE_CHECKING:
     from boltz.networks.settings import FineTuneSettings
     from boltz.networks.unrolling import autoencoder, classifier
     from boltz.parallel import threads
+    from boltz.plotting.machines import plot_curves, plot_filters, plot_samples
     from boltz.rng import Key
     from boltz.sampling.ancestral import sample
     from boltz.sampling.chains import ChainRun, run_chains

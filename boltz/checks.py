@@ -101,14 +101,35 @@ def callback(value: Any, name: str, arguments: int) -> None:
         return
     if not callable(value):
         raise InputError(f"{name} must be a function or None, got {brief(value)}.")
+    if _takes(value, arguments) is False:
+        raise InputError(f"{name} must be a function of {arguments} argument(s), got one that takes others.")
+
+
+def watch(value: Any, name: str, second: str) -> bool:
+    """Whether a function of a record takes a second argument, too: one that it needs, or that has this very name.
+
+    None and a function of C that does not say what it takes count as functions of a record alone.
+    """
+    wanted = f"a function of (record) or of (record, {second}), or None"
+    if value is None:
+        return False
+    if not callable(value):
+        raise InputError(f"{name} must be {wanted}, got {brief(value)}.")
+    one, two = _takes(value, 1), _takes(value, 2)
+    if not two and one is False:
+        raise InputError(f"{name} must be {wanted}, got one that takes others.")
+    return bool(two) and (not one or list(inspect.signature(value).parameters)[1:2] == [second])
+
+
+def _takes(function: Any, arguments: int) -> bool | None:
+    """Whether a function can be called with so many arguments; None for one of C that does not say what it takes."""
     try:
-        inspect.signature(value).bind(*[None] * arguments)
-    except TypeError as problem:
-        raise InputError(
-            f"{name} must be a function of {arguments} argument(s), got one that takes others."
-        ) from problem
+        inspect.signature(function).bind(*[None] * arguments)
+    except TypeError:
+        return False
     except ValueError:
-        pass  # a function of C that does not say what it takes
+        return None
+    return True
 
 
 def sequence(value: Any, name: str, most: int | None = None) -> list[Any]:

@@ -1,7 +1,11 @@
 """Foreign text: what others wrote into files, names, labels and settings, made fit to be shown."""
 
+from collections.abc import Iterable
+from html import escape
+
 MOST = 80  # characters of a name, a label, a value
 MOST_MESSAGE = 1000  # characters of a whole sentence
+MOST_REPR = 300  # characters of a repr, however large what it stands for
 
 
 def shown(value: object, most: int = MOST) -> str:
@@ -20,6 +24,22 @@ def shown(value: object, most: int = MOST) -> str:
 def shown_lines(text: str, most: int = MOST_MESSAGE) -> str:
     """A text of several lines, each of them as `shown`."""
     return "\n".join(shown(line, most) for line in text.split("\n"))
+
+
+def short_repr(name: str, parts: Iterable[object]) -> str:
+    """The repr of a large thing on one line: the name of its class, and what it is in some parts, None left out."""
+    return f"{name}({shown(', '.join(shown(part) for part in parts if part is not None), MOST_REPR - len(name) - 2)})"
+
+
+def html_table(title: str, rows: Iterable[tuple[object, object]]) -> str:
+    """A small table for notebooks: a title, and a row for each (name, value), None left out."""
+    cells = (
+        f"<tr><th style='text-align:left'>{escape(shown(name))}</th>"
+        f"<td style='text-align:left'>{escape(shown(value, MOST_REPR))}</td></tr>"
+        for name, value in rows
+        if value is not None
+    )
+    return f"<table><caption>{escape(shown(title))}</caption><tbody>{''.join(cells)}</tbody></table>"
 
 
 def _text(value: object) -> str:

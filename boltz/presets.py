@@ -88,19 +88,27 @@ def preset(kind: str, rows: int, units: int, batch: int | None = None, held_out:
     return {**SETTINGS.get(kind, {}), **rates_for(kind, rows, units), "batch_size": batch, **lengths, **judges}
 
 
-def completed(kind: str, settings: Mapping[str, Any], shape: tuple[int, int], held_out: bool) -> dict[str, Any]:
+def completed(
+    kind: str, settings: Mapping[str, Any], shape: tuple[int, int], held_out: bool, trained: bool = False
+) -> dict[str, Any]:
     """The settings of a training in Python on (rows, units): those named, and the preset for the others.
 
-    Who names epochs has chosen the length of the training, so that nothing else is chosen: what is not named is then as
-    in the class of settings. Raises InputError for patience without held-out rows, and for validation beside them.
+    Who names epochs, and no patience, trains for all of them on all rows, unless there are held-out ones. trained: the
+    machine has learnt already, so that pretraining, which would undo it, must be asked for. Raises InputError for
+    patience without held-out rows, and for validation beside them.
     """
     if held_out and settings.get("validation"):
         raise InputError("validation holds out some of the rows, but held_out gives others: name one of both.")
-    found = dict(settings)
-    if "epochs" not in settings:
-        judged = held_out or bool(settings.get("validation"))
-        found = preset(kind, *shape, settings.get("batch_size"), judged) | found
-    if found.get("patience") and not held_out and not found.get("validation"):
+    judged = held_out or bool(settings.get("validation"))
+    found = preset(kind, *shape, settings.get("batch_size"), judged)
+    if trained and "pretrain_epochs" in found:
+        found["pretrain_epochs"] = 0
+    if "epochs" in settings and not judged and not settings.get("patience"):
+        found |= {"patience": 0, "validation": 0.0}
+    found |= settings
+    if found["patience"] and found["epochs"] and "patience" not in settings:
+        found["patience"] = patience_for(kind, found["epochs"])
+    if found["patience"] and not held_out and not found["validation"]:
         if settings.get("patience"):
             raise InputError("patience waits for a better epoch on held-out rows: give held_out, or validation.")
         found["patience"] = 0

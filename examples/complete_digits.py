@@ -37,11 +37,8 @@ def main() -> None:
     model = boltz.train(
         boltz.dbm([784, options.units, options.units], digits.x),
         digits,
-        pretrain="bottom",
         pretrain_epochs=options.epochs,
         epochs=options.epochs,
-        learning_rate=0.005,
-        center=True,
     ).model
 
     first = [int(np.flatnonzero(unseen.labels == label)[0]) for label in np.unique(unseen.labels)]

@@ -48,8 +48,7 @@ def main() -> None:
         pretrain="doubling",
         pretrain_epochs=options.epochs,
         epochs=options.epochs,
-        learning_rate=0.005,
-        center=True,
+        mean_field_sweeps=10,
     ).model
 
     learners: dict[str, Learner] = {

@@ -50,7 +50,8 @@ def belief(number: int, rng: np.random.Generator, count: int) -> tuple[Any, Any]
     if objective:
         rows = boltz.sample(model, 2000, seed=number)["v"]
         epochs = int(rng.integers(5, 40))
-        model = boltz.train(model, rows, objective=objective, epochs=epochs, learning_rate=0.01, seed=number).model
+        settings = boltz.DirectedSettings(objective=objective, epochs=epochs, learning_rate=0.01, seed=number)
+        model = boltz.train(model, rows, **settings.as_dict()).model
     drawn = boltz.sample(model, half(count), seed=number + 1)["v"]
     return model, with_coins(drawn, count, rng)
 

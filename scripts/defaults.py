@@ -20,6 +20,8 @@ import numpy as np
 import boltz
 import boltz.sklearn
 from boltz.errors import NumericalError
+from boltz.models.blueprint import blueprint
+from boltz.training.stages import settings_of
 
 SETS = (
     "nltcs", "plants", "jester", "baudio", "bnetflix", "accidents", "adult", "connect4", "pumsb_star", "dna", "nips",
@@ -124,7 +126,8 @@ def random(name: str, kind: str, number: int) -> Line:
     shape, settings = drawn(kind, train.shape[1], len(train), number)
     began = time.monotonic()
     try:
-        run = boltz.train(built(kind, train.shape[1], shape, train, number), train, **settings)
+        machine = built(kind, train.shape[1], shape, train, number)
+        run = boltz.train(machine, train, **settings_of(blueprint(machine), settings).as_dict())  # without presets
         found = measured(run.model, test)
     except NumericalError:
         found = {"value": None, "trusted": False}

@@ -44,7 +44,14 @@ KINDS: list[Kind] = [
     (lambda x: boltz.sbn([12, 8, 5], x=x), {"epochs": 4, "objective": "nvil", "learning_rate": 0.01}),
     (
         lambda x: boltz.dbm([12, 6, 5], x),
-        {"epochs": 3, "chains": 20, "center": True, "sparsity_cost": 0.01, "optimizer": "nesterov", "momentum": 0.5},
+        {
+            "epochs": 3,
+            "chains": 20,
+            "pretrain_epochs": 0,
+            "sparsity_cost": 0.01,
+            "optimizer": "nesterov",
+            "momentum": 0.5,
+        },
     ),
     (lambda x: boltz.vae([12, [8], [6]], [5, 3], x), {"epochs": 4, "objective": "iwae", "samples": 3}),
     (

@@ -70,8 +70,8 @@ def shares(rows: Any, patterns: Floats) -> list[float]:
 def line(mixture: Mixture, rule: str, seed: int, epochs: int) -> str:
     """Train one machine, and say what it is like."""
     x, patterns, truth = mixture.draw(seed)
-    settings: dict[str, Any] = {"rule": rule, "epochs": epochs, "seed": seed}
-    run = boltz.train(boltz.rbm(UNITS, 20, x=x, seed=seed), x, **settings)
+    settings = boltz.Settings(rule=rule, epochs=epochs, seed=seed)
+    run = boltz.train(boltz.rbm(UNITS, 20, x=x, seed=seed), x, **settings.as_dict())
     found = boltz.log_likelihood(run.model, x, boltz.exact_log_z(run.model)).value
     hidden = exact_samples(run.model, DRAWS, seed)
     drawn = np.random.default_rng(seed).random((DRAWS, UNITS)) < 1 / (1 + np.exp(-run.model.field("v", hidden)))

@@ -55,9 +55,8 @@ def trained() -> Iterator[Case]:
     states = boltz.tempered_sample(model, 4096, 640, seed=3)
     rows = np.concatenate([states["v"], states["h1"]], axis=1)
     rows = np.concatenate([rows, 1 - rows]).astype(np.float32)
-    run = boltz.train(
-        boltz.rbm(64, 64, x=rows), rows, epochs=20, learning_rate=0.05, binarize="none", rule="ptt", seed=1
-    )
+    settings = boltz.Settings(epochs=20, learning_rate=0.05, binarize="none", rule="ptt", seed=1)
+    run = boltz.train(boltz.rbm(64, 64, x=rows), rows, **settings.as_dict())
     assert isinstance(run.model, boltz.BoltzmannMachine)
     yield "RBM 64-64 trained on Ising samples, kept rates", run.model, None
     yield "the same without rates", boltz.BoltzmannMachine(run.model.graph, run.model.arena), None

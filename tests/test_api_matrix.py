@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.machines import SMALL, machine_of
+from support.training import plain_train
 
 import boltz
 
@@ -54,11 +55,11 @@ def rows_of(x: Any) -> int:
 
 
 def trained(x: Any, **settings: Any) -> Any:
-    return boltz.train(DBM, x, epochs=1, batch_size=3, chains=4, learning_rate=0.1, **settings).model.arena
+    return plain_train(DBM, x, epochs=1, batch_size=3, chains=4, learning_rate=0.1, **settings).model.arena
 
 
 def directed(model: Any, x: Any, **settings: Any) -> Any:
-    return whole(boltz.train(model, x, epochs=1, batch_size=3, learning_rate=0.1, **settings).model)
+    return whole(plain_train(model, x, epochs=1, batch_size=3, learning_rate=0.1, **settings).model)
 
 
 def whole(machine: Any) -> Any:
@@ -365,7 +366,7 @@ def test_what_is_no_state_is_refused(state: Any) -> None:
 
 
 MODELS: dict[str, Callable[[Any], Any]] = {  # name -> call with a machine
-    "train": lambda m: boltz.train(m, BITS, epochs=1, batch_size=3),
+    "train": lambda m: plain_train(m, BITS, epochs=1, batch_size=3),
     "sample": lambda m: boltz.sample(m, 2),
     "mean_field": lambda m: boltz.mean_field(m, BITS),
     "log_likelihood": lambda m: boltz.log_likelihood(m, BITS, samples=2),
@@ -418,7 +419,7 @@ def test_what_is_no_machine_is_refused(name: str, model: Any) -> None:
 @pytest.mark.parametrize("machine", ["rbm", "vae"])
 @pytest.mark.parametrize("name", MODELS)
 def test_a_run_in_place_of_its_machine_is_told_apart(name: str, machine: str) -> None:
-    run = boltz.train(MACHINES[machine], BITS, epochs=0)
+    run = plain_train(MACHINES[machine], BITS, epochs=0)
     with pytest.raises(boltz.InputError, match=r"^model must be .*, got Run; use its \.model\.$"):
         MODELS[name](run)
 
@@ -479,7 +480,7 @@ def test_words_that_are_no_choice_are_refused_by_name(value: Any) -> None:
         "visible": lambda v: boltz.sbn([3, 2], visible=v),
         "activation": lambda v: boltz.vae([3, 2], 2, activation=v),
         "kinds[1]": lambda v: boltz.helmholtz([3, 2], ["gaussian", v]),
-        "objective": lambda v: boltz.train(VAE, BITS, objective=v),
+        "objective": lambda v: plain_train(VAE, BITS, objective=v),
     }
     for argument, call in calls.items():
         with pytest.raises(boltz.InputError, match=f"^{re.escape(argument)} must be one of "):

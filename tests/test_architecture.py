@@ -21,7 +21,7 @@ ROOTS = {"boltz": Path(boltz.__file__).parent, "boltz.kernels": Path(boltz.kerne
 BASE = {"foreign", "errors", "kernels", "arrays", "rng", "numerics", "checks", "scale"}
 MODELS = BASE | {"units", "nn", "storage"}
 SAMPLING = MODELS | {"models", "targets", "parallel"}
-TRAINING = SAMPLING | {"sampling", "data", "presets"}
+TRAINING = SAMPLING | {"sampling", "data", "presets", "progress"}
 ALLOWED: dict[str, set[str]] = {
     "foreign": set(),
     "errors": {"foreign"},
@@ -34,6 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "parallel": {"errors", "arrays", "checks", "kernels"},
     "storage": {"foreign", "errors"},
     "presets": {"errors"},
+    "progress": {"foreign", "errors", "checks"},
     "data": {"foreign", "errors", "arrays", "checks", "rng", "kernels", "scale"},
     "units": BASE,
     "nn": BASE,
@@ -44,8 +45,8 @@ ALLOWED: dict[str, set[str]] = {
     "diagnostics": SAMPLING | {"sampling", "estimators"},
     "training": TRAINING,
     "networks": TRAINING | {"training"},
+    "plotting": SAMPLING | {"sampling", "data"},
     "evaluation": TRAINING | {"estimators", "diagnostics", "training", "networks", "plotting"},
-    "plotting": {"foreign", "errors", "checks", "storage"},
 }
 ABOVE = {"cli", "sklearn"}  # may import everything, and nothing but the other one imports them
 NUMBA = {f"kernels.cpu.{part}" for part in ("bernoulli", "vectors", "philox", "products", "dense", "notice")}
@@ -54,21 +55,23 @@ ONLY = {
     "llvmlite": NUMBA,
     "cupy": {"kernels.cuda.launch", "arrays"},
     "click": {"cli"},
-    "rich": {"cli"},
+    "rich": {"cli", "progress"},
+    "IPython": {"progress"},
     "matplotlib": {"plotting"},
     "safetensors": set(),
     "pooch": {"data"},
     "threadpoolctl": {"parallel"},
     "sklearn": {"sklearn"},
 }  # outside package -> the only modules (or packages) that import it
-LAZY = {"cupy", "pooch"}  # never at the top of a module
+LAZY = {"cupy", "pooch", "rich", "IPython"}  # never at the top of a module
 BANNED = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 MOST_LINES, MOST_PARAMETERS, MOST_IN_A_FUNCTION = 500, 6, 60
 WIDE = {
     "data.loading.load": 9,  # likewise, all but the name optional
-    "training.train.train": 7,  # the documented public function, all settings by name
-    "networks.fine_tune.fine_tune": 7,  # likewise
+    "training.train.train": 8,  # the documented public function, all settings by name
+    "networks.fine_tune.fine_tune": 8,  # likewise
+    "networks.fine_tune.resume_tuning": 7,  # likewise
     "units.Units.anneal": 7,  # the argument list of its kernel
     "units.bernoulli.Bernoulli.anneal": 7,
     "sampling.ancestral.sample": 7,  # public, all but the model optional
@@ -286,7 +289,7 @@ def test_wide_functions_are_still_there() -> None:
 def test_settings_of_training_are_given_by_name() -> None:
     """What boltz.train takes by position has nothing to do with the kind of machine."""
     arguments = FUNCTIONS["training.train.train"].args
-    assert [a.arg for a in arguments.args] == ["model", "x", "out", "held_out", "force", "watch", "extra"]
+    assert [a.arg for a in arguments.args] == ["model", "x", "out", "held_out", "force", "watch", "extra", "progress"]
     assert arguments.kwarg is not None and arguments.kwarg.arg == "settings"
 
 

@@ -14,7 +14,7 @@ from boltz.errors import InputError
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.nn.dense import ACTIVATIONS
 from boltz.training import settings as choices
-from boltz.training.objectives import OBJECTIVES
+from boltz.training.objectives import MANY, OBJECTIVES, samples_for
 
 F = TypeVar("F", bound=Callable[..., Any])
 Values = Mapping[str, Any]
@@ -122,7 +122,6 @@ TYPES: dict[str, tuple[Any, str]] = {
     **dict.fromkeys(("samples", "epochs", "pretrain_epochs", "batch_size", "patience"), (int, "INTEGER")),
     **dict.fromkeys(("validation", "learning_rate", "pretrain_learning_rate"), (float, "FLOAT")),
 }
-MANY = 5  # samples where an objective weighs several and none are asked for
 EPOCHS = f"by the number of rows: for {presets.LEAST_UPDATES:,} to {presets.MOST_UPDATES:,} updates"
 LESS = f"less with fewer than {presets.ROWS_A_UNIT} rows a unit"
 
@@ -221,7 +220,7 @@ def chosen(
         if not met({"evaluate": options.get("evaluate", True), **values}):
             raise InputError(f"{word(name)} would do nothing: it needs {needed}.")
     if values.get("samples", 1) is None:
-        values["samples"] = MANY if OBJECTIVES[values["objective"]].bound == "iwae" else 1
+        values["samples"] = samples_for(values["objective"])
     return values
 
 

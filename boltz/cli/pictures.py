@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 import boltz
 from boltz.cli.stored import image_of
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.files import Model, outside
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.plotting import curves, images
+from boltz.plotting.machines import CHAINS, SWEEPS, filters, grey, layer_means
 from boltz.sampling.decoding import visible_means
 from boltz.storage import run_folder
-
-CHAINS, SWEEPS, REACH = 100, 200, 3.0
 
 
 def draw(run: boltz.Run) -> None:
@@ -32,44 +27,11 @@ def draw(run: boltz.Run) -> None:
     images.save(curves.learning_curves(run.history), folder / "curves.png")
 
 
-def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> tuple[Any, str]:
-    """What to draw of a layer in sampled states, (chains, units), and what it is: means given the other layers.
-
-    Hidden layers of a Helmholtz machine are drawn as they were sampled, real numbers from -3 to 3 as grey levels.
-    """
-    if layer == model.visible:
-        return _grey(model, visible_means(model, state)), "means"
-    if isinstance(model, BoltzmannMachine):
-        return model.unit_type(layer).mean(model.field(layer, state)), "means"
-    if model.conditionals[layer].reparameterised:
-        return np.clip(0.5 + state[layer] / (2 * REACH), 0, 1), f"states from -{REACH:g} to {REACH:g}"
-    return state[layer], "states"
-
-
-def _grey(model: Model, means: Any) -> Any:
-    """Visible means (chains, units) as grey levels: as they are, or by their spreads where data leave [0, 1]."""
-    units = model.scaling
-    if units is None or (units.location.min() >= 0 and (units.location + units.spread).max() <= 1):
-        return outside(model, means)
-    return np.clip(0.5 + means / (2 * REACH), 0, 1)
-
-
-def filters(model: Model) -> Any:
-    """Weights (visible, units) at the visible layer: the edge of a Boltzmann machine, else the last generative ones.
-
-    Of Gaussian visible units they are those of the means.
-    """
-    if isinstance(model, BoltzmannMachine):
-        return model.params[model.graph.edges[0].key]
-    last = model.structure.generative[model.visible].depth - 1
-    return model.params[f"generative/{model.visible}/{last}/weight"][:, : model.units[model.visible]].T
-
-
 def _samples(run: boltz.Run) -> tuple[Any, str]:
     """Visible means (chains, units) of fantasies, and a title."""
     model, seed = run.model, run.settings.seed
     if isinstance(model, HelmholtzMachine):
-        means = _grey(model, visible_means(model, boltz.sample(model, CHAINS, seed=seed)))
+        means = grey(model, visible_means(model, boltz.sample(model, CHAINS, seed=seed)))
         return means, f"visible means of {CHAINS} samples"
     start = _particles(run, model)
     state = boltz.sample(model, len(start[model.visible]), SWEEPS, seed, start)

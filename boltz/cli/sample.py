@@ -190,9 +190,9 @@ def _encoded(states: dict[str, Any], gaussian: set[str], ending: str) -> bytes:
 
 def _draw(path: Path, model: Any, layer: str, found: tuple[Any, str], out: Path) -> None:
     """The picture of a layer in sampled states; found holds those and how they came about."""
-    from boltz.cli.pictures import layer_means
     from boltz.cli.stored import image_of, settings_of
     from boltz.plotting import images
+    from boltz.plotting.machines import layer_means
 
     state, after = found
     image = image_of(settings_of(path)) if layer == model.visible else None

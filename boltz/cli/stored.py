@@ -82,12 +82,7 @@ def parameters(plan: Blueprint) -> int:
 
 def architecture(plan: Blueprint) -> str:
     """Units from the bottom, such as 784-500; drawn layers in brackets where others are not: 784-200-200-[50]."""
-    sizes = [str(layer.units) for layer in plan.layers]
-    if isinstance(plan, Graph) or not any(plan.widths):
-        return "-".join(sizes)
-    inner = [*plan.widths, ()] if plan.prior == "rbm" else plan.widths
-    parts = ["-".join([*map(str, widths), f"[{n}]"]) for widths, n in zip(inner, sizes[1:], strict=True)]
-    return "-".join([sizes[0], *parts])
+    return plan.architecture
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,6 @@ from boltz.cli.options import Sectioned, machine_options
 from boltz.errors import Interrupted, unwritten
 
 WITH_RESUME = {"resume", "as_json", "threads", "device"}
-SHOWN = {
-    "pseudo_likelihood": "pseudo-likelihood",
-    "bound": "bound",
-    "reconstruction_error": "reconstruction error",
-}  # what is shown of an epoch's record: the first that was measured
 
 
 @click.command(cls=Sectioned)
@@ -163,17 +158,12 @@ def finished(run: Any, progress: Any) -> dict[str, Any]:
     return result
 
 
-def watcher(progress: Any) -> Callable[[dict[str, Any]], None]:
+def watcher(progress: Any) -> Callable[[Mapping[str, Any]], None]:
     """What shows each epoch's record."""
+    from boltz.progress import on_bar
+    from boltz.training.history import in_words
 
-    def watch(record: dict[str, Any]) -> None:
-        shown = next(
-            (f"{text} {record[name]:.1f}, " for name, text in SHOWN.items() if record.get(name) is not None), ""
-        )
-        detail = f"{shown}{record['rows_per_second']:,.0f} rows/s"
-        progress.update(f"{record['stage']} epoch", record["epoch"], record["epochs"], detail)
-
-    return watch
+    return on_bar(progress, in_words)
 
 
 def make_parent(out: Path) -> None:

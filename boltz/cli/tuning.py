@@ -20,10 +20,11 @@ from boltz.cli.tuning_options import TABLES, settings_from
 from boltz.cli.tuning_rows import Seen, fewer, rows_entry, test_entry, test_rows, training, training_again
 from boltz.errors import FileError, InputError
 from boltz.models.files import Model
-from boltz.networks.fine_tune import Tuned, begun, resume_tuning
+from boltz.networks.fine_tune import Tuned, begun, in_words, resume_tuning
 from boltz.networks.labels import prepared
 from boltz.networks.network import Network
 from boltz.plotting import curves, images
+from boltz.progress import on_bar
 from boltz.storage import run_folder
 
 Options = Mapping[str, Any]
@@ -99,7 +100,8 @@ def started(task: Task, path: Path, options: Options) -> dict[str, Any]:
     units = "-".join(map(str, network.net.sizes))
     say(f"fine-tuning {units} on {len(data.x):,} rows of {data.name}, run folder {out}")
     with stoppable(out, command=task.command), Progress() as progress:
-        tuned = begun(course, out, extra, options["force"], watcher(progress))
+        bar = on_bar(progress, in_words)
+        tuned = begun(course, out, extra, options["force"], lambda record, copy: bar(record) is True)
         result = finished(task, tuned)
     show(task, tuned, result)
     return result
@@ -112,7 +114,7 @@ def resumed(task: Task, folder: Path, device: str) -> dict[str, Any]:
         if description.get("task") != task.kind:
             raise FileError(f"{folder} is not a run of {task.command}.")
         data, labels = training_again(task.labelled, description)
-        tuned = resume_tuning(folder, data, labels, watch=watcher(progress), device=device)
+        tuned = resume_tuning(folder, data, labels, watch=on_bar(progress, in_words), device=device)
         result = before or finished(task, tuned)
     for note in tuned.notes:
         say(note)
@@ -176,21 +178,6 @@ def show(task: Task, tuned: Tuned, result: dict[str, Any]) -> None:
         kept = f"those of epoch {tuned.epoch}, the best on the validation rows"
         kept += ", trained anew on all rows for as many" if tuned.settings.refit else ""
     say(f"After {result['epochs']} epochs the parameters are {kept}. The run is in {tuned.path}: see its pictures.")
-
-
-def watcher(progress: Progress) -> Callable[[dict[str, Any]], None]:
-    """What shows each epoch's record."""
-
-    def watch(record: dict[str, Any]) -> None:
-        parts = [f"loss {record['train_loss']:.4f}"]
-        if record["error"] is not None:
-            parts.append(f"validation error {100 * record['error']:.2f} %")
-        elif record["loss"] is not None:
-            parts.append(f"validation loss {record['loss']:.4f}")
-        parts.append(f"{record['rows_per_second']:,.0f} rows/s")
-        progress.update(f"{record['stage']} epoch", record["epoch"], record["epochs"], ", ".join(parts))
-
-    return watch
 
 
 def _check_writable(task: Task, out: Path, force: bool) -> None:

@@ -19,11 +19,13 @@ from boltz import checks
 from boltz.data.columns import Columns
 from boltz.data.sparse import SparseRows
 from boltz.errors import FileError
+from boltz.foreign import html_table, short_repr, shown
 from boltz.rng import Key
 from boltz.scale import Border, blocks, extent, levels_of
 
 Array = NDArray[Any]
 LARGEST = float(np.finfo(np.float32).max)
+MOST_COLUMNS = 8  # whose names a repr shows
 
 
 class Table(NamedTuple):
@@ -71,6 +73,27 @@ class Data:
     columns: tuple[str, ...] = field(default=(), repr=False)
     real: bool = False
     known: Array | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        return short_repr("Data", (self.name, *self._parts().values()))
+
+    def _repr_html_(self) -> str:
+        source = None if self.source == self.name else self.source
+        rows = [*self._parts().items(), ("source", source), *(("note", note) for note in self.notes)]
+        return html_table(f"Data {self.name}", rows)
+
+    def _parts(self) -> dict[str, str | None]:
+        """What a repr and a table say alike, by name."""
+        levels = {None: "real" if self.real else "in [0, 1]", 1: "0 and 1"}
+        columns = shown(", ".join(self.columns[:MOST_COLUMNS]) + ", ..." * (len(self.columns) > MOST_COLUMNS))
+        return {
+            "rows": f"{self.x.shape[0]:,} rows of {self.x.shape[1]:,} units",
+            "values": levels.get(self.levels, f"whole numbers, divided by {self.levels}"),
+            "images": None if self.shape is None else f"images of {self.shape[0]} x {self.shape[1]}",
+            "columns": f"columns {columns}" if columns else None,
+            "labels": None if self.labels is None else "labels",
+            "missing": None if self.known is None else "some of them missing",
+        }
 
     @cached_property
     def binary(self) -> bool:

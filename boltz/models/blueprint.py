@@ -30,9 +30,4 @@ def build(plan: Blueprint, arena: Array, scaling: Scaling | None = None, levels:
 
 def kind_of(plan: Blueprint) -> str:
     """The name of the machine of a blueprint: rbm, dbm, dbn, sbn, vae, or helmholtz where hidden layers are mixed."""
-    if isinstance(plan, Graph):
-        return "rbm" if len(plan.layers) == 2 else "dbm"
-    kinds = {layer.kind for layer in plan.latent}
-    if plan.prior == "rbm":
-        return "dbn"
-    return {"bernoulli": "sbn", "gaussian": "vae"}[kinds.pop()] if len(kinds) == 1 else "helmholtz"
+    return plan.kind

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from boltz import arrays, checks, scale
 from boltz.errors import InputError
+from boltz.foreign import short_repr
 from boltz.models.graph import Edge, Graph, Layer
 from boltz.nn.arena import check_arena, size, zeros
 from boltz.nn.arena import views as named_views
@@ -52,6 +53,14 @@ def check_rates(rates: Any, units: Mapping[str, int]) -> None:
             raise InputError(f"rates must map layers to their mean activities, {wanted}, got {checks.brief(layer)}.")
 
 
+def repr_parts(model: Any) -> list[str]:
+    """What the repr of a machine or network says of its visible units and parameters."""
+    visible = model.layers[0].kind
+    said = [] if visible == "bernoulli" else [f"{visible} visible units"]
+    said += [f"levels {model.levels}"] if model.levels is not None else []
+    return [*said, f"{model.arena.size:,} parameters", f"{model.arena.dtype} on {model.device}"]
+
+
 @dataclass(frozen=True, eq=False)
 class BoltzmannMachine:
     """A layered Boltzmann machine: graph, flat parameter arena, and the layers' mean activities on the training data.
@@ -75,6 +84,9 @@ class BoltzmannMachine:
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew from what defines the machine, so that their parameters are views again."""
         return type(self), (self.graph, self.arena, self.rates, self.levels)
+
+    def __repr__(self) -> str:
+        return short_repr(type(self).__name__, (f"{self.graph.kind} {self.graph.architecture}", *repr_parts(self)))
 
     @cached_property
     def params(self) -> dict[str, Array]:

@@ -70,6 +70,16 @@ class Graph:
         return cls(layers, tuple(Edge(a, b) for a, b in pairwise(names)))
 
     @property
+    def kind(self) -> str:
+        """The name of its machine: rbm, or dbm with more than one hidden layer."""
+        return "rbm" if len(self.layers) == 2 else "dbm"
+
+    @property
+    def architecture(self) -> str:
+        """Units from the bottom, such as 784-500-1000."""
+        return "-".join(str(layer.units) for layer in self.layers)
+
+    @property
     def visible(self) -> str:
         """Name of the visible layer."""
         return self.layers[0].name

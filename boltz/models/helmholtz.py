@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from boltz import arrays, checks, scale
 from boltz.errors import InputError
-from boltz.models.boltzmann import BoltzmannMachine, check_rates
+from boltz.foreign import short_repr
+from boltz.models.boltzmann import BoltzmannMachine, check_rates, repr_parts
 from boltz.models.boltzmann import shapes as graph_shapes
 from boltz.models.graph import Graph, Layer
 from boltz.models.scaling import Scaling
@@ -61,6 +62,24 @@ class Structure:
         if not self.widths or (self.prior == "rbm" and set(kinds[1:]) != {"bernoulli"}):
             raise InputError("a machine needs a hidden layer, and an RBM as prior needs binary ones.")
         _ = self.generative  # raises if the activation is unknown
+
+    @property
+    def kind(self) -> str:
+        """The name of its machine: dbn, sbn, vae, or helmholtz where hidden layers are mixed."""
+        if self.prior == "rbm":
+            return "dbn"
+        kinds = {layer.kind for layer in self.latent}
+        return {"bernoulli": "sbn", "gaussian": "vae"}[kinds.pop()] if len(kinds) == 1 else "helmholtz"
+
+    @property
+    def architecture(self) -> str:
+        """Units from the bottom; drawn layers in brackets where others are not: 784-200-200-[50]."""
+        sizes = [str(layer.units) for layer in self.layers]
+        if not any(self.widths):
+            return "-".join(sizes)
+        inner = [*self.widths, ()] if self.prior == "rbm" else self.widths
+        parts = ["-".join([*map(str, widths), f"[{n}]"]) for widths, n in zip(inner, sizes[1:], strict=True)]
+        return "-".join([sizes[0], *parts])
 
     @cached_property
     def latent(self) -> tuple[Layer, ...]:
@@ -144,6 +163,11 @@ class HelmholtzMachine:
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew from what defines the machine, so that their parameters are views again."""
         return type(self), tuple(getattr(self, each.name) for each in fields(self))
+
+    def __repr__(self) -> str:
+        return short_repr(
+            type(self).__name__, (f"{self.structure.kind} {self.structure.architecture}", *repr_parts(self))
+        )
 
     @cached_property
     def params(self) -> dict[str, Array]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,22 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.arrays import checked_device
 from boltz.errors import BoltzError, FileError, InputError
-from boltz.foreign import shown
+from boltz.foreign import html_table, short_repr, shown
 from boltz.models.files import Model
 from boltz.networks.files import load_network
 from boltz.networks.labels import labelled, numbered, prepared
 from boltz.networks.loop import Course, Labelled, Progress, Record
 from boltz.networks.network import Network
 from boltz.networks.settings import FineTuneSettings
+from boltz.progress import Asked
 from boltz.storage import metrics, run_folder
-from boltz.training import guards
+from boltz.training import guards, watching
 from boltz.training.description import data_again, data_entry, mark, versions
+from boltz.training.history import columns, length, number
 from boltz.training.settings import settings_from
 from boltz.training.signals import interrupted, stop_requests
+from boltz.training.watching import Heard, Watch, unheard
 
-Watch = Callable[[Record], None]
 Arrays = dict[str, NDArray[Any]]
 CLASSIFIER, AUTOENCODER = "classifier", "autoencoder"
 COMMANDS = {CLASSIFIER: "boltz classify", AUTOENCODER: "boltz autoencode"}
@@ -49,6 +51,29 @@ class Tuned:
     path: Path | None = None
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return short_repr("Tuned", (self.network.described, *self._parts().values()))
+
+    def _repr_html_(self) -> str:
+        rows = [("network", self.network.described), *self._parts().items(), ("settings", self.settings)]
+        return html_table("Fine-tuned network", [*rows, *(("note", note) for note in self.notes)])
+
+    def _parts(self) -> dict[str, Any]:
+        """What a repr and a table say alike, by name."""
+        chosen = [r for r in self.history if r.get("stage") == "network" and r.get("epoch") == self.epoch]
+        found = {name: number(chosen[0], name) if chosen else None for name in ("error", "loss")}
+        scores = [f"validation {name} {value:.4g}" for name, value in found.items() if value is not None]
+        return {
+            "trained for": length(self.history),
+            "parameters": f"those of epoch {self.epoch}",
+            "scores": ", ".join(scores) or None,
+            "folder": self.path,
+        }
+
+    def history_table(self) -> dict[str, NDArray[Any]]:
+        """The records as arrays (epochs,) by field, NaN for what was not measured; pandas.DataFrame takes them."""
+        return columns(self.history)
+
 
 def fine_tune(
     model: Model | Network,
@@ -58,6 +83,7 @@ def fine_tune(
     out: str | Path | None = None,
     force: bool = False,
     watch: Watch | None = None,
+    progress: Asked = None,
     **settings: Any,
 ) -> Tuned:
     """Train a network unrolled from a machine to tell the classes y (rows,) of visible rows x (rows, units).
@@ -65,28 +91,40 @@ def fine_tune(
     model: a machine, whose classifier starts from its weights (boltz.classifier), or a network: a classifier, or an
     autoencoder, which takes no y and learns to give back x. x as in boltz.train; y: numbers or text, by default the
     labels that x brings along. out names a run folder, which boltz.resume_tuning goes on with; nothing is written
-    without it. held_out: rows, or (rows, labels), that choose the epoch to keep, instead of a share of x. watch sees
-    each epoch's record. Settings are the fields of boltz.FineTuneSettings. Losses are in nats a row. Raises InputError,
-    NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
+    without it. held_out: rows, or (rows, labels), that choose the epoch to keep, instead of a share of x.
+    watch(record) or watch(record, network) sees each epoch's record, and a copy of the network as it stands; if it
+    returns True, the training ends there. progress: as in boltz.train. Settings are the fields of
+    boltz.FineTuneSettings. Losses are in nats a row. Raises InputError, NumericalError, and with out Interrupted on
+    SIGINT or SIGTERM after saving.
     """
     checks.flag(force, "force")
-    checks.callback(watch, "watch", 1)
+    watching.check(watch, progress, watching.NETWORK)
     if out is not None:
         out = checks.path(out, "out")
     chosen: FineTuneSettings = settings_from(FineTuneSettings, settings)
     course = prepared(model, x, y, held_out, chosen)
-    if out is not None:
-        return begun(course, out, force=force, watch=watch)
-    history: list[Record] = []
+    with watching.hearing(watch, progress, in_words, watching.NETWORK) as heard:
+        if out is not None:
+            return begun(course, out, None, force, heard)
+        history: list[Record] = []
 
-    def record(found: Record) -> None:
-        history.append(found)
-        if watch is not None:
-            watch(found)
+        def record(found: Record) -> bool:
+            history.append(found)
+            return heard(found, course.progress.copied)
 
-    course.record = record
-    course.run()
+        course.record = record
+        course.run()
     return Tuned(course.progress.network, history, course.progress.chosen, chosen)
+
+
+def in_words(record: Mapping[str, Any]) -> str:
+    """What is shown beside a bar of an epoch of fine-tuning."""
+    parts = [f"loss {record['train_loss']:.4f}"]
+    if record["error"] is not None:
+        parts.append(f"validation error {100 * record['error']:.2f} %")
+    elif record["loss"] is not None:
+        parts.append(f"validation loss {record['loss']:.4f}")
+    return ", ".join([*parts, f"{record['rows_per_second']:,.0f} rows/s"])
 
 
 def begun(
@@ -94,7 +132,7 @@ def begun(
     out: str | Path,
     extra: Mapping[str, Any] | None = None,
     force: bool = False,
-    watch: Watch | None = None,
+    heard: Heard = unheard,
 ) -> Tuned:
     """Make the run folder of a fine-tuning, train in it to the end, and return the result; extra is kept in run.toml.
 
@@ -104,7 +142,7 @@ def begun(
     start = course.start.to("cpu")
     folder = run_folder.create(out, description, course.progress.tensors(), {}, force, {run_folder.START: start.save})
     with run_folder.lock(folder):
-        return Keeper(course, folder, 0, watch).run()
+        return Keeper(course, folder, 0, heard).run()
 
 
 def resume_tuning(
@@ -114,14 +152,16 @@ def resume_tuning(
     held_out: Any = None,
     watch: Watch | None = None,
     device: str = "cpu",
+    progress: Asked = None,
 ) -> Tuned:
     """Continue the fine-tuning in a folder from its last saved epoch, bit-identically, or return it if it is complete.
 
     With lbfgs it goes on from the start of a stage. x, y and held_out are needed only where they were given as arrays.
+    watch and progress are as in boltz.fine_tune.
     Raises FileError, InputError if the data are not those of the run, NumericalError, and Interrupted.
     """
     folder, device = checks.path(path, "path"), checked_device(device)
-    checks.callback(watch, "watch", 1)
+    watching.check(watch, progress, watching.NETWORK)
     with run_folder.lock(folder):
         description = run_folder.read_settings(folder)
         chosen = described(description, folder)
@@ -131,19 +171,20 @@ def resume_tuning(
             raise FileError(
                 f"{folder / run_folder.SETTINGS} was changed since the run was saved: put it back or start anew."
             )
-        progress = Progress.restored(tensors, start, f"the checkpoint of {folder}")
-        if progress.round > chosen.refit + 1:
+        found = Progress.restored(tensors, start, f"the checkpoint of {folder}")
+        if found.round > chosen.refit + 1:
             raise FileError(f"the checkpoint of {folder} does not fit the settings of its run.")
-        if progress.round > chosen.refit and (folder / run_folder.NETWORK).exists():
+        if found.round > chosen.refit and (folder / run_folder.NETWORK).exists():
             network = load_network(folder).to(device)
-            return Tuned(network, metrics.read_metrics(folder), progress.chosen, chosen, folder, tuple(notes))
+            return Tuned(network, metrics.read_metrics(folder), found.chosen, chosen, folder, tuple(notes))
         rows = _again(description, "data", (x, y), start, folder)
         if rows is None:
             raise FileError(f"{folder / run_folder.SETTINGS} does not say what data the run had.")
         held = held_out if isinstance(held_out, tuple) and len(held_out) == 2 else (held_out, None)
         others = _again(description, "held_out", held, start, folder)
-        course = Course(chosen, start, rows, others, progress)
-        return Keeper(course, folder, _lines(told, folder), watch, tuple(notes)).run()
+        course = Course(chosen, start, rows, others, found)
+        with watching.hearing(watch, progress, in_words, watching.NETWORK) as heard:
+            return Keeper(course, folder, _lines(told, folder), heard, tuple(notes)).run()
 
 
 def described(description: Mapping[str, Any], folder: Path) -> FineTuneSettings:
@@ -169,7 +210,7 @@ class Keeper:
     course: Course
     folder: Path
     lines: int
-    watch: Watch | None = None
+    heard: Heard = unheard
     notes: tuple[str, ...] = ()
     copy: tuple[Arrays, int] | None = None
     written: float = field(default_factory=time.monotonic)
@@ -201,10 +242,9 @@ class Keeper:
         network, chosen = course.progress.network, course.progress.chosen
         return Tuned(network, metrics.read_metrics(folder), chosen, course.settings, folder, self.notes)
 
-    def _record(self, record: Record) -> None:
+    def _record(self, record: Record) -> bool:
         self.lines = metrics.append_metrics(self.folder, record)
-        if self.watch is not None:
-            self.watch(record)
+        return self.heard(record, self.course.progress.copied)
 
     def _write(self, marked: str) -> None:
         """Save the copy, unless it is the one on disk."""

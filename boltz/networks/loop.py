@@ -58,6 +58,10 @@ class Progress:
         """The progress before the first epoch; the network's parameters are copied."""
         return cls(network.with_arena(network.arena.copy()), network.arena[:0])
 
+    def copied(self) -> Network:
+        """A copy of the network as it stands."""
+        return self.network.with_arena(self.network.arena.copy())
+
     def tensors(self) -> dict[str, Array]:
         """Everything by name as numpy arrays, for a checkpoint."""
         found = {"arena": self.network.arena, "best": self.best}
@@ -106,9 +110,9 @@ class Lesson:
 class Course:
     """A fine-tuning: settings, the network at its start, labelled rows and perhaps held-out ones, and the progress.
 
-    record sees each epoch's record; saved is called where the progress may be kept, from which the training then goes
-    on as if unbroken: at each end of an epoch, but with lbfgs, whose memory is its own, of a stage. pause is called
-    between batches, and may raise.
+    record sees each epoch's record, and ends the training by answering True; saved is called where the progress may be
+    kept, from which the training then goes on as if unbroken: at each end of an epoch, but with lbfgs, whose memory is
+    its own, of a stage. pause is called between batches, and may raise.
     """
 
     settings: FineTuneSettings
@@ -116,9 +120,10 @@ class Course:
     given: Labelled
     others: Labelled | None
     progress: Progress
-    record: Callable[[Record], None] = lambda record: None
+    record: Callable[[Record], Any] = lambda record: None
     saved: Callable[[], None] = lambda: None
     pause: Callable[[], None] = lambda: None
+    stopped: bool = False  # by the caller
 
     def __post_init__(self) -> None:
         self.key = Key.from_seed(self.settings.seed).derive("fine-tune")
@@ -158,7 +163,7 @@ class Course:
     def _round(self, pool: Workers, lesson: Lesson) -> None:
         """All stages; then the best parameters, where there are rows that tell."""
         p, s = self.progress, self.settings
-        while p.stage < len(STAGES):
+        while p.stage < len(STAGES) and not self.stopped:
             lowest = p.network.net.depth - 1 if STAGES[p.stage] == "outputs" else 0
             tuner = Tuner(p.network, s, self.key.derive(STAGES[p.stage]).derive("round", p.round), pool, lowest)
             if p.epoch == 0:
@@ -167,20 +172,24 @@ class Course:
             course(tuner, lesson)
             if not len(lesson.held):  # nobody has looked at what the last update led to
                 self._look(tuner.measure(lesson.data, lesson.rows[:CHUNK]))
-            if not (p.best.size or p.round):
+            if self.stopped and not p.best.size:
+                p.chosen = p.epoch if STAGES[p.stage] == "network" else 0
+            elif not (p.best.size or p.round):
                 p.chosen = p.epoch
             p.stage, p.epoch, p.optimizer = p.stage + 1, 0, {}
-            if s.optimizer == "lbfgs":
+            if s.optimizer == "lbfgs" and not self.stopped:
                 self.saved()
         if p.best.size:
             p.network.arena[...] = p.best
         p.round, p.stage, p.best = p.round + 1, 0, p.best[:0]
-        if p.round < 1 + s.refit:
+        if p.round < 1 + s.refit and not self.stopped:
             p.network.arena[...] = self.start.arena
 
     def _done(self) -> bool:
-        """Whether the epochs of a stage are over, or have not got better for long."""
+        """Whether the epochs of a stage are over, or have not got better for long, or the caller stops."""
         p, s = self.progress, self.settings
+        if self.stopped:
+            return True
         if STAGES[p.stage] == "outputs":
             return p.epoch >= s.output_epochs
         tired = p.best.size and s.patience and p.epoch - p.chosen >= s.patience
@@ -259,7 +268,7 @@ class Course:
             score = self._look(found)
             if STAGES[p.stage] == "network" and score < p.score:
                 p.score, p.chosen, p.best = score, p.epoch, p.network.arena.copy()
-        self.record(
+        told = self.record(
             {
                 "stage": STAGES[p.stage] + " again" * p.round,
                 "epoch": p.epoch,
@@ -270,7 +279,8 @@ class Course:
                 "seconds": p.seconds,
             }
         )
-        if self.settings.optimizer != "lbfgs":
+        self.stopped = told is True
+        if self.settings.optimizer != "lbfgs" and not self.stopped:
             self.saved()
 
     def _look(self, found: Mapping[str, float | None]) -> tuple[float, float]:

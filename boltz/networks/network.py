@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import arrays, checks, scale
-from boltz.models.boltzmann import BoltzmannMachine, graph_text
+from boltz.foreign import short_repr
+from boltz.models.boltzmann import BoltzmannMachine, graph_text, repr_parts
 from boltz.models.graph import Layer
 from boltz.models.scaling import Scaling
 from boltz.networks.feedforward import FeedForward
@@ -63,6 +64,15 @@ class Network:
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew from what defines the network, so that its parameters are views again."""
         return type(self), tuple(getattr(self, each.name) for each in fields(self))
+
+    def __repr__(self) -> str:
+        return short_repr(type(self).__name__, (self.described, *repr_parts(self)))
+
+    @property
+    def described(self) -> str:
+        """What it is, in words: autoencoder 784-500-784, or classifier 784-500-10."""
+        task = "autoencoder" if self.code else "classifier"
+        return f"{task} {'-'.join(map(str, self.net.sizes))}"
 
     @cached_property
     def params(self) -> dict[str, Array]:

@@ -10,7 +10,7 @@ from boltz.errors import InputError
 from boltz.training.settings import OPTIMIZERS, Common
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FineTuneSettings(Common):
     """How a network unrolled from a machine is fine-tuned.
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from boltz import checks
 from boltz.errors import InputError
-from boltz.plotting.images import LARGEST, cleaned, new_figure
+from boltz.plotting.images import LARGEST, Picture, cleaned, new_figure
 
 Panels = Mapping[str, Mapping[str, str]]
 UNDIRECTED: Panels = {
@@ -43,10 +43,10 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
     stages = [str(record.get("stage", "")) for record in history]
     recorded = {name for record in history for name in record}
     panels = TUNING if "train_loss" in recorded else DIRECTED if "bound" in recorded else UNDIRECTED
-    if panels is TUNING and all(record["error"] is None for record in history):
+    if panels is TUNING and all(record.get("error") is None for record in history):
         panels = dict(list(TUNING.items())[:1])
     down, across = -(-len(panels) // 2), min(len(panels), 2)
-    figure = Figure(figsize=(4.5 * across, 3.2 * down), layout="constrained")
+    figure = Picture(figsize=(4.5 * across, 3.2 * down), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (title, lines) in zip(figure.subplots(down, across, squeeze=False).ravel(), panels.items(), strict=True):
         for name, label in lines.items():
@@ -60,7 +60,7 @@ def comparison(models: Sequence[Mapping[str, Any]]) -> Figure:
     """A figure of models as in compare.json: log p(v) with 95 % intervals, and the bound against its samples."""
     if not models:
         raise InputError("models must hold at least one model, got none.")
-    figure = Figure(figsize=(11, max(3.6, 1.8 + 0.45 * len(models))), dpi=120, layout="constrained")
+    figure = Picture(figsize=(11, max(3.6, 1.8 + 0.45 * len(models))), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     for i, model in enumerate(models):
@@ -91,7 +91,7 @@ def log_weights(parts: Mapping[str, Any], ladder: Any = None) -> Figure:
     without = [name for name, part in parts.items() if not len(part.log_weights)]
     if not parts or without:
         raise InputError(f"parts must hold estimates with log-weights, got {', '.join(without) or 'none'}.")
-    figure = Figure(figsize=(10 if ladder is None else 14, 4.2), dpi=120, layout="constrained")
+    figure = Picture(figsize=(10 if ladder is None else 14, 4.2), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 2 if ladder is None else 3)
     for i, (name, part) in enumerate((cleaned(name), part) for name, part in parts.items()):

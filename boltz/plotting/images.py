@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -25,6 +27,7 @@ Shape = tuple[int, int]
 MOST_TILES, MOST_ROWS, LEAST_IMAGE = 100, 400, 16
 ACROSS, MOST_STACKED, LONGEST_CAPTION = 10, 30, 14
 MOST_TITLE, MOST_NAME = 200, 30  # characters
+DATES = {"svg": "Date", "pdf": "CreationDate"}  # endings, and what says when a file was written
 LARGEST = 1e300  # numbers beyond it are not drawn
 
 
@@ -132,13 +135,29 @@ def stacked_tiles(parts: Mapping[str, Any], shape: Shape | None, title: str) -> 
     return figure
 
 
+class Picture(Figure):
+    """A figure that a notebook shows as it is, without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        return written(self, "png")
+
+
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG, atomically; raises FileError. Letters that the font lacks are drawn as boxes."""
+    """Write a figure as SVG, PDF or, for every other ending, PNG, atomically and without a date; raises FileError."""
+    ending = os.path.splitext(path)[1][1:].lower()
+    write_bytes(path, written(figure, ending if ending in DATES else "png"))
+
+
+def written(figure: Figure, ending: str) -> bytes:
+    """A figure as the bytes of a file; letters that the font lacks are drawn as boxes."""
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), rc_context({"svg.hashsalt": "boltz"}):
         warnings.filterwarnings("ignore", "Glyph")
-        FigureCanvasAgg(figure).print_png(buffer)
-    write_bytes(path, buffer.getvalue())
+        if ending == "png":
+            FigureCanvasAgg(figure).print_png(buffer)
+        else:
+            figure.savefig(buffer, format=ending, metadata={DATES[ending]: None})
+    return buffer.getvalue()
 
 
 def image_shape(units: int, shape: Shape | None) -> Shape | None:
@@ -159,7 +178,7 @@ def cleaned(text: Any, most: int = MOST_NAME) -> str:
 
 
 def new_figure(title: str, size: tuple[float, float] = (7, 7.2)) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=size, dpi=120, layout="constrained")
+    figure = Picture(figsize=size, dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     axes.set_title(cleaned(title, MOST_TITLE), fontsize=11)

@@ -26,6 +26,7 @@ from boltz.sampling.temperatures import check_betas
 from boltz.sklearn.parameters import drawn_seed, generator
 from boltz.sklearn.rows import at_means, blocks, checked, checked_features, dense, row_numbers, whole_rows
 from boltz.sklearn.scoring import log_marginal, log_z
+from boltz.training.stages import settings_of
 from boltz.training.train import Run, train
 
 Array = NDArray[Any]
@@ -108,8 +109,9 @@ class DeepMachine(BaseEstimator, ABC):
             ours = preset(kind_of(blueprint(machine)), count, units, batch, held_out=False)
             judges = ("patience", "validation") if "epochs" in open_ else ()
             chosen |= {name: ours[name] for name in (*open_, *judges)}
+        every = settings_of(blueprint(machine), chosen | {"seed": seed}).as_dict()  # no presets but those above
         with team(self.n_jobs):
-            return train(machine, data, watch=self._watch if self.verbose else None, seed=seed, **chosen)
+            return train(machine, data, watch=self._watch if self.verbose else None, **every)
 
     def _watch(self, record: dict[str, Any]) -> None:
         numbers = (f"{name} = {x:.3g}" for name, x in record.items() if isinstance(x, float) and name != "seconds")

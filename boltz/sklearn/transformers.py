@@ -16,11 +16,10 @@ from boltz.models.builders import dbm, dbn, rbm, vae
 from boltz.models.files import Model
 from boltz.models.graph import MOST_LAYERS
 from boltz.sklearn.machines import MachineTransformer
-from boltz.training.objectives import OBJECTIVES
+from boltz.training.objectives import OBJECTIVES, samples_for
 from boltz.training.train import Run
 
 Array = NDArray[Any]
-SEVERAL = 5  # samples of an objective that weighs them
 
 
 class RBMTransformer(MachineTransformer):
@@ -333,6 +332,6 @@ class VAETransformer(MachineTransformer):
         return vae([units, *groups], self.latent, rows, seed, self.activation, self.visible)
 
     def _settings(self) -> dict[str, Any]:
-        weighs = OBJECTIVES[checks.choice(self.objective, "objective", OBJECTIVES)].bound == "iwae"
-        samples = (SEVERAL if weighs else 1) if self.samples is None else self.samples
+        objective = checks.choice(self.objective, "objective", OBJECTIVES)
+        samples = samples_for(objective) if self.samples is None else self.samples
         return super()._settings() | {"samples": samples}

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from boltz import checks
 from boltz.data.binarize import HOW as BINARIZE
 from boltz.errors import InputError
+from boltz.foreign import short_repr
 from boltz.sampling.meanfield import MeanField
 from boltz.storage import snapshots
 from boltz.training.objectives import OBJECTIVES, Knobs
@@ -21,7 +22,7 @@ OPTIMIZERS = ("momentum", "nesterov", "adam")
 PRETRAIN = ("doubling", "bottom")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Common:
     """What training of every machine has; rates are per update of the mean gradient (nats a row).
 
@@ -70,6 +71,13 @@ class Common:
         checks.number(self.adam_epsilon, "adam_epsilon", 1e-30, 1)
         checks.number(self.decay_epochs, "decay_epochs", 1e-6, 1e9)
 
+    def __repr__(self) -> str:
+        """Only what is not as by default, so that it stays short; as_dict has everything."""
+        named = [
+            (each.name, getattr(self, each.name)) for each in fields(self) if getattr(self, each.name) != each.default
+        ]
+        return short_repr(type(self).__name__, [f"{name}={value!r}" for name, value in named])
+
     def _check(self, names: tuple[str, ...], least: float, most: float, check: Any = checks.number) -> None:
         for name in names:
             check(getattr(self, name), name, least, most)
@@ -79,7 +87,7 @@ class Common:
         return asdict(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Settings(Common):
     """How a Boltzmann machine is trained."""
 
@@ -134,7 +142,7 @@ class Settings(Common):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DirectedSettings(Common):
     """How a sigmoid belief net or a variational autoencoder is trained."""
 
@@ -164,7 +172,7 @@ class DirectedSettings(Common):
         return Knobs(self.samples, self.groups, self.alpha, self.beta, self.sleep_share)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BeliefSettings(Common):
     """How a deep belief net is trained: RBMs from the bottom, then the up-down rule on all of it."""
 

@@ -14,7 +14,7 @@ from boltz.models.files import Model
 from boltz.models.graph import Graph
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.training import pretraining
-from boltz.training.objectives import check
+from boltz.training.objectives import check, samples_for
 from boltz.training.pretraining import Stage, empty, pair_stage
 from boltz.training.settings import AnySettings, BeliefSettings, Common, DirectedSettings, Settings, settings_from
 from boltz.training.updown import UpDown, top_machine
@@ -33,12 +33,14 @@ def kind_of_settings(plan: Blueprint) -> type[Common]:
 def settings_of(plan: Blueprint, values: Mapping[str, Any]) -> AnySettings:
     """Settings for a machine; what is not named and has no good common default follows from the layers.
 
-    Binary hidden layers take the objective vimco with 5 samples, others vae; Gaussian visible units are not binarised.
+    Binary hidden layers take the objective vimco, others vae, and an objective that weighs samples takes 5; Gaussian
+    visible units are not binarised.
     """
     chosen: dict[str, Any] = {}
-    if isinstance(plan, Structure) and plan.prior != "rbm" and "objective" not in values:
+    if isinstance(plan, Structure) and plan.prior != "rbm":
         binary = any(layer.kind == "bernoulli" for layer in plan.latent)
-        chosen = {"objective": "vimco", "samples": 5} if binary else {"objective": "vae"}
+        chosen["objective"] = "vimco" if binary else "vae"
+        chosen["samples"] = samples_for(values.get("objective", chosen["objective"]))
     if plan.layers[0].kind == "gaussian":
         chosen["binarize"] = "none"
     found: AnySettings = settings_from(kind_of_settings(plan), chosen | dict(values))

@@ -75,9 +75,20 @@ class TrainState:
 
     def finish(self, plan: list[Stage]) -> None:
         """End the whole run where it stands, perhaps before its last stages."""
-        if self.pairs and all(stage.pair is not None for stage in plan[: self.stage + 1]):
+        if self._in_pairs(plan):
             compose(self.model, self.pairs)
         self.stage, self.epoch, self.batch = len(plan), 0, 0
+
+    def copied(self, plan: list[Stage]) -> Model:
+        """A copy of the whole machine as it stands: where pairs are trained, as composed of those that there are."""
+        model = replace(self.model, arena=self.model.arena.copy())
+        if self._in_pairs(plan):
+            compose(model, self.pairs)
+        return model
+
+    def _in_pairs(self, plan: list[Stage]) -> bool:
+        """Whether the parameters of the whole machine are still in pairs of its layers."""
+        return bool(self.pairs) and all(stage.pair is not None for stage in plan[: self.stage + 1])
 
     def make_machine(self, stage: Stage) -> None:
         """The machine of a stage that starts: an RBM from the whole machine, or the whole machine from the RBMs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from boltz.data import Data
 from boltz.data.dataset import parted
 from boltz.data.from_arrays import as_data
 from boltz.errors import FileError, InputError
+from boltz.foreign import html_table, short_repr
 from boltz.models.blueprint import blueprint, kind_of
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.builders import scaled
@@ -26,11 +27,12 @@ from boltz.models.files import Model, checked_machine, trajectory
 from boltz.models.files import load as load_model
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.presets import completed
+from boltz.progress import Asked
 from boltz.rng import Key
 from boltz.sampling.base_rate import base_rates
 from boltz.scale import above_one
 from boltz.storage import metrics, run_folder, snapshots
-from boltz.training import guards, learnt
+from boltz.training import guards, learnt, watching
 from boltz.training.description import (
     data_again,
     described_run,
@@ -39,6 +41,7 @@ from boltz.training.description import (
     with_levels_of,
 )
 from boltz.training.held_out import kept_epoch
+from boltz.training.history import columns, in_words, length, measured
 from boltz.training.loop import ROWS, Events, Loop, Record
 from boltz.training.monitor import apart
 from boltz.training.settings import AnySettings, Settings
@@ -47,11 +50,11 @@ from boltz.training.snapshots import recorder
 from boltz.training.stages import settings_of, stages
 from boltz.training.state import TrainState, restore
 from boltz.training.updown import recognised, top_machine
+from boltz.training.watching import Heard, Watch
 
 Array = NDArray[Any]
 RATE_ROWS, RATE_NUMBERS = 10_000, 1 << 23
 LEARNT_ROWS, LEARNT_NUMBERS, FEWEST = 2000, 1 << 21, 50  # by which a trained machine is looked at
-Watch = Callable[[Record], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +71,29 @@ class Run:
     settings: AnySettings
     notes: tuple[str, ...] = ()
     kept: tuple[BoltzmannMachine, ...] = ()
+
+    def __repr__(self) -> str:
+        plan, last = blueprint(self.model), self.history[-1] if self.history else {}
+        said = (f"{plan.kind} {plan.architecture}", length(self.history), measured(last), self.path)
+        notes = f"{len(self.notes)} note{'s' * (len(self.notes) > 1)}" if self.notes else None
+        return short_repr("Run", (*said, notes))
+
+    def _repr_html_(self) -> str:
+        plan, last = blueprint(self.model), self.history[-1] if self.history else {}
+        rows = [
+            ("units", plan.architecture),
+            ("parameters", f"{self.model.arena.size:,}"),
+            ("trained for", length(self.history)),
+            ("at the end", measured(last)),
+            ("settings", self.settings),
+            ("folder", self.path),
+            *(("note", note) for note in self.notes),
+        ]
+        return html_table(f"Run of a machine of kind {plan.kind}", rows)
+
+    def history_table(self) -> dict[str, Array]:
+        """The records as arrays (epochs,) by field, NaN for what was not measured; pandas.DataFrame takes them."""
+        return columns(self.history)
 
     @cached_property
     def trajectory(self) -> tuple[BoltzmannMachine, ...]:
@@ -86,6 +112,7 @@ def train(
     force: bool = False,
     watch: Watch | None = None,
     extra: Mapping[str, Any] | None = None,
+    progress: Asked = None,
     **settings: Any,
 ) -> Run:
     """Train a copy of model on rows x (rows, units) and return the run; writes nothing unless out names a folder.
@@ -95,16 +122,19 @@ def train(
     only batches are made dense, or what boltz.load_data returns; they stay as bytes where the model lives
     (model.to("cuda") trains on a GPU, and the run's model stays there). The trained model keeps the levels of x.
     held_out rows end each stage in time (patience), and its parameters are those of the epoch that they like best.
-    watch sees each epoch's record; if it returns True, the run ends there; if it raises, the exception has what was
-    trained as its attribute run, where out is None. extra is kept in run.toml. Further settings are the fields of
+    watch(record) or watch(record, model) sees each epoch's record, and a copy of the machine as it stands, which may be
+    kept and measured at once (it lacks the mean activities of a finished one); if it returns True, the run ends there;
+    if it raises, the exception has what was trained as its attribute run, where out is None. progress: True for a bar,
+    or a function of (stage, epochs done, all of them). extra is kept in run.toml. Further settings are the fields of
     boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid belief net or a VAE, of
-    boltz.BeliefSettings for a deep belief net; if epochs is not named, those that are not follow the number of rows
-    (boltz.presets). Gaussian visible units whose machine knows no units of the data yet take them from x, of at most
-    10,000 rows. Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
+    boltz.BeliefSettings for a deep belief net; those that are not named are as in boltz train (boltz.presets): they
+    follow the machine and the number of rows, and one that was trained already is not pretrained. Gaussian visible
+    units whose machine knows no units of the data yet take them from x, of at most 10,000 rows. Raises InputError,
+    NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
     """
     model = checked_machine(model)
     checks.flag(force, "force")
-    checks.callback(watch, "watch", 1)
+    watching.check(watch, progress)
     checks.table(extra, "extra")
     if out is not None:
         out = checks.path(out, "out")
@@ -113,30 +143,39 @@ def train(
     data = as_data(x, "x", model.layers[0], model.levels)
     model = with_levels_of(model, data)
     others = None if held_out is None else as_data(held_out, "held_out", model.layers[0], model.levels)
-    chosen = settings_of(drawn, completed(kind_of(drawn), settings, data.x.shape, others is not None))
+    chosen = settings_of(
+        drawn, completed(kind_of(drawn), settings, data.x.shape, others is not None, bool(model.rates))
+    )
     plan = stages(drawn, chosen)
     state = TrainState(_started(model, data), [])
     loop = Loop(*_parts(data, others, chosen), plan, state, Key.from_seed(chosen.seed).derive("train"))
     if out is None:
-        return _in_memory(loop, chosen, watch)
+        with watching.hearing(watch, progress, in_words) as heard:
+            return _in_memory(loop, chosen, heard)
     description = dict(extra or {}) | description_of(model, chosen, data, others)
     guards.check_state(state.tensors(), "the start")
     folder = run_folder.create(out, description, state.tensors(), {}, force)
-    with run_folder.lock(folder):
-        return _in_folder(loop, chosen, folder, watch)
+    with run_folder.lock(folder), watching.hearing(watch, progress, in_words) as heard:
+        return _in_folder(loop, chosen, folder, heard)
 
 
 def resume(
-    path: str | Path, x: Any = None, held_out: Any = None, watch: Watch | None = None, device: str = "cpu"
+    path: str | Path,
+    x: Any = None,
+    held_out: Any = None,
+    watch: Watch | None = None,
+    device: str = "cpu",
+    progress: Asked = None,
 ) -> Run:
     """Continue the run in a folder on a device, bit-identically where that is the cpu, or return it if it is complete.
 
     A run may go on elsewhere than it began: random bits are the same everywhere, sums round differently on a GPU.
-    x and held_out are needed only if the run was given arrays rather than named data. Raises FileError, InputError if
+    x and held_out are needed only if the run was given arrays rather than named data. watch and progress are as in
+    boltz.train. Raises FileError, InputError if
     the data are not those of the run, NumericalError, and Interrupted.
     """
     folder, device = checks.path(path, "path"), checked_device(device)
-    checks.callback(watch, "watch", 1)
+    watching.check(watch, progress)
     with run_folder.lock(folder):
         description = run_folder.read_settings(folder)
         chosen, drawn, dtype, plan = described_run(description, folder)
@@ -163,7 +202,8 @@ def resume(
         if state.stage < len(plan) and state.batch * plan[state.stage].settings.batch_size >= len(rows.x):
             raise FileError(f"the checkpoint of {folder} stands beyond the end of its data.")
         loop = Loop(rows, held, plan, state.to(device), Key.from_seed(chosen.seed).derive("train"))
-        run = _in_folder(loop, chosen, folder, watch)
+        with watching.hearing(watch, progress, in_words) as heard:
+            run = _in_folder(loop, chosen, folder, heard)
         return replace(run, notes=(*notes, *run.notes))
 
 
@@ -176,13 +216,13 @@ def _parts(data: Data, held_out: Data | None, settings: AnySettings) -> tuple[Da
     return parted(data, settings.validation, settings.seed)
 
 
-def _in_memory(loop: Loop, settings: AnySettings, watch: Watch | None) -> Run:
+def _in_memory(loop: Loop, settings: AnySettings, heard: Heard) -> Run:
     history: list[Record] = []
     kept: dict[int, BoltzmannMachine] = {}
 
-    def epoch(record: Record) -> Any:
+    def epoch(record: Record) -> bool:
         history.append(record)
-        return None if watch is None else watch(dict(record))
+        return heard(record, lambda: loop.state.copied(loop.plan))
 
     def rewound(update: int) -> None:
         for later in [number for number in kept if number > update]:
@@ -201,15 +241,15 @@ def _in_memory(loop: Loop, settings: AnySettings, watch: Watch | None) -> Run:
     return Run(model, history, None, settings, notes, tuple(kept.values()))
 
 
-def _in_folder(loop: Loop, settings: AnySettings, folder: Path, watch: Watch | None) -> Run:
+def _in_folder(loop: Loop, settings: AnySettings, folder: Path, heard: Heard) -> Run:
     state = loop.state
     with stop_requests() as asked:
         metrics.trim_metrics(folder, state.lines)
         saved, marked = time.monotonic(), mark(folder)
 
-        def epoch(record: Record) -> Any:
+        def epoch(record: Record) -> bool:
             metrics.append_metrics(folder, record)
-            return None if watch is None else watch(dict(record))
+            return heard(record, lambda: state.copied(loop.plan))
 
         def step() -> None:
             nonlocal saved

@@ -18,6 +18,7 @@ from oracles import enumeration
 from oracles.enumeration import Table
 from scipy.special import expit
 from support import stats
+from support.training import plain_train
 
 import boltz
 from boltz import kernels, numerics
@@ -302,11 +303,11 @@ def resumed(stop: int, model: Any = None, **settings: Any) -> tuple[boltz.Run, b
 
     settings = SMALL | ({"chains": 9} if model is None else {}) | settings
     model = boltz.dbm([6, 4, 3], GREY) if model is None else model
-    whole = boltz.train(model, GREY, **settings)
+    whole = plain_train(model, GREY, **settings)
     with tempfile.TemporaryDirectory() as place:
         try:
             Loop._step = step  # type: ignore[method-assign]
-            boltz.train(model, GREY, out=Path(place) / "run", **settings)
+            plain_train(model, GREY, out=Path(place) / "run", **settings)
         except CrashError:
             pass
         finally:
@@ -357,7 +358,7 @@ def check_guard() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numpy may warn of the products, in any thread
         try:
-            boltz.train(model, GREY, **(SMALL | {"rule": "cd", "epochs": 1, "batch_size": 100}))
+            plain_train(model, GREY, **(SMALL | {"rule": "cd", "epochs": 1, "batch_size": 100}))
         except NumericalError as problem:
             assert ": the " not in str(problem), "only what was measured after the epoch alarmed"
             return
@@ -386,8 +387,8 @@ def check_order_and_rows() -> None:
     try:
         Contrastive.gradient = gradient  # type: ignore[method-assign]
         short: dict[str, Any] = {"epochs": 2, "batch_size": 4, "binarize": "none", "chains": 3, "learning_rate": 0.6}
-        run = boltz.train(boltz.rbm(2, 2), x, **short)
-        boltz.train(boltz.rbm(2, 2), x, **short, shuffle=False)
+        run = plain_train(boltz.rbm(2, 2), x, **short)
+        plain_train(boltz.rbm(2, 2), x, **short, shuffle=False)
     finally:
         Contrastive.gradient = original  # type: ignore[method-assign]
     assert len(seen) == 12

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from support.training import plain_train
 
 import boltz
 from boltz import presets
@@ -26,16 +27,16 @@ SHORT: dict[str, Any] = {"batch_size": 10, "learning_rate": 0.3, "schedule": "co
 
 def check_early_stopping() -> None:
     """The best epoch on held-out rows is kept, and the training ends patience epochs after it."""
-    run = boltz.train(boltz.rbm(8, 20, TRAIN), TRAIN, held_out=VALID, epochs=40, patience=5, **SHORT)
+    run = plain_train(boltz.rbm(8, 20, TRAIN), TRAIN, held_out=VALID, epochs=40, patience=5, **SHORT)
     best = max(run.history, key=lambda record: record[SCORE])["epoch"]
     assert len(run.history) == best + 5 < 40, (best, len(run.history))
-    again = boltz.train(boltz.rbm(8, 20, TRAIN), TRAIN, epochs=best, **SHORT)
+    again = plain_train(boltz.rbm(8, 20, TRAIN), TRAIN, epochs=best, **SHORT)
     assert run.model.arena.tobytes() == again.model.arena.tobytes()
 
 
 def check_score() -> None:
     """The score against enumeration: log-weights of so small a machine spread by less than 0.1, 50 chains by 0.02."""
-    model = boltz.train(boltz.rbm(8, 5, TRAIN), TRAIN, epochs=5, **SHORT).model
+    model = plain_train(boltz.rbm(8, 5, TRAIN), TRAIN, epochs=5, **SHORT).model
     found = held_out.undirected(model, TRAIN, VALID, boltz.MeanField(), Key.from_seed(0))
     assert abs(found - boltz.log_likelihood(model, VALID, boltz.exact_log_z(model)).value) < 0.2
 
@@ -47,10 +48,10 @@ def check_watch() -> None:
         if record["epoch"] == 2:
             raise KeyError
 
-    wanted = boltz.train(boltz.rbm(8, 5, TRAIN), TRAIN, epochs=2, **SHORT)
-    ended = boltz.train(boltz.rbm(8, 5, TRAIN), TRAIN, epochs=9, watch=lambda record: record["epoch"] == 2, **SHORT)
+    wanted = plain_train(boltz.rbm(8, 5, TRAIN), TRAIN, epochs=2, **SHORT)
+    ended = plain_train(boltz.rbm(8, 5, TRAIN), TRAIN, epochs=9, watch=lambda record: record["epoch"] == 2, **SHORT)
     try:
-        boltz.train(boltz.rbm(8, 5, TRAIN), TRAIN, epochs=9, watch=fail, **SHORT)
+        plain_train(boltz.rbm(8, 5, TRAIN), TRAIN, epochs=9, watch=fail, **SHORT)
     except KeyError as problem:
         failed: boltz.Run = problem.run  # type: ignore[attr-defined]
     for run in (ended, failed):
@@ -68,7 +69,7 @@ def check_few_rows() -> None:
     """One row is seen 500 times, four as often as any handful, and a run on few rows says what it learns."""
     assert [presets.preset("rbm", rows, 8)["epochs"] for rows in (1, 4, 19)] == [500, 2000, 2000]
     for rows in (19, 20):
-        notes = boltz.train(boltz.rbm(8, 2, TRAIN), TRAIN[:rows], epochs=1, **SHORT).notes
+        notes = plain_train(boltz.rbm(8, 2, TRAIN), TRAIN[:rows], epochs=1, **SHORT).notes
         assert any("learnt by heart" in note for note in notes) == (rows == 19)
 
 

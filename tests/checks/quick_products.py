@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from support.training import plain_train
 
 import boltz
 from boltz.kernels import cpu
@@ -43,7 +44,7 @@ def check_any_number_of_threads() -> None:
     try:
         for count in (1, 3):
             boltz.threads(count)
-            run = boltz.train(machine, rows, epochs=1, batch_size=150, chains=150, mean_field_tolerance=0.05)
+            run = plain_train(machine, rows, epochs=1, batch_size=150, chains=150, mean_field_tolerance=0.05)
             annealed = boltz.ais(machine, 150, 20).log_weights
             found.append((run.model.arena, annealed, *boltz.sample(machine, 150, 3).values()))
     finally:
@@ -58,7 +59,7 @@ def check_several_samples_a_row() -> None:
     try:
         for count in (1, 3):
             boltz.threads(count)
-            found.append(boltz.train(boltz.vae([20, 15], 3), rows, epochs=2, batch_size=50, samples=4).model.arena)
+            found.append(plain_train(boltz.vae([20, 15], 3), rows, epochs=2, batch_size=50, samples=4).model.arena)
     finally:
         boltz.threads(before)
     assert np.array_equal(*found), "results depend on the number of threads"

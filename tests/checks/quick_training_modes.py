@@ -26,6 +26,7 @@ from oracles.enumeration import Table
 from scipy.special import expit, logit, softmax
 from scipy.stats import ks_2samp
 from support import stats
+from support.training import plain_train
 
 import boltz
 from boltz.sampling.gibbs import Scratch
@@ -323,8 +324,8 @@ def check_separated_modes() -> None:
     rows, pattern = two_patterns(0.7, 400, 30, 75)
     settings: dict[str, Any] = {"epochs": 30, "batch_size": 40, "learning_rate": 0.1}
     start, data = boltz.rbm(30, 8, x=rows), float((np.abs(rows - pattern).sum(axis=1) < 15).mean())
-    stuck = boltz.train(start, rows, rule="pcd", **settings)
-    free = boltz.train(start, rows, rule="ptt", rungs=2, **settings)
+    stuck = plain_train(start, rows, rule="pcd", **settings)
+    free = plain_train(start, rows, rule="ptt", rungs=2, **settings)
     assert stuck.notes and not free.notes
     assert abs(share_of(free.model, pattern) - data) < 0.05 < 0.2 < abs(share_of(stuck.model, pattern) - data)
     truth = 0.7 * np.log(0.7) + 0.3 * np.log(0.3) + 30 * (0.02 * np.log(0.02) + 0.98 * np.log(0.98))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from support.commands import TEST, invoke, result_of
+from support.training import plain_train
 
 import boltz
 from boltz.errors import InputError
@@ -144,7 +145,7 @@ def test_what_would_do_nothing_is_refused(words: tuple[object, ...], message: st
 
 
 def test_machines_without_snapshots_are_refused(runs: dict[str, Path], data: Path) -> None:
-    boltz.train(boltz.rbm(25, 2), np.eye(25), out="bare", epochs=1, snapshots=0)
+    plain_train(boltz.rbm(25, 2), np.eye(25), out="bare", epochs=1, snapshots=0)
     for path in (Path("bare"), runs["rbm"] / "model.safetensors"):
         found = invoke("evaluate", path, "--along", "--data", data)
         assert found.exit_code == 2
@@ -159,7 +160,7 @@ def test_machines_without_snapshots_are_refused(runs: dict[str, Path], data: Pat
 
 
 def test_a_run_whose_plan_cannot_be_read_is_refused() -> None:
-    boltz.train(boltz.rbm(25, 2), np.eye(25), out="r", epochs=2, batch_size=5, snapshots=4)
+    plain_train(boltz.rbm(25, 2), np.eye(25), out="r", epochs=2, batch_size=5, snapshots=4)
     file = Path("r/run.toml")
     file.write_text(file.read_text().replace("rows = 25", "rows = 0"))
     found = invoke("evaluate", "r", "--along")

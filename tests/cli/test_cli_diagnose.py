@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from checks.chains import two_modes
 from support.commands import TEST, TRAIN, UNITS, invoke, result_of
+from support.training import plain_train
 
 import boltz
 from boltz.estimators import two_sided
@@ -67,7 +68,7 @@ def test_what_is_bad_is_said_and_the_exit_code_is_0() -> None:
 def test_every_machine_is_judged(kind: str, data: Path) -> None:
     machine = {"vae": lambda: boltz.vae([UNITS, 4], 2)}.get(kind, lambda: getattr(boltz, kind)([UNITS, 4, 3]))()
     stages = {"pretrain_epochs": 1} if kind == "dbn" else {}
-    boltz.train(machine, boltz.load_data(str(data), limit=20), kind, epochs=1, **stages)
+    plain_train(machine, boltz.load_data(str(data), limit=20), kind, epochs=1, **stages)
     chains = kind in ("dbm", "dbn")
     found = result_of("diagnose", kind, *(QUICK if chains else ()))
     names = [f["name"] for f in found["findings"]]

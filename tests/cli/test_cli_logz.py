@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from support.commands import TEST, UNITS, invoke, result_of
+from support.training import plain_train
 
 import boltz
 from boltz.cli import two_sided
@@ -182,7 +183,7 @@ def test_adaptive_temperatures_wherever_temperatures_are_asked_for(wide: Path, d
 def traced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a 6-4 RBM with snapshots along it."""
     folder = tmp_path_factory.mktemp("runs") / "r"
-    boltz.train(boltz.rbm(6, 4), np.eye(6), out=folder, epochs=8, batch_size=3, snapshots=4, learning_rate=0.5)
+    plain_train(boltz.rbm(6, 4), np.eye(6), out=folder, epochs=8, batch_size=3, snapshots=4, learning_rate=0.5)
     return folder
 
 

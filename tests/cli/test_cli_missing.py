@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.commands import invoke, result_of
+from support.training import plain_train
 
 import boltz
 from boltz.errors import FileError, InputError
@@ -86,7 +87,7 @@ def test_loaded_rows_say_what_is_known_and_are_not_learnt() -> None:
     assert np.array_equal(data.x, np.where(HOLES, 0, GENES)[:5]) and data.x.dtype == np.uint8
     assert boltz.load_data(**data.request).fingerprint == data.fingerprint
     with pytest.raises(InputError, match="must have no missing numbers"):
-        boltz.train(boltz.rbm(4, 2), data, epochs=1)
+        plain_train(boltz.rbm(4, 2), data, epochs=1)
     table("whole.csv", GENES, HOLES & False)
     assert boltz.load_data("whole.csv", levels=2, missing=True).known is None
     with pytest.raises(FileError, match=r"a missing value; expected numbers everywhere: fill it in \(boltz complete\)"):

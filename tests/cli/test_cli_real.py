@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.commands import invoke, result_of
+from support.training import plain_train
 
 import boltz
 from boltz.errors import FileError, InputError
@@ -60,7 +61,7 @@ def test_the_command_line_and_python_learn_the_same_of_a_file() -> None:
     run = trained("run")
     rows, new = (np.loadtxt(name, delimiter=",", skiprows=1) for name in ("sensors.csv", "new.csv"))
     model = boltz.vae([UNITS, 5], 2, rows, SETTINGS["seed"], visible="gaussian")
-    machine = boltz.train(model, rows, **SETTINGS).model
+    machine = plain_train(model, rows, **SETTINGS).model
     assert np.array_equal(boltz.load(run).arena, machine.arena)
     assert np.array_equal(per_row(run, "new.csv"), boltz.log_likelihood(machine, new, samples=50).per_row)
     table = result_of("compare", run, "--data", "new.csv", "--samples", 50, "--out", "compared")
@@ -147,6 +148,6 @@ def test_whole_numbers_are_as_they_are_and_levels_still_divide_them() -> None:
 
 def test_real_rows_are_for_gaussian_units_alone() -> None:
     with pytest.raises(InputError, match="was loaded as real numbers, but the visible units of the machine are bern"):
-        boltz.train(boltz.rbm(UNITS, 2), boltz.load_data("sensors.csv", real=True), epochs=1)
+        plain_train(boltz.rbm(UNITS, 2), boltz.load_data("sensors.csv", real=True), epochs=1)
     found = invoke("train", "vae", "--data", "sensors.csv", "--layers", 5, "--latent", 2)
     assert found.exit_code == 2 and "(vae --visible gaussian, real=True)" in found.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +18,6 @@ from boltz.cli import COMMANDS, main
 from boltz.cli import progress as progress_module
 from boltz.cli.common import Failure, failures
 from boltz.cli.measure import BOUNDS, GREY, described, verdict, verdict_between
-from boltz.cli.progress import Progress, duration
 from boltz.estimators.estimate import Estimate, exact, kind_of_difference
 from boltz.kernels.cpu import products
 from boltz.training.settings import Common
@@ -115,43 +113,6 @@ def test_a_fault_of_boltz_is_not_hidden() -> None:
         raise BrokenPipeError(32, "Broken pipe")
 
 
-class Clock:
-    now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-def test_progress_prints_about_a_line_in_five_seconds(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    clock = Clock()
-    monkeypatch.setattr(progress_module, "time", clock)
-    with Progress() as progress:
-        for epoch in range(1, 21):
-            progress.update("joint epoch", epoch, 20, "fine")
-            clock.now += 1
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "joint epoch 1/20, fine" and lines[-1] == "joint epoch 20/20, fine"
-    assert lines[1] == "joint epoch 6/20, fine, about 14 s left" and len(lines) == 5
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "120")
-    with Progress() as progress:
-        progress.update("joint epoch", 1, 4, "fine")
-        progress.update("joint epoch", 4, 4, "done")
-    assert "joint epoch" in terminal.getvalue() and "4/4" in terminal.getvalue() and "done" in terminal.getvalue()
-
-
 @pytest.mark.parametrize(("kind", "settings"), [("rbm", boltz.Settings()), ("vae", boltz.DirectedSettings())])
 def test_kernels_are_compiled_before_training(
     kind: str, settings: Common, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -168,13 +129,6 @@ def test_kernels_are_compiled_before_training(
     progress_module.compile_kernels(kind, settings)
     assert True in asked
     assert capsys.readouterr().err == ""
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(4.2, "4 s"), (185, "3 min 5 s"), (7860, "2 h 11 min"), (59.7, "1 min 0 s")]
-)
-def test_durations_in_words(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def estimate(kind: str, trusted: bool = True) -> Estimate:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.commands import SMALL, invoke, result_of
+from support.training import plain_train
 
 import boltz
 from boltz.storage import snapshots
@@ -39,7 +40,7 @@ def test_numbers_and_machines_that_do_not_fit_are_refused(words: tuple[str, ...]
 
 
 def test_info_of_a_run_without_snapshots_and_of_a_broken_one() -> None:
-    boltz.train(boltz.rbm(6, 4), np.eye(6), out="r", epochs=1, snapshots=0)
+    plain_train(boltz.rbm(6, 4), np.eye(6), out="r", epochs=1, snapshots=0)
     assert result_of("info", "r")["trajectory"] == {"snapshots": 0, "bytes": 0}
     Path("r/trajectory").write_text("mine")
     found = invoke("info", "r")

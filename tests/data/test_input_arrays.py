@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from support.training import plain_train
 
 import boltz
 from boltz.data.from_arrays import given
@@ -268,7 +269,7 @@ FULL = {"epochs": 1, "batch_size": 2, "learning_rate": 0.1}
 
 
 def record_of(model: Any, held_out: Any) -> dict[str, Any]:
-    found: dict[str, Any] = boltz.train(model, GENES, held_out=held_out, chains=3, **FULL).history[0]
+    found: dict[str, Any] = plain_train(model, GENES, held_out=held_out, chains=3, **FULL).history[0]
     return found
 
 
@@ -295,12 +296,12 @@ CALLS: dict[str, tuple[Any, Callable[[Any, Any], Any]]] = {  # a machine, and wh
     "classify": (CLASSIFIER, boltz.classify),
     "encode": (CODER, boltz.encode),
     "reconstruct": (CODER, boltz.reconstruct),
-    "train": (RBM, lambda m, x: boltz.train(m, x, chains=3, **FULL).model.arena),
+    "train": (RBM, lambda m, x: plain_train(m, x, chains=3, **FULL).model.arena),
     "train, held out": (
         RBM,
         lambda m, x: [record_of(m, x)["free_energy_gap"]],
     ),
-    "train a gaussian vae": (GAUSSIAN, lambda m, x: boltz.train(m, x, **FULL).model.arena),
+    "train a gaussian vae": (GAUSSIAN, lambda m, x: plain_train(m, x, **FULL).model.arena),
     "fine_tune": (CODER, lambda m, x: boltz.fine_tune(m, x, **FULL).network.arena),
 }
 ROW_BY_ROW = {
@@ -400,7 +401,7 @@ def test_a_run_keeps_its_levels_and_so_do_its_file_and_copies(make: Callable[[],
     """Machine, file, other types, snapshots, networks unrolled from it; later rows are divided as those of the run."""
     np.save(tmp_path / "x.npy", GENES)
     data = boltz.load_data(tmp_path / "x.npy", levels=2)
-    run = boltz.train(make(), data, out=tmp_path / "run", held_out=GENES[1:2], **FULL)
+    run = plain_train(make(), data, out=tmp_path / "run", held_out=GENES[1:2], **FULL)
     stored = boltz.load(tmp_path / "run")
     assert boltz.resume(tmp_path / "run").model.levels == run.model.levels == stored.levels == 2
     assert stored.astype(np.float64).levels == stored.to("cpu").levels == 2
@@ -413,7 +414,7 @@ def test_a_run_keeps_its_levels_and_so_do_its_file_and_copies(make: Callable[[],
     assert boltz.load_network(tmp_path / "tuned").levels == network.levels == 2
     assert np.array_equal(boltz.classify(network, GENES[1:2]), boltz.classify(network, GENES[1:2] / 2))
     with pytest.raises(InputError, match="is divided by 4, but the machine divides whole numbers by 2"):
-        boltz.train(stored, boltz.load_data(tmp_path / "x.npy", levels=4))
+        plain_train(stored, boltz.load_data(tmp_path / "x.npy", levels=4))
 
 
 def test_a_run_that_is_resumed_keeps_the_levels_of_the_machine_it_began_with(tmp_path: Path) -> None:
@@ -423,7 +424,7 @@ def test_a_run_that_is_resumed_keeps_the_levels_of_the_machine_it_began_with(tmp
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        boltz.train(RBM.with_levels(2), GENES / 2, tmp_path / "run", watch=stop, checkpoint_seconds=0, chains=3, **FULL)
+        plain_train(RBM.with_levels(2), GENES / 2, tmp_path / "run", watch=stop, checkpoint_seconds=0, chains=3, **FULL)
     assert boltz.resume(tmp_path / "run", GENES / 2).model.levels == 2
 
 
@@ -441,7 +442,7 @@ def test_files_of_machines_without_levels_say_nothing_of_them_and_strange_ones_a
 
 def test_grey_bytes_make_a_machine_of_grey_levels() -> None:
     """A dark image alone is as dark as beside others, and 0/1 as whole numbers are ambiguous from then on."""
-    model = boltz.train(boltz.rbm(4, 3, GREY), GREY, chains=3, **FULL).model
+    model = plain_train(boltz.rbm(4, 3, GREY), GREY, chains=3, **FULL).model
     dark = np.array([[0, 1, 7, 0]], np.uint8)
     assert model.levels == 255
     assert np.array_equal(boltz.complete(model, dark, np.ones(4)), np.float32(dark) / np.float32(255))

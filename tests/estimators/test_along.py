@@ -10,6 +10,7 @@ from oracles import enumeration
 from oracles.enumeration import Table
 from scipy.stats import t as student
 from support import stats
+from support.training import plain_train
 
 import boltz
 from boltz.estimators import replica_exchange
@@ -22,7 +23,7 @@ X = ROWS[::20]
 def run(request: pytest.FixtureRequest) -> boltz.Run:
     """A short run of a tiny machine with snapshots, in memory."""
     machine = boltz.dbm(request.param, dtype=np.float64)
-    return boltz.train(machine, ROWS, epochs=60, batch_size=20, learning_rate=0.2, chains=20, snapshots=8)
+    return plain_train(machine, ROWS, epochs=60, batch_size=20, learning_rate=0.2, chains=20, snapshots=8)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from oracles.enumeration import Table
 from scipy.stats import t as student
 from support import calibration, stats
 from support.machines import SMALL, machine_of, rates_of
+from support.training import plain_train
 
 import boltz
 from boltz.estimators import replica_exchange as module
@@ -256,7 +257,7 @@ def test_log_z_along_a_training_run(units: tuple[int, ...], quick: None) -> None
     """Every snapshot of a trained machine against enumeration."""
     rows = np.repeat(np.random.default_rng(24).integers(0, 2, (3, units[0])), 20, axis=0).astype(np.float64)
     machine = boltz.dbm(units) if len(units) > 2 else boltz.rbm(*units)
-    run = boltz.train(machine, rows, epochs=60, batch_size=20, learning_rate=0.2, chains=20, snapshots=8)
+    run = plain_train(machine, rows, epochs=60, batch_size=20, learning_rate=0.2, chains=20, snapshots=8)
     members = run.trajectory
     assert len(members) >= 5 and np.abs(run.model.arena).max() > 1
     found = exchange_log_z(run.model, members, 48, 200)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from support import emulated, on_device
 from support.on_device import DIRECTED, STOPPING, TRAINING, TUNING, UNDIRECTED, X, boltzmann, helmholtz, rows
+from support.training import plain_train
 
 import boltz
 from boltz.training import loop
@@ -99,9 +100,9 @@ def test_the_host_waits_seldom(cupy: Any) -> None:
     boltz.ais(model, 30, 1000, base=X)
     assert emulated.state.launches < 600 and emulated.state.waits < 60 + 60 + 100 + 40
     x = rows(1000)
-    boltz.train(model, x, epochs=1, batch_size=20, chains=20)
+    plain_train(model, x, epochs=1, batch_size=20, chains=20)
     emulated.state.launches = emulated.state.waits = 0
-    boltz.train(model, x, epochs=1, batch_size=5, chains=20)  # 200 updates
+    plain_train(model, x, epochs=1, batch_size=5, chains=20)  # 200 updates
     assert emulated.state.waits < 40 + 60 and emulated.state.launches < 200 * 5
 
 
@@ -112,7 +113,7 @@ def test_a_run_that_diverges_on_the_device_stops(cupy: Any, monkeypatch: pytest.
         model = boltzmann((12, 7), np.float32)
         model.arena[5] = np.inf
         with pytest.raises(boltz.NumericalError, match=r"Training stopped at joint, epoch 1: .* is not finite"):
-            boltz.train(model.to("cuda"), X, epochs=3, batch_size=2, chains=5)
+            plain_train(model.to("cuda"), X, epochs=3, batch_size=2, chains=5)
 
 
 def test_mean_field_stops_when_it_has_settled(cupy: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 from support import on_device
 from support.devices import ON_DEVICE
 from support.on_device import DIRECTED, STOPPING, TRAINING, TUNING, UNDIRECTED, X, boltzmann, helmholtz
+from support.training import plain_train
 
 import boltz
 from boltz.kernels.cuda.graphs import Clock, Replay
@@ -98,7 +99,7 @@ def test_replayed_sweeps_are_those_launched_one_by_one() -> None:
 def test_repeated_runs_are_equal_bit_for_bit() -> None:
     """Of training, of annealing and of an importance-weighted bound."""
     calls = {
-        "train": lambda: boltz.train(
+        "train": lambda: plain_train(
             boltzmann((12, 7), np.float32).to("cuda"), X, epochs=3, chains=20
         ).model.arena.get(),
         "ais": lambda: boltz.ais(boltzmann((12, 7), np.float32).to("cuda"), 100, 500, base=X).log_weights,

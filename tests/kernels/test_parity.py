@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from checks.cuda_parity import CHECKS, Backend
+from support.training import plain_train
 
 import boltz
 from boltz import kernels
@@ -81,12 +82,12 @@ def whole(dtype: Any) -> dict[str, Callable[[], dict[str, np.ndarray]]]:
     rows = rng.integers(0, 2, (60, 9)).astype(dtype)
 
     def trained(rule: str, **settings: Any) -> dict[str, np.ndarray]:
-        run = boltz.train(model, rows, rule=rule, epochs=2, batch_size=20, chains=20, seed=2, **settings)
+        run = plain_train(model, rows, rule=rule, epochs=2, batch_size=20, chains=20, seed=2, **settings)
         return dict(run.model.params)
 
     def learned(model: boltz.HelmholtzMachine, **settings: Any) -> dict[str, np.ndarray]:
         settings = {"epochs": 2, "batch_size": 20, "seed": 2, "optimizer": "momentum", "learning_rate": 0.01} | settings
-        return dict(boltz.train(model, rows, **settings).model.params)
+        return dict(plain_train(model, rows, **settings).model.params)
 
     net = boltz.sbn([9, 7, 5], [6], rows).astype(dtype)
     smooth = boltz.vae([9, [7], [6]], [5, 4], rows).astype(dtype)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from oracles import ising
+from support.training import plain_train
 
 import boltz
 from boltz.estimators.exact import QUICK_UNITS, class_units
@@ -230,7 +231,7 @@ def trained(number: int) -> Case:
     kind, made = list(DATA.items())[number % len(DATA)]
     x, hidden, rate = made(rng).astype(np.float32), int(rng.integers(6, 15)), along(number, 0.05, 0.5)
     start = boltz.rbm(x.shape[1], hidden, x=x, seed=number)
-    model = boltz.train(start, x, epochs=40, batch_size=50, learning_rate=rate, seed=number).model
+    model = plain_train(start, x, epochs=40, batch_size=50, learning_rate=rate, seed=number).model
     assert isinstance(model, boltz.BoltzmannMachine)
     bare = boltz.BoltzmannMachine(model.graph, model.arena)
     return enumerated(f"{kind}, {hidden} hidden units, rate {rate:.2f}", bare, model.rates)

@@ -136,7 +136,7 @@ def functions() -> dict[str, Good]:
     seed = {"seed": 0}
     some = {"model": model, "x": X}
     annealed = {"model": model, "chains": 2, "betas": 3, "base": None, "progress": None, **seed}
-    given = {"held_out": X, "watch": None}
+    given = {"held_out": X, "watch": None, "progress": None}
     new = {"out": "new", "force": True}
     tuning = {**given, "held_out": (X, Y), "validation": 0.0, **TINY}
     loading = {"split": "train", "limit": 2, "levels": None, "machine_levels": None}
@@ -179,7 +179,7 @@ def functions() -> dict[str, Good]:
         ),
         "resume_tuning": Good(
             boltz.resume_tuning,
-            {"path": TUNING, "x": X, "y": Y, "held_out": None, "watch": None, "device": "cpu"},
+            {"path": TUNING, "x": X, "y": Y, "held_out": None, "watch": None, "device": "cpu", "progress": None},
             paths=("path",),
         ),
         "mean_field": Good(boltz.mean_field, {**some, "options": boltz.MeanField()}),
@@ -288,7 +288,7 @@ def functions() -> dict[str, Good]:
         "raise_likelihood": Good(boltz.raise_likelihood, {**some, "chains": 2, "betas": 3, "base": None, **seed}),
         "resume": Good(
             boltz.resume,
-            {"path": RUN, "x": X, "held_out": None, "watch": None, "device": "cpu"},
+            {"path": RUN, "x": X, "held_out": None, "watch": None, "device": "cpu", "progress": None},
             paths=("path",),
         ),
         "resume, unfinished": Good(resumed, {"x": X, "held_out": X}),
@@ -303,6 +303,9 @@ def functions() -> dict[str, Good]:
             {"model": directed, "x": X, **given, "out": None, "force": False, "extra": None, **TINY},
             paths=("out",),
         ),
+        "plot_curves": Good(boltz.plot_curves, {"run": [{"stage": "joint", "bound": -1.0}]}),
+        "plot_filters": Good(boltz.plot_filters, {"model": model, "shape": (2, 2)}),
+        "plot_samples": Good(boltz.plot_samples, {**some, "shape": (2, 2), "chains": 2, "sweeps": 1, **seed}),
         "independent_units": Good(boltz.independent_units, {"train": X, "x": X}),
         "mixture_of_products": Good(boltz.mixture_of_products, {"train": X, "x": X, "components": 2, **seed}),
         "binarize": Good(
@@ -355,7 +358,9 @@ def types() -> dict[str, Good]:
         ),
         "ChainRun": Good(boltz.ChainRun, values(boltz.run_chains(rbm(), 1, 2)), record=True),
         "Run": Good(boltz.Run, values(run), record=True),
+        "Run.history_table": Good(run.history_table, {}),
         "Tuned": Good(boltz.Tuned, values(tuned), record=True),
+        "Tuned.history_table": Good(tuned.history_table, {}),
         "Data": Good(boltz.Data, values(boltz.load_data("mnist-mini", limit=2)), record=True),
     }
     for kind in (boltz.Settings, boltz.DirectedSettings, boltz.BeliefSettings, boltz.FineTuneSettings):

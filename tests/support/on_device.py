@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from support.training import plain_train
 
 import boltz
 from boltz.diagnostics.diagnose import diagnose
@@ -194,7 +195,7 @@ def check_training(name: str, dtype: Any = np.float64) -> None:
     model = boltzmann(sizes[kind], dtype) if kind in sizes else helmholtz(kind, dtype)
     model.arena[...] /= 4
     x = np.random.default_rng(1).random((40, 12)).astype(np.float32)  # grey, so that every batch is drawn
-    runs = [boltz.train(m, x, held_out=X, **FEW, **settings) for m in (model, model.to("cuda"))]
+    runs = [plain_train(m, x, held_out=X, **FEW, **settings) for m in (model, model.to("cuda"))]
     assert runs[1].model.device == "cuda:0"
     tolerance = 100 * AGREE[dtype]  # of steps that a gradient takes, Adam's being as large where it is nearly zero
     agree(runs[0].model.arena, runs[1].model.to("cpu").arena, tolerance)
@@ -246,7 +247,7 @@ def check_early_stopping(name: str, parted: bool) -> None:
     model = boltzmann((12, 7)) if kind == "rbm" else helmholtz(kind)
     x, patience = rows(40, seed=2), {"epochs": 40, "batch_size": 10, "patience": 3, "seed": 3}
     judges: dict[str, Any] = {"validation": 0.25} if parted else {"held_out": rows(60, seed=3)}
-    runs = [boltz.train(m, x, **patience, **judges, **settings) for m in (model, model.to("cuda"))]
+    runs = [plain_train(m, x, **patience, **judges, **settings) for m in (model, model.to("cuda"))]
     assert runs[1].model.device == "cuda:0"
     stages = [[record["stage"] for record in run.history] for run in runs]
     assert stages[0] == stages[1] and len(stages[0]) < patience["epochs"], "nothing was stopped"
@@ -261,14 +262,14 @@ def check_resume(folder: Path) -> None:
     """A run that stops on the device goes on on the CPU and there ends as one that never stopped."""
     x = np.random.default_rng(1).random((40, 12)).astype(np.float32)
     settings: dict[str, Any] = {"chains": 20, "batch_size": 10, "checkpoint_seconds": 0.0, "seed": 1, **SWEPT}
-    whole = boltz.train(boltzmann(), x, epochs=3, **settings)
+    whole = plain_train(boltzmann(), x, epochs=3, **settings)
 
     def stop(record: Mapping[str, Any]) -> None:
         if record["epoch"] == 2:
             raise KeyboardInterrupt
 
     try:
-        boltz.train(boltzmann().to("cuda"), x, out=folder, epochs=3, watch=stop, **settings)
+        plain_train(boltzmann().to("cuda"), x, out=folder, epochs=3, watch=stop, **settings)
     except KeyboardInterrupt:
         pass
     else:

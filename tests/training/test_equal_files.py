@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.training import plain_train
 
 import boltz
 from boltz.storage import run_folder
@@ -15,10 +16,10 @@ from boltz.storage import run_folder
 ROWS = (np.random.default_rng(5).random((30, 9)) < 0.4).astype(np.float32)
 SETTINGS: dict[str, Any] = {"epochs": 2, "batch_size": 10, "seed": 4}
 RUNS: dict[str, Callable[[Path], Any]] = {
-    "rbm": lambda out: boltz.train(boltz.rbm(9, 4, x=ROWS), ROWS, out, snapshots=3, **SETTINGS),
-    "dbm": lambda out: boltz.train(boltz.dbm([9, 4, 3]), ROWS, out, pretrain_epochs=1, optimizer="adam", **SETTINGS),
-    "vae": lambda out: boltz.train(boltz.vae([9, 6], 2), ROWS, out, **SETTINGS),
-    "dbn": lambda out: boltz.train(boltz.dbn([9, 4, 3]), ROWS, out, pretrain_epochs=1, **SETTINGS),
+    "rbm": lambda out: plain_train(boltz.rbm(9, 4, x=ROWS), ROWS, out, snapshots=3, **SETTINGS),
+    "dbm": lambda out: plain_train(boltz.dbm([9, 4, 3]), ROWS, out, pretrain_epochs=1, optimizer="adam", **SETTINGS),
+    "vae": lambda out: plain_train(boltz.vae([9, 6], 2), ROWS, out, **SETTINGS),
+    "dbn": lambda out: plain_train(boltz.dbn([9, 4, 3]), ROWS, out, pretrain_epochs=1, **SETTINGS),
     "classifier": lambda out: boltz.fine_tune(boltz.dbm([9, 4, 3]), ROWS, np.arange(30) % 3, out=out, **SETTINGS),
 }
 

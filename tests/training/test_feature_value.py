@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.training import plain_train
 
 import boltz
 
@@ -23,7 +24,7 @@ def test_features_of_an_rbm_beat_raw_pixels() -> None:
     linear = pytest.importorskip("sklearn.linear_model")
     digits, unseen = boltz.load_data("mnist-mini"), boltz.load_data("mnist-mini", split="test")
     assert digits.labels is not None and unseen.labels is not None
-    model = boltz.train(boltz.rbm(784, 300, x=digits.x), digits, epochs=10, learning_rate=0.05).model
+    model = plain_train(boltz.rbm(784, 300, x=digits.x), digits, epochs=10, learning_rate=0.05).model
     rows = np.random.default_rng(0).permutation(len(digits.x))[:LABELS]
 
     def score(rows_of: Any, c: float) -> float:

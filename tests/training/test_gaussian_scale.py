@@ -15,6 +15,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import logsumexp
+from support.training import plain_train
 
 import boltz
 from boltz import HelmholtzMachine
@@ -50,7 +51,7 @@ MACHINES: dict[str, Any] = {
 
 
 def trained(name: str, x: Array, epochs: int = 5) -> HelmholtzMachine:
-    found = boltz.train(MACHINES[name](x), x, epochs=epochs, batch_size=50, learning_rate=0.01).model
+    found = plain_train(MACHINES[name](x), x, epochs=epochs, batch_size=50, learning_rate=0.01).model
     assert isinstance(found, HelmholtzMachine)
     return found
 
@@ -146,13 +147,13 @@ def with_constant(value: float, noise: float = 0.0) -> Array:
 def test_a_constant_column_is_held_at_its_value(value: float, noise: float) -> None:
     """It adds minus half the log of 2 pi to a row, half its squared distance less to one that is elsewhere."""
     x = with_constant(value, noise)
-    run = boltz.train(MACHINES["vae"](x), x, epochs=25, batch_size=50, learning_rate=0.01)
+    run = plain_train(MACHINES["vae"](x), x, epochs=25, batch_size=50, learning_rate=0.01)
     machine = run.model
     assert isinstance(machine, HelmholtzMachine)
     assert len(run.notes) == 1 and run.notes[0].startswith("1 column of the rows is constant (column 4):")
     assert len(run.notes[0]) <= 300
     others = boltz.vae([3, 8], 2, x[:, :3], visible="gaussian")
-    alone = boltz.train(others, x[:, :3], epochs=25, batch_size=50, learning_rate=0.01).model
+    alone = plain_train(others, x[:, :3], epochs=25, batch_size=50, learning_rate=0.01).model
     here, without = (boltz.log_likelihood(*each, samples=100) for each in ((machine, x), (alone, x[:, :3])))
     assert abs(here.value + 0.5 * np.log(2 * np.pi) - without.value) < 0.5  # two machines that start differently
     moved = x + np.array([0, 0, 0, 2])
@@ -164,7 +165,7 @@ def test_a_constant_column_is_held_at_its_value(value: float, noise: float) -> N
 @pytest.mark.parametrize("objective", ["wake-sleep", "rws", "vimco"])
 def test_dreams_teach_nothing_of_a_constant_column(objective: str) -> None:
     x = with_constant(7.0)
-    found = boltz.train(MACHINES["sbn"](x), x, epochs=2, batch_size=50, objective=objective, samples=5).model
+    found = plain_train(MACHINES["sbn"](x), x, epochs=2, batch_size=50, objective=objective, samples=5).model
     assert isinstance(found, HelmholtzMachine) and (found.params["recognition/h1/0/weight"][3] == 0).all()
     assert (found.params["recognition/h1/0/weight"][:3] != 0).all()
 
@@ -199,7 +200,7 @@ def test_every_copy_keeps_the_units(tmp_path: Path) -> None:
 
 def test_training_goes_on_in_the_same_units() -> None:
     first = trained("vae", Y, 2)
-    more = boltz.train(first, Y[:50] + 1, epochs=1).model
+    more = plain_train(first, Y[:50] + 1, epochs=1).model
     assert isinstance(more, HelmholtzMachine) and more.scaling is first.scaling
     assert MACHINES["vae without rows"](None).scaling is None
 
@@ -219,7 +220,7 @@ def test_a_file_without_units_takes_rows_as_they_are(tmp_path: Path) -> None:
     )
     for layer, states in boltz.sample(bare, 10).items():
         assert states.dtype == np.float32 and np.array_equal(boltz.sample(old, 10)[layer], states)
-    more = boltz.train(old, X, epochs=1).model
+    more = plain_train(old, X, epochs=1).model
     assert isinstance(more, HelmholtzMachine) and more.scaling is not None and more.scaling.as_they_are
 
 
@@ -255,8 +256,8 @@ def test_a_checkpoint_keeps_the_units() -> None:
 
 
 def test_a_run_in_a_folder_is_the_one_in_memory(tmp_path: Path) -> None:
-    one = boltz.train(MACHINES["vae without rows"](None), Y, epochs=2)
-    boltz.train(MACHINES["vae without rows"](None), Y, tmp_path / "run", epochs=2)
+    one = plain_train(MACHINES["vae without rows"](None), Y, epochs=2)
+    plain_train(MACHINES["vae without rows"](None), Y, tmp_path / "run", epochs=2)
     again = boltz.resume(tmp_path / "run", Y).model
     for x in (Y, with_constant(1.0)):
         assert np.array_equal(boltz.features(one.model, x), boltz.features(again, x))
@@ -302,7 +303,7 @@ def test_units_of_grey_bytes_are_those_of_training() -> None:
     rng = np.random.default_rng(5)
     data = replace(given(rng.integers(0, 256, (40, 4)).astype(np.uint8), "x", 4), levels=255)
     named = boltz.vae([4, 3], 2, x=data, visible="gaussian").scaling
-    taken = boltz.train(boltz.vae([4, 3], 2, visible="gaussian"), data, epochs=1).model.scaling
+    taken = plain_train(boltz.vae([4, 3], 2, visible="gaussian"), data, epochs=1).model.scaling
     for name, values in named.tensors().items():
         np.testing.assert_allclose(values, taken.tensors()[name], rtol=1e-12)
     with pytest.raises(boltz.InputError, match="x holds grey bytes"):

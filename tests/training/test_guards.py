@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from checks import training as checks
+from support.training import plain_train
 
 import boltz
 from boltz.errors import InputError, NumericalError
@@ -82,13 +83,13 @@ def plant_before_step(
 def start(rule: str, optimizer: str, out: Path | None, **more: Any) -> boltz.Run:
     model = boltz.dbm(units_of(rule), rows())
     settings = {"epochs": 4, "batch_size": 10, "chains": 12, "binarize": "none", "checkpoint_seconds": 0.0}
-    return boltz.train(model, rows(), out=out, optimizer=optimizer, **settings, **RULES[rule], **more)
+    return plain_train(model, rows(), out=out, optimizer=optimizer, **settings, **RULES[rule], **more)
 
 
 def start_directed(name: str, optimizer: str, out: Path | None, **more: Any) -> boltz.Run:
     make, own = DIRECTED[name]
     settings = {"epochs": 4, "batch_size": 10, "binarize": "none", "checkpoint_seconds": 0.0}
-    return boltz.train(make(), rows(), out=out, optimizer=optimizer, **settings, **own, **more)
+    return plain_train(make(), rows(), out=out, optimizer=optimizer, **settings, **own, **more)
 
 
 def rule_of(name: str) -> type[Variational] | type[UpDown]:
@@ -323,10 +324,10 @@ def test_a_bad_model_never_makes_a_run(tmp_path: Path) -> None:
     model = boltz.rbm(6, 5)
     model.arena[3] = np.nan
     with pytest.raises(NumericalError, match="not finite"):
-        boltz.train(model, rows(), out=tmp_path / "run", epochs=1)
+        plain_train(model, rows(), out=tmp_path / "run", epochs=1)
     assert not (tmp_path / "run").exists()
     with pytest.raises(NumericalError, match="not finite"):
-        boltz.train(model, rows(), epochs=1)
+        plain_train(model, rows(), epochs=1)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, -0.1, 1.5])
@@ -335,7 +336,7 @@ def test_bad_data_are_met_at_the_border(bad: float, tmp_path: Path) -> None:
     x[3, 2] = bad
     for name, arguments in (("x", {"x": x}), ("held_out", {"x": rows(), "held_out": x})):
         with pytest.raises(InputError, match=f"^{name} must "):
-            boltz.train(boltz.rbm(6, 5), out=tmp_path / "run", **arguments)
+            plain_train(boltz.rbm(6, 5), out=tmp_path / "run", **arguments)
     assert not (tmp_path / "run").exists()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from support.training import plain_train
 
 import boltz
 from boltz import presets
@@ -44,10 +45,10 @@ def scores(run: boltz.Run) -> list[float]:
 )
 def test_the_epoch_that_held_out_rows_like_best_is_kept(make: Any) -> None:
     """The same seed trained for just so many epochs ends with the same parameters."""
-    run = boltz.train(make(), TRAIN, held_out=VALID, patience=10, snapshots=0, **SHORT)
+    run = plain_train(make(), TRAIN, held_out=VALID, patience=10, snapshots=0, **SHORT)
     best = max((r for r in run.history if r[SCORE] is not None), key=lambda r: r[SCORE])
     assert best["epoch"] < len(run.history) < 60 and len(run.history) - best["epoch"] >= 10
-    again = boltz.train(make(), TRAIN, snapshots=0, **(SHORT | {"epochs": best["epoch"]}))
+    again = plain_train(make(), TRAIN, snapshots=0, **(SHORT | {"epochs": best["epoch"]}))
     assert run.model.arena.tobytes() == again.model.arena.tobytes()
     assert any(f"The parameters of epoch {best['epoch']} are kept" in note for note in run.notes)
 
@@ -58,7 +59,7 @@ def test_the_score_is_the_log_likelihood() -> None:
     The log-weights of 50 chains over 300 temperatures have a standard deviation below 0.1 on such a machine, so that
     their mean weight is off by more than 0.1 with a probability below 1e-9; one seed is looked at.
     """
-    model = boltz.train(boltz.rbm(12, 6, TRAIN), TRAIN, **(SHORT | {"epochs": 5, "learning_rate": 0.05})).model
+    model = plain_train(boltz.rbm(12, 6, TRAIN), TRAIN, **(SHORT | {"epochs": 5, "learning_rate": 0.05})).model
     found = held_out.undirected(model, TRAIN, VALID, boltz.MeanField(), Key.from_seed(0))
     exact = boltz.log_likelihood(model, VALID, boltz.exact_log_z(model)).value
     assert abs(found - exact) < 0.1
@@ -75,36 +76,36 @@ def test_the_score_is_the_log_likelihood() -> None:
 )
 def test_directed_machines_are_judged_too(make: Any, settings: dict[str, Any]) -> None:
     chosen = {"epochs": 40, "batch_size": 10, "schedule": "constant", "patience": 40, **settings}
-    run = boltz.train(make(), TRAIN, held_out=VALID, **chosen)
+    run = plain_train(make(), TRAIN, held_out=VALID, **chosen)
     joint = [r for r in run.history if r["stage"] == run.history[-1]["stage"]]
     assert len(joint) == 40 and all(r[SCORE] is not None for r in joint)
     best = held_out.best_epoch(run.history, joint[0]["stage"])
     if "pretrain_epochs" in settings:  # whose stages are judged, too
         return
-    again = boltz.train(make(), TRAIN, **(chosen | {"epochs": best, "patience": 0}))
+    again = plain_train(make(), TRAIN, **(chosen | {"epochs": best, "patience": 0}))
     assert run.model.arena.tobytes() == again.model.arena.tobytes()
 
 
 def test_without_held_out_rows_nothing_is_judged() -> None:
-    run = boltz.train(boltz.rbm(12, 4, TRAIN), TRAIN, **SHORT)
+    run = plain_train(boltz.rbm(12, 4, TRAIN), TRAIN, **SHORT)
     assert not scores(run) and len(run.history) == 60
     with pytest.raises(
         boltz.InputError, match="patience waits for a better epoch on held-out rows: give held_out, or validation"
     ):
-        boltz.train(boltz.rbm(12, 4, TRAIN), TRAIN, patience=3, **SHORT)
+        plain_train(boltz.rbm(12, 4, TRAIN), TRAIN, patience=3, **SHORT)
 
 
 @pytest.mark.parametrize("stop_at", [3, 9])
 def test_an_interrupted_run_keeps_the_same_epoch(tmp_path: Path, stop_at: int) -> None:
     settings = {**SHORT, "patience": 10, "checkpoint_seconds": 0.0, "snapshots": 8}
-    whole = boltz.train(boltz.rbm(12, 40, TRAIN), TRAIN, tmp_path / "whole", VALID, **settings)
+    whole = plain_train(boltz.rbm(12, 40, TRAIN), TRAIN, tmp_path / "whole", VALID, **settings)
 
     def cut(record: dict[str, Any]) -> None:
         if record["epoch"] == stop_at:
             raise RuntimeError("cut off")
 
     with pytest.raises(RuntimeError, match="cut off"):
-        boltz.train(boltz.rbm(12, 40, TRAIN), TRAIN, tmp_path / "cut", VALID, watch=cut, **settings)
+        plain_train(boltz.rbm(12, 40, TRAIN), TRAIN, tmp_path / "cut", VALID, watch=cut, **settings)
     resumed = boltz.resume(tmp_path / "cut", TRAIN, VALID)
     assert resumed.model.arena.tobytes() == whole.model.arena.tobytes()
     assert [r[SCORE] for r in resumed.history] == [r[SCORE] for r in whole.history]
@@ -116,18 +117,18 @@ def test_an_interrupted_run_keeps_the_same_epoch(tmp_path: Path, stop_at: int) -
 def test_snapshots_after_the_kept_epoch_are_dropped(tmp_path: Path) -> None:
     """The trajectory ends before the machine that is kept."""
     settings = {**SHORT, "patience": 10, "snapshots": 100}
-    run = boltz.train(boltz.rbm(12, 40, TRAIN), TRAIN, tmp_path / "run", VALID, **settings)
+    run = plain_train(boltz.rbm(12, 40, TRAIN), TRAIN, tmp_path / "run", VALID, **settings)
     best = max((r for r in run.history if r[SCORE] is not None), key=lambda r: r[SCORE])["epoch"]
     updates = [int(path.stem) for path in snapshots.listed(tmp_path / "run")]
     assert 0 < max(updates) <= best * 3 < len(run.history) * 3
-    memory = boltz.train(boltz.rbm(12, 40, TRAIN), TRAIN, held_out=VALID, **settings)
+    memory = plain_train(boltz.rbm(12, 40, TRAIN), TRAIN, held_out=VALID, **settings)
     assert len(memory.trajectory) == len(updates)
 
 
 def test_a_watch_that_returns_true_ends_the_run(tmp_path: Path) -> None:
-    wanted = boltz.train(boltz.rbm(12, 5, TRAIN), TRAIN, **(SHORT | {"epochs": 4}))
+    wanted = plain_train(boltz.rbm(12, 5, TRAIN), TRAIN, **(SHORT | {"epochs": 4}))
     for out in (None, tmp_path / "run"):
-        run = boltz.train(boltz.rbm(12, 5, TRAIN), TRAIN, out, watch=lambda r: r["epoch"] == 4, **SHORT)
+        run = plain_train(boltz.rbm(12, 5, TRAIN), TRAIN, out, watch=lambda r: r["epoch"] == 4, **SHORT)
         assert len(run.history) == 4 and run.model.arena.tobytes() == wanted.model.arena.tobytes()
     assert boltz.resume(tmp_path / "run", TRAIN).model.arena.tobytes() == wanted.model.arena.tobytes()
 
@@ -135,7 +136,7 @@ def test_a_watch_that_returns_true_ends_the_run(tmp_path: Path) -> None:
 def test_a_watch_that_ends_pretraining_leaves_what_was_trained() -> None:
     settings = {**SHORT, "epochs": 2, "pretrain": "bottom", "pretrain_epochs": 30}
     model = boltz.dbm([12, 6, 4], TRAIN)
-    run = boltz.train(model, TRAIN, watch=lambda r: r["epoch"] == 3, **settings)
+    run = plain_train(model, TRAIN, watch=lambda r: r["epoch"] == 3, **settings)
     assert [r["stage"] for r in run.history] == ["pretrain-1"] * 3
     first = "edge/v-h1/weight"
     assert np.abs(run.model.params[first] - model.params[first]).max() > 0.01
@@ -148,8 +149,8 @@ def test_a_watch_that_raises_keeps_what_was_trained() -> None:
             raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine") as caught:
-        boltz.train(boltz.rbm(12, 5, TRAIN), TRAIN, watch=fail, **SHORT)
-    wanted = boltz.train(boltz.rbm(12, 5, TRAIN), TRAIN, **(SHORT | {"epochs": 4}))
+        plain_train(boltz.rbm(12, 5, TRAIN), TRAIN, watch=fail, **SHORT)
+    wanted = plain_train(boltz.rbm(12, 5, TRAIN), TRAIN, **(SHORT | {"epochs": 4}))
     run = caught.value.run  # type: ignore[attr-defined]
     assert len(run.history) == 4 and run.model.arena.tobytes() == wanted.model.arena.tobytes()
 
@@ -161,24 +162,24 @@ def test_a_share_of_the_rows_is_held_out() -> None:
     """As if both parts were given by hand."""
     settings = {**SHORT, "patience": 10, "snapshots": 0}
     data = given(rows(60, 4), "x", 12)
-    run = boltz.train(boltz.rbm(12, 40, TRAIN), data, validation=0.25, seed=3, **settings)
+    run = plain_train(boltz.rbm(12, 40, TRAIN), data, validation=0.25, seed=3, **settings)
     learnt, held = dataset.parted(data, 0.25, 3)
     assert (len(learnt.x), len(held.x)) == (45, 15)
     assert sorted(map(bytes, [*learnt.x, *held.x])) == sorted(map(bytes, data.x))
-    wanted = boltz.train(boltz.rbm(12, 40, TRAIN), learnt, held_out=held, seed=3, **settings)
+    wanted = plain_train(boltz.rbm(12, 40, TRAIN), learnt, held_out=held, seed=3, **settings)
     assert run.model.arena.tobytes() == wanted.model.arena.tobytes() and scores(run) == scores(wanted)
 
 
 def test_a_resumed_run_holds_out_the_same_rows(tmp_path: Path) -> None:
     settings = {**SHORT, "epochs": 20, "patience": 9, "validation": 0.2, "checkpoint_seconds": 0.0}
-    whole = boltz.train(boltz.rbm(12, 40, TRAIN), TRAIN, **settings)
+    whole = plain_train(boltz.rbm(12, 40, TRAIN), TRAIN, **settings)
 
     def cut(record: dict[str, Any]) -> None:
         if record["epoch"] == 3:
             raise RuntimeError("cut off")
 
     with pytest.raises(RuntimeError, match="cut off"):
-        boltz.train(boltz.rbm(12, 40, TRAIN), TRAIN, tmp_path / "cut", watch=cut, **settings)
+        plain_train(boltz.rbm(12, 40, TRAIN), TRAIN, tmp_path / "cut", watch=cut, **settings)
     assert boltz.resume(tmp_path / "cut", TRAIN).model.arena.tobytes() == whole.model.arena.tobytes()
 
 
@@ -195,13 +196,13 @@ def test_few_rows_are_not_learnt_by_heart() -> None:
     """Without rows to judge by, the defaults hold out a tenth of few rows, but nothing where epochs is named."""
     stop = {"watch": lambda record: True, "snapshots": 0}
     model = boltz.rbm(12, 4, TRAIN)
-    assert boltz.train(model, TRAIN, **stop).settings.validation == presets.VALIDATION
-    assert boltz.train(model, TRAIN, held_out=VALID, **stop).settings.validation == 0
+    assert plain_train(model, TRAIN, **stop).settings.validation == presets.VALIDATION
+    assert plain_train(model, TRAIN, held_out=VALID, **stop).settings.validation == 0
     assert boltz.train(model, TRAIN, epochs=3, **stop).settings.validation == 0
     assert presets.preset("rbm", presets.FEW, 12, held_out=False)["validation"] == 0
     assert presets.preset("rbm", presets.FEW, 12, held_out=False)["patience"] == 0
     with pytest.raises(boltz.InputError, match="validation holds out some of the rows, but held_out gives others"):
-        boltz.train(model, TRAIN, held_out=VALID, validation=0.1)
+        plain_train(model, TRAIN, held_out=VALID, validation=0.1)
 
 
 # ---------------------------------------------------------------- presets
@@ -234,11 +235,11 @@ def test_few_rows_a_unit_are_learnt_slowly() -> None:
 
 def test_the_defaults_of_python_are_the_preset() -> None:
     model = boltz.rbm(12, 4, TRAIN)
-    run = boltz.train(model, TRAIN, held_out=VALID, batch_size=30, watch=lambda record: True)
+    run = plain_train(model, TRAIN, held_out=VALID, batch_size=30, watch=lambda record: True)
     wanted = presets.preset("rbm", 30, 12, 30)
     assert {name: getattr(run.settings, name) for name in wanted} == wanted
-    named = boltz.train(model, TRAIN, held_out=VALID, epochs=1).settings
-    assert named == boltz.Settings(epochs=1)
+    named = boltz.train(model, TRAIN, held_out=VALID, epochs=4).settings
+    assert named == boltz.Settings(**{**presets.preset("rbm", 30, 12), "epochs": 4, "patience": 2})
 
 
 @pytest.mark.parametrize(("epochs", "patience"), [(400, 5), (400, 50), (10, 3), (41, 1)])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.training import plain_train
 
 import boltz
 from boltz.rng import Key
@@ -23,12 +24,12 @@ def notes(model: Any) -> str:
 
 
 def test_a_machine_that_learnt_has_no_note() -> None:
-    assert boltz.train(boltz.rbm(16, 12, ROWS), ROWS, **GOOD).notes == ()
+    assert plain_train(boltz.rbm(16, 12, ROWS), ROWS, **GOOD).notes == ()
 
 
 def test_a_machine_that_learnt_nothing_says_so(tmp_path: Path) -> None:
     """Also when its run is opened again, from its folder."""
-    run = boltz.train(boltz.rbm(16, 12, ROWS), ROWS, tmp_path / "run", epochs=1, learning_rate=1e-6)
+    run = plain_train(boltz.rbm(16, 12, ROWS), ROWS, tmp_path / "run", epochs=1, learning_rate=1e-6)
     assert any("has learnt nothing beyond independent units on its own training rows" in note for note in run.notes)
     assert boltz.resume(tmp_path / "run").notes == run.notes
 
@@ -58,11 +59,11 @@ def test_constant_features() -> None:
 @pytest.mark.parametrize(("rows", "said"), [(1, "on 1 row: so few"), (19, "on 19 rows: so few"), (20, "")])
 def test_a_handful_of_rows_is_learnt_by_heart(rows: int, said: str, tmp_path: Path) -> None:
     """Also when its run is opened again; twenty rows are told nothing."""
-    run = boltz.train(boltz.rbm(16, 4, ROWS), ROWS[:rows], tmp_path / "run", epochs=1)
+    run = plain_train(boltz.rbm(16, 4, ROWS), ROWS[:rows], tmp_path / "run", epochs=1)
     found = [note for note in run.notes if "learnt by heart" in note]
     assert len(found) == (said != "") and said in "".join(found)
     assert boltz.resume(tmp_path / "run").notes == run.notes
 
 
 def test_nothing_is_said_before_anything_was_trained() -> None:
-    assert boltz.train(boltz.rbm(16, 12, ROWS), ROWS, epochs=0).notes == ()
+    assert plain_train(boltz.rbm(16, 12, ROWS), ROWS, epochs=0).notes == ()

@@ -10,6 +10,7 @@ import pytest
 from checks import training as checks
 from oracles import enumeration
 from oracles.enumeration import Table
+from support.training import plain_train
 
 import boltz
 from boltz import kernels, parallel
@@ -80,7 +81,7 @@ def test_each_epoch_holds_each_row_once_in_an_order_of_its_own(
     rows: int, batch_size: int, sizes: list[int], batches: list[np.ndarray]
 ) -> None:
     x = numbered(rows)
-    boltz.train(boltz.rbm(3, 2), x, epochs=3, batch_size=batch_size, chains=4, binarize="none")
+    plain_train(boltz.rbm(3, 2), x, epochs=3, batch_size=batch_size, chains=4, binarize="none")
     assert [len(b) for b in batches] == 3 * sizes
     orders = [np.concatenate(batches[len(sizes) * e : len(sizes) * (e + 1)])[:, 0] for e in range(3)]
     for order in orders:
@@ -91,7 +92,7 @@ def test_each_epoch_holds_each_row_once_in_an_order_of_its_own(
 
 def test_the_order_comes_from_the_seed(batches: list[np.ndarray]) -> None:
     for seed in (1, 1, 2):
-        boltz.train(boltz.rbm(3, 2), numbered(20), epochs=1, batch_size=20, binarize="none", seed=seed)
+        plain_train(boltz.rbm(3, 2), numbered(20), epochs=1, batch_size=20, binarize="none", seed=seed)
     np.testing.assert_array_equal(batches[0], batches[1])
     assert (batches[0] != batches[2]).any()
 
@@ -104,7 +105,7 @@ def test_the_order_comes_from_the_seed(batches: list[np.ndarray]) -> None:
 def test_shuffling_can_be_left_out(make: Callable[[], Any], shuffle: bool, batches: list[np.ndarray]) -> None:
     """Without it rows come in the order of the data in every epoch; with it every machine sees them in another one."""
     x = numbered(10)
-    boltz.train(make(), x, epochs=2, batch_size=4, binarize="none", shuffle=shuffle, **no_pretraining(make()))
+    plain_train(make(), x, epochs=2, batch_size=4, binarize="none", shuffle=shuffle, **no_pretraining(make()))
     seen = [b for b in batches if b.shape[1] == 3]
     assert [len(b) for b in seen] == 2 * [4, 4, 2]
     orders = [np.concatenate(seen[:3]), np.concatenate(seen[3:])]
@@ -117,7 +118,7 @@ def test_shuffling_can_be_left_out(make: Callable[[], Any], shuffle: bool, batch
 @pytest.mark.parametrize("how", ["dynamic", "fixed", "threshold", "none"])
 def test_binarisation_is_what_was_asked_for(how: str, batches: list[np.ndarray]) -> None:
     x = grey(40, 5, 90)
-    boltz.train(boltz.rbm(5, 2), as_grey(x), epochs=3, batch_size=40, binarize=how)
+    plain_train(boltz.rbm(5, 2), as_grey(x), epochs=3, batch_size=40, binarize=how)
     epochs = [np.sort(b.view([("", b.dtype)] * 5), axis=0) for b in batches]  # as sets of rows
     assert len(epochs) == 3
     if how == "none":
@@ -132,7 +133,7 @@ def test_binarisation_is_what_was_asked_for(how: str, batches: list[np.ndarray])
 
 def test_no_two_stages_see_the_same_draws(batches: list[np.ndarray]) -> None:
     x = as_grey(np.full((30, 6), 128, np.uint8))
-    boltz.train(boltz.dbm([6, 5, 4]), x, epochs=2, batch_size=30, pretrain_epochs=2)
+    plain_train(boltz.dbm([6, 5, 4]), x, epochs=2, batch_size=30, pretrain_epochs=2)
     seen = [b for b in batches if b.shape[1] == 6]
     assert len(seen) == 4 and len({b.sum() for b in seen}) > 1
     for i, b in enumerate(seen):
@@ -146,7 +147,7 @@ def test_a_row_in_a_short_batch_counts_as_in_its_mean(batches: list[np.ndarray])
     model.arena[...] = 0
     model.bias("v")[...] = -30.0  # the chains stay at zero, so only the data move the bias
     x[:, 0] = 1.0
-    run = boltz.train(
+    run = plain_train(
         model, x, epochs=1, batch_size=4, chains=6, learning_rate=1e-3, schedule="constant", binarize="none"
     )
     assert [len(b) for b in batches] == [4, 1]
@@ -164,7 +165,7 @@ def test_constant_pixels(settings: dict[str, Any], start: str) -> None:
     x = checks.coin_rows(50, 6, 91)
     x[:, 0], x[:, 5] = 0, 1
     model = boltz.dbm([6, 4, 3], x if start == "logits" else None)
-    run = boltz.train(model, x, epochs=3, batch_size=20, chains=15, **settings)
+    run = plain_train(model, x, epochs=3, batch_size=20, chains=15, **settings)
     assert np.isfinite(run.model.arena).all()
     for rates in run.model.rates.values():
         assert ((rates > 0) & (rates < 1)).all()
@@ -180,7 +181,7 @@ def test_constant_pixels(settings: dict[str, Any], start: str) -> None:
 )
 def test_sizes_need_not_fit(rule: str, rows: int, batch_size: int, chains: int) -> None:
     x = checks.coin_rows(rows, 6, 92)
-    run = boltz.train(
+    run = plain_train(
         boltz.dbm([6, 4, 3], x),
         x,
         rule=rule,
@@ -210,7 +211,7 @@ def test_constant_pixels_of_directed_machines(name: str, start: str) -> None:
     x[:, 0], x[:, 5] = 0, 1
     make, settings = DIRECTED[name]
     model = make(x if start == "logits" else None)
-    run = boltz.train(model, x, epochs=3, batch_size=20, learning_rate=0.01, **settings)
+    run = plain_train(model, x, epochs=3, batch_size=20, learning_rate=0.01, **settings)
     assert np.isfinite(run.model.arena).all()
     for rates in run.model.rates.values():
         assert ((rates > 0) & (rates < 1)).all()
@@ -229,7 +230,7 @@ def owners(model: Any) -> list[str]:
 def test_sizes_of_directed_machines_need_not_fit(name: str, rows: int, batch_size: int) -> None:
     make, settings = DIRECTED[name]
     x = checks.coin_rows(rows, 6, 92)
-    run = boltz.train(make(x), x, epochs=2, batch_size=batch_size, held_out=x[:1], **settings)
+    run = plain_train(make(x), x, epochs=2, batch_size=batch_size, held_out=x[:1], **settings)
     assert np.isfinite(run.model.arena).all() and len(run.history) == (4 if name.startswith("up-down") else 2)
 
 
@@ -238,7 +239,7 @@ def test_no_epochs_leave_a_directed_machine_as_it_was(name: str) -> None:
     make, settings = DIRECTED[name]
     x = checks.coin_rows(20, 6, 93)
     model = make(x)
-    run = boltz.train(model, x, epochs=0, **settings | no_pretraining(model))
+    run = plain_train(model, x, epochs=0, **settings | no_pretraining(model))
     np.testing.assert_array_equal(run.model.arena, model.arena)
     assert run.history == [] and run.path is None and run.model is not model
     assert set(run.model.rates) == ({"h1", "h2"} if name.startswith("up-down") else set())
@@ -247,7 +248,7 @@ def test_no_epochs_leave_a_directed_machine_as_it_was(name: str) -> None:
 def test_no_epochs_leave_the_model_as_it_was() -> None:
     x = checks.coin_rows(20, 6, 93)
     model = boltz.rbm(6, 4, x)
-    run = boltz.train(model, x, epochs=0)
+    run = plain_train(model, x, epochs=0)
     np.testing.assert_array_equal(run.model.arena, model.arena)
     assert run.history == [] and run.path is None
     assert set(run.model.rates) == {"v", "h1"}
@@ -257,25 +258,25 @@ def test_no_epochs_leave_the_model_as_it_was() -> None:
 @pytest.mark.parametrize("x", [np.empty((0, 6)), np.zeros((3, 5)), np.zeros(6), [[0, 1], [1]], "nothing", None])
 def test_rows_that_do_not_fit_are_refused(x: Any) -> None:
     with pytest.raises(InputError, match=r"^x "):
-        boltz.train(boltz.rbm(6, 4), x)
+        plain_train(boltz.rbm(6, 4), x)
 
 
 def test_a_data_set_that_does_not_fit_is_refused_by_name() -> None:
     with pytest.raises(InputError, match=r"^x \(test\) must have 6 units a row, got 5"):
-        boltz.train(boltz.rbm(6, 4), as_grey(grey(3, 5, 94)))
+        plain_train(boltz.rbm(6, 4), as_grey(grey(3, 5, 94)))
     with pytest.raises(InputError, match=r"^held_out \(grey\) must have at least one row"):
-        boltz.train(boltz.rbm(6, 4), np.zeros((3, 6)), held_out=as_grey(grey(0, 6, 94)))
+        plain_train(boltz.rbm(6, 4), np.zeros((3, 6)), held_out=as_grey(grey(0, 6, 94)))
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int64, np.uint8, np.float16, np.float64, ">f4"])
 def test_any_number_type_and_layout_gives_one_result_and_nothing_is_changed(dtype: Any) -> None:
     x = checks.coin_rows(30, 6, 95)
     model = boltz.rbm(6, 4, x)
-    arena, wanted = model.arena.copy(), boltz.train(model, x, epochs=2, batch_size=8, chains=5).model.arena
+    arena, wanted = model.arena.copy(), plain_train(model, x, epochs=2, batch_size=8, chains=5).model.arena
     given = np.asfortranarray(x.astype(dtype))[::-1][::-1]
     given.flags.writeable = False
     model.arena.flags.writeable = False
-    run = boltz.train(model, given, epochs=2, batch_size=8, chains=5)
+    run = plain_train(model, given, epochs=2, batch_size=8, chains=5)
     np.testing.assert_array_equal(run.model.arena, wanted)
     np.testing.assert_array_equal(model.arena, arena)
 
@@ -286,7 +287,7 @@ def test_any_number_type_and_layout_gives_one_result_and_nothing_is_changed(dtyp
 def test_an_epoch_has_one_record() -> None:
     x = checks.coin_rows(25, 6, 96)
     seen: list[dict[str, Any]] = []
-    run = boltz.train(boltz.rbm(6, 4, x), x, epochs=3, batch_size=10, held_out=x[:5], watch=seen.append)
+    run = plain_train(boltz.rbm(6, 4, x), x, epochs=3, batch_size=10, held_out=x[:5], watch=seen.append)
     assert seen == run.history and [r["epoch"] for r in seen] == [1, 2, 3]
     rates = [0.05 * (1 - done / 3) for done in (2 / 3, 5 / 3, 8 / 3)]  # as of each epoch's last step
     np.testing.assert_allclose([r["learning_rate"] for r in seen], rates, rtol=1e-12)
@@ -300,7 +301,7 @@ def test_an_epoch_of_a_directed_machine_has_one_record(name: str) -> None:
     make, settings = DIRECTED[name]
     x = checks.coin_rows(25, 6, 96)
     seen: list[dict[str, Any]] = []
-    run = boltz.train(make(x), x, epochs=2, batch_size=10, held_out=x[:5], watch=seen.append, **settings)
+    run = plain_train(make(x), x, epochs=2, batch_size=10, held_out=x[:5], watch=seen.append, **settings)
     belief = name.startswith("up-down")
     assert seen == run.history
     stages = ["pretrain-1", "pretrain-2", "up-down", "up-down"] if belief else ["joint", "joint"]
@@ -313,7 +314,7 @@ def test_an_epoch_of_a_directed_machine_has_one_record(name: str) -> None:
             assert record["bound"] <= record["importance_bound"] < 0
             assert record["kl"] >= 0 and record["bound_gap"] is not None
     if not belief:
-        assert boltz.train(make(x), x, epochs=1, **settings).history[0]["bound_gap"] is None
+        assert plain_train(make(x), x, epochs=1, **settings).history[0]["bound_gap"] is None
 
 
 def test_what_is_monitored_is_exact() -> None:
@@ -336,17 +337,17 @@ def test_what_is_monitored_is_exact() -> None:
 def test_monitoring_of_directed_machines_steers_nothing(name: str) -> None:
     make, settings = DIRECTED[name]
     x = checks.coin_rows(30, 6, 98)
-    plain = boltz.train(make(x), x, epochs=2, batch_size=8, **settings)
+    plain = plain_train(make(x), x, epochs=2, batch_size=8, **settings)
     others = {"held_out": x[:9], "watch": lambda record: record.clear()}
-    watched = boltz.train(make(x), x, epochs=2, batch_size=8, **others, **settings)
+    watched = plain_train(make(x), x, epochs=2, batch_size=8, **others, **settings)
     np.testing.assert_array_equal(plain.model.arena, watched.model.arena)
 
 
 def test_monitoring_steers_nothing() -> None:
     x = checks.coin_rows(30, 6, 98)
     model = boltz.rbm(6, 4, x)
-    plain = boltz.train(model, x, epochs=2, batch_size=8)
-    watched = boltz.train(model, x, epochs=2, batch_size=8, held_out=x[:9], watch=lambda record: record.clear())
+    plain = plain_train(model, x, epochs=2, batch_size=8)
+    watched = plain_train(model, x, epochs=2, batch_size=8, held_out=x[:9], watch=lambda record: record.clear())
     np.testing.assert_array_equal(plain.model.arena, watched.model.arena)
 
 
@@ -383,7 +384,7 @@ def test_a_known_distribution_is_learned(name: str) -> None:
     alone = Table.chain([np.zeros((8, 4))], [np.log(x.mean(axis=0) / (1 - x.mean(axis=0))), np.zeros(4)])
     assert divergence(alone, p) > 0.3
     units, settings = LEARNED[name]
-    run = boltz.train(boltz.dbm(units, x), x, epochs=20, batch_size=50, chains=100, seed=7, **settings)
+    run = plain_train(boltz.dbm(units, x), x, epochs=20, batch_size=50, chains=100, seed=7, **settings)
     assert divergence(Table.of(run.model), p) < 0.05
 
 
@@ -429,7 +430,7 @@ def test_threads_change_no_bit(name: str, threads: Any) -> None:
     found = []
     for count in (1, 2, 3, 5):
         threads(count)
-        run = boltz.train(make(x), as_grey(x), epochs=1, batch_size=150, **settings)
+        run = plain_train(make(x), as_grey(x), epochs=1, batch_size=150, **settings)
         records = [{k: v for k, v in r.items() if k not in CLOCKS} for r in run.history]
         found.append((run.model.arena.tobytes(), [r.tobytes() for r in run.model.rates.values()], records))
     assert found[0] == found[1] == found[2] == found[3]
@@ -446,7 +447,7 @@ def test_numpy_kernels_draw_the_same_bits(
     settings = settings | ({"chains": 32} if "chains" in settings else {})
 
     def train() -> boltz.Run:
-        return boltz.train(model, x, epochs=1, batch_size=30, **settings)
+        return plain_train(model, x, epochs=1, batch_size=30, **settings)
 
     first = train()
     seen = list(batches)
@@ -471,12 +472,12 @@ def test_numpy_kernels_draw_the_same_bits(
 
 def test_a_seed_is_one_run_and_another_seed_another() -> None:
     x = checks.coin_rows(60, 6, 103)
-    runs = [boltz.train(boltz.rbm(6, 4, x), x, epochs=1, batch_size=20, seed=seed).model.arena for seed in (5, 5, 6)]
+    runs = [plain_train(boltz.rbm(6, 4, x), x, epochs=1, batch_size=20, seed=seed).model.arena for seed in (5, 5, 6)]
     np.testing.assert_array_equal(runs[0], runs[1])
     assert (runs[0] != runs[2]).any()
 
 
 def test_training_writes_nothing_unless_asked(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    boltz.train(boltz.rbm(6, 4), checks.coin_rows(10, 6, 104), epochs=1)
+    plain_train(boltz.rbm(6, 4), checks.coin_rows(10, 6, 104), epochs=1)
     assert list(tmp_path.iterdir()) == []

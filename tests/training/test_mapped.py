@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.training import plain_train
 
 import boltz
 from boltz.data import readers
@@ -37,7 +38,7 @@ def test_mapped_rows_train_as_rows_in_memory(tmp_path: Path, kind: Any, shuffle:
     x = (GREY / 255).astype(kind) if np.dtype(kind).kind == "f" else GREY.astype(kind)
     model = boltz.rbm(6, 4, GREY / 255).with_levels(255)
     runs = [
-        boltz.train(
+        plain_train(
             boltz.rbm(6, 4, rows) if kind != np.int64 else model, rows, held_out=rows[:9], shuffle=shuffle, **SHORT
         )
         for rows in (x, mapped(tmp_path, x))
@@ -49,7 +50,7 @@ def test_mapped_rows_train_as_rows_in_memory(tmp_path: Path, kind: Any, shuffle:
 
 def test_mapped_rows_of_any_real_numbers_train_a_gaussian_machine(tmp_path: Path) -> None:
     found = [
-        boltz.train(boltz.vae([6, 5], 2, rows, visible="gaussian"), rows, **SHORT).model.arena.tobytes()
+        plain_train(boltz.vae([6, 5], 2, rows, visible="gaussian"), rows, **SHORT).model.arena.tobytes()
         for rows in (REAL, mapped(tmp_path, REAL))
     ]
     assert found[0] == found[1]
@@ -81,7 +82,7 @@ def test_a_run_on_a_large_file_resumes_from_its_folder(tmp_path: Path, monkeypat
     """The rows are mapped again, and a file that changed in its last row only is refused."""
     np.save(tmp_path / "x.npy", GREY)
     model = boltz.rbm(6, 4)
-    wanted = boltz.train(model, boltz.load_data(tmp_path / "x.npy", levels=255), **SHORT).model.arena
+    wanted = plain_train(model, boltz.load_data(tmp_path / "x.npy", levels=255), **SHORT).model.arena
     monkeypatch.setattr(readers, "MAPPED_BYTES", 1)
 
     def stop(record: dict[str, Any]) -> None:
@@ -89,7 +90,7 @@ def test_a_run_on_a_large_file_resumes_from_its_folder(tmp_path: Path, monkeypat
 
     out = tmp_path / "run"
     with pytest.raises(StopError):
-        boltz.train(
+        plain_train(
             model, boltz.load_data(tmp_path / "x.npy", levels=255), out=out, watch=stop, checkpoint_seconds=0, **SHORT
         )
     changed = GREY.copy()
@@ -110,7 +111,7 @@ def test_training_takes_no_memory_for_mapped_rows(tmp_path: Path) -> None:
     tracemalloc.start()
     try:
         data = boltz.load_data(tmp_path / "x.npy")
-        run = boltz.train(boltz.rbm(80, 2, data.x), data, epochs=1, batch_size=10_000, held_out=data, chains=10)
+        run = plain_train(boltz.rbm(80, 2, data.x), data, epochs=1, batch_size=10_000, held_out=data, chains=10)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -7,6 +7,7 @@ import pytest
 from checks import training as checks
 from scipy.special import expit
 from support import stats
+from support.training import plain_train
 
 import boltz
 from boltz.errors import InputError
@@ -120,15 +121,15 @@ def test_nothing_below_leaves_the_batch_as_it_is() -> None:
 def test_training_runs_the_stages_in_order_and_starts_the_whole_machine_from_them() -> None:
     x = checks.coin_rows(40, 6, 76)
     model = boltz.dbm([6, 5, 4], x)
-    run = boltz.train(model, x, epochs=1, batch_size=10, chains=8, pretrain_epochs=2)
+    run = plain_train(model, x, epochs=1, batch_size=10, chains=8, pretrain_epochs=2)
     assert [(r["stage"], r["epoch"], r["epochs"]) for r in run.history] == [
         ("pretrain-1", 1, 2), ("pretrain-1", 2, 2), ("pretrain-2", 1, 2), ("pretrain-2", 2, 2), ("joint", 1, 1)
     ]  # fmt: skip
-    still = boltz.train(model, x, epochs=0, batch_size=10, chains=8, pretrain_epochs=2)
+    still = plain_train(model, x, epochs=0, batch_size=10, chains=8, pretrain_epochs=2)
     assert len(still.history) == 4
     assert (still.model.arena != model.arena).any()
     assert (still.model.arena != run.model.arena).any()
-    other = boltz.train(model, x, epochs=1, batch_size=10, chains=8)
+    other = plain_train(model, x, epochs=1, batch_size=10, chains=8)
     assert (other.model.arena != run.model.arena).any()
 
 
@@ -142,7 +143,7 @@ def test_pretraining_of_a_pair_is_training_of_that_rbm() -> None:
 
     x = checks.coin_rows(20, 6, 77).astype(np.float32)
     model = boltz.dbm([6, 5, 4], x, dtype=np.float64)
-    run = boltz.train(model, x, epochs=0, batch_size=10, pretrain_epochs=1, schedule="constant", seed=5)
+    run = plain_train(model, x, epochs=0, batch_size=10, pretrain_epochs=1, schedule="constant", seed=5)
     settings = Settings(pretrain_epochs=1, epochs=0, batch_size=10, schedule="constant", seed=5)
     stage = stages(model.graph, settings)[0]
     pair, root = start_pair(model, stage), Key.from_seed(5).derive("train")

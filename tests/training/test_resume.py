@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from checks import training as checks
+from support.training import plain_train
 
 import boltz
 from boltz.errors import BoltzError, FileError, InputError, Interrupted
@@ -68,7 +69,7 @@ def start(kind: str, out: Path | None, every: float = 0.0, **more: Any) -> boltz
     common: dict[str, Any] = {"epochs": 3, "batch_size": 8, "seed": 4, "checkpoint_seconds": every}
     if hasattr(kind_of_settings(blueprint(model)), "chains"):
         common["chains"] = 9
-    return boltz.train(model, ROWS, out=out, **(common | settings | more))
+    return plain_train(model, ROWS, out=out, **(common | settings | more))
 
 
 def crash_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
@@ -519,10 +520,10 @@ def test_a_run_on_named_data_needs_no_rows(tmp_path: Path, monkeypatch: pytest.M
     np.save(tmp_path / "rows.npy", ROWS)
     data = boltz.load_data(tmp_path / "rows.npy", limit=17)
     model = boltz.rbm(6, 4, data.x)
-    wanted = boltz.train(model, data, epochs=3, batch_size=8, chains=9)
+    wanted = plain_train(model, data, epochs=3, batch_size=8, chains=9)
     with monkeypatch.context() as patch, pytest.raises(CrashError):
         crash_at(patch, 4)
-        boltz.train(model, data, epochs=3, batch_size=8, chains=9, out=tmp_path / "run", checkpoint_seconds=0.0)
+        plain_train(model, data, epochs=3, batch_size=8, chains=9, out=tmp_path / "run", checkpoint_seconds=0.0)
     monkeypatch.chdir(os.sep)
     assert_same(boltz.resume(tmp_path / "run"), wanted)
     (tmp_path / "run" / "model.safetensors").unlink()

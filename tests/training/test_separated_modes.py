@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from checks import training as checks
+from support.training import plain_train
 
 import boltz
 from boltz.errors import InputError
@@ -30,7 +31,7 @@ class CrashError(Exception):
 
 def train(kind: str, dtype: Any = np.float32, **more: Any) -> boltz.Run:
     units, settings = KINDS[kind]
-    return boltz.train(boltz.dbm(units, ROWS, dtype=dtype), ROWS, **(SETTINGS | settings | more))
+    return plain_train(boltz.dbm(units, ROWS, dtype=dtype), ROWS, **(SETTINGS | settings | more))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -79,31 +80,31 @@ def test_snapshots_are_left_when_the_machine_moves_on() -> None:
     rows = np.repeat([[0.0], [1.0]], 60, axis=0) + np.zeros(20)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exchanging, "_leave_snapshot", count(exchanging._leave_snapshot))
-        boltz.train(boltz.rbm(20, 6, rows), rows, rule="ptt", rungs=2, epochs=50, batch_size=40, learning_rate=0.2)
+        plain_train(boltz.rbm(20, 6, rows), rows, rule="ptt", rungs=2, epochs=50, batch_size=40, learning_rate=0.2)
     assert 1 <= len(left) < 75
 
 
 def test_a_run_from_a_trained_machine() -> None:
     """The first ladder then spans the way from independent units to it."""
     first = train("rbm", epochs=1).model
-    assert np.isfinite(boltz.train(first, ROWS, **SETTINGS).model.arena).all()
+    assert np.isfinite(plain_train(first, ROWS, **SETTINGS).model.arena).all()
 
 
 def test_a_note_stays_with_its_run(tmp_path: Path) -> None:
     rows = np.repeat([[0.0], [1.0]], 60, axis=0) + np.zeros(20)
-    run = boltz.train(boltz.rbm(20, 5, rows), rows, out=tmp_path / "run", epochs=60, learning_rate=0.2)
+    run = plain_train(boltz.rbm(20, 5, rows), rows, out=tmp_path / "run", epochs=60, learning_rate=0.2)
     assert len(run.notes) == 1 and "--rule ptt" in run.notes[0]
     assert boltz.resume(tmp_path / "run", rows).notes == run.notes
 
 
 def test_no_chains_no_gap() -> None:
-    assert all(r["mode_gap"] is None for r in boltz.train(boltz.rbm(12, 4), ROWS, rule="cd", epochs=1).history)
-    assert boltz.train(boltz.sbn([12, 4]), ROWS, epochs=1).history[0]["mode_gap"] is None
+    assert all(r["mode_gap"] is None for r in plain_train(boltz.rbm(12, 4), ROWS, rule="cd", epochs=1).history)
+    assert plain_train(boltz.sbn([12, 4]), ROWS, epochs=1).history[0]["mode_gap"] is None
 
 
 def test_rule_is_refused_where_it_does_not_apply() -> None:
     with pytest.raises(InputError, match="rule must be"):
-        boltz.train(boltz.dbn([12, 4, 3]), ROWS, rule="ptt")
+        plain_train(boltz.dbn([12, 4, 3]), ROWS, rule="ptt")
     for rungs in (1, 2.5, True, 10**9):
         with pytest.raises(InputError, match="rungs"):
             boltz.Settings(rule="ptt", rungs=rungs)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tomli_w
 from checks import training as checks
+from support.training import plain_train
 
 import boltz
 from boltz.errors import InputError
@@ -151,7 +152,7 @@ MACHINES = {
 def test_train_refuses_them_before_anything_is_written(machine: str, settings: dict[str, Any], tmp_path) -> None:
     (name,) = settings
     with pytest.raises(InputError, match=f"^{name} must be "):
-        boltz.train(MACHINES[machine](), np.eye(4), out=tmp_path / "run", **settings)
+        plain_train(MACHINES[machine](), np.eye(4), out=tmp_path / "run", **settings)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -172,7 +173,7 @@ def test_settings_that_do_not_fit_each_other_are_refused(
     machine: str, settings: dict[str, Any], words: str, tmp_path
 ) -> None:
     with pytest.raises(InputError, match=words):
-        boltz.train(MACHINES[machine](), np.eye(4), out=tmp_path / "run", **settings)
+        plain_train(MACHINES[machine](), np.eye(4), out=tmp_path / "run", **settings)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -180,7 +181,7 @@ def test_unknown_settings_are_named() -> None:
     with pytest.raises(InputError, match="no setting 'learningrate' here: did you mean learning_rate or"):
         settings_from(Settings, {"learningrate": 0.1})
     with pytest.raises(InputError, match="no setting 'lr'"):
-        boltz.train(boltz.rbm(4, 2), np.eye(4), lr=0.1)
+        plain_train(boltz.rbm(4, 2), np.eye(4), lr=0.1)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,7 @@ def test_unknown_settings_are_named() -> None:
 )
 def test_settings_of_another_machine_are_unknown(machine: str, name: str) -> None:
     with pytest.raises(InputError, match=f"no setting '{name}' here: "):
-        boltz.train(MACHINES[machine](), np.eye(4), **{name: 1})
+        plain_train(MACHINES[machine](), np.eye(4), **{name: 1})
 
 
 @pytest.mark.parametrize(

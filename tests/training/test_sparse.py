@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from support.training import plain_train
 
 import boltz
 from boltz.data.from_arrays import given
@@ -23,8 +24,8 @@ FORMATS = [sp.csr_matrix, sp.csr_array, sp.csc_array, sp.coo_matrix, sp.lil_matr
 @pytest.mark.parametrize("rows", [BINARY, BINARY > 0, GREY.astype(np.uint8), GREY / 255, BINARY.astype(np.float32)])
 @pytest.mark.parametrize("shape", FORMATS)
 def test_sparse_rows_train_as_dense_ones(rows: np.ndarray, shape: Callable[[Any], Any]) -> None:
-    runs = [boltz.train(boltz.rbm(6, 4, x), x, held_out=x[:9], **SHORT) for x in (rows, sp.csr_array(rows))]
-    other = boltz.train(boltz.rbm(6, 4, shape(rows)), shape(rows), **SHORT)
+    runs = [plain_train(boltz.rbm(6, 4, x), x, held_out=x[:9], **SHORT) for x in (rows, sp.csr_array(rows))]
+    other = plain_train(boltz.rbm(6, 4, shape(rows)), shape(rows), **SHORT)
     assert runs[0].model.arena.tobytes() == runs[1].model.arena.tobytes() == other.model.arena.tobytes()
     assert runs[0].model.rates["h1"].tobytes() == runs[1].model.rates["h1"].tobytes()
     assert runs[0].history[-1]["free_energy_gap"] == runs[1].history[-1]["free_energy_gap"]
@@ -32,7 +33,7 @@ def test_sparse_rows_train_as_dense_ones(rows: np.ndarray, shape: Callable[[Any]
 
 @pytest.mark.parametrize("make", [lambda x: boltz.vae([6, 5], 2, x), lambda x: boltz.dbm([6, 4, 3], x)])
 def test_machines_of_other_kinds_take_sparse_rows(make: Callable[[Any], Any]) -> None:
-    found = [boltz.train(make(x), x, **SHORT).model.arena.tobytes() for x in (BINARY, sp.csr_array(BINARY))]
+    found = [plain_train(make(x), x, **SHORT).model.arena.tobytes() for x in (BINARY, sp.csr_array(BINARY))]
     assert found[0] == found[1]
 
 
@@ -40,7 +41,7 @@ def test_a_sparse_run_goes_on_with_dense_rows(tmp_path: Any) -> None:
     """The fingerprint names the rows, not how they are kept."""
     sparse = sp.csr_array(GREY)
     assert given(sparse, "x", 6, levels=255).fingerprint == given(GREY, "x", 6, levels=255).fingerprint
-    run = boltz.train(boltz.rbm(6, 4), sp.csr_array(BINARY), tmp_path / "run", **SHORT)
+    run = plain_train(boltz.rbm(6, 4), sp.csr_array(BINARY), tmp_path / "run", **SHORT)
     assert boltz.resume(tmp_path / "run", BINARY).model.arena.tobytes() == run.model.arena.tobytes()
 
 
@@ -62,7 +63,7 @@ def test_entries_given_twice_are_summed_and_the_matrix_is_left_alone() -> None:
 )
 def test_what_is_wrong_with_sparse_rows_is_said(rows: Any, what: str) -> None:
     with pytest.raises(InputError, match=what):
-        boltz.train(boltz.rbm(3, 2), rows)
+        plain_train(boltz.rbm(3, 2), rows)
 
 
 def test_training_takes_no_memory_for_dense_rows() -> None:
@@ -75,7 +76,7 @@ def test_training_takes_no_memory_for_dense_rows() -> None:
     matrix.data[:] = 1
     tracemalloc.start()
     try:
-        run = boltz.train(boltz.rbm(units, 2, matrix), matrix, epochs=1, chains=10, snapshots=0)
+        run = plain_train(boltz.rbm(units, 2, matrix), matrix, epochs=1, chains=10, snapshots=0)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -85,7 +86,7 @@ def test_training_takes_no_memory_for_dense_rows() -> None:
 def test_rows_outside_the_unit_interval_leave_no_base_rates() -> None:
     """The energy is linear in the visible units, so a machine can learn from such rows, but they are no activities."""
     real = given(np.random.default_rng(8).normal(size=(40, 6)), "x", 6, real=True)
-    run = boltz.train(boltz.rbm(6, 3), real, binarize="none", **SHORT)
+    run = plain_train(boltz.rbm(6, 3), real, binarize="none", **SHORT)
     assert run.model.rates == {} and np.isfinite(run.model.arena).all()
     assert boltz.ais(run.model, 10, 10).ess > 0
-    assert boltz.train(boltz.rbm(6, 3), given(BINARY, "x", 6, real=True), binarize="none", **SHORT).model.rates
+    assert plain_train(boltz.rbm(6, 3), given(BINARY, "x", 6, real=True), binarize="none", **SHORT).model.rates

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.training import plain_train
 
 import boltz
 from boltz.errors import FileError, InputError
@@ -41,7 +42,7 @@ class CrashError(Exception):
 
 def train(kind: str = "rbm", out: Path | None = None, **more: Any) -> boltz.Run:
     make, settings, _ = KINDS[kind]
-    return boltz.train(make(), ROWS, out=out, **({"epochs": 3} | COMMON | settings | more))
+    return plain_train(make(), ROWS, out=out, **({"epochs": 3} | COMMON | settings | more))
 
 
 def arenas(machines: Any) -> list[bytes]:
@@ -154,10 +155,10 @@ def test_directed_machines_have_none(make: Callable[[], Any], tmp_path: Path) ->
     """Nor the RBMs that a deep belief net is pretrained by."""
     more = {"pretrain_epochs": 1} if make().structure.prior == "rbm" else {}
     for out in (None, tmp_path / "r"):
-        assert boltz.train(make(), ROWS, out=out, epochs=1, **more).trajectory == ()
+        assert plain_train(make(), ROWS, out=out, epochs=1, **more).trajectory == ()
     assert boltz.trajectory(tmp_path / "r") == [] and not (tmp_path / "r" / snapshots.FOLDER).exists()
     with pytest.raises(InputError, match="no setting 'snapshots'"):
-        boltz.train(make(), ROWS, snapshots=3)
+        plain_train(make(), ROWS, snapshots=3)
 
 
 # ---------------------------------------------------------------- files
@@ -356,7 +357,7 @@ def test_a_run_has_its_own_trajectory(tmp_path: Path) -> None:
     """Whether it has a folder or not; a run without snapshots has none."""
     rows = np.eye(4, dtype=np.float32)
     for out, count in ((None, 2), (tmp_path / "run", 2), (None, 0)):
-        run = boltz.train(boltz.rbm(4, 2), rows, out, epochs=4, batch_size=4, snapshots=count)
+        run = plain_train(boltz.rbm(4, 2), rows, out, epochs=4, batch_size=4, snapshots=count)
         found = boltz.trajectory(run)
         assert isinstance(found, list) and arenas(found) == arenas(list(run.trajectory)) and bool(found) == bool(count)
 

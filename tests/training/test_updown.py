@@ -14,6 +14,7 @@ from checks.directed import BITS, CLOCK, SERIAL, machine_of, plenty
 from oracles import directed as oracle
 from oracles import enumeration as undirected
 from oracles.directed import Directed
+from support.training import plain_train
 
 import boltz
 from boltz.errors import InputError
@@ -134,7 +135,7 @@ def test_pretraining_leaves_a_tied_net_whose_pairs_have_learned() -> None:
     """Greedy training alone: recognition and generation share weights, and every pair has moved."""
     x = np.resize(BITS, (60, 3))
     start = boltz.dbn([3, 4, 3, 2], x, seed=2)
-    run = boltz.train(start, x, pretrain_epochs=3, pretrain_learning_rate=0.2, epochs=0, batch_size=10, chains=20)
+    run = plain_train(start, x, pretrain_epochs=3, pretrain_learning_rate=0.2, epochs=0, batch_size=10, chains=20)
     p, before = run.model.params, start.params
     for below, above in (("v", "h1"), ("h1", "h2")):
         down, up = p[f"generative/{below}/0/weight"], p[f"recognition/{above}/0/weight"]
@@ -146,9 +147,9 @@ def test_a_belief_net_has_settings_of_its_own() -> None:
     machine = boltz.dbn([3, 2, 2])
     for setting in ({"objective": "vae"}, {"samples": 2}, {"warmup_epochs": 1.0}):
         with pytest.raises(InputError, match="There is no setting"):
-            boltz.train(machine, BITS, **setting)
+            plain_train(machine, BITS, **setting)
     with pytest.raises(InputError, match="rule must be one of cd, pcd"):
-        boltz.train(machine, BITS, rule="vimco")
+        plain_train(machine, BITS, rule="vimco")
 
 
 def test_every_check_of_this_file_has_a_case_that_fails() -> None:

@@ -1,0 +1,122 @@
+"""Pictures of trained machines: samples, filters, learning curves, as figures of matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from boltz import checks
+from boltz.data.dataset import Data
+from boltz.errors import InputError
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.files import Model, checked_machine, outside, visible_rows
+from boltz.plotting import curves, images
+from boltz.sampling.ancestral import sample
+from boltz.sampling.decoding import visible_means
+
+CHAINS, SWEEPS, REACH = 100, 200, 3.0
+
+
+def plot_samples(
+    model: Any,
+    x: Any = None,
+    shape: images.Shape | None = None,
+    chains: int = CHAINS,
+    sweeps: int = SWEEPS,
+    seed: int = 0,
+) -> Figure:
+    """A figure of visible means in samples of a machine, or of the machine of a boltz.Run: at most 100 tiles.
+
+    A Boltzmann machine runs so many sweeps, from rows x (rows, units) where they are given; other machines are sampled
+    without chains. shape: (height, width) of an image, by default that of x (boltz.Data), or a square. The figure is
+    saved by figure.savefig("samples.svg"), .pdf or .png. Raises InputError, NumericalError.
+    """
+    machine = machine_of(model)
+    chains, sweeps = checks.integer(chains, "chains", 1, 10**6), checks.integer(sweeps, "sweeps", 0, checks.MOST_STEPS)
+    shape = _shape(x.shape if shape is None and isinstance(x, Data) else shape)
+    chained = isinstance(machine, BoltzmannMachine) or machine.prior_machine is not None
+    rows = None if x is None else _rows(x, machine, chains)
+    start = rows if isinstance(machine, BoltzmannMachine) else None
+    state = sample(machine, chains, sweeps if chained else None, seed, None if start is None else "data", start)
+    means, _ = layer_means(machine, machine.visible, state)
+    how = f"{chains:,} chains after {sweeps:,} sweeps" if chained else f"{chains:,} samples"
+    return images.sample_grid(means, shape, f"visible means of {how}")
+
+
+def plot_filters(model: Any, shape: images.Shape | None = None) -> Figure:
+    """A figure of the weights at the visible units, a tile a hidden unit: the 100 with the largest norms.
+
+    model: a machine, or a boltz.Run. shape: (height, width) of an image, by default a square. Raises InputError.
+    """
+    return images.filter_grid(filters(machine_of(model)), _shape(shape))
+
+
+def plot_curves(run: Any) -> Figure:
+    """A figure of what was recorded after each epoch of a boltz.Run, a boltz.Tuned, or a list of such records.
+
+    Raises InputError.
+    """
+    history = getattr(run, "history", run)
+    listed = isinstance(history, Sequence) and not isinstance(history, str)
+    if not listed or not all(isinstance(record, Mapping) for record in history):
+        raise InputError(f"run must be a Run, a Tuned, or a list of records, got {checks.brief(run)}.")
+    return curves.learning_curves(history)
+
+
+def machine_of(model: Any) -> Model:
+    """A machine, or that of a run, on the host; raises InputError."""
+    return checked_machine(getattr(model, "model", model)).to("cpu")
+
+
+def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> tuple[Any, str]:
+    """What to draw of a layer in sampled states, (chains, units), and what it is: means given the other layers.
+
+    Hidden layers of a Helmholtz machine are drawn as they were sampled, real numbers from -3 to 3 as grey levels.
+    """
+    if layer == model.visible:
+        return grey(model, visible_means(model, state)), "means"
+    if isinstance(model, BoltzmannMachine):
+        return model.unit_type(layer).mean(model.field(layer, state)), "means"
+    if model.conditionals[layer].reparameterised:
+        return np.clip(0.5 + state[layer] / (2 * REACH), 0, 1), f"states from -{REACH:g} to {REACH:g}"
+    return state[layer], "states"
+
+
+def grey(model: Model, means: Any) -> Any:
+    """Visible means (chains, units) as grey levels: as they are, or by their spreads where data leave [0, 1]."""
+    units = model.scaling
+    if units is None or (units.location.min() >= 0 and (units.location + units.spread).max() <= 1):
+        return outside(model, means)
+    return np.clip(0.5 + means / (2 * REACH), 0, 1)
+
+
+def filters(model: Model) -> Any:
+    """Weights (visible, units) at the visible layer: the edge of a Boltzmann machine, else the last generative ones.
+
+    Of Gaussian visible units they are those of the means.
+    """
+    if isinstance(model, BoltzmannMachine):
+        return model.params[model.graph.edges[0].key]
+    last = model.structure.generative[model.visible].depth - 1
+    return model.params[f"generative/{model.visible}/{last}/weight"][:, : model.units[model.visible]].T
+
+
+def _shape(shape: Any) -> images.Shape | None:
+    if shape is None:
+        return None
+    sides = checks.sequence(shape, "shape", 2)
+    if len(sides) != 2:
+        raise InputError(f"shape must be (height, width), got {checks.brief(shape)}.")
+    height, width = (checks.integer(side, "shape", 1) for side in sides)
+    return height, width
+
+
+def _rows(x: Any, model: Model, most: int) -> Any:
+    """Rows for chains to start from as the machine sees them: of Data some, evenly spaced, as floats."""
+    if isinstance(x, Data):
+        some = np.arange(min(most, len(x.x))) * len(x.x) // min(most, len(x.x))
+        x = np.divide(x.x[some], np.float32(x.levels or 1), dtype=np.float32)
+    return visible_rows(model, x)

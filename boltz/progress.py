@@ -1,0 +1,146 @@
+"""How far work is, on standard error: a bar on a terminal or in a notebook, else about one line in five seconds."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from html import escape
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from boltz import checks
+from boltz.errors import InputError
+from boltz.foreign import shown, shown_lines
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
+Record = Mapping[str, Any]
+Asked = bool | Callable[[str, int, int], Any] | None  # True for a bar, or a function of (stage, done, total)
+LINE_SECONDS = 5.0
+PAINT_SECONDS, PAINTS = 0.5, 100  # in a notebook a bar is painted anew this seldom, and about so many times at most
+
+
+class Progress:
+    """Shows how far named pieces of work are; the bar of rich where stderr is a terminal, one of HTML in a notebook."""
+
+    def __init__(self) -> None:
+        self.bars: Bars | None = None
+        self.tasks: dict[str, int] = {}
+        self.began: dict[str, tuple[float, int]] = {}
+        self.last = float("-inf")
+        self.notebook = in_notebook()
+        self.painted: dict[str, tuple[Any, float, int]] = {}
+
+    def __enter__(self) -> Progress:
+        if not self.notebook and sys.stderr is not None and sys.stderr.isatty():
+            self.bars = _bars()
+            self.bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bars is not None:
+            self.bars.stop()
+
+    def update(self, name: str, done: int, total: int, detail: str = "") -> None:
+        """Piece of work `name` has done so many of its steps; detail is shown beside it."""
+        name, detail = shown(name), shown(detail)
+        if self.bars is not None:
+            if name not in self.tasks:
+                self.tasks[name] = self.bars.add_task(name, total=total, detail=detail)
+            self.bars.update(self.tasks[name], completed=done, total=total, detail=detail)  # type: ignore[arg-type]
+            return
+        now = time.monotonic()
+        since, first = self.began.setdefault(name, (now, done))
+        parts = [f"{name} {done:,}/{total:,}", *([detail] if detail else [])]
+        if first < done < total:
+            parts.append(f"about {duration((now - since) / (done - first) * (total - done))} left")
+        if self.notebook:
+            self._paint(name, (done, total), ", ".join(parts), now)
+        elif now - self.last >= LINE_SECONDS or done >= total:
+            self.last = now
+            _say(", ".join(parts))
+
+    def _paint(self, name: str, place: tuple[int, int], text: str, now: float) -> None:
+        """Put a bar into the cell, or paint the one that is there anew, seldom enough for a slow front end."""
+        from IPython.display import display
+
+        done, total = place
+        handle, last, before = self.painted.get(name, (None, 0.0, 0))
+        if handle is not None and done < total and (now - last < PAINT_SECONDS or (done - before) * PAINTS < total):
+            return
+        bar = f"<progress value='{done}' max='{total}'></progress> {escape(text)}"
+        bundle = {"text/plain": text, "text/html": bar}
+        if handle is None:
+            handle = display(bundle, raw=True, display_id=True)
+        else:
+            handle.update(bundle, raw=True)
+        self.painted[name] = handle, now, done
+
+
+def in_notebook() -> bool:
+    """Whether this Python runs the cells of a notebook."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
+
+
+def check(progress: Any) -> None:
+    """Raise InputError unless progress is True, False, None, or a function of (stage, done, total)."""
+    if not isinstance(progress, bool):
+        if progress is not None and not callable(progress):
+            wanted = "True, a function of (stage, done, total), or None"
+            raise InputError(f"progress must be {wanted}, got {checks.brief(progress)}.")
+        checks.callback(progress, "progress", 3)
+
+
+@contextmanager
+def shown_epochs(progress: Asked, words: Callable[[Record], str]) -> Iterator[Callable[[Record], None]]:
+    """What shows each epoch's record: a bar, with words beside it, the caller's own function, or nothing."""
+    if progress is True:
+        with Progress() as bar:
+            yield on_bar(bar, words)
+    elif callable(progress):
+        show = progress
+        yield lambda record: show(record["stage"], record["epoch"], record["epochs"])
+    else:
+        yield lambda record: None
+
+
+def on_bar(bar: Progress, words: Callable[[Record], str]) -> Callable[[Record], None]:
+    """What shows each epoch's record on a bar, with words beside it."""
+
+    def show(record: Record) -> None:
+        bar.update(f"{record['stage']} epoch", record["epoch"], record["epochs"], words(record))
+
+    return show
+
+
+def _say(text: str) -> None:
+    """A line on stderr, fit for a terminal; work goes on silently when nobody reads it any more."""
+    with suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            print(shown_lines(text), file=sys.stderr, flush=True)
+
+
+def _bars() -> Bars:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    left = TextColumn("{task.description}", markup=False), BarColumn(12), MofNCompleteColumn()
+    right = TextColumn("{task.fields[detail]}", markup=False), TimeRemainingColumn(compact=True)
+    return Bars(*left, *right, console=Console(stderr=True))
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 42 s, 3 min 5 s, 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,89 @@
+"""Quick checks of what a notebook shows of a training: reprs, columns, copies, progress, defaults, plots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import boltz
+from boltz import presets
+
+RNG = np.random.default_rng(7)
+X = (RNG.random((30, 16)) < RNG.random(16)).astype(np.float32)
+SHORT: dict[str, Any] = {"epochs": 2, "batch_size": 10, "chains": 5, "snapshots": 0, "pretrain_epochs": 1}
+
+
+def check_reprs() -> None:
+    """A run and its machine on one line, with the units; settings with what is not as by default, and nothing else."""
+    run = boltz.train(boltz.dbm([16, 5, 3], X), X, **SHORT)
+    for thing in (run, run.model):
+        assert "dbm 16-5-3" in repr(thing) and len(repr(thing)) <= 300
+    assert repr(boltz.Settings(epochs=3, rule="cd")) == "Settings(epochs=3, rule='cd')"
+    text = boltz.Run(run.model, [], None, run.settings, ("<b>",))._repr_html_()
+    assert "<td" in text and "<b>" not in text
+
+
+def check_columns() -> None:
+    """Every number of the records in its place, and NaN where there is none."""
+    run = boltz.train(boltz.dbm([16, 5, 3], X), X, **SHORT)
+    table = run.history_table()
+    assert table["epoch"].tolist() == [1, 1, 2] and table["stage"][0] == "pretrain-1"
+    for name in ("gradient_norm", "free_energy_gap", "mode_gap"):
+        wanted = [np.nan if record[name] is None else record[name] for record in run.history]
+        np.testing.assert_array_equal(table[name], wanted)
+
+
+def check_copies() -> None:
+    """watch(record, model) gets copies of the whole machine as runs have it that end there."""
+    kept: list[Any] = []
+    make = lambda: boltz.dbm([16, 5, 3], X)  # noqa: E731
+    boltz.train(make(), X, watch=lambda record, model: kept.append(model), **SHORT)
+    for count, model in enumerate(kept, 1):
+        seen: list[Any] = []
+        run = boltz.train(make(), X, watch=lambda r, s=seen, c=count: s.append(r) or len(s) == c, **SHORT)  # type: ignore
+        assert run.model.arena.tobytes() == model.arena.tobytes(), count
+
+
+def check_tuning_ends() -> None:
+    """True ends a fine-tuning, with the network as it stands, and without another round."""
+    settings: dict[str, Any] = {"epochs": 4, "output_epochs": 1, "validation": 0.3, "refit": True}
+    kept: list[Any] = []
+    model = boltz.rbm(16, 5, X)
+    tuned = boltz.fine_tune(
+        model, X, X[:, 0], watch=lambda record, network: kept.append(network) or len(kept) == 2, **settings
+    )
+    assert len(tuned.history) == 2 and tuned.epoch == 1
+    assert tuned.network.arena.tobytes() == kept[1].arena.tobytes()
+
+
+def check_progress() -> None:
+    """A function hears of the stage, the epoch and how many there are."""
+    seen: list[Any] = []
+    boltz.train(boltz.dbm([16, 5, 3], X), X, progress=lambda *place: seen.append(place), **SHORT)
+    assert seen == [("pretrain-1", 1, 1), ("joint", 1, 2), ("joint", 2, 2)]
+
+
+def check_named_epochs() -> None:
+    """Who names epochs keeps the rate, centring and batch of the preset, on all rows; held-out rows still judge."""
+    wanted = presets.preset("rbm", 30, 16)
+    for held_out in (None, X[:5]):
+        found = boltz.train(boltz.rbm(16, 5, X), X, held_out=held_out, epochs=4, watch=lambda record: True).settings
+        for name in ("learning_rate", "center", "rule", "batch_size"):
+            assert getattr(found, name) == wanted[name], name
+        assert (found.epochs, found.validation, found.patience) == (4, 0.0, 0 if held_out is None else 2)
+    first = boltz.train(boltz.dbm([16, 5, 3], X), X, **SHORT).model
+    assert boltz.train(first, X, epochs=1, watch=lambda record: True).settings.pretrain_epochs == 0
+
+
+def check_plots() -> None:
+    """Tiles are the visible means of the chains, filters the weights with the largest norms first."""
+    model = boltz.from_arrays([RNG.normal(0, 2, (16, 4))], [RNG.normal(0, 1, 16), np.zeros(4)])
+    weights = model.params["edge/v-h1/weight"]
+    state = boltz.sample(model, 9, 1, 0, "data", X[:9])
+    wanted = 1 / (1 + np.exp(-(model.params["layer/v/bias"] + state["h1"] @ weights.T)))
+    picture = np.asarray(boltz.plot_samples(model, X[:9], chains=9, sweeps=1).axes[0].images[0].get_array())
+    tiles = [picture[1 + 5 * i : 5 + 5 * i, 1 + 5 * j : 5 + 5 * j].ravel() for i in range(3) for j in range(3)]
+    np.testing.assert_allclose(tiles, wanted)
+    picture = np.asarray(boltz.plot_filters(model).axes[0].images[0].get_array())
+    np.testing.assert_array_equal(picture[1:5, 1:5].ravel(), weights[:, np.linalg.norm(weights, axis=0).argmax()])
