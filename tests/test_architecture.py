@@ -1,8 +1,8 @@
 """The house rules that a parser can see: which way imports go, what may import what, sizes, no pickle.
 
 foreign <- errors <- kernels <- arrays, rng, numerics, checks, scale <- units, nn <- models <- targets <- sampling <-
-{estimators <- diagnostics, training <- networks} <- {sklearn, cli}. parallel stands on kernels and checks, storage on
-the first two alone, and data on kernels, rng, checks and scale.
+{estimators <- diagnostics, training <- networks} <- evaluation <- {sklearn, cli}. parallel stands on kernels and
+checks, storage on the first two alone, html on nothing, and data on kernels, rng, checks, scale and storage.
 """
 
 from __future__ import annotations
@@ -33,17 +33,19 @@ ALLOWED: dict[str, set[str]] = {
     "scale": {"errors", "arrays", "checks", "foreign"},
     "parallel": {"errors", "arrays", "checks", "kernels"},
     "storage": {"foreign", "errors"},
-    "presets": {"errors"},
-    "data": {"foreign", "errors", "arrays", "checks", "rng", "kernels", "scale"},
+    "html": set(),
+    "presets": {"errors", "checks"},
+    "data": {"foreign", "errors", "arrays", "checks", "rng", "kernels", "scale", "storage"},
     "units": BASE,
     "nn": BASE,
     "models": MODELS,
     "targets": MODELS | {"models"},
     "sampling": SAMPLING,
-    "estimators": SAMPLING | {"sampling"},
-    "diagnostics": SAMPLING | {"sampling", "estimators"},
+    "estimators": SAMPLING | {"sampling", "html"},
+    "diagnostics": SAMPLING | {"sampling", "estimators", "html"},
     "training": TRAINING,
     "networks": TRAINING | {"training"},
+    "evaluation": TRAINING | {"training", "networks", "estimators", "diagnostics", "plotting", "html"},
     "plotting": {"foreign", "errors", "checks", "storage"},
 }
 ABOVE = {"cli", "sklearn"}  # may import everything, and nothing but the other one imports them
@@ -68,6 +70,10 @@ WIDE = {
     "data.loading.load": 9,  # likewise, all but the name optional
     "training.train.train": 7,  # the documented public function, all settings by name
     "networks.fine_tune.fine_tune": 7,  # likewise
+    "evaluation.evaluate.evaluate": 16,  # public, all but the model optional
+    "evaluation.compare.compare": 10,
+    "evaluation.diagnose.diagnose": 10,
+    "evaluation.log_z.log_z": 11,
     "units.Units.anneal": 7,  # the argument list of its kernel
     "units.bernoulli.Bernoulli.anneal": 7,
     "estimators.ais.ais": 7,  # public, all but the model optional

@@ -6,11 +6,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.boltzmann import BoltzmannMachine, shapes
 from boltz.models.files import Model
 from boltz.models.graph import Graph
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.scaling import Scaling
+from boltz.nn.arena import size
 
 Array = NDArray[Any]
 Blueprint = Graph | Structure
@@ -36,3 +37,23 @@ def kind_of(plan: Blueprint) -> str:
     if plan.prior == "rbm":
         return "dbn"
     return {"bernoulli": "sbn", "gaussian": "vae"}[kinds.pop()] if len(kinds) == 1 else "helmholtz"
+
+
+def undirected(model: Model) -> BoltzmannMachine | None:
+    """The part of a machine whose log Z is not 0: itself, or the RBM on top of a deep belief net."""
+    return model if isinstance(model, BoltzmannMachine) else model.prior_machine
+
+
+def parameters(plan: Blueprint) -> int:
+    """Number of weights and biases, those of recognition included."""
+    return size(shapes(plan) if isinstance(plan, Graph) else plan.shapes)
+
+
+def architecture(plan: Blueprint) -> str:
+    """Units from the bottom, such as 784-500; drawn layers in brackets where others are not: 784-200-200-[50]."""
+    sizes = [str(layer.units) for layer in plan.layers]
+    if isinstance(plan, Graph) or not any(plan.widths):
+        return "-".join(sizes)
+    inner = [*plan.widths, ()] if plan.prior == "rbm" else plan.widths
+    parts = ["-".join([*map(str, widths), f"[{n}]"]) for widths, n in zip(inner, sizes[1:], strict=True)]
+    return "-".join([sizes[0], *parts])

@@ -19,7 +19,7 @@ from boltz.models.blueprint import blueprint, kind_of
 from boltz.models.files import Model, inside
 from boltz.models.graph import MOST_LAYERS
 from boltz.parallel import team
-from boltz.presets import preset
+from boltz.presets import preset_for
 from boltz.sampling.features import feature_layers, side_by_side
 from boltz.sampling.temperatures import check_betas
 from boltz.sklearn.parameters import drawn_seed
@@ -75,7 +75,7 @@ class DeepMachine(BaseEstimator, ABC):
         if open_:
             batch = chosen["batch_size"]
             batch = None if batch is None else checks.integer(batch, "batch_size", 1, 10**9)
-            ours = preset(kind_of(blueprint(machine)), len(data.x), data.x.shape[1], batch, held_out=False)
+            ours = preset_for(kind_of(blueprint(machine)), len(data.x), data.x.shape[1], batch, held_out=False)
             judges = ("patience", "validation") if "epochs" in open_ else ()
             chosen |= {name: ours[name] for name in (*open_, *judges)}
         with team(self.n_jobs):

@@ -11,13 +11,13 @@ import pytest
 from support.commands import UNITS, invoke, result_of
 
 import boltz
-from boltz.cli.evaluating import bound_lines
 from boltz.estimators import replica_exchange
 from boltz.estimators.estimate import Estimate, Kind, exact
 from boltz.estimators.likelihood import variational_bound
 from boltz.estimators.replica_exchange import LadderEstimate
 from boltz.estimators.two_sided import TwoSided, sides
 from boltz.estimators.words import in_words
+from boltz.evaluation.words import bound_lines
 
 
 def machine(*units: int) -> boltz.BoltzmannMachine:

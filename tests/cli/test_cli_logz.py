@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from support.commands import TEST, UNITS, invoke, result_of
 
 import boltz
-from boltz.cli import two_sided
-from boltz.cli.two_sided import PARTS
 from boltz.errors import InputError
-from boltz.estimators import replica_exchange
+from boltz.estimators import replica_exchange, two_sided
 from boltz.estimators.estimate import Estimate
 from boltz.estimators.two_sided import TwoSided
 from boltz.estimators.words import value_of
+from boltz.evaluation import log_z as evaluation_log_z
+from boltz.evaluation.log_z import PARTS
 from boltz.plotting import curves, images
 from boltz.storage import snapshots
 
@@ -57,14 +57,16 @@ def once(monkeypatch: pytest.MonkeyPatch, measured: TwoSided) -> list[tuple[floa
     """The library's answer without the work; what it was asked for is noted."""
     asked: list[tuple[float, float, int]] = []
 
-    def log_z(model: Any, error: float, budget: float, seed: int, progress: Callable[[int, int], None]) -> TwoSided:
+    def log_z(
+        model: Any, error: float, budget: float, seed: int, base: Any, progress: Callable[[int, int], None]
+    ) -> TwoSided:
         asked.append((error, budget, seed))
         for _ in PARTS:
             progress(1, 2)
             progress(2, 2)
         return measured
 
-    monkeypatch.setattr(boltz, "log_z", log_z)
+    monkeypatch.setattr(evaluation_log_z, "from_both_sides", log_z)
     return asked
 
 
@@ -128,7 +130,7 @@ def test_all_doubts_about_the_ladder_are_told(measured: TwoSided) -> None:
     assert measured.ladder is not None
     estimate = replace(measured.ladder.estimate, doubts=("it is short", "its halves differ"))
     ladder = replace(measured.ladder, estimate=estimate)
-    assert two_sided.ladder_words(ladder).endswith(": NOT trusted, since it is short and its halves differ")
+    assert ladder.words.endswith(": NOT trusted, since it is short and its halves differ")
 
 
 def test_parts_that_contradict_each_other_are_named(measured: TwoSided) -> None:

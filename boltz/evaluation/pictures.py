@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-import boltz
-from boltz.cli.stored import image_of
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, outside
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.plotting import curves, images
-from boltz.sampling.ancestral import visible_means
+from boltz.sampling.ancestral import sample, visible_means
 from boltz.storage import run_folder
+from boltz.storage.run_folder import image_of
+from boltz.training.train import Run
 
 CHAINS, SWEEPS, REACH = 100, 200, 3.0
 
 
-def draw(run: boltz.Run) -> None:
+def draw(run: Run) -> None:
     """Write samples.png, filters.png and curves.png into the folder of a run."""
     folder = run.path
     assert folder is not None
@@ -65,19 +65,19 @@ def filters(model: Model) -> Any:
     return model.params[f"generative/{model.visible}/{last}/weight"][:, : model.units[model.visible]].T
 
 
-def _samples(run: boltz.Run) -> tuple[Any, str]:
+def _samples(run: Run) -> tuple[Any, str]:
     """Visible means (chains, units) of fantasies, and a title."""
     model, seed = run.model, run.settings.seed
     if isinstance(model, HelmholtzMachine):
-        means = _grey(model, visible_means(model, boltz.sample(model, CHAINS, seed=seed)))
+        means = _grey(model, visible_means(model, sample(model, CHAINS, seed=seed)))
         return means, f"visible means of {CHAINS} samples"
     start = _particles(run, model)
-    state = boltz.sample(model, len(start[model.visible]), SWEEPS, seed, start)
+    state = sample(model, len(start[model.visible]), SWEEPS, seed, start)
     means, _ = layer_means(model, model.visible, state)
     return means, f"visible means of {len(means)} chains {SWEEPS} sweeps after training"
 
 
-def _particles(run: boltz.Run, model: BoltzmannMachine) -> dict[str, Any]:
+def _particles(run: Run, model: BoltzmannMachine) -> dict[str, Any]:
     """The fantasy particles of a run, or chains started from biases where the rule keeps none."""
     assert run.path is not None
     tensors = run_folder.load_checkpoint(run.path)[0]
@@ -85,4 +85,4 @@ def _particles(run: boltz.Run, model: BoltzmannMachine) -> dict[str, Any]:
     particles = {layer: x[:CHAINS] for layer, x in found.items() if x is not None}
     if len(particles) == len(found):
         return particles
-    return dict(boltz.sample(model, CHAINS, 0, run.settings.seed))
+    return dict(sample(model, CHAINS, 0, run.settings.seed))

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-import boltz
-from boltz.cli.reading import loaded
-from boltz.cli.stored import table
 from boltz.data import Data, load, splits
+from boltz.data.binarize import binarize
 from boltz.data.dataset import parted
 from boltz.errors import BoltzError
 from boltz.estimators.simple_models import Beyond
+from boltz.evaluation.reading import loaded
 from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.models.products import ROWS
 from boltz.rng import Key
+from boltz.storage.run_folder import table
 
 
 @dataclass(frozen=True)
@@ -76,4 +76,4 @@ def _states(rows: Data, seed: int) -> Any:
     """Some rows, evenly spaced, as 0 and 1: drawn once where they are grey."""
     numbers = np.linspace(0, len(rows.x) - 1, min(ROWS, len(rows.x))).astype(np.int64)
     key = Key.from_seed(seed).derive("beside")
-    return boltz.binarize(rows.x[numbers], rows.levels, "none" if rows.binary else "fixed", key, 0, numbers)
+    return binarize(rows.x[numbers], rows.levels, "none" if rows.binary else "fixed", key, 0, numbers)
