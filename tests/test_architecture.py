@@ -155,6 +155,50 @@ def test_imports_go_one_way(name: str) -> None:
         assert fine, f"boltz.{name} must not import boltz.{other}"
 
 
+def circles(edges: dict[str, set[str]]) -> list[list[str]]:
+    """The groups of modules that import one another in a circle (Tarjan 1972)."""
+    number: dict[str, int] = {}
+    low: dict[str, int] = {}
+    path: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(name: str) -> None:
+        number[name] = low[name] = len(number)
+        path.append(name)
+        for other in sorted(edges.get(name, ())):
+            if other not in number:
+                visit(other)
+            if other in path:
+                low[name] = min(low[name], low[other])
+        if low[name] == number[name]:
+            group = path[path.index(name) :]
+            del path[path.index(name) :]
+            if len(group) > 1:
+                found.append(group)
+
+    for name in edges:
+        if name not in number:
+            visit(name)
+    return found
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    edges = {name: {inside(dotted) or "" for dotted, _ in imports(tree)} - {name, ""} for name, tree in TREES.items()}
+    edges[""] = set()  # the public names load on first use
+    assert circles(edges) == []
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [["b", "c"]]
+
+
+def test_no_two_modules_of_a_package_have_one_stem() -> None:
+    """As data/table.py and data/tables.py would: nobody could tell which is meant."""
+    stems: dict[tuple[str, str], str] = {}
+    for name in MODULES:
+        parent, _, leaf = name.rpartition(".")
+        stem = (parent, leaf.removesuffix("s").removesuffix("e"))
+        assert stem not in stems, f"boltz.{name} and boltz.{stems[stem]} differ by an ending only"
+        stems[stem] = name
+
+
 def test_the_public_package_imports_nothing_of_itself_at_first() -> None:
     assert [dotted for dotted, top in imports(TREES[""]) if top and inside(dotted) is not None] == []
 

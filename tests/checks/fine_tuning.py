@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from oracles import enumeration
+from oracles import directed, enumeration
 from oracles import networks as plain
 from scipy.optimize import minimize
 from support import stats
@@ -148,9 +148,9 @@ def down(model: Any, top: Floats) -> Floats:
         return sigmoid(top @ p["edge/v-h1/weight"].T + p["layer/v/bias"])
     if "prior/edge/v-h1/weight" in p:
         top = sigmoid(top @ p["prior/edge/v-h1/weight"].T + p["prior/layer/v/bias"])
-    directed = plain.directed_oracle.Directed.of(model)
-    for layer in reversed(model.layers[: len(model.layers) - (2 if directed.rbm else 1)]):
-        found = plain.directed_oracle.outputs(directed, f"generative/{layer.name}", top)
+    oracle = directed.Directed.of(model)
+    for layer in reversed(model.layers[: len(model.layers) - (2 if oracle.rbm else 1)]):
+        found = directed.outputs(oracle, f"generative/{layer.name}", top)
         top = sigmoid(found) if layer.kind == "bernoulli" else found[:, : layer.units]
     return top
 

@@ -131,18 +131,18 @@ def check_centred_gradient_is_the_plain_one_transformed() -> None:
     for units in ((5, 4), (4, 4, 3), (3, 3, 3, 3)):
         table, batch = Table.random(units, 1.0, 4), coin_rows(6, units[0], 5)
         offsets = {n: rng.random(u) for n, u in table.layers.items()}
-        pcd_rbm, _ = gradient_of(machine_of(table), batch, Contrastive(Settings(chains=8)))
+        plain, _ = gradient_of(machine_of(table), batch, Contrastive(Settings(chains=8)))
         rule = Contrastive(Settings(chains=8, center=True, center_rate=0.0))
         found, _ = gradient_of(machine_of(table), batch, rule, {f"offset/{n}": o for n, o in offsets.items()})
-        assert_close(found, centred(table, pcd_rbm, offsets), 1e-12)
+        assert_close(found, centred(table, plain, offsets), 1e-12)
 
 
 def centred(table: Table, plain: Mapping[str, Floats], offsets: Mapping[str, Floats]) -> dict[str, Floats]:
     """The centred direction from the plain one, written out."""
-    found = {name: x.copy() for name, x in pcd_rbm.items()}
+    found = {name: x.copy() for name, x in plain.items()}
     for a, b in table.edges:
         change = found[f"edge/{a}-{b}/weight"]
-        change -= np.outer(pcd_rbm[f"layer/{a}/bias"], offsets[b]) + np.outer(offsets[a], pcd_rbm[f"layer/{b}/bias"])
+        change -= np.outer(plain[f"layer/{a}/bias"], offsets[b]) + np.outer(offsets[a], plain[f"layer/{b}/bias"])
         found[f"layer/{a}/bias"] -= change @ offsets[b]
         found[f"layer/{b}/bias"] -= change.T @ offsets[a]
     return found
@@ -215,14 +215,14 @@ def check_sparsity_pull() -> None:
     """The sparsity term adds cost (target - rate) to upper biases and its outer product with the lower rates."""
     table, cost, target = Table.random((4, 3, 2), 1.0, 11), 0.7, 0.2
     machine, batch = machine_of(table), coin_rows(6, 4, 12)
-    pcd_rbm, _ = gradient_of(machine, batch, Contrastive(Settings(chains=4)))
+    plain, _ = gradient_of(machine, batch, Contrastive(Settings(chains=4)))
     rule = Contrastive(Settings(chains=4, sparsity_cost=cost, sparsity_target=target))
     found, state = gradient_of(machine, batch, rule)
     for a, b in table.edges:
         pull = cost * (target - state[f"rate/{b}"])
-        pcd_rbm[f"layer/{b}/bias"] += pull
-        pcd_rbm[f"edge/{a}-{b}/weight"] += np.outer(state[f"rate/{a}"], pull)
-    assert_close(found, pcd_rbm, 1e-13)
+        plain[f"layer/{b}/bias"] += pull
+        plain[f"edge/{a}-{b}/weight"] += np.outer(state[f"rate/{a}"], pull)
+    assert_close(found, plain, 1e-13)
 
 
 # ---------------------------------------------------------------- statistics of the negative phase
@@ -541,12 +541,12 @@ def check_max_norm() -> None:
     settings = Settings(learning_rate=1.0, max_norm=1.5)
     machine, gradient = arena_machine(), np.random.default_rng(54).normal(size=44)
     free, _ = updated(Settings(learning_rate=1.0), arena_machine(), [gradient])
-    pcd_rbm = BoltzmannMachine(machine.graph, free[0])
+    plain = BoltzmannMachine(machine.graph, free[0])
     updated(settings, machine, [gradient])
     for edge in machine.graph.edges:
-        lengths = np.linalg.norm(pcd_rbm.params[edge.key], axis=0)
+        lengths = np.linalg.norm(plain.params[edge.key], axis=0)
         assert lengths.max() > 1.5, "the test needs a weight vector to shorten"
-        wanted = pcd_rbm.params[edge.key] * np.minimum(1, 1.5 / lengths)
+        wanted = plain.params[edge.key] * np.minimum(1, 1.5 / lengths)
         np.testing.assert_allclose(machine.params[edge.key], wanted, rtol=0, atol=1e-14)
     for layer in machine.graph.units:
-        np.testing.assert_array_equal(machine.bias(layer), pcd_rbm.bias(layer))
+        np.testing.assert_array_equal(machine.bias(layer), plain.bias(layer))

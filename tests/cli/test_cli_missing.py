@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small import invoke, result_of
+from support.commands import invoke, result_of
 
 import boltz
 from boltz.errors import FileError, InputError

@@ -25,7 +25,7 @@ def dtype(request: pytest.FixtureRequest) -> Any:
 
 
 def test_the_oracle_knows_it(name: str) -> None:
-    assert name in oracle.ACTIVATIONS, "give tests/directed_oracle.py the formula of the activation"
+    assert name in oracle.ACTIVATIONS, "give tests/oracles/directed.py the formula of the activation"
 
 
 def test_values_are_those_of_the_formula(name: str, dtype: Any) -> None:

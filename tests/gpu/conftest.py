@@ -23,7 +23,7 @@ def cupy(compiled: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The emulated module in the place of cupy; what it computed is forgotten afterwards."""
     if cuda_shim.COMPILER is None or not sys.platform.startswith("linux"):
         pytest.skip("g++ on Linux is not there: device arrays are not checked on the CPU")
-    emulated = importlib.import_module("emulated")
+    emulated = importlib.import_module("support.emulated")
     cuda = importlib.import_module("boltz.kernels.cuda.launch")
     found = emulated.module(compiled)
     monkeypatch.setitem(sys.modules, "cupy", found)

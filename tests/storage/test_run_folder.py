@@ -258,7 +258,7 @@ def test_after_a_crash_at_any_call_the_old_run_or_the_new_one_comes_back(tmp_pat
         if len(log) <= number:
             break
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(checkpoint, "_PROCESS", "0" * 8)  # the next process
+            patch.setattr(atomic, "_PROCESS", "0" * 8)  # the next process
             if force:
                 run_folder.read_settings(parent / "r")
             if (parent / "r").exists():
@@ -276,7 +276,7 @@ def test_after_a_crash_at_any_call_the_old_run_or_the_new_one_comes_back(tmp_pat
 def test_a_run_moved_aside_is_not_deleted_while_something_else_has_its_name(tmp_path: Path) -> None:
     make(tmp_path / "r", 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint, "_PROCESS", "0" * 8)
+        patch.setattr(atomic, "_PROCESS", "0" * 8)
         old = atomic.temporary(tmp_path / "r", "old")
     os.rename(tmp_path / "r", old)
     (tmp_path / "r").mkdir()
@@ -291,7 +291,7 @@ def test_temporaries_of_dead_processes_are_swept_and_no_others(tmp_path: Path) -
     make(tmp_path / "r", 1)
     live = atomic.temporary(tmp_path / "r" / run_folder.CHECKPOINT)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint, "_PROCESS", "0" * 8)
+        patch.setattr(atomic, "_PROCESS", "0" * 8)
         dead = atomic.temporary(tmp_path / "r" / run_folder.CHECKPOINT)
         sibling, stranger = atomic.temporary(tmp_path / "s"), atomic.temporary(tmp_path / "t")
     for path in (live, dead):
@@ -504,11 +504,11 @@ def test_short_reads_of_metrics_go_on(tmp_path: Path, monkeypatch: pytest.Monkey
     for epoch in range(20):
         assert metrics.append_metrics(folder, {"epoch": epoch}) == epoch + 1
     for most in (1, 7, 100):
-        monkeypatch.setattr(checkpoint.os, "pread", lambda d, n, at, most=most: real(d, min(n, most), at))
+        monkeypatch.setattr(atomic.os, "pread", lambda d, n, at, most=most: real(d, min(n, most), at))
         assert metrics.append_metrics(folder, {"epoch": most}) == len(metrics.read_metrics(folder))
     assert [record["epoch"] for record in metrics.read_metrics(folder)] == [*range(20), 1, 7, 100]
     before = (folder / metrics.METRICS).read_bytes()
-    monkeypatch.setattr(checkpoint.os, "pread", lambda *_: b"")
+    monkeypatch.setattr(atomic.os, "pread", lambda *_: b"")
     with pytest.raises(FileError, match="it became shorter while it was read"):
         metrics.append_metrics(folder, {"epoch": 0})
     assert (folder / metrics.METRICS).read_bytes() == before

@@ -206,11 +206,11 @@ def test_a_header_alone_tells_the_metadata(tmp_path: Path) -> None:
 def test_what_the_machine_cannot_write_is_an_error_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    monkeypatch.setattr(checkpoint.os, "write", raiser(OSError(code, os.strerror(code))))
+    monkeypatch.setattr(atomic.os, "write", raiser(OSError(code, os.strerror(code))))
     for write in (lambda: write_tensors(tmp_path / "x", OLD, {}), lambda: write_text(tmp_path / "x", "x")):
         with pytest.raises(WriteError, match=os.strerror(code)):
             write()
-    monkeypatch.setattr(checkpoint.os, "write", raiser(OSError(errno.EACCES, "no")))
+    monkeypatch.setattr(atomic.os, "write", raiser(OSError(errno.EACCES, "no")))
     with pytest.raises(FileError) as caught:
         write_text(tmp_path / "x", "x")
     assert not isinstance(caught.value, WriteError), "a place that is not for us to write is what was named"
@@ -471,7 +471,7 @@ def test_reading_errors_become_file_errors(tmp_path: Path, monkeypatch: pytest.M
     write_tensors(tmp_path / "x", OLD, {})
     for name in ("open", "fstat", "stat"):
         with monkeypatch.context() as patch:
-            patch.setattr(checkpoint.os, name, raiser(OSError(errno.EIO, "Input/output error")))
+            patch.setattr(atomic.os, name, raiser(OSError(errno.EIO, "Input/output error")))
             with pytest.raises(FileError, match=r"x could not be read: Input/output error\."):
                 read_tensors(tmp_path / "x")
     assert same(read_tensors(tmp_path / "x")[0], OLD)
@@ -507,7 +507,7 @@ def record(monkeypatch: pytest.MonkeyPatch, fail_at: int = -1, problem: OSError 
         return call
 
     for name in CALLS:
-        monkeypatch.setattr(checkpoint.os, name, wrap(name, getattr(os, name)))
+        monkeypatch.setattr(atomic.os, name, wrap(name, getattr(os, name)))
     return log
 
 
@@ -554,7 +554,7 @@ def test_short_writes_go_on_and_silent_losses_are_found(tmp_path: Path, monkeypa
     write_tensors(tmp_path / "x", OLD, {})
     real = os.write
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.os, "write", lambda d, b: real(d, b[:7]))
+        patch.setattr(atomic.os, "write", lambda d, b: real(d, b[:7]))
         write_tensors(tmp_path / "x", NEW, {})
     assert same(read_tensors(tmp_path / "x")[0], NEW)
     liars: list[Callable[..., int]] = [
@@ -565,7 +565,7 @@ def test_short_writes_go_on_and_silent_losses_are_found(tmp_path: Path, monkeypa
     ]
     for liar in liars:
         with monkeypatch.context() as patch:
-            patch.setattr(checkpoint.os, "write", liar)
+            patch.setattr(atomic.os, "write", liar)
             with pytest.raises(FileError):
                 write_tensors(tmp_path / "x", OLD, {})
         assert same(read_tensors(tmp_path / "x")[0], NEW) and leftovers(tmp_path) == []
@@ -573,7 +573,7 @@ def test_short_writes_go_on_and_silent_losses_are_found(tmp_path: Path, monkeypa
 
 def test_an_interrupt_in_the_middle_leaves_no_temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tensors(tmp_path / "x", OLD, {})
-    monkeypatch.setattr(checkpoint.os, "fsync", raiser(KeyboardInterrupt()))
+    monkeypatch.setattr(atomic.os, "fsync", raiser(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         write_tensors(tmp_path / "x", NEW, {})
     assert same(read_tensors(tmp_path / "x")[0], OLD) and os.listdir(tmp_path) == ["x"]
@@ -587,14 +587,14 @@ def test_folders_that_cannot_be_synced_pass(tmp_path: Path, monkeypatch: pytest.
             raise OSError(errno.EINVAL, "Invalid argument")
         real(descriptor)
 
-    monkeypatch.setattr(checkpoint.os, "fsync", fsync)
+    monkeypatch.setattr(atomic.os, "fsync", fsync)
     write_tensors(tmp_path / "x", NEW, {})
     assert same(read_tensors(tmp_path / "x")[0], NEW)
 
 
 @pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP])
 def test_keep_works_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
-    monkeypatch.setattr(checkpoint.os, "link", raiser(OSError(code, "no links here")))
+    monkeypatch.setattr(atomic.os, "link", raiser(OSError(code, "no links here")))
     for step in range(3):
         write_tensors(tmp_path / "x", {"step": np.array(step)}, {}, keep=tmp_path / "old")
         assert read_tensors(tmp_path / "x")[0]["step"] == step
