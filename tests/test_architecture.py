@@ -1,8 +1,8 @@
 """The house rules that a parser can see: which way imports go, what may import what, sizes, no pickle.
 
 foreign <- errors <- kernels <- arrays, rng, numerics, checks, scale <- units, nn <- models <- targets <- sampling <-
-{estimators <- diagnostics, training <- networks} <- {sklearn, cli}. parallel stands on kernels and checks, storage on
-the first two alone, and data on kernels, rng, checks and scale.
+{estimators <- diagnostics, training <- networks} <- evaluation <- {sklearn, cli}. parallel stands on kernels and checks,
+storage on the first two alone, data on kernels, rng, checks and scale, and plotting beside models on checks and storage.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "training": TRAINING,
     "networks": TRAINING | {"training"},
     "plotting": {"foreign", "errors", "checks", "storage"},
+    "evaluation": TRAINING | {"estimators", "diagnostics", "training", "networks", "plotting"},
 }
 ABOVE = {"cli", "sklearn"}  # may import everything, and nothing but the other one imports them
 NUMBA = {f"kernels.cpu.{part}" for part in ("bernoulli", "vectors", "philox", "products", "dense", "notice")}
