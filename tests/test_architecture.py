@@ -1,8 +1,8 @@
 """The house rules that a parser can see: which way imports go, what may import what, sizes, no pickle.
 
 foreign <- errors <- kernels <- arrays, rng, numerics, checks, scale <- units, nn <- models <- targets <- sampling <-
-{estimators <- diagnostics, training <- networks} <- evaluation <- {sklearn, cli}. parallel stands on kernels and checks,
-storage on the first two alone, data on kernels, rng, checks and scale, and plotting beside models on checks and storage.
+{estimators <- diagnostics, training <- networks} <- evaluation <- {sklearn, cli}. parallel stands on kernels and
+checks, storage on the first two alone, data on kernels, rng, checks and scale, plotting on checks and storage.
 """
 
 from __future__ import annotations

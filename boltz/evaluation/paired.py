@@ -26,9 +26,9 @@ from boltz.rng import Key
 Floats = NDArray[np.float64]
 REACH, MANY = 1.96, 10**6  # standard errors of a 95 % interval, and a number of values that makes Student's t normal
 OVERSHOOT = math.log(40)  # nats; a bound in expectation errs more with a probability of at most 1 in 40, by Markov
-MOST_ROWS, LEAST_ERROR, HALVINGS = 10**9, 1e-4, 24
+MOST_ROWS, LEAST_ERROR, HALVINGS = 10**9, 1e-4, 16
 ROUNDING, CLEARLY = 1e-9, 1.01
-DRAWS = 50_000
+DRAWS = 20_000  # an error of the probabilities of at most 0.0036
 LOG_Z, VARIATIONAL = "; log Z by ", "variational bound"  # what methods of estimates say
 VALUES = {"exact": "exact", "lower": "a lower bound", "upper": "an upper bound", "none": "no bound"}
 
