@@ -107,10 +107,10 @@ class Pair:
         }
 
     def __str__(self) -> str:
-        errors = (self.standard_error, self.standard_error_rows)
-        value = figure(self.difference, min((error for error in errors if error > 0), default=0.0))
-        named = zip(errors, ("estimation", "rows, in pairs"), strict=True)
-        told = " ".join([value, *(f"+- {small(error)} ({name})" for error, name in named if error > 0)])
+        named = {"estimation": self.standard_error, "rows, in pairs": self.standard_error_rows}
+        errors = {name: error for name, error in named.items() if 0 < error < math.inf}
+        value = figure(self.difference, min(errors.values(), default=0.0))
+        told = " ".join([value, *(f"+- {small(error)} ({name})" for name, error in errors.items())])
         return f"{shown(self.first)} less {shown(self.second)}: {told}; {self.verdict}"
 
 

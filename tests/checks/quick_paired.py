@@ -158,7 +158,7 @@ def spread_rows(rows: int, mean: float, deviation: float) -> Floats:
 def needed(verdict: str) -> tuple[int | None, float | None]:
     """The rows and the error of log Z that a verdict names."""
     rows, error = re.search(r"about ([\d,]+) rows", verdict), re.search(r"below ([\d.]+)", verdict)
-    return rows and int(rows[1].replace(",", "")), error and float(error[1])  # type: ignore[return-value]
+    return rows and int(rows[1].replace(",", "")), error and float(error[1])
 
 
 def check_needed() -> None:
@@ -244,10 +244,10 @@ def check_ranking_of_two() -> None:
             deviation = np.sqrt(rows) / 10
             first = Entry("a", flat(spread_rows(rows, mean, deviation)))
             found = dict(ranking([first, Entry("b", flat(np.zeros(rows)))]))
-            assert abs(found["a"] - student.cdf(mean / 0.1, rows - 1)) < 0.015  # type: ignore[operator]
+            assert abs(found["a"] - student.cdf(mean / 0.1, rows - 1)) < 0.015
         first = Entry("a", flat(spread_rows(1000, mean, np.sqrt(1000) / 10), 0.1, chains=10_000))
         found = dict(ranking([first, Entry("b", flat(np.zeros(1000)))]))
-        assert abs(found["a"] - norm.cdf(mean / 0.1 / np.sqrt(2))) < 0.015  # type: ignore[operator]
+        assert abs(found["a"] - norm.cdf(mean / 0.1 / np.sqrt(2))) < 0.015
 
 
 def check_ranking_of_correlated() -> None:
@@ -255,7 +255,7 @@ def check_ranking_of_correlated() -> None:
     shared = spread_rows(1000, -80.0, 10.0)
     apart = np.repeat(spread_rows(500, 0.0, np.sqrt(1000) / 10), 2)
     found = dict(ranking([Entry("a", flat(shared + apart + 0.2)), Entry("b", flat(shared))]))
-    assert abs(found["a"] - norm.cdf(2)) < 0.01  # type: ignore[operator]
+    assert abs(found["a"] - norm.cdf(2)) < 0.01
 
 
 def check_ranking_is_calibrated() -> None:

@@ -171,3 +171,12 @@ def test_bad_entries_are_refused() -> None:
         Entry("a", broken)
     with pytest.raises(InputError, match="name must be a str"):
         Entry(3, ZERO.estimate)  # type: ignore[arg-type]
+
+
+def test_an_error_of_both_log_z_is_what_each_may_have() -> None:
+    def verdict(error: float) -> str:
+        entries = [Entry("a", flat(spread_rows(2000, 0.1, 1.0), error)), Entry("b", flat(np.zeros(2000), error))]
+        return pairs(entries)[0].verdict
+
+    assert verdict(0.06) == "not decided: an error of log Z below 0.032 would be needed"
+    assert "not decided" in verdict(0.034) and verdict(0.032) == "a is better by 0.001 to 0.199 nats"
