@@ -2,7 +2,8 @@
 
 foreign <- errors <- kernels <- arrays, rng, numerics, checks, scale <- units, nn <- models <- targets <- sampling <-
 {estimators <- diagnostics, training <- networks} <- evaluation <- {sklearn, cli}. parallel stands on kernels and
-checks, storage on the first two alone, html on nothing, and data on kernels, rng, checks, scale and storage.
+checks, storage on the first two alone, html on nothing, data on kernels, rng, checks, scale and storage, plotting on
+checks and storage.
 """
 
 from __future__ import annotations
@@ -70,8 +71,8 @@ WIDE = {
     "data.loading.load": 9,  # likewise, all but the name optional
     "training.train.train": 7,  # the documented public function, all settings by name
     "networks.fine_tune.fine_tune": 7,  # likewise
-    "evaluation.evaluate.evaluate": 16,  # public, all but the model optional
-    "evaluation.compare.compare": 10,
+    "evaluation.evaluate.evaluate": 17,  # public, all but the model optional
+    "evaluation.compare.compare": 11,
     "evaluation.diagnose.diagnose": 10,
     "evaluation.log_z.log_z": 11,
     "units.Units.anneal": 7,  # the argument list of its kernel

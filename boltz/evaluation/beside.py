@@ -39,17 +39,18 @@ class Beside:
         return None if self.found is None else self.found.as_dict()
 
 
-def beside(model: Model, data: Data, x: Any, settings: Mapping[str, Any], seed: int) -> Beside:
-    """Simple models on rows x (rows, units) of data, fitted to the training rows of a run with these settings.
-
-    Without such a run they are fitted to the split train of the same data.
+def beside(
+    model: Model, data: Data, x: Any, settings: Mapping[str, Any], seed: int, train: Data | None = None
+) -> Beside:
+    """Simple models on rows x (rows, units) of data, fitted to rows train, or the training rows of a run with these
+    settings, or without such a run to the split train of the same data.
     """
     if model.layers[0].kind != "bernoulli":
         return Beside(None, "its visible units are not binary")
     if not ((x == 0) | (x == 1)).all():
         return Beside(None, "the rows are not 0/1")
     try:
-        rows = _training(data, settings)
+        rows = _training(data, settings) if train is None else train
     except BoltzError as problem:
         return Beside(None, f"its training rows cannot be read ({shown(problem)})")
     if rows is None or rows.x.shape[1] != x.shape[1]:

@@ -18,13 +18,14 @@ from boltz.diagnostics.active_units import active_units
 from boltz.errors import InputError
 from boltz.estimators.estimate import Estimate, error_of_rows
 from boltz.estimators.likelihood import importance_bounds
-from boltz.estimators.words import figure, small
+from boltz.estimators.words import figure, in_words, small
 from boltz.evaluation.beside import Beside, beside
 from boltz.evaluation.evaluate import DEFAULTS, refuse_idle
 from boltz.evaluation.log_z import Annealing, annealed
+from boltz.evaluation.paired import Entry, Group, Pair, groups, pairs, ranking
 from boltz.evaluation.progress import Progress, heard
 from boltz.evaluation.reading import own_load, request_of, rows_asked
-from boltz.evaluation.rows import NOTHING, Measured, rows_given, visible_rows
+from boltz.evaluation.rows import NOTHING, Measured, rows_given, rows_to_fit, visible_rows
 from boltz.evaluation.trained import Trained, trained
 from boltz.evaluation.words import SIMPLE, figures, number, text_table, verdict
 from boltz.foreign import shown
@@ -46,6 +47,7 @@ def compare(
     chains: int | None = None,
     betas: Any = None,
     binarize: str | None = None,
+    train: Any = None,
     limit: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -55,7 +57,8 @@ def compare(
     models are machines, runs, or paths of runs or model files, in a list or a dict by name. log p(v) of each is the
     importance-weighted bound of so many samples a row (100), less log Z, which is exact for small machines, and else
     measured by chains (100) annealed over betas ("sm2008"); that of an rbm is exact but for log Z. data, split,
-    binarize, limit and progress as in boltz.evaluate, by default the data of the runs. Raises InputError, FileError.
+    binarize, train, limit and progress as in boltz.evaluate, by default the data of the runs. Raises InputError,
+    FileError.
     """
     told, asked = heard(progress), {"samples": samples, "chains": chains, "betas": betas}
     names = {name for name, value in asked.items() if value is not None}
@@ -73,7 +76,7 @@ def compare(
     else:
         given, _ = rows_given(found[0], data, split, limit=limit)
         rows = seen(found, (given, None), binarize, seed)
-    return compared(found, rows, count, annealing, told)
+    return compared(found, replace(rows, train=rows_to_fit(found[0], train)), count, annealing, told)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,13 +132,22 @@ class Comparison:
     """Machines measured on the same rows; str() is what `boltz compare` prints.
 
     models: what was measured of each; rows: the rows that all see; simple: what independent units and a mixture of them
-    say of these.
+    say of these; pairs: the paired difference of every two with its verdict; ranking: names with the probability of
+    being the best, None where it is not known; groups: runs that differ only by seed.
     """
 
     models: tuple[Compared, ...]
     rows: Measured = field(repr=False)
     seed: int
     simple: Beside = field(repr=False)
+    pairs: tuple[Pair, ...] = field(repr=False)
+    ranking: tuple[tuple[str, float | None], ...] = field(repr=False)
+    groups: tuple[Group, ...] = field(default=(), repr=False)
+
+    def __repr__(self) -> str:
+        best = max(self.models, key=lambda each: each.log_likelihood.value)
+        value = in_words(best.log_likelihood)
+        return f"Comparison({len(self.models)} machines on {self._about}; the highest value: {best.name} {value})"
 
     @property
     def differences(self) -> list[dict[str, Any]]:
@@ -162,6 +174,9 @@ class Comparison:
             "models": [each.as_dict() for each in self.models],
             "beside": self.simple.as_dict(),
             "differences": self.differences,
+            "pairs": [pair.as_dict() for pair in self.pairs],
+            "ranking": [{"name": name, "probability": share} for name, share in self.ranking],
+            "groups": [group.as_dict() for group in self.groups],
         }
 
     def __str__(self) -> str:
@@ -169,7 +184,12 @@ class Comparison:
         for each in self.models:
             said.setdefault(each.certified, []).append(each.name)
         lines = ["", *text_table(COLUMNS, self._lines(), LEFT), "", f"{self._about}; nats a row."]
-        lines += [_difference(each) for each in self.differences]
+        verdicts = {frozenset((pair.first, pair.second)): pair.verdict for pair in self.pairs}
+        for each in self.differences:
+            lines.append(f"{_difference(each)}; {verdicts[frozenset((each['name'], each['less']))]}")
+        known = [f"{shown(name)} {share:.2f}" for name, share in self.ranking if share is not None]
+        lines += [f"Probability of being the best: {', '.join(known)}."] if len(known) > 1 else []
+        lines += map(str, self.groups)
         lines += [f"{', '.join(names)}: {text}" for text, names in said.items()]
         return "\n".join([*lines, *dict.fromkeys(each.learnt for each in self.models)])
 
@@ -265,12 +285,32 @@ def compared(
         models.append(measured(each, rows.x, samples, annealing, progress))
     progress("comparing: done", len(found), len(found))
     training = next((each.settings for each in found if each.settings), {})
-    simple = beside(found[0].model, rows.data, rows.x, training, annealing.seed)
+    simple = beside(found[0].model, rows.data, rows.x, training, annealing.seed, rows.train)
     told = [
         replace(each, learnt=simple.verdict(each.log_likelihood.per_row, each.log_likelihood.as_dict(), each.name))
         for each in models
     ]
-    return Comparison(tuple(told), rows, annealing.seed, simple)
+    labels = _labels(found, told)
+    entries = [Entry(each.name, each.log_likelihood, label) for each, label in zip(told, labels, strict=True)]
+    decided = pairs(entries), ranking(entries), groups(entries)
+    return Comparison(tuple(told), rows, annealing.seed, simple, *decided)
+
+
+def _labels(found: Sequence[Trained], told: Sequence[Compared]) -> list[str | None]:
+    """A name for what runs share that differ only by seed; None for machines whose training is not known."""
+    known: dict[str, str] = {}
+    labels: list[str | None] = []
+    for each, model in zip(found, told, strict=True):
+        rows = {entry: table(each.settings, entry).get("fingerprint") for entry in ("data", "held_out")}
+        if rows["data"] is None:
+            labels.append(None)
+            continue
+        chosen = {name: value for name, value in table(each.settings, "settings").items() if name != "seed"}
+        name = f"{model.kind} {model.architecture}"
+        key = repr((name, sorted(chosen.items()), table(each.settings, "model"), rows))
+        same = sum(label.startswith(name) for label in known.values())
+        labels.append(known.setdefault(key, name if same == 0 else f"{name}, other settings {same}"))
+    return labels
 
 
 def measured(each: Trained, x: Any, samples: int, annealing: Annealing, progress: Progress) -> Compared:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from boltz import checks, html
@@ -19,7 +19,7 @@ from boltz.estimators.words import described, in_words, table_lines
 from boltz.evaluation.beside import Beside, beside
 from boltz.evaluation.log_z import Annealing, Wanted, annealed, two_sided
 from boltz.evaluation.progress import Progress, heard, steps
-from boltz.evaluation.rows import Measured, measured_rows, rows_given
+from boltz.evaluation.rows import Measured, measured_rows, rows_given, rows_to_fit
 from boltz.evaluation.trained import Trained, trained
 from boltz.evaluation.words import KINDS, bound_lines, verdict, verdict_between
 from boltz.models.blueprint import blueprint, kind_of, undirected
@@ -56,6 +56,7 @@ def evaluate(
     *,
     limit: int | None = None,
     binarize: str | None = None,
+    train: Any = None,
     samples: int | None = None,
     bounds: Any = None,
     row_chains: int | None = None,
@@ -72,6 +73,7 @@ def evaluate(
     model is a machine, a run, or the path of a run or model file. data are rows (rows, units), what boltz.load_data
     returns, a name or path, or None for those of the run, by default its test rows; limit takes the first ones only.
     Grey values are drawn once by seed, as binarize says (dynamic, fixed, threshold, none), by default as in training.
+    Simple models are fitted to rows train, by default those that the run learnt from.
 
     method says how log p*(v) is measured: auto enumerates at most 14 hidden units, and beyond takes the variational
     bound of a dbm, or samples importance samples a row; bound, importance, and posterior-ais (row_chains over row_betas
@@ -90,7 +92,7 @@ def evaluate(
     refuse_idle([found.model], names, str)
     way = way_of(found.model, options, names, str)
     rows = measured_rows(found, rows_given(found, data, split, limit=limit), binarize, seed)
-    return evaluated(found, rows, way, told)
+    return evaluated(found, replace(rows, train=rows_to_fit(found, train)), way, told)
 
 
 @dataclass(frozen=True)
@@ -291,7 +293,7 @@ def _between(found: Trained, rows: Measured, way: Way, log_z: TwoSided, progress
 
 
 def _simple(found: Trained, rows: Measured, way: Way) -> Beside:
-    return beside(found.model, rows.data, rows.x, found.settings, way.annealing.seed)
+    return beside(found.model, rows.data, rows.x, found.settings, way.annealing.seed, rows.train)
 
 
 def _log_z(model: Model, way: Way, progress: Progress) -> TwoSided | Estimate | None:

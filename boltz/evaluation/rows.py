@@ -114,13 +114,14 @@ class Seen:
 class Measured:
     """Rows x (rows, units) as a machine sees them, drawn once, of which data and split they are, and how they are seen.
 
-    split: None for data in one piece.
+    split: None for data in one piece; train: the rows that simple models are fitted to, None for those of the run.
     """
 
     x: Any
     data: Data
     split: str | None
     how: str
+    train: Data | None = None
 
     @property
     def about(self) -> dict[str, Any]:
@@ -159,6 +160,11 @@ def rows_given(
     found = as_data(data, "data", trained.model.layers[0], trained.model.levels)
     few = limit is not None and limit < len(found.x)
     return (only(found, np.arange(limit)) if few else found), None
+
+
+def rows_to_fit(trained: Trained, train: Any) -> Data | None:
+    """The rows that an argument train gives, an array or Data, None for those of the run; raises InputError."""
+    return None if train is None else as_data(train, "train", trained.model.layers[0], trained.model.levels)
 
 
 def measured_rows(

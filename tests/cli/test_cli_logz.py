@@ -14,13 +14,14 @@ from support.commands import TEST, UNITS, invoke, result_of
 
 import boltz
 from boltz.errors import InputError
-from boltz.estimators import replica_exchange, two_sided
+from boltz.estimators import two_sided
 from boltz.estimators.estimate import Estimate
 from boltz.estimators.two_sided import TwoSided
 from boltz.estimators.words import value_of
 from boltz.evaluation import log_z as evaluation_log_z
 from boltz.evaluation.log_z import PARTS
 from boltz.plotting import curves, images
+from boltz.sampling import ladder_fitting
 from boltz.storage import snapshots
 
 KEYS = {"log_z", "method", "seconds"}
@@ -31,8 +32,8 @@ SIDES = {"wanted", "reached", "gap", "lower", "upper", "ladder"}
 def quick() -> Iterator[None]:
     """Pilot runs of small machines need not be long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(replica_exchange, "PILOT_RUNGS", 6)
-        patch.setattr(replica_exchange, "PILOT_ROUNDS", 16)
+        patch.setattr(ladder_fitting, "PILOT_RUNGS", 6)
+        patch.setattr(ladder_fitting, "PILOT_ROUNDS", 16)
         yield
 
 
