@@ -143,7 +143,7 @@ def preset(kind: str, rows: int, units: int, batch: int | None = None, held_out:
     is trained for thousands of updates learns few rows by heart. Raises InputError.
     """
     checks.choice(kind, "kind", KINDS)
-    rows, units = checks.integer(rows, "rows", 1), checks.integer(units, "units", 1)
+    rows, units = checks.integer(rows, "rows", 1, 10**12), checks.integer(units, "units", 1, 10**9)
     batch = None if batch is None else checks.integer(batch, "batch", 1, 10**9)
     return preset_for(kind, rows, units, batch, checks.flag(held_out, "held_out"))
 

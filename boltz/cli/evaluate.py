@@ -155,8 +155,8 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
 def _check_along(found: Any, options: dict[str, Any], names: Set[str]) -> None:
     """Raise InputError for options of --along without it, and for what would do nothing with it."""
     from boltz import checks
-    from boltz.evaluation.along import LEAST_ROUNDS, check_kind
-    from boltz.evaluation.log_z import snapshots_of
+    from boltz.evaluation.along import check_kind
+    from boltz.evaluation.log_z import LEAST_ROUNDS, snapshots_of
 
     if not options["along"]:
         for name in OWN:

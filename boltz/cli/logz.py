@@ -72,8 +72,7 @@ def logz(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
     """
     from boltz import checks
     from boltz.estimators.exact import quick
-    from boltz.evaluation.along import LEAST_ROUNDS
-    from boltz.evaluation.log_z import Annealing, Wanted
+    from boltz.evaluation.log_z import LEAST_ROUNDS, Annealing, Wanted
     from boltz.evaluation.trained import trained
     from boltz.models.blueprint import undirected
 

@@ -67,8 +67,9 @@ class Diagnosis:
         return max((found.verdict for found in self.findings), key=VERDICTS.index, default="fine")
 
     def finding(self, name: str) -> Finding:
-        """The finding of this name; raises KeyError."""
-        return {found.name: found for found in self.findings}[name]
+        """The finding of this name; raises InputError."""
+        known = {found.name: found for found in self.findings}
+        return known[checks.choice(name, "name", known)]
 
     def extended(self, *findings: Finding, **measures: Any) -> Diagnosis:
         """This diagnosis with further findings and measures at its end, such as those of an estimate of log Z."""

@@ -18,7 +18,7 @@ from boltz.estimators.replica_exchange import LadderEstimate, exchange_log_z, la
 from boltz.estimators.words import figure, in_words, small, table_lines
 from boltz.evaluation.beside import Beside, beside
 from boltz.evaluation.evaluate import likelihood_of
-from boltz.evaluation.log_z import snapshots_of
+from boltz.evaluation.log_z import LEAST_ROUNDS, snapshots_of
 from boltz.evaluation.progress import Progress, heard, parts, steps
 from boltz.evaluation.rows import Measured, measured_rows, rows_given
 from boltz.evaluation.trained import Trained, trained
@@ -32,7 +32,6 @@ from boltz.training.held_out import kept_update
 from boltz.training.stages import settings_of, stages
 
 PARTS = ("replica exchange", "rows of machines")
-LEAST_ROUNDS = 20
 Floats = NDArray[np.float64]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from boltz import checks, html
 from boltz.data import Data
+from boltz.data.binarize import HOW
 from boltz.diagnostics.active_units import active_units
 from boltz.errors import InputError
 from boltz.estimators.estimate import Estimate, error_of_rows
@@ -65,6 +66,8 @@ def compare(
     options = {**DEFAULTS, "samples": SAMPLES, **{name: asked[name] for name in names}}
     annealing = Annealing(options["chains"], options["betas"], checks.integer(seed, "seed", 0, 2**63 - 1))
     count = checks.integer(options["samples"], "samples", 1, 10**6)
+    if binarize is not None:
+        checks.choice(binarize, "binarize", HOW)
     found = contenders(models)
     refuse_idle([each.model for each in found], names, str)
     if data is None or isinstance(data, str | os.PathLike):
@@ -217,6 +220,8 @@ def contenders(models: Any) -> list[Trained]:
     things = checks.sequence([*models.values()] if named else models, "models", MOST_MACHINES)
     if not things:
         raise InputError("models must hold at least one machine, got none.")
+    if named and not all(isinstance(name, str) for name in models):
+        raise InputError("models must have text as keys, the names of the machines.")
     paths = [os.path.realpath(checks.path(x, "models")) if isinstance(x, str | os.PathLike) else None for x in things]
     for i, place in enumerate(paths):
         if place is not None and place in paths[:i]:

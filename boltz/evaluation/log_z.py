@@ -19,10 +19,11 @@ from boltz.evaluation.trained import Trained, trained
 from boltz.models.blueprint import undirected
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
+from boltz.sampling.base_rate import base_rates
 from boltz.sampling.temperatures import adaptive_steps, schedule
 
 METHODS = ("auto", "exact", "ais", "two-sided", "trajectory")
-MOST_STEPS = 10**8
+MOST_STEPS, LEAST_ROUNDS = 10**8, 20
 PARTS = ("replica exchange", "annealing up", "annealing down")
 
 
@@ -98,10 +99,17 @@ def log_z(
     """
     checks.choice(method, "method", METHODS)
     checks.callback(progress, "progress", 2)
-    found = trained(model)
+    checks.number(error, "error", 1e-9)
+    checks.number(budget, "budget", 0.0)
+    checks.integer(rounds, "rounds", LEAST_ROUNDS, checks.MOST_STEPS)
+    checks.integer(chains, "chains", 1, 2**32)
+    check_betas(betas)
+    found, seed = trained(model), checks.seed(seed)
     machine = undirected(found.model)
     if machine is None:
         raise InputError(f"model must have a log Z to measure, but {found.place} is directed ({found.kind}): it is 0.")
+    if base is not None:
+        base_rates(machine, base, seed)  # a base that does not fit is refused also where it is not needed
     if method == "exact":
         return exact_log_z(machine)
     if method == "ais":
@@ -125,11 +133,16 @@ class Annealing:
     def __post_init__(self) -> None:
         checks.integer(self.chains, "the number of chains", 1, 10**6)
         checks.integer(self.seed, "seed", 0, 2**63 - 1)
-        steps = adaptive_steps(self.betas)
-        if steps is None:
-            schedule(self.betas)
-        else:
-            checks.integer(steps, "the number of adaptive temperatures", 1, MOST_STEPS)
+        check_betas(self.betas)
+
+
+def check_betas(betas: Any) -> None:
+    """Raise InputError for what is no schedule of inverse temperatures."""
+    steps = adaptive_steps(betas)
+    if steps is None:
+        schedule(betas)
+    else:
+        checks.integer(steps, "the number of adaptive temperatures", 1, MOST_STEPS)
 
 
 @dataclass(frozen=True)

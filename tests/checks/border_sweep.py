@@ -111,6 +111,10 @@ ALSO: dict[str, tuple[type, ...]] = {
     "n": (type(None),),
     "purpose": (int,),
     "random_state": (type(None), bool),
+    "binarize": (type(None),),
+    "row_betas": (type(None),),
+    "row_chains": (type(None),),
+    "split": (type(None),),
     "sweeps": (type(None),),
     "verbose": (bool, np.bool_),
 }  # argument -> types that it takes beside that of its good value
