@@ -53,7 +53,19 @@ _PLACES = {
     "exchange_log_z": "estimators.replica_exchange",
     "tempered_sample": "estimators.replica_exchange",
     "TwoSided": "estimators.two_sided",
-    "log_z": "estimators.two_sided",
+    "log_z": "evaluation.log_z",
+    "Evaluation": "evaluation.evaluate",
+    "evaluate": "evaluation.evaluate",
+    "EvaluationAlong": "evaluation.along",
+    "evaluate_along": "evaluation.along",
+    "Comparison": "evaluation.compare",
+    "compare": "evaluation.compare",
+    "Diagnosis": "diagnostics.findings",
+    "diagnose": "evaluation.diagnose",
+    "Description": "evaluation.describe",
+    "describe": "evaluation.describe",
+    "preset": "presets",
+    "recipe": "presets",
     "LikelihoodAlong": "estimators.along_training",
     "likelihood_along": "estimators.along_training",
     "active_units": "diagnostics.active_units",
@@ -108,6 +120,7 @@ if TYPE_CHECKING:
     from boltz.data import load as load_data
     from boltz.data.binarize import binarize
     from boltz.diagnostics.active_units import active_units, posterior_variances
+    from boltz.diagnostics.findings import Diagnosis
     from boltz.errors import BoltzError, FileError, InputError, Interrupted, NumericalError, WriteError
     from boltz.estimators.ais import ais
     from boltz.estimators.along_training import LikelihoodAlong, likelihood_along
@@ -120,8 +133,14 @@ if TYPE_CHECKING:
     from boltz.estimators.reverse_ais import raise_likelihood, reverse_ais
     from boltz.estimators.simple_models import independent_units, mixture_of_products
     from boltz.estimators.tempered_transitions import tempered_transitions
-    from boltz.estimators.two_sided import TwoSided, log_z
+    from boltz.estimators.two_sided import TwoSided
+    from boltz.evaluation.along import EvaluationAlong, evaluate_along
+    from boltz.evaluation.compare import Comparison, compare
+    from boltz.evaluation.describe import Description, describe
+    from boltz.evaluation.diagnose import diagnose
+    from boltz.evaluation.evaluate import Evaluation, evaluate
     from boltz.evaluation.gradient import gradient
+    from boltz.evaluation.log_z import log_z
     from boltz.models.boltzmann import BoltzmannMachine
     from boltz.models.builders import dbm, dbn, from_arrays, helmholtz, rbm, sbn, vae
     from boltz.models.files import load, trajectory
@@ -134,6 +153,7 @@ if TYPE_CHECKING:
     from boltz.networks.unrolling import autoencoder, classifier
     from boltz.parallel import threads
     from boltz.plotting.machines import plot_curves, plot_filters, plot_samples
+    from boltz.presets import preset, recipe
     from boltz.rng import Key
     from boltz.sampling.ancestral import sample
     from boltz.sampling.chains import ChainRun, run_chains

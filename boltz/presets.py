@@ -6,10 +6,16 @@ there are enough updates to learn from it; held-out rows, where there are any, t
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import resources
 from typing import Any
 
+from boltz import checks
 from boltz.errors import InputError
+
+FOLDER, ENDING = resources.files("boltz") / "recipes", ".toml"
 
 LEAST_UPDATES, MOST_UPDATES = 10_000, 60_000
 MOST_EPOCHS, EPOCHS_A_ROW = 2000, 500  # of a handful of rows, and of fewer, such as one, which teach nothing more
@@ -45,6 +51,65 @@ SHARES: Mapping[str, Mapping[str, float]] = {
 }  # of the epochs that epochs_for gives
 
 
+LACKS: Mapping[str, tuple[str, ...]] = {
+    "rbm": (
+        *("mean_field_sweeps", "mean_field_tolerance", "mean_field_damping"),
+        *("pretrain", "pretrain_epochs", "pretrain_learning_rate", "pretrain_k"),
+    ),
+    "sbn": ("groups", "alpha", "beta"),
+}  # kind -> settings of its class that mean nothing to it
+KINDS = ("rbm", "dbm", "dbn", "sbn", "vae", "helmholtz")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training of a published result: the machine, its data, the options of the machine by name, and the number of
+    stages of 3^i epochs.
+
+    options hold the shape of the machine (layers, latent) and its settings.
+    """
+
+    name: str
+    title: str
+    model: str
+    data: str
+    limit: int | None
+    stages: int
+    options: dict[str, Any]
+
+    def cut(self, stages: int | None) -> Recipe:
+        """The recipe with its first stages only; raises InputError."""
+        if stages is None:
+            stages = self.stages
+        whole = isinstance(stages, int) and not isinstance(stages, bool)
+        if not whole or not 1 <= stages <= self.stages:
+            found = checks.brief(stages)
+            raise InputError(f"--stages must be from 1 to {self.stages} with the recipe {self.name}, got {found}.")
+        return replace(self, stages=stages, options=self.options | {"epochs": (3**stages - 1) // 2})
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with boltz."""
+    return sorted(entry.name.removesuffix(ENDING) for entry in FOLDER.iterdir() if entry.name.endswith(ENDING))
+
+
+def recipe(name: str) -> Recipe:
+    """The training of a published result by name, with all its stages; raises InputError."""
+    checks.choice(name, "name", recipe_names())
+    text = tomllib.loads((FOLDER / f"{name}{ENDING}").read_text(encoding="utf-8"))
+    options = dict(text["options"])
+    if "layers" in options:
+        options["layers"] = tuple(_numbers(group) for group in options["layers"].split("/"))
+    if "latent" in options:
+        options["latent"] = _numbers(options["latent"])
+    whole = Recipe(name, text["title"], text["model"], text["data"], text.get("limit"), text["stages"], options)
+    return whole.cut(None)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(",")))
+
+
 def batch_for(rows: int) -> int:
     """Rows of a batch: 100, but at least 50 batches an epoch and at least 10 rows."""
     return min(max(rows // BATCHES, LEAST_BATCH), BATCH)
@@ -75,8 +140,16 @@ def preset(kind: str, rows: int, units: int, batch: int | None = None, held_out:
     """The settings of a kind of machine (rbm, dbm, dbn, sbn, vae) for rows of so many units; batch is the caller's.
 
     held_out: whether there are held-out rows. Without them a tenth of few rows takes their place, since a machine that
-    is trained for thousands of updates learns few rows by heart.
+    is trained for thousands of updates learns few rows by heart. Raises InputError.
     """
+    checks.choice(kind, "kind", KINDS)
+    rows, units = checks.integer(rows, "rows", 1, 10**12), checks.integer(units, "units", 1, 10**9)
+    batch = None if batch is None else checks.integer(batch, "batch", 1, 10**9)
+    return preset_for(kind, rows, units, batch, checks.flag(held_out, "held_out"))
+
+
+def preset_for(kind: str, rows: int, units: int, batch: int | None = None, held_out: bool = True) -> dict[str, Any]:
+    """As preset, for the values of a caller who checks them."""
     batch = batch_for(rows) if batch is None else batch
     epochs = epochs_for(rows, max(batch, 1))  # the settings refuse others
     lengths = {name: max(round(share * epochs), 1) for name, share in SHARES.get(kind, {"epochs": 1.0}).items()}
@@ -100,7 +173,7 @@ def completed(
     if held_out and settings.get("validation"):
         raise InputError("validation holds out some of the rows, but held_out gives others: name one of both.")
     judged = held_out or bool(settings.get("validation"))
-    found = preset(kind, *shape, settings.get("batch_size"), judged)
+    found = preset_for(kind, *shape, settings.get("batch_size"), judged)
     if trained and "pretrain_epochs" in found:
         found["pretrain_epochs"] = 0
     if "epochs" in settings and not judged and not settings.get("patience"):

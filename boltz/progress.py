@@ -46,6 +46,14 @@ class Progress:
         if self.bars is not None:
             self.bars.stop()
 
+    def report(self, what: str, done: int, total: int) -> None:
+        """As update, of what a function of boltz.evaluation tells: a detail after a colon, a line where total is 0."""
+        if total == 0:
+            _say(what)
+            return
+        name, _, detail = what.partition(": ")
+        self.update(name, done, total, detail)
+
     def update(self, name: str, done: int, total: int, detail: str = "") -> None:
         """Piece of work `name` has done so many of its steps; detail is shown beside it."""
         name, detail = shown(name), shown(detail)

@@ -2,7 +2,8 @@
 
 foreign <- errors <- kernels <- arrays, rng, numerics, checks, scale <- units, nn <- models <- targets <- sampling <-
 {estimators <- diagnostics, training <- networks} <- evaluation <- {sklearn, cli}. parallel stands on kernels and
-checks, storage on the first two alone, data on kernels, rng, checks and scale, plotting on checks and storage.
+checks, storage on the first two alone, html on nothing, data on kernels, rng, checks, scale and storage, and plotting
+on what sampling stands on.
 """
 
 from __future__ import annotations
@@ -33,20 +34,21 @@ ALLOWED: dict[str, set[str]] = {
     "scale": {"errors", "arrays", "checks", "foreign"},
     "parallel": {"errors", "arrays", "checks", "kernels"},
     "storage": {"foreign", "errors"},
-    "presets": {"errors"},
+    "html": set(),
+    "presets": {"errors", "checks"},
     "progress": {"foreign", "errors", "checks"},
-    "data": {"foreign", "errors", "arrays", "checks", "rng", "kernels", "scale"},
+    "data": {"foreign", "errors", "arrays", "checks", "rng", "kernels", "scale", "storage"},
     "units": BASE,
     "nn": BASE,
     "models": MODELS,
     "targets": MODELS | {"models"},
     "sampling": SAMPLING,
-    "estimators": SAMPLING | {"sampling"},
-    "diagnostics": SAMPLING | {"sampling", "estimators"},
+    "estimators": SAMPLING | {"sampling", "html"},
+    "diagnostics": SAMPLING | {"sampling", "estimators", "html"},
     "training": TRAINING,
     "networks": TRAINING | {"training"},
     "plotting": SAMPLING | {"sampling", "data"},
-    "evaluation": TRAINING | {"estimators", "diagnostics", "training", "networks", "plotting"},
+    "evaluation": TRAINING | {"training", "networks", "estimators", "diagnostics", "plotting", "html", "progress"},
 }
 ABOVE = {"cli", "sklearn"}  # may import everything, and nothing but the other one imports them
 NUMBA = {f"kernels.cpu.{part}" for part in ("bernoulli", "vectors", "philox", "products", "dense", "notice")}
@@ -72,6 +74,10 @@ WIDE = {
     "training.train.train": 8,  # the documented public function, all settings by name
     "networks.fine_tune.fine_tune": 8,  # likewise
     "networks.fine_tune.resume_tuning": 7,  # likewise
+    "evaluation.evaluate.evaluate": 17,  # public, all but the model optional
+    "evaluation.compare.compare": 11,
+    "evaluation.diagnose.diagnose": 10,
+    "evaluation.log_z.log_z": 11,
     "units.Units.anneal": 7,  # the argument list of its kernel
     "units.bernoulli.Bernoulli.anneal": 7,
     "sampling.ancestral.sample": 7,  # public, all but the model optional

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from boltz.cli.common import emit
+from boltz.cli.common import emit, say
 from boltz.cli.tuning_options import TuningHelp, tuning_options
 
 
@@ -31,8 +31,8 @@ def autoencode(ctx: click.Context, path: Path | None, as_json: bool, **options: 
 
     Example: boltz autoencode digits --data mnist --code linear --epochs 20 --out codes
     """
-    from boltz.cli.autoencoded import WRITES, measured, tell
     from boltz.cli.tuning import Task, worked
+    from boltz.evaluation.autoencoder import WRITES, measured
 
     task = Task("boltz autoencode", "autoencoder", _unrolled, measured, tell, WRITES)
     emit(worked(task, ctx, path, options), as_json, "")
@@ -42,3 +42,23 @@ def _unrolled(model: Any, options: Any, labels: Any) -> Any:
     import boltz
 
     return boltz.autoencoder(model, options["code"] or "sigmoid")
+
+
+def tell(result: dict[str, Any]) -> None:
+    """The errors as a table on stderr, and what they are of."""
+    from boltz.cli.report import shown_table
+
+    test, validation = result["test"], result.get("validation", {}).get("loss")
+    lines = []
+    if test is not None:
+        for name, label in (("squared_error", "squared error"), ("cross_entropy", "cross-entropy (nats)")):
+            if test[name] is not None:
+                lines.append((label, f"{test[name]['value']:.4f}", f"{test[name]['standard_error']:.4f}"))
+    if validation is not None:
+        lines.append(("validation loss (nats)", f"{validation:.4f}", "-"))
+    if lines:
+        shown_table(("a row", "mean", "error"), lines)
+    if test is not None:
+        name = " ".join(filter(None, (test["data"], test["split"])))
+        what = f"{test['rows']:,} rows of {name}, binarize {test['binarize']}"
+        say(f"{what}; codes of {test['code']:,} numbers.")

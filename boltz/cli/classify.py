@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from boltz.cli.common import emit
+from boltz.cli.common import emit, say
 from boltz.cli.tuning_options import TuningHelp, tuning_options
 
 
@@ -39,8 +39,8 @@ def classify(ctx: click.Context, path: Path | None, as_json: bool, **options: An
 
     Example: boltz classify digits --data mnist --epochs 20 --out classifier
     """
-    from boltz.cli.classified import WRITES, measured, tell
     from boltz.cli.tuning import Task, worked
+    from boltz.evaluation.classifier import WRITES, measured
 
     task = Task("boltz classify", "classifier", _unrolled, measured, tell, WRITES)
     emit(worked(task, ctx, path, options), as_json, "")
@@ -52,3 +52,22 @@ def _unrolled(model: Any, options: Any, labels: Any) -> Any:
     import boltz
 
     return boltz.classifier(model, np.unique(labels).tolist())
+
+
+def tell(result: dict[str, Any]) -> None:
+    """The errors as a table on stderr, and what they are of."""
+    from boltz.cli.report import shown_table
+
+    test, validation = result["test"], result.get("validation", {}).get("error")
+    lines = []
+    if test is not None and test["error"] is not None:
+        low, high = (f"{100 * x:.2f}" for x in test["interval"])
+        lines.append(("error", f"{100 * test['error']:.2f}", f"{low} to {high}", f"{test['wrong']:,}"))
+    if validation is not None:
+        lines.append(("validation error", f"{100 * validation:.2f}", "-", "-"))
+    if lines:
+        shown_table(("", "%", "95 % interval", "wrong rows"), lines)
+    if test is not None:
+        without = ", without labels" if test["error"] is None else ""
+        name = " ".join(filter(None, (test["data"], test["split"])))
+        say(f"{test['rows']:,} rows of {name}, binarize {test['binarize']}{without}.")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 import click
 
@@ -17,6 +17,16 @@ from boltz.errors import MACHINE, BoltzError, InputError, Interrupted, WriteErro
 from boltz.foreign import MOST_MESSAGE, shown, shown_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Noted(Protocol):
+    """Data that say how they were read."""
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+
+D = TypeVar("D", bound=Noted)
 BETAS = "N|sm2008|adaptive[:N]"
 
 
@@ -86,6 +96,13 @@ def say(text: str) -> None:
         click.echo(shown_lines(text), err=True)
     except OSError:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+def said(data: D) -> D:
+    """The data, once stderr says how their text was read."""
+    for note in data.notes:
+        say(note)
+    return data
 
 
 def emit(result: Mapping[str, Any], as_json: bool, text: str) -> None:

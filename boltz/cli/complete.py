@@ -15,6 +15,7 @@ from boltz.cli.common import (
     json_option,
     row_options,
     run_argument,
+    said,
     seed_option,
     threads_option,
 )
@@ -57,20 +58,23 @@ def complete(path: Path, as_json: bool, **options: Any) -> None:
     Example: boltz complete digits --data mnist-mini --limit 20 --mask top --out completed.png
     """
     import boltz
-    from boltz.cli.completing import known_part, write
-    from boltz.cli.measure import memory
-    from boltz.cli.rows import rows_of
-    from boltz.cli.stored import image_of, model_of, settings_of
+    from boltz.data.masks import known_part
+    from boltz.evaluation import rows as measured
+    from boltz.evaluation.completed import write
+    from boltz.evaluation.trained import model_of
+    from boltz.plotting.images import image_shape
+    from boltz.storage.run_folder import image_of, settings_of
     from boltz.storage.tables import ENDINGS
 
     out = free_file(options["out"], (*ENDINGS, ".png"), options["force"])
     model = model_of(path).to(options["device"])
-    rows = rows_of(path, model, options | {"missing": True})
-    if 4 * rows.data.x.size * model.dtype.itemsize > memory():
+    rows = measured.rows_of(path, model, options | {"missing": True})
+    said(rows.data)
+    if 4 * rows.data.x.size * model.dtype.itemsize > measured.memory():
         raise InputError(f"{len(rows):,} rows do not fit into memory at once: name fewer with --limit.")
     shape = rows.data.shape or image_of(settings_of(path))
     there = True if rows.mask is None else rows.mask
-    known = known_part(options["mask"], rows, shape) & there
+    known = known_part(options["mask"], rows.data, image_shape(rows.data.x.shape[1], shape), rows.key) & there
     x, began = rows.seen(slice(None)), time.monotonic()
     found = boltz.complete(model, x, known, options["method"], options["sweeps"], options["seed"])
     title = f"{rows.data.name}, {options['mask'] or 'full cells'} known, by {options['method']}"

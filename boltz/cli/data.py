@@ -17,7 +17,7 @@ from boltz.errors import InputError
 @json_option
 def data(name: str | None, as_json: bool, **options: Any) -> None:
     """List the named data sets and where each comes from, or describe NAME, a data set or a file. Downloads nothing."""
-    from boltz.cli.reading import refuse_idle
+    from boltz.evaluation.reading import refuse_idle
 
     if name is None:
         if options["real"]:
@@ -57,7 +57,7 @@ def _set(name: str) -> dict[str, Any]:
 
 
 def _described(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    from boltz.cli.reading import said
+    from boltz.cli.common import said
     from boltz.data import load, names, splits
 
     if name in names() and not _set(name)["found"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,18 @@ from boltz.cli.common import (
     given,
     json_option,
     run_argument,
+    said,
     seed_option,
     table_options,
     threads_option,
     two_sided_options,
+    word,
 )
-from boltz.cli.logz import ROUNDS
+from boltz.cli.logz import ROUNDS, checked_picture
 from boltz.errors import InputError
+
+OWN = ("rounds", "picture")
+IDLE = ("method", "samples", "bounds", "row_chains", "row_betas", "chains", "betas", "error", "budget")
 
 
 @click.command
@@ -116,50 +122,63 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     --error or --budget, from both sides. With --along, it is measured by replica exchange along training.
     """
     from boltz import checks
-    from boltz.cli.along import evaluated_along, request_of
-    from boltz.cli.beside import beside
-    from boltz.cli.evaluating import evaluated, way_of
-    from boltz.cli.measure import visible_rows
-    from boltz.cli.reading import rows_asked
-    from boltz.cli.stored import model_of, settings_of, table
+    from boltz.cli.progress import Progress
+    from boltz.evaluation.evaluate import evaluated, refuse_idle, way_of
+    from boltz.evaluation.reading import rows_asked
+    from boltz.evaluation.rows import measured_rows
+    from boltz.evaluation.trained import trained
     from boltz.storage.tables import PER_ROW, write_per_row
 
     checks.integer(options["samples"], "samples", 0, 10**6)
     out = options["per_row"] and free_file(options["per_row"], PER_ROW, options["force"], "--per-row")
     if options["force"] and out is None:
         raise InputError("--force is for --per-row.")
-    model, settings = model_of(path).to(options["device"]), settings_of(path)
-    along = request_of(path, model, options, given(ctx))
-    refuse_idle(given(ctx), [model])
-    way = way_of(model, options, given(ctx))
-    data, split = rows_asked(path, [model], options, "test")
-    asked = options["binarize"] or table(settings, "settings").get("binarize")
-    x, how = visible_rows(data, asked, options["seed"], model)
-    about = {"rows": len(x), "data": data.name, "split": split, "binarize": how}
-    rows = f"log-likelihood of {len(x):,} rows ({' '.join(filter(None, (data.name, split)))}, binarize {how})"
-    result, text, per_row = evaluated(model, x, way, rows) if along is None else evaluated_along(x, along, rows)
-    simple = beside(model, data, x, settings, options["seed"])
-    learnt = simple.verdict(per_row, result["log_likelihood"])
-    text, result = f"{text}\n{learnt}", result | {"beside": simple.as_dict(), "learnt": learnt}
+    found, names = trained(path).to(options["device"]), given(ctx)
+    _check_along(found, options, names)
+    refuse_idle([found.model], names, word)
+    way = way_of(found.model, options, names, word)
+    data, split = rows_asked(path, [found.model], options, "test")
+    said(data)
+    rows = measured_rows(found, (data, split), options["binarize"], options["seed"])
+    with Progress() as progress:
+        if options["along"]:
+            told = _along(found, rows, options, progress)
+        else:
+            told = evaluated(found, rows, way, progress.report)
+    result, text = told.as_dict(), str(told)
     if out is not None:
-        write_per_row(out, per_row)
-        about, text = about | {"per_row": str(out)}, f"{text}\nWritten: {out}"
-    emit(result | about, as_json, text)
+        write_per_row(out, told.log_likelihood.per_row)
+        result, text = result | {"per_row": str(out)}, f"{text}\nWritten: {out}"
+    emit(result, as_json, text)
 
 
-def refuse_idle(names: set[str], models: list[Any]) -> None:
-    """Raise InputError for options that were given and that none of the machines needs."""
-    from boltz.cli.measure import undirected
-    from boltz.models.blueprint import blueprint, kind_of
+def _check_along(found: Any, options: dict[str, Any], names: Set[str]) -> None:
+    """Raise InputError for options of --along without it, and for what would do nothing with it."""
+    from boltz import checks
+    from boltz.evaluation.along import check_kind
+    from boltz.evaluation.log_z import LEAST_ROUNDS, snapshots_of
 
-    directed = not any(undirected(model) for model in models)
-    for name in ("betas", "chains"):
-        if directed and name in names:
-            raise InputError(
-                f"--{name} is for annealed importance sampling of log Z, which is 0 for directed machines."
-            )
-    for name in ("error", "budget"):
-        if directed and name in names:
-            raise InputError(f"--{name} is for log Z, which is 0 for directed machines.")
-    if "samples" in names and all(kind_of(blueprint(model)) == "rbm" for model in models):
-        raise InputError("--samples would do nothing: log p*(v) of an rbm is exact without samples.")
+    if not options["along"]:
+        for name in OWN:
+            if name in names:
+                raise InputError(f"{word(name)} is for --along.")
+        return
+    check_kind(found, "--along")
+    for name in IDLE:
+        if name in names:
+            raise InputError(f"--along has a way of its own to log p*(v) and to log Z, so it takes no {word(name)}.")
+    checks.integer(options["rounds"], "--rounds", LEAST_ROUNDS, 10**9)
+    checks.integer(options["seed"], "seed", 0, 2**63 - 1)
+    checked_picture(options["picture"])
+    snapshots_of(found, "--along")
+
+
+def _along(found: Any, rows: Any, options: dict[str, Any], progress: Any) -> Any:
+    """The log-likelihoods along training, drawn where that was asked for."""
+    from boltz.evaluation.along import along
+    from boltz.plotting import images
+
+    told = along(found, rows, options["rounds"], options["seed"], progress.report)
+    if options["picture"] is not None:
+        images.save(told.picture(), options["picture"])
+    return told

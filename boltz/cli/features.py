@@ -15,6 +15,7 @@ from boltz.cli.common import (
     json_option,
     row_options,
     run_argument,
+    said,
     seed_option,
     threads_option,
 )
@@ -58,8 +59,9 @@ def features(path: Path, as_json: bool, **options: Any) -> None:
     Example: boltz features digits --data mnist --layer top --out features.npz
     """
     import boltz
-    from boltz.cli.rows import chunks, mask_from, rows_of
-    from boltz.cli.stored import model_of
+    from boltz.data.masks import mask_from
+    from boltz.evaluation.rows import chunks, rows_of
+    from boltz.evaluation.trained import model_of
     from boltz.sampling.features import feature_layers
     from boltz.storage.tables import ENDINGS, Table, written
 
@@ -68,6 +70,7 @@ def features(path: Path, as_json: bool, **options: Any) -> None:
     layer = _layer(options["layer"], list(model.units)[1:])
     units = [(name, model.units[name]) for name in feature_layers(model, layer)]
     rows = rows_of(path, model, options | {"missing": True}, split="train")
+    said(rows.data)
     if options["mask"] is not None:
         mask = mask_from(options["mask"], len(rows), rows.data.x.shape[1])
         rows = rows.masked(mask if rows.mask is None else mask.astype(bool) & rows.mask)

@@ -70,25 +70,74 @@ def logz(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
 
     That of a deep belief net is that of the RBM on its top; that of other directed machines is 0.
     """
-    from boltz.cli.estimating import Request, estimated
-    from boltz.cli.measure import Annealing, quick, undirected
-    from boltz.cli.stored import model_of
-    from boltz.cli.two_sided import Wanted
-    from boltz.models.blueprint import blueprint, kind_of
+    from boltz import checks
+    from boltz.estimators.exact import quick
+    from boltz.evaluation.log_z import LEAST_ROUNDS, Annealing, Wanted
+    from boltz.evaluation.trained import trained
+    from boltz.models.blueprint import undirected
 
     names = given(ctx)
     annealing = Annealing(options["chains"], options["betas"], options["seed"])
-    wanted = Wanted(options["error"], options["budget"], options["seed"])
-    picture = checked_picture(options["picture"])
-    model = model_of(path).to(options["device"])
-    kind, machine = kind_of(blueprint(model)), undirected(model)
+    error = checks.number(options["error"], "--error", 1e-9)
+    wanted = Wanted(error, checks.number(options["budget"], "--budget", 0.0), options["seed"])
+    checked_picture(options["picture"])
+    found = trained(path).to(options["device"])
+    machine = undirected(found.model)
     if machine is None:
+        kind = found.kind
         raise InputError(f"{path} holds a directed machine ({kind}), whose log Z is 0: there is nothing to estimate.")
     how = chosen(options["method"], names, quick(machine))
-    request = Request(path, how, annealing, wanted, options["rounds"], picture)
+    checks.integer(options["rounds"], "--rounds", LEAST_ROUNDS, 10**9)
     began = time.monotonic()
-    result, text = estimated(machine, request, "log Z of the RBM on top" if kind == "dbn" else "log Z")
+    name = "log Z of the RBM on top" if found.kind == "dbn" else "log Z"
+    result, text = _estimated(found, how, (annealing, wanted), options, name)
     emit({**result, "seconds": time.monotonic() - began}, as_json, text)
+
+
+def _estimated(
+    found: Any, method: str, how: tuple[Any, Any], options: dict[str, Any], name: str
+) -> tuple[dict[str, Any], str]:
+    """log Z by a method: the object for JSON, and the text, where it is called by a name."""
+    import boltz
+    from boltz.cli.progress import Progress
+    from boltz.estimators.two_sided import lines
+    from boltz.estimators.words import described, trust
+    from boltz.evaluation.along import log_z_along
+    from boltz.evaluation.log_z import two_sided
+    from boltz.evaluation.progress import steps
+    from boltz.models.blueprint import undirected
+
+    annealing, wanted = how
+    machine = undirected(found.model)
+    assert machine is not None
+    with Progress() as progress:
+        if method == "trajectory":
+            told = log_z_along(found, machine, options["rounds"], options["seed"], progress.report)
+            return told.as_dict(), "\n".join(told.lines(name))
+        if method == "two-sided":
+            both = two_sided(machine, wanted, progress.report)
+            if both.ladder is not None:
+                _draw({"annealing up": both.lower, "annealing down": both.upper}, both.ladder, options["picture"])
+            return _result(both.estimate) | both.as_dict(), "\n".join(lines(name, both))
+        show = steps(progress.report, "annealing log Z")
+        chains, betas = annealing.chains, annealing.betas
+        single: Estimate = boltz.log_z(
+            machine, method=method, chains=chains, betas=betas, seed=annealing.seed, progress=show
+        )  # type: ignore[call-overload]
+    _draw({"annealing up": single}, None, options["picture"])
+    why = [] if single.trusted else [trust(single)]
+    return _result(single), "\n".join([described(name, single), *why])
+
+
+def _result(found: Any) -> dict[str, Any]:
+    return {"log_z": found.as_dict(), "method": found.method}
+
+
+def _draw(parts: dict[str, Any], ladder: Any, file: Path | None) -> None:
+    from boltz.plotting import curves, images
+
+    if file is not None:
+        images.save(curves.log_weights(parts, ladder), file)
 
 
 def chosen(method: str, names: Set[str], small: bool) -> str:

@@ -9,22 +9,20 @@ from typing import Any
 import boltz
 from boltz.errors import InputError
 from boltz.models.files import Model
-from boltz.presets import RATES, SETTINGS, SHARES
+from boltz.presets import LACKS, RATES, SETTINGS, SHARES
 from boltz.training.settings import BeliefSettings, Common, DirectedSettings, Settings
 
 Shape = Mapping[str, Any]
 Groups = Sequence[tuple[int, ...]]
 ANNEALING = {"betas": "sm2008", "chains_ais": 100}
-MEAN_FIELD = ("mean_field_sweeps", "mean_field_tolerance", "mean_field_damping")
-PRETRAINING = ("pretrain", "pretrain_epochs", "pretrain_learning_rate", "pretrain_k")
 
 
 @dataclass(frozen=True)
 class Machine:
     """A kind of machine: its builder, its settings, and the defaults of its options where they are its own.
 
-    build takes the visible units, the options of shape, rows (rows, units) and a seed. lacks names the settings of its
-    class that mean nothing to it. Its other defaults are those of boltz.presets.
+    build takes the visible units, the options of shape, rows (rows, units) and a seed. Its other defaults are those of
+    boltz.presets.
     """
 
     kind: str
@@ -33,12 +31,13 @@ class Machine:
     shape: Shape
     defaults: Mapping[str, Any]
     measurement: Mapping[str, Any]
-    lacks: tuple[str, ...] = ()
 
     @property
     def options(self) -> dict[str, Any]:
         """The default of every option that it has: shape, settings, measurement; None where the rows say it."""
-        known = {field.name: field.default for field in fields(self.settings) if field.name not in self.lacks}
+        known = {
+            field.name: field.default for field in fields(self.settings) if field.name not in LACKS.get(self.kind, ())
+        }
         rows_say = dict.fromkeys(
             (*SHARES[self.kind], *RATES.get(self.kind, ())[:1], "batch_size", "patience", "validation")
         )
@@ -90,7 +89,7 @@ def _chain(name: str, groups: Groups, least: int, most: int = 1000) -> tuple[int
 MACHINES: dict[str, Machine] = {
     machine.kind: machine
     for machine in (
-        Machine("rbm", _rbm, Settings, {"layers": ((500,),)}, {}, ANNEALING, lacks=(*MEAN_FIELD, *PRETRAINING)),
+        Machine("rbm", _rbm, Settings, {"layers": ((500,),)}, {}, ANNEALING),
         Machine("dbm", _dbm, Settings, {"layers": ((500, 1000),)}, {}, {**ANNEALING, "evaluation_samples": 0}),
         Machine("dbn", _dbn, BeliefSettings, {"layers": ((500, 500),)}, {}, {**ANNEALING, "evaluation_samples": 0}),
         Machine(
@@ -100,7 +99,6 @@ MACHINES: dict[str, Machine] = {
             {"layers": ((200, 200),), "widths": (), "activation": "tanh", "visible": "bernoulli"},
             {"objective": "vimco", "samples": None},
             {"evaluation_samples": 0},
-            lacks=("groups", "alpha", "beta"),
         ),
         Machine(
             "vae",

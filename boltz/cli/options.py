@@ -14,6 +14,7 @@ from boltz.errors import InputError
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.nn.dense import ACTIVATIONS
 from boltz.training import settings as choices
+from boltz.training.needs import NEEDS
 from boltz.training.objectives import MANY, OBJECTIVES, samples_for
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -148,33 +149,6 @@ SHOWN = {
 }
 
 
-def _uses(name: str) -> tuple[str, Callable[[Values], bool]]:
-    users = [objective for objective, entry in OBJECTIVES.items() if name in entry.uses]
-    return f"--objective {' or '.join(users)}", lambda v: v["objective"] in users
-
-
-ADAM = ("--optimizer adam", lambda v: v["optimizer"] == "adam")
-MOMENTUM = ("--optimizer momentum or nesterov", lambda v: v["optimizer"] != "adam")
-MEASURED = ("--evaluate", lambda v: v["evaluate"])
-PRETRAINED = ("--pretrain-epochs above 0", lambda v: v["pretrain_epochs"] > 0)
-TRAINED = ("--epochs above 0", lambda v: v["epochs"] > 0)
-NEEDS: dict[str, tuple[str, Callable[[Values], bool]]] = {
-    "activation": ("deterministic layers (--widths)", lambda v: "latent" in v or bool(v.get("widths", True))),
-    "decay_epochs": ("--schedule inverse", lambda v: v["schedule"] == "inverse"),
-    **dict.fromkeys(("momentum", "initial_momentum", "momentum_epochs"), MOMENTUM),
-    **dict.fromkeys(("adam_beta1", "adam_epsilon", "adam_second"), ADAM),
-    "validation": ("--patience above 0", lambda v: v["patience"] > 0),
-    "chains": ("--rule pcd or ptt", lambda v: v["rule"] != "cd"),
-    "rungs": ("--rule ptt", lambda v: v["rule"] == "ptt"),
-    "sparsity_target": ("--sparsity-cost above 0", lambda v: v["sparsity_cost"] > 0),
-    "center_rate": ("--center or --sparsity-cost above 0", lambda v: v["center"] or v["sparsity_cost"] > 0),
-    **dict.fromkeys(("pretrain", "pretrain_learning_rate", "pretrain_k"), PRETRAINED),
-    **dict.fromkeys(("k", "learning_rate"), TRAINED),
-    **dict.fromkeys(MEASUREMENT, MEASURED),
-    **{name: _uses(name) for name in ("groups", "alpha", "beta", "sleep_share")},
-}  # option -> what it does nothing without, and whether that is so
-
-
 def machine_options(command: F) -> F:
     """One option for each that a machine has; none has a default of its own, so that what was given can be told."""
     for name in reversed(HELP):
@@ -210,7 +184,7 @@ def chosen(
             raise InputError(f"--init starts from a machine as it is, so it takes no {word(name)}.")
     said = {name: value for name, value in changes.items() if name in known}
     judged = data.valid or bool((said | given).get("validation"))
-    preset = presets.preset(model, data.rows, data.units, (said | given).get("batch_size"), judged)
+    preset = presets.preset_for(model, data.rows, data.units, (said | given).get("batch_size"), judged)
     changes = {name: value for name, value in preset.items() if name in known} | said
     values = {name: x for name, x in (known | changes | given).items() if not (own_shape and name in SHAPE)}
     if values["patience"] and values["epochs"] and "patience" not in said | given:
@@ -227,12 +201,6 @@ def chosen(
 def listed(names: list[str]) -> str:
     """Names in a sentence."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def converted(name: str, value: Any) -> Any:
-    """The value of an option as written in a recipe."""
-    kind = TYPES.get(name, (None, ""))[0]
-    return kind.convert(value, None, None) if isinstance(kind, click.ParamType) else value
 
 
 def _option(name: str) -> Callable[[F], F]:

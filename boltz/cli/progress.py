@@ -33,7 +33,7 @@ def compile_kernels(kind: str, settings: Common, device: str = "cpu") -> None:
 
     import boltz
     from boltz.cli.machines import MACHINES
-    from boltz.cli.measure import undirected
+    from boltz.models.blueprint import undirected
 
     tiny: dict[str, Any] = {name: getattr(settings, name) for name in ("optimizer", "rule") if hasattr(settings, name)}
     if hasattr(settings, "objective"):

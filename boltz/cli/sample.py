@@ -18,6 +18,7 @@ from boltz.cli.common import (
     given,
     json_option,
     run_argument,
+    said,
     say,
     seed_option,
     table_options,
@@ -77,7 +78,7 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
     Boltzmann machines run Gibbs chains, or replica exchange; directed ones draw from their prior
     downwards, and a deep belief net does both.
     """
-    from boltz.cli.stored import model_of
+    from boltz.evaluation.trained import model_of
     from boltz.storage.atomic import write_bytes
 
     out = free_file(options["out"], ENDINGS, options["force"])
@@ -115,7 +116,7 @@ def _lengths(path: Path, model: Any, options: dict[str, Any], names: Set[str]) -
     """Sweeps of Gibbs chains and rounds of replica exchange, None where there are none; raises InputError."""
     import boltz
     from boltz import checks
-    from boltz.cli.measure import undirected
+    from boltz.models.blueprint import undirected
     from boltz.sampling.ladder_fitting import COPIES
 
     sweeps = options["sweeps"]
@@ -141,8 +142,8 @@ def _start(path: Path, model: Any, options: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
     import boltz
-    from boltz.cli.reading import refuse_idle
-    from boltz.cli.rows import rows_of
+    from boltz.evaluation.reading import refuse_idle
+    from boltz.evaluation.rows import rows_of
 
     if options["start"] != "data":
         if options["data"] is not None:
@@ -155,6 +156,7 @@ def _start(path: Path, model: Any, options: dict[str, Any]) -> dict[str, Any]:
     if options["start"] != "data":
         return {"start": options["start"]}
     rows = rows_of(path, model, {**options, "split": None, "limit": None, "binarize": "dynamic"}, "train")
+    said(rows.data)
     numbers = np.unique(np.arange(options["chains"]) * len(rows) // options["chains"])
     return {"start": "data", "data": np.concatenate([rows.seen(slice(i, i + 1)) for i in numbers.tolist()])}
 
@@ -190,9 +192,9 @@ def _encoded(states: dict[str, Any], gaussian: set[str], ending: str) -> bytes:
 
 def _draw(path: Path, model: Any, layer: str, found: tuple[Any, str], out: Path) -> None:
     """The picture of a layer in sampled states; found holds those and how they came about."""
-    from boltz.cli.stored import image_of, settings_of
     from boltz.plotting import images
     from boltz.plotting.machines import layer_means
+    from boltz.storage.run_folder import image_of, settings_of
 
     state, after = found
     image = image_of(settings_of(path)) if layer == model.visible else None

@@ -11,20 +11,23 @@ import click
 import numpy as np
 
 from boltz import checks
-from boltz.cli import recipes
+from boltz.cli.common import said, say
 from boltz.cli.machines import MACHINES
-from boltz.cli.measure import Annealing, samples_for
 from boltz.cli.options import USUAL, Table, chosen, word
-from boltz.cli.reading import COLUMNS, REAL, check_columns, other_rows, reading, said, with_columns
-from boltz.cli.recipes import Recipe
-from boltz.cli.stored import architecture, model_of, settings_of, table
 from boltz.data import Data, load, splits
 from boltz.data.binarize import HOW as BINARIZE
 from boltz.data.dataset import columns_entry
 from boltz.errors import InputError
-from boltz.models.blueprint import blueprint, kind_of
+from boltz.evaluation.evaluate import samples_for
+from boltz.evaluation.log_z import Annealing
+from boltz.evaluation.reading import COLUMNS, REAL, columns_note, other_rows, reading, with_columns
+from boltz.evaluation.trained import model_of
+from boltz.models.blueprint import architecture, blueprint, kind_of
 from boltz.models.files import Model
+from boltz.presets import Recipe
+from boltz.presets import recipe as recipe_named
 from boltz.storage import run_folder
+from boltz.storage.run_folder import settings_of, table
 from boltz.training.stages import stages
 
 DATA = "mnist-mini"
@@ -63,7 +66,7 @@ def prepared(options: Options) -> Start:
     known |= {key: data.request[key] for key in COLUMNS if key in data.request}
     if (data.levels or 1) > 1:
         known["machine_levels"] = data.levels
-    others = other_rows(options["init"], options, known)
+    others = {split: said(rows) for split, rows in other_rows(options["init"], options, known).items()}
     values = _values(
         options, kind, recipe, first, Table(len(data.x), data.x.shape[1], "valid" in (*others, *splits(name)))
     )
@@ -84,7 +87,9 @@ def prepared(options: Options) -> Start:
         extra["init"] = {"path": str(options["init"])}
     for split, rows in others.items():
         _fitting(model, rows, "the machine")
-        check_columns(rows, columns_entry(data.columns), f"{data.source} has")
+        note = columns_note(rows, columns_entry(data.columns), f"{data.source} has")
+        if note is not None:
+            say(note)
         extra[split] = {"load": dict(rows.request)}
     return Start(kind, model, data, held_out(name, known, others, settings), settings, out, extra)
 
@@ -103,7 +108,7 @@ def _recipe(options: Options) -> Recipe | None:
     for name in ("epochs", "schedule"):
         if options["stages"] is not None and options[name] is not None:
             raise InputError(f"--stages says how long the recipe is followed, so it goes with no {word(name)}.")
-    return recipes.load(options["recipe"]).cut(options["stages"])
+    return recipe_named(options["recipe"]).cut(options["stages"])
 
 
 def _kind(options: Options, recipe: Recipe | None) -> str:

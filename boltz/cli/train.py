@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 
-from boltz.cli import recipes
 from boltz.cli.common import device_option, emit, given, json_option, say, table_options, threads_option
 from boltz.cli.machines import MACHINES
 from boltz.cli.options import Sectioned, machine_options
 from boltz.errors import Interrupted, unwritten
+from boltz.presets import recipe_names
 
 WITH_RESUME = {"resume", "as_json", "threads", "device"}
 
@@ -32,7 +32,7 @@ WITH_RESUME = {"resume", "as_json", "threads", "device"}
 )
 @click.option(
     "--recipe",
-    type=click.Choice(recipes.names()),
+    type=click.Choice(recipe_names()),
     show_default="none",
     help="A published training; options given beside it replace its own, and MODEL may be left out.",
 )
@@ -119,7 +119,7 @@ def resumed(folder: Path, device: str) -> dict[str, Any]:
     import boltz
     from boltz.cli.progress import Progress
     from boltz.cli.report import show
-    from boltz.cli.stored import read_result
+    from boltz.storage.run_folder import read_result
 
     with stoppable(folder, here=True), Progress() as progress:
         before = read_result(folder)
@@ -136,14 +136,14 @@ def resumed(folder: Path, device: str) -> dict[str, Any]:
 
 def finished(run: Any, progress: Any) -> dict[str, Any]:
     """Draw the pictures of a trained run, measure it, and keep the result in its folder."""
-    from boltz.cli.pictures import draw
-    from boltz.cli.report import measured
-    from boltz.cli.stored import architecture, write_result
-    from boltz.models.blueprint import blueprint, kind_of
+    from boltz.evaluation.after_training import measured
+    from boltz.evaluation.pictures import draw
+    from boltz.models.blueprint import architecture, blueprint, kind_of
+    from boltz.storage.run_folder import write_result
 
     draw(run)
     plan = blueprint(run.model)
-    test = measured(run, progress)
+    test = measured(run, progress.report)
     result = {
         "run": str(run.path),
         "model": kind_of(plan),

@@ -9,23 +9,25 @@ from typing import Any
 
 import click
 
-from boltz.cli.common import given, say
-from boltz.cli.labels import Labels, labels_from
+from boltz.cli.common import given, said, say
 from boltz.cli.progress import Progress
-from boltz.cli.reading import COLUMNS, data_of, reading, said, with_columns
-from boltz.cli.rows import rows_of, seen_by
-from boltz.cli.stored import model_of, network_of, read_result, settings_of, table, write_result
 from boltz.cli.train import make_parent, stoppable
 from boltz.cli.tuning_options import TABLES, settings_from
-from boltz.cli.tuning_rows import Seen, fewer, rows_entry, test_entry, test_rows, training, training_again
+from boltz.cli.tuning_rows import fewer, rows_entry, test_entry, test_rows, training, training_again
+from boltz.data.labels import Labels, labels_from
 from boltz.errors import FileError, InputError
+from boltz.evaluation.reading import COLUMNS, data_of, reading, with_columns
+from boltz.evaluation.rows import Seen, rows_of, seen_by
+from boltz.evaluation.trained import model_of
 from boltz.models.files import Model
+from boltz.networks.files import network_of
 from boltz.networks.fine_tune import Tuned, begun, in_words, resume_tuning
 from boltz.networks.labels import prepared
 from boltz.networks.network import Network
 from boltz.plotting import curves, images
 from boltz.progress import on_bar
 from boltz.storage import run_folder
+from boltz.storage.run_folder import read_result, settings_of, table, write_result
 
 Options = Mapping[str, Any]
 WITH_RESUME = {"resume", "as_json", "threads", "device"}
@@ -130,6 +132,7 @@ def applied(task: Task, path: Path, network: Network, options: Options) -> dict[
     before = table(settings_of(path), "settings").get("binarize")
     asked = {**options, "binarize": options["binarize"] or (before if isinstance(before, str) else "none")}
     rows = rows_of(path, network, asked | {"seed": options["seed"] or 0})
+    said(rows.data)
     labels = rows.data.labels
     if options.get("labels") is not None:
         labels = labels_from(options["labels"], len(rows))

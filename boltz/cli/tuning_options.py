@@ -12,7 +12,7 @@ import click
 from boltz.cli.common import device_option, json_option, table_options, threads_option, word
 from boltz.cli.options import HELP, Sectioned, Sections
 from boltz.errors import InputError
-from boltz.networks.settings import FineTuneSettings
+from boltz.networks.settings import NEEDS, FineTuneSettings
 from boltz.training import settings as choices
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,20 +49,6 @@ CHOICES = {
     "schedule": choices.SCHEDULES,
     "optimizer": FineTuneSettings.optimizers,
 }
-
-
-def _optimizer(*names: str) -> tuple[str, Callable[[Values], bool]]:
-    return f"--optimizer {' or '.join(names)}", lambda v: v["optimizer"] in names
-
-
-STEPWISE = ("an --optimizer other than lbfgs", lambda v: v["optimizer"] != "lbfgs")
-NEEDS: dict[str, tuple[str, Callable[[Values], bool]]] = {
-    **dict.fromkeys(("batch_size", "learning_rate", "schedule", "shuffle", "l1", "max_norm"), STEPWISE),
-    "decay_epochs": ("--schedule inverse", lambda v: v["schedule"] == "inverse"),
-    **dict.fromkeys(("momentum", "initial_momentum", "momentum_epochs"), _optimizer("momentum", "nesterov")),
-    **dict.fromkeys(("adam_beta1", "adam_epsilon", "adam_second"), _optimizer("adam")),
-    "patience": ("--validation above 0", lambda v: v["validation"] > 0),
-}  # option -> what it does nothing without, and whether that is so
 
 
 class TuningHelp(Sectioned):

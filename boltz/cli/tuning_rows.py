@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from boltz.cli.labels import Labels, labels_from
-from boltz.cli.rows import Rows, seen_by
-from boltz.cli.stored import table
 from boltz.data import Data, load, splits
 from boltz.data.dataset import few_rows, only
+from boltz.data.labels import Labels, labels_from
 from boltz.errors import FileError, InputError
+from boltz.evaluation.rows import Seen, seen_by
 from boltz.foreign import shown
 from boltz.networks.network import Network
+from boltz.storage.run_folder import table
 
 Options = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Seen:
-    """Rows that a network is applied to, and their labels, if known."""
-
-    rows: Rows
-    labels: Labels | None = None
 
 
 def training(labelled: bool, data: Data, file: str | None) -> Labels | None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from textwrap import fill
 from typing import Any, Literal
 
 import numpy as np
 
-from boltz import checks
+from boltz import checks, html
 
 Verdict = Literal["fine", "attention", "bad"]
+WIDTH = 110
 VERDICTS: tuple[Verdict, ...] = ("fine", "attention", "bad")
 
 
@@ -37,13 +39,27 @@ class Finding:
             "advice": self.advice,
         }
 
+    def __str__(self) -> str:
+        line = f"{self.verdict:<10}{self.name}: {self.sentence}"
+        lines = [fill(line, WIDTH, subsequent_indent=" " * 10, break_on_hyphens=False)]
+        if self.advice:
+            indent = " " * 12
+            advice = fill(self.advice, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+            lines.append(advice)
+        return "\n".join(lines)
+
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Findings in the order of the checks, and measures: plain numbers, and lists and tables of them, by name."""
+    """Findings in the order of the checks, measures: plain numbers, and lists and tables of them, by name, and about:
+    which rows were taken, and from where.
+
+    str() is what `boltz diagnose` prints.
+    """
 
     findings: tuple[Finding, ...] = ()
-    measures: Mapping[str, Any] = field(default_factory=dict)
+    measures: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    about: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def verdict(self) -> Verdict:
@@ -51,17 +67,30 @@ class Diagnosis:
         return max((found.verdict for found in self.findings), key=VERDICTS.index, default="fine")
 
     def finding(self, name: str) -> Finding:
-        """The finding of this name; raises KeyError."""
-        return {found.name: found for found in self.findings}[name]
+        """The finding of this name; raises InputError."""
+        known = {found.name: found for found in self.findings}
+        return known[checks.choice(name, "name", known)]
 
     def extended(self, *findings: Finding, **measures: Any) -> Diagnosis:
         """This diagnosis with further findings and measures at its end, such as those of an estimate of log Z."""
-        return Diagnosis((*self.findings, *findings), {**self.measures, **measures})
+        return replace(self, findings=(*self.findings, *findings), measures={**self.measures, **measures})
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; infinite or undefined numbers become None."""
         findings = [found.as_dict() for found in self.findings]
-        return {"verdict": self.verdict, "findings": findings, "measures": _plain(self.measures)}
+        found = {"verdict": self.verdict, "findings": findings, "measures": _plain(self.measures)}
+        return {**found, **_plain(self.about)}
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.findings))
+
+    def __repr__(self) -> str:
+        others = [f"{found.name}: {found.verdict}" for found in self.findings if found.verdict != "fine"]
+        return f"Diagnosis({self.verdict}, {len(self.findings)} findings{''.join(f', {each}' for each in others)})"
+
+    def _repr_html_(self) -> str:
+        lines = [(found.name, found.verdict, found.sentence, found.advice) for found in self.findings]
+        return html.table(lines, ("finding", "verdict", "what was found", "advice"), self.verdict)
 
 
 def graded(value: float, attention: float, bad: float) -> Verdict:

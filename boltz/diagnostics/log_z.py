@@ -13,9 +13,10 @@ import numpy as np
 from boltz import checks
 from boltz.diagnostics.findings import Finding, Verdict, graded
 from boltz.estimators.ais import ais
-from boltz.estimators.estimate import TRUSTED_SHARE, Estimate
+from boltz.estimators.estimate import Estimate
 from boltz.estimators.replica_exchange import LONGEST_MEMORY, TRUSTED_TRAVELLED, LadderEstimate
 from boltz.estimators.two_sided import CONTRADICTION, TwoSided
+from boltz.estimators.words import TRUSTED_SHARE
 from boltz.models.boltzmann import BoltzmannMachine
 
 LOW, LOST = 0.2, 0.05  # mean probability that neighbours swap

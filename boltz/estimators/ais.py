@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.estimators.bases import Base, chosen
 from boltz.estimators.estimate import Estimate, from_annealed, interval, joined
+from boltz.estimators.exact import exact_log_z, quick
 from boltz.estimators.precision import wide_enough
 from boltz.models.boltzmann import BoltzmannMachine, affordable_chains, checked_model
 from boltz.rng import Key
@@ -52,6 +53,13 @@ def ais(
     base_model, key = chosen(wide_enough(model), betas, seed, base)
     found = annealed_up(base_model, chains, key, resample, progress)
     return replace(found, doubts=joined(found.doubts, _second_looks(found, base_model, key)))
+
+
+def exact_or_ais(
+    model: BoltzmannMachine, chains: int = 100, betas: Any = "sm2008", seed: int = 0, progress: Progress | None = None
+) -> Estimate:
+    """log Z in nats by enumeration where the smaller colour class has at most 20 units, else as in ais."""
+    return exact_log_z(model) if quick(model) else ais(model, chains, betas, seed, progress=progress)
 
 
 def annealed_up(base: Base, chains: int, key: Key, resample: float = 0.0, progress: Progress | None = None) -> Estimate:

@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from boltz import checks, numerics
+from boltz import checks, html, numerics
 from boltz.errors import InputError, NumericalError
+from boltz.estimators import words
+from boltz.estimators.words import few_effective
 from boltz.sampling.annealing import Annealed
 
 Kind = Literal["exact", "lower", "upper", "none"]
 Floats = NDArray[np.float64]
 FLIPPED: dict[Kind, Kind] = {"exact": "exact", "lower": "upper", "upper": "lower", "none": "none"}
-TRUSTED_CHAINS, TRUSTED_SAMPLES, TRUSTED_SHARE = 100, 200, 0.3
+TRUSTED_SAMPLES = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +99,16 @@ class Estimate:
             "doubts": list(self.doubts),
         }
 
+    def __str__(self) -> str:
+        return words.paragraph(self)
+
+    def __repr__(self) -> str:
+        trust = "trusted" if self.trusted else "NOT trusted"
+        return f"Estimate({words.in_words(self)}, {trust}, method={self.method!r})"
+
+    def _repr_html_(self) -> str:
+        return html.table(words.table_lines(self), caption=self.method)
+
 
 def exact(value: float, method: str) -> Estimate:
     """An estimate without error."""
@@ -136,15 +148,6 @@ def from_annealed(found: Annealed, start: float, steps: int, method: str, kind: 
         method=method,
         path=path.reshape(-1, 2),
     )
-
-
-def few_effective(ess: float, chains: int) -> tuple[str, ...]:
-    """What the number of chains and of effective ones says against their error, in words."""
-    if chains < TRUSTED_CHAINS:
-        return (f"{chains} chains ran, fewer than {TRUSTED_CHAINS}",)
-    if ess < TRUSTED_SHARE * chains:
-        return (f"{ess:.0f} of {chains} chains are effective, fewer than {TRUSTED_SHARE:.0%}",)
-    return ()
 
 
 def joined(*doubts: tuple[str, ...]) -> tuple[str, ...]:

@@ -53,6 +53,11 @@ def chunks(machine: BoltzmannMachine, layers: Sequence[str]) -> Iterator[slice]:
         yield slice(start, min(start + CHUNK, total))
 
 
+def quick(machine: BoltzmannMachine) -> bool:
+    """Whether log Z is exact unless something else is asked for: at most 20 units in the smaller colour class."""
+    return min(class_units(machine, layers) for layers in machine.graph.colours) <= QUICK_UNITS
+
+
 def exact_log_z(model: BoltzmannMachine) -> Estimate:
     """log Z in nats by enumerating the smaller colour class and summing the other in closed form.
 

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.arrays import beside, host
 from boltz.errors import InputError
-from boltz.estimators.ais import ais
+from boltz.estimators.ais import exact_or_ais
 from boltz.estimators.estimate import (
     TRUSTED_SAMPLES,
-    TRUSTED_SHARE,
     Estimate,
     Kind,
     error_of_rows,
@@ -30,11 +29,12 @@ from boltz.estimators.estimate import (
     kind_of_difference,
     kind_of_sum,
 )
-from boltz.estimators.exact import QUICK_UNITS, class_units, enumerable, enumerated, exact_log_marginal, exact_log_z
+from boltz.estimators.exact import class_units, enumerable, enumerated, exact_log_marginal
 from boltz.estimators.importance import bounds_and_errors, mean_and_error, reduced
 from boltz.estimators.precision import above_zero
 from boltz.estimators.second_look import look
 from boltz.estimators.unknown_units import log_known
+from boltz.estimators.words import TRUSTED_SHARE
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import Model, checked_machine, visible_rows
 from boltz.models.helmholtz import HelmholtzMachine
@@ -216,9 +216,7 @@ def undirected_log_z(model: Model, given: Estimate | float | None, seed: int) ->
         return given
     if given is not None:
         return exact(checks.number(given, "log_z"), "the caller")
-    if min(class_units(undirected, layers) for layers in undirected.graph.colours) <= QUICK_UNITS:
-        return exact_log_z(undirected)
-    return ais(undirected, seed=seed)
+    return exact_or_ais(undirected, seed=seed)
 
 
 def log_marginal(model: Model, x: Array, samples: int, seed: int) -> tuple[Floats, Kind, str]:

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.arrays import beside
 from boltz.errors import InputError
-from boltz.estimators.estimate import TRUSTED_CHAINS, Estimate, joint_interval
+from boltz.estimators.estimate import Estimate, joint_interval
 from boltz.estimators.exact import exact_samples
 from boltz.estimators.importance import mean_and_error
 from boltz.estimators.likelihood import is_rbm, log_marginal, of_rows, undirected_log_z
+from boltz.estimators.words import TRUSTED_CHAINS
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine, visible_rows
 from boltz.models.helmholtz import HelmholtzMachine

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from boltz import checks
+from boltz import checks, html
 from boltz.arrays import beside, host
 from boltz.errors import InputError
 from boltz.estimators.estimate import Estimate, interval
 from boltz.estimators.precision import wide_enough
+from boltz.estimators.words import in_words, table_lines
 from boltz.models.boltzmann import BoltzmannMachine, affordable_chains, checked_model
 from boltz.parallel import workers
 from boltz.rng import Key
@@ -65,6 +66,71 @@ class LadderEstimate:
     def doubts(self) -> tuple[str, ...]:
         """What speaks against trust, in words."""
         return self.estimate.doubts
+
+    @property
+    def value(self) -> float:
+        """log Z of the machine in nats."""
+        return self.estimate.value
+
+    @property
+    def standard_error(self) -> float:
+        """Its standard error in nats."""
+        return self.estimate.standard_error
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Its 95 % interval in nats."""
+        return self.estimate.interval
+
+    @property
+    def trusted(self) -> bool:
+        """Whether nothing speaks against it."""
+        return self.estimate.trusted
+
+    @property
+    def words(self) -> str:
+        """Rungs, copies and journeys, and what makes the estimate doubtful."""
+        estimate, kinds = self.estimate, "temperatures" if "temperatures" in self.estimate.method else "machines"
+        made = f"{estimate.ess:.0f} of them made the journey"
+        told = f"{len(self.places)} {kinds}, {estimate.chains} copies, {made}"
+        return told if estimate.trusted else f"{told}: NOT trusted, since " + " and ".join(self.doubts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without the samples; None for what is not finite."""
+        return {
+            "estimate": self.estimate.as_dict(),
+            "places": self.places.tolist(),
+            "log_z": plain(self.log_z),
+            "errors": plain(self.errors),
+            "acceptance": plain(self.acceptance),
+            "trips": self.trips.tolist(),
+            "halves": float(self.halves),
+            "memory": float(self.memory),
+            "doubts": list(self.doubts),
+        }
+
+    def __str__(self) -> str:
+        return "\n".join(ladder_lines("log Z", self))
+
+    def __repr__(self) -> str:
+        trust = "trusted" if self.trusted else "NOT trusted"
+        return f"LadderEstimate(log Z {in_words(self.estimate)}, {trust}, {len(self.places)} rungs)"
+
+    def _repr_html_(self) -> str:
+        swaps = f"{self.acceptance.min():.2f} to {self.acceptance.max():.2f}" if len(self.acceptance) else "none"
+        more = [("rungs", len(self.places)), ("swaps accepted", swaps), ("round trips", int(self.trips.sum()))]
+        return html.table([*table_lines(self.estimate), *more], caption="log Z by replica exchange")
+
+
+def ladder_lines(name: str, found: LadderEstimate) -> list[str]:
+    """What replica exchange says of log Z, called by a name, in two lines."""
+    trust = "trusted" if found.trusted else "NOT trusted, nor is its interval"
+    return [f"{name} {in_words(found.estimate)}, {trust}", f"no bound: replica exchange, {found.words}"]
+
+
+def plain(values: Any) -> list[float | None]:
+    """Numbers for JSON, None for what is not finite."""
+    return [float(x) if np.isfinite(x) else None for x in values]
 
 
 def exchange_log_z(

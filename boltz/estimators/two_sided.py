@@ -13,14 +13,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from boltz import checks
+from boltz import checks, html
+from boltz.estimators import words
 from boltz.estimators.ais import annealed_up, missed, moved, thinned
 from boltz.estimators.bases import chosen
 from boltz.estimators.estimate import Estimate, Kind, difference, joined, kind_of_difference
-from boltz.estimators.exact import QUICK_UNITS, class_units, exact_log_z
+from boltz.estimators.exact import exact_log_z, quick
 from boltz.estimators.precision import wide_enough
 from boltz.estimators.replica_exchange import LadderEstimate, estimated, settle, started
 from boltz.estimators.reverse_ais import annealed_down
+from boltz.estimators.words import ends_of, in_words, small, value_of
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.rng import Key
 from boltz.sampling.annealing import Progress
@@ -35,6 +37,11 @@ FIRST_ROUNDS, FIRST_STEPS = 300, 1500
 CHAINS, MOST_CHAINS = 100, 10_000  # so many that what all of them miss is less than the error asked for
 CONTRADICTION = 4.0
 LEAST_GROWTH, MOST_GROWTH, MARGIN = 2.0, 4.0, 1.2
+KINDS = {
+    "lower": "a lower bound in expectation",
+    "upper": "an upper bound in expectation",
+    "none": "a diagnostic: its chains start from samples of replica exchange, not from exact ones",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +67,53 @@ class TwoSided:
         """upper less lower: how much annealing loses on the way up and down together."""
         return self.upper.value - self.lower.value
 
+    @property
+    def value(self) -> float:
+        """The best value in nats."""
+        return self.estimate.value
+
+    @property
+    def standard_error(self) -> float:
+        """The standard error of the best value, in nats."""
+        return self.estimate.standard_error
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval that holds those of all three parts, in nats."""
+        return self.estimate.interval
+
+    @property
+    def trusted(self) -> bool:
+        """Whether nothing speaks against the interval."""
+        return self.estimate.trusted
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; the best value is in estimate."""
+        return {
+            "wanted": self.wanted,
+            "reached": self.reached,
+            "gap": self.gap,
+            "lower": self.lower.as_dict(),
+            "upper": self.upper.as_dict(),
+            "ladder": None if self.ladder is None else self.ladder.as_dict(),
+        }
+
+    def __str__(self) -> str:
+        return "\n".join(lines("log Z", self))
+
+    def __repr__(self) -> str:
+        return f"TwoSided(log Z {words.in_words(self.estimate)}, {goal(self)})"
+
+    def _repr_html_(self) -> str:
+        if self.ladder is None:
+            return html.table(words.table_lines(self.estimate), caption="log Z")
+        parts = {"annealing up": self.lower, "replica exchange": self.ladder.estimate, "annealing down": self.upper}
+        wanted = [(f"wanted +-{self.wanted:g}", "reached" if self.reached else "NOT reached")]
+        return html.table(
+            [*words.table_lines(self.estimate), *wanted, *((name, words.in_words(x)) for name, x in parts.items())],
+            caption="log Z from both sides",
+        )
+
 
 def log_z(
     model: BoltzmannMachine,
@@ -84,7 +138,7 @@ def log_z(
     seed, began = checks.seed(seed), time.monotonic()
     if base is not None:
         base_rates(model, base, seed)  # a base that does not fit is refused also where it is not needed
-    if min(class_units(model, layers) for layers in model.graph.colours) <= QUICK_UNITS:
+    if quick(model):
         found = exact_log_z(model)
         return TwoSided(found, found, found, None, error, True, time.monotonic() - began)
     return two_sided(model, error, budget, seed, base, progress)
@@ -194,6 +248,11 @@ class Sides:
     lower: Side
     upper: Side
 
+    def as_dict(self) -> dict[str, Any]:
+        """The two sides with their standing, as plain values for JSON."""
+        both = {"lower": self.lower, "upper": self.upper}
+        return {name: side.estimate.as_dict() | {"standing": side.standing} for name, side in both.items()}
+
 
 def sides(log_marginal: Estimate, log_z: TwoSided) -> Sides:
     """The mean of log p*(v) less log Z: less its best value, its upper side (lower), and its lower side (upper)."""
@@ -212,3 +271,75 @@ def _side(log_marginal: Estimate, log_z: Estimate, wanted: Kind) -> Side:
     opposite: Kind = "upper" if wanted == "lower" else "lower"
     possible = log_z.kind == "none" and kind_of_difference(log_marginal.kind, opposite) == wanted
     return Side(found, "diagnostic" if possible else "none")
+
+
+def lines(name: str, found: TwoSided) -> list[str]:
+    """The best value, what was wanted, and each part with what makes it doubtful."""
+    if found.ladder is None:
+        return [f"{name} {in_words(found.estimate)}"]
+    up, down, middle = found.lower, found.upper, found.ladder.estimate
+    value = f"{value_of(middle):>9}  +- {small(middle.standard_error)}"
+    return [
+        headline(name, found.estimate, found),
+        *(f"  {sentence}" for sentence in [_contradictions(found)] if sentence),
+        f"annealing up     {value_of(up):>9}  from {ends_of(up)[0]}  {KINDS[up.kind]}, {_weights(up)}",
+        f"annealing down   {value_of(down):>9}  to {ends_of(down)[1]:<6}  {KINDS[down.kind]}, {_weights(down)}",
+        f"replica exchange {value}  {found.ladder.words}; forward/reverse gap {round(found.gap, 2) + 0.0:.2f}",
+    ]
+
+
+def side_words(found: Sides) -> list[str]:
+    """A sentence for each side of a log-likelihood: what bounds it there, and whether that is certified."""
+    low, high = found.lower.estimate, found.upper.estimate
+    return [
+        _side_words(found.lower, f"at least {value_of(low)} (95 % from {ends_of(low)[0]})", "above"),
+        _side_words(found.upper, f"at most  {value_of(high)} (95 % to {ends_of(high)[1]})", "below"),
+    ]
+
+
+def _side_words(side: Side, bound: str, source: str) -> str:
+    estimate, trust = side.estimate, "" if side.estimate.trusted else "; NOT trusted, since one of its parts is not"
+    if side.standing == "certified":
+        return f"{bound}: certified in expectation, less log Z from {source}{trust}"
+    if side.standing == "diagnostic":
+        return f"{bound}: a diagnostic, less log Z from {source}, which is no certified bound{trust}"
+    return f"no bound {value_of(estimate)}: a lower bound on log p*(v) less log Z from {source}{trust}"
+
+
+def headline(name: str, estimate: Estimate, log_z: TwoSided) -> str:
+    """A value that rests on log Z from both sides, and whether what was wanted of that was reached."""
+    trust = "trusted" if estimate.trusted else "NOT trusted, nor is its interval"
+    return f"{name} {in_words(estimate)} ({goal(log_z)}), {trust}"
+
+
+def goal(log_z: TwoSided) -> str:
+    """What was wanted of log Z, whether it was reached, and if not, what to raise."""
+    ends = log_z.estimate.interval
+    width, wanted = (ends[1] - ends[0]) / 2, f"wanted +-{log_z.wanted:g}"
+    if log_z.reached:
+        return f"{wanted}: reached"
+    if width > log_z.wanted:
+        return f"{wanted}: NOT reached within the budget, it is +-{small(width)}; raise --budget or --error"
+    return f"{wanted}: NOT reached within the budget, the interval is +-{small(width)} but not trusted; raise --budget"
+
+
+def _weights(estimate: Estimate) -> str:
+    """How many chains are effective, and the verdict on an annealing run that is not trusted."""
+    count = f"{estimate.ess:.0f} of {estimate.chains} chains effective"
+    if estimate.trusted:
+        return count
+    return f"{count}: NOT trusted, since {' and '.join(estimate.doubts)}"
+
+
+def _contradictions(found: TwoSided) -> str:
+    """Which parts contradict each other, or nothing."""
+    assert found.ladder is not None
+    named = [*zip(("annealing up", "annealing down"), (found.lower, found.upper), strict=True)]
+    middle = ("replica exchange", found.ladder.estimate)
+    pairs = [(named[0], middle), (middle, named[1]), (named[0], named[1])]
+    wrong = [
+        f"{below} lies above {above}"
+        for (below, one), (above, other) in pairs
+        if one.value - other.value > CONTRADICTION * float(np.hypot(one.standard_error, other.standard_error))
+    ]
+    return f"NOT trusted, since parts contradict each other: {', '.join(wrong)}" if wrong else ""

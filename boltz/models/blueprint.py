@@ -6,11 +6,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.boltzmann import BoltzmannMachine, shapes
 from boltz.models.files import Model
 from boltz.models.graph import Graph
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.scaling import Scaling
+from boltz.nn.arena import size
 
 Array = NDArray[Any]
 Blueprint = Graph | Structure
@@ -31,3 +32,18 @@ def build(plan: Blueprint, arena: Array, scaling: Scaling | None = None, levels:
 def kind_of(plan: Blueprint) -> str:
     """The name of the machine of a blueprint: rbm, dbm, dbn, sbn, vae, or helmholtz where hidden layers are mixed."""
     return plan.kind
+
+
+def undirected(model: Model) -> BoltzmannMachine | None:
+    """The part of a machine whose log Z is not 0: itself, or the RBM on top of a deep belief net."""
+    return model if isinstance(model, BoltzmannMachine) else model.prior_machine
+
+
+def parameters(plan: Blueprint) -> int:
+    """Number of weights and biases, those of recognition included."""
+    return size(shapes(plan) if isinstance(plan, Graph) else plan.shapes)
+
+
+def architecture(plan: Blueprint) -> str:
+    """Units from the bottom, such as 784-500; drawn layers in brackets where others are not: 784-200-200-[50]."""
+    return plan.architecture

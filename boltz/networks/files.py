@@ -26,6 +26,7 @@ from boltz.models.graph import Layer
 from boltz.networks.feedforward import FeedForward
 from boltz.networks.network import Network, is_label
 from boltz.nn.conditionals import CONDITIONALS
+from boltz.storage import run_folder
 from boltz.storage.tensors import read_metadata, read_tensors
 
 
@@ -54,6 +55,22 @@ def load_network(path: str | Path) -> Network:
     if net.sides != wanted or machine.layers[0] != visible or machine.dtype != network.dtype:
         raise FileError(f"{file} does not hold the machine that its network hears.")
     return replace(network, machine=machine)
+
+
+def has_network(path: Path) -> bool:
+    """Whether this is the file of a network or the folder of a fine-tuning; raises FileError where it is nothing."""
+    if path.is_dir():
+        return "task" in run_folder.read_settings(path)
+    return read_metadata(path).get("model") == "network"
+
+
+def network_of(path: Path) -> Network | None:
+    """The network of a file or of the folder of a fine-tuning, None for a machine; raises InputError, FileError."""
+    if not has_network(path):
+        return None
+    if path.is_dir() and not (path / run_folder.NETWORK).exists():
+        raise InputError(f"{path} is not trained to its end: finish it with --resume {path}")
+    return load_network(path)
 
 
 def _network(metadata: Told, source: str) -> tuple[FeedForward, Layer, tuple[Any, ...], int]:

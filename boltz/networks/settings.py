@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from boltz import checks
 from boltz.errors import InputError
+from boltz.training.needs import Needs, Values
 from boltz.training.settings import OPTIMIZERS, Common
 
 
@@ -42,3 +44,17 @@ class FineTuneSettings(Common):
             raise InputError("l1 and max_norm are not smooth, as lbfgs needs: take l2, or another optimizer.")
         if self.refit and self.validation == 0:
             raise InputError("refit trains for the epochs that validation chose, but validation is 0.")
+
+
+def _optimizer(*names: str) -> tuple[str, Callable[[Values], bool]]:
+    return f"--optimizer {' or '.join(names)}", lambda v: v["optimizer"] in names
+
+
+STEPWISE = ("an --optimizer other than lbfgs", lambda v: v["optimizer"] != "lbfgs")
+NEEDS: Needs = {
+    **dict.fromkeys(("batch_size", "learning_rate", "schedule", "shuffle", "l1", "max_norm"), STEPWISE),
+    "decay_epochs": ("--schedule inverse", lambda v: v["schedule"] == "inverse"),
+    **dict.fromkeys(("momentum", "initial_momentum", "momentum_epochs"), _optimizer("momentum", "nesterov")),
+    **dict.fromkeys(("adam_beta1", "adam_epsilon", "adam_second"), _optimizer("adam")),
+    "patience": ("--validation above 0", lambda v: v["validation"] > 0),
+}  # setting -> the option that it does nothing without, and whether that is so

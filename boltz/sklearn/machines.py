@@ -19,7 +19,7 @@ from boltz.models.blueprint import blueprint, kind_of
 from boltz.models.files import Model, inside
 from boltz.models.graph import MOST_LAYERS
 from boltz.parallel import team
-from boltz.presets import preset
+from boltz.presets import preset_for
 from boltz.sampling.decoding import decoded
 from boltz.sampling.features import feature_layers, side_by_side
 from boltz.sampling.temperatures import check_betas
@@ -106,7 +106,7 @@ class DeepMachine(BaseEstimator, ABC):
             batch = chosen["batch_size"]
             batch = None if batch is None else checks.integer(batch, "batch_size", 1, 10**9)
             count, units = rows or len(data.x), data.x.shape[1]
-            ours = preset(kind_of(blueprint(machine)), count, units, batch, held_out=False)
+            ours = preset_for(kind_of(blueprint(machine)), count, units, batch, held_out=False)
             judges = ("patience", "validation") if "epochs" in open_ else ()
             chosen |= {name: ours[name] for name in (*open_, *judges)}
         every = settings_of(blueprint(machine), chosen | {"seed": seed}).as_dict()  # no presets but those above

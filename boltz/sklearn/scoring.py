@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz.estimators.ais import ais
-from boltz.estimators.exact import QUICK_UNITS, class_units, exact_log_z
+from boltz.estimators.ais import exact_or_ais
+from boltz.estimators.exact import class_units
 from boltz.estimators.importance import reduced_alone
 from boltz.estimators.likelihood import QUICK_HIDDEN, is_rbm
 from boltz.estimators.likelihood import log_marginal as exact_or_bound
+from boltz.models.blueprint import undirected
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.numerics import log_mean_exp
@@ -25,12 +26,8 @@ Floats = NDArray[np.float64]
 
 def log_z(model: Model, betas: Any) -> float:
     """log Z of the undirected part in nats, by annealed importance sampling with one seed where it is not small."""
-    undirected = model if isinstance(model, BoltzmannMachine) else model.prior_machine
-    if undirected is None:
-        return 0.0
-    if min(class_units(undirected, layers) for layers in undirected.graph.colours) <= QUICK_UNITS:
-        return exact_log_z(undirected).value
-    return ais(undirected, betas=betas).value
+    machine = undirected(model)
+    return 0.0 if machine is None else exact_or_ais(machine, betas=betas).value
 
 
 def log_marginal(model: Model, rows: Array, numbers: NDArray[np.uint64] | None = None, samples: int = 1) -> Floats:

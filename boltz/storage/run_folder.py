@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import shutil
 import tomllib
@@ -30,6 +31,7 @@ CHECKPOINT, PREVIOUS, MODEL = "checkpoint.safetensors", "checkpoint.previous.saf
 START, NETWORK, TABLES = "start.safetensors", "network.safetensors", ("predictions.csv", "confusion.csv", "codes.npy")
 OWN = (SETTINGS, CHECKPOINT, PREVIOUS, MODEL, METRICS, RESULT, LOCK, snapshots.FOLDER, START, NETWORK, *TABLES)
 PICTURES = (".png", ".svg", ".pdf")
+LONGEST_RESULT = 1 << 16  # bytes of test.json
 MAX_SETTINGS = 1 << 14  # bytes of run.toml (reading takes time quadratic in the size of a hostile one)
 
 Table = Mapping[str, Any]
@@ -79,6 +81,41 @@ def read_settings(folder: PathLike) -> dict[str, Any]:
 def settings_bytes(folder: PathLike) -> bytes:
     """The run.toml of a run as it lies there; raises FileError."""
     return atomic.read_bytes(_run_folder(folder) / SETTINGS, MAX_SETTINGS)
+
+
+def settings_of(path: PathLike) -> dict[str, Any]:
+    """What run.toml says, or nothing for a model file; raises FileError."""
+    return read_settings(path) if os.path.isdir(path) else {}
+
+
+def table(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """A nested table of run.toml, empty where it is missing or no table."""
+    found: Any = values
+    for name in names:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def image_of(settings: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Height and width of the images that a run was trained on, by its run.toml; None for other rows."""
+    shape = table(settings, "picture").get("shape")
+    if not isinstance(shape, list) or len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
+        return None
+    return shape[0], shape[1]
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """What test.json of a run holds, None where there is none that can be read."""
+    try:
+        found = json.loads(atomic.read_bytes(folder / RESULT, LONGEST_RESULT))
+    except (FileError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and {"run", "test"} <= found.keys() else None
+
+
+def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write test.json."""
+    atomic.write_text(folder / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
 
 
 def save_checkpoint(folder: PathLike, tensors: Tensors, metadata: Told) -> None:
@@ -246,9 +283,9 @@ def _take(descriptor: int, folder: Path) -> None:
 
 def _settings_text(settings: Mapping[str, Any]) -> str:
     """The settings as TOML, settings that are None left out; raises InputError on values that TOML cannot hold."""
-    table = plain(settings, "settings", toml=True)
+    values = plain(settings, "settings", toml=True)
     try:
-        text = tomli_w.dumps(table)
+        text = tomli_w.dumps(values)
     except (TypeError, ValueError) as problem:
         raise InputError(f"the settings cannot be written as TOML ({shown(problem)}).") from problem
     if len(text.encode("utf-8", "replace")) > MAX_SETTINGS:

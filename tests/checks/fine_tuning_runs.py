@@ -12,9 +12,9 @@ from unittest import mock
 import numpy as np
 
 import boltz
-from boltz.cli.rows import Rows
 from boltz.data.dataset import few_rows
 from boltz.errors import InputError, Interrupted
+from boltz.evaluation.rows import Rows
 from boltz.networks.loop import Course
 from boltz.rng import Key
 from boltz.storage import metrics, run_folder

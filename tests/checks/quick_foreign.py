@@ -12,8 +12,8 @@ from unittest import mock
 
 import numpy as np
 
-from boltz.cli import classified
 from boltz.errors import FileError, WriteError, unwritten
+from boltz.evaluation import classifier as classified
 from boltz.foreign import shown
 from boltz.models import files
 from boltz.networks.network import is_label

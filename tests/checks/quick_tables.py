@@ -10,10 +10,10 @@ import numpy as np
 from support.training import plain_train
 
 import boltz
-from boltz.cli import reading
 from boltz.data import Data
 from boltz.data.dataset import columns_entry
 from boltz.errors import FileError, InputError
+from boltz.evaluation import reading
 
 BITS = [[0, 1, 1], [1, 0, 1], [1, 1, 0], [0, 0, 1]] * 3
 
@@ -108,7 +108,7 @@ def check_order_of_columns() -> None:
     for names, refused in ((("p", "q", "r"), False), (("q", "p", "r"), True), ((), False)):
         data = Data(np.zeros((1, 3)), "a", None, 1, "", None, "a.csv", columns=names)
         try:
-            reading.check_columns(data, entry, "r was trained on")
+            reading.columns_note(data, entry, "r was trained on")
         except InputError as problem:
             assert refused and "another order" in str(problem)
         else:

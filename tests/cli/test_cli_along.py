@@ -17,10 +17,10 @@ from support.training import plain_train
 
 import boltz
 from boltz.errors import InputError
-from boltz.estimators import replica_exchange
 from boltz.estimators.along_training import LikelihoodAlong
 from boltz.estimators.words import figure, small
 from boltz.plotting import curves, images
+from boltz.sampling import ladder_fitting
 from boltz.storage import snapshots
 
 ROUNDS = ("--along", "--rounds", 40)
@@ -31,7 +31,7 @@ TRAIN = ("--epochs", 4, "--batch-size", 20, "--chains", 10, "--snapshots", 4, "-
 def quick() -> Iterator[None]:
     """Pilot runs of small machines need not be long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(replica_exchange, "PILOT_ROUNDS", 16)
+        patch.setattr(ladder_fitting, "PILOT_ROUNDS", 16)
         yield
 
 

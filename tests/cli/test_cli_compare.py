@@ -12,7 +12,8 @@ from support.commands import TEST, UNITS, invoke, result_of
 
 import boltz
 from boltz.cli import compare as compare_module
-from boltz.cli.comparing import SIZES
+from boltz.evaluation import compare as comparing
+from boltz.evaluation.compare import SIZES
 
 FILES = ("rbm", "dbm", "dbn", "sbn", "vae")
 ANNEALING = ("--betas", 20, "--chains", 10)
@@ -185,6 +186,6 @@ def test_differences_are_of_pairs_of_rows(compared: dict[str, Any], models: dict
 
 def test_a_difference_in_words() -> None:
     each = {"name": "a", "less": "b", "value": -1.23456, "standard_error": 0.05, "standard_error_rows": 0.0012}
-    assert compare_module._difference(each) == "a less b: -1.2346 +- 0.050 (log Z) +- 0.0012 (rows, in pairs)"
+    assert comparing._difference(each) == "a less b: -1.2346 +- 0.050 (log Z) +- 0.0012 (rows, in pairs)"
     bare = each | {"standard_error": 0.0, "standard_error_rows": None}
-    assert compare_module._difference(bare) == "a less b: -1.2346"
+    assert comparing._difference(bare) == "a less b: -1.2346"

@@ -9,8 +9,8 @@ import pytest
 from support.commands import TEST, UNITS, invoke, result_of
 
 import boltz
-from boltz.cli import measure
 from boltz.data.loading import load
+from boltz.evaluation import rows as measure
 
 HALVES = {
     "left": np.arange(25) % 5 < 2,

@@ -18,7 +18,8 @@ from support.training import plain_train
 import boltz
 from boltz import presets
 from boltz.cli.machines import MACHINES
-from boltz.cli.measure import SAMPLES, SAMPLES_WITH_PRIOR, visible_rows
+from boltz.evaluation.evaluate import SAMPLES, SAMPLES_WITH_PRIOR
+from boltz.evaluation.rows import visible_rows
 from boltz.storage import metrics, run_folder
 
 TINY: dict[str, tuple[object, ...]] = {

@@ -11,13 +11,13 @@ import pytest
 from support.commands import UNITS, invoke, result_of
 
 import boltz
-from boltz.cli.evaluating import bound_lines
-from boltz.estimators import replica_exchange
 from boltz.estimators.estimate import Estimate, Kind, exact
 from boltz.estimators.likelihood import variational_bound
 from boltz.estimators.replica_exchange import LadderEstimate
 from boltz.estimators.two_sided import TwoSided, sides
 from boltz.estimators.words import in_words
+from boltz.evaluation.words import bound_lines
+from boltz.sampling import ladder_fitting
 
 
 def machine(*units: int) -> boltz.BoltzmannMachine:
@@ -155,7 +155,7 @@ def test_bounds_are_printed_each_with_its_kind(files: dict[str, Path], data: Pat
 
 
 def test_tempered_samples(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replica_exchange, "PILOT_ROUNDS", 8)
+    monkeypatch.setattr(ladder_fitting, "PILOT_ROUNDS", 8)
     words = ("sample", files["rbm"], "--tempered", "--rounds", 20, "--chains", 9)
     result = result_of(*words, "--out", "s.npz", "--seed", 2)
     assert (result["rounds"], result["sweeps"], result["layers"]["v"]) == (20, None, [9, UNITS])

@@ -10,9 +10,9 @@ import pytest
 from support.commands import TRAIN, UNITS, invoke, result_of
 
 import boltz
-from boltz.cli import rows as rows_module
 from boltz.data import readers
 from boltz.data.loading import load
+from boltz.evaluation import rows as rows_module
 
 GREY = np.random.default_rng(3).integers(0, 256, (50, UNITS)).astype(np.uint8)
 

@@ -14,14 +14,15 @@ from support.commands import TEST, UNITS, invoke, result_of
 from support.training import plain_train
 
 import boltz
-from boltz.cli import two_sided
-from boltz.cli.two_sided import PARTS
 from boltz.errors import InputError
-from boltz.estimators import replica_exchange
+from boltz.estimators import two_sided
 from boltz.estimators.estimate import Estimate
 from boltz.estimators.two_sided import TwoSided
 from boltz.estimators.words import value_of
+from boltz.evaluation import log_z as evaluation_log_z
+from boltz.evaluation.log_z import PARTS
 from boltz.plotting import curves, images
+from boltz.sampling import ladder_fitting
 from boltz.storage import snapshots
 
 KEYS = {"log_z", "method", "seconds"}
@@ -32,8 +33,8 @@ SIDES = {"wanted", "reached", "gap", "lower", "upper", "ladder"}
 def quick() -> Iterator[None]:
     """Pilot runs of small machines need not be long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(replica_exchange, "PILOT_RUNGS", 6)
-        patch.setattr(replica_exchange, "PILOT_ROUNDS", 16)
+        patch.setattr(ladder_fitting, "PILOT_RUNGS", 6)
+        patch.setattr(ladder_fitting, "PILOT_ROUNDS", 16)
         yield
 
 
@@ -58,14 +59,16 @@ def once(monkeypatch: pytest.MonkeyPatch, measured: TwoSided) -> list[tuple[floa
     """The library's answer without the work; what it was asked for is noted."""
     asked: list[tuple[float, float, int]] = []
 
-    def log_z(model: Any, error: float, budget: float, seed: int, progress: Callable[[int, int], None]) -> TwoSided:
+    def log_z(
+        model: Any, error: float, budget: float, seed: int, base: Any, progress: Callable[[int, int], None]
+    ) -> TwoSided:
         asked.append((error, budget, seed))
         for _ in PARTS:
             progress(1, 2)
             progress(2, 2)
         return measured
 
-    monkeypatch.setattr(boltz, "log_z", log_z)
+    monkeypatch.setattr(evaluation_log_z, "from_both_sides", log_z)
     return asked
 
 
@@ -129,7 +132,7 @@ def test_all_doubts_about_the_ladder_are_told(measured: TwoSided) -> None:
     assert measured.ladder is not None
     estimate = replace(measured.ladder.estimate, doubts=("it is short", "its halves differ"))
     ladder = replace(measured.ladder, estimate=estimate)
-    assert two_sided.ladder_words(ladder).endswith(": NOT trusted, since it is short and its halves differ")
+    assert ladder.words.endswith(": NOT trusted, since it is short and its halves differ")
 
 
 def test_parts_that_contradict_each_other_are_named(measured: TwoSided) -> None:

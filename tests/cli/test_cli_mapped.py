@@ -10,8 +10,8 @@ import pytest
 from support.commands import SMALL, UNITS, invoke, result_of
 
 import boltz
-from boltz.cli import measure
 from boltz.data import readers
+from boltz.evaluation import rows as measure
 
 ROWS = np.random.default_rng(8).integers(0, 256, (50, UNITS)).astype(np.uint8)
 

@@ -11,9 +11,9 @@ import pytest
 from support.commands import invoke
 
 import boltz
-from boltz.cli import recipes
 from boltz.cli.machines import MACHINES
 from boltz.cli.options import chosen
+from boltz.presets import recipe_names
 from boltz.storage import metrics, run_folder
 from boltz.training.schedules import learning_rate
 
@@ -22,9 +22,9 @@ SIZE = ("--layers", "6", "--latent", 2, "--samples", 2, "--no-evaluate")
 
 
 def test_the_recipes_of_burda_grosse_and_salakhutdinov() -> None:
-    assert recipes.names() == NAMES
+    assert recipe_names() == NAMES
     for name in NAMES:
-        recipe = recipes.load(name)
+        recipe = boltz.recipe(name)
         assert (recipe.model, recipe.data, recipe.limit, recipe.stages) == ("vae", "mnist", 59600, 8)
         values = chosen({}, "vae", recipe.options)
         deep = name.endswith("2l")
@@ -45,7 +45,7 @@ def test_recipes_are_in_the_package() -> None:
 
 
 def test_the_stages_last_3_to_the_i_passes_at_falling_rates() -> None:
-    settings = MACHINES["vae"].settings_from(chosen({}, "vae", recipes.load("vae-1l").options))
+    settings = MACHINES["vae"].settings_from(chosen({}, "vae", boltz.recipe("vae-1l").options))
     starts = np.cumsum([0] + [3**i for i in range(8)])
     assert starts[-1] == settings.epochs
     rates = [learning_rate(settings, float(start)) for start in starts[:-1]]
@@ -54,7 +54,7 @@ def test_the_stages_last_3_to_the_i_passes_at_falling_rates() -> None:
 
 @pytest.mark.parametrize(("stages", "epochs"), [(1, 1), (3, 13), (5, 121), (8, 3280)])
 def test_fewer_stages_are_the_same_recipe_cut_short(stages: int, epochs: int) -> None:
-    whole, cut = recipes.load("iwae-2l"), recipes.load("iwae-2l").cut(stages)
+    whole, cut = boltz.recipe("iwae-2l"), boltz.recipe("iwae-2l").cut(stages)
     assert (cut.options["epochs"], cut.stages) == (epochs, stages)
     assert cut.options | {"epochs": 3280} == whole.options
 

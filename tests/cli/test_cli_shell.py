@@ -17,8 +17,9 @@ import boltz
 from boltz.cli import COMMANDS, main
 from boltz.cli import progress as progress_module
 from boltz.cli.common import Failure, failures
-from boltz.cli.measure import BOUNDS, GREY, described, verdict, verdict_between
 from boltz.estimators.estimate import Estimate, exact, kind_of_difference
+from boltz.estimators.words import described
+from boltz.evaluation.words import BOUNDS, GREY, verdict, verdict_between
 from boltz.kernels.cpu import products
 from boltz.training.settings import Common
 

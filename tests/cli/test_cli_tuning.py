@@ -16,9 +16,9 @@ import pytest
 from support.commands import UNITS, invoke, result_of, wait_for
 
 import boltz
-from boltz.cli.classified import binomial_interval
 from boltz.cli.tuning_options import NEEDS, TEXTS, settings_from
 from boltz.errors import InputError
+from boltz.evaluation.classifier import binomial_interval
 from boltz.networks.settings import FineTuneSettings
 from boltz.storage import run_folder
 from boltz.storage.tensors import read_tensors

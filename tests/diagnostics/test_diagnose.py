@@ -255,7 +255,7 @@ def test_a_diagnosis_is_extended_and_plain() -> None:
     plain = json.loads(json.dumps(more.as_dict(), allow_nan=False))
     assert plain["findings"][1]["value"] is None and plain["measures"] == {"a": 1, "b": [None, 2.0]}
     assert more.finding("two").advice == "mend it." and Diagnosis().verdict == "fine"
-    with pytest.raises(KeyError):
+    with pytest.raises(boltz.InputError):
         more.finding("three")
     with pytest.raises(boltz.InputError, match=r"^verdict must be one of"):
         Finding("x", "good", 0.0, "")  # type: ignore[arg-type]

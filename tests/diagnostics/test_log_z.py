@@ -14,6 +14,7 @@ from boltz.diagnostics.findings import Diagnosis
 from boltz.diagnostics.log_z import halved
 from boltz.diagnostics.log_z import overlap as judged
 from boltz.estimators import replica_exchange, two_sided
+from boltz.sampling import ladder_fitting
 
 NAMES = [
     "log Z",
@@ -119,7 +120,7 @@ def test_findings_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one that mixes well, and of a ladder to it with two rungs, between which no swap passes."""
     monkeypatch.setattr(two_sided, "FIRST_ROUNDS", 60)
     monkeypatch.setattr(two_sided, "FIRST_STEPS", 100)
-    monkeypatch.setattr(replica_exchange, "PILOT_ROUNDS", 16)
+    monkeypatch.setattr(ladder_fitting, "PILOT_ROUNDS", 16)
     machine, _ = blocks(scale=0.5)
     found = two_sided.log_z(machine, 0.5, 0.0)
     shorter = halved(machine, found)

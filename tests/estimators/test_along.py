@@ -13,7 +13,7 @@ from support import stats
 from support.training import plain_train
 
 import boltz
-from boltz.estimators import replica_exchange
+from boltz.sampling import ladder_fitting
 
 ROWS = np.repeat(np.random.default_rng(24).integers(0, 2, (3, 6)), 20, axis=0).astype(np.float64)
 X = ROWS[::20]
@@ -29,7 +29,7 @@ def run(request: pytest.FixtureRequest) -> boltz.Run:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pilot runs of small machines need not be long."""
-    monkeypatch.setattr(replica_exchange, "PILOT_ROUNDS", 16)
+    monkeypatch.setattr(ladder_fitting, "PILOT_ROUNDS", 16)
 
 
 def truth_of(machine: boltz.BoltzmannMachine) -> tuple[float, float]:

@@ -25,7 +25,7 @@ import boltz
 from boltz.estimators import replica_exchange as module
 from boltz.estimators.replica_exchange import LadderEstimate, bennett, estimated, exchange_log_z
 from boltz.rng import Key
-from boltz.sampling import replica_exchange
+from boltz.sampling import ladder_fitting, replica_exchange
 from boltz.sampling.ladder_fitting import fitted_ladder, fitted_places
 from boltz.sampling.ladders import Machines, Temperatures
 from boltz.sampling.replica_exchange import Exchanged, exchange, replicas_of
@@ -38,8 +38,8 @@ NAMES = ("rbm", "wide", "one", "dbm2", "dbm3", "dbm4", "strong", "ring")
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pilot runs of small machines need not be long."""
-    monkeypatch.setattr(module, "PILOT_RUNGS", 6)
-    monkeypatch.setattr(module, "PILOT_ROUNDS", 16)
+    monkeypatch.setattr(ladder_fitting, "PILOT_RUNGS", 6)
+    monkeypatch.setattr(ladder_fitting, "PILOT_ROUNDS", 16)
 
 
 def agree(found: Floats, truth: Any, errors: Floats, copies: int, what: str, effect: float = 0.2) -> None:

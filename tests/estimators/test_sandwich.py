@@ -14,9 +14,10 @@ from support import stats
 from support.machines import SMALL, machine_of
 
 import boltz
-from boltz.estimators import replica_exchange, two_sided
+from boltz.estimators import two_sided
 from boltz.estimators.estimate import interval
 from boltz.estimators.two_sided import bracket, log_z
+from boltz.sampling import ladder_fitting
 
 
 @pytest.fixture
@@ -24,8 +25,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attempts that begin small, and pilot runs that are short."""
     monkeypatch.setattr(two_sided, "FIRST_ROUNDS", 40)
     monkeypatch.setattr(two_sided, "FIRST_STEPS", 40)
-    monkeypatch.setattr(replica_exchange, "PILOT_RUNGS", 6)
-    monkeypatch.setattr(replica_exchange, "PILOT_ROUNDS", 16)
+    monkeypatch.setattr(ladder_fitting, "PILOT_RUNGS", 6)
+    monkeypatch.setattr(ladder_fitting, "PILOT_ROUNDS", 16)
 
 
 # ---------------------------------------------------------------- whole machines

@@ -141,6 +141,14 @@ def functions() -> dict[str, Good]:
     tuning = {**given, "held_out": (X, Y), "validation": 0.0, **TINY}
     loading = {"split": "train", "limit": 2, "levels": None, "machine_levels": None}
     loading |= {"label_column": None, "drop_columns": (), "real": False, "missing": False}
+    log_z = {"model": model, "error": 0.5, "budget": 1.0, "base": None, "progress": None, **seed}
+    log_z |= {"chains": 2, "betas": 3, "rounds": 20}
+    measured = {"data": X, "split": None, "limit": 3, "binarize": "none", "train": X, "progress": None, **seed}
+    evaluated = {**measured, "method": "auto", **dict.fromkeys(("samples", "bounds", "row_chains", "row_betas"))}
+    evaluated |= dict.fromkeys(("chains", "betas", "error", "budget"))
+    each, places = {"row_chains": 2, "row_betas": 3}, ("model", "data")
+    compared = {**measured, "models": [model, directed]}
+    compared |= dict.fromkeys(("samples", "chains", "betas"))
     found = {
         "dbm": Good(boltz.dbm, {"units": [4, 3, 2], "x": X, "dtype": "float32", **seed}),
         "rbm": Good(boltz.rbm, {"visible": 4, "hidden": 3, "x": X, "dtype": "float32", **seed}),
@@ -250,9 +258,39 @@ def functions() -> dict[str, Good]:
             boltz.tempered_sample,
             {"model": model, "chains": 2, "rounds": 20, "trajectory": [snapshot()], "base": None, **seed},
         ),
-        "log_z": Good(
-            boltz.log_z, {"model": model, "error": 0.5, "budget": 1.0, "base": None, "progress": None, **seed}
+        "log_z": Good(boltz.log_z, {**log_z, "method": "auto", "trajectory": None}, paths=("model",)),
+        "log_z, ais": Good(boltz.log_z, {**log_z, "method": "ais", "trajectory": None}, paths=("model",)),
+        "log_z, trajectory": Good(
+            boltz.log_z, {**log_z, "method": "trajectory", "trajectory": [snapshot()]}, paths=("model",)
         ),
+        "evaluate": Good(boltz.evaluate, {**evaluated, "model": model}, paths=places),
+        "evaluate, directed": Good(boltz.evaluate, {**evaluated, "model": directed, "bounds": [1, 2]}, paths=places),
+        "evaluate, of each row": Good(
+            boltz.evaluate, {**evaluated, "model": directed, "method": "posterior-ais", **each}, paths=places
+        ),
+        "evaluate, of a run": Good(
+            boltz.evaluate, {**evaluated, "model": model, "data": DATA, "split": "train"}, paths=places
+        ),
+        "evaluate_along": Good(
+            boltz.evaluate_along,
+            {"run": RUN, "data": X, "split": None, "rounds": 20, "progress": None, **seed},
+            paths=("run", "data"),
+        ),
+        "compare": Good(boltz.compare, compared, paths=("models", "data")),
+        "compare, by name": Good(
+            boltz.compare, {**compared, "models": {"a": model, "b": directed}}, paths=("models", "data")
+        ),
+        "diagnose": Good(
+            boltz.diagnose,
+            {
+                **{"model": model, "data": X, "split": None, "sweeps": 20, "log_z": False, "error": 0.5, "budget": 1.0},
+                **{"limit": 4, "progress": None, **seed},
+            },
+            paths=places,
+        ),
+        "describe": Good(boltz.describe, {"model": model}, paths=("model",)),
+        "preset": Good(boltz.preset, {"kind": "rbm", "rows": 100, "units": 4, "batch": None, "held_out": True}),
+        "recipe": Good(boltz.recipe, {"name": "vae-1l"}),
         "likelihood_along": Good(
             boltz.likelihood_along, {**some, "trajectory": [snapshot()], "rounds": 20, "progress": None, **seed}
         ),
@@ -339,7 +377,9 @@ def machines() -> dict[str, Good]:
 
 def types() -> dict[str, Good]:
     run, tuned = boltz.train(rbm(), X, **TINY), boltz.fine_tune(rbm(), X, Y, validation=0.0, **TINY)
-    two_sided = boltz.log_z(rbm())
+    two_sided, evaluation = boltz.log_z(rbm()), boltz.evaluate(rbm(), X)
+    comparison, diagnosis = boltz.compare([rbm(), snapshot()], X), boltz.diagnose(sbn(), X)
+    along = boltz.evaluate_along(RUN, X, rounds=20)
     key = boltz.Key(1, 2)
     found = {
         "Key": Good(boltz.Key, {"key0": 1, "key1": 2}),
@@ -349,6 +389,20 @@ def types() -> dict[str, Good]:
         "MeanField": Good(boltz.MeanField, values(boltz.MeanField())),
         "Estimate": Good(boltz.Estimate, values(estimate())),
         "Estimate.as_dict": Good(estimate().as_dict, {}),
+        "Evaluation": Good(boltz.Evaluation, values(evaluation), record=True),
+        "Evaluation.as_dict": Good(evaluation.as_dict, {}),
+        "EvaluationAlong": Good(boltz.EvaluationAlong, values(along), record=True),
+        "EvaluationAlong.as_dict": Good(along.as_dict, {}),
+        "EvaluationAlong.picture": Good(along.picture, {}),
+        "Comparison": Good(boltz.Comparison, values(comparison), record=True),
+        "Comparison.as_dict": Good(comparison.as_dict, {}),
+        "Diagnosis": Good(boltz.Diagnosis, values(diagnosis), record=True),
+        "Diagnosis.as_dict": Good(diagnosis.as_dict, {}),
+        "Diagnosis.finding": Good(diagnosis.finding, {"name": diagnosis.findings[0].name}),
+        "Description": Good(boltz.Description, {"entries": boltz.describe(rbm()).as_dict()}, record=True),
+        "Description.as_dict": Good(boltz.describe(rbm()).as_dict, {}),
+        "LadderEstimate.as_dict": Good(ladder().as_dict, {}),
+        "TwoSided.as_dict": Good(two_sided.as_dict, {}),
         "LadderEstimate": Good(boltz.LadderEstimate, values(ladder()), record=True),
         "TwoSided": Good(boltz.TwoSided, values(two_sided), record=True),
         "LikelihoodAlong": Good(
@@ -416,6 +470,7 @@ INNER = {
     "Network.spans": "takes nothing",
     "Network.views": "runs in loops on arenas of the library",
     "Network.with_arena": "runs in loops on arenas of the library",
+    "Diagnosis.extended": "joins findings of the library",
     "Key.stream": "runs in loops, on steps that may lie on a device",
 }  # public by name only: what is inside trusts what the border has checked
 

@@ -13,13 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 
-import boltz
-from boltz.cli.common import say
-from boltz.cli.labels import Labels
-from boltz.cli.report import shown_table
-from boltz.cli.rows import chunks
-from boltz.cli.tuning_rows import Seen
+from boltz.data.labels import Labels
+from boltz.evaluation.rows import Seen, chunks
 from boltz.networks.network import Network
+from boltz.networks.predict import classify
 from boltz.plotting import images as plotting
 from boltz.storage.atomic import write_text
 
@@ -32,7 +29,7 @@ WRITES = ("predictions.csv", "confusion.csv", "confusion.png", "mistakes.png")
 def measured(network: Network, seen: Seen, folder: Path) -> dict[str, Any]:
     """Classify rows, write predictions.csv, and where labels are known what went wrong; returns the error."""
     rows = seen.rows
-    found = [boltz.classify(network, rows.seen(place)) for place in chunks(len(rows), rows.data.x.shape[1])]
+    found = [classify(network, rows.seen(place)) for place in chunks(len(rows), rows.data.x.shape[1])]
     guess = np.concatenate([part.argmax(axis=1) for part in found])
     sure = np.concatenate([part.max(axis=1) for part in found])
     predicted = [network.classes[i] for i in guess]
@@ -55,23 +52,6 @@ def binomial_interval(count: int, rows: int) -> list[float]:
     low = float(betaincinv(count, rows - count + 1, 0.025)) if count else 0.0
     high = float(betaincinv(count + 1, rows - count, 0.975)) if count < rows else 1.0
     return [low, high]
-
-
-def tell(result: dict[str, Any]) -> None:
-    """The errors as a table on stderr, and what they are of."""
-    test, validation = result["test"], result.get("validation", {}).get("error")
-    lines = []
-    if test is not None and test["error"] is not None:
-        low, high = (f"{100 * x:.2f}" for x in test["interval"])
-        lines.append(("error", f"{100 * test['error']:.2f}", f"{low} to {high}", f"{test['wrong']:,}"))
-    if validation is not None:
-        lines.append(("validation error", f"{100 * validation:.2f}", "-", "-"))
-    if lines:
-        shown_table(("", "%", "95 % interval", "wrong rows"), lines)
-    if test is not None:
-        without = ", without labels" if test["error"] is None else ""
-        name = " ".join(filter(None, (test["data"], test["split"])))
-        say(f"{test['rows']:,} rows of {name}, binarize {test['binarize']}{without}.")
 
 
 def _confusion(network: Network, labels: Labels, guess: Array, folder: Path) -> None:

@@ -8,14 +8,10 @@ from typing import Any
 
 import numpy as np
 
-import boltz
-from boltz.cli.common import say
-from boltz.cli.report import shown_table
-from boltz.cli.rows import chunks
-from boltz.cli.tuning_rows import Seen
+from boltz.evaluation.rows import Seen, chunks
 from boltz.models.files import visible_rows
 from boltz.networks.network import Network
-from boltz.networks.predict import losses_again
+from boltz.networks.predict import encode, losses_again, reconstruct
 from boltz.plotting import images
 from boltz.storage.tables import Table, written
 
@@ -30,36 +26,18 @@ def measured(network: Network, seen: Seen, folder: Path) -> dict[str, Any]:
     with written(folder / "codes.npy", Table("codes", (len(rows), units), network.dtype, ())) as write:
         for place in chunks(len(rows), rows.data.x.shape[1]):
             x = rows.seen(place)
-            write(boltz.encode(network, x))
-            back = boltz.reconstruct(network, x)
+            write(encode(network, x))
+            back = reconstruct(network, x)
             squares.append(np.sum((back - x) ** 2, axis=1, dtype=np.float64))
             if network.net.functions[-1] == "sigmoid":
                 entropies.append(losses_again(network, visible_rows(network, x)))
     x = rows.seen(slice(0, min(len(rows), PICTURED)))
-    parts = {"row": x, "again": boltz.reconstruct(network, x)}
+    parts = {"row": x, "again": reconstruct(network, x)}
     if network.net.functions[-1] != "sigmoid":  # any numbers, drawn as far as they are grey levels
         parts = {name: np.clip(values, 0, 1) for name, values in parts.items()}
     title = f"rows of {rows.data.name}, each above its reconstruction from {units} numbers"
     images.save(images.stacked_tiles(parts, rows.data.shape, title), folder / "reconstructions.png")
     return {**rows.about, "code": units, "squared_error": _mean(squares), "cross_entropy": _mean(entropies)}
-
-
-def tell(result: dict[str, Any]) -> None:
-    """The errors as a table on stderr, and what they are of."""
-    test, validation = result["test"], result.get("validation", {}).get("loss")
-    lines = []
-    if test is not None:
-        for name, label in (("squared_error", "squared error"), ("cross_entropy", "cross-entropy (nats)")):
-            if test[name] is not None:
-                lines.append((label, f"{test[name]['value']:.4f}", f"{test[name]['standard_error']:.4f}"))
-    if validation is not None:
-        lines.append(("validation loss (nats)", f"{validation:.4f}", "-"))
-    if lines:
-        shown_table(("a row", "mean", "error"), lines)
-    if test is not None:
-        name = " ".join(filter(None, (test["data"], test["split"])))
-        what = f"{test['rows']:,} rows of {name}, binarize {test['binarize']}"
-        say(f"{what}; codes of {test['code']:,} numbers.")
 
 
 def _mean(parts: Sequence[Any]) -> dict[str, float] | None:

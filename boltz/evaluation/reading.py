@@ -1,13 +1,15 @@
-"""Which rows a command reads: those of a file or a named set, or those of a run, and what their columns mean."""
+"""Which rows are read: those of a file or a named set, or those of a run, and what their columns mean.
+
+What a reader should know of how they were read is in the notes of the data.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from boltz.cli.common import say
-from boltz.cli.stored import settings_of, table, without_data
 from boltz.data import Data, load, names
 from boltz.data.dataset import columns_entry
 from boltz.data.loading import held_splits
@@ -15,6 +17,8 @@ from boltz.errors import FileError, InputError
 from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.networks.network import Network
+from boltz.storage import run_folder
+from boltz.storage.run_folder import table
 
 Options = Mapping[str, Any]
 Models = Sequence[Model | Network]
@@ -23,18 +27,20 @@ WORDS = {"levels": "--levels", "label_column": "--label-column", "drop_columns":
 OTHERS = ("valid", "test")  # rows that a run may have from files of their own
 
 
-def rows_asked(path: Path, models: Models, options: Options, split: str | None = None) -> tuple[Data, str | None]:
+def rows_asked(
+    path: Path | None, models: Models, options: Options, split: str | None = None
+) -> tuple[Data, str | None]:
     """The rows that options name, by default those of the run, and their split, None for a file of one table.
 
     split is the one to take without --split; None means test where there is one, else train. Raises InputError.
     """
     request, split = request_of(path, models, options, split)
-    data, settings = said(with_columns(request, path, models, options)), settings_of(path)
-    check_columns(data, table(settings, "data") or table(settings, "rows"), f"{path} was trained on")
-    return data, split
+    data, settings = with_columns(request, path, models, options), settings_of(path)
+    note = columns_note(data, table(settings, "data") or table(settings, "rows"), f"{path} was trained on")
+    return (data if note is None else replace(data, notes=(*data.notes, note))), split
 
 
-def with_columns(request: Options, path: Path, models: Models, options: Options) -> Data:
+def with_columns(request: Options, path: Path | None, models: Models, options: Options) -> Data:
     """Rows by the arguments of boltz.load_data; of another file than the run's without the columns of labels and those
     left out in training, where it has them. Without them it may hold the units alone; raises InputError.
     """
@@ -55,30 +61,30 @@ def with_columns(request: Options, path: Path, models: Models, options: Options)
         plain = None
     if plain is not None and plain.x.shape[1] == units:
         left = ", ".join(map(repr, [*filter(None, [ours.get("label_column")]), *ours.get("drop_columns", ())]))
-        say(f"{plain.source} is taken without the columns that {path} left out of its data ({shown(left)}).")
-        return plain
+        note = f"{plain.source} is taken without the columns that {path} left out of its data ({shown(left)})."
+        return replace(plain, notes=(note, *plain.notes))
     if found is None:
         raise FileError(f"{str(problem)[:-1]}: {path} was trained so; name those of this file.") from problem
     return found
 
 
-def check_columns(data: Data, trained: Options, known: str) -> None:
-    """Say that columns have other names than those of training; raises InputError for the same names in another order.
+def columns_note(data: Data, trained: Options, known: str) -> str | None:
+    """That columns have other names than those of training; raises InputError for the same names in another order.
 
     trained is the entry of run.toml on the rows of training, and known says where they are from.
     """
     found = columns_entry(data.columns)
     if not found or "columns" not in trained or found["columns"] == trained["columns"]:
-        return
+        return None
     if found["names"] == trained.get("names"):
         raise InputError(
             f"{data.source} has the columns that {known}, but in another order: put them in the same order."
         )
-    say(f"{data.source} has columns with other names than those that {known}.")
+    return f"{data.source} has columns with other names than those that {known}."
 
 
 def request_of(
-    path: Path, models: Models, options: Options, split: str | None = None
+    path: Path | None, models: Models, options: Options, split: str | None = None
 ) -> tuple[dict[str, Any], str | None]:
     """The arguments of boltz.load_data that give those rows, and their split; raises InputError."""
     own, limit = options["data"] is None, {"limit": options["limit"]}
@@ -108,7 +114,7 @@ def reading(path: Path | None, models: Models, options: Options, name: str) -> d
 
     path: None where there is no run yet. Raises InputError.
     """
-    before = {} if path is None else own_load(settings_of(path))
+    before = own_load(settings_of(path))
     before = before if before.get("name_or_path") == name else {}
     columns = inherited(before, options) | {key: options[key] for key in COLUMNS if options[key]}
     known = scale_of(models, options["levels"], before.get("levels")) | real_for(models)
@@ -157,7 +163,7 @@ def own_load(settings: Options) -> dict[str, Any]:
     return next((found for found in loads if isinstance(found.get("name_or_path"), str)), {})
 
 
-def data_of(path: Path) -> str:
+def data_of(path: Path | None) -> str:
     """The name of the data of a run; raises InputError where it has none."""
     name: str | None = own_load(settings_of(path)).get("name_or_path")
     if name is None:
@@ -165,16 +171,21 @@ def data_of(path: Path) -> str:
     return name
 
 
+def settings_of(path: Path | None) -> dict[str, Any]:
+    """What run.toml says, nothing for a model file, or without a path."""
+    return {} if path is None else run_folder.settings_of(path)
+
+
 def other_rows(path: Path | None, options: Options, known: Options) -> dict[str, Data]:
     """The rows of --valid and --test, by these names, where they are given, or those of a run with its own data.
 
     known is how load reads them.
     """
-    found, kept = {}, {} if path is None or options["data"] is not None else settings_of(path)
+    found, kept = {}, {} if options["data"] is not None else settings_of(path)
     for name in OTHERS:
         place = options[name] or table(kept, name, "load").get("name_or_path")
         if place is not None:
-            found[name] = said(load(place, name if name in held_splits(place) else "train", **known))
+            found[name] = load(place, name if name in held_splits(place) else "train", **known)
     return found
 
 
@@ -193,8 +204,10 @@ def loaded(request: Options, where: str) -> Data:
         raise FileError(f"{where} does not say how to load its rows ({str(problem)!r:.80}).") from problem
 
 
-def said(data: Data) -> Data:
-    """The data, once stderr says how their text was read."""
-    for note in data.notes:
-        say(note)
-    return data
+def without_data(path: Path | None) -> InputError:
+    """The error for a run or model file that says nothing of its data."""
+    if path is None:
+        return InputError("data must be given, since the machine names no data of its own.")
+    beside = path.is_file() and (path.parent / run_folder.SETTINGS).is_file()
+    run = f", or name its run, {path.parent}" if beside else ""
+    return InputError(f"{path} does not name its data: give them with --data{run}.")

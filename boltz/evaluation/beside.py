@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-import boltz
-from boltz.cli.reading import loaded
-from boltz.cli.stored import table
 from boltz.data import Data, load, splits
+from boltz.data.binarize import binarize
 from boltz.data.dataset import parted
 from boltz.errors import BoltzError
 from boltz.estimators.simple_models import Beyond
+from boltz.evaluation.reading import loaded
 from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.models.products import ROWS
 from boltz.rng import Key
+from boltz.storage.run_folder import table
 
 
 @dataclass(frozen=True)
@@ -39,17 +39,18 @@ class Beside:
         return None if self.found is None else self.found.as_dict()
 
 
-def beside(model: Model, data: Data, x: Any, settings: Mapping[str, Any], seed: int) -> Beside:
-    """Simple models on rows x (rows, units) of data, fitted to the training rows of a run with these settings.
-
-    Without such a run they are fitted to the split train of the same data.
+def beside(
+    model: Model, data: Data, x: Any, settings: Mapping[str, Any], seed: int, train: Data | None = None
+) -> Beside:
+    """Simple models on rows x (rows, units) of data, fitted to rows train, or the training rows of a run with these
+    settings, or without such a run to the split train of the same data.
     """
     if model.layers[0].kind != "bernoulli":
         return Beside(None, "its visible units are not binary")
     if not ((x == 0) | (x == 1)).all():
         return Beside(None, "the rows are not 0/1")
     try:
-        rows = _training(data, settings)
+        rows = _training(data, settings) if train is None else train
     except BoltzError as problem:
         return Beside(None, f"its training rows cannot be read ({shown(problem)})")
     if rows is None or rows.x.shape[1] != x.shape[1]:
@@ -76,4 +77,4 @@ def _states(rows: Data, seed: int) -> Any:
     """Some rows, evenly spaced, as 0 and 1: drawn once where they are grey."""
     numbers = np.linspace(0, len(rows.x) - 1, min(ROWS, len(rows.x))).astype(np.int64)
     key = Key.from_seed(seed).derive("beside")
-    return boltz.binarize(rows.x[numbers], rows.levels, "none" if rows.binary else "fixed", key, 0, numbers)
+    return binarize(rows.x[numbers], rows.levels, "none" if rows.binary else "fixed", key, 0, numbers)

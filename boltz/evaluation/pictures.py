@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import boltz
-from boltz.cli.stored import image_of
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.plotting import curves, images
 from boltz.plotting.machines import CHAINS, SWEEPS, filters, grey, layer_means
+from boltz.sampling.ancestral import sample
 from boltz.sampling.decoding import visible_means
 from boltz.storage import run_folder
+from boltz.storage.run_folder import image_of
+from boltz.training.train import Run
 
 
-def draw(run: boltz.Run) -> None:
+def draw(run: Run) -> None:
     """Write samples.png, filters.png and curves.png into the folder of a run."""
     folder = run.path
     assert folder is not None
@@ -27,19 +28,19 @@ def draw(run: boltz.Run) -> None:
     images.save(curves.learning_curves(run.history), folder / "curves.png")
 
 
-def _samples(run: boltz.Run) -> tuple[Any, str]:
+def _samples(run: Run) -> tuple[Any, str]:
     """Visible means (chains, units) of fantasies, and a title."""
     model, seed = run.model, run.settings.seed
     if isinstance(model, HelmholtzMachine):
-        means = grey(model, visible_means(model, boltz.sample(model, CHAINS, seed=seed)))
+        means = grey(model, visible_means(model, sample(model, CHAINS, seed=seed)))
         return means, f"visible means of {CHAINS} samples"
     start = _particles(run, model)
-    state = boltz.sample(model, len(start[model.visible]), SWEEPS, seed, start)
+    state = sample(model, len(start[model.visible]), SWEEPS, seed, start)
     means, _ = layer_means(model, model.visible, state)
     return means, f"visible means of {len(means)} chains {SWEEPS} sweeps after training"
 
 
-def _particles(run: boltz.Run, model: BoltzmannMachine) -> dict[str, Any]:
+def _particles(run: Run, model: BoltzmannMachine) -> dict[str, Any]:
     """The fantasy particles of a run, or chains started from biases where the rule keeps none."""
     assert run.path is not None
     tensors = run_folder.load_checkpoint(run.path)[0]
@@ -47,4 +48,4 @@ def _particles(run: boltz.Run, model: BoltzmannMachine) -> dict[str, Any]:
     particles = {layer: x[:CHAINS] for layer, x in found.items() if x is not None}
     if len(particles) == len(found):
         return particles
-    return dict(boltz.sample(model, CHAINS, 0, run.settings.seed))
+    return dict(sample(model, CHAINS, 0, run.settings.seed))

@@ -1,0 +1,79 @@
+"""What is measured at the end of a run: log Z, and the log-likelihood of rows that it did not learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from boltz.data import Data, splits
+from boltz.data.dataset import parted
+from boltz.errors import FileError
+from boltz.estimators.likelihood import log_likelihood
+from boltz.evaluation.beside import beside
+from boltz.evaluation.evaluate import samples_for
+from boltz.evaluation.log_z import Annealing, annealed
+from boltz.evaluation.progress import Progress
+from boltz.evaluation.reading import COLUMNS, REAL, loaded
+from boltz.evaluation.rows import visible_rows
+from boltz.evaluation.words import verdict
+from boltz.models.files import Model
+from boltz.storage import run_folder
+from boltz.storage.run_folder import table
+from boltz.training.train import Run
+
+
+def measured(run: Run, progress: Progress) -> dict[str, Any] | None:
+    """log Z and the log-likelihood of rows that were not learnt, as the run was asked; None where it was asked not to.
+
+    These are the test rows, or where there are none the validation rows.
+    """
+    assert run.path is not None
+    description = run_folder.read_settings(run.path)
+    asked = table(description, "evaluation")
+    if asked.get("wanted", True) is not True:
+        return None
+    seed = run.settings.seed
+    samples = samples_for(run.model, asked.get("samples", 0))
+    annealing = Annealing(asked.get("chains", 100), asked.get("betas", "sm2008"), seed)
+    log_z = annealed(run.model, annealing, progress)
+    found: dict[str, Any] = {"log_likelihood": None, "log_z": None, "methods": {}}
+    if log_z is not None:
+        found |= {"log_z": log_z.as_dict(), "methods": {"log_z": log_z.method}}
+    which, data = "test", _split_data(description, run.model, "test")
+    if data is None:
+        which, data = "validation", _validation_data(description, run)
+    if data is None:
+        return found
+    x, how = visible_rows(data, run.settings.binarize, seed, run.model)
+    likelihood = log_likelihood(run.model, x, log_z, samples, seed)
+    found["log_likelihood"] = likelihood.as_dict()
+    found["methods"]["log_likelihood"] = likelihood.method
+    said = verdict(likelihood, log_z, samples)
+    simple = beside(run.model, data, x, description, seed)
+    found |= {"beside": simple.as_dict(), "learnt": simple.verdict(likelihood.per_row, found["log_likelihood"])}
+    about = {"which": which, "rows": len(x), "samples": samples, "data": data.name, "binarize": how}
+    return found | about | {"certified": said}
+
+
+def _validation_data(description: Mapping[str, Any], run: Run) -> Data | None:
+    """The validation rows of a run: of its own or of its data set, or the share of its rows that was held out."""
+    data = _split_data(description, run.model, "valid")
+    own = table(description, "data", "load")
+    if data is not None or run.settings.validation == 0 or not own:
+        return data
+    return parted(loaded(own, "run.toml"), run.settings.validation, run.settings.seed)[1]
+
+
+def _split_data(description: Mapping[str, Any], model: Model, split: str) -> Data | None:
+    """The rows of a split, of a file of their own or of the data set of a run; None for data in one piece."""
+    own = table(description, "data", "load")
+    place = own.get("name_or_path")
+    if place is None:
+        return None
+    if not isinstance(place, str):
+        raise FileError("run.toml does not say how to load the data.")
+    if other := table(description, split, "load"):
+        return loaded(other | {"machine_levels": model.levels}, "run.toml")
+    known = {name: own[name] for name in (*COLUMNS, REAL) if name in own}
+    known |= {"levels": own.get("levels"), "machine_levels": model.levels}
+    return loaded({"name_or_path": place, "split": split, **known}, "run.toml") if split in splits(place) else None

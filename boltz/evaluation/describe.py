@@ -1,0 +1,249 @@
+"""`describe`: what a machine, a network, a run or the file of one is; run.toml may have been edited by anybody."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from os.path import lexists
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+from boltz import checks, html
+from boltz.errors import BoltzError, FileError, InputError
+from boltz.foreign import shown
+from boltz.models.blueprint import Blueprint, architecture, blueprint, kind_of, parameters
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.files import Model, load, structure_from
+from boltz.models.graph import Graph
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.networks.files import has_network, load_network
+from boltz.networks.fine_tune import Tuned, described, task
+from boltz.networks.network import Network
+from boltz.networks.settings import NEEDS as TUNING_NEEDS
+from boltz.presets import LACKS
+from boltz.storage import metrics, run_folder, snapshots
+from boltz.storage.run_folder import read_result, table
+from boltz.training.needs import NEEDS, effective
+from boltz.training.stages import settings_of, stages
+from boltz.training.train import Run
+
+MOST_ENTRY, MOST_INTEGER = 1500, 1 << 63  # characters of an entry as text; the largest whole number shown as one
+MOST_CLASSES = 1000  # the first ones; the last of the layers says how many there are
+TEST = "log-likelihood {:.2f} nats a row"
+Entries = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a machine, a network or a run is, as plain values by name; str() is what `boltz info` prints."""
+
+    entries: Mapping[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, the same that `boltz info --json` prints."""
+        return dict(self.entries)
+
+    def __str__(self) -> str:
+        told = self._told()
+        return "\n".join(
+            fill(f"{f'{name}:':<13} {text}", 110, subsequent_indent=" " * 14) for name, text in told.items()
+        )
+
+    def _repr_html_(self) -> str:
+        return html.table([*self._told().items()])
+
+    def _told(self) -> dict[str, str]:
+        """The entries as text, tables as name=value."""
+        told = {name: value for name, value in self.entries.items() if name not in ("layers", "widths", "problem")}
+        if "complete" in told:
+            told["epochs"] = f"{told['epochs']} of {told.pop('epochs_planned')}"
+            command = {"classifier": "classify", "autoencoder": "autoencode"}.get(told["model"], "train")
+            how = f"{self.entries['problem']} Remove that file and " if "problem" in self.entries else ""
+            again = f"no; {how}continue with: boltz {command} --resume {told['path']}"
+            told["complete"] = "yes" if told["complete"] else again
+            told["test"] = _test(told["test"])
+        if "trajectory" in told:
+            kept = told["trajectory"]
+            told["trajectory"] = f"{kept['snapshots']} snapshots, {kept['bytes'] / 1e6:.1f} MB"
+        told["parameters"] = f"{told['parameters']:,}"
+        return {name: shown(_plain(value), MOST_ENTRY) for name, value in told.items()}
+
+
+def describe(model: Any) -> Description:
+    """What a machine, a network, a run, a fine-tuning, or the path of one of them is: layers, parameters, settings.
+
+    Of a run folder it tells progress, data and the result of the test as well. Raises InputError, FileError.
+    """
+    if isinstance(model, Run | Tuned) and model.path is not None:
+        return Description(_told(of_path(model.path)))
+    if isinstance(model, Run):
+        settings = model.settings.as_dict()
+        known = [name for name in settings if name not in LACKS.get(kind_of(blueprint(model.model)), ())]
+        told = effective({name: settings[name] for name in known}, NEEDS)
+        return Description(_told({**_machine(model.model), "epochs": len(model.history), "settings": told}))
+    if isinstance(model, Tuned):
+        settings = effective(model.settings.as_dict(), TUNING_NEEDS)
+        return Description(_told({**_network(model.network), "epochs": len(model.history), "settings": settings}))
+    if isinstance(model, Network):
+        return Description(_told(_network(model)))
+    if isinstance(model, BoltzmannMachine | HelmholtzMachine):
+        return Description(_told(_machine(model)))
+    return Description(_told(of_path(checks.path(model, "model"))))
+
+
+def of_path(path: Path) -> Entries:
+    """What a run folder or a file holds."""
+    return _of_tuned(path) or (_of_run(path) if path.is_dir() else _machine(load(path), path))
+
+
+def _of_tuned(path: Path) -> dict[str, Any] | None:
+    """What the folder of a fine-tuning or the file of a network holds, None for anything else."""
+
+    if not has_network(path):
+        return None
+    if path.is_file():
+        return _network(load_network(path), path)
+    description, result = run_folder.read_settings(path), read_result(path)
+    settings, problem = described(description, path), _unread(path / run_folder.NETWORK, load_network)
+    values = settings.as_dict()
+    return {
+        **_network(load_network(path if problem is None else path / run_folder.START), path),
+        "complete": problem is None,
+        **({"problem": problem} if problem else {}),
+        "epochs": len(metrics.read_metrics(path)),
+        "epochs_planned": settings.output_epochs + settings.epochs,
+        "init": table(description, "init"),
+        "data": table(description, "data"),
+        "settings": effective(values, TUNING_NEEDS),
+        "versions": table(description, "versions"),
+        "test": None if result is None else result["test"],
+    }
+
+
+def _network(network: Network, path: Path | None = None) -> Entries:
+    """What a network is: its layers, and its classes or where its code is."""
+
+    classes = [shown(label) if isinstance(label, str) else label for label in network.classes[:MOST_CLASSES]]
+    return {
+        **({} if path is None else {"path": str(path)}),
+        "model": task(network),
+        "layers": list(network.net.sizes),
+        "architecture": "-".join(map(str, network.net.sizes)),
+        "visible": network.visible.kind,
+        "parameters": network.arena.size,
+        "classes" if classes else "code": classes or network.net.sizes[network.code],
+    }
+
+
+def _machine(model: Model, path: Path | None = None) -> Entries:
+    """What a machine is, and where it is from."""
+    rates = {"dtype": str(model.dtype), "rates": bool(model.rates)}
+    return {**({} if path is None else {"path": str(path)}), **_structure(blueprint(model)), **rates}
+
+
+def _unread(file: Path, load: Callable[[Path], Any]) -> str | None:
+    """Why the file of what a run trained does not read, "" where there is none yet; None where it does."""
+
+    if not lexists(file):
+        return ""
+    try:
+        load(file)
+    except InputError as problem:
+        return str(problem)
+    return None
+
+
+def _structure(plan: Blueprint) -> dict[str, Any]:
+    """What a machine is: its kind, its layers, and what its conditionals hold."""
+
+    found = {
+        "model": kind_of(plan),
+        "layers": [layer.units for layer in plan.layers],
+        "architecture": architecture(plan),
+        "visible": plan.layers[0].kind,
+        "parameters": parameters(plan),
+    }
+    if not isinstance(plan, Graph) and any(plan.widths):
+        found |= {"widths": [list(widths) for widths in plan.widths], "activation": plan.activation}
+    return found
+
+
+def _of_run(path: Path) -> dict[str, Any]:
+
+    description = run_folder.read_settings(path)
+    plan, planned, settings = _plan(description, path)
+    lacking, problem = LACKS.get(kind_of(plan), ()), _unread(path / run_folder.MODEL, load)
+    known = {name: value for name, value in settings.items() if name not in lacking}
+    history, result = metrics.read_metrics(path), read_result(path)
+    origin: dict[str, Any] = {name: description[name] for name in ("recipe", "init") if name in description}
+    return {
+        "path": str(path),
+        **_structure(plan),
+        "complete": problem is None,
+        **({"problem": problem} if problem else {}),
+        "epochs": len(history),
+        "epochs_planned": planned,
+        **({"trajectory": _trajectory(path)} if isinstance(plan, Graph) else {}),
+        **origin,
+        "data": table(description, "data"),
+        "settings": effective(known, NEEDS),
+        "versions": table(description, "versions"),
+        "test": None if result is None else result["test"],
+    }
+
+
+def _trajectory(path: Path) -> dict[str, int]:
+    """How many snapshots a run has kept along its training, and their size on disk."""
+
+    files = snapshots.listed(path)
+    return {"snapshots": len(files), "bytes": sum(file.lstat().st_size for file in files)}
+
+
+def _plan(description: dict[str, Any], path: Path) -> tuple[Blueprint, int, dict[str, Any]]:
+    """The machine without its parameters, the number of epochs of all stages, and the settings."""
+
+    try:
+        model = description["model"]
+        if "structure" in model:
+            plan: Blueprint = structure_from(model["structure"])
+        else:
+            plan = Graph.chain([int(n) for n in model["units"]], model["kind"])
+        settings = settings_of(plan, description["settings"])
+        epochs = sum(stage.settings.epochs for stage in stages(plan, settings))
+    except (KeyError, TypeError, ValueError, OverflowError, BoltzError) as problem:
+        raise FileError(f"{path / 'run.toml'} does not describe a run ({shown(problem)}).") from problem
+    return plan, epochs, settings.as_dict()
+
+
+def _told(value: Any) -> Any:
+    """A value of a file as JSON can tell it: no date, no number that is not finite or that nobody could read."""
+    if isinstance(value, dict):
+        return {name: _told(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_told(entry) for entry in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value if abs(value) < MOST_INTEGER else shown(value)
+    return value if value is None or isinstance(value, str) else str(value)
+
+
+def _test(test: Any) -> str:
+    """The result of a test in a few words."""
+    entry = test if isinstance(test, dict) else {}
+    if isinstance(entry.get("error"), float):
+        return f"error {100 * entry['error']:.2f} %"
+    for name, text in (("squared_error", "squared error {:.4f} a row"), ("log_likelihood", TEST)):
+        part = entry.get(name)
+        value = part.get("value") if isinstance(part, dict) else None
+        if isinstance(value, float):
+            return text.format(value)
+    return "not measured"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{n} = ({_plain(x)})" if isinstance(x, dict) else f"{n} = {x}" for n, x in value.items())
+    return "yes" if value is True else "no" if value is False else str(value)

@@ -1,0 +1,134 @@
+"""`diagnose`: what is wrong with a trained machine, judged on the data and the particles of its run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from boltz import checks
+from boltz.data import Data
+from boltz.diagnostics.diagnose import LEAST_SWEEPS
+from boltz.diagnostics.diagnose import diagnose as judged
+from boltz.diagnostics.findings import Diagnosis
+from boltz.diagnostics.log_z import halved, overlap
+from boltz.errors import InputError
+from boltz.estimators.two_sided import log_z as from_both_sides
+from boltz.evaluation.log_z import Wanted
+from boltz.evaluation.progress import Progress, heard, steps
+from boltz.evaluation.reading import own_load
+from boltz.evaluation.rows import rows_given, visible_rows
+from boltz.evaluation.trained import Trained, trained
+from boltz.models.blueprint import undirected
+from boltz.models.files import Model
+from boltz.storage import run_folder
+from boltz.storage.run_folder import table
+
+SWEEPS, ROWS, LEAST_ROWS = 1000, 1000, 2
+
+
+def diagnose(
+    model: Any,
+    data: Any = None,
+    split: str | None = None,
+    *,
+    sweeps: int | None = None,
+    log_z: bool = False,
+    error: float = 0.25,
+    budget: float = 600.0,
+    limit: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Diagnosis:
+    """What is wrong with a trained machine: mixing of its chains, dead units, and others, as findings with a verdict.
+
+    model is a machine, a run, or the path of a run or model file. data are rows (rows, units), what boltz.load_data
+    returns, a name or path, or None for those the run learnt from, of which the first 1,000 are taken unless limit says
+    otherwise. 100 chains run for so many Gibbs sweeps (1,000), half of them from the persistent chains of the run, or
+    from data, half from independent units; directed machines have none. log_z: log Z is measured from both sides as
+    well, to a half-width of error nats or within budget seconds, and judged. progress as in boltz.evaluate. Raises
+    InputError, FileError, NumericalError.
+    """
+    told, found = heard(progress), trained(model)
+    checks.flag(log_z, "log_z")
+    wanted = Wanted(checks.number(error, "error", 1e-9), checks.number(budget, "budget", 0.0))
+    asked = Asked(checked_sweeps(found, sweeps, "sweeps"), wanted if log_z else None, seed)
+    if log_z and undirected(found.model) is None:
+        raise InputError("log_z must be False for a directed machine, whose log Z is 0.")
+    few = limit if limit is not None or data is not None else own_rows(found, split)
+    return diagnosed(found, rows_given(found, data, split, own_split(found, data), few), asked, told)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Sweeps of the chains, what is wanted of log Z, None where it is not measured, and the seed; raises InputError."""
+
+    sweeps: int
+    wanted: Wanted | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        checks.integer(self.seed, "seed", 0, 2**63 - 1)
+
+
+def checked_sweeps(found: Trained, sweeps: int | None, option: str) -> int:
+    """The sweeps that were asked for, or the default; raises InputError where there are no chains."""
+    if undirected(found.model) is None and sweeps is not None:
+        raise InputError(f"{option} are of Gibbs chains, but {found.place} holds a directed machine, which has none.")
+    return checks.integer(SWEEPS if sweeps is None else sweeps, "sweeps", LEAST_SWEEPS, 10**7)
+
+
+def own_split(found: Trained, data: Any) -> str:
+    """The split to take where none is named: that of the run's training, for its own data, else train."""
+    load = own_load(found.settings)
+    return (load.get("split") if data is None else None) or "train"
+
+
+def own_rows(found: Trained, split: str | None) -> int:
+    """How many rows to take of the run's own data: as many as it learnt from, but at most 1,000."""
+    load = own_load(found.settings)
+    limit = load.get("limit") if split in (None, load.get("split", "train")) else None
+    return min(ROWS, limit) if isinstance(limit, int) else ROWS
+
+
+def diagnosed(found: Trained, given: tuple[Data, str | None], asked: Asked, progress: Progress) -> Diagnosis:
+    """The diagnosis of a machine on rows and their split."""
+    data, split = given
+    model, settings = found.model, table(found.settings, "settings")
+    if len(data.x) < LEAST_ROWS:
+        raise InputError(f"The data must have at least 2 rows, whose spread is the measure, got {len(data.x)}.")
+    x, how = visible_rows(data, settings.get("binarize"), asked.seed, model)
+    particles = particles_of(found, progress)
+    if undirected(model) is not None:
+        progress(f"running chains for {asked.sweeps:,} sweeps", 0, 0)
+    told = judged(model, x, particles, asked.sweeps, asked.seed, settings or None)
+    if asked.wanted is not None:
+        told = _with_log_z(told, model, asked.wanted, asked.seed, progress)
+    about: dict[str, Any] = {} if found.path is None else {"path": str(found.path)}
+    about |= {"data": data.name, "split": split, "rows": len(x), "binarize": how, "seed": asked.seed}
+    return replace(told, about=about)
+
+
+def _with_log_z(found: Diagnosis, model: Model, wanted: Wanted, seed: int, progress: Progress) -> Diagnosis:
+    """A diagnosis with findings on log Z, measured as it is wanted."""
+    machine = undirected(model)
+    assert machine is not None
+    both = from_both_sides(machine, wanted.error, wanted.budget, seed, progress=steps(progress, "log Z"))
+    measures = {"log_z": {**both.estimate.as_dict(), "wanted": both.wanted, "reached": both.reached}}
+    return found.extended(*overlap(both, halved(machine, both, seed)), **measures)
+
+
+def particles_of(found: Trained, progress: Progress) -> Mapping[str, Any] | None:
+    """The persistent chains in the checkpoint of a run, None where it has none that are of the whole machine."""
+    machine, path = undirected(found.model), found.path
+    names = (run_folder.CHECKPOINT, run_folder.PREVIOUS)
+    if machine is None or path is None or not path.is_dir() or not any((path / name).exists() for name in names):
+        return None
+    tensors, _, notes = run_folder.load_checkpoint(path)
+    for note in notes:
+        progress(note, 0, 0)
+    chains = {n: tensors[f"rule/chain/{n}"] for n in machine.units if f"rule/chain/{n}" in tensors}
+    fits = chains.keys() == machine.units.keys() and all(
+        x.ndim == 2 and x.shape[1] == machine.units[n] for n, x in chains.items()
+    )
+    return chains if fits else None

@@ -1,0 +1,208 @@
+"""The rows that a machine is applied to: which ones, how it sees them, and what of them is known."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import checks
+from boltz.data import Data
+from boltz.data.binarize import HOW, binarize, undrawn
+from boltz.data.dataset import only
+from boltz.data.from_arrays import as_data
+from boltz.data.labels import Labels
+from boltz.errors import InputError
+from boltz.evaluation.reading import Options, own_load, rows_asked
+from boltz.evaluation.trained import Trained
+from boltz.models.files import Model
+from boltz.networks.network import Network
+from boltz.rng import Key
+from boltz.storage.run_folder import table
+
+Array = NDArray[Any]
+NUMBERS = 2**21  # that a chunk of rows holds at most, beside its features
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of data as a machine sees them, how it does so, which units are known (None: all), which split they are.
+
+    real: for Gaussian visible units.
+    """
+
+    data: Data
+    how: str
+    key: Key
+    mask: Array | None = None
+    split: str | None = None
+    real: bool = False
+
+    def __len__(self) -> int:
+        return len(self.data.x)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a result says of them."""
+        return {
+            "rows": len(self),
+            "data": self.data.name,
+            "split": self.split,
+            "binarize": self.how,
+        }
+
+    def seen(self, place: slice) -> Array:
+        """Some of the rows (rows, units) as numbers in [0, 1], or as they are; they do not depend on the others."""
+        first, stop, _ = place.indices(len(self))
+        if self.real:
+            return undrawn(np.asarray(self.data.x[first:stop]), self.data.levels)
+        numbers = np.arange(first, stop, dtype=np.int64)
+        return binarize(self.data.x[first:stop], self.data.levels, self.how, self.key, 0, numbers)
+
+    def masked(self, mask: Array) -> Rows:
+        """The same rows, of which a mask (rows or 1, units) says what is known."""
+        return replace(self, mask=mask)
+
+    def known(self, place: slice) -> dict[str, Array]:
+        """The argument mask for some of the rows, or nothing where all is known."""
+        if self.mask is None:
+            return {}
+        mask = self.mask if len(self.mask) == 1 != len(self) else self.mask[place]
+        return {"mask": np.broadcast_to(mask, (len(range(*place.indices(len(self)))), mask.shape[1])).astype(bool)}
+
+
+def chunks(rows: int, units: int) -> Iterator[slice]:
+    """All rows in order, as many at once as hold few enough numbers."""
+    step = max(NUMBERS // units // 32, 1) * 32
+    return (slice(first, min(first + step, rows)) for first in range(0, rows, step))
+
+
+def rows_of(path: Path, model: Model | Network, options: Mapping[str, Any], split: str | None = None) -> Rows:
+    """The rows that options name, by default those of the run; raises InputError where the machine cannot see them.
+
+    split is the one to take without --split; None means test where there is one, else train.
+    """
+    data, split = rows_asked(path, [model], options, split)
+    return replace(seen_by(model, data, options["binarize"], options["seed"]), split=split, mask=data.known)
+
+
+def seen_by(model: Model | Network, data: Data, how: str, seed: int) -> Rows:
+    """Rows of data as a machine sees them; raises InputError where it cannot."""
+    layer = model.layers[0]
+    if data.x.shape[1] != layer.units:
+        raise InputError(f"{data.source} has {data.x.shape[1]} units a row, but the machine has {layer.units}.")
+    if layer.kind == "gaussian" and how != "none":
+        raise InputError(f"binarize must be none for Gaussian visible units, got {how}.")
+    key = Key.from_seed(checks.integer(seed, "seed", 0, 2**63 - 1)).derive("evaluate")
+    return Rows(data, "none" if data.levels == 1 else how, key, real=layer.kind == "gaussian")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Rows that a network is applied to, and their labels, if known."""
+
+    rows: Rows
+    labels: Labels | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Rows x (rows, units) as a machine sees them, drawn once, of which data and split they are, and how they are seen.
+
+    split: None for data in one piece; train: the rows that simple models are fitted to, None for those of the run.
+    """
+
+    x: Any
+    data: Data
+    split: str | None
+    how: str
+    train: Data | None = None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a result says of them."""
+        return {"rows": len(self.x), "data": self.data.name, "split": self.split, "binarize": self.how}
+
+    @property
+    def name(self) -> str:
+        """Data and split in words."""
+        return " ".join(filter(None, (self.data.name, self.split)))
+
+
+NOTHING: Options = {"limit": None, "levels": None, "label_column": None, "drop_columns": ()}
+
+
+def rows_given(
+    trained: Trained, data: Any, split: str | None = None, default: str = "test", limit: int | None = None
+) -> tuple[Data, str | None]:
+    """The rows that an argument data names: an array, Data, a name or path, or None for the data of the run.
+
+    split, of named data and those of a run, is by default the default one if there is such, else train. Raises
+    InputError, FileError.
+    """
+    if split is not None:
+        checks.choice(split, "split", ("train", "valid", "test"))
+    if limit is not None:
+        limit = checks.integer(limit, "limit", 1)
+    if data is None or isinstance(data, str | os.PathLike):
+        name = None if data is None else str(checks.path(data, "data"))
+        if name is None and not own_load(trained.settings):
+            raise InputError(f"data must be given, since {trained.place} names no data of its own.")
+        wanted = {**NOTHING, "data": name, "split": split, "limit": limit}
+        return rows_asked(trained.path, [trained.model], wanted, default)
+    if split is not None:
+        raise InputError("split must be None for rows that are given as data: it is of named data.")
+    found = as_data(data, "data", trained.model.layers[0], trained.model.levels)
+    if limit is not None and limit < len(found.x):
+        return only(found, np.arange(limit)), None
+    return found, None
+
+
+def rows_to_fit(trained: Trained, train: Any) -> Data | None:
+    """The rows that an argument train gives, an array or Data, None for those of the run; raises InputError."""
+    return None if train is None else as_data(train, "train", trained.model.layers[0], trained.model.levels)
+
+
+def measured_rows(
+    trained: Trained, given: tuple[Data, str | None], binarize: str | None = None, seed: int = 0
+) -> Measured:
+    """Rows and their split as the machine sees them, as in its training unless binarize says otherwise."""
+    data, split = given
+    if binarize is not None:
+        checks.choice(binarize, "binarize", HOW)
+    before = table(trained.settings, "settings").get("binarize")
+    x, how = visible_rows(data, binarize or before, seed, trained.model)
+    return Measured(x, data, split, how)
+
+
+def visible_rows(data: Data, how: str | None, seed: int, model: Model) -> tuple[Any, str]:
+    """Rows (rows, units) as the machine sees them, drawn once by seed, and how; 0/1 data stay as they are ("none")."""
+    units, gaussian = model.units[model.visible], model.layers[0].kind == "gaussian"
+    if data.x.shape[1] != units:
+        raise InputError(f"{data.source} has {data.x.shape[1]} units a row, but the machine has {units} visible units.")
+    if gaussian and how not in (None, "none"):
+        raise InputError(f"binarize must be none for Gaussian visible units, got {how}.")
+    needed = data.x.size * max(np.dtype(np.float32).itemsize, data.x.itemsize if gaussian else 0)
+    if needed > memory():
+        raise InputError(
+            f"The {len(data.x):,} rows of {data.source} take {needed / 2**30:,.0f} GiB as the machine sees them, more "
+            "than this computer has: name fewer with --limit."
+        )
+    if gaussian:
+        return undrawn(np.asarray(data.x), data.levels), "none"
+    how = "none" if data.binary else how or "dynamic"
+    key = Key.from_seed(checks.integer(seed, "seed", 0, 2**63 - 1)).derive("evaluate")
+    return binarize(data.x, data.levels, how, key, 0, np.arange(len(data.x), dtype=np.int64)), how
+
+
+def memory() -> float:
+    """Bytes of memory that this computer has, as far as it says."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return float("inf")

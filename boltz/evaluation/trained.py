@@ -1,0 +1,89 @@
+"""A trained machine and what is known of its training, from a machine, a run, or the path of a run or model file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from boltz import checks
+from boltz.errors import InputError
+from boltz.models.blueprint import blueprint, kind_of
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.files import Model
+from boltz.models.files import load as load_model
+from boltz.models.files import trajectory as load_trajectory
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.storage import run_folder, snapshots
+from boltz.training.train import Run
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A machine under a name.
+
+    path: the run folder or model file it is from; settings: what run.toml says, or the settings of a run in memory, and
+    nothing for a machine alone; kept: the snapshots of a run in memory.
+    """
+
+    name: str
+    model: Model
+    path: Path | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    kept: tuple[BoltzmannMachine, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """The kind of machine."""
+        return kind_of(blueprint(self.model))
+
+    @property
+    def place(self) -> str:
+        """Where it is, in a message."""
+        return self.name if self.path is None else str(self.path)
+
+    @property
+    def updates(self) -> list[int]:
+        """The update of each snapshot that its run folder holds, in order."""
+        found = self.path is not None and self.path.is_dir()
+        return [int(file.stem) for file in (snapshots.listed(self.path) if found else [])]  # type: ignore[arg-type]
+
+    @property
+    def snapshots(self) -> tuple[BoltzmannMachine, ...]:
+        """The snapshots of its run, none where it kept none; raises FileError where one is damaged."""
+        return self.kept if self.path is None or not self.path.is_dir() else tuple(load_trajectory(self.path))
+
+    def to(self, device: str) -> Trained:
+        """The same, with its machine on a device."""
+        return replace(self, model=self.model.to(device))
+
+
+def trained(model: Any, argument: str = "model") -> Trained:
+    """The trained machine that an argument names: itself, a run, or a path; raises InputError or FileError."""
+    if isinstance(model, Run):
+        if model.path is None:
+            return Trained("the run", model.model, None, {"settings": model.settings.as_dict()}, model.kept)
+        return Trained(_name(model.path), model.model, model.path, run_folder.settings_of(model.path))
+    if isinstance(model, str | os.PathLike):
+        path = checks.path(model, argument)
+        return Trained(_name(path), model_of(path), path, run_folder.settings_of(path))
+    if not isinstance(model, BoltzmannMachine | HelmholtzMachine):
+        what = "a machine, a run, or the path of a run or model file"
+        raise InputError(f"{argument} must be {what}, got {checks.brief(model)}.")
+    return Trained("the machine", model)
+
+
+def model_of(path: Path) -> Model:
+    """The machine of a model file or of a run that was trained to its end."""
+    if path.is_dir() and not (path / run_folder.MODEL).exists():
+        if "task" in run_folder.read_settings(path):
+            raise InputError(f"{path} holds a fine-tuned network, which only boltz classify and autoencode go on with.")
+        raise InputError(f"{path} is not trained to its end: finish it with: boltz train --resume {path}")
+    return load_model(path)
+
+
+def _name(path: Path) -> str:
+    """The last part of a path, where links lead."""
+    return os.path.basename(os.path.realpath(path))

@@ -1,0 +1,65 @@
+"""Quick checks of evaluation: values against enumeration, rows of a run, and what is said of both."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import boltz
+from boltz.estimators.estimate import exact
+from boltz.evaluation.words import verdict
+
+X = np.random.default_rng(11).integers(0, 2, (24, 6)).astype(np.float32)
+
+
+def _enumerated(machine: boltz.BoltzmannMachine, x: np.ndarray) -> np.ndarray:
+    """log p(v) of rows (rows,) of an RBM by all its states, from weights and biases alone."""
+    weight = machine.params[machine.graph.edges[0].key].astype(np.float64)
+    visible, hidden = (machine.bias(layer).astype(np.float64) for layer in machine.units)
+    count = len(visible)
+    states = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
+
+    def score(v: np.ndarray) -> np.ndarray:
+        found: np.ndarray = v @ visible + np.logaddexp(0, v @ weight + hidden).sum(axis=1)
+        return found
+
+    return score(x.astype(np.float64)) - np.logaddexp.reduce(score(states.astype(np.float64)))
+
+
+def check_the_notebook_and_enumeration() -> None:
+    """evaluate and compare give log p(v) by enumeration, row by row, and the difference of both machines."""
+    one, other = (boltz.rbm(6, 3, X, seed=seed) for seed in (1, 2))
+    one.arena[:] = np.random.default_rng(1).normal(0, 0.7, one.arena.size)
+    found = boltz.evaluate(one, X)
+    np.testing.assert_allclose(found.log_likelihood.per_row, _enumerated(one, X), atol=1e-4)
+    assert found.log_z is not None and found.log_z.kind == "exact" and found.certified == "The log-likelihood is exact."
+    pairs = boltz.compare({"one": one, "other": other}, X).pairs
+    assert (pairs[0].first, pairs[0].second) == ("one", "other")
+    wanted = _enumerated(one, X).mean() - _enumerated(other, X).mean()
+    assert abs(pairs[0].difference - wanted) < 1e-4
+
+
+def check_rows_of_a_run() -> None:
+    """Without data a run is measured on its test rows, and diagnosed on its training rows; split names others."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "rows.npz")
+        np.savez(file, x_train=X[:16], x_test=X[16:])
+        data = boltz.load_data(file)
+        run = boltz.train(boltz.rbm(6, 3, X), data, Path(folder, "run"), epochs=1, batch_size=8)
+        test = boltz.evaluate(run)
+        assert (test.rows.split, len(test.rows.x)) == ("test", 8)
+        np.testing.assert_array_equal(test.rows.x, X[16:])
+        assert boltz.evaluate(Path(folder, "run"), split="train", limit=5).as_dict()["rows"] == 5
+        assert boltz.evaluate(run, X, limit=5).as_dict()["rows"] == 5
+        told = boltz.diagnose(run, sweeps=20).as_dict()
+        assert (told["split"], told["rows"], told["data"]) == ("train", 16, "rows")
+
+
+def check_words() -> None:
+    """What is not trusted is said, in the text of a result as in its verdict."""
+    poor = boltz.ais(boltz.rbm(6, 3, X), chains=5, betas=5)
+    assert not poor.trusted and "NOT trusted" in str(poor) and "NOT trusted" in repr(poor)
+    assert "NO: 5 chains ran" in poor._repr_html_() and "5 chains ran" in str(poor)
+    assert "NOT trusted" in verdict(exact(-3.0, ""), poor) and "trusted" in repr(exact(1.0, ""))
