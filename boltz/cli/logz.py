@@ -121,9 +121,7 @@ def _estimated(
             return _result(both.estimate) | both.as_dict(), "\n".join(lines(name, both))
         show = steps(progress.report, "annealing log Z")
         chains, betas = annealing.chains, annealing.betas
-        single: Estimate = boltz.log_z(
-            machine, method=method, chains=chains, betas=betas, seed=annealing.seed, progress=show
-        )  # type: ignore[call-overload]
+        single = boltz.log_z(machine, method=method, chains=chains, betas=betas, seed=annealing.seed, progress=show)  # type: ignore[call-overload]
     _draw({"annealing up": single}, None, options["picture"])
     why = [] if single.trusted else [trust(single)]
     return _result(single), "\n".join([described(name, single), *why])
