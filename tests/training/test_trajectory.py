@@ -14,7 +14,6 @@ from support.training import plain_train
 import boltz
 from boltz.errors import FileError, InputError
 from boltz.storage import atomic, run_folder, snapshots
-from boltz.storage import tensors as checkpoint
 from boltz.storage.tensors import read_tensors, write_tensors
 from boltz.training import train as public
 from boltz.training.loop import Loop
@@ -227,7 +226,7 @@ def test_temporaries_among_snapshots_are_swept_when_their_process_is_dead(tmp_pa
     train(out=tmp_path / "r")
     wanted, path = contents(tmp_path / "r"), snapshots.path_of(tmp_path / "r", 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint, "_PROCESS", "0" * 8)
+        patch.setattr(atomic, "_PROCESS", "0" * 8)
         dead = atomic.temporary(path)
     live = atomic.temporary(path)
     for file in (dead, live):
