@@ -2,7 +2,7 @@
 
 foreign <- errors <- kernels <- arrays, rng, numerics, checks, scale <- units, nn <- models <- targets <- sampling <-
 {estimators <- diagnostics, training <- networks} <- {sklearn, cli}. parallel stands on kernels and checks, storage on
-the first two alone, and data on kernels, rng, checks and scale.
+the first two alone, data on kernels, rng, checks and scale, progress on checks, and plotting on data and sampling.
 """
 
 from __future__ import annotations
