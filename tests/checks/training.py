@@ -423,7 +423,8 @@ def check_settings_that_follow_from_the_layers() -> None:
 
     assert chosen(net) == ("vimco", 5, "dynamic")
     assert chosen(net, samples=3) == ("vimco", 3, "dynamic")
-    assert chosen(net, objective="rws") == ("rws", 1, "dynamic")
+    assert chosen(net, objective="rws") == ("rws", 5, "dynamic")
+    assert chosen(net, objective="nvil") == ("nvil", 1, "dynamic")
     assert chosen(smooth) == ("vae", 1, "dynamic")
     assert chosen(grey) == ("vae", 1, "none")
     assert chosen(grey, binarize="fixed", objective="iwae", samples=2) == ("iwae", 2, "fixed")

@@ -162,7 +162,7 @@ def test_train_refuses_them_before_anything_is_written(machine: str, settings: d
         ("vae", {"groups": 2}, "^groups is a setting of the objective miwae, piwae, not of vae"),
         ("vae", {"objective": "iwae", "alpha": 0.5}, "^alpha is a setting of the objective dreg, not of iwae"),
         ("sbn", {"sleep_share": 0.1}, "^sleep_share is a setting of the objective rws, not of vimco"),
-        ("sbn", {"objective": "vimco"}, "^the objective vimco must have at least 2 samples, got 1"),
+        ("sbn", {"objective": "vimco", "samples": 1}, "^the objective vimco must have at least 2 samples, got 1"),
         ("sbn", {"objective": "vae"}, r"^the objective vae is not defined for binary layers \(h1\)"),
         ("vae", {"objective": "nvil"}, "^the objective nvil is not defined for a machine without binary layers"),
         ("sbn", {"objective": "rws", "free_bits": 0.1}, "^warmup_epochs and free_bits scale a bound, .* rws has none"),

@@ -1,0 +1,31 @@
+"""It would catch a notebook that no longer runs, or that reaches below the public names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).parents[2] / "examples"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run(path: Path, tmp_path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert code and not any(cell.outputs for cell in code), "outputs are not kept in the repository"
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    kinds = {kind for cell in code for output in cell.outputs for kind in output.get("data", {})}
+    assert {"image/png", "text/html", "text/plain"} <= kinds
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_use_public_names_only(path: Path) -> None:
+    text = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
+    assert re.findall(r"^\s*(?:from|import) boltz.*$", text, re.M) == ["import boltz"]
+    assert not re.search(r"\bboltz\.\w+\.\w+\(|\._\w", text)
