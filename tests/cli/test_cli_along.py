@@ -56,7 +56,7 @@ def doubtful(monkeypatch: pytest.MonkeyPatch) -> None:
             found, ladder=replace(found.ladder, estimate=replace(found.ladder.estimate, doubts=("made",), ess=3))
         )
 
-    monkeypatch.setattr(boltz, "likelihood_along", untrusted)
+    monkeypatch.setattr("boltz.evaluation.along.likelihood_along", untrusted)
 
 
 @pytest.mark.parametrize(("kind", "last"), [("rbm", 12), ("dbm", 18)])  # 3 updates an epoch; 2 epochs of a pair first

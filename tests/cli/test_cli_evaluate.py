@@ -55,7 +55,7 @@ MEASURED = TwoSided(estimate(40, "none"), estimate(39, "lower"), estimate(41, "n
 @pytest.fixture
 def once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log Z from both sides without the work."""
-    monkeypatch.setattr(boltz, "log_z", lambda *given, **settings: MEASURED)
+    monkeypatch.setattr("boltz.evaluation.log_z.from_both_sides", lambda *given, **settings: MEASURED)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from boltz.estimators.two_sided import TwoSided
 from boltz.estimators.words import value_of
 from boltz.evaluation import log_z as evaluation_log_z
 from boltz.evaluation.log_z import PARTS
-from boltz.plotting import curves, images
+from boltz.plotting import curves
 from boltz.sampling import ladder_fitting
 from boltz.storage import snapshots
 
@@ -149,7 +149,8 @@ def test_what_is_not_reached_says_what_to_raise(
     lines = two_sided.lines("log Z", replace(measured, wanted=1e-5, reached=False))
     assert "(wanted +-1e-05: NOT reached within the budget, it is +-0.0" in lines[0]
     assert "raise --budget or --error), trusted" in lines[0]
-    monkeypatch.setattr(boltz, "log_z", lambda *given, **settings: replace(measured, wanted=1e-5, reached=False))
+    wanting = replace(measured, wanted=1e-5, reached=False)
+    monkeypatch.setattr(evaluation_log_z, "from_both_sides", lambda *given, **settings: wanting)
     assert result_of("logz", wide, "--error", 1e-5)["reached"] is False
 
 
@@ -213,7 +214,9 @@ def test_a_trajectory_that_is_not_trusted_says_so(
     ladder = doubtful(measured, "ladder").ladder
     assert ladder is not None
     places = np.arange(float(len(ladder.places)))
-    monkeypatch.setattr(boltz, "exchange_log_z", lambda *given, **settings: replace(ladder, places=places))
+    monkeypatch.setattr(
+        "boltz.evaluation.along.exchange_log_z", lambda *given, **settings: replace(ladder, places=places)
+    )
     found = invoke("logz", traced, "--method", "trajectory", "--rounds", 20).stdout.splitlines()
     assert "NOT trusted, nor is its interval" in found[0] and "NOT trusted, since" in found[1]
 
@@ -223,7 +226,7 @@ def test_the_picture_is_drawn_of_what_was_found(
 ) -> None:
     drawn: list[tuple[dict[str, Estimate], Any]] = []
     real = curves.log_weights
-    monkeypatch.setattr(images, "log_weights", lambda *given: drawn.append(given) or real(*given))
+    monkeypatch.setattr(curves, "log_weights", lambda *given: drawn.append(given) or real(*given))
     assert invoke("logz", wide, "--picture", "two.png").exit_code == 0
     assert invoke("logz", wide, "--betas", 20, "--chains", 3, "--picture", "one.png").exit_code == 0
     assert drawn[0] == ({"annealing up": measured.lower, "annealing down": measured.upper}, measured.ladder)

@@ -143,11 +143,11 @@ def test_stopping_the_measurement_is_resumable(data: Path, monkeypatch: pytest.M
             raise KeyboardInterrupt
         return ais(model, chains, *rest, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(boltz, "ais", stop)
+    monkeypatch.setattr("boltz.estimators.ais.ais", stop)
     words = ("train", "rbm", "--layers", "25", "--epochs", 1, "--betas", 10, "--data", data, "--out", "r")
     found = invoke(*words, "--json")
     assert found.exit_code == 75 and found.stdout == "" and "--resume r" in found.stderr
-    monkeypatch.setattr(boltz, "ais", ais)
+    monkeypatch.setattr("boltz.estimators.ais.ais", ais)
     assert invoke("train", "--resume", "r").exit_code == 0
     assert Path("r/test.json").exists()
 
