@@ -163,7 +163,8 @@ def test_a_run_whose_plan_cannot_be_read_is_refused() -> None:
     plain_train(boltz.rbm(25, 2), np.eye(25), out="r", epochs=2, batch_size=5, snapshots=4)
     file = Path("r/run.toml")
     file.write_text(file.read_text().replace("rows = 25", "rows = 0"))
-    found = invoke("evaluate", "r", "--along")
+    np.save("x.npy", np.eye(25))
+    found = invoke("evaluate", "r", "--along", "--data", "x.npy")
     assert found.exit_code == 2 and found.stderr.startswith("Error: r/run.toml does not describe a run (rows must be ")
 
 

@@ -13,7 +13,7 @@ from boltz.diagnostics import log_z
 from boltz.diagnostics.findings import Diagnosis
 from boltz.diagnostics.log_z import halved
 from boltz.diagnostics.log_z import overlap as judged
-from boltz.estimators import replica_exchange, two_sided
+from boltz.estimators import two_sided
 from boltz.sampling import ladder_fitting
 
 NAMES = [
@@ -126,7 +126,7 @@ def test_findings_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     shorter = halved(machine, found)
     assert shorter is not None and (shorter.steps, shorter.chains, shorter.kind) == (50, 100, "lower")
     assert verdicts(judged(found, shorter)) == {}
-    monkeypatch.setattr(replica_exchange, "fitted_places", lambda make, places, *rest: np.array([0.0, 1.0]))
+    monkeypatch.setattr(ladder_fitting, "fitted_places", lambda make, places, *rest: np.array([0.0, 1.0]))
     off = {n: np.full(24, 0.02) for n in ("v", "h1")}
     bad = verdicts(judged(two_sided.log_z(blocks(scale=3.0)[0], 0.5, 0.0, base=off)))
     assert bad["overlap lost"] == bad["swap acceptance"] == bad["log Z"] == "bad"
