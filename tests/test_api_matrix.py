@@ -366,7 +366,11 @@ def test_what_is_no_state_is_refused(state: Any) -> None:
 
 
 MODELS: dict[str, Callable[[Any], Any]] = {  # name -> call with a machine
-    "train": lambda m: plain_train(m, BITS, epochs=1, batch_size=3),
+    "train": lambda m: (
+        boltz.train(m, BITS, epochs=1, batch_size=3, pretrain_epochs=0)
+        if m is DBM or m is DBN
+        else boltz.train(m, BITS, epochs=1, batch_size=3)
+    ),
     "sample": lambda m: boltz.sample(m, 2),
     "mean_field": lambda m: boltz.mean_field(m, BITS),
     "log_likelihood": lambda m: boltz.log_likelihood(m, BITS, samples=2),
@@ -390,6 +394,7 @@ MODELS: dict[str, Callable[[Any], Any]] = {  # name -> call with a machine
 }
 ANNEALED = {"ais", "reverse_ais", "exchange_log_z", "tempered_sample", "log_z"}
 ONE_KIND = ANNEALED | {"mean_field", "exact_log_z", "exact_samples"}  # of undirected machines alone
+RUNS_TOO = {"log_z"}  # take a run, or the path of one, as well
 ONE_KIND |= {"raise_likelihood", "tempered_transitions", "likelihood_along"}
 MACHINES = {"rbm": RBM, "dbm": DBM, "sbn": SBN, "vae": VAE, "gaussian vae": GAUSSIAN, "mixed": MIXED, "dbn": DBN}
 
@@ -399,7 +404,11 @@ MACHINES = {"rbm": RBM, "dbm": DBM, "sbn": SBN, "vae": VAE, "gaussian vae": GAUS
 def test_every_function_takes_every_machine_or_says_which(name: str, machine: str) -> None:
     model = MACHINES[machine]
     arena = model.arena.tobytes()
-    if name in ONE_KIND and isinstance(model, boltz.HelmholtzMachine):
+    directed = isinstance(model, boltz.HelmholtzMachine)
+    if name in RUNS_TOO and directed and model.prior_machine is None:
+        with pytest.raises(boltz.InputError, match=r"^model must have a log Z to measure, but the machine is directed"):
+            MODELS[name](model)
+    elif name in ONE_KIND - RUNS_TOO and directed:
         with pytest.raises(boltz.InputError, match=r"^model must be a BoltzmannMachine, got HelmholtzMachine\.$"):
             MODELS[name](model)
     else:
@@ -410,14 +419,17 @@ def test_every_function_takes_every_machine_or_says_which(name: str, machine: st
 @pytest.mark.parametrize("model", [None, "digits.safetensors", 3, BITS, {}, boltz.rbm], ids=lambda m: type(m).__name__)
 @pytest.mark.parametrize("name", MODELS)
 def test_what_is_no_machine_is_refused(name: str, model: Any) -> None:
-    with pytest.raises(
-        boltz.InputError, match=r"^model must be a BoltzmannMachine(| or a HelmholtzMachine), got \w+\.$"
-    ):
+    wanted = r"^model must be a BoltzmannMachine(| or a HelmholtzMachine), got \w+\.$"
+    if name in RUNS_TOO:
+        wanted = (
+            r"^(model must be a machine, a run, or the path of a run or model file, got .*|digits\.safetensors .*)\.$"
+        )
+    with pytest.raises((boltz.InputError, boltz.FileError), match=wanted):
         MODELS[name](model)
 
 
 @pytest.mark.parametrize("machine", ["rbm", "vae"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", sorted(set(MODELS) - RUNS_TOO))
 def test_a_run_in_place_of_its_machine_is_told_apart(name: str, machine: str) -> None:
     run = plain_train(MACHINES[machine], BITS, epochs=0)
     with pytest.raises(boltz.InputError, match=r"^model must be .*, got Run; use its \.model\.$"):

@@ -137,7 +137,7 @@ def test_info_of_a_run_and_of_a_model(run: Path) -> None:
     model = result_of("info", run / "model.safetensors")
     assert (model["model"], model["layers"], model["dtype"], model["rates"]) == ("rbm", [UNITS, 3], "float32", True)
     text = invoke("info", run).stdout
-    assert "25-3" in text and "3 of 3" in text and "learning_rate = 0.024" in text
+    assert "25-3" in text and "3 of 3" in text and "learning_rate = 0.0144" in text
     assert "103" in invoke("info", run / "model.safetensors").stdout
 
 

@@ -17,7 +17,6 @@ from support.training import plain_train
 
 import boltz
 from boltz import presets
-from boltz.cli.machines import MACHINES
 from boltz.evaluation.evaluate import SAMPLES, SAMPLES_WITH_PRIOR
 from boltz.evaluation.rows import visible_rows
 from boltz.storage import metrics, run_folder
@@ -210,7 +209,7 @@ def test_a_second_stage_starts_from_the_trained_machine(trained: dict[str, Path]
         "samples": 3,
         "epochs": 1,
         "batch_size": presets.batch_for(TRAIN),
-        "learning_rate": MACHINES["vae"].options["learning_rate"],
+        **presets.rates_for("vae", TRAIN, UNITS),
     }
     assert np.array_equal(boltz.load(folder).arena, plain_train(boltz.load(trained["vae"]), x, **settings).model.arena)
     assert "init:" in invoke("info", folder).stdout

@@ -21,7 +21,7 @@ from support.commands import TEST, TRAIN, UNITS, invoke, result_of
 
 import boltz
 from boltz.cli.common import failures
-from boltz.storage import run_folder, tensors
+from boltz.storage import atomic, run_folder
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e]")
 ESCAPES = "red \x1b[31m\x07\r\u202e\u2028\u200b [bold]markup[/] "
@@ -195,7 +195,7 @@ def test_what_the_machine_cannot_write_ends_with_code_1(run: Path, monkeypatch: 
     def full(*_: Any) -> int:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(tensors.os, "write", full)
+    monkeypatch.setattr(atomic.os, "write", full)
     for words in (
         ("sample", run, "--chains", 2, "--sweeps", 1, "--out", "s.png"),
         ("train", "rbm", "--layers", 2, "--epochs", 1, "--data", "x.npy", "--out", "new"),

@@ -91,8 +91,8 @@ def test_options_replace_those_of_the_recipe(data: Path) -> None:
 def test_the_data_of_a_recipe_are_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
     asked: list[object] = []
 
-    def load(name: str, split: str, limit: int | None, **known: object) -> boltz.Data:
-        asked.append((name, limit))
+    def load(name_or_path: str, split: str, limit: int | None = None, **known: object) -> boltz.Data:
+        asked.append((name_or_path, limit))
         return boltz.load_data(str(data), split)
 
     monkeypatch.setattr("boltz.cli.starting.load", load)

@@ -244,8 +244,8 @@ def test_mutated_descriptions_load_or_are_refused(whole: Any, tmp_path: Path) ->
             changed[place] = str(rng.choice(list('0123456789{}[]",:-.abtrue \\')))
         with pytest.MonkeyPatch.context() as patch:
             metadata = whole[1] | {"network": "".join(changed)}
-            patch.setattr("boltz.models.files.read_metadata", lambda file, m=metadata: m)
-            patch.setattr("boltz.models.files.read_tensors", lambda file, joined, m=metadata: (dict(whole[0]), m))
+            patch.setattr("boltz.networks.files.read_metadata", lambda file, m=metadata: m)
+            patch.setattr("boltz.networks.files.read_tensors", lambda file, joined, m=metadata: (dict(whole[0]), m))
             try:
                 network = boltz.load_network(path)
             except boltz.FileError:
