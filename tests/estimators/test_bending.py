@@ -74,7 +74,7 @@ def test_nothing_is_bent_without_need() -> None:
 def test_ladders_of_trained_machines_are_bent(monkeypatch: pytest.MonkeyPatch) -> None:
     """And a fitted ladder says so by its path, whatever else it is."""
     seen: list[Any] = []
-    monkeypatch.setattr(replica_exchange, "bent", lambda path, samples: seen.append(samples) or path)
+    monkeypatch.setattr(ladder_fitting, "bent", lambda path, samples: seen.append(samples) or path)
     machine = machine_of(SMALL["rbm"])
     ladder = ladder_fitting.fitted_ladder(machine, (), rates_of(SMALL["rbm"]), 0)
     assert len(seen) == 1 and len(next(iter(seen[0].values()))) == ladder_fitting.COPIES * ladder_fitting.BEND_SAMPLES

@@ -22,13 +22,13 @@ from support.machines import SMALL, machine_of, rates_of
 from support.training import plain_train
 
 import boltz
-from boltz.estimators import replica_exchange as module
 from boltz.estimators.replica_exchange import LadderEstimate, bennett, estimated, exchange_log_z
 from boltz.rng import Key
 from boltz.sampling import ladder_fitting, replica_exchange
 from boltz.sampling.ladder_fitting import fitted_ladder, fitted_places
 from boltz.sampling.ladders import Machines, Temperatures
 from boltz.sampling.replica_exchange import Exchanged, exchange, replicas_of
+from boltz.targets import path_to
 
 Floats = NDArray[np.float64]
 KEY = Key(21, 22)
@@ -202,7 +202,7 @@ def test_rungs_are_put_where_no_swap_passes() -> None:
     """From the two ends alone; the exact acceptance of neighbours, by enumeration, is at least 0.1 everywhere."""
     table = Table.of(bimodal())
     held, base = ("v",), {n: np.zeros(8) for n in table.layers}
-    path = module.path_to(machine_of(table), {n: np.full(8, 0.5) for n in table.layers})
+    path = path_to(machine_of(table), {n: np.full(8, 0.5) for n in table.layers})
     assert path.held == held
 
     def acceptance(places: Floats) -> list[float]:
@@ -226,7 +226,7 @@ def test_rungs_are_put_where_no_swap_passes() -> None:
 
 def test_friction_draws_rungs_to_where_it_is() -> None:
     table = SMALL["rbm"]
-    path = module.path_to(machine_of(table), rates_of(table))
+    path = path_to(machine_of(table), rates_of(table))
     late = np.concatenate([[0.0], np.linspace(0.8, 1, 50)])
     plain, drawn = (fitted_places(lambda p: Temperatures(path, p), np.linspace(0, 1, 6), f, KEY) for f in (None, late))
     assert len(plain) == len(drawn) and (np.diff(drawn) > 0).all() and drawn[0] == 0 and drawn[-1] == 1
