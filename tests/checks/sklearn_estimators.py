@@ -111,11 +111,11 @@ def check_warning() -> None:
 
 def check_variational_score() -> None:
     """For a machine without weights, log p(v) of independent units."""
-    machine = boltz.dbm([4, 3, 2])
-    machine.arena[:-9] = 0
-    machine.arena[-9:] = RNG.normal(size=9)
+    machine = boltz.dbm([4, 16, 2])  # so many that they are not enumerated
+    machine.arena[:-22] = 0
+    machine.arena[-22:] = RNG.normal(size=22)
     rows = RNG.integers(0, 2, (6, 4)).astype(float)
-    fitted = DBMTransformer((3, 2), pretrain_epochs=0, epochs=0, chains=5).fit(rows)
+    fitted = DBMTransformer((16, 2), pretrain_epochs=0, epochs=0, chains=5).fit(rows)
     fitted.machine_ = machine
     wanted = (rows * machine.bias("v") - np.logaddexp(0, machine.bias("v"))).sum(axis=1)
     np.testing.assert_allclose(fitted.score_samples(rows), wanted, rtol=1e-5)

@@ -24,7 +24,8 @@ from support.machines import machine_of, rates_of
 import boltz
 from boltz import parallel
 from boltz.estimators import importance, reverse_ais
-from boltz.estimators.estimate import TRUSTED_SHARE, from_log_weights
+from boltz.estimators.estimate import from_log_weights
+from boltz.estimators.words import TRUSTED_SHARE
 from boltz.sampling import annealing
 
 Floats = NDArray[np.float64]

@@ -27,5 +27,5 @@ def test_notebooks_run(path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_use_public_names_only(path: Path) -> None:
     text = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
-    assert re.findall(r"^\s*(?:from|import) boltz.*$", text, re.M) == ["import boltz"]
+    assert re.findall(r"^[ \t]*(?:from|import) boltz.*$", text, re.M) == ["import boltz"]
     assert not re.search(r"\bboltz\.\w+\.\w+\(|\._\w", text)

@@ -51,7 +51,7 @@ def test_rows_do_not_depend_on_each_other_or_on_threads(layers: str) -> None:
 
 def test_pictures_show_the_means_of_samples() -> None:
     """boltz sample --out x.png and sample(means=True) have one source."""
-    from boltz.cli.pictures import layer_means
+    from boltz.plotting.machines import layer_means
 
     for model in (machine_of(checks.DBM), directed_machine("3b 2b 2b")):
         plain = boltz.sample(model, 20, seed=4)

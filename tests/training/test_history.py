@@ -16,7 +16,7 @@ SHORT: dict[str, Any] = {"epochs": 3, "batch_size": 10, "chains": 5, "snapshots"
 
 
 def deep(out: Path | None = None) -> boltz.Run:
-    return boltz.train(boltz.dbm([8, 4, 3], X), X, out, pretrain_epochs=2, **SHORT)
+    return boltz.train(boltz.dbm([8, 4, 3], X), X, out, pretrain="doubling", pretrain_epochs=2, **SHORT)
 
 
 @pytest.mark.parametrize("folder", [False, True])
