@@ -1,7 +1,8 @@
 """Foreign text: what others wrote into files, names, labels and settings, made fit to be shown."""
 
 from collections.abc import Iterable
-from html import escape
+
+from boltz.html import table
 
 MOST = 80  # characters of a name, a label, a value
 MOST_MESSAGE = 1000  # characters of a whole sentence
@@ -33,13 +34,8 @@ def short_repr(name: str, parts: Iterable[object]) -> str:
 
 def html_table(title: str, rows: Iterable[tuple[object, object]]) -> str:
     """A small table for notebooks: a title, and a row for each (name, value), None left out."""
-    cells = (
-        f"<tr><th style='text-align:left'>{escape(shown(name))}</th>"
-        f"<td style='text-align:left'>{escape(shown(value, MOST_REPR))}</td></tr>"
-        for name, value in rows
-        if value is not None
-    )
-    return f"<table><caption>{escape(shown(title))}</caption><tbody>{''.join(cells)}</tbody></table>"
+    known = [(shown(name), shown(value, MOST_REPR)) for name, value in rows if value is not None]
+    return table(known, caption=shown(title))
 
 
 def _text(value: object) -> str:

@@ -24,7 +24,7 @@ MODELS = BASE | {"units", "nn", "storage"}
 SAMPLING = MODELS | {"models", "targets", "parallel"}
 TRAINING = SAMPLING | {"sampling", "data", "presets", "progress"}
 ALLOWED: dict[str, set[str]] = {
-    "foreign": set(),
+    "foreign": {"html"},
     "errors": {"foreign"},
     "kernels": set(),
     "rng": {"errors", "checks"},
