@@ -125,6 +125,30 @@ class BoltzmannMachine:
         return self.graph.units
 
     @property
+    def plan(self) -> Graph:
+        """What the machine is apart from its parameters."""
+        return self.graph
+
+    @property
+    def kind(self) -> str:
+        """The name of the machine: rbm or dbm."""
+        return self.graph.kind
+
+    @property
+    def architecture(self) -> str:
+        """Units from the bottom, such as 784-500-1000."""
+        return self.graph.architecture
+
+    @property
+    def undirected(self) -> BoltzmannMachine:
+        """The part of the machine whose log Z is not 0: all of it."""
+        return self
+
+    @property
+    def directed(self) -> None:
+        """The part of the machine that is drawn from the top down, of which there is none."""
+
+    @property
     def scaling(self) -> None:
         """The scale of Gaussian visible units, of which there are none."""
 

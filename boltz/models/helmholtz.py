@@ -193,6 +193,31 @@ class HelmholtzMachine:
         """Name of the visible layer."""
         return self.layers[0].name
 
+    @property
+    def plan(self) -> Structure:
+        """What the machine is apart from its parameters."""
+        return self.structure
+
+    @property
+    def kind(self) -> str:
+        """The name of the machine: dbn, sbn, vae, or helmholtz where hidden layers are mixed."""
+        return self.structure.kind
+
+    @property
+    def architecture(self) -> str:
+        """Units from the bottom; drawn layers in brackets where others are not: 784-200-200-[50]."""
+        return self.structure.architecture
+
+    @property
+    def undirected(self) -> BoltzmannMachine | None:
+        """The part of the machine whose log Z is not 0: the RBM on top of a deep belief net, else None."""
+        return self.prior_machine
+
+    @property
+    def directed(self) -> HelmholtzMachine:
+        """The part of the machine that is drawn from the top down: all of it."""
+        return self
+
     @cached_property
     def units(self) -> dict[str, int]:
         """Number of units of each layer."""
