@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 
 import boltz
-from boltz.models.blueprint import blueprint
 from boltz.rng import Key
 from boltz.training.loop import Events, Loop
 from boltz.training.stages import settings_of, stages
@@ -69,9 +68,9 @@ def work(way: str, path: Path, options: argparse.Namespace) -> None:
     data = as_data(np.load(path, mmap_mode="r" if way == "mapped" else None), "x", model.layers[0])
     print(time.perf_counter() - began, flush=True)
     epochs = (options.rounds + 1) * options.steps * options.batch // options.rows + 1  # the last turn ends before them
-    settings = settings_of(blueprint(model), {"batch_size": options.batch, "epochs": epochs})
+    settings = settings_of(model.plan, {"batch_size": options.batch, "epochs": epochs})
     state = TrainState(model, [])
-    loop = Loop(data, None, stages(blueprint(model), settings), state, Key.from_seed(0))
+    loop = Loop(data, None, stages(model.plan, settings), state, Key.from_seed(0))
     clock = [0.0]
 
     def turn() -> None:

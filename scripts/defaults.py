@@ -20,7 +20,6 @@ import numpy as np
 import boltz
 import boltz.sklearn
 from boltz.errors import NumericalError
-from boltz.models.blueprint import blueprint
 from boltz.training.stages import settings_of
 
 SETS = (
@@ -127,7 +126,7 @@ def random(name: str, kind: str, number: int) -> Line:
     began = time.monotonic()
     try:
         machine = built(kind, train.shape[1], shape, train, number)
-        run = boltz.train(machine, train, **settings_of(blueprint(machine), settings).as_dict())  # without presets
+        run = boltz.train(machine, train, **settings_of(machine.plan, settings).as_dict())  # without presets
         found = measured(run.model, test)
     except NumericalError:
         found = {"value": None, "trusted": False}

@@ -73,14 +73,13 @@ def _log_z_wanted(found: Any, names: Collection[str], options: Mapping[str, Any]
     """Error and budget of --log-z, None without it; raises InputError."""
     from boltz import checks
     from boltz.evaluation.log_z import Wanted
-    from boltz.models.blueprint import undirected
 
     if not options["log_z"]:
         idle = [name for name in ("error", "budget") if name in names]
         if idle:
             raise InputError(f"--{idle[0]} is of log Z: give --log-z as well.")
         return None
-    if undirected(found.model) is None:
+    if found.model.undirected is None:
         raise InputError(
             f"--log-z is of machines with an RBM, but the log Z of the directed machine in {found.path} is 0."
         )

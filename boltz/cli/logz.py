@@ -74,7 +74,6 @@ def logz(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
     from boltz.estimators.exact import quick
     from boltz.evaluation.log_z import LEAST_ROUNDS, Annealing, Wanted
     from boltz.evaluation.trained import trained
-    from boltz.models.blueprint import undirected
 
     names = given(ctx)
     annealing = Annealing(options["chains"], options["betas"], options["seed"])
@@ -82,7 +81,7 @@ def logz(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
     wanted = Wanted(error, checks.number(options["budget"], "--budget", 0.0), options["seed"])
     checked_picture(options["picture"])
     found = trained(path).to(options["device"])
-    machine = undirected(found.model)
+    machine = found.model.undirected
     if machine is None:
         kind = found.kind
         raise InputError(f"{path} holds a directed machine ({kind}), whose log Z is 0: there is nothing to estimate.")
@@ -105,10 +104,9 @@ def _estimated(
     from boltz.evaluation.along import log_z_along
     from boltz.evaluation.log_z import two_sided
     from boltz.evaluation.progress import steps
-    from boltz.models.blueprint import undirected
 
     annealing, wanted = how
-    machine = undirected(found.model)
+    machine = found.model.undirected
     assert machine is not None
     with Progress() as progress:
         if method == "trajectory":

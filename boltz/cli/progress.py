@@ -33,7 +33,6 @@ def compile_kernels(kind: str, settings: Common, device: str = "cpu") -> None:
 
     import boltz
     from boltz.cli.machines import MACHINES
-    from boltz.models.blueprint import undirected
 
     tiny: dict[str, Any] = {name: getattr(settings, name) for name in ("optimizer", "rule") if hasattr(settings, name)}
     if hasattr(settings, "objective"):
@@ -48,7 +47,7 @@ def compile_kernels(kind: str, settings: Common, device: str = "cpu") -> None:
         shape = {**MACHINES[kind].shape, **TINY[kind]}
         model = MACHINES[kind].build(SIDE, shape, None, 0).to(device)
         run = boltz.train(model, rows, epochs=1, batch_size=SIDE, **tiny)
-        machine = undirected(run.model)
+        machine = run.model.undirected
         if machine is not None:
             boltz.ais(machine, chains=SIDE, betas=2)
     finally:

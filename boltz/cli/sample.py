@@ -116,16 +116,15 @@ def _lengths(path: Path, model: Any, options: dict[str, Any], names: Set[str]) -
     """Sweeps of Gibbs chains and rounds of replica exchange, None where there are none; raises InputError."""
     import boltz
     from boltz import checks
-    from boltz.models.blueprint import undirected
     from boltz.sampling.ladder_fitting import COPIES
 
     sweeps = options["sweeps"]
-    if undirected(model) is None and sweeps is not None:
+    if model.undirected is None and sweeps is not None:
         raise InputError(f"--sweeps are of Gibbs chains, but {path} holds a directed machine, sampled exactly.")
     if not options["tempered"]:
         if "rounds" in names:
             raise InputError("--rounds would do nothing: it needs --tempered.")
-        return (SWEEPS if sweeps is None and undirected(model) is not None else sweeps), None
+        return (SWEEPS if sweeps is None and model.undirected is not None else sweeps), None
     if not isinstance(model, boltz.BoltzmannMachine):
         raise InputError(f"--tempered is for an rbm or dbm, but {path} holds a machine with directed layers.")
     if sweeps is not None:

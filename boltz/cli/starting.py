@@ -22,7 +22,6 @@ from boltz.evaluation.evaluate import samples_for
 from boltz.evaluation.log_z import Annealing
 from boltz.evaluation.reading import COLUMNS, REAL, columns_note, other_rows, reading, with_columns
 from boltz.evaluation.trained import model_of
-from boltz.models.blueprint import architecture, blueprint, kind_of
 from boltz.models.files import Model
 from boltz.presets import Recipe
 from boltz.presets import recipe as recipe_named
@@ -49,7 +48,7 @@ class Start:
     @property
     def title(self) -> str:
         """What is about to happen, in words."""
-        what = f"{self.kind} {architecture(blueprint(self.model))}"
+        what = f"{self.kind} {self.model.architecture}"
         return f"training {what} on {len(self.data.x):,} rows of {self.data.name}, run folder {self.out}"
 
 
@@ -73,7 +72,7 @@ def prepared(options: Options) -> Start:
     settings = MACHINES[kind].settings_from(values)
     evaluation = _evaluation(options, values, settings.seed)
     model = _built(kind, values, data) if first is None else _fitting(first, data, f"the machine of {options['init']}")
-    stages(blueprint(model), settings)  # refuses what cannot be trained
+    stages(model.plan, settings)  # refuses what cannot be trained
     samples_for(model, evaluation["samples"])
     stem = f"{recipe.name}-{data.name}" if recipe else _stem(kind, model, data)
     out = options["out"] or run_folder.next_free(Path("runs"), stem)
@@ -185,7 +184,7 @@ def _built(kind: str, values: Options, data: Data) -> Model:
 def _initial(path: Path, kind: str) -> Model:
     """The trained machine to start from."""
     model = model_of(path)
-    found = kind_of(blueprint(model))
+    found = model.kind
     if found not in MACHINES:
         raise InputError(
             f"{path} holds a Helmholtz machine with layers of both kinds, which only boltz.train goes on with."
@@ -206,7 +205,7 @@ def _fitting(model: Model, data: Data, name: str) -> Model:
 
 def _stem(kind: str, model: Model, data: Data) -> str:
     """The name of a run folder: vae-200-200-50-mnist."""
-    units = architecture(blueprint(model)).replace("[", "").replace("]", "").split("-")[1:]
+    units = model.architecture.replace("[", "").replace("]", "").split("-")[1:]
     return "-".join([kind, *units, data.name])
 
 

@@ -138,17 +138,15 @@ def finished(run: Any, progress: Any) -> dict[str, Any]:
     """Draw the pictures of a trained run, measure it, and keep the result in its folder."""
     from boltz.evaluation.after_training import measured
     from boltz.evaluation.pictures import draw
-    from boltz.models.blueprint import architecture, blueprint, kind_of
     from boltz.storage.run_folder import write_result
 
     draw(run)
-    plan = blueprint(run.model)
     test = measured(run, progress.report)
     result = {
         "run": str(run.path),
-        "model": kind_of(plan),
+        "model": run.model.kind,
         "layers": [layer.units for layer in run.model.layers],
-        "architecture": architecture(plan),
+        "architecture": run.model.architecture,
         "epochs": len(run.history),
         "seconds": run.history[-1]["seconds"] if run.history else 0.0,
         "test": test,

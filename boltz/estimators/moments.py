@@ -15,7 +15,8 @@ from boltz.arrays import host
 from boltz.errors import InputError
 from boltz.estimators.exact import QUICK_UNITS, chunks, class_units, configurations, exact_log_marginal, exact_log_z
 from boltz.estimators.likelihood import QUICK_HIDDEN, is_rbm
-from boltz.models.boltzmann import BoltzmannMachine, State, bias_key
+from boltz.models.boltzmann import BoltzmannMachine, State
+from boltz.models.graph import bias_key
 from boltz.parallel import blocks
 
 Array = NDArray[Any]

@@ -17,9 +17,8 @@ from boltz.arrays import host
 from boltz.estimators.ais import ais
 from boltz.estimators.estimate import Estimate, Kind
 from boltz.estimators.exact import class_units, exact_log_z
-from boltz.models.boltzmann import BoltzmannMachine, shapes
+from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.graph import Graph
-from boltz.nn.arena import size
 from boltz.rng import Key
 from boltz.sampling.evidence import Evidence
 
@@ -37,7 +36,7 @@ def clamped(machine: BoltzmannMachine, row: Array, known: Array) -> tuple[Boltzm
     visible, bias = machine.visible, machine.bias(machine.visible)
     layers = [replace(layer, units=int((~known).sum())) if layer.name == visible else layer for layer in machine.layers]
     graph = Graph(tuple(layers), machine.graph.edges)
-    found = BoltzmannMachine(graph, np.zeros(size(shapes(graph)), machine.dtype))
+    found = BoltzmannMachine(graph, np.zeros(graph.parameters, machine.dtype))
     given = {visible: np.where(known, row, 0).astype(machine.dtype)[None]}
     for edge in graph.edges:
         weight = machine.params[edge.key]

@@ -24,7 +24,6 @@ from boltz.evaluation.rows import Measured, measured_rows, rows_given
 from boltz.evaluation.trained import Trained, trained
 from boltz.evaluation.words import BETWEEN, GREY
 from boltz.foreign import shown
-from boltz.models.blueprint import blueprint, undirected
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.plotting import curves
 from boltz.storage import metrics, run_folder
@@ -163,7 +162,7 @@ def check_kind(found: Trained, what: str) -> None:
 
 def along(found: Trained, rows: Measured, rounds: int, seed: int, progress: Progress) -> EvaluationAlong:
     """The log-likelihoods of rows at the snapshots of a run that has some."""
-    model, members, x = undirected(found.model), found.snapshots, rows.x
+    model, members, x = found.model.undirected, found.snapshots, rows.x
     assert isinstance(model, BoltzmannMachine)
     updates = (*found.updates, all_updates(found))
     progress(f"fitting a ladder along {len(members)} snapshots", 0, 0)
@@ -187,7 +186,7 @@ def log_z_along(found: Trained, machine: BoltzmannMachine, rounds: int, seed: in
 
 def all_updates(found: Trained) -> int:
     """The update whose parameters a run keeps, counted through its stages as its run.toml plans them."""
-    path, plan, description = found.path, blueprint(found.model), found.settings
+    path, plan, description = found.path, found.model.plan, found.settings
     assert path is not None
     try:
         rows, settings = (

@@ -30,7 +30,6 @@ from boltz.evaluation.rows import NOTHING, Measured, rows_given, rows_to_fit, vi
 from boltz.evaluation.trained import Trained, trained
 from boltz.evaluation.words import SIMPLE, figures, number, text_table, verdict
 from boltz.foreign import shown
-from boltz.models.blueprint import architecture, blueprint, parameters
 from boltz.storage.run_folder import table
 
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
@@ -325,13 +324,12 @@ def measured(each: Trained, x: Any, samples: int, annealing: Annealing, progress
     sizes = [k for k in SIZES if k < samples] + [samples]
     bounds = importance_bounds(each.model, x, sizes, log_z, annealing.seed)
     best, exact = bounds[-1], each.kind == "rbm"
-    plan = blueprint(each.model)
     return Compared(
         each.name,
         each.path,
         each.kind,
-        architecture(plan),
-        parameters(plan),
+        each.model.architecture,
+        each.model.plan.parameters,
         best,
         "free energy" if exact else "importance sampling",
         0 if exact else samples,

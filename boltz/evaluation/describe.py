@@ -13,7 +13,7 @@ from typing import Any
 from boltz import checks, html
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.foreign import shown
-from boltz.models.blueprint import Blueprint, architecture, blueprint, kind_of, parameters
+from boltz.models.blueprint import Blueprint
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, load, structure_from
 from boltz.models.graph import Graph
@@ -80,7 +80,7 @@ def describe(model: Any) -> Description:
         return Description(_told(of_path(model.path)))
     if isinstance(model, Run):
         settings = model.settings.as_dict()
-        known = [name for name in settings if name not in LACKS.get(kind_of(blueprint(model.model)), ())]
+        known = [name for name in settings if name not in LACKS.get(model.model.kind, ())]
         told = effective({name: settings[name] for name in known}, NEEDS)
         return Description(_told({**_machine(model.model), "epochs": len(model.history), "settings": told}))
     if isinstance(model, Tuned):
@@ -140,7 +140,7 @@ def _network(network: Network, path: Path | None = None) -> Entries:
 def _machine(model: Model, path: Path | None = None) -> Entries:
     """What a machine is, and where it is from."""
     rates = {"dtype": str(model.dtype), "rates": bool(model.rates)}
-    return {**({} if path is None else {"path": str(path)}), **_structure(blueprint(model)), **rates}
+    return {**({} if path is None else {"path": str(path)}), **_structure(model.plan), **rates}
 
 
 def _unread(file: Path, load: Callable[[Path], Any]) -> str | None:
@@ -159,11 +159,11 @@ def _structure(plan: Blueprint) -> dict[str, Any]:
     """What a machine is: its kind, its layers, and what its conditionals hold."""
 
     found = {
-        "model": kind_of(plan),
+        "model": plan.kind,
         "layers": [layer.units for layer in plan.layers],
-        "architecture": architecture(plan),
+        "architecture": plan.architecture,
         "visible": plan.layers[0].kind,
-        "parameters": parameters(plan),
+        "parameters": plan.parameters,
     }
     if not isinstance(plan, Graph) and any(plan.widths):
         found |= {"widths": [list(widths) for widths in plan.widths], "activation": plan.activation}
@@ -174,7 +174,7 @@ def _of_run(path: Path) -> dict[str, Any]:
 
     description = run_folder.read_settings(path)
     plan, planned, settings = _plan(description, path)
-    lacking, problem = LACKS.get(kind_of(plan), ()), _unread(path / run_folder.MODEL, load)
+    lacking, problem = LACKS.get(plan.kind, ()), _unread(path / run_folder.MODEL, load)
     known = {name: value for name, value in settings.items() if name not in lacking}
     history, result = metrics.read_metrics(path), read_result(path)
     origin: dict[str, Any] = {name: description[name] for name in ("recipe", "init") if name in description}

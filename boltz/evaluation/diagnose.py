@@ -19,7 +19,6 @@ from boltz.evaluation.progress import Progress, heard, steps
 from boltz.evaluation.reading import own_load
 from boltz.evaluation.rows import rows_given, visible_rows
 from boltz.evaluation.trained import Trained, trained
-from boltz.models.blueprint import undirected
 from boltz.models.files import Model
 from boltz.storage import run_folder
 from boltz.storage.run_folder import table
@@ -53,7 +52,7 @@ def diagnose(
     checks.flag(log_z, "log_z")
     wanted = Wanted(checks.number(error, "error", 1e-9), checks.number(budget, "budget", 0.0))
     asked = Asked(checked_sweeps(found, sweeps, "sweeps"), wanted if log_z else None, seed)
-    if log_z and undirected(found.model) is None:
+    if log_z and found.model.undirected is None:
         raise InputError("log_z must be False for a directed machine, whose log Z is 0.")
     few = limit if limit is not None or data is not None else own_rows(found, split)
     return diagnosed(found, rows_given(found, data, split, own_split(found, data), few), asked, told)
@@ -73,7 +72,7 @@ class Asked:
 
 def checked_sweeps(found: Trained, sweeps: int | None, option: str) -> int:
     """The sweeps that were asked for, or the default; raises InputError where there are no chains."""
-    if undirected(found.model) is None and sweeps is not None:
+    if found.model.undirected is None and sweeps is not None:
         raise InputError(f"{option} are of Gibbs chains, but {found.place} holds a directed machine, which has none.")
     return checks.integer(SWEEPS if sweeps is None else sweeps, "sweeps", LEAST_SWEEPS, 10**7)
 
@@ -99,7 +98,7 @@ def diagnosed(found: Trained, given: tuple[Data, str | None], asked: Asked, prog
         raise InputError(f"The data must have at least 2 rows, whose spread is the measure, got {len(data.x)}.")
     x, how = visible_rows(data, settings.get("binarize"), asked.seed, model)
     particles = particles_of(found, progress)
-    if undirected(model) is not None:
+    if model.undirected is not None:
         progress(f"running chains for {asked.sweeps:,} sweeps", 0, 0)
     told = judged(model, x, particles, asked.sweeps, asked.seed, settings or None)
     if asked.wanted is not None:
@@ -111,7 +110,7 @@ def diagnosed(found: Trained, given: tuple[Data, str | None], asked: Asked, prog
 
 def _with_log_z(found: Diagnosis, model: Model, wanted: Wanted, seed: int, progress: Progress) -> Diagnosis:
     """A diagnosis with findings on log Z, measured as it is wanted."""
-    machine = undirected(model)
+    machine = model.undirected
     assert machine is not None
     both = from_both_sides(machine, wanted.error, wanted.budget, seed, progress=steps(progress, "log Z"))
     measures = {"log_z": {**both.estimate.as_dict(), "wanted": both.wanted, "reached": both.reached}}
@@ -120,7 +119,7 @@ def _with_log_z(found: Diagnosis, model: Model, wanted: Wanted, seed: int, progr
 
 def particles_of(found: Trained, progress: Progress) -> Mapping[str, Any] | None:
     """The persistent chains in the checkpoint of a run, None where it has none that are of the whole machine."""
-    machine, path = undirected(found.model), found.path
+    machine, path = found.model.undirected, found.path
     names = (run_folder.CHECKPOINT, run_folder.PREVIOUS)
     if machine is None or path is None or not path.is_dir() or not any((path / name).exists() for name in names):
         return None

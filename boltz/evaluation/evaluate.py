@@ -22,7 +22,6 @@ from boltz.evaluation.progress import Progress, heard, steps
 from boltz.evaluation.rows import Measured, measured_rows, rows_given, rows_to_fit
 from boltz.evaluation.trained import Trained, trained
 from boltz.evaluation.words import KINDS, bound_lines, verdict, verdict_between
-from boltz.models.blueprint import blueprint, kind_of, undirected
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 
@@ -198,13 +197,13 @@ def way_of(model: Model, options: Mapping[str, Any], names: Set[str], word: Call
     Raises InputError for what would do nothing.
     """
     method = checks.choice(options["method"], word("method"), USES)
-    _refuse(kind_of(blueprint(model)), method, names, word)
+    _refuse(model.kind, method, names, word)
     annealing = Annealing(options["chains"], options["betas"], options["seed"])
     error = checks.number(options["error"], word("error"), 1e-9)
     wanted = Wanted(error, checks.number(options["budget"], word("budget"), 0.0), annealing.seed)
     samples = samples_for(model, options["samples"]) if method == "auto" else 0
     if method == "importance":
-        prior = undirected(model) is not None and not isinstance(model, BoltzmannMachine)
+        prior = model.undirected is not None and not isinstance(model, BoltzmannMachine)
         default = SAMPLES_WITH_PRIOR if prior else SAMPLES
         samples = checks.integer(options["samples"] if "samples" in names else default, "samples", 1, 10**6)
     rows = method in ROW_BETAS
@@ -226,7 +225,7 @@ def samples_for(model: Model, asked: int) -> int:
 
 def refuse_idle(models: list[Model], names: Set[str], word: Callable[[str], str]) -> None:
     """Raise InputError for options that were given and that none of the machines needs."""
-    directed = not any(undirected(model) for model in models)
+    directed = not any(model.undirected for model in models)
     for name in ("betas", "chains"):
         if directed and name in names:
             what = "is for annealed importance sampling of log Z, which is 0 for directed machines"
@@ -234,7 +233,7 @@ def refuse_idle(models: list[Model], names: Set[str], word: Callable[[str], str]
     for name in ("error", "budget"):
         if directed and name in names:
             raise InputError(f"{word(name)} is for log Z, which is 0 for directed machines.")
-    if "samples" in names and all(kind_of(blueprint(model)) == "rbm" for model in models):
+    if "samples" in names and all(model.kind == "rbm" for model in models):
         raise InputError(f"{word('samples')} would do nothing: log p*(v) of an rbm is exact without samples.")
 
 
@@ -298,7 +297,7 @@ def _simple(found: Trained, rows: Measured, way: Way) -> Beside:
 
 def _log_z(model: Model, way: Way, progress: Progress) -> TwoSided | Estimate | None:
     """log Z as it was asked for; None where it is 0, or not needed."""
-    machine = undirected(model)
+    machine = model.undirected
     if way.method == "raise" or machine is None:
         return None
     if way.wanted is not None:

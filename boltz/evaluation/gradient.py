@@ -11,7 +11,6 @@ from boltz import checks
 from boltz.arrays import host
 from boltz.errors import InputError, NumericalError
 from boltz.estimators.moments import exact_gradient
-from boltz.models.blueprint import blueprint
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine, visible_rows
 from boltz.parallel import workers
@@ -64,7 +63,7 @@ def _settings(model: Model, rule: str, k: int, chains: int) -> dict[str, Any]:
 
 def _estimated(model: Model, rows: Array, settings: dict[str, Any], key: Key) -> dict[str, Array]:
     """The gradient of the first step of training on one batch of all rows."""
-    plan = blueprint(model)
+    plan = model.plan
     rule = stages(plan, settings_of(plan, settings))[-1].rule
     with workers(model.arena) as pool:
         state = rule.init(model, rows[: rule.start_rows], key)

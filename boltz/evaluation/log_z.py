@@ -16,7 +16,6 @@ from boltz.estimators.two_sided import TwoSided
 from boltz.estimators.two_sided import log_z as from_both_sides
 from boltz.evaluation.progress import Progress, Steps, attempts, steps
 from boltz.evaluation.trained import Trained, trained
-from boltz.models.blueprint import undirected
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.sampling.base_rate import base_rates
@@ -105,7 +104,7 @@ def log_z(
     checks.integer(chains, "chains", 1, 2**32)
     check_betas(betas)
     found, seed = trained(model), checks.seed(seed)
-    machine = undirected(found.model)
+    machine = found.model.undirected
     if machine is None:
         raise InputError(f"model must have a log Z to measure, but {found.place} is directed ({found.kind}): it is 0.")
     if base is not None:
@@ -156,7 +155,7 @@ class Wanted:
 
 def annealed(model: Model, annealing: Annealing, progress: Progress) -> Estimate | None:
     """log Z, exact where that is quick, else by annealing; None where it is 0 by construction."""
-    machine = undirected(model)
+    machine = model.undirected
     if machine is None:
         return None
     how = annealing.chains, annealing.betas, annealing.seed

@@ -10,7 +10,6 @@ from typing import Any
 
 from boltz import checks
 from boltz.errors import InputError
-from boltz.models.blueprint import blueprint, kind_of
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.files import load as load_model
@@ -37,7 +36,7 @@ class Trained:
     @property
     def kind(self) -> str:
         """The kind of machine."""
-        return kind_of(blueprint(self.model))
+        return self.model.kind
 
     @property
     def place(self) -> str:

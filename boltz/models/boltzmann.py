@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from boltz import arrays, checks, scale
 from boltz.errors import InputError
 from boltz.foreign import short_repr
-from boltz.models.graph import Edge, Graph, Layer
+from boltz.models.graph import Edge, Graph, Layer, bias_key
 from boltz.nn.arena import check_arena, size, zeros
 from boltz.nn.arena import views as named_views
 from boltz.storage.tensors import write_tensors
@@ -28,20 +28,9 @@ Array = NDArray[Any]
 State = Mapping[str, Array]
 
 
-def shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
-    """Shape of every parameter by name: edges first, then biases."""
-    found: dict[str, tuple[int, ...]] = {e.key: (graph.units[e.lower], graph.units[e.upper]) for e in graph.edges}
-    return found | {bias_key(layer.name): (layer.units,) for layer in graph.layers}
-
-
-def bias_key(layer: str) -> str:
-    """The parameter name of a layer's bias."""
-    return f"layer/{layer}/bias"
-
-
 def views(graph: Graph, arena: Array) -> dict[str, Array]:
     """The parameters as views into one flat arena."""
-    return named_views(shapes(graph), arena)
+    return named_views(graph.shapes, arena)
 
 
 def check_rates(rates: Any, units: Mapping[str, int]) -> None:
@@ -77,7 +66,7 @@ class BoltzmannMachine:
 
     def __post_init__(self) -> None:
         checks.instance(self.graph, "graph", Graph)
-        check_arena(self.arena, size(shapes(self.graph)))
+        check_arena(self.arena, self.graph.parameters)
         check_rates(self.rates, self.graph.units)
         scale.checked_levels(self.levels)
 
@@ -154,7 +143,7 @@ class BoltzmannMachine:
 
     def spans(self) -> list[tuple[slice, bool]]:
         """The arena as slices of weights (True), which decay acts on, and of biases (False)."""
-        weights = size({edge.key: shapes(self.graph)[edge.key] for edge in self.graph.edges})
+        weights = size({edge.key: self.graph.shapes[edge.key] for edge in self.graph.edges})
         return [(slice(0, weights), True), (slice(weights, self.arena.size), False)]
 
     def unit_type(self, layer: str) -> Units:

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from boltz import checks, scale
 from boltz.errors import InputError
-from boltz.models.boltzmann import BoltzmannMachine, shapes
+from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.graph import MOST_LAYERS, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure, empty
 from boltz.models.scaling import Scaling
-from boltz.nn.arena import size
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.numerics import logit
 from boltz.rng import Key
@@ -209,7 +208,7 @@ def dbm(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.floa
         raise InputError(f"units must name at least a visible and a hidden layer, got {sizes}.")
     dtype, seed = checks.floating(dtype, "dtype"), checks.seed(seed)
     graph = Graph.chain(sizes)
-    arena = np.zeros(checks.affordable(size(shapes(graph)), "the number of parameters by units", dtype.itemsize), dtype)
+    arena = np.zeros(checks.affordable(graph.parameters, "the number of parameters by units", dtype.itemsize), dtype)
     machine = BoltzmannMachine(graph, arena)
     for edge in graph.edges:
         key = Key.from_seed(seed).derive("weights", edge.key)

@@ -15,7 +15,6 @@ from boltz import checks, scale
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.foreign import shown
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.boltzmann import shapes as graph_shapes
 from boltz.models.graph import MOST_LAYERS, Edge, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.scaling import Scaling, cast
@@ -152,7 +151,7 @@ def graph_from(metadata: Told, source: str) -> Graph:
 
 def boltzmann_from(tensors: Tensors, metadata: Told, source: str) -> BoltzmannMachine:
     graph = graph_from(metadata, source)
-    arena, rates = arena_from(tensors, graph_shapes(graph), source), _rates(tensors, graph.layers, source)
+    arena, rates = arena_from(tensors, graph.shapes, source), _rates(tensors, graph.layers, source)
     return BoltzmannMachine(graph, arena, rates, levels_from(metadata, source))
 
 
@@ -235,6 +234,6 @@ def scaling_from(tensors: Tensors, layer: Layer, source: str) -> Scaling | None:
 
 
 READERS: dict[str, tuple[Callable[[Tensors, Told, str], Model], Callable[[Told, str], Shapes]]] = {
-    "boltzmann": (boltzmann_from, lambda metadata, source: graph_shapes(graph_from(metadata, source))),
+    "boltzmann": (boltzmann_from, lambda metadata, source: graph_from(metadata, source).shapes),
     "helmholtz": (_helmholtz, lambda metadata, source: _structure(metadata, source).shapes),
 }  # kind -> (the machine of a file, the shapes of its parameters in their order)

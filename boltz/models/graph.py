@@ -7,9 +7,15 @@ from functools import cached_property
 from itertools import pairwise
 
 from boltz.errors import InputError
+from boltz.nn.arena import size
 from boltz.units import UNITS
 
 MOST_LAYERS = 1000
+
+
+def bias_key(layer: str) -> str:
+    """The parameter name of a layer's bias."""
+    return f"layer/{layer}/bias"
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,17 @@ class Graph:
     def architecture(self) -> str:
         """Units from the bottom, such as 784-500-1000."""
         return "-".join(str(layer.units) for layer in self.layers)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every parameter by name: edges first, then biases."""
+        found: dict[str, tuple[int, ...]] = {e.key: (self.units[e.lower], self.units[e.upper]) for e in self.edges}
+        return found | {bias_key(layer.name): (layer.units,) for layer in self.layers}
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases."""
+        return size(self.shapes)
 
     @property
     def visible(self) -> str:

@@ -21,7 +21,6 @@ from boltz import arrays, checks, scale
 from boltz.errors import InputError
 from boltz.foreign import short_repr
 from boltz.models.boltzmann import BoltzmannMachine, check_rates, repr_parts
-from boltz.models.boltzmann import shapes as graph_shapes
 from boltz.models.graph import Graph, Layer
 from boltz.models.scaling import Scaling
 from boltz.nn.arena import check_arena, size, views
@@ -114,7 +113,7 @@ class Structure:
         """Shape of every parameter by name: the prior, then the conditionals from the bottom."""
         found: dict[str, tuple[int, ...]] = {}
         if self.prior_graph is not None:
-            found |= {f"prior/{name}": shape for name, shape in graph_shapes(self.prior_graph).items()}
+            found |= {f"prior/{name}": shape for name, shape in self.prior_graph.shapes.items()}
         elif self.latent[-1].kind == "bernoulli":
             found["prior/bias"] = (self.latent[-1].units,)
         for layer, net in self.generative.items():
@@ -122,6 +121,11 @@ class Structure:
         for layer, net in self.recognition.items():
             found |= net.shapes(f"recognition/{layer}")
         return found
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases, those of recognition included."""
+        return size(self.shapes)
 
     @cached_property
     def spans(self) -> Spans:
@@ -155,7 +159,7 @@ class HelmholtzMachine:
 
     def __post_init__(self) -> None:
         checks.instance(self.structure, "structure", Structure)
-        check_arena(self.arena, size(self.structure.shapes))
+        check_arena(self.arena, self.structure.parameters)
         check_rates(self.rates, self.units)
         checks.instance(self.scaling, "scaling", Scaling, optional=True)
         scale.checked_levels(self.levels)
@@ -241,7 +245,7 @@ class HelmholtzMachine:
             return None
         names = [layer.name for layer in self.layers[-2:]]
         rates = {own: self.rates[n] for own, n in zip(("v", "h1"), names, strict=True) if n in self.rates}
-        return BoltzmannMachine(graph, self.arena[: size(graph_shapes(graph))], rates)
+        return BoltzmannMachine(graph, self.arena[: graph.parameters], rates)
 
     def spans(self) -> Spans:
         """The arena as slices of weights (True), which decay acts on, and of biases (False)."""
@@ -287,5 +291,5 @@ def described(structure: Structure) -> dict[str, Any]:
 
 def empty(structure: Structure, dtype: Any) -> HelmholtzMachine:
     """A machine with all parameters zero; raises InputError where memory does not hold them."""
-    count = checks.affordable(size(structure.shapes), "the number of parameters by units", np.dtype(dtype).itemsize)
+    count = checks.affordable(structure.parameters, "the number of parameters by units", np.dtype(dtype).itemsize)
     return HelmholtzMachine(structure, np.zeros(count, dtype))

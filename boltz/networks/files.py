@@ -11,7 +11,6 @@ from typing import Any
 from boltz import checks
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.foreign import shown
-from boltz.models.boltzmann import shapes as graph_shapes
 from boltz.models.files import (
     NETWORK,
     Told,
@@ -41,7 +40,7 @@ def load_network(path: str | Path) -> Network:
     hears = any(net.sides)
     names = [f"network/{name}" for name in net.shapes]
     if hears:
-        names += [f"machine/{name}" for name in graph_shapes(graph_from(announced, str(file)))]
+        names += [f"machine/{name}" for name in graph_from(announced, str(file)).shapes]
     tensors, metadata = read_tensors(file, names)
     own = {name.removeprefix("network/"): x for name, x in tensors.items() if name.startswith("network/")}
     arena, levels = arena_from(own, net.shapes, str(file)), levels_from(metadata, str(file))

@@ -15,7 +15,6 @@ from boltz import checks
 from boltz.data import Data
 from boltz.data.from_arrays import given as data_given
 from boltz.errors import InputError
-from boltz.models.blueprint import blueprint, kind_of
 from boltz.models.files import Model, inside
 from boltz.models.graph import MOST_LAYERS
 from boltz.parallel import team
@@ -71,7 +70,7 @@ class DeepMachine(BaseEstimator, ABC):
 
     def _check_same(self, fresh: Model) -> None:
         """Raise InputError unless the fitted machine is like one that the parameters ask for."""
-        if blueprint(fresh) != blueprint(self.machine_):
+        if fresh.plan != self.machine_.plan:
             there, asked = ([layer.units for layer in machine.layers] for machine in (self.machine_, fresh))
             raise InputError(
                 f"warm_start goes on from a machine with layers {checks.few(there)}, but the parameters ask for "
@@ -106,10 +105,10 @@ class DeepMachine(BaseEstimator, ABC):
             batch = chosen["batch_size"]
             batch = None if batch is None else checks.integer(batch, "batch_size", 1, 10**9)
             count, units = rows or len(data.x), data.x.shape[1]
-            ours = preset_for(kind_of(blueprint(machine)), count, units, batch, held_out=False)
+            ours = preset_for(machine.kind, count, units, batch, held_out=False)
             judges = ("patience", "validation") if "epochs" in open_ else ()
             chosen |= {name: ours[name] for name in (*open_, *judges)}
-        every = settings_of(blueprint(machine), chosen | {"seed": seed}).as_dict()  # no presets but those above
+        every = settings_of(machine.plan, chosen | {"seed": seed}).as_dict()  # no presets but those above
         with team(self.n_jobs):
             return train(machine, data, watch=self._watch if self.verbose else None, **every)
 

@@ -12,7 +12,6 @@ from boltz.estimators.exact import class_units
 from boltz.estimators.importance import reduced_alone
 from boltz.estimators.likelihood import QUICK_HIDDEN, is_rbm
 from boltz.estimators.likelihood import log_marginal as exact_or_bound
-from boltz.models.blueprint import undirected
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.numerics import log_mean_exp
@@ -26,7 +25,7 @@ Floats = NDArray[np.float64]
 
 def log_z(model: Model, betas: Any) -> float:
     """log Z of the undirected part in nats, by annealed importance sampling with one seed where it is not small."""
-    machine = undirected(model)
+    machine = model.undirected
     return 0.0 if machine is None else exact_or_ais(machine, betas=betas).value
 
 

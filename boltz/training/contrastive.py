@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 import boltz.kernels as kernels
 from boltz.arrays import beside
-from boltz.models.boltzmann import BoltzmannMachine, bias_key, views
-from boltz.models.graph import Edge
+from boltz.models.boltzmann import BoltzmannMachine, views
+from boltz.models.graph import Edge, bias_key
 from boltz.parallel import Workers, blocks, shares
 from boltz.rng import Key
 from boltz.sampling.gibbs import GibbsSweep, Scratch, turned_weights

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import kernels
-from boltz.models.boltzmann import bias_key
+from boltz.models.graph import bias_key
 from boltz.parallel import Workers
 from boltz.rng import Key
 from boltz.training.contrastive import Contrastive, Workspace

@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 
 import boltz.kernels as kernels
 from boltz.errors import InputError
-from boltz.models.boltzmann import BoltzmannMachine, shapes
+from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.graph import Graph
-from boltz.nn.arena import size
 from boltz.rng import Key
 from boltz.training.contrastive import Contrastive
 from boltz.training.exchanging import Exchanging
@@ -81,7 +80,7 @@ def stages(graph: Graph, settings: Settings) -> list[Stage]:
 
 def empty(graph: Graph, like: Array) -> BoltzmannMachine:
     """A machine with all parameters zero, of like's type and where it lives."""
-    return BoltzmannMachine(graph, np.zeros_like(like, shape=(size(shapes(graph)),)))
+    return BoltzmannMachine(graph, np.zeros_like(like, shape=(graph.parameters,)))
 
 
 def start_pair(model: BoltzmannMachine, stage: Stage) -> BoltzmannMachine:

@@ -20,7 +20,6 @@ from boltz.data.dataset import parted
 from boltz.data.from_arrays import as_data
 from boltz.errors import FileError, InputError
 from boltz.foreign import html_table, short_repr
-from boltz.models.blueprint import blueprint, kind_of
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.builders import scaled
 from boltz.models.files import Model, checked_machine, trajectory
@@ -73,13 +72,13 @@ class Run:
     kept: tuple[BoltzmannMachine, ...] = ()
 
     def __repr__(self) -> str:
-        plan, last = blueprint(self.model), self.history[-1] if self.history else {}
+        plan, last = self.model.plan, self.history[-1] if self.history else {}
         said = (f"{plan.kind} {plan.architecture}", length(self.history), measured(last), self.path)
         notes = f"{len(self.notes)} note{'s' * (len(self.notes) > 1)}" if self.notes else None
         return short_repr("Run", (*said, notes))
 
     def _repr_html_(self) -> str:
-        plan, last = blueprint(self.model), self.history[-1] if self.history else {}
+        plan, last = self.model.plan, self.history[-1] if self.history else {}
         rows = [
             ("units", plan.architecture),
             ("parameters", f"{self.model.arena.size:,}"),
@@ -138,14 +137,12 @@ def train(
     checks.table(extra, "extra")
     if out is not None:
         out = checks.path(out, "out")
-    drawn = blueprint(model)
+    drawn = model.plan
     settings_of(drawn, settings)  # what is wrong with them is said before rows are read
     data = as_data(x, "x", model.layers[0], model.levels)
     model = with_levels_of(model, data)
     others = None if held_out is None else as_data(held_out, "held_out", model.layers[0], model.levels)
-    chosen = settings_of(
-        drawn, completed(kind_of(drawn), settings, data.x.shape, others is not None, bool(model.rates))
-    )
+    chosen = settings_of(drawn, completed(drawn.kind, settings, data.x.shape, others is not None, bool(model.rates)))
     plan = stages(drawn, chosen)
     state = TrainState(_started(model, data), [])
     loop = Loop(*_parts(data, others, chosen), plan, state, Key.from_seed(chosen.seed).derive("train"))

@@ -10,7 +10,6 @@ from oracles.enumeration import Table
 from scipy.special import expit, logit
 
 from boltz.models import BoltzmannMachine, Graph, Layer
-from boltz.models.boltzmann import shapes
 from boltz.models.graph import Edge
 
 
@@ -18,7 +17,7 @@ def machine_of(table: Table, dtype: Any = np.float64) -> BoltzmannMachine:
     """The boltz machine on the layers and edges of a table, each parameter set by its name."""
     layers = tuple(Layer(name, units) for name, units in table.layers.items())
     graph = Graph(layers, tuple(Edge(a, b) for a, b in table.edges))
-    machine = BoltzmannMachine(graph, np.full(sum(int(np.prod(s)) for s in shapes(graph).values()), np.nan, dtype))
+    machine = BoltzmannMachine(graph, np.full(graph.parameters, np.nan, dtype))
     for (a, b), weight in table.edges.items():
         machine.params[f"edge/{a}-{b}/weight"][...] = weight
     for name, bias in table.biases.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import boltz
-from boltz.models.blueprint import blueprint
 from boltz.training.stages import kind_of_settings, settings_of
 
 
@@ -16,7 +15,7 @@ def plain_train(model: Any, x: Any, *where: Any, **named: Any) -> boltz.Run:
     """
     if "epochs" not in named:
         return boltz.train(model, x, *where, **named)
-    plan = blueprint(model)
+    plan = model.plan
     known = kind_of_settings(plan).__dataclass_fields__
     told = {name: value for name, value in named.items() if name in known}
     once = {"samples": 1} if "objective" in told and "samples" in known else {}

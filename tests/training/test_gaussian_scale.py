@@ -22,7 +22,6 @@ from boltz import HelmholtzMachine
 from boltz.data.from_arrays import given
 from boltz.diagnostics.diagnose import diagnose
 from boltz.errors import FileError, InputError
-from boltz.models.blueprint import blueprint
 from boltz.models.scaling import Scaling
 from boltz.storage.tensors import read_tensors, write_tensors
 from boltz.training.stages import settings_of, stages
@@ -244,7 +243,7 @@ def test_damaged_units_are_refused(change: dict[str, Any], words: str, tmp_path:
 
 def test_a_checkpoint_keeps_the_units() -> None:
     machine = MACHINES["vae"](Y)
-    drawn = blueprint(machine)
+    drawn = machine.plan
     plan = stages(drawn, settings_of(drawn, {"epochs": 1}))
     tensors = TrainState(machine, []).tensors()
     again = restore(tensors, drawn, plan, "it").model

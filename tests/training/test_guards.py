@@ -15,7 +15,6 @@ from support.training import plain_train
 
 import boltz
 from boltz.errors import InputError, NumericalError
-from boltz.models.blueprint import blueprint
 from boltz.storage import run_folder
 from boltz.training.baselines import Baseline
 from boltz.training.contrastive import Contrastive
@@ -209,7 +208,7 @@ def test_bad_parameters_and_states_of_directed_machines(
     """Each array in turn: weights and biases of both sides and of the prior, baselines, chains, moments."""
     make, settings = DIRECTED[name]
     model = make()
-    chosen = settings_of(blueprint(model), settings)
+    chosen = settings_of(model.plan, settings)
     state = rule_of(name)(chosen).init(model, rows(), checks.KEY)
     assert len(state) == {"nvil": 4, "reinforce": 1, "up-down pcd": 2}.get(name, 0)
     moments = ("first", "second") if optimizer == "adam" else ("velocity",)

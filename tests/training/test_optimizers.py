@@ -12,7 +12,6 @@ from oracles.enumeration import Table
 from support.training import plain_train
 
 import boltz
-from boltz.models.blueprint import blueprint
 from boltz.training import optimizers
 from boltz.training.settings import OPTIMIZERS, Settings
 from boltz.training.stages import settings_of
@@ -63,7 +62,7 @@ def test_biases_of_directed_machines_do_not_decay_either(make: Callable[[], Any]
     """Where weights and biases alternate in the arena: with no gradient the weights shrink, the biases stay."""
     machine = make()
     machine.arena[...] = 1
-    settings = settings_of(blueprint(machine), {"learning_rate": 0.1, "optimizer": optimizer, "l2": 0.5, "l1": 0.25})
+    settings = settings_of(machine.plan, {"learning_rate": 0.1, "optimizer": optimizer, "l2": 0.5, "l1": 0.25})
     state, gradient = optimizers.init(settings, machine), np.zeros_like(machine.arena)
     assert optimizers.apply(settings, machine, gradient, state, optimizers.Step(0.1, 0.0, 1), checks.SERIAL)
     kinds = {name.rsplit("/", 1)[1] for name in machine.params}

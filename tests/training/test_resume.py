@@ -20,7 +20,6 @@ from support.training import plain_train
 
 import boltz
 from boltz.errors import BoltzError, FileError, InputError, Interrupted
-from boltz.models.blueprint import blueprint
 from boltz.storage import run_folder
 from boltz.storage.tensors import read_tensors, write_tensors
 from boltz.training.loop import Loop
@@ -67,7 +66,7 @@ def start(kind: str, out: Path | None, every: float = 0.0, **more: Any) -> boltz
     make, settings = KINDS[kind]
     model = make()
     common: dict[str, Any] = {"epochs": 3, "batch_size": 8, "seed": 4, "checkpoint_seconds": every}
-    if hasattr(kind_of_settings(blueprint(model)), "chains"):
+    if hasattr(kind_of_settings(model.plan), "chains"):
         common["chains"] = 9
     return plain_train(model, ROWS, out=out, **(common | settings | more))
 

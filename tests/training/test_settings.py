@@ -15,7 +15,6 @@ from support.training import plain_train
 
 import boltz
 from boltz.errors import InputError
-from boltz.models.blueprint import blueprint
 from boltz.training.objectives import OBJECTIVES
 from boltz.training.settings import (
     BELIEF_RULES,
@@ -226,7 +225,7 @@ def test_settings_survive_a_round_trip_through_a_file(settings: Common) -> None:
 
 
 def test_each_machine_has_its_settings() -> None:
-    kinds = {name: kind_of_settings(blueprint(make())) for name, make in MACHINES.items()}
+    kinds = {name: kind_of_settings(make().plan) for name, make in MACHINES.items()}
     assert kinds == {
         "rbm": Settings,
         "sbn": DirectedSettings,
