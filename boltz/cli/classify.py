@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from boltz.cli.common import emit, say
-from boltz.cli.tuning_options import TuningHelp, tuning_options
+from boltz.cli.options import TuningHelp, tuning_options
 
 
 @click.command(cls=TuningHelp)

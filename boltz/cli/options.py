@@ -1,25 +1,33 @@
-"""The options of the machines on the command line: what each means, which machines have it, what it needs."""
+"""The options of machines and of fine-tuning on the command line: one for each setting, and those of shape and places.
+
+What a setting means and needs is said where it is defined.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import click
 
 from boltz import presets
-from boltz.cli.common import BETAS, Betas, Layers, word
+from boltz.cli.common import BETAS, Betas, Layers, device_option, json_option, table_options, threads_option, word
 from boltz.cli.machines import MACHINES, having
 from boltz.errors import InputError
+from boltz.networks.settings import FineTuneSettings
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.nn.dense import ACTIVATIONS
-from boltz.training import settings as choices
-from boltz.training.needs import NEEDS
-from boltz.training.objectives import MANY, OBJECTIVES, samples_for
+from boltz.training import meaning
+from boltz.training.meaning import Need
+from boltz.training.objectives import MANY, samples_for
+from boltz.training.settings import BeliefSettings, DirectedSettings, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 Values = Mapping[str, Any]
-Sections = Mapping[str, tuple[Mapping[str, str], tuple[str, ...]]]
+TABLES = ("levels", "label_column", "drop_columns")
+Sections = Mapping[str, tuple[str, ...]]
 
 SHAPE = {
     "layers": "Units of the hidden layers, from the bottom; the data give the visible units. Of a vae they are "
@@ -30,59 +38,6 @@ SHAPE = {
     "visible": "Visible units: bernoulli, or gaussian for any real numbers, such as those of sensors, as they are in "
     "the units of each column (implies --binarize none).",
 }
-DATA = {
-    "binarize": "Grey values as Bernoulli means drawn at each use (dynamic) or once (fixed), cut at 0.5, or kept.",
-    "shuffle": "Take the rows in a new random order in each epoch, or always in that of the data.",
-}
-TRAINING = {
-    "epochs": "Passes over the training rows at most; for a dbn those of the up-down rule, after pretraining.",
-    "patience": "Epochs without a better log-likelihood of the validation rows after which a stage ends, with the "
-    "parameters of its best epoch; 0 for all epochs.",
-    "validation": "Share of the training rows that is held out as validation rows.",
-    "batch_size": "Rows of a batch.",
-    "learning_rate": "Learning rate at the start, for the gradient of the mean over the rows of a batch.",
-    "schedule": "Course of the learning rate: constant, linear to zero, falling as 1/t, or in stages of 3^i epochs.",
-    "decay_epochs": "Epochs after which the inverse schedule has halved the learning rate.",
-    "optimizer": "How steps are taken along the gradient.",
-    "momentum": "Momentum of the momentum and nesterov optimizers.",
-    "initial_momentum": "Momentum during the first epochs.",
-    "momentum_epochs": "Epochs with the initial momentum.",
-    "adam_beta1": "Decay of Adam's first moments.",
-    "adam_epsilon": "What Adam adds to the root of its second moments.",
-    "adam_second": "What Adam's second moments start at.",
-    "l2": "Weight decay: penalty on half the squared weights.",
-    "l1": "Penalty on the absolute weights.",
-    "max_norm": "Largest norm of the incoming weights of a unit; 0 sets no limit.",
-    "seed": "Seed of all random numbers.",
-}
-CHAINS = {
-    "rule": "Negative phase of an RBM: contrastive divergence from the data (cd), persistent chains (pcd), or, for "
-    "data with separated modes, persistent chains that exchange with snapshots and jump (ptt; not for a dbn).",
-    "k": "Gibbs sweeps of the negative phase a step.",
-    "chains": "Persistent chains (fantasy particles).",
-    "rungs": "Snapshots of training that the persistent chains of ptt exchange with.",
-    "sparsity_target": "Mean activity that the sparsity penalty aims at.",
-    "sparsity_cost": "Strength of the sparsity penalty.",
-    "center": "Centre the units by moving averages of their means on the data.",
-    "center_rate": "Rate of the moving averages for centring and sparsity.",
-    "mean_field_sweeps": "Most mean-field sweeps of the positive phase.",
-    "mean_field_tolerance": "Largest change of a mean at which mean field stops.",
-    "mean_field_damping": "Share of the old mean that a mean-field sweep keeps.",
-    "pretrain": "What pretraining trains: all pairs of layers with doubled inputs, or only the bottom pair.",
-    "pretrain_epochs": "Epochs of each pretraining stage, which trains a pair of layers as an RBM; 0 skips them.",
-    "pretrain_learning_rate": "Learning rate of pretraining at its start.",
-    "pretrain_k": "Gibbs sweeps of the negative phase a step in pretraining.",
-}
-OBJECTIVE = {
-    "objective": "What is maximised: a bound on the log-likelihood, or the two phases of wake-sleep.",
-    "samples": "Samples a row, or a row and group.",
-    "groups": "Groups of samples of miwae and piwae.",
-    "alpha": "Of dreg: 0 for the importance-weighted bound, 1 for reweighted wake-sleep.",
-    "beta": "Of ciwae: share of the evidence lower bound.",
-    "sleep_share": "Of rws: share of the sleep phase in what recognition learns.",
-    "warmup_epochs": "Epochs over which the KL term rises from 0 to its weight.",
-    "free_bits": "KL term of a hidden layer that costs nothing, in nats a row.",
-}
 MEASUREMENT = {
     "evaluation_samples": "Importance samples a row for the test log-likelihood; 0 enumerates at most 14 hidden units, "
     "and beyond takes the variational bound of a dbm, 100 samples for a dbn, 1,000 for an sbn or vae.",
@@ -90,31 +45,42 @@ MEASUREMENT = {
     "Salakhutdinov & Murray 2008, or N (14,500) fitted to the machine.",
     "chains_ais": "Chains of annealed importance sampling.",
 }
-RUN = {
-    "checkpoint_seconds": "Seconds between checkpoints.",
-    "snapshots": "Copies of the machine kept along training, at updates in equal ratios, for replica exchange; 0 for "
-    "none.",
+TRAINED = (DirectedSettings, BeliefSettings, Settings)  # by the machines
+NEEDS = meaning.needs(*TRAINED) | {
+    "activation": Need("deterministic layers ({widths})", lambda v: "latent" in v or bool(v.get("widths", True))),
+    **dict.fromkeys(MEASUREMENT, Need("{evaluate}", lambda v: bool(v["evaluate"]))),
 }
+CHOICES = meaning.choices(*TRAINED) | {"activation": tuple(ACTIVATIONS), "visible": tuple(CONDITIONALS)}
+STEPS = ("optimizer", "momentum", "initial_momentum", "momentum_epochs", "adam_beta1", "adam_epsilon", "adam_second")
+RUN = ("out", "force", "resume", "device", "threads", "as_json")
 SECTIONS: Sections = {
-    "Machine": (SHAPE, ("init",)),
-    "Data": (DATA, ("data", "limit", "valid", "test", "levels", "label_column", "drop_columns")),
-    "Training": (TRAINING, ("recipe", "stages")),
-    "Chains and pretraining": (CHAINS, ()),
-    "Objective": (OBJECTIVE, ()),
-    "Measurement at the end": (MEASUREMENT, ("evaluate",)),
-    "Run": (RUN, ("out", "force", "resume", "device", "threads", "as_json")),
-}  # title -> (options of the machines with their help, names of further options)
-HELP: dict[str, str] = {name: text for options, _ in SECTIONS.values() for name, text in options.items()}
-CHOICES = {
-    "activation": tuple(ACTIVATIONS),
-    "visible": tuple(CONDITIONALS),
-    "objective": tuple(OBJECTIVES),
-    "rule": choices.RULES,
-    "schedule": choices.SCHEDULES,
-    "optimizer": choices.OPTIMIZERS,
-    "pretrain": choices.PRETRAIN,
-    "binarize": choices.BINARIZE,
+    "Machine": ("init", *SHAPE),
+    "Data": ("data", "limit", "valid", "test", *TABLES, "binarize", "shuffle"),
+    "Training": (
+        *("recipe", "stages", "epochs", "patience", "validation", "batch_size"),
+        *("learning_rate", "schedule", "decay_epochs", *STEPS, "l2", "l1", "max_norm", "seed"),
+    ),
+    "Chains and pretraining": (
+        *("rule", "k", "chains", "rungs", "sparsity_target", "sparsity_cost", "center", "center_rate"),
+        *("mean_field_sweeps", "mean_field_tolerance", "mean_field_damping"),
+        *("pretrain", "pretrain_epochs", "pretrain_learning_rate", "pretrain_k"),
+    ),
+    "Objective": ("objective", "samples", "groups", "alpha", "beta", "sleep_share", "warmup_epochs", "free_bits"),
+    "Measurement at the end": ("evaluate", *MEASUREMENT),
+    "Run": (*RUN, "checkpoint_seconds", "snapshots"),
+}  # title -> names of options
+TUNING_SECTIONS: Sections = {
+    "Machine": ("code",),
+    "Data": ("data", "limit", *TABLES, "labels", "few", "test", "test_labels", "split", "binarize", "shuffle"),
+    "How long": ("epochs", "output_epochs", "validation", "patience", "refit"),
+    "Training": (
+        *("batch_size", "learning_rate", "schedule", "decay_epochs", *STEPS),
+        *("dropout", "input_dropout", "l2", "l1", "max_norm", "seed"),
+    ),
+    "Run": (*RUN, "checkpoint_seconds"),
 }
+TEXTS = SHAPE | MEASUREMENT | meaning.helps(*TRAINED)
+HELP: dict[str, str] = {name: TEXTS[name] for names in SECTIONS.values() for name in names if name in TEXTS}
 TYPES: dict[str, tuple[Any, str]] = {
     "layers": (Layers(grouped=True), "N,N,..."),
     "latent": (Layers(), "N[,N...]"),
@@ -189,13 +155,26 @@ def chosen(
     values = {name: x for name, x in (known | changes | given).items() if not (own_shape and name in SHAPE)}
     if values["patience"] and values["epochs"] and "patience" not in said | given:
         values["patience"] = presets.patience_for(model, values["epochs"])
-    for name in given:
-        needed, met = NEEDS.get(name, ("", lambda v: True))
-        if not met({"evaluate": options.get("evaluate", True), **values}):
-            raise InputError(f"{word(name)} would do nothing: it needs {needed}.")
+    _refuse_idle(given, NEEDS, {"evaluate": options.get("evaluate", True), **values})
     if values.get("samples", 1) is None:
         values["samples"] = samples_for(values["objective"])
     return values
+
+
+def tuning_from(options: Values) -> FineTuneSettings:
+    """The settings of fine-tuning that the options ask for; raises InputError, also where one would do nothing."""
+    known = {field.name for field in fields(FineTuneSettings)}
+    given = {name: value for name, value in options.items() if name in known and value is not None}
+    found = FineTuneSettings(**given)
+    _refuse_idle(given, meaning.needs(FineTuneSettings), found.as_dict())
+    return found
+
+
+def _refuse_idle(given: Values, needs: Mapping[str, Need], values: Values) -> None:
+    """Raise InputError for an option that was given and does nothing beside the values of the others."""
+    for name in given:
+        if name in needs and not needs[name].met(values):
+            raise InputError(f"{word(name)} would do nothing: it needs {needs[name].told(word)}.")
 
 
 def listed(names: list[str]) -> str:
@@ -244,8 +223,8 @@ class Sectioned(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         records = {p.name: _record(p, ctx) for p in self.get_params(ctx) if isinstance(p, click.Option)}
         last = list(self.sections)[-1]
-        for title, (own, others) in self.sections.items():
-            found = [records.pop(name, None) for name in (*others, *own)]
+        for title, names in self.sections.items():
+            found = [records.pop(name, None) for name in names]
             found += records.values() if title == last else []
             shown = [record for record in found if record is not None]
             if shown:
@@ -253,8 +232,55 @@ class Sectioned(click.Command):
                     formatter.write_dl(shown)
 
 
+class TuningHelp(Sectioned):
+    """The same for the options of fine-tuning."""
+
+    sections: ClassVar[Sections] = TUNING_SECTIONS
+
+
 def _record(parameter: click.Parameter, ctx: click.Context) -> tuple[str, str] | None:
     record, shown = parameter.get_help_record(ctx), getattr(parameter, "show_default", None)
     if record is None or not isinstance(shown, str):
         return record
     return record[0], record[1].replace(f"[default: ({shown})]", f"[default: {shown}]")
+
+
+def tuning_options(command: F) -> F:
+    """One option for each setting, without a default, so that what was given can be told, and those of any run."""
+    for option in reversed([*_places(), *(_setting(field) for field in fields(FineTuneSettings))]):
+        command = option(command)
+    return command
+
+
+def _setting(field: Any) -> Callable[[Any], Any]:
+    kind, name = type(field.default), field.name
+    shown = {True: name, False: f"no-{name}"}.get(field.default) if kind is bool else f"{field.default}"
+    flag = f"{word(name)}/--no-{word(name)[2:]}" if kind is bool else word(name)
+    choices = field.metadata["choices"]
+    chosen = click.Choice(choices) if choices else kind
+    return click.option(flag, name, type=chosen, default=None, show_default=shown, help=field.metadata["help"])
+
+
+def _places() -> list[Callable[[Any], Any]]:
+    """The options that say which rows, and where the run goes."""
+    file = click.Path(path_type=Path)
+    return [
+        click.option("--data", show_default="those of RUN", help="A named data set, or a file as in boltz train."),
+        click.option("--limit", type=int, show_default="all", help="The first rows only, this many."),
+        table_options,
+        click.option(
+            "--test", metavar="DATA", show_default="the test rows of --data, if any", help="Rows to test on, a file."
+        ),
+        click.option(
+            "--split",
+            type=click.Choice(["train", "valid", "test"]),
+            show_default="test where there is one",
+            help="Which rows, where RUN is a network that is trained already.",
+        ),
+        click.option("--out", type=file, show_default="a new folder in runs", help="The run folder to make."),
+        click.option("--force", is_flag=True, help="Replace the run, or the files, that --out holds."),
+        click.option("--resume", type=file, metavar="FOLDER", help="Continue this run; takes no settings."),
+        device_option,
+        threads_option,
+        json_option,
+    ]

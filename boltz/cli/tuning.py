@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from boltz.cli.common import given, said, say
+from boltz.cli.options import TABLES, tuning_from
 from boltz.cli.progress import Progress
 from boltz.cli.train import make_parent, stoppable
-from boltz.cli.tuning_options import TABLES, settings_from
 from boltz.cli.tuning_rows import fewer, rows_entry, test_entry, test_rows, training, training_again
 from boltz.data.labels import Labels, labels_from
 from boltz.errors import FileError, InputError
@@ -76,7 +76,7 @@ def worked(task: Task, ctx: click.Context, path: Path | None, options: Options) 
 
 def started(task: Task, path: Path, options: Options) -> dict[str, Any]:
     """Train a new network and return the result; everything is checked before the first step."""
-    settings = settings_from(options)
+    settings = tuning_from(options)
     name = options["data"] or data_of(path)
     model = model_of(path)
     known = reading(path, [model], options, name)

@@ -21,11 +21,11 @@ from boltz.models.helmholtz import HelmholtzMachine
 from boltz.networks.files import has_network, load_network
 from boltz.networks.fine_tune import Tuned, described, task
 from boltz.networks.network import Network
-from boltz.networks.settings import NEEDS as TUNING_NEEDS
 from boltz.presets import LACKS
 from boltz.storage import metrics, run_folder, snapshots
 from boltz.storage.run_folder import read_result, table
-from boltz.training.needs import NEEDS, effective
+from boltz.training.meaning import effective
+from boltz.training.settings import AnySettings
 from boltz.training.stages import settings_of, stages
 from boltz.training.train import Run
 
@@ -81,10 +81,10 @@ def describe(model: Any) -> Description:
     if isinstance(model, Run):
         settings = model.settings.as_dict()
         known = [name for name in settings if name not in LACKS.get(model.model.kind, ())]
-        told = effective({name: settings[name] for name in known}, NEEDS)
+        told = effective({name: settings[name] for name in known}, type(model.settings))
         return Description(_told({**_machine(model.model), "epochs": len(model.history), "settings": told}))
     if isinstance(model, Tuned):
-        settings = effective(model.settings.as_dict(), TUNING_NEEDS)
+        settings = effective(model.settings.as_dict(), type(model.settings))
         return Description(_told({**_network(model.network), "epochs": len(model.history), "settings": settings}))
     if isinstance(model, Network):
         return Description(_told(_network(model)))
@@ -107,7 +107,6 @@ def _of_tuned(path: Path) -> dict[str, Any] | None:
         return _network(load_network(path), path)
     description, result = run_folder.read_settings(path), read_result(path)
     settings, problem = described(description, path), _unread(path / run_folder.NETWORK, load_network)
-    values = settings.as_dict()
     return {
         **_network(load_network(path if problem is None else path / run_folder.START), path),
         "complete": problem is None,
@@ -116,7 +115,7 @@ def _of_tuned(path: Path) -> dict[str, Any] | None:
         "epochs_planned": settings.output_epochs + settings.epochs,
         "init": table(description, "init"),
         "data": table(description, "data"),
-        "settings": effective(values, TUNING_NEEDS),
+        "settings": effective(settings.as_dict(), type(settings)),
         "versions": table(description, "versions"),
         "test": None if result is None else result["test"],
     }
@@ -175,7 +174,7 @@ def _of_run(path: Path) -> dict[str, Any]:
     description = run_folder.read_settings(path)
     plan, planned, settings = _plan(description, path)
     lacking, problem = LACKS.get(plan.kind, ()), _unread(path / run_folder.MODEL, load)
-    known = {name: value for name, value in settings.items() if name not in lacking}
+    known = {name: value for name, value in settings.as_dict().items() if name not in lacking}
     history, result = metrics.read_metrics(path), read_result(path)
     origin: dict[str, Any] = {name: description[name] for name in ("recipe", "init") if name in description}
     return {
@@ -188,7 +187,7 @@ def _of_run(path: Path) -> dict[str, Any]:
         **({"trajectory": _trajectory(path)} if isinstance(plan, Graph) else {}),
         **origin,
         "data": table(description, "data"),
-        "settings": effective(known, NEEDS),
+        "settings": effective(known, type(settings)),
         "versions": table(description, "versions"),
         "test": None if result is None else result["test"],
     }
@@ -201,7 +200,7 @@ def _trajectory(path: Path) -> dict[str, int]:
     return {"snapshots": len(files), "bytes": sum(file.lstat().st_size for file in files)}
 
 
-def _plan(description: dict[str, Any], path: Path) -> tuple[Blueprint, int, dict[str, Any]]:
+def _plan(description: dict[str, Any], path: Path) -> tuple[Blueprint, int, AnySettings]:
     """The machine without its parameters, the number of epochs of all stages, and the settings."""
 
     try:
@@ -214,7 +213,7 @@ def _plan(description: dict[str, Any], path: Path) -> tuple[Blueprint, int, dict
         epochs = sum(stage.settings.epochs for stage in stages(plan, settings))
     except (KeyError, TypeError, ValueError, OverflowError, BoltzError) as problem:
         raise FileError(f"{path / 'run.toml'} does not describe a run ({shown(problem)}).") from problem
-    return plan, epochs, settings.as_dict()
+    return plan, epochs, settings
 
 
 def _told(value: Any) -> Any:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 from boltz import checks
 from boltz.errors import InputError
-from boltz.training.needs import Needs, Values
+from boltz.training.meaning import Need, above_zero, again, explained, setting
 from boltz.training.settings import OPTIMIZERS, Common
 
+STEPWISE = Need("an {optimizer} other than lbfgs", lambda v: v["optimizer"] != "lbfgs")
 
+
+@explained
 @dataclass(frozen=True, repr=False)
 class FineTuneSettings(Common):
     """How a network unrolled from a machine is fine-tuned.
@@ -22,17 +23,39 @@ class FineTuneSettings(Common):
     as an epoch, and knows no learning rate.
     """
 
-    epochs: int = 50
-    learning_rate: float = 1e-3
-    optimizer: str = "adam"
-    binarize: str = "none"
-    output_epochs: int = 2
-    dropout: float = 0.0
-    input_dropout: float = 0.0
-    validation: float = 0.1
-    refit: bool = False
-    optimizers: ClassVar[tuple[str, ...]] = (*OPTIMIZERS, "lbfgs")
-    binarizations: ClassVar[tuple[str, ...]] = ("fixed", "none", "threshold")
+    epochs: int = again(Common, "epochs", 50, help="Passes over the training rows, or iterations of lbfgs.")
+    batch_size: int = again(Common, "batch_size", 100, needs=STEPWISE)
+    learning_rate: float = again(Common, "learning_rate", 1e-3, needs=STEPWISE)
+    schedule: str = again(Common, "schedule", "linear", needs=STEPWISE)
+    optimizer: str = again(Common, "optimizer", "adam", choices=(*OPTIMIZERS, "lbfgs"))
+    l1: float = again(Common, "l1", 0.0, needs=STEPWISE)
+    max_norm: float = again(Common, "max_norm", 0.0, needs=STEPWISE)
+    patience: int = again(
+        Common,
+        "patience",
+        0,
+        help="Epochs without a better one after which training ends; 0 for never.",
+        needs=above_zero("validation"),
+    )
+    validation: float = again(
+        Common,
+        "validation",
+        0.1,
+        help="Share of the training rows that only choose the epoch to keep; 0 keeps the last one.",
+        needs=None,
+    )
+    shuffle: bool = again(Common, "shuffle", True, needs=STEPWISE)
+    binarize: str = again(
+        Common,
+        "binarize",
+        "none",
+        help="Grey values kept, cut at 0.5, or as Bernoulli means drawn once.",
+        choices=("fixed", "none", "threshold"),
+    )
+    output_epochs: int = setting(2, "First epochs, in which only the topmost layer learns.")
+    dropout: float = setting(0.0, "Share of the hidden units left out at random at each step.")
+    input_dropout: float = setting(0.0, "Share of the visible units left out at random at each step.")
+    refit: bool = setting(False, "Train anew on all rows in the end, for as many epochs as were chosen.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,17 +67,3 @@ class FineTuneSettings(Common):
             raise InputError("l1 and max_norm are not smooth, as lbfgs needs: take l2, or another optimizer.")
         if self.refit and self.validation == 0:
             raise InputError("refit trains for the epochs that validation chose, but validation is 0.")
-
-
-def _optimizer(*names: str) -> tuple[str, Callable[[Values], bool]]:
-    return f"--optimizer {' or '.join(names)}", lambda v: v["optimizer"] in names
-
-
-STEPWISE = ("an --optimizer other than lbfgs", lambda v: v["optimizer"] != "lbfgs")
-NEEDS: Needs = {
-    **dict.fromkeys(("batch_size", "learning_rate", "schedule", "shuffle", "l1", "max_norm"), STEPWISE),
-    "decay_epochs": ("--schedule inverse", lambda v: v["schedule"] == "inverse"),
-    **dict.fromkeys(("momentum", "initial_momentum", "momentum_epochs"), _optimizer("momentum", "nesterov")),
-    **dict.fromkeys(("adam_beta1", "adam_epsilon", "adam_second"), _optimizer("adam")),
-    "patience": ("--validation above 0", lambda v: v["validation"] > 0),
-}  # setting -> the option that it does nothing without, and whether that is so

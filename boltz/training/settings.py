@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
-from typing import Any, ClassVar
+from typing import Any
 
 from boltz import checks
 from boltz.data.binarize import HOW as BINARIZE
@@ -12,6 +12,7 @@ from boltz.errors import InputError
 from boltz.foreign import short_repr
 from boltz.sampling.meanfield import MeanField
 from boltz.storage import snapshots
+from boltz.training.meaning import Need, above_zero, again, among, explained, setting
 from boltz.training.objectives import OBJECTIVES, Knobs
 
 RULES = ("cd", "pcd", "ptt")
@@ -20,8 +21,18 @@ BELIEF_RULES = ("cd", "pcd")
 SCHEDULES = ("constant", "linear", "inverse", "stages")
 OPTIMIZERS = ("momentum", "nesterov", "adam")
 PRETRAIN = ("doubling", "bottom")
+MOMENTUM, ADAM = among("optimizer", "momentum", "nesterov"), among("optimizer", "adam")
+RULE_PTT = among("rule", "ptt")
+PRETRAINED = above_zero("pretrain_epochs")
+RATES_MOVE = Need("{center} or {sparsity_cost} above 0", lambda v: v["center"] or v["sparsity_cost"] > 0)
 
 
+def _used(knob: str) -> Need:
+    """An objective that takes this number."""
+    return among("objective", *(name for name, entry in OBJECTIVES.items() if knob in entry.uses))
+
+
+@explained
 @dataclass(frozen=True, repr=False)
 class Common:
     """What training of every machine has; rates are per update of the mean gradient (nats a row).
@@ -31,37 +42,56 @@ class Common:
     the rows that is held out where no others are given.
     """
 
-    epochs: int = 10
-    batch_size: int = 100
-    learning_rate: float = 0.05
-    seed: int = 0
-    schedule: str = "linear"
-    decay_epochs: float = 10.0
-    optimizer: str = "momentum"
-    momentum: float = 0.0
-    initial_momentum: float = 0.0
-    momentum_epochs: int = 5
-    adam_beta1: float = 0.9
-    adam_epsilon: float = 1e-8
-    adam_second: float = 0.0
-    l2: float = 0.0
-    l1: float = 0.0
-    max_norm: float = 0.0
-    patience: int = 0
-    validation: float = 0.0
-    shuffle: bool = True
-    binarize: str = "dynamic"
-    checkpoint_seconds: float = 30.0
-    optimizers: ClassVar[tuple[str, ...]] = OPTIMIZERS
-    binarizations: ClassVar[tuple[str, ...]] = BINARIZE
+    epochs: int = setting(
+        10, "Passes over the training rows at most; for a dbn those of the up-down rule, after pretraining."
+    )
+    batch_size: int = setting(100, "Rows of a batch.")
+    learning_rate: float = setting(
+        0.05,
+        "Learning rate at the start, for the gradient of the mean over the rows of a batch.",
+        above_zero("epochs"),
+    )
+    seed: int = setting(0, "Seed of all random numbers.")
+    schedule: str = setting(
+        "linear",
+        "Course of the learning rate: constant, linear to zero, falling as 1/t, or in stages of 3^i epochs.",
+        choices=SCHEDULES,
+    )
+    decay_epochs: float = setting(
+        10.0, "Epochs after which the inverse schedule has halved the learning rate.", among("schedule", "inverse")
+    )
+    optimizer: str = setting("momentum", "How steps are taken along the gradient.", choices=OPTIMIZERS)
+    momentum: float = setting(0.0, "Momentum of the momentum and nesterov optimizers.", MOMENTUM)
+    initial_momentum: float = setting(0.0, "Momentum during the first epochs.", MOMENTUM)
+    momentum_epochs: int = setting(5, "Epochs with the initial momentum.", MOMENTUM)
+    adam_beta1: float = setting(0.9, "Decay of Adam's first moments.", ADAM)
+    adam_epsilon: float = setting(1e-8, "What Adam adds to the root of its second moments.", ADAM)
+    adam_second: float = setting(0.0, "What Adam's second moments start at.", ADAM)
+    l2: float = setting(0.0, "Weight decay: penalty on half the squared weights.")
+    l1: float = setting(0.0, "Penalty on the absolute weights.")
+    max_norm: float = setting(0.0, "Largest norm of the incoming weights of a unit; 0 sets no limit.")
+    patience: int = setting(
+        0,
+        "Epochs without a better log-likelihood of the validation rows after which a stage ends, with the "
+        "parameters of its best epoch; 0 for all epochs.",
+    )
+    validation: float = setting(
+        0.0, "Share of the training rows that is held out as validation rows.", above_zero("patience")
+    )
+    shuffle: bool = setting(True, "Take the rows in a new random order in each epoch, or always in that of the data.")
+    binarize: str = setting(
+        "dynamic",
+        "Grey values as Bernoulli means drawn at each use (dynamic) or once (fixed), cut at 0.5, or kept.",
+        choices=BINARIZE,
+    )
+    checkpoint_seconds: float = setting(30.0, "Seconds between checkpoints.")
 
     def __post_init__(self) -> None:
-        checks.choice(self.schedule, "schedule", SCHEDULES)
-        checks.choice(self.optimizer, "optimizer", self.optimizers)
-        checks.choice(self.binarize, "binarize", self.binarizations)
         for field in fields(self):
             if field.type == "bool":
                 checks.flag(getattr(self, field.name), field.name)
+            if field.metadata["choices"]:
+                checks.choice(getattr(self, field.name), field.name, field.metadata["choices"])
         checks.integer(self.batch_size, "batch_size", 1, 10**9)
         checks.integer(self.seed, "seed", 0, 2**63 - 1)
         self._check(("epochs", "momentum_epochs", "patience"), 0, 10**9, checks.integer)
@@ -87,35 +117,51 @@ class Common:
         return asdict(self)
 
 
+@explained
 @dataclass(frozen=True, repr=False)
 class Settings(Common):
     """How a Boltzmann machine is trained."""
 
-    rule: str = "pcd"
-    k: int = 1
-    chains: int = 100
-    rungs: int = RUNGS
-    sparsity_target: float = 0.1
-    sparsity_cost: float = 0.0
-    center: bool = False
-    center_rate: float = 0.01
-    mean_field_sweeps: int = 10
-    mean_field_tolerance: float = 1e-3
-    mean_field_damping: float = 0.0
-    pretrain: str = "doubling"
-    pretrain_epochs: int = 0
-    pretrain_learning_rate: float = 0.05
-    pretrain_k: int = 1
-    snapshots: int = 32
+    rule: str = setting(
+        "pcd",
+        "Negative phase of an RBM: contrastive divergence from the data (cd), persistent chains (pcd), or, for "
+        "data with separated modes, persistent chains that exchange with snapshots and jump (ptt; not for a dbn).",
+        choices=RULES,
+    )
+    k: int = setting(1, "Gibbs sweeps of the negative phase a step.", above_zero("epochs"))
+    chains: int = setting(100, "Persistent chains (fantasy particles).", among("rule", "pcd", "ptt"))
+    rungs: int = setting(RUNGS, "Snapshots of training that the persistent chains of ptt exchange with.", RULE_PTT)
+    sparsity_target: float = setting(
+        0.1, "Mean activity that the sparsity penalty aims at.", above_zero("sparsity_cost")
+    )
+    sparsity_cost: float = setting(0.0, "Strength of the sparsity penalty.")
+    center: bool = setting(False, "Centre the units by moving averages of their means on the data.")
+    center_rate: float = setting(0.01, "Rate of the moving averages for centring and sparsity.", RATES_MOVE)
+    mean_field_sweeps: int = setting(10, "Most mean-field sweeps of the positive phase.")
+    mean_field_tolerance: float = setting(1e-3, "Largest change of a mean at which mean field stops.")
+    mean_field_damping: float = setting(0.0, "Share of the old mean that a mean-field sweep keeps.")
+    pretrain: str = setting(
+        "doubling",
+        "What pretraining trains: all pairs of layers with doubled inputs, or only the bottom pair.",
+        PRETRAINED,
+        PRETRAIN,
+    )
+    pretrain_epochs: int = setting(
+        0, "Epochs of each pretraining stage, which trains a pair of layers as an RBM; 0 skips them."
+    )
+    pretrain_learning_rate: float = setting(0.05, "Learning rate of pretraining at its start.", PRETRAINED)
+    pretrain_k: int = setting(1, "Gibbs sweeps of the negative phase a step in pretraining.", PRETRAINED)
+    snapshots: int = setting(
+        32,
+        "Copies of the machine kept along training, at updates in equal ratios, for replica exchange; 0 for none.",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.choice(self.rule, "rule", RULES)
-        checks.choice(self.pretrain, "pretrain", PRETRAIN)
         self._check(("k", "chains", "mean_field_sweeps", "pretrain_k"), 1, 10**9, checks.integer)
         checks.integer(self.rungs, "rungs", 2, 10**4)
         if self.rule != "ptt" and self.rungs != RUNGS:
-            raise InputError(f"rungs would do nothing: it needs rule='ptt', got rule={self.rule!r}.")
+            raise InputError(f"rungs would do nothing: it needs {RULE_PTT.told()}, got rule={self.rule!r}.")
         checks.integer(self.snapshots, "snapshots", 0, snapshots.MOST)
         checks.integer(self.pretrain_epochs, "pretrain_epochs", 0, 10**9)
         self._check(("sparsity_cost", "pretrain_learning_rate"), 0, 1e6)
@@ -142,24 +188,33 @@ class Settings(Common):
         )
 
 
+@explained
 @dataclass(frozen=True, repr=False)
 class DirectedSettings(Common):
     """How a sigmoid belief net or a variational autoencoder is trained."""
 
-    learning_rate: float = 1e-3
-    optimizer: str = "adam"
-    objective: str = "vae"
-    samples: int = 1
-    groups: int = 1
-    alpha: float = 0.0
-    beta: float = 0.5
-    sleep_share: float = 0.5
-    warmup_epochs: float = 0.0
-    free_bits: float = 0.0
+    learning_rate: float = again(Common, "learning_rate", 1e-3)
+    optimizer: str = again(Common, "optimizer", "adam")
+    objective: str = setting(
+        "vae",
+        "What is maximised: a bound on the log-likelihood, or the two phases of wake-sleep.",
+        choices=tuple(OBJECTIVES),
+    )
+    samples: int = setting(1, "Samples a row, or a row and group.")
+    groups: int = setting(1, "Groups of samples of miwae and piwae.", _used("groups"))
+    alpha: float = setting(
+        0.0, "Of dreg: 0 for the importance-weighted bound, 1 for reweighted wake-sleep.", _used("alpha")
+    )
+    beta: float = setting(0.5, "Of ciwae: share of the evidence lower bound.", _used("beta"))
+    sleep_share: float = setting(
+        0.5, "Of rws: share of the sleep phase in what recognition learns.", _used("sleep_share")
+    )
+    warmup_epochs: float = setting(0.0, "Epochs over which the KL term rises from 0 to its weight.")
+    free_bits: float = setting(0.0, "KL term of a hidden layer that costs nothing, in nats a row.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        objective = OBJECTIVES[checks.choice(self.objective, "objective", OBJECTIVES)]
+        objective = OBJECTIVES[self.objective]
         self._check(("samples", "groups"), 1, 10**6, checks.integer)
         self._check(("alpha", "beta", "sleep_share"), 0, 1)
         self._check(("warmup_epochs", "free_bits"), 0, 1e9)
@@ -172,22 +227,22 @@ class DirectedSettings(Common):
         return Knobs(self.samples, self.groups, self.alpha, self.beta, self.sleep_share)
 
 
+@explained
 @dataclass(frozen=True, repr=False)
 class BeliefSettings(Common):
     """How a deep belief net is trained: RBMs from the bottom, then the up-down rule on all of it."""
 
-    epochs: int = 0
-    learning_rate: float = 0.005
-    rule: str = "pcd"
-    k: int = 10
-    chains: int = 100
-    pretrain_epochs: int = 50
-    pretrain_learning_rate: float = 0.05
-    pretrain_k: int = 1
+    epochs: int = again(Common, "epochs", 0)
+    learning_rate: float = again(Common, "learning_rate", 0.005)
+    rule: str = again(Settings, "rule", "pcd", choices=BELIEF_RULES)
+    k: int = again(Settings, "k", 10)
+    chains: int = again(Settings, "chains", 100)
+    pretrain_epochs: int = again(Settings, "pretrain_epochs", 50)
+    pretrain_learning_rate: float = again(Settings, "pretrain_learning_rate", 0.05)
+    pretrain_k: int = again(Settings, "pretrain_k", 1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.choice(self.rule, "rule", BELIEF_RULES)
         self._check(("k", "chains", "pretrain_k"), 1, 10**9, checks.integer)
         checks.integer(self.pretrain_epochs, "pretrain_epochs", 0, 10**9)
         checks.number(self.pretrain_learning_rate, "pretrain_learning_rate", 0, 1e6)

@@ -20,9 +20,10 @@ from support import stats
 import boltz
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.helmholtz import HelmholtzMachine
+from boltz.networks.settings import FineTuneSettings
 from boltz.parallel import Workers
 from boltz.rng import Key
-from boltz.training import pcd_rbm
+from boltz.training import meaning, pcd_rbm
 from boltz.training.contrastive import Contrastive, Workspace
 from boltz.training.pretraining import Stage, compose, empty, stages
 from boltz.training.rules import Clock
@@ -557,3 +558,13 @@ def check_pretraining_is_centred() -> None:
     """The RBM of the first pair is centred where the whole machine is, and where its inputs are not doubled."""
     assert Settings(pretrain="bottom", pretrain_epochs=1, center=True).pretraining().center
     assert not Settings(pretrain="doubling", pretrain_epochs=1, center=True).pretraining().center
+
+
+def check_idle_settings() -> None:
+    """What a setting needs is told by the values of the others, and those that do nothing beside them are left out."""
+    values = Settings(rule="cd", schedule="inverse", epochs=1).as_dict()
+    kept = meaning.effective(values, Settings)
+    assert {"decay_epochs", "learning_rate", "momentum"} <= kept.keys() and values["k"] == kept["k"]
+    assert not {"chains", "rungs", "adam_beta1", "center_rate", "pretrain_k", "validation"} & kept.keys()
+    needed = meaning.needs(FineTuneSettings)
+    assert needed["learning_rate"].told(str.upper) == "an OPTIMIZER other than lbfgs" and "validation" not in needed

@@ -16,7 +16,7 @@ import pytest
 from support.commands import UNITS, invoke, result_of, wait_for
 
 import boltz
-from boltz.cli.tuning_options import NEEDS, TEXTS, settings_from
+from boltz.cli.options import tuning_from
 from boltz.errors import InputError
 from boltz.evaluation.classifier import binomial_interval
 from boltz.networks.settings import FineTuneSettings
@@ -292,12 +292,11 @@ def test_a_run_is_replaced_only_with_force(run: Path, labelled: Path) -> None:
 
 
 def test_every_setting_is_an_option_and_arrives() -> None:
-    assert set(TEXTS) == {name for name in FineTuneSettings().as_dict()} and set(NEEDS) <= set(TEXTS)
-    assert settings_from({name: None for name in TEXTS}) == FineTuneSettings()
+    assert tuning_from(dict.fromkeys(FineTuneSettings().as_dict())) == FineTuneSettings()
     given = {"epochs": 7, "dropout": 0.25, "refit": True, "l2": 0.5, "binarize": "fixed", "patience": 3}
-    assert settings_from(given) == FineTuneSettings(**given)
+    assert tuning_from(given) == FineTuneSettings(**given)
     with pytest.raises(InputError, match="--adam-beta1 would do nothing: it needs --optimizer adam"):
-        settings_from({"optimizer": "momentum", "adam_beta1": 0.5})
+        tuning_from({"optimizer": "momentum", "adam_beta1": 0.5})
     text = " ".join(invoke("classify", "--help").stdout.split())
     for title in ("Data:", "How long:", "Training:", "Run:", "Example: boltz classify"):
         assert title in text

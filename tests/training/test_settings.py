@@ -15,6 +15,8 @@ from support.training import plain_train
 
 import boltz
 from boltz.errors import InputError
+from boltz.networks.settings import FineTuneSettings
+from boltz.training import meaning
 from boltz.training.objectives import OBJECTIVES
 from boltz.training.settings import (
     BELIEF_RULES,
@@ -222,6 +224,31 @@ ROUND = {"learning_rate": 1e-3 / 7, "seed": 2**63 - 1, "l2": 1 / 3, "epochs": 0,
 )
 def test_settings_survive_a_round_trip_through_a_file(settings: Common) -> None:
     assert settings_from(type(settings), tomllib.loads(tomli_w.dumps(settings.as_dict()))) == settings
+
+
+@pytest.mark.parametrize("kind", [Settings, DirectedSettings, BeliefSettings, FineTuneSettings])
+def test_help_tells_every_setting_its_default_its_choices_and_its_needs(kind: type[Common]) -> None:
+    told = kind.__doc__ or ""
+    lines = told.replace("\n    ", " ").splitlines()
+    for each in dataclasses.fields(kind):
+        (line,) = (line for line in lines if line.startswith(f"{each.name} = {each.default!r}"))
+        assert each.metadata["help"] in line and all(choice in line for choice in each.metadata["choices"])
+        need = each.metadata["needs"]
+        assert ("It needs" in line) == (need is not None) and (need is None or line.endswith(f"{need.told()}."))
+    assert "--" not in told and "{" not in told
+
+
+def test_a_setting_means_the_same_wherever_a_machine_has_it() -> None:
+    kinds = (DirectedSettings, BeliefSettings, Settings)
+    for kind in kinds:
+        known = {each.name for each in dataclasses.fields(kind)}
+        for told in (meaning.helps, meaning.needs):
+            own, all_of_them = told(kind), told(*kinds)
+            assert own == {name: x for name, x in all_of_them.items() if name in own} and own.keys() <= known
+
+
+def test_what_a_setting_needs_is_told_by_the_values_of_the_others() -> None:
+    checks.check_idle_settings()
 
 
 def test_each_machine_has_its_settings() -> None:
