@@ -39,7 +39,7 @@ _PLACES = {
     "resume_tuning": "networks.fine_tune",
     "MeanField": "sampling.meanfield",
     "mean_field": "sampling.meanfield",
-    "sample": "sampling.ancestral",
+    "sample": "sampling.sample",
     "ChainRun": "sampling.chains",
     "run_chains": "sampling.chains",
     "decode": "sampling.decoding",
@@ -155,12 +155,12 @@ if TYPE_CHECKING:
     from boltz.plotting.machines import plot_curves, plot_filters, plot_samples
     from boltz.presets import preset, recipe
     from boltz.rng import Key
-    from boltz.sampling.ancestral import sample
     from boltz.sampling.chains import ChainRun, run_chains
     from boltz.sampling.completion import complete
     from boltz.sampling.convergence import chain_ess, integrated_time, split_rhat
     from boltz.sampling.decoding import decode
     from boltz.sampling.features import features
     from boltz.sampling.meanfield import MeanField, mean_field
+    from boltz.sampling.sample import sample
     from boltz.training.settings import BeliefSettings, DirectedSettings, Settings
     from boltz.training.train import Run, resume, train

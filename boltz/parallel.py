@@ -201,3 +201,9 @@ def workers(like: Any = None) -> Iterator[Workers]:
         else:
             with ThreadPoolExecutor(count - 1, thread_name_prefix="boltz") as pool:
                 yield Workers(count, pool)
+
+
+def alone(function: Callable[[], T]) -> T:
+    """What a function returns that runs as one block, so that BLAS threads do not change the order of its sums."""
+    with workers() as pool:
+        return pool.map(lambda _: function(), [None])[0]

@@ -80,7 +80,7 @@ WIDE = {
     "evaluation.log_z.log_z": 11,
     "units.Units.anneal": 7,  # the argument list of its kernel
     "units.bernoulli.Bernoulli.anneal": 7,
-    "sampling.ancestral.sample": 7,  # public, all but the model optional
+    "sampling.sample.sample": 7,  # public, all but the model optional
     "sampling.chains.run_chains": 9,  # public, all but the model and the sweeps optional
     "estimators.ais.ais": 7,  # public, all but the model optional
     "estimators.reverse_ais.reverse_ais": 8,

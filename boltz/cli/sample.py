@@ -114,7 +114,6 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
 
 def _lengths(path: Path, model: Any, options: dict[str, Any], names: Set[str]) -> tuple[int | None, int | None]:
     """Sweeps of Gibbs chains and rounds of replica exchange, None where there are none; raises InputError."""
-    import boltz
     from boltz import checks
     from boltz.sampling.ladder_fitting import COPIES
 
@@ -125,7 +124,7 @@ def _lengths(path: Path, model: Any, options: dict[str, Any], names: Set[str]) -
         if "rounds" in names:
             raise InputError("--rounds would do nothing: it needs --tempered.")
         return (SWEEPS if sweeps is None and model.undirected is not None else sweeps), None
-    if not isinstance(model, boltz.BoltzmannMachine):
+    if model.directed is not None:
         raise InputError(f"--tempered is for an rbm or dbm, but {path} holds a machine with directed layers.")
     if sweeps is not None:
         raise InputError("--sweeps are of Gibbs chains, but --tempered has rounds instead: give --rounds.")
@@ -140,7 +139,6 @@ def _start(path: Path, model: Any, options: dict[str, Any]) -> dict[str, Any]:
     """Where Gibbs chains begin, as arguments of boltz.sample; raises InputError."""
     import numpy as np
 
-    import boltz
     from boltz.evaluation.reading import refuse_idle
     from boltz.evaluation.rows import rows_of
 
@@ -150,7 +148,7 @@ def _start(path: Path, model: Any, options: dict[str, Any]) -> dict[str, Any]:
         refuse_idle(options, "--start data")
     if options["start"] is None:
         return {}
-    if options["tempered"] or not isinstance(model, boltz.BoltzmannMachine):
+    if options["tempered"] or model.directed is not None:
         raise InputError("--start is for the Gibbs chains of an rbm or dbm without --tempered.")
     if options["start"] != "data":
         return {"start": options["start"]}

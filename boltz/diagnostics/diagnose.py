@@ -22,17 +22,18 @@ from boltz.diagnostics.findings import Diagnosis
 from boltz.diagnostics.traces import Recording, record
 from boltz.diagnostics.units import Rates
 from boltz.errors import InputError
-from boltz.models.boltzmann import BoltzmannMachine, State
+from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.models.files import Model, checked_machine, visible_rows
 from boltz.models.graph import Edge, Graph
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape
 from boltz.parallel import blocks, workers
 from boltz.rng import Key
-from boltz.sampling.ancestral import descend, sample
+from boltz.sampling.ancestral import descend
 from boltz.sampling.gibbs import check_states
 from boltz.sampling.meanfield import MeanField, variational_free_energy
 from boltz.sampling.recognition import sampled
+from boltz.sampling.sample import sample
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -68,17 +69,17 @@ def diagnose(
     sweeps = checks.integer(sweeps, "sweeps", LEAST_SWEEPS, 10**7)
     key = Key.from_seed(seed).derive("diagnose")
     rows, x = x, host(visible_rows(model, x))
-    undirected = model if isinstance(model, BoltzmannMachine) else model.prior_machine
+    undirected, directed = model.undirected, model.directed
     given = None if particles is None else _particles(undirected, particles)
     course = Course(sweeps, key, _sweeps_a_step(model, settings), given)
-    if isinstance(model, BoltzmannMachine):
-        return _boltzmann(model, x, course)
+    if directed is None:
+        return _boltzmann(checked_model(model), x, course)
     active = machine_health.inactive_units(active_units(model, rows, seed), model.units)
-    states = _recognised(model, x, key)
+    states = _recognised(directed, x, key)
     if undirected is None:
-        rates = _rates(model, states, sample(model, SAMPLES, seed=seed))
+        rates = _rates(directed, states, sample(model, SAMPLES, seed=seed))
         return Diagnosis((*([machine_health.dead_units(rates)] if rates else []), active))
-    return _belief_net(model, states, course).extended(active)
+    return _belief_net(directed, states, course).extended(active)
 
 
 def _boltzmann(
@@ -214,6 +215,6 @@ def _sweeps_a_step(model: Model, settings: Mapping[str, Any] | None) -> int | No
         return None
     if not isinstance(settings, Mapping):
         raise InputError(f"settings must map names to values (Settings.as_dict()), got {type(settings).__name__}.")
-    pretrained = isinstance(model, HelmholtzMachine) and settings.get("epochs") == 0
+    pretrained = model.directed is not None and settings.get("epochs") == 0
     k = settings.get("pretrain_k" if pretrained else "k")
     return None if k is None else checks.integer(k, "settings['k']", 1)

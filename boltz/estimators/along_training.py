@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from boltz import checks
 from boltz.errors import InputError
-from boltz.estimators.likelihood import is_rbm, log_likelihood, variational_bound
+from boltz.estimators.likelihood import log_likelihood, variational_bound
 from boltz.estimators.replica_exchange import LadderEstimate, exchange_log_z
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import visible_rows
@@ -61,7 +61,7 @@ def likelihood_along(
     rungs = np.searchsorted(ladder.places, np.arange(1, len(machines) + 1))  # independent units are at place 0
     log_p = np.empty((len(machines), len(x)))
     for i, machine in enumerate(machines):
-        log_p[i] = (log_likelihood if is_rbm(machine) else variational_bound)(machine, x, 0.0).per_row
+        log_p[i] = (log_likelihood if machine.independent_hidden else variational_bound)(machine, x, 0.0).per_row
         if progress is not None:
             progress(i + 1, len(machines))
     values = log_p.mean(axis=1) - ladder.log_z[rungs]

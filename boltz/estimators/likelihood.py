@@ -7,7 +7,7 @@ hidden units can be enumerated. The second is 0 for a directed machine and that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from boltz import checks
 from boltz.arrays import beside, host
 from boltz.errors import InputError
 from boltz.estimators.ais import exact_or_ais
+from boltz.estimators.closed_forms import Found, certain, variational
 from boltz.estimators.estimate import (
     TRUSTED_SAMPLES,
     Estimate,
@@ -29,24 +30,19 @@ from boltz.estimators.estimate import (
     kind_of_difference,
     kind_of_sum,
 )
-from boltz.estimators.exact import class_units, enumerable, enumerated, exact_log_marginal
 from boltz.estimators.importance import bounds_and_errors, mean_and_error, reduced
+from boltz.estimators.marginals import marginal_of
 from boltz.estimators.precision import above_zero
 from boltz.estimators.second_look import look
-from boltz.estimators.unknown_units import log_known
 from boltz.estimators.words import TRUSTED_SHARE
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import Model, checked_machine, visible_rows
-from boltz.models.helmholtz import HelmholtzMachine
-from boltz.parallel import blocks, workers
 from boltz.rng import Key
 from boltz.sampling.evidence import Evidence, evidence_of
-from boltz.sampling.gibbs import Scratch
-from boltz.sampling.meanfield import MeanField, free_energy_at, solve
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-QUICK_HIDDEN, SAMPLES, MOST_BOUNDS = 14, 1000, 1000
+SAMPLES, MOST_BOUNDS = 1000, 1000
 TRUSTED_ROWS = 0.95
 NOT_STATES = ("the rows are not 0/1, so they are no states of binary units",)
 IMPOSSIBLE = ("log p(v) of binary rows is above 0, which cannot be",)
@@ -88,15 +84,11 @@ def log_likelihood(
 
 def _incomplete(model: Model, evidence: Evidence, samples: int, log_z: Estimate, seed: int) -> Estimate:
     """The log-likelihood of the known parts of rows; those that are wholly known count as in log_likelihood."""
-    if not isinstance(model, BoltzmannMachine):
-        raise InputError(
-            "x must have no unknown units (NaN, or mask False) for a HelmholtzMachine: see boltz.complete."
-        )
     if samples:
         raise InputError(f"x must have no unknown units (NaN, or mask False) for a bound of samples={samples}.")
     known, rows = host(evidence.known), evidence.rows
     whole, rest = (beside(np.flatnonzero(some), rows) for some in (known.all(axis=1), ~known.all(axis=1)))
-    part = log_known(model, Evidence(rows[rest], evidence.known[rest]), log_z, seed)
+    part = marginal_of(model).known(model, Evidence(rows[rest], evidence.known[rest]), log_z, seed)
     values, kind, method = np.empty((len(rows), 4)), part.kind, part.method
     values[host(rest)] = part.values
     if len(whole):
@@ -127,7 +119,7 @@ def importance_bounds(
     key = Key.from_seed(seed).derive("importance")
     x = visible_rows(model, x)
     partition = undirected_log_z(model, log_z, seed)
-    if is_rbm(model):
+    if model.independent_hidden:
         found, kind, method = log_marginal(model, x, 0, seed)
         return [of_rows(model, x, found, 0, (kind, method), partition) for _ in sizes]
     values = reduced(model, x, max(sizes), key, lambda log_w: bounds_and_errors(log_w, sizes))
@@ -159,8 +151,7 @@ def of_rows(model: Model, x: Array, found: Floats, samples: int, what: tuple[Kin
     parts = (log_z.standard_error, log_z.chains), (sampled, rows * samples), (of_all, rows)
     binary = model.layers[0].kind == "bernoulli"
     grey = binary and not ((x == 0) | (x == 1)).all()  # no states of binary units, so nothing is certified
-    directed = isinstance(model, HelmholtzMachine) and model.prior_machine is None
-    whole = directed or log_z.value != 0  # with log Z = 0 it is log p*, which may be above 0
+    whole = model.undirected is None or log_z.value != 0  # with log Z = 0 it is log p*, which may be above 0
     least = 1 / samples if samples else 0.0  # what one sample more or less would change
     unsure = np.sqrt(errors**2 + least**2 + log_z.standard_error**2)
     impossible = binary and whole and not grey and above_zero(per_row, unsure, log_z)
@@ -207,7 +198,7 @@ def few_samples(share: Floats, samples: int) -> tuple[str, ...]:
 
 def undirected_log_z(model: Model, given: Estimate | float | None, seed: int) -> Estimate:
     """log Z of the undirected part; 0 without a method where there is none."""
-    undirected = model if isinstance(model, BoltzmannMachine) else model.prior_machine
+    undirected = model.undirected
     if undirected is None:
         if given is not None:
             raise InputError("log_z must be None for a directed machine, whose log Z is 0.")
@@ -219,60 +210,19 @@ def undirected_log_z(model: Model, given: Estimate | float | None, seed: int) ->
     return exact_or_ais(undirected, seed=seed)
 
 
-def log_marginal(model: Model, x: Array, samples: int, seed: int) -> tuple[Floats, Kind, str]:
+def log_marginal(model: Model, x: Array, samples: int, seed: int) -> Found:
     """log p*(v) of checked rows: what of_rows takes (rows, 4), kind of bound, and method."""
-    if isinstance(model, BoltzmannMachine):
-        if is_rbm(model):
-            return certain(-by_blocks(model, x, free_energy)), "exact", "free energy"
-        if samples == 0 and class_units(model, model.graph.colours[1]) <= QUICK_HIDDEN:
-            return certain(exact_log_marginal(model, x)), "exact", "enumeration of hidden units"
-        if samples == 0:
-            return certain(variational(model, x)), "lower", "variational bound"
-    elif samples == 0 and enumerable(model, QUICK_HIDDEN):
-        return certain(enumerated(model, x)), "exact", "enumeration of hidden units"
+    if samples == 0 or model.independent_hidden:
+        found = marginal_of(model).closed(model, x)
+        if found is not None:
+            return found
     count = samples or SAMPLES
     values = reduced(model, x, count, Key.from_seed(seed).derive("importance"), mean_and_error)
     return values, "lower", _method(count)
 
 
-def certain(log_p: Floats) -> Floats:
-    """(rows, 4): values without error."""
-    log_p = np.asarray(log_p, np.float64)
-    return np.stack([log_p, np.zeros(len(log_p)), np.ones(len(log_p)), log_p], axis=1)
-
-
 def _method(samples: int) -> str:
     return f"importance-weighted bound, k = {samples}"
-
-
-def is_rbm(model: Model) -> bool:
-    """Whether the hidden units are independent given v."""
-    return isinstance(model, BoltzmannMachine) and model.graph.colours[0] == (model.graph.visible,)
-
-
-def by_blocks(model: BoltzmannMachine, x: Array, function: Callable[..., Floats]) -> Floats:
-    """function(model, the same in float64, rows) of all rows, block by block."""
-    wide = model.astype(np.float64)
-    with workers(x) as pool:
-        return np.concatenate(pool.map(lambda part: host(function(model, wide, x[part])), blocks(len(x), like=x)))
-
-
-def variational(model: BoltzmannMachine, x: Array) -> Floats:
-    """E_q[-energy] + entropy of q (rows,) at the mean-field fixed point of rows x, q factorised over all hidden units.
-
-    The fixed point is that of the machine's own type, and its bound is worked out in float64.
-    """
-    return -by_blocks(model, x, _bound_of_free_energy)
-
-
-def free_energy(_: BoltzmannMachine, wide: BoltzmannMachine, rows: Array) -> Floats:
-    """F(v) (rows,) of an RBM in float64."""
-    return wide.marginal_energy({wide.visible: rows.astype(np.float64)}, wide.graph.colours[1])
-
-
-def _bound_of_free_energy(model: BoltzmannMachine, wide: BoltzmannMachine, rows: Array) -> Floats:
-    means = solve(model, {model.visible: rows}, MeanField(), Scratch(model.arena))
-    return free_energy_at(wide, rows.astype(np.float64), {n: q.astype(np.float64) for n, q in means.items()})
 
 
 def variational_bound(

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from boltz.arrays import host
 from boltz.errors import InputError
+from boltz.estimators.closed_forms import QUICK_HIDDEN
 from boltz.estimators.exact import QUICK_UNITS, chunks, class_units, configurations, exact_log_marginal, exact_log_z
-from boltz.estimators.likelihood import QUICK_HIDDEN, is_rbm
 from boltz.models.boltzmann import BoltzmannMachine, State
 from boltz.models.graph import bias_key
 from boltz.parallel import blocks
@@ -37,7 +37,7 @@ def exact_gradient(model: BoltzmannMachine, x: Array) -> Moments:
             "give rule='cd' or 'pcd'."
         )
     near = class_units(model, model.graph.colours[1])
-    if not is_rbm(model) and near > QUICK_HIDDEN:
+    if not model.independent_hidden and near > QUICK_HIDDEN:
         raise InputError(
             f"model must have at most {QUICK_HIDDEN} units in {', '.join(model.graph.colours[1])} for rule='exact', "
             f"got {near}: give rule='cd' or 'pcd'."
@@ -62,7 +62,7 @@ def posterior_moments(machine: BoltzmannMachine, x: Floats) -> Moments:
     """Mean moments over rows x (rows, units) with the hidden units given each row, of a float64 machine on the host."""
     visible, found, even = {machine.visible: x}, _empty(machine), np.full(len(x), 1 / len(x))
     mine = machine.graph.colours[1]
-    if is_rbm(machine):
+    if machine.independent_hidden:
         _add(machine, found, visible | _means(machine, mine, visible), even)
         return found
     far = [layer for layer in machine.graph.colours[0] if layer != machine.visible]

@@ -4,38 +4,28 @@ Grosse 2017), and its sandwich on simulated data, bidirectional Monte Carlo (Gro
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks
-from boltz.arrays import beside
 from boltz.errors import InputError
 from boltz.estimators.estimate import Estimate, joint_interval
-from boltz.estimators.exact import exact_samples
 from boltz.estimators.importance import mean_and_error
-from boltz.estimators.likelihood import is_rbm, log_marginal, of_rows, undirected_log_z
+from boltz.estimators.likelihood import log_marginal, of_rows, undirected_log_z
+from boltz.estimators.marginals import marginal_of
 from boltz.estimators.words import TRUSTED_CHAINS
-from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine, visible_rows
-from boltz.models.helmholtz import HelmholtzMachine
-from boltz.nn.arena import Part, Tape
-from boltz.parallel import blocks, workers
+from boltz.parallel import alone
 from boltz.rng import Key
-from boltz.sampling.ancestral import descend, drawn
 from boltz.sampling.annealing import Chains, Path, Progress, anneal
-from boltz.sampling.gibbs import GibbsSweep, Scratch
 from boltz.sampling.hmc import StepSizes, hamiltonian_path, tuned
-from boltz.sampling.posterior_paths import mean_field_path
-from boltz.sampling.single_site import scan_path
 from boltz.sampling.temperatures import schedule
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-T = TypeVar("T")
 TOGETHER, PILOT_ROWS = 2048, 64  # chains in memory at a time, and rows of the run that tunes step sizes
 
 
@@ -62,13 +52,7 @@ class Plan:
 
     def start(self, rows: Array, first: int) -> tuple[Path, Chains]:
         """The path of some rows, the first of them being number first, and exact draws at its start."""
-        if isinstance(self.model, BoltzmannMachine):
-            path = mean_field_path(self.model, rows, self.chains, first)
-            return path, path.sample_start(self.key)
-        if self.model.structure.latent[0].kind == "bernoulli":
-            return scan_path(self.model, rows, self.chains, first, self.key)
-        found, state = hamiltonian_path(self.model, rows, self.chains, first, self.key)
-        return replace(found, sizes=self.sizes), state
+        return marginal_of(self.model).annealed(self.model, rows, self.chains, first, self.key, self.sizes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +86,7 @@ def posterior_ais(
     plan, seed = _plan(model, chains, betas, seed, progress)
     x = visible_rows(plan.model, x)
     partition = undirected_log_z(plan.model, log_z, seed)
-    if is_rbm(plan.model):
+    if plan.model.independent_hidden:
         return of_rows(plan.model, x, _exact(plan.model, x), 0, ("exact", "free energy"), partition)
     found = mean_and_error(_log_weights(_tuned(plan, x), x))
     return of_rows(plan.model, x, found, plan.chains, ("lower", plan.method), partition)
@@ -126,9 +110,10 @@ def posterior_sandwich(
     for an overflow.
     """
     plan, seed = _plan(model, chains, betas, seed, progress)
-    state = _simulated(plan.model, checks.integer(rows, "rows", 1, 2**31), plan.key.derive("simulated"))
+    rows, key = checks.integer(rows, "rows", 1, 2**31), plan.key.derive("simulated")
+    state = marginal_of(plan.model).simulated(plan.model, rows, key)
     x, partition = state.pop(plan.model.visible), undirected_log_z(plan.model, None, seed)
-    if is_rbm(plan.model):
+    if plan.model.independent_hidden:
         found = of_rows(plan.model, x, _exact(plan.model, x), 0, ("exact", "free energy"), partition)
         return PosteriorSandwich(found, found, 0.0, 0.0)
     plan = _tuned(plan, x)
@@ -148,12 +133,11 @@ def _plan(model: Any, chains: Any, betas: Any, seed: Any, progress: Progress | N
     model, seed = checked_machine(model), checks.seed(seed)
     chains = checks.integer(chains, "chains", 1, 2**31)
     checks.callback(progress, "progress", 2)
-    if isinstance(model, HelmholtzMachine):
-        kinds = {layer.kind for layer in model.structure.latent}
-        if len(kinds) > 1:
-            raise InputError(
-                f"model must have hidden layers of one kind to be annealed, got {' and '.join(sorted(kinds))} ones."
-            )
+    kinds = model.hidden_kinds
+    if len(kinds) > 1:
+        raise InputError(
+            f"model must have hidden layers of one kind to be annealed, got {' and '.join(sorted(kinds))} ones."
+        )
     return Plan(model, chains, schedule(betas), Key.from_seed(seed).derive("posterior"), progress), seed
 
 
@@ -163,17 +147,11 @@ def _exact(model: Model, x: Array) -> Floats:
 
 def _tuned(plan: Plan, x: Array) -> Plan:
     """The plan with step sizes fitted on one chain for each of at most 64 rows, where there are any."""
-    if isinstance(plan.model, BoltzmannMachine) or plan.model.structure.latent[0].kind == "bernoulli":
+    model = plan.model.directed
+    if model is None or model.hidden_kinds == {"bernoulli"}:
         return plan
     some, key = x[:: -(-len(x) // PILOT_ROWS)], plan.key.derive("pilot")
-    model = plan.model
-    return replace(plan, sizes=_alone(lambda: tuned(*hamiltonian_path(model, some, 1, 0, key), key, plan.steps)))
-
-
-def _alone(function: Callable[[], T]) -> T:
-    """What a function returns that runs as one block, so that BLAS threads do not change the order of its sums."""
-    with workers() as pool:
-        return pool.map(lambda _: function(), [None])[0]
+    return replace(plan, sizes=alone(lambda: tuned(*hamiltonian_path(model, some, 1, 0, key), key, plan.steps)))
 
 
 def _log_weights(plan: Plan, x: Array, hidden: Chains | None = None) -> Floats:
@@ -187,7 +165,7 @@ def _log_weights(plan: Plan, x: Array, hidden: Chains | None = None) -> Floats:
     groups = [slice(a, min(a + size, len(x))) for a in range(0, len(x), size)]
     found = []
     for i, rows in enumerate(groups):
-        path, state = _alone(lambda rows=rows: plan.start(x[rows], rows.start))  # type: ignore[misc]
+        path, state = alone(lambda rows=rows: plan.start(x[rows], rows.start))  # type: ignore[misc]
         betas, key = plan.betas, plan.key.derive("up")
         if hidden is not None:
             state = {layer: np.repeat(hidden[layer][rows], plan.chains, axis=0) for layer in state}
@@ -204,27 +182,3 @@ def _share(progress: Progress | None, group: int, groups: int, extra: int = 0) -
         return None
     tell = progress
     return lambda done, steps: tell(group * (steps - extra) + done - extra, groups * (steps - extra))
-
-
-def _simulated(model: Model, rows: int, key: Key) -> Chains:
-    """Independent exact draws of all layers, v included, layer -> (rows, units)."""
-    if isinstance(model, BoltzmannMachine):
-        return _from_enumeration(model, rows, key)
-    if model.prior_machine is None:
-        return drawn(model, rows, key.key0)
-    tape, top = Tape(model.arena), model.structure.latent[-1]
-    state = {layer.name: tape.get(f"state/{layer.name}", rows, layer.units) for layer in model.layers[:-1]}
-    state[top.name][...] = _from_enumeration(model.prior_machine, rows, key)["v"]
-    with workers(model.arena) as pool:
-        pool.map(lambda part: descend(model, Part(tape, part, rows), key, 0), blocks(rows, like=model.arena))
-    return state
-
-
-def _from_enumeration(machine: BoltzmannMachine, rows: int, key: Key) -> Chains:
-    """One colour class by enumeration, the other given it."""
-    drawn = {n: beside(x, machine.arena) for n, x in exact_samples(machine, rows, key.key0).items()}
-    state = {n: drawn.get(n, machine.zeros(rows, n)) for n in machine.graph.units}
-    sweep, scratch = GibbsSweep(machine, key), Scratch(machine.arena)
-    for layer in (n for n in machine.graph.units if n not in drawn):
-        _alone(lambda layer=layer: sweep.update(layer, state, 0, 0, scratch))  # type: ignore[misc]
-    return state

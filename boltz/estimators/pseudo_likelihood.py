@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from boltz.arrays import host
 from boltz.errors import InputError
+from boltz.estimators.closed_forms import QUICK_HIDDEN, by_blocks, certain
 from boltz.estimators.estimate import Estimate, exact
 from boltz.estimators.exact import class_units, exact_log_marginal
-from boltz.estimators.likelihood import QUICK_HIDDEN, by_blocks, certain, is_rbm, of_rows
+from boltz.estimators.likelihood import of_rows
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import visible_rows
 from boltz.numerics import logsumexp
@@ -30,7 +31,7 @@ def pseudo_likelihood(model: BoltzmannMachine, x: Any) -> Estimate:
     """
     model = checked_model(model)
     x = visible_rows(model, x)
-    if is_rbm(model):
+    if model.independent_hidden:
         found = by_blocks(model, x, _of_rbm)
     else:
         units = class_units(model, model.graph.colours[1])

@@ -13,7 +13,7 @@ from boltz.data.dataset import held_rows
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.estimators.along_training import LikelihoodAlong, likelihood_along
 from boltz.estimators.estimate import Estimate, error_of_rows, joined, joint_interval
-from boltz.estimators.likelihood import NOT_STATES, is_rbm
+from boltz.estimators.likelihood import NOT_STATES
 from boltz.estimators.replica_exchange import LadderEstimate, exchange_log_z, ladder_lines, plain
 from boltz.estimators.words import figure, in_words, small, table_lines
 from boltz.evaluation.beside import Beside, beside
@@ -156,21 +156,21 @@ def evaluate_along(
 
 def check_kind(found: Trained, what: str) -> None:
     """Raise InputError unless the machine is an rbm or dbm."""
-    if not isinstance(found.model, BoltzmannMachine):
+    if found.model.directed is not None:
         raise InputError(f"{what} is for a run of a machine of kind rbm or dbm, got one of kind {found.kind}.")
 
 
 def along(found: Trained, rows: Measured, rounds: int, seed: int, progress: Progress) -> EvaluationAlong:
     """The log-likelihoods of rows at the snapshots of a run that has some."""
     model, members, x = found.model.undirected, found.snapshots, rows.x
-    assert isinstance(model, BoltzmannMachine)
+    assert model is not None
     updates = (*found.updates, all_updates(found))
     progress(f"fitting a ladder along {len(members)} snapshots", 0, 0)
     likelihoods = likelihood_along(model, members, x, rounds, seed, parts(progress, PARTS))
     grey = not ((x == 0) | (x == 1)).all()
-    bound = "free energy" if is_rbm(model) else "variational bound"
+    bound = "free energy" if model.independent_hidden else "variational bound"
     last = _last(likelihoods, bound, grey)
-    what = "log p*(v)" if is_rbm(model) else f"a lower bound on log p*(v) ({bound})"
+    what = "log p*(v)" if model.independent_hidden else f"a lower bound on log p*(v) ({bound})"
     said = GREY if grey else BETWEEN.format(what)
     simple = beside(model, rows.data, x, found.settings, seed)
     return EvaluationAlong(last, updates, likelihoods, said, simple, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from os.path import lexists
@@ -14,10 +15,8 @@ from boltz import checks, html
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.foreign import shown
 from boltz.models.blueprint import Blueprint
-from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.files import Model, load, structure_from
+from boltz.models.files import Model, checked_machine, load, structure_from
 from boltz.models.graph import Graph
-from boltz.models.helmholtz import HelmholtzMachine
 from boltz.networks.files import has_network, load_network
 from boltz.networks.fine_tune import Tuned, described, task
 from boltz.networks.network import Network
@@ -31,6 +30,7 @@ from boltz.training.train import Run
 
 MOST_ENTRY, MOST_INTEGER = 1500, 1 << 63  # characters of an entry as text; the largest whole number shown as one
 MOST_CLASSES = 1000  # the first ones; the last of the layers says how many there are
+WANTED = "a machine, a network, a run, a fine-tuning, or the path of one of them"
 TEST = "log-likelihood {:.2f} nats a row"
 Entries = dict[str, Any]
 
@@ -88,9 +88,9 @@ def describe(model: Any) -> Description:
         return Description(_told({**_network(model.network), "epochs": len(model.history), "settings": settings}))
     if isinstance(model, Network):
         return Description(_told(_network(model)))
-    if isinstance(model, BoltzmannMachine | HelmholtzMachine):
-        return Description(_told(_machine(model)))
-    return Description(_told(of_path(checks.path(model, "model"))))
+    if isinstance(model, str | os.PathLike):
+        return Description(_told(of_path(checks.path(model, "model"))))
+    return Description(_told(_machine(checked_machine(model, "model", WANTED))))
 
 
 def of_path(path: Path) -> Entries:

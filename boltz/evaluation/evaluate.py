@@ -9,9 +9,10 @@ from typing import Any
 from boltz import checks, html
 from boltz.errors import InputError
 from boltz.estimators import two_sided as both_sides
+from boltz.estimators.closed_forms import QUICK_HIDDEN
 from boltz.estimators.estimate import Estimate, exact
 from boltz.estimators.exact import enumerable
-from boltz.estimators.likelihood import QUICK_HIDDEN, importance_bounds, log_likelihood, variational_bound
+from boltz.estimators.likelihood import importance_bounds, log_likelihood, variational_bound
 from boltz.estimators.posterior_ais import posterior_ais
 from boltz.estimators.reverse_ais import raise_likelihood
 from boltz.estimators.two_sided import Sides, TwoSided, difference, sides
@@ -22,7 +23,7 @@ from boltz.evaluation.progress import Progress, heard, steps
 from boltz.evaluation.rows import Measured, measured_rows, rows_given, rows_to_fit
 from boltz.evaluation.trained import Trained, trained
 from boltz.evaluation.words import KINDS, bound_lines, verdict, verdict_between
-from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.boltzmann import checked_model
 from boltz.models.files import Model
 
 SAMPLES, SAMPLES_WITH_PRIOR = 1000, 100  # a sample costs more where an RBM is its prior
@@ -203,7 +204,7 @@ def way_of(model: Model, options: Mapping[str, Any], names: Set[str], word: Call
     wanted = Wanted(error, checks.number(options["budget"], word("budget"), 0.0), annealing.seed)
     samples = samples_for(model, options["samples"]) if method == "auto" else 0
     if method == "importance":
-        prior = model.undirected is not None and not isinstance(model, BoltzmannMachine)
+        prior = model.undirected is not None and model.directed is not None
         default = SAMPLES_WITH_PRIOR if prior else SAMPLES
         samples = checks.integer(options["samples"] if "samples" in names else default, "samples", 1, 10**6)
     rows = method in ROW_BETAS
@@ -218,9 +219,10 @@ def way_of(model: Model, options: Mapping[str, Any], names: Set[str], word: Call
 def samples_for(model: Model, asked: int) -> int:
     """Importance samples a row: as many as asked for, else none where the machine does without, else a default."""
     asked = checks.integer(asked, "samples", 0, 10**6)
-    if asked or isinstance(model, BoltzmannMachine) or enumerable(model, QUICK_HIDDEN):
+    directed = model.directed
+    if asked or directed is None or enumerable(directed, QUICK_HIDDEN):
         return asked
-    return SAMPLES if model.prior_machine is None else SAMPLES_WITH_PRIOR
+    return SAMPLES if model.undirected is None else SAMPLES_WITH_PRIOR
 
 
 def refuse_idle(models: list[Model], names: Set[str], word: Callable[[str], str]) -> None:
@@ -309,11 +311,9 @@ def _measured(model: Model, x: Any, way: Way, log_z: Estimate | None, progress: 
     """The mean log-likelihood by the method asked for."""
     seed = way.annealing.seed
     if way.method == "bound":
-        assert isinstance(model, BoltzmannMachine)
-        return variational_bound(model, x, log_z, seed)
+        return variational_bound(checked_model(model), x, log_z, seed)
     if way.method == "raise":
-        assert isinstance(model, BoltzmannMachine)
-        return raise_likelihood(model, x, way.row_chains, way.row_betas, seed)
+        return raise_likelihood(checked_model(model), x, way.row_chains, way.row_betas, seed)
     if way.method == "posterior-ais":
         show = steps(progress, "annealing rows")
         return posterior_ais(model, x, way.row_chains, way.row_betas, log_z, seed, show)

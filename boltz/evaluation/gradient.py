@@ -11,7 +11,7 @@ from boltz import checks
 from boltz.arrays import host
 from boltz.errors import InputError, NumericalError
 from boltz.estimators.moments import exact_gradient
-from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.boltzmann import checked_model
 from boltz.models.files import Model, checked_machine, visible_rows
 from boltz.parallel import workers
 from boltz.rng import Key
@@ -36,13 +36,13 @@ def gradient(model: Model, x: Any, rule: str = EXACT, k: int = 1, chains: int = 
     to it. Raises InputError, and NumericalError for an overflow.
     """
     model = checked_machine(model)
-    rules = (EXACT, *RULES) if isinstance(model, BoltzmannMachine) else tuple(OBJECTIVES)
+    rules = (EXACT, *RULES) if model.directed is None else tuple(OBJECTIVES)
     rule = checks.choice(rule, "rule", rules)
     k, chains = checks.integer(k, "k", 1, 10**6), checks.integer(chains, "chains", 1, 10**6)
     key = Key.from_seed(checks.seed(seed)).derive("gradient")
     rows = visible_rows(model, x)
-    if isinstance(model, BoltzmannMachine) and rule == EXACT:
-        found = exact_gradient(model, rows)
+    if rule == EXACT:
+        found = exact_gradient(checked_model(model), rows)
     else:
         found = _estimated(model, rows, _settings(model, rule, k, chains), key)
     if not all(np.isfinite(value).all() for value in found.values()):
@@ -52,9 +52,9 @@ def gradient(model: Model, x: Any, rule: str = EXACT, k: int = 1, chains: int = 
 
 def _settings(model: Model, rule: str, k: int, chains: int) -> dict[str, Any]:
     """The settings of training that a rule stands for; raises InputError."""
-    if isinstance(model, BoltzmannMachine):
+    if model.directed is None:
         return {"rule": rule, "k": k, "chains": chains}
-    if model.prior_machine is not None:
+    if model.undirected is not None:
         raise InputError("model must not be a deep belief net, which no rule gives the gradient of a bound for.")
     if k < OBJECTIVES[rule].least:
         raise InputError(f"k must be at least {OBJECTIVES[rule].least} samples a row for rule {rule!r}, got {k}.")

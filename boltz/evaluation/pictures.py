@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.helmholtz import HelmholtzMachine
+from boltz.models.files import Model
 from boltz.plotting import curves, images
-from boltz.plotting.machines import CHAINS, SWEEPS, filters, grey, layer_means
-from boltz.sampling.ancestral import sample
+from boltz.plotting.machines import CHAINS, SWEEPS, grey, layer_means
 from boltz.sampling.decoding import visible_means
+from boltz.sampling.sample import sample
 from boltz.storage import run_folder
 from boltz.storage.run_folder import image_of
 from boltz.training.train import Run
@@ -24,14 +23,14 @@ def draw(run: Run) -> None:
     image = image_of(run_folder.read_settings(folder))
     means, title = _samples(run)
     images.save(images.sample_grid(means, image, title), folder / "samples.png")
-    images.save(images.filter_grid(filters(run.model), image), folder / "filters.png")
+    images.save(images.filter_grid(run.model.visible_weights, image), folder / "filters.png")
     images.save(curves.learning_curves(run.history), folder / "curves.png")
 
 
 def _samples(run: Run) -> tuple[Any, str]:
     """Visible means (chains, units) of fantasies, and a title."""
     model, seed = run.model, run.settings.seed
-    if isinstance(model, HelmholtzMachine):
+    if model.directed is not None:
         means = grey(model, visible_means(model, sample(model, CHAINS, seed=seed)))
         return means, f"visible means of {CHAINS} samples"
     start = _particles(run, model)
@@ -40,11 +39,11 @@ def _samples(run: Run) -> tuple[Any, str]:
     return means, f"visible means of {len(means)} chains {SWEEPS} sweeps after training"
 
 
-def _particles(run: Run, model: BoltzmannMachine) -> dict[str, Any]:
+def _particles(run: Run, model: Model) -> dict[str, Any]:
     """The fantasy particles of a run, or chains started from biases where the rule keeps none."""
     assert run.path is not None
     tensors = run_folder.load_checkpoint(run.path)[0]
-    found = {layer: tensors.get(f"rule/chain/{layer}") for layer in model.graph.units}
+    found = {layer: tensors.get(f"rule/chain/{layer}") for layer in model.units}
     particles = {layer: x[:CHAINS] for layer, x in found.items() if x is not None}
     if len(particles) == len(found):
         return particles

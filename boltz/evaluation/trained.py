@@ -11,10 +11,9 @@ from typing import Any
 from boltz import checks
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.files import Model
+from boltz.models.files import Model, checked_machine
 from boltz.models.files import load as load_model
 from boltz.models.files import trajectory as load_trajectory
-from boltz.models.helmholtz import HelmholtzMachine
 from boltz.storage import run_folder, snapshots
 from boltz.training.train import Run
 
@@ -68,10 +67,8 @@ def trained(model: Any, argument: str = "model") -> Trained:
     if isinstance(model, str | os.PathLike):
         path = checks.path(model, argument)
         return Trained(_name(path), model_of(path), path, run_folder.settings_of(path))
-    if not isinstance(model, BoltzmannMachine | HelmholtzMachine):
-        what = "a machine, a run, or the path of a run or model file"
-        raise InputError(f"{argument} must be {what}, got {checks.brief(model)}.")
-    return Trained("the machine", model)
+    machine = checked_machine(model, argument, "a machine, a run, or the path of a run or model file")
+    return Trained("the machine", machine)
 
 
 def model_of(path: Path) -> Model:

@@ -1,11 +1,13 @@
-"""What a machine is before it has parameters, and a fresh or restored machine of it."""
+"""What a machine is before it has parameters, a machine of it, and tables with a row for each class of machine."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
+from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.graph import Graph
@@ -14,6 +16,7 @@ from boltz.models.scaling import Scaling
 
 Array = NDArray[Any]
 Blueprint = Graph | Structure
+Row = TypeVar("Row")
 
 
 def build(plan: Blueprint, arena: Array, scaling: Scaling | None = None, levels: int | None = None) -> Model:
@@ -21,3 +24,11 @@ def build(plan: Blueprint, arena: Array, scaling: Scaling | None = None, levels:
     if isinstance(plan, Graph):
         return BoltzmannMachine(plan, arena, levels=levels)
     return HelmholtzMachine(plan, arena, scaling=scaling, levels=levels)
+
+
+def row_of(table: Mapping[type[Any], Row], model: Model) -> Row:
+    """The row of a machine in a table keyed by class; raises InputError where its class has none."""
+    for each in type(model).__mro__:
+        if each in table:
+            return table[each]
+    raise InputError(f"model must be of a class that this is known for, got {type(model).__name__}.")

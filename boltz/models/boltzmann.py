@@ -138,6 +138,21 @@ class BoltzmannMachine:
         """The part of the machine that is drawn from the top down, of which there is none."""
 
     @property
+    def hidden_kinds(self) -> frozenset[str]:
+        """Unit types of the hidden layers."""
+        return frozenset(layer.kind for layer in self.layers[1:])
+
+    @property
+    def independent_hidden(self) -> bool:
+        """Whether the hidden units are independent given the visible ones."""
+        return self.graph.colours[0] == (self.visible,)
+
+    @property
+    def visible_weights(self) -> Array:
+        """Weights (visible units, units above) of the first edge."""
+        return self.params[self.graph.edges[0].key]
+
+    @property
     def scaling(self) -> None:
         """The scale of Gaussian visible units, of which there are none."""
 

@@ -95,11 +95,14 @@ def _read(file: Path) -> Model:
     return read(*read_tensors(file, tuple(shapes(announced, str(file)))), str(file))
 
 
-def checked_machine(model: Any) -> Model:
-    """The model argument of a public function that takes either machine; raises InputError."""
+def checked_machine(model: Any, name: str = "model", wanted: str = "a BoltzmannMachine or a HelmholtzMachine") -> Model:
+    """The argument of a public function that takes either machine, and what else is wanted in words; raises InputError.
+
+    name is what errors call it.
+    """
     if not isinstance(model, BoltzmannMachine | HelmholtzMachine):
         hint = "; use its .model" if hasattr(model, "model") else ""
-        raise InputError(f"model must be a BoltzmannMachine or a HelmholtzMachine, got {type(model).__name__}{hint}.")
+        raise InputError(f"{name} must be {wanted}, got {type(model).__name__}{hint}.")
     return model
 
 

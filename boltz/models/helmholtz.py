@@ -222,6 +222,22 @@ class HelmholtzMachine:
         """The part of the machine that is drawn from the top down: all of it."""
         return self
 
+    @property
+    def hidden_kinds(self) -> frozenset[str]:
+        """Unit types of the hidden layers."""
+        return frozenset(layer.kind for layer in self.layers[1:])
+
+    @property
+    def independent_hidden(self) -> bool:
+        """Whether the hidden units are independent given the visible ones, which is not known of directed layers."""
+        return False
+
+    @property
+    def visible_weights(self) -> Array:
+        """Weights (visible units, units above) of the last generative layer, for Gaussian units those of the means."""
+        last = self.structure.generative[self.visible].depth - 1
+        return self.params[f"generative/{self.visible}/{last}/weight"][:, : self.units[self.visible]].T
+
     @cached_property
     def units(self) -> dict[str, int]:
         """Number of units of each layer."""

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from boltz import checks
 from boltz.data.dataset import Data
 from boltz.errors import InputError
-from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine, outside, visible_rows
 from boltz.plotting import curves, images
-from boltz.sampling.ancestral import sample
 from boltz.sampling.decoding import visible_means
+from boltz.sampling.drawing import drawing_of
+from boltz.sampling.sample import sample
 
 CHAINS, SWEEPS, REACH = 100, 200, 3.0
 
@@ -37,9 +37,9 @@ def plot_samples(
     machine = machine_of(model)
     chains, sweeps = checks.integer(chains, "chains", 1, 10**6), checks.integer(sweeps, "sweeps", 0, checks.MOST_STEPS)
     shape = _shape(x.shape if shape is None and isinstance(x, Data) else shape)
-    chained = isinstance(machine, BoltzmannMachine) or machine.prior_machine is not None
+    chained = machine.undirected is not None
     rows = None if x is None else _rows(x, machine, chains)
-    start = rows if isinstance(machine, BoltzmannMachine) else None
+    start = rows if machine.directed is None else None
     state = sample(machine, chains, sweeps if chained else None, seed, None if start is None else "data", start)
     means, _ = layer_means(machine, machine.visible, state)
     how = f"{chains:,} chains after {sweeps:,} sweeps" if chained else f"{chains:,} samples"
@@ -51,7 +51,7 @@ def plot_filters(model: Any, shape: images.Shape | None = None) -> Figure:
 
     model: a machine, or a boltz.Run. shape: (height, width) of an image, by default a square. Raises InputError.
     """
-    return images.filter_grid(filters(machine_of(model)), _shape(shape))
+    return images.filter_grid(machine_of(model).visible_weights, _shape(shape))
 
 
 def plot_curves(run: Any) -> Figure:
@@ -78,11 +78,10 @@ def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> tuple[Any
     """
     if layer == model.visible:
         return grey(model, visible_means(model, state)), "means"
-    if isinstance(model, BoltzmannMachine):
-        return model.unit_type(layer).mean(model.field(layer, state)), "means"
-    if model.conditionals[layer].reparameterised:
-        return np.clip(0.5 + state[layer] / (2 * REACH), 0, 1), f"states from -{REACH:g} to {REACH:g}"
-    return state[layer], "states"
+    values, what = drawing_of(model).shown(model, layer, state)
+    if any(each.name == layer and each.kind == "gaussian" for each in model.layers):
+        return np.clip(0.5 + values / (2 * REACH), 0, 1), f"{what} from -{REACH:g} to {REACH:g}"
+    return values, what
 
 
 def grey(model: Model, means: Any) -> Any:
@@ -91,17 +90,6 @@ def grey(model: Model, means: Any) -> Any:
     if units is None or (units.location.min() >= 0 and (units.location + units.spread).max() <= 1):
         return outside(model, means)
     return np.clip(0.5 + means / (2 * REACH), 0, 1)
-
-
-def filters(model: Model) -> Any:
-    """Weights (visible, units) at the visible layer: the edge of a Boltzmann machine, else the last generative ones.
-
-    Of Gaussian visible units they are those of the means.
-    """
-    if isinstance(model, BoltzmannMachine):
-        return model.params[model.graph.edges[0].key]
-    last = model.structure.generative[model.visible].depth - 1
-    return model.params[f"generative/{model.visible}/{last}/weight"][:, : model.units[model.visible]].T
 
 
 def _shape(shape: Any) -> images.Shape | None:

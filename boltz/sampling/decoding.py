@@ -11,15 +11,11 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.arrays import host
 from boltz.errors import InputError, NumericalError
-from boltz.models.boltzmann import BoltzmannMachine, State
+from boltz.models.boltzmann import State
 from boltz.models.files import Model, checked_machine, outside
-from boltz.models.helmholtz import HelmholtzMachine
-from boltz.nn.arena import Tape
 from boltz.parallel import padded, shares, workers
-from boltz.sampling.completion import layer_means
-from boltz.sampling.features import SWEEPS, Layer, feature_layers
-from boltz.sampling.gibbs import Scratch
-from boltz.sampling.meanfield import solve
+from boltz.sampling.drawing import drawing_of
+from boltz.sampling.features import Layer, feature_layers
 
 Array = NDArray[Any]
 
@@ -47,7 +43,7 @@ def decode(model: Model, z: Any, layer: Layer = "top") -> Array:
 
 def decoded(model: Model, layer: str, values: Array) -> Array:
     """As decode, of checked values (rows, units) of a layer where the model lives; a row does not depend on others."""
-    return _in_blocks(model, {layer: values}, _given_layer)
+    return _in_blocks(model, {layer: values}, drawing_of(model).decoded)
 
 
 def means_of(model: Model, state: State) -> Array:
@@ -71,34 +67,9 @@ def _in_blocks(model: Model, above: State, means: Callable[[Model, State], Array
     return found
 
 
-def _given_layer(model: Model, given: State) -> Array:
-    """Visible means (rows, units) given one hidden layer, of one block."""
-    if isinstance(model, BoltzmannMachine):
-        return solve(model, given, SWEEPS, Scratch(model.arena))[model.visible]
-    return visible_means(model, given)
-
-
 def visible_means(model: Model, state: State) -> Array:
     """Means (rows, units) of the visible units, in the machine's own units, of one block of states where it lives.
 
     state holds all that the visible units hear. For a Helmholtz machine the lowest hidden layer in state counts.
     """
-    if isinstance(model, BoltzmannMachine):
-        return model.unit_type(model.visible).mean(model.field(model.visible, state))
-    names = [layer.name for layer in model.layers]
-    lowest = min((name for name in state if name != model.visible), key=names.index)
-    return _passed_down(model, lowest, state[lowest])
-
-
-def _passed_down(machine: HelmholtzMachine, layer: str, values: Array) -> Array:
-    """Visible means of a Helmholtz machine given values (rows, units) of a layer, by the means of those between."""
-    names = [each.name for each in machine.layers]
-    if machine.prior_machine is not None and layer == names[-1]:
-        rbm = machine.prior_machine
-        layer, values = names[-2], rbm.unit_type("v").mean(rbm.field("v", {"h1": values}))
-    part = Tape(machine.arena).whole(len(values))
-    for number in range(names.index(layer), 0, -1):
-        above, below = names[number], names[number - 1]
-        part.get(f"state/{above}", machine.units[above])[...] = values
-        values = layer_means(machine, "generative", below, above, part)
-    return values
+    return drawing_of(model).visible_means(model, state)

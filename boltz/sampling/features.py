@@ -10,19 +10,14 @@ from numpy.typing import NDArray
 from boltz.arrays import host
 from boltz.checks import brief
 from boltz.errors import InputError
-from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, checked_machine
-from boltz.models.helmholtz import HelmholtzMachine
-from boltz.nn.arena import Tape
 from boltz.parallel import padded, shares, workers
-from boltz.sampling.completion import filled, layer_means
+from boltz.sampling.completion import filled
 from boltz.sampling.evidence import evidence_of
-from boltz.sampling.gibbs import Scratch
-from boltz.sampling.meanfield import MeanField, solve
+from boltz.sampling.inference import inference_of
 
 Array = NDArray[Any]
 Layer = str | int
-SWEEPS = MeanField(tolerance=0.0, sweeps=25)  # their number is fixed, so that no row waits for its neighbours
 TOP, ALL = "top", "all"
 
 
@@ -60,32 +55,10 @@ def side_by_side(model: Model, rows: Array, names: list[str]) -> Array:
     out = np.empty_like(rows, shape=(len(rows), int(edges[-1])))
 
     def work(block: slice) -> None:
-        found = hidden_means(model, rows[block])
+        found = inference_of(model).hidden_means(model, rows[block])
         for name, first, stop in zip(names, edges, edges[1:], strict=False):
             out[block, first:stop] = found[name]
 
     with workers(rows) as pool:
         pool.map(work, shares(len(rows), rows))
     return out[:count]
-
-
-def hidden_means(model: Model, rows: Array) -> dict[str, Array]:
-    """Means (rows, units) of every hidden layer for one block of checked visible rows."""
-    if isinstance(model, BoltzmannMachine):
-        return solve(model, {model.visible: rows}, SWEEPS, Scratch(model.arena))
-    return _recognised(model, rows)
-
-
-def _recognised(machine: HelmholtzMachine, rows: Array) -> dict[str, Array]:
-    """The up pass with means in the place of samples; the top layer of an RBM prior hears the layer below it."""
-    part, source = Tape(machine.arena).whole(len(rows)), machine.visible
-    part.get(f"state/{source}", rows.shape[1])[...] = rows
-    means: dict[str, Array] = {}
-    for layer in machine.structure.latent:
-        means[layer.name] = layer_means(machine, "recognition", layer.name, source, part)
-        source = layer.name
-        part.get(f"state/{source}", layer.units)[...] = means[source]
-    if machine.prior_machine is not None:
-        below, top = machine.layers[-2].name, machine.layers[-1].name
-        means[top] = solve(machine.prior_machine, {"v": means[below]}, SWEEPS, Scratch(machine.arena))["h1"]
-    return means

@@ -83,7 +83,7 @@ def fitted_ladder(
     """A ladder to the model whose neighbours swap; raises InputError where a trajectory does not fit the model."""
     members = checks.sequence(trajectory, "trajectory")
     for i, member in enumerate(members):
-        fits = isinstance(member, BoltzmannMachine) and member.graph == model.graph and member.dtype == model.dtype
+        fits = getattr(member, "plan", None) == model.graph and member.dtype == model.dtype
         if not fits:
             raise InputError(f"trajectory[{i}] must be a machine of the same layers and type as the model.")
     members = [member.to(model.device) for member in members]

@@ -38,6 +38,9 @@ class MeanField:
         return range(LOOKS, self.sweeps - LOOKS + 1, LOOKS) if self.tolerance > 0 else range(0)
 
 
+FIXED = MeanField(tolerance=0.0, sweeps=25)  # their number is fixed, so that no row waits for its neighbours
+
+
 def solve(
     machine: BoltzmannMachine,
     evidence: State,

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz.estimators.ais import exact_or_ais
+from boltz.estimators.closed_forms import QUICK_HIDDEN
 from boltz.estimators.exact import class_units
 from boltz.estimators.importance import reduced_alone
-from boltz.estimators.likelihood import QUICK_HIDDEN, is_rbm
 from boltz.estimators.likelihood import log_marginal as exact_or_bound
-from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import Model
 from boltz.numerics import log_mean_exp
 from boltz.parallel import blocks, workers
@@ -36,10 +36,11 @@ def log_marginal(model: Model, rows: Array, numbers: NDArray[np.uint64] | None =
     for a Boltzmann machine; the importance-weighted one, with so many samples drawn by the number of the row, for a
     Helmholtz machine.
     """
-    if isinstance(model, BoltzmannMachine):
-        if is_rbm(model) or class_units(model, model.graph.colours[1]) <= QUICK_HIDDEN:
+    if model.directed is None:
+        machine = checked_model(model)
+        if model.independent_hidden or class_units(machine, machine.graph.colours[1]) <= QUICK_HIDDEN:
             return exact_or_bound(model, rows, 0, 0)[0][:, 0]
-        return _variational(model, rows)
+        return _variational(machine, rows)
     assert numbers is not None
     own = (numbers % np.uint64(2**32 // samples)).astype(np.int64)
     key = Key.from_seed(0).derive("score")

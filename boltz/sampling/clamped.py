@@ -1,0 +1,107 @@
+"""Boltzmann machines with some visible units known: mean field and block Gibbs chains of all others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import arrays
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.parallel import shares, workers
+from boltz.rng import Key
+from boltz.sampling.evidence import Evidence
+from boltz.sampling.gibbs import GibbsSweep, Scratch, layer_input, turned_weights
+from boltz.sampling.meanfield import MeanField, solve
+
+Array = NDArray[Any]
+SWEEPS = 100
+FIRST_SWEEP = MeanField(tolerance=0.0, sweeps=1)
+
+
+def posterior(machine: BoltzmannMachine, evidence: Evidence, sweeps: int = SWEEPS) -> dict[str, Array]:
+    """Mean-field means (rows, units) of all layers given evidence, where it lives; known units are as they were.
+
+    Hidden layers first hear the visible units with unknown ones at their base rate, as in mean_field; then they and
+    the unknown units relax together for so many sweeps, all of them, so that no row depends on when others settle.
+    """
+    means = {n: machine.zeros(len(evidence), n) for n in machine.graph.units}
+    order = [layer for colour in machine.graph.colours[::-1] for layer in colour]
+
+    def run(block: slice) -> None:
+        part, scratch = evidence.part(block), Scratch(machine.arena)
+        mine = {n: x[block] for n, x in means.items()}
+        visible = mine[machine.visible]
+        visible[...] = base_means(machine, machine.visible)
+        part.restore(visible)
+        for layer, start in solve(machine, {machine.visible: visible}, FIRST_SWEEP, scratch).items():
+            mine[layer][...] = start
+        for _ in range(sweeps):
+            for layer in order:
+                inputs = layer_input(machine, layer, mine, scratch)
+                machine.unit_type(layer).relax(inputs, 1.0, machine.bias(layer), 0.0, mine[layer])
+            part.restore(visible)
+
+    with workers(machine.arena) as pool:
+        pool.map(run, shares(len(evidence), machine.arena))
+    return means
+
+
+def base_means(machine: BoltzmannMachine, layer: str) -> Array:
+    """Means (units,) of a layer alone: its rates on the training data where they are kept, else those of its bias."""
+    if layer in machine.rates:
+        return arrays.beside(np.asarray(machine.rates[layer], machine.dtype), machine.arena)
+    return machine.unit_type(layer).mean(machine.bias(layer))
+
+
+class Chains(Protocol):
+    """One chain a row over the unknown units and the hidden layers."""
+
+    @property
+    def visible(self) -> Array:
+        """States (chains, units) of the visible units, the known ones as they are."""
+
+    def sweep(self, step: Any) -> Array:
+        """Move all but what is known, in place; returns the means that the visible units were drawn from."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClampedGibbs:
+    """Block Gibbs chains of a Boltzmann machine in which known visible units stay; the visible class is drawn last."""
+
+    transition: GibbsSweep
+    evidence: Evidence
+    first: int
+    state: dict[str, Array]
+    scratch: Scratch
+
+    @property
+    def visible(self) -> Array:
+        return self.state[self.transition.machine.visible]
+
+    def sweep(self, step: Any) -> Array:
+        means = self.transition.sweep(self.state, step, self.first, self.scratch)
+        self.evidence.restore(self.visible)  # layers of one class do not hear each other
+        return means[self.transition.machine.visible]
+
+
+def _clamped_gibbs(transition: GibbsSweep, evidence: Evidence, first: int) -> ClampedGibbs:
+    """Chains with all units but the known ones drawn from their base rates."""
+    machine, state = transition.machine, {}
+    for layer in machine.graph.units:
+        state[layer] = machine.zeros(len(evidence), layer)
+        mean = base_means(machine, layer) + state[layer]
+        machine.unit_type(layer).draw(mean, transition.key.derive("start", layer).stream(0), first, state[layer])
+    evidence.restore(state[machine.visible])
+    return ClampedGibbs(transition, evidence, first, state, Scratch(machine.arena))
+
+
+def gibbs_starter(machine: BoltzmannMachine, evidence: Evidence, _: int, key: Key) -> Callable[[slice], Chains]:
+    """What makes the chains of a block of rows."""
+    grey = not ((evidence.rows == 0) | (evidence.rows == 1)).all()
+    plain = grey and arrays.on_device(machine.arena)  # tensor cores take states of 0 and 1 only
+    transition = GibbsSweep(machine, key, flipped=True, turned={} if plain else turned_weights(machine))
+    return lambda block: _clamped_gibbs(transition, evidence.part(block), block.start)
