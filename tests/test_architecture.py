@@ -68,6 +68,10 @@ ONLY = {
 LAZY = {"cupy", "pooch", "rich", "IPython"}  # never at the top of a module
 BANNED = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
+MACHINES = {"BoltzmannMachine", "HelmholtzMachine", "Model"}  # classes of machine, and the name of either
+TABLES = {"sampling.drawing", "sampling.inference", "estimators.marginals"}  # what differs between them, a row for each
+NOT_YET = ("training", "networks")  # rooms that still ask machines for their class
+
 MOST_LINES, MOST_PARAMETERS, MOST_IN_A_FUNCTION = 500, 6, 60
 WIDE = {
     "data.loading.load": 9,  # likewise, all but the name optional
@@ -290,6 +294,64 @@ def test_functions_are_small(module: str) -> None:
 
 def test_wide_functions_are_still_there() -> None:
     assert set(WIDE) <= set(FUNCTIONS) and min(WIDE.values()) > MOST_PARAMETERS
+
+
+def names_machines(*nodes: ast.AST | None) -> bool:
+    """Whether a class of machine is named anywhere in some expressions."""
+    named = [each for node in nodes if node is not None for each in ast.walk(node)]
+    return bool(MACHINES & {getattr(each, "id", None) or getattr(each, "attr", None) for each in named})
+
+
+def asks_for_class(node: ast.AST) -> bool:
+    """Whether a machine is asked for its class here: isinstance, a class pattern, or a comparison with a class."""
+    if isinstance(node, ast.Call):
+        called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        return called in ("isinstance", "issubclass") and names_machines(*node.args[1:])
+    if isinstance(node, ast.MatchClass):
+        return names_machines(node.cls)
+    return isinstance(node, ast.Compare) and any(
+        getattr(each, "id", getattr(each, "attr", None)) in MACHINES for each in (node.left, *node.comparators)
+    )
+
+
+def keyed_by_class(node: ast.AST) -> bool:
+    """Whether this is a table with a class of machine as a key, or registers a function for one."""
+    if isinstance(node, ast.Dict):
+        return any(getattr(key, "id", getattr(key, "attr", None)) in MACHINES for key in node.keys)
+    called = node.func if isinstance(node, ast.Call) else None
+    return isinstance(called, ast.Attribute) and called.attr == "register" and names_machines(*node.args)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {""}))
+def test_machines_answer_for_themselves(name: str) -> None:
+    """Outside models, a machine is asked for what it has, and what differs between classes stands in a table."""
+    if package(name) in ("models", *NOT_YET):
+        return
+    for node in ast.walk(TREES[name]):
+        line = f"boltz.{name} line {getattr(node, 'lineno', 0)}"
+        assert not asks_for_class(node), f"{line} asks a machine for its class: ask what it has, or use a table"
+        assert name in TABLES or not keyed_by_class(node), f"{line} is one more table keyed by class of machine"
+
+
+def test_the_tables_have_a_row_for_each_class() -> None:
+    for name in TABLES:
+        rows = [node for node in ast.walk(TREES[name]) if isinstance(node, ast.Dict) and keyed_by_class(node)]
+        keys = [getattr(key, "id", "") for node in rows for key in node.keys]
+        assert sorted(keys) == ["BoltzmannMachine", "HelmholtzMachine"], name
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "isinstance(model, BoltzmannMachine)",
+        "isinstance(model, boltz.BoltzmannMachine | HelmholtzMachine)",
+        "issubclass(kind, (int, HelmholtzMachine))",
+        "type(model) is BoltzmannMachine",
+        "match model:\n    case HelmholtzMachine():\n        pass",
+    ],
+)
+def test_the_parser_sees_who_asks_for_a_class(source: str) -> None:
+    assert any(asks_for_class(node) for node in ast.walk(ast.parse(source)))
 
 
 def test_settings_of_training_are_given_by_name() -> None:

@@ -20,10 +20,11 @@ from support import stats
 from support.machines import machine_of, ring
 
 import boltz
-from boltz.sampling import completion
-from boltz.sampling.completion import MEAN_SWEEPS, filled
+from boltz.sampling.clamped import posterior
+from boltz.sampling.completion import filled
 from boltz.sampling.evidence import Evidence
 from boltz.sampling.metropolis import metropolis_chains
+from boltz.sampling.passes import MEAN_SWEEPS
 
 TABLES = {
     "rbm": Table.random([5, 3], 2.0, 60),
@@ -186,7 +187,7 @@ def check_posterior_means() -> None:
         units = table.layers["v"]
         known = np.stack([np.arange(units) % 3 != i % 3 for i in range(6)])
         x = np.random.default_rng(8).random((6, units))
-        means = completion.posterior(machine_of(table), Evidence(x, known), 3000)
+        means = posterior(machine_of(table), Evidence(x, known), 3000)
         assert list(means) == list(table.layers) and (means["v"][known] == x[known]).all()
         for layer, mean in means.items():
             wanted = enumeration.conditional(table, layer, means)

@@ -19,8 +19,9 @@ from scipy.stats import t as student
 from support import stats
 from support.machines import machine_of
 
+from boltz.estimators.closed_forms import certain
 from boltz.estimators.estimate import Estimate, Kind, exact, interval
-from boltz.estimators.likelihood import certain, of_rows
+from boltz.estimators.likelihood import of_rows
 from boltz.evaluation.paired import Entry, Pair, pairs, ranking
 
 Floats = NDArray[np.float64]

@@ -18,7 +18,7 @@ from support import stats
 from support.machines import machine_of
 
 import boltz
-from boltz.estimators import posterior_ais
+from boltz.estimators import posterior_ais, simulated
 from boltz.rng import Key
 from boltz.sampling.annealing import Place
 from boltz.sampling.hmc import StepSizes, hamiltonian_path
@@ -201,7 +201,7 @@ def check_simulated_rows() -> None:
     count = 30_000
     for table in (TABLE, Table.random([2, 3, 2], 1.2, 29)):  # the smaller class is the other one
         p = enumeration.joint(table)
-        state = posterior_ais._simulated(machine_of(table), count, Key(1, 2))
+        state = simulated.from_boltzmann(machine_of(table), count, Key(1, 2))
         stats.accept(
             stats.chi_square(enumeration.counts(table, state), p), "simulated rows do not have the machine's law"
         )
@@ -211,7 +211,7 @@ def check_simulated_rows() -> None:
         assert stats.detectable_chi_square(count, p, apart)
     for machine in (STRONG, random(boltz.dbn([2, 3, 2]), 1.5, 30), random(boltz.dbn([2, 2, 3]), 1.5, 31)):
         states, p = joint(Directed.of(machine))
-        found = posterior_ais._simulated(machine, count, Key(1, 3))
+        found = simulated.from_helmholtz(machine, count, Key(1, 3))
         x, bits = (np.hstack([s[n] for n in states]).astype(int) for s in (found, states))
         places = 1 << np.arange(x.shape[1])[::-1]
         counts, wanted = np.bincount(x @ places, minlength=len(p)), p[np.argsort(bits @ places)]

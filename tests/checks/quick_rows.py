@@ -19,7 +19,8 @@ from support import stats
 from support.machines import machine_of
 
 import boltz
-from boltz.estimators import estimate, importance, likelihood, precision, second_look, words
+from boltz.estimators import estimate, likelihood, precision, second_look, words
+from boltz.estimators.log_weights import weigher
 from boltz.rng import Key
 from boltz.sampling import mixtures
 from boltz.sampling.gibbs import turned_weights
@@ -58,7 +59,7 @@ def check_weights() -> None:
     """log p*(v, h) of all states of v and h1 is that of the energy."""
     machine = machine_of(TABLE)
     v, h = (np.repeat(enumeration.bits(3), 8, axis=0), np.tile(enumeration.bits(3), (8, 1)))
-    found = importance.weigher(machine, v, turned_weights(machine)).log_density({"h1": h})
+    found = weigher(machine, v, turned_weights(machine)).log_density({"h1": h})
     assert np.abs(found + machine.marginal_energy({"v": v, "h1": h}, ["h2"])).max() < 1e-10
 
 

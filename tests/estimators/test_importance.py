@@ -12,11 +12,12 @@ from oracles import enumeration
 from oracles.enumeration import Table
 from scipy.special import expit, logsumexp
 from support import stats
-from support.machines import machine_of
+from support.machines import change_row, machine_of
 
 import boltz
-from boltz.estimators import importance, likelihood
+from boltz.estimators import closed_forms, log_weights
 from boltz.estimators.estimate import from_log_weights
+from boltz.estimators.marginals import MARGINALS
 
 ROWS, SAMPLES = 60, 4000
 AIS = from_log_weights(np.random.default_rng(1).normal(3.0, 0.4, 500), 10, "made up")
@@ -25,7 +26,7 @@ AIS = from_log_weights(np.random.default_rng(1).normal(3.0, 0.4, 500), 10, "made
 @pytest.fixture
 def no_enumeration(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treat every machine as too large to enumerate."""
-    monkeypatch.setattr(likelihood, "QUICK_HIDDEN", -1)
+    monkeypatch.setattr(closed_forms, "QUICK_HIDDEN", -1)
 
 
 def directed(kind: str, seed: int = 3) -> boltz.HelmholtzMachine:
@@ -179,8 +180,8 @@ def test_values_depend_on_neither_blocks_nor_threads(threads: int, monkeypatch: 
     machine, x, _ = case("sbn")
     before = boltz.threads()
     wanted = boltz.log_likelihood(machine, x, samples=40).per_row
-    monkeypatch.setattr(importance, "ENCODED_ROWS", 7)
-    monkeypatch.setattr(importance, "CHUNK", 21)
+    change_row(monkeypatch, MARGINALS, boltz.HelmholtzMachine, rows=7)
+    monkeypatch.setattr(log_weights, "CHUNK", 21)
     try:
         boltz.threads(threads)
         found = boltz.log_likelihood(machine, x, samples=40).per_row

@@ -10,11 +10,12 @@ from oracles import enumeration
 from oracles.enumeration import Table
 from scipy.special import expit, logsumexp
 from support import calibration, stats
-from support.machines import FORTY, SMALL, machine_of
+from support.machines import FORTY, SMALL, change_row, machine_of
 
 import boltz
-from boltz.estimators import ais, exact, importance, likelihood
+from boltz.estimators import ais, closed_forms, exact, likelihood
 from boltz.estimators.estimate import from_log_weights, interval, joint_interval
+from boltz.estimators.marginals import MARGINALS
 from boltz.sampling import mixtures
 from boltz.units.bernoulli import Bernoulli
 
@@ -30,7 +31,7 @@ AIS = from_log_weights(np.random.default_rng(1).normal(13.0, 0.4, 500), 10, "mad
 @pytest.fixture
 def no_enumeration(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treat every DBM as too large to enumerate."""
-    monkeypatch.setattr(likelihood, "QUICK_HIDDEN", -1)
+    monkeypatch.setattr(closed_forms, "QUICK_HIDDEN", -1)
 
 
 def rows_of(table: Table, rows: int = 30) -> np.ndarray:
@@ -84,7 +85,7 @@ def test_the_variational_bound_is_that_of_the_means(name: str) -> None:
 def one_q(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same q for equal rows, none of its fixed points from random starts; many rows at a time, for speed."""
     monkeypatch.setattr(mixtures, "RANDOM_STARTS", 0)
-    monkeypatch.setattr(importance, "MEAN_FIELD_ROWS", 8192)
+    change_row(monkeypatch, MARGINALS, boltz.BoltzmannMachine, rows=8192)
 
 
 def weights_of(table: Table, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

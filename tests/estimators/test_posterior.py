@@ -18,11 +18,12 @@ from oracles.directed import Directed, log_evidence, log_p
 from oracles.enumeration import Table
 from scipy.special import logsumexp
 from support import stats
-from support.machines import SMALL, machine_of
+from support.machines import SMALL, change_row, machine_of
 
 import boltz
 from boltz.estimators import posterior_ais
 from boltz.estimators.estimate import from_log_weights
+from boltz.estimators.marginals import MARGINALS
 
 CHECKS = sorted(name for name in vars(posterior) if name.startswith("check_"))
 CASES = ["dbm3", "ring", "strong", "strong, float32", "three layers", "three layers, float32", "nets", "deep nets"]
@@ -105,8 +106,8 @@ def test_the_sandwich_holds_the_truth(kind: str, monkeypatch: pytest.MonkeyPatch
     """Forward below, reverse above log p(v) in expectation: one-sided over rows; catches bounds that change places."""
     model = {"dbm": machine_of(HARD), "vae": VAE}.get(kind) or BINARY[kind]
     rows: list[np.ndarray] = []
-    drawn = posterior_ais._simulated
-    monkeypatch.setattr(posterior_ais, "_simulated", lambda *a: rows.append((s := drawn(*a))["v"]) or s)
+    drawn = MARGINALS[type(model)].simulated
+    change_row(monkeypatch, MARGINALS, type(model), simulated=lambda *a: rows.append((s := drawn(*a))["v"]) or s)
     found = boltz.posterior_sandwich(model, 2000 if kind == "dbm" else 300, 1, 2, seed=7)
     assert (found.lower.kind, found.upper.kind) == ("lower", "upper") and found.upper.trusted
     truth = truths(model, rows[0])

@@ -13,13 +13,15 @@ from oracles.enumeration import Table
 from scipy.special import logsumexp
 from scipy.stats import t as student
 from support import calibration, stats
-from support.machines import SMALL, machine_of
+from support.machines import SMALL, change_row, machine_of
 
 import boltz
-from boltz.estimators import importance, likelihood, second_look
+from boltz.estimators import closed_forms, importance, likelihood, second_look
 from boltz.estimators.estimate import error_of_rows, exact, from_log_weights, interval, joint_interval
-from boltz.estimators.importance import mean_and_error, weigher
+from boltz.estimators.importance import mean_and_error
 from boltz.estimators.likelihood import error_of_mean, variational_bound
+from boltz.estimators.log_weights import weigher
+from boltz.estimators.marginals import MARGINALS
 from boltz.estimators.precision import above_zero, accurate
 from boltz.estimators.two_sided import difference
 from boltz.sampling.gibbs import turned_weights
@@ -54,7 +56,7 @@ def test_a_dbm_is_measured_in_both_mixture_of_a_posterior(monkeypatch: pytest.Mo
 
     Catches fixed points from one start only, and one that is thrown away as found before.
     """
-    monkeypatch.setattr(likelihood, "QUICK_HIDDEN", -1)
+    monkeypatch.setattr(closed_forms, "QUICK_HIDDEN", -1)
     model, x = two_moded(), np.zeros((40, 4))
     truth = boltz.exact_log_z(model).value - 4 * np.log(2)  # all visible states are alike
     found = boltz.log_likelihood(model, x, 0.0, 1000, seed=1)
@@ -165,7 +167,7 @@ def test_float32_machines_are_measured_in_float64(units: list[int], scale: float
     largest = scale * 1e-12 * sum(units) ** 2
     for samples in (0, 20):
         if samples:
-            monkeypatch.setattr(likelihood, "QUICK_HIDDEN", -1)
+            monkeypatch.setattr(closed_forms, "QUICK_HIDDEN", -1)
         found, wanted = (boltz.log_likelihood(model, x, samples=samples, seed=3) for model in (narrow, wide))
         assert found.per_row is not None and wanted.per_row is not None
         assert np.abs(found.per_row - wanted.per_row).max() < (1e-3 if samples else largest)
@@ -280,6 +282,6 @@ def test_importance_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> Non
     model, x = machine_of(SMALL["dbm3"]), np.random.default_rng(2).integers(0, 2, (50, 2)).astype(float)
     key = boltz.Key.from_seed(1)
     wanted = importance.reduced(model, x, 30, key, lambda log_w: log_w)
-    monkeypatch.setattr(importance, "MEAN_FIELD_ROWS", 9)
+    change_row(monkeypatch, MARGINALS, boltz.BoltzmannMachine, rows=9)
     found = importance.reduced(model, x, 30, key, lambda log_w: log_w)
     assert np.abs(found - wanted).max() < 1e-3 and len(np.unique(wanted.round(6))) > 10

@@ -16,7 +16,8 @@ from support.machines import SMALL, machine_of
 
 import boltz
 from boltz.errors import InputError, NumericalError
-from boltz.sampling.completion import filled, posterior
+from boltz.sampling.clamped import posterior
+from boltz.sampling.completion import filled
 from boltz.sampling.evidence import Evidence
 
 MACHINES = {

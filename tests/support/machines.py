@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,11 @@ def machine_of(table: Table, dtype: Any = np.float64) -> BoltzmannMachine:
     for name, bias in table.biases.items():
         machine.params[f"layer/{name}/bias"][...] = bias
     return machine
+
+
+def change_row(patch: Any, table: dict[type[Any], Any], kind: type[Any], **changes: Any) -> None:
+    """Change what a table says of a class of machine, for as long as the test runs."""
+    patch.setitem(table, kind, replace(table[kind], **changes))
 
 
 def rates_of(table: Table) -> dict[str, np.ndarray]:
