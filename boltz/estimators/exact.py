@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -134,18 +135,19 @@ def enumerable(machine: HelmholtzMachine, most: int) -> bool:
     return all(layer.kind == "bernoulli" for layer in latent) and sum(layer.units for layer in latent) <= most
 
 
-def enumerated(machine: HelmholtzMachine, x: Array) -> NDArray[np.float64]:
+def enumerated(machine: HelmholtzMachine, x: Array, known: Array | None = None) -> NDArray[np.float64]:
     """log p*(v) (rows,) of visible rows x (rows, units) in nats, by enumerating the drawn hidden layers.
 
-    An RBM prior counts without its log Z.
+    An RBM prior counts without its log Z. known (rows, units) tells which units count, the others being summed out;
+    None: all.
     """
     machine, x = machine.to("cpu").astype(np.float64), host(x).astype(np.float64)
     total = 1 << sum(layer.units for layer in machine.structure.latent)
-    parts = [_enumerated(machine, x, slice(a, min(a + CHUNK, total))) for a in range(0, total, CHUNK)]
+    parts = [_enumerated(machine, x, known, slice(a, min(a + CHUNK, total))) for a in range(0, total, CHUNK)]
     return np.asarray(logsumexp(parts, axis=0))
 
 
-def _enumerated(machine: HelmholtzMachine, x: Array, numbers: slice) -> NDArray[np.float64]:
+def _enumerated(machine: HelmholtzMachine, x: Array, known: Array | None, numbers: slice) -> NDArray[np.float64]:
     """log of the sum of p*(v, h) over the hidden states with these numbers, (rows,)."""
     count, shift = numbers.stop - numbers.start, 0
     part, index = Part(Tape(machine.arena), slice(0, count), count), np.arange(numbers.start, numbers.stop)
@@ -160,6 +162,7 @@ def _enumerated(machine: HelmholtzMachine, x: Array, numbers: slice) -> NDArray[
         field, _ = forward(net, name, machine.params, f"state/{parent.name}", part)
         bias, conditional = net.bias(name, machine.params), machine.conditionals[child.name]
         if child.name == machine.visible:
-            return np.asarray(logsumexp(conditional.table(field, bias, x) + log_h, axis=1))
+            table = conditional.table if known is None else partial(conditional.table_of_known, known=known)
+            return np.asarray(logsumexp(table(field, bias, x) + log_h, axis=1))
         conditional.score(field, bias, part.get(f"state/{child.name}", child.units), log_h)
     raise AssertionError("a machine has a visible layer")

@@ -30,10 +30,11 @@ from boltz.estimators.estimate import (
     kind_of_difference,
     kind_of_sum,
 )
-from boltz.estimators.importance import bounds_and_errors, mean_and_error, reduced
+from boltz.estimators.importance import reduced
 from boltz.estimators.marginals import marginal_of
 from boltz.estimators.precision import above_zero
 from boltz.estimators.second_look import look
+from boltz.estimators.weight_means import bounds_and_errors, mean_and_error
 from boltz.estimators.words import TRUSTED_SHARE
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import Model, checked_machine, visible_rows
@@ -62,11 +63,14 @@ def log_likelihood(
     elsewhere find little of the posteriors of up to 64 rows where no sample was. standard_error is that of log Z and
     samples, standard_error_rows what other rows would change. Raises InputError, and NumericalError for an overflow.
 
-    mask (rows, units) or (units,) is True where a unit of a BoltzmannMachine is known; without one, NaN in x marks what
-    is unknown. Unknown units are summed out: the value of a row is log p(its known part). It is exact where one colour
-    class of unknown and hidden units has at most 14 of them: for an RBM, few unknown units or few hidden ones.
-    Otherwise 200 chains are annealed over 500 temperatures for each row with its known units clamped, which gives a
-    lower bound in expectation.
+    mask (rows, units) or (units,) is True where a unit is known; without one, NaN in x marks what is unknown. Unknown
+    units are summed or integrated out: the value of a row is log p(its known part). For a BoltzmannMachine it is exact
+    where one colour class of unknown and hidden units has at most 14 of them: for an RBM, few unknown units or few
+    hidden ones. Otherwise 200 chains are annealed over 500 temperatures for each row with its known units clamped,
+    which gives a lower bound in expectation. For a HelmholtzMachine it is exact with at most 14 hidden units; otherwise
+    importance samples are drawn from recognition of the row as boltz.features fills it in, and only known units count
+    in log p(v | h) (Mattei & Frellsen 2019, eq. 5), also a lower bound, not trusted where hidden units are binary since
+    no chains look for what the samples missed.
     """
     model = checked_machine(model)
     samples = checks.integer(samples, "samples", 0, 2**31)
@@ -84,15 +88,13 @@ def log_likelihood(
 
 def _incomplete(model: Model, evidence: Evidence, samples: int, log_z: Estimate, seed: int) -> Estimate:
     """The log-likelihood of the known parts of rows; those that are wholly known count as in log_likelihood."""
-    if samples:
-        raise InputError(f"x must have no unknown units (NaN, or mask False) for a bound of samples={samples}.")
     known, rows = host(evidence.known), evidence.rows
     whole, rest = (beside(np.flatnonzero(some), rows) for some in (known.all(axis=1), ~known.all(axis=1)))
-    part = marginal_of(model).known(model, Evidence(rows[rest], evidence.known[rest]), log_z, seed)
+    part = marginal_of(model).known(model, Evidence(rows[rest], evidence.known[rest]), samples, log_z, seed)
     values, kind, method = np.empty((len(rows), 4)), part.kind, part.method
     values[host(rest)] = part.values
     if len(whole):
-        values[host(whole)], other, how = log_marginal(model, rows[whole], 0, seed)
+        values[host(whole)], other, how = log_marginal(model, rows[whole], samples, seed)
         kind, method = kind_of_sum(kind, other), f"{how}; {method}"
     found = of_rows(model, rows, values, part.samples, (kind, method), log_z)
     return replace(found, doubts=joined(found.doubts, part.doubts))

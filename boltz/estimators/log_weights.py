@@ -17,10 +17,11 @@ from boltz.arrays import beside, on_device
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
+from boltz.nn.dense import forward
 from boltz.rng import Key
 from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
 from boltz.sampling.mixtures import mixture_of
-from boltz.sampling.recognition import draw, encode, streams
+from boltz.sampling.recognition import Pass, draw, encode, streams
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -80,13 +81,27 @@ def mean_field_weights(model: BoltzmannMachine) -> WeighRows:
     return weights
 
 
-def recognition_weights(model: HelmholtzMachine) -> WeighRows:
-    """Log-weights of samples of the recognition model."""
-    return lambda rows, numbers, samples, key: _recognition_weights(model, rows, numbers, samples, key)
+def recognition_weights(model: HelmholtzMachine, known: Array | None = None) -> WeighRows:
+    """Log-weights of samples of the recognition model.
+
+    known (all rows, units) tells, by the numbers of the rows, which units count in log p(v | h), the others being
+    summed out; None: all.
+    """
+
+    def weights(rows: Array, numbers: NDArray[np.int64], samples: int, key: Key) -> Floats:
+        counted = None if known is None else known[numbers]
+        return _recognition_weights(model, rows, numbers, samples, key, counted)
+
+    return weights
 
 
 def _recognition_weights(
-    model: HelmholtzMachine, rows: Array, numbers: NDArray[np.int64], samples: int, key: Key
+    model: HelmholtzMachine,
+    rows: Array,
+    numbers: NDArray[np.int64],
+    samples: int,
+    key: Key,
+    known: Array | None,
 ) -> Floats:
     """The rows are encoded once; their samples then come in chunks, by the chains of the numbers of the rows."""
     tape, count = Tape(model.arena), len(rows)
@@ -99,5 +114,18 @@ def _recognition_weights(
     for start in range(0, samples, chunk):
         some = np.ascontiguousarray(chains[:, start : start + chunk])
         found = draw(model, part, encoded, some.shape[1], drawn, beside(some.reshape(-1), rows))
+        if known is not None:
+            found.generative.log_density[model.visible] = _log_p_of_known(found, known)
         log_w[:, start : start + chunk] = found.log_weights()
     return log_w
+
+
+def _log_p_of_known(found: Pass, known: Array) -> Floats:
+    """log p(known units given the layer above) (rows * samples,) of samples that were drawn; known is (rows, units)."""
+    machine, above = found.machine, found.machine.structure.latent[0].name
+    net, name = machine.structure.generative[machine.visible], f"generative/{machine.visible}"
+    field, _ = forward(net, name, machine.params, f"state/{above}", found.inner)
+    fields, rows = field.reshape(len(known), found.samples, -1), found.state(machine.visible)
+    bias, conditional = net.bias(name, machine.params), machine.conditionals[machine.visible]
+    each = [conditional.table_of_known(fields[i], bias, rows[i : i + 1], known[i : i + 1])[0] for i in range(len(rows))]
+    return np.concatenate(each)

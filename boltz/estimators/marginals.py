@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz.estimators import closed_forms, coin_chains, simulated, unknown_units
+from boltz.estimators import closed_forms, coin_chains, known_units, simulated, unknown_units
 from boltz.estimators.closed_forms import Found
 from boltz.estimators.coin_chains import Ends
 from boltz.estimators.estimate import Estimate
@@ -44,7 +44,7 @@ class Marginal(Generic[M]):
         first, with step sizes where chains move by steps, and exact draws at its start.
     simulated(machine, rows, key): exact draws of all layers.
     coin_chains(machine), coin_ends(machine, rows, chosen, chains, key): the second look at importance samples.
-    known(machine, evidence, log_z, seed): log p* of the known part of rows that each have some unknown units.
+    known(machine, evidence, samples, log_z, seed): log p* of the known part of rows that each have some unknown units.
     """
 
     closed: Callable[[M, Array], Found | None]
@@ -54,7 +54,7 @@ class Marginal(Generic[M]):
     simulated: Callable[[M, int, Key], Chains]
     coin_chains: Callable[[M], int]
     coin_ends: Callable[[M, Array, Rows, int, Key], Ends]
-    known: Callable[[M, Evidence, Estimate, int], Known]
+    known: Callable[[M, Evidence, int, Estimate, int], Known]
 
 
 def _from_mean_field(
@@ -93,7 +93,7 @@ MARGINALS: dict[type[Any], Marginal[Any]] = {
         simulated=simulated.from_helmholtz,
         coin_chains=coin_chains.chains_of_helmholtz,
         coin_ends=coin_chains.ends_of_helmholtz,
-        known=unknown_units.log_known,
+        known=known_units.log_known,
     ),
 }
 

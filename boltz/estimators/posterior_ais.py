@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.errors import InputError
 from boltz.estimators.estimate import Estimate, joint_interval
-from boltz.estimators.importance import mean_and_error
 from boltz.estimators.likelihood import log_marginal, of_rows, undirected_log_z
 from boltz.estimators.marginals import marginal_of
+from boltz.estimators.weight_means import mean_and_error
 from boltz.estimators.words import TRUSTED_CHAINS
 from boltz.models.files import Model, checked_machine, visible_rows
 from boltz.parallel import alone

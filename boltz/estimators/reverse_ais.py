@@ -17,9 +17,9 @@ from boltz.estimators.ais import LEAST_SECOND, moved, thinned
 from boltz.estimators.bases import Base, chosen
 from boltz.estimators.estimate import Estimate, Kind, error_of_rows, from_annealed, joined, joint_interval
 from boltz.estimators.exact import exact_samples
-from boltz.estimators.importance import mean_and_error
 from boltz.estimators.likelihood import NOT_STATES, error_of_mean, few_samples
 from boltz.estimators.precision import wide_enough
+from boltz.estimators.weight_means import mean_and_error
 from boltz.models.boltzmann import BoltzmannMachine, State, affordable_chains, checked_model
 from boltz.models.files import visible_rows
 from boltz.nn.arena import zeros

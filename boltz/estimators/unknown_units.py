@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz.arrays import host
+from boltz.errors import InputError
 from boltz.estimators.ais import ais
 from boltz.estimators.estimate import Estimate, Kind
 from boltz.estimators.exact import class_units, exact_log_z
@@ -56,7 +57,7 @@ def clamped(machine: BoltzmannMachine, row: Array, known: Array) -> tuple[Boltzm
 class Known:
     """log p*(known part) of rows: values (rows, 4) as of_rows takes them, how they came about, doubts of single rows.
 
-    samples is the number of chains a row, 0 where all rows are exact.
+    samples is the number of chains or samples a row, 0 where all rows are exact.
     """
 
     values: Floats
@@ -66,11 +67,15 @@ class Known:
     doubts: tuple[str, ...]
 
 
-def log_known(model: BoltzmannMachine, evidence: Evidence, log_z: Estimate, seed: int) -> Known:
-    """log p* of the known part of each row, of which some units are unknown.
+def log_known(model: BoltzmannMachine, evidence: Evidence, samples: int, log_z: Estimate, seed: int) -> Known:
+    """log p* of the known part of each row, of which some units are unknown; raises InputError unless samples is 0.
 
     A row of which nothing is known has log Z itself, given as log_z.
     """
+    if samples:
+        raise InputError(
+            f"x must have no unknown units (NaN, or mask False) for a bound of samples={samples}: give samples=0."
+        )
     wide, key, doubts = model.to("cpu").astype(np.float64), Key.from_seed(seed).derive("clamped"), []
     found = np.empty((len(evidence), 4))
     for i, (row, known) in enumerate(zip(host(evidence.rows), host(evidence.known), strict=True)):

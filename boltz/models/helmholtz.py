@@ -250,7 +250,7 @@ class HelmholtzMachine:
         if self.scaling is not None:
             learnt = np.tile(~self.scaling.constant, 2).astype(self.dtype)
             told = None if learnt.all() else arrays.beside(learnt, self.arena)
-            found[self.visible] = Gaussian(log_unit=self.scaling.log_unit, learnt=told)
+            found[self.visible] = Gaussian(log_units=self.scaling.log_units, learnt=told)
         return found
 
     @cached_property

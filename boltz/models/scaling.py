@@ -80,9 +80,9 @@ class Scaling:
         return np.where(self.constant, ROUNDING * np.finfo(np.float32).eps * np.abs(self.location), 0.0)
 
     @cached_property
-    def log_unit(self) -> float:
-        """Sum of the logs of the units: what a log-density in nats is less by in the units of the data."""
-        return float(np.log(self.unit).sum())
+    def log_units(self) -> Floats:
+        """Logs of the units, (units,): what a log-density is less by in the units of the data (nats)."""
+        return np.log(self.unit)
 
     def inside(self, x: Array, dtype: Any) -> Array:
         """Rows (rows, units) as the machine sees them, where they live; worked out in float64."""

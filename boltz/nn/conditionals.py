@@ -8,6 +8,7 @@ derivative of the state by (mean, log sigma) at fixed noise is (1, state - mean)
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -48,6 +49,9 @@ class Conditional(Protocol):
     def table(self, field: Array, bias: Array, state: Array) -> NDArray[np.float64]:
         """Log-density (states, fields) of every state (states, units) given every row of fields."""
 
+    def table_of_known(self, field: Array, bias: Array, state: Array, known: Array) -> NDArray[np.float64]:
+        """The same of the known units of each state alone, known (states, units)."""
+
     def path(self, signal: Array, offset: Array, out: Array) -> None:
         """out (rows, outputs) := the derivative by the outputs that a signal (rows, units) at the drawn state gives."""
 
@@ -76,6 +80,11 @@ class Bernoulli:
         logits = (field + bias).astype(np.float64)
         return state @ logits.T - softplus(logits).sum(axis=1)
 
+    def table_of_known(self, field: Array, bias: Array, state: Array, known: Array) -> NDArray[np.float64]:
+        logits = (field + bias).astype(np.float64)
+        found: NDArray[np.float64] = np.where(known, state, 0) @ logits.T - known @ softplus(logits).T
+        return found
+
     def path(self, signal: Array, offset: Array, out: Array) -> None:
         out[...] = 0  # a draw does not move with the logits
 
@@ -84,13 +93,19 @@ class Bernoulli:
 class Gaussian:
     """Real units with mean and log sigma from the first and the second half of the outputs.
 
-    log_unit (nats) is taken off the log-density: states are given in units whose logs sum to it. learnt (outputs,) is 0
-    at the outputs of units that nothing is learnt of, whose draws are their means, and 1 at the others; None: of all.
+    log_units (units,), 0 where there are none, are taken off the log-density (nats): logs of the units that states are
+    given in. learnt (outputs,) is 0 at the outputs of units that nothing is learnt of, whose draws are their means, and
+    1 at the others; None: of all.
     """
 
     reparameterised: bool = True
-    log_unit: float = 0.0
+    log_units: Any = field(default=0.0, compare=False)
     learnt: Any = field(default=None, compare=False)
+
+    @cached_property
+    def log_unit(self) -> float:
+        """The sum of the logs of all units."""
+        return float(np.sum(self.log_units))
 
     def outputs(self, units: int) -> int:
         return 2 * units
@@ -135,6 +150,17 @@ class Gaussian:
             z = (state - mean) * np.exp(-log_sigma)
             found[:, i] = -0.5 * np.einsum("ij,ij->i", z, z) - log_sigma.sum() - constant
         return found
+
+    def table_of_known(self, field: Array, bias: Array, state: Array, known: Array) -> NDArray[np.float64]:
+        units = len(bias) // 2
+        outputs = (field + bias).astype(np.float64)
+        mean, log_sigma = outputs[:, :units], outputs[:, units:]
+        found = -(known @ (log_sigma + (HALF_LOG_TWO_PI + self.log_units)).T)
+        precision = np.exp(-log_sigma)
+        for each, some, total in zip(state, known, found, strict=True):
+            z = (each - mean) * precision
+            total -= 0.5 * np.square(z) @ some
+        return np.asarray(found)
 
     def path(self, signal: Array, offset: Array, out: Array) -> None:
         units = signal.shape[1]

@@ -238,7 +238,7 @@ def check_annealed_unknown_units() -> None:
     """
     model, rows = machine_of(DBM), np.array([[1.0, np.nan, 0.0], [np.nan, 0.0, np.nan], [np.nan, 1.0, 1.0]])
     with mock.patch.object(unknown_units, "MOST_UNITS", -1):
-        found = unknown_units.log_known(model, evidence_of(model, rows), boltz.exact_log_z(model), 3)
+        found = unknown_units.log_known(model, evidence_of(model, rows), 0, boltz.exact_log_z(model), 3)
     wanted, values = log_p_known(DBM, rows) + enumeration.log_z(DBM), []
     for (value, error, share, _), truth in zip(found.values, wanted, strict=True):
         assert 0 < error < 0.02 and share > 0.5 and stats.detectable_ratio(0.2, error)

@@ -18,12 +18,12 @@ from support.machines import SMALL, change_row, machine_of
 import boltz
 from boltz.estimators import closed_forms, importance, likelihood, second_look
 from boltz.estimators.estimate import error_of_rows, exact, from_log_weights, interval, joint_interval
-from boltz.estimators.importance import mean_and_error
 from boltz.estimators.likelihood import error_of_mean, variational_bound
 from boltz.estimators.log_weights import weigher
 from boltz.estimators.marginals import MARGINALS
 from boltz.estimators.precision import above_zero, accurate
 from boltz.estimators.two_sided import difference
+from boltz.estimators.weight_means import mean_and_error
 from boltz.sampling.gibbs import turned_weights
 from boltz.sampling.mixtures import mixture_of
 

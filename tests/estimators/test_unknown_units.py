@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse
+from checks import quick_directed as directed
 from checks import quick_pieces as checks
 from oracles.enumeration import Table
 from support.machines import machine_of
@@ -23,6 +24,14 @@ def test_known_parts_have_their_enumerated_likelihood() -> None:
 
 def test_annealing_gives_the_same() -> None:
     checks.check_annealed_unknown_units()
+
+
+def test_known_parts_of_helmholtz_machines() -> None:
+    directed.check_known_parts()
+
+
+def test_importance_samples_give_the_same() -> None:
+    directed.check_sampled_known_parts()
 
 
 def test_few_unknown_units_of_a_wide_machine_are_summed_exactly() -> None:
@@ -55,6 +64,18 @@ def test_doubts_of_single_rows_are_told(monkeypatch: pytest.MonkeyPatch) -> None
     row = np.array([[1.0, np.nan, 0.0]])
     found = boltz.log_likelihood(MODEL, row)
     assert not found.trusted and any("of single rows" in doubt for doubt in found.doubts)
+
+
+def test_helmholtz_machines_say_how_they_were_sampled() -> None:
+    """Larger ones are sampled; those with binary hidden units are not trusted, since nothing was looked at again."""
+    row = np.full((3, 6), np.nan)
+    row[1], row[2, :3] = 1.0, 0.0
+    binary, real = boltz.sbn([6, 20], seed=1), boltz.vae([6, 4], 2, seed=1)
+    found = boltz.log_likelihood(binary, row, samples=300, seed=2)
+    assert found.kind == "lower" and not found.trusted and any("no chains looked" in each for each in found.doubts)
+    found = boltz.log_likelihood(real, row)
+    assert found.kind == "lower" and found.trusted and "k = 1000" in found.method
+    np.testing.assert_array_equal(found.per_row, boltz.log_likelihood(real, row).per_row)
 
 
 def test_masks_say_the_same_as_nan() -> None:
@@ -94,7 +115,6 @@ def test_sparse_rows_and_levels() -> None:
     [
         (MODEL, {"samples": 5}, "x must have no unknown units .* samples=5"),
         (MODEL, {"mask": [True, False]}, "mask must hold True"),
-        (boltz.sbn([3, 2]), {}, "x must have no unknown units"),
         (MODEL, {"x": np.full((1, 3), 2.0), "mask": [True, True, False]}, "x must hold"),
     ],
 )

@@ -18,7 +18,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from support import stats
 
 import boltz
-from boltz.estimators.importance import mean_and_error, reduced_alone
+from boltz.estimators.importance import reduced_alone
+from boltz.estimators.weight_means import mean_and_error
 from boltz.presets import preset
 from boltz.sampling.meanfield import MeanField, variational_free_energy
 from boltz.sklearn import BernoulliRBM, DBMTransformer, DBNTransformer, RBMTransformer, VAETransformer

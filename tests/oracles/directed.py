@@ -219,6 +219,24 @@ def log_evidence(machine: Directed, rows: Values) -> Values:
     return np.array(found)
 
 
+def without(machine: Directed, known: NDArray[np.bool_]) -> Directed:
+    """The machine whose visible units are the known ones (units,) alone: the others are summed or integrated out."""
+    (visible, _, kind), *above = machine.layers
+    last = max(int(name.split("/")[2]) for name in machine.params if name.startswith(f"generative/{visible}/"))
+    columns = np.concatenate([known, known]) if kind == "gaussian" else known
+    params = dict(machine.params)
+    for part in ("weight", "bias"):
+        name = f"generative/{visible}/{last}/{part}"
+        params[name] = params[name][..., columns]
+    return replace(machine, layers=((visible, int(known.sum()), kind), *above), params=params)
+
+
+def log_evidence_of_known(machine: Directed, rows: Floats) -> Floats:
+    """log p* (rows,) of the known part of rows with NaN, of a machine of binary hidden layers."""
+    known = ~np.isnan(rows)
+    return np.array([log_evidence(without(machine, k), x[k][None])[0] for x, k in zip(rows, known, strict=True)])
+
+
 def joint(machine: Directed) -> tuple[dict[str, Floats], Floats]:
     """Every state of the visible and the drawn hidden layers of a binary machine, and its probability."""
     units = {machine.layers[0][0]: machine.layers[0][1]} | machine.binary
