@@ -38,7 +38,7 @@ def two_sided(model: boltz.BoltzmannMachine, seed: int, budget: float) -> boltz.
     if hasattr(sandwich, "two_sided"):
         return sandwich.two_sided(model, error=0.25, budget=budget, seed=seed).estimate
     sandwich.QUICK_UNITS = -1
-    return sandwich.log_z(model, error=0.25, budget=budget, seed=seed).estimate
+    return sandwich.from_both_sides(model, error=0.25, budget=budget, seed=seed).estimate
 
 
 def estimate(model: boltz.BoltzmannMachine, how: str, seed: int, budget: float, betas: int = 1000) -> Line:

@@ -121,6 +121,38 @@ def from_log_weights(log_weights: Floats, steps: int, method: str) -> Estimate:
     return from_annealed(alone, 0.0, steps, method)
 
 
+@dataclass(frozen=True, eq=False)
+class OfLogZ:
+    """What holds an estimate of log Z (nats), and speaks for it."""
+
+    estimate: Estimate
+
+    @property
+    def value(self) -> float:
+        """log Z of the machine in nats."""
+        return self.estimate.value
+
+    @property
+    def standard_error(self) -> float:
+        """Its standard error in nats."""
+        return self.estimate.standard_error
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Its 95 % interval in nats."""
+        return self.estimate.interval
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What speaks against trust, in words."""
+        return self.estimate.doubts
+
+    @property
+    def trusted(self) -> bool:
+        """Whether nothing speaks against it."""
+        return self.estimate.trusted
+
+
 def from_annealed(found: Annealed, start: float, steps: int, method: str, kind: Kind = "lower") -> Estimate:
     """log of the mean weight beyond start: a lower bound in expectation (Jensen), 95 % interval by the delta method.
 

@@ -17,7 +17,7 @@ from scipy.special import expit
 from boltz import checks, html
 from boltz.arrays import beside, host
 from boltz.errors import InputError
-from boltz.estimators.estimate import Estimate, interval
+from boltz.estimators.estimate import Estimate, OfLogZ, interval
 from boltz.estimators.precision import wide_enough
 from boltz.estimators.words import in_words, table_lines
 from boltz.models.boltzmann import BoltzmannMachine, affordable_chains, checked_model
@@ -43,7 +43,7 @@ DIRECTION_STATES = 4  # states of each copy that the leading direction is found 
 
 
 @dataclass(frozen=True, eq=False)
-class LadderEstimate:
+class LadderEstimate(OfLogZ):
     """log Z of the machine and of every rung of a ladder, in nats, with what the exchange says of itself.
 
     places (rungs,): inverse temperatures, or places along snapshots; log_z, errors (rungs,); acceptance (pairs,): mean
@@ -52,7 +52,6 @@ class LadderEstimate:
     layer; memory: correlation over copies between what both halves say of log Z, near 0 where copies forget in time.
     """
 
-    estimate: Estimate
     places: Floats
     log_z: Floats
     errors: Floats
@@ -61,31 +60,6 @@ class LadderEstimate:
     halves: float
     samples: dict[str, Array]
     memory: float = 0.0
-
-    @property
-    def doubts(self) -> tuple[str, ...]:
-        """What speaks against trust, in words."""
-        return self.estimate.doubts
-
-    @property
-    def value(self) -> float:
-        """log Z of the machine in nats."""
-        return self.estimate.value
-
-    @property
-    def standard_error(self) -> float:
-        """Its standard error in nats."""
-        return self.estimate.standard_error
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Its 95 % interval in nats."""
-        return self.estimate.interval
-
-    @property
-    def trusted(self) -> bool:
-        """Whether nothing speaks against it."""
-        return self.estimate.trusted
 
     @property
     def words(self) -> str:

@@ -17,7 +17,7 @@ from boltz import checks, html
 from boltz.estimators import words
 from boltz.estimators.ais import annealed_up, missed, moved, thinned
 from boltz.estimators.bases import chosen
-from boltz.estimators.estimate import Estimate, Kind, difference, joined, kind_of_difference
+from boltz.estimators.estimate import Estimate, Kind, OfLogZ, difference, joined, kind_of_difference
 from boltz.estimators.exact import exact_log_z, quick
 from boltz.estimators.precision import wide_enough
 from boltz.estimators.replica_exchange import LadderEstimate, estimated, settle, started
@@ -45,7 +45,7 @@ KINDS = {
 
 
 @dataclass(frozen=True, eq=False)
-class TwoSided:
+class TwoSided(OfLogZ):
     """log Z from both sides, in nats.
 
     estimate: the best value; its interval holds that of the ladder, the lower end of lower's and the upper end of
@@ -54,7 +54,6 @@ class TwoSided:
     that narrow; seconds: the time it took.
     """
 
-    estimate: Estimate
     lower: Estimate
     upper: Estimate
     ladder: LadderEstimate | None
@@ -66,26 +65,6 @@ class TwoSided:
     def gap(self) -> float:
         """upper less lower: how much annealing loses on the way up and down together."""
         return self.upper.value - self.lower.value
-
-    @property
-    def value(self) -> float:
-        """The best value in nats."""
-        return self.estimate.value
-
-    @property
-    def standard_error(self) -> float:
-        """The standard error of the best value, in nats."""
-        return self.estimate.standard_error
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % interval that holds those of all three parts, in nats."""
-        return self.estimate.interval
-
-    @property
-    def trusted(self) -> bool:
-        """Whether nothing speaks against the interval."""
-        return self.estimate.trusted
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; the best value is in estimate."""
@@ -115,7 +94,7 @@ class TwoSided:
         )
 
 
-def log_z(
+def from_both_sides(
     model: BoltzmannMachine,
     error: float = 0.25,
     budget: float = 600.0,
@@ -152,7 +131,7 @@ def two_sided(
     base: Any = None,
     progress: Progress | None = None,
 ) -> TwoSided:
-    """As log_z, of a checked machine and without its enumeration."""
+    """As from_both_sides, of a checked machine and without its enumeration."""
     began, key, model = time.monotonic(), Key.from_seed(seed).derive("log_z"), wide_enough(model)
     replicas = started(model, (), COPIES, base, seed, key.derive("exchange"))
     rounds, steps, attempt, shorter = FIRST_ROUNDS, FIRST_STEPS, 0, None

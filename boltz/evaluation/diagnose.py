@@ -13,7 +13,7 @@ from boltz.diagnostics.diagnose import diagnose as judged
 from boltz.diagnostics.findings import Diagnosis
 from boltz.diagnostics.log_z import halved, overlap
 from boltz.errors import InputError
-from boltz.estimators.two_sided import log_z as from_both_sides
+from boltz.estimators.two_sided import from_both_sides
 from boltz.evaluation.log_z import Wanted
 from boltz.evaluation.progress import Progress, heard, steps
 from boltz.evaluation.reading import own_load

@@ -12,8 +12,7 @@ from boltz.estimators.ais import ais, exact_or_ais
 from boltz.estimators.estimate import Estimate
 from boltz.estimators.exact import exact_log_z, quick
 from boltz.estimators.replica_exchange import LadderEstimate, exchange_log_z
-from boltz.estimators.two_sided import TwoSided
-from boltz.estimators.two_sided import log_z as from_both_sides
+from boltz.estimators.two_sided import TwoSided, from_both_sides
 from boltz.evaluation.progress import Progress, Steps, attempts, steps
 from boltz.evaluation.trained import Trained, trained
 from boltz.models.boltzmann import BoltzmannMachine

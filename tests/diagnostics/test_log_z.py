@@ -110,7 +110,7 @@ def test_the_value_itself() -> None:
 
 
 def test_an_exact_log_z_has_one_finding() -> None:
-    found = two_sided.log_z(machine_of(SMALL["rbm"]))
+    found = two_sided.from_both_sides(machine_of(SMALL["rbm"]))
     assert halved(machine_of(SMALL["rbm"]), found) is None
     (one,) = judged(found, None)
     assert one.verdict == "fine" and one.value == found.estimate.value and "enumeration" in one.sentence
@@ -122,11 +122,11 @@ def test_findings_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(two_sided, "FIRST_STEPS", 100)
     monkeypatch.setattr(ladder_fitting, "PILOT_ROUNDS", 16)
     machine, _ = blocks(scale=0.5)
-    found = two_sided.log_z(machine, 0.5, 0.0)
+    found = two_sided.from_both_sides(machine, 0.5, 0.0)
     shorter = halved(machine, found)
     assert shorter is not None and (shorter.steps, shorter.chains, shorter.kind) == (50, 100, "lower")
     assert verdicts(judged(found, shorter)) == {}
     monkeypatch.setattr(ladder_fitting, "fitted_places", lambda make, places, *rest: np.array([0.0, 1.0]))
     off = {n: np.full(24, 0.02) for n in ("v", "h1")}
-    bad = verdicts(judged(two_sided.log_z(blocks(scale=3.0)[0], 0.5, 0.0, base=off)))
+    bad = verdicts(judged(two_sided.from_both_sides(blocks(scale=3.0)[0], 0.5, 0.0, base=off)))
     assert bad["overlap lost"] == bad["swap acceptance"] == bad["log Z"] == "bad"

@@ -16,7 +16,7 @@ from support.machines import SMALL, machine_of
 import boltz
 from boltz.estimators import two_sided
 from boltz.estimators.estimate import interval
-from boltz.estimators.two_sided import bracket, log_z
+from boltz.estimators.two_sided import bracket, from_both_sides
 from boltz.sampling import ladder_fitting
 
 
@@ -34,7 +34,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["rbm", "dbm3", "ring", "strong"])
 def test_small_machines_are_exact(name: str) -> None:
-    found = log_z(machine_of(SMALL[name]))
+    found = from_both_sides(machine_of(SMALL[name]))
     truth = enumeration.log_z(SMALL[name])
     assert found.estimate.value == pytest.approx(truth, abs=1e-10) and found.estimate.kind == "exact"
     assert found.lower is found.upper is found.estimate and found.ladder is None and found.gap == 0
@@ -45,7 +45,7 @@ def test_a_large_machine_is_measured_as_well_as_asked_for(quick: None) -> None:
     """24 + 24 units; Student's test at stats.ALPHA that the value is right, which catches one that is off by 0.3."""
     machine, truth = blocks(scale=1.6)
     arena = machine.arena.tobytes()
-    found = log_z(machine, 0.03, 60.0, 2)
+    found = from_both_sides(machine, 0.03, 60.0, 2)
     low, high = found.estimate.interval
     assert found.reached is True and found.estimate.trusted and (high - low) / 2 <= 0.03 == found.wanted
     assert found.ladder is not None and found.estimate.value == found.ladder.estimate.value
@@ -68,7 +68,7 @@ def test_a_budget_of_nothing_gives_one_attempt(quick: None, monkeypatch: pytest.
         return bracket(*words)
 
     monkeypatch.setattr(two_sided, "bracket", counted)
-    found = log_z(blocks()[0], 1e-6, 0.0)
+    found = from_both_sides(blocks()[0], 1e-6, 0.0)
     assert len(attempts) == 1 and found.reached is False and found.lower.steps == 40 and found.seconds > 0
     assert found.estimate.interval[1] - found.estimate.interval[0] > 2e-6
 
@@ -89,7 +89,7 @@ def test_attempts_share_no_random_numbers_with_another_seed(quick: None, monkeyp
     monkeypatch.setattr(two_sided, "chosen", seen)
     monkeypatch.setattr(two_sided, "bracket", second)
     for seed in (2**64 - 2, 2**64 - 1):
-        assert log_z(blocks()[0], 1e-6, 1e6, seed).reached is True
+        assert from_both_sides(blocks()[0], 1e-6, 1e6, seed).reached is True
     assert len(starts) == len(set(starts)) == 4
 
 
@@ -98,7 +98,7 @@ def test_results_depend_on_the_seed_alone(quick: None) -> None:
     try:
         for count, seed in ((1, 0), (3, 0), (1, 1)):
             boltz.threads(count)
-            part = log_z(machine, 1e-6, 0.0, seed)
+            part = from_both_sides(machine, 1e-6, 0.0, seed)
             found.append((part.lower.value, part.estimate.value, part.upper.value))
     finally:
         boltz.threads(before)
@@ -165,12 +165,12 @@ def test_bad_numbers_are_refused_by_name(name: str, values: tuple[Any, ...]) -> 
     for model in (machine_of(SMALL["one"]), blocks()[0]):
         for value in values:
             with pytest.raises(boltz.InputError, match=f"^{name} must be "):
-                log_z(model, **{name: value})
+                from_both_sides(model, **{name: value})
 
 
 def test_a_bad_base_is_refused_even_where_it_is_not_needed() -> None:
     for base in ({"v": [0.5]}, {"v": [0.5], "h1": [1.0]}, "data", [[2.0]]):
         with pytest.raises(boltz.InputError, match=r"^base"):
-            log_z(machine_of(SMALL["one"]), base=base)
+            from_both_sides(machine_of(SMALL["one"]), base=base)
     with pytest.raises(boltz.InputError, match=r"^model must be a BoltzmannMachine, got HelmholtzMachine\.$"):
-        log_z(boltz.sbn([3, 2]))  # type: ignore[arg-type]
+        from_both_sides(boltz.sbn([3, 2]))  # type: ignore[arg-type]
