@@ -17,7 +17,7 @@ from jax import lax
 from boltz.models.graph import Layer
 
 from . import Lesson, Noise, Slope, Work
-from .jax_work import Tree, Value, bits, looped, sigmoid, stream, void
+from .jax_loops import Tree, Value, bits, looped, sigmoid, stream, void
 
 DECAY, EPSILON = (0.9, 0.999), 1e-8
 

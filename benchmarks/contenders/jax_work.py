@@ -17,52 +17,10 @@ import numpy as np
 from jax import lax
 
 from . import LESSONS, Array, Problem, Work, parameters
+from .jax_directed import lesson
+from .jax_loops import Tree, Value, draw, looped, sigmoid, stream, void
 
 BLOCK = 250
-Value = jax.Array
-Tree = dict[str, Any]
-
-
-def stream(shape: tuple[int, ...], seed: int) -> Value:
-    """The state of a generator xoroshiro64* (Blackman & Vigna 2018) for every unit, from JAX's own bits."""
-    return jax.random.bits(jax.random.key(seed), (2, *shape), jnp.uint32) | jnp.uint32(1)
-
-
-def bits(state: Value) -> tuple[Value, Value]:
-    """The generators moved on, and 32 bits of each."""
-    a, b = state[0], state[1]
-    found, b = a * jnp.uint32(0x9E3779BB), b ^ a
-    a = (a << 26 | a >> 6) ^ b ^ (b << 9)
-    return jnp.stack([a, b << 13 | b >> 19]), found
-
-
-def sigmoid(x: Value) -> Value:
-    """The logistic function to an absolute error of one rounding, by the tanh that XLA vectorises best."""
-    return 0.5 * jnp.tanh(0.5 * x) + 0.5
-
-
-def draw(state: Value, mean: Value) -> tuple[Value, Value]:
-    """0/1 in float32 from means: 30 random bits against a threshold."""
-    state, found = bits(state)
-    on = (found >> 2).astype(jnp.int32) < (mean * 2.0**30).astype(jnp.int32)
-    return state, on.astype(jnp.float32)
-
-
-def looped(step: Callable[[Value, Tree, Tree], Tree], state: Tree, fixed: Tree) -> Callable[[int], Tree]:
-    """run(count): so many steps in one call whose state stays in the same buffers; gives the state."""
-    kept = [jax.tree.map(jnp.asarray, state)]
-    fixed = jax.tree.map(jnp.asarray, fixed)
-
-    @partial(jax.jit, donate_argnums=0)
-    def steps(state: Tree, fixed: Tree, count: int) -> Tree:
-        return lax.fori_loop(0, count, lambda i, s: step(i, s, fixed), state)
-
-    def run(count: int) -> Tree:
-        if count:
-            kept[0] = jax.block_until_ready(steps(kept[0], fixed, count))
-        return kept[0]
-
-    return run
 
 
 def _training(problem: Problem, step: Callable[[Value, Tree, Tree], Tree], state: Tree) -> Work:
@@ -81,10 +39,6 @@ def _training(problem: Problem, step: Callable[[Value, Tree, Tree], Tree], state
         return parameters([np.asarray(x) for x in found["w"]], [np.asarray(x) for x in found["b"]])
 
     return Work(lambda count: void(run(count)), result)
-
-
-def void(_: object) -> None:
-    """Drop a value."""
 
 
 def _signs(batch: int, chains: int) -> Array:
@@ -276,6 +230,4 @@ def ais(problem: Problem, threads: int) -> Work:
 def makers() -> dict[str, Callable[[Any, int], Work]]:
     """What the child offers, by kind of work."""
     jax.config.update("jax_default_matmul_precision", "highest")
-    from .jax_directed import lesson
-
     return {"pcd": pcd, "cd": cd, "gibbs": gibbs, "ais": ais, "dbm": dbm, "deep": dbm} | dict.fromkeys(LESSONS, lesson)
