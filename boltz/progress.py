@@ -1,10 +1,14 @@
-"""How far work is, on standard error: a bar on a terminal or in a notebook, else about one line in five seconds."""
+"""How far work is: what is told of it, and on standard error a bar, or else about one line in five seconds.
+
+A Report is told what is done, steps done, and steps in all. What comes after a colon is a detail of the work, such as
+the machine that is measured; 0 of 0 steps is a line alone.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from html import escape
 from types import TracebackType
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
 Record = Mapping[str, Any]
+Report = Callable[[str, int, int], object]
+Steps = Callable[[int, int], None]
 Asked = bool | Callable[[str, int, int], Any] | None  # True for a bar, or a function of (stage, done, total)
 LINE_SECONDS = 5.0
 PAINT_SECONDS, PAINTS = 0.5, 100  # in a notebook a bar is painted anew this seldom, and about so many times at most
@@ -47,7 +53,7 @@ class Progress:
             self.bars.stop()
 
     def report(self, what: str, done: int, total: int) -> None:
-        """As update, of what a function of boltz.evaluation tells: a detail after a colon, a line where total is 0."""
+        """As update, for what a Report is told: a detail after a colon, a line alone where total is 0."""
         if total == 0:
             _say(what)
             return
@@ -125,6 +131,50 @@ def on_bar(bar: Progress, words: Callable[[Record], str]) -> Callable[[Record], 
         bar.update(f"{record['stage']} epoch", record["epoch"], record["epochs"], words(record))
 
     return show
+
+
+def heard(progress: Report | None) -> Report:
+    """The caller's function, or one that does nothing. Raises InputError."""
+    checks.callback(progress, "progress", 3)
+    return _silent if progress is None else progress
+
+
+def steps(progress: Report, what: str) -> Steps:
+    """What a single piece of work tells of its steps."""
+
+    def show(done: int, total: int) -> None:
+        progress(what, done, total)
+
+    return show
+
+
+def parts(progress: Report, names: Sequence[str]) -> Steps:
+    """What pieces of work that follow one another tell: one ends where all of its steps are done."""
+    ended = 0
+
+    def show(done: int, total: int) -> None:
+        nonlocal ended
+        progress(names[min(ended, len(names) - 1)], done, total)
+        ended += done == total
+
+    return show
+
+
+def attempts(progress: Report, names: Sequence[str]) -> Steps:
+    """As parts, where the same pieces come again at each attempt."""
+    ended = 0
+
+    def show(done: int, total: int) -> None:
+        nonlocal ended
+        attempt, part = divmod(ended, len(names))
+        progress(f"attempt {attempt + 1}, {names[part]}", done, total)
+        ended += done == total
+
+    return show
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    return None
 
 
 def _say(text: str) -> None:

@@ -199,6 +199,43 @@ def test_no_imports_go_in_a_circle() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [["b", "c"]]
 
 
+def beside_the_package(folder: str) -> dict[str, set[str]]:
+    """Which modules of a folder of scripts each of them imports: in full below the folder, or with leading dots."""
+    root = Path(__file__).parents[1] / folder
+    paths = {
+        ".".join(p.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): p for p in root.rglob("*.py")
+    }
+    edges: dict[str, set[str]] = {}
+    for name, path in paths.items():
+        here = name if path.stem == "__init__" else name.rpartition(".")[0]
+        found = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                parent = ".".join(part for part in (here if node.level else "", node.module) if part)
+                members = {f"{parent}.{alias.name}" for alias in node.names}
+                found |= (members & set(paths)) or {parent}
+        edges[name] = (found & set(paths)) - {name}
+    return edges
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "scripts", "examples"])
+def test_no_imports_of_scripts_go_in_a_circle(folder: str) -> None:
+    edges = beside_the_package(folder)
+    assert circles(edges) == []
+    if folder == "benchmarks":
+        assert "contenders.jax_loops" in edges["contenders.jax_directed"] and "turns" in edges["compare"]
+
+
+def test_the_command_line_computes_nothing() -> None:
+    """It asks and prints; numpy is for the files that two commands write."""
+    for name, tree in TREES.items():
+        if package(name) == "cli" and name not in ("cli.sample", "cli.features"):
+            assert not [dotted for dotted, _ in imports(tree) if dotted.split(".")[0] in ("numpy", "scipy")], name
+    assert len([name for name in MODULES if package(name) == "cli"]) <= 22
+
+
 def test_no_two_modules_of_a_package_have_one_stem() -> None:
     """As data/table.py and data/tables.py would: nobody could tell which is meant."""
     stems: dict[tuple[str, str], str] = {}

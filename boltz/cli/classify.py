@@ -47,11 +47,9 @@ def classify(ctx: click.Context, path: Path | None, as_json: bool, **options: An
 
 
 def _unrolled(model: Any, options: Any, labels: Any) -> Any:
-    import numpy as np
-
     import boltz
 
-    return boltz.classifier(model, np.unique(labels).tolist())
+    return boltz.classifier(model, sorted(set(labels.tolist())))
 
 
 def tell(result: dict[str, Any]) -> None:

@@ -73,10 +73,10 @@ def compare(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, **option
     samples comes from the same draws, and L_1 - L_k estimates -KL(q, p).
     """
     from boltz import checks
-    from boltz.cli.progress import Progress
     from boltz.evaluation.compare import compared, contenders, rows_of
     from boltz.evaluation.evaluate import refuse_idle
     from boltz.evaluation.log_z import Annealing
+    from boltz.progress import Progress
 
     annealing = Annealing(options["chains"], options["betas"], options["seed"])
     samples = checks.integer(options["samples"], "samples", 1, 10**6)

@@ -51,10 +51,10 @@ def diagnose(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     Prints one line a finding, its verdict first: fine, attention or bad, with advice below. Half of the chains start at
     the persistent chains of the run, or at data, half from independent units. Exit code 0 says that the work was done.
     """
-    from boltz.cli.progress import Progress
     from boltz.evaluation.diagnose import Asked, checked_sweeps, diagnosed, own_rows, own_split
     from boltz.evaluation.reading import rows_asked
     from boltz.evaluation.trained import trained
+    from boltz.progress import Progress
 
     found = trained(path).to(options["device"])
     sweeps = checked_sweeps(found, options["sweeps"], "--sweeps")

@@ -122,11 +122,11 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     --error or --budget, from both sides. With --along, it is measured by replica exchange along training.
     """
     from boltz import checks
-    from boltz.cli.progress import Progress
     from boltz.evaluation.evaluate import evaluated, refuse_idle, way_of
     from boltz.evaluation.reading import rows_asked
     from boltz.evaluation.rows import measured_rows
     from boltz.evaluation.trained import trained
+    from boltz.progress import Progress
     from boltz.storage.tables import PER_ROW, write_per_row
 
     checks.integer(options["samples"], "samples", 0, 10**6)

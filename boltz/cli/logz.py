@@ -98,12 +98,11 @@ def _estimated(
 ) -> tuple[dict[str, Any], str]:
     """log Z by a method: the object for JSON, and the text, where it is called by a name."""
     import boltz
-    from boltz.cli.progress import Progress
     from boltz.estimators.two_sided import lines
     from boltz.estimators.words import described, trust
     from boltz.evaluation.along import log_z_along
     from boltz.evaluation.log_z import two_sided
-    from boltz.evaluation.progress import steps
+    from boltz.progress import Progress, steps
 
     annealing, wanted = how
     machine = found.model.undirected

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
-from boltz import checks
 from boltz.cli.common import said, say
 from boltz.cli.machines import MACHINES
 from boltz.cli.options import USUAL, Table, chosen, word
@@ -175,10 +173,7 @@ def _data_asked(options: Options, recipe: Recipe | None) -> tuple[str, int | Non
 
 def _built(kind: str, values: Options, data: Data) -> Model:
     """A new machine, with biases that fit some of the rows, or in the units of real ones."""
-    if data.real:
-        return MACHINES[kind].build(data.x.shape[1], values, data, values["seed"])
-    x = np.divide(checks.initial_rows(data.x), np.float32(data.levels or 1), dtype=np.float32)
-    return MACHINES[kind].build(data.x.shape[1], values, x, values["seed"])
+    return MACHINES[kind].build(data.x.shape[1], values, data, values["seed"])
 
 
 def _initial(path: Path, kind: str) -> Model:

@@ -88,12 +88,13 @@ def train(ctx: click.Context, as_json: bool, **options: Any) -> None:
 def started(options: dict[str, Any]) -> dict[str, Any]:
     """Train a new run and return its result; everything is checked before the first step."""
     import boltz
-    from boltz.cli.progress import Progress, compile_kernels
     from boltz.cli.report import show
     from boltz.cli.starting import prepared
+    from boltz.evaluation.warm_up import warm_up
+    from boltz.progress import Progress
 
     start = prepared(options)
-    compile_kernels(start.kind, start.settings, options["device"])
+    warm_up(start.kind, start.settings, options["device"], say)
     say(start.title)
     make_parent(start.out)
     with stoppable(start.out), Progress() as progress:
@@ -117,8 +118,8 @@ def started(options: dict[str, Any]) -> dict[str, Any]:
 def resumed(folder: Path, device: str) -> dict[str, Any]:
     """Continue a run and return its result; a complete one is left as it is."""
     import boltz
-    from boltz.cli.progress import Progress
     from boltz.cli.report import show
+    from boltz.progress import Progress
     from boltz.storage.run_folder import read_result
 
     with stoppable(folder, here=True), Progress() as progress:

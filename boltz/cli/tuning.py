@@ -11,21 +11,20 @@ import click
 
 from boltz.cli.common import given, said, say
 from boltz.cli.options import TABLES, tuning_from
-from boltz.cli.progress import Progress
 from boltz.cli.train import make_parent, stoppable
-from boltz.cli.tuning_rows import fewer, rows_entry, test_entry, test_rows, training, training_again
 from boltz.data.labels import Labels, labels_from
 from boltz.errors import FileError, InputError
 from boltz.evaluation.reading import COLUMNS, data_of, reading, with_columns
 from boltz.evaluation.rows import Seen, rows_of, seen_by
 from boltz.evaluation.trained import model_of
+from boltz.evaluation.tuning_rows import fewer, rows_entry, test_entry, test_rows, training, training_again
 from boltz.models.files import Model
 from boltz.networks.files import network_of
 from boltz.networks.fine_tune import Tuned, begun, in_words, resume_tuning
 from boltz.networks.labels import prepared
 from boltz.networks.network import Network
 from boltz.plotting import curves, images
-from boltz.progress import on_bar
+from boltz.progress import Progress, on_bar
 from boltz.storage import run_folder
 from boltz.storage.run_folder import read_result, settings_of, table, write_result
 
@@ -83,15 +82,15 @@ def started(task: Task, path: Path, options: Options) -> dict[str, Any]:
     request = {"name_or_path": name, "split": "train", "limit": options["limit"], **known}
     data = said(with_columns(request, path, [model], options))
     known |= {key: data.request[key] for key in COLUMNS if key in data.request}
-    entry = rows_entry(data, options)
+    entry = rows_entry(data, options.get("few"), options.get("labels"))
     labels = training(task.labelled, data, options.get("labels"))
     seen_by(model, data, settings.binarize, settings.seed)
     network = task.unrolled(model, options, labels).to(options["device"])
     data, labels = fewer(data, labels, options.get("few"), settings.seed)
     course = prepared(network, data, labels, None, settings)
     kept = table(settings_of(path), "test", "load").get("name_or_path") if options["data"] is None else None
-    asked = {**options, "test": options["test"] or kept}
-    test = test_entry(name, asked, known | {"machine_levels": course.start.levels})
+    known |= {"machine_levels": course.start.levels}
+    test = test_entry(name, known, options["test"] or kept, options.get("test_labels"), options["levels"])
     out = options["out"] or run_folder.next_free(Path("runs"), f"{task.command.split()[1]}-{data.name}")
     run_folder.check_free(out, options["force"])
     extra: dict[str, Any] = {"init": {"path": str(path)}, "rows": entry, "test": test}

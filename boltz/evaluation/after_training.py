@@ -12,17 +12,17 @@ from boltz.estimators.likelihood import log_likelihood
 from boltz.evaluation.beside import beside
 from boltz.evaluation.evaluate import samples_for
 from boltz.evaluation.log_z import Annealing, annealed
-from boltz.evaluation.progress import Progress
 from boltz.evaluation.reading import COLUMNS, REAL, loaded
 from boltz.evaluation.rows import visible_rows
 from boltz.evaluation.words import verdict
 from boltz.models.files import Model
+from boltz.progress import Report
 from boltz.storage import run_folder
 from boltz.storage.run_folder import table
 from boltz.training.train import Run
 
 
-def measured(run: Run, progress: Progress) -> dict[str, Any] | None:
+def measured(run: Run, progress: Report) -> dict[str, Any] | None:
     """log Z and the log-likelihood of rows that were not learnt, as the run was asked; None where it was asked not to.
 
     These are the test rows, or where there are none the validation rows.

@@ -19,13 +19,13 @@ from boltz.estimators.words import figure, in_words, small, table_lines
 from boltz.evaluation.beside import Beside, beside
 from boltz.evaluation.evaluate import likelihood_of
 from boltz.evaluation.log_z import LEAST_ROUNDS, snapshots_of
-from boltz.evaluation.progress import Progress, heard, parts, steps
 from boltz.evaluation.rows import Measured, measured_rows, rows_given
 from boltz.evaluation.trained import Trained, trained
 from boltz.evaluation.words import BETWEEN, GREY
 from boltz.foreign import shown
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.plotting import curves
+from boltz.progress import Report, heard, parts, steps
 from boltz.storage import metrics, run_folder
 from boltz.training.held_out import kept_update
 from boltz.training.stages import settings_of, stages
@@ -139,7 +139,7 @@ def evaluate_along(
     split: str | None = None,
     rounds: int = 1000,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> EvaluationAlong:
     """The mean log-likelihood of rows at every snapshot of a run folder of an rbm or dbm, in nats a row.
 
@@ -160,7 +160,7 @@ def check_kind(found: Trained, what: str) -> None:
         raise InputError(f"{what} is for a run of a machine of kind rbm or dbm, got one of kind {found.kind}.")
 
 
-def along(found: Trained, rows: Measured, rounds: int, seed: int, progress: Progress) -> EvaluationAlong:
+def along(found: Trained, rows: Measured, rounds: int, seed: int, progress: Report) -> EvaluationAlong:
     """The log-likelihoods of rows at the snapshots of a run that has some."""
     model, members, x = found.model.undirected, found.snapshots, rows.x
     assert model is not None
@@ -176,7 +176,7 @@ def along(found: Trained, rows: Measured, rounds: int, seed: int, progress: Prog
     return EvaluationAlong(last, updates, likelihoods, said, simple, rows)
 
 
-def log_z_along(found: Trained, machine: BoltzmannMachine, rounds: int, seed: int, progress: Progress) -> LogZAlong:
+def log_z_along(found: Trained, machine: BoltzmannMachine, rounds: int, seed: int, progress: Report) -> LogZAlong:
     """log Z along the snapshots of a run; raises InputError where it kept none."""
     updates = snapshots_of(found, "--method trajectory")
     progress(f"fitting a ladder along {len(updates)} snapshots", 0, 0)

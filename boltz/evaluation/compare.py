@@ -24,12 +24,12 @@ from boltz.evaluation.beside import Beside, beside
 from boltz.evaluation.evaluate import DEFAULTS, refuse_idle
 from boltz.evaluation.log_z import Annealing, annealed
 from boltz.evaluation.paired import Entry, Group, Pair, groups, pairs, ranking
-from boltz.evaluation.progress import Progress, heard
 from boltz.evaluation.reading import own_load, request_of, rows_asked
 from boltz.evaluation.rows import NOTHING, Measured, rows_given, rows_to_fit, visible_rows
 from boltz.evaluation.trained import Trained, trained
 from boltz.evaluation.words import SIMPLE, figures, number, text_table, verdict
 from boltz.foreign import shown
+from boltz.progress import Report, heard
 from boltz.storage.run_folder import table
 
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
@@ -50,7 +50,7 @@ def compare(
     train: Any = None,
     limit: int | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> Comparison:
     """Trained machines on the same rows, binarised once: log-likelihoods in nats a row, and the differences in pairs.
 
@@ -280,7 +280,7 @@ def _shared(found: Sequence[Trained], option: str, place: tuple[str, ...], entry
 
 
 def compared(
-    found: Sequence[Trained], rows: Measured, samples: int, annealing: Annealing, progress: Progress
+    found: Sequence[Trained], rows: Measured, samples: int, annealing: Annealing, progress: Report
 ) -> Comparison:
     """The comparison of machines on rows that all of them can see."""
     models = []
@@ -317,7 +317,7 @@ def _labels(found: Sequence[Trained], told: Sequence[Compared]) -> list[str | No
     return labels
 
 
-def measured(each: Trained, x: Any, samples: int, annealing: Annealing, progress: Progress) -> Compared:
+def measured(each: Trained, x: Any, samples: int, annealing: Annealing, progress: Report) -> Compared:
     """What importance sampling says of one machine on rows x (rows, units), and its active units."""
     began = time.monotonic()
     log_z = annealed(each.model, annealing, progress)

@@ -15,11 +15,11 @@ from boltz.diagnostics.log_z import halved, overlap
 from boltz.errors import InputError
 from boltz.estimators.two_sided import from_both_sides
 from boltz.evaluation.log_z import Wanted
-from boltz.evaluation.progress import Progress, heard, steps
 from boltz.evaluation.reading import own_load
 from boltz.evaluation.rows import rows_given, visible_rows
 from boltz.evaluation.trained import Trained, trained
 from boltz.models.files import Model
+from boltz.progress import Report, heard, steps
 from boltz.storage import run_folder
 from boltz.storage.run_folder import table
 
@@ -37,7 +37,7 @@ def diagnose(
     budget: float = 600.0,
     limit: int | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> Diagnosis:
     """What is wrong with a trained machine: mixing of its chains, dead units, and others, as findings with a verdict.
 
@@ -90,7 +90,7 @@ def own_rows(found: Trained, split: str | None) -> int:
     return min(ROWS, limit) if isinstance(limit, int) else ROWS
 
 
-def diagnosed(found: Trained, given: tuple[Data, str | None], asked: Asked, progress: Progress) -> Diagnosis:
+def diagnosed(found: Trained, given: tuple[Data, str | None], asked: Asked, progress: Report) -> Diagnosis:
     """The diagnosis of a machine on rows and their split."""
     data, split = given
     model, settings = found.model, table(found.settings, "settings")
@@ -108,7 +108,7 @@ def diagnosed(found: Trained, given: tuple[Data, str | None], asked: Asked, prog
     return replace(told, about=about)
 
 
-def _with_log_z(found: Diagnosis, model: Model, wanted: Wanted, seed: int, progress: Progress) -> Diagnosis:
+def _with_log_z(found: Diagnosis, model: Model, wanted: Wanted, seed: int, progress: Report) -> Diagnosis:
     """A diagnosis with findings on log Z, measured as it is wanted."""
     machine = model.undirected
     assert machine is not None
@@ -117,7 +117,7 @@ def _with_log_z(found: Diagnosis, model: Model, wanted: Wanted, seed: int, progr
     return found.extended(*overlap(both, halved(machine, both, seed)), **measures)
 
 
-def particles_of(found: Trained, progress: Progress) -> Mapping[str, Any] | None:
+def particles_of(found: Trained, progress: Report) -> Mapping[str, Any] | None:
     """The persistent chains in the checkpoint of a run, None where it has none that are of the whole machine."""
     machine, path = found.model.undirected, found.path
     names = (run_folder.CHECKPOINT, run_folder.PREVIOUS)

@@ -19,12 +19,12 @@ from boltz.estimators.two_sided import Sides, TwoSided, difference, sides
 from boltz.estimators.words import described, in_words, table_lines
 from boltz.evaluation.beside import Beside, beside
 from boltz.evaluation.log_z import Annealing, Wanted, annealed, two_sided
-from boltz.evaluation.progress import Progress, heard, steps
 from boltz.evaluation.rows import Measured, measured_rows, rows_given, rows_to_fit
 from boltz.evaluation.trained import Trained, trained
 from boltz.evaluation.words import KINDS, bound_lines, verdict, verdict_between
 from boltz.models.boltzmann import checked_model
 from boltz.models.files import Model
+from boltz.progress import Report, heard, steps
 
 SAMPLES, SAMPLES_WITH_PRIOR = 1000, 100  # a sample costs more where an RBM is its prior
 LOG_Z = frozenset({"chains", "betas", "error", "budget"})
@@ -66,7 +66,7 @@ def evaluate(
     error: float | None = None,
     budget: float | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> Evaluation:
     """The mean log-likelihood of rows under a trained machine, in nats a row, with log Z and simple models beside it.
 
@@ -263,7 +263,7 @@ def _refuse(kind: str, method: str, names: Set[str], word: Callable[[str], str])
         )
 
 
-def evaluated(found: Trained, rows: Measured, way: Way, progress: Progress) -> Evaluation:
+def evaluated(found: Trained, rows: Measured, way: Way, progress: Report) -> Evaluation:
     """The mean log-likelihood of rows in a way that was checked."""
     model, x = found.model, rows.x
     most = max(way.samples, way.row_chains, *way.bounds, 1)
@@ -281,7 +281,7 @@ def evaluated(found: Trained, rows: Measured, way: Way, progress: Progress) -> E
     return Evaluation(likelihood, value, bounds, said, simple, rows, way, both)
 
 
-def _between(found: Trained, rows: Measured, way: Way, log_z: TwoSided, progress: Progress) -> Evaluation:
+def _between(found: Trained, rows: Measured, way: Way, log_z: TwoSided, progress: Report) -> Evaluation:
     """As evaluated, where log Z has two sides."""
     zero = exact(0.0, "")
     log_marginal = _measured(found.model, rows.x, way, zero, progress)
@@ -297,7 +297,7 @@ def _simple(found: Trained, rows: Measured, way: Way) -> Beside:
     return beside(found.model, rows.data, rows.x, found.settings, way.annealing.seed, rows.train)
 
 
-def _log_z(model: Model, way: Way, progress: Progress) -> TwoSided | Estimate | None:
+def _log_z(model: Model, way: Way, progress: Report) -> TwoSided | Estimate | None:
     """log Z as it was asked for; None where it is 0, or not needed."""
     machine = model.undirected
     if way.method == "raise" or machine is None:
@@ -307,7 +307,7 @@ def _log_z(model: Model, way: Way, progress: Progress) -> TwoSided | Estimate | 
     return annealed(model, way.annealing, progress)
 
 
-def _measured(model: Model, x: Any, way: Way, log_z: Estimate | None, progress: Progress) -> Estimate:
+def _measured(model: Model, x: Any, way: Way, log_z: Estimate | None, progress: Report) -> Estimate:
     """The mean log-likelihood by the method asked for."""
     seed = way.annealing.seed
     if way.method == "bound":

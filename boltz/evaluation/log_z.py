@@ -13,10 +13,10 @@ from boltz.estimators.estimate import Estimate
 from boltz.estimators.exact import exact_log_z, quick
 from boltz.estimators.replica_exchange import LadderEstimate, exchange_log_z
 from boltz.estimators.two_sided import TwoSided, from_both_sides
-from boltz.evaluation.progress import Progress, Steps, attempts, steps
 from boltz.evaluation.trained import Trained, trained
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
+from boltz.progress import Report, Steps, attempts, steps
 from boltz.sampling.base_rate import base_rates
 from boltz.sampling.temperatures import adaptive_steps, schedule
 
@@ -152,7 +152,7 @@ class Wanted:
     seed: int = 0
 
 
-def annealed(model: Model, annealing: Annealing, progress: Progress) -> Estimate | None:
+def annealed(model: Model, annealing: Annealing, progress: Report) -> Estimate | None:
     """log Z, exact where that is quick, else by annealing; None where it is 0 by construction."""
     machine = model.undirected
     if machine is None:
@@ -161,7 +161,7 @@ def annealed(model: Model, annealing: Annealing, progress: Progress) -> Estimate
     return exact_or_ais(machine, *how, steps(progress, "annealing log Z"))
 
 
-def two_sided(machine: BoltzmannMachine, wanted: Wanted, progress: Progress) -> TwoSided:
+def two_sided(machine: BoltzmannMachine, wanted: Wanted, progress: Report) -> TwoSided:
     """log Z from both sides, of which progress hears each part of each attempt."""
     if not quick(machine):
         progress("fitting a ladder of temperatures", 0, 0)

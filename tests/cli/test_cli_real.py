@@ -106,7 +106,7 @@ def test_held_out_files_and_a_resumed_run_are_read_alike(monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("boltz.cli.progress.Progress.update", stop)
+        patch.setattr("boltz.progress.Progress.update", stop)
         assert invoke(*words, "--data", "sensors.csv", "--out", "part").exit_code == 75
     assert invoke("train", "--resume", "part").exit_code == 0
     assert np.array_equal(boltz.load("part").arena, boltz.load("whole").arena)

@@ -15,10 +15,10 @@ from support.commands import SMALL, invoke
 
 import boltz
 from boltz.cli import COMMANDS, main
-from boltz.cli import progress as progress_module
 from boltz.cli.common import Failure, failures
 from boltz.estimators.estimate import Estimate, exact, kind_of_difference
 from boltz.estimators.words import described
+from boltz.evaluation.warm_up import warm_up
 from boltz.evaluation.words import BOUNDS, GREY, verdict, verdict_between
 from boltz.kernels.cpu import products
 from boltz.training.settings import Common
@@ -127,7 +127,7 @@ def test_kernels_are_compiled_before_training(
         return multiply(*arguments)
 
     monkeypatch.setattr(products, "_multiply", watched)
-    progress_module.compile_kernels(kind, settings)
+    warm_up(kind, settings, "cpu", print)
     assert True in asked
     assert capsys.readouterr().err == ""
 

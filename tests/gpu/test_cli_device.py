@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import boltz
-from boltz.cli import main, progress
+from boltz.cli import main
+from boltz.evaluation import warm_up
 
 COMMANDS = ("train", "logz", "evaluate", "sample", "diagnose", "compare", "features", "classify", "autoencode")
 
@@ -52,16 +53,15 @@ def test_commands_run_on_the_device(tmp_path: Path, cupy: Any, monkeypatch: pyte
     assert invoke("classify", "--resume", "classes", "--device", "cuda").exit_code == 0
 
 
-def test_compiling_for_a_device_is_said_once_it_takes_long(
-    cupy: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_compiling_for_a_device_is_said_once_it_takes_long(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches the word missing where sources are compiled, and its presence where they are not."""
     said = []
     for device, seconds in (("cuda", 0.0), ("cuda", 600.0), ("cpu", 0.0)):
-        monkeypatch.setattr(progress, "COMPILE_SECONDS", seconds)
-        progress.compile_kernels("rbm", boltz.Settings(), device)
-        said.append(capsys.readouterr().err)
-    assert said == ["compiling kernels of the GPU (first use)\n", "", ""]
+        monkeypatch.setattr(warm_up, "COMPILE_SECONDS", seconds)
+        warm_up.warm_up(
+            "rbm", boltz.Settings(), device, lambda text, case=(device, seconds): said.append((*case, text))
+        )
+    assert said == [("cuda", 0.0, "compiling kernels of the GPU (first use)")]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,4 +1,4 @@
-"""The rows of a fine-tuning on the command line: to learn from, to test on, and how run.toml has them."""
+"""The rows of a fine-tuning that files and data sets give: to learn from, to test on, and how run.toml has them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from boltz.evaluation.rows import Seen, seen_by
 from boltz.foreign import shown
 from boltz.networks.network import Network
 from boltz.storage.run_folder import table
-
-Options = Mapping[str, Any]
 
 
 def training(labelled: bool, data: Data, file: str | None) -> Labels | None:
@@ -43,18 +41,18 @@ def fewer(data: Data, labels: Labels | None, few: int | None, seed: int) -> tupl
     return only(data, rows), labels[rows]
 
 
-def rows_entry(data: Data, options: Options) -> dict[str, Any]:
-    """What run.toml says of how the command chose the rows; nothing where loading them again is all there is to it."""
-    asked: dict[str, Any] = {key: options.get(key) for key in ("few", "labels") if options.get(key) is not None}
-    if not asked:
+def rows_entry(data: Data, few: int | None = None, labels: str | None = None) -> dict[str, Any]:
+    """What run.toml says of rows of which few were chosen, or whose labels are in a file; else nothing, as loading
+    them again is all there is to it.
+    """
+    if few is None and labels is None:
         return {}
-    if "labels" in asked:
-        asked["labels"] = os.path.realpath(asked["labels"])
-    return {"load": dict(data.request), **asked}
+    file = {} if labels is None else {"labels": os.path.realpath(labels)}
+    return {"load": dict(data.request), **({} if few is None else {"few": few}), **file}
 
 
 def training_again(labelled: bool, description: Mapping[str, Any]) -> tuple[Data | None, Labels | None]:
-    """The rows that the command chose when the run began; None where run.toml alone says how to load them."""
+    """The rows that were chosen when the run began; None where loading its data again is all there is to it."""
     entry = table(description, "rows")
     if not entry:
         return None, None
@@ -66,23 +64,25 @@ def training_again(labelled: bool, description: Mapping[str, Any]) -> tuple[Data
         raise FileError(f"run.toml does not say how to load the data ({shown(problem)}).") from problem
 
 
-def test_entry(name: str, options: Options, known: Options) -> dict[str, Any]:
+def test_entry(
+    name: str, known: Mapping[str, Any], test: str | None = None, labels: str | None = None, levels: int | None = None
+) -> dict[str, Any]:
     """What run.toml says of the test rows: those named, else those of the data set; nothing where there are none.
 
-    known is how load finds what whole numbers are divided by.
+    known is how load finds what whole numbers are divided by, unless levels say it of all rows; labels: their file.
     """
-    place = options["test"] or name
+    place = test or name
     there = splits(place)
-    if options["test"] is None and "test" not in there:
-        if options.get("test_labels") is not None:
+    if test is None and "test" not in there:
+        if labels is not None:
             raise InputError("--test-labels would do nothing: the data have no test rows.")
         return {}
-    if place != name and options["levels"] is None:
+    if place != name and levels is None:
         known = {**known, "levels": None}  # what is said of one file need not hold for another
     data = load(place, "test" if "test" in there else "train", **known)
     found: dict[str, Any] = {"load": dict(data.request)}
-    if options.get("test_labels") is not None:
-        found["labels"] = os.path.realpath(options["test_labels"])
+    if labels is not None:
+        found["labels"] = os.path.realpath(labels)
     return found
 
 

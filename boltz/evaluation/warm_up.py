@@ -1,0 +1,49 @@
+"""Kernels compiled before the clock runs: a small machine of the same kind is trained and measured."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from boltz.estimators.ais import ais
+from boltz.models.builders import dbm, dbn, rbm, sbn, vae
+from boltz.models.files import Model
+from boltz.training.settings import Common
+from boltz.training.train import train
+
+COMPILE_SECONDS = 3.0
+SIDE = 64  # rows, units and chains that are enough for every kernel
+SMALL: dict[str, Callable[[], Model]] = {
+    "rbm": lambda: rbm(SIDE, SIDE),
+    "dbm": lambda: dbm([SIDE] * 3),
+    "dbn": lambda: dbn([SIDE] * 3),
+    "sbn": lambda: sbn([SIDE] * 3),
+    "vae": lambda: vae([SIDE] * 3, 2),
+}
+
+
+def warm_up(kind: str, settings: Common, device: str, tell: Callable[[str], object]) -> None:
+    """Train and measure a small machine, so that kernels are compiled before the clock of the large one runs.
+
+    kind: rbm, dbm, dbn, sbn or vae. Kernels of the CPU say themselves that they are compiled; of those of a GPU tell
+    hears if it takes long.
+    """
+    tiny: dict[str, Any] = {name: getattr(settings, name) for name in ("optimizer", "rule") if hasattr(settings, name)}
+    if hasattr(settings, "objective"):
+        tiny |= {"objective": settings.objective, "samples": 2}
+    else:
+        tiny |= {"chains": SIDE} | ({"pretrain_epochs": 1} if kind in ("dbm", "dbn") else {})
+    timer = threading.Timer(COMPILE_SECONDS, tell, ["compiling kernels of the GPU (first use)"])
+    if device != "cpu":
+        timer.start()
+    try:
+        rows = np.full((SIDE, SIDE), 0.5, np.float32)
+        run = train(SMALL[kind]().to(device), rows, epochs=1, batch_size=SIDE, **tiny)
+        machine = run.model.undirected
+        if machine is not None:
+            ais(machine, chains=SIDE, betas=2)
+    finally:
+        timer.cancel()
