@@ -134,15 +134,15 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     if options["force"] and out is None:
         raise InputError("--force is for --per-row.")
     found, names = trained(path).to(options["device"]), given(ctx)
-    _check_along(found, options, names)
+    course = _course(found, options, names)
     refuse_idle([found.model], names, word)
     way = way_of(found.model, options, names, word)
     data, split = rows_asked(path, [found.model], options, "test")
     said(data)
     rows = measured_rows(found, (data, split), options["binarize"], options["seed"])
     with Progress() as progress:
-        if options["along"]:
-            told = _along(found, rows, options, progress)
+        if course is not None:
+            told = _along(found, rows, course, options["picture"], progress)
         else:
             told = evaluated(found, rows, way, progress.report)
     result, text = told.as_dict(), str(told)
@@ -152,33 +152,35 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     emit(result, as_json, text)
 
 
-def _check_along(found: Any, options: dict[str, Any], names: Set[str]) -> None:
-    """Raise InputError for options of --along without it, and for what would do nothing with it."""
+def _course(found: Any, options: dict[str, Any], names: Set[str]) -> Any:
+    """How the run is measured along training, None without --along, before any rows are asked for.
+
+    Raises InputError for options of --along without it, and for what would do nothing with it.
+    """
     from boltz import checks
-    from boltz.evaluation.along import check_kind
-    from boltz.evaluation.log_z import LEAST_ROUNDS, snapshots_of
+    from boltz.evaluation.along import course_of
+    from boltz.evaluation.log_z import LEAST_ROUNDS
 
     if not options["along"]:
         for name in OWN:
             if name in names:
                 raise InputError(f"{word(name)} is for --along.")
-        return
-    check_kind(found, "--along")
+        return None
     for name in IDLE:
         if name in names:
             raise InputError(f"--along has a way of its own to log p*(v) and to log Z, so it takes no {word(name)}.")
-    checks.integer(options["rounds"], "--rounds", LEAST_ROUNDS, 10**9)
-    checks.integer(options["seed"], "seed", 0, 2**63 - 1)
+    rounds = checks.integer(options["rounds"], "--rounds", LEAST_ROUNDS, 10**9)
+    seed = checks.integer(options["seed"], "seed", 0, 2**63 - 1)
     checked_picture(options["picture"])
-    snapshots_of(found, "--along")
+    return course_of(found, rounds, seed, "--along")
 
 
-def _along(found: Any, rows: Any, options: dict[str, Any], progress: Any) -> Any:
+def _along(found: Any, rows: Any, course: Any, picture: Path | None, progress: Any) -> Any:
     """The log-likelihoods along training, drawn where that was asked for."""
     from boltz.evaluation.along import along
     from boltz.plotting import images
 
-    told = along(found, rows, options["rounds"], options["seed"], progress.report)
-    if options["picture"] is not None:
-        images.save(told.picture(), options["picture"])
+    told = along(found, rows, course, progress.report)
+    if picture is not None:
+        images.save(told.picture(), picture)
     return told

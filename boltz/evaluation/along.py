@@ -148,23 +148,36 @@ def evaluate_along(
     """
     told, found = heard(progress), trained(run, "run")
     rounds, seed = checks.integer(rounds, "rounds", LEAST_ROUNDS, 10**9), checks.integer(seed, "seed", 0, 2**63 - 1)
-    check_kind(found, "run")
-    snapshots_of(found, "run")
+    course = course_of(found, rounds, seed, "run")
     rows = measured_rows(found, rows_given(found, data, split), None, seed)
-    return along(found, rows, rounds, seed, told)
+    return along(found, rows, course, told)
 
 
-def check_kind(found: Trained, what: str) -> None:
-    """Raise InputError unless the machine is an rbm or dbm."""
+@dataclass(frozen=True)
+class AlongTraining:
+    """Updates of the snapshots of a run and of its trained machine, rounds of replica exchange along them, and seed."""
+
+    updates: tuple[int, ...]
+    rounds: int
+    seed: int
+
+
+def course_of(found: Trained, rounds: int, seed: int, what: str) -> AlongTraining:
+    """How a run is measured along its training; what is asked for so.
+
+    Raises InputError unless it is of an rbm or dbm and kept snapshots, FileError where its run.toml does not plan them.
+    """
     if found.model.directed is not None:
         raise InputError(f"{what} is for a run of a machine of kind rbm or dbm, got one of kind {found.kind}.")
+    snapshots = snapshots_of(found, what)
+    return AlongTraining((*snapshots, all_updates(found)), rounds, seed)
 
 
-def along(found: Trained, rows: Measured, rounds: int, seed: int, progress: Report) -> EvaluationAlong:
+def along(found: Trained, rows: Measured, course: AlongTraining, progress: Report) -> EvaluationAlong:
     """The log-likelihoods of rows at the snapshots of a run that has some."""
     model, members, x = found.model.undirected, found.snapshots, rows.x
     assert model is not None
-    updates = (*found.updates, all_updates(found))
+    updates, rounds, seed = course.updates, course.rounds, course.seed
     progress(f"fitting a ladder along {len(members)} snapshots", 0, 0)
     likelihoods = likelihood_along(model, members, x, rounds, seed, parts(progress, PARTS))
     grey = not ((x == 0) | (x == 1)).all()

@@ -16,7 +16,7 @@ from support.commands import TEST, invoke, result_of
 from support.training import plain_train
 
 import boltz
-from boltz.errors import InputError
+from boltz.errors import FileError, InputError
 from boltz.estimators.along_training import LikelihoodAlong
 from boltz.estimators.words import figure, small
 from boltz.plotting import curves, images
@@ -163,9 +163,12 @@ def test_a_run_whose_plan_cannot_be_read_is_refused() -> None:
     plain_train(boltz.rbm(25, 2), np.eye(25), out="r", epochs=2, batch_size=5, snapshots=4)
     file = Path("r/run.toml")
     file.write_text(file.read_text().replace("rows = 25", "rows = 0"))
-    np.save("x.npy", np.eye(25))
-    found = invoke("evaluate", "r", "--along", "--data", "x.npy")
-    assert found.exit_code == 2 and found.stderr.startswith("Error: r/run.toml does not describe a run (rows must be ")
+    for words in ((), ("--data", "nowhere.npy")):  # before any rows are asked for
+        found = invoke("evaluate", "r", "--along", *words)
+        assert found.exit_code == 2
+        assert found.stderr.startswith("Error: r/run.toml does not describe a run (rows must be ")
+    with pytest.raises(FileError, match=r"r/run\.toml does not describe a run"):
+        boltz.evaluate_along("r")
 
 
 def test_the_picture() -> None:
