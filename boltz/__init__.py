@@ -90,8 +90,10 @@ _PLACES = {
     "Settings": "training.settings",
     "resume": "training.train",
     "train": "training.train",
+    "plot_comparison": "plotting.results",
     "plot_curves": "plotting.machines",
     "plot_filters": "plotting.machines",
+    "plot_log_z": "plotting.results",
     "plot_samples": "plotting.machines",
     "Data": "data",
     "load_data": "data:load",
@@ -153,6 +155,7 @@ if TYPE_CHECKING:
     from boltz.networks.unrolling import autoencoder, classifier
     from boltz.parallel import threads
     from boltz.plotting.machines import plot_curves, plot_filters, plot_samples
+    from boltz.plotting.results import plot_comparison, plot_log_z
     from boltz.presets import preset, recipe
     from boltz.rng import Key
     from boltz.sampling.chains import ChainRun, run_chains

@@ -3,7 +3,7 @@
 foreign <- errors <- kernels <- arrays, rng, numerics, checks, scale <- units, nn <- models <- targets <- sampling <-
 {estimators <- diagnostics, training <- networks} <- evaluation <- {sklearn, cli}. parallel stands on kernels and
 checks, storage on the first two alone, html on nothing, data on kernels, rng, checks, scale and storage, and plotting
-on what sampling stands on.
+on data and estimators.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "diagnostics": SAMPLING | {"sampling", "estimators", "html"},
     "training": TRAINING,
     "networks": TRAINING | {"training"},
-    "plotting": SAMPLING | {"sampling", "data"},
+    "plotting": SAMPLING | {"sampling", "data", "estimators"},
     "evaluation": TRAINING | {"training", "networks", "estimators", "diagnostics", "plotting", "html", "progress"},
 }
 ABOVE = {"cli", "sklearn"}  # may import everything, and nothing but the other one imports them

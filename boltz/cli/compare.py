@@ -13,6 +13,7 @@ from boltz.cli.common import (
     annealing_options,
     device_option,
     emit,
+    free_file,
     given,
     json_option,
     said,
@@ -22,7 +23,6 @@ from boltz.cli.common import (
     word,
 )
 from boltz.errors import InputError
-from boltz.plotting import curves
 from boltz.storage import atomic
 
 TABLE, PICTURE = "compare.json", "compare.png"
@@ -42,7 +42,7 @@ TABLE, PICTURE = "compare.json", "compare.png"
 @click.option(
     "--samples",
     type=int,
-    default=100,
+    default=200,
     show_default=True,
     help="Importance samples a row, for every machine but an rbm, which needs none.",
 )
@@ -58,7 +58,17 @@ TABLE, PICTURE = "compare.json", "compare.png"
     show_default="a new folder in runs",
     help=f"The folder for {TABLE} and {PICTURE}.",
 )
-@click.option("--force", is_flag=True, help=f"Replace {TABLE} and {PICTURE} where --out holds them.")
+@click.option(
+    "--per-row",
+    type=click.Path(path_type=Path),
+    metavar="FILE.csv|.npy",
+    show_default="none",
+    help="Write log p(v) of every row, a column a machine: .csv with a header and the number of the row, from 1, or "
+    ".npy.",
+)
+@click.option(
+    "--force", is_flag=True, help=f"Replace {TABLE} and {PICTURE} where --out holds them, and the file of --per-row."
+)
 @annealing_options("--chains")
 @seed_option
 @device_option
@@ -77,7 +87,9 @@ def compare(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, **option
     from boltz.evaluation.evaluate import refuse_idle
     from boltz.evaluation.log_z import Annealing
     from boltz.progress import Progress
+    from boltz.storage.tables import PER_ROW, write_per_row
 
+    per_row = options["per_row"] and free_file(options["per_row"], PER_ROW, options["force"], "--per-row")
     annealing = Annealing(options["chains"], options["betas"], options["seed"])
     samples = checks.integer(options["samples"], "samples", 1, 10**6)
     found = [each.to(options["device"]) for each in contenders(paths)]
@@ -88,8 +100,12 @@ def compare(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, **option
     with Progress() as progress:
         told = compared(found, rows, samples, annealing, progress.report)
     result = {"out": str(out), **told.as_dict()}
-    _write(out, result)
-    emit(result, as_json, "" if as_json else f"{told}\nWritten: {out / TABLE}, {out / PICTURE}")
+    _write(out, result, told)
+    files = [out / TABLE, out / PICTURE]
+    if per_row is not None:
+        write_per_row(per_row, told.per_row, [each.name for each in told.models])
+        result, files = result | {"per_row": str(per_row)}, [*files, per_row]
+    emit(result, as_json, "" if as_json else f"{told}\nWritten: {', '.join(map(str, files))}")
 
 
 def _folder(out: Path | None, data: str, force: bool) -> Path:
@@ -105,10 +121,11 @@ def _folder(out: Path | None, data: str, force: bool) -> Path:
     return folder
 
 
-def _write(out: Path, result: dict[str, Any]) -> None:
+def _write(out: Path, result: dict[str, Any], told: Any) -> None:
+    import boltz
     from boltz.cli.train import make_parent
     from boltz.plotting import images
 
     make_parent(out / TABLE)
     atomic.write_text(out / TABLE, json.dumps(result, indent=1, allow_nan=False) + "\n")
-    images.save(curves.comparison(result["models"]), out / PICTURE)
+    images.save(boltz.plot_comparison(told), out / PICTURE)

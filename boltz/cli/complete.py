@@ -78,7 +78,7 @@ def complete(path: Path, as_json: bool, **options: Any) -> None:
     x, began = rows.seen(slice(None)), time.monotonic()
     found = boltz.complete(model, x, known, options["method"], options["sweeps"], options["seed"])
     title = f"{rows.data.name}, {options['mask'] or 'full cells'} known, by {options['method']}"
-    write(out, {"data": x, "known": known, "completed": found}, shape, title)
+    write(out, model, {"data": x, "known": known, "completed": found}, shape, title)
     unknown, hidden = int((~known).sum()), ~known & there
     result = {
         "out": str(out),

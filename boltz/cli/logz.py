@@ -113,13 +113,12 @@ def _estimated(
             return told.as_dict(), "\n".join(told.lines(name))
         if method == "two-sided":
             both = two_sided(machine, wanted, progress.report)
-            if both.ladder is not None:
-                _draw({"annealing up": both.lower, "annealing down": both.upper}, both.ladder, options["picture"])
+            _draw(both, options["picture"])
             return _result(both.estimate) | both.as_dict(), "\n".join(lines(name, both))
         show = steps(progress.report, "annealing log Z")
         chains, betas = annealing.chains, annealing.betas
         single = boltz.log_z(machine, method=method, chains=chains, betas=betas, seed=annealing.seed, progress=show)  # type: ignore[call-overload]
-    _draw({"annealing up": single}, None, options["picture"])
+    _draw(single, options["picture"])
     why = [] if single.trusted else [trust(single)]
     return _result(single), "\n".join([described(name, single), *why])
 
@@ -128,11 +127,12 @@ def _result(found: Any) -> dict[str, Any]:
     return {"log_z": found.as_dict(), "method": found.method}
 
 
-def _draw(parts: dict[str, Any], ladder: Any, file: Path | None) -> None:
-    from boltz.plotting import curves, images
+def _draw(found: Any, file: Path | None) -> None:
+    import boltz
+    from boltz.plotting import images
 
     if file is not None:
-        images.save(curves.log_weights(parts, ladder), file)
+        images.save(boltz.plot_log_z(found), file)
 
 
 def chosen(method: str, names: Set[str], small: bool) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,10 +16,9 @@ from boltz.networks.network import Network
 from boltz.networks.predict import classify
 from boltz.plotting import images as plotting
 from boltz.storage.atomic import write_text
+from boltz.storage.tables import commas
 
 Array = NDArray[Any]
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a cell begins with that spreadsheets run
-NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 WRITES = ("predictions.csv", "confusion.csv", "confusion.png", "mistakes.png")
 
 
@@ -37,7 +33,7 @@ def measured(network: Network, seen: Seen, folder: Path) -> dict[str, Any]:
     known: Sequence[Any] = [()] * len(guess) if labels is None else [(label,) for label in labels]
     lines = [(i, *k, p, f"{s:.6g}") for i, (k, p, s) in enumerate(zip(known, predicted, sure, strict=True), 1)]
     head = ("row", *(() if labels is None else ("label",)), "predicted", "probability")
-    write_text(folder / "predictions.csv", _comma([head, *lines]))
+    write_text(folder / "predictions.csv", commas([head, *lines]))
     if seen.labels is None:
         return {**rows.about, "error": None}
     _confusion(network, seen.labels, guess, folder)
@@ -62,7 +58,7 @@ def _confusion(network: Network, labels: Labels, guess: Array, folder: Path) -> 
     counts = np.zeros((len(true), len(network.classes)), np.int64)
     np.add.at(counts, (np.array([places[label] for label in labels.tolist()]), guess), 1)
     lines = [(label, *line) for label, line in zip(true, counts.tolist(), strict=True)]
-    write_text(folder / "confusion.csv", _comma([("true", *network.classes), *lines]))
+    write_text(folder / "confusion.csv", commas([("true", *network.classes), *lines]))
     plotting.save(plotting.confusion_matrix(counts, true, network.classes), folder / "confusion.png")
 
 
@@ -77,15 +73,3 @@ def _mistakes(seen: Seen, predicted: Sequence[Any], wrong: Array, folder: Path) 
     title = f"{len(shown)} of {len(wrong):,} mistakes, true → predicted, the most certain first"
     images = np.asarray(data.x[shown], np.float32) / (data.levels or 1)
     plotting.save(plotting.captioned_tiles(images, captions, shape, title), folder / "mistakes.png")
-
-
-def _comma(lines: Sequence[Sequence[Any]]) -> str:
-    """Lines of comma-separated values; text that a spreadsheet would run as a formula gets an apostrophe in front."""
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows([[_cell(value) for value in line] for line in lines])
-    return stream.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    runs = isinstance(value, str) and value.startswith(FORMULA) and NUMBER.fullmatch(value) is None
-    return f"'{value}" if runs else value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -11,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from boltz import checks, html
 from boltz.data import Data
 from boltz.data.binarize import HOW
 from boltz.diagnostics.active_units import active_units
 from boltz.errors import InputError
-from boltz.estimators.estimate import Estimate, error_of_rows
+from boltz.estimators.estimate import TRUSTED_SAMPLES, Estimate
 from boltz.estimators.likelihood import importance_bounds
-from boltz.estimators.words import figure, in_words, small
+from boltz.estimators.words import in_words
 from boltz.evaluation.beside import Beside, beside
 from boltz.evaluation.evaluate import DEFAULTS, refuse_idle
 from boltz.evaluation.log_z import Annealing, annealed
@@ -35,7 +35,7 @@ from boltz.storage.run_folder import table
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 COLUMNS = ("model", "parameters", "log p(v)", "bound", "method", "samples", "L_1 - L_k", "active units", "seconds")
 LEFT = ("model", "bound", "method")
-SAMPLES, MOST_MACHINES = 100, 1000
+SAMPLES, MOST_MACHINES = TRUSTED_SAMPLES, 1000
 
 
 def compare(
@@ -55,7 +55,7 @@ def compare(
     """Trained machines on the same rows, binarised once: log-likelihoods in nats a row, and the differences in pairs.
 
     models are machines, runs, or paths of runs or model files, in a list or a dict by name. log p(v) of each is the
-    importance-weighted bound of so many samples a row (100), less log Z, which is exact for small machines, and else
+    importance-weighted bound of so many samples a row (200), less log Z, which is exact for small machines, and else
     measured by chains (100) annealed over betas ("sm2008"); that of an rbm is exact but for log Z. data, split,
     binarize, train, limit and progress as in boltz.evaluate, by default the data of the runs. Raises InputError,
     FileError.
@@ -133,9 +133,10 @@ class Compared:
 class Comparison:
     """Machines measured on the same rows; str() is what `boltz compare` prints.
 
-    models: what was measured of each; rows: the rows that all see; simple: what independent units and a mixture of them
-    say of these; pairs: the paired difference of every two with its verdict; ranking: names with the probability of
-    being the best, None where it is not known; groups: runs that differ only by seed.
+    models: what was measured of each; per_row: log p(v) of each row under each; rows: those that all see; simple: what
+    independent units and a mixture of them say of these; pairs: the paired difference of every two with its verdict;
+    ranking: names with the probability of being the best, None where it is not known; groups: runs that differ only by
+    seed.
     """
 
     models: tuple[Compared, ...]
@@ -152,12 +153,9 @@ class Comparison:
         return f"Comparison({len(self.models)} machines on {self._about}; the highest value: {best.name} {value})"
 
     @property
-    def differences(self) -> list[dict[str, Any]]:
-        """Each machine less the best one, in nats a row: the same rows, so that how they differ counts once, in pairs.
-
-        standard_error is that of both log Z; standard_error_rows holds the noise of samples as well.
-        """
-        return _differences(self.models)
+    def per_row(self) -> NDArray[np.float64]:
+        """log p(v) of each row under each machine, in nats (rows, machines)."""
+        return np.stack([np.asarray(each.log_likelihood.per_row, np.float64) for each in self.models], axis=1)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -175,7 +173,6 @@ class Comparison:
             "seed": self.seed,
             "models": [each.as_dict() for each in self.models],
             "beside": self.simple.as_dict(),
-            "differences": self.differences,
             "pairs": [pair.as_dict() for pair in self.pairs],
             "ranking": [{"name": name, "probability": share} for name, share in self.ranking],
             "groups": [group.as_dict() for group in self.groups],
@@ -186,9 +183,8 @@ class Comparison:
         for each in self.models:
             said.setdefault(each.certified, []).append(each.name)
         lines = ["", *text_table(COLUMNS, self._lines(), LEFT), "", f"{self._about}; nats a row."]
-        verdicts = {frozenset((pair.first, pair.second)): pair.verdict for pair in self.pairs}
-        for entry in self.differences:
-            lines.append(f"{_difference(entry)}; {verdicts[frozenset((entry['name'], entry['less']))]}")
+        best = max(self.models, key=lambda each: each.log_likelihood.value).name
+        lines += [str(pair) for pair in self.pairs if best in (pair.first, pair.second)]
         known = [f"{shown(name)} {share:.2f}" for name, share in self.ranking if share is not None]
         lines += [f"Probability of being the best: {', '.join(known)}."] if len(known) > 1 else []
         lines += map(str, self.groups)
@@ -341,28 +337,6 @@ def measured(each: Trained, x: Any, samples: int, annealing: Annealing, progress
         verdict(best, log_z, 0 if exact else samples),
         time.monotonic() - began,
     )
-
-
-def _differences(models: Sequence[Compared]) -> list[dict[str, Any]]:
-    best = max(models, key=lambda each: each.log_likelihood.value)
-    errors = {id(each): 0.0 if each.log_z is None else each.log_z.as_dict()["standard_error"] or 0.0 for each in models}
-    told = []
-    for each in models:
-        if each is not best:
-            pairs = np.subtract(each.log_likelihood.per_row, best.log_likelihood.per_row)  # type: ignore[arg-type]
-            of_rows = error_of_rows(pairs, np.zeros(len(pairs)))
-            told.append({"name": each.name, "less": best.name, "value": float(pairs.mean())})
-            told[-1] |= {"standard_error": math.hypot(errors[id(each)], errors[id(best)])}
-            told[-1] |= {"standard_error_rows": of_rows if math.isfinite(of_rows) else None}
-    return told
-
-
-def _difference(each: Mapping[str, Any]) -> str:
-    """One machine less the best, with the errors of the difference."""
-    errors = [each["standard_error"], each["standard_error_rows"]]
-    told = figure(each["value"], min((error for error in errors if error), default=0.0))
-    parts = zip(errors, ("log Z", "rows, in pairs"), strict=True)
-    return " ".join([f"{each['name']} less {each['less']}: {told}", *(f"+- {small(e)} ({n})" for e, n in parts if e)])
 
 
 def _cells(each: Compared) -> tuple[str, ...]:

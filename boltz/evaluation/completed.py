@@ -8,20 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from boltz.models.files import Model
 from boltz.plotting import images
+from boltz.plotting.machines import shades
 from boltz.storage.tables import Table, written
 
 GREY = 0.5
 
 
-def write(out: Path, parts: Mapping[str, Any], shape: tuple[int, int] | None, title: str) -> None:
-    """Write data, known and completed (rows, units) as the ending of the file says; raises FileError."""
+def write(out: Path, model: Model, parts: Mapping[str, Any], shape: tuple[int, int] | None, title: str) -> None:
+    """Write data, known and completed (rows, units) of a machine as the ending of the file says; raises FileError."""
     found, known = parts["completed"], parts["known"]
     if out.suffix == ".png":
-        some = {name: np.clip(x[: images.MOST_STACKED], 0, 1) for name, x in parts.items()}
-        given = np.where(some["known"], some["data"], GREY)
-        shown = {"data": some["data"], "given": given, "completed": some["completed"]}
-        images.save(images.stacked_tiles(shown, shape, title), out)
+        data, again = (shades(model, parts[name][: images.MOST_STACKED]) for name in ("data", "completed"))
+        given = np.where(known[: images.MOST_STACKED], data, GREY)
+        images.save(images.stacked_tiles({"data": data, "given": given, "completed": again}, shape, title), out)
         return
     columns = [f"v_{i}" for i in range(1, found.shape[1] + 1)]
     table = Table("completed", found.shape, found.dtype, columns, {"mask": known.astype(np.uint8)})

@@ -57,7 +57,7 @@ def filter_grid(weights: Any, shape: Shape | None = None) -> Figure:
     order = np.argsort(-np.linalg.norm(values, axis=0), kind="stable")[:MOST_TILES]
     chosen, tile = values.T[order], image_shape(len(values), shape)
     figure, axes = new_figure(f"weights of {len(chosen)} of {values.shape[1]} hidden units, largest norm first", (8, 7))
-    reach = float(np.quantile(np.abs(chosen), 0.998)) or 1.0
+    reach = float(np.abs(chosen).max()) or 1.0
     drawn = chosen if tile is None else _mosaic(chosen, tile, math.nan)
     image = axes.imshow(drawn, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
     if tile is None:

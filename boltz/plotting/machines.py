@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from boltz import checks
 from boltz.data.dataset import Data
 from boltz.errors import InputError
-from boltz.models.files import Model, checked_machine, outside, visible_rows
+from boltz.models.files import Model, Seeing, checked_machine, outside, visible_rows
 from boltz.plotting import curves, images
 from boltz.sampling.decoding import visible_means
 from boltz.sampling.drawing import drawing_of
@@ -85,11 +85,18 @@ def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> tuple[Any
 
 
 def grey(model: Model, means: Any) -> Any:
-    """Visible means (chains, units) as grey levels: as they are, or by their spreads where data leave [0, 1]."""
+    """Visible means (chains, units) as the machine has them as grey levels."""
+    return shades(model, outside(model, means))
+
+
+def shades(model: Seeing, values: Any) -> Any:
+    """Rows (rows, units) in the units of the data as grey levels: as they are, or by their spreads where the data that
+    the machine learnt from leave [0, 1], so that black and white are 3 spreads from the mean of each column.
+    """
     units = model.scaling
-    if units is None or (units.location.min() >= 0 and (units.location + units.spread).max() <= 1):
-        return outside(model, means)
-    return np.clip(0.5 + means / (2 * REACH), 0, 1)
+    if units is not None and not (units.location.min() >= 0 and (units.location + units.spread).max() <= 1):
+        values = 0.5 + (values - units.location) / (2 * REACH * units.unit)
+    return np.clip(values, 0, 1)
 
 
 def _shape(shape: Any) -> images.Shape | None:

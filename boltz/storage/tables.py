@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
+import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +22,8 @@ from boltz.storage import atomic
 Array = NDArray[Any]
 Write = Callable[[Array], None]
 ENDINGS, PER_ROW = (".npz", ".npy", ".csv"), (".csv", ".npy")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a cell begins with that spreadsheets run
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 DIGITS = {np.dtype(np.float32): "%.9g", np.dtype(np.float64): "%.17g"}  # enough to read back the same number
 
 
@@ -47,7 +52,7 @@ def written(path: Path, table: Table) -> Iterator[Write]:
             _header(stream, table)
             yield lambda rows: _put(stream, rows)
         elif path.suffix == ".csv":
-            stream.write((",".join(table.columns) + "\n").encode())
+            stream.write(commas([table.columns]).encode())
             yield lambda rows: np.savetxt(stream, rows, DIGITS[table.dtype], delimiter=",")
         else:
             with zipfile.ZipFile(stream, "w") as archive:
@@ -59,15 +64,28 @@ def written(path: Path, table: Table) -> Iterator[Write]:
                         np.lib.format.write_array(member, np.asarray(values), allow_pickle=False)
 
 
-def write_per_row(path: Path, per_row: NDArray[np.float64]) -> None:
-    """Write log-likelihoods (rows,) in nats to a .npy file, or with the numbers of the rows, from 1, to a .csv one.
+def write_per_row(path: Path, per_row: NDArray[np.float64], names: Sequence[str] = ("log_likelihood",)) -> None:
+    """Write log-likelihoods in nats, (rows,) or (rows, machines), to a .npy file, or to a .csv one, whose columns are
+    the numbers of the rows, from 1, and one a machine under its name.
 
     The file appears when it is whole. Raises FileError where it cannot be written.
     """
-    columns = ("row", "log_likelihood")
-    numbered = np.stack([np.arange(1, len(per_row) + 1), per_row], axis=1) if path.suffix == ".csv" else per_row
+    columns = ("row", *names)
+    numbered = np.column_stack([np.arange(1, len(per_row) + 1), per_row]) if path.suffix == ".csv" else per_row
     with written(path, Table("per_row", numbered.shape, np.dtype(np.float64), columns)) as write:
         write(numbered)
+
+
+def commas(lines: Sequence[Sequence[Any]]) -> str:
+    """Lines of comma-separated values; text that a spreadsheet would run as a formula gets an apostrophe in front."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([[_cell(value) for value in line] for line in lines])
+    return stream.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    runs = isinstance(value, str) and value.startswith(FORMULA) and NUMBER.fullmatch(value) is None
+    return f"'{value}" if runs else value
 
 
 def _header(stream: IO[bytes], table: Table) -> None:

@@ -13,11 +13,10 @@ from unittest import mock
 import numpy as np
 
 from boltz.errors import FileError, WriteError, unwritten
-from boltz.evaluation import classifier as classified
 from boltz.foreign import shown
 from boltz.models import files
 from boltz.networks.network import is_label
-from boltz.storage import atomic, tensors
+from boltz.storage import atomic, tables, tensors
 
 
 @contextmanager
@@ -68,4 +67,4 @@ def check_neighbours() -> None:
 
 def check_cells() -> None:
     cells = ["=1+1", "@a", "+b", "-c", "-1.5e3", "a", 3]
-    assert classified._comma([cells]) == "'=1+1,'@a,'+b,'-c,-1.5e3,a,3\n"
+    assert tables.commas([cells]) == "'=1+1,'@a,'+b,'-c,-1.5e3,a,3\n"

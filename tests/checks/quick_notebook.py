@@ -1,13 +1,21 @@
-"""Quick checks of what a notebook shows of a training: reprs, columns, copies, progress, defaults, plots."""
+"""Quick checks of what a notebook shows: reprs, columns, copies, progress, defaults, plots of machines and results."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 import boltz
 from boltz import presets
+from boltz.estimators.estimate import exact
+from boltz.evaluation import paired
+from boltz.evaluation.paired import Entry
+from boltz.models.scaling import Scaling
+from boltz.plotting import machines
+from boltz.plotting.results import UNSURE
 
 RNG = np.random.default_rng(7)
 X = (RNG.random((30, 16)) < RNG.random(16)).astype(np.float32)
@@ -87,3 +95,28 @@ def check_plots() -> None:
     np.testing.assert_allclose(tiles, wanted)
     picture = np.asarray(boltz.plot_filters(model).axes[0].images[0].get_array())
     np.testing.assert_array_equal(picture[1:5, 1:5].ravel(), weights[:, np.linalg.norm(weights, axis=0).argmax()])
+
+
+def check_shades() -> None:
+    """Real columns are drawn by their own spreads, white 3 of them above the mean; numbers in [0, 1] as they are."""
+    location, spread = np.array([100.0, -3.0, 7.0]), np.array([10.0, 0.1, 0.0])
+    machine = replace(boltz.vae([3, 4], 2, visible="gaussian"), scaling=Scaling(location, spread))
+    rows = location + spread * np.array([[0.0], [3.0], [-3.0], [1.5], [9.0]])
+    wanted = np.array([[0.5, 1, 0, 0.75, 1]] * 2 + [[0.5] * 5]).T
+    np.testing.assert_allclose(machines.shades(machine, rows), wanted, atol=1e-9)
+    np.testing.assert_allclose(machines.shades(boltz.rbm(16, 3), X), X)
+
+
+def check_plots_of_results() -> None:
+    """The title of log Z says whether it is trusted; a pair that is not decided has another colour than one that is."""
+    found = exact(1.5, "made")
+    for doubts, wanted in (((), "exact, trusted"), (("made",), "NOT trusted")):
+        title = boltz.plot_log_z(replace(found, doubts=doubts)).get_suptitle()
+        assert "1.5" in title and title.endswith(wanted), title
+    rows = RNG.normal(0, 1, 50)
+    numbers = {"a": rows, "b": rows - 5, "c": RNG.permutation(rows) - 5}
+    entries = [Entry(n, replace(exact(float(x.mean()), "made"), per_row=x)) for n, x in numbers.items()]
+    models = [SimpleNamespace(name=each.name, log_likelihood=each.estimate) for each in entries]
+    told = SimpleNamespace(models=models, pairs=paired.pairs(entries), ranking=paired.ranking(entries))
+    points = [line for line in boltz.plot_comparison(told).axes[1].lines if line.get_marker() == "o"]
+    assert [point.get_color() != UNSURE for point in points] == [True, True, False]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from support.commands import TEST, UNITS, invoke, result_of
 
 import boltz
 from boltz.cli import compare as compare_module
-from boltz.evaluation import compare as comparing
 from boltz.evaluation.compare import SIZES
 
 FILES = ("rbm", "dbm", "dbn", "sbn", "vae")
@@ -165,27 +165,30 @@ def test_runs_on_different_data_need_a_choice(data: Path, grey: Path) -> None:
     assert invoke("compare", "a", "b", "--data", data, "--out", "c").exit_code == 0
 
 
-def test_differences_are_of_pairs_of_rows(compared: dict[str, Any], models: dict[str, Path], data: Path) -> None:
-    """Each machine less the best, the error that of differences of single rows; catches errors added as if apart."""
-    best = max(compared["models"], key=lambda row: row["log_likelihood"]["value"])
-    assert [each["name"] for each in compared["differences"]] == [n for n in FILES if n != best["name"]]
-    x = boltz.load_data(str(data), "test").x
-    rows = {}
-    for row in compared["models"]:
-        model = boltz.load(models[row["name"]])
-        log_z = row["log_z"] and row["log_z"]["value"]
-        rows[row["name"]] = boltz.importance_bounds(model, x, (1, 2, 5, 10, 20, 30), log_z)[-1].per_row
-    for each in compared["differences"]:
-        pairs = np.subtract(rows[each["name"]], rows[best["name"]])
-        assert each["less"] == best["name"] and each["value"] == pytest.approx(pairs.mean(), abs=1e-9)
-        assert each["standard_error_rows"] == pytest.approx(pairs.std(ddof=1) / TEST**0.5, rel=1e-9)
-        errors = [row["log_z"]["standard_error"] for row in compared["models"]
-                  if row["name"] in (each["name"], best["name"]) and row["log_z"]]  # fmt: skip
-        assert each["standard_error"] == pytest.approx(np.hypot.reduce([0.0, 0.0, *errors]), abs=1e-12)
-
-
-def test_a_difference_in_words() -> None:
-    each = {"name": "a", "less": "b", "value": -1.23456, "standard_error": 0.05, "standard_error_rows": 0.0012}
-    assert comparing._difference(each) == "a less b: -1.2346 +- 0.050 (log Z) +- 0.0012 (rows, in pairs)"
-    bare = each | {"standard_error": 0.0, "standard_error_rows": None}
-    assert comparing._difference(bare) == "a less b: -1.2346"
+def test_pairs_are_those_of_the_values_written_row_by_row(models: dict[str, Path], data: Path) -> None:
+    """One column a machine, under names that no spreadsheet runs; a difference is the mean of theirs row by row."""
+    formula, comma = Path("=1+1"), Path("a,b")
+    formula.write_bytes(models["rbm"].read_bytes())
+    comma.write_bytes(models["vae"].read_bytes())
+    words = ("compare", formula, comma, models["sbn"], "--data", data, "--samples", 30, "--out", "c")
+    result = result_of(*words, "--per-row", "rows.csv")
+    assert result["per_row"] == "rows.csv" and json.loads(Path("c/compare.json").read_text()).get("per_row") is None
+    lines = list(csv.reader(Path("rows.csv").read_text().splitlines()))
+    assert lines[0] == ["row", "'=1+1", "a,b", "sbn"] and [line[0] for line in lines[1:]] == [
+        str(i) for i in range(1, TEST + 1)
+    ]
+    rows = np.array([line[1:] for line in lines[1:]], np.float64)
+    names = [row["name"] for row in result["models"]]
+    for i, row in enumerate(result["models"]):
+        assert rows[:, i].mean() == pytest.approx(row["log_likelihood"]["value"], abs=1e-9)
+    told = {(p["first"], p["second"]): p for p in result["pairs"]}
+    assert list(told) == [("=1+1", "a,b"), ("=1+1", "sbn"), ("a,b", "sbn")] and "differences" not in result
+    for (first, second), pair in told.items():
+        apart = rows[:, names.index(first)] - rows[:, names.index(second)]
+        assert pair["difference"] == pytest.approx(apart.mean(), abs=1e-9)
+        assert {"interval", "verdict"} <= set(pair)
+    assert invoke(*words, "--force", "--per-row", "rows.npy").exit_code == 0
+    np.testing.assert_array_equal(np.load("rows.npy"), rows)
+    for name, sentence in (("rows.txt", "--per-row must end in .csv, .npy"), ("rows.csv", "exists already")):
+        found = invoke(*words[:-1], "d", "--per-row", name)
+        assert found.exit_code == 2 and sentence in found.stderr and not Path("d").exists()

@@ -9,19 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from support.commands import TEST, UNITS, invoke, result_of
 from support.training import plain_train
 
 import boltz
-from boltz.errors import InputError
 from boltz.estimators import two_sided
 from boltz.estimators.estimate import Estimate
 from boltz.estimators.two_sided import TwoSided
 from boltz.estimators.words import value_of
 from boltz.evaluation import log_z as evaluation_log_z
 from boltz.evaluation.log_z import PARTS
-from boltz.plotting import curves
 from boltz.sampling import ladder_fitting
 from boltz.storage import snapshots
 
@@ -224,30 +221,13 @@ def test_a_trajectory_that_is_not_trusted_says_so(
 def test_the_picture_is_drawn_of_what_was_found(
     wide: Path, once: list[tuple[float, float, int]], measured: TwoSided, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn: list[tuple[dict[str, Estimate], Any]] = []
-    real = curves.log_weights
-    monkeypatch.setattr(curves, "log_weights", lambda *given: drawn.append(given) or real(*given))
+    drawn: list[Any] = []
+    real = boltz.plot_log_z
+    monkeypatch.setattr(boltz, "plot_log_z", lambda found: drawn.append(found) or real(found))
     assert invoke("logz", wide, "--picture", "two.png").exit_code == 0
     assert invoke("logz", wide, "--betas", 20, "--chains", 3, "--picture", "one.png").exit_code == 0
-    assert drawn[0] == ({"annealing up": measured.lower, "annealing down": measured.upper}, measured.ladder)
-    assert list(drawn[1][0]) == ["annealing up"] and drawn[1][1] is None
+    assert drawn[0] is measured and isinstance(drawn[1], Estimate) and drawn[1].chains == 3
     assert all(Path(name).read_bytes().startswith(b"\x89PNG") for name in ("one.png", "two.png"))
-
-
-def test_panels_of_the_picture(measured: TwoSided) -> None:
-    parts = {"up": measured.lower, "down": replace(measured.upper, doubts=("made",))}
-    figure: Figure = curves.log_weights(parts, measured.ladder)
-    weights, path, swaps = figure.axes
-    labels = [str(text.get_text()) for text in weights.get_legend().get_texts()]  # type: ignore[union-attr]
-    assert f"up: {measured.lower.value:.2f}" in labels and any("(NOT trusted)" in label for label in labels)
-    np.testing.assert_array_equal(weights.lines[0].get_ydata(), np.sort(measured.lower.log_weights))
-    np.testing.assert_array_equal(path.lines[1].get_xydata(), measured.upper.path)
-    assert measured.ladder is not None
-    np.testing.assert_array_equal(swaps.patches[0].get_data().values, measured.ladder.acceptance)  # type: ignore[attr-defined]
-    assert len(curves.log_weights({"up": measured.lower}).axes) == 2
-    for bad in ({}, {"up": replace(measured.lower, log_weights=np.empty(0))}):
-        with pytest.raises(InputError, match="parts must hold estimates with log-weights"):
-            curves.log_weights(bad)
 
 
 def test_one_chain_can_be_drawn(wide: Path) -> None:

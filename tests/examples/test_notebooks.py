@@ -22,6 +22,10 @@ def test_notebooks_run(path: Path, tmp_path: Path) -> None:
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     kinds = {kind for cell in code for output in cell.outputs for kind in output.get("data", {})}
     assert {"image/png", "text/html", "text/plain"} <= kinds
+    for cell in code:
+        live = len(re.findall(r"watch=live\(\)", cell.source))
+        pictures = [each for each in cell.outputs if "image/png" in each.get("data", {})]
+        assert len(pictures) >= live, "curves are drawn while a machine is trained"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -48,7 +48,7 @@ def test_filters_come_largest_first_on_a_symmetric_scale() -> None:
     drawn = picture(figure)
     assert drawn[1, 1] == -9.0 and drawn[1, 6] == 1.0 and drawn[6, 1] == 0.1
     low, high = figure.axes[0].images[0].get_clim()
-    assert low == -high and high > 1
+    assert low == -high and high == 9
     assert "3 of 3 hidden units" in figure.axes[0].get_title()
 
 
@@ -99,35 +99,6 @@ def test_curves_of_a_directed_run_show_both_bounds() -> None:
     assert bounds.get_legend() is not None and kl.get_legend() is None
     np.testing.assert_array_equal(kl.lines[0].get_ydata(), [1.0] * 3)
     assert [text.get_text() for text in gap.texts] == ["not recorded"] and len(norm.lines) == 1
-
-
-def contender(name: str, kind: str, value: float, error: float | None) -> dict[str, Any]:
-    ends = [None, None] if error is None else [value - error, value + error]
-    bounds = [{"samples": k, "value": value - 1 / k} for k in (1, 5, 50)]
-    return {"name": name, "log_likelihood": {"kind": kind, "value": value, "interval": ends}, "bounds": bounds}
-
-
-def test_a_comparison_shows_each_model_with_its_interval(tmp_path: Path) -> None:
-    kinds = ("lower", "none", "exact", "upper")
-    models = [contender(kind, kind, -80.0 - i, None if kind == "upper" else 0.5) for i, kind in enumerate(kinds)]
-    figure = curves.comparison(models)
-    left, right = figure.axes
-    assert [text.get_text() for text in left.get_yticklabels()] == list(kinds)
-    points = [line for line in left.lines if line.get_linestyle() == "None"]
-    assert [point.get_marker() for point in points] == [curves.MARKERS[kind] for kind in kinds]
-    assert [(list(point.get_xdata()), list(point.get_ydata())) for point in points] == [  # type: ignore[arg-type]
-        ([-80.0 - i], [i]) for i in range(4)
-    ]
-    intervals = [line for line in left.lines if line.get_linestyle() != "None"]
-    assert [list(line.get_xdata()) for line in intervals] == [[-80.5 - i, -79.5 - i] for i in range(3)]  # type: ignore[arg-type]
-    assert [text.get_text() for text in left.get_legend().get_texts()] == [curves.KINDS[kind] for kind in kinds]  # type: ignore[union-attr]
-    for i, line in enumerate(right.lines):
-        assert line.get_label() == kinds[i] and list(line.get_xdata()) == [1, 5, 50]  # type: ignore[arg-type]
-        np.testing.assert_array_equal(line.get_ydata(), [-81.0 - i, -80.2 - i, -80.02 - i])
-    assert right.get_xscale() == "log"
-    images.save(figure, tmp_path / "compare.png")
-    with pytest.raises(InputError, match="at least one model"):
-        curves.comparison([])
 
 
 @pytest.mark.parametrize("history", [[], [record("joint")]])
@@ -220,12 +191,5 @@ def test_foreign_words_are_drawn_as_they_are(tmp_path: Path) -> None:
     images.save(figure, tmp_path / "a.png")
     assert [t.get_text() for t in figure.axes[0].texts][:3] == ["\\$a\\$", "\\$\\frac{\\$", "a\\$b"]
     images.save(images.confusion_matrix(np.eye(len(words)), words, words), tmp_path / "b.png")
-    estimate = {"value": 1.0, "interval": [0.5, 1.5], "kind": "exact"}
-    bounds = [{"samples": 1, "value": 0.5}, {"samples": 2, "value": 0.7}]
-    models = [{"name": name, "log_likelihood": estimate, "bounds": bounds} for name in words]
-    figure = curves.comparison(models)
-    images.save(figure, tmp_path / "c.png")
-    legend = figure.axes[1].get_legend()
-    assert legend is not None and len(legend.get_texts()) == len(words)
     history = [{"stage": name, "epoch": 1, "gradient_norm": 10**400} for name in words]
     images.save(curves.learning_curves(history), tmp_path / "d.png")

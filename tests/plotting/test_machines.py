@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from checks import quick_notebook
 from matplotlib.figure import Figure
 from scipy.special import expit
 
@@ -34,6 +35,10 @@ def tile(picture: Any, place: int, across: int, shape: tuple[int, int]) -> Any:
 
 def rbm(scale: float = 1.0) -> boltz.BoltzmannMachine:
     return boltz.from_arrays([RNG.normal(0, scale, (16, 5))], [RNG.normal(0, 1, 16), RNG.normal(0, 1, 5)])
+
+
+def test_checks() -> None:
+    quick_notebook.check_shades()
 
 
 def test_samples_are_the_visible_means_given_the_hidden_units() -> None:

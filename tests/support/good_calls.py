@@ -341,6 +341,8 @@ def functions() -> dict[str, Good]:
             {"model": directed, "x": X, **given, "out": None, "force": False, "extra": None, **TINY},
             paths=("out",),
         ),
+        "plot_comparison": Good(boltz.plot_comparison, {"comparison": boltz.compare([rbm(), snapshot()], X)}),
+        "plot_log_z": Good(boltz.plot_log_z, {"result": estimate()}),
         "plot_curves": Good(boltz.plot_curves, {"run": [{"stage": "joint", "bound": -1.0}]}),
         "plot_filters": Good(boltz.plot_filters, {"model": model, "shape": (2, 2)}),
         "plot_samples": Good(boltz.plot_samples, {**some, "shape": (2, 2), "chains": 2, "sweeps": 1, **seed}),
