@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ def plot_log_z(result: Any) -> Figure:
         raise InputError(f"result must be what boltz.log_z returns, got {checks.brief(result)}.")
     values, ladder = _values(result)
     walks = {name: part for name, part in values.items() if len(part.log_weights)}
-    drawn = [(_intervals, values)]
+    drawn: list[tuple[Callable[[Axes, Any], None], Any]] = [(_intervals, values)]
     drawn += [(_log_weights, walks), (_effective, walks)] if walks else []
     drawn += [(_rungs, ladder), (_swaps, ladder)] if ladder is not None and not walks else []
     drawn += [(_swaps, ladder)] if ladder is not None and walks else []
@@ -172,7 +172,7 @@ def _differences(axes: Axes, pairs: Sequence[Any], which: str) -> None:
     axes.set_xlim(low - room, high + room)
     for i, pair in enumerate(pairs):
         colour = UNSURE if pair.verdict.startswith("not decided") else "C0"
-        left, right = (x if math.isfinite(x) else math.copysign(math.inf, x) for x in pair.interval)
+        left, right = pair.interval
         near = max(left, low - 0.7 * room), min(right, high + 0.7 * room)
         axes.plot(near, [i, i], color=colour, linewidth=2)
         for end, limit, mark in ((left, near[0], "<"), (right, near[1], ">")):
