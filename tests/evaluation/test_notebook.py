@@ -119,6 +119,19 @@ def test_in_memory_without_a_folder(capfd: pytest.CaptureFixture[str]) -> None:
     assert not list(Path().iterdir())
 
 
+def test_runs_that_differ_only_by_seed_are_a_group() -> None:
+    """Found in run folders, by Python and by the command alike; another number of epochs is no member."""
+    np.save("x.npy", X)
+    for name, seed, epochs in (("a", 1, 2), ("b", 2, 2), ("c", 3, 1)):
+        boltz.train(boltz.rbm(6, 3, X, seed), boltz.load_data("x.npy"), epochs=epochs, seed=seed, out=name)
+    comparison = boltz.compare(["a", "b", "c"], "x.npy")
+    (group,) = comparison.groups
+    values = comparison.per_row.mean(axis=0)[:2]
+    assert group.members == ("a", "b") and group.mean == pytest.approx(values.mean())
+    assert group.spread == pytest.approx(values.std(ddof=1)) and str(group) in str(comparison)
+    assert result_of("compare", "a", "b", "c", "--data", "x.npy", "--out", "d")["groups"] == [group.as_dict()]
+
+
 def test_html_shows_names_as_they_are() -> None:
     """A name from elsewhere is text in a notebook, never markup."""
     told = boltz.compare({"<script>": boltz.rbm(6, 3, X)}, X)._repr_html_()
