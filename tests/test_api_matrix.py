@@ -1,4 +1,4 @@
-"""Every public function that takes arrays x every form of array: the right result, or one error naming the argument.
+"""Catches a public function that reads a form of array wrongly, changes it, or refuses it without naming the argument.
 
 Forms that are readings of the same numbers must give the result of the plain array exactly; broken forms must raise
 InputError with the argument's name first. No input is ever changed.

@@ -1,4 +1,4 @@
-"""The house rules that a parser can see: which way imports go, what may import what, sizes, no pickle.
+"""Catches breaches of the house rules a parser can see: which way imports go, what may import what, sizes, no pickle.
 
 foreign <- errors <- kernels <- arrays, rng, numerics, checks, scale <- units, nn <- models <- targets <- sampling <-
 {estimators <- diagnostics, training <- networks} <- evaluation <- {sklearn, cli}. parallel stands on kernels and

@@ -1,4 +1,4 @@
-"""The benchmark commands run at toy size; what they compare is right, and a wrong or absent contender is told."""
+"""Catches benchmark commands that do not run, compare wrongly, or hide a wrong or absent contender."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks at the public border: what passes, in which form it comes out, and what each refusal says."""
+"""Catches checks at the public border that pass what is wrong, change what is right, or refuse in other words."""
 
 from __future__ import annotations
 

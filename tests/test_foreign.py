@@ -1,4 +1,4 @@
-"""Foreign text made fit to be shown: one line, short, and nothing that a terminal would obey."""
+"""Catches foreign text shown over several lines, at length, or with anything that a terminal would obey."""
 
 from __future__ import annotations
 

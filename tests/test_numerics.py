@@ -1,4 +1,4 @@
-"""Log-space arithmetic against exact rationals and closed forms, far outside the range of exp as well."""
+"""Catches log-space arithmetic that differs from exact rationals and closed forms, far outside the range of exp."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the README shows: its Python blocks run, and its commands and options exist."""
+"""Catches Python blocks of the README that do not run, and commands or options in it that do not exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys: every purpose its own, nothing hidden, the same on every machine."""
+"""Catches two purposes with one key, hidden random state, and keys that differ from machine to machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The annealing path: its densities and transitions exactly, expected weights by matrix products.
+"""Catches an annealing path with wrong densities, transitions or expected weights, each against matrix products.
 
 No draw enters a matrix: a run of boltz.ais is recorded, and the means that its steps drew from make up the matrices.
 """

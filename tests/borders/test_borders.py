@@ -1,4 +1,4 @@
-"""Every argument of every public function meets every bad value: a result, or one sentence that names the argument."""
+"""Catches a bad value at any argument of any public function that gives neither a result nor one sentence naming it."""
 
 from __future__ import annotations
 

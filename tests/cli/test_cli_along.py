@@ -1,4 +1,4 @@
-"""`boltz evaluate --along`: what the library finds at every snapshot, and what would do nothing refused."""
+"""Catches `boltz evaluate --along` finding what the library does at a snapshot, or taking what would do nothing."""
 
 from __future__ import annotations
 

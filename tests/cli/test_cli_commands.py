@@ -1,4 +1,4 @@
-"""`boltz logz`, `evaluate`, `sample`, `info`, `data`: what they print and write, against the arrays themselves."""
+"""Catches `boltz logz`, `evaluate`, `sample`, `info` or `data` printing or writing other than what the arrays say."""
 
 from __future__ import annotations
 

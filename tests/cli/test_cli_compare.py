@@ -1,4 +1,4 @@
-"""`boltz compare`: one row a machine, each as the library measures it, and a table, a file and a picture of them."""
+"""Catches `boltz compare` measuring a machine otherwise than the library, or a wrong table, file or picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`boltz complete`: known units stay, unknown ones come from the machine, in every kind of file."""
+"""Catches `boltz complete` changing known units, filling others not from the machine, or changing the kind of file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`boltz diagnose`: what it prints of runs and model files, and what it refuses."""
+"""Catches `boltz diagnose` printing other than it finds of runs and model files, or taking what it should refuse."""
 
 from __future__ import annotations
 

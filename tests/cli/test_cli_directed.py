@@ -1,4 +1,4 @@
-"""The directed machines on the command line: train, measure, sample, describe, resume, and start from another run."""
+"""Catches a directed machine that the commands cannot train, measure, sample, describe, resume or start from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bad usage and bad input: exit code 2, one sentence on stderr, nothing on stdout, nothing made, never a traceback."""
+"""Catches bad usage or input that ends in a traceback, another exit code than 2, words on stdout, or a file made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`boltz evaluate` by each method, and with log Z from both sides: what the library finds, with what it certifies."""
+"""Catches `boltz evaluate` giving other than the library by some method, or certifying what log Z does not allow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`boltz features`: the file holds the posterior means, whatever its kind and the pieces it was written in."""
+"""Catches `boltz features` writing other than the posterior means, by kind of file or at the seam of two pieces."""
 
 from __future__ import annotations
 

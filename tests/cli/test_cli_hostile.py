@@ -1,4 +1,4 @@
-"""Foreign text and files at the command line: edited run.toml, loops of links, words that are formulas, full disks."""
+"""Catches foreign text and files that do harm: edited run.toml, loops of links, words that are formulas, full disks."""
 
 from __future__ import annotations
 

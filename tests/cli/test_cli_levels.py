@@ -1,4 +1,4 @@
-"""`--levels`: said once, kept by the run and its machine, and used by every later command for whole numbers."""
+"""Catches `--levels` forgotten by the run, its machine or a later command, so that whole numbers are read otherwise."""
 
 from __future__ import annotations
 

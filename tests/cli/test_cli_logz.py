@@ -1,4 +1,4 @@
-"""`boltz logz` by each method: it prints and returns what the library finds, and says of all that is not trusted."""
+"""Catches `boltz logz` printing other than the library finds by some method, or silent on what is not trusted."""
 
 from __future__ import annotations
 

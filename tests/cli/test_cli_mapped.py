@@ -1,4 +1,4 @@
-"""Commands on a mapped .npy file: the results of the same rows in memory, or a sentence where they do not fit."""
+"""Catches commands that break on a mapped .npy file, or whose results differ from those of the rows in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables with empty cells: what is missing is unknown to `boltz complete` and `features`, and refused elsewhere."""
+"""Catches empty cells of a table that are taken for numbers, or refused where they stand for unknown units."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of `boltz train`: each machine has its own, each arrives, and none is taken that would do nothing."""
+"""Catches an option of `boltz train` that does not arrive, is missing for a machine, or is taken and does nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of any real numbers at machines with Gaussian visible units: taken as they are, as arrays are in Python."""
+"""Catches files of real numbers that machines with Gaussian visible units scale or refuse, unlike arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes: the published settings, cut short by --stages, changed by other options."""
+"""Catches a recipe that is not the published settings, or that --stages and other options do not change as they say."""
 
 from __future__ import annotations
 

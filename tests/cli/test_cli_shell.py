@@ -1,4 +1,4 @@
-"""The command as a shell sees it: quick help, imports, options, broken pipes, and what is shown while it works."""
+"""Catches what only a shell sees: slow help, imports too early, broken pipes, and wrong words while a command works."""
 
 from __future__ import annotations
 

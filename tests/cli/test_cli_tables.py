@@ -1,4 +1,4 @@
-"""Tables on the command line: labels, columns left out, files of one table, validation and test rows of other files."""
+"""Catches labels or columns of a table mixed up, and validation or test rows taken from the wrong file."""
 
 from __future__ import annotations
 

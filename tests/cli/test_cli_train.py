@@ -1,4 +1,4 @@
-"""`boltz train`: results, run folders, resuming, stopping."""
+"""Catches `boltz train` with other results than the library, broken run folders, and stops that cannot be resumed."""
 
 from __future__ import annotations
 

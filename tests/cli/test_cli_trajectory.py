@@ -1,4 +1,4 @@
-"""`boltz train --snapshots` and what `boltz info` says of them."""
+"""Catches `boltz train --snapshots` that takes wrong snapshots, and `boltz info` that describes them wrongly."""
 
 from __future__ import annotations
 

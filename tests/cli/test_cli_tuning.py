@@ -1,4 +1,4 @@
-"""`boltz classify` and `boltz autoencode`: what they write, what goes on after a stop, and what is refused."""
+"""Catches `boltz classify` and `autoencode` writing wrong results, not going on after a stop, or taking bad input."""
 
 from __future__ import annotations
 

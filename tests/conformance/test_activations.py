@@ -1,4 +1,4 @@
-"""Every registered activation: in place, its slope from its value, ordinary and extreme fields, both types."""
+"""Catches a registered activation with a wrong slope, one that is not in place, or one that fails at extreme fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every registered conditional: log-densities that sum to one, scores, draws, paths; ordinary and extreme outputs."""
+"""Catches a registered conditional whose densities do not sum to one, or whose scores, draws or paths are wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every function of a layer and of outputs: formula, slope, loss and its slope, extreme fields, both types."""
+"""Catches a function of a layer or outputs with a wrong formula, slope or loss, or one that fails at extreme fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every registered objective: its weights as functions of log w, what it accepts, and where its gradient is proved."""
+"""Catches a registered objective with wrong weights, with settings it should refuse, or no proof of its gradient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Full transition matrices of the Gibbs sweep, from the conditional means it computes, against enumeration.
+"""Catches a Gibbs sweep whose full transition matrix, from the means that it computes, is not the enumerated one.
 
 No draw enters a matrix: update() is asked for the means of each layer at every state of the machine. That the states
 it draws come from exactly those means is a check of its own.

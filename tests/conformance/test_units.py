@@ -1,4 +1,4 @@
-"""Every registered unit type against sums over its states, at ordinary and at extreme fields."""
+"""Catches a registered unit type that differs from sums over its states, at ordinary or at extreme fields."""
 
 from __future__ import annotations
 

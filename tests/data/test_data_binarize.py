@@ -1,4 +1,4 @@
-"""Binarisation: each way, its independence of batches and steps, and its frequencies."""
+"""Catches binarisation with wrong frequencies, or draws that depend on batches or repeat from step to step."""
 
 from __future__ import annotations
 

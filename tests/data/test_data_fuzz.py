@@ -1,4 +1,4 @@
-"""Damaged bytes of every kind of file: each load gives valid rows or a BoltzError, never anything else."""
+"""Catches damaged bytes of any kind of file that load as invalid rows or end in anything but a BoltzError."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that stay in their file: rows, levels, fingerprint and refusals as in memory, and no memory taken for them."""
+"""Catches rows in their file whose values, levels, fingerprint or refusals differ from memory, or that fill memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The digits in the package: contents, size, and the script that makes them."""
+"""Catches digits in the package that are not those their script makes, or too many of them."""
 
 from __future__ import annotations
 

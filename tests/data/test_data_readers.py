@@ -1,4 +1,4 @@
-"""Files of every kind: what is read, and that every bad file gives one sentence that names it."""
+"""Catches a kind of file that is read wrongly, and a bad file without one sentence that names it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names, where their files are found, and downloads with a faked fetch."""
+"""Catches a name that leads to the wrong file, and a download that is broken, repeated or not checked."""
 
 from __future__ import annotations
 

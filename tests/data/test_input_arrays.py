@@ -1,4 +1,4 @@
-"""What arrays of all kinds become as visible rows: the rows themselves, or a sentence; and one scale for a machine."""
+"""Catches arrays that become other visible rows than they hold, and a scale that differs from one use to the next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of text as other programs write them: the rows that must come, or a piece of the refusal."""
+"""Catches tables as other programs write them that are read as other rows, or are refused without the right words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`diagnose` on machines with planted faults and on sound ones, and each of its checks on plain arrays."""
+"""Catches `diagnose` blind to a fault planted in a machine, or alarmed by a sound one; each check alone too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Findings on log Z from both sides: each from made parts, sound and not, and those of a machine."""
+"""Catches findings on log Z from both sides that miss unsound parts, or that doubt sound ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log-likelihood along a training run against enumeration; every statistical test with stats.ALPHA = 1e-6."""
+"""Catches a log-likelihood along training that differs from enumeration; statistical tests have stats.ALPHA = 1e-6."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Annealed importance sampling: its weights have their exact mean and spread, its schedules rise.
+"""Catches annealing whose weights have a wrong mean or spread, and schedules that do not rise.
 
 That its intervals cover is in test_calibration. Every statistical test has a fixed key and the false-alarm rate
 stats.ALPHA = 1e-6 unless it says otherwise.

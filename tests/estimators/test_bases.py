@@ -1,4 +1,4 @@
-"""Base models of annealing: how wide they are, and what second looks say."""
+"""Catches base models of annealing that are too narrow, and second looks that say nothing of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bend of the base-rate path: what its slope does to d log f / d beta, and that estimates along it stay right.
+"""Catches a bend of the base-rate path with a wrong slope in d log f / d beta, and estimates along it that go wrong.
 
 Statistical tests have a fixed key and the false-alarm rate stats.ALPHA = 1e-6.
 """

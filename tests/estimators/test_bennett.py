@@ -1,4 +1,4 @@
-"""Bennett's acceptance ratio: the root it promises, exact cases, Gaussian work, and the errors that influences give.
+"""Catches an acceptance ratio off its root, off exact cases and Gaussian work, or with errors of the wrong size.
 
 Every statistical test has a fixed key and the false-alarm rate stats.ALPHA = 1e-6.
 """

@@ -1,4 +1,4 @@
-"""Calibration of estimates over many machines: intervals cover as they say, and bounds lie on their side.
+"""Catches intervals that cover less than they say over many machines, and bounds on the wrong side.
 
 Chains of one run are independent, so that groups of 100 of them are replications: results do not depend on blocks, so
 that these are made larger here for speed. Every test has the false-alarm rate stats.ALPHA = 1e-6 and a fixed key.

@@ -1,4 +1,4 @@
-"""Enumerated normalisers and marginals against an enumeration of every unit, on forty random machines."""
+"""Catches enumerated normalisers and marginals that differ from enumeration of every unit, on forty random machines."""
 
 from __future__ import annotations
 

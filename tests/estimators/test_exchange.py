@@ -1,4 +1,4 @@
-"""log Z by replica exchange: against enumeration along every ladder, its intervals, its ladders, and modes far apart.
+"""Catches replica exchange whose log Z, intervals or ladders are wrong against enumeration, or that miss far modes.
 
 Every statistical test has a fixed key and the false-alarm rate stats.ALPHA = 1e-6.
 """

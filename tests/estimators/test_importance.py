@@ -1,4 +1,4 @@
-"""Importance sampling of every kind of machine against enumeration, the bounds L_k, active units, bounded memory."""
+"""Catches importance sampling that differs from enumeration on a kind of machine, wrong bounds L_k, endless memory."""
 
 from __future__ import annotations
 

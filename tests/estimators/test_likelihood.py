@@ -1,4 +1,4 @@
-"""Log-likelihoods against enumeration: exact, the variational bound, the importance-weighted bound, and their kinds."""
+"""Catches log-likelihoods and bounds that differ from enumeration, or call themselves another kind than they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Annealing over hidden units with v clamped: log p(v) of every kind of machine against enumeration and quadrature.
+"""Catches annealing over hidden units with v clamped whose log p(v) is not that of enumeration or quadrature.
 
 Exact checks of densities, conditionals, gradients and trajectories are in posterior_checks; those of transitions by
 their laws are in faults/quick_posterior, where planted faults must fail them. Every statistical test has a fixed key

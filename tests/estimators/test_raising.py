@@ -1,4 +1,4 @@
-"""RAISE: its weights have the probabilities under the annealing model as their means, for every visible state.
+"""Catches RAISE weights whose means are not the probabilities under the annealing model, at any visible state.
 
 Every statistical test has a fixed key and the false-alarm rate stats.ALPHA = 1e-6.
 """

@@ -1,4 +1,4 @@
-"""Estimates: intervals, trust, the algebra of bounds, plain values."""
+"""Catches estimates with wrong intervals or trust, bounds that add up to no bound, and plain values that lose any."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Annealing downwards, exact draws to start it from, and annealing with resampling.
+"""Catches errors in annealing downwards, in the exact draws that it starts from, and in annealing with resampling.
 
 Every statistical test has a fixed key and the false-alarm rate stats.ALPHA = 1e-6 unless it says otherwise.
 """

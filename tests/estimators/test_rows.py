@@ -1,4 +1,4 @@
-"""Likelihoods of rows deserve their trust: modes that samples miss, float32 at large weights, what other rows say."""
+"""Catches trust that likelihoods of rows do not deserve: missed modes, float32 at large weights, words of others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""log Z from both sides: exact where it can be, the interval of a large machine, attempts, and how parts are judged."""
+"""Catches a log Z from both sides that is not exact where it can be, does not cover, or judges its parts wrongly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Log-likelihoods between the two sides of log Z: every combination of kinds, the arithmetic, and a machine."""
+"""Catches log-likelihoods between the two sides of log Z with a wrong kind, wrong arithmetic, or for a machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schedules of inverse temperatures that are fitted to a machine: what they promise, where they put their steps."""
+"""Catches fitted schedules of inverse temperatures that break their promise or put their steps in the wrong place."""
 
 from __future__ import annotations
 

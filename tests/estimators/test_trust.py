@@ -1,4 +1,4 @@
-"""An estimate of log Z that calls itself trusted is right: on machines of all families that may fool it.
+"""Catches an estimate of log Z that calls itself trusted and is wrong, on machines of all families that may fool it.
 
 Annealing with and without kept rates on three machines a family, replica exchange without rates on one of some
 families; all machines, and the two-sided estimate, are for scripts/calibrate_log_z.py. Keys are fixed, and results do

@@ -1,4 +1,4 @@
-"""Digits follow the error: two significant ones, and as many decimals of the value."""
+"""Catches digits that do not follow the error: two significant ones of it, and as many decimals of the value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""It would catch a notebook that no longer runs, or that reaches below the public names."""
+"""Catches a notebook that no longer runs, or that reaches below the public names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planted faults, listed in faults.txt: the check named there must fail while the fault is in the library."""
+"""Catches a check that passes while the fault that it should notice, listed in faults.txt, is in the library."""
 
 from __future__ import annotations
 

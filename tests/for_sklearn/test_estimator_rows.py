@@ -1,4 +1,4 @@
-"""Rows as users of scikit-learn hand them over: not yet scaled, in part without labels, sparse with rare units."""
+"""Catches rows of scikit-learn users read wrongly: not yet scaled, in part without labels, sparse with rare units."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""scikit-learn's own tests of BernoulliRBM, on boltz's: the text of the installed file with another import."""
+"""Catches what scikit-learn's own tests of BernoulliRBM catch, on boltz's: their installed text with another import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where arrays live: device names, moving, and what is said where there is no CuPy, no GPU, or a mixture."""
+"""Catches arrays in the wrong place, and no clear word where there is no CuPy, no GPU, or a mixture of both."""
 
 from __future__ import annotations
 

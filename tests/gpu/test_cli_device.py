@@ -1,4 +1,4 @@
-"""--device on the commands, and what they say where it cannot be."""
+"""Catches a command that ignores --device, or that does not say why the device cannot be used."""
 
 from __future__ import annotations
 

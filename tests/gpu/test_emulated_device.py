@@ -1,4 +1,4 @@
-"""All that runs on a device, run on the emulated one: results are those of the CPU."""
+"""Catches work on a device, here the emulated one, with other results than on the CPU."""
 
 from __future__ import annotations
 

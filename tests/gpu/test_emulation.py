@@ -1,4 +1,4 @@
-"""The emulated CuPy refuses what CuPy refuses, without which the tests on it would show nothing."""
+"""Catches an emulated CuPy that takes what CuPy refuses, so that the tests on it would show nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""benchmarks/gpu.py: refused in one sentence without a GPU; it and its peers run at toy size."""
+"""Catches a benchmarks/gpu.py that fails without one sentence where there is no GPU, or does not run at toy size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All that runs on a device, on a real one; skipped where there is none."""
+"""Catches work on a real device with other results than on the CPU; skipped where there is none."""
 
 from __future__ import annotations
 

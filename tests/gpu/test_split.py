@@ -1,4 +1,4 @@
-"""Weights in three parts of 16 bits, and products of states with them."""
+"""Catches weights in three parts of 16 bits that lose bits, and wrong products of states with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The CUDA primitives on a device, through the dispatch by array type."""
+"""Catches CUDA primitives that differ from the reference on a real device, or dispatch that misses it."""
 
 from __future__ import annotations
 

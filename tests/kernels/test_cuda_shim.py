@@ -1,4 +1,4 @@
-"""The CUDA sources and their launchers on a CPU: compiled by g++ with shim.h, run through a stand-in for CuPy.
+"""Catches errors of the CUDA sources and their launchers on a CPU: compiled by g++ with shim.h, run as if on CuPy.
 
 The launchers of kernels/cuda/launch.py run unchanged. The stand-in checks the type of each argument against the kernel,
 as CUDA would not, arrays lie between guard bands, and the threads of a block take turns in a chosen order.

@@ -1,4 +1,4 @@
-"""Every CUDA source compiles for real devices, without one at hand: by NVRTC from its package, else by nvcc."""
+"""Catches a CUDA source that does not compile for real devices, by NVRTC from its package, else by nvcc."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Normal draws: the coefficients of the float32 quantile, its accuracy over the whole range, the law of the draws."""
+"""Catches normal draws from wrong coefficients, inaccurate somewhere in their range, or of another law."""
 
 from __future__ import annotations
 

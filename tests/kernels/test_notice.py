@@ -1,4 +1,4 @@
-"""The word to the user while kernels are compiled for the first time."""
+"""Catches no word, or more than one, to the user while kernels are compiled for the first time."""
 
 from __future__ import annotations
 

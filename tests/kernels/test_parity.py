@@ -1,4 +1,4 @@
-"""The Numba kernels against the numpy reference: primitive by primitive, then whole computations on either."""
+"""Catches Numba kernels that differ from the numpy reference, primitive by primitive and in whole computations."""
 
 from __future__ import annotations
 

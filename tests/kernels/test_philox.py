@@ -1,4 +1,4 @@
-"""The random bits: published answers of philox4x32-10, and which word of which block a unit reads."""
+"""Catches random bits other than the published ones of philox4x32-10, and a unit that reads another word or block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Products of matrices, by tables for 0/1 states and by panels for real numbers, against products in float64."""
+"""Catches products by tables or panels that differ from products in float64, at any shape or kind of state."""
 
 from __future__ import annotations
 

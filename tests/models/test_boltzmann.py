@@ -1,4 +1,4 @@
-"""Machines against enumeration: energies, free energies, fields; their builders and their files."""
+"""Catches machines whose energies, free energies or fields differ from enumeration, and broken builders or files."""
 
 from __future__ import annotations
 

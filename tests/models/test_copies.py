@@ -1,4 +1,4 @@
-"""Copies of machines: parameters are views into one arena again, stored once, and machines are equal in every bit."""
+"""Catches copies of machines that share or lose parameters, are stored twice, or differ in a bit."""
 
 from __future__ import annotations
 

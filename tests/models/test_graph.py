@@ -1,4 +1,4 @@
-"""The layer graph: names, neighbours, colour classes, and what it refuses."""
+"""Catches a layer graph with wrong names, neighbours or colour classes, or one that it should refuse."""
 
 from __future__ import annotations
 

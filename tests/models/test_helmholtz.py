@@ -1,4 +1,4 @@
-"""Helmholtz machines: structures, builders, files."""
+"""Catches Helmholtz machines with a wrong structure, and builders or files that do not give them back."""
 
 from __future__ import annotations
 

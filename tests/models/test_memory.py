@@ -1,4 +1,4 @@
-"""Loading a model or a network takes the memory of its parameters and no second copy of them."""
+"""Catches a load of a model or a network that takes memory for a second copy of its parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Independent units and mixtures of products against enumeration and a known law."""
+"""Catches independent units or mixtures of products that differ from enumeration or from a known law."""
 
 from __future__ import annotations
 

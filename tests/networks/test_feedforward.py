@@ -1,4 +1,4 @@
-"""Networks against plain numpy: forward passes, gradients with and without dropout, and what dropout leaves out."""
+"""Catches forward passes, gradients and dropout of networks that differ from plain numpy."""
 
 from __future__ import annotations
 

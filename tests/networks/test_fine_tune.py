@@ -1,4 +1,4 @@
-"""Fine-tuning: which epoch is kept, what is learnt from, resuming, threads, labels and settings that are refused."""
+"""Catches fine-tuning that keeps the wrong epoch, learns from the wrong rows, resumes wrongly or takes bad labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks unrolled from machines, their labels and their files."""
+"""Catches networks that are not the machine unrolled, labels mixed up, and files that do not give them back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fine-tuning in a run folder: it ends as in memory, and one that was stopped anywhere as one that was not."""
+"""Catches fine-tuning in a run folder that ends otherwise than in memory, or otherwise after a stop."""
 
 from __future__ import annotations
 

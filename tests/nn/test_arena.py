@@ -1,4 +1,4 @@
-"""The flat arena and the buffers of a batch: order, reuse, growth, and two threads that ask for one buffer at once."""
+"""Catches a flat arena in the wrong order, buffers reused or grown wrongly, and one buffer handed to two threads."""
 
 from __future__ import annotations
 

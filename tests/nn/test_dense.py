@@ -1,4 +1,4 @@
-"""Nets of dense layers: shapes, pullbacks against complex steps, sparse binary inputs against dense products."""
+"""Catches nets of dense layers with wrong shapes or pullbacks, and sparse products that differ from dense ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nets and the Gaussian conditional on an array type that is not numpy's and cannot be turned into it.
+"""Catches nets and a Gaussian conditional that work only on numpy arrays.
 
 The stand-in refuses operands that are numpy arrays, as CuPy does; the primitives are those of the reference.
 """

@@ -1,4 +1,4 @@
-"""Tests of the transition-matrix oracle: invariance, reversals, annealing weights and training statistics."""
+"""Catches a wrong transition-matrix oracle: its invariance, reversals, annealing weights and training statistics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of the enumeration oracle: each quantity against a second, slower or analytic way to it."""
+"""Catches a wrong enumeration oracle: each quantity against a second, slower or analytic way to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exact log Z of Ising models: against sums over all states, and against each other on larger lattices."""
+"""Catches a wrong exact log Z of Ising models: against sums over all states, and two ways on larger lattices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures: every tile where it belongs, rows that are no images, gaps in the records, no global state."""
+"""Catches tiles in the wrong place, rows taken for images that are none, gaps drawn over, and global state kept."""
 
 from __future__ import annotations
 

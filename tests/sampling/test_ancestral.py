@@ -1,4 +1,4 @@
-"""Samples of Helmholtz machines: their law over all layers, dreams included, and what is refused."""
+"""Catches samples of Helmholtz machines, dreams included, of another law over the layers, and bad input taken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Completed rows: what is known stays, what is unknown is not looked at, exact cases, and what is refused.
+"""Catches completed rows that change what is known, look at what is unknown, or miss exact cases.
 
 Laws of the unknown units against enumeration are in faults/quick_completing, where planted faults must fail them.
 """

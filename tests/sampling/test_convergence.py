@@ -1,4 +1,4 @@
-"""Measures of mixing against autoregressive chains of known time, direct sums, and chains that stand still."""
+"""Catches measures of mixing that are wrong for chains of known time, for direct sums, or chains that stand still."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads: blocks, the pool, and results that do not depend on how many there are."""
+"""Catches results that depend on the number of threads, and blocks or a pool that lose rows or errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features, codes and probabilities of classes: plain formulas, layers by name, each row by itself."""
+"""Catches features, codes and probabilities of classes that differ from plain formulas, or mix up layers or rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turning a colour class round and flipping single units: the law they leave as it is, and what they reach.
+"""Catches flips of a colour class or of single units that change the law, or that do not reach what they should.
 
 Every statistical test has a fixed key and the false-alarm rate stats.ALPHA = 1e-6.
 """

@@ -1,4 +1,4 @@
-"""Block Gibbs chains: laws of their states against exact transition matrices, independence of draws, starts.
+"""Catches block Gibbs chains whose states, draws or starts have another law than exact transition matrices give.
 
 Every statistical test has a fixed key and the false-alarm rate stats.ALPHA = 1e-6. The laws are exact at every number
 of sweeps, so slow mixing can neither hide an error nor raise an alarm.

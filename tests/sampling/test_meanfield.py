@@ -1,4 +1,4 @@
-"""Mean-field fixed points against the equations that they solve and against enumerated bounds."""
+"""Catches mean-field fixed points that do not solve their equations, or whose bounds are not the enumerated ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modes by mean field: bounds on log Z, and what they say against chains."""
+"""Catches modes by mean field that give no bound on log Z, or that say wrong things against chains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Base rates: where they come from, and which ones are refused."""
+"""Catches base rates from the wrong place, and rates that should be refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of the recognition model: their log-weights, their law, their blocks, and that nothing else matters."""
+"""Catches samples of the recognition model with wrong log-weights or law, or that depend on blocks or anything else."""
 
 from __future__ import annotations
 

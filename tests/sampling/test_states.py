@@ -1,4 +1,4 @@
-"""Chains that go on from the states of a call before: with random numbers of their own, or with a warning.
+"""Catches chains that go on from given states with old random numbers, or without a warning.
 
 Every statistical test has a fixed seed and the false-alarm rate stats.ALPHA = 1e-6.
 """

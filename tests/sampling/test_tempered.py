@@ -1,4 +1,4 @@
-"""Tempered transitions leave the machine's law as it is, and leave modes that Gibbs sampling stays in for ever.
+"""Catches tempered transitions that change the machine's law, or stay in modes as Gibbs sampling does for ever.
 
 Every statistical test has a fixed key and the false-alarm rate stats.ALPHA = 1e-6.
 """

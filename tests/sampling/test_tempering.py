@@ -1,4 +1,4 @@
-"""Replica exchange: the joint law of a ladder, its swaps, what it records, journeys, and going on.
+"""Catches replica exchange with a wrong joint law, wrong swaps, records or journeys, or one that goes on wrongly.
 
 Every statistical test has a fixed key and the false-alarm rate stats.ALPHA = 1e-6.
 """

@@ -1,4 +1,4 @@
-"""Run folders: complete or absent, one writer, the newest good checkpoint, metrics without torn lines, kills."""
+"""Catches run folders half made, with two writers, without the newest good checkpoint, or torn lines after kills."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tensor files: exact round trips, crashes at every system call, damaged bits, hostile headers."""
+"""Catches tensor files that lose bits, break in a crash at any system call, or are trusted when damaged or hostile."""
 
 from __future__ import annotations
 

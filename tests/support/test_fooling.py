@@ -1,4 +1,4 @@
-"""The machines that may fool an estimate of log Z: their answers, their rates, and that they stay the same."""
+"""Catches machines meant to fool an estimate of log Z whose answers or rates are wrong, or change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of the statistical tests: uniform under the null, and as strong as their companions say."""
+"""Catches statistical tests that are not uniform under the null, or weaker than their companions say."""
 
 from __future__ import annotations
 

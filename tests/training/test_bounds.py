@@ -1,4 +1,4 @@
-"""Expected gradients of every directed objective against enumeration, without Monte Carlo noise.
+"""Catches expected gradients of directed objectives that differ from enumeration, without Monte Carlo noise.
 
 Batches hold every tuple of binary latent states (and quadrature nodes or fixed noise of Gaussian ones); gradients of
 rows are weighted by the probability of their tuple. Bounds are differentiated by complex steps in oracles/directed.py.

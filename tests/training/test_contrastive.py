@@ -1,4 +1,4 @@
-"""The training rules against enumeration: positive phase, negative phase, centring, sparsity."""
+"""Catches training rules whose phases, centring or sparsity differ from enumeration."""
 
 from __future__ import annotations
 

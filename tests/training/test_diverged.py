@@ -1,4 +1,4 @@
-"""A run whose parameters are finite but whose measures are not ends with one sentence, without warnings before."""
+"""Catches a run with finite parameters but other measures, unless it ends with one sentence and no warning."""
 
 from __future__ import annotations
 

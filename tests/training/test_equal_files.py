@@ -1,4 +1,4 @@
-"""Two equal runs write equal files, byte for byte; the clock, where it is kept, stands still here."""
+"""Catches two equal runs whose files differ in a byte; the clock, where it is kept, stands still here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What features are for: few labels go further on them than on pixels."""
+"""Catches features worth no more than pixels where labels are few."""
 
 from __future__ import annotations
 

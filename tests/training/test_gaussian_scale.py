@@ -1,5 +1,7 @@
-"""Machines with Gaussian visible units follow the units of each column: a row in other units has the log-likelihood of
-the same row less the sum of the logs of their ratios, and what is drawn, completed or given back is in those units.
+"""Catches a machine with Gaussian visible units that does not follow the units of each column.
+
+A row in other units has the log-likelihood of the same row less the sum of the logs of their ratios, and what is drawn,
+completed or given back is in those units.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Gradients of reparameterised objectives under the library's own noise: complex steps, identities, exact posteriors.
+"""Catches wrong gradients of reparameterised objectives under the library's own noise, by complex steps and identities.
 
 Nothing here is averaged over samples: the noise is drawn by the library and the bound is a plain function of it.
 """

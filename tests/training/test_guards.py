@@ -1,4 +1,4 @@
-"""A number that is not finite stops a run within one step and never reaches a checkpoint, wherever it comes from."""
+"""Catches a number that is not finite and does not stop a run within one step, or that reaches a checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Early stopping: which epoch is kept, when a stage ends, and that an interrupted run does the same."""
+"""Catches early stopping that keeps the wrong epoch, ends a stage at another, or differs after an interruption."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sentences on a trained machine: diverged, worse than independent units, no better than they, constant features."""
+"""Catches sentences on a trained machine wrong or missing: diverged, worse than independent units, constant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loop: awkward data and batches, what a batch holds, learning of a known distribution, threads and backends."""
+"""Catches a loop that breaks on awkward data, misbatches rows, does not learn, or depends on threads or backends."""
 
 from __future__ import annotations
 

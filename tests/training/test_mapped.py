@@ -1,4 +1,4 @@
-"""Training on rows in a mapped file: bit for bit as on the same rows in memory, and without memory for them."""
+"""Catches training on a mapped file that differs in a bit from memory, or that takes memory for the rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Updates of the arena against formulas written out, in both float types, and the finite test of each."""
+"""Catches updates of the arena that differ from their formulas in either float type, and a missed number not finite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The quick gradient of small batches, bit for bit that of the rule."""
+"""Catches a quick gradient of small batches that differs in a bit from that of the rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Greedy pretraining: doubled inputs, averaged biases, rows drawn upwards, stages in order."""
+"""Catches greedy pretraining without doubled inputs or averaged biases, wrong rows upwards, or stages out of order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that was stopped anywhere, by anything, ends bit for bit as the one that was not."""
+"""Catches a run that was stopped anywhere, by anything, and does not end bit for bit as the one that was not."""
 
 from __future__ import annotations
 

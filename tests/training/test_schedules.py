@@ -1,4 +1,4 @@
-"""Learning rates and momentum as functions of the epochs done."""
+"""Catches learning rates or momentum that are wrong functions of the epochs done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Separated modes: chains that exchange and jump, the watch on chains that are not where the data are, its note."""
+"""Catches separated modes unmet: chains that do not cross, and a watch that is silent where chains are off the data."""
 
 from __future__ import annotations
 

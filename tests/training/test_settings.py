@@ -1,4 +1,4 @@
-"""Settings are validated once, each error names the setting, and they survive a round trip through plain values."""
+"""Catches a bad setting taken, an error that does not name it, settings that change on their way to plain values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training on rows of a sparse matrix: bit for bit as on the same dense rows, and without memory for those."""
+"""Catches training on a sparse matrix that differs in a bit from dense rows, or that takes memory for those."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Snapshots along a run: taken where they should be, of the machine as it stood, kept through crashes, read warily."""
+"""Catches snapshots at the wrong place or of another machine, lost in crashes, or read without care."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The up-down rule of deep belief nets against enumeration, and nets composed of RBM pairs.
+"""Catches an up-down rule of deep belief nets that differs from enumeration, and nets composed wrongly of RBM pairs.
 
 What is left to chance is a chi-square test of states with a fixed key and the false-alarm rate stats.ALPHA = 1e-6; the
 gradient given the states is exact.
