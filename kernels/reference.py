@@ -147,8 +147,9 @@ def product(x: Array, weight: Array, out: Array) -> None:
     if not ((x == 0) | (x == 1)).all():
         np.matmul(x, weight, out=out)
         return
-    for row, on in enumerate(x.astype(bool)):
-        out[row] = weight[on].sum(axis=0)
+    out[...] = 0
+    for unit, on in enumerate(x.T.astype(bool)):
+        out[on] += weight[unit]
 
 
 def contraction(x: Array, values: Array, out: Array) -> None:

@@ -1,12 +1,23 @@
-"""Stops early where boltz.kernels is hidden, and lets SIGINT count."""
+"""Stops early where boltz.kernels is hidden, lets SIGINT count, and runs the tests in any order that is asked for."""
 
 from __future__ import annotations
 
 import importlib
 import logging
+import random
 import signal
 
 import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--shuffle", metavar="SEED", help="run the tests in an order drawn from this seed")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """No test may need another to run before it, so that any order passes."""
+    if seed := config.getoption("--shuffle"):
+        random.Random(seed).shuffle(items)
 
 
 def pytest_configure() -> None:
