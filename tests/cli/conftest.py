@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.commands import SMALL, invoke, write_data
+
+from boltz.plotting import images
+
+WRITTEN = images.written
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b5500"
+    "00000a49444154789c63f80f0001010100b138f6140000000049454e44ae426082"
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def unpainted(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Pictures are composed but end as one pixel: painting them would take most of the time of a command.
+
+    A module of which PAINTED is true has them painted.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if not getattr(request.module, "PAINTED", False):
+            patch.setattr(images, "written", lambda figure, ending: PIXEL)
+        yield
+
+
+@pytest.fixture
+def painted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are painted, for tests that are about them."""
+    monkeypatch.setattr(images, "written", WRITTEN)
 
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder of its own, and neither $BOLTZ_DATA nor a cache with data sets."""
     monkeypatch.chdir(tmp_path)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    monkeypatch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR") or str(cache / "matplotlib"))  # knows the fonts
     for name in ("BOLTZ_DATA", "BOLTZ_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

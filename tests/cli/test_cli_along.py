@@ -171,6 +171,7 @@ def test_a_run_whose_plan_cannot_be_read_is_refused() -> None:
         boltz.evaluate_along("r")
 
 
+@pytest.mark.usefixtures("painted")
 def test_the_picture() -> None:
     values, errors = np.array([-3.0, -2.0, -1.5]), np.array([0.1, np.inf, 0.3])
     figure: Figure = curves.likelihood_along([1, 10, 1000], values, errors, False)

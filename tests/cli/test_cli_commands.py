@@ -104,6 +104,7 @@ def test_importance_samples_tighten_a_dbm(data: Path) -> None:
     assert tighter["log_likelihood"]["value"] > bound["log_likelihood"]["value"]
 
 
+@pytest.mark.usefixtures("painted")
 def test_sample_writes_states(run: Path) -> None:
     result = result_of("sample", run, "--chains", 12, "--sweeps", 5, "--out", "s.npz")
     assert result["out"] == "s.npz" and result["layers"] == {"v": [12, UNITS], "h1": [12, 3]}

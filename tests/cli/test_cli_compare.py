@@ -15,6 +15,7 @@ import boltz
 from boltz.cli import compare as compare_module
 from boltz.evaluation.compare import SIZES
 
+PAINTED = True
 FILES = ("rbm", "dbm", "dbn", "sbn", "vae")
 ANNEALING = ("--betas", 20, "--chains", 10)
 

@@ -34,6 +34,7 @@ def test_words_name_the_known_half(run: Path, data: Path, word: str) -> None:
     assert found["squared_error"] == pytest.approx(off.mean(), rel=1e-6)
 
 
+@pytest.mark.usefixtures("painted")
 def test_every_kind_of_file_and_method(run: Path, data: Path) -> None:
     np.save("mask.npy", HALVES["top"])
     words = ("complete", run, "--data", data, "--mask", "mask.npy", "--limit", 6, "--sweeps", 20, "--seed", 5)
@@ -104,6 +105,7 @@ def test_bad_input(run: Path, data: Path, words: tuple[object, ...], said: str) 
     assert sorted(Path(".").iterdir()) == before
 
 
+@pytest.mark.usefixtures("painted")
 def test_halves_need_images_and_mean_field_a_boltzmann_machine() -> None:
     boltz.rbm(7, 2).save("rbm.safetensors")
     boltz.vae([9, 4], 2).save("vae.safetensors")

@@ -147,6 +147,7 @@ def test_samples_of_a_deep_belief_net_follow_its_sweeps(trained: dict[str, Path]
 
 
 @pytest.mark.parametrize(("model", "layer"), [("vae", "v"), ("vae", "h1"), ("sbn", "h2"), ("dbn", "v")])
+@pytest.mark.usefixtures("painted")
 def test_pictures_of_samples(trained: dict[str, Path], model: str, layer: str) -> None:
     sweeps = ("--sweeps", 2) if model == "dbn" else ()
     found = invoke("sample", trained[model], "--chains", 9, "--layer", layer, "--out", "s.png", *sweeps)

@@ -154,6 +154,7 @@ def test_bounds_are_printed_each_with_its_kind(files: dict[str, Path], data: Pat
     assert "variational bound" in between["certified"]
 
 
+@pytest.mark.usefixtures("painted")
 def test_tempered_samples(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ladder_fitting, "PILOT_ROUNDS", 8)
     words = ("sample", files["rbm"], "--tempered", "--rounds", 20, "--chains", 9)

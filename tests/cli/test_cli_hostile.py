@@ -23,6 +23,7 @@ import boltz
 from boltz.cli.common import failures
 from boltz.storage import atomic, run_folder
 
+PAINTED = True
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e]")
 ESCAPES = "red \x1b[31m\x07\r\u202e\u2028\u200b [bold]markup[/] "
 BAD: list[Any] = [[1, 2], ESCAPES * 30, float("nan"), -1, 10**30, {}, {"a": 1}, [[1]], True, 0.5]

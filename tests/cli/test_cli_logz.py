@@ -230,5 +230,6 @@ def test_the_picture_is_drawn_of_what_was_found(
     assert all(Path(name).read_bytes().startswith(b"\x89PNG") for name in ("one.png", "two.png"))
 
 
+@pytest.mark.usefixtures("painted")
 def test_one_chain_can_be_drawn(wide: Path) -> None:
     assert invoke("logz", wide, "--betas", 3, "--chains", 1, "--picture", "p.png").exit_code == 0

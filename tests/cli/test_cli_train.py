@@ -22,6 +22,7 @@ ERRORS = {"standard_error", "standard_error_rows", "interval", "trusted", "doubt
 ESTIMATE = {"value", "kind", "ess", "chains", "steps"} | ERRORS
 
 
+@pytest.mark.usefixtures("painted")
 def test_rbm_result_and_folder(data: Path) -> None:
     found = invoke("train", "rbm", *SMALL, "--data", data, "--out", "a/b", "--json")
     assert found.exit_code == 0

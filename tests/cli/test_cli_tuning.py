@@ -23,6 +23,7 @@ from boltz.networks.settings import FineTuneSettings
 from boltz.storage import run_folder
 from boltz.storage.tensors import read_tensors
 
+PAINTED = True
 QUICK = ("--epochs", 3, "--output-epochs", 1, "--batch-size", 10, "--learning-rate", 0.02)
 RNG = np.random.default_rng(11)
 X = RNG.integers(0, 256, (90, UNITS)).astype(np.uint8)
