@@ -97,14 +97,19 @@ def test_the_path_is_the_derivative_of_the_draw(kind: str, conditional: Conditio
 
 
 def test_only_what_is_said_to_change_changes(kind: str, conditional: Conditional) -> None:
+    """Arguments that cannot be written are not; the score alone takes the place of its field."""
     field, bias = checks.head_of(kind, 4, 3)
     state = checks.states_of(kind, 4, 3)
-    for x in (field, bias, state):
+    given = (field, bias, state)
+    before = [x.copy() for x in given]
+    for x in given:
         x.flags.writeable = False
     conditional.mean(field, bias)
     conditional.table(field, bias, state)
     draw(conditional, field, bias, np.arange(4), 3)
-    conditional.score(field.copy(), bias, state, np.zeros(4))
+    score = field.copy()
+    conditional.score(score, bias, state, np.zeros(4))
+    assert all((x == old).all() for x, old in zip(given, before, strict=True)) and (score != field).any()
 
 
 def test_draws_belong_to_chain_numbers(kind: str, conditional: Conditional) -> None:
