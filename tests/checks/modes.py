@@ -54,9 +54,8 @@ def hub(more: float = 6.0) -> tuple[boltz.BoltzmannMachine, float]:
     return model, float(np.logaddexp(off, off + more))
 
 
-def check_flips_leave_the_law(table: Table, which: int, scale: float) -> None:
-    """From 100,000 exact draws of a class four moves leave its law as it is."""
-    count = 100_000
+def check_flips_leave_the_law(table: Table, which: int, scale: float, count: int) -> None:
+    """From so many exact draws of a class four moves leave its law as it is; catches biases off by a fifth."""
     scaled = Table(table.layers, {e: scale * w for e, w in table.edges.items()}, table.biases)
     machine = machine_of(table)
     layers = machine.graph.colours[which]
@@ -170,13 +169,13 @@ def check_log_z_of_two_phases() -> None:
 def check_flips_of_an_rbm() -> None:
     """Both classes of an RBM, at a scale below 1."""
     for which in (0, 1):
-        check_flips_leave_the_law(SMALL["rbm"], which, 0.4)
+        check_flips_leave_the_law(SMALL["rbm"], which, 0.4, 15_000)
 
 
 def check_flips_of_a_dbm() -> None:
     """The class that holds two layers, and the one between them."""
-    for which in (0, 1):
-        check_flips_leave_the_law(SMALL["dbm2"], which, 1.0)
+    for which, count in ((0, 15_000), (1, 100_000)):
+        check_flips_leave_the_law(SMALL["dbm2"], which, 1.0, count)
 
 
 def check_samples_from_biases() -> None:

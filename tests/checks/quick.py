@@ -106,7 +106,7 @@ def check_one_sweep() -> None:
 
 def check_stationarity() -> None:
     """From an exact start eight sweeps leave the law of all states as it is; alpha 1e-6."""
-    table, chains = Table.random((2, 2, 2), 1.0, 205), 100_000
+    table, chains = Table.random((2, 2, 2), 1.0, 205), 60_000
     p = enumeration.joint(table)
     every = enumeration.states(table)
     chosen = np.random.default_rng(206).choice(len(p), chains, p=p)

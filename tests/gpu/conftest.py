@@ -15,7 +15,7 @@ from support import cuda_shim
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where compiled sources stay for the session."""
-    return tmp_path_factory.mktemp("cuda")
+    return cuda_shim.shared_folder(tmp_path_factory)
 
 
 @pytest.fixture

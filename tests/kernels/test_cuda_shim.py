@@ -103,7 +103,7 @@ def on_cpu(shim: Shim) -> Backend:
 
 @pytest.fixture(scope="module")
 def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    yield on_cpu(Shim(tmp_path_factory.mktemp("shim")))
+    yield on_cpu(Shim(cuda_shim.shared_folder(tmp_path_factory)))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

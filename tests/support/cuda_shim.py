@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 COMPILER = shutil.which("g++")
 FLAGS = [
@@ -27,6 +29,14 @@ FLAGS = [
 Kernel = Callable[[tuple[int, ...], tuple[int, ...], list[Any], bool], None]
 
 
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """Where compiled sources stay for the session, one folder for all workers: no source is compiled twice."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cuda"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def library(code: str, options: tuple[str, ...], folder: Path) -> ctypes.CDLL:
     """The compiled source; raises RuntimeError with what the compiler says."""
     entries = re.findall(r"__global__ void (ENTRY\(\w+\)|\w+)\(", code)
@@ -34,11 +44,13 @@ def library(code: str, options: tuple[str, ...], folder: Path) -> ctypes.CDLL:
     defines = [option for option in options if option.startswith("-D")]
     path = folder / f"{hashlib.sha256(repr((text, defines)).encode()).hexdigest()}.so"
     if not path.exists():
+        own = path.with_suffix(f".{os.getpid()}")  # another worker may compile the same
         header = ["-I", str(Path(__file__).parent)]
-        command = [str(COMPILER), *FLAGS, *defines, *header, "-x", "c++", "-", "-o", str(path)]
+        command = [str(COMPILER), *FLAGS, *defines, *header, "-x", "c++", "-", "-o", str(own)]
         done = subprocess.run(command, input=text, text=True, capture_output=True)
         if done.returncode != 0:
             raise RuntimeError(done.stderr)
+        own.replace(path)
     return ctypes.CDLL(str(path))
 
 
