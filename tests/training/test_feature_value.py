@@ -31,7 +31,9 @@ def test_features_of_an_rbm_beat_raw_pixels() -> None:
     def score(rows_of: Any, c: float) -> float:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that iterations ended before convergence
-            fitted = linear.LogisticRegression(C=c, max_iter=ITERATIONS).fit(rows_of(digits.x[rows]), digits.labels[rows])
+            fitted = linear.LogisticRegression(C=c, max_iter=ITERATIONS).fit(
+                rows_of(digits.x[rows]), digits.labels[rows]
+            )
         return float(fitted.score(rows_of(unseen.x), unseen.labels))
 
     pixels = max(score(lambda x: x / np.float32(255), c) for c in (0.1, 0.3, 1.0))
