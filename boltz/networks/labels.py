@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from boltz.data import Data
 from boltz.data.from_arrays import as_data
 from boltz.errors import InputError
 from boltz.foreign import shown
-from boltz.models.files import Model, checked_machine
+from boltz.models.files import Model, Seeing, checked_machine
 from boltz.networks.loop import Course, Labelled, Progress
 from boltz.networks.network import LABELS, Label, Network, is_label
 from boltz.networks.settings import FineTuneSettings
@@ -25,14 +26,7 @@ Array = NDArray[Any]
 
 def prepared(model: Model | Network, x: Any, y: Any, held_out: Any, settings: FineTuneSettings) -> Course:
     """A fine-tuning at its start; raises InputError."""
-    model = model if isinstance(model, Network) else checked_machine(model)
-    data, labels = labelled(model, x, y)
-    model = with_levels_of(model, data)
-    if not isinstance(model, Network):
-        if labels is None:
-            raise InputError("y must hold the label of each row of x, which brings none along.")
-        model = classifier(model, sorted(set(labels)))
-    network = model
+    network, data, labels = _started(model, x, y)
     if network.visible.kind == "gaussian" and settings.binarize != "none":
         raise InputError(f"binarize must be none for Gaussian visible units, got {settings.binarize}.")
     others: Labelled | None = None
@@ -45,6 +39,22 @@ def prepared(model: Model | Network, x: Any, y: Any, held_out: Any, settings: Fi
         rows, held = labelled(network, rows, held, "held_out", "the labels of held_out")
         others = rows, numbered(network, held, "the labels of held_out")
     return Course(settings, network, (data, numbered(network, labels)), others, Progress.begin(network))
+
+
+@singledispatch
+def _started(model: Any, x: Any, y: Any) -> tuple[Network, Data, list[Label] | None]:
+    """The network to train, rows and labels: of a machine, its classifier of the labels that there are."""
+    machine = checked_machine(model)
+    data, labels = _with_labels(machine, x, y, "x", "y")
+    if labels is None:
+        raise InputError("y must hold the label of each row of x, which brings none along.")
+    return classifier(with_levels_of(machine, data), sorted(set(labels))), data, labels
+
+
+@_started.register
+def _(model: Network, x: Any, y: Any) -> tuple[Network, Data, list[Label] | None]:
+    data, labels = labelled(model, x, y)
+    return with_levels_of(model, data), data, labels
 
 
 def numbered(network: Network, labels: Sequence[Label] | None, name: str = "y") -> NDArray[np.int64] | None:
@@ -61,15 +71,18 @@ def numbered(network: Network, labels: Sequence[Label] | None, name: str = "y") 
     return np.array([places[label] for label in labels], np.int64)
 
 
-def labelled(
-    model: Model | Network, x: Any, y: Any, name: str = "x", told: str = "y"
-) -> tuple[Data, list[Label] | None]:
+def labelled(network: Network, x: Any, y: Any, name: str = "x", told: str = "y") -> tuple[Data, list[Label] | None]:
     """Rows and their labels, checked; an autoencoder has none. name and told are what errors call them."""
+    if not network.code:
+        return _with_labels(network, x, y, name, told)
+    data = as_data(x, name, network.layers[0], network.levels)
+    if y is not None:
+        raise InputError(f"{told} must not be given: an autoencoder learns to give back x.")
+    return data, None
+
+
+def _with_labels(model: Seeing, x: Any, y: Any, name: str, told: str) -> tuple[Data, list[Label] | None]:
     data = as_data(x, name, model.layers[0], model.levels)
-    if isinstance(model, Network) and model.code:
-        if y is not None:
-            raise InputError(f"{told} must not be given: an autoencoder learns to give back x.")
-        return data, None
     y = data.labels if y is None else y
     return data, None if y is None else labels_of(y, len(data.x), told)
 

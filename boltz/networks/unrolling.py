@@ -49,7 +49,7 @@ def classifier(model: Model, classes: Sequence[Label]) -> Network:
     layers = _upwards(model, posterior=True)
     units = layers[-1].weight.shape[1]
     top = Dense(np.zeros_like(model.arena, shape=(units, len(labels))), _zeros(model, len(labels)), "softmax")
-    machine = model if isinstance(model, BoltzmannMachine) and len(model.layers) > 2 else None
+    machine = model.undirected if model.directed is None and len(model.layers) > 2 else None
     return _network(model, [*layers, top], machine, classes=labels)
 
 
@@ -79,8 +79,7 @@ def _network(model: Model, layers: list[Dense], machine: Any = None, **more: Any
     sizes = (model.layers[0].units, *(layer.weight.shape[1] for layer in layers))
     net = FeedForward(sizes, tuple(layer.function for layer in layers), tuple(layer.side for layer in layers))
     arena = np.concatenate([part.reshape(-1) for layer in layers for part in (layer.weight, layer.bias)])
-    scaling = model.scaling if isinstance(model, HelmholtzMachine) else None
-    return Network(net, arena, model.layers[0], machine, scaling=scaling, levels=model.levels, **more)
+    return Network(net, arena, model.layers[0], machine, scaling=model.scaling, levels=model.levels, **more)
 
 
 def _zeros(model: Model, units: int) -> Array:
@@ -89,38 +88,29 @@ def _zeros(model: Model, units: int) -> Array:
 
 def _upwards(model: Model, posterior: bool = False) -> list[Dense]:
     """The dense layers from the visible units to the top; posterior: those of a DBM hear the layer above, too."""
-    if isinstance(model, BoltzmannMachine):
-        chain = _chain(model)
-        found = []
+    dense = []
+    if (net := model.directed) is not None:
+        for name, inner in net.structure.recognition.items():
+            dense += _of_net(net, inner, f"recognition/{name}", net.units[name])
+    if (rbm := model.undirected) is not None:
+        chain = _chain(rbm)
         for i, weight in enumerate(chain):
             above = chain[i + 1 : i + 2] if posterior else []
             stacked = np.concatenate([weight, *(other.T for other in above)])
             side = stacked.shape[0] - weight.shape[0]
-            found.append(Dense(stacked, model.bias(model.layers[i + 1].name), "sigmoid", side))
-        return found
-    dense = [
-        layer
-        for name, net in model.structure.recognition.items()
-        for layer in _of_net(model, net, f"recognition/{name}", model.units[name])
-    ]
-    if model.prior_machine is not None:
-        rbm = model.prior_machine
-        dense.append(Dense(rbm.params["edge/v-h1/weight"], rbm.bias("h1"), "sigmoid"))
+            dense.append(Dense(stacked, rbm.bias(rbm.layers[i + 1].name), "sigmoid", side))
     return dense
 
 
 def _downwards(model: Model) -> list[Dense]:
     """The dense layers from the top to the visible units."""
-    if isinstance(model, BoltzmannMachine):
-        below = model.layers[:-1]
-        pairs = reversed(list(zip(_chain(model), below, strict=True)))
-        return [Dense(weight.T, model.bias(layer.name), "sigmoid") for weight, layer in pairs]
     dense = []
-    if model.prior_machine is not None:
-        rbm = model.prior_machine
-        dense.append(Dense(rbm.params["edge/v-h1/weight"].T, rbm.bias("v"), "sigmoid"))
-    for name, net in reversed(model.structure.generative.items()):
-        dense += _of_net(model, net, f"generative/{name}", model.units[name])
+    if (rbm := model.undirected) is not None:
+        pairs = reversed(list(zip(_chain(rbm), rbm.layers[:-1], strict=True)))
+        dense += [Dense(weight.T, rbm.bias(layer.name), "sigmoid") for weight, layer in pairs]
+    if (net := model.directed) is not None:
+        for name, inner in reversed(net.structure.generative.items()):
+            dense += _of_net(net, inner, f"generative/{name}", net.units[name])
     return dense
 
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from boltz.arrays import host
 from boltz.models import products
-from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.products import COMPONENTS, NOTHING
 from boltz.presets import LEAST_PARTED
@@ -17,7 +16,7 @@ from boltz.rng import Key
 from boltz.sampling.features import side_by_side
 from boltz.sampling.meanfield import MeanField
 from boltz.training.held_out import directed, quick_log_z, undirected
-from boltz.training.updown import recognised, top_machine
+from boltz.training.updown import recognised
 
 Array = NDArray[Any]
 ROWS = 500  # that are looked at
@@ -107,9 +106,11 @@ def _there_is(states: Array) -> tuple[float, float]:
 def _log_likelihood(model: Model, rows: Array, key: Key) -> float:
     """A quick mean log-likelihood of rows (rows, units) in nats; not finite where the machine diverged."""
     with np.errstate(all="ignore"):
-        if isinstance(model, BoltzmannMachine):
-            return undirected(model, rows, rows, MeanField(), key)
-        bound = directed(model, rows, key)
-        if model.prior_machine is None:
+        rbm, net = model.undirected, model.directed
+        if net is None:
+            assert rbm is not None
+            return undirected(rbm, rows, rows, MeanField(), key)
+        bound = directed(net, rows, key)
+        if rbm is None:
             return bound
-        return bound - quick_log_z(top_machine(model), host(recognised(model, rows, key.derive("recognised"))), key)
+        return bound - quick_log_z(rbm, host(recognised(net, rows, key.derive("recognised"))), key)

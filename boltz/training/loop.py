@@ -14,7 +14,6 @@ from boltz.arrays import beside, host, numbers, on_device
 from boltz.data import Data
 from boltz.data.binarize import binarize
 from boltz.data.sparse import SparseRows
-from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, inside
 from boltz.parallel import Workers, workers
 from boltz.rng import Key
@@ -240,10 +239,12 @@ class Loop:
     def _mode_gap(self, stage: Stage, machine: Model) -> dict[str, float | None]:
         """How far the persistent chains are from the data, and what may be chance; None where there are no chains."""
         found = {n.removeprefix("chain/"): x for n, x in self.state.rule.items() if n.startswith("chain/")}
-        if not (found and isinstance(machine, BoltzmannMachine) and isinstance(stage.settings, Settings)):
+        whole = machine.undirected if machine.directed is None else None
+        if not found or whole is None:
             return {"mode_gap": None, "mode_gap_limit": None}
+        assert isinstance(stage.settings, Settings)
         key = self.key.derive("modes", self.state.lines)
-        gap = self.modes.gap(machine, found, stage.settings.mean_field, key)
+        gap = self.modes.gap(whole, found, stage.settings.mean_field, key)
         return {"mode_gap": gap, "mode_gap_limit": self.modes.limit(len(found[machine.visible]))}
 
 

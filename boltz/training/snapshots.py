@@ -7,15 +7,12 @@ geometric spacing (parallel trajectory tempering, Bereux et al. 2025).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.training.loop import Loop
-from boltz.training.pretraining import Stage, compose
 from boltz.training.settings import AnySettings, Settings
-from boltz.training.state import TrainState
 
 Keep = Callable[[int, BoltzmannMachine], None]
 
@@ -33,23 +30,18 @@ def marks(total: int, snapshots: int) -> list[int]:
 
 def recorder(loop: Loop, settings: AnySettings, keep: Keep) -> Callable[[], None]:
     """What the loop calls after each update: hands keep a copy of a Boltzmann machine at each mark, by its update."""
-    if not isinstance(settings, Settings):
+    state = loop.state
+    if state.model.directed is not None:
         return lambda: None
+    assert isinstance(settings, Settings)
     lengths = [stage.updates(len(loop.data.x)) for stage in loop.plan]
     wanted = frozenset(marks(sum(lengths), settings.snapshots))
 
     def update() -> None:
-        number = sum(lengths[: loop.state.stage]) + loop.state.step
+        number = sum(lengths[: state.stage]) + state.step
         if number in wanted:
-            keep(number, whole(loop.state, loop.plan[loop.state.stage]))
+            machine = state.copied(loop.plan).undirected
+            assert machine is not None
+            keep(number, machine)
 
     return update
-
-
-def whole(state: TrainState, stage: Stage) -> BoltzmannMachine:
-    """A copy of the whole machine within a stage; in pretraining composed of the pairs as they stand."""
-    assert isinstance(state.model, BoltzmannMachine)
-    machine = replace(state.model, arena=state.model.arena.copy())
-    if stage.pair is not None:
-        compose(machine, state.pairs)
-    return machine

@@ -1,8 +1,12 @@
-"""Plans: which settings a machine has, its stages, and how pretrained pairs enter the whole machine."""
+"""Plans: which settings a machine has, its stages, and how pretrained pairs enter the whole machine.
+
+What differs between machines stands in one table, a row for each training, by the kind of machine.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,60 +20,90 @@ from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.training import pretraining
 from boltz.training.objectives import check, samples_for
 from boltz.training.pretraining import Stage, empty, pair_stage
-from boltz.training.settings import AnySettings, BeliefSettings, Common, DirectedSettings, Settings, settings_from
+from boltz.training.settings import AnySettings, BeliefSettings, DirectedSettings, Settings, settings_from
 from boltz.training.updown import UpDown, top_machine
 from boltz.training.variational import Variational
 
 Array = NDArray[Any]
+Values = Mapping[str, Any]
 
 
-def kind_of_settings(plan: Blueprint) -> type[Common]:
+def kind_of_settings(plan: Blueprint) -> type[AnySettings]:
     """The settings that training of this machine has."""
-    if isinstance(plan, Graph):
-        return Settings
-    return BeliefSettings if plan.prior == "rbm" else DirectedSettings
+    return TRAININGS[plan.kind].settings
 
 
-def settings_of(plan: Blueprint, values: Mapping[str, Any]) -> AnySettings:
+def settings_of(plan: Blueprint, values: Values) -> AnySettings:
     """Settings for a machine; what is not named and has no good common default follows from the layers.
 
     Binary hidden layers take the objective vimco, others vae, and an objective that weighs samples takes 5; Gaussian
     visible units are not binarised.
     """
-    chosen: dict[str, Any] = {}
-    if isinstance(plan, Structure) and plan.prior != "rbm":
-        binary = any(layer.kind == "bernoulli" for layer in plan.latent)
-        chosen["objective"] = "vimco" if binary else "vae"
-        chosen["samples"] = samples_for(values.get("objective", chosen["objective"]))
+    training = TRAININGS[plan.kind]
+    chosen = training.defaults(plan, values)
     if plan.layers[0].kind == "gaussian":
         chosen["binarize"] = "none"
-    found: AnySettings = settings_from(kind_of_settings(plan), chosen | dict(values))
+    found: AnySettings = settings_from(training.settings, chosen | dict(values))
     return found
 
 
 def stages(plan: Blueprint, settings: AnySettings) -> list[Stage]:
     """The stages of a run; raises InputError where the settings do not fit the machine."""
-    if isinstance(plan, Graph) and isinstance(settings, Settings):
-        return pretraining.stages(plan, settings)
-    if isinstance(plan, Structure) and isinstance(settings, DirectedSettings):
-        check(settings.objective, settings.knobs, plan)
-        if plan.layers[0].kind == "gaussian" and settings.binarize != "none":
-            raise InputError(f"binarize must be none for Gaussian visible units, got {settings.binarize}.")
-        return [Stage("joint", settings, Variational(settings))]
-    if isinstance(plan, Structure) and isinstance(settings, BeliefSettings):
-        found = []
-        if settings.pretrain_epochs > 0:
-            sizes = [layer.units for layer in plan.layers]
-            graphs = [Graph.chain(sizes[i : i + 2]) for i in range(len(sizes) - 1)]
-            found = [pair_stage(i, graph, settings.pretraining(), {}) for i, graph in enumerate(graphs)]
-        return [*found, Stage("up-down", settings, UpDown(settings))]
-    raise InputError(f"{type(settings).__name__} are not the settings of this machine.")
+    training = TRAININGS[plan.kind]
+    if not isinstance(settings, training.settings):
+        raise InputError(f"{type(settings).__name__} are not the settings of this machine.")
+    return training.stages(plan, settings)
 
 
 def start_pair(model: Model, stage: Stage) -> BoltzmannMachine:
     """The RBM of a stage with the weights and biases that the whole machine has there."""
-    if isinstance(model, BoltzmannMachine):
-        return pretraining.start_pair(model, stage)
+    return TRAININGS[model.kind].start_pair(model, stage)
+
+
+def compose(model: Model, pairs: Sequence[BoltzmannMachine]) -> None:
+    """Put the trained pairs, from the bottom, into the whole machine, in place."""
+    TRAININGS[model.kind].compose(model, pairs)
+
+
+def _nothing(plan: Blueprint, values: Values) -> dict[str, Any]:
+    return {}
+
+
+def _objective(plan: Structure, values: Values) -> dict[str, Any]:
+    """The objective of the hidden layers, and its samples."""
+    binary = any(layer.kind == "bernoulli" for layer in plan.latent)
+    chosen = "vimco" if binary else "vae"
+    return {"objective": chosen, "samples": samples_for(values.get("objective", chosen))}
+
+
+def _one_stage(plan: Structure, settings: DirectedSettings) -> list[Stage]:
+    """All of a directed machine at once."""
+    check(settings.objective, settings.knobs, plan)
+    if plan.layers[0].kind == "gaussian" and settings.binarize != "none":
+        raise InputError(f"binarize must be none for Gaussian visible units, got {settings.binarize}.")
+    return [Stage("joint", settings, Variational(settings))]
+
+
+def _greedy_stages(plan: Structure, settings: BeliefSettings) -> list[Stage]:
+    """RBMs from the bottom, if there is pretraining, then the up-down rule."""
+    found = []
+    if settings.pretrain_epochs > 0:
+        sizes = [layer.units for layer in plan.layers]
+        graphs = [Graph.chain(sizes[i : i + 2]) for i in range(len(sizes) - 1)]
+        found = [pair_stage(i, graph, settings.pretraining(), {}) for i, graph in enumerate(graphs)]
+    return [*found, Stage("up-down", settings, UpDown(settings))]
+
+
+def _no_pair(model: Model, stage: Stage) -> BoltzmannMachine:
+    raise InputError(f"a machine of kind {model.kind} is not trained by pairs of layers.")
+
+
+def _no_pairs(model: Model, pairs: Sequence[BoltzmannMachine]) -> None:
+    """There are none."""
+
+
+def _start_pair(model: HelmholtzMachine, stage: Stage) -> BoltzmannMachine:
+    """The RBM of two neighbouring layers of a deep belief net."""
     assert stage.pair is not None and stage.graph is not None
     if stage.pair == len(model.structure.latent):
         return BoltzmannMachine(stage.graph, top_machine(model).arena.copy())
@@ -79,11 +113,8 @@ def start_pair(model: Model, stage: Stage) -> BoltzmannMachine:
     return pair
 
 
-def compose(model: Model, pairs: Sequence[BoltzmannMachine]) -> None:
-    """Put the trained pairs, from the bottom, into the whole machine, in place."""
-    if isinstance(model, BoltzmannMachine):
-        pretraining.compose(model, pairs)
-        return
+def _compose(model: HelmholtzMachine, pairs: Sequence[BoltzmannMachine]) -> None:
+    """The trained pairs of a deep belief net, the weights of each both ways."""
     depth = len(model.structure.latent)
     for i, pair in enumerate(pairs[:depth]):
         weights, biases = _pair(model, i)
@@ -99,3 +130,29 @@ def _pair(model: HelmholtzMachine, pair: int) -> tuple[tuple[Array, Array], tupl
     down, up = (f"{side}/{model.layers[pair + i].name}/0" for i, side in enumerate(("generative", "recognition")))
     named = model.params
     return (named[f"{down}/weight"], named[f"{up}/weight"]), (named[f"{down}/bias"], named[f"{up}/bias"])
+
+
+@dataclass(frozen=True)
+class Training:
+    """How machines are trained: their settings, which of these follow from the plan, the stages, and what is done with
+    pairs of layers.
+    """
+
+    settings: type[AnySettings]
+    defaults: Callable[[Any, Values], dict[str, Any]]
+    stages: Callable[[Any, Any], list[Stage]]
+    start_pair: Callable[[Any, Stage], BoltzmannMachine]
+    compose: Callable[[Any, Sequence[BoltzmannMachine]], None]
+
+
+BOLTZMANN = Training(Settings, _nothing, pretraining.stages, pretraining.start_pair, pretraining.compose)
+BELIEF = Training(BeliefSettings, _nothing, _greedy_stages, _start_pair, _compose)
+DIRECTED = Training(DirectedSettings, _objective, _one_stage, _no_pair, _no_pairs)
+TRAININGS = {
+    "rbm": BOLTZMANN,
+    "dbm": BOLTZMANN,
+    "dbn": BELIEF,
+    "sbn": DIRECTED,
+    "vae": DIRECTED,
+    "helmholtz": DIRECTED,
+}  # kind of machine -> its training

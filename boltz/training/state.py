@@ -16,7 +16,6 @@ from boltz.models.blueprint import Blueprint, build
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.graph import Graph
-from boltz.models.helmholtz import HelmholtzMachine
 from boltz.models.scaling import Scaling
 from boltz.rng import Key
 from boltz.training import optimizers
@@ -101,7 +100,7 @@ class TrainState:
     def tensors(self) -> Arrays:
         """Everything by name as numpy arrays, for a checkpoint."""
         found = {"arena/model": self.model.arena, "totals": self.totals}
-        if isinstance(self.model, HelmholtzMachine) and self.model.scaling is not None:
+        if self.model.scaling is not None:
             found |= {f"scaling/{name}": x for name, x in self.model.scaling.tensors().items()}
         found["counters"] = np.array([getattr(self, name) for name in COUNTERS], np.int64)
         found |= {f"arena/pair-{i}": pair.arena for i, pair in enumerate(self.pairs)}
@@ -160,7 +159,7 @@ def _shapes(state: TrainState, plan: list[Stage]) -> bool:
     """Whether a fresh state of the same stage has the same arrays."""
     if state.totals.shape != (2,) or min(getattr(state, name) for name in COUNTERS) < 0 or state.stage > len(plan):
         return False
-    scaling = state.model.scaling if isinstance(state.model, HelmholtzMachine) else None
+    scaling = state.model.scaling
     if scaling is not None and len(scaling.location) != state.model.layers[0].units:
         return False
     for machine in (state.model, *state.pairs):

@@ -24,7 +24,6 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.builders import scaled
 from boltz.models.files import Model, checked_machine, trajectory
 from boltz.models.files import load as load_model
-from boltz.models.helmholtz import HelmholtzMachine
 from boltz.presets import completed
 from boltz.progress import Asked
 from boltz.rng import Key
@@ -43,12 +42,12 @@ from boltz.training.held_out import kept_epoch
 from boltz.training.history import columns, in_words, length, measured
 from boltz.training.loop import ROWS, Events, Loop, Record
 from boltz.training.monitor import apart
-from boltz.training.settings import AnySettings, Settings
+from boltz.training.settings import AnySettings
 from boltz.training.signals import interrupted, stop_requests
 from boltz.training.snapshots import recorder
 from boltz.training.stages import settings_of, stages
 from boltz.training.state import TrainState, restore
-from boltz.training.updown import recognised, top_machine
+from boltz.training.updown import recognised
 from boltz.training.watching import Heard, Watch
 
 Array = NDArray[Any]
@@ -275,21 +274,19 @@ def _in_folder(loop: Loop, settings: AnySettings, folder: Path, heard: Heard) ->
 
 
 def _notes(model: Model, history: list[Record], settings: AnySettings) -> tuple[str, ...]:
-    gap = apart(history, settings.rule) if isinstance(settings, Settings) else ()
-    units = model.scaling.noted() if isinstance(model, HelmholtzMachine) and model.scaling is not None else ()
+    gap = apart(history, getattr(settings, "rule", ""))
+    units = model.scaling.noted() if model.scaling is not None else ()
     return (*units, *kept_epoch(history), *gap)
 
 
 def _started(model: Model, data: Data) -> Model:
     """A copy of the machine to train, in the units of the data if it has Gaussian visible units and knows none yet."""
-    arena = model.arena.copy()
-    if isinstance(model, BoltzmannMachine):
-        return BoltzmannMachine(model.graph, arena, levels=model.levels)
-    found = HelmholtzMachine(model.structure, arena, scaling=model.scaling, levels=model.levels)
-    if model.layers[0].kind != "gaussian" or model.scaling is not None:
+    found = replace(model, arena=model.arena.copy(), rates={})
+    net = found.directed
+    if net is None or net.layers[0].kind != "gaussian" or net.scaling is not None:
         return found
     some = np.arange(0, len(data.x), -(-len(data.x) // checks.INITIAL_ROWS))
-    return scaled(found, data.x[some] / (data.levels or 1))
+    return scaled(net, data.x[some] / (data.levels or 1))
 
 
 def _learnt(loop: Loop) -> tuple[str, ...]:
@@ -321,17 +318,16 @@ def _finished(loop: Loop, settings: AnySettings) -> Model:
     Rows with numbers outside [0, 1] tell no activities: then annealing finds its own start.
     """
     model = loop.state.model
-    rows = loop.visible_rows(min(RATE_ROWS, max(RATE_NUMBERS // model.layers[0].units, ROWS)))
-    if isinstance(model, BoltzmannMachine):
-        if rows.min() < 0 or rows.max() > 1:
-            return model
-        return replace(model, rates=base_rates(model, rows, settings.seed))
-    if model.prior_machine is None:
+    rbm, net = model.undirected, model.directed
+    if rbm is None:
         return model
-    states = recognised(model, rows, Key.from_seed(settings.seed).derive("rates"))
-    rates = base_rates(top_machine(model), states, settings.seed)
-    names = [layer.name for layer in model.layers[-2:]]
-    return replace(model, rates=dict(zip(names, rates.values(), strict=True)))
+    rows = loop.visible_rows(min(RATE_ROWS, max(RATE_NUMBERS // model.layers[0].units, ROWS)))
+    if net is None and (rows.min() < 0 or rows.max() > 1):
+        return model
+    key = Key.from_seed(settings.seed).derive("rates")
+    rates = base_rates(rbm, rows if net is None else recognised(net, rows, key), settings.seed)
+    names = {own.name: whole.name for own, whole in zip(reversed(rbm.layers), reversed(model.layers), strict=False)}
+    return replace(model, rates={names[name]: rate for name, rate in rates.items()})
 
 
 def _levels(description: dict[str, Any], folder: Path) -> int | None:
