@@ -63,8 +63,8 @@ def complete(path: Path, as_json: bool, **options: Any) -> None:
     from boltz.evaluation.completed import write
     from boltz.evaluation.trained import model_of
     from boltz.plotting.images import image_shape
-    from boltz.storage.run_folder import image_of, settings_of
     from boltz.storage.tables import ENDINGS
+    from boltz.training.description import description_at
 
     out = free_file(options["out"], (*ENDINGS, ".png"), options["force"])
     model = model_of(path).to(options["device"])
@@ -72,7 +72,7 @@ def complete(path: Path, as_json: bool, **options: Any) -> None:
     said(rows.data)
     if 4 * rows.data.x.size * model.dtype.itemsize > measured.memory():
         raise InputError(f"{len(rows):,} rows do not fit into memory at once: name fewer with --limit.")
-    shape = rows.data.shape or image_of(settings_of(path))
+    shape = rows.data.shape or description_at(path).image
     there = True if rows.mask is None else rows.mask
     known = known_part(options["mask"], rows.data, image_shape(rows.data.x.shape[1], shape), rows.key) & there
     x, began = rows.seen(slice(None)), time.monotonic()

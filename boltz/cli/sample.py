@@ -191,10 +191,10 @@ def _draw(path: Path, model: Any, layer: str, found: tuple[Any, str], out: Path)
     """The picture of a layer in sampled states; found holds those and how they came about."""
     from boltz.plotting import images
     from boltz.plotting.machines import layer_means
-    from boltz.storage.run_folder import image_of, settings_of
+    from boltz.training.description import description_at
 
     state, after = found
-    image = image_of(settings_of(path)) if layer == model.visible else None
+    image = description_at(path).image if layer == model.visible else None
     values, what = layer_means(model, layer, state)
     title = f"{what} of layer {layer} in {len(values)} {'chains' if 'sweeps' in after else 'samples'}{after}"
     images.save(images.sample_grid(values, image, title), out)

@@ -24,7 +24,7 @@ from boltz.models.files import Model
 from boltz.presets import Recipe
 from boltz.presets import recipe as recipe_named
 from boltz.storage import run_folder
-from boltz.storage.run_folder import settings_of, table
+from boltz.training.description import description_at
 from boltz.training.stages import stages
 
 DATA = "mnist-mini"
@@ -136,7 +136,7 @@ def _values(
     if recipe or length_alone:
         changes = {"patience": 0, "validation": 0.0} | changes
     if first is not None:
-        before = table(settings_of(options["init"]), "settings").get("binarize")
+        before = description_at(options["init"]).setting("binarize")
         ours = {"pretrain_epochs": 0} | ({"binarize": before} if before in BINARIZE else {})
         changes |= {name: value for name, value in ours.items() if recipe is None or name not in recipe.options}
     visible = first.layers[0].kind if first is not None else options["visible"]
@@ -165,9 +165,9 @@ def _data_asked(options: Options, recipe: Recipe | None) -> tuple[str, int | Non
     if recipe is not None:
         return recipe.data, recipe.limit if limit is None else limit
     if options["init"] is not None:
-        before = table(settings_of(options["init"]), "data", "load")
-        if isinstance(before.get("name_or_path"), str):
-            return before["name_or_path"], before.get("limit") if limit is None else limit
+        before = description_at(options["init"]).data
+        if before.name is not None:
+            return before.name, before.load.get("limit") if limit is None else limit
     return DATA, limit
 
 

@@ -26,7 +26,8 @@ from boltz.networks.network import Network
 from boltz.plotting import curves, images
 from boltz.progress import Progress, on_bar
 from boltz.storage import run_folder
-from boltz.storage.run_folder import read_result, settings_of, table, write_result
+from boltz.storage.run_folder import read_result, write_result
+from boltz.training.description import RunDescription, description_at, read_description
 
 Options = Mapping[str, Any]
 WITH_RESUME = {"resume", "as_json", "threads", "device"}
@@ -88,7 +89,7 @@ def started(task: Task, path: Path, options: Options) -> dict[str, Any]:
     network = task.unrolled(model, options, labels).to(options["device"])
     data, labels = fewer(data, labels, options.get("few"), settings.seed)
     course = prepared(network, data, labels, None, settings)
-    kept = table(settings_of(path), "test", "load").get("name_or_path") if options["data"] is None else None
+    kept = description_at(path).rows("test").name if options["data"] is None else None
     known |= {"machine_levels": course.start.levels}
     test = test_entry(name, known, options["test"] or kept, options.get("test_labels"), options["levels"])
     out = options["out"] or run_folder.next_free(Path("runs"), f"{task.command.split()[1]}-{data.name}")
@@ -96,7 +97,7 @@ def started(task: Task, path: Path, options: Options) -> dict[str, Any]:
     extra: dict[str, Any] = {"init": {"path": str(path)}, "rows": entry, "test": test}
     if data.shape:
         extra["picture"] = {"shape": list(data.shape)}
-    test_rows(network, extra, settings.as_dict())  # refuses what cannot be tested on
+    test_rows(network, RunDescription(extra=extra), settings)  # refuses what cannot be tested on
     make_parent(out)
     units = "-".join(map(str, network.net.sizes))
     say(f"fine-tuning {units} on {len(data.x):,} rows of {data.name}, run folder {out}")
@@ -111,8 +112,8 @@ def started(task: Task, path: Path, options: Options) -> dict[str, Any]:
 def resumed(task: Task, folder: Path, device: str) -> dict[str, Any]:
     """Continue a run and return its result; a complete one is left as it is."""
     with stoppable(folder, here=True, command=task.command), Progress() as progress:
-        before, description = read_result(folder), run_folder.read_settings(folder)
-        if description.get("task") != task.kind:
+        before, description = read_result(folder), read_description(folder)
+        if description.task != task.kind:
             raise FileError(f"{folder} is not a run of {task.command}.")
         data, labels = training_again(task.labelled, description)
         tuned = resume_tuning(folder, data, labels, watch=on_bar(progress, in_words), device=device)
@@ -128,8 +129,8 @@ def resumed(task: Task, folder: Path, device: str) -> dict[str, Any]:
 
 def applied(task: Task, path: Path, network: Network, options: Options) -> dict[str, Any]:
     """What a trained network makes of rows, in a folder of its own."""
-    before = table(settings_of(path), "settings").get("binarize")
-    asked = {**options, "binarize": options["binarize"] or (before if isinstance(before, str) else "none")}
+    before = description_at(path).setting("binarize")
+    asked = {**options, "binarize": options["binarize"] or before or "none"}
     rows = rows_of(path, network, asked | {"seed": options["seed"] or 0})
     said(rows.data)
     labels = rows.data.labels
@@ -151,8 +152,8 @@ def finished(task: Task, tuned: Tuned) -> dict[str, Any]:
     folder = tuned.path
     assert folder is not None
     images.save(curves.learning_curves(tuned.history), folder / "curves.png")
-    description = run_folder.read_settings(folder)
-    seen = test_rows(tuned.network, description, tuned.settings.as_dict())
+    description = read_description(folder)
+    seen = test_rows(tuned.network, description, tuned.settings)
     chosen = [r for r in tuned.history if r["stage"] == "network" and r["epoch"] == tuned.epoch]
     result = {
         "run": str(folder),

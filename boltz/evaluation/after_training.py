@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from boltz.data import Data, splits
@@ -17,8 +16,7 @@ from boltz.evaluation.rows import visible_rows
 from boltz.evaluation.words import verdict
 from boltz.models.files import Model
 from boltz.progress import Report
-from boltz.storage import run_folder
-from boltz.storage.run_folder import table
+from boltz.training.description import RunDescription, read_description
 from boltz.training.train import Run
 
 
@@ -28,8 +26,8 @@ def measured(run: Run, progress: Report) -> dict[str, Any] | None:
     These are the test rows, or where there are none the validation rows.
     """
     assert run.path is not None
-    description = run_folder.read_settings(run.path)
-    asked = table(description, "evaluation")
+    description = read_description(run.path)
+    asked = description.part("evaluation")
     if asked.get("wanted", True) is not True:
         return None
     seed = run.settings.seed
@@ -55,24 +53,23 @@ def measured(run: Run, progress: Report) -> dict[str, Any] | None:
     return found | about | {"certified": said}
 
 
-def _validation_data(description: Mapping[str, Any], run: Run) -> Data | None:
+def _validation_data(description: RunDescription, run: Run) -> Data | None:
     """The validation rows of a run: of its own or of its data set, or the share of its rows that was held out."""
     data = _split_data(description, run.model, "valid")
-    own = table(description, "data", "load")
-    if data is not None or run.settings.validation == 0 or not own:
+    if data is not None or run.settings.validation == 0 or not description.data.load:
         return data
-    return parted(loaded(own, "run.toml"), run.settings.validation, run.settings.seed)[1]
+    return parted(loaded(description.data.load, "run.toml"), run.settings.validation, run.settings.seed)[1]
 
 
-def _split_data(description: Mapping[str, Any], model: Model, split: str) -> Data | None:
+def _split_data(description: RunDescription, model: Model, split: str) -> Data | None:
     """The rows of a split, of a file of their own or of the data set of a run; None for data in one piece."""
-    own = table(description, "data", "load")
+    own = description.data.load
     place = own.get("name_or_path")
     if place is None:
         return None
     if not isinstance(place, str):
         raise FileError("run.toml does not say how to load the data.")
-    if other := table(description, split, "load"):
+    if other := description.rows(split).load:
         return loaded(other | {"machine_levels": model.levels}, "run.toml")
     known = {name: own[name] for name in (*COLUMNS, REAL) if name in own}
     known |= {"levels": own.get("levels"), "machine_levels": model.levels}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from boltz import checks, html
 from boltz.data.dataset import held_rows
-from boltz.errors import BoltzError, FileError, InputError
+from boltz.errors import BoltzError, InputError
 from boltz.estimators.along_training import LikelihoodAlong, likelihood_along
 from boltz.estimators.estimate import Estimate, error_of_rows, joined, joint_interval
 from boltz.estimators.likelihood import NOT_STATES
@@ -22,13 +22,11 @@ from boltz.evaluation.log_z import LEAST_ROUNDS, snapshots_of
 from boltz.evaluation.rows import Measured, measured_rows, rows_given
 from boltz.evaluation.trained import Trained, trained
 from boltz.evaluation.words import BETWEEN, GREY
-from boltz.foreign import shown
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.plotting import curves
 from boltz.progress import Report, heard, parts, steps
-from boltz.storage import metrics, run_folder
+from boltz.storage import metrics
 from boltz.training.held_out import kept_update
-from boltz.training.stages import settings_of, stages
 
 PARTS = ("replica exchange", "rows of machines")
 Floats = NDArray[np.float64]
@@ -185,7 +183,7 @@ def along(found: Trained, rows: Measured, course: AlongTraining, progress: Repor
     last = _last(likelihoods, bound, grey)
     what = "log p*(v)" if model.independent_hidden else f"a lower bound on log p*(v) ({bound})"
     said = GREY if grey else BETWEEN.format(what)
-    simple = beside(model, rows.data, x, found.settings, seed)
+    simple = beside(model, rows.data, x, found.run, seed)
     return EvaluationAlong(last, updates, likelihoods, said, simple, rows)
 
 
@@ -199,18 +197,15 @@ def log_z_along(found: Trained, machine: BoltzmannMachine, rounds: int, seed: in
 
 def all_updates(found: Trained) -> int:
     """The update whose parameters a run keeps, counted through its stages as its run.toml plans them."""
-    path, plan, description = found.path, found.model.plan, found.settings
+    path = found.path
     assert path is not None
     try:
-        rows, settings = (
-            checks.integer(description["data"]["rows"], "rows", 1),
-            settings_of(plan, description["settings"]),
-        )
-        if not description.get("held_out"):
-            rows -= held_rows(rows, settings.validation)
-        return kept_update(metrics.read_metrics(path), stages(plan, settings), rows)
+        run, rows = found.run.drawn(), checks.integer(found.run.data.get("rows"), "rows", 1)
+        if not found.run.held_out:
+            rows -= held_rows(rows, run.settings.validation)
+        return kept_update(metrics.read_metrics(path), run.stages, rows)
     except (KeyError, TypeError, ValueError, BoltzError) as problem:
-        raise FileError(f"{path / run_folder.SETTINGS} does not describe a run ({shown(problem)}).") from problem
+        raise found.run.wrong("a run", problem) from problem
 
 
 def _last(found: LikelihoodAlong, bound: str, grey: bool) -> Estimate:

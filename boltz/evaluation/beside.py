@@ -18,7 +18,7 @@ from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.models.products import ROWS
 from boltz.rng import Key
-from boltz.storage.run_folder import table
+from boltz.training.description import RunDescription
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,16 @@ class Beside:
         return None if self.found is None else self.found.as_dict()
 
 
-def beside(
-    model: Model, data: Data, x: Any, settings: Mapping[str, Any], seed: int, train: Data | None = None
-) -> Beside:
-    """Simple models on rows x (rows, units) of data, fitted to rows train, or the training rows of a run with these
-    settings, or without such a run to the split train of the same data.
+def beside(model: Model, data: Data, x: Any, run: RunDescription, seed: int, train: Data | None = None) -> Beside:
+    """Simple models on rows x (rows, units) of data, fitted to rows train, or the training rows of a run, or
+    without one to the split train of the same data.
     """
     if model.layers[0].kind != "bernoulli":
         return Beside(None, "its visible units are not binary")
     if not ((x == 0) | (x == 1)).all():
         return Beside(None, "the rows are not 0/1")
     try:
-        rows = _training(data, settings) if train is None else train
+        rows = _training(data, run) if train is None else train
     except BoltzError as problem:
         return Beside(None, f"its training rows cannot be read ({shown(problem)})")
     if rows is None or rows.x.shape[1] != x.shape[1]:
@@ -58,13 +56,12 @@ def beside(
     return Beside(Beyond.of(_states(rows, seed), x, seed))
 
 
-def _training(data: Data, settings: Mapping[str, Any]) -> Data | None:
+def _training(data: Data, run: RunDescription) -> Data | None:
     """The rows that a run learnt from, without a share held out, else those of the data set that data belong to."""
-    place = table(settings, "data", "load")
-    if place:
-        rows, chosen = loaded(place, "run.toml"), table(settings, "settings")
-        share, seed = chosen.get("validation"), chosen.get("seed")
-        if isinstance(share, float) and 0 < share < 1 and isinstance(seed, int) and not table(settings, "held_out"):
+    if run.data.load:
+        rows = loaded(run.data.load, "run.toml")
+        share, seed = run.setting("validation", float), run.setting("seed", int)
+        if share is not None and 0 < share < 1 and seed is not None and not run.held_out:
             return parted(rows, share, seed)[0]
         return rows
     source = data.request.get("name_or_path")

@@ -24,13 +24,13 @@ from boltz.evaluation.beside import Beside, beside
 from boltz.evaluation.evaluate import DEFAULTS, refuse_idle
 from boltz.evaluation.log_z import Annealing, annealed
 from boltz.evaluation.paired import Entry, Group, Pair, groups, pairs, ranking
-from boltz.evaluation.reading import own_load, request_of, rows_asked
+from boltz.evaluation.reading import request_of, rows_asked
 from boltz.evaluation.rows import NOTHING, Measured, rows_given, rows_to_fit, visible_rows
 from boltz.evaluation.trained import Trained, trained
 from boltz.evaluation.words import SIMPLE, figures, number, text_table, verdict
 from boltz.foreign import shown
 from boltz.progress import Report, heard
-from boltz.storage.run_folder import table
+from boltz.training.description import RunDescription
 
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 COLUMNS = ("model", "parameters", "log p(v)", "bound", "method", "samples", "L_1 - L_k", "active units", "seconds")
@@ -248,8 +248,8 @@ def rows_of(found: Sequence[Trained], options: Mapping[str, Any]) -> Measured:
     """The rows that all machines see, binarised once, of named data or of those of the runs; raises InputError."""
     models, path = [each.model for each in found], found[0].path
     if options["data"] is None:
-        _shared(found, "data", ("data", "load"), "name_or_path")
-        path, *others = (each.path for each in found if own_load(each.settings))
+        _shared("data", [each.run.data.name for each in found])
+        path, *others = (each.path for each in found if each.run.learnt)
         if any(
             request_of(other, models, options, "test") != request_of(path, models, options, "test") for other in others
         ):
@@ -259,14 +259,14 @@ def rows_of(found: Sequence[Trained], options: Mapping[str, Any]) -> Measured:
 
 def seen(found: Sequence[Trained], given: tuple[Data, str | None], binarize: str | None, seed: int) -> Measured:
     """Rows and their split as all machines see them."""
-    how = binarize or _shared(found, "binarize", ("settings",), "binarize")
+    how = binarize or _shared("binarize", [each.run.setting("binarize") for each in found])
     x, how = visible_rows(given[0], how, seed, found[0].model)
     return Measured(x, *given, how)
 
 
-def _shared(found: Sequence[Trained], option: str, place: tuple[str, ...], entry: str) -> Any:
+def _shared(option: str, found: Sequence[str | None]) -> str | None:
     """What the runs were trained with, where they agree; model files say nothing. Raises InputError."""
-    said = {value for each in found if isinstance(value := table(each.settings, *place).get(entry), str)}
+    said = {value for value in found if value is not None}
     if len(said) > 1:
         names = ", ".join(map(shown, sorted(said)))
         raise InputError(f"the runs differ in their {option} ({names}): choose with --{option}.")
@@ -284,7 +284,7 @@ def compared(
         progress(f"comparing: {each.name}", i, len(found))
         models.append(measured(each, rows.x, samples, annealing, progress))
     progress("comparing: done", len(found), len(found))
-    training = next((each.settings for each in found if each.settings), {})
+    training = next((each.run for each in found if each.run.settings is not None), RunDescription())
     simple = beside(found[0].model, rows.data, rows.x, training, annealing.seed, rows.train)
     told = [
         replace(each, learnt=simple.verdict(each.log_likelihood.per_row, each.log_likelihood.as_dict(), each.name))
@@ -301,13 +301,13 @@ def _labels(found: Sequence[Trained], told: Sequence[Compared]) -> list[str | No
     known: dict[str, str] = {}
     labels: list[str | None] = []
     for each, model in zip(found, told, strict=True):
-        rows = {entry: table(each.settings, entry).get("fingerprint") for entry in ("data", "held_out")}
+        rows = {"data": each.run.data.get("fingerprint"), "held_out": each.run.held_out.get("fingerprint")}
         if rows["data"] is None:
             labels.append(None)
             continue
-        chosen = {name: value for name, value in table(each.settings, "settings").items() if name != "seed"}
+        chosen = {name: value for name, value in (each.run.settings or {}).items() if name != "seed"}
         name = f"{model.kind} {model.architecture}"
-        key = repr((name, sorted(chosen.items()), table(each.settings, "model"), rows))
+        key = repr((name, sorted(chosen.items()), each.run.model, rows))
         same = sum(label.startswith(name) for label in known.values())
         labels.append(known.setdefault(key, name if same == 0 else f"{name}, other settings {same}"))
     return labels

@@ -12,20 +12,19 @@ from textwrap import fill
 from typing import Any
 
 from boltz import checks, html
-from boltz.errors import BoltzError, FileError, InputError
+from boltz.errors import InputError
 from boltz.foreign import shown
 from boltz.models.blueprint import Blueprint
-from boltz.models.files import Model, checked_machine, load, structure_from
+from boltz.models.files import Model, checked_machine, load
 from boltz.models.graph import Graph
 from boltz.networks.files import has_network, load_network
-from boltz.networks.fine_tune import Tuned, described, task
+from boltz.networks.fine_tune import Tuned, task, tuning_of
 from boltz.networks.network import Network
 from boltz.presets import LACKS
 from boltz.storage import metrics, run_folder, snapshots
-from boltz.storage.run_folder import read_result, table
+from boltz.storage.run_folder import read_result
+from boltz.training.description import read_description
 from boltz.training.meaning import effective
-from boltz.training.settings import AnySettings
-from boltz.training.stages import settings_of, stages
 from boltz.training.train import Run
 
 MOST_ENTRY, MOST_INTEGER = 1500, 1 << 63  # characters of an entry as text; the largest whole number shown as one
@@ -105,18 +104,18 @@ def _of_tuned(path: Path) -> dict[str, Any] | None:
         return None
     if path.is_file():
         return _network(load_network(path), path)
-    description, result = run_folder.read_settings(path), read_result(path)
-    settings, problem = described(description, path), _unread(path / run_folder.NETWORK, load_network)
+    description, result = read_description(path), read_result(path)
+    settings, problem = tuning_of(description), _unread(path / run_folder.NETWORK, load_network)
     return {
         **_network(load_network(path if problem is None else path / run_folder.START), path),
         "complete": problem is None,
         **({"problem": problem} if problem else {}),
         "epochs": len(metrics.read_metrics(path)),
         "epochs_planned": settings.output_epochs + settings.epochs,
-        "init": table(description, "init"),
-        "data": table(description, "data"),
+        "init": description.part("init"),
+        "data": description.data.table,
         "settings": effective(settings.as_dict(), type(settings)),
-        "versions": table(description, "versions"),
+        "versions": description.versions,
         "test": None if result is None else result["test"],
     }
 
@@ -171,24 +170,25 @@ def _structure(plan: Blueprint) -> dict[str, Any]:
 
 def _of_run(path: Path) -> dict[str, Any]:
 
-    description = run_folder.read_settings(path)
-    plan, planned, settings = _plan(description, path)
+    description = read_description(path)
+    run = description.drawn()
+    plan, settings = run.plan, run.settings
     lacking, problem = LACKS.get(plan.kind, ()), _unread(path / run_folder.MODEL, load)
     known = {name: value for name, value in settings.as_dict().items() if name not in lacking}
     history, result = metrics.read_metrics(path), read_result(path)
-    origin: dict[str, Any] = {name: description[name] for name in ("recipe", "init") if name in description}
+    origin: dict[str, Any] = {name: description.extra[name] for name in ("recipe", "init") if name in description.extra}
     return {
         "path": str(path),
         **_structure(plan),
         "complete": problem is None,
         **({"problem": problem} if problem else {}),
         "epochs": len(history),
-        "epochs_planned": planned,
+        "epochs_planned": sum(stage.settings.epochs for stage in run.stages),
         **({"trajectory": _trajectory(path)} if isinstance(plan, Graph) else {}),
         **origin,
-        "data": table(description, "data"),
+        "data": description.data.table,
         "settings": effective(known, type(settings)),
-        "versions": table(description, "versions"),
+        "versions": description.versions,
         "test": None if result is None else result["test"],
     }
 
@@ -198,22 +198,6 @@ def _trajectory(path: Path) -> dict[str, int]:
 
     files = snapshots.listed(path)
     return {"snapshots": len(files), "bytes": sum(file.lstat().st_size for file in files)}
-
-
-def _plan(description: dict[str, Any], path: Path) -> tuple[Blueprint, int, AnySettings]:
-    """The machine without its parameters, the number of epochs of all stages, and the settings."""
-
-    try:
-        model = description["model"]
-        if "structure" in model:
-            plan: Blueprint = structure_from(model["structure"])
-        else:
-            plan = Graph.chain([int(n) for n in model["units"]], model["kind"])
-        settings = settings_of(plan, description["settings"])
-        epochs = sum(stage.settings.epochs for stage in stages(plan, settings))
-    except (KeyError, TypeError, ValueError, OverflowError, BoltzError) as problem:
-        raise FileError(f"{path / 'run.toml'} does not describe a run ({shown(problem)}).") from problem
-    return plan, epochs, settings
 
 
 def _told(value: Any) -> Any:

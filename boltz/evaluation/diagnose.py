@@ -15,13 +15,11 @@ from boltz.diagnostics.log_z import halved, overlap
 from boltz.errors import InputError
 from boltz.estimators.two_sided import from_both_sides
 from boltz.evaluation.log_z import Wanted
-from boltz.evaluation.reading import own_load
 from boltz.evaluation.rows import rows_given, visible_rows
 from boltz.evaluation.trained import Trained, trained
 from boltz.models.files import Model
 from boltz.progress import Report, heard, steps
 from boltz.storage import run_folder
-from boltz.storage.run_folder import table
 
 SWEEPS, ROWS, LEAST_ROWS = 1000, 1000, 2
 
@@ -79,13 +77,13 @@ def checked_sweeps(found: Trained, sweeps: int | None, option: str) -> int:
 
 def own_split(found: Trained, data: Any) -> str:
     """The split to take where none is named: that of the run's training, for its own data, else train."""
-    load = own_load(found.settings)
+    load = found.run.learnt.load
     return (load.get("split") if data is None else None) or "train"
 
 
 def own_rows(found: Trained, split: str | None) -> int:
     """How many rows to take of the run's own data: as many as it learnt from, but at most 1,000."""
-    load = own_load(found.settings)
+    load = found.run.learnt.load
     limit = load.get("limit") if split in (None, load.get("split", "train")) else None
     return min(ROWS, limit) if isinstance(limit, int) else ROWS
 
@@ -93,10 +91,10 @@ def own_rows(found: Trained, split: str | None) -> int:
 def diagnosed(found: Trained, given: tuple[Data, str | None], asked: Asked, progress: Report) -> Diagnosis:
     """The diagnosis of a machine on rows and their split."""
     data, split = given
-    model, settings = found.model, table(found.settings, "settings")
+    model, settings = found.model, found.run.settings
     if len(data.x) < LEAST_ROWS:
         raise InputError(f"The data must have at least 2 rows, whose spread is the measure, got {len(data.x)}.")
-    x, how = visible_rows(data, settings.get("binarize"), asked.seed, model)
+    x, how = visible_rows(data, found.run.setting("binarize"), asked.seed, model)
     particles = particles_of(found, progress)
     if model.undirected is not None:
         progress(f"running chains for {asked.sweeps:,} sweeps", 0, 0)

@@ -294,7 +294,7 @@ def _between(found: Trained, rows: Measured, way: Way, log_z: TwoSided, progress
 
 
 def _simple(found: Trained, rows: Measured, way: Way) -> Beside:
-    return beside(found.model, rows.data, rows.x, found.settings, way.annealing.seed, rows.train)
+    return beside(found.model, rows.data, rows.x, found.run, way.annealing.seed, rows.train)
 
 
 def _log_z(model: Model, way: Way, progress: Report) -> TwoSided | Estimate | None:

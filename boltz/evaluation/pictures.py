@@ -11,7 +11,7 @@ from boltz.plotting.machines import CHAINS, SWEEPS, grey, layer_means
 from boltz.sampling.decoding import visible_means
 from boltz.sampling.sample import sample
 from boltz.storage import run_folder
-from boltz.storage.run_folder import image_of
+from boltz.training.description import read_description
 from boltz.training.train import Run
 
 
@@ -20,7 +20,7 @@ def draw(run: Run) -> None:
     folder = run.path
     assert folder is not None
     run = replace(run, model=run.model.to("cpu"))
-    image = image_of(run_folder.read_settings(folder))
+    image = read_description(folder).image
     means, title = _samples(run)
     images.save(images.sample_grid(means, image, title), folder / "samples.png")
     images.save(images.filter_grid(run.model.visible_weights, image), folder / "filters.png")

@@ -18,7 +18,7 @@ from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.networks.network import Network
 from boltz.storage import run_folder
-from boltz.storage.run_folder import table
+from boltz.training.description import RunDescription, description_at
 
 Options = Mapping[str, Any]
 Models = Sequence[Model | Network]
@@ -35,8 +35,8 @@ def rows_asked(
     split is the one to take without --split; None means test where there is one, else train. Raises InputError.
     """
     request, split = request_of(path, models, options, split)
-    data, settings = with_columns(request, path, models, options), settings_of(path)
-    note = columns_note(data, table(settings, "data") or table(settings, "rows"), f"{path} was trained on")
+    data, run = with_columns(request, path, models, options), description_at(path)
+    note = columns_note(data, (run.data or run.rows("rows")).table, f"{path} was trained on")
     return (data if note is None else replace(data, notes=(*data.notes, note))), split
 
 
@@ -44,7 +44,7 @@ def with_columns(request: Options, path: Path | None, models: Models, options: O
     """Rows by the arguments of boltz.load_data; of another file than the run's without the columns of labels and those
     left out in training, where it has them. Without them it may hold the units alone; raises InputError.
     """
-    before, name = own_load(settings_of(path)), request["name_or_path"]
+    before, name = description_at(path).learnt.load, request["name_or_path"]
     ours = {key: value for key, value in inherited(before, options).items() if not request.get(key)}
     if not ours or name in names():
         return loaded(request, str(path))
@@ -88,8 +88,8 @@ def request_of(
 ) -> tuple[dict[str, Any], str | None]:
     """The arguments of boltz.load_data that give those rows, and their split; raises InputError."""
     own, limit = options["data"] is None, {"limit": options["limit"]}
-    name, entries = (data_of(path), settings_of(path)) if own else (options["data"], {})
-    others = {each: found for each in OTHERS if (found := table(entries, each, "load"))}
+    name, run = (data_of(path), description_at(path)) if own else (options["data"], RunDescription())
+    others = {each: found for each in OTHERS if (found := run.rows(each).load)}
     wanted = options["split"] or split
     if wanted is None:
         wanted = "test" if "test" in others or "test" in held_splits(name) else "train"
@@ -114,7 +114,7 @@ def reading(path: Path | None, models: Models, options: Options, name: str) -> d
 
     path: None where there is no run yet. Raises InputError.
     """
-    before = own_load(settings_of(path))
+    before = description_at(path).learnt.load
     before = before if before.get("name_or_path") == name else {}
     columns = inherited(before, options) | {key: options[key] for key in COLUMNS if options[key]}
     known = scale_of(models, options["levels"], before.get("levels")) | real_for(models)
@@ -157,23 +157,12 @@ def scale_of(models: Models, asked: int | None, own: int | None) -> dict[str, An
     return {"levels": own, "machine_levels": kept.pop() if len(kept) == 1 else None}
 
 
-def own_load(settings: Options) -> dict[str, Any]:
-    """The arguments of boltz.load_data for the rows that a run learnt from, empty where it names none."""
-    loads = (table(settings, entry, "load") for entry in ("data", "rows"))
-    return next((found for found in loads if isinstance(found.get("name_or_path"), str)), {})
-
-
 def data_of(path: Path | None) -> str:
     """The name of the data of a run; raises InputError where it has none."""
-    name: str | None = own_load(settings_of(path)).get("name_or_path")
+    name = description_at(path).learnt.name
     if name is None:
         raise without_data(path)
     return name
-
-
-def settings_of(path: Path | None) -> dict[str, Any]:
-    """What run.toml says, nothing for a model file, or without a path."""
-    return {} if path is None else run_folder.settings_of(path)
 
 
 def other_rows(path: Path | None, options: Options, known: Options) -> dict[str, Data]:
@@ -181,9 +170,9 @@ def other_rows(path: Path | None, options: Options, known: Options) -> dict[str,
 
     known is how load reads them.
     """
-    found, kept = {}, {} if options["data"] is not None else settings_of(path)
+    found, kept = {}, RunDescription() if options["data"] is not None else description_at(path)
     for name in OTHERS:
-        place = options[name] or table(kept, name, "load").get("name_or_path")
+        place = options[name] or kept.rows(name).name
         if place is not None:
             found[name] = load(place, name if name in held_splits(place) else "train", **known)
     return found

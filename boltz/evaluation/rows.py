@@ -18,12 +18,11 @@ from boltz.data.dataset import only
 from boltz.data.from_arrays import as_data
 from boltz.data.labels import Labels
 from boltz.errors import InputError
-from boltz.evaluation.reading import Options, own_load, rows_asked
+from boltz.evaluation.reading import Options, rows_asked
 from boltz.evaluation.trained import Trained
 from boltz.models.files import Model
 from boltz.networks.network import Network
 from boltz.rng import Key
-from boltz.storage.run_folder import table
 
 Array = NDArray[Any]
 NUMBERS = 2**21  # that a chunk of rows holds at most, beside its features
@@ -151,7 +150,7 @@ def rows_given(
         limit = checks.integer(limit, "limit", 1)
     if data is None or isinstance(data, str | os.PathLike):
         name = None if data is None else str(checks.path(data, "data"))
-        if name is None and not own_load(trained.settings):
+        if name is None and not trained.run.learnt:
             raise InputError(f"data must be given, since {trained.place} names no data of its own.")
         wanted = {**NOTHING, "data": name, "split": split, "limit": limit}
         return rows_asked(trained.path, [trained.model], wanted, default)
@@ -175,7 +174,7 @@ def measured_rows(
     data, split = given
     if binarize is not None:
         checks.choice(binarize, "binarize", HOW)
-    before = table(trained.settings, "settings").get("binarize")
+    before = trained.run.setting("binarize")
     x, how = visible_rows(data, binarize or before, seed, trained.model)
     return Measured(x, data, split, how)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from boltz.models.files import Model, checked_machine
 from boltz.models.files import load as load_model
 from boltz.models.files import trajectory as load_trajectory
 from boltz.storage import run_folder, snapshots
+from boltz.training.description import RunDescription, description_at, read_description
 from boltz.training.train import Run
 
 
@@ -22,14 +22,14 @@ from boltz.training.train import Run
 class Trained:
     """A machine under a name.
 
-    path: the run folder or model file it is from; settings: what run.toml says, or the settings of a run in memory, and
+    path: the run folder or model file it is from; run: what run.toml says, or the settings of a run in memory, and
     nothing for a machine alone; kept: the snapshots of a run in memory.
     """
 
     name: str
     model: Model
     path: Path | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    run: RunDescription = field(default_factory=RunDescription)
     kept: tuple[BoltzmannMachine, ...] = ()
 
     @property
@@ -62,11 +62,11 @@ def trained(model: Any, argument: str = "model") -> Trained:
     """The trained machine that an argument names: itself, a run, or a path; raises InputError or FileError."""
     if isinstance(model, Run):
         if model.path is None:
-            return Trained("the run", model.model, None, {"settings": model.settings.as_dict()}, model.kept)
-        return Trained(_name(model.path), model.model, model.path, run_folder.settings_of(model.path))
+            return Trained("the run", model.model, None, RunDescription(settings=model.settings.as_dict()), model.kept)
+        return Trained(_name(model.path), model.model, model.path, description_at(model.path))
     if isinstance(model, str | os.PathLike):
         path = checks.path(model, argument)
-        return Trained(_name(path), model_of(path), path, run_folder.settings_of(path))
+        return Trained(_name(path), model_of(path), path, description_at(path))
     machine = checked_machine(model, argument, "a machine, a run, or the path of a run or model file")
     return Trained("the machine", machine)
 
@@ -74,7 +74,7 @@ def trained(model: Any, argument: str = "model") -> Trained:
 def model_of(path: Path) -> Model:
     """The machine of a model file or of a run that was trained to its end."""
     if path.is_dir() and not (path / run_folder.MODEL).exists():
-        if "task" in run_folder.read_settings(path):
+        if read_description(path).task is not None:
             raise InputError(f"{path} holds a fine-tuned network, which only boltz classify and autoencode go on with.")
         raise InputError(f"{path} is not trained to its end: finish it with: boltz train --resume {path}")
     return load_model(path)

@@ -16,7 +16,8 @@ from boltz.errors import FileError, InputError
 from boltz.evaluation.rows import Seen, seen_by
 from boltz.foreign import shown
 from boltz.networks.network import Network
-from boltz.storage.run_folder import table
+from boltz.networks.settings import FineTuneSettings
+from boltz.training.description import RunDescription
 
 
 def training(labelled: bool, data: Data, file: str | None) -> Labels | None:
@@ -51,16 +52,18 @@ def rows_entry(data: Data, few: int | None = None, labels: str | None = None) ->
     return {"load": dict(data.request), **({} if few is None else {"few": few}), **file}
 
 
-def training_again(labelled: bool, description: Mapping[str, Any]) -> tuple[Data | None, Labels | None]:
+def training_again(labelled: bool, run: RunDescription) -> tuple[Data | None, Labels | None]:
     """The rows that were chosen when the run began; None where loading its data again is all there is to it."""
-    entry = table(description, "rows")
+    entry, seed = run.rows("rows"), run.setting("seed", int)
     if not entry:
         return None, None
+    if seed is None:
+        raise FileError(f"{run.place} does not say the seed that chose the rows.")
     try:
-        data = load(**entry["load"])
+        data = load(**entry.load)
         labels = training(labelled, data, entry.get("labels"))
-        return fewer(data, labels, entry.get("few"), description["settings"]["seed"])
-    except (KeyError, TypeError) as problem:
+        return fewer(data, labels, entry.get("few"), seed)
+    except TypeError as problem:
         raise FileError(f"run.toml does not say how to load the data ({shown(problem)}).") from problem
 
 
@@ -86,19 +89,19 @@ def test_entry(
     return found
 
 
-def test_rows(network: Network, description: Mapping[str, Any], settings: Mapping[str, Any]) -> Seen | None:
+def test_rows(network: Network, run: RunDescription, settings: FineTuneSettings) -> Seen | None:
     """The test rows of a run; raises InputError where the network cannot see them."""
-    entry = table(description, "test")
+    entry = run.rows("test")
     if not entry:
         return None
     try:
-        data = load(**entry["load"])
-    except (KeyError, TypeError) as problem:
+        data = load(**entry.load)
+    except TypeError as problem:
         raise FileError(f"run.toml does not say how to load the test rows ({shown(problem)}).") from problem
     if data.shape is None:
-        shape = table(description, "picture").get("shape")
-        data = replace(data, shape=tuple(shape) if isinstance(shape, list) and len(shape) == 2 else None)
-    rows = replace(seen_by(network, data, settings["binarize"], settings["seed"]), split="test")
-    if "labels" in entry:
-        return Seen(rows, labels_from(entry["labels"], len(rows), "--test-labels"))
+        data = replace(data, shape=run.image)
+    rows = replace(seen_by(network, data, settings.binarize, settings.seed), split="test")
+    labels = entry.get("labels")
+    if labels is not None:
+        return Seen(rows, labels_from(labels, len(rows), "--test-labels"))
     return Seen(rows, data.labels)

@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
+from boltz import checks
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.files import Model
+from boltz.models.files import Model, structure_from
 from boltz.models.graph import Graph
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.scaling import Scaling
@@ -32,3 +33,10 @@ def row_of(table: Mapping[type[Any], Row], model: Model) -> Row:
         if each in table:
             return table[each]
     raise InputError(f"model must be of a class that this is known for, got {type(model).__name__}.")
+
+
+def plan_from(entry: Mapping[str, Any]) -> Blueprint:
+    """A plan from plain values; raises KeyError, TypeError, ValueError or InputError."""
+    if "structure" in entry:
+        return structure_from(entry["structure"])
+    return Graph.chain([checks.integer(n, "units", 1, 10**7) for n in entry["units"]], entry["kind"])

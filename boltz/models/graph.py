@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 from boltz.errors import InputError
 from boltz.nn.arena import size
@@ -95,6 +96,11 @@ class Graph:
     def parameters(self) -> int:
         """Number of weights and biases."""
         return size(self.shapes)
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """A chain of layers of one kind as plain values, as run.toml holds it."""
+        return {"units": [layer.units for layer in self.layers], "kind": self.layers[0].kind}
 
     @property
     def visible(self) -> str:

@@ -123,6 +123,11 @@ class Structure:
         return found
 
     @property
+    def entry(self) -> dict[str, Any]:
+        """The structure as plain values, as run.toml holds it."""
+        return {"structure": described(self)}
+
+    @property
     def parameters(self) -> int:
         """Number of weights and biases, those of recognition included."""
         return size(self.shapes)

@@ -27,6 +27,7 @@ from boltz.networks.network import Network, is_label
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.storage import run_folder
 from boltz.storage.tensors import read_metadata, read_tensors
+from boltz.training.description import read_description
 
 
 def load_network(path: str | Path) -> Network:
@@ -59,7 +60,7 @@ def load_network(path: str | Path) -> Network:
 def has_network(path: Path) -> bool:
     """Whether this is the file of a network or the folder of a fine-tuning; raises FileError where it is nothing."""
     if path.is_dir():
-        return "task" in run_folder.read_settings(path)
+        return read_description(path).task is not None
     return read_metadata(path).get("model") == "network"
 
 

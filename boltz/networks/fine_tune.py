@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from boltz import checks
 from boltz.arrays import checked_device
-from boltz.errors import BoltzError, FileError, InputError
-from boltz.foreign import html_table, short_repr, shown
+from boltz.errors import FileError, InputError
+from boltz.foreign import html_table, short_repr
 from boltz.models.files import Model
 from boltz.networks.files import load_network
 from boltz.networks.labels import labelled, numbered, prepared
@@ -25,7 +25,7 @@ from boltz.networks.settings import FineTuneSettings
 from boltz.progress import Asked
 from boltz.storage import metrics, run_folder
 from boltz.training import guards, watching
-from boltz.training.description import data_again, data_entry, mark, versions
+from boltz.training.description import RowsEntry, RunDescription, read_description, versions
 from boltz.training.history import columns, length, number
 from boltz.training.settings import settings_from
 from boltz.training.signals import interrupted, stop_requests
@@ -138,7 +138,7 @@ def begun(
 
     Raises InputError, NumericalError, and Interrupted on SIGINT or SIGTERM after saving.
     """
-    description = dict(extra or {}) | _description(course)
+    description = _description(course, extra or {}).as_table()
     start = course.start.to("cpu")
     folder = run_folder.create(out, description, course.progress.tensors(), {}, force, {run_folder.START: start.save})
     with run_folder.lock(folder):
@@ -163,11 +163,11 @@ def resume_tuning(
     folder, device = checks.path(path, "path"), checked_device(device)
     watching.check(watch, progress, watching.NETWORK)
     with run_folder.lock(folder):
-        description = run_folder.read_settings(folder)
-        chosen = described(description, folder)
+        description = read_description(folder)
+        chosen = tuning_of(description)
         start = load_network(folder / run_folder.START).to(device)
         tensors, told, notes = run_folder.load_checkpoint(folder)
-        if told.get(MARK, mark(folder)) != mark(folder):
+        if told.get(MARK, run_folder.mark(folder)) != run_folder.mark(folder):
             raise FileError(
                 f"{folder / run_folder.SETTINGS} was changed since the run was saved: put it back or start anew."
             )
@@ -177,27 +177,24 @@ def resume_tuning(
         if found.round > chosen.refit and (folder / run_folder.NETWORK).exists():
             network = load_network(folder).to(device)
             return Tuned(network, metrics.read_metrics(folder), found.chosen, chosen, folder, tuple(notes))
-        rows = _again(description, "data", (x, y), start, folder)
+        rows = _again(description, "data", (x, y), start)
         if rows is None:
-            raise FileError(f"{folder / run_folder.SETTINGS} does not say what data the run had.")
+            raise FileError(f"{description.place} does not say what data the run had.")
         held = held_out if isinstance(held_out, tuple) and len(held_out) == 2 else (held_out, None)
-        others = _again(description, "held_out", held, start, folder)
+        others = _again(description, "held_out", held, start)
         course = Course(chosen, start, rows, others, found)
         with watching.hearing(watch, progress, in_words, watching.NETWORK) as heard:
             return Keeper(course, folder, _lines(told, folder), heard, tuple(notes)).run()
 
 
-def described(description: Mapping[str, Any], folder: Path) -> FineTuneSettings:
-    """The settings of a fine-tuning from its run.toml; raises FileError."""
-    if not isinstance(description.get("task"), str) or description["task"] not in COMMANDS:
-        raise FileError(f"{folder} is not the folder of a fine-tuning, which boltz classify and boltz autoencode make.")
-    try:
-        chosen: FineTuneSettings = settings_from(FineTuneSettings, description["settings"])
-    except (KeyError, TypeError, ValueError, OverflowError, BoltzError) as problem:
+def tuning_of(description: RunDescription) -> FineTuneSettings:
+    """The settings of a fine-tuning by its run.toml; raises FileError."""
+    if description.task not in COMMANDS:
         raise FileError(
-            f"{folder / run_folder.SETTINGS} does not describe a fine-tuning ({shown(problem)})."
-        ) from problem
-    return chosen
+            f"{description.folder} is not the folder of a fine-tuning, which boltz classify and boltz autoencode make."
+        )
+    found: FineTuneSettings = description.settings_as(FineTuneSettings)
+    return found
 
 
 @dataclass
@@ -220,7 +217,7 @@ class Keeper:
         course, folder = self.course, self.folder
         with stop_requests() as asked:
             self.lines = metrics.trim_metrics(folder, self.lines)
-            marked = mark(folder)
+            marked = run_folder.mark(folder)
 
             def saved() -> None:
                 tensors = {name: x.copy() for name, x in course.progress.tensors().items()}
@@ -262,32 +259,31 @@ def task(network: Network) -> str:
     return AUTOENCODER if network.code else CLASSIFIER
 
 
-def _description(course: Course) -> dict[str, Any]:
+def _description(course: Course, extra: Mapping[str, Any]) -> RunDescription:
     """What run.toml says."""
-    return {
-        "task": task(course.start),
-        "settings": course.settings.as_dict(),
-        "data": _entry(course.given),
-        "held_out": {} if course.others is None else _entry(course.others),
-        "versions": versions(),
-    }
+    return RunDescription(
+        task=task(course.start),
+        settings=course.settings.as_dict(),
+        data=_entry(course.given),
+        held_out=RowsEntry() if course.others is None else _entry(course.others),
+        versions=versions(),
+        extra=extra,
+    )
 
 
-def _entry(rows: Labelled) -> dict[str, Any]:
+def _entry(rows: Labelled) -> RowsEntry:
     """Rows as run.toml names them, and the fingerprint of their labels as numbers of classes."""
     data, labels = rows
-    return data_entry(data) | ({} if labels is None else {"labels": _fingerprint(labels)})
+    return RowsEntry.of(data, **({} if labels is None else {"labels": _fingerprint(labels)}))
 
 
 def _fingerprint(labels: NDArray[np.int64]) -> str:
     return hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest()
 
 
-def _again(
-    description: dict[str, Any], entry: str, given: tuple[Any, Any], network: Network, folder: Path
-) -> Labelled | None:
+def _again(description: RunDescription, entry: str, given: tuple[Any, Any], network: Network) -> Labelled | None:
     """Rows and labels of an entry of run.toml, as they were; raises InputError where they changed."""
-    data = data_again(description, entry, given[0], network, folder)
+    data, folder = description.data_again(entry, given[0], network), description.folder
     if data is None:
         return None
     told = "y" if entry == "data" else "the labels of held_out"
@@ -295,7 +291,7 @@ def _again(
         raise InputError(f"{folder} was trained on labels given apart from the rows; give them again as {told}.")
     data, labels = labelled(network, data, given[1], entry, told)
     numbers = numbered(network, labels)
-    if numbers is not None and _fingerprint(numbers) != description[entry].get("labels"):
+    if numbers is not None and _fingerprint(numbers) != getattr(description, entry).get("labels"):
         raise InputError(f"the labels of the {entry} of {folder} changed: they differ from those in run.toml.")
     return data, numbers
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -83,25 +84,9 @@ def settings_bytes(folder: PathLike) -> bytes:
     return atomic.read_bytes(_run_folder(folder) / SETTINGS, MAX_SETTINGS)
 
 
-def settings_of(path: PathLike) -> dict[str, Any]:
-    """What run.toml says, or nothing for a model file; raises FileError."""
-    return read_settings(path) if os.path.isdir(path) else {}
-
-
-def table(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """A nested table of run.toml, empty where it is missing or no table."""
-    found: Any = values
-    for name in names:
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return dict(found) if isinstance(found, Mapping) else {}
-
-
-def image_of(settings: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Height and width of the images that a run was trained on, by its run.toml; None for other rows."""
-    shape = table(settings, "picture").get("shape")
-    if not isinstance(shape, list) or len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
-        return None
-    return shape[0], shape[1]
+def mark(folder: PathLike) -> str:
+    """The settings that a checkpoint belongs to, as the SHA-256 of run.toml; raises FileError."""
+    return hashlib.sha256(settings_bytes(folder)).hexdigest()
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

@@ -1,62 +1,224 @@
-"""What all run folders share: the data and versions they name, whose settings a checkpoint has, and signals."""
+"""What run.toml says of a run: one reader and one writer for all that need it. Anybody may have edited the file.
+
+A part that is missing or has another shape than it should counts as not said, until something needs it.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import os
 import platform
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from boltz import checks
 from boltz.data import Data, load
 from boltz.data.dataset import columns_entry
 from boltz.data.from_arrays import as_data
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.foreign import shown
-from boltz.models.blueprint import Blueprint
-from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.files import Model, structure_from
-from boltz.models.graph import Graph
-from boltz.models.helmholtz import described
+from boltz.models.blueprint import Blueprint, plan_from
+from boltz.models.files import Model
+from boltz.scale import above_one
 from boltz.storage import run_folder
 from boltz.training.pretraining import Stage
-from boltz.training.settings import AnySettings
+from boltz.training.settings import AnySettings, Common, settings_from
 from boltz.training.stages import settings_of, stages
 
+Table = Mapping[str, Any]
+OWN = ("model", "task", "settings", "data", "held_out", "versions")
+PROBLEMS = (KeyError, TypeError, ValueError, OverflowError, SyntaxError, BoltzError)
 
-def data_entry(data: Data) -> dict[str, Any]:
-    """What run.toml says of rows: how to load them again, and their fingerprint."""
-    entry = {"load": dict(data.request), "rows": len(data.x), "fingerprint": data.fingerprint}
-    return entry | columns_entry(data.columns)
+
+@dataclass(frozen=True)
+class RowsEntry:
+    """What run.toml says of some rows: how to load them again, how many, their fingerprint, that of their labels."""
+
+    table: Table = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.table)
+
+    @classmethod
+    def of(cls, data: Data, **more: Any) -> RowsEntry:
+        """The entry of rows, and what else is to be said of them."""
+        entry = {"load": dict(data.request), "rows": len(data.x), "fingerprint": data.fingerprint}
+        return cls(entry | columns_entry(data.columns) | more)
+
+    @property
+    def load(self) -> dict[str, Any]:
+        """The arguments of boltz.load_data, none for an array."""
+        return _table(self.table, "load")
+
+    @property
+    def name(self) -> str | None:
+        """The name or path of the data."""
+        found = self.load.get("name_or_path")
+        return found if isinstance(found, str) else None
+
+    def get(self, name: str) -> Any:
+        """Another value of the entry, None where there is none."""
+        return self.table.get(name)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A run of a machine before its parameters: the plan, their type, its levels, its settings and stages."""
+
+    plan: Blueprint
+    dtype: np.dtype[Any]
+    levels: int | None
+    settings: AnySettings
+    stages: list[Stage]
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """What run.toml says: the machine, or the task of a fine-tuning, its settings, its rows, and versions.
+
+    extra holds what the caller of a training keeps there besides. folder is where it is from, for messages.
+    """
+
+    model: Table = field(default_factory=dict)
+    task: str | None = None
+    settings: Table | None = None
+    data: RowsEntry = RowsEntry()
+    held_out: RowsEntry = RowsEntry()
+    versions: Table = field(default_factory=dict)
+    extra: Table = field(default_factory=dict)
+    folder: Path | None = None
+
+    @classmethod
+    def from_table(cls, table: Table, folder: Path | None = None) -> RunDescription:
+        """The description that the tables of a run.toml give."""
+        task, settings = table.get("task"), table.get("settings")
+        return cls(
+            _table(table, "model"),
+            task if isinstance(task, str) else None,
+            settings if isinstance(settings, Mapping) else None,
+            RowsEntry(_table(table, "data")),
+            RowsEntry(_table(table, "held_out")),
+            _table(table, "versions"),
+            {name: value for name, value in table.items() if name not in OWN},
+            folder,
+        )
+
+    def as_table(self) -> dict[str, Any]:
+        """The tables of run.toml."""
+        what: dict[str, Any] = {"model": self.model} if self.task is None else {"task": self.task}
+        own = {"settings": self.settings, "data": self.data.table, "held_out": self.held_out.table}
+        return dict(self.extra) | what | own | {"versions": self.versions}
+
+    def drawn(self) -> Drawn:
+        """The run of a machine before its parameters; raises FileError where this describes none."""
+        try:
+            plan = plan_from(self.model)
+            chosen = settings_of(plan, self._settings())
+            levels = above_one(self.model.get("levels"))
+            return Drawn(plan, np.dtype(self.model["dtype"]), levels, chosen, stages(plan, chosen))
+        except PROBLEMS as problem:
+            raise self.wrong("a run", problem) from problem
+
+    def settings_as(self, kind: type[Common]) -> Any:
+        """The settings as a class of settings that has no say in the machine; raises FileError."""
+        try:
+            return settings_from(kind, dict(self._settings()))
+        except PROBLEMS as problem:
+            raise self.wrong("a fine-tuning", problem) from problem
+
+    def _settings(self) -> Table:
+        if self.settings is None:
+            raise KeyError("settings")
+        return self.settings
+
+    def setting(self, name: str, kind: type[Any] = str) -> Any:
+        """A setting by name, None where it is not said, or not as a value of this type."""
+        found = (self.settings or {}).get(name)
+        return found if isinstance(found, kind) else None
+
+    def part(self, name: str) -> dict[str, Any]:
+        """A table that the caller of the training keeps, empty where there is none."""
+        return _table(self.extra, name)
+
+    def rows(self, name: str) -> RowsEntry:
+        """What is said of rows beside those learnt from: valid, test, or rows, those that a command chose from."""
+        return RowsEntry(self.part(name))
+
+    @property
+    def image(self) -> tuple[int, int] | None:
+        """Height and width of the images that the run was trained on; None for other rows."""
+        shape = self.part("picture").get("shape")
+        if not isinstance(shape, list) or len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
+            return None
+        return shape[0], shape[1]
+
+    @property
+    def learnt(self) -> RowsEntry:
+        """The rows that the run learnt from, if they can be named; its entry is empty where they cannot."""
+        return next((found for found in (self.data, self.rows("rows")) if found.name is not None), RowsEntry())
+
+    def data_again(self, entry: str, x: Any, model: Any) -> Data | None:
+        """The rows of data or held_out for a machine or network, loaded again unless x gives them; None for no rows.
+
+        Raises InputError where they changed, and FileError.
+        """
+        wanted: RowsEntry = getattr(self, entry)
+        if not wanted:
+            return None
+        name = "x" if entry == "data" else entry
+        if x is None and not wanted.get("load"):
+            raise InputError(f"{self.folder} was trained on an array; give it again as {name}.")
+        try:
+            data = as_data(load(**wanted.get("load")) if x is None else x, name, model.layers[0], model.levels)
+        except TypeError as problem:
+            how = f"does not say how to load the {entry} ({shown(problem)})"
+            raise FileError(f"{self.place} {how}.") from problem
+        if data.fingerprint != wanted.get("fingerprint"):
+            told = f"the fingerprint of {name} differs from that in {run_folder.SETTINGS}"
+            raise InputError(f"the {entry} of {self.folder} changed: {told}.")
+        return data
+
+    @property
+    def place(self) -> str:
+        """The file, for messages."""
+        return run_folder.SETTINGS if self.folder is None else str(self.folder / run_folder.SETTINGS)
+
+    def wrong(self, what: str, problem: BaseException) -> FileError:
+        """The error of a file that does not describe what it should."""
+        return FileError(f"{self.place} does not describe {what} ({shown(problem)}).")
+
+
+def description_of(
+    model: Model, settings: AnySettings, data: Data, held_out: Data | None, extra: Table
+) -> RunDescription:
+    """The description of a run of a machine that begins."""
+    levels = {} if model.levels is None else {"levels": model.levels}
+    return RunDescription(
+        model={**model.plan.entry, "dtype": str(model.dtype), **levels},
+        settings=settings.as_dict(),
+        data=RowsEntry.of(data),
+        held_out=RowsEntry() if held_out is None else RowsEntry.of(held_out),
+        versions=versions(),
+        extra=extra,
+    )
+
+
+def read_description(folder: str | os.PathLike[str]) -> RunDescription:
+    """What the run.toml of a run folder says; raises FileError."""
+    return RunDescription.from_table(run_folder.read_settings(folder), Path(folder))
+
+
+def description_at(path: str | os.PathLike[str] | None) -> RunDescription:
+    """What the run.toml of a run folder says, nothing for a model file, or without a path; raises FileError."""
+    return RunDescription() if path is None or not os.path.isdir(path) else read_description(path)
 
 
 def with_levels_of(model: Any, data: Data) -> Any:
     """A machine or network that keeps the levels of the data it learns from, where they have any."""
     return replace(model, levels=data.levels) if (data.levels or 1) > 1 else model
-
-
-def data_again(description: dict[str, Any], entry: str, x: Any, model: Any, folder: Path) -> Data | None:
-    """The rows of an entry of run.toml for a machine or network, loaded again unless x gives them.
-
-    Raises InputError where they changed.
-    """
-    wanted = description.get(entry) or None
-    if wanted is None:
-        return None
-    name = "x" if entry == "data" else entry
-    if x is None and not wanted.get("load"):
-        raise InputError(f"{folder} was trained on an array; give it again as {name}.")
-    try:
-        data = as_data(load(**wanted["load"]) if x is None else x, name, model.layers[0], model.levels)
-    except TypeError as problem:
-        raise FileError(f"{folder / 'run.toml'} does not say how to load the {entry} ({shown(problem)}).") from problem
-    if data.fingerprint != wanted.get("fingerprint"):
-        raise InputError(f"the {entry} of {folder} changed: the fingerprint of {name} differs from that in run.toml.")
-    return data
 
 
 def versions() -> dict[str, str]:
@@ -65,40 +227,7 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **packages}
 
 
-def mark(folder: Path) -> str:
-    """The settings that a checkpoint belongs to, as the SHA-256 of run.toml; raises FileError."""
-    return hashlib.sha256(run_folder.settings_bytes(folder)).hexdigest()
-
-
-def description_of(model: Model, settings: AnySettings, data: Data, held_out: Data | None) -> dict[str, Any]:
-    """What run.toml says."""
-    machine: dict[str, Any]
-    if isinstance(model, BoltzmannMachine):
-        kinds = {layer.kind for layer in model.layers}
-        machine = {"units": [layer.units for layer in model.layers], "kind": kinds.pop()}
-    else:
-        machine = {"structure": described(model.structure)}
-    machine |= {"dtype": str(model.dtype)} | ({} if model.levels is None else {"levels": model.levels})
-    return {
-        "model": machine,
-        "settings": settings.as_dict(),
-        "data": data_entry(data),
-        "held_out": {} if held_out is None else data_entry(held_out),
-        "versions": versions(),
-    }
-
-
-def described_run(
-    description: dict[str, Any], folder: Path
-) -> tuple[AnySettings, Blueprint, np.dtype[Any], list[Stage]]:
-    """The settings, the machine without its parameters, their type, and the plan that run.toml asks for."""
-    try:
-        model = description["model"]
-        if "structure" in model:
-            drawn: Blueprint = structure_from(model["structure"])
-        else:
-            drawn = Graph.chain([checks.integer(n, "units", 1, 10**7) for n in model["units"]], model["kind"])
-        chosen = settings_of(drawn, description["settings"])
-        return chosen, drawn, np.dtype(model["dtype"]), stages(drawn, chosen)
-    except (KeyError, TypeError, ValueError, BoltzError) as problem:
-        raise FileError(f"{folder / 'run.toml'} does not describe a run ({shown(problem)}).") from problem
+def _table(values: Any, name: str) -> dict[str, Any]:
+    """A table of a table, empty where it is missing or no table."""
+    found = values.get(name) if isinstance(values, Mapping) else None
+    return dict(found) if isinstance(found, Mapping) else {}

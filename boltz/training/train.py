@@ -28,16 +28,9 @@ from boltz.presets import completed
 from boltz.progress import Asked
 from boltz.rng import Key
 from boltz.sampling.base_rate import base_rates
-from boltz.scale import above_one
 from boltz.storage import metrics, run_folder, snapshots
 from boltz.training import guards, learnt, watching
-from boltz.training.description import (
-    data_again,
-    described_run,
-    description_of,
-    mark,
-    with_levels_of,
-)
+from boltz.training.description import description_of, read_description, with_levels_of
 from boltz.training.held_out import kept_epoch
 from boltz.training.history import columns, in_words, length, measured
 from boltz.training.loop import ROWS, Events, Loop, Record
@@ -148,7 +141,7 @@ def train(
     if out is None:
         with watching.hearing(watch, progress, in_words) as heard:
             return _in_memory(loop, chosen, heard)
-    description = dict(extra or {}) | description_of(model, chosen, data, others)
+    description = description_of(model, chosen, data, others, extra or {}).as_table()
     guards.check_state(state.tensors(), "the start")
     folder = run_folder.create(out, description, state.tensors(), {}, force)
     with run_folder.lock(folder), watching.hearing(watch, progress, in_words) as heard:
@@ -173,26 +166,27 @@ def resume(
     folder, device = checks.path(path, "path"), checked_device(device)
     watching.check(watch, progress)
     with run_folder.lock(folder):
-        description = run_folder.read_settings(folder)
-        chosen, drawn, dtype, plan = described_run(description, folder)
+        description = read_description(folder)
+        drawn = description.drawn()
+        chosen, plan = drawn.settings, drawn.stages
         tensors, told, notes = run_folder.load_checkpoint(folder)
-        if told.get("settings", mark(folder)) != mark(folder):
+        if told.get("settings", run_folder.mark(folder)) != run_folder.mark(folder):
             raise FileError(
                 f"{folder / run_folder.SETTINGS} was changed since the run was saved: put it back or start anew."
             )
-        state = restore(tensors, drawn, plan, f"the checkpoint of {folder}")
-        if state.model.dtype != dtype:
-            raise FileError(f"the checkpoint of {folder} must hold {dtype} parameters, got {state.model.dtype}.")
-        state.model = replace(state.model, levels=_levels(description, folder))
+        state = restore(tensors, drawn.plan, plan, f"the checkpoint of {folder}")
+        if state.model.dtype != drawn.dtype:
+            raise FileError(f"the checkpoint of {folder} must hold {drawn.dtype} parameters, got {state.model.dtype}.")
+        state.model = replace(state.model, levels=drawn.levels)
         if state.stage >= len(plan) and (folder / "model.safetensors").exists():
             history = metrics.read_metrics(folder)
             model = load_model(folder).to(device)
             said = (*notes, *_notes(model, history, chosen), *_kept_notes(told, folder))
             return Run(model, history, folder, chosen, said)
-        data = data_again(description, "data", x, state.model, folder)
-        others = data_again(description, "held_out", held_out, state.model, folder)
+        data = description.data_again("data", x, state.model)
+        others = description.data_again("held_out", held_out, state.model)
         if data is None:
-            raise FileError(f"{folder / 'run.toml'} does not say what data the run had.")
+            raise FileError(f"{description.place} does not say what data the run had.")
         state.model = with_levels_of(state.model, data)
         rows, held = _parts(data, others, chosen)
         if state.stage < len(plan) and state.batch * plan[state.stage].settings.batch_size >= len(rows.x):
@@ -241,7 +235,7 @@ def _in_folder(loop: Loop, settings: AnySettings, folder: Path, heard: Heard) ->
     state = loop.state
     with stop_requests() as asked:
         metrics.trim_metrics(folder, state.lines)
-        saved, marked = time.monotonic(), mark(folder)
+        saved, marked = time.monotonic(), run_folder.mark(folder)
 
         def epoch(record: Record) -> bool:
             metrics.append_metrics(folder, record)
@@ -328,11 +322,3 @@ def _finished(loop: Loop, settings: AnySettings) -> Model:
     rates = base_rates(rbm, rows if net is None else recognised(net, rows, key), settings.seed)
     names = {own.name: whole.name for own, whole in zip(reversed(rbm.layers), reversed(model.layers), strict=False)}
     return replace(model, rates={names[name]: rate for name, rate in rates.items()})
-
-
-def _levels(description: dict[str, Any], folder: Path) -> int | None:
-    """What whole numbers are divided by, as run.toml says."""
-    try:
-        return above_one(description["model"].get("levels"))
-    except InputError as problem:
-        raise FileError(f"{folder / 'run.toml'} does not describe a run ({problem}).") from problem
