@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +23,16 @@ from boltz.networks.network import Network
 from boltz.networks.settings import FineTuneSettings
 from boltz.progress import Asked
 from boltz.storage import metrics, run_folder
-from boltz.training import guards, watching
+from boltz.training import watching
 from boltz.training.description import RowsEntry, RunDescription, read_description, versions
 from boltz.training.history import columns, length, number
+from boltz.training.runner import Runner, Tensors, saved_in
 from boltz.training.settings import settings_from
-from boltz.training.signals import interrupted, stop_requests
 from boltz.training.watching import Heard, Watch, unheard
 
-Arrays = dict[str, NDArray[Any]]
 CLASSIFIER, AUTOENCODER = "classifier", "autoencoder"
 COMMANDS = {CLASSIFIER: "boltz classify", AUTOENCODER: "boltz autoencode"}
-LINES, MARK = "lines", "settings"
+LINES = "lines"  # in a checkpoint: how many of metrics.jsonl belong to it
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +140,7 @@ def begun(
     start = course.start.to("cpu")
     folder = run_folder.create(out, description, course.progress.tensors(), {}, force, {run_folder.START: start.save})
     with run_folder.lock(folder):
-        return Keeper(course, folder, 0, heard).run()
+        return _in_folder(course, _runner(course, folder, 0, heard))
 
 
 def resume_tuning(
@@ -166,17 +164,13 @@ def resume_tuning(
         description = read_description(folder)
         chosen = tuning_of(description)
         start = load_network(folder / run_folder.START).to(device)
-        tensors, told, notes = run_folder.load_checkpoint(folder)
-        if told.get(MARK, run_folder.mark(folder)) != run_folder.mark(folder):
-            raise FileError(
-                f"{folder / run_folder.SETTINGS} was changed since the run was saved: put it back or start anew."
-            )
-        found = Progress.restored(tensors, start, f"the checkpoint of {folder}")
+        saved = saved_in(folder)
+        found = Progress.restored(saved.tensors, start, f"the checkpoint of {folder}")
         if found.round > chosen.refit + 1:
             raise FileError(f"the checkpoint of {folder} does not fit the settings of its run.")
         if found.round > chosen.refit and (folder / run_folder.NETWORK).exists():
             network = load_network(folder).to(device)
-            return Tuned(network, metrics.read_metrics(folder), found.chosen, chosen, folder, tuple(notes))
+            return Tuned(network, metrics.read_metrics(folder), found.chosen, chosen, folder, saved.notes)
         rows = _again(description, "data", (x, y), start)
         if rows is None:
             raise FileError(f"{description.place} does not say what data the run had.")
@@ -184,7 +178,8 @@ def resume_tuning(
         others = _again(description, "held_out", held, start)
         course = Course(chosen, start, rows, others, found)
         with watching.hearing(watch, progress, in_words, watching.NETWORK) as heard:
-            return Keeper(course, folder, _lines(told, folder), heard, tuple(notes)).run()
+            tuned = _in_folder(course, _runner(course, folder, _lines(saved.told, folder), heard))
+        return replace(tuned, notes=saved.notes)
 
 
 def tuning_of(description: RunDescription) -> FineTuneSettings:
@@ -197,61 +192,42 @@ def tuning_of(description: RunDescription) -> FineTuneSettings:
     return found
 
 
-@dataclass
-class Keeper:
-    """Runs a course in its folder and keeps its progress there; lines are those of metrics.jsonl that it has already.
+def _runner(course: Course, folder: Path, lines: int, heard: Heard) -> Runner:
+    return Runner(folder, COMMANDS[task(course.start)], course.settings.checkpoint_seconds, lines, heard)
+
+
+def _in_folder(course: Course, runner: Runner) -> Tuned:
+    """Train to the end, save the network, and return the result; Interrupted on a signal.
 
     What is kept is always the progress at the last end of an epoch, of which a copy is at hand between saves.
     """
+    kept: list[tuple[Tensors, int]] = []  # the copy that is not on disk yet, if any
 
-    course: Course
-    folder: Path
-    lines: int
-    heard: Heard = unheard
-    notes: tuple[str, ...] = ()
-    copy: tuple[Arrays, int] | None = None
-    written: float = field(default_factory=time.monotonic)
+    def write() -> None:
+        if kept:
+            tensors, lines = kept.pop()
+            runner.save(tensors, f"epoch {lines}", {LINES: str(lines)})
 
-    def run(self) -> Tuned:
-        """Train to the end, save the network, and return the result; Interrupted on a signal."""
-        course, folder = self.course, self.folder
-        with stop_requests() as asked:
-            self.lines = metrics.trim_metrics(folder, self.lines)
-            marked = run_folder.mark(folder)
+    def saved() -> None:
+        kept[:] = [({name: x.copy() for name, x in course.progress.tensors().items()}, runner.lines)]
+        if runner.due:
+            write()
 
-            def saved() -> None:
-                tensors = {name: x.copy() for name, x in course.progress.tensors().items()}
-                self.copy = tensors, self.lines
-                if asked or time.monotonic() - self.written >= course.settings.checkpoint_seconds:
-                    self._write(marked)
+    def pause() -> None:
+        if runner.asked:
+            write()
+            runner.stop()
 
-            def pause() -> None:
-                if asked:
-                    self._write(marked)
-                    raise interrupted(asked[0], f"{COMMANDS[task(course.start)]} --resume {folder}")
-
-            course.record, course.saved, course.pause = self._record, saved, pause
-            course.run()
-            course.progress.network.to("cpu").save(folder / run_folder.NETWORK)
-            saved()
-            self._write(marked)
-            pause()
-        network, chosen = course.progress.network, course.progress.chosen
-        return Tuned(network, metrics.read_metrics(folder), chosen, course.settings, folder, self.notes)
-
-    def _record(self, record: Record) -> bool:
-        self.lines = metrics.append_metrics(self.folder, record)
-        return self.heard(record, self.course.progress.copied)
-
-    def _write(self, marked: str) -> None:
-        """Save the copy, unless it is the one on disk."""
-        if self.copy is None:
-            return
-        tensors, lines = self.copy
-        parameters = {name: x for name, x in tensors.items() if name != "totals"}  # whose scores begin at infinity
-        guards.check_state(parameters, f"epoch {lines}")
-        run_folder.save_checkpoint(self.folder, tensors, {MARK: marked, LINES: str(lines)})
-        self.copy, self.written = None, time.monotonic()
+    with runner.running():
+        course.record = lambda record: runner.record(record, course.progress.copied)
+        course.saved, course.pause = saved, pause
+        course.run()
+        course.progress.network.to("cpu").save(runner.folder / run_folder.NETWORK)
+        saved()
+        write()
+        runner.stop()
+    network, chosen = course.progress.network, course.progress.chosen
+    return Tuned(network, metrics.read_metrics(runner.folder), chosen, course.settings, runner.folder)
 
 
 def task(network: Network) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -35,8 +34,8 @@ from boltz.training.held_out import kept_epoch
 from boltz.training.history import columns, in_words, length, measured
 from boltz.training.loop import ROWS, Events, Loop, Record
 from boltz.training.monitor import apart
+from boltz.training.runner import Runner, saved_in
 from boltz.training.settings import AnySettings
-from boltz.training.signals import interrupted, stop_requests
 from boltz.training.snapshots import recorder
 from boltz.training.stages import settings_of, stages
 from boltz.training.state import TrainState, restore
@@ -169,19 +168,15 @@ def resume(
         description = read_description(folder)
         drawn = description.drawn()
         chosen, plan = drawn.settings, drawn.stages
-        tensors, told, notes = run_folder.load_checkpoint(folder)
-        if told.get("settings", run_folder.mark(folder)) != run_folder.mark(folder):
-            raise FileError(
-                f"{folder / run_folder.SETTINGS} was changed since the run was saved: put it back or start anew."
-            )
-        state = restore(tensors, drawn.plan, plan, f"the checkpoint of {folder}")
+        saved = saved_in(folder)
+        state = restore(saved.tensors, drawn.plan, plan, f"the checkpoint of {folder}")
         if state.model.dtype != drawn.dtype:
             raise FileError(f"the checkpoint of {folder} must hold {drawn.dtype} parameters, got {state.model.dtype}.")
         state.model = replace(state.model, levels=drawn.levels)
-        if state.stage >= len(plan) and (folder / "model.safetensors").exists():
+        if state.stage >= len(plan) and (folder / run_folder.MODEL).exists():
             history = metrics.read_metrics(folder)
             model = load_model(folder).to(device)
-            said = (*notes, *_notes(model, history, chosen), *_kept_notes(told, folder))
+            said = (*saved.notes, *_notes(model, history, chosen), *_kept_notes(saved.told, folder))
             return Run(model, history, folder, chosen, said)
         data = description.data_again("data", x, state.model)
         others = description.data_again("held_out", held_out, state.model)
@@ -194,7 +189,7 @@ def resume(
         loop = Loop(rows, held, plan, state.to(device), Key.from_seed(chosen.seed).derive("train"))
         with watching.hearing(watch, progress, in_words) as heard:
             run = _in_folder(loop, chosen, folder, heard)
-        return replace(run, notes=(*notes, *run.notes))
+        return replace(run, notes=(*saved.notes, *run.notes))
 
 
 def _parts(data: Data, held_out: Data | None, settings: AnySettings) -> tuple[Data, Data | None]:
@@ -233,36 +228,30 @@ def _in_memory(loop: Loop, settings: AnySettings, heard: Heard) -> Run:
 
 def _in_folder(loop: Loop, settings: AnySettings, folder: Path, heard: Heard) -> Run:
     state = loop.state
-    with stop_requests() as asked:
-        metrics.trim_metrics(folder, state.lines)
-        saved, marked = time.monotonic(), run_folder.mark(folder)
+    runner = Runner(folder, "boltz train", settings.checkpoint_seconds, state.lines, heard)
 
-        def epoch(record: Record) -> bool:
-            metrics.append_metrics(folder, record)
-            return heard(record, lambda: state.copied(loop.plan))
+    def epoch(record: Record) -> bool:
+        return runner.record(record, lambda: state.copied(loop.plan))
 
-        def step() -> None:
-            nonlocal saved
-            if asked or time.monotonic() - saved >= settings.checkpoint_seconds:
-                _save(folder, state, marked)
-                saved = time.monotonic()
-            if asked:
-                raise interrupted(asked[0], f"boltz train --resume {folder}")
+    def step() -> None:
+        if runner.due:
+            runner.save(state.tensors(), f"step {state.step}")
+        runner.stop()
 
-        def keep(update: int, machine: BoltzmannMachine) -> None:
-            machine.save(snapshots.path_of(folder, update))
+    def keep(update: int, machine: BoltzmannMachine) -> None:
+        machine.save(snapshots.path_of(folder, update))
 
-        def rewound(update: int) -> None:
-            snapshots.drop_after(folder, update)
+    def rewound(update: int) -> None:
+        snapshots.drop_after(folder, update)
 
+    with runner.running():
         loop.events = Events(epoch, rewound, step, recorder(loop, settings, keep))
         loop.run()
         model = _finished(loop, settings)
-        model.save(folder / "model.safetensors")
+        model.save(folder / run_folder.MODEL)
         notes = _learnt(loop)
-        _save(folder, state, marked, notes)
-        if asked:
-            raise interrupted(asked[0], f"boltz train --resume {folder}")
+        runner.save(state.tensors(), f"step {state.step}", {"notes": json.dumps(notes)} if notes else None)
+        runner.stop()
     history = metrics.read_metrics(folder)
     return Run(model, history, folder, settings, (*_notes(model, history, settings), *notes))
 
@@ -289,12 +278,6 @@ def _learnt(loop: Loop) -> tuple[str, ...]:
         return ()
     rows = loop.visible_rows(min(LEARNT_ROWS, max(LEARNT_NUMBERS // loop.state.model.layers[0].units, FEWEST)))
     return learnt.notes(loop.state.model, rows, loop.key.derive("learnt"))
-
-
-def _save(folder: Path, state: TrainState, marked: str, notes: tuple[str, ...] = ()) -> None:
-    tensors = state.tensors()
-    guards.check_state(tensors, f"step {state.step}")
-    run_folder.save_checkpoint(folder, tensors, {"settings": marked} | ({"notes": json.dumps(notes)} if notes else {}))
 
 
 def _kept_notes(told: Mapping[str, str], folder: Path) -> tuple[str, ...]:

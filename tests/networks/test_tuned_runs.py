@@ -18,7 +18,6 @@ from boltz.networks import fine_tune
 from boltz.networks.loop import Course
 from boltz.storage import metrics, run_folder
 from boltz.storage.tensors import read_tensors, write_tensors
-from boltz.training import description
 
 KINDS: dict[str, tuple[Callable[[], Any], Any, dict[str, Any]]] = {
     "classes": (lambda: DBM, Y, {"dropout": 0.3, "refit": True, "binarize": "fixed"}),
@@ -133,16 +132,12 @@ def test_a_signal_saves_the_last_epoch_and_raises(number: signal.Signals, at: in
 def begun(folder: Path) -> Path:
     """A folder whose training was stopped at its first batch."""
 
-    class Stopped(fine_tune.Keeper):
-        def run(self) -> Any:
-            raise CrashError
+    def stopped(*arguments: Any) -> Any:
+        raise CrashError
 
-    original, fine_tune.Keeper = fine_tune.Keeper, Stopped  # type: ignore[misc]
-    try:
-        with pytest.raises(CrashError):
-            boltz.fine_tune(DBM, X, Y, held_out=(X[:4], Y[:4]), out=folder, **QUICK)
-    finally:
-        fine_tune.Keeper = original  # type: ignore[misc]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(CrashError):
+        patch.setattr(fine_tune, "_in_folder", stopped)
+        boltz.fine_tune(DBM, X, Y, held_out=(X[:4], Y[:4]), out=folder, **QUICK)
     return folder
 
 
@@ -174,7 +169,7 @@ def test_a_damaged_folder_is_told(tmp_path: Path) -> None:
         ({"counters": np.array([0, 9, 0, 0])}, {}, "does not fit the settings"),
         ({"totals": np.zeros(1)}, {}, "not the checkpoint of a fine-tuning|does not fit"),
     ):
-        write_tensors(folder / run_folder.CHECKPOINT, tensors | patch, {"settings": description.mark(folder)} | told)
+        write_tensors(folder / run_folder.CHECKPOINT, tensors | patch, {"settings": run_folder.mark(folder)} | told)
         with pytest.raises(FileError, match=said):
             boltz.resume_tuning(folder, X, Y, (X[:4], Y[:4]))
     (folder / run_folder.SETTINGS).write_text('task = "classifier"\nsettings = {epochs = "x"}\n')
@@ -199,7 +194,7 @@ def test_a_folder_in_use_stays_as_it_is(tmp_path: Path) -> None:
 def test_named_data_are_loaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "d.npz", x_train=X, y_train=np.arange(24) % 3)
     data = boltz.load_data(str(tmp_path / "d.npz"))
-    monkeypatch.setattr(fine_tune.Keeper, "run", lambda keeper: keeper)
+    monkeypatch.setattr(fine_tune, "_in_folder", lambda course, runner: None)
     boltz.fine_tune(DBM, data, out=tmp_path / "r", **QUICK)
     monkeypatch.undo()
     found = boltz.resume_tuning(tmp_path / "r")

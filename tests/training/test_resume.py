@@ -23,6 +23,7 @@ from boltz.errors import BoltzError, FileError, InputError, Interrupted
 from boltz.storage import run_folder
 from boltz.storage.tensors import read_tensors, write_tensors
 from boltz.training.loop import Loop
+from boltz.training.runner import Runner
 from boltz.training.stages import kind_of_settings
 
 CLOCKS = ("seconds", "rows_per_second", "line")
@@ -146,18 +147,15 @@ def test_a_crash_between_the_model_and_the_last_checkpoint(tmp_path: Path, monke
     (tmp_path / "whole" / "model.safetensors").unlink()
     assert_same(boltz.resume(tmp_path / "whole", ROWS), wanted)  # the model is made again
 
-    from boltz.training import train as public
+    original = Runner.save
 
-    calls, original = iter(range(10**6)), public._save
-
-    def save(folder: Path, state: Any, *mark: Any) -> None:
-        if (folder / "model.safetensors").exists():
+    def save(runner: Runner, *what: Any) -> None:
+        if (runner.folder / "model.safetensors").exists():
             raise CrashError
-        original(folder, state, *mark)
-        next(calls)
+        original(runner, *what)
 
     with monkeypatch.context() as patch, pytest.raises(CrashError):
-        patch.setattr(public, "_save", save)
+        patch.setattr(Runner, "save", save)
         start("centred", tmp_path / "run")
     assert_same(boltz.resume(tmp_path / "run", ROWS), wanted)
 

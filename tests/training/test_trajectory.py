@@ -15,8 +15,8 @@ import boltz
 from boltz.errors import FileError, InputError
 from boltz.storage import atomic, run_folder, snapshots
 from boltz.storage.tensors import read_tensors, write_tensors
-from boltz.training import train as public
 from boltz.training.loop import Loop
+from boltz.training.runner import Runner
 from boltz.training.snapshots import marks
 
 ROWS = np.random.default_rng(120).random((20, 6)).astype(np.float32)
@@ -183,7 +183,7 @@ def test_a_crash_in_any_write_loses_no_snapshot(
 ) -> None:
     """Would catch a checkpoint that is written before the snapshot of its step, which a resumed run does not repeat."""
     train(kind, tmp_path / "whole", snapshots=5)
-    wanted, place = contents(tmp_path / "whole"), {"snapshot": (snapshots, "path_of"), "checkpoint": (public, "_save")}
+    wanted, place = contents(tmp_path / "whole"), {"snapshot": (snapshots, "path_of"), "checkpoint": (Runner, "save")}
     module, name = place[where]
     crashes = len(marks(total(kind), 5)) if where == "snapshot" else 4
     for number in range(crashes):
