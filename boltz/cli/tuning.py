@@ -67,7 +67,7 @@ def worked(task: Task, ctx: click.Context, path: Path | None, options: Options) 
         if options["split"] is not None:
             raise InputError("--split is for a network that is trained already: training rows are those of train.")
         return started(task, path, options)
-    if ("classifier" if network.classes else "autoencoder") != task.kind:
+    if network.task != task.kind:
         other = {"classify": "boltz autoencode", "autoencode": "boltz classify"}[task.command.split()[1]]
         raise InputError(f"{path} holds {'an autoencoder' if network.code else 'a classifier'}: use {other}.")
     _refuse(ctx, names - WITH_NETWORK, "{} would do nothing: " + f"{path} holds a network that is trained already.")

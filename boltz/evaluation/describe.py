@@ -18,7 +18,7 @@ from boltz.models.blueprint import Blueprint
 from boltz.models.files import Model, checked_machine, load
 from boltz.models.graph import Graph
 from boltz.networks.files import has_network, load_network
-from boltz.networks.fine_tune import Tuned, task, tuning_of
+from boltz.networks.fine_tune import Tuned, tuning_of
 from boltz.networks.network import Network
 from boltz.presets import LACKS
 from boltz.storage import metrics, run_folder, snapshots
@@ -126,7 +126,7 @@ def _network(network: Network, path: Path | None = None) -> Entries:
     classes = [shown(label) if isinstance(label, str) else label for label in network.classes[:MOST_CLASSES]]
     return {
         **({} if path is None else {"path": str(path)}),
-        "model": task(network),
+        "model": network.task,
         "layers": list(network.net.sizes),
         "architecture": "-".join(map(str, network.net.sizes)),
         "visible": network.visible.kind,

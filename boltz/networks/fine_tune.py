@@ -19,7 +19,7 @@ from boltz.models.files import Model
 from boltz.networks.files import load_network
 from boltz.networks.labels import labelled, numbered, prepared
 from boltz.networks.loop import Course, Labelled, Progress, Record
-from boltz.networks.network import Network
+from boltz.networks.network import AUTOENCODER, CLASSIFIER, Network
 from boltz.networks.settings import FineTuneSettings
 from boltz.progress import Asked
 from boltz.storage import metrics, run_folder
@@ -30,7 +30,6 @@ from boltz.training.runner import Runner, Tensors, saved_in
 from boltz.training.settings import settings_from
 from boltz.training.watching import Heard, Watch, unheard
 
-CLASSIFIER, AUTOENCODER = "classifier", "autoencoder"
 COMMANDS = {CLASSIFIER: "boltz classify", AUTOENCODER: "boltz autoencode"}
 LINES = "lines"  # in a checkpoint: how many of metrics.jsonl belong to it
 
@@ -193,7 +192,7 @@ def tuning_of(description: RunDescription) -> FineTuneSettings:
 
 
 def _runner(course: Course, folder: Path, lines: int, heard: Heard) -> Runner:
-    return Runner(folder, COMMANDS[task(course.start)], course.settings.checkpoint_seconds, lines, heard)
+    return Runner(folder, COMMANDS[course.start.task], course.settings.checkpoint_seconds, lines, heard)
 
 
 def _in_folder(course: Course, runner: Runner) -> Tuned:
@@ -230,15 +229,10 @@ def _in_folder(course: Course, runner: Runner) -> Tuned:
     return Tuned(network, metrics.read_metrics(runner.folder), chosen, course.settings, runner.folder)
 
 
-def task(network: Network) -> str:
-    """What a network is for, as run.toml says it."""
-    return AUTOENCODER if network.code else CLASSIFIER
-
-
 def _description(course: Course, extra: Mapping[str, Any]) -> RunDescription:
     """What run.toml says."""
     return RunDescription(
-        task=task(course.start),
+        task=course.start.task,
         settings=course.settings.as_dict(),
         data=_entry(course.given),
         held_out=RowsEntry() if course.others is None else _entry(course.others),

@@ -24,6 +24,7 @@ Array = NDArray[Any]
 Spans = list[tuple[slice, bool]]
 Label = int | str | float
 EXACT = 2.0**53  # from here on floating numbers do not tell whole numbers apart
+CLASSIFIER, AUTOENCODER = "classifier", "autoencoder"
 LABELS = "text, a whole number, or a floating number below 2^53 in size"
 
 
@@ -69,10 +70,14 @@ class Network:
         return short_repr(type(self).__name__, (self.described, *repr_parts(self)))
 
     @property
+    def task(self) -> str:
+        """What it is for: autoencoder, or classifier."""
+        return AUTOENCODER if self.code else CLASSIFIER
+
+    @property
     def described(self) -> str:
         """What it is, in words: autoencoder 784-500-784, or classifier 784-500-10."""
-        task = "autoencoder" if self.code else "classifier"
-        return f"{task} {'-'.join(map(str, self.net.sizes))}"
+        return f"{self.task} {'-'.join(map(str, self.net.sizes))}"
 
     @cached_property
     def params(self) -> dict[str, Array]:

@@ -13,7 +13,7 @@ import numpy as np
 
 import boltz
 from boltz.data.dataset import few_rows
-from boltz.errors import InputError, Interrupted
+from boltz.errors import FileError, InputError, Interrupted
 from boltz.evaluation.rows import Rows
 from boltz.networks.loop import Course
 from boltz.rng import Key
@@ -102,4 +102,27 @@ def check_labels_that_changed() -> None:
         boltz.resume_tuning(folder, X, Y)
 
 
-CHECKS = (check_few_rows, check_pieces_of_rows, check_stops_amid_an_epoch, check_labels_that_changed)
+def check_changed_settings() -> None:
+    """A run, of a network as of a machine, does not go on from a checkpoint of other settings."""
+    with tempfile.TemporaryDirectory() as place, mock.patch.object(os, "fsync", lambda descriptor: None):
+        tuned, trained = Path(place) / "tuned", Path(place) / "trained"
+        boltz.fine_tune(DBM, X, Y, out=tuned, **QUICK)
+        boltz.train(boltz.rbm(X.shape[1], 2), X, trained, epochs=1)
+        for folder, data, goes_on in ((tuned, (X, Y), boltz.resume_tuning), (trained, (X,), boltz.resume)):
+            text = (folder / run_folder.SETTINGS).read_text()
+            (folder / run_folder.SETTINGS).write_text(text.replace("seed = 0", "seed = 1"))
+            try:
+                goes_on(folder, *data)  # type: ignore[operator]
+            except FileError as problem:
+                assert "was changed since the run was saved" in str(problem)
+            else:
+                raise AssertionError("a checkpoint of other settings was taken up")
+
+
+CHECKS = (
+    check_few_rows,
+    check_pieces_of_rows,
+    check_stops_amid_an_epoch,
+    check_labels_that_changed,
+    check_changed_settings,
+)

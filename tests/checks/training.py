@@ -18,13 +18,16 @@ from scipy.stats import norm
 from support import stats
 
 import boltz
+from boltz.errors import FileError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.helmholtz import HelmholtzMachine
+from boltz.networks.fine_tune import tuning_of
 from boltz.networks.settings import FineTuneSettings
 from boltz.parallel import Workers
 from boltz.rng import Key
 from boltz.training import meaning, pcd_rbm
 from boltz.training.contrastive import Contrastive, Workspace
+from boltz.training.description import RunDescription
 from boltz.training.pretraining import Stage, compose, empty, stages
 from boltz.training.rules import Clock
 from boltz.training.schedules import learning_rate
@@ -568,3 +571,18 @@ def check_idle_settings() -> None:
     assert not {"chains", "rungs", "adam_beta1", "center_rate", "pretrain_k", "validation"} & kept.keys()
     needed = meaning.needs(FineTuneSettings)
     assert needed["learning_rate"].told(str.upper) == "an OPTIMIZER other than lbfgs" and "validation" not in needed
+
+
+def check_run_without_settings() -> None:
+    """A run.toml that lost its settings does not go on with those by default."""
+    model = {"units": [3, 2], "kind": "bernoulli", "dtype": "float32"}
+    for look, found in (
+        (RunDescription.drawn, {"model": model}),
+        (tuning_of, {"task": "classifier"}),
+    ):
+        try:
+            look(RunDescription.from_table(found))
+        except FileError as told:
+            assert "does not describe a" in str(told)
+        else:
+            raise AssertionError(f"{found} was read as a run")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tomli_w
+from checks import training as checks
 from support.training import plain_train
 
 import boltz
@@ -75,8 +76,4 @@ def test_a_machine_that_cannot_be_is_refused(entry: str, value: Any) -> None:
 
 
 def test_a_run_without_settings_is_not_trained_by_default_ones() -> None:
-    good = {"model": {"units": [3, 2], "kind": "bernoulli", "dtype": "float32"}}
-    with pytest.raises(FileError, match="does not describe a run"):
-        RunDescription.from_table(good).drawn()
-    with pytest.raises(FileError, match="does not describe a fine-tuning"):
-        tuning_of(RunDescription.from_table({"task": "classifier"}))
+    checks.check_run_without_settings()
