@@ -79,7 +79,8 @@ class Drawn:
 class RunDescription:
     """What run.toml says: the machine, or the task of a fine-tuning, its settings, its rows, and versions.
 
-    extra holds what the caller of a training keeps there besides. folder is where it is from, for messages.
+    task is None where none is named, which makes it the run of a machine, and empty where it is not text. extra holds
+    what the caller of a training keeps there besides. folder is where it is from, for messages.
     """
 
     model: Table = field(default_factory=dict)
@@ -97,7 +98,7 @@ class RunDescription:
         task, settings = table.get("task"), table.get("settings")
         return cls(
             _table(table, "model"),
-            task if isinstance(task, str) else None,
+            task if task is None or isinstance(task, str) else "",
             settings if isinstance(settings, Mapping) else None,
             RowsEntry(_table(table, "data")),
             RowsEntry(_table(table, "held_out")),
