@@ -70,7 +70,6 @@ BANNED = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marsh
 
 MACHINES = {"BoltzmannMachine", "HelmholtzMachine", "Model"}  # classes of machine, and the name of either
 TABLES = {"sampling.drawing", "sampling.inference", "estimators.marginals"}  # what differs between them, a row for each
-NOT_YET = ("training", "networks")  # rooms that still ask machines for their class
 
 MOST_LINES, MOST_PARAMETERS, MOST_IN_A_FUNCTION = 500, 6, 60
 WIDE = {
@@ -362,7 +361,7 @@ def keyed_by_class(node: ast.AST) -> bool:
 @pytest.mark.parametrize("name", sorted(set(MODULES) - {""}))
 def test_machines_answer_for_themselves(name: str) -> None:
     """Outside models, a machine is asked for what it has, and what differs between classes stands in a table."""
-    if package(name) in ("models", *NOT_YET):
+    if package(name) == "models":
         return
     for node in ast.walk(TREES[name]):
         line = f"boltz.{name} line {getattr(node, 'lineno', 0)}"

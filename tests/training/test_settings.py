@@ -16,6 +16,7 @@ from support.training import plain_train
 import boltz
 from boltz.errors import InputError
 from boltz.networks.settings import FineTuneSettings
+from boltz.presets import KINDS
 from boltz.training import meaning
 from boltz.training.objectives import OBJECTIVES
 from boltz.training.settings import (
@@ -31,7 +32,7 @@ from boltz.training.settings import (
     Settings,
     settings_from,
 )
-from boltz.training.stages import kind_of_settings
+from boltz.training.stages import TRAININGS, kind_of_settings
 
 COMMON: dict[str, list[Any]] = {
     "epochs": [-1, 1.5, True, "3", None, float("nan")],
@@ -249,6 +250,10 @@ def test_a_setting_means_the_same_wherever_a_machine_has_it() -> None:
 
 def test_what_a_setting_needs_is_told_by_the_values_of_the_others() -> None:
     checks.check_idle_settings()
+
+
+def test_each_kind_of_machine_has_a_training() -> None:
+    assert set(TRAININGS) == set(KINDS)
 
 
 def test_each_machine_has_its_settings() -> None:
