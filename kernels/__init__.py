@@ -25,6 +25,15 @@ PRIMITIVES = {
     "contraction": 0,
     "momentum_update": 0,
     "adam_update": 0,
+    "add": 2,
+    "copy": 1,
+    "turn": 1,
+    "totals": 1,
+    "weigh": 0,
+    "track": 0,
+    "outer": 3,
+    "through": 1,
+    "back": 1,
 }  # name -> position of the argument whose array type chooses the backend
 
 __all__ = [*PRIMITIVES, "backend"]
@@ -32,6 +41,8 @@ __all__ = [*PRIMITIVES, "backend"]
 
 @cache
 def _module(kind: type) -> Any:
+    if kind.__module__.startswith("boltz.kernels"):
+        return import_module(kind.__module__)  # an array whose primitives are recorded
     return import_module("boltz.kernels." + ("cuda.launch" if kind.__module__.startswith("cupy") else "cpu"))
 
 

@@ -193,3 +193,52 @@ def adam_update(
     corrected = rate / (1 - betas[0] ** count)
     parameter += corrected * first / (np.sqrt(second / (1 - betas[1] ** count)) + epsilon)
     return bool(np.all(np.isfinite(parameter)) and np.all(np.isfinite(second)))  # an infinite one would freeze it
+
+
+def add(a: Array, b: Array, out: Array) -> None:
+    """out (rows, units) := a + b, where b is one row or as many."""
+    np.add(a, b, out=out)
+
+
+def copy(source: Array, out: Array) -> None:
+    """out (rows, units) := source."""
+    out[...] = source
+
+
+def turn(source: Array, out: Array) -> None:
+    """out (units, rows) := source (rows, units) transposed."""
+    out[...] = source.T
+
+
+def totals(weights: Array, x: Array, out: Array) -> None:
+    """out (units,) := weights (rows,) @ x (rows, units), row after row."""
+    np.matmul(weights, x, out=out)
+
+
+def weigh(x: Array, signs: Array, offset: Array | None, total: Array | None) -> None:
+    """x := (x - offset) * signs (rows,), and total (units,) := its sum over rows; offset and total may be None."""
+    if offset is not None:
+        x -= offset
+    x *= signs[:, None]
+    if total is not None:
+        total[...] = x.sum(axis=0)
+
+
+def track(x: Array, rate: float, average: Array) -> None:
+    """average (units,) += rate * (mean of x over rows - average)."""
+    average += average.dtype.type(rate) * (x.mean(axis=0) - average)
+
+
+def outer(scale: float, a: Array, b: Array, out: Array) -> None:
+    """out += scale * a b^T."""
+    out += out.dtype.type(scale) * np.outer(a, b)
+
+
+def through(scale: float, weight: Array, x: Array, out: Array) -> None:
+    """out += scale * weight @ x."""
+    out += out.dtype.type(scale) * (weight @ x)
+
+
+def back(scale: float, weight: Array, x: Array, out: Array) -> None:
+    """out += scale * x @ weight."""
+    out += out.dtype.type(scale) * (x @ weight)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from boltz import arrays, checks
 from boltz.errors import InputError, NumericalError
+from boltz.kernels.cpu.programs import STEP
+from boltz.kernels.cpu.recorded import Count, Program, Runner, recordable, recorded
 from boltz.kernels.cuda.graphs import Clock, Replay
 from boltz.models.boltzmann import BoltzmannMachine, State, affordable_chains, checked_model
 from boltz.models.files import visible_rows
@@ -24,6 +26,7 @@ from boltz.sampling.inputs import Scratch, layer_input, turned_weights
 from boltz.sampling.states import States, warn_of_same_numbers
 
 Array = NDArray[Any]
+WORTH = 4  # sweeps that a program is made for
 FLIP_SWEEPS = 32  # of these one also turns and flips each colour class
 
 
@@ -182,6 +185,7 @@ class Walk:
     moves: bool
     first: int = 0
     scratch: dict[int, Scratch] = field(default_factory=dict)
+    programs: dict[int, Runner] = field(default_factory=dict)
 
     def advance(self, steps: range, block: slice) -> dict[str, Array]:
         """Carry a block of chains over sweeps of these numbers, in place; returns its states, which are views."""
@@ -193,9 +197,19 @@ class Walk:
                 flipped_sweep(self.transition, mine, at, first, scratch)
                 at += 1
             stop = min(steps.stop, -(-at // FLIP_SWEEPS) * FLIP_SWEEPS) if self.moves else steps.stop
-            repeat(lambda step: self.transition.sweep(mine, step, first, scratch), range(at, stop), like)
+            self._repeat(range(at, stop), mine, block, scratch)
             at = stop
         return mine
+
+    def _repeat(self, steps: range, mine: dict[str, Array], block: slice, scratch: Scratch) -> None:
+        """Plain sweeps of a block: in float32 by a program on a processor and by a captured graph on a device."""
+        like, first = self.transition.machine.arena, self.first + block.start
+        if len(steps) >= WORTH and recordable(like, block.stop - block.start):
+            if block.start not in self.programs:
+                self.programs[block.start] = recorded_sweep(self.transition, mine, first)
+            self.programs[block.start].count(steps.start, len(steps))
+        else:
+            repeat(lambda step: self.transition.sweep(mine, step, first, scratch), steps, like)
 
     def check(self) -> None:
         """Raise NumericalError where states are not finite."""
@@ -204,6 +218,15 @@ class Walk:
                 raise NumericalError(
                     f"The states of layer {layer} are not finite: the weights are too large for their type."
                 )
+
+
+def recorded_sweep(transition: GibbsSweep, state: dict[str, Array], first_row: int) -> Runner:
+    """A program of one sweep of these states, in place, by one thread."""
+    program = Program()
+    machine = replace(transition.machine, arena=recorded(transition.machine.arena, program))
+    mine = {layer: recorded(x, program) for layer, x in state.items()}
+    replace(transition, machine=machine).sweep(mine, Count(STEP), first_row, Scratch(machine.arena))
+    return Runner(program, None, 1)
 
 
 def flipped_sweep(transition: GibbsSweep, state: dict[str, Array], step: int, first_row: int, scratch: Scratch) -> None:

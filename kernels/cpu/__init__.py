@@ -12,10 +12,13 @@ from boltz.kernels.cpu.bernoulli import (
 )
 from boltz.kernels.cpu.philox import philox
 from boltz.kernels.cpu.products import contraction, product
+from boltz.kernels.cpu.sums import add, back, copy, outer, through, totals, track, turn, weigh
 from boltz.kernels.cpu.updates import adam_update, momentum_update
 
 __all__ = [
     "adam_update",
+    "add",
+    "back",
     "bernoulli_anneal",
     "bernoulli_from_mean",
     "bernoulli_mean",
@@ -24,8 +27,15 @@ __all__ = [
     "bernoulli_sample",
     "bernoulli_score",
     "contraction",
+    "copy",
     "momentum_update",
     "normal",
+    "outer",
     "philox",
     "product",
+    "through",
+    "totals",
+    "track",
+    "turn",
+    "weigh",
 ]

@@ -277,11 +277,15 @@ def _single(x, values, out):
     return len(out) > FEW_ROWS and x.dtype == values.dtype == out.dtype == np.float32 and out.flags.c_contiguous
 
 
+def block_for(out):
+    """Units of a table for a product with this result; 0 where tables are not worth their making."""
+    return _block() if len(out) >= LEAST_ROWS and out.shape[1] >= LEAST_COLUMNS else 0
+
+
 def product(x, weight, out):
     if len(weight) == x.shape[1] and out.shape == (len(x), weight.shape[1]) and _single(x, weight, out):
         address, *strides = _where(x)
-        worth = len(out) >= LEAST_ROWS and out.shape[1] >= LEAST_COLUMNS
-        _multiply(address, tuple(strides), x.shape[1], *_where(weight), out, _block() if worth else 0)
+        _multiply(address, tuple(strides), x.shape[1], *_where(weight), out, block_for(out))
     else:
         np.matmul(x, weight, out=out)  # which says what is wrong with shapes that do not match
 

@@ -1,0 +1,238 @@
+"""Programs: primitives that were recorded once and are run many times in one call, by threads that share the work.
+
+A program is a table of operations on addresses. They form pieces of work, and pieces form regions: those of a region may
+go on side by side, and a region begins when all before it is done. A thread takes any piece of the open region that
+nobody has; one that lost its core only misses some. What changes from one time to the next (the number of the step, the
+rows of a batch, a learning rate) is looked up: a Count, or an entry of a table at a Count.
+
+Each operation is the very primitive that is called step by step, so that bits are equal.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import carray, types
+from numba.extending import intrinsic
+
+from boltz.kernels.cpu import bernoulli, products, sums, updates
+from boltz.kernels.cpu.teams import add_one, claim, seen, wait
+from boltz.kernels.cpu.vectors import kernel
+
+WIDTH, FLOATS = 24, 8  # whole numbers and real numbers of an operation
+GAP = 8  # int64 between counters of threads, so that no two share a line of the cache
+DONE, ABANDONED, CLAIMS = 0, GAP, 2 * GAP  # places of the counters; those of the pieces follow
+SECONDS = 0.1  # that a call is to take
+MOVING = 2  # counts that go on by one each time; the others stand still during a call
+STEP, BATCH, DRAW = range(3)
+
+(PRODUCT, MEAN, SAMPLE, DRAWN, RELAX, ADD, COPY, FILL, TOTALS, WEIGH, TRACK, OUTER, THROUGH, BACK, MOMENTUM, ADAM,
+ GATHER, ROWS, TURN, UNTIL) = range(20)  # fmt: skip
+SCALE, OTHER = 13, 17  # places of references to tables: an address, and a count
+
+
+
+
+def _pointer(kind: Any) -> Any:
+    """The intrinsic that turns an address into a pointer to numbers of a kind."""
+
+    @intrinsic
+    def pointer(typingctx: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+        return types.CPointer(kind)(types.int64), codegen
+
+    return pointer
+
+
+_singles, _doubles, _wholes, _octets = map(_pointer, (types.float32, types.float64, types.int64, types.uint8))
+
+
+@kernel
+def _matrix(address, rows, columns):
+    return carray(_singles(address), (rows, columns))
+
+
+@kernel
+def _vector(address, size):
+    return carray(_singles(address), (size,))
+
+
+@kernel
+def _count(o, at, now):
+    """The value of a count: a factor times the number of this time, and a term."""
+    return o[at + 1] * now[o[at]] + o[at + 2]
+
+
+@kernel
+def _number(o, at, constant, now):
+    """An entry of a table, at a count, or a constant where there is no table."""
+    if o[at]:
+        place = _count(o, at + 1, now)
+        return np.float32(carray(_doubles(o[at]), (place + 1,))[place])
+    return np.float32(constant)
+
+
+@kernel
+def _draw(o, x, now):
+    """Operations that draw states."""
+    field, stream = _matrix(o[1], o[2], o[3]), np.uint64(_count(o, 8, now))
+    key0, key1, state = np.uint32(o[6]), np.uint32(o[7]), _matrix(o[12], o[2], o[3])
+    if o[0] == SAMPLE:
+        bias, scale = _matrix(o[4], o[5], o[3]), _number(o, SCALE, x[0], now)
+        bernoulli._sample(field, scale, bias, key0, key1, stream, o[11], state)
+    elif o[0] == DRAWN:
+        bernoulli._from_mean(field, key0, key1, stream, bernoulli.NO_ROWS, o[11], state)
+    else:
+        rows = carray(_wholes(o[4] + 8 * _count(o, SCALE, now)), (o[2],))
+        bernoulli._from_mean(field, key0, key1, stream, rows, 0, state)
+
+
+@kernel
+def _gather(o, x, now):
+    """The rows of a batch out of data of float32 or of bytes, divided by a number."""
+    out, by = _matrix(o[1], o[2], o[3]), np.float32(x[0])
+    rows = carray(_wholes(o[7] + 8 * _count(o, SCALE, now)), (o[2],))
+    for i in range(o[2]):
+        place, target = o[4] + rows[i] * o[5], out[i]
+        if o[6]:
+            octets = carray(_octets(place), (o[3],))
+            for j in range(o[3]):
+                target[j] = np.float32(octets[j]) / by
+        else:
+            numbers = carray(_singles(place), (o[3],))
+            for j in range(o[3]):
+                target[j] = numbers[j] / by
+
+
+@kernel
+def _move(o, x):
+    """Copies, and numbers in the place of what was there; rows lie so many bytes apart."""
+    for i in range(o[2]):
+        target = _vector(o[1] + i * o[4], o[3])
+        if o[0] == FILL:
+            for j in range(o[3]):
+                target[j] = np.float32(x[0])
+        else:
+            source = _vector(o[5] + i * o[6], o[3])
+            for j in range(o[3]):
+                target[j] = source[j]
+
+
+@kernel
+def _sum(o, x):
+    """Operations that sum over rows, or through weights."""
+    if o[0] == TOTALS:
+        sums._totals(_vector(o[4], o[2]), _matrix(o[1], o[2], o[3]), _vector(o[5], o[3]))
+    elif o[0] == WEIGH:
+        total = _vector(o[6], o[3] if o[6] else 0)
+        sums._weigh(_matrix(o[1], o[2], o[3]), _vector(o[4], o[2]), _vector(o[5], o[3] if o[5] else 0), total)
+    elif o[0] == TRACK:
+        sums._track(_matrix(o[1], o[2], o[3]), np.float32(x[0]), _vector(o[4], o[3]), np.empty(o[3], np.float32))
+    elif o[0] == OUTER:
+        sums._outer(np.float32(x[0]), _vector(o[4], o[2]), _vector(o[5], o[3]), _matrix(o[1], o[2], o[3]))
+    elif o[0] == THROUGH:
+        sums._through(np.float32(x[0]), _matrix(o[1], o[2], o[3]), _vector(o[4], o[3]), _vector(o[5], o[2]))
+    else:
+        sums._back(np.float32(x[0]), _matrix(o[1], o[2], o[3]), _vector(o[4], o[2]), _vector(o[5], o[3]))
+
+
+@kernel
+def _update(o, x, now):
+    """Operations that move parameters; a flag is 0 once one of them is not finite."""
+    parameter, gradient, first = _vector(o[1], o[2]), _vector(o[3], o[2]), _vector(o[4], o[2])
+    rate, other = _number(o, SCALE, x[0], now), _number(o, OTHER, x[1], now)
+    l2, l1 = np.float32(x[2]), np.float32(x[3])
+    if o[0] == MOMENTUM:
+        fine = updates._momentum(parameter, gradient, first, rate, other, o[5] != 0, l2, l1)
+    else:
+        beta1, beta2, rest1, rest2, epsilon = carray(_singles(o[6]), (5,))
+        second = _vector(o[5], o[2])
+        fine = updates._adam(
+            parameter, gradient, first, second, rate, beta1, beta2, rest1, rest2, epsilon, other, l2, l1
+        )
+    if not fine:
+        carray(_wholes(o[7]), (1,))[0] = 0
+
+
+@kernel
+def _operate(o, x, now):
+    """One operation."""
+    code = o[0]
+    if code == PRODUCT:
+        out = _matrix(o[8], o[9], o[10])
+        products._multiply(o[1], (o[2], o[3]), o[4], o[5], o[6], o[7], out, o[11])
+    elif code == SAMPLE or code == DRAWN or code == ROWS:
+        _draw(o, x, now)
+    elif code == MEAN:
+        bernoulli._mean(_matrix(o[1], o[2], o[3]), _number(o, SCALE, x[0], now), _matrix(o[4], o[5], o[3]))
+    elif code == RELAX:
+        field, bias, mean = _matrix(o[1], o[2], o[3]), _matrix(o[4], o[5], o[3]), _matrix(o[6], o[2], o[3])
+        change = bernoulli._relax(field, np.float32(x[0]), bias, np.float32(x[1]), mean)
+        carray(_doubles(o[7]), (1,))[0] = change
+    elif code == ADD:
+        sums._add(_matrix(o[4], o[2], o[3]), _matrix(o[5], o[6], o[3]), _matrix(o[1], o[2], o[3]))
+    elif code == COPY or code == FILL:
+        _move(o, x)
+    elif code == MOMENTUM or code == ADAM:
+        _update(o, x, now)
+    elif code == GATHER:
+        _gather(o, x, now)
+    elif code == TURN:
+        sums._turn(_matrix(o[4], o[3], o[2]), _matrix(o[1], o[2], o[3]))
+    else:
+        _sum(o, x)
+
+
+@kernel
+def _piece(operations, numbers, first, last, now):
+    """The operations of one piece of work, in order; until lets those from some place on come again."""
+    i, turns = first, 0
+    while i < last:
+        o, x = operations[i], numbers[i]
+        if o[0] == UNTIL:
+            turns += 1
+            changes, settled = carray(_doubles(o[3]), (o[4],)), True
+            for j in range(o[4]):
+                settled &= changes[j] <= x[0]
+            if turns < o[2] and not settled:
+                i = o[1]
+                continue
+            turns = 0
+        else:
+            _operate(o, x, now)
+        i += 1
+
+
+@kernel
+def run(program, counters, place, counts, times):
+    """Do a program so many times, together with others of a team; place is the number of this one and their number.
+
+    program: operations (n, WIDTH), their real numbers (n, FLOATS), pieces (pieces, 4): the first operation, the one
+    after the last, the first piece of the region and the one after its last. counts (2,) are those of the first time.
+    """
+    operations, numbers, pieces = program
+    me, team = place
+    total, address, spins = times * len(pieces), counters.ctypes.data, 0
+    while True:
+        done = seen(address + 8 * DONE)
+        if done >= total or seen(address + 8 * ABANDONED):
+            return
+        time, piece = done // len(pieces), done % len(pieces)
+        start, stop = pieces[piece, 2], pieces[piece, 3]
+        count, found = stop - start, -1
+        for j in range(count):
+            piece = start + (me * count // team + j) % count
+            mine = address + 8 * (CLAIMS + GAP * piece)
+            if seen(mine) == time and claim(mine, time):
+                found = piece
+                break
+        if found < 0:
+            spins = wait(spins)
+            continue
+        spins = 0
+        now = (counts[STEP] + time, counts[BATCH] + time, counts[DRAW])
+        _piece(operations, numbers, pieces[found, 0], pieces[found, 1], now)
+        add_one(address + 8 * DONE)

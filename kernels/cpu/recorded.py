@@ -1,0 +1,412 @@
+"""Arrays whose primitives are recorded into a program rather than done: the way of a processor to capture a graph.
+
+What is done to such an array becomes an operation, or is refused: nothing is computed while a program is made but
+views and sizes. All are float32, as the operations are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from boltz.kernels.cpu import products, programs
+from boltz.kernels.cpu.programs import FLOATS, WIDTH
+
+Array = Any
+FIRST = 4  # times of a first call, which tells how long one takes
+VIEWS = {np.atleast_2d, np.empty_like, np.shape, np.ndim, np.size, np.may_share_memory}
+
+
+class NotRecorded(TypeError):
+    """Something was done to a recorded array that no operation does."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """A whole number that goes on from one time to the next: factor times count number cell, and a term."""
+
+    cell: int
+    factor: int = 1
+    term: int = 0
+
+    def __mul__(self, by: int) -> Count:
+        return Count(self.cell, self.factor * by, self.term * by)
+
+    def __add__(self, more: int) -> Count:
+        return Count(self.cell, self.factor, self.term + more)
+
+    def __sub__(self, less: int) -> Count:
+        return self + -less
+
+    @property
+    def words(self) -> tuple[int, int, int]:
+        """The three words that an operation has for it."""
+        return self.cell, self.factor, self.term
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The number of a float64 table at a count."""
+
+    table: Array
+    at: Count
+
+    @property
+    def words(self) -> tuple[int, ...]:
+        """The four words that an operation has for it."""
+        return (self.table.ctypes.data, *self.at.words)
+
+
+@dataclass(eq=False)
+class Program:
+    """Operations as they are recorded, by pieces of work and regions, and what they work on, which is kept alive."""
+
+    operations: list[list[int]] = field(default_factory=list)
+    numbers: list[list[float]] = field(default_factory=list)
+    pieces: list[tuple[int, int, int, int]] = field(default_factory=list)
+    kept: list[Any] = field(default_factory=list)
+    first: int = 0  # of the operations that are in no piece yet
+    inside: bool = False  # a piece of a region
+    flag: Array = field(default_factory=lambda: np.ones(1, np.int64))
+    made: Any = None
+
+    def add(self, code: int, words: dict[int, int], numbers: tuple[float, ...] = (), keep: tuple[Any, ...] = ()) -> None:
+        """One operation more."""
+        row = [0] * WIDTH
+        row[0] = code
+        for place, word in words.items():
+            row[place] = int(word)
+        self.operations.append(row)
+        self.numbers.append([*map(float, numbers), *[0.0] * (FLOATS - len(numbers))])
+        self.kept.extend(keep)
+
+    def close(self) -> None:
+        """The operations since the last piece become a region of one piece."""
+        if len(self.operations) > self.first:
+            number = len(self.pieces)
+            self.pieces.append((self.first, len(self.operations), number, number + 1))
+            self.first = len(self.operations)
+
+    def region(self, function: Callable[[Any], Any], items: list[Any]) -> list[Any]:
+        """What function records of each item as a piece of its own, which may go on side by side."""
+        if self.inside:
+            return [function(item) for item in items]
+        self.close()
+        edges, found = [self.first], []
+        self.inside = True
+        try:
+            for item in items:
+                found.append(function(item))
+                edges.append(len(self.operations))
+        finally:
+            self.inside = False
+        spans = [(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+        start = len(self.pieces)
+        self.pieces += [(a, b, start, start + len(spans)) for a, b in spans]
+        self.first = len(self.operations)
+        return found
+
+    def table(self) -> tuple[Array, Array, Array]:
+        """The program as its runner takes it."""
+        if self.made is None:
+            self.close()
+            operations = np.array(self.operations, np.int64).reshape(-1, WIDTH)
+            numbers = np.array(self.numbers, np.float64).reshape(-1, FLOATS)
+            self.made = operations, numbers, np.array(self.pieces, np.int64).reshape(-1, 4)
+        return self.made
+
+    @property
+    def finite(self) -> bool:
+        """Whether all parameters that were moved since the program was made are finite."""
+        return bool(self.flag[0])
+
+
+class Runner:
+    """Runs a program, by the clock in calls that are short enough for interrupts."""
+
+    def __init__(self, program: Program, pool: ThreadPoolExecutor | None, team: int) -> None:
+        self.program, self.pool = program, pool
+        widest = max((stop - start for *_, start, stop in program.table()[2]), default=1)
+        self.team = 1 if pool is None else min(team, int(widest))
+        self.seconds = 0.0  # of one time
+
+    def times(self, most: int) -> int:
+        """How many times a call may have."""
+        return max(1, min(most, int(programs.SECONDS / self.seconds) if self.seconds else FIRST))
+
+    def count(self, first: int, times: int) -> None:
+        """Do the program for so many steps, of numbers from first on, in as many calls as they need."""
+        last = first + times
+        while first < last:
+            now = self.times(last - first)
+            self.run((first, 0, 0), now)
+            first += now
+
+    def run(self, counts: tuple[int, int, int], times: int) -> None:
+        """Do the program so many times in one call, from these counts on."""
+        if not len(self.program.table()[2]) or times < 1:
+            return
+        began = time.perf_counter()
+        found = np.array(counts, np.int64)
+        self._shared(found, times)
+        self.seconds = (time.perf_counter() - began) / times
+
+    def _shared(self, counts: Array, times: int) -> None:
+        program, pool = self.program.table(), self.pool
+        counters = np.zeros(programs.CLAIMS + programs.GAP * len(program[2]), np.int64)
+
+        def work(me: int) -> None:
+            try:
+                programs.run(program, counters, (me, self.team), counts, times)
+            except BaseException:
+                counters[programs.ABANDONED] = 1  # the others must not wait for what this one took
+                raise
+
+        helpers = [pool.submit(work, me) for me in range(1, self.team)] if pool is not None else []
+        try:
+            work(0)
+        finally:
+            problems = [helper.exception() for helper in helpers if not helper.cancel()]
+        for problem in problems:
+            if problem is not None:
+                raise problem
+
+
+class Recorded(np.ndarray):  # type: ignore[type-arg]
+    """A view of an array, or a new one, whose primitives are recorded."""
+
+    program: Program
+
+    def __array_finalize__(self, other: Any) -> None:
+        self.program = getattr(other, "program", None)  # type: ignore[assignment]
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        out = options.pop("out", (None,))[0]
+        if ufunc is np.add and method == "__call__" and out is not None and not options:
+            a, b = inputs
+            add(a, b, out)
+            return out
+        raise NotRecorded(f"{ufunc.__name__} of a recorded array is no operation of a program.")
+
+    def __array_function__(self, function: Any, kinds: Any, arguments: Any, options: Any) -> Any:
+        if function in VIEWS:
+            return super().__array_function__(function, kinds, arguments, options)
+        if function is np.zeros_like:
+            found = np.empty_like(*arguments, **options)
+            found[...] = 0
+            return found
+        raise NotRecorded(f"{function.__name__} of a recorded array is no operation of a program.")
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        target = self[key]
+        if not isinstance(target, Recorded):
+            raise NotRecorded("a single number of a recorded array is not set by an operation of a program.")
+        if np.ndim(value) == 0:
+            self.program.add(programs.FILL, _rows(target), (float(value),), (self,))
+        elif value is not target and not _same(value, target):
+            copy(value, target)
+
+    def copy(self, order: Any = "C") -> Recorded:
+        found: Recorded = np.empty_like(self)
+        copy(self, found)
+        return found
+
+    def astype(self, dtype: Any, order: Any = "K", copy: bool = True, **options: Any) -> Any:  # type: ignore[override]
+        if dtype != self.dtype:
+            raise NotRecorded("a recorded array has float32 numbers only.")
+        return self.copy() if copy else self
+
+
+def _same(a: Any, b: Any) -> bool:
+    return (a.ctypes.data, a.shape, a.strides) == (b.ctypes.data, b.shape, b.strides)
+
+
+def recordable(like: Any, rows: int) -> bool:
+    """Whether work on so many rows beside an array can be recorded: in float32 on a processor, of more than few rows."""
+    return type(like) is np.ndarray and like.dtype == np.float32 and rows > products.FEW_ROWS
+
+
+def recorded(array: Array, program: Program) -> Recorded:
+    """A view of an array on which primitives are recorded into a program."""
+    if array.dtype != np.float32:
+        raise NotRecorded("a recorded array has float32 numbers only.")
+    found = array.view(Recorded)
+    found.program = program
+    program.kept.append(array)
+    return found
+
+
+def _rows(x: Array) -> dict[int, int]:
+    """The words of a target of rows: address, rows, units, bytes between rows."""
+    x = x if x.ndim == 2 else x.reshape(1, -1)
+    if x.strides[1] != 4 and x.shape[1] > 1:
+        raise NotRecorded("the units of a recorded array must lie side by side.")
+    return {1: x.ctypes.data, 2: x.shape[0], 3: x.shape[1], 4: x.strides[0]}
+
+
+def _whole(x: Array) -> Array:
+    """An array that an operation reads as a block of memory."""
+    if not x.flags.c_contiguous or x.dtype != np.float32:
+        raise NotRecorded("an operation of a program takes float32 numbers side by side.")
+    return x
+
+
+def _head(x: Array, bias: Array) -> dict[int, int]:
+    """The words of a matrix and of biases of its columns, one for all rows or one a row."""
+    rows = np.atleast_2d(_whole(bias))
+    return {1: _whole(x).ctypes.data, 2: x.shape[0], 3: x.shape[1], 4: rows.ctypes.data, 5: rows.shape[0]}
+
+
+def _stream(stream: Any) -> dict[int, int]:
+    key0, key1, step = stream
+    cell, factor, term = step.words if isinstance(step, Count) else (0, 0, step)
+    return {6: key0, 7: key1, 8: cell, 9: factor, 10: term}
+
+
+def _table(value: Any, place: int) -> tuple[float, dict[int, int], tuple[Any, ...]]:
+    """A number as a constant or, of a table, as the words of its place."""
+    if isinstance(value, Entry):
+        return 0.0, dict(zip(range(place, place + 4), value.words, strict=True)), (value.table,)
+    return float(value), {}, ()
+
+
+def product(x: Array, weight: Array, out: Recorded) -> None:
+    fits = len(weight) == x.shape[1] and out.shape == (len(x), weight.shape[1])
+    if not fits or not products._single(x, weight, out):
+        raise NotRecorded("a product of a program has more than eight rows of float32 numbers.")
+    words = {1: x.ctypes.data, 2: x.strides[0], 3: x.strides[1], 4: x.shape[1], 5: weight.ctypes.data}
+    words |= {6: weight.strides[0], 7: weight.strides[1], 8: out.ctypes.data, 9: len(out), 10: out.shape[1]}
+    out.program.add(programs.PRODUCT, words | {11: products.block_for(out)}, (), (x, weight, out))
+
+
+def contraction(x: Array, values: Array, out: Recorded) -> None:
+    product(x.T, values, out)
+
+
+def bernoulli_mean(field: Recorded, scale: Any, bias: Array) -> None:
+    number, words, kept = _table(scale, programs.SCALE)
+    field.program.add(programs.MEAN, _head(field, bias) | words, (number,), (field, bias, *kept))
+
+
+def bernoulli_sample(field: Recorded, scale: Any, bias: Array, stream: Any, first_row: int, state: Array) -> None:
+    number, words, kept = _table(scale, programs.SCALE)
+    words = _head(field, bias) | _stream(stream) | {11: first_row, 12: _whole(state).ctypes.data} | words
+    field.program.add(programs.SAMPLE, words, (number,), (field, bias, state, *kept))
+
+
+def bernoulli_from_mean(mean: Recorded, stream: Any, first_row: int, state: Array) -> None:
+    words = {1: _whole(mean).ctypes.data, 2: mean.shape[0], 3: mean.shape[1], 11: first_row}
+    words |= _stream(stream) | {12: _whole(state).ctypes.data}
+    mean.program.add(programs.DRAWN, words, (), (mean, state))
+
+
+def bernoulli_rows(mean: Recorded, stream: Any, rows: tuple[Array, Count], state: Array) -> None:
+    """As the primitive; rows are an array of the numbers of all rows, and the count of the first one here."""
+    numbers, at = rows
+    words = {1: _whole(mean).ctypes.data, 2: mean.shape[0], 3: mean.shape[1], 4: numbers.ctypes.data}
+    words |= _stream(stream) | {12: _whole(state).ctypes.data}
+    words |= dict(zip(range(programs.SCALE, programs.SCALE + 3), at.words, strict=True))
+    mean.program.add(programs.ROWS, words, (), (mean, state, numbers))
+
+
+def bernoulli_relax(field: Recorded, scale: float, bias: Array, damping: float, mean: Array) -> Array:
+    """As the primitive; the largest change is left in an array (1,) of float64."""
+    change = np.zeros(1)
+    words = _head(field, bias) | {6: _whole(mean).ctypes.data, 7: change.ctypes.data}
+    field.program.add(programs.RELAX, words, (scale, damping), (field, bias, mean, change))
+    return change
+
+
+def add(a: Array, b: Array, out: Recorded) -> None:
+    rows = np.atleast_2d(_whole(b))
+    words = {1: _whole(out).ctypes.data, 2: out.shape[0], 3: out.shape[1], 4: _whole(a).ctypes.data}
+    out.program.add(programs.ADD, words | {5: rows.ctypes.data, 6: len(rows)}, (), (a, b, out))
+
+
+def copy(source: Array, out: Recorded) -> None:
+    if source.shape != out.shape or source.dtype != np.float32:
+        raise NotRecorded("a copy of a program has float32 numbers and the shape of its target.")
+    found = _rows(source)
+    out.program.add(programs.COPY, _rows(out) | {5: found[1], 6: found[4]}, (), (source, out))
+
+
+def turn(source: Array, out: Recorded) -> None:
+    words = {1: _whole(out).ctypes.data, 2: out.shape[0], 3: out.shape[1], 4: _whole(source).ctypes.data}
+    out.program.add(programs.TURN, words, (), (source, out))
+
+
+def totals(weights: Array, x: Recorded, out: Array) -> None:
+    words = {1: _whole(x).ctypes.data, 2: x.shape[0], 3: x.shape[1], 4: _whole(weights).ctypes.data}
+    x.program.add(programs.TOTALS, words | {5: _whole(out).ctypes.data}, (), (weights, x, out))
+
+
+def weigh(x: Recorded, signs: Array, offset: Array | None, total: Array | None) -> None:
+    words = {1: _whole(x).ctypes.data, 2: x.shape[0], 3: x.shape[1], 4: _whole(signs).ctypes.data}
+    words |= {5: 0 if offset is None else _whole(offset).ctypes.data, 6: 0 if total is None else total.ctypes.data}
+    x.program.add(programs.WEIGH, words, (), (x, signs, offset, total))
+
+
+def track(x: Recorded, rate: float, average: Array) -> None:
+    words = {1: _whole(x).ctypes.data, 2: x.shape[0], 3: x.shape[1], 4: _whole(average).ctypes.data}
+    x.program.add(programs.TRACK, words, (rate,), (x, average))
+
+
+def _sum(code: int, scale: float, matrix: Recorded, vectors: tuple[Array, Array]) -> None:
+    first, second = map(_whole, vectors)
+    words = {1: _whole(matrix).ctypes.data, 2: matrix.shape[0], 3: matrix.shape[1]}
+    words |= {4: first.ctypes.data, 5: second.ctypes.data}
+    matrix.program.add(code, words, (scale,), (matrix, *vectors))
+
+
+def outer(scale: float, a: Array, b: Array, out: Recorded) -> None:
+    _sum(programs.OUTER, scale, out, (a, b))
+
+
+def through(scale: float, weight: Recorded, x: Array, out: Array) -> None:
+    _sum(programs.THROUGH, scale, weight, (x, out))
+
+
+def back(scale: float, weight: Recorded, x: Array, out: Array) -> None:
+    _sum(programs.BACK, scale, weight, (x, out))
+
+
+def _moved(parameter: Recorded, gradient: Array) -> dict[int, int]:
+    return {1: _whole(parameter).ctypes.data, 2: parameter.size, 3: _whole(gradient).ctypes.data}
+
+
+def momentum_update(
+    parameter: Recorded, gradient: Array, velocity: Array, rate: Any, momentum: Any, nesterov: bool, l2: float, l1: float
+) -> bool:
+    """As the primitive; whether all is finite stands in the flag of the program."""
+    (first, words, kept), (second, more, others) = _table(rate, programs.SCALE), _table(momentum, programs.OTHER)
+    program = parameter.program
+    words |= _moved(parameter, gradient) | {4: _whole(velocity).ctypes.data, 5: nesterov, 7: program.flag.ctypes.data}
+    kept = (parameter, gradient, velocity, *kept, *others)
+    program.add(programs.MOMENTUM, words | more, (first, second, l2, l1), kept)
+    return True
+
+
+@contextmanager
+def settling(program: Program, sweeps: int, tolerance: float) -> Iterator[list[Any]]:
+    """What is recorded inside comes again until no change is above a tolerance, at most so many times; the list takes
+    the changes.
+    """
+    start, changes = len(program.operations), []  # type: ignore[var-annotated]
+    yield changes
+    ends = np.zeros(max(len(changes), 1))
+    for i, change in enumerate(changes):  # the operations write where until reads
+        _redirect(program, start, change, ends[i : i + 1])
+    words = {1: start, 2: sweeps, 3: ends.ctypes.data, 4: len(changes)}
+    program.add(programs.UNTIL, words, (tolerance,), (ends,))
+
+
+def _redirect(program: Program, start: int, old: Array, new: Array) -> None:
+    for row in program.operations[start:]:
+        if row[0] == programs.RELAX and row[7] == old.ctypes.data:
+            row[7] = new.ctypes.data

@@ -1,0 +1,148 @@
+"""Numba sums over rows and through weights, which gradients need beside products; every sum runs in a fixed order."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from boltz.kernels.cpu.vectors import LANES, fold_sum, kernel
+
+
+@kernel
+def _add(a, b, out):
+    for i in range(len(out)):
+        left, right, target = a[i], b[i % len(b)], out[i]
+        for j in range(len(target)):
+            target[j] = left[j] + right[j]
+
+
+@kernel
+def _copy(source, out):
+    for i in range(len(out)):
+        x, target = source[i], out[i]
+        for j in range(len(target)):
+            target[j] = x[j]
+
+
+@kernel
+def _turn(source, out):
+    """out := source transposed, by squares that stay in the first-level cache."""
+    rows, columns = out.shape
+    for top in range(0, rows, 2 * LANES):
+        for left in range(0, columns, 2 * LANES):
+            for i in range(top, min(top + 2 * LANES, rows)):
+                for j in range(left, min(left + 2 * LANES, columns)):
+                    out[i, j] = source[j, i]
+
+
+@kernel
+def _totals(weights, x, out):
+    zero = x.dtype.type(0)
+    for j in range(len(out)):
+        out[j] = zero
+    for i in range(len(x)):
+        w, row = weights[i], x[i]
+        for j in range(len(out)):
+            out[j] += w * row[j]
+
+
+@kernel
+def _weigh(x, signs, offset, total):
+    zero, centred = x.dtype.type(0), len(offset) > 0
+    for j in range(len(total)):
+        total[j] = zero
+    for i in range(len(x)):
+        sign, row = signs[i], x[i]
+        if centred:
+            for j in range(len(row)):
+                row[j] = (row[j] - offset[j]) * sign
+        else:
+            for j in range(len(row)):
+                row[j] *= sign
+        for j in range(len(total)):
+            total[j] += row[j]
+
+
+@kernel
+def _track(x, rate, average, spare):
+    zero, count = x.dtype.type(0), x.dtype.type(len(x))
+    for j in range(len(average)):
+        spare[j] = zero
+    for i in range(len(x)):
+        row = x[i]
+        for j in range(len(average)):
+            spare[j] += row[j]
+    for j in range(len(average)):
+        average[j] += rate * (spare[j] / count - average[j])
+
+
+@kernel
+def _outer(scale, a, b, out):
+    for i in range(len(out)):
+        factor, row = scale * a[i], out[i]
+        for j in range(len(row)):
+            row[j] += factor * b[j]
+
+
+@kernel
+def _through(scale, weight, x, out):
+    """out += scale * weight @ x, summed in sixteen lanes."""
+    size = (len(x) + LANES - 1) // LANES * LANES
+    terms, one = np.zeros(size, x.dtype), x.dtype.type(1)
+    for i in range(len(out)):
+        row = weight[i]
+        for j in range(len(x)):
+            terms[j] = row[j] * x[j]
+        out[i] += scale * x.dtype.type(fold_sum(terms.ctypes.data, size // LANES, one))
+
+
+@kernel
+def _back(scale, weight, x, out):
+    """out += scale * x @ weight."""
+    sums = np.zeros(len(out), x.dtype)
+    for i in range(len(x)):
+        factor, row = x[i], weight[i]
+        for j in range(len(sums)):
+            sums[j] += factor * row[j]
+    for j in range(len(out)):
+        out[j] += scale * sums[j]
+
+
+NOTHING = {kind: np.empty(0, kind) for kind in (np.float32, np.float64)}
+
+
+def add(a, b, out):
+    _add(a, np.atleast_2d(b), out)
+
+
+def copy(source, out):
+    _copy(source, out)
+
+
+def turn(source, out):
+    _turn(source, out)
+
+
+def totals(weights, x, out):
+    _totals(weights, x, out)
+
+
+def weigh(x, signs, offset, total):
+    kind = x.dtype.type
+    nothing = NOTHING[kind]
+    _weigh(x, signs, nothing if offset is None else offset, nothing if total is None else total)
+
+
+def track(x, rate, average):
+    _track(x, x.dtype.type(rate), average, np.empty_like(average))
+
+
+def outer(scale, a, b, out):
+    _outer(out.dtype.type(scale), a, b, out)
+
+
+def through(scale, weight, x, out):
+    _through(x.dtype.type(scale), weight, x, out)
+
+
+def back(scale, weight, x, out):
+    _back(x.dtype.type(scale), weight, x, out)
