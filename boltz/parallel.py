@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from threadpoolctl import ThreadpoolController
 
 from boltz import arrays, checks
 from boltz.errors import InputError
+from boltz.kernels.cpu.recorded import Program, Recorded
 from boltz.kernels.cuda.graphs import flow
 
 FEWEST = 32  # float32 products of fewer rows may sum in another order
@@ -162,6 +163,17 @@ class Workers:
         return results
 
 
+@dataclass(frozen=True)
+class Recording(Workers):
+    """Workers that record: what map is given becomes pieces of work of a program, which go on side by side."""
+
+    program: Program = field(kw_only=True)
+
+    def map(self, function: Callable[[Any], T], items: list[Any]) -> list[T]:
+        """What the function says of each item while it is recorded."""
+        return self.program.region(function, items)
+
+
 class _SingleBlas:
     """Holds BLAS to one thread while anyone is inside, from whatever threads they come."""
 
@@ -193,6 +205,9 @@ def workers(like: Any = None) -> Iterator[Workers]:
     if like is not None and arrays.on_device(like):
         with flow():
             yield Workers(1, None)
+        return
+    if isinstance(like, Recorded):
+        yield Recording(threads(), None, program=like.program)
         return
     count = threads()
     with _single_blas:

@@ -27,6 +27,7 @@ PRIMITIVES = {
     "adam_update": 0,
     "add": 2,
     "copy": 1,
+    "cut": 1,
     "turn": 1,
     "totals": 1,
     "weigh": 0,

@@ -205,6 +205,11 @@ def copy(source: Array, out: Array) -> None:
     out[...] = source
 
 
+def cut(x: Array, out: Array) -> None:
+    """out (rows, units) := 1 where x is at least 1/2, else 0."""
+    out[...] = x >= 0.5
+
+
 def turn(source: Array, out: Array) -> None:
     """out (units, rows) := source (rows, units) transposed."""
     out[...] = source.T

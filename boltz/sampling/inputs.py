@@ -49,11 +49,17 @@ def turned_weights(machine: BoltzmannMachine) -> dict[Any, Any]:
     """
     weights = {edge.key: machine.params[edge.key] for edge in machine.graph.edges}
     if not arrays.on_device(machine.arena):
-        return {key: weight.T.copy() for key, weight in weights.items()}
+        return {key: _turned(weight) for key, weight in weights.items()}
     if machine.dtype != np.float32:
         return {}
     splits = {key: split(weight) for key, weight in weights.items()}
     return {key: down for key, (_, down) in splits.items()} | {("up", key): up for key, (up, _) in splits.items()}
+
+
+def _turned(weight: Array) -> Array:
+    out = np.empty_like(weight, shape=weight.shape[::-1], order="C")
+    kernels.turn(weight, out)
+    return out
 
 
 def layer_input(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import arrays, checks
+from boltz.kernels.cpu.recorded import Recorded, settling
 from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.models.files import visible_rows
 from boltz.parallel import blocks, workers
@@ -63,15 +64,29 @@ def solve(
     if not any(joined.values()):
         return means
     order = [n for colour in graph.colours[::-1] for n in colour if joined.get(n)]
-    looks = options.looks if arrays.on_device(machine.arena) else range(1, options.sweeps + 1)
-    for number in range(1, options.sweeps + 1):
+
+    def sweep() -> list[Any]:
         changes = []
         for layer in order:
             inputs = layer_input(machine, layer, {n: means[n] for n in joined[layer]}, scratch)
             changes.append(machine.unit_type(layer).relax(inputs, 1.0, base[layer], options.damping, means[layer]))
+        return changes
+
+    _until_settled(sweep, options, machine.arena)
+    return means
+
+
+def _until_settled(sweep: Callable[[], list[Any]], options: MeanField, like: Array) -> None:
+    """Sweeps until no change is above the tolerance; in a program that is being recorded as one that comes again."""
+    if isinstance(like, Recorded):
+        with settling(like.program, options.sweeps, options.tolerance) as changes:
+            changes += sweep()
+        return
+    looks = options.looks if arrays.on_device(like) else range(1, options.sweeps + 1)
+    for number in range(1, options.sweeps + 1):
+        changes = sweep()
         if number in looks and all(change <= options.tolerance for change in changes):
             break
-    return means
 
 
 def _bottom_up(

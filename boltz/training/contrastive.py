@@ -48,6 +48,10 @@ class Workspace:
         self.gradient = np.zeros_like(self.machine.arena)
         self.named = views(self.machine.graph, self.gradient)
 
+    def total(self, layer: str) -> Array:
+        """A buffer (units,) for the sum of a layer's weighed statistics."""
+        return self.batch.get("total", layer, (1, self.machine.graph.units[layer]))[0]
+
     def block(self, phase: str, start: int) -> Scratch:
         """The buffers of one block of rows."""
         return self.blocks.setdefault((phase, start), Scratch(self.machine.arena))
@@ -68,6 +72,9 @@ class Contrastive:
     @property
     def start_rows(self) -> int:
         return self.settings.chains
+
+    def recordable(self, machine: BoltzmannMachine) -> bool:
+        return self.settings.rule in ("cd", "pcd") and self.settings.sparsity_cost == 0
 
     def replayable(self, machine: BoltzmannMachine) -> bool:
         stacked = any(machine.visible not in (edge.lower, edge.upper) for edge in machine.graph.edges)
@@ -133,10 +140,9 @@ class Contrastive:
                 chain = {layer: state[f"chain/{layer}"][rows] for layer in machine.graph.units}
                 jobs.append(partial(negative, rows, chain))
         pool.map(lambda job: job(), jobs)
-        self._track(machine, stats, n, state)
         signs = np.full_like(machine.arena, -1 / count, shape=(n + count,))
         signs[:n] = 1 / n
-        return self._contract(work, stats, signs, state, pool)
+        return self._contract(work, stats, (signs, n), state, pool)
 
     def _parts(self, machine: BoltzmannMachine, batch: Array, chains: int) -> tuple[list[slice], list[slice]]:
         """How rows and chains are dealt out; mean field that stops by a tolerance does so for a block as a whole."""
@@ -146,29 +152,31 @@ class Contrastive:
         parts = shares(len(batch), batch, kinds=kinds) if apart else blocks(len(batch), like=batch)
         return parts, shares(chains, batch, kinds=kinds)
 
-    def _track(self, machine: BoltzmannMachine, stats: dict[str, Array], n: int, state: RuleState) -> None:
-        """Moving averages of the data's activities: offsets (Montavon & Mueller 2012) and rates for sparsity."""
-        for layer, x in stats.items():
-            for name in (f"offset/{layer}", f"rate/{layer}"):
-                if name in state:
-                    rate = state[name].dtype.type(self.settings.center_rate)
-                    state[name] += rate * (x[:n].mean(axis=0) - state[name])
+    def _track(self, layer: str, x: Array, state: RuleState) -> None:
+        """Moving averages of a layer's activities on the data: offsets (Montavon & Mueller 2012), rates for sparsity."""
+        for name in (f"offset/{layer}", f"rate/{layer}"):
+            if name in state:
+                kernels.track(x, self.settings.center_rate, state[name])
 
     def _contract(
-        self, work: Workspace, stats: dict[str, Array], signs: Array, state: RuleState, pool: Workers
+        self, work: Workspace, stats: dict[str, Array], signed: tuple[Array, int], state: RuleState, pool: Workers
     ) -> Mapping[str, Array]:
-        """Signed sums over rows of x and x y^T, centred where there are offsets, by slices of the lower layers."""
-        machine = work.machine
-        gradient = work.named
-        for layer, x in stats.items():
-            np.matmul(signs, x, out=gradient[bias_key(layer)])
-        totals = {}
-        for layer in machine.graph.colours[1]:
-            if self.settings.center:
-                stats[layer] -= state[f"offset/{layer}"]
-            stats[layer] *= signs[:, None]
-            if self.settings.center:
-                totals[layer] = stats[layer].sum(axis=0)
+        """Sums over rows of x and x y^T, centred where there are offsets, by slices of the lower layers.
+
+        signed: the sign and share of each row, and the number of those that are of the data, which come first.
+        """
+        signs, data = signed
+        machine, center = work.machine, self.settings.center
+        gradient, weighed = work.named, machine.graph.colours[1]
+        totals = {n: work.total(n) for n in weighed} if center else {}
+
+        def weigh(layer: str) -> None:
+            self._track(layer, stats[layer][:data], state)
+            kernels.totals(signs, stats[layer], gradient[bias_key(layer)])
+            if layer in weighed:
+                kernels.weigh(stats[layer], signs, state.get(f"offset/{layer}"), totals.get(layer))
+
+        pool.map(weigh, list(stats))
         jobs = [
             (edge, rows)
             for edge in machine.graph.edges
@@ -179,18 +187,23 @@ class Contrastive:
             edge, rows = job
             part, lower, upper = gradient[edge.key][rows], stats[edge.lower][:, rows], stats[edge.upper]
             kernels.contraction(lower, upper, part)
-            if self.settings.center:  # the even side is centred here, so that its states stay binary above
+            if center:  # the even side is centred here, so that its states stay binary above
                 if edge.upper in totals:
-                    part -= np.outer(state[f"offset/{edge.lower}"][rows], totals[edge.upper])
+                    kernels.outer(-1.0, state[f"offset/{edge.lower}"][rows], totals[edge.upper], part)
                 else:
-                    part -= np.outer(totals[edge.lower][rows], state[f"offset/{edge.upper}"])
+                    kernels.outer(-1.0, totals[edge.lower][rows], state[f"offset/{edge.upper}"], part)
+
+        def plain(layer: str) -> None:
+            """The centred gradient in the parameters of the plain machine (Melchior, Fischer & Wiskott 2016, section
+            3): what it takes off the bias of a layer.
+            """
+            for key, other, is_lower in machine.graph.neighbours[layer]:
+                take = kernels.through if is_lower else kernels.back
+                take(-1.0, gradient[key], state[f"offset/{other}"], gradient[bias_key(layer)])
 
         pool.map(product, jobs)
-        if self.settings.center:
-            # the centred gradient in the parameters of the plain machine (Melchior, Fischer & Wiskott 2016, section 3)
-            for edge in machine.graph.edges:
-                gradient[bias_key(edge.lower)] -= gradient[edge.key] @ state[f"offset/{edge.upper}"]
-                gradient[bias_key(edge.upper)] -= state[f"offset/{edge.lower}"] @ gradient[edge.key]
+        if center:
+            pool.map(plain, list(stats))
         if self.settings.sparsity_cost > 0:
             self._sparsify(machine, gradient, state)
         return gradient

@@ -53,6 +53,9 @@ class Exchanging(Contrastive):
     def start_rows(self) -> int:
         return max(self.settings.chains, RATE_ROWS)
 
+    def recordable(self, machine: BoltzmannMachine) -> bool:
+        return False
+
     def replayable(self, machine: BoltzmannMachine) -> bool:
         return False  # the host decides on swaps and on snapshots
 

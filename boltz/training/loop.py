@@ -22,6 +22,7 @@ from boltz.training.cuda_graphs import Replayed
 from boltz.training.held_out import SCORE, due
 from boltz.training.monitor import Modes
 from boltz.training.pretraining import Stage, recognise
+from boltz.training.programs import Steps, fits
 from boltz.training.rules import Clock, Workspace
 from boltz.training.schedules import learning_rate, momentum
 from boltz.training.settings import Settings
@@ -30,7 +31,9 @@ from boltz.training.state import TrainState
 Array = NDArray[Any]
 Record = dict[str, Any]
 Gradient = Callable[[Array, float], None]  # of a batch, with the epochs done
-Tools = tuple[Gradient, Workers]
+Tools = tuple[Gradient, Workers, Steps | None]
+MANY = 1 << 62  # more updates than there are
+WORTH = 20  # updates that a program is made for
 ROWS = 250
 MODE_NUMBERS, LEAST_MODE_ROWS = 1 << 20, 50  # of the rows by which modes are watched, so that they stay small
 JUDGES = 500  # held-out rows by which a stage is judged
@@ -42,7 +45,7 @@ class Events:
     """What the loop tells its caller: each epoch's record, each update, and then each step boundary.
 
     The state may be saved at a step boundary, with the records and updates before it. An epoch that is answered by True
-    is the last one. rewound hears of the update, counted through the run, whose parameters a stage keeps, where it is
+    is the last one. ahead says how many updates there are to the next one that update waits for. rewound hears of the update, counted through the run, whose parameters a stage keeps, where it is
     not its last one.
     """
 
@@ -50,6 +53,7 @@ class Events:
     rewound: Callable[[int], None] = lambda update: None
     step: Callable[[], None] = lambda: None
     update: Callable[[], None] = lambda: None
+    ahead: Callable[[], int] = lambda: MANY
 
 
 @dataclass
@@ -79,8 +83,9 @@ class Loop:
                 most = max(MODE_NUMBERS // self.data.x.shape[1], LEAST_MODE_ROWS)
                 self.modes = Modes.of(self._batch(self.data, stage, self._spread(min(ROWS, most), len(self.data.x)), 0))
                 gradient = self._gradient(stage, work, key, pool)
+                together = self._together(stage, key, pool)
                 while not self._done(stage):
-                    self._epoch(stage, key, work, watched, (gradient, pool))
+                    self._epoch(stage, key, work, watched, (gradient, pool, together))
                 self._leave(stage)
 
     def _enter(self, stage: Stage, key: Key) -> None:
@@ -112,22 +117,45 @@ class Loop:
         order = self._here(order)
         batches = stage.batches(rows)
         before = time.perf_counter()
+        together = tools[2]
+        if together is not None:
+            together.begin(order)
         while state.batch < batches:
-            done = state.epoch + state.batch / batches
-            self._step(stage, work, order, done, tools)
-            state.batch += 1
+            taken = 0 if together is None else self._many(stage, work, together)
+            if not taken:
+                self._step(stage, work, order, state.epoch + state.batch / batches, tools)
+            state.batch += taken or 1
             self.events.update()
             now = time.perf_counter()
             state.totals += now - before
             before = now
             if state.batch < batches:
                 self.events.step()
-        record = self._record(stage, work, watched, done)
+        record = self._record(stage, work, watched, state.epoch + (batches - 1) / batches)
         state.epoch, state.batch, state.lines = state.epoch + 1, 0, state.lines + 1
         state.totals[0] = 0
         self.stopped = self.events.epoch(record) is True
         if not self.stopped:
             self.events.step()
+
+    def _together(self, stage: Stage, key: Key, pool: Workers) -> Steps | None:
+        """The steps of a stage as a program, where they are enough to be worth its making and can be recorded."""
+        left = stage.updates(len(self.data.x)) - self.state.step
+        if left < WORTH or not fits(stage, self.state.machine(stage), self.data):
+            return None
+        return Steps(stage, self.state, self.data, (self.key.derive("binarize"), key), pool)
+
+    def _many(self, stage: Stage, work: Workspace, together: Steps) -> int:
+        """Steps in one call, up to the next update that somebody waits for; says how many."""
+        place = f"{stage.name}, epoch {self.state.epoch + 1}"
+        sound = guards.finite(self.state.rule)
+        taken = together.run(self.events.ahead()) if sound else 0
+        if taken:
+            work.gradient[...] = together.gradient
+            sound = together.sound
+        if not sound:
+            guards.stop(work.machine, work.gradient, self.state.rule, place)
+        return taken
 
     def _gradient(self, stage: Stage, work: Workspace, key: Key, pool: Workers) -> Gradient:
         """What leaves the gradient for a batch in the workspace: from captured graphs on a device, where it may."""
@@ -142,7 +170,7 @@ class Loop:
         return gradient
 
     def _step(self, stage: Stage, work: Workspace, order: Array, done: float, tools: Tools) -> None:
-        settings, state, (gradient, pool) = stage.settings, self.state, tools
+        settings, state, (gradient, pool, _) = stage.settings, self.state, tools
         rows = order[state.batch * settings.batch_size : (state.batch + 1) * settings.batch_size]
         batch = self._batch(self.data, stage, rows, state.lines)
         place = f"{stage.name}, epoch {state.epoch + 1}"

@@ -53,9 +53,13 @@ def _momentum(part: slice, parameter: Array, gradient: Array, state: OptState, s
 
 def _adam(part: slice, parameter: Array, gradient: Array, state: OptState, step: Step, s: Common) -> bool:
     moments = state["first"][part], state["second"][part]
-    betas = (s.adam_beta1, 0.999)
     arrays = parameter[part], gradient[part], moments
-    return kernels.adam_update(*arrays, step.rate, betas, s.adam_epsilon, step.count, s.l2, s.l1)
+    return kernels.adam_update(*arrays, step.rate, betas(s), s.adam_epsilon, step.count, s.l2, s.l1)
+
+
+def betas(settings: Common) -> tuple[float, float]:
+    """How much of the first and of the second moments Adam keeps."""
+    return settings.adam_beta1, 0.999
 
 
 UPDATES: dict[str, tuple[tuple[str, ...], Callable[..., bool]]] = {

@@ -74,9 +74,9 @@ class Plain:
             bare.product(visible, weight, negative)
             bare.bernoulli_sample(negative, 1.0, self.biases[1], self.keys[1].stream(step), 0, hidden)
             lower[n:] = visible
-            np.matmul(signs, lower, out=self.bias_gradients[0])
-            np.matmul(signs, upper, out=self.bias_gradients[1])
-            np.multiply(upper, signs[:, None], out=upper)
+            bare.totals(signs, lower, self.bias_gradients[0])
+            bare.totals(signs, upper, self.bias_gradients[1])
+            bare.weigh(upper, signs, None, None)
             bare.contraction(lower, upper, self.weight_gradient)
 
     def _buffers(self, n: int) -> tuple[Array, Array, Array]:

@@ -41,6 +41,9 @@ class Rule(Protocol):
     def start_rows(self) -> int:
         """How many visible rows init asks for, at most."""
 
+    def recordable(self, machine: Any) -> bool:
+        """Whether gradient is made of primitives alone, so that a program of steps can be made of it."""
+
     def replayable(self, machine: Any) -> bool:
         """Whether gradient neither waits for a device nor depends on more of the clock than its key and step."""
 

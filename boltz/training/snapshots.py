@@ -6,12 +6,13 @@ geometric spacing (parallel trajectory tempering, Bereux et al. 2025).
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 
 import numpy as np
 
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.training.loop import Loop
+from boltz.training.loop import MANY, Loop
 from boltz.training.settings import AnySettings, Settings
 
 Keep = Callable[[int, BoltzmannMachine], None]
@@ -28,20 +29,29 @@ def marks(total: int, snapshots: int) -> list[int]:
     return [int(step) for step in steps if step < total]
 
 
-def recorder(loop: Loop, settings: AnySettings, keep: Keep) -> Callable[[], None]:
-    """What the loop calls after each update: hands keep a copy of a Boltzmann machine at each mark, by its update."""
-    state = loop.state
-    if state.model.directed is not None:
-        return lambda: None
-    assert isinstance(settings, Settings)
-    lengths = [stage.updates(len(loop.data.x)) for stage in loop.plan]
-    wanted = frozenset(marks(sum(lengths), settings.snapshots))
+class Recorder:
+    """What the loop calls after updates: hands keep a copy of a Boltzmann machine at each mark, by its update."""
 
-    def update() -> None:
-        number = sum(lengths[: state.stage]) + state.step
-        if number in wanted:
-            machine = state.copied(loop.plan).undirected
+    def __init__(self, loop: Loop, settings: AnySettings, keep: Keep) -> None:
+        self.loop, self.keep = loop, keep
+        self.lengths = [stage.updates(len(loop.data.x)) for stage in loop.plan]
+        wanted = settings.snapshots if isinstance(settings, Settings) else 0
+        self.marks = marks(sum(self.lengths), wanted)
+
+    def __call__(self) -> None:
+        number = self._number()
+        at = bisect_left(self.marks, number)
+        if at < len(self.marks) and self.marks[at] == number:
+            machine = self.loop.state.copied(self.loop.plan).undirected
             assert machine is not None
-            keep(number, machine)
+            self.keep(number, machine)
 
-    return update
+    def ahead(self) -> int:
+        """How many updates there are to the next mark."""
+        number = self._number()
+        at = bisect_right(self.marks, number)
+        return self.marks[at] - number if at < len(self.marks) else MANY
+
+    def _number(self) -> int:
+        """The updates so far, counted through the run."""
+        return sum(self.lengths[: self.loop.state.stage]) + self.loop.state.step

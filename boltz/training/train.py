@@ -36,7 +36,7 @@ from boltz.training.loop import ROWS, Events, Loop, Record
 from boltz.training.monitor import apart
 from boltz.training.runner import Runner, saved_in
 from boltz.training.settings import AnySettings
-from boltz.training.snapshots import recorder
+from boltz.training.snapshots import Recorder
 from boltz.training.stages import settings_of, stages
 from boltz.training.state import TrainState, restore
 from boltz.training.updown import recognised
@@ -213,7 +213,8 @@ def _in_memory(loop: Loop, settings: AnySettings, heard: Heard) -> Run:
         for later in [number for number in kept if number > update]:
             del kept[later]
 
-    loop.events = Events(epoch, rewound, update=recorder(loop, settings, kept.__setitem__))
+    recorder = Recorder(loop, settings, kept.__setitem__)
+    loop.events = Events(epoch, rewound, update=recorder, ahead=recorder.ahead)
     try:
         loop.run()
         model = _finished(loop, settings)
@@ -245,7 +246,8 @@ def _in_folder(loop: Loop, settings: AnySettings, folder: Path, heard: Heard) ->
         snapshots.drop_after(folder, update)
 
     with runner.running():
-        loop.events = Events(epoch, rewound, step, recorder(loop, settings, keep))
+        recorder = Recorder(loop, settings, keep)
+        loop.events = Events(epoch, rewound, step, recorder, recorder.ahead)
         loop.run()
         model = _finished(loop, settings)
         model.save(folder / run_folder.MODEL)

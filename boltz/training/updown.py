@@ -62,6 +62,9 @@ class UpDown:
     def start_rows(self) -> int:
         return self.settings.chains
 
+    def recordable(self, machine: HelmholtzMachine) -> bool:
+        return False
+
     def replayable(self, machine: HelmholtzMachine) -> bool:
         return self.settings.rule == "pcd"  # cd derives a key from the number of the step
 

@@ -72,6 +72,9 @@ class Variational:
     def start_rows(self) -> int:
         return MONITOR_SAMPLES
 
+    def recordable(self, machine: HelmholtzMachine) -> bool:
+        return False
+
     def replayable(self, machine: HelmholtzMachine) -> bool:
         learned = self.baseline is not None and self.baseline.learned  # by Adam, which counts its steps
         return not learned and self.settings.warmup_epochs == 0 and self.settings.free_bits == 0

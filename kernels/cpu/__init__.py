@@ -12,7 +12,7 @@ from boltz.kernels.cpu.bernoulli import (
 )
 from boltz.kernels.cpu.philox import philox
 from boltz.kernels.cpu.products import contraction, product
-from boltz.kernels.cpu.sums import add, back, copy, outer, through, totals, track, turn, weigh
+from boltz.kernels.cpu.sums import add, back, copy, cut, outer, through, totals, track, turn, weigh
 from boltz.kernels.cpu.updates import adam_update, momentum_update
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "bernoulli_score",
     "contraction",
     "copy",
+    "cut",
     "momentum_update",
     "normal",
     "outer",

@@ -28,7 +28,7 @@ MOVING = 2  # counts that go on by one each time; the others stand still during 
 STEP, BATCH, DRAW = range(3)
 
 (PRODUCT, MEAN, SAMPLE, DRAWN, RELAX, ADD, COPY, FILL, TOTALS, WEIGH, TRACK, OUTER, THROUGH, BACK, MOMENTUM, ADAM,
- GATHER, ROWS, TURN, UNTIL) = range(20)  # fmt: skip
+ GATHER, ROWS, CUT, TURN, UNTIL) = range(21)  # fmt: skip
 SCALE, OTHER = 13, 17  # places of references to tables: an address, and a count
 
 
@@ -180,6 +180,8 @@ def _operate(o, x, now):
         _update(o, x, now)
     elif code == GATHER:
         _gather(o, x, now)
+    elif code == CUT:
+        sums._cut(_matrix(o[4], o[2], o[3]), _matrix(o[1], o[2], o[3]))
     elif code == TURN:
         sums._turn(_matrix(o[4], o[3], o[2]), _matrix(o[1], o[2], o[3]))
     else:

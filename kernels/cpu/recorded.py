@@ -86,6 +86,10 @@ class Program:
         self.numbers.append([*map(float, numbers), *[0.0] * (FLOATS - len(numbers))])
         self.kept.extend(keep)
 
+    def clear(self) -> None:
+        """Forget the operations; what they work on stays."""
+        self.operations, self.numbers, self.pieces, self.first, self.made = [], [], [], 0, None
+
     def close(self) -> None:
         """The operations since the last piece become a region of one piece."""
         if len(self.operations) > self.first:
@@ -197,9 +201,10 @@ class Recorded(np.ndarray):  # type: ignore[type-arg]
     def __array_function__(self, function: Any, kinds: Any, arguments: Any, options: Any) -> Any:
         if function in VIEWS:
             return super().__array_function__(function, kinds, arguments, options)
-        if function is np.zeros_like:
-            found = np.empty_like(*arguments, **options)
-            found[...] = 0
+        if function in (np.zeros_like, np.full_like):
+            like, *value = arguments
+            found = np.empty_like(like, **options)
+            found[...] = value[0] if value else 0
             return found
         raise NotRecorded(f"{function.__name__} of a recorded array is no operation of a program.")
 
@@ -336,6 +341,11 @@ def copy(source: Array, out: Recorded) -> None:
     out.program.add(programs.COPY, _rows(out) | {5: found[1], 6: found[4]}, (), (source, out))
 
 
+def cut(x: Array, out: Recorded) -> None:
+    words = {1: _whole(out).ctypes.data, 2: out.shape[0], 3: out.shape[1], 4: _whole(x).ctypes.data}
+    out.program.add(programs.CUT, words, (), (x, out))
+
+
 def turn(source: Array, out: Recorded) -> None:
     words = {1: _whole(out).ctypes.data, 2: out.shape[0], 3: out.shape[1], 4: _whole(source).ctypes.data}
     out.program.add(programs.TURN, words, (), (source, out))
@@ -390,6 +400,39 @@ def momentum_update(
     kept = (parameter, gradient, velocity, *kept, *others)
     program.add(programs.MOMENTUM, words | more, (first, second, l2, l1), kept)
     return True
+
+
+def adam_update(
+    parameter: Recorded,
+    gradient: Array,
+    moments: tuple[Array, Array],
+    rate: Entry,
+    betas: tuple[float, float],
+    epsilon: float,
+    count: Entry,
+    l2: float,
+    l1: float,
+) -> bool:
+    """As the primitive, but for a rate that holds 1 / (1 - betas[0] ** count) and 1 / (1 - betas[1] ** count) as count;
+    whether all is finite stands in the flag of the program.
+    """
+    numbers = np.array([*betas, 1 - betas[0], 1 - betas[1], epsilon], np.float32)
+    (_, words, kept), (_, more, others) = _table(rate, programs.SCALE), _table(count, programs.OTHER)
+    first, second = map(_whole, moments)
+    words |= _moved(parameter, gradient) | {4: first.ctypes.data, 5: second.ctypes.data, 6: numbers.ctypes.data}
+    words |= {7: parameter.program.flag.ctypes.data}
+    kept = (parameter, gradient, *moments, numbers, *kept, *others)
+    parameter.program.add(programs.ADAM, words | more, (0.0, 0.0, l2, l1), kept)
+    return True
+
+
+def gather(out: Recorded, source: Array, rows: tuple[Array, Count], by: float) -> None:
+    """out (rows, units) := the rows of data (all rows, units) of float32 or uint8 with these numbers, over a number."""
+    numbers, at = rows
+    words = {1: _whole(out).ctypes.data, 2: out.shape[0], 3: out.shape[1], 4: source.ctypes.data, 5: source.strides[0]}
+    words |= {6: source.dtype == np.uint8, 7: numbers.ctypes.data}
+    words |= dict(zip(range(programs.SCALE, programs.SCALE + 3), at.words, strict=True))
+    out.program.add(programs.GATHER, words, (by,), (out, source, numbers))
 
 
 @contextmanager

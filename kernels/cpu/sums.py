@@ -24,6 +24,15 @@ def _copy(source, out):
 
 
 @kernel
+def _cut(x, out):
+    half, zero, one = x.dtype.type(0.5), x.dtype.type(0), x.dtype.type(1)
+    for i in range(len(out)):
+        row, target = x[i], out[i]
+        for j in range(len(target)):
+            target[j] = one if row[j] >= half else zero
+
+
+@kernel
 def _turn(source, out):
     """out := source transposed, by squares that stay in the first-level cache."""
     rows, columns = out.shape
@@ -116,6 +125,10 @@ def add(a, b, out):
 
 def copy(source, out):
     _copy(source, out)
+
+
+def cut(x, out):
+    _cut(x, out)
 
 
 def turn(source, out):

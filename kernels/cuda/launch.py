@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from boltz.kernels.reference import add, back, copy, outer, through, totals, track, turn, weigh  # CuPy takes them
+from boltz.kernels.reference import add, back, copy, cut, outer, through, totals, track, turn, weigh  # CuPy takes them
 
-__all__ = ["add", "back", "copy", "outer", "through", "totals", "track", "turn", "weigh"]
+__all__ = ["add", "back", "copy", "cut", "outer", "through", "totals", "track", "turn", "weigh"]
 Array = Any  # a C-contiguous cupy.ndarray
 Stream = tuple[int, int, Any]
 

@@ -1,0 +1,121 @@
+"""Steps of training in one call: batch, gradient and update of many steps, recorded once and run by a team of threads.
+
+Bits are those of the steps one by one, which the loop makes wherever a stage cannot be recorded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import kernels
+from boltz.data import Data
+from boltz.kernels.cpu.programs import BATCH, DRAW, STEP
+from boltz.kernels.cpu.recorded import Count, Entry, Program, Runner, gather, recordable, recorded
+from boltz.models.files import Model
+from boltz.parallel import Recording, Workers, shares
+from boltz.rng import Key
+from boltz.training import optimizers
+from boltz.training.pretraining import Stage
+from boltz.training.rules import Clock, Workspace
+from boltz.training.schedules import learning_rate, momentum
+from boltz.training.state import TrainState
+
+Array = NDArray[Any]
+
+
+def fits(stage: Stage, machine: Model, data: Data) -> bool:
+    """Whether the steps of a stage can be recorded: whole batches of rows of floats or bytes, for a rule of primitives."""
+    settings = stage.settings
+    rows = data.x if isinstance(data.x, np.ndarray) else None
+    return (
+        rows is not None
+        and rows.dtype in (np.float32, np.uint8)
+        and rows.flags.c_contiguous
+        and recordable(machine.arena, settings.batch_size)
+        and len(rows) >= settings.batch_size
+        and settings.max_norm == 0
+        and not stage.pair
+        and machine.layers[0].kind == "bernoulli"
+        and stage.rule.recordable(machine)
+    )
+
+
+class Steps:
+    """The steps of a stage as a program; work is the workspace whose gradient it leaves."""
+
+    def __init__(self, stage: Stage, state: TrainState, data: Data, keys: tuple[Key, Key], pool: Workers) -> None:
+        settings, machine = stage.settings, state.machine(stage)
+        self.stage, self.state, self.rows = stage, state, data.x
+        self.batches = len(data.x) // settings.batch_size
+        self.order = np.zeros(len(data.x), np.int64)
+        self.rates, self.others = (np.zeros(stage.batches(len(data.x))) for _ in range(2))
+        program = self.program = Program()
+        mine = replace(machine, arena=recorded(machine.arena, program))
+        work = stage.rule.workspace(mine)
+        self.gradient = work.gradient.view(np.ndarray)
+        program.clear()
+        recording = Recording(pool.count, None, program=program)
+        batch = np.empty_like(mine.arena, shape=(settings.batch_size, data.x.shape[1]))
+        self._record_batch(batch, data, keys[0], recording)
+        rule = {name: recorded(x, program) for name, x in state.rule.items()}
+        stage.rule.gradient(work, batch, rule, Clock(keys[1], Count(STEP)), recording)
+        self._record_update(mine, work, recording)
+        self.runner = Runner(program, pool.pool, pool.count)
+
+    def begin(self, order: Array) -> None:
+        """The order of the rows of an epoch, and the rates of its steps."""
+        settings, state, batches = self.stage.settings, self.state, len(self.rates)
+        self.order[...] = order
+        done = [state.epoch + b / batches for b in range(batches)]
+        self.rates[...] = [learning_rate(settings, each) for each in done]
+        if settings.optimizer != "adam":
+            self.others[...] = [momentum(settings, each) for each in done]
+            return
+        beta1, beta2 = optimizers.betas(settings)
+        for b in range(batches):
+            count = state.step - state.batch + b + 1
+            self.rates[b] /= 1 - beta1**count
+            self.others[b] = 1 / (1 - beta2**count)
+
+    def run(self, most: int) -> int:
+        """Go on by at most so many steps in one call; says how many, none where a batch that is not whole comes next."""
+        state = self.state
+        times = self.runner.times(min(most, self.batches - state.batch))
+        if state.batch >= self.batches:
+            return 0
+        self.runner.run((state.step, state.batch, state.lines), times)
+        state.step += times
+        return times
+
+    @property
+    def sound(self) -> bool:
+        """Whether all parameters are finite."""
+        return self.program.finite
+
+    def _record_batch(self, batch: Array, data: Data, key: Key, recording: Recording) -> None:
+        """The next rows of the order, binarised as the stage has it."""
+        how, levels, size = self.stage.settings.binarize, data.levels, len(batch)
+        drawn = how in ("dynamic", "fixed") and levels != 1
+        means = np.empty_like(batch) if drawn or (how == "threshold" and levels != 1) else batch
+        stream = key.stream(Count(DRAW) if how == "dynamic" else 0)
+
+        def rows(part: slice) -> None:
+            at = Count(BATCH, size, part.start)
+            gather(means[part], data.x, (self.order, at), float(levels or 1))
+            if drawn:
+                kernels.bernoulli_rows(means[part], stream, (self.order, at), batch[part])
+            elif means is not batch:
+                kernels.cut(means[part], batch[part])
+
+        recording.map(rows, shares(size, batch))
+
+    def _record_update(self, machine: Model, work: Workspace, recording: Recording) -> None:
+        settings = self.stage.settings
+        rate, other = (Entry(table, Count(BATCH)) for table in (self.rates, self.others))
+        arrays = {name: recorded(x, self.program) for name, x in self.state.optimizer.items()}
+        step = optimizers.Step(rate, other, other)  # type: ignore[arg-type]
+        optimizers.apply(settings, machine, work.gradient, arrays, step, recording)
