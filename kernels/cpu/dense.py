@@ -134,7 +134,9 @@ def dense(x, strides, units, weight, down, across, out):
     """out (rows, columns) := x (rows, units) @ weight (units, columns), both at addresses with byte strides."""
     rows, columns = out.shape
     if not units:
-        out[:, :] = 0
+        for i in range(rows):
+            for j in range(columns):
+                out[i, j] = 0
     tile, narrow = aligned(DEEP * TILE), columns < TILE
     spare = aligned(min(rows, CHUNK) * TILE if narrow else 0)
     step = ENTRY if narrow else 4 * columns

@@ -144,11 +144,12 @@ def _tables(bits, weight, down, across, units, out, block):
         words, places, counts = _find(bits, chunk, count)
         for tile in range(0, columns, TILE):
             first = max(min(tile, columns - TILE), 0)  # the last tile overlaps the one before, with equal values
-            sums[: count * TILE] = 0
+            for i in range(count * TILE):
+                sums[i] = 0
             for unit in range(0, units, block):
                 word, shift, here = unit // WORD, np.uint64(unit % WORD), min(block, units - unit)
-                live, where = words[word, : counts[word]], places[word, : counts[word]]
-                if len(live):
+                if counts[word]:
+                    live, where = words[word, : counts[word]], places[word, : counts[word]]
                     _make_tables(weight + unit * down + first * across, down, across, here, width, table, spare)
                     _add_entries(table.ctypes.data, live, where, shift, here, sums.ctypes.data)
             _put(sums, count, width, out, chunk, first)
@@ -193,7 +194,6 @@ def _pack(state, stride, bits, units, binary):
             if other:
                 break
         binary[i] = other == 0
-    return binary.sum()
 
 
 @kernel
@@ -202,7 +202,10 @@ def _pack_turned(state, stride, bits, rows, binary):
     units = bits.shape[1]
     whole = units // LANES * LANES
     others = np.zeros(whole // LANES, np.int64)  # a bit a column
-    binary[:], bits[:, :] = True, 0
+    for j in range(units):
+        binary[j] = True
+        for word in range(len(bits)):
+            bits[word, j] = 0
     for i in range(rows):
         row, bit, found = state + i * stride, np.uint64(1) << np.uint64(i % WORD), bits[i // WORD]
         left = False
@@ -218,7 +221,29 @@ def _pack_turned(state, stride, bits, rows, binary):
             break
     for j in range(whole):
         binary[j] = not (others[j // LANES] >> (j % LANES)) & 1
-    return binary.sum()
+
+
+@kernel
+def _chosen(bits, binary, count):
+    """The bits (words, count) of the rows that are binary."""
+    kept, filled = np.empty((len(bits), count), np.uint64), 0
+    for i in range(len(binary)):
+        if binary[i]:
+            for word in range(len(bits)):
+                kept[word, filled] = bits[word, i]
+            filled += 1
+    return kept
+
+
+@kernel
+def _put_back(rows, binary, out):
+    """The rows in their places, those that are binary."""
+    filled = 0
+    for i in range(len(binary)):
+        if binary[i]:
+            for j in range(out.shape[1]):
+                out[i, j] = rows[filled, j]
+            filled += 1
 
 
 @kernel
@@ -233,17 +258,19 @@ def _multiply(x, strides, units, weight, down, across, out, block):
         _pack(x, strides[0], bits, units, binary)
     elif strides[0] == 4:
         _pack_turned(x, strides[1], bits, units, binary)
-    count = binary.sum()
+    count = 0
+    for i in range(rows):
+        count += binary[i]
     mixed = count < len(out)
     if mixed:
         dense(x, strides, units, weight, down, across, out)
     if count:
         chosen, target = bits, out
         if mixed:
-            chosen, target = bits[:, binary].copy(), np.empty((count, out.shape[1]), np.float32)
+            chosen, target = _chosen(bits, binary, count), np.empty((count, out.shape[1]), np.float32)
         _tables(chosen, weight, down, across, units, target, block)
         if mixed:
-            out[binary] = target
+            _put_back(target, binary, out)
 
 
 @cache

@@ -109,7 +109,16 @@ def _gather(o, x, now):
 
 @kernel
 def _move(o, x):
-    """Copies, and numbers in the place of what was there; rows lie so many bytes apart."""
+    """Copies, sums of two, and numbers in the place of what was there; rows lie so many bytes apart."""
+    if o[0] == CUT:
+        sums._cut(_matrix(o[4], o[2], o[3]), _matrix(o[1], o[2], o[3]))
+        return
+    if o[0] == ADD:
+        sums._add(_matrix(o[4], o[2], o[3]), _matrix(o[5], o[6], o[3]), _matrix(o[1], o[2], o[3]))
+        return
+    if o[0] == TURN:
+        sums._turn(_matrix(o[4], o[3], o[2]), _matrix(o[1], o[2], o[3]))
+        return
     for i in range(o[2]):
         target = _vector(o[1] + i * o[4], o[3])
         if o[0] == FILL:
@@ -158,54 +167,39 @@ def _update(o, x, now):
 
 
 @kernel
-def _operate(o, x, now):
-    """One operation."""
-    code = o[0]
-    if code == PRODUCT:
-        out = _matrix(o[8], o[9], o[10])
-        products._multiply(o[1], (o[2], o[3]), o[4], o[5], o[6], o[7], out, o[11])
-    elif code == SAMPLE or code == DRAWN or code == ROWS:
-        _draw(o, x, now)
-    elif code == MEAN:
-        bernoulli._mean(_matrix(o[1], o[2], o[3]), _number(o, SCALE, x[0], now), _matrix(o[4], o[5], o[3]))
-    elif code == RELAX:
-        field, bias, mean = _matrix(o[1], o[2], o[3]), _matrix(o[4], o[5], o[3]), _matrix(o[6], o[2], o[3])
-        change = bernoulli._relax(field, np.float32(x[0]), bias, np.float32(x[1]), mean)
-        carray(_doubles(o[7]), (1,))[0] = change
-    elif code == ADD:
-        sums._add(_matrix(o[4], o[2], o[3]), _matrix(o[5], o[6], o[3]), _matrix(o[1], o[2], o[3]))
-    elif code == COPY or code == FILL:
-        _move(o, x)
-    elif code == MOMENTUM or code == ADAM:
-        _update(o, x, now)
-    elif code == GATHER:
-        _gather(o, x, now)
-    elif code == CUT:
-        sums._cut(_matrix(o[4], o[2], o[3]), _matrix(o[1], o[2], o[3]))
-    elif code == TURN:
-        sums._turn(_matrix(o[4], o[3], o[2]), _matrix(o[1], o[2], o[3]))
+def _field(o, x, now):
+    """Means of units, and steps towards their fixed point."""
+    field, bias = _matrix(o[1], o[2], o[3]), _matrix(o[4], o[5], o[3])
+    if o[0] == MEAN:
+        bernoulli._mean(field, _number(o, SCALE, x[0], now), bias)
     else:
-        _sum(o, x)
+        change = bernoulli._relax(field, np.float32(x[0]), bias, np.float32(x[1]), _matrix(o[6], o[2], o[3]))
+        carray(_doubles(o[7]), (1,))[0] = change
 
 
 @kernel
-def _piece(operations, numbers, first, last, now):
-    """The operations of one piece of work, in order; until lets those from some place on come again."""
-    i, turns = first, 0
-    while i < last:
-        o, x = operations[i], numbers[i]
-        if o[0] == UNTIL:
-            turns += 1
-            changes, settled = carray(_doubles(o[3]), (o[4],)), True
-            for j in range(o[4]):
-                settled &= changes[j] <= x[0]
-            if turns < o[2] and not settled:
-                i = o[1]
-                continue
-            turns = 0
-        else:
-            _operate(o, x, now)
-        i += 1
+def _settled(o, x):
+    """Whether no change is above the tolerance."""
+    changes, settled = carray(_doubles(o[3]), (o[4],)), True
+    for j in range(o[4]):
+        settled &= changes[j] <= x[0]
+    return settled
+
+
+@kernel
+def _open(counters, pieces, place, done):
+    """A piece of the open region that nobody had and that is the caller's now, its own share first; -1 if there is none.
+
+    place: the caller's number and that of its team; done: how many pieces are done.
+    """
+    time, piece = done // len(pieces), done % len(pieces)
+    start, count = pieces[piece, 2], pieces[piece, 3] - pieces[piece, 2]
+    for j in range(count):
+        piece = start + (place[0] * count // place[1] + j) % count
+        mine = counters + 8 * (CLAIMS + GAP * piece)
+        if seen(mine) == time and claim(mine, time):
+            return piece
+    return np.int64(-1)
 
 
 @kernel
@@ -213,28 +207,42 @@ def run(program, counters, place, counts, times):
     """Do a program so many times, together with others of a team; place is the number of this one and their number.
 
     program: operations (n, WIDTH), their real numbers (n, FLOATS), pieces (pieces, 4): the first operation, the one
-    after the last, the first piece of the region and the one after its last. counts (2,) are those of the first time.
+    after the last, the first piece of the region and the one after its last. counts (3,) are those of the first time.
+    What calls the primitives is one function, since each level of calls is compiled once more.
     """
     operations, numbers, pieces = program
-    me, team = place
     total, address, spins = times * len(pieces), counters.ctypes.data, 0
     while True:
         done = seen(address + 8 * DONE)
         if done >= total or seen(address + 8 * ABANDONED):
             return
-        time, piece = done // len(pieces), done % len(pieces)
-        start, stop = pieces[piece, 2], pieces[piece, 3]
-        count, found = stop - start, -1
-        for j in range(count):
-            piece = start + (me * count // team + j) % count
-            mine = address + 8 * (CLAIMS + GAP * piece)
-            if seen(mine) == time and claim(mine, time):
-                found = piece
-                break
-        if found < 0:
+        piece = _open(address, pieces, place, done)
+        if piece < 0:
             spins = wait(spins)
             continue
-        spins = 0
+        time = done // len(pieces)
         now = (counts[STEP] + time, counts[BATCH] + time, counts[DRAW])
-        _piece(operations, numbers, pieces[found, 0], pieces[found, 1], now)
+        i, turns, spins = pieces[piece, 0], 0, 0
+        while i < pieces[piece, 1]:
+            o, x = operations[i], numbers[i]
+            code = o[0]
+            i += 1
+            if code == PRODUCT:
+                out = _matrix(o[8], o[9], o[10])
+                products._multiply(o[1], (o[2], o[3]), o[4], o[5], o[6], o[7], out, o[11])
+            elif code in (SAMPLE, DRAWN, ROWS):
+                _draw(o, x, now)
+            elif code in (MEAN, RELAX):
+                _field(o, x, now)
+            elif code in (COPY, FILL, CUT, ADD, TURN):
+                _move(o, x)
+            elif code == GATHER:
+                _gather(o, x, now)
+            elif code in (MOMENTUM, ADAM):
+                _update(o, x, now)
+            elif code == UNTIL:
+                turns = 0 if turns + 1 >= o[2] or _settled(o, x) else turns + 1
+                i = o[1] if turns else i
+            else:
+                _sum(o, x)
         add_one(address + 8 * DONE)
