@@ -33,6 +33,7 @@ PRIMITIVES = {
     "weigh": 0,
     "track": 0,
     "outer": 3,
+    "row_dot": 0,
     "through": 1,
     "back": 1,
 }  # name -> position of the argument whose array type chooses the backend

@@ -234,6 +234,11 @@ def track(x: Array, rate: float, average: Array) -> None:
     average += average.dtype.type(rate) * (x.mean(axis=0) - average)
 
 
+def row_dot(state: Array, values: Array, total: NDArray[np.float64]) -> None:
+    """total (rows,) += state (rows, units) @ values (units,), in float64."""
+    total += state.astype(np.float64) @ values.astype(np.float64)
+
+
 def outer(scale: float, a: Array, b: Array, out: Array) -> None:
     """out += scale * a b^T."""
     out += out.dtype.type(scale) * np.outer(a, b)

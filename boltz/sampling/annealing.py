@@ -7,14 +7,17 @@ reversed transitions, to Z_0 / Z_1. Both are the same walk: weigh the change of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz import kernels
 from boltz.arrays import beside, host, on_device
+from boltz.kernels.cpu.programs import STEP
+from boltz.kernels.cpu.recorded import Count, Entry, Program, Runner, recordable, recorded, row_dot, tilt
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.nn.arena import zeros
 from boltz.numerics import effective_sample_size, log_mean_exp
@@ -29,6 +32,7 @@ Floats = NDArray[np.float64]
 Chains = dict[str, Array]
 Progress = Callable[[int, int], None]
 STRETCH, POINTS = 250, 60
+WORTH = 20  # temperatures that a program is made for
 
 
 @dataclass(frozen=True)
@@ -112,12 +116,40 @@ def _walk(path: Path, mine: Chains, betas: Floats, key: Key, block: tuple[slice,
     if isinstance(path, GibbsPath) and on_device(weights) and path.machine.dtype == np.float32:
         captured = Captured(path.density, path.turned, (mine, weights), betas, key, part.start)
         return lambda numbers: captured.run(len(numbers))
+    if isinstance(path, GibbsPath) and len(betas) > WORTH and recordable(path.machine.arena, len(weights)):
+        runner = _recorded(path, mine, (weights, betas), key, part.start)
+        return lambda numbers: runner.count(numbers.start, len(numbers))
 
     def walk(numbers: range) -> None:
         for i in numbers:
             path.step(mine, (betas[i - 1], betas[i]), Place(key, i, part.start), weights)
 
     return walk
+
+
+def _recorded(path: GibbsPath, state: Chains, weighed: tuple[Floats, Floats], key: Key, first: int) -> Runner:
+    """A program of GibbsPath.step for a block of chains; weighed are its log-weights, and all betas."""
+    program, density = Program(), path.density
+    machine = replace(path.machine, arena=recorded(path.machine.arena, program))
+    mine, scratch = {n: recorded(x, program) for n, x in state.items()}, Scratch(machine.arena)
+    log_weights, betas = weighed[0], Entry(np.ascontiguousarray(weighed[1]), Count(STEP))
+    biases = {}
+    for layer, units in machine.graph.units.items():
+        biases[layer] = np.empty_like(machine.arena, shape=(3, units))
+        base, change, bend = density.course(layer)
+        tilt((base, change, bend if density.bend else None), betas, biases[layer])
+    for layer in density.held:
+        row_dot(mine[layer], (biases[layer][2], betas), log_weights)
+    for layers, held in ((density.summed, False), (density.held, True)):
+        for layer in layers:
+            inputs = layer_input(machine, layer, mine, scratch, path.turned)
+            stream = key.derive("anneal", layer).stream(Count(STEP))
+            unit_type, drawn = machine.unit_type(layer), (stream, first, mine[layer])
+            if held:
+                unit_type.sample(inputs, betas, biases[layer][1], *drawn)  # type: ignore[arg-type]
+            else:
+                unit_type.anneal(inputs, betas, biases[layer][:2], *drawn, log_weights)  # type: ignore[arg-type]
+    return Runner(program, None, 1)
 
 
 def systematic(log_weights: Floats, uniform: float) -> NDArray[np.int64]:
@@ -158,7 +190,7 @@ class GibbsPath:
         scratch = self.scratch.setdefault(place.first, Scratch(machine.arena))
         for layer in density.held:
             change = density.exact_bias(layer, betas[1]) - density.exact_bias(layer, betas[0])
-            log_weights += np.einsum("ij,j->i", state[layer], change.astype(machine.dtype))
+            kernels.row_dot(state[layer], change.astype(machine.dtype), log_weights)
         for layer in density.summed:
             inputs = layer_input(machine, layer, state, scratch, self.turned)
             biases = density.bias(layer, betas[0]), density.bias(layer, betas[1])

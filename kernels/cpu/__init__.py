@@ -12,7 +12,7 @@ from boltz.kernels.cpu.bernoulli import (
 )
 from boltz.kernels.cpu.philox import philox
 from boltz.kernels.cpu.products import contraction, product
-from boltz.kernels.cpu.sums import add, back, copy, cut, outer, through, totals, track, turn, weigh
+from boltz.kernels.cpu.sums import add, back, copy, cut, outer, row_dot, through, totals, track, turn, weigh
 from boltz.kernels.cpu.updates import adam_update, momentum_update
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "outer",
     "philox",
     "product",
+    "row_dot",
     "through",
     "totals",
     "track",

@@ -28,7 +28,7 @@ MOVING = 2  # counts that go on by one each time; the others stand still during 
 STEP, BATCH, DRAW = range(3)
 
 (PRODUCT, MEAN, SAMPLE, DRAWN, RELAX, ADD, COPY, FILL, TOTALS, WEIGH, TRACK, OUTER, THROUGH, BACK, MOMENTUM, ADAM,
- GATHER, ROWS, CUT, TURN, UNTIL) = range(21)  # fmt: skip
+ GATHER, ROWS, CUT, TURN, UNTIL, ANNEAL, TILT, ALONG) = range(24)  # fmt: skip
 SCALE, OTHER = 13, 17  # places of references to tables: an address, and a count
 
 
@@ -178,6 +178,25 @@ def _field(o, x, now):
 
 
 @kernel
+def _anneal(o, x, now):
+    """Operations of one temperature, whose betas stand in a table up to the number of the step."""
+    step = _count(o, SCALE + 1, now)
+    betas = carray(_doubles(o[SCALE]), (step + 1,))
+    before, after = betas[step - 1], betas[step]
+    if o[0] == TILT:
+        base, change = carray(_doubles(o[2]), (o[1],)), carray(_doubles(o[3]), (o[1],))
+        bend = carray(_doubles(o[4]), (o[1] if o[4] else 0,))
+        sums._tilt(base, change, bend, before, after, _matrix(o[5], 3, o[1]))
+    elif o[0] == ALONG:
+        sums._row_dot(_matrix(o[1], o[2], o[3]), _vector(o[4], o[3]), carray(_doubles(o[5]), (o[2],)))
+    else:
+        field, state, bias = _matrix(o[1], o[2], o[3]), _matrix(o[12], o[2], o[3]), _matrix(o[4], 2, o[3])
+        step, weights = np.uint64(_count(o, 8, now)), carray(_doubles(o[5]), (o[2],))
+        scale0, scale1, key0, key1 = np.float32(before), np.float32(after), np.uint32(o[6]), np.uint32(o[7])
+        bernoulli._anneal(field, scale0, scale1, bias[0], bias[1], key0, key1, step, o[11], state, weights)
+
+
+@kernel
 def _settled(o, x):
     """Whether no change is above the tolerance."""
     changes, settled = carray(_doubles(o[3]), (o[4],)), True
@@ -240,6 +259,8 @@ def run(program, counters, place, counts, times):
                 _gather(o, x, now)
             elif code in (MOMENTUM, ADAM):
                 _update(o, x, now)
+            elif code in (ANNEAL, TILT, ALONG):
+                _anneal(o, x, now)
             elif code == UNTIL:
                 turns = 0 if turns + 1 >= o[2] or _settled(o, x) else turns + 1
                 i = o[1] if turns else i

@@ -328,6 +328,35 @@ def bernoulli_relax(field: Recorded, scale: float, bias: Array, damping: float, 
     return change
 
 
+def tilt(path: tuple[Array, Array, Array | None], betas: Entry, out: Recorded) -> None:
+    """out (3, units) := biases at the temperature before the step and at it, and how far they move between them.
+
+    path: base, change and bend (units,) of the biases, in float64; betas: the inverse temperature of the step.
+    """
+    base, change, bend = path
+    words = {1: len(base), 2: base.ctypes.data, 3: change.ctypes.data, 4: 0 if bend is None else bend.ctypes.data}
+    words |= {5: _whole(out).ctypes.data} | dict(zip(range(programs.SCALE, programs.SCALE + 4), betas.words, strict=True))
+    out.program.add(programs.TILT, words, (), (base, change, bend, betas.table, out))
+
+
+def row_dot(state: Recorded, values: tuple[Array, Entry], total: Array) -> None:
+    """As the primitive, at a temperature."""
+    vector, betas = values
+    words = {1: _whole(state).ctypes.data, 2: state.shape[0], 3: state.shape[1], 4: _whole(vector).ctypes.data}
+    words |= {5: total.ctypes.data} | dict(zip(range(programs.SCALE, programs.SCALE + 4), betas.words, strict=True))
+    state.program.add(programs.ALONG, words, (), (state, vector, total, betas.table))
+
+
+def bernoulli_anneal(
+    field: Recorded, betas: Entry, biases: Array, stream: Any, first_row: int, state: Array, increment: Array
+) -> None:
+    """As the primitive, between the temperature before the step and that of it; biases (2, units) are those of both."""
+    words = {1: _whole(field).ctypes.data, 2: field.shape[0], 3: field.shape[1], 4: _whole(biases).ctypes.data}
+    words |= _stream(stream) | {5: increment.ctypes.data, 11: first_row, 12: _whole(state).ctypes.data}
+    words |= dict(zip(range(programs.SCALE, programs.SCALE + 4), betas.words, strict=True))
+    field.program.add(programs.ANNEAL, words, (), (field, biases, state, increment, betas.table))
+
+
 def add(a: Array, b: Array, out: Recorded) -> None:
     rows = np.atleast_2d(_whole(b))
     words = {1: _whole(out).ctypes.data, 2: out.shape[0], 3: out.shape[1], 4: _whole(a).ctypes.data}

@@ -85,6 +85,30 @@ def _track(x, rate, average, spare):
 
 
 @kernel
+def _row_dot(state, values, total):
+    """total += state @ values, summed in double."""
+    size = (len(values) + LANES - 1) // LANES * LANES
+    terms, one = np.zeros(size, state.dtype), state.dtype.type(1)
+    for i in range(len(state)):
+        row = state[i]
+        for j in range(len(values)):
+            terms[j] = row[j] * values[j]
+        total[i] += fold_sum(terms.ctypes.data, size // LANES, one)
+
+
+@kernel
+def _tilt(base, change, bend, before, after, out):
+    """Biases at two inverse temperatures (2, units) and how far they move, from base on along change and a bend."""
+    for j in range(len(base)):
+        one = base[j] + before * change[j]
+        other = base[j] + after * change[j]
+        if len(bend):
+            one += before * (1 - before) * bend[j]
+            other += after * (1 - after) * bend[j]
+        out[0, j], out[1, j], out[2, j] = one, other, other - one
+
+
+@kernel
 def _outer(scale, a, b, out):
     for i in range(len(out)):
         factor, row = scale * a[i], out[i]
@@ -147,6 +171,10 @@ def weigh(x, signs, offset, total):
 
 def track(x, rate, average):
     _track(x, x.dtype.type(rate), average, np.empty_like(average))
+
+
+def row_dot(state, values, total):
+    _row_dot(state, values, total)
 
 
 def outer(scale, a, b, out):
