@@ -1,0 +1,301 @@
+"""Quick checks of programs: recorded primitives, and what is trained, sampled and annealed by them, against steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from support.training import plain_train
+
+import boltz
+from boltz.kernels import cpu
+from boltz.kernels.cpu import programs, recorded
+from boltz.kernels.cpu.programs import BATCH, DRAW, STEP
+from boltz.kernels.cpu.recorded import Count, Entry, Program, Runner
+from boltz.rng import Key
+from boltz.sampling import annealing, gibbs
+from boltz.training import loop
+
+Array = Any
+ROWS, UNITS, COLUMNS = 13, 37, 29
+NEVER = 1 << 60
+
+
+def single(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def run(program: Program, times: int = 1, counts: tuple[int, int, int] = (5, 1, 3), team: int = 1) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        Runner(program, pool if team > 1 else None, team).run(counts, times)
+
+
+def check_primitives() -> None:
+    """Each recorded primitive leaves the bits of the primitive itself, and nothing happens before the program runs."""
+    for name, work in primitives().items():
+        found, wanted = {}, {}
+        work(cpu, wanted, lambda x: x, 3 * 5 + 2)
+        program = Program()
+        work(recorded, found, lambda x, program=program: recorded.recorded(x, program), Count(STEP, 3, 2))
+        assert all(not np.array_equal(found[key], wanted[key]) for key in wanted), f"{name} was done while recorded"
+        run(program)
+        for key in wanted:
+            assert np.array_equal(found[key], wanted[key]), f"{name} of a program: {key}"
+
+
+def primitives() -> dict[str, Callable[[Any, dict[str, Array], Callable[[Array], Array], Any], None]]:
+    """Work by each primitive: of a backend, on arrays that it names, made ready by a function, at a step."""
+
+    def product(to: Any, arrays: Any, ready: Any, step: Any) -> None:
+        x, weight = (single(ROWS, UNITS) > 0).astype(np.float32), single(COLUMNS, UNITS, seed=1)
+        arrays["out"] = out = single(ROWS, COLUMNS, seed=2)
+        to.product(ready(x), weight.T, ready(out))
+        arrays["turned"] = turned = single(UNITS, UNITS, seed=3)
+        to.contraction(ready(x), ready(single(ROWS, UNITS, seed=4)), ready(turned))
+
+    def drawn(to: Any, arrays: Any, ready: Any, step: Any) -> None:
+        bias, stream = single(UNITS, seed=1), Key(7, 9).stream(step)
+        arrays["field"], arrays["state"] = field, state = single(ROWS, UNITS), single(ROWS, UNITS, seed=2)
+        to.bernoulli_sample(ready(field), 0.7, ready(bias), stream, 4, ready(state))
+        arrays["from mean"] = other = single(ROWS, UNITS, seed=3)
+        to.bernoulli_from_mean(ready(field), stream, 11, ready(other))
+
+    def means(to: Any, arrays: Any, ready: Any, step: Any) -> None:
+        arrays["field"], bias = single(ROWS, UNITS), single(ROWS, UNITS, seed=1)
+        to.bernoulli_mean(ready(arrays["field"]), 2.0, ready(bias))
+        arrays["mean"] = np.full((ROWS, UNITS), 0.5, np.float32)
+        to.bernoulli_relax(ready(single(ROWS, UNITS, seed=2)), 2.0, ready(bias), 0.25, ready(arrays["mean"]))
+
+    def moves(to: Any, arrays: Any, ready: Any, step: Any) -> None:
+        names = ("sum", "copy", "cut")
+        arrays |= {name: single(ROWS, UNITS, seed=i) for i, name in enumerate(names)}
+        arrays["turned"], source = single(UNITS, ROWS, seed=9), ready(single(ROWS, UNITS, seed=8))
+        to.add(source, ready(single(UNITS, seed=7)), ready(arrays["sum"]))
+        to.copy(source, ready(arrays["copy"]))
+        to.cut(source, ready(arrays["cut"]))
+        to.turn(source, ready(arrays["turned"]))
+
+    def sums(to: Any, arrays: Any, ready: Any, step: Any) -> None:
+        signs, offset = single(ROWS, seed=1), single(UNITS, seed=2)
+        names = ("totals", "weighed", "average", "outer", "through", "back")
+        shapes = ((UNITS,), (ROWS, UNITS), (UNITS,), (ROWS, UNITS), (ROWS,), (UNITS,))
+        arrays |= {name: single(*shape, seed=i) for i, (name, shape) in enumerate(zip(names, shapes, strict=True))}
+        arrays["sum"], x = single(UNITS, seed=7), single(ROWS, UNITS, seed=8)
+        to.totals(ready(signs), ready(x), ready(arrays["totals"]))
+        to.weigh(ready(arrays["weighed"]), ready(signs), ready(offset), ready(arrays["sum"]))
+        to.track(ready(x), 0.3, ready(arrays["average"]))
+        to.outer(-1.5, ready(signs), ready(offset), ready(arrays["outer"]))
+        to.through(-1.5, ready(x), ready(offset), ready(arrays["through"]))
+        to.back(-1.5, ready(x), ready(signs), ready(arrays["back"]))
+
+    def updates(to: Any, arrays: Any, ready: Any, step: Any) -> None:
+        gradient = single(UNITS, seed=1)
+        arrays["parameter"], arrays["velocity"] = single(UNITS, seed=2), single(UNITS, seed=3)
+        moved = [ready(x) for x in (arrays["parameter"], gradient, arrays["velocity"])]
+        to.momentum_update(*moved, 0.1, 0.5, True, 1e-2, 1e-3)
+
+    return {each.__name__: each for each in (product, drawn, means, moves, sums, updates)}
+
+
+def check_counts() -> None:
+    """Ten times in one call and in three: draws by the number of the step, rows by that of the batch, rates by both."""
+    data, order = np.arange(400, dtype=np.uint8).reshape(40, 10), np.random.default_rng(1).permutation(40)
+    rates, program = np.linspace(1, 2, 9), Program()
+    sums, batch = np.zeros((20, 10), np.float32), recorded.recorded(np.zeros((20, 10), np.float32), program)
+    state, total = (recorded.recorded(x, program) for x in (np.zeros((20, 10), np.float32), sums))
+    rows = Count(BATCH, 2, 1)
+    recorded.gather(batch, data, (order, rows), 255.0)
+    recorded.bernoulli_rows(batch, Key(1, 2).stream(Count(DRAW, 1, 1)), (order, rows), state)
+    recorded.bernoulli_mean(batch, Entry(rates, Count(BATCH, 1, 1)), np.zeros(10, np.float32))
+    recorded.add(total, state, total)
+    recorded.add(total, batch, total)
+    found = []
+    for calls in ((8,), (3, 4, 1)):
+        sums[...], done = 0, 0
+        for times in calls:
+            run(program, times, (0, done, 6))
+            done += times
+        found.append(sums.copy())
+    wanted = np.zeros((20, 10), np.float32)
+    for i in range(8):
+        part = order[2 * i + 1 : 2 * i + 21]
+        mean, drawn = data[part] / np.float32(255), np.empty((20, 10), np.float32)
+        cpu.bernoulli_rows(mean, Key(1, 2).stream(7), part, drawn)
+        cpu.bernoulli_mean(mean, rates[i + 1], np.zeros(10, np.float32))
+        wanted += drawn
+        wanted += mean
+    assert np.array_equal(found[0], wanted), "rows, draws or rates of another time"
+    assert np.array_equal(found[1], wanted), "a call goes on elsewhere than the last one ended"
+
+
+def check_regions() -> None:
+    """Pieces that read what the region before wrote: two thousand times by one thread and by three, without a miss."""
+    for team in (1, 3):
+        program = Program()
+        x, y = (recorded.recorded(np.ones((4, 300), np.float32), program) for _ in range(2))
+        base = np.ones(300, np.float32)
+        count = recorded.recorded(np.zeros((1, 300), np.float32), program)
+
+        def forward(k: int, x: Any = x, y: Any = y) -> None:
+            recorded.add(y[(k + 1) % 4 : (k + 1) % 4 + 1], base, x[k : k + 1])
+
+        def back(k: int, x: Any = x, y: Any = y) -> None:
+            recorded.add(x[(k + 1) % 4 : (k + 1) % 4 + 1], base, y[k : k + 1])
+
+        program.region(forward, list(range(4)))
+        program.region(back, list(range(4)))
+        recorded.add(count, base, count)
+        for _ in range(5):
+            run(program, 400, team=team)
+        assert (np.asarray(x) == 4000).all() and (np.asarray(y) == 4001).all(), "a region began before its time"
+        assert (np.asarray(count) == 2000).all(), "a piece was done twice, or never"
+
+
+def check_open() -> None:
+    """Of two pieces a thread gets its own first, then the other, then none; and again the next time."""
+    pieces = np.array([[0, 1, 0, 2], [1, 2, 0, 2], [2, 3, 2, 3]])
+    counters = np.zeros(programs.CLAIMS + programs.GAP * 3, np.int64)
+    address = counters.ctypes.data
+    for time in range(3):
+        assert [programs._open(address, pieces, (1, 2), 3 * time) for _ in range(3)] == [1, 0, -1]
+        assert [programs._open(address, pieces, (0, 2), 3 * time + 2) for _ in range(2)] == [2, -1]
+
+
+def check_settling() -> None:
+    """A loop ends where the change is small enough and not before, at once where it is, and at most after so many."""
+    for tolerance, most, wanted in ((0.1, 50, 4), (2.0, 50, 1), (0.0, 7, 7)):
+        program = Program()
+        field, mean, count = (recorded.recorded(x, program) for x in (single(1, 1), single(1, 1), single(1, 1)))
+        np.asarray(mean)[...], np.asarray(count)[...] = 1, 0
+        with recorded.settling(program, most, tolerance) as changes:
+            field[...] = -40
+            changes.append(recorded.bernoulli_relax(field, 1.0, np.zeros(1, np.float32), 0.5, mean))
+            recorded.add(count, np.ones(1, np.float32), count)
+        run(program)
+        assert np.asarray(count)[0, 0] == wanted
+
+
+def check_refused() -> None:
+    """What no operation does is refused while it is recorded, and is not done at once in silence."""
+    program = Program()
+    x = recorded.recorded(single(4, 5), program)
+    for wrong in (
+        lambda: x * 2,
+        lambda: np.exp(x),
+        lambda: x.sum(),
+        lambda: np.add(x, x),
+        lambda: np.concatenate([x, x]),
+        lambda: x.__setitem__((0, 0), 1.0),
+        lambda: x.astype(np.float64),
+        lambda: recorded.recorded(np.zeros(3), program),
+        lambda: recorded.product(x, single(5, 3), recorded.recorded(single(4, 3), program)),
+    ):
+        with pytest.raises(recorded.NotRecorded):
+            wrong()
+
+
+@contextmanager
+def by_steps() -> Iterator[None]:
+    """Everything step by step, as it is where nothing can be recorded."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (loop, gibbs, annealing):
+            patch.setattr(module, "WORTH", NEVER)
+        yield
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    before = boltz.threads()
+    boltz.threads(count)
+    try:
+        yield
+    finally:
+        boltz.threads(before)
+
+
+def machine(*units: int) -> boltz.BoltzmannMachine:
+    found = boltz.dbm(list(units), seed=1)
+    found.arena[...] = 0.3 * single(found.arena.size, seed=5)
+    return found
+
+
+def trained(units: tuple[int, ...], count: int, **settings: Any) -> tuple[Array, Any, list[Array]]:
+    """Parameters, records but for times, and snapshots of a short training on grey rows."""
+    x = np.random.default_rng(3).integers(0, 256, (130, units[0])).astype(np.uint8)
+    with threads(count):
+        settings = {"epochs": 3, "batch_size": 20, "chains": 14, "seed": 2, "snapshots": 6, "learning_rate": 0.05} | settings
+        found = plain_train(machine(*units), x, held_out=x[:30], **settings)
+    records = [{k: v for k, v in each.items() if k not in ("seconds", "rows_per_second")} for each in found.history]
+    return found.model.arena, records, [each.arena for each in found.trajectory]
+
+
+def check_training(units: tuple[int, ...] = (40, 23), **settings: Any) -> None:
+    """A training by programs, with one, two and three threads, has the bits of one by steps."""
+    with by_steps():
+        wanted = trained(units, 1, **settings)
+    assert len(wanted[2]) > 3
+    for count in (1, 2, 3):
+        found = trained(units, count, **settings)
+        assert np.array_equal(found[0], wanted[0]), f"parameters with {count} threads"
+        assert found[1] == wanted[1], f"records with {count} threads"
+        assert all(np.array_equal(a, b) for a, b in zip(found[2], wanted[2], strict=True)), "snapshots"
+
+
+RULES: dict[str, dict[str, Any]] = {
+    "pcd": {"rule": "pcd", "center": False},
+    "centred": {"rule": "pcd", "center": True, "k": 2, "schedule": "linear"},
+    "cd": {"rule": "cd", "k": 3, "momentum": 0.9},
+    "adam": {"rule": "pcd", "optimizer": "adam", "learning_rate": 0.003, "binarize": "threshold"},
+    "decay": {"rule": "cd", "optimizer": "nesterov", "l2": 1e-2, "l1": 1e-3, "binarize": "none"},
+}
+DEEP: dict[str, dict[str, Any]] = {
+    "tolerance": {"mean_field_tolerance": 0.01, "mean_field_sweeps": 30, "binarize": "fixed"},
+    "sweeps": {"mean_field_tolerance": 0.0, "mean_field_sweeps": 3, "center": True},
+}
+
+
+def check_centred_training() -> None:
+    check_training(**RULES["centred"])
+
+
+def check_adam_training() -> None:
+    check_training(**RULES["adam"])
+
+
+def check_deep_training() -> None:
+    check_training((40, 23, 11), **DEEP["tolerance"])
+
+
+def check_sampling() -> None:
+    """Chains by programs, with one and with three threads, have the bits of chains step by step."""
+    for units in ((40, 23), (40, 23, 11)):
+        model = machine(*units)
+        with by_steps():
+            wanted = boltz.sample(model, 130, 70, seed=4)
+        for count in (1, 3):
+            with threads(count):
+                found = boltz.sample(model, 130, 70, seed=4)
+            assert all(np.array_equal(found[n], wanted[n]) for n in wanted), f"{units}, {count} threads"
+
+
+def check_annealing() -> None:
+    """log-weights of annealing by programs have the bits of those step by step, also where biases make a detour."""
+    for units in ((40, 23), (40, 23, 11)):
+        model = machine(*units)
+        for betas in (45, "adaptive:60"):
+            with by_steps():
+                wanted = boltz.ais(model, 130, betas, seed=4)
+            for count in (1, 3):
+                with threads(count):
+                    found = boltz.ais(model, 130, betas, seed=4)
+                assert np.array_equal(found.log_weights, wanted.log_weights), f"{units}, {betas}, {count} threads"
+
+
+def check_stopped() -> None:
+    """A program whose parameters leave the range of numbers ends the training in one sentence."""
+    with pytest.raises(boltz.NumericalError, match="not finite"):
+        trained((40, 23), 1, learning_rate=1e6, l2=1e6)
