@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 import boltz.kernels as kernels
 from boltz.arrays import beside
+from boltz.kernels.cpu.recorded import recordable
 from boltz.models.boltzmann import BoltzmannMachine, views
 from boltz.models.graph import Edge, bias_key
 from boltz.parallel import Workers, blocks, shares
@@ -74,7 +75,8 @@ class Contrastive:
         return self.settings.chains
 
     def recordable(self, machine: BoltzmannMachine) -> bool:
-        return self.settings.rule in ("cd", "pcd") and self.settings.sparsity_cost == 0
+        few = (self.settings.batch_size, self.settings.chains, *machine.graph.units.values())
+        return self.settings.sparsity_cost == 0 and recordable(machine.arena, *few)
 
     def replayable(self, machine: BoltzmannMachine) -> bool:
         stacked = any(machine.visible not in (edge.lower, edge.upper) for edge in machine.graph.edges)

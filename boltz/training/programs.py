@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from boltz import kernels
 from boltz.data import Data
 from boltz.kernels.cpu.programs import BATCH, DRAW, STEP
-from boltz.kernels.cpu.recorded import Count, Entry, Program, Runner, gather, recordable, recorded
+from boltz.kernels.cpu.recorded import Count, Entry, Program, Runner, gather, recorded
 from boltz.models.files import Model
 from boltz.parallel import Recording, Workers, shares
 from boltz.rng import Key
@@ -35,7 +35,6 @@ def fits(stage: Stage, machine: Model, data: Data) -> bool:
         rows is not None
         and rows.dtype in (np.float32, np.uint8)
         and rows.flags.c_contiguous
-        and recordable(machine.arena, settings.batch_size)
         and len(rows) >= settings.batch_size
         and settings.max_norm == 0
         and not stage.pair

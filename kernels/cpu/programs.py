@@ -32,8 +32,6 @@ STEP, BATCH, DRAW = range(3)
 SCALE, OTHER = 13, 17  # places of references to tables: an address, and a count
 
 
-
-
 def _pointer(kind: Any) -> Any:
     """The intrinsic that turns an address into a pointer to numbers of a kind."""
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+import boltz.kernels as kernels
 from boltz.kernels.cpu import products, programs
 from boltz.kernels.cpu.programs import FLOATS, WIDTH
 
@@ -76,7 +77,9 @@ class Program:
     flag: Array = field(default_factory=lambda: np.ones(1, np.int64))
     made: Any = None
 
-    def add(self, code: int, words: dict[int, int], numbers: tuple[float, ...] = (), keep: tuple[Any, ...] = ()) -> None:
+    def add(
+        self, code: int, words: dict[int, int], numbers: tuple[float, ...] = (), keep: tuple[Any, ...] = ()
+    ) -> None:
         """One operation more."""
         row = [0] * WIDTH
         row[0] = code
@@ -232,9 +235,10 @@ def _same(a: Any, b: Any) -> bool:
     return (a.ctypes.data, a.shape, a.strides) == (b.ctypes.data, b.shape, b.strides)
 
 
-def recordable(like: Any, rows: int) -> bool:
-    """Whether work on so many rows beside an array can be recorded: in float32 on a processor, of more than few rows."""
-    return type(like) is np.ndarray and like.dtype == np.float32 and rows > products.FEW_ROWS
+def recordable(like: Any, *sizes: int) -> bool:
+    """Whether work beside an array can be recorded: in float32 on a processor, on more than few rows and units each."""
+    here = type(like) is np.ndarray and kernels.backend(like).__name__ == "boltz.kernels.cpu"
+    return here and like.dtype == np.float32 and min(sizes) > products.FEW_ROWS
 
 
 def recorded(array: Array, program: Program) -> Recorded:
@@ -335,7 +339,9 @@ def tilt(path: tuple[Array, Array, Array | None], betas: Entry, out: Recorded) -
     """
     base, change, bend = path
     words = {1: len(base), 2: base.ctypes.data, 3: change.ctypes.data, 4: 0 if bend is None else bend.ctypes.data}
-    words |= {5: _whole(out).ctypes.data} | dict(zip(range(programs.SCALE, programs.SCALE + 4), betas.words, strict=True))
+    words |= {5: _whole(out).ctypes.data} | dict(
+        zip(range(programs.SCALE, programs.SCALE + 4), betas.words, strict=True)
+    )
     out.program.add(programs.TILT, words, (), (base, change, bend, betas.table, out))
 
 
@@ -420,7 +426,14 @@ def _moved(parameter: Recorded, gradient: Array) -> dict[int, int]:
 
 
 def momentum_update(
-    parameter: Recorded, gradient: Array, velocity: Array, rate: Any, momentum: Any, nesterov: bool, l2: float, l1: float
+    parameter: Recorded,
+    gradient: Array,
+    velocity: Array,
+    rate: Any,
+    momentum: Any,
+    nesterov: bool,
+    l2: float,
+    l1: float,
 ) -> bool:
     """As the primitive; whether all is finite stands in the flag of the program."""
     (first, words, kept), (second, more, others) = _table(rate, programs.SCALE), _table(momentum, programs.OTHER)

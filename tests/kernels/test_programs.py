@@ -11,7 +11,7 @@ from checks import quick_programs as checks
 from boltz.kernels.cpu import programs, recorded
 from boltz.kernels.cpu.recorded import Program, Runner
 
-NAMES = ("primitives", "counts", "regions", "open", "settling", "refused", "sampling", "annealing", "stopped")
+NAMES = ("primitives", "counts", "regions", "pieces", "open", "settling", "refused", "sampling", "annealing", "stopped")
 
 
 @pytest.mark.parametrize("name", NAMES)
