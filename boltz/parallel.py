@@ -24,7 +24,8 @@ from threadpoolctl import ThreadpoolController
 
 from boltz import arrays, checks
 from boltz.errors import InputError
-from boltz.kernels.cpu.recorded import Program, Recorded
+from boltz.kernels.cpu.recorded import Recorded
+from boltz.kernels.cpu.runners import Program
 from boltz.kernels.cuda.graphs import flow
 
 FEWEST = 32  # float32 products of fewer rows may sum in another order

@@ -51,7 +51,10 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": TRAINING | {"training", "networks", "estimators", "diagnostics", "plotting", "html", "progress"},
 }
 ABOVE = {"cli", "sklearn"}  # may import everything, and nothing but the other one imports them
-NUMBA = {f"kernels.cpu.{part}" for part in ("bernoulli", "vectors", "philox", "products", "dense", "notice")}
+NUMBA = {
+    f"kernels.cpu.{part}"
+    for part in ("bernoulli", "vectors", "philox", "products", "dense", "notice", "teams", "programs")
+}
 ONLY = {
     "numba": NUMBA,
     "llvmlite": NUMBA,

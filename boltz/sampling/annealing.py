@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from boltz import kernels
 from boltz.arrays import beside, host, on_device
 from boltz.kernels.cpu.programs import STEP
-from boltz.kernels.cpu.recorded import Count, Entry, Program, Runner, recordable, recorded, row_dot, tilt
+from boltz.kernels.cpu.recorded import recordable, recorded, row_dot, tilt
+from boltz.kernels.cpu.runners import Count, Entry, Program, Runner
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.nn.arena import zeros
 from boltz.numerics import effective_sample_size, log_mean_exp

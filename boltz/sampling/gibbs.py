@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from boltz import arrays, checks
 from boltz.errors import InputError, NumericalError
 from boltz.kernels.cpu.programs import STEP
-from boltz.kernels.cpu.recorded import Count, Program, Runner, recordable, recorded
+from boltz.kernels.cpu.recorded import recordable, recorded
+from boltz.kernels.cpu.runners import Count, Program, Runner
 from boltz.kernels.cuda.graphs import Clock, Replay
 from boltz.models.boltzmann import BoltzmannMachine, State, affordable_chains, checked_model
 from boltz.models.files import visible_rows
@@ -150,7 +151,7 @@ def sample(
     """
     found = sampled(model, chains, sweeps, seed, start, data)
     key = sampling_key(seed)
-    warn_of_same_numbers(start, key, 4)  # past boltz.sample
+    warn_of_same_numbers(start, key, 5)  # past boltz.sample
     return States({layer: arrays.host(x) for layer, x in found.items()}, key)
 
 

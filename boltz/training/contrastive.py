@@ -144,7 +144,8 @@ class Contrastive:
         pool.map(lambda job: job(), jobs)
         signs = np.full_like(machine.arena, -1 / count, shape=(n + count,))
         signs[:n] = 1 / n
-        return self._contract(work, stats, (signs, n), state, pool)
+        pool.map(lambda layer: self._track(layer, stats[layer][:n], state), list(stats))
+        return self._contract(work, stats, signs, state, pool)
 
     def _parts(self, machine: BoltzmannMachine, batch: Array, chains: int) -> tuple[list[slice], list[slice]]:
         """How rows and chains are dealt out; mean field that stops by a tolerance does so for a block as a whole."""
@@ -155,25 +156,20 @@ class Contrastive:
         return parts, shares(chains, batch, kinds=kinds)
 
     def _track(self, layer: str, x: Array, state: RuleState) -> None:
-        """Moving averages of a layer's activities on the data: offsets (Montavon & Mueller 2012), rates for sparsity."""
+        """Moving averages of a layer's data (rows, units): offsets (Montavon & Mueller 2012) and rates for sparsity."""
         for name in (f"offset/{layer}", f"rate/{layer}"):
             if name in state:
                 kernels.track(x, self.settings.center_rate, state[name])
 
     def _contract(
-        self, work: Workspace, stats: dict[str, Array], signed: tuple[Array, int], state: RuleState, pool: Workers
+        self, work: Workspace, stats: dict[str, Array], signs: Array, state: RuleState, pool: Workers
     ) -> Mapping[str, Array]:
-        """Sums over rows of x and x y^T, centred where there are offsets, by slices of the lower layers.
-
-        signed: the sign and share of each row, and the number of those that are of the data, which come first.
-        """
-        signs, data = signed
+        """Signed sums over rows of x and x y^T, centred where there are offsets, by slices of the lower layers."""
         machine, center = work.machine, self.settings.center
         gradient, weighed = work.named, machine.graph.colours[1]
         totals = {n: work.total(n) for n in weighed} if center else {}
 
         def weigh(layer: str) -> None:
-            self._track(layer, stats[layer][:data], state)
             kernels.totals(signs, stats[layer], gradient[bias_key(layer)])
             if layer in weighed:
                 kernels.weigh(stats[layer], signs, state.get(f"offset/{layer}"), totals.get(layer))

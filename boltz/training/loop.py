@@ -45,8 +45,8 @@ class Events:
     """What the loop tells its caller: each epoch's record, each update, and then each step boundary.
 
     The state may be saved at a step boundary, with the records and updates before it. An epoch that is answered by True
-    is the last one. ahead says how many updates there are to the next one that update waits for. rewound hears of the update, counted through the run, whose parameters a stage keeps, where it is
-    not its last one.
+    is the last one. ahead says how many updates there are to the next one that update waits for. rewound hears of the
+    update, counted through the run, whose parameters a stage keeps, where it is not its last one.
     """
 
     epoch: Callable[[Record], Any] = lambda record: None

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from boltz import kernels
 from boltz.data import Data
 from boltz.kernels.cpu.programs import BATCH, DRAW, STEP
-from boltz.kernels.cpu.recorded import Count, Entry, Program, Runner, gather, recorded
+from boltz.kernels.cpu.recorded import gather, recorded
+from boltz.kernels.cpu.runners import Count, Entry, Program, Runner
 from boltz.models.files import Model
 from boltz.parallel import Recording, Workers, shares
 from boltz.rng import Key
@@ -28,7 +29,7 @@ Array = NDArray[Any]
 
 
 def fits(stage: Stage, machine: Model, data: Data) -> bool:
-    """Whether the steps of a stage can be recorded: whole batches of rows of floats or bytes, for a rule of primitives."""
+    """Whether the steps of a stage can be recorded: whole batches of floats or bytes, for a rule of primitives."""
     settings = stage.settings
     rows = data.x if isinstance(data.x, np.ndarray) else None
     return (
@@ -81,7 +82,7 @@ class Steps:
             self.others[b] = 1 / (1 - beta2**count)
 
     def run(self, most: int) -> int:
-        """Go on by at most so many steps in one call; says how many, none where a batch that is not whole comes next."""
+        """Go on by at most so many steps in one call; says how many: none where the next batch is not whole."""
         state = self.state
         times = self.runner.times(min(most, self.batches - state.batch))
         if state.batch >= self.batches:

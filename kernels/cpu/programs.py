@@ -1,7 +1,7 @@
 """Programs: primitives that were recorded once and are run many times in one call, by threads that share the work.
 
-A program is a table of operations on addresses. They form pieces of work, and pieces form regions: those of a region may
-go on side by side, and a region begins when all before it is done. A thread takes any piece of the open region that
+A program is a table of operations on addresses. They form pieces of work, and pieces form regions: those of a region
+may go on side by side, and a region begins when all before it is done. A thread takes any piece of the open region that
 nobody has; one that lost its core only misses some. What changes from one time to the next (the number of the step, the
 rows of a batch, a learning rate) is looked up: a Count, or an entry of a table at a Count.
 
@@ -205,7 +205,7 @@ def _settled(o, x):
 
 @kernel
 def _open(counters, pieces, place, done):
-    """A piece of the open region that nobody had and that is the caller's now, its own share first; -1 if there is none.
+    """A piece of the open region that nobody had and that is the caller's now, its own share first; -1 for none.
 
     place: the caller's number and that of its team; done: how many pieces are done.
     """

@@ -6,183 +6,21 @@ views and sizes. All are float32, as the operations are.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 import boltz.kernels as kernels
 from boltz.kernels.cpu import products, programs
-from boltz.kernels.cpu.programs import FLOATS, WIDTH
+from boltz.kernels.cpu.runners import Array, Count, Entry, Program, Words
 
-Array = Any
-FIRST = 4  # times of a first call, which tells how long one takes
 VIEWS = {np.atleast_2d, np.empty_like, np.shape, np.ndim, np.size, np.may_share_memory}
 
 
-class NotRecorded(TypeError):
+class NotRecordedError(TypeError):
     """Something was done to a recorded array that no operation does."""
-
-
-@dataclass(frozen=True)
-class Count:
-    """A whole number that goes on from one time to the next: factor times count number cell, and a term."""
-
-    cell: int
-    factor: int = 1
-    term: int = 0
-
-    def __mul__(self, by: int) -> Count:
-        return Count(self.cell, self.factor * by, self.term * by)
-
-    def __add__(self, more: int) -> Count:
-        return Count(self.cell, self.factor, self.term + more)
-
-    def __sub__(self, less: int) -> Count:
-        return self + -less
-
-    @property
-    def words(self) -> tuple[int, int, int]:
-        """The three words that an operation has for it."""
-        return self.cell, self.factor, self.term
-
-
-@dataclass(frozen=True)
-class Entry:
-    """The number of a float64 table at a count."""
-
-    table: Array
-    at: Count
-
-    @property
-    def words(self) -> tuple[int, ...]:
-        """The four words that an operation has for it."""
-        return (self.table.ctypes.data, *self.at.words)
-
-
-@dataclass(eq=False)
-class Program:
-    """Operations as they are recorded, by pieces of work and regions, and what they work on, which is kept alive."""
-
-    operations: list[list[int]] = field(default_factory=list)
-    numbers: list[list[float]] = field(default_factory=list)
-    pieces: list[tuple[int, int, int, int]] = field(default_factory=list)
-    kept: list[Any] = field(default_factory=list)
-    first: int = 0  # of the operations that are in no piece yet
-    inside: bool = False  # a piece of a region
-    flag: Array = field(default_factory=lambda: np.ones(1, np.int64))
-    made: Any = None
-
-    def add(
-        self, code: int, words: dict[int, int], numbers: tuple[float, ...] = (), keep: tuple[Any, ...] = ()
-    ) -> None:
-        """One operation more."""
-        row = [0] * WIDTH
-        row[0] = code
-        for place, word in words.items():
-            row[place] = int(word)
-        self.operations.append(row)
-        self.numbers.append([*map(float, numbers), *[0.0] * (FLOATS - len(numbers))])
-        self.kept.extend(keep)
-
-    def clear(self) -> None:
-        """Forget the operations; what they work on stays."""
-        self.operations, self.numbers, self.pieces, self.first, self.made = [], [], [], 0, None
-
-    def close(self) -> None:
-        """The operations since the last piece become a region of one piece."""
-        if len(self.operations) > self.first:
-            number = len(self.pieces)
-            self.pieces.append((self.first, len(self.operations), number, number + 1))
-            self.first = len(self.operations)
-
-    def region(self, function: Callable[[Any], Any], items: list[Any]) -> list[Any]:
-        """What function records of each item as a piece of its own, which may go on side by side."""
-        if self.inside:
-            return [function(item) for item in items]
-        self.close()
-        edges, found = [self.first], []
-        self.inside = True
-        try:
-            for item in items:
-                found.append(function(item))
-                edges.append(len(self.operations))
-        finally:
-            self.inside = False
-        spans = [(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
-        start = len(self.pieces)
-        self.pieces += [(a, b, start, start + len(spans)) for a, b in spans]
-        self.first = len(self.operations)
-        return found
-
-    def table(self) -> tuple[Array, Array, Array]:
-        """The program as its runner takes it."""
-        if self.made is None:
-            self.close()
-            operations = np.array(self.operations, np.int64).reshape(-1, WIDTH)
-            numbers = np.array(self.numbers, np.float64).reshape(-1, FLOATS)
-            self.made = operations, numbers, np.array(self.pieces, np.int64).reshape(-1, 4)
-        return self.made
-
-    @property
-    def finite(self) -> bool:
-        """Whether all parameters that were moved since the program was made are finite."""
-        return bool(self.flag[0])
-
-
-class Runner:
-    """Runs a program, by the clock in calls that are short enough for interrupts."""
-
-    def __init__(self, program: Program, pool: ThreadPoolExecutor | None, team: int) -> None:
-        self.program, self.pool = program, pool
-        widest = max((stop - start for *_, start, stop in program.table()[2]), default=1)
-        self.team = 1 if pool is None else min(team, int(widest))
-        self.seconds = 0.0  # of one time
-
-    def times(self, most: int) -> int:
-        """How many times a call may have."""
-        return max(1, min(most, int(programs.SECONDS / self.seconds) if self.seconds else FIRST))
-
-    def count(self, first: int, times: int) -> None:
-        """Do the program for so many steps, of numbers from first on, in as many calls as they need."""
-        last = first + times
-        while first < last:
-            now = self.times(last - first)
-            self.run((first, 0, 0), now)
-            first += now
-
-    def run(self, counts: tuple[int, int, int], times: int) -> None:
-        """Do the program so many times in one call, from these counts on."""
-        if not len(self.program.table()[2]) or times < 1:
-            return
-        began = time.perf_counter()
-        found = np.array(counts, np.int64)
-        self._shared(found, times)
-        self.seconds = (time.perf_counter() - began) / times
-
-    def _shared(self, counts: Array, times: int) -> None:
-        program, pool = self.program.table(), self.pool
-        counters = np.zeros(programs.CLAIMS + programs.GAP * len(program[2]), np.int64)
-
-        def work(me: int) -> None:
-            try:
-                programs.run(program, counters, (me, self.team), counts, times)
-            except BaseException:
-                counters[programs.ABANDONED] = 1  # the others must not wait for what this one took
-                raise
-
-        helpers = [pool.submit(work, me) for me in range(1, self.team)] if pool is not None else []
-        try:
-            work(0)
-        finally:
-            problems = [helper.exception() for helper in helpers if not helper.cancel()]
-        for problem in problems:
-            if problem is not None:
-                raise problem
 
 
 class Recorded(np.ndarray):  # type: ignore[type-arg]
@@ -199,7 +37,7 @@ class Recorded(np.ndarray):  # type: ignore[type-arg]
             a, b = inputs
             add(a, b, out)
             return out
-        raise NotRecorded(f"{ufunc.__name__} of a recorded array is no operation of a program.")
+        raise NotRecordedError(f"{ufunc.__name__} of a recorded array is no operation of a program.")
 
     def __array_function__(self, function: Any, kinds: Any, arguments: Any, options: Any) -> Any:
         if function in VIEWS:
@@ -209,12 +47,12 @@ class Recorded(np.ndarray):  # type: ignore[type-arg]
             found = np.empty_like(like, **options)
             found[...] = value[0] if value else 0
             return found
-        raise NotRecorded(f"{function.__name__} of a recorded array is no operation of a program.")
+        raise NotRecordedError(f"{function.__name__} of a recorded array is no operation of a program.")
 
     def __setitem__(self, key: Any, value: Any) -> None:
         target = self[key]
         if not isinstance(target, Recorded):
-            raise NotRecorded("a single number of a recorded array is not set by an operation of a program.")
+            raise NotRecordedError("a single number of a recorded array is not set by an operation of a program.")
         if np.ndim(value) == 0:
             self.program.add(programs.FILL, _rows(target), (float(value),), (self,))
         elif value is not target and not _same(value, target):
@@ -227,7 +65,7 @@ class Recorded(np.ndarray):  # type: ignore[type-arg]
 
     def astype(self, dtype: Any, order: Any = "K", copy: bool = True, **options: Any) -> Any:  # type: ignore[override]
         if dtype != self.dtype:
-            raise NotRecorded("a recorded array has float32 numbers only.")
+            raise NotRecordedError("a recorded array has float32 numbers only.")
         return self.copy() if copy else self
 
 
@@ -244,51 +82,56 @@ def recordable(like: Any, *sizes: int) -> bool:
 def recorded(array: Array, program: Program) -> Recorded:
     """A view of an array on which primitives are recorded into a program."""
     if array.dtype != np.float32:
-        raise NotRecorded("a recorded array has float32 numbers only.")
+        raise NotRecordedError("a recorded array has float32 numbers only.")
     found = array.view(Recorded)
     found.program = program
     program.kept.append(array)
     return found
 
 
-def _rows(x: Array) -> dict[int, int]:
+def _rows(x: Array) -> Words:
     """The words of a target of rows: address, rows, units, bytes between rows."""
     x = x if x.ndim == 2 else x.reshape(1, -1)
     if x.strides[1] != 4 and x.shape[1] > 1:
-        raise NotRecorded("the units of a recorded array must lie side by side.")
+        raise NotRecordedError("the units of a recorded array must lie side by side.")
     return {1: x.ctypes.data, 2: x.shape[0], 3: x.shape[1], 4: x.strides[0]}
 
 
 def _whole(x: Array) -> Array:
     """An array that an operation reads as a block of memory."""
     if not x.flags.c_contiguous or x.dtype != np.float32:
-        raise NotRecorded("an operation of a program takes float32 numbers side by side.")
+        raise NotRecordedError("an operation of a program takes float32 numbers side by side.")
     return x
 
 
-def _head(x: Array, bias: Array) -> dict[int, int]:
+def _head(x: Array, bias: Array) -> Words:
     """The words of a matrix and of biases of its columns, one for all rows or one a row."""
     rows = np.atleast_2d(_whole(bias))
     return {1: _whole(x).ctypes.data, 2: x.shape[0], 3: x.shape[1], 4: rows.ctypes.data, 5: rows.shape[0]}
 
 
-def _stream(stream: Any) -> dict[int, int]:
+def _stream(stream: Any) -> Words:
     key0, key1, step = stream
     cell, factor, term = step.words if isinstance(step, Count) else (0, 0, step)
     return {6: key0, 7: key1, 8: cell, 9: factor, 10: term}
 
 
-def _table(value: Any, place: int) -> tuple[float, dict[int, int], tuple[Any, ...]]:
+def _at(place: int, words: tuple[int, ...]) -> Words:
+    """Words from a place of an operation on."""
+    return dict(enumerate(words, place))
+
+
+def _table(value: Any, place: int) -> tuple[float, Words, tuple[Any, ...]]:
     """A number as a constant or, of a table, as the words of its place."""
     if isinstance(value, Entry):
-        return 0.0, dict(zip(range(place, place + 4), value.words, strict=True)), (value.table,)
+        return 0.0, _at(place, value.words), (value.table,)
     return float(value), {}, ()
 
 
 def product(x: Array, weight: Array, out: Recorded) -> None:
     fits = len(weight) == x.shape[1] and out.shape == (len(x), weight.shape[1])
     if not fits or not products._single(x, weight, out):
-        raise NotRecorded("a product of a program has more than eight rows of float32 numbers.")
+        raise NotRecordedError("a product of a program has more than eight rows of float32 numbers.")
     words = {1: x.ctypes.data, 2: x.strides[0], 3: x.strides[1], 4: x.shape[1], 5: weight.ctypes.data}
     words |= {6: weight.strides[0], 7: weight.strides[1], 8: out.ctypes.data, 9: len(out), 10: out.shape[1]}
     out.program.add(programs.PRODUCT, words | {11: products.block_for(out)}, (), (x, weight, out))
@@ -320,7 +163,7 @@ def bernoulli_rows(mean: Recorded, stream: Any, rows: tuple[Array, Count], state
     numbers, at = rows
     words = {1: _whole(mean).ctypes.data, 2: mean.shape[0], 3: mean.shape[1], 4: numbers.ctypes.data}
     words |= _stream(stream) | {12: _whole(state).ctypes.data}
-    words |= dict(zip(range(programs.SCALE, programs.SCALE + 3), at.words, strict=True))
+    words |= _at(programs.SCALE, at.words)
     mean.program.add(programs.ROWS, words, (), (mean, state, numbers))
 
 
@@ -349,7 +192,7 @@ def row_dot(state: Recorded, values: tuple[Array, Entry], total: Array) -> None:
     """As the primitive, at a temperature."""
     vector, betas = values
     words = {1: _whole(state).ctypes.data, 2: state.shape[0], 3: state.shape[1], 4: _whole(vector).ctypes.data}
-    words |= {5: total.ctypes.data} | dict(zip(range(programs.SCALE, programs.SCALE + 4), betas.words, strict=True))
+    words |= {5: total.ctypes.data} | _at(programs.SCALE, betas.words)
     state.program.add(programs.ALONG, words, (), (state, vector, total, betas.table))
 
 
@@ -359,7 +202,7 @@ def bernoulli_anneal(
     """As the primitive, between the temperature before the step and that of it; biases (2, units) are those of both."""
     words = {1: _whole(field).ctypes.data, 2: field.shape[0], 3: field.shape[1], 4: _whole(biases).ctypes.data}
     words |= _stream(stream) | {5: increment.ctypes.data, 11: first_row, 12: _whole(state).ctypes.data}
-    words |= dict(zip(range(programs.SCALE, programs.SCALE + 4), betas.words, strict=True))
+    words |= _at(programs.SCALE, betas.words)
     field.program.add(programs.ANNEAL, words, (), (field, biases, state, increment, betas.table))
 
 
@@ -371,7 +214,7 @@ def add(a: Array, b: Array, out: Recorded) -> None:
 
 def copy(source: Array, out: Recorded) -> None:
     if source.shape != out.shape or source.dtype != np.float32:
-        raise NotRecorded("a copy of a program has float32 numbers and the shape of its target.")
+        raise NotRecordedError("a copy of a program has float32 numbers and the shape of its target.")
     found = _rows(source)
     out.program.add(programs.COPY, _rows(out) | {5: found[1], 6: found[4]}, (), (source, out))
 
@@ -421,7 +264,7 @@ def back(scale: float, weight: Recorded, x: Array, out: Array) -> None:
     _sum(programs.BACK, scale, weight, (x, out))
 
 
-def _moved(parameter: Recorded, gradient: Array) -> dict[int, int]:
+def _moved(parameter: Recorded, gradient: Array) -> Words:
     return {1: _whole(parameter).ctypes.data, 2: parameter.size, 3: _whole(gradient).ctypes.data}
 
 
@@ -473,7 +316,7 @@ def gather(out: Recorded, source: Array, rows: tuple[Array, Count], by: float) -
     numbers, at = rows
     words = {1: _whole(out).ctypes.data, 2: out.shape[0], 3: out.shape[1], 4: source.ctypes.data, 5: source.strides[0]}
     words |= {6: source.dtype == np.uint8, 7: numbers.ctypes.data}
-    words |= dict(zip(range(programs.SCALE, programs.SCALE + 3), at.words, strict=True))
+    words |= _at(programs.SCALE, at.words)
     out.program.add(programs.GATHER, words, (by,), (out, source, numbers))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import boltz
 from boltz.kernels import cpu
 from boltz.kernels.cpu import programs, recorded
 from boltz.kernels.cpu.programs import BATCH, DRAW, STEP
-from boltz.kernels.cpu.recorded import Count, Entry, Program, Runner
+from boltz.kernels.cpu.runners import Count, Entry, Program, Runner
 from boltz.rng import Key
 from boltz.sampling import annealing, gibbs
 from boltz.training import loop
@@ -23,6 +24,7 @@ from boltz.training import loop
 Array = Any
 ROWS, UNITS, COLUMNS = 13, 37, 29
 NEVER = 1 << 60
+SHORT = {"epochs": 3, "batch_size": 20, "chains": 14, "seed": 2, "snapshots": 6, "learning_rate": 0.05}
 
 
 def single(*shape: int, seed: int = 0) -> Array:
@@ -140,19 +142,18 @@ def check_regions() -> None:
         base = np.ones(300, np.float32)
         count = recorded.recorded(np.zeros((1, 300), np.float32), program)
 
-        def forward(k: int, x: Any = x, y: Any = y) -> None:
-            recorded.add(y[(k + 1) % 4 : (k + 1) % 4 + 1], base, x[k : k + 1])
-
-        def back(k: int, x: Any = x, y: Any = y) -> None:
-            recorded.add(x[(k + 1) % 4 : (k + 1) % 4 + 1], base, y[k : k + 1])
-
-        program.region(forward, list(range(4)))
-        program.region(back, list(range(4)))
+        program.region(partial(_next, y, base, x), list(range(4)))
+        program.region(partial(_next, x, base, y), list(range(4)))
         recorded.add(count, base, count)
         for _ in range(5):
             run(program, 400, team=team)
         assert (np.asarray(x) == 4000).all() and (np.asarray(y) == 4001).all(), "a region began before its time"
         assert (np.asarray(count) == 2000).all(), "a piece was done twice, or never"
+
+
+def _next(source: Any, base: Array, target: Any, k: int) -> None:
+    """Row k of the target is the row after it of the source and the base."""
+    recorded.add(source[(k + 1) % 4 : (k + 1) % 4 + 1], base, target[k : k + 1])
 
 
 def check_pieces() -> None:
@@ -210,7 +211,7 @@ def check_refused() -> None:
         refused = False
         try:
             wrong()
-        except recorded.NotRecorded:
+        except recorded.NotRecordedError:
             refused = True
         assert refused
 

@@ -1,4 +1,4 @@
-"""Programs of recorded primitives: catches bits that differ from those of single steps, pieces done twice or too early."""
+"""Programs of recorded primitives: catches bits that differ from those of steps, pieces done twice or too early."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from checks import quick_programs as checks
 
 from boltz.kernels.cpu import programs, recorded
-from boltz.kernels.cpu.recorded import Program, Runner
+from boltz.kernels.cpu.runners import Program, Runner
 
 NAMES = ("primitives", "counts", "regions", "pieces", "open", "settling", "refused", "sampling", "annealing", "stopped")
 
