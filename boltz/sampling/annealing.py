@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import kernels
+import boltz.kernels as kernels
 from boltz.arrays import beside, host, on_device
 from boltz.kernels.cpu.programs import STEP
 from boltz.kernels.cpu.recorded import recordable, recorded, row_dot, tilt
@@ -147,7 +147,7 @@ def _recorded(path: GibbsPath, state: Chains, weighed: tuple[Floats, Floats], ke
             stream = key.derive("anneal", layer).stream(Count(STEP))
             unit_type, drawn = machine.unit_type(layer), (stream, first, mine[layer])
             if held:
-                unit_type.sample(inputs, betas, biases[layer][1], *drawn)  # type: ignore[arg-type]
+                unit_type.sample(inputs, betas, biases[layer][1], *drawn)
             else:
                 unit_type.anneal(inputs, betas, biases[layer][:2], *drawn, log_weights)  # type: ignore[arg-type]
     return Runner(program, None, 1)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import kernels
+import boltz.kernels as kernels
 from boltz.data import Data
 from boltz.kernels.cpu.programs import BATCH, DRAW, STEP
 from boltz.kernels.cpu.recorded import gather, recorded
@@ -117,5 +117,5 @@ class Steps:
         settings = self.stage.settings
         rate, other = (Entry(table, Count(BATCH)) for table in (self.rates, self.others))
         arrays = {name: recorded(x, self.program) for name, x in self.state.optimizer.items()}
-        step = optimizers.Step(rate, other, other)  # type: ignore[arg-type]
+        step = optimizers.Step(rate, other, other)
         optimizers.apply(settings, machine, work.gradient, arrays, step, recording)
