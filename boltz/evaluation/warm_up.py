@@ -11,6 +11,7 @@ import numpy as np
 from boltz.estimators.ais import ais
 from boltz.models.builders import dbm, dbn, rbm, sbn, vae
 from boltz.models.files import Model
+from boltz.training.loop import WORTH
 from boltz.training.settings import Common
 from boltz.training.train import train
 
@@ -40,7 +41,7 @@ def warm_up(kind: str, settings: Common, device: str, tell: Callable[[str], obje
     if device != "cpu":
         timer.start()
     try:
-        rows = np.full((SIDE, SIDE), 0.5, np.float32)
+        rows = np.full((SIDE * WORTH, SIDE), 0.5, np.float32)  # steps enough for a program of them
         run = train(SMALL[kind]().to(device), rows, epochs=1, batch_size=SIDE, **tiny)
         machine = run.model.undirected
         if machine is not None:
