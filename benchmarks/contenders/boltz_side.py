@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from itertools import count as counter
-from itertools import cycle
+
+import numpy as np
 
 import boltz
+from boltz.data.from_arrays import as_data
 from boltz.parallel import workers
 from boltz.rng import Key
-from boltz.training import optimizers
-from boltz.training.contrastive import Contrastive, Workspace
-from boltz.training.rules import Clock
+from boltz.training.contrastive import Contrastive
+from boltz.training.pretraining import Stage
+from boltz.training.programs import Steps
+from boltz.training.state import TrainState
 
 from . import LESSONS, Array, Contender, Problem, Work, parameters
 from .boltz_directed import lesson
@@ -25,22 +28,28 @@ def _training(problem: Problem, rule: str) -> Work:
         chains=problem.chains,
         mean_field_sweeps=problem.mean_field_sweeps,
         mean_field_tolerance=0.0,
+        learning_rate=problem.learning_rate,
+        initial_momentum=0.0,
+        momentum=0.0,
+        binarize="none",
     )
-    update, work, key = Contrastive(settings), Workspace(machine), Key.from_seed(1)
-    state, optimizer = update.init(machine, problem.start["v"], key), optimizers.init(settings, machine)
+    stage, state, key = Stage("joint", settings, Contrastive(settings)), TrainState(machine, []), Key.from_seed(1)
+    state.enter(stage, problem.start["v"], key)
     for layer, x in problem.start.items():
-        if update.persistent:
-            state[f"chain/{layer}"][...] = x
-    batches, steps = cycle(problem.batches()), counter(1)
+        if stage.rule.persistent:
+            state.rule[f"chain/{layer}"][...] = x
+    rows = as_data(np.concatenate(problem.batches()), "rows", machine.layers[0], None)
 
     def run(count: int) -> None:
         with workers() as pool:
-            for _ in range(count):
-                step = next(steps)
-                update.gradient(work, next(batches), state, Clock(key, step), pool)
-                this = optimizers.Step(problem.learning_rate, 0.0, step)
-                if not optimizers.apply(settings, machine, work.gradient, optimizer, this, pool):
-                    raise FloatingPointError("training left the finite numbers")
+            steps, done = Steps(stage, state, rows, (key, key), pool), 0
+            while done < count:
+                if state.batch == 0:
+                    steps.begin(np.arange(len(rows.x)))
+                taken = steps.run(count - done)
+                state.batch, done = (state.batch + taken) % steps.batches, done + taken
+            if not steps.sound:
+                raise FloatingPointError("training left the finite numbers")
 
     def result() -> tuple[Array, ...]:
         weights = [machine.params[edge.key] for edge in machine.graph.edges]
