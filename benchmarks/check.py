@@ -13,7 +13,7 @@ from contenders.boltz_directed import lesson as reference
 
 import boltz
 
-VISIBLE, HIDDEN = 10, (6, 4, 3)
+VISIBLE, HIDDEN = 10, (9, 9, 9)  # more than eight, so that steps are recorded
 DEPTHS = {"dbm": 2, "deep": 3}  # kind of work -> hidden layers, where it is not one
 STEPS, GAIN_WITHIN = 400, 0.05
 ROUNDING = 1e-5  # of the largest entry; float32 leaves about 1e-6

@@ -37,6 +37,7 @@ def arguments(chains: int, units: int) -> dict[str, tuple[Any, ...]]:
     state, bias, change = np.zeros(shape, np.float32), _normal(units), np.zeros(chains)
     parameter, gradient = np.zeros(shape, np.float32), _normal(*shape)
     first, second = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    signs, row, one = _normal(chains), _normal(units), np.zeros(units, np.float32)
     on = (_means(*shape) < 0.15).astype(np.float32)
     return {
         "philox": (STREAM, 0, np.zeros(shape, np.uint32)),
@@ -51,6 +52,17 @@ def arguments(chains: int, units: int) -> dict[str, tuple[Any, ...]]:
         "product": (on, _normal(units, units), np.zeros(shape, np.float32)),
         "contraction": (on, _normal(*shape), np.zeros((units, units), np.float32)),
         "momentum_update": (parameter, gradient, first, 0.01, 0.5, False, 0.0, 0.0),
+        "add": (gradient, bias, parameter),
+        "copy": (gradient, parameter),
+        "cut": (_means(*shape), state),
+        "turn": (gradient, np.zeros((units, chains), np.float32)),
+        "totals": (signs, gradient, one),
+        "weigh": (_normal(*shape), np.sign(signs), bias, one),
+        "track": (gradient, 0.01, one),
+        "row_dot": (gradient, row, change),
+        "outer": (1e-6, signs, row, parameter),
+        "through": (1e-6, gradient, row, np.zeros(chains, np.float32)),
+        "back": (1e-6, gradient, signs, one),
         "adam_update": (parameter, gradient, (first, second), 0.01, (0.9, 0.999), 1e-8, 1, 0.0, 0.0),
     }
 

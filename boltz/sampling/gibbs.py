@@ -190,25 +190,25 @@ class Walk:
 
     def advance(self, steps: range, block: slice) -> dict[str, Array]:
         """Carry a block of chains over sweeps of these numbers, in place; returns its states, which are views."""
-        like, first, at = self.transition.machine.arena, self.first + block.start, steps.start
-        scratch = self.scratch.setdefault(block.start, Scratch(like))
+        first, at = self.first + block.start, steps.start
+        scratch = self.scratch.setdefault(block.start, Scratch(self.transition.machine.arena))
         mine = {layer: x[block] for layer, x in self.state.items()}
         while at < steps.stop:
             if self.moves and at % FLIP_SWEEPS == 0:
                 flipped_sweep(self.transition, mine, at, first, scratch)
                 at += 1
             stop = min(steps.stop, -(-at // FLIP_SWEEPS) * FLIP_SWEEPS) if self.moves else steps.stop
-            self._repeat(range(at, stop), mine, block, scratch)
+            self._repeat(range(at, stop), mine, first, scratch)
             at = stop
         return mine
 
-    def _repeat(self, steps: range, mine: dict[str, Array], block: slice, scratch: Scratch) -> None:
+    def _repeat(self, steps: range, mine: dict[str, Array], first: int, scratch: Scratch) -> None:
         """Plain sweeps of a block: in float32 by a program on a processor and by a captured graph on a device."""
-        like, first = self.transition.machine.arena, self.first + block.start
-        if len(steps) >= WORTH and recordable(like, block.stop - block.start):
-            if block.start not in self.programs:
-                self.programs[block.start] = recorded_sweep(self.transition, mine, first)
-            self.programs[block.start].count(steps.start, len(steps))
+        like, chains = self.transition.machine.arena, len(next(iter(mine.values())))
+        if len(steps) >= WORTH and recordable(like, chains):
+            if first not in self.programs:
+                self.programs[first] = recorded_sweep(self.transition, mine, first)
+            self.programs[first].count(steps.start, len(steps))
         else:
             repeat(lambda step: self.transition.sweep(mine, step, first, scratch), steps, like)
 

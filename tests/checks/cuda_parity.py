@@ -251,6 +251,39 @@ def check_normal(backend: Backend, dtype: Any) -> None:
             np.testing.assert_allclose(backend.get(out), expected, rtol=tolerance)
 
 
+def check_sums(backend: Backend, dtype: Any) -> None:
+    """Moves to the last bit, and sums to rounding; catches a row, a column or an end of a vector that is left out."""
+    eps = 300 * np.finfo(dtype).eps
+    for rows, units in ((1, 1), (3, 15), (5, 64), (70, 33), (40, 300)):
+        generator = np.random.Generator(np.random.Philox(rows))
+        x, other = (generator.standard_normal((rows, units)).astype(dtype) for _ in range(2))
+        across, down = generator.standard_normal(units).astype(dtype), generator.standard_normal(rows).astype(dtype)
+        calls: dict[str, tuple[Any, ...]] = {
+            "add": (x, across, other),
+            "copy": (x, other),
+            "cut": (x, other),
+            "turn": (x, np.zeros((units, rows), dtype)),
+            "totals": (down, x, across),
+            "weigh": (x, down, across, np.zeros(units, dtype)),
+            "track": (x, 0.3, across),
+            "row_dot": (x, across, np.ones(rows)),
+            "outer": (-0.7, down, across, x),
+            "through": (-0.7, x, across, down),
+            "back": (-0.7, x, down, across),
+        }
+        for name, given in calls.items():
+            here = [backend.put(a.copy()) if isinstance(a, np.ndarray) else a for a in given]
+            getattr(backend.primitives, name)(*here)
+            wanted = [a.astype(np.float64) if isinstance(a, np.ndarray) else a for a in given]
+            getattr(reference, name)(*wanted)
+            for found, exact in zip(here, wanted, strict=True):
+                if isinstance(exact, np.ndarray):
+                    np.testing.assert_allclose(backend.get(found), exact, rtol=eps, atol=eps * 20, err_msg=name)
+        nothing = [backend.put(x.copy()), backend.put(down)]
+        backend.primitives.weigh(*nothing, None, None)
+        assert_array_equal(backend.get(nothing[0]), x * down[:, None])
+
+
 def check_splits(backend: Backend, dtype: Any) -> None:
     """The same bits whether rows come in one call or in three; catches sums or counters that depend on the split."""
     shape, cuts = (13, 333), [(0, 5), (5, 6), (6, 13)]
