@@ -82,16 +82,17 @@ def _tail_shape(log_weights: Floats) -> float:
 
 def logsumexp(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """log of the sum of exp(x) along an axis."""
-    if not on_device(x):
-        return special.logsumexp(x, axis=axis, keepdims=keepdims)
+    x = x if on_device(x) else np.asarray(x)
     top = x.max(axis=axis, keepdims=True)
-    found = top + np.log(np.exp(x - top).sum(axis=axis, keepdims=True))
+    top = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        found = top + np.log(np.exp(x - top).sum(axis=axis, keepdims=True))
     return found if keepdims else found.sum(axis=axis)
 
 
 def softmax(x: Any, axis: int) -> Any:
     """exp(x) over its sum along an axis."""
-    return np.exp(x - logsumexp(x, axis, keepdims=True)) if on_device(x) else special.softmax(x, axis=axis)
+    return np.exp(x - logsumexp(x, axis, keepdims=True))
 
 
 def log_running_sum(x: Any) -> Any:

@@ -58,6 +58,7 @@ class Data:
     meanwhile; those of a sparse matrix (SparseRows) are made dense where they are used. request holds the arguments of
     boltz.data.load that give the same rows again, and is empty for rows from an array. notes say how a text was read;
     columns are the names of the units where it has them. real: loaded as any finite numbers, for Gaussian units.
+    mark is their fingerprint where it was needed already, else None.
     known (rows, units): which numbers are, None where all are; others are 0, and nothing can be learnt of such rows.
     """
 
@@ -65,7 +66,7 @@ class Data:
     name: str
     shape: tuple[int, int] | None
     levels: int | None
-    fingerprint: str
+    mark: str | None = field(repr=False)
     labels: Array | None = field(repr=False)
     source: str
     request: Mapping[str, Any] = field(default_factory=dict)
@@ -81,6 +82,11 @@ class Data:
         source = None if self.source == self.name else self.source
         rows = [*self._parts().items(), ("source", source), *(("note", note) for note in self.notes)]
         return html_table(f"Data {self.name}", rows)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the rows, as in fingerprint; the first look at it reads all of them."""
+        return fingerprint(self.x, row_type(self.levels)) if self.mark is None else self.mark
 
     def _parts(self) -> dict[str, str | None]:
         """What a repr and a table say alike, by name."""
@@ -225,4 +231,4 @@ def only(data: Data, rows: NDArray[np.int64]) -> Data:
     sparse = isinstance(data.x, SparseRows)
     x: Any = SparseRows(data.x.matrix[rows]) if sparse else np.ascontiguousarray(data.x[rows])
     labels = None if data.labels is None else data.labels[rows]
-    return replace(data, x=x, labels=labels, fingerprint=fingerprint(x), request={})
+    return replace(data, x=x, labels=labels, mark=None, request={})

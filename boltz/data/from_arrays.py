@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from boltz.data.dataset import Data, fingerprint, kept, row_type, rows_of, two_valued
+from boltz.data.dataset import Data, kept, rows_of, two_valued
 from boltz.data.sparse import SparseRows, is_sparse, sparse_rows
 from boltz.errors import InputError
 from boltz.scale import Border, table
@@ -40,9 +40,8 @@ def given(x: Any, name: str, units: int, real: bool = False, levels: int | None 
     values, levels = rows_of(values, border)
     if levels is None and not taken and two_valued(values, 1):
         values, levels = kept(values, 1), 1
-    mark = fingerprint(values, row_type(levels))
     rows = values if isinstance(values, SparseRows) else np.asarray(values)
-    return Data(rows, "array", None, levels, mark, None, "array")
+    return Data(rows, "array", None, levels, None, None, "array")
 
 
 def as_data(x: Any, name: str, layer: Visible, levels: int | None = None) -> Data:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from boltz.arrays import host
 from boltz.errors import InputError
@@ -17,6 +16,7 @@ from boltz.models.boltzmann import BoltzmannMachine, affordable_chains, checked_
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
 from boltz.nn.dense import forward
+from boltz.numerics import logsumexp
 from boltz.parallel import blocks, workers
 from boltz.rng import Key
 from boltz.sampling.recognition import score_prior

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
+from boltz.numerics import logsumexp
 from boltz.rng import Key
 
 Array = NDArray[Any]

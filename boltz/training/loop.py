@@ -66,7 +66,7 @@ class Loop:
     state: TrainState
     key: Key
     events: Events = field(default_factory=Events)
-    resident: dict[str, Array] = field(default_factory=dict)  # data by fingerprint where the machine lives, as bytes
+    resident: dict[int, Array] = field(default_factory=dict)  # rows by their identity where the machine lives, as bytes
     modes: Modes = field(init=False)  # of the data of the stage
     sound: Any = True  # whether all updates since the last look left finite numbers
     stopped: bool = False  # by the caller
@@ -205,9 +205,9 @@ class Loop:
         """Rows of the data as they are kept, where the machine lives."""
         if isinstance(data.x, SparseRows):
             return self._here(data.x[host(rows)])
-        if data.fingerprint not in self.resident:
-            self.resident[data.fingerprint] = self._here(data.x)
-        return self.resident[data.fingerprint][rows]
+        if id(data.x) not in self.resident:
+            self.resident[id(data.x)] = self._here(data.x)
+        return self.resident[id(data.x)][rows]
 
     def visible_rows(self, most: int) -> Array:
         """Rows of the data, evenly spaced, as the model sees them, (rows, units)."""
