@@ -39,6 +39,7 @@ def arguments(chains: int, units: int) -> dict[str, tuple[Any, ...]]:
     first, second = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     signs, row, one = _normal(chains), _normal(units), np.zeros(units, np.float32)
     on = (_means(*shape) < 0.15).astype(np.float32)
+    pairs, both = _normal(chains, 2 * units), _normal(2 * units)
     return {
         "philox": (STREAM, 0, np.zeros(shape, np.uint32)),
         "bernoulli_from_mean": (_means(*shape), STREAM, 0, state),
@@ -49,6 +50,15 @@ def arguments(chains: int, units: int) -> dict[str, tuple[Any, ...]]:
         "bernoulli_anneal": (_normal(*shape), (0.5, 0.51), (bias, bias), STREAM, 0, state, change),
         "bernoulli_score": (_normal(*shape), bias, state, change),
         "normal": (STREAM, np.arange(chains), np.zeros(shape, np.float32)),
+        "activate": ("tanh", _normal(*shape), bias),
+        "slope": ("tanh", _means(*shape), _normal(*shape)),
+        "gaussian_shift": (pairs, both, _normal(*shape), state),
+        "gaussian_score": (pairs, both, state, 0.0, change),
+        "normal_score": (_normal(*shape), change),
+        "gaussian_path": (_normal(*shape), _normal(*shape), pairs.copy()),
+        "weighted": (_normal(*shape), signs, False, state),
+        "repeated": (_normal(*shape), state),
+        "pooled": (_normal(*shape), False, bias[None].copy()),
         "product": (on, _normal(units, units), np.zeros(shape, np.float32)),
         "contraction": (on, _normal(*shape), np.zeros((units, units), np.float32)),
         "momentum_update": (parameter, gradient, first, 0.01, 0.5, False, 0.0, 0.0),

@@ -92,7 +92,9 @@ def logsumexp(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
 
 def softmax(x: Any, axis: int) -> Any:
     """exp(x) over its sum along an axis."""
-    return np.exp(x - logsumexp(x, axis, keepdims=True))
+    found = np.exp(x - x.max(axis=axis, keepdims=True))
+    found /= found.sum(axis=axis, keepdims=True)
+    return found
 
 
 def log_running_sum(x: Any) -> Any:

@@ -21,6 +21,7 @@ WEYL = (0x9E3779B9, 0xBB67AE85)
 MASK = np.uint64(0xFFFFFFFF)
 ROUNDS = 10
 DRAW_BITS = 30
+HALF_LOG_TWO_PI = 0.5 * float(np.log(2 * np.pi))
 
 
 def philox_block(counter: NDArray[np.uint64], key: tuple[int, int]) -> NDArray[np.uint32]:
@@ -136,6 +137,103 @@ def normal(stream: Stream, rows: NDArray[np.int64], out: Array) -> None:
     lower = bits < 2**31
     z = ndtri((np.where(lower, bits, ~bits) + 0.5) / 2**32)
     out[...] = np.where(lower, z, -z)
+
+
+def activate(kind: str, field: Array, bias: Array) -> None:
+    """field := f(field + bias) for the activation of this name: tanh, relu or softplus."""
+    field += bias
+    if kind == "tanh":
+        np.tanh(field, out=field)
+    elif kind == "relu":
+        np.maximum(field, 0, out=field)
+    else:
+        with np.errstate(invalid="ignore"):  # a NaN passes on silently, as in the others, to the guard
+            np.logaddexp(field, field.dtype.type(0), out=field)
+
+
+def slope(kind: str, value: Array, delta: Array) -> None:
+    """delta *= the derivative of an activation, or of sigmoid, from the activation's value."""
+    if kind == "relu":
+        delta *= value > 0
+    elif kind == "softplus":
+        delta *= -np.expm1(-value)
+    else:
+        square = np.multiply(value, value)
+        np.subtract(1 if kind == "tanh" else value, square, out=square)
+        delta *= square
+
+
+def gaussian_shift(field: Array, bias: Array, state: Array, offset: Array) -> None:
+    """Noise in state (rows, units) becomes offset := exp(log sigma) * noise and state := mean + offset.
+
+    field + bias (rows, 2 units) holds means, then log sigmas.
+    """
+    units = state.shape[1]
+    np.add(field[:, units:], bias[units:], out=offset)
+    np.exp(offset, out=offset)
+    offset *= state
+    np.add(field[:, :units], bias[:units], out=state)
+    state += offset
+
+
+def gaussian_score(field: Array, bias: Array, state: Array, constant: float, log_density: NDArray[np.float64]) -> None:
+    """Log-density of units by mean and log sigma, field + bias (rows, 2 units), and its derivative.
+
+    Row i of field goes with row i // (len(field) // len(state)) of state (nats). With z = (state - mean) / sigma,
+    log_density (rows,) loses the sum over units of log sigma + z^2 / 2, and a constant; then field := (z / sigma,
+    z^2 - 1).
+    """
+    units = len(bias) // 2
+    field += bias
+    mean, log_sigma = field[:, :units], field[:, units:]
+    log_density -= log_sigma.sum(axis=1, dtype=np.float64) + constant
+    precision = np.exp(-log_sigma)
+    repeat = len(field) // max(len(state), 1)
+    z = (state if repeat == 1 else np.repeat(state, repeat, axis=0)) - mean
+    z *= precision
+    np.multiply(z, precision, out=mean)
+    np.multiply(z, z, out=log_sigma)
+    log_density -= 0.5 * log_sigma.sum(axis=1, dtype=np.float64)
+    log_sigma -= 1
+
+
+def normal_score(state: Array, log_density: NDArray[np.float64]) -> None:
+    """log_density (rows,) gains the standard normal log-density of state (rows, units), in nats."""
+    squares = np.einsum("ij,ij->i", state, state, dtype=np.float64)
+    log_density -= 0.5 * squares + state.shape[1] * HALF_LOG_TWO_PI
+
+
+def gaussian_path(signal: Array, offset: Array, out: Array) -> None:
+    """out (rows, 2 units) := (signal, signal * offset), the way of a signal (rows, units) to mean and log sigma."""
+    units = signal.shape[1]
+    out[:, :units] = signal
+    np.multiply(signal, offset, out=out[:, units:])
+
+
+def weighted(x: Array, weights: Array, more: bool, out: Array) -> None:
+    """out (rows, units) := weights (rows,) times the first units of x (rows, ...), on top of what is there if more.
+
+    out may be x itself.
+    """
+    found = x[:, : out.shape[1]] * weights[:, None]
+    if more:
+        out += found
+    else:
+        out[...] = found
+
+
+def repeated(source: Array, out: Array) -> None:
+    """Each row of source as so many consecutive rows of out (rows, units)."""
+    out[...] = np.repeat(source, len(out) // max(len(source), 1), axis=0)
+
+
+def pooled(x: Array, more: bool, out: Array) -> None:
+    """Each row of out (rows, units) := the sum of so many consecutive rows of x, on top of what is there if more."""
+    found = x.reshape(len(out), len(x) // max(len(out), 1), x.shape[1]).sum(axis=1)
+    if more:
+        out += found
+    else:
+        out[...] = found
 
 
 def product(x: Array, weight: Array, out: Array) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -33,12 +33,6 @@ def _sigmoid(values: Array, bias: Array) -> None:
     kernels.bernoulli_mean(values, 1.0, bias)
 
 
-def _sigmoid_slope(value: Array, delta: Array) -> None:
-    slope = np.multiply(value, value)
-    np.subtract(value, slope, out=slope)
-    delta *= slope
-
-
 def _linear(values: Array, bias: Array) -> None:
     values += bias
 
@@ -50,20 +44,13 @@ def _softmax(values: Array, bias: Array) -> None:
     values /= values.sum(axis=1, keepdims=True)
 
 
-def _shifted(start: Callable[[Array], None]) -> Callable[[Array, Array], None]:
-    def apply(values: Array, bias: Array) -> None:
-        values += bias
-        start(values)
-
-    return apply
-
-
-FUNCTIONS: dict[str, tuple[Callable[[Array, Array], None], Callable[[Array, Array], None]]] = {
-    "sigmoid": (_sigmoid, _sigmoid_slope),
-    "linear": (_linear, lambda value, delta: None),
-} | {
-    name: (_shifted(start), slope) for name, (start, slope) in ACTIVATIONS.items()
-}  # name -> (the function of values + bias, in place; delta times its derivative, from its value, in place)
+FUNCTIONS: dict[str, tuple[Callable[[Array, Array], None], Callable[[Array, Array], None]]] = (
+    {
+        "sigmoid": (_sigmoid, partial(kernels.slope, "sigmoid")),
+        "linear": (_linear, lambda value, delta: None),
+    }
+    | ACTIVATIONS
+)  # name -> (the function of values + bias, in place; delta times its derivative, from its value, in place)
 
 
 def _class_loss(field: Array, target: Array) -> Floats:

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
+from boltz.kernels.reference import HALF_LOG_TWO_PI
 from boltz.numerics import softplus
 from boltz.rng import Stream
 
 Array = NDArray[Any]
 Rows = NDArray[np.int64]
 Head = tuple[Array, Array]  # field and bias
-HALF_LOG_TWO_PI = 0.5 * float(np.log(2 * np.pi))
 
 
 class Conditional(Protocol):
@@ -118,27 +118,13 @@ class Gaussian:
         field, bias = head
         units = len(bias) // 2
         kernels.normal(stream, rows, state)
-        np.add(field[:, units:], bias[units:], out=offset)
-        np.exp(offset, out=offset)
-        offset *= state
         if self.learnt is not None:
-            offset *= self.learnt[:units]
-        np.add(field[:, :units], bias[:units], out=state)
-        state += offset
+            state *= self.learnt[:units]
+        kernels.gaussian_shift(field, bias, state, offset)
 
     def score(self, field: Array, bias: Array, state: Array, log_density: NDArray[np.float64]) -> None:
-        units = len(bias) // 2
-        field += bias
-        mean, log_sigma = field[:, :units], field[:, units:]
-        log_density -= log_sigma.sum(axis=1, dtype=np.float64) + (units * HALF_LOG_TWO_PI + self.log_unit)
-        precision = np.exp(-log_sigma)
-        repeat = len(field) // len(state)
-        z = (state if repeat == 1 else np.repeat(state, repeat, axis=0)) - mean
-        z *= precision
-        np.multiply(z, precision, out=mean)
-        np.multiply(z, z, out=log_sigma)
-        log_density -= 0.5 * log_sigma.sum(axis=1, dtype=np.float64)
-        log_sigma -= 1
+        constant = len(bias) // 2 * HALF_LOG_TWO_PI + self.log_unit
+        kernels.gaussian_score(field, bias, state, constant, log_density)
         if self.learnt is not None:
             field *= self.learnt
 
@@ -163,9 +149,7 @@ class Gaussian:
         return np.asarray(found)
 
     def path(self, signal: Array, offset: Array, out: Array) -> None:
-        units = signal.shape[1]
-        out[:, :units] = signal
-        np.multiply(signal, offset, out=out[:, units:])
+        kernels.gaussian_path(signal, offset, out)
 
 
 CONDITIONALS: dict[str, Conditional] = {"bernoulli": Bernoulli(), "gaussian": Gaussian()}

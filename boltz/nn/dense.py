@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -26,38 +27,13 @@ Pullback = Callable[..., Array | None]
 SLICE = 512
 
 
-def _tanh(field: Array) -> None:
-    np.tanh(field, out=field)
+def _pair(kind: str) -> tuple[Callable[[Array, Array], None], Callable[[Array, Array], None]]:
+    return partial(kernels.activate, kind), partial(kernels.slope, kind)
 
 
-def _relu(field: Array) -> None:
-    np.maximum(field, 0, out=field)
-
-
-def _softplus(field: Array) -> None:
-    with np.errstate(invalid="ignore"):  # a NaN passes on silently, as in the others, to the guard
-        np.logaddexp(field, field.dtype.type(0), out=field)
-
-
-def _tanh_slope(value: Array, delta: Array) -> None:
-    slope = np.multiply(value, value)
-    np.subtract(1, slope, out=slope)
-    delta *= slope
-
-
-def _relu_slope(value: Array, delta: Array) -> None:
-    delta *= value > 0
-
-
-def _softplus_slope(value: Array, delta: Array) -> None:
-    delta *= -np.expm1(-value)
-
-
-ACTIVATIONS: dict[str, tuple[Callable[[Array], None], Callable[[Array, Array], None]]] = {
-    "tanh": (_tanh, _tanh_slope),
-    "relu": (_relu, _relu_slope),
-    "softplus": (_softplus, _softplus_slope),
-}  # name -> (the function, in place; delta times its derivative, from its value, in place)
+ACTIVATIONS = {
+    kind: _pair(kind) for kind in ("tanh", "relu", "softplus")
+}  # name -> (the function of field + bias, in place; delta times its derivative, from its value, in place)
 
 
 @dataclass(frozen=True)
@@ -100,8 +76,7 @@ def forward(net: Net, name: str, params: Params, source: str, part: Part) -> tup
         out = part.get(f"{name}/{i}/delta" if last else f"{name}/{i}/value", net.sizes[i + 1])
         kernels.product(values[-1], params[f"{name}/{i}/weight"], out)
         if not last:
-            out += params[f"{name}/{i}/bias"]
-            start(out)
+            start(out, params[f"{name}/{i}/bias"])
         values.append(out)
 
     def pullback(delta: Array, weights: Array | None = None, signal: bool = True, keep: bool = True) -> Array | None:
@@ -116,9 +91,9 @@ def forward(net: Net, name: str, params: Params, source: str, part: Part) -> tup
             if keep:
                 kept = part.get(f"{name}/{i}/delta", net.sizes[i + 1])
                 if weights is not None:
-                    np.multiply(delta, weights[:, None], out=kept)
-                elif kept is not delta:
-                    kept[...] = delta
+                    kernels.weighted(delta, weights, False, kept)
+                elif not np.may_share_memory(kept, delta):
+                    kernels.copy(delta, kept)
             if below is not None:
                 delta = below
         return delta if signal else None
@@ -163,13 +138,5 @@ def _contraction(inputs: Array, delta: Array, out: Array, units: slice, add: boo
 
 
 def total(delta: Array, out: Array, add: bool = False) -> Job:
-    """out := the sum of delta over rows, as a piece of work."""
-
-    def work() -> None:
-        sums = np.matmul(np.ones_like(delta, shape=(len(delta),)), delta)
-        if add:
-            out[...] += sums
-        else:
-            out[...] = sums
-
-    return work
+    """out := the sum of delta over rows, as a piece of work; add keeps what out holds."""
+    return partial(kernels.pooled, delta, add, out[None])

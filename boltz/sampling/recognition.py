@@ -18,7 +18,6 @@ import boltz.kernels as kernels
 from boltz.arrays import numbers
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape, zeros
-from boltz.nn.conditionals import HALF_LOG_TWO_PI
 from boltz.nn.dense import Pullback, forward
 from boltz.parallel import Workers, share_count
 from boltz.rng import Key
@@ -120,7 +119,7 @@ def draw(
             value, found.recognition.pullbacks[layer.name] = forward(net, name, machine.params, source, inner)
         else:
             value = inner.get(f"{name}/repeated", net.sizes[-1])
-            value.reshape(len(encoded), samples, -1)[...] = encoded[:, None, :]
+            kernels.repeated(encoded, value)
         source = f"state/{layer.name}"
         conditional, bias = machine.conditionals[layer.name], net.bias(name, machine.params)
         state, offset = (inner.get(kind, layer.units) for kind in (source, f"offset/{layer.name}"))
@@ -157,10 +156,11 @@ def score_prior(machine: HelmholtzMachine, part: Part, state: Array) -> Floats:
     rbm = machine.prior_machine
     if rbm is not None:
         return -rbm.marginal_energy({"v": state}, ("h1",))
+    log_p = zeros(state)
     if machine.structure.latent[-1].kind == "gaussian":
-        squares = np.einsum("ij,ij->i", state, state, dtype=np.float64)
-        return -0.5 * squares - state.shape[1] * HALF_LOG_TWO_PI
-    score, log_p = part.get("prior/delta", state.shape[1]), zeros(state)
+        kernels.normal_score(state, log_p)
+        return log_p
+    score = part.get("prior/delta", state.shape[1])
     score[...] = 0
     kernels.bernoulli_score(score, machine.params["prior/bias"], state, log_p)
     return log_p

@@ -152,8 +152,7 @@ class ScanPath:
         """Outputs of a net from the inputs of its first layer, which may be overwritten; the last bias is left out."""
         net, params = getattr(self.machine.structure, side)[layer], self.machine.params
         for i in range(net.depth - 1):
-            value += params[f"{side}/{layer}/{i}/bias"]
-            ACTIVATIONS[net.activation][0](value)
+            ACTIVATIONS[net.activation][0](value, params[f"{side}/{layer}/{i}/bias"])
             value = value @ params[f"{side}/{layer}/{i + 1}/weight"]
         return value
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+import boltz.kernels as kernels
 from boltz.arrays import on_device
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape
@@ -35,15 +35,18 @@ class _Backward:
         return self.weights.b is not None and self.machine.conditionals[layer].reparameterised
 
     def add(self, layer: str, derivative: Array, scale: float | None) -> None:
-        """signals[layer] += b * scale * derivative, or the derivative itself, already weighted, without a scale."""
+        """signals[layer] += b * scale * derivative, or the derivative itself, already weighted, without a scale.
+
+        With a scale the derivative may have further columns.
+        """
         out = self.found.inner.get(f"signal/{layer}", self.machine.units[layer])
         if scale is not None:
             assert self.weights.b is not None
-            derivative = derivative * (out.dtype.type(scale) * self.weights.b)[:, None]
-        if layer in self.signals:
-            out += derivative
+            kernels.weighted(derivative, out.dtype.type(scale) * self.weights.b, layer in self.signals, out)
+        elif layer in self.signals:
+            kernels.add(out, derivative, out)
         else:
-            out[...] = derivative
+            kernels.copy(derivative, out)
         self.signals[layer] = out
 
     def generative(self) -> None:
@@ -52,7 +55,7 @@ class _Backward:
         for child, parent in zip(self.machine.layers, latent, strict=False):
             score, scale = terms.scores[child.name], self.scale(child.name)
             if child.name != self.machine.visible and self.smooth(child.name):
-                self.add(child.name, score[:, : child.units], -scale)
+                self.add(child.name, score, -scale)
             kind = self.weights.a.dtype.type
             signal = terms.pullbacks[child.name](score, kind(scale) * self.weights.a, self.smooth(parent.name))
             if signal is not None:
@@ -62,7 +65,7 @@ class _Backward:
             self.add(top, self.found.state(top), -self.scale(top))
         if "prior/bias" in self.machine.params:
             delta = self.found.inner.get("prior/delta", self.machine.units[top])
-            delta *= (delta.dtype.type(self.scale(top)) * self.weights.a)[:, None]
+            kernels.weigh(delta, delta.dtype.type(self.scale(top)) * self.weights.a, None, None)
 
     def recognition(self) -> None:
         """Deltas of the recognition nets under weights b, c and score, from the top down."""
@@ -74,12 +77,19 @@ class _Backward:
             self._mix(layer.name, score, delta)
             pullback = self.found.recognition.pullbacks[layer.name]
             if i == 0:
-                rows = delta.reshape(-1, self.found.samples, delta.shape[1])
-                pullback(rows[:, 0] if self.found.samples == 1 else rows.sum(axis=1), None, False)
+                pullback(self._pooled(layer.name, delta), None, False)
             elif not self.smooth(latent[i - 1].name):
                 pullback(delta, None, False)
             else:
                 self._pass_down(layer.name, latent[i - 1].name, score, delta)
+
+    def _pooled(self, layer: str, delta: Array) -> Array:
+        """Deltas of the data rows: sums over their samples."""
+        if self.found.samples == 1:
+            return delta
+        out = self.found.part.get(f"recognition/{layer}/pooled", delta.shape[1])
+        kernels.pooled(delta, False, out)
+        return out
 
     def _pass_down(self, layer: str, below: str, score: Array, delta: Array) -> None:
         """What the recognition net of a layer sends to the smooth layer below it."""
@@ -89,7 +99,10 @@ class _Backward:
         else:  # the derivative by the layer below keeps the term -b log q that c leaves out of the parameters
             assert w.b is not None
             extra = (w.c + w.b) * delta.dtype.type(self.scale(layer))
-            signal = pullback(delta - extra[:, None] * score, None, True, False)
+            rest = self.found.inner.get(f"recognition/{layer}/rest", delta.shape[1])
+            kernels.copy(delta, rest)
+            kernels.weighted(score, -extra, True, rest)
+            signal = pullback(rest, None, True, False)
         assert signal is not None
         self.add(below, signal, None)
         if w.c is not None:
@@ -100,13 +113,13 @@ class _Backward:
         w, scale = self.weights, delta.dtype.type(self.scale(layer))
         c = scale * w.fixed
         if not self.smooth(layer):
-            np.multiply(score, (c if w.score is None else c + w.score)[:, None], out=delta)
+            kernels.weighted(score, c if w.score is None else c + w.score, False, delta)
             return
-        self.add(layer, score[:, : self.machine.units[layer]], scale)
+        self.add(layer, score, scale)
         offset = self.found.inner.get(f"offset/{layer}", self.machine.units[layer])
         self.machine.conditionals[layer].path(self.signals[layer], offset, delta)
         if w.c is None or on_device(w.c) or w.c.any():  # a look would make the host wait
-            delta += c[:, None] * score
+            kernels.weighted(score, c, True, delta)
 
 
 def pull(found: Pass, weights: Weights, scales: Scales, recognition: bool = True) -> None:

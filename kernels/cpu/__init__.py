@@ -10,12 +10,24 @@ from boltz.kernels.cpu.bernoulli import (
     bernoulli_score,
     normal,
 )
+from boltz.kernels.cpu.layers import (
+    activate,
+    gaussian_path,
+    gaussian_score,
+    gaussian_shift,
+    normal_score,
+    pooled,
+    repeated,
+    slope,
+    weighted,
+)
 from boltz.kernels.cpu.philox import philox
 from boltz.kernels.cpu.products import contraction, product
 from boltz.kernels.cpu.sums import add, back, copy, cut, outer, row_dot, through, totals, track, turn, weigh
 from boltz.kernels.cpu.updates import adam_update, momentum_update
 
 __all__ = [
+    "activate",
     "adam_update",
     "add",
     "back",
@@ -29,15 +41,23 @@ __all__ = [
     "contraction",
     "copy",
     "cut",
+    "gaussian_path",
+    "gaussian_score",
+    "gaussian_shift",
     "momentum_update",
     "normal",
+    "normal_score",
     "outer",
     "philox",
+    "pooled",
     "product",
+    "repeated",
     "row_dot",
+    "slope",
     "through",
     "totals",
     "track",
     "turn",
     "weigh",
+    "weighted",
 ]

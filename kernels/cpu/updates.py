@@ -28,10 +28,10 @@ def _momentum(parameter, gradient, velocity, rate, momentum, nesterov, l2, l1):
 
 @kernel
 def _adam(parameter, gradient, first, second, rate, beta1, beta2, rest1, rest2, epsilon, correction, l2, l1):
-    bad = 0
+    bad, decays = 0, l2 != 0 or l1 != 0  # the loop is compiled with and without decay
     for i in range(len(parameter)):
         w = parameter[i]
-        g = gradient[i] - l2 * w - l1 * np.sign(w)
+        g = gradient[i] - l2 * w - l1 * np.sign(w) if decays else gradient[i]
         m = beta1 * first[i] + rest1 * g
         v = beta2 * second[i] + rest2 * g * g
         first[i] = m

@@ -16,9 +16,49 @@ from typing import Any
 
 import numpy as np
 
-from boltz.kernels.reference import add, back, copy, cut, outer, through, totals, track, turn, weigh  # CuPy takes them
+from boltz.kernels.reference import (  # CuPy takes them
+    activate,
+    add,
+    back,
+    copy,
+    cut,
+    gaussian_path,
+    gaussian_score,
+    gaussian_shift,
+    normal_score,
+    outer,
+    pooled,
+    repeated,
+    slope,
+    through,
+    totals,
+    track,
+    turn,
+    weigh,
+    weighted,
+)
 
-__all__ = ["add", "back", "copy", "cut", "outer", "through", "totals", "track", "turn", "weigh"]
+__all__ = [
+    "activate",
+    "add",
+    "back",
+    "copy",
+    "cut",
+    "gaussian_path",
+    "gaussian_score",
+    "gaussian_shift",
+    "normal_score",
+    "outer",
+    "pooled",
+    "repeated",
+    "slope",
+    "through",
+    "totals",
+    "track",
+    "turn",
+    "weigh",
+    "weighted",
+]
 Array = Any  # a C-contiguous cupy.ndarray
 Stream = tuple[int, int, Any]
 

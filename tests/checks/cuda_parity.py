@@ -284,6 +284,160 @@ def check_sums(backend: Backend, dtype: Any) -> None:
         assert_array_equal(backend.get(nothing[0]), x * down[:, None])
 
 
+ACTIVATIONS = ("tanh", "relu", "softplus")
+PRECISE = {"tanh": 4, "relu": 0, "softplus": 4}  # epsilons of a value that the reference finds in double
+
+
+def wide_fields(dtype: Any) -> Array:
+    """Both signs of the powers of two of a type, numbers around 1, the ends of ranges, infinities and NaN (2, ...)."""
+    info = np.finfo(dtype)
+    powers = np.exp2(np.arange(info.minexp - info.nmant, info.maxexp))  # from the least denormal number
+    near = np.concatenate([np.linspace(0, 1, 3001), np.linspace(1, 110, 3001)])
+    magnitudes = np.concatenate([powers, 1.3 * powers[:-1], near, [info.max, np.inf, np.nan]])
+    return np.stack([magnitudes, -magnitudes]).astype(dtype)
+
+
+def check_activations(backend: Backend, dtype: Any) -> None:
+    """Within a few epsilons of the formula in double over all numbers of the type, NaN where it is NaN.
+
+    Catches a series that ends early, a wrong branch, a lost sign, overflow, a NaN that is taken for 0.
+    """
+    for kind in ACTIVATIONS:
+        start = wide_fields(dtype)
+        field, expected = backend.put(start), start.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            backend.primitives.activate(kind, field, backend.put(np.zeros(start.shape[1], dtype)))
+            reference.activate(kind, expected, np.zeros(start.shape[1]))
+        close(backend.get(field), expected, PRECISE[kind])
+
+
+def check_biases_of_activations(backend: Backend, dtype: Any) -> None:
+    """Each unit takes its own bias, at every width; catches a bias read by row, and a tail that is left as it was."""
+    for kind in ACTIVATIONS:
+        for shape in SHAPES:
+            start, bias = fields(shape, dtype, 31), normal(shape[1], dtype, 32)
+            field, expected = backend.put(start), start.astype(np.float64)
+            backend.primitives.activate(kind, field, backend.put(bias))
+            reference.activate(kind, expected, bias)
+            eps = np.finfo(dtype).eps
+            np.testing.assert_allclose(backend.get(field), expected, rtol=4 * eps, atol=8 * eps)  # the sum is rounded
+
+
+def check_slopes(backend: Backend, dtype: Any) -> None:
+    """delta times the derivative, value untouched; catches a slope of the wrong function, a small one that is lost."""
+    for kind in (*ACTIVATIONS, "sigmoid"):
+        for shape in SHAPES:
+            value, start = fields(shape, np.float64, 33), normal(shape, dtype, 34)
+            value = 1 / (1 + np.exp(-np.clip(value, -30, 30))) if kind == "sigmoid" else value
+            value = (np.tanh(value) if kind == "tanh" else np.abs(value) if kind == "softplus" else value).astype(dtype)
+            given, delta, expected = backend.put(value), backend.put(start), start.astype(np.float64)
+            backend.primitives.slope(kind, given, delta)
+            reference.slope(kind, value.astype(np.float64), expected)
+            eps = np.finfo(dtype).eps
+            atol = 0 if kind == "softplus" else 2 * eps  # 1 - value^2 rounds to its size
+            np.testing.assert_allclose(backend.get(delta), expected, rtol=4 * eps, atol=atol * np.abs(start).max())
+            assert_array_equal(backend.get(given), value)
+    for kind in (*ACTIVATIONS, "sigmoid"):
+        delta = backend.put(np.array([[1, np.nan, 2]], dtype))
+        backend.primitives.slope(kind, backend.put(np.array([[np.nan, 1, 0.5]], dtype)), delta)
+        assert np.isnan(backend.get(delta)[0, 1]) and backend.get(delta)[0, 2] > 0
+
+
+def check_gaussian_shift(backend: Backend, dtype: Any) -> None:
+    """Offsets and states from noise; catches mean and log sigma exchanged, an offset that is added twice."""
+    for rows, units in SHAPES:
+        field, bias = normal((rows, 2 * units), dtype, 35), normal(2 * units, dtype, 36)
+        noise = normal((rows, units), dtype, 37)
+        state, offset, given = backend.put(noise), backend.put(noise * 0), backend.put(field)
+        backend.primitives.gaussian_shift(given, backend.put(bias), state, offset)
+        drawn, moved = noise.astype(np.float64), np.zeros((rows, units))
+        reference.gaussian_shift(field.astype(np.float64), bias, drawn, moved)
+        eps = np.finfo(dtype).eps
+        close(backend.get(offset), moved, 8)
+        np.testing.assert_allclose(backend.get(state), drawn, rtol=0, atol=8 * eps * (1 + np.abs(moved).max()))
+        assert_array_equal(backend.get(given), field)
+
+
+def check_gaussian_score(backend: Backend, dtype: Any) -> None:
+    """Log-density on top of what is there, and score, each state for one row or for three.
+
+    Catches a lost constant, a half that is missing, states that go with the wrong rows, a NaN that spreads.
+    """
+    eps = np.finfo(dtype).eps
+    for rows, units in SHAPES:
+        for repeat in (1, 3):
+            start, bias = normal((repeat * rows, 2 * units), dtype, 38), normal(2 * units, dtype, 39)
+            state, before = normal((rows, units), dtype, 40), np.arange(repeat * rows) + 0.5
+            field, total = backend.put(start), backend.put(before)
+            backend.primitives.gaussian_score(field, backend.put(bias), backend.put(state), 2.25, total)
+            expected, gained = start.astype(np.float64), before.copy()
+            reference.gaussian_score(expected, bias.astype(np.float64), state.astype(np.float64), 2.25, gained)
+            size = np.maximum(np.abs(expected[:, :units]), np.abs(expected[:, units:]))
+            bound = 40 * eps * (1 + np.concatenate([size, size], axis=1))
+            assert np.all(np.abs(backend.get(field) - expected) <= bound)
+            terms = np.abs(start[:, units:]).sum(axis=1) + np.abs(expected[:, units:]).sum(axis=1) + 3 * units
+            assert np.all(np.abs(backend.get(total) - gained) <= 16 * eps * terms + 1e-12)
+    start = np.zeros((3, 80), dtype)
+    start[1, 17] = np.nan
+    field, total = backend.put(start), backend.put(np.zeros(3))
+    zeros = backend.put(np.zeros(80, dtype)), backend.put(np.zeros((3, 40), dtype))
+    backend.primitives.gaussian_score(field, *zeros, 0.0, total)
+    assert_array_equal(np.isnan(backend.get(total)), [False, True, False])
+    assert np.isnan(backend.get(field)[1, 17]) and np.isnan(backend.get(field)).sum() == 2
+
+
+def check_normal_score(backend: Backend, dtype: Any) -> None:
+    """Standard normal log-density on top of what is there; catches a constant that is that of one unit."""
+    for shape in SHAPES:
+        state, before = normal(shape, dtype, 41), np.arange(shape[0]) - 0.5
+        total, expected = backend.put(before), before.copy()
+        backend.primitives.normal_score(backend.put(state), total)
+        reference.normal_score(state.astype(np.float64), expected)
+        np.testing.assert_allclose(backend.get(total), expected, rtol=8 * np.finfo(dtype).eps, atol=1e-6)
+
+
+def check_gaussian_path(backend: Backend, dtype: Any) -> None:
+    """(signal, signal * offset) to the last bit; catches halves exchanged."""
+    for rows, units in SHAPES:
+        signal, offset = normal((rows, units), dtype, 42), normal((rows, units), dtype, 43)
+        out = backend.put(np.zeros((rows, 2 * units), dtype))
+        backend.primitives.gaussian_path(backend.put(signal), backend.put(offset), out)
+        assert_array_equal(backend.get(out), np.concatenate([signal, signal * offset], axis=1))
+
+
+def check_weighted(backend: Backend, dtype: Any) -> None:
+    """Rows times their weights, of the first columns of more, in place or not, put over or on top of what is there."""
+    for rows, units in SHAPES:
+        x, weights, there = (
+            normal((rows, units + 3), dtype, 44),
+            normal(rows, dtype, 45),
+            normal((rows, units), dtype, 46),
+        )
+        for more in (False, True):
+            out = backend.put(there)
+            backend.primitives.weighted(backend.put(x), backend.put(weights), more, out)
+            expected = there.astype(np.float64) * more + weights[:, None].astype(np.float64) * x[:, :units]
+            np.testing.assert_allclose(backend.get(out), expected, rtol=0, atol=8 * np.finfo(dtype).eps)
+        same = backend.put(there)
+        backend.primitives.weighted(same, backend.put(weights), False, same)
+        assert_array_equal(backend.get(same), weights[:, None] * there)
+
+
+def check_repeated_and_pooled(backend: Backend, dtype: Any) -> None:
+    """Each row three times in a row, and back by sums; catches rows that come in another order, a sum put over all."""
+    for rows, units in SHAPES:
+        source = normal((rows, units), dtype, 47)
+        wide = backend.put(np.zeros((3 * rows, units), dtype))
+        backend.primitives.repeated(backend.put(source), wide)
+        assert_array_equal(backend.get(wide), np.repeat(source, 3, axis=0))
+        x, there = normal((3 * rows, units), dtype, 48), normal((rows, units), dtype, 49)
+        for more in (False, True):
+            out = backend.put(there)
+            backend.primitives.pooled(backend.put(x), more, out)
+            expected = there * more + x.reshape(rows, 3, units).astype(np.float64).sum(axis=1)
+            np.testing.assert_allclose(backend.get(out), expected, rtol=0, atol=16 * np.finfo(dtype).eps)
+
+
 def check_splits(backend: Backend, dtype: Any) -> None:
     """The same bits whether rows come in one call or in three; catches sums or counters that depend on the split."""
     shape, cuts = (13, 333), [(0, 5), (5, 6), (6, 13)]
@@ -367,6 +521,10 @@ def check_empty(backend: Backend, dtype: Any) -> None:
         p.bernoulli_score(a, bias, a, increment)
         p.normal((0, 0, 0), chains, a)
         assert p.bernoulli_relax(a, 1.0, bias, 0.5, a) == 0
+        p.activate("tanh", a, bias)
+        p.slope("tanh", a, a)
+        p.weighted(a, backend.put(np.zeros(shape[0], dtype)), True, a)
+        p.pooled(a, True, a)
         assert p.momentum_update(a, a, a, 0.1, 0.9, True, 0.0, 0.0)
         assert p.adam_update(a, a, (a, a), 0.1, (0.9, 0.99), 1e-8, 1, 0.0, 0.0)
         assert_array_equal(backend.get(increment), np.ones(shape[0]))
