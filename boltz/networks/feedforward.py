@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,10 @@ def _sigmoid(values: Array, bias: Array) -> None:
     kernels.bernoulli_mean(values, 1.0, bias)
 
 
+def _sigmoid_slope(value: Array, delta: Array) -> None:
+    kernels.slope("sigmoid", value, delta)
+
+
 def _linear(values: Array, bias: Array) -> None:
     values += bias
 
@@ -46,7 +50,7 @@ def _softmax(values: Array, bias: Array) -> None:
 
 FUNCTIONS: dict[str, tuple[Callable[[Array, Array], None], Callable[[Array, Array], None]]] = (
     {
-        "sigmoid": (_sigmoid, partial(kernels.slope, "sigmoid")),
+        "sigmoid": (_sigmoid, _sigmoid_slope),
         "linear": (_linear, lambda value, delta: None),
     }
     | ACTIVATIONS
