@@ -163,7 +163,8 @@ class Objective:
     """How weights come from log-weights, and what the objective asks of latent layers, samples and dreams.
 
     smooth: every latent layer must be reparameterised; discrete: some layer must not be. uses names the settings that
-    mean something to it; dreams says that recognition also learns in a sleep phase.
+    mean something to it; dreams says that recognition also learns in a sleep phase; fixed that the weights are the same
+    whatever log w is.
     """
 
     weights: Callable[[Floats, Knobs, Floats], Weights]
@@ -173,12 +174,13 @@ class Objective:
     uses: tuple[str, ...] = ()
     dreams: bool = False
     bound: str = "elbo"
+    fixed: bool = False
 
 
 MANY = 5  # samples where an objective weighs several and none are asked for
 OBJECTIVES: dict[str, Objective] = {
-    "vae": Objective(_vae, smooth=True),
-    "stl": Objective(_stl, smooth=True),
+    "vae": Objective(_vae, smooth=True, fixed=True),
+    "stl": Objective(_stl, smooth=True, fixed=True),
     "iwae": Objective(_iwae, smooth=True, bound="iwae"),
     "dreg": Objective(_dreg, smooth=True, uses=("alpha",), bound="iwae"),
     "miwae": Objective(_miwae, smooth=True, uses=("groups",), bound="iwae"),

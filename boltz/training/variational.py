@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz.arrays import host
+from boltz.arrays import beside, host
+from boltz.kernels.cpu.recorded import recordable
 from boltz.models.helmholtz import HelmholtzMachine
-from boltz.nn.arena import Tape, zeros
+from boltz.nn.arena import Tape
+from boltz.nn.dense import SLICE
 from boltz.numerics import log_mean_exp
 from boltz.parallel import Workers, workers
 from boltz.rng import Key
-from boltz.sampling.recognition import Pass, sampled
+from boltz.sampling.recognition import Pass, parts, sampled
 from boltz.training.backward import pull, wake_products
 from boltz.training.baselines import Baseline
 from boltz.training.held_out import directed
@@ -73,7 +75,13 @@ class Variational:
         return MONITOR_SAMPLES
 
     def recordable(self, machine: HelmholtzMachine) -> bool:
-        return False
+        s, structure = self.settings, machine.structure
+        fixed = OBJECTIVES[s.objective].fixed and s.warmup_epochs == 0 and s.free_bits == 0
+        nets = [*structure.generative.values(), *structure.recognition.values()]
+        widths = [(units - 1) % SLICE + 1 for net in nets for units in net.sizes]  # of the last pieces of products
+        rows = [part.rows.stop - part.rows.start for part in parts(Tape(machine.arena), s.batch_size, s.knobs.total)]
+        known = all(getattr(machine.conditionals[layer.name], "learnt", None) is None for layer in structure.latent)
+        return fixed and known and recordable(machine.arena, *widths, *rows)
 
     def replayable(self, machine: HelmholtzMachine) -> bool:
         learned = self.baseline is not None and self.baseline.learned  # by Adam, which counts its steps
@@ -91,9 +99,14 @@ class Variational:
         machine, knobs, n = work.machine, self.settings.knobs, len(batch)
         passes = sampled(machine, work.wake, batch, knobs.total, (clock.key, clock.step), pool)
         scales = self._scales(passes, clock.done)
-        log_w = np.concatenate([found.log_weights(scales) for found in passes])
-        baseline = zeros(batch) if self.baseline is None else self.baseline.value(machine, state, batch, log_w, clock)
-        weights = OBJECTIVES[self.settings.objective].weights(log_w, knobs, baseline).over(n)
+        objective, baseline = OBJECTIVES[self.settings.objective], beside(np.zeros(n), batch)
+        if objective.fixed:
+            log_w = beside(np.zeros((n, knobs.total)), batch)
+        else:
+            log_w = np.concatenate([found.log_weights(scales) for found in passes])
+        if self.baseline is not None:
+            baseline = self.baseline.value(machine, state, batch, log_w, clock)
+        weights = objective.weights(log_w, knobs, baseline).over(n)
         awake = self.sleep_share < 1
         pool.map(lambda found: pull(found, weights, scales, awake), passes)
         jobs = wake_products(machine, work.named, work.wake, (n, knobs.total), awake)

@@ -16,7 +16,7 @@ import numpy as np
 from numba import carray, types
 from numba.extending import intrinsic
 
-from boltz.kernels.cpu import bernoulli, products, sums, updates
+from boltz.kernels.cpu import bernoulli, layers, products, sums, updates
 from boltz.kernels.cpu.teams import add_one, claim, seen, wait
 from boltz.kernels.cpu.vectors import kernel
 
@@ -28,7 +28,9 @@ MOVING = 2  # counts that go on by one each time; the others stand still during 
 STEP, BATCH, DRAW = range(3)
 
 (PRODUCT, MEAN, SAMPLE, DRAWN, RELAX, ADD, COPY, FILL, TOTALS, WEIGH, TRACK, OUTER, THROUGH, BACK, MOMENTUM, ADAM,
- GATHER, ROWS, CUT, TURN, UNTIL, ANNEAL, TILT, ALONG) = range(24)  # fmt: skip
+ GATHER, ROWS, CUT, TURN, UNTIL, ANNEAL, TILT, ALONG, ACTIVATE, SLOPE, SHIFT, GAUSSIAN, BINARY, PRIOR, PATH, WEIGHTED,
+ REPEATED, POOLED, NORMAL) = range(35)  # fmt: skip
+KINDS = ("tanh", "relu", "softplus", "sigmoid")  # of activations, by their number in an operation
 SCALE, OTHER = 13, 17  # places of references to tables: an address, and a count
 
 
@@ -118,6 +120,11 @@ def _move(o, x):
         sums._turn(_matrix(o[4], o[3], o[2]), _matrix(o[1], o[2], o[3]))
         return
     for i in range(o[2]):
+        if o[0] == FILL and o[5]:
+            doubles = carray(_doubles(o[1] + i * o[4]), (o[3],))
+            for j in range(o[3]):
+                doubles[j] = x[0]
+            continue
         target = _vector(o[1] + i * o[4], o[3])
         if o[0] == FILL:
             for j in range(o[3]):
@@ -195,6 +202,63 @@ def _anneal(o, x, now):
 
 
 @kernel
+def _activate(o):
+    """Activations and their slopes."""
+    out = _matrix(o[1], o[2], o[3])
+    if o[0] == ACTIVATE:
+        bias = _vector(o[4], o[3])
+        if o[5] == 0:
+            layers._tanh(out, bias)
+        elif o[5] == 1:
+            layers._relu(out, bias)
+        else:
+            layers._softplus(out, bias)
+        return
+    value = _matrix(o[4], o[2], o[3])
+    if o[5] == 0:
+        layers._tanh_slope(value, out)
+    elif o[5] == 1:
+        layers._relu_slope(value, out)
+    elif o[5] == 2:
+        layers._softplus_slope(value, out)
+    else:
+        layers._sigmoid_slope(value, out)
+
+
+@kernel
+def _density(o, x):
+    """Log-densities of states, and scores."""
+    field, log_density = _matrix(o[1], o[2], o[3]), carray(_doubles(o[7]), (o[2],))
+    if o[0] == GAUSSIAN:
+        state = _matrix(o[5], o[6], o[3] // 2)
+        layers._gaussian_score(field, _vector(o[4], o[3]), state, o[2] // o[6], x[0], log_density)
+    elif o[0] == BINARY:
+        bernoulli._score(field, _vector(o[4], o[3]), _matrix(o[5], o[6], o[3]), o[2] // o[6], log_density)
+    else:
+        layers._normal_score(field, x[0], log_density)
+
+
+@kernel
+def _rows(o, now):
+    """Gaussian draws and their ways back, and rows that are weighted, repeated or summed."""
+    out = _matrix(o[1], o[2], o[3])
+    if o[0] == NORMAL:
+        rows = carray(_wholes(o[4]), (o[2],))
+        bernoulli._normal(np.uint32(o[6]), np.uint32(o[7]), np.uint64(_count(o, 8, now)), rows, out)
+    elif o[0] == SHIFT:
+        field, bias = _matrix(o[4], o[2], 2 * o[3]), _vector(o[5], 2 * o[3])
+        layers._gaussian_shift(field, bias, out, _matrix(o[6], o[2], o[3]))
+    elif o[0] == PATH:
+        layers._gaussian_path(_matrix(o[4], o[2], o[3] // 2), _matrix(o[5], o[2], o[3] // 2), out)
+    elif o[0] == WEIGHTED:
+        layers._weighted(_matrix(o[4], o[2], o[6]), _vector(o[5], o[2]), o[7] != 0, out)
+    elif o[0] == REPEATED:
+        layers._repeated(_matrix(o[4], o[6], o[3]), o[2] // o[6], out)
+    else:
+        layers._pooled(_matrix(o[4], o[6], o[3]), o[6] // o[2], o[7] != 0, out)
+
+
+@kernel
 def _settled(o, x):
     """Whether no change is above the tolerance."""
     changes, settled = carray(_doubles(o[3]), (o[4],)), True
@@ -253,6 +317,12 @@ def run(program, counters, place, counts, times):
                 _field(o, x, now)
             elif code in (COPY, FILL, CUT, ADD, TURN):
                 _move(o, x)
+            elif code in (ACTIVATE, SLOPE):
+                _activate(o)
+            elif code in (GAUSSIAN, BINARY, PRIOR):
+                _density(o, x)
+            elif code in (SHIFT, PATH, WEIGHTED, REPEATED, POOLED, NORMAL):
+                _rows(o, now)
             elif code == GATHER:
                 _gather(o, x, now)
             elif code in (MOMENTUM, ADAM):

@@ -1,7 +1,7 @@
 """Arrays whose primitives are recorded into a program rather than done: the way of a processor to capture a graph.
 
 What is done to such an array becomes an operation, or is refused: nothing is computed while a program is made but
-views and sizes. All are float32, as the operations are.
+views and sizes. All are float32, as the operations are, but for sums over units, which begin at zeros of float64.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import boltz.kernels as kernels
 from boltz.kernels.cpu import products, programs
 from boltz.kernels.cpu.runners import Array, Count, Entry, Program, Words
+from boltz.kernels.reference import HALF_LOG_TWO_PI
 
 VIEWS = {np.atleast_2d, np.empty_like, np.shape, np.ndim, np.size, np.may_share_memory}
 
@@ -54,7 +55,8 @@ class Recorded(np.ndarray):  # type: ignore[type-arg]
         if not isinstance(target, Recorded):
             raise NotRecordedError("a single number of a recorded array is not set by an operation of a program.")
         if np.ndim(value) == 0:
-            self.program.add(programs.FILL, _rows(target), (float(value),), (self,))
+            words = _rows(target) | {5: target.dtype == np.float64}
+            self.program.add(programs.FILL, words, (float(value),), (self,))
         elif value is not target and not _same(value, target):
             copy(value, target)
 
@@ -92,7 +94,7 @@ def recorded(array: Array, program: Program) -> Recorded:
 def _rows(x: Array) -> Words:
     """The words of a target of rows: address, rows, units, bytes between rows."""
     x = x if x.ndim == 2 else x.reshape(1, -1)
-    if x.strides[1] != 4 and x.shape[1] > 1:
+    if x.strides[1] != x.itemsize and x.shape[1] > 1:
         raise NotRecordedError("the units of a recorded array must lie side by side.")
     return {1: x.ctypes.data, 2: x.shape[0], 3: x.shape[1], 4: x.strides[0]}
 
@@ -213,7 +215,7 @@ def add(a: Array, b: Array, out: Recorded) -> None:
 
 
 def copy(source: Array, out: Recorded) -> None:
-    if source.shape != out.shape or source.dtype != np.float32:
+    if source.shape != out.shape or not source.dtype == out.dtype == np.float32:
         raise NotRecordedError("a copy of a program has float32 numbers and the shape of its target.")
     found = _rows(source)
     out.program.add(programs.COPY, _rows(out) | {5: found[1], 6: found[4]}, (), (source, out))
@@ -318,6 +320,78 @@ def gather(out: Recorded, source: Array, rows: tuple[Array, Count], by: float) -
     words |= {6: source.dtype == np.uint8, 7: numbers.ctypes.data}
     words |= _at(programs.SCALE, at.words)
     out.program.add(programs.GATHER, words, (by,), (out, source, numbers))
+
+
+def _sized(x: Array) -> Words:
+    """The words of a matrix that lies as a block of memory."""
+    return {1: _whole(x).ctypes.data, 2: x.shape[0], 3: x.shape[1]}
+
+
+def _gains(log_density: Array, rows: int) -> int:
+    """The address of what rows gain in log-density."""
+    if log_density.shape != (rows,) or log_density.dtype != np.float64 or not log_density.flags.c_contiguous:
+        raise NotRecordedError("log-densities of a program are float64 numbers side by side, one a row.")
+    return int(log_density.ctypes.data)
+
+
+def activate(kind: str, field: Recorded, bias: Array) -> None:
+    words = _sized(field) | {4: _whole(bias).ctypes.data, 5: programs.KINDS.index(kind)}
+    field.program.add(programs.ACTIVATE, words, (), (field, bias))
+
+
+def slope(kind: str, value: Array, delta: Recorded) -> None:
+    words = _sized(delta) | {4: _whole(value).ctypes.data, 5: programs.KINDS.index(kind)}
+    delta.program.add(programs.SLOPE, words, (), (value, delta))
+
+
+def normal(stream: Any, rows: Array, out: Recorded) -> None:
+    out.program.add(programs.NORMAL, _sized(out) | {4: rows.ctypes.data} | _stream(stream), (), (rows, out))
+
+
+def gaussian_shift(field: Recorded, bias: Array, state: Array, offset: Array) -> None:
+    words = _sized(state) | {place: _whole(x).ctypes.data for place, x in ((4, field), (5, bias), (6, offset))}
+    field.program.add(programs.SHIFT, words, (), (field, bias, state, offset))
+
+
+def _score(code: int, head: tuple[Recorded, Array], state: Array, constant: float, log_density: Array) -> None:
+    field, bias = head
+    words = _sized(field) | {4: _whole(bias).ctypes.data, 5: _whole(state).ctypes.data, 6: len(state)}
+    words |= {7: _gains(log_density, len(field))}
+    field.program.add(code, words, (constant,), (field, bias, state, log_density))
+
+
+def bernoulli_score(field: Recorded, bias: Array, state: Array, log_density: Array) -> None:
+    _score(programs.BINARY, (field, bias), state, 0.0, log_density)
+
+
+def gaussian_score(field: Recorded, bias: Array, state: Array, constant: float, log_density: Array) -> None:
+    _score(programs.GAUSSIAN, (field, bias), state, constant, log_density)
+
+
+def normal_score(state: Recorded, log_density: Array) -> None:
+    words = _sized(state) | {7: _gains(log_density, len(state))}
+    constant = state.shape[1] * HALF_LOG_TWO_PI
+    state.program.add(programs.PRIOR, words, (constant,), (state, log_density))
+
+
+def gaussian_path(signal: Recorded, offset: Array, out: Array) -> None:
+    words = _sized(out) | {4: _whole(signal).ctypes.data, 5: _whole(offset).ctypes.data}
+    signal.program.add(programs.PATH, words, (), (signal, offset, out))
+
+
+def weighted(x: Recorded, weights: Array, more: bool, out: Array) -> None:
+    words = _sized(out) | {4: _whole(x).ctypes.data, 5: _whole(weights).ctypes.data, 6: x.shape[1], 7: more}
+    x.program.add(programs.WEIGHTED, words, (), (x, weights, out))
+
+
+def repeated(source: Recorded, out: Array) -> None:
+    words = _sized(out) | {4: _whole(source).ctypes.data, 6: len(source)}
+    source.program.add(programs.REPEATED, words, (), (source, out))
+
+
+def pooled(x: Recorded, more: bool, out: Array) -> None:
+    words = _sized(out) | {4: _whole(x).ctypes.data, 6: len(x), 7: more}
+    x.program.add(programs.POOLED, words, (), (x, out))
 
 
 @contextmanager

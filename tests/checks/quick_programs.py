@@ -24,7 +24,7 @@ from boltz.training import loop
 Array = Any
 ROWS, UNITS, COLUMNS = 13, 37, 29
 NEVER = 1 << 60
-SHORT = {"epochs": 3, "batch_size": 20, "chains": 14, "seed": 2, "snapshots": 6, "learning_rate": 0.05}
+SHORT: dict[str, Any] = {"epochs": 3, "batch_size": 20, "seed": 2, "learning_rate": 0.05}
 
 
 def single(*shape: int, seed: int = 0) -> Array:
@@ -100,7 +100,46 @@ def primitives() -> dict[str, Callable[[Any, dict[str, Array], Callable[[Array],
         moved = [ready(x) for x in (arrays["parameter"], gradient, arrays["velocity"])]
         to.momentum_update(*moved, 0.1, 0.5, True, 1e-2, 1e-3)
 
-    return {each.__name__: each for each in (product, drawn, means, moves, sums, updates)}
+    def activations(to: Any, arrays: Any, ready: Any, step: Any) -> None:
+        for i, kind in enumerate(programs.KINDS):
+            arrays[f"{kind} slope"] = delta = single(ROWS, UNITS, seed=i)
+            to.slope(kind, ready(single(ROWS, UNITS, seed=7)), ready(delta))
+            if kind != "sigmoid":
+                arrays[kind] = field = single(ROWS, UNITS, seed=8)
+                to.activate(kind, ready(field), ready(single(UNITS, seed=9)))
+
+    def gaussian(to: Any, arrays: Any, ready: Any, step: Any) -> None:
+        bias, rows = single(2 * UNITS, seed=1), np.arange(7, 7 + ROWS)
+        shape, names = (ROWS, UNITS), ("normal", "state", "offset")
+        arrays |= {name: single(*shape, seed=i) for i, name in enumerate(names)}
+        arrays["path"] = single(ROWS, 2 * UNITS, seed=3)
+        to.normal(Key(7, 9).stream(step), rows, ready(arrays["normal"]))
+        field = ready(single(ROWS, 2 * UNITS, seed=11))
+        to.gaussian_shift(field, ready(bias), ready(arrays["state"]), ready(arrays["offset"]))
+        to.gaussian_path(ready(single(*shape, seed=12)), ready(single(*shape, seed=13)), ready(arrays["path"]))
+        arrays["density"], arrays["prior"] = np.arange(2.0 * ROWS), np.arange(1.0 * ROWS)
+        arrays["score"] = single(2 * ROWS, 2 * UNITS, seed=14)
+        state = ready(single(ROWS, UNITS, seed=15))
+        to.gaussian_score(ready(arrays["score"]), ready(bias), state, 1.25, arrays["density"])
+        to.normal_score(state, arrays["prior"])
+        arrays["binary"], arrays["logits"] = np.arange(2.0 * ROWS), single(2 * ROWS, UNITS, seed=16)
+        to.bernoulli_score(ready(arrays["logits"]), ready(bias[:UNITS]), state, arrays["binary"])
+
+    def rows(to: Any, arrays: Any, ready: Any, step: Any) -> None:
+        names = ("weighted", "more", "in place")
+        arrays |= {name: single(ROWS, UNITS, seed=i) for i, name in enumerate(names)}
+        arrays["repeated"], arrays["pooled"] = single(3 * ROWS, UNITS, seed=4), single(ROWS, UNITS, seed=5)
+        arrays["sum"], weights = single(1, UNITS, seed=6), ready(single(ROWS, seed=7))
+        wide, here = ready(single(ROWS, UNITS + 4, seed=8)), ready(arrays["in place"])
+        to.weighted(wide, weights, False, ready(arrays["weighted"]))
+        to.weighted(wide, weights, True, ready(arrays["more"]))
+        to.weighted(here, weights, False, here)
+        to.repeated(ready(single(ROWS, UNITS, seed=9)), ready(arrays["repeated"]))
+        to.pooled(ready(single(3 * ROWS, UNITS, seed=10)), False, ready(arrays["pooled"]))
+        to.pooled(ready(single(ROWS, UNITS, seed=11)), True, ready(arrays["sum"]))
+
+    kinds = (product, drawn, means, moves, sums, updates, activations, gaussian, rows)
+    return {each.__name__: each for each in kinds}
 
 
 def check_counts() -> None:
@@ -241,30 +280,25 @@ def machine(*units: int) -> boltz.BoltzmannMachine:
     return found
 
 
-def trained(units: tuple[int, ...], count: int, **settings: Any) -> tuple[Array, Any, list[Array]]:
+def trained(units: tuple[int, ...], count: int, make: Any = machine, **settings: Any) -> tuple[Array, Any, list[Array]]:
     """Parameters, records but for times, and snapshots of a short training on grey rows."""
     x = np.random.default_rng(3).integers(0, 256, (450, units[0])).astype(np.uint8)
     with threads(count):
-        settings = {
-            "epochs": 3,
-            "batch_size": 20,
-            "chains": 14,
-            "seed": 2,
-            "snapshots": 6,
-            "learning_rate": 0.05,
-        } | settings
-        found = plain_train(machine(*units), x, held_out=x[:30], **settings)
+        model = make(*units)
+        directed = isinstance(model, boltz.HelmholtzMachine)
+        settings = SHORT | ({} if directed else {"chains": 14, "snapshots": 6}) | settings
+        found = plain_train(model, x, held_out=x[:30], **settings)
     records = [{k: v for k, v in each.items() if k not in ("seconds", "rows_per_second")} for each in found.history]
     return found.model.arena, records, [each.arena for each in found.trajectory]
 
 
-def check_training(units: tuple[int, ...] = (40, 23), **settings: Any) -> None:
+def check_training(units: tuple[int, ...] = (40, 23), make: Any = machine, **settings: Any) -> None:
     """A training by programs, with one, two and three threads, has the bits of one by steps."""
     with by_steps():
-        wanted = trained(units, 1, **settings)
-    assert len(wanted[2]) > 3
+        wanted = trained(units, 1, make, **settings)
+    assert len(wanted[2]) > 3 or make is not machine
     for count in (1, 2, 3):
-        found = trained(units, count, **settings)
+        found = trained(units, count, make, **settings)
         assert np.array_equal(found[0], wanted[0]), f"parameters with {count} threads"
         assert found[1] == wanted[1], f"records with {count} threads"
         assert all(np.array_equal(a, b) for a, b in zip(found[2], wanted[2], strict=True)), "snapshots"
@@ -293,6 +327,34 @@ def check_adam_training() -> None:
 
 def check_deep_training() -> None:
     check_training((40, 23, 11), **DEEP["tolerance"])
+
+
+AUTOENCODERS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+    "vae": ((40, 9), {"objective": "vae", "batch_size": 70}),
+    "several samples": ((530, 9), {"objective": "vae", "samples": 4, "batch_size": 90, "optimizer": "momentum"}),
+    "two layers": ((40, 11, 9), {"objective": "vae", "samples": 2, "binarize": "threshold"}),
+    "sticking the landing": ((40, 11, 9), {"objective": "stl", "l2": 1e-3}),
+}
+
+
+def autoencoder(*units: int, activation: str = "tanh") -> boltz.HelmholtzMachine:
+    """Of one Gaussian layer above two dense ones, or of several above one each, nothing at its start."""
+    nets = [units[0], 16, 12] if len(units) == 2 else [units[0], *([14 + i] for i in range(len(units) - 1))]
+    found = boltz.vae(nets, list(units[1:]), seed=1, activation=activation)
+    found.arena[...] = 0.1 * single(found.arena.size, seed=5)
+    return found
+
+
+def check_autoencoders() -> None:
+    """Autoencoders by programs have the bits of those by steps, and programs are made of them."""
+    made: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        steps = loop.Steps
+        patch.setattr(loop, "Steps", lambda *given: made.append(given) or steps(*given))
+        for i, (units, settings) in enumerate(AUTOENCODERS.values()):
+            make = partial(autoencoder, activation=programs.KINDS[i % 3])
+            check_training(units, make, learning_rate=0.003, epochs=6, **settings)
+    assert len(made) == 3 * len(AUTOENCODERS), "no program was made"
 
 
 def check_sampling() -> None:
