@@ -9,6 +9,7 @@ import numpy as np
 
 import boltz
 import boltz.kernels as kernels
+from boltz.data.from_arrays import as_data
 from boltz.nn.arena import Tape
 from boltz.numerics import log_mean_exp
 from boltz.parallel import workers
@@ -16,7 +17,10 @@ from boltz.rng import Key
 from boltz.sampling.recognition import sampled, streams
 from boltz.training import optimizers
 from boltz.training.objectives import OBJECTIVES
+from boltz.training.pretraining import Stage
+from boltz.training.programs import Steps, fits
 from boltz.training.rules import Clock
+from boltz.training.state import TrainState
 from boltz.training.variational import Variational
 
 from . import Array, Lesson, Noise, Slope, Work
@@ -32,11 +36,27 @@ def lesson(problem: Lesson, threads: int) -> Work:
         samples=problem.samples,
         batch_size=problem.batch,
         learning_rate=problem.learning_rate,
+        binarize="none",
     )
     rule = Variational(settings)
     work, optimizer = rule.workspace(machine), optimizers.init(settings, machine)
     state, batches, steps = rule.init(machine, problem.rows[: rule.start_rows], KEY), problem.batches(), counter(FIRST)
     supply = cycle(batches)
+    stage, data = Stage("joint", settings, rule), as_data(np.concatenate(batches), "rows", machine.layers[0], None)
+    learnt = TrainState(machine, [])
+    learnt.enter(stage, problem.rows[: rule.start_rows], KEY)
+
+    def together(count: int) -> None:
+        """As training does where it can make a program of its steps."""
+        with workers() as pool:
+            program, done = Steps(stage, learnt, data, (KEY, KEY), pool), 0
+            while done < count:
+                if learnt.batch == 0:
+                    program.begin(np.arange(len(data.x)))
+                taken = program.run(count - done)
+                learnt.batch, done = (learnt.batch + taken) % program.batches, done + taken
+            if not program.sound:
+                raise FloatingPointError("training left the finite numbers")
 
     def run(count: int) -> None:
         with workers() as pool:
@@ -56,7 +76,8 @@ def lesson(problem: Lesson, threads: int) -> Work:
         bound = log_mean_exp(log_w, 1) if OBJECTIVES[problem.objective].bound == "iwae" else log_w
         return float(bound.mean()), {name: x.copy() for name, x in found.items()}
 
-    return Work(run, lambda: tuple(x.copy() for x in machine.params.values()), probe)
+    way = together if fits(stage, machine, data) else run
+    return Work(way, lambda: tuple(x.copy() for x in machine.params.values()), probe)
 
 
 def drawn(problem: Lesson) -> dict[str, Array]:

@@ -142,6 +142,18 @@ def primitives() -> dict[str, Callable[[Any, dict[str, Array], Callable[[Array],
     return {each.__name__: each for each in kinds}
 
 
+def check_zeros() -> None:
+    """Zeros of float64 that a program sums into are zeros again each time."""
+    program = Program()
+    state = recorded.recorded(single(ROWS, UNITS), program)
+    total = np.zeros_like(state, shape=(ROWS,), dtype=np.float64)
+    recorded.normal_score(state, total)
+    wanted = np.zeros(ROWS)
+    cpu.normal_score(np.asarray(state), wanted)
+    run(program, 3)
+    assert np.array_equal(np.asarray(total), wanted)
+
+
 def check_counts() -> None:
     """Ten times in one call and in three: draws by the number of the step, rows by that of the batch, rates by both."""
     data, order = np.arange(400, dtype=np.uint8).reshape(40, 10), np.random.default_rng(1).permutation(40)

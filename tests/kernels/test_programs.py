@@ -11,7 +11,19 @@ from checks import quick_programs as checks
 from boltz.kernels.cpu import programs, recorded
 from boltz.kernels.cpu.runners import Program, Runner
 
-NAMES = ("primitives", "counts", "regions", "pieces", "open", "settling", "refused", "sampling", "annealing", "stopped")
+NAMES = (
+    "primitives",
+    "zeros",
+    "counts",
+    "regions",
+    "pieces",
+    "open",
+    "settling",
+    "refused",
+    "sampling",
+    "annealing",
+    "stopped",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -27,6 +39,10 @@ def test_training_of_an_rbm(settings: dict[str, Any]) -> None:
 @pytest.mark.parametrize("settings", checks.DEEP.values(), ids=checks.DEEP)
 def test_training_of_a_dbm(settings: dict[str, Any]) -> None:
     checks.check_training((40, 23, 11), **settings)
+
+
+def test_training_of_autoencoders() -> None:
+    checks.check_autoencoders()
 
 
 def test_who_is_left_alone_does_not_wait() -> None:
