@@ -31,6 +31,8 @@ STEP, BATCH, DRAW = range(3)
  GATHER, ROWS, CUT, TURN, UNTIL, ANNEAL, TILT, ALONG, ACTIVATE, SLOPE, SHIFT, GAUSSIAN, BINARY, PRIOR, PATH, WEIGHTED,
  REPEATED, POOLED, NORMAL) = range(35)  # fmt: skip
 KINDS = ("tanh", "relu", "softplus", "sigmoid")  # of activations, by their number in an operation
+SHARED = {PRODUCT, SAMPLE, DRAWN, ROWS, COPY, FILL, CUT, ADD, TURN, GATHER, MOMENTUM, ADAM}
+OF_NETS = set(range(ACTIVATE, NORMAL + 1))
 SCALE, OTHER = 13, 17  # places of references to tables: an address, and a count
 
 
@@ -284,12 +286,13 @@ def _open(counters, pieces, place, done):
 
 
 @kernel
-def run(program, counters, place, counts, times):
+def run(program, counters, place, counts, times, nets=None):
     """Do a program so many times, together with others of a team; place is the number of this one and their number.
 
     program: operations (n, WIDTH), their real numbers (n, FLOATS), pieces (pieces, 4): the first operation, the one
     after the last, the first piece of the region and the one after its last. counts (3,) are those of the first time.
-    What calls the primitives is one function, since each level of calls is compiled once more.
+    What calls the primitives is one function, since each level of calls is compiled once more. It is compiled without
+    the operations of nets, and for programs that have some, with nets given, without those that others have alone.
     """
     operations, numbers, pieces = program
     total, address, spins = times * len(pieces), counters.ctypes.data, 0
@@ -313,20 +316,21 @@ def run(program, counters, place, counts, times):
                 products._multiply(o[1], (o[2], o[3]), o[4], o[5], o[6], o[7], out, o[11])
             elif code in (SAMPLE, DRAWN, ROWS):
                 _draw(o, x, now)
-            elif code in (MEAN, RELAX):
-                _field(o, x, now)
             elif code in (COPY, FILL, CUT, ADD, TURN):
                 _move(o, x)
-            elif code in (ACTIVATE, SLOPE):
-                _activate(o)
-            elif code in (GAUSSIAN, BINARY, PRIOR):
-                _density(o, x)
-            elif code in (SHIFT, PATH, WEIGHTED, REPEATED, POOLED, NORMAL):
-                _rows(o, now)
             elif code == GATHER:
                 _gather(o, x, now)
             elif code in (MOMENTUM, ADAM):
                 _update(o, x, now)
+            elif nets is not None:
+                if code in (ACTIVATE, SLOPE):
+                    _activate(o)
+                elif code in (GAUSSIAN, BINARY, PRIOR):
+                    _density(o, x)
+                else:
+                    _rows(o, now)
+            elif code in (MEAN, RELAX):
+                _field(o, x, now)
             elif code in (ANNEAL, TILT, ALONG):
                 _anneal(o, x, now)
             elif code == UNTIL:

@@ -120,6 +120,15 @@ class Program:
         return self.made
 
     @property
+    def nets(self) -> bool:
+        """Whether there are operations of nets, beside which only those may be that all programs share."""
+        codes = {row[0] for row in self.operations}
+        found = bool(codes & programs.OF_NETS)
+        if found and codes - programs.OF_NETS - programs.SHARED:
+            raise TypeError("a program of nets has no operations of chains, of centring or of annealing.")
+        return found
+
+    @property
     def finite(self) -> bool:
         """Whether all parameters that were moved since the program was made are finite."""
         return bool(self.flag[0])
@@ -132,6 +141,7 @@ class Runner:
         self.program, self.pool = program, pool
         widest = max((stop - start for *_, start, stop in program.table()[2]), default=1)
         self.team = 1 if pool is None else min(team, int(widest))
+        self.options = (True,) if program.nets else ()
         self.seconds = 0.0  # of one time
 
     def times(self, most: int) -> int:
@@ -161,7 +171,7 @@ class Runner:
 
         def work(me: int) -> None:
             try:
-                programs.run(program, counters, (me, self.team), counts, times)
+                programs.run(program, counters, (me, self.team), counts, times, *self.options)
             except BaseException:
                 counters[programs.ABANDONED] = 1  # the others must not wait for what this one took
                 raise

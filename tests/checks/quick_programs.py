@@ -154,6 +154,21 @@ def check_zeros() -> None:
     assert np.array_equal(np.asarray(total), wanted)
 
 
+def check_apart() -> None:
+    """What is compiled for nets refuses the operations that it lacks, as they would be taken for others."""
+    program = Program()
+    x = recorded.recorded(single(ROWS, UNITS), program)
+    recorded.activate("relu", x, single(UNITS))
+    assert program.nets
+    recorded.weigh(x, single(ROWS), None, None)
+    refused = False
+    try:
+        Runner(program, None, 1)
+    except TypeError:
+        refused = True
+    assert refused
+
+
 def check_counts() -> None:
     """Ten times in one call and in three: draws by the number of the step, rows by that of the batch, rates by both."""
     data, order = np.arange(400, dtype=np.uint8).reshape(40, 10), np.random.default_rng(1).permutation(40)
