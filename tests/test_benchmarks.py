@@ -266,3 +266,10 @@ def test_estimators_are_timed_beside_those_of_scikit_learn() -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 10 and all(line.count("|") == 11 for line in lines)
+
+
+def test_programs_are_timed_beside_steps() -> None:
+    """The command exits with 1 where a program and single steps end with different parameters."""
+    sizes = ("--units", "12", "--hidden", "10", "--batches", "12", "--epochs", "2", "--rounds", "1", "--threads", "1")
+    found = command(str(FOLDER / "programs.py"), *sizes).stdout
+    assert "equal bits" in found and found.count("(") == 5
