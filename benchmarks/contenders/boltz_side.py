@@ -28,7 +28,6 @@ def _training(problem: Problem, rule: str) -> Work:
         chains=problem.chains,
         mean_field_sweeps=problem.mean_field_sweeps,
         mean_field_tolerance=0.0,
-        learning_rate=problem.learning_rate,
         initial_momentum=0.0,
         momentum=0.0,
         binarize="none",
@@ -46,6 +45,7 @@ def _training(problem: Problem, rule: str) -> Work:
             while done < count:
                 if state.batch == 0:
                     steps.begin(np.arange(len(rows.x)))
+                    steps.rates[...] = problem.learning_rate
                 taken = steps.run(count - done)
                 state.batch, done = (state.batch + taken) % steps.batches, done + taken
             if not steps.sound:
