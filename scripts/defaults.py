@@ -36,6 +36,7 @@ ESTIMATORS = {
 SAME = {"BernoulliRBM": "rbm", "RBMTransformer": "rbm", "DBMTransformer": "dbm", "VAETransformer": "vae"}
 SETTINGS, TEST_ROWS, SAMPLES = 20, 500, 200
 BETAS = (1000, 5000)
+RESULTS = Path(__file__).parent.parent / "results" / "defaults"  # what was measured so far
 Line = dict[str, Any]
 
 
@@ -172,8 +173,8 @@ def table(random_lines: list[Line], default_lines: list[Line]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["random", "defaults", "table"])
-    parser.add_argument("--random", type=Path, default=Path("random.jsonl"))
-    parser.add_argument("--defaults", type=Path, default=Path("defaults.jsonl"))
+    parser.add_argument("--random", type=Path, default=RESULTS / "random.jsonl")
+    parser.add_argument("--defaults", type=Path, default=RESULTS / "defaults.jsonl")
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--kinds", help="of machines and, for `defaults`, of estimators")
     parser.add_argument("--settings", type=int, default=SETTINGS)
