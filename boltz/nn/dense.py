@@ -92,7 +92,7 @@ def forward(net: Net, name: str, params: Params, source: str, part: Part) -> tup
                 kept = part.get(f"{name}/{i}/delta", net.sizes[i + 1])
                 if weights is not None:
                     kernels.weighted(delta, weights, False, kept)
-                elif not np.may_share_memory(kept, delta):
+                elif kept is not delta:
                     kernels.copy(delta, kept)
             if below is not None:
                 delta = below

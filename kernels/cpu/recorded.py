@@ -17,7 +17,7 @@ from boltz.kernels.cpu import products, programs
 from boltz.kernels.cpu.runners import Array, Count, Entry, Program, Words
 from boltz.kernels.reference import HALF_LOG_TWO_PI
 
-VIEWS = {np.atleast_2d, np.empty_like, np.shape, np.ndim, np.size, np.may_share_memory}
+VIEWS = {np.atleast_2d, np.empty_like, np.shape, np.ndim, np.size}
 
 
 class NotRecordedError(TypeError):
