@@ -307,6 +307,8 @@ def test_modules_are_short(name: str) -> None:
 def functions(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
     """Every function with its dotted name, methods and inner functions included."""
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr):
+            continue  # no function is defined in there
         name = f"{prefix}.{getattr(child, 'name', '')}".strip(".")
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
             yield name, child

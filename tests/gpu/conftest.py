@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 from support import cuda_shim
 
+from boltz.training import held_out
+
+STEPS, CHAINS = 30, 20  # of the quick look at a machine after training, where each thread of a device is a fiber
+
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -28,6 +32,8 @@ def cupy(compiled: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     found = emulated.module(compiled)
     monkeypatch.setitem(sys.modules, "cupy", found)
     monkeypatch.setattr(cuda, "THREADS", 32)  # each is a fiber here
+    monkeypatch.setattr(held_out, "STEPS", STEPS)
+    monkeypatch.setattr(held_out, "CHAINS", CHAINS)
     cuda.forget()
     yield found
     cuda.forget()

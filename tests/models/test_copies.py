@@ -16,7 +16,7 @@ ROWS = (np.random.default_rng(3).random((20, 6)) < 0.4).astype(np.float32)
 MACHINES = {
     "rbm": lambda: plain_train(boltz.rbm(6, 4), ROWS, epochs=1).model,
     "dbm": lambda: boltz.dbm([6, 4, 3]),
-    "dbn": lambda: plain_train(boltz.dbn([6, 4, 3]), ROWS, pretrain_epochs=1).model,
+    "dbn": lambda: plain_train(boltz.dbn([6, 4, 3]), ROWS, epochs=1, pretrain_epochs=1).model,
     "vae": lambda: boltz.vae([6, 5], 2),
     "network": lambda: boltz.classifier(boltz.dbm([6, 4, 3]), ["a", "b"]),
 }
