@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz.arrays import beside, host
+from boltz.arrays import host
 from boltz.kernels.cpu.recorded import recordable
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape
@@ -99,9 +99,9 @@ class Variational:
         machine, knobs, n = work.machine, self.settings.knobs, len(batch)
         passes = sampled(machine, work.wake, batch, knobs.total, (clock.key, clock.step), pool)
         scales = self._scales(passes, clock.done)
-        objective, baseline = OBJECTIVES[self.settings.objective], beside(np.zeros(n), batch)
+        objective, baseline = OBJECTIVES[self.settings.objective], _nothing(batch, n)
         if objective.fixed:
-            log_w = beside(np.zeros((n, knobs.total)), batch)
+            log_w = _nothing(batch, n, knobs.total)
         else:
             log_w = np.concatenate([found.log_weights(scales) for found in passes])
         if self.baseline is not None:
@@ -134,6 +134,12 @@ class Variational:
             return None if scale == 1 else {layer.name: scale for layer in passes[0].machine.structure.latent}
         layers = [layer.name for layer in passes[0].machine.structure.latent]
         return {name: scale if _kl(passes, name) > s.free_bits else 0.0 for name in layers}
+
+
+def _nothing(batch: Array, *shape: int) -> Array:
+    """Zeros in float64 where a batch lives, which a program that is being recorded takes for constants."""
+    like = batch.view(np.ndarray) if isinstance(batch, np.ndarray) else batch
+    return np.zeros_like(like, shape=shape, dtype=np.float64)
 
 
 def _kl(passes: list[Pass], layer: str) -> float:
