@@ -45,11 +45,11 @@ def fits(stage: Stage, machine: Model, data: Data) -> bool:
 
 
 class Steps:
-    """The steps of a stage as a program; work is the workspace whose gradient it leaves."""
+    """The steps of a stage as a program; gradient is that of the last step."""
 
     def __init__(self, stage: Stage, state: TrainState, data: Data, keys: tuple[Key, Key], pool: Workers) -> None:
         settings, machine = stage.settings, state.machine(stage)
-        self.stage, self.state, self.rows = stage, state, data.x
+        self.stage, self.state = stage, state
         self.batches = len(data.x) // settings.batch_size
         self.order = np.zeros(len(data.x), np.int64)
         self.rates, self.others = (np.zeros(stage.batches(len(data.x))) for _ in range(2))
@@ -84,9 +84,9 @@ class Steps:
     def run(self, most: int) -> int:
         """Go on by at most so many steps in one call; says how many: none where the next batch is not whole."""
         state = self.state
-        times = self.runner.times(min(most, self.batches - state.batch))
         if state.batch >= self.batches:
             return 0
+        times = self.runner.times(min(most, self.batches - state.batch))
         self.runner.run((state.step, state.batch, state.lines), times)
         state.step += times
         return times
