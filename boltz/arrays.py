@@ -89,3 +89,12 @@ def _cupy() -> Any:
 def numbers(first: int, stop: int, like: Any) -> Any:
     """The integers from first up to stop, (stop - first,) int64, where another array lives."""
     return (_cupy() if on_device(like) else np).arange(first, stop, dtype=np.int64)
+
+
+def constant(value: float, like: Any, *shape: int) -> Any:
+    """A number at every place of an array (shape) in float64 where another one lives.
+
+    A program that is being recorded takes it as it is: it does not come out of the steps.
+    """
+    like = like.view(np.ndarray) if isinstance(like, np.ndarray) else like
+    return np.full_like(like, value, shape=shape, dtype=np.float64)

@@ -90,23 +90,6 @@ def logsumexp(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     return found if keepdims else found.sum(axis=axis)
 
 
-def softmax(x: Any, axis: int) -> Any:
-    """exp(x) over its sum along an axis."""
-    found = np.exp(x - x.max(axis=axis, keepdims=True))
-    found /= found.sum(axis=axis, keepdims=True)
-    return found
-
-
-def log_running_sum(x: Any) -> Any:
-    """log of the running sums of exp(x) along the second axis, (rows, columns)."""
-    if not on_device(x):
-        return np.logaddexp.accumulate(x, axis=1)
-    found = x.copy()
-    for k in range(1, x.shape[1]):
-        np.logaddexp(found[:, k], found[:, k - 1], out=found[:, k])
-    return found
-
-
 def sigmoid(x: Any) -> Any:
     """1 / (1 + exp(-x))."""
     return 1 / (1 + np.exp(-x)) if on_device(x) else special.expit(x)

@@ -236,6 +236,30 @@ def pooled(x: Array, more: bool, out: Array) -> None:
         out[...] = found
 
 
+def softmax(x: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    """Each row of out (rows, numbers) := exp(x) over its sum."""
+    found = np.exp(x - x.max(axis=1, keepdims=True))
+    out[...] = found / found.sum(axis=1, keepdims=True)
+
+
+def without_one(x: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    """out (rows, numbers) := what the log of the sum of exp(x) of a row loses where the mean of the others, at least
+    one, stands in a number's place (Mnih & Rezende 2016, eqs. 8-10).
+    """
+    before, after = np.full_like(x, -np.inf), np.full_like(x, -np.inf)
+    for k in range(1, x.shape[1]):
+        np.logaddexp(before[:, k - 1], x[:, k - 1], out=before[:, k])
+        np.logaddexp(after[:, -k], x[:, -k], out=after[:, -k - 1])
+    mean_of_others = (x.sum(axis=1, keepdims=True) - x) / (x.shape[1] - 1)
+    whole = np.logaddexp(before[:, -1:], x[:, -1:])
+    out[...] = whole - np.logaddexp(np.logaddexp(before, after), mean_of_others)
+
+
+def row_means(x: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    """out (rows,) := the means of the rows of x (rows, numbers)."""
+    out[...] = x.mean(axis=1)
+
+
 def product(x: Array, weight: Array, out: Array) -> None:
     """out (rows, columns) := x (rows, units) @ weight (units, columns).
 

@@ -69,15 +69,26 @@ def forward(net: Net, name: str, params: Params, source: str, part: Part) -> tup
 
     source names the buffer of the inputs. Parameters and buffers of the net are under its name.
     """
-    start, slope = ACTIVATIONS[net.activation]
-    values = [part.get(source, net.sizes[0])]
+    start, _ = ACTIVATIONS[net.activation]
+    value = part.get(source, net.sizes[0])
     for i in range(net.depth):
         last = i == net.depth - 1
         out = part.get(f"{name}/{i}/delta" if last else f"{name}/{i}/value", net.sizes[i + 1])
-        kernels.product(values[-1], params[f"{name}/{i}/weight"], out)
+        kernels.product(value, params[f"{name}/{i}/weight"], out)
         if not last:
             start(out, params[f"{name}/{i}/bias"])
-        values.append(out)
+        value = out
+    return value, pulled(net, name, params, part)
+
+
+def outputs(net: Net, name: str, part: Part) -> Array:
+    """Outputs (rows, outputs) that forward left on the tape."""
+    return part.get(f"{name}/{net.depth - 1}/delta", net.sizes[-1])
+
+
+def pulled(net: Net, name: str, params: Params, part: Part) -> Pullback:
+    """The pullback of what forward left on the tape; rows may be dealt to parts anew."""
+    _, slope = ACTIVATIONS[net.activation]
 
     def pullback(delta: Array, weights: Array | None = None, signal: bool = True, keep: bool = True) -> Array | None:
         """The signal (rows, inputs) at the input, or None; keep leaves weighted deltas for `products`."""
@@ -87,7 +98,7 @@ def forward(net: Net, name: str, params: Params, source: str, part: Part) -> tup
                 below = part.get(f"{name}/{i - 1}/delta" if i > 0 else f"{name}/signal", net.sizes[i])
                 kernels.product(delta, params[f"{name}/{i}/weight"].T, below)
             if i > 0 and below is not None:
-                slope(values[i], below)
+                slope(part.get(f"{name}/{i - 1}/value", net.sizes[i]), below)
             if keep:
                 kept = part.get(f"{name}/{i}/delta", net.sizes[i + 1])
                 if weights is not None:
@@ -98,7 +109,7 @@ def forward(net: Net, name: str, params: Params, source: str, part: Part) -> tup
                 delta = below
         return delta if signal else None
 
-    return values[-1], pullback
+    return pullback
 
 
 Job = Callable[[], None]

@@ -18,7 +18,7 @@ import boltz.kernels as kernels
 from boltz.arrays import numbers
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape, zeros
-from boltz.nn.dense import Pullback, forward
+from boltz.nn.dense import Pullback, forward, outputs, pulled
 from boltz.parallel import Workers, share_count
 from boltz.rng import Key
 
@@ -82,13 +82,18 @@ def parts(tape: Tape, rows: int, samples: int) -> list[Part]:
 def sampled(
     machine: HelmholtzMachine, tape: Tape, batch: Array, samples: int, at: tuple[Key, int], pool: Workers
 ) -> list[Pass]:
-    """Passes over the blocks of a batch (rows, units), so many samples a row, drawn by a key and a step."""
+    """Passes over the blocks of a batch (rows, units), so many samples a row, drawn by a key and a step.
+
+    Blocks of several samples have few rows, which are encoded before, more of them at a time.
+    """
     tape.get(f"state/{machine.visible}", *batch.shape)[...] = batch
     drawn = streams(machine, *at)
+    if samples > 1:
+        pool.map(lambda part: encode(machine, part), parts(tape, len(batch), 1))
 
     def work(part: Part) -> Pass:
         first, last = part.times(samples).rows.start, part.times(samples).rows.stop
-        encoded, pullback = encode(machine, part)
+        encoded, pullback = encode(machine, part) if samples == 1 else encoding(machine, part)
         found = draw(machine, part, encoded, samples, drawn, numbers(first, last, batch))
         found.recognition.pullbacks[machine.structure.latent[0].name] = pullback
         return found
@@ -101,6 +106,13 @@ def encode(machine: HelmholtzMachine, part: Part) -> tuple[Array, Pullback]:
     layer = machine.structure.latent[0].name
     net = machine.structure.recognition[layer]
     return forward(net, f"recognition/{layer}", machine.params, f"state/{machine.visible}", part)
+
+
+def encoding(machine: HelmholtzMachine, part: Part) -> tuple[Array, Pullback]:
+    """The same of a part whose rows are encoded already."""
+    layer = machine.structure.latent[0].name
+    net, name = machine.structure.recognition[layer], f"recognition/{layer}"
+    return outputs(net, name, part), pulled(net, name, machine.params, part)
 
 
 def draw(

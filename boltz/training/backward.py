@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 import boltz.kernels as kernels
 from boltz.arrays import on_device
 from boltz.models.helmholtz import HelmholtzMachine
-from boltz.nn.arena import Tape
+from boltz.nn.arena import Part, Tape
 from boltz.nn.dense import Job, Params, products, total
-from boltz.sampling.recognition import Pass
+from boltz.parallel import Workers
+from boltz.sampling.recognition import Pass, encoding, parts
 from boltz.training.objectives import Weights
 
 Array = NDArray[Any]
@@ -65,7 +66,7 @@ class _Backward:
             self.add(top, self.found.state(top), -self.scale(top))
         if "prior/bias" in self.machine.params:
             delta = self.found.inner.get("prior/delta", self.machine.units[top])
-            kernels.weigh(delta, delta.dtype.type(self.scale(top)) * self.weights.a, None, None)
+            kernels.weighted(delta, delta.dtype.type(self.scale(top)) * self.weights.a, False, delta)
 
     def recognition(self) -> None:
         """Deltas of the recognition nets under weights b, c and score, from the top down."""
@@ -76,20 +77,14 @@ class _Backward:
             delta = self.found.inner.get(f"recognition/{layer.name}/mixed", score.shape[1])
             self._mix(layer.name, score, delta)
             pullback = self.found.recognition.pullbacks[layer.name]
-            if i == 0:
-                pullback(self._pooled(layer.name, delta), None, False)
+            if i == 0 and self.found.samples == 1:
+                pullback(delta, None, False)
+            elif i == 0:
+                kernels.pooled(delta, False, pooled(self.found.part, layer.name, delta.shape[1]))
             elif not self.smooth(latent[i - 1].name):
                 pullback(delta, None, False)
             else:
                 self._pass_down(layer.name, latent[i - 1].name, score, delta)
-
-    def _pooled(self, layer: str, delta: Array) -> Array:
-        """Deltas of the data rows: sums over their samples."""
-        if self.found.samples == 1:
-            return delta
-        out = self.found.part.get(f"recognition/{layer}/pooled", delta.shape[1])
-        kernels.pooled(delta, False, out)
-        return out
 
     def _pass_down(self, layer: str, below: str, score: Array, delta: Array) -> None:
         """What the recognition net of a layer sends to the smooth layer below it."""
@@ -122,12 +117,28 @@ class _Backward:
             kernels.weighted(score, c, True, delta)
 
 
-def pull(found: Pass, weights: Weights, scales: Scales, recognition: bool = True) -> None:
-    """Pull the weights (batch rows, samples) of an objective back through one block's pass, onto its tape."""
-    block = _Backward(found, weights, scales)
-    block.generative()
-    if recognition:
-        block.recognition()
+def pooled(part: Part, layer: str, outputs: int) -> Array:
+    """The buffer for deltas of the data rows: sums over their samples."""
+    return part.get(f"recognition/{layer}/pooled", outputs)
+
+
+def pull(passes: list[Pass], weights: Weights, scales: Scales, pool: Workers, recognition: bool = True) -> None:
+    """Pull the weights (batch rows, samples) of an objective back through the passes of a batch, onto their tape."""
+
+    def work(found: Pass) -> None:
+        block = _Backward(found, weights, scales)
+        block.generative()
+        if recognition:
+            block.recognition()
+
+    def encoders(part: Part) -> None:
+        encoded, pullback = encoding(passes[0].machine, part)
+        pullback(pooled(part, passes[0].machine.structure.latent[0].name, encoded.shape[1]), None, False)
+
+    pool.map(work, passes)
+    if recognition and passes[0].samples > 1:
+        part = passes[0].part
+        pool.map(encoders, parts(part.tape, part.total, 1))
 
 
 def wake_products(

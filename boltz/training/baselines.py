@@ -23,6 +23,13 @@ Floats = NDArray[np.float64]
 HIDDEN, DECAY = 100, 0.9
 
 
+def _means(log_w: Floats) -> Floats:
+    """The means of rows."""
+    found: Floats = np.empty_like(log_w, shape=(len(log_w),))
+    kernels.row_means(log_w, found)
+    return found
+
+
 @dataclass(frozen=True)
 class Baseline:
     """C(x) + c for log w: c a running mean, C a net trained on what c leaves (Mnih & Gregor 2014, section 2.3)."""
@@ -53,8 +60,8 @@ class Baseline:
         """Baseline (rows,) from what earlier steps learned; then it learns from log_w, in place."""
         found = zeros(batch) + state["baseline/mean"]
         if self.learned:
-            found += self._net_value(machine, state, batch, log_w.mean(axis=1) - found, clock.step)
-        state["baseline/mean"] += (1 - DECAY) * (log_w.mean() - state["baseline/mean"])
+            found += self._net_value(machine, state, batch, _means(log_w) - found, clock.step)
+        state["baseline/mean"] += (1 - DECAY) * (_means(log_w.reshape(1, -1)) - state["baseline/mean"])
         return found
 
     def _net_value(
@@ -67,7 +74,7 @@ class Baseline:
         tape.get("batch", *batch.shape)[...] = batch
         part = tape.whole(len(batch))
         field, pullback = forward(net, "baseline", params, "batch", part)
-        value = (field[:, 0] + net.bias("baseline", params)[0]).astype(np.float64)
+        value = (field[:, 0] + net.bias("baseline", params)).astype(np.float64)
         pullback(((target - value) / len(batch)).astype(machine.dtype)[:, None], None, False)
         for job in products(net, "baseline", views(shapes, gradient), "batch", part):
             job()

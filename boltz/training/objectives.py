@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import boltz.kernels as kernels
 from boltz import checks
+from boltz.arrays import constant
 from boltz.errors import InputError
 from boltz.models.helmholtz import Structure
-from boltz.numerics import log_running_sum, logsumexp, softmax
 
 Floats = NDArray[np.float64]
 
@@ -69,35 +70,53 @@ class Weights:
         return Weights(change(self.a), b, c, score)
 
 
+def _softmax(log_w: Floats) -> Floats:
+    """Weights of each row that sum to one."""
+    found = np.empty_like(log_w)
+    kernels.softmax(log_w, found)
+    return found
+
+
+def _even(log_w: Floats) -> Floats:
+    """Equal weights that sum to one."""
+    found: Floats = constant(1 / log_w.shape[1], log_w, *log_w.shape)
+    return found
+
+
+def _nothing(log_w: Floats) -> Floats:
+    found: Floats = constant(0, log_w, *log_w.shape)
+    return found
+
+
 def _vae(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
     """The evidence lower bound, mean over the draws (Kingma & Welling 2014, eq. 7)."""
-    even = np.full_like(log_w, 1 / log_w.shape[1])
+    even = _even(log_w)
     return Weights(even, even, None)
 
 
 def _stl(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
     """Sticking the landing: the evidence lower bound without its score term (Roeder, Wu & Duvenaud 2017, eq. 8)."""
-    even = np.full_like(log_w, 1 / log_w.shape[1])
-    return Weights(even, even, np.zeros_like(log_w))
+    even = _even(log_w)
+    return Weights(even, even, _nothing(log_w))
 
 
 def _iwae(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
     """The importance-weighted bound (Burda, Grosse & Salakhutdinov 2016, eq. 14)."""
-    normalised = softmax(log_w, axis=1)
+    normalised = _softmax(log_w)
     return Weights(normalised, normalised, None)
 
 
 def _dreg(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
     """Doubly reparameterised: alpha 0 for IWAE, 1 for reweighted wake-sleep (Tucker et al. 2019, section 4)."""
-    normalised = softmax(log_w, axis=1)
-    b = s.alpha * normalised + (1 - 2 * s.alpha) * normalised**2
-    return Weights(normalised, b, np.zeros_like(log_w))
+    normalised = _softmax(log_w)
+    b = s.alpha * normalised + (1 - 2 * s.alpha) * normalised * normalised
+    return Weights(normalised, b, _nothing(log_w))
 
 
 def _grouped(log_w: Floats, groups: int) -> Floats:
     """Weights normalised within each of so many groups of consecutive samples, over the number of groups."""
     rows, count = log_w.shape
-    inside = softmax(log_w.reshape(rows, groups, count // groups), axis=2) / groups
+    inside = _softmax(log_w.reshape(rows * groups, count // groups)) / groups
     return inside.reshape(rows, count)
 
 
@@ -109,23 +128,23 @@ def _miwae(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
 
 def _ciwae(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
     """beta times the evidence lower bound plus 1 - beta times that of IWAE (Rainforth et al. 2018, section 4)."""
-    mixed = s.beta / log_w.shape[1] + (1 - s.beta) * softmax(log_w, axis=1)
+    mixed = s.beta / log_w.shape[1] + (1 - s.beta) * _softmax(log_w)
     return Weights(mixed, mixed, None)
 
 
 def _piwae(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
     """IWAE over all M K samples for the generative side, MIWAE for recognition (Rainforth et al. 2018, section 4)."""
-    return Weights(softmax(log_w, axis=1), _grouped(log_w, s.groups), None)
+    return Weights(_softmax(log_w), _grouped(log_w, s.groups), None)
 
 
 def _wake_sleep(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
     """The wake phase; recognition learns from dreams alone (Hinton, Dayan, Frey & Neal 1995)."""
-    return Weights(np.full_like(log_w, 1 / log_w.shape[1]), None, np.zeros_like(log_w))
+    return Weights(_even(log_w), None, _nothing(log_w))
 
 
 def _rws(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
     """Reweighted wake-sleep; the rest of phi learns from dreams (Bornschein & Bengio 2015, eqs. 4-9)."""
-    normalised = softmax(log_w, axis=1)
+    normalised = _softmax(log_w)
     return Weights(normalised, None, (1 - s.sleep_share) * normalised)
 
 
@@ -134,7 +153,7 @@ def _reinforce(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
 
     baseline (rows,) is subtracted from log w; the one that is added back belongs to c.
     """
-    even = np.full_like(log_w, 1 / log_w.shape[1])
+    even = _even(log_w)
     return Weights(even, None, -even, (log_w - baseline[:, None] + 1) * even)
 
 
@@ -143,19 +162,16 @@ def _nvil(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
 
     Without their variance normalisation, which Adam makes up for, and with one learning signal for all layers.
     """
-    even = np.full_like(log_w, 1 / log_w.shape[1])
+    even = _even(log_w)
     return Weights(even, even, None, (log_w - baseline[:, None] + 1) * even)
 
 
 def _vimco(log_w: Floats, s: Knobs, baseline: Floats) -> Weights:
     """The importance-weighted bound with geometric leave-one-out baselines (Mnih & Rezende 2016, eqs. 8-10)."""
-    normalised = softmax(log_w, axis=1)
-    mean_of_others = (log_w.sum(axis=1, keepdims=True) - log_w) / (log_w.shape[1] - 1)
-    nothing = np.full_like(log_w, -np.inf, shape=(len(log_w), 1))
-    before = np.hstack([nothing, log_running_sum(log_w)[:, :-1]])
-    after = np.hstack([log_running_sum(log_w[:, ::-1])[:, -2::-1], nothing])
-    without = np.logaddexp(np.logaddexp(before, after), mean_of_others)
-    return Weights(normalised, normalised, None, logsumexp(log_w, axis=1, keepdims=True) - without)
+    normalised = _softmax(log_w)
+    signal = np.empty_like(log_w)
+    kernels.without_one(log_w, signal)
+    return Weights(normalised, normalised, None, signal)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class Steps:
         self.stage, self.state = stage, state
         self.batches = len(data.x) // settings.batch_size
         self.order = np.zeros(len(data.x), np.int64)
-        self.rates, self.others = (np.zeros(stage.batches(len(data.x))) for _ in range(2))
+        self.rates, self.momenta = (np.zeros(stage.batches(len(data.x))) for _ in range(2))
         program = self.program = Program()
         mine = replace(machine, arena=recorded(machine.arena, program))
         work = stage.rule.workspace(mine)
@@ -72,14 +72,7 @@ class Steps:
         self.order[...] = order
         done = [state.epoch + b / batches for b in range(batches)]
         self.rates[...] = [learning_rate(settings, each) for each in done]
-        if settings.optimizer != "adam":
-            self.others[...] = [momentum(settings, each) for each in done]
-            return
-        beta1, beta2 = optimizers.betas(settings)
-        for b in range(batches):
-            count = state.step - state.batch + b + 1
-            self.rates[b] /= 1 - beta1**count
-            self.others[b] = 1 / (1 - beta2**count)
+        self.momenta[...] = [momentum(settings, each) for each in done]
 
     def run(self, most: int) -> int:
         """Go on by at most so many steps in one call; says how many: none where the next batch is not whole."""
@@ -115,7 +108,7 @@ class Steps:
 
     def _record_update(self, machine: Model, work: Workspace, recording: Recording) -> None:
         settings = self.stage.settings
-        rate, other = (Entry(table, Count(BATCH)) for table in (self.rates, self.others))
+        rate, mass = (Entry(table, Count(BATCH)) for table in (self.rates, self.momenta))
         arrays = {name: recorded(x, self.program) for name, x in self.state.optimizer.items()}
-        step = optimizers.Step(rate, other, other)
+        step = optimizers.Step(rate, mass, Count(STEP) + 1)
         optimizers.apply(settings, machine, work.gradient, arrays, step, recording)

@@ -84,7 +84,7 @@ class UpDown:
         passes = sampled(machine, work.wake, batch, 1, (clock.key, clock.step), pool)
         nothing = zeros(batch)[:, None]
         even = Weights(nothing + 1 / n, None, nothing)
-        pool.map(lambda found: pull(found, even, None, False), passes)
+        pull(passes, even, None, pool, False)
         pool.map(lambda job: job(), wake_products(machine, work.named, work.wake, (n, 1), False))
         top = machine.structure.latent[-1]
         awake = work.wake.get(f"state/{top.name}", n, top.units)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz.arrays import host
+from boltz.arrays import constant, host
 from boltz.kernels.cpu.recorded import recordable
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape
@@ -76,12 +76,13 @@ class Variational:
 
     def recordable(self, machine: HelmholtzMachine) -> bool:
         s, structure = self.settings, machine.structure
-        fixed = OBJECTIVES[s.objective].fixed and s.warmup_epochs == 0 and s.free_bits == 0
+        unscaled = s.warmup_epochs == 0 and s.free_bits == 0
         nets = [*structure.generative.values(), *structure.recognition.values()]
         widths = [(units - 1) % SLICE + 1 for net in nets for units in net.sizes]  # of the last pieces of products
-        rows = [part.rows.stop - part.rows.start for part in parts(Tape(machine.arena), s.batch_size, s.knobs.total)]
-        known = all(getattr(machine.conditionals[layer.name], "learnt", None) is None for layer in structure.latent)
-        return fixed and known and recordable(machine.arena, *widths, *rows)
+        tape, rows = Tape(machine.arena), list[int]()
+        for samples in (1, s.knobs.total):
+            rows += [samples * (each.rows.stop - each.rows.start) for each in parts(tape, s.batch_size, samples)]
+        return unscaled and recordable(machine.arena, *widths, *rows)
 
     def replayable(self, machine: HelmholtzMachine) -> bool:
         learned = self.baseline is not None and self.baseline.learned  # by Adam, which counts its steps
@@ -99,16 +100,16 @@ class Variational:
         machine, knobs, n = work.machine, self.settings.knobs, len(batch)
         passes = sampled(machine, work.wake, batch, knobs.total, (clock.key, clock.step), pool)
         scales = self._scales(passes, clock.done)
-        objective, baseline = OBJECTIVES[self.settings.objective], _nothing(batch, n)
+        objective, baseline = OBJECTIVES[self.settings.objective], constant(0, batch, n)
         if objective.fixed:
-            log_w = _nothing(batch, n, knobs.total)
+            log_w = constant(0, batch, n, knobs.total)
         else:
             log_w = np.concatenate([found.log_weights(scales) for found in passes])
         if self.baseline is not None:
             baseline = self.baseline.value(machine, state, batch, log_w, clock)
         weights = objective.weights(log_w, knobs, baseline).over(n)
         awake = self.sleep_share < 1
-        pool.map(lambda found: pull(found, weights, scales, awake), passes)
+        pull(passes, weights, scales, pool, awake)
         jobs = wake_products(machine, work.named, work.wake, (n, knobs.total), awake)
         pool.map(lambda job: job(), jobs)
         if self.sleep_share > 0:
@@ -134,12 +135,6 @@ class Variational:
             return None if scale == 1 else {layer.name: scale for layer in passes[0].machine.structure.latent}
         layers = [layer.name for layer in passes[0].machine.structure.latent]
         return {name: scale if _kl(passes, name) > s.free_bits else 0.0 for name in layers}
-
-
-def _nothing(batch: Array, *shape: int) -> Array:
-    """Zeros in float64 where a batch lives, which a program that is being recorded takes for constants."""
-    like = batch.view(np.ndarray) if isinstance(batch, np.ndarray) else batch
-    return np.zeros_like(like, shape=shape, dtype=np.float64)
 
 
 def _kl(passes: list[Pass], layer: str) -> float:

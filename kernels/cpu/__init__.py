@@ -21,6 +21,7 @@ from boltz.kernels.cpu.layers import (
     slope,
     weighted,
 )
+from boltz.kernels.cpu.log_weights import row_means, softmax, without_one
 from boltz.kernels.cpu.philox import philox
 from boltz.kernels.cpu.products import contraction, product
 from boltz.kernels.cpu.sums import add, back, copy, cut, outer, row_dot, through, totals, track, turn, weigh
@@ -53,11 +54,14 @@ __all__ = [
     "product",
     "repeated",
     "row_dot",
+    "row_means",
     "slope",
+    "softmax",
     "through",
     "totals",
     "track",
     "turn",
     "weigh",
     "weighted",
+    "without_one",
 ]

@@ -16,7 +16,7 @@ import numpy as np
 from numba import carray, types
 from numba.extending import intrinsic
 
-from boltz.kernels.cpu import bernoulli, layers, products, sums, updates
+from boltz.kernels.cpu import bernoulli, layers, log_weights, products, sums, updates
 from boltz.kernels.cpu.teams import add_one, claim, seen, wait
 from boltz.kernels.cpu.vectors import kernel
 
@@ -29,10 +29,11 @@ STEP, BATCH, DRAW = range(3)
 
 (PRODUCT, MEAN, SAMPLE, DRAWN, RELAX, ADD, COPY, FILL, TOTALS, WEIGH, TRACK, OUTER, THROUGH, BACK, MOMENTUM, ADAM,
  GATHER, ROWS, CUT, TURN, UNTIL, ANNEAL, TILT, ALONG, ACTIVATE, SLOPE, SHIFT, GAUSSIAN, BINARY, PRIOR, PATH, WEIGHTED,
- REPEATED, POOLED, NORMAL) = range(35)  # fmt: skip
+ REPEATED, POOLED, NORMAL, ARITHMETIC, SOFTMAX, WITHOUT, MEANS) = range(39)  # fmt: skip
 KINDS = ("tanh", "relu", "softplus", "sigmoid")  # of activations, by their number in an operation
-SHARED = {PRODUCT, SAMPLE, DRAWN, ROWS, COPY, FILL, CUT, ADD, TURN, GATHER, MOMENTUM, ADAM}
-OF_NETS = set(range(ACTIVATE, NORMAL + 1))
+SHARED = {PRODUCT, MEAN, SAMPLE, DRAWN, ROWS, COPY, FILL, CUT, ADD, TURN, GATHER, MOMENTUM, ADAM}
+OF_NETS = set(range(ACTIVATE, MEANS + 1))
+SUM, DIFFERENCE, MULTIPLE, RATIO, ITSELF = range(5)  # what arithmetic does to two numbers
 SCALE, OTHER = 13, 17  # places of references to tables: an address, and a count
 
 
@@ -69,18 +70,25 @@ def _count(o, at, now):
 
 
 @kernel
+def _exact(o, at, constant, now):
+    """The same in double."""
+    place = _count(o, at + 1, now) if o[at] else 0
+    return carray(_doubles(o[at]), (place + 1,))[place] if o[at] else constant
+
+
+@kernel
 def _number(o, at, constant, now):
     """An entry of a table, at a count, or a constant where there is no table."""
-    if o[at]:
-        place = _count(o, at + 1, now)
-        return np.float32(carray(_doubles(o[at]), (place + 1,))[place])
-    return np.float32(constant)
+    return np.float32(_exact(o, at, constant, now))
 
 
 @kernel
 def _draw(o, x, now):
-    """Operations that draw states."""
+    """Operations that find means and draw states."""
     field, stream = _matrix(o[1], o[2], o[3]), np.uint64(_count(o, 8, now))
+    if o[0] == MEAN:
+        bernoulli._mean(field, _number(o, SCALE, x[0], now), _matrix(o[4], o[5], o[3]))
+        return
     key0, key1, state = np.uint32(o[6]), np.uint32(o[7]), _matrix(o[12], o[2], o[3])
     if o[0] == SAMPLE:
         bias, scale = _matrix(o[4], o[5], o[3]), _number(o, SCALE, x[0], now)
@@ -159,29 +167,26 @@ def _sum(o, x):
 def _update(o, x, now):
     """Operations that move parameters; a flag is 0 once one of them is not finite."""
     parameter, gradient, first = _vector(o[1], o[2]), _vector(o[3], o[2]), _vector(o[4], o[2])
-    rate, other = _number(o, SCALE, x[0], now), _number(o, OTHER, x[1], now)
     l2, l1 = np.float32(x[2]), np.float32(x[3])
     if o[0] == MOMENTUM:
+        rate, other = _number(o, SCALE, x[0], now), _number(o, OTHER, x[1], now)
         fine = updates._momentum(parameter, gradient, first, rate, other, o[5] != 0, l2, l1)
     else:
-        beta1, beta2, rest1, rest2, epsilon = carray(_singles(o[6]), (5,))
-        second = _vector(o[5], o[2])
-        fine = updates._adam(
-            parameter, gradient, first, second, rate, beta1, beta2, rest1, rest2, epsilon, other, l2, l1
+        second, betas = _vector(o[5], o[2]), (x[4], x[5])
+        rate = _exact(o, SCALE, x[0], now)
+        fine = updates._adam_step(
+            parameter, gradient, (first, second), rate, betas, x[6], _count(o, OTHER, now), (l2, l1)
         )
     if not fine:
         carray(_wholes(o[7]), (1,))[0] = 0
 
 
 @kernel
-def _field(o, x, now):
-    """Means of units, and steps towards their fixed point."""
+def _relax(o, x):
+    """Steps of means towards their fixed point."""
     field, bias = _matrix(o[1], o[2], o[3]), _matrix(o[4], o[5], o[3])
-    if o[0] == MEAN:
-        bernoulli._mean(field, _number(o, SCALE, x[0], now), bias)
-    else:
-        change = bernoulli._relax(field, np.float32(x[0]), bias, np.float32(x[1]), _matrix(o[6], o[2], o[3]))
-        carray(_doubles(o[7]), (1,))[0] = change
+    change = bernoulli._relax(field, np.float32(x[0]), bias, np.float32(x[1]), _matrix(o[6], o[2], o[3]))
+    carray(_doubles(o[7]), (1,))[0] = change
 
 
 @kernel
@@ -261,6 +266,44 @@ def _rows(o, now):
 
 
 @kernel
+def _real(address, wide):
+    """The number of float64 or float32 at an address."""
+    return carray(_doubles(address), (1,))[0] if wide else np.float64(carray(_singles(address), (1,))[0])
+
+
+@kernel
+def _arithmetic(o):
+    """Numbers by pairs, in double: two roundings of a float32 sum, product or ratio leave what one does."""
+    for i in range(o[2]):
+        for j in range(o[3]):
+            a, b = _real(o[6] + i * o[7] + j * o[8], o[14]), _real(o[9] + i * o[10] + j * o[11], o[15])
+            if o[12] == SUM:
+                a += b
+            elif o[12] == DIFFERENCE:
+                a -= b
+            elif o[12] == MULTIPLE:
+                a *= b
+            elif o[12] == RATIO:
+                a /= b
+            if o[13]:
+                carray(_doubles(o[1] + i * o[4] + j * o[5]), (1,))[0] = a
+            else:
+                carray(_singles(o[1] + i * o[4] + j * o[5]), (1,))[0] = np.float32(a)
+
+
+@kernel
+def _weights(o):
+    """Operations on log-weights."""
+    x = carray(_doubles(o[4]), (o[2], o[3]))
+    if o[0] == MEANS:
+        log_weights._row_means(x, carray(_doubles(o[1]), (o[2],)))
+    elif o[0] == SOFTMAX:
+        log_weights._softmax(x, carray(_doubles(o[1]), (o[2], o[3])))
+    else:
+        log_weights._without_one(x, carray(_doubles(o[1]), (o[2], o[3])))
+
+
+@kernel
 def _settled(o, x):
     """Whether no change is above the tolerance."""
     changes, settled = carray(_doubles(o[3]), (o[4],)), True
@@ -314,7 +357,7 @@ def run(program, counters, place, counts, times, nets=None):
             if code == PRODUCT:
                 out = _matrix(o[8], o[9], o[10])
                 products._multiply(o[1], (o[2], o[3]), o[4], o[5], o[6], o[7], out, o[11])
-            elif code in (SAMPLE, DRAWN, ROWS):
+            elif code in (MEAN, SAMPLE, DRAWN, ROWS):
                 _draw(o, x, now)
             elif code in (COPY, FILL, CUT, ADD, TURN):
                 _move(o, x)
@@ -327,10 +370,14 @@ def run(program, counters, place, counts, times, nets=None):
                     _activate(o)
                 elif code in (GAUSSIAN, BINARY, PRIOR):
                     _density(o, x)
+                elif code == ARITHMETIC:
+                    _arithmetic(o)
+                elif code in (SOFTMAX, WITHOUT, MEANS):
+                    _weights(o)
                 else:
                     _rows(o, now)
-            elif code in (MEAN, RELAX):
-                _field(o, x, now)
+            elif code == RELAX:
+                _relax(o, x)
             elif code in (ANNEAL, TILT, ALONG):
                 _anneal(o, x, now)
             elif code == UNTIL:

@@ -1,7 +1,8 @@
 """Arrays whose primitives are recorded into a program rather than done: the way of a processor to capture a graph.
 
 What is done to such an array becomes an operation, or is refused: nothing is computed while a program is made but
-views and sizes. All are float32, as the operations are, but for sums over units, which begin at zeros of float64.
+views and sizes. All are float32, as the operations are, but for sums over units, which begin at zeros of float64, and
+what is computed from those.
 """
 
 from __future__ import annotations
@@ -18,6 +19,12 @@ from boltz.kernels.cpu.runners import Array, Count, Entry, Program, Words
 from boltz.kernels.reference import HALF_LOG_TWO_PI
 
 VIEWS = {np.atleast_2d, np.empty_like, np.shape, np.ndim, np.size}
+ARITHMETIC = {
+    np.add: programs.SUM,
+    np.subtract: programs.DIFFERENCE,
+    np.multiply: programs.MULTIPLE,
+    np.true_divide: programs.RATIO,
+}
 
 
 class NotRecordedError(TypeError):
@@ -34,10 +41,14 @@ class Recorded(np.ndarray):  # type: ignore[type-arg]
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         out = options.pop("out", (None,))[0]
-        if ufunc is np.add and method == "__call__" and out is not None and not options:
-            a, b = inputs
-            add(a, b, out)
-            return out
+        if method == "__call__" and not options:
+            if ufunc is np.negative:
+                return arithmetic(programs.MULTIPLE, (*inputs, -1), out)
+            if ufunc is np.add and _rowwise(*inputs, out):
+                add(*inputs, out)
+                return out
+            if ufunc in ARITHMETIC:
+                return arithmetic(ARITHMETIC[ufunc], inputs, out)
         raise NotRecordedError(f"{ufunc.__name__} of a recorded array is no operation of a program.")
 
     def __array_function__(self, function: Any, kinds: Any, arguments: Any, options: Any) -> Any:
@@ -48,6 +59,8 @@ class Recorded(np.ndarray):  # type: ignore[type-arg]
             found = np.empty_like(like, **options)
             found[...] = value[0] if value else 0
             return found
+        if function is np.concatenate and not options:
+            return _concatenated(*arguments)
         raise NotRecordedError(f"{function.__name__} of a recorded array is no operation of a program.")
 
     def __setitem__(self, key: Any, value: Any) -> None:
@@ -66,9 +79,10 @@ class Recorded(np.ndarray):  # type: ignore[type-arg]
         return found
 
     def astype(self, dtype: Any, order: Any = "K", copy: bool = True, **options: Any) -> Any:  # type: ignore[override]
-        if dtype != self.dtype:
-            raise NotRecordedError("a recorded array has float32 numbers only.")
-        return self.copy() if copy else self
+        found: Recorded = np.empty_like(self, dtype, "C") if copy or dtype != self.dtype else self
+        if found is not self:
+            arithmetic(programs.ITSELF, (self, self), found)
+        return found
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -83,8 +97,8 @@ def recordable(like: Any, *sizes: int) -> bool:
 
 def recorded(array: Array, program: Program) -> Recorded:
     """A view of an array on which primitives are recorded into a program."""
-    if array.dtype != np.float32:
-        raise NotRecordedError("a recorded array has float32 numbers only.")
+    if array.dtype not in (np.float32, np.float64):
+        raise NotRecordedError("a recorded array has float32 or float64 numbers only.")
     found = array.view(Recorded)
     found.program = program
     program.kept.append(array)
@@ -160,9 +174,9 @@ def bernoulli_from_mean(mean: Recorded, stream: Any, first_row: int, state: Arra
     mean.program.add(programs.DRAWN, words, (), (mean, state))
 
 
-def bernoulli_rows(mean: Recorded, stream: Any, rows: tuple[Array, Count], state: Array) -> None:
-    """As the primitive; rows are an array of the numbers of all rows, and the count of the first one here."""
-    numbers, at = rows
+def bernoulli_rows(mean: Recorded, stream: Any, rows: Array | tuple[Array, Count], state: Array) -> None:
+    """As the primitive; rows may be an array of the numbers of all rows, and the count of the first one here."""
+    numbers, at = (rows, Count(0, 0)) if isinstance(rows, np.ndarray) else rows
     words = {1: _whole(mean).ctypes.data, 2: mean.shape[0], 3: mean.shape[1], 4: numbers.ctypes.data}
     words |= _stream(stream) | {12: _whole(state).ctypes.data}
     words |= _at(programs.SCALE, at.words)
@@ -214,7 +228,51 @@ def add(a: Array, b: Array, out: Recorded) -> None:
     out.program.add(programs.ADD, words | {5: rows.ctypes.data, 6: len(rows)}, (), (a, b, out))
 
 
+def _rowwise(a: Any, b: Any, out: Array | None) -> bool:
+    """Whether a sum is one that the primitive makes: of float32 rows beside one or as many others."""
+    blocks = [isinstance(x, np.ndarray) and x.dtype == np.float32 and x.flags.c_contiguous for x in (a, b, out)]
+    return all(blocks) and out is not None and a.shape == out.shape and out.ndim == 2 and b.shape[-1:] == out.shape[1:]
+
+
+def _operand(x: Array, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Where the numbers of an array lie that is spread to a shape: address, bytes between rows and between columns."""
+    wide = np.broadcast_to(x.view(np.ndarray), shape)
+    if wide.dtype not in (np.float32, np.float64) or wide.ndim > 2:
+        raise NotRecordedError("arithmetic of a program is of rows of float32 or float64 numbers.")
+    return (x.ctypes.data, *(0, 0)[wide.ndim :], *wide.strides)
+
+
+def arithmetic(code: int, pair: tuple[Any, Any], out: Recorded | None = None) -> Recorded:
+    """out, a new array if none is given, := what two have as sum, difference, product or ratio; one may be a number."""
+    kind = np.result_type(*(x.dtype if isinstance(x, np.ndarray) else x for x in pair))
+    a, b = (x if isinstance(x, np.ndarray) else np.full(1, x, kind) for x in pair)
+    like = next(x for x in (out, a, b) if isinstance(x, Recorded))
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    found: Recorded = np.empty_like(like, kind, "C", shape=shape) if out is None else out
+    places = [_operand(x, found.shape) for x in (found, a, b)]
+    rows, columns = (1, 1, *found.shape)[-2:]
+    words = {1: places[0][0], 2: rows, 3: columns, 4: places[0][1], 5: places[0][2]}
+    words |= _at(6, places[1] + places[2]) | {12: code}
+    words |= _at(13, tuple(x.dtype == np.float64 for x in (found, a, b)))
+    found.program.add(programs.ARITHMETIC, words, (), (found, a, b))
+    return found
+
+
+def _concatenated(parts: list[Array]) -> Recorded:
+    """The parts below one another."""
+    like = next(part for part in parts if isinstance(part, Recorded))
+    found: Recorded = np.empty_like(like, None, "C", shape=(sum(map(len, parts)), *like.shape[1:]))
+    first = 0
+    for part in parts:
+        found[first : first + len(part)] = part
+        first += len(part)
+    return found
+
+
 def copy(source: Array, out: Recorded) -> None:
+    if source.dtype == out.dtype == np.float64:
+        arithmetic(programs.ITSELF, (source, source), out)
+        return
     if source.shape != out.shape or not source.dtype == out.dtype == np.float32:
         raise NotRecordedError("a copy of a program has float32 numbers and the shape of its target.")
     found = _rows(source)
@@ -293,23 +351,20 @@ def adam_update(
     parameter: Recorded,
     gradient: Array,
     moments: tuple[Array, Array],
-    rate: Entry,
+    rate: Any,
     betas: tuple[float, float],
     epsilon: float,
-    count: Entry,
+    count: Count,
     l2: float,
     l1: float,
 ) -> bool:
-    """As the primitive, but for a rate that holds 1 / (1 - betas[0] ** count) and 1 / (1 - betas[1] ** count) as count;
-    whether all is finite stands in the flag of the program.
-    """
-    numbers = np.array([*betas, 1 - betas[0], 1 - betas[1], epsilon], np.float32)
-    (_, words, kept), (_, more, others) = _table(rate, programs.SCALE), _table(count, programs.OTHER)
+    """As the primitive; whether all is finite stands in the flag of the program."""
+    number, words, kept = _table(rate, programs.SCALE)
     first, second = map(_whole, moments)
-    words |= _moved(parameter, gradient) | {4: first.ctypes.data, 5: second.ctypes.data, 6: numbers.ctypes.data}
-    words |= {7: parameter.program.flag.ctypes.data}
-    kept = (parameter, gradient, *moments, numbers, *kept, *others)
-    parameter.program.add(programs.ADAM, words | more, (0.0, 0.0, l2, l1), kept)
+    words |= _moved(parameter, gradient) | {4: first.ctypes.data, 5: second.ctypes.data}
+    words |= {7: parameter.program.flag.ctypes.data} | _at(programs.OTHER, count.words)
+    kept = (parameter, gradient, *moments, *kept)
+    parameter.program.add(programs.ADAM, words, (number, 0.0, l2, l1, *betas, epsilon), kept)
     return True
 
 
@@ -392,6 +447,25 @@ def repeated(source: Recorded, out: Array) -> None:
 def pooled(x: Recorded, more: bool, out: Array) -> None:
     words = _sized(out) | {4: _whole(x).ctypes.data, 6: len(x), 7: more}
     x.program.add(programs.POOLED, words, (), (x, out))
+
+
+def _log_weights(code: int, x: Recorded, out: Array) -> None:
+    if x.dtype != np.float64 or not x.flags.c_contiguous or x.ndim != 2:
+        raise NotRecordedError("log-weights of a program are float64 numbers side by side.")
+    words = {1: _gains(out, len(x)) if code == programs.MEANS else out.ctypes.data, 2: x.shape[0], 3: x.shape[1]}
+    x.program.add(code, words | {4: x.ctypes.data}, (), (x, out))
+
+
+def softmax(x: Recorded, out: Array) -> None:
+    _log_weights(programs.SOFTMAX, x, out)
+
+
+def without_one(x: Recorded, out: Array) -> None:
+    _log_weights(programs.WITHOUT, x, out)
+
+
+def row_means(x: Recorded, out: Array) -> None:
+    _log_weights(programs.MEANS, x, out)
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from boltz.kernels.cpu.vectors import kernel
@@ -24,6 +26,17 @@ def _momentum(parameter, gradient, velocity, rate, momentum, nesterov, l2, l1):
         parameter[i] = w
         bad |= 0 if _finite(w) else 1
     return bad == 0
+
+
+@kernel
+def _adam_step(parameter, gradient, moments, rate, betas, epsilon, count, decays):
+    """Adam at a count: what depends on it is found in double, as 1 - 0.999 loses five digits in float32."""
+    (beta1, beta2), (first, second), (l2, l1) = betas, moments, decays
+    done, kind = np.float64(count), parameter.dtype.type
+    corrected, correction = rate / (1 - math.pow(beta1, done)), 1 / (1 - math.pow(beta2, done))
+    weights = kind(beta1), kind(beta2), kind(1 - beta1), kind(1 - beta2)
+    numbers = kind(epsilon), kind(correction), l2, l1
+    return _adam(parameter, gradient, first, second, kind(corrected), *weights, *numbers)
 
 
 @kernel
@@ -54,7 +67,6 @@ def momentum_update(parameter, gradient, velocity, rate, momentum, nesterov, l2,
 
 def adam_update(parameter, gradient, moments, rate, betas, epsilon, count, l2, l1):
     kind = parameter.dtype.type
-    rate, correction = rate / (1 - betas[0] ** count), 1 / (1 - betas[1] ** count)
-    rest = 1 - betas[0], 1 - betas[1]  # in double: 1 - 0.999 loses five digits in float32
-    numbers = (kind(x) for x in (rate, *betas, *rest, epsilon, correction, l2, l1))
-    return _adam(*_flat(parameter, gradient, *moments), *numbers)
+    parameter, gradient, *moments = _flat(parameter, gradient, *moments)
+    betas, decays = tuple(map(float, betas)), (kind(l2), kind(l1))
+    return _adam_step(parameter, gradient, tuple(moments), float(rate), betas, float(epsilon), count, decays)

@@ -29,13 +29,16 @@ from boltz.kernels.reference import (  # CuPy takes them
     outer,
     pooled,
     repeated,
+    row_means,
     slope,
+    softmax,
     through,
     totals,
     track,
     turn,
     weigh,
     weighted,
+    without_one,
 )
 
 __all__ = [
@@ -51,13 +54,16 @@ __all__ = [
     "outer",
     "pooled",
     "repeated",
+    "row_means",
     "slope",
+    "softmax",
     "through",
     "totals",
     "track",
     "turn",
     "weigh",
     "weighted",
+    "without_one",
 ]
 Array = Any  # a C-contiguous cupy.ndarray
 Stream = tuple[int, int, Any]

@@ -530,4 +530,41 @@ def check_empty(backend: Backend, dtype: Any) -> None:
         assert_array_equal(backend.get(increment), np.ones(shape[0]))
 
 
+def log_sum(x: Array) -> Array:
+    """log of the sums of exp(x) over the last axis, in the longest type."""
+    wide = x.astype(np.longdouble)
+    top = wide.max(axis=-1, keepdims=True)
+    return top[..., 0] + np.log(np.exp(wide - top).sum(axis=-1))
+
+
+def check_log_weights(backend: Backend, dtype: Any) -> None:
+    """Rows of log-weights, in float64 whatever the type, near to one another and thousands of nats apart.
+
+    Catches a sum that underflows where the largest is left out, a sample in its own baseline, rows that mix, a NaN that
+    is lost or that spreads to another row.
+    """
+    for rows, count, size in ((1, 2, 1.0), (5, 7, 3.0), (24, 50, 40.0), (3, 50, 5000.0)):
+        x = size * normal((rows, count), np.float64, 50) - 90
+        x[0, :2] = x[0].max() + 1  # two that are the largest
+        others = np.stack([np.delete(x, k, axis=1) for k in range(count)], axis=1)
+        replaced = np.concatenate([others, others.mean(axis=2, keepdims=True)], axis=2)
+        wanted = {
+            "softmax": np.exp(x - log_sum(x)[:, None]),
+            "without_one": log_sum(x)[:, None] - log_sum(replaced),
+            "row_means": x.mean(axis=1),
+        }
+        for name, expected in wanted.items():
+            out = backend.put(np.zeros(expected.shape))
+            getattr(backend.primitives, name)(backend.put(x), out)
+            np.testing.assert_allclose(backend.get(out), expected.astype(float), rtol=1e-10, atol=1e-12 * size + 1e-13)
+    x = normal((3, 5), np.float64, 51)
+    x[1, 2] = np.nan
+    for name, shape in (("softmax", x.shape), ("without_one", x.shape), ("row_means", (3,))):
+        out = backend.put(np.zeros(shape))
+        getattr(backend.primitives, name)(backend.put(x), out)
+        broken = np.isnan(backend.get(out)).reshape(3, -1)
+        assert_array_equal(broken.all(axis=1), [False, True, False])
+        assert not broken[[0, 2]].any()
+
+
 CHECKS = {name[6:]: check for name, check in list(globals().items()) if name.startswith("check_")}

@@ -17,6 +17,7 @@ PASSES = (
     "gaussian_path",
     "weighted",
     "repeated_and_pooled",
+    "log_weights",
 )
 
 

@@ -31,6 +31,10 @@ def single(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
+def double(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
 def run(program: Program, times: int = 1, counts: tuple[int, int, int] = (5, 1, 3), team: int = 1) -> None:
     with ThreadPoolExecutor(3) as pool:
         Runner(program, pool if team > 1 else None, team).run(counts, times)
@@ -63,8 +67,9 @@ def primitives() -> dict[str, Callable[[Any, dict[str, Array], Callable[[Array],
         bias, stream = single(UNITS, seed=1), Key(7, 9).stream(step)
         arrays["field"], arrays["state"] = field, state = single(ROWS, UNITS), single(ROWS, UNITS, seed=2)
         to.bernoulli_sample(ready(field), 0.7, ready(bias), stream, 4, ready(state))
-        arrays["from mean"] = other = single(ROWS, UNITS, seed=3)
+        arrays["from mean"], arrays["rows"] = other, last = single(ROWS, UNITS, seed=3), single(ROWS, UNITS, seed=4)
         to.bernoulli_from_mean(ready(field), stream, 11, ready(other))
+        to.bernoulli_rows(ready(field), stream, np.arange(5, 5 + ROWS), ready(last))
 
     def means(to: Any, arrays: Any, ready: Any, step: Any) -> None:
         arrays["field"], bias = single(ROWS, UNITS), single(ROWS, UNITS, seed=1)
@@ -99,6 +104,9 @@ def primitives() -> dict[str, Callable[[Any, dict[str, Array], Callable[[Array],
         arrays["parameter"], arrays["velocity"] = single(UNITS, seed=2), single(UNITS, seed=3)
         moved = [ready(x) for x in (arrays["parameter"], gradient, arrays["velocity"])]
         to.momentum_update(*moved, 0.1, 0.5, True, 1e-2, 1e-3)
+        arrays |= {name: np.abs(single(UNITS, seed=i)) for i, name in enumerate(("by adam", "first", "second"), 4)}
+        parameter, *moments = (ready(arrays[name]) for name in ("by adam", "first", "second"))
+        to.adam_update(parameter, ready(gradient), tuple(moments), 0.1, (0.9, 0.999), 1e-8, step, 1e-2, 1e-3)
 
     def activations(to: Any, arrays: Any, ready: Any, step: Any) -> None:
         for i, kind in enumerate(programs.KINDS):
@@ -138,7 +146,28 @@ def primitives() -> dict[str, Callable[[Any, dict[str, Array], Callable[[Array],
         to.pooled(ready(single(3 * ROWS, UNITS, seed=10)), False, ready(arrays["pooled"]))
         to.pooled(ready(single(ROWS, UNITS, seed=11)), True, ready(arrays["sum"]))
 
-    kinds = (product, drawn, means, moves, sums, updates, activations, gaussian, rows)
+    def samples(to: Any, arrays: Any, ready: Any, step: Any) -> None:
+        x, names = ready(double(ROWS, 7, seed=1)), ("softmax", "without", "means")
+        arrays |= dict(zip(names, (double(ROWS, 7), double(ROWS, 7), double(ROWS)), strict=True))
+        to.softmax(x, arrays["softmax"])
+        to.without_one(x, arrays["without"])
+        to.row_means(x, arrays["means"])
+
+    def arithmetic(to: Any, arrays: Any, ready: Any, step: Any) -> None:
+        wide, narrow = ready(double(ROWS, 7, seed=1)), ready(single(ROWS, 7, seed=2))
+        arrays |= {f"wide {i}": double(ROWS, 7) for i in range(4)} | {f"narrow {i}": single(ROWS, 7) for i in range(4)}
+        arrays["below"] = double(2 * ROWS, 7)
+        ready(arrays["wide 0"])[...] = wide - ready(double(ROWS, seed=3))[:, None] * 0.3
+        ready(arrays["wide 1"])[...] = (1 - wide) / ready(double(7, seed=4))
+        ready(arrays["wide 2"])[...] = narrow.astype(np.float64)
+        ready(arrays["wide 3"])[:, 2:5] += double(3, seed=5)
+        ready(arrays["narrow 0"])[...] = narrow * np.float32(0.7) - narrow[:, ::-1]
+        ready(arrays["narrow 1"])[...] = -narrow / narrow[:, :1]
+        ready(arrays["narrow 2"])[...] = wide.reshape(-1).astype(np.float32).reshape(ROWS, 7)
+        ready(arrays["narrow 3"])[:, 1:] *= narrow[:, 1:]
+        ready(arrays["below"])[...] = np.concatenate([wide, wide + wide])
+
+    kinds = (product, drawn, means, moves, sums, updates, activations, gaussian, rows, samples, arithmetic)
     return {each.__name__: each for each in kinds}
 
 
@@ -264,14 +293,16 @@ def check_refused() -> None:
     program = Program()
     x = recorded.recorded(single(4, 5), program)
     for wrong in (
-        lambda: x * 2,
         lambda: np.exp(x),
         lambda: x.sum(),
-        lambda: np.add(x, x),
-        lambda: np.concatenate([x, x]),
+        lambda: x**2,
+        lambda: np.hstack([x, x]),
+        lambda: np.concatenate([x, x], axis=1),
         lambda: x.__setitem__((0, 0), 1.0),
-        lambda: x.astype(np.float64),
-        lambda: recorded.recorded(np.zeros(3), program),
+        lambda: x.astype(np.int64),
+        lambda: x + np.ones(5, np.int64),
+        lambda: recorded.softmax(x, x),
+        lambda: recorded.recorded(np.zeros(3, np.int64), program),
         lambda: recorded.product(x, single(5, 3), recorded.recorded(single(4, 3), program)),
     ):
         refused = False
@@ -372,16 +403,47 @@ def autoencoder(*units: int, activation: str = "tanh") -> boltz.HelmholtzMachine
     return found
 
 
-def check_autoencoders() -> None:
-    """Autoencoders by programs have the bits of those by steps, and programs are made of them."""
+def belief_net(*units: int) -> boltz.HelmholtzMachine:
+    found = boltz.sbn(list(units), (), seed=1)
+    found.arena[...] = 0.1 * single(found.arena.size, seed=5)
+    return found
+
+
+def check_directed(units: tuple[int, ...], make: Any, **settings: Any) -> None:
+    """A directed machine by programs has the bits of that by steps, and programs are made."""
     made: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
         steps = loop.Steps
         patch.setattr(loop, "Steps", lambda *given: made.append(given) or steps(*given))
-        for i, (units, settings) in enumerate(AUTOENCODERS.values()):
-            make = partial(autoencoder, activation=programs.KINDS[i % 3])
-            check_training(units, make, learning_rate=0.003, epochs=6, **settings)
-    assert len(made) == 3 * len(AUTOENCODERS), "no program was made"
+        check_training(units, make, learning_rate=0.003, epochs=6, **settings)
+    assert len(made) == 3, "no program was made"
+
+
+def check_autoencoders() -> None:
+    for i, (units, settings) in enumerate(AUTOENCODERS.values()):
+        check_directed(units, partial(autoencoder, activation=programs.KINDS[i % 3]), **settings)
+
+
+OBJECTIVES: dict[str, tuple[tuple[int, ...], Any, dict[str, Any]]] = {
+    "iwae": ((40, 9), autoencoder, {"objective": "iwae", "samples": 50, "batch_size": 20}),
+    "doubly reparameterised": ((40, 11, 9), autoencoder, {"objective": "dreg", "samples": 5, "alpha": 0.3}),
+    "piwae": ((40, 11, 9), autoencoder, {"objective": "piwae", "samples": 3, "groups": 2}),
+    "ciwae": ((40, 9), autoencoder, {"objective": "ciwae", "samples": 3, "beta": 0.3}),
+    "vimco": ((40, 13, 11), belief_net, {"objective": "vimco", "samples": 5, "batch_size": 90}),
+    "reweighted wake-sleep": ((40, 13, 11), belief_net, {"objective": "rws", "samples": 5}),
+    "wake-sleep": ((40, 11, 9), autoencoder, {"objective": "wake-sleep"}),
+    "wake-sleep of binary layers": ((40, 13, 11), belief_net, {"objective": "wake-sleep", "batch_size": 70}),
+    "reinforce": ((40, 13, 11), belief_net, {"objective": "reinforce", "samples": 2}),
+    "nvil": ((40, 13, 11), belief_net, {"objective": "nvil", "samples": 2}),
+}
+
+
+def check_iwae() -> None:
+    check_directed(OBJECTIVES["iwae"][0], OBJECTIVES["iwae"][1], **OBJECTIVES["iwae"][2])
+
+
+def check_nvil() -> None:
+    check_directed(OBJECTIVES["nvil"][0], OBJECTIVES["nvil"][1], **OBJECTIVES["nvil"][2])
 
 
 def check_sampling() -> None:

@@ -45,6 +45,12 @@ def test_training_of_autoencoders() -> None:
     checks.check_autoencoders()
 
 
+@pytest.mark.parametrize("case", checks.OBJECTIVES.values(), ids=checks.OBJECTIVES)
+def test_training_by_other_objectives(case: tuple[tuple[int, ...], Any, dict[str, Any]]) -> None:
+    units, make, settings = case
+    checks.check_directed(units, make, **settings)
+
+
 def test_who_is_left_alone_does_not_wait() -> None:
     """A member of a team that failed has said so; catches a thread that waits for ever for what another one took."""
     program = Program()
