@@ -561,7 +561,8 @@ def check_log_weights(backend: Backend, dtype: Any) -> None:
     x[1, 2] = np.nan
     for name, shape in (("softmax", x.shape), ("without_one", x.shape), ("row_means", (3,))):
         out = backend.put(np.zeros(shape))
-        getattr(backend.primitives, name)(backend.put(x), out)
+        with np.errstate(invalid="ignore"):
+            getattr(backend.primitives, name)(backend.put(x), out)
         broken = np.isnan(backend.get(out)).reshape(3, -1)
         assert_array_equal(broken.all(axis=1), [False, True, False])
         assert not broken[[0, 2]].any()
