@@ -117,6 +117,13 @@ def share_count(rows: int, like: Any, block: int, samples: int = 1, team: int | 
     return max(-(-rows * samples // block), certain, min(most, rows // 32))
 
 
+def evened(count: int, like: Any) -> int:
+    """So many shares, or some more, as many for each thread: where like is float32 on a processor, rows being alone."""
+    alone = like.dtype == np.float32 and not arrays.on_device(like)
+    team = threads() if alone and count > 1 else 1
+    return -(-count // team) * team
+
+
 def _slices(rows: int, count: int) -> list[slice]:
     edges = [0, *(-(-rows * i // count) // 4 * 4 for i in range(1, count)), rows]
     return [slice(a, b) for a, b in pairwise(edges) if b > a]
@@ -129,10 +136,14 @@ def _quiet() -> np.errstate:
 
 @dataclass(frozen=True)
 class Workers:
-    """A pool of threads, the caller's included; map lets each take the next item as it becomes free."""
+    """A pool of threads, the caller's included; map lets each take the next item as it becomes free.
+
+    least counts the numbers of a simple pass that are worth a thread of their own.
+    """
 
     count: int
     pool: ThreadPoolExecutor | None
+    least: int = 1 << 19
 
     def map(self, function: Callable[[Any], T], items: list[Any]) -> list[T]:
         """[function(item) for item in items], shared among the threads; the first exception is raised."""
@@ -168,6 +179,7 @@ class Workers:
 class Recording(Workers):
     """Workers that record: what map is given becomes pieces of work of a program, which go on side by side."""
 
+    least: int = 1 << 14
     program: Program = field(kw_only=True)
 
     def map(self, function: Callable[[Any], T], items: list[Any]) -> list[T]:

@@ -24,7 +24,9 @@ from boltz.nn.arena import Part
 Array = NDArray[Any]
 Params = Mapping[str, Array]
 Pullback = Callable[..., Array | None]
-SLICE = 512
+SLICE = 512  # inputs of a piece of work
+TILE = 32  # columns that a product works on at a time
+HEAVY, MOST_PIECES = 1 << 22, 6  # products of a piece of work that is not cut again, and pieces of a slice of inputs
 
 
 def _pair(kind: str) -> tuple[Callable[[Array, Array], None], Callable[[Array, Array], None]]:
@@ -130,18 +132,30 @@ def products(net: Net, name: str, gradient: Params, source: str, part: Part, add
 
 
 def contractions(inputs: Array, delta: Array, out: Array, add: bool = False) -> list[Job]:
-    """out := inputs^T delta, as pieces of work, one for each slice of the inputs; add keeps what out holds."""
-    units = inputs.shape[1]
+    """out := inputs^T delta, as pieces of work for slices of inputs and of deltas; add keeps what out holds."""
+    units, pieces = inputs.shape[1], list[tuple[slice, slice]]()
     step = units if on_device(inputs) else SLICE
-    slices = [slice(first, min(first + step, units)) for first in range(0, units, step)]
-    return [_contraction(inputs, delta, out, piece, add) for piece in slices]
+    for first in range(0, units, step):
+        mine = slice(first, min(first + step, units))
+        most = 1 if add or on_device(inputs) else delta.size * (mine.stop - mine.start) // HEAVY
+        pieces += [(mine, columns) for columns in _columns(delta.shape[1], most)]
+    return [_contraction(inputs, delta, out, piece, add) for piece in pieces]
 
 
-def _contraction(inputs: Array, delta: Array, out: Array, units: slice, add: bool) -> Job:
+def _columns(count: int, most: int) -> list[slice]:
+    """Columns in so many slices at most, each of whole tiles of a product and of three or more."""
+    pieces = max(min(most, count // (3 * TILE), MOST_PIECES), 1)
+    edges = [count * i // pieces // TILE * TILE for i in range(pieces)]
+    return [slice(a, b) for a, b in pairwise([*edges, count])]
+
+
+def _contraction(inputs: Array, delta: Array, out: Array, piece: tuple[slice, slice], add: bool) -> Job:
+    units, columns = piece
+
     def work() -> None:
-        mine, target = inputs[:, units], out[units]
+        mine, target = inputs[:, units], out[units, columns]
         into = np.empty_like(target) if add else target
-        kernels.contraction(mine, delta, into)
+        kernels.contraction(mine, delta[:, columns], into)
         if add:
             target += into
 

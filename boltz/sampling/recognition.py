@@ -19,7 +19,7 @@ from boltz.arrays import numbers
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape, zeros
 from boltz.nn.dense import Pullback, forward, outputs, pulled
-from boltz.parallel import Workers, share_count
+from boltz.parallel import FEWEST, Workers, evened, share_count
 from boltz.rng import Key
 
 Array = NDArray[Any]
@@ -74,9 +74,15 @@ def parts(tape: Tape, rows: int, samples: int) -> list[Part]:
     device, up to 65,536 samples.
     """
     count = min(rows, share_count(rows, tape.like, BLOCK, samples))
+    found, even = (_slices(rows, samples, each) for each in (count, evened(count, tape.like)))
+    kept = even if all(samples * (each.stop - each.start) >= FEWEST for each in even) else found
+    return [Part(tape, each, rows) for each in kept]
+
+
+def _slices(rows: int, samples: int, count: int) -> list[slice]:
     step = 4 // gcd(4, samples)  # products favour multiples of four rows
     edges = [0, *(-(-rows * i // count) // step * step for i in range(1, count)), rows]
-    return [Part(tape, slice(a, b), rows) for a, b in pairwise(edges) if b > a]
+    return [slice(a, b) for a, b in pairwise(edges) if b > a]
 
 
 def sampled(

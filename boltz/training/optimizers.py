@@ -18,7 +18,6 @@ from boltz.training.settings import Common
 
 Array = NDArray[Any]
 OptState = dict[str, Array]
-CHUNK = 1 << 19
 
 
 class Learner(Protocol):
@@ -80,7 +79,7 @@ def init(settings: Common, machine: Learner) -> OptState:
 def apply(settings: Common, machine: Learner, gradient: Array, state: OptState, step: Step, pool: Workers) -> Any:
     """Update the arena in place; True if every parameter stays finite, an array of one truth value on a device."""
     update = UPDATES[settings.optimizer][1]
-    plain, chunk = _without_decay(settings), max(CHUNK, -(-gradient.size // pool.count))
+    plain, chunk = _without_decay(settings), max(pool.least, -(-gradient.size // pool.count))
     jobs = []
     for span, decayed in machine.spans() if settings.l2 or settings.l1 else [(slice(0, gradient.size), False)]:
         for first in range(span.start, span.stop, chunk):

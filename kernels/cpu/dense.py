@@ -130,22 +130,22 @@ def _add_tile(x, strides, depth, rows, skip, tile, sums, step, fresh):
 
 
 @kernel
-def dense(x, strides, units, weight, down, across, out):
-    """out (rows, columns) := x (rows, units) @ weight (units, columns), both at addresses with byte strides."""
-    rows, columns = out.shape
+def dense(x, strides, units, weight, down, across, out, columns):
+    """The first columns of out (rows, ...) := x (rows, units) @ weight (units, columns), at addresses with strides."""
+    rows, length = out.shape
     if not units:
         for i in range(rows):
             for j in range(columns):
                 out[i, j] = 0
     tile, narrow = aligned(DEEP * TILE), columns < TILE
     spare = aligned(min(rows, CHUNK) * TILE if narrow else 0)
-    step = ENTRY if narrow else 4 * columns
+    step = ENTRY if narrow else 4 * length
     for chunk in range(0, rows, CHUNK):
         count = min(CHUNK, rows - chunk)
         for start in range(0, columns, TILE):
             first = max(min(start, columns - TILE), 0)  # the last tile overlaps the one before
             skip = (start - first) // LANES * LANES
-            sums = spare.ctypes.data if narrow else out.ctypes.data + 4 * (chunk * columns + first)
+            sums = spare.ctypes.data if narrow else out.ctypes.data + 4 * (chunk * length + first)
             for unit in range(0, units, DEEP):
                 here = min(DEEP, units - unit)
                 gather(weight + unit * down + first * across, down, across, here, min(TILE, columns), tile)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
+from numpy.lib.stride_tricks import as_strided
 
 from boltz.kernels.cpu.dense import dense
 from boltz.kernels.cpu.vectors import (
@@ -133,9 +134,9 @@ def _add_entries(table, words, places, shift, units, sums):
 
 
 @kernel
-def _tables(bits, weight, down, across, units, out, block):
-    """out := state @ weight, state as bits (words, rows), weight at an address with byte strides down and across."""
-    rows, columns = out.shape
+def _tables(bits, weight, down, across, units, out, columns, block):
+    """The first columns of out := state @ weight, state as bits (words, rows), weight at an address with strides."""
+    rows = len(out)
     table = _new_table()
     sums, spare = aligned(min(rows, CHUNK) * TILE), np.empty(WORD * TILE, np.float32)
     width = min(TILE, columns)
@@ -241,14 +242,14 @@ def _put_back(rows, binary, out):
     filled = 0
     for i in range(len(binary)):
         if binary[i]:
-            for j in range(out.shape[1]):
+            for j in range(rows.shape[1]):
                 out[i, j] = rows[filled, j]
             filled += 1
 
 
 @kernel
-def _multiply(x, strides, units, weight, down, across, out, block):
-    """out := x @ weight, both at addresses; rows of 0 and 1 by tables, the others as real numbers, each on its own.
+def _multiply(x, strides, units, weight, down, across, out, columns, block):
+    """The first columns of out := x @ weight, both at addresses; rows of 0 and 1 by tables, the others as real numbers.
 
     x and weight have byte strides down and across. A block of 0 units is for no tables at all.
     """
@@ -263,12 +264,12 @@ def _multiply(x, strides, units, weight, down, across, out, block):
         count += binary[i]
     mixed = count < len(out)
     if mixed:
-        dense(x, strides, units, weight, down, across, out)
+        dense(x, strides, units, weight, down, across, out, columns)
     if count:
         chosen, target = bits, out
         if mixed:
-            chosen, target = _chosen(bits, binary, count), np.empty((count, out.shape[1]), np.float32)
-        _tables(chosen, weight, down, across, units, target, block)
+            chosen, target = _chosen(bits, binary, count), np.empty((count, columns), np.float32)
+        _tables(chosen, weight, down, across, units, target, columns, block)
         if mixed:
             _put_back(target, binary, out)
 
@@ -285,7 +286,7 @@ def _block() -> int:
         for block in (WORD, WORD // 2):
             start = time.perf_counter()
             address, *strides = _where(state)
-            _multiply(address, tuple(strides), 256, *_where(weight), out, block)
+            _multiply(address, tuple(strides), 256, *_where(weight), out, 256, block)
             seconds[block] = min(time.perf_counter() - start, seconds.get(block, 1e9))
     return min(seconds, key=seconds.__getitem__)
 
@@ -300,8 +301,15 @@ def _where(x):
 
 
 def _single(x, values, out):
-    """Whether there are rows enough, of float32, and a result in C order, as code that works on addresses needs."""
-    return len(out) > FEW_ROWS and x.dtype == values.dtype == out.dtype == np.float32 and out.flags.c_contiguous
+    """Whether there are rows enough, of float32, and a result whose columns lie side by side, as addresses need."""
+    found = len(out) > FEW_ROWS and x.dtype == values.dtype == out.dtype == np.float32
+    return found and out.strides[1] == 4 and out.strides[0] >= 4 * out.shape[1]
+
+
+def _whole(out):
+    """The matrix that some columns belong to, from the first of them on; what lies after the last is let be."""
+    length = out.strides[0] // 4
+    return out if out.flags.c_contiguous else as_strided(out, (len(out), length), (4 * length, 4))
 
 
 def block_for(out):
@@ -312,7 +320,7 @@ def block_for(out):
 def product(x, weight, out):
     if len(weight) == x.shape[1] and out.shape == (len(x), weight.shape[1]) and _single(x, weight, out):
         address, *strides = _where(x)
-        _multiply(address, tuple(strides), x.shape[1], *_where(weight), out, block_for(out))
+        _multiply(address, tuple(strides), x.shape[1], *_where(weight), _whole(out), out.shape[1], block_for(out))
     else:
         np.matmul(x, weight, out=out)  # which says what is wrong with shapes that do not match
 

@@ -355,8 +355,8 @@ def run(program, counters, place, counts, times, nets=None):
             code = o[0]
             i += 1
             if code == PRODUCT:
-                out = _matrix(o[8], o[9], o[10])
-                products._multiply(o[1], (o[2], o[3]), o[4], o[5], o[6], o[7], out, o[11])
+                out = _matrix(o[8], o[9], o[12])
+                products._multiply(o[1], (o[2], o[3]), o[4], o[5], o[6], o[7], out, o[10], o[11])
             elif code in (MEAN, SAMPLE, DRAWN, ROWS):
                 _draw(o, x, now)
             elif code in (COPY, FILL, CUT, ADD, TURN):

@@ -150,7 +150,8 @@ def product(x: Array, weight: Array, out: Recorded) -> None:
         raise NotRecordedError("a product of a program has more than eight rows of float32 numbers.")
     words = {1: x.ctypes.data, 2: x.strides[0], 3: x.strides[1], 4: x.shape[1], 5: weight.ctypes.data}
     words |= {6: weight.strides[0], 7: weight.strides[1], 8: out.ctypes.data, 9: len(out), 10: out.shape[1]}
-    out.program.add(programs.PRODUCT, words | {11: products.block_for(out)}, (), (x, weight, out))
+    words |= {11: products.block_for(out), 12: out.strides[0] // out.itemsize}
+    out.program.add(programs.PRODUCT, words, (), (x, weight, out))
 
 
 def contraction(x: Array, values: Array, out: Recorded) -> None:

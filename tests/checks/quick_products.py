@@ -7,6 +7,7 @@ from support.training import plain_train
 
 import boltz
 from boltz.kernels import cpu
+from boltz.nn.dense import contractions
 
 
 def check_products() -> None:
@@ -32,6 +33,29 @@ def check_rows_alone() -> None:
         cpu.product(x, weight, found[-1])
         x[30:] = 0.5
     assert np.array_equal(found[0][:30], found[1][:30])
+
+
+def check_columns() -> None:
+    """Products into some columns of a matrix leave the others, and have the bits of a whole one, as gradients have.
+
+    Whole tiles, narrow ones, tables and real numbers; catches rows that lie elsewhere, columns that are left out.
+    """
+    rng = np.random.default_rng(5)
+    for x in ((rng.random((40, 70)) < 0.3).astype(np.float32), rng.random((40, 70)).astype(np.float32)):
+        weight, whole = rng.normal(size=(70, 150)).astype(np.float32), np.empty((40, 150), np.float32)
+        cpu.product(x, weight, whole)
+        for columns in (slice(0, 64), slice(64, 150), slice(130, 150)):
+            out = np.full((40, 150), 7, np.float32)
+            cpu.product(x, weight[:, columns], out[:, columns])
+            assert np.array_equal(out[:, columns], whole[:, columns])
+            assert (np.delete(out, columns, axis=1) == 7).all()
+    inputs, delta = (rng.normal(size=(300, units)).astype(np.float32) for units in (600, 300))
+    found, whole = np.empty((600, 300), np.float32), np.empty((600, 300), np.float32)
+    jobs = contractions(inputs, delta, found)
+    for job in jobs:
+        job()
+    cpu.contraction(inputs, delta, whole)
+    assert len(jobs) == 4 and np.array_equal(found, whole)
 
 
 def check_any_number_of_threads() -> None:

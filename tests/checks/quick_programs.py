@@ -62,6 +62,8 @@ def primitives() -> dict[str, Callable[[Any, dict[str, Array], Callable[[Array],
         to.product(ready(x), weight.T, ready(out))
         arrays["turned"] = turned = single(UNITS, UNITS, seed=3)
         to.contraction(ready(x), ready(single(ROWS, UNITS, seed=4)), ready(turned))
+        arrays["columns"] = columns = single(ROWS, 2 * COLUMNS, seed=5)
+        to.product(ready(x), weight.T, ready(columns)[:, 7 : 7 + COLUMNS])
 
     def drawn(to: Any, arrays: Any, ready: Any, step: Any) -> None:
         bias, stream = single(UNITS, seed=1), Key(7, 9).stream(step)

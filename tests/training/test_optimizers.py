@@ -12,6 +12,7 @@ from oracles.enumeration import Table
 from support.training import plain_train
 
 import boltz
+from boltz.parallel import Workers
 from boltz.training import optimizers
 from boltz.training.settings import OPTIMIZERS, Settings
 from boltz.training.stages import settings_of
@@ -112,8 +113,9 @@ def test_parts_of_a_large_arena_fit_together(optimizer: str, monkeypatch: pytest
     """Chunked updates (more weights than one chunk) equal the same numbers in one piece, biases without decay."""
     table = Table.random((300, 250), 0.1, 63)
     machine = checks.machine_of(table).astype(np.float32)
-    monkeypatch.setattr(optimizers, "CHUNK", 1 << 14)
-    assert machine.params["edge/v-h1/weight"].size > optimizers.CHUNK
+    team = Workers(3, None, 1 << 14)
+    monkeypatch.setattr(checks, "SERIAL", team)
+    assert machine.params["edge/v-h1/weight"].size > 3 * team.least
     gradients = np.random.default_rng(64).normal(size=(2, machine.arena.size)).astype(np.float32)
     settings = Settings(learning_rate=0.1, momentum=0.9, optimizer=optimizer, l2=0.01, l1=0.01)
     wanted = checks.machine_of(table)
