@@ -18,7 +18,7 @@ import pytest
 COMPILER = shutil.which("g++")
 FLAGS = [
     "-std=c++17",
-    "-O1",
+    "-O0",
     "-U_FORTIFY_SOURCE",
     "-ffp-contract=off",
     "-fvisibility=hidden",

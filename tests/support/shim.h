@@ -1,20 +1,30 @@
 // Runs CUDA kernels on one CPU thread: each thread of a block is a fiber, a barrier passes control to the next fiber.
 // Fibers take turns forwards or backwards, so a missing barrier shows as results that depend on the order.
 #pragma once
-#include <math.h>
 #include <setjmp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
 
-#include <memory>
-#include <string>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #define __global__
 #define __device__
 #define __shared__ static
+
+// What kernels take of math.h, which would be half of the time of a compilation.
+#define SHIM_MATH(name)              \
+    extern "C" double name(double);  \
+    extern "C" float name##f(float); \
+    inline float name(float x) { return name##f(x); }
+
+SHIM_MATH(erf)
+SHIM_MATH(erfc)
+SHIM_MATH(exp)
+SHIM_MATH(log)
+SHIM_MATH(log1p)
+SHIM_MATH(sqrt)
 
 namespace shim {
 
@@ -25,12 +35,12 @@ struct Index {
 // A fiber lives on from block to block: contexts, which need the kernel of the system, only bring it to life.
 struct Fiber {
     jmp_buf place;
-    std::unique_ptr<char[]> stack;
+    char* stack;
     bool done;
 };
 
 constexpr size_t STACK = 64 * 1024;
-inline std::vector<Fiber> fibers;
+inline Fiber fibers[1024];
 inline jmp_buf scheduler;
 inline void (*body)(void**);
 inline void** values;
@@ -51,33 +61,39 @@ inline void enter() {
 inline void advance(Fiber& fiber) {
     if (_setjmp(scheduler) != 0) return;
     if (fiber.stack) _longjmp(fiber.place, 1);
-    fiber.stack.reset(new char[STACK]);
+    fiber.stack = static_cast<char*>(malloc(STACK));
     ucontext_t context;
     getcontext(&context);
-    context.uc_stack.ss_sp = fiber.stack.get();
+    context.uc_stack.ss_sp = fiber.stack;
     context.uc_stack.ss_size = STACK;
     context.uc_link = nullptr;
     makecontext(&context, enter, 0);
     setcontext(&context);
 }
 
-// "*f4" for a pointer to float, "i8" for long long, ...: numpy's name of one argument type.
+// Writes "*f4 " for a pointer to float, "i8 " for long long, ...: numpy's name of one argument type.
 template <class T>
-std::string kind() {
+char* kind(char* to) {
     using Bare = std::remove_cv_t<T>;
     if constexpr (std::is_pointer_v<Bare>) {
-        return "*" + kind<std::remove_pointer_t<Bare>>();
+        *to++ = '*';
+        return kind<std::remove_pointer_t<Bare>>(to);
     } else {
-        const char letter = std::is_floating_point_v<Bare> ? 'f' : std::is_signed_v<Bare> ? 'i' : 'u';
-        return letter + std::to_string(sizeof(Bare));
+        *to++ = std::is_floating_point_v<Bare> ? 'f' : std::is_signed_v<Bare> ? 'i' : 'u';
+        *to++ = '0' + sizeof(Bare);
+        *to++ = ' ';
+        return to;
     }
 }
 
+// The names of all argument types, which must fit in the 256 characters that are given.
 template <class... A>
-std::string signature(void (*)(A...)) {
-    std::string all;
-    ((all += kind<A>() + " "), ...);
-    return all;
+const char* signature(void (*)(A...), char* text) {
+    static_assert(4 * sizeof...(A) < 256);
+    char* to = text;
+    ((to = kind<A>(to)), ...);
+    *to = 0;
+    return text;
 }
 
 template <class... A, size_t... I>
@@ -118,9 +134,15 @@ inline int atomicOr(int* address, int value) {
 
 namespace shim {
 
+inline void forget() {
+    for (Fiber& fiber : fibers) {
+        free(fiber.stack);
+        fiber.stack = nullptr;
+    }
+}
+
 // Returns 0, or 1 if some threads of a block left while others waited at a barrier.
 inline int launch(void (*kernel)(void**), void** arguments, unsigned grid, unsigned block, int backwards) {
-    if (fibers.size() < block) fibers.resize(block);
     body = kernel;
     values = arguments;
     gridDim.x = grid;
@@ -135,7 +157,7 @@ inline int launch(void (*kernel)(void**), void** arguments, unsigned grid, unsig
                 left -= fibers[current].done;
             }
             if (left != 0 && left != block) {
-                fibers.clear();  // some stand in the middle of the kernel
+                forget();  // some stand in the middle of the kernel
                 return 1;
             }
         }
@@ -149,8 +171,8 @@ inline int launch(void (*kernel)(void**), void** arguments, unsigned grid, unsig
 #define SHIM(name) SHIM_(name)
 #define SHIM_(name)                                                                                   \
     SHIM_EXPORT const char* signature_##name() {                                                      \
-        static const std::string text = shim::signature(name);                                        \
-        return text.c_str();                                                                          \
+        static char text[256];                                                                        \
+        return shim::signature(name, text);                                                           \
     }                                                                                                 \
     SHIM_EXPORT int launch_##name(void** arguments, unsigned grid, unsigned block, int backwards) {   \
         return shim::launch([](void** a) { shim::call(name, a); }, arguments, grid, block, backwards); \
