@@ -85,10 +85,12 @@ def kill(rows: Any, place: Path, kills: int, chance: random.Random) -> dict[str,
     for i, kind in enumerate(KINDS):
         train(kind, rows, place / f"timed-{i}")
     span, began = (time.perf_counter() - began) / len(KINDS), time.perf_counter()
+    share = max(kills // len(KINDS), 1)  # so that every kind of run is killed, however fast the machine
     number = 0
     while found["kills"] < kills:
         kind = number % len(KINDS)
-        ended = until_complete(KINDS[kind], rows, place / f"run-{number}", (span, kills), chance, found)
+        most = min(share, kills - found["kills"])
+        ended = until_complete(KINDS[kind], rows, place / f"run-{number}", (span, most), chance, found)
         found["runs"] += 1
         if ended is not None and not same(ended, wanted[kind]):
             found["different"] += 1
@@ -104,10 +106,11 @@ def until_complete(
 
     limits: the longest time until a kill in seconds, and the number of kills after which the child is left alone.
     """
+    first = found["kills"]
     while True:
         threads = 1 + chance.randrange(2)
         child = fork(partial(go_on, kind, rows, folder, threads))
-        if found["kills"] < limits[1]:
+        if found["kills"] < first + limits[1]:
             time.sleep(chance.uniform(0, limits[0]))
             os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
