@@ -18,6 +18,7 @@ from boltz.data import Data
 from boltz.data.dataset import fingerprint
 from boltz.errors import InputError
 from boltz.kernels import reference
+from boltz.training import held_out
 from boltz.training.contrastive import Contrastive
 from boltz.training.monitor import Monitor
 from boltz.training.updown import UpDown
@@ -445,6 +446,8 @@ def test_numpy_kernels_draw_the_same_bits(
     x = as_grey(grey(60, 300 if name == "wide" else 90, 102))
     model = make(x.x).astype(np.float64)
     settings = settings | ({"chains": 32} if "chains" in settings else {})
+    monkeypatch.setattr(held_out, "STEPS", 10)  # of the look at the machine afterwards, which tests nothing here
+    monkeypatch.setattr(held_out, "CHAINS", 4)
 
     def train() -> boltz.Run:
         return plain_train(model, x, epochs=1, batch_size=30, **settings)
