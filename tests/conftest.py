@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import random
 import signal
 
@@ -24,7 +25,10 @@ def pytest_configure() -> None:
     """Say what is wrong in one sentence where the folder boltz beside the tests hides an installed package.
 
     The word that kernels are being compiled, which depends on what ran before, stays out of the output of commands.
+    There is a worker for each core, so a worker has one thread: more would wait for cores of each other and burn two to
+    three times the time. Tests about threads ask for several.
     """
+    os.environ.setdefault("BOLTZ_NUM_THREADS", "1")
     logging.getLogger("boltz.kernels").setLevel(logging.ERROR)
     try:
         importlib.import_module("boltz.kernels")

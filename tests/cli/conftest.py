@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.commands import SMALL, invoke, write_data
 
+from boltz.evaluation import warm_up
 from boltz.plotting import images
+from boltz.training.settings import Common
 
-WRITTEN = images.written
+WRITTEN, WARM_UP = images.written, warm_up.warm_up
+WARM: set[tuple[Any, ...]] = set()
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b5500"
     "00000a49444154789c63f80f0001010100b138f6140000000049454e44ae426082"
@@ -30,6 +34,21 @@ def unpainted(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="module")
+def warm() -> Iterator[None]:
+    """Commands of this process warm up once for a kind of machine and choice of rule: kernels stay compiled."""
+
+    def once(kind: str, settings: Common, *rest: Any) -> None:
+        asked = (kind, *(getattr(settings, name, None) for name in ("optimizer", "rule", "objective")))
+        if asked not in WARM:
+            WARM_UP(kind, settings, *rest)
+            WARM.add(asked)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(warm_up, "warm_up", once)
+        yield
+
+
 @pytest.fixture
 def painted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures are painted, for tests that are about them."""
@@ -42,8 +61,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     monkeypatch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR") or str(cache / "matplotlib"))  # knows the fonts
-    for name in ("BOLTZ_DATA", "BOLTZ_NUM_THREADS"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("BOLTZ_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path
 
