@@ -19,7 +19,7 @@ from boltz.kernels.cpu.programs import BATCH, DRAW, STEP
 from boltz.kernels.cpu.runners import Count, Entry, Program, Runner
 from boltz.rng import Key
 from boltz.sampling import annealing, gibbs
-from boltz.training import loop
+from boltz.training import held_out, loop
 
 Array = Any
 ROWS, UNITS, COLUMNS = 13, 37, 29
@@ -347,7 +347,9 @@ def trained(units: tuple[int, ...], count: int, make: Any = machine, **settings:
         model = make(*units)
         directed = isinstance(model, boltz.HelmholtzMachine)
         settings = SHORT | ({} if directed else {"chains": 14, "snapshots": 6}) | settings
-        found = plain_train(model, x, held_out=x[:30], **settings)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(held_out, "STEPS", 30)  # of a look at held-out rows, of 300
+            found = plain_train(model, x, held_out=x[:30], **settings)
     records = [{k: v for k, v in each.items() if k not in ("seconds", "rows_per_second")} for each in found.history]
     return found.model.arena, records, [each.arena for each in found.trajectory]
 
