@@ -424,6 +424,14 @@ CASES: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
 }  # fmt: skip
 
 
+@pytest.fixture
+def short_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short look at the machine after its training, for tests that ask nothing of it but time."""
+    monkeypatch.setattr(held_out, "STEPS", 10)
+    monkeypatch.setattr(held_out, "CHAINS", 4)
+
+
+@pytest.mark.usefixtures("short_look")
 @pytest.mark.parametrize("name", CASES)
 def test_threads_change_no_bit(name: str, threads: Any) -> None:
     make, settings = CASES[name]
@@ -437,6 +445,7 @@ def test_threads_change_no_bit(name: str, threads: Any) -> None:
     assert found[0] == found[1] == found[2] == found[3]
 
 
+@pytest.mark.usefixtures("short_look")
 @pytest.mark.parametrize("name", CASES)
 def test_numpy_kernels_draw_the_same_bits(
     name: str, monkeypatch: pytest.MonkeyPatch, batches: list[np.ndarray]
@@ -446,8 +455,6 @@ def test_numpy_kernels_draw_the_same_bits(
     x = as_grey(grey(60, 300 if name == "wide" else 90, 102))
     model = make(x.x).astype(np.float64)
     settings = settings | ({"chains": 32} if "chains" in settings else {})
-    monkeypatch.setattr(held_out, "STEPS", 10)  # of the look at the machine afterwards, which tests nothing here
-    monkeypatch.setattr(held_out, "CHAINS", 4)
 
     def train() -> boltz.Run:
         return plain_train(model, x, epochs=1, batch_size=30, **settings)

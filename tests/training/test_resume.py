@@ -22,6 +22,7 @@ import boltz
 from boltz.errors import BoltzError, FileError, InputError, Interrupted
 from boltz.storage import run_folder
 from boltz.storage.tensors import read_tensors, write_tensors
+from boltz.training import held_out as looks
 from boltz.training.loop import Loop
 from boltz.training.runner import Runner
 from boltz.training.stages import kind_of_settings
@@ -55,8 +56,12 @@ LIMIT = 10**6  # seconds between saves: never but at the end
 
 @pytest.fixture(autouse=True)
 def no_syncs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out fsync, which only a power cut would miss and which takes most of the time here."""
+    """Leave out fsync, which only a power cut would miss and which takes most of the time here, and most of a look.
+
+    A run looks at its machine when it ends: ten steps of the 300 do.
+    """
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    monkeypatch.setattr(looks, "STEPS", 10)
 
 
 class CrashError(Exception):
