@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -111,8 +112,13 @@ MODULES = modules()
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 
 
-def imports(tree: ast.Module) -> Iterator[tuple[str, bool]]:
+@cache
+def imports(tree: ast.Module) -> tuple[tuple[str, bool], ...]:
     """What a module imports anywhere, as dotted names, and whether at its top level."""
+    return tuple(_imports(tree))
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[str, bool]]:
     top = {id(node) for node in tree.body}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -407,5 +413,5 @@ def test_settings_of_training_are_given_by_name() -> None:
 )
 def test_the_parser_sees_what_it_must_forbid(source: str) -> None:
     """The checks above can fail: each of these in boltz.models would."""
-    other = inside(next(imports(ast.parse(source)))[0])
+    other = inside(imports(ast.parse(source))[0][0])
     assert other is not None and package(other) not in ALLOWED["models"]
