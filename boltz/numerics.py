@@ -21,9 +21,10 @@ def log_mean_exp(log_weights: Any, axis: int | None = None) -> Any:
     return logsumexp(weights, axis=axis) - np.log(count)
 
 
-def effective_sample_size(log_weights: Floats) -> float:
-    """(sum w)^2 / sum w^2 of importance weights (Kong 1992)."""
-    return float(np.exp(2 * logsumexp(log_weights) - logsumexp(2 * log_weights)))
+def effective_sample_size(log_weights: Floats, axis: int | None = None) -> Any:
+    """(sum w)^2 / sum w^2 of importance weights (Kong 1992), of all or along an axis."""
+    found = np.exp(2 * logsumexp(log_weights, axis) - logsumexp(2 * log_weights, axis))
+    return float(found) if axis is None else found
 
 
 def log_mean_error(log_weights: Floats) -> float:

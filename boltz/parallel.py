@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
@@ -28,16 +28,24 @@ from boltz.kernels.cpu.recorded import Recorded
 from boltz.kernels.cpu.runners import Program
 from boltz.kernels.cuda.graphs import flow
 
+LITTLE = 1 << 22  # multiplications; more are worth a second thread
 FEWEST = 32  # float32 products of fewer rows may sum in another order
 T = TypeVar("T")
 BLOCK, DEVICE_BLOCK = 128, 1 << 16  # rows; the latter holds what is in the memory of a device at a time
 _settings: dict[str, int] = {}
 _team: ContextVar[int | None] = ContextVar("boltz_team", default=None)
+_held: ContextVar[Workers | None] = ContextVar("boltz_workers", default=None)  # those that a caller has at hand
 
 
 @cache
 def _controller() -> ThreadpoolController:
     return ThreadpoolController()
+
+
+@cache
+def _libraries() -> list[Any]:
+    """The BLAS libraries of the process."""
+    return _controller().select(user_api="blas").lib_controllers
 
 
 def threads(n: int | None = None) -> int:
@@ -145,6 +153,10 @@ class Workers:
     pool: ThreadPoolExecutor | None
     least: int = 1 << 19
 
+    def worth(self, multiplications: int) -> Workers:
+        """These, or the caller alone for so little work that it is done before a thread has woken."""
+        return self if multiplications > LITTLE else Workers(1, None)
+
     def map(self, function: Callable[[Any], T], items: list[Any]) -> list[T]:
         """[function(item) for item in items], shared among the threads; the first exception is raised."""
         shares = min(self.count, len(items))
@@ -191,19 +203,24 @@ class _SingleBlas:
     """Holds BLAS to one thread while anyone is inside, from whatever threads they come."""
 
     def __init__(self) -> None:
-        self.lock, self.inside, self.limit = threading.Lock(), 0, None
+        self.lock, self.inside, self.before = threading.Lock(), 0, [1]
 
     def __enter__(self) -> None:
         with self.lock:
             if self.inside == 0:
-                self.limit = _controller().limit(limits=1, user_api="blas")
+                self.before = [library.num_threads for library in _libraries()]
+                self._set([1] * len(self.before))
             self.inside += 1
 
     def __exit__(self, *problem: object) -> None:
         with self.lock:
             self.inside -= 1
-            if self.inside == 0 and self.limit is not None:
-                self.limit.restore_original_limits()
+            if self.inside == 0:
+                self._set(self.before)
+
+    def _set(self, counts: list[int]) -> None:
+        for library, count in zip(_libraries(), counts, strict=True):
+            library.set_num_threads(count)
 
 
 _single_blas = _SingleBlas()
@@ -211,7 +228,7 @@ _single_blas = _SingleBlas()
 
 @contextmanager
 def workers(like: Any = None) -> Iterator[Workers]:
-    """Threads for the length of a computation, with BLAS held to one thread each.
+    """Threads for the length of a computation, with BLAS held to one thread each: those at hand where some are.
 
     Where like lives on a device, one thread and a stream of its own, whose work is done in the end.
     """
@@ -222,13 +239,22 @@ def workers(like: Any = None) -> Iterator[Workers]:
     if isinstance(like, Recorded):
         yield Recording(threads(), None, program=like.program)
         return
-    count = threads()
-    with _single_blas:
-        if count == 1:
-            yield Workers(1, None)
-        else:
-            with ThreadPoolExecutor(count - 1, thread_name_prefix="boltz") as pool:
-                yield Workers(count, pool)
+    count, held = threads(), _held.get()
+    if held is not None and held.count == count:
+        yield held
+        return
+    with _single_blas, _pool(count) as pool:
+        found = Workers(count, pool)
+        token = _held.set(found)
+        try:
+            yield found
+        finally:
+            _held.reset(token)
+
+
+def _pool(count: int) -> Any:
+    """A context of the threads beside the caller."""
+    return nullcontext() if count == 1 else ThreadPoolExecutor(count - 1, thread_name_prefix="boltz")
 
 
 def alone(function: Callable[[], T]) -> T:

@@ -24,7 +24,7 @@ Array = NDArray[Any]
 GREY, LEAST_GREY = 255, 128  # bytes that reach the latter are grey where nothing is said
 MOST_LEVELS = 2**16 - 1
 ROUNDING = 1e-6  # beyond 0 and 1, as rounding leaves it
-BLOCK = 2**20  # numbers that are looked at together
+BLOCK = 2**17  # numbers that are looked at together, which a cache holds
 LEVELS = "levels"  # the entry of a model file
 GAUSSIAN = "take numbers as they are with Gaussian visible units (vae --visible gaussian, real=True)"
 MOST_DENSE = 2**27  # numbers of a sparse matrix that is made dense

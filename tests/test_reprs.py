@@ -25,7 +25,7 @@ def edited(record: dict[str, Any]) -> dict[str, Any]:
 
 MAKE: dict[str, Callable[[], Any]] = {
     "Run": lambda: boltz.train(boltz.rbm(30, 20, X), X, **TINY),
-    "Run with notes": lambda: replace(thing("Run"), notes=(LONG,) * 9, path=Path(LONG)),
+    "Run with notes": lambda: replace(thing("Run"), told=(LONG,) * 9, path=Path(LONG)),
     "Run, edited": lambda: replace(thing("Run"), history=[edited(record) for record in thing("Run").history]),
     "Run without epochs": lambda: boltz.train(boltz.rbm(30, 20, X), X, epochs=0),
     "Tuned": lambda: boltz.fine_tune(thing("rbm"), X, X[:, 0], validation=0.0, epochs=1),

@@ -146,6 +146,18 @@ def two_valued(x: Array, on: int) -> bool:
     return all(((block == 0) | (block == on)).all() for block in blocks(x))
 
 
+def zeros_and_ones(x: Array) -> NDArray[np.uint8] | None:
+    """Rows (rows, units) as bytes where every number is 0 or 1, else None."""
+    found, row = np.empty(x.shape, np.uint8), 0
+    for block in blocks(x):
+        ones = found[row : row + len(block)].view(bool)
+        row += len(block)
+        np.equal(block, 1, out=ones)
+        if not ((block == 0) | ones).all():
+            return None
+    return found
+
+
 def units(table: Table, border: Border) -> tuple[Array, int | None, tuple[int, int] | None]:
     """The rows (rows, units) of a table, their levels and image shape, or FileError naming place, row and column."""
     values, shape, place = table.values, table.shape, border.name

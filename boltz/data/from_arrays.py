@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from boltz.data.dataset import Data, kept, rows_of, two_valued
+from boltz.data.dataset import Data, kept, rows_of, two_valued, zeros_and_ones
 from boltz.data.sparse import SparseRows, is_sparse, sparse_rows
 from boltz.errors import InputError
 from boltz.scale import Border, table
@@ -37,6 +37,10 @@ def given(x: Any, name: str, units: int, real: bool = False, levels: int | None 
         raise InputError(f"{name} must have at least one row, got none.")
     border = Border(name, levels, WITH_LEVELS, real=real)
     taken = border.as_they_are(values)
+    plain = type(values) is np.ndarray and values.dtype.kind == "f" and not taken
+    found = zeros_and_ones(values) if plain else None
+    if found is not None:
+        return Data(found, "array", None, 1, None, None, "array")
     values, levels = rows_of(values, border)
     if levels is None and not taken and two_valued(values, 1):
         values, levels = kept(values, 1), 1

@@ -14,8 +14,9 @@ from boltz.estimators.estimate import Estimate, from_annealed, interval, joined
 from boltz.estimators.exact import exact_log_z, quick
 from boltz.estimators.precision import wide_enough
 from boltz.models.boltzmann import BoltzmannMachine, affordable_chains, checked_model
+from boltz.parallel import workers
 from boltz.rng import Key
-from boltz.sampling.annealing import GibbsPath, Progress, anneal
+from boltz.sampling.annealing import Chains, GibbsPath, Progress, anneal
 from boltz.sampling.base_rate import widened
 from boltz.targets import path_to
 
@@ -50,9 +51,11 @@ def ais(
     chains = affordable_chains(model, chains)
     resample = checks.number(resample, "resample", 0.0, 1.0)
     checks.callback(progress, "progress", 2)
-    base_model, key = chosen(wide_enough(model), betas, seed, base)
-    found = annealed_up(base_model, chains, key, resample, progress)
-    return replace(found, doubts=joined(found.doubts, _second_looks(found, base_model, key)))
+    with workers():  # for all that follows
+        base_model, key = chosen(wide_enough(model), betas, seed, base)
+        found = annealed_up(base_model, chains, key, resample, progress)
+        doubts = _second_looks(found, base_model, key)
+        return replace(found, doubts=joined(found.doubts, doubts)) if doubts else found
 
 
 def exact_or_ais(
@@ -64,23 +67,31 @@ def exact_or_ais(
 
 def annealed_up(base: Base, chains: int, key: Key, resample: float = 0.0, progress: Progress | None = None) -> Estimate:
     """Annealing upwards from a base model, judged by its own chains and by the modes of the machine."""
+    found, state = _annealed(base, chains, key, resample, progress)
+    held = {n: state[n] for n in base.path.density.held}
+    doubts = base.modes.unmet(held, found.log_weights, found.value, max(int(found.ess), 1))
+    return replace(found, doubts=joined(found.doubts, doubts)) if doubts else found
+
+
+def _annealed(
+    base: Base, chains: int, key: Key, resample: float = 0.0, progress: Progress | None = None
+) -> tuple[Estimate, Chains]:
+    """The same, judged by its chains alone, and where they end."""
     state = base.path.density.sample_start(key, chains)
     walk = anneal(base.path, state, base.betas, key, resample, progress)
     method = f"annealed importance sampling, {base.steps} temperatures" + ", resampled" * (resample > 0)
     found = from_annealed(walk, base.path.density.start_log_z, base.steps, method)
-    error = float(np.hypot(found.standard_error, base.unseen(chains)))
-    found = replace(found, standard_error=error, interval=interval(found.value, error, chains))
-    held = {n: state[n] for n in base.path.density.held}
-    return replace(
-        found,
-        doubts=joined(found.doubts, base.modes.unmet(held, walk.log_weights, found.value, max(int(found.ess), 1))),
-    )
+    unseen = base.unseen(chains)
+    if unseen:
+        error = float(np.hypot(found.standard_error, unseen))
+        found = replace(found, standard_error=error, interval=interval(found.value, error, chains))
+    return found, state
 
 
 def _second_looks(found: Estimate, base: Base, key: Key) -> tuple[str, ...]:
     """What a quarter of the chains over a few of the temperatures, and wider base models, say."""
     few = max(found.chains // 4, LEAST_SECOND)
-    shorter = annealed_up(replace(base, betas=thinned(base.betas)), few, key.derive("shorter"))
+    shorter, _ = _annealed(replace(base, betas=thinned(base.betas)), few, key.derive("shorter"))
     return joined(moved(shorter, found), missed(found, base, key))
 
 
@@ -91,7 +102,7 @@ def missed(found: Estimate, base: Base, key: Key) -> tuple[str, ...]:
         machine = base.path.machine
         half = path_to(machine, widened({}, 1.0, machine), base.path.density.held[0] == machine.visible)
         wide = replace(base, path=GibbsPath(half), width=1.0)
-        wider.append(annealed_up(wide, max(found.chains // 2, LEAST_SECOND), key.derive("wide")))
+        wider.append(_annealed(wide, max(found.chains // 2, LEAST_SECOND), key.derive("wide"))[0])
     return joined(*(below(found, other) for other in wider))
 
 

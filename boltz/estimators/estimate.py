@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from boltz import checks, html, numerics
 from boltz.errors import InputError, NumericalError
@@ -164,9 +164,8 @@ def from_annealed(found: Annealed, start: float, steps: int, method: str, kind: 
     weights, chains = found.log_weights, len(found.log_weights)
     value = start + sign * (found.collected + float(numerics.log_mean_exp(weights)))
     error, ess = numerics.family_error(weights, found.eve)
-    path = np.array(
-        [[beta, numerics.effective_sample_size(w)] for beta, w in zip(found.betas, found.trace, strict=True)]
-    )
+    along = numerics.effective_sample_size(found.trace, axis=1) if len(found.betas) else np.empty(0)
+    path = np.stack([found.betas, along], axis=1)
     return Estimate(
         value,
         error,
@@ -178,7 +177,7 @@ def from_annealed(found: Annealed, start: float, steps: int, method: str, kind: 
         few_effective(ess, chains),
         start + sign * (found.collected + weights),
         method=method,
-        path=path.reshape(-1, 2),
+        path=path,
     )
 
 
@@ -203,7 +202,7 @@ def joint_interval(value: float, *parts: tuple[float, int]) -> tuple[float, floa
     if total == 0 or not np.isfinite(total):
         return value - total, value + total
     degrees = np.array([count - 1 for error, count in parts if error > 0])
-    reach = total * float(student.ppf(0.975, 1 / np.sum((errors / total) ** 4 / degrees)))
+    reach = total * float(stdtrit(1 / np.sum((errors / total) ** 4 / degrees), 0.975))
     return value - reach, value + reach
 
 

@@ -240,5 +240,5 @@ def from_arrays(weights: Sequence[Any], biases: Sequence[Any]) -> BoltzmannMachi
     matrices = [checks.array(w, f"weights[{i}]", (sizes[i], sizes[i + 1])) for i, w in enumerate(weights)]
     dtype = np.result_type(*matrices, *found)
     return BoltzmannMachine(
-        Graph.chain(sizes), np.concatenate([a.astype(dtype).reshape(-1) for a in (*matrices, *found)])
+        Graph.chain(sizes), np.concatenate([a.astype(dtype, copy=False).reshape(-1) for a in (*matrices, *found)])
     )

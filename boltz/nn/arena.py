@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 def size(shapes: Shapes) -> int:
     """Number of parameters of these shapes."""
-    return sum(int(np.prod(shape)) for shape in shapes.values())
+    return sum(prod(shape) for shape in shapes.values())
 
 
 def check_arena(arena: Any, count: int) -> None:
@@ -33,7 +34,7 @@ def views(shapes: Shapes, arena: Array) -> dict[str, Array]:
     """The parameters by name as views into a flat arena that holds them in order."""
     found, start = {}, 0
     for name, shape in shapes.items():
-        stop = start + int(np.prod(shape))
+        stop = start + prod(shape)
         found[name] = arena[start:stop].reshape(shape)
         start = stop
     return found

@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 Chains = dict[str, Array]
 Progress = Callable[[int, int], None]
 STRETCH, POINTS = 250, 60
-WORTH = 20  # temperatures that a program is made for
+WORTH = 4  # temperatures that a program is made for
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,12 @@ def anneal(
     chains, steps, total = len(some), len(betas) - 1, zeros(some)
     weights, eve = host(total), np.arange(chains, dtype=np.int64)
     collected, resamplings, points, trace = 0.0, 0, [betas[0]], [weights.copy()]
-    parts = shares(chains, some) if isinstance(path, GibbsPath) else blocks(chains, like=some)
     stretch = min(STRETCH, max(1, steps // POINTS))
-    with workers(some) as pool:
+    with workers(some) as every:
+        parts, pool = blocks(chains, like=some), every
+        if isinstance(path, GibbsPath):
+            pool = every.worth(stretch * chains * path.machine.arena.size)
+            parts = shares(chains, some, kinds=every.count // pool.count)
         walks = [_walk(path, {n: x[part] for n, x in state.items()}, betas, key, (part, total[part])) for part in parts]
         for first in range(1, steps + 1, stretch):
             last = min(first + stretch, steps + 1)

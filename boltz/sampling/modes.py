@@ -7,18 +7,18 @@ Every mean-field fixed point certifies a part of Z: log Z is at least its bound 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import bdtr
 
 from boltz.arrays import host
 from boltz.errors import NumericalError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.numerics import effective_sample_size, logsumexp
-from boltz.parallel import workers
+from boltz.parallel import LITTLE, blocks, workers
 from boltz.rng import Key
 
 Array = NDArray[Any]
@@ -38,14 +38,14 @@ MOST_SHARE = 0.9  # of Z that a mode is taken to have at the most, since its dra
 class Modes:
     """Mean-field fixed points of a machine: means, layer -> (modes, units), and bounds (modes,) on log Z in nats.
 
-    returns holds, by the first layer of each colour class, the share of a mode's own draws of that class that relax to
-    it again, (modes,).
+    key is that of their own draws; returned holds, by colour class, what returns found.
     """
 
     machine: BoltzmannMachine
     means: Mapping[str, Floats]
     bounds: Floats
-    returns: Mapping[str, Floats]
+    key: Key
+    returned: dict[tuple[str, ...], Floats] = field(default_factory=dict)
 
     @property
     def shares(self) -> Floats:
@@ -61,6 +61,12 @@ class Modes:
         which, generator = np.arange(count) % len(self.bounds), key.generator()
         return {n: (generator.random((count, x.shape[1])) < x[which]).astype(np.float64) for n, x in self.means.items()}
 
+    def returns(self, held: tuple[str, ...]) -> Floats:
+        """The share of each mode's own draws of a colour class that relax to it again, (modes,)."""
+        if held not in self.returned:
+            self.returned[held] = _returns(self.machine, self.means, held, self.key)
+        return self.returned[held]
+
     def unmet(
         self, ends: Mapping[str, Array], log_weights: Floats, value: float, independent: int | None = None
     ) -> tuple[str, ...]:
@@ -71,14 +77,14 @@ class Modes:
         """
         if self.bounds[0] - value > CERTAIN + ROUNDING * abs(value):
             return (f"mean field certifies {self.bounds[0]:.2f} nats, more than the value",)
-        returns = next(share for layer, share in self.returns.items() if layer in ends)
-        expected = returns * np.exp(np.minimum(self.bounds - value, 0.0))
+        held = next(layers for layers in self.machine.graph.colours if layers[0] in ends)
+        expected = self.returns(held) * np.exp(np.minimum(self.bounds - value, 0.0))
         found = _relaxed_in_parts(self.machine, ends)
         weights = np.exp(log_weights - logsumexp(log_weights))
         count = max(int(independent or effective_sample_size(log_weights)), 1)
         for k in np.argsort(-expected, kind="stable"):
             met = float(weights @ _alike(found, {n: x[k : k + 1] for n, x in self.means.items()})[:, 0])
-            if binom.cdf(np.floor(met * count + 0.5), count, min(float(expected[k]), MOST_SHARE)) < ALARM:
+            if bdtr(np.floor(met * count + 0.5), count, min(float(expected[k]), MOST_SHARE)) < ALARM:
                 told = "none" if met == 0 else f"only {met:.0%}"
                 weight = f"mean field finds a mode that weighs at least {expected[k]:.0%} of the value"
                 return (f"{weight}, but {told} of the chains met it",)
@@ -99,9 +105,7 @@ def search(machine: BoltzmannMachine, key: Key, rates: Mapping[str, Array] | Non
     if not np.isfinite(bounds).any():
         raise NumericalError("The bounds of mean field are not finite: the weights are too large for their type.")
     kept = _apart(means, np.where(np.isfinite(bounds), bounds, -np.inf))
-    means = {n: x[kept] for n, x in means.items()}
-    returns = {layers[0]: _returns(machine, means, layers, key) for layers in machine.graph.colours}
-    return Modes(machine, means, bounds[kept], returns)
+    return Modes(machine, {n: x[kept] for n, x in means.items()}, bounds[kept], key)
 
 
 def relaxed(machine: BoltzmannMachine, start: Mapping[str, Array]) -> tuple[dict[str, Array], Floats]:
@@ -109,19 +113,43 @@ def relaxed(machine: BoltzmannMachine, start: Mapping[str, Array]) -> tuple[dict
     mine, other = machine.graph.colours
     if set(mine) <= set(start):
         mine, other = other, mine
-    means = {n: host(start[n]).astype(machine.dtype) for n in other}
-    with workers(), np.errstate(over="ignore", invalid="ignore"):
-        for _ in range(SWEEPS):
-            means |= {n: machine.unit_type(n).mean(machine.field(n, means)) for n in mine}
-            again = {n: machine.unit_type(n).mean(machine.field(n, means)) for n in other}
-            moved = max(float(np.abs(again[n] - means[n]).max()) for n in other)
-            means |= again
-            if moved <= SETTLED:
-                break
+    rows = {n: host(start[n]).astype(machine.dtype) for n in other}
+    count = len(next(iter(rows.values())))
+
+    def settle(part: slice) -> tuple[dict[str, Array], Floats]:
+        means = _settled(machine, {n: x[part] for n, x in rows.items()}, (mine, other))
         bounds = -machine.full_energy(means)
         for n, q in means.items():
             bounds += np.sum(machine.unit_type(n).entropy(q.astype(np.float64)), axis=1)
-    return means, bounds
+        return means, bounds
+
+    parts = blocks(count) if count * machine.arena.size > LITTLE else [slice(0, count)]
+    with workers() as pool:
+        found = pool.map(settle, parts)
+    means = {n: np.concatenate([each[n] for each, _ in found]) for n in found[0][0]}
+    return means, np.concatenate([bounds for _, bounds in found])
+
+
+def _settled(
+    machine: BoltzmannMachine, means: dict[str, Array], colours: tuple[Sequence[str], Sequence[str]]
+) -> dict[str, Array]:
+    """Means of all layers after sweeps from those of the second colour class; a row that has settled is left alone."""
+    mine, other = colours
+    found = {n: machine.zeros(len(next(iter(means.values()))), n) for n in (*other, *mine)}
+    going = np.arange(len(found[other[0]]))
+    for sweep in range(1, SWEEPS + 1):
+        means |= {n: machine.unit_type(n).mean(machine.field(n, means)) for n in mine}
+        again = {n: machine.unit_type(n).mean(machine.field(n, means)) for n in other}
+        moved = np.max([np.abs(again[n] - means[n]).max(axis=1) for n in other], axis=0)
+        means |= again
+        ends = (moved <= SETTLED) | (sweep == SWEEPS)
+        if ends.any():
+            for n, x in means.items():
+                found[n][going[ends]] = x[ends]
+            going, means = going[~ends], {n: x[~ends] for n, x in means.items()}
+        if not len(going):
+            break
+    return found
 
 
 def _starts(
@@ -160,13 +188,13 @@ def _patterns(machine: BoltzmannMachine, layer: str) -> dict[str, Array]:
 
 def _apart(means: Mapping[str, Floats], bounds: Floats) -> NDArray[np.int64]:
     """Numbers of the fixed points that differ, best bound first, at most MOST of them."""
+    order = np.argsort(-bounds, kind="stable")
+    left = order[np.isfinite(bounds[order]) & (bounds[order] >= bounds[order[0]] - DEEP)]
     kept: list[int] = []
-    for i in np.argsort(-bounds, kind="stable"):
-        if not np.isfinite(bounds[i]) or len(kept) == MOST or bounds[i] < bounds[kept[0] if kept else i] - DEEP:
-            break
-        here = {n: x[i : i + 1] for n, x in means.items()}
-        if not kept or not _alike({n: x[kept] for n, x in means.items()}, here).any():
-            kept.append(int(i))
+    while len(left) and len(kept) < MOST:
+        kept.append(int(left[0]))
+        left = left[1:]
+        left = left[~_alike({n: x[left] for n, x in means.items()}, {n: x[kept[-1:]] for n, x in means.items()})[:, 0]]
     return np.array(kept or [0])
 
 
@@ -193,9 +221,11 @@ def _relaxed_in_parts(machine: BoltzmannMachine, start: Mapping[str, Array]) -> 
 def _returns(machine: BoltzmannMachine, means: Mapping[str, Floats], held: Sequence[str], key: Key) -> Floats:
     """The share of each mode's own draws of a colour class that relax to it again, (modes,)."""
     generator = key.derive("returns", held[0]).generator()
-    found = np.empty(len(means[held[0]]))
-    for k in range(len(found)):
-        draws = {n: (generator.random((RETURNS, means[n].shape[1])) < means[n][k]).astype(np.float64) for n in held}
-        back, _ = relaxed(machine, draws)
-        found[k] = _alike(back, {n: x[k : k + 1] for n, x in means.items()}).mean()
-    return found
+    draws: dict[str, list[Array]] = {n: [] for n in held}
+    modes = len(means[held[0]])
+    for k in range(modes):
+        for n in held:
+            draws[n].append((generator.random((RETURNS, means[n].shape[1])) < means[n][k]).astype(np.float64))
+    back, _ = relaxed(machine, {n: np.concatenate(parts) for n, parts in draws.items()})
+    alike = _alike(back, means).reshape(modes, RETURNS, modes)
+    return np.array([alike[k, :, k].mean() for k in range(modes)])

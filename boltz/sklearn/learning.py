@@ -20,11 +20,13 @@ class Learner:
     """Persistent contrastive divergence from a machine on, with hidden states (chains, units) to start from.
 
     Gradients are made in float32, whose rounding is far below their noise; parameters are added up in float64, so that
-    small steps count.
+    small steps count. A machine in float64 is changed itself.
     """
 
     def __init__(self, machine: BoltzmannMachine, hidden: Array, key: Key, pool: Workers) -> None:
-        self.machine, self.single, self.steps = machine.astype(np.float64), machine.astype(np.float32), 0
+        self.machine, self.single, self.steps = machine, machine.astype(np.float32), 0
+        if machine.dtype != np.float64:
+            self.machine = machine.astype(np.float64)
         visible = np.zeros((len(hidden), machine.units["v"]), np.float32)  # drawn before it is used
         self.state = {"chain/v": visible, "chain/h1": np.array(hidden, np.float32, order="C")}
         self.work = Workspace(self.single)

@@ -212,11 +212,14 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def _take(self, learner: Learner) -> None:
         """What was learned; raises NumericalError."""
-        machine, kind = learner.machine.astype(self.components_.dtype), self.components_.dtype
-        if not np.isfinite(machine.arena).all():
+        kind = self.components_.dtype
+        with np.errstate(over="ignore"):
+            found = learner.machine.arena.astype(kind)
+        if not np.isfinite(found).all():
             raise NumericalError("Training stopped: the parameters are not finite; try a smaller learning_rate.")
-        self.components_ = machine.params["edge/v-h1/weight"].T.copy(order="F")
-        self.intercept_visible_, self.intercept_hidden_ = machine.bias("v").copy(), machine.bias("h1").copy()
+        named = learner.machine.views(found)
+        self.components_ = named["edge/v-h1/weight"].T
+        self.intercept_visible_, self.intercept_hidden_ = (named[f"layer/{layer}/bias"] for layer in ("v", "h1"))
         self.h_samples_ = learner.hidden.astype(kind)
 
     def _parameters(self, features: int | None = None) -> tuple[Array, Array, Array]:

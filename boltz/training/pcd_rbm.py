@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from boltz import kernels
 from boltz.models.graph import bias_key
-from boltz.parallel import Workers
+from boltz.parallel import LITTLE, Workers
 from boltz.rng import Key
 from boltz.training.contrastive import Contrastive, Workspace
 from boltz.training.rules import Clock, RuleState
@@ -22,7 +22,6 @@ from boltz.training.settings import Settings
 
 Array = NDArray[Any]
 Gradients = Callable[[Array, int], None]
-LITTLE = 1 << 22  # multiplications of a product; more are worth a second thread
 
 
 def gradients(work: Workspace, state: RuleState, key: Key, pool: Workers) -> Gradients:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ from boltz.training.updown import recognised
 from boltz.training.watching import Heard, Watch
 
 Array = NDArray[Any]
-RATE_ROWS, RATE_NUMBERS = 10_000, 1 << 23
+RATE_ROWS, RATE_NUMBERS = 2000, 1 << 21  # by which the rates of annealing are told
 LEARNT_ROWS, LEARNT_NUMBERS, FEWEST = 2000, 1 << 21, 50  # by which a trained machine is looked at
 
 
@@ -51,16 +51,17 @@ LEARNT_ROWS, LEARNT_NUMBERS, FEWEST = 2000, 1 << 21, 50  # by which a trained ma
 class Run:
     """A trained run: the machine, one record an epoch, its folder (None if nothing was written), its settings.
 
-    notes say what a reader should know, such as chains that are not where the data are; kept holds the snapshots of
-    a run without a folder.
+    told is what a reader should know, such as chains that are not where the data are; kept holds the snapshots of a run
+    without a folder. look says what the trained machine itself tells, which takes as long as some epochs of few rows.
     """
 
     model: Model
     history: list[Record]
     path: Path | None
     settings: AnySettings
-    notes: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
     kept: tuple[BoltzmannMachine, ...] = ()
+    look: Callable[[], tuple[str, ...]] = tuple
 
     def __repr__(self) -> str:
         plan, last = self.model.plan, self.history[-1] if self.history else {}
@@ -84,6 +85,11 @@ class Run:
     def history_table(self) -> dict[str, Array]:
         """The records as arrays (epochs,) by field, NaN for what was not measured; pandas.DataFrame takes them."""
         return columns(self.history)
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know, and what the trained machine tells, which is looked at when first asked for."""
+        return (*self.told, *self.look())
 
     @cached_property
     def trajectory(self) -> tuple[BoltzmannMachine, ...]:
@@ -189,7 +195,7 @@ def resume(
         loop = Loop(rows, held, plan, state.to(device), Key.from_seed(chosen.seed).derive("train"))
         with watching.hearing(watch, progress, in_words) as heard:
             run = _in_folder(loop, chosen, folder, heard)
-        return replace(run, notes=(*saved.notes, *run.notes))
+        return replace(run, told=(*saved.notes, *run.told))
 
 
 def _parts(data: Data, held_out: Data | None, settings: AnySettings) -> tuple[Data, Data | None]:
@@ -218,13 +224,13 @@ def _in_memory(loop: Loop, settings: AnySettings, heard: Heard) -> Run:
     try:
         loop.run()
         model = _finished(loop, settings)
-        notes = (*_notes(model, history, settings), *_learnt(loop))
+        notes, look = _notes(model, history, settings), _learnt(loop)
     except BaseException as problem:
         loop.state.finish(loop.plan)
         kept_so_far = tuple(kept.values())
         problem.run = Run(loop.state.model, history, None, settings, (), kept_so_far)  # type: ignore[attr-defined]
         raise
-    return Run(model, history, None, settings, notes, tuple(kept.values()))
+    return Run(model, history, None, settings, notes, tuple(kept.values()), look)
 
 
 def _in_folder(loop: Loop, settings: AnySettings, folder: Path, heard: Heard) -> Run:
@@ -251,7 +257,7 @@ def _in_folder(loop: Loop, settings: AnySettings, folder: Path, heard: Heard) ->
         loop.run()
         model = _finished(loop, settings)
         model.save(folder / run_folder.MODEL)
-        notes = _learnt(loop)
+        notes = _learnt(loop)()
         runner.save(state.tensors(), f"step {state.step}", {"notes": json.dumps(notes)} if notes else None)
         runner.stop()
     history = metrics.read_metrics(folder)
@@ -274,12 +280,12 @@ def _started(model: Model, data: Data) -> Model:
     return scaled(net, data.x[some] / (data.levels or 1))
 
 
-def _learnt(loop: Loop) -> tuple[str, ...]:
-    """What the trained machine itself says, once anything was trained."""
+def _learnt(loop: Loop) -> Callable[[], tuple[str, ...]]:
+    """What looks at the trained machine, once anything was trained."""
     if not loop.state.lines:
-        return ()
+        return tuple
     rows = loop.visible_rows(min(LEARNT_ROWS, max(LEARNT_NUMBERS // loop.state.model.layers[0].units, FEWEST)))
-    return learnt.notes(loop.state.model, rows, loop.key.derive("learnt"))
+    return partial(learnt.notes, loop.state.model, rows, loop.key.derive("learnt"))
 
 
 def _kept_notes(told: Mapping[str, str], folder: Path) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ def test_forty_machines_within_four_standard_errors(name: str, monkeypatch: pyte
     key is fixed. At least 300 effective chains, which trust demands, bound the standard error at 0.05 nats.
     Catches an error of 0.4 nats surely, and every estimate that does not trust itself on machines so small.
     """
-    monkeypatch.setattr(annealing, "shares", lambda chains, like: [slice(0, chains)])
+    monkeypatch.setattr(annealing, "shares", lambda chains, like, kinds: [slice(0, chains)])
     table = FORTY[name]
     found, truth = boltz.ais(machine_of(table), 1000, 300, seed=9), enumeration.log_z(table)
     assert (found.chains, found.steps, found.kind, found.trusted) == (1000, 300, "lower", True)
