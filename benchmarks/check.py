@@ -76,8 +76,11 @@ def log_likelihood(parameters: tuple[Array, ...], rows: Array) -> float:
 def gain(contender: Contender, kind: str) -> float:
     """Log-likelihood won by STEPS updates, in nats a row."""
     problem = small_problem(DEPTHS.get(kind, 1), 50, 0.01)
+    whole = kind == "fit"
+    if whole:
+        problem = replace(problem, passes=STEPS * problem.batch // len(problem.rows))
     work = contender.makers[kind](problem, 1)
-    work.run(STEPS)
+    work.run(1 if whole else STEPS)
     before = log_likelihood((*problem.weights, *problem.biases), problem.rows)
     return log_likelihood(work.result(), problem.rows) - before
 

@@ -6,16 +6,21 @@ import argparse
 import json
 import statistics
 import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import limits
 from check import verify
 from contenders import Contender, Lesson, Problem, available
-from problems import DATA, TABLE, Row, Source
-from report import Line, machine, page
+from problems import BETAS, DATA, TABLE, Row, Source
+from report import Line, against, machine, page
 from turns import PAUSE, command, count, numbers, race, ratios, say, writable, write
 
 import boltz
+
+LONGER = 5  # times the temperatures of the shorter of two annealings
 
 
 def _names(text: str) -> list[str]:
@@ -36,26 +41,62 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--weights", metavar="FILE", help="a trained RBM instead of the one trained here and kept")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     parser.add_argument("--out", metavar="FOLDER", help="also write table.md and results.json there, after every line")
+    parser.add_argument("--against", metavar="FILE", help="results.json of an earlier run, to show the change")
     parser.add_argument("--smoke", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def measure(
+def timed(
     row: Row, problem: Problem | Lesson, contenders: list[Contender], threads: int, options: argparse.Namespace
-) -> Line:
-    """One line of the table, for those contenders that offer the work, and for the dense products alone."""
+) -> dict[str, list[float]]:
+    """Seconds a unit of work by contender and round, those that offer it, and of the dense products alone."""
     works = {}
     for contender in contenders:
         contender.use_threads(threads)
         if row.kind in contender.makers:
             works[contender.name] = contender.makers[row.kind](problem, threads)
     shapes = limits.needed(row.kind, problem)
-    dense = {name: limits.work(library, shapes) for name, library in limits.libraries().items()}
-    names = {name: f"{name} products" for name in dense}
-    works |= {names[name]: work for name, work in dense.items()}
-    times = race(works, options.repeats, 0.001 if options.smoke else 0.25, row.least)
+    works |= {f"{name} products": limits.work(library, shapes) for name, library in limits.libraries().items()}
+    return race(works, options.repeats, 0.001 if options.smoke else 0.25, row.least)
+
+
+def extended(short: dict[str, list[float]], long: dict[str, list[float]], betas: int) -> dict[str, list[float]]:
+    """Seconds of BETAS temperatures from those of so many and of LONGER times as many, by their difference."""
+    steps = (BETAS - betas) / (LONGER * betas - betas)
+    return {
+        name: [max(a + steps * (b - a), b) for a, b in zip(times, long[name], strict=True)]
+        for name, times in short.items()
+    }
+
+
+def earlier(options: argparse.Namespace) -> dict[str, Any] | None:
+    """The results of an earlier run; InputError where the file holds none."""
+    if options.against is None:
+        return None
+    try:
+        found = json.loads(Path(options.against).read_text(encoding="utf-8"))
+        against(found["rows"], found["rows"])
+        return {"file": options.against, "cpu": found["machine"]["cpu"], "rows": found["rows"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise boltz.InputError(
+            f"--against must name a results.json of this command, got {options.against!r} ({problem})."
+        ) from problem
+
+
+def measure(
+    row: Row, problem: Problem | Lesson, contenders: list[Contender], threads: int, options: argparse.Namespace
+) -> Line:
+    """One line of the table, for those contenders that offer the work, and for the dense products alone."""
+    shapes = limits.needed(row.kind, problem)
+    names = {name: f"{name} products" for name in limits.libraries()}
+    times = timed(row, problem, contenders, threads, options)
+    if row.kind == "ais":
+        assert isinstance(problem, Problem)
+        longer = replace(problem, betas=LONGER * problem.betas)
+        times = extended(times, timed(row, longer, contenders, threads, options), problem.betas)
+        shapes = Counter({shape: n * BETAS // problem.betas for shape, n in shapes.items()})
     say(f"{row.title}, threads {threads}: done")
-    alone = {name: times.pop(names[name]) for name in dense}
+    alone = {name: times.pop(names[name]) for name in names}
     fastest = min(alone, key=lambda name: statistics.median(alone[name]))
     flop, limit = limits.flop(shapes), statistics.median(alone[fastest])
     return {
@@ -85,7 +126,7 @@ def measure(
 
 def run(options: argparse.Namespace) -> int:
     """Check the contenders, time them, print; 1 if a contender's loop is wrong."""
-    folder, contenders = writable(options.out), available(say)
+    before, folder, contenders = earlier(options), writable(options.out), available(say)
     source = Source(options.data, options.weights, options.smoke, say)
     rows = source.rows()
     if options.weights is not None:
@@ -103,6 +144,9 @@ def run(options: argparse.Namespace) -> int:
         problem = source.problem(TABLE[name], rows)
         for threads in options.threads:
             results["rows"].append(measure(TABLE[name], problem, contenders, threads, options))
+            if before is not None:
+                results["against"] = before | {"lines": against(results["rows"], before["rows"])}
+                del results["against"]["rows"]
             if folder is not None:
                 write(folder, results, page(results))
     print(json.dumps(results) if options.json else page(results))

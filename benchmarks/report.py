@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
+import statistics
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from llvmlite import binding
 from threadpoolctl import threadpool_info
+
+from boltz.kernels.cpu.products import block_for
+from boltz.kernels.cpu.vectors import LANES
 
 SWITCHES = ("OPENBLAS_", "MKL_", "OMP_", "GOMP_", "KMP_", "ONEDNN_", "ATEN_", "XLA_", "JAX_", "NPROC")
 Line = dict[str, Any]
@@ -31,6 +37,8 @@ def machine() -> dict[str, Any]:
         "load": [round(x, 2) for x in os.getloadavg()] if hasattr(os, "getloadavg") else [],
         "python": platform.python_version(),
         "blas": sorted(blas),
+        "kernels": f"tables of {block_for(np.empty((128, 256), np.float32))} units, vectors of {LANES} float32, "
+        f"compiled for {binding.get_host_cpu_name()}",
         "environment": {name: os.environ[name] for name in sorted(os.environ) if name.startswith(SWITCHES)},
     }
 
@@ -50,6 +58,7 @@ def header(found: dict[str, Any], versions: dict[str, str]) -> str:
     lines = (
         f"{found['cpu']}, {found['cores']} cores, load {' '.join(str(x) for x in found['load'])}",
         "; ".join(found["blas"]) + " (numpy, scipy)",
+        "boltz: " + found["kernels"],
         " ".join(f"{name}={value}" for name, value in found["environment"].items()),
         ", ".join(f"{name} {version}" for name, version in versions.items()) + f", Python {found['python']}",
     )
@@ -101,6 +110,40 @@ def table(lines: list[Line], names: list[str]) -> str:
     return "\n".join(text)
 
 
+def against(lines: list[Line], earlier: list[Line]) -> list[Line]:
+    """For each line that an earlier run had too, how many times as long each contender took then, from medians."""
+    before = {(line["row"], line["threads"]): line["contenders"] for line in earlier}
+    return [
+        {
+            "row": line["row"],
+            "title": line["title"],
+            "threads": line["threads"],
+            "ratios": {
+                name: statistics.median(then[name]["seconds"]) / statistics.median(now["seconds"])
+                for name, now in line["contenders"].items()
+                if name in then
+            },
+        }
+        for line in lines
+        if (then := before.get((line["row"], line["threads"]))) is not None
+    ]
+
+
+def change(results: dict[str, Any]) -> str:
+    """How fast all are beside an earlier run."""
+    found, names = results["against"], list(results["versions"])
+    head = ["line", "threads", *names]
+    cells = [
+        [line["title"], str(line["threads"]), *(f"{x:.2f}" if (x := line["ratios"].get(n)) else "" for n in names)]
+        for line in found["lines"]
+    ]
+    told = (
+        f"Time of the run in {found['file']} ({found['cpu']}) over that of this one, above 1 this one is faster; what",
+        "peers of one version show is the machine.",
+    )
+    return "\n".join(("", grid(head, cells), "", *told))
+
+
 def page(results: dict[str, Any]) -> str:
     """All of it."""
     return "\n".join(
@@ -112,5 +155,7 @@ def page(results: dict[str, Any]) -> str:
             table(results["rows"], list(results["versions"])),
             "A cell holds the rate; the share of the dense products alone (above 1: less than they take); and for a",
             "peer its time over that of boltz, median of the rounds (least-most), above 1 boltz is faster.",
+            "Annealing is timed at two lengths, whose difference tells what a temperature costs beyond the start.",
+            *([change(results)] if "against" in results else []),
         )
     )

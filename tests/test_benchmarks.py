@@ -16,11 +16,11 @@ from boltz.kernels import PRIMITIVES
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 MODULES = {"boltz": "boltz", "scikit-learn": "sklearn", "PyTorch": "torch", "JAX": "jax", "rbms": "rbms"}
-LINES = {"pcd", "cd25", "gibbs1000", "gibbs10000", "ais", "dbm", "vae", "iwae", "iwae2", "sbn"}
-OFFERED = dict.fromkeys(("boltz", "PyTorch", "JAX"), LINES)
+LINES = {"pcd", "pcd10", "cd25", "gibbs1000", "gibbs10000", "ais", "dbm", "vae", "iwae", "iwae2", "sbn"}
+OFFERED = dict.fromkeys(("PyTorch", "JAX"), LINES) | {"boltz": LINES | {"fit"}}
 OFFERED |= {
-    "scikit-learn": {"pcd", "gibbs1000", "gibbs10000"},
-    "rbms": {"pcd", "cd25", "gibbs1000", "gibbs10000", "ais"},
+    "scikit-learn": {"pcd", "pcd10", "fit", "gibbs1000", "gibbs10000"},
+    "rbms": {"pcd", "pcd10", "cd25", "gibbs1000", "gibbs10000", "ais"},
 }
 BROKEN = """
 import json, sys
@@ -124,7 +124,8 @@ def test_dense_products_are_counted_as_the_algorithm_needs_them(smoke: dict[str,
         "pcd": 3 * edge + 2 * edge,
         "cd25": (1 + 2 * 25) * edge + 2 * edge,
         "gibbs1000": 2 * edge,
-        "ais": 200 * 2 * edge,
+        "ais": 14_500 * 2 * edge,
+        "fit": 40 * (2 * 10 * v * h + 2 * 2 * 20 * v * h),
         "dbm": (1 * edge + 21 * upper) + 2 * (edge + upper) + 2 * (edge + upper),
         "vae": 2 * rows * (3 * (v * 12 + 12 * 8 + 8 * 10) + 3 * (5 * 8 + 8 * 12 + 12 * v) - v * 12),
         "sbn": 2 * 24 * 50 * (2 * 2 * (20 * 20) + 2 * v * 20) + 2 * 24 * 2 * v * 20,
@@ -231,6 +232,21 @@ def test_results_are_written_where_the_option_says(smoke: dict[str, Any], folder
     (tmp_path / "file").touch()
     refused = command(str(FOLDER / "compare.py"), "--smoke", "--out", str(tmp_path / "file"), code=2).stderr
     assert refused.startswith("--out must name a folder that can be written, got ") and refused.count("\n") == 1
+
+
+def test_an_earlier_run_stands_beside_this_one(smoke: dict[str, Any], folder: Path, tmp_path: Path) -> None:
+    """An earlier run that took 1,000 times as long shows as a ratio above 10; a file that is none is refused."""
+    (line,) = [line for line in smoke["rows"] if line["row"] == "pcd"]
+    slow = {
+        name: found | {"seconds": [1e3 * x for x in found["seconds"]]} for name, found in line["contenders"].items()
+    }
+    (tmp_path / "old.json").write_text(json.dumps(smoke | {"rows": [line | {"contenders": slow}]}))
+    compare = (str(FOLDER / "compare.py"), "--smoke", "--threads", "1", "--only", "pcd,pcd10", "--repeats", "1")
+    told = command(*compare, "--json", "--against", str(tmp_path / "old.json"))
+    (found,) = json.loads(told.stdout)["against"]["lines"]
+    assert found["row"] == "pcd" and found["ratios"]["boltz"] > 10
+    refused = command(*compare, "--against", str(folder / "table.md"), code=2).stderr
+    assert refused.startswith("--against must name a results.json of this command, got ")
 
 
 def test_the_scaling_study_writes_a_table_and_a_picture(tmp_path: Path) -> None:

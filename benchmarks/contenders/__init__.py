@@ -28,7 +28,7 @@ class Problem:
 
     start holds the chains, layer -> (chains, units) of 0/1; rates the mean activity of each layer on the rows, the base
     of annealed importance sampling, whose inverse temperatures are betas uniform steps from 0 to 1. k counts the sweeps
-    of contrastive divergence; persistent chains always take one.
+    of contrastive divergence; persistent chains always take one. passes counts those of fit over all rows.
     """
 
     weights: tuple[Array, ...]
@@ -41,6 +41,7 @@ class Problem:
     learning_rate: float = 0.01
     mean_field_sweeps: int = 10
     betas: int = 200
+    passes: int = 1
 
     @property
     def chains(self) -> int:
@@ -135,3 +136,18 @@ def batches(rows: Array, size: int) -> list[Array]:
 def parameters(weights: list[Array], biases: list[Array]) -> tuple[Array, ...]:
     """The result of training, as copies."""
     return tuple(np.array(x) for x in (*weights, *biases))
+
+
+def fits(estimator: Any, problem: Problem) -> Work:
+    """Whole trainings by an estimator that has the interface of scikit-learn's BernoulliRBM."""
+    settings = {"learning_rate": problem.learning_rate, "batch_size": problem.batch, "n_iter": problem.passes}
+    machine = estimator(len(problem.biases[1]), random_state=1, **settings)
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            machine.fit(problem.rows)
+
+    def result() -> tuple[Array, ...]:
+        return parameters([machine.components_.T], [machine.intercept_visible_, machine.intercept_hidden_])
+
+    return Work(run, result)

@@ -15,7 +15,7 @@ from boltz.training.pretraining import Stage
 from boltz.training.programs import Steps
 from boltz.training.state import TrainState
 
-from . import LESSONS, Array, Contender, Problem, Work, parameters
+from . import LESSONS, Array, Contender, Problem, Work, fits, parameters
 from .boltz_directed import lesson
 
 
@@ -92,9 +92,15 @@ def ais(problem: Problem, threads: int) -> Work:
     return Work(run, lambda: tuple(found))
 
 
+def fit(problem: Problem, threads: int) -> Work:
+    """Whole trainings by the estimator for scikit-learn."""
+    from boltz.sklearn import BernoulliRBM
+
+    return fits(BernoulliRBM, problem)
+
+
 def contenders() -> list[Contender]:
     """This library; boltz.threads also sets the BLAS of numpy, which scikit-learn uses."""
-    makers = {"pcd": pcd, "cd": cd, "gibbs": gibbs, "ais": ais, "dbm": pcd, "deep": pcd} | dict.fromkeys(
-        LESSONS, lesson
-    )
+    makers = {"pcd": pcd, "cd": cd, "gibbs": gibbs, "ais": ais, "dbm": pcd, "deep": pcd, "fit": fit}
+    makers |= dict.fromkeys(LESSONS, lesson)
     return [Contender("boltz", boltz.__version__, boltz.threads, makers)]

@@ -8,7 +8,7 @@ import numpy as np
 import sklearn
 from sklearn.neural_network import BernoulliRBM
 
-from . import Array, Contender, Problem, Work, parameters
+from . import Array, Contender, Problem, Work, fits, parameters
 
 
 def _machine(problem: Problem) -> BernoulliRBM:
@@ -54,6 +54,11 @@ def gibbs(problem: Problem, threads: int) -> Work:
     return Work(run, result)
 
 
+def fit(problem: Problem, threads: int) -> Work:
+    """Whole trainings by the public fit."""
+    return fits(BernoulliRBM, problem)
+
+
 def contenders() -> list[Contender]:
     """This library; its products run in the BLAS of numpy, whose threads boltz has set."""
-    return [Contender("scikit-learn", sklearn.__version__, lambda n: None, {"pcd": pcd, "gibbs": gibbs})]
+    return [Contender("scikit-learn", sklearn.__version__, lambda n: None, {"pcd": pcd, "gibbs": gibbs, "fit": fit})]
