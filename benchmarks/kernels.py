@@ -62,6 +62,7 @@ def arguments(chains: int, units: int) -> dict[str, tuple[Any, ...]]:
         "product": (on, _normal(units, units), np.zeros(shape, np.float32)),
         "contraction": (on, _normal(*shape), np.zeros((units, units), np.float32)),
         "momentum_update": (parameter, gradient, first, 0.01, 0.5, False, 0.0, 0.0),
+        "accumulate": (gradient.astype(np.float64), gradient.copy(), 1.0, parameter),
         "add": (gradient, bias, parameter),
         "copy": (gradient, parameter),
         "cut": (_means(*shape), state),

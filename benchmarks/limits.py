@@ -44,7 +44,7 @@ def needed(kind: str, problem: Problem | Lesson) -> Counter[Shape]:
         return Counter({(n, v, h): 1 + problem.k, (n, h, v): problem.k, (v, 2 * n, h): 1})
     if kind in ("pcd", "fit"):
         steps = problem.passes * (len(problem.rows) // n) if kind == "fit" else 1
-        return Counter({shape: steps for shape in (down, (n + chains, v, h), (v, n + chains, h))})
+        return Counter([down, (n + chains, v, h), (v, n + chains, h)] * steps)  # two shapes may be one
     found[n, v, h] += 1
     for lower, upper in pairwise(units[1:]):
         found[n, lower, upper] += 1 + problem.mean_field_sweeps

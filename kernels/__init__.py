@@ -37,6 +37,7 @@ PRIMITIVES = {
     "contraction": 0,
     "momentum_update": 0,
     "adam_update": 0,
+    "accumulate": 1,
     "add": 2,
     "copy": 1,
     "cut": 1,

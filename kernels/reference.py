@@ -351,6 +351,13 @@ def weigh(x: Array, signs: Array, offset: Array | None, total: Array | None) -> 
         total[...] = x.sum(axis=0)
 
 
+def accumulate(total: Array, gradient: Array, rate: float, single: Array) -> None:
+    """gradient *= rate; total += gradient; single := total: steps added up in a wider type, all of one shape."""
+    gradient *= gradient.dtype.type(rate)
+    total += gradient
+    single[...] = total
+
+
 def track(x: Array, rate: float, average: Array) -> None:
     """average (units,) += rate * (mean of x over rows - average)."""
     average += average.dtype.type(rate) * (x.mean(axis=0) - average)

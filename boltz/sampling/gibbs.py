@@ -20,7 +20,7 @@ from boltz.kernels.cpu.runners import Count, Program, Runner
 from boltz.kernels.cuda.graphs import Clock, Replay
 from boltz.models.boltzmann import BoltzmannMachine, State, affordable_chains, checked_model
 from boltz.models.files import visible_rows
-from boltz.parallel import shares, workers
+from boltz.parallel import blocks, shares, workers
 from boltz.rng import Key, Stream
 from boltz.sampling.flips import Flips, Moment
 from boltz.sampling.inputs import Scratch, layer_input, turned_weights
@@ -122,11 +122,19 @@ def sources(machine: BoltzmannMachine) -> tuple[str, ...]:
 def mixed_start(machine: BoltzmannMachine, chains: int, key: Key, first: int = 0) -> dict[str, Array]:
     """A start (chains, units) a layer in which the chains take turns among the sources."""
     names = sources(machine)
-    drawn = [random_state(machine, chains, key.derive(name), source=name, first=first) for name in names]
-    for i in range(1, len(names)):
-        for layer, x in drawn[0].items():
-            x[i :: len(names)] = drawn[i][layer][i :: len(names)]
-    return drawn[0]
+    state = {layer: np.empty_like(machine.arena, shape=(chains, units)) for layer, units in machine.units.items()}
+
+    def draw(block: slice) -> None:  # a block stays in a cache
+        rows = block.stop - block.start
+        for i, name in enumerate(names):
+            drawn = random_state(machine, rows, key.derive(name), source=name, first=first + block.start)
+            turn = slice((i - block.start) % len(names), None, len(names))
+            for layer, x in state.items():
+                x[block][turn] = drawn[layer][turn]
+
+    with workers(machine.arena) as pool:
+        pool.worth(chains * sum(machine.units.values())).map(draw, shares(chains, machine.arena))
+    return state
 
 
 def sample(
@@ -215,7 +223,7 @@ class Walk:
     def check(self) -> None:
         """Raise NumericalError where states are not finite."""
         for layer, x in self.state.items():
-            if not np.isfinite(x).all():
+            if not all(np.isfinite(x[block]).all() for block in blocks(len(x), like=x)):
                 raise NumericalError(
                     f"The states of layer {layer} are not finite: the weights are too large for their type."
                 )

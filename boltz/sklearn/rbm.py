@@ -19,7 +19,7 @@ from boltz.models.builders import from_arrays
 from boltz.numerics import softplus
 from boltz.parallel import team, workers
 from boltz.rng import Key
-from boltz.sklearn.learning import Learner
+from boltz.sklearn.learning import Learner, Passes
 from boltz.sklearn.parameters import drawn_seed, generator
 from boltz.sklearn.rows import (
     FLOATS,
@@ -84,10 +84,10 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self._begin(X, rng)
         with team(self.n_jobs), workers() as pool:
             learner = Learner(self.machine_, self.h_samples_, _key(rng), pool)
+            passes = Passes(learner, X, self.batch_size, rate, count)
             for iteration in range(1, count + 1):
                 begin = time.perf_counter()
-                for first in range(0, X.shape[0], self.batch_size):
-                    learner.learn(dense(X[first : first + self.batch_size]), rate)
+                passes.run()
                 self._take(learner)
                 if self.verbose:
                     self._report(X, iteration, time.perf_counter() - begin)

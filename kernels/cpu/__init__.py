@@ -25,9 +25,10 @@ from boltz.kernels.cpu.log_weights import row_means, softmax, without_one
 from boltz.kernels.cpu.philox import philox
 from boltz.kernels.cpu.products import contraction, product
 from boltz.kernels.cpu.sums import add, back, copy, cut, outer, row_dot, through, totals, track, turn, weigh
-from boltz.kernels.cpu.updates import adam_update, momentum_update
+from boltz.kernels.cpu.updates import accumulate, adam_update, momentum_update
 
 __all__ = [
+    "accumulate",
     "activate",
     "adam_update",
     "add",

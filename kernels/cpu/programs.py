@@ -29,9 +29,9 @@ STEP, BATCH, DRAW = range(3)
 
 (PRODUCT, MEAN, SAMPLE, DRAWN, RELAX, ADD, COPY, FILL, TOTALS, WEIGH, TRACK, OUTER, THROUGH, BACK, MOMENTUM, ADAM,
  GATHER, ROWS, CUT, TURN, UNTIL, ANNEAL, TILT, ALONG, ACTIVATE, SLOPE, SHIFT, GAUSSIAN, BINARY, PRIOR, PATH, WEIGHTED,
- REPEATED, POOLED, NORMAL, ARITHMETIC, SOFTMAX, WITHOUT, MEANS) = range(39)  # fmt: skip
+ REPEATED, POOLED, NORMAL, ARITHMETIC, SOFTMAX, WITHOUT, MEANS, ACCUMULATE) = range(40)  # fmt: skip
 KINDS = ("tanh", "relu", "softplus", "sigmoid")  # of activations, by their number in an operation
-SHARED = {PRODUCT, MEAN, SAMPLE, DRAWN, ROWS, COPY, FILL, CUT, ADD, TURN, GATHER, MOMENTUM, ADAM}
+SHARED = {PRODUCT, MEAN, SAMPLE, DRAWN, ROWS, COPY, FILL, CUT, ADD, TURN, GATHER, MOMENTUM, ADAM, ACCUMULATE}
 OF_NETS = set(range(ACTIVATE, MEANS + 1))
 SUM, DIFFERENCE, MULTIPLE, RATIO, ITSELF = range(5)  # what arithmetic does to two numbers
 SCALE, OTHER = 13, 17  # places of references to tables: an address, and a count
@@ -165,7 +165,11 @@ def _sum(o, x):
 
 @kernel
 def _update(o, x, now):
-    """Operations that move parameters; a flag is 0 once one of them is not finite."""
+    """Operations that move parameters; of the first two a flag is 0 once one of them is not finite."""
+    if o[0] == ACCUMULATE:
+        total, single = carray(_doubles(o[1]), (o[2],)), _vector(o[4], o[2])
+        updates._accumulate(total, _vector(o[3], o[2]), np.float32(x[0]), single)
+        return
     parameter, gradient, first = _vector(o[1], o[2]), _vector(o[3], o[2]), _vector(o[4], o[2])
     l2, l1 = np.float32(x[2]), np.float32(x[3])
     if o[0] == MOMENTUM:
@@ -363,7 +367,7 @@ def run(program, counters, place, counts, times, nets=None):
                 _move(o, x)
             elif code == GATHER:
                 _gather(o, x, now)
-            elif code in (MOMENTUM, ADAM):
+            elif code in (MOMENTUM, ADAM, ACCUMULATE):
                 _update(o, x, now)
             elif nets is not None:
                 if code in (ACTIVATE, SLOPE):

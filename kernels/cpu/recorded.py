@@ -369,6 +369,14 @@ def adam_update(
     return True
 
 
+def accumulate(total: Array, gradient: Recorded, rate: float, single: Array) -> None:
+    """As the primitive, of a total in float64."""
+    if total.dtype != np.float64 or not total.flags.c_contiguous:
+        raise NotRecordedError("a program adds up in float64 numbers side by side.")
+    words = {1: total.ctypes.data, 2: total.size, 3: _whole(gradient).ctypes.data, 4: _whole(single).ctypes.data}
+    gradient.program.add(programs.ACCUMULATE, words, (rate,), (total, gradient, single))
+
+
 def gather(out: Recorded, source: Array, rows: tuple[Array, Count], by: float) -> None:
     """out (rows, units) := the rows of data (all rows, units) of float32 or uint8 with these numbers, over a number."""
     numbers, at = rows

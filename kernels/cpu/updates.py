@@ -55,6 +55,15 @@ def _adam(parameter, gradient, first, second, rate, beta1, beta2, rest1, rest2, 
     return bad == 0
 
 
+@kernel
+def _accumulate(total, gradient, rate, single):
+    for i in range(len(total)):
+        g = gradient[i] * rate
+        gradient[i] = g
+        total[i] += g
+        single[i] = total[i]
+
+
 def _flat(*arrays):
     return [a.reshape(-1) for a in arrays]
 
@@ -63,6 +72,10 @@ def momentum_update(parameter, gradient, velocity, rate, momentum, nesterov, l2,
     kind = parameter.dtype.type
     arrays = _flat(parameter, gradient, velocity)
     return _momentum(*arrays, kind(rate), kind(momentum), bool(nesterov), kind(l2), kind(l1))
+
+
+def accumulate(total, gradient, rate, single):
+    _accumulate(*_flat(total, gradient), gradient.dtype.type(rate), single.reshape(-1))
 
 
 def adam_update(parameter, gradient, moments, rate, betas, epsilon, count, l2, l1):

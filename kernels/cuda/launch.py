@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from boltz.kernels.reference import (  # CuPy takes them
+    accumulate,
     activate,
     add,
     back,
@@ -42,6 +43,7 @@ from boltz.kernels.reference import (  # CuPy takes them
 )
 
 __all__ = [
+    "accumulate",
     "activate",
     "add",
     "back",

@@ -266,6 +266,7 @@ def check_sums(backend: Backend, dtype: Any) -> None:
             "totals": (down, x, across),
             "weigh": (x, down, across, np.zeros(units, dtype)),
             "track": (x, 0.3, across),
+            "accumulate": (other.astype(np.float64), x, 0.3, np.zeros_like(x)),
             "row_dot": (x, across, np.ones(rows)),
             "outer": (-0.7, down, across, x),
             "through": (-0.7, x, across, down),

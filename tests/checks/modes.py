@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from oracles import enumeration
 from oracles.enumeration import Table
-from scipy.special import comb, logsumexp
+from scipy.special import comb, expit, logsumexp
 from scipy.stats import binom
 from support import stats
 from support.machines import SMALL, machine_of
@@ -21,7 +21,7 @@ from boltz.rng import Key
 from boltz.sampling.flips import Flips, Moment
 from boltz.sampling.inputs import Scratch, turned_weights
 from boltz.sampling.ladders import Temperatures
-from boltz.sampling.modes import Modes, search
+from boltz.sampling.modes import Modes, relaxed, search
 from boltz.sampling.replica_exchange import exchange, replicas_of
 from boltz.targets import path_to
 
@@ -90,6 +90,21 @@ def check_modes_bound_log_z() -> None:
     assert abs(search(alone, KEY).bounds[0] - boltz.exact_log_z(alone).value) < 1e-9
     modes = search(coupled(), KEY)
     assert len(modes.bounds) == 2 and modes.bounds[0] - modes.bounds[1] < 1e-6
+
+
+def check_settled_rows() -> None:
+    """Rows that settle at different sweeps end at fixed points, each as it does alone."""
+    rng = np.random.default_rng(3)
+    model = boltz.from_arrays([rng.normal(0, 0.8, (30, 25))], [rng.normal(size=30), rng.normal(size=25)])
+    starts = (rng.random((60, 30)) < 0.5).astype(np.float64)
+    means, bounds = relaxed(model, {"v": starts})
+    settled = 0
+    for i, start in enumerate(starts):
+        alone, bound = relaxed(model, {"v": start[None]})
+        assert np.abs(alone["v"][0] - means["v"][i]).max() < 1e-6 and abs(bound[0] - bounds[i]) < 1e-6
+        again = expit(model.field("v", {"h1": expit(model.field("h1", alone))}))
+        settled += bool(np.abs(again - alone["v"]).max() < 1e-3)
+    assert settled >= 40
 
 
 def check_unmet_modes_are_told() -> None:

@@ -13,6 +13,7 @@ import pytest
 from support.training import plain_train
 
 import boltz
+from boltz import kernels
 from boltz.kernels import cpu
 from boltz.kernels.cpu import programs, recorded
 from boltz.kernels.cpu.programs import BATCH, DRAW, STEP
@@ -109,6 +110,9 @@ def primitives() -> dict[str, Callable[[Any, dict[str, Array], Callable[[Array],
         arrays |= {name: np.abs(single(UNITS, seed=i)) for i, name in enumerate(("by adam", "first", "second"), 4)}
         parameter, *moments = (ready(arrays[name]) for name in ("by adam", "first", "second"))
         to.adam_update(parameter, ready(gradient), tuple(moments), 0.1, (0.9, 0.999), 1e-8, step, 1e-2, 1e-3)
+        arrays["total"], arrays["single"] = single(UNITS, seed=4).astype(np.float64), single(UNITS, seed=5)
+        arrays["scaled"] = single(UNITS, seed=6)
+        to.accumulate(arrays["total"], ready(arrays["scaled"]), 0.1, arrays["single"])
 
     def activations(to: Any, arrays: Any, ready: Any, step: Any) -> None:
         for i, kind in enumerate(programs.KINDS):
@@ -171,6 +175,15 @@ def primitives() -> dict[str, Callable[[Any, dict[str, Array], Callable[[Array],
 
     kinds = (product, drawn, means, moves, sums, updates, activations, gaussian, rows, samples, arithmetic)
     return {each.__name__: each for each in kinds}
+
+
+def check_accumulated() -> None:
+    """Steps are scaled in single precision and added up in double, and the weights follow."""
+    total, gradient, weights = np.full(5, 1.0), single(5), single(5, seed=1)
+    scaled = gradient * np.float32(1e-9)
+    kernels.accumulate(total, gradient, 1e-9, weights)
+    assert np.array_equal(total, 1.0 + scaled.astype(np.float64)) and (total != 1).all()
+    assert np.array_equal(weights, total.astype(np.float32)) and np.array_equal(gradient, scaled)
 
 
 def check_zeros() -> None:

@@ -13,6 +13,8 @@ from sklearn.base import clone
 from support.machines import machine_of
 
 import boltz
+from boltz.parallel import Workers
+from boltz.rng import Key
 from boltz.sklearn import (
     BernoulliRBM,
     DBMClassifier,
@@ -22,8 +24,10 @@ from boltz.sklearn import (
     RBMTransformer,
     VAETransformer,
 )
-from boltz.sklearn.parameters import drawn_seed
+from boltz.sklearn.parameters import drawn_seed, generator
 from boltz.sklearn.rows import at_means, row_numbers
+from boltz.training.contrastive import Workspace
+from boltz.training.pcd_rbm import gradients
 
 RNG = np.random.default_rng(11)
 BITS = (RNG.random((40, 6)) < np.linspace(0.2, 0.8, 6)).astype(float)
@@ -269,3 +273,23 @@ def check_classes_come_bit_by_bit() -> None:
         codes = np.full(len(rows), int(label == "on"))
         network = boltz.fine_tune(network, rows, codes, seed=seeds(2)[number], **how).network
     assert tuned.classes_.tolist() == ["off", "on"] and tuned.network_.arena.tobytes() == network.arena.tobytes()
+
+
+def check_fit_is_its_steps() -> None:
+    """A program of many steps leaves the bits of gradients batch by batch, added up here, whatever the threads."""
+    rows, settings = (RNG.random((157, 12)) < 0.4).astype(np.float32), {"batch_size": 10, "random_state": 1}
+    start, rng = BernoulliRBM(9, n_iter=0, **settings).fit(rows), generator(1)
+    rng.normal(size=(9, 12))  # the weights, before the seed of the chains
+    single = start.machine_.astype(np.float32)
+    total, work = single.arena.astype(np.float64), Workspace(single)
+    state = {"chain/v": np.zeros((10, 12), np.float32), "chain/h1": np.zeros((10, 9), np.float32)}
+    gradient, step = gradients(work, state, Key.from_seed(drawn_seed(rng)), Workers(1, None)), 0
+    for _ in range(4):
+        for first in range(0, 157, 10):
+            gradient(rows[first : first + 10], step)
+            total += work.gradient * np.float32(0.1)
+            single.arena[...], step = total, step + 1
+    wanted = single.params["edge/v-h1/weight"].T
+    for n_jobs in (1, 2, 3):
+        found = BernoulliRBM(9, n_iter=4, n_jobs=n_jobs, **settings).fit(rows)
+        assert np.array_equal(found.components_, wanted) and np.array_equal(found.h_samples_, state["chain/h1"])

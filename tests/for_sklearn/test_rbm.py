@@ -83,6 +83,10 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         small(n_jobs=0).fit(ROWS)
 
 
+def test_a_fit_is_made_of_its_steps() -> None:
+    sklearn_estimators.check_fit_is_its_steps()
+
+
 def test_parameters_set_by_hand_are_used() -> None:
     machine, theirs = ready(), sklearn.neural_network.BernoulliRBM(n_components=3)
     for name in ("components_", "intercept_hidden_", "intercept_visible_"):

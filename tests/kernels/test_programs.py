@@ -13,6 +13,7 @@ from boltz.kernels.cpu.runners import Program, Runner
 
 NAMES = (
     "primitives",
+    "accumulated",
     "zeros",
     "counts",
     "regions",

@@ -19,6 +19,10 @@ def test_modes_that_no_chain_met_are_told() -> None:
     modes.check_unmet_modes_are_told()
 
 
+def test_rows_that_settle_are_left_alone() -> None:
+    modes.check_settled_rows()
+
+
 def test_the_phase_of_a_hub_is_found() -> None:
     machine, truth = hub(30.0)
     assert search(machine, KEY).bounds[0] == pytest.approx(truth, abs=0.5)
