@@ -1,8 +1,8 @@
 """Catches what documents get wrong: code that does not run, commands and names that do not exist or are not explained.
 
 All Python blocks and commands of a page run in their order, in one folder and one namespace. Commands run on fewer
-rows, epochs, sweeps and samples than the page says; those that need what a test lacks (other data sets, a GPU) are only
-parsed.
+rows, epochs, sweeps and samples than the page says; those that need what a test lacks (other data sets, a GPU, time for a
+ladder of temperatures) are only parsed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ EXTENDING = ROOT / "docs" / "extending.md"  # whose code runs in a copy of the p
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 INLINE = re.compile(r"`(boltz [a-z]+[^`]*)`")
-LACKING = re.compile(r"\bmnist\b(?!-mini)|mnist-static|omniglot|caltech|cuda|--recipe|--resume")  # what only is parsed
+LACKING = re.compile(
+    r"\bmnist\b(?!-mini)|mnist-static|omniglot|caltech|cuda|--recipe|--resume|--tempered"
+)  # what only is parsed
 SMALL = {
     "--bounds": "1,5",
     "--betas": "40",
@@ -46,20 +48,26 @@ SMALL = {
     "--samples": "5",
     "--sweeps": "30",
 }  # what values of these options become
-ADDED = {
-    "train": ("--limit=200", "--epochs=1", "--no-evaluate"),
-    "classify": ("--limit=200", "--epochs=1"),
-    "autoencode": ("--limit=200", "--epochs=1"),
-    "evaluate": ("--limit=30",),
-    "compare": ("--limit=30", "--samples=5", "--betas=40"),
-    "diagnose": ("--limit=100", "--sweeps=30"),
-    "complete": ("--limit=5", "--sweeps=20"),
-    "features": ("--limit=100",),
-    "logz": (),
-    "sample": (),
-    "info": (),
-    "data": (),
-}  # what each command gets besides, unless the page names it
+ADDED = (
+    ("train", "--limit=60", ()),
+    ("train", "--epochs=1", ()),
+    ("train", "--no-evaluate", ()),
+    ("classify", "--limit=80", ()),
+    ("classify", "--epochs=1", ("--split",)),
+    ("autoencode", "--limit=80", ()),
+    ("autoencode", "--epochs=1", ("--split",)),
+    ("evaluate", "--limit=30", ()),
+    ("evaluate", "--betas=40", ("--along", "--budget", "--error", "--method", "--samples")),
+    ("compare", "--limit=30", ()),
+    ("compare", "--betas=40", ()),
+    ("diagnose", "--limit=100", ()),
+    ("diagnose", "--sweeps=30", ()),
+    ("complete", "--limit=5", ()),
+    ("complete", "--sweeps=20", ()),
+    ("features", "--limit=100", ()),
+    ("logz", "--budget=1", ("--betas", "--chains", "--error", "--method")),
+    ("sample", "--sweeps=20", ("--tempered",)),
+)  # what a command gets besides, unless the page names it or one of these
 LAYERS = {
     "rbm": ("--layers=16",),
     "dbm": ("--layers=12,8", "--pretrain-epochs=1"),
@@ -94,21 +102,11 @@ def smaller(words: list[str]) -> list[str]:
             found[at + 1] = SMALL[word]
         elif word in ("--layers", "--latent"):
             found[at + 1] = re.sub(r"\d+", lambda number: str(2 + int(number[0]) // 50), words[at + 1])
-    known = {parameter for each in options(words[0]).params for parameter in each.opts}
-    for extra in (
-        *ADDED[words[0]],
-        *(LAYERS.get(words[1], ()) if words[0] == "train" and "--init" not in words else ()),
-    ):
-        option = extra.split("=")[0]
-        if option in known and option not in words:
+    if words[0] == "train" and "--init" not in words:
+        found += [extra for extra in LAYERS[words[1]] if extra.split("=")[0] not in words]
+    for command, extra, others in ADDED:
+        if words[0] == command and not {extra.split("=")[0], *others} & set(words):
             found.append(extra)
-    measured = {"--along", "--betas", "--budget", "--error", "--method", "--samples"} & set(words)
-    if words[0] == "evaluate" and not measured:
-        found.append("--betas=40")
-    if words[0] == "logz" and not {"--method", "--error", "--budget", "--chains", "--betas"} & set(words):
-        found.append("--budget=1")
-    if words[0] == "sample" and not {"--sweeps", "--tempered"} & set(words):
-        found.append("--sweeps=20")
     return found
 
 
