@@ -46,7 +46,7 @@ def test_skeletons_can_be_added_and_run(tmp_path: Path) -> None:
             files.append(new[1])
         else:
             script += code
-    assert len(files) == 4
+    assert len(files) == 3
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     found = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300

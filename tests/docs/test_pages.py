@@ -1,8 +1,8 @@
 """Catches what documents get wrong: code that does not run, commands and names that do not exist or are not explained.
 
 All Python blocks and commands of a page run in their order, in one folder and one namespace. Commands run on fewer
-rows, epochs, sweeps and samples than the page says; those that need what a test lacks (other data sets, a GPU, time for a
-ladder of temperatures) are only parsed.
+rows, epochs, sweeps and samples than the page says. Those that need what a test lacks (other data sets, a GPU, time for
+a ladder of temperatures) are only parsed.
 """
 
 from __future__ import annotations
