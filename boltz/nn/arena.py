@@ -47,9 +47,13 @@ def zeros(x: Array) -> NDArray[np.float64]:
 
 @dataclass
 class Tape:
-    """Buffers (rows, units) of a whole batch by name, reused from batch to batch; nothing in them is state."""
+    """Buffers (rows, units) of a whole batch by name, reused from batch to batch; nothing in them is state.
+
+    team counts the threads that share work on all rows.
+    """
 
     like: Array
+    team: int = 1
     held: dict[str, Array] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -127,17 +127,21 @@ def products(net: Net, name: str, gradient: Params, source: str, part: Part, add
         inputs = part.get(source if i == 0 else f"{name}/{i - 1}/value", net.sizes[i])
         delta = part.get(f"{name}/{i}/delta", net.sizes[i + 1])
         weight, bias = gradient[f"{name}/{i}/weight"], gradient[f"{name}/{i}/bias"]
-        jobs += [*contractions(inputs, delta, weight, add), total(delta, bias, add)]
+        pieces = 1 if add else part.tape.team
+        jobs += [*contractions(inputs, delta, weight, add, pieces), total(delta, bias, add)]
     return jobs
 
 
-def contractions(inputs: Array, delta: Array, out: Array, add: bool = False) -> list[Job]:
-    """out := inputs^T delta, as pieces of work for slices of inputs and of deltas; add keeps what out holds."""
+def contractions(inputs: Array, delta: Array, out: Array, add: bool = False, team: int = 1) -> list[Job]:
+    """out := inputs^T delta, as pieces of work for slices of inputs; add keeps what out holds.
+
+    For a team of threads in float32, where each number is found alone, also for slices of deltas.
+    """
     units, pieces = inputs.shape[1], list[tuple[slice, slice]]()
     step = units if on_device(inputs) else SLICE
     for first in range(0, units, step):
         mine = slice(first, min(first + step, units))
-        most = 1 if add or on_device(inputs) else delta.size * (mine.stop - mine.start) // HEAVY
+        most = delta.size * (mine.stop - mine.start) // HEAVY if team > 1 and delta.dtype == np.float32 else 1
         pieces += [(mine, columns) for columns in _columns(delta.shape[1], most)]
     return [_contraction(inputs, delta, out, piece, add) for piece in pieces]
 

@@ -98,6 +98,7 @@ class Variational:
         self, work: DirectedWorkspace, batch: Array, state: RuleState, clock: Clock, pool: Workers
     ) -> Mapping[str, Array]:
         machine, knobs, n = work.machine, self.settings.knobs, len(batch)
+        work.wake.team = pool.count
         passes = sampled(machine, work.wake, batch, knobs.total, (clock.key, clock.step), pool)
         scales = self._scales(passes, clock.done)
         objective, baseline = OBJECTIVES[self.settings.objective], constant(0, batch, n)

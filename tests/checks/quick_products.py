@@ -51,7 +51,7 @@ def check_columns() -> None:
             assert (np.delete(out, columns, axis=1) == 7).all()
     inputs, delta = (rng.normal(size=(300, units)).astype(np.float32) for units in (600, 300))
     found, whole = np.empty((600, 300), np.float32), np.empty((600, 300), np.float32)
-    jobs = contractions(inputs, delta, found)
+    jobs = contractions(inputs, delta, found, team=2)
     for job in jobs:
         job()
     cpu.contraction(inputs, delta, whole)
