@@ -176,10 +176,8 @@ def modes() -> None:
 
 def overfit() -> None:
     """Log-likelihood bounds of training rows and of others along training."""
-    few = digits(200)
-    run = boltz.train(
-        boltz.vae([784, 100], latent=20, x=few.x), few, epochs=120, held_out=unseen(), patience=0, learning_rate=0.003
-    )
+    few, start = digits(200), {"held_out": unseen(), "patience": 0, "schedule": "constant", "learning_rate": 0.005}
+    run = boltz.train(boltz.vae([784, 100], latent=20, x=few.x), few, epochs=250, batch_size=10, **start)
     table = run.history_table()
     print("== overfit", run.history[-1], sep="\n")
     figure, axes = plt.subplots(figsize=(4.8, 2.8))
