@@ -53,7 +53,7 @@ SHARES: Mapping[str, Mapping[str, float]] = {
 
 LACKS: Mapping[str, tuple[str, ...]] = {
     "rbm": (
-        *("mean_field_sweeps", "mean_field_tolerance", "mean_field_damping"),
+        *("positive", "positive_draws", "mean_field_sweeps", "mean_field_tolerance", "mean_field_damping"),
         *("pretrain", "pretrain_epochs", "pretrain_learning_rate", "pretrain_k"),
     ),
     "sbn": ("groups", "alpha", "beta"),

@@ -1,9 +1,9 @@
 """Contrastive divergence and stochastic approximation with persistent chains, for machines of any depth.
 
 The gradient of the mean log-likelihood is <x y^T> under the posterior minus <x y^T> under the model (Ackley, Hinton &
-Sejnowski 1985). The positive phase is mean field, which is exact for an RBM; the negative phase runs k sweeps, from
-the data (CD-k, Hinton 2002) or on persistent chains (Tieleman 2008; Salakhutdinov & Hinton 2009, algorithm 1). The
-colour class that is sampled last enters by its mean.
+Sejnowski 1985). The positive phase is exact for an RBM, and one of boltz.training.positive for other machines; the
+negative phase runs k sweeps, from the data (CD-k, Hinton 2002) or on persistent chains (Tieleman 2008; Salakhutdinov &
+Hinton 2009, algorithm 1). The colour class that is sampled last enters by its mean.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from boltz.sampling.gibbs import GibbsSweep, Scratch, turned_weights
 from boltz.sampling.meanfield import solve
 from boltz.training.held_out import undirected
 from boltz.training.monitor import Monitor
+from boltz.training.positive import PHASES, Posterior
 from boltz.training.rules import Clock, RuleState
 from boltz.training.settings import Settings
 
@@ -119,10 +120,12 @@ class Contrastive:
         }
         turned = turned_weights(machine) if self.settings.k > 1 else {}
         sweep = GibbsSweep(machine, key, scales=self.scales, turned=turned)
+        settings, phase = self.settings, PHASES[self.settings.positive]
+        posterior = Posterior(machine, settings.mean_field, settings.positive_draws, self.scales)
 
         def positive(rows: slice) -> None:
             scratch = work.block("positive", rows.start)
-            means = solve(machine, {machine.graph.visible: batch[rows]}, self.settings.mean_field, scratch, self.scales)
+            means = phase(posterior, batch[rows], key, step, rows.start, scratch)
             _store(stats, {machine.graph.visible: batch[rows], **means}, rows)
             if not self.persistent:
                 chain = posterior_sample(machine, means, key, step, rows.start, scratch)

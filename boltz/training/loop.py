@@ -18,6 +18,7 @@ from boltz.models.files import Model, inside
 from boltz.parallel import Workers, workers
 from boltz.rng import Key
 from boltz.training import guards, optimizers
+from boltz.training.averages import MANY, Averages
 from boltz.training.cuda_graphs import Replayed
 from boltz.training.held_out import SCORE, due
 from boltz.training.monitor import Modes
@@ -32,7 +33,6 @@ Array = NDArray[Any]
 Record = dict[str, Any]
 Gradient = Callable[[Array, float], None]  # of a batch, with the epochs done
 Tools = tuple[Gradient, Workers, Steps | None]
-MANY = 1 << 62  # more updates than there are
 WORTH = 20  # updates that a program is made for
 ROWS = 250
 MODE_NUMBERS, LEAST_MODE_ROWS = 1 << 20, 50  # of the rows by which modes are watched, so that they stay small
@@ -68,6 +68,7 @@ class Loop:
     events: Events = field(default_factory=Events)
     resident: dict[int, Array] = field(default_factory=dict)  # rows by their identity where the machine lives, as bytes
     modes: Modes = field(init=False)  # of the data of the stage
+    averages: Averages = field(default_factory=Averages)  # of the parameters of the stage
     sound: Any = True  # whether all updates since the last look left finite numbers
     stopped: bool = False  # by the caller
 
@@ -82,6 +83,7 @@ class Loop:
                 work, watched = stage.rule.workspace(self.state.machine(stage)), self._watched(stage)
                 most = max(MODE_NUMBERS // self.data.x.shape[1], LEAST_MODE_ROWS)
                 self.modes = Modes.of(self._batch(self.data, stage, self._spread(min(ROWS, most), len(self.data.x)), 0))
+                self.averages = Averages.of(stage.settings, stage.updates(len(self.data.x)))
                 gradient = self._gradient(stage, work, key, pool)
                 together = self._together(stage, key, pool)
                 while not self._done(stage):
@@ -125,6 +127,7 @@ class Loop:
             if not taken:
                 self._step(stage, work, order, state.epoch + state.batch / batches, tools)
             state.batch += taken or 1
+            state.average = self.averages.taken(state.average, work.machine.arena, state.step, tools[1])
             self.events.update()
             now = time.perf_counter()
             state.totals += now - before
@@ -149,7 +152,8 @@ class Loop:
         """Steps in one call, up to the next update that somebody waits for; says how many."""
         place = f"{stage.name}, epoch {self.state.epoch + 1}"
         sound = guards.finite(self.state.rule)
-        taken = together.run(self.events.ahead()) if sound else 0
+        ahead = min(self.events.ahead(), self.averages.ahead(self.state.step))
+        taken = together.run(ahead) if sound else 0
         if taken:
             work.gradient[...] = together.gradient
             sound = together.sound
@@ -233,8 +237,8 @@ class Loop:
         return beside(array, self.state.model.arena)
 
     def _record(self, stage: Stage, work: Workspace, watched: tuple[Array, Array], done: float) -> Record:
-        seconds = float(self.state.totals[0])
-        measures = stage.rule.measure(work.machine, *watched, self.key.derive("monitor"))
+        seconds, machine = float(self.state.totals[0]), self.state.kept(stage)
+        measures = stage.rule.measure(machine, *watched, self.key.derive("monitor"))
         guards.check_measures(measures, f"{stage.name}, epoch {self.state.epoch + 1}")
         return {
             "stage": stage.name,
@@ -242,7 +246,7 @@ class Loop:
             "epochs": stage.settings.epochs,
             **measures,
             **self._mode_gap(stage, work.machine),
-            SCORE: self._score(stage, work.machine, watched[0]),
+            SCORE: self._score(stage, machine, watched[0]),
             "gradient_norm": float(np.linalg.norm(work.gradient)),
             "learning_rate": learning_rate(stage.settings, done),
             "rows_per_second": len(self.data.x) / max(seconds, 1e-9),

@@ -21,6 +21,8 @@ BELIEF_RULES = ("cd", "pcd")
 SCHEDULES = ("constant", "linear", "inverse", "stages")
 OPTIMIZERS = ("momentum", "nesterov", "adam")
 PRETRAIN = ("doubling", "bottom")
+POSITIVE = ("mean-field", "collapsed")
+AVERAGING = ("none", "last", "exponential")
 MOMENTUM, ADAM = among("optimizer", "momentum", "nesterov"), among("optimizer", "adam")
 RULE_PTT = among("rule", "ptt")
 PRETRAINED = above_zero("pretrain_epochs")
@@ -70,6 +72,20 @@ class Common:
     l2: float = setting(0.0, "Weight decay: penalty on half the squared weights.")
     l1: float = setting(0.0, "Penalty on the absolute weights.")
     max_norm: float = setting(0.0, "Largest norm of the incoming weights of a unit; 0 sets no limit.")
+    averaging: str = setting(
+        "none",
+        "What a stage ends with: its last parameters (none), their mean over its last updates (last), or an "
+        "exponential average.",
+        choices=AVERAGING,
+    )
+    average_share: float = setting(
+        0.2,
+        "Share of the updates of a stage, its last ones, whose parameters are averaged.",
+        among("averaging", "last"),
+    )
+    average_decay: float = setting(
+        0.999, "What an exponential average keeps of itself at an update.", among("averaging", "exponential")
+    )
     patience: int = setting(
         0,
         "Epochs without a better log-likelihood of the validation rows after which a stage ends, with the "
@@ -98,6 +114,8 @@ class Common:
         self._check(("l2", "l1", "max_norm", "learning_rate", "adam_second", "checkpoint_seconds"), 0, 1e6)
         self._check(("momentum", "initial_momentum", "adam_beta1"), 0, 0.999)
         checks.number(self.validation, "validation", 0, 0.95)
+        checks.number(self.average_share, "average_share", 1e-6, 1)
+        checks.number(self.average_decay, "average_decay", 0, 1 - 1e-9)
         checks.number(self.adam_epsilon, "adam_epsilon", 1e-30, 1)
         checks.number(self.decay_epochs, "decay_epochs", 1e-6, 1e9)
 
@@ -137,6 +155,15 @@ class Settings(Common):
     sparsity_cost: float = setting(0.0, "Strength of the sparsity penalty.")
     center: bool = setting(False, "Centre the units by moving averages of their means on the data.")
     center_rate: float = setting(0.01, "Rate of the moving averages for centring and sparsity.", RATES_MOVE)
+    positive: str = setting(
+        "mean-field",
+        "States of hidden layers given the data: means of a factorised posterior (mean-field), or a draw of every "
+        "other layer and the exact means of the rest given it (collapsed).",
+        choices=POSITIVE,
+    )
+    positive_draws: int = setting(
+        1, "Draws one after the other of a collapsed positive phase.", among("positive", "collapsed")
+    )
     mean_field_sweeps: int = setting(10, "Most mean-field sweeps of the positive phase.")
     mean_field_tolerance: float = setting(1e-3, "Largest change of a mean at which mean field stops.")
     mean_field_damping: float = setting(0.0, "Share of the old mean that a mean-field sweep keeps.")
@@ -158,7 +185,7 @@ class Settings(Common):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check(("k", "chains", "mean_field_sweeps", "pretrain_k"), 1, 10**9, checks.integer)
+        self._check(("k", "chains", "mean_field_sweeps", "pretrain_k", "positive_draws"), 1, 10**9, checks.integer)
         checks.integer(self.rungs, "rungs", 2, 10**4)
         if self.rule != "ptt" and self.rungs != RUNGS:
             raise InputError(f"rungs would do nothing: it needs {RULE_PTT.told()}, got rule={self.rule!r}.")
@@ -184,6 +211,8 @@ class Settings(Common):
             epochs=self.pretrain_epochs,
             learning_rate=self.pretrain_learning_rate,
             center=self.center and not doubled,
+            positive="mean-field",
+            positive_draws=1,
             sparsity_cost=0.0,
         )
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.training.loop import MANY, Loop
+from boltz.training.averages import MANY
+from boltz.training.loop import Loop
 from boltz.training.settings import AnySettings, Settings
 
 Keep = Callable[[int, BoltzmannMachine], None]

@@ -32,7 +32,8 @@ class TrainState:
     """Where a run stands: machines, rule and optimizer arrays, and counters.
 
     stage counts stages, epoch and batch those of the stage, step its updates, lines all epochs so far. totals holds
-    (seconds of this epoch, seconds of the run). best holds the parameters of the epoch of the stage that held-out rows
+    (seconds of this epoch, seconds of the run). average holds the mean of the parameters that the stage averages, empty
+    before there are any. best holds the parameters of the epoch of the stage that held-out rows
     like best, empty before there is one, and judged (their log-likelihood, that epoch).
     """
 
@@ -41,6 +42,7 @@ class TrainState:
     rule: Arrays = field(default_factory=dict)
     optimizer: Arrays = field(default_factory=dict)
     totals: Array = field(default_factory=lambda: np.zeros(2))
+    average: Array = field(default_factory=lambda: np.zeros(0))
     best: Array = field(default_factory=lambda: np.zeros(0))
     judged: tuple[float, int] = (-np.inf, 0)
     stage: int = 0
@@ -53,36 +55,49 @@ class TrainState:
         """The machine that a stage trains."""
         return self.model if stage.pair is None else self.pairs[stage.pair]
 
+    def kept(self, stage: Stage) -> Model:
+        """The machine that a stage would end with here: its average, where there is one."""
+        machine = self.machine(stage)
+        return replace(machine, arena=self.average) if self.average.size else machine
+
     def enter(self, stage: Stage, rows: Array, key: Key) -> None:
         """Start a stage: its rule's arrays (particles at the given rows), its optimizer's arrays, counters at zero."""
         machine = self.machine(stage)
         self.rule = stage.rule.init(machine, rows, key)
         self.optimizer = optimizers.init(stage.settings, machine)
+        self.average = machine.arena[:0]
         self.best, self.judged = machine.arena[:0], (-np.inf, 0)
         self.epoch = self.batch = self.step = 0
 
     def judge(self, stage: Stage, score: float) -> None:
         """Keep the parameters of this epoch, whose number is one more than epoch, if held-out rows like them best."""
         if score > self.judged[0]:
-            self.best, self.judged = self.machine(stage).arena.copy(), (score, self.epoch + 1)
+            self.best, self.judged = self.kept(stage).arena.copy(), (score, self.epoch + 1)
 
     def settle(self, stage: Stage) -> None:
-        """End a stage with the parameters that held-out rows liked best, where there were any."""
-        if self.best.size:
-            self.machine(stage).arena[...] = self.best
+        """End a stage with the parameters that held-out rows liked best, or else with their average, if any."""
+        for found in (self.best, self.average):
+            if found.size:
+                self.machine(stage).arena[...] = found
+                break
+        self.average = self.average[:0]
         self.best, self.judged = self.best[:0], (-np.inf, 0)
 
     def finish(self, plan: list[Stage]) -> None:
         """End the whole run where it stands, perhaps before its last stages."""
+        if self.stage < len(plan):
+            self.settle(plan[self.stage])
         if self._in_pairs(plan):
             compose(self.model, self.pairs)
         self.stage, self.epoch, self.batch = len(plan), 0, 0
 
     def copied(self, plan: list[Stage]) -> Model:
         """A copy of the whole machine as it stands: where pairs are trained, as composed of those that there are."""
-        model = replace(self.model, arena=self.model.arena.copy())
+        stage = plan[self.stage]
+        whole = self.kept(stage) if stage.pair is None else self.model
+        model = replace(whole, arena=whole.arena.copy())
         if self._in_pairs(plan):
-            compose(model, self.pairs)
+            compose(model, [*self.pairs[:-1], self.kept(stage)])
         return model
 
     def _in_pairs(self, plan: list[Stage]) -> bool:
@@ -106,6 +121,8 @@ class TrainState:
         found |= {f"arena/pair-{i}": pair.arena for i, pair in enumerate(self.pairs)}
         found |= {f"rule/{name}": x for name, x in self.rule.items()}
         found |= {f"optimizer/{name}": x for name, x in self.optimizer.items()}
+        if self.average.size:
+            found["average/arena"] = self.average
         if self.best.size:
             found |= {"best/arena": self.best, "best/judged": np.array(self.judged)}
         return {name: host(x) for name, x in found.items()}
@@ -114,8 +131,8 @@ class TrainState:
         """The state with its arrays on a device."""
         rule, optimizer = ({n: moved(x, device) for n, x in part.items()} for part in (self.rule, self.optimizer))
         pairs = [pair.to(device) for pair in self.pairs]
-        best = moved(self.best, device)
-        return replace(self, model=self.model.to(device), pairs=pairs, rule=rule, optimizer=optimizer, best=best)
+        arrays = {"average": moved(self.average, device), "best": moved(self.best, device)}
+        return replace(self, model=self.model.to(device), pairs=pairs, rule=rule, optimizer=optimizer, **arrays)
 
 
 def restore(tensors: Mapping[str, Array], blueprint: Blueprint, plan: list[Stage], source: str) -> TrainState:
@@ -130,6 +147,7 @@ def restore(tensors: Mapping[str, Array], blueprint: Blueprint, plan: list[Stage
             {n.removeprefix("rule/"): x for n, x in owned.items() if n.startswith("rule/")},
             {n.removeprefix("optimizer/"): x for n, x in owned.items() if n.startswith("optimizer/")},
             owned["totals"],
+            owned.get("average/arena", np.zeros(0)),
             owned.get("best/arena", np.zeros(0)),
             _judged(owned.get("best/judged", np.array([-np.inf, 0]))),
             **{name: int(n) for name, n in zip(COUNTERS, owned["counters"], strict=True)},
@@ -170,8 +188,9 @@ def _shapes(state: TrainState, plan: list[Stage]) -> bool:
         return True
     stage = plan[state.stage]
     machine = state.machine(stage)
-    if state.best.size and (state.best.shape, state.best.dtype) != (machine.arena.shape, machine.dtype):
-        return False
+    for found in (state.average, state.best):
+        if found.size and (found.shape, found.dtype) != (machine.arena.shape, machine.dtype):
+            return False
     row = np.zeros((1, machine.units[machine.visible]), machine.dtype)
     wanted = stage.rule.init(machine, row, Key(0, 0))
     return _alike(state.rule, wanted) and _alike(state.optimizer, optimizers.init(stage.settings, machine))

@@ -198,6 +198,79 @@ def check_mean_field_positive_phase() -> None:
             assert_close(found, subtract(positive, negative), 1e-12)
 
 
+def collapsed_statistics(table: Table, row: Any, draws: int) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Exact mean and variance of the statistics of a collapsed positive phase at one row, by enumeration.
+
+    The drawn class follows the factorised posterior first, and then, of several draws, its law given the means of the
+    others at the draw before: a Markov chain over the states of the drawn class.
+    """
+    drawn, others = enumeration.colours(table)[1], [n for n in enumeration.colours(table)[0] if n != table.visible]
+    states = enumeration.states(table, drawn)
+    count = len(states[drawn[0]])
+    seen = np.repeat(np.asarray(row, float)[None], count, axis=0)
+    means = {n: enumeration.conditional(table, n, states) for n in others}
+
+    def law(given: Mapping[str, Any]) -> Floats:
+        """Probability of each state of the drawn class given means of the others, (rows, states)."""
+        p = {n: enumeration.conditional(table, n, given) for n in drawn}
+        chance = [np.where(states[n][None] > 0, p[n][:, None], 1 - p[n][:, None]).prod(axis=2) for n in drawn]
+        return np.prod(chance, axis=0)
+
+    share = law({table.visible: seen[:1], **_fixed_point(table, row, drawn, others)})[0]
+    for _ in range(draws - 1):
+        share = share @ law({table.visible: seen, **means})
+    whole = {table.visible: seen, **states, **means}
+    values = {f"edge/{a}-{b}/weight": np.einsum("si,sj->sij", whole[a], whole[b]) for a, b in table.edges}
+    values |= {f"layer/{n}/bias": whole[n] for n in table.layers}
+    mean = {name: np.tensordot(share, x, 1) for name, x in values.items()}
+    spread = {name: np.tensordot(share, (x - mean[name]) ** 2, 1) for name, x in values.items()}
+    return mean, {name: np.where(x < 1e-20, 0, x) for name, x in spread.items()}
+
+
+def _fixed_point(table: Table, row: Any, drawn: Any, others: Any) -> dict[str, Floats]:
+    """Mean-field means (1, units) of the layers that are not drawn, by plain damped iteration."""
+    means = {n: np.full((1, table.layers[n]), 0.5) for n in (*drawn, *others)}
+    for _ in range(3000):
+        for n in means:
+            given = {table.visible: np.asarray(row, float)[None]} | {m: x for m, x in means.items() if m != n}
+            means[n] = 0.3 * means[n] + 0.7 * enumeration.conditional(table, n, given)
+    return {n: means[n] for n in others}
+
+
+def collapsed_p(units: tuple[int, ...], draws: int, scale: float) -> float:
+    """p-value that the collapsed positive phase of one call on many copies of a row has the enumerated expectation."""
+    table, rows = Table.random(units, scale, 21), 20_000
+    row = coin_rows(1, units[0], 22)[0]
+    settings = Settings(positive="collapsed", positive_draws=draws, chains=5, **PRECISE)
+    found, state = gradient_of(machine_of(table), np.repeat(row[None], rows, axis=0), Contrastive(settings), step=3)
+    negative = mean_moments(table, last_class_by_mean(table, chains_of(state)))
+    positive = {name: found[name] + negative[name] for name in found}
+    mean, variance = collapsed_statistics(table, row, draws)
+    plain = {n: _fixed_point(table, row, table.hidden, table.hidden)[n] for n in table.hidden}
+    factorised = mean_moments(table, {table.visible: row[None], **plain})
+    edge = f"edge/{table.hidden[0]}-{table.hidden[1]}/weight"
+    spread = np.sqrt(variance[edge] / rows)
+    assert (np.abs(factorised[edge] - mean[edge]) / spread).max() > 20  # so mean field would be caught
+    if draws > 1:  # so one draw less would be caught
+        fewer, _ = collapsed_statistics(table, row, draws - 1)
+        assert max((np.abs(fewer[n] - mean[n]) / np.sqrt(variance[n] / rows + 1e-30)).max() for n in mean) > 10
+    certain = {name: x == 0 for name, x in variance.items()}  # what the row alone says
+    for name, fixed in certain.items():
+        np.testing.assert_allclose(positive[name][fixed], mean[name][fixed], rtol=0, atol=1e-12)
+    loose = {name: x / rows + np.where(certain[name], np.inf, 0) for name, x in variance.items()}
+    return deviation_p(positive, mean, loose)
+
+
+def check_collapsed_expectation() -> None:
+    """alpha 1e-6; catches other layers by mean field, a draw that forgets the layer above, or one from biases."""
+    stats.accept(collapsed_p((4, 3, 3), 1, 1.2), "the collapsed positive phase has a wrong expectation")
+
+
+def check_two_draws() -> None:
+    """alpha 1e-6; the second draw is given the means that the first one left, in a machine of three hidden layers."""
+    stats.accept(collapsed_p((3, 3, 2, 2), 2, 2.0), "a second collapsed draw has a wrong expectation")
+
+
 def check_offsets_follow_the_data() -> None:
     """Offsets and rates are moving averages of the positive phase alone, from the means under the biases."""
     table, rate = Table.random((4, 3), 1.0, 9), 0.3

@@ -179,6 +179,14 @@ def test_the_positive_phase_of_a_deep_machine_is_a_mean_field_fixed_point() -> N
     checks.check_mean_field_positive_phase()
 
 
+def test_the_collapsed_positive_phase_has_the_enumerated_expectation() -> None:
+    checks.check_collapsed_expectation()
+
+
+def test_a_second_draw_of_the_collapsed_positive_phase_has_its_own_expectation() -> None:
+    checks.check_two_draws()
+
+
 def test_offsets_and_rates_are_moving_averages_of_the_data() -> None:
     checks.check_offsets_follow_the_data()
 

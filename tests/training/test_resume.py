@@ -37,7 +37,12 @@ KINDS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "centred": (lambda: boltz.dbm([6, 4, 3], ROWS), {
         "center": True, "sparsity_cost": 0.05, "schedule": "inverse", "max_norm": 0.5
     }),
-    "pretrained": (lambda: boltz.dbm([6, 4, 3], ROWS), {"pretrain_epochs": 1, "optimizer": "adam", "l2": 1e-3}),
+    "pretrained": (lambda: boltz.dbm([6, 4, 3], ROWS), {
+        "pretrain_epochs": 1, "optimizer": "adam", "l2": 1e-3, "averaging": "exponential", "average_decay": 0.8
+    }),
+    "collapsed": (lambda: boltz.dbm([6, 4, 3], ROWS), {
+        "positive": "collapsed", "positive_draws": 2, "averaging": "last", "average_share": 0.5
+    }),
     "bottom": (lambda: boltz.dbm([6, 4, 3], ROWS), {"pretrain": "bottom", "pretrain_epochs": 1, "l1": 1e-4}),
     "iwae": (lambda: boltz.vae([6, [5], [4]], [3, 2], ROWS), {
         "objective": "iwae", "samples": 3, "schedule": "stages", "adam_second": 1.0, "learning_rate": 0.01
