@@ -99,7 +99,7 @@ def stepping(rule: Any, settings: Any, model: Any, rows: Any) -> Run:
             for _ in range(units):
                 step = next(steps)
                 rule.gradient(work, batches[step % len(batches)], state, Clock(key, step), pool)
-                this = optimizers.Step(settings.learning_rate, 0.0, step)
+                this = optimizers.Step([settings.learning_rate], [0.0], step)
                 optimizers.apply(settings, model, work.gradient, optimizer, this, pool)
         wait(model.arena)
 

@@ -63,7 +63,7 @@ def lesson(problem: Lesson, threads: int) -> Work:
             for _ in range(count):
                 step = next(steps)
                 rule.gradient(work, next(supply), state, Clock(KEY, step), pool)
-                this = optimizers.Step(problem.learning_rate, 0.0, step)
+                this = optimizers.Step([problem.learning_rate], [0.0], step)
                 if not optimizers.apply(settings, machine, work.gradient, optimizer, this, pool):
                     raise FloatingPointError("training left the finite numbers")
 

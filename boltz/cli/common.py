@@ -135,6 +135,27 @@ def _is_size(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) < 9 and int(text) > 0
 
 
+class Numbers(click.ParamType):
+    """A number, or several separated by commas, one for each pair of neighbouring layers, such as 0.0002,0.001."""
+
+    name = "numbers"
+
+    def __init__(self, kind: type[int] | type[float]) -> None:
+        self.kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        whole = self.kind is int
+        try:
+            found = tuple(self.kind(part) for part in value.split(","))
+        except ValueError:
+            example = "20 or 20,40" if whole else "0.001 or 0.0002,0.001"
+            wanted = f"a {'whole ' * whole}number, or one for each pair of layers, such as {example}"
+            self.fail(f"{value!r} must be {wanted}.", param, ctx)
+        return found[0] if len(found) == 1 else found
+
+
 class Betas(click.ParamType):
     """A number of temperatures, or the name of a schedule: sm2008, adaptive, adaptive:N."""
 

@@ -13,7 +13,17 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import click
 
 from boltz import presets
-from boltz.cli.common import BETAS, Betas, Layers, device_option, json_option, table_options, threads_option, word
+from boltz.cli.common import (
+    BETAS,
+    Betas,
+    Layers,
+    Numbers,
+    device_option,
+    json_option,
+    table_options,
+    threads_option,
+    word,
+)
 from boltz.cli.machines import MACHINES, having
 from boltz.errors import InputError
 from boltz.networks.settings import FineTuneSettings
@@ -58,11 +68,12 @@ SECTIONS: Sections = {
     "Data": ("data", "limit", "valid", "test", *TABLES, "binarize", "shuffle"),
     "Training": (
         *("recipe", "stages", "epochs", "patience", "validation", "batch_size"),
-        *("learning_rate", "schedule", "decay_epochs", *STEPS, "l2", "l1", "max_norm", "seed"),
+        *("learning_rate", "schedule", "decay_epochs", *STEPS, "l2", "l1", "max_norm"),
+        *("averaging", "average_share", "average_decay", "seed"),
     ),
     "Chains and pretraining": (
         *("rule", "k", "chains", "rungs", "sparsity_target", "sparsity_cost", "center", "center_rate"),
-        *("mean_field_sweeps", "mean_field_tolerance", "mean_field_damping"),
+        *("positive", "positive_draws", "mean_field_sweeps", "mean_field_tolerance", "mean_field_damping"),
         *("pretrain", "pretrain_epochs", "pretrain_learning_rate", "pretrain_k"),
     ),
     "Objective": ("objective", "samples", "groups", "alpha", "beta", "sleep_share", "warmup_epochs", "free_bits"),
@@ -86,8 +97,10 @@ TYPES: dict[str, tuple[Any, str]] = {
     "latent": (Layers(), "N[,N...]"),
     "widths": (Layers(), "N,N,..."),
     "betas": (Betas(), BETAS),
-    **dict.fromkeys(("samples", "epochs", "pretrain_epochs", "batch_size", "patience"), (int, "INTEGER")),
-    **dict.fromkeys(("validation", "learning_rate", "pretrain_learning_rate"), (float, "FLOAT")),
+    **dict.fromkeys(("samples", "epochs", "batch_size", "patience"), (int, "INTEGER")),
+    "validation": (float, "FLOAT"),
+    **dict.fromkeys(Settings.BY_PAIR, (Numbers(float), "FLOAT[,FLOAT...]")),
+    **dict.fromkeys(("pretrain_epochs", "pretrain_k"), (Numbers(int), "INTEGER[,INTEGER...]")),
 }
 EPOCHS = f"by the number of rows: for {presets.LEAST_UPDATES:,} to {presets.MOST_UPDATES:,} updates"
 LESS = f"less with fewer than {presets.ROWS_A_UNIT} rows a unit"

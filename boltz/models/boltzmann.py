@@ -161,6 +161,20 @@ class BoltzmannMachine:
         weights = size({edge.key: self.graph.shapes[edge.key] for edge in self.graph.edges})
         return [(slice(0, weights), True), (slice(weights, self.arena.size), False)]
 
+    def pair_spans(self) -> list[tuple[slice, bool, int]]:
+        """The arena as slices: whether of weights, and which edge they are of or, of biases, which is first below."""
+        edges, start, found = self.graph.edges, 0, []
+        below: dict[str, int] = {}
+        for number, edge in enumerate(edges):
+            below.setdefault(edge.upper, number)
+        for name, shape in self.graph.shapes.items():
+            stop = start + size({name: shape})
+            own = next((i for i, edge in enumerate(edges) if edge.key == name), None)
+            pair = below.get(name.split("/")[1], 0) if own is None else own
+            found.append((slice(start, stop), own is not None, pair))
+            start = stop
+        return found
+
     def unit_type(self, layer: str) -> Units:
         """The unit type of a layer; raises InputError for a name that is none."""
         try:

@@ -24,8 +24,7 @@ from boltz.networks.settings import FineTuneSettings
 from boltz.networks.step import CHUNK, Examples, Tuner, chunks, examples
 from boltz.parallel import Workers, workers
 from boltz.rng import Key
-from boltz.training.optimizers import UPDATES, OptState, Step
-from boltz.training.schedules import learning_rate, momentum
+from boltz.training.optimizers import UPDATES, OptState, step_at
 
 Array = NDArray[Any]
 Rows = NDArray[np.int64]
@@ -207,7 +206,7 @@ class Course:
             for batch in range(batches):
                 self.pause()
                 done = p.epoch + batch / batches
-                step = Step(learning_rate(s, done), momentum(s, done), p.epoch * batches + batch + 1)
+                step = step_at(s, done, p.epoch * batches + batch + 1)
                 rows = order[batch * s.batch_size : (batch + 1) * s.batch_size]
                 loss, finite = tuner.step(lesson.data, rows, p.optimizer, step)
                 if not finite:

@@ -12,7 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from boltz.parallel import Workers
-from boltz.training.settings import Common
+from boltz.training.settings import Averaged
 
 Array = NDArray[Any]
 APART, PARTS = 10, 100  # most updates between two that are taken, and about how many are to be taken at least
@@ -32,7 +32,7 @@ class Averages:
     decay: float = 0.0
 
     @classmethod
-    def of(cls, settings: Common, updates: int) -> Averages:
+    def of(cls, settings: Averaged, updates: int) -> Averages:
         """As the settings have it, for a stage of so many updates."""
         if settings.averaging == "none" or updates == 0:
             return cls()

@@ -77,7 +77,7 @@ class Contrastive:
 
     def recordable(self, machine: BoltzmannMachine) -> bool:
         few = (self.settings.batch_size, self.settings.chains, *machine.graph.units.values())
-        return self.settings.sparsity_cost == 0 and recordable(machine.arena, *few)
+        return not self.settings.sparse and recordable(machine.arena, *few)
 
     def replayable(self, machine: BoltzmannMachine) -> bool:
         stacked = any(machine.visible not in (edge.lower, edge.upper) for edge in machine.graph.edges)
@@ -96,7 +96,7 @@ class Contrastive:
             mean = machine.unit_type(layer).mean(machine.bias(layer)).astype(machine.dtype)
             if self.settings.center:
                 state[f"offset/{layer}"] = mean.copy()
-            if self.settings.sparsity_cost > 0:
+            if self.settings.sparse:
                 state[f"rate/{layer}"] = mean.copy()
         return state
 
@@ -205,14 +205,15 @@ class Contrastive:
         pool.map(product, jobs)
         if center:
             pool.map(plain, list(stats))
-        if self.settings.sparsity_cost > 0:
+        if self.settings.sparse:
             self._sparsify(machine, gradient, state)
         return gradient
 
     def _sparsify(self, machine: BoltzmannMachine, gradient: dict[str, Array], state: RuleState) -> None:
         """Pull running rates to the target through biases and incoming weights (Hinton 2012, section 11)."""
-        for edge in machine.graph.edges:
-            pull = self.settings.sparsity_cost * (self.settings.sparsity_target - state[f"rate/{edge.upper}"])
+        for pair, edge in enumerate(machine.graph.edges):
+            own = self.settings.of_pair(pair)
+            pull = own.sparsity_cost * (own.sparsity_target - state[f"rate/{edge.upper}"])
             gradient[bias_key(edge.upper)] += pull
             gradient[edge.key] += np.outer(state[f"rate/{edge.lower}"], pull)
 

@@ -25,7 +25,7 @@ from boltz.training.monitor import Modes
 from boltz.training.pretraining import Stage, recognise
 from boltz.training.programs import Steps, fits
 from boltz.training.rules import Clock, Workspace
-from boltz.training.schedules import learning_rate, momentum
+from boltz.training.schedules import learning_rate
 from boltz.training.settings import Settings
 from boltz.training.state import TrainState
 
@@ -184,7 +184,7 @@ class Loop:
             guards.stop(work.machine, work.gradient, state.rule, place)
         gradient(batch, done)
         state.step += 1
-        step = optimizers.Step(learning_rate(settings, done), momentum(settings, done), state.step)
+        step = optimizers.step_at(settings, done, state.step)
         self.sound &= optimizers.apply(settings, work.machine, work.gradient, state.optimizer, step, pool)
         if looks and not self.sound:
             guards.stop(work.machine, work.gradient, state.rule, place)
@@ -248,7 +248,7 @@ class Loop:
             **self._mode_gap(stage, work.machine),
             SCORE: self._score(stage, machine, watched[0]),
             "gradient_norm": float(np.linalg.norm(work.gradient)),
-            "learning_rate": learning_rate(stage.settings, done),
+            "learning_rate": learning_rate(stage.settings.of_pair(0), done),
             "rows_per_second": len(self.data.x) / max(seconds, 1e-9),
             "seconds": float(self.state.totals[1]),
         }

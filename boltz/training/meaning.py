@@ -35,8 +35,13 @@ def among(setting: str, *values: str) -> Need:
 
 
 def above_zero(setting: str) -> Need:
-    """A setting must be above 0."""
-    return Need(f"{{{setting}}} above 0", lambda v: v[setting] > 0)
+    """A setting must be above 0, or one of its numbers."""
+    return Need(f"{{{setting}}} above 0", lambda v: largest(v[setting]) > 0)
+
+
+def largest(value: Any) -> Any:
+    """A number, or the largest of several."""
+    return max(value) if isinstance(value, list | tuple) else value
 
 
 def setting(default: Any, help: str, needs: Need | None = None, choices: tuple[str, ...] = ()) -> Any:

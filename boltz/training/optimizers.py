@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
 from operator import and_
@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 import boltz.kernels as kernels
 from boltz.arrays import on_device
+from boltz.models.boltzmann import BoltzmannMachine
 from boltz.parallel import Workers
+from boltz.training.meaning import largest
+from boltz.training.schedules import learning_rate, momentum
 from boltz.training.settings import Common
 
 Array = NDArray[Any]
@@ -37,23 +40,42 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """What one update needs: learning rate, momentum, and the number of this update from 1."""
+    """What one update needs: learning rates and momenta, one or by pairs of layers, and its number from 1."""
 
-    rate: float
-    momentum: float
-    count: int
+    rates: Sequence[Any]
+    momenta: Sequence[Any]
+    count: Any
 
 
-def _momentum(part: slice, parameter: Array, gradient: Array, state: OptState, step: Step, s: Common) -> bool:
+def parts(settings: Common) -> list[Common]:
+    """The settings by pairs of layers, where they differ between pairs, else these alone."""
+    return [settings.of_pair(pair) for pair in range(max(settings.several.values(), default=1))]
+
+
+def step_at(settings: Common, done: float, count: int) -> Step:
+    """The step of a number after so many epochs (fractions count)."""
+    own = parts(settings)
+    return Step([learning_rate(each, done) for each in own], [momentum(each, done) for each in own], count)
+
+
+class Update(Protocol):
+    """The update of a slice of the arena with a rate and a momentum; whether all parameters stay finite."""
+
+    def __call__(
+        self, arrays: tuple[Array, Array, OptState], rate: Any, momentum: Any, count: Any, s: Common
+    ) -> bool: ...
+
+
+def _momentum(arrays: tuple[Array, Array, OptState], rate: Any, momentum: Any, count: Any, s: Common) -> bool:
+    parameter, gradient, state = arrays
     nesterov = s.optimizer == "nesterov"
-    arrays = parameter[part], gradient[part], state["velocity"][part]
-    return kernels.momentum_update(*arrays, step.rate, step.momentum, nesterov, s.l2, s.l1)
+    return kernels.momentum_update(parameter, gradient, state["velocity"], rate, momentum, nesterov, s.l2, s.l1)
 
 
-def _adam(part: slice, parameter: Array, gradient: Array, state: OptState, step: Step, s: Common) -> bool:
-    moments = state["first"][part], state["second"][part]
-    arrays = parameter[part], gradient[part], moments
-    return kernels.adam_update(*arrays, step.rate, betas(s), s.adam_epsilon, step.count, s.l2, s.l1)
+def _adam(arrays: tuple[Array, Array, OptState], rate: Any, momentum: Any, count: Any, s: Common) -> bool:
+    parameter, gradient, state = arrays
+    moments = state["first"], state["second"]
+    return kernels.adam_update(parameter, gradient, moments, rate, betas(s), s.adam_epsilon, count, s.l2, s.l1)
 
 
 def betas(settings: Common) -> tuple[float, float]:
@@ -61,7 +83,7 @@ def betas(settings: Common) -> tuple[float, float]:
     return settings.adam_beta1, 0.999
 
 
-UPDATES: dict[str, tuple[tuple[str, ...], Callable[..., bool]]] = {
+UPDATES: dict[str, tuple[tuple[str, ...], Update]] = {
     "momentum": (("velocity",), _momentum),
     "nesterov": (("velocity",), _momentum),
     "adam": (("first", "second"), _adam),
@@ -79,17 +101,35 @@ def init(settings: Common, machine: Learner) -> OptState:
 def apply(settings: Common, machine: Learner, gradient: Array, state: OptState, step: Step, pool: Workers) -> Any:
     """Update the arena in place; True if every parameter stays finite, an array of one truth value on a device."""
     update = UPDATES[settings.optimizer][1]
-    plain, chunk = _without_decay(settings), max(pool.least, -(-gradient.size // pool.count))
+    own = parts(settings)
+    chunk = max(pool.least, -(-gradient.size // pool.count))
     jobs = []
-    for span, decayed in machine.spans() if settings.l2 or settings.l1 else [(slice(0, gradient.size), False)]:
+    for span, decayed, pair in _spans(machine, own):
         for first in range(span.start, span.stop, chunk):
-            jobs.append((slice(first, min(first + chunk, span.stop)), settings if decayed else plain))
-    finite = pool.map(lambda job: update(job[0], machine.arena, gradient, state, step, job[1]), jobs)
-    if settings.max_norm > 0:
-        for name, parameter in machine.params.items():
-            if name.endswith("weight"):
-                _clip_columns(parameter, settings.max_norm)
+            part = slice(first, min(first + chunk, span.stop))
+            jobs.append((part, own[pair] if decayed else _without_decay(own[pair]), pair))
+
+    def run(job: tuple[slice, Common, int]) -> bool:
+        part, chosen, pair = job
+        arrays = machine.arena[part], gradient[part], {name: x[part] for name, x in state.items()}
+        return update(arrays, step.rates[pair], step.momenta[pair], step.count, chosen)
+
+    finite = pool.map(run, jobs)
+    if largest(settings.max_norm) > 0:
+        weights = [x for name, x in machine.params.items() if name.endswith("weight")]
+        for pair, weight in enumerate(weights):
+            _clip_columns(weight, own[min(pair, len(own) - 1)].max_norm)
     return reduce(and_, finite, True)
+
+
+def _spans(machine: Learner, own: Sequence[Common]) -> list[tuple[slice, bool, int]]:
+    """The arena as slices: whether decay acts on them, and the pair of layers whose settings they have."""
+    if len(own) == 1:
+        decayed = own[0].l2 or own[0].l1
+        found = machine.spans() if decayed else [(slice(0, machine.arena.size), False)]
+        return [(span, weights, 0) for span, weights in found]
+    assert isinstance(machine, BoltzmannMachine)
+    return machine.pair_spans()
 
 
 @lru_cache(maxsize=16)  # the stages of the runs at work; a long process sees any number of settings
@@ -98,7 +138,9 @@ def _without_decay(settings: Common) -> Common:
 
 
 def _clip_columns(weight: Array, most: float) -> None:
-    """Scale the incoming weights of each upper unit to a norm of at most most (Srebro & Shraibman 2005)."""
+    """Scale the incoming weights of each upper unit to a norm of at most most (Srebro & Shraibman 2005); 0: not."""
+    if not most:
+        return
     norms = np.sqrt(np.einsum("ij,ij->j", weight, weight, dtype=np.float64))
     if on_device(weight) or norms.max() > most:  # a look would make the host wait
         weight *= np.minimum(1, most / np.maximum(norms, most)).astype(weight.dtype)

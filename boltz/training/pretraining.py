@@ -25,8 +25,9 @@ from boltz.models.graph import Graph
 from boltz.rng import Key
 from boltz.training.contrastive import Contrastive
 from boltz.training.exchanging import Exchanging
+from boltz.training.meaning import largest
 from boltz.training.rules import Rule
-from boltz.training.settings import Common, Settings
+from boltz.training.settings import Averaged, Settings
 
 Array = NDArray[Any]
 
@@ -36,7 +37,7 @@ class Stage:
     """A part of a run: one machine trained by a rule; pair is None for the whole machine, else graph is the pair's."""
 
     name: str
-    settings: Common
+    settings: Averaged
     rule: Rule
     pair: int | None = None
     graph: Graph | None = None
@@ -59,13 +60,14 @@ def pair_stage(pair: int, graph: Graph, settings: Settings, scales: Mapping[str,
 def stages(graph: Graph, settings: Settings) -> list[Stage]:
     """The stages of a Boltzmann machine: pairs of layers from the bottom if there is pretraining, then all of it.
 
-    Raises InputError if an RBM is to be pretrained.
+    Raises InputError if an RBM is to be pretrained, or if a setting has not one number for each pair.
     """
     found = []
     sizes = [layer.units for layer in graph.layers]
     pairs = len(sizes) - 1
+    settings.check_pairs(pairs)
     doubled = settings.pretrain == "doubling"
-    if settings.pretrain_epochs > 0:
+    if largest(settings.pretrain_epochs) > 0:
         if pairs == 1:
             raise InputError(
                 f"pretrain_epochs must be 0 for a machine with one hidden layer, got {settings.pretrain_epochs}."
@@ -73,7 +75,7 @@ def stages(graph: Graph, settings: Settings) -> list[Stage]:
         for pair in range(pairs if doubled else 1):
             pair_graph = Graph.chain(sizes[pair : pair + 2], graph.layers[0].kind)
             scales = {"h1": 1.0 if pair == pairs - 1 else 2.0, "v": 1.0 if pair == 0 else 2.0} if doubled else {}
-            found.append(pair_stage(pair, pair_graph, settings.pretraining(), scales))
+            found.append(pair_stage(pair, pair_graph, settings.pretraining(pair), scales))
     rule: type[Contrastive] = Exchanging if settings.rule == "ptt" else Contrastive
     return [*found, Stage("joint", settings, rule(settings))]
 

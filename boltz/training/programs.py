@@ -20,6 +20,7 @@ from boltz.models.files import Model
 from boltz.parallel import Recording, Workers, shares
 from boltz.rng import Key
 from boltz.training import optimizers
+from boltz.training.meaning import largest
 from boltz.training.pretraining import Stage
 from boltz.training.rules import Clock, Workspace
 from boltz.training.schedules import learning_rate, momentum
@@ -37,7 +38,7 @@ def fits(stage: Stage, machine: Model, data: Data) -> bool:
         and rows.dtype in (np.float32, np.uint8)
         and rows.flags.c_contiguous
         and len(rows) >= settings.batch_size
-        and settings.max_norm == 0
+        and largest(settings.max_norm) == 0
         and not stage.pair
         and machine.layers[0].kind == "bernoulli"
         and stage.rule.recordable(machine)
@@ -52,7 +53,8 @@ class Steps:
         self.stage, self.state = stage, state
         self.batches = len(data.x) // settings.batch_size
         self.order = np.zeros(len(data.x), np.int64)
-        self.rates, self.momenta = (np.zeros(stage.batches(len(data.x))) for _ in range(2))
+        self.parts = optimizers.parts(settings)
+        self.rates, self.momenta = (np.zeros((len(self.parts), stage.batches(len(data.x)))) for _ in range(2))
         program = self.program = Program()
         mine = replace(machine, arena=recorded(machine.arena, program))
         work = stage.rule.workspace(mine)
@@ -68,11 +70,11 @@ class Steps:
 
     def begin(self, order: Array) -> None:
         """The order of the rows of an epoch, and the rates of its steps."""
-        settings, state, batches = self.stage.settings, self.state, len(self.rates)
+        settings, state, batches = self.stage.settings, self.state, self.rates.shape[1]
         self.order[...] = order
         done = [state.epoch + b / batches for b in range(batches)]
-        self.rates[...] = [learning_rate(settings, each) for each in done]
-        self.momenta[...] = [momentum(settings, each) for each in done]
+        self.rates[...] = [[learning_rate(own, each) for each in done] for own in self.parts]
+        self.momenta[...] = [[momentum(own, each) for each in done] for own in self.parts]
 
     def run(self, most: int) -> int:
         """Go on by at most so many steps in one call; says how many: none where the next batch is not whole."""
@@ -108,7 +110,7 @@ class Steps:
 
     def _record_update(self, machine: Model, work: Workspace, recording: Recording) -> None:
         settings = self.stage.settings
-        rate, mass = (Entry(table, Count(BATCH)) for table in (self.rates, self.momenta))
+        rates, momenta = ([Entry(row, Count(BATCH)) for row in table] for table in (self.rates, self.momenta))
         arrays = {name: recorded(x, self.program) for name, x in self.state.optimizer.items()}
-        step = optimizers.Step(rate, mass, Count(STEP) + 1)
+        step = optimizers.Step(rates, momenta, Count(STEP) + 1)
         optimizers.apply(settings, machine, work.gradient, arrays, step, recording)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
-from typing import Any
+from functools import lru_cache
+from typing import Any, ClassVar, TypeVar
 
 from boltz import checks
 from boltz.data.binarize import HOW as BINARIZE
@@ -12,7 +13,7 @@ from boltz.errors import InputError
 from boltz.foreign import short_repr
 from boltz.sampling.meanfield import MeanField
 from boltz.storage import snapshots
-from boltz.training.meaning import Need, above_zero, again, among, explained, setting
+from boltz.training.meaning import Need, above_zero, again, among, explained, largest, setting
 from boltz.training.objectives import OBJECTIVES, Knobs
 
 RULES = ("cd", "pcd", "ptt")
@@ -26,7 +27,10 @@ AVERAGING = ("none", "last", "exponential")
 MOMENTUM, ADAM = among("optimizer", "momentum", "nesterov"), among("optimizer", "adam")
 RULE_PTT = among("rule", "ptt")
 PRETRAINED = above_zero("pretrain_epochs")
-RATES_MOVE = Need("{center} or {sparsity_cost} above 0", lambda v: v["center"] or v["sparsity_cost"] > 0)
+RATES_MOVE = Need("{center} or {sparsity_cost} above 0", lambda v: v["center"] or largest(v["sparsity_cost"]) > 0)
+
+
+Self = TypeVar("Self", bound="Common")
 
 
 def _used(knob: str) -> Need:
@@ -43,6 +47,8 @@ class Common:
     parameters of its best epoch are kept; 0 trains for all epochs and keeps the last ones. validation is the share of
     the rows that is held out where no others are given.
     """
+
+    BY_PAIR: ClassVar[tuple[str, ...]] = ()  # settings that may have a number for each pair of neighbouring layers
 
     epochs: int = setting(
         10, "Passes over the training rows at most; for a dbn those of the up-down rule, after pretraining."
@@ -72,20 +78,6 @@ class Common:
     l2: float = setting(0.0, "Weight decay: penalty on half the squared weights.")
     l1: float = setting(0.0, "Penalty on the absolute weights.")
     max_norm: float = setting(0.0, "Largest norm of the incoming weights of a unit; 0 sets no limit.")
-    averaging: str = setting(
-        "none",
-        "What a stage ends with: its last parameters (none), their mean over its last updates (last), or an "
-        "exponential average.",
-        choices=AVERAGING,
-    )
-    average_share: float = setting(
-        0.2,
-        "Share of the updates of a stage, its last ones, whose parameters are averaged.",
-        among("averaging", "last"),
-    )
-    average_decay: float = setting(
-        0.999, "What an exponential average keeps of itself at an update.", among("averaging", "exponential")
-    )
     patience: int = setting(
         0,
         "Epochs without a better log-likelihood of the validation rows after which a stage ends, with the "
@@ -114,8 +106,6 @@ class Common:
         self._check(("l2", "l1", "max_norm", "learning_rate", "adam_second", "checkpoint_seconds"), 0, 1e6)
         self._check(("momentum", "initial_momentum", "adam_beta1"), 0, 0.999)
         checks.number(self.validation, "validation", 0, 0.95)
-        checks.number(self.average_share, "average_share", 1e-6, 1)
-        checks.number(self.average_decay, "average_decay", 0, 1 - 1e-9)
         checks.number(self.adam_epsilon, "adam_epsilon", 1e-30, 1)
         checks.number(self.decay_epochs, "decay_epochs", 1e-6, 1e9)
 
@@ -128,7 +118,29 @@ class Common:
 
     def _check(self, names: tuple[str, ...], least: float, most: float, check: Any = checks.number) -> None:
         for name in names:
-            check(getattr(self, name), name, least, most)
+            value = getattr(self, name)
+            if name in self.BY_PAIR and isinstance(value, list | tuple) and value:
+                for each in value:
+                    check(each, name, least, most)
+                object.__setattr__(self, name, tuple(value))
+            else:
+                check(value, name, least, most)
+
+    @property
+    def several(self) -> dict[str, int]:
+        """How many numbers the settings have that have one for each pair of layers."""
+        return {name: len(getattr(self, name)) for name in self.BY_PAIR if isinstance(getattr(self, name), tuple)}
+
+    def check_pairs(self, pairs: int) -> None:
+        """Raise InputError if a setting has several numbers, but not one for each of so many pairs of layers."""
+        for name, count in self.several.items():
+            if count != pairs:
+                wanted = f"one for each of the {pairs} pairs of neighbouring layers" if pairs > 1 else "no more"
+                raise InputError(f"{name} must be one number, or {wanted}, got {count}.")
+
+    def of_pair(self: Self, pair: int) -> Self:
+        """The settings of a pair of neighbouring layers, counted from the bottom."""
+        return _of_pair(self, pair) if self.several else self
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values by name."""
@@ -137,8 +149,48 @@ class Common:
 
 @explained
 @dataclass(frozen=True, repr=False)
-class Settings(Common):
-    """How a Boltzmann machine is trained."""
+class Averaged(Common):
+    """What training of every machine, but not of a network, has besides."""
+
+    averaging: str = setting(
+        "none",
+        "What a stage ends with: its last parameters (none), their mean over its last updates (last), or an "
+        "exponential average.",
+        choices=AVERAGING,
+    )
+    average_share: float = setting(
+        0.2,
+        "Share of the updates of a stage, its last ones, whose parameters are averaged.",
+        among("averaging", "last"),
+    )
+    average_decay: float = setting(
+        0.999, "What an exponential average keeps of itself at an update.", among("averaging", "exponential")
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.number(self.average_share, "average_share", 1e-6, 1)
+        checks.number(self.average_decay, "average_decay", 0, 1 - 1e-9)
+
+
+@lru_cache(maxsize=64)  # of the runs at work; a long process sees any number of settings
+def _of_pair(settings: Any, pair: int) -> Any:
+    return replace(settings, **{name: getattr(settings, name)[pair] for name in settings.several})
+
+
+@explained
+@dataclass(frozen=True, repr=False)
+class Settings(Averaged):
+    """How a Boltzmann machine is trained.
+
+    Rates, penalties, and what pretraining has, are one number, or one for each pair of neighbouring layers from the
+    bottom; a rate of a pair is that of its weights and of the biases above them, the first also of the visible biases.
+    """
+
+    BY_PAIR: ClassVar[tuple[str, ...]] = (
+        *("learning_rate", "momentum", "initial_momentum", "l2", "l1", "max_norm", "sparsity_target", "sparsity_cost"),
+        *("pretrain_epochs", "pretrain_learning_rate", "pretrain_k"),
+    )
 
     rule: str = setting(
         "pcd",
@@ -190,7 +242,7 @@ class Settings(Common):
         if self.rule != "ptt" and self.rungs != RUNGS:
             raise InputError(f"rungs would do nothing: it needs {RULE_PTT.told()}, got rule={self.rule!r}.")
         checks.integer(self.snapshots, "snapshots", 0, snapshots.MOST)
-        checks.integer(self.pretrain_epochs, "pretrain_epochs", 0, 10**9)
+        self._check(("pretrain_epochs",), 0, 10**9, checks.integer)
         self._check(("sparsity_cost", "pretrain_learning_rate"), 0, 1e6)
         checks.number(self.mean_field_damping, "mean_field_damping", 0, 0.999)
         self._check(("center_rate", "mean_field_tolerance", "sparsity_target"), 0, 1)
@@ -200,16 +252,21 @@ class Settings(Common):
         """The options of the positive phase."""
         return MeanField(self.mean_field_tolerance, self.mean_field_sweeps, self.mean_field_damping)
 
-    def pretraining(self) -> Settings:
-        """The settings of an RBM stage: CD and not centred where inputs are doubled, else PCD; not sparse."""
-        doubled = self.pretrain == "doubling"
+    @property
+    def sparse(self) -> bool:
+        """Whether some layer has a sparsity penalty."""
+        return bool(largest(self.sparsity_cost) > 0)
+
+    def pretraining(self, pair: int) -> Settings:
+        """The settings of a pair's RBM stage: CD and not centred where inputs are doubled, else PCD; not sparse."""
+        doubled, own = self.pretrain == "doubling", self.of_pair(pair)
         return replace(
-            self,
+            own,
             rule="cd" if doubled else "pcd",
             rungs=RUNGS,
-            k=self.pretrain_k,
-            epochs=self.pretrain_epochs,
-            learning_rate=self.pretrain_learning_rate,
+            k=own.pretrain_k,
+            epochs=own.pretrain_epochs,
+            learning_rate=own.pretrain_learning_rate,
             center=self.center and not doubled,
             positive="mean-field",
             positive_draws=1,
@@ -219,7 +276,7 @@ class Settings(Common):
 
 @explained
 @dataclass(frozen=True, repr=False)
-class DirectedSettings(Common):
+class DirectedSettings(Averaged):
     """How a sigmoid belief net or a variational autoencoder is trained."""
 
     learning_rate: float = again(Common, "learning_rate", 1e-3)
@@ -258,8 +315,13 @@ class DirectedSettings(Common):
 
 @explained
 @dataclass(frozen=True, repr=False)
-class BeliefSettings(Common):
-    """How a deep belief net is trained: RBMs from the bottom, then the up-down rule on all of it."""
+class BeliefSettings(Averaged):
+    """How a deep belief net is trained: RBMs from the bottom, then the up-down rule on all of it.
+
+    What pretraining has is one number, or one for each pair of neighbouring layers from the bottom.
+    """
+
+    BY_PAIR: ClassVar[tuple[str, ...]] = ("pretrain_epochs", "pretrain_learning_rate", "pretrain_k")
 
     epochs: int = again(Common, "epochs", 0)
     learning_rate: float = again(Common, "learning_rate", 0.005)
@@ -273,14 +335,15 @@ class BeliefSettings(Common):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check(("k", "chains", "pretrain_k"), 1, 10**9, checks.integer)
-        checks.integer(self.pretrain_epochs, "pretrain_epochs", 0, 10**9)
-        checks.number(self.pretrain_learning_rate, "pretrain_learning_rate", 0, 1e6)
+        self._check(("pretrain_epochs",), 0, 10**9, checks.integer)
+        self._check(("pretrain_learning_rate",), 0, 1e6)
 
-    def pretraining(self) -> Settings:
-        """The settings of an RBM stage."""
-        shared = {field.name: getattr(self, field.name) for field in fields(Common)}
-        shared |= {"epochs": self.pretrain_epochs, "learning_rate": self.pretrain_learning_rate}
-        return Settings(**shared, rule=self.rule, k=self.pretrain_k, chains=self.chains)
+    def pretraining(self, pair: int) -> Settings:
+        """The settings of the RBM stage of a pair of layers."""
+        own = self.of_pair(pair)
+        shared = {field.name: getattr(own, field.name) for field in fields(Averaged)}
+        shared |= {"epochs": own.pretrain_epochs, "learning_rate": own.pretrain_learning_rate}
+        return Settings(**shared, rule=own.rule, k=own.pretrain_k, chains=own.chains)
 
 
 AnySettings = Settings | DirectedSettings | BeliefSettings

@@ -18,6 +18,7 @@ from boltz.models.files import Model
 from boltz.models.graph import Graph
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.training import pretraining
+from boltz.training.meaning import largest
 from boltz.training.objectives import check, samples_for
 from boltz.training.pretraining import Stage, empty, pair_stage
 from boltz.training.settings import AnySettings, BeliefSettings, DirectedSettings, Settings, settings_from
@@ -86,11 +87,11 @@ def _one_stage(plan: Structure, settings: DirectedSettings) -> list[Stage]:
 
 def _greedy_stages(plan: Structure, settings: BeliefSettings) -> list[Stage]:
     """RBMs from the bottom, if there is pretraining, then the up-down rule."""
-    found = []
-    if settings.pretrain_epochs > 0:
-        sizes = [layer.units for layer in plan.layers]
+    found, sizes = [], [layer.units for layer in plan.layers]
+    settings.check_pairs(len(sizes) - 1)
+    if largest(settings.pretrain_epochs) > 0:
         graphs = [Graph.chain(sizes[i : i + 2]) for i in range(len(sizes) - 1)]
-        found = [pair_stage(i, graph, settings.pretraining(), {}) for i, graph in enumerate(graphs)]
+        found = [pair_stage(i, graph, settings.pretraining(i), {}) for i, graph in enumerate(graphs)]
     return [*found, Stage("up-down", settings, UpDown(settings))]
 
 

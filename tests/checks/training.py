@@ -6,6 +6,7 @@ Each check takes no argument, is quick, and raises AssertionError where the libr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -523,8 +524,10 @@ def updated(
 
     state, found = optimizers.init(settings, machine), []
     for count, gradient in enumerate(gradients, 1):
-        rate, momentum = steps[count - 1] if steps else (settings.learning_rate, settings.momentum)
-        step = optimizers.Step(rate, momentum, count)
+        step = optimizers.step_at(replace(settings, schedule="constant", momentum_epochs=0), 0, count)
+        if steps:
+            rate, momentum = steps[count - 1]
+            step = optimizers.Step([rate], [momentum], count)
         assert optimizers.apply(settings, machine, gradient, state, step, SERIAL)
         found.append(machine.arena.copy())
     return found, state
@@ -551,6 +554,41 @@ def check_momentum() -> None:
     np.testing.assert_allclose(state["velocity"], v, rtol=0, atol=1e-14)
 
 
+def check_settings_by_pair() -> None:
+    """Weights and biases of a deep machine against plain steps with the numbers of their pair, for two steps.
+
+    The biases of a layer have the rate of the weights below it, and the visible ones that of the first pair.
+    """
+    rates, decay, most = (0.3, 0.0, 0.1), (0.0, 0.5, 0.25), (0.0, 0.0, 0.6)
+    settings = Settings(learning_rate=rates, l2=decay, max_norm=most)
+    machine = arena_machine((5, 4, 3, 2))
+    gradient = np.random.default_rng(57).normal(size=machine.arena.size)
+    wanted = {name: x.copy() for name, x in machine.params.items()}
+    slope = boltz.models.boltzmann.views(machine.graph, gradient)
+    for _ in range(2):
+        for pair, edge in enumerate(machine.graph.edges):
+            w = wanted[edge.key]
+            w += rates[pair] * (slope[edge.key] - decay[pair] * w)
+            if most[pair]:
+                w *= np.minimum(1, most[pair] / np.linalg.norm(w, axis=0))
+        for layer, pair in (("v", 0), ("h1", 0), ("h2", 1), ("h3", 2)):
+            wanted[f"layer/{layer}/bias"] += rates[pair] * slope[f"layer/{layer}/bias"]
+    updated(settings, machine, [gradient, gradient])
+    assert_close(machine.params, wanted, 1e-14)
+
+
+def check_equal_numbers(optimizer: str = "momentum") -> None:
+    """Equal numbers for all pairs leave the bits of one number, also where steps are made in one call."""
+    x = coin_rows(200, 40, 58).astype(np.float32)
+    found = []
+    for number in (lambda a: a, lambda a: (a, a)):
+        rate, decay = number(0.02), number(1e-3)
+        given = {"learning_rate": rate, "l2": decay, "optimizer": optimizer, "epochs": 3, "batch_size": 20}
+        run = boltz.train(boltz.dbm([40, 33, 35], x), x, **given, chains=20, pretrain_epochs=number(1), snapshots=0)
+        found.append(run.model.arena.tobytes())
+    assert found[0] == found[1]
+
+
 def check_nesterov() -> None:
     """On -0.5 A (w - c)^2 the update equals Sutskever et al.'s (2013, eqs. 3-4) v := m v + rate g(w + m v), w := w + v.
 
@@ -567,7 +605,7 @@ def check_nesterov() -> None:
         v = 0.8 * v - 0.1 * curvature * (w + 0.8 * v - centre)
         w = w + v
         gradient = -curvature * (machine.arena - centre)
-        assert optimizers.apply(settings, machine, gradient, state, optimizers.Step(0.1, 0.8, count), SERIAL)
+        assert optimizers.apply(settings, machine, gradient, state, optimizers.Step([0.1], [0.8], count), SERIAL)
         np.testing.assert_allclose(machine.arena, w + 0.8 * v, rtol=0, atol=1e-13)
 
 

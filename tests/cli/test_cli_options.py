@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.commands import invoke
 
+import boltz
 from boltz.cli.machines import MACHINES, having
 from boltz.cli.options import CHOICES, HELP, NEEDS, SECTIONS, chosen
 from boltz.errors import InputError
@@ -49,6 +50,11 @@ OTHER: dict[str, Any] = {
     "sparsity_cost": 0.01,
     "center": True,
     "center_rate": 0.02,
+    "averaging": "last",
+    "average_share": 0.3,
+    "average_decay": 0.99,
+    "positive": "collapsed",
+    "positive_draws": 3,
     "mean_field_sweeps": 4,
     "mean_field_tolerance": 0.01,
     "mean_field_damping": 0.1,
@@ -82,6 +88,9 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "rungs": {"rule": "ptt"},
     "sparsity_target": {"sparsity_cost": 0.1},
     "center_rate": {"sparsity_cost": 0.1},
+    "average_share": {"averaging": "last"},
+    "average_decay": {"averaging": "exponential"},
+    "positive_draws": {"positive": "collapsed"},
     "groups": {"objective": "piwae"},
     "alpha": {"objective": "dreg"},
     "beta": {"objective": "ciwae"},
@@ -191,6 +200,7 @@ def test_defaults_are_valid_and_shown(model: str) -> None:
 
 def test_every_option_reaches_the_run(data: Path) -> None:
     kept = {"center", "adam_beta1", "adam_epsilon", "adam_second", "chains", "rungs", "patience", "validation"}
+    kept |= {"average_decay"}
     given = {name: OTHER[name] for name in MACHINES["dbm"].options if name not in kept}
     words = [word for name, value in given.items() for word in ("--" + name.replace("_", "-"), written(value))]
     words[words.index("--shuffle") : words.index("--shuffle") + 2] = ["--no-shuffle"]
@@ -203,6 +213,20 @@ def test_every_option_reaches_the_run(data: Path) -> None:
     assert description["settings"] == settings.as_dict() and description["data"]["rows"] == 30
     assert description["model"]["units"] == [25, 4, 3]
     assert description["evaluation"] == {"wanted": True, "samples": 20, "chains": 10, "betas": 30}
+
+
+def test_numbers_for_each_pair_of_layers_reach_the_run(data: Path) -> None:
+    words = ("--layers", "4,3", "--l2", "0.001,0.0005", "--pretrain-epochs", "2,0", "--learning-rate", "0.01,0.02")
+    brief = ("--epochs", 1, "--limit", 30, "--no-evaluate")
+    found = invoke("train", "dbm", "--data", data, "--out", "r", *words, *brief)
+    assert found.exit_code == 0, found.stderr
+    settings = run_folder.read_settings("r")["settings"]
+    assert settings["l2"] == [0.001, 0.0005] and settings["pretrain_epochs"] == [2, 0]
+    assert boltz.resume("r").settings.of_pair(1).learning_rate == 0.02
+    wrong = invoke("train", "dbm", "--data", data, "--out", "w", "--layers", "4,3", "--l2", "1,2,3", *brief)
+    assert wrong.exit_code == 2 and "l2 must be one number, or one for each of the 2 pairs" in wrong.stderr
+    wrong = invoke("train", "dbm", "--data", data, "--out", "w", "--layers", "4,3", "--l2", "0.1,x", *brief)
+    assert wrong.exit_code == 2 and "'0.1,x' must be a number, or one for each pair of layers" in wrong.stderr
 
 
 def written(value: Any) -> str:

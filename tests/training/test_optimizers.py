@@ -65,12 +65,22 @@ def test_biases_of_directed_machines_do_not_decay_either(make: Callable[[], Any]
     machine.arena[...] = 1
     settings = settings_of(machine.plan, {"learning_rate": 0.1, "optimizer": optimizer, "l2": 0.5, "l1": 0.25})
     state, gradient = optimizers.init(settings, machine), np.zeros_like(machine.arena)
-    assert optimizers.apply(settings, machine, gradient, state, optimizers.Step(0.1, 0.0, 1), checks.SERIAL)
+    assert optimizers.apply(settings, machine, gradient, state, optimizers.Step([0.1], [0.0], 1), checks.SERIAL)
     kinds = {name.rsplit("/", 1)[1] for name in machine.params}
     assert kinds == {"weight", "bias"}
     for name, x in machine.params.items():
         shrunk = name.endswith("weight")
         assert ((x < 1) == shrunk).all(), name
+
+
+def test_each_pair_of_layers_has_its_own_rate_and_decay() -> None:
+    checks.check_settings_by_pair()
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_numbers_by_pair_that_are_equal_are_one_number(optimizer: str) -> None:
+    """Bits of a short training with steps in one call, and one by one."""
+    checks.check_equal_numbers(optimizer)
 
 
 def test_max_norm_shortens_columns_only() -> None:
@@ -103,7 +113,7 @@ def test_each_optimizer_climbs_a_concave_function(optimizer: str) -> None:
     settings = Settings(learning_rate=0.05, momentum=0.5, optimizer=optimizer)
     state, start = optimizers.init(settings, machine), np.linalg.norm(machine.arena - top)
     for count in range(1, 401):
-        step = optimizers.Step(0.05, 0.5, count)
+        step = optimizers.Step([0.05], [0.5], count)
         optimizers.apply(settings, machine, -curvature * (machine.arena - top), state, step, checks.SERIAL)
     assert np.linalg.norm(machine.arena - top) < 0.01 * start
 
@@ -138,7 +148,9 @@ def test_a_number_that_is_not_finite_is_reported_at_once(optimizer: str, bad: fl
         places = {"parameter": machine.arena, "gradient": gradient, "bias": machine.bias("h2")}
         (state[name] if place == "state" else places[place])[1] = bad
         with np.errstate(invalid="ignore"):
-            assert not optimizers.apply(settings, machine, gradient, state, optimizers.Step(0.1, 0.5, 3), checks.SERIAL)
+            assert not optimizers.apply(
+                settings, machine, gradient, state, optimizers.Step([0.1], [0.5], 3), checks.SERIAL
+            )
 
 
 def test_no_decay_and_no_norm_is_the_default() -> None:

@@ -51,14 +51,16 @@ COMMON: dict[str, list[Any]] = {
     "l2": [-1e-9, float("nan")],
     "l1": [-1.0],
     "max_norm": [-1.0, float("inf")],
-    "averaging": ["tail", None, True],
-    "average_share": [0, 1.1, float("nan"), None],
-    "average_decay": [-0.1, 1, float("nan"), "0.9"],
     "patience": [-1, 2.5, True, None],
     "validation": [-0.1, 0.96, float("nan"), "0.1", None],
     "shuffle": [0, 1, "no", None, np.True_],
     "binarize": ["maybe", None, True],
     "checkpoint_seconds": [-1.0, float("inf"), None],
+}
+AVERAGED: dict[str, list[Any]] = {
+    "averaging": ["tail", None, True],
+    "average_share": [0, 1.1, float("nan"), None],
+    "average_decay": [-0.1, 1, float("nan"), "0.9"],
 }
 RULE: dict[str, list[Any]] = {
     "rule": ["cdk", "", None, 3],
@@ -71,6 +73,7 @@ RULE: dict[str, list[Any]] = {
 BAD: dict[type[Common], dict[str, list[Any]]] = {
     Settings: {
         **COMMON,
+        **AVERAGED,
         **RULE,
         "rungs": [0, 1, 2.5, True, None],
         "sparsity_target": [-0.1, 1.1],
@@ -87,6 +90,7 @@ BAD: dict[type[Common], dict[str, list[Any]]] = {
     },
     DirectedSettings: {
         **COMMON,
+        **AVERAGED,
         "objective": ["elbo", "", None, 3],
         "samples": [0, -1, 2.0, True, 10**6 + 1, None],
         "groups": [0, 1.5, "2"],
@@ -96,7 +100,7 @@ BAD: dict[type[Common], dict[str, list[Any]]] = {
         "warmup_epochs": [-1, float("inf"), "2"],
         "free_bits": [-1e-3, float("nan"), None],
     },
-    BeliefSettings: {**COMMON, **RULE},
+    BeliefSettings: {**COMMON, **AVERAGED, **RULE},
 }
 
 
@@ -280,10 +284,10 @@ def test_pretraining_is_contrastive_divergence_with_its_own_length_and_rate() ->
     whole = Settings(
         epochs=50, center=True, sparsity_cost=0.1, pretrain_epochs=3, pretrain_k=2, pretrain_learning_rate=0.2, l2=0.01
     )
-    pair = whole.pretraining()
+    pair = whole.pretraining(0)
     assert (pair.rule, pair.epochs, pair.k, pair.learning_rate) == ("cd", 3, 2, 0.2)
     assert not pair.center and pair.sparsity_cost == 0 and pair.l2 == 0.01 and pair.batch_size == whole.batch_size
-    assert dataclasses.replace(whole, pretrain="bottom").pretraining().rule == "pcd"
+    assert dataclasses.replace(whole, pretrain="bottom").pretraining(0).rule == "pcd"
 
 
 @pytest.mark.parametrize("rule", BELIEF_RULES)
@@ -292,7 +296,7 @@ def test_pretraining_of_a_belief_net_takes_its_rule_and_all_that_is_common(rule:
     whole = BeliefSettings(
         epochs=50, rule=rule, k=10, chains=33, pretrain_epochs=3, pretrain_k=2, pretrain_learning_rate=0.2, **common
     )
-    pair = whole.pretraining()
+    pair = whole.pretraining(0)
     assert (pair.rule, pair.epochs, pair.k, pair.chains, pair.learning_rate) == (rule, 3, 2, 33, 0.2)
     assert not pair.center and pair.sparsity_cost == 0 and pair.pretrain_epochs == 0
     for field in dataclasses.fields(Common):
