@@ -77,6 +77,7 @@ _PLACES = {
     "exact_samples": "estimators.exact",
     "importance_bounds": "estimators.likelihood",
     "independent_units": "estimators.simple_models",
+    "layer_gains": "diagnostics.layers",
     "mixture_of_products": "estimators.simple_models",
     "log_likelihood": "estimators.likelihood",
     "pseudo_likelihood": "estimators.pseudo_likelihood",
@@ -123,6 +124,7 @@ if TYPE_CHECKING:
     from boltz.data.binarize import binarize
     from boltz.diagnostics.active_units import active_units, posterior_variances
     from boltz.diagnostics.findings import Diagnosis
+    from boltz.diagnostics.layers import layer_gains
     from boltz.errors import BoltzError, FileError, InputError, Interrupted, NumericalError, WriteError
     from boltz.estimators.ais import ais
     from boltz.estimators.along_training import LikelihoodAlong, likelihood_along
