@@ -26,6 +26,8 @@ def show(run: boltz.Run, result: Mapping[str, Any]) -> None:
             rows = f"{test['rows']:,} {test.get('which', 'test')} rows of {test['data']}{chose}"
             say(f"{rows}, binarize {test['binarize']}. {test['certified']}")
             say(test["learnt"])
+            for told in test["layers"]:
+                say(told)
     say(f"The run is in {run.path}: see samples.png, filters.png and curves.png.")
 
 

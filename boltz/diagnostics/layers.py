@@ -17,11 +17,12 @@ from scipy.stats import norm
 
 from boltz import checks, html
 from boltz.arrays import beside, host
+from boltz.diagnostics.findings import Finding, Verdict
 from boltz.errors import InputError
 from boltz.estimators.likelihood import log_marginal
 from boltz.estimators.replica_exchange import estimated
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
-from boltz.models.files import visible_rows
+from boltz.models.files import Model, visible_rows
 from boltz.models.graph import Graph
 from boltz.rng import Key
 from boltz.sampling.annealing import Progress
@@ -37,6 +38,11 @@ Floats = NDArray[np.float64]
 COPIES, ROUNDS, SAMPLES, BURN = 64, 300, 100, 0.5
 SWEEPS, RUNGS = 30, 5
 IDLE, LEAST_GAIN = 0.05, 0.1  # sd over rows of a unit's mean, and nats, below which nothing is said with them
+ADVICE = (
+    "train it longer, with --positive collapsed and a larger rate of its own (--learning-rate 0.02,0.04), and with "
+    "weights held by --l2 so that it does not learn rows by heart; or leave the layer out."
+)
+LOOKED_AT = 1000  # rows
 TOLERANCE, MOST_SWEEPS, FEW_ROWS = 1e-3, 100, 200
 
 
@@ -70,6 +76,12 @@ class LayerGain:
         numbers = {"gain": self.gain, "interval": list(self.interval), "drive": self.drive, "norms": list(self.norms)}
         counts = {"idle": self.idle, "units": self.units, "sweeps": self.sweeps}
         return {"layer": self.layer, **numbers, **counts, "doubts": list(self.doubts)}
+
+    def finding(self) -> Finding:
+        """What a diagnosis says of the layer."""
+        verdict: Verdict = "fine" if self.works else "attention"
+        advice = "" if self.works else ADVICE
+        return Finding(f"layer {self.layer}", verdict, self.gain, str(self)[0].upper() + str(self)[1:], advice)
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -134,6 +146,17 @@ def layer_gains(
         gain, half = float(gains.mean()), float(norm.ppf(0.975)) * spread
         found.append(_used(model, layer, means, x, sweeps, (gain, half, doubts)))
     return tuple(found)
+
+
+def layers_of(model: Model, x: Any, seed: int, progress: Progress | None = None) -> tuple[LayerGain, ...]:
+    """The same of any machine on up to 1,000 of the rows, evenly spaced; none where there is nothing to say.
+
+    Only deep Boltzmann machines whose rows are 0/1 have such layers.
+    """
+    if not isinstance(model, BoltzmannMachine) or model.independent_hidden or len(x) < 2:
+        return ()
+    rows = x[np.arange(min(len(x), LOOKED_AT)) * len(x) // min(len(x), LOOKED_AT)]
+    return layer_gains(model, rows, seed=seed, progress=progress)
 
 
 def without(model: BoltzmannMachine, layer: str, mean: Floats) -> tuple[BoltzmannMachine, BoltzmannMachine]:

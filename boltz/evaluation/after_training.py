@@ -6,6 +6,7 @@ from typing import Any
 
 from boltz.data import Data, splits
 from boltz.data.dataset import parted
+from boltz.diagnostics.layers import layers_of
 from boltz.errors import FileError
 from boltz.estimators.likelihood import log_likelihood
 from boltz.evaluation.beside import beside
@@ -15,7 +16,7 @@ from boltz.evaluation.reading import COLUMNS, REAL, loaded
 from boltz.evaluation.rows import visible_rows
 from boltz.evaluation.words import verdict
 from boltz.models.files import Model
-from boltz.progress import Report
+from boltz.progress import Report, steps
 from boltz.training.description import RunDescription, read_description
 from boltz.training.train import Run
 
@@ -47,9 +48,11 @@ def measured(run: Run, progress: Report) -> dict[str, Any] | None:
     found["log_likelihood"] = likelihood.as_dict()
     found["methods"]["log_likelihood"] = likelihood.method
     said = verdict(likelihood, log_z, samples)
+    layers = layers_of(run.model, x, seed, steps(progress, "what each layer adds"))
     simple = beside(run.model, data, x, description, seed)
     found |= {"beside": simple.as_dict(), "learnt": simple.verdict(likelihood.per_row, found["log_likelihood"])}
     about = {"which": which, "rows": len(x), "samples": samples, "data": data.name, "binarize": how}
+    about |= {"layers": list(map(str, layers)), "layer_gains": [each.as_dict() for each in layers]}
     return found | about | {"certified": said}
 
 

@@ -11,6 +11,7 @@ from boltz.data import Data
 from boltz.diagnostics.diagnose import LEAST_SWEEPS
 from boltz.diagnostics.diagnose import diagnose as judged
 from boltz.diagnostics.findings import Diagnosis
+from boltz.diagnostics.layers import LayerGain, layers_of
 from boltz.diagnostics.log_z import halved, overlap
 from boltz.errors import InputError
 from boltz.estimators.two_sided import from_both_sides
@@ -99,6 +100,8 @@ def diagnosed(found: Trained, given: tuple[Data, str | None], asked: Asked, prog
     if model.undirected is not None:
         progress(f"running chains for {asked.sweeps:,} sweeps", 0, 0)
     told = judged(model, x, particles, asked.sweeps, asked.seed, settings or None)
+    layers = layers_of(model, x, asked.seed, steps(progress, "what each layer adds"))
+    told = told.extended(*map(LayerGain.finding, layers), layer_gains=[each.as_dict() for each in layers])
     if asked.wanted is not None:
         told = _with_log_z(told, model, asked.wanted, asked.seed, progress)
     about: dict[str, Any] = {} if found.path is None else {"path": str(found.path)}
