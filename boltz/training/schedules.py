@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import cos, pi
 
 from boltz.training.settings import Common
 
@@ -20,6 +21,21 @@ def _inverse(settings: Common, done: float) -> float:
     return 1.0 / (1.0 + done / settings.decay_epochs)
 
 
+def _hold(settings: Common, done: float) -> float:
+    """1 for a third of the epochs, then linear to 0, which is how parameters are averaged best."""
+    return min(1.0, 1.5 * _linear(settings, done))
+
+
+def _cosine(settings: Common, done: float) -> float:
+    """Half a cosine wave from 1 to 0 (Loshchilov & Hutter 2017, eq. 5, without restarts)."""
+    return 0.5 * (1 + cos(pi * min(done / settings.epochs, 1.0)))
+
+
+def _exponential(settings: Common, done: float) -> float:
+    """Halved every decay_epochs."""
+    return float(0.5 ** (done / settings.decay_epochs))
+
+
 def _stages(settings: Common, done: float) -> float:
     """Stage i lasts 3^i epochs at the factor 10^(-i/7), rounded to two digits (Burda et al. 2016, section 5)."""
     stage, end = 0, 1
@@ -32,6 +48,9 @@ def _stages(settings: Common, done: float) -> float:
 FACTORS: dict[str, Callable[[Common, float], float]] = {
     "constant": _constant,
     "linear": _linear,
+    "hold": _hold,
+    "cosine": _cosine,
+    "exponential": _exponential,
     "inverse": _inverse,
     "stages": _stages,
 }

@@ -19,7 +19,7 @@ from boltz.training.objectives import OBJECTIVES, Knobs
 RULES = ("cd", "pcd", "ptt")
 RUNGS = 6  # of rule ptt
 BELIEF_RULES = ("cd", "pcd")
-SCHEDULES = ("constant", "linear", "inverse", "stages")
+SCHEDULES = ("constant", "linear", "hold", "cosine", "exponential", "inverse", "stages")
 OPTIMIZERS = ("momentum", "nesterov", "adam")
 PRETRAIN = ("doubling", "bottom")
 POSITIVE = ("mean-field", "collapsed")
@@ -62,11 +62,14 @@ class Common:
     seed: int = setting(0, "Seed of all random numbers.")
     schedule: str = setting(
         "linear",
-        "Course of the learning rate: constant, linear to zero, falling as 1/t, or in stages of 3^i epochs.",
+        "Course of the learning rate: constant, linear to zero, held for a third of the epochs and then linear to "
+        "zero, half a cosine wave to zero, halved again and again, falling as 1/t, or in stages of 3^i epochs.",
         choices=SCHEDULES,
     )
     decay_epochs: float = setting(
-        10.0, "Epochs after which the inverse schedule has halved the learning rate.", among("schedule", "inverse")
+        10.0,
+        "Epochs after which the inverse or the exponential schedule has halved the learning rate.",
+        among("schedule", "exponential", "inverse"),
     )
     optimizer: str = setting("momentum", "How steps are taken along the gradient.", choices=OPTIMIZERS)
     momentum: float = setting(0.0, "Momentum of the momentum and nesterov optimizers.", MOMENTUM)

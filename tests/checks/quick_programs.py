@@ -389,6 +389,10 @@ RULES: dict[str, dict[str, Any]] = {
 DEEP: dict[str, dict[str, Any]] = {
     "tolerance": {"mean_field_tolerance": 0.01, "mean_field_sweeps": 30, "binarize": "fixed"},
     "sweeps": {"mean_field_tolerance": 0.0, "mean_field_sweeps": 3, "center": True},
+    "collapsed": {
+        **{"positive": "collapsed", "positive_draws": 2, "mean_field_tolerance": 0.0, "mean_field_sweeps": 2},
+        **{"center": True, "learning_rate": (0.02, 0.05), "l2": (1e-4, 1e-3), "averaging": "last"},
+    },
 }
 
 

@@ -642,6 +642,22 @@ def check_adam() -> None:
         np.testing.assert_allclose(state["second"], v, rtol=0, atol=1e-14)
 
 
+def check_hold() -> None:
+    """The rate itself up to a third of the epochs, half of it at two thirds, nothing at the end."""
+    settings = Settings(learning_rate=0.4, epochs=9, schedule="hold")
+    assert [learning_rate(settings, done) for done in (0, 1, 3)] == [0.4] * 3
+    np.testing.assert_allclose([learning_rate(settings, done) for done in (4, 6, 9)], [0.4 * 5 / 6, 0.2, 0], atol=1e-15)
+
+
+def check_curves() -> None:
+    """A cosine is at half its height in the middle, with the slope of a sine; an exponential halves again and again."""
+    cosine = Settings(learning_rate=0.4, epochs=8, schedule="cosine")
+    found = [learning_rate(cosine, done) for done in (0, 2, 4, 6, 8)]
+    np.testing.assert_allclose(found, 0.2 * (1 + np.array([1, 0.5**0.5, 0, -(0.5**0.5), -1])), atol=1e-15)
+    falling = Settings(learning_rate=0.4, epochs=8, schedule="exponential", decay_epochs=2.0)
+    np.testing.assert_allclose([learning_rate(falling, done) for done in (0, 2, 4, 6)], [0.4, 0.2, 0.1, 0.05])
+
+
 def check_stages() -> None:
     """1, 3, 9, ... 2187 epochs, 3280 in all, at 1e-3 times 10^(-i/7) rounded (Burda et al. 2016, section 5)."""
     settings = DirectedSettings(learning_rate=1e-3, epochs=3280, schedule="stages")

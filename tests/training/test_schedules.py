@@ -35,6 +35,14 @@ def test_linear_reaches_zero_at_the_end_and_half_in_the_middle() -> None:
     assert learning_rate(settings, 7.75) == pytest.approx(0.4 * 0.25 / 8, abs=1e-15)
 
 
+def test_hold_stands_for_a_third_and_falls_to_zero() -> None:
+    checks.check_hold()
+
+
+def test_a_cosine_and_an_exponential() -> None:
+    checks.check_curves()
+
+
 def test_inverse_keeps_the_conditions_of_robbins_and_monro() -> None:
     """rate = a / (1 + t / tau): equal sums over doublings of t (divergence), a falling sum of squares (convergence)."""
     settings = Settings(learning_rate=0.4, decay_epochs=5.0, schedule="inverse")

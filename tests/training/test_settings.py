@@ -39,7 +39,7 @@ COMMON: dict[str, list[Any]] = {
     "batch_size": [0, -3, 2.0, None],
     "learning_rate": [-0.1, float("nan"), float("inf"), "0.1", None, True],
     "seed": [-1, 2**63, 0.0, None],
-    "schedule": ["cosine", None],
+    "schedule": ["sine", None],
     "decay_epochs": [0, -1.0, float("inf")],
     "optimizer": ["sgd", None],
     "momentum": [-0.1, 1.0, float("nan")],
