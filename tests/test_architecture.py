@@ -93,6 +93,7 @@ WIDE = {
     "estimators.reverse_ais.reverse_ais": 8,
     "estimators.replica_exchange.exchange_log_z": 7,
     "estimators.posterior_ais.posterior_ais": 7,
+    "diagnostics.layers.layer_gains": 7,
 }  # function -> how many parameters it may have, more than others
 
 

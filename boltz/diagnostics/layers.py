@@ -9,6 +9,7 @@ machines between both, by Bennett's acceptance ratio (Bennett 1976), so that no 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -123,8 +124,7 @@ def layer_gains(
     checks.callback(progress, "progress", 2)
     key = Key.from_seed(seed).derive("layer gains")
     above = model.graph.hidden[1:]
-    sizes = [layer.units for layer in model.layers]
-    if model.graph.edges != Graph.chain(sizes).edges:
+    if model.graph.edges != Graph.chain([layer.units for layer in model.layers]).edges:
         raise InputError("model must be a chain of layers v, h1, h2, ...: only there do layers lie above each other.")
     if len(x) < 2:
         raise InputError(f"x must have at least 2 rows, whose spread gives the interval, got {len(x)}.")
@@ -133,19 +133,24 @@ def layer_gains(
     means, whole = mean_field(model, x, MeanField(TOLERANCE, MOST_SWEEPS)), _log_p(model, x, samples, seed)
     sweeps, found = sweeps_needed(model, x[:FEW_ROWS]), []
     for i, layer in enumerate(above):
-        done = i * rounds
-
-        def told(now: int, of: int, done: int = done) -> None:
-            if progress is not None:
-                progress(done + now, len(above) * rounds)
-
+        told = partial(_told, progress, i * rounds, len(above) * rounds)
         rest, less = without(model, layer, means[layer].mean(axis=0, dtype=np.float64))
         ratio, error, doubts = _ratio(model, less, (x, copies, rounds), key.derive(layer), told)
         gains = whole - _log_p(rest, x, samples, seed) - ratio - _apart(less, rest)
-        spread = float(np.hypot(gains.std(ddof=1) / np.sqrt(len(gains)), error))
-        gain, half = float(gains.mean()), float(norm.ppf(0.975)) * spread
-        found.append(_used(model, layer, means, x, sweeps, (gain, half, doubts)))
+        found.append(_used(model, layer, {model.visible: x, **means}, sweeps, (*_interval(gains, error), doubts)))
     return tuple(found)
+
+
+def _told(progress: Progress | None, before: int, total: int, done: int, of: int) -> None:
+    """Rounds of one layer as part of those of all."""
+    if progress is not None:
+        progress(before + done, total)
+
+
+def _interval(gains: Floats, error: float) -> tuple[float, float]:
+    """The mean over rows (rows,) and the half-width of its 95 % interval, with the standard error of the chains."""
+    spread = float(np.hypot(gains.std(ddof=1) / np.sqrt(len(gains)), error))
+    return float(gains.mean()), float(norm.ppf(0.975)) * spread
 
 
 def layers_of(model: Model, x: Any, seed: int, progress: Progress | None = None) -> tuple[LayerGain, ...]:
@@ -153,10 +158,11 @@ def layers_of(model: Model, x: Any, seed: int, progress: Progress | None = None)
 
     Only deep Boltzmann machines whose rows are 0/1 have such layers.
     """
-    if not isinstance(model, BoltzmannMachine) or model.independent_hidden or len(x) < 2:
+    machine = model.undirected
+    if machine is None or model.directed is not None or model.independent_hidden or len(x) < 2:
         return ()
     rows = x[np.arange(min(len(x), LOOKED_AT)) * len(x) // min(len(x), LOOKED_AT)]
-    return layer_gains(model, rows, seed=seed, progress=progress)
+    return layer_gains(machine, rows, seed=seed, progress=progress)
 
 
 def without(model: BoltzmannMachine, layer: str, mean: Floats) -> tuple[BoltzmannMachine, BoltzmannMachine]:
@@ -233,29 +239,18 @@ def _at_data(replicas: Replicas, x: Array, key: Key) -> None:
 def _used(
     model: BoltzmannMachine,
     layer: str,
-    means: dict[str, Array],
-    x: Array,
+    state: dict[str, Array],
     sweeps: int,
     told: tuple[float, float, tuple[str, ...]],
 ) -> LayerGain:
-    """The record of a layer, with how it is used, from mean-field means on rows x."""
+    """The record of a layer: gain, half-width and doubts, and its use, from rows and mean-field means (rows, units)."""
     gain, half, doubts = told
     place = [each.name for each in model.layers].index(layer)
-    below, under = model.graph.edges[place - 1], model.graph.edges[place - 2]
-    weights = {edge.key: host(model.params[edge.key]).astype(np.float64) for edge in (below, under)}
-    state = {model.visible: x, **means}
-    down = float((state[layer] @ weights[below.key].T).std(axis=0).mean())
-    up = float((state[under.lower] @ weights[under.key]).std(axis=0).mean())
-    norms = np.linalg.norm(weights[below.key], axis=0)
+    own, under = (model.graph.edges[i] for i in (place - 1, place - 2))
+    weights, below = (host(model.params[edge.key]).astype(np.float64) for edge in (own, under))
+    down, up = (float(x.std(axis=0).mean()) for x in (state[layer] @ weights.T, state[under.lower] @ below))
+    drive = down / up if up > 0 else float("inf") if down > 0 else 0.0
+    norms = np.linalg.norm(weights, axis=0)
+    lengths = float(norms.mean()), float(norms.min()), float(norms.max())
     idle = int((state[layer].std(axis=0) < IDLE).sum())
-    return LayerGain(
-        layer,
-        gain,
-        (gain - half, gain + half),
-        down / up if up > 0 else float("inf") if down > 0 else 0.0,
-        (float(norms.mean()), float(norms.min()), float(norms.max())),
-        idle,
-        state[layer].shape[1],
-        sweeps,
-        doubts,
-    )
+    return LayerGain(layer, gain, (gain - half, gain + half), drive, lengths, idle, len(norms), sweeps, doubts)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 import boltz.kernels as kernels
 from boltz.arrays import on_device
-from boltz.models.boltzmann import BoltzmannMachine
 from boltz.parallel import Workers
 from boltz.training.meaning import largest
 from boltz.training.schedules import learning_rate, momentum
@@ -128,8 +127,8 @@ def _spans(machine: Learner, own: Sequence[Common]) -> list[tuple[slice, bool, i
         decayed = own[0].l2 or own[0].l1
         found = machine.spans() if decayed else [(slice(0, machine.arena.size), False)]
         return [(span, weights, 0) for span, weights in found]
-    assert isinstance(machine, BoltzmannMachine)
-    return machine.pair_spans()
+    found: list[tuple[slice, bool, int]] = machine.pair_spans()  # type: ignore[attr-defined]  # pairs are of machines
+    return found
 
 
 @lru_cache(maxsize=16)  # the stages of the runs at work; a long process sees any number of settings

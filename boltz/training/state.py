@@ -97,7 +97,9 @@ class TrainState:
         whole = self.kept(stage) if stage.pair is None else self.model
         model = replace(whole, arena=whole.arena.copy())
         if self._in_pairs(plan):
-            compose(model, [*self.pairs[:-1], self.kept(stage)])
+            last = self.pairs[-1]
+            kept = replace(last, arena=self.average) if self.average.size else last
+            compose(model, [*self.pairs[:-1], kept])
         return model
 
     def _in_pairs(self, plan: list[Stage]) -> bool:
