@@ -70,7 +70,7 @@ class Steps:
 
     def begin(self, order: Array) -> None:
         """The order of the rows of an epoch, and the rates of its steps."""
-        settings, state, batches = self.stage.settings, self.state, self.rates.shape[1]
+        state, batches = self.state, self.rates.shape[1]
         self.order[...] = order
         done = [state.epoch + b / batches for b in range(batches)]
         self.rates[...] = [[learning_rate(own, each) for each in done] for own in self.parts]
