@@ -148,7 +148,7 @@ def test_an_option_of_another_machine_is_refused(name: str) -> None:
 IDLE: list[tuple[str, dict[str, Any], str]] = [
     ("vae", {"momentum": 0.9}, "--optimizer momentum"),
     ("rbm", {"adam_beta1": 0.9}, "--optimizer adam"),
-    ("rbm", {"decay_epochs": 3.0}, "--schedule inverse"),
+    ("rbm", {"decay_epochs": 3.0}, "--schedule exponential or inverse"),
     ("rbm", {"rule": "cd", "chains": 10}, "--rule pcd"),
     ("rbm", {"rungs": 10}, "--rule ptt"),
     ("rbm", {"center": False, "center_rate": 0.1}, "--center or --sparsity-cost"),
