@@ -127,8 +127,8 @@ def _spans(machine: Learner, own: Sequence[Common]) -> list[tuple[slice, bool, i
         decayed = own[0].l2 or own[0].l1
         found = machine.spans() if decayed else [(slice(0, machine.arena.size), False)]
         return [(span, weights, 0) for span, weights in found]
-    found: list[tuple[slice, bool, int]] = machine.pair_spans()  # type: ignore[attr-defined]  # pairs are of machines
-    return found
+    by_pair: list[tuple[slice, bool, int]] = machine.pair_spans()  # type: ignore[attr-defined]  # pairs are of machines
+    return by_pair
 
 
 @lru_cache(maxsize=16)  # the stages of the runs at work; a long process sees any number of settings
