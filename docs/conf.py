@@ -20,5 +20,7 @@ exclude_patterns = ["pictures/*.md"]
 nitpicky = True
 html_theme = "furo"
 html_title = f"boltz {version}"
+html_static_path = ["static"]
+html_css_files = ["pages.css"]
 html_copy_source = False
 html_show_sphinx = False

@@ -16,7 +16,7 @@ from typing import Any
 PYTHON, COMMANDS = "reference/python", "reference/commands"  # the pages
 NAMES = re.compile(r"^```\{names\}\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 ALL_COMMANDS = re.compile(r"^```\{commands\}\n```$", re.MULTILINE)
-WIDTH = 96
+WIDTH, SHORT = 90, 24  # characters of a line of code, and of a piece of code that is not broken
 MODELS = ("rbm", "dbm", "dbn", "sbn", "vae")
 
 
@@ -68,6 +68,10 @@ def prose(thing: Any) -> list[str]:
     paragraphs = []
     for part in re.split(r"\n\s*\n", text):
         if _settings(thing) and re.match(r"\w+ = .*:", part):
+            continue
+        if part.startswith("- "):
+            items = re.split(r"\n(?=- )", part)
+            paragraphs.append("\n".join(f"- {escaped(' '.join(item[2:].split()))}" for item in items))
             continue
         code = all(line.startswith("    ") for line in part.splitlines())
         paragraphs.append(f"```python\n{dedent(part)}\n```" if code else escaped(" ".join(part.split())))
@@ -172,10 +176,14 @@ def target(text: str) -> str | None:
 
 
 def linked(app: Any, tree: Any, page: str) -> None:
-    """Make every piece of code that names something of boltz a link to where the reference explains it."""
+    """Make every piece of code that names something of boltz a link to where the reference explains it.
+
+    Short pieces get a class of their own, which keeps them on one line.
+    """
     from docutils import nodes
 
     for literal in list(tree.findall(nodes.literal)):
+        literal["classes"] += ["short"] * (len(literal.astext()) <= SHORT)
         place = None if isinstance(literal.parent, nodes.title | nodes.reference) else target(literal.astext())
         if place is not None and app.builder.format == "html":
             where, _, anchor = place.partition("#")

@@ -23,10 +23,12 @@ def undrawn(x: Array, levels: int | None) -> Array:
 def binarize(
     x: Array, levels: int | None, how: str, key: Key, step: int, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """The batch x (rows, units) as float32: drawn as Bernoulli(x / levels) anew at each step ("dynamic") or once for
-    all ("fixed"), cut at 0.5 ("threshold"), or only divided by levels ("none"); rows (rows,) are the row numbers in the
-    data set and count as chains, so a draw does not depend on the batch; InputError if how or rows does not fit. The
-    result lives where x does, with the same bits.
+    """The batch x (rows, units) as float32, of 0 and 1 unless how is "none".
+
+    x / levels is drawn as probabilities anew at each step ("dynamic") or once for all ("fixed"), cut at 0.5
+    ("threshold"), or kept ("none"). rows (rows,) are the row numbers in the data set and count as chains, so that a
+    draw does not depend on the batch. The result lives where x does, with the same bits. Raises InputError if how or
+    rows does not fit.
     """
     choice(how, "how", HOW)
     instance(key, "key", Key)

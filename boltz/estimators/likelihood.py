@@ -54,23 +54,26 @@ def log_likelihood(
 ) -> Estimate:
     """Mean log-likelihood of visible rows x (rows, units) in nats, with one value a row in per_row.
 
-    Rows between 0 and 1 are no states of binary units: their value is returned with kind "none", not trusted. log_z: an
-    Estimate, a number taken as exact, or None to compute it (exact for at most 20 units in the smaller colour class,
-    else boltz.ais); a machine without an RBM has none. samples: k >= 1 asks for the importance-weighted bound; 0 takes
-    enumeration where at most 14 hidden units allow it, else the variational bound of a DBM or 1,000 samples of a
-    Helmholtz machine. kind says what is certified; trusted also asks, of an importance-weighted bound, for at least 200
-    samples of which 30 % are effective in 95 % of the rows, and where hidden units are binary that chains from
-    elsewhere find little of the posteriors of up to 64 rows where no sample was. standard_error is that of log Z and
-    samples, standard_error_rows what other rows would change. Raises InputError, and NumericalError for an overflow.
+    Rows between 0 and 1 are no states of binary units: their value has kind "none" and is not trusted.
+
+    - log_z: an Estimate, a number taken as exact, or None to compute it: exact for at most 20 units in the smaller
+      colour class, else by boltz.ais. A machine without an RBM has none.
+    - samples: k >= 1 asks for the importance-weighted bound. 0 enumerates at most 14 hidden units. Beyond that it takes
+      the variational bound of a DBM, or 1,000 samples of a Helmholtz machine.
+
+    kind says what is certified. An importance-weighted bound is trusted with at least 200 samples, 30 % of them
+    effective in 95 % of the rows. Where hidden units are binary, chains from elsewhere must also find little of the
+    posteriors of up to 64 rows where no sample was. standard_error is that of log Z and samples, standard_error_rows
+    what other rows would change. Raises InputError, and NumericalError for an overflow.
 
     mask (rows, units) or (units,) is True where a unit is known; without one, NaN in x marks what is unknown. Unknown
-    units are summed or integrated out: the value of a row is log p(its known part). For a BoltzmannMachine it is exact
-    where one colour class of unknown and hidden units has at most 14 of them: for an RBM, few unknown units or few
-    hidden ones. Otherwise 200 chains are annealed over 500 temperatures for each row with its known units clamped,
-    which gives a lower bound in expectation. For a HelmholtzMachine it is exact with at most 14 hidden units; otherwise
-    importance samples are drawn from recognition of the row as boltz.features fills it in, and only known units count
-    in log p(v | h) (Mattei & Frellsen 2019, eq. 5), also a lower bound, not trusted where hidden units are binary since
-    no chains look for what the samples missed.
+    units are summed or integrated out, so that the value of a row is log p(its known part):
+
+    - Boltzmann machine: exact where one colour class of unknown and hidden units has at most 14 of them. Otherwise 200
+      chains are annealed over 500 temperatures for each row, which gives a lower bound in expectation.
+    - Helmholtz machine: exact with at most 14 hidden units. Otherwise importance samples are drawn from recognition of
+      the row as boltz.features fills it in, and only known units count in log p(v | h) (Mattei & Frellsen 2019, eq. 5).
+      That is a lower bound, too. It is not trusted where hidden units are binary: no chains look for what samples miss.
     """
     model = checked_machine(model)
     samples = checks.integer(samples, "samples", 0, 2**31)

@@ -46,10 +46,13 @@ DIRECTION_STATES = 4  # states of each copy that the leading direction is found 
 class LadderEstimate(OfLogZ):
     """log Z of the machine and of every rung of a ladder, in nats, with what the exchange says of itself.
 
-    places (rungs,): inverse temperatures, or places along snapshots; log_z, errors (rungs,); acceptance (pairs,): mean
-    probability that neighbours swap; trips (copies,): journeys from the first rung to the last and back; halves: log Z
-    by the first half of the rounds less that by the second; samples: the held class of the last rung, (chains, units) a
-    layer; memory: correlation over copies between what both halves say of log Z, near 0 where copies forget in time.
+    - places (rungs,): inverse temperatures, or places along snapshots.
+    - log_z, errors (rungs,): log Z of each rung, and its standard error.
+    - acceptance (pairs,): mean probability that neighbours swap.
+    - trips (copies,): journeys from the first rung to the last and back.
+    - halves: log Z by the first half of the rounds less that by the second.
+    - samples: states of the last rung, (chains, units) for each layer that the exchange holds.
+    - memory: correlation over copies between what both halves say of log Z; near 0 where copies forget in time.
     """
 
     places: Floats
@@ -118,13 +121,19 @@ def exchange_log_z(
 ) -> LadderEstimate:
     """log Z by replica exchange over inverse temperatures, or along a trajectory of machines that ends with the model.
 
-    trajectory: snapshots of a training run in order (boltz.trajectory), each of which becomes a rung; between those
-    that are too far apart straight paths of parameters are put in. base as in base_rates. The first third of the
-    rounds is burn-in. Half of the copies start at the first rung and climb, half start at the machine, from all sources
-    of boltz.sample and from the modes that mean field finds. The value is no bound; trusted asks for 30 copies, of
-    which half made the journey from the first rung to the last and back, for eight journeys a copy, for swaps between
-    all neighbours, for halves of the run and halves of the copies that agree, for copies that forget within half of it,
-    and for large modes of mean field to be met. Raises InputError.
+    trajectory: snapshots of a training run in order (boltz.trajectory). Each becomes a rung; between those that are too
+    far apart, straight paths of parameters are put in. base as in base_rates. The first third of the rounds is burn-in.
+    Half of the copies start at the first rung. The others start at the machine, from all sources of boltz.sample and
+    from the modes that mean field finds. The value is no bound. Raises InputError.
+
+    It is trusted if all of this holds:
+
+    - There are 30 copies, and half of them made the journey from the first rung to the last and back.
+    - There were eight journeys a copy.
+    - All neighbours swap.
+    - Both halves of the run agree, and both halves of the copies.
+    - Copies forget where they were within half of the run.
+    - The large modes of mean field were met.
     """
     model = checked_model(model)
     copies = checks.integer(copies, "copies", 2, 2**20)

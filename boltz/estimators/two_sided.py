@@ -48,10 +48,13 @@ KINDS = {
 class TwoSided(OfLogZ):
     """log Z from both sides, in nats.
 
-    estimate: the best value; its interval holds that of the ladder, the lower end of lower's and the upper end of
-    upper's; trusted if all three parts are and agree; lower and upper: annealing up and down; ladder: replica exchange,
-    None where log Z is exact; wanted: the half-width that was asked for; reached: whether the interval is trusted and
-    that narrow; seconds: the time it took.
+    - estimate: the best value. Its interval holds that of the ladder, the lower end of lower's and the upper end of
+      upper's. It is trusted if all three parts are and agree.
+    - lower, upper: annealing up, and annealing down.
+    - ladder: replica exchange, None where log Z is exact.
+    - wanted: the half-width that was asked for.
+    - reached: whether the interval is trusted and that narrow.
+    - seconds: the time it took.
     """
 
     lower: Estimate

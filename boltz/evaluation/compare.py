@@ -133,10 +133,13 @@ class Compared:
 class Comparison:
     """Machines measured on the same rows; str() is what `boltz compare` prints.
 
-    models: what was measured of each; per_row: log p(v) of each row under each; rows: those that all see; simple: what
-    independent units and a mixture of them say of these; pairs: the paired difference of every two with its verdict;
-    ranking: names with the probability of being the best, None where it is not known; groups: runs that differ only by
-    seed.
+    - models: what was measured of each machine.
+    - per_row: log p(v) of each row under each machine.
+    - rows: the rows that all of them see.
+    - simple: what independent units and a mixture of them say of these rows.
+    - pairs: the paired difference of every two machines, with its verdict.
+    - ranking: names with the probability of being the best, None where it is not known.
+    - groups: runs that differ only by seed.
     """
 
     models: tuple[Compared, ...]

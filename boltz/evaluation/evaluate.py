@@ -114,12 +114,16 @@ class Way:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The mean log-likelihood of some rows under a machine, in nats a row, and what it rests on.
+    """The mean log-likelihood of some rows under a machine, in nats a row; str() is what `boltz evaluate` prints.
 
-    log_z: None where it is 0, or not needed; bounds: importance-weighted ones, by their number of samples; certified:
-    what all this certifies, in words; simple: what independent units and a mixture of them say of the same rows; rows:
-    the rows, and how the machine sees them; way: how they were measured; two_sided, sides: log Z from both sides and
-    the two sides of the log-likelihood, where that was asked for. str() is what `boltz evaluate` prints.
+    - log_likelihood: the figure itself.
+    - log_z: log Z that it rests on; None where it is 0, or not needed.
+    - bounds: importance-weighted bounds by their number of samples.
+    - certified: what all this certifies, in words.
+    - simple: what independent units and a mixture of them say of the same rows.
+    - rows: the rows, and how the machine sees them.
+    - way: how they were measured.
+    - two_sided, sides: log Z from both sides, and both sides of the log-likelihood, where that was asked for.
     """
 
     log_likelihood: Estimate

@@ -29,13 +29,17 @@ def complete(
     """Fill in the unknown entries of visible rows x (rows, units); the known ones come back as they are.
 
     mask (rows, units) or (units,) is True where a unit is known; without one, NaN in x, which only floats can hold and
-    no levels divide, marks what is missing. What stands at an unknown entry is never looked at. method "sample" is
-    one draw from p(unknown | known) by a chain for each row, and "mean" the mean over the second half of the sweeps of
-    the same chains, where each visible mean given the hidden layers counts instead of a draw: block Gibbs with the
-    known units clamped, or Metropolis within Gibbs for a HelmholtzMachine (Mattei & Frellsen 2018). "mean-field" is the
-    fixed point of hidden layers and unknown units of a BoltzmannMachine (Salakhutdinov & Hinton 2009, section 2.2),
-    from base rates; it draws nothing, so that seed means nothing to it. sweeps is 1,000 by default, 100 for mean field.
-    Rows do not depend on each other. Raises InputError, and NumericalError for an overflow.
+    no levels divide, marks what is missing. What stands at an unknown entry is never looked at. Method:
+
+    - "sample": one draw from p(unknown | known) by a chain for each row: block Gibbs with the known units clamped, or
+      Metropolis within Gibbs for a HelmholtzMachine (Mattei & Frellsen 2018).
+    - "mean": the mean over the second half of the sweeps of the same chains. Each visible mean given the hidden layers
+      counts instead of a draw.
+    - "mean-field": the fixed point of hidden layers and unknown units of a BoltzmannMachine (Salakhutdinov & Hinton
+      2009, section 2.2), from base rates. It draws nothing, so that seed means nothing to it.
+
+    sweeps is 1,000 by default, 100 for mean field. Rows do not depend on each other. Raises InputError, and
+    NumericalError for an overflow.
     """
     model = checked_machine(model)
     method = checks.choice(method, "method", SWEEPS)

@@ -113,20 +113,22 @@ def train(
 ) -> Run:
     """Train a copy of model on rows x (rows, units) and return the run; writes nothing unless out names a folder.
 
-    x: floats in [0, 1] (any numbers for Gaussian visible units), 0/1, uint8 grey levels, whole numbers that a model
-    with levels divides by them, a memory map of such, whose rows are read when used, a SciPy sparse matrix, of which
-    only batches are made dense, or what boltz.load_data returns; they stay as bytes where the model lives
-    (model.to("cuda") trains on a GPU, and the run's model stays there). The trained model keeps the levels of x.
-    held_out rows end each stage in time (patience), and its parameters are those of the epoch that they like best.
-    watch(record) or watch(record, model) sees each epoch's record, and a copy of the machine as it stands, which may be
-    kept and measured at once (it lacks the mean activities of a finished one); if it returns True, the run ends there;
-    if it raises, the exception has what was trained as its attribute run, where out is None. progress: True for a bar,
-    or a function of (stage, epochs done, all of them). extra is kept in run.toml. Further settings are the fields of
-    boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid belief net or a VAE, of
-    boltz.BeliefSettings for a deep belief net; those that are not named are as in boltz train (boltz.presets): they
-    follow the machine and the number of rows, and one that was trained already is not pretrained. Gaussian visible
-    units whose machine knows no units of the data yet take them from x, of at most 10,000 rows. Raises InputError,
-    NumericalError, and with out Interrupted on SIGINT or SIGTERM after saving.
+    - x: floats in [0, 1], 0/1, uint8 grey levels, or whole numbers that a model with levels divides by them; any
+      numbers for Gaussian visible units. It may be a memory map, whose rows are read when used, a SciPy sparse matrix,
+      of which only batches are made dense, or what boltz.load_data returns. The trained model keeps the levels of x.
+    - held_out: rows that end each stage in time (patience). The parameters of the epoch that they like best are kept.
+    - watch: a function of (record) or of (record, model), called after each epoch. The model is a copy of the machine
+      as it stands. If it returns True, the run ends there. If it raises, and out is None, the exception has what was
+      trained as its attribute run.
+    - progress: True for a bar, or a function of (stage, epochs done, all of them).
+    - extra: what else run.toml keeps.
+    - settings: the fields of boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid belief net
+      or a VAE, of boltz.BeliefSettings for a deep belief net. Those that are not named are as in boltz train.
+
+    A machine that was trained already is not pretrained. model.to("cuda") trains on a GPU: the rows go there as bytes,
+    and the model of the run stays there. Gaussian visible units that know no units of the data yet take them from at
+    most 10,000 rows of x. Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after
+    saving.
     """
     model = checked_machine(model)
     checks.flag(force, "force")
