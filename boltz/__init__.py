@@ -82,6 +82,7 @@ _PLACES = {
     "log_likelihood": "estimators.likelihood",
     "pseudo_likelihood": "estimators.pseudo_likelihood",
     "gradient": "evaluation.gradient",
+    "report": "evaluation.report",
     "posterior_ais": "estimators.posterior_ais",
     "posterior_sandwich": "estimators.posterior_ais",
     "raise_likelihood": "estimators.reverse_ais",
@@ -145,6 +146,7 @@ if TYPE_CHECKING:
     from boltz.evaluation.evaluate import Evaluation, evaluate
     from boltz.evaluation.gradient import gradient
     from boltz.evaluation.log_z import log_z
+    from boltz.evaluation.report import report
     from boltz.models.boltzmann import BoltzmannMachine
     from boltz.models.builders import dbm, dbn, from_arrays, helmholtz, rbm, sbn, vae
     from boltz.models.files import load, trajectory

@@ -85,6 +85,7 @@ WIDE = {
     "evaluation.compare.compare": 11,
     "evaluation.diagnose.diagnose": 10,
     "evaluation.log_z.log_z": 11,
+    "evaluation.report.report": 7,
     "units.Units.anneal": 7,  # the argument list of its kernel
     "units.bernoulli.Bernoulli.anneal": 7,
     "sampling.sample.sample": 7,  # public, all but the model optional

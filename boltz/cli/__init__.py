@@ -21,6 +21,7 @@ COMMANDS = {
     "complete": "Fill in the unknown units of rows given the known ones.",
     "sample": "Draw samples from a machine.",
     "diagnose": "Say what is wrong with a trained machine: chains that do not mix, dead units.",
+    "report": "Write one page that shows all there is to see of trained machines.",
     "info": "Describe a run folder or a model file.",
     "data": "List the named data sets, or describe one data set or file.",
 }

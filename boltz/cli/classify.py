@@ -54,7 +54,7 @@ def _unrolled(model: Any, options: Any, labels: Any) -> Any:
 
 def tell(result: dict[str, Any]) -> None:
     """The errors as a table on stderr, and what they are of."""
-    from boltz.cli.report import shown_table
+    from boltz.cli.outcome import shown_table
 
     test, validation = result["test"], result.get("validation", {}).get("error")
     lines = []

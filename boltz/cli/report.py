@@ -1,64 +1,47 @@
-"""How the result of `boltz train` is shown, and tables on stderr."""
+"""`boltz report`: one page on trained machines that holds all it shows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import boltz
-from boltz.cli.common import say
-from boltz.evaluation.words import SIMPLE, figures, number
+import click
+
+from boltz.cli.common import emit, json_option, seed_option, threads_option
 
 
-def show(run: boltz.Run, result: Mapping[str, Any]) -> None:
-    """The result as a table and plain sentences on stderr."""
-    test = result["test"]
-    if test is not None:
-        if test["log_likelihood"] is not None or test["log_z"] is not None:
-            _show_table(test)
-        if test["log_likelihood"] is None:
-            say(
-                "The data have neither test nor validation rows, so there is no log-likelihood of new rows: give some "
-                "with --test FILE, or measure them with boltz evaluate."
-            )
-        else:
-            chose = ", which also chose the epoch" if test.get("which") == "validation" else ""
-            rows = f"{test['rows']:,} {test.get('which', 'test')} rows of {test['data']}{chose}"
-            say(f"{rows}, binarize {test['binarize']}. {test['certified']}")
-            say(test["learnt"])
-            for told in test["layers"]:
-                say(told)
-    say(f"The run is in {run.path}: see samples.png, filters.png and curves.png.")
+@click.command
+@click.argument("paths", metavar="RUN|MODEL...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="report.html",
+    show_default=True,
+    metavar="FILE.html",
+    help="The page to write.",
+)
+@click.option("--data", show_default="the data of each run", help="A named data set, or a file as in boltz train.")
+@click.option(
+    "--measure",
+    is_flag=True,
+    help="Measure log Z from both sides and what each layer adds, and compare several machines: this may take minutes.",
+)
+@click.option("--force", is_flag=True, help="Replace the file of --out.")
+@seed_option
+@threads_option
+@json_option
+def report(paths: tuple[Path, ...], out: Path, as_json: bool, **options: Any) -> None:
+    """Write a page on each RUN or MODEL that needs no network and no other file.
 
+    It has settings, curves, samples beside the nearest rows, hidden units with the rows that drive them, a slider over
+    the snapshots of the training, layers, log Z and log-likelihood, and all machines side by side.
+    """
+    from boltz.cli.common import free_file
+    from boltz.evaluation.report import report as written
+    from boltz.progress import Progress
 
-def _show_table(test: Mapping[str, Any]) -> None:
-    lines = []
-    simple = test.get("beside") or {}
-    entries = {
-        f"{test.get('which', 'test')} log-likelihood": test["log_likelihood"],
-        **{label: simple.get(name) for name, label in SIMPLE.items()},
-        "log Z": test["log_z"],
-    }
-    for label, entry in entries.items():
-        if entry is not None:
-            chains = f"{number(entry['ess'], 0)} of {entry['chains']}" if entry["chains"] else "-"
-            kind = {"none": "no"}.get(entry["kind"], entry["kind"])
-            lines.append((label, *figures(entry), kind, chains))
-    shown_table(("nats", "value", "estimation", "rows", "95 % interval", "bound", "effective"), lines)
-
-
-def shown_table(names: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    """A table on stderr: the first column and those of words to the left, numbers to the right."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for i, name in enumerate(names):
-        table.add_column(name, justify="left" if i == 0 or name == "bound" else "right", no_wrap=True)
-    for line in lines:
-        table.add_row(*line)
-    try:
-        Console(stderr=True, width=max(100, Console(stderr=True).width), markup=False, emoji=False).print(table)
-    except OSError:
-        say("")
+    free_file(out, (".html", ".htm"), options["force"])
+    with Progress() as progress:
+        place = written([*paths], out, **options, progress=progress.report)
+    size = place.stat().st_size
+    emit({"out": str(place), "bytes": size}, as_json, f"Written: {place} ({size / 1e6:.1f} MB)")

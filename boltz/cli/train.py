@@ -88,7 +88,7 @@ def train(ctx: click.Context, as_json: bool, **options: Any) -> None:
 def started(options: dict[str, Any]) -> dict[str, Any]:
     """Train a new run and return its result; everything is checked before the first step."""
     import boltz
-    from boltz.cli.report import show
+    from boltz.cli.outcome import show
     from boltz.cli.starting import prepared
     from boltz.evaluation.warm_up import warm_up
     from boltz.progress import Progress
@@ -118,7 +118,7 @@ def started(options: dict[str, Any]) -> dict[str, Any]:
 def resumed(folder: Path, device: str) -> dict[str, Any]:
     """Continue a run and return its result; a complete one is left as it is."""
     import boltz
-    from boltz.cli.report import show
+    from boltz.cli.outcome import show
     from boltz.progress import Progress
     from boltz.storage.run_folder import read_result
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from boltz.models.files import Model
 from boltz.plotting import curves, images
-from boltz.plotting.machines import CHAINS, SWEEPS, grey, layer_means
+from boltz.plotting.machines import CHAINS, SWEEPS, grey, layer_means, unit_effects
 from boltz.sampling.decoding import visible_means
 from boltz.sampling.sample import sample
 from boltz.storage import run_folder
@@ -23,7 +23,8 @@ def draw(run: Run) -> None:
     image = read_description(folder).image
     means, title = _samples(run)
     images.save(images.sample_grid(means, image, title), folder / "samples.png")
-    images.save(images.filter_grid(run.model.visible_weights, image), folder / "filters.png")
+    effects, what = unit_effects(run.model)
+    images.save(images.filter_grid(effects, image, what), folder / "filters.png")
     images.save(curves.learning_curves(run.history), folder / "curves.png")
 
 

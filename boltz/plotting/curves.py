@@ -35,21 +35,44 @@ TUNING: Panels = {
 
 
 def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
-    """A figure of what metrics.jsonl records, a panel a quantity, with the stages of the run apart."""
-    stages = [str(record.get("stage", "")) for record in history]
-    recorded = {name for record in history for name in record}
-    panels = TUNING if "train_loss" in recorded else DIRECTED if "bound" in recorded else UNDIRECTED
-    if panels is TUNING and all(record.get("error") is None for record in history):
-        panels = dict(list(TUNING.items())[:1])
+    """A figure of what metrics.jsonl records, a panel for each quantity, with the stages of the run apart."""
+    panels = recorded_panels(history)
     down, across = -(-len(panels) // 2), min(len(panels), 2)
     figure = Picture(figsize=(4.5 * across, 3.2 * down), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, (title, lines) in zip(figure.subplots(down, across, squeeze=False).ravel(), panels.items(), strict=True):
-        for name, label in lines.items():
-            _curve(axes, [record.get(name) for record in history], stages, label)
-        axes.set_title(title, fontsize=10)
-        axes.set_xlabel("epoch")
+    places = figure.subplots(down, across, squeeze=False).ravel()
+    for axes, title in zip(places, panels, strict=False):
+        _panel(axes, history, title, panels[title])
+    for axes in places[len(panels) :]:
+        axes.remove()
     return figure
+
+
+def curve_figures(history: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
+    """The panels of learning_curves by their titles, each as a figure of its own."""
+    found = {}
+    for title, lines in recorded_panels(history).items():
+        figure = Picture(figsize=(4.5, 3.2), layout="constrained")
+        FigureCanvasAgg(figure)
+        _panel(figure.subplots(), history, title, lines)
+        found[title] = figure
+    return found
+
+
+def recorded_panels(history: Sequence[Mapping[str, Any]]) -> Panels:
+    """The panels of which something was recorded, or the first one alone where nothing was."""
+    recorded = {name for record in history for name, value in record.items() if _number(value) is not None}
+    panels = TUNING if "train_loss" in recorded else DIRECTED if "bound" in recorded else UNDIRECTED
+    return {title: lines for title, lines in panels.items() if recorded & lines.keys()} or dict([*panels.items()][:1])
+
+
+def _panel(axes: Axes, history: Sequence[Mapping[str, Any]], title: str, lines: Mapping[str, str]) -> None:
+    """The curves of one panel, and what it is of."""
+    stages = [str(record.get("stage", "")) for record in history]
+    for name, label in lines.items():
+        _curve(axes, [record.get(name) for record in history], stages, label)
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel("epoch")
 
 
 def likelihood_along(updates: Sequence[int], values: Any, errors: Any, trusted: bool) -> Figure:
@@ -70,7 +93,7 @@ def likelihood_along(updates: Sequence[int], values: Any, errors: Any, trusted: 
 
 def _curve(axes: Axes, values: Sequence[Any], stages: Sequence[str], label: str = "") -> None:
     """One quantity against the running epoch, a line a stage, gaps where it was not recorded."""
-    known = [float(x) if isinstance(x, int | float) and abs(x) < LARGEST else math.nan for x in values]
+    known = [math.nan if (number := _number(x)) is None else number for x in values]
     if all(math.isnan(x) for x in known):
         if not axes.texts:
             axes.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axes.transAxes)
@@ -88,3 +111,8 @@ def _curve(axes: Axes, values: Sequence[Any], stages: Sequence[str], label: str 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(names) > 1 or label:
         axes.legend(fontsize=8)
+
+
+def _number(value: Any) -> float | None:
+    """A value as a number that can be drawn, None where it is none."""
+    return float(value) if isinstance(value, int | float) and abs(value) < LARGEST else None

@@ -49,14 +49,14 @@ def sample_grid(means: Any, shape: Shape | None = None, title: str = "samples") 
     return figure
 
 
-def filter_grid(weights: Any, shape: Shape | None = None) -> Figure:
-    """A figure of weights (visible, hidden): the incoming weights of the hidden units with the largest norms."""
+def filter_grid(weights: Any, shape: Shape | None = None, what: str = "weights") -> Figure:
+    """A figure of weights (visible, hidden), or of what else belongs to pairs: the hidden units of largest norms."""
     values = checks.array(weights, "weights", (None, None))
     if values.size == 0:
         raise InputError(f"weights must hold at least one visible and one hidden unit, got shape {values.shape}.")
     order = np.argsort(-np.linalg.norm(values, axis=0), kind="stable")[:MOST_TILES]
     chosen, tile = values.T[order], image_shape(len(values), shape)
-    figure, axes = new_figure(f"weights of {len(chosen)} of {values.shape[1]} hidden units, largest norm first", (8, 7))
+    figure, axes = new_figure(f"{what} of {len(chosen)} of {values.shape[1]} hidden units, largest norm first", (8, 7))
     reach = float(np.abs(chosen).max()) or 1.0
     drawn = chosen if tile is None else _mosaic(chosen, tile, math.nan)
     image = axes.imshow(drawn, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")

@@ -13,11 +13,12 @@ from boltz.data.dataset import Data
 from boltz.errors import InputError
 from boltz.models.files import Model, Seeing, checked_machine, outside, visible_rows
 from boltz.plotting import curves, images
-from boltz.sampling.decoding import visible_means
+from boltz.sampling.decoding import decode, visible_means
 from boltz.sampling.drawing import drawing_of
 from boltz.sampling.sample import sample
 
 CHAINS, SWEEPS, REACH = 100, 200, 3.0
+RARE = 0.01  # the rate of a visible unit below which it may never have been on
 
 
 def plot_samples(
@@ -47,11 +48,14 @@ def plot_samples(
 
 
 def plot_filters(model: Any, shape: images.Shape | None = None) -> Figure:
-    """A figure of the weights at the visible units, a tile a hidden unit: the 100 with the largest norms.
+    """A figure of what the lowest hidden units draw, a tile a unit: the 100 with the largest norms.
 
-    model: a machine, or a boltz.Run. shape: (height, width) of an image, by default a square. Raises InputError.
+    These are the weights at the visible units, or, where layers without chance lie between, how the visible means
+    change with the unit. Visible units that were never on in training are left blank. model: a machine, or a boltz.Run.
+    shape: (height, width) of an image, by default a square. Raises InputError.
     """
-    return images.filter_grid(machine_of(model).visible_weights, _shape(shape))
+    weights, what = unit_effects(machine_of(model))
+    return images.filter_grid(weights, _shape(shape), what)
 
 
 def plot_curves(run: Any) -> Figure:
@@ -64,6 +68,41 @@ def plot_curves(run: Any) -> Figure:
     if not listed or not all(isinstance(record, Mapping) for record in history):
         raise InputError(f"run must be a Run, a Tuned, or a list of records, got {checks.brief(run)}.")
     return curves.learning_curves(history)
+
+
+def unit_effects(model: Model) -> tuple[Any, str]:
+    """What each unit of the lowest hidden layer does to the visible ones, (visible, hidden), and what that is in words.
+
+    Where no layers without chance lie between these are the weights. Else it is the visible means with the unit at 2 in
+    the place of -2 (Gaussian), or at 1 in the place of 0, all others at 0, or at 1/2. Gaussian visible units are in
+    units of the machine. Those that were never on in training are at 0.
+    """
+    lowest, blank = model.layers[1], never_on(model)
+    if model.directed is None or not model.directed.structure.widths[0]:
+        weights = np.array(model.visible_weights, np.float64)
+        weights[blank] = 0
+        return weights, "weights"
+    middle, reach = (0.0, 2.0) if lowest.kind == "gaussian" else (0.5, 0.5)
+    steps = reach * np.eye(lowest.units)
+    up, down = decode(model, middle + steps, 1), decode(model, middle - steps, 1)
+    effects = np.asarray(up, np.float64).T - np.asarray(down, np.float64).T
+    if model.scaling is not None:
+        effects /= model.scaling.unit[:, None]
+    effects[blank] = 0
+    return effects, "effects on the visible means"
+
+
+def never_on(model: Model) -> Any:
+    """Which visible units (units,) were never on in training, as far as the rates tell that are kept with a machine.
+
+    These are rates of one row on and one off more than there were, so that several equal ones below all others are of
+    units that were never on.
+    """
+    rates = model.rates.get(model.visible)
+    if rates is None or model.layers[0].kind != "bernoulli":
+        return np.zeros(model.units[model.visible], bool)
+    least = rates == rates.min()
+    return least & (rates < RARE) & (1 < least.sum() < len(rates))
 
 
 def machine_of(model: Any) -> Model:

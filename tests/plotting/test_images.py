@@ -72,12 +72,12 @@ def test_curves_keep_stages_apart_and_leave_gaps() -> None:
         record("joint", pseudo_likelihood=-3.0),
     ]
     figure = curves.learning_curves(history)
-    first, reconstruction, gap, norm = figure.axes
+    first, norm = figure.axes
+    assert norm.get_title() == "gradient norm"
     assert [line.get_label() for line in first.lines] == ["pretrain-1", "joint"]
     assert [line.get_xdata().tolist() if hasattr(line.get_xdata(), "tolist") else list(line.get_xdata())  # type: ignore[union-attr]
             for line in first.lines] == [[1], [2, 3]]  # fmt: skip
     np.testing.assert_array_equal(first.lines[1].get_ydata(), [np.nan, -3.0])
-    assert [text.get_text() for axes in (reconstruction, gap) for text in axes.texts] == ["not recorded"] * 2
     np.testing.assert_array_equal(norm.lines[1].get_ydata(), [2.0, 2.0])
 
 
@@ -93,12 +93,19 @@ def test_curves_of_a_directed_run_show_both_bounds() -> None:
         }
         for i in range(3)
     ]
-    bounds, kl, gap, norm = curves.learning_curves(history).axes
+    bounds, kl, norm = curves.learning_curves(history).axes
     assert [line.get_label() for line in bounds.lines] == ["1 sample", "50 samples"]
     np.testing.assert_array_equal([line.get_ydata() for line in bounds.lines], [[-3.0, -2.0, -1.0], [-2.0, -1.0, 0.0]])
     assert bounds.get_legend() is not None and kl.get_legend() is None
     np.testing.assert_array_equal(kl.lines[0].get_ydata(), [1.0] * 3)
-    assert [text.get_text() for text in gap.texts] == ["not recorded"] and len(norm.lines) == 1
+    assert len(norm.lines) == 1
+
+
+def test_curves_without_a_number_say_so() -> None:
+    (axes,) = curves.learning_curves([{"stage": "joint", "gradient_norm": None}]).axes
+    assert [text.get_text() for text in axes.texts] == ["not recorded"]
+    titles = list(curves.curve_figures([record("joint"), record("joint")]))
+    assert titles == ["pseudo-likelihood (nats a row)", "gradient norm"]
 
 
 @pytest.mark.parametrize("history", [[], [record("joint")]])

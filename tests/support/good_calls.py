@@ -288,6 +288,11 @@ def functions() -> dict[str, Good]:
             },
             paths=places,
         ),
+        "report": Good(
+            boltz.report,
+            {"runs": [model], "out": "page.html", "data": X, "measure": False, "force": True, "progress": None, **seed},
+            paths=("runs", "out", "data"),
+        ),
         "describe": Good(boltz.describe, {"model": model}, paths=("model",)),
         "preset": Good(boltz.preset, {"kind": "rbm", "rows": 100, "units": 4, "batch": None, "held_out": True}),
         "recipe": Good(boltz.recipe, {"name": "vae-1l"}),

@@ -1,0 +1,446 @@
+"""`report`: one page on one run or several that holds all it shows, for a browser without a network.
+
+What takes long is read from the run folders, and measured only where the caller asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz import checks
+from boltz.data import Data
+from boltz.diagnostics.layers import layers_of
+from boltz.errors import BoltzError, InputError
+from boltz.evaluation.compare import compare, contenders
+from boltz.evaluation.describe import describe
+from boltz.evaluation.diagnose import own_split, particles_of
+from boltz.evaluation.log_z import log_z as measured_log_z
+from boltz.evaluation.page import Markup, both, page, picture, table, tag
+from boltz.evaluation.page import lines as lines_of
+from boltz.evaluation.rows import rows_given, visible_rows
+from boltz.evaluation.trained import Trained
+from boltz.evaluation.words import figures
+from boltz.foreign import shown
+from boltz.models.files import Model
+from boltz.plotting.curves import curve_figures
+from boltz.plotting.machines import SWEEPS, layer_means, shades, unit_effects
+from boltz.plotting.results import plot_comparison, plot_log_z
+from boltz.plotting.tiles import TWO_SIDED, Tile, figure_uri, sheet, uri, uris
+from boltz.progress import Report, heard, steps
+from boltz.sampling.features import features
+from boltz.sampling.sample import sample
+from boltz.storage import atomic, metrics, run_folder
+
+Array = NDArray[Any]
+PAGE = "report.html"
+MOST_RUNS, MOST_ROWS, MOST_BYTES = 20, 10_000, 6_000_000
+PIXELS = 2_400_000  # of all tiles of a page, a byte each, a third more as text
+LEAST_TILES, MOST_PIXELS = 300, 64 * 64  # tiles of a run at least, and pixels of a tile at most
+MOST_UNITS, MOST_SNAPSHOTS, MOST_SIDE, DRIVERS, STRONGEST = 100, 12, 8, 6, 6
+RARELY, OFTEN, HARDLY = 0.01, 0.99, 0.05  # mean activities of units never and always on, and the spread of an idle one
+UNKNOWN = "not measured"
+
+
+def report(
+    runs: Any,
+    out: str | os.PathLike[str] = PAGE,
+    data: Any = None,
+    *,
+    measure: bool = False,
+    force: bool = False,
+    seed: int = 0,
+    progress: Report | None = None,
+) -> Path:
+    """Write a page on one trained machine or several that needs no network and no other file, and return its path.
+
+    runs is a run, a machine, the path of a run or model file, or a list or dict of them. The page has settings, curves,
+    samples beside the nearest rows, what each hidden unit sees, snapshots of the training, layers, log Z and
+    log-likelihood as the runs have them, and all runs side by side. data as in boltz.diagnose, by default the rows that
+    each run learnt from, of which 10,000 at most are looked at. measure: log Z in nats from both sides, what each layer
+    adds, and a comparison of several machines are measured, which may take minutes. force: an earlier page is replaced.
+    progress as in boltz.evaluate. Raises InputError, FileError, NumericalError.
+    """
+    told, place = heard(progress), checks.path(out, "out")
+    checks.flag(measure, "measure")
+    seed = checks.integer(seed, "seed", 0, 2**63 - 1)
+    if not checks.flag(force, "force") and os.path.lexists(place):
+        raise InputError(f"out is {place}, which exists already: name another file, or replace it with force.")
+    several = runs if isinstance(runs, Mapping | list | tuple) else [runs]
+    found = contenders(several)
+    if len(found) > MOST_RUNS:
+        raise InputError(f"runs must hold at most {MOST_RUNS} machines, got {len(found)}.")
+    things = [*several.values()] if isinstance(several, Mapping) else several
+    subjects = [_subject(*pair, data, (seed, len(found))) for pair in zip(found, things, strict=True)]
+    sections = []
+    for i, each in enumerate(subjects):
+        told(f"page: {each.found.name}", i, len(subjects))
+        sections.append(_section(each, i, measure, told))
+    parts = [_top(subjects), *(part for part, _ in sections)]
+    if len(subjects) > 1:
+        picked = compare(several, data, seed=seed, progress=progress) if measure else None
+        parts.insert(
+            1, _beside(subjects, None if picked is None else (str(picked), figure_uri(plot_comparison(picked))))
+        )
+    told("page: done", len(subjects), len(subjects))
+    title = "boltz: " + ", ".join(shown(each.found.name) for each in subjects)
+    text = page(title, parts, [values for _, values in sections])
+    if len(text) > MOST_BYTES:
+        raise InputError(
+            f"runs must fit on a page of {MOST_BYTES / 1e6:g} MB, got {len(text) / 1e6:.1f} MB: name fewer."
+        )
+    atomic.write_text(place, text)
+    return place
+
+
+@dataclass(frozen=True, eq=False)
+class _Subject:
+    """A trained machine, the records of its epochs, the rows that it learnt from and how it sees them, and how rows are
+    drawn.
+
+    lack: why there are no rows; room: tiles that its part of the page may hold.
+    """
+
+    found: Trained
+    history: Sequence[Mapping[str, Any]]
+    data: Data | None
+    x: Array | None
+    lack: str
+    tile: Tile
+    room: int
+    seed: int
+
+    @property
+    def model(self) -> Model:
+        """The machine."""
+        return self.found.model
+
+    @property
+    def side(self) -> int:
+        """Tiles along each side of a sheet."""
+        return int(np.clip(np.sqrt(self.room / 60), 3, MOST_SIDE))
+
+    @property
+    def test(self) -> Mapping[str, Any]:
+        """What was measured at the end of the run, nothing where that is not known."""
+        path = self.found.path
+        result = None if path is None or not path.is_dir() else run_folder.read_result(path)
+        test = None if result is None else result["test"]
+        return test if isinstance(test, dict) else {}
+
+    def named(self, unit: int) -> str:
+        """The name of a visible unit."""
+        columns = () if self.data is None else self.data.columns
+        return shown(columns[unit]) if unit < len(columns) else f"unit {unit + 1}"
+
+
+def _subject(each: Trained, thing: Any, data: Any, how: tuple[int, int]) -> _Subject:
+    """What the page has of one machine; how: the seed, and how many machines share the page."""
+    seed, several = how
+    each, (rows, lack) = each.to("cpu"), _rows(each, data)
+    x = None if rows is None else visible_rows(rows, "none", seed, each.model)[0]
+    history = getattr(thing, "history", None)
+    if history is None:
+        history = metrics.read_metrics(each.path) if each.path is not None and each.path.is_dir() else []
+    units, pixels = each.model.layers[0].units, PIXELS // several
+    shape = each.run.image or (None if rows is None else rows.shape)
+    tile = Tile.of(units, shape, min(MOST_PIXELS, pixels // LEAST_TILES))
+    return _Subject(each, history, rows, x, lack, tile, pixels // tile.weight, seed)
+
+
+def _rows(each: Trained, data: Any) -> tuple[Data | None, str]:
+    """The rows of a machine, or why there are none; what the caller names must be there."""
+    if data is None and not each.run.learnt:
+        return None, "The rows that it learnt from are not known; name them with data, or --data."
+    limit = each.run.learnt.load.get("limit") if data is None else None
+    try:
+        most = min(MOST_ROWS, limit) if isinstance(limit, int) and limit > 0 else MOST_ROWS
+        return rows_given(each, data, None, own_split(each, data), most)[0], ""
+    except BoltzError as problem:
+        if data is not None:
+            raise
+        return None, f"The rows that it learnt from could not be read: {problem}"
+
+
+def _top(subjects: Sequence[_Subject]) -> Markup:
+    """The title, and links to the parts."""
+    links = [tag("li", tag("a", each.found.name, href=f"#run-{i}")) for i, each in enumerate(subjects)]
+    if len(subjects) > 1:
+        links.insert(0, tag("li", tag("a", "side by side", href="#beside")))
+    title = "Report on a trained machine" if len(subjects) == 1 else f"Report on {len(subjects)} trained machines"
+    said = tag("p", "All numbers in nats are natural logarithms. Intervals hold with probability 95 %.", class_="soft")
+    return tag("header", tag("h1", title), said, tag("nav", tag("ul", *links), aria_label="Machines"))
+
+
+def _beside(subjects: Sequence[_Subject], measured: tuple[str, str] | None) -> Markup:
+    """All machines in one table, and where they were compared, what was found in words and as a picture."""
+    head = ("machine", "kind", "layers", "parameters", "epochs", "log p(v) of a row", "log Z")
+    lines = []
+    for each in subjects:
+        model = each.model
+        numbers = f"{model.plan.parameters:,}", f"{len(each.history):,}"
+        told = _estimate(each.test.get("log_likelihood")), _estimate(each.test.get("log_z"))
+        lines.append((each.found.name, model.kind, model.architecture, *numbers, *told))
+    parts = [tag("h2", "Side by side"), table(lines, head, "As measured at the end of each run, in nats.")]
+    if measured is None:
+        parts.append(
+            tag(
+                "p",
+                "Rows and estimators may differ between runs: boltz compare, or --measure, takes the same.",
+                class_="soft",
+            )
+        )
+    else:
+        parts += [lines_of(measured[0]), picture(measured[1], "log-likelihoods and their differences")]
+    return tag("section", *parts, id="beside")
+
+
+def _section(each: _Subject, place: int, measure: bool, progress: Report) -> tuple[Markup, dict[str, Any]]:
+    """The part of the page on one machine, and the values that its script shows."""
+    effects, what = unit_effects(each.model)
+    order = np.argsort(-np.linalg.norm(effects, axis=0), kind="stable")
+    snapshots = _snapshots(each, order[: each.side**2])
+    units = _units(each, effects, order[: int(np.clip(each.room // 20, 8, MOST_UNITS))])
+    parts = [
+        tag("h2", each.found.name),
+        _about(each),
+        _curves(each),
+        _samples(each, progress),
+        _browser(each, place, units, what),
+        _slider(place, snapshots),
+        _layers(each, measure, progress),
+        _measured(each, measure, progress),
+    ]
+    values = {"filter": what, "snapshots": snapshots, **{name: units[name] for name in ("units", "rows")}}
+    return tag("section", *parts, id=f"run-{place}"), values
+
+
+def _about(each: _Subject) -> Markup:
+    """What the machine is, and all settings of its training."""
+    told = describe(each.found.path if each.found.path is not None else each.model).entries
+    plain = {name: value for name, value in told.items() if not isinstance(value, Mapping | list)}
+    tables = [tag("h3", "What it is"), table([(name, _value(value)) for name, value in plain.items()])]
+    for name, value in (("settings", each.found.run.settings), ("data", each.found.run.learnt.table)):
+        if value:
+            lines = [(entry, _value(number)) for entry, number in value.items()]
+            tables.append(tag("details", tag("summary", f"All {name}"), table(lines)))
+    return both(*tables)
+
+
+def _curves(each: _Subject) -> Markup:
+    if not each.history:
+        return both(tag("h3", "Training"), tag("p", "No epochs are recorded.", class_="soft"))
+    drawn = [picture(figure_uri(figure), title) for title, figure in curve_figures(each.history).items()]
+    return both(tag("h3", "Training"), tag("div", *drawn, class_="curves"))
+
+
+def _samples(each: _Subject, progress: Report) -> Markup:
+    """Samples, the rows nearest to them, and rows of the data."""
+    start, count = particles_of(each.found, progress), each.side**2
+    start = start and {layer: x[:count] for layer, x in start.items()}
+    means, how = _drawn(each.model, count, SWEEPS, each.seed, start), "samples"
+    if each.model.undirected is not None:
+        began = "after the training" if start else "from independent units"
+        how = f"samples: visible means of chains {SWEEPS} sweeps {began}"
+    sheets = [_sheet(each, means, how)]
+    if each.x is not None:
+        rows = shades(each.model, each.x)
+        sheets.append(_sheet(each, rows[_nearest(means, rows)], f"the nearest of {len(rows):,} rows to each sample"))
+        some = np.arange(min(count, len(rows))) * len(rows) // min(count, len(rows))
+        sheets.append(_sheet(each, rows[some], "rows of the data"))
+    lack = tag("p", each.lack, class_="soft") if each.lack else ""
+    return both(tag("h3", "Samples beside data"), tag("div", *sheets, class_="sheets"), lack)
+
+
+def _drawn(model: Model, count: int, sweeps: int, seed: int, start: Mapping[str, Array] | None = None) -> Array:
+    """Visible means (count, units) of samples as shades."""
+    chained = model.undirected is not None
+    state = sample(model, len(start[model.visible]) if start else count, sweeps if chained else None, seed, start)
+    return np.asarray(layer_means(model, model.visible, state)[0])
+
+
+def _nearest(means: Array, rows: Array) -> Array:
+    """For each of means (samples, units) the number of the row (rows, units) at the least squared distance."""
+    lengths = np.square(rows, dtype=np.float64).sum(axis=1)
+    return np.asarray((lengths - 2 * means.astype(np.float64) @ rows.T).argmin(axis=1))
+
+
+def _sheet(each: _Subject, rows: Array, said: str) -> Markup:
+    return picture(uri(sheet(each.tile.greys(rows), _across(each))), said, class_="pixels")
+
+
+def _across(each: _Subject) -> int:
+    """Tiles beside each other: bars are wide."""
+    return each.side if each.tile.image is not None else max(each.side // 2, 2)
+
+
+def _snapshots(each: _Subject, units: Array) -> list[dict[str, str]]:
+    """Samples and filters of some units at up to 12 moments of the training, the trained machine last."""
+    kept, updates = each.found.snapshots, each.found.updates
+    if not kept:
+        return []
+    when = [f"after {n:,} updates" for n in updates] or [f"snapshot {i + 1} of {len(kept)}" for i in range(len(kept))]
+    chosen = np.unique(np.linspace(0, len(kept) - 1, MOST_SNAPSHOTS - 1).astype(int))
+    machines: list[tuple[str, Model]] = [(when[i], kept[i].to("cpu")) for i in chosen]
+    found = []
+    for name, machine in [*machines, ("the trained machine", each.model)]:
+        means, effects = _drawn(machine, each.side**2, SWEEPS // 2, each.seed), unit_effects(machine)[0][:, units]
+        filters = each.tile.signed(effects.T, float(np.abs(effects).max()))
+        drawn = {"samples": uri(sheet(each.tile.greys(means), _across(each)))}
+        drawn["filters"] = uri(sheet(filters, _across(each)), TWO_SIDED)
+        found.append({"when": name, **drawn})
+    return found
+
+
+def _slider(place: int, snapshots: Sequence[Mapping[str, str]]) -> Markup:
+    """A slider over the snapshots; it stands at the trained machine, whose pictures show without a script too."""
+    title = tag("h3", "Along the training")
+    if not snapshots:
+        return both(title, tag("p", "The run kept no snapshots of its training.", class_="soft"))
+    last, name = len(snapshots) - 1, f"slider-{place}"
+    moved = tag("input", type="range", id=name, min=0, max=last, value=last, step=1, data_run=place)
+    told = tag("output", snapshots[-1]["when"], id=f"when-{place}", for_=name)
+    words = {
+        "samples": f"samples: visible means of chains {SWEEPS // 2} sweeps from independent units",
+        "filters": "filters of the same hidden units",
+    }
+    drawn = [picture(snapshots[-1][what], said, class_="pixels", id=f"{what}-{place}") for what, said in words.items()]
+    return both(
+        title,
+        tag("div", tag("label", "Snapshot", for_=name), moved, told, class_="slider"),
+        tag("div", *drawn, class_="sheets"),
+    )
+
+
+def _units(each: _Subject, effects: Array, chosen: Array) -> dict[str, Any]:
+    """Hidden units in this order: pictures, numbers, and the rows that drive them most, each row once."""
+    filters = uris(each.tile.signed(effects.T[chosen], float(np.abs(effects).max())), TWO_SIDED)
+    layer, rows, found = each.model.layers[1], [], []
+    means = None if each.x is None else features(each.model, each.x, 1)
+    places: dict[int, int] = {}
+    for unit in chosen:
+        weights = effects[:, unit]
+        facts = [("norm", f"{np.linalg.norm(weights):.3g}")]
+        drivers = []
+        if means is not None:
+            own = means[:, unit]
+            facts += [("mean over rows", f"{own.mean():.3g}"), ("spread over rows", f"{own.std():.3g}")]
+            drivers = [(places.setdefault(int(row), len(places)), f"{own[row]:.3g}") for row in _drivers(own)]
+        strong = np.argsort(-np.abs(weights), kind="stable")[:STRONGEST]
+        if each.tile.image is None:
+            facts += [(each.named(int(i)), f"{weights[i]:+.3g}") for i in strong]
+        found.append({"name": f"{layer.name}, unit {unit + 1}", "facts": facts, "rows": drivers})
+    if each.x is not None and places:
+        drawn = uris(each.tile.greys(shades(each.model, each.x[[*places]])))
+        rows = [{"name": _row_name(each, row), "image": image} for row, image in zip(places, drawn, strict=True)]
+    return {"filters": filters, "units": found, "rows": rows}
+
+
+def _drivers(own: Array) -> Array:
+    """The rows that drive a unit most, by its means (rows,)."""
+    return np.argsort(-own, kind="stable")[:DRIVERS]
+
+
+def _row_name(each: _Subject, row: int) -> str:
+    labels = None if each.data is None else each.data.labels
+    return f"row {row + 1}" + ("" if labels is None else f", {shown(labels[row])}")
+
+
+def _browser(each: _Subject, place: int, units: Mapping[str, Any], what: str) -> Markup:
+    """A button a hidden unit; what belongs to the chosen one stands beside them."""
+    buttons = [
+        tag(
+            "button",
+            tag("img", src=image, alt=""),
+            type="button",
+            data_run=place,
+            data_unit=i,
+            aria_pressed="false",
+            aria_label=unit["name"],
+        )
+        for i, (image, unit) in enumerate(zip(units["filters"], units["units"], strict=True))
+    ]
+    layer = each.model.layers[1]
+    few = f"{len(buttons)} of the {layer.units:,} units of {layer.name}, largest norm first"
+    said = (
+        f"{what[0].upper()}{what[1:]} of {few}; red is positive, blue negative. "
+        "Choose a unit with a click or with the arrow keys."
+    )
+    grid = tag(
+        "div", *buttons, class_="units" if each.tile.image else "units bars", role="group", aria_label="Hidden units"
+    )
+    detail = tag("div", class_="detail", id=f"detail-{place}", aria_live="polite")
+    return both(tag("h3", "Hidden units"), tag("p", said, class_="soft"), tag("div", grid, detail, class_="browse"))
+
+
+def _layers(each: _Subject, measure: bool, progress: Report) -> Markup:
+    """How each hidden layer is used, and what it adds, where that is known."""
+    title = tag("h3", "What each layer does")
+    if each.x is None:
+        return both(title, tag("p", each.lack, class_="soft"))
+    lines = []
+    for number, layer in enumerate(each.model.layers[1:], 1):
+        means = features(each.model, each.x, number)
+        spread = means.std(axis=0)
+        cells = [f"{layer.units:,}", f"{means.mean():.3g}", f"{int((spread < HARDLY).sum()):,}"]
+        if layer.kind == "bernoulli":
+            rates = means.mean(axis=0)
+            cells += [f"{int((rates < RARELY).sum()):,}", f"{int((rates > OFTEN).sum()):,}"]
+        lines.append((layer.name, *cells, *["-"] * (5 - len(cells))))
+    head = ("layer", "units", "mean activity", "hardly vary", "never on", "always on")
+    weights = [
+        (name.removesuffix("/weight"), " x ".join(map(str, w.shape)), *_norms(np.asarray(w, np.float64)))
+        for name, w in each.model.params.items()
+        if name.endswith("/weight")
+    ]
+    gains = (
+        [*map(str, layers_of(each.model, each.x, each.seed, steps(progress, "what each layer adds")))]
+        if measure
+        else each.test.get("layers")
+    )
+    said = [tag("li", line) for line in gains if isinstance(line, str)] if isinstance(gains, list) else []
+    caption = f"Means given {len(each.x):,} rows; a unit that hardly varies has a spread below {HARDLY:g} over rows."
+    norms = table(weights, ("weights", "shape", "mean norm", "least", "largest"), "Norms of the weights into a unit.")
+    return both(title, table(lines, head, caption), tag("ul", *said) if said else "", norms)
+
+
+def _norms(weights: Array) -> tuple[str, ...]:
+    norms = np.linalg.norm(weights, axis=0)
+    return tuple(f"{number:.3g}" for number in (norms.mean(), norms.min(), norms.max()))
+
+
+def _measured(each: _Subject, measure: bool, progress: Report) -> Markup:
+    """log Z and the log-likelihood, as the run has them or as they are measured now."""
+    test, machine, drawn = each.test, each.model.undirected, []
+    lines = [("log Z", _estimate(test.get("log_z")) if machine is not None else "0, since all layers are directed")]
+    if measure and machine is not None:
+        result = measured_log_z(machine, seed=each.seed, progress=steps(progress, "log Z"))
+        lines.append(("log Z from both sides", str(result)))
+        drawn.append(picture(figure_uri(plot_log_z(result)), "log Z, and what it comes from"))
+    lines.append(("log p(v) of a row", _estimate(test.get("log_likelihood"))))
+    for name, label in (("which", "rows"), ("certified", "what that is"), ("learnt", "beside simple models")):
+        if isinstance(test.get(name), str):
+            lines.append((label, test[name]))
+    return both(tag("h3", "log Z and log-likelihood"), table(lines), *drawn)
+
+
+def _estimate(entry: Any) -> str:
+    """An estimate of test.json in words; anybody may have edited the file."""
+    try:
+        value, _, _, ends = figures(entry)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return UNKNOWN
+    return f"{value} ({ends})" + ("" if entry.get("trusted") is True else ", NOT trusted")
+
+
+def _value(value: Any) -> str:
+    """A setting in words."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

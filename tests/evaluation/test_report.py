@@ -1,0 +1,161 @@
+"""Catches a page that loads or runs anything foreign, leaves a part out, or shows rows and units that are not meant."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from checks import quick_pages
+
+import boltz
+from boltz.errors import InputError
+from boltz.evaluation import report as module
+
+HOSTILE = '</script><script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">'
+RNG = np.random.default_rng(4)
+X = (RNG.random((40, 16)) < 0.4).astype(np.float32)
+SHORT: dict[str, Any] = {"epochs": 2, "batch_size": 10, "chains": 5, "snapshots": 2}
+
+
+class Seen(HTMLParser):
+    """Tags with their attributes, the text of scripts, and all other text of a page."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text, self.scripts, self.inside = "", [], ""
+        self.source = page.read_text(encoding="utf-8")
+        self.feed(self.source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.inside = tag
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.inside == "script":
+            self.scripts[-1] += data
+        elif self.inside != "style":
+            self.text += data
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = ""
+
+    def of(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+    @property
+    def values(self) -> Any:
+        return json.loads(self.scripts[0])
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def harmless(seen: Seen) -> bool:
+    """Whether a page holds the two scripts of its own, and neither handlers nor sources outside of it."""
+    sources = [value or "" for _, attributes in seen.tags for name, value in attributes.items() if name == "src"]
+    links = [attributes["href"] or "" for attributes in seen.of("a")]
+    handlers = [name for _, attributes in seen.tags for name in attributes if name.startswith("on")]
+    return (
+        len(seen.scripts) == 2
+        and not handlers
+        and all(source.startswith("data:image/") for source in sources)
+        and all(link.startswith("#") for link in links)
+        and not seen.of("link") + seen.of("iframe")
+    )
+
+
+def test_checks() -> None:
+    quick_pages.check_nearest()
+    quick_pages.check_drivers()
+    quick_pages.check_tiles()
+    quick_pages.check_never_on()
+    quick_pages.check_effects()
+
+
+def test_a_page_has_every_part_and_its_slider_and_buttons_have_names() -> None:
+    run = boltz.train(boltz.dbm([16, 5, 3], X), X, "run", **SHORT, pretrain_epochs=1)
+    assert run.path is not None
+    seen = Seen(boltz.report("run", "page.html", X))
+    parts = ("What it is", "Training", "Samples beside data", "Hidden units", "Along the training")
+    for title in (*parts, "What each layer does", "log Z and log-likelihood", "learning_rate"):
+        assert title in seen.text, title
+    assert harmless(seen) and len(seen.source) < module.MOST_BYTES
+    (slider,) = (each for each in seen.of("input") if each["type"] == "range")
+    values = seen.values[0]
+    snapshots = values["snapshots"]
+    assert slider["max"] == str(len(snapshots) - 1) and snapshots[-1]["when"] == "the trained machine"
+    assert len({each["filters"] for each in snapshots}) == len(snapshots) > 1
+    assert {each["for"] for each in seen.of("label")} == {slider["id"]}
+    buttons = seen.of("button")
+    assert len(buttons) == len(values["units"]) == 5 and all(each["aria-label"] for each in buttons)
+    assert all(each["alt"] is not None for each in seen.of("img"))
+    assert {each["name"] for each in seen.of("meta") if "name" in each} == {"viewport"}
+
+
+@pytest.mark.parametrize("name", [HOSTILE.replace("/", "\u2215"), "<img src=x onerror=window.hacked=1>"])
+def test_no_name_runs_as_code(name: str) -> None:
+    """Of a folder, of columns, of labels, and in a run.toml and test.json that somebody edited."""
+    columns = [HOSTILE if i == 0 else f"column {i}" for i in range(10)]
+    lines = [",".join(['"' + c.replace('"', '""') + '"' for c in (*columns, "label")])]
+    quoted = '"' + HOSTILE.replace('"', '""') + '"'
+    lines += [
+        ",".join([*map(str, (row[:10] > 0).astype(int)), quoted if i % 2 else "plain"]) for i, row in enumerate(X)
+    ]
+    Path("rows.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    data = boltz.load_data("rows.csv", label_column="label")
+    run = boltz.train(boltz.rbm(10, 4, data.x), data, name, **SHORT)
+    test = {"which": HOSTILE, "certified": HOSTILE, "layers": [HOSTILE], "log_z": {"value": HOSTILE}}
+    (Path(name) / "test.json").write_text(json.dumps({"run": HOSTILE, "test": test}), encoding="utf-8")
+    seen = Seen(boltz.report([run, str(Path(name) / "model.safetensors")], "page.html"))
+    assert harmless(seen)
+    assert "window.hacked" in seen.text and "<" not in seen.scripts[0]
+    facts = [fact[0] for unit in seen.values[0]["units"] for fact in unit["facts"]]
+    assert any("window.hacked" in fact for fact in facts)
+    assert any("window.hacked" in row["name"] for row in seen.values[0]["rows"])
+
+
+@pytest.mark.parametrize("kind", ["dbn", "sbn", "vae", "gaussian", "one column"])
+def test_every_machine_has_a_page(kind: str) -> None:
+    model: Any = {
+        "dbn": lambda: boltz.dbn([16, 5, 3], X),
+        "sbn": lambda: boltz.sbn([16, 5], x=X),
+        "vae": lambda: boltz.vae([16, 6], 2, X),
+        "gaussian": lambda: boltz.train(boltz.vae([16, 5], 2, visible="gaussian"), 100 * X, epochs=1).model,
+        "one column": lambda: boltz.rbm(1, 2, X[:, :1]),
+    }[kind]()
+    seen = Seen(boltz.report(model, "page.html", X[:, : model.layers[0].units]))
+    assert harmless(seen) and len(seen.values[0]["units"]) == model.layers[1].units
+    assert "kept no snapshots" in seen.text
+
+
+def test_several_machines_stand_side_by_side_and_are_compared_where_asked() -> None:
+    machines = {"first": boltz.rbm(16, 3, X), "second": boltz.sbn([16, 3], x=X)}
+    seen = Seen(boltz.report(machines, "page.html"))
+    assert "Side by side" in seen.text and "not measured" in seen.text and "are not known" in seen.text
+    seen = Seen(boltz.report(machines, "page.html", X, measure=True, force=True))
+    assert "log Z from both sides" in seen.text and "Probability of being the best" in seen.text
+
+
+def test_a_page_is_replaced_only_where_that_is_asked() -> None:
+    model = boltz.rbm(16, 3, X)
+    boltz.report(model)
+    with pytest.raises(InputError, match=r"^out is report\.html, which exists already"):
+        boltz.report(model)
+    before = Path("report.html").read_bytes()
+    assert boltz.report(model, force=True).read_bytes() == before
+
+
+def test_large_images_and_many_machines_fit_on_a_page() -> None:
+    x = RNG.random((30, 96 * 96)).astype(np.float32)
+    machines = [boltz.rbm(96 * 96, 40, x, seed=i) for i in range(3)]
+    page = boltz.report(machines, "page.html", x)
+    assert page.stat().st_size < module.MOST_BYTES
