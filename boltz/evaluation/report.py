@@ -30,9 +30,9 @@ from boltz.evaluation.words import figures
 from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.plotting.curves import curve_figures
-from boltz.plotting.machines import SWEEPS, layer_means, shades, unit_effects
+from boltz.plotting.machines import SWEEPS, layer_means, never_on, shades, unit_effects
 from boltz.plotting.results import plot_comparison, plot_log_z
-from boltz.plotting.tiles import TWO_SIDED, Tile, figure_uri, sheet, uri, uris
+from boltz.plotting.tiles import MIDDLE, TWO_SIDED, Tile, figure_uri, sheet, uri, uris
 from boltz.progress import Report, heard, steps
 from boltz.sampling.features import features
 from boltz.sampling.sample import sample
@@ -225,7 +225,10 @@ def _about(each: _Subject) -> Markup:
     """What the machine is, and all settings of its training."""
     told = describe(each.found.path if each.found.path is not None else each.model).entries
     plain = {name: value for name, value in told.items() if not isinstance(value, Mapping | list)}
-    tables = [tag("h3", "What it is"), table([(name, _value(value)) for name, value in plain.items()])]
+    tables = [
+        tag("h3", "What it is"),
+        table([(name.replace("_", " "), _value(value)) for name, value in plain.items()]),
+    ]
     for name, value in (("settings", each.found.run.settings), ("data", each.found.run.learnt.table)):
         if value:
             lines = [(entry, _value(number)) for entry, number in value.items()]
@@ -236,7 +239,8 @@ def _about(each: _Subject) -> Markup:
 def _curves(each: _Subject) -> Markup:
     if not each.history:
         return both(tag("h3", "Training"), tag("p", "No epochs are recorded.", class_="soft"))
-    drawn = [picture(figure_uri(figure), title) for title, figure in curve_figures(each.history).items()]
+    panels = curve_figures(each.history).items()
+    drawn = [tag("figure", tag("img", src=figure_uri(figure), alt=title)) for title, figure in panels]
     return both(tag("h3", "Training"), tag("div", *drawn, class_="curves"))
 
 
@@ -288,12 +292,13 @@ def _snapshots(each: _Subject, units: Array) -> list[dict[str, str]]:
     when = [f"after {n:,} updates" for n in updates] or [f"snapshot {i + 1} of {len(kept)}" for i in range(len(kept))]
     chosen = np.unique(np.linspace(0, len(kept) - 1, MOST_SNAPSHOTS - 1).astype(int))
     machines: list[tuple[str, Model]] = [(when[i], kept[i].to("cpu")) for i in chosen]
-    found = []
+    found, blank = [], never_on(each.model)
     for name, machine in [*machines, ("the trained machine", each.model)]:
         means, effects = _drawn(machine, each.side**2, SWEEPS // 2, each.seed), unit_effects(machine)[0][:, units]
+        effects[blank] = 0
         filters = each.tile.signed(effects.T, float(np.abs(effects).max()))
         drawn = {"samples": uri(sheet(each.tile.greys(means), _across(each)))}
-        drawn["filters"] = uri(sheet(filters, _across(each)), TWO_SIDED)
+        drawn["filters"] = uri(sheet(filters, _across(each), MIDDLE), TWO_SIDED)
         found.append({"when": name, **drawn})
     return found
 
@@ -349,7 +354,7 @@ def _drivers(own: Array) -> Array:
 
 def _row_name(each: _Subject, row: int) -> str:
     labels = None if each.data is None else each.data.labels
-    return f"row {row + 1}" + ("" if labels is None else f", {shown(labels[row])}")
+    return f"row {row + 1}" + ("" if labels is None else f", label {shown(labels[row])}")
 
 
 def _browser(each: _Subject, place: int, units: Mapping[str, Any], what: str) -> Markup:
@@ -443,4 +448,6 @@ def _value(value: Any) -> str:
     """A setting in words."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -108,7 +108,7 @@ def _curve(axes: Axes, values: Sequence[Any], stages: Sequence[str], label: str 
         colour = None if label else f"C{number}"
         axes.plot(epochs, [known[i - 1] for i in epochs], marker=marker, linewidth=1.3, label=shown, color=colour)
     axes.grid(alpha=0.3)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if len(names) > 1 or label:
         axes.legend(fontsize=8)
 
