@@ -50,7 +50,7 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
 
 def curve_figures(history: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
     """The panels of learning_curves by their titles, each as a figure of its own."""
-    found = {}
+    found: dict[str, Figure] = {}
     for title, lines in recorded_panels(history).items():
         figure = Picture(figsize=(4.5, 3.2), layout="constrained")
         FigureCanvasAgg(figure)
