@@ -289,8 +289,14 @@ def momentum_update(
     l2: float,
     l1: float,
 ) -> bool:
-    """Ascent step with momentum (Polyak 1964) or Nesterov's form (Sutskever et al. 2013); True if all stays finite."""
+    """Ascent step with momentum (Polyak 1964) or Nesterov's form (Sutskever et al. 2013); True if all stays finite.
+
+    Without momentum velocity may be empty: then nothing is kept.
+    """
     step = rate * (gradient - l2 * parameter - l1 * np.sign(parameter))
+    if not velocity.size:
+        parameter += step
+        return bool(np.all(np.isfinite(parameter)))
     velocity[...] = momentum * velocity + step
     parameter += momentum * velocity + step if nesterov else velocity
     return bool(np.all(np.isfinite(parameter)))

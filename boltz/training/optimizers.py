@@ -67,8 +67,10 @@ class Update(Protocol):
 
 def _momentum(arrays: tuple[Array, Array, OptState], rate: Any, momentum: Any, count: Any, s: Common) -> bool:
     parameter, gradient, state = arrays
-    nesterov = s.optimizer == "nesterov"
-    return kernels.momentum_update(parameter, gradient, state["velocity"], rate, momentum, nesterov, s.l2, s.l1)
+    nesterov, velocity = s.optimizer == "nesterov", state["velocity"]
+    if s.momentum == s.initial_momentum == 0 and not on_device(velocity):
+        velocity = velocity[:0]  # which nobody will read
+    return kernels.momentum_update(parameter, gradient, velocity, rate, momentum, nesterov, s.l2, s.l1)
 
 
 def _adam(arrays: tuple[Array, Array, OptState], rate: Any, momentum: Any, count: Any, s: Common) -> bool:

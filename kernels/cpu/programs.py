@@ -170,7 +170,7 @@ def _update(o, x, now):
         total, single = carray(_doubles(o[1]), (o[2],)), _vector(o[4], o[2])
         updates._accumulate(total, _vector(o[3], o[2]), np.float32(x[0]), single)
         return
-    parameter, gradient, first = _vector(o[1], o[2]), _vector(o[3], o[2]), _vector(o[4], o[2])
+    parameter, gradient, first = _vector(o[1], o[2]), _vector(o[3], o[2]), _vector(o[4], o[2] if o[4] else 0)
     l2, l1 = np.float32(x[2]), np.float32(x[3])
     if o[0] == MOMENTUM:
         rate, other = _number(o, SCALE, x[0], now), _number(o, OTHER, x[1], now)

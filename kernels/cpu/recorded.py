@@ -342,7 +342,8 @@ def momentum_update(
     """As the primitive; whether all is finite stands in the flag of the program."""
     (first, words, kept), (second, more, others) = _table(rate, programs.SCALE), _table(momentum, programs.OTHER)
     program = parameter.program
-    words |= _moved(parameter, gradient) | {4: _whole(velocity).ctypes.data, 5: nesterov, 7: program.flag.ctypes.data}
+    kept_at = _whole(velocity).ctypes.data if velocity.size else 0
+    words |= _moved(parameter, gradient) | {4: kept_at, 5: nesterov, 7: program.flag.ctypes.data}
     kept = (parameter, gradient, velocity, *kept, *others)
     program.add(programs.MOMENTUM, words | more, (first, second, l2, l1), kept)
     return True

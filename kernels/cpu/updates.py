@@ -17,6 +17,13 @@ def _finite(x):
 @kernel
 def _momentum(parameter, gradient, velocity, rate, momentum, nesterov, l2, l1):
     bad = 0
+    if len(velocity) == 0:  # a third of the memory is left alone where nothing is kept
+        for i in range(len(parameter)):
+            w = parameter[i]
+            w = w + rate * (gradient[i] - l2 * w - l1 * np.sign(w))
+            parameter[i] = w
+            bad |= 0 if _finite(w) else 1
+        return bad == 0
     for i in range(len(parameter)):
         w = parameter[i]
         step = rate * (gradient[i] - l2 * w - l1 * np.sign(w))

@@ -107,6 +107,8 @@ def primitives() -> dict[str, Callable[[Any, dict[str, Array], Callable[[Array],
         arrays["parameter"], arrays["velocity"] = single(UNITS, seed=2), single(UNITS, seed=3)
         moved = [ready(x) for x in (arrays["parameter"], gradient, arrays["velocity"])]
         to.momentum_update(*moved, 0.1, 0.5, True, 1e-2, 1e-3)
+        arrays["without"] = single(UNITS, seed=12)
+        to.momentum_update(ready(arrays["without"]), ready(gradient), ready(gradient[:0]), 0.1, 0.0, False, 1e-2, 1e-3)
         arrays |= {name: np.abs(single(UNITS, seed=i)) for i, name in enumerate(("by adam", "first", "second"), 4)}
         parameter, *moments = (ready(arrays[name]) for name in ("by adam", "first", "second"))
         to.adam_update(parameter, ready(gradient), tuple(moments), 0.1, (0.9, 0.999), 1e-8, step, 1e-2, 1e-3)

@@ -577,6 +577,15 @@ def check_settings_by_pair() -> None:
     assert_close(machine.params, wanted, 1e-14)
 
 
+def check_late_momentum() -> None:
+    """Two steps without momentum and one with it: the velocity of the second counts in the third."""
+    settings = Settings(learning_rate=0.1, momentum=0.5, initial_momentum=0.0)
+    machine, gradients = arena_machine(), np.random.default_rng(64).normal(size=(3, 44))
+    before = machine.arena.copy()
+    updated(settings, machine, gradients, [(0.1, 0.0), (0.1, 0.0), (0.1, 0.5)])
+    np.testing.assert_allclose(machine.arena - before, 0.1 * (gradients.sum(axis=0) + 0.5 * gradients[1]), atol=1e-14)
+
+
 def check_equal_numbers(optimizer: str = "momentum") -> None:
     """Equal numbers for all pairs leave the bits of one number, also where steps are made in one call."""
     x = coin_rows(200, 40, 58).astype(np.float32)

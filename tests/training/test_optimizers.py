@@ -12,6 +12,7 @@ from oracles.enumeration import Table
 from support.training import plain_train
 
 import boltz
+from boltz.kernels import cpu, reference
 from boltz.parallel import Workers
 from boltz.training import optimizers
 from boltz.training.settings import OPTIMIZERS, Settings
@@ -93,6 +94,25 @@ def test_momentum_zero_is_plain_ascent() -> None:
         before = machine.arena.copy()
         checks.updated(Settings(learning_rate=0.25, optimizer=optimizer), machine, [gradient])
         np.testing.assert_allclose(machine.arena, before + 0.25 * gradient, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_velocity_that_nobody_reads_is_left_alone(dtype: type) -> None:
+    """Bits of an update without one are those of an update with a velocity of zero, on the processor and in numpy."""
+    rng = np.random.default_rng(63)
+    start, gradient = rng.normal(size=(2, 301)).astype(dtype)
+    for primitives in (cpu, reference):
+        found, wanted = start.copy(), start.copy()
+        assert primitives.momentum_update(found, gradient, gradient[:0], 0.1, 0.0, False, 1e-2, 1e-3)
+        assert primitives.momentum_update(wanted, gradient, np.zeros_like(start), 0.1, 0.0, False, 1e-2, 1e-3)
+        assert found.tobytes() == wanted.tobytes()
+        found[0] = np.inf
+        assert not primitives.momentum_update(found, gradient, gradient[:0], 0.1, 0.0, False, 0.0, 0.0)
+    machine, settings = checks.arena_machine(), Settings(learning_rate=0.25)
+    state = {"velocity": np.full_like(machine.arena, np.nan)}
+    step = optimizers.step_at(settings, 0, 1)
+    assert optimizers.apply(settings, machine, np.ones_like(machine.arena), state, step, checks.SERIAL)
+    assert np.isnan(state["velocity"]).all() and np.isfinite(machine.arena).all()
 
 
 def test_the_rate_and_momentum_of_each_step_count() -> None:
