@@ -18,6 +18,7 @@ from boltz.training.objectives import OBJECTIVES, Knobs
 
 RULES = ("cd", "pcd", "ptt")
 RUNGS = 6  # of rule ptt
+PAIRS = 1000  # of layers, at most
 BELIEF_RULES = ("cd", "pcd")
 SCHEDULES = ("constant", "linear", "hold", "cosine", "exponential", "inverse", "stages")
 OPTIMIZERS = ("momentum", "nesterov", "adam")
@@ -123,6 +124,8 @@ class Common:
         for name in names:
             value = getattr(self, name)
             if name in self.BY_PAIR and isinstance(value, list | tuple) and value:
+                if len(value) > PAIRS:
+                    raise InputError(f"{name} must be a number, or one for each pair of layers, got {len(value):,}.")
                 for each in value:
                     check(each, name, least, most)
                 object.__setattr__(self, name, tuple(value))
@@ -136,13 +139,16 @@ class Common:
 
     def check_pairs(self, pairs: int) -> None:
         """Raise InputError if a setting has several numbers, but not one for each of so many pairs of layers."""
+        pairs = checks.integer(pairs, "pairs", 1, PAIRS)
         for name, count in self.several.items():
             if count != pairs:
                 wanted = f"one for each of the {pairs} pairs of neighbouring layers" if pairs > 1 else "no more"
                 raise InputError(f"{name} must be one number, or {wanted}, got {count}.")
 
     def of_pair(self: Self, pair: int) -> Self:
-        """The settings of a pair of neighbouring layers, counted from the bottom."""
+        """The settings of a pair of neighbouring layers, counted from 0 at the bottom; raises InputError."""
+        known = min(self.several.values(), default=PAIRS)
+        pair = checks.integer(pair, "pair", 0, known - 1)
         return _of_pair(self, pair) if self.several else self
 
     def as_dict(self) -> dict[str, Any]:

@@ -695,8 +695,8 @@ def check_max_norm() -> None:
 
 def check_pretraining_is_centred() -> None:
     """The RBM of the first pair is centred where the whole machine is, and where its inputs are not doubled."""
-    assert Settings(pretrain="bottom", pretrain_epochs=1, center=True).pretraining().center
-    assert not Settings(pretrain="doubling", pretrain_epochs=1, center=True).pretraining().center
+    assert Settings(pretrain="bottom", pretrain_epochs=1, center=True).pretraining(0).center
+    assert not Settings(pretrain="doubling", pretrain_epochs=1, center=True).pretraining(0).center
 
 
 def check_idle_settings() -> None:

@@ -352,6 +352,10 @@ def functions() -> dict[str, Good]:
         "plot_filters": Good(boltz.plot_filters, {"model": model, "shape": (2, 2)}),
         "plot_samples": Good(boltz.plot_samples, {**some, "shape": (2, 2), "chains": 2, "sweeps": 1, **seed}),
         "independent_units": Good(boltz.independent_units, {"train": X, "x": X}),
+        "layer_gains": Good(
+            boltz.layer_gains,
+            {"model": boltz.dbm([4, 3, 2]), "x": X, "samples": 2, "copies": 4, "rounds": 20, **seed, "progress": None},
+        ),
         "mixture_of_products": Good(boltz.mixture_of_products, {"train": X, "x": X, "components": 2, **seed}),
         "binarize": Good(
             boltz.binarize,
@@ -426,9 +430,10 @@ def types() -> dict[str, Good]:
     }
     for kind in (boltz.Settings, boltz.DirectedSettings, boltz.BeliefSettings, boltz.FineTuneSettings):
         found[kind.__name__] = Good(kind, settings(kind))
-        for method in ("as_dict", "pretraining"):
+        methods = {"as_dict": {}, "pretraining": {"pair": 0}, "of_pair": {"pair": 0}, "check_pairs": {"pairs": 2}}
+        for method, given in methods.items():
             if hasattr(kind, method):
-                found[f"{kind.__name__}.{method}"] = Good(getattr(kind(), method), {})
+                found[f"{kind.__name__}.{method}"] = Good(getattr(kind(), method), given)
     return found
 
 
@@ -470,6 +475,8 @@ INNER = {
     "BoltzmannMachine.input": "runs in loops on states that were checked",
     "BoltzmannMachine.marginal_energy": "free_energy for states that were checked",
     "BoltzmannMachine.spans": "takes nothing",
+    "BoltzmannMachine.pair_spans": "takes nothing",
+    "Run.look": "takes nothing",
     "BoltzmannMachine.views": "runs in loops on arenas of the library",
     "BoltzmannMachine.zeros": "runs in loops",
     "HelmholtzMachine.spans": "takes nothing",
