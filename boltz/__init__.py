@@ -92,6 +92,7 @@ _PLACES = {
     "Settings": "training.settings",
     "resume": "training.train",
     "train": "training.train",
+    "plot_beside": "plotting.machines",
     "plot_comparison": "plotting.results",
     "plot_curves": "plotting.machines",
     "plot_filters": "plotting.machines",
@@ -158,7 +159,7 @@ if TYPE_CHECKING:
     from boltz.networks.settings import FineTuneSettings
     from boltz.networks.unrolling import autoencoder, classifier
     from boltz.parallel import threads
-    from boltz.plotting.machines import plot_curves, plot_filters, plot_samples
+    from boltz.plotting.machines import plot_beside, plot_curves, plot_filters, plot_samples
     from boltz.plotting.results import plot_comparison, plot_log_z
     from boltz.presets import preset, recipe
     from boltz.rng import Key

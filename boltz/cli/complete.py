@@ -45,7 +45,8 @@ from boltz.errors import InputError
     type=click.Path(path_type=Path),
     default="completed.npz",
     show_default=True,
-    help="Where to write: .npz (completed, and the mask), .npy, .csv with a header, or a picture of some rows (.png).",
+    help="Where to write: .npz (completed, and the mask), .npy, .csv with a header, or a picture of some rows (.png, "
+    ".svg, .pdf).",
 )
 @click.option("--force", is_flag=True, help="Replace the file that --out names.")
 @seed_option
@@ -63,10 +64,11 @@ def complete(path: Path, as_json: bool, **options: Any) -> None:
     from boltz.evaluation.completed import write
     from boltz.evaluation.trained import model_of
     from boltz.plotting.images import image_shape
+    from boltz.storage.run_folder import PICTURES
     from boltz.storage.tables import ENDINGS
     from boltz.training.description import description_at
 
-    out = free_file(options["out"], (*ENDINGS, ".png"), options["force"])
+    out = free_file(options["out"], (*ENDINGS, *PICTURES), options["force"])
     model = model_of(path).to(options["device"])
     rows = measured.rows_of(path, model, options | {"missing": True})
     said(rows.data)

@@ -95,7 +95,7 @@ IDLE = ("method", "samples", "bounds", "row_chains", "row_betas", "chains", "bet
 @click.option(
     "--picture",
     type=click.Path(path_type=Path),
-    metavar="FILE.png",
+    metavar="FILE.png|.svg|.pdf",
     show_default="none",
     help="--along: draw the log-likelihood against the updates of training.",
 )

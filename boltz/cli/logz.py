@@ -56,7 +56,7 @@ HOW = {
 @click.option(
     "--picture",
     type=click.Path(path_type=Path),
-    metavar="FILE.png",
+    metavar="FILE.png|.svg|.pdf",
     show_default="none",
     help="two-sided, ais: draw log-weights, effective chains along the path, and swaps between temperatures.",
 )
@@ -151,8 +151,10 @@ def chosen(method: str, names: Set[str], small: bool) -> str:
 
 def checked_picture(file: Path | None) -> Path | None:
     """Where the picture goes, if it can go there."""
-    if file is not None and file.suffix != ".png":
-        raise InputError(f"--picture must end in .png, got {str(file)!r}.")
+    from boltz.storage.run_folder import PICTURES
+
+    if file is not None and file.suffix not in PICTURES:
+        raise InputError(f"--picture must end in {', '.join(PICTURES)}, got {str(file)!r}.")
     if file is not None and not file.parent.is_dir():
         raise InputError(f"--picture must lie in a folder that exists, got {str(file)!r}.")
     if file is not None and (file.is_dir() or not os.access(file.parent, os.W_OK)):

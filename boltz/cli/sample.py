@@ -27,7 +27,7 @@ from boltz.cli.common import (
 from boltz.errors import InputError
 from boltz.foreign import shown
 
-ENDINGS, SWEEPS, ROUNDS = (".npz", ".npy", ".png"), 1000, 1000
+ENDINGS, SWEEPS, ROUNDS = (".npz", ".npy"), 1000, 1000
 STARTS = ("rates", "uniform", "bias", "data")
 
 
@@ -63,7 +63,8 @@ STARTS = ("rates", "uniform", "bias", "data")
     type=click.Path(path_type=Path),
     default="samples.npz",
     show_default=True,
-    help="Where to write: states of the layers (.npz), of one layer (.npy), or a picture of its means (.png).",
+    help="Where to write: states of the layers (.npz), of one layer (.npy), or a picture of its means (.png, .svg, "
+    ".pdf).",
 )
 @click.option("--layer", show_default="v; all of them in an .npz file", help="The layer to write.")
 @click.option("--force", is_flag=True, help="Replace the file that --out names.")
@@ -80,8 +81,9 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
     """
     from boltz.evaluation.trained import model_of
     from boltz.storage.atomic import write_bytes
+    from boltz.storage.run_folder import PICTURES
 
-    out = free_file(options["out"], ENDINGS, options["force"])
+    out = free_file(options["out"], (*ENDINGS, *PICTURES), options["force"])
     model = model_of(path).to(options["device"])
     if options["layer"] not in (None, *model.units):
         raise InputError(f"--layer must be one of {shown(', '.join(model.units))}, got {shown(options['layer'])}.")
@@ -90,7 +92,7 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
     where = _start(path, model, options)
     began = time.monotonic()
     state, doubts = _drawn(model, options["chains"], (sweeps, rounds), options["seed"], where)
-    if out.suffix == ".png":
+    if out.suffix in PICTURES:
         after = "" if sweeps is None else f" after {sweeps} sweeps"
         after += "" if rounds is None else f" of {rounds} rounds of replica exchange"
         _draw(path, model.to("cpu"), layer, (state, after), out)

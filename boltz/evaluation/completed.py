@@ -11,6 +11,7 @@ import numpy as np
 from boltz.models.files import Model
 from boltz.plotting import images
 from boltz.plotting.machines import shades
+from boltz.storage.run_folder import PICTURES
 from boltz.storage.tables import Table, written
 
 GREY = 0.5
@@ -19,7 +20,7 @@ GREY = 0.5
 def write(out: Path, model: Model, parts: Mapping[str, Any], shape: tuple[int, int] | None, title: str) -> None:
     """Write data, known and completed (rows, units) of a machine as the ending of the file says; raises FileError."""
     found, known = parts["completed"], parts["known"]
-    if out.suffix == ".png":
+    if out.suffix in PICTURES:
         data, again = (shades(model, parts[name][: images.MOST_STACKED]) for name in ("data", "completed"))
         given = np.where(known[: images.MOST_STACKED], data, GREY)
         images.save(images.stacked_tiles({"data": data, "given": given, "completed": again}, shape, title), out)

@@ -50,11 +50,6 @@ def table(lines: Sequence[Sequence[object]], head: Sequence[object] = (), captio
     return tag("div", inner, class_="wide", tabindex=0, role="group", aria_label=caption or "table")
 
 
-def lines(text: str) -> Markup:
-    """A text whose lines and columns stay as they are."""
-    return tag("pre", Markup("\n".join(escape(shown(line, LONGEST)) for line in text.split("\n"))), tabindex=0)
-
-
 def page(title: str, parts: Iterable[object], values: Any) -> str:
     """A whole page: its parts, and the values that its script shows; nothing else is ever loaded or run."""
     script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))

@@ -18,19 +18,18 @@ from boltz import checks
 from boltz.data import Data
 from boltz.diagnostics.layers import layers_of
 from boltz.errors import BoltzError, InputError
-from boltz.evaluation.compare import compare, contenders
+from boltz.evaluation.compare import Comparison, compare, contenders
 from boltz.evaluation.describe import describe
 from boltz.evaluation.diagnose import own_split, particles_of
 from boltz.evaluation.log_z import log_z as measured_log_z
 from boltz.evaluation.page import Markup, both, page, picture, table, tag
-from boltz.evaluation.page import lines as lines_of
 from boltz.evaluation.rows import rows_given, visible_rows
 from boltz.evaluation.trained import Trained
 from boltz.evaluation.words import figures
 from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.plotting.curves import curve_figures
-from boltz.plotting.machines import SWEEPS, layer_means, never_on, shades, unit_effects
+from boltz.plotting.machines import SWEEPS, layer_means, nearest_rows, never_on, shades, unit_effects
 from boltz.plotting.results import plot_comparison, plot_log_z
 from boltz.plotting.tiles import MIDDLE, TWO_SIDED, Tile, figure_uri, sheet, uri, uris
 from boltz.progress import Report, heard, steps
@@ -46,6 +45,7 @@ LEAST_TILES, MOST_PIXELS = 300, 64 * 64  # tiles of a run at least, and pixels o
 MOST_UNITS, MOST_SNAPSHOTS, MOST_SIDE, DRIVERS, STRONGEST = 100, 12, 8, 6, 6
 RARELY, OFTEN, HARDLY = 0.01, 0.99, 0.05  # mean activities of units never and always on, and the spread of an idle one
 UNKNOWN = "not measured"
+BETWEEN = 205  # the shade of lines between bars
 
 
 def report(
@@ -85,9 +85,7 @@ def report(
     parts = [_top(subjects), *(part for part, _ in sections)]
     if len(subjects) > 1:
         picked = compare(several, data, seed=seed, progress=progress) if measure else None
-        parts.insert(
-            1, _beside(subjects, None if picked is None else (str(picked), figure_uri(plot_comparison(picked))))
-        )
+        parts.insert(1, _beside(subjects, picked))
     told("page: done", len(subjects), len(subjects))
     title = "boltz: " + ", ".join(shown(each.found.name) for each in subjects)
     text = page(title, parts, [values for _, values in sections])
@@ -178,27 +176,23 @@ def _top(subjects: Sequence[_Subject]) -> Markup:
     return tag("header", tag("h1", title), said, tag("nav", tag("ul", *links), aria_label="Machines"))
 
 
-def _beside(subjects: Sequence[_Subject], measured: tuple[str, str] | None) -> Markup:
-    """All machines in one table, and where they were compared, what was found in words and as a picture."""
-    head = ("machine", "kind", "layers", "parameters", "epochs", "log p(v) of a row", "log Z")
+def _beside(subjects: Sequence[_Subject], measured: Comparison | None) -> Markup:
+    """All machines in one table: what the runs say of them, or the comparison, in words and as a picture."""
+    title = tag("h2", "Side by side")
+    if measured is not None:
+        said = [*map(str, measured.pairs), *(f"{each.name}: {each.certified}" for each in measured.models)]
+        drawn = picture(figure_uri(plot_comparison(measured)), "log-likelihoods and their differences")
+        found = tag("div", Markup(measured._repr_html_()), class_="wide", tabindex=0, role="group", aria_label="table")
+        return tag("section", title, found, tag("ul", *(tag("li", line) for line in said)), drawn, id="beside")
     lines = []
     for each in subjects:
-        model = each.model
-        numbers = f"{model.plan.parameters:,}", f"{len(each.history):,}"
+        numbers = f"{each.model.plan.parameters:,}", f"{len(each.history):,}"
         told = _estimate(each.test.get("log_likelihood")), _estimate(each.test.get("log_z"))
-        lines.append((each.found.name, model.kind, model.architecture, *numbers, *told))
-    parts = [tag("h2", "Side by side"), table(lines, head, "As measured at the end of each run, in nats.")]
-    if measured is None:
-        parts.append(
-            tag(
-                "p",
-                "Rows and estimators may differ between runs: boltz compare, or --measure, takes the same.",
-                class_="soft",
-            )
-        )
-    else:
-        parts += [lines_of(measured[0]), picture(measured[1], "log-likelihoods and their differences")]
-    return tag("section", *parts, id="beside")
+        lines.append((each.found.name, each.model.kind, each.model.architecture, *numbers, *told))
+    head = ("machine", "kind", "layers", "parameters", "epochs", "log p(v) of a row", "log Z")
+    note = "Rows and estimators may differ between runs: boltz compare, or --measure, takes the same for all."
+    found = table(lines, head, "As measured at the end of each run, in nats.")
+    return tag("section", title, found, tag("p", note, class_="soft"), id="beside")
 
 
 def _section(each: _Subject, place: int, measure: bool, progress: Report) -> tuple[Markup, dict[str, Any]]:
@@ -224,7 +218,7 @@ def _section(each: _Subject, place: int, measure: bool, progress: Report) -> tup
 def _about(each: _Subject) -> Markup:
     """What the machine is, and all settings of its training."""
     told = describe(each.found.path if each.found.path is not None else each.model).entries
-    plain = {name: value for name, value in told.items() if not isinstance(value, Mapping | list)}
+    plain = {name: value for name, value in told.items() if not isinstance(value, Mapping | list | None)}
     tables = [
         tag("h3", "What it is"),
         table([(name.replace("_", " "), _value(value)) for name, value in plain.items()]),
@@ -248,14 +242,16 @@ def _samples(each: _Subject, progress: Report) -> Markup:
     """Samples, the rows nearest to them, and rows of the data."""
     start, count = particles_of(each.found, progress), each.side**2
     start = start and {layer: x[:count] for layer, x in start.items()}
-    means, how = _drawn(each.model, count, SWEEPS, each.seed, start), "samples"
+    means, how = _drawn(each.model, count, SWEEPS, each.seed, start), "samples: visible means"
     if each.model.undirected is not None:
         began = "after the training" if start else "from independent units"
         how = f"samples: visible means of chains {SWEEPS} sweeps {began}"
     sheets = [_sheet(each, means, how)]
     if each.x is not None:
         rows = shades(each.model, each.x)
-        sheets.append(_sheet(each, rows[_nearest(means, rows)], f"the nearest of {len(rows):,} rows to each sample"))
+        sheets.append(
+            _sheet(each, rows[nearest_rows(means, rows)], f"the nearest of {len(rows):,} rows to each sample")
+        )
         some = np.arange(min(count, len(rows))) * len(rows) // min(count, len(rows))
         sheets.append(_sheet(each, rows[some], "rows of the data"))
     lack = tag("p", each.lack, class_="soft") if each.lack else ""
@@ -269,14 +265,14 @@ def _drawn(model: Model, count: int, sweeps: int, seed: int, start: Mapping[str,
     return np.asarray(layer_means(model, model.visible, state)[0])
 
 
-def _nearest(means: Array, rows: Array) -> Array:
-    """For each of means (samples, units) the number of the row (rows, units) at the least squared distance."""
-    lengths = np.square(rows, dtype=np.float64).sum(axis=1)
-    return np.asarray((lengths - 2 * means.astype(np.float64) @ rows.T).argmin(axis=1))
-
-
 def _sheet(each: _Subject, rows: Array, said: str) -> Markup:
-    return picture(uri(sheet(each.tile.greys(rows), _across(each))), said, class_="pixels")
+    return picture(uri(_sheet_of(each, rows)), said, class_="pixels")
+
+
+def _sheet_of(each: _Subject, rows: Array) -> Array:
+    """Rows side by side; bars, which are on white, have grey lines between them."""
+    gap = 255 if each.tile.image is not None else BETWEEN
+    return sheet(each.tile.greys(rows), _across(each), gap)
 
 
 def _across(each: _Subject) -> int:
@@ -297,7 +293,7 @@ def _snapshots(each: _Subject, units: Array) -> list[dict[str, str]]:
         means, effects = _drawn(machine, each.side**2, SWEEPS // 2, each.seed), unit_effects(machine)[0][:, units]
         effects[blank] = 0
         filters = each.tile.signed(effects.T, float(np.abs(effects).max()))
-        drawn = {"samples": uri(sheet(each.tile.greys(means), _across(each)))}
+        drawn = {"samples": uri(_sheet_of(each, means))}
         drawn["filters"] = uri(sheet(filters, _across(each), MIDDLE), TWO_SIDED)
         found.append({"when": name, **drawn})
     return found

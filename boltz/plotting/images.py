@@ -15,6 +15,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from boltz import checks
@@ -32,14 +33,22 @@ LARGEST = 1e300  # numbers beyond it are not drawn
 
 
 def sample_grid(means: Any, shape: Shape | None = None, title: str = "samples") -> Figure:
-    """A figure of rows (chains, units) in [0, 1]: tiles of the image shape, or one matrix where rows are no images."""
+    """A figure of rows (chains, units) in [0, 1]: tiles of the image shape, or one matrix where rows are no images.
+
+    The largest number of such a matrix is white, so that rows of units that are seldom on are not all black.
+    """
     values = checks.array(means, "means", (None, None))
     if values.size == 0:
         raise InputError(f"means must hold at least one row and one unit, got shape {values.shape}.")
     tile = image_shape(values.shape[1], shape)
     if tile is None:
         figure, axes = new_figure(title)
-        axes.imshow(values[:MOST_ROWS], cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        shown_rows = values[:MOST_ROWS]
+        image = axes.imshow(
+            shown_rows, cmap="gray", vmin=0, vmax=_brightest(shown_rows), aspect="auto", interpolation="nearest"
+        )
+        figure.colorbar(image, ax=axes, shrink=0.6)
+        _whole_ticks(axes)
         axes.set_xlabel("unit")
         axes.set_ylabel("sample")
         return figure
@@ -62,6 +71,7 @@ def filter_grid(weights: Any, shape: Shape | None = None, what: str = "weights")
     image = axes.imshow(drawn, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
     if tile is None:
         axes.set_aspect("auto")
+        _whole_ticks(axes)
         axes.set_xlabel("visible unit")
         axes.set_ylabel("hidden unit")
     else:
@@ -183,6 +193,17 @@ def new_figure(title: str, size: tuple[float, float] = (7, 7.2)) -> tuple[Figure
     axes = figure.subplots()
     axes.set_title(cleaned(title, MOST_TITLE), fontsize=11)
     return figure, axes
+
+
+def _whole_ticks(axes: Axes) -> None:
+    """Units and rows are counted by whole numbers."""
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def _brightest(rows: Array) -> float:
+    """The number that is drawn white: the largest, or 1 where all are 0."""
+    return float(rows.max()) or 1.0
 
 
 def _mosaic(rows: Array, tile: Shape, gap: float) -> Array:

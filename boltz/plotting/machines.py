@@ -18,6 +18,7 @@ from boltz.sampling.drawing import drawing_of
 from boltz.sampling.sample import sample
 
 CHAINS, SWEEPS, REACH = 100, 200, 3.0
+ROWS, MOST_KNOWN = 20, 10_000  # samples beside data, and rows that are looked at
 RARE = 0.01  # the rate of a visible unit below which it may never have been on
 
 
@@ -45,6 +46,38 @@ def plot_samples(
     means, _ = layer_means(machine, machine.visible, state)
     how = f"{chains:,} chains after {sweeps:,} sweeps" if chained else f"{chains:,} samples"
     return images.sample_grid(means, shape, f"visible means of {how}")
+
+
+def plot_beside(
+    model: Any,
+    x: Any,
+    shape: images.Shape | None = None,
+    rows: int = ROWS,
+    sweeps: int = SWEEPS,
+    seed: int = 0,
+) -> Figure:
+    """A figure of samples of a machine, each above the row of x (rows, units) nearest to it, and above a row of x.
+
+    Samples that repeat rows of the training are learnt by heart. Nearest is by squared distance of the visible means. A
+    Boltzmann machine runs so many sweeps from independent units. rows: how many samples, at most 30. shape as in
+    boltz.plot_samples. Raises InputError, NumericalError.
+    """
+    machine, rows = machine_of(model), checks.integer(rows, "rows", 1, images.MOST_STACKED)
+    sweeps = checks.integer(sweeps, "sweeps", 0, checks.MOST_STEPS)
+    shape = _shape(x.shape if shape is None and isinstance(x, Data) else shape)
+    known = outside(machine, _rows(x, machine, MOST_KNOWN))
+    data = shades(machine, np.asarray(known))
+    state = sample(machine, rows, sweeps if machine.undirected is not None else None, seed)
+    means, _ = layer_means(machine, machine.visible, state)
+    others = np.arange(rows) * len(data) // rows
+    parts = {"sample": means, "nearest row": data[nearest_rows(means, data)], "a row": data[others]}
+    return images.stacked_tiles(parts, shape, f"samples, the nearest of {len(data):,} rows to each, and rows")
+
+
+def nearest_rows(means: Any, rows: Any) -> Any:
+    """For each of means (samples, units) the number of the row (rows, units) at the least squared distance."""
+    lengths = np.square(rows, dtype=np.float64).sum(axis=1)
+    return (lengths - 2 * np.asarray(means, np.float64) @ rows.T).argmin(axis=1)
 
 
 def plot_filters(model: Any, shape: images.Shape | None = None) -> Figure:

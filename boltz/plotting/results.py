@@ -174,11 +174,11 @@ def _differences(axes: Axes, pairs: Sequence[Any], which: str) -> None:
         colour = UNSURE if pair.verdict.startswith("not decided") else "C0"
         left, right = pair.interval
         near = max(left, low - 0.7 * room), min(right, high + 0.7 * room)
-        axes.plot(near, [i, i], color=colour, linewidth=2)
+        _ends(axes, near, i, colour, [k for k, end in enumerate(pair.interval) if math.isfinite(end)])
         for end, limit, mark in ((left, near[0], "<"), (right, near[1], ">")):
             if math.isinf(end):
                 axes.plot([limit], [i], color=colour, marker=mark, markersize=7, linestyle="")
-        axes.plot([pair.difference], [i], color=colour, marker="o", markersize=6, linestyle="")
+        axes.plot([pair.difference], [i], color=colour, marker="o", markersize=5, linestyle="")
         axes.text(1.01, i, _wrapped(pair.verdict), transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     axes.axvline(0, color="0.2", linewidth=1)
     names = [f"{cleaned(pair.first)}\nless {cleaned(pair.second)}" for pair in pairs]
@@ -195,8 +195,14 @@ def _lines(axes: Axes, names: Sequence[str], title: str) -> None:
 def _bar(axes: Axes, place: int, estimate: Estimate, colour: str) -> None:
     """One value with its interval, where it has one."""
     if all(math.isfinite(end) for end in estimate.interval):
-        axes.plot(estimate.interval, [place, place], color=colour, linewidth=2)
-    axes.plot([estimate.value], [place], color=colour, marker=MARKERS[estimate.kind], markersize=7, linestyle="")
+        _ends(axes, estimate.interval, place, colour)
+    axes.plot([estimate.value], [place], color=colour, marker=MARKERS[estimate.kind], markersize=5, linestyle="")
+
+
+def _ends(axes: Axes, interval: tuple[float, float], place: int, colour: str, ends: Sequence[int] = (0, 1)) -> None:
+    """An interval whose ends (0, 1) stand out above its marker, so that a short one is seen too."""
+    bar = {"color": colour, "linewidth": 2.0, "markersize": 14.0, "markeredgewidth": 1.5}
+    axes.plot(interval, [place, place], marker="|", markevery=list(ends), **bar)
 
 
 def _colour(place: int, name: str) -> str:

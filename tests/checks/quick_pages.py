@@ -47,7 +47,7 @@ def check_nearest() -> None:
     """By the distances of every pair."""
     means, rows = RNG.random((7, 5)), RNG.random((20, 5))
     wanted = np.linalg.norm(means[:, None] - rows, axis=2).argmin(axis=1)
-    np.testing.assert_array_equal(report._nearest(means, rows), wanted)
+    np.testing.assert_array_equal(machines.nearest_rows(means, rows), wanted)
 
 
 def check_drivers() -> None:

@@ -131,7 +131,7 @@ def test_grey_rows_are_no_likelihood(runs: dict[str, Path], grey: Path) -> None:
             }.items()
         ),
         (("--along", "--rounds", 19), "--rounds must be a whole number of at least 20"),
-        (("--along", "--picture", "p.pdf"), "--picture must end in .png"),
+        (("--along", "--picture", "p.gif"), "--picture must end in .png, .svg, .pdf"),
         (("--along", "--picture", "no/p.png"), "--picture must lie in a folder that exists"),
         (("--along", "--seed", -1), "seed must be"),
         (("--rounds", 40), "--rounds is for --along."),

@@ -172,3 +172,11 @@ def test_data_describes_a_file(data: Path, grey: Path) -> None:
     assert found["splits"]["test"]["fingerprint"] == boltz.load_data(str(data), "test").fingerprint
     text = invoke("data", grey).stdout
     assert "grey levels" in text and "5 x 5" in text and f"{TRAIN} rows" in text
+
+
+@pytest.mark.parametrize(("name", "begins"), [("s.svg", b"<?xml"), ("s.pdf", b"%PDF")])
+def test_pictures_are_of_the_kind_that_their_ending_says(run: Path, painted: None, name: str, begins: bytes) -> None:
+    assert invoke("sample", run, "--chains", 2, "--sweeps", 1, "--out", name).exit_code == 0
+    assert Path(name).read_bytes().startswith(begins)
+    assert invoke("complete", run, "--mask", "left", "--limit", 3, "--out", f"c{name}").exit_code == 0
+    assert Path(f"c{name}").read_bytes().startswith(begins)

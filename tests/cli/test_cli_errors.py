@@ -162,7 +162,7 @@ CASES: list[tuple[tuple[object, ...], str]] = [
     (("logz", "wide.safetensors", "--method", "trajectory", "--picture", "p.png"), "--picture is for --method"),
     (("logz", "m.safetensors", "--picture", "p.png"), "but here log Z is enumerated"),
     (("logz", "m.safetensors", "--error", 1, "--picture", "p.png"), "--picture draws log-weights"),
-    (("logz", "wide.safetensors", "--picture", "p.pdf"), "--picture must end in .png"),
+    (("logz", "wide.safetensors", "--picture", "p.gif"), "--picture must end in .png, .svg, .pdf"),
     (("logz", "wide.safetensors", "--picture", "no/p.png"), "--picture must lie in a folder"),
     (("logz", "wide.safetensors", "--method", "best"), "'best' is not one of"),
     *((("logz", "m.safetensors", "--betas", f"adaptive{n}"), "temperatures") for n in (":", ":0", "5", ":-1", ":1e3")),

@@ -143,7 +143,7 @@ def test_several_machines_stand_side_by_side_and_are_compared_where_asked() -> N
     assert "Side by side" in seen.text and "not measured" in seen.text and "are not known" in seen.text
     seen = Seen(boltz.report(machines, "page.html", X, measure=True, force=True))
     assert "log Z from both sides" in seen.text
-    assert "nats a row." in seen.text and "independent units" in seen.text
+    assert "binarize none" in seen.text and "independent units" in seen.text
 
 
 def test_a_page_is_replaced_only_where_that_is_asked() -> None:

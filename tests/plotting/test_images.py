@@ -38,6 +38,8 @@ def test_rows_that_are_no_images_are_a_matrix() -> None:
     figure = images.sample_grid(rows)
     np.testing.assert_array_equal(picture(figure), rows)
     assert figure.axes[0].get_xlabel() == "unit"
+    assert figure.axes[0].images[0].get_clim() == (0, rows.max())
+    assert images.sample_grid(np.zeros((2, 3))).axes[0].images[0].get_clim() == (0, 1)
     np.testing.assert_array_equal(picture(images.filter_grid(rows.T))[0], rows[np.linalg.norm(rows, axis=1).argmax()])
 
 
@@ -99,6 +101,12 @@ def test_curves_of_a_directed_run_show_both_bounds() -> None:
     assert bounds.get_legend() is not None and kl.get_legend() is None
     np.testing.assert_array_equal(kl.lines[0].get_ydata(), [1.0] * 3)
     assert len(norm.lines) == 1
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 40])
+def test_epochs_are_whole_numbers(epochs: int) -> None:
+    for axes in curves.learning_curves([record("joint")] * epochs).axes:
+        assert all(tick == round(tick) for tick in axes.get_xticks())
 
 
 def test_curves_without_a_number_say_so() -> None:

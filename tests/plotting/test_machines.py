@@ -15,7 +15,7 @@ from scipy.special import expit
 
 import boltz
 from boltz.errors import InputError
-from boltz.plotting import images
+from boltz.plotting import images, machines
 
 RNG = np.random.default_rng(6)
 X = (RNG.random((30, 16)) < 0.5).astype(np.float32)
@@ -92,6 +92,22 @@ def test_every_machine_can_be_drawn(kind: str) -> None:
     }[kind]()
     for figure in (boltz.plot_samples(model, chains=4), boltz.plot_filters(model)):
         assert isinstance(figure, Figure) and np.isfinite(drawn(figure)[1:5, 1:5]).all()
+
+
+@pytest.mark.parametrize("kind", ["rbm", "gaussian"])
+def test_samples_stand_above_the_rows_nearest_to_them(kind: str) -> None:
+    model = rbm(3.0) if kind == "rbm" else boltz.vae([16, 5], 2, 100 * X, visible="gaussian")
+    figure = boltz.plot_beside(model, X if kind == "rbm" else 100 * X, rows=3, sweeps=20, seed=2)
+    picture = drawn(figure)
+    found = [
+        [tile(np.pad(picture[5 * j : 5 * j + 4, 5 * i : 5 * i + 4], 1), 0, 1, (4, 4)) for i in range(3)]
+        for j in range(3)
+    ]
+    samples, nearest, others = np.array(found)
+    data = machines.shades(model, X if kind == "rbm" else 100 * X)
+    distances = np.linalg.norm(samples[:, None] - data, axis=2)
+    np.testing.assert_allclose(nearest, data[distances.argmin(axis=1)])
+    np.testing.assert_allclose(others, data[[0, 10, 20]])
 
 
 def test_filters_are_the_weights_by_their_norms() -> None:

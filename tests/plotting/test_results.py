@@ -51,6 +51,7 @@ def test_machines_are_ranked_with_their_intervals() -> None:
     points = [line for line in machines.lines if line.get_linestyle() == "None"]
     assert [point.get_marker() for point in points] == [results.MARKERS[m.log_likelihood.kind] for m in found.models]
     bars = [line for line in machines.lines if line.get_linestyle() != "None"]
+    assert all(bar.get_marker() == "|" and bar.get_markersize() > points[0].get_markersize() for bar in bars)
     for i, (model, point, bar) in enumerate(zip(found.models, points, bars, strict=True)):
         estimate = model.log_likelihood
         assert (list(point.get_xdata()), list(point.get_ydata())) == ([estimate.value], [i])  # type: ignore[arg-type]

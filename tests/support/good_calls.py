@@ -350,6 +350,7 @@ def functions() -> dict[str, Good]:
         "plot_log_z": Good(boltz.plot_log_z, {"result": estimate()}),
         "plot_curves": Good(boltz.plot_curves, {"run": [{"stage": "joint", "bound": -1.0}]}),
         "plot_filters": Good(boltz.plot_filters, {"model": model, "shape": (2, 2)}),
+        "plot_beside": Good(boltz.plot_beside, {**some, "shape": (2, 2), "rows": 2, "sweeps": 1, **seed}),
         "plot_samples": Good(boltz.plot_samples, {**some, "shape": (2, 2), "chains": 2, "sweeps": 1, **seed}),
         "independent_units": Good(boltz.independent_units, {"train": X, "x": X}),
         "layer_gains": Good(
