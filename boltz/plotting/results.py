@@ -201,7 +201,7 @@ def _bar(axes: Axes, place: int, estimate: Estimate, colour: str) -> None:
 
 def _ends(axes: Axes, interval: tuple[float, float], place: int, colour: str, ends: Sequence[int] = (0, 1)) -> None:
     """An interval whose ends (0, 1) stand out above its marker, so that a short one is seen too."""
-    bar = {"color": colour, "linewidth": 2.0, "markersize": 14.0, "markeredgewidth": 1.5}
+    bar: dict[str, Any] = {"color": colour, "linewidth": 2.0, "markersize": 14.0, "markeredgewidth": 1.5}
     axes.plot(interval, [place, place], marker="|", markevery=list(ends), **bar)
 
 
