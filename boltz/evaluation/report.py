@@ -181,8 +181,10 @@ def _beside(subjects: Sequence[_Subject], measured: Comparison | None) -> Markup
     title = tag("h2", "Side by side")
     if measured is not None:
         said = [*map(str, measured.pairs), *(f"{each.name}: {each.certified}" for each in measured.models)]
-        drawn = picture(figure_uri(plot_comparison(measured)), "log-likelihoods and their differences")
-        found = tag("div", Markup(measured._repr_html_()), class_="wide", tabindex=0, role="group", aria_label="table")
+        seen = picture(figure_uri(plot_comparison(measured)), "log-likelihoods and their differences")
+        wide = {"class_": "wide fixed", "tabindex": 0, "role": "group"}
+        found = tag("div", Markup(measured._repr_html_()), **wide, aria_label="comparison")
+        drawn = tag("div", seen, **wide, aria_label="picture of the comparison")
         return tag("section", title, found, tag("ul", *(tag("li", line) for line in said)), drawn, id="beside")
     lines = []
     for each in subjects:
