@@ -1,12 +1,15 @@
 """Foreign text: what others wrote into files, names, labels and settings, made fit to be shown."""
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 from boltz.html import table
 
 MOST = 80  # characters of a name, a label, a value
 MOST_MESSAGE = 1000  # characters of a whole sentence
 MOST_REPR = 300  # characters of a repr, however large what it stands for
+
+ALIKE = 0.65  # share of the characters of two names that must be the same, in order, for one to be meant by the other
 
 
 def shown(value: object, most: int = MOST) -> str:
@@ -36,6 +39,13 @@ def html_table(title: str, rows: Iterable[tuple[object, object]]) -> str:
     """A small table for notebooks: a title, and a row for each (name, value), None left out."""
     known = [(shown(name), shown(value, MOST_REPR)) for name, value in rows if value is not None]
     return table(known, caption=shown(title))
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """The known names that somebody may have meant by another one, as the end of a sentence; "" where none is near."""
+    by_case = {each.lower(): each for each in known}
+    found = [by_case[each] for each in get_close_matches(name[:MOST].lower(), by_case, 3, ALIKE)]
+    return f": did you mean {' or '.join(filter(None, (', '.join(found[:-1]), *found[-1:])))}?" if found else ""
 
 
 def _text(value: object) -> str:

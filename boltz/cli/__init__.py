@@ -9,6 +9,7 @@ import click
 
 from boltz import __version__
 from boltz.cli.common import failures
+from boltz.foreign import near, shown
 
 COMMANDS = {
     "train": "Train a machine on data, or continue a run.",
@@ -39,6 +40,15 @@ class Commands(click.Group):
         command: click.Command = getattr(import_module(f"boltz.cli.{cmd_name}"), cmd_name)
         return command
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as problem:
+            if args[0] in COMMANDS or args[0].startswith("-"):
+                raise
+            hint = near(args[0], COMMANDS) or f"; the commands are {', '.join(COMMANDS)}."
+            raise click.UsageError(f"There is no command {shown(repr(args[0]))}{hint}", ctx) from problem
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -52,6 +62,8 @@ class Commands(click.Group):
 @click.version_option(__version__, prog_name="boltz")
 def main() -> None:
     """Train, sample and measure Boltzmann machines and Helmholtz machines.
+
+    Example: boltz train rbm --layers 100 --epochs 10 --out digits
 
     Exit codes: 0 done, 1 the work failed, 2 bad usage or input, 75 interrupted and resumable.
     """

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from boltz.cli.common import emit, say
-from boltz.cli.options import TuningHelp, tuning_options
+from boltz.cli.common import Choice, emit, say
+from boltz.cli.help import TuningHelp
+from boltz.cli.options import tuning_options
 
 
 @click.command(cls=TuningHelp)
@@ -16,7 +17,7 @@ from boltz.cli.options import TuningHelp, tuning_options
 @tuning_options
 @click.option(
     "--code",
-    type=click.Choice(["sigmoid", "linear"]),
+    type=Choice(["sigmoid", "linear"]),
     show_default="sigmoid",
     help="Function of binary code units: as in the machine, or none.",
 )
@@ -29,7 +30,7 @@ def autoencode(ctx: click.Context, path: Path | None, as_json: bool, **options: 
     reconstructions and of learning; test.json holds the errors. Where RUN is such a folder or the file of its network,
     nothing is trained: it encodes --data into --out. Ctrl-C and SIGTERM save the run and end with exit code 75.
 
-    Example: boltz autoencode digits --data mnist --code linear --epochs 20 --out codes
+    Example: boltz autoencode digits --code linear --epochs 20 --out codes
     """
     from boltz.cli.tuning import Task, worked
     from boltz.evaluation.autoencoder import WRITES, measured

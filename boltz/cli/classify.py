@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from boltz.cli.common import emit, say
-from boltz.cli.options import TuningHelp, tuning_options
+from boltz.cli.help import TuningHelp
+from boltz.cli.options import tuning_options
 
 
 @click.command(cls=TuningHelp)
@@ -37,7 +38,7 @@ def classify(ctx: click.Context, path: Path | None, as_json: bool, **options: An
     formula (=, +, -, @ in front) has an apostrophe before it. Where RUN is such a folder or the file of its network,
     nothing is trained: it classifies --data into --out. Ctrl-C and SIGTERM save the run and end with exit code 75.
 
-    Example: boltz classify digits --data mnist --epochs 20 --out classifier
+    Example: boltz classify digits --epochs 20 --out classifier
     """
     from boltz.cli.tuning import Task, worked
     from boltz.evaluation.classifier import WRITES, measured

@@ -14,7 +14,7 @@ from typing import IO, Any, Protocol, TypeVar
 import click
 
 from boltz.errors import MACHINE, BoltzError, InputError, Interrupted, WriteError
-from boltz.foreign import MOST_MESSAGE, shown, shown_lines
+from boltz.foreign import MOST_MESSAGE, near, shown, shown_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -65,6 +65,8 @@ def failures() -> Iterator[None]:
     """Turn what boltz raises on purpose, and what a machine may lack, into a Failure; a fault of boltz passes."""
     try:
         yield
+    except click.NoSuchOption as problem:
+        raise click.UsageError(_no_option(problem), problem.ctx) from problem
     except click.UsageError as problem:
         if problem.format_message().isprintable():
             raise
@@ -90,6 +92,14 @@ def failures() -> Iterator[None]:
         raise BadInput(f"{shown(problem.filename)}: {reason}.") from problem
 
 
+def _no_option(problem: click.NoSuchOption) -> str:
+    """What is said of an option that a command lacks, with those that may have been meant."""
+    ctx = problem.ctx
+    known = [] if ctx is None else [name for each in ctx.command.get_params(ctx) for name in each.opts]
+    hint = near(problem.option_name, [name for name in known if name.startswith("--")])
+    return f"There is no option {shown(problem.option_name)}{hint or '.'}"
+
+
 def say(text: str) -> None:
     """A line on stderr, fit for a terminal; work goes on silently when nobody reads it any more."""
     try:
@@ -111,6 +121,15 @@ def emit(result: Mapping[str, Any], as_json: bool, text: str) -> None:
         click.echo(json.dumps(result, allow_nan=False))
     elif text:
         click.echo(shown_lines(text))
+
+
+class Choice(click.Choice[str]):
+    """One of some names; another one is refused with those that may have been meant."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        refused = super().get_invalid_choice_message(value, ctx)
+        hint = near(str(value), self.choices)
+        return refused.removesuffix(".") + hint if hint else refused
 
 
 class Layers(click.ParamType):
@@ -327,12 +346,12 @@ def _row_options(split: str) -> list[Callable[[Any], Any]]:
         click.option(
             "--data", show_default="the data of the run", help="A named data set, or a file as in boltz train."
         ),
-        click.option("--split", type=click.Choice(["train", "valid", "test"]), show_default=split, help="Which rows."),
+        click.option("--split", type=Choice(["train", "valid", "test"]), show_default=split, help="Which rows."),
         click.option("--limit", type=int, show_default="all", help="The first rows only, this many."),
         table_options,
         click.option(
             "--binarize",
-            type=click.Choice(["none", "threshold", "fixed"]),
+            type=Choice(["none", "threshold", "fixed"]),
             default="none",
             show_default=True,
             help="Grey values as they are, cut at 0.5, or as Bernoulli means drawn once by --seed.",

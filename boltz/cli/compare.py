@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from boltz.cli.common import (
+    Choice,
     annealing_options,
     device_option,
     emit,
@@ -33,7 +34,7 @@ TABLE, PICTURE = "compare.json", "compare.png"
 @click.option("--data", show_default="the data of the runs", help="A named data set, or a file as in boltz train.")
 @click.option(
     "--split",
-    type=click.Choice(["train", "valid", "test"]),
+    type=Choice(["train", "valid", "test"]),
     show_default="test; a file of one table is taken whole",
     help="Which rows.",
 )
@@ -48,7 +49,7 @@ TABLE, PICTURE = "compare.json", "compare.png"
 )
 @click.option(
     "--binarize",
-    type=click.Choice(["dynamic", "fixed", "threshold", "none"]),
+    type=Choice(["dynamic", "fixed", "threshold", "none"]),
     show_default="that of the runs, else dynamic",
     help="Grey values as Bernoulli means drawn once by --seed (dynamic, fixed), cut at 0.5, or kept.",
 )
@@ -81,6 +82,8 @@ def compare(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, **option
     All see the same rows, binarised once. log p(v) of each is the importance-weighted bound of so many samples a row,
     from mean field or from the recognition model, less log Z; that of an rbm is exact but for log Z. L_k for fewer
     samples comes from the same draws, and L_1 - L_k estimates -KL(q, p).
+
+    Example: boltz compare digits deeper --limit 1000 --out compared
     """
     from boltz import checks
     from boltz.evaluation.compare import compared, contenders, rows_of

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from boltz.cli.common import (
+    Choice,
     device_option,
     emit,
     free_file,
@@ -34,7 +35,7 @@ from boltz.errors import InputError
 )
 @click.option(
     "--method",
-    type=click.Choice(["mean", "sample", "mean-field"]),
+    type=Choice(["mean", "sample", "mean-field"]),
     default="mean",
     show_default=True,
     help="Means of the unknown units given the known ones, or one draw, by a chain a row; or mean field (rbm, dbm).",
@@ -56,7 +57,7 @@ from boltz.errors import InputError
 def complete(path: Path, as_json: bool, **options: Any) -> None:
     """Fill in the unknown units of rows of data given the known ones, by what the machine has learnt.
 
-    Example: boltz complete digits --data mnist-mini --limit 20 --mask top --out completed.png
+    Example: boltz complete digits --limit 20 --mask top --out top.png
     """
     import boltz
     from boltz.data.masks import known_part

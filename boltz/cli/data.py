@@ -16,7 +16,10 @@ from boltz.errors import InputError
 @click.option("--real", is_flag=True, help="The file holds any real numbers, for Gaussian visible units.")
 @json_option
 def data(name: str | None, as_json: bool, **options: Any) -> None:
-    """List the named data sets and where each comes from, or describe NAME, a data set or a file. Downloads nothing."""
+    """List the named data sets and where each comes from, or describe NAME, a data set or a file. Downloads nothing.
+
+    Example: boltz data rows.csv --label-column class
+    """
     from boltz.evaluation.reading import refuse_idle
 
     if name is None:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from boltz.cli.common import (
+    Choice,
     device_option,
     emit,
     given,
@@ -28,7 +29,7 @@ SPLITS = ("train", "valid", "test")
 @click.command
 @run_argument
 @click.option("--data", show_default="the data of the run", help="A named data set, or a file as in boltz train.")
-@click.option("--split", type=click.Choice(SPLITS), show_default="train, or that of the run", help="Which rows.")
+@click.option("--split", type=Choice(SPLITS), show_default="train, or that of the run", help="Which rows.")
 @click.option("--limit", type=int, show_default=f"{ROWS:,}", help="The first rows only, this many.")
 @table_options
 @click.option(
@@ -50,6 +51,8 @@ def diagnose(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
 
     Prints one line a finding, its verdict first: fine, attention or bad, with advice below. Half of the chains start at
     the persistent chains of the run, or at data, half from independent units. Exit code 0 says that the work was done.
+
+    Example: boltz diagnose digits --log-z
     """
     from boltz.evaluation.diagnose import Asked, checked_sweeps, diagnosed, own_rows, own_split
     from boltz.evaluation.reading import rows_asked

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from boltz.cli.common import (
+    Choice,
     Counts,
     annealing_options,
     device_option,
@@ -36,7 +37,7 @@ IDLE = ("method", "samples", "bounds", "row_chains", "row_betas", "chains", "bet
 @click.option("--data", show_default="the data of the run", help="A named data set, or a file as in boltz train.")
 @click.option(
     "--split",
-    type=click.Choice(["train", "valid", "test"]),
+    type=Choice(["train", "valid", "test"]),
     show_default="test; a file of one table is taken whole",
     help="Which rows.",
 )
@@ -44,7 +45,7 @@ IDLE = ("method", "samples", "bounds", "row_chains", "row_betas", "chains", "bet
 @table_options
 @click.option(
     "--method",
-    type=click.Choice(["auto", "bound", "importance", "posterior-ais", "raise"]),
+    type=Choice(["auto", "bound", "importance", "posterior-ais", "raise"]),
     default="auto",
     show_default=True,
     help="log p*(v) by the variational bound of a dbm (bound), importance sampling, annealing the hidden units of each "
@@ -81,7 +82,7 @@ IDLE = ("method", "samples", "bounds", "row_chains", "row_betas", "chains", "bet
 )
 @click.option(
     "--binarize",
-    type=click.Choice(["dynamic", "fixed", "threshold", "none"]),
+    type=Choice(["dynamic", "fixed", "threshold", "none"]),
     show_default="that of the run, else dynamic",
     help="Grey values as Bernoulli means drawn once by --seed (dynamic, fixed), cut at 0.5, or kept.",
 )
@@ -120,6 +121,8 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
 
     log Z is 0 for a directed machine, exact for a small one, else estimated by annealed importance sampling, or, with
     --error or --budget, from both sides. With --along, it is measured by replica exchange along training.
+
+    Example: boltz evaluate digits --data more.csv --samples 1000
     """
     from boltz import checks
     from boltz.evaluation.evaluate import evaluated, refuse_idle, way_of

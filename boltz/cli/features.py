@@ -56,7 +56,7 @@ def features(path: Path, as_json: bool, **options: Any) -> None:
     They are exact for an rbm, by mean field for a dbm, and the means of recognition for other machines. Data in a .npy
     file of 64 MiB and more are read piece by piece, and so is the file written, so both may be larger than memory.
 
-    Example: boltz features digits --data mnist --layer top --out features.npz
+    Example: boltz features digits --layer top --out features.npz
     """
     import boltz
     from boltz.data.masks import mask_from

@@ -13,7 +13,10 @@ from boltz.cli.common import emit, json_option, run_argument
 @run_argument
 @json_option
 def info(path: Path, as_json: bool) -> None:
-    """Describe a run, or the file of a machine or a network: layers, parameters, settings, progress, data, result."""
+    """Describe a run, or the file of a machine or a network: layers, parameters, settings, progress, data, result.
+
+    Example: boltz info digits
+    """
     from boltz.evaluation.describe import describe
 
     found = describe(path)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from boltz.cli.common import (
+    Choice,
     annealing_options,
     device_option,
     emit,
@@ -43,7 +44,7 @@ HOW = {
 @run_argument
 @click.option(
     "--method",
-    type=click.Choice(["auto", *USES]),
+    type=Choice(["auto", *USES]),
     default="auto",
     show_default=True,
     help="Enumerate the smaller colour class (exact, at most 28 units); anneal up and down with replica exchange "
@@ -69,6 +70,8 @@ def logz(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
     """Estimate the log partition function of a run or model file, in nats.
 
     That of a deep belief net is that of the RBM on its top; that of other directed machines is 0.
+
+    Example: boltz logz digits --error 0.1
     """
     from boltz import checks
     from boltz.estimators.exact import quick

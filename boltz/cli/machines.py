@@ -22,7 +22,7 @@ class Machine:
     """A kind of machine: its builder, its settings, and the defaults of its options where they are its own.
 
     build takes the visible units, the options of shape, rows (rows, units) and a seed. Its other defaults are those of
-    boltz.presets.
+    boltz.presets. title says what it is, and example are options to train it with.
     """
 
     kind: str
@@ -31,6 +31,8 @@ class Machine:
     shape: Shape
     defaults: Mapping[str, Any]
     measurement: Mapping[str, Any]
+    title: str
+    example: str
 
     @property
     def options(self) -> dict[str, Any]:
@@ -89,9 +91,36 @@ def _chain(name: str, groups: Groups, least: int, most: int = 1000) -> tuple[int
 MACHINES: dict[str, Machine] = {
     machine.kind: machine
     for machine in (
-        Machine("rbm", _rbm, Settings, {"layers": ((500,),)}, {}, ANNEALING),
-        Machine("dbm", _dbm, Settings, {"layers": ((500, 1000),)}, {}, {**ANNEALING, "evaluation_samples": 0}),
-        Machine("dbn", _dbn, BeliefSettings, {"layers": ((500, 500),)}, {}, {**ANNEALING, "evaluation_samples": 0}),
+        Machine(
+            "rbm",
+            _rbm,
+            Settings,
+            {"layers": ((500,),)},
+            {},
+            ANNEALING,
+            "a restricted Boltzmann machine, which has one hidden layer",
+            "--layers 100 --epochs 10 --out digits",
+        ),
+        Machine(
+            "dbm",
+            _dbm,
+            Settings,
+            {"layers": ((500, 1000),)},
+            {},
+            {**ANNEALING, "evaluation_samples": 0},
+            "a deep Boltzmann machine, which has two hidden layers or more",
+            "--layers 100,100 --epochs 10 --out deep",
+        ),
+        Machine(
+            "dbn",
+            _dbn,
+            BeliefSettings,
+            {"layers": ((500, 500),)},
+            {},
+            {**ANNEALING, "evaluation_samples": 0},
+            "a deep belief net: layers that point downwards below an RBM",
+            "--layers 100,100 --pretrain-epochs 10 --out belief",
+        ),
         Machine(
             "sbn",
             _sbn,
@@ -99,6 +128,8 @@ MACHINES: dict[str, Machine] = {
             {"layers": ((200, 200),), "widths": (), "activation": "tanh", "visible": "bernoulli"},
             {"objective": "vimco", "samples": None},
             {"evaluation_samples": 0},
+            "a sigmoid belief net, whose hidden units are binary and point downwards",
+            "--layers 100,50 --epochs 20 --out sigmoid",
         ),
         Machine(
             "vae",
@@ -107,6 +138,8 @@ MACHINES: dict[str, Machine] = {
             {"layers": ((200, 200),), "latent": (50,), "activation": "tanh", "visible": "bernoulli"},
             {"objective": "vae", "samples": None},
             {"evaluation_samples": 0},
+            "a variational autoencoder, whose hidden units are Gaussian",
+            "--layers 200 --latent 20 --epochs 20 --out codes",
         ),
     )
 }

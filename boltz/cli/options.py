@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
@@ -16,6 +16,7 @@ from boltz import presets
 from boltz.cli.common import (
     BETAS,
     Betas,
+    Choice,
     Layers,
     Numbers,
     device_option,
@@ -40,21 +41,30 @@ TABLES = ("levels", "label_column", "drop_columns")
 Sections = Mapping[str, tuple[str, ...]]
 
 SHAPE = {
-    "layers": "Units of the hidden layers, from the bottom; the data give the visible units. Of a vae they are "
-    "deterministic, mirrored in the decoder; slashes separate what lies below each layer of --latent.",
+    "layers": "Units of the hidden layers, from the bottom; the data give the visible units.",
     "latent": "Gaussian units, from the bottom: one number, or one for each group of --layers.",
     "widths": "Deterministic layers inside each conditional, from the bottom; none makes it linear.",
     "activation": "Function of the deterministic layers.",
     "visible": "Visible units: bernoulli, or gaussian for any real numbers, such as those of sensors, as they are in "
     "the units of each column (implies --binarize none).",
 }
+SAMPLES_A_ROW = "Importance samples a row for the test log-likelihood; 0 enumerates at most 14 hidden units, and"
 MEASUREMENT = {
-    "evaluation_samples": "Importance samples a row for the test log-likelihood; 0 enumerates at most 14 hidden units, "
-    "and beyond takes the variational bound of a dbm, 100 samples for a dbn, 1,000 for an sbn or vae.",
+    "evaluation_samples": f"{SAMPLES_A_ROW} takes what suits the machine for more.",
     "betas": "Inverse temperatures of annealed importance sampling of log Z: a number of uniform steps, the 14,500 of "
     "Salakhutdinov & Murray 2008, or N (14,500) fitted to the machine.",
     "chains_ais": "Chains of annealed importance sampling.",
 }
+OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
+    "dbm": {"evaluation_samples": f"{SAMPLES_A_ROW} takes the variational bound of more."},
+    "dbn": {"evaluation_samples": f"{SAMPLES_A_ROW} takes 100 samples for more."},
+    "sbn": {"evaluation_samples": f"{SAMPLES_A_ROW} takes 1,000 samples for more."},
+    "vae": {
+        "layers": "Units of the deterministic layers, from the bottom, mirrored in the decoder; slashes separate what "
+        "lies below each layer of --latent.",
+        "evaluation_samples": "Importance samples a row for the test log-likelihood; 0 takes 1,000.",
+    },
+}  # model -> texts of its options where they say more, or something else, than those of all models
 TRAINED = (DirectedSettings, BeliefSettings, Settings)  # by the machines
 NEEDS = meaning.needs(*TRAINED) | {
     "activation": Need("deterministic layers ({widths})", lambda v: "latent" in v or bool(v.get("widths", True))),
@@ -62,33 +72,33 @@ NEEDS = meaning.needs(*TRAINED) | {
 }
 CHOICES = meaning.choices(*TRAINED) | {"activation": tuple(ACTIVATIONS), "visible": tuple(CONDITIONALS)}
 STEPS = ("optimizer", "momentum", "initial_momentum", "momentum_epochs", "adam_beta1", "adam_epsilon", "adam_second")
-RUN = ("out", "force", "resume", "device", "threads", "as_json")
+RUN = ("device", "threads", "as_json")
 SECTIONS: Sections = {
-    "Machine": ("init", *SHAPE),
-    "Data": ("data", "limit", "valid", "test", *TABLES, "binarize", "shuffle"),
+    "Most used": (
+        *("layers", "latent", "visible", "data", "out", "epochs", "pretrain_epochs", "batch_size", "learning_rate"),
+        *("rule", "k", "objective", "samples", "seed", "evaluate", "resume"),
+    ),
+    "Machine": ("init", "widths", "activation"),
+    "Data": ("limit", "valid", "test", *TABLES, "binarize", "shuffle"),
     "Training": (
-        *("recipe", "stages", "epochs", "patience", "validation", "batch_size"),
-        *("learning_rate", "schedule", "decay_epochs", *STEPS, "l2", "l1", "max_norm"),
-        *("averaging", "average_share", "average_decay", "seed"),
+        *("recipe", "stages", "patience", "validation", "schedule", "decay_epochs", *STEPS, "l2", "l1", "max_norm"),
+        *("averaging", "average_share", "average_decay"),
     ),
     "Chains and pretraining": (
-        *("rule", "k", "chains", "rungs", "sparsity_target", "sparsity_cost", "center", "center_rate"),
+        *("chains", "rungs", "sparsity_target", "sparsity_cost", "center", "center_rate"),
         *("positive", "positive_draws", "mean_field_sweeps", "mean_field_tolerance", "mean_field_damping"),
-        *("pretrain", "pretrain_epochs", "pretrain_learning_rate", "pretrain_k"),
+        *("pretrain", "pretrain_learning_rate", "pretrain_k"),
     ),
-    "Objective": ("objective", "samples", "groups", "alpha", "beta", "sleep_share", "warmup_epochs", "free_bits"),
-    "Measurement at the end": ("evaluate", *MEASUREMENT),
-    "Run": (*RUN, "checkpoint_seconds", "snapshots"),
+    "Objective": ("groups", "alpha", "beta", "sleep_share", "warmup_epochs", "free_bits"),
+    "Measurement at the end": tuple(MEASUREMENT),
+    "Run": ("force", *RUN, "checkpoint_seconds", "snapshots"),
 }  # title -> names of options
 TUNING_SECTIONS: Sections = {
-    "Machine": ("code",),
-    "Data": ("data", "limit", *TABLES, "labels", "few", "test", "test_labels", "split", "binarize", "shuffle"),
-    "How long": ("epochs", "output_epochs", "validation", "patience", "refit"),
-    "Training": (
-        *("batch_size", "learning_rate", "schedule", "decay_epochs", *STEPS),
-        *("dropout", "input_dropout", "l2", "l1", "max_norm", "seed"),
-    ),
-    "Run": (*RUN, "checkpoint_seconds"),
+    "Most used": ("code", "data", "labels", "few", "out", "epochs", "batch_size", "learning_rate", "seed", "resume"),
+    "Data": ("limit", *TABLES, "test", "test_labels", "split", "binarize", "shuffle"),
+    "How long": ("output_epochs", "validation", "patience", "refit"),
+    "Training": ("schedule", "decay_epochs", *STEPS, "dropout", "input_dropout", "l2", "l1", "max_norm"),
+    "Run": ("force", *RUN, "checkpoint_seconds"),
 }
 TEXTS = SHAPE | MEASUREMENT | meaning.helps(*TRAINED)
 HELP: dict[str, str] = {name: TEXTS[name] for names in SECTIONS.values() for name in names if name in TEXTS}
@@ -128,10 +138,13 @@ SHOWN = {
 }
 
 
+RATE_SETTINGS = {setting for setting, _ in presets.RATES.values()}
+
+
 def machine_options(command: F) -> F:
     """One option for each that a machine has; none has a default of its own, so that what was given can be told."""
     for name in reversed(HELP):
-        command = _option(name)(command)
+        command = machine_option(name)(command)
     return command
 
 
@@ -195,20 +208,24 @@ def listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _option(name: str) -> Callable[[F], F]:
-    defaults = {model: MACHINES[model].options[name] for model in having(name)}
+def machine_option(name: str, model: str | None = None) -> Callable[[F], F]:
+    """The option of this name as a model has it, or, with the default of each, as all that have it do."""
+    defaults = {each: MACHINES[each].options[name] for each in (having(name) if model is None else [model])}
+    choices = CHOICES if model is None else CHOICES | meaning.choices(MACHINES[model].settings)
     kind, metavar = TYPES.get(name, (type(next(iter(defaults.values()))), None))
     flag = f"{word(name)}/--no-{word(name)[2:]}" if kind is bool else word(name)
-    if name in CHOICES:
-        kind = click.Choice(CHOICES[name])
-    text = HELP[name] if len(defaults) == len(MACHINES) else f"{', '.join(defaults)}: {HELP[name]}"
+    if name in choices:
+        kind = Choice(choices[name])
+    text = _text_of_all(name) if model is None else _own_text(name, model)
     shown = _shown(name, defaults)
     return click.option(flag, name, type=kind, metavar=metavar, default=None, show_default=shown, help=text)
 
 
 def _shown(name: str, defaults: Values) -> str:
     """The default of an option, or that of each machine."""
-    if name in SHOWN:
+    if len(defaults) == 1 and name in RATE_SETTINGS and None in defaults.values():
+        return f"{presets.RATES[next(iter(defaults))][1]:g}, {LESS}"
+    if name in SHOWN and (len(defaults) > 1 or None in defaults.values()):
         return SHOWN[name]
     models: dict[str, list[str]] = {}
     for model, value in defaults.items():
@@ -216,6 +233,17 @@ def _shown(name: str, defaults: Values) -> str:
     if len(models) == 1:
         return next(iter(models))
     return "; ".join(f"{', '.join(these)} {text}" for text, these in models.items())
+
+
+def _text_of_all(name: str) -> str:
+    """What an option means, after the models that have it where others do not."""
+    return HELP[name] if len(having(name)) == len(MACHINES) else f"{', '.join(having(name))}: {HELP[name]}"
+
+
+def _own_text(name: str, model: str) -> str:
+    """What an option means for a model."""
+    texts = SHAPE | MEASUREMENT | meaning.helps(MACHINES[model].settings) | OWN_TEXTS.get(model, {})
+    return texts[name]
 
 
 def _text(name: str, value: Any) -> str:
@@ -226,36 +254,6 @@ def _text(name: str, value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else f"{value}"
-
-
-class Sectioned(click.Command):
-    """A command whose help shows its options by section, and defaults in words without the brackets of click."""
-
-    sections: ClassVar[Sections] = SECTIONS
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        records = {p.name: _record(p, ctx) for p in self.get_params(ctx) if isinstance(p, click.Option)}
-        last = list(self.sections)[-1]
-        for title, names in self.sections.items():
-            found = [records.pop(name, None) for name in names]
-            found += records.values() if title == last else []
-            shown = [record for record in found if record is not None]
-            if shown:
-                with formatter.section(title):
-                    formatter.write_dl(shown)
-
-
-class TuningHelp(Sectioned):
-    """The same for the options of fine-tuning."""
-
-    sections: ClassVar[Sections] = TUNING_SECTIONS
-
-
-def _record(parameter: click.Parameter, ctx: click.Context) -> tuple[str, str] | None:
-    record, shown = parameter.get_help_record(ctx), getattr(parameter, "show_default", None)
-    if record is None or not isinstance(shown, str):
-        return record
-    return record[0], record[1].replace(f"[default: ({shown})]", f"[default: {shown}]")
 
 
 def tuning_options(command: F) -> F:
@@ -270,7 +268,7 @@ def _setting(field: Any) -> Callable[[Any], Any]:
     shown = {True: name, False: f"no-{name}"}.get(field.default) if kind is bool else f"{field.default}"
     flag = f"{word(name)}/--no-{word(name)[2:]}" if kind is bool else word(name)
     choices = field.metadata["choices"]
-    chosen = click.Choice(choices) if choices else kind
+    chosen = Choice(choices) if choices else kind
     return click.option(flag, name, type=chosen, default=None, show_default=shown, help=field.metadata["help"])
 
 
@@ -286,7 +284,7 @@ def _places() -> list[Callable[[Any], Any]]:
         ),
         click.option(
             "--split",
-            type=click.Choice(["train", "valid", "test"]),
+            type=Choice(["train", "valid", "test"]),
             show_default="test where there is one",
             help="Which rows, where RUN is a network that is trained already.",
         ),

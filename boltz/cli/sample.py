@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from boltz.cli.common import (
+    Choice,
     device_option,
     emit,
     free_file,
@@ -42,7 +43,7 @@ STARTS = ("rates", "uniform", "bias", "data")
 )
 @click.option(
     "--start",
-    type=click.Choice(STARTS),
+    type=Choice(STARTS),
     show_default="in turn all but data",
     help="Where Gibbs chains begin: at mean activities of the data, at states that are all alike, at the biases, or at "
     "rows of the data; unless given, the chains take turns among the first three.",
@@ -78,6 +79,8 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
 
     Boltzmann machines run Gibbs chains, or replica exchange; directed ones draw from their prior
     downwards, and a deep belief net does both.
+
+    Example: boltz sample digits --chains 64 --out samples.png
     """
     from boltz.evaluation.trained import model_of
     from boltz.storage.atomic import write_bytes

@@ -11,17 +11,18 @@ from typing import Any
 
 import click
 
-from boltz.cli.common import device_option, emit, given, json_option, say, table_options, threads_option
+from boltz.cli.common import Choice, device_option, emit, given, json_option, say, table_options, threads_option
+from boltz.cli.help import TrainHelp
 from boltz.cli.machines import MACHINES
-from boltz.cli.options import Sectioned, machine_options
+from boltz.cli.options import machine_options
 from boltz.errors import Interrupted, unwritten
 from boltz.presets import recipe_names
 
 WITH_RESUME = {"resume", "as_json", "threads", "device"}
 
 
-@click.command(cls=Sectioned)
-@click.argument("model", type=click.Choice(list(MACHINES)), required=False)
+@click.command(cls=TrainHelp)
+@click.argument("model", metavar="MODEL", type=Choice(list(MACHINES)), required=False)
 @machine_options
 @click.option(
     "--init",
@@ -32,7 +33,7 @@ WITH_RESUME = {"resume", "as_json", "threads", "device"}
 )
 @click.option(
     "--recipe",
-    type=click.Choice(recipe_names()),
+    type=Choice(recipe_names()),
     show_default="none",
     help="A published training; options given beside it replace its own, and MODEL may be left out.",
 )
@@ -69,8 +70,7 @@ WITH_RESUME = {"resume", "as_json", "threads", "device"}
 def train(ctx: click.Context, as_json: bool, **options: Any) -> None:
     """Train MODEL on data, or continue a run with --resume RUN.
 
-    MODEL is a restricted or a deep Boltzmann machine (rbm, dbm), a deep belief net (dbn), a sigmoid belief net (sbn) or
-    a variational autoencoder (vae). An option that only some machines have names them first, and is refused for others.
+    Example: boltz train rbm --layers 100 --epochs 10 --out digits
 
     The run folder receives settings, checkpoints, metrics, the trained machine, pictures, and the test log-likelihood
     in test.json. Ctrl-C and SIGTERM save the run and end with exit code 75.

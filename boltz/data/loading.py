@@ -17,6 +17,7 @@ from boltz.data.columns import Columns, asked, refuse_named, refuse_odd
 from boltz.data.dataset import Array, Data, Table, fingerprint, row_type, units
 from boltz.data.named_sets import SETS, VARIABLE, data_folder, file_of
 from boltz.errors import FileError, InputError
+from boltz.foreign import near
 from boltz.scale import Border, checked_levels, grey
 
 FEW = 5  # names that a message lists
@@ -166,7 +167,8 @@ def _located(name_or_path: str | os.PathLike[str]) -> tuple[Path, str | None, st
             return path, array, None
     if re.search(r"[/\\.]", text):
         raise FileError(f"{text} does not exist.")
-    raise InputError(f"No data set is called {brief(text)}; the names are {', '.join(SETS)}{_also()}, or give a path.")
+    hint = near(text, SETS) or f"; the names are {', '.join(SETS)}{_also()}, or give a path."
+    raise InputError(f"No data set is called {brief(text)}{hint}")
 
 
 def _readings(text: str) -> list[tuple[str, str | None]]:

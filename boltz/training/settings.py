@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 
 from boltz import checks
 from boltz.data.binarize import HOW as BINARIZE
 from boltz.errors import InputError
-from boltz.foreign import short_repr
+from boltz.foreign import near, short_repr
 from boltz.sampling.meanfield import MeanField
 from boltz.storage import snapshots
 from boltz.training.meaning import Need, above_zero, again, among, explained, largest, setting
@@ -51,9 +50,7 @@ class Common:
 
     BY_PAIR: ClassVar[tuple[str, ...]] = ()  # settings that may have a number for each pair of neighbouring layers
 
-    epochs: int = setting(
-        10, "Passes over the training rows at most; for a dbn those of the up-down rule, after pretraining."
-    )
+    epochs: int = setting(10, "Passes over the training rows at most.")
     batch_size: int = setting(100, "Rows of a batch.")
     learning_rate: float = setting(
         0.05,
@@ -204,7 +201,7 @@ class Settings(Averaged):
     rule: str = setting(
         "pcd",
         "Negative phase of an RBM: contrastive divergence from the data (cd), persistent chains (pcd), or, for "
-        "data with separated modes, persistent chains that exchange with snapshots and jump (ptt; not for a dbn).",
+        "data with separated modes, persistent chains that exchange with snapshots and jump (ptt).",
         choices=RULES,
     )
     k: int = setting(1, "Gibbs sweeps of the negative phase a step.", above_zero("epochs"))
@@ -332,9 +329,17 @@ class BeliefSettings(Averaged):
 
     BY_PAIR: ClassVar[tuple[str, ...]] = ("pretrain_epochs", "pretrain_learning_rate", "pretrain_k")
 
-    epochs: int = again(Common, "epochs", 0)
+    epochs: int = again(
+        Common, "epochs", 0, help="Passes of the up-down rule over the training rows at most, after pretraining."
+    )
     learning_rate: float = again(Common, "learning_rate", 0.005)
-    rule: str = again(Settings, "rule", "pcd", choices=BELIEF_RULES)
+    rule: str = again(
+        Settings,
+        "rule",
+        "pcd",
+        choices=BELIEF_RULES,
+        help="Negative phase of an RBM: contrastive divergence from the data (cd), or persistent chains (pcd).",
+    )
     k: int = again(Settings, "k", 10)
     chains: int = again(Settings, "chains", 100)
     pretrain_epochs: int = again(Settings, "pretrain_epochs", 50)
@@ -363,7 +368,6 @@ def settings_from(kind: type[Common], values: dict[str, Any]) -> Any:
     known = [f.name for f in fields(kind)]
     for name in values:
         if name not in known:
-            near = get_close_matches(name, known, 3)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"help(boltz.{kind.__name__}) names all of them."
-            raise InputError(f"There is no setting {checks.brief(name)} here: {hint}")
+            hint = near(name, known) or f": help(boltz.{kind.__name__}) names all of them."
+            raise InputError(f"There is no setting {checks.brief(name)} here{hint}")
     return kind(**values)

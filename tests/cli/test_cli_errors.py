@@ -124,7 +124,7 @@ CASES: list[tuple[tuple[object, ...], str]] = [
             *TRAIN,
             "--no-such-option",
         ),
-        "No such option",
+        "There is no option --no-such-option.",
     ),
     ((*TRAIN, "--data", "bars.npz", "--out", "file"), "file is a file"),
     ((*TRAIN, "--data", "bars.npz", "--out", "file/below"), "could not be made"),
@@ -198,7 +198,14 @@ CASES: list[tuple[tuple[object, ...], str]] = [
     (("info", "text.txt"), "text.txt is not a"),
     (("data", "nosuchset"), "No data set is called 'nosuchset'"),
     (("data", "missing.npy"), "does not exist"),
-    (("fly",), "No such command 'fly'"),
+    (("trian",), "There is no command 'trian': did you mean train?"),
+    (("train", "rmb"), "'rmb' is not one of 'rbm', 'dbm', 'dbn', 'sbn', 'vae': did you mean rbm?"),
+    ((*TRAIN, "--learning-rat", "1"), "no option --learning-rat: did you mean --learning-rate or --pretrain-learning"),
+    ((*TRAIN, "--rule", "pdc"), "did you mean pcd?"),
+    (("evaluate", "m.safetensors", "--sample", "1"), "There is no option --sample: did you mean --samples?"),
+    ((*TRAIN, "--data", "mnits"), "No data set is called 'mnits': did you mean mnist?"),
+    (("data", "Mnist-mni"), "No data set is called 'Mnist-mni': did you mean mnist-mini, mnist or mnist-static?"),
+    (("fly",), "There is no command 'fly'; the commands are train, logz, "),
 ]
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from support.commands import invoke
 
 import boltz
 from boltz.cli.machines import MACHINES, having
 from boltz.cli.options import CHOICES, HELP, NEEDS, SECTIONS, chosen
+from boltz.cli.train import train
 from boltz.errors import InputError
 from boltz.presets import LACKS
 from boltz.storage import run_folder
@@ -188,14 +191,50 @@ def test_samples_follow_the_objective() -> None:
 def test_defaults_are_valid_and_shown(model: str) -> None:
     machine = MACHINES[model]
     machine.settings_from(chosen({}, model, {}))
-    text = " ".join(invoke("train", "--help").stdout.split())
-    for title in SECTIONS:
-        assert f"{title}:" in text
-    for name in machine.options:
-        assert f"--{name.replace('_', '-')}" in text
+    text = " ".join(invoke("train", model, "--help").stdout.split())
+    for title, names in SECTIONS.items():
+        assert (f" {title}: --" in text) == any(name in machine.options or name not in HELP for name in names), title
     layers = "/".join(",".join(map(str, group)) for group in machine.shape["layers"])
-    assert layers in text and "vae: Gaussian units" in text and "sbn, vae: What is maximised" in text
-    assert "iwae-1l" in text and "--help" in text
+    assert f"[default: {layers}]" in text
+
+
+OPTION = re.compile(r"^  (?:-h, )?--([a-z0-9-]+)", re.MULTILINE)
+
+
+def test_the_help_of_a_model_shows_its_own_options_and_no_others() -> None:
+    everything = {p.opts[0][2:] for p in train.params if isinstance(p, click.Option)} | {"help"}
+    found = {model: OPTION.findall(invoke("train", model, "--help").stdout) for model in MACHINES}
+    for model, names in found.items():
+        own = {name.replace("_", "-") for name in MACHINES[model].options}
+        foreign = {name.replace("_", "-") for name in HELP} - own
+        assert len(names) == len(set(names)) and own <= set(names) and not foreign & set(names), model
+    assert set().union(*found.values()) == everything
+
+
+@pytest.mark.parametrize("model", MACHINES)
+def test_the_help_of_a_model_says_nothing_of_others(model: str) -> None:
+    """What its options mean, their choices and defaults are its own; the dozen that matter come first."""
+    text = invoke("train", model, "--help").stdout
+    assert text.startswith(f"Usage: boltz train {model} [OPTIONS]")
+    said = " ".join(text.split())
+    assert MACHINES[model].title in said and f"Example: boltz train {model} --layers" in said
+    others = "|".join(MACHINES.keys() - {model, "vae"})  # vae is the name of an objective, too
+    if model != "dbn":  # whose machine is said to have an RBM on top
+        assert re.search(rf"\b({others})\b", said.partition("Most used:")[2]) is None
+    first = OPTION.findall(text.partition("Most used:")[2].partition("\n\n")[0])
+    assert first[0] == "layers" and {"data", "out", "epochs", "learning-rate"} <= set(first) and 9 < len(first) < 16
+    if model == "dbn":
+        assert "--rule [cd|pcd] " in text
+
+
+def test_help_without_a_model_names_all_of_them() -> None:
+    text = invoke("train", "--help").stdout
+    assert text == invoke("train", "--help", "--layers", 3).stdout
+    said = " ".join(text.split())
+    for model, machine in MACHINES.items():
+        assert f"{model} {machine.title}." in said
+    assert "vae: Gaussian units" in said and "dbm, dbn: Epochs of each" in said and "iwae-1l" in said
+    assert {"layers", "data", "recipe", "resume", "help"} <= set(OPTION.findall(text)) and text.count("\n") < 100
 
 
 def test_every_option_reaches_the_run(data: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+from click.shell_completion import ShellComplete
 from support.commands import SMALL, invoke
 
 import boltz
@@ -65,6 +68,29 @@ def test_every_command_and_option_is_documented_and_takes_json() -> None:
             assert option.help, f"{name} {option.opts}"
             quiet = option.is_flag and not option.secondary_opts
             assert quiet or option.show_default or option.required or "--resume" in option.opts, f"{name} {option.opts}"
+
+
+def test_every_help_has_an_example_that_fits_its_options() -> None:
+    examples = {"": invoke("--help").stdout, **{name: invoke(name, "--help").stdout for name in COMMANDS}}
+    for name, text in examples.items():
+        lines = re.findall(r"^  Example: boltz (.*)$", text, re.MULTILINE)
+        assert len(lines) == 1, name
+        called, *words = shlex.split(lines[0])
+        command = main.get_command(click.Context(main), called)
+        assert command is not None and name in ("", called)
+        command.make_parser(click.Context(command)).parse_args(words)  # raises UsageError for an option it lacks
+
+
+def test_a_shell_completes_commands_models_options_and_choices() -> None:
+    complete = ShellComplete(main, {}, "boltz", "_BOLTZ_COMPLETE")
+
+    def values(words: list[str], begun: str) -> set[str]:
+        return {item.value for item in complete.get_completions(words, begun)}
+
+    assert values([], "co") == {"compare", "complete"}
+    assert values(["train"], "d") == {"dbm", "dbn"}
+    assert values(["train", "rbm"], "--pretrain-e") == {"--pretrain-epochs"}
+    assert values(["train", "rbm", "--rule"], "p") == {"pcd", "ptt"}
 
 
 @pytest.mark.parametrize("words", [["data"], ["data", "--json"]])

@@ -299,9 +299,9 @@ def test_every_setting_is_an_option_and_arrives() -> None:
     with pytest.raises(InputError, match="--adam-beta1 would do nothing: it needs --optimizer adam"):
         tuning_from({"optimizer": "momentum", "adam_beta1": 0.5})
     text = " ".join(invoke("classify", "--help").stdout.split())
-    for title in ("Data:", "How long:", "Training:", "Run:", "Example: boltz classify"):
+    for title in ("Most used:", "Data:", "How long:", "Training:", "Run:", "Example: boltz classify"):
         assert title in text
-    assert "Machine: --code" in " ".join(invoke("autoencode", "--help").stdout.split())
+    assert "Most used: --code" in " ".join(invoke("autoencode", "--help").stdout.split())
 
 
 def test_the_interval_of_a_share_covers_as_often_as_it_says() -> None:
