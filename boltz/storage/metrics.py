@@ -1,4 +1,4 @@
-"""metrics.jsonl of a run: a line of JSON an epoch, torn last lines left out."""
+"""metrics.jsonl of a run: a line of JSON an epoch, torn last lines left out; metrics.csv is the same as a table."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ import numpy as np
 from boltz.errors import FileError, InputError, unwritten
 from boltz.storage import atomic
 from boltz.storage.atomic import PathLike
+from boltz.storage.tables import commas
 
-METRICS = "metrics.jsonl"
+METRICS, TABLE = "metrics.jsonl", "metrics.csv"
 MAX_METRICS = 1 << 28  # bytes of metrics.jsonl
 
 
@@ -45,6 +46,18 @@ def read_metrics(folder: PathLike) -> list[dict[str, Any]]:
             raise FileError(f"{path} is damaged: line {number} is not a JSON object.")
         records.append(record)
     return records
+
+
+def write_table(folder: PathLike) -> None:
+    """Write metrics.csv, atomically: the records of metrics.jsonl, a column for each of their fields, empty where a
+    record lacks it or has None.
+
+    Raises FileError.
+    """
+    records = read_metrics(folder)
+    names = list(dict.fromkeys(["line", *(name for record in records for name in record)]))
+    text = commas([names, *([record.get(name) for name in names] for record in records)])
+    atomic.write_bytes(Path(folder) / TABLE, text.encode("utf-8", "replace"))
 
 
 def trim_metrics(folder: PathLike, lines: int) -> int:

@@ -25,12 +25,12 @@ from boltz.foreign import shown
 from boltz.storage import atomic, snapshots
 from boltz.storage import tensors as checkpoint
 from boltz.storage.atomic import PathLike
-from boltz.storage.metrics import METRICS, plain
+from boltz.storage.metrics import METRICS, TABLE, plain
 
 SETTINGS, RESULT, LOCK = "run.toml", "test.json", ".lock"
 CHECKPOINT, PREVIOUS, MODEL = "checkpoint.safetensors", "checkpoint.previous.safetensors", "model.safetensors"
 START, NETWORK, TABLES = "start.safetensors", "network.safetensors", ("predictions.csv", "confusion.csv", "codes.npy")
-OWN = (SETTINGS, CHECKPOINT, PREVIOUS, MODEL, METRICS, RESULT, LOCK, snapshots.FOLDER, START, NETWORK, *TABLES)
+OWN = (SETTINGS, CHECKPOINT, PREVIOUS, MODEL, METRICS, TABLE, RESULT, LOCK, snapshots.FOLDER, START, NETWORK, *TABLES)
 PICTURES = (".png", ".svg", ".pdf")
 LONGEST_RESULT = 1 << 16  # bytes of test.json
 MAX_SETTINGS = 1 << 14  # bytes of run.toml (reading takes time quadratic in the size of a hostile one)

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,7 @@ class Runner:
     heard: Heard = unheard
     asked: list[str] = field(default_factory=list)  # signals
     written: float = 0.0
+    tabulated: int | None = None  # lines of metrics.csv, where it was written by this process
     mark: str = ""
 
     @contextmanager
@@ -67,7 +68,14 @@ class Runner:
         with stop_requests() as self.asked:
             self.lines = metrics.trim_metrics(self.folder, self.lines)
             self.mark, self.written = run_folder.mark(self.folder), time.monotonic()
-            yield
+            if self.lines or (self.folder / metrics.TABLE).exists():
+                self._tabulate()
+            try:
+                yield
+            except BaseException:
+                with suppress(FileError):  # what went wrong first is what is told
+                    self._tabulate()
+                raise
 
     def record(self, record: dict[str, Any], copy: Callable[[], Any]) -> bool:
         """Keep the record of an epoch and tell of it, with what copies the model; whether the caller ends the run."""
@@ -80,13 +88,20 @@ class Runner:
         return bool(self.asked) or time.monotonic() - self.written >= self.seconds
 
     def save(self, tensors: Tensors, place: str, told: Mapping[str, str] | None = None) -> None:
-        """Write a checkpoint of the state at a place in words; raises NumericalError where it is not finite.
+        """Write a checkpoint of the state at a place in words, and metrics.csv.
 
-        Endless scores among totals are no parameters, and stay.
+        Raises NumericalError where the state is not finite. Endless scores among totals are no parameters, and stay.
         """
         guards.check_state({name: x for name, x in tensors.items() if name != "totals"}, place)
         run_folder.save_checkpoint(self.folder, tensors, {MARK: self.mark, **(told or {})})
+        self._tabulate()
         self.written = time.monotonic()
+
+    def _tabulate(self) -> None:
+        """Write metrics.csv anew, once there is an epoch that it lacks."""
+        if self.lines != self.tabulated:
+            metrics.write_table(self.folder)
+            self.tabulated = self.lines
 
     def stop(self) -> None:
         """Raise Interrupted after a signal, once all is saved."""

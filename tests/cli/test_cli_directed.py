@@ -56,6 +56,7 @@ def test_a_run_folder_and_its_result(trained: dict[str, Path], data: Path, model
             run_folder.PREVIOUS,
             run_folder.MODEL,
             metrics.METRICS,
+            metrics.TABLE,
             run_folder.RESULT,
         }
         | PICTURES

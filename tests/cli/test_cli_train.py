@@ -41,6 +41,7 @@ def test_rbm_result_and_folder(data: Path) -> None:
         run_folder.PREVIOUS,
         run_folder.MODEL,
         metrics.METRICS,
+        metrics.TABLE,
         run_folder.RESULT,
     }
     assert names == files | {snapshots.FOLDER} | pictures

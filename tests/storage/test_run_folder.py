@@ -475,6 +475,31 @@ def test_trim_keeps_the_first_valid_lines(tmp_path: Path) -> None:
     assert metrics.trim_metrics(folder, 0) == 0 and metrics.read_metrics(folder) == []
 
 
+def test_the_table_has_a_column_for_each_field_of_any_record(tmp_path: Path) -> None:
+    folder = make(tmp_path / "r")
+    for record in ({"stage": "a,b", "loss": -0.1}, {"stage": "=1+1", "bound": None}, {"loss": 1e-300, "bound": 7}):
+        metrics.append_metrics(folder, record)
+    metrics.write_table(folder)
+    text = (folder / metrics.TABLE).read_text()
+    assert text == 'line,stage,loss,bound\n1,"a,b",-0.1,\n2,\'=1+1,,\n3,,1e-300,7\n'
+    with open(folder / metrics.METRICS, "a") as file:
+        file.write('{"line": 4, "stage": "\\ud800", "loss": [1, {}]}\n')  # by a stranger
+    metrics.write_table(folder)
+    assert (folder / metrics.TABLE).read_text().splitlines()[-1] == '4,?,"[1, {}]",'
+
+
+def test_a_table_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make(tmp_path / "r")
+    metrics.append_metrics(folder, {"epoch": 1})
+    metrics.write_table(folder)
+    metrics.append_metrics(folder, {"epoch": 2})
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", raiser(OSError(errno.ENOSPC, "No space left on device")))
+        with pytest.raises(FileError, match=r"metrics\.csv could not be written: No space left on device\."):
+            metrics.write_table(folder)
+    assert (folder / metrics.TABLE).read_text() == "line,epoch\n1,1\n"
+
+
 @pytest.mark.parametrize("line", [b"{", b"[1]", b'{"a": NaN}', b"\xff", b"", b"[" * 200_000, b"9" * 9000, b"\0\0"])
 def test_a_damaged_line_is_named_by_read_and_removed_by_trim(tmp_path: Path, line: bytes) -> None:
     folder = make(tmp_path / "r")

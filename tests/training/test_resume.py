@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -177,6 +178,30 @@ def test_a_torn_metrics_line_is_mended(tmp_path: Path, monkeypatch: pytest.Monke
     with open(tmp_path / "run" / "metrics.jsonl", "a") as file:
         file.write('{"line": 3, "epoch": 3}\n{"line": 4, "ep')
     assert_same(boltz.resume(tmp_path / "run", ROWS), start("pcd", None))
+
+
+@pytest.mark.parametrize("kind", ["pcd", "pretrained"])
+def test_the_table_of_metrics_has_the_rows_of_a_run_that_was_stopped_anywhere(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a crash, on going on, and where the run was killed with a table of later epochs."""
+    folder = tmp_path / "run"
+
+    def rows() -> list[dict[str, Any]]:
+        with open(folder / "metrics.csv", newline="") as file:
+            return [{name: text for name, text in row.items() if text} for row in csv.DictReader(file)]
+
+    def told() -> list[dict[str, Any]]:
+        records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        return [{name: str(x) for name, x in record.items() if x is not None} for record in records]
+
+    with monkeypatch.context() as patch, pytest.raises(CrashError):
+        crash_at(patch, 7)
+        start(kind, folder)
+    assert rows() == told() != []
+    (folder / "metrics.csv").write_text("line,epoch\n1,1\n2,2\n3,3\n4,4\n5,5\n")
+    run = boltz.resume(folder, ROWS)
+    assert rows() == told() and len(rows()) == len(run.history)
 
 
 def test_a_damaged_checkpoint_falls_back_on_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
