@@ -93,6 +93,9 @@ _PLACES = {
     "resume": "training.train",
     "train": "training.train",
     "plot_beside": "plotting.machines",
+    "watch_mlflow": "training.trackers",
+    "watch_tensorboard": "training.trackers",
+    "watch_wandb": "training.trackers",
     "plot_comparison": "plotting.results",
     "plot_curves": "plotting.machines",
     "plot_filters": "plotting.machines",
@@ -171,4 +174,5 @@ if TYPE_CHECKING:
     from boltz.sampling.meanfield import MeanField, mean_field
     from boltz.sampling.sample import sample
     from boltz.training.settings import BeliefSettings, DirectedSettings, Settings
+    from boltz.training.trackers import watch_mlflow, watch_tensorboard, watch_wandb
     from boltz.training.train import Run, resume, train

@@ -1,4 +1,4 @@
-"""How far work is: what is told of it, and on standard error a bar, or else about one line in five seconds.
+"""How far work is: what is told of it, and on standard error a bar, or in a log lines that become fewer.
 
 A Report is told what is done, steps done, and steps in all. What comes after a colon is a detail of the work, such as
 the machine that is measured; 0 of 0 steps is a line alone.
@@ -6,7 +6,9 @@ the machine that is measured; 0 of 0 steps is a line alone.
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,7 +27,8 @@ Record = Mapping[str, Any]
 Report = Callable[[str, int, int], object]
 Steps = Callable[[int, int], None]
 Asked = bool | Callable[[str, int, int], Any] | None  # True for a bar, or a function of (stage, done, total)
-LINE_SECONDS = 5.0
+LINE_SECONDS, LINE_SHARE, MOST_LINE_SECONDS = 5.0, 0.05, 300.0  # between lines: least, share of the time so far, most
+SILENT_SECONDS = 2.0  # after which work says what it is
 PAINT_SECONDS, PAINTS = 0.5, 100  # in a notebook a bar is painted anew this seldom, and about so many times at most
 
 
@@ -36,12 +39,12 @@ class Progress:
         self.bars: Bars | None = None
         self.tasks: dict[str, int] = {}
         self.began: dict[str, tuple[float, int]] = {}
-        self.last = float("-inf")
+        self.first = self.last = float("-inf")
         self.notebook = in_notebook()
         self.painted: dict[str, tuple[Any, float, int]] = {}
 
     def __enter__(self) -> Progress:
-        if not self.notebook and sys.stderr is not None and sys.stderr.isatty():
+        if not self.notebook and _paints():
             self.bars = _bars()
             self.bars.start()
         return self
@@ -75,9 +78,15 @@ class Progress:
             parts.append(f"about {duration((now - since) / (done - first) * (total - done))} left")
         if self.notebook:
             self._paint(name, (done, total), ", ".join(parts), now)
-        elif now - self.last >= LINE_SECONDS or done >= total:
+        elif now - self.last >= self._pause(now) or done >= total:
             self.last = now
             _say(", ".join(parts))
+
+    def _pause(self, now: float) -> float:
+        """Seconds between two lines: a log of hours of work is not much longer than one of minutes."""
+        if self.first == float("-inf"):
+            self.first = now
+        return min(max(LINE_SECONDS, LINE_SHARE * (now - self.first)), MOST_LINE_SECONDS)
 
     def _paint(self, name: str, place: tuple[int, int], text: str, now: float) -> None:
         """Put a bar into the cell, or paint the one that is there anew, seldom enough for a slow front end."""
@@ -94,6 +103,24 @@ class Progress:
         else:
             handle.update(bundle, raw=True)
         self.painted[name] = handle, now, done
+
+
+@contextmanager
+def saying(what: str) -> Iterator[None]:
+    """Within the block, once it takes longer than 2 s, a line on standard error says what is being done."""
+    timer = threading.Timer(SILENT_SECONDS, _say, [f"{what} ..."])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _paints() -> bool:
+    """Whether standard error is a terminal on which a bar can be painted anew."""
+    there = sys.stderr is not None and sys.stderr.isatty()
+    return there and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
 def in_notebook() -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 import boltz
 from boltz import progress as module
 from boltz.errors import InputError
-from boltz.progress import Progress, duration
+from boltz.progress import Progress, duration, saying
 
 X = (np.random.default_rng(3).random((30, 8)) < 0.5).astype(np.float32)
 SHORT: dict[str, Any] = {"batch_size": 10, "chains": 5, "snapshots": 0}
@@ -85,6 +87,53 @@ def test_a_log_gets_about_a_line_in_five_seconds(clock: Clock, capsys: pytest.Ca
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "joint epoch 1/20, fine" and lines[-1] == "joint epoch 20/20, fine"
     assert lines[1] == "joint epoch 6/20, fine, about 14 s left" and len(lines) == 5
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(60, 14), (3600, 100), (36_000, 210)])
+def test_a_log_of_hours_has_hardly_more_lines(
+    seconds: int, most: int, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And never five minutes without one."""
+    told = [clock.now]
+    with Progress() as progress:
+        for epoch in range(1, seconds + 1):
+            progress.update("joint epoch", epoch, seconds)
+            if capsys.readouterr().err:
+                told.append(clock.now)
+            clock.now += 1
+    assert seconds // 300 < len(told) - 1 <= most
+    assert max(np.diff(told)) <= 301
+
+
+@pytest.mark.parametrize("terminal", ["dumb", "unknown", None])
+def test_a_terminal_that_cannot_go_back_gets_lines(terminal: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = on_terminal(monkeypatch)
+    if terminal is None:
+        monkeypatch.delenv("TERM")
+    else:
+        monkeypatch.setenv("TERM", terminal)
+    with Progress() as progress:
+        progress.update("joint epoch", 1, 2)
+        progress.update("joint epoch", 2, 2)
+    assert stream.getvalue() == "joint epoch 1/2\njoint epoch 2/2\n"
+
+
+def test_work_says_what_it_is_once_it_takes_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "SILENT_SECONDS", 0.01)
+    with saying("reading the data"):
+        deadline = time.monotonic() + 20
+        said = ""
+        while not said and time.monotonic() < deadline:
+            time.sleep(0.01)
+            said = capsys.readouterr().err
+    assert said == "reading the data ...\n"
+    monkeypatch.setattr(module, "SILENT_SECONDS", 60.0)
+    before = threading.active_count()
+    with pytest.raises(KeyError), saying("nothing"):
+        raise KeyError
+    assert capsys.readouterr().err == "" and threading.active_count() <= before + 1
 
 
 def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,15 +89,16 @@ def compare(ctx: click.Context, paths: tuple[Path, ...], as_json: bool, **option
     from boltz.evaluation.compare import compared, contenders, rows_of
     from boltz.evaluation.evaluate import refuse_idle
     from boltz.evaluation.log_z import Annealing
-    from boltz.progress import Progress
+    from boltz.progress import Progress, saying
     from boltz.storage.tables import PER_ROW, write_per_row
 
     per_row = options["per_row"] and free_file(options["per_row"], PER_ROW, options["force"], "--per-row")
     annealing = Annealing(options["chains"], options["betas"], options["seed"])
     samples = checks.integer(options["samples"], "samples", 1, 10**6)
-    found = [each.to(options["device"]) for each in contenders(paths)]
-    refuse_idle([each.model for each in found], given(ctx), word)
-    rows = rows_of(found, options)
+    with saying("reading the machines and the data"):
+        found = [each.to(options["device"]) for each in contenders(paths)]
+        refuse_idle([each.model for each in found], given(ctx), word)
+        rows = rows_of(found, options)
     said(rows.data)
     out = _folder(options["out"], rows.data.name, options["force"])
     with Progress() as progress:

@@ -65,6 +65,7 @@ def complete(path: Path, as_json: bool, **options: Any) -> None:
     from boltz.evaluation.completed import write
     from boltz.evaluation.trained import model_of
     from boltz.plotting.images import image_shape
+    from boltz.progress import saying
     from boltz.storage.run_folder import PICTURES
     from boltz.storage.tables import ENDINGS
     from boltz.training.description import description_at
@@ -79,7 +80,8 @@ def complete(path: Path, as_json: bool, **options: Any) -> None:
     there = True if rows.mask is None else rows.mask
     known = known_part(options["mask"], rows.data, image_shape(rows.data.x.shape[1], shape), rows.key) & there
     x, began = rows.seen(slice(None)), time.monotonic()
-    found = boltz.complete(model, x, known, options["method"], options["sweeps"], options["seed"])
+    with saying(f"filling in {len(rows):,} rows"):
+        found = boltz.complete(model, x, known, options["method"], options["sweeps"], options["seed"])
     title = f"{rows.data.name}, {options['mask'] or 'full cells'} known, by {options['method']}"
     write(out, model, {"data": x, "known": known, "completed": found}, shape, title)
     unknown, hidden = int((~known).sum()), ~known & there

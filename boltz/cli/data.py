@@ -62,18 +62,20 @@ def _set(name: str) -> dict[str, Any]:
 def _described(name: str, options: dict[str, Any]) -> dict[str, Any]:
     from boltz.cli.common import said
     from boltz.data import load, names, splits
+    from boltz.progress import saying
 
     if name in names() and not _set(name)["found"]:
         return _set(name)
     rows: dict[str, Any] = {}
     for split in splits(name):
-        found = said(load(name, split, **options))
-        rows[split] = {
-            "rows": len(found.x),
-            "fingerprint": found.fingerprint,
-            "labels": found.labels is not None,
-            "mean": float(found.x.mean() / (found.levels or 1)),
-        }
+        with saying(f"reading {split} rows of {name}"):
+            found = said(load(name, split, **options))
+            rows[split] = {
+                "rows": len(found.x),
+                "fingerprint": found.fingerprint,
+                "labels": found.labels is not None,
+                "mean": float(found.x.mean() / (found.levels or 1)),
+            }
     return {
         "name": found.name,
         "source": found.source.removesuffix(f":x_{split}"),

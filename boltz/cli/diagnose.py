@@ -57,7 +57,7 @@ def diagnose(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     from boltz.evaluation.diagnose import Asked, checked_sweeps, diagnosed, own_rows, own_split
     from boltz.evaluation.reading import rows_asked
     from boltz.evaluation.trained import trained
-    from boltz.progress import Progress
+    from boltz.progress import Progress, saying
 
     found = trained(path).to(options["device"])
     sweeps = checked_sweeps(found, options["sweeps"], "--sweeps")
@@ -65,7 +65,8 @@ def diagnose(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     few = own_rows(found, options["split"]) if options["data"] is None else ROWS
     limit = few if options["limit"] is None else options["limit"]
     split = own_split(found, options["data"])
-    rows = rows_asked(path, [found.model], {**options, "limit": limit}, split)
+    with saying("reading the data"):
+        rows = rows_asked(path, [found.model], {**options, "limit": limit}, split)
     said(rows[0])
     with Progress() as progress:
         told = diagnosed(found, rows, asked, progress.report)

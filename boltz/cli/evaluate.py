@@ -129,7 +129,7 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     from boltz.evaluation.reading import rows_asked
     from boltz.evaluation.rows import measured_rows
     from boltz.evaluation.trained import trained
-    from boltz.progress import Progress
+    from boltz.progress import Progress, saying
     from boltz.storage.tables import PER_ROW, write_per_row
 
     checks.integer(options["samples"], "samples", 0, 10**6)
@@ -140,14 +140,16 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     course = _course(found, options, names)
     refuse_idle([found.model], names, word)
     way = way_of(found.model, options, names, word)
-    data, split = rows_asked(path, [found.model], options, "test")
+    with saying("reading the data"):
+        data, split = rows_asked(path, [found.model], options, "test")
     said(data)
     rows = measured_rows(found, (data, split), options["binarize"], options["seed"])
     with Progress() as progress:
         if course is not None:
             told = _along(found, rows, course, options["picture"], progress)
         else:
-            told = evaluated(found, rows, way, progress.report)
+            with saying(f"measuring {len(rows.x):,} rows"):
+                told = evaluated(found, rows, way, progress.report)
     result, text = told.as_dict(), str(told)
     if out is not None:
         write_per_row(out, told.log_likelihood.per_row)

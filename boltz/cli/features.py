@@ -62,6 +62,7 @@ def features(path: Path, as_json: bool, **options: Any) -> None:
     from boltz.data.masks import mask_from
     from boltz.evaluation.rows import chunks, rows_of
     from boltz.evaluation.trained import model_of
+    from boltz.progress import saying
     from boltz.sampling.features import feature_layers
     from boltz.storage.tables import ENDINGS, Table, written
 
@@ -78,7 +79,10 @@ def features(path: Path, as_json: bool, **options: Any) -> None:
     labels = rows.data.labels
     others = ({} if labels is None else {"labels": labels}) | ({"layers": _names(units)} if layer == "all" else {})
     began, width = time.monotonic(), max(rows.data.x.shape[1], len(columns))
-    with written(out, Table("features", (len(rows), len(columns)), model.dtype, columns, others)) as write:
+    with (
+        saying(f"writing features of {len(rows):,} rows"),
+        written(out, Table("features", (len(rows), len(columns)), model.dtype, columns, others)) as write,
+    ):
         for place in chunks(len(rows), width):
             write(boltz.features(model, rows.seen(place), layer, **rows.known(place)))
     result = {

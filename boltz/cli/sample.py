@@ -166,11 +166,14 @@ def _start(path: Path, model: Any, options: dict[str, Any]) -> dict[str, Any]:
 def _drawn(model: Any, chains: int, lengths: tuple[int | None, int | None], seed: int, where: dict[str, Any]) -> Any:
     """States of all layers after so many sweeps, or of so many rounds, and what speaks against the latter."""
     import boltz
+    from boltz.progress import saying
 
     sweeps, rounds = lengths
     if rounds is None:
-        return boltz.sample(model, chains, sweeps, seed, **where), ()
-    states = boltz.tempered_sample(model, chains, rounds, seed=seed)
+        with saying(f"drawing {chains:,} samples" + (f" by {sweeps:,} sweeps" if sweeps else "")):
+            return boltz.sample(model, chains, sweeps, seed, **where), ()
+    with saying(f"drawing {chains:,} samples by {rounds:,} rounds of replica exchange"):
+        states = boltz.tempered_sample(model, chains, rounds, seed=seed)
     if not states.trusted:
         say(f"These samples may not be at equilibrium: {' and '.join(states.doubts)}; raise --rounds.")
     return states, states.doubts

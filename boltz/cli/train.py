@@ -91,9 +91,10 @@ def started(options: dict[str, Any]) -> dict[str, Any]:
     from boltz.cli.outcome import show
     from boltz.cli.starting import prepared
     from boltz.evaluation.warm_up import warm_up
-    from boltz.progress import Progress
+    from boltz.progress import Progress, saying
 
-    start = prepared(options)
+    with saying("reading the data"):
+        start = prepared(options)
     warm_up(start.kind, start.settings, options["device"], say)
     say(start.title)
     make_parent(start.out)
@@ -139,10 +140,13 @@ def finished(run: Any, progress: Any) -> dict[str, Any]:
     """Draw the pictures of a trained run, measure it, and keep the result in its folder."""
     from boltz.evaluation.after_training import measured
     from boltz.evaluation.pictures import draw
+    from boltz.progress import saying
     from boltz.storage.run_folder import write_result
 
-    draw(run)
-    test = measured(run, progress.report)
+    with saying("drawing pictures"):
+        draw(run)
+    with saying("measuring the trained machine"):
+        test = measured(run, progress.report)
     result = {
         "run": str(run.path),
         "model": run.model.kind,

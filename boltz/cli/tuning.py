@@ -24,7 +24,7 @@ from boltz.networks.fine_tune import Tuned, begun, in_words, resume_tuning
 from boltz.networks.labels import prepared
 from boltz.networks.network import Network
 from boltz.plotting import curves, images
-from boltz.progress import Progress, on_bar
+from boltz.progress import Progress, on_bar, saying
 from boltz.storage import run_folder
 from boltz.storage.run_folder import read_result, write_result
 from boltz.training.description import RunDescription, description_at, read_description
@@ -139,7 +139,8 @@ def applied(task: Task, path: Path, network: Network, options: Options) -> dict[
     out = options["out"] or run_folder.next_free(Path("runs"), f"{task.command.split()[1]}-{rows.data.name}")
     _check_writable(task, out, options["force"])
     make_parent(out / "x")
-    found = task.measured(network, Seen(rows, labels), out)
+    with saying(f"applying the network to {len(rows):,} rows"):
+        found = task.measured(network, Seen(rows, labels), out)
     result = {"run": str(path), "out": str(out), "task": task.kind, "test": found}
     write_result(out, result)
     task.tell(result)
@@ -151,9 +152,10 @@ def finished(task: Task, tuned: Tuned) -> dict[str, Any]:
     """Draw the curves of a trained network, test it, and keep the result in its folder."""
     folder = tuned.path
     assert folder is not None
-    images.save(curves.learning_curves(tuned.history), folder / "curves.png")
-    description = read_description(folder)
-    seen = test_rows(tuned.network, description, tuned.settings)
+    with saying("testing the trained network"):
+        images.save(curves.learning_curves(tuned.history), folder / "curves.png")
+        seen = test_rows(tuned.network, read_description(folder), tuned.settings)
+        test = None if seen is None else task.measured(tuned.network, seen, folder)
     chosen = [r for r in tuned.history if r["stage"] == "network" and r["epoch"] == tuned.epoch]
     result = {
         "run": str(folder),
@@ -163,7 +165,7 @@ def finished(task: Task, tuned: Tuned) -> dict[str, Any]:
         "chosen_epoch": tuned.epoch,
         "seconds": tuned.history[-1]["seconds"] if tuned.history else 0.0,
         "validation": {name: chosen[0][name] if chosen else None for name in ("error", "loss")},
-        "test": None if seen is None else task.measured(tuned.network, seen, folder),
+        "test": test,
     }
     write_result(folder, result)
     return result

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from support.trackers import with_fakes
 
 import boltz
 import boltz.sklearn
@@ -190,6 +191,9 @@ def functions() -> dict[str, Good]:
             {"path": TUNING, "x": X, "y": Y, "held_out": None, "watch": None, "device": "cpu", "progress": None},
             paths=("path",),
         ),
+        "watch_tensorboard": Good(with_fakes(boltz.watch_tensorboard), {"folder": "logs"}, paths=("folder",)),
+        "watch_wandb": Good(with_fakes(boltz.watch_wandb), {"project": "digits"}),
+        "watch_mlflow": Good(with_fakes(boltz.watch_mlflow), {}),
         "mean_field": Good(boltz.mean_field, {**some, "options": boltz.MeanField()}),
         "sample": Good(
             boltz.sample,
