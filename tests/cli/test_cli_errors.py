@@ -202,7 +202,7 @@ CASES: list[tuple[tuple[object, ...], str]] = [
     (("train", "rmb"), "'rmb' is not one of 'rbm', 'dbm', 'dbn', 'sbn', 'vae': did you mean rbm?"),
     ((*TRAIN, "--learning-rat", "1"), "no option --learning-rat: did you mean --learning-rate or --pretrain-learning"),
     ((*TRAIN, "--rule", "pdc"), "did you mean pcd?"),
-    (("evaluate", "m.safetensors", "--sample", "1"), "There is no option --sample: did you mean --samples?"),
+    (("evaluate", "m.safetensors", "--sample", "1"), "There is no option --sample: did you mean --samples or --split?"),
     ((*TRAIN, "--data", "mnits"), "No data set is called 'mnits': did you mean mnist?"),
     (("data", "Mnist-mni"), "No data set is called 'Mnist-mni': did you mean mnist-mini, mnist or mnist-static?"),
     (("fly",), "There is no command 'fly'; the commands are train, logz, "),
