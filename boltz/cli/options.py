@@ -57,7 +57,11 @@ MEASUREMENT = {
 }
 OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
     "dbm": {"evaluation_samples": f"{SAMPLES_A_ROW} takes the variational bound of more."},
-    "dbn": {"evaluation_samples": f"{SAMPLES_A_ROW} takes 100 samples for more."},
+    "dbn": {
+        "epochs": "Passes of the up-down rule over the training rows at most, after pretraining.",
+        "rule": "Negative phase of an RBM: contrastive divergence from the data (cd), or persistent chains (pcd).",
+        "evaluation_samples": f"{SAMPLES_A_ROW} takes 100 samples for more.",
+    },
     "sbn": {"evaluation_samples": f"{SAMPLES_A_ROW} takes 1,000 samples for more."},
     "vae": {
         "layers": "Units of the deterministic layers, from the bottom, mirrored in the decoder; slashes separate what "
@@ -242,8 +246,7 @@ def _text_of_all(name: str) -> str:
 
 def _own_text(name: str, model: str) -> str:
     """What an option means for a model."""
-    texts = SHAPE | MEASUREMENT | meaning.helps(MACHINES[model].settings) | OWN_TEXTS.get(model, {})
-    return texts[name]
+    return OWN_TEXTS.get(model, {}).get(name, HELP[name])
 
 
 def _text(name: str, value: Any) -> str:

@@ -324,22 +324,14 @@ class DirectedSettings(Averaged):
 class BeliefSettings(Averaged):
     """How a deep belief net is trained: RBMs from the bottom, then the up-down rule on all of it.
 
-    What pretraining has is one number, or one for each pair of neighbouring layers from the bottom.
+    epochs are those of the up-down rule; it has no rule ptt. What pretraining has is one number, or one for each pair of neighbouring layers from the bottom.
     """
 
     BY_PAIR: ClassVar[tuple[str, ...]] = ("pretrain_epochs", "pretrain_learning_rate", "pretrain_k")
 
-    epochs: int = again(
-        Common, "epochs", 0, help="Passes of the up-down rule over the training rows at most, after pretraining."
-    )
+    epochs: int = again(Common, "epochs", 0)
     learning_rate: float = again(Common, "learning_rate", 0.005)
-    rule: str = again(
-        Settings,
-        "rule",
-        "pcd",
-        choices=BELIEF_RULES,
-        help="Negative phase of an RBM: contrastive divergence from the data (cd), or persistent chains (pcd).",
-    )
+    rule: str = again(Settings, "rule", "pcd", choices=BELIEF_RULES)
     k: int = again(Settings, "k", 10)
     chains: int = again(Settings, "chains", 100)
     pretrain_epochs: int = again(Settings, "pretrain_epochs", 50)
