@@ -324,7 +324,8 @@ class DirectedSettings(Averaged):
 class BeliefSettings(Averaged):
     """How a deep belief net is trained: RBMs from the bottom, then the up-down rule on all of it.
 
-    epochs are those of the up-down rule; it has no rule ptt. What pretraining has is one number, or one for each pair of neighbouring layers from the bottom.
+    epochs are those of the up-down rule; there is no rule ptt. What pretraining has is one number, or one for each pair
+    of neighbouring layers from the bottom.
     """
 
     BY_PAIR: ClassVar[tuple[str, ...]] = ("pretrain_epochs", "pretrain_learning_rate", "pretrain_k")
