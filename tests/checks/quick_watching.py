@@ -29,7 +29,7 @@ def check_table() -> None:
         assert [(row["stage"], row["epoch"]) for row in _rows(folder)] == told
         metrics.append_metrics(folder, {"extra": 0.25})
         metrics.write_table(folder)
-        assert [row["extra"] for row in _rows(folder)] == [""] * len(told) + ["0.25"]
+        assert [row.get("extra") for row in _rows(folder)] == [""] * len(told) + ["0.25"]
 
 
 def check_trackers() -> None:
@@ -37,7 +37,7 @@ def check_trackers() -> None:
     with fakes() as told:
         run = boltz.train(boltz.dbm([6, 4, 3], X), X, watch=boltz.watch_mlflow(), **SHORT)
     for record, (_, values, step) in zip(run.history, told, strict=True):
-        assert values[f"{record['stage']}/gradient_norm"] == record["gradient_norm"] and step == record["epoch"]
+        assert values.get(f"{record['stage']}/gradient_norm") == record["gradient_norm"] and step == record["epoch"]
 
 
 def check_near() -> None:

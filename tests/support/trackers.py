@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
-from unittest import mock
+
+import pytest
 
 Told = list[tuple[Any, ...]]
 
@@ -40,7 +41,9 @@ def fakes() -> Iterator[Told]:
     }
     for name, values in more.items():
         vars(modules[name]).update(values)
-    with mock.patch.dict(sys.modules, modules):
+    with pytest.MonkeyPatch.context() as patch:  # what else is imported meanwhile stays
+        for name, module in modules.items():
+            patch.setitem(sys.modules, name, module)
         yield told
 
 
