@@ -35,6 +35,8 @@ def report(paths: tuple[Path, ...], out: Path, as_json: bool, **options: Any) ->
 
     It has settings, curves, samples beside the nearest rows, hidden units with the rows that drive them, a slider over
     the snapshots of the training, layers, log Z and log-likelihood, and all machines side by side.
+
+    Example: boltz report digits --out digits.html
     """
     from boltz.cli.common import free_file
     from boltz.evaluation.report import report as written
