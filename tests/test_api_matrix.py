@@ -552,7 +552,8 @@ def test_every_public_function_that_takes_arrays_is_in_the_matrix() -> None:
     elsewhere |= {"exchange_log_z", "tempered_sample", "log_z", "posterior_sandwich"}  # base as in ais, or no array
     # what takes runs and paths beside machines: tests/borders sweeps all public functions
     elsewhere |= {"compare", "decode", "describe", "diagnose", "evaluate", "evaluate_along"}
-    elsewhere |= {"plot_comparison", "plot_curves", "plot_filters", "plot_log_z", "plot_samples"}
+    elsewhere |= {"plot_beside", "plot_comparison", "plot_curves", "plot_filters", "plot_log_z", "plot_samples"}
+    elsewhere |= {"report", "watch_mlflow", "watch_tensorboard", "watch_wandb"}
     elsewhere |= {"preset", "recipe", "run_chains"}
     functions = {n for n in boltz.__all__ if callable(getattr(boltz, n)) and n[0].islower()} - elsewhere
     covered = {name.replace(",", "").split()[0] for name in CALLS}

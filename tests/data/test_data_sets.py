@@ -275,12 +275,16 @@ def test_a_path_comes_before_the_folder(places, tmp_path, monkeypatch):
     assert load(Path("a.npy")).name == "a"
 
 
-@pytest.mark.parametrize("wrong", ["minst", "", None, 3, b"mnist", ["mnist"], "a:b", "~", "\0", "x" * 5000])
+@pytest.mark.parametrize(
+    "wrong", ["minst", "nothing-like-it", "", None, 3, b"mnist", ["mnist"], "a:b", "~", "\0", "x" * 5000]
+)
 def test_an_unknown_name_lists_the_names(places, wrong):
     (places[0] / "other.csv").write_text("0,1\n")
     with pytest.raises(InputError) as caught:
         load(wrong)
     if wrong == "minst":
+        assert str(caught.value).endswith("did you mean mnist?")
+    if wrong == "nothing-like-it":
         assert "mnist-mini, mnist, mnist-static, omniglot, caltech, and in BOLTZ_DATA other, or" in str(caught.value)
 
 

@@ -226,7 +226,7 @@ def test_bad_parameters_and_states_of_directed_machines(
         with monkeypatch.context() as patch:
             begun = plant_before_step(patch, plant)
             with pytest.raises(NumericalError, match=r"epoch 2: .* is not finite"):
-                start_directed(name, optimizer, tmp_path / str(number))
+                start_directed(name, optimizer, tmp_path / str(number), momentum=0.5)  # so that the velocity counts
         assert_stopped_and_sound(tmp_path / str(number), begun, PLANTED_AT)
 
 
