@@ -139,8 +139,9 @@ class Common:
         pairs = checks.integer(pairs, "pairs", 1, PAIRS)
         for name, count in self.several.items():
             if count != pairs:
-                wanted = f"one for each of the {pairs} pairs of neighbouring layers" if pairs > 1 else "no more"
-                raise InputError(f"{name} must be one number, or {wanted}, got {count}.")
+                wanted = f"one number, or one for each of the {pairs} pairs of neighbouring layers"
+                wanted = wanted if pairs > 1 else "one number for a machine with one hidden layer"
+                raise InputError(f"{name} must be {wanted}, got {count}.")
 
     def of_pair(self: Self, pair: int) -> Self:
         """The settings of a pair of neighbouring layers, counted from 0 at the bottom; raises InputError."""
@@ -176,7 +177,7 @@ class Averaged(Common):
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.number(self.average_share, "average_share", 1e-6, 1)
-        checks.number(self.average_decay, "average_decay", 0, 1 - 1e-9)
+        checks.number(self.average_decay, "average_decay", 1e-9, 1 - 1e-9)
 
 
 @lru_cache(maxsize=64)  # of the runs at work; a long process sees any number of settings

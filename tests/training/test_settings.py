@@ -60,7 +60,7 @@ COMMON: dict[str, list[Any]] = {
 AVERAGED: dict[str, list[Any]] = {
     "averaging": ["tail", None, True],
     "average_share": [0, 1.1, float("nan"), None],
-    "average_decay": [-0.1, 1, float("nan"), "0.9"],
+    "average_decay": [-0.1, 0, 1, float("nan"), "0.9"],
 }
 RULE: dict[str, list[Any]] = {
     "rule": ["cdk", "", None, 3],
