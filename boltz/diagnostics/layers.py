@@ -111,10 +111,10 @@ def layer_gains(
     """What each hidden layer above the first adds to the mean log-likelihood of rows x (rows, units), bottom first.
 
     A layer is taken away with all above it. What the first one adds is told by boltz.independent_units. log p*(v) of a
-    deep machine is its importance-weighted bound of so many samples, exact where hidden units can be enumerated, so
-    that the gain of a second layer is rather too small than too large. copies and rounds are those of the exchange between the machines of
-    the ladder; half of the copies start at data. progress hears of the rounds of all layers. Raises InputError, and
-    NumericalError for an overflow.
+    deep machine is its importance-weighted bound of so many samples, or exact where hidden units can be enumerated. So
+    the gain of a second layer is rather too small than too large. copies and rounds are those of the exchange between
+    the machines of the ladder; half of the copies start at data. progress hears of the rounds of all layers. Raises
+    InputError, and NumericalError for an overflow.
     """
     model = checked_model(model)
     x = visible_rows(model, x)
