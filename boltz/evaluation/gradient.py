@@ -66,6 +66,6 @@ def _estimated(model: Model, rows: Array, settings: dict[str, Any], key: Key) ->
     plan = model.plan
     rule = stages(plan, settings_of(plan, settings))[-1].rule
     with workers(model.arena) as pool:
-        state = rule.init(model, rows[: rule.start_rows], key)
+        state = rule.init(model, rows[: rule.start_rows], key, len(rows))
         found = rule.gradient(rule.workspace(model), rows, state, Clock(key, 0), pool)
         return {name: host(value).copy() for name, value in found.items()}

@@ -27,7 +27,7 @@ from boltz.sampling.gibbs import GibbsSweep, Scratch, turned_weights
 from boltz.sampling.meanfield import solve
 from boltz.training.held_out import undirected
 from boltz.training.monitor import Monitor
-from boltz.training.positive import PHASES, Posterior
+from boltz.training.positive import PHASES, Posterior, Visit, kept_for_rows
 from boltz.training.rules import Clock, RuleState
 from boltz.training.settings import Settings
 
@@ -77,15 +77,21 @@ class Contrastive:
 
     def recordable(self, machine: BoltzmannMachine) -> bool:
         few = (self.settings.batch_size, self.settings.chains, *machine.graph.units.values())
-        return not self.settings.sparse and recordable(machine.arena, *few)
+        return not self.settings.sparse and not self._by_rows(machine) and recordable(machine.arena, *few)
 
     def replayable(self, machine: BoltzmannMachine) -> bool:
         stacked = any(machine.visible not in (edge.lower, edge.upper) for edge in machine.graph.edges)
-        return not (stacked and len(self.settings.mean_field.looks))
+        return not (stacked and len(self.settings.mean_field.looks)) and not self._by_rows(machine)
 
-    def init(self, machine: BoltzmannMachine, rows: Array, key: Key) -> RuleState:
-        """Fantasy particles at data rows (rows, units), offsets for centring and running rates for sparsity."""
-        state: RuleState = {}
+    def _by_rows(self, machine: BoltzmannMachine) -> bool:
+        """Whether there is a chain for each training row."""
+        return self.settings.positive == "gibbs" and len(machine.graph.edges) > 1
+
+    def init(self, machine: BoltzmannMachine, rows: Array, key: Key, total: int) -> RuleState:
+        """Fantasy particles at data rows (rows, units), offsets for centring, running rates for sparsity, and what a
+        positive phase keeps of each training row.
+        """
+        state: RuleState = kept_for_rows(machine, total) if self._by_rows(machine) else {}
         if self.persistent:
             start = rows[beside(np.arange(self.settings.chains) % len(rows), rows)]
             visible, scratch = machine.graph.visible, Scratch(machine.arena)
@@ -125,7 +131,8 @@ class Contrastive:
 
         def positive(rows: slice) -> None:
             scratch = work.block("positive", rows.start)
-            means = phase(posterior, batch[rows], key, step, rows.start, scratch)
+            visit = Visit(key, step, rows.start, None if clock.rows is None else clock.rows[rows], state)
+            means = phase(posterior, batch[rows], visit, scratch)
             _store(stats, {machine.graph.visible: batch[rows], **means}, rows)
             if not self.persistent:
                 chain = posterior_sample(machine, means, key, step, rows.start, scratch)

@@ -59,12 +59,12 @@ class Exchanging(Contrastive):
     def replayable(self, machine: BoltzmannMachine) -> bool:
         return False  # the host decides on swaps and on snapshots
 
-    def init(self, machine: BoltzmannMachine, rows: Array, key: Key) -> RuleState:
+    def init(self, machine: BoltzmannMachine, rows: Array, key: Key, total: int) -> RuleState:
         """Besides the arrays of persistent chains a ladder from units with the rates of the rows to the machine.
 
         Its rungs divide the straight path evenly, and all of them start at the fantasy particles.
         """
-        state, rungs = super().init(machine, rows, key), self.settings.rungs
+        state, rungs = super().init(machine, rows, key, total), self.settings.rungs
         means = solve(machine, {machine.visible: rows}, self.settings.mean_field, Scratch(machine.arena))
         sums = {n: host(x.sum(axis=0, dtype=np.float64)) for n, x in ({machine.visible: rows} | means).items()}
         rates = {n: (x + 1) / (len(rows) + 2) for n, x in sums.items()}

@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 def finite(arrays: Mapping[str, Array]) -> bool:
     """Whether every number is finite."""
-    return all(np.isfinite(x).all() for x in arrays.values())
+    return all(np.isfinite(x).all() for x in arrays.values() if x.dtype.kind == "f")
 
 
 def stop(machine: Model, gradient: Array, rule: Mapping[str, Array], place: str) -> None:

@@ -31,7 +31,7 @@ from boltz.training.state import TrainState
 
 Array = NDArray[Any]
 Record = dict[str, Any]
-Gradient = Callable[[Array, float], None]  # of a batch, with the epochs done
+Gradient = Callable[[Array, Array, float], None]  # of a batch, with the numbers of its rows and the epochs done
 Tools = tuple[Gradient, Workers, Steps | None]
 WORTH = 20  # updates that a program is made for
 ROWS = 250
@@ -93,7 +93,9 @@ class Loop:
     def _enter(self, stage: Stage, key: Key) -> None:
         self.state.make_machine(stage)
         rows = self._here(_permutation(len(self.data.x), key.derive("particles"))[: stage.rule.start_rows])
-        self.state.enter(stage, self._batch(self.data, stage, rows, self.state.lines), key.derive("init"))
+        self.state.enter(
+            stage, self._batch(self.data, stage, rows, self.state.lines), key.derive("init"), len(self.data.x)
+        )
 
     def _done(self, stage: Stage) -> bool:
         """Whether the epochs of a stage are over, or have not got better for long, or the caller stops."""
@@ -166,10 +168,10 @@ class Loop:
         rule, state = stage.rule, self.state
         if on_device(work.gradient) and rule.replayable(work.machine):
             replayed = Replayed(rule, work, state.rule, (key, state.step), pool)
-            return lambda batch, done: replayed(batch)
+            return lambda batch, rows, done: replayed(batch)
 
-        def gradient(batch: Array, done: float) -> None:
-            rule.gradient(work, batch, state.rule, Clock(key, state.step, done), pool)
+        def gradient(batch: Array, rows: Array, done: float) -> None:
+            rule.gradient(work, batch, state.rule, Clock(key, state.step, done, rows), pool)
 
         return gradient
 
@@ -182,7 +184,7 @@ class Loop:
         looks = not on_device(batch) or last or state.step % LOOKS == LOOKS - 1
         if looks and not guards.finite(state.rule):  # before a sweep can overwrite it
             guards.stop(work.machine, work.gradient, state.rule, place)
-        gradient(batch, done)
+        gradient(batch, rows, done)
         state.step += 1
         step = optimizers.step_at(settings, done, state.step)
         self.sound &= optimizers.apply(settings, work.machine, work.gradient, state.optimizer, step, pool)

@@ -7,14 +7,19 @@ the weights between them.
 collapsed: the layers of one colour class are drawn, and the others enter by their exact means given the draw. With q
 the mean field of the drawn class, the gradient is that of E_q[log p(v, drawn)] + H(q), a bound in which the other
 layers are summed out exactly; it is never below that of mean field (Teh, Newman & Welling 2007, section 3).
+
+gibbs: a Markov chain for each training row, kept from visit to visit, moves by Gibbs sweeps of the hidden layers; the
+layers that move last enter by their means. Where chains have forgotten their start, the gradient is that of the
+log-likelihood itself (Younes 1989, section 2; Neal 1992, section 2). The chains keep one bit a unit, of these layers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from boltz.models.boltzmann import BoltzmannMachine
@@ -24,6 +29,8 @@ from boltz.sampling.meanfield import MeanField, solve
 
 Array = NDArray[Any]
 States = dict[str, Array]
+ROW = "row/"  # of arrays with an entry for each training row
+SEEN = "row/seen"
 
 
 @dataclass(frozen=True)
@@ -41,32 +48,118 @@ class Posterior:
         return list(second), [layer for layer in first if layer != self.machine.visible]
 
 
-def mean_field(of: Posterior, batch: Array, key: Key, step: Any, first_row: int, scratch: Scratch) -> States:
+@dataclass(frozen=True)
+class Visit:
+    """Some rows of a batch at a step: the place of the first in the batch, their numbers among all training rows, and
+    the arrays that are kept for all of these.
+    """
+
+    key: Key
+    step: Any
+    first: int = 0
+    rows: Any = None
+    kept: Mapping[str, Array] = field(default_factory=dict)
+
+
+def mean_field(of: Posterior, batch: Array, visit: Visit, scratch: Scratch) -> States:
     """Means of all hidden layers at the fixed point, layer -> (rows, units)."""
     return solve(of.machine, {of.machine.visible: batch}, of.options, scratch, of.scales)
 
 
-def collapsed(of: Posterior, batch: Array, key: Key, step: Any, first_row: int, scratch: Scratch) -> States:
+def collapsed(of: Posterior, batch: Array, visit: Visit, scratch: Scratch) -> States:
     """A draw of one colour class, and the means of the other hidden layers given it, layer -> (rows, units).
 
     Of several draws each is made given the means that the one before it left, and the last one counts.
     """
-    machine, (drawn, others) = of.machine, of.classes()
-    found = mean_field(of, batch, key, step, first_row, scratch)
-    if not others:
-        return found
-    for i in range(of.draws):
-        around = {machine.visible: batch} | {layer: found[layer] for layer in others}
-        for layer in drawn:
-            inputs = layer_input(machine, layer, around, scratch)
-            found[layer] = state = scratch.get("drawn", layer, inputs.shape)
-            stream = key.derive("positive", layer).stream(step * of.draws + i)
-            machine.unit_type(layer).sample(inputs, 1.0, machine.bias(layer), stream, first_row, state)
-        for layer in others:
-            inputs = layer_input(machine, layer, {name: found[name] for name in drawn}, scratch)
-            machine.unit_type(layer).relax(inputs, 1.0, machine.bias(layer), 0.0, found[layer])
+    found = mean_field(of, batch, visit, scratch)
+    if of.classes()[1]:
+        for turn in range(of.draws):
+            _draw(of, batch, found, visit, turn, scratch)
+            _relax(of, found, scratch)
     return found
 
 
-Phase = Callable[[Posterior, Array, Key, Any, int, Scratch], States]
-PHASES: dict[str, Phase] = {"mean-field": mean_field, "collapsed": collapsed}
+def gibbs(of: Posterior, batch: Array, visit: Visit, scratch: Scratch) -> States:
+    """A draw of one colour class by the chains of the rows, and the means of the other hidden layers given it, layer ->
+    (rows, units).
+
+    A chain starts, at the first visit of its row, at a draw from the means of mean field. Each draw is a Gibbs sweep.
+    """
+    others = of.classes()[1]
+    found = _recalled(of, batch, visit, scratch) if others else mean_field(of, batch, visit, scratch)
+    for turn in range(of.draws if others else 0):
+        _draw(of, batch, found, visit, turn, scratch)
+        _relax(of, found, scratch)
+        states = _drawn(of, found, visit, 1 + turn, scratch)
+        if turn + 1 < of.draws:
+            for layer in others:
+                found[layer][...] = states[layer]
+    for layer in others:
+        visit.kept[f"{ROW}{layer}"][visit.rows] = _bits(states[layer])
+    if others:
+        visit.kept[SEEN][visit.rows] = 1
+    return found
+
+
+def kept_for_rows(machine: BoltzmannMachine, total: int) -> States:
+    """What gibbs keeps of so many training rows before it visits any: layer -> bits (rows, bytes), visits (rows,)."""
+    others = Posterior(machine, MeanField(), 1, {}).classes()[1]
+    shapes: dict[str, tuple[int, ...]] = {
+        f"{ROW}{layer}": (total, -(-machine.graph.units[layer] // 8)) for layer in others
+    }
+    shapes |= {SEEN: (total,)} if others else {}
+    return {name: np.zeros_like(machine.arena, shape=shape, dtype=np.uint8) for name, shape in shapes.items()}
+
+
+def _draw(of: Posterior, batch: Array, found: States, visit: Visit, turn: int, scratch: Scratch) -> None:
+    """Draw the colour class that hears the visible layer given the other hidden layers."""
+    machine, (drawn, others) = of.machine, of.classes()
+    around = {machine.visible: batch} | {layer: found[layer] for layer in others}
+    for layer in drawn:
+        inputs = layer_input(machine, layer, around, scratch)
+        found[layer] = state = scratch.get("drawn", layer, inputs.shape)
+        stream = visit.key.derive("positive", layer).stream(visit.step * of.draws + turn)
+        machine.unit_type(layer).sample(inputs, 1.0, machine.bias(layer), stream, visit.first, state)
+
+
+def _relax(of: Posterior, found: States, scratch: Scratch) -> None:
+    """Put the means of the other hidden layers, given the ones that were drawn, in place of what they were."""
+    machine, (drawn, others) = of.machine, of.classes()
+    for layer in others:
+        inputs = layer_input(machine, layer, {name: found[name] for name in drawn}, scratch)
+        machine.unit_type(layer).relax(inputs, 1.0, machine.bias(layer), 0.0, found[layer])
+
+
+def _drawn(of: Posterior, means: States, visit: Visit, turn: int, scratch: Scratch) -> States:
+    """States of the other hidden layers, drawn from means; turn 0 is that of the start of a chain."""
+    states = {}
+    for layer in of.classes()[1]:
+        states[layer] = scratch.get("chain of rows", layer, means[layer].shape)
+        stream = visit.key.derive("row", layer).stream(visit.step * (of.draws + 1) + turn)
+        of.machine.unit_type(layer).draw(means[layer], stream, visit.first, states[layer])
+    return states
+
+
+def _recalled(of: Posterior, batch: Array, visit: Visit, scratch: Scratch) -> States:
+    """The states that the chains of the rows have, or start with, layer -> (rows, units)."""
+    fresh = visit.kept[SEEN][visit.rows] == 0
+    starts = _drawn(of, mean_field(of, batch, visit, scratch), visit, 0, scratch) if fresh.any() else {}
+    found = {}
+    for layer in of.classes()[1]:
+        units, packed = of.machine.graph.units[layer], visit.kept[f"{ROW}{layer}"][visit.rows]
+        found[layer] = scratch.get("posterior", layer, (len(batch), units))
+        found[layer][...] = np.unpackbits(packed.ravel()).reshape(len(batch), -1)[:, :units]
+        if starts:
+            found[layer][fresh] = starts[layer][fresh]
+    return found
+
+
+def _bits(states: Array) -> Array:
+    """States of 0 and 1 (rows, units) at a bit each, (rows, bytes)."""
+    padded = np.zeros_like(states, shape=(len(states), -(-states.shape[1] // 8) * 8), dtype=np.uint8)
+    padded[:, : states.shape[1]] = states
+    return np.packbits(padded.ravel()).reshape(len(states), -1)
+
+
+Phase = Callable[[Posterior, Array, Visit, Scratch], States]
+PHASES: dict[str, Phase] = {"mean-field": mean_field, "collapsed": collapsed, "gibbs": gibbs}

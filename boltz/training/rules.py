@@ -17,14 +17,16 @@ RuleState = dict[str, Array]
 
 @dataclass(frozen=True)
 class Clock:
-    """Where a step stands: random key of the stage, number of the step, epochs done (fractions count).
+    """Where a step stands: random key of the stage, number of the step, epochs done (fractions count), and the numbers
+    of the rows of the batch among all training rows, (rows,).
 
-    In a captured graph the number is a counter in the memory of the device.
+    In a captured graph, and in a program, the number is a counter, and the rows are not told.
     """
 
     key: Key
     step: Any
     done: float = 0.0
+    rows: Any = None
 
 
 class Workspace(Protocol):
@@ -47,8 +49,11 @@ class Rule(Protocol):
     def replayable(self, machine: Any) -> bool:
         """Whether gradient neither waits for a device nor depends on more of the clock than its key and step."""
 
-    def init(self, machine: Any, rows: Array, key: Key) -> RuleState:
-        """The arrays at the start of a stage, given some visible rows (rows, units)."""
+    def init(self, machine: Any, rows: Array, key: Key, total: int) -> RuleState:
+        """The arrays at the start of a stage, given some visible rows (rows, units) of so many training rows.
+
+        Those with an entry for each training row have names that start with "row/".
+        """
 
     def workspace(self, machine: Any) -> Workspace:
         """Buffers for training this machine."""

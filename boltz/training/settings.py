@@ -22,7 +22,7 @@ BELIEF_RULES = ("cd", "pcd")
 SCHEDULES = ("constant", "linear", "hold", "cosine", "exponential", "inverse", "stages")
 OPTIMIZERS = ("momentum", "nesterov", "adam")
 PRETRAIN = ("doubling", "bottom")
-POSITIVE = ("mean-field", "collapsed")
+POSITIVE = ("mean-field", "collapsed", "gibbs")
 AVERAGING = ("none", "last", "exponential")
 MOMENTUM, ADAM = among("optimizer", "momentum", "nesterov"), among("optimizer", "adam")
 RULE_PTT = among("rule", "ptt")
@@ -217,11 +217,14 @@ class Settings(Averaged):
     positive: str = setting(
         "mean-field",
         "States of hidden layers given the data: means of a factorised posterior (mean-field), or a draw of every "
-        "other layer and the exact means of the rest given it (collapsed).",
+        "other layer and the exact means of the rest given it, drawn from mean field (collapsed) or by a Markov chain "
+        "for each training row (gibbs).",
         choices=POSITIVE,
     )
     positive_draws: int = setting(
-        1, "Draws one after the other of a collapsed positive phase.", among("positive", "collapsed")
+        1,
+        "Draws one after the other of a positive phase that draws: Gibbs sweeps where each row has a chain.",
+        among("positive", "collapsed", "gibbs"),
     )
     mean_field_sweeps: int = setting(10, "Most mean-field sweeps of the positive phase.")
     mean_field_tolerance: float = setting(1e-3, "Largest change of a mean at which mean field stops.")

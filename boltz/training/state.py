@@ -60,10 +60,12 @@ class TrainState:
         machine = self.machine(stage)
         return replace(machine, arena=self.average) if self.average.size else machine
 
-    def enter(self, stage: Stage, rows: Array, key: Key) -> None:
-        """Start a stage: its rule's arrays (particles at the given rows), its optimizer's arrays, counters at zero."""
+    def enter(self, stage: Stage, rows: Array, key: Key, total: int) -> None:
+        """Start a stage on so many training rows: its rule's arrays (particles at the given rows), its optimizer's
+        arrays, counters at zero.
+        """
         machine = self.machine(stage)
-        self.rule = stage.rule.init(machine, rows, key)
+        self.rule = stage.rule.init(machine, rows, key, total)
         self.optimizer = optimizers.init(stage.settings, machine)
         self.average = machine.arena[:0]
         self.best, self.judged = machine.arena[:0], (-np.inf, 0)
@@ -194,7 +196,8 @@ def _shapes(state: TrainState, plan: list[Stage]) -> bool:
         if found.size and (found.shape, found.dtype) != (machine.arena.shape, machine.dtype):
             return False
     row = np.zeros((1, machine.units[machine.visible]), machine.dtype)
-    wanted = stage.rule.init(machine, row, Key(0, 0))
+    total = max((len(x) for name, x in state.rule.items() if name.startswith("row/")), default=1)
+    wanted = stage.rule.init(machine, row, Key(0, 0), total)
     return _alike(state.rule, wanted) and _alike(state.optimizer, optimizers.init(stage.settings, machine))
 
 

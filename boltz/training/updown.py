@@ -68,11 +68,11 @@ class UpDown:
     def replayable(self, machine: HelmholtzMachine) -> bool:
         return self.settings.rule == "pcd"  # cd derives a key from the number of the step
 
-    def init(self, machine: HelmholtzMachine, rows: Array, key: Key) -> RuleState:
+    def init(self, machine: HelmholtzMachine, rows: Array, key: Key, total: int) -> RuleState:
         if self.settings.rule == "cd":
             return {}
         states = recognised(machine, rows, key)
-        return self._negative(self.settings.chains).init(top_machine(machine), states, key)
+        return self._negative(self.settings.chains).init(top_machine(machine), states, key, total)
 
     def workspace(self, machine: HelmholtzMachine) -> UpDownWorkspace:
         return UpDownWorkspace(machine)
@@ -90,7 +90,7 @@ class UpDown:
         awake = work.wake.get(f"state/{top.name}", n, top.units)
         if self.settings.rule == "cd":
             key = clock.key.derive("start", clock.step)
-            state = self._negative(n).init(work.top.machine, awake, key)
+            state = self._negative(n).init(work.top.machine, awake, key, n)
         fallen = state["chain/v"]
         self._negative(len(fallen)).gradient(work.top, awake, state, clock, pool)
         work.gradient[: work.top.gradient.size] = work.top.gradient

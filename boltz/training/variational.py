@@ -88,7 +88,7 @@ class Variational:
         learned = self.baseline is not None and self.baseline.learned  # by Adam, which counts its steps
         return not learned and self.settings.warmup_epochs == 0 and self.settings.free_bits == 0
 
-    def init(self, machine: HelmholtzMachine, rows: Array, key: Key) -> RuleState:
+    def init(self, machine: HelmholtzMachine, rows: Array, key: Key, total: int) -> RuleState:
         return {} if self.baseline is None else self.baseline.init(machine, rows, key)
 
     def workspace(self, machine: HelmholtzMachine) -> DirectedWorkspace:

@@ -156,7 +156,9 @@ def gradient_of(
 ) -> dict[str, Floats]:
     """The gradient by name of one call of the rule, from a fresh state or from the arrays given."""
     rule = Variational(settings)
-    after = rule.init(machine, x, clock.key) if state is None else {name: np.array(v) for name, v in state.items()}
+    after = (
+        rule.init(machine, x, clock.key, len(x)) if state is None else {name: np.array(v) for name, v in state.items()}
+    )
     found = rule.gradient(rule.workspace(machine), x, after, clock, pool)
     return {name: value.copy() for name, value in found.items()}
 
@@ -241,7 +243,7 @@ def weighted(case: Case, machine: HelmholtzMachine, share: float = 1.0) -> Calla
 def baseline_state(machine: HelmholtzMachine, learned: bool) -> dict[str, Floats]:
     """A baseline that is neither zero nor what training would give."""
     rule = Variational(DirectedSettings(objective="nvil" if learned else "reinforce"))
-    state = rule.init(machine, rows_of(machine), CLOCK.key)
+    state = rule.init(machine, rows_of(machine), CLOCK.key, len(rows_of(machine)))
     state["baseline/mean"] = np.array([-1.7])
     if learned:
         state["baseline/arena"][...] = np.random.default_rng(3).normal(0, 0.3, state["baseline/arena"].shape)

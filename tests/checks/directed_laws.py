@@ -273,7 +273,7 @@ def moments(table: undirected.Table, top: Floats) -> dict[str, Floats]:
 def one_step(machine: HelmholtzMachine, x: Floats, clock: Clock = CLOCK, **values: Any) -> tuple[Any, dict[str, Any]]:
     """The workspace and the rule's arrays after one call of the up-down rule."""
     rule, work = UpDown(BeliefSettings(**values)), UpDownWorkspace(machine)
-    state = rule.init(machine, x, clock.key)
+    state = rule.init(machine, x, clock.key, len(x))
     rule.gradient(work, x, state, clock, SERIAL)
     return work, state
 
@@ -371,7 +371,7 @@ def check_persistent_cycle() -> None:
     """pcd: chains start at recognised rows and move by k sweeps a step, whatever the batch holds."""
     machine, rows, sizes = slow_top(), 100_000, {"h1": 2, "v": 3}
     rule, work = UpDown(BeliefSettings(rule="pcd", k=1, chains=rows)), UpDownWorkspace(machine)
-    state = rule.init(machine, np.tile(BITS[0], (rows, 1)), CLOCK.key)
+    state = rule.init(machine, np.tile(BITS[0], (rows, 1)), CLOCK.key, rows)
     for step in range(2):
         rule.gradient(work, BITS[1:], state, Clock(CLOCK.key, step), SERIAL)
         law, early, late = (cycle_law(machine, BITS[0], step + n).reshape(4, -1).sum(axis=0) for n in (1, 0, 2))

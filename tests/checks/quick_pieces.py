@@ -192,7 +192,7 @@ def check_estimated_gradients() -> None:
     key = Key.from_seed(5).derive("gradient")
     for name, k, count in (("cd", 3, 100), ("pcd", 2, 30)):
         rule = Contrastive(Settings(rule=name, k=k, chains=count))
-        state = rule.init(model, x, key)
+        state = rule.init(model, x, key, len(x))
         wanted = rule.gradient(Workspace(model), x, state, Clock(key, 0), Workers(1, None))
         found = boltz.gradient(model, x, name, k, count, seed=5)
         for parameter, value in wanted.items():

@@ -157,7 +157,7 @@ def check_exchanged_chains() -> None:
     table = Table.chain([np.full((4, 3), big)], [np.full(4, -1.5 * big), np.full(3, -2 * big)])  # all on or all off
     machine, chains = machine_of(table), 2000
     rule = Exchanging(Settings(rule="ptt", chains=chains, rungs=2))
-    state = rule.init(machine, np.zeros((5, 4)), KEY)
+    state = rule.init(machine, np.zeros((5, 4)), KEY, 5)
     state["ladder/parameters"][:] = machine.arena
     state["ladder/h1"][1, chains // 2 :] = 1
     work, rows = rule.workspace(machine), np.zeros((5, 4))
@@ -181,7 +181,7 @@ def check_gradient_is_that_of_its_own_chains() -> None:
 def one_call(table: Table, batch: Floats, rule: Exchanging) -> tuple[dict[str, Floats], dict[str, Any]]:
     """The gradient by name and the rule's arrays after one call from a fresh state."""
     machine = machine_of(table)
-    state = rule.init(machine, batch, KEY)
+    state = rule.init(machine, batch, KEY, len(batch))
     found = rule.gradient(rule.workspace(machine), batch, state, Clock(KEY, 4), SERIAL)
     return {name: x.copy() for name, x in found.items()}, state
 
@@ -193,7 +193,7 @@ def check_steps_of_the_ladder_are_independent() -> None:
     moved = []
     for step in (6, 8):
         for part in ("sweeps", "jumps"):
-            state = rule.init(machine, batch, KEY)
+            state = rule.init(machine, batch, KEY, len(batch))
             replicas, clock = exchanging._replicas(machine, state, KEY), Clock(KEY, step)
             if part == "sweeps":
                 rule._exchange(replicas, state, step)
@@ -208,7 +208,7 @@ def check_first_ladder() -> None:
     """From independent units with the rates of the rows straight to the machine; all rungs start at the particles."""
     table, rungs, rows = Table.random((4, 3), 1.0, 69), 4, coin_rows(11, 4, 70)
     machine = machine_of(table)
-    state = Exchanging(Settings(rule="ptt", chains=6, rungs=rungs)).init(machine, rows, KEY)
+    state = Exchanging(Settings(rule="ptt", chains=6, rungs=rungs)).init(machine, rows, KEY, len(rows))
     base = np.zeros_like(machine.arena)
     base[12:16] = logit((rows.sum(axis=0) + 1) / 13)
     base[16:] = logit((enumeration.conditional(table, "h1", {"v": rows}).sum(axis=0) + 1) / 13)

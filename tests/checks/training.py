@@ -26,9 +26,12 @@ from boltz.networks.fine_tune import tuning_of
 from boltz.networks.settings import FineTuneSettings
 from boltz.parallel import Workers
 from boltz.rng import Key
+from boltz.sampling.gibbs import Scratch
+from boltz.sampling.meanfield import MeanField
 from boltz.training import meaning, pcd_rbm
 from boltz.training.contrastive import Contrastive, Workspace
 from boltz.training.description import RunDescription
+from boltz.training.positive import PHASES, Posterior, Visit, kept_for_rows
 from boltz.training.pretraining import Stage, compose, empty, stages
 from boltz.training.rules import Clock
 from boltz.training.schedules import learning_rate
@@ -60,7 +63,9 @@ def gradient_of(
     pool: Workers = SERIAL,
 ) -> tuple[dict[str, Floats], dict[str, Any]]:
     """The gradient by name and the rule's arrays after one call, from a fresh state or from the arrays given."""
-    after = rule.init(machine, np.array(batch), KEY) | {name: np.array(x) for name, x in (state or {}).items()}
+    after = rule.init(machine, np.array(batch), KEY, len(batch)) | {
+        name: np.array(x) for name, x in (state or {}).items()
+    }
     found = rule.gradient(Workspace(machine), np.array(batch), after, Clock(KEY, step), pool)
     return {name: x.copy() for name, x in found.items()}, after
 
@@ -174,7 +179,7 @@ def check_quick_gradient() -> None:
         machine = boltz.rbm(37, 21, seed=rows)
         machine.arena[...] *= 30
         rule = Contrastive(Settings(chains=chains))
-        state, work = rule.init(machine, coin_rows(chains, 37, 1).astype(np.float32), KEY), Workspace(machine)
+        state, work = rule.init(machine, coin_rows(chains, 37, 1).astype(np.float32), KEY, chains), Workspace(machine)
         quick_state, quick_work = {name: x.copy() for name, x in state.items()}, Workspace(machine)
         quick = pcd_rbm.gradients(quick_work, quick_state, KEY, SERIAL)
         for step in range(3):
@@ -272,12 +277,63 @@ def check_two_draws() -> None:
     stats.accept(collapsed_p((3, 3, 2, 2), 2, 2.0), "a second collapsed draw has a wrong expectation")
 
 
+def row_chain_laws(table: Table, row: Any, start: Floats, draws: int) -> tuple[Floats, Floats]:
+    """Laws after Gibbs sweeps at one row, by matrices, from a law (states,) of the hidden layers that move last: that
+    of the drawn class at the last sweep, and that of the others after it.
+    """
+    drawn, others = enumeration.colours(table)[1], [n for n in enumeration.colours(table)[0] if n != table.visible]
+    low, high = enumeration.states(table, drawn), enumeration.states(table, others)
+    seen = np.repeat(np.asarray(row, float)[None], len(start), axis=0)
+
+    def law(states: Mapping[str, Any], given: Mapping[str, Any]) -> Floats:
+        means = {n: enumeration.conditional(table, n, given)[:, None] for n in states}
+        return np.prod([np.where(states[n][None] > 0, means[n], 1 - means[n]).prod(axis=2) for n in states], axis=0)
+
+    down, up = law(low, {table.visible: seen, **high}), law(high, low)
+    exact = enumeration.marginal(enumeration.clamp(table, {table.visible: row})[0], others)
+    np.testing.assert_allclose(exact @ down @ up, exact, rtol=1e-9)  # so the phase is right once chains have mixed
+    for _ in range(draws):
+        last = start @ down
+        start = last @ up
+    return last, start
+
+
+def check_chains_of_rows() -> None:
+    """Chi-square, alpha 1e-6, of 20,000 rows whose chains start at two states and by mean field, after two sweeps.
+
+    Catches chains of other rows, a sweep too few, a start that is not kept, and means where states belong.
+    """
+    table, rows = Table.random((4, 3, 3), 1.2, 21), 30_000
+    machine, row = machine_of(table), coin_rows(1, 4, 22)[0]
+    numbers = np.random.default_rng(23).permutation(2 * rows)[:rows]
+    kept = kept_for_rows(machine, 2 * rows)
+    starts = np.array([[1, 0, 1], [0, 1, 0]])
+    for i, start in enumerate(starts):
+        kept["row/h2"][numbers[i::3]] = np.packbits(start)
+        kept["row/seen"][numbers[i::3]] = 1
+    of = Posterior(machine, MeanField(1e-13, 5000, 0.3), 2, {})
+    found = PHASES["gibbs"](of, np.repeat(row[None], rows, axis=0), Visit(KEY, 3, 0, numbers, kept), Scratch(row))
+    assert kept["row/seen"].sum() == rows and kept["row/seen"][numbers].all()
+    after = np.unpackbits(kept["row/h2"][numbers], axis=1)[:, :3]
+    np.testing.assert_allclose(found["h2"], enumeration.conditional(table, "h2", found), rtol=0, atol=1e-12)
+    means = _fixed_point(table, row, table.hidden, ("h2",))["h2"]
+    laws = [np.eye(8)[int("".join(map(str, start)), 2)] for start in starts]
+    laws.append(np.where(enumeration.bits(3) > 0, means, 1 - means).prod(axis=1))
+    for i, law in enumerate(laws):
+        last, end = row_chain_laws(table, row, law, 2)
+        fewer = row_chain_laws(table, row, law, 1)[0]
+        assert i == 2 or stats.detectable_chi_square(rows // 3, last, fewer), "a sweep too few"
+        for states, wanted, layer in ((found["h1"], last, "h1"), (after, end, "h2")):
+            counted = np.bincount(states[i::3].astype(int) @ [4, 2, 1], minlength=8)
+            stats.accept(stats.chi_square(counted, wanted), f"chains of rows: {layer} from start {i}")
+
+
 def check_offsets_follow_the_data() -> None:
     """Offsets and rates are moving averages of the positive phase alone, from the means under the biases."""
     table, rate = Table.random((4, 3), 1.0, 9), 0.3
     machine = machine_of(table)
     rule = Contrastive(Settings(chains=4, center=True, center_rate=rate, sparsity_cost=0.1))
-    state = rule.init(machine, coin_rows(6, 4, 10), KEY)
+    state = rule.init(machine, coin_rows(6, 4, 10), KEY, 6)
     wanted = {n: expit(b) for n, b in table.biases.items()}
     for step in range(3):
         batch = coin_rows(6, 4, 10 + step)
@@ -468,7 +524,7 @@ def check_particles_start_at_the_data() -> None:
     """
     table, chains = Table.random((4, 3), 1.5, 19), 20_000
     machine, rows = machine_of(table), coin_rows(5, 4, 20)
-    state = chains_of(Contrastive(Settings(chains=chains)).init(machine, rows, KEY))
+    state = chains_of(Contrastive(Settings(chains=chains)).init(machine, rows, KEY, len(rows)))
     np.testing.assert_array_equal(state["v"], rows[np.arange(chains) % 5])
     assert np.isin(state["h1"], (0, 1)).all()
     mean = enumeration.conditional(table, "h1", {"v": rows})

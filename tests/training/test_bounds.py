@@ -187,11 +187,13 @@ def test_the_baseline_net_climbs_towards_log_w() -> None:
 def test_baselines_start_at_the_mean_log_weight_and_belong_to_two_objectives() -> None:
     for objective, names in (("nvil", {"mean", "arena", "first", "second"}), ("reinforce", {"mean"}), ("vimco", set())):
         machine = sbn([3, 2, 2], seed=1)
-        state = Variational(DirectedSettings(objective=objective, samples=2)).init(machine, BITS, CLOCK.key)
+        state = Variational(DirectedSettings(objective=objective, samples=2)).init(machine, BITS, CLOCK.key, len(BITS))
         assert set(state) == {f"baseline/{name}" for name in names}
     constant = vae([3], 2).astype(np.float64)
     constant.arena[...] = 0  # log w is log p(v) = 3 log 1/2 whatever is drawn
-    state = Variational(DirectedSettings(objective="reinforce")).init(constant, np.tile(BITS, (30, 1)), CLOCK.key)
+    state = Variational(DirectedSettings(objective="reinforce")).init(
+        constant, np.tile(BITS, (30, 1)), CLOCK.key, 30 * len(BITS)
+    )
     assert state["baseline/mean"][0] == pytest.approx(3 * np.log(0.5), abs=1e-12)
 
 

@@ -197,9 +197,9 @@ def test_sparsity_pulls_rates_to_the_target() -> None:
 
 def test_no_sparsity_cost_keeps_no_rates() -> None:
     machine = checks.machine_of(Table.random((4, 3), 1.0, 34))
-    state = Contrastive(Settings()).init(machine, checks.coin_rows(2, 4, 34), checks.KEY)
+    state = Contrastive(Settings()).init(machine, checks.coin_rows(2, 4, 34), checks.KEY, 2)
     assert sorted(state) == ["chain/h1", "chain/v"]
-    assert Contrastive(Settings(rule="cd")).init(machine, checks.coin_rows(2, 4, 34), checks.KEY) == {}
+    assert Contrastive(Settings(rule="cd")).init(machine, checks.coin_rows(2, 4, 34), checks.KEY, 2) == {}
 
 
 @pytest.mark.parametrize("rule", ["cd", "pcd"])
@@ -208,7 +208,7 @@ def test_a_used_workspace_changes_nothing(rule: str) -> None:
     machine = checks.machine_of(Table.random((6, 5, 4), 0.6, 35))
     made = Contrastive(Settings(rule=rule, chains=40, center=True))
     start = checks.coin_rows(9, 6, 36)
-    work, kept, fresh = Workspace(machine), *(made.init(machine, start, checks.KEY) for _ in range(2))
+    work, kept, fresh = Workspace(machine), *(made.init(machine, start, checks.KEY, len(start)) for _ in range(2))
     for step, rows in enumerate((150, 1, 33, 150)):
         batch = checks.coin_rows(rows, 6, 36 + step)
         found = made.gradient(work, batch, kept, Clock(checks.KEY, step), checks.SERIAL)
@@ -236,7 +236,13 @@ def test_inputs_are_left_as_they_were(rule: str) -> None:
     batch, arena = checks.coin_rows(20, 5, 40), machine.arena.copy()
     batch.flags.writeable = False
     made = Contrastive(Settings(rule=rule, chains=7, center=True))
-    made.gradient(Workspace(machine), batch, made.init(machine, batch, checks.KEY), Clock(checks.KEY, 0), checks.SERIAL)
+    made.gradient(
+        Workspace(machine),
+        batch,
+        made.init(machine, batch, checks.KEY, len(batch)),
+        Clock(checks.KEY, 0),
+        checks.SERIAL,
+    )
     np.testing.assert_array_equal(machine.arena, arena)
 
 

@@ -77,7 +77,7 @@ def test_gradients_depend_on_neither_threads_nor_earlier_batches(layers: str) ->
             boltz.threads(3)
             with workers() as pool:
                 for rows in (400, 7, 301):
-                    state = rule.init(machine, x, CLOCK.key)
+                    state = rule.init(machine, x, CLOCK.key, len(x))
                     rule.gradient(used, np.resize(x, (rows, 3)), state, CLOCK, pool)
         finally:
             boltz.threads(before)
@@ -95,7 +95,7 @@ def test_single_precision_and_sums_of_weight_rows_agree_with_double(layers: str)
     settings = DirectedSettings(objective="nvil", samples=2)
     state = {name: value * 0 for name, value in checks.baseline_state(machine_of("3b 2b"), False).items()}
     rule = Variational(settings)
-    double = {**state, **{n: v * 0 for n, v in rule.init(machine, x, CLOCK.key).items()}}
+    double = {**state, **{n: v * 0 for n, v in rule.init(machine, x, CLOCK.key, len(x)).items()}}
     single = {n: v.astype(np.float32) if n != "baseline/mean" else v for n, v in double.items()}
     wanted = gradient_of(machine, x, settings, double)
     found = gradient_of(machine.astype(np.float32), x.astype(np.float32), settings, single)

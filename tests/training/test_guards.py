@@ -149,7 +149,9 @@ def test_bad_state_of_rule_or_optimizer(
     rule: str, optimizer: str, bad: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each array in turn: fantasy particles of every layer, offsets, rates, velocities, both moments of Adam."""
-    example = Contrastive(boltz.Settings(**RULES[rule])).init(boltz.dbm(units_of(rule)), rows(), checks.KEY)
+    example = Contrastive(boltz.Settings(**RULES[rule])).init(
+        boltz.dbm(units_of(rule)), rows(), checks.KEY, len(rows())
+    )
     moments = ("first", "second") if optimizer == "adam" else ("velocity",)
     for number, (kind, name) in enumerate(
         [("rule", name) for name in example] + [("optimizer", name) for name in moments]
@@ -212,7 +214,7 @@ def test_bad_parameters_and_states_of_directed_machines(
     make, settings = DIRECTED[name]
     model = make()
     chosen = settings_of(model.plan, settings)
-    state = rule_of(name)(chosen).init(model, rows(), checks.KEY)
+    state = rule_of(name)(chosen).init(model, rows(), checks.KEY, len(rows()))
     assert len(state) == {"nvil": 4, "reinforce": 1, "up-down pcd": 2}.get(name, 0)
     moments = ("first", "second") if optimizer == "adam" else ("velocity",)
     places = [("model", x) for x in model.params] + [("rule", x) for x in state] + [("optimizer", x) for x in moments]

@@ -44,6 +44,7 @@ KINDS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "collapsed": (lambda: boltz.dbm([6, 4, 3], ROWS), {
         "positive": "collapsed", "positive_draws": 2, "averaging": "last", "average_share": 0.5
     }),
+    "gibbs": (lambda: boltz.dbm([6, 4, 3, 2], ROWS), {"positive": "gibbs", "center": True, "batch_size": 7}),
     "bottom": (lambda: boltz.dbm([6, 4, 3], ROWS), {"pretrain": "bottom", "pretrain_epochs": 1, "l1": 1e-4}),
     "iwae": (lambda: boltz.vae([6, [5], [4]], [3, 2], ROWS), {
         "objective": "iwae", "samples": 3, "schedule": "stages", "adam_second": 1.0, "learning_rate": 0.01

@@ -56,10 +56,10 @@ def test_persistent_chains_start_at_recognised_rows() -> None:
     x = undirected.bits(3)
     machine = laws.sure_machine()
     assert (recognised(machine, x, CLOCK.key) == sure_states(x)["h2"]).all()
-    state = UpDown(BeliefSettings(rule="pcd", chains=21)).init(machine, x, CLOCK.key)
+    state = UpDown(BeliefSettings(rule="pcd", chains=21)).init(machine, x, CLOCK.key, len(x))
     assert set(state) == {"chain/v", "chain/h1"} and state["chain/v"].dtype == np.float64
     assert (state["chain/v"] == np.resize(sure_states(x)["h2"], (21, 2))).all()
-    assert UpDown(BeliefSettings(rule="cd")).init(machine, x, CLOCK.key) == {}
+    assert UpDown(BeliefSettings(rule="cd")).init(machine, x, CLOCK.key, len(x)) == {}
 
 
 def test_the_top_rbm_learns_from_recognised_states() -> None:
@@ -85,7 +85,7 @@ def test_steps_depend_on_neither_threads_nor_earlier_batches(rule: str) -> None:
             work = UpDownWorkspace(machine)
             with workers() as pool:
                 for rows in (200, 150) if threads == 3 else (150,):
-                    state = up_down.init(machine, x, CLOCK.key)
+                    state = up_down.init(machine, x, CLOCK.key, len(x))
                     up_down.gradient(work, np.resize(x, (rows, 3)), state, CLOCK, pool)
             results.append({name: value.copy() for name, value in (work.named | state).items()})
     finally:
