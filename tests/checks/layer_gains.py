@@ -50,7 +50,7 @@ def check_gains() -> None:
     """
     for sizes, seed in (((6, 5, 4), 3), ((5, 4, 3, 3), 4)):
         model, x = machine(sizes, seed=seed), coins(40, sizes[0])
-        for number, found in enumerate(layer_gains(model, x, rounds=120), 2):
+        for number, found in enumerate(layer_gains(model, x, rounds=60), 2):
             exact = exact_gains(model, x, number)
             half = (found.interval[1] - found.interval[0]) / 2 / 1.959964
             rows = exact.std(ddof=1) / np.sqrt(len(exact))

@@ -81,7 +81,7 @@ def drawn_counts(machine: Any, row: Any, known: Any, sweeps: int, pairs: int) ->
 
 
 def check_draws_of_boltzmann_machines() -> None:
-    """Chi-square of 10,000 chains a mask; catches known units that do not stay, masks of other rows or turned round.
+    """Chi-square of 2,000 chains a mask; catches known units that do not stay, masks of other rows or turned round.
 
     The known units are grey in one machine, where they enter by the energy alone.
     """
@@ -89,12 +89,12 @@ def check_draws_of_boltzmann_machines() -> None:
         machine, units = machine_of(table), table.layers["v"]
         row = GREY if name == "rbm" else (np.arange(units) % 2).astype(float)
         known = masks(units)
-        for k, counts in zip(known, drawn_counts(machine, row, known, 40, 10_000), strict=True):
+        for k, counts in zip(known, drawn_counts(machine, row, known, 40, 2000), strict=True):
             p = law_of(machine, row, k)
             stats.accept(stats.chi_square(counts, p), f"units of the {name} are not drawn given the known ones")
             if k.any():
                 free = enumeration.marginal(table, ("v",)).reshape([2] * units).sum(axis=tuple(np.flatnonzero(k)))
-                assert stats.detectable_chi_square(10_000, p, free.reshape(-1)), "known units without any effect"
+                assert stats.detectable_chi_square(2000, p, free.reshape(-1)), "known units without any effect"
 
 
 def check_draws_of_belief_nets() -> None:

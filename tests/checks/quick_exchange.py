@@ -47,7 +47,7 @@ PLAIN = Table.random([4, 3], 1.2, 42)
 
 def check_joint_law() -> None:
     """Pairs of rungs, and of copies next to each other, after three rounds from exact draws."""
-    copies = 20_000
+    copies = 8_000
     cases: list[tuple[str, Table, Rungs]] = [(KINDS[0], RBM, 3), (KINDS[1], DBM, 2), (KINDS[0], slow(), HIGH)]
     for kind, table, rungs in cases:
         replicas = exact_start(table, rungs, copies, kind)

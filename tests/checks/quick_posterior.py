@@ -59,7 +59,7 @@ def scan_matrix(machine: boltz.HelmholtzMachine, beta: float) -> Any:
 
 def check_scan_law() -> None:
     """Pairs of states before and after a scan from its law, by enumeration: upwards, and back for the reversed path."""
-    count, beta = 60_000, 0.6
+    count, beta = 20_000, 0.6
     matrix, p = scan_matrix(STRONG, beta)
     assert np.abs(p @ matrix - p).max() < 1e-12
     forward, backward = (p[:, None] * matrix).reshape(-1), (p[:, None] * matrix).T.reshape(-1)

@@ -19,6 +19,8 @@ from boltz.estimators.estimate import interval
 from boltz.estimators.two_sided import bracket, from_both_sides
 from boltz.sampling import ladder_fitting
 
+FAR = 0.01  # an accuracy that first attempts do not reach, with 200 chains
+
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,9 +47,9 @@ def test_a_large_machine_is_measured_as_well_as_asked_for(quick: None) -> None:
     """24 + 24 units; Student's test at stats.ALPHA that the value is right, which catches one that is off by 0.3."""
     machine, truth = blocks(scale=1.6)
     arena = machine.arena.tobytes()
-    found = from_both_sides(machine, 0.03, 60.0, 2)
+    found = from_both_sides(machine, 0.04, 60.0, 2)
     low, high = found.estimate.interval
-    assert found.reached is True and found.estimate.trusted and (high - low) / 2 <= 0.03 == found.wanted
+    assert found.reached is True and found.estimate.trusted and (high - low) / 2 <= 0.04 == found.wanted
     assert found.ladder is not None and found.estimate.value == found.ladder.estimate.value
     assert (found.lower.kind, found.upper.kind, found.estimate.kind) == ("lower", "none", "none")
     for part in (found.lower, found.upper, found.estimate):
@@ -68,9 +70,9 @@ def test_a_budget_of_nothing_gives_one_attempt(quick: None, monkeypatch: pytest.
         return bracket(*words)
 
     monkeypatch.setattr(two_sided, "bracket", counted)
-    found = from_both_sides(blocks()[0], 1e-6, 0.0)
+    found = from_both_sides(blocks()[0], FAR, 0.0)
     assert len(attempts) == 1 and found.reached is False and found.lower.steps == 40 and found.seconds > 0
-    assert found.estimate.interval[1] - found.estimate.interval[0] > 2e-6
+    assert found.estimate.interval[1] - found.estimate.interval[0] > 2 * FAR
 
 
 def test_attempts_share_no_random_numbers_with_another_seed(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +91,7 @@ def test_attempts_share_no_random_numbers_with_another_seed(quick: None, monkeyp
     monkeypatch.setattr(two_sided, "chosen", seen)
     monkeypatch.setattr(two_sided, "bracket", second)
     for seed in (2**64 - 2, 2**64 - 1):
-        assert from_both_sides(blocks()[0], 1e-6, 1e6, seed).reached is True
+        assert from_both_sides(blocks()[0], FAR, 1e6, seed).reached is True
     assert len(starts) == len(set(starts)) == 4
 
 
@@ -98,7 +100,7 @@ def test_results_depend_on_the_seed_alone(quick: None) -> None:
     try:
         for count, seed in ((1, 0), (3, 0), (1, 1)):
             boltz.threads(count)
-            part = from_both_sides(machine, 1e-6, 0.0, seed)
+            part = from_both_sides(machine, FAR, 0.0, seed)
             found.append((part.lower.value, part.estimate.value, part.upper.value))
     finally:
         boltz.threads(before)

@@ -12,13 +12,14 @@ from nbclient import NotebookClient
 FOLDER = Path(__file__).parents[2] / "examples"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 SHORTER = [(r"epochs=\d+", "epochs=5"), (r"limit=\d+", "limit=100"), (r"betas=\d+", "betas=100")]
+SHORTER += [(r"\b64\b", "22"), (r"\b32\b", "8")]  # units; 20 would be enumerated
 SHORTER += [(r"budget=\d+", "budget=1"), (r"error=[\d.]+", "error=5"), (r"sweeps=\d+", "sweeps=20")]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_run(path: Path, tmp_path: Path) -> None:
-    """With fewer epochs, rows, sweeps and temperatures than are written there; curves are drawn every fifth epoch."""
+    """With fewer epochs, rows, units, sweeps and temperatures than are written there; curves are drawn every fifth epoch."""
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert code and not any(cell.outputs for cell in code), "outputs are not kept in the repository"

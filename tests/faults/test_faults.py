@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -34,7 +35,23 @@ def faults() -> Iterator[Fault]:
         yield Fault(what, module, old, new, check)
 
 
+TESTS = Path(__file__).parents[1]
+HOLDER = re.compile(r"^from checks import (\w+)(?: as (\w+))?$", re.MULTILINE)
+ALONE = re.compile(r'\n\ndef test_\w+\(\) -> None:\n(?:    """[^"]*"""\n)?    (\w+)\.(check_\w+)\(\)\n(?=\n|\Z)')
+
+
+def run_elsewhere() -> set[str]:
+    """The checks that a test without conditions or arguments calls, and does nothing else: once is enough."""
+    found = set()
+    for file in TESTS.rglob("test_*.py"):
+        text = file.read_text(encoding="utf-8")
+        modules = {short or name: name for name, short in HOLDER.findall(text)} if "pytestmark" not in text else {}
+        found |= {f"checks.{modules[holder]}.{check}" for holder, check in ALONE.findall(text) if holder in modules}
+    return found
+
+
 FAULTS = list(faults())
+CHECKS = {fault.check for fault in FAULTS}
 
 
 def check_named(name: str) -> Callable[[], None]:
@@ -47,9 +64,14 @@ def test_the_list_is_long_and_names_each_fault_once() -> None:
     assert len({fault.what for fault in FAULTS}) == len(FAULTS) >= 60
 
 
-@pytest.mark.parametrize("name", sorted({fault.check for fault in FAULTS}))
+@pytest.mark.parametrize("name", sorted(CHECKS - run_elsewhere()))
 def test_every_check_passes_without_a_fault(name: str) -> None:
+    """Those that are no test of their own."""
     check_named(name)()
+
+
+def test_checks_that_are_tests_of_their_own_are_found() -> None:
+    assert "checks.training.check_two_draws" in run_elsewhere() and len(CHECKS & run_elsewhere()) > 50
 
 
 @pytest.mark.parametrize("name", sorted({fault.check for fault in FAULTS if fault.module == "kernels.reference"}))
