@@ -42,6 +42,17 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def kernels_are_shared(request: pytest.FixtureRequest) -> None:
+    """Two workers that run many tests compile other kernels first: what one has compiled, the other finds on disk."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if not worker or len(request.session.items) < 1000:
+        return
+    first, second = (getattr(importlib.import_module("support.warming"), name) for name in ("chains", "nets"))
+    for warm in (second, first) if int(worker.removeprefix("gw")) % 2 else (first, second):
+        warm()
+
+
+@pytest.fixture(autouse=True, scope="session")
 def ctrl_c_counts() -> None:
     """A shell starts background work with SIGINT ignored; the tests of signals need it to count."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

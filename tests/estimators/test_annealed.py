@@ -67,16 +67,16 @@ def test_the_spread_of_weights_is_the_exact_one() -> None:
 
 @pytest.mark.parametrize("name", FORTY)
 def test_forty_machines_within_four_standard_errors(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """1,000 chains, 300 temperatures, the default base rates; all chains in one block, for speed.
+    """600 chains, 200 temperatures, the default base rates; all chains in one block, for speed.
 
     A correct estimator fails 4 standard errors with probability 6.3e-5, so one of forty with 2.5e-3 at a fresh key; the
-    key is fixed. At least 300 effective chains, which trust demands, bound the standard error at 0.05 nats.
+    key is fixed. The standard error is that of an error of 0.4 nats that is seen.
     Catches an error of 0.4 nats surely, and every estimate that does not trust itself on machines so small.
     """
     monkeypatch.setattr(annealing, "shares", lambda chains, like, kinds: [slice(0, chains)])
     table = FORTY[name]
-    found, truth = boltz.ais(machine_of(table), 1000, 300, seed=9), enumeration.log_z(table)
-    assert (found.chains, found.steps, found.kind, found.trusted) == (1000, 300, "lower", True)
+    found, truth = boltz.ais(machine_of(table), 600, 200, seed=9), enumeration.log_z(table)
+    assert (found.chains, found.steps, found.kind, found.trusted) == (600, 200, "lower", True)
     assert abs(found.value - truth) < 4 * found.standard_error
     assert stats.detectable_ratio(0.4, found.standard_error)
 

@@ -14,6 +14,11 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 SHORTER = [(r"epochs=\d+", "epochs=5"), (r"limit=\d+", "limit=100"), (r"betas=\d+", "betas=100")]
 SHORTER += [(r"\b64\b", "22"), (r"\b32\b", "8")]  # units; 20 would be enumerated
 SHORTER += [(r"budget=\d+", "budget=1"), (r"error=[\d.]+", "error=5"), (r"sweeps=\d+", "sweeps=20")]
+QUICK = """from boltz.estimators import two_sided
+from boltz.sampling import ladder_fitting
+two_sided.FIRST_ROUNDS = two_sided.FIRST_STEPS = 40
+ladder_fitting.PILOT_RUNGS, ladder_fitting.PILOT_ROUNDS = 6, 16
+"""
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -26,6 +31,7 @@ def test_notebooks_run(path: Path, tmp_path: Path) -> None:
     for cell in code:
         for written, shorter in SHORTER:
             cell.source = re.sub(written, shorter, cell.source)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(QUICK))
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     kinds = {kind for cell in code for output in cell.outputs for kind in output.get("data", {})}
     assert {"image/png", "text/html", "text/plain"} <= kinds
