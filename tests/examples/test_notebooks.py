@@ -24,7 +24,7 @@ ladder_fitting.PILOT_RUNGS, ladder_fitting.PILOT_ROUNDS = 6, 16
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_run(path: Path, tmp_path: Path) -> None:
-    """With fewer epochs, rows, units, sweeps and temperatures than are written there; curves are drawn every fifth epoch."""
+    """With fewer epochs, rows, units, sweeps and temperatures than written; curves are drawn every fifth epoch."""
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert code and not any(cell.outputs for cell in code), "outputs are not kept in the repository"
