@@ -27,6 +27,9 @@ SWEEPS, SETTLED = 50, 1e-4
 TOGETHER = 1024  # rows that are relaxed at a time
 UNITS, RANDOM = 32, 32  # units a layer whose own patterns are starts, and random starts
 SAME = 0.3  # largest difference of means within a mode
+WALKS, WALK, CLIMB, COLDEST = 32, 15, 3, 0.1  # walks by single flips, their sweeps, the last ones, first inverse heat
+FEW = 5  # units of which all states are starts
+FLIPS = 20_000  # weights of a machine at most that is walked through
 DEEP, MOST = 5.0, 16  # nats below the best bound, and number of modes, that are kept
 RETURNS = 32  # draws of a mode that are relaxed again, to learn how many of its states lead back to it
 CERTAIN, ROUNDING = 0.5, 1e-6  # nats, and a share of log Z, that a bound may exceed a value by
@@ -94,11 +97,12 @@ class Modes:
 def search(machine: BoltzmannMachine, key: Key, rates: Mapping[str, Array] | None = None) -> Modes:
     """Modes by mean field from the patterns of single units and their opposites, all units on or off, and chance.
 
-    The pattern of a unit switches its neighbours by the signs of their weights. rates are further starts.
+    The pattern of a unit switches its neighbours by the signs of their weights. rates are further starts, and of a
+    machine that is not large, states that single flips of units have annealed to, as in a spin glass.
     """
     machine = machine.to("cpu")
     found: list[tuple[dict[str, Array], Floats]] = []
-    for layers, rows in _starts(machine, key, rates or {}):
+    for layers, rows in (*_starts(machine, key, rates or {}), *_walked(machine, key.derive("walks").generator())):
         found.append(relaxed(machine, {n: rows[n] for n in layers}))
     means = {n: np.concatenate([m[n] for m, _ in found]).astype(np.float64) for n in machine.graph.units}
     bounds = np.concatenate([bound for _, bound in found])
@@ -170,6 +174,58 @@ def _starts(
                 rows[n].append(patterns.get(n, np.full((count, units), 0.5)))
         found.append((layers, {n: np.concatenate(parts) for n, parts in rows.items()}))
     return found
+
+
+def _walked(
+    machine: BoltzmannMachine, generator: np.random.Generator
+) -> list[tuple[tuple[str, ...], dict[str, Array]]]:
+    """States of the smaller colour class that single flips lead to, the other class summed out, with its layers.
+
+    Simulated annealing (Kirkpatrick, Gelatt & Vecchi 1983) of log p*, and flips that raise it at the end. Between
+    strong couplings whole classes hardly move, neither by sweeps nor by mean field, where single units still do.
+    """
+    layers, others = sorted(machine.graph.colours, key=lambda each: sum(machine.graph.units[n] for n in each))
+    weights = _between(machine, layers, others)
+    if weights.size > FLIPS:
+        return []
+    if len(weights) <= FEW:
+        states = np.arange(2 ** len(weights))[:, None] >> np.arange(len(weights)) & 1
+        return [(tuple(layers), _split(machine, layers, states.astype(np.float64)))]
+    bias, inputs = (np.concatenate([machine.bias(n) for n in each]).astype(np.float64) for each in (layers, others))
+    kind = machine.unit_type(others[0])
+    x = generator.integers(0, 2, (WALKS, len(weights))).astype(np.float64)
+    fields = x @ weights + inputs
+    score = kind.total_log_partition(fields)
+    for beta in (*np.linspace(COLDEST, 1, WALK), *[np.inf] * CLIMB):
+        heat = generator.exponential(size=x.shape) / beta
+        for i, weight in enumerate(weights):
+            sign = 1 - 2 * x[:, i]
+            moved = fields + sign[:, None] * weight
+            found = kind.total_log_partition(moved)
+            taken = sign * bias[i] + found - score > -heat[:, i]
+            x[taken, i], fields[taken], score[taken] = 1 - x[taken, i], moved[taken], found[taken]
+    return [(tuple(layers), _split(machine, layers, x))]
+
+
+def _split(machine: BoltzmannMachine, layers: Sequence[str], x: Array) -> dict[str, Array]:
+    """The columns of x (rows, units of all layers) by layer."""
+    ends = np.cumsum([machine.graph.units[n] for n in layers])[:-1]
+    return dict(zip(layers, np.split(x, ends, axis=1), strict=True))
+
+
+def _between(machine: BoltzmannMachine, layers: Sequence[str], others: Sequence[str]) -> Floats:
+    """All weights between two colour classes as one matrix (units, units of others)."""
+    rows = []
+    for n in layers:
+        near = {other: (machine.params[edge], lower) for edge, other, lower in machine.graph.neighbours[n]}
+        blocks_of = [
+            (near[o][0] if near[o][1] else near[o][0].T)
+            if o in near
+            else np.zeros([machine.graph.units[m] for m in (n, o)])
+            for o in others
+        ]
+        rows.append(np.hstack(blocks_of))
+    return np.vstack(rows).astype(np.float64)
 
 
 def _sizes(machine: BoltzmannMachine, layers: Sequence[str]) -> list[tuple[str, int]]:

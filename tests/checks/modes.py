@@ -10,7 +10,7 @@ from oracles import enumeration
 from oracles.enumeration import Table
 from scipy.special import comb, expit, logsumexp
 from scipy.stats import binom
-from support import stats
+from support import fooling, stats
 from support.machines import SMALL, machine_of
 
 import boltz
@@ -211,6 +211,15 @@ def check_hub_is_found() -> None:
     """Its phase has one state of 60 visible units, which no other start leads to."""
     machine, truth = hub(30.0)
     assert abs(search(machine, KEY).bounds[0] - truth) < 0.5
+
+
+def check_valley_of_a_glass() -> None:
+    """The best mode holds the likeliest state of 13 spins, which block sweeps and mean field seldom reach."""
+    for number in (14, 43):
+        machine = fooling.glass(number).machine
+        states = enumeration.bits(machine.units["v"])
+        given = states @ machine.bias("v") + np.logaddexp(0, machine.field("h1", {"v": states})).sum(axis=1)
+        np.testing.assert_array_equal(search(machine, KEY).means["v"][0].round(), states[given.argmax()])
 
 
 def two_rungs(machine: boltz.BoltzmannMachine, rate: float) -> Temperatures:

@@ -1,4 +1,4 @@
-"""Four hundred machines that may fool an estimate of log Z, fifty in each of eight families, with known answers.
+"""Machines that may fool an estimate of log Z, fifty in each of nine families, with known answers.
 
 Spins of -1 and 1 become units of 0 and 1 by s = 2x - 1. Truth comes from enumeration or from ising_oracle.py. What
 varies over a family, a coupling or the odds of a phase, runs evenly over its range in the order of the numbers, so
@@ -225,6 +225,23 @@ def hopfield(number: int) -> Case:
     return enumerated(f"{m} patterns of {n}, J {coupling:.2f}", machine, {} if number % 2 else halves(machine))
 
 
+def glass(number: int) -> Case:
+    """Spin glasses of 8 to 13 spins (Sherrington & Kirkpatrick 1975) at temperatures 0.15 to 1, with small fields.
+
+    Every pair of spins has a hidden spin of its own: cosh(2w) = exp(2 |K|) makes it a coupling of K, so that a spin
+    is held by all its pairs, and no class as a whole moves easily.
+    """
+    rng, temperature = np.random.default_rng([9, number]), along(number, 0.15, 1.0)
+    n = int(rng.integers(8, 14))
+    first, second = np.triu_indices(n, 1)
+    strength = rng.normal(0, 1 / np.sqrt(n), len(first)) / temperature
+    weight = np.arccosh(np.exp(2 * np.abs(strength))) / 2
+    coupling, pairs = np.zeros((n, len(first))), np.arange(len(first))
+    coupling[first, pairs], coupling[second, pairs] = weight, np.sign(strength) * weight
+    machine, _ = of_spins(coupling, rng.normal(0, 0.1, n) / temperature)
+    return enumerated(f"glass of {n} spins, T {temperature:.2f}", machine)
+
+
 def trained(number: int) -> Case:
     """RBMs with 6 to 14 hidden units after a few hundred updates on made data; they keep the rates of these."""
     rng = np.random.default_rng([8, number])
@@ -283,5 +300,6 @@ def families() -> dict[str, Callable[[int], Case]]:
         "deterministic": deterministic,
         "deep": deep,
         "hopfield": hopfield,
+        "glass": glass,
         "trained": trained,
     }
