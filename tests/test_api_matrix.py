@@ -14,9 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 from support.machines import SMALL, machine_of
+from support.shorter import shorten
 from support.training import plain_train
 
 import boltz
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten(monkeypatch)
+
 
 BITS = np.random.default_rng(1).integers(0, 2, (6, 3)).astype(np.float64)
 RBM = boltz.from_arrays([np.random.default_rng(2).normal(size=(3, 4))], [np.full(3, 0.25), np.full(4, -0.5)])

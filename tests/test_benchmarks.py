@@ -264,7 +264,10 @@ def test_bad_usage_is_refused_by_name() -> None:
 
 
 def test_every_primitive_has_a_timing_line() -> None:
-    found = json.loads(command(str(FOLDER / "kernels.py"), "--smoke", "--json", "--repeats", "1").stdout)["ns_per_unit"]
+    sizes = ("--chains", "20", "--units", "50")
+    found = json.loads(command(str(FOLDER / "kernels.py"), *sizes, "--smoke", "--json", "--repeats", "1").stdout)[
+        "ns_per_unit"
+    ]
     assert set(found) == set(PRIMITIVES)
     assert all(times["cpu"] > 0 and times["reference"] > 0 for times in found.values())
 

@@ -9,6 +9,7 @@ import pytest
 from checks.border_sweep import FOREIGN, REFUSED, RESULT, TAKEN, WORDS, WRONG, attempt, little_memory, sandbox, sweep
 from support.bad_values import BAD
 from support.good_calls import INNER, Good, public_names
+from support.shorter import shorten
 
 import boltz
 from boltz import checks
@@ -16,7 +17,8 @@ from boltz import checks
 
 @pytest.fixture(scope="module")
 def calls() -> Iterator[dict[str, Good]]:
-    with sandbox() as found, little_memory():
+    with pytest.MonkeyPatch.context() as patch, sandbox() as found, little_memory():
+        shorten(patch)
         yield found
 
 

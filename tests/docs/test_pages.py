@@ -20,6 +20,7 @@ import click
 import matplotlib.pyplot as plt
 import pytest
 from support.commands import invoke
+from support.shorter import shorten
 
 import boltz
 from boltz.cli import COMMANDS, main
@@ -118,11 +119,12 @@ def options(name: str) -> click.Command:
 
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder of its own, no other data sets, the number of threads as it was, pictures composed but not painted."""
+    """A folder of its own, no other data sets, the number of threads as it was, short ladders, pictures not painted."""
     before = boltz.threads()
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BOLTZ_DATA", raising=False)
     monkeypatch.setattr(images, "written", lambda figure, ending: b"")
+    shorten(monkeypatch)
     yield
     boltz.threads(before)
     plt.close("all")

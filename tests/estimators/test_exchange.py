@@ -19,12 +19,13 @@ from oracles.enumeration import Table
 from scipy.stats import t as student
 from support import calibration, stats
 from support.machines import SMALL, machine_of, rates_of
+from support.shorter import shorten
 from support.training import plain_train
 
 import boltz
 from boltz.estimators.replica_exchange import LadderEstimate, bennett, estimated, exchange_log_z
 from boltz.rng import Key
-from boltz.sampling import ladder_fitting, replica_exchange
+from boltz.sampling import replica_exchange
 from boltz.sampling.ladder_fitting import fitted_ladder, fitted_places
 from boltz.sampling.ladders import Machines, Temperatures
 from boltz.sampling.replica_exchange import Exchanged, exchange, replicas_of
@@ -37,9 +38,7 @@ NAMES = ("rbm", "wide", "one", "dbm2", "dbm3", "dbm4", "strong", "ring")
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pilot runs of small machines need not be long."""
-    monkeypatch.setattr(ladder_fitting, "PILOT_RUNGS", 6)
-    monkeypatch.setattr(ladder_fitting, "PILOT_ROUNDS", 16)
+    shorten(monkeypatch)
 
 
 def agree(found: Floats, truth: Any, errors: Floats, copies: int, what: str, effect: float = 0.2) -> None:

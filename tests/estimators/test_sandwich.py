@@ -12,23 +12,19 @@ from oracles import enumeration
 from scipy.stats import t as student
 from support import stats
 from support.machines import SMALL, machine_of
+from support.shorter import shorten
 
 import boltz
 from boltz.estimators import two_sided
 from boltz.estimators.estimate import interval
 from boltz.estimators.two_sided import bracket, from_both_sides
-from boltz.sampling import ladder_fitting
 
 FAR = 0.01  # an accuracy that first attempts do not reach, with 200 chains
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attempts that begin small, and pilot runs that are short."""
-    monkeypatch.setattr(two_sided, "FIRST_ROUNDS", 40)
-    monkeypatch.setattr(two_sided, "FIRST_STEPS", 40)
-    monkeypatch.setattr(ladder_fitting, "PILOT_RUNGS", 6)
-    monkeypatch.setattr(ladder_fitting, "PILOT_ROUNDS", 16)
+    shorten(monkeypatch)
 
 
 # ---------------------------------------------------------------- whole machines

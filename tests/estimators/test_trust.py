@@ -15,7 +15,7 @@ from support import calibration, fooling, stats
 
 import boltz
 
-MACHINES, CHAINS, BETAS, ROUNDS = 3, 200, 500, 200
+MACHINES, CHAINS, BETAS, ROUNDS = 3, 200, 250, 200
 EXCHANGED = ("symmetric", "critical", "hopfield", "trained")
 FURTHEST = 5.0  # errors; of Student's t with 63 degrees of freedom beyond it: 5e-6 a run, 3e-4 in all runs here
 LEAST_TRUSTED = 0.25  # share of the runs: an estimate that trusts nothing would pass otherwise
