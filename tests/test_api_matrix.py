@@ -13,16 +13,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.looping import for_each
 from support.machines import SMALL, machine_of
 from support.shorter import shorten
 from support.training import plain_train
 
 import boltz
+from boltz.diagnostics import layers
 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     shorten(monkeypatch)
+    monkeypatch.setattr(layers, "SWEEPS", 3)
 
 
 BITS = np.random.default_rng(1).integers(0, 2, (6, 3)).astype(np.float64)
@@ -258,8 +261,8 @@ def plain_result(name: str) -> np.ndarray:
     return numbers(CALLS[name][1](BITS.copy()))
 
 
-@pytest.mark.parametrize("form", SAME)
 @pytest.mark.parametrize("name", CALLS)
+@for_each("form", SAME)
 def test_readings_of_the_same_numbers_give_the_same_result(name: str, form: str) -> None:
     call, x = CALLS[name][1], SAME[form]()
     before = image(x)
@@ -280,8 +283,8 @@ def refused(name: str, x: Any) -> None:
     assert caught.type is boltz.InputError and image(x) == before
 
 
-@pytest.mark.parametrize("form", BROKEN)
 @pytest.mark.parametrize("name", CALLS)
+@for_each("form", BROKEN)
 def test_broken_arrays_are_refused_by_the_name_of_the_argument(name: str, form: str) -> None:
     if form == "None" and name in OPTIONAL:
         assert np.isfinite(numbers(CALLS[name][1](None))).all(), "None means: not given"
@@ -292,8 +295,8 @@ def test_broken_arrays_are_refused_by_the_name_of_the_argument(name: str, form: 
     refused(name, BROKEN[form]())
 
 
-@pytest.mark.parametrize("form", NO_DATA)
 @pytest.mark.parametrize("name", sorted(set(CALLS) - STATES - PARAMETERS))
+@for_each("form", NO_DATA)
 def test_values_that_are_no_data_are_refused(name: str, form: str) -> None:
     """Gaussian visible units take any number that the type of the machine can hold."""
     if name in REAL and form not in ("no rows", "huge"):
@@ -436,8 +439,8 @@ def test_every_function_takes_every_machine_or_says_which(name: str, machine: st
     assert model.arena.tobytes() == arena, "the machine was changed"
 
 
-@pytest.mark.parametrize("model", [None, "digits.safetensors", 3, BITS, {}, boltz.rbm], ids=lambda m: type(m).__name__)
 @pytest.mark.parametrize("name", MODELS)
+@for_each("model", [None, "digits.safetensors", 3, BITS, {}, boltz.rbm])
 def test_what_is_no_machine_is_refused(name: str, model: Any) -> None:
     wanted = r"^model must be a BoltzmannMachine(| or a HelmholtzMachine), got \w+\.$"
     if name in RUNS_TOO:
@@ -487,8 +490,8 @@ NO_SIZES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("form", NO_SIZES)
 @pytest.mark.parametrize("name", SIZES)
+@for_each("form", NO_SIZES)
 def test_what_are_no_sizes_is_refused_by_name(name: str, form: str) -> None:
     argument, call = SIZES[name]
     with pytest.raises(boltz.InputError) as caught:

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from support.looping import for_each
 
 import boltz
 import boltz.kernels
@@ -162,7 +163,7 @@ def test_the_package_is_seen_whole() -> None:
         assert known, f"boltz.{name} is new: say in this test what it may import"
 
 
-@pytest.mark.parametrize("name", sorted(set(MODULES) - {""}))
+@for_each("name", sorted(set(MODULES) - {""}))
 def test_imports_go_one_way(name: str) -> None:
     if package(name) in ABOVE:
         return
@@ -285,7 +286,7 @@ def test_only_some_import(outside: str) -> None:
                 assert not (top and outside in LAZY), f"boltz.{name} must import {outside} where it is used"
 
 
-@pytest.mark.parametrize("name", sorted(MODULES))
+@for_each("name", sorted(MODULES))
 def test_no_pickle_and_no_eval(name: str) -> None:
     for dotted, _ in imports(TREES[name]):
         assert dotted.split(".")[0] not in BANNED, f"boltz.{name} imports {dotted}"
@@ -306,7 +307,7 @@ def test_no_pickle_and_no_eval(name: str) -> None:
             assert any(k.arg == "allow_pickle" for k in node.keywords), f"boltz.{name} line {node.lineno}: np.load"
 
 
-@pytest.mark.parametrize("name", sorted(MODULES))
+@for_each("name", sorted(MODULES))
 def test_modules_are_short(name: str) -> None:
     lines = len(MODULES[name].read_text(encoding="utf-8").splitlines())
     assert lines <= MOST_LINES, f"boltz.{name} has {lines} lines, at most {MOST_LINES}"
@@ -327,7 +328,7 @@ def functions(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.FunctionDef
 FUNCTIONS = {name: node for module, tree in TREES.items() for name, node in functions(tree, module)}
 
 
-@pytest.mark.parametrize("module", sorted(set(MODULES) - {""}))
+@for_each("module", sorted(set(MODULES) - {""}))
 def test_functions_are_small(module: str) -> None:
     for name, node in functions(TREES[module], module):
         if package(name) == "sklearn" and name.endswith(".__init__"):
@@ -371,7 +372,7 @@ def keyed_by_class(node: ast.AST) -> bool:
     return isinstance(called, ast.Attribute) and called.attr == "register" and names_machines(*node.args)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", sorted(set(MODULES) - {""}))
+@for_each("name", sorted(set(MODULES) - {""}))
 def test_machines_answer_for_themselves(name: str) -> None:
     """Outside models, a machine is asked for what it has, and what differs between classes stands in a table."""
     if package(name) == "models":
