@@ -175,8 +175,8 @@ def _drawn(model: Any, chains: int, lengths: tuple[int | None, int | None], seed
     with saying(f"drawing {chains:,} samples by {rounds:,} rounds of replica exchange"):
         states = boltz.tempered_sample(model, chains, rounds, seed=seed)
     if not states.trusted:
-        say(f"These samples may not be at equilibrium: {' and '.join(states.doubts)}; raise --rounds.")
-    return states, states.doubts
+        say(f"These samples may not be at equilibrium: {' and '.join(states.ladder.doubts)}; raise --rounds.")
+    return states, states.ladder.doubts
 
 
 def _encoded(states: dict[str, Any], gaussian: set[str], ending: str) -> bytes:

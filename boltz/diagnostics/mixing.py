@@ -24,7 +24,7 @@ def scores(chains: Floats) -> dict[str, Scores]:
     """Integrated time, split R-hat and effective draws of each statistic, from chains (statistics, chains, sweeps)."""
     measures = {"integrated_time": integrated_time, "split_rhat": split_rhat, "chain_ess": chain_ess}
     return {
-        name: {what: measure(x) for what, x in zip(STATISTICS, chains, strict=True)}
+        name: {what: measure(x, axis=1) for what, x in zip(STATISTICS, chains, strict=True)}
         for name, measure in measures.items()
     }
 

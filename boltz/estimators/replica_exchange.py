@@ -24,7 +24,7 @@ from boltz.models.boltzmann import BoltzmannMachine, affordable_chains, checked_
 from boltz.parallel import workers
 from boltz.rng import Key
 from boltz.sampling.annealing import Progress
-from boltz.sampling.convergence import nested_rhat
+from boltz.sampling.convergence import integrated_time, nested_rhat
 from boltz.sampling.gibbs import Scratch
 from boltz.sampling.ladder_fitting import BURN, COPIES, SWEEPS, fitted_ladder
 from boltz.sampling.ladders import At, Temperatures
@@ -176,21 +176,27 @@ class TemperedStates(States):
     """States by layer, layer -> (chains, units), of replica exchange, and what it says of itself.
 
     ladder holds the swaps between rungs (acceptance) and the journeys of copies (trips); doubts says in words what
-    speaks against copies having mixed, and trusted means that nothing does.
+    speaks against copies having mixed, with what to do, and trusted means that nothing does. times has integrated
+    autocorrelation times at the temperature of the machine, in rounds: of "free energy", and of "leading principal
+    component", which is the projection of the states on their leading direction. A time that is longer than the run can
+    show is inf.
     """
 
-    def __init__(self, layers: Mapping[str, Array], key: Key, ladder: LadderEstimate) -> None:
+    def __init__(
+        self, layers: Mapping[str, Array], key: Key, ladder: LadderEstimate, times: Mapping[str, float]
+    ) -> None:
         super().__init__(layers, key)
-        self.ladder = ladder
+        self.ladder, self.times = ladder, dict(times)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies keep the key and the ladder."""
-        return type(self), (dict(self), self.key, self.ladder)
+        """Copies keep the key, the ladder and the times."""
+        return type(self), (dict(self), self.key, self.ladder, self.times)
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """What speaks against trust, in words."""
-        return self.ladder.doubts
+        """What speaks against trust, in words, the last of them with what to do."""
+        doubts = self.ladder.doubts
+        return (*doubts[:-1], f"{doubts[-1]}: give more rounds than {self.ladder.estimate.steps:,}") if doubts else ()
 
     @property
     def trusted(self) -> bool:
@@ -210,8 +216,8 @@ def tempered_sample(
 
     64 copies of a fitted ladder run for so many rounds, after burn-in; states are kept at evenly spaced rounds, so that
     those of one copy (every 64th) are the less dependent the more rounds there are. They are a dict that also says
-    whether so many rounds suffice: trusted, doubts and ladder, as in exchange_log_z, whose other arguments it takes.
-    Raises InputError.
+    whether so many rounds suffice: trusted, doubts and ladder, as in exchange_log_z, whose other arguments it takes, and
+    times, the autocorrelation times in rounds. Raises InputError.
     """
     model = checked_model(model)
     chains = affordable_chains(model, chains)
@@ -226,7 +232,9 @@ def tempered_sample(
     held = {n: beside(x[:chains], model.arena) for n, x in found.samples.items()}
     ((_, drawn),) = ladder.look(held, (ladder.rungs - 1,), At(key.derive("last"), 0), Scratch(model.arena))
     states = {n: host((held | drawn)[n]) for n in model.graph.units}
-    return TemperedStates(states, key, estimated(replicas, found))
+    times = {"free energy": found.height, "leading principal component": found.along}
+    times = {what: integrated_time(x, axis=0) for what, x in times.items()}
+    return TemperedStates(states, key, estimated(replicas, found), times)
 
 
 def estimated(replicas: Replicas, found: Exchanged) -> LadderEstimate:

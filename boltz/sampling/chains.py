@@ -74,8 +74,8 @@ def run_chains(
 
     start, data and the random numbers are those of boltz.sample: with beta = 1 the last states are the same, bit for
     bit, whatever is recorded. States given as start serve all temperatures, or have a leading axis of temperatures.
-    boltz.integrated_time, split_rhat and chain_ess take a transposed trace, (chains, records). Raises InputError, and
-    NumericalError for an overflow.
+    boltz.integrated_time, split_rhat and chain_ess take the run itself where it has one trace at one temperature, else
+    a trace (records, chains) with axis=0. Raises InputError, and NumericalError for an overflow.
     """
     model = checked_model(model)
     functions, betas = _functions(record), _betas(beta)

@@ -1,6 +1,7 @@
 """What scalars along chains say of mixing: integrated autocorrelation time, split R-hat, effective number of draws.
 
-x is (chains, draws) throughout: one scalar of the state, such as its free energy, a sweep and chain.
+x is (chains, draws) throughout: one scalar of the state, such as its free energy, a sweep and chain. integrated_time,
+split_rhat and chain_ess also take what run_chains returns, or its trace with axis=0.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from scipy.stats import rankdata
 
 from boltz import checks
 from boltz.errors import InputError
+from boltz.sampling.chains import ChainRun
 
 Floats = NDArray[np.float64]
 WINDOW = 5.0  # Sokal (1997), section 3: the sum stops at so many times what it has come to
@@ -22,14 +24,17 @@ LEAST_DRAWS = 4
 HUGE = 1e100  # squares of larger numbers may overflow
 
 
-def integrated_time(x: Any) -> float:
+def integrated_time(x: Any, axis: int | None = None) -> float:
     """Integrated autocorrelation time 1 + 2 (rho_1 + rho_2 + ...) of x (chains, draws), in draws, at least 1.
+
+    x may be a run of run_chains with one trace and one temperature. axis: the one along the draws, 0 for a trace of
+    run_chains; None means 1, and refuses x with more chains than draws, which may be a trace that lies the other way.
 
     Autocovariances are averaged over the chains about their common mean, so that chains that stay apart have no short
     time, and summed up to the window of Sokal (1997). inf where the time is longer than the run can show: where a chain
     holds fewer than 10 or all of them fewer than 50 of it. What never changes, anywhere, has time 1. Raises InputError.
     """
-    x = _checked(x)
+    x = _checked(x, axis)
     chains, draws = x.shape
     if np.ptp(x) == 0:
         return 1.0
@@ -42,25 +47,25 @@ def integrated_time(x: Any) -> float:
     return time if LEAST_TIMES * time <= draws and LEAST_TOTAL * time <= chains * draws else float("inf")
 
 
-def split_rhat(x: Any) -> float:
+def split_rhat(x: Any, axis: int | None = None) -> float:
     """Split R-hat of x (chains, draws), at least about 1: how far halves of chains differ, beside their own spread.
 
     That of Gelman et al. (2013, section 11.4) on normal scores of ranks, and the same of the distances to the median;
     the larger counts (Vehtari et al. 2021, section 4). 1 where all draws are equal, inf where chains stand still at
-    different values. Raises InputError.
+    different values. x and axis as in integrated_time. Raises InputError.
     """
-    x = _checked(x)
+    x = _checked(x, axis)
     return max(_plain_rhat(_normal_scores(_halves(y))) for y in (x, np.abs(x - np.median(x))))
 
 
-def chain_ess(x: Any) -> float:
+def chain_ess(x: Any, axis: int | None = None) -> float:
     """Effective number of draws for the mean of x (chains, draws), as in Vehtari et al. (2021, eq. 10-14).
 
     Chains are halved first. Autocorrelations are summed in pairs as long as those are positive, and never rise (Geyer
     1992). Chains that stand still at different values count about one draw each; draws that are all equal count in
-    full. Raises InputError.
+    full. x and axis as in integrated_time. Raises InputError.
     """
-    x = _halves(_checked(x))
+    x = _halves(_checked(x, axis))
     chains, draws = x.shape
     if np.ptp(x) == 0:
         return float(chains * draws)
@@ -96,9 +101,26 @@ def nested_rhat(x: Any) -> float:
     return float(np.sqrt(1 + between / within))
 
 
-def _checked(x: Any) -> Floats:
-    """x as (chains, draws), long enough to be halved."""
+def _checked(x: Any, axis: int | None) -> Floats:
+    """x as (chains, draws), long enough to be halved, from what runs along the axis or is a run of chains."""
+    if axis is not None:
+        checks.integer(axis, "axis", 0, 1)
+    if isinstance(x, ChainRun):
+        if axis is not None:
+            raise InputError("axis must be left out for a run of chains, whose trace tells its own.")
+        x, axis = x.trace, 0
+    if getattr(x, "ndim", 0) == 3:
+        raise InputError(
+            f"x must be of one temperature, got shape {x.shape}: where that is (temperatures, records, chains), as "
+            "run_chains gives it, take each in turn, such as x[0] with axis=0."
+        )
     found: Floats = checks.array(x, "x", (None, None), np.float64)
+    if axis is None and found.shape[0] > found.shape[1] >= LEAST_DRAWS:
+        raise InputError(
+            f"x (chains, draws) must have no more chains than draws, got shape {found.shape}: give axis=0 where it is "
+            "(draws, chains), as a trace of run_chains, or axis=1 where it is not."
+        )
+    found = found.T if axis == 0 else found
     if len(found) < 1 or found.shape[1] < LEAST_DRAWS:
         raise InputError(
             f"x (chains, draws) must hold at least one chain of at least {LEAST_DRAWS} draws, got shape {found.shape}."

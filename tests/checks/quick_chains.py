@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from checks.chains import autoregressive, calm, rows_of, slow_ess, slow_nested, slow_rhat, slow_time, two_modes
 
 from boltz.diagnostics.diagnose import diagnose
 from boltz.diagnostics.traces import record
+from boltz.errors import InputError
 from boltz.rng import Key
+from boltz.sampling.chains import run_chains
 from boltz.sampling.convergence import chain_ess, integrated_time, nested_rhat, split_rhat
 
 
@@ -31,6 +34,24 @@ def check_chain_ess() -> None:
     for a, shift in ((0.6, 0.0), (0.6, 1.0), (-0.5, 0.0)):
         x = autoregressive(3, 41, a, 6) + np.array([[shift], [0.0], [0.0]])
         np.testing.assert_allclose(chain_ess(x), slow_ess(x), rtol=1e-9)
+
+
+def check_orientation() -> None:
+    """A run, its trace with axis=0, and that transposed are one; a trace that may lie either way is refused."""
+    model = calm(6, 5)
+    run = run_chains(model, 400, 20, start="uniform")
+    for measure in (integrated_time, split_rhat, chain_ess):
+        right = measure(run.trace.T)
+        assert measure(run) == measure(run.trace, axis=0) == measure(run.trace.T, axis=1) == right, measure
+        with pytest.raises(InputError, match="no more chains than draws, got shape .400, 20.: give axis=0 where"):
+            measure(run.trace)
+        assert measure(run.trace, axis=1) != right  # 400 chains of 20 draws, as was asked for
+        several = run_chains(model, 400, 20, start="uniform", beta=[0.5, 1.0])
+        for x in (several, several.trace):
+            with pytest.raises(InputError, match="of one temperature, got shape .2, 400, 20.: .* with axis=0"):
+                measure(x)
+        with pytest.raises(InputError, match="axis must be left out"):
+            measure(run, axis=1)
 
 
 def check_nested_rhat() -> None:

@@ -99,9 +99,9 @@ def test_what_a_run_shows() -> None:
 
 
 def test_traces_go_to_the_measures_of_mixing() -> None:
-    trace = boltz.run_chains(MODEL, 300, 20, start="uniform").trace
-    assert 1 <= boltz.integrated_time(trace.T) < 10
-    assert boltz.split_rhat(trace.T) < 1.2
+    run = boltz.run_chains(MODEL, 300, 20, start="uniform")
+    assert 1 <= boltz.integrated_time(run) == boltz.integrated_time(run.trace, axis=0) < 10
+    assert boltz.split_rhat(run.trace.T) < 1.2
 
 
 @pytest.mark.parametrize(
