@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,8 @@ from boltz.numerics import logit
 from boltz.rng import Key
 
 Array = NDArray[Any]
+LEAST_COUPLED = 3  # units that couplings within a set are told of
+GUIDE = "for couplings within a layer see 'Couplings within a sublattice' in the guide for physicists"
 
 
 def helmholtz(
@@ -227,11 +230,16 @@ def rbm(visible: int, hidden: int, x: Any = None, seed: int = 0, dtype: Any = np
 
 
 def from_arrays(weights: Sequence[Any], biases: Sequence[Any]) -> BoltzmannMachine:
-    """A machine from weights W_l (n_l, n_(l+1)) and biases b_l (n_l,), one more than weights; raises InputError."""
+    """A machine from weights W_l (n_l, n_(l+1)) and biases b_l (n_l,), one more than weights; raises InputError.
+
+    Units of a layer are not coupled to each other. What looks like the symmetric couplings of one set of n units warns:
+    it makes two layers, of n units each. docs/guides/physicists.md says how any Ising model becomes a machine.
+    """
     weights, biases = (checks.sequence(x, n, MOST_LAYERS) for x, n in ((weights, "weights"), (biases, "biases")))
     if len(weights) < 1 or len(biases) != len(weights) + 1:
         raise InputError(
-            f"biases must hold one array more than weights (at least one), got {len(biases)} and {len(weights)}."
+            f"biases must hold one array more than weights (at least one), got {len(biases)} and {len(weights)}"
+            + (f": no layer has couplings within it; {GUIDE}." if len(biases) == 1 else ".")
         )
     found = [checks.array(b, f"biases[{i}]", (None,)) for i, b in enumerate(biases)]
     sizes = [len(b) for b in found]
@@ -239,6 +247,21 @@ def from_arrays(weights: Sequence[Any], biases: Sequence[Any]) -> BoltzmannMachi
         raise InputError(f"biases[{sizes.index(0)}] must have at least one unit, got none.")
     matrices = [checks.array(w, f"weights[{i}]", (sizes[i], sizes[i + 1])) for i, w in enumerate(weights)]
     dtype = np.result_type(*matrices, *found)
+    _warn_of_couplings(matrices, found)
     return BoltzmannMachine(
         Graph.chain(sizes), np.concatenate([a.astype(dtype, copy=False).reshape(-1) for a in (*matrices, *found)])
     )
+
+
+def _warn_of_couplings(weights: Sequence[Array], biases: Sequence[Array]) -> None:
+    """Say that what looks like couplings within one set of units makes a machine of twice as many."""
+    first, units = weights[0], len(weights[0])
+    if len(weights) > 1 or units < LEAST_COUPLED or not first.any() or first.shape[1] != units:
+        return
+    if (first == first.T).all() and not first.diagonal().any() and (biases[0] == biases[1]).all():
+        warnings.warn(
+            f"weights[0] is symmetric without a diagonal, and both biases are the same, as if it coupled {units} units "
+            f"to each other; this machine has two layers of {units} units, {2 * units} in all: {GUIDE}.",
+            UserWarning,
+            stacklevel=3,
+        )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-import pytest
 from checks.chains import autoregressive, calm, rows_of, slow_ess, slow_nested, slow_rhat, slow_time, two_modes
 
 from boltz.diagnostics.diagnose import diagnose
@@ -43,15 +44,21 @@ def check_orientation() -> None:
     for measure in (integrated_time, split_rhat, chain_ess):
         right = measure(run.trace.T)
         assert measure(run) == measure(run.trace, axis=0) == measure(run.trace.T, axis=1) == right, measure
-        with pytest.raises(InputError, match="no more chains than draws, got shape .400, 20.: give axis=0 where"):
-            measure(run.trace)
+        assert "no more chains than draws, got shape (400, 20): give axis=0 where" in refusal(measure, run.trace)
         assert measure(run.trace, axis=1) != right  # 400 chains of 20 draws, as was asked for
         several = run_chains(model, 400, 20, start="uniform", beta=[0.5, 1.0])
         for x in (several, several.trace):
-            with pytest.raises(InputError, match="of one temperature, got shape .2, 400, 20.: .* with axis=0"):
-                measure(x)
-        with pytest.raises(InputError, match="axis must be left out"):
-            measure(run, axis=1)
+            assert "one temperature, got shape (2, 400, 20)" in refusal(measure, x)
+        assert "axis must be left out" in refusal(measure, run, axis=1)
+
+
+def refusal(call: Any, *given: Any, **named: Any) -> str:
+    """What a call is refused with, nothing where it is not."""
+    try:
+        call(*given, **named)
+    except InputError as problem:
+        return str(problem)
+    return ""
 
 
 def check_nested_rhat() -> None:

@@ -5,6 +5,7 @@ Each is compared with enumeration. Statistical ones have a fixed seed and the fa
 
 from __future__ import annotations
 
+import warnings
 from itertools import pairwise
 from typing import Any
 from unittest import mock
@@ -245,3 +246,16 @@ def check_annealed_unknown_units() -> None:
         values.append(stats.ratio_test(value, truth, error, unknown_units.CHAINS))
     stats.accept(stats.smallest_of(values), "annealing with clamped units gives another log p")
     assert found.kind == "lower" and found.samples == unknown_units.CHAINS
+
+
+def check_couplings() -> None:
+    """A symmetric table without a diagonal, and one bias twice, warn; what only resembles them does not."""
+    table = np.array([[0.0, 1.0, -2.0], [1.0, 0.0, 0.5], [-2.0, 0.5, 0.0]])
+    bias = np.array([0.1, 0.2, 0.3])
+    likes = [[table, bias, bias], [table + np.eye(3), bias, bias], [table, bias, -bias], [0 * table, bias, bias]]
+    for (weight, *biases), told in zip([*likes, [np.triu(table), bias, bias]], [1, 0, 0, 0, 0], strict=True):
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            boltz.from_arrays([weight], biases)
+        assert len(found) == told, (weight, biases)
+        assert not told or "two layers of 3 units, 6 in all" in str(found[0].message), found
