@@ -216,8 +216,8 @@ def tempered_sample(
 
     64 copies of a fitted ladder run for so many rounds, after burn-in; states are kept at evenly spaced rounds, so that
     those of one copy (every 64th) are the less dependent the more rounds there are. They are a dict that also says
-    whether so many rounds suffice: trusted, doubts and ladder, as in exchange_log_z, whose other arguments it takes, and
-    times, the autocorrelation times in rounds. Raises InputError.
+    whether so many rounds suffice: trusted, doubts and ladder, as in exchange_log_z, whose other arguments it takes.
+    times are autocorrelation times in rounds. Raises InputError.
     """
     model = checked_model(model)
     chains = affordable_chains(model, chains)

@@ -123,7 +123,11 @@ def test_couplings_of_one_set_of_units_are_told() -> None:
     ("weights", "biases", "message"),
     [
         ([], [np.zeros(2)], "biases must hold one array more than weights"),
-        ([np.zeros((2, 3))], [np.zeros(2)], "biases must hold one array more than weights .*, got 1 and 1: no layer has .*guide for"),
+        (
+            [np.zeros((2, 3))],
+            [np.zeros(2)],
+            "biases must hold one array more than weights .* 1 and 1: no layer .*guide for",
+        ),
         ([np.zeros((3, 2))], [np.zeros(2), np.zeros(3)], r"weights\[0\] must have shape \(2, 3\), got \(3, 2\)"),
         ([np.zeros((2, 0))], [np.zeros(2), np.zeros(0)], r"biases\[1\] must have at least one unit"),
         ([np.full((2, 1), np.nan)], [np.zeros(2), np.zeros(1)], r"weights\[0\] must be finite, got nan"),
