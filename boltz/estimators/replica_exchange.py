@@ -232,8 +232,8 @@ def tempered_sample(
     held = {n: beside(x[:chains], model.arena) for n, x in found.samples.items()}
     ((_, drawn),) = ladder.look(held, (ladder.rungs - 1,), At(key.derive("last"), 0), Scratch(model.arena))
     states = {n: host((held | drawn)[n]) for n in model.graph.units}
-    times = {"free energy": found.height, "leading principal component": found.along}
-    times = {what: integrated_time(x, axis=0) for what, x in times.items()}
+    traces = {"free energy": found.height, "leading principal component": found.along}
+    times = {what: integrated_time(x, axis=0) for what, x in traces.items()}
     return TemperedStates(states, key, estimated(replicas, found), times)
 
 
