@@ -13,7 +13,7 @@ from support import cuda_shim
 
 from boltz.training import held_out
 
-STEPS, CHAINS = 30, 20  # of the quick look at a machine after training, where each thread of a device is a fiber
+STEPS, CHAINS = 8, 8  # of the quick look at a machine after training, where each thread of a device is a fiber
 
 
 @pytest.fixture(scope="session")
