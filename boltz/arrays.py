@@ -82,7 +82,9 @@ def _cupy() -> Any:
     try:
         import cupy
     except ImportError as problem:
-        raise InputError("device cuda needs CuPy: install it with pip install 'boltz-machines[cuda]'.") from problem
+        raise InputError(
+            "device cuda needs CuPy: in the folder of boltz, python3 -m pip install '.[cuda]'."
+        ) from problem
     return cupy
 
 

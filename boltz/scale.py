@@ -272,9 +272,9 @@ def _advice(low: float, high: float, border: Border) -> str:
     if low < 0:
         return f"give (x - least) / (greatest - least){gaussian}"
     whole = high == int(high) and high <= MOST_LEVELS
-    more = f", or {border.remedy.format(int(high))}" if whole and border.remedy else ""
+    first = f"{border.remedy.format(int(high))}, or " if whole and border.remedy else ""
     grey = ", or give grey values as uint8" if LEAST_GREY <= high <= GREY and not border.file else ""
-    return f"divide by the greatest, {high:.9g}{more or gaussian}{grey}"
+    return f"{first}divide by the greatest, {high:.9g}{'' if first else gaussian}{grey}"
 
 
 def _outside(values: Array, least: float, most: float) -> tuple[int, int, Any]:

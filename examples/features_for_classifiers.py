@@ -2,7 +2,7 @@
 pixels and on features, from a thousand labelled digits.
 
 Run: python examples/features_for_classifiers.py [--labels 1000] [--data mnist]     (about a minute on two cores)
-Needs scikit-learn: pip install 'boltz-machines[sklearn]'
+Needs scikit-learn: python3 -m pip install '.[sklearn]'
 """
 
 from __future__ import annotations

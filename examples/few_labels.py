@@ -2,7 +2,7 @@
 neighbours, and a deep Boltzmann machine that learnt from all images without labels, then was fine-tuned.
 
 Run: python examples/few_labels.py [--seeds 5] [--data mnist] [--out few_labels.png]     (about a minute on two cores)
-Needs scikit-learn: pip install 'boltz-machines[sklearn]'
+Needs scikit-learn: python3 -m pip install '.[sklearn]'
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def available(say: Callable[[str], None]) -> list[Contender]:
         try:
             found += import_module(f"contenders.{side}").contenders()
         except ImportError as problem:
-            say(f"left out: {side.removesuffix('_side')} ({problem}); pip install boltz-machines[benchmark] adds it")
+            say(f"left out: {side.removesuffix('_side')} ({problem}); python3 -m pip install '.[benchmark]' adds it")
     return found
 
 

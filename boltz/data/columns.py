@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,15 +164,17 @@ def split_columns(values: Array, wanted: Asked, place: str) -> tuple[Array, Arra
     return np.ascontiguousarray(values[:, list(units)]), labels, Columns(None, units)
 
 
-def refuse_named(columns: Columns, place: str) -> None:
-    """Raise FileError for a column whose name says that it is no unit."""
-    if columns.names is None:
-        return
-    for unit, number in enumerate(columns.units):
-        name = columns.names[number].strip()
-        if name.lower() in NO_UNITS or UNNAMED.fullmatch(name):
-            what = columns.words(unit) + (" would be a unit" if name else " has no name")
-            raise FileError(f"{place}: {what}: {_remedies(columns, unit)}, or give it another name if it is a unit.")
+def refuse_named(columns: Columns, place: str, others: Callable[[list[int]], str]) -> None:
+    """Raise FileError for a column whose name says that it is no unit.
+
+    others is told all such columns and says what to know of the remaining ones, so that one error names it all.
+    """
+    names = () if columns.names is None else [columns.names[number].strip() for number in columns.units]
+    found = [unit for unit, name in enumerate(names) if name.lower() in NO_UNITS or UNNAMED.fullmatch(name)]
+    if found:
+        what = columns.words(found[0]) + (" would be a unit" if names[found[0]] else " has no name")
+        remedy = f"{_remedies(columns, found[0])}, or give it another name if it is a unit"
+        raise FileError(f"{place}: {what}: {remedy}{others(found)}.")
 
 
 def refuse_labels(columns: Columns, place: str) -> None:

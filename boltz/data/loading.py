@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from boltz.data.dataset import Array, Data, Table, fingerprint, row_type, units
 from boltz.data.named_sets import SETS, VARIABLE, data_folder, file_of
 from boltz.errors import FileError, InputError
 from boltz.foreign import near
-from boltz.scale import Border, checked_levels, grey
+from boltz.scale import MOST_LEVELS, Border, checked_levels, extent, grey
 
 FEW = 5  # names that a message lists
 SUFFIXES = (".npz", ".npy", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".idx", ".idx.gz")
@@ -109,7 +110,7 @@ def _check_columns(table: Table, border: Border) -> None:
     place, levels = border.name, border.levels
     scaled = (levels or 1) > 1
     if table.columns is not None:
-        refuse_named(table.columns, place)
+        refuse_named(table.columns, place, partial(_others, table.values, border))
         greatest = table.columns.greatest
         if scaled and greatest is not None and greatest <= (levels or 1):
             raise FileError(
@@ -120,6 +121,17 @@ def _check_columns(table: Table, border: Border) -> None:
         columns = table.columns or Columns(None, range(table.values.shape[1]))
         scale = "real" if border.as_they_are(table.values) else "levels" if scaled or grey(table.values) else "units"
         refuse_odd(table.values, columns, place, scale)
+
+
+def _others(numbers: Array, border: Border, left_out: list[int]) -> str:
+    """What to say beside a refused column if the other numbers (rows, units) are whole ones that nothing divides."""
+    rest = np.delete(numbers, left_out, axis=1)
+    if rest.size == 0 or border.said or border.real or rest.dtype.kind == "f" or grey(rest):
+        return ""
+    low, high = extent(rest)
+    if low < 0 or not 1 < high <= MOST_LEVELS or border.levels is not None:
+        return ""
+    return f"; the other columns hold whole numbers up to {high:g}, so {border.remedy.format(int(high))} as well"
 
 
 def values(name_or_path: str | os.PathLike[str]) -> Array:

@@ -61,12 +61,14 @@ class Beyond:
         of_rows = error_of_rows(pairs, np.zeros(len(pairs)))
         error = float(np.hypot(estimate["standard_error"] or 0.0, of_rows if np.isfinite(of_rows) else 0.0))
         change, gain = float(pairs.mean()), self.mixture.value - self.independent.value
-        mixture = f"a mixture of {COMPONENTS} products is {abs(gain):.2f} {'better' if gain > 0 else 'worse'}"
+        mixture = f"a mixture of {COMPONENTS} products is {better(gain)} than them"
         bound = not estimate["trusted"] and estimate["kind"] == "lower"
+        most = "" if not bound else "at most " if gain > change else "at least "
+        beside = f"{most}{better(gain - change)} than {'the machine' if name == 'The machine' else name}"
         start = name if bound or estimate["trusted"] else f"{name}, whose value is not trusted,"
         if change < -ERRORS * error:
             least = "by this bound " if bound else ""
-            return f"{start} is {least}{-change:.2f} nats a row worse than independent units; {mixture}."
+            return f"{start} is {least}{-change:.2f} nats a row worse than independent units; {mixture}, {beside}."
         if change > NOTHING * gain and change <= ERRORS * error:
             return (
                 f"{start} cannot be told from independent units by so few rows ({change:+.2f} +- {error:.2f} nats a "
@@ -81,7 +83,12 @@ class Beyond:
                 "for more updates: more epochs, or smaller batches."
             )
         least = "at least " if bound else ""
-        return f"{start} is {least}{change:.2f} nats a row better than independent units; {mixture}."
+        return f"{start} is {least}{change:.2f} nats a row better than independent units; {mixture}, {beside}."
+
+
+def better(difference: float) -> str:
+    """A difference in nats a row as 1.23 better, or worse."""
+    return f"{abs(difference):.2f} {'better' if difference > 0 else 'worse'}"
 
 
 def _rows(train: Any, x: Any) -> tuple[Any, Any]:

@@ -80,11 +80,12 @@ class EvaluationAlong:
             "along training" + ("" if last.trusted else " (NOT trusted)") + ":",
             *(f"  update {step:>9,}  {figure(value, error):>10} +- {small(error)}" for step, value, error in numbers),
         ]
-        return "\n".join([*lines, self.certified, self.learnt])
+        return "\n".join([*lines, *self.simple.lines(), self.certified, self.learnt])
 
     def _repr_html_(self) -> str:
         numbers = zip(self.updates, self.found.values, self.found.errors, strict=True)
         lines = [(f"update {step:,}", f"{figure(value, error)} +- {small(error)}") for step, value, error in numbers]
+        lines += self.simple.cells()
         return html.table([*table_lines(self.log_likelihood), *lines], caption=likelihood_of(self.rows))
 
     def picture(self) -> Any:

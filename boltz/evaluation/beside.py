@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,16 @@ from boltz.data.binarize import binarize
 from boltz.data.dataset import parted
 from boltz.errors import BoltzError
 from boltz.estimators.simple_models import Beyond
+from boltz.estimators.words import in_words
 from boltz.evaluation.reading import loaded
+from boltz.evaluation.words import SIMPLE
 from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.models.products import ROWS
 from boltz.rng import Key
 from boltz.training.description import RunDescription
+
+UNKNOWN = "its training rows are not known"
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,21 @@ class Beside:
         if self.found is None:
             return f"It is not compared with independent units, since {self.why}."
         return self.found.verdict(per_row, estimate, name)
+
+    def advised(self) -> Beside:
+        """The same for a function that takes training rows as train, which is said where they are not known."""
+        return replace(self, why=f"{UNKNOWN}: give them as train=") if self.why == UNKNOWN else self
+
+    def cells(self) -> list[tuple[str, str]]:
+        """The name of each simple model and the log-likelihood that it gives the rows; none where it gives none."""
+        if self.found is None:
+            return []
+        entries = {"mixture": self.found.mixture, "independent_units": self.found.independent}
+        return [(label, in_words(entries[name])) for name, label in SIMPLE.items()]
+
+    def lines(self) -> list[str]:
+        """The same as lines of text."""
+        return [" ".join(each) for each in self.cells()]
 
     def as_dict(self) -> dict[str, Any] | None:
         """Plain values for JSON."""
@@ -52,7 +71,7 @@ def beside(model: Model, data: Data, x: Any, run: RunDescription, seed: int, tra
     except BoltzError as problem:
         return Beside(None, f"its training rows cannot be read ({shown(problem)})")
     if rows is None or rows.x.shape[1] != x.shape[1]:
-        return Beside(None, "its training rows are not known")
+        return Beside(None, UNKNOWN)
     return Beside(Beyond.of(_states(rows, seed), x, seed))
 
 

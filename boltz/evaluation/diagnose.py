@@ -15,6 +15,7 @@ from boltz.diagnostics.layers import LayerGain, layers_of
 from boltz.diagnostics.log_z import halved, overlap
 from boltz.errors import InputError
 from boltz.estimators.two_sided import from_both_sides
+from boltz.evaluation.learnt import learnt
 from boltz.evaluation.log_z import Wanted
 from boltz.evaluation.rows import rows_given, visible_rows
 from boltz.evaluation.trained import Trained, trained
@@ -38,7 +39,7 @@ def diagnose(
     seed: int = 0,
     progress: Report | None = None,
 ) -> Diagnosis:
-    """What is wrong with a trained machine: mixing of its chains, dead units, and others, as findings with a verdict.
+    """What is wrong with a trained machine: whether it learnt, whether its chains mix, dead units, and others.
 
     model is a machine, a run, or the path of a run or model file. data are rows (rows, units), what boltz.load_data
     returns, a name or path, or None for those the run learnt from, of which the first 1,000 are taken unless limit says
@@ -100,6 +101,8 @@ def diagnosed(found: Trained, given: tuple[Data, str | None], asked: Asked, prog
     if model.undirected is not None:
         progress(f"running chains for {asked.sweeps:,} sweeps", 0, 0)
     told = judged(model, x, particles, asked.sweeps, asked.seed, settings or None)
+    beyond = learnt(model, x, asked.seed)
+    told = told if beyond is None else told.extended(beyond)
     layers = layers_of(model, x, asked.seed, steps(progress, "what each layer adds"))
     told = told.extended(*map(LayerGain.finding, layers), layer_gains=[each.as_dict() for each in layers])
     if asked.wanted is not None:

@@ -92,7 +92,8 @@ def evaluate(
     refuse_idle([found.model], names, str)
     way = way_of(found.model, options, names, str)
     rows = measured_rows(found, rows_given(found, data, split, limit=limit), binarize, seed)
-    return evaluated(found, replace(rows, train=rows_to_fit(found, train)), way, told)
+    result = evaluated(found, replace(rows, train=rows_to_fit(found, train)), way, told)
+    return replace(result, simple=result.simple.advised())
 
 
 @dataclass(frozen=True)
@@ -181,12 +182,12 @@ class Evaluation:
         else:
             lines = [described(name, self.log_likelihood), *bound_lines(self.bounds)]
             lines += [] if self.log_z is None else [described("log Z", self.log_z)]
-        return "\n".join([*lines, self.certified, self.learnt])
+        return "\n".join([*lines, *self.simple.lines(), self.certified, self.learnt])
 
     def _repr_html_(self) -> str:
         lines: list[tuple[str, str]] = [*table_lines(self.log_likelihood)]
         lines += [(f"L_{k}", f"{in_words(bound)}, {KINDS[bound.kind]}") for k, bound in self.bounds.items()]
-        lines += [("log Z", "0" if self.log_z is None else described("", self.log_z))]
+        lines += [("log Z", "0" if self.log_z is None else described("", self.log_z)), *self.simple.cells()]
         lines += [("certified", self.certified), ("learnt", self.learnt)]
         return html.table(lines, caption=likelihood_of(self.rows))
 

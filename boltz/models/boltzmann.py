@@ -301,11 +301,17 @@ def graph_text(graph: Graph) -> dict[str, Any]:
     return {"layers": layers, "edges": [[edge.lower, edge.upper] for edge in graph.edges]}
 
 
+def within(thing: Any) -> str:
+    """Where a run or a fitted estimator of scikit-learn holds its machine, as the end of a message."""
+    if hasattr(thing, "machine_"):
+        return ": give its machine_"
+    return ": give its model" if hasattr(thing, "model") else ""
+
+
 def checked_model(model: Any) -> BoltzmannMachine:
     """The model argument of a public function; raises InputError."""
     if not isinstance(model, BoltzmannMachine):
-        hint = "; use its .model" if hasattr(model, "model") else ""
-        raise InputError(f"model must be a BoltzmannMachine, got {type(model).__name__}{hint}.")
+        raise InputError(f"model must be a BoltzmannMachine, got {type(model).__name__}{within(model)}.")
     return model
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from boltz import checks, scale
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.foreign import shown
-from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.boltzmann import BoltzmannMachine, within
 from boltz.models.graph import MOST_LAYERS, Edge, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.scaling import Scaling, cast
@@ -101,8 +101,7 @@ def checked_machine(model: Any, name: str = "model", wanted: str = "a BoltzmannM
     name is what errors call it.
     """
     if not isinstance(model, BoltzmannMachine | HelmholtzMachine):
-        hint = "; use its .model" if hasattr(model, "model") else ""
-        raise InputError(f"{name} must be {wanted}, got {type(model).__name__}{hint}.")
+        raise InputError(f"{name} must be {wanted}, got {type(model).__name__}{within(model)}.")
     return model
 
 

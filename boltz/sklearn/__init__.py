@@ -4,7 +4,7 @@ try:
     from sklearn.utils.validation import validate_data  # noqa: F401 - scikit-learn itself: imports are absolute
 except ImportError:
     raise ImportError(
-        "boltz.sklearn needs scikit-learn 1.6 or newer: install it with pip install 'boltz-machines[sklearn]'."
+        "boltz.sklearn needs scikit-learn 1.6 or newer: in the folder of boltz, python3 -m pip install '.[sklearn]'."
     ) from None
 
 from boltz.sklearn.classifiers import DBMClassifier, DBNClassifier

@@ -23,7 +23,7 @@ from boltz.sampling.decoding import decoded
 from boltz.sampling.features import feature_layers, side_by_side
 from boltz.sampling.temperatures import check_betas
 from boltz.sklearn.parameters import drawn_seed, generator
-from boltz.sklearn.rows import at_means, blocks, checked, checked_features, dense, row_numbers, whole_rows
+from boltz.sklearn.rows import at_means, blocks, checked, checked_features, dense, row_numbers, warn_of_grey, whole_rows
 from boltz.sklearn.scoring import log_marginal, log_z
 from boltz.training.stages import settings_of
 from boltz.training.train import Run, train
@@ -252,13 +252,15 @@ class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Deep
         layers, the variational bound of a larger DBM, the importance-weighted bound of a DBN or VAE. A likelihood only
         for rows of 0 and 1 that are wholly known, of any known numbers where visible is "gaussian": unknown units count
         as if they were seen at the values filled in, which is no bound on the likelihood of the known ones, and the log
-        Z of binary units says nothing of other numbers. Each call computes log Z anew: exactly where one of its sides
-        has at most 20 units, else by annealing 100 chains over betas, about as long as so many updates; of a VAE it is
-        0. All seeds are fixed, so that a row's value follows from the machine and the row alone. Whether to trust log Z
+        Z of binary units says nothing of other numbers, of which is warned. Each call computes log Z anew: exactly
+        where one of its sides has at most 20 units, else by annealing 100 chains over betas, about as long as so many
+        updates; of a VAE it is 0. All seeds are fixed, so that a row's value follows from the machine and the row alone. Whether to trust log Z
         is said by boltz.log_likelihood(estimator.machine_, X).
         """
         check_is_fitted(self)
         X = checked(self, X, False)
+        if getattr(self, "visible", "bernoulli") == "bernoulli" and self.binarize != "threshold":
+            warn_of_grey(X)
         samples = self._evaluation_samples()
         found = np.empty(X.shape[0])
         with team(self.n_jobs):

@@ -31,6 +31,7 @@ from boltz.sklearn.rows import (
     dense,
     field,
     row_numbers,
+    warn_of_grey,
     whole_rows,
 )
 from boltz.sklearn.scoring import log_marginal, log_z
@@ -135,6 +136,11 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         seen with the values filled in.
         """
         given = self._rows(X)
+        warn_of_grey(given)
+        return self._pseudo(given)
+
+    def _pseudo(self, given: Any) -> NDArray[np.float64]:
+        """score_samples of checked rows."""
         X, units = self._whole(given), given.shape[1]
         chosen = (row_numbers(given, drawn_seed(self.random_state)) % np.uint64(units)).astype(np.int64)
         weight, visible, hidden = (np.asarray(x, np.float64) for x in self._parameters())
@@ -154,7 +160,9 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         units, else by annealing 100 chains over 1,000 temperatures, with one seed (boltz.ais). A likelihood only for
         rows of 0 and 1 that are wholly known. score_samples is the pseudo-likelihood, as in scikit-learn, not this.
         """
-        X, machine = self._whole(self._rows(X)), self.machine_
+        X, machine = self._rows(X), self.machine_
+        warn_of_grey(X)
+        X = self._whole(X)
         with team(self.n_jobs):
             each = (dense(X[block]).astype(machine.dtype) for block in blocks(X))
             found = np.concatenate([log_marginal(machine, rows) for rows in each])
@@ -229,7 +237,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return weight, visible, checks.numbers(self.intercept_hidden_, "intercept_hidden_", weight.shape[1:])
 
     def _report(self, X: Any, iteration: int, seconds: float) -> None:
-        score = self.score_samples(X).mean()
+        score = self._pseudo(self._rows(X)).mean()
         name = type(self).__name__
         print(f"[{name}] Iteration {iteration}, pseudo-likelihood = {score:.2f}, time = {seconds:.2f}s")
 

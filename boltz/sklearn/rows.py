@@ -44,6 +44,8 @@ def checked(estimator: Any, X: Any, reset: bool, *y: Any) -> Any:
     unknown = estimator.missing == "infer"
     finite = "allow-nan" if unknown else True
     how = {"accept_sparse": "csr", "dtype": FLOATS, "reset": reset, "ensure_all_finite": finite}
+    for labels in y:
+        _check_labels(labels)
     found = validate_data(estimator, X, *y, **how)
     X = found[0] if y else found
     low, high = _range(X)
@@ -51,6 +53,40 @@ def checked(estimator: Any, X: Any, reset: bool, *y: Any) -> Any:
         warnings.warn(_outside(low, high), UserWarning, stacklevel=3)
     X = dense(X) if unknown and is_sparse(X) and np.isnan(X.data).any() else X
     return (X, found[1]) if y else X
+
+
+def _check_labels(y: Any) -> None:
+    """Raise InputError where labels are missing other than by -1, in the words of scikit-learn and with the remedy."""
+    labels = np.asarray(y) if isinstance(y, np.ndarray | list | tuple) or hasattr(y, "to_numpy") else None
+    if labels is None or labels.ndim > 2 or labels.dtype.kind not in "fO":
+        return
+    missing = labels != labels if labels.dtype.kind == "f" else np.frompyfunc(_missing, 1, 1)(labels).astype(bool)
+    if missing.any():
+        row = int(np.flatnonzero(missing)[0])
+        named = "None" if labels.flat[row] is None else "NaN"
+        raise InputError(f"Input y contains {named}. Row {row} has it: mark rows without a label by -1.")
+
+
+def _missing(label: Any) -> bool:
+    """Whether a label is None, NaN, or what pandas has for them."""
+    return (
+        label is None or type(label).__name__ in ("NAType", "NaTType") or (isinstance(label, float) and label != label)
+    )
+
+
+def warn_of_grey(X: Any) -> None:
+    """Warn of checked rows (rows, n_features) within [0, 1] that are not 0/1, which have no likelihood."""
+    numbers = X.data if is_sparse(X) else X
+    low, high = _range(X)
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        return  # as was said already
+    if ((numbers > ROUNDING) & (numbers < 1 - ROUNDING)).any():
+        warnings.warn(
+            "X holds numbers between 0 and 1, which have no likelihood under binary units, so that this score is none: "
+            "score X > 0.5, or states drawn with these probabilities.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def checked_features(estimator: Any, X: Any, units: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -68,24 +69,58 @@ def _constant(model: Model, rows: Array) -> tuple[str, ...]:
     return tuple(told)
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Mean log-likelihoods of some rows in nats: own of the machine, by a quick look, and alone of independent units.
+
+    gain is what a mixture of products adds to the latter, with error its standard error: whether there is anything to
+    learn at all.
+    """
+
+    own: float
+    alone: float
+    gain: float
+    error: float
+
+    @property
+    def least(self) -> float:
+        """Nats below independent units that a sound machine may be, as the look is quick."""
+        return max(NOTHING * self.gain, 0.5)
+
+    @property
+    def something(self) -> bool:
+        """Whether there surely is something to learn."""
+        return self.gain > ERRORS * self.error
+
+
+def standing(model: Model, states: Array, rows: Array, key: Key) -> Standing | None:
+    """How a machine stands beside independent units of states (any, units), on rows (rows, units) of them.
+
+    None where units or rows are not binary. Rows lie where the machine does.
+    """
+    if model.layers[0].kind != "bernoulli" or not ((states == 0) | (states == 1)).all():
+        return None
+    own, seen = _log_likelihood(model, rows, key), host(rows)
+    return Standing(own, float(products.independent(states).log_prob(seen).mean()), *_there_is(states))
+
+
 def _beyond(model: Model, states: Array, rows: Array, key: Key) -> tuple[str, ...]:
     """Whether the machine is worse than independent units on its own rows, or no better."""
-    if model.layers[0].kind != "bernoulli" or not ((states == 0) | (states == 1)).all():
+    found = standing(model, states, rows, key)
+    if found is None:
         return ()
-    own, seen = _log_likelihood(model, rows, key), host(rows)
-    alone = float(products.independent(states).log_prob(seen).mean())
-    gain, error = _there_is(states)
-    if not own >= alone - max(NOTHING * gain, 0.5):
-        worse = f"{alone - own:.1f} nats a row" if np.isfinite(own) else "beyond all measure"
+    change = found.own - found.alone
+    if not change >= -found.least:
+        worse = f"{-change:.1f} nats a row" if np.isfinite(change) else "beyond all measure"
         return (
             f"The machine is {worse} worse than independent units on its own training rows. Train it with a smaller "
             "learning_rate.",
         )
-    if gain > ERRORS * error and own <= alone + NOTHING * gain:
+    if found.something and change <= NOTHING * found.gain:
         return (
-            f"The machine has learnt nothing beyond independent units on its own training rows ({own - alone:+.2f} "
-            f"nats a row; a mixture of {COMPONENTS} products {gain:+.2f}). Train it for more updates: more epochs, or "
-            "smaller batches.",
+            f"The machine has learnt nothing beyond independent units on its own training rows ({change:+.2f} "
+            f"nats a row; a mixture of {COMPONENTS} products {found.gain:+.2f}). Train it for more updates: more "
+            "epochs, or smaller batches.",
         )
     return ()
 

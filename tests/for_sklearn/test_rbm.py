@@ -250,5 +250,5 @@ def test_without_scikit_learn_one_sentence_says_what_to_install(monkeypatch: pyt
     for name in [name for name in sys.modules if name.startswith("boltz.sklearn")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "sklearn.utils.validation", None)
-    with pytest.raises(ImportError, match=r"^boltz.sklearn needs .* pip install 'boltz-machines\[sklearn\]'\.$"):
+    with pytest.raises(ImportError, match=r"^boltz.sklearn needs .* pip install '\.\[sklearn\]'\.$"):
         importlib.import_module("boltz.sklearn")
