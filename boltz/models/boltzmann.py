@@ -304,8 +304,8 @@ def graph_text(graph: Graph) -> dict[str, Any]:
 def within(thing: Any) -> str:
     """Where a run or a fitted estimator of scikit-learn holds its machine, as the end of a message."""
     if hasattr(thing, "machine_"):
-        return ": give its machine_"
-    return ": give its model" if hasattr(thing, "model") else ""
+        return "; use its .machine_"
+    return "; use its .model" if hasattr(thing, "model") else ""
 
 
 def checked_model(model: Any) -> BoltzmannMachine:

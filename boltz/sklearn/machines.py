@@ -254,8 +254,8 @@ class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Deep
         as if they were seen at the values filled in, which is no bound on the likelihood of the known ones, and the log
         Z of binary units says nothing of other numbers, of which is warned. Each call computes log Z anew: exactly
         where one of its sides has at most 20 units, else by annealing 100 chains over betas, about as long as so many
-        updates; of a VAE it is 0. All seeds are fixed, so that a row's value follows from the machine and the row alone. Whether to trust log Z
-        is said by boltz.log_likelihood(estimator.machine_, X).
+        updates; of a VAE it is 0. All seeds are fixed, so that a row's value follows from the machine and the row
+        alone. Whether to trust log Z is said by boltz.log_likelihood(estimator.machine_, X).
         """
         check_is_fitted(self)
         X = checked(self, X, False)

@@ -91,6 +91,27 @@ def check_rows_without_labels() -> None:
     assert found.network_.arena.tobytes() == wanted.network_.arena.tobytes()
 
 
+def check_scores_of_labelled_rows() -> None:
+    """A classifier's score is the share of right classes among the rows with labels."""
+    rows = (RNG.random((30, 6)) < 0.4).astype(float)
+    y = np.where(np.arange(30) < 20, rows[:, 0] + 3, -1)
+    shared: dict[str, Any] = {"layers": (4, 3), "pretrain_epochs": 1, "epochs": 1, "chains": 5, "random_state": 3}
+    found = DBMClassifier(fine_tune_epochs=2, **shared).fit(rows, y)
+    assert found.score(rows, y) == np.mean(found.predict(rows[:20]) == y[:20])
+
+
+def check_grey_scores() -> None:
+    """Numbers between 0 and 1 have no likelihood, which a score says; 0/1 have one."""
+    machine = BernoulliRBM(3, n_iter=1, random_state=1).fit(BITS)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        machine.score(BITS)
+        machine.score_samples(BITS)
+        assert not found
+        machine.score(BITS / 2)
+    assert [each.category for each in found] == [UserWarning]
+
+
 def check_base_rates() -> None:
     """Without learning the visible biases are the logits of the means, drawn a little to 1/2; so of sparse rows."""
     rows = (RNG.random((50, 6)) < np.linspace(0, 1, 6)).astype(float)
@@ -107,8 +128,8 @@ def check_warning() -> None:
     machine = BernoulliRBM(3, n_iter=1, random_state=1).fit(rows / 16)
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        machine.score_samples(rows / 16)
-        machine.score_samples(rows)
+        machine.transform(rows / 16)
+        machine.transform(rows)
     assert [each.category for each in found] == [UserWarning]
     assert "from 0 to 16" in str(found[0].message) and "divide X by 16" in str(found[0].message)
 

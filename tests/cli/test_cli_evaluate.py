@@ -91,8 +91,9 @@ def test_sides_and_their_standing(
     lines = invoke("evaluate", files[name], "--data", data, "--budget", 1).stdout.splitlines()
     assert "(wanted +-1: reached), trusted" in lines[0] and words[0] in lines[1] and words[1] in lines[2]
     assert lines[1].startswith("at least") and lines[2].startswith("at most" if name == "rbm" else "no bound")
-    assert lines[3].startswith("log Z") and "is no bound" in lines[-2] and len(lines) == 9
+    assert lines[3].startswith("log Z") and "is no bound" in lines[-2] and len(lines) == 11
     assert "independent units" in lines[-1] and "a mixture of 20 products" in lines[-1]
+    assert lines[-4].startswith("mixture of 20 products -") and lines[-3].startswith("independent units -")
 
 
 def test_a_small_machine_needs_no_sides(files: dict[str, Path], data: Path) -> None:

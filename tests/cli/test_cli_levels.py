@@ -54,7 +54,7 @@ def refusal(*words: object) -> str:
 
 def test_counts_are_refused_without_levels_by_the_remedy(genes: Path) -> None:
     said = refusal("train", "rbm", "--data", genes, *SMALL)
-    assert "expected whole numbers 0/1, or grey bytes (uint8): divide by the greatest, 2, or give levels=2" in said
+    assert "expected whole numbers 0/1, or grey bytes (uint8): give levels=2 (--levels 2), or divide by" in said
     assert "(--levels 2)" in said and re.search(r"row 1, column \d is 2;", said)
 
 

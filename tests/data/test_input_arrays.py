@@ -118,12 +118,12 @@ REFUSED: dict[str, tuple[Callable[[], Any], int | None, str]] = {  # array, leve
     "not a number": (lambda: np.where(PARTS == 0, np.nan, PARTS), None, "got nan at index (0, 0)"),
     "infinite": (lambda: np.where(PARTS == 0, np.inf, PARTS), None, "got inf at index (0, 0)"),
     "genotypes": (lambda: GENES, None, "whole numbers 0/1, or grey bytes (uint8), got 2 at index (0, 2)"),
-    "genotypes, remedy": (lambda: GENES, None, "divide by the greatest, 2, or use model.with_levels(2)"),
+    "genotypes, remedy": (lambda: GENES, None, "use model.with_levels(2), or divide by the greatest, 2"),
     "genotypes as bytes": (lambda: GENES.astype(np.uint8), None, "got 2 at index (0, 2)"),
-    "digits": (lambda: DIGITS, None, "divide by the greatest, 16, or use model.with_levels(16)"),
-    "spike counts": (lambda: SPIKES, None, "got 300 at index (1, 3): divide by the greatest, 300"),
+    "digits": (lambda: DIGITS, None, "use model.with_levels(16), or divide by the greatest, 16"),
+    "spike counts": (lambda: SPIKES, None, "got 300 at index (1, 3): use model.with_levels(300), or divide"),
     "wide grey": (lambda: GREY.astype(int), None, "got 255 at index (0, 3)"),
-    "dark bytes": (lambda: GREY // 3, None, "got 85 at index (0, 3): divide by the greatest, 85"),
+    "dark bytes": (lambda: GREY // 3, None, "got 85 at index (0, 3): use model.with_levels(85), or divide"),
     "above the levels": (lambda: DIGITS, 8, "whole numbers from 0 to 8, by which they are divided, got 16"),
     "below zero with levels": (lambda: GENES - 1, 2, "whole numbers from 0 to 2, by which they are divided, got -1"),
     "0 and 1 to a machine of grey bytes": (lambda: BITS, 255, "give 0/1 as bool or floats"),
@@ -384,7 +384,7 @@ def test_files_say_their_levels_by_argument(tmp_path: Path) -> None:
         data = boltz.load_data(path, levels=levels)
         assert (data.levels, data.x.dtype, data.request["levels"]) == (levels, np.dtype(kind), levels)
         assert np.array_equal(data.x, x) and boltz.load_data(**data.request).fingerprint == data.fingerprint
-    with pytest.raises(FileError, match=r"row 2, column 4 is 300; expected whole .*, or give levels=300 \(--levels"):
+    with pytest.raises(FileError, match=r"row 2, column 4 is 300; expected whole .*: give levels=300 \(--levels"):
         boltz.load_data(path)
     for x, levels, piece in ((PARTS, 2, "column 2 is 0.25"), (BITS, 255, "0 and 1 alone"), (GENES, 1, "column 3 is 2")):
         np.save(path, x)

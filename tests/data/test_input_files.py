@@ -139,6 +139,10 @@ CASES = {
     "a first row that could count two columns": Case("0,1\n1,0\n1,1\n", [[0, 1], [1, 0], [1, 1]]),
     # what must be refused
     "label in silence": refused(LABELLED, "column 'label' (7) would be a unit: use --label-column label if"),
+    "label in silence beside levels": refused(
+        text(beside(COINS * 16, 20 * LABELS), [*NUMBERS, "label"]),
+        "if it is a unit; the other columns hold whole numbers up to 16, so give levels=16 (--levels 16) as well.",
+    ),
     "class in silence": refused(FIRST, "column 'class' (1) would be a unit"),
     "Target in silence": refused(text(beside(COINS, COINS[:, 0]), [*NAMES, "Target"]), "column 'Target' (7) would be"),
     "id in silence": refused(text(beside(COUNT, COINS), ["ID", *NAMES]), "--drop-column ID, or give it another name"),

@@ -174,6 +174,8 @@ def test_checks_of_evaluation() -> None:
     quick_evaluation.check_the_notebook_and_enumeration()
     quick_evaluation.check_rows_of_a_run()
     quick_evaluation.check_words()
+    quick_evaluation.check_learnt_finding()
+    quick_evaluation.check_simple_lines()
 
 
 def test_the_memory_that_rows_may_take(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
+import boltz
 from boltz.sklearn import (
     BernoulliRBM,
     DBMClassifier,
@@ -58,7 +59,7 @@ def test_rows_that_are_not_scaled_are_warned_of_once_a_call_with_the_remedy(esti
         fitted = clone(estimator).fit(shape(DIGITS / 16), DIGIT)
         for name in METHODS:
             if hasattr(fitted, name):
-                getattr(fitted, name)(shape(DIGITS / 16))
+                getattr(fitted, name)(shape((DIGITS > 8) / 1.0))
 
 
 def test_rows_below_zero_are_warned_of_and_scaled_rows_and_gaussian_units_are_not() -> None:
@@ -81,6 +82,61 @@ def test_likelihoods_of_rows_outside_the_units_are_never_positive_in_silence() -
         assert fitted.score(DIGITS > 8) < 0
 
 
+@pytest.mark.parametrize("estimator", [each for each in ESTIMATORS if hasattr(each, "score_samples")], ids=str)
+@pytest.mark.parametrize("shape", [np.asarray, sp.csr_array])
+def test_grey_rows_have_no_score_in_silence(estimator: Any, shape: Any) -> None:
+    fitted = clone(estimator).fit(DIGITS / 16)
+    for call in (fitted.score, fitted.score_samples):
+        with pytest.warns(
+            UserWarning, match=r"^X holds numbers between 0 and 1, .*: score X > 0.5, or [^.]*\.$"
+        ) as found:
+            call(shape(DIGITS / 16))
+        assert len(found) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted.score(DIGITS > 8)
+        if hasattr(fitted, "binarize"):
+            fitted.set_params(binarize="threshold").score(shape(DIGITS / 16))
+
+
+def test_rows_without_a_label_do_not_count_in_scores() -> None:
+    """Whatever stands in the rows themselves; where -1 is a class it counts."""
+    y = np.where(np.arange(60) % 3, -1, DIGIT % 2)
+    fitted = DBNClassifier(fine_tune_epochs=3, **DEEP).fit(DIGITS / 16, y)
+    labelled = y != -1
+    wanted = np.mean(fitted.predict(DIGITS[labelled] / 16) == y[labelled])
+    assert fitted.score(DIGITS / 16, y) == fitted.score(sp.csr_array(DIGITS / 16), y) == wanted
+    weight = np.arange(60.0)
+    weighted = np.average(fitted.predict(DIGITS[labelled] / 16) == y[labelled], weights=weight[labelled])
+    assert fitted.score(DIGITS / 16, y, weight) == pytest.approx(weighted)
+    with pytest.raises(boltz.InputError, match="got -1 alone"):
+        fitted.score(DIGITS / 16, np.full(60, -1))
+    with pytest.warns(UserWarning, match="taken for two classes"):
+        other = DBNClassifier(fine_tune_epochs=1, **DEEP).fit(DIGITS / 16, 2 * (DIGIT % 2) - 1)
+    assert other.score(DIGITS / 16, 2 * (DIGIT % 2) - 1) == np.mean(other.predict(DIGITS / 16) == 2 * (DIGIT % 2) - 1)
+
+
+def test_minus_one_that_looks_like_a_class_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside 0 and 1, each as frequent; not where most rows have no label, or where the classes are other numbers."""
+    known = DBNClassifier(fine_tune_epochs=1, **DEEP)
+    with pytest.warns(UserWarning, match=r"^y holds -1 in 20 rows beside 0, 1: .*; if -1 is a class, number") as found:
+        fitted = known.fit(DIGITS / 16, np.arange(60) % 3 - 1)
+    assert len(found) == 1 and fitted.classes_.tolist() == [0, 1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        known.fit(DIGITS / 16, np.where(np.arange(60) < 40, -1, np.arange(60) % 2))
+        known.fit(DIGITS / 16, np.where(np.arange(60) < 57, np.arange(60) % 2, -1))
+        clone(known).set_params(verbose=1).fit(DIGITS / 16, np.array([-1, 2, 5])[np.arange(60) % 3])
+    assert "[DBNClassifier] 40 of 60 rows have a label\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("missing", [None, np.nan], ids=str)
+def test_missing_labels_are_refused_with_the_remedy(missing: Any) -> None:
+    y = np.array([missing if i == 7 else i % 2 for i in range(60)])
+    with pytest.raises(boltz.InputError, match=r"^Input y contains (None|NaN)\. Row 7 .* without a label by -1\.$"):
+        DBMClassifier(**DEEP).fit(DIGITS / 16, y)
+
+
 def test_rows_with_minus_one_have_no_label() -> None:
     sklearn_estimators.check_rows_without_labels()
 
@@ -90,7 +146,7 @@ def test_labels_of_any_type_beside_minus_one(kind: Any) -> None:
     """The same network and machine from words beside -1, numbers, and sparse rows; -1 is never predicted."""
     words = np.where(DIGIT > 4, "high", "low").astype(object)
     numbers = np.where(DIGIT > 4, 0, 1)
-    words[::3], numbers[::3] = -1, -1
+    words[::2], numbers[::2] = -1, -1
     found = [
         kind(fine_tune_epochs=2, **DEEP).fit(rows, y)
         for rows, y in (

@@ -321,3 +321,13 @@ def test_the_defaults_of_the_rbm_are_those_of_boltz(monkeypatch: pytest.MonkeyPa
     assert preset("rbm", 1000, 784, held_out=False).items() <= seen[0].items()
     alone = boltz.independent_units(*digits).value
     assert BernoulliRBM(64, random_state=0).fit(digits[0]).score(digits[1]) < alone + 40
+
+
+def test_an_estimator_in_place_of_its_machine_is_told_apart() -> None:
+    rows = (np.random.default_rng(1).random((20, 6)) < 0.5).astype(float)
+    for fitted in (RBMTransformer(3, epochs=1).fit(rows), BernoulliRBM(3, n_iter=1).fit(rows)):
+        for function in (boltz.evaluate, boltz.log_likelihood, boltz.diagnose):
+            with pytest.raises(boltz.InputError, match=r"^model must be .*, got .*RBM.*; use its \.machine_\.$"):
+                function(fitted, rows)
+    with pytest.raises(boltz.InputError, match=r"got RBMTransformer\.$"):
+        boltz.log_likelihood(RBMTransformer(3), rows)

@@ -90,7 +90,11 @@ def test_the_verdict(change: float, trusted: bool, kind: str, words: str) -> Non
     assert beyond.mixture.value - beyond.independent.value > 1.2  # a tenth of that is nothing
     estimate = {"standard_error": 0.0, "trusted": trusted, "kind": kind}
     said = beyond.verdict(beyond.independent.per_row + change, estimate, "It")
-    assert words in said and "a mixture of 20 products is" in said and "better" in said
+    assert words in said and "a mixture of 20 products is" in said and " better than them" in said
+    gain = beyond.mixture.value - beyond.independent.value
+    if abs(change) >= 1:
+        most = "at most " if kind == "lower" else ""
+        assert said.endswith(f" {gain:.2f} better than them, {most}{gain - change:.2f} better than It.")
 
 
 def test_few_rows_do_not_tell() -> None:
