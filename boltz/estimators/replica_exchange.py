@@ -46,7 +46,8 @@ DIRECTION_STATES = 4  # states of each copy that the leading direction is found 
 class LadderEstimate(OfLogZ):
     """log Z of the machine and of every rung of a ladder, in nats, with what the exchange says of itself.
 
-    - places (rungs,): inverse temperatures, or places along snapshots.
+    - places (rungs,): inverse temperatures, between whose ends biases may be bent so that chains are quick; or places
+      along a trajectory, whose first member is at 1, the independent units before it at 0.
     - log_z, errors (rungs,): log Z of each rung, and its standard error.
     - acceptance (pairs,): mean probability that neighbours swap.
     - trips (copies,): journeys from the first rung to the last and back.
