@@ -19,11 +19,11 @@ from boltz.diagnostics.active_units import active_units
 from boltz.errors import InputError
 from boltz.estimators.estimate import TRUSTED_SAMPLES, Estimate
 from boltz.estimators.likelihood import importance_bounds
-from boltz.estimators.words import in_words
+from boltz.estimators.words import figure, in_words
 from boltz.evaluation.beside import Beside, beside
 from boltz.evaluation.evaluate import DEFAULTS, refuse_idle
 from boltz.evaluation.log_z import Annealing, annealed
-from boltz.evaluation.paired import Entry, Group, Pair, groups, pairs, ranking
+from boltz.evaluation.paired import Entry, Group, Pair, best, groups, pairs, ranking
 from boltz.evaluation.reading import request_of, rows_asked
 from boltz.evaluation.rows import NOTHING, Measured, rows_given, rows_to_fit, visible_rows
 from boltz.evaluation.trained import Trained, trained
@@ -138,7 +138,7 @@ class Comparison:
     - rows: the rows that all of them see.
     - simple: what independent units and a mixture of them say of these rows.
     - pairs: the paired difference of every two machines, with its verdict.
-    - ranking: names with the probability of being the best, None where it is not known.
+    - ranking: names with the probability of being the best, None for all where some value cannot be ranked.
     - groups: runs that differ only by seed.
     """
 
@@ -161,6 +161,12 @@ class Comparison:
         return np.stack([np.asarray(each.log_likelihood.per_row, np.float64) for each in self.models], axis=1)
 
     @property
+    def best(self) -> str | None:
+        """The machine that is better than each other one, None where the pairs do not decide it."""
+        found = best(self.pairs)
+        return None if found is None else found[0]
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know of how the rows were read."""
         return self.rows.data.notes
@@ -178,6 +184,7 @@ class Comparison:
             "beside": self.simple.as_dict(),
             "pairs": [pair.as_dict() for pair in self.pairs],
             "ranking": [{"name": name, "probability": share} for name, share in self.ranking],
+            "best": self.best,
             "groups": [group.as_dict() for group in self.groups],
         }
 
@@ -186,13 +193,24 @@ class Comparison:
         for each in self.models:
             said.setdefault(each.certified, []).append(each.name)
         lines = ["", *text_table(COLUMNS, self._lines(), LEFT), "", f"{self._about}; nats a row."]
-        best = max(self.models, key=lambda each: each.log_likelihood.value).name
-        lines += [str(pair) for pair in self.pairs if best in (pair.first, pair.second)]
-        known = [f"{shown(name)} {share:.2f}" for name, share in self.ranking if share is not None]
-        lines += [f"Probability of being the best: {', '.join(known)}."] if len(known) > 1 else []
+        highest = max(self.models, key=lambda each: each.log_likelihood.value).name
+        lines += [str(pair) for pair in self.pairs if highest in (pair.first, pair.second)]
+        lines += self._which_is_best()
         lines += map(str, self.groups)
         lines += [f"{', '.join(names)}: {text}" for text, names in said.items()]
         return "\n".join([*lines, *dict.fromkeys(each.learnt for each in self.models)])
+
+    def _which_is_best(self) -> list[str]:
+        """The machine that is surely the best, and the probabilities of all, where there are several machines."""
+        if len(self.models) < 2:
+            return []
+        found, known = best(self.pairs), [(name, share) for name, share in self.ranking if share is not None]
+        if found is not None:
+            lines = [f"{shown(found[0])} is the best, by at least {figure(found[1], found[1])} nats."]
+        else:
+            lines = [] if known else ["Which machine is the best is not decided."]
+        told = ", ".join(f"{shown(name)} {share:.2f}" for name, share in known)
+        return [*lines, f"Probability of being the best: {told}."] if known else lines
 
     def _repr_html_(self) -> str:
         return html.table(self._lines(), COLUMNS, self._about)

@@ -30,6 +30,7 @@ MOST_ROWS, LEAST_ERROR, HALVINGS = 10**9, 1e-4, 16
 ROUNDING, CLEARLY = 1e-9, 1.01
 DRAWS = 20_000  # an error of the probabilities of at most 0.0036
 LOG_Z, VARIATIONAL = "; log Z by ", "variational bound"  # what methods of estimates say
+UNDECIDED = "not decided"
 VALUES = {"exact": "exact", "lower": "a lower bound", "upper": "an upper bound", "none": "no bound"}
 
 
@@ -92,6 +93,13 @@ class Pair:
     certified: str
     trusted: bool
 
+    @property
+    def winner(self) -> str | None:
+        """The machine that is better, None where that is not decided."""
+        if self.verdict.startswith(UNDECIDED):
+            return None
+        return self.first if self.interval[0] > 0 else self.second
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; an infinite number becomes None."""
         return {
@@ -151,19 +159,31 @@ def groups(entries: Sequence[Entry]) -> tuple[Group, ...]:
 
 
 def ranking(entries: Sequence[Entry]) -> tuple[tuple[str, float | None], ...]:
-    """Names with the probability of being the best of those whose values can be believed, the most probable first.
+    """Names with the probability of being the best, the most probable first, where all values can be believed.
 
     It is the share of draws that a machine wins: mean differences vary by the covariance over rows (Student's t, so
     many degrees as rows less one), each value by the error of its own log Z. Equals share a win. It takes all means to
-    be equally likely beforehand. None, and last: values that are not trusted, or variational bounds; and all of them
-    where only one can be believed, or where there is only one row. Raises InputError.
+    be equally likely beforehand. None for all of them, the largest value first, where one of them is not trusted or a
+    variational bound, since that one may be the best; and where there is only one row. Raises InputError.
     """
     found = _checked(entries)
-    known = [each for each in found if each.estimate.trusted and not each.variational]
-    comparable = len(known) == len(found) == 1 or (len(known) > 1 and len(known[0].per_row) > 1)
-    shares = dict(zip([each.name for each in known], _shares(known).tolist(), strict=True)) if comparable else {}
+    ranked = all(each.estimate.trusted and not each.variational for each in found)
+    comparable = ranked and (len(found) == 1 or (len(found) > 1 and len(found[0].per_row) > 1))
+    shares = dict(zip([each.name for each in found], _shares(found).tolist(), strict=True)) if comparable else {}
     order = sorted(found, key=lambda each: (-shares.get(each.name, -1.0), -each.estimate.value))
     return tuple((each.name, shares.get(each.name)) for each in order)
+
+
+def best(found: Sequence[Pair]) -> tuple[str, float] | None:
+    """The machine that each pair with another decides for, and the least that it is sure to lead by, in nats a row.
+
+    None where no machine is that sure, or where there are no pairs.
+    """
+    for name in dict.fromkeys(name for pair in found for name in (pair.first, pair.second)):
+        own = [pair for pair in found if name in (pair.first, pair.second)]
+        if all(pair.winner == name for pair in own):
+            return name, min(max(pair.interval[0], -pair.interval[1]) for pair in own)
+    return None
 
 
 def _plain(number: float) -> float | None:
@@ -298,7 +318,7 @@ def _pair(first: Entry, second: Entry) -> Pair:
         low, high = bound or (low, high)
     else:
         decided = low > 0 or high < 0
-    verdict = _better(first, second, (low, high)) if decided else _undecided(first, second, parts, doubts)
+    verdict = _better(first, second, (low, high)) if decided else _undecided(first, second, parts)
     errors = math.sqrt(parts.of_rows), math.hypot(first.estimate.standard_error, second.estimate.standard_error)
     winner = (first if low > 0 else second) if decided else None
     certified = _certified(first, second, kind, winner)
@@ -337,11 +357,11 @@ def _better(first: Entry, second: Entry, ends: tuple[float, float]) -> str:
     return f"{name} is better by {least} to {high:.{places}f} nats"
 
 
-def _undecided(first: Entry, second: Entry, parts: Parts, doubts: list[str]) -> str:
+def _undecided(first: Entry, second: Entry, parts: Parts) -> str:
     """Why it is not decided, or what would be needed."""
-    loose = first if parts.difference < 0 else second
-    if doubts:
-        why = "; ".join(doubts)
+    ahead, loose = (second, first) if parts.difference < 0 else (first, second)
+    if first.against or second.against:
+        why = "; ".join(_hindrances(ahead, loose))
     elif parts.rows < 2:
         why = "one row tells nothing of others"
     elif not _apart(first, second).any():
@@ -350,7 +370,27 @@ def _undecided(first: Entry, second: Entry, parts: Parts, doubts: list[str]) -> 
         why = f"the value of {shown(loose.name)} is a variational bound, which may lie far below its log-likelihood"
     else:
         why = _needed(first, second, parts)
-    return f"not decided: {why}"
+    return f"{UNDECIDED}: {why}"
+
+
+def _hindrances(ahead: Entry, behind: Entry) -> list[str]:
+    """What keeps a lead from being sure, where a value is not trusted.
+
+    A lower bound that leads and an upper bound that trails need no trust, as they err on the safe side; then what
+    hinders is that the other value has no bound on its own safe side.
+    """
+    told = []
+    for each, other, safe, needed in ((ahead, behind, "lower", "upper"), (behind, ahead, "upper", "lower")):
+        if not each.against:
+            continue
+        sure = each.estimate.kind == safe and IMPOSSIBLE[0] not in each.estimate.doubts
+        if not sure or other.estimate.kind in (needed, "exact"):
+            told.append(each.against)
+            continue
+        side = "low" if each is ahead else "high"
+        leads = f"{shown(each.name)} {'leads' if each is ahead else 'trails'} as {VALUES[safe]}"
+        told.append(f"{leads}, but the value of {shown(other.name)} is {_kind(other)}, and may be too {side}")
+    return told
 
 
 def _needed(first: Entry, second: Entry, parts: Parts) -> str:

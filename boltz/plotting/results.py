@@ -58,18 +58,18 @@ def plot_log_z(result: Any) -> Figure:
 def plot_comparison(comparison: Any) -> Figure:
     """A figure of a boltz.Comparison: mean log-likelihoods and paired differences in nats a row, with 95 % intervals.
 
-    Machines are ranked as in comparison.ranking. Below is each pair with its verdict, or, of more than 15 pairs, those
-    of the machine that is ranked first. An interval without an end on one side has an arrow. Raises InputError.
+    The machine with the largest value is at the top. Below is each pair with its verdict, or, of more than 15 pairs,
+    those of that machine. An interval without an end on one side has an arrow. Raises InputError.
     """
     if not all(hasattr(comparison, name) for name in ("models", "pairs", "ranking")):
         raise InputError(f"comparison must be a Comparison of boltz.compare, got {checks.brief(comparison)}.")
-    shares, models = dict(comparison.ranking), {model.name: model for model in comparison.models}
-    first = next(iter(shares))
+    shares, models = dict(comparison.ranking), sorted(comparison.models, key=lambda each: -each.log_likelihood.value)
+    first = models[0].name
     pairs = [p for p in comparison.pairs if len(comparison.pairs) <= MOST_PAIRS or first in (p.first, p.second)]
     heights = [1.2 + 0.42 * len(models), 1.2 + 0.64 * len(pairs)][: 1 + bool(pairs)]
     figure = _figure((12, sum(heights)))
     panels = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights).ravel()
-    _machines(panels[0], [(models[name], share) for name, share in shares.items()])
+    _machines(panels[0], [(model, shares[model.name]) for model in models])
     if pairs:
         few = len(pairs) < len(comparison.pairs)
         _differences(panels[1], pairs, f"with {cleaned(first)}" if few else "of every two machines")

@@ -22,7 +22,7 @@ from support.machines import machine_of
 from boltz.estimators.closed_forms import certain
 from boltz.estimators.estimate import Estimate, Kind, exact, interval
 from boltz.estimators.likelihood import of_rows
-from boltz.evaluation.paired import Entry, Pair, pairs, ranking
+from boltz.evaluation.paired import Entry, Pair, best, pairs, ranking
 
 Floats = NDArray[np.float64]
 KINDS = {"exact": 0, "log z": 100, "few chains": 5, "samples": 5}  # with the chains behind each log Z
@@ -222,6 +222,31 @@ def check_bounds() -> None:
         assert ("better" in found.verdict) == decided == np.isinf(found.interval).any() and not found.trusted
     near_by = replace(flat(spread_rows(100, 3, 1.0), kind="lower"), doubts=doubts)
     assert "not decided" in pairs([Entry("a", near_by), Entry("b", flat(np.zeros(100)))])[0].verdict
+
+
+def check_hindrances() -> None:
+    """Where a lower bound leads a value without a bound, that value is named as what hinders, and the bound is not."""
+    leading = Entry("a", replace(flat(spread_rows(100, 14, 1.0), kind="lower"), doubts=("few samples",)))
+    loose = Entry("b", flat(np.zeros(100), kind="none"))
+    said = "not decided: a leads as a lower bound, but the value of b is no bound, and may be too low"
+    assert pairs([leading, loose])[0].verdict == pairs([loose, leading])[0].verdict == said
+    doubted = Entry("b", replace(loose.estimate, doubts=("few chains",)))
+    both = pairs([leading, doubted])[0].verdict
+    assert "(few chains)" in both and "few samples" not in both and "a leads as a lower bound" in both
+    behind = Entry("a", replace(flat(spread_rows(100, -14, 1.0), kind="lower"), doubts=("few samples",)))
+    assert pairs([behind, loose])[0].verdict == "not decided: the value of a is not trusted (few samples)"
+
+
+def check_best() -> None:
+    """A machine that cannot be ranked leaves nobody a probability; the best is one that every pair decides for."""
+    names = {"low": 0.0, "middle": 1.0}
+    known = [Entry(name, flat(spread_rows(100, mean, 1.0), kind="upper")) for name, mean in names.items()]
+    bound = Entry("bound", replace(flat(spread_rows(100, 20, 1.0), kind="lower"), doubts=("few samples",)))
+    assert [share for _, share in ranking([*known, bound])] == [None] * 3
+    name, least = best(pairs([*known, bound])) or ("", 0.0)
+    assert name == "bound" and abs(least - (19 - np.log(40))) < 0.5
+    assert best(pairs([*known, replace(bound, estimate=replace(bound.estimate, kind="none"))])) is None
+    assert best(pairs(known)) is not None and best([]) is None and best(pairs([known[0]])) is None
 
 
 def check_certified() -> None:

@@ -110,11 +110,16 @@ def test_a_variational_bound_decides_in_one_direction() -> None:
 
 def test_what_cannot_be_believed_has_no_probability() -> None:
     doubted = Entry("c", replace(flat(spread_rows(100, 3, 1.0)), doubts=DOUBTS))
-    found = ranking([doubted, ZERO, Entry("a", flat(spread_rows(100, 0.1, 1.0)))])
-    assert [name for name, _ in found] == ["a", "b", "c"] and found[2][1] is None
-    assert found[0][1] == pytest.approx(norm.cdf(1), abs=0.015)
+    known = [ZERO, Entry("a", flat(spread_rows(100, 0.1, 1.0)))]
+    assert ranking([doubted, *known]) == (("c", None), ("a", None), ("b", None))
+    assert dict(ranking(known))["a"] == pytest.approx(norm.cdf(1), abs=0.015)
     assert ranking([doubted, ZERO]) == (("c", None), ("b", None))
     assert ranking([ZERO]) == (("b", 1.0),) and ranking([]) == () and pairs([]) == ()
+
+
+def test_what_hinders_a_lead_is_named_and_the_best_is_sure() -> None:
+    quick_paired.check_hindrances()
+    quick_paired.check_best()
 
 
 def test_results_are_the_same_each_time() -> None:

@@ -63,6 +63,14 @@ def test_machines_are_ranked_with_their_intervals() -> None:
     assert [text.get_text() for text in differences.get_yticklabels()] == wanted
 
 
+def test_the_machine_with_the_largest_value_is_at_the_top() -> None:
+    """Also where its value is not trusted, so that nobody has a probability of being the best."""
+    found = compared(["c", "b", "a"], ("few samples",))
+    found.models = found.models[::-1]
+    labels = [text.get_text().split("\n")[0] for text in boltz.plot_comparison(found).axes[0].get_yticklabels()]
+    assert labels == ["c", "b", "a (NOT trusted)"]
+
+
 def test_an_interval_without_an_end_has_an_arrow() -> None:
     found = compared(["a", "b"])
     pair = replace(found.pairs[0], interval=(0.5, math.inf))
