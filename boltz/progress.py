@@ -27,6 +27,7 @@ Record = Mapping[str, Any]
 Report = Callable[[str, int, int], object]
 Steps = Callable[[int, int], None]
 Asked = bool | Callable[[str, int, int], Any] | None  # True for a bar, or a function of (stage, done, total)
+WHOLE = "joint"  # the stage of a training that has no others
 LINE_SECONDS, LINE_SHARE, MOST_LINE_SECONDS = 5.0, 0.05, 300.0  # between lines: least, share of the time so far, most
 SILENT_SECONDS = 2.0  # after which work says what it is
 PAINT_SECONDS, PAINTS = 0.5, 100  # in a notebook a bar is painted anew this seldom, and about so many times at most
@@ -152,10 +153,13 @@ def shown_epochs(progress: Asked, words: Callable[[Record], str]) -> Iterator[Ca
 
 
 def on_bar(bar: Progress, words: Callable[[Record], str]) -> Callable[[Record], None]:
-    """What shows each epoch's record on a bar, with words beside it."""
+    """What shows each epoch's record on a bar, with words beside it; a stage is named where there are several."""
+    stages: set[str] = set()
 
     def show(record: Record) -> None:
-        bar.update(f"{record['stage']} epoch", record["epoch"], record["epochs"], words(record))
+        stages.add(record["stage"])
+        alone = stages == {WHOLE}
+        bar.update("epoch" if alone else f"{record['stage']} epoch", record["epoch"], record["epochs"], words(record))
 
     return show
 

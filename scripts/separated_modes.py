@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import entr, logsumexp
 
 import boltz
-from boltz.estimators.exact import exact_samples
+from boltz.estimators.exact import drawn_class
 
 Floats = NDArray[np.float64]
 UNITS, ROWS, NOISE = 40, 2000, 0.02
@@ -73,7 +73,7 @@ def line(mixture: Mixture, rule: str, seed: int, epochs: int) -> str:
     settings = boltz.Settings(rule=rule, epochs=epochs, seed=seed)
     run = boltz.train(boltz.rbm(UNITS, 20, x=x, seed=seed), x, **settings.as_dict())
     found = boltz.log_likelihood(run.model, x, boltz.exact_log_z(run.model)).value
-    hidden = exact_samples(run.model, DRAWS, seed)
+    hidden = drawn_class(run.model, DRAWS, seed)
     drawn = np.random.default_rng(seed).random((DRAWS, UNITS)) < 1 / (1 + np.exp(-run.model.field("v", hidden)))
     last, alone = run.history[-1], -float(entr(np.stack([x.mean(axis=0), 1 - x.mean(axis=0)])).sum())
     data, model = (" ".join(f"{share:.2f}" for share in shares(v, patterns)) for v in (x, drawn))

@@ -47,7 +47,7 @@ HOW = {
     type=Choice(["auto", *USES]),
     default="auto",
     show_default=True,
-    help="Enumerate the smaller colour class (exact, at most 28 units); anneal up and down with replica exchange "
+    help="Enumerate the smaller side of the machine (exact, at most 28 units); anneal up and down with replica exchange "
     "between (two-sided); anneal up (ais); or exchange replicas along the snapshots of the run (trajectory). auto is "
     "what the options given belong to; without any, exact up to 20 units and two-sided beyond.",
 )
@@ -115,7 +115,7 @@ def _estimated(
             told = log_z_along(found, machine, options["rounds"], options["seed"], progress.report)
             return told.as_dict(), "\n".join(told.lines(name))
         if method == "two-sided":
-            both = two_sided(machine, wanted, progress.report)
+            both = two_sided(machine, wanted, progress.report, options["method"] != "two-sided")
             _draw(both, options["picture"])
             return _result(both.estimate) | both.as_dict(), "\n".join(lines(name, both))
         show = steps(progress.report, "annealing log Z")
@@ -140,6 +140,7 @@ def _draw(found: Any, file: Path | None) -> None:
 
 def chosen(method: str, names: Set[str], small: bool) -> str:
     """The method: as asked for, or that of the options given. Raises InputError for options it would not use."""
+    exact = small and method == "auto"
     if method == "auto":
         asked = [how for how, own in USES.items() if names & set(own) - {"picture"} and how != "trajectory"]
         method = asked[0] if asked else "exact" if small else "two-sided"
@@ -147,8 +148,8 @@ def chosen(method: str, names: Set[str], small: bool) -> str:
         users = [how for how, own in USES.items() if name in own]
         if users and method not in users:
             raise InputError(f"{word(name)} is for --method {' or '.join(users)}, but here {HOW[method]}.")
-    if small and method == "two-sided" and "picture" in names:
-        raise InputError(f"--picture draws log-weights, but here {HOW['exact']}; --method ais has some.")
+    if exact and method == "two-sided" and "picture" in names:
+        raise InputError(f"--picture draws log-weights, but here {HOW['exact']}; --method two-sided and ais have some.")
     return method
 
 

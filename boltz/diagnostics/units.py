@@ -91,9 +91,10 @@ def frozen_chains(changes: NDArray[np.int64]) -> Finding:
     share = frozen / len(changes)
     sentence = f"{frozen} of {len(changes)} chains stand still for {later.shape[1]:,} sweeps."
     if not frozen:
-        return Finding("frozen chains", "fine", 0.0, f"None {sentence[2:].replace('stand', 'stands')}")
+        sentence = f"In each of {len(changes)} chains some unit changes within the last {later.shape[1]:,} sweeps."
+        return Finding("changes in chains", "fine", 0.0, sentence)
     advice = "the weights are too large for Gibbs sampling: take weight decay (--l2, --max-norm) or fewer epochs."
-    return Finding("frozen chains", graded(share, 0.0, 0.1), share, sentence, advice)
+    return Finding("changes in chains", graded(share, 0.0, 0.1), share, sentence, advice)
 
 
 def largest_field(machine: BoltzmannMachine, state: State) -> Finding:

@@ -60,16 +60,16 @@ def quick(machine: BoltzmannMachine) -> bool:
 
 
 def exact_log_z(model: BoltzmannMachine) -> Estimate:
-    """log Z in nats by enumerating the smaller colour class and summing the other in closed form.
+    """log Z in nats by enumerating the smaller side of the machine and summing the other in closed form.
 
-    Raises InputError if that class has more than 28 units.
+    A side is every other layer: v and h2, or h1 and h3. Raises InputError if the smaller one has more than 28 units.
     """
     model = checked_model(model)
     mine, other = sorted(model.graph.colours, key=lambda layers: class_units(model, layers))
     units = class_units(model, mine)
     if units > MOST_UNITS:
         raise InputError(
-            f"exact_log_z enumerates at most {MOST_UNITS} units, but the smaller colour class "
+            f"exact_log_z enumerates at most {MOST_UNITS} units, but the smaller side of the machine "
             f"({', '.join(mine)}) has {units}; use boltz.ais."
         )
     machine = model.to("cpu").astype(np.float64)
@@ -83,18 +83,37 @@ def exact_log_z(model: BoltzmannMachine) -> Estimate:
 
 
 def exact_samples(model: BoltzmannMachine, chains: int, seed: int = 0) -> dict[str, Array]:
+    """Independent exact draws of all layers, layer -> (chains, units), such as "v" and "h1" of an rbm.
+
+    The layers of a machine have two sides, every other layer each, and no weights within a side: v and h2, or h1 and
+    h3. The smaller side is enumerated, and the other one drawn given it. Raises InputError if the smaller side has more
+    than 20 units.
+    """
+    model = checked_model(model)
+    chains = affordable_chains(model, chains)
+    machine, drawn = model.to("cpu"), drawn_class(model, chains, seed)
+    found = {}
+    for layer in machine.graph.units:
+        if layer in drawn:
+            found[layer] = drawn[layer]
+            continue
+        state, stream = machine.zeros(chains, layer), Key.from_seed(seed).derive("exact", layer).stream(0)
+        machine.unit_type(layer).sample(machine.input(layer, drawn), 1.0, machine.bias(layer), stream, 0, state)
+        found[layer] = state
+    return found
+
+
+def drawn_class(model: BoltzmannMachine, chains: int, seed: int = 0) -> dict[str, Array]:
     """Independent exact draws of the smaller colour class, layer -> (chains, units), by enumerating it.
 
     Raises InputError if that class has more than 20 units.
     """
-    model = checked_model(model)
-    chains = affordable_chains(model, chains)
     mine, other = sorted(model.graph.colours, key=lambda layers: class_units(model, layers))
     units = class_units(model, mine)
     if units > QUICK_UNITS:
         raise InputError(
-            f"exact samples exist for at most {QUICK_UNITS} units in the smaller colour class, but "
-            f"{', '.join(mine)} has {units}."
+            f"exact samples exist for at most {QUICK_UNITS} units on the smaller side of a machine, but "
+            f"{', '.join(mine)} has {units}: take boltz.tempered_sample."
         )
     machine = model.to("cpu").astype(np.float64)
     log_p = [-machine.marginal_energy(configurations(machine, mine, n), other) for n in chunks(machine, mine)]

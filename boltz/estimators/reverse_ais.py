@@ -16,7 +16,7 @@ from boltz.arrays import beside, host
 from boltz.estimators.ais import LEAST_SECOND, moved, thinned
 from boltz.estimators.bases import Base, chosen
 from boltz.estimators.estimate import Estimate, Kind, error_of_rows, from_annealed, joined, joint_interval
-from boltz.estimators.exact import exact_samples
+from boltz.estimators.exact import drawn_class
 from boltz.estimators.likelihood import NOT_STATES, error_of_mean, few_samples
 from boltz.estimators.precision import wide_enough
 from boltz.estimators.weight_means import mean_and_error
@@ -158,5 +158,5 @@ def annealed_down(
 def _target_states(path: GibbsPath, start: State | None, chains: int, seed: int) -> dict[str, Array]:
     """The start of a reverse run: exact draws where none is given."""
     if start is None:
-        start = exact_samples(path.machine, chains, seed)
+        start = drawn_class(path.machine, chains, seed)
     return held_states(path, start)

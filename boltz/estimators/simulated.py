@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from boltz.arrays import beside
-from boltz.estimators.exact import exact_samples
+from boltz.estimators.exact import drawn_class
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
@@ -34,7 +34,7 @@ def from_helmholtz(model: HelmholtzMachine, rows: int, key: Key) -> Chains:
 
 def from_boltzmann(machine: BoltzmannMachine, rows: int, key: Key) -> Chains:
     """States of all layers, layer -> (rows, units): one colour class by enumeration, the other given it."""
-    drawn = {n: beside(x, machine.arena) for n, x in exact_samples(machine, rows, key.key0).items()}
+    drawn = {n: beside(x, machine.arena) for n, x in drawn_class(machine, rows, key.key0).items()}
     state = {n: drawn.get(n, machine.zeros(rows, n)) for n in machine.graph.units}
     sweep, scratch = GibbsSweep(machine, key), Scratch(machine.arena)
     for layer in (n for n in machine.graph.units if n not in drawn):

@@ -6,22 +6,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from boltz import checks
 from boltz.data import Data
+from boltz.data.dataset import only, parted
 from boltz.diagnostics.diagnose import LEAST_SWEEPS
 from boltz.diagnostics.diagnose import diagnose as judged
-from boltz.diagnostics.findings import Diagnosis
+from boltz.diagnostics.findings import Diagnosis, Finding, Verdict
 from boltz.diagnostics.layers import LayerGain, layers_of
 from boltz.diagnostics.log_z import halved, overlap
 from boltz.errors import InputError
 from boltz.estimators.two_sided import from_both_sides
 from boltz.evaluation.learnt import learnt
 from boltz.evaluation.log_z import Wanted
+from boltz.evaluation.reading import loaded
 from boltz.evaluation.rows import rows_given, visible_rows
 from boltz.evaluation.trained import Trained, trained
 from boltz.models.files import Model
 from boltz.progress import Report, heard, steps
+from boltz.rng import Key
 from boltz.storage import run_folder
+from boltz.training.overfitting import ADVICE
+from boltz.training.overfitting import ROWS as GAP_ROWS
+from boltz.training.overfitting import gap as gap_of
 
 SWEEPS, ROWS, LEAST_ROWS = 1000, 1000, 2
 
@@ -105,11 +113,39 @@ def diagnosed(found: Trained, given: tuple[Data, str | None], asked: Asked, prog
     told = told if beyond is None else told.extended(beyond)
     layers = layers_of(model, x, asked.seed, steps(progress, "what each layer adds"))
     told = told.extended(*map(LayerGain.finding, layers), layer_gains=[each.as_dict() for each in layers])
+    told = told.extended(*overfitting(found, asked.seed))
     if asked.wanted is not None:
         told = _with_log_z(told, model, asked.wanted, asked.seed, progress)
     about: dict[str, Any] = {} if found.path is None else {"path": str(found.path)}
     about |= {"data": data.name, "split": split, "rows": len(x), "binarize": how, "seed": asked.seed}
     return replace(told, about=about)
+
+
+def overfitting(found: Trained, seed: int) -> tuple[Finding, ...]:
+    """How much better a machine is on its training rows than on the held-out rows of its run, where these are known."""
+    seen = found.seen if found.seen is not None else _both(found, seed)
+    gap = None if seen is None else gap_of(found.model, *seen, Key.from_seed(seed).derive("gap"))
+    if gap is None:
+        return ()
+    sentence = f"{gap.sentence}{': it has learnt rows by heart' if gap.large else ''}."
+    verdict: Verdict = "fine" if not gap.large else "bad" if gap.unseen <= 0 else "attention"
+    advice = f"{ADVICE[0].lower()}{ADVICE[1:]}" if gap.large else ""
+    return (Finding("overfitting", verdict, gap.size, sentence, advice),)
+
+
+def _both(found: Trained, seed: int) -> tuple[Any, Any] | None:
+    """Some training rows and held-out rows of a run folder as the machine sees them, None where it cannot load both."""
+    run, share = found.run, found.run.setting("validation", float) or 0.0
+    if not run.data.load or not (run.held_out.load or 0 < share < 1):
+        return None
+    rows = loaded(run.data.load, "run.toml")
+    if run.held_out.load:
+        both = rows, loaded(run.held_out.load, "run.toml")
+    else:
+        both = parted(rows, share, run.setting("seed", int) or 0)
+    few = [only(each, np.arange(len(each.x))[:: -(-len(each.x) // GAP_ROWS)]) for each in both]
+    one, other = (visible_rows(each, run.setting("binarize"), seed, found.model)[0] for each in few)
+    return one, other
 
 
 def _with_log_z(found: Diagnosis, model: Model, wanted: Wanted, seed: int, progress: Report) -> Diagnosis:

@@ -13,6 +13,7 @@ from boltz.estimators.estimate import Estimate
 from boltz.estimators.exact import exact_log_z, quick
 from boltz.estimators.replica_exchange import LadderEstimate, exchange_log_z
 from boltz.estimators.two_sided import TwoSided, from_both_sides
+from boltz.estimators.two_sided import two_sided as sampled
 from boltz.evaluation.trained import Trained, trained
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
@@ -88,12 +89,13 @@ def log_z(
 ) -> TwoSided | Estimate | LadderEstimate:
     """log Z in nats of a machine, a run, or the path of either; of a deep belief net that of the RBM on its top.
 
-    two-sided: a 95 % interval of half-width at most error, or the best that budget seconds give, from both sides; it
-    enumerates up to 20 units in the smaller colour class. auto is the same. exact enumerates at most 28. ais anneals
-    chains over betas, as boltz.ais. trajectory: so many rounds of replica exchange along snapshots, by default those of
-    the run, as boltz.exchange_log_z. All results have value, standard_error, interval, trusted and as_dict; that of
-    exact and ais is an Estimate, that of trajectory a LadderEstimate, others are a TwoSided. base as in boltz.ais;
-    progress hears of steps done, and of how many there are. Raises InputError.
+    two-sided: a 95 % interval of half-width at most error, or the best that budget seconds give, from both sides. auto
+    is the same, but enumerates up to 20 units on the smaller side of the machine (such as the hidden units of an rbm).
+    exact enumerates at most 28. ais anneals chains over betas, as boltz.ais. trajectory: so many rounds of replica
+    exchange along snapshots, by default those of the run, as boltz.exchange_log_z. All results have value,
+    standard_error, interval, trusted and as_dict; that of exact and ais is an Estimate, that of trajectory a
+    LadderEstimate, others are a TwoSided. base as in boltz.ais; progress hears of steps done, and of how many there
+    are. Raises InputError.
     """
     checks.choice(method, "method", METHODS)
     checks.callback(progress, "progress", 2)
@@ -117,6 +119,8 @@ def log_z(
         if not checks.sequence(members, "trajectory"):
             raise InputError("trajectory must hold snapshots of a training run, got none: keep some in training.")
         return exchange_log_z(machine, members, rounds=rounds, seed=seed, base=base, progress=progress)
+    if method == "two-sided" and quick(machine):
+        return sampled(machine, error, budget, seed, base, progress)
     return from_both_sides(machine, error, budget, seed, base, progress)
 
 
@@ -161,10 +165,12 @@ def annealed(model: Model, annealing: Annealing, progress: Report) -> Estimate |
     return exact_or_ais(machine, *how, steps(progress, "annealing log Z"))
 
 
-def two_sided(machine: BoltzmannMachine, wanted: Wanted, progress: Report) -> TwoSided:
-    """log Z from both sides, of which progress hears each part of each attempt."""
-    if not quick(machine):
+def two_sided(machine: BoltzmannMachine, wanted: Wanted, progress: Report, enumerates: bool = True) -> TwoSided:
+    """log Z from both sides, of which progress hears each part of each attempt; small machines may be enumerated."""
+    if not quick(machine) or not enumerates:
         progress("fitting a ladder of temperatures", 0, 0)
+    if not enumerates and quick(machine):
+        return sampled(machine, wanted.error, wanted.budget, wanted.seed, None, attempts(progress, PARTS))
     return from_both_sides(machine, wanted.error, wanted.budget, wanted.seed, None, attempts(progress, PARTS))
 
 

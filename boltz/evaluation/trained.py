@@ -23,7 +23,8 @@ class Trained:
     """A machine under a name.
 
     path: the run folder or model file it is from; run: what run.toml says, or the settings of a run in memory, and
-    nothing for a machine alone; kept: the snapshots of a run in memory.
+    nothing for a machine alone; kept: the snapshots of a run in memory; seen: some of its training rows and held-out
+    rows as it sees them, None where they are not at hand.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Trained:
     path: Path | None = None
     run: RunDescription = field(default_factory=RunDescription)
     kept: tuple[BoltzmannMachine, ...] = ()
+    seen: tuple[Any, Any] | None = None
 
     @property
     def kind(self) -> str:
@@ -62,8 +64,9 @@ def trained(model: Any, argument: str = "model") -> Trained:
     """The trained machine that an argument names: itself, a run, or a path; raises InputError or FileError."""
     if isinstance(model, Run):
         if model.path is None:
-            return Trained("the run", model.model, None, RunDescription(settings=model.settings.as_dict()), model.kept)
-        return Trained(_name(model.path), model.model, model.path, description_at(model.path))
+            told = RunDescription(settings=model.settings.as_dict())
+            return Trained("the run", model.model, None, told, model.kept, model.seen)
+        return Trained(_name(model.path), model.model, model.path, description_at(model.path), seen=model.seen)
     if isinstance(model, str | os.PathLike):
         path = checks.path(model, argument)
         return Trained(_name(path), model_of(path), path, description_at(path))

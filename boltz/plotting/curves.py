@@ -17,13 +17,17 @@ from boltz.plotting.images import LARGEST, Picture, cleaned, new_figure
 
 Panels = Mapping[str, Mapping[str, str]]
 UNDIRECTED: Panels = {
-    "pseudo-likelihood (nats a row)": {"pseudo_likelihood": ""},
+    "pseudo-likelihood (nats a row)": {"pseudo_likelihood": "training", "held_out_pseudo_likelihood": "held-out"},
     "reconstruction error (squared, a row)": {"reconstruction_error": ""},
     "free energy, held-out minus training (nats)": {"free_energy_gap": ""},
     "gradient norm": {"gradient_norm": ""},
 }  # title -> what is drawn, with the label of each line
 DIRECTED: Panels = {
-    "bounds on the log-likelihood (nats a row)": {"bound": "1 sample", "importance_bound": "50 samples"},
+    "bounds on the log-likelihood (nats a row)": {
+        "bound": "1 sample",
+        "importance_bound": "50 samples",
+        "held_out_bound": "50 samples, held-out",
+    },
     "KL term (nats a row)": {"kl": ""},
     "bound of 50 samples, training minus held-out (nats)": {"bound_gap": ""},
     "gradient norm": {"gradient_norm": ""},
@@ -36,6 +40,7 @@ TUNING: Panels = {
 
 def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
     """A figure of what metrics.jsonl records, a panel for each quantity, with the stages of the run apart."""
+    history = with_held_out(history)
     panels = recorded_panels(history)
     down, across = -(-len(panels) // 2), min(len(panels), 2)
     figure = Picture(figsize=(4.5 * across, 3.2 * down), layout="constrained")
@@ -51,11 +56,21 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
 def curve_figures(history: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
     """The panels of learning_curves by their titles, each as a figure of its own."""
     found: dict[str, Figure] = {}
+    history = with_held_out(history)
     for title, lines in recorded_panels(history).items():
         figure = Picture(figsize=(4.5, 3.2), layout="constrained")
         FigureCanvasAgg(figure)
         _panel(figure.subplots(), history, title, lines)
         found[title] = figure
+    return found
+
+
+def with_held_out(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The records with the bound of held-out rows, where that of the training rows and the gap of both are known."""
+    found = []
+    for record in history:
+        bound, gap = _number(record.get("importance_bound")), _number(record.get("bound_gap"))
+        found.append({**record, "held_out_bound": None if bound is None or gap is None else bound - gap})
     return found
 
 
@@ -69,8 +84,9 @@ def recorded_panels(history: Sequence[Mapping[str, Any]]) -> Panels:
 def _panel(axes: Axes, history: Sequence[Mapping[str, Any]], title: str, lines: Mapping[str, str]) -> None:
     """The curves of one panel, and what it is of."""
     stages = [str(record.get("stage", "")) for record in history]
-    for name, label in lines.items():
-        _curve(axes, [record.get(name) for record in history], stages, label)
+    known = {name: values for name in lines if _any(values := [record.get(name) for record in history])}
+    for name, values in (known or {"": [None]}).items():
+        _curve(axes, values, stages, lines[name] if len(known) > 1 else "")
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("epoch")
 
@@ -111,6 +127,10 @@ def _curve(axes: Axes, values: Sequence[Any], stages: Sequence[str], label: str 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if len(names) > 1 or label:
         axes.legend(fontsize=8)
+
+
+def _any(values: Sequence[Any]) -> bool:
+    return any(_number(value) is not None for value in values)
 
 
 def _number(value: Any) -> float | None:

@@ -45,10 +45,15 @@ def undirected(machine: BoltzmannMachine, train: Array, rows: Array, options: Me
 
 def directed(machine: HelmholtzMachine, rows: Array, key: Key) -> float:
     """Mean importance-weighted bound of rows (rows, units) in nats; log Z of an RBM prior is left out."""
+    return float(row_bounds(machine, rows, key).mean())
+
+
+def row_bounds(machine: HelmholtzMachine, rows: Array, key: Key) -> NDArray[np.float64]:
+    """The importance-weighted bound of each of some rows (rows, units) in nats (rows,), as in directed."""
     with workers(machine.arena) as pool:
         passes = sampled(machine, Tape(machine.arena), rows, SAMPLES, (key, 0), pool)
         log_w = np.concatenate([host(found.log_weights()) for found in passes])
-    return float(log_mean_exp(log_w, 1).mean())
+    return np.asarray(log_mean_exp(log_w, 1), np.float64)
 
 
 def due(epoch: int, epochs: int, patience: int) -> bool:

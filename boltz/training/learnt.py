@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from boltz.rng import Key
 from boltz.sampling.features import side_by_side
 from boltz.sampling.meanfield import MeanField
 from boltz.training.held_out import directed, quick_log_z, undirected
+from boltz.training.overfitting import ADVICE, gap
 from boltz.training.updown import recognised
 
 Array = NDArray[Any]
@@ -24,14 +26,29 @@ ROWS = 500  # that are looked at
 SEED = 0  # of the mixture that it is measured against
 ERRORS = 3.0  # of what the mixture gains that may be chance
 LARGEST = 1000.0  # weight that no machine needs: a change of one unit then decides another for certain
+DIVERGED, LEARNT_NOTHING = "The machine has diverged", "The machine has learnt nothing"
+WORSE = "worse than independent units on its own training rows"
 SPREAD, CONSTANT = 1e-3, 0.95  # standard deviation of a constant unit, and share of such units in a layer
 
 
-def notes(model: Model, rows: Array, key: Key) -> tuple[str, ...]:
-    """Sentences on a trained machine, given training rows (rows, units) as it sees them."""
+def notes(model: Model, rows: Array, unseen: Array, key: Key) -> tuple[str, ...]:
+    """Sentences on a trained machine, given training rows and held-out rows (rows, units) as it sees them."""
     states = host(rows)
     few = rows[:: -(-len(rows) // ROWS)]
-    return (*_by_heart(len(rows)), *_large(model), *_constant(model, few), *_beyond(model, states, few, key))
+    found = (*_by_heart(len(rows)), *_large(model), *_constant(model, few), *_beyond(model, states, few, key))
+    return found if hopeless(found) else (*found, *_overfitted(model, rows, unseen, key))
+
+
+def hopeless(notes: Sequence[str]) -> bool:
+    """Whether notes say that a machine diverged, or is no better than independent units: then nothing else counts."""
+    return any(note.startswith((DIVERGED, LEARNT_NOTHING)) or WORSE in note for note in notes)
+
+
+def _overfitted(model: Model, rows: Array, unseen: Array, key: Key) -> tuple[str, ...]:
+    found = gap(model, rows, unseen, key.derive("gap"))
+    if found is None or not found.large:
+        return ()
+    return (f"{found.sentence}: it has learnt rows by heart. {ADVICE}",)
 
 
 def _by_heart(rows: int) -> tuple[str, ...]:
@@ -49,7 +66,7 @@ def _large(model: Model) -> tuple[str, ...]:
     if found[name] <= LARGEST:
         return ()
     return (
-        f"The machine has diverged, though its numbers are finite: a weight of {name} is {found[name]:.3g} in size. "
+        f"{DIVERGED}, though its numbers are finite: a weight of {name} is {found[name]:.3g} in size. "
         "Train it with a smaller learning_rate.",
     )
 
@@ -112,15 +129,11 @@ def _beyond(model: Model, states: Array, rows: Array, key: Key) -> tuple[str, ..
     change = found.own - found.alone
     if not change >= -found.least:
         worse = f"{-change:.1f} nats a row" if np.isfinite(change) else "beyond all measure"
-        return (
-            f"The machine is {worse} worse than independent units on its own training rows. Train it with a smaller "
-            "learning_rate.",
-        )
+        return (f"The machine is {worse} {WORSE}. Train it with a smaller learning_rate.",)
     if found.something and change <= NOTHING * found.gain:
         return (
-            f"The machine has learnt nothing beyond independent units on its own training rows ({change:+.2f} "
-            f"nats a row; a mixture of {COMPONENTS} products {found.gain:+.2f}). Train it for more updates: more "
-            "epochs, or smaller batches.",
+            f"{LEARNT_NOTHING} beyond independent units on its own training rows ({change:+.2f} nats a row; a mixture "
+            f"of {COMPONENTS} products {found.gain:+.2f}). Train it for more updates: more epochs, or smaller batches.",
         )
     return ()
 

@@ -219,6 +219,12 @@ class Loop:
         """Rows of the data, evenly spaced, as the model sees them, (rows, units)."""
         return self._batch(self.data, self.plan[-1], self._spread(most, len(self.data.x)), 0)
 
+    def held_out_rows(self, most: int) -> Array:
+        """As visible_rows, of the held-out rows; none where there are none."""
+        if self.held_out is None:
+            return self.visible_rows(1)[:0]
+        return self._batch(self.held_out, self.plan[-1], self._spread(most, len(self.held_out.x)), 0)
+
     def _watched(self, stage: Stage) -> tuple[Array, Array]:
         """The fixed rows of training and of held-out data, the latter possibly none, that are measured each epoch."""
         train = self._batch(self.data, stage, self._first(self.data, ROWS), 0)

@@ -38,7 +38,7 @@ class Monitor:
     def measure(
         self, machine: BoltzmannMachine, options: MeanField, scales: Mapping[str, float]
     ) -> dict[str, float | None]:
-        """Pseudo-likelihood (nats a row), reconstruction error (squared, a row), free-energy gap train to held-out.
+        """Pseudo-likelihoods (nats a row), reconstruction error (squared, a row), free-energy gap train to held-out.
 
         For a DBM the free energy is the variational one. With doubled inputs (scales) no one energy belongs to the
         conditionals, so only the reconstruction error is measured.
@@ -46,22 +46,26 @@ class Monitor:
         if scales:
             means = solve(machine, {machine.graph.visible: self.train}, options, Scratch(machine.arena), scales)
             error = _reconstruction_error(machine, self.train, means, scales)
-            return {"pseudo_likelihood": None, "reconstruction_error": error, "free_energy_gap": None}
+            nothing = dict.fromkeys(("pseudo_likelihood", "held_out_pseudo_likelihood", "free_energy_gap"))
+            return {**nothing, "reconstruction_error": error}
         free, means = variational_free_energy(machine, self.train, options)
-        gap = None
+        gap = unseen = None
         if len(self.held_out):
-            gap = float(variational_free_energy(machine, self.held_out, options)[0].mean() - free.mean())
+            others, _ = variational_free_energy(machine, self.held_out, options)
+            gap = float(others.mean() - free.mean())
+            unseen = self._pseudo_likelihood(machine, options, self.held_out, others)
         return {
-            "pseudo_likelihood": self._pseudo_likelihood(machine, options, free),
+            "pseudo_likelihood": self._pseudo_likelihood(machine, options, self.train, free),
+            "held_out_pseudo_likelihood": unseen,
             "reconstruction_error": _reconstruction_error(machine, self.train, means, {}),
             "free_energy_gap": gap,
         }
 
-    def _pseudo_likelihood(self, machine: BoltzmannMachine, options: MeanField, free: Array) -> float:
-        """units x the mean of log p(v_i | rest) for one random unit i a row (Besag 1975)."""
-        rows, units = self.train.shape
+    def _pseudo_likelihood(self, machine: BoltzmannMachine, options: MeanField, x: Array, free: Array) -> float:
+        """units x the mean of log p(v_i | rest) for one random unit i of each of rows x (Besag 1975)."""
+        rows, units = x.shape
         chosen = self.key.generator().integers(0, units, rows)
-        flipped, places = self.train.copy(), (numbers(0, rows, self.train), beside(chosen, self.train))
+        flipped, places = x.copy(), (numbers(0, rows, x), beside(chosen, x))
         flipped[places] = 1 - flipped[places]
         other, _ = variational_free_energy(machine, flipped, options)
         return float(units * log_expit(host(other - free)).mean())

@@ -51,8 +51,10 @@ LEARNT_ROWS, LEARNT_NUMBERS, FEWEST = 2000, 1 << 21, 50  # by which a trained ma
 class Run:
     """A trained run: the machine, one record an epoch, its folder (None if nothing was written), its settings.
 
-    told is what a reader should know, such as chains that are not where the data are; kept holds the snapshots of a run
+    told is what a reader should know, such as the epoch whose parameters are kept; kept holds the snapshots of a run
     without a folder. look says what the trained machine itself tells, which takes as long as some epochs of few rows.
+    seen: training rows and held-out rows as the machine sees them, None where these are not known. print shows the
+    notes.
     """
 
     model: Model
@@ -62,6 +64,10 @@ class Run:
     told: tuple[str, ...] = ()
     kept: tuple[BoltzmannMachine, ...] = ()
     look: Callable[[], tuple[str, ...]] = tuple
+    seen: tuple[Array, Array] | None = None
+
+    def __str__(self) -> str:
+        return "\n".join([repr(self), *self.notes])
 
     def __repr__(self) -> str:
         plan, last = self.model.plan, self.history[-1] if self.history else {}
@@ -184,7 +190,8 @@ def resume(
         if state.stage >= len(plan) and (folder / run_folder.MODEL).exists():
             history = metrics.read_metrics(folder)
             model = load_model(folder).to(device)
-            said = (*saved.notes, *_notes(model, history, chosen), *_kept_notes(saved.told, folder))
+            looked = _kept_notes(saved.told, folder)
+            said = (*saved.notes, *_notes(model, history), *_with_gap(looked, history, chosen))
             return Run(model, history, folder, chosen, said)
         data = description.data_again("data", x, state.model)
         others = description.data_again("held_out", held_out, state.model)
@@ -226,13 +233,14 @@ def _in_memory(loop: Loop, settings: AnySettings, heard: Heard) -> Run:
     try:
         loop.run()
         model = _finished(loop, settings)
-        notes, look = _notes(model, history, settings), _learnt(loop)
+        notes, seen = _notes(model, history), _seen(loop)
+        look = partial(_looked, loop, seen, history, settings)
     except BaseException as problem:
         loop.state.finish(loop.plan)
         kept_so_far = tuple(kept.values())
         problem.run = Run(loop.state.model, history, None, settings, (), kept_so_far)  # type: ignore[attr-defined]
         raise
-    return Run(model, history, None, settings, notes, tuple(kept.values()), look)
+    return Run(model, history, None, settings, notes, tuple(kept.values()), look, seen)
 
 
 def _in_folder(loop: Loop, settings: AnySettings, folder: Path, heard: Heard) -> Run:
@@ -259,17 +267,25 @@ def _in_folder(loop: Loop, settings: AnySettings, folder: Path, heard: Heard) ->
         loop.run()
         model = _finished(loop, settings)
         model.save(folder / run_folder.MODEL)
-        notes = _learnt(loop)()
+        seen = _seen(loop)
+        notes = _learnt(loop, seen)
         runner.save(state.tensors(), f"step {state.step}", {"notes": json.dumps(notes)} if notes else None)
         runner.stop()
     history = metrics.read_metrics(folder)
-    return Run(model, history, folder, settings, (*_notes(model, history, settings), *notes))
+    told = (*_notes(model, history), *_with_gap(notes, history, settings))
+    return Run(model, history, folder, settings, told, seen=seen)
 
 
-def _notes(model: Model, history: list[Record], settings: AnySettings) -> tuple[str, ...]:
-    gap = apart(history, getattr(settings, "rule", ""))
+def _notes(model: Model, history: list[Record]) -> tuple[str, ...]:
     units = model.scaling.noted() if model.scaling is not None else ()
-    return (*units, *kept_epoch(history), *gap)
+    return (*units, *kept_epoch(history))
+
+
+def _with_gap(notes: tuple[str, ...], history: list[Record], settings: AnySettings) -> tuple[str, ...]:
+    """Notes on a trained machine, and one on chains that are not where the data are, where none explains that."""
+    if learnt.hopeless(notes):
+        return notes
+    return (*notes, *apart(history, getattr(settings, "rule", "")))
 
 
 def _started(model: Model, data: Data) -> Model:
@@ -282,12 +298,24 @@ def _started(model: Model, data: Data) -> Model:
     return scaled(net, data.x[some] / (data.levels or 1))
 
 
-def _learnt(loop: Loop) -> Callable[[], tuple[str, ...]]:
-    """What looks at the trained machine, once anything was trained."""
+def _seen(loop: Loop) -> tuple[Array, Array] | None:
+    """Training rows and held-out rows, possibly none, as the trained machine sees them; None if nothing was trained."""
     if not loop.state.lines:
-        return tuple
-    rows = loop.visible_rows(min(LEARNT_ROWS, max(LEARNT_NUMBERS // loop.state.model.layers[0].units, FEWEST)))
-    return partial(learnt.notes, loop.state.model, rows, loop.key.derive("learnt"))
+        return None
+    most = min(LEARNT_ROWS, max(LEARNT_NUMBERS // loop.state.model.layers[0].units, FEWEST))
+    return loop.visible_rows(most), loop.held_out_rows(most)
+
+
+def _learnt(loop: Loop, seen: tuple[Array, Array] | None) -> tuple[str, ...]:
+    """What the trained machine tells, once anything was trained."""
+    return () if seen is None else learnt.notes(loop.state.model, *seen, loop.key.derive("learnt"))
+
+
+def _looked(
+    loop: Loop, seen: tuple[Array, Array] | None, history: list[Record], settings: AnySettings
+) -> tuple[str, ...]:
+    """All that is told of the machine of a run in memory."""
+    return _with_gap(_learnt(loop, seen), history, settings)
 
 
 def _kept_notes(told: Mapping[str, str], folder: Path) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ class _Notice(event.Listener):  # type: ignore[misc]
             self.said = True
             kept = event.data["dispatcher"].stats.cache_path
             later = "the next run finds them on disk" if kept else "NUMBA_CACHE_DIR may name a folder to keep them in"
-            text = f"Compiling kernels for this processor, a matter of seconds; {later}."
+            text = f"Compiling kernels for this processor, which takes up to a minute; {later}."
             logging.getLogger("boltz.kernels").warning(text)
 
     def on_end(self, event: Any) -> None:

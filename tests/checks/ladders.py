@@ -13,7 +13,7 @@ from support.machines import SMALL, base_of, machine_of, rates_of
 
 import boltz
 from boltz import kernels
-from boltz.estimators.exact import exact_samples
+from boltz.estimators.exact import drawn_class
 from boltz.rng import Key
 from boltz.sampling.ladder_fitting import bent
 from boltz.sampling.ladders import Machines, Temperatures
@@ -119,7 +119,7 @@ def check_bend_of(name: str) -> None:
     table = SMALL[name]
     machine = machine_of(table)
     path = path_to(machine, rates_of(table))
-    samples = exact_samples(machine, 20_000, seed=3)
+    samples = drawn_class(machine, 20_000, seed=3)
     path = replace(path, held=tuple(samples), summed=tuple(n for n in machine.units if n not in samples))
     detour = bent(path, samples)
     assert detour.bend and set(detour.bend) == set(machine.units)

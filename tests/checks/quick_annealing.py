@@ -38,9 +38,10 @@ def check_reverse_annealing() -> None:
 
 
 def check_exact_samples() -> None:
-    """Chi-square of the smaller class; alpha 1e-6."""
+    """Chi-square of the states of all layers together; alpha 1e-6."""
     for table in (RBM, DEEP):
         state = exact_samples(machine_of(table), 20_000, 2)
+        assert tuple(state) == tuple(table.layers)
         law = enumeration.marginal(table, tuple(state))
         stats.accept(
             stats.chi_square(enumeration.counts(table, state, tuple(state)), law), "exact samples are not exact"

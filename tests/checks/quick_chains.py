@@ -93,7 +93,7 @@ def check_modes_are_found() -> None:
     assert found.finding("initial condition").verdict == "bad", found.finding("initial condition")
     both = diagnose(two_modes(), np.repeat([[0.0], [1.0]], 8, axis=1), sweeps=100)
     assert both.finding("agreement of chains").verdict == "bad", both.finding("agreement of chains")
-    assert both.finding("frozen chains").value == 1 and both.verdict == "bad"
+    assert both.finding("changes in chains").value == 1 and both.verdict == "bad"
 
 
 def check_recorded_statistics() -> None:

@@ -14,9 +14,10 @@ import boltz
 from boltz import presets
 from boltz.models import products
 from boltz.rng import Key
-from boltz.training import held_out, learnt
+from boltz.training import held_out, learnt, overfitting
 from boltz.training.held_out import SCORE
 from boltz.training.stages import stages
+from boltz.training.train import _with_gap as with_gap
 
 RNG = np.random.default_rng(5)
 PATTERNS = (RNG.random((3, 8)) < 0.5).astype(np.float32)
@@ -89,7 +90,7 @@ def check_learnt() -> None:
     """Words on machines that learnt nothing, are worse than independent units, diverged, or have constant features."""
 
     def said(model: Any) -> str:
-        return " ".join(learnt.notes(model, ROWS, Key.from_seed(0)))
+        return " ".join(learnt.notes(model, ROWS, ROWS[:0], Key.from_seed(0)))
 
     plain = boltz.rbm(8, 5, ROWS)
     assert "learnt nothing beyond independent units" in said(plain)
@@ -110,3 +111,36 @@ def check_kept_update() -> None:
     assert held_out.kept_update(history, plan, 45) == (3 + 2) * 5
     assert held_out.kept_update([], plan, 45) == (3 + 7) * 5
     assert held_out.kept_update([record | {SCORE: None} for record in history], plan, 45) == (3 + 3) * 5
+
+
+def check_gap() -> None:
+    """Gains over independent units on both sides, by enumeration; only a gap beyond chance and size is large."""
+    rng = np.random.default_rng(5)
+    rows = [(rng.random((count, 6)) < 0.4).astype(np.float32) for count in (300, 200)]
+    model = boltz.from_arrays([rng.normal(0, 1, (6, 4))], [rng.normal(0, 1, 6), rng.normal(0, 1, 4)])
+    found = overfitting.gap(model, *rows, Key.from_seed(1))
+    alone = products.independent(rows[0])
+    gains = [boltz.log_likelihood(model, x).per_row - alone.log_prob(x) for x in rows]
+    assert found is not None
+    wanted = float(gains[0].mean() - gains[1].mean())
+    error = float(np.sqrt(sum(x.var(ddof=1) / len(x) for x in gains)))
+    assert abs(found.size - wanted) < 1e-4 and abs(found.error - error) < 1e-4
+    assert abs(found.train - gains[0].mean()) < 0.3  # a short annealing gives log Z
+    large = {(10.0, 5.0, 0.1): True, (10.0, 5.0, 2.0): False, (10.0, 9.0, 0.1): False, (1.0, 0.2, 0.01): False}
+    assert [overfitting.Gap(*each).large for each in large] == list(large.values())
+    assert overfitting.gap(model, rows[0], rows[1][:5], Key.from_seed(1)) is None
+
+
+def check_hopeless() -> None:
+    """Chains that are not where the data are get no note where the machine learnt nothing or diverged."""
+    apart = {"mode_gap": 0.9, "mode_gap_limit": 0.3}
+    history, settings = [apart] * 3, boltz.Settings()
+    (said,) = with_gap((), history, settings)
+    assert "not where the data are" in said
+    assert with_gap(("The machine knows.",), history, settings) == ("The machine knows.", said)
+    for note in (
+        "The machine has learnt nothing beyond",
+        "The machine has diverged, though",
+        f"It is 3 {learnt.WORSE}",
+    ):
+        assert with_gap((note,), history, settings) == (note,)

@@ -21,7 +21,7 @@ from support.machines import SMALL, base_of, machine_of, rates_of
 import boltz
 from boltz import numerics, targets
 from boltz.estimators import reverse_ais
-from boltz.estimators.exact import exact_samples
+from boltz.estimators.exact import drawn_class
 from boltz.rng import Key
 from boltz.sampling.annealing import anneal, systematic
 
@@ -85,7 +85,7 @@ def test_forward_is_below_and_reverse_above_in_expectation(name: str) -> None:
 def test_starts_of_reverse_runs_and_what_they_certify() -> None:
     """Given states are kept as they are; only exact ones, or those that the caller calls exact, make a bound."""
     model = machine_of(SMALL["dbm2"])
-    start = exact_samples(model, 50, seed=4)
+    start = drawn_class(model, 50, seed=4)
     before = {n: x.copy() for n, x in start.items()}
     claimed = reverse_ais.reverse_ais(model, start, betas=9, seed=4, exact_start=True)
     own = reverse_ais.reverse_ais(model, None, 50, 9, seed=4)
@@ -122,7 +122,7 @@ def test_large_machines_have_no_exact_start() -> None:
 def test_exact_samples_follow_the_machine(name: str) -> None:
     """Chi-square of 30,000 draws of the smaller class; catches weights that are a fifth too strong."""
     table, count = SMALL[name], 30_000
-    state = exact_samples(machine_of(table, np.float32), count, seed=8)
+    state = drawn_class(machine_of(table, np.float32), count, seed=8)
     names = tuple(state)
     law = enumeration.marginal(table, names)
     stats.accept(stats.chi_square(enumeration.counts(table, state, names), law), "exact samples follow another law")

@@ -89,7 +89,11 @@ def test_along_training_is_what_the_command_prints(run: Path) -> None:
 
 @pytest.mark.parametrize("method", ["two-sided", "exact", "ais", "trajectory"])
 def test_log_z_of_a_run_is_what_the_command_prints(run: Path, method: str) -> None:
-    how: dict[str, Any] = {"ais": {"betas": 20, "chains": 5}, "trajectory": {"rounds": 20}}.get(method, {})
+    how: dict[str, Any] = {
+        "ais": {"betas": 20, "chains": 5},
+        "trajectory": {"rounds": 20},
+        "two-sided": {"error": 2, "budget": 0},
+    }.get(method, {})
     words = [word for name, value in how.items() for word in (f"--{name}", value)]
     found, told = boltz.log_z(run, method=method, **how), result_of("logz", run, "--method", method, *words)
     assert (found.value, found.trusted) == (told["log_z"]["value"], told["log_z"]["trusted"])
@@ -176,6 +180,7 @@ def test_checks_of_evaluation() -> None:
     quick_evaluation.check_words()
     quick_evaluation.check_learnt_finding()
     quick_evaluation.check_simple_lines()
+    quick_evaluation.check_method_asked_for()
 
 
 def test_the_memory_that_rows_may_take(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from oracles import ising
 from support.training import plain_train
 
 import boltz
-from boltz.estimators.exact import QUICK_UNITS, class_units
+from boltz.estimators.exact import QUICK_UNITS, class_units, drawn_class
 
 Floats = NDArray[np.float64]
 Rates = Mapping[str, Any]
@@ -54,7 +54,7 @@ def sampled_rates(machine: boltz.BoltzmannMachine) -> dict[str, Floats]:
 
     They are drawn a little to 1/2, as those of a training are.
     """
-    state = boltz.exact_samples(machine, SAMPLES)
+    state = drawn_class(machine, SAMPLES)
     others = [layer for layer in machine.units if layer not in state]
     means = {n: machine.unit_type(n).mean(machine.field(n, state)) for n in others}
     return {n: (x.sum(axis=0, dtype=np.float64) + 1) / (SAMPLES + 2) for n, x in (state | means).items()}
@@ -269,7 +269,7 @@ def bars(rng: np.random.Generator) -> Floats:
 def spins(rng: np.random.Generator) -> Floats:
     """400 states of the Ising model on a 4 x 4 torus at a coupling of 0.3 to 0.6."""
     machine, _ = checkerboard(4, 4, float(rng.uniform(0.3, 0.6)))
-    held = boltz.exact_samples(machine, 400, int(rng.integers(2**31)))
+    held = drawn_class(machine, 400, int(rng.integers(2**31)))
     ((name, x),) = held.items()
     other = "h1" if name == "v" else "v"
     return np.hstack([x, rng.random(x.shape) < machine.unit_type(other).mean(machine.field(other, held))])

@@ -20,7 +20,7 @@ GOOD: dict[str, Any] = {"epochs": 40, "batch_size": 10, "learning_rate": 0.1, "c
 
 
 def notes(model: Any) -> str:
-    return " ".join(learnt.notes(model, ROWS, Key.from_seed(0)))
+    return " ".join(learnt.notes(model, ROWS, ROWS[:0], Key.from_seed(0)))
 
 
 def test_a_machine_that_learnt_has_no_note() -> None:
@@ -53,7 +53,7 @@ def test_constant_features() -> None:
     model = boltz.rbm(16, 12, ROWS)
     model.params["edge/v-h1/weight"][...] = 0
     assert "12 of the 12 units of h1 have the same posterior mean for every row" in notes(model)
-    assert "posterior mean" not in " ".join(learnt.notes(model, ROWS[:1].repeat(9, axis=0), Key.from_seed(0)))
+    assert "posterior mean" not in " ".join(learnt.notes(model, ROWS[:1].repeat(9, axis=0), ROWS[:0], Key.from_seed(0)))
 
 
 @pytest.mark.parametrize(("rows", "said"), [(1, "on 1 row: so few"), (19, "on 19 rows: so few"), (20, "")])
