@@ -136,11 +136,20 @@ def rates_for(kind: str, rows: int, units: int) -> dict[str, float]:
     return {name: rate * min(1.0, rows / (ROWS_A_UNIT * units))} if name else {}
 
 
+def pretraining_for(kind: str, epochs: int, preset: int) -> int:
+    """Epochs of each stage of pretraining where those of the last stage are named: as many times them as in the preset,
+    but no more than the preset has. Without a last stage they are as in the preset.
+    """
+    shares = SHARES[kind]
+    return min(max(round(shares["pretrain_epochs"] / shares["epochs"] * epochs), 1), preset) if epochs else preset
+
+
 def preset(kind: str, rows: int, units: int, batch: int | None = None, held_out: bool = True) -> dict[str, Any]:
     """The settings of a kind of machine (rbm, dbm, dbn, sbn, vae) for rows of so many units; batch is the caller's.
 
-    held_out: whether there are held-out rows. Without them a tenth of few rows takes their place, since a machine that
-    is trained for thousands of updates learns few rows by heart. Raises InputError.
+    held_out: whether there are held-out rows of their own, as this supposes; then validation, the share of the training
+    rows that is held out, is 0. With held_out=False a tenth of few rows takes their place, since a machine that is
+    trained for thousands of updates learns few rows by heart. Raises InputError.
     """
     checks.choice(kind, "kind", KINDS)
     rows, units = checks.integer(rows, "rows", 1, 10**12), checks.integer(units, "units", 1, 10**9)
@@ -166,7 +175,8 @@ def completed(
 ) -> dict[str, Any]:
     """The settings of a training in Python on (rows, units): those named, and the preset for the others.
 
-    Who names epochs, and no patience, trains for all of them on all rows, unless there are held-out ones. trained: the
+    Who names epochs, and no patience, trains for all of them on all rows, unless there are held-out ones; pretraining
+    is then as much shorter as epochs are. trained: the
     machine has learnt already, so that pretraining, which would undo it, must be asked for. Raises InputError for
     patience without held-out rows, and for validation beside them.
     """
@@ -174,6 +184,8 @@ def completed(
         raise InputError("validation holds out some of the rows, but held_out gives others: name one of both.")
     judged = held_out or bool(settings.get("validation"))
     found = preset_for(kind, *shape, settings.get("batch_size"), judged)
+    if "pretrain_epochs" in found and isinstance(settings.get("epochs"), int):
+        found["pretrain_epochs"] = pretraining_for(kind, settings["epochs"], found["pretrain_epochs"])
     if trained and "pretrain_epochs" in found:
         found["pretrain_epochs"] = 0
     if "epochs" in settings and not judged and not settings.get("patience"):

@@ -47,9 +47,9 @@ HOW = {
     type=Choice(["auto", *USES]),
     default="auto",
     show_default=True,
-    help="Enumerate the smaller side of the machine (exact, at most 28 units); anneal up and down with replica exchange "
-    "between (two-sided); anneal up (ais); or exchange replicas along the snapshots of the run (trajectory). auto is "
-    "what the options given belong to; without any, exact up to 20 units and two-sided beyond.",
+    help="Enumerate the smaller side of the machine (exact, at most 28 units); anneal up and down with replica "
+    "exchange between (two-sided); anneal up (ais); or exchange replicas along the snapshots of the run (trajectory). "
+    "auto is what the options given belong to; without any, exact up to 20 units and two-sided beyond.",
 )
 @two_sided_options("two-sided")
 @annealing_options("--chains")

@@ -53,7 +53,7 @@ class Gap:
         )
 
 
-ADVICE = "Hold out rows and do not name epochs, so that training ends in time; or take more rows, or fewer units."
+ADVICE = "Leave epochs out, or name patience, so that training ends in time; or take more rows, or fewer units."
 
 
 def gap(model: Model, train: Array, unseen: Array, key: Key) -> Gap | None:

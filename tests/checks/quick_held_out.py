@@ -66,6 +66,16 @@ def check_defaults() -> None:
         assert found["epochs"] * -(-rows // found["batch_size"]) >= presets.LEAST_UPDATES
 
 
+def check_pretraining() -> None:
+    """Named epochs shorten pretraining as the preset has it, and never make it longer; 0 of them leave it."""
+    full = presets.preset("dbm", 280, 9)
+    wanted = {1: 8, 20: 160, full["epochs"]: full["pretrain_epochs"], 10**6: full["pretrain_epochs"]}
+    for epochs, pretrain in {**wanted, 0: full["pretrain_epochs"]}.items():
+        assert presets.completed("dbm", {"epochs": epochs}, (280, 9), True)["pretrain_epochs"] == pretrain, epochs
+    assert presets.completed("dbm", {"epochs": 1, "pretrain_epochs": 3}, (280, 9), True)["pretrain_epochs"] == 3
+    assert presets.completed("dbm", {"epochs": 1}, (280, 9), True, trained=True)["pretrain_epochs"] == 0
+
+
 def check_few_rows() -> None:
     """One row is seen 500 times, four as often as any handful, and a run on few rows says what it learns."""
     assert [presets.preset("rbm", rows, 8)["epochs"] for rows in (1, 4, 19)] == [500, 2000, 2000]

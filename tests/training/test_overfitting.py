@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,8 +24,9 @@ def test_the_gap_is_that_of_both_gains() -> None:
 @pytest.mark.parametrize("kind", ["rbm", "vae"])
 def test_rows_learnt_by_heart_are_noted_and_found(kind: str, tmp_path: Path) -> None:
     """With held-out rows in Python, and from a folder whose data lie in a file; also when it is opened again."""
-    start = boltz.rbm(20, 40, x=NOISE) if kind == "rbm" else boltz.vae([20, 60], 10, x=NOISE)
-    settings = {"epochs": 150, "batch_size": 10, "learning_rate": 0.2 if kind == "rbm" else 0.02}
+    start: Any = boltz.rbm(20, 40, x=NOISE) if kind == "rbm" else boltz.vae([20, 60], 10, x=NOISE)
+    epochs, rate = (400, 0.2) if kind == "rbm" else (150, 0.02)
+    settings: dict[str, Any] = {"epochs": epochs, "batch_size": 10, "learning_rate": rate}
     np.savez(tmp_path / "rows.npz", x_train=NOISE[:60], x_valid=NOISE[60:])
     train, valid = (boltz.load_data(tmp_path / "rows.npz", split=split) for split in ("train", "valid"))
     run = plain_train(start, train, tmp_path / "run", held_out=valid, **settings)
