@@ -17,6 +17,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.parallel import Recording, Workers, shares
 from boltz.rng import Key
 from boltz.sklearn.rows import dense
+from boltz.training.averages import Averages
 from boltz.training.contrastive import Contrastive, Workspace
 from boltz.training.pcd_rbm import gradients
 from boltz.training.rules import Clock
@@ -25,6 +26,7 @@ from boltz.training.settings import Settings
 Array = NDArray[Any]
 WORTH = 20  # steps that a program is made for
 SHARE = 1 << 16  # parameters that are moved at a time
+AVERAGED = 0.3  # of the steps of all passes, the last ones, whose parameters are averaged
 
 
 class Learner:
@@ -57,15 +59,20 @@ class Learner:
 
 
 class Passes:
-    """Passes of a learner over all rows (rows, units), in their order, by batches of so many.
+    """So many passes of a learner over all rows (rows, units), in their order, by batches of a size.
 
     Whole batches of dense rows go as a program of many steps where they are worth one; bits are those of single steps.
+    The average of the parameters over the last steps is what they end with: at a constant rate the last parameters
+    alone are often worse than independent units.
     """
 
     def __init__(self, learner: Learner, rows: Any, size: int, rate: float, count: int) -> None:
         self.learner, self.rows, self.size, self.rate = learner, rows, size, rate
         rule = Contrastive(Settings(rule="pcd", k=1, chains=len(learner.hidden), batch_size=size))
         self.whole = rows.shape[0] // size
+        averaged = Settings(averaging="last", average_share=AVERAGED)
+        self.averages = Averages.of(averaged, count * -(-rows.shape[0] // size))
+        self.average = learner.machine.arena[:0]
         worth = count * self.whole >= WORTH and not is_sparse(rows)
         self.runner = self._recorded(rule) if worth and rule.recordable(learner.single) else None
 
@@ -73,11 +80,22 @@ class Passes:
         """One pass."""
         learner, done = self.learner, 0
         while self.runner is not None and done < self.whole:
-            times = self.runner.times(self.whole - done)
+            times = self.runner.times(min(self.whole - done, self.averages.ahead(learner.steps)))
             self.runner.run((learner.steps, done, 0), times)
             done, learner.steps = done + times, learner.steps + times
+            self._average()
         for first in range(done * self.size, self.rows.shape[0], self.size):
             learner.learn(dense(self.rows[first : first + self.size]), self.rate)
+            self._average()
+
+    def settle(self) -> None:
+        """Give the machine the average of the last steps."""
+        if self.average.size:
+            self.learner.machine.arena[...] = self.average
+
+    def _average(self) -> None:
+        learner = self.learner
+        self.average = self.averages.taken(self.average, learner.machine.arena, learner.steps, learner.pool)
 
     def _recorded(self, rule: Contrastive) -> Runner:
         """A program of one step: the batch, its gradient and the update."""
