@@ -47,7 +47,7 @@ SPLITS = ("train", "valid", "test")
 @json_option
 @click.pass_context
 def diagnose(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
-    """Diagnose a run or model file: mixing of its chains beside k of the training, particles and data, dead units.
+    """Diagnose a run or model file: what it learnt, mixing of its chains beside k of the training, dead units.
 
     Prints one line a finding, its verdict first: fine, attention or bad, with advice below. Half of the chains start at
     the persistent chains of the run, or at data, half from independent units. Exit code 0 says that the work was done.
