@@ -23,6 +23,7 @@ from boltz.cli.common import (
 from boltz.errors import InputError
 
 SWEEPS, ROWS = 1000, 1000
+ROWS_GIVEN = {"data", "split", "limit", "levels", "label_column", "drop_columns"}
 SPLITS = ("train", "valid", "test")
 
 
@@ -50,11 +51,20 @@ def diagnose(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     """Diagnose a run or model file: what it learnt, mixing of its chains beside k of the training, dead units.
 
     Prints one line a finding, its verdict first: fine, attention or bad, with advice below. Half of the chains start at
-    the persistent chains of the run, or at data, half from independent units. Exit code 0 says that the work was done.
+    the persistent chains of the run, or at data, half from independent units. An rbm, dbm or dbn that names no data is
+    judged by what needs none, and a last line says what was left out. Exit code 0 says that the work was done.
 
     Example: boltz diagnose digits --log-z
     """
-    from boltz.evaluation.diagnose import Asked, checked_sweeps, diagnosed, own_rows, own_split
+    from boltz.evaluation.diagnose import (
+        Asked,
+        checked_sweeps,
+        diagnosed,
+        diagnosed_alone,
+        has_no_rows,
+        own_rows,
+        own_split,
+    )
     from boltz.evaluation.reading import rows_asked
     from boltz.evaluation.trained import trained
     from boltz.progress import Progress, saying
@@ -62,6 +72,11 @@ def diagnose(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     found = trained(path).to(options["device"])
     sweeps = checked_sweeps(found, options["sweeps"], "--sweeps")
     asked = Asked(sweeps, _log_z_wanted(found, given(ctx), options), options["seed"])
+    if has_no_rows(found) and not given(ctx) & ROWS_GIVEN:
+        with Progress() as progress:
+            told = diagnosed_alone(found, asked, progress.report)
+        emit(told.as_dict(), as_json, str(told))
+        return
     few = own_rows(found, options["split"]) if options["data"] is None else ROWS
     limit = few if options["limit"] is None else options["limit"]
     split = own_split(found, options["data"])

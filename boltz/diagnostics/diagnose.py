@@ -30,7 +30,7 @@ from boltz.nn.arena import Tape
 from boltz.parallel import blocks, workers
 from boltz.rng import Key
 from boltz.sampling.ancestral import descend
-from boltz.sampling.gibbs import check_states
+from boltz.sampling.gibbs import check_states, mixed_start
 from boltz.sampling.meanfield import MeanField, variational_free_energy
 from boltz.sampling.recognition import sampled
 from boltz.sampling.sample import sample
@@ -38,6 +38,15 @@ from boltz.sampling.sample import sample
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 CHAINS, SWEEPS, LEAST_SWEEPS, SAMPLES = 50, 1000, 20, 1000
+PARTICLES, MODES = "the particles of the run", "the modes of mean field and the biases"
+NEED_ROWS = (
+    "free energy of particles",
+    "visible activity",
+    "dead units",
+    "duplicated units",
+    "constant pixels",
+    "largest field",
+)  # findings on machines with an RBM that rest on data
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,36 @@ def diagnose(
     return _belief_net(directed, states, course).extended(active)
 
 
+def diagnose_chains(
+    model: Model,
+    particles: State | None = None,
+    sweeps: int = SWEEPS,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+) -> Diagnosis:
+    """What diagnose finds of a machine with an RBM without any data: how its chains mix, and how its weights grew.
+
+    Without particles the start is that of boltz.sample, modes of mean field among it. The rest is as in diagnose.
+    Raises InputError, and NumericalError for an overflow.
+    """
+    model = checked_machine(model)
+    if model.undirected is None:
+        raise InputError("model must have chains to be diagnosed without rows, but it is a directed machine: give x.")
+    sweeps = checks.integer(sweeps, "sweeps", LEAST_SWEEPS, 10**7)
+    key, given = Key.from_seed(seed).derive("diagnose"), None
+    if particles is not None:
+        given = _of_top(model, _particles(model.undirected, particles))
+    course = Course(sweeps, key, _sweeps_a_step(model, settings), given)
+    machine = checked_model(model) if model.directed is None else _top(model.directed)
+    near = mixed_start(machine, CHAINS, key.derive("near")) if given is None else given
+    name = MODES if given is None else PARTICLES
+    seen = _watched(machine, {layer: x[:CHAINS] for layer, x in near.items()}, course)
+    here = machine.to("cpu")
+    return _mixing(seen, course, name).extended(
+        machine_health.frozen_chains(seen.changes), machine_health.weight_norms(here)
+    )
+
+
 def _boltzmann(
     machine: BoltzmannMachine, x: Array, course: Course, below: Callable[[Recording], Rates] | None = None
 ) -> Diagnosis:
@@ -89,7 +128,8 @@ def _boltzmann(
     rows, here = np.empty_like(x), machine.to("cpu")
     machine.unit_type(machine.visible).draw(x, course.key.derive("rows").stream(0), 0, rows)
     free, means = _inferred(machine, rows)
-    seen, name = _watched(machine, {machine.visible: rows, **means}, course)
+    near, name = _near({machine.visible: rows, **means}, course)
+    seen = _watched(machine, near, course)
     activity = {layer: found.mean(axis=0) for layer, found in seen.activity.items()}
     rates = {} if below is None else dict(below(seen))
     rates |= {n: (means[n].mean(axis=0, dtype=np.float64), activity[n]) for n in machine.graph.hidden}
@@ -101,51 +141,56 @@ def _boltzmann(
         machine_health.largest_field(here, {machine.visible: rows, **means}),
         machine_health.weight_norms(here),
     )
-    return _chain_findings(machine, (rows, free), seen, course, name).extended(*units)
+    visible, states = machine.visible, course.particles
+    half = len(seen.state[visible]) // 2
+    final = seen.state[visible][:half] if states is None else states[visible]
+    placed = (
+        mixing.energy_gap(free, _inferred(machine, final)[0], "chains" if states is None else name),
+        mixing.activity_gap(rows.mean(axis=0, dtype=np.float64), seen.activity[visible][:half].mean(axis=0), visible),
+    )
+    return _mixing(seen, course, name).extended(*placed, *units)
 
 
-def _chain_findings(
-    machine: BoltzmannMachine, data: tuple[Array, Array], seen: Recording, course: Course, name: str
-) -> Diagnosis:
-    """Findings on recorded chains, the first half of them from name; data are rows and their free energies."""
-    rows, free = data
+def _mixing(seen: Recording, course: Course, name: str) -> Diagnosis:
+    """Findings on how recorded chains mix, the first half of them from name."""
     half = seen.statistics.shape[1] // 2
     settled = 0 if course.particles is not None else course.sweeps // 2  # particles have run long; data rows have not
     mine = seen.statistics[:, :half, settled:]
     found = mixing.scores(mine)
     groups = np.stack([seen.statistics[:, :half], seen.statistics[:, half:]], axis=1)
     start, nested = mixing.start_forgotten(groups, name)
-    visible, states = machine.visible, course.particles
-    final = seen.state[visible][:half] if states is None else states[visible]
     shape = mine.shape[1:]
     findings = (
         mixing.mixing_time(found["integrated_time"], course.k, shape),
         mixing.agreement(found["split_rhat"]),
         mixing.effective_draws(found["chain_ess"], shape),
         start,
-        mixing.energy_gap(free, _inferred(machine, final)[0], "chains" if states is None else name),
-        mixing.activity_gap(rows.mean(axis=0, dtype=np.float64), seen.activity[visible][:half].mean(axis=0), visible),
     )
     measures = {"chains": 2 * half, "sweeps": course.sweeps, "start": name, "k": course.k, **found}
     return Diagnosis(findings, {**measures, "nested_rhat": nested})
 
 
-def _watched(machine: BoltzmannMachine, data: State, course: Course) -> tuple[Recording, str]:
-    """Chains from the particles, or from data (means of all layers, (rows, units)), and as many from independent units.
+def _near(data: State, course: Course) -> tuple[State, str]:
+    """Where the first half of the chains starts, and its name: the particles, or data (means of all layers)."""
+    given = course.particles
+    if given is not None:
+        return {layer: x[:CHAINS] for layer, x in given.items()}, PARTICLES
+    rows = len(next(iter(data.values())))
+    chosen = np.arange(CHAINS) * max(rows // CHAINS, 1) % rows
+    return {layer: x[chosen] for layer, x in data.items()}, "data"
 
-    The latter are on or off alike, so that they may find modes far from the data. Returns what the first half of them
-    started from, too.
+
+def _watched(machine: BoltzmannMachine, near: State, course: Course) -> Recording:
+    """Chains from some states or means (chains, units), and as many from independent units.
+
+    The latter are on or off alike, so that they may find modes far from the data.
     """
-    given, rows = course.particles, len(data[machine.visible])
-    count = CHAINS if given is None else min(CHAINS, len(given[machine.visible]))
-    chosen, start = np.arange(count) * max(rows // count, 1) % rows, {}
+    start = {}
     for layer in machine.graph.colours[0]:
-        near = data[layer][chosen] if given is None else given[layer][:count]
-        mean = np.concatenate([near, np.full_like(near, 0.5)])  # a state as mean is drawn as it is
+        mean = np.concatenate([host(near[layer]), np.full_like(host(near[layer]), 0.5)])  # a state as mean is drawn so
         start[layer] = np.empty_like(mean)
         machine.unit_type(layer).draw(mean, course.key.derive("start", layer).stream(0), 0, start[layer])
-    name = "data" if given is None else "the particles of the run"
-    return record(machine, start, course.sweeps, course.key.derive("chains")), name
+    return record(machine, start, course.sweeps, course.key.derive("chains"))
 
 
 def _inferred(machine: BoltzmannMachine, rows: Array) -> tuple[Array, dict[str, Array]]:
@@ -160,18 +205,30 @@ def _inferred(machine: BoltzmannMachine, rows: Array) -> tuple[Array, dict[str, 
 
 def _belief_net(model: HelmholtzMachine, states: State, course: Course) -> Diagnosis:
     """Findings on the RBM on top, its data being recognised states (rows, units), and on the layers below it."""
-    top, (lower, upper) = model.prior_machine, model.layers[-2:]
-    assert top is not None
-    names = {"v": lower.name, "h1": upper.name}
-    machine = BoltzmannMachine(Graph((lower, upper), (Edge(lower.name, upper.name),)), top.arena)
+    machine, lower = _top(model), model.layers[-2]
     if course.particles is not None:
-        course = replace(course, particles={names[layer]: x for layer, x in course.particles.items()})
+        course = replace(course, particles=_of_top(model, course.particles))
 
     def below(seen: Recording) -> Rates:
         samples = _fallen(model, seen.state[lower.name], course.key)
         return _rates(model, states, samples | {lower.name: seen.activity[lower.name]})
 
     return _boltzmann(machine, states[lower.name], course, below)
+
+
+def _top(model: HelmholtzMachine) -> BoltzmannMachine:
+    """The RBM on top, its layers called as in the machine."""
+    top, (lower, upper) = model.prior_machine, model.layers[-2:]
+    assert top is not None
+    return BoltzmannMachine(Graph((lower, upper), (Edge(lower.name, upper.name),)), top.arena)
+
+
+def _of_top(model: Model, particles: Mapping[str, Array]) -> dict[str, Array]:
+    """Particles under the names of the layers of the machine, which for a deep belief net are those on top."""
+    if model.directed is None:
+        return dict(particles)
+    names = {"v": model.layers[-2].name, "h1": model.layers[-1].name}
+    return {names[layer]: x for layer, x in particles.items()}
 
 
 def _fallen(model: HelmholtzMachine, top: Array, key: Key) -> dict[str, Array]:

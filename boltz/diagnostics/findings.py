@@ -52,7 +52,7 @@ class Finding:
 @dataclass(frozen=True)
 class Diagnosis:
     """Findings in the order of the checks, measures: plain numbers, and lists and tables of them, by name, and about:
-    which rows were taken, and from where.
+    which rows were taken, and from where; left_out in it names the findings that were left out for lack of rows.
 
     str() is what `boltz diagnose` prints.
     """
@@ -82,7 +82,9 @@ class Diagnosis:
         return {**found, **_plain(self.about)}
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.findings))
+        left = self.about.get("left_out")
+        why = f"Left out, since there are no rows (give them with --data): {', '.join(left)}." if left else ""
+        return "\n".join([*map(str, self.findings), *([fill(why, WIDTH)] if why else [])])
 
     def __repr__(self) -> str:
         others = [f"{found.name}: {found.verdict}" for found in self.findings if found.verdict != "fine"]

@@ -11,7 +11,7 @@ import numpy as np
 from boltz import checks
 from boltz.data import Data
 from boltz.data.dataset import only, parted
-from boltz.diagnostics.diagnose import LEAST_SWEEPS
+from boltz.diagnostics.diagnose import LEAST_SWEEPS, NEED_ROWS, diagnose_chains
 from boltz.diagnostics.diagnose import diagnose as judged
 from boltz.diagnostics.findings import Diagnosis, Finding, Verdict
 from boltz.diagnostics.layers import LayerGain, layers_of
@@ -51,7 +51,8 @@ def diagnose(
 
     model is a machine, a run, or the path of a run or model file. data are rows (rows, units), what boltz.load_data
     returns, a name or path, or None for those the run learnt from, of which the first 1,000 are taken unless limit says
-    otherwise. 100 chains run for so many Gibbs sweeps (1,000), half of them from the persistent chains of the run, or
+    otherwise; a machine with an RBM that names no data is judged by what needs none, and about["left_out"] names the
+    rest. 100 chains run for so many Gibbs sweeps (1,000), half of them from the persistent chains of the run, or
     from data, half from independent units; directed machines have none. log_z: log Z is measured from both sides as
     well, to a half-width of error nats or within budget seconds, and judged. progress as in boltz.evaluate. Raises
     InputError, FileError, NumericalError.
@@ -62,6 +63,8 @@ def diagnose(
     asked = Asked(checked_sweeps(found, sweeps, "sweeps"), wanted if log_z else None, seed)
     if log_z and found.model.undirected is None:
         raise InputError("log_z must be False for a directed machine, whose log Z is 0.")
+    if data is None and split is None and limit is None and has_no_rows(found):
+        return diagnosed_alone(found, asked, told)
     few = limit if limit is not None or data is not None else own_rows(found, split)
     return diagnosed(found, rows_given(found, data, split, own_split(found, data), few), asked, told)
 
@@ -83,6 +86,26 @@ def checked_sweeps(found: Trained, sweeps: int | None, option: str) -> int:
     if found.model.undirected is None and sweeps is not None:
         raise InputError(f"{option} are of Gibbs chains, but {found.place} holds a directed machine, which has none.")
     return checks.integer(SWEEPS if sweeps is None else sweeps, "sweeps", LEAST_SWEEPS, 10**7)
+
+
+def has_no_rows(found: Trained) -> bool:
+    """Whether a machine with an RBM names no rows that it could be judged on, nor lies in a run that may."""
+    path = found.path
+    beside = path is not None and path.is_file() and (path.parent / run_folder.SETTINGS).is_file()
+    return found.model.undirected is not None and found.run.learnt.name is None and not beside
+
+
+def diagnosed_alone(found: Trained, asked: Asked, progress: Report) -> Diagnosis:
+    """The diagnosis of a machine with an RBM by what needs no rows."""
+    particles = particles_of(found, progress)
+    progress(f"running chains for {asked.sweeps:,} sweeps", 0, 0)
+    told = diagnose_chains(found.model, particles, asked.sweeps, asked.seed, found.run.settings or None)
+    if asked.wanted is not None:
+        told = _with_log_z(told, found.model, asked.wanted, asked.seed, progress)
+    about: dict[str, Any] = {} if found.path is None else {"path": str(found.path)}
+    about |= {"data": None, "split": None, "rows": 0, "binarize": None, "seed": asked.seed}
+    deep = ["inactive units"] if found.model.directed is not None else []
+    return replace(told, about={**about, "left_out": [*NEED_ROWS, "learnt", *deep]})
 
 
 def own_split(found: Trained, data: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from checks.chains import autoregressive, calm, rows_of, slow_ess, slow_nested, slow_rhat, slow_time, two_modes
 
-from boltz.diagnostics.diagnose import diagnose
+from boltz.diagnostics.diagnose import diagnose, diagnose_chains
 from boltz.diagnostics.traces import record
 from boltz.errors import InputError
 from boltz.rng import Key
@@ -106,3 +106,10 @@ def check_recorded_statistics() -> None:
     means = 1 / (1 + np.exp(-(8 * 8.0 - 32 + 0.25 * np.arange(8))))
     np.testing.assert_allclose(seen.activity["h1"], np.tile(means, (4, 1)), atol=1e-9)
     assert (seen.changes == 0).all() and (seen.state["h1"] == 1).all()
+
+
+def check_chains_without_rows() -> None:
+    """Chains of a machine that names no data start in both of its modes, which they never leave."""
+    found = diagnose_chains(two_modes(), sweeps=40)
+    assert found.finding("agreement of chains").verdict == "bad", found.finding("agreement of chains")
+    assert found.measures["chains"] == 100 and diagnose_chains(calm(6, 5), sweeps=100).verdict == "fine"

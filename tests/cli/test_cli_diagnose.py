@@ -64,6 +64,27 @@ def test_what_is_bad_is_said_and_the_exit_code_is_0() -> None:
     assert "\n            there are modes that Gibbs sampling does not leave" in found.stdout
 
 
+@pytest.mark.parametrize("kind", ["rbm", "dbm", "dbn"])
+def test_a_machine_without_data_is_judged_by_its_chains(kind: str) -> None:
+    """Both in Python and on the command line; what was left out is named, and the modes of a machine are found."""
+    two_modes().save("m.safetensors")
+    found = result_of("diagnose", "m.safetensors", *QUICK)
+    names = ["mixing time", "agreement of chains", "effective draws", "initial condition"]
+    assert [f["name"] for f in found["findings"]] == [*names, "changes in chains", "weight norms"]
+    assert found["verdict"] == "bad" and found["rows"] == 0 and found["data"] is None and "learnt" in found["left_out"]
+    shown = invoke("diagnose", "m.safetensors", *QUICK, "--log-z")
+    assert shown.exit_code == 0 and "log Z: log Z is " in shown.stdout
+    assert "Left out, since there are no rows (give them with --data): free energy of" in shown.stdout
+    machine = boltz.rbm(6, 4) if kind == "rbm" else boltz.dbm([6, 5, 4]) if kind == "dbm" else boltz.dbn([6, 5, 4])
+    told = boltz.diagnose(machine, sweeps=40)
+    assert told.measures["start"] == "the modes of mean field and the biases" and told.verdict == "fine"
+    assert ("inactive units" in told.about["left_out"]) == (kind == "dbn")
+    rows = np.random.default_rng(3).integers(0, 2, (40, 6)).astype(np.uint8)
+    run = plain_train(machine, rows, "run", epochs=1, **({"pretrain_epochs": 1} if kind == "dbn" else {}))
+    assert boltz.diagnose(run, sweeps=40).measures["start"] == "the particles of the run"
+    assert "left_out" not in boltz.diagnose(run, rows, sweeps=40).about
+
+
 @pytest.mark.parametrize("kind", ["dbm", "dbn", "sbn", "vae"])
 def test_every_machine_is_judged(kind: str, data: Path) -> None:
     machine = {"vae": lambda: boltz.vae([UNITS, 4], 2)}.get(kind, lambda: getattr(boltz, kind)([UNITS, 4, 3]))()
@@ -129,9 +150,11 @@ def test_options_of_log_z_are_refused_where_they_are_idle(run: Path, data: Path)
 def test_what_is_refused(run: Path, data: Path) -> None:
     boltz.rbm(UNITS, 3).save("m.safetensors")
     boltz.rbm(UNITS + 1, 3).save("wide.safetensors")
+    boltz.sbn([UNITS, 3]).save("sbn.safetensors")
     for words, text in (
         (("nowhere",), "nowhere does not exist"),
-        (("m.safetensors",), "give them with --data"),
+        (("m.safetensors", "--limit", 9), "give them with --data"),
+        (("sbn.safetensors",), "give them with --data"),
         (("wide.safetensors", "--data", data), "25 units a row"),
         ((run, "--sweeps", 3), "sweeps must be a whole number of at least 20"),
         ((run, "--seed", -1), "seed must be"),
