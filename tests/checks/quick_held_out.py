@@ -22,6 +22,8 @@ from boltz.training.train import _with_gap as with_gap
 RNG = np.random.default_rng(5)
 PATTERNS = (RNG.random((3, 8)) < 0.5).astype(np.float32)
 ROWS = np.abs(PATTERNS[RNG.integers(0, 3, 320)] - (RNG.random((320, 8)) < 0.15)).astype(np.float32)
+FOUR = (RNG.random((4, 16)) < 0.5).astype(np.float32)
+MANY = np.abs(FOUR[RNG.integers(0, 4, 400)] - (RNG.random((400, 16)) < 0.05)).astype(np.float32)
 TRAIN, VALID = ROWS[:20], ROWS[20:]
 SHORT: dict[str, Any] = {"batch_size": 10, "learning_rate": 0.3, "schedule": "constant", "chains": 20, "snapshots": 0}
 
@@ -97,13 +99,22 @@ def check_products() -> None:
 
 
 def check_learnt() -> None:
-    """Words on machines that learnt nothing, are worse than independent units, diverged, or have constant features."""
+    """Words on machines that learnt nothing, are worse than independent units or a mixture, diverged, or constant.
 
-    def said(model: Any) -> str:
-        return " ".join(learnt.notes(model, ROWS, ROWS[:0], Key.from_seed(0)))
+    One hidden unit tells two of four patterns apart, and is nats behind a mixture.
+    """
+
+    def said(model: Any, rows: Any = ROWS) -> str:
+        return " ".join(learnt.notes(model, rows, rows[:0], Key.from_seed(0)))
 
     plain = boltz.rbm(8, 5, ROWS)
     assert "learnt nothing beyond independent units" in said(plain)
+    single = plain_train(boltz.rbm(16, 1, MANY), MANY, epochs=30, batch_size=10, learning_rate=0.1).model
+    assert "worse than a mixture of 20 products on its own training rows. Give it more hidden units" in said(
+        single, MANY
+    )
+    several = plain_train(boltz.rbm(16, 12, MANY), MANY, epochs=30, batch_size=10, learning_rate=0.1, center=True).model
+    assert said(several, MANY) == ""
     plain.bias("v")[...] *= -4
     assert "worse than independent units" in said(plain)
     plain.params["edge/v-h1/weight"][...] = 0
