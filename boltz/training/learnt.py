@@ -35,8 +35,9 @@ SPREAD, CONSTANT = 1e-3, 0.95  # standard deviation of a constant unit, and shar
 def notes(model: Model, rows: Array, unseen: Array, key: Key) -> tuple[str, ...]:
     """Sentences on a trained machine, given training rows and held-out rows (rows, units) as it sees them."""
     states = host(rows)
-    few = rows[1 :: 2 * -(-len(rows) // (2 * ROWS))] if len(rows) > 1 else rows  # none that mixtures are fitted to
-    found = (*_by_heart(len(rows)), *_large(model), *_constant(model, few), *_beyond(model, states, few, key))
+    few = rows[:: -(-len(rows) // ROWS)]
+    odd = rows[1 :: 2 * -(-len(rows) // (2 * ROWS))] if len(rows) > 1 else rows  # none that a mixture is fitted to
+    found = (*_by_heart(len(rows)), *_large(model), *_constant(model, few), *_beyond(model, states, odd, key))
     return found if hopeless(found) else (*found, *_overfitted(model, rows, unseen, key))
 
 
