@@ -23,6 +23,18 @@ from boltz.evaluation.describe import describe
 from boltz.evaluation.diagnose import own_split, particles_of
 from boltz.evaluation.log_z import log_z as measured_log_z
 from boltz.evaluation.page import Markup, both, page, picture, table, tag
+from boltz.evaluation.page_words import (
+    COMPARED_COLUMNS,
+    HARDLY,
+    LAYER_COLUMNS,
+    NO_LIKELIHOOD,
+    OFTEN,
+    RARELY,
+    acting,
+    columns_told,
+    findings,
+    notes_of,
+)
 from boltz.evaluation.rows import rows_given, visible_rows
 from boltz.evaluation.trained import Trained
 from boltz.evaluation.words import figures
@@ -43,7 +55,6 @@ MOST_RUNS, MOST_ROWS, MOST_BYTES = 20, 10_000, 6_000_000
 PIXELS = 2_400_000  # of all tiles of a page, a byte each, a third more as text
 LEAST_TILES, MOST_PIXELS = 300, 64 * 64  # tiles of a run at least, and pixels of a tile at most
 MOST_UNITS, MOST_SNAPSHOTS, MOST_SIDE, DRIVERS, STRONGEST = 100, 12, 8, 6, 6
-RARELY, OFTEN, HARDLY = 0.01, 0.99, 0.05  # mean activities of units never and always on, and the spread of an idle one
 UNKNOWN = "not measured"
 BETWEEN = 205  # the shade of lines between bars
 
@@ -60,12 +71,12 @@ def report(
 ) -> Path:
     """Write a page on one trained machine or several that needs no network and no other file, and return its path.
 
-    runs is a run, a machine, the path of a run or model file, or a list or dict of them. The page has settings, curves,
-    samples beside the nearest rows, what each hidden unit sees, snapshots of the training, layers, log Z and
-    log-likelihood as the runs have them, and all runs side by side. data as in boltz.diagnose, by default the rows that
-    each run learnt from, of which 10,000 at most are looked at. measure: log Z in nats from both sides, what each layer
-    adds, and a comparison of several machines are measured, which may take minutes. force: an earlier page is replaced.
-    progress as in boltz.evaluate. Raises InputError, FileError, NumericalError.
+    runs is a run, a machine, the path of a run or model file, or a list or dict of them. The page has settings, notes
+    and findings, curves, samples beside the nearest rows, what each hidden unit sees, snapshots of the training,
+    layers, log Z and log-likelihood as the runs have them, and all runs side by side. data as in boltz.diagnose, by
+    default the rows that each run learnt from, of which 10,000 at most are looked at. measure: log Z in nats from both
+    sides, what each layer adds, and a comparison of several machines are measured, which may take minutes. force: an
+    earlier page is replaced. progress as in boltz.evaluate. Raises InputError, FileError, NumericalError.
     """
     told, place = heard(progress), checks.path(out, "out")
     checks.flag(measure, "measure")
@@ -102,7 +113,7 @@ class _Subject:
     """A trained machine, the records of its epochs, the rows that it learnt from and how it sees them, and how rows are
     drawn.
 
-    lack: why there are no rows; room: tiles that its part of the page may hold.
+    lack: why there are no rows; room: tiles that its part of the page may hold; notes: what its training told.
     """
 
     found: Trained
@@ -113,6 +124,7 @@ class _Subject:
     tile: Tile
     room: int
     seed: int
+    notes: tuple[str, ...] = ()
 
     @property
     def model(self) -> Model:
@@ -149,7 +161,7 @@ def _subject(each: Trained, thing: Any, data: Any, how: tuple[int, int]) -> _Sub
     units, pixels = each.model.layers[0].units, PIXELS // several
     shape = each.run.image or (None if rows is None else rows.shape)
     tile = Tile.of(units, shape, min(MOST_PIXELS, pixels // LEAST_TILES))
-    return _Subject(each, history, rows, x, lack, tile, pixels // tile.weight, seed)
+    return _Subject(each, history, rows, x, lack, tile, pixels // tile.weight, seed, notes_of(each, thing))
 
 
 def _rows(each: Trained, data: Any) -> tuple[Data | None, str]:
@@ -185,7 +197,8 @@ def _beside(subjects: Sequence[_Subject], measured: Comparison | None) -> Markup
         wide = {"class_": "wide fixed", "tabindex": 0, "role": "group"}
         found = tag("div", Markup(measured._repr_html_()), **wide, aria_label="comparison")
         drawn = tag("div", seen, **wide, aria_label="picture of the comparison")
-        return tag("section", title, found, tag("ul", *(tag("li", line) for line in said)), drawn, id="beside")
+        listed = tag("ul", *(tag("li", line) for line in said))
+        return tag("section", title, found, columns_told(COMPARED_COLUMNS), listed, drawn, id="beside")
     lines = []
     for each in subjects:
         numbers = f"{each.model.plan.parameters:,}", f"{len(each.history):,}"
@@ -206,6 +219,7 @@ def _section(each: _Subject, place: int, measure: bool, progress: Report) -> tup
     parts = [
         tag("h2", each.found.name),
         _about(each),
+        findings(each.found, each.x, each.notes, each.lack, (each.seed, progress)),
         _curves(each),
         _samples(each, progress),
         _browser(each, place, units, what),
@@ -225,10 +239,14 @@ def _about(each: _Subject) -> Markup:
         tag("h3", "What it is"),
         table([(name.replace("_", " "), _value(value)) for name, value in plain.items()]),
     ]
-    for name, value in (("settings", each.found.run.settings), ("data", each.found.run.learnt.table)):
+    both_tables = (
+        ("Settings that do something", acting(each.found.run.settings, each.model)),
+        ("All data", each.found.run.learnt.table),
+    )
+    for name, value in both_tables:
         if value:
             lines = [(entry, _value(number)) for entry, number in value.items()]
-            tables.append(tag("details", tag("summary", f"All {name}"), table(lines)))
+            tables.append(tag("details", tag("summary", name), table(lines)))
     return both(*tables)
 
 
@@ -408,9 +426,10 @@ def _layers(each: _Subject, measure: bool, progress: Report) -> Markup:
         else each.test.get("layers")
     )
     said = [tag("li", line) for line in gains if isinstance(line, str)] if isinstance(gains, list) else []
-    caption = f"Means given {len(each.x):,} rows; a unit that hardly varies has a spread below {HARDLY:g} over rows."
+    caption = f"Means given {len(each.x):,} rows."
     norms = table(weights, ("weights", "shape", "mean norm", "least", "largest"), "Norms of the weights into a unit.")
-    return both(title, table(lines, head, caption), tag("ul", *said) if said else "", norms)
+    means = columns_told(LAYER_COLUMNS)
+    return both(title, table(lines, head, caption), means, tag("ul", *said) if said else "", norms)
 
 
 def _norms(weights: Array) -> tuple[str, ...]:
@@ -421,16 +440,20 @@ def _norms(weights: Array) -> tuple[str, ...]:
 def _measured(each: _Subject, measure: bool, progress: Report) -> Markup:
     """log Z and the log-likelihood, as the run has them or as they are measured now."""
     test, machine, drawn = each.test, each.model.undirected, []
-    lines = [("log Z", _estimate(test.get("log_z")) if machine is not None else "0, since all layers are directed")]
+    known = _estimate(test.get("log_z")) if machine is not None else "0, since all layers are directed"
+    lines = [("log Z", known)] if known != UNKNOWN else []
     if measure and machine is not None:
         result = measured_log_z(machine, seed=each.seed, progress=steps(progress, "log Z"))
-        lines.append(("log Z from both sides", str(result)))
+        names = ["log Z from both sides", *[""] * str(result).count("\n")]
+        lines += zip(names, str(result).splitlines(), strict=True)
         drawn.append(picture(figure_uri(plot_log_z(result)), "log Z, and what it comes from"))
-    lines.append(("log p(v) of a row", _estimate(test.get("log_likelihood"))))
+    likelihood = _estimate(test.get("log_likelihood"))
+    lines += [("log p(v) of a row", likelihood)] if likelihood != UNKNOWN else []
     for name, label in (("which", "rows"), ("certified", "what that is"), ("learnt", "beside simple models")):
         if isinstance(test.get(name), str):
             lines.append((label, test[name]))
-    return both(tag("h3", "log Z and log-likelihood"), table(lines), *drawn)
+    lack = "" if likelihood != UNKNOWN else tag("p", NO_LIKELIHOOD, class_="soft")
+    return both(tag("h3", "log Z and log-likelihood"), table(lines) if lines else "", lack, *drawn)
 
 
 def _estimate(entry: Any) -> str:

@@ -101,6 +101,17 @@ def test_a_page_has_every_part_and_its_slider_and_buttons_have_names() -> None:
     assert {each["name"] for each in seen.of("meta") if "name" in each} == {"viewport"}
 
 
+def test_notes_findings_and_settings_that_act_are_on_the_page() -> None:
+    """And nothing is called not measured or cut short where its value is there."""
+    rows = np.repeat([[0, 1], [1, 0]], 8, axis=1).repeat(40, axis=0).astype(np.float32)
+    run = boltz.train(boltz.rbm(16, 5, rows), rows, epochs=1, learning_rate=1e-7, batch_size=10)
+    seen = Seen(boltz.report(run, "page.html", rows, measure=True))
+    for said in ("Notes and findings", *run.notes, "dead units", "hardly vary:", "They tell nothing of a row."):
+        assert said in seen.text, said
+    assert run.notes and "not measured" not in seen.text and "annea\u2026" not in seen.text
+    assert "adam_beta1" not in seen.text and "max_norm" not in seen.text and "batch_size" in seen.text
+
+
 @pytest.mark.parametrize("name", [HOSTILE.replace("/", "\u2215"), "<img src=x onerror=window.hacked=1>"])
 def test_no_name_runs_as_code(name: str) -> None:
     """Of a folder, of columns, of labels, and in a run.toml and test.json that somebody edited."""
