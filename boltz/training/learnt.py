@@ -16,7 +16,7 @@ from boltz.models.products import COMPONENTS, NOTHING
 from boltz.presets import LEAST_PARTED
 from boltz.rng import Key
 from boltz.sampling.features import side_by_side
-from boltz.sampling.meanfield import MeanField
+from boltz.sampling.meanfield import MeanField, variational_free_energy
 from boltz.training.held_out import directed, quick_log_z, undirected
 from boltz.training.overfitting import ADVICE, gap
 from boltz.training.updown import recognised
@@ -28,7 +28,7 @@ ERRORS = 3.0  # of what the mixture gains that may be chance
 LARGEST = 1000.0  # weight that no machine needs: a change of one unit then decides another for certain
 DIVERGED, LEARNT_NOTHING = "The machine has diverged", "The machine has learnt nothing"
 WORSE = "worse than independent units on its own training rows"
-SHORT, NOISE = 0.25, 5.0  # nats below a mixture that a quick look may give, and nats by which rows differ, with room
+SHORT, SHARE, NOISE = 0.25, 0.02, 5.0  # nats, and share of its gain, that a mixture may lead by chance; nats of a row
 SPREAD, CONSTANT = 1e-3, 0.95  # standard deviation of a constant unit, and share of such units in a layer
 
 
@@ -36,9 +36,11 @@ def notes(model: Model, rows: Array, unseen: Array, key: Key) -> tuple[str, ...]
     """Sentences on a trained machine, given training rows and held-out rows (rows, units) as it sees them."""
     states = host(rows)
     few = rows[:: -(-len(rows) // ROWS)]
-    odd = rows[1 :: 2 * -(-len(rows) // (2 * ROWS))] if len(rows) > 1 else rows  # none that a mixture is fitted to
-    found = (*_by_heart(len(rows)), *_large(model), *_constant(model, few), *_beyond(model, states, odd, key))
-    return found if hopeless(found) else (*found, *_overfitted(model, rows, unseen, key))
+    stands = standing(model, states, few, key)
+    found = (*_by_heart(len(rows)), *_large(model), *_constant(model, few), *_beyond(stands))
+    if hopeless(found):
+        return found
+    return (*found, *_behind(model, (rows, few), stands), *_overfitted(model, rows, unseen, key))
 
 
 def hopeless(notes: Sequence[str]) -> bool:
@@ -93,14 +95,14 @@ class Standing:
     """Mean log-likelihoods of some rows in nats: own of the machine, by a quick look, and alone of independent units.
 
     gain is what a mixture of products adds to the latter on rows it was not fitted to, with error its standard error:
-    whether there is anything to learn at all. mixture is the mean log-likelihood of that mixture on the rows.
+    whether there is anything to learn at all. mixture is that mixture, None where there are too few rows for it.
     """
 
     own: float
     alone: float
     gain: float
     error: float
-    mixture: float
+    mixture: products.Products | None
 
     @property
     def least(self) -> float:
@@ -121,15 +123,11 @@ def standing(model: Model, states: Array, rows: Array, key: Key) -> Standing | N
     if model.layers[0].kind != "bernoulli" or not ((states == 0) | (states == 1)).all():
         return None
     own, seen = _log_likelihood(model, rows, key), host(rows)
-    return Standing(own, float(products.independent(states).log_prob(seen).mean()), *_there_is(states, seen))
+    return Standing(own, float(products.independent(states).log_prob(seen).mean()), *_there_is(states))
 
 
-def _beyond(model: Model, states: Array, rows: Array, key: Key) -> tuple[str, ...]:
-    """Whether the machine is worse than independent units on its own rows, or no better, or worse than a mixture.
-
-    A directed machine is measured by a bound, which may lie below a mixture where the machine does not.
-    """
-    found = standing(model, states, rows, key)
+def _beyond(found: Standing | None) -> tuple[str, ...]:
+    """Whether the machine is worse than independent units on its own rows, or no better."""
     if found is None:
         return ()
     change = found.own - found.alone
@@ -141,28 +139,42 @@ def _beyond(model: Model, states: Array, rows: Array, key: Key) -> tuple[str, ..
             f"{LEARNT_NOTHING} beyond independent units on its own training rows ({change:+.2f} nats a row; a mixture "
             f"of {COMPONENTS} products {found.gain:+.2f}). Train it for more updates: more epochs, or smaller batches.",
         )
-    short = found.mixture - found.own
-    if model.directed is None and found.something and short > max(SHORT, 0.02 * found.gain) + NOISE / len(rows) ** 0.5:
-        return (
-            f"The machine is {short:.1f} nats a row worse than a mixture of {COMPONENTS} products on its own training "
-            "rows. Give it more hidden units, or train it for more epochs; boltz diagnose tells whether hidden units "
-            "repeat each other.",
-        )
     return ()
 
 
-def _there_is(states: Array, seen: Array) -> tuple[float, float, float]:
+def _behind(model: Model, rows: tuple[Array, Array], found: Standing | None) -> tuple[str, ...]:
+    """Whether an RBM or DBM is worse than a mixture on rows that this was not fitted to; log Z is that of found.
+
+    rows are all of them, and the few that found is of. A directed machine is measured by a bound, which may lie below a
+    mixture where the machine does not.
+    """
+    rbm, (states, few) = model.undirected, rows
+    if found is None or found.mixture is None or not found.something or rbm is None or model.directed is not None:
+        return ()
+    odd = states[1 :: 2 * -(-len(states) // (2 * ROWS))]
+    less, more = (float(variational_free_energy(rbm, x, MeanField())[0].mean()) for x in (few, odd))
+    short = float(found.mixture.log_prob(host(odd)).mean()) - (found.own + less - more)
+    if not short > max(SHORT, SHARE * found.gain) + NOISE / np.sqrt(len(odd)):
+        return ()
+    return (
+        f"The machine is {short:.1f} nats a row worse than a mixture of {COMPONENTS} products on its own training rows. "
+        "Give it more hidden units, or train it for more epochs; boltz diagnose tells whether hidden units repeat each "
+        "other.",
+    )
+
+
+def _there_is(states: Array) -> tuple[float, float, products.Products | None]:
     """What a mixture gains over independent units on every other row (nats a row), fitted to the rest, and its error.
 
-    It says whether there is anything to learn at all. The last number is its mean log-likelihood of the rows seen.
+    It says whether there is anything to learn at all. The mixture comes last.
     """
     train, unseen = states[::2], states[1::2]
     if len(unseen) < 2:
-        return 0.0, 0.0, -np.inf
+        return 0.0, 0.0, None
     alone = products.independent(train).log_prob(unseen)
     mixture = products.mixture(train, COMPONENTS, SEED)
     pairs = mixture.log_prob(unseen) - alone
-    return float(pairs.mean()), float(pairs.std(ddof=1) / np.sqrt(len(pairs))), float(mixture.log_prob(seen).mean())
+    return float(pairs.mean()), float(pairs.std(ddof=1) / np.sqrt(len(pairs))), mixture
 
 
 def _log_likelihood(model: Model, rows: Array, key: Key) -> float:
