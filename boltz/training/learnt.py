@@ -157,9 +157,9 @@ def _behind(model: Model, rows: tuple[Array, Array], found: Standing | None) -> 
     if not short > max(SHORT, SHARE * found.gain) + NOISE / np.sqrt(len(odd)):
         return ()
     return (
-        f"The machine is {short:.1f} nats a row worse than a mixture of {COMPONENTS} products on its own training rows. "
-        "Give it more hidden units, or train it for more epochs; boltz diagnose tells whether hidden units repeat each "
-        "other.",
+        f"The machine is {short:.1f} nats a row worse than a mixture of {COMPONENTS} products on its own training "
+        "rows. Give it more hidden units, or train it for more epochs; boltz diagnose tells whether hidden units "
+        "repeat each other.",
     )
 
 
