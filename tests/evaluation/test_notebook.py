@@ -174,6 +174,17 @@ def test_what_is_asked_in_vain() -> None:
             call()
 
 
+def test_the_best_is_named_where_it_is_sure() -> None:
+    """A machine that knows two patterns beside one that knows nothing; of two equal ones none is the best."""
+    rows = np.repeat([[0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0]], 30, axis=0).astype(np.float32)
+    knows = boltz.from_arrays([np.array([[6.0]] * 3 + [[-6.0]] * 3)], [np.array([-3.0] * 3 + [3.0] * 3), np.zeros(1)])
+    found = boltz.compare({"nothing": boltz.rbm(6, 2, rows), "knows": knows}, rows)
+    assert found.best == found.as_dict()["best"] == "knows"
+    assert "knows is the best, by at least" in str(found) and "Probability of being the best: knows 1.00" in str(found)
+    same = boltz.compare({"one": knows, "other": knows}, rows)
+    assert same.best is None and "is the best, by" not in str(same)
+
+
 def test_checks_of_evaluation() -> None:
     quick_evaluation.check_the_notebook_and_enumeration()
     quick_evaluation.check_rows_of_a_run()
