@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz.arrays import host
+from boltz.arrays import beside, host
 from boltz.models import products
 from boltz.models.files import Model
 from boltz.rng import Key
@@ -67,7 +67,7 @@ def gap(model: Model, train: Array, unseen: Array, key: Key) -> Gap | None:
     if not all(((x == 0) | (x == 1)).all() for x in (states, others)):
         return None
     alone, gains = products.independent(states), []
-    few = [x[:: -(-len(x) // ROWS)] for x in (train, unseen)]
+    few = [beside(x[:: -(-len(x) // ROWS)], model.arena) for x in (train, unseen)]
     log_z = _log_z(model, few[0], key)
     with np.errstate(all="ignore"):
         gains = [_log_marginal(model, x, key) - log_z - alone.log_prob(host(x)) for x in few]
