@@ -428,8 +428,8 @@ def _layers(each: _Subject, measure: bool, progress: Report) -> Markup:
     said = [tag("li", line) for line in gains if isinstance(line, str)] if isinstance(gains, list) else []
     caption = f"Means given {len(each.x):,} rows."
     norms = table(weights, ("weights", "shape", "mean norm", "least", "largest"), "Norms of the weights into a unit.")
-    means = columns_told(LAYER_COLUMNS)
-    return both(title, table(lines, head, caption), means, tag("ul", *said) if said else "", norms)
+    columns = columns_told(LAYER_COLUMNS)
+    return both(title, table(lines, head, caption), columns, tag("ul", *said) if said else "", norms)
 
 
 def _norms(weights: Array) -> tuple[str, ...]:
