@@ -25,7 +25,7 @@ PATIENCE = 0.5  # share of the epochs: an RBM may stand still for long before it
 VALIDATION, FEW, LEAST_PARTED = 0.1, 5000, 20  # share held out of fewer rows than so many, but not of fewer than these
 
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "rbm": {"rule": "pcd", "center": True},
+    "rbm": {"rule": "pcd", "center": True, "schedule": "constant", "averaging": "polynomial"},
     "dbm": {
         "rule": "pcd",
         "pretrain": "bottom",

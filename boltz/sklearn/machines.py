@@ -31,7 +31,7 @@ from boltz.training.train import Run, train
 Array = NDArray[Any]
 Block = tuple[slice, Array, Array]
 ONWARDS: dict[str, Any] = {"pretrain_epochs": 0, "warmup_epochs": 0.0}  # a machine that goes on is past its beginning
-ONE_PASS: dict[str, Any] = {"epochs": 1, "schedule": "constant"}
+ONE_PASS: dict[str, Any] = {"epochs": 1, "schedule": "constant", "averaging": "none"}
 T = TypeVar("T", bound="MachineTransformer")
 
 

@@ -34,8 +34,8 @@ class RBMTransformer(MachineTransformer):
     """
 
     SETTINGS: ClassVar = (
-        "epochs", "learning_rate", "batch_size", "schedule", "optimizer", "rule", "k", "chains", "center", "l2",
-        "sparsity_cost", "binarize",
+        "epochs", "learning_rate", "batch_size", "schedule", "averaging", "optimizer", "rule", "k", "chains", "center",
+        "l2", "sparsity_cost", "binarize",
     )  # fmt: skip
     FOLLOWS: ClassVar = ("epochs", "learning_rate", "batch_size")
     layer: ClassVar = "top"
@@ -48,7 +48,8 @@ class RBMTransformer(MachineTransformer):
         epochs: int | None = None,
         learning_rate: float | None = None,
         batch_size: int | None = None,
-        schedule: str = "linear",
+        schedule: str = "constant",
+        averaging: str = "polynomial",
         optimizer: str = "momentum",
         rule: str = "pcd",
         k: int = 1,
@@ -69,6 +70,7 @@ class RBMTransformer(MachineTransformer):
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.schedule = schedule
+        self.averaging = averaging
         self.optimizer = optimizer
         self.rule = rule
         self.k = k

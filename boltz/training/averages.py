@@ -1,7 +1,9 @@
 """Averages of parameters along a stage: what stochastic approximation ends with is its mean, not its last noisy step.
 
 Polyak & Juditsky 1992 (SIAM J. Control Optim. 30, theorem 1): the mean over the last share of the updates. An
-exponential average follows at any time; it is divided by the sum of its weights, so that its start has no pull.
+exponential average follows at any time; it is divided by the sum of its weights, so that its start has no pull. A
+polynomial one (Shamir & Zhang 2013, section 4) does so without a number of its own for the length of the training: the
+weight of update t grows as a power of t, so that it always looks back over the same share of what was done.
 """
 
 from __future__ import annotations
@@ -22,25 +24,29 @@ CHUNK = 1 << 17
 
 @dataclass(frozen=True)
 class Averages:
-    """Which updates of a stage enter the average: each apart-th after first, of so many; decay is 0 for equal weights.
+    """Which updates of a stage enter the average: each apart-th after first, of so many; apart is 0 where none do.
 
-    apart is 0 where nothing is averaged.
+    decay: what an exponential average keeps; power: that of the weights of a polynomial one. Both are 0 for equal
+    weights.
     """
 
     first: int = 0
     apart: int = 0
     decay: float = 0.0
+    power: float = 0.0
 
     @classmethod
     def of(cls, settings: Averaged, updates: int) -> Averages:
         """As the settings have it, for a stage of so many updates."""
         if settings.averaging == "none" or updates == 0:
             return cls()
-        last = settings.averaging == "last"
-        span = settings.average_share * updates if last else 1 / (1 - settings.average_decay)
+        exponential = settings.averaging == "exponential"
+        span = 1 / (1 - settings.average_decay) if exponential else settings.average_share * updates
         apart = max(1, min(APART, int(span) // PARTS))
-        if not last:
+        if exponential:
             return cls(0, apart, settings.average_decay)
+        if settings.averaging == "polynomial":
+            return cls(0, apart, power=1 / settings.average_share - 1)
         taken = max(int(span) // apart, 1)
         return cls(updates - taken * apart, apart)
 
@@ -58,7 +64,7 @@ class Averages:
             return 0.0
         count = done // self.apart
         if not self.decay:
-            return 1 / count
+            return (self.power + 1) / (self.power + count)
         kept = self.decay**self.apart
         return (1 - kept) / (1 - kept**count)
 

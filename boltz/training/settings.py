@@ -23,7 +23,7 @@ SCHEDULES = ("constant", "linear", "hold", "cosine", "exponential", "inverse", "
 OPTIMIZERS = ("momentum", "nesterov", "adam")
 PRETRAIN = ("doubling", "bottom")
 POSITIVE = ("mean-field", "collapsed", "gibbs")
-AVERAGING = ("none", "last", "exponential")
+AVERAGING = ("none", "last", "exponential", "polynomial")
 MOMENTUM, ADAM = among("optimizer", "momentum", "nesterov"), among("optimizer", "adam")
 RULE_PTT = among("rule", "ptt")
 PRETRAINED = above_zero("pretrain_epochs")
@@ -161,14 +161,15 @@ class Averaged(Common):
 
     averaging: str = setting(
         "none",
-        "What a stage ends with: its last parameters (none), their mean over its last updates (last), or an "
-        "exponential average.",
+        "What a stage ends with: its last parameters (none), their mean over its last updates (last), an exponential "
+        "average, or a polynomial one, which looks back over the same share of the updates at any time.",
         choices=AVERAGING,
     )
     average_share: float = setting(
         0.2,
-        "Share of the updates of a stage, its last ones, whose parameters are averaged.",
-        among("averaging", "last"),
+        "Share of the updates of a stage, its last ones, whose parameters are averaged (last), or over which the "
+        "weights of a polynomial average rise.",
+        among("averaging", "last", "polynomial"),
     )
     average_decay: float = setting(
         0.999, "What an exponential average keeps of itself at an update.", among("averaging", "exponential")

@@ -6,6 +6,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+from scipy.special import gammaln
 from support.training import plain_train
 
 import boltz
@@ -24,6 +25,7 @@ MAKE = {
 }
 LAST = {"averaging": "last", "average_share": 0.3}
 SLOW = {"averaging": "exponential", "average_decay": 0.9}
+RISING = {"averaging": "polynomial", "average_share": 0.25}
 BATCH, EPOCHS = 10, 12
 
 
@@ -44,36 +46,43 @@ def check_plan(settings: dict[str, Any], updates: int) -> None:
     assert Averages().ahead(3) == MANY and not Averages().weight(3)
 
 
-def check_weights(decay: float) -> None:
+def weights_of(decay: float, power: float, count: int) -> Any:
+    """Weights (count,) of so many updates, oldest first: powers of decay, or rising powers of their numbers."""
+    ages, numbers = np.arange(count)[::-1], np.arange(1, count + 1)
+    return decay**ages if decay else np.exp(gammaln(numbers + power) - gammaln(numbers))
+
+
+def check_weights(decay: float, power: float) -> None:
     """The running mean of unit vectors shows the weight of each update."""
-    plan, average = Averages(3, 2, decay), np.zeros(0)
+    plan, average = Averages(3, 2, decay, power), np.zeros(0)
     with workers(average) as pool:
         for step in range(1, 14):
             average = plan.taken(average, np.eye(14)[step], step, pool)
     taken = np.arange(5, 14, 2)
     wanted = np.zeros(14)
-    wanted[taken] = decay ** (13 - taken) if decay else 1.0
+    wanted[taken] = weights_of(decay * decay, power, len(taken))
     np.testing.assert_allclose(average, wanted / wanted.sum(), rtol=1e-12, atol=1e-15)
 
 
 def check_weights_of_all() -> None:
-    """Equal weights, and falling ones."""
-    for decay in (0.0, 0.5):
-        check_weights(decay)
+    """Equal weights, falling ones, and ones that rise with the number of the update."""
+    for decay, power in ((0.0, 0.0), (0.5, 0.0), (0.0, 2.5)):
+        check_weights(decay, power)
 
 
 def check_kept_by_all() -> None:
-    """One machine with both kinds of averages."""
-    for settings in (LAST, SLOW):
+    """One machine with all kinds of averages."""
+    for settings in (LAST, SLOW, RISING):
         check_kept("rbm", settings)
 
 
 def check_kept(kind: str, settings: dict[str, Any]) -> None:
     """The kept machine against the mean in float64 of copies after each update of its last stage."""
     found, more = _copies(kind, settings)
-    age = np.arange(len(found) - 1, -1, -1)
-    decay = settings.get("average_decay")
-    weights = decay**age if decay else age < int(settings["average_share"] * len(found))
+    decay, share = settings.get("average_decay", 0.0), settings.get("average_share", 0.0)
+    weights = weights_of(decay, 1 / share - 1 if share else 0.0, len(found))
+    if settings["averaging"] == "last":
+        weights = np.arange(len(found), 0, -1) <= int(share * len(found))
     wanted = np.average(np.array(found, np.float64), axis=0, weights=weights)
     np.testing.assert_allclose(more.model.arena, wanted, rtol=0, atol=2e-6)
     assert np.abs(found[-1] - wanted).max() > 1e-4  # so the last parameters would not pass

@@ -254,7 +254,12 @@ def check_going_on() -> None:
         found = clone(estimator).fit(first)
         machine = found.machine_
         for call, rows in enumerate((second, third), 1):
-            one_pass = settings | {"schedule": "constant", "epochs": 1, "seed": seeds(call + 1)[call]}
+            one_pass = settings | {
+                "schedule": "constant",
+                "averaging": "none",
+                "epochs": 1,
+                "seed": seeds(call + 1)[call],
+            }
             machine = boltz.train(machine, rows, **one_pass).model
             found.partial_fit(rows)
             assert found.machine_.arena.tobytes() == machine.arena.tobytes()

@@ -14,20 +14,20 @@ from boltz.training.settings import Settings
 LAST, SLOW = checks.LAST, checks.SLOW
 
 
-@pytest.mark.parametrize("settings", [LAST, SLOW, {"averaging": "last", "average_share": 1}], ids=str)
+@pytest.mark.parametrize("settings", [LAST, SLOW, checks.RISING, {"averaging": "last", "average_share": 1}], ids=str)
 @pytest.mark.parametrize("updates", [1, 7, 400, 12345])
 def test_updates_that_are_taken(settings: dict[str, Any], updates: int) -> None:
     """Evenly spaced, at least a hundred where there are so many, none too early, and the last update among them."""
     checks.check_plan(settings, updates)
 
 
-@pytest.mark.parametrize("decay", [0.0, 0.5, 0.99])
-def test_weights_of_an_average(decay: float) -> None:
+@pytest.mark.parametrize(("decay", "power"), [(0.0, 0.0), (0.5, 0.0), (0.99, 0.0), (0.0, 1.0), (0.0, 4.0)])
+def test_weights_of_an_average(decay: float, power: float) -> None:
     """The running mean has the weights of the definition, which sum to 1."""
-    checks.check_weights(decay)
+    checks.check_weights(decay, power)
 
 
-@pytest.mark.parametrize("settings", [LAST, SLOW], ids=str)
+@pytest.mark.parametrize("settings", [LAST, SLOW, checks.RISING], ids=str)
 @pytest.mark.parametrize("kind", ["rbm", "dbm", "dbn", "vae"])
 def test_the_average_is_kept(kind: str, settings: dict[str, Any]) -> None:
     """A trained machine is the mean of the machines after its updates, computed here in float64."""
