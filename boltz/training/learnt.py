@@ -38,14 +38,17 @@ def notes(model: Model, rows: Array, unseen: Array, key: Key) -> tuple[str, ...]
     few = rows[:: -(-len(rows) // ROWS)]
     stands = standing(model, states, few, key)
     found = (*_by_heart(len(rows)), *_large(model), *_constant(model, few), *_beyond(stands))
-    if hopeless(found):
+    if hopeless(found) or any(WORSE in note for note in found):
         return found
     return (*found, *_behind(model, (rows, few), stands), *_overfitted(model, rows, unseen, key))
 
 
 def hopeless(notes: Sequence[str]) -> bool:
-    """Whether notes say that a machine diverged, or is no better than independent units: then nothing else counts."""
-    return any(note.startswith((DIVERGED, LEARNT_NOTHING)) or WORSE in note for note in notes)
+    """Whether notes say that a machine diverged or learnt nothing: then chains that left a mode count for nothing.
+
+    A machine that is worse than independent units may be so because its chains left a mode.
+    """
+    return any(note.startswith((DIVERGED, LEARNT_NOTHING)) for note in notes)
 
 
 def _overfitted(model: Model, rows: Array, unseen: Array, key: Key) -> tuple[str, ...]:
