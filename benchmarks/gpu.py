@@ -91,7 +91,7 @@ def ais(model: boltz.BoltzmannMachine, size: Size) -> Run:
 def stepping(rule: Any, settings: Any, model: Any, rows: Any) -> Run:
     """Steps of the training loop of boltz on batches that are ready."""
     work, optimizer, key = rule.workspace(model), optimizers.init(settings, model), Key(1, 2)
-    state, steps = rule.init(model, rows[: rule.start_rows], key), counter(1)
+    state, steps = rule.init(model, rows[: rule.start_rows], key, len(rows)), counter(1)
     batches = [rows[i : i + settings.batch_size] for i in range(0, len(rows), settings.batch_size)]
 
     def run(units: int) -> None:

@@ -40,11 +40,15 @@ def lesson(problem: Lesson, threads: int) -> Work:
     )
     rule = Variational(settings)
     work, optimizer = rule.workspace(machine), optimizers.init(settings, machine)
-    state, batches, steps = rule.init(machine, problem.rows[: rule.start_rows], KEY), problem.batches(), counter(FIRST)
+    state, batches, steps = (
+        rule.init(machine, problem.rows[: rule.start_rows], KEY, len(problem.rows)),
+        problem.batches(),
+        counter(FIRST),
+    )
     supply = cycle(batches)
     stage, data = Stage("joint", settings, rule), as_data(np.concatenate(batches), "rows", machine.layers[0], None)
     learnt = TrainState(machine, [])
-    learnt.enter(stage, problem.rows[: rule.start_rows], KEY)
+    learnt.enter(stage, problem.rows[: rule.start_rows], KEY, len(problem.rows))
 
     def together(count: int) -> None:
         """As training does where it can make a program of its steps."""

@@ -33,7 +33,7 @@ def _training(problem: Problem, rule: str) -> Work:
         binarize="none",
     )
     stage, state, key = Stage("joint", settings, Contrastive(settings)), TrainState(machine, []), Key.from_seed(1)
-    state.enter(stage, problem.start["v"], key)
+    state.enter(stage, problem.start["v"], key, len(problem.rows))
     for layer, x in problem.start.items():
         if stage.rule.persistent:
             state.rule[f"chain/{layer}"][...] = x

@@ -28,7 +28,7 @@ TOGETHER = 1024  # rows that are relaxed at a time
 UNITS, RANDOM = 32, 32  # units a layer whose own patterns are starts, and random starts
 SAME = 0.3  # largest difference of means within a mode
 WALKS, WALK, CLIMB, COLDEST = 32, 15, 3, 0.1  # walks by single flips, their sweeps, the last ones, first inverse heat
-FEW = 5  # units of which all states are starts
+STATES = 200_000  # numbers at most, of all states of the smaller class times the other's units, that are looked at
 FLIPS = 20_000  # weights of a machine at most that is walked through
 DEEP, MOST = 5.0, 16  # nats below the best bound, and number of modes, that are kept
 RETURNS = 32  # draws of a mode that are relaxed again, to learn how many of its states lead back to it
@@ -181,18 +181,20 @@ def _walked(
 ) -> list[tuple[tuple[str, ...], dict[str, Array]]]:
     """States of the smaller colour class that single flips lead to, the other class summed out, with its layers.
 
-    Simulated annealing (Kirkpatrick, Gelatt & Vecchi 1983) of log p*, and flips that raise it at the end. Between
-    strong couplings whole classes hardly move, neither by sweeps nor by mean field, where single units still do.
+    Simulated annealing (Kirkpatrick, Gelatt & Vecchi 1983) of log p*, and flips that raise it at the end; of few states
+    all are looked at instead. Between strong couplings whole classes hardly move, neither by sweeps nor by mean field,
+    where single units still do.
     """
     layers, others = sorted(machine.graph.colours, key=lambda each: sum(machine.graph.units[n] for n in each))
     weights = _between(machine, layers, others)
     if weights.size > FLIPS:
         return []
-    if len(weights) <= FEW:
-        states = np.arange(2 ** len(weights))[:, None] >> np.arange(len(weights)) & 1
-        return [(tuple(layers), _split(machine, layers, states.astype(np.float64)))]
     bias, inputs = (np.concatenate([machine.bias(n) for n in each]).astype(np.float64) for each in (layers, others))
     kind = machine.unit_type(others[0])
+    if len(weights) < 20 and 2 ** len(weights) * weights.shape[1] <= STATES:
+        states = (np.arange(2 ** len(weights))[:, None] >> np.arange(len(weights)) & 1).astype(np.float64)
+        peaks = _peaks(states @ bias + kind.total_log_partition(states @ weights + inputs))
+        return [(tuple(layers), _split(machine, layers, states[peaks]))]
     x = generator.integers(0, 2, (WALKS, len(weights))).astype(np.float64)
     fields = x @ weights + inputs
     score = kind.total_log_partition(fields)
@@ -205,6 +207,15 @@ def _walked(
             taken = sign * bias[i] + found - score > -heat[:, i]
             x[taken, i], fields[taken], score[taken] = 1 - x[taken, i], moved[taken], found[taken]
     return [(tuple(layers), _split(machine, layers, x))]
+
+
+def _peaks(score: Floats) -> NDArray[np.int64]:
+    """Numbers of the states that no flip of a unit makes likelier, the likeliest first, from log p* of all states."""
+    numbers, highest = np.arange(len(score)), np.ones(len(score), bool)
+    for unit in range(len(score).bit_length() - 1):
+        highest &= score >= score[numbers ^ 1 << unit]
+    found = numbers[highest]
+    return found[np.argsort(-score[found], kind="stable")][:WALKS]
 
 
 def _split(machine: BoltzmannMachine, layers: Sequence[str], x: Array) -> dict[str, Array]:

@@ -220,8 +220,8 @@ def check_hub_is_found() -> None:
 
 
 def check_valley_of_a_glass() -> None:
-    """The best mode holds the likeliest state of 13 spins, which block sweeps and mean field seldom reach."""
-    for number in (14, 43):
+    """The best mode holds the likeliest state of 13 and of 10 spins, which block sweeps and mean field seldom reach."""
+    for number in (14, 43, 17, 35):
         machine = fooling.glass(number).machine
         states = enumeration.bits(machine.units["v"])
         given = states @ machine.bias("v") + np.logaddexp(0, machine.field("h1", {"v": states})).sum(axis=1)

@@ -34,6 +34,7 @@ INLINE = re.compile(r"`(boltz [a-z]+[^`]*)`")
 LACKING = re.compile(
     r"\bmnist\b(?!-mini)|mnist-static|omniglot|caltech|cuda|--recipe|--resume|--tempered"
 )  # what only is parsed
+FEWER = re.compile(r"(\bepochs=|\bpretrain_epochs=|\brange\()(\d+)")  # in code that asserts nothing
 SMALL = {
     "--bounds": "1,5",
     "--betas": "40",
@@ -135,6 +136,7 @@ def test_code_of_a_page_runs(page: Path, alone: None) -> None:
     namespace: dict[str, Any] = {"__name__": "page"}
     for language, code in FENCE.findall(page.read_text(encoding="utf-8")):
         if language == "python":
+            code = code if "assert" in code else FEWER.sub(lambda found: f"{found[1]}{min(int(found[2]), 4)}", code)
             with warnings.catch_warnings():
                 exec(compile(code, named(page), "exec"), namespace)
             continue

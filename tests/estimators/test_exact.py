@@ -83,6 +83,6 @@ def test_marginals_of_visible_rows_are_enumerated_ones(name: str) -> None:
 def test_more_than_28_units_are_refused() -> None:
     model = boltz.dbm([20, 29, 9])
     with pytest.raises(
-        boltz.InputError, match=r"at most 28 units, but the smaller colour class \(.*\) has 29; use boltz.ais"
+        boltz.InputError, match=r"at most 28 units, but the smaller side of the machine \(.*\) has 29; use boltz.ais"
     ):
         boltz.exact_log_z(model)

@@ -69,7 +69,7 @@ def test_a_device_that_cannot_be_is_refused_in_one_sentence(command: str, monkey
     monkeypatch.setitem(sys.modules, "cupy", None)
     first = "rbm" if command == "train" else "nowhere"
     for device, words in (
-        ("cuda", "device cuda needs CuPy: install it with pip"),
+        ("cuda", "device cuda needs CuPy: in the folder of boltz, python3 -m pip install"),
         ("gpu", "device must be cpu, cuda, or"),
     ):
         result = invoke(command, first, "--device", device)
