@@ -305,9 +305,9 @@ def functions() -> dict[str, Good]:
         ),
         "active_units": Good(boltz.active_units, {**some, **seed}),
         "posterior_variances": Good(boltz.posterior_variances, {**some, **seed}),
-        "chain_ess": Good(boltz.chain_ess, {"x": X, "axis": 0}),
-        "integrated_time": Good(boltz.integrated_time, {"x": X, "axis": 0}),
-        "split_rhat": Good(boltz.split_rhat, {"x": X, "axis": 0}),
+        "chain_ess": Good(boltz.chain_ess, {"x": X, "axis": None}),
+        "integrated_time": Good(boltz.integrated_time, {"x": X, "axis": None}),
+        "split_rhat": Good(boltz.split_rhat, {"x": X, "axis": None}),
         "exact_log_z": Good(boltz.exact_log_z, {"model": model}),
         "exact_samples": Good(boltz.exact_samples, {"model": model, "chains": 2, **seed}),
         "importance_bounds": Good(

@@ -578,13 +578,13 @@ def test_a_finished_run_is_not_overwritten(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- SIGKILL
 
 
-def test_two_dozen_kills_at_random_moments_lose_nothing() -> None:
+def test_kills_at_random_moments_lose_nothing() -> None:
     """Runs of all seven kinds, with 1 and 2 threads by turns; scripts/kill_test.py does 200 when called by hand."""
     script = Path(__file__).parents[2] / "scripts" / "kill_test.py"
-    done = subprocess.run([sys.executable, script, "--kills", "24"], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, script, "--kills", "14"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert report["kills"] == 24 and report["runs"] >= 7
+    assert report["kills"] == 14 and report["runs"] >= 7
     assert report["unreadable"] == report["different"] == 0
 
 
