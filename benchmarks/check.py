@@ -153,7 +153,10 @@ def check(contenders: list[Contender], kinds: list[str]) -> list[Finding]:
             else:
                 won = lesson_gain(contender, kind) if kind in LESSONS else gain(contender, kind)
                 first = gains.setdefault(kind, won)
-                text, passed = f"{won:+.3f} nats a row in {STEPS} steps", abs(won / first - 1) < WITHIN.get(kind, GAIN_WITHIN)
+                text, passed = (
+                    f"{won:+.3f} nats a row in {STEPS} steps",
+                    abs(won / first - 1) < WITHIN.get(kind, GAIN_WITHIN),
+                )
             if kind in LESSONS:
                 error = slope_error(contender, kind)
                 text, passed = f"{text}, gradient off by {error:.0e}", passed and error < ROUNDING

@@ -27,6 +27,8 @@ SEED = 0  # of the mixture that it is measured against
 ERRORS = 3.0  # of what the mixture gains that may be chance
 LARGEST = 1000.0  # weight that no machine needs: a change of one unit then decides another for certain
 DIVERGED, LEARNT_NOTHING = "The machine has diverged", "The machine has learnt nothing"
+FAR, FAR_TIMES = "so far that it must have diverged", 20.0  # times what independent units have: lost modes cost less
+LITTLE = 0.02  # share of what a mixture gains that is little, not nothing: a machine that lost a mode may have as much
 WORSE = "worse than independent units on its own training rows"
 SHORT, SHARE, NOISE = 0.25, 0.02, 5.0  # nats, and share of its gain, that a mixture may lead by chance; nats of a row
 SPREAD, CONSTANT = 1e-3, 0.95  # standard deviation of a constant unit, and share of such units in a layer
@@ -48,7 +50,7 @@ def hopeless(notes: Sequence[str]) -> bool:
 
     A machine that is worse than independent units may be so because its chains left a mode.
     """
-    return any(note.startswith((DIVERGED, LEARNT_NOTHING)) for note in notes)
+    return any(note.startswith((DIVERGED, LEARNT_NOTHING)) or FAR in note for note in notes)
 
 
 def _overfitted(model: Model, rows: Array, unseen: Array, key: Key) -> tuple[str, ...]:
@@ -136,10 +138,12 @@ def _beyond(found: Standing | None) -> tuple[str, ...]:
     change = found.own - found.alone
     if not change >= -found.least:
         worse = f"{-change:.1f} nats a row" if np.isfinite(change) else "beyond all measure"
-        return (f"The machine is {worse} {WORSE}. Train it with a smaller learning_rate.",)
+        far = f", {FAR}" if not -change <= FAR_TIMES * abs(found.alone) else ""
+        return (f"The machine is {worse} {WORSE}{far}. Train it with a smaller learning_rate.",)
     if found.something and change <= NOTHING * found.gain:
+        learnt = LEARNT_NOTHING if change <= LITTLE * found.gain else LEARNT_NOTHING.replace("nothing", "little")
         return (
-            f"{LEARNT_NOTHING} beyond independent units on its own training rows ({change:+.2f} nats a row; a mixture "
+            f"{learnt} beyond independent units on its own training rows ({change:+.2f} nats a row; a mixture "
             f"of {COMPONENTS} products {found.gain:+.2f}). Train it for more updates: more epochs, or smaller batches.",
         )
     return ()

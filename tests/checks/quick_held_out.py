@@ -159,7 +159,11 @@ def check_hopeless() -> None:
     (said,) = with_gap((), history, settings)
     assert "not where the data are" in said
     assert with_gap(("The machine knows.",), history, settings) == ("The machine knows.", said)
-    for note in ("The machine has learnt nothing beyond", "The machine has diverged, though"):
+    for note in (
+        "The machine has learnt nothing beyond",
+        "The machine has diverged, though",
+        f"It is 9, {learnt.FAR}.",
+    ):
         assert with_gap((note,), history, settings) == (note,)
     worse = f"It is 3 {learnt.WORSE}"  # since its chains left a mode, maybe
     assert with_gap((worse,), history, settings) == (worse, said)
