@@ -50,7 +50,10 @@ def classify(ctx: click.Context, path: Path | None, as_json: bool, **options: An
 def _unrolled(model: Any, options: Any, labels: Any) -> Any:
     import boltz
 
-    return boltz.classifier(model, sorted(set(labels.tolist())))
+    classes = sorted(set(labels.tolist()))
+    if -1 in classes and len(classes) > 2:
+        say("Labels of -1 are taken for a class of their own: leave these rows out of the file if they have no label.")
+    return boltz.classifier(model, classes)
 
 
 def tell(result: dict[str, Any]) -> None:

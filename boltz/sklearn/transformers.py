@@ -23,8 +23,10 @@ Array = NDArray[Any]
 
 
 class RBMTransformer(MachineTransformer):
-    """A restricted Boltzmann machine (Smolensky 1986) with the settings that boltz.train would choose.
+    """A restricted Boltzmann machine (Smolensky 1986) with the settings of boltz.train, but for binarize.
 
+    binarize is "none", which takes rows as they are; grey values make better features, and a likelihood, with
+    "dynamic", which is what boltz.train takes.
     BernoulliRBM beside it has the parameters and the defaults of scikit-learn's. Here epochs, learning_rate and
     batch_size None follow the number of rows (boltz.presets): at least 10,000 updates, and with epochs None a tenth of
     fewer than 5,000 rows is held out and ends the training in time. transform gives the probabilities that hidden units

@@ -120,6 +120,14 @@ def test_words_as_labels_from_files(run: Path) -> None:
     assert again == found
 
 
+@pytest.mark.parametrize(("least", "told"), [(-1, True), (0, False)])
+def test_labels_that_may_mark_rows_without_one_are_told_of(run: Path, least: int, told: bool) -> None:
+    np.save("x.npy", X[:60])
+    np.save("y.npy", np.arange(60) % 3 + least)
+    found = invoke("classify", run, "--data", "x.npy", "--labels", "y.npy", *QUICK, "--out", "r")
+    assert found.exit_code == 0 and ("Labels of -1 are taken for a class" in found.stderr) is told
+
+
 def test_few_labels(run: Path, labelled: Path) -> None:
     words = ("classify", run, "--data", labelled, "--few", 10, "--seed", 4, *QUICK)
     first = result_of(*words, "--out", "r")
