@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from support.commands import SMALL, invoke, result_of, write_data
+from support.shorter import shorten
 
 import boltz
 from boltz.evaluation import rows as rows_module
@@ -88,7 +89,8 @@ def test_along_training_is_what_the_command_prints(run: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["two-sided", "exact", "ais", "trajectory"])
-def test_log_z_of_a_run_is_what_the_command_prints(run: Path, method: str) -> None:
+def test_log_z_of_a_run_is_what_the_command_prints(run: Path, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten(monkeypatch)
     how: dict[str, Any] = {
         "ais": {"betas": 20, "chains": 5},
         "trajectory": {"rounds": 20},
