@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from boltz import arrays, checks
+from boltz import arrays, checks, system
 from boltz.errors import InputError
 from boltz.kernels.cpu.recorded import Recorded
 from boltz.kernels.cpu.runners import Program
@@ -63,11 +63,7 @@ def threads(n: int | None = None) -> int:
     if n is not None:
         _settings["threads"] = checks.integer(n, "threads", 1, 4096)
         _controller().limit(limits=_settings["threads"], user_api="blas")
-    return _settings.get("threads") or _cores()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _settings.get("threads") or system.cores()
 
 
 @contextmanager
@@ -79,7 +75,7 @@ def team(n: int | None) -> Iterator[None]:
     if n is None:
         yield
         return
-    token = _team.set(_cores() if n == -1 and n is not True else checks.integer(n, "threads", 1, 4096))
+    token = _team.set(system.cores() if n == -1 and n is not True else checks.integer(n, "threads", 1, 4096))
     try:
         yield
     finally:

@@ -14,13 +14,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from boltz import system
 from boltz.errors import FileError, InputError, unwritten
 from boltz.foreign import shown
 
 BLOCK = 1 << 20  # bytes that are compared at once
 STALE_AGE = 86_400.0  # seconds after which a temporary of another machine counts as left behind
 _TEMPORARY = re.compile(r"\.(.+)\.(\d{1,9})-([0-9a-f]{8})([0-9a-f]{8})[0-9a-f]{8}\.\w+")  # name, pid, host, process
-_HOST = hashlib.sha256(os.fsencode(os.uname().nodename)).hexdigest()[:8]
+_HOST = hashlib.sha256(os.fsencode(system.host())).hexdigest()[:8]
 _PROCESS = secrets.token_hex(4)  # tells this process from an earlier one that had the same pid
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # file system without hard links
 PathLike = str | os.PathLike[str]
@@ -62,7 +63,7 @@ def replacing(path: Path, keep: PathLike | None) -> Iterator[Path]:
 
 def put(new: Path, parts: Sequence[Buffer]) -> None:
     """Write a new file, durably, and compare it with what reads back; raises OSError."""
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(new, system.flags("O_WRONLY", "O_CREAT", "O_EXCL"), 0o666)
     try:
         for part in parts:
             write_fully(descriptor, part)
@@ -90,7 +91,7 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise FileError(f"{path} is not a regular file.")
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        descriptor = os.open(path, system.flags("O_RDONLY", "O_NONBLOCK", "O_NOCTTY"))
         with open(descriptor, "rb") as stream:
             yield stream, os.fstat(descriptor).st_size
     except FileNotFoundError as problem:
@@ -114,7 +115,7 @@ def read_fully(descriptor: int, size: int) -> bytes:
     """The first bytes that a descriptor has, this many, going on after short reads; raises OSError."""
     parts, at = [], 0
     while at < size:
-        part = os.pread(descriptor, size - at, at)
+        part = system.read_at(descriptor, size - at, at)
         if not part:
             raise OSError(errno.EIO, "it became shorter while it was read")
         parts.append(part)
@@ -125,11 +126,7 @@ def read_fully(descriptor: int, size: int) -> bytes:
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable; raises FileError (file systems that cannot sync folders pass)."""
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        system.sync_folder(folder)
     except OSError as problem:
         if problem.errno in (errno.EINVAL, errno.ENOTSUP):
             return
@@ -172,7 +169,7 @@ def stale(path: Path) -> str | None:
         elif int(pid) == os.getpid():
             dead = process != _PROCESS
         else:
-            os.kill(int(pid), 0)
+            system.seek_process(int(pid))
     except ProcessLookupError:
         dead = True
     except OSError:  # gone meanwhile, or a process of somebody else

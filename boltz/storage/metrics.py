@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from boltz import system
 from boltz.errors import FileError, InputError, unwritten
 from boltz.storage import atomic
 from boltz.storage.atomic import PathLike
@@ -74,7 +75,7 @@ def trim_metrics(folder: PathLike, lines: int) -> int:
 
 def _append_line(path: Path, record: Mapping[str, Any]) -> int:
     """Append a record after the last whole line, or leave the file as it was and raise OSError."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    descriptor = os.open(path, system.flags("O_RDWR", "O_CREAT", "O_NOFOLLOW"), 0o666)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_METRICS:

@@ -6,7 +6,6 @@ A run folder exists complete or not at all, has one writer at a time, and can be
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -20,6 +19,7 @@ from typing import Any
 import tomli_w
 from numpy.typing import NDArray
 
+from boltz import system
 from boltz.errors import FileError, InputError, unwritten
 from boltz.foreign import shown
 from boltz.storage import atomic, snapshots
@@ -135,7 +135,7 @@ def lock(folder: PathLike) -> Iterator[Path]:
     folder = _run_folder(folder)
     path = folder / LOCK
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        descriptor = os.open(path, system.flags("O_RDWR", "O_CREAT", "O_NOFOLLOW"), 0o666)
     except OSError as problem:
         raise unwritten(f"{path} could not be written: {atomic.reason(problem, path)}.", problem) from problem
     try:
@@ -251,7 +251,7 @@ def _remove(entry: Path) -> None:
 def _take(descriptor: int, folder: Path) -> None:
     """Lock the open lock file and write the pid into it; raises InputError when another process has it."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        system.take(descriptor)
     except BlockingIOError as problem:
         holder = os.read(descriptor, 16).decode("ascii", "replace").strip()
         raise InputError(f"{folder} is in use by another process (pid {holder or 'unknown'}).") from problem

@@ -193,7 +193,7 @@ def test_a_team_holds_inside_its_block_and_in_its_thread_only(monkeypatch: pytes
         with parallel.team(None):
             seen.append(boltz.threads())
     assert [*seen, boltz.threads()] == [3, 2, 2, 2, 3]
-    monkeypatch.setattr(parallel, "_cores", lambda: 7)
+    monkeypatch.setattr(parallel.system, "cores", lambda: 7)
     with pytest.raises(KeyError), parallel.team(-1):
         assert boltz.threads() == 7
         raise KeyError

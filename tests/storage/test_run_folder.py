@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from boltz import system
 from boltz.errors import FileError, InputError
 from boltz.storage import atomic, metrics, run_folder
 from boltz.storage import tensors as checkpoint
@@ -594,7 +595,7 @@ def test_the_lock_of_a_replaced_folder_is_worth_nothing(tmp_path: Path, monkeypa
         os.unlink(folder / run_folder.LOCK)
         (folder / run_folder.LOCK).write_text("")
 
-    monkeypatch.setattr(run_folder.fcntl, "flock", replaced)
+    monkeypatch.setattr(system.fcntl, "flock", replaced)
     with pytest.raises(InputError, match="replaced"), run_folder.lock(folder):
         raise AssertionError("two writers")
 
@@ -612,7 +613,7 @@ def test_a_folder_that_cannot_be_written_is_a_file_error(tmp_path: Path, name: s
 
 def test_file_systems_without_locks_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make(tmp_path / "r")
-    monkeypatch.setattr(run_folder.fcntl, "flock", raiser(OSError(errno.ENOLCK, "No locks available")))
+    monkeypatch.setattr(system.fcntl, "flock", raiser(OSError(errno.ENOLCK, "No locks available")))
     with pytest.raises(FileError, match="cannot lock"), run_folder.lock(folder):
         raise AssertionError("locked")
 
