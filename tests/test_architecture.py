@@ -27,6 +27,7 @@ SAMPLING = MODELS | {"models", "targets", "parallel"}
 TRAINING = SAMPLING | {"sampling", "data", "presets", "progress"}
 ALLOWED: dict[str, set[str]] = {
     "foreign": {"html"},
+    "system": set(),
     "errors": {"foreign"},
     "kernels": set(),
     "rng": {"errors", "checks"},
@@ -34,8 +35,8 @@ ALLOWED: dict[str, set[str]] = {
     "checks": {"foreign", "errors", "arrays"},
     "arrays": {"errors"},
     "scale": {"errors", "arrays", "checks", "foreign"},
-    "parallel": {"errors", "arrays", "checks", "kernels"},
-    "storage": {"foreign", "errors"},
+    "parallel": {"errors", "arrays", "checks", "kernels", "system"},
+    "storage": {"foreign", "errors", "system"},
     "html": set(),
     "presets": {"errors", "checks"},
     "progress": {"foreign", "errors", "checks"},
