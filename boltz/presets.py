@@ -176,9 +176,8 @@ def completed(
     """The settings of a training in Python on (rows, units): those named, and the preset for the others.
 
     Who names epochs, and no patience, trains for all of them on all rows, unless there are held-out ones; pretraining
-    is then as much shorter as epochs are. trained: the
-    machine has learnt already, so that pretraining, which would undo it, must be asked for. Raises InputError for
-    patience without held-out rows, and for validation beside them.
+    is then as much shorter as epochs are. trained: the machine has learnt already, so that pretraining, which would
+    undo it, must be asked for. Raises InputError for patience without held-out rows, and for validation beside them.
     """
     if held_out and settings.get("validation"):
         raise InputError("validation holds out some of the rows, but held_out gives others: name one of both.")
