@@ -102,6 +102,17 @@ def shares(rows: int, like: Any, block: int = 2 * BLOCK, kinds: int = 1) -> list
     return _slices(rows, share_count(rows, like, block, team=max(threads() // kinds, 1)))
 
 
+def dealt(rows: int, like: Any, pool: Workers) -> list[slice]:
+    """Slices for a program that each thread has of its own, or one of all rows where it deals out its operations.
+
+    Operations are dealt out where threads would have few rows each: half the rows of a product cost more than half.
+    """
+    kinds = threads() // pool.count
+    found = shares(rows, like, kinds=kinds)
+    alone = arrays.on_device(like) or like.dtype != np.float32 or rows >= 2 * BLOCK * pool.count
+    return found if alone or pool.count == 1 else [slice(0, rows)]
+
+
 def padded(rows: Any) -> Any:
     """The rows with as many rows of zeros below as make products treat each row alone, in float32, however few."""
     lacking = FEWEST - len(rows)
@@ -191,8 +202,8 @@ class Recording(Workers):
     program: Program = field(kw_only=True)
 
     def map(self, function: Callable[[Any], T], items: list[Any]) -> list[T]:
-        """What the function says of each item while it is recorded."""
-        return self.program.region(function, items)
+        """What the function says of each item while it is recorded; operations of a single item are dealt out."""
+        return [function(item) for item in items] if len(items) == 1 else self.program.region(function, items)
 
 
 class _SingleBlas:

@@ -22,7 +22,7 @@ from boltz.kernels.cpu.runners import Count, Entry, Program, Runner
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.nn.arena import zeros
 from boltz.numerics import effective_sample_size, log_mean_exp
-from boltz.parallel import blocks, shares, workers
+from boltz.parallel import Workers, blocks, dealt, workers
 from boltz.rng import Key
 from boltz.sampling.cuda_graphs import Captured
 from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
@@ -90,8 +90,9 @@ def anneal(
         parts, pool = blocks(chains, like=some), every
         if isinstance(path, GibbsPath):
             pool = every.worth(stretch * chains * path.machine.arena.size)
-            parts = shares(chains, some, kinds=every.count // pool.count)
-        walks = [_walk(path, {n: x[part] for n, x in state.items()}, betas, key, (part, total[part])) for part in parts]
+            parts = dealt(chains, some, pool)
+        deal = pool if len(parts) == 1 else Workers(1, None)
+        walks = [_walk(path, {n: x[p] for n, x in state.items()}, betas, key, (p, total[p], deal)) for p in parts]
         for first in range(1, steps + 1, stretch):
             last = min(first + stretch, steps + 1)
             pool.map(partial(_carried, range(first, last)), walks)
@@ -114,14 +115,18 @@ def _carried(numbers: range, walk: Callable[[range], None]) -> None:
     walk(numbers)
 
 
-def _walk(path: Path, mine: Chains, betas: Floats, key: Key, block: tuple[slice, Floats]) -> Callable[[range], None]:
-    """What carries a block of chains, in place, over steps of these numbers; block has its rows and log-weights."""
-    part, weights = block
+def _walk(
+    path: Path, mine: Chains, betas: Floats, key: Key, block: tuple[slice, Floats, Workers]
+) -> Callable[[range], None]:
+    """What carries a block of chains, in place, over steps of these numbers; block has its rows, log-weights, and the
+    threads that share its work.
+    """
+    part, weights, pool = block
     if isinstance(path, GibbsPath) and on_device(weights) and path.machine.dtype == np.float32:
         captured = Captured(path.density, path.turned, (mine, weights), betas, key, part.start)
         return lambda numbers: captured.run(len(numbers))
     if isinstance(path, GibbsPath) and len(betas) > WORTH and recordable(path.machine.arena, len(weights)):
-        runner = _recorded(path, mine, (weights, betas), key, part.start)
+        runner = _recorded(path, mine, (weights, betas), Place(key, 0, part.start), pool)
         return lambda numbers: runner.count(numbers.start, len(numbers))
 
     def walk(numbers: range) -> None:
@@ -131,9 +136,11 @@ def _walk(path: Path, mine: Chains, betas: Floats, key: Key, block: tuple[slice,
     return walk
 
 
-def _recorded(path: GibbsPath, state: Chains, weighed: tuple[Floats, Floats], key: Key, first: int) -> Runner:
+def _recorded(
+    path: GibbsPath, state: Chains, weighed: tuple[Floats, Floats], place: Place, pool: Workers
+) -> Runner:
     """A program of GibbsPath.step for a block of chains; weighed are its log-weights, and all betas."""
-    program, density = Program(), path.density
+    program, density, key, first = Program(team=pool.count), path.density, place.key, place.first
     machine = replace(path.machine, arena=recorded(path.machine.arena, program))
     mine, scratch = {n: recorded(x, program) for n, x in state.items()}, Scratch(machine.arena)
     log_weights, betas = weighed[0], Entry(np.ascontiguousarray(weighed[1]), Count(STEP))
@@ -153,7 +160,7 @@ def _recorded(path: GibbsPath, state: Chains, weighed: tuple[Floats, Floats], ke
                 unit_type.sample(inputs, betas, biases[layer][1], *drawn)
             else:
                 unit_type.anneal(inputs, betas, biases[layer][:2], *drawn, log_weights)  # type: ignore[arg-type]
-    return Runner(program, None, 1)
+    return Runner(program, pool.pool, pool.count)
 
 
 def systematic(log_weights: Floats, uniform: float) -> NDArray[np.int64]:

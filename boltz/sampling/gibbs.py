@@ -20,7 +20,7 @@ from boltz.kernels.cpu.runners import Count, Program, Runner
 from boltz.kernels.cuda.graphs import Clock, Replay
 from boltz.models.boltzmann import BoltzmannMachine, State, affordable_chains, checked_model
 from boltz.models.files import visible_rows
-from boltz.parallel import blocks, shares, workers
+from boltz.parallel import Workers, blocks, dealt, shares, workers
 from boltz.rng import Key, Stream
 from boltz.sampling.flips import Flips, Moment
 from boltz.sampling.inputs import Scratch, layer_input, turned_weights
@@ -177,7 +177,9 @@ def sampled(
     sweeps = checks.integer(sweeps, "sweeps", 0, checks.MOST_STEPS)
     walk = started(model, chains, sampling_key(seed), start, data)
     with workers(model.arena) as pool:
-        pool.map(lambda block: walk.advance(range(sweeps), block), shares(chains, model.arena))
+        parts = dealt(chains, model.arena, pool.worth(chains * model.arena.size))
+        walk = replace(walk, pool=pool) if len(parts) == 1 else walk
+        pool.map(lambda block: walk.advance(range(sweeps), block), parts)
     walk.check()
     return walk.state
 
@@ -186,7 +188,8 @@ def sampled(
 class Walk:
     """Gibbs chains on their way: transition, state (chains, units) a layer, the number of the first chain.
 
-    moves: every 32nd sweep, from the first on, also turns round and flips each colour class.
+    moves: every 32nd sweep, from the first on, also turns round and flips each colour class. pool: the threads that
+    share the work of one block.
     """
 
     transition: GibbsSweep
@@ -195,6 +198,7 @@ class Walk:
     first: int = 0
     scratch: dict[int, Scratch] = field(default_factory=dict)
     programs: dict[int, Runner] = field(default_factory=dict)
+    pool: Workers = Workers(1, None)
 
     def advance(self, steps: range, block: slice) -> dict[str, Array]:
         """Carry a block of chains over sweeps of these numbers, in place; returns its states, which are views."""
@@ -203,19 +207,31 @@ class Walk:
         mine = {layer: x[block] for layer, x in self.state.items()}
         while at < steps.stop:
             if self.moves and at % FLIP_SWEEPS == 0:
-                flipped_sweep(self.transition, mine, at, first, scratch)
+                self._flip(at, block)
                 at += 1
             stop = min(steps.stop, -(-at // FLIP_SWEEPS) * FLIP_SWEEPS) if self.moves else steps.stop
             self._repeat(range(at, stop), mine, first, scratch)
             at = stop
         return mine
 
+    def _flip(self, step: int, block: slice) -> None:
+        """A sweep of a block with moves, each thread with rows of its own."""
+
+        def run(part: slice) -> None:
+            mine = {layer: x[block][part] for layer, x in self.state.items()}
+            first = block.start + part.start
+            scratch = self.scratch.setdefault(first, Scratch(self.transition.machine.arena))
+            flipped_sweep(self.transition, mine, step, self.first + first, scratch)
+
+        rows = block.stop - block.start
+        self.pool.map(run, shares(rows, self.transition.machine.arena) if self.pool.count > 1 else [slice(0, rows)])
+
     def _repeat(self, steps: range, mine: dict[str, Array], first: int, scratch: Scratch) -> None:
         """Plain sweeps of a block: in float32 by a program on a processor and by a captured graph on a device."""
         like, chains = self.transition.machine.arena, len(next(iter(mine.values())))
         if len(steps) >= WORTH and recordable(like, chains):
             if first not in self.programs:
-                self.programs[first] = recorded_sweep(self.transition, mine, first)
+                self.programs[first] = recorded_sweep(self.transition, mine, first, self.pool)
             self.programs[first].count(steps.start, len(steps))
         else:
             repeat(lambda step: self.transition.sweep(mine, step, first, scratch), steps, like)
@@ -229,13 +245,13 @@ class Walk:
                 )
 
 
-def recorded_sweep(transition: GibbsSweep, state: dict[str, Array], first_row: int) -> Runner:
-    """A program of one sweep of these states, in place, by one thread."""
-    program = Program()
+def recorded_sweep(transition: GibbsSweep, state: dict[str, Array], first_row: int, pool: Workers) -> Runner:
+    """A program of one sweep of these states, in place, which the threads of a pool share."""
+    program = Program(team=pool.count)
     machine = replace(transition.machine, arena=recorded(transition.machine.arena, program))
     mine = {layer: recorded(x, program) for layer, x in state.items()}
     replace(transition, machine=machine).sweep(mine, Count(STEP), first_row, Scratch(machine.arena))
-    return Runner(program, None, 1)
+    return Runner(program, pool.pool, pool.count)
 
 
 def flipped_sweep(transition: GibbsSweep, state: dict[str, Array], step: int, first_row: int, scratch: Scratch) -> None:

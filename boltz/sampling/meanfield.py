@@ -57,10 +57,10 @@ def solve(
     """
     graph = machine.graph
     free = [layer for layer in graph.units if layer not in evidence]
-    base, means = _bottom_up(machine, evidence, free, scratch, scales or {})
+    joined = {n: [other for _, other, _ in graph.neighbours[n] if other in free] for n in free}
+    base, means = _bottom_up(machine, evidence, joined, scratch, scales or {})
     for layer, values in (start or {}).items():
         means[layer][...] = values
-    joined = {n: [other for _, other, _ in graph.neighbours[n] if other in means] for n in free}
     if not any(joined.values()):
         return means
     order = [n for colour in graph.colours[::-1] for n in colour if joined.get(n)]
@@ -90,9 +90,13 @@ def _until_settled(sweep: Callable[[], list[Any]], options: MeanField, like: Arr
 
 
 def _bottom_up(
-    machine: BoltzmannMachine, evidence: State, free: list[str], scratch: Scratch, scales: Mapping[str, float]
+    machine: BoltzmannMachine,
+    evidence: State,
+    joined: Mapping[str, list[str]],
+    scratch: Scratch,
+    scales: Mapping[str, float],
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Fields from the evidence alone, and the start of the means.
+    """Fields from the evidence alone, of layers that are joined to others not in it, and the start of the means.
 
     A layer that hears only part of its neighbours yet takes their input twice (Salakhutdinov & Hinton
     2009, section 3.1).
@@ -100,7 +104,7 @@ def _bottom_up(
     rows = len(next(iter(evidence.values())))
     base: dict[str, Array] = {}
     means: dict[str, Array] = {}
-    for layer in free:
+    for layer in joined:
         shape = (rows, machine.graph.units[layer])
         around = [other for _, other, _ in machine.graph.neighbours[layer]]
         known = {n: evidence[n] if n in evidence else means[n] for n in around if n in evidence or n in means}
@@ -111,7 +115,7 @@ def _bottom_up(
         machine.unit_type(layer).relax(start, scale, machine.bias(layer), 0.0, means[layer])
         clamped = {n: evidence[n] for n in around if n in evidence}
         base[layer] = machine.bias(layer)
-        if clamped:
+        if clamped and joined[layer]:
             base[layer] = scratch.get("base", layer, shape)
             exact = start if len(clamped) == len(known) else layer_input(machine, layer, clamped, scratch)
             np.add(exact, machine.bias(layer), out=base[layer])

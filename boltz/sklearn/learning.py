@@ -99,8 +99,9 @@ class Passes:
 
     def _recorded(self, rule: Contrastive) -> Runner:
         """A program of one step: the batch, its gradient and the update."""
-        learner, program = self.learner, Program()
+        learner = self.learner
         pool = learner.pool.worth(max(self.size, len(learner.hidden)) * learner.single.arena.size)
+        program = Program(team=pool.count)
         rows, order = np.ascontiguousarray(self.rows, np.float32), np.arange(self.rows.shape[0])
         mine = replace(learner.single, arena=recorded(learner.single.arena, program))
         work, recording = rule.workspace(mine), Recording(pool.count, None, program=program)

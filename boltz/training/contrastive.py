@@ -21,7 +21,7 @@ from boltz.arrays import beside
 from boltz.kernels.cpu.recorded import recordable
 from boltz.models.boltzmann import BoltzmannMachine, views
 from boltz.models.graph import Edge, bias_key
-from boltz.parallel import Workers, blocks, shares
+from boltz.parallel import Recording, Workers, blocks, shares
 from boltz.rng import Key
 from boltz.sampling.gibbs import GibbsSweep, Scratch, turned_weights
 from boltz.sampling.meanfield import solve
@@ -145,20 +145,30 @@ class Contrastive:
                 means = sweep.sweep(chain, step * k + i, rows.start, scratch)
             _store(stats, chain | means, slice(n + rows.start, n + rows.stop))
 
-        parts, chain_parts = self._parts(machine, batch, count)
+        whole = isinstance(pool, Recording) and len(machine.graph.edges) == 1
+        parts, chain_parts = self._parts(machine, batch, count, whole)
         jobs: list[Callable[[], None]] = [partial(positive, rows) for rows in parts]
         if self.persistent:
             for rows in chain_parts:
                 chain = {layer: state[f"chain/{layer}"][rows] for layer in machine.graph.units}
                 jobs.append(partial(negative, rows, chain))
-        pool.map(lambda job: job(), jobs)
+        for together in [[job] for job in jobs] if whole else [jobs]:
+            pool.map(lambda job: job(), together)
         signs = np.full_like(machine.arena, -1 / count, shape=(n + count,))
         signs[:n] = 1 / n
         pool.map(lambda layer: self._track(layer, stats[layer][:n], state), list(stats))
         return self._contract(work, stats, signs, state, pool)
 
-    def _parts(self, machine: BoltzmannMachine, batch: Array, chains: int) -> tuple[list[slice], list[slice]]:
-        """How rows and chains are dealt out; mean field that stops by a tolerance does so for a block as a whole."""
+    def _parts(
+        self, machine: BoltzmannMachine, batch: Array, chains: int, whole: bool
+    ) -> tuple[list[slice], list[slice]]:
+        """How rows and chains are dealt out; mean field that stops by a tolerance does so for a block as a whole.
+
+        A program of an RBM has all rows together, as it deals out single operations: half the rows of a product cost
+        more than half of it.
+        """
+        if whole:
+            return [slice(0, len(batch))], [slice(0, chains)]
         single = len(machine.graph.edges) == 1
         apart = single or self.settings.mean_field.tolerance == 0
         kinds = 2 if single and self.persistent else 1

@@ -55,7 +55,7 @@ class Steps:
         self.order = np.zeros(len(data.x), np.int64)
         self.parts = optimizers.parts(settings)
         self.rates, self.momenta = (np.zeros((len(self.parts), stage.batches(len(data.x)))) for _ in range(2))
-        program = self.program = Program()
+        program = self.program = Program(team=pool.count)
         mine = replace(machine, arena=recorded(machine.arena, program))
         work = stage.rule.workspace(mine)
         self.gradient = work.gradient.view(np.ndarray)

@@ -28,6 +28,7 @@ from boltz.kernels.cpu.vectors import (
     TILE,
     WIDE,
     aligned,
+    fetch,
     gather,
     kernel,
     load,
@@ -117,20 +118,47 @@ def _find(bits, first, rows):
 
 
 @kernel
-def _add_entries(table, words, places, shift, units, sums):
-    """Add the entries of a block of units, from bit shift of the words on, to the sums in these places."""
+def _add_entries(table, words, places, shift, units, sums, ahead):
+    """Add the entries of a block of units, from bit shift of the words on, to the sums in these places.
+
+    ahead: address, stride and number of the rows of weights that the next table is made of. They are fetched
+    meanwhile, as they lie too far apart for the processor to see them coming.
+    """
+    following, down, count = ahead
     if units <= WORD // 4:
         for i in range(len(words)):
             _add4(table, words[i] >> shift, sums + places[i])
     elif units <= WORD // 2:
         for i in range(len(words)):
+            if i < count:
+                fetch(following + i * down)
             _add8(table, words[i] >> shift, sums + places[i])
     elif places[-1] == (len(words) - 1) * ENTRY:  # none is left out
         for i in range(len(words)):
+            if i < count:
+                fetch(following + i * down)
             _add16(table, words[i], sums + i * ENTRY)
     else:
         for i in range(len(words)):
+            if i < count:
+                fetch(following + i * down)
             _add16(table, words[i], sums + places[i])
+
+
+@kernel
+def _ahead(weight, down, across, unit, tile, sizes):
+    """The rows of weights that follow a block and a tile of sizes (units, columns, block), as _add_entries takes them.
+
+    Of weights that are read turned there are none: their numbers lie side by side the other way.
+    """
+    units, columns, block = sizes
+    if unit + block >= units:
+        unit, tile = 0, tile + TILE
+    else:
+        unit += block
+    if across != 4 or tile >= columns:
+        return weight, down, 0
+    return weight + unit * down + max(min(tile, columns - TILE), 0) * across, down, min(block, units - unit)
 
 
 @kernel
@@ -152,7 +180,8 @@ def _tables(bits, weight, down, across, units, out, columns, block):
                 if counts[word]:
                     live, where = words[word, : counts[word]], places[word, : counts[word]]
                     _make_tables(weight + unit * down + first * across, down, across, here, width, table, spare)
-                    _add_entries(table.ctypes.data, live, where, shift, here, sums.ctypes.data)
+                    ahead = _ahead(weight, down, across, unit, tile, (units, columns, block))
+                    _add_entries(table.ctypes.data, live, where, shift, here, sums.ctypes.data, ahead)
             _put(sums, count, width, out, chunk, first)
 
 

@@ -7,7 +7,7 @@ what is computed from those.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,8 +16,10 @@ import numpy as np
 import boltz.kernels as kernels
 from boltz.kernels.cpu import products, programs
 from boltz.kernels.cpu.runners import Array, Count, Entry, Program, Words
+from boltz.kernels.cpu.vectors import TILE
 from boltz.kernels.reference import HALF_LOG_TWO_PI
 
+FEW = 8  # rows, and multiples of them, that a thread takes of an operation
 VIEWS = {np.atleast_2d, np.empty_like, np.shape, np.ndim, np.size}
 ARITHMETIC = {
     np.add: programs.SUM,
@@ -68,8 +70,7 @@ class Recorded(np.ndarray):  # type: ignore[type-arg]
         if not isinstance(target, Recorded):
             raise NotRecordedError("a single number of a recorded array is not set by an operation of a program.")
         if np.ndim(value) == 0:
-            words = _rows(target) | {5: target.dtype == np.float64}
-            self.program.add(programs.FILL, words, (float(value),), (self,))
+            fill(target, float(value))
         elif value is not target and not _same(value, target):
             copy(value, target)
 
@@ -145,51 +146,84 @@ def _table(value: Any, place: int) -> tuple[float, Words, tuple[Any, ...]]:
 
 
 def product(x: Array, weight: Array, out: Recorded) -> None:
+    """As the primitive; dealt by columns, so that threads do not all make the same tables of partial sums."""
     fits = len(weight) == x.shape[1] and out.shape == (len(x), weight.shape[1])
     if not fits or not products._single(x, weight, out):
         raise NotRecordedError("a product of a program has more than eight rows of float32 numbers.")
-    words = {1: x.ctypes.data, 2: x.strides[0], 3: x.strides[1], 4: x.shape[1], 5: weight.ctypes.data}
-    words |= {6: weight.strides[0], 7: weight.strides[1], 8: out.ctypes.data, 9: len(out), 10: out.shape[1]}
-    words |= {11: products.block_for(out), 12: out.strides[0] // out.itemsize}
-    out.program.add(programs.PRODUCT, words, (), (x, weight, out))
+
+    def columns(part: slice) -> None:
+        near, target = weight[:, part], out[:, part]
+        words = {1: x.ctypes.data, 2: x.strides[0], 3: x.strides[1], 4: x.shape[1], 5: near.ctypes.data}
+        words |= {6: near.strides[0], 7: near.strides[1], 8: target.ctypes.data, 9: len(out), 10: target.shape[1]}
+        words |= {11: products.block_for(target), 12: out.strides[0] // out.itemsize}
+        out.program.add(programs.PRODUCT, words, (), (x, weight, out))
+
+    out.program.deal(columns, out.shape[1], TILE)
 
 
 def contraction(x: Array, values: Array, out: Recorded) -> None:
     product(x.T, values, out)
 
 
+def _by_rows(field: Recorded, bias: Array, record: Callable[[slice, Array], None]) -> None:
+    """Deal what record does with slices of rows and their biases, of which there is one for all rows or one a row."""
+    each = np.atleast_2d(_whole(bias))
+    if 1 < len(each) < len(_whole(field)):
+        record(slice(0, len(field)), each)
+        return
+    field.program.deal(lambda part: record(part, each[part] if len(each) > 1 else each), len(field), FEW)
+
+
 def bernoulli_mean(field: Recorded, scale: Any, bias: Array) -> None:
     number, words, kept = _table(scale, programs.SCALE)
-    field.program.add(programs.MEAN, _head(field, bias) | words, (number,), (field, bias, *kept))
+
+    def rows(part: slice, own: Array) -> None:
+        field.program.add(programs.MEAN, _head(field[part], own) | words, (number,), (field, own, *kept))
+
+    _by_rows(field, bias, rows)
 
 
 def bernoulli_sample(field: Recorded, scale: Any, bias: Array, stream: Any, first_row: int, state: Array) -> None:
     number, words, kept = _table(scale, programs.SCALE)
-    words = _head(field, bias) | _stream(stream) | {11: first_row, 12: _whole(state).ctypes.data} | words
-    field.program.add(programs.SAMPLE, words, (number,), (field, bias, state, *kept))
+
+    def rows(part: slice, own: Array) -> None:
+        place = {11: first_row + part.start, 12: _whole(state)[part].ctypes.data}
+        head = _head(field[part], own) | _stream(stream) | place | words
+        field.program.add(programs.SAMPLE, head, (number,), (field, own, state, *kept))
+
+    _by_rows(field, bias, rows)
 
 
 def bernoulli_from_mean(mean: Recorded, stream: Any, first_row: int, state: Array) -> None:
-    words = {1: _whole(mean).ctypes.data, 2: mean.shape[0], 3: mean.shape[1], 11: first_row}
-    words |= _stream(stream) | {12: _whole(state).ctypes.data}
-    mean.program.add(programs.DRAWN, words, (), (mean, state))
+    def rows(part: slice) -> None:
+        words = _sized(mean[part]) | {11: first_row + part.start, 12: _whole(state)[part].ctypes.data}
+        mean.program.add(programs.DRAWN, words | _stream(stream), (), (mean, state))
+
+    mean.program.deal(rows, len(mean), FEW)
 
 
 def bernoulli_rows(mean: Recorded, stream: Any, rows: Array | tuple[Array, Count], state: Array) -> None:
     """As the primitive; rows may be an array of the numbers of all rows, and the count of the first one here."""
     numbers, at = (rows, Count(0, 0)) if isinstance(rows, np.ndarray) else rows
-    words = {1: _whole(mean).ctypes.data, 2: mean.shape[0], 3: mean.shape[1], 4: numbers.ctypes.data}
-    words |= _stream(stream) | {12: _whole(state).ctypes.data}
+    words = _sized(mean) | {4: numbers.ctypes.data} | _stream(stream) | {12: _whole(state).ctypes.data}
     words |= _at(programs.SCALE, at.words)
     mean.program.add(programs.ROWS, words, (), (mean, state, numbers))
 
 
 def bernoulli_relax(field: Recorded, scale: float, bias: Array, damping: float, mean: Array) -> Array:
-    """As the primitive; the largest change is left in an array (1,) of float64."""
-    change = np.zeros(1)
-    words = _head(field, bias) | {6: _whole(mean).ctypes.data, 7: change.ctypes.data}
-    field.program.add(programs.RELAX, words, (scale, damping), (field, bias, mean, change))
-    return change
+    """As the primitive; the largest change is left in an array (1,) of float64, of each part in one of its own.
+
+    That of the first part is returned: only a fixed point asks for it, whose sweeps are of one part.
+    """
+    changes: list[Array] = []
+
+    def rows(part: slice, own: Array) -> None:
+        changes.append(np.zeros(1))
+        words = _head(field[part], own) | {6: _whole(mean)[part].ctypes.data, 7: changes[-1].ctypes.data}
+        field.program.add(programs.RELAX, words, (scale, damping), (field, own, mean, changes[-1]))
+
+    _by_rows(field, bias, rows)
+    return changes[0]
 
 
 def tilt(path: tuple[Array, Array, Array | None], betas: Entry, out: Recorded) -> None:
@@ -208,25 +242,35 @@ def tilt(path: tuple[Array, Array, Array | None], betas: Entry, out: Recorded) -
 def row_dot(state: Recorded, values: tuple[Array, Entry], total: Array) -> None:
     """As the primitive, at a temperature."""
     vector, betas = values
-    words = {1: _whole(state).ctypes.data, 2: state.shape[0], 3: state.shape[1], 4: _whole(vector).ctypes.data}
-    words |= {5: total.ctypes.data} | _at(programs.SCALE, betas.words)
-    state.program.add(programs.ALONG, words, (), (state, vector, total, betas.table))
+
+    def rows(part: slice) -> None:
+        words = _sized(state[part]) | {4: _whole(vector).ctypes.data, 5: total[part].ctypes.data}
+        words |= _at(programs.SCALE, betas.words)
+        state.program.add(programs.ALONG, words, (), (state, vector, total, betas.table))
+
+    state.program.deal(rows, len(state), FEW)
 
 
 def bernoulli_anneal(
     field: Recorded, betas: Entry, biases: Array, stream: Any, first_row: int, state: Array, increment: Array
 ) -> None:
     """As the primitive, between the temperature before the step and that of it; biases (2, units) are those of both."""
-    words = {1: _whole(field).ctypes.data, 2: field.shape[0], 3: field.shape[1], 4: _whole(biases).ctypes.data}
-    words |= _stream(stream) | {5: increment.ctypes.data, 11: first_row, 12: _whole(state).ctypes.data}
-    words |= _at(programs.SCALE, betas.words)
-    field.program.add(programs.ANNEAL, words, (), (field, biases, state, increment, betas.table))
+
+    def rows(part: slice) -> None:
+        words = _sized(field[part]) | {4: _whole(biases).ctypes.data, 5: increment[part].ctypes.data}
+        words |= _stream(stream) | {11: first_row + part.start, 12: _whole(state)[part].ctypes.data}
+        words |= _at(programs.SCALE, betas.words)
+        field.program.add(programs.ANNEAL, words, (), (field, biases, state, increment, betas.table))
+
+    field.program.deal(rows, len(field), FEW)
 
 
 def add(a: Array, b: Array, out: Recorded) -> None:
-    rows = np.atleast_2d(_whole(b))
-    words = {1: _whole(out).ctypes.data, 2: out.shape[0], 3: out.shape[1], 4: _whole(a).ctypes.data}
-    out.program.add(programs.ADD, words | {5: rows.ctypes.data, 6: len(rows)}, (), (a, b, out))
+    def rows(part: slice, own: Array) -> None:
+        words = _sized(out[part]) | {4: _whole(a)[part].ctypes.data, 5: own.ctypes.data, 6: len(own)}
+        out.program.add(programs.ADD, words, (), (a, own, out))
+
+    _by_rows(out, b, rows)
 
 
 def _rowwise(a: Any, b: Any, out: Array | None) -> bool:
@@ -270,14 +314,31 @@ def _concatenated(parts: list[Array]) -> Recorded:
     return found
 
 
+def fill(out: Recorded, value: float) -> None:
+    """Put a number in every place."""
+    whole = out if out.ndim == 2 else out.reshape(1, -1)
+
+    def rows(part: slice) -> None:
+        words = _rows(whole[part]) | {5: out.dtype == np.float64}
+        out.program.add(programs.FILL, words, (value,), (out,))
+
+    out.program.deal(rows, len(whole), FEW)
+
+
 def copy(source: Array, out: Recorded) -> None:
     if source.dtype == out.dtype == np.float64:
         arithmetic(programs.ITSELF, (source, source), out)
         return
     if source.shape != out.shape or not source.dtype == out.dtype == np.float32:
         raise NotRecordedError("a copy of a program has float32 numbers and the shape of its target.")
-    found = _rows(source)
-    out.program.add(programs.COPY, _rows(out) | {5: found[1], 6: found[4]}, (), (source, out))
+    wide = source.ndim == 2
+
+    def rows(part: slice) -> None:
+        found = _rows(source[part] if wide else source)
+        target = _rows(out[part] if wide else out)
+        out.program.add(programs.COPY, target | {5: found[1], 6: found[4]}, (), (source, out))
+
+    out.program.deal(rows, len(source) if wide else 1, FEW)
 
 
 def cut(x: Array, out: Recorded) -> None:
@@ -484,7 +545,8 @@ def settling(program: Program, sweeps: int, tolerance: float) -> Iterator[list[A
     the changes.
     """
     start, changes = len(program.operations), []  # type: ignore[var-annotated]
-    yield changes
+    with program.together():
+        yield changes
     ends = np.zeros(max(len(changes), 1))
     for i, change in enumerate(changes):  # the operations write where until reads
         _redirect(program, start, change, ends[i : i + 1])

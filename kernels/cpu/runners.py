@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -57,7 +58,12 @@ class Entry:
 
 @dataclass(eq=False)
 class Program:
-    """Operations as they are recorded, by pieces of work and regions, and what they work on, which is kept alive."""
+    """Operations as they are recorded, by pieces of work and regions, and what they work on, which is kept alive.
+
+    Outside regions an operation is dealt to a team by rows or columns, as a region of its own.
+    """
+
+    team: int = 1
 
     operations: list[list[int]] = field(default_factory=list)
     numbers: list[list[float]] = field(default_factory=list)
@@ -109,6 +115,25 @@ class Program:
         self.pieces += [(a, b, start, start + len(spans)) for a, b in spans]
         self.first = len(self.operations)
         return found
+
+    def deal(self, function: Callable[[slice], Any], count: int, unit: int) -> None:
+        """What function records of slices of so many rows or columns, at multiples of a unit: one for each thread."""
+        most = 1 if self.inside else max(min(self.team, count // unit), 1)
+        edges = [0, *(count * i // most // unit * unit for i in range(1, most)), count]
+        parts = [slice(a, b) for a, b in pairwise(edges)]
+        if len(parts) > 1:
+            self.region(function, parts)
+        else:
+            function(parts[0])
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Operations inside are of one piece."""
+        before, self.inside = self.inside, True
+        try:
+            yield
+        finally:
+            self.inside = before
 
     def table(self) -> tuple[Array, Array, Array]:
         """The program as its runner takes it."""

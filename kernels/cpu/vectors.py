@@ -194,6 +194,22 @@ def number_at(typingctx: Any, address: Any) -> Any:
 
 
 @intrinsic
+def fetch(typingctx: Any, source: Any) -> Any:
+    """Ask for a tile's row to be brought to the second-level cache; nothing waits for it, and any address will do."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        octets = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [octets, INT32, INT32, INT32])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [octets], kind)
+        for offset in (0, BYTES, ENTRY - 4):  # a row that begins inside a line ends in a third one
+            line = builder.inttoptr(builder.add(arguments[0], INT64(offset)), octets)
+            builder.call(function, [line, INT32(0), INT32(2), INT32(1)])  # to read, second level, data
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
+@intrinsic
 def move(typingctx: Any, source: Any, target: Any) -> Any:
     """Copy a tile's row from one address to another."""
 
