@@ -259,6 +259,12 @@ def test_the_scaling_study_writes_a_table_and_a_picture(tmp_path: Path) -> None:
     assert (tmp_path / "scaling.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_busy_neighbour_is_measured_and_gone_afterwards() -> None:
+    done = command(str(FOLDER / "neighbour.py"), "--smoke", "--threads", "1", "--repeats", "1")
+    cells = [line.split("|")[1:-1] for line in done.stdout.splitlines()[2:]]
+    assert len(cells) == 4 and all(float(each[-1]) > 0 for each in cells)
+
+
 def test_bad_usage_is_refused_by_name() -> None:
     assert "'nonsense'" in command(str(FOLDER / "compare.py"), "--only", "nonsense", code=2).stderr
 

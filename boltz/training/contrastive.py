@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
-from boltz.arrays import beside
+from boltz.arrays import beside, on_device
 from boltz.kernels.cpu.recorded import recordable
 from boltz.models.boltzmann import BoltzmannMachine, views
 from boltz.models.graph import Edge, bias_key
@@ -124,10 +124,11 @@ class Contrastive:
             layer: work.batch.get("statistics", layer, (n + count, units))
             for layer, units in machine.graph.units.items()
         }
-        turned = turned_weights(machine) if self.settings.k > 1 else {}
+        deep = len(machine.graph.edges) > 1 and not on_device(batch)  # where mean field goes down again and again
+        turned = turned_weights(machine) if self.settings.k > 1 or deep else {}
         sweep = GibbsSweep(machine, key, scales=self.scales, turned=turned)
         settings, phase = self.settings, PHASES[self.settings.positive]
-        posterior = Posterior(machine, settings.mean_field, settings.positive_draws, self.scales)
+        posterior = Posterior(machine, settings.mean_field, settings.positive_draws, self.scales, turned)
 
         def positive(rows: slice) -> None:
             scratch = work.block("positive", rows.start)

@@ -13,7 +13,7 @@ import pytest
 from support.training import plain_train
 
 import boltz
-from boltz import kernels
+from boltz import kernels, parallel
 from boltz.kernels import cpu
 from boltz.kernels.cpu import programs, recorded
 from boltz.kernels.cpu.programs import BATCH, DRAW, STEP
@@ -23,7 +23,7 @@ from boltz.sampling import annealing, gibbs
 from boltz.training import held_out, loop
 
 Array = Any
-ROWS, UNITS, COLUMNS = 13, 37, 29
+ROWS, UNITS, COLUMNS = 29, 37, 103  # enough to be dealt to three threads
 NEVER = 1 << 60
 SHORT: dict[str, Any] = {"epochs": 3, "batch_size": 20, "seed": 2, "learning_rate": 0.05}
 
@@ -42,16 +42,36 @@ def run(program: Program, times: int = 1, counts: tuple[int, int, int] = (5, 1, 
 
 
 def check_primitives() -> None:
-    """Each recorded primitive leaves the bits of the primitive itself, and nothing happens before the program runs."""
+    """Each recorded primitive leaves the bits of the primitive itself, also where it is dealt to three threads, and
+    nothing happens before the program runs.
+    """
     for name, work in primitives().items():
-        found, wanted = {}, {}
+        wanted: dict[str, Array] = {}
         work(cpu, wanted, lambda x: x, 3 * 5 + 2)
-        program = Program()
-        work(recorded, found, lambda x, program=program: recorded.recorded(x, program), Count(STEP, 3, 2))
-        assert all(not np.array_equal(found[key], wanted[key]) for key in wanted), f"{name} was done while recorded"
-        run(program)
-        for key in wanted:
-            assert np.array_equal(found[key], wanted[key]), f"{name} of a program: {key}"
+        for team in (1, 3):
+            found: dict[str, Array] = {}
+            program = Program(team=team)
+            work(recorded, found, lambda x, program=program: recorded.recorded(x, program), Count(STEP, 3, 2))
+            assert all(not np.array_equal(found[key], wanted[key]) for key in wanted), f"{name} was done while recorded"
+            run(program, team=team)
+            for key in wanted:
+                assert np.array_equal(found[key], wanted[key]), f"{name} of a program for {team} threads: {key}"
+
+
+def check_dealt() -> None:
+    """Operations outside regions are dealt to a team, by columns or rows; those of a fixed point stay in one piece."""
+    program = Program(team=3)
+    x, weight, out = (recorded.recorded(single(*shape), program) for shape in ((29, 37), (37, 103), (29, 103)))
+    recorded.product(x, weight, out)
+    recorded.bernoulli_mean(out, 1.0, single(103))
+    *_, pieces = program.table()
+    assert [tuple(piece[2:]) for piece in pieces] == [(0, 3)] * 3 + [(3, 6)] * 3
+    columns = [row[10] for row in program.operations[:3]]
+    assert columns == [32, 32, 39] and [row[2] for row in program.operations[3:]] == [8, 8, 13]
+    program.clear()
+    with recorded.settling(program, 5, 0.0) as changes:
+        changes.append(recorded.bernoulli_relax(out, 1.0, single(103), 0.0, single(29, 103)))
+    assert len(program.operations) == 2 and len(program.table()[2]) == 1
 
 
 def primitives() -> dict[str, Callable[[Any, dict[str, Array], Callable[[Array], Array], Any], None]]:
@@ -341,12 +361,15 @@ def by_steps() -> Iterator[None]:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
+    """So many threads, to which work is dealt however little it is."""
     before = boltz.threads()
     boltz.threads(count)
-    try:
-        yield
-    finally:
-        boltz.threads(before)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel, "LITTLE", 0)
+        try:
+            yield
+        finally:
+            boltz.threads(before)
 
 
 def machine(*units: int) -> boltz.BoltzmannMachine:

@@ -18,6 +18,7 @@ NAMES = (
     "counts",
     "regions",
     "pieces",
+    "dealt",
     "open",
     "settling",
     "refused",
