@@ -25,6 +25,7 @@ _PLACES = {
     "load": "models.files",
     "trajectory": "models.files",
     "rbm": "models.builders",
+    "grow": "models.growing",
     "features": "sampling.features",
     "classify": "networks.predict",
     "encode": "networks.predict",
@@ -154,6 +155,7 @@ if TYPE_CHECKING:
     from boltz.models.boltzmann import BoltzmannMachine
     from boltz.models.builders import dbm, dbn, from_arrays, helmholtz, rbm, sbn, vae
     from boltz.models.files import load, trajectory
+    from boltz.models.growing import grow
     from boltz.models.helmholtz import HelmholtzMachine
     from boltz.networks.files import load_network
     from boltz.networks.fine_tune import Tuned, fine_tune, resume_tuning

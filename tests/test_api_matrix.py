@@ -469,6 +469,7 @@ SIZES: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as e
     "dbn": ("units", lambda v: boltz.dbn(v)),
     "helmholtz": ("units", lambda v: boltz.helmholtz(v, ["bernoulli"] * 2)),
     "helmholtz, a group": ("widths[0]", lambda v: boltz.helmholtz([3, 2], ["bernoulli"] * 2, [v])),
+    "grow": ("layers", lambda v: boltz.grow(RBM, v)),
     "importance_bounds": ("samples", lambda v: boltz.importance_bounds(RBM, BITS, v)),
 }
 NO_SIZES: dict[str, Any] = {
@@ -528,6 +529,7 @@ def test_seeds_that_are_none_are_refused_by_name(value: Any) -> None:
         lambda s: boltz.sbn([3, 2], seed=s),
         lambda s: boltz.vae([3, 2], 2, seed=s),
         lambda s: boltz.dbn([3, 2, 2], seed=s),
+        lambda s: boltz.grow(RBM, [4, 2], seed=s),
         lambda s: boltz.helmholtz([3, 2], ["bernoulli"] * 2, seed=s),
         lambda s: boltz.sample(VAE, 2, seed=s),
         lambda s: boltz.complete(RBM, BITS, seed=s),
@@ -564,7 +566,7 @@ def test_every_public_function_that_takes_arrays_is_in_the_matrix() -> None:
     elsewhere |= {"compare", "decode", "describe", "diagnose", "evaluate", "evaluate_along"}
     elsewhere |= {"plot_beside", "plot_comparison", "plot_curves", "plot_filters", "plot_log_z", "plot_samples"}
     elsewhere |= {"report", "watch_mlflow", "watch_tensorboard", "watch_wandb"}
-    elsewhere |= {"preset", "recipe", "run_chains"}
+    elsewhere |= {"grow", "preset", "recipe", "run_chains"}
     functions = {n for n in boltz.__all__ if callable(getattr(boltz, n)) and n[0].islower()} - elsewhere
     covered = {name.replace(",", "").split()[0] for name in CALLS}
     assert functions <= covered, functions - covered

@@ -10,12 +10,13 @@ import click
 from boltz.cli.machines import MACHINES
 from boltz.cli.options import HELP, SECTIONS, TUNING_SECTIONS, Sections, having, machine_option
 from boltz.presets import recipe, recipe_names
+from boltz.training.settings import Settings
 
 MODEL = "boltz.model"  # in the context: the model whose help is asked for
 USUAL = "Most used"
 WITHOUT_MODEL: Sections = {
     USUAL: SECTIONS[USUAL],
-    "Instead of MODEL": ("recipe", "stages", "init"),
+    "Instead of MODEL": ("recipe", "stages", "init", "grow"),
     "Help": (),
 }  # what is shown where no model is named
 
@@ -80,6 +81,8 @@ def _has(model: str, name: str) -> bool:
     """Whether an option is one of a model."""
     if name in HELP:
         return model in having(name)
+    if name.startswith("grow"):
+        return MACHINES[model].settings is Settings
     return name not in ("recipe", "stages") or any(recipe(each).model == model for each in recipe_names())
 
 

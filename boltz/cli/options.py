@@ -82,7 +82,7 @@ SECTIONS: Sections = {
         *("layers", "latent", "visible", "data", "out", "epochs", "pretrain_epochs", "batch_size", "learning_rate"),
         *("rule", "k", "objective", "samples", "seed", "evaluate", "resume"),
     ),
-    "Machine": ("init", "widths", "activation"),
+    "Machine": ("init", "grow", "grow_wiring", "grow_scale", "widths", "activation"),
     "Data": ("limit", "valid", "test", *TABLES, "binarize", "shuffle"),
     "Training": (
         *("recipe", "stages", "patience", "validation", "schedule", "decay_epochs", *STEPS, "l2", "l1", "max_norm"),

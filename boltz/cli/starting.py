@@ -21,6 +21,7 @@ from boltz.evaluation.log_z import Annealing
 from boltz.evaluation.reading import COLUMNS, REAL, columns_note, other_rows, reading, with_columns
 from boltz.evaluation.trained import model_of
 from boltz.models.files import Model
+from boltz.models.growing import WIRINGS, grow
 from boltz.presets import Recipe
 from boltz.presets import recipe as recipe_named
 from boltz.storage import run_folder
@@ -28,6 +29,7 @@ from boltz.training.description import description_at
 from boltz.training.stages import stages
 
 DATA = "mnist-mini"
+GROWTH = ("grow_wiring", "grow_scale")
 Options = Mapping[str, Any]
 
 
@@ -53,23 +55,23 @@ class Start:
 def prepared(options: Options) -> Start:
     """The run that the options ask for; raises InputError where they do not fit together."""
     recipe = _recipe(options)
-    kind = _kind(options, recipe)
-    first = None if options["init"] is None else _initial(options["init"], kind)
+    kind, origin = _kind(options, recipe), _origin(options)
+    first = None if origin is None else _initial(origin, kind, options)
     name, limit = _data_asked(options, recipe)
     values = _values(options, kind, recipe, first, None)  # what is wrong with options is said before rows are read
-    known = reading(options["init"], [first] if first is not None else [], options, name)
+    known = reading(origin, [first] if first is not None else [], options, name)
     known |= {REAL: True} if first is None and values.get("visible") == "gaussian" else {}
     data = _rows(options, first, {"name_or_path": name, "split": "train", "limit": limit, **known})
     known |= {key: data.request[key] for key in COLUMNS if key in data.request}
     if (data.levels or 1) > 1:
         known["machine_levels"] = data.levels
-    others = {split: said(rows) for split, rows in other_rows(options["init"], options, known).items()}
+    others = {split: said(rows) for split, rows in other_rows(origin, options, known).items()}
     values = _values(
         options, kind, recipe, first, Table(len(data.x), data.x.shape[1], "valid" in (*others, *splits(name)))
     )
     settings = MACHINES[kind].settings_from(values)
     evaluation = _evaluation(options, values, settings.seed)
-    model = _built(kind, values, data) if first is None else _fitting(first, data, f"the machine of {options['init']}")
+    model = _built(kind, values, data) if first is None else _fitting(first, data, f"the machine of {origin}")
     stages(model.plan, settings)  # refuses what cannot be trained
     samples_for(model, evaluation["samples"])
     stem = f"{recipe.name}-{data.name}" if recipe else _stem(kind, model, data)
@@ -81,7 +83,7 @@ def prepared(options: Options) -> Start:
     if recipe:
         extra["recipe"] = {"name": recipe.name, "stages": recipe.stages}
     if first is not None:
-        extra["init"] = {"path": str(options["init"])}
+        extra["init"] = _told_of(options)
     for split, rows in others.items():
         _fitting(model, rows, "the machine")
         note = columns_note(rows, columns_entry(data.columns), f"{data.source} has")
@@ -93,7 +95,7 @@ def prepared(options: Options) -> Start:
 
 def _rows(options: Options, first: Model | None, request: dict[str, Any]) -> Data:
     """The training rows, with the columns that the run to start from leaves out of its own where nothing is said."""
-    return said(load(**request) if first is None else with_columns(request, options["init"], [first], options))
+    return said(load(**request) if first is None else with_columns(request, _origin(options), [first], options))
 
 
 def _recipe(options: Options) -> Recipe | None:
@@ -124,7 +126,7 @@ def _kind(options: Options, recipe: Recipe | None) -> str:
 def _values(
     options: Options, kind: str, recipe: Recipe | None, first: Model | None, rows: Table | None
 ) -> dict[str, Any]:
-    """The options of the machine: as given, of the recipe, or by default, which rows, --init and --visible change.
+    """The options of the machine: as given, of the recipe, or by default, which rows, --init, --grow and --visible change.
 
     rows None stands for data that have not been read, only to see whether the options fit together.
     """
@@ -136,13 +138,13 @@ def _values(
     if recipe or length_alone:
         changes = {"patience": 0, "validation": 0.0} | changes
     if first is not None:
-        before = description_at(options["init"]).setting("binarize")
+        before = description_at(_origin(options)).setting("binarize")
         ours = {"pretrain_epochs": 0} | ({"binarize": before} if before in BINARIZE else {})
         changes |= {name: value for name, value in ours.items() if recipe is None or name not in recipe.options}
     visible = first.layers[0].kind if first is not None else options["visible"]
     if visible == "gaussian":
         changes["binarize"] = "none"
-    values = chosen(options, kind, changes, first is not None, USUAL if rows is None else rows)
+    values = chosen(options, kind, changes, options["init"] is not None, USUAL if rows is None else rows)
     if valid or values["validation"] > 0:
         return values
     if options["patience"]:
@@ -164,8 +166,8 @@ def _data_asked(options: Options, recipe: Recipe | None) -> tuple[str, int | Non
         return name, limit
     if recipe is not None:
         return recipe.data, recipe.limit if limit is None else limit
-    if options["init"] is not None:
-        before = description_at(options["init"]).data
+    if (origin := _origin(options)) is not None:
+        before = description_at(origin).data
         if before.name is not None:
             return before.name, before.load.get("limit") if limit is None else limit
     return DATA, limit
@@ -176,10 +178,33 @@ def _built(kind: str, values: Options, data: Data) -> Model:
     return MACHINES[kind].build(data.x.shape[1], values, data, values["seed"])
 
 
-def _initial(path: Path, kind: str) -> Model:
-    """The trained machine to start from."""
+def _origin(options: Options) -> Path | None:
+    """The run or model file to start from; raises InputError where options on it do not fit together."""
+    if options["init"] is not None and options["grow"] is not None:
+        raise InputError("--init goes on with a machine as it is, and --grow with more units: give one of both.")
+    idle = [name for name in GROWTH if options[name] is not None and options["grow"] is None]
+    if idle:
+        raise InputError(f"{word(idle[0])} would do nothing: it needs --grow.")
+    found: Path | None = options["grow"] if options["init"] is None else options["init"]
+    return found
+
+
+def _told_of(options: Options) -> dict[str, Any]:
+    """What run.toml says of where the machine is from."""
+    grown = {"grown": True, "wiring": _wiring(options)} if options["grow"] is not None else {}
+    return {"path": str(_origin(options)), **grown}
+
+
+def _wiring(options: Options) -> str:
+    return options["grow_wiring"] or next(iter(WIRINGS))
+
+
+def _initial(path: Path, kind: str, options: Options) -> Model:
+    """The trained machine to start from, with more units where these are asked for."""
     model = model_of(path)
     found = model.kind
+    if options["grow"] is not None:
+        return _grown(model, path, kind, options)
     if found not in MACHINES:
         raise InputError(
             f"{path} holds a Helmholtz machine with layers of both kinds, which only boltz.train goes on with."
@@ -189,6 +214,23 @@ def _initial(path: Path, kind: str) -> Model:
             f"{path} holds a machine of kind {found}, but MODEL is {kind}: --init goes on with what is there."
         )
     return model
+
+
+def _grown(model: Model, path: Path, kind: str, options: Options) -> Model:
+    """The machine of a path with the hidden layers of --layers."""
+    whole, groups = model.undirected, options["layers"]
+    if whole is None or model.directed is not None:
+        raise InputError(f"{path} holds a machine of kind {model.kind}, but --grow adds units to an rbm or a dbm.")
+    if groups is None or len(groups) > 1:
+        have = ",".join(str(layer.units) for layer in whole.layers[1:])
+        raise InputError(
+            f"--grow needs --layers, one chain of the hidden layers to have then: {path} has {have}, so for a layer "
+            f"more {have},100."
+        )
+    found = grow(whole, groups[0], _wiring(options), options["grow_scale"], options["seed"] or 0)
+    if found.kind != kind:
+        raise InputError(f"{path} grows to a machine of kind {found.kind} by --layers, but MODEL is {kind}.")
+    return found
 
 
 def _fitting(model: Model, data: Data, name: str) -> Model:

@@ -16,6 +16,7 @@ from boltz.cli.help import TrainHelp
 from boltz.cli.machines import MACHINES
 from boltz.cli.options import machine_options
 from boltz.errors import Interrupted, unwritten
+from boltz.models.growing import WIRINGS
 from boltz.presets import recipe_names
 
 WITH_RESUME = {"resume", "as_json", "threads", "device"}
@@ -32,6 +33,27 @@ WITH_RESUME = {"resume", "as_json", "threads", "device"}
     help="Start from the trained machine of this run or model file, perhaps with another objective.",
 )
 @click.option(
+    "--grow",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    show_default="a new machine",
+    help="Start from the machine of this run or model file with the units and layers that --layers names beside those "
+    "it has, with the same likelihood at first.",
+)
+@click.option(
+    "--grow-wiring",
+    type=Choice(list(WIRINGS)),
+    show_default="single",
+    help="What a new unit of --grow hears of the layer below: a single unit, which leaves the likelihood as it is "
+    "exactly, or all with random weights, which change it in the second order.",
+)
+@click.option(
+    "--grow-scale",
+    type=float,
+    show_default=", ".join(f"{name} {each.scale:g}" for name, each in WIRINGS.items()),
+    help="Size of the weights of new units of --grow.",
+)
+@click.option(
     "--recipe",
     type=Choice(recipe_names()),
     show_default="none",
@@ -40,7 +62,7 @@ WITH_RESUME = {"resume", "as_json", "threads", "device"}
 @click.option("--stages", type=int, show_default="all", help="Follow only the first stages of the recipe, this many.")
 @click.option(
     "--data",
-    show_default="mnist-mini; with --recipe or --init RUN theirs",
+    show_default="mnist-mini; with --recipe, --init RUN or --grow RUN theirs",
     help="A named data set (see boltz data), or a file: .npy, .npz[:array], .csv, .tsv, .txt, idx.",
 )
 @click.option("--limit", type=int, show_default="all", help="Train on the first rows only, this many.")
