@@ -126,7 +126,8 @@ def _kind(options: Options, recipe: Recipe | None) -> str:
 def _values(
     options: Options, kind: str, recipe: Recipe | None, first: Model | None, rows: Table | None
 ) -> dict[str, Any]:
-    """The options of the machine: as given, of the recipe, or by default, which rows, --init, --grow and --visible change.
+    """The options of the machine: as given, of the recipe, or by default. Rows, --init, --grow and --visible
+    change defaults.
 
     rows None stands for data that have not been read, only to see whether the options fit together.
     """

@@ -1,4 +1,4 @@
-"""Catches `boltz train --grow` that starts from another machine than the grown one, forgets its data, or pretrains it."""
+"""Catches `boltz train --grow` that starts from another machine than the grown one, forgets its data, or pretrains."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_seeds() -> None:
 
 
 def test_a_grown_machine_is_trained_without_pretraining() -> None:
-    """It begins at its own likelihood: an epoch at rate 0 leaves it there, and what was learnt is not pretrained away."""
+    """It begins at its own likelihood: an epoch at rate 0 leaves it there, and nothing is pretrained."""
     x = coin_rows(60, 6, 1)
     first = boltz.train(boltz.rbm(6, 4, x, dtype=np.float64), x, epochs=5)
     run = boltz.train(boltz.grow(first.model, (4, 5)), x, epochs=1, learning_rate=0.0, averaging="none")

@@ -154,7 +154,7 @@ def functions() -> dict[str, Good]:
         "dbm": Good(boltz.dbm, {"units": [4, 3, 2], "x": X, "dtype": "float32", **seed}),
         "rbm": Good(boltz.rbm, {"visible": 4, "hidden": 3, "x": X, "dtype": "float32", **seed}),
         "from_arrays": Good(boltz.from_arrays, {"weights": [np.zeros((4, 3))], "biases": [np.zeros(4), np.zeros(3)]}),
-        "grow": Good(boltz.grow, {"model": model, "layers": [3, 2], "wiring": "single", "scale": 1.0, **seed}),
+        "grow": Good(boltz.grow, {"model": model, "layers": [3, 2], "wiring": "single", "scale": None, **seed}),
         "dbn": Good(boltz.dbn, {"units": [4, 3, 2], "x": X, "dtype": "float32", **seed}),
         "helmholtz": Good(
             boltz.helmholtz,
