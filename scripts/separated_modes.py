@@ -2,10 +2,10 @@
 
 A row of 40 units is one of some patterns, each unit flipped with a small probability: two complementary patterns mixed
 50:50 to 95:5, two and three unrelated ones, and two of which one is noisier. An RBM with 20 hidden units is trained
-with each rule, other settings being the defaults, and measured by enumeration. One line a run: log-likelihood of the
-training rows (nats a row), that under the law they were drawn from (truth), that of independent units, shares of the
-patterns in the rows and under the machine, mode gap after the last epoch, seconds of training, and whether the run has
-a note.
+with each rule, other settings being the defaults, and measured by enumeration. --layers names other hidden layers; the
+bottom of a DBM is pretrained for as many epochs. One line a run: log-likelihood of the training rows (nats a row), that
+under the law they were drawn from (truth), that of independent units, shares of the patterns in the rows and under the
+machine, mode gap after the last epoch, seconds of training, and whether the run has a note.
 """
 
 from __future__ import annotations
@@ -67,11 +67,12 @@ def shares(rows: Any, patterns: Floats) -> list[float]:
     return [float((np.abs(rows - pattern).sum(axis=1) < NEAR).mean()) for pattern in patterns]
 
 
-def line(mixture: Mixture, rule: str, seed: int, epochs: int) -> str:
+def line(mixture: Mixture, rule: str, seed: int, epochs: int, layers: list[int]) -> str:
     """Train one machine, and say what it is like."""
     x, patterns, truth = mixture.draw(seed)
-    settings = boltz.Settings(rule=rule, epochs=epochs, seed=seed)
-    run = boltz.train(boltz.rbm(UNITS, 20, x=x, seed=seed), x, **settings.as_dict())
+    first = {"pretrain": "bottom", "pretrain_epochs": epochs} if len(layers) > 1 else {}
+    settings = boltz.Settings(rule=rule, epochs=epochs, seed=seed, **first)
+    run = boltz.train(boltz.dbm([UNITS, *layers], x=x, seed=seed), x, **settings.as_dict())
     found = boltz.log_likelihood(run.model, x, boltz.exact_log_z(run.model)).value
     hidden = drawn_class(run.model, DRAWS, seed)
     drawn = np.random.default_rng(seed).random((DRAWS, UNITS)) < 1 / (1 + np.exp(-run.model.field("v", hidden)))
@@ -89,12 +90,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--rules", nargs="+", default=["pcd", "ptt"])
+    parser.add_argument("--layers", nargs="+", type=int, default=[20])
     options = parser.parse_args()
     print(f"{HEADER}{'data':<16}{'machine':<16}{'gap':>5}{'s':>7}")
     for mixture in MIXTURES:
         for rule in options.rules:
             for seed in range(options.seeds):
-                print(line(mixture, rule, seed, options.epochs), flush=True)
+                print(line(mixture, rule, seed, options.epochs, options.layers), flush=True)
 
 
 if __name__ == "__main__":

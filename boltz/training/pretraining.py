@@ -24,6 +24,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.graph import Graph
 from boltz.rng import Key
 from boltz.training.contrastive import Contrastive
+from boltz.training.coupled import Coupled
 from boltz.training.exchanging import Exchanging
 from boltz.training.meaning import largest
 from boltz.training.rules import Rule
@@ -52,9 +53,15 @@ class Stage:
         return self.settings.epochs * self.batches(rows)
 
 
+def rule_of(settings: Settings, scales: Mapping[str, float]) -> Contrastive:
+    """The rule that settings name, for a machine whose inputs have these scales."""
+    rule: type[Contrastive] = {"ptt": Exchanging, "ucd": Coupled}.get(settings.rule, Contrastive)
+    return rule(settings, scales)
+
+
 def pair_stage(pair: int, graph: Graph, settings: Settings, scales: Mapping[str, float]) -> Stage:
     """The stage that trains a pair of neighbouring layers as an RBM."""
-    return Stage(f"pretrain-{pair + 1}", settings, Contrastive(settings, scales), pair, graph, scales)
+    return Stage(f"pretrain-{pair + 1}", settings, rule_of(settings, scales), pair, graph, scales)
 
 
 def stages(graph: Graph, settings: Settings) -> list[Stage]:
@@ -76,8 +83,7 @@ def stages(graph: Graph, settings: Settings) -> list[Stage]:
             pair_graph = Graph.chain(sizes[pair : pair + 2], graph.layers[0].kind)
             scales = {"h1": 1.0 if pair == pairs - 1 else 2.0, "v": 1.0 if pair == 0 else 2.0} if doubled else {}
             found.append(pair_stage(pair, pair_graph, settings.pretraining(pair), scales))
-    rule: type[Contrastive] = Exchanging if settings.rule == "ptt" else Contrastive
-    return [*found, Stage("joint", settings, rule(settings))]
+    return [*found, Stage("joint", settings, rule_of(settings, {}))]
 
 
 def empty(graph: Graph, like: Array) -> BoltzmannMachine:

@@ -15,7 +15,7 @@ from boltz.storage import snapshots
 from boltz.training.meaning import Need, above_zero, again, among, explained, largest, setting
 from boltz.training.objectives import OBJECTIVES, Knobs
 
-RULES = ("cd", "pcd", "ptt")
+RULES = ("cd", "pcd", "ptt", "ucd")
 RUNGS = 6  # of rule ptt
 PAIRS = 1000  # of layers, at most
 BELIEF_RULES = ("cd", "pcd")
@@ -202,8 +202,9 @@ class Settings(Averaged):
 
     rule: str = setting(
         "pcd",
-        "Negative phase of an RBM: contrastive divergence from the data (cd), persistent chains (pcd), or, for "
-        "data with separated modes, persistent chains that exchange with snapshots and jump (ptt).",
+        "Negative phase: contrastive divergence from the data (cd), persistent chains (pcd), persistent chains that "
+        "exchange with snapshots and jump, for data with separated modes (ptt), or pairs of coupled chains from the "
+        "data that go on until they meet, without bias (ucd).",
         choices=RULES,
     )
     k: int = setting(1, "Gibbs sweeps of the negative phase a step.", above_zero("epochs"))
@@ -269,12 +270,15 @@ class Settings(Averaged):
         return bool(largest(self.sparsity_cost) > 0)
 
     def pretraining(self, pair: int) -> Settings:
-        """The settings of a pair's RBM stage: CD and not centred where inputs are doubled, else PCD; not sparse."""
+        """The settings of a pair's RBM stage: CD and not centred where inputs are doubled, else PTT where that is the
+        rule of the whole machine, so that no mode is lost before it is trained, or PCD; not sparse.
+        """
         doubled, own = self.pretrain == "doubling", self.of_pair(pair)
+        exchanging = self.rule == "ptt" and not doubled
         return replace(
             own,
-            rule="cd" if doubled else "pcd",
-            rungs=RUNGS,
+            rule="ptt" if exchanging else "cd" if doubled else "pcd",
+            rungs=self.rungs if exchanging else RUNGS,
             k=own.pretrain_k,
             epochs=own.pretrain_epochs,
             learning_rate=own.pretrain_learning_rate,

@@ -36,6 +36,7 @@ from boltz.training import exchanging
 from boltz.training.exchanging import Exchanging
 from boltz.training.jumps import Proposals, Snapshots, jump
 from boltz.training.monitor import DIRECTIONS, FALSE_ALARM, Modes, _distance, apart
+from boltz.training.pretraining import stages
 from boltz.training.rules import Clock
 from boltz.training.settings import Settings
 
@@ -105,6 +106,48 @@ def check_jumps_cross() -> None:
         pairs = enumeration.numbers(table, found, held).reshape(-1, 2) @ [len(p), 1]
         counts = np.bincount(pairs, minlength=len(p) ** 2)
         stats.accept(stats.chi_square(counts, np.multiply.outer(p, p).reshape(-1)), "chains jump together")
+
+
+def all_states(table: Table) -> dict[str, Floats]:
+    """Every state of the held class."""
+    return enumeration.states(table, held_by(table))
+
+
+def check_jumps_are_exactly_reversible() -> None:
+    """No chance: the matrix of all jumps, with the probabilities by which they are accepted, keeps the law of a DBM."""
+    for units, scale in MACHINES:
+        table = Table.random(units, scale, 77)
+        proposals, scratch = proposals_of(table, (0.0, 0.2, 0.5, 0.9, 1.0)), Scratch(machine_of(table).arena)
+        states, p = all_states(table), enumeration.marginal(table, held_by(table))
+        weights, _ = proposals.weigh(states, At(KEY, 0), scratch)
+        x = np.hstack([states[n] for n in held_by(table)])
+        means = np.hstack([np.clip(proposals.means[n], 0, 1) for n in held_by(table)])
+        q = np.prod(np.where(x[:, None] == 1, means, 1 - means), axis=2).mean(axis=1)
+        assert abs(q.sum() - 1) < 1e-12
+        moves = q * np.minimum(1, np.exp(weights[None] - weights[:, None]))
+        moves += np.diag(1 - moves.sum(axis=1))
+        assert np.abs(p @ moves - p).max() < 1e-12, "jumps do not keep the law"
+        assert np.diag(moves).max() < 1 - 1e-6
+
+
+def check_swaps_are_exactly_reversible() -> None:
+    """No chance: swaps of all pairs of states of two machines of a DBM's training keep both laws, all else summed out.
+
+    A difference of energies at one state of the summed class, or of one layer alone, would not.
+    """
+    for units, scale in MACHINES:
+        one, other = Table.random(units, scale, 78), Table.random(units, scale, 79)
+        held, states = held_by(one), all_states(one)
+        ladder = Snapshots(MachinePath((machine_of(one), machine_of(other))), np.arange(2.0))
+        assert ladder.held == held
+        scratch = Scratch(machine_of(one).arena)
+        (first, _), (second, _) = ladder.look(states, (0, 1), At(KEY, 0), scratch)
+        laws = [enumeration.marginal(table, held) for table in (one, other)]
+        up = second - first
+        swapped = np.minimum(1, np.exp(up[:, None] - up[None]))  # of states i at the first machine, j at the second
+        p = np.multiply.outer(*laws)
+        kept = p * (1 - swapped) + (p * swapped).T
+        assert np.abs(kept - p).max() < 1e-12, "swaps do not keep the laws"
 
 
 # ---------------------------------------------------------------- the ladder
@@ -331,6 +374,17 @@ def check_separated_modes() -> None:
     truth = 0.7 * np.log(0.7) + 0.3 * np.log(0.3) + 30 * (0.02 * np.log(0.02) + 0.98 * np.log(0.98))
     far, near = (boltz.log_likelihood(run.model, rows, boltz.exact_log_z(run.model)).value for run in (stuck, free))
     assert far < truth - 10 and truth - 1 < near
+
+
+def check_pretraining_exchanges() -> None:
+    """The bottom of a DBM is pretrained by the same rule, with its rungs; doubled inputs and other rules have none."""
+    graph = boltz.dbm([4, 3, 2]).graph
+    for pretrain, rule, wanted in (("bottom", "ptt", "ptt"), ("bottom", "pcd", "pcd"), ("doubling", "ptt", "cd")):
+        rungs = {"rungs": 3} if rule == "ptt" else {}
+        for stage in stages(graph, Settings(rule=rule, pretrain=pretrain, pretrain_epochs=1, **rungs))[:-1]:
+            assert isinstance(stage.settings, Settings) and stage.settings.rule == wanted
+            assert isinstance(stage.rule, Exchanging) is (wanted == "ptt")
+            assert stage.settings.rungs == (3 if wanted == "ptt" else 6)
 
 
 def check_never_replayed() -> None:

@@ -400,6 +400,7 @@ UNDIRECTED: dict[str, tuple[list[int], dict[str, Any]]] = {
     "center": ([90, 40, 20], {"center": True, "sparsity_cost": 0.01, "max_norm": 1.0}),
     "wide": ([300, 260], {"l2": 1e-3}),
     "ptt": ([90, 40, 20], {"rule": "ptt", "rungs": 2}),
+    "ucd": ([90, 40, 20], {"rule": "ucd", "center": True}),
 }
 CASES: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
     **{
