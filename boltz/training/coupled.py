@@ -115,7 +115,7 @@ class Coupled(Contrastive):
             for layer, mean in means.items():
                 data[layer][rows], chains[layer][rows] = mean, drawn[layer]
 
-        pool.map(positive, self._parts(machine, batch, len(batch))[0])
+        pool.map(positive, self._parts(machine, batch, len(batch), False)[0])
         return data, chains
 
     def _pairs(self, work: Workspace, chains: States, clock: Clock, pool: Workers) -> Iterator[tuple[float, States]]:

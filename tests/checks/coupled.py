@@ -93,7 +93,7 @@ def check_deep_machine_is_unbiased() -> None:
         wanted = {n: x - enumeration.moments(table)[n] for n, x in data.items()}
         found = calls(table, rows, Coupled(settings))
         stats.accept(unbiased_p(found, wanted), "coupled chains of a deep machine have a wrong expectation")
-        assert sees(found, wanted, {n: 0.8 * x for n, x in wanted.items()})
+        assert sees(found, wanted, {n: x + 0.1 for n, x in wanted.items()})
 
 
 def trail(table: Table, rows: Floats, k: int) -> list[tuple[float, dict[str, Floats]]]:
@@ -107,8 +107,8 @@ def trail(table: Table, rows: Floats, k: int) -> list[tuple[float, dict[str, Flo
 
 def check_terms() -> None:
     """All chains once; then pairs, both halves of equal length, fewer and fewer, until all have met."""
-    table, rows = Table.random((5, 4), 1.0, 19), coin_rows(40, 5, 20)
-    for k in (1, 4):
+    table, rows = Table.random((5, 4), 2.0, 19), coin_rows(40, 5, 20)
+    for k in (1, 2):
         found = trail(table, rows, k)
         assert [sign for sign, _ in found] == [1.0] + [1.0, -1.0] * ((len(found) - 1) // 2)
         lengths = [len(x["v"]) for _, x in found]
@@ -173,8 +173,8 @@ def check_meeting_is_likely() -> None:
     rule = Coupled(Settings(rule="ucd"))
     work, sweep = rule.workspace(machine), coupled.GibbsSweep(machine, KEY)
     starts = [{"v": np.zeros((pairs, 3)), "h1": np.tile(h, (pairs, 1))} for h in ([0.0, 0, 1], [1.0, 0, 1])]
-    one, other = (coupled._swept(sweep, each, 3, work, SERIAL) for each in starts)
     p, q = (enumeration.conditional(table, "v", {"h1": each["h1"][:1]})[0] for each in starts)
+    one, other = (coupled._swept(sweep, each, 3, work, SERIAL) for each in starts)
     alike = float(np.prod(1 - np.abs(p - q)))
     apart = float(np.prod(p * q + (1 - p) * (1 - q)))
     met = int((one["v"] == other["v"]).all(axis=1).sum())
@@ -190,8 +190,12 @@ def check_chains_that_do_not_meet_are_told() -> None:
     chains["h1"][:, :3] = 1  # between the modes, whence a copy may fall into either
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(coupled, "MOST_SWEEPS", 1)
-        with pytest.raises(NumericalError, match="have not met within 1 sweeps"):
+        told = ""
+        try:
             list(rule._pairs(rule.workspace(machine), chains, Clock(KEY, 1), SERIAL))
+        except NumericalError as problem:
+            told = str(problem)
+    assert "have not met within 1 sweeps" in told
 
 
 def check_steps_draw_anew() -> None:
