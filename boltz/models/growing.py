@@ -82,7 +82,7 @@ class Wiring:
     scale: float
 
 
-WIRINGS = {"single": Wiring(single, 1.0), "random": Wiring(random, 0.05)}
+WIRINGS = {"single": Wiring(single, 3.0), "random": Wiring(random, 0.05)}
 
 
 def grow(
@@ -91,7 +91,7 @@ def grow(
     """The machine with these hidden layers from the bottom, units added to those it has, or layers on top, or both.
 
     wiring says what a new unit hears of the layer below; it has no weights upwards yet.
-    - "single": one unit, with a weight of about scale (None for 1). p(v) stays as it is, exactly, for any scale.
+    - "single": one unit, with a weight of about scale (None for 3). p(v) stays as it is, exactly, for any scale.
     - "random": all units, with weights of standard deviation scale (None for 0.05). log p(v) changes in the second
       order of the scale alone.
     A scale of 0 leaves p(v) as it is, too, but such units hardly start to learn.
