@@ -162,7 +162,7 @@ class Workers:
 
     def worth(self, multiplications: int) -> Workers:
         """These, or the caller alone for so little work that it is done before a thread has woken."""
-        return self if multiplications > LITTLE else Workers(1, None)
+        return self if multiplications > LITTLE else ALONE
 
     def map(self, function: Callable[[Any], T], items: list[Any]) -> list[T]:
         """[function(item) for item in items], shared among the threads; the first exception is raised."""
@@ -192,6 +192,9 @@ class Workers:
             if problem is not None:
                 raise problem
         return results
+
+
+ALONE = Workers(1, None)  # the caller
 
 
 @dataclass(frozen=True)
@@ -241,7 +244,7 @@ def workers(like: Any = None) -> Iterator[Workers]:
     """
     if like is not None and arrays.on_device(like):
         with flow():
-            yield Workers(1, None)
+            yield ALONE
         return
     if isinstance(like, Recorded):
         yield Recording(threads(), None, program=like.program)

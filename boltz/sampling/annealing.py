@@ -22,7 +22,7 @@ from boltz.kernels.cpu.runners import Count, Entry, Program, Runner
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.nn.arena import zeros
 from boltz.numerics import effective_sample_size, log_mean_exp
-from boltz.parallel import Workers, blocks, dealt, workers
+from boltz.parallel import ALONE, Workers, blocks, dealt, workers
 from boltz.rng import Key
 from boltz.sampling.cuda_graphs import Captured
 from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
@@ -91,7 +91,7 @@ def anneal(
         if isinstance(path, GibbsPath):
             pool = every.worth(stretch * chains * path.machine.arena.size)
             parts = dealt(chains, some, pool)
-        deal = pool if len(parts) == 1 else Workers(1, None)
+        deal = pool if len(parts) == 1 else ALONE
         walks = [_walk(path, {n: x[p] for n, x in state.items()}, betas, key, (p, total[p], deal)) for p in parts]
         for first in range(1, steps + 1, stretch):
             last = min(first + stretch, steps + 1)
@@ -136,9 +136,7 @@ def _walk(
     return walk
 
 
-def _recorded(
-    path: GibbsPath, state: Chains, weighed: tuple[Floats, Floats], place: Place, pool: Workers
-) -> Runner:
+def _recorded(path: GibbsPath, state: Chains, weighed: tuple[Floats, Floats], place: Place, pool: Workers) -> Runner:
     """A program of GibbsPath.step for a block of chains; weighed are its log-weights, and all betas."""
     program, density, key, first = Program(team=pool.count), path.density, place.key, place.first
     machine = replace(path.machine, arena=recorded(path.machine.arena, program))

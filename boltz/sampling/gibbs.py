@@ -20,7 +20,7 @@ from boltz.kernels.cpu.runners import Count, Program, Runner
 from boltz.kernels.cuda.graphs import Clock, Replay
 from boltz.models.boltzmann import BoltzmannMachine, State, affordable_chains, checked_model
 from boltz.models.files import visible_rows
-from boltz.parallel import Workers, blocks, dealt, shares, workers
+from boltz.parallel import ALONE, Workers, blocks, dealt, shares, workers
 from boltz.rng import Key, Stream
 from boltz.sampling.flips import Flips, Moment
 from boltz.sampling.inputs import Scratch, layer_input, turned_weights
@@ -198,7 +198,7 @@ class Walk:
     first: int = 0
     scratch: dict[int, Scratch] = field(default_factory=dict)
     programs: dict[int, Runner] = field(default_factory=dict)
-    pool: Workers = Workers(1, None)
+    pool: Workers = ALONE
 
     def advance(self, steps: range, block: slice) -> dict[str, Array]:
         """Carry a block of chains over sweeps of these numbers, in place; returns its states, which are views."""

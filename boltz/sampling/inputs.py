@@ -29,10 +29,13 @@ def uniforms(stream: Stream, first: int, chains: int) -> NDArray[np.float64]:
 class Scratch:
     """Reused buffers (rows, units) by purpose and layer, of like's type and where it lives, so that sweeps allocate
     nothing.
+
+    turned may hold turned_weights of the machine that is at work; inputs from above are then found by these.
     """
 
     like: Array
     held: dict[tuple[str, str], Array] = field(default_factory=dict)
+    turned: Mapping[Any, Any] = field(default_factory=dict)
 
     def get(self, purpose: str, layer: str, shape: tuple[int, int]) -> Array:
         """A C-contiguous buffer of this shape; its contents are left over from the last use."""
@@ -65,7 +68,11 @@ def _turned(weight: Array) -> Array:
 def layer_input(
     machine: BoltzmannMachine, layer: str, state: State, scratch: Scratch, turned: Mapping[Any, Any] | None = None
 ) -> Array:
-    """The input of a layer from the neighbours present in state, without bias, in a reused buffer."""
+    """The input of a layer from the neighbours present in state, without bias, in a reused buffer.
+
+    turned, or else that of scratch, may hold turned_weights.
+    """
+    turned = turned or scratch.turned
     rows = len(next(iter(state.values())))
     shape = (rows, machine.graph.units[layer])
     out = scratch.get("input", layer, shape)

@@ -49,13 +49,11 @@ def solve(
     scratch: Scratch,
     scales: Mapping[str, float] | None = None,
     start: State | None = None,
-    turned: Mapping[Any, Any] | None = None,
 ) -> dict[str, Array]:
     """Means (rows, units) of the layers not in evidence, in reused buffers; exact where they share no edge.
 
     scales multiplies the input of a layer whose neighbours are all known (the doubled inputs of greedy pretraining).
-    start holds means to begin from in the place of those of a pass upwards; layers of its colour suffice. turned may
-    hold turned_weights, which make the sweeps quicker.
+    start holds means to begin from in the place of those of a pass upwards; layers of its colour suffice.
     """
     graph = machine.graph
     free = [layer for layer in graph.units if layer not in evidence]
@@ -70,7 +68,7 @@ def solve(
     def sweep() -> list[Any]:
         changes = []
         for layer in order:
-            inputs = layer_input(machine, layer, {n: means[n] for n in joined[layer]}, scratch, turned)
+            inputs = layer_input(machine, layer, {n: means[n] for n in joined[layer]}, scratch)
             changes.append(machine.unit_type(layer).relax(inputs, 1.0, base[layer], options.damping, means[layer]))
         return changes
 

@@ -128,10 +128,11 @@ class Contrastive:
         turned = turned_weights(machine) if self.settings.k > 1 or deep else {}
         sweep = GibbsSweep(machine, key, scales=self.scales, turned=turned)
         settings, phase = self.settings, PHASES[self.settings.positive]
-        posterior = Posterior(machine, settings.mean_field, settings.positive_draws, self.scales, turned)
+        posterior = Posterior(machine, settings.mean_field, settings.positive_draws, self.scales)
 
         def positive(rows: slice) -> None:
             scratch = work.block("positive", rows.start)
+            scratch.turned = turned
             visit = Visit(key, step, rows.start, None if clock.rows is None else clock.rows[rows], state)
             means = phase(posterior, batch[rows], visit, scratch)
             _store(stats, {machine.graph.visible: batch[rows], **means}, rows)

@@ -35,16 +35,12 @@ SEEN = "row/seen"
 
 @dataclass(frozen=True)
 class Posterior:
-    """How hidden states are found for a machine: mean field first, draws of a phase, and scales of doubled inputs.
-
-    turned may hold turned_weights.
-    """
+    """How hidden states are found for a machine: mean field first, draws of a phase, and scales of doubled inputs."""
 
     machine: BoltzmannMachine
     options: MeanField
     draws: int
     scales: Mapping[str, float]
-    turned: Mapping[Any, Any] = field(default_factory=dict)
 
     def classes(self) -> tuple[list[str], list[str]]:
         """The hidden layers that hear the visible one, with others of their colour, and the rest."""
@@ -67,7 +63,7 @@ class Visit:
 
 def mean_field(of: Posterior, batch: Array, visit: Visit, scratch: Scratch) -> States:
     """Means of all hidden layers at the fixed point, layer -> (rows, units)."""
-    return solve(of.machine, {of.machine.visible: batch}, of.options, scratch, of.scales, turned=of.turned)
+    return solve(of.machine, {of.machine.visible: batch}, of.options, scratch, of.scales)
 
 
 def collapsed(of: Posterior, batch: Array, visit: Visit, scratch: Scratch) -> States:

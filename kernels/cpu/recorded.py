@@ -15,9 +15,25 @@ import numpy as np
 
 import boltz.kernels as kernels
 from boltz.kernels.cpu import products, programs
+from boltz.kernels.cpu.recorded_nets import (  # noqa: F401  # the primitives of this backend that nets have
+    activate,
+    bernoulli_score,
+    gaussian_path,
+    gaussian_score,
+    gaussian_shift,
+    normal,
+    normal_score,
+    pooled,
+    repeated,
+    row_means,
+    slope,
+    softmax,
+    weighted,
+    without_one,
+)
 from boltz.kernels.cpu.runners import Array, Count, Entry, Program, Words
 from boltz.kernels.cpu.vectors import TILE
-from boltz.kernels.reference import HALF_LOG_TWO_PI
+from boltz.kernels.cpu.words import NotRecordedError, entry, head, placed, rows_of, sized, stream_of, whole
 
 FEW = 8  # rows, and multiples of them, that a thread takes of an operation
 VIEWS = {np.atleast_2d, np.empty_like, np.shape, np.ndim, np.size}
@@ -27,10 +43,6 @@ ARITHMETIC = {
     np.multiply: programs.MULTIPLE,
     np.true_divide: programs.RATIO,
 }
-
-
-class NotRecordedError(TypeError):
-    """Something was done to a recorded array that no operation does."""
 
 
 class Recorded(np.ndarray):  # type: ignore[type-arg]
@@ -106,45 +118,6 @@ def recorded(array: Array, program: Program) -> Recorded:
     return found
 
 
-def _rows(x: Array) -> Words:
-    """The words of a target of rows: address, rows, units, bytes between rows."""
-    x = x if x.ndim == 2 else x.reshape(1, -1)
-    if x.strides[1] != x.itemsize and x.shape[1] > 1:
-        raise NotRecordedError("the units of a recorded array must lie side by side.")
-    return {1: x.ctypes.data, 2: x.shape[0], 3: x.shape[1], 4: x.strides[0]}
-
-
-def _whole(x: Array) -> Array:
-    """An array that an operation reads as a block of memory."""
-    if not x.flags.c_contiguous or x.dtype != np.float32:
-        raise NotRecordedError("an operation of a program takes float32 numbers side by side.")
-    return x
-
-
-def _head(x: Array, bias: Array) -> Words:
-    """The words of a matrix and of biases of its columns, one for all rows or one a row."""
-    rows = np.atleast_2d(_whole(bias))
-    return {1: _whole(x).ctypes.data, 2: x.shape[0], 3: x.shape[1], 4: rows.ctypes.data, 5: rows.shape[0]}
-
-
-def _stream(stream: Any) -> Words:
-    key0, key1, step = stream
-    cell, factor, term = step.words if isinstance(step, Count) else (0, 0, step)
-    return {6: key0, 7: key1, 8: cell, 9: factor, 10: term}
-
-
-def _at(place: int, words: tuple[int, ...]) -> Words:
-    """Words from a place of an operation on."""
-    return dict(enumerate(words, place))
-
-
-def _table(value: Any, place: int) -> tuple[float, Words, tuple[Any, ...]]:
-    """A number as a constant or, of a table, as the words of its place."""
-    if isinstance(value, Entry):
-        return 0.0, _at(place, value.words), (value.table,)
-    return float(value), {}, ()
-
-
 def product(x: Array, weight: Array, out: Recorded) -> None:
     """As the primitive; dealt by columns, so that threads do not all make the same tables of partial sums."""
     fits = len(weight) == x.shape[1] and out.shape == (len(x), weight.shape[1])
@@ -167,37 +140,37 @@ def contraction(x: Array, values: Array, out: Recorded) -> None:
 
 def _by_rows(field: Recorded, bias: Array, record: Callable[[slice, Array], None]) -> None:
     """Deal what record does with slices of rows and their biases, of which there is one for all rows or one a row."""
-    each = np.atleast_2d(_whole(bias))
-    if 1 < len(each) < len(_whole(field)):
+    each = np.atleast_2d(whole(bias))
+    if 1 < len(each) < len(whole(field)):
         record(slice(0, len(field)), each)
         return
     field.program.deal(lambda part: record(part, each[part] if len(each) > 1 else each), len(field), FEW)
 
 
 def bernoulli_mean(field: Recorded, scale: Any, bias: Array) -> None:
-    number, words, kept = _table(scale, programs.SCALE)
+    number, words, kept = entry(scale, programs.SCALE)
 
     def rows(part: slice, own: Array) -> None:
-        field.program.add(programs.MEAN, _head(field[part], own) | words, (number,), (field, own, *kept))
+        field.program.add(programs.MEAN, head(field[part], own) | words, (number,), (field, own, *kept))
 
     _by_rows(field, bias, rows)
 
 
 def bernoulli_sample(field: Recorded, scale: Any, bias: Array, stream: Any, first_row: int, state: Array) -> None:
-    number, words, kept = _table(scale, programs.SCALE)
+    number, words, kept = entry(scale, programs.SCALE)
 
     def rows(part: slice, own: Array) -> None:
-        place = {11: first_row + part.start, 12: _whole(state)[part].ctypes.data}
-        head = _head(field[part], own) | _stream(stream) | place | words
-        field.program.add(programs.SAMPLE, head, (number,), (field, own, state, *kept))
+        place = {11: first_row + part.start, 12: whole(state)[part].ctypes.data}
+        found = head(field[part], own) | stream_of(stream) | place | words
+        field.program.add(programs.SAMPLE, found, (number,), (field, own, state, *kept))
 
     _by_rows(field, bias, rows)
 
 
 def bernoulli_from_mean(mean: Recorded, stream: Any, first_row: int, state: Array) -> None:
     def rows(part: slice) -> None:
-        words = _sized(mean[part]) | {11: first_row + part.start, 12: _whole(state)[part].ctypes.data}
-        mean.program.add(programs.DRAWN, words | _stream(stream), (), (mean, state))
+        words = sized(mean[part]) | {11: first_row + part.start, 12: whole(state)[part].ctypes.data}
+        mean.program.add(programs.DRAWN, words | stream_of(stream), (), (mean, state))
 
     mean.program.deal(rows, len(mean), FEW)
 
@@ -205,8 +178,8 @@ def bernoulli_from_mean(mean: Recorded, stream: Any, first_row: int, state: Arra
 def bernoulli_rows(mean: Recorded, stream: Any, rows: Array | tuple[Array, Count], state: Array) -> None:
     """As the primitive; rows may be an array of the numbers of all rows, and the count of the first one here."""
     numbers, at = (rows, Count(0, 0)) if isinstance(rows, np.ndarray) else rows
-    words = _sized(mean) | {4: numbers.ctypes.data} | _stream(stream) | {12: _whole(state).ctypes.data}
-    words |= _at(programs.SCALE, at.words)
+    words = sized(mean) | {4: numbers.ctypes.data} | stream_of(stream) | {12: whole(state).ctypes.data}
+    words |= placed(programs.SCALE, at.words)
     mean.program.add(programs.ROWS, words, (), (mean, state, numbers))
 
 
@@ -219,7 +192,7 @@ def bernoulli_relax(field: Recorded, scale: float, bias: Array, damping: float, 
 
     def rows(part: slice, own: Array) -> None:
         changes.append(np.zeros(1))
-        words = _head(field[part], own) | {6: _whole(mean)[part].ctypes.data, 7: changes[-1].ctypes.data}
+        words = head(field[part], own) | {6: whole(mean)[part].ctypes.data, 7: changes[-1].ctypes.data}
         field.program.add(programs.RELAX, words, (scale, damping), (field, own, mean, changes[-1]))
 
     _by_rows(field, bias, rows)
@@ -233,7 +206,7 @@ def tilt(path: tuple[Array, Array, Array | None], betas: Entry, out: Recorded) -
     """
     base, change, bend = path
     words = {1: len(base), 2: base.ctypes.data, 3: change.ctypes.data, 4: 0 if bend is None else bend.ctypes.data}
-    words |= {5: _whole(out).ctypes.data} | dict(
+    words |= {5: whole(out).ctypes.data} | dict(
         zip(range(programs.SCALE, programs.SCALE + 4), betas.words, strict=True)
     )
     out.program.add(programs.TILT, words, (), (base, change, bend, betas.table, out))
@@ -244,8 +217,8 @@ def row_dot(state: Recorded, values: tuple[Array, Entry], total: Array) -> None:
     vector, betas = values
 
     def rows(part: slice) -> None:
-        words = _sized(state[part]) | {4: _whole(vector).ctypes.data, 5: total[part].ctypes.data}
-        words |= _at(programs.SCALE, betas.words)
+        words = sized(state[part]) | {4: whole(vector).ctypes.data, 5: total[part].ctypes.data}
+        words |= placed(programs.SCALE, betas.words)
         state.program.add(programs.ALONG, words, (), (state, vector, total, betas.table))
 
     state.program.deal(rows, len(state), FEW)
@@ -257,9 +230,9 @@ def bernoulli_anneal(
     """As the primitive, between the temperature before the step and that of it; biases (2, units) are those of both."""
 
     def rows(part: slice) -> None:
-        words = _sized(field[part]) | {4: _whole(biases).ctypes.data, 5: increment[part].ctypes.data}
-        words |= _stream(stream) | {11: first_row + part.start, 12: _whole(state)[part].ctypes.data}
-        words |= _at(programs.SCALE, betas.words)
+        words = sized(field[part]) | {4: whole(biases).ctypes.data, 5: increment[part].ctypes.data}
+        words |= stream_of(stream) | {11: first_row + part.start, 12: whole(state)[part].ctypes.data}
+        words |= placed(programs.SCALE, betas.words)
         field.program.add(programs.ANNEAL, words, (), (field, biases, state, increment, betas.table))
 
     field.program.deal(rows, len(field), FEW)
@@ -267,7 +240,7 @@ def bernoulli_anneal(
 
 def add(a: Array, b: Array, out: Recorded) -> None:
     def rows(part: slice, own: Array) -> None:
-        words = _sized(out[part]) | {4: _whole(a)[part].ctypes.data, 5: own.ctypes.data, 6: len(own)}
+        words = sized(out[part]) | {4: whole(a)[part].ctypes.data, 5: own.ctypes.data, 6: len(own)}
         out.program.add(programs.ADD, words, (), (a, own, out))
 
     _by_rows(out, b, rows)
@@ -297,8 +270,8 @@ def arithmetic(code: int, pair: tuple[Any, Any], out: Recorded | None = None) ->
     places = [_operand(x, found.shape) for x in (found, a, b)]
     rows, columns = (1, 1, *found.shape)[-2:]
     words = {1: places[0][0], 2: rows, 3: columns, 4: places[0][1], 5: places[0][2]}
-    words |= _at(6, places[1] + places[2]) | {12: code}
-    words |= _at(13, tuple(x.dtype == np.float64 for x in (found, a, b)))
+    words |= placed(6, places[1] + places[2]) | {12: code}
+    words |= placed(13, tuple(x.dtype == np.float64 for x in (found, a, b)))
     found.program.add(programs.ARITHMETIC, words, (), (found, a, b))
     return found
 
@@ -319,7 +292,7 @@ def fill(out: Recorded, value: float) -> None:
     whole = out if out.ndim == 2 else out.reshape(1, -1)
 
     def rows(part: slice) -> None:
-        words = _rows(whole[part]) | {5: out.dtype == np.float64}
+        words = rows_of(whole[part]) | {5: out.dtype == np.float64}
         out.program.add(programs.FILL, words, (value,), (out,))
 
     out.program.deal(rows, len(whole), FEW)
@@ -334,42 +307,42 @@ def copy(source: Array, out: Recorded) -> None:
     wide = source.ndim == 2
 
     def rows(part: slice) -> None:
-        found = _rows(source[part] if wide else source)
-        target = _rows(out[part] if wide else out)
+        found = rows_of(source[part] if wide else source)
+        target = rows_of(out[part] if wide else out)
         out.program.add(programs.COPY, target | {5: found[1], 6: found[4]}, (), (source, out))
 
     out.program.deal(rows, len(source) if wide else 1, FEW)
 
 
 def cut(x: Array, out: Recorded) -> None:
-    words = {1: _whole(out).ctypes.data, 2: out.shape[0], 3: out.shape[1], 4: _whole(x).ctypes.data}
+    words = {1: whole(out).ctypes.data, 2: out.shape[0], 3: out.shape[1], 4: whole(x).ctypes.data}
     out.program.add(programs.CUT, words, (), (x, out))
 
 
 def turn(source: Array, out: Recorded) -> None:
-    words = {1: _whole(out).ctypes.data, 2: out.shape[0], 3: out.shape[1], 4: _whole(source).ctypes.data}
+    words = {1: whole(out).ctypes.data, 2: out.shape[0], 3: out.shape[1], 4: whole(source).ctypes.data}
     out.program.add(programs.TURN, words, (), (source, out))
 
 
 def totals(weights: Array, x: Recorded, out: Array) -> None:
-    words = {1: _whole(x).ctypes.data, 2: x.shape[0], 3: x.shape[1], 4: _whole(weights).ctypes.data}
-    x.program.add(programs.TOTALS, words | {5: _whole(out).ctypes.data}, (), (weights, x, out))
+    words = {1: whole(x).ctypes.data, 2: x.shape[0], 3: x.shape[1], 4: whole(weights).ctypes.data}
+    x.program.add(programs.TOTALS, words | {5: whole(out).ctypes.data}, (), (weights, x, out))
 
 
 def weigh(x: Recorded, signs: Array, offset: Array | None, total: Array | None) -> None:
-    words = {1: _whole(x).ctypes.data, 2: x.shape[0], 3: x.shape[1], 4: _whole(signs).ctypes.data}
-    words |= {5: 0 if offset is None else _whole(offset).ctypes.data, 6: 0 if total is None else total.ctypes.data}
+    words = {1: whole(x).ctypes.data, 2: x.shape[0], 3: x.shape[1], 4: whole(signs).ctypes.data}
+    words |= {5: 0 if offset is None else whole(offset).ctypes.data, 6: 0 if total is None else total.ctypes.data}
     x.program.add(programs.WEIGH, words, (), (x, signs, offset, total))
 
 
 def track(x: Recorded, rate: float, average: Array) -> None:
-    words = {1: _whole(x).ctypes.data, 2: x.shape[0], 3: x.shape[1], 4: _whole(average).ctypes.data}
+    words = {1: whole(x).ctypes.data, 2: x.shape[0], 3: x.shape[1], 4: whole(average).ctypes.data}
     x.program.add(programs.TRACK, words, (rate,), (x, average))
 
 
 def _sum(code: int, scale: float, matrix: Recorded, vectors: tuple[Array, Array]) -> None:
-    first, second = map(_whole, vectors)
-    words = {1: _whole(matrix).ctypes.data, 2: matrix.shape[0], 3: matrix.shape[1]}
+    first, second = map(whole, vectors)
+    words = {1: whole(matrix).ctypes.data, 2: matrix.shape[0], 3: matrix.shape[1]}
     words |= {4: first.ctypes.data, 5: second.ctypes.data}
     matrix.program.add(code, words, (scale,), (matrix, *vectors))
 
@@ -387,7 +360,7 @@ def back(scale: float, weight: Recorded, x: Array, out: Array) -> None:
 
 
 def _moved(parameter: Recorded, gradient: Array) -> Words:
-    return {1: _whole(parameter).ctypes.data, 2: parameter.size, 3: _whole(gradient).ctypes.data}
+    return {1: whole(parameter).ctypes.data, 2: parameter.size, 3: whole(gradient).ctypes.data}
 
 
 def momentum_update(
@@ -401,9 +374,9 @@ def momentum_update(
     l1: float,
 ) -> bool:
     """As the primitive; whether all is finite stands in the flag of the program."""
-    (first, words, kept), (second, more, others) = _table(rate, programs.SCALE), _table(momentum, programs.OTHER)
+    (first, words, kept), (second, more, others) = entry(rate, programs.SCALE), entry(momentum, programs.OTHER)
     program = parameter.program
-    kept_at = _whole(velocity).ctypes.data if velocity.size else 0
+    kept_at = whole(velocity).ctypes.data if velocity.size else 0
     words |= _moved(parameter, gradient) | {4: kept_at, 5: nesterov, 7: program.flag.ctypes.data}
     kept = (parameter, gradient, velocity, *kept, *others)
     program.add(programs.MOMENTUM, words | more, (first, second, l2, l1), kept)
@@ -422,10 +395,10 @@ def adam_update(
     l1: float,
 ) -> bool:
     """As the primitive; whether all is finite stands in the flag of the program."""
-    number, words, kept = _table(rate, programs.SCALE)
-    first, second = map(_whole, moments)
+    number, words, kept = entry(rate, programs.SCALE)
+    first, second = map(whole, moments)
     words |= _moved(parameter, gradient) | {4: first.ctypes.data, 5: second.ctypes.data}
-    words |= {7: parameter.program.flag.ctypes.data} | _at(programs.OTHER, count.words)
+    words |= {7: parameter.program.flag.ctypes.data} | placed(programs.OTHER, count.words)
     kept = (parameter, gradient, *moments, *kept)
     parameter.program.add(programs.ADAM, words, (number, 0.0, l2, l1, *betas, epsilon), kept)
     return True
@@ -435,108 +408,17 @@ def accumulate(total: Array, gradient: Recorded, rate: float, single: Array) -> 
     """As the primitive, of a total in float64."""
     if total.dtype != np.float64 or not total.flags.c_contiguous:
         raise NotRecordedError("a program adds up in float64 numbers side by side.")
-    words = {1: total.ctypes.data, 2: total.size, 3: _whole(gradient).ctypes.data, 4: _whole(single).ctypes.data}
+    words = {1: total.ctypes.data, 2: total.size, 3: whole(gradient).ctypes.data, 4: whole(single).ctypes.data}
     gradient.program.add(programs.ACCUMULATE, words, (rate,), (total, gradient, single))
 
 
 def gather(out: Recorded, source: Array, rows: tuple[Array, Count], by: float) -> None:
     """out (rows, units) := the rows of data (all rows, units) of float32 or uint8 with these numbers, over a number."""
     numbers, at = rows
-    words = {1: _whole(out).ctypes.data, 2: out.shape[0], 3: out.shape[1], 4: source.ctypes.data, 5: source.strides[0]}
+    words = {1: whole(out).ctypes.data, 2: out.shape[0], 3: out.shape[1], 4: source.ctypes.data, 5: source.strides[0]}
     words |= {6: source.dtype == np.uint8, 7: numbers.ctypes.data}
-    words |= _at(programs.SCALE, at.words)
+    words |= placed(programs.SCALE, at.words)
     out.program.add(programs.GATHER, words, (by,), (out, source, numbers))
-
-
-def _sized(x: Array) -> Words:
-    """The words of a matrix that lies as a block of memory."""
-    return {1: _whole(x).ctypes.data, 2: x.shape[0], 3: x.shape[1]}
-
-
-def _gains(log_density: Array, rows: int) -> int:
-    """The address of what rows gain in log-density."""
-    if log_density.shape != (rows,) or log_density.dtype != np.float64 or not log_density.flags.c_contiguous:
-        raise NotRecordedError("log-densities of a program are float64 numbers side by side, one a row.")
-    return int(log_density.ctypes.data)
-
-
-def activate(kind: str, field: Recorded, bias: Array) -> None:
-    words = _sized(field) | {4: _whole(bias).ctypes.data, 5: programs.KINDS.index(kind)}
-    field.program.add(programs.ACTIVATE, words, (), (field, bias))
-
-
-def slope(kind: str, value: Array, delta: Recorded) -> None:
-    words = _sized(delta) | {4: _whole(value).ctypes.data, 5: programs.KINDS.index(kind)}
-    delta.program.add(programs.SLOPE, words, (), (value, delta))
-
-
-def normal(stream: Any, rows: Array, out: Recorded) -> None:
-    out.program.add(programs.NORMAL, _sized(out) | {4: rows.ctypes.data} | _stream(stream), (), (rows, out))
-
-
-def gaussian_shift(field: Recorded, bias: Array, state: Array, offset: Array) -> None:
-    words = _sized(state) | {place: _whole(x).ctypes.data for place, x in ((4, field), (5, bias), (6, offset))}
-    field.program.add(programs.SHIFT, words, (), (field, bias, state, offset))
-
-
-def _score(code: int, head: tuple[Recorded, Array], state: Array, constant: float, log_density: Array) -> None:
-    field, bias = head
-    words = _sized(field) | {4: _whole(bias).ctypes.data, 5: _whole(state).ctypes.data, 6: len(state)}
-    words |= {7: _gains(log_density, len(field))}
-    field.program.add(code, words, (constant,), (field, bias, state, log_density))
-
-
-def bernoulli_score(field: Recorded, bias: Array, state: Array, log_density: Array) -> None:
-    _score(programs.BINARY, (field, bias), state, 0.0, log_density)
-
-
-def gaussian_score(field: Recorded, bias: Array, state: Array, constant: float, log_density: Array) -> None:
-    _score(programs.GAUSSIAN, (field, bias), state, constant, log_density)
-
-
-def normal_score(state: Recorded, log_density: Array) -> None:
-    words = _sized(state) | {7: _gains(log_density, len(state))}
-    constant = state.shape[1] * HALF_LOG_TWO_PI
-    state.program.add(programs.PRIOR, words, (constant,), (state, log_density))
-
-
-def gaussian_path(signal: Recorded, offset: Array, out: Array) -> None:
-    words = _sized(out) | {4: _whole(signal).ctypes.data, 5: _whole(offset).ctypes.data}
-    signal.program.add(programs.PATH, words, (), (signal, offset, out))
-
-
-def weighted(x: Recorded, weights: Array, more: bool, out: Array) -> None:
-    words = _sized(out) | {4: _whole(x).ctypes.data, 5: _whole(weights).ctypes.data, 6: x.shape[1], 7: more}
-    x.program.add(programs.WEIGHTED, words, (), (x, weights, out))
-
-
-def repeated(source: Recorded, out: Array) -> None:
-    words = _sized(out) | {4: _whole(source).ctypes.data, 6: len(source)}
-    source.program.add(programs.REPEATED, words, (), (source, out))
-
-
-def pooled(x: Recorded, more: bool, out: Array) -> None:
-    words = _sized(out) | {4: _whole(x).ctypes.data, 6: len(x), 7: more}
-    x.program.add(programs.POOLED, words, (), (x, out))
-
-
-def _log_weights(code: int, x: Recorded, out: Array) -> None:
-    if x.dtype != np.float64 or not x.flags.c_contiguous or x.ndim != 2:
-        raise NotRecordedError("log-weights of a program are float64 numbers side by side.")
-    words = {1: _gains(out, len(x)) if code == programs.MEANS else out.ctypes.data, 2: x.shape[0], 3: x.shape[1]}
-    x.program.add(code, words | {4: x.ctypes.data}, (), (x, out))
-
-
-def softmax(x: Recorded, out: Array) -> None:
-    _log_weights(programs.SOFTMAX, x, out)
-
-
-def without_one(x: Recorded, out: Array) -> None:
-    _log_weights(programs.WITHOUT, x, out)
-
-
-def row_means(x: Recorded, out: Array) -> None:
-    _log_weights(programs.MEANS, x, out)
 
 
 @contextmanager
