@@ -87,7 +87,9 @@ _PLACES = {
     "posterior_ais": "estimators.posterior_ais",
     "posterior_sandwich": "estimators.posterior_ais",
     "raise_likelihood": "estimators.reverse_ais",
+    "Plan": "training.minutes",
     "Run": "training.train",
+    "plan_training": "training.train",
     "BeliefSettings": "training.settings",
     "DirectedSettings": "training.settings",
     "Settings": "training.settings",
@@ -175,6 +177,7 @@ if TYPE_CHECKING:
     from boltz.sampling.features import features
     from boltz.sampling.meanfield import MeanField, mean_field
     from boltz.sampling.sample import sample
+    from boltz.training.minutes import Plan
     from boltz.training.settings import BeliefSettings, DirectedSettings, Settings
     from boltz.training.trackers import watch_mlflow, watch_tensorboard, watch_wandb
-    from boltz.training.train import Run, resume, train
+    from boltz.training.train import Run, plan_training, resume, train

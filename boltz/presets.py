@@ -130,6 +130,11 @@ def patience_for(kind: str, epochs: int) -> int:
     return max(round(PATIENCE * epochs / SHARES.get(kind, {"epochs": 1.0})["epochs"]), 1)
 
 
+def lengths_of(kind: str) -> tuple[str, ...]:
+    """The settings of a kind of machine that hold epochs of its stages."""
+    return tuple(SHARES.get(kind, {"epochs": 1.0}))
+
+
 def rates_for(kind: str, rows: int, units: int) -> dict[str, float]:
     """The learning rate by its setting: less where there are fewer than five rows a unit, which are learnt by heart."""
     name, rate = RATES.get(kind, ("", 0.0))

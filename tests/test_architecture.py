@@ -80,7 +80,7 @@ TABLES = {"sampling.drawing", "sampling.inference", "estimators.marginals"}  # w
 MOST_LINES, MOST_PARAMETERS, MOST_IN_A_FUNCTION = 500, 6, 60
 WIDE = {
     "data.loading.load": 9,  # likewise, all but the name optional
-    "training.train.train": 8,  # the documented public function, all settings by name
+    "training.train.train": 9,  # the documented public function, all settings by name
     "networks.fine_tune.fine_tune": 8,  # likewise
     "networks.fine_tune.resume_tuning": 7,  # likewise
     "evaluation.evaluate.evaluate": 17,  # public, all but the model optional
@@ -408,7 +408,17 @@ def test_the_parser_sees_who_asks_for_a_class(source: str) -> None:
 def test_settings_of_training_are_given_by_name() -> None:
     """What boltz.train takes by position has nothing to do with the kind of machine."""
     arguments = FUNCTIONS["training.train.train"].args
-    assert [a.arg for a in arguments.args] == ["model", "x", "out", "held_out", "force", "watch", "extra", "progress"]
+    assert [a.arg for a in arguments.args] == [
+        "model",
+        "x",
+        "out",
+        "held_out",
+        "force",
+        "watch",
+        "extra",
+        "progress",
+        "minutes",
+    ]
     assert arguments.kwarg is not None and arguments.kwarg.arg == "settings"
 
 

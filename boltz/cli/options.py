@@ -79,7 +79,18 @@ STEPS = ("optimizer", "momentum", "initial_momentum", "momentum_epochs", "adam_b
 RUN = ("device", "threads", "as_json")
 SECTIONS: Sections = {
     "Most used": (
-        *("layers", "latent", "visible", "data", "out", "epochs", "pretrain_epochs", "batch_size", "learning_rate"),
+        *(
+            "layers",
+            "latent",
+            "visible",
+            "data",
+            "out",
+            "minutes",
+            "epochs",
+            "pretrain_epochs",
+            "batch_size",
+            "learning_rate",
+        ),
         *("rule", "k", "objective", "samples", "seed", "evaluate", "resume"),
     ),
     "Machine": ("init", "grow", "grow_wiring", "grow_scale", "widths", "activation"),

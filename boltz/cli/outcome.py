@@ -8,6 +8,7 @@ from typing import Any
 import boltz
 from boltz.cli.common import say
 from boltz.evaluation.words import SIMPLE, figures, number
+from boltz.training.minutes import used
 
 
 def show(run: boltz.Run, result: Mapping[str, Any]) -> None:
@@ -29,6 +30,12 @@ def show(run: boltz.Run, result: Mapping[str, Any]) -> None:
             for told in test["layers"]:
                 say(told)
     say(f"The run is in {run.path}: see samples.png, filters.png and curves.png.")
+
+
+def show_used(plan: boltz.Plan, result: Mapping[str, Any]) -> None:
+    """How well the plan guessed, on stderr."""
+    found = result["plan"]
+    say(used(plan, 60 * found["used_minutes"], found["log_likelihood"]))
 
 
 def _show_table(test: Mapping[str, Any]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from boltz import checks
 from boltz.cli.common import said, say
 from boltz.cli.machines import MACHINES
 from boltz.cli.options import USUAL, Table, chosen, word
@@ -16,6 +17,7 @@ from boltz.data import Data, load, splits
 from boltz.data.binarize import HOW as BINARIZE
 from boltz.data.dataset import columns_entry
 from boltz.errors import InputError
+from boltz.evaluation.closing import Asked, closing
 from boltz.evaluation.evaluate import samples_for
 from boltz.evaluation.log_z import Annealing
 from boltz.evaluation.reading import COLUMNS, REAL, columns_note, other_rows, reading, with_columns
@@ -26,6 +28,7 @@ from boltz.presets import Recipe
 from boltz.presets import recipe as recipe_named
 from boltz.storage import run_folder
 from boltz.training.description import description_at
+from boltz.training.minutes import LEAST_MINUTES, MOST_MINUTES, Plan, Stopwatch, Time, named_length, planned
 from boltz.training.stages import stages
 
 DATA = "mnist-mini"
@@ -35,7 +38,10 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Start:
-    """A run to begin: the machine as it starts, its data, the held-out rows, settings, folder, and what is kept."""
+    """A run to begin: the machine as it starts, its data, the held-out rows, settings, folder, and what is kept.
+
+    tests: rows that are measured at the end, where --minutes asks for a plan, which then is kept here.
+    """
 
     kind: str
     model: Model
@@ -44,6 +50,13 @@ class Start:
     settings: Any
     out: Path
     extra: dict[str, Any]
+    tests: int = 0
+    plan: Plan | None = None
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """The settings, or the plan that has them, as boltz.train takes them."""
+        return self.settings.as_dict() if self.plan is None else {"minutes": self.plan}
 
     @property
     def title(self) -> str:
@@ -56,6 +69,7 @@ def prepared(options: Options) -> Start:
     """The run that the options ask for; raises InputError where they do not fit together."""
     recipe = _recipe(options)
     kind, origin = _kind(options, recipe), _origin(options)
+    _check_minutes(options, kind, recipe)
     first = None if origin is None else _initial(origin, kind, options)
     name, limit = _data_asked(options, recipe)
     values = _values(options, kind, recipe, first, None)  # what is wrong with options is said before rows are read
@@ -90,7 +104,44 @@ def prepared(options: Options) -> Start:
         if note is not None:
             say(note)
         extra[split] = {"load": dict(rows.request)}
-    return Start(kind, model, data, held_out(name, known, others, settings), settings, out, extra)
+    tests = 0 if options["minutes"] is None else _tests(name, known, others, len(data.x) * settings.validation)
+    return Start(kind, model, data, held_out(name, known, others, settings), settings, out, extra, tests)
+
+
+def planned_start(start: Start, options: Options, spent: float) -> Start:
+    """The run with a plan for the minutes, of which so many seconds are gone; raises InputError."""
+    watch, minutes, asked = Stopwatch(), options["minutes"], start.extra["evaluation"]
+    annealing = Annealing(asked["chains"], asked["betas"], start.settings.seed)
+    wanted = Asked(asked["wanted"], annealing, asked["samples"], start.tests, options["betas"] is not None)
+    model = start.model.to(options["device"])
+    end = closing(model, start.data, start.settings.binarize, wanted, 60 * minutes)
+    given = Time(minutes, 60 * minutes - spent - watch.seconds - end.seconds, end.seconds)
+    free = not start.settings.patience and options["patience"] is None and options["validation"] is None
+    plan = planned(model, (start.data, start.held_out), start.settings, given, free)
+    others = None if plan.settings.validation else start.held_out
+    if start.extra.get("test"):  # other rows than those of the recorded figures
+        plan = replace(plan, expected=None)
+    extra = start.extra | {"evaluation": asked | {"betas": end.annealing.betas}}
+    return replace(start, settings=plan.settings, held_out=others, extra=extra, plan=plan)
+
+
+def _check_minutes(options: Options, kind: str, recipe: Recipe | None) -> None:
+    """Raise InputError for minutes that are no number, or beside what they would choose."""
+    if options["minutes"] is None:
+        return
+    checks.number(options["minutes"], "--minutes", LEAST_MINUTES, MOST_MINUTES)
+    if name := named_length(kind, {name: x for name, x in options.items() if x is not None}):
+        raise InputError(f"--minutes chooses {word(name)}, so name one of both; {word(name)} 0 leaves the stage out.")
+    if recipe is not None:
+        raise InputError(f"--minutes says how long the training is, and so does the recipe {recipe.name}: name one.")
+
+
+def _tests(name: str, known: Options, others: Mapping[str, Data], parted: float) -> int:
+    """How many rows are measured at the end."""
+    for split in ("test", "valid"):
+        if split in others or split in splits(name):
+            return len((others.get(split) or load(name, split, **known)).x)
+    return round(parted)
 
 
 def _rows(options: Options, first: Model | None, request: dict[str, Any]) -> Data:

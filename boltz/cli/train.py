@@ -72,6 +72,13 @@ WITH_RESUME = {"resume", "as_json", "threads", "device"}
 @click.option("--test", metavar="DATA", show_default="those of --data, if any", help="Test rows, of another file.")
 @table_options
 @click.option(
+    "--minutes",
+    type=float,
+    show_default="epochs as below",
+    help="How long all may take, the measurement at the end included: this machine is measured, and the epochs of each "
+    "stage follow. It takes the place of --epochs and --pretrain-epochs; all other options stay as they are named.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     show_default="a new folder in runs",
@@ -110,15 +117,21 @@ def train(ctx: click.Context, as_json: bool, **options: Any) -> None:
 def started(options: dict[str, Any]) -> dict[str, Any]:
     """Train a new run and return its result; everything is checked before the first step."""
     import boltz
-    from boltz.cli.outcome import show
-    from boltz.cli.starting import prepared
+    from boltz.cli.outcome import show, show_used
+    from boltz.cli.starting import planned_start, prepared
     from boltz.evaluation.warm_up import warm_up
     from boltz.progress import Progress, saying
+    from boltz.training.minutes import Stopwatch
 
+    watch = Stopwatch()
     with saying("reading the data"):
         start = prepared(options)
     warm_up(start.kind, start.settings, options["device"], say)
     say(start.title)
+    if options["minutes"] is not None:
+        with saying("measuring this machine"):
+            start = planned_start(start, options, watch.loaded(60 * options["minutes"]))
+        say(str(start.plan))
     make_parent(start.out)
     with stoppable(start.out), Progress() as progress:
         run = boltz.train(
@@ -129,10 +142,14 @@ def started(options: dict[str, Any]) -> dict[str, Any]:
             force=options["force"],
             watch=watcher(progress),
             extra=start.extra,
-            **start.settings.as_dict(),
+            **start.how,
         )
         result = finished(run, progress)
+        if start.plan is not None:
+            result = with_used(run, result, watch.seconds)
     show(run, result)
+    if start.plan is not None:
+        show_used(start.plan, result)
     for note in run.notes:
         say(note)
     return result
@@ -181,6 +198,16 @@ def finished(run: Any, progress: Any) -> dict[str, Any]:
     }
     write_result(run.path, result)
     return result
+
+
+def with_used(run: Any, result: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """The result with the plan of the run beside what came of it, kept in the folder of the run."""
+    from boltz.storage.run_folder import write_result
+    from boltz.training.minutes import compared
+
+    found = result | {"plan": compared(run.plan, seconds, (result["test"] or {}).get("log_likelihood"))}
+    write_result(run.path, found)
+    return found
 
 
 def watcher(progress: Any) -> Callable[[Mapping[str, Any]], None]:

@@ -24,6 +24,7 @@ from boltz.presets import LACKS
 from boltz.storage import metrics, run_folder, snapshots
 from boltz.storage.run_folder import read_result
 from boltz.training.description import read_description
+from boltz.training.held_out import planned_epochs
 from boltz.training.meaning import effective
 from boltz.training.train import Run
 
@@ -183,7 +184,7 @@ def _of_run(path: Path) -> dict[str, Any]:
         "complete": problem is None,
         **({"problem": problem} if problem else {}),
         "epochs": len(history),
-        "epochs_planned": sum(stage.settings.epochs for stage in run.stages),
+        "epochs_planned": sum(planned_epochs(history, stage) for stage in run.stages),
         **({"trajectory": _trajectory(path)} if isinstance(plan, Graph) else {}),
         **origin,
         "data": description.data.table,

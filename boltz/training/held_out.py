@@ -58,7 +58,17 @@ def row_bounds(machine: HelmholtzMachine, rows: Array, key: Key) -> NDArray[np.f
 
 def due(epoch: int, epochs: int, patience: int) -> bool:
     """Whether held-out rows are looked at after this epoch, counted from 1: at least once in patience epochs."""
-    return epoch % max(min(epochs // LOOKS, patience), 1) == 0 or epoch == epochs
+    return epoch % _apart(epochs, patience) == 0 or epoch == epochs
+
+
+def looks(epochs: int, patience: int) -> int:
+    """How often held-out rows are looked at in so many epochs."""
+    return -(-epochs // _apart(epochs, patience))
+
+
+def _apart(epochs: int, patience: int) -> int:
+    """Epochs from one look to the next."""
+    return max(min(epochs // LOOKS, patience), 1)
 
 
 def best_epoch(history: Sequence[Mapping[str, Any]], stage: Any) -> int | None:
@@ -74,7 +84,14 @@ def kept_update(history: Sequence[Mapping[str, Any]], plan: Sequence[Any], rows:
     epochs = best_epoch(history, plan[last].name)
     if epochs is None:
         epochs = names.count(plan[last].name) if names else plan[last].settings.epochs
-    return int(sum(stage.updates(rows) for stage in plan[:last]) + epochs * plan[last].batches(rows))
+    before = sum(planned_epochs(history, stage) * stage.batches(rows) for stage in plan[:last])
+    return int(before + epochs * plan[last].batches(rows))
+
+
+def planned_epochs(history: Sequence[Mapping[str, Any]], stage: Any) -> int:
+    """Epochs of a stage as it was planned at its end, which minutes may change on the way."""
+    told = [record.get("epochs") for record in history if record.get("stage") == stage.name]
+    return told[-1] if told and isinstance(told[-1], int) else int(stage.settings.epochs)
 
 
 def kept_epoch(history: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from boltz.training.averages import MANY, Averages
 from boltz.training.cuda_graphs import Replayed
 from boltz.training.held_out import SCORE, due
 from boltz.training.monitor import Modes
+from boltz.training.pacing import Watched, with_all_epochs
 from boltz.training.pretraining import Stage, recognise
 from boltz.training.programs import Steps, fits
 from boltz.training.rules import Clock, Workspace
@@ -46,7 +47,8 @@ class Events:
 
     The state may be saved at a step boundary, with the records and updates before it. An epoch that is answered by True
     is the last one. ahead says how many updates there are to the next one that update waits for. rewound hears of the
-    update, counted through the run, whose parameters a stage keeps, where it is not its last one.
+    update, counted through the run, whose parameters a stage keeps, where it is not its last one. planned hears that
+    stages have other epochs from now on.
     """
 
     epoch: Callable[[Record], Any] = lambda record: None
@@ -54,11 +56,12 @@ class Events:
     step: Callable[[], None] = lambda: None
     update: Callable[[], None] = lambda: None
     ahead: Callable[[], int] = lambda: MANY
+    planned: Callable[[], None] = lambda: None
 
 
 @dataclass
 class Loop:
-    """A run in memory: data, plan of stages, and the state that moves."""
+    """A run in memory: data, plan of stages, the state that moves, and its clock, where it has so much time."""
 
     data: Data
     held_out: Data | None
@@ -66,6 +69,7 @@ class Loop:
     state: TrainState
     key: Key
     events: Events = field(default_factory=Events)
+    watched: Watched | None = None
     resident: dict[int, Array] = field(default_factory=dict)  # rows by their identity where the machine lives, as bytes
     modes: Modes = field(init=False)  # of the data of the stage
     averages: Averages = field(default_factory=Averages)  # of the parameters of the stage
@@ -86,9 +90,12 @@ class Loop:
                 self.averages = Averages.of(stage.settings, stage.updates(len(self.data.x)))
                 gradient = self._gradient(stage, work, key, pool)
                 together = self._together(stage, key, pool)
-                while not self._done(stage):
+                again = False
+                while not (again or self._done(stage)):
                     self._epoch(stage, key, work, watched, (gradient, pool, together))
-                self._leave(stage)
+                    again = self._planned_anew()
+                if not again:
+                    self._leave(stage)
 
     def _enter(self, stage: Stage, key: Key) -> None:
         self.state.make_machine(stage)
@@ -96,6 +103,19 @@ class Loop:
         self.state.enter(
             stage, self._batch(self.data, stage, rows, self.state.lines), key.derive("init"), len(self.data.x)
         )
+
+    def _planned_anew(self) -> bool:
+        """Plan the epochs that are left anew, where the time asks for it; whether the stage in work got others."""
+        if self.watched is None or self.stopped:
+            return False
+        at, before = self.state.stage, [stage.settings.epochs for stage in self.plan]
+        epochs = self.watched.epochs(before, at, self.state.epoch)
+        if epochs == before:
+            return False
+        self.plan = with_all_epochs(self.plan, epochs)
+        self.state.epochs = np.array(epochs, np.int64)
+        self.events.planned()
+        return epochs[at] != before[at]
 
     def _done(self, stage: Stage) -> bool:
         """Whether the epochs of a stage are over, or have not got better for long, or the caller stops."""
@@ -224,6 +244,10 @@ class Loop:
         if self.held_out is None:
             return self.visible_rows(1)[:0]
         return self._batch(self.held_out, self.plan[-1], self._spread(most, len(self.held_out.x)), 0)
+
+    def rows_of(self, data: Data, stage: Stage, most: int) -> Array:
+        """Rows of some data, evenly spaced, as a stage sees them, (rows, units)."""
+        return self._batch(data, stage, self._spread(most, len(data.x)), 0)
 
     def _watched(self, stage: Stage) -> tuple[Array, Array]:
         """The fixed rows of training and of held-out data, the latter possibly none, that are measured each epoch."""

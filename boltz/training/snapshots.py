@@ -35,9 +35,13 @@ class Recorder:
 
     def __init__(self, loop: Loop, settings: AnySettings, keep: Keep) -> None:
         self.loop, self.keep = loop, keep
-        self.lengths = [stage.updates(len(loop.data.x)) for stage in loop.plan]
-        wanted = settings.snapshots if isinstance(settings, Settings) else 0
-        self.marks = marks(sum(self.lengths), wanted)
+        self.wanted = settings.snapshots if isinstance(settings, Settings) else 0
+        self.mark()
+
+    def mark(self) -> None:
+        """Choose the updates by the epochs that the stages have now."""
+        self.lengths = [stage.updates(len(self.loop.data.x)) for stage in self.loop.plan]
+        self.marks = marks(sum(self.lengths), self.wanted)
 
     def __call__(self) -> None:
         number = self._number()

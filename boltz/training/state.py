@@ -34,7 +34,8 @@ class TrainState:
     stage counts stages, epoch and batch those of the stage, step its updates, lines all epochs so far. totals holds
     (seconds of this epoch, seconds of the run). average holds the mean of the parameters that the stage averages, empty
     before there are any. best holds the parameters of the epoch of the stage that held-out rows
-    like best, empty before there is one, and judged (their log-likelihood, that epoch).
+    like best, empty before there is one, and judged (their log-likelihood, that epoch). epochs holds those of each
+    stage where they were planned by minutes, since they may be planned anew; else it is empty.
     """
 
     model: Model
@@ -45,6 +46,7 @@ class TrainState:
     average: Array = field(default_factory=lambda: np.zeros(0))
     best: Array = field(default_factory=lambda: np.zeros(0))
     judged: tuple[float, int] = (-np.inf, 0)
+    epochs: Array = field(default_factory=lambda: np.zeros(0, np.int64))
     stage: int = 0
     epoch: int = 0
     batch: int = 0
@@ -129,6 +131,8 @@ class TrainState:
             found["average/arena"] = self.average
         if self.best.size:
             found |= {"best/arena": self.best, "best/judged": np.array(self.judged)}
+        if self.epochs.size:
+            found["plan/epochs"] = self.epochs
         return {name: host(x) for name, x in found.items()}
 
     def to(self, device: str) -> TrainState:
@@ -154,6 +158,7 @@ def restore(tensors: Mapping[str, Array], blueprint: Blueprint, plan: list[Stage
             owned.get("average/arena", np.zeros(0)),
             owned.get("best/arena", np.zeros(0)),
             _judged(owned.get("best/judged", np.array([-np.inf, 0]))),
+            _epochs(owned.get("plan/epochs", np.zeros(0, np.int64)), len(plan)),
             **{name: int(n) for name, n in zip(COUNTERS, owned["counters"], strict=True)},
         )
         fits = _shapes(state, plan)
@@ -175,6 +180,13 @@ def _judged(numbers: Array) -> tuple[float, int]:
     if not 0 <= epoch < 2**53:
         raise ValueError("its best epoch is no number of an epoch")
     return score, int(epoch)
+
+
+def _epochs(numbers: Array, stages: int) -> Array:
+    whole = numbers.dtype == np.int64 and numbers.shape in ((0,), (stages,))
+    if not whole or (numbers.size and not 0 <= numbers.min() <= numbers.max() <= 10**9):
+        raise ValueError("its epochs are not those of the stages")
+    return numbers
 
 
 def _shapes(state: TrainState, plan: list[Stage]) -> bool:

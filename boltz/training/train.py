@@ -33,7 +33,9 @@ from boltz.training.description import description_of, read_description, with_le
 from boltz.training.held_out import kept_epoch
 from boltz.training.history import columns, in_words, length, measured
 from boltz.training.loop import ROWS, Events, Loop, Record
+from boltz.training.minutes import CLOCK, Plan, Time, minutes_of, named_length, plain, planned, used
 from boltz.training.monitor import apart
+from boltz.training.pacing import Watched, with_all_epochs
 from boltz.training.runner import Runner, saved_in
 from boltz.training.settings import AnySettings
 from boltz.training.snapshots import Recorder
@@ -53,8 +55,8 @@ class Run:
 
     told is what a reader should know, such as the epoch whose parameters are kept; kept holds the snapshots of a run
     without a folder. look says what the trained machine itself tells, which takes as long as some epochs of few rows.
-    seen: training rows and held-out rows as the machine sees them, None where these are not known. print shows the
-    notes.
+    seen: training rows and held-out rows as the machine sees them, None where these are not known. plan: that of a
+    training of so many minutes, and seconds what it took. print shows the notes.
     """
 
     model: Model
@@ -65,6 +67,8 @@ class Run:
     kept: tuple[BoltzmannMachine, ...] = ()
     look: Callable[[], tuple[str, ...]] = tuple
     seen: tuple[Array, Array] | None = None
+    plan: Plan | None = None
+    seconds: float | None = None
 
     def __str__(self) -> str:
         return "\n".join([repr(self), *self.notes])
@@ -115,6 +119,7 @@ def train(
     watch: Watch | None = None,
     extra: Mapping[str, Any] | None = None,
     progress: Asked = None,
+    minutes: float | Plan | None = None,
     **settings: Any,
 ) -> Run:
     """Train a copy of model on rows x (rows, units) and return the run; writes nothing unless out names a folder.
@@ -127,6 +132,8 @@ def train(
       as it stands. If it returns True, the run ends there. If it raises, and out is None, the exception has what was
       trained as its attribute run.
     - progress: True for a bar, or a function of (stage, epochs done, all of them).
+    - minutes: how long the training may take, in place of epochs, which are chosen by what this machine can do; or a
+      plan from boltz.plan_training, which has the settings.
     - extra: what else run.toml keeps.
     - settings: the fields of boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid belief net
       or a VAE, of boltz.BeliefSettings for a deep belief net. Those that are not named are as in boltz train.
@@ -142,23 +149,86 @@ def train(
     checks.table(extra, "extra")
     if out is not None:
         out = checks.path(out, "out")
-    drawn = model.plan
-    settings_of(drawn, settings)  # what is wrong with them is said before rows are read
-    data = as_data(x, "x", model.layers[0], model.levels)
-    model = with_levels_of(model, data)
-    others = None if held_out is None else as_data(held_out, "held_out", model.layers[0], model.levels)
-    chosen = settings_of(drawn, completed(drawn.kind, settings, data.x.shape, others is not None, bool(model.rates)))
-    plan = stages(drawn, chosen)
+    begun = _begun(model, x, held_out, settings, minutes)
+    model, data, others, chosen, given = begun.model, begun.data, begun.held_out, begun.settings, begun.plan
+    plan = stages(model.plan, chosen)
     state = TrainState(_started(model, data), [])
     loop = Loop(*_parts(data, others, chosen), plan, state, Key.from_seed(chosen.seed).derive("train"))
+    if given is not None:
+        state.epochs = np.array([stage.settings.epochs for stage in plan], np.int64)
+        loop.watched = Watched(given.seconds, list(given.costs), CLOCK)
     if out is None:
         with watching.hearing(watch, progress, in_words) as heard:
-            return _in_memory(loop, chosen, heard)
-    description = description_of(model, chosen, data, others, extra or {}).as_table()
+            return _told(_in_memory(loop, chosen, heard), given, loop)
+    kept = dict(extra or {}) | ({} if given is None else {"plan": plain(given)})
+    description = description_of(model, chosen, data, others, kept).as_table()
     guards.check_state(state.tensors(), "the start")
     folder = run_folder.create(out, description, state.tensors(), {}, force)
     with run_folder.lock(folder), watching.hearing(watch, progress, in_words) as heard:
-        return _in_folder(loop, chosen, folder, heard)
+        return _told(_in_folder(loop, chosen, folder, heard), given, loop)
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """What a training starts from, once all arguments are read: the machine with the levels of the data, these, the
+    held-out rows, the settings, and the plan where it has one.
+    """
+
+    model: Model
+    data: Data
+    held_out: Data | None
+    settings: AnySettings
+    plan: Plan | None
+
+
+def _begun(model: Model, x: Any, held_out: Any, settings: dict[str, Any], minutes: Any) -> _Begun:
+    """The arguments of a training, read; raises InputError."""
+    settings_of(model.plan, settings)  # what is wrong with them is said before rows are read
+    given = minutes if isinstance(minutes, Plan) else None
+    if minutes is not None and given is None:
+        minutes_of(minutes)
+        if name := named_length(model.kind, settings):
+            raise InputError(f"minutes choose {name}, so name one of both; {name}=0 leaves the stage out.")
+    if given is not None and settings:
+        raise InputError(f"minutes is a plan, which has all settings, so name no {next(iter(settings))} beside it.")
+    data = as_data(x, "x", model.layers[0], model.levels)
+    model = with_levels_of(model, data)
+    others = None if held_out is None else as_data(held_out, "held_out", model.layers[0], model.levels)
+    if given is not None:
+        if given.settings.validation and others is not None:
+            raise InputError("minutes is a plan that holds out some of the rows, so give no held_out beside it.")
+        stages(model.plan, given.settings)
+        return _Begun(model, data, others, given.settings, given)
+    named = completed(model.plan.kind, settings, data.x.shape, others is not None, bool(model.rates))
+    chosen = settings_of(model.plan, named)
+    if minutes is None:
+        return _Begun(model, data, others, chosen, None)
+    free = others is None and not {"patience", "validation"} & set(settings)
+    given = planned(_started(model, data), (data, others), chosen, Time.of(minutes), free)
+    return _Begun(model, data, others, given.settings, given)
+
+
+def plan_training(model: Model, x: Any, minutes: float = 2.0, held_out: Any = None, **settings: Any) -> Plan:
+    """The plan of a training of model on rows x (rows, units) that takes so many minutes, measured on this machine.
+
+    It is shown as sentences: how many epochs of each stage, how long they take, and the log-likelihood of test rows
+    where trainings like it were recorded on these very rows. boltz.train takes it as minutes. Stages keep the ratio
+    that they have without minutes, and so do batches, chains, schedule and averaging. Where it gets more than twice as
+    long as usual, some of the rows are held out. x, held_out and settings are as in boltz.train, but epochs are chosen;
+    a stage whose epochs are named as 0 is left out. Measuring takes a twentieth of the time, and 4 s at most. Raises
+    InputError, also where the minutes are too few for one epoch of each stage, with how many are needed.
+    """
+    found = _begun(checked_machine(model), x, held_out, settings, minutes_of(minutes)).plan
+    assert found is not None
+    return found
+
+
+def _told(run: Run, plan: Plan | None, loop: Loop) -> Run:
+    """The run, with a sentence on how well its plan guessed, unless something follows it within its minutes."""
+    if plan is None or loop.watched is None:
+        return run
+    told = () if plan.rest else (used(plan, plan.before + loop.watched.spent),)
+    return replace(run, told=(*run.told, *told), plan=plan, seconds=loop.watched.spent)
 
 
 def resume(
@@ -184,6 +254,7 @@ def resume(
         chosen, plan = drawn.settings, drawn.stages
         saved = saved_in(folder)
         state = restore(saved.tensors, drawn.plan, plan, f"the checkpoint of {folder}")
+        plan = with_all_epochs(plan, state.epochs) if state.epochs.size else plan
         if state.model.dtype != drawn.dtype:
             raise FileError(f"the checkpoint of {folder} must hold {drawn.dtype} parameters, got {state.model.dtype}.")
         state.model = replace(state.model, levels=drawn.levels)
@@ -229,7 +300,7 @@ def _in_memory(loop: Loop, settings: AnySettings, heard: Heard) -> Run:
             del kept[later]
 
     recorder = Recorder(loop, settings, kept.__setitem__)
-    loop.events = Events(epoch, rewound, update=recorder, ahead=recorder.ahead)
+    loop.events = Events(epoch, rewound, update=recorder, ahead=recorder.ahead, planned=recorder.mark)
     try:
         loop.run()
         model = _finished(loop, settings)
@@ -261,9 +332,13 @@ def _in_folder(loop: Loop, settings: AnySettings, folder: Path, heard: Heard) ->
     def rewound(update: int) -> None:
         snapshots.drop_after(folder, update)
 
+    def planned_anew() -> None:
+        recorder.mark()
+        runner.save(state.tensors(), f"step {state.step}")
+
     with runner.running():
         recorder = Recorder(loop, settings, keep)
-        loop.events = Events(epoch, rewound, step, recorder, recorder.ahead)
+        loop.events = Events(epoch, rewound, step, recorder, recorder.ahead, planned_anew)
         loop.run()
         model = _finished(loop, settings)
         model.save(folder / run_folder.MODEL)

@@ -351,6 +351,10 @@ def functions() -> dict[str, Good]:
             {"model": directed, "x": X, **given, "out": None, "force": False, "extra": None, **TINY},
             paths=("out",),
         ),
+        "plan_training": Good(
+            boltz.plan_training, {"model": directed, "x": X, "minutes": 0.01, "held_out": X, "learning_rate": 0.1}
+        ),
+        "train, minutes": Good(boltz.train, {"model": directed, "x": X, "minutes": 0.01}),
         "plot_comparison": Good(boltz.plot_comparison, {"comparison": boltz.compare([rbm(), snapshot()], X)}),
         "plot_log_z": Good(boltz.plot_log_z, {"result": estimate()}),
         "plot_curves": Good(boltz.plot_curves, {"run": [{"stage": "joint", "bound": -1.0}]}),
@@ -397,7 +401,7 @@ def types() -> dict[str, Good]:
     two_sided, evaluation = boltz.log_z(rbm()), boltz.evaluate(rbm(), X)
     comparison, diagnosis = boltz.compare([rbm(), snapshot()], X), boltz.diagnose(sbn(), X)
     along = boltz.evaluate_along(RUN, X, rounds=20)
-    key = boltz.Key(1, 2)
+    key, plan = boltz.Key(1, 2), boltz.plan_training(sbn(), X, 0.01)
     found = {
         "Key": Good(boltz.Key, {"key0": 1, "key1": 2}),
         "Key.from_seed": Good(boltz.Key.from_seed, {"seed": 0}),
@@ -429,6 +433,8 @@ def types() -> dict[str, Good]:
         ),
         "ChainRun": Good(boltz.ChainRun, values(boltz.run_chains(rbm(), 1, 2)), record=True),
         "Run": Good(boltz.Run, values(run), record=True),
+        "Plan": Good(boltz.Plan, values(plan), record=True),
+        "Plan.as_dict": Good(plan.as_dict, {}),
         "Run.history_table": Good(run.history_table, {}),
         "Tuned": Good(boltz.Tuned, values(tuned), record=True),
         "Tuned.history_table": Good(tuned.history_table, {}),
