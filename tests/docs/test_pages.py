@@ -43,6 +43,7 @@ SMALL = {
     "--epochs": "1",
     "--error": "9",
     "--few": "50",
+    "--minutes": "0.15",
     "--pretrain-epochs": "1",
     "--row-betas": "20",
     "--row-chains": "5",
@@ -52,7 +53,7 @@ SMALL = {
 }  # what values of these options become
 ADDED = (
     ("train", "--limit=60", ()),
-    ("train", "--epochs=1", ()),
+    ("train", "--epochs=1", ("--minutes",)),
     ("train", "--no-evaluate", ()),
     ("classify", "--limit=80", ()),
     ("classify", "--epochs=1", ("--split",)),
@@ -105,7 +106,8 @@ def smaller(words: list[str]) -> list[str]:
         elif word in ("--layers", "--latent"):
             found[at + 1] = re.sub(r"\d+", lambda number: str(2 + int(number[0]) // 50), words[at + 1])
     if words[0] == "train" and "--init" not in words:
-        found += [extra for extra in LAYERS[words[1]] if extra.split("=")[0] not in words]
+        given = {*words, *(("--pretrain-epochs",) if "--minutes" in words else ())}
+        found += [extra for extra in LAYERS[words[1]] if extra.split("=")[0] not in given]
     for command, extra, others in ADDED:
         if words[0] == command and not {extra.split("=")[0], *others} & set(words):
             found.append(extra)

@@ -343,18 +343,17 @@ def functions() -> dict[str, Good]:
         "resume_tuning, unfinished": Good(tuning_resumed, {"x": X, "y": Y, "held_out": (X, Y)}),
         "train": Good(
             boltz.train,
-            {**some, **given, **new, "extra": {"note": "a"}, "learning_rate": 0.1, **TINY},
+            {**some, **given, **new, "extra": {"note": "a"}, "minutes": None, "learning_rate": 0.1, **TINY},
             paths=("out",),
         ),
         "train, in memory": Good(
             boltz.train,
-            {"model": directed, "x": X, **given, "out": None, "force": False, "extra": None, **TINY},
+            {"model": directed, "x": X, **given, "out": None, "force": False, "extra": None, "minutes": None, **TINY},
             paths=("out",),
         ),
         "plan_training": Good(
             boltz.plan_training, {"model": directed, "x": X, "minutes": 0.01, "held_out": X, "learning_rate": 0.1}
         ),
-        "train, minutes": Good(boltz.train, {"model": directed, "x": X, "minutes": 0.01}),
         "plot_comparison": Good(boltz.plot_comparison, {"comparison": boltz.compare([rbm(), snapshot()], X)}),
         "plot_log_z": Good(boltz.plot_log_z, {"result": estimate()}),
         "plot_curves": Good(boltz.plot_curves, {"run": [{"stage": "joint", "bound": -1.0}]}),
