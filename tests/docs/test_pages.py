@@ -43,7 +43,7 @@ SMALL = {
     "--epochs": "1",
     "--error": "9",
     "--few": "50",
-    "--minutes": "0.15",
+    "--minutes": "0.1",
     "--pretrain-epochs": "1",
     "--row-betas": "20",
     "--row-chains": "5",
