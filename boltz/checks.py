@@ -62,6 +62,17 @@ def integer(value: Any, name: str, least: int = 0, most: int | None = None) -> i
     return int(value)
 
 
+def rising(value: Any, name: str, least: int = 0, most: int | None = None) -> tuple[int, int]:
+    """A whole number within [least, most], or text such as 1:10 of two between which it rises; both ends."""
+    if not isinstance(value, str):
+        return (integer(value, name, least, most),) * 2
+    found = [int(end) for end in value.split(":") if end.isascii() and end.isdecimal() and len(end) < 10]
+    if len(found) != 2 or value.count(":") != 1 or not least <= found[0] < found[1] or (most and found[1] > most):
+        wanted = f"a whole number of at least {least}, or two between which it rises, such as 1:10"
+        raise InputError(f"{name} must be {wanted}, got {brief(value)}.")
+    return found[0], found[1]
+
+
 def seed(value: Any) -> int:
     """The seed of a random key, argument "seed"."""
     return integer(value, "seed", 0, 2**64 - 1)

@@ -54,17 +54,19 @@ SHARES: Mapping[str, Mapping[str, float]] = {
 LACKS: Mapping[str, tuple[str, ...]] = {
     "rbm": (
         *("positive", "positive_draws", "mean_field_sweeps", "mean_field_tolerance", "mean_field_damping"),
-        *("pretrain", "pretrain_epochs", "pretrain_learning_rate", "pretrain_k"),
+        *("pretrain", "pretrain_epochs", "pretrain_learning_rate", "pretrain_k", "pretrain_l2", "pretrain_schedule"),
+        "negative",
     ),
     "sbn": ("groups", "alpha", "beta"),
 }  # kind -> settings of its class that mean nothing to it
+SHAPES = ("layers", "latent", "widths", "activation", "visible", "initial_scale", "initial_bias")  # of a new machine
 KINDS = ("rbm", "dbm", "dbn", "sbn", "vae", "helmholtz")
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A training of a published result: the machine, its data, the options of the machine by name, and the number of
-    stages of 3^i epochs.
+    stages of 3^i epochs, None where it has none.
 
     options hold the shape of the machine (layers, latent) and its settings.
     """
@@ -74,11 +76,25 @@ class Recipe:
     model: str
     data: str
     limit: int | None
-    stages: int
+    stages: int | None
     options: dict[str, Any]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of boltz.train; the whole training is followed, whatever held-out rows say."""
+        return {"patience": 0} | {name: value for name, value in self.options.items() if name not in SHAPES}
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """What a run keeps of it."""
+        return {"name": self.name} | ({} if self.stages is None else {"stages": self.stages})
 
     def cut(self, stages: int | None) -> Recipe:
         """The recipe with its first stages only; raises InputError."""
+        if self.stages is None:
+            if stages is None:
+                return self
+            raise InputError(f"--stages cuts a recipe with stages of 3^i epochs short, but {self.name} has none.")
         if stages is None:
             stages = self.stages
         whole = isinstance(stages, int) and not isinstance(stages, bool)
@@ -102,7 +118,8 @@ def recipe(name: str) -> Recipe:
         options["layers"] = tuple(_numbers(group) for group in options["layers"].split("/"))
     if "latent" in options:
         options["latent"] = _numbers(options["latent"])
-    whole = Recipe(name, text["title"], text["model"], text["data"], text.get("limit"), text["stages"], options)
+    options = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+    whole = Recipe(name, text["title"], text["model"], text["data"], text.get("limit"), text.get("stages"), options)
     return whole.cut(None)
 
 

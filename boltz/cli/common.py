@@ -175,6 +175,27 @@ class Numbers(click.ParamType):
         return found[0] if len(found) == 1 else found
 
 
+class Sweeps(click.ParamType):
+    """A number of sweeps, or two between which it rises, such as 1:10; several: or one of these for each pair."""
+
+    name = "sweeps"
+
+    def __init__(self, several: bool = False) -> None:
+        self.several = several
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        parts = value.split(",") if self.several else [value]
+        if not all(_is_size(end) for part in parts for end in part.split(":", 1)):
+            each = ", or one for each pair of layers, such as 1,1:10" if self.several else ""
+            self.fail(
+                f"{value!r} must be a whole number, or two between which it rises, such as 1:10{each}.", param, ctx
+            )
+        found = tuple(part if ":" in part else int(part) for part in parts)
+        return found[0] if len(found) == 1 else found
+
+
 class Betas(click.ParamType):
     """A number of temperatures, or the name of a schedule: sm2008, adaptive, adaptive:N."""
 

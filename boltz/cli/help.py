@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any, ClassVar
 
 import click
 
+from boltz.cli.common import Choice
 from boltz.cli.machines import MACHINES
 from boltz.cli.options import HELP, SECTIONS, TUNING_SECTIONS, Sections, having, machine_option
 from boltz.presets import recipe, recipe_names
@@ -83,11 +85,16 @@ def _has(model: str, name: str) -> bool:
         return model in having(name)
     if name.startswith("grow"):
         return MACHINES[model].settings is Settings
-    return name not in ("recipe", "stages") or any(recipe(each).model == model for each in recipe_names())
+    found = [each for each in map(recipe, recipe_names()) if each.model == model]
+    return name not in ("recipe", "stages") or any(name == "recipe" or each.stages for each in found)
 
 
 def _of_model(parameter: click.Parameter, model: str) -> click.Parameter:
     """An option as a model has it."""
+    if parameter.name == "recipe":
+        own = copy(parameter)
+        own.type = Choice([name for name in recipe_names() if recipe(name).model == model])
+        return own
     if parameter.name is None or parameter.name not in HELP:
         return parameter
     made: Callable[..., Any] = machine_option(parameter.name, model)(lambda: None)

@@ -14,6 +14,7 @@ from boltz.training.settings import BeliefSettings, Common, DirectedSettings, Se
 
 Shape = Mapping[str, Any]
 Groups = Sequence[tuple[int, ...]]
+INITIAL = {"initial_scale": 0.01, "initial_bias": "data"}
 ANNEALING = {"betas": "sm2008", "chains_ais": 100}
 
 
@@ -51,11 +52,16 @@ class Machine:
 
 
 def _rbm(visible: int, shape: Shape, x: Any, seed: int) -> Model:
-    return boltz.dbm([visible, *_chain("an rbm", shape["layers"], 1, 1)], x, seed)
+    return _chained([visible, *_chain("an rbm", shape["layers"], 1, 1)], shape, x, seed)
 
 
 def _dbm(visible: int, shape: Shape, x: Any, seed: int) -> Model:
-    return boltz.dbm([visible, *_chain("a dbm", shape["layers"], 2)], x, seed)
+    return _chained([visible, *_chain("a dbm", shape["layers"], 2)], shape, x, seed)
+
+
+def _chained(units: list[int], shape: Shape, x: Any, seed: int) -> Model:
+    start = x if shape["initial_bias"] == "data" else None
+    return boltz.dbm(units, start, seed, initial_scale=shape["initial_scale"])
 
 
 def _dbn(visible: int, shape: Shape, x: Any, seed: int) -> Model:
@@ -95,7 +101,7 @@ MACHINES: dict[str, Machine] = {
             "rbm",
             _rbm,
             Settings,
-            {"layers": ((500,),)},
+            {"layers": ((500,),), **INITIAL},
             {},
             ANNEALING,
             "a restricted Boltzmann machine, which has one hidden layer",
@@ -105,7 +111,7 @@ MACHINES: dict[str, Machine] = {
             "dbm",
             _dbm,
             Settings,
-            {"layers": ((500, 1000),)},
+            {"layers": ((500, 1000),), **INITIAL},
             {},
             {**ANNEALING, "evaluation_samples": 0},
             "a deep Boltzmann machine, which has two hidden layers or more",

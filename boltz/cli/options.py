@@ -19,6 +19,7 @@ from boltz.cli.common import (
     Choice,
     Layers,
     Numbers,
+    Sweeps,
     device_option,
     json_option,
     table_options,
@@ -47,6 +48,8 @@ SHAPE = {
     "activation": "Function of the deterministic layers.",
     "visible": "Visible units: bernoulli, or gaussian for any real numbers, such as those of sensors, as they are in "
     "the units of each column (implies --binarize none).",
+    "initial_scale": "Standard deviation of the weights at the start, or one for each pair of neighbouring layers.",
+    "initial_bias": "Visible biases at the start: the logits of the mean of the data (data), or zero.",
 }
 SAMPLES_A_ROW = "Importance samples a row for the test log-likelihood; 0 enumerates at most 14 hidden units, and"
 MEASUREMENT = {
@@ -75,6 +78,7 @@ NEEDS = meaning.needs(*TRAINED) | {
     **dict.fromkeys(MEASUREMENT, Need("{evaluate}", lambda v: bool(v["evaluate"]))),
 }
 CHOICES = meaning.choices(*TRAINED) | {"activation": tuple(ACTIVATIONS), "visible": tuple(CONDITIONALS)}
+CHOICES["initial_bias"] = ("data", "zero")
 STEPS = ("optimizer", "momentum", "initial_momentum", "momentum_epochs", "adam_beta1", "adam_epsilon", "adam_second")
 RUN = ("device", "threads", "as_json")
 SECTIONS: Sections = {
@@ -93,16 +97,19 @@ SECTIONS: Sections = {
         ),
         *("rule", "k", "objective", "samples", "seed", "evaluate", "resume"),
     ),
-    "Machine": ("init", "grow", "grow_wiring", "grow_scale", "widths", "activation"),
+    "Machine": (
+        *("init", "grow", "grow_wiring", "grow_scale", "widths", "activation", "initial_scale", "initial_bias"),
+    ),
     "Data": ("limit", "valid", "test", *TABLES, "binarize", "shuffle"),
     "Training": (
-        *("recipe", "stages", "patience", "validation", "schedule", "decay_epochs", *STEPS, "l2", "l1", "max_norm"),
+        *("recipe", "stages", "patience", "validation", "schedule", "decay_epochs", "rate_floor", *STEPS),
+        *("l2", "l1", "max_norm"),
         *("averaging", "average_share", "average_decay"),
     ),
     "Chains and pretraining": (
-        *("chains", "rungs", "sparsity_target", "sparsity_cost", "center", "center_rate"),
+        *("chains", "chain_start", "negative", "rungs", "sparsity_target", "sparsity_cost", "center", "center_rate"),
         *("positive", "positive_draws", "mean_field_sweeps", "mean_field_tolerance", "mean_field_damping"),
-        *("pretrain", "pretrain_learning_rate", "pretrain_k"),
+        *("pretrain", "pretrain_learning_rate", "pretrain_schedule", "pretrain_k", "pretrain_l2"),
     ),
     "Objective": ("groups", "alpha", "beta", "sleep_share", "warmup_epochs", "free_bits"),
     "Measurement at the end": tuple(MEASUREMENT),
@@ -112,7 +119,7 @@ TUNING_SECTIONS: Sections = {
     "Most used": ("code", "data", "labels", "few", "out", "epochs", "batch_size", "learning_rate", "seed", "resume"),
     "Data": ("limit", *TABLES, "test", "test_labels", "split", "binarize", "shuffle"),
     "How long": ("output_epochs", "validation", "patience", "refit"),
-    "Training": ("schedule", "decay_epochs", *STEPS, "dropout", "input_dropout", "l2", "l1", "max_norm"),
+    "Training": ("schedule", "decay_epochs", "rate_floor", *STEPS, "dropout", "input_dropout", "l2", "l1", "max_norm"),
     "Run": ("force", *RUN, "checkpoint_seconds"),
 }
 TEXTS = SHAPE | MEASUREMENT | meaning.helps(*TRAINED)
@@ -122,10 +129,13 @@ TYPES: dict[str, tuple[Any, str]] = {
     "latent": (Layers(), "N[,N...]"),
     "widths": (Layers(), "N,N,..."),
     "betas": (Betas(), BETAS),
+    "initial_scale": (Numbers(float), "FLOAT[,FLOAT...]"),
     **dict.fromkeys(("samples", "epochs", "batch_size", "patience"), (int, "INTEGER")),
     "validation": (float, "FLOAT"),
     **dict.fromkeys(Settings.BY_PAIR, (Numbers(float), "FLOAT[,FLOAT...]")),
-    **dict.fromkeys(("pretrain_epochs", "pretrain_k"), (Numbers(int), "INTEGER[,INTEGER...]")),
+    "pretrain_epochs": (Numbers(int), "INTEGER[,INTEGER...]"),
+    "k": (Sweeps(), "INTEGER|A:B"),
+    "pretrain_k": (Sweeps(several=True), "INTEGER|A:B[,...]"),
 }
 EPOCHS = f"by the number of rows: for {presets.LEAST_UPDATES:,} to {presets.MOST_UPDATES:,} updates"
 LESS = f"less with fewer than {presets.ROWS_A_UNIT} rows a unit"
@@ -233,9 +243,9 @@ def machine_option(name: str, model: str | None = None) -> Callable[[F], F]:
     flag = f"{word(name)}/--no-{word(name)[2:]}" if kind is bool else word(name)
     if name in choices:
         kind = Choice(choices[name])
-    text = _text_of_all(name) if model is None else _own_text(name, model)
+    told = _text_of_all(name) if model is None else _own_text(name, model)
     shown = _shown(name, defaults)
-    return click.option(flag, name, type=kind, metavar=metavar, default=None, show_default=shown, help=text)
+    return click.option(flag, name, type=kind, metavar=metavar, default=None, show_default=shown, help=told)
 
 
 def _shown(name: str, defaults: Values) -> str:
@@ -246,10 +256,10 @@ def _shown(name: str, defaults: Values) -> str:
         return SHOWN[name]
     models: dict[str, list[str]] = {}
     for model, value in defaults.items():
-        models.setdefault(_text(name, value), []).append(model)
+        models.setdefault(text(name, value), []).append(model)
     if len(models) == 1:
         return next(iter(models))
-    return "; ".join(f"{', '.join(these)} {text}" for text, these in models.items())
+    return "; ".join(f"{', '.join(these)} {told}" for told, these in models.items())
 
 
 def _text_of_all(name: str) -> str:
@@ -262,7 +272,8 @@ def _own_text(name: str, model: str) -> str:
     return OWN_TEXTS.get(model, {}).get(name, HELP[name])
 
 
-def _text(name: str, value: Any) -> str:
+def text(name: str, value: Any) -> str:
+    """The value of an option in words."""
     if isinstance(value, bool):
         return word(name)[2:] if value else f"no-{word(name)[2:]}"
     if name == "layers":

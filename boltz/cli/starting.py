@@ -12,7 +12,7 @@ import click
 from boltz import checks
 from boltz.cli.common import said, say
 from boltz.cli.machines import MACHINES
-from boltz.cli.options import USUAL, Table, chosen, word
+from boltz.cli.options import SHAPE, USUAL, Table, chosen, text, word
 from boltz.data import Data, load, splits
 from boltz.data.binarize import HOW as BINARIZE
 from boltz.data.dataset import columns_entry
@@ -52,6 +52,7 @@ class Start:
     extra: dict[str, Any]
     tests: int = 0
     plan: Plan | None = None
+    recipe: str = ""
 
     @property
     def how(self) -> dict[str, Any]:
@@ -95,9 +96,11 @@ def prepared(options: Options) -> Start:
     if data.shape:
         extra["picture"] = {"shape": list(data.shape)}
     if recipe:
-        extra["recipe"] = {"name": recipe.name, "stages": recipe.stages}
+        extra["recipe"] = recipe.entry
     if first is not None:
         extra["init"] = _told_of(options)
+    elif "initial_scale" in values:
+        extra["initial"] = {"scale": values["initial_scale"], "bias": values["initial_bias"]}
     for split, rows in others.items():
         _fitting(model, rows, "the machine")
         note = columns_note(rows, columns_entry(data.columns), f"{data.source} has")
@@ -105,7 +108,8 @@ def prepared(options: Options) -> Start:
             say(note)
         extra[split] = {"load": dict(rows.request)}
     tests = 0 if options["minutes"] is None else _tests(name, known, others, len(data.x) * settings.validation)
-    return Start(kind, model, data, held_out(name, known, others, settings), settings, out, extra, tests)
+    found = Start(kind, model, data, held_out(name, known, others, settings), settings, out, extra, tests)
+    return replace(found, recipe=_in_words(recipe, values, first is not None)) if recipe else found
 
 
 def planned_start(start: Start, options: Options, spent: float) -> Start:
@@ -142,6 +146,12 @@ def _tests(name: str, known: Options, others: Mapping[str, Data], parted: float)
         if split in others or split in splits(name):
             return len((others.get(split) or load(name, split, **known)).x)
     return round(parted)
+
+
+def _in_words(recipe: Recipe, values: Options, own_shape: bool) -> str:
+    """The recipe in words, with what its options are here."""
+    named = [name for name in recipe.options if not (own_shape and name in SHAPE)]
+    return f"recipe {recipe.name}: {recipe.title}; " + ", ".join(f"{name} {text(name, values[name])}" for name in named)
 
 
 def _rows(options: Options, first: Model | None, request: dict[str, Any]) -> Data:

@@ -57,9 +57,11 @@ WITH_RESUME = {"resume", "as_json", "threads", "device"}
     "--recipe",
     type=Choice(recipe_names()),
     show_default="none",
-    help="A published training; options given beside it replace its own, and MODEL may be left out.",
+    help="A published training, which is printed; options given beside it replace its own, and MODEL may be left out.",
 )
-@click.option("--stages", type=int, show_default="all", help="Follow only the first stages of the recipe, this many.")
+@click.option(
+    "--stages", type=int, show_default="all", help="Follow only the first stages of a recipe that has any, this many."
+)
 @click.option(
     "--data",
     show_default="mnist-mini; with --recipe, --init RUN or --grow RUN theirs",
@@ -127,7 +129,8 @@ def started(options: dict[str, Any]) -> dict[str, Any]:
     with saying("reading the data"):
         start = prepared(options)
     warm_up(start.kind, start.settings, options["device"], say)
-    say(start.title)
+    for line in filter(None, (start.title, start.recipe)):
+        say(line)
     if options["minutes"] is not None:
         with saying("measuring this machine"):
             start = planned_start(start, options, watch.loaded(60 * options["minutes"]))

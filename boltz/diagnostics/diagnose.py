@@ -267,11 +267,12 @@ def _particles(machine: BoltzmannMachine | None, particles: State) -> dict[str, 
 
 
 def _sweeps_a_step(model: Model, settings: Mapping[str, Any] | None) -> int | None:
-    """k of the last stage of training that had one, None if that is not known."""
+    """k at the end of the last stage of training that had one, None if that is not known."""
     if settings is None:
         return None
     if not isinstance(settings, Mapping):
         raise InputError(f"settings must map names to values (Settings.as_dict()), got {type(settings).__name__}.")
     pretrained = model.directed is not None and settings.get("epochs") == 0
     k = settings.get("pretrain_k" if pretrained else "k")
-    return None if k is None else checks.integer(k, "settings['k']", 1)
+    last = k[-1] if isinstance(k, list | tuple) and k else k
+    return None if last is None else checks.rising(last, "settings['k']", 1)[1]

@@ -198,10 +198,13 @@ def scaled(machine: HelmholtzMachine, rows: Array) -> HelmholtzMachine:
     return found
 
 
-def dbm(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.float32) -> BoltzmannMachine:
+def dbm(
+    units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.float32, initial_scale: Any = 0.01
+) -> BoltzmannMachine:
     """A deep Boltzmann machine with small random weights, units[0] visible.
 
-    Weights are normal with standard deviation 0.01; hidden biases are 0. Where data x (rows, units) is given, visible
+    Weights are normal with the standard deviation initial_scale, one number or one for each pair of neighbouring layers
+    from the bottom; hidden biases are 0. Where data x (rows, units) is given, visible
     biases are the logits of its mean (Hinton 2012, section 8.1), over at most 10,000 rows evenly spaced. Raises
     InputError.
     """
@@ -210,23 +213,35 @@ def dbm(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.floa
     if len(sizes) < 2:
         raise InputError(f"units must name at least a visible and a hidden layer, got {sizes}.")
     dtype, seed = checks.floating(dtype, "dtype"), checks.seed(seed)
+    scales = _scales(initial_scale, len(sizes) - 1)
     graph = Graph.chain(sizes)
     arena = np.zeros(checks.affordable(graph.parameters, "the number of parameters by units", dtype.itemsize), dtype)
     machine = BoltzmannMachine(graph, arena)
-    for edge in graph.edges:
+    for edge, spread in zip(graph.edges, scales, strict=True):
         key = Key.from_seed(seed).derive("weights", edge.key)
         weight = machine.params[edge.key]
-        weight[...] = 0.01 * key.generator().normal(size=weight.shape)
+        weight[...] = spread * key.generator().normal(size=weight.shape)
     if x is not None:
         mean = scale.first_rows(x, sizes[0]).mean(axis=0, dtype=np.float64)
         machine.bias("v")[...] = logit(np.clip(mean, 0.001, 0.999))
     return machine
 
 
-def rbm(visible: int, hidden: int, x: Any = None, seed: int = 0, dtype: Any = np.float32) -> BoltzmannMachine:
+def _scales(value: Any, pairs: int) -> list[float]:
+    """Standard deviations of the weights of each pair of layers; raises InputError."""
+    if not isinstance(value, list | tuple):
+        return [checks.number(value, "initial_scale", 0, 1e6)] * pairs
+    if len(value) != pairs:
+        raise InputError(f"initial_scale must be one number, or one for each of the {pairs} pairs, got {len(value)}.")
+    return [checks.number(each, f"initial_scale[{i}]", 0, 1e6) for i, each in enumerate(value)]
+
+
+def rbm(
+    visible: int, hidden: int, x: Any = None, seed: int = 0, dtype: Any = np.float32, initial_scale: float = 0.01
+) -> BoltzmannMachine:
     """A restricted Boltzmann machine (Smolensky 1986) with small random weights, as in dbm; raises InputError."""
     sizes = [checks.integer(n, name, 1, 10**7) for name, n in (("visible", visible), ("hidden", hidden))]
-    return dbm(sizes, x, seed, dtype)
+    return dbm(sizes, x, seed, dtype, initial_scale)
 
 
 def from_arrays(weights: Sequence[Any], biases: Sequence[Any]) -> BoltzmannMachine:

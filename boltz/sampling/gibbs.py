@@ -78,6 +78,10 @@ class GibbsSweep:
             self.update(layer, state, step, first_row, scratch)
         return {layer: self.update(layer, state, step, first_row, scratch) for layer in self.order[1]}
 
+    def sweep_means(self, state: dict[str, Array], step: Any, first_row: int, scratch: Scratch) -> dict[str, Array]:
+        """As sweep; the means are those of all layers, of the class sampled first given what the other one was."""
+        return {layer: self.update(layer, state, step, first_row, scratch) for one in self.order for layer in one}
+
     def step(self, state: State, step: int, first_row: int = 0) -> dict[str, Array]:
         """One sweep from state, which is left untouched."""
         new = {layer: x.astype(self.machine.dtype, order="C") for layer, x in state.items()}

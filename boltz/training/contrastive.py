@@ -11,19 +11,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
+from boltz import checks
 from boltz.arrays import beside, on_device
 from boltz.kernels.cpu.recorded import recordable
 from boltz.models.boltzmann import BoltzmannMachine, views
 from boltz.models.graph import Edge, bias_key
 from boltz.parallel import Recording, Workers, blocks, shares
 from boltz.rng import Key
-from boltz.sampling.gibbs import GibbsSweep, Scratch, turned_weights
+from boltz.sampling.gibbs import GibbsSweep, Scratch, layer_input, turned_weights
 from boltz.sampling.meanfield import solve
 from boltz.training.held_out import undirected
 from boltz.training.monitor import Monitor
@@ -72,6 +74,11 @@ class Contrastive:
         return self.settings.rule != "cd"
 
     @property
+    def k(self) -> int:
+        """Sweeps a step: of a number that rises the last one, which Stage.at replaces by that of the epoch."""
+        return checks.rising(self.settings.k, "k", 1)[1]
+
+    @property
     def start_rows(self) -> int:
         return self.settings.chains
 
@@ -93,11 +100,7 @@ class Contrastive:
         """
         state: RuleState = kept_for_rows(machine, total) if self._by_rows(machine) else {}
         if self.persistent:
-            start = rows[beside(np.arange(self.settings.chains) % len(rows), rows)]
-            visible, scratch = machine.graph.visible, Scratch(machine.arena)
-            means = solve(machine, {visible: start}, self.settings.mean_field, scratch)
-            chains = {visible: start, **posterior_sample(machine, means, key, 0, 0, scratch)}
-            state |= {f"chain/{layer}": x.copy() for layer, x in chains.items()}
+            state |= {f"chain/{layer}": x.copy() for layer, x in self._particles(machine, rows, key).items()}
         for layer in machine.graph.units:
             mean = machine.unit_type(layer).mean(machine.bias(layer)).astype(machine.dtype)
             if self.settings.center:
@@ -105,6 +108,21 @@ class Contrastive:
             if self.settings.sparse:
                 state[f"rate/{layer}"] = mean.copy()
         return state
+
+    def _particles(self, machine: BoltzmannMachine, rows: Array, key: Key) -> dict[str, Array]:
+        """Where the persistent chains begin, layer -> (chains, units)."""
+        visible, count, how = machine.graph.visible, self.settings.chains, self.settings.chain_start
+        if how == "noise":
+            start, unit_type = machine.zeros(count, visible), machine.unit_type(visible)
+            stream = key.derive("noise").stream(0)
+            unit_type.sample(np.zeros_like(start), 1.0, np.zeros_like(machine.bias(visible)), stream, 0, start)
+        else:
+            start = rows[beside(np.arange(count) % len(rows), rows)]
+        if how != "data":
+            return drawn_upwards(machine, start, key)
+        scratch = Scratch(machine.arena)
+        means = solve(machine, {visible: start}, self.settings.mean_field, scratch)
+        return {visible: start, **posterior_sample(machine, means, key, 0, 0, scratch)}
 
     def workspace(self, machine: BoltzmannMachine) -> Workspace:
         return Workspace(machine)
@@ -118,16 +136,17 @@ class Contrastive:
     def gradient(
         self, work: Workspace, batch: Array, state: RuleState, clock: Clock, pool: Workers
     ) -> Mapping[str, Array]:
-        machine, n, key, step = work.machine, len(batch), clock.key, clock.step
+        machine, n, key, step, k = work.machine, len(batch), clock.key, clock.step, self.k
         count = self.settings.chains if self.persistent else n
         stats = {
             layer: work.batch.get("statistics", layer, (n + count, units))
             for layer, units in machine.graph.units.items()
         }
         deep = len(machine.graph.edges) > 1 and not on_device(batch)  # where mean field goes down again and again
-        turned = turned_weights(machine) if self.settings.k > 1 or deep else {}
+        turned = turned_weights(machine) if k > 1 or deep else {}
         sweep = GibbsSweep(machine, key, scales=self.scales, turned=turned)
         settings, phase = self.settings, PHASES[self.settings.positive]
+        move = sweep.sweep if settings.negative == "states" else sweep.sweep_means
         posterior = Posterior(machine, settings.mean_field, settings.positive_draws, self.scales)
 
         def positive(rows: slice) -> None:
@@ -142,9 +161,10 @@ class Contrastive:
                 negative(rows, chain | {visible: scratch.get("chain", visible, batch[rows].shape)})
 
         def negative(rows: slice, chain: dict[str, Array]) -> None:
-            scratch, k, means = work.block("negative", rows.start), self.settings.k, {}
+            scratch, means = work.block("negative", rows.start), {}
             for i in range(k):
-                means = sweep.sweep(chain, step * k + i, rows.start, scratch)
+                means = move(chain, step * k + i, rows.start, scratch)
+            means.pop(machine.graph.visible, None)
             _store(stats, chain | means, slice(n + rows.start, n + rows.stop))
 
         whole = isinstance(pool, Recording) and len(machine.graph.edges) == 1
@@ -156,10 +176,10 @@ class Contrastive:
                 jobs.append(partial(negative, rows, chain))
         for together in [[job] for job in jobs] if whole else [jobs]:
             pool.map(lambda job: job(), together)
-        signs = np.full_like(machine.arena, -1 / count, shape=(n + count,))
-        signs[:n] = 1 / n
+        signs = _signs(machine.arena, n, count)
+        doubled = {layer: _signs(machine.arena, n, count, scale) for layer, scale in self.scales.items()}
         pool.map(lambda layer: self._track(layer, stats[layer][:n], state), list(stats))
-        return self._contract(work, stats, signs, state, pool)
+        return self._contract(work, stats, signs, state, pool, doubled)
 
     def _parts(
         self, machine: BoltzmannMachine, batch: Array, chains: int, whole: bool
@@ -184,15 +204,25 @@ class Contrastive:
                 kernels.track(x, self.settings.center_rate, state[name])
 
     def _contract(
-        self, work: Workspace, stats: dict[str, Array], signs: Array, state: RuleState, pool: Workers
+        self,
+        work: Workspace,
+        stats: dict[str, Array],
+        signs: Array,
+        state: RuleState,
+        pool: Workers,
+        doubled: Mapping[str, Array] = MappingProxyType({}),
     ) -> Mapping[str, Array]:
-        """Signed sums over rows of x and x y^T, centred where there are offsets, by slices of the lower layers."""
+        """Signed sums over rows of x and x y^T, centred where there are offsets, by slices of the lower layers.
+
+        doubled has the signs for the biases of layers whose input counts twice: a bias does so with it, and is kept as
+        twice what it is in the whole machine (Salakhutdinov & Hinton 2009, in their code).
+        """
         machine, center = work.machine, self.settings.center
         gradient, weighed = work.named, machine.graph.colours[1]
         totals = {n: work.total(n) for n in weighed} if center else {}
 
         def weigh(layer: str) -> None:
-            kernels.totals(signs, stats[layer], gradient[bias_key(layer)])
+            kernels.totals(doubled.get(layer, signs), stats[layer], gradient[bias_key(layer)])
             if layer in weighed:
                 kernels.weigh(stats[layer], signs, state.get(f"offset/{layer}"), totals.get(layer))
 
@@ -229,12 +259,40 @@ class Contrastive:
         return gradient
 
     def _sparsify(self, machine: BoltzmannMachine, gradient: dict[str, Array], state: RuleState) -> None:
-        """Pull running rates to the target through biases and incoming weights (Hinton 2012, section 11)."""
+        """Pull running rates to the target through biases and the weights of both sides (Hinton 2012, section 11;
+        Salakhutdinov & Hinton 2009).
+        """
+        pulls: dict[str, Array] = {}
         for pair, edge in enumerate(machine.graph.edges):
-            own = self.settings.of_pair(pair)
-            pull = own.sparsity_cost * (own.sparsity_target - state[f"rate/{edge.upper}"])
+            own, lower, upper = self.settings.of_pair(pair), state[f"rate/{edge.lower}"], state[f"rate/{edge.upper}"]
+            pulls[edge.upper] = pull = own.sparsity_cost * (own.sparsity_target - upper)
             gradient[bias_key(edge.upper)] += pull
-            gradient[edge.key] += np.outer(state[f"rate/{edge.lower}"], pull)
+            gradient[edge.key] += np.outer(lower, pull)
+            if edge.lower in pulls:
+                gradient[edge.key] += np.outer(pulls[edge.lower], upper)
+
+
+def _signs(like: Array, rows: int, chains: int, scale: float = 1.0) -> Array:
+    """The share of each row of data and, with a minus, of each state of a chain in the gradient, times a scale."""
+    signs = np.full_like(like, -scale / chains, shape=(rows + chains,))
+    signs[:rows] = scale / rows
+    return signs
+
+
+def drawn_upwards(machine: BoltzmannMachine, start: Array, key: Key) -> dict[str, Array]:
+    """States of all layers, layer -> (rows, units), each drawn given the one below it, whose input counts twice where
+    there is one above, which is not known yet (Salakhutdinov & Hinton 2009, section 3.1).
+    """
+    found, scratch = {machine.graph.visible: start}, Scratch(machine.arena)
+    for layer in machine.graph.hidden:
+        inputs = layer_input(machine, layer, found, scratch)
+        heard = sum(other in found for _, other, _ in machine.graph.neighbours[layer])
+        scale = len(machine.graph.neighbours[layer]) / heard
+        state = machine.zeros(len(start), layer)
+        stream = key.derive("posterior", layer).stream(0)
+        machine.unit_type(layer).sample(inputs, scale, machine.bias(layer), stream, 0, state)
+        found[layer] = state
+    return found
 
 
 def _store(stats: dict[str, Array], state: Mapping[str, Array], rows: slice) -> None:

@@ -120,7 +120,7 @@ class Coupled(Contrastive):
 
     def _pairs(self, work: Workspace, chains: States, clock: Clock, pool: Workers) -> Iterator[tuple[float, States]]:
         """Statistics with their signs: of all chains after k sweeps, and of pairs until they have met."""
-        machine, k = work.machine, self.settings.k
+        machine, k = work.machine, self.k
         last = machine.graph.colours[1]
         sweep = GibbsSweep(machine, clock.key.derive("coupled"), scales=self.scales, turned=turned_weights(machine))
         ahead, behind = chains, {n: x.copy() for n, x in chains.items()}

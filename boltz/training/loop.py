@@ -88,11 +88,12 @@ class Loop:
                 most = max(MODE_NUMBERS // self.data.x.shape[1], LEAST_MODE_ROWS)
                 self.modes = Modes.of(self._batch(self.data, stage, self._spread(min(ROWS, most), len(self.data.x)), 0))
                 self.averages = Averages.of(stage.settings, stage.updates(len(self.data.x)))
-                gradient = self._gradient(stage, work, key, pool)
-                together = self._together(stage, key, pool)
-                again = False
+                now, again = None, False
                 while not (again or self._done(stage)):
-                    self._epoch(stage, key, work, watched, (gradient, pool, together))
+                    before, now = now, stage.at(self.state.epoch)
+                    if before is None or now.settings != before.settings:
+                        tools = self._gradient(now, work, key, pool), pool, self._together(now, key, pool)
+                    self._epoch(now, key, work, watched, tools)
                     again = self._planned_anew()
                 if not again:
                     self._leave(stage)

@@ -87,4 +87,4 @@ def _line(each: Any) -> str:
     among = f" ({', '.join(choices)})" if choices else ""
     needed = f" It needs {need.told()}." if need else ""
     told = f"{each.name} = {each.default!r}{among}: {each.metadata['help']}{needed}"
-    return fill(told, WIDTH, subsequent_indent="    ")
+    return fill(told, WIDTH, subsequent_indent="    ", break_on_hyphens=False)

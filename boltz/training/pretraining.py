@@ -12,7 +12,7 @@ machine then has the RBM's likelihood and a tight bound to start from.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from boltz.training.coupled import Coupled
 from boltz.training.exchanging import Exchanging
 from boltz.training.meaning import largest
 from boltz.training.rules import Rule
+from boltz.training.schedules import sweeps
 from boltz.training.settings import Averaged, Settings
 
 Array = NDArray[Any]
@@ -51,6 +52,14 @@ class Stage:
     def updates(self, rows: int) -> int:
         """Updates of all epochs on so many rows."""
         return self.settings.epochs * self.batches(rows)
+
+    def at(self, epoch: int) -> Stage:
+        """The stage as it is in an epoch, counted from 0: with the sweeps that a rising k has there."""
+        k = getattr(self.settings, "k", 1)
+        if not isinstance(k, str):
+            return self
+        settings = replace(self.settings, k=sweeps(k, self.settings.epochs, epoch))  # type: ignore[call-arg]
+        return replace(self, settings=settings, rule=replace(self.rule, settings=settings))  # type: ignore[type-var]
 
 
 def rule_of(settings: Settings, scales: Mapping[str, float]) -> Contrastive:

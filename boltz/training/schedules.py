@@ -1,11 +1,12 @@
-"""Learning-rate and momentum schedules as functions of the epochs done so far (fractions count)."""
+"""Schedules of learning rate, momentum and sweeps as functions of the epochs done so far (fractions count)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from math import cos, pi
 
-from boltz.training.settings import Common
+from boltz import checks
+from boltz.training.settings import BeliefSettings, Common, Settings
 
 
 def _constant(settings: Common, done: float) -> float:
@@ -36,6 +37,12 @@ def _exponential(settings: Common, done: float) -> float:
     return float(0.5 ** (done / settings.decay_epochs))
 
 
+def _per_sweep(settings: Common, done: float) -> float:
+    """1 / k: steps of more sweeps cost more and are smaller (the second pair of Salakhutdinov & Hinton 2009)."""
+    assert isinstance(settings, Settings | BeliefSettings)
+    return 1.0 / sweeps(settings.k, settings.epochs, int(done))
+
+
 def _stages(settings: Common, done: float) -> float:
     """Stage i lasts 3^i epochs at the factor 10^(-i/7), rounded to two digits (Burda et al. 2016, section 5)."""
     stage, end = 0, 1
@@ -53,14 +60,21 @@ FACTORS: dict[str, Callable[[Common, float], float]] = {
     "exponential": _exponential,
     "inverse": _inverse,
     "stages": _stages,
+    "per-sweep": _per_sweep,
 }
 
 
 def learning_rate(settings: Common, done: float) -> float:
-    """The learning rate after done epochs."""
-    return settings.learning_rate * FACTORS[settings.schedule](settings, done)
+    """The learning rate after done epochs, never below rate_floor of its start."""
+    return settings.learning_rate * max(FACTORS[settings.schedule](settings, done), settings.rate_floor)
 
 
 def momentum(settings: Common, done: float) -> float:
     """initial_momentum for the first momentum_epochs, then momentum (Hinton 2012, section 9)."""
     return settings.initial_momentum if done < settings.momentum_epochs else settings.momentum
+
+
+def sweeps(k: int | str, epochs: int, epoch: int) -> int:
+    """k in an epoch, counted from 0, of a stage: A:B gives each number from A to B an equal share of the epochs."""
+    first, last = checks.rising(k, "k", 1)
+    return min(first + epoch * (last - first + 1) // max(epochs, 1), last)

@@ -20,17 +20,28 @@ RUNGS = 6  # of rule ptt
 PAIRS = 1000  # of layers, at most
 BELIEF_RULES = ("cd", "pcd")
 SCHEDULES = ("constant", "linear", "hold", "cosine", "exponential", "inverse", "stages")
+SWEEP_SCHEDULES = (*SCHEDULES, "per-sweep")  # of what has sweeps
+SAME = "same"  # as in the rest of the training
 OPTIMIZERS = ("momentum", "nesterov", "adam")
 PRETRAIN = ("doubling", "bottom")
 POSITIVE = ("mean-field", "collapsed", "gibbs")
+NEGATIVE = ("states", "means")
+CHAIN_START = ("data", "up-pass", "noise")
 AVERAGING = ("none", "last", "exponential", "polynomial")
 MOMENTUM, ADAM = among("optimizer", "momentum", "nesterov"), among("optimizer", "adam")
 RULE_PTT = among("rule", "ptt")
 PRETRAINED = above_zero("pretrain_epochs")
+CHAINS = among("rule", "pcd", "ptt")
 RATES_MOVE = Need("{center} or {sparsity_cost} above 0", lambda v: v["center"] or largest(v["sparsity_cost"]) > 0)
 
 
 Self = TypeVar("Self", bound="Common")
+
+
+def _scheduled(*schedules: str) -> Need:
+    """One of these schedules, in training or in pretraining."""
+    words = f"{{schedule}} {' or '.join(schedules)}"
+    return Need(words, lambda v: v["schedule"] in schedules or v.get("pretrain_schedule") in schedules)
 
 
 def _used(knob: str) -> Need:
@@ -61,13 +72,19 @@ class Common:
     schedule: str = setting(
         "linear",
         "Course of the learning rate: constant, linear to zero, held for a third of the epochs and then linear to "
-        "zero, half a cosine wave to zero, halved again and again, falling as 1/t, or in stages of 3^i epochs.",
+        "zero, half a cosine wave to zero, halved again and again, falling as 1/t, in stages of 3^i epochs, or, where "
+        "there are sweeps, divided by k (per-sweep).",
         choices=SCHEDULES,
     )
     decay_epochs: float = setting(
         10.0,
         "Epochs after which the inverse or the exponential schedule has halved the learning rate.",
-        among("schedule", "exponential", "inverse"),
+        _scheduled("exponential", "inverse"),
+    )
+    rate_floor: float = setting(
+        0.0,
+        "Share of its start below which no schedule takes the learning rate.",
+        _scheduled(*(name for name in SWEEP_SCHEDULES if name != "constant")),
     )
     optimizer: str = setting("momentum", "How steps are taken along the gradient.", choices=OPTIMIZERS)
     momentum: float = setting(0.0, "Momentum of the momentum and nesterov optimizers.", MOMENTUM)
@@ -107,6 +124,7 @@ class Common:
         self._check(("l2", "l1", "max_norm", "learning_rate", "adam_second", "checkpoint_seconds"), 0, 1e6)
         self._check(("momentum", "initial_momentum", "adam_beta1"), 0, 0.999)
         checks.number(self.validation, "validation", 0, 0.95)
+        checks.number(self.rate_floor, "rate_floor", 0, 1)
         checks.number(self.adam_epsilon, "adam_epsilon", 1e-30, 1)
         checks.number(self.decay_epochs, "decay_epochs", 1e-6, 1e9)
 
@@ -197,9 +215,10 @@ class Settings(Averaged):
 
     BY_PAIR: ClassVar[tuple[str, ...]] = (
         *("learning_rate", "momentum", "initial_momentum", "l2", "l1", "max_norm", "sparsity_target", "sparsity_cost"),
-        *("pretrain_epochs", "pretrain_learning_rate", "pretrain_k"),
+        *("pretrain_epochs", "pretrain_learning_rate", "pretrain_k", "pretrain_l2"),
     )
 
+    schedule: str = again(Common, "schedule", "linear", choices=SWEEP_SCHEDULES)
     rule: str = setting(
         "pcd",
         "Negative phase: contrastive divergence from the data (cd), persistent chains (pcd), persistent chains that "
@@ -207,8 +226,27 @@ class Settings(Averaged):
         "data that go on until they meet, without bias (ucd).",
         choices=RULES,
     )
-    k: int = setting(1, "Gibbs sweeps of the negative phase a step.", above_zero("epochs"))
-    chains: int = setting(100, "Persistent chains (fantasy particles).", among("rule", "pcd", "ptt"))
+    k: int | str = setting(
+        1,
+        "Gibbs sweeps of the negative phase a step; A:B rises from A to B, each number for an equal share of the "
+        "epochs of the stage.",
+        above_zero("epochs"),
+    )
+    chains: int = setting(100, "Persistent chains (fantasy particles).", CHAINS)
+    chain_start: str = setting(
+        "data",
+        "Where persistent chains begin: at rows of the data, with hidden states drawn from mean field (data) or "
+        "upwards layer by layer (up-pass), or at fair coins, with hidden states drawn upwards (noise).",
+        CHAINS,
+        CHAIN_START,
+    )
+    negative: str = setting(
+        "states",
+        "What a hidden layer that a sweep draws first gives to the negative phase: its states, as is right, or its "
+        "means, which belong to states before the ones that the other layers heard.",
+        among("rule", "cd", "pcd", "ptt"),
+        NEGATIVE,
+    )
     rungs: int = setting(RUNGS, "Snapshots of training that the persistent chains of ptt exchange with.", RULE_PTT)
     sparsity_target: float = setting(
         0.1, "Mean activity that the sparsity penalty aims at.", above_zero("sparsity_cost")
@@ -241,7 +279,14 @@ class Settings(Averaged):
         0, "Epochs of each pretraining stage, which trains a pair of layers as an RBM; 0 skips them."
     )
     pretrain_learning_rate: float = setting(0.05, "Learning rate of pretraining at its start.", PRETRAINED)
-    pretrain_k: int = setting(1, "Gibbs sweeps of the negative phase a step in pretraining.", PRETRAINED)
+    pretrain_k: int | str = setting(1, "Gibbs sweeps of the negative phase a step in pretraining, as k.", PRETRAINED)
+    pretrain_l2: float | str = setting(SAME, "Weight decay in pretraining; same for that of l2.", PRETRAINED)
+    pretrain_schedule: str = setting(
+        SAME,
+        "Course of the learning rate in pretraining; same for that of schedule.",
+        PRETRAINED,
+        (SAME, *SWEEP_SCHEDULES),
+    )
     snapshots: int = setting(
         32,
         "Copies of the machine kept along training, at updates in equal ratios, for replica exchange; 0 for none.",
@@ -249,13 +294,14 @@ class Settings(Averaged):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check(("k", "chains", "mean_field_sweeps", "pretrain_k", "positive_draws"), 1, 10**9, checks.integer)
+        checks.rising(self.k, "k", 1, 10**9)
+        self._check(("chains", "mean_field_sweeps", "positive_draws"), 1, 10**9, checks.integer)
         checks.integer(self.rungs, "rungs", 2, 10**4)
         if self.rule != "ptt" and self.rungs != RUNGS:
             raise InputError(f"rungs would do nothing: it needs {RULE_PTT.told()}, got rule={self.rule!r}.")
         checks.integer(self.snapshots, "snapshots", 0, snapshots.MOST)
-        self._check(("pretrain_epochs",), 0, 10**9, checks.integer)
-        self._check(("sparsity_cost", "pretrain_learning_rate"), 0, 1e6)
+        _check_pretraining(self)
+        self._check(("sparsity_cost",), 0, 1e6)
         checks.number(self.mean_field_damping, "mean_field_damping", 0, 0.999)
         self._check(("center_rate", "mean_field_tolerance", "sparsity_target"), 0, 1)
 
@@ -282,6 +328,7 @@ class Settings(Averaged):
             k=own.pretrain_k,
             epochs=own.pretrain_epochs,
             learning_rate=own.pretrain_learning_rate,
+            **_apart(own),
             center=self.center and not doubled,
             positive="mean-field",
             positive_draws=1,
@@ -337,29 +384,47 @@ class BeliefSettings(Averaged):
     of neighbouring layers from the bottom.
     """
 
-    BY_PAIR: ClassVar[tuple[str, ...]] = ("pretrain_epochs", "pretrain_learning_rate", "pretrain_k")
+    BY_PAIR: ClassVar[tuple[str, ...]] = ("pretrain_epochs", "pretrain_learning_rate", "pretrain_k", "pretrain_l2")
 
     epochs: int = again(Common, "epochs", 0)
     learning_rate: float = again(Common, "learning_rate", 0.005)
+    schedule: str = again(Settings, "schedule", "linear")
     rule: str = again(Settings, "rule", "pcd", choices=BELIEF_RULES)
-    k: int = again(Settings, "k", 10)
+    k: int | str = again(Settings, "k", 10)
     chains: int = again(Settings, "chains", 100)
     pretrain_epochs: int = again(Settings, "pretrain_epochs", 50)
     pretrain_learning_rate: float = again(Settings, "pretrain_learning_rate", 0.05)
-    pretrain_k: int = again(Settings, "pretrain_k", 1)
+    pretrain_k: int | str = again(Settings, "pretrain_k", 1)
+    pretrain_l2: float | str = again(Settings, "pretrain_l2", SAME)
+    pretrain_schedule: str = again(Settings, "pretrain_schedule", SAME)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check(("k", "chains", "pretrain_k"), 1, 10**9, checks.integer)
-        self._check(("pretrain_epochs",), 0, 10**9, checks.integer)
-        self._check(("pretrain_learning_rate",), 0, 1e6)
+        checks.rising(self.k, "k", 1, 10**9)
+        checks.integer(self.chains, "chains", 1, 10**9)
+        _check_pretraining(self)
 
     def pretraining(self, pair: int) -> Settings:
         """The settings of the RBM stage of a pair of layers."""
         own = self.of_pair(pair)
         shared = {field.name: getattr(own, field.name) for field in fields(Averaged)}
-        shared |= {"epochs": own.pretrain_epochs, "learning_rate": own.pretrain_learning_rate}
+        shared |= {"epochs": own.pretrain_epochs, "learning_rate": own.pretrain_learning_rate, **_apart(own)}
         return Settings(**shared, rule=own.rule, k=own.pretrain_k, chains=own.chains)
+
+
+def _check_pretraining(settings: Settings | BeliefSettings) -> None:
+    """Raise InputError unless what pretraining has is what it must be."""
+    settings._check(("pretrain_epochs",), 0, 10**9, checks.integer)
+    settings._check(("pretrain_learning_rate",), 0, 1e6)
+    settings._check(("pretrain_k",), 1, 10**9, checks.rising)
+    if settings.pretrain_l2 != SAME:
+        settings._check(("pretrain_l2",), 0, 1e6)
+
+
+def _apart(own: Settings | BeliefSettings) -> dict[str, Any]:
+    """The decay and the schedule of pretraining, where they are its own."""
+    found = {"l2": own.pretrain_l2, "schedule": own.pretrain_schedule}
+    return {name: value for name, value in found.items() if value != SAME}
 
 
 AnySettings = Settings | DirectedSettings | BeliefSettings

@@ -346,7 +346,7 @@ def check_offsets_follow_the_data() -> None:
 
 
 def check_sparsity_pull() -> None:
-    """The sparsity term adds cost (target - rate) to upper biases and its outer product with the lower rates."""
+    """The sparsity term adds cost (target - rate) to hidden biases and its product with rates of neighbours."""
     table, cost, target = Table.random((4, 3, 2), 1.0, 11), 0.7, 0.2
     machine, batch = machine_of(table), coin_rows(6, 4, 12)
     plain, _ = gradient_of(machine, batch, Contrastive(Settings(chains=4)))
@@ -356,6 +356,8 @@ def check_sparsity_pull() -> None:
         pull = cost * (target - state[f"rate/{b}"])
         plain[f"layer/{b}/bias"] += pull
         plain[f"edge/{a}-{b}/weight"] += np.outer(state[f"rate/{a}"], pull)
+        if a != table.visible:
+            plain[f"edge/{a}-{b}/weight"] += np.outer(cost * (target - state[f"rate/{a}"]), state[f"rate/{b}"])
     assert_close(found, plain, 1e-13)
 
 
@@ -417,6 +419,8 @@ def contrastive_p(k: int, scales: Mapping[str, float] | None = None) -> float:
     assert visible_at_the_wrong_k(table, rows, k)
     rule = Contrastive(Settings(rule="cd", k=k), scales or {})
     found, _ = gradient_of(machine_of(table), rows, rule, step=3)
+    for layer, scale in (scales or {}).items():
+        found[f"layer/{layer}/bias"] /= scale  # which counts twice where the input does
     mean, variance = contrastive_statistics(table, rows, k, scales)
     up = _scaled(table, (scales or {}).get("h1", 1.0))
     positive = mean_moments(table, {"v": rows, "h1": enumeration.conditional(up, "h1", {"v": rows})})

@@ -22,6 +22,8 @@ from boltz.storage import run_folder
 OTHER: dict[str, Any] = {
     "layers": ((4, 3),),
     "latent": (7,),
+    "initial_scale": 0.1,
+    "initial_bias": "zero",
     "widths": (5,),
     "activation": "relu",
     "visible": "gaussian",
@@ -39,6 +41,7 @@ OTHER: dict[str, Any] = {
     "rungs": 4,
     "schedule": "inverse",
     "decay_epochs": 3.0,
+    "rate_floor": 0.2,
     "optimizer": "nesterov",
     "momentum": 0.5,
     "initial_momentum": 0.25,
@@ -56,6 +59,8 @@ OTHER: dict[str, Any] = {
     "averaging": "last",
     "average_share": 0.3,
     "average_decay": 0.99,
+    "negative": "means",
+    "chain_start": "noise",
     "positive": "collapsed",
     "positive_draws": 3,
     "mean_field_sweeps": 4,
@@ -65,6 +70,8 @@ OTHER: dict[str, Any] = {
     "pretrain_epochs": 1,
     "pretrain_learning_rate": 0.02,
     "pretrain_k": 2,
+    "pretrain_l2": 0.002,
+    "pretrain_schedule": "cosine",
     "objective": "rws",
     "samples": 3,
     "groups": 2,
@@ -82,6 +89,7 @@ OTHER: dict[str, Any] = {
 COMPANIONS: dict[str, dict[str, Any]] = {
     "activation": {"widths": (5,)},
     "decay_epochs": {"schedule": "inverse"},
+    "rate_floor": {"schedule": "inverse"},
     "momentum": {"optimizer": "momentum"},
     "initial_momentum": {"optimizer": "momentum"},
     "momentum_epochs": {"optimizer": "momentum"},
@@ -155,6 +163,10 @@ IDLE: list[tuple[str, dict[str, Any], str]] = [
     ("rbm", {"decay_epochs": 3.0}, "--schedule exponential or inverse"),
     ("rbm", {"rule": "cd", "chains": 10}, "--rule pcd"),
     ("rbm", {"rungs": 10}, "--rule ptt"),
+    ("rbm", {"rule": "cd", "chain_start": "noise"}, "--rule pcd"),
+    ("rbm", {"rate_floor": 0.1}, "--schedule linear"),
+    ("dbm", {"rule": "ucd", "negative": "means"}, "--rule cd"),
+    ("dbm", {"pretrain_epochs": 0, "pretrain_l2": 0.1}, "--pretrain-epochs"),
     ("rbm", {"center": False, "center_rate": 0.1}, "--center or --sparsity-cost"),
     ("rbm", {"sparsity_target": 0.2}, "--sparsity-cost"),
     ("dbm", {"pretrain_epochs": 0, "pretrain": "doubling"}, "--pretrain-epochs"),
@@ -240,7 +252,7 @@ def test_help_without_a_model_names_all_of_them() -> None:
 
 def test_every_option_reaches_the_run(data: Path) -> None:
     kept = {"center", "adam_beta1", "adam_epsilon", "adam_second", "chains", "rungs", "patience", "validation"}
-    kept |= {"average_decay"}
+    kept |= {"average_decay", "chain_start"}
     given = {name: OTHER[name] for name in MACHINES["dbm"].options if name not in kept}
     words = [word for name, value in given.items() for word in ("--" + name.replace("_", "-"), written(value))]
     words[words.index("--shuffle") : words.index("--shuffle") + 2] = ["--no-shuffle"]
@@ -265,6 +277,17 @@ def test_numbers_for_each_pair_of_layers_reach_the_run(data: Path) -> None:
     assert boltz.resume("r").settings.of_pair(1).learning_rate == 0.02
     wrong = invoke("train", "dbm", "--data", data, "--out", "w", "--layers", "4,3", "--l2", "1,2,3", *brief)
     assert wrong.exit_code == 2 and "l2 must be one number, or one for each of the 2 pairs" in wrong.stderr
+    rising = ("--pretrain-k", "1,1:10", "--k", "1:2", "--initial-scale", "0.001,0.01", "--initial-bias", "zero")
+    found = invoke("train", "dbm", "--data", data, "--out", "s", "--layers", "4,3", *rising, *brief, "--epochs", 2)
+    assert found.exit_code == 0, found.stderr
+    kept = run_folder.read_settings("s")
+    assert (kept["settings"]["pretrain_k"], kept["settings"]["k"]) == ([1, "1:10"], "1:2")
+    assert kept["initial"] == {"scale": [0.001, 0.01], "bias": "zero"}
+    for option, value in (("--pretrain-k", "1,1:"), ("--pretrain-k", "1:2:3"), ("--k", "1,2"), ("--k", "a:b")):
+        wrong = invoke("train", "dbm", "--data", data, "--out", "w", "--layers", "4,3", option, value, *brief)
+        assert wrong.exit_code == 2 and f"'{value}' must be a whole number, or two between which" in wrong.stderr
+    wrong = invoke("train", "dbm", "--data", data, "--out", "w", "--layers", "4,3", "--k", "3:2", *brief)
+    assert wrong.exit_code == 2 and "k must be a whole number of at least 1, or two between" in wrong.stderr
     wrong = invoke("train", "dbm", "--data", data, "--out", "w", "--layers", "4,3", "--l2", "0.1,x", *brief)
     assert wrong.exit_code == 2 and "'0.1,x' must be a number, or one for each pair of layers" in wrong.stderr
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -15,14 +16,16 @@ from boltz.cli.machines import MACHINES
 from boltz.cli.options import chosen
 from boltz.presets import recipe_names
 from boltz.storage import metrics, run_folder
-from boltz.training.schedules import learning_rate
+from boltz.training.pretraining import stages
+from boltz.training.schedules import learning_rate, momentum
 
+DEEP = "dbm-2009"
 NAMES = ["iwae-1l", "iwae-2l", "vae-1l", "vae-2l"]
 SIZE = ("--layers", "6", "--latent", 2, "--samples", 2, "--no-evaluate")
 
 
 def test_the_recipes_of_burda_grosse_and_salakhutdinov() -> None:
-    assert recipe_names() == NAMES
+    assert recipe_names() == [DEEP, *NAMES]
     for name in NAMES:
         recipe = boltz.recipe(name)
         assert (recipe.model, recipe.data, recipe.limit, recipe.stages) == ("vae", "mnist", 59600, 8)
@@ -36,6 +39,53 @@ def test_the_recipes_of_burda_grosse_and_salakhutdinov() -> None:
         assert (settings.binarize, settings.schedule, settings.optimizer) == ("dynamic", "stages", "adam")
         assert settings.adam_beta1 == 0.99
         assert settings.adam_epsilon * 20 == pytest.approx(1e-4) and settings.adam_second * 400 == pytest.approx(1)
+
+
+def test_the_recipe_of_salakhutdinov_and_hinton() -> None:
+    """What their code does, by the numbers in it."""
+    recipe = boltz.recipe(DEEP)
+    assert (recipe.model, recipe.data, recipe.limit, recipe.stages) == ("dbm", "mnist", None, None)
+    values = chosen({}, "dbm", recipe.options)
+    assert values["layers"] == ((500, 1000),) and values["initial_bias"] == "zero"
+    assert values["initial_scale"] == (0.001, 0.01)
+    whole = MACHINES["dbm"].settings_from(values)
+    assert {name: values[name] for name in recipe.options} == recipe.options
+    plan = stages(boltz.dbm([784, 500, 1000]).graph, whole)
+    first, second, joint = (stage.settings for stage in plan)
+    assert [stage.scales for stage in plan] == [{"h1": 2.0, "v": 1.0}, {"h1": 1.0, "v": 2.0}, {}]
+    assert (first.epochs, second.epochs, joint.epochs) == (100, 200, 500)
+    for epoch in range(1, 201):
+        number = math.ceil(epoch / 20)
+        assert plan[1].at(epoch - 1).settings.k == number
+        assert learning_rate(second, epoch - 1) == pytest.approx(0.05 / number)
+        assert learning_rate(first, epoch - 1) == 0.05 and plan[0].at(epoch - 1).settings.k == 1
+    for update in (0, 1000, 100_000, 153_000, 154_000, 300_000):
+        assert learning_rate(joint, update / 600) == pytest.approx(max(1e-3 / 1.000015**update, 1e-4), rel=1e-5)
+    for own in (first, second, joint):
+        assert [momentum(own, done) for done in (0, 4.9, 5)] == [0.5, 0.5, 0.9] and own.optimizer == "momentum"
+        assert (own.batch_size, own.shuffle, own.center, own.averaging) == (100, False, False, "none")
+    assert (first.l2, second.l2, joint.l2) == (1e-3, 1e-3, 2e-4) and (first.rule, second.rule) == ("cd", "cd")
+    assert (joint.rule, joint.k, joint.chains, joint.chain_start, joint.negative) == ("pcd", 5, 100, "noise", "means")
+    assert (joint.sparsity_target, joint.sparsity_cost, joint.center_rate) == ((0.2, 0.1), 1e-3, 0.1)
+    assert (joint.mean_field_sweeps, joint.mean_field_tolerance, joint.positive) == (10, 1e-7, "mean-field")
+
+
+def test_the_recipe_of_a_dbm_runs_is_printed_and_resumes(data: Path) -> None:
+    short = ("--layers", "6,5", "--pretrain-epochs", "1,2", "--epochs", 2, "--no-evaluate", "--seed", 3)
+    found = invoke("train", "dbm", "--recipe", DEEP, *short, "--data", data, "--out", "r")
+    assert found.exit_code == 0, found.stderr
+    (line,) = (line for line in found.stderr.splitlines() if line.startswith(f"recipe {DEEP}: "))
+    assert "Salakhutdinov & Hinton (2009)" in line and "layers 6,5, initial_scale 0.001,0.01" in line
+    assert "pretrain_k 1,1:10, " in line and "epochs 2, " in line and "negative means" in line
+    description = run_folder.read_settings("r")
+    assert description["recipe"] == {"name": DEEP} and description["settings"]["pretrain_k"] == [1, "1:10"]
+    run = boltz.resume("r")
+    assert [record["stage"] for record in run.history] == ["pretrain-1", *["pretrain-2"] * 2, *["joint"] * 2]
+    recipe, rows = boltz.recipe(DEEP), boltz.load_data(str(data), "train")
+    named = recipe.settings | {"pretrain_epochs": (1, 2), "epochs": 2, "seed": 3}
+    model = boltz.dbm([rows.x.shape[1], 6, 5], seed=3, initial_scale=recipe.options["initial_scale"])
+    again = boltz.train(model, rows, **named)
+    np.testing.assert_array_equal(again.model.arena, run.model.arena)
 
 
 def test_recipes_are_in_the_package() -> None:
@@ -106,8 +156,12 @@ def test_the_data_of_a_recipe_are_its_own(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--recipe", "iwae-3l"), "'iwae-3l' is not one of 'iwae-1l', 'iwae-2l', 'vae-1l', 'vae-2l'"),
+        (("--recipe", "iwae-3l"), "'iwae-3l' is not one of 'dbm-2009', 'iwae-1l', 'iwae-2l', 'vae-1l', 'vae-2l'"),
         (("sbn", "--recipe", "iwae-1l"), "the recipe iwae-1l trains a vae, but MODEL is sbn"),
+        (
+            ("--recipe", DEEP, "--stages", 2),
+            "--stages cuts a recipe with stages of 3^i epochs short, but dbm-2009 has none",
+        ),
         (("vae", "--stages", 3), "name one with --recipe"),
         (("--recipe", "iwae-1l", "--stages", 0), "--stages must be from 1 to 8"),
         (("--recipe", "iwae-1l", "--stages", 9), "--stages must be from 1 to 8"),

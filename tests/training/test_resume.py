@@ -45,6 +45,10 @@ KINDS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
         "positive": "collapsed", "positive_draws": 2, "averaging": "last", "average_share": 0.5
     }),
     "gibbs": (lambda: boltz.dbm([6, 4, 3, 2], ROWS), {"positive": "gibbs", "center": True, "batch_size": 7}),
+    "rising": (lambda: boltz.dbm([6, 4, 3], ROWS), {
+        "k": "1:3", "schedule": "per-sweep", "rate_floor": 0.5, "chain_start": "noise", "negative": "means",
+        "pretrain_epochs": (1, 2), "pretrain_k": (1, "1:2"), "pretrain_l2": 1e-3, "sparsity_cost": 0.05,
+    }),
     "bottom": (lambda: boltz.dbm([6, 4, 3], ROWS), {"pretrain": "bottom", "pretrain_epochs": 1, "l1": 1e-4}),
     "iwae": (lambda: boltz.vae([6, [5], [4]], [3, 2], ROWS), {
         "objective": "iwae", "samples": 3, "schedule": "stages", "adam_second": 1.0, "learning_rate": 0.01
@@ -57,7 +61,13 @@ KINDS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "up-down pcd": (lambda: boltz.dbn([6, 4, 3], ROWS), {"pretrain_epochs": 1, "k": 2, "optimizer": "nesterov"}),
     "up-down cd": (lambda: boltz.dbn([6, 4, 3], ROWS), {"rule": "cd", "pretrain_epochs": 1, "k": 1, "momentum": 0.5}),
 }  # fmt: skip
-PRETRAINED = {"pretrained": 2, "bottom": 1, "up-down pcd": 2, "up-down cd": 2}  # stages before the last one
+PRETRAINED = {
+    "pretrained": 2,
+    "rising": 3,
+    "bottom": 1,
+    "up-down pcd": 2,
+    "up-down cd": 2,
+}  # stages before the last one
 LIMIT = 10**6  # seconds between saves: never but at the end
 
 

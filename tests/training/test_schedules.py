@@ -9,14 +9,14 @@ import pytest
 from checks import training as checks
 
 from boltz.training.schedules import FACTORS, learning_rate, momentum
-from boltz.training.settings import SCHEDULES, DirectedSettings, Settings
+from boltz.training.settings import SCHEDULES, SWEEP_SCHEDULES, DirectedSettings, Settings
 
 
 def test_every_schedule_is_there() -> None:
-    assert set(FACTORS) == set(SCHEDULES)
+    assert set(FACTORS) == set(SWEEP_SCHEDULES) and set(SWEEP_SCHEDULES) - set(SCHEDULES) == {"per-sweep"}
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", SWEEP_SCHEDULES)
 def test_schedules_start_at_the_rate_and_never_rise_or_go_below_zero(schedule: str) -> None:
     settings = Settings(learning_rate=0.3, epochs=7, schedule=schedule)
     rates = [learning_rate(settings, done) for done in np.linspace(0, 7, 200)]

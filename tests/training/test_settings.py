@@ -26,6 +26,7 @@ from boltz.training.settings import (
     PRETRAIN,
     RULES,
     SCHEDULES,
+    SWEEP_SCHEDULES,
     BeliefSettings,
     Common,
     DirectedSettings,
@@ -41,6 +42,7 @@ COMMON: dict[str, list[Any]] = {
     "seed": [-1, 2**63, 0.0, None],
     "schedule": ["sine", None],
     "decay_epochs": [0, -1.0, float("inf")],
+    "rate_floor": [-0.1, 1.1, float("nan"), None, "0.1"],
     "optimizer": ["sgd", None],
     "momentum": [-0.1, 1.0, float("nan")],
     "initial_momentum": [1.0, -1],
@@ -64,11 +66,13 @@ AVERAGED: dict[str, list[Any]] = {
 }
 RULE: dict[str, list[Any]] = {
     "rule": ["cdk", "", None, 3],
-    "k": [0, 1.0],
+    "k": [0, 1.0, "3", "1:", ":4", "0:4", "4:4", "5:2", "1:2:3", "1.0:3", "one:two", "-1:4", "1:1000000001", True],
     "chains": [0, -1, "100"],
     "pretrain_epochs": [-1, 1.0],
     "pretrain_learning_rate": [-1.0, float("nan")],
-    "pretrain_k": [0],
+    "pretrain_k": [0, "2:1", (1, "1:1"), (1, 0)],
+    "pretrain_l2": [-1e-9, float("nan"), "0.1", None, (0.1, -1.0), ("same", 0.1)],
+    "pretrain_schedule": ["sine", None],
 }
 BAD: dict[type[Common], dict[str, list[Any]]] = {
     Settings: {
@@ -81,6 +85,8 @@ BAD: dict[type[Common], dict[str, list[Any]]] = {
         "center": [1, "yes", None],
         "center_rate": [-0.1, 1.5],
         "positive": ["exact", None, 1],
+        "negative": ["drawn", None, True],
+        "chain_start": ["rows", None, 0],
         "positive_draws": [0, 1.5, True],
         "mean_field_sweeps": [0, 2.5],
         "mean_field_tolerance": [-1e-3, 2.0],
@@ -211,6 +217,9 @@ def test_settings_of_another_machine_are_unknown(machine: str, name: str) -> Non
         )),
         (Settings, "rule", RULES),
         (Settings, "pretrain", PRETRAIN),
+        *((kind, name, SWEEP_SCHEDULES) for kind in (Settings, BeliefSettings) for name in (
+            "schedule", "pretrain_schedule"
+        )),
         (BeliefSettings, "rule", BELIEF_RULES),
         (DirectedSettings, "objective", tuple(OBJECTIVES)),
     ],
