@@ -29,7 +29,7 @@ from boltz.sampling.gibbs import GibbsSweep, Scratch, layer_input, turned_weight
 from boltz.sampling.meanfield import solve
 from boltz.training.held_out import undirected
 from boltz.training.monitor import Monitor
-from boltz.training.positive import PHASES, Posterior, Visit, kept_for_rows
+from boltz.training.positive import PHASES, Phase, Posterior, Visit, kept_for_rows
 from boltz.training.rules import Clock, RuleState
 from boltz.training.settings import Settings
 
@@ -136,6 +136,12 @@ class Contrastive:
     def gradient(
         self, work: Workspace, batch: Array, state: RuleState, clock: Clock, pool: Workers
     ) -> Mapping[str, Array]:
+        return self.gradient_by(PHASES[self.settings.positive], work, batch, state, clock, pool)
+
+    def gradient_by(
+        self, phase: Phase, work: Workspace, batch: Array, state: RuleState, clock: Clock, pool: Workers
+    ) -> Mapping[str, Array]:
+        """The gradient with a positive phase."""
         machine, n, key, step, k = work.machine, len(batch), clock.key, clock.step, self.k
         count = self.settings.chains if self.persistent else n
         stats = {
@@ -145,7 +151,7 @@ class Contrastive:
         deep = len(machine.graph.edges) > 1 and not on_device(batch)  # where mean field goes down again and again
         turned = turned_weights(machine) if k > 1 or deep else {}
         sweep = GibbsSweep(machine, key, scales=self.scales, turned=turned)
-        settings, phase = self.settings, PHASES[self.settings.positive]
+        settings = self.settings
         move = sweep.sweep if settings.negative == "states" else sweep.sweep_means
         posterior = Posterior(machine, settings.mean_field, settings.positive_draws, self.scales)
 

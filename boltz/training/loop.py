@@ -88,7 +88,8 @@ class Loop:
                 most = max(MODE_NUMBERS // self.data.x.shape[1], LEAST_MODE_ROWS)
                 self.modes = Modes.of(self._batch(self.data, stage, self._spread(min(ROWS, most), len(self.data.x)), 0))
                 self.averages = Averages.of(stage.settings, stage.updates(len(self.data.x)))
-                now, again = None, False
+                now: Stage | None = None
+                again = False
                 while not (again or self._done(stage)):
                     before, now = now, stage.at(self.state.epoch)
                     if before is None or now.settings != before.settings:
@@ -226,7 +227,11 @@ class Loop:
         batch = batch.astype(model.dtype, copy=False)
         pair = stage.pair or 0
         below = self.state.pairs[:pair]
-        return recognise(below, self.plan[:pair], batch, rows, self.key, draw)
+        seen = recognise(below, self.plan[:pair], batch, rows, self.key, draw)
+        if not stage.beside:
+            return seen
+        above = recognise(self.state.pairs, self.plan[: len(self.state.pairs)], batch, rows, self.key, draw)
+        return np.concatenate([seen, above], axis=1)
 
     def _rows(self, data: Data, rows: NDArray[np.int64]) -> Array:
         """Rows of the data as they are kept, where the machine lives."""

@@ -89,7 +89,8 @@ def _first(data: Data, stage: Stage, batches: int) -> Data:
 def _trial(model: Model, where: tuple[list[Stage], int], rows: tuple[Data, Data | None], clock: Clock) -> Pace:
     """A trial of the stage of this number on some rows."""
     (plan, number), (data, held_out) = where, rows
-    stage = with_epochs(plan[number], MANY_EPOCHS, patience=0)
+    halfway = plan[number].at(plan[number].settings.epochs // 2)  # where sweeps that rise are about their mean
+    stage = with_epochs(halfway, MANY_EPOCHS, patience=0)
     begun = replace(model, arena=model.arena.copy())
     state = TrainState(begun, [start_pair(begun, each) for each in plan[:number] if each.pair is not None])
     state.stage = number

@@ -7,6 +7,10 @@ inner layer's field is the mean of what its two RBMs gave it.
 
 "bottom": the first pair is trained as a plain RBM and the upper layers keep their small random weights. The composed
 machine then has the RBM's likelihood and a tight bound to start from.
+
+"two-stage" (Cho, Raiko, Ilin & Karhunen 2013), for two hidden layers: an RBM of the visible and the upper layer, which
+skips the one between them, says what the upper layer should do given a row; then the whole machine is trained with the
+upper layer as that RBM draws it, so that the lower hidden layer is exact.
 """
 
 from __future__ import annotations
@@ -19,10 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
+from boltz.arrays import beside
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.graph import Graph
 from boltz.rng import Key
+from boltz.training.clamping import Clamped
 from boltz.training.contrastive import Contrastive
 from boltz.training.coupled import Coupled
 from boltz.training.exchanging import Exchanging
@@ -36,7 +42,11 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a run: one machine trained by a rule; pair is None for the whole machine, else graph is the pair's."""
+    """A part of a run: one machine trained by a rule; pair is None for the whole machine, else graph is the pair's.
+
+    beside: whether its batches hold, beside the visible rows, states of the layer that the pairs before it draw above
+    them. composed: whether the parameters of pairs become those of the whole machine.
+    """
 
     name: str
     settings: Averaged
@@ -44,6 +54,8 @@ class Stage:
     pair: int | None = None
     graph: Graph | None = None
     scales: Mapping[str, float] = field(default_factory=dict)
+    beside: bool = False
+    composed: bool = True
 
     def batches(self, rows: int) -> int:
         """Updates of an epoch on so many rows."""
@@ -83,16 +95,34 @@ def stages(graph: Graph, settings: Settings) -> list[Stage]:
     pairs = len(sizes) - 1
     settings.check_pairs(pairs)
     doubled = settings.pretrain == "doubling"
+    joint = Stage("joint", settings, rule_of(settings, {}), composed=settings.pretrain != "two-stage")
     if largest(settings.pretrain_epochs) > 0:
         if pairs == 1:
             raise InputError(
                 f"pretrain_epochs must be 0 for a machine with one hidden layer, got {settings.pretrain_epochs}."
             )
+        if settings.pretrain == "two-stage":
+            return [*_two_stages(graph, settings), joint]
         for pair in range(pairs if doubled else 1):
             pair_graph = Graph.chain(sizes[pair : pair + 2], graph.layers[0].kind)
             scales = {"h1": 1.0 if pair == pairs - 1 else 2.0, "v": 1.0 if pair == 0 else 2.0} if doubled else {}
             found.append(pair_stage(pair, pair_graph, settings.pretraining(pair), scales))
-    return [*found, Stage("joint", settings, rule_of(settings, {}))]
+    return [*found, joint]
+
+
+def _two_stages(graph: Graph, settings: Settings) -> list[Stage]:
+    """An RBM that skips the lower hidden layer, and the whole machine with the upper layer held."""
+    sizes = [layer.units for layer in graph.layers]
+    if len(sizes) != 3:
+        raise InputError(
+            f"pretrain must be doubling or bottom for {len(sizes) - 1} hidden layers: two-stage skips one of two."
+        )
+    first, second = settings.pretraining(0), settings.pretraining(1)
+    skipping = Graph.chain([sizes[0], sizes[2]], graph.layers[0].kind)
+    return [
+        Stage("pretrain-1", first, Contrastive(first), 0, skipping, composed=False),
+        Stage("pretrain-2", second, Clamped(second), beside=True, composed=False),
+    ]
 
 
 def empty(graph: Graph, like: Array) -> BoltzmannMachine:
@@ -104,9 +134,23 @@ def start_pair(model: BoltzmannMachine, stage: Stage) -> BoltzmannMachine:
     """The RBM of a stage with the weights and biases that the whole machine has there."""
     assert stage.pair is not None and stage.graph is not None
     pair = empty(stage.graph, model.arena)
+    if not stage.composed:
+        return _skipping(model, pair, stage)
     pair.params["edge/v-h1/weight"][...] = model.params[model.graph.edges[stage.pair].key]
     for name, layer in zip(("v", "h1"), model.layers[stage.pair : stage.pair + 2], strict=True):
         pair.bias(name)[...] = model.bias(layer.name)
+    return pair
+
+
+def _skipping(model: BoltzmannMachine, pair: BoltzmannMachine, stage: Stage) -> BoltzmannMachine:
+    """The RBM of the outer layers of a machine: weights of variance 1 / units, as in the code of Cho et al., and the
+    biases that these layers have.
+    """
+    weight = pair.params["edge/v-h1/weight"]
+    generator = Key.from_seed(stage.settings.seed).derive("weights", stage.name).generator()
+    drawn = generator.normal(size=weight.shape) / np.sqrt(sum(weight.shape))
+    weight[...] = beside(drawn.astype(weight.dtype), weight)
+    pair.bias("v")[...], pair.bias("h1")[...] = model.bias(model.visible), model.bias(model.layers[-1].name)
     return pair
 
 

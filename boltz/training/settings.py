@@ -23,7 +23,7 @@ SCHEDULES = ("constant", "linear", "hold", "cosine", "exponential", "inverse", "
 SWEEP_SCHEDULES = (*SCHEDULES, "per-sweep")  # of what has sweeps
 SAME = "same"  # as in the rest of the training
 OPTIMIZERS = ("momentum", "nesterov", "adam")
-PRETRAIN = ("doubling", "bottom")
+PRETRAIN = ("doubling", "bottom", "two-stage")
 POSITIVE = ("mean-field", "collapsed", "gibbs")
 NEGATIVE = ("states", "means")
 CHAIN_START = ("data", "up-pass", "noise")
@@ -271,7 +271,8 @@ class Settings(Averaged):
     mean_field_damping: float = setting(0.0, "Share of the old mean that a mean-field sweep keeps.")
     pretrain: str = setting(
         "doubling",
-        "What pretraining trains: all pairs of layers with doubled inputs, or only the bottom pair.",
+        "What pretraining trains: all pairs of layers with doubled inputs, only the bottom pair, or, with two hidden "
+        "layers, an RBM of the data and the upper layer, and then the whole with the upper layer as that RBM draws it.",
         PRETRAINED,
         PRETRAIN,
     )
@@ -316,20 +317,22 @@ class Settings(Averaged):
         return bool(largest(self.sparsity_cost) > 0)
 
     def pretraining(self, pair: int) -> Settings:
-        """The settings of a pair's RBM stage: CD and not centred where inputs are doubled, else PTT where that is the
-        rule of the whole machine, so that no mode is lost before it is trained, or PCD; not sparse.
+        """The settings of a stage: PCD for the bottom alone, or PTT where that is the rule of the whole machine, so
+        that no mode is lost before it is trained, else CD; centred where it is a plain RBM; not sparse.
+
+        pair is that of its layers, or the number of the stage of two-stage pretraining, from 0.
         """
-        doubled, own = self.pretrain == "doubling", self.of_pair(pair)
-        exchanging = self.rule == "ptt" and not doubled
+        bottom, own = self.pretrain == "bottom", self.of_pair(pair)
+        plain, exchanging = bottom or (self.pretrain == "two-stage" and pair == 0), self.rule == "ptt" and bottom
         return replace(
             own,
-            rule="ptt" if exchanging else "cd" if doubled else "pcd",
+            rule="ptt" if exchanging else "pcd" if bottom else "cd",
             rungs=self.rungs if exchanging else RUNGS,
             k=own.pretrain_k,
             epochs=own.pretrain_epochs,
             learning_rate=own.pretrain_learning_rate,
             **_apart(own),
-            center=self.center and not doubled,
+            center=self.center and plain,
             positive="mean-field",
             positive_draws=1,
             sparsity_cost=0.0,

@@ -108,14 +108,15 @@ class TrainState:
 
     def _in_pairs(self, plan: list[Stage]) -> bool:
         """Whether the parameters of the whole machine are still in pairs of its layers."""
-        return bool(self.pairs) and all(stage.pair is not None for stage in plan[: self.stage + 1])
+        done = plan[: self.stage + 1]
+        return bool(self.pairs) and all(stage.pair is not None and stage.composed for stage in done)
 
     def make_machine(self, stage: Stage) -> None:
         """The machine of a stage that starts: an RBM from the whole machine, or the whole machine from the RBMs."""
         if stage.pair is not None:
             del self.pairs[stage.pair :]
             self.pairs.append(start_pair(self.model, stage))
-        elif self.pairs:
+        elif self.pairs and stage.composed:
             compose(self.model, self.pairs)
 
     def tensors(self) -> Arrays:

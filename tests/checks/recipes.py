@@ -10,7 +10,17 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from checks.training import KEY, chains_of, coin_rows, gradient_of, last_class_by_mean, machine_of, mean_moments
+from checks.training import (
+    KEY,
+    chains_of,
+    coin_rows,
+    deviation_p,
+    gradient_of,
+    last_class_by_mean,
+    machine_of,
+    mean_moments,
+    subtract,
+)
 from oracles import enumeration
 from oracles.enumeration import Table
 from scipy.special import expit
@@ -18,8 +28,11 @@ from support import stats
 from support.training import plain_train
 
 import boltz
+from boltz.errors import InputError
 from boltz.training import loop as loops
+from boltz.training.clamping import Clamped
 from boltz.training.contrastive import Contrastive
+from boltz.training.pretraining import stages, start_pair
 from boltz.training.schedules import learning_rate, sweeps
 from boltz.training.settings import BeliefSettings, Settings
 
@@ -152,3 +165,71 @@ def check_initial_scale() -> None:
         np.testing.assert_allclose(found.params[edge], usual.params[edge] * (scale / 0.01), rtol=1e-5)
     np.testing.assert_array_equal(found.bias("v"), usual.bias("v"))
     assert not boltz.rbm(4, 3, initial_scale=0).arena.any()
+
+
+def check_clamped_expectation() -> None:
+    """alpha 1e-6; the enumerated gradient of CD-1 from rows with the upper layer held and the lower one exact.
+
+    Catches an upper layer that is not held, the states of another row, and a sweep that starts elsewhere.
+    """
+    table = Table.random((3, 3, 2), 1.4, 310)
+    few = {"v": coin_rows(6, 3, 311), "h2": coin_rows(6, 2, 312, 0.6)}
+    rows = {n: np.repeat(x, 6000, axis=0) for n, x in few.items()}
+    batch = np.concatenate([rows["v"], rows["h2"]], axis=1)
+    found, _ = gradient_of(machine_of(table), batch, Clamped(Settings(rule="cd")), step=2)
+
+    def law(layer: str, given: dict[str, Any], states: Any) -> Any:
+        p = enumeration.conditional(table, layer, given)[:, None]
+        return np.where(states > 0, p, 1 - p).prod(axis=2)
+
+    inner, outer = enumeration.states(table, ("h1",)), enumeration.states(table, ("v", "h2"))
+    ends = law("v", inner, outer["v"]) * law("h2", inner, outer["h2"])
+    share = (law("h1", few, inner["h1"]) @ ends) / len(few["v"])
+    state = outer | {"h1": enumeration.conditional(table, "h1", outer)}
+    mean, variance = {}, {}
+    for name in found:
+        layers = name.split("/")[1].split("-")
+        value = state[layers[0]] if len(layers) == 1 else np.einsum("si,sj->sij", *(state[n] for n in layers))
+        first, second = (np.tensordot(share * len(few["v"]), x, 1) for x in (value, value**2))
+        mean[name], variance[name] = first.mean(axis=0), (second - first**2).mean(axis=0) / len(batch)
+    positive = mean_moments(table, rows | {"h1": enumeration.conditional(table, "h1", rows)})
+    stats.accept(deviation_p(subtract(positive, found), mean, variance), "a held layer has a wrong expected gradient")
+
+
+def check_two_stages() -> None:
+    """The RBM skips a layer and leaves the whole machine as it is; the upper layer is held at what it draws.
+
+    The draws are counted against its posterior, alpha 1e-6.
+    """
+    rows = np.tile(np.array([[1, 0, 1, 1, 0, 1]], np.float32), (4000, 1))
+    model, square = boltz.dbm([6, 4, 3]), boltz.dbm([6, 3, 3])
+    for watch in (None, lambda record: True):
+        kept = plain_train(
+            square, ROWS, pretrain="two-stage", pretrain_epochs=(2, 0), epochs=0, batch_size=20, watch=watch
+        )
+        np.testing.assert_array_equal(kept.model.arena, square.arena)
+    settings = Settings(pretrain="two-stage", pretrain_epochs=(0, 1), epochs=0, center=True, seed=5)
+    plan = stages(model.graph, settings)
+    assert [(stage.name, stage.settings.rule, stage.settings.center) for stage in plan] == [  # type: ignore[attr-defined]
+        ("pretrain-1", "cd", True), ("pretrain-2", "cd", False), ("joint", "pcd", True)
+    ]  # fmt: skip
+    batches: list[Any] = []
+    original = Clamped.gradient
+
+    def gradient(self: Clamped, work: Any, batch: Any, *arguments: Any) -> Any:
+        batches.append(batch.copy())
+        return original(self, work, batch, *arguments)
+
+    with mock.patch.object(Clamped, "gradient", gradient):
+        plain_train(model, rows, **{**settings.as_dict(), "binarize": "none"})
+    seen, pair = np.concatenate(batches), start_pair(model, plan[0])
+    np.testing.assert_array_equal(seen[:, :6], rows)
+    law = expit(rows[0] @ pair.params["edge/v-h1/weight"] + pair.bias("h1"))
+    assert np.abs(law - 0.5).max() > 0.1
+    stats.accept(stats.binomial_table(seen[:, 6:].sum(axis=0), len(rows), law), "the upper layer is held elsewhere")
+    try:
+        stages(boltz.dbm([6, 4, 3, 2]).graph, Settings(pretrain="two-stage", pretrain_epochs=1))
+    except InputError as problem:
+        assert str(problem).startswith("pretrain must be doubling or bottom for 3 hidden layers")
+    else:
+        raise AssertionError("two stages of three hidden layers")

@@ -19,13 +19,13 @@ from boltz.storage import metrics, run_folder
 from boltz.training.pretraining import stages
 from boltz.training.schedules import learning_rate, momentum
 
-DEEP = "dbm-2009"
+DEEP, STAGED = "dbm-2009", "dbm-2013"
 NAMES = ["iwae-1l", "iwae-2l", "vae-1l", "vae-2l"]
 SIZE = ("--layers", "6", "--latent", 2, "--samples", 2, "--no-evaluate")
 
 
 def test_the_recipes_of_burda_grosse_and_salakhutdinov() -> None:
-    assert recipe_names() == [DEEP, *NAMES]
+    assert recipe_names() == [DEEP, STAGED, *NAMES]
     for name in NAMES:
         recipe = boltz.recipe(name)
         assert (recipe.model, recipe.data, recipe.limit, recipe.stages) == ("vae", "mnist", 59600, 8)
@@ -86,6 +86,28 @@ def test_the_recipe_of_a_dbm_runs_is_printed_and_resumes(data: Path) -> None:
     model = boltz.dbm([rows.x.shape[1], 6, 5], seed=3, initial_scale=recipe.options["initial_scale"])
     again = boltz.train(model, rows, **named)
     np.testing.assert_array_equal(again.model.arena, run.model.arena)
+
+
+def test_the_recipe_of_two_stages(data: Path) -> None:
+    recipe = boltz.recipe(STAGED)
+    values = chosen({}, "dbm", recipe.options)
+    assert {name: values[name] for name in recipe.options} == recipe.options and values["layers"] == ((500, 500),)
+    assert values["initial_scale"] == pytest.approx((1284**-0.5, 1000**-0.5), rel=1e-3)
+    plan = stages(boltz.dbm([784, 500, 500]).graph, MACHINES["dbm"].settings_from(values))
+    first, second, joint = (stage.settings for stage in plan)
+    assert [(own.rule, own.center, own.k) for own in (first, second, joint)] == [
+        ("cd", True, 1), ("cd", False, 1), ("pcd", True, 1)
+    ]  # fmt: skip
+    assert [(own.epochs, own.learning_rate, own.l2) for own in (first, second, joint)] == [
+        (100, 1e-2, 1e-4), (200, 1e-2, 0.0), (100, 1e-4, 0.0)
+    ]  # fmt: skip
+    assert {own.schedule for own in (first, second, joint)} == {"constant"}
+    short = ("--layers", "6,5", "--pretrain-epochs", "1,2", "--epochs", 1, "--no-evaluate")
+    found = invoke("train", "--recipe", STAGED, *short, "--data", data, "--out", "r", "--json")
+    assert found.exit_code == 0 and json.loads(found.stdout)["epochs"] == 4, found.stderr
+    assert run_folder.read_settings("r")["recipe"] == {"name": STAGED}
+    deeper = invoke("train", "dbm", "--layers", "6,5,4", "--pretrain", "two-stage", "--data", data, "--out", "w")
+    assert deeper.exit_code == 2 and "pretrain must be doubling or bottom for 3 hidden layers" in deeper.stderr
 
 
 def test_recipes_are_in_the_package() -> None:
@@ -156,7 +178,10 @@ def test_the_data_of_a_recipe_are_its_own(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--recipe", "iwae-3l"), "'iwae-3l' is not one of 'dbm-2009', 'iwae-1l', 'iwae-2l', 'vae-1l', 'vae-2l'"),
+        (
+            ("--recipe", "iwae-3l"),
+            "'iwae-3l' is not one of 'dbm-2009', 'dbm-2013', 'iwae-1l', 'iwae-2l'",
+        ),
         (("sbn", "--recipe", "iwae-1l"), "the recipe iwae-1l trains a vae, but MODEL is sbn"),
         (
             ("--recipe", DEEP, "--stages", 2),

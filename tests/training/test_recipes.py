@@ -48,6 +48,14 @@ def test_weights_start_at_a_scale_of_each_pair() -> None:
     checks.check_initial_scale()
 
 
+def test_a_layer_held_at_given_states_has_the_enumerated_gradient() -> None:
+    checks.check_clamped_expectation()
+
+
+def test_two_stages_of_pretraining() -> None:
+    checks.check_two_stages()
+
+
 @pytest.mark.parametrize("scale", [-0.1, float("nan"), "0.1", None, (0.1,), (0.1, 0.2, 0.3), (0.1, -1)])
 def test_bad_scales_are_refused(scale: Any) -> None:
     with pytest.raises(InputError, match=r"^initial_scale"):

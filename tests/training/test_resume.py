@@ -49,6 +49,9 @@ KINDS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
         "k": "1:3", "schedule": "per-sweep", "rate_floor": 0.5, "chain_start": "noise", "negative": "means",
         "pretrain_epochs": (1, 2), "pretrain_k": (1, "1:2"), "pretrain_l2": 1e-3, "sparsity_cost": 0.05,
     }),
+    "two-stage": (lambda: boltz.dbm([6, 4, 3], ROWS), {
+        "pretrain": "two-stage", "pretrain_epochs": 1, "averaging": "last", "average_share": 0.5, "center": True
+    }),
     "bottom": (lambda: boltz.dbm([6, 4, 3], ROWS), {"pretrain": "bottom", "pretrain_epochs": 1, "l1": 1e-4}),
     "iwae": (lambda: boltz.vae([6, [5], [4]], [3, 2], ROWS), {
         "objective": "iwae", "samples": 3, "schedule": "stages", "adam_second": 1.0, "learning_rate": 0.01
@@ -64,6 +67,7 @@ KINDS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
 PRETRAINED = {
     "pretrained": 2,
     "rising": 3,
+    "two-stage": 2,
     "bottom": 1,
     "up-down pcd": 2,
     "up-down cd": 2,
