@@ -11,9 +11,8 @@ import numpy as np
 from boltz.data import Data
 from boltz.data.dataset import only
 from boltz.diagnostics.layers import LOOKED_AT
-from boltz.estimators.ais import ais
+from boltz.estimators.ais import exact_or_ais
 from boltz.estimators.estimate import Estimate
-from boltz.estimators.exact import quick
 from boltz.estimators.likelihood import log_likelihood
 from boltz.estimators.simple_models import mixture_of_products
 from boltz.evaluation.evaluate import samples_for
@@ -27,7 +26,7 @@ from boltz.training.train import LEARNT_ROWS
 
 SHARE, LEAST_STEPS = 0.3, 500  # of the minutes for all that follows a training; temperatures
 PILOTS = 1.15  # times the annealing itself, with its pilots and the second look
-SHORT, LONG = 10, 40  # temperatures of two annealings whose difference tells the time of one
+SHORT = 40  # temperatures of an annealing that tells the time of one
 FEW_ROWS, SOME_ROWS = 20, 500  # of a likelihood and of a mixture that are timed
 PICTURES = 3.0  # seconds of drawing and of writing files, of images
 LAYERS = 2300  # temperatures of annealing that take as long as the look at what a layer adds
@@ -65,11 +64,9 @@ def closing(model: Model, data: Data, binarize: str, asked: Asked, seconds: floa
     pictures = PICTURES if data.shape else PICTURES / 3
     if not asked.wanted:
         return Closing(pictures, asked.annealing)
-    machine, each, found = model.undirected, 0.0, asked.annealing
-    log_z: Estimate | None = None
-    if machine is not None:
-        each, log_z = _temperature(machine, found)
-    others = pictures + _rows(model, data, binarize, asked, log_z)
+    machine, found = model.undirected, asked.annealing
+    each, once, log_z = (0.0, 0.0, None) if machine is None else _temperature(machine, found)
+    others = pictures + once + _rows(model, data, binarize, asked, log_z)
     deep = machine is not None and model.directed is None and not model.independent_hidden
     if deep and asked.rows:
         others += LAYERS * each * min(asked.rows / LOOKED_AT + 1, 2) / 2 * (len(model.layers) - 2)
@@ -86,12 +83,19 @@ def _steps(annealing: Annealing) -> int:
     return adaptive_steps(annealing.betas) or len(schedule(annealing.betas)) - 1
 
 
-def _temperature(machine: BoltzmannMachine, annealing: Annealing) -> tuple[float, Estimate]:
-    """Seconds of one temperature of all chains, 0 where log Z is enumerated, and a rough log Z."""
-    ais(machine, annealing.chains, SHORT)
-    short, _ = _timed(lambda: ais(machine, annealing.chains, SHORT))
-    long, found = _timed(lambda: ais(machine, annealing.chains, LONG))
-    return 0.0 if quick(machine) else max(long - short, 0.0) / (LONG - SHORT), found
+def _temperature(machine: BoltzmannMachine, annealing: Annealing) -> tuple[float, float, Estimate]:
+    """Seconds of one temperature of all chains, none where log Z is enumerated, those of what is done once beside it,
+    and a rough log Z.
+    """
+    looks: list[tuple[int, float]] = []
+    begun = CLOCK()
+    found = exact_or_ais(machine, annealing.chains, SHORT, progress=lambda done, total: looks.append((done, CLOCK())))
+    whole = CLOCK() - begun
+    if len(looks) < 2:
+        return 0.0, whole, found
+    (first, start), (last, end) = looks[0], looks[-1]
+    each = (end - start) / (last - first)
+    return each, max(whole - SHORT * each, 0.0), found
 
 
 def _rows(model: Model, data: Data, binarize: str, asked: Asked, log_z: Estimate | None) -> float:

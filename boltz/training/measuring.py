@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -23,8 +24,8 @@ from boltz.training.pretraining import Stage
 from boltz.training.stages import start_pair
 from boltz.training.state import TrainState
 
-FEW, EPOCHS = 2, 3  # batches of the first trial, which compiles what it needs; the first epoch makes a program of steps
-LEAST = 4  # batches of the second trial, which counts
+LEAST = 4  # batches of a trial that counts
+EPOCHS = 2  # of a trial, the first of which makes a program of the steps and does not count
 SECONDS, SHARE = 4.0, 0.05  # for all stages, at most, and share of the time of the run
 MANY_EPOCHS = 1 << 20  # of a trial stage, so that nothing of its end is seen
 
@@ -34,6 +35,7 @@ class Trial:
     """What a trial of a stage hears of the loop, and the seconds that it tells."""
 
     clock: Clock
+    epochs: int = EPOCHS
     loop: Loop = field(init=False)
     began: float = 0.0
     ends: list[tuple[float, float]] = field(default_factory=list)  # of the updates and of the record of each epoch
@@ -48,21 +50,21 @@ class Trial:
     def epoch(self, record: dict[str, Any]) -> bool:
         """An epoch is over, and its record made; whether it was the last one."""
         self.ends.append((self.updated, self.clock()))
-        return len(self.ends) >= EPOCHS
+        return len(self.ends) >= self.epochs
 
     def pace(self, batches: int) -> Pace:
         """The pace of the stage, without looks at held-out rows."""
         first = self.ends[0]
         updates = [updated - ended for (_, ended), (updated, _) in zip(self.ends, self.ends[1:], strict=False)]
-        update = median(updates) / batches
+        update = median(updates or [first[0] - self.began]) / batches
         record = median(ended - updated for updated, ended in self.ends)
         return Pace(max(first[0] - self.began - batches * update, 0.0), update, record)
 
 
 def paces(
-    model: Model, plan: list[Stage], data: Data, held_out: Data | None, seconds: float, clock: Clock = time.perf_counter
+    model: Model, plan: list[Stage], rows: tuple[Data, Data | None], given: Given, clock: Clock = time.perf_counter
 ) -> list[Pace]:
-    """The pace of each stage of a plan, measured for about so many seconds, but on a few batches at least.
+    """The pace of each stage of a plan on rows and held-out rows, measured on some batches, more if there is time.
 
     model: the machine at its start; it is left as it is.
     """
@@ -71,14 +73,24 @@ def paces(
         if not stage.settings.epochs:
             found.append(Pace(0.0, 0.0))
             continue
-        all_batches = stage.batches(len(data.x))
         begun = clock()
-        pace = _trial(model, (plan, number), (_first(data, stage, min(FEW, all_batches)), held_out), clock)
-        left = seconds / len(plan) - (clock() - begun)
-        batches = min(max(int(left / (EPOCHS * max(pace.update, 1e-7))), LEAST), all_batches)
-        pace = _trial(model, (plan, number), (_first(data, stage, batches), held_out), clock)
-        found.append(pace)
+        trial = partial(_trial, model, (plan, number), rows)
+        trial(1, Trial(clock, 1))  # compiles what is needed
+        pace, loop = trial(LEAST, Trial(clock))
+        left = given.seconds / len(plan) - (clock() - begun)
+        more = int(left / (EPOCHS * max(pace.update, 1e-7)))
+        if more > 2 * LEAST:
+            pace, loop = trial(more, Trial(clock))
+        found.append(replace(pace, look=_look(loop, stage, clock)) if given.judged else pace)
     return found
+
+
+@dataclass(frozen=True)
+class Given:
+    """The seconds that the trials of all stages may take, and whether looks at held-out rows are timed, too."""
+
+    seconds: float
+    judged: bool
 
 
 def _first(data: Data, stage: Stage, batches: int) -> Data:
@@ -86,20 +98,22 @@ def _first(data: Data, stage: Stage, batches: int) -> Data:
     return only(data, np.arange(min(batches * stage.settings.batch_size, len(data.x))))
 
 
-def _trial(model: Model, where: tuple[list[Stage], int], rows: tuple[Data, Data | None], clock: Clock) -> Pace:
-    """A trial of the stage of this number on some rows."""
+def _trial(
+    model: Model, where: tuple[list[Stage], int], rows: tuple[Data, Data | None], batches: int, trial: Trial
+) -> tuple[Pace, Loop]:
+    """A trial of the stage of this number on so many batches, and the loop as it ended."""
     (plan, number), (data, held_out) = where, rows
     halfway = plan[number].at(plan[number].settings.epochs // 2)  # where sweeps that rise are about their mean
     stage = with_epochs(halfway, MANY_EPOCHS, patience=0)
     begun = replace(model, arena=model.arena.copy())
     state = TrainState(begun, [start_pair(begun, each) for each in plan[:number] if each.pair is not None])
     state.stage = number
-    trial = Trial(clock)
-    trial.loop = Loop(data, held_out, [*plan[:number], stage], state, Key.from_seed(0).derive("trial"))
+    some = _first(data, stage, batches)
+    trial.loop = Loop(some, held_out, [*plan[:number], stage], state, Key.from_seed(0).derive("trial"))
     trial.loop.events = Events(trial.epoch, update=trial.update)
-    trial.began = clock()
+    trial.began = trial.clock()
     trial.loop.run()
-    return replace(trial.pace(stage.batches(len(data.x))), look=_look(trial.loop, stage, clock))
+    return trial.pace(stage.batches(len(some.x))), trial.loop
 
 
 def _look(loop: Loop, stage: Stage, clock: Clock) -> float:

@@ -124,15 +124,15 @@ def planned(model: Model, rows: tuple[Data, Data | None], settings: AnySettings,
     if not any(stage.settings.epochs for stage in preset):
         raise InputError("minutes choose epochs, but all stages are left out: name fewer epochs of 0.")
     kept = len(data.x) - (held_rows(len(data.x), settings.validation) if held_out is None else 0)
-    trial = min(measuring.SECONDS, measuring.SHARE * given.seconds)
-    paces = measuring.paces(model, preset, data, held_out, trial, CLOCK)
-    given = replace(given, seconds=given.seconds - (CLOCK() - begun))
-    found = plan_for(model.plan, settings, kept, paces, given)
+    trial = measuring.Given(min(measuring.SECONDS, measuring.SHARE * given.seconds), settings.patience > 0)
+    paces = measuring.paces(model, preset, rows, trial, CLOCK)
+    found = plan_for(model.plan, settings, kept, paces, given.less(CLOCK() - begun))
     if free and not isinstance(data.x, np.memmap):
         judged = judged_if_long(model.kind, settings, found.settings, len(data.x))
         if judged is not settings:
             kept = len(data.x) - held_rows(len(data.x), judged.validation)
-            found = plan_for(model.plan, judged, kept, paces, given)
+            paces = measuring.paces(model, preset, rows, replace(trial, judged=True), CLOCK)
+            found = plan_for(model.plan, judged, kept, paces, given.less(CLOCK() - begun))
     return replace(found, expected=expected(model, found.settings, data))
 
 
@@ -148,6 +148,10 @@ class Time:
     def of(cls, minutes: float) -> Time:
         """All of the minutes for the training."""
         return cls(minutes, 60 * minutes)
+
+    def less(self, seconds: float) -> Time:
+        """Once so many seconds of the training are gone."""
+        return replace(self, seconds=self.seconds - seconds)
 
 
 def plan_for(plan: Blueprint, settings: AnySettings, rows: int, paces: Sequence[Pace], given: Time) -> Plan:

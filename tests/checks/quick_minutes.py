@@ -139,9 +139,10 @@ def check_trial() -> None:
     before = model.arena.tobytes()
     data = boltz.data.from_arrays.as_data(ROWS, "x", model.layers[0])
     chosen = settings_of(model.plan, {"epochs": 0, "pretrain_epochs": 2, "batch_size": 20})
-    found = measuring.paces(model, boltz.training.stages.stages(model.plan, chosen), data, None, 0.1)
+    plan = boltz.training.stages.stages(model.plan, chosen)
+    found = measuring.paces(model, plan, (data, None), measuring.Given(0.1, True))
     assert model.arena.tobytes() == before and found[-1] == Pace(0.0, 0.0)
-    assert all(pace.update > 0 and pace.epoch > 0 for pace in found[:-1])
+    assert all(pace.update > 0 and pace.epoch > 0 and pace.look > 0 for pace in found[:-1])
 
 
 class Ticks:

@@ -97,7 +97,7 @@ class Clock:
 
 def test_annealing_gets_what_the_time_affords(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a made time of a hundredth of a second a temperature; what is named stays, and machines may be enumerated."""
-    monkeypatch.setattr(closing, "_temperature", lambda machine, annealing: (0.01, None))
+    monkeypatch.setattr(closing, "_temperature", lambda machine, annealing: (0.01, 0.0, None))
     monkeypatch.setattr(closing, "CLOCK", Clock())
     x = (np.random.default_rng(1).random((50, 30)) < 0.5).astype(np.uint8)
     model = boltz.rbm(30, 25)
