@@ -35,7 +35,7 @@ def show(run: boltz.Run, result: Mapping[str, Any]) -> None:
 def show_used(plan: boltz.Plan, result: Mapping[str, Any]) -> None:
     """How well the plan guessed, on stderr."""
     found = result["plan"]
-    say(used(plan, 60 * found["used_minutes"], found["log_likelihood"]))
+    say(used(plan, 60 * found["used_minutes"], result["epochs"], found["log_likelihood"]))
 
 
 def _show_table(test: Mapping[str, Any]) -> None:

@@ -27,9 +27,9 @@ from boltz.training.train import LEARNT_ROWS
 SHARE, LEAST_STEPS = 0.3, 500  # of the minutes for all that follows a training; temperatures
 PILOTS = 1.15  # times the annealing itself, with its pilots and the second look
 SHORT = 40  # temperatures of an annealing that tells the time of one
-FEW_ROWS, SOME_ROWS = 20, 500  # of a likelihood and of a mixture that are timed
+FEW_ROWS, SOME_ROWS = 20, 1000  # of a likelihood and of a mixture that are timed
 PICTURES = 3.0  # seconds of drawing and of writing files, of images
-LAYERS = 2300  # temperatures of annealing that take as long as the look at what a layer adds
+LAYERS, LOOKS = 6500, 1000  # temperatures that take as long as what a layer adds, and as notes and the search for modes
 CLOCK = time.perf_counter
 
 
@@ -66,7 +66,7 @@ def closing(model: Model, data: Data, binarize: str, asked: Asked, seconds: floa
         return Closing(pictures, asked.annealing)
     machine, found = model.undirected, asked.annealing
     each, once, log_z = (0.0, 0.0, None) if machine is None else _temperature(machine, found)
-    others = pictures + once + _rows(model, data, binarize, asked, log_z)
+    others = pictures + once + LOOKS * each + _rows(model, data, binarize, asked, log_z)
     deep = machine is not None and model.directed is None and not model.independent_hidden
     if deep and asked.rows:
         others += LAYERS * each * min(asked.rows / LOOKED_AT + 1, 2) / 2 * (len(model.layers) - 2)

@@ -242,9 +242,10 @@ class Stopwatch:
         return counted
 
 
-def used(plan: Plan, seconds: float, figure: float | None = None) -> str:
-    """How well a plan guessed, in a sentence: minutes, and the log-likelihood where one was expected and measured."""
-    said = f"Planned {plan.minutes:.3g} minutes, used {seconds / 60:.3g}"
+def used(plan: Plan, seconds: float, epochs: int, figure: float | None = None) -> str:
+    """How well a plan guessed, in a sentence: minutes and epochs, and the log-likelihood if expected and measured."""
+    planned = sum(stage.epochs for stage in plan.stages)
+    said = f"Planned {plan.minutes:.3g} minutes and {planned:,} epochs, used {seconds / 60:.3g} and {epochs:,}"
     if plan.expected is None or figure is None:
         return f"{said}."
     return f"{said}; expected {plan.expected.value:.1f} nats a row, had {figure:.1f}."

@@ -227,7 +227,7 @@ def _told(run: Run, plan: Plan | None, loop: Loop) -> Run:
     """The run, with a sentence on how well its plan guessed, unless something follows it within its minutes."""
     if plan is None or loop.watched is None:
         return run
-    told = () if plan.rest else (used(plan, plan.before + loop.watched.spent),)
+    told = () if plan.rest else (used(plan, plan.before + loop.watched.spent, len(run.history)),)
     return replace(run, told=(*run.told, *told), plan=plan, seconds=loop.watched.spent)
 
 

@@ -31,7 +31,7 @@ def test_a_run_in_minutes_says_and_keeps_its_plan(data: Path) -> None:
     found = invoke("train", "rbm", *FAST, "--minutes", 0.1, "--data", data, "--out", "r", "--json")
     assert found.exit_code == 0, found.stderr
     assert "Plan: " in found.stderr and " epochs of batches of 20, about " in found.stderr
-    assert "\nPlanned 0.1 minutes, used 0." in found.stderr
+    assert "\nPlanned 0.1 minutes and " in found.stderr
     plan = json.loads(found.stdout)["plan"]
     assert plan["minutes"] == 0.1 and plan["used_minutes"] > 0 and plan["expected"] is None
     assert plan["log_likelihood"] == json.loads(found.stdout)["test"]["log_likelihood"]["value"]
@@ -104,9 +104,9 @@ def test_annealing_gets_what_the_time_affords(monkeypatch: pytest.MonkeyPatch) -
     rows = as_data(x, "x", model.layers[0])
     none: dict[str, Any] = {"wanted": True, "annealing": Annealing(), "samples": 0, "rows": 0}
     usual = closing.closing(model, rows, "none", closing.Asked(**none, named=False), 6000.0)
-    assert usual.annealing.betas == "sm2008" and usual.seconds == pytest.approx(0.1 + 1.15 * 145)
+    assert usual.annealing.betas == "sm2008" and usual.seconds == pytest.approx(0.1 + 10 + 1.15 * 145)
     fewer = closing.closing(model, rows, "none", closing.Asked(**none, named=False), 100.0)
-    assert fewer.annealing.betas == "adaptive:2600" and fewer.seconds == pytest.approx(30, abs=0.02)
+    assert fewer.annealing.betas == "adaptive:1730" and fewer.seconds == pytest.approx(30, abs=0.02)
     named = closing.closing(model, rows, "none", closing.Asked(**none, named=True), 100.0)
     assert named == usual
     least = closing.closing(model, rows, "none", closing.Asked(**none, named=False), 1.0)
@@ -123,6 +123,7 @@ def test_what_was_expected_is_set_beside_what_came() -> None:
     found = compared(plan, 117.0, estimate)
     assert found["used_minutes"] == 1.95 and found["log_likelihood"] == -89.96
     assert found["expected"] == {"value": -90.04, "error": 0.5, "data": "mnist-mini"}
-    assert used(plan, 117.0, -89.96) == "Planned 2 minutes, used 1.95; expected -90.0 nats a row, had -90.0."
-    assert used(plan, 117.0) == "Planned 2 minutes, used 1.95."
+    said = "Planned 2 minutes and 0 epochs, used 1.95 and 3"
+    assert used(plan, 117.0, 3, -89.96) == f"{said}; expected -90.0 nats a row, had -90.0."
+    assert used(plan, 117.0, 3) == f"{said}."
     assert "-90.0 nats a test row, give or take 0.5" in str(expected)

@@ -68,7 +68,7 @@ def test_every_kind_is_trained_by_minutes(kind: str) -> None:
     }
     run = boltz.train(made[kind](), ROWS, minutes=0.08)
     assert run.plan is not None and run.seconds is not None
-    assert run.history and any(note.startswith("Planned 0.08 minutes, used ") for note in run.notes)
+    assert run.history and any(note.startswith("Planned 0.08 minutes and ") for note in run.notes)
     stages = {stage.name for stage in run.plan.stages if stage.epochs}
     assert stages == {record["stage"] for record in run.history}
 
