@@ -420,14 +420,19 @@ def _check_pretraining(settings: Settings | BeliefSettings) -> None:
     settings._check(("pretrain_epochs",), 0, 10**9, checks.integer)
     settings._check(("pretrain_learning_rate",), 0, 1e6)
     settings._check(("pretrain_k",), 1, 10**9, checks.rising)
-    if settings.pretrain_l2 != SAME:
+    if not _same(settings.pretrain_l2):
         settings._check(("pretrain_l2",), 0, 1e6)
 
 
 def _apart(own: Settings | BeliefSettings) -> dict[str, Any]:
     """The decay and the schedule of pretraining, where they are its own."""
     found = {"l2": own.pretrain_l2, "schedule": own.pretrain_schedule}
-    return {name: value for name, value in found.items() if value != SAME}
+    return {name: value for name, value in found.items() if not _same(value)}
+
+
+def _same(value: Any) -> bool:
+    """Whether pretraining takes what the rest of the training has."""
+    return isinstance(value, str) and value == SAME
 
 
 AnySettings = Settings | DirectedSettings | BeliefSettings

@@ -151,8 +151,8 @@ def functions() -> dict[str, Good]:
     compared = {**measured, "models": [model, directed]}
     compared |= dict.fromkeys(("samples", "chains", "betas"))
     found = {
-        "dbm": Good(boltz.dbm, {"units": [4, 3, 2], "x": X, "dtype": "float32", **seed}),
-        "rbm": Good(boltz.rbm, {"visible": 4, "hidden": 3, "x": X, "dtype": "float32", **seed}),
+        "dbm": Good(boltz.dbm, {"units": [4, 3, 2], "x": X, "dtype": "float32", **seed, "initial_scale": [0.02, 0.03]}),
+        "rbm": Good(boltz.rbm, {"visible": 4, "hidden": 3, "x": X, "dtype": "float32", **seed, "initial_scale": 0.02}),
         "from_arrays": Good(boltz.from_arrays, {"weights": [np.zeros((4, 3))], "biases": [np.zeros(4), np.zeros(3)]}),
         "grow": Good(boltz.grow, {"model": model, "layers": [3, 2], "wiring": "single", "scale": None, **seed}),
         "dbn": Good(boltz.dbn, {"units": [4, 3, 2], "x": X, "dtype": "float32", **seed}),
@@ -352,7 +352,7 @@ def functions() -> dict[str, Good]:
             paths=("out",),
         ),
         "plan_training": Good(
-            boltz.plan_training, {"model": directed, "x": X, "minutes": 0.01, "held_out": X, "learning_rate": 0.1}
+            boltz.plan_training, {"model": directed, "x": X, "minutes": 0.2, "held_out": X, "learning_rate": 0.1}
         ),
         "plot_comparison": Good(boltz.plot_comparison, {"comparison": boltz.compare([rbm(), snapshot()], X)}),
         "plot_log_z": Good(boltz.plot_log_z, {"result": estimate()}),
@@ -440,7 +440,8 @@ def types() -> dict[str, Good]:
         "Data": Good(boltz.Data, values(boltz.load_data("mnist-mini", limit=2)), record=True),
     }
     for kind in (boltz.Settings, boltz.DirectedSettings, boltz.BeliefSettings, boltz.FineTuneSettings):
-        found[kind.__name__] = Good(kind, settings(kind))
+        weight = {"pretrain_l2": 0.1} if hasattr(kind(), "pretrain_l2") else {}  # a number, though a word is usual
+        found[kind.__name__] = Good(kind, settings(kind, **weight))
         methods = {"as_dict": {}, "pretraining": {"pair": 0}, "of_pair": {"pair": 0}, "check_pairs": {"pairs": 2}}
         for method, given in methods.items():
             if hasattr(kind, method):
