@@ -25,6 +25,7 @@ from boltz.training import held_out, loop
 Array = Any
 ROWS, UNITS, COLUMNS = 29, 37, 103  # enough to be dealt to three threads
 NEVER = 1 << 60
+CHAINS = 300  # two blocks for one thread, and one that three threads share
 SHORT: dict[str, Any] = {"epochs": 3, "batch_size": 20, "seed": 2, "learning_rate": 0.05}
 
 
@@ -495,14 +496,14 @@ def check_nvil() -> None:
 
 
 def check_sampling() -> None:
-    """Chains by programs, with one and with three threads, have the bits of chains step by step."""
+    """Chains by programs, in blocks of their own and dealt to threads, have the bits of chains step by step."""
     for units in ((40, 23), (40, 23, 11)):
         model = machine(*units)
         with by_steps():
-            wanted = boltz.sample(model, 130, 70, seed=4)
+            wanted = boltz.sample(model, CHAINS, 70, seed=4)
         for count in (1, 3):
             with threads(count):
-                found = boltz.sample(model, 130, 70, seed=4)
+                found = boltz.sample(model, CHAINS, 70, seed=4)
             assert all(np.array_equal(found[n], wanted[n]) for n in wanted), f"{units}, {count} threads"
 
 
@@ -512,10 +513,10 @@ def check_annealing() -> None:
         model = machine(*units)
         for betas in (45, "adaptive:60"):
             with by_steps():
-                wanted = boltz.ais(model, 130, betas, seed=4)
+                wanted = boltz.ais(model, CHAINS, betas, seed=4)
             for count in (1, 3):
                 with threads(count):
-                    found = boltz.ais(model, 130, betas, seed=4)
+                    found = boltz.ais(model, CHAINS, betas, seed=4)
                 assert np.array_equal(found.log_weights, wanted.log_weights), f"{units}, {betas}, {count} threads"
 
 

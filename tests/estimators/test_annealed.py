@@ -73,7 +73,7 @@ def test_forty_machines_within_four_standard_errors(name: str, monkeypatch: pyte
     key is fixed. The standard error is that of an error of 0.4 nats that is seen.
     Catches an error of 0.4 nats surely, and every estimate that does not trust itself on machines so small.
     """
-    monkeypatch.setattr(annealing, "shares", lambda chains, like, kinds: [slice(0, chains)])
+    monkeypatch.setattr(annealing, "dealt", lambda chains, like, pool: [slice(0, chains)])
     table = FORTY[name]
     found, truth = boltz.ais(machine_of(table), 600, 200, seed=9), enumeration.log_z(table)
     assert (found.chains, found.steps, found.kind, found.trusted) == (600, 200, "lower", True)

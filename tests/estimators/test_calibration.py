@@ -69,8 +69,8 @@ def test_annealing_is_calibrated(downwards: bool, monkeypatch: pytest.MonkeyPatc
 
     Catches an error that is 0.8 of the right one, chains that share numbers, and a mean that is 0.01 nats beyond log Z.
     """
-    for name in ("blocks", "shares"):
-        monkeypatch.setattr(annealing, name, lambda chains, like, **others: parallel.blocks(chains, 4096))
+    for name in ("blocks", "dealt"):
+        monkeypatch.setattr(annealing, name, lambda chains, *others, **like: parallel.blocks(chains, 4096))
     found: list[tuple[Floats, ...]] = []
     for number, table in enumerate(thirty()):
         model, base = machine_of(table, np.float32), rates_of(table)
