@@ -352,7 +352,7 @@ def functions() -> dict[str, Good]:
             paths=("out",),
         ),
         "plan_training": Good(
-            boltz.plan_training, {"model": directed, "x": X, "minutes": 0.2, "held_out": X, "learning_rate": 0.1}
+            boltz.plan_training, {"model": directed, "x": X, "minutes": 0.5, "held_out": X, "learning_rate": 0.1}
         ),
         "plot_comparison": Good(boltz.plot_comparison, {"comparison": boltz.compare([rbm(), snapshot()], X)}),
         "plot_log_z": Good(boltz.plot_log_z, {"result": estimate()}),
@@ -400,7 +400,7 @@ def types() -> dict[str, Good]:
     two_sided, evaluation = boltz.log_z(rbm()), boltz.evaluate(rbm(), X)
     comparison, diagnosis = boltz.compare([rbm(), snapshot()], X), boltz.diagnose(sbn(), X)
     along = boltz.evaluate_along(RUN, X, rounds=20)
-    key, plan = boltz.Key(1, 2), boltz.plan_training(sbn(), X, 0.01)
+    key, plan = boltz.Key(1, 2), boltz.plan_training(sbn(), X, 0.5)
     found = {
         "Key": Good(boltz.Key, {"key0": 1, "key1": 2}),
         "Key.from_seed": Good(boltz.Key.from_seed, {"seed": 0}),
