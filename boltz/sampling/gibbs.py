@@ -181,8 +181,9 @@ def sampled(
     sweeps = checks.integer(sweeps, "sweeps", 0, checks.MOST_STEPS)
     walk = started(model, chains, sampling_key(seed), start, data)
     with workers(model.arena) as pool:
-        parts = dealt(chains, model.arena, pool.worth(chains * model.arena.size))
-        walk = replace(walk, pool=pool) if len(parts) == 1 else walk
+        deal = pool.worth(chains * model.arena.size)
+        parts = dealt(chains, model.arena, deal)
+        walk = replace(walk, pool=deal) if len(parts) == 1 else walk
         pool.map(lambda block: walk.advance(range(sweeps), block), parts)
     walk.check()
     return walk.state
