@@ -69,6 +69,8 @@ def arguments(chains: int, units: int) -> dict[str, tuple[Any, ...]]:
         "add": (gradient, bias, parameter),
         "copy": (gradient, parameter),
         "cut": (_means(*shape), state),
+        "unpack_rows": (np.zeros((chains, -(-units // 8)), np.uint8), np.arange(chains), state),
+        "pack_rows": (on, np.arange(chains), np.zeros((chains, -(-units // 8)), np.uint8)),
         "turn": (gradient, np.zeros((units, chains), np.float32)),
         "totals": (signs, gradient, one),
         "weigh": (_normal(*shape), np.sign(signs), bias, one),

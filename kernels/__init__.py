@@ -41,6 +41,8 @@ PRIMITIVES = {
     "add": 2,
     "copy": 1,
     "cut": 1,
+    "unpack_rows": 2,
+    "pack_rows": 0,
     "turn": 1,
     "totals": 1,
     "weigh": 0,

@@ -338,6 +338,18 @@ def cut(x: Array, out: Array) -> None:
     out[...] = x >= 0.5
 
 
+def unpack_rows(bits: Array, rows: NDArray[np.int64], out: Array) -> None:
+    """out (rows, units) := the bits (all rows, bytes) of the rows with these numbers, the first in the highest bit."""
+    out[...] = np.unpackbits(bits[rows].ravel()).reshape(len(out), -1)[:, : out.shape[1]]
+
+
+def pack_rows(x: Array, rows: NDArray[np.int64], bits: Array) -> None:
+    """The bits (all rows, bytes) of the rows with these numbers := the states x (rows, units) of 0 and 1."""
+    padded = np.zeros_like(x, shape=(len(x), 8 * bits.shape[1]), dtype=np.uint8)
+    padded[:, : x.shape[1]] = x
+    bits[rows] = np.packbits(padded.ravel()).reshape(len(x), -1)
+
+
 def turn(source: Array, out: Array) -> None:
     """out (units, rows) := source (rows, units) transposed."""
     out[...] = source.T

@@ -29,7 +29,7 @@ from boltz.sampling.gibbs import GibbsSweep, Scratch, layer_input, turned_weight
 from boltz.sampling.meanfield import solve
 from boltz.training.held_out import undirected
 from boltz.training.monitor import Monitor
-from boltz.training.positive import PHASES, Phase, Posterior, Visit, kept_for_rows
+from boltz.training.positive import PHASES, Phase, Posterior, Visit, kept_for_rows, numbers_of
 from boltz.training.rules import Clock, RuleState
 from boltz.training.settings import Settings
 
@@ -84,7 +84,7 @@ class Contrastive:
 
     def recordable(self, machine: BoltzmannMachine) -> bool:
         few = (self.settings.batch_size, self.settings.chains, *machine.graph.units.values())
-        return not self.settings.sparse and not self._by_rows(machine) and recordable(machine.arena, *few)
+        return not self.settings.sparse and recordable(machine.arena, *few)
 
     def replayable(self, machine: BoltzmannMachine) -> bool:
         stacked = any(machine.visible not in (edge.lower, edge.upper) for edge in machine.graph.edges)
@@ -150,15 +150,16 @@ class Contrastive:
         }
         deep = len(machine.graph.edges) > 1 and not on_device(batch)  # where mean field goes down again and again
         turned = turned_weights(machine) if k > 1 or deep else {}
-        sweep = GibbsSweep(machine, key, scales=self.scales, turned=turned)
         settings = self.settings
+        drawn = len(machine.graph.edges) > 1 and settings.positive != "mean-field"  # so that states meet states of 0/1
+        sweep = GibbsSweep(machine, key, flipped=drawn, scales=self.scales, turned=turned)
         move = sweep.sweep if settings.negative == "states" else sweep.sweep_means
         posterior = Posterior(machine, settings.mean_field, settings.positive_draws, self.scales)
 
         def positive(rows: slice) -> None:
             scratch = work.block("positive", rows.start)
             scratch.turned = turned
-            visit = Visit(key, step, rows.start, None if clock.rows is None else clock.rows[rows], state)
+            visit = Visit(key, step, rows.start, numbers_of(clock.rows, rows), state)
             means = phase(posterior, batch[rows], visit, scratch)
             _store(stats, {machine.graph.visible: batch[rows], **means}, rows)
             if not self.persistent:
@@ -173,7 +174,8 @@ class Contrastive:
             means.pop(machine.graph.visible, None)
             _store(stats, chain | means, slice(n + rows.start, n + rows.stop))
 
-        whole = isinstance(pool, Recording) and len(machine.graph.edges) == 1
+        alone = len(machine.graph.edges) == 1 or self._by_rows(machine) or settings.mean_field.tolerance == 0
+        whole = isinstance(pool, Recording) and alone
         parts, chain_parts = self._parts(machine, batch, count, whole)
         jobs: list[Callable[[], None]] = [partial(positive, rows) for rows in parts]
         if self.persistent:

@@ -28,7 +28,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.parallel import Workers, shares
 from boltz.sampling.gibbs import GibbsSweep, turned_weights
 from boltz.training.contrastive import Contrastive, Workspace, posterior_sample
-from boltz.training.positive import PHASES, Posterior, Visit
+from boltz.training.positive import PHASES, Posterior, Visit, numbers_of
 from boltz.training.rules import Clock, RuleState
 
 Array = NDArray[Any]
@@ -109,7 +109,7 @@ class Coupled(Contrastive):
 
         def positive(rows: slice) -> None:
             scratch = work.block("positive", rows.start)
-            visit = Visit(clock.key, clock.step, rows.start, None if clock.rows is None else clock.rows[rows], state)
+            visit = Visit(clock.key, clock.step, rows.start, numbers_of(clock.rows, rows), state)
             means = PHASES[settings.positive](posterior, batch[rows], visit, scratch)
             drawn = posterior_sample(machine, means, clock.key, clock.step, rows.start, scratch)
             for layer, mean in means.items():

@@ -94,6 +94,8 @@ class Loop:
                     before, now = now, stage.at(self.state.epoch)
                     if before is None or now.settings != before.settings:
                         tools = self._gradient(now, work, key, pool), pool, self._together(now, key, pool)
+                    elif tools[2] is None:
+                        tools = *tools[:2], self._together(now, key, pool)
                     self._epoch(now, key, work, watched, tools)
                     again = self._planned_anew()
                 if not again:
@@ -168,7 +170,7 @@ class Loop:
     def _together(self, stage: Stage, key: Key, pool: Workers) -> Steps | None:
         """The steps of a stage as a program, where they are enough to be worth its making and can be recorded."""
         left = stage.updates(len(self.data.x)) - self.state.step
-        if left < WORTH or not fits(stage, self.state.machine(stage), self.data):
+        if left < WORTH or not fits(stage, self.state.machine(stage), self.data, self.state.rule):
             return None
         return Steps(stage, self.state, self.data, (self.key.derive("binarize"), key), pool)
 

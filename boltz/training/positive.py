@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import boltz.kernels as kernels
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.rng import Key
 from boltz.sampling.gibbs import Scratch, layer_input
@@ -52,6 +53,8 @@ class Posterior:
 class Visit:
     """Some rows of a batch at a step: the place of the first in the batch, their numbers among all training rows, and
     the arrays that are kept for all of these.
+
+    In a program the numbers are an array of those of all rows, in the order of an epoch, and the count of the first.
     """
 
     key: Key
@@ -59,6 +62,13 @@ class Visit:
     first: int = 0
     rows: Any = None
     kept: Mapping[str, Array] = field(default_factory=dict)
+
+
+def numbers_of(rows: Any, part: slice) -> Any:
+    """The numbers of a part of the rows of a batch, as Visit has them."""
+    if rows is None:
+        return None
+    return (rows[0], rows[1] + part.start) if isinstance(rows, tuple) else rows[part]
 
 
 def mean_field(of: Posterior, batch: Array, visit: Visit, scratch: Scratch) -> States:
@@ -95,10 +105,15 @@ def gibbs(of: Posterior, batch: Array, visit: Visit, scratch: Scratch) -> States
             for layer in others:
                 found[layer][...] = states[layer]
     for layer in others:
-        visit.kept[f"{ROW}{layer}"][visit.rows] = _bits(states[layer])
-    if others:
+        kernels.pack_rows(states[layer], visit.rows, visit.kept[f"{ROW}{layer}"])
+    if others and not isinstance(visit.rows, tuple):
         visit.kept[SEEN][visit.rows] = 1
     return found
+
+
+def all_visited(kept: Mapping[str, Array]) -> bool:
+    """Whether the chains of all rows have started, where there are some: only then can gibbs be recorded."""
+    return SEEN not in kept or bool(kept[SEEN].all())
 
 
 def kept_for_rows(machine: BoltzmannMachine, total: int) -> States:
@@ -142,23 +157,16 @@ def _drawn(of: Posterior, means: States, visit: Visit, turn: int, scratch: Scrat
 
 def _recalled(of: Posterior, batch: Array, visit: Visit, scratch: Scratch) -> States:
     """The states that the chains of the rows have, or start with, layer -> (rows, units)."""
-    fresh = visit.kept[SEEN][visit.rows] == 0
-    starts = _drawn(of, mean_field(of, batch, visit, scratch), visit, 0, scratch) if fresh.any() else {}
     found = {}
     for layer in of.classes()[1]:
-        units, packed = of.machine.graph.units[layer], visit.kept[f"{ROW}{layer}"][visit.rows]
-        found[layer] = scratch.get("posterior", layer, (len(batch), units))
-        found[layer][...] = np.unpackbits(packed.ravel()).reshape(len(batch), -1)[:, :units]
-        if starts:
-            found[layer][fresh] = starts[layer][fresh]
+        found[layer] = scratch.get("posterior", layer, (len(batch), of.machine.graph.units[layer]))
+        kernels.unpack_rows(visit.kept[f"{ROW}{layer}"], visit.rows, found[layer])
+    fresh = None if isinstance(visit.rows, tuple) else visit.kept[SEEN][visit.rows] == 0
+    if fresh is not None and fresh.any():
+        starts = _drawn(of, mean_field(of, batch, visit, scratch), visit, 0, scratch)
+        for layer, start in starts.items():
+            found[layer][fresh] = start[fresh]
     return found
-
-
-def _bits(states: Array) -> Array:
-    """States of 0 and 1 (rows, units) at a bit each, (rows, bytes)."""
-    padded = np.zeros_like(states, shape=(len(states), -(-states.shape[1] // 8) * 8), dtype=np.uint8)
-    padded[:, : states.shape[1]] = states
-    return np.packbits(padded.ravel()).reshape(len(states), -1)
 
 
 Phase = Callable[[Posterior, Array, Visit, Scratch], States]

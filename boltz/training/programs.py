@@ -21,15 +21,16 @@ from boltz.parallel import Recording, Workers, shares
 from boltz.rng import Key
 from boltz.training import optimizers
 from boltz.training.meaning import largest
+from boltz.training.positive import all_visited
 from boltz.training.pretraining import Stage
-from boltz.training.rules import Clock, Workspace
+from boltz.training.rules import Clock, RuleState, Workspace
 from boltz.training.schedules import learning_rate, momentum
 from boltz.training.state import TrainState
 
 Array = NDArray[Any]
 
 
-def fits(stage: Stage, machine: Model, data: Data) -> bool:
+def fits(stage: Stage, machine: Model, data: Data, kept: RuleState) -> bool:
     """Whether the steps of a stage can be recorded: whole batches of floats or bytes, for a rule of primitives."""
     settings = stage.settings
     rows = data.x if isinstance(data.x, np.ndarray) else None
@@ -41,6 +42,7 @@ def fits(stage: Stage, machine: Model, data: Data) -> bool:
         and largest(settings.max_norm) == 0
         and not stage.pair
         and machine.layers[0].kind == "bernoulli"
+        and all_visited(kept)
         and stage.rule.recordable(machine)
     )
 
@@ -63,8 +65,9 @@ class Steps:
         recording = Recording(pool.count, None, program=program)
         batch = np.empty_like(mine.arena, shape=(settings.batch_size, data.x.shape[1]))
         self._record_batch(batch, data, keys[0], recording)
-        rule = {name: recorded(x, program) for name, x in state.rule.items()}
-        stage.rule.gradient(work, batch, rule, Clock(keys[1], Count(STEP)), recording)
+        rule = {name: x if x.dtype == np.uint8 else recorded(x, program) for name, x in state.rule.items()}
+        numbers = (self.order, Count(BATCH, settings.batch_size))
+        stage.rule.gradient(work, batch, rule, Clock(keys[1], Count(STEP), rows=numbers), recording)
         self._record_update(mine, work, recording)
         self.runner = Runner(program, pool.pool, pool.count)
 

@@ -20,7 +20,8 @@ class Clock:
     """Where a step stands: random key of the stage, number of the step, epochs done (fractions count), and the numbers
     of the rows of the batch among all training rows, (rows,).
 
-    In a captured graph, and in a program, the number is a counter, and the rows are not told.
+    In a captured graph the number is a counter, and the rows are not told. In a program it is a count, and the rows are
+    an array of the numbers of all rows and the count of the first of the batch.
     """
 
     key: Key

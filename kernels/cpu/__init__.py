@@ -10,6 +10,7 @@ from boltz.kernels.cpu.bernoulli import (
     bernoulli_score,
     normal,
 )
+from boltz.kernels.cpu.bits import pack_rows, unpack_rows
 from boltz.kernels.cpu.layers import (
     activate,
     gaussian_path,
@@ -50,6 +51,7 @@ __all__ = [
     "normal",
     "normal_score",
     "outer",
+    "pack_rows",
     "philox",
     "pooled",
     "product",
@@ -62,6 +64,7 @@ __all__ = [
     "totals",
     "track",
     "turn",
+    "unpack_rows",
     "weigh",
     "weighted",
     "without_one",

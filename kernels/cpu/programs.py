@@ -16,7 +16,7 @@ import numpy as np
 from numba import carray, types
 from numba.extending import intrinsic
 
-from boltz.kernels.cpu import bernoulli, layers, log_weights, products, sums, updates
+from boltz.kernels.cpu import bernoulli, bits, layers, log_weights, products, sums, updates
 from boltz.kernels.cpu.teams import add_one, claim, seen, wait
 from boltz.kernels.cpu.vectors import kernel
 
@@ -29,7 +29,7 @@ STEP, BATCH, DRAW = range(3)
 
 (PRODUCT, MEAN, SAMPLE, DRAWN, RELAX, ADD, COPY, FILL, TOTALS, WEIGH, TRACK, OUTER, THROUGH, BACK, MOMENTUM, ADAM,
  GATHER, ROWS, CUT, TURN, UNTIL, ANNEAL, TILT, ALONG, ACTIVATE, SLOPE, SHIFT, GAUSSIAN, BINARY, PRIOR, PATH, WEIGHTED,
- REPEATED, POOLED, NORMAL, ARITHMETIC, SOFTMAX, WITHOUT, MEANS, ACCUMULATE) = range(40)  # fmt: skip
+ REPEATED, POOLED, NORMAL, ARITHMETIC, SOFTMAX, WITHOUT, MEANS, ACCUMULATE, UNPACK, PACK) = range(42)  # fmt: skip
 KINDS = ("tanh", "relu", "softplus", "sigmoid")  # of activations, by their number in an operation
 SHARED = {PRODUCT, MEAN, SAMPLE, DRAWN, ROWS, COPY, FILL, CUT, ADD, TURN, GATHER, MOMENTUM, ADAM, ACCUMULATE}
 OF_NETS = set(range(ACTIVATE, MEANS + 1))
@@ -118,6 +118,17 @@ def _gather(o, x, now):
 
 
 @kernel
+def _bits(o, now):
+    """States of the rows of a batch, from the bits of all rows or to them."""
+    rows = carray(_wholes(o[7] + 8 * _count(o, SCALE, now)), (o[2],))
+    kept = carray(_octets(o[4]), (o[5], o[6]))
+    if o[0] == UNPACK:
+        bits._unpack(kept, rows, _matrix(o[1], o[2], o[3]))
+    else:
+        bits._pack(_matrix(o[1], o[2], o[3]), rows, kept)
+
+
+@kernel
 def _move(o, x):
     """Copies, sums of two, and numbers in the place of what was there; rows lie so many bytes apart."""
     if o[0] == CUT:
@@ -127,7 +138,7 @@ def _move(o, x):
         sums._add(_matrix(o[4], o[2], o[3]), _matrix(o[5], o[6], o[3]), _matrix(o[1], o[2], o[3]))
         return
     if o[0] == TURN:
-        sums._turn(_matrix(o[4], o[3], o[2]), _matrix(o[1], o[2], o[3]))
+        sums._turn_single(_matrix(o[4], o[3], o[2]), _matrix(o[1], o[2], o[3]))
         return
     for i in range(o[2]):
         if o[0] == FILL and o[5]:
@@ -382,6 +393,8 @@ def run(program, counters, place, counts, times, nets=None):
                     _rows(o, now)
             elif code == RELAX:
                 _relax(o, x)
+            elif code in (UNPACK, PACK):
+                _bits(o, now)
             elif code in (ANNEAL, TILT, ALONG):
                 _anneal(o, x, now)
             elif code == UNTIL:

@@ -421,6 +421,27 @@ def gather(out: Recorded, source: Array, rows: tuple[Array, Count], by: float) -
     out.program.add(programs.GATHER, words, (by,), (out, source, numbers))
 
 
+def unpack_rows(bits: Array, rows: Array | tuple[Array, Count], out: Recorded) -> None:
+    """As the primitive; rows are an array of the numbers of all rows, and the count of the first one here."""
+    _kept_bits(programs.UNPACK, out, rows, bits)
+
+
+def pack_rows(x: Recorded, rows: Array | tuple[Array, Count], bits: Array) -> None:
+    """As the primitive, for rows as in unpack_rows."""
+    _kept_bits(programs.PACK, x, rows, bits)
+
+
+def _kept_bits(code: int, states: Recorded, rows: Array | tuple[Array, Count], bits: Array) -> None:
+    numbers, at = (rows, Count(0, 0)) if isinstance(rows, np.ndarray) else rows
+
+    def some(part: slice) -> None:
+        words = sized(states[part]) | {4: bits.ctypes.data, 5: bits.shape[0], 6: bits.shape[1], 7: numbers.ctypes.data}
+        words |= placed(programs.SCALE, (at + part.start).words)
+        states.program.add(code, words, (), (states, bits, numbers))
+
+    states.program.deal(some, len(states), FEW)
+
+
 @contextmanager
 def settling(program: Program, sweeps: int, tolerance: float) -> Iterator[list[Any]]:
     """What is recorded inside comes again until no change is above a tolerance, at most so many times; the list takes

@@ -285,6 +285,20 @@ def check_sums(backend: Backend, dtype: Any) -> None:
         assert_array_equal(backend.get(nothing[0]), x * down[:, None])
 
 
+def check_bits(backend: Backend, dtype: Any) -> None:
+    """States to bits and back, of rows by number; catches bits in another order, and rows or bytes beside those meant."""
+    for rows, units in ((1, 1), (3, 7), (5, 8), (9, 33), (40, 300)):
+        generator = np.random.Generator(np.random.Philox(units))
+        states, numbers = generator.integers(0, 2, (rows, units)), generator.permutation(2 * rows)[:rows]
+        wanted = generator.integers(0, 256, (2 * rows, -(-units // 8))).astype(np.uint8)
+        bits, out = backend.put(wanted.copy()), backend.put(np.full((rows, units), 9, dtype))
+        backend.primitives.pack_rows(backend.put(states.astype(dtype)), backend.put(numbers), bits)
+        wanted[numbers] = np.packbits(states.astype(np.uint8), axis=1)
+        assert_array_equal(backend.get(bits), wanted)
+        backend.primitives.unpack_rows(bits, backend.put(numbers), out)
+        assert_array_equal(backend.get(out), states)
+
+
 ACTIVATIONS = ("tanh", "relu", "softplus")
 PRECISE = {"tanh": 4, "relu": 0, "softplus": 4}  # epsilons of a value that the reference finds in double
 

@@ -109,6 +109,10 @@ def primitives() -> dict[str, Callable[[Any, dict[str, Array], Callable[[Array],
         to.copy(source, ready(arrays["copy"]))
         to.cut(source, ready(arrays["cut"]))
         to.turn(source, ready(arrays["turned"]))
+        arrays["bits"], numbers = np.zeros((2 * ROWS, -(-UNITS // 8)), np.uint8), np.arange(1, 2 * ROWS, 2)
+        to.pack_rows(ready(arrays["cut"]), numbers, arrays["bits"])
+        arrays["out of bits"] = single(ROWS, UNITS, seed=10)
+        to.unpack_rows(arrays["bits"], numbers, ready(arrays["out of bits"]))
 
     def sums(to: Any, arrays: Any, ready: Any, step: Any) -> None:
         signs, offset = single(ROWS, seed=1), single(UNITS, seed=2)
@@ -417,6 +421,7 @@ RULES: dict[str, dict[str, Any]] = {
 DEEP: dict[str, dict[str, Any]] = {
     "tolerance": {"mean_field_tolerance": 0.01, "mean_field_sweeps": 30, "binarize": "fixed"},
     "sweeps": {"mean_field_tolerance": 0.0, "mean_field_sweeps": 3, "center": True},
+    "gibbs": {"positive": "gibbs", "positive_draws": 2, "center": True, "binarize": "dynamic"},
     "collapsed": {
         **{"positive": "collapsed", "positive_draws": 2, "mean_field_tolerance": 0.0, "mean_field_sweeps": 2},
         **{"center": True, "learning_rate": (0.02, 0.05), "l2": (1e-4, 1e-3), "averaging": "last"},

@@ -87,6 +87,12 @@ def last_class_by_mean(table: Table, chains: Mapping[str, Any]) -> dict[str, Flo
     return dict(chains) | {n: enumeration.conditional(table, n, chains) for n in enumeration.colours(table)[1]}
 
 
+def others_by_mean(table: Table, chains: Mapping[str, Any]) -> dict[str, Floats]:
+    """The chains with the hidden layers by their exact means that no phase draws, which move last there."""
+    layers = [n for n in enumeration.colours(table)[0] if n != table.visible]
+    return dict(chains) | {n: enumeration.conditional(table, n, chains) for n in layers}
+
+
 def subtract(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
     """first - second by name."""
     assert first.keys() == second.keys()
@@ -249,7 +255,7 @@ def collapsed_p(units: tuple[int, ...], draws: int, scale: float) -> float:
     row = coin_rows(1, units[0], 22)[0]
     settings = Settings(positive="collapsed", positive_draws=draws, chains=5, **PRECISE)
     found, state = gradient_of(machine_of(table), np.repeat(row[None], rows, axis=0), Contrastive(settings), step=3)
-    negative = mean_moments(table, last_class_by_mean(table, chains_of(state)))
+    negative = mean_moments(table, others_by_mean(table, chains_of(state)))
     positive = {name: found[name] + negative[name] for name in found}
     mean, variance = collapsed_statistics(table, row, draws)
     plain = {n: _fixed_point(table, row, table.hidden, table.hidden)[n] for n in table.hidden}
