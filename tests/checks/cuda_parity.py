@@ -285,8 +285,8 @@ def check_sums(backend: Backend, dtype: Any) -> None:
         assert_array_equal(backend.get(nothing[0]), x * down[:, None])
 
 
-def check_bits(backend: Backend, dtype: Any) -> None:
-    """States to bits and back, of rows by number; catches bits in another order, and rows or bytes beside those meant."""
+def check_packing(backend: Backend, dtype: Any) -> None:
+    """States to bits and back, of rows by number; catches another order of bits, and rows or bytes beside them."""
     for rows, units in ((1, 1), (3, 7), (5, 8), (9, 33), (40, 300)):
         generator = np.random.Generator(np.random.Philox(units))
         states, numbers = generator.integers(0, 2, (rows, units)), generator.permutation(2 * rows)[:rows]
