@@ -25,26 +25,28 @@ PATIENCE = 0.5  # share of the epochs: an RBM may stand still for long before it
 VALIDATION, FEW, LEAST_PARTED = 0.1, 5000, 20  # share held out of fewer rows than so many, but not of fewer than these
 
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "rbm": {"rule": "pcd", "center": True, "schedule": "constant", "averaging": "polynomial"},
+    "rbm": {"rule": "pcd", "center": True, "averaging": "polynomial"},
     "dbm": {
         "rule": "pcd",
         "pretrain": "bottom",
-        "learning_rate": 0.005,
         "center": True,
+        "positive": "gibbs",
         "mean_field_sweeps": 5,
+        "averaging": "polynomial",
+        "l2": 1e-4,
     },
 }
-RATES = {
-    "rbm": ("learning_rate", 0.03),
-    "dbm": ("pretrain_learning_rate", 0.03),
-    "dbn": ("pretrain_learning_rate", 0.05),
-    "sbn": ("learning_rate", 0.003),
-    "vae": ("learning_rate", 0.003),
+RATES: Mapping[str, Mapping[str, float]] = {
+    "rbm": {"learning_rate": 0.1},
+    "dbm": {"pretrain_learning_rate": 0.1, "learning_rate": 0.05},
+    "dbn": {"pretrain_learning_rate": 0.05},
+    "sbn": {"learning_rate": 0.003},
+    "vae": {"learning_rate": 0.003},
 }  # where there are at least ROWS_A_UNIT rows a unit
 ROWS_A_UNIT = 5
 SHARES: Mapping[str, Mapping[str, float]] = {
     "rbm": {"epochs": 1.0},
-    "dbm": {"pretrain_epochs": 2.0, "epochs": 0.25},
+    "dbm": {"pretrain_epochs": 2.0, "epochs": 1.0},
     "dbn": {"pretrain_epochs": 1.0, "epochs": 0.2},
     "sbn": {"epochs": 1.0},
     "vae": {"epochs": 1.5},
@@ -153,9 +155,9 @@ def lengths_of(kind: str) -> tuple[str, ...]:
 
 
 def rates_for(kind: str, rows: int, units: int) -> dict[str, float]:
-    """The learning rate by its setting: less where there are fewer than five rows a unit, which are learnt by heart."""
-    name, rate = RATES.get(kind, ("", 0.0))
-    return {name: rate * min(1.0, rows / (ROWS_A_UNIT * units))} if name else {}
+    """Learning rates by setting: less where there are fewer than five rows a unit, which are learnt by heart."""
+    share = min(1.0, rows / (ROWS_A_UNIT * units))
+    return {name: rate * share for name, rate in RATES.get(kind, {}).items()}
 
 
 def pretraining_for(kind: str, epochs: int, preset: int) -> int:

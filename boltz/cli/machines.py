@@ -42,7 +42,7 @@ class Machine:
             field.name: field.default for field in fields(self.settings) if field.name not in LACKS.get(self.kind, ())
         }
         rows_say = dict.fromkeys(
-            (*SHARES[self.kind], *RATES.get(self.kind, ())[:1], "batch_size", "patience", "validation")
+            (*SHARES[self.kind], *RATES.get(self.kind, ()), "batch_size", "patience", "validation")
         )
         return {**self.shape, **known, **SETTINGS.get(self.kind, {}), **self.defaults, **rows_say, **self.measurement}
 

@@ -144,9 +144,9 @@ LESS = f"less with fewer than {presets.ROWS_A_UNIT} rows a unit"
 def _rates(setting: str) -> str:
     """The rates of the kinds of machines whose preset has this one, in words."""
     kinds: dict[float, list[str]] = {}
-    for kind, (name, rate) in presets.RATES.items():
-        if name == setting:
-            kinds.setdefault(rate, []).append(kind)
+    for kind, rates in presets.RATES.items():
+        if setting in rates:
+            kinds.setdefault(rates[setting], []).append(kind)
     return "; ".join(f"{', '.join(these)} {rate:g}" for rate, these in kinds.items()) + f", {LESS}"
 
 
@@ -155,7 +155,7 @@ SHOWN = {
     "epochs": EPOCHS,
     "pretrain_epochs": EPOCHS,
     "batch_size": f"{presets.BATCH}, or a fiftieth of the rows where that is less, but at least {presets.LEAST_BATCH}",
-    "learning_rate": f"dbm, dbn 0.005; {_rates('learning_rate')}",
+    "learning_rate": f"dbn 0.005; {_rates('learning_rate')}",
     "pretrain_learning_rate": _rates("pretrain_learning_rate"),
     "patience": f"{presets.PATIENCE:.0%} of the epochs with validation rows, else 0",
     "validation": f"{presets.VALIDATION:g} of fewer than {presets.FEW:,} rows without validation rows and without "
@@ -163,7 +163,7 @@ SHOWN = {
 }
 
 
-RATE_SETTINGS = {setting for setting, _ in presets.RATES.values()}
+RATE_SETTINGS = {setting for rates in presets.RATES.values() for setting in rates}
 
 
 def machine_options(command: F) -> F:
@@ -251,7 +251,7 @@ def machine_option(name: str, model: str | None = None) -> Callable[[F], F]:
 def _shown(name: str, defaults: Values) -> str:
     """The default of an option, or that of each machine."""
     if len(defaults) == 1 and name in RATE_SETTINGS and None in defaults.values():
-        return f"{presets.RATES[next(iter(defaults))][1]:g}, {LESS}"
+        return f"{presets.RATES[next(iter(defaults))][name]:g}, {LESS}"
     if name in SHOWN and (len(defaults) > 1 or None in defaults.values()):
         return SHOWN[name]
     models: dict[str, list[str]] = {}

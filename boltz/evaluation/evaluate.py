@@ -11,7 +11,7 @@ from boltz.errors import InputError
 from boltz.estimators import two_sided as both_sides
 from boltz.estimators.closed_forms import QUICK_HIDDEN
 from boltz.estimators.estimate import Estimate, exact
-from boltz.estimators.exact import enumerable
+from boltz.estimators.exact import class_units, enumerable
 from boltz.estimators.likelihood import importance_bounds, log_likelihood, variational_bound
 from boltz.estimators.posterior_ais import posterior_ais
 from boltz.estimators.reverse_ais import raise_likelihood
@@ -27,6 +27,7 @@ from boltz.models.files import Model
 from boltz.progress import Report, heard, steps
 
 SAMPLES, SAMPLES_WITH_PRIOR = 1000, 100  # a sample costs more where an RBM is its prior
+SAMPLES_OF_DBM = 200  # the bound of mean field falls behind as upper layers start to work
 LOG_Z = frozenset({"chains", "betas", "error", "budget"})
 USES: dict[str, frozenset[str]] = {
     "auto": LOG_Z | {"samples", "bounds"},
@@ -75,9 +76,9 @@ def evaluate(
     Grey values are drawn once by seed, as binarize says (dynamic, fixed, threshold, none), by default as in training.
     Simple models are fitted to rows train, by default those that the run learnt from.
 
-    method says how log p*(v) is measured: auto enumerates at most 14 hidden units, and beyond takes the variational
-    bound of a dbm, or samples importance samples a row; bound, importance, and posterior-ais (row_chains over row_betas
-    a row) force one; raise needs no log Z. bounds are numbers of samples of further importance-weighted bounds. log Z
+    method says how log p*(v) is measured: auto enumerates at most 14 hidden units, and beyond takes samples importance
+    samples a row; bound (the variational one of a dbm), importance, and posterior-ais (row_chains over row_betas a row)
+    force one; raise needs no log Z. bounds are numbers of samples of further importance-weighted bounds. log Z
     is 0 for a directed machine, exact for a small one, else measured by chains annealed over betas, or, where error or
     budget is given, from both sides. What is None has the default of `boltz evaluate`. progress hears what is done, of
     how many steps how many are, and 0 of 0 for a line without steps. Raises InputError, FileError, NumericalError.
@@ -225,7 +226,10 @@ def samples_for(model: Model, asked: int) -> int:
     """Importance samples a row: as many as asked for, else none where the machine does without, else a default."""
     asked = checks.integer(asked, "samples", 0, 10**6)
     directed = model.directed
-    if asked or directed is None or enumerable(directed, QUICK_HIDDEN):
+    if directed is None:
+        quick = model.independent_hidden or class_units(model, model.graph.colours[1]) <= QUICK_HIDDEN
+        return asked if asked or quick else SAMPLES_OF_DBM
+    if asked or enumerable(directed, QUICK_HIDDEN):
         return asked
     return SAMPLES if model.undirected is None else SAMPLES_WITH_PRIOR
 

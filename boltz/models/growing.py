@@ -74,6 +74,20 @@ def random(fresh: Fresh, scale: float, key: Key) -> None:
     fresh.biases[...] -= (np.full(len(weights), 0.5) if fresh.means is None else fresh.means) @ weights
 
 
+def start_above(model: BoltzmannMachine) -> None:
+    """Give layers above the first hidden one that have not learnt anything yet a start to learn from, in place.
+
+    The small random weights get the usual scale of "random", the units are on as seldom, and what they say on average
+    is taken off the biases below. A layer has not learnt anything while its biases are all 0.
+    """
+    for edge in model.graph.edges[1:]:
+        weight, bias = model.params[edge.key], model.bias(edge.upper)
+        if not bias.any() and weight.any():
+            weight *= WIRINGS["random"].scale / weight.std()
+            bias[...] = logit(np.float64(RATE))
+            model.bias(edge.lower)[...] -= RATE * weight.sum(axis=1)
+
+
 @dataclass(frozen=True)
 class Wiring:
     """A way to wire new units, and its usual scale."""

@@ -5,8 +5,8 @@ whole machine an inner layer hears both its neighbours, so the RBM of the first 
 layer, that of the last pair the input of its visible layer, and those between both; composed without doubling, each
 inner layer's field is the mean of what its two RBMs gave it.
 
-"bottom": the first pair is trained as a plain RBM and the upper layers keep their small random weights. The composed
-machine then has the RBM's likelihood and a tight bound to start from.
+"bottom": the first pair is trained as a plain RBM. Upper layers that have not learnt anything yet start as growth with
+random weights has them. The composed machine then has the RBM's likelihood but for the second order of these weights.
 
 "two-stage" (Cho, Raiko, Ilin & Karhunen 2013), for two hidden layers: an RBM of the visible and the upper layer, which
 skips the one between them, says what the upper layer should do given a row; then the whole machine is trained with the
@@ -45,7 +45,8 @@ class Stage:
     """A part of a run: one machine trained by a rule; pair is None for the whole machine, else graph is the pair's.
 
     beside: whether its batches hold, beside the visible rows, states of the layer that the pairs before it draw above
-    them. composed: whether the parameters of pairs become those of the whole machine.
+    them. composed: whether the parameters of pairs become those of the whole machine. starts_above: whether upper
+    layers that have not learnt anything yet start on the pairs.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Stage:
     scales: Mapping[str, float] = field(default_factory=dict)
     beside: bool = False
     composed: bool = True
+    starts_above: bool = False
 
     def batches(self, rows: int) -> int:
         """Updates of an epoch on so many rows."""
@@ -94,8 +96,9 @@ def stages(graph: Graph, settings: Settings) -> list[Stage]:
     sizes = [layer.units for layer in graph.layers]
     pairs = len(sizes) - 1
     settings.check_pairs(pairs)
-    doubled = settings.pretrain == "doubling"
-    joint = Stage("joint", settings, rule_of(settings, {}), composed=settings.pretrain != "two-stage")
+    how = settings.pretrain
+    doubled, composed, above = how == "doubling", how != "two-stage", how == "bottom"
+    joint = Stage("joint", settings, rule_of(settings, {}), composed=composed, starts_above=above)
     if largest(settings.pretrain_epochs) > 0:
         if pairs == 1:
             raise InputError(

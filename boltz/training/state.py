@@ -16,6 +16,7 @@ from boltz.models.blueprint import Blueprint, build
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.graph import Graph
+from boltz.models.growing import start_above
 from boltz.models.scaling import Scaling
 from boltz.rng import Key
 from boltz.training import optimizers
@@ -118,6 +119,8 @@ class TrainState:
             self.pairs.append(start_pair(self.model, stage))
         elif self.pairs and stage.composed:
             compose(self.model, self.pairs)
+            if stage.starts_above:
+                start_above(self.model)
 
     def tensors(self) -> Arrays:
         """Everything by name as numpy arrays, for a checkpoint."""

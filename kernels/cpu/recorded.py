@@ -175,9 +175,14 @@ def bernoulli_from_mean(mean: Recorded, stream: Any, first_row: int, state: Arra
     mean.program.deal(rows, len(mean), FEW)
 
 
+def _numbered(rows: Array | tuple[Array, Count]) -> tuple[Array, Count]:
+    """The numbers of all rows, and the count of the first one here."""
+    return (rows, Count(0, 0)) if isinstance(rows, np.ndarray) else rows
+
+
 def bernoulli_rows(mean: Recorded, stream: Any, rows: Array | tuple[Array, Count], state: Array) -> None:
     """As the primitive; rows may be an array of the numbers of all rows, and the count of the first one here."""
-    numbers, at = (rows, Count(0, 0)) if isinstance(rows, np.ndarray) else rows
+    numbers, at = _numbered(rows)
     words = sized(mean) | {4: numbers.ctypes.data} | stream_of(stream) | {12: whole(state).ctypes.data}
     words |= placed(programs.SCALE, at.words)
     mean.program.add(programs.ROWS, words, (), (mean, state, numbers))
@@ -432,7 +437,7 @@ def pack_rows(x: Recorded, rows: Array | tuple[Array, Count], bits: Array) -> No
 
 
 def _kept_bits(code: int, states: Recorded, rows: Array | tuple[Array, Count], bits: Array) -> None:
-    numbers, at = (rows, Count(0, 0)) if isinstance(rows, np.ndarray) else rows
+    numbers, at = _numbered(rows)
 
     def some(part: slice) -> None:
         words = sized(states[part]) | {4: bits.ctypes.data, 5: bits.shape[0], 6: bits.shape[1], 7: numbers.ctypes.data}

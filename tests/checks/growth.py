@@ -11,7 +11,9 @@ from oracles.enumeration import Table
 from scipy.special import expit
 
 import boltz
-from boltz.models.growing import RATE
+from boltz.models.growing import RATE, WIRINGS, start_above
+from boltz.training.stages import stages
+from boltz.training.state import TrainState
 
 Floats = Any
 STARTS = (  # units of the machine, and hidden layers of the grown one
@@ -143,3 +145,37 @@ def check_seeds() -> None:
         assert (one.arena != other.arena).any()
     two = boltz.grow(machine((3, 3)), (3, 3, 3), "random", 1.0)
     assert (two.params["edge/h1-h2/weight"] != two.params["edge/h2-h3/weight"]).all()
+
+
+def check_start_above() -> None:
+    """A fresh upper layer: weights of the usual scale, its rate, and log p(v) of the RBM below but for little.
+
+    Without what is taken off below, log p(v) would be off by more than 0.5 here. A layer that has biases stays.
+    """
+    rbm = machine((4, 3))
+    model = boltz.dbm([4, 3, 40, 2], seed=3, dtype=np.float64)
+    for name, values in rbm.params.items():
+        model.params[name][...] = values
+    found = boltz.BoltzmannMachine(model.graph, model.arena.copy())
+    start_above(found)
+    for edge in ("edge/h1-h2/weight", "edge/h2-h3/weight"):
+        np.testing.assert_allclose(found.params[edge].std(), WIRINGS["random"].scale, rtol=1e-12)
+    np.testing.assert_allclose(expit(found.bias("h3")), RATE, rtol=1e-12)
+    small = boltz.from_arrays([found.params["edge/v-h1/weight"]], [found.bias("v"), rbm.bias("h1")])
+    np.testing.assert_array_equal(log_p(small), log_p(rbm))
+    told = found.params["edge/h1-h2/weight"].sum(axis=1)
+    np.testing.assert_allclose(found.bias("h1") - rbm.bias("h1"), -RATE * told, rtol=0, atol=1e-12)
+    again = found.arena.copy()
+    start_above(found)
+    np.testing.assert_array_equal(found.arena, again)
+
+
+def check_bottom_starts_above() -> None:
+    """Upper layers start as the joint stage begins after a plain bottom pair, and only there."""
+    for how, starts in (("bottom", True), ("doubling", False)):
+        plan = stages(boltz.dbm([4, 3, 5]).plan, boltz.Settings(pretrain=how, pretrain_epochs=1))
+        state = TrainState(boltz.dbm([4, 3, 5], seed=3), [])
+        for i, stage in enumerate(plan):
+            state.stage = i
+            state.make_machine(stage)
+        assert state.model.bias("h2").any() == starts, how

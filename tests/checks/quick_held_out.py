@@ -8,12 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from checks.training import KEY, fixed_point, machine_of
+from oracles import enumeration
+from oracles.enumeration import Table
 from support.training import plain_train
 
 import boltz
 from boltz import presets
 from boltz.models import products
 from boltz.rng import Key
+from boltz.sampling.meanfield import variational_free_energy
 from boltz.training import held_out, learnt, overfitting
 from boltz.training.held_out import SCORE
 from boltz.training.stages import stages
@@ -42,6 +46,35 @@ def check_score() -> None:
     model = plain_train(boltz.rbm(8, 5, TRAIN), TRAIN, epochs=5, **SHORT).model
     found = held_out.undirected(model, TRAIN, VALID, boltz.MeanField(), Key.from_seed(0))
     assert abs(found - boltz.log_likelihood(model, VALID, boltz.exact_log_z(model)).value) < 0.2
+
+
+def check_collapsed_bound() -> None:
+    """z-test, alpha 1e-6, of the mean over 5,000 equal rows against enumeration, for two and for three hidden layers.
+
+    Catches a missing entropy, layers above that are not summed, states that are all the same draw, and mean field, from
+    which the bound differs by far more.
+    """
+    for units, seed in (((4, 3, 3), 31), ((3, 3, 2, 2), 32)):
+        table = Table.random(units, 1.2, seed)
+        machine, row, count = (
+            machine_of(table),
+            np.random.default_rng(seed).integers(0, 2, units[0]).astype(float),
+            5000,
+        )
+        means = fixed_point(table, row, table.hidden, table.hidden)
+        drawn = enumeration.colours(table)[1]
+        rest, constant = enumeration.clamp(table, {"v": row})
+        states = np.concatenate(list(enumeration.states(rest, drawn).values()), axis=1)
+        q = np.concatenate([means[n][0] for n in drawn])
+        share = np.where(states > 0, q, 1 - q).prod(axis=1)
+        values = constant - enumeration.free_energy(rest, drawn)
+        wanted = share @ values - np.sum(q * np.log(q) + (1 - q) * np.log1p(-q))
+        options = boltz.MeanField(1e-13, 5000, 0.3)
+        found = held_out.collapsed_bound(machine, np.repeat(row[None], count, axis=0), options, KEY)
+        spread = np.sqrt(share @ (values - share @ values) ** 2 / (4 * count))
+        plain = -float(variational_free_energy(machine, row[None], options)[0][0])
+        assert wanted - plain > 20 * spread and enumeration.log_z(rest) + constant >= wanted
+        assert abs(found.mean() - wanted) < 4.9 * spread, (found.mean(), wanted, spread)
 
 
 def check_watch() -> None:

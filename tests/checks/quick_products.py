@@ -90,3 +90,21 @@ def check_several_samples_a_row() -> None:
     finally:
         boltz.threads(before)
     assert np.array_equal(*found), "results depend on the number of threads"
+
+
+def check_packed_rows() -> None:
+    """States to bits as numpy packs them, and back, of rows in another order."""
+    states, numbers = np.random.default_rng(6).integers(0, 2, (9, 21)).astype(np.float32), np.arange(17, -1, -2)
+    bits, out = np.zeros((18, 3), np.uint8), np.empty_like(states)
+    cpu.pack_rows(states, numbers, bits)
+    assert np.array_equal(bits[numbers], np.packbits(states.astype(np.uint8), axis=1)) and not bits[::2].any()
+    cpu.unpack_rows(bits, numbers, out)
+    assert np.array_equal(out, states)
+
+
+def check_turned() -> None:
+    """A float32 matrix whose sides are no multiples of a square, turned."""
+    for shape in ((21, 45), (45, 21), (3, 40)):
+        source, out = np.random.default_rng(7).normal(size=shape).astype(np.float32), np.zeros(shape[::-1], np.float32)
+        cpu.turn(source, out)
+        assert np.array_equal(out, source.T)

@@ -228,7 +228,7 @@ def collapsed_statistics(table: Table, row: Any, draws: int) -> tuple[dict[str, 
         chance = [np.where(states[n][None] > 0, p[n][:, None], 1 - p[n][:, None]).prod(axis=2) for n in drawn]
         return np.prod(chance, axis=0)
 
-    share = law({table.visible: seen[:1], **_fixed_point(table, row, drawn, others)})[0]
+    share = law({table.visible: seen[:1], **fixed_point(table, row, drawn, others)})[0]
     for _ in range(draws - 1):
         share = share @ law({table.visible: seen, **means})
     whole = {table.visible: seen, **states, **means}
@@ -239,7 +239,7 @@ def collapsed_statistics(table: Table, row: Any, draws: int) -> tuple[dict[str, 
     return mean, {name: np.where(x < 1e-20, 0, x) for name, x in spread.items()}
 
 
-def _fixed_point(table: Table, row: Any, drawn: Any, others: Any) -> dict[str, Floats]:
+def fixed_point(table: Table, row: Any, drawn: Any, others: Any) -> dict[str, Floats]:
     """Mean-field means (1, units) of the layers that are not drawn, by plain damped iteration."""
     means = {n: np.full((1, table.layers[n]), 0.5) for n in (*drawn, *others)}
     for _ in range(3000):
@@ -258,7 +258,7 @@ def collapsed_p(units: tuple[int, ...], draws: int, scale: float) -> float:
     negative = mean_moments(table, others_by_mean(table, chains_of(state)))
     positive = {name: found[name] + negative[name] for name in found}
     mean, variance = collapsed_statistics(table, row, draws)
-    plain = {n: _fixed_point(table, row, table.hidden, table.hidden)[n] for n in table.hidden}
+    plain = {n: fixed_point(table, row, table.hidden, table.hidden)[n] for n in table.hidden}
     factorised = mean_moments(table, {table.visible: row[None], **plain})
     edge = f"edge/{table.hidden[0]}-{table.hidden[1]}/weight"
     spread = np.sqrt(variance[edge] / rows)
@@ -322,7 +322,7 @@ def check_chains_of_rows() -> None:
     assert kept["row/seen"].sum() == rows and kept["row/seen"][numbers].all()
     after = np.unpackbits(kept["row/h2"][numbers], axis=1)[:, :3]
     np.testing.assert_allclose(found["h2"], enumeration.conditional(table, "h2", found), rtol=0, atol=1e-12)
-    means = _fixed_point(table, row, table.hidden, ("h2",))["h2"]
+    means = fixed_point(table, row, table.hidden, ("h2",))["h2"]
     laws = [np.eye(8)[int("".join(map(str, start)), 2)] for start in starts]
     laws.append(np.where(enumeration.bits(3) > 0, means, 1 - means).prod(axis=1))
     for i, law in enumerate(laws):

@@ -164,7 +164,7 @@ IDLE: list[tuple[str, dict[str, Any], str]] = [
     ("rbm", {"rule": "cd", "chains": 10}, "--rule pcd"),
     ("rbm", {"rungs": 10}, "--rule ptt"),
     ("rbm", {"rule": "cd", "chain_start": "noise"}, "--rule pcd"),
-    ("rbm", {"rate_floor": 0.1}, "--schedule linear"),
+    ("rbm", {"schedule": "constant", "rate_floor": 0.1}, "--schedule linear"),
     ("dbm", {"rule": "ucd", "negative": "means"}, "--rule cd"),
     ("dbm", {"pretrain_epochs": 0, "pretrain_l2": 0.1}, "--pretrain-epochs"),
     ("rbm", {"center": False, "center_rate": 0.1}, "--center or --sparsity-cost"),

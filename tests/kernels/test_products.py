@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from checks import quick_products
 
 from boltz.kernels import cpu, reference
 from boltz.kernels.cpu import products
@@ -186,3 +187,11 @@ def test_the_block_of_a_table_does_not_change_the_result(monkeypatch: pytest.Mon
 
 def test_the_register_file_is_one_that_the_panels_know() -> None:
     assert registers() in ((16, 32), (8, 16), (4, 16))
+
+
+def test_packed_rows() -> None:
+    quick_products.check_packed_rows()
+
+
+def test_turned_weights() -> None:
+    quick_products.check_turned()

@@ -76,3 +76,11 @@ def test_a_machine_that_is_no_chain_is_refused() -> None:
         boltz.grow(boltz.BoltzmannMachine(graph, np.zeros(graph.parameters)), (3, 3))
     with pytest.raises(InputError, match="model must be a BoltzmannMachine"):
         boltz.grow(boltz.sbn([3, 2]), (3,))  # type: ignore[arg-type]
+
+
+def test_an_upper_layer_that_has_not_learnt_starts_with_the_law_of_the_rbm_below() -> None:
+    growth.check_start_above()
+
+
+def test_upper_layers_start_after_a_plain_bottom_pair() -> None:
+    growth.check_bottom_starts_above()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from checks import quick_held_out
 from support.training import plain_train
 
 import boltz
@@ -51,6 +52,10 @@ def test_the_epoch_that_held_out_rows_like_best_is_kept(make: Any) -> None:
     again = plain_train(make(), TRAIN, snapshots=0, **(SHORT | {"epochs": best["epoch"]}))
     assert run.model.arena.tobytes() == again.model.arena.tobytes()
     assert any(f"The parameters of epoch {best['epoch']} are kept" in note for note in run.notes)
+
+
+def test_the_collapsed_bound_is_that_of_enumeration() -> None:
+    quick_held_out.check_collapsed_bound()
 
 
 def test_the_score_is_the_log_likelihood() -> None:
@@ -227,9 +232,10 @@ def test_one_row_is_not_seen_thousands_of_times() -> None:
 
 def test_few_rows_a_unit_are_learnt_slowly() -> None:
     """It would catch a rate that knows neither rows nor units: VAEs lost 4 nats a row of nips by it, RBMs 5."""
-    for kind, (name, rate) in presets.RATES.items():
-        assert presets.preset(kind, 5000, 1000)[name] == rate
-        assert presets.preset(kind, 400, 500)[name] == pytest.approx(rate * 400 / 2500)
+    for kind, rates in presets.RATES.items():
+        for name, rate in rates.items():
+            assert presets.preset(kind, 5000, 1000)[name] == rate
+            assert presets.preset(kind, 400, 500)[name] == pytest.approx(rate * 400 / 2500)
     assert "pretrain_learning_rate" not in presets.preset("vae", 400, 500)
 
 
