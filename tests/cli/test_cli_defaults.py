@@ -99,9 +99,9 @@ def test_what_follows_the_rows_is_alike(kind: str, rows: int) -> None:
 
 @pytest.mark.parametrize("kind", ["dbm", "dbn"])
 def test_pretraining_is_shorter_where_epochs_are_named(kind: str) -> None:
-    """As many times them as in the preset: 2 to 0.25 for a dbm, 1 to 0.2 for a dbn. None named: by the rows alone."""
+    """As many times them as in the preset: 2 to 1 for a dbm, 1 to 0.2 for a dbn. None named: by the rows alone."""
     told, found = both(kind, {"epochs": 2}, 3)
-    assert found == told and found["pretrain_epochs"] == {"dbm": 16, "dbn": 10}[kind]
+    assert found == told and found["pretrain_epochs"] == {"dbm": 4, "dbn": 10}[kind]
     told, found = both(kind, {"epochs": 0}, 3)
     assert found == told and found["pretrain_epochs"] == {"dbm": 3000, "dbn": 1500}[kind]
 

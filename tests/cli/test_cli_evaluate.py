@@ -16,6 +16,7 @@ from boltz.estimators.likelihood import variational_bound
 from boltz.estimators.replica_exchange import LadderEstimate
 from boltz.estimators.two_sided import TwoSided, sides
 from boltz.estimators.words import in_words
+from boltz.evaluation.evaluate import samples_for
 from boltz.evaluation.words import bound_lines
 from boltz.sampling import ladder_fitting
 
@@ -83,7 +84,8 @@ def test_sides_and_their_standing(
 ) -> None:
     result = result_of("evaluate", files[name], "--data", data, "--error", 1)
     x = boltz.load_data(str(data), "test").x
-    wanted = sides(boltz.log_likelihood(boltz.load(files[name]), x, exact(0.0, "")), MEASURED)
+    model = boltz.load(files[name])
+    wanted = sides(boltz.log_likelihood(model, x, exact(0.0, ""), samples_for(model, 0)), MEASURED)
     assert result["log_likelihood"] == wanted.best.as_dict() and result["log_z"] == MEASURED.estimate.as_dict()
     for side, found in (("lower", wanted.lower), ("upper", wanted.upper)):
         assert result["sides"][side] == found.estimate.as_dict() | {"standing": standing[side]}
@@ -152,7 +154,7 @@ def test_bounds_are_printed_each_with_its_kind(files: dict[str, Path], data: Pat
     assert [bound["kind"] for bound in result_of(*words, "--betas", 5)["bounds"]] == ["none", "none"]
     between = result_of(*words, "--error", 1)
     assert [bound["kind"] for bound in between["bounds"]] == ["none", "none"]
-    assert "variational bound" in between["certified"]
+    assert "importance-weighted bound, k = 200" in between["certified"]
 
 
 @pytest.mark.usefixtures("painted")

@@ -145,7 +145,8 @@ def test_a_watch_that_ends_pretraining_leaves_what_was_trained() -> None:
     assert [r["stage"] for r in run.history] == ["pretrain-1"] * 3
     first = "edge/v-h1/weight"
     assert np.abs(run.model.params[first] - model.params[first]).max() > 0.01
-    assert np.array_equal(run.model.params["edge/h1-h2/weight"], model.params["edge/h1-h2/weight"])
+    above = run.model.params["edge/h1-h2/weight"] / model.params["edge/h1-h2/weight"]
+    np.testing.assert_allclose(above, above[0, 0], rtol=1e-5)  # as it was, but for its scale
 
 
 def test_a_watch_that_raises_keeps_what_was_trained() -> None:
