@@ -16,6 +16,7 @@ from boltz.models.blueprint import Blueprint
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.graph import Graph
+from boltz.models.growing import start_above
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.training import pretraining
 from boltz.training.meaning import largest
@@ -61,9 +62,11 @@ def start_pair(model: Model, stage: Stage) -> BoltzmannMachine:
     return TRAININGS[model.kind].start_pair(model, stage)
 
 
-def compose(model: Model, pairs: Sequence[BoltzmannMachine]) -> None:
-    """Put the trained pairs, from the bottom, into the whole machine, in place."""
+def compose(model: Model, pairs: Sequence[BoltzmannMachine], joint: Stage) -> None:
+    """Put the trained pairs, from the bottom, into the whole machine, in place, as the stage of all of it begins."""
     TRAININGS[model.kind].compose(model, pairs)
+    if joint.starts_above:
+        start_above(model)
 
 
 def _nothing(plan: Blueprint, values: Values) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from boltz.models.blueprint import Blueprint, build
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.graph import Graph
-from boltz.models.growing import start_above
 from boltz.models.scaling import Scaling
 from boltz.rng import Key
 from boltz.training import optimizers
@@ -93,7 +92,7 @@ class TrainState:
         if self.stage < len(plan):
             self.settle(plan[self.stage])
         if self._in_pairs(plan):
-            _compose(self.model, self.pairs, plan[-1])
+            compose(self.model, self.pairs, plan[-1])
         self.stage, self.epoch, self.batch = len(plan), 0, 0
 
     def copied(self, plan: list[Stage]) -> Model:
@@ -104,7 +103,7 @@ class TrainState:
         if self._in_pairs(plan):
             last = self.pairs[-1]
             kept = replace(last, arena=self.average) if self.average.size else last
-            _compose(model, [*self.pairs[:-1], kept], plan[-1])
+            compose(model, [*self.pairs[:-1], kept], plan[-1])
         return model
 
     def _in_pairs(self, plan: list[Stage]) -> bool:
@@ -118,7 +117,7 @@ class TrainState:
             del self.pairs[stage.pair :]
             self.pairs.append(start_pair(self.model, stage))
         elif self.pairs and stage.composed:
-            _compose(self.model, self.pairs, stage)
+            compose(self.model, self.pairs, stage)
 
     def tensors(self) -> Arrays:
         """Everything by name as numpy arrays, for a checkpoint."""
@@ -143,14 +142,6 @@ class TrainState:
         pairs = [pair.to(device) for pair in self.pairs]
         arrays = {"average": moved(self.average, device), "best": moved(self.best, device)}
         return replace(self, model=self.model.to(device), pairs=pairs, rule=rule, optimizer=optimizer, **arrays)
-
-
-def _compose(model: Model, pairs: list[BoltzmannMachine], joint: Stage) -> None:
-    """Put the trained pairs into the whole machine, in place, as the stage that trains all of it begins."""
-    compose(model, pairs)
-    if joint.starts_above:
-        assert isinstance(model, BoltzmannMachine)
-        start_above(model)
 
 
 def restore(tensors: Mapping[str, Array], blueprint: Blueprint, plan: list[Stage], source: str) -> TrainState:

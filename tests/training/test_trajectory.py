@@ -105,6 +105,8 @@ def test_marks_rise_in_equal_ratios_up_to_rounding(updates: int, wanted: int) ->
 def test_each_snapshot_is_the_whole_machine_as_it_stood(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Composed here by the formulas from what each step left behind: weights as they are, inner biases averaged.
 
+    After the bottom pair alone, the layer above starts on it.
+
     Would catch a snapshot that shares memory with the state, one of the pair alone, and a step more or fewer.
     """
     seen, original = [], Loop._step
@@ -119,6 +121,11 @@ def test_each_snapshot_is_the_whole_machine_as_it_stood(kind: str, monkeypatch: 
             lower, upper = pair.bias("v").copy(), pair.bias("h1").copy()
             named[f"layer/{names[0]}/bias"] = lower if i == 0 else (named[f"layer/{names[0]}/bias"] + lower) / 2
             named[f"layer/{names[1]}/bias"] = upper
+        if pretraining and kind == "bottom":  # the layer above starts: scale 0.05, units on with probability 0.1
+            above = named["edge/h1-h2/weight"]
+            above *= 0.05 / above.std()
+            named["layer/h2/bias"][...] = np.log(0.1 / 0.9)
+            named["layer/h1/bias"] -= 0.1 * above.sum(axis=1)
         seen.append(named)
 
     with monkeypatch.context() as patch:
