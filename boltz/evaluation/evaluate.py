@@ -22,7 +22,7 @@ from boltz.evaluation.log_z import Annealing, Wanted, annealed, two_sided
 from boltz.evaluation.rows import Measured, measured_rows, rows_given, rows_to_fit
 from boltz.evaluation.trained import Trained, trained
 from boltz.evaluation.words import KINDS, bound_lines, verdict, verdict_between
-from boltz.models.boltzmann import checked_model
+from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import Model
 from boltz.progress import Report, heard, steps
 
@@ -227,11 +227,17 @@ def samples_for(model: Model, asked: int) -> int:
     asked = checks.integer(asked, "samples", 0, 10**6)
     directed = model.directed
     if directed is None:
-        quick = model.independent_hidden or class_units(model, model.graph.colours[1]) <= QUICK_HIDDEN
-        return asked if asked or quick else SAMPLES_OF_DBM
+        return asked if asked or _quick(model.undirected) else SAMPLES_OF_DBM
     if asked or enumerable(directed, QUICK_HIDDEN):
         return asked
     return SAMPLES if model.undirected is None else SAMPLES_WITH_PRIOR
+
+
+def _quick(machine: BoltzmannMachine | None) -> bool:
+    """Whether log p*(v) of a Boltzmann machine is exact without samples."""
+    if machine is None or machine.independent_hidden:
+        return True
+    return class_units(machine, machine.graph.colours[1]) <= QUICK_HIDDEN
 
 
 def refuse_idle(models: list[Model], names: Set[str], word: Callable[[str], str]) -> None:

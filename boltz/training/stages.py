@@ -65,8 +65,8 @@ def start_pair(model: Model, stage: Stage) -> BoltzmannMachine:
 def compose(model: Model, pairs: Sequence[BoltzmannMachine], joint: Stage) -> None:
     """Put the trained pairs, from the bottom, into the whole machine, in place, as the stage of all of it begins."""
     TRAININGS[model.kind].compose(model, pairs)
-    if joint.starts_above:
-        start_above(model)
+    if joint.starts_above and model.undirected is not None:
+        start_above(model.undirected)
 
 
 def _nothing(plan: Blueprint, values: Values) -> dict[str, Any]:
