@@ -44,6 +44,7 @@ RATES: Mapping[str, Mapping[str, float]] = {
     "vae": {"learning_rate": 0.003},
 }  # where there are at least ROWS_A_UNIT rows a unit
 ROWS_A_UNIT = 5
+MOST_ROW_CHAINS = 500_000  # training rows that have a Markov chain each: checkpoints hold the states of all
 SHARES: Mapping[str, Mapping[str, float]] = {
     "rbm": {"epochs": 1.0},
     "dbm": {"pretrain_epochs": 2.0, "epochs": 1.0},
@@ -191,7 +192,10 @@ def preset_for(kind: str, rows: int, units: int, batch: int | None = None, held_
         "patience": patience_for(kind, lengths["epochs"]) if held_out or few else 0,
         "validation": VALIDATION if few else 0.0,
     }
-    return {**SETTINGS.get(kind, {}), **rates_for(kind, rows, units), "batch_size": batch, **lengths, **judges}
+    found = {**SETTINGS.get(kind, {}), **rates_for(kind, rows, units), "batch_size": batch, **lengths, **judges}
+    if rows > MOST_ROW_CHAINS and found.get("positive") == "gibbs":
+        found["positive"] = "collapsed"
+    return found
 
 
 def completed(

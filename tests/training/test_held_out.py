@@ -240,6 +240,13 @@ def test_few_rows_a_unit_are_learnt_slowly() -> None:
     assert "pretrain_learning_rate" not in presets.preset("vae", 400, 500)
 
 
+def test_very_many_rows_have_no_chain_each() -> None:
+    """Chains of ten million rows would fill memory and every checkpoint."""
+    found = {rows_: presets.preset("dbm", rows_, 10)["positive"] for rows_ in (1, 500_000, 500_001, 10**7)}
+    assert found == {1: "gibbs", 500_000: "gibbs", 500_001: "collapsed", 10**7: "collapsed"}
+    assert "positive" not in presets.preset("rbm", 10**7, 10)
+
+
 def test_the_defaults_of_python_are_the_preset() -> None:
     model = boltz.rbm(12, 4, TRAIN)
     run = plain_train(model, TRAIN, held_out=VALID, batch_size=30, watch=lambda record: True)
