@@ -45,6 +45,7 @@ RATES: Mapping[str, Mapping[str, float]] = {
 }  # where there are at least ROWS_A_UNIT rows a unit
 ROWS_A_UNIT = 5
 MOST_ROW_CHAINS = 500_000  # training rows that have a Markov chain each: checkpoints hold the states of all
+PREDICTION_RATE = 0.3  # of rule multi-prediction
 SHARES: Mapping[str, Mapping[str, float]] = {
     "rbm": {"epochs": 1.0},
     "dbm": {"pretrain_epochs": 2.0, "epochs": 1.0},
@@ -161,6 +162,16 @@ def rates_for(kind: str, rows: int, units: int) -> dict[str, float]:
     return {name: rate * share for name, rate in RATES.get(kind, {}).items()}
 
 
+def with_rule(kind: str, rule: Any, found: Mapping[str, Any]) -> dict[str, Any]:
+    """A preset where a rule is named: multi-prediction trains all layers at once, at another rate, and without RBMs
+    below, in as many epochs as an RBM has.
+    """
+    if rule != "multi-prediction" or kind not in ("rbm", "dbm"):
+        return dict(found)
+    own = {"learning_rate": PREDICTION_RATE, "epochs": max(round(found["epochs"] / SHARES[kind]["epochs"]), 1)}
+    return {**found, **own} | ({"pretrain_epochs": 0} if "pretrain_epochs" in found else {})
+
+
 def pretraining_for(kind: str, epochs: int, preset: int) -> int:
     """Epochs of each stage of pretraining where those of the last stage are named: as many times them as in the preset,
     but no more than the preset has. Without a last stage they are as in the preset.
@@ -213,6 +224,7 @@ def completed(
     found = preset_for(kind, *shape, settings.get("batch_size"), judged)
     if "pretrain_epochs" in found and isinstance(settings.get("epochs"), int):
         found["pretrain_epochs"] = pretraining_for(kind, settings["epochs"], found["pretrain_epochs"])
+    found = with_rule(kind, settings.get("rule"), found)
     if trained and "pretrain_epochs" in found:
         found["pretrain_epochs"] = 0
     if "epochs" in settings and not judged and not settings.get("patience"):

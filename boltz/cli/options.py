@@ -107,7 +107,8 @@ SECTIONS: Sections = {
         *("averaging", "average_share", "average_decay"),
     ),
     "Chains and pretraining": (
-        *("chains", "chain_start", "negative", "rungs", "sparsity_target", "sparsity_cost", "center", "center_rate"),
+        *("chains", "chain_start", "negative", "rungs", "predicted_share", "prediction_sweeps"),
+        *("sparsity_target", "sparsity_cost", "center", "center_rate"),
         *("positive", "positive_draws", "mean_field_sweeps", "mean_field_tolerance", "mean_field_damping"),
         *("pretrain", "pretrain_learning_rate", "pretrain_schedule", "pretrain_k", "pretrain_l2"),
     ),
@@ -204,6 +205,7 @@ def chosen(
     preset = presets.preset_for(model, data.rows, data.units, (said | given).get("batch_size"), judged)
     if "epochs" in given and "pretrain_epochs" in preset:
         preset["pretrain_epochs"] = presets.pretraining_for(model, given["epochs"], preset["pretrain_epochs"])
+    preset = presets.with_rule(model, (said | given).get("rule"), preset)
     changes = {name: value for name, value in preset.items() if name in known} | said
     values = {name: x for name, x in (known | changes | given).items() if not (own_shape and name in SHAPE)}
     if values["patience"] and values["epochs"] and "patience" not in said | given:

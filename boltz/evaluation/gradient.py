@@ -30,7 +30,8 @@ def gradient(model: Model, x: Any, rule: str = EXACT, k: int = 1, chains: int = 
     The names and shapes are those of model.params. rule="exact" enumerates a BoltzmannMachine, in float64: at most 20
     units in the smaller colour class and, unless it is an RBM, 14 in the hidden layers next to the visible one. The
     rules "cd", "pcd", "ptt" and "ucd" estimate it as the first step of their training does on this one batch: k
-    sweeps, and for "pcd" and "ptt" so many chains, which start at the rows. A HelmholtzMachine takes the objective of
+    sweeps, and for "pcd" and "ptt" so many chains, which start at the rows. "multi-prediction" gives that of the
+    log-probability of the units that it predicts, in place of the rows'. A HelmholtzMachine takes the objective of
     its training as rule ("vae", "iwae", "vimco", ...) with k samples a row: the result estimates the gradient of that
     bound, or what the objective follows in its place. A deep belief net has no such objective. What a rule does not use
     means nothing to it. Raises InputError, and NumericalError for an overflow.

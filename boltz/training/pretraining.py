@@ -33,11 +33,17 @@ from boltz.training.contrastive import Contrastive
 from boltz.training.coupled import Coupled
 from boltz.training.exchanging import Exchanging
 from boltz.training.meaning import largest
+from boltz.training.multi_prediction import MultiPrediction
 from boltz.training.rules import Rule
 from boltz.training.schedules import sweeps
-from boltz.training.settings import Averaged, Settings
+from boltz.training.settings import PREDICTING, Averaged, Settings
 
 Array = NDArray[Any]
+RULES: dict[str, type[Contrastive]] = {
+    "ptt": Exchanging,
+    "ucd": Coupled,
+    PREDICTING: MultiPrediction,
+}  # the others are contrastive divergence
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,7 @@ class Stage:
 
 def rule_of(settings: Settings, scales: Mapping[str, float]) -> Contrastive:
     """The rule that settings name, for a machine whose inputs have these scales."""
-    rule: type[Contrastive] = {"ptt": Exchanging, "ucd": Coupled}.get(settings.rule, Contrastive)
-    return rule(settings, scales)
+    return RULES.get(settings.rule, Contrastive)(settings, scales)
 
 
 def pair_stage(pair: int, graph: Graph, settings: Settings, scales: Mapping[str, float]) -> Stage:

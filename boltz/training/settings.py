@@ -15,8 +15,11 @@ from boltz.storage import snapshots
 from boltz.training.meaning import Need, above_zero, again, among, explained, largest, setting
 from boltz.training.objectives import OBJECTIVES, Knobs
 
-RULES = ("cd", "pcd", "ptt", "ucd")
+SAMPLING = ("cd", "pcd", "ptt", "ucd")  # rules with chains
+PREDICTING = "multi-prediction"
+RULES = (*SAMPLING, PREDICTING)
 RUNGS = 6  # of rule ptt
+PREDICTED, PREDICTION_SWEEPS = 0.5, 5  # of rule multi-prediction
 PAIRS = 1000  # of layers, at most
 BELIEF_RULES = ("cd", "pcd")
 SCHEDULES = ("constant", "linear", "hold", "cosine", "exponential", "inverse", "stages")
@@ -29,9 +32,13 @@ NEGATIVE = ("states", "means")
 CHAIN_START = ("data", "up-pass", "noise")
 AVERAGING = ("none", "last", "exponential", "polynomial")
 MOMENTUM, ADAM = among("optimizer", "momentum", "nesterov"), among("optimizer", "adam")
-RULE_PTT = among("rule", "ptt")
+RULE_PTT, RULE_PREDICTING = among("rule", "ptt"), among("rule", PREDICTING)
 PRETRAINED = above_zero("pretrain_epochs")
 CHAINS = among("rule", "pcd", "ptt")
+SWEPT = Need(
+    f"{{rule}} {' or '.join(SAMPLING)}, and {{epochs}} above 0",
+    lambda v: v["rule"] in SAMPLING and largest(v["epochs"]) > 0,
+)
 RATES_MOVE = Need("{center} or {sparsity_cost} above 0", lambda v: v["center"] or largest(v["sparsity_cost"]) > 0)
 
 
@@ -223,14 +230,15 @@ class Settings(Averaged):
         "pcd",
         "Negative phase: contrastive divergence from the data (cd), persistent chains (pcd), persistent chains that "
         "exchange with snapshots and jump, for data with separated modes (ptt), or pairs of coupled chains from the "
-        "data that go on until they meet, without bias (ucd).",
+        "data that go on until they meet, without bias (ucd). Or, without chains and without a likelihood, some "
+        "visible units of each row are predicted from the others by mean field (multi-prediction).",
         choices=RULES,
     )
     k: int | str = setting(
         1,
         "Gibbs sweeps of the negative phase a step; A:B rises from A to B, each number for an equal share of the "
         "epochs of the stage.",
-        above_zero("epochs"),
+        SWEPT,
     )
     chains: int = setting(100, "Persistent chains (fantasy particles).", CHAINS)
     chain_start: str = setting(
@@ -248,6 +256,16 @@ class Settings(Averaged):
         NEGATIVE,
     )
     rungs: int = setting(RUNGS, "Snapshots of training that the persistent chains of ptt exchange with.", RULE_PTT)
+    predicted_share: float = setting(
+        PREDICTED,
+        "Share of the visible units of a row that multi-prediction predicts from the others, drawn anew each time.",
+        RULE_PREDICTING,
+    )
+    prediction_sweeps: int = setting(
+        PREDICTION_SWEEPS,
+        "Mean-field sweeps by which multi-prediction predicts, and through which it learns.",
+        RULE_PREDICTING,
+    )
     sparsity_target: float = setting(
         0.1, "Mean activity that the sparsity penalty aims at.", above_zero("sparsity_cost")
     )
@@ -259,7 +277,8 @@ class Settings(Averaged):
         "States of hidden layers given the data: means of a factorised posterior (mean-field), or a draw of every "
         "other layer and the exact means of the rest given it, drawn from mean field (collapsed) or by a Markov chain "
         "for each training row (gibbs).",
-        choices=POSITIVE,
+        among("rule", *SAMPLING),
+        POSITIVE,
     )
     positive_draws: int = setting(
         1,
@@ -298,13 +317,25 @@ class Settings(Averaged):
         checks.rising(self.k, "k", 1, 10**9)
         self._check(("chains", "mean_field_sweeps", "positive_draws"), 1, 10**9, checks.integer)
         checks.integer(self.rungs, "rungs", 2, 10**4)
-        if self.rule != "ptt" and self.rungs != RUNGS:
-            raise InputError(f"rungs would do nothing: it needs {RULE_PTT.told()}, got rule={self.rule!r}.")
+        checks.number(self.predicted_share, "predicted_share", 1e-6, 1)
+        checks.integer(self.prediction_sweeps, "prediction_sweeps", 1, 1000)
+        self._check_rule()
         checks.integer(self.snapshots, "snapshots", 0, snapshots.MOST)
         _check_pretraining(self)
         self._check(("sparsity_cost",), 0, 1e6)
         checks.number(self.mean_field_damping, "mean_field_damping", 0, 0.999)
         self._check(("center_rate", "mean_field_tolerance", "sparsity_target"), 0, 1)
+
+    def _check_rule(self) -> None:
+        """Raise InputError for what the rule does not have."""
+        usual = {"rungs": RUNGS, "predicted_share": PREDICTED, "prediction_sweeps": PREDICTION_SWEEPS}
+        usual |= {"positive": "mean-field"}
+        for name, value in usual.items():
+            need = type(self).__dataclass_fields__[name].metadata["needs"]
+            if getattr(self, name) != value and not need.met({"rule": self.rule}):
+                raise InputError(f"{name} would do nothing: it needs {need.told()}, got rule={self.rule!r}.")
+        if self.rule == PREDICTING and self.schedule == "per-sweep":
+            raise InputError(f"schedule must not be per-sweep for rule {PREDICTING}, which has no sweeps of chains.")
 
     @property
     def mean_field(self) -> MeanField:
@@ -328,6 +359,8 @@ class Settings(Averaged):
             own,
             rule="ptt" if exchanging else "pcd" if bottom else "cd",
             rungs=self.rungs if exchanging else RUNGS,
+            predicted_share=PREDICTED,
+            prediction_sweeps=PREDICTION_SWEEPS,
             k=own.pretrain_k,
             epochs=own.pretrain_epochs,
             learning_rate=own.pretrain_learning_rate,

@@ -39,6 +39,8 @@ OTHER: dict[str, Any] = {
     "k": 2,
     "chains": 7,
     "rungs": 4,
+    "predicted_share": 0.25,
+    "prediction_sweeps": 3,
     "schedule": "inverse",
     "decay_epochs": 3.0,
     "rate_floor": 0.2,
@@ -97,6 +99,8 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "adam_epsilon": {"optimizer": "adam"},
     "adam_second": {"optimizer": "adam"},
     "rungs": {"rule": "ptt"},
+    "predicted_share": {"rule": "multi-prediction"},
+    "prediction_sweeps": {"rule": "multi-prediction"},
     "sparsity_target": {"sparsity_cost": 0.1},
     "center_rate": {"sparsity_cost": 0.1},
     "average_share": {"averaging": "last"},
@@ -142,6 +146,7 @@ def test_what_is_given_arrives(model: str, name: str) -> None:
     assert values[name] == value
     follow = {"patience"} - {name} | ({"epochs", "pretrain_epochs"} if name == "batch_size" else set())
     follow |= {"pretrain_epochs"} if "epochs" in {name, *companions} else set()
+    follow |= {"epochs", "learning_rate", "pretrain_epochs"} if "predict" in name else set()
     rest = {n: x for n, x in values.items() if n not in {name, "samples", *companions, *follow}}
     assert rest == {n: x for n, x in default.items() if n in rest}
     assert len(values) == len(MACHINES[model].options)
@@ -166,6 +171,11 @@ IDLE: list[tuple[str, dict[str, Any], str]] = [
     ("rbm", {"rule": "cd", "chain_start": "noise"}, "--rule pcd"),
     ("rbm", {"schedule": "constant", "rate_floor": 0.1}, "--schedule linear"),
     ("dbm", {"rule": "ucd", "negative": "means"}, "--rule cd"),
+    ("dbm", {"predicted_share": 0.3}, "--rule multi-prediction"),
+    ("rbm", {"rule": "cd", "prediction_sweeps": 3}, "--rule multi-prediction"),
+    ("rbm", {"rule": "multi-prediction", "k": 3}, "--rule cd or pcd or ptt or ucd"),
+    ("rbm", {"rule": "multi-prediction", "chains": 10}, "--rule pcd"),
+    ("dbm", {"rule": "multi-prediction", "positive": "mean-field"}, "--rule cd"),
     ("dbm", {"pretrain_epochs": 0, "pretrain_l2": 0.1}, "--pretrain-epochs"),
     ("rbm", {"center": False, "center_rate": 0.1}, "--center or --sparsity-cost"),
     ("rbm", {"sparsity_target": 0.2}, "--sparsity-cost"),
@@ -252,7 +262,7 @@ def test_help_without_a_model_names_all_of_them() -> None:
 
 def test_every_option_reaches_the_run(data: Path) -> None:
     kept = {"center", "adam_beta1", "adam_epsilon", "adam_second", "chains", "rungs", "patience", "validation"}
-    kept |= {"average_decay", "chain_start"}
+    kept |= {"average_decay", "chain_start", "predicted_share", "prediction_sweeps"}
     given = {name: OTHER[name] for name in MACHINES["dbm"].options if name not in kept}
     words = [word for name, value in given.items() for word in ("--" + name.replace("_", "-"), written(value))]
     words[words.index("--shuffle") : words.index("--shuffle") + 2] = ["--no-shuffle"]

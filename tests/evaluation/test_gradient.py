@@ -69,7 +69,7 @@ def test_inputs_stay_and_results_are_new() -> None:
     model, rows = machine_of(checks.RBM, np.float32), np.eye(4, dtype=np.float32)
     rows.flags.writeable = False
     before = model.arena.copy()
-    for rule in ("exact", "cd", "pcd", "ptt", "ucd"):
+    for rule in ("exact", "cd", "pcd", "ptt", "ucd", "multi-prediction"):
         one, two = (boltz.gradient(model, rows, rule, chains=20, seed=4) for _ in range(2))
         for name, shape in ((n, p.shape) for n, p in model.params.items()):
             assert one[name].shape == shape and one[name].dtype == (np.float64 if rule == "exact" else np.float32)
@@ -83,7 +83,7 @@ def test_inputs_stay_and_results_are_new() -> None:
     [
         (boltz.rbm(30, 21), {}, "at most 20 units in its smaller colour class for rule='exact', got 21"),
         (boltz.dbm([4, 15, 12]), {}, "at most 14 units in h1 for rule='exact', got 15"),
-        (boltz.rbm(4, 3), {"rule": "vae"}, "rule must be one of cd, exact, pcd, ptt, ucd"),
+        (boltz.rbm(4, 3), {"rule": "vae"}, "rule must be one of cd, exact, multi-prediction, pcd, ptt, ucd"),
         (boltz.sbn([4, 3]), {}, "rule must be one of ciwae"),
         (boltz.sbn([4, 3]), {"rule": "vae"}, "not defined for binary layers"),
         (boltz.sbn([4, 3]), {"rule": "vimco"}, "k must be at least 2"),

@@ -151,6 +151,7 @@ TRAINING: dict[str, tuple[str, Mapping[str, Any]]] = {
     "grey, threshold": ("rbm", {"chains": 20, "binarize": "threshold"}),
     "ptt": ("dbm", {"rule": "ptt", "chains": 20, "rungs": 3, **SWEPT}),
     "ucd": ("dbm", {"rule": "ucd", **SWEPT}),
+    "multi-prediction": ("dbm", {"rule": "multi-prediction", **SWEPT}),
     "up-down": ("dbn", {"chains": 20, "k": 2, "pretrain_epochs": 1}),
     "up-down cd": ("dbn", {"chains": 20, "k": 2, "pretrain_epochs": 1, "rule": "cd"}),
     **{o: ("vae", {"objective": o, "samples": 4}) for o in ("vae", "stl", "iwae", "dreg", "ciwae")},

@@ -401,6 +401,7 @@ UNDIRECTED: dict[str, tuple[list[int], dict[str, Any]]] = {
     "wide": ([300, 260], {"l2": 1e-3}),
     "ptt": ([90, 40, 20], {"rule": "ptt", "rungs": 2}),
     "ucd": ([90, 40, 20], {"rule": "ucd", "center": True}),
+    "prediction": ([90, 40, 20], {"rule": "multi-prediction", "center": True}),
 }
 CASES: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
     **{

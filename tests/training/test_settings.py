@@ -80,6 +80,8 @@ BAD: dict[type[Common], dict[str, list[Any]]] = {
         **AVERAGED,
         **RULE,
         "rungs": [0, 1, 2.5, True, None],
+        "predicted_share": [0, -0.5, 1.5, "half", None],
+        "prediction_sweeps": [0, 1001, 2.5, True, None],
         "sparsity_target": [-0.1, 1.1],
         "sparsity_cost": [-1.0],
         "center": [1, "yes", None],
