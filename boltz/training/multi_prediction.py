@@ -152,7 +152,7 @@ class MultiPrediction(Contrastive):
         return work.named
 
     def predicted(self, machine: BoltzmannMachine, rows: Array, clock: Clock, first: int, scratch: Scratch) -> Array:
-        """1 for each visible unit of rows first, first + 1, ... of the batch that is predicted, else 0, (rows, units)."""
+        """1 for each visible unit (rows, units) of rows first, first + 1, ... of a batch that is predicted, else 0."""
         share = np.full_like(rows, self.settings.predicted_share)
         found = scratch.get("predicted", machine.visible, rows.shape)
         stream = clock.key.derive("predicted").stream(clock.step)
@@ -176,9 +176,7 @@ class MultiPrediction(Contrastive):
             found += start
 
         pool.map(bias, list(flat))
-        jobs = [
-            (edge, rows) for edge in machine.graph.edges for rows in shares(machine.units[edge.lower], ones, SLICE)
-        ]
+        jobs = [(edge, rows) for edge in machine.graph.edges for rows in shares(machine.units[edge.lower], ones, SLICE)]
 
         def product(job: tuple[Any, slice]) -> None:
             edge, rows = job

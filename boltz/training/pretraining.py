@@ -95,12 +95,18 @@ def pair_stage(pair: int, graph: Graph, settings: Settings, scales: Mapping[str,
 def stages(graph: Graph, settings: Settings) -> list[Stage]:
     """The stages of a Boltzmann machine: pairs of layers from the bottom if there is pretraining, then all of it.
 
-    Raises InputError if an RBM is to be pretrained, or if a setting has not one number for each pair.
+    Raises InputError if an RBM is to be pretrained, if a setting has not one number for each pair, or if the rule has
+    no such units.
     """
     found = []
     sizes = [layer.units for layer in graph.layers]
     pairs = len(sizes) - 1
     settings.check_pairs(pairs)
+    other = next((layer for layer in graph.layers if layer.kind != "bernoulli"), None)
+    if settings.rule == PREDICTING and other is not None:
+        raise InputError(
+            f"rule {PREDICTING} is for Bernoulli units, but layer {other.name} is of kind {other.kind}: take rule pcd."
+        )
     how = settings.pretrain
     doubled, composed, above = how == "doubling", how != "two-stage", how == "bottom"
     joint = Stage("joint", settings, rule_of(settings, {}), composed=composed, starts_above=above)

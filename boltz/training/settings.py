@@ -229,9 +229,8 @@ class Settings(Averaged):
     rule: str = setting(
         "pcd",
         "Negative phase: contrastive divergence from the data (cd), persistent chains (pcd), persistent chains that "
-        "exchange with snapshots and jump, for data with separated modes (ptt), or pairs of coupled chains from the "
-        "data that go on until they meet, without bias (ucd). Or, without chains and without a likelihood, some "
-        "visible units of each row are predicted from the others by mean field (multi-prediction).",
+        "exchange with snapshots and jump, for data with separated modes (ptt), coupled chains that go on until they "
+        "meet, without bias (ucd), or none: visible units are predicted from others (multi-prediction).",
         choices=RULES,
     )
     k: int | str = setting(
@@ -328,7 +327,7 @@ class Settings(Averaged):
 
     def _check_rule(self) -> None:
         """Raise InputError for what the rule does not have."""
-        usual = {"rungs": RUNGS, "predicted_share": PREDICTED, "prediction_sweeps": PREDICTION_SWEEPS}
+        usual: dict[str, Any] = {"rungs": RUNGS, "predicted_share": PREDICTED, "prediction_sweeps": PREDICTION_SWEEPS}
         usual |= {"positive": "mean-field"}
         for name, value in usual.items():
             need = type(self).__dataclass_fields__[name].metadata["needs"]

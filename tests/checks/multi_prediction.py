@@ -92,7 +92,7 @@ def check_gradient() -> None:
 
 
 def check_finite_differences() -> None:
-    """Central differences of what the rule's own last means give to the predicted units: error below 1e-8 of step 1e-5."""
+    """Central differences, by steps of 1e-5, of what the rule's own last means give to the predicted units."""
     table, rows, _ = wanted(1, 2)
     rule, machine = rule_with(prediction_sweeps=2), machine_with(table)
     chosen = predicted_of(rule, machine, rows)

@@ -13,6 +13,9 @@ from support.training import plain_train
 
 import boltz
 from boltz.errors import InputError
+from boltz.models.graph import Graph
+from boltz.training.pretraining import stages
+from boltz.units import UNITS
 
 ROWS = coin_rows(60, 12, 200).astype(np.float32)
 KINDS: dict[str, tuple[list[int], dict[str, Any]]] = {
@@ -107,6 +110,14 @@ def test_a_trained_machine_fills_in(units: list[int]) -> None:
 def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         plain_train(boltz.rbm(12, 3), ROWS, **settings)
+
+
+def test_other_units_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(UNITS, "other", UNITS["bernoulli"])
+    graph = Graph.chain([4, 3], "other")
+    assert stages(graph, boltz.Settings(rule="pcd"))
+    with pytest.raises(InputError, match="multi-prediction is for Bernoulli units, but layer v is of kind other"):
+        stages(graph, boltz.Settings(rule="multi-prediction"))
 
 
 def test_rule_is_refused_where_it_does_not_apply() -> None:
