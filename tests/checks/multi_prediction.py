@@ -18,6 +18,7 @@ import boltz
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.graph import Edge, Graph, Layer
 from boltz.parallel import Workers
+from boltz.presets import completed
 from boltz.sampling.evidence import Evidence
 from boltz.sampling.gibbs import Scratch
 from boltz.training.multi_prediction import MultiPrediction, Unrolled
@@ -227,3 +228,16 @@ def check_pretraining() -> None:
         for stage in below:
             assert not isinstance(stage.rule, MultiPrediction) and stage.rule.settings.rule == rule
             assert (stage.rule.settings.predicted_share, stage.rule.settings.prediction_sweeps) == (0.5, 5)
+
+
+def check_preset() -> None:
+    """No pretraining, as many epochs as an RBM has, and a rate of its own, unless named; other rules as they were."""
+    shape, usual = (10_000, 784), completed("dbm", {}, (10_000, 784), True)
+    found = completed("dbm", {"rule": "multi-prediction"}, shape, True)
+    changed = {name for name in usual if found[name] != usual[name]}
+    assert changed == {"rule", "epochs", "pretrain_epochs", "learning_rate", "patience"}
+    assert (found["epochs"], found["pretrain_epochs"], found["learning_rate"]) == (100, 0, 0.3)
+    named = completed("dbm", {"rule": "multi-prediction", "epochs": 7, "pretrain_epochs": 3}, shape, True)
+    assert (named["epochs"], named["pretrain_epochs"]) == (7, 3)
+    assert completed("rbm", {"rule": "multi-prediction"}, shape, True)["learning_rate"] == 0.3
+    assert completed("dbm", {"rule": "cd"}, shape, True) == usual | {"rule": "cd"}

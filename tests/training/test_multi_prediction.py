@@ -63,6 +63,10 @@ def test_no_chains() -> None:
     multi_prediction.check_no_chains()
 
 
+def test_preset() -> None:
+    multi_prediction.check_preset()
+
+
 def test_pretraining() -> None:
     multi_prediction.check_pretraining()
 
