@@ -164,12 +164,13 @@ def rates_for(kind: str, rows: int, units: int) -> dict[str, float]:
 
 def with_rule(kind: str, rule: Any, found: Mapping[str, Any]) -> dict[str, Any]:
     """A preset where a rule is named: multi-prediction trains all layers at once, at another rate, and without RBMs
-    below, in as many epochs as an RBM has.
+    below, in as many epochs as an RBM has. It has no positive phase.
     """
     if rule != "multi-prediction" or kind not in ("rbm", "dbm"):
         return dict(found)
-    own = {"learning_rate": PREDICTION_RATE, "epochs": max(round(found["epochs"] / SHARES[kind]["epochs"]), 1)}
-    return {**found, **own} | ({"pretrain_epochs": 0} if "pretrain_epochs" in found else {})
+    epochs = max(round(found["epochs"] / SHARES[kind]["epochs"]), 1)
+    own = {"learning_rate": PREDICTION_RATE, "epochs": epochs, "pretrain_epochs": 0, "positive": "mean-field"}
+    return {**found} | {name: value for name, value in own.items() if name in found}
 
 
 def pretraining_for(kind: str, epochs: int, preset: int) -> int:

@@ -24,7 +24,7 @@ from boltz.sampling.gibbs import Scratch
 from boltz.training.multi_prediction import MultiPrediction, Unrolled
 from boltz.training.pretraining import rule_of, stages
 from boltz.training.rules import Clock
-from boltz.training.settings import Settings
+from boltz.training.settings import Settings, settings_from
 
 Floats = Any
 STEP = 3
@@ -235,7 +235,8 @@ def check_preset() -> None:
     shape, usual = (10_000, 784), completed("dbm", {}, (10_000, 784), True)
     found = completed("dbm", {"rule": "multi-prediction"}, shape, True)
     changed = {name for name in usual if found[name] != usual[name]}
-    assert changed == {"rule", "epochs", "pretrain_epochs", "learning_rate", "patience"}
+    assert changed <= {"rule", "epochs", "pretrain_epochs", "learning_rate", "patience", "positive"}
+    assert isinstance(settings_from(Settings, found), Settings)  # nothing in it that the rule does not have
     assert (found["epochs"], found["pretrain_epochs"], found["learning_rate"]) == (100, 0, 0.3)
     named = completed("dbm", {"rule": "multi-prediction", "epochs": 7, "pretrain_epochs": 3}, shape, True)
     assert (named["epochs"], named["pretrain_epochs"]) == (7, 3)

@@ -146,7 +146,7 @@ def test_what_is_given_arrives(model: str, name: str) -> None:
     assert values[name] == value
     follow = {"patience"} - {name} | ({"epochs", "pretrain_epochs"} if name == "batch_size" else set())
     follow |= {"pretrain_epochs"} if "epochs" in {name, *companions} else set()
-    follow |= {"epochs", "learning_rate", "pretrain_epochs"} if "predict" in name else set()
+    follow |= {"epochs", "learning_rate", "pretrain_epochs", "positive"} if "predict" in name else set()
     rest = {n: x for n, x in values.items() if n not in {name, "samples", *companions, *follow}}
     assert rest == {n: x for n, x in default.items() if n in rest}
     assert len(values) == len(MACHINES[model].options)
