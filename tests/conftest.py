@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -50,6 +51,16 @@ def kernels_are_shared(request: pytest.FixtureRequest) -> None:
     first, second = (getattr(importlib.import_module("support.warming"), name) for name in ("chains", "nets"))
     for warm in (second, first) if int(worker.removeprefix("gw")) % 2 else (first, second):
         warm()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_power_cuts() -> Iterator[None]:
+    """Nothing is forced to the disk, which only a power cut would miss: a hundredth of a second for each file, and each
+    folder. Commands in processes of their own do so, and tests of storage look at the calls.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
