@@ -158,18 +158,24 @@ def lengths_of(kind: str) -> tuple[str, ...]:
 
 def rates_for(kind: str, rows: int, units: int) -> dict[str, float]:
     """Learning rates by setting: less where there are fewer than five rows a unit, which are learnt by heart."""
-    share = min(1.0, rows / (ROWS_A_UNIT * units))
-    return {name: rate * share for name, rate in RATES.get(kind, {}).items()}
+    return {name: rate * _slower(rows, units) for name, rate in RATES.get(kind, {}).items()}
 
 
-def with_rule(kind: str, rule: Any, found: Mapping[str, Any]) -> dict[str, Any]:
-    """A preset where a rule is named: multi-prediction trains all layers at once, at another rate, and without RBMs
-    below, in as many epochs as an RBM has. It has no positive phase.
+def _slower(rows: int, units: int) -> float:
+    """What rates are multiplied by where there are few rows."""
+    return min(1.0, rows / (ROWS_A_UNIT * units))
+
+
+def with_rule(kind: str, rule: Any, found: Mapping[str, Any], shape: tuple[int, int]) -> dict[str, Any]:
+    """A preset for (rows, units) where a rule is named: multi-prediction trains all layers at once, at another rate,
+    without RBMs below, in as many epochs as an RBM has. It has no positive phase, and no likelihood to be judged by.
     """
     if rule != "multi-prediction" or kind not in ("rbm", "dbm"):
         return dict(found)
     epochs = max(round(found["epochs"] / SHARES[kind]["epochs"]), 1)
-    own = {"learning_rate": PREDICTION_RATE, "epochs": epochs, "pretrain_epochs": 0, "positive": "mean-field"}
+    rate = PREDICTION_RATE * _slower(*shape)
+    own = {"learning_rate": rate, "epochs": epochs, "pretrain_epochs": 0, "positive": "mean-field"}
+    own |= {"patience": 0, "validation": 0.0}
     return {**found} | {name: value for name, value in own.items() if name in found}
 
 
@@ -225,7 +231,7 @@ def completed(
     found = preset_for(kind, *shape, settings.get("batch_size"), judged)
     if "pretrain_epochs" in found and isinstance(settings.get("epochs"), int):
         found["pretrain_epochs"] = pretraining_for(kind, settings["epochs"], found["pretrain_epochs"])
-    found = with_rule(kind, settings.get("rule"), found)
+    found = with_rule(kind, settings.get("rule"), found, shape)
     if trained and "pretrain_epochs" in found:
         found["pretrain_epochs"] = 0
     if "epochs" in settings and not judged and not settings.get("patience"):

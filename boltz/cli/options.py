@@ -205,7 +205,7 @@ def chosen(
     preset = presets.preset_for(model, data.rows, data.units, (said | given).get("batch_size"), judged)
     if "epochs" in given and "pretrain_epochs" in preset:
         preset["pretrain_epochs"] = presets.pretraining_for(model, given["epochs"], preset["pretrain_epochs"])
-    preset = presets.with_rule(model, (said | given).get("rule"), preset)
+    preset = presets.with_rule(model, (said | given).get("rule"), preset, (data.rows, data.units))
     changes = {name: value for name, value in preset.items() if name in known} | said
     values = {name: x for name, x in (known | changes | given).items() if not (own_shape and name in SHAPE)}
     if values["patience"] and values["epochs"] and "patience" not in said | given:

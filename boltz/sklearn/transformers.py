@@ -50,7 +50,7 @@ class RBMTransformer(MachineTransformer):
         epochs: int | None = None,
         learning_rate: float | None = None,
         batch_size: int | None = None,
-        schedule: str = "constant",
+        schedule: str = "linear",
         averaging: str = "polynomial",
         optimizer: str = "momentum",
         rule: str = "pcd",

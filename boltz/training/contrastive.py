@@ -151,7 +151,8 @@ class Contrastive:
         deep = len(machine.graph.edges) > 1 and not on_device(batch)  # where mean field goes down again and again
         turned = turned_weights(machine) if k > 1 or deep else {}
         settings = self.settings
-        drawn = len(machine.graph.edges) > 1 and settings.positive != "mean-field"  # so that states meet states of 0/1
+        deep_draws = len(machine.graph.edges) > 1 and settings.positive != "mean-field"
+        drawn = deep_draws and settings.rule == "pcd"  # states meet states of 0/1; other rules start with h1 given
         sweep = GibbsSweep(machine, key, flipped=drawn, scales=self.scales, turned=turned)
         move = sweep.sweep if settings.negative == "states" else sweep.sweep_means
         posterior = Posterior(machine, settings.mean_field, settings.positive_draws, self.scales)
@@ -174,8 +175,7 @@ class Contrastive:
             means.pop(machine.graph.visible, None)
             _store(stats, chain | means, slice(n + rows.start, n + rows.stop))
 
-        alone = len(machine.graph.edges) == 1 or self._by_rows(machine) or settings.mean_field.tolerance == 0
-        whole = isinstance(pool, Recording) and alone
+        whole = isinstance(pool, Recording) and (len(machine.graph.edges) == 1 or self._by_rows(machine))
         parts, chain_parts = self._parts(machine, batch, count, whole)
         jobs: list[Callable[[], None]] = [partial(positive, rows) for rows in parts]
         if self.persistent:

@@ -25,7 +25,7 @@ from boltz.training.stages import start_pair
 from boltz.training.state import TrainState
 
 LEAST = 4  # batches of a trial that counts
-EPOCHS = 2  # of a trial, the first of which makes a program of the steps and does not count
+EPOCHS = 2  # of a trial, all but the last of which are there for the program of the steps to be made
 SECONDS, SHARE = 4.0, 0.05  # for all stages, at most, and share of the time of the run
 MANY_EPOCHS = 1 << 20  # of a trial stage, so that nothing of its end is seen
 
@@ -56,7 +56,7 @@ class Trial:
         """The pace of the stage, without looks at held-out rows."""
         first = self.ends[0]
         updates = [updated - ended for (_, ended), (updated, _) in zip(self.ends, self.ends[1:], strict=False)]
-        update = median(updates or [first[0] - self.began]) / batches
+        update = (updates or [first[0] - self.began])[-1] / batches
         record = median(ended - updated for updated, ended in self.ends)
         return Pace(max(first[0] - self.began - batches * update, 0.0), update, record)
 
@@ -76,11 +76,12 @@ def paces(
         begun = clock()
         trial = partial(_trial, model, (plan, number), rows)
         trial(1, Trial(clock, 1))  # compiles what is needed
-        pace, loop = trial(LEAST, Trial(clock))
+        epochs = _epochs(stage)
+        pace, loop = trial(LEAST, Trial(clock, epochs))
         left = given.seconds / len(plan) - (clock() - begun)
-        more = int(left / (EPOCHS * max(pace.update, 1e-7)))
+        more = int(left / (epochs * max(pace.update, 1e-7)))
         if more > 2 * LEAST:
-            pace, loop = trial(more, Trial(clock))
+            pace, loop = trial(more, Trial(clock, epochs))
         found.append(replace(pace, look=_look(loop, stage, clock)) if given.judged else pace)
     return found
 
@@ -91,6 +92,11 @@ class Given:
 
     seconds: float
     judged: bool
+
+
+def _epochs(stage: Stage) -> int:
+    """Epochs of a trial: one more where rows have chains of their own, which start before a program can be made."""
+    return EPOCHS + (stage.pair is None and getattr(stage.settings, "positive", "") == "gibbs")
 
 
 def _first(data: Data, stage: Stage, batches: int) -> Data:

@@ -23,6 +23,7 @@ from boltz.arrays import on_device
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.graph import bias_key
 from boltz.parallel import Workers, shares
+from boltz.rng import Key
 from boltz.sampling.evidence import Evidence
 from boltz.sampling.inputs import Scratch, layer_input, turned_weights
 from boltz.training.contrastive import SLICE, Contrastive, Workspace
@@ -123,6 +124,9 @@ class MultiPrediction(Contrastive):
 
     def replayable(self, machine: BoltzmannMachine) -> bool:
         return True
+
+    def score(self, machine: BoltzmannMachine, train: Array, held_out: Array, key: Key) -> float | None:
+        return None  # it climbs no likelihood
 
     def gradient(
         self, work: Workspace, batch: Array, state: RuleState, clock: Clock, pool: Workers

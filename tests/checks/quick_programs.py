@@ -421,6 +421,7 @@ RULES: dict[str, dict[str, Any]] = {
 DEEP: dict[str, dict[str, Any]] = {
     "tolerance": {"mean_field_tolerance": 0.01, "mean_field_sweeps": 30, "binarize": "fixed"},
     "sweeps": {"mean_field_tolerance": 0.0, "mean_field_sweeps": 3, "center": True},
+    "cd from draws": {"rule": "cd", "k": 2, "positive": "gibbs", "center": True},
     "gibbs": {"positive": "gibbs", "positive_draws": 2, "center": True, "binarize": "dynamic"},
     "collapsed": {
         **{"positive": "collapsed", "positive_draws": 2, "mean_field_tolerance": 0.0, "mean_field_sweeps": 2},
@@ -435,6 +436,11 @@ def check_centred_training() -> None:
 
 def check_adam_training() -> None:
     check_training(**RULES["adam"])
+
+
+def check_deep_divergence() -> None:
+    """Its chains begin where the positive phase ends, and not with what stood in a buffer before."""
+    check_training((40, 23, 11), **DEEP["cd from draws"])
 
 
 def check_deep_training() -> None:
