@@ -21,6 +21,8 @@ import boltz
 
 FOLDER = Path(__file__).parent / "pictures"
 SIDE = 28
+STEADY = {"learning_rate": 0.03, "schedule": "constant"}  # of the machines that nothing is wrong with
+STEADY_FEW = STEADY | {"learning_rate": 0.03 * (2000 / 3920)}  # for 2,000 rows of 784 units
 
 
 @cache
@@ -36,7 +38,7 @@ def unseen() -> np.ndarray:
 @cache
 def healthy() -> boltz.Run:
     """An RBM that nothing is wrong with."""
-    return boltz.train(boltz.rbm(784, 100, x=digits(2000).x), digits(2000), epochs=80)
+    return boltz.train(boltz.rbm(784, 100, x=digits(2000).x), digits(2000), epochs=80, **STEADY_FEW)
 
 
 def tiles(axes: Any, rows: np.ndarray, across: int, title: str, low: float = 0.0, high: float = 1.0) -> None:
@@ -73,7 +75,7 @@ def pair(first: np.ndarray, second: np.ndarray, titles: tuple[str, str], low: fl
 
 def samples() -> None:
     """Data beside samples: visible means, each from a chain of its own."""
-    run = boltz.train(boltz.rbm(784, 500, x=digits().x), digits(), epochs=100)
+    run = boltz.train(boltz.rbm(784, 500, x=digits().x), digits(), epochs=100, **STEADY)
     means = boltz.sample(run.model, 36, sweeps=1000, means=True, start="data", data=digits(360).x[::10] > 127)["v"]
     print("== samples", boltz.evaluate(run, unseen(), betas=2000), sep="\n")
     data = digits().x[5000::100][:36] / 255
@@ -137,7 +139,8 @@ def idle() -> None:
 
 def nothing() -> None:
     """Filters of noise beside filters with strokes."""
-    lame = boltz.train(boltz.rbm(784, 50, x=digits(2000).x), digits(2000), epochs=2, learning_rate=1e-5)
+    start, slow = boltz.rbm(784, 50, x=digits(2000).x), {"learning_rate": 1e-5, "schedule": "constant"}
+    lame = boltz.train(start, digits(2000), epochs=2, **slow)
     told("nothing", lame, digits(300).x, "largest field")
     figure, axes = plt.subplots(1, 2, figsize=(7, 3.6))
     for place, (run, title) in enumerate(((lame, "learnt nothing"), (healthy(), "healthy"))):
@@ -155,7 +158,7 @@ def modes() -> None:
     rows = ((pattern ^ (flipped[:, None] == 1)) ^ (rng.random((2000, 40)) < 0.02)).astype(np.float32)
     shares = {"data": float(np.mean(np.abs(rows - pattern).sum(axis=1) < 20))}
     for rule in ("pcd", "ptt"):
-        run = boltz.train(boltz.rbm(40, 20, x=rows), rows, epochs=50, rule=rule)
+        run = boltz.train(boltz.rbm(40, 20, x=rows), rows, epochs=50, rule=rule, **STEADY)
         means = boltz.decode(run.model, boltz.exact_samples(run.model, 5000)["h1"])
         shares[rule] = float(np.mean(((rng.random(means.shape) < means) != pattern).sum(axis=1) < 20))
         print(
@@ -190,7 +193,7 @@ def overfit() -> None:
 
 def untrusted() -> None:
     """Log-weights of 100 chains, sorted, over few and over many temperatures."""
-    run = boltz.train(boltz.rbm(784, 100, x=digits(2000).x), digits(2000), epochs=60)
+    run = boltz.train(boltz.rbm(784, 100, x=digits(2000).x), digits(2000), epochs=60, **STEADY_FEW)
     figure, axes = plt.subplots(figsize=(4.8, 2.8))
     for betas in (100, 2000):
         found = boltz.ais(run.model, 100, betas)

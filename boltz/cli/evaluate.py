@@ -57,8 +57,8 @@ IDLE = ("method", "samples", "bounds", "row_chains", "row_betas", "chains", "bet
     type=int,
     default=0,
     show_default=True,
-    help="Importance samples a row; 0 enumerates at most 14 hidden units, and beyond takes the variational bound of a "
-    "dbm, 100 samples for a dbn, 1,000 for an sbn or vae. An rbm needs none.",
+    help="Importance samples a row; 0 enumerates at most 14 hidden units, and beyond takes 200 samples for a dbm, 100 "
+    "for a dbn, 1,000 for an sbn or vae. An rbm needs none.",
 )
 @click.option(
     "--bounds",

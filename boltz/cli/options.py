@@ -59,7 +59,7 @@ MEASUREMENT = {
     "chains_ais": "Chains of annealed importance sampling.",
 }
 OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
-    "dbm": {"evaluation_samples": f"{SAMPLES_A_ROW} takes the variational bound of more."},
+    "dbm": {"evaluation_samples": f"{SAMPLES_A_ROW} takes 200 samples for more."},
     "dbn": {
         "epochs": "Passes of the up-down rule over the training rows at most, after pretraining.",
         "rule": "Negative phase of an RBM: contrastive divergence from the data (cd), or persistent chains (pcd).",

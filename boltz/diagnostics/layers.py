@@ -40,8 +40,8 @@ COPIES, ROUNDS, SAMPLES, BURN = 64, 300, 100, 0.5
 SWEEPS, RUNGS = 30, 5
 IDLE, LEAST_GAIN = 0.05, 0.1  # sd over rows of a unit's mean, and nats, below which nothing is said with them
 ADVICE = (
-    "train it longer, with --positive collapsed and a larger rate of its own (--learning-rate 0.02,0.04), and with "
-    "weights held by --l2 so that it does not learn rows by heart; or leave the layer out."
+    "train it longer, with --positive gibbs and a larger rate of its own (--learning-rate 0.05,0.1), and with weights "
+    "held by --l2 so that it does not learn rows by heart; or leave the layer out."
 )
 LOOKED_AT = 1000  # rows
 TOLERANCE, MOST_SWEEPS, FEW_ROWS = 1e-3, 100, 200
