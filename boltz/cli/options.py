@@ -48,7 +48,8 @@ SHAPE = {
     "activation": "Function of the deterministic layers.",
     "visible": "Visible units: bernoulli, or gaussian for any real numbers, such as those of sensors, as they are in "
     "the units of each column (implies --binarize none).",
-    "initial_scale": "Standard deviation of the weights at the start, or one for each pair of neighbouring layers.",
+    "initial_scale": "Standard deviation of the weights at the start, or one for each pair of neighbouring layers. "
+    "Where the bottom pair alone is pretrained, upper layers have 0.05 after it.",
     "initial_bias": "Visible biases at the start: the logits of the mean of the data (data), or zero.",
 }
 SAMPLES_A_ROW = "Importance samples a row for the test log-likelihood; 0 enumerates at most 14 hidden units, and"

@@ -204,9 +204,9 @@ def dbm(
     """A deep Boltzmann machine with small random weights, units[0] visible.
 
     Weights are normal with the standard deviation initial_scale, one number or one for each pair of neighbouring layers
-    from the bottom; hidden biases are 0. Where data x (rows, units) is given, visible
-    biases are the logits of its mean (Hinton 2012, section 8.1), over at most 10,000 rows evenly spaced. Raises
-    InputError.
+    from the bottom; hidden biases are 0. Where boltz.train pretrains the bottom pair alone, upper layers have 0.05
+    after it. Where data x (rows, units) is given, visible biases are the logits of its mean (Hinton 2012, section 8.1),
+    over at most 10,000 rows evenly spaced. Raises InputError.
     """
     listed = checks.sequence(units, "units", MOST_LAYERS)
     sizes = [checks.integer(n, f"units[{i}]", 1, 10**7) for i, n in enumerate(listed)]

@@ -1,4 +1,4 @@
-"""Pretraining of a DBM by RBMs, two ways.
+"""Pretraining of a DBM by RBMs, three ways.
 
 "doubling" (Salakhutdinov & Hinton 2009, section 3.1): each pair of neighbouring layers is trained as an RBM. In the
 whole machine an inner layer hears both its neighbours, so the RBM of the first pair doubles the input of its hidden
