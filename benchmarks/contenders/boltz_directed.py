@@ -80,7 +80,7 @@ def lesson(problem: Lesson, threads: int) -> Work:
         bound = log_mean_exp(log_w, 1) if OBJECTIVES[problem.objective].bound == "iwae" else log_w
         return float(bound.mean()), {name: x.copy() for name, x in found.items()}
 
-    way = together if fits(stage, machine, data) else run
+    way = together if fits(stage, machine, data, state) else run
     return Work(way, lambda: tuple(x.copy() for x in machine.params.values()), probe)
 
 

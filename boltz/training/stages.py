@@ -62,10 +62,13 @@ def start_pair(model: Model, stage: Stage) -> BoltzmannMachine:
     return TRAININGS[model.kind].start_pair(model, stage)
 
 
-def compose(model: Model, pairs: Sequence[BoltzmannMachine], joint: Stage) -> None:
-    """Put the trained pairs, from the bottom, into the whole machine, in place, as the stage of all of it begins."""
+def compose(model: Model, pairs: Sequence[BoltzmannMachine], above: bool = False) -> None:
+    """Put the trained pairs, from the bottom, into the whole machine, in place.
+
+    above: layers above them that have not learnt anything yet start there.
+    """
     TRAININGS[model.kind].compose(model, pairs)
-    if joint.starts_above and model.undirected is not None:
+    if above and model.undirected is not None:
         start_above(model.undirected)
 
 

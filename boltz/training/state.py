@@ -92,7 +92,7 @@ class TrainState:
         if self.stage < len(plan):
             self.settle(plan[self.stage])
         if self._in_pairs(plan):
-            compose(self.model, self.pairs, plan[-1])
+            compose(self.model, self.pairs, plan[-1].starts_above)
         self.stage, self.epoch, self.batch = len(plan), 0, 0
 
     def copied(self, plan: list[Stage]) -> Model:
@@ -103,7 +103,7 @@ class TrainState:
         if self._in_pairs(plan):
             last = self.pairs[-1]
             kept = replace(last, arena=self.average) if self.average.size else last
-            compose(model, [*self.pairs[:-1], kept], plan[-1])
+            compose(model, [*self.pairs[:-1], kept], plan[-1].starts_above)
         return model
 
     def _in_pairs(self, plan: list[Stage]) -> bool:
@@ -117,7 +117,7 @@ class TrainState:
             del self.pairs[stage.pair :]
             self.pairs.append(start_pair(self.model, stage))
         elif self.pairs and stage.composed:
-            compose(self.model, self.pairs, stage)
+            compose(self.model, self.pairs, stage.starts_above)
 
     def tensors(self) -> Arrays:
         """Everything by name as numpy arrays, for a checkpoint."""

@@ -101,7 +101,7 @@ def check_defaults() -> None:
 def check_pretraining() -> None:
     """Named epochs shorten pretraining as the preset has it, and never make it longer; 0 of them leave it."""
     full = presets.preset("dbm", 280, 9)
-    wanted = {1: 8, 20: 160, full["epochs"]: full["pretrain_epochs"], 10**6: full["pretrain_epochs"]}
+    wanted = {1: 2, 20: 40, full["epochs"]: full["pretrain_epochs"], 10**6: full["pretrain_epochs"]}
     for epochs, pretrain in {**wanted, 0: full["pretrain_epochs"]}.items():
         assert presets.completed("dbm", {"epochs": epochs}, (280, 9), True)["pretrain_epochs"] == pretrain, epochs
     assert presets.completed("dbm", {"epochs": 1, "pretrain_epochs": 3}, (280, 9), True)["pretrain_epochs"] == 3
