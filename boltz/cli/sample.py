@@ -102,8 +102,8 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
         written = [layer]
     else:
         written = list(model.units) if out.suffix == ".npz" and options["layer"] is None else [layer]
-        gaussian = {each.name for each in model.layers if each.kind == "gaussian"}
-        write_bytes(out, _encoded({name: state[name] for name in written}, gaussian, out.suffix))
+        real = {each.name for each in model.layers if not each.binary}
+        write_bytes(out, _encoded({name: state[name] for name in written}, real, out.suffix))
     result = {
         "out": str(out),
         "layers": {name: list(state[name].shape) for name in written},

@@ -25,6 +25,10 @@ class Visible(Protocol):
     def kind(self) -> str:
         """The unit type."""
 
+    @property
+    def binary(self) -> bool:
+        """Whether they are 0 and 1."""
+
 
 def given(x: Any, name: str, units: int, real: bool = False, levels: int | None = None) -> Data:
     """Rows x (rows, units) of numbers in [0, 1], 0/1 or grey bytes; real: any finite numbers, as they are.
@@ -51,10 +55,10 @@ def given(x: Any, name: str, units: int, real: bool = False, levels: int | None 
 def as_data(x: Any, name: str, layer: Visible, levels: int | None = None) -> Data:
     """Rows as Data, checked against the visible layer and the levels of a machine; raises InputError."""
     if not isinstance(x, Data):
-        x = given(x, name, layer.units, layer.kind == "gaussian", levels)
+        x = given(x, name, layer.units, not layer.binary, levels)
     if x.known is not None:
         raise InputError(f"{name} ({x.source}) must have no missing numbers: leave such rows out, or fill them in.")
-    if x.real and layer.kind != "gaussian":
+    if x.real and layer.binary:
         raise InputError(
             f"{name} ({x.source}) was loaded as real numbers, but the visible units of the machine are {layer.kind}: "
             "load it without real=True."

@@ -20,6 +20,7 @@ from boltz.numerics import logsumexp
 from boltz.parallel import blocks, workers
 from boltz.rng import Key
 from boltz.sampling.recognition import score_prior
+from boltz.units import two_states
 
 Array = NDArray[Any]
 MOST_UNITS, QUICK_UNITS = 28, 20
@@ -40,7 +41,7 @@ def numbered(machine: BoltzmannMachine, layers: Sequence[str], index: NDArray[np
     """The states of some layers with these numbers (states,), layer -> (states, units)."""
     state, shift = {}, 0
     for layer in layers:
-        low, high = machine.unit_type(layer).states
+        low, high = two_states(machine.unit_type(layer))
         bits = (index[:, None] >> (shift + np.arange(machine.graph.units[layer]))) & 1
         state[layer] = np.where(bits, high, low).astype(machine.dtype)
         shift += machine.graph.units[layer]
@@ -151,7 +152,7 @@ def exact_log_marginal(model: BoltzmannMachine, x: Array) -> NDArray[np.float64]
 def enumerable(machine: HelmholtzMachine, most: int) -> bool:
     """Whether the drawn hidden layers are binary and have at most so many units."""
     latent = machine.structure.latent
-    return all(layer.kind == "bernoulli" for layer in latent) and sum(layer.units for layer in latent) <= most
+    return all(layer.binary for layer in latent) and sum(layer.units for layer in latent) <= most
 
 
 def enumerated(machine: HelmholtzMachine, x: Array, known: Array | None = None) -> NDArray[np.float64]:

@@ -44,7 +44,7 @@ def log_known(model: HelmholtzMachine, evidence: Evidence, samples: int, log_z: 
         count = samples or SAMPLES
         values = _by_samples(machine, Evidence(host(evidence.rows), known), count, Key.from_seed(seed).derive("known"))
         method = f"importance-weighted bound with unknown units summed out, k = {count}"
-        found = Known(values, "lower", method, count, UNSEEN if machine.hidden_kinds == {"bernoulli"} else ())
+        found = Known(values, "lower", method, count, UNSEEN if machine.binary_hidden else ())
     found.values[~known.any(axis=1)] = log_z.value, 0.0, 1.0, log_z.value
     return found
 

@@ -154,7 +154,7 @@ def of_rows(model: Model, x: Array, found: Floats, samples: int, what: tuple[Kin
     per_row = log_p - log_z.value
     value, sampled, of_all = float(per_row.mean()), error_of_mean(errors, share), error_of_rows(per_row, errors)
     parts = (log_z.standard_error, log_z.chains), (sampled, rows * samples), (of_all, rows)
-    binary = model.layers[0].kind == "bernoulli"
+    binary = model.layers[0].binary
     grey = binary and not ((x == 0) | (x == 1)).all()  # no states of binary units, so nothing is certified
     whole = model.undirected is None or log_z.value != 0  # with log Z = 0 it is log p*, which may be above 0
     least = 1 / samples if samples else 0.0  # what one sample more or less would change

@@ -68,7 +68,7 @@ def _from_recognition(
     machine: HelmholtzMachine, rows: Array, chains: int, first: int, key: Key, sizes: StepSizes
 ) -> tuple[Path, Chains]:
     """Scans of single units where hidden layers are binary, Hamiltonian Monte Carlo where they are Gaussian."""
-    if machine.hidden_kinds == {"bernoulli"}:
+    if machine.binary_hidden:
         return scan_path(machine, rows, chains, first, key)
     path, state = hamiltonian_path(machine, rows, chains, first, key)
     return replace(path, sizes=sizes), state

@@ -133,7 +133,7 @@ def _plan(model: Any, chains: Any, betas: Any, seed: Any, progress: Progress | N
     model, seed = checked_machine(model), checks.seed(seed)
     chains = checks.integer(chains, "chains", 1, 2**31)
     checks.callback(progress, "progress", 2)
-    kinds = model.hidden_kinds
+    kinds = {layer.kind for layer in model.layers[1:]}
     if len(kinds) > 1:
         raise InputError(
             f"model must have hidden layers of one kind to be annealed, got {' and '.join(sorted(kinds))} ones."
@@ -148,7 +148,7 @@ def _exact(model: Model, x: Array) -> Floats:
 def _tuned(plan: Plan, x: Array) -> Plan:
     """The plan with step sizes fitted on one chain for each of at most 64 rows, where there are any."""
     model = plan.model.directed
-    if model is None or model.hidden_kinds == {"bernoulli"}:
+    if model is None or model.binary_hidden:
         return plan
     some, key = x[:: -(-len(x) // PILOT_ROWS)], plan.key.derive("pilot")
     return replace(plan, sizes=alone(lambda: tuned(*hamiltonian_path(model, some, 1, 0, key), key, plan.steps)))

@@ -16,6 +16,7 @@ from boltz.estimators.likelihood import of_rows
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import visible_rows
 from boltz.numerics import logsumexp
+from boltz.units import two_states
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -46,7 +47,7 @@ def pseudo_likelihood(model: BoltzmannMachine, x: Any) -> Estimate:
 
 def _others(model: BoltzmannMachine, rows: Array, unit: int) -> list[Array]:
     """Steps (rows,) of one visible unit to its other states: one for 0/1 rows, else to each of both."""
-    low, high = model.unit_type(model.visible).states
+    low, high = two_states(model.unit_type(model.visible))
     column = rows[:, unit]
     if ((column == low) | (column == high)).all():
         return [low + high - 2 * column]

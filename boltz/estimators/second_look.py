@@ -51,7 +51,7 @@ def look(model: Model, x: Array, found: Floats, samples: int, key: Key) -> Look:
     found (rows, 4) is what mean_and_error says. By chance they miss about the share that the largest weight has (Good
     1953). Nothing is looked at where hidden layers are not binary.
     """
-    if model.hidden_kinds != {"bernoulli"}:
+    if not model.binary_hidden:
         return Look(0, 0.0, 0.0)
     chains = marginal_of(model).coin_chains(model)
     chosen = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_ROWS, chains // FEWEST)).astype(int))

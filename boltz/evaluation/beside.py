@@ -62,7 +62,7 @@ def beside(model: Model, data: Data, x: Any, run: RunDescription, seed: int, tra
     """Simple models on rows x (rows, units) of data, fitted to rows train, or the training rows of a run, or
     without one to the split train of the same data.
     """
-    if model.layers[0].kind != "bernoulli":
+    if not model.layers[0].binary:
         return Beside(None, "its visible units are not binary")
     if not ((x == 0) | (x == 1)).all():
         return Beside(None, "the rows are not 0/1")

@@ -108,7 +108,7 @@ def _rows(model: Model, data: Data, binarize: str, asked: Asked, log_z: Estimate
     log_likelihood(model, few, log_z, samples, 0)
     likelihood, _ = _timed(lambda: log_likelihood(model, few, log_z, samples, 0))
     found = likelihood * asked.rows / len(few)
-    if model.layers[0].kind == "bernoulli" and ((x == 0) | (x == 1)).all() and len(x) > 1:
+    if model.layers[0].binary and ((x == 0) | (x == 1)).all() and len(x) > 1:
         mixture, _ = _timed(lambda: mixture_of_products(x, few))
         found += mixture * (min(count, ROWS) + min(count, LEARNT_ROWS)) / len(x)  # also for the notes of the run
     return found

@@ -137,7 +137,7 @@ def inherited(before: Options, options: Options) -> dict[str, Any]:
 
 def real_for(models: Models) -> dict[str, Any]:
     """How load reads numbers for machines: as they are where the visible units are Gaussian."""
-    return {REAL: True} if any(model.layers[0].kind == "gaussian" for model in models) else {}
+    return {REAL: True} if any(not model.layers[0].binary for model in models) else {}
 
 
 def scale_of(models: Models, asked: int | None, own: int | None) -> dict[str, Any]:

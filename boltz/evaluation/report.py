@@ -410,7 +410,7 @@ def _layers(each: _Subject, measure: bool, progress: Report) -> Markup:
         means = features(each.model, each.x, number)
         spread = means.std(axis=0)
         cells = [f"{layer.units:,}", f"{means.mean():.3g}", f"{int((spread < HARDLY).sum()):,}"]
-        if layer.kind == "bernoulli":
+        if layer.binary:
             rates = means.mean(axis=0)
             cells += [f"{int((rates < RARELY).sum()):,}", f"{int((rates > OFTEN).sum()):,}"]
         lines.append((layer.name, *cells, *["-"] * (5 - len(cells))))

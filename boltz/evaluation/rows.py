@@ -95,10 +95,10 @@ def seen_by(model: Model | Network, data: Data, how: str, seed: int) -> Rows:
     layer = model.layers[0]
     if data.x.shape[1] != layer.units:
         raise InputError(f"{data.source} has {data.x.shape[1]} units a row, but the machine has {layer.units}.")
-    if layer.kind == "gaussian" and how != "none":
+    if not layer.binary and how != "none":
         raise InputError(f"binarize must be none for Gaussian visible units, got {how}.")
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**63 - 1)).derive("evaluate")
-    return Rows(data, "none" if data.levels == 1 else how, key, real=layer.kind == "gaussian")
+    return Rows(data, "none" if data.levels == 1 else how, key, real=not layer.binary)
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def measured_rows(
 
 def visible_rows(data: Data, how: str | None, seed: int, model: Model) -> tuple[Any, str]:
     """Rows (rows, units) as the machine sees them, drawn once by seed, and how; 0/1 data stay as they are ("none")."""
-    units, gaussian = model.units[model.visible], model.layers[0].kind == "gaussian"
+    units, gaussian = model.units[model.visible], not model.layers[0].binary
     if data.x.shape[1] != units:
         raise InputError(f"{data.source} has {data.x.shape[1]} units a row, but the machine has {units} visible units.")
     if gaussian and how not in (None, "none"):

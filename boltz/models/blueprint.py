@@ -14,6 +14,7 @@ from boltz.models.files import Model, structure_from
 from boltz.models.graph import Graph
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.scaling import Scaling
+from boltz.units import UNITS
 
 Array = NDArray[Any]
 Blueprint = Graph | Structure
@@ -39,4 +40,6 @@ def plan_from(entry: Mapping[str, Any]) -> Blueprint:
     """A plan from plain values; raises KeyError, TypeError, ValueError or InputError."""
     if "structure" in entry:
         return structure_from(entry["structure"])
-    return Graph.chain([checks.integer(n, "units", 1, 10**7) for n in entry["units"]], entry["kind"])
+    kinds = entry["kinds"] if "kinds" in entry else entry["kind"]
+    kinds = kinds if isinstance(kinds, str) else [checks.choice(kind, "kinds", UNITS) for kind in kinds]
+    return Graph.chain([checks.integer(n, "units", 1, 10**7) for n in entry["units"]], kinds)

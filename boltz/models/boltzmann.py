@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from boltz import arrays, checks, scale
 from boltz.errors import InputError
 from boltz.foreign import short_repr
-from boltz.models.graph import Edge, Graph, Layer, bias_key
+from boltz.models.graph import Edge, Graph, Layer, bias_key, own_key
 from boltz.nn.arena import check_arena, size, zeros
 from boltz.nn.arena import views as named_views
 from boltz.storage.tensors import write_tensors
-from boltz.units import UNITS, Units
+from boltz.units import Units
 
 Array = NDArray[Any]
 State = Mapping[str, Array]
@@ -44,8 +44,8 @@ def check_rates(rates: Any, units: Mapping[str, int]) -> None:
 
 def repr_parts(model: Any) -> list[str]:
     """What the repr of a machine or network says of its visible units and parameters."""
-    visible = model.layers[0].kind
-    said = [] if visible == "bernoulli" else [f"{visible} visible units"]
+    visible = model.layers[0]
+    said = [] if visible.binary else [f"{visible.kind} visible units"]
     said += [f"levels {model.levels}"] if model.levels is not None else []
     return [*said, f"{model.arena.size:,} parameters", f"{model.arena.dtype} on {model.device}"]
 
@@ -103,6 +103,11 @@ class BoltzmannMachine:
         except Exception as problem:
             raise self._no_layer(layer) from problem
 
+    def own(self, layer: str) -> dict[str, Array]:
+        """The parameters of a layer's units by name: the bias, and what they have beside it."""
+        shapes = self.graph.own_shapes[layer]
+        return {"bias": self.bias(layer)} | {name: self.params[own_key(layer, name)] for name in shapes}
+
     @property
     def visible(self) -> str:
         """Name of the visible layer."""
@@ -138,9 +143,9 @@ class BoltzmannMachine:
         """The part of the machine that is drawn from the top down, of which there is none."""
 
     @property
-    def hidden_kinds(self) -> frozenset[str]:
-        """Unit types of the hidden layers."""
-        return frozenset(layer.kind for layer in self.layers[1:])
+    def binary_hidden(self) -> bool:
+        """Whether all hidden units are 0 and 1."""
+        return all(layer.binary for layer in self.layers[1:])
 
     @property
     def independent_hidden(self) -> bool:
@@ -178,9 +183,14 @@ class BoltzmannMachine:
     def unit_type(self, layer: str) -> Units:
         """The unit type of a layer; raises InputError for a name that is none."""
         try:
-            return UNITS[self.graph.kinds[layer]]
+            return self.types[layer]
         except Exception as problem:
             raise self._no_layer(layer) from problem
+
+    @cached_property
+    def types(self) -> dict[str, Units]:
+        """The unit type of each layer, with the parameters that its units have beside their bias."""
+        return {layer.name: layer.type.bound(self.own(layer.name)) for layer in self.graph.layers}
 
     def _no_layer(self, layer: Any) -> InputError:
         return InputError(f"layer must be one of {', '.join(self.graph.units)}, got {checks.brief(layer)}.")
@@ -308,11 +318,22 @@ def within(thing: Any) -> str:
     return "; use its .model" if hasattr(thing, "model") else ""
 
 
-def checked_model(model: Any) -> BoltzmannMachine:
-    """The model argument of a public function; raises InputError."""
+def checked_model(model: Any, any_units: bool = False) -> BoltzmannMachine:
+    """The model argument of a public function, which may have units other than 0 and 1 or not; raises InputError."""
     if not isinstance(model, BoltzmannMachine):
         raise InputError(f"model must be a BoltzmannMachine, got {type(model).__name__}{within(model)}.")
+    if not any_units:
+        refuse_units(model, "model")
     return model
+
+
+def refuse_units(model: BoltzmannMachine, name: str) -> None:
+    """Raise InputError for a machine that has units other than 0 and 1; name is what errors call it."""
+    for layer in model.layers:
+        if not layer.binary:
+            raise InputError(
+                f"{name} must have units of 0 and 1 for this, but those of layer {layer.name} are {layer.kind}."
+            )
 
 
 def affordable_chains(model: BoltzmannMachine, chains: Any, name: str = "chains") -> int:

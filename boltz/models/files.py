@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from boltz import checks, scale
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.foreign import shown
-from boltz.models.boltzmann import BoltzmannMachine, within
+from boltz.models.boltzmann import BoltzmannMachine, refuse_units, within
 from boltz.models.graph import MOST_LAYERS, Edge, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.scaling import Scaling, cast
@@ -95,13 +95,20 @@ def _read(file: Path) -> Model:
     return read(*read_tensors(file, tuple(shapes(announced, str(file)))), str(file))
 
 
-def checked_machine(model: Any, name: str = "model", wanted: str = "a BoltzmannMachine or a HelmholtzMachine") -> Model:
+def checked_machine(
+    model: Any,
+    name: str = "model",
+    wanted: str = "a BoltzmannMachine or a HelmholtzMachine",
+    any_units: bool = False,
+) -> Model:
     """The argument of a public function that takes either machine, and what else is wanted in words; raises InputError.
 
-    name is what errors call it.
+    name is what errors call it. any_units: a Boltzmann machine may have units other than 0 and 1.
     """
     if not isinstance(model, BoltzmannMachine | HelmholtzMachine):
         raise InputError(f"{name} must be {wanted}, got {type(model).__name__}{within(model)}.")
+    if isinstance(model, BoltzmannMachine) and not any_units:
+        refuse_units(model, name)
     return model
 
 
@@ -112,7 +119,7 @@ def visible_rows(model: Seeing, x: Any, name: str = "x") -> Array:
     Whole numbers are divided by the levels that the machine keeps. name is what errors call x; raises InputError.
     """
     layer, border = model.layers[0], scale.Border(name, model.levels, "use model.with_levels({})")
-    if layer.kind == "bernoulli":
+    if layer.binary:
         return scale.rows(x, border, layer.units, model.dtype, model.arena)
     rows = inside(model, scale.rows(x, border, layer.units, np.float64, model.arena, real=True))
     if not np.isfinite(rows).all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -9,7 +10,7 @@ from typing import Any
 
 from boltz.errors import InputError
 from boltz.nn.arena import size
-from boltz.units import UNITS
+from boltz.units import UNITS, Units
 
 MOST_LAYERS = 1000
 
@@ -19,6 +20,11 @@ def bias_key(layer: str) -> str:
     return f"layer/{layer}/bias"
 
 
+def own_key(layer: str, name: str) -> str:
+    """The name of a parameter that the units of a layer have beside their bias."""
+    return f"layer/{layer}/{name}"
+
+
 @dataclass(frozen=True)
 class Layer:
     """A named layer of units of one kind."""
@@ -26,6 +32,16 @@ class Layer:
     name: str
     units: int
     kind: str = "bernoulli"
+
+    @property
+    def type(self) -> Units:
+        """What its units are, in a Boltzmann machine; raises KeyError for a kind that these do not have."""
+        return UNITS[self.kind]
+
+    @property
+    def binary(self) -> bool:
+        """Whether its units are 0 and 1, in any machine; rows of data may then be probabilities."""
+        return self.kind in UNITS and self.type.binary
 
 
 @dataclass(frozen=True)
@@ -60,6 +76,8 @@ class Graph:
                 raise InputError(f"layer {layer.name} must be of kind {', '.join(UNITS)}, got {layer.kind!r}.")
             if layer.units < 1:
                 raise InputError(f"layer {layer.name} must have at least one unit, got {layer.units}.")
+            if layer.units % (columns := layer.type.columns):
+                raise InputError(f"layer {layer.name} must have {columns} columns a unit, got {layer.units}.")
             if layer.name not in joined:
                 raise InputError(f"layer {layer.name} must have an edge to another layer, got none.")
         for edge in self.edges:
@@ -70,10 +88,11 @@ class Graph:
         _ = self.colours  # raises if two classes do not suffice
 
     @classmethod
-    def chain(cls, units: list[int], kind: str = "bernoulli") -> Graph:
-        """Layers v, h1, h2, ... with an edge between neighbours."""
+    def chain(cls, units: Sequence[int], kinds: str | Sequence[str] = "bernoulli") -> Graph:
+        """Layers v, h1, h2, ... with an edge between neighbours, of one kind or of a kind each."""
         names = ["v"] + [f"h{i}" for i in range(1, len(units))]
-        layers = tuple(Layer(name, n, kind) for name, n in zip(names, units, strict=True))
+        kinds = [kinds] * len(units) if isinstance(kinds, str) else kinds
+        layers = tuple(Layer(*entry) for entry in zip(names, units, kinds, strict=True))
         return cls(layers, tuple(Edge(a, b) for a, b in pairwise(names)))
 
     @property
@@ -88,9 +107,17 @@ class Graph:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every parameter by name: edges first, then biases."""
+        """Shape of every parameter by name: edges first, then biases, then what units have beside these."""
         found: dict[str, tuple[int, ...]] = {e.key: (self.units[e.lower], self.units[e.upper]) for e in self.edges}
-        return found | {bias_key(layer.name): (layer.units,) for layer in self.layers}
+        found |= {bias_key(layer.name): (layer.units,) for layer in self.layers}
+        for layer, shapes in self.own_shapes.items():
+            found |= {own_key(layer, name): shape for name, shape in shapes.items()}
+        return found
+
+    @cached_property
+    def own_shapes(self) -> dict[str, dict[str, tuple[int, ...]]]:
+        """Shapes of the parameters that the units of each layer have beside their bias, by name."""
+        return {layer.name: layer.type.shapes(layer.units) for layer in self.layers}
 
     @property
     def parameters(self) -> int:
@@ -99,8 +126,10 @@ class Graph:
 
     @property
     def entry(self) -> dict[str, Any]:
-        """A chain of layers of one kind as plain values, as run.toml holds it."""
-        return {"units": [layer.units for layer in self.layers], "kind": self.layers[0].kind}
+        """A chain of layers as plain values, as run.toml holds it: their kind, or the kinds where they differ."""
+        kinds = [layer.kind for layer in self.layers]
+        told = {"kind": kinds[0]} if len(set(kinds)) == 1 else {"kinds": kinds}
+        return {"units": [layer.units for layer in self.layers], **told}
 
     @property
     def visible(self) -> str:
@@ -118,9 +147,9 @@ class Graph:
         return {layer.name: layer.units for layer in self.layers}
 
     @cached_property
-    def kinds(self) -> dict[str, str]:
-        """Unit type of each layer."""
-        return {layer.name: layer.kind for layer in self.layers}
+    def binary(self) -> bool:
+        """Whether all units are 0 and 1."""
+        return all(layer.binary for layer in self.layers)
 
     @cached_property
     def neighbours(self) -> dict[str, tuple[tuple[str, str, bool], ...]]:

@@ -228,9 +228,9 @@ class HelmholtzMachine:
         return self
 
     @property
-    def hidden_kinds(self) -> frozenset[str]:
-        """Unit types of the hidden layers."""
-        return frozenset(layer.kind for layer in self.layers[1:])
+    def binary_hidden(self) -> bool:
+        """Whether all hidden units are 0 and 1."""
+        return all(layer.binary for layer in self.layers[1:])
 
     @property
     def independent_hidden(self) -> bool:

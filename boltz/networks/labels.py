@@ -27,7 +27,7 @@ Array = NDArray[Any]
 def prepared(model: Model | Network, x: Any, y: Any, held_out: Any, settings: FineTuneSettings) -> Course:
     """A fine-tuning at its start; raises InputError."""
     network, data, labels = _started(model, x, y)
-    if network.visible.kind == "gaussian" and settings.binarize != "none":
+    if not network.visible.binary and settings.binarize != "none":
         raise InputError(f"binarize must be none for Gaussian visible units, got {settings.binarize}.")
     others: Labelled | None = None
     if settings.patience and settings.validation == 0 and held_out is None:

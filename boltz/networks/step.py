@@ -46,7 +46,7 @@ class Examples:
     def visible(self, network: Network, rows: Rows) -> Array:
         """Visible rows (rows, units) by their numbers, the same at each use, where the network lives."""
         x, levels = self.data.x[rows], self.data.levels
-        if network.visible.kind == "gaussian":
+        if not network.visible.binary:
             return beside(inside(network, x / (levels or 1)), network.arena)
         batch = binarize(x, levels, self.binarize, self.key.derive("binarize"), 0, rows)
         return beside(batch.astype(network.dtype, copy=False), network.arena)

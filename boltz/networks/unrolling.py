@@ -62,7 +62,7 @@ def autoencoder(model: Model, code: str = "sigmoid") -> Network:
     model = checked_machine(model)
     checks.choice(code, "code", CODES)
     up, down = _upwards(model), _downwards(model)
-    if model.layers[-1].kind == "bernoulli":
+    if model.layers[-1].binary:
         up[-1] = up[-1]._replace(function=code)
     return _network(model, [*up, *down], code=len(up))
 
@@ -116,8 +116,8 @@ def _downwards(model: Model) -> list[Dense]:
 
 def _of_net(model: HelmholtzMachine, net: Net, name: str, units: int) -> list[Dense]:
     """The dense layers of a conditional, of whose outputs only the means stay."""
-    kind = model.layers[[layer.name for layer in model.layers].index(name.partition("/")[2])].kind
-    functions = [net.activation] * (net.depth - 1) + ["sigmoid" if kind == "bernoulli" else "linear"]
+    layer = model.layers[[layer.name for layer in model.layers].index(name.partition("/")[2])]
+    functions = [net.activation] * (net.depth - 1) + ["sigmoid" if layer.binary else "linear"]
     found = []
     for i, function in enumerate(functions):
         last = units if i == net.depth - 1 else None

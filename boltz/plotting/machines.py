@@ -115,7 +115,7 @@ def unit_effects(model: Model) -> tuple[Any, str]:
         weights = np.array(model.visible_weights, np.float64)
         weights[blank] = 0
         return weights, "weights"
-    middle, reach = (0.0, 2.0) if lowest.kind == "gaussian" else (0.5, 0.5)
+    middle, reach = (0.0, 2.0) if not lowest.binary else (0.5, 0.5)
     steps = reach * np.eye(lowest.units)
     up, down = decode(model, middle + steps, 1), decode(model, middle - steps, 1)
     effects = np.asarray(up, np.float64).T - np.asarray(down, np.float64).T
@@ -132,7 +132,7 @@ def never_on(model: Model) -> Any:
     units that were never on.
     """
     rates = model.rates.get(model.visible)
-    if rates is None or model.layers[0].kind != "bernoulli":
+    if rates is None or not model.layers[0].binary:
         return np.zeros(model.units[model.visible], bool)
     least = rates == rates.min()
     return least & (rates < RARE) & (1 < least.sum() < len(rates))
@@ -151,7 +151,7 @@ def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> tuple[Any
     if layer == model.visible:
         return grey(model, visible_means(model, state)), "means"
     values, what = drawing_of(model).shown(model, layer, state)
-    if any(each.name == layer and each.kind == "gaussian" for each in model.layers):
+    if any(each.name == layer and not each.binary for each in model.layers):
         return np.clip(0.5 + values / (2 * REACH), 0, 1), f"{what} from -{REACH:g} to {REACH:g}"
     return values, what
 

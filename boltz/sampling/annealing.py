@@ -122,10 +122,11 @@ def _walk(
     threads that share its work.
     """
     part, weights, pool = block
-    if isinstance(path, GibbsPath) and on_device(weights) and path.machine.dtype == np.float32:
+    binary = isinstance(path, GibbsPath) and path.machine.graph.binary  # whose kernels can be recorded and captured
+    if isinstance(path, GibbsPath) and binary and on_device(weights) and path.machine.dtype == np.float32:
         captured = Captured(path.density, path.turned, (mine, weights), betas, key, part.start)
         return lambda numbers: captured.run(len(numbers))
-    if isinstance(path, GibbsPath) and len(betas) > WORTH and recordable(path.machine.arena, len(weights)):
+    if isinstance(path, GibbsPath) and binary and len(betas) > WORTH and recordable(path.machine.arena, len(weights)):
         runner = _recorded(path, mine, (weights, betas), Place(key, 0, part.start), pool)
         return lambda numbers: runner.count(numbers.start, len(numbers))
 

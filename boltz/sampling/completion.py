@@ -49,7 +49,7 @@ def complete(
     seed = checks.seed(seed)
     evidence = evidence_of(model, x, mask)
     found = arrays.host(outside(model, completed(model, evidence, method, sweeps, seed)))
-    if model.layers[0].kind == "gaussian":  # the way there and back rounds what is known
+    if not model.layers[0].binary:  # the way there and back rounds what is known
         given = scale.divided(scale.table(arrays.host(x), "x", model.layers[0].units), model.levels)
         np.copyto(found, given, where=arrays.host(evidence.known), casting="same_kind")
     return found

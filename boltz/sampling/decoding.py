@@ -35,7 +35,7 @@ def decode(model: Model, z: Any, layer: Layer = "top") -> Array:
         raise InputError("layer must be one hidden layer, got all.")
     name = feature_layers(model, layer)[0]
     values = checks.real_rows(z, "z", model.units[name], model.dtype, model.arena)
-    binary = any(each.name == name and each.kind == "bernoulli" for each in model.layers)
+    binary = any(each.name == name and each.binary for each in model.layers)
     if binary and not ((values >= 0) & (values <= 1)).all():
         raise InputError(f"z must hold numbers in [0, 1], since layer {name} has binary units.")
     return decoded(model, name, values)

@@ -53,7 +53,7 @@ def evidence_of(model: Model, x: Any, mask: Any = None) -> Evidence:
     known = _checked_mask(_as_rows(arrays.host(mask) if on_device else mask, x, found.shape), found.shape)
     rows = found if known.all() else np.where(known, found, found.dtype.type(0))
     layer, holes = model.layers[0], bool((found != found).any())
-    if holes and layer.kind == "bernoulli" and scale.whole_floats(rows, model.levels):
+    if holes and layer.binary and scale.whole_floats(rows, model.levels):
         raise InputError(
             f"x must hold numbers in [0, 1] or NaN, got floats up to {rows.max():g}, which are not divided: give x / "
             f"{model.levels}, or numpy.nan_to_num(x).astype(int) with mask=~numpy.isnan(x)."

@@ -18,6 +18,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.nn.arena import zeros
 from boltz.rng import Key
 from boltz.sampling.inputs import Scratch, layer_input, uniforms
+from boltz.units import two_states
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -120,7 +121,7 @@ class Flips:
 
     def _ends(self, layer: str) -> float:
         """The sum of both states of a layer's units, which turns one into the other."""
-        return float(sum(self.machine.unit_type(layer).states))
+        return sum(two_states(self.machine.unit_type(layer)))
 
     def _sum(self, layer: str) -> Array:
         """What a layer would hear if the states of its neighbours were the sums of both, (units,).

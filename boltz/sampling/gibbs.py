@@ -233,8 +233,12 @@ class Walk:
 
     def _repeat(self, steps: range, mine: dict[str, Array], first: int, scratch: Scratch) -> None:
         """Plain sweeps of a block: in float32 by a program on a processor and by a captured graph on a device."""
-        like, chains = self.transition.machine.arena, len(next(iter(mine.values())))
-        if len(steps) >= WORTH and recordable(like, chains):
+        machine, chains = self.transition.machine, len(next(iter(mine.values())))
+        like = machine.arena
+        if not machine.graph.binary:
+            for step in steps:
+                self.transition.sweep(mine, step, first, scratch)
+        elif len(steps) >= WORTH and recordable(like, chains):
             if first not in self.programs:
                 self.programs[first] = recorded_sweep(self.transition, mine, first, self.pool)
             self.programs[first].count(steps.start, len(steps))
@@ -342,6 +346,6 @@ def _given(model: BoltzmannMachine, start: State, chains: int) -> dict[str, Arra
 
 def check_states(model: BoltzmannMachine, layer: str, x: Array, name: str) -> None:
     """Raise InputError unless x holds values that units of the layer can take."""
-    values = model.unit_type(layer).states
-    if not reduce(or_, (x == value for value in values)).all():
+    values = model.unit_type(layer).support
+    if values is not None and not reduce(or_, (x == value for value in values)).all():
         raise InputError(f"{name}[{layer!r}] must hold states of its units, {values}.")

@@ -101,5 +101,5 @@ def metropolis_chains(
     now, proposed = (Tape(machine.arena).whole(len(evidence)) for _ in range(2))
     chain = numbers(first, first + len(evidence), machine.arena)
     chains = MetropolisChains(machine, evidence, key, first, chain, now, proposed)
-    chains.wander(max(sweeps, 1) if machine.layers[0].kind == "bernoulli" else 1)
+    chains.wander(max(sweeps, 1) if machine.layers[0].binary else 1)
     return chains

@@ -22,7 +22,7 @@ from boltz import checks
 from boltz.arrays import beside, on_device
 from boltz.kernels.cpu.recorded import recordable
 from boltz.models.boltzmann import BoltzmannMachine, views
-from boltz.models.graph import Edge, bias_key
+from boltz.models.graph import Edge, bias_key, own_key
 from boltz.parallel import Recording, Workers, blocks, shares
 from boltz.rng import Key
 from boltz.sampling.gibbs import GibbsSweep, Scratch, layer_input, turned_weights
@@ -84,11 +84,13 @@ class Contrastive:
 
     def recordable(self, machine: BoltzmannMachine) -> bool:
         few = (self.settings.batch_size, self.settings.chains, *machine.graph.units.values())
-        return not self.settings.sparse and recordable(machine.arena, *few)
+        plain = machine.graph.binary and not self.settings.sparse
+        return plain and recordable(machine.arena, *few)
 
     def replayable(self, machine: BoltzmannMachine) -> bool:
         stacked = any(machine.visible not in (edge.lower, edge.upper) for edge in machine.graph.edges)
-        return not (stacked and len(self.settings.mean_field.looks)) and not self._by_rows(machine)
+        waits = stacked and len(self.settings.mean_field.looks)
+        return machine.graph.binary and not waits and not self._by_rows(machine)
 
     def _by_rows(self, machine: BoltzmannMachine) -> bool:
         """Whether there is a chain for each training row."""
@@ -231,6 +233,8 @@ class Contrastive:
 
         def weigh(layer: str) -> None:
             kernels.totals(doubled.get(layer, signs), stats[layer], gradient[bias_key(layer)])
+            for name, own in machine.unit_type(layer).statistics(stats[layer]).items():
+                kernels.totals(signs, own, gradient[own_key(layer, name)])
             if layer in weighed:
                 kernels.weigh(stats[layer], signs, state.get(f"offset/{layer}"), totals.get(layer))
 

@@ -223,7 +223,7 @@ class Loop:
         draw numbers the presentation: the epoch within the whole run, so that no two stages see the same draws.
         """
         key, model, kept = self.key.derive("binarize"), self.state.model, self._rows(data, rows)
-        if model.layers[0].kind == "gaussian":
+        if not model.layers[0].binary:
             return inside(model, kept / (data.levels or 1))
         batch = binarize(kept, data.levels, stage.settings.binarize, key, draw, rows)
         batch = batch.astype(model.dtype, copy=False)

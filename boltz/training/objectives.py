@@ -231,7 +231,7 @@ def check(name: str, knobs: Knobs, structure: Structure) -> None:
             f"the objective {name} is not defined for a deep belief net: the gradient of its prior holds that of "
             "log Z; it is trained by pretraining and the up-down rule."
         )
-    discrete = [layer.name for layer in structure.latent if layer.kind == "bernoulli"]
+    discrete = [layer.name for layer in structure.latent if layer.binary]
     if objective.smooth and discrete:
         raise InputError(
             f"the objective {name} is not defined for binary layers ({', '.join(discrete)}): a draw of theirs has no "

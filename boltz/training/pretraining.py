@@ -99,7 +99,7 @@ def stages(graph: Graph, settings: Settings) -> list[Stage]:
     no such units.
     """
     found = []
-    sizes = [layer.units for layer in graph.layers]
+    sizes, kinds = [layer.units for layer in graph.layers], [layer.kind for layer in graph.layers]
     pairs = len(sizes) - 1
     settings.check_pairs(pairs)
     other = next((layer for layer in graph.layers if layer.kind != "bernoulli"), None)
@@ -118,7 +118,7 @@ def stages(graph: Graph, settings: Settings) -> list[Stage]:
         if settings.pretrain == "two-stage":
             return [*_two_stages(graph, settings), joint]
         for pair in range(pairs if doubled else 1):
-            pair_graph = Graph.chain(sizes[pair : pair + 2], graph.layers[0].kind)
+            pair_graph = Graph.chain(sizes[pair : pair + 2], kinds[pair : pair + 2])
             scales = {"h1": 1.0 if pair == pairs - 1 else 2.0, "v": 1.0 if pair == 0 else 2.0} if doubled else {}
             found.append(pair_stage(pair, pair_graph, settings.pretraining(pair), scales))
     return [*found, joint]
@@ -132,7 +132,7 @@ def _two_stages(graph: Graph, settings: Settings) -> list[Stage]:
             f"pretrain must be doubling or bottom for {len(sizes) - 1} hidden layers: two-stage skips one of two."
         )
     first, second = settings.pretraining(0), settings.pretraining(1)
-    skipping = Graph.chain([sizes[0], sizes[2]], graph.layers[0].kind)
+    skipping = Graph.chain(sizes[::2], [layer.kind for layer in graph.layers[::2]])
     return [
         Stage("pretrain-1", first, Contrastive(first), 0, skipping, composed=False),
         Stage("pretrain-2", second, Clamped(second), beside=True, composed=False),
@@ -152,8 +152,14 @@ def start_pair(model: BoltzmannMachine, stage: Stage) -> BoltzmannMachine:
         return _skipping(model, pair, stage)
     pair.params["edge/v-h1/weight"][...] = model.params[model.graph.edges[stage.pair].key]
     for name, layer in zip(("v", "h1"), model.layers[stage.pair : stage.pair + 2], strict=True):
-        pair.bias(name)[...] = model.bias(layer.name)
+        _copy_units(pair, name, model.own(layer.name))
     return pair
+
+
+def _copy_units(machine: BoltzmannMachine, layer: str, found: Mapping[str, Array]) -> None:
+    """Put the parameters of the units of another layer into one of a machine, in place."""
+    for name, own in machine.own(layer).items():
+        own[...] = found[name]
 
 
 def _skipping(model: BoltzmannMachine, pair: BoltzmannMachine, stage: Stage) -> BoltzmannMachine:
@@ -164,7 +170,8 @@ def _skipping(model: BoltzmannMachine, pair: BoltzmannMachine, stage: Stage) -> 
     generator = Key.from_seed(stage.settings.seed).derive("weights", stage.name).generator()
     drawn = generator.normal(size=weight.shape) / np.sqrt(sum(weight.shape))
     weight[...] = beside(drawn.astype(weight.dtype), weight)
-    pair.bias("v")[...], pair.bias("h1")[...] = model.bias(model.visible), model.bias(model.layers[-1].name)
+    for name, layer in zip(("v", "h1"), (model.visible, model.layers[-1].name), strict=True):
+        _copy_units(pair, name, model.own(layer))
     return pair
 
 
@@ -185,6 +192,7 @@ def compose(model: BoltzmannMachine, pairs: Sequence[BoltzmannMachine]) -> None:
     for pair, edge in zip(pairs, model.graph.edges, strict=False):
         model.params[edge.key][...] = pair.params["edge/v-h1/weight"]
     for i, layer in enumerate(model.layers[: len(pairs) + 1]):
-        below = [pair.bias("h1") for pair in pairs[max(i - 1, 0) : i]]
-        above = [pair.bias("v") for pair in pairs[i : i + 1]]
-        model.bias(layer.name)[...] = sum(below + above) / len(below + above)
+        below = [pair.own("h1") for pair in pairs[max(i - 1, 0) : i]]
+        above = [pair.own("v") for pair in pairs[i : i + 1]]
+        for name, own in model.own(layer.name).items():
+            own[...] = sum(each[name] for each in below + above) / len(below + above)

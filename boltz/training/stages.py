@@ -43,7 +43,7 @@ def settings_of(plan: Blueprint, values: Values) -> AnySettings:
     """
     training = TRAININGS[plan.kind]
     chosen = training.defaults(plan, values)
-    if plan.layers[0].kind == "gaussian":
+    if not plan.layers[0].binary:
         chosen["binarize"] = "none"
     found: AnySettings = settings_from(training.settings, chosen | dict(values))
     return found
@@ -78,7 +78,7 @@ def _nothing(plan: Blueprint, values: Values) -> dict[str, Any]:
 
 def _objective(plan: Structure, values: Values) -> dict[str, Any]:
     """The objective of the hidden layers, and its samples."""
-    binary = any(layer.kind == "bernoulli" for layer in plan.latent)
+    binary = any(layer.binary for layer in plan.latent)
     chosen = "vimco" if binary else "vae"
     return {"objective": chosen, "samples": samples_for(values.get("objective", chosen))}
 
@@ -86,7 +86,7 @@ def _objective(plan: Structure, values: Values) -> dict[str, Any]:
 def _one_stage(plan: Structure, settings: DirectedSettings) -> list[Stage]:
     """All of a directed machine at once."""
     check(settings.objective, settings.knobs, plan)
-    if plan.layers[0].kind == "gaussian" and settings.binarize != "none":
+    if not plan.layers[0].binary and settings.binarize != "none":
         raise InputError(f"binarize must be none for Gaussian visible units, got {settings.binarize}.")
     return [Stage("joint", settings, Variational(settings))]
 

@@ -367,7 +367,7 @@ def _started(model: Model, data: Data) -> Model:
     """A copy of the machine to train, in the units of the data if it has Gaussian visible units and knows none yet."""
     found = replace(model, arena=model.arena.copy(), rates={})
     net = found.directed
-    if net is None or net.layers[0].kind != "gaussian" or net.scaling is not None:
+    if net is None or net.layers[0].binary or net.scaling is not None:
         return found
     some = np.arange(0, len(data.x), -(-len(data.x) // checks.INITIAL_ROWS))
     return scaled(net, data.x[some] / (data.levels or 1))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz.errors import InputError
 from boltz.rng import Stream
 from boltz.units.bernoulli import Bernoulli
 
@@ -14,11 +16,32 @@ Array = NDArray[Any]
 
 
 class Units(Protocol):
-    """An exponential family p(x | field) proportional to exp(field x - base energy of x); arrays (chains, units)."""
+    """An exponential family p(x | field) proportional to exp(field x - base energy of x); arrays (chains, units).
+
+    Arrays have a column for each unit, or several where columns says so: units then counts columns. A type may have
+    parameters of its own beside the bias, which lie in the arena of a machine; bound gives the type that has them.
+    """
 
     @property
-    def states(self) -> tuple[float, ...]:
-        """The values that a unit can take."""
+    def columns(self) -> int:
+        """Columns of a unit."""
+
+    @property
+    def support(self) -> tuple[float, ...] | None:
+        """The values that a column can take, None where these are all real numbers of a range."""
+
+    @property
+    def binary(self) -> bool:
+        """Whether states are 0 and 1, without a base energy: rows of data may then be probabilities."""
+
+    def shapes(self, units: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of the own parameters of so many units, by name."""
+
+    def bound(self, parameters: Mapping[str, Array]) -> Units:
+        """The type with the parameters of a layer, by name, the bias among them."""
+
+    def statistics(self, state: Array) -> dict[str, Array]:
+        """The derivative of -base energy of states by each own parameter, (chains, ...)."""
 
     def log_partition(self, field: Array) -> Array:
         """log of the sum over states of exp(field x - base energy), elementwise (nats)."""
@@ -64,3 +87,11 @@ class Units(Protocol):
 
 
 UNITS: dict[str, Units] = {"bernoulli": Bernoulli()}
+
+
+def two_states(units: Units) -> tuple[float, float]:
+    """The lower and the higher state of units that have two; raises InputError for others."""
+    if units.columns > 1 or units.support is None or len(units.support) != 2:
+        raise InputError("the units of the machine must have two states for this.")
+    low, high = units.support
+    return low, high

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,18 @@ FACTORS = 512
 class Bernoulli:
     """Binary units of a Boltzmann machine (Hinton & Sejnowski 1986)."""
 
-    states: tuple[float, ...] = (0.0, 1.0)
+    columns: int = 1
+    support: tuple[float, ...] = (0.0, 1.0)
+    binary: bool = True
+
+    def shapes(self, units: int) -> dict[str, tuple[int, ...]]:
+        return {}
+
+    def bound(self, parameters: Mapping[str, Array]) -> Bernoulli:
+        return self
+
+    def statistics(self, state: Array) -> dict[str, Array]:
+        return {}
 
     def log_partition(self, field: Array) -> Array:
         return softplus(field)

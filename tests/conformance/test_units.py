@@ -35,7 +35,7 @@ def no_overflow() -> Any:
 
 def law(unit: Units, fields: Any) -> tuple[np.ndarray, np.ndarray]:
     """log-partition (...) and probability (..., states) of each state by a sum over the states, tiny terms kept."""
-    values = np.array(unit.states, np.float64)
+    values = np.array(unit.support, np.float64)
     exponents = np.asarray(fields, np.float64)[..., None] * values - unit.base_energy(values[:, None])
     order = np.sort(exponents, axis=-1)
     rest = np.exp(order[..., :-1] - order[..., -1:]).sum(axis=-1)
@@ -67,7 +67,7 @@ def test_log_partition_is_the_log_of_the_sum_over_states(unit: Units, dtype: Any
 
 
 def test_mean_and_variance_are_those_of_the_sum(unit: Units, dtype: Any) -> None:
-    fields, values = np.array([*FIELDS, *MODERATE], dtype), np.array(unit.states)
+    fields, values = np.array([*FIELDS, *MODERATE], dtype), np.array(unit.support)
     p = law(unit, fields)[1]
     mean = p @ values
     close(unit.mean(fields), mean, dtype)
@@ -91,7 +91,7 @@ def test_entropy_is_that_of_the_states(unit: Units, dtype: Any) -> None:
     mean = unit.mean(np.array([0, 1, -1, 3, -3, 6], dtype))
     p = law(unit, unit.natural(mean.astype(np.float64)))[1]
     close(unit.entropy(mean), -np.sum(p * np.log(p), axis=-1), dtype, 1e-6 if dtype is np.float32 else 1e-14)
-    assert (unit.entropy(np.array([min(unit.states), max(unit.states)], dtype)) == 0).all()
+    assert (unit.entropy(np.array([min(unit.support), max(unit.support)], dtype)) == 0).all()
 
 
 def test_natural_undoes_the_mean(unit: Units) -> None:
@@ -118,7 +118,7 @@ def test_total_log_partition_sums_a_row_in_float64(unit: Units, dtype: Any, unit
 
 
 def test_base_energy_sums_units_by_row(unit: Units, dtype: Any) -> None:
-    values = np.array(unit.states, dtype)
+    values = np.array(unit.support, dtype)
     each = unit.base_energy(values[:, None])
     picks = np.random.default_rng(4).integers(0, len(values), (6, 5))
     assert np.abs(unit.base_energy(values[picks]) - each[picks].sum(axis=1)).max() <= TOLERANCE[dtype]
@@ -131,9 +131,9 @@ def test_sample_computes_the_mean_and_draws_from_exactly_that(unit: Units, dtype
         inputs, state, drawn = start.copy(), np.full_like(start, np.nan), np.full_like(start, np.nan)
         unit.sample(inputs, scale, bias, STREAM, 9, state)
         field = dtype(scale) * start + bias
-        close(inputs, law(unit, field)[1] @ np.array(unit.states), dtype)
+        close(inputs, law(unit, field)[1] @ np.array(unit.support), dtype)
         unit.draw(inputs, STREAM, 9, drawn)
-        assert (state == drawn).all() and np.isin(state, unit.states).all() and len(np.unique(state)) > 1
+        assert (state == drawn).all() and np.isin(state, unit.support).all() and len(np.unique(state)) > 1
 
 
 def test_a_draw_does_not_depend_on_the_block(unit: Units, dtype: Any) -> None:
@@ -143,7 +143,7 @@ def test_a_draw_does_not_depend_on_the_block(unit: Units, dtype: Any) -> None:
     for a, b in ((0, 1), (1, 4), (4, 6)):
         unit.draw(mean[a:b], STREAM, 9 + a, parts[a:b])
     assert (whole == parts).all()
-    even = np.full_like(mean, np.mean(unit.states))
+    even = np.full_like(mean, np.mean(unit.support))
     unit.draw(even, STREAM, 9, whole)
     unit.draw(even, STREAM, 10, parts)
     assert (parts[:-1] == whole[1:]).all() and not (parts == whole).all()
@@ -155,7 +155,7 @@ def test_relax_moves_the_mean_part_of_the_way(unit: Units, dtype: Any) -> None:
     for damping in (0.0, 0.3):
         mean, kept = old.copy(), inputs.copy()
         change = unit.relax(kept, 0.5, bias, damping, mean)
-        target = law(unit, dtype(0.5) * inputs + bias)[1] @ np.array(unit.states)
+        target = law(unit, dtype(0.5) * inputs + bias)[1] @ np.array(unit.support)
         close(mean, damping * old + (1 - damping) * target, dtype, 1e-6 if dtype is np.float32 else 1e-15)
         assert change == np.abs(mean - old).max() and (kept == inputs).all()
     assert unit.relax(inputs, 0.5, bias, 0.0, mean) > 0
@@ -202,11 +202,11 @@ def test_draws_at_extreme_fields_follow_the_law(unit: Units, dtype: Any) -> None
     Catches probabilities clipped at 0.001 or drawn from 8-bit or signed uniforms, and a sigmoid that saturates early.
     """
     fields, rows, units, draws = np.array(TABLE_FIELDS), 2000, 2000, 4_000_000
-    counts = np.zeros((len(fields), len(unit.states)))
+    counts = np.zeros((len(fields), len(unit.support)))
     for i, field in enumerate(fields):
         inputs, state = np.full((rows, units), field, dtype), np.empty((rows, units), dtype)
         unit.sample(inputs, 1.0, np.zeros(units, dtype), (21, 22, i), 0, state)
-        counts[i] = [(state == value).sum() for value in unit.states]
+        counts[i] = [(state == value).sum() for value in unit.support]
     p = law(unit, fields)[1]
     assert (counts.sum(axis=1) == draws).all()
     stats.accept(stats.binomial_table(counts, draws, p), "draws at some field do not follow the unit's law")
@@ -221,4 +221,4 @@ def test_every_unit_type_is_documented_and_whole(unit: Units) -> None:
     assert unit.__doc__ and "(" in unit.__doc__, "name the source (author, year) in the docstring"
     for name in (n for n in vars(Units) if not n.startswith("_")):
         assert hasattr(unit, name), name
-    assert len(set(unit.states)) == len(unit.states) >= 2
+    assert len(set(unit.support)) == len(unit.support) >= 2

@@ -22,7 +22,7 @@ def edges(*pairs: str) -> tuple[Edge, ...]:
 def test_a_chain_names_its_layers_and_joins_neighbours() -> None:
     graph = Graph.chain([3, 4, 5, 6])
     assert graph.units == {"v": 3, "h1": 4, "h2": 5, "h3": 6} and graph.visible == "v"
-    assert graph.hidden == ("h1", "h2", "h3") and set(graph.kinds.values()) == {"bernoulli"}
+    assert graph.hidden == ("h1", "h2", "h3") and graph.binary
     assert [edge.key for edge in graph.edges] == ["edge/v-h1/weight", "edge/h1-h2/weight", "edge/h2-h3/weight"]
     assert graph.colours == (("v", "h2"), ("h1", "h3"))
     assert graph == Graph.chain([3, 4, 5, 6]) != Graph.chain([3, 4, 5])
