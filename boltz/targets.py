@@ -1,8 +1,8 @@
 """Targets and annealing paths: the machine at inverse temperature beta, from a base-rate model to itself.
 
 p*_beta(x) = exp(-beta E(x) + (1 - beta) b0 . x): edges times beta, biases (1 - beta) b0 + beta b (Salakhutdinov &
-Murray 2008, section 4.1). Only one colour class is chain state; the other is summed out, so that each transition is
-reversible.
+Murray 2008, section 4.1). The base energies of units are the same all along, those of the base model being the
+machine's. Only one colour class is chain state; the other is summed out, so that each transition is reversible.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ class BaseRatePath:
         total = zeros(next(iter(held.values())))
         for layer, x in held.items():
             total += x.astype(np.float64) @ self.exact_bias(layer, beta)
+            total -= self.machine.unit_type(layer).base_energy(x)
         for layer in self.summed:
             field = beta * self.machine.input(layer, held) + self.bias(layer, beta)
             total += self.machine.unit_type(layer).total_log_partition(field)
@@ -93,10 +94,13 @@ class BaseRatePath:
 
 
 def path_to(machine: BoltzmannMachine, rates: Mapping[str, Array], held_visible: bool = False) -> BaseRatePath:
-    """The base-rate path to a machine; the larger colour class is summed out, or the one without the visible layer."""
+    """The base-rate path to a machine; the larger colour class is summed out, or the one without the visible layer.
+
+    Units with a range of states are summed out where the other class has none.
+    """
     held, summed = machine.graph.colours
     if not held_visible:
-        held, summed = sorted(machine.graph.colours, key=lambda layers: sum(machine.graph.units[n] for n in layers))
+        held, summed = machine.by_size
     base = {layer: machine.unit_type(layer).natural(rates[layer]) for layer in machine.graph.units}
     return BaseRatePath(machine, base, held, summed)
 
@@ -129,5 +133,7 @@ def independent(machine: BoltzmannMachine, rates: Mapping[str, Array]) -> Boltzm
     """A machine of the same graph without weights, whose units have these mean activities, layer -> (units,)."""
     found = BoltzmannMachine(machine.graph, np.zeros_like(machine.arena))
     for layer in machine.graph.units:
+        for name, own in found.own(layer).items():
+            own[...] = machine.own(layer)[name]
         found.bias(layer)[...] = beside(machine.unit_type(layer).natural(rates[layer]), machine.arena)
     return found

@@ -91,7 +91,8 @@ def chosen(
     if values is None:
         assert steps is not None
         values = adaptive(path, steps, key.derive("adaptive"))
-    if isinstance(base, Mapping) and all((rate == 0.5).all() for rate in rates.values()):
+    alone = widened({}, 1.0, model)
+    if isinstance(base, Mapping) and all((rate == alone[n]).all() for n, rate in rates.items()):
         width = 1.0
     return Base(path, values, modes, width, isinstance(base, Mapping), tuple(pilots)), key
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,43 +21,55 @@ from boltz.numerics import logsumexp
 from boltz.parallel import blocks, workers
 from boltz.rng import Key
 from boltz.sampling.recognition import score_prior
-from boltz.units import two_states
 
 Array = NDArray[Any]
 MOST_UNITS, QUICK_UNITS = 28, 20
+BEYOND = 1 << 30  # more units than anybody counts the states of
 CHUNK = 1 << 12
 
 
 def class_units(machine: BoltzmannMachine, layers: Sequence[str]) -> int:
-    """Number of units in some layers."""
-    return sum(machine.graph.units[layer] for layer in layers)
+    """Number of units in some layers, or of as many with two states as have no fewer states together."""
+    states = class_states(machine, layers)
+    return BEYOND if states is None else (states - 1).bit_length()
+
+
+def class_states(machine: BoltzmannMachine, layers: Sequence[str]) -> int | None:
+    """Number of the states of some layers, None where a unit has a range of them."""
+    found = [(machine.unit_type(layer).support, machine.graph.units[layer]) for layer in layers]
+    return None if any(s is None for s, _ in found) else prod(len(s) ** units for s, units in found if s is not None)
 
 
 def configurations(machine: BoltzmannMachine, layers: Sequence[str], numbers: slice) -> dict[str, Array]:
-    """The states with these numbers among the 2^units of some layers, layer -> (states, units)."""
+    """The states with these numbers among all of some layers, layer -> (states, units)."""
     return numbered(machine, layers, np.arange(numbers.start, numbers.stop, dtype=np.int64))
 
 
 def numbered(machine: BoltzmannMachine, layers: Sequence[str], index: NDArray[np.int64]) -> dict[str, Array]:
     """The states of some layers with these numbers (states,), layer -> (states, units)."""
-    state, shift = {}, 0
+    state, below = {}, 1
     for layer in layers:
-        low, high = two_states(machine.unit_type(layer))
-        bits = (index[:, None] >> (shift + np.arange(machine.graph.units[layer]))) & 1
-        state[layer] = np.where(bits, high, low).astype(machine.dtype)
-        shift += machine.graph.units[layer]
+        support, units = machine.unit_type(layer).support, machine.graph.units[layer]
+        assert support is not None
+        left, places = index[:, None] // below, np.arange(units, dtype=np.int64)
+        digits = left >> places & 1 if len(support) == 2 else left // len(support) ** places % len(support)
+        state[layer] = np.asarray(support, machine.dtype)[digits]
+        below *= len(support) ** units
     return state
 
 
 def chunks(machine: BoltzmannMachine, layers: Sequence[str]) -> Iterator[slice]:
     """Slices over the numbers of all states of some layers."""
-    total = 1 << class_units(machine, layers)
+    total = class_states(machine, layers)
+    assert total is not None
     for start in range(0, total, CHUNK):
         yield slice(start, min(start + CHUNK, total))
 
 
 def quick(machine: BoltzmannMachine) -> bool:
-    """Whether log Z is exact unless something else is asked for: at most 20 units in the smaller colour class."""
+    """Whether log Z is exact unless something else is asked for: at most 20 units in the smaller colour class, or 2^20
+    states.
+    """
     return min(class_units(machine, layers) for layers in machine.graph.colours) <= QUICK_UNITS
 
 
@@ -65,9 +78,11 @@ def exact_log_z(model: BoltzmannMachine) -> Estimate:
 
     A side is every other layer: v and h2, or h1 and h3. Raises InputError if the smaller one has more than 28 units.
     """
-    model = checked_model(model)
+    model = checked_model(model, any_units=True)
     mine, other = sorted(model.graph.colours, key=lambda layers: class_units(model, layers))
     units = class_units(model, mine)
+    if units == BEYOND:
+        raise InputError("exact_log_z needs a side of the machine whose units have states that can be counted.")
     if units > MOST_UNITS:
         raise InputError(
             f"exact_log_z enumerates at most {MOST_UNITS} units, but the smaller side of the machine "
@@ -90,7 +105,7 @@ def exact_samples(model: BoltzmannMachine, chains: int, seed: int = 0) -> dict[s
     h3. The smaller side is enumerated, and the other one drawn given it. Raises InputError if the smaller side has more
     than 20 units.
     """
-    model = checked_model(model)
+    model = checked_model(model, any_units=True)
     chains = affordable_chains(model, chains)
     machine, drawn = model.to("cpu"), drawn_class(model, chains, seed)
     found = {}
@@ -146,7 +161,7 @@ def exact_log_marginal(model: BoltzmannMachine, x: Array) -> NDArray[np.float64]
                 return logsumexp(coupled, axis=1)
 
             parts.append(np.concatenate(pool.map(part, blocks(len(x)))))
-        return logsumexp(parts, axis=0) + x @ machine.bias(visible)
+        return logsumexp(parts, axis=0) + x @ machine.bias(visible) - machine.unit_type(visible).base_energy(x)
 
 
 def enumerable(machine: HelmholtzMachine, most: int) -> bool:

@@ -16,7 +16,7 @@ from boltz.errors import InputError
 from boltz.estimators.closed_forms import QUICK_HIDDEN
 from boltz.estimators.exact import QUICK_UNITS, chunks, class_units, configurations, exact_log_marginal, exact_log_z
 from boltz.models.boltzmann import BoltzmannMachine, State
-from boltz.models.graph import bias_key
+from boltz.models.graph import bias_key, own_key
 from boltz.parallel import blocks
 
 Array = NDArray[Any]
@@ -68,6 +68,7 @@ def posterior_moments(machine: BoltzmannMachine, x: Floats) -> Moments:
     far = [layer for layer in machine.graph.colours[0] if layer != machine.visible]
     sent = {layer: machine.input(layer, visible) for layer in mine}
     log_p = exact_log_marginal(machine, x) - x @ machine.bias(machine.visible)
+    log_p += machine.unit_type(machine.visible).base_energy(x)
     expected = {layer: np.zeros_like(sent[layer]) for layer in mine}
     for part in chunks(machine, mine):
         state = configurations(machine, mine, part)
@@ -98,6 +99,8 @@ def _add(machine: BoltzmannMachine, found: Moments, state: State, shares: Floats
     """found += the moments of the layers in state (rows, units), each row with its share (rows,)."""
     for layer, x in state.items():
         found[bias_key(layer)] += shares @ x
+        for name, own in machine.unit_type(layer).statistics(x).items():
+            found[own_key(layer, name)] += shares @ own
     for edge in machine.graph.edges:
         if edge.lower in state and edge.upper in state:
             found[edge.key] += (shares[:, None] * state[edge.lower]).T @ state[edge.upper]

@@ -16,7 +16,7 @@ from boltz.estimators.likelihood import of_rows
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import visible_rows
 from boltz.numerics import logsumexp
-from boltz.units import two_states
+from boltz.units.states import two_states
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

@@ -28,6 +28,7 @@ from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, Progress, anneal
 from boltz.sampling.base_rate import held_states
 from boltz.sampling.meanfield import mean_field
+from boltz.units.states import inside
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -82,11 +83,11 @@ def _start(path: GibbsPath, rows: Array, chains: int, key: Key) -> tuple[dict[st
     means = mean_field(machine, rows) if above else {}
     for layer in above:
         kind = machine.unit_type(layer)
-        field = beside(kind.natural(np.clip(means[layer].astype(np.float64), ROOM, 1 - ROOM)), rows)
+        field = beside(kind.natural(inside(kind, means[layer].astype(np.float64), ROOM)), rows)
         q = np.repeat(kind.mean(field).astype(machine.dtype), chains, axis=0)
         kind.draw(q, key.derive("q", layer).stream(0), 0, state[layer])
         log_q += np.sum(state[layer] * np.repeat(field, chains, axis=0), axis=1)
-        log_q -= np.repeat(kind.total_log_partition(field), chains)
+        log_q -= np.repeat(kind.total_log_partition(field), chains) + kind.base_energy(state[layer])
     return state, log_q
 
 
@@ -132,7 +133,7 @@ def reverse_ais(
     counts in place of chains. betas and base as in ais. Trusted asks for 100 chains of which 30 % are effective, and
     that a fifth of the temperatures gives no other value. Raises InputError.
     """
-    model = checked_model(model)
+    model = checked_model(model, any_units=True)
     chains, exact_start = affordable_chains(model, chains), checks.flag(exact_start, "exact_start")
     checks.callback(progress, "progress", 2)
     base_model, key = chosen(wide_enough(model), betas, seed, base)

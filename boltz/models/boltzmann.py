@@ -147,6 +147,17 @@ class BoltzmannMachine:
         """Whether all hidden units are 0 and 1."""
         return all(layer.binary for layer in self.layers[1:])
 
+    @cached_property
+    def by_size(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The two colour classes, the one with fewer units first; one whose states cannot be counted comes last."""
+
+        def size_of(layers: tuple[str, ...]) -> tuple[bool, int]:
+            ranges = any(self.types[n].support is None for n in layers)
+            return ranges, sum(self.graph.units[n] for n in layers)
+
+        first, second = sorted(self.graph.colours, key=size_of)
+        return first, second
+
     @property
     def independent_hidden(self) -> bool:
         """Whether the hidden units are independent given the visible ones."""
@@ -240,11 +251,16 @@ class BoltzmannMachine:
         """Energy (chains,) of full states, in nats; raises InputError if a layer is missing or has a wrong shape."""
         return arrays.host(self.full_energy(self.checked(state, tuple(self.graph.units))))
 
-    def full_energy(self, x: State) -> NDArray[np.float64]:
-        """The same of states of this machine's type, where they live."""
+    def full_energy(self, x: State, means: Sequence[str] = ()) -> NDArray[np.float64]:
+        """The same of states of this machine's type, where they live.
+
+        means: layers of which x holds means, over whose units, all independent, the expectation is taken.
+        """
         total = zeros(x[self.graph.visible])
         for layer in self.graph.units:
-            total += self.unit_type(layer).base_energy(x[layer]) - self._bias_term(layer, x[layer])
+            kind = self.unit_type(layer)
+            own = kind.mean_energy(x[layer]) if layer in means else kind.base_energy(x[layer])
+            total += own - self._bias_term(layer, x[layer])
         for edge in self.graph.edges:
             total -= self._coupling(edge, x)
         return total

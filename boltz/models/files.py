@@ -20,6 +20,8 @@ from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.scaling import Scaling, cast
 from boltz.storage import snapshots
 from boltz.storage.tensors import read_metadata, read_tensors
+from boltz.units import UNITS
+from boltz.units.states import are_states, ends
 
 Array = NDArray[Any]
 Tensors = Mapping[str, Array]
@@ -122,6 +124,8 @@ def visible_rows(model: Seeing, x: Any, name: str = "x") -> Array:
     if layer.binary:
         return scale.rows(x, border, layer.units, model.dtype, model.arena)
     rows = inside(model, scale.rows(x, border, layer.units, np.float64, model.arena, real=True))
+    if isinstance(model, BoltzmannMachine) and not are_states(layer.type, rows):
+        raise InputError(f"{name} must hold states of the visible units, {layer.type.support}.")
     if not np.isfinite(rows).all():
         raise InputError(f"{name} must lie within the range of {model.dtype} in units of the spread of its columns.")
     return rows
@@ -218,11 +222,13 @@ def levels_from(metadata: Mapping[str, str], source: str) -> int | None:
 
 
 def _rates(tensors: Tensors, layers: tuple[Layer, ...], source: str) -> dict[str, Array]:
-    names = {layer.name: layer.units for layer in layers}
-    rates = {n: tensors[f"layer/{n}/rate"] for n in names if f"layer/{n}/rate" in tensors}
-    for name, rate in rates.items():
-        if rate.shape != (names[name],) or not ((rate > 0) & (rate < 1)).all():
-            raise FileError(f"{source} must hold layer/{name}/rate of shape ({names[name]},) within (0, 1).")
+    rates = {n: tensors[f"layer/{n}/rate"] for n in (each.name for each in layers) if f"layer/{n}/rate" in tensors}
+    for layer in layers:
+        low, high = ends(layer.type) if layer.kind in UNITS else (0.0, 1.0)
+        rate = rates.get(layer.name)
+        if rate is not None and (rate.shape != (layer.units,) or not ((rate > low) & (rate < high)).all()):
+            within = f"({low:g}, {high:g})"
+            raise FileError(f"{source} must hold layer/{layer.name}/rate of shape ({layer.units},) within {within}.")
     return rates
 
 

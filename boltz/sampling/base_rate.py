@@ -19,6 +19,8 @@ from boltz.sampling.gibbs import check_states
 from boltz.sampling.meanfield import mean_field
 from boltz.sampling.modes import Modes, search
 from boltz.targets import path_to
+from boltz.units import Units
+from boltz.units.states import ends, fair, inside, smoothed
 
 Array = NDArray[Any]
 PILOT_CHAINS, PILOT_STEPS = 100, 500
@@ -36,14 +38,15 @@ def base_rates(model: BoltzmannMachine, base: Any, seed: int) -> dict[str, Array
         return pilot_rates(model, seed, search(model, Key.from_seed(seed).derive("pilot")))
     if not isinstance(base, Mapping):
         visible = arrays.host(visible_rows(model, base, "base"))
-        return _smooth({model.graph.visible: visible, **mean_field(model, visible)}, len(visible))
+        return _smooth({model.graph.visible: visible, **mean_field(model, visible)}, len(visible), model)
     rates = {}
     for layer, units in model.graph.units.items():
         if layer not in base:
             raise InputError(f"base must hold rates of layer {layer}, got {checks.few(base)}.")
         rates[layer] = checks.array(base[layer], f"base[{layer!r}]", (units,), np.float64)
-        if not ((rates[layer] > 0) & (rates[layer] < 1)).all():
-            raise InputError(f"base[{layer!r}] must lie strictly between 0 and 1.")
+        low, high = ends(model.unit_type(layer))
+        if not ((rates[layer] > low) & (rates[layer] < high)).all():
+            raise InputError(f"base[{layer!r}] must lie strictly between {low:g} and {high:g}.")
     return rates
 
 
@@ -58,19 +61,26 @@ def pilot_rates(model: BoltzmannMachine, seed: int, modes: Modes) -> dict[str, A
     path = GibbsPath(path_to(model, widened({}, 1.0, model)))
     state = path.density.sample_start(key, PILOT_CHAINS)
     anneal(path, state, np.linspace(0, 1, PILOT_STEPS + 1), key)
-    chains = _smooth({n: host(x) for n, x in state.items()}, PILOT_CHAINS)
+    chains = _smooth({n: host(x) for n, x in state.items()}, PILOT_CHAINS, model)
     found = modes.rates()
-    return {n: (x + np.clip(found[n], 0.01, 0.99)) / 2 for n, x in chains.items()}
+    return {n: (x + inside(model.unit_type(n), found[n], 0.01)) / 2 for n, x in chains.items()}
 
 
 def widened(rates: Mapping[str, Array], width: float, model: BoltzmannMachine) -> dict[str, Array]:
-    """Rates drawn to 1/2: a width of 0 leaves them as they are, 1 makes them all 1/2."""
-    return {n: np.full(u, 0.5) if width == 1 else (1 - width) * rates[n] + width / 2 for n, u in model.units.items()}
+    """Rates drawn to those of units without a field, such as 1/2, which a width of 1 takes; 0 leaves rates alone."""
+    alone = {n: fair(host_units(model, n), np.zeros(u)) for n, u in model.units.items()}
+    return {n: x if width == 1 else (1 - width) * rates[n] + width * x for n, x in alone.items()}
 
 
-def _smooth(states: Mapping[str, Array], count: int) -> dict[str, Array]:
-    """Column means drawn a little to 1/2, as by one more row on and one more row off."""
-    return {n: (x.sum(axis=0, dtype=np.float64) + 1) / (count + 2) for n, x in states.items()}
+def host_units(model: BoltzmannMachine, layer: str) -> Units:
+    """The units of a layer with their parameters on the host, in float64."""
+    own = {name: host(x).astype(np.float64) for name, x in model.own(layer).items()}
+    return model.unit_type(layer).bound(own)
+
+
+def _smooth(states: Mapping[str, Array], count: int, model: BoltzmannMachine) -> dict[str, Array]:
+    """Column means drawn a little inwards, as by one more row in each state of a unit."""
+    return {n: smoothed(model.unit_type(n), x.sum(axis=0, dtype=np.float64), count) for n, x in states.items()}
 
 
 def held_states(path: GibbsPath, start: State) -> dict[str, Array]:

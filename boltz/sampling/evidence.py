@@ -53,6 +53,8 @@ def evidence_of(model: Model, x: Any, mask: Any = None) -> Evidence:
     known = _checked_mask(_as_rows(arrays.host(mask) if on_device else mask, x, found.shape), found.shape)
     rows = found if known.all() else np.where(known, found, found.dtype.type(0))
     layer, holes = model.layers[0], bool((found != found).any())
+    if not known.all() and model.directed is None and not all(each.binary for each in model.layers):
+        raise InputError("x must be known in full, as the units of the machine are not 0 and 1.")
     if holes and layer.binary and scale.whole_floats(rows, model.levels):
         raise InputError(
             f"x must hold numbers in [0, 1] or NaN, got floats up to {rows.max():g}, which are not divided: give x / "

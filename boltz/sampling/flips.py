@@ -18,7 +18,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.nn.arena import zeros
 from boltz.rng import Key
 from boltz.sampling.inputs import Scratch, layer_input, uniforms
-from boltz.units import two_states
+from boltz.units.states import two_states
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -87,6 +87,8 @@ class Flips:
         change = sum(after[n] - held[n] for n in inputs) + zeros(next(iter(state.values())))
         for n, x in state.items():
             change += (self._ends(n) - 2 * x.astype(np.float64)) @ bias(n).astype(np.float64)
+            kind = self.machine.unit_type(n)
+            change += kind.base_energy(x) - kind.base_energy(self._ends(n) - x)
         accepted = np.log(2 * uniform) < np.minimum(change, 0)
         for n, x in state.items():
             np.copyto(x, self._ends(n) - x, where=accepted[:, None])
@@ -108,6 +110,8 @@ class Flips:
         step = self._ends(layer) - 2 * state[layer][:, unit].astype(np.float64)
         moved, after = {}, {}
         change = step * bias(layer)[unit].astype(np.float64)
+        kind, column = self.machine.unit_type(layer), state[layer][:, unit : unit + 1]
+        change += kind.base_energy(column) - kind.base_energy(self._ends(layer) - column)
         for edge, n, lower in self.machine.graph.neighbours[layer]:
             weight = self.machine.params[edge]
             moved[n] = inputs[n] + step[:, None] * (weight[unit] if lower else weight[:, unit])

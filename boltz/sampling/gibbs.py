@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, reduce
-from operator import or_
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -25,6 +24,7 @@ from boltz.rng import Key, Stream
 from boltz.sampling.flips import Flips, Moment
 from boltz.sampling.inputs import Scratch, layer_input, turned_weights
 from boltz.sampling.states import States, warn_of_same_numbers
+from boltz.units.states import are_states, has_two
 
 Array = NDArray[Any]
 WORTH = 4  # sweeps that a program is made for
@@ -176,7 +176,7 @@ def sampled(
     model: BoltzmannMachine, chains: int, sweeps: int, seed: int, start: State | str | None, data: Any = None
 ) -> dict[str, Array]:
     """As sample; the states stay where the model lives."""
-    model = checked_model(model)
+    model = checked_model(model, any_units=True)
     chains = affordable_chains(model, chains)
     sweeps = checks.integer(sweeps, "sweeps", 0, checks.MOST_STEPS)
     walk = started(model, chains, sampling_key(seed), start, data)
@@ -292,8 +292,9 @@ def started(
             raise InputError("start='data' needs rows of data: give data=rows.")
         x = visible_rows(model, data, "data")
         chosen = x[(np.arange(chains) * len(x)) // chains]
-        rows[model.visible] = model.zeros(chains, model.visible)
-        model.unit_type(model.visible).draw(chosen, key.derive("data").stream(0), first, rows[model.visible])
+        rows[model.visible] = model.zeros(chains, model.visible) if model.layers[0].binary else chosen
+        if model.layers[0].binary:
+            model.unit_type(model.visible).draw(chosen, key.derive("data").stream(0), first, rows[model.visible])
     flipped, turned = bool(rows), turned_weights(model)
     if start is None:
         state = mixed_start(model, chains, key, first)
@@ -310,7 +311,8 @@ def started(
         state = random_state(model, chains, key, given, first=first)
         # the class that is sampled second must be the one that start says most about
         flipped = bool(given) and all(n in model.graph.colours[0] for n in given)
-    return Walk(GibbsSweep(model, key, flipped, turned=turned), state, not isinstance(start, Mapping), first)
+    moves = not isinstance(start, Mapping) and all(has_two(kind) for kind in model.types.values())
+    return Walk(GibbsSweep(model, key, flipped, turned=turned), state, moves, first)
 
 
 def repeat(work: Callable[[Any], object], steps: range, like: Array) -> None:
@@ -346,6 +348,6 @@ def _given(model: BoltzmannMachine, start: State, chains: int) -> dict[str, Arra
 
 def check_states(model: BoltzmannMachine, layer: str, x: Array, name: str) -> None:
     """Raise InputError unless x holds values that units of the layer can take."""
-    values = model.unit_type(layer).support
-    if values is not None and not reduce(or_, (x == value for value in values)).all():
-        raise InputError(f"{name}[{layer!r}] must hold states of its units, {values}.")
+    kind = model.unit_type(layer)
+    if not are_states(kind, x):
+        raise InputError(f"{name}[{layer!r}] must hold states of its units, {kind.support}.")

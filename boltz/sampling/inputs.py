@@ -48,15 +48,20 @@ class Scratch:
 def turned_weights(machine: BoltzmannMachine) -> dict[Any, Any]:
     """What makes products with states of 0 and 1 quick, by name: worth making where many products use one machine.
 
-    C-contiguous transposes of the weights; on a device, in float32, the weights split for tensor cores, both ways.
+    C-contiguous transposes of the weights; on a device, in float32, the weights split for tensor cores, both ways. What
+    a layer of other units sends is left to plain products there.
     """
     weights = {edge.key: machine.params[edge.key] for edge in machine.graph.edges}
     if not arrays.on_device(machine.arena):
         return {key: _turned(weight) for key, weight in weights.items()}
     if machine.dtype != np.float32:
         return {}
-    splits = {key: split(weight) for key, weight in weights.items()}
-    return {key: down for key, (_, down) in splits.items()} | {("up", key): up for key, (up, _) in splits.items()}
+    found: dict[Any, Any] = {}
+    for edge in machine.graph.edges:
+        up, down = split(weights[edge.key])
+        found |= {("up", edge.key): up} if machine.unit_type(edge.lower).binary else {}
+        found |= {edge.key: down} if machine.unit_type(edge.upper).binary else {}
+    return found
 
 
 def _turned(weight: Array) -> Array:
@@ -81,7 +86,7 @@ def layer_input(
         if other in state:
             weight = machine.params[key]
             if is_lower:
-                weight = turned[key] if turned else weight.T
+                weight = turned.get(key, weight.T)
             elif turned:
                 weight = turned.get(("up", key), weight)
             product = out if empty else scratch.get("term", layer, shape)

@@ -97,7 +97,7 @@ class Temperatures:
         for layer in self.path.held:
             x = state[layer].astype(np.float64)
             for k, (total, _) in zip(rungs, found, strict=True):
-                total += x @ self.path.bias(layer, self.betas[k])
+                total += x @ self.path.bias(layer, self.betas[k]) - self.machine.unit_type(layer).base_energy(x)
         for layer in self.path.summed:
             inputs = layer_input(self.machine, layer, state, scratch, self.turned)
             for k, (total, drawn) in zip(rungs, found, strict=True):
@@ -151,9 +151,7 @@ class Machines:
     @cached_property
     def classes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The held and the summed class: the smaller and the larger one."""
-        graph = self.machine.graph
-        held, summed = sorted(graph.colours, key=lambda layers: sum(graph.units[n] for n in layers))
-        return held, summed
+        return self.machine.by_size
 
     @property
     def held(self) -> tuple[str, ...]:
@@ -172,7 +170,8 @@ class Machines:
             machine = self.members[k]
             total, drawn = _nothing(machine, self.classes[1], state)
             for layer in self.held:
-                total += state[layer].astype(np.float64) @ machine.bias(layer)
+                x = state[layer].astype(np.float64)
+                total += x @ machine.bias(layer) - machine.unit_type(layer).base_energy(x)
             for layer in self.classes[1]:
                 inputs = layer_input(machine, layer, state, scratch, self.turned[k])
                 stream = _stream(at, "look", layer, k)

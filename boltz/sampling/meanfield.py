@@ -98,8 +98,8 @@ def _bottom_up(
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Fields from the evidence alone, of layers that are joined to others not in it, and the start of the means.
 
-    A layer that hears only part of its neighbours yet takes their input twice (Salakhutdinov & Hinton
-    2009, section 3.1).
+    A layer that hears only part of its neighbours yet takes their input as many times as makes up for the others, twice
+    where it hears one of two (Salakhutdinov & Hinton 2009, section 3.1).
     """
     rows = len(next(iter(evidence.values())))
     base: dict[str, Array] = {}
@@ -111,7 +111,7 @@ def _bottom_up(
         start = layer_input(machine, layer, known, scratch) if known else machine.zeros(rows, layer)
         means[layer] = scratch.get("mean", layer, shape)
         means[layer][...] = 0
-        scale = 2.0 if 0 < len(known) < len(around) else scales.get(layer, 1.0)
+        scale = len(around) / len(known) if 0 < len(known) < len(around) else scales.get(layer, 1.0)
         machine.unit_type(layer).relax(start, scale, machine.bias(layer), 0.0, means[layer])
         clamped = {n: evidence[n] for n in around if n in evidence}
         base[layer] = machine.bias(layer)
@@ -132,7 +132,7 @@ def variational_free_energy(
 
 def free_energy_at(machine: BoltzmannMachine, rows: Array, means: State) -> NDArray[np.float64]:
     """E_q[energy] - entropy (rows,) of independent hidden units with such means, a bound of F(v) whatever they are."""
-    free = machine.full_energy({machine.graph.visible: rows, **means})
+    free = machine.full_energy({machine.graph.visible: rows, **means}, tuple(means))
     for layer, q in means.items():
         free -= np.sum(machine.unit_type(layer).entropy(q.astype(np.float64)), axis=1)
     return free
@@ -143,7 +143,7 @@ def mean_field(model: BoltzmannMachine, x: Any, options: MeanField | None = None
 
     Exact for an RBM; with a model on a device all rows relax together. Raises InputError.
     """
-    model = checked_model(model)
+    model = checked_model(model, any_units=True)
     options = MeanField() if options is None else options
     checks.instance(options, "options", MeanField)
     x = visible_rows(model, x)

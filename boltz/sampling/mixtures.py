@@ -20,7 +20,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.rng import Key
 from boltz.sampling.gibbs import Scratch
 from boltz.sampling.meanfield import MeanField, free_energy_at, solve
-from boltz.units import two_states
+from boltz.units.states import inside, two_states
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -62,7 +62,9 @@ class Mixture:
         """log q(h | v) (rows,) of states (rows, units)."""
         each = self.log_share - self.log_norm
         for layer, fields in self.fields.items():
-            each = each + np.matmul(fields, state[layer].astype(np.float64)[:, :, None])[:, :, 0]
+            x = state[layer].astype(np.float64)
+            each = each + np.matmul(fields, x[:, :, None])[:, :, 0]
+            each -= self.machine.unit_type(layer).base_energy(x)[:, None]
         top = each.max(axis=1)
         return top + np.log(np.exp(each - top[:, None]).sum(axis=1))
 
@@ -81,7 +83,7 @@ def mixture_of(machine: BoltzmannMachine, rows: Array, first: int, key: Key) -> 
     fields, log_norm = {}, np.zeros_like(log_share)
     for layer in held:
         kind = machine.unit_type(layer)
-        natural = [kind.natural(_inside(means[layer])) for means in found]
+        natural = [kind.natural(inside(kind, means[layer].astype(np.float64), LEAST_MEAN)) for means in found]
         fields[layer] = np.stack([*natural, natural[0] / 2, np.zeros_like(natural[0])], axis=1)
         log_norm += kind.total_log_partition(fields[layer])
     return Mixture(machine, log_share, fields, log_norm)
@@ -129,8 +131,3 @@ def _starts(machine: BoltzmannMachine, rows: int, first: int, key: Key) -> list[
             kind.draw(half, key.derive("start", layer).stream(number), first, state)
         starts.append(coins)
     return starts
-
-
-def _inside(mean: Array) -> Array:
-    """Means kept off 0 and 1, so that q gives every state a chance."""
-    return np.clip(mean.astype(np.float64), LEAST_MEAN, 1 - LEAST_MEAN)

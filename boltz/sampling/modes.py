@@ -20,6 +20,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.numerics import effective_sample_size, logsumexp
 from boltz.parallel import LITTLE, blocks, workers
 from boltz.rng import Key
+from boltz.units.states import ends, has_two
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -62,7 +63,7 @@ class Modes:
     def draws(self, count: int, key: Key) -> dict[str, Array]:
         """States (count, units) of each layer drawn from the modes in turn, best bound first."""
         which, generator = np.arange(count) % len(self.bounds), key.generator()
-        return {n: (generator.random((count, x.shape[1])) < x[which]).astype(np.float64) for n, x in self.means.items()}
+        return {n: _drawn(self.machine, n, x[which], generator) for n, x in self.means.items()}
 
     def returns(self, held: tuple[str, ...]) -> Floats:
         """The share of each mode's own draws of a colour class that relax to it again, (modes,)."""
@@ -86,7 +87,8 @@ class Modes:
         weights = np.exp(log_weights - logsumexp(log_weights))
         count = max(int(independent or effective_sample_size(log_weights)), 1)
         for k in np.argsort(-expected, kind="stable"):
-            met = float(weights @ _alike(found, {n: x[k : k + 1] for n, x in self.means.items()})[:, 0])
+            mode = {n: x[k : k + 1] for n, x in self.means.items()}
+            met = float(weights @ _alike(self.machine, found, mode)[:, 0])
             if bdtr(np.floor(met * count + 0.5), count, min(float(expected[k]), MOST_SHARE)) < ALARM:
                 told = "none" if met == 0 else f"only {met:.0%}"
                 weight = f"mean field finds a mode that weighs at least {expected[k]:.0%} of the value"
@@ -108,7 +110,7 @@ def search(machine: BoltzmannMachine, key: Key, rates: Mapping[str, Array] | Non
     bounds = np.concatenate([bound for _, bound in found])
     if not np.isfinite(bounds).any():
         raise NumericalError("The bounds of mean field are not finite: the weights are too large for their type.")
-    kept = _apart(means, np.where(np.isfinite(bounds), bounds, -np.inf))
+    kept = _apart(machine, means, np.where(np.isfinite(bounds), bounds, -np.inf))
     return Modes(machine, {n: x[kept] for n, x in means.items()}, bounds[kept], key)
 
 
@@ -122,7 +124,7 @@ def relaxed(machine: BoltzmannMachine, start: Mapping[str, Array]) -> tuple[dict
 
     def settle(part: slice) -> tuple[dict[str, Array], Floats]:
         means = _settled(machine, {n: x[part] for n, x in rows.items()}, (mine, other))
-        bounds = -machine.full_energy(means)
+        bounds = -machine.full_energy(means, tuple(means))
         for n, q in means.items():
             bounds += np.sum(machine.unit_type(n).entropy(q.astype(np.float64)), axis=1)
         return means, bounds
@@ -166,14 +168,46 @@ def _starts(
         for n, units in _sizes(machine, layers):
             rows[n].append(generator.integers(0, 2, (RANDOM, units)).astype(np.float64))
             if rates:
-                rows[n].append(np.asarray(rates[n], np.float64)[None])
+                rows[n].append(np.zeros((1, units)))  # the place of the rates
         for name in machine.graph.units:
             patterns = {n: x for n, x in _patterns(machine, name).items() if n in layers}
             for n, units in _sizes(machine, layers) if patterns else ():
                 count = len(next(iter(patterns.values())))
                 rows[n].append(patterns.get(n, np.full((count, units), 0.5)))
-        found.append((layers, {n: np.concatenate(parts) for n, parts in rows.items()}))
+        codes = {n: np.concatenate(parts) for n, parts in rows.items()}
+        starts = {n: _decoded(machine, n, x) for n, x in codes.items()}
+        for n in layers if rates else ():
+            starts[n][2 + RANDOM] = rates[n]
+        found.append((layers, starts))
     return found
+
+
+def _between_ends(machine: BoltzmannMachine, layer: str) -> tuple[Any, Any]:
+    """The least mean of a layer's units and how much larger the greatest is, or a range of usual ones."""
+    kind = machine.unit_type(layer)
+    if kind.support is not None:
+        low, high = ends(kind)
+        return low, high - low
+    nothing = np.zeros(machine.units[layer])
+    spread = np.sqrt(kind.variance(nothing))
+    return kind.mean(nothing) - spread, 2 * spread
+
+
+def _decoded(machine: BoltzmannMachine, layer: str, codes: Array) -> Array:
+    """States or means of a layer (rows, units) from numbers from 0 for off to 1 for on."""
+    low, width = _between_ends(machine, layer)
+    return np.asarray(low + codes * width)
+
+
+def _drawn(machine: BoltzmannMachine, layer: str, means: Floats, generator: np.random.Generator) -> Floats:
+    """States of a layer drawn from means (rows, units), in float64."""
+    kind = machine.unit_type(layer)
+    if has_two(kind):
+        low, width = _between_ends(machine, layer)
+        return np.asarray(low + (generator.random(means.shape) < (means - low) / width) * width)
+    words, drawn = generator.integers(0, 2**32, 2), np.empty(means.shape, machine.dtype)
+    kind.draw(np.ascontiguousarray(means, machine.dtype), (int(words[0]), int(words[1]), 0), 0, drawn)
+    return drawn.astype(np.float64)
 
 
 def _walked(
@@ -183,11 +217,11 @@ def _walked(
 
     Simulated annealing (Kirkpatrick, Gelatt & Vecchi 1983) of log p*, and flips that raise it at the end; of few states
     all are looked at instead. Between strong couplings whole classes hardly move, neither by sweeps nor by mean field,
-    where single units still do.
+    where single units still do. Only machines of units of 0 and 1 are walked through.
     """
     layers, others = sorted(machine.graph.colours, key=lambda each: sum(machine.graph.units[n] for n in each))
     weights = _between(machine, layers, others)
-    if weights.size > FLIPS:
+    if weights.size > FLIPS or not machine.graph.binary:
         return []
     bias, inputs = (np.concatenate([machine.bias(n) for n in each]).astype(np.float64) for each in (layers, others))
     kind = machine.unit_type(others[0])
@@ -253,7 +287,7 @@ def _patterns(machine: BoltzmannMachine, layer: str) -> dict[str, Array]:
     return {other: np.concatenate([on, 1 - on]) for other, on in signs.items()}
 
 
-def _apart(means: Mapping[str, Floats], bounds: Floats) -> NDArray[np.int64]:
+def _apart(machine: BoltzmannMachine, means: Mapping[str, Floats], bounds: Floats) -> NDArray[np.int64]:
     """Numbers of the fixed points that differ, best bound first, at most MOST of them."""
     order = np.argsort(-bounds, kind="stable")
     left = order[np.isfinite(bounds[order]) & (bounds[order] >= bounds[order[0]] - DEEP)]
@@ -261,17 +295,19 @@ def _apart(means: Mapping[str, Floats], bounds: Floats) -> NDArray[np.int64]:
     while len(left) and len(kept) < MOST:
         kept.append(int(left[0]))
         left = left[1:]
-        left = left[~_alike({n: x[left] for n, x in means.items()}, {n: x[kept[-1:]] for n, x in means.items()})[:, 0]]
+        rest, mode = ({n: x[rows] for n, x in means.items()} for rows in (left, kept[-1:]))
+        left = left[~_alike(machine, rest, mode)[:, 0]]
     return np.array(kept or [0])
 
 
-def _alike(some: Mapping[str, Array], modes: Mapping[str, Array]) -> NDArray[np.bool_]:
+def _alike(machine: BoltzmannMachine, some: Mapping[str, Array], modes: Mapping[str, Array]) -> NDArray[np.bool_]:
     """Whether means (rows, units) belong to each of the modes, (rows, modes)."""
     rows, count = len(next(iter(some.values()))), len(next(iter(modes.values())))
     same = np.ones((rows, count), bool)
     for n, mode in modes.items():
+        width = _between_ends(machine, n)[1]
         for k in range(count):
-            same[:, k] &= np.abs(some[n] - mode[k]).max(axis=1) < SAME
+            same[:, k] &= (np.abs(some[n] - mode[k]) / width).max(axis=1) < SAME
     return same
 
 
@@ -292,7 +328,7 @@ def _returns(machine: BoltzmannMachine, means: Mapping[str, Floats], held: Seque
     modes = len(means[held[0]])
     for k in range(modes):
         for n in held:
-            draws[n].append((generator.random((RETURNS, means[n].shape[1])) < means[n][k]).astype(np.float64))
+            draws[n].append(_drawn(machine, n, np.repeat(means[n][k : k + 1], RETURNS, axis=0), generator))
     back, _ = relaxed(machine, {n: np.concatenate(parts) for n, parts in draws.items()})
-    alike = _alike(back, means).reshape(modes, RETURNS, modes)
+    alike = _alike(machine, back, means).reshape(modes, RETURNS, modes)
     return np.array([alike[k, :, k].mean() for k in range(modes)])

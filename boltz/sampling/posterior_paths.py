@@ -24,6 +24,7 @@ from boltz.sampling.annealing import Chains, Place
 from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
 from boltz.sampling.meanfield import MeanField, solve
 from boltz.sampling.recognition import draw, encode, streams
+from boltz.units.states import inside
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -83,6 +84,7 @@ class MeanFieldPath:
         for layer in self.held:
             tilted = self.start[layer][part] + beta * self.change[layer][part]
             total += np.einsum("ij,ij->i", state[layer], tilted, dtype=np.float64)
+            total -= self.machine.unit_type(layer).base_energy(state[layer])
         for layer in self.summed:
             inputs = self._slope(layer, state, part, Scratch(self.machine.arena))
             total += self.machine.unit_type(layer).total_log_partition(self.start[layer][part] + beta * inputs)
@@ -130,8 +132,9 @@ def mean_field_path(machine: BoltzmannMachine, rows: Array, chains: int, first: 
     means = solve(machine, v, SOLVE, Scratch(machine.arena))
     start, change = {}, {}
     for layer, mean in means.items():
-        kept = np.clip(mean.astype(np.float64), LEAST_MEAN, 1 - LEAST_MEAN)  # q gives every state a chance
-        natural = machine.unit_type(layer).natural(kept).astype(machine.dtype)
+        kind = machine.unit_type(layer)
+        kept = inside(kind, mean.astype(np.float64), LEAST_MEAN)  # q gives every state a chance
+        natural = kind.natural(kept).astype(machine.dtype)
         start[layer] = np.repeat(natural, chains, axis=0)
         change[layer] = np.repeat(machine.field(layer, v) - natural, chains, axis=0)
     constant = np.einsum("ij,j->i", rows, machine.bias(machine.visible), dtype=np.float64)

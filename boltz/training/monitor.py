@@ -18,6 +18,7 @@ from boltz.sampling.ladders import At
 from boltz.sampling.meanfield import MeanField, solve, variational_free_energy
 from boltz.targets import MachinePath
 from boltz.training.jumps import Proposals, Snapshots, choices
+from boltz.units.states import has_two, two_states
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -61,12 +62,17 @@ class Monitor:
             "free_energy_gap": gap,
         }
 
-    def _pseudo_likelihood(self, machine: BoltzmannMachine, options: MeanField, x: Array, free: Array) -> float:
-        """units x the mean of log p(v_i | rest) for one random unit i of each of rows x (Besag 1975)."""
-        rows, units = x.shape
+    def _pseudo_likelihood(self, machine: BoltzmannMachine, options: MeanField, x: Array, free: Array) -> float | None:
+        """units x the mean of log p(v_i | rest) for one random unit i of each of rows x (Besag 1975).
+
+        None where units have more than two states.
+        """
+        kind, (rows, units) = machine.unit_type(machine.visible), x.shape
+        if not has_two(kind):
+            return None
         chosen = self.key.generator().integers(0, units, rows)
         flipped, places = x.copy(), (numbers(0, rows, x), beside(chosen, x))
-        flipped[places] = 1 - flipped[places]
+        flipped[places] = sum(two_states(kind)) - flipped[places]
         other, _ = variational_free_energy(machine, flipped, options)
         return float(units * log_expit(host(other - free)).mean())
 

@@ -102,7 +102,7 @@ def stages(graph: Graph, settings: Settings) -> list[Stage]:
     sizes, kinds = [layer.units for layer in graph.layers], [layer.kind for layer in graph.layers]
     pairs = len(sizes) - 1
     settings.check_pairs(pairs)
-    other = next((layer for layer in graph.layers if layer.kind != "bernoulli"), None)
+    other = next((layer for layer in graph.layers if not layer.binary), None)
     if settings.rule == PREDICTING and other is not None:
         raise InputError(
             f"rule {PREDICTING} is for Bernoulli units, but layer {other.name} is of kind {other.kind}: take rule pcd."

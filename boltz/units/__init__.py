@@ -8,7 +8,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz.errors import InputError
 from boltz.rng import Stream
 from boltz.units.bernoulli import Bernoulli
 
@@ -61,6 +60,9 @@ class Units(Protocol):
     def base_energy(self, state: Array) -> Array:
         """Energy of a state without any field, summed over units, (chains,)."""
 
+    def mean_energy(self, mean: Array) -> Array:
+        """Expectation of the base energy of units with these means, summed over units, (chains,)."""
+
     def natural(self, mean: Array) -> Array:
         """The field that gives this mean."""
 
@@ -87,11 +89,3 @@ class Units(Protocol):
 
 
 UNITS: dict[str, Units] = {"bernoulli": Bernoulli()}
-
-
-def two_states(units: Units) -> tuple[float, float]:
-    """The lower and the higher state of units that have two; raises InputError for others."""
-    if units.columns > 1 or units.support is None or len(units.support) != 2:
-        raise InputError("the units of the machine must have two states for this.")
-    low, high = units.support
-    return low, high

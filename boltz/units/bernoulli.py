@@ -58,6 +58,9 @@ class Bernoulli:
     def base_energy(self, state: Array) -> Array:
         return np.zeros_like(state, shape=(len(state),))
 
+    def mean_energy(self, mean: Array) -> Array:
+        return self.base_energy(mean)
+
     def natural(self, mean: Array) -> Array:
         return logit(mean)
 

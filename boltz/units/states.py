@@ -1,0 +1,61 @@
+"""What follows from the states that units can take: where means lie, smoothed rates, and which numbers are states."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.errors import InputError
+from boltz.units import Units
+
+Array = NDArray[Any]
+
+
+def two_states(units: Units) -> tuple[float, float]:
+    """The lower and the higher state of units that have two; raises InputError for others."""
+    if not has_two(units):
+        raise InputError("the units of the machine must have two states for this.")
+    assert units.support is not None
+    low, high = units.support
+    return low, high
+
+
+def has_two(units: Units) -> bool:
+    """Whether units have two states."""
+    return units.columns == 1 and units.support is not None and len(units.support) == 2
+
+
+def ends(units: Units) -> tuple[float, float]:
+    """Between which numbers the mean of a unit lies."""
+    return (min(units.support), max(units.support)) if units.support is not None else (-np.inf, np.inf)
+
+
+def inside(units: Units, mean: Array, room: float) -> Array:
+    """Means (rows, units) kept off the ends of their range, by a share of it, so that no state is impossible."""
+    if units.support is None:
+        return mean
+    low, high = ends(units)
+    return np.clip(mean, low + room * (high - low), high - room * (high - low))
+
+
+def smoothed(units: Units, total: Array, count: int) -> Array:
+    """Means (units,) of so many states with this sum, and one more of each state that there is."""
+    if units.support is None:
+        return total / count
+    return (total + sum(units.support)) / (count + len(units.support))
+
+
+def fair(units: Units, like: Array) -> Array:
+    """Means of units without any field, in the shape of an array."""
+    return units.mean(np.zeros_like(like))
+
+
+def are_states(units: Units, x: Array) -> bool:
+    """Whether all numbers are states that units can take, of which the numbers of a wide range are not looked at."""
+    if units.support is None:
+        return True
+    return bool(reduce(or_, (x == value for value in units.support)).all())
