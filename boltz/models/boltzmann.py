@@ -104,9 +104,9 @@ class BoltzmannMachine:
             raise self._no_layer(layer) from problem
 
     def own(self, layer: str) -> dict[str, Array]:
-        """The parameters of a layer's units by name: the bias, and what they have beside it."""
-        shapes = self.graph.own_shapes[layer]
-        return {"bias": self.bias(layer)} | {name: self.params[own_key(layer, name)] for name in shapes}
+        """The parameters of a layer's units by name: the bias, and what they have beside it; raises InputError."""
+        found = {"bias": self.bias(layer)}
+        return found | {name: self.params[own_key(layer, name)] for name in self.graph.own_shapes[layer]}
 
     @property
     def visible(self) -> str:

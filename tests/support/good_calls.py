@@ -387,6 +387,7 @@ def machines() -> dict[str, Good]:
         "BoltzmannMachine": Good(boltz.BoltzmannMachine, values(model)),
         "BoltzmannMachine.bias": Good(model.bias, {"layer": "v"}),
         "BoltzmannMachine.unit_type": Good(model.unit_type, {"layer": "v"}),
+        "BoltzmannMachine.own": Good(model.own, {"layer": "v"}),
         "BoltzmannMachine.energy": Good(model.energy, {"state": state()}),
         "BoltzmannMachine.free_energy": Good(model.free_energy, {"state": X}),
         "HelmholtzMachine": Good(boltz.HelmholtzMachine, values(directed)),

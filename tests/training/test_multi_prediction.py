@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], words: s
 
 
 def test_other_units_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(UNITS, "other", UNITS["bernoulli"])
+    monkeypatch.setitem(UNITS, "other", replace(UNITS["bernoulli"], binary=False))
     graph = Graph.chain([4, 3], "other")
     assert stages(graph, boltz.Settings(rule="pcd"))
     with pytest.raises(InputError, match="multi-prediction is for Bernoulli units, but layer v is of kind other"):
