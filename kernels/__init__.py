@@ -20,6 +20,8 @@ PRIMITIVES = {
     "bernoulli_relax": 0,
     "bernoulli_anneal": 0,
     "bernoulli_score": 0,
+    "categorical_mean": 0,
+    "categorical_from_mean": 0,
     "normal": 2,
     "activate": 1,
     "slope": 1,

@@ -127,6 +127,35 @@ def bernoulli_score(field: Array, bias: Array, state: Array, log_density: NDArra
     field[...] = s - expit(f)
 
 
+def categorical_mean(field: Array, scale: float, bias: Array, states: int) -> None:
+    """field (rows, units * states) := the probabilities exp(scale * field + bias) of each unit's states, made to sum to
+    1.
+    """
+    kind = field.dtype.type
+    total = (kind(scale) * field + bias).reshape(len(field), -1, states)
+    p = np.exp(total - total.max(axis=2, keepdims=True))
+    field[...] = (p / p.sum(axis=2, keepdims=True)).reshape(field.shape)
+
+
+def categorical_from_mean(mean: Array, states: int, stream: Stream, first_row: int, state: Array) -> None:
+    """Draw one state of each unit with the given probabilities (rows, units * states): 1 in its column, else 0.
+
+    A unit takes the random bits of its number. Its state is the first whose probability and those before it, of the sum
+    of all, are above the upper 30 bits as a share of 2^30. A NaN gives NaN.
+    """
+    bits = _bits(stream, first_row + np.arange(len(mean)), mean.shape[1] // states)
+    picked(bits, mean, states, state)
+
+
+def picked(bits: NDArray[np.uint32], mean: Array, states: int, state: Array) -> None:
+    """As categorical_from_mean, with the bits (rows, units)."""
+    below = np.cumsum(mean.reshape(len(mean), -1, states), axis=2, dtype=np.float64)
+    share = np.nan_to_num(below / below[..., -1:] * 2.0**DRAW_BITS).astype(np.int64)
+    drawn = (bits >> np.uint32(32 - DRAW_BITS)).astype(np.int64)[..., None] >= share[..., :-1]
+    chosen = drawn.sum(axis=2)[..., None] == np.arange(states)
+    state[...] = chosen.reshape(mean.shape) + (mean - mean)
+
+
 def normal(stream: Stream, rows: NDArray[np.int64], out: Array) -> None:
     """Standard normal draws (rows, units), one from the 32 bits of each unit; rows names each row's chain number.
 

@@ -57,7 +57,8 @@ class Data:
     Rows in a mapped file are read where they are used and keep the number type of the file, which must not change
     meanwhile; those of a sparse matrix (SparseRows) are made dense where they are used. request holds the arguments of
     boltz.data.load that give the same rows again, and is empty for rows from an array. notes say how a text was read;
-    columns are the names of the units where it has them. real: loaded as any finite numbers, for Gaussian units.
+    columns are the names of the units where it has them. kind: that of the units that rows are states of, "gaussian"
+    for any finite numbers.
     mark is their fingerprint where it was needed already, else None.
     known (rows, units): which numbers are, None where all are; others are 0, and nothing can be learnt of such rows.
     """
@@ -72,7 +73,7 @@ class Data:
     request: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     columns: tuple[str, ...] = field(default=(), repr=False)
-    real: bool = False
+    kind: str = "bernoulli"
     known: Array | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
@@ -82,6 +83,11 @@ class Data:
         source = None if self.source == self.name else self.source
         rows = [*self._parts().items(), ("source", source), *(("note", note) for note in self.notes)]
         return html_table(f"Data {self.name}", rows)
+
+    @property
+    def real(self) -> bool:
+        """Whether the numbers are any finite ones, as they are."""
+        return self.kind == "gaussian"
 
     @cached_property
     def fingerprint(self) -> str:

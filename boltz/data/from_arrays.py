@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from boltz.data.dataset import Data, kept, rows_of, two_valued, zeros_and_ones
 from boltz.data.sparse import SparseRows, is_sparse, sparse_rows
 from boltz.errors import InputError
-from boltz.scale import Border, table
+from boltz.scale import Border, blocks, table
+from boltz.units.onehot import Visible, by_columns, not_states
+from boltz.units.states import are_states
 
 WITH_LEVELS = "use model.with_levels({})"
-
-
-class Visible(Protocol):
-    """The visible layer of a machine: how many units, of what kind."""
-
-    @property
-    def units(self) -> int:
-        """How many."""
-
-    @property
-    def kind(self) -> str:
-        """The unit type."""
-
-    @property
-    def binary(self) -> bool:
-        """Whether they are 0 and 1."""
+KINDS = {"gaussian": "real numbers", "bernoulli": "units of 0 and 1"}  # kind -> what rows of it are called
+HOW = {"bernoulli": "without units and real=True", "gaussian": "with real=True"}  # kind -> how to load such rows
 
 
 def given(x: Any, name: str, units: int, real: bool = False, levels: int | None = None) -> Data:
@@ -55,13 +44,13 @@ def given(x: Any, name: str, units: int, real: bool = False, levels: int | None 
 def as_data(x: Any, name: str, layer: Visible, levels: int | None = None) -> Data:
     """Rows as Data, checked against the visible layer and the levels of a machine; raises InputError."""
     if not isinstance(x, Data):
-        x = given(x, name, layer.units, not layer.binary, levels)
+        x = _taken_as(x, name, layer, levels)
     if x.known is not None:
         raise InputError(f"{name} ({x.source}) must have no missing numbers: leave such rows out, or fill them in.")
-    if x.real and layer.binary:
+    if x.kind != layer.kind and not (layer.kind == "gaussian" and x.kind == "bernoulli"):
         raise InputError(
-            f"{name} ({x.source}) was loaded as real numbers, but the visible units of the machine are {layer.kind}: "
-            "load it without real=True."
+            f"{name} ({x.source}) was loaded as {KINDS.get(x.kind, x.kind)}, but the visible units of the machine are "
+            f"{layer.kind}: load it {HOW.get(layer.kind, f'with units={layer.kind!r}')}."
         )
     if levels is not None and x.levels not in (None, 1, levels):
         raise InputError(
@@ -73,3 +62,16 @@ def as_data(x: Any, name: str, layer: Visible, levels: int | None = None) -> Dat
     if len(x.x) == 0:
         raise InputError(f"{name} ({x.name}) must have at least one row, got none.")
     return x
+
+
+def _taken_as(x: Any, name: str, layer: Visible, levels: int | None) -> Data:
+    """Rows of an array as Data of the kind of the layer; raises InputError."""
+    plain = layer.columns == 1
+    found = given(by_columns(x, layer, name), name, layer.units, plain and not layer.binary, levels if plain else None)
+    if layer.binary:
+        return found
+    if layer.kind == "gaussian":
+        return found if found.levels else replace(found, kind=layer.kind)
+    if not all(are_states(layer.type, block) for block in blocks(found.x)):
+        raise InputError(not_states(name, layer))
+    return replace(found, kind=layer.kind)

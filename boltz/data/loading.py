@@ -81,7 +81,7 @@ def load(
     request |= columns.request | {name: True for name, on in (("real", real), ("missing", missing)) if on}
     about = (name, shape, levels, found, labels, source, request, table.notes, _names(table))
     known = None if known is None else known.reshape(len(known), -1)
-    data = Data(np.asarray(x), *about, real=real and levels is None, known=known)
+    data = Data(np.asarray(x), *about, kind="gaussian" if real and levels is None else "bernoulli", known=known)
     data.x.flags.writeable = False
     return data
 

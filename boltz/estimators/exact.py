@@ -21,6 +21,7 @@ from boltz.numerics import logsumexp
 from boltz.parallel import blocks, workers
 from boltz.rng import Key
 from boltz.sampling.recognition import score_prior
+from boltz.units.states import states_of
 
 Array = NDArray[Any]
 MOST_UNITS, QUICK_UNITS = 28, 20
@@ -36,8 +37,10 @@ def class_units(machine: BoltzmannMachine, layers: Sequence[str]) -> int:
 
 def class_states(machine: BoltzmannMachine, layers: Sequence[str]) -> int | None:
     """Number of the states of some layers, None where a unit has a range of them."""
-    found = [(machine.unit_type(layer).support, machine.graph.units[layer]) for layer in layers]
-    return None if any(s is None for s, _ in found) else prod(len(s) ** units for s, units in found if s is not None)
+    found = [(states_of(machine.unit_type(layer)), machine.graph.units[layer]) for layer in layers]
+    if any(states is None for states, _ in found):
+        return None
+    return prod(len(states) ** (units // states.shape[1]) for states, units in found if states is not None)
 
 
 def configurations(machine: BoltzmannMachine, layers: Sequence[str], numbers: slice) -> dict[str, Array]:
@@ -49,12 +52,13 @@ def numbered(machine: BoltzmannMachine, layers: Sequence[str], index: NDArray[np
     """The states of some layers with these numbers (states,), layer -> (states, units)."""
     state, below = {}, 1
     for layer in layers:
-        support, units = machine.unit_type(layer).support, machine.graph.units[layer]
-        assert support is not None
+        states = states_of(machine.unit_type(layer))
+        assert states is not None
+        many, units = len(states), machine.graph.units[layer] // states.shape[1]
         left, places = index[:, None] // below, np.arange(units, dtype=np.int64)
-        digits = left >> places & 1 if len(support) == 2 else left // len(support) ** places % len(support)
-        state[layer] = np.asarray(support, machine.dtype)[digits]
-        below *= len(support) ** units
+        digits = left >> places & 1 if many == 2 else left // many**places % many
+        state[layer] = states.astype(machine.dtype)[digits].reshape(len(index), -1)
+        below *= many**units
     return state
 
 

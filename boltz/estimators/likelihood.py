@@ -37,7 +37,7 @@ from boltz.estimators.second_look import look
 from boltz.estimators.weight_means import bounds_and_errors, mean_and_error
 from boltz.estimators.words import TRUSTED_SHARE
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
-from boltz.models.files import Model, checked_machine, visible_rows
+from boltz.models.files import Model, checked_machine, log_units, visible_rows
 from boltz.rng import Key
 from boltz.sampling.evidence import Evidence, evidence_of
 
@@ -99,6 +99,8 @@ def _incomplete(model: Model, evidence: Evidence, samples: int, log_z: Estimate,
     if len(whole):
         values[host(whole)], other, how = log_marginal(model, rows[whole], samples, seed)
         kind, method = kind_of_sum(kind, other), f"{how}; {method}"
+    unknown = log_units(model) - np.reshape(log_units(model, known), (-1, 1))  # which of_rows takes off, too
+    values[:, [0, 3]] += unknown
     found = of_rows(model, rows, values, part.samples, (kind, method), log_z)
     return replace(found, doubts=joined(found.doubts, part.doubts))
 
@@ -151,15 +153,15 @@ def of_rows(model: Model, x: Array, found: Floats, samples: int, what: tuple[Kin
     what is (kind, method) of log p*.
     """
     (log_p, errors, share, _), (kind, method), rows = found.T, what, len(x)
-    per_row = log_p - log_z.value
+    per_row = log_p - log_z.value - log_units(model)
     value, sampled, of_all = float(per_row.mean()), error_of_mean(errors, share), error_of_rows(per_row, errors)
     parts = (log_z.standard_error, log_z.chains), (sampled, rows * samples), (of_all, rows)
-    binary = model.layers[0].binary
+    binary, counted = model.layers[0].binary, model.layers[0].type.support is not None
     grey = binary and not ((x == 0) | (x == 1)).all()  # no states of binary units, so nothing is certified
     whole = model.undirected is None or log_z.value != 0  # with log Z = 0 it is log p*, which may be above 0
     least = 1 / samples if samples else 0.0  # what one sample more or less would change
     unsure = np.sqrt(errors**2 + least**2 + log_z.standard_error**2)
-    impossible = binary and whole and not grey and above_zero(per_row, unsure, log_z)
+    impossible = counted and whole and not grey and above_zero(per_row, unsure, log_z)
     return Estimate(
         value,
         float(np.hypot(log_z.standard_error, sampled)),

@@ -54,7 +54,7 @@ def model_moments(machine: BoltzmannMachine) -> Moments:
     for part in chunks(machine, mine):
         state = configurations(machine, mine, part)
         shares = np.exp(-machine.marginal_energy(state, other) - log_z)
-        _add(machine, found, state | _means(machine, other, state), shares)
+        _add(machine, found, state, _means(machine, other, state), shares)
     return found
 
 
@@ -63,7 +63,7 @@ def posterior_moments(machine: BoltzmannMachine, x: Floats) -> Moments:
     visible, found, even = {machine.visible: x}, _empty(machine), np.full(len(x), 1 / len(x))
     mine = machine.graph.colours[1]
     if machine.independent_hidden:
-        _add(machine, found, visible | _means(machine, mine, visible), even)
+        _add(machine, found, visible, _means(machine, mine, visible), even)
         return found
     far = [layer for layer in machine.graph.colours[0] if layer != machine.visible]
     sent = {layer: machine.input(layer, visible) for layer in mine}
@@ -79,10 +79,11 @@ def posterior_moments(machine: BoltzmannMachine, x: Floats) -> Moments:
             shares += posterior.sum(axis=0) / len(x)
             for layer in mine:
                 expected[layer][rows] += posterior @ state[layer]
-        _add(machine, found, state | _means(machine, far, state), shares)
+        _add(machine, found, state, _means(machine, far, state), shares)
     given = _empty(machine)
-    _add(machine, given, visible | expected, even)
+    _add(machine, given, visible, expected, even)
     around = {bias_key(machine.visible)} | {key for key, _, _ in machine.graph.neighbours[machine.visible]}
+    around |= {own_key(machine.visible, name) for name in machine.graph.own_shapes[machine.visible]}
     return found | {name: given[name] for name in around}
 
 
@@ -95,12 +96,15 @@ def _means(machine: BoltzmannMachine, layers: Sequence[str], state: State) -> di
     return {layer: machine.unit_type(layer).mean(machine.field(layer, state)) for layer in layers}
 
 
-def _add(machine: BoltzmannMachine, found: Moments, state: State, shares: Floats) -> None:
-    """found += the moments of the layers in state (rows, units), each row with its share (rows,)."""
-    for layer, x in state.items():
+def _add(machine: BoltzmannMachine, found: Moments, state: State, means: State, shares: Floats) -> None:
+    """found += the moments of layers in states and of layers with means (rows, units), each row with its share (rows,).
+    """
+    whole = {**state, **means}
+    for layer, x in whole.items():
         found[bias_key(layer)] += shares @ x
-        for name, own in machine.unit_type(layer).statistics(x).items():
+        kind = machine.unit_type(layer)
+        for name, own in (kind.mean_statistics if layer in means else kind.statistics)(x).items():
             found[own_key(layer, name)] += shares @ own
     for edge in machine.graph.edges:
-        if edge.lower in state and edge.upper in state:
-            found[edge.key] += (shares[:, None] * state[edge.lower]).T @ state[edge.upper]
+        if edge.lower in whole and edge.upper in whole:
+            found[edge.key] += (shares[:, None] * whole[edge.lower]).T @ whole[edge.upper]

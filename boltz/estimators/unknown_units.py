@@ -47,10 +47,13 @@ def clamped(machine: BoltzmannMachine, row: Array, known: Array) -> tuple[Boltzm
             weight = weight[:, ~known]
         found.params[edge.key][...] = weight
     for layer in graph.units:
-        found.bias(layer)[...] = bias[~known] if layer == visible else machine.bias(layer)
+        for name, own in machine.own(layer).items():
+            found.own(layer)[name][...] = own[~known] if layer == visible else own
     for _, layer, _ in machine.graph.neighbours[visible]:
         found.bias(layer)[...] = machine.field(layer, given)[0]
-    return found, float(given[visible][0].astype(np.float64) @ bias)
+    kind = machine.layers[0].type.bound({name: own[known] for name, own in machine.own(visible).items()})
+    base = kind.base_energy(row[known][None].astype(np.float64))[0]
+    return found, float(given[visible][0].astype(np.float64) @ bias - base)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from boltz.models.files import Model, structure_from
 from boltz.models.graph import Graph
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.scaling import Scaling
-from boltz.units import UNITS
+from boltz.units import kind_of
 
 Array = NDArray[Any]
 Blueprint = Graph | Structure
@@ -24,7 +24,7 @@ Row = TypeVar("Row")
 def build(plan: Blueprint, arena: Array, scaling: Scaling | None = None, levels: int | None = None) -> Model:
     """The machine of a blueprint with these parameters, with the units of Gaussian visible ones, and its levels."""
     if isinstance(plan, Graph):
-        return BoltzmannMachine(plan, arena, levels=levels)
+        return BoltzmannMachine(plan, arena, levels=levels, scaling=scaling)
     return HelmholtzMachine(plan, arena, scaling=scaling, levels=levels)
 
 
@@ -41,5 +41,5 @@ def plan_from(entry: Mapping[str, Any]) -> Blueprint:
     if "structure" in entry:
         return structure_from(entry["structure"])
     kinds = entry["kinds"] if "kinds" in entry else entry["kind"]
-    kinds = kinds if isinstance(kinds, str) else [checks.choice(kind, "kinds", UNITS) for kind in kinds]
+    kinds = kinds if isinstance(kinds, str) else [kind_of(kind, "kinds") for kind in kinds]
     return Graph.chain([checks.integer(n, "units", 1, 10**7) for n in entry["units"]], kinds)

@@ -19,6 +19,7 @@ from boltz import arrays, checks, scale
 from boltz.errors import InputError
 from boltz.foreign import short_repr
 from boltz.models.graph import Edge, Graph, Layer, bias_key, own_key
+from boltz.models.scaling import Scaling
 from boltz.nn.arena import check_arena, size, zeros
 from boltz.nn.arena import views as named_views
 from boltz.storage.tensors import write_tensors
@@ -56,23 +57,26 @@ class BoltzmannMachine:
 
     rates (layer -> (units,) in (0, 1)) is empty for a machine that was not trained here; it only serves as the
     base-rate model of annealed importance sampling. levels is what visible rows of whole numbers are divided by: None,
-    where they are 0/1 (or grey bytes), or above 1.
+    where they are 0/1 (or grey bytes), or above 1. scaling is that of Gaussian visible units, in whose units the
+    parameters are; None where none is known, and for other units.
     """
 
     graph: Graph
     arena: Array
     rates: Mapping[str, Array] = field(default_factory=dict)
     levels: int | None = None
+    scaling: Scaling | None = None
 
     def __post_init__(self) -> None:
         checks.instance(self.graph, "graph", Graph)
+        checks.instance(self.scaling, "scaling", Scaling, optional=True)
         check_arena(self.arena, self.graph.parameters)
         check_rates(self.rates, self.graph.units)
         scale.checked_levels(self.levels)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew from what defines the machine, so that their parameters are views again."""
-        return type(self), (self.graph, self.arena, self.rates, self.levels)
+        return type(self), (self.graph, self.arena, self.rates, self.levels, self.scaling)
 
     def __repr__(self) -> str:
         return short_repr(type(self).__name__, (f"{self.graph.kind} {self.graph.architecture}", *repr_parts(self)))
@@ -167,10 +171,6 @@ class BoltzmannMachine:
     def visible_weights(self) -> Array:
         """Weights (visible units, units above) of the first edge."""
         return self.params[self.graph.edges[0].key]
-
-    @property
-    def scaling(self) -> None:
-        """The scale of Gaussian visible units, of which there are none."""
 
     def spans(self) -> list[tuple[slice, bool]]:
         """The arena as slices of weights (True), which decay acts on, and of biases (False)."""
@@ -317,6 +317,8 @@ class BoltzmannMachine:
         """Write the machine to a safetensors file; raises FileError."""
         tensors = views(self.graph, arrays.host(self.arena))
         tensors |= {f"layer/{n}/rate": np.asarray(r) for n, r in self.rates.items()}
+        if self.scaling is not None:
+            tensors |= {f"layer/{self.visible}/{name}": x for name, x in self.scaling.tensors().items()}
         told = {"model": "boltzmann", "graph": json.dumps(graph_text(self.graph))}
         write_tensors(checks.path(path, "path"), tensors, told | scale.told(self.levels))
 

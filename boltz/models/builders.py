@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,14 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import checks, scale
+from boltz.arrays import beside
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.files import visible_rows
 from boltz.models.graph import MOST_LAYERS, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure, empty
 from boltz.models.scaling import Scaling
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.numerics import logit
 from boltz.rng import Key
+from boltz.units import kind_of, units_of
+from boltz.units.states import inside, smoothed
 
 Array = NDArray[Any]
 LEAST_COUPLED = 3  # units that couplings within a set are told of
@@ -184,13 +188,19 @@ def _real_rows(x: Any, units: int) -> Array:
     return np.divide(found, levels) if levels > 1 else found
 
 
-def scaled(machine: HelmholtzMachine, rows: Array) -> HelmholtzMachine:
+def scaled(machine: Any, rows: Array) -> Any:
     """The machine with Gaussian visible units in the units of finite rows (rows, units); its parameters are copied.
 
     Constant columns have no weights, neither to nor from them.
     """
-    scaling, first, visible = Scaling.of(rows), machine.structure.latent[0].name, machine.visible
+    scaling, visible = Scaling.of(rows), machine.visible
     found, constant = replace(machine, arena=machine.arena.copy(), scaling=scaling), scaling.constant
+    if isinstance(machine, BoltzmannMachine):
+        for edge in machine.graph.edges:
+            if edge.lower == visible:
+                found.params[edge.key][beside(constant, found.arena)] = 0
+        return found
+    first = machine.structure.latent[0].name
     found.params[f"recognition/{first}/0/weight"][constant] = 0
     last = machine.structure.generative[visible].depth - 1
     for part in ("weight", "bias"):
@@ -199,32 +209,69 @@ def scaled(machine: HelmholtzMachine, rows: Array) -> HelmholtzMachine:
 
 
 def dbm(
-    units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.float32, initial_scale: Any = 0.01
+    layers: Sequence[int],
+    x: Any = None,
+    seed: int = 0,
+    dtype: Any = np.float32,
+    initial_scale: Any = 0.01,
+    units: Any = "bernoulli",
 ) -> BoltzmannMachine:
-    """A deep Boltzmann machine with small random weights, units[0] visible.
+    """A deep Boltzmann machine with small random weights, layers[0] visible.
 
-    Weights are normal with the standard deviation initial_scale, one number or one for each pair of neighbouring layers
-    from the bottom; hidden biases are 0. Where boltz.train pretrains the bottom pair alone, upper layers have 0.05
-    after it. Where data x (rows, units) is given, visible biases are the logits of its mean (Hinton 2012, section 8.1),
-    over at most 10,000 rows evenly spaced. Raises InputError.
+    - layers: units of each layer from the bottom.
+    - x: data (rows, units), so that visible biases fit its mean, over at most 10,000 rows evenly spaced (Hinton 2012,
+      section 8.1). Gaussian units are measured from the mean of their column, in its spread.
+    - initial_scale: standard deviation of the weights, one number or one for each pair of neighbouring layers from the
+      bottom; hidden biases are 0. Where boltz.train pretrains the bottom pair alone, upper layers have 0.05 after it.
+    - units: the kind of all units, or one kind for each layer: "bernoulli" (0 and 1), "spin" (-1 and 1), "gaussian"
+      (any real number), or ("categorical", q) for one of q states, whose rows of data are whole numbers from 0 to
+      q - 1, one for each unit, or one-hot columns. Gaussian units must not be neighbours of each other.
+
+    Raises InputError.
     """
-    listed = checks.sequence(units, "units", MOST_LAYERS)
-    sizes = [checks.integer(n, f"units[{i}]", 1, 10**7) for i, n in enumerate(listed)]
+    listed = checks.sequence(layers, "layers", MOST_LAYERS)
+    sizes = [checks.integer(n, f"layers[{i}]", 1, 10**7) for i, n in enumerate(listed)]
     if len(sizes) < 2:
-        raise InputError(f"units must name at least a visible and a hidden layer, got {sizes}.")
-    dtype, seed = checks.floating(dtype, "dtype"), checks.seed(seed)
+        raise InputError(f"layers must name at least a visible and a hidden layer, got {sizes}.")
+    dtype, seed, kinds = checks.floating(dtype, "dtype"), checks.seed(seed), _kinds(units, len(sizes))
     scales = _scales(initial_scale, len(sizes) - 1)
-    graph = Graph.chain(sizes)
-    arena = np.zeros(checks.affordable(graph.parameters, "the number of parameters by units", dtype.itemsize), dtype)
+    graph = Graph.chain([n * units_of(kind).columns for n, kind in zip(sizes, kinds, strict=True)], kinds)
+    arena = np.zeros(checks.affordable(graph.parameters, "the number of parameters by layers", dtype.itemsize), dtype)
     machine = BoltzmannMachine(graph, arena)
     for edge, spread in zip(graph.edges, scales, strict=True):
         key = Key.from_seed(seed).derive("weights", edge.key)
         weight = machine.params[edge.key]
         weight[...] = spread * key.generator().normal(size=weight.shape)
-    if x is not None:
-        mean = scale.first_rows(x, sizes[0]).mean(axis=0, dtype=np.float64)
-        machine.bias("v")[...] = logit(np.clip(mean, 0.001, 0.999))
+    return machine if x is None else _begun(machine, x)
+
+
+def _begun(machine: BoltzmannMachine, x: Any) -> BoltzmannMachine:
+    """The machine with visible biases that fit some rows of x; Gaussian units in the units of these."""
+    layer, bias = machine.layers[0], machine.bias(machine.visible)
+    if layer.binary:
+        mean = scale.first_rows(x, layer.units).mean(axis=0, dtype=np.float64)
+        bias[...] = logit(np.clip(mean, 0.001, 0.999))
+        return machine
+    if layer.kind == "gaussian":
+        rows = _real_rows(x, layer.units)
+        checks.real_rows(rows, "x", layer.units, machine.dtype)
+        return scaled(machine, np.asarray(rows))
+    kind, rows = layer.type, visible_rows(machine, checks.initial_rows(x.x if hasattr(x, "fingerprint") else x))
+    bias[...] = kind.natural(inside(kind, smoothed(kind, rows.sum(axis=0, dtype=np.float64), len(rows)), 0.001))
     return machine
+
+
+def _kinds(value: Any, layers: int) -> list[str]:
+    """The kind of each of so many layers: one for all, or one each; raises InputError."""
+    pair = isinstance(value, tuple | list) and len(value) == 2 and not isinstance(value[1], str | tuple | list)
+    if isinstance(value, str) or pair:
+        return [kind_of(value, "units")] * layers
+    listed = checks.sequence(value, "units", MOST_LAYERS)
+    if any(isinstance(each, int | np.integer) for each in listed):
+        raise InputError("units must name kinds of units, such as spin: numbers of units are layers.")
+    if len(listed) != layers:
+        raise InputError(f"units must name one kind, or one for each of the {layers} layers, got {len(listed)}.")
+    return [kind_of(each, f"units[{i}]") for i, each in enumerate(listed)]
 
 
 def _scales(value: Any, pairs: int) -> list[float]:
@@ -237,15 +284,35 @@ def _scales(value: Any, pairs: int) -> list[float]:
 
 
 def rbm(
-    visible: int, hidden: int, x: Any = None, seed: int = 0, dtype: Any = np.float32, initial_scale: float = 0.01
+    visible: int,
+    hidden: int,
+    x: Any = None,
+    seed: int = 0,
+    dtype: Any = np.float32,
+    initial_scale: float = 0.01,
+    units: Any = "bernoulli",
+    hidden_units: Any = "bernoulli",
 ) -> BoltzmannMachine:
-    """A restricted Boltzmann machine (Smolensky 1986) with small random weights, as in dbm; raises InputError."""
+    """A restricted Boltzmann machine (Smolensky 1986) with small random weights; raises InputError.
+
+    units and hidden_units are kinds of visible and hidden units, and everything else is as in dbm.
+    """
     sizes = [checks.integer(n, name, 1, 10**7) for name, n in (("visible", visible), ("hidden", hidden))]
-    return dbm(sizes, x, seed, dtype, initial_scale)
+    kinds = [kind_of(units, "units"), kind_of(hidden_units, "hidden_units")]
+    return dbm(sizes, x, seed, dtype, initial_scale, kinds)
 
 
-def from_arrays(weights: Sequence[Any], biases: Sequence[Any]) -> BoltzmannMachine:
+def from_arrays(
+    weights: Sequence[Any],
+    biases: Sequence[Any],
+    units: Any = "bernoulli",
+    parameters: Mapping[str, Mapping[str, Any]] | None = None,
+) -> BoltzmannMachine:
     """A machine from weights W_l (n_l, n_(l+1)) and biases b_l (n_l,), one more than weights; raises InputError.
+
+    units are kinds as in boltz.dbm, one for all layers or one each; n_l counts the columns of layers of kind
+    ("categorical", q), q of each unit. parameters are those that units have beside a bias, by layer and name, such as
+    {"v": {"log_variance": ...}} of Gaussian units, 0 where they are not named.
 
     Units of a layer are not coupled to each other. What looks like the symmetric couplings of one set of n units warns:
     it makes two layers, of n units each. docs/guides/physicists.md says how any Ising model becomes a machine.
@@ -262,10 +329,33 @@ def from_arrays(weights: Sequence[Any], biases: Sequence[Any]) -> BoltzmannMachi
         raise InputError(f"biases[{sizes.index(0)}] must have at least one unit, got none.")
     matrices = [checks.array(w, f"weights[{i}]", (sizes[i], sizes[i + 1])) for i, w in enumerate(weights)]
     dtype = np.result_type(*matrices, *found)
-    _warn_of_couplings(matrices, found)
+    graph = Graph.chain(sizes, _kinds(units, len(sizes)))
+    if graph.binary:
+        _warn_of_couplings(matrices, found)
+    own = _own(graph, parameters or {})
     return BoltzmannMachine(
-        Graph.chain(sizes), np.concatenate([a.astype(dtype, copy=False).reshape(-1) for a in (*matrices, *found)])
+        graph, np.concatenate([a.astype(dtype, copy=False).reshape(-1) for a in (*matrices, *found, *own)])
     )
+
+
+def _own(graph: Graph, parameters: Any) -> list[Array]:
+    """What units have beside a bias, in the order of the arena; raises InputError."""
+    checks.instance(parameters, "parameters", Mapping)
+    for layer, named in parameters.items():
+        checks.instance(named, f"parameters[{checks.brief(layer)}]", Mapping)
+        wanted = graph.own_shapes.get(layer, {})
+        for name in named:
+            if name not in wanted:
+                known = ", ".join(wanted) or "none"
+                raise InputError(
+                    f"parameters must name what layers have beside a bias, got {checks.brief(name)} of "
+                    f"{checks.brief(layer)}, which has {known}."
+                )
+    return [
+        checks.array(parameters.get(layer, {}).get(name, np.zeros(shape)), f"parameters[{layer!r}][{name!r}]", shape)
+        for layer, shapes in graph.own_shapes.items()
+        for name, shape in shapes.items()
+    ]
 
 
 def _warn_of_couplings(weights: Sequence[Array], biases: Sequence[Array]) -> None:

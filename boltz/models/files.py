@@ -20,7 +20,8 @@ from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.scaling import Scaling, cast
 from boltz.storage import snapshots
 from boltz.storage.tensors import read_metadata, read_tensors
-from boltz.units import UNITS
+from boltz.units import is_kind
+from boltz.units.onehot import by_columns, not_states
 from boltz.units.states import are_states, ends
 
 Array = NDArray[Any]
@@ -121,14 +122,26 @@ def visible_rows(model: Seeing, x: Any, name: str = "x") -> Array:
     Whole numbers are divided by the levels that the machine keeps. name is what errors call x; raises InputError.
     """
     layer, border = model.layers[0], scale.Border(name, model.levels, "use model.with_levels({})")
+    x = by_columns(x, layer, name)
     if layer.binary:
         return scale.rows(x, border, layer.units, model.dtype, model.arena)
     rows = inside(model, scale.rows(x, border, layer.units, np.float64, model.arena, real=True))
     if isinstance(model, BoltzmannMachine) and not are_states(layer.type, rows):
-        raise InputError(f"{name} must hold states of the visible units, {layer.type.support}.")
+        raise InputError(not_states(name, layer))
     if not np.isfinite(rows).all():
         raise InputError(f"{name} must lie within the range of {model.dtype} in units of the spread of its columns.")
     return rows
+
+
+def log_units(model: Any, known: Array | None = None) -> Any:
+    """What log-densities of a Boltzmann machine are less by in the units of the data (nats): a number, or one for each
+    row of known (rows, units) where not all visible units are. The conditionals of a Helmholtz machine count it
+    themselves.
+    """
+    if not isinstance(model, BoltzmannMachine) or model.scaling is None:
+        return 0.0
+    each = model.scaling.log_units
+    return float(each.sum()) if known is None else np.asarray(known, np.float64) @ each
 
 
 def inside(model: Seeing, x: Array) -> Array:
@@ -165,7 +178,8 @@ def graph_from(metadata: Told, source: str) -> Graph:
 def boltzmann_from(tensors: Tensors, metadata: Told, source: str) -> BoltzmannMachine:
     graph = graph_from(metadata, source)
     arena, rates = arena_from(tensors, graph.shapes, source), _rates(tensors, graph.layers, source)
-    return BoltzmannMachine(graph, arena, rates, levels_from(metadata, source))
+    scaling = scaling_from(tensors, graph.layers[0], source)
+    return BoltzmannMachine(graph, arena, rates, levels_from(metadata, source), scaling)
 
 
 def _structure(metadata: Told, source: str) -> Structure:
@@ -224,7 +238,7 @@ def levels_from(metadata: Mapping[str, str], source: str) -> int | None:
 def _rates(tensors: Tensors, layers: tuple[Layer, ...], source: str) -> dict[str, Array]:
     rates = {n: tensors[f"layer/{n}/rate"] for n in (each.name for each in layers) if f"layer/{n}/rate" in tensors}
     for layer in layers:
-        low, high = ends(layer.type) if layer.kind in UNITS else (0.0, 1.0)
+        low, high = ends(layer.type) if is_kind(layer.kind) else (0.0, 1.0)
         rate = rates.get(layer.name)
         if rate is not None and (rate.shape != (layer.units,) or not ((rate > low) & (rate < high)).all()):
             within = f"({low:g}, {high:g})"

@@ -10,7 +10,7 @@ from typing import Any
 
 from boltz.errors import InputError
 from boltz.nn.arena import size
-from boltz.units import UNITS, Units
+from boltz.units import Units, is_kind, units_of
 
 MOST_LAYERS = 1000
 
@@ -27,7 +27,7 @@ def own_key(layer: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class Layer:
-    """A named layer of units of one kind."""
+    """A named layer of units of one kind; where a unit has several columns, units counts columns."""
 
     name: str
     units: int
@@ -35,13 +35,23 @@ class Layer:
 
     @property
     def type(self) -> Units:
-        """What its units are, in a Boltzmann machine; raises KeyError for a kind that these do not have."""
-        return UNITS[self.kind]
+        """What its units are, in a Boltzmann machine; raises InputError for a kind that these do not have."""
+        return units_of(self.kind)
 
     @property
     def binary(self) -> bool:
         """Whether its units are 0 and 1, in any machine; rows of data may then be probabilities."""
-        return self.kind in UNITS and self.type.binary
+        return is_kind(self.kind) and self.type.binary
+
+    @property
+    def columns(self) -> int:
+        """Columns of a unit, in any machine."""
+        return self.type.columns if is_kind(self.kind) else 1
+
+    @property
+    def described(self) -> str:
+        """Its size in words: 784, or 31x21 for 31 units of 21 columns."""
+        return f"{self.units // self.columns}x{self.columns}" if self.columns > 1 else str(self.units)
 
 
 @dataclass(frozen=True)
@@ -72,8 +82,7 @@ class Graph:
         if len(set(names)) != len(names):
             raise InputError(f"layers must have different names, got {names}.")
         for layer in self.layers:
-            if layer.kind not in UNITS:
-                raise InputError(f"layer {layer.name} must be of kind {', '.join(UNITS)}, got {layer.kind!r}.")
+            layer.type  # raises for a kind that there is none of
             if layer.units < 1:
                 raise InputError(f"layer {layer.name} must have at least one unit, got {layer.units}.")
             if layer.units % (columns := layer.type.columns):
@@ -83,6 +92,13 @@ class Graph:
         for edge in self.edges:
             if edge.lower not in names or edge.upper not in names:
                 raise InputError(f"edge {edge.lower}-{edge.upper} names a layer that is not among {names}.")
+        ranges = {layer.name for layer in self.layers if layer.type.support is None}
+        for edge in self.edges:
+            if edge.lower in ranges and edge.upper in ranges:
+                raise InputError(
+                    f"layers {edge.lower} and {edge.upper} must not both have real-valued units: their energy may have "
+                    "no lower bound, so that there is no such density."
+                )
         if len({frozenset((edge.lower, edge.upper)) for edge in self.edges}) < len(self.edges):
             raise InputError("edges must join different pairs of layers.")
         _ = self.colours  # raises if two classes do not suffice
@@ -103,7 +119,7 @@ class Graph:
     @property
     def architecture(self) -> str:
         """Units from the bottom, such as 784-500-1000."""
-        return "-".join(str(layer.units) for layer in self.layers)
+        return "-".join(layer.described for layer in self.layers)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -18,6 +18,7 @@ from boltz.sampling.drawing import drawing_of
 from boltz.sampling.evidence import Evidence, evidence_of
 from boltz.sampling.gibbs import repeat
 from boltz.sampling.inference import inference_of
+from boltz.units.onehot import by_codes, codes_of
 
 Array = NDArray[Any]
 SWEEPS = {"mean": 1000, "mean-field": clamped.SWEEPS, "sample": 1000}
@@ -38,10 +39,11 @@ def complete(
     - "mean-field": the fixed point of hidden layers and unknown units of a BoltzmannMachine (Salakhutdinov & Hinton
       2009, section 2.2), from base rates. It draws nothing, so that seed means nothing to it.
 
-    sweeps is 1,000 by default, 100 for mean field. Rows do not depend on each other. Raises InputError, and
+    Categorical units given as codes come back as codes from "sample", and else as the probabilities of their states
+    (rows, units times states). sweeps is 1,000 by default, 100 for mean field. Rows do not depend on each other. Raises InputError, and
     NumericalError for an overflow.
     """
-    model = checked_machine(model)
+    model = checked_machine(model, any_units=True)
     method = checks.choice(method, "method", SWEEPS)
     if method == "mean-field" and model.directed is not None:
         raise InputError("method must be mean or sample for a HelmholtzMachine: mean-field is for BoltzmannMachines.")
@@ -49,7 +51,10 @@ def complete(
     seed = checks.seed(seed)
     evidence = evidence_of(model, x, mask)
     found = arrays.host(outside(model, completed(model, evidence, method, sweeps, seed)))
-    if not model.layers[0].binary:  # the way there and back rounds what is known
+    layer = model.layers[0]
+    if by_codes(x, layer) and method == "sample":
+        return codes_of(found, layer.columns)
+    if layer.kind == "gaussian":  # the way there and back rounds what is known
         given = scale.divided(scale.table(arrays.host(x), "x", model.layers[0].units), model.levels)
         np.copyto(found, given, where=arrays.host(evidence.known), casting="same_kind")
     return found
@@ -61,7 +66,7 @@ def completed(
     """The rows of evidence with their unknown entries filled in, where the model lives; raises NumericalError."""
     whole = evidence.padded(FEWEST)
     if method == "mean-field":
-        filled = clamped.posterior(checked_model(model), whole, sweeps)[model.visible]
+        filled = clamped.posterior(checked_model(model, any_units=True), whole, sweeps)[model.visible]
     else:
         filled = _by_chains(model, whole, sweeps, Key.from_seed(seed).derive("complete"), method == "mean")
     if not np.isfinite(filled).all():

@@ -30,7 +30,7 @@ def decode(model: Model, z: Any, layer: Layer = "top") -> Array:
     2009, section 2.2). Gaussian visible units are in the units of the data. Raises InputError, and NumericalError for
     an overflow.
     """
-    model = checked_machine(model)
+    model = checked_machine(model, any_units=True)
     if isinstance(layer, str) and layer == "all":
         raise InputError("layer must be one hidden layer, got all.")
     name = feature_layers(model, layer)[0]

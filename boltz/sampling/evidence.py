@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from boltz import arrays, scale
 from boltz.errors import InputError
 from boltz.models.files import Model, visible_rows
+from boltz.models.graph import Layer
+from boltz.units.onehot import by_codes, one_hot
+from boltz.units.states import states_of
 
 Array = NDArray[Any]
 
@@ -43,18 +46,20 @@ class Evidence:
 def evidence_of(model: Model, x: Any, mask: Any = None) -> Evidence:
     """Rows x (rows, units) known where mask (rows, units) or (units,) is True, without a mask where x is not NaN.
 
+    Categorical units may be codes (rows, units) or one-hot columns, and so may a mask of theirs.
     What stands at the other entries is never looked at. Evidence lives where the model does. Raises InputError, also
     for whole numbers beside NaN at a machine with levels: they are floats by their type, which no levels divide.
     """
-    on_device = arrays.on_device(model.arena)
-    found = scale.table(arrays.host(x) if on_device else x, "x", model.layers[0].units)
+    on_device, layer = arrays.on_device(model.arena), model.layers[0]
+    x = arrays.host(x) if on_device else x
+    found = scale.table(x, "x", layer.units // layer.columns if by_codes(x, layer) else layer.units)
     if mask is None:
         mask = found == found
     known = _checked_mask(_as_rows(arrays.host(mask) if on_device else mask, x, found.shape), found.shape)
-    rows = found if known.all() else np.where(known, found, found.dtype.type(0))
-    layer, holes = model.layers[0], bool((found != found).any())
-    if not known.all() and model.directed is None and not all(each.binary for each in model.layers):
-        raise InputError("x must be known in full, as the units of the machine are not 0 and 1.")
+    holes = bool((found != found).any())
+    if layer.columns > 1:
+        found, known = _in_columns(found, known, layer)
+    rows = found if known.all() else np.where(known, found, _any_state(layer, found))
     if holes and layer.binary and scale.whole_floats(rows, model.levels):
         raise InputError(
             f"x must hold numbers in [0, 1] or NaN, got floats up to {rows.max():g}, which are not divided: give x / "
@@ -62,6 +67,24 @@ def evidence_of(model: Model, x: Any, mask: Any = None) -> Evidence:
         )
     rows = visible_rows(model, rows)
     return Evidence(rows, arrays.beside(np.ascontiguousarray(known), rows))
+
+
+def _in_columns(found: Array, known: Array, layer: Layer) -> tuple[Array, Array]:
+    """One-hot rows of units of several columns, and which of them are known, each unit as a whole; raises InputError."""
+    if found.shape[1] != layer.units:
+        codes = np.where(known, found, 0)
+        return one_hot(codes, layer.columns, "x"), np.repeat(known, layer.columns, axis=1)
+    whole = known.reshape(len(known), -1, layer.columns)
+    if (whole.any(axis=2) != whole.all(axis=2)).any():
+        raise InputError(f"mask must say the same of all {layer.columns} columns of a unit.")
+    return found, known
+
+
+def _any_state(layer: Layer, like: Array) -> Array:
+    """A state of each column, for units that are not known."""
+    states = states_of(layer.type)
+    first = np.zeros(layer.columns) if states is None else states[0]
+    return np.tile(first, layer.units // layer.columns).astype(like.dtype)
 
 
 def _as_rows(mask: Any, x: Any, shape: tuple[int, ...]) -> Any:

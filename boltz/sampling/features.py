@@ -33,7 +33,7 @@ def features(model: Model, x: Any, layer: Layer = TOP, mask: Any = None) -> Arra
     units are first put at means given the known ones, without chance: for a Boltzmann machine those of complete with
     "mean-field", for a Helmholtz machine those where 50 passes up and down lead, by the means of both its models.
     """
-    model = checked_machine(model)
+    model = checked_machine(model, any_units=True)
     names = feature_layers(model, layer)
     return host(side_by_side(model, filled(model, evidence_of(model, x, mask)), names))
 

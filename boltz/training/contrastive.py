@@ -35,6 +35,7 @@ from boltz.training.settings import Settings
 
 Array = NDArray[Any]
 SLICE = 512
+LEAST_LOG_VARIANCE = float(np.log(1e-3))  # of units whose data have a spread of 1, so that no density grows without end
 
 
 @dataclass
@@ -158,6 +159,7 @@ class Contrastive:
         sweep = GibbsSweep(machine, key, flipped=drawn, scales=self.scales, turned=turned)
         move = sweep.sweep if settings.negative == "states" else sweep.sweep_means
         posterior = Posterior(machine, settings.mean_field, settings.positive_draws, self.scales)
+        own = Own(machine, n + count, work.batch, self._drawn(machine))
 
         def positive(rows: slice) -> None:
             scratch = work.block("positive", rows.start)
@@ -165,6 +167,7 @@ class Contrastive:
             visit = Visit(key, step, rows.start, numbers_of(clock.rows, rows), state)
             means = phase(posterior, batch[rows], visit, scratch)
             _store(stats, {machine.graph.visible: batch[rows], **means}, rows)
+            own.store({machine.graph.visible: batch[rows]}, means, rows)
             if not self.persistent:
                 chain = posterior_sample(machine, means, key, step, rows.start, scratch)
                 visible = machine.graph.visible  # overwritten by the first half sweep
@@ -176,6 +179,7 @@ class Contrastive:
                 means = move(chain, step * k + i, rows.start, scratch)
             means.pop(machine.graph.visible, None)
             _store(stats, chain | means, slice(n + rows.start, n + rows.stop))
+            own.store(chain, means, slice(n + rows.start, n + rows.stop))
 
         whole = isinstance(pool, Recording) and (len(machine.graph.edges) == 1 or self._by_rows(machine))
         parts, chain_parts = self._parts(machine, batch, count, whole)
@@ -189,7 +193,7 @@ class Contrastive:
         signs = _signs(machine.arena, n, count)
         doubled = {layer: _signs(machine.arena, n, count, scale) for layer, scale in self.scales.items()}
         pool.map(lambda layer: self._track(layer, stats[layer][:n], state), list(stats))
-        return self._contract(work, stats, signs, state, pool, doubled)
+        return self._contract(work, stats | own.found, signs, state, pool, doubled)
 
     def _parts(
         self, machine: BoltzmannMachine, batch: Array, chains: int, whole: bool
@@ -224,6 +228,7 @@ class Contrastive:
     ) -> Mapping[str, Array]:
         """Signed sums over rows of x and x y^T, centred where there are offsets, by slices of the lower layers.
 
+        stats has, beside the layers, the statistics of what their units have besides, by the names of these parameters.
         doubled has the signs for the biases of layers whose input counts twice: a bias does so with it, and is kept as
         twice what it is in the whole machine (Salakhutdinov & Hinton 2009, in their code).
         """
@@ -233,12 +238,14 @@ class Contrastive:
 
         def weigh(layer: str) -> None:
             kernels.totals(doubled.get(layer, signs), stats[layer], gradient[bias_key(layer)])
-            for name, own in machine.unit_type(layer).statistics(stats[layer]).items():
-                kernels.totals(signs, own, gradient[own_key(layer, name)])
+            for name in machine.graph.own_shapes[layer]:
+                own = own_key(layer, name)
+                kernels.totals(signs, stats[own], gradient[own])
             if layer in weighed:
                 kernels.weigh(stats[layer], signs, state.get(f"offset/{layer}"), totals.get(layer))
 
-        pool.map(weigh, list(stats))
+        layers = list(machine.graph.units)
+        pool.map(weigh, layers)
         jobs = [
             (edge, rows)
             for edge in machine.graph.edges
@@ -265,10 +272,31 @@ class Contrastive:
 
         pool.map(product, jobs)
         if center:
-            pool.map(plain, list(stats))
+            pool.map(plain, layers)
         if self.settings.sparse:
             self._sparsify(machine, gradient, state)
+        self._hold(machine, gradient)
         return gradient
+
+    def _drawn(self, machine: BoltzmannMachine) -> frozenset[str]:
+        """The hidden layers of which the positive phase gives states, not means."""
+        drawn, others = Posterior(machine, self.settings.mean_field, 1, {}).classes()
+        return frozenset(drawn if others and self.settings.positive != "mean-field" else ())
+
+    def _hold(self, machine: BoltzmannMachine, gradient: dict[str, Array]) -> None:
+        """Slow down what units have beside a bias, stop variances at their floor, and leave constant columns alone."""
+        for layer, shapes in machine.graph.own_shapes.items():
+            for name in shapes:
+                own, value = gradient[own_key(layer, name)], machine.params[own_key(layer, name)]
+                own *= own.dtype.type(self.settings.variance_rate)
+                own[(value <= LEAST_LOG_VARIANCE) & (own < 0)] = 0
+        if machine.scaling is not None and machine.scaling.constant.any():
+            constant, visible = beside(machine.scaling.constant, machine.arena), machine.visible
+            for edge in machine.graph.edges:
+                if visible in (edge.lower, edge.upper):
+                    gradient[edge.key][constant if edge.lower == visible else (slice(None), constant)] = 0
+            for name in machine.own(visible):
+                gradient[own_key(visible, name)][constant] = 0
 
     def _sparsify(self, machine: BoltzmannMachine, gradient: dict[str, Array], state: RuleState) -> None:
         """Pull running rates to the target through biases and the weights of both sides (Hinton 2012, section 11;
@@ -282,6 +310,35 @@ class Contrastive:
             gradient[edge.key] += np.outer(lower, pull)
             if edge.lower in pulls:
                 gradient[edge.key] += np.outer(pulls[edge.lower], upper)
+
+
+@dataclass(frozen=True)
+class Own:
+    """Statistics (rows, ...) of what the units of layers have beside a bias, by the names of these parameters.
+
+    drawn: layers whose states the positive phase gives among its means.
+    """
+
+    machine: BoltzmannMachine
+    rows: int
+    scratch: Scratch
+    drawn: frozenset[str]
+    found: dict[str, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for layer, shapes in self.machine.graph.own_shapes.items():
+            for name, shape in shapes.items():
+                whole = self.scratch.get("own", own_key(layer, name), (self.rows, *shape))
+                self.found[own_key(layer, name)] = whole
+
+    def store(self, states: Mapping[str, Array], means: Mapping[str, Array], rows: slice) -> None:
+        """Keep the statistics of layers in these states, or with these means, at some rows."""
+        if not self.found:
+            return
+        for layer, x in {**states, **means}.items():
+            kind, drawn = self.machine.unit_type(layer), layer not in means or layer in self.drawn
+            for name, own in (kind.statistics if drawn else kind.mean_statistics)(x).items():
+                self.found[own_key(layer, name)][rows] = own
 
 
 def _signs(like: Array, rows: int, chains: int, scale: float = 1.0) -> Array:

@@ -223,10 +223,13 @@ class Loop:
         draw numbers the presentation: the epoch within the whole run, so that no two stages see the same draws.
         """
         key, model, kept = self.key.derive("binarize"), self.state.model, self._rows(data, rows)
-        if not model.layers[0].binary:
-            return inside(model, kept / (data.levels or 1))
-        batch = binarize(kept, data.levels, stage.settings.binarize, key, draw, rows)
-        batch = batch.astype(model.dtype, copy=False)
+        if model.layers[0].binary:
+            batch = binarize(kept, data.levels, stage.settings.binarize, key, draw, rows)
+            batch = batch.astype(model.dtype, copy=False)
+        else:
+            batch = inside(model, kept if data.levels in (None, 1) else kept / data.levels)
+        if model.directed is not None and model.undirected is None:
+            return batch
         pair = stage.pair or 0
         below = self.state.pairs[:pair]
         seen = recognise(below, self.plan[:pair], batch, rows, self.key, draw)

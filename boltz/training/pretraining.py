@@ -44,6 +44,7 @@ RULES: dict[str, type[Contrastive]] = {
     "ucd": Coupled,
     PREDICTING: MultiPrediction,
 }  # the others are contrastive divergence
+BINARY_RULES = ("ptt", "ucd", PREDICTING)
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,7 @@ def stages(graph: Graph, settings: Settings) -> list[Stage]:
     sizes, kinds = [layer.units for layer in graph.layers], [layer.kind for layer in graph.layers]
     pairs = len(sizes) - 1
     settings.check_pairs(pairs)
-    other = next((layer for layer in graph.layers if not layer.binary), None)
-    if settings.rule == PREDICTING and other is not None:
-        raise InputError(
-            f"rule {PREDICTING} is for Bernoulli units, but layer {other.name} is of kind {other.kind}: take rule pcd."
-        )
+    check_units(graph, settings)
     how = settings.pretrain
     doubled, composed, above = how == "doubling", how != "two-stage", how == "bottom"
     joint = Stage("joint", settings, rule_of(settings, {}), composed=composed, starts_above=above)
@@ -122,6 +119,29 @@ def stages(graph: Graph, settings: Settings) -> list[Stage]:
             scales = {"h1": 1.0 if pair == pairs - 1 else 2.0, "v": 1.0 if pair == 0 else 2.0} if doubled else {}
             found.append(pair_stage(pair, pair_graph, settings.pretraining(pair), scales))
     return [*found, joint]
+
+
+def check_units(graph: Graph, settings: Settings) -> None:
+    """Raise InputError where settings need units of 0 and 1, and a layer has others."""
+    other = next((layer for layer in graph.layers if not layer.binary), None)
+    if other is None:
+        return
+    if settings.rule in BINARY_RULES:
+        raise InputError(
+            f"rule {settings.rule} is for Bernoulli units, but layer {other.name} is of kind {other.kind}: take rule "
+            "pcd."
+        )
+    upper = next((layer for layer in graph.layers[2:] if not layer.binary), None)
+    if settings.positive == "gibbs" and upper is not None:
+        raise InputError(
+            f"positive gibbs keeps a bit a unit, but layer {upper.name} is of kind {upper.kind}: take positive "
+            "collapsed."
+        )
+    inner = next((layer for layer in graph.layers[1:-1] if not layer.binary), None)
+    if inner is not None and largest(settings.pretrain_epochs) > 0 and settings.pretrain != "bottom":
+        raise InputError(
+            f"pretrain must be bottom where layer {inner.name} is of kind {inner.kind}, got {settings.pretrain}."
+        )
 
 
 def _two_stages(graph: Graph, settings: Settings) -> list[Stage]:

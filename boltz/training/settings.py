@@ -271,6 +271,9 @@ class Settings(Averaged):
     sparsity_cost: float = setting(0.0, "Strength of the sparsity penalty.")
     center: bool = setting(False, "Centre the units by moving averages of their means on the data.")
     center_rate: float = setting(0.01, "Rate of the moving averages for centring and sparsity.", RATES_MOVE)
+    variance_rate: float = setting(
+        0.1, "Learning rate of the log-variances of Gaussian units, as a share of that of the others; 0 keeps them."
+    )
     positive: str = setting(
         "mean-field",
         "States of hidden layers given the data: means of a factorised posterior (mean-field), or a draw of every "
@@ -323,7 +326,7 @@ class Settings(Averaged):
         _check_pretraining(self)
         self._check(("sparsity_cost",), 0, 1e6)
         checks.number(self.mean_field_damping, "mean_field_damping", 0, 0.999)
-        self._check(("center_rate", "mean_field_tolerance", "sparsity_target"), 0, 1)
+        self._check(("center_rate", "mean_field_tolerance", "sparsity_target", "variance_rate"), 0, 1)
 
     def _check_rule(self) -> None:
         """Raise InputError for what the rule does not have."""

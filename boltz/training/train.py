@@ -366,11 +366,10 @@ def _with_gap(notes: tuple[str, ...], history: list[Record], settings: AnySettin
 def _started(model: Model, data: Data) -> Model:
     """A copy of the machine to train, in the units of the data if it has Gaussian visible units and knows none yet."""
     found = replace(model, arena=model.arena.copy(), rates={})
-    net = found.directed
-    if net is None or net.layers[0].binary or net.scaling is not None:
+    if found.layers[0].kind != "gaussian" or found.scaling is not None:
         return found
     some = np.arange(0, len(data.x), -(-len(data.x) // checks.INITIAL_ROWS))
-    return scaled(net, data.x[some] / (data.levels or 1))
+    return scaled(found, data.x[some] / (data.levels or 1))
 
 
 def _seen(loop: Loop) -> tuple[Array, Array] | None:
@@ -412,7 +411,7 @@ def _finished(loop: Loop, settings: AnySettings) -> Model:
     if rbm is None:
         return model
     rows = loop.visible_rows(min(RATE_ROWS, max(RATE_NUMBERS // model.layers[0].units, ROWS)))
-    if net is None and (rows.min() < 0 or rows.max() > 1):
+    if net is None and model.layers[0].binary and (rows.min() < 0 or rows.max() > 1):
         return model
     key = Key.from_seed(settings.seed).derive("rates")
     rates = base_rates(rbm, rows if net is None else recognised(net, rows, key), settings.seed)

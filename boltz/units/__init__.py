@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz import checks
+from boltz.errors import InputError
 from boltz.rng import Stream
 from boltz.units.bernoulli import Bernoulli
+from boltz.units.categorical import Categorical
+from boltz.units.gaussian import Gaussian
+from boltz.units.spin import Spin
 
 Array = NDArray[Any]
 
@@ -42,8 +47,11 @@ class Units(Protocol):
     def statistics(self, state: Array) -> dict[str, Array]:
         """The derivative of -base energy of states by each own parameter, (chains, ...)."""
 
+    def mean_statistics(self, mean: Array) -> dict[str, Array]:
+        """The expectation of these statistics of units with such means, (chains, ...)."""
+
     def log_partition(self, field: Array) -> Array:
-        """log of the sum over states of exp(field x - base energy), elementwise (nats)."""
+        """log of the sum over states of exp(field x - base energy), of each unit (nats)."""
 
     def total_log_partition(self, field: Array) -> NDArray[np.float64]:
         """Sum of the log-partitions of a row's units, (chains,) in float64."""
@@ -52,10 +60,10 @@ class Units(Protocol):
         """First derivative of the log-partition."""
 
     def variance(self, field: Array) -> Array:
-        """Second derivative of the log-partition."""
+        """Second derivative of the log-partition, of each column."""
 
     def entropy(self, mean: Array) -> Array:
-        """Entropy of a unit with this mean (nats)."""
+        """Entropy of each unit with this mean (nats)."""
 
     def base_energy(self, state: Array) -> Array:
         """Energy of a state without any field, summed over units, (chains,)."""
@@ -88,4 +96,44 @@ class Units(Protocol):
         """increment += change of log-partition between two temperatures; then sample at the second, in place."""
 
 
-UNITS: dict[str, Units] = {"bernoulli": Bernoulli()}
+UNITS: dict[str, Units] = {"bernoulli": Bernoulli(), "spin": Spin(), "gaussian": Gaussian()}
+FAMILIES: dict[str, Callable[[int], Units]] = {"categorical": Categorical}
+"""Types that come with a number, such as categorical:21 of 21 states."""
+MOST_STATES = 1000
+
+
+def units_of(kind: str) -> Units:
+    """The unit type of a kind, such as spin or categorical:21; raises InputError for one that there is none of."""
+    name, colon, number = kind.partition(":")
+    if name in UNITS and not colon:
+        return UNITS[name]
+    if name not in FAMILIES:
+        raise InputError(f"units must be of kind {', '.join(names())}, got {kind!r:.40}.")
+    if not (number.isascii() and number.isdecimal() and len(number) < 5 and 2 <= int(number) <= MOST_STATES):
+        raise InputError(
+            f"units of kind {name} need a number of states from 2 to {MOST_STATES}, such as {name}:21, got {kind!r:.40}."
+        )
+    return FAMILIES[name](int(number))
+
+
+def names() -> list[str]:
+    """The kinds that there are, in words."""
+    return [*UNITS, *(f"{name}:STATES" for name in FAMILIES)]
+
+
+def is_kind(kind: str) -> bool:
+    """Whether there are units of a kind."""
+    return kind in UNITS or kind.partition(":")[0] in FAMILIES
+
+
+def kind_of(value: Any, name: str) -> str:
+    """A kind as a caller names it, "spin", "categorical:21" or ("categorical", 21); name is what errors call it.
+
+    Raises InputError.
+    """
+    if isinstance(value, tuple | list) and len(value) == 2 and isinstance(value[0], str):
+        value = f"{value[0]}:{checks.integer(value[1], f'{name}[1]', 2, MOST_STATES)}"
+    if not isinstance(value, str):
+        raise InputError(f"{name} must be a kind of units among {', '.join(names())}, got {checks.brief(value)}.")
+    units_of(value)
+    return value

@@ -34,6 +34,9 @@ class Bernoulli:
     def statistics(self, state: Array) -> dict[str, Array]:
         return {}
 
+    def mean_statistics(self, mean: Array) -> dict[str, Array]:
+        return {}
+
     def log_partition(self, field: Array) -> Array:
         return softplus(field)
 

@@ -34,19 +34,29 @@ def ends(units: Units) -> tuple[float, float]:
     return (min(units.support), max(units.support)) if units.support is not None else (-np.inf, np.inf)
 
 
+def states_of(units: Units) -> Array | None:
+    """The states of a unit (states, columns), None where it has a range of them: with several columns one of these is 1."""
+    if units.support is None:
+        return None
+    return np.eye(units.columns) if units.columns > 1 else np.array(units.support)[:, None]
+
+
 def inside(units: Units, mean: Array, room: float) -> Array:
     """Means (rows, units) kept off the ends of their range, by a share of it, so that no state is impossible."""
     if units.support is None:
         return mean
+    if units.columns > 1:
+        return mean + room * (fair(units, mean) - mean)
     low, high = ends(units)
     return np.clip(mean, low + room * (high - low), high - room * (high - low))
 
 
 def smoothed(units: Units, total: Array, count: int) -> Array:
     """Means (units,) of so many states with this sum, and one more of each state that there is."""
-    if units.support is None:
+    states = states_of(units)
+    if states is None:
         return total / count
-    return (total + sum(units.support)) / (count + len(units.support))
+    return (total + np.tile(states.sum(axis=0), len(total) // units.columns)) / (count + len(states))
 
 
 def fair(units: Units, like: Array) -> Array:
@@ -58,4 +68,5 @@ def are_states(units: Units, x: Array) -> bool:
     """Whether all numbers are states that units can take, of which the numbers of a wide range are not looked at."""
     if units.support is None:
         return True
-    return bool(reduce(or_, (x == value for value in units.support)).all())
+    known = bool(reduce(or_, (x == value for value in units.support)).all())
+    return known and (units.columns == 1 or bool((x.reshape(len(x), -1, units.columns).sum(axis=2) == 1).all()))

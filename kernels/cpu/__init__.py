@@ -11,6 +11,7 @@ from boltz.kernels.cpu.bernoulli import (
     normal,
 )
 from boltz.kernels.cpu.bits import pack_rows, unpack_rows
+from boltz.kernels.cpu.categorical import categorical_from_mean, categorical_mean
 from boltz.kernels.cpu.layers import (
     activate,
     gaussian_path,
@@ -41,6 +42,8 @@ __all__ = [
     "bernoulli_rows",
     "bernoulli_sample",
     "bernoulli_score",
+    "categorical_from_mean",
+    "categorical_mean",
     "contraction",
     "copy",
     "cut",

@@ -21,6 +21,7 @@ from boltz.kernels.reference import (  # CuPy takes them
     activate,
     add,
     back,
+    categorical_mean,
     copy,
     cut,
     gaussian_path,
@@ -29,6 +30,7 @@ from boltz.kernels.reference import (  # CuPy takes them
     normal_score,
     outer,
     pack_rows,
+    picked,
     pooled,
     repeated,
     row_means,
@@ -49,6 +51,7 @@ __all__ = [
     "activate",
     "add",
     "back",
+    "categorical_mean",
     "copy",
     "cut",
     "gaussian_path",
@@ -223,6 +226,13 @@ def bernoulli_anneal(
 def bernoulli_score(field: Array, bias: Array, state: Array, log_density: Array) -> None:
     """log_density (rows,) gains the log-density of the units given their field: see kernels.reference."""
     _rows("bernoulli_score", field, field, bias, state, len(field) // max(len(state), 1), log_density)
+
+
+def categorical_from_mean(mean: Array, states: int, stream: Stream, first_row: int, state: Array) -> None:
+    """Draw one state of each unit with the given probabilities (rows, units * states): see kernels.reference."""
+    bits = _cupy().empty((len(mean), mean.shape[1] // states), np.uint32)
+    philox(stream, first_row, bits)
+    picked(bits, mean, states, state)
 
 
 def normal(stream: Stream, rows: Array, out: Array) -> None:

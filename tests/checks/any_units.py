@@ -1,6 +1,6 @@
-"""Checks of machines whose units have other states than 0 and 1, or base energies; their kinds are of the tests alone.
+"""Checks of machines whose units have other states than 0 and 1, or base energies.
 
-Each registers the kinds for itself where nobody has, so that planted faults can run it.
+Two kinds are of the tests alone. Each check registers the kinds for itself where nobody has, so that planted faults can run it.
 """
 
 from __future__ import annotations
@@ -34,15 +34,18 @@ from boltz.sampling.ladders import At, Machines, Temperatures
 from boltz.sampling.meanfield import MeanField, free_energy_at, solve
 from boltz.sampling.mixtures import mixture_of
 from boltz.targets import MachinePath, path_to
-from boltz.units import UNITS
+from boltz.units import UNITS, units_of
 
 NAMES = ["three", "two", "bernoulli"]
 BITS = ((0.0, 1.0), (0.0, 0.0))
 TOLERANCE = 1e-9
 
 
+LAWS = {"bernoulli": BITS, "spin": ((-1.0, 1.0), (0.0, 0.0)), "categorical:3": (np.eye(3).tolist(), (0.0, 0.0, 0.0))}
+
+
 def _laws(names: list[str]) -> list[Any]:
-    return [(KINDS[name].support, KINDS[name].energies) if name in KINDS else BITS for name in names]
+    return [(KINDS[name].support, KINDS[name].energies) if name in KINDS else LAWS[name] for name in names]
 
 
 def registered(check: Any) -> Any:
@@ -61,7 +64,7 @@ def registered(check: Any) -> Any:
 def machine(names: list[str], sizes: list[int], seed: int, scale: float = 0.8) -> tuple[BoltzmannMachine, Mixed]:
     """A machine of layers of these kinds, and its oracle."""
     oracle = mixed.random(_laws(names), sizes, scale, seed)
-    graph = Graph.chain(sizes, names)
+    graph = Graph.chain([len(bias) for bias in oracle.biases], names)
     return BoltzmannMachine(graph, np.concatenate([x.reshape(-1) for x in (*oracle.weights, *oracle.biases)])), oracle
 
 
@@ -69,8 +72,16 @@ def cases() -> list[tuple[BoltzmannMachine, Mixed]]:
     """RBMs and DBMs in which each kind takes each place."""
     chains = [["three", "two"], ["two", "three"], ["bernoulli", "three"], ["three", "bernoulli"], ["two", "bernoulli"]]
     deep = [["three", "two", "bernoulli"], ["two", "bernoulli", "three"], ["bernoulli", "three", "two"]]
+    chains += [["spin", "bernoulli"], ["bernoulli", "spin"], ["spin", "spin"]]
+    chains += [["categorical:3", "bernoulli"], ["spin", "categorical:3"], ["categorical:3", "three"]]
+    deep += [["categorical:3", "bernoulli", "spin"], ["spin", "categorical:3", "two"], ["bernoulli", "spin", "spin"]]
     found = [machine(names, [3, 2], i) for i, names in enumerate(chains)]
     return found + [machine(names, [2, 3, 2], 10 + i) for i, names in enumerate(deep)]
+
+
+def _rates(model: BoltzmannMachine) -> dict[str, Any]:
+    """Means (units,) of each layer that are not those of units without a field."""
+    return {n: units_of(k).mean(0.3 * np.arange(u) - 0.2) for n, u, k in _layers(model)}
 
 
 def near(found: Any, expected: Any) -> None:
@@ -98,7 +109,7 @@ def check_exact_gradient() -> None:
 def check_density_on_a_path() -> None:
     """At beta 1 the density is that of the machine, at 0 that of the base; catches the base energy of held layers."""
     for model, oracle in cases():
-        rates = {n: KINDS[k].mean(np.full(u, 0.3)) if k in KINDS else np.full(u, 0.4) for n, u, k in _layers(model)}
+        rates = _rates(model)
         for held_visible in (True, False):
             path = path_to(model, rates, held_visible)
             state, numbers = _held(oracle, path.held)
@@ -110,7 +121,7 @@ def check_density_on_a_path() -> None:
 def check_ladders() -> None:
     """The densities of both kinds of ladders; catches the base energy of held layers."""
     for model, oracle in cases():
-        rates = {n: KINDS[k].mean(np.full(u, 0.3)) if k in KINDS else np.full(u, 0.4) for n, u, k in _layers(model)}
+        rates = _rates(model)
         path, at = path_to(model, rates), At(Key.from_seed(1), 0)
         for ladder in (Temperatures(path, np.ones(2)), Machines(MachinePath((model, model)), np.ones(2))):
             state, numbers = _held(oracle, ladder.held)
@@ -122,7 +133,7 @@ def check_ladders() -> None:
 def check_annealing_step_weighs() -> None:
     """The weight of a step is the change of the density; alpha 0: no chance enters the weight."""
     for model, oracle in cases():
-        rates = {n: KINDS[k].mean(np.full(u, 0.3)) if k in KINDS else np.full(u, 0.4) for n, u, k in _layers(model)}
+        rates = _rates(model)
         path = GibbsPath(path_to(model, rates))
         held, _ = _held(oracle, path.density.held)
         rows = len(next(iter(held.values())))
@@ -138,11 +149,15 @@ def check_mean_field_free_energy() -> None:
     for model, oracle in cases():
         rows, rng = oracle.states(0)[:3], np.random.default_rng(4)
         fields = {n: rng.normal(size=(3, u)) for n, u, _ in _layers(model)[1:]}
-        kinds = {n: UNITS[k] for n, _, k in _layers(model)}
+        kinds = {n: units_of(k) for n, _, k in _layers(model)}
         means = {n: kinds[n].mean(field) for n, field in fields.items()}
         laws = dict(zip(oracle.names, oracle.units, strict=True))
         for i, row in enumerate(rows):
-            q = {n: softmax(f[i][:, None] * np.array(laws[n][0]) - laws[n][1], axis=1) for n, f in fields.items()}
+            tables = {n: np.array(laws[n][0], np.float64).reshape(len(laws[n][1]), -1) for n in fields}
+            q = {
+                n: softmax(f[i].reshape(-1, tables[n].shape[1]) @ tables[n].T - laws[n][1], axis=1)
+                for n, f in fields.items()
+            }
             near(free_energy_at(model, rows, means)[i], oracle.free_energy_of(row, q))
         free, bound = -oracle.log_marginal([0])[:3], -variational(model, rows)
         assert (bound >= free - TOLERANCE).all(), "the bound of mean field is none"
@@ -202,7 +217,7 @@ def check_rows_must_be_states() -> None:
         visible_rows(model, np.full((2, 3), 0.5))
     except InputError as problem:
         said = str(problem)
-    assert said.startswith("x must hold states of the visible units")
+    assert said.startswith("x must hold states of three units, -1 and 0 and 2")
 
 
 @registered

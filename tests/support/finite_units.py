@@ -32,6 +32,9 @@ class Finite:
     def statistics(self, state: Array) -> dict[str, Array]:
         return {}
 
+    def mean_statistics(self, mean: Array) -> dict[str, Array]:
+        return {}
+
     def _exponents(self, field: Array) -> Array:
         return np.asarray(field, np.float64)[..., None] * np.array(self.support) - np.array(self.energies)
 

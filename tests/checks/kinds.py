@@ -1,0 +1,224 @@
+"""Checks of machines with Gaussian units against sums over fine grids, and of training with units of every kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from oracles import mixed
+from oracles.mixed import Mixed
+from scipy import stats as laws
+from scipy.special import logsumexp
+from support import stats
+
+import boltz
+from boltz.estimators.exact import exact_log_z
+from boltz.estimators.moments import exact_gradient
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.graph import Graph
+from boltz.parallel import workers
+from boltz.rng import Key
+from boltz.sampling.base_rate import base_rates
+from boltz.sampling.meanfield import free_energy_at
+from boltz.targets import path_to
+from boltz.training.contrastive import Contrastive
+from boltz.training.rules import Clock
+from boltz.training.settings import Settings
+
+SPREADS = {"v": (0.5, 1.4), "h1": (0.8, 1.1), "h2": (0.7, 1.2)}  # of the two Gaussian units of a layer
+LAWS: dict[str, Any] = {
+    "bernoulli": ((0.0, 1.0), (0.0, 0.0)),
+    "spin": ((-1.0, 1.0), (0.0, 0.0)),
+    "categorical:3": (np.eye(3).tolist(), (0.0, 0.0, 0.0)),
+}
+TOLERANCE = 1e-8
+
+
+def machine(names: list[str], sizes: list[int], seed: int, scale: float = 0.7) -> tuple[BoltzmannMachine, Mixed]:
+    """A machine of layers of these kinds, and its oracle; all units of a Gaussian layer have one spread."""
+    spreads = [SPREADS["v" if i == 0 else f"h{i}"][0] if name == "gaussian" else 1.0 for i, name in enumerate(names)]
+    units = [mixed.grid(s) if n == "gaussian" else LAWS[n] for n, s in zip(names, spreads, strict=True)]
+    drawn = mixed.random(units, sizes, scale, seed)
+    own = {
+        i: {"log_variance": lambda x, s=s: x * x / (2 * s * s)}
+        for i, (name, s) in enumerate(zip(names, spreads, strict=True))
+        if name == "gaussian"
+    }
+    oracle = Mixed(drawn.units, drawn.weights, drawn.biases, own)
+    graph = Graph.chain([len(bias) for bias in oracle.biases], names)
+    logs = [np.full(sizes[i], 2 * np.log(spreads[i])) for i in own]
+    return BoltzmannMachine(graph, np.concatenate([x.reshape(-1) for x in (*drawn.weights, *drawn.biases, *logs)])), oracle
+
+
+def gaussian_cases() -> list[tuple[BoltzmannMachine, Mixed]]:
+    """RBMs and DBMs with one Gaussian layer in each place."""
+    chains = [["gaussian", "bernoulli"], ["gaussian", "spin"], ["gaussian", "categorical:3"], ["spin", "gaussian"]]
+    deep = [["gaussian", "bernoulli", "spin"], ["bernoulli", "gaussian", "bernoulli"], ["spin", "bernoulli", "gaussian"]]
+    return [machine(names, [2, 2], 20 + i) for i, names in enumerate(chains)] + [
+        machine(names, [2, 2, 2], 30 + i) for i, names in enumerate(deep)
+    ]
+
+
+def near(found: Any, expected: Any, tolerance: float = TOLERANCE) -> None:
+    assert np.abs(np.asarray(found) - expected).max() < tolerance, (found, expected)
+
+
+def middle_rows(oracle: Mixed, count: int = 4) -> tuple[Any, Any]:
+    """Visible rows of the oracle that are not at the ends of a grid, and their numbers."""
+    states = oracle.states(0)
+    kept = np.flatnonzero((np.abs(states) < 2).all(axis=1))
+    numbers = kept[np.linspace(0, len(kept) - 1, count).astype(int)]
+    return states[numbers], numbers
+
+
+def width(oracle: Mixed, model: BoltzmannMachine) -> float:
+    """Log of the width that each visible state of a grid stands for, 0 for units with few states."""
+    if model.layers[0].kind != "gaussian":
+        return 0.0
+    states = np.array(oracle.units[0][0])
+    return float(len(oracle.biases[0]) * np.log(states[1] - states[0]))
+
+
+def check_gaussian_log_z_and_marginals() -> None:
+    """Catches a lost variance in the log-partition, and base energies left out."""
+    for model, oracle in gaussian_cases():
+        rows, numbers = middle_rows(oracle)
+        near(exact_log_z(model).value, oracle.log_z())
+        found, expected = boltz.log_likelihood(model, rows), oracle.log_marginal([0])[numbers] - width(oracle, model)
+        if found.kind == "exact":
+            near(found.per_row, expected - oracle.log_z())
+        else:  # a Gaussian layer that hears the data cannot be enumerated
+            assert model.layers[1].kind == "gaussian" and (found.per_row <= expected - oracle.log_z() + TOLERANCE).all()
+
+
+def check_gaussian_gradient() -> None:
+    """Of weights, biases and log-variances; catches statistics of hidden units that are taken at their means."""
+    for model, oracle in gaussian_cases():
+        rows, _ = middle_rows(oracle)
+        if model.layers[1].kind == "gaussian" and len(model.layers) > 2:
+            continue  # the layer that hears the data cannot be enumerated
+        expected = oracle.gradient(rows)
+        for name, x in exact_gradient(model, rows).items():
+            near(x, expected[name])
+
+
+def check_gaussian_path() -> None:
+    """Densities on the path of annealing, at both ends, where the Gaussian layer is summed out."""
+    for model, oracle in gaussian_cases():
+        rates = {n: model.unit_type(n).mean(0.3 * np.arange(u) - 0.2) for n, u in model.units.items()}
+        path = path_to(model, rates)
+        assert all(model.unit_type(n).support is not None for n in path.held)
+        numbers = sorted(oracle.names.index(n) for n in path.held)
+        grids = np.meshgrid(*(np.arange(len(oracle.states(i))) for i in numbers), indexing="ij")
+        state = {oracle.names[i]: oracle.states(i)[g.reshape(-1)] for i, g in zip(numbers, grids, strict=True)}
+        near(path.log_density(state, 1.0), oracle.log_marginal(numbers))
+        near(logsumexp(path.log_density(state, 0.0)), path.start_log_z)
+
+
+def check_gaussian_mean_field() -> None:
+    """E_q[E] less entropy by quadrature of the grid; catches the base energy taken at the mean."""
+    for model, oracle in gaussian_cases():
+        rows, _ = middle_rows(oracle, 2)
+        rng = np.random.default_rng(4)
+        fields = {n: rng.normal(size=(2, model.units[n])) for n in model.graph.hidden}
+        means = {n: model.unit_type(n).mean(f) for n, f in fields.items()}
+        for i, row in enumerate(rows):
+            q = {}
+            for n, f in fields.items():
+                states, energies = oracle.units[oracle.names.index(n)]
+                table = np.array(states, np.float64).reshape(len(energies), -1)
+                exponents = f[i].reshape(-1, table.shape[1]) @ table.T - np.array(energies)
+                q[n] = np.exp(exponents - logsumexp(exponents, axis=1, keepdims=True))
+            expected = oracle.free_energy_of(row, q) + width(oracle, model)
+            near(free_energy_at(model, rows, means)[i], expected)
+
+
+def check_gaussian_chains() -> None:
+    """Gibbs chains from exact draws keep the law: their visible means and squares, t tests at alpha 1e-6 together."""
+    model, oracle = machine(["gaussian", "spin"], [2, 2], 40)
+    drawn = boltz.exact_samples(model, 40_000, seed=3)
+    end = boltz.sample(model, 40_000, sweeps=5, start=drawn, seed=4)
+    law = np.exp(oracle.log_marginal([0]) - oracle.log_z())
+    states, tests = oracle.states(0), []
+    for power in (1, 2):
+        expected = law @ states**power
+        for state in (drawn["v"], end["v"]):
+            found = state.astype(np.float64) ** power
+            z = (found.mean(axis=0) - expected) / (found.std(axis=0, ddof=1) / np.sqrt(len(found)))
+            tests.append(2 * laws.norm.sf(np.abs(z)))
+    stats.accept(min(np.min(np.stack(tests)) * np.size(tests), 1.0), "chains leave the law of Gaussian units")
+
+
+def check_annealing_is_unbiased_for_every_kind() -> None:
+    """The mean weight of 4,000 chains over 40 temperatures against the exact Z, alpha 1e-6 a machine.
+
+    Catches a base energy in a weight, a mean in the place of a state, and a wrong start.
+    """
+    kinds = [["spin", "bernoulli"], ["categorical:3", "spin"], ["gaussian", "bernoulli"], ["gaussian", "spin", "spin"]]
+    for i, names in enumerate(kinds):
+        model, _ = machine(names, [3, 2, 2][: len(names)], 50 + i)
+        rows = boltz.exact_samples(model, 200, seed=1)["v"]
+        found = boltz.ais(model, chains=4000, betas=40, base=rows, seed=2)
+        ratio = np.exp(found.log_weights - exact_log_z(model).value)
+        z = (ratio.mean() - 1) / (ratio.std(ddof=1) / np.sqrt(len(ratio)))
+        stats.accept(float(2 * laws.norm.sf(abs(z))), f"annealing is biased for {names}")
+
+
+def check_negative_phase_for_every_kind() -> None:
+    """The gradient of persistent chains that start at exact draws is the exact one, t tests over 60 keys, alpha 1e-6.
+
+    Catches a negative phase that takes statistics of log-variances at means, or draws units of another law.
+    """
+    cases = [(["spin", "bernoulli"], {}), (["categorical:3", "spin"], {}), (["gaussian", "bernoulli"], {})]
+    cases += [(["spin", "gaussian"], {}), (["gaussian", "spin"], {"center": True})]
+    for i, (names, more) in enumerate(cases):
+        model, oracle = machine(names, [2, 2], 60 + i)
+        rows = middle_rows(oracle)[0].astype(model.dtype)
+        expected = exact_gradient(model, rows)
+        rule = Contrastive(Settings(chains=400, variance_rate=1.0, center_rate=0.0, **more))
+        found: list[Any] = []
+        for seed in range(60):
+            state = {f"chain/{n}": x for n, x in boltz.exact_samples(model, 400, seed=seed).items()}
+            if more:
+                state |= {f"offset/{n}": model.unit_type(n).mean(model.bias(n)) for n in model.units}
+            work = rule.workspace(model)
+            with workers(model.arena) as pool:
+                rule.gradient(work, rows, state, Clock(Key.from_seed(1000 + seed), 0, 0.0, np.arange(len(rows))), pool)
+            found.append(_uncentred(model, work.gradient, state))
+        table = np.array(found)
+        wanted = np.concatenate([expected[name].reshape(-1) for name in model.params])
+        error = table.std(axis=0, ddof=1) / np.sqrt(len(table))
+        z = (table.mean(axis=0) - wanted) / error
+        stats.accept(min(float(2 * laws.t.sf(np.abs(z), len(table) - 1).min()) * z.size, 1.0), f"gradient of {names}")
+
+
+def _uncentred(model: BoltzmannMachine, gradient: Any, state: Any) -> Any:
+    """The gradient in plain parameters of one that is centred: <x y> - <x> c - o <y> + the same of biases undone."""
+    named = {n: x.copy() for n, x in model.views(gradient).items()}
+    if "offset/v" in state:
+        # centred: dW = d<x y> - o_v d<y> - d<x> o_h; db_v = d<x> - dW o_h; db_h = d<y> - o_v dW
+        w, v, h = (named[n] for n in ("edge/v-h1/weight", "layer/v/bias", "layer/h1/bias"))
+        x, y = v + w @ state["offset/h1"], h + state["offset/v"] @ w
+        named["layer/v/bias"], named["layer/h1/bias"] = x, y
+        named["edge/v-h1/weight"] = w + np.outer(state["offset/v"], y) + np.outer(x, state["offset/h1"])
+    return np.concatenate([x.reshape(-1) for x in named.values()])
+
+
+def check_scaled_density() -> None:
+    """Log-densities in the units of the data; catches the logs of spreads left out, or counted twice."""
+    rng = np.random.default_rng(5)
+    rows = rng.normal(size=(400, 3)) * [0.01, 2.0, 300.0] + [5.0, 0.0, -1000.0]
+    model = boltz.rbm(3, 2, rows, units="gaussian", dtype=np.float64, initial_scale=0.0)
+    found = boltz.log_likelihood(model, rows)
+    near(found.per_row, laws.norm.logpdf(rows, rows.mean(axis=0), rows.std(axis=0)).sum(axis=1), 1e-6)
+    mask = np.array([True, False, True])
+    part = boltz.log_likelihood(model, rows[:5], mask=mask)
+    alone = laws.norm.logpdf(rows, rows.mean(axis=0), rows.std(axis=0))[:5, [0, 2]].sum(axis=1)
+    near(part.per_row, alone, 1e-6)
+
+
+def check_rates_of_categories() -> None:
+    """Rates of a unit's columns sum to 1; catches the smoothing of columns as if each were a unit."""
+    model, _ = machine(["categorical:3", "spin"], [3, 2], 70)
+    found = base_rates(model, np.zeros((4, 3), int), 0)["v"].reshape(3, 3)
+    near(found, np.array([5 / 7, 1 / 7, 1 / 7])[None])
