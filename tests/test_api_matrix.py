@@ -460,7 +460,7 @@ def test_a_run_in_place_of_its_machine_is_told_apart(name: str, machine: str) ->
 
 
 SIZES: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as errors name it, call)
-    "dbm": ("units", lambda v: boltz.dbm(v)),
+    "dbm": ("layers", lambda v: boltz.dbm(v)),
     "sbn": ("units", lambda v: boltz.sbn(v)),
     "sbn, widths": ("widths", lambda v: boltz.sbn([3, 2], v)),
     "vae": ("units", lambda v: boltz.vae(v, 2)),

@@ -40,8 +40,8 @@ ALLOWED: dict[str, set[str]] = {
     "html": set(),
     "presets": {"errors", "checks"},
     "progress": {"foreign", "errors", "checks"},
-    "data": {"foreign", "errors", "arrays", "checks", "rng", "kernels", "scale", "storage"},
-    "units": BASE,
+    "data": {"foreign", "errors", "arrays", "checks", "rng", "kernels", "scale", "units", "storage"},
+    "units": BASE | {"scale"},
     "nn": BASE,
     "models": MODELS,
     "targets": MODELS | {"models"},
@@ -90,6 +90,10 @@ WIDE = {
     "evaluation.report.report": 7,
     "units.Units.anneal": 7,  # the argument list of its kernel
     "units.bernoulli.Bernoulli.anneal": 7,
+    "units.spin.Spin.anneal": 7,
+    "units.gaussian.Gaussian.anneal": 7,
+    "units.categorical.Categorical.anneal": 7,
+    "models.builders.rbm": 8,  # public, all but the numbers of units optional
     "sampling.sample.sample": 7,  # public, all but the model optional
     "sampling.chains.run_chains": 9,  # public, all but the model and the sweeps optional
     "estimators.ais.ais": 7,  # public, all but the model optional

@@ -74,7 +74,7 @@ def diagnose(
     training, by name. Machines without an RBM have no chains: only their units are judged. Raises InputError, and
     NumericalError for an overflow.
     """
-    model = checked_machine(model)
+    model = checked_machine(model, any_units=True)
     sweeps = checks.integer(sweeps, "sweeps", LEAST_SWEEPS, 10**7)
     key = Key.from_seed(seed).derive("diagnose")
     rows, x = x, host(visible_rows(model, x))
@@ -82,7 +82,7 @@ def diagnose(
     given = None if particles is None else _particles(undirected, particles)
     course = Course(sweeps, key, _sweeps_a_step(model, settings), given)
     if directed is None:
-        return _boltzmann(checked_model(model), x, course)
+        return _boltzmann(checked_model(model, any_units=True), x, course)
     active = machine_health.inactive_units(active_units(model, rows, seed), model.units)
     states = _recognised(directed, x, key)
     if undirected is None:
@@ -103,7 +103,7 @@ def diagnose_chains(
     Without particles the start is that of boltz.sample, modes of mean field among it. The rest is as in diagnose.
     Raises InputError, and NumericalError for an overflow.
     """
-    model = checked_machine(model)
+    model = checked_machine(model, any_units=True)
     if model.undirected is None:
         raise InputError("model must have chains to be diagnosed without rows, but it is a directed machine: give x.")
     sweeps = checks.integer(sweeps, "sweeps", LEAST_SWEEPS, 10**7)
@@ -111,7 +111,7 @@ def diagnose_chains(
     if particles is not None:
         given = _of_top(model, _particles(model.undirected, particles))
     course = Course(sweeps, key, _sweeps_a_step(model, settings), given)
-    machine = checked_model(model) if model.directed is None else _top(model.directed)
+    machine = checked_model(model, any_units=True) if model.directed is None else _top(model.directed)
     near = mixed_start(machine, CHAINS, key.derive("near")) if given is None else given
     name = MODES if given is None else PARTICLES
     seen = _watched(machine, {layer: x[:CHAINS] for layer, x in near.items()}, course)

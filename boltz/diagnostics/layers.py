@@ -116,7 +116,7 @@ def layer_gains(
     the machines of the ladder; half of the copies start at data. progress hears of the rounds of all layers. Raises
     InputError, and NumericalError for an overflow.
     """
-    model = checked_model(model)
+    model = checked_model(model, any_units=True)
     x = visible_rows(model, x)
     samples = checks.integer(samples, "samples", 1, 10**6)
     copies = checks.integer(copies, "copies", 4, 2**16)

@@ -50,7 +50,7 @@ def likelihood_along(
     exchange (boltz.exchange_log_z) along the trajectory, which must hold a snapshot at least. progress hears of the
     rounds, and then of the machines whose rows are done. Raises InputError, and NumericalError for an overflow.
     """
-    model = checked_model(model)
+    model = checked_model(model, any_units=True)
     checks.callback(progress, "progress", 2)
     members = checks.sequence(trajectory, "trajectory")
     if len(members) == 0:

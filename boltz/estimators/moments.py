@@ -97,8 +97,7 @@ def _means(machine: BoltzmannMachine, layers: Sequence[str], state: State) -> di
 
 
 def _add(machine: BoltzmannMachine, found: Moments, state: State, means: State, shares: Floats) -> None:
-    """found += the moments of layers in states and of layers with means (rows, units), each row with its share (rows,).
-    """
+    """found += the moments of layers in states or with means (rows, units), each row with its share (rows,)."""
     whole = {**state, **means}
     for layer, x in whole.items():
         found[bias_key(layer)] += shares @ x

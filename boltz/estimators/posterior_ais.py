@@ -130,7 +130,7 @@ def posterior_sandwich(
 
 
 def _plan(model: Any, chains: Any, betas: Any, seed: Any, progress: Progress | None) -> tuple[Plan, int]:
-    model, seed = checked_machine(model), checks.seed(seed)
+    model, seed = checked_machine(model, any_units=True), checks.seed(seed)
     chains = checks.integer(chains, "chains", 1, 2**31)
     checks.callback(progress, "progress", 2)
     kinds = {layer.kind for layer in model.layers[1:]}

@@ -30,7 +30,7 @@ def pseudo_likelihood(model: BoltzmannMachine, x: Any) -> Estimate:
     that are not 0/1 are no states of binary units: their value has kind "none" and is not trusted. Raises InputError,
     and NumericalError for an overflow.
     """
-    model = checked_model(model)
+    model = checked_model(model, any_units=True)
     x = visible_rows(model, x)
     if model.independent_hidden:
         found = by_blocks(model, x, _of_rbm)

@@ -47,7 +47,7 @@ def raise_likelihood(
     base as in base_rates; trusted as in log_likelihood. Results do not depend on the number of threads.
     Raises InputError, and NumericalError for an overflow.
     """
-    base_model, key = chosen(checked_model(model), betas, seed, base, held_visible=True)
+    base_model, key = chosen(checked_model(model, any_units=True), betas, seed, base, held_visible=True)
     path, values = base_model.path, base_model.betas
     chains, x = checks.integer(chains, "chains", 1, 2**31), visible_rows(model, x)
     size = max(1, AT_ONCE // chains)

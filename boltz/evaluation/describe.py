@@ -90,7 +90,7 @@ def describe(model: Any) -> Description:
         return Description(_told(_network(model)))
     if isinstance(model, str | os.PathLike):
         return Description(_told(of_path(checks.path(model, "model"))))
-    return Description(_told(_machine(checked_machine(model, "model", WANTED))))
+    return Description(_told(_machine(checked_machine(model, "model", WANTED, any_units=True))))
 
 
 def of_path(path: Path) -> Entries:

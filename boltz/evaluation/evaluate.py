@@ -326,9 +326,9 @@ def _measured(model: Model, x: Any, way: Way, log_z: Estimate | None, progress: 
     """The mean log-likelihood by the method asked for."""
     seed = way.annealing.seed
     if way.method == "bound":
-        return variational_bound(checked_model(model), x, log_z, seed)
+        return variational_bound(checked_model(model, any_units=True), x, log_z, seed)
     if way.method == "raise":
-        return raise_likelihood(checked_model(model), x, way.row_chains, way.row_betas, seed)
+        return raise_likelihood(checked_model(model, any_units=True), x, way.row_chains, way.row_betas, seed)
     if way.method == "posterior-ais":
         show = steps(progress, "annealing rows")
         return posterior_ais(model, x, way.row_chains, way.row_betas, log_z, seed, show)

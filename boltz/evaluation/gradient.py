@@ -36,14 +36,14 @@ def gradient(model: Model, x: Any, rule: str = EXACT, k: int = 1, chains: int = 
     bound, or what the objective follows in its place. A deep belief net has no such objective. What a rule does not use
     means nothing to it. Raises InputError, and NumericalError for an overflow.
     """
-    model = checked_machine(model)
+    model = checked_machine(model, any_units=True)
     rules = (EXACT, *RULES) if model.directed is None else tuple(OBJECTIVES)
     rule = checks.choice(rule, "rule", rules)
     k, chains = checks.integer(k, "k", 1, 10**6), checks.integer(chains, "chains", 1, 10**6)
     key = Key.from_seed(checks.seed(seed)).derive("gradient")
     rows = visible_rows(model, x)
     if rule == EXACT:
-        found = exact_gradient(checked_model(model), rows)
+        found = exact_gradient(checked_model(model, any_units=True), rows)
     else:
         found = _estimated(model, rows, _settings(model, rule, k, chains), key)
     if not all(np.isfinite(value).all() for value in found.values()):

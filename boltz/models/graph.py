@@ -82,10 +82,10 @@ class Graph:
         if len(set(names)) != len(names):
             raise InputError(f"layers must have different names, got {names}.")
         for layer in self.layers:
-            layer.type  # raises for a kind that there is none of
+            columns = layer.type.columns  # raises for a kind that there is none of
             if layer.units < 1:
                 raise InputError(f"layer {layer.name} must have at least one unit, got {layer.units}.")
-            if layer.units % (columns := layer.type.columns):
+            if layer.units % columns:
                 raise InputError(f"layer {layer.name} must have {columns} columns a unit, got {layer.units}.")
             if layer.name not in joined:
                 raise InputError(f"layer {layer.name} must have an edge to another layer, got none.")

@@ -140,7 +140,7 @@ def never_on(model: Model) -> Any:
 
 def machine_of(model: Any) -> Model:
     """A machine, or that of a run, on the host; raises InputError."""
-    return checked_machine(getattr(model, "model", model)).to("cpu")
+    return checked_machine(getattr(model, "model", model), any_units=True).to("cpu")
 
 
 def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> tuple[Any, str]:

@@ -77,7 +77,7 @@ def run_chains(
     boltz.integrated_time, split_rhat and chain_ess take the run itself where it has one trace at one temperature, else
     a trace (records, chains) with axis=0. Raises InputError, and NumericalError for an overflow.
     """
-    model = checked_model(model)
+    model = checked_model(model, any_units=True)
     functions, betas = _functions(record), _betas(beta)
     sweeps = checks.integer(sweeps, "sweeps", 1, checks.MOST_STEPS)
     every = checks.integer(every, "every", 1, sweeps)

@@ -40,8 +40,8 @@ def complete(
       2009, section 2.2), from base rates. It draws nothing, so that seed means nothing to it.
 
     Categorical units given as codes come back as codes from "sample", and else as the probabilities of their states
-    (rows, units times states). sweeps is 1,000 by default, 100 for mean field. Rows do not depend on each other. Raises InputError, and
-    NumericalError for an overflow.
+    (rows, units times states). sweeps is 1,000 by default, 100 for mean field. Rows do not depend on each other. Raises
+    InputError, and NumericalError for an overflow.
     """
     model = checked_machine(model, any_units=True)
     method = checks.choice(method, "method", SWEEPS)

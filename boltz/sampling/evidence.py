@@ -70,7 +70,7 @@ def evidence_of(model: Model, x: Any, mask: Any = None) -> Evidence:
 
 
 def _in_columns(found: Array, known: Array, layer: Layer) -> tuple[Array, Array]:
-    """One-hot rows of units of several columns, and which of them are known, each unit as a whole; raises InputError."""
+    """One-hot rows of units of several columns, and which of these are known, whole units; raises InputError."""
     if found.shape[1] != layer.units:
         codes = np.where(known, found, 0)
         return one_hot(codes, layer.columns, "x"), np.repeat(known, layer.columns, axis=1)

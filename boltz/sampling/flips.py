@@ -18,7 +18,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.nn.arena import zeros
 from boltz.rng import Key
 from boltz.sampling.inputs import Scratch, layer_input, uniforms
-from boltz.units.states import two_states
+from boltz.units.states import has_two, two_states
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -49,9 +49,12 @@ class Flips:
     def move(self, state: dict[str, Array], scale: float, bias: Bias, moment: Moment, scratch: Scratch) -> None:
         """Turn round and flip the colour class that state holds, layer -> (chains, units), in place.
 
-        Its law is exp(-energy) with weights times scale and these biases, the other class summed out.
+        Its law is exp(-energy) with weights times scale and these biases, the other class summed out. A class with
+        units of other than two states stays as it is.
         """
         mine, other = self._classes(state)
+        if not all(has_two(self.machine.unit_type(n)) for n in mine):
+            return
         inputs = {n: layer_input(self.machine, n, state, scratch, self.turned).astype(np.float64) for n in other}
         held = {n: self._log_partition(n, x, scale, bias) for n, x in inputs.items()}
         chains = len(next(iter(state.values())))

@@ -20,7 +20,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.rng import Key
 from boltz.sampling.gibbs import Scratch
 from boltz.sampling.meanfield import MeanField, free_energy_at, solve
-from boltz.units.states import inside, two_states
+from boltz.units.states import far_states, inside
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -121,8 +121,7 @@ def _fixed_points(
 def _starts(machine: BoltzmannMachine, rows: int, first: int, key: Key) -> list[dict[str, Array]]:
     """States of the upper layers that are summed out: all off, all on, and fair coins."""
     upper = [layer for layer in machine.graph.colours[0] if layer != machine.visible]
-    ends = {n: two_states(machine.unit_type(n)) for n in upper}
-    starts = [{n: np.full_like(machine.zeros(rows, n), ends[n][i]) for n in upper} for i in (0, -1)]
+    starts = [{n: far_states(machine.unit_type(n), machine.zeros(rows, n))[i] for n in upper} for i in (0, 1)]
     for number in range(RANDOM_STARTS):
         coins = {layer: machine.zeros(rows, layer) for layer in upper}
         for layer, state in coins.items():

@@ -143,7 +143,7 @@ def train(
     most 10,000 rows of x. Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after
     saving.
     """
-    model = checked_machine(model)
+    model = checked_machine(model, any_units=True)
     checks.flag(force, "force")
     watching.check(watch, progress)
     checks.table(extra, "extra")
@@ -218,7 +218,7 @@ def plan_training(model: Model, x: Any, minutes: float = 2.0, held_out: Any = No
     a stage whose epochs are named as 0 is left out. Measuring takes a twentieth of the time, and 4 s at most. Raises
     InputError, also where the minutes are too few for one epoch of each stage, with how many are needed.
     """
-    found = _begun(checked_machine(model), x, held_out, settings, minutes_of(minutes)).plan
+    found = _begun(checked_machine(model, any_units=True), x, held_out, settings, minutes_of(minutes)).plan
     assert found is not None
     return found
 

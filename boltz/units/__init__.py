@@ -111,7 +111,7 @@ def units_of(kind: str) -> Units:
         raise InputError(f"units must be of kind {', '.join(names())}, got {kind!r:.40}.")
     if not (number.isascii() and number.isdecimal() and len(number) < 5 and 2 <= int(number) <= MOST_STATES):
         raise InputError(
-            f"units of kind {name} need a number of states from 2 to {MOST_STATES}, such as {name}:21, got {kind!r:.40}."
+            f"units of kind {name} need a number of states, 2 to {MOST_STATES}, such as {name}:21, got {kind!r:.40}."
         )
     return FAMILIES[name](int(number))
 

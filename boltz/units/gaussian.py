@@ -21,7 +21,7 @@ LOG_TWO_PI = float(np.log(2 * np.pi))
 class Gaussian:
     """Normal units given their field (Welling, Rosen-Zvi & Hinton 2005; log-variances as in Cho, Ilin & Raiko 2011).
 
-    The mean is variance times field, so that the weights of a machine are those that other authors write as W / sigma^2.
+    The mean is variance times field, so that weights here are those that other authors write as W / sigma^2.
     log_variance (units,) is a view of the parameters of the machine, 0 where the units are bound to none.
     """
 

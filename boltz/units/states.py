@@ -35,10 +35,23 @@ def ends(units: Units) -> tuple[float, float]:
 
 
 def states_of(units: Units) -> Array | None:
-    """The states of a unit (states, columns), None where it has a range of them: with several columns one of these is 1."""
+    """The states of a unit (states, columns), None where it has a range of them; of several columns one is 1."""
     if units.support is None:
         return None
     return np.eye(units.columns) if units.columns > 1 else np.array(units.support)[:, None]
+
+
+def far_states(units: Units, like: Array) -> tuple[Array, Array]:
+    """States or means in the shape of an array (rows, units) at the two ends: the first and the last state of units, or
+    two standard deviations below and above the mean without a field.
+    """
+    states = states_of(units)
+    if states is None:
+        nothing = np.zeros_like(like)
+        middle, apart = units.mean(nothing), 2 * np.sqrt(units.variance(nothing))
+        return middle - apart, middle + apart
+    first, last = (np.tile(states[i], like.shape[1] // units.columns) for i in (0, -1))
+    return np.full_like(like, 0) + first.astype(like.dtype), np.full_like(like, 0) + last.astype(like.dtype)
 
 
 def inside(units: Units, mean: Array, room: float) -> Array:

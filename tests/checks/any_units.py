@@ -1,6 +1,7 @@
 """Checks of machines whose units have other states than 0 and 1, or base energies.
 
-Two kinds are of the tests alone. Each check registers the kinds for itself where nobody has, so that planted faults can run it.
+Two kinds are of the tests alone. Each check registers the kinds for itself where nobody has, so that planted faults can
+run it.
 """
 
 from __future__ import annotations

@@ -47,13 +47,19 @@ def machine(names: list[str], sizes: list[int], seed: int, scale: float = 0.7) -
     oracle = Mixed(drawn.units, drawn.weights, drawn.biases, own)
     graph = Graph.chain([len(bias) for bias in oracle.biases], names)
     logs = [np.full(sizes[i], 2 * np.log(spreads[i])) for i in own]
-    return BoltzmannMachine(graph, np.concatenate([x.reshape(-1) for x in (*drawn.weights, *drawn.biases, *logs)])), oracle
+    return BoltzmannMachine(
+        graph, np.concatenate([x.reshape(-1) for x in (*drawn.weights, *drawn.biases, *logs)])
+    ), oracle
 
 
 def gaussian_cases() -> list[tuple[BoltzmannMachine, Mixed]]:
     """RBMs and DBMs with one Gaussian layer in each place."""
     chains = [["gaussian", "bernoulli"], ["gaussian", "spin"], ["gaussian", "categorical:3"], ["spin", "gaussian"]]
-    deep = [["gaussian", "bernoulli", "spin"], ["bernoulli", "gaussian", "bernoulli"], ["spin", "bernoulli", "gaussian"]]
+    deep = [
+        ["gaussian", "bernoulli", "spin"],
+        ["bernoulli", "gaussian", "bernoulli"],
+        ["spin", "bernoulli", "gaussian"],
+    ]
     return [machine(names, [2, 2], 20 + i) for i, names in enumerate(chains)] + [
         machine(names, [2, 2, 2], 30 + i) for i, names in enumerate(deep)
     ]

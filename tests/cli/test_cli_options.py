@@ -58,6 +58,7 @@ OTHER: dict[str, Any] = {
     "sparsity_cost": 0.01,
     "center": True,
     "center_rate": 0.02,
+    "variance_rate": 0.3,
     "averaging": "last",
     "average_share": 0.3,
     "average_decay": 0.99,

@@ -1,4 +1,4 @@
-"""Catches figures and gradients of machines with Gaussian, spin and categorical units that differ from sums over grids."""
+"""Catches figures and gradients of machines with Gaussian, spin and categorical units that are not those of sums."""
 
 from __future__ import annotations
 

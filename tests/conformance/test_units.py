@@ -1,4 +1,4 @@
-"""Catches a registered unit type with few states that differs from sums over these, at ordinary or at extreme fields."""
+"""Catches a registered unit type with few states that differs from sums over these, at any fields."""
 
 from __future__ import annotations
 
@@ -44,8 +44,9 @@ def table(unit: Units) -> np.ndarray:
 
 
 def law(unit: Units, fields: Any) -> tuple[np.ndarray, np.ndarray]:
-    """log-partition (..., units) and probability (..., units, states) of each state by a sum over the states, tiny terms
-    kept; fields (..., columns of all units).
+    """log-partition (..., units) and probability (..., units, states) by a sum over the states, tiny terms kept.
+
+    fields (..., columns of all units).
     """
     states = table(unit)
     parts = np.asarray(fields, np.float64).reshape(*np.shape(fields)[:-1], -1, states.shape[1])
@@ -122,7 +123,7 @@ def test_mean_and_variance_are_those_of_the_sum(unit: Units, dtype: Any) -> None
 
 
 def test_mean_and_variance_are_derivatives_of_the_log_partition(unit: Units) -> None:
-    """Central differences; the bound is the third derivative (below 8 for states in [-1, 1]) times step^2, and rounding.
+    """Central differences; the bound is step^2 times the third derivative, below 8 for states in [-1, 1], and rounding.
 
     Catches a mean that fits another log-partition.
     """
@@ -259,7 +260,7 @@ TABLE_FIELDS = (-1e4, -40, -20, -10, -7, -5, -3, -1, -0.1, 0, 0.1, 1, 3, 5, 7, 1
 
 @pytest.mark.parametrize("kind", [name for name in KINDS if name != "categorical:5"] + ["categorical:3"])
 def test_draws_at_extreme_fields_follow_the_law(kind: str, dtype: Any) -> None:
-    """Binomial table of every state at every field, alpha 1e-6 together, 4e6 draws a cell; the last column has the field.
+    """Binomial table of every state at every field of the last column, alpha 1e-6 together, 4e6 draws a cell.
 
     Catches probabilities clipped at 0.001 or drawn from 8-bit or signed uniforms, and a sigmoid that saturates early.
     """

@@ -86,6 +86,7 @@ BAD: dict[type[Common], dict[str, list[Any]]] = {
         "sparsity_cost": [-1.0],
         "center": [1, "yes", None],
         "center_rate": [-0.1, 1.5],
+        "variance_rate": [-0.1, 1.5],
         "positive": ["exact", None, 1],
         "negative": ["drawn", None, True],
         "chain_start": ["rows", None, 0],
