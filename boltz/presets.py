@@ -7,7 +7,7 @@ there are enough updates to learn from it; held-out rows, where there are any, t
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
@@ -46,6 +46,7 @@ RATES: Mapping[str, Mapping[str, float]] = {
 ROWS_A_UNIT = 5
 MOST_ROW_CHAINS = 500_000  # training rows that have a Markov chain each: checkpoints hold the states of all
 PREDICTION_RATE = 0.3  # of rule multi-prediction
+SPIN_RATE = 0.5  # of rates, for each layer of spins at an edge
 SHARES: Mapping[str, Mapping[str, float]] = {
     "rbm": {"epochs": 1.0},
     "dbm": {"pretrain_epochs": 2.0, "epochs": 1.0},
@@ -179,6 +180,20 @@ def with_rule(kind: str, rule: Any, found: Mapping[str, Any], shape: tuple[int, 
     return {**found} | {name: value for name, value in own.items() if name in found}
 
 
+def with_units(found: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
+    """A preset for a Boltzmann machine with layers of these kinds, from the bottom.
+
+    Spins are twice as far apart as 0 and 1, so that rates are half for each layer of spins at an edge. Chains of
+    training rows keep a bit a unit of upper layers, and give way to draws from mean field where these have other units.
+    """
+    spins = max((pair.count("spin") for pair in zip(kinds, kinds[1:], strict=False)), default=0)
+    rates = {
+        name: SPIN_RATE**spins * found[name] for name in ("learning_rate", "pretrain_learning_rate") if name in found
+    }
+    positive = {"positive": "collapsed"} if found.get("positive") == "gibbs" and set(kinds[2:]) - {"bernoulli"} else {}
+    return {**found, **rates, **positive}
+
+
 def pretraining_for(kind: str, epochs: int, preset: int) -> int:
     """Epochs of each stage of pretraining where those of the last stage are named: as many times them as in the preset,
     but no more than the preset has. Without a last stage they are as in the preset.
@@ -217,9 +232,16 @@ def preset_for(kind: str, rows: int, units: int, batch: int | None = None, held_
 
 
 def completed(
-    kind: str, settings: Mapping[str, Any], shape: tuple[int, int], held_out: bool, trained: bool = False
+    kind: str,
+    settings: Mapping[str, Any],
+    shape: tuple[int, int],
+    held_out: bool,
+    trained: bool = False,
+    units: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The settings of a training in Python on (rows, units): those named, and the preset for the others.
+
+    units: the kinds of the layers of a Boltzmann machine.
 
     Who names epochs, and no patience, trains for all of them on all rows, unless there are held-out ones; pretraining
     is then as much shorter as epochs are. trained: the machine has learnt already, so that pretraining, which would
@@ -231,7 +253,7 @@ def completed(
     found = preset_for(kind, *shape, settings.get("batch_size"), judged)
     if "pretrain_epochs" in found and isinstance(settings.get("epochs"), int):
         found["pretrain_epochs"] = pretraining_for(kind, settings["epochs"], found["pretrain_epochs"])
-    found = with_rule(kind, settings.get("rule"), found, shape)
+    found = with_units(with_rule(kind, settings.get("rule"), found, shape), units)
     if trained and "pretrain_epochs" in found:
         found["pretrain_epochs"] = 0
     if "epochs" in settings and not judged and not settings.get("patience"):

@@ -199,7 +199,8 @@ def _begun(model: Model, x: Any, held_out: Any, settings: dict[str, Any], minute
             raise InputError("minutes is a plan that holds out some of the rows, so give no held_out beside it.")
         stages(model.plan, given.settings)
         return _Begun(model, data, others, given.settings, given)
-    named = completed(model.plan.kind, settings, data.x.shape, others is not None, bool(model.rates))
+    units = [layer.kind for layer in model.layers] if model.directed is None else []
+    named = completed(model.plan.kind, settings, data.x.shape, others is not None, bool(model.rates), units)
     chosen = settings_of(model.plan, named)
     if minutes is None:
         return _Begun(model, data, others, chosen, None)
