@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
+from itertools import pairwise
 from typing import Any
 
 from boltz import checks
@@ -47,6 +48,7 @@ ROWS_A_UNIT = 5
 MOST_ROW_CHAINS = 500_000  # training rows that have a Markov chain each: checkpoints hold the states of all
 PREDICTION_RATE = 0.3  # of rule multi-prediction
 SPIN_RATE = 0.5  # of rates, for each layer of spins at an edge
+MANY_GAUSSIAN, CLIP_NORM = 100, 10.0  # visible units beyond which rates fall, and largest norm of a gradient
 SHARES: Mapping[str, Mapping[str, float]] = {
     "rbm": {"epochs": 1.0},
     "dbm": {"pretrain_epochs": 2.0, "epochs": 1.0},
@@ -180,18 +182,24 @@ def with_rule(kind: str, rule: Any, found: Mapping[str, Any], shape: tuple[int, 
     return {**found} | {name: value for name, value in own.items() if name in found}
 
 
-def with_units(found: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
-    """A preset for a Boltzmann machine with layers of these kinds, from the bottom.
+def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int) -> dict[str, Any]:
+    """A preset for a Boltzmann machine with layers of these kinds, from the bottom, and so many visible units.
 
-    Spins are twice as far apart as 0 and 1, so that rates are half for each layer of spins at an edge. Chains of
-    training rows keep a bit a unit of upper layers, and give way to draws from mean field where these have other units.
+    Spins are twice as far apart as 0 and 1, so that rates are half for each layer of spins at an edge. Many correlated
+    Gaussian units make large gradients: more than 100 of them learn at a rate that falls with the root of their number,
+    and gradients are clipped. Chains of training rows keep a bit a unit of upper layers, and give way to draws from mean
+    field where these have other units.
     """
-    spins = max((pair.count("spin") for pair in zip(kinds, kinds[1:], strict=False)), default=0)
-    rates = {
-        name: SPIN_RATE**spins * found[name] for name in ("learning_rate", "pretrain_learning_rate") if name in found
-    }
-    positive = {"positive": "collapsed"} if found.get("positive") == "gibbs" and set(kinds[2:]) - {"bernoulli"} else {}
-    return {**found, **rates, **positive}
+    spins = max((pair.count("spin") for pair in pairwise(kinds)), default=0)
+    slower, changes = SPIN_RATE**spins, {}
+    if "gaussian" in kinds[:1]:
+        slower *= min(1.0, (MANY_GAUSSIAN / visible) ** 0.5)
+    if "gaussian" in kinds:
+        changes["clip_norm"] = CLIP_NORM
+    rates = {name: slower * found[name] for name in ("learning_rate", "pretrain_learning_rate") if name in found}
+    if found.get("positive") == "gibbs" and set(kinds[2:]) - {"bernoulli"}:
+        changes["positive"] = "collapsed"
+    return {**found, **rates, **changes}
 
 
 def pretraining_for(kind: str, epochs: int, preset: int) -> int:
@@ -253,7 +261,7 @@ def completed(
     found = preset_for(kind, *shape, settings.get("batch_size"), judged)
     if "pretrain_epochs" in found and isinstance(settings.get("epochs"), int):
         found["pretrain_epochs"] = pretraining_for(kind, settings["epochs"], found["pretrain_epochs"])
-    found = with_units(with_rule(kind, settings.get("rule"), found, shape), units)
+    found = with_units(with_rule(kind, settings.get("rule"), found, shape), units, shape[1])
     if trained and "pretrain_epochs" in found:
         found["pretrain_epochs"] = 0
     if "epochs" in settings and not judged and not settings.get("patience"):

@@ -109,7 +109,7 @@ SECTIONS: Sections = {
     ),
     "Chains and pretraining": (
         *("chains", "chain_start", "negative", "rungs", "predicted_share", "prediction_sweeps"),
-        *("sparsity_target", "sparsity_cost", "center", "center_rate", "variance_rate"),
+        *("sparsity_target", "sparsity_cost", "center", "center_rate", "clip_norm", "variance_rate"),
         *("positive", "positive_draws", "mean_field_sweeps", "mean_field_tolerance", "mean_field_damping"),
         *("pretrain", "pretrain_learning_rate", "pretrain_schedule", "pretrain_k", "pretrain_l2"),
     ),

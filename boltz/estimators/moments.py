@@ -54,7 +54,7 @@ def model_moments(machine: BoltzmannMachine) -> Moments:
     for part in chunks(machine, mine):
         state = configurations(machine, mine, part)
         shares = np.exp(-machine.marginal_energy(state, other) - log_z)
-        _add(machine, found, state, _means(machine, other, state), shares)
+        _add(machine, found, state, _fields(machine, other, state), shares)
     return found
 
 
@@ -63,7 +63,7 @@ def posterior_moments(machine: BoltzmannMachine, x: Floats) -> Moments:
     visible, found, even = {machine.visible: x}, _empty(machine), np.full(len(x), 1 / len(x))
     mine = machine.graph.colours[1]
     if machine.independent_hidden:
-        _add(machine, found, visible, _means(machine, mine, visible), even)
+        _add(machine, found, visible, _fields(machine, mine, visible), even)
         return found
     far = [layer for layer in machine.graph.colours[0] if layer != machine.visible]
     sent = {layer: machine.input(layer, visible) for layer in mine}
@@ -79,9 +79,9 @@ def posterior_moments(machine: BoltzmannMachine, x: Floats) -> Moments:
             shares += posterior.sum(axis=0) / len(x)
             for layer in mine:
                 expected[layer][rows] += posterior @ state[layer]
-        _add(machine, found, state, _means(machine, far, state), shares)
+        _add(machine, found, state, _fields(machine, far, state), shares)
     given = _empty(machine)
-    _add(machine, given, visible, expected, even)
+    _add(machine, given, visible | expected, {}, even)
     around = {bias_key(machine.visible)} | {key for key, _, _ in machine.graph.neighbours[machine.visible]}
     around |= {own_key(machine.visible, name) for name in machine.graph.own_shapes[machine.visible]}
     return found | {name: given[name] for name in around}
@@ -91,19 +91,21 @@ def _empty(machine: BoltzmannMachine) -> Moments:
     return dict(machine.views(np.zeros_like(machine.arena)))
 
 
-def _means(machine: BoltzmannMachine, layers: Sequence[str], state: State) -> dict[str, Floats]:
-    """Means of layers given all their neighbours."""
-    return {layer: machine.unit_type(layer).mean(machine.field(layer, state)) for layer in layers}
+def _fields(machine: BoltzmannMachine, layers: Sequence[str], state: State) -> dict[str, Floats]:
+    """Fields of layers given all their neighbours."""
+    return {layer: machine.field(layer, state) for layer in layers}
 
 
-def _add(machine: BoltzmannMachine, found: Moments, state: State, means: State, shares: Floats) -> None:
-    """found += the moments of layers in states or with means (rows, units), each row with its share (rows,)."""
-    whole = {**state, **means}
+def _add(machine: BoltzmannMachine, found: Moments, state: State, fields: State, shares: Floats) -> None:
+    """found += the moments of layers in states or at fields (rows, units), each row with its share (rows,)."""
+    kinds = machine.types
+    whole = {**state, **{n: kinds[n].mean(field) for n, field in fields.items()}}
     for layer, x in whole.items():
         found[bias_key(layer)] += shares @ x
-        kind = machine.unit_type(layer)
-        for name, own in (kind.mean_statistics if layer in means else kind.statistics)(x).items():
-            found[own_key(layer, name)] += shares @ own
+        free = layer in fields
+        own = kinds[layer].field_statistics(fields[layer]) if free else kinds[layer].statistics(x)
+        for name, each in own.items():
+            found[own_key(layer, name)] += shares @ each
     for edge in machine.graph.edges:
         if edge.lower in whole and edge.upper in whole:
             found[edge.key] += (shares[:, None] * whole[edge.lower]).T @ whole[edge.upper]

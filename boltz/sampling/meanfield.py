@@ -127,6 +127,8 @@ def variational_free_energy(
 ) -> tuple[NDArray[np.float64], dict[str, Array]]:
     """E_q[energy] - entropy of the mean-field q (rows,), F(v) itself for an RBM, and the means of q."""
     means = solve(machine, {machine.graph.visible: rows}, options, Scratch(machine.arena))
+    if machine.independent_hidden:
+        return machine.marginal_energy({machine.graph.visible: rows}, machine.graph.colours[1]), means
     return free_energy_at(machine, rows, means), means
 
 

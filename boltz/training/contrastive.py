@@ -85,7 +85,7 @@ class Contrastive:
 
     def recordable(self, machine: BoltzmannMachine) -> bool:
         few = (self.settings.batch_size, self.settings.chains, *machine.graph.units.values())
-        plain = machine.graph.binary and not self.settings.sparse
+        plain = machine.graph.binary and not self.settings.sparse and not self.settings.clip_norm
         return plain and recordable(machine.arena, *few)
 
     def replayable(self, machine: BoltzmannMachine) -> bool:
@@ -159,7 +159,7 @@ class Contrastive:
         sweep = GibbsSweep(machine, key, flipped=drawn, scales=self.scales, turned=turned)
         move = sweep.sweep if settings.negative == "states" else sweep.sweep_means
         posterior = Posterior(machine, settings.mean_field, settings.positive_draws, self.scales)
-        own = Own(machine, n + count, work.batch, self._drawn(machine))
+        own = Own(machine, n + count, work.batch, self._drawn(machine), self.scales)
 
         def positive(rows: slice) -> None:
             scratch = work.block("positive", rows.start)
@@ -167,7 +167,7 @@ class Contrastive:
             visit = Visit(key, step, rows.start, numbers_of(clock.rows, rows), state)
             means = phase(posterior, batch[rows], visit, scratch)
             _store(stats, {machine.graph.visible: batch[rows], **means}, rows)
-            own.store({machine.graph.visible: batch[rows]}, means, rows)
+            own.store({machine.graph.visible: batch[rows]}, means, rows, scratch)
             if not self.persistent:
                 chain = posterior_sample(machine, means, key, step, rows.start, scratch)
                 visible = machine.graph.visible  # overwritten by the first half sweep
@@ -179,7 +179,7 @@ class Contrastive:
                 means = move(chain, step * k + i, rows.start, scratch)
             means.pop(machine.graph.visible, None)
             _store(stats, chain | means, slice(n + rows.start, n + rows.stop))
-            own.store(chain, means, slice(n + rows.start, n + rows.stop))
+            own.store(chain, means, slice(n + rows.start, n + rows.stop), scratch)
 
         whole = isinstance(pool, Recording) and (len(machine.graph.edges) == 1 or self._by_rows(machine))
         parts, chain_parts = self._parts(machine, batch, count, whole)
@@ -276,6 +276,8 @@ class Contrastive:
         if self.settings.sparse:
             self._sparsify(machine, gradient, state)
         self._hold(machine, gradient)
+        if self.settings.clip_norm:
+            _clip(work.gradient, self.settings.clip_norm)
         return gradient
 
     def _drawn(self, machine: BoltzmannMachine) -> frozenset[str]:
@@ -316,13 +318,14 @@ class Contrastive:
 class Own:
     """Statistics (rows, ...) of what the units of layers have beside a bias, by the names of these parameters.
 
-    drawn: layers whose states the positive phase gives among its means.
+    drawn: layers whose states the positive phase gives among its means; scales: of doubled inputs.
     """
 
     machine: BoltzmannMachine
     rows: int
     scratch: Scratch
     drawn: frozenset[str]
+    scales: Mapping[str, float]
     found: dict[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -331,13 +334,23 @@ class Own:
                 whole = self.scratch.get("own", own_key(layer, name), (self.rows, *shape))
                 self.found[own_key(layer, name)] = whole
 
-    def store(self, states: Mapping[str, Array], means: Mapping[str, Array], rows: slice) -> None:
-        """Keep the statistics of layers in these states, or with these means, at some rows."""
-        if not self.found:
-            return
-        for layer, x in {**states, **means}.items():
-            kind, drawn = self.machine.unit_type(layer), layer not in means or layer in self.drawn
-            for name, own in (kind.statistics if drawn else kind.mean_statistics)(x).items():
+    def store(self, states: Mapping[str, Array], means: Mapping[str, Array], rows: slice, scratch: Scratch) -> None:
+        """Keep the statistics of layers in these states, or at the fields of these means, at some rows.
+
+        What is in the buffers of inputs is lost.
+        """
+        around = {layer: x for layer, x in {**means, **states}.items()} if self.found else {}
+        for layer, x in around.items():
+            kind = self.machine.unit_type(layer)
+            if not self.machine.graph.own_shapes[layer]:
+                continue
+            if layer not in means or layer in self.drawn:
+                statistics = kind.statistics(x)
+            else:
+                inputs = layer_input(self.machine, layer, around, scratch)
+                field = inputs.dtype.type(self.scales.get(layer, 1.0)) * inputs + self.machine.bias(layer)
+                statistics = kind.field_statistics(field)
+            for name, own in statistics.items():
                 self.found[own_key(layer, name)][rows] = own
 
 
@@ -346,6 +359,12 @@ def _signs(like: Array, rows: int, chains: int, scale: float = 1.0) -> Array:
     signs = np.full_like(like, -scale / chains, shape=(rows + chains,))
     signs[:rows] = scale / rows
     return signs
+
+
+def _clip(gradient: Array, most: float) -> None:
+    """Scale a gradient to a norm of at most most (Pascanu, Mikolov & Bengio 2013), in place."""
+    norm = np.sqrt(np.sum(np.square(gradient, dtype=np.float64)))
+    gradient *= (most / np.maximum(norm, most)).astype(gradient.dtype)
 
 
 def drawn_upwards(machine: BoltzmannMachine, start: Array, key: Key) -> dict[str, Array]:

@@ -271,6 +271,7 @@ class Settings(Averaged):
     sparsity_cost: float = setting(0.0, "Strength of the sparsity penalty.")
     center: bool = setting(False, "Centre the units by moving averages of their means on the data.")
     center_rate: float = setting(0.01, "Rate of the moving averages for centring and sparsity.", RATES_MOVE)
+    clip_norm: float = setting(0.0, "Largest norm of a gradient, to which a larger one is scaled down; 0 for none.")
     variance_rate: float = setting(
         0.1, "Learning rate of the log-variances of Gaussian units, as a share of that of the others; 0 keeps them."
     )
@@ -324,7 +325,7 @@ class Settings(Averaged):
         self._check_rule()
         checks.integer(self.snapshots, "snapshots", 0, snapshots.MOST)
         _check_pretraining(self)
-        self._check(("sparsity_cost",), 0, 1e6)
+        self._check(("sparsity_cost", "clip_norm"), 0, 1e6)
         checks.number(self.mean_field_damping, "mean_field_damping", 0, 0.999)
         self._check(("center_rate", "mean_field_tolerance", "sparsity_target", "variance_rate"), 0, 1)
 

@@ -13,7 +13,9 @@ from boltz.errors import InputError
 from boltz.rng import Stream
 from boltz.units.bernoulli import Bernoulli
 from boltz.units.categorical import Categorical
+from boltz.units.drelu import DReLU
 from boltz.units.gaussian import Gaussian
+from boltz.units.rectified import Rectified
 from boltz.units.spin import Spin
 
 Array = NDArray[Any]
@@ -47,8 +49,8 @@ class Units(Protocol):
     def statistics(self, state: Array) -> dict[str, Array]:
         """The derivative of -base energy of states by each own parameter, (chains, ...)."""
 
-    def mean_statistics(self, mean: Array) -> dict[str, Array]:
-        """The expectation of these statistics of units with such means, (chains, ...)."""
+    def field_statistics(self, field: Array) -> dict[str, Array]:
+        """The expectation of these statistics of units with such fields, (chains, ...)."""
 
     def log_partition(self, field: Array) -> Array:
         """log of the sum over states of exp(field x - base energy), of each unit (nats)."""
@@ -96,7 +98,13 @@ class Units(Protocol):
         """increment += change of log-partition between two temperatures; then sample at the second, in place."""
 
 
-UNITS: dict[str, Units] = {"bernoulli": Bernoulli(), "spin": Spin(), "gaussian": Gaussian()}
+UNITS: dict[str, Units] = {
+    "bernoulli": Bernoulli(),
+    "spin": Spin(),
+    "gaussian": Gaussian(),
+    "rectified": Rectified(),
+    "drelu": DReLU(),
+}
 FAMILIES: dict[str, Callable[[int], Units]] = {"categorical": Categorical}
 """Types that come with a number, such as categorical:21 of 21 states."""
 MOST_STATES = 1000

@@ -33,7 +33,7 @@ class Categorical:
     def statistics(self, state: Array) -> dict[str, Array]:
         return {}
 
-    def mean_statistics(self, mean: Array) -> dict[str, Array]:
+    def field_statistics(self, field: Array) -> dict[str, Array]:
         return {}
 
     def by_unit(self, x: Array) -> Array:

@@ -43,8 +43,8 @@ class Gaussian:
     def statistics(self, state: Array) -> dict[str, Array]:
         return {"log_variance": state * state / (2 * self._variance(state))}
 
-    def mean_statistics(self, mean: Array) -> dict[str, Array]:
-        return {"log_variance": mean * mean / (2 * self._variance(mean)) + mean.dtype.type(0.5)}
+    def field_statistics(self, field: Array) -> dict[str, Array]:
+        return {"log_variance": (self._variance(field) * field * field + 1) / 2}
 
     def log_partition(self, field: Array) -> Array:
         log_variance = self.log_variance.astype(field.dtype, copy=False)

@@ -35,7 +35,7 @@ class Spin:
     def statistics(self, state: Array) -> dict[str, Array]:
         return {}
 
-    def mean_statistics(self, mean: Array) -> dict[str, Array]:
+    def field_statistics(self, field: Array) -> dict[str, Array]:
         return {}
 
     def log_partition(self, field: Array) -> Array:

@@ -59,6 +59,7 @@ OTHER: dict[str, Any] = {
     "center": True,
     "center_rate": 0.02,
     "variance_rate": 0.3,
+    "clip_norm": 5.0,
     "averaging": "last",
     "average_share": 0.3,
     "average_decay": 0.99,

@@ -32,7 +32,7 @@ class Finite:
     def statistics(self, state: Array) -> dict[str, Array]:
         return {}
 
-    def mean_statistics(self, mean: Array) -> dict[str, Array]:
+    def field_statistics(self, field: Array) -> dict[str, Array]:
         return {}
 
     def _exponents(self, field: Array) -> Array:

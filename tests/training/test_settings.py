@@ -87,6 +87,7 @@ BAD: dict[type[Common], dict[str, list[Any]]] = {
         "center": [1, "yes", None],
         "center_rate": [-0.1, 1.5],
         "variance_rate": [-0.1, 1.5],
+        "clip_norm": [-1, 1e7],
         "positive": ["exact", None, 1],
         "negative": ["drawn", None, True],
         "chain_start": ["rows", None, 0],
