@@ -107,6 +107,7 @@ _PLACES = {
     "Data": "data",
     "load_data": "data:load",
     "binarize": "data.binarize",
+    "sequence_weights": "data.row_weights",
     "Key": "rng",
 }
 
@@ -130,6 +131,7 @@ if TYPE_CHECKING:
     from boltz.data import Data
     from boltz.data import load as load_data
     from boltz.data.binarize import binarize
+    from boltz.data.row_weights import sequence_weights
     from boltz.diagnostics.active_units import active_units, posterior_variances
     from boltz.diagnostics.findings import Diagnosis
     from boltz.diagnostics.layers import layer_gains

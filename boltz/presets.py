@@ -187,8 +187,8 @@ def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int) -> 
 
     Spins are twice as far apart as 0 and 1, so that rates are half for each layer of spins at an edge. Many correlated
     Gaussian units make large gradients: more than 100 of them learn at a rate that falls with the root of their number,
-    and gradients are clipped. Chains of training rows keep a bit a unit of upper layers, and give way to draws from mean
-    field where these have other units.
+    and gradients are clipped. Chains of training rows keep a bit a unit of upper layers, and give way to draws from
+    mean field where these have other units.
     """
     spins = max((pair.count("spin") for pair in pairwise(kinds)), default=0)
     slower, changes = SPIN_RATE**spins, {}

@@ -45,6 +45,7 @@ PRIMITIVES = {
     "cut": 1,
     "unpack_rows": 2,
     "pack_rows": 0,
+    "alike": 0,
     "turn": 1,
     "totals": 1,
     "weigh": 0,

@@ -379,6 +379,14 @@ def pack_rows(x: Array, rows: NDArray[np.int64], bits: Array) -> None:
     bits[rows] = np.packbits(padded.ravel()).reshape(len(x), -1)
 
 
+def alike(x: Array, least: int, first: int, out: NDArray[np.int64]) -> None:
+    """out (some rows,) := how many rows of x (rows, units) bytes agree in at least so many units with each of the rows
+    first, first + 1, ..., each row with itself, too.
+    """
+    for i in range(len(out)):
+        out[i] = ((x == x[first + i]).sum(axis=1) >= least).sum()
+
+
 def turn(source: Array, out: Array) -> None:
     """out (units, rows) := source (rows, units) transposed."""
     out[...] = source.T

@@ -40,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "html": set(),
     "presets": {"errors", "checks"},
     "progress": {"foreign", "errors", "checks"},
-    "data": {"foreign", "errors", "arrays", "checks", "rng", "kernels", "scale", "units", "storage"},
+    "data": {"foreign", "errors", "arrays", "checks", "rng", "kernels", "scale", "units", "storage", "parallel"},
     "units": BASE | {"scale"},
     "nn": BASE,
     "models": MODELS,
@@ -80,7 +80,7 @@ TABLES = {"sampling.drawing", "sampling.inference", "estimators.marginals"}  # w
 MOST_LINES, MOST_PARAMETERS, MOST_IN_A_FUNCTION = 500, 6, 60
 WIDE = {
     "data.loading.load": 9,  # likewise, all but the name optional
-    "training.train.train": 9,  # the documented public function, all settings by name
+    "training.train.train": 10,  # the documented public function, all settings by name
     "networks.fine_tune.fine_tune": 8,  # likewise
     "networks.fine_tune.resume_tuning": 7,  # likewise
     "evaluation.evaluate.evaluate": 17,  # public, all but the model optional
@@ -93,6 +93,8 @@ WIDE = {
     "units.spin.Spin.anneal": 7,
     "units.gaussian.Gaussian.anneal": 7,
     "units.categorical.Categorical.anneal": 7,
+    "units.rectified.Rectified.anneal": 7,
+    "units.drelu.DReLU.anneal": 7,
     "models.builders.rbm": 8,  # public, all but the numbers of units optional
     "sampling.sample.sample": 7,  # public, all but the model optional
     "sampling.chains.run_chains": 9,  # public, all but the model and the sweeps optional
@@ -422,6 +424,7 @@ def test_settings_of_training_are_given_by_name() -> None:
         "extra",
         "progress",
         "minutes",
+        "weights",
     ]
     assert arguments.kwarg is not None and arguments.kwarg.arg == "settings"
 

@@ -61,6 +61,7 @@ class Data:
     for any finite numbers.
     mark is their fingerprint where it was needed already, else None.
     known (rows, units): which numbers are, None where all are; others are 0, and nothing can be learnt of such rows.
+    weights (rows,): how much each row counts in training, None where all count alike.
     """
 
     x: Any = field(repr=False)
@@ -75,6 +76,7 @@ class Data:
     columns: tuple[str, ...] = field(default=(), repr=False)
     kind: str = "bernoulli"
     known: Array | None = field(default=None, repr=False)
+    weights: Array | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         return short_repr("Data", (self.name, *self._parts().values()))
@@ -105,6 +107,7 @@ class Data:
             "columns": f"columns {columns}" if columns else None,
             "labels": None if self.labels is None else "labels",
             "missing": None if self.known is None else "some of them missing",
+            "weights": None if self.weights is None else "weighed",
         }
 
     @cached_property
@@ -248,5 +251,5 @@ def only(data: Data, rows: NDArray[np.int64]) -> Data:
     """Some rows of data by their numbers, as an array of their own."""
     sparse = isinstance(data.x, SparseRows)
     x: Any = SparseRows(data.x.matrix[rows]) if sparse else np.ascontiguousarray(data.x[rows])
-    labels = None if data.labels is None else data.labels[rows]
-    return replace(data, x=x, labels=labels, mark=None, request={})
+    labels, weights = (None if part is None else part[rows] for part in (data.labels, data.weights))
+    return replace(data, x=x, labels=labels, weights=weights, mark=None, request={})

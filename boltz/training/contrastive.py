@@ -273,12 +273,16 @@ class Contrastive:
         pool.map(product, jobs)
         if center:
             pool.map(plain, layers)
+        return self._settled(work, state)
+
+    def _settled(self, work: Workspace, state: RuleState) -> Mapping[str, Array]:
+        """The gradient with what settings add to it, hold back or cut off."""
         if self.settings.sparse:
-            self._sparsify(machine, gradient, state)
-        self._hold(machine, gradient)
+            self._sparsify(work.machine, work.named, state)
+        self._hold(work.machine, work.named)
         if self.settings.clip_norm:
             _clip(work.gradient, self.settings.clip_norm)
-        return gradient
+        return work.named
 
     def _drawn(self, machine: BoltzmannMachine) -> frozenset[str]:
         """The hidden layers of which the positive phase gives states, not means."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from boltz.arrays import beside, host, numbers, on_device
 from boltz.data import Data
 from boltz.data.binarize import binarize
+from boltz.data.row_weights import drawn_rows
 from boltz.data.sparse import SparseRows
 from boltz.models.files import Model, inside
 from boltz.parallel import Workers, workers
@@ -141,8 +142,7 @@ class Loop:
     def _epoch(self, stage: Stage, key: Key, work: Workspace, watched: tuple[Array, Array], tools: Tools) -> None:
         settings, state = stage.settings, self.state
         rows = len(self.data.x)
-        order = _permutation(rows, key.derive("order", state.epoch)) if settings.shuffle else np.arange(rows)
-        order = self._here(order)
+        order = self._here(self._order(settings.shuffle, key.derive("order", state.epoch)))
         batches = stage.batches(rows)
         before = time.perf_counter()
         together = tools[2]
@@ -166,6 +166,12 @@ class Loop:
         self.stopped = self.events.epoch(record) is True
         if not self.stopped:
             self.events.step()
+
+    def _order(self, shuffle: bool, key: Key) -> NDArray[np.int64]:
+        """The row numbers of an epoch: all rows, or as many of weighed ones as their weights ask for."""
+        weights, rows = self.state.weights, len(self.data.x)
+        drawn = drawn_rows(weights, key.derive("weights").generator()) if weights.size else np.arange(rows)
+        return drawn[_permutation(rows, key)] if shuffle else drawn
 
     def _together(self, stage: Stage, key: Key, pool: Workers) -> Steps | None:
         """The steps of a stage as a program, where they are enough to be worth its making and can be recorded."""

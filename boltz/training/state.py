@@ -35,7 +35,8 @@ class TrainState:
     (seconds of this epoch, seconds of the run). average holds the mean of the parameters that the stage averages, empty
     before there are any. best holds the parameters of the epoch of the stage that held-out rows
     like best, empty before there is one, and judged (their log-likelihood, that epoch). epochs holds those of each
-    stage where they were planned by minutes, since they may be planned anew; else it is empty.
+    stage where they were planned by minutes, since they may be planned anew; else it is empty. weights holds those of
+    the training rows, empty where all count alike; it stays on the host.
     """
 
     model: Model
@@ -47,6 +48,7 @@ class TrainState:
     best: Array = field(default_factory=lambda: np.zeros(0))
     judged: tuple[float, int] = (-np.inf, 0)
     epochs: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    weights: Array = field(default_factory=lambda: np.zeros(0))
     stage: int = 0
     epoch: int = 0
     batch: int = 0
@@ -134,6 +136,8 @@ class TrainState:
             found |= {"best/arena": self.best, "best/judged": np.array(self.judged)}
         if self.epochs.size:
             found["plan/epochs"] = self.epochs
+        if self.weights.size:
+            found["data/weights"] = self.weights
         return {name: host(x) for name, x in found.items()}
 
     def to(self, device: str) -> TrainState:
@@ -160,6 +164,7 @@ def restore(tensors: Mapping[str, Array], blueprint: Blueprint, plan: list[Stage
             owned.get("best/arena", np.zeros(0)),
             _judged(owned.get("best/judged", np.array([-np.inf, 0]))),
             _epochs(owned.get("plan/epochs", np.zeros(0, np.int64)), len(plan)),
+            _weights(owned.get("data/weights", np.zeros(0))),
             **{name: int(n) for name, n in zip(COUNTERS, owned["counters"], strict=True)},
         )
         fits = _shapes(state, plan)
@@ -187,6 +192,12 @@ def _epochs(numbers: Array, stages: int) -> Array:
     whole = numbers.dtype == np.int64 and numbers.shape in ((0,), (stages,))
     if not whole or (numbers.size and not 0 <= numbers.min() <= numbers.max() <= 10**9):
         raise ValueError("its epochs are not those of the stages")
+    return numbers
+
+
+def _weights(numbers: Array) -> Array:
+    if numbers.ndim != 1 or numbers.dtype != np.float64 or (numbers.size and not 0 <= numbers.min() <= numbers.max()):
+        raise ValueError("its weights of rows are not numbers of at least 0")
     return numbers
 
 

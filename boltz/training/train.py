@@ -17,6 +17,7 @@ from boltz.arrays import checked_device
 from boltz.data import Data
 from boltz.data.dataset import parted
 from boltz.data.from_arrays import as_data
+from boltz.data.row_weights import checked_weights
 from boltz.errors import FileError, InputError
 from boltz.foreign import html_table, short_repr
 from boltz.models.boltzmann import BoltzmannMachine
@@ -120,6 +121,7 @@ def train(
     extra: Mapping[str, Any] | None = None,
     progress: Asked = None,
     minutes: float | Plan | None = None,
+    weights: Any = None,
     **settings: Any,
 ) -> Run:
     """Train a copy of model on rows x (rows, units) and return the run; writes nothing unless out names a folder.
@@ -134,6 +136,8 @@ def train(
     - progress: True for a bar, or a function of (stage, epochs done, all of them).
     - minutes: how long the training may take, in place of epochs, which are chosen by what this machine can do; or a
       plan from boltz.plan_training, which has the settings.
+    - weights: how much each row counts, (rows,) numbers of at least 0: an epoch draws as many rows as there are, each
+      as often as its weight asks for. boltz.sequence_weights gives those of an alignment.
     - extra: what else run.toml keeps.
     - settings: the fields of boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid belief net
       or a VAE, of boltz.BeliefSettings for a deep belief net. Those that are not named are as in boltz train.
@@ -149,11 +153,12 @@ def train(
     checks.table(extra, "extra")
     if out is not None:
         out = checks.path(out, "out")
-    begun = _begun(model, x, held_out, settings, minutes)
+    begun = _begun(model, x, held_out, settings, minutes, weights)
     model, data, others, chosen, given = begun.model, begun.data, begun.held_out, begun.settings, begun.plan
     plan = stages(model.plan, chosen)
-    state = TrainState(_started(model, data), [])
-    loop = Loop(*_parts(data, others, chosen), plan, state, Key.from_seed(chosen.seed).derive("train"))
+    rows, judges = _parts(data, others, chosen)
+    state = TrainState(_started(model, data), [], weights=np.zeros(0) if rows.weights is None else rows.weights)
+    loop = Loop(rows, judges, plan, state, Key.from_seed(chosen.seed).derive("train"))
     if given is not None:
         state.epochs = np.array([stage.settings.epochs for stage in plan], np.int64)
         loop.watched = Watched(given.seconds, list(given.costs), CLOCK)
@@ -181,7 +186,7 @@ class _Begun:
     plan: Plan | None
 
 
-def _begun(model: Model, x: Any, held_out: Any, settings: dict[str, Any], minutes: Any) -> _Begun:
+def _begun(model: Model, x: Any, held_out: Any, settings: dict[str, Any], minutes: Any, weights: Any = None) -> _Begun:
     """The arguments of a training, read; raises InputError."""
     settings_of(model.plan, settings)  # what is wrong with them is said before rows are read
     given = minutes if isinstance(minutes, Plan) else None
@@ -192,6 +197,7 @@ def _begun(model: Model, x: Any, held_out: Any, settings: dict[str, Any], minute
     if given is not None and settings:
         raise InputError(f"minutes is a plan, which has all settings, so name no {next(iter(settings))} beside it.")
     data = as_data(x, "x", model.layers[0], model.levels)
+    data = data if weights is None else replace(data, weights=checked_weights(weights, len(data.x)))
     model = with_levels_of(model, data)
     others = None if held_out is None else as_data(held_out, "held_out", model.layers[0], model.levels)
     if given is not None:
@@ -271,6 +277,8 @@ def resume(
             raise FileError(f"{description.place} does not say what data the run had.")
         state.model = with_levels_of(state.model, data)
         rows, held = _parts(data, others, chosen)
+        if state.weights.size not in (0, len(rows.x)):
+            raise FileError(f"the checkpoint of {folder} must hold a weight for each of {len(rows.x)} rows.")
         if state.stage < len(plan) and state.batch * plan[state.stage].settings.batch_size >= len(rows.x):
             raise FileError(f"the checkpoint of {folder} stands beyond the end of its data.")
         loop = Loop(rows, held, plan, state.to(device), Key.from_seed(chosen.seed).derive("train"))

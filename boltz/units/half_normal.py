@@ -1,4 +1,6 @@
-"""Densities on x > 0 proportional to exp(field x - precision x^2 / 2): the positive half of rectified units, in float64.
+"""Densities on x > 0 proportional to exp(field x - precision x^2 / 2), the positive half of rectified units.
+
+Numbers are float64.
 
 All is written in u = field / sqrt(precision), and holds to about 1e-9 at any u; scipy's functions do not overflow.
 """

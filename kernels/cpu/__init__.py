@@ -26,7 +26,7 @@ from boltz.kernels.cpu.layers import (
 from boltz.kernels.cpu.log_weights import row_means, softmax, without_one
 from boltz.kernels.cpu.philox import philox
 from boltz.kernels.cpu.products import contraction, product
-from boltz.kernels.cpu.sums import add, back, copy, cut, outer, row_dot, through, totals, track, turn, weigh
+from boltz.kernels.cpu.sums import add, alike, back, copy, cut, outer, row_dot, through, totals, track, turn, weigh
 from boltz.kernels.cpu.updates import accumulate, adam_update, momentum_update
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "activate",
     "adam_update",
     "add",
+    "alike",
     "back",
     "bernoulli_anneal",
     "bernoulli_from_mean",

@@ -159,6 +159,31 @@ def _back(scale, weight, x, out):
 NOTHING = {kind: np.empty(0, kind) for kind in (np.float32, np.float64)}
 
 
+@kernel
+def _alike(words, most, first, out):
+    """Rows as words of eight bytes: bytes that differ leave a bit each, of which at most so many may be set."""
+    low, high = np.uint64(0x7F7F7F7F7F7F7F7F), np.uint64(0x8080808080808080)
+    twos, fours, ones = np.uint64(0x0101010101010101), np.uint64(56), np.uint64(7)
+    width = words.shape[1]
+    for i in range(len(out)):
+        mine, found = words[first + i], 0
+        for j in range(len(words)):
+            other, apart = words[j], np.uint64(0)
+            for k in range(width):
+                v = mine[k] ^ other[k]
+                bits = (((v & low) + low) | v) & high
+                apart += ((bits >> ones) * twos) >> fours
+            found += apart <= most
+        out[i] = found
+
+
+def alike(x, least, first, out):
+    rows, units = x.shape
+    padded = np.zeros((rows, -(-units // 8) * 8), np.uint8)
+    padded[:, :units] = x
+    _alike(padded.view(np.uint64), np.uint64(units - least), first, out)
+
+
 def add(a, b, out):
     _add(a, np.atleast_2d(b), out)
 

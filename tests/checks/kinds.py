@@ -12,6 +12,7 @@ from scipy.special import logsumexp
 from support import stats
 
 import boltz
+from boltz.data.row_weights import drawn_rows
 from boltz.estimators.exact import exact_log_z
 from boltz.estimators.moments import exact_gradient
 from boltz.models.boltzmann import BoltzmannMachine
@@ -228,3 +229,40 @@ def check_rates_of_categories() -> None:
     model, _ = machine(["categorical:3", "spin"], [3, 2], 70)
     found = base_rates(model, np.zeros((4, 3), int), 0)["v"].reshape(3, 3)
     near(found, np.array([5 / 7, 1 / 7, 1 / 7])[None])
+
+
+def check_rows_are_drawn_by_their_weights() -> None:
+    """Each row is drawn within one of its share in every epoch, and its share on average (exact mean over all starts).
+
+    Catches weights that are ignored, squared, or shifted by a row.
+    """
+    weights = np.array([0.0, 1.0, 2.5, 0.1, 4.0, 1.0, 0.4])
+    shares = len(weights) * weights / weights.sum()
+    total = np.zeros(len(weights))
+    for seed in range(200):
+        counts = np.bincount(drawn_rows(weights, Key.from_seed(seed).generator()), minlength=len(weights))
+        assert (np.abs(counts - shares) < 1).all() and counts[0] == 0 and counts.sum() == len(weights)
+        total += counts
+    spread = np.sqrt((shares % 1) * (1 - shares % 1) / 200)
+    assert (np.abs(total / 200 - shares) <= 5.5 * spread + 1e-9).all(), "shares are off by more than chance, alpha 1e-6"
+
+
+def check_training_weighs_rows() -> None:
+    """A machine without weights on edges learns the weighed means of its columns; catches weights that stay unused."""
+    rows = np.repeat([[0, 1, 1], [1, 0, 1], [1, 1, 0]], 40, axis=0).astype(np.float32)
+    weights = np.repeat([1.0, 2.0, 5.0], 40)
+    model = boltz.rbm(3, 1, units="spin", hidden_units="spin", initial_scale=0.0, seed=1)
+    found = boltz.train(
+        model, 2 * rows - 1, weights=weights, epochs=60, batch_size=20, learning_rate=0.05, l2=1.0
+    ).model
+    wanted = np.arctanh(np.average(2 * rows - 1, axis=0, weights=weights))
+    assert np.abs(found.bias("v") - wanted).max() < 0.15, (found.bias("v"), wanted)
+
+
+def check_similar_sequences() -> None:
+    """Against a plain count of equal letters; catches a share that is rounded down, and rows without themselves."""
+    codes = np.random.default_rng(6).integers(0, 3, (70, 13))
+    for similarity in (0.0, 0.6, 8 / 13, 1.0):
+        least = np.ceil(similarity * 13 - 1e-9)
+        plain = [1 / ((codes == row).sum(axis=1) >= least).sum() for row in codes]
+        near(boltz.sequence_weights(codes, similarity), plain, 1e-12)

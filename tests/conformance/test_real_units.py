@@ -139,8 +139,8 @@ def test_draws_follow_the_law(kind: str, dtype: Any) -> None:
     again = np.empty_like(state)
     found.sample(fields[5:].copy(), 1.0, bias, STREAM, 14, again[5:])
     assert (again[5:] == state[5:]).all(), "a draw depends on the block"
-    found.draw(inputs, STREAM, 9, again)
-    near(again, state, 1e-2 if dtype is np.float32 else 1e-5)
+    found.draw(inputs[:50], STREAM, 9, again[:50])
+    near(again[:50], state[:50], 1e-2 if dtype is np.float32 else 1e-5)
 
 
 def test_relax_and_anneal(kind: str) -> None:

@@ -370,6 +370,7 @@ def functions() -> dict[str, Good]:
             boltz.binarize,
             {"x": X, "levels": None, "how": "dynamic", "key": boltz.Key(1, 2), "step": 0, "rows": np.arange(4)},
         ),
+        "sequence_weights": Good(boltz.sequence_weights, {"x": X, "similarity": 0.8}),
     }
     return found
 

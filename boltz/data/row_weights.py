@@ -1,0 +1,67 @@
+"""Weights of rows: given ones, checked, and those that count similar sequences once."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import boltz.kernels as kernels
+from boltz import checks
+from boltz.errors import InputError
+from boltz.parallel import workers
+from boltz.scale import table
+from boltz.units import MOST_STATES
+
+Floats = NDArray[np.float64]
+BLOCK = 64  # rows that a thread takes at a time
+ROUNDING = 1e-6  # of a share of the sites
+
+
+def sequence_weights(x: Any, similarity: float = 0.8) -> Floats:
+    """Weights (rows,) of aligned sequences x (rows, sites) of codes: 1 over the number of rows, the row itself among
+    them, that agree with it in at least this share of the sites (Morcos et al. 2011, section on sequence weighting).
+
+    Their sum is the effective number of sequences. Raises InputError.
+    """
+    checks.number(similarity, "similarity", 0, 1)
+    if np.ndim(x) != 2:
+        raise InputError(f"x must hold codes (rows, sites), got shape {np.shape(x)!s:.80}.")
+    codes = table(x, "x", np.shape(x)[1])
+    if codes.size == 0:
+        raise InputError(f"x must have at least one row and one site, got shape {codes.shape}.")
+    if not ((codes >= 0) & (codes < min(MOST_STATES, 256)) & (codes == np.floor(codes))).all():
+        raise InputError("x must hold codes (rows, sites), whole numbers from 0 to 255.")
+    rows, sites = codes.shape
+    least = ceil(similarity * sites - ROUNDING)
+    found, ready = np.empty(rows, np.int64), np.ascontiguousarray(codes, np.uint8)
+
+    def count(first: int) -> None:
+        kernels.alike(ready, least, first, found[first : first + BLOCK])
+
+    with workers() as pool:
+        pool.map(count, range(0, rows, BLOCK))
+    return 1 / found
+
+
+def checked_weights(weights: Any, rows: int) -> Floats | None:
+    """Weights (rows,) of rows, at least 0 and not all 0; None stays None. Raises InputError."""
+    if weights is None:
+        return None
+    found = checks.array(weights, "weights", (rows,), np.float64)
+    if found.min() < 0 or not found.max() > 0:
+        raise InputError(f"weights must be at least 0 and not all 0, got {found.min():g} to {found.max():g}.")
+    return found
+
+
+def drawn_rows(weights: Floats, generator: np.random.Generator) -> NDArray[np.int64]:
+    """As many row numbers as there are rows, each row as often as its weight asks for, rounded up or down by chance.
+
+    They are spread evenly over the sum of the weights from a random start (systematic sampling, Kitagawa 1996), so that
+    every row has its share of each epoch in expectation, with the least chance.
+    """
+    shares = np.cumsum(weights) / weights.sum()
+    places = (np.arange(len(weights)) + generator.random()) / len(weights)
+    return np.minimum(np.searchsorted(shares, places, side="right"), len(weights) - 1)
