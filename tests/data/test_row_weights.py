@@ -15,7 +15,7 @@ X = np.array([[0, 1], [1, 0], [1, 1]], np.float32)
 @pytest.mark.parametrize(
     ("weights", "said"),
     [
-        ([1, 2], "weights must have shape (3,)"),
+        ([1, 2], "weights must have shape (3), got (2,)"),
         ([1, -1, 1], "weights must be at least 0 and not all 0, got -1 to 1."),
         ([0, 0, 0], "weights must be at least 0 and not all 0, got 0 to 0."),
         ([1, np.nan, 1], "weights must"),
