@@ -140,3 +140,12 @@ def grid(spread: float, reach: float = 11.0, steps: int = 45) -> tuple[Floats, F
     states = np.linspace(-reach * spread, reach * spread, steps)
     width = states[1] - states[0]
     return states, states**2 / (2 * spread**2) - np.log(width)
+
+
+def panels(energy: Callable[[Floats], Floats], ends: tuple[float, float], nodes: int = 26) -> tuple[Floats, Floats]:
+    """States and base energies of a real unit by Gauss-Legendre rules on either side of 0, where a density may bend."""
+    x, weights = np.polynomial.legendre.leggauss(nodes)
+    parts = [(low, high) for low, high in ((ends[0], 0.0), (0.0, ends[1])) if low < high]
+    states = np.concatenate([low + (high - low) * (x + 1) / 2 for low, high in parts])
+    widths = np.concatenate([(high - low) * weights / 2 for low, high in parts])
+    return states, energy(states) - np.log(widths)
