@@ -177,7 +177,7 @@ def check_negative_phase_for_every_kind() -> None:
     Catches a negative phase that takes statistics of log-variances at means, or draws units of another law.
     """
     cases = [(["spin", "bernoulli"], {}), (["categorical:3", "spin"], {}), (["gaussian", "bernoulli"], {})]
-    cases += [(["spin", "gaussian"], {}), (["gaussian", "spin"], {"center": True})]
+    cases += [(["spin", "categorical:3"], {}), (["spin", "gaussian"], {}), (["gaussian", "spin"], {"center": True})]
     for i, (names, more) in enumerate(cases):
         model, oracle = machine(names, [2, 2], 60 + i)
         rows = middle_rows(oracle)[0].astype(model.dtype)
@@ -266,3 +266,51 @@ def check_similar_sequences() -> None:
         least = np.ceil(similarity * 13 - 1e-9)
         plain = [1 / ((codes == row).sum(axis=1) >= least).sum() for row in codes]
         near(boltz.sequence_weights(codes, similarity), plain, 1e-12)
+
+
+def check_known_parts() -> None:
+    """log p of the known units of rows, other units summed out, for spins and categories, by codes and by columns.
+
+    Catches a mask of units that is spread over columns in another order, and zeros in the place of unknown spins.
+    """
+    for names in (["spin", "bernoulli"], ["categorical:3", "spin"], ["spin", "bernoulli", "spin"]):
+        model, oracle = machine(names, [3, 2, 2][: len(names)], 80)
+        states, log_p = oracle.states(0), oracle.log_marginal([0]) - oracle.log_z()
+        columns = model.layers[0].columns
+        known = np.array([True, False, True])
+        wide, rows = np.repeat(known, columns), states[[0, 4, 7]]
+        expected = [logsumexp(log_p[(states[:, wide] == row[wide]).all(axis=1)]) for row in rows]
+        near(boltz.log_likelihood(model, rows, mask=wide).per_row, expected)
+        if columns > 1:
+            codes = rows.reshape(3, -1, columns).argmax(axis=2)
+            near(boltz.log_likelihood(model, codes, mask=known).per_row, expected)
+            near(boltz.log_likelihood(model, np.where(known, codes, np.nan)).per_row, expected)
+
+
+def _gradient(model: BoltzmannMachine, rows: Any, **settings: Any) -> dict[str, Any]:
+    """The gradient of chains that start at the rows themselves, by parameter name."""
+    rule = Contrastive(Settings(chains=len(rows), **settings))
+    with workers(model.arena) as pool:
+        work = rule.workspace(model)
+        state = rule.init(model, rows, Key.from_seed(1), len(rows))
+        rule.gradient(work, rows, state, Clock(Key.from_seed(2), 0, 0.0, np.arange(len(rows))), pool)
+    return {n: x.copy() for n, x in model.views(work.gradient).items()}
+
+
+def check_what_holds_gradients_back() -> None:
+    """Catches log-variances at the rate of all, a floor that does not hold, constant columns that learn, and norms."""
+    rows = np.random.default_rng(7).normal(size=(50, 3)) * [1.0, 2.0, 0.0] + 1.0
+    model = boltz.rbm(3, 2, rows, units="gaussian", dtype=np.float64, initial_scale=0.3)
+    seen = (rows - rows.mean(axis=0)) / np.where(rows.std(axis=0) > 0, rows.std(axis=0), 1.0)
+    whole, part = (_gradient(model, seen, variance_rate=rate) for rate in (1.0, 0.25))
+    near(part["layer/v/log_variance"], whole["layer/v/log_variance"] / 4, 1e-12)
+    near(part["layer/v/bias"], whole["layer/v/bias"], 1e-12)
+    assert not any(whole[n][2].any() for n in ("edge/v-h1/weight", "layer/v/bias", "layer/v/log_variance"))
+    assert not model.params["edge/v-h1/weight"][2].any()
+    size = np.sqrt(sum(np.square(x).sum() for x in whole.values()))
+    clipped = _gradient(model, seen, variance_rate=1.0, clip_norm=size / 3)
+    near(clipped["edge/v-h1/weight"], whole["edge/v-h1/weight"] / 3, 1e-12)
+    near(_gradient(model, seen, variance_rate=1.0, clip_norm=3 * size)["layer/v/bias"], whole["layer/v/bias"], 1e-12)
+    model.params["layer/v/log_variance"][...] = -7.0
+    low = _gradient(model, 0.001 * seen, variance_rate=1.0)["layer/v/log_variance"]
+    assert (low >= 0).all(), "a variance at its floor falls on"

@@ -178,9 +178,9 @@ def test_visible_biases_are_logits_of_the_mean_of_the_data() -> None:
     ("call", "message"),
     [
         (lambda: boltz.dbm([4]), "at least a visible and a hidden layer"),
-        (lambda: boltz.dbm([4, 0]), r"units\[1\] must be a whole number of at least 1"),
-        (lambda: boltz.dbm([4, 2.0]), r"units\[1\] must be a whole number"),
-        (lambda: boltz.dbm(7), "units must be a sequence, got int"),
+        (lambda: boltz.dbm([4, 0]), r"layers\[1\] must be a whole number of at least 1"),
+        (lambda: boltz.dbm([4, 2.0]), r"layers\[1\] must be a whole number"),
+        (lambda: boltz.dbm(7), "layers must be a sequence, got int"),
         (lambda: boltz.rbm(4, True), r"hidden must be a whole number"),
         (lambda: boltz.rbm(4, 3, seed=-1), "seed must be a whole number"),
         (lambda: boltz.rbm(4, 3, seed=2**64), "seed must be a whole number"),

@@ -52,7 +52,11 @@ def test_two_machines_side_by_side_have_two_colours() -> None:
     ("given", "pairs", "message"),
     [
         (layers("v", "h", "v"), edges("v-h"), "different names"),
-        ((Layer("v", 1), Layer("h", 1, "gauss")), edges("v-h"), "layer h must be of kind bernoulli, got 'gauss'"),
+        (
+            (Layer("v", 1), Layer("h", 1, "gauss")),
+            edges("v-h"),
+            "units must be of kind bernoulli, spin, gaussian, .*, got 'gauss'",
+        ),
         (layers("v", "h"), edges("v-q"), "layer"),
         (layers("v", "h"), edges("v-h", "h-q"), "edge h-q names a layer"),
         (layers("v", "a", "b"), edges("v-a", "a-b", "b-v"), "odd cycle"),
