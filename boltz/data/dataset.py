@@ -60,7 +60,7 @@ class Data:
     columns are the names of the units where it has them. kind: that of the units that rows are states of, "gaussian"
     for any finite numbers.
     mark is their fingerprint where it was needed already, else None.
-    known (rows, units): which numbers are, None where all are; others are 0, and nothing can be learnt of such rows.
+    known (rows, units): which numbers are, None where all are; others are states that mean nothing.
     weights (rows,): how much each row counts in training, None where all count alike.
     """
 
@@ -251,5 +251,6 @@ def only(data: Data, rows: NDArray[np.int64]) -> Data:
     """Some rows of data by their numbers, as an array of their own."""
     sparse = isinstance(data.x, SparseRows)
     x: Any = SparseRows(data.x.matrix[rows]) if sparse else np.ascontiguousarray(data.x[rows])
-    labels, weights = (None if part is None else part[rows] for part in (data.labels, data.weights))
-    return replace(data, x=x, labels=labels, weights=weights, mark=None, request={})
+    parts = {name: getattr(data, name) for name in ("labels", "weights", "known")}
+    kept = {name: None if part is None else part[rows] for name, part in parts.items()}
+    return replace(data, x=x, **kept, mark=None, request={})

@@ -11,6 +11,7 @@ from boltz.data.dataset import Data, kept, rows_of, two_valued, zeros_and_ones
 from boltz.data.sparse import SparseRows, is_sparse, sparse_rows
 from boltz.errors import InputError
 from boltz.scale import Border, blocks, table
+from boltz.units.holes import parted_holes
 from boltz.units.onehot import Visible, by_columns, not_states
 from boltz.units.states import are_states
 
@@ -41,12 +42,19 @@ def given(x: Any, name: str, units: int, real: bool = False, levels: int | None 
     return Data(rows, "array", None, levels, None, None, "array")
 
 
-def as_data(x: Any, name: str, layer: Visible, levels: int | None = None) -> Data:
-    """Rows as Data, checked against the visible layer and the levels of a machine; raises InputError."""
+def as_data(x: Any, name: str, layer: Visible, levels: int | None = None, missing: bool = False) -> Data:
+    """Rows as Data, checked against the visible layer and the levels of a machine; raises InputError.
+
+    missing: some entries may be unknown, NaN in an array.
+    """
     if not isinstance(x, Data):
-        x = _taken_as(x, name, layer, levels)
-    if x.known is not None:
-        raise InputError(f"{name} ({x.source}) must have no missing numbers: leave such rows out, or fill them in.")
+        x, known = parted_holes(x, name, layer) if missing else (x, None)
+        x = replace(_taken_as(x, name, layer, levels), known=known)
+    if x.known is not None and not missing:
+        raise InputError(
+            f"{name} ({x.source}) must have no missing numbers here: leave such rows out, or fill them in; an RBM "
+            "alone learns from them."
+        )
     if x.kind != layer.kind and not (layer.kind == "gaussian" and x.kind == "bernoulli"):
         raise InputError(
             f"{name} ({x.source}) was loaded as {KINDS.get(x.kind, x.kind)}, but the visible units of the machine are "

@@ -22,6 +22,8 @@ from boltz.nn.conditionals import CONDITIONALS
 from boltz.numerics import logit
 from boltz.rng import Key
 from boltz.units import kind_of, units_of
+from boltz.units.holes import first_guesses, parted_holes
+from boltz.units.onehot import by_columns
 from boltz.units.states import inside, smoothed
 
 Array = NDArray[Any]
@@ -188,12 +190,12 @@ def _real_rows(x: Any, units: int) -> Array:
     return np.divide(found, levels) if levels > 1 else found
 
 
-def scaled(machine: Any, rows: Array) -> Any:
+def scaled(machine: Any, rows: Array, known: Array | None = None) -> Any:
     """The machine with Gaussian visible units in the units of finite rows (rows, units); its parameters are copied.
 
-    Constant columns have no weights, neither to nor from them.
+    Constant columns have no weights, neither to nor from them. known: which entries count, None for all.
     """
-    scaling, visible = Scaling.of(rows), machine.visible
+    scaling, visible = Scaling.of(rows, known), machine.visible
     found, constant = replace(machine, arena=machine.arena.copy(), scaling=scaling), scaling.constant
     if isinstance(machine, BoltzmannMachine):
         for edge in machine.graph.edges:
@@ -248,6 +250,9 @@ def dbm(
 def _begun(machine: BoltzmannMachine, x: Any) -> BoltzmannMachine:
     """The machine with visible biases that fit some rows of x; Gaussian units in the units of these."""
     layer, bias = machine.layers[0], machine.bias(machine.visible)
+    x, known = parted_holes(x, "x", layer)
+    if known is not None:
+        x = first_guesses(by_columns(x, layer, "x"), known, layer.columns, Key.from_seed(0).derive("guesses"))
     if layer.binary:
         mean = scale.first_rows(x, layer.units).mean(axis=0, dtype=np.float64)
         bias[...] = logit(np.clip(mean, 0.001, 0.999))

@@ -45,14 +45,20 @@ class Scaling:
             raise InputError(f"spread must be at least 0, got {self.spread.min():g}.")
 
     @classmethod
-    def of(cls, rows: Any) -> Scaling:
-        """Mean and standard deviation of finite rows (rows, units), in float64."""
+    def of(cls, rows: Any, known: Any = None) -> Scaling:
+        """Mean and standard deviation of finite rows (rows, units), in float64; of the known entries, where these are
+        told, each column having some.
+        """
         given = np.asarray(rows)
-        first, kind = given[0].astype(np.float64), given.dtype if given.dtype.kind == "f" else np.dtype(np.float64)
-        apart = given - first  # sums of numbers far from 0 would round
-        spread = apart.std(axis=0)
-        flat = spread <= ROUNDING * np.finfo(kind).eps * np.abs(given).max(axis=0)
-        return cls(np.where(flat, first, first + apart.mean(axis=0)), np.where(flat, 0.0, spread))
+        there = np.ones(given.shape, bool) if known is None else np.asarray(known)
+        kind = given.dtype if given.dtype.kind == "f" else np.dtype(np.float64)
+        first = np.take_along_axis(given, there.argmax(axis=0)[None], axis=0)[0].astype(np.float64)
+        apart = np.where(there, given - first, 0.0)  # sums of numbers far from 0 would round
+        mean = apart.mean(axis=0) if known is None else apart.sum(axis=0) / np.maximum(there.sum(axis=0), 1)
+        squares = np.where(there, np.square(apart - mean), 0.0)
+        spread = apart.std(axis=0) if known is None else np.sqrt(squares.sum(axis=0) / np.maximum(there.sum(axis=0), 1))
+        flat = spread <= ROUNDING * np.finfo(kind).eps * np.abs(np.where(there, given, 0)).max(axis=0)
+        return cls(np.where(flat, first, first + mean), np.where(flat, 0.0, spread))
 
     @classmethod
     def plain(cls, units: int) -> Scaling:

@@ -173,7 +173,9 @@ class RunDescription:
         if x is None and not wanted.get("load"):
             raise InputError(f"{self.folder} was trained on an array; give it again as {name}.")
         try:
-            data = as_data(load(**wanted.get("load")) if x is None else x, name, model.layers[0], model.levels)
+            missing = entry == "data" and getattr(model, "kind", None) == "rbm"
+            given = load(**wanted.get("load")) if x is None else x
+            data = as_data(given, name, model.layers[0], model.levels, missing)
         except TypeError as problem:
             how = f"does not say how to load the {entry} ({shown(problem)})"
             raise FileError(f"{self.place} {how}.") from problem

@@ -18,6 +18,8 @@ from boltz.data.sparse import SparseRows
 from boltz.models.files import Model, inside
 from boltz.parallel import Workers, workers
 from boltz.rng import Key
+from boltz.sampling.gibbs import GibbsSweep
+from boltz.sampling.inputs import Scratch
 from boltz.training import guards, optimizers
 from boltz.training.averages import MANY, Averages
 from boltz.training.cuda_graphs import Replayed
@@ -30,6 +32,7 @@ from boltz.training.rules import Clock, Workspace
 from boltz.training.schedules import learning_rate
 from boltz.training.settings import Settings
 from boltz.training.state import TrainState
+from boltz.units.holes import first_guesses
 
 Array = NDArray[Any]
 Record = dict[str, Any]
@@ -79,6 +82,7 @@ class Loop:
 
     def run(self) -> None:
         """Train from where the state stands to the end of the last stage; raises NumericalError."""
+        self._guessed()
         with workers(self.state.model.arena) as pool:
             while self.state.stage < len(self.plan):
                 stage = self.plan[self.state.stage]
@@ -214,7 +218,7 @@ class Loop:
         looks = not on_device(batch) or last or state.step % LOOKS == LOOKS - 1
         if looks and not guards.finite(state.rule):  # before a sweep can overwrite it
             guards.stop(work.machine, work.gradient, state.rule, place)
-        gradient(batch, rows, done)
+        gradient(self._redrawn(stage, work.machine, batch, rows), rows, done)
         state.step += 1
         step = optimizers.step_at(settings, done, state.step)
         self.sound &= optimizers.apply(settings, work.machine, work.gradient, state.optimizer, step, pool)
@@ -234,6 +238,9 @@ class Loop:
             batch = batch.astype(model.dtype, copy=False)
         else:
             batch = inside(model, kept if data.levels in (None, 1) else kept / data.levels)
+        if data.known is not None and self.state.guesses.size:
+            known = self._here(data.known[host(rows)])
+            batch = np.where(known, batch, self.state.guesses[rows])
         if model.directed is not None and model.undirected is None:
             return batch
         pair = stage.pair or 0
@@ -243,6 +250,32 @@ class Loop:
             return seen
         above = recognise(self.state.pairs, self.plan[: len(self.state.pairs)], batch, rows, self.key, draw)
         return np.concatenate([seen, above], axis=1)
+
+    def _redrawn(self, stage: Stage, machine: Model, batch: Array, rows: Array) -> Array:
+        """The batch with its unknown entries drawn given the rest: a Gibbs sweep of each row's own chain, in which its
+        hidden units are forgotten from visit to visit (Neal 1992, section 2).
+        """
+        guesses = self.state.guesses
+        if not guesses.size:
+            return batch
+        rbm = machine.undirected
+        assert rbm is not None and self.data.known is not None
+        known, visible = self.data.known[host(rows)], rbm.visible
+        state = {n: rbm.zeros(len(batch), n) for n in rbm.graph.hidden} | {visible: batch.copy()}
+        key = self.key.derive("unknown", stage.name)
+        GibbsSweep(rbm, key, flipped=True).sweep(state, self.state.step, 0, Scratch(rbm.arena))
+        np.copyto(batch, state[visible], where=~self._here(known))
+        guesses[rows] = batch
+        return batch
+
+    def _guessed(self) -> None:
+        """Start the chains of rows with unknown entries, each of which is as in some other row."""
+        if self.data.known is None or self.state.guesses.size:
+            return
+        everything = numbers(0, len(self.data.x), self.state.model.arena)
+        rows, layer = host(self._batch(self.data, self.plan[0], everything, 0)), self.state.model.layers[0]
+        key = self.key.derive("guesses")
+        self.state.guesses = self._here(first_guesses(rows, self.data.known, layer.columns, key))
 
     def _rows(self, data: Data, rows: NDArray[np.int64]) -> Array:
         """Rows of the data as they are kept, where the machine lives."""

@@ -36,6 +36,7 @@ def fits(stage: Stage, machine: Model, data: Data, kept: RuleState) -> bool:
     rows = data.x if isinstance(data.x, np.ndarray) else None
     return (
         rows is not None
+        and data.known is None
         and rows.dtype in (np.float32, np.uint8)
         and rows.flags.c_contiguous
         and len(rows) >= settings.batch_size

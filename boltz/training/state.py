@@ -36,7 +36,8 @@ class TrainState:
     before there are any. best holds the parameters of the epoch of the stage that held-out rows
     like best, empty before there is one, and judged (their log-likelihood, that epoch). epochs holds those of each
     stage where they were planned by minutes, since they may be planned anew; else it is empty. weights holds those of
-    the training rows, empty where all count alike; it stays on the host.
+    the training rows, empty where all count alike; it stays on the host. guesses (rows, units) holds training rows with
+    their unknown entries as they were last drawn, empty where all are known.
     """
 
     model: Model
@@ -49,6 +50,7 @@ class TrainState:
     judged: tuple[float, int] = (-np.inf, 0)
     epochs: Array = field(default_factory=lambda: np.zeros(0, np.int64))
     weights: Array = field(default_factory=lambda: np.zeros(0))
+    guesses: Array = field(default_factory=lambda: np.zeros((0, 0)))
     stage: int = 0
     epoch: int = 0
     batch: int = 0
@@ -138,13 +140,15 @@ class TrainState:
             found["plan/epochs"] = self.epochs
         if self.weights.size:
             found["data/weights"] = self.weights
+        if self.guesses.size:
+            found["data/guesses"] = self.guesses
         return {name: host(x) for name, x in found.items()}
 
     def to(self, device: str) -> TrainState:
         """The state with its arrays on a device."""
         rule, optimizer = ({n: moved(x, device) for n, x in part.items()} for part in (self.rule, self.optimizer))
         pairs = [pair.to(device) for pair in self.pairs]
-        arrays = {"average": moved(self.average, device), "best": moved(self.best, device)}
+        arrays = {name: moved(getattr(self, name), device) for name in ("average", "best", "guesses")}
         return replace(self, model=self.model.to(device), pairs=pairs, rule=rule, optimizer=optimizer, **arrays)
 
 
@@ -165,6 +169,7 @@ def restore(tensors: Mapping[str, Array], blueprint: Blueprint, plan: list[Stage
             _judged(owned.get("best/judged", np.array([-np.inf, 0]))),
             _epochs(owned.get("plan/epochs", np.zeros(0, np.int64)), len(plan)),
             _weights(owned.get("data/weights", np.zeros(0))),
+            owned.get("data/guesses", np.zeros((0, 0))),
             **{name: int(n) for name, n in zip(COUNTERS, owned["counters"], strict=True)},
         )
         fits = _shapes(state, plan)

@@ -126,9 +126,10 @@ def train(
 ) -> Run:
     """Train a copy of model on rows x (rows, units) and return the run; writes nothing unless out names a folder.
 
-    - x: floats in [0, 1], 0/1, uint8 grey levels, or whole numbers that a model with levels divides by them; any
-      numbers for Gaussian visible units. It may be a memory map, whose rows are read when used, a SciPy sparse matrix,
-      of which only batches are made dense, or what boltz.load_data returns. The trained model keeps the levels of x.
+    - x: floats in [0, 1], 0/1, uint8 grey levels, or whole numbers that a model with levels divides by them; for other
+      visible units their states, codes of categories, or any numbers for Gaussian ones. For an RBM NaN marks what is
+      unknown: it is drawn given the rest of its row at each visit. x may be a memory map, a SciPy sparse matrix, of
+      which only batches are made dense, or what boltz.load_data returns. The trained model keeps the levels of x.
     - held_out: rows that end each stage in time (patience). The parameters of the epoch that they like best are kept.
     - watch: a function of (record) or of (record, model), called after each epoch. The model is a copy of the machine
       as it stands. If it returns True, the run ends there. If it raises, and out is None, the exception has what was
@@ -136,8 +137,7 @@ def train(
     - progress: True for a bar, or a function of (stage, epochs done, all of them).
     - minutes: how long the training may take, in place of epochs, which are chosen by what this machine can do; or a
       plan from boltz.plan_training, which has the settings.
-    - weights: how much each row counts, (rows,) numbers of at least 0: an epoch draws as many rows as there are, each
-      as often as its weight asks for. boltz.sequence_weights gives those of an alignment.
+    - weights: how much each row counts, (rows,) numbers of at least 0, such as those of boltz.sequence_weights.
     - extra: what else run.toml keeps.
     - settings: the fields of boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid belief net
       or a VAE, of boltz.BeliefSettings for a deep belief net. Those that are not named are as in boltz train.
@@ -196,7 +196,7 @@ def _begun(model: Model, x: Any, held_out: Any, settings: dict[str, Any], minute
             raise InputError(f"minutes choose {name}, so name one of both; {name}=0 leaves the stage out.")
     if given is not None and settings:
         raise InputError(f"minutes is a plan, which has all settings, so name no {next(iter(settings))} beside it.")
-    data = as_data(x, "x", model.layers[0], model.levels)
+    data = as_data(x, "x", model.layers[0], model.levels, missing=model.plan.kind == "rbm")
     data = data if weights is None else replace(data, weights=checked_weights(weights, len(data.x)))
     model = with_levels_of(model, data)
     others = None if held_out is None else as_data(held_out, "held_out", model.layers[0], model.levels)
@@ -279,6 +279,8 @@ def resume(
         rows, held = _parts(data, others, chosen)
         if state.weights.size not in (0, len(rows.x)):
             raise FileError(f"the checkpoint of {folder} must hold a weight for each of {len(rows.x)} rows.")
+        if state.guesses.size and state.guesses.shape != rows.x.shape:
+            raise FileError(f"the checkpoint of {folder} must hold guesses of shape {rows.x.shape}.")
         if state.stage < len(plan) and state.batch * plan[state.stage].settings.batch_size >= len(rows.x):
             raise FileError(f"the checkpoint of {folder} stands beyond the end of its data.")
         loop = Loop(rows, held, plan, state.to(device), Key.from_seed(chosen.seed).derive("train"))
@@ -378,7 +380,8 @@ def _started(model: Model, data: Data) -> Model:
     if found.layers[0].kind != "gaussian" or found.scaling is not None:
         return found
     some = np.arange(0, len(data.x), -(-len(data.x) // checks.INITIAL_ROWS))
-    return scaled(found, data.x[some] / (data.levels or 1))
+    known = None if data.known is None else data.known[some]
+    return scaled(found, data.x[some] / (data.levels or 1), known)
 
 
 def _seen(loop: Loop) -> tuple[Array, Array] | None:

@@ -64,3 +64,36 @@ def test_a_weighed_run_goes_on_bit_by_bit(tmp_path: Any) -> None:
     assert (again.model.arena == whole.model.arena).all() and len(again.history) == 6
     plain = boltz.train(boltz.rbm(2, 2, rows), rows, epochs=6, batch_size=7)
     assert (plain.model.arena != whole.model.arena).any()
+
+
+def test_a_run_with_unknown_entries_goes_on_bit_by_bit(tmp_path: Any) -> None:
+    """Catches guesses that a checkpoint forgets, for floats and for codes of categories."""
+    rng = np.random.default_rng(3)
+    for x, units in (
+        (np.tile(X, (20, 1)), "bernoulli"),
+        (rng.integers(0, 3, (60, 2)).astype(float), ("categorical", 3)),
+    ):
+        rows = np.where(rng.random(x.shape) < 0.3, np.nan, x)
+        settings: dict[str, Any] = {"epochs": 6, "batch_size": 7, "checkpoint_seconds": 0}
+        whole = boltz.train(boltz.rbm(2, 2, rows, units=units), rows, **settings)
+        part, seen = tmp_path / str(units)[:5].strip("('"), []
+
+        def stop(record: Any, seen: list[int] = seen) -> None:
+            seen.append(record["epoch"])
+            if len(seen) == 3:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            boltz.train(boltz.rbm(2, 2, rows, units=units), rows, part, watch=stop, **settings)
+        assert (boltz.resume(part, rows).model.arena == whole.model.arena).all()
+
+
+def test_where_unknown_entries_are_not_learnt() -> None:
+    for call, said in (
+        (lambda: boltz.train(boltz.dbm([2, 2, 2]), np.array([[np.nan, 1.0], [1, 0]]), epochs=1), "x must hold numbers"),
+        (lambda: boltz.train(boltz.rbm(2, 2), np.array([[np.nan, 1.0], [np.nan, 0]]), epochs=1), "x must know each of"),
+        (lambda: boltz.train(boltz.rbm(2, 2), X[:, :2], held_out=np.array([[np.nan, 1.0]]), epochs=1), "held_out must"),
+    ):
+        with pytest.raises(boltz.InputError) as caught:
+            call()
+        assert str(caught.value).startswith(said), str(caught.value)
