@@ -14,6 +14,7 @@ from boltz.arrays import host
 from boltz.errors import InputError
 from boltz.estimators.estimate import Estimate, exact
 from boltz.models.boltzmann import BoltzmannMachine, affordable_chains, checked_model
+from boltz.models.files import states_outside
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
 from boltz.nn.dense import forward
@@ -120,7 +121,7 @@ def exact_samples(model: BoltzmannMachine, chains: int, seed: int = 0) -> dict[s
         state, stream = machine.zeros(chains, layer), Key.from_seed(seed).derive("exact", layer).stream(0)
         machine.unit_type(layer).sample(machine.input(layer, drawn), 1.0, machine.bias(layer), stream, 0, state)
         found[layer] = state
-    return found
+    return states_outside(machine, found)
 
 
 def drawn_class(model: BoltzmannMachine, chains: int, seed: int = 0) -> dict[str, Array]:

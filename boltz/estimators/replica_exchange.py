@@ -21,6 +21,7 @@ from boltz.estimators.estimate import Estimate, OfLogZ, interval
 from boltz.estimators.precision import wide_enough
 from boltz.estimators.words import in_words, table_lines
 from boltz.models.boltzmann import BoltzmannMachine, affordable_chains, checked_model
+from boltz.models.files import states_outside
 from boltz.parallel import workers
 from boltz.rng import Key
 from boltz.sampling.annealing import Progress
@@ -235,7 +236,7 @@ def tempered_sample(
     states = {n: host((held | drawn)[n]) for n in model.graph.units}
     traces = {"free energy": found.height, "leading principal component": found.along}
     times = {what: integrated_time(x, axis=0) for what, x in traces.items()}
-    return TemperedStates(states, key, estimated(replicas, found), times)
+    return TemperedStates(states_outside(model, states), key, estimated(replicas, found), times)
 
 
 def estimated(replicas: Replicas, found: Exchanged) -> LadderEstimate:

@@ -24,6 +24,7 @@ from boltz.nn.arena import check_arena, size, zeros
 from boltz.nn.arena import views as named_views
 from boltz.storage.tensors import write_tensors
 from boltz.units import Units
+from boltz.units.onehot import by_columns
 
 Array = NDArray[Any]
 State = Mapping[str, Array]
@@ -277,10 +278,12 @@ class BoltzmannMachine:
     def free_energy(self, state: State | Array) -> NDArray[np.float64]:
         """-log of the sum of exp(-energy) over the other colour class, (chains,), in nats.
 
-        state holds exactly the layers of one colour class; an array means the visible layer of an RBM.
+        state holds exactly the layers of one colour class, as the machine sees them; an array means visible rows of an
+        RBM, in the units of the data or codes of categories.
         """
         if not isinstance(state, Mapping):
-            state = {self.graph.visible: scale.divided(state, self.levels)}
+            rows = by_columns(scale.divided(state, self.levels), self.layers[0], "state")
+            state = {self.graph.visible: rows if self.scaling is None else self.scaling.inside(rows, self.dtype)}
         for mine, other in (self.graph.colours, self.graph.colours[::-1]):
             if set(state) == set(mine):
                 return arrays.host(self.marginal_energy(self.checked(state, mine), other))

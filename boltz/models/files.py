@@ -154,6 +154,11 @@ def outside(model: Seeing, values: Array) -> Array:
     return values if model.scaling is None else model.scaling.outside(values)
 
 
+def states_outside(model: BoltzmannMachine, states: Mapping[str, Array]) -> dict[str, Array]:
+    """States by layer with those of the visible units in the units of the data."""
+    return {name: outside(model, x) if name == model.visible else x for name, x in states.items()}
+
+
 def structure_from(text: Any) -> Structure:
     """A structure from plain values; raises KeyError, TypeError, ValueError or InputError."""
     sizes = [[checks.integer(n, "widths", 1, 10**7) for n in group] for group in text["widths"]]

@@ -14,6 +14,7 @@ from boltz import checks
 from boltz.arrays import host
 from boltz.errors import InputError, NumericalError
 from boltz.models.boltzmann import BoltzmannMachine, State, affordable_chains, checked_model
+from boltz.models.files import states_outside
 from boltz.parallel import shares, workers
 from boltz.sampling.gibbs import Walk, sampling_key, started
 from boltz.sampling.states import States, warn_of_same_numbers
@@ -89,7 +90,7 @@ def run_chains(
     for i, b in enumerate(betas):
         walk = started(_at(model, b), chains, key, _start_at(start, i, count), data, i * chains)
         traces.append(_recorded(model, walk, sweeps, every, functions))
-        states.append({n: host(x) for n, x in walk.state.items()})
+        states.append(states_outside(model, {n: host(x) for n, x in walk.state.items()}))
     if isinstance(beta, int | float | np.number):
         return ChainRun(traces[0], States(states[0], key), betas[0], sweeps, every)
     together = {name: np.stack([one[name] for one in traces]) for name in functions}

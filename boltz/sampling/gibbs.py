@@ -18,7 +18,7 @@ from boltz.kernels.cpu.recorded import recordable, recorded
 from boltz.kernels.cpu.runners import Count, Program, Runner
 from boltz.kernels.cuda.graphs import Clock, Replay
 from boltz.models.boltzmann import BoltzmannMachine, State, affordable_chains, checked_model
-from boltz.models.files import visible_rows
+from boltz.models.files import states_outside, visible_rows
 from boltz.parallel import ALONE, Workers, blocks, dealt, shares, workers
 from boltz.rng import Key, Stream
 from boltz.sampling.flips import Flips, Moment
@@ -164,7 +164,7 @@ def sample(
     found = sampled(model, chains, sweeps, seed, start, data)
     key = sampling_key(seed)
     warn_of_same_numbers(start, key, 5)  # past boltz.sample
-    return States({layer: arrays.host(x) for layer, x in found.items()}, key)
+    return States(states_outside(model, {layer: arrays.host(x) for layer, x in found.items()}), key)
 
 
 def sampling_key(seed: int) -> Key:
@@ -336,7 +336,7 @@ def _given(model: BoltzmannMachine, start: State, chains: int) -> dict[str, Arra
     for layer in start:
         if layer not in model.graph.units:
             raise InputError(f"start must hold layers among {', '.join(model.graph.units)}, got {checks.brief(layer)}.")
-    if model.levels is not None and model.visible in start:
+    if (model.levels is not None or model.scaling is not None) and model.visible in start:
         start = {**start, model.visible: visible_rows(model, start[model.visible], f"start[{model.visible!r}]")}
     given = {k: v.copy() for k, v in model.checked(start, tuple(start), "start").items()}
     for layer, x in given.items():

@@ -357,3 +357,24 @@ def _guessing(model: BoltzmannMachine, x: Any) -> Loop:
     loop = Loop(data, None, stages(model.graph, settings), TrainState(model, []), Key.from_seed(5))
     loop.run()
     return loop
+
+
+def check_states_are_in_the_units_of_the_data() -> None:
+    """Draws of scaled Gaussian units have the mean and spread of the data; z tests, alpha 1e-6 together.
+
+    Catches draws and starts in the units of the machine.
+    """
+    rng = np.random.default_rng(11)
+    rows = rng.normal(size=(500, 2)) * [0.01, 300.0] + [5.0, -1000.0]
+    model = boltz.rbm(2, 2, rows, units="gaussian", initial_scale=0.0)
+    mean, spread = rows.mean(axis=0), rows.std(axis=0)
+    exact, count = boltz.exact_samples(model, 4000, seed=1), 4000
+    found = [exact, boltz.sample(model, count, sweeps=2, seed=2), boltz.sample(model, count, sweeps=0, start=exact)]
+    found += [boltz.tempered_sample(model, count, rounds=100, seed=3), boltz.run_chains(model, 2, count, seed=4).states]
+    z = np.array([(x["v"].mean(axis=0) - mean) / (spread / np.sqrt(len(x["v"]))) for x in found])
+    limit = float(laws.norm.isf(1e-6 / (4 * z.size)))
+    assert (np.abs(np.delete(z, 3, axis=0)) < limit).all() and (np.abs(z[3]) < 8 * limit).all(), z  # copies of a few
+    assert all(0.9 < (x["v"].std(axis=0) / spread).min() <= (x["v"].std(axis=0) / spread).max() < 1.1 for x in found)
+    assert np.allclose(found[2]["v"], exact["v"], rtol=1e-4), "a start has moved"
+    log_p = -model.free_energy(rows) - boltz.exact_log_z(model).value
+    near(log_p, laws.norm.logpdf((rows - mean) / spread).sum(axis=1), 1e-3)
