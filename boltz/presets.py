@@ -191,7 +191,8 @@ def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int) -> 
     mean field where these have other units.
     """
     spins = max((pair.count("spin") for pair in pairwise(kinds)), default=0)
-    slower, changes = SPIN_RATE**spins, {}
+    slower = SPIN_RATE**spins
+    changes: dict[str, Any] = {}
     if "gaussian" in kinds[:1]:
         slower *= min(1.0, (MANY_GAUSSIAN / visible) ** 0.5)
     if "gaussian" in kinds:

@@ -252,5 +252,5 @@ def only(data: Data, rows: NDArray[np.int64]) -> Data:
     sparse = isinstance(data.x, SparseRows)
     x: Any = SparseRows(data.x.matrix[rows]) if sparse else np.ascontiguousarray(data.x[rows])
     parts = {name: getattr(data, name) for name in ("labels", "weights", "known")}
-    kept = {name: None if part is None else part[rows] for name, part in parts.items()}
+    kept: dict[str, Any] = {name: None if part is None else part[rows] for name, part in parts.items()}
     return replace(data, x=x, **kept, mark=None, request={})

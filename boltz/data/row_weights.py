@@ -42,7 +42,7 @@ def sequence_weights(x: Any, similarity: float = 0.8) -> Floats:
         kernels.alike(ready, least, first, found[first : first + BLOCK])
 
     with workers() as pool:
-        pool.map(count, range(0, rows, BLOCK))
+        pool.map(count, list(range(0, rows, BLOCK)))
     return 1 / found
 
 

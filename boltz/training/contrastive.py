@@ -335,7 +335,7 @@ class Own:
     def __post_init__(self) -> None:
         for layer, shapes in self.machine.graph.own_shapes.items():
             for name, shape in shapes.items():
-                whole = self.scratch.get("own", own_key(layer, name), (self.rows, *shape))
+                whole = self.scratch.get("own", own_key(layer, name), (self.rows, shape[0]))
                 self.found[own_key(layer, name)] = whole
 
     def store(self, states: Mapping[str, Array], means: Mapping[str, Array], rows: slice, scratch: Scratch) -> None:
