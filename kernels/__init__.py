@@ -22,6 +22,7 @@ PRIMITIVES = {
     "bernoulli_score": 0,
     "categorical_mean": 0,
     "categorical_from_mean": 0,
+    "categorical_sample": 0,
     "normal": 2,
     "activate": 1,
     "slope": 1,

@@ -140,18 +140,26 @@ def categorical_mean(field: Array, scale: float, bias: Array, states: int) -> No
 def categorical_from_mean(mean: Array, states: int, stream: Stream, first_row: int, state: Array) -> None:
     """Draw one state of each unit with the given probabilities (rows, units * states): 1 in its column, else 0.
 
-    A unit takes the random bits of its number. Its state is the first whose probability and those before it, of the sum
-    of all, are above the upper 30 bits as a share of 2^30. A NaN gives NaN.
+    A unit takes the random bits of its number. Its state is the first whose probability and those before it are more
+    than the upper 30 bits and a half, as a share of 2^30, times the sum of all. A NaN gives NaN.
     """
     bits = _bits(stream, first_row + np.arange(len(mean)), mean.shape[1] // states)
     picked(bits, mean, states, state)
 
 
+def categorical_sample(
+    field: Array, scale: float, bias: Array, states: int, stream: Stream, first_row: int, state: Array
+) -> None:
+    """As categorical_mean, and state drawn from it."""
+    categorical_mean(field, scale, bias, states)
+    categorical_from_mean(field, states, stream, first_row, state)
+
+
 def picked(bits: NDArray[np.uint32], mean: Array, states: int, state: Array) -> None:
     """As categorical_from_mean, with the bits (rows, units)."""
     below = np.cumsum(mean.reshape(len(mean), -1, states), axis=2, dtype=np.float64)
-    share = np.nan_to_num(below / below[..., -1:] * 2.0**DRAW_BITS).astype(np.int64)
-    drawn = (bits >> np.uint32(32 - DRAW_BITS)).astype(np.int64)[..., None] >= share[..., :-1]
+    reach = ((bits >> np.uint32(32 - DRAW_BITS)) + 0.5) * 2.0**-DRAW_BITS * below[..., -1]
+    drawn = below[..., :-1] < reach[..., None]
     chosen = drawn.sum(axis=2)[..., None] == np.arange(states)
     state[...] = chosen.reshape(mean.shape) + (mean - mean)
 

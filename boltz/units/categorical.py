@@ -73,8 +73,7 @@ class Categorical:
         return np.log(mean)
 
     def sample(self, inputs: Array, scale: float, bias: Array, stream: Stream, first_row: int, state: Array) -> None:
-        kernels.categorical_mean(inputs, scale, bias, self.columns)
-        kernels.categorical_from_mean(inputs, self.columns, stream, first_row, state)
+        kernels.categorical_sample(inputs, scale, bias, self.columns, stream, first_row, state)
 
     def draw(self, mean: Array, stream: Stream, first_row: int, state: Array) -> None:
         kernels.categorical_from_mean(mean, self.columns, stream, first_row, state)

@@ -11,7 +11,7 @@ from boltz.kernels.cpu.bernoulli import (
     normal,
 )
 from boltz.kernels.cpu.bits import pack_rows, unpack_rows
-from boltz.kernels.cpu.categorical import categorical_from_mean, categorical_mean
+from boltz.kernels.cpu.categorical import categorical_from_mean, categorical_mean, categorical_sample
 from boltz.kernels.cpu.layers import (
     activate,
     gaussian_path,
@@ -45,6 +45,7 @@ __all__ = [
     "bernoulli_score",
     "categorical_from_mean",
     "categorical_mean",
+    "categorical_sample",
     "contraction",
     "copy",
     "cut",

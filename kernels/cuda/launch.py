@@ -237,6 +237,14 @@ def categorical_from_mean(mean: Array, states: int, stream: Stream, first_row: i
     picked(bits, mean, states, state)
 
 
+def categorical_sample(
+    field: Array, scale: float, bias: Array, states: int, stream: Stream, first_row: int, state: Array
+) -> None:
+    """Probabilities of the states of each unit, and a draw from them: see kernels.reference."""
+    categorical_mean(field, scale, bias, states)
+    categorical_from_mean(field, states, stream, first_row, state)
+
+
 def normal(stream: Stream, rows: Array, out: Array) -> None:
     """Standard normal draws (rows, units); rows (rows,) int64 names each row's chain number."""
     _rows("normal", out, out, rows, *_drawn(stream))

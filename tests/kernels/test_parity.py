@@ -135,3 +135,26 @@ def test_the_reference_in_place_of_numba_gives_the_same_numbers(
             assert (plain[key] == value).all()
         tolerance = {np.float32: 3e-5, np.float64: 1e-12}[dtype]
         assert np.abs(plain[key] - value).max() <= tolerance * (1 + np.abs(value).max())
+
+
+@DTYPES
+@pytest.mark.parametrize("states", [2, 3, 7, 21])
+def test_categorical_units_are_those_of_the_reference(states: int, dtype: type) -> None:
+    """Probabilities within rounding, equal draws from equal ones; catches an odd last state that is left out."""
+    rng = np.random.default_rng(states)
+    start, bias = 4 * rng.normal(size=(9, 11 * states)).astype(dtype), rng.normal(size=11 * states).astype(dtype)
+    start[2, ::states], start[3, 5], start[4] = 200, np.nan, -1e4
+    found, expected = start.copy(), start.copy()
+    cpu.categorical_mean(found, 0.7, bias, states)
+    with np.errstate(invalid="ignore"):
+        reference.categorical_mean(expected, 0.7, bias, states)
+    np.testing.assert_allclose(found, expected, rtol=1e-5 if dtype is np.float32 else 1e-13, atol=1e-36)
+    drawn, wanted, together = (np.zeros_like(start) for _ in range(3))
+    cpu.categorical_from_mean(found, states, (1, 2, 3), 4, drawn)
+    with np.errstate(invalid="ignore"):
+        reference.categorical_from_mean(found, states, (1, 2, 3), 4, wanted)
+    np.testing.assert_array_equal(drawn, wanted)
+    field = start.copy()
+    cpu.categorical_sample(field, 0.7, bias, states, (1, 2, 3), 4, together)
+    np.testing.assert_array_equal(field, found)
+    np.testing.assert_array_equal(together, drawn)
