@@ -259,6 +259,16 @@ def test_the_scaling_study_writes_a_table_and_a_picture(tmp_path: Path) -> None:
     assert (tmp_path / "scaling.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_other_units_are_timed_beside_their_peers_or_the_command_says_what_it_needs() -> None:
+    there = find_spec("torch") is not None
+    done = command(str(FOLDER / "kinds.py"), "--smoke", "--threads", "1", "--repeats", "1", code=0 if there else 2)
+    if not there:
+        assert "needs PyTorch" in done.stderr and not done.stdout
+        return
+    cells = [line.split("|")[1:-1] for line in done.stdout.splitlines()[2:]]
+    assert len(cells) == 3 and all("PyTorch" in each[3] for each in cells)
+
+
 def test_a_busy_neighbour_is_measured_and_gone_afterwards() -> None:
     done = command(str(FOLDER / "neighbour.py"), "--smoke", "--threads", "1", "--repeats", "1")
     cells = [line.split("|")[1:-1] for line in done.stdout.splitlines()[2:]]
