@@ -39,6 +39,7 @@ def arguments(chains: int, units: int) -> dict[str, tuple[Any, ...]]:
     first, second = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     signs, row, one = _normal(chains), _normal(units), np.zeros(units, np.float32)
     on = (_means(*shape) < 0.15).astype(np.float32)
+    states = 4 if units % 4 == 0 else units
     pairs, both = _normal(chains, 2 * units), _normal(2 * units)
     return {
         "philox": (STREAM, 0, np.zeros(shape, np.uint32)),
@@ -49,9 +50,9 @@ def arguments(chains: int, units: int) -> dict[str, tuple[Any, ...]]:
         "bernoulli_relax": (_normal(*shape), 1.0, bias, 0.0, _means(*shape)),
         "bernoulli_anneal": (_normal(*shape), (0.5, 0.51), (bias, bias), STREAM, 0, state, change),
         "bernoulli_score": (_normal(*shape), bias, state, change),
-        "categorical_mean": (_normal(*shape), 1.0, bias, 4),
-        "categorical_from_mean": (_means(*shape), 4, STREAM, 0, state),
-        "categorical_sample": (_normal(*shape), 1.0, bias, 4, STREAM, 0, state),
+        "categorical_mean": (_normal(*shape), 1.0, bias, states),
+        "categorical_from_mean": (_means(*shape), states, STREAM, 0, state),
+        "categorical_sample": (_normal(*shape), 1.0, bias, states, STREAM, 0, state),
         "alike": (np.zeros(shape, np.uint8), units, 0, np.zeros(1, np.int64)),
         "normal": (STREAM, np.arange(chains), np.zeros(shape, np.float32)),
         "activate": ("tanh", _normal(*shape), bias),
