@@ -98,7 +98,8 @@ class Data:
 
     def _parts(self) -> dict[str, str | None]:
         """What a repr and a table say alike, by name."""
-        levels = {None: "real" if self.real else "in [0, 1]", 1: "0 and 1"}
+        plain = {"gaussian": "real", "counts": "counts"}.get(self.kind.partition(":")[0], "in [0, 1]")
+        levels = {None: plain, 1: "0 and 1"}
         columns = shown(", ".join(self.columns[:MOST_COLUMNS]) + ", ..." * (len(self.columns) > MOST_COLUMNS))
         return {
             "rows": f"{self.x.shape[0]:,} rows of {self.x.shape[1]:,} units",

@@ -13,7 +13,7 @@ from boltz.errors import InputError
 from boltz.scale import Border, blocks, table
 from boltz.units.holes import parted_holes
 from boltz.units.onehot import Visible, by_columns, not_states
-from boltz.units.states import are_states
+from boltz.units.states import are_states, refuse_others
 
 WITH_LEVELS = "use model.with_levels({})"
 KINDS = {"gaussian": "real numbers", "bernoulli": "units of 0 and 1"}  # kind -> what rows of it are called
@@ -74,6 +74,8 @@ def as_data(x: Any, name: str, layer: Visible, levels: int | None = None, missin
 
 def _taken_as(x: Any, name: str, layer: Visible, levels: int | None) -> Data:
     """Rows of an array as Data of the kind of the layer; raises InputError."""
+    if layer.type.joint:
+        return _documents(x, name, layer)
     plain = layer.columns == 1
     found = given(by_columns(x, layer, name), name, layer.units, plain and not layer.binary, levels if plain else None)
     if layer.binary:
@@ -83,3 +85,17 @@ def _taken_as(x: Any, name: str, layer: Visible, levels: int | None) -> Data:
     if not all(are_states(layer.type, block) for block in blocks(found.x)):
         raise InputError(not_states(name, layer))
     return replace(found, kind=layer.kind)
+
+
+def _documents(x: Any, name: str, layer: Visible) -> Data:
+    """Rows of counts of words, dense or sparse ones, as Data in a number type that holds them; raises InputError."""
+    values: Any = sparse_rows(x, name, layer.units) if is_sparse(x) else table(x, name, layer.units)
+    if len(values) == 0:
+        raise InputError(f"{name} must have at least one row, got none.")
+    first, most = 0, 0.0
+    for block in blocks(values):
+        refuse_others(layer.type, block, name, first)
+        first, most = first + len(block), max(most, float(block.max()))
+    small: Any = np.uint8 if most < 2**8 else np.uint16 if most < 2**16 else np.float32
+    rows = values if isinstance(values, np.memmap) else values.astype(small)
+    return Data(rows, "array", None, None, None, None, "array", kind=layer.kind)

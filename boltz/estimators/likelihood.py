@@ -7,7 +7,7 @@ hidden units can be enumerated. The second is 0 for a directed machine and that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from boltz.arrays import beside, host
 from boltz.errors import InputError
 from boltz.estimators.ais import exact_or_ais
 from boltz.estimators.closed_forms import Found, certain, variational
+from boltz.estimators.document_lengths import log_z_by_length, together
 from boltz.estimators.estimate import (
     TRUSTED_SAMPLES,
     Estimate,
@@ -37,9 +38,11 @@ from boltz.estimators.second_look import look
 from boltz.estimators.weight_means import bounds_and_errors, mean_and_error
 from boltz.estimators.words import TRUSTED_SHARE
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
+from boltz.models.documents import by_length
 from boltz.models.files import Model, checked_machine, log_units, visible_rows
 from boltz.rng import Key
 from boltz.sampling.evidence import Evidence, evidence_of
+from boltz.units.states import own_lengths
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -50,7 +53,12 @@ IMPOSSIBLE = ("log p(v) of binary rows is above 0, which cannot be",)
 
 
 def log_likelihood(
-    model: Model, x: Any, log_z: Estimate | float | None = None, samples: int = 0, seed: int = 0, mask: Any = None
+    model: Model,
+    x: Any,
+    log_z: Estimate | float | Mapping[int, Estimate | float] | None = None,
+    samples: int = 0,
+    seed: int = 0,
+    mask: Any = None,
 ) -> Estimate:
     """Mean log-likelihood of visible rows x (rows, units) in nats, with one value a row in per_row.
 
@@ -58,6 +66,8 @@ def log_likelihood(
 
     - log_z: an Estimate, a number taken as exact, or None to compute it: exact for at most 20 units in the smaller
       colour class, else by boltz.ais. A machine without an RBM has none.
+      Documents with lengths of their own have a log Z for each length: log_z maps lengths to Estimates or numbers, or
+      is None. Then it is exact for at most 20 hidden units, else annealed for each of at most 40 lengths.
     - samples: k >= 1 asks for the importance-weighted bound. 0 enumerates at most 14 hidden units. Beyond that it takes
       the variational bound of a DBM, or 1,000 samples of a Helmholtz machine.
 
@@ -79,6 +89,10 @@ def log_likelihood(
     samples = checks.integer(samples, "samples", 0, 2**31)
     seed = checks.seed(seed)
     evidence = evidence_of(model, x, mask)
+    if own_lengths(model.layers[0].type):
+        return of_documents(model, evidence.rows, log_z, samples, seed)
+    if isinstance(log_z, Mapping):
+        raise InputError("log_z must be an Estimate, a number or None, got a dict, as lengths of documents have.")
     partition, x = undirected_log_z(model, log_z, seed), evidence.rows
     if not evidence.known.all():
         return _incomplete(model, evidence, samples, partition, seed)
@@ -87,6 +101,22 @@ def log_likelihood(
     used = used if method == _method(used) else 0
     result = of_rows(model, x, found, used, (kind, method), partition)
     return looked_at(model, x, [result], [found], used, seed)[0] if kind == "lower" and used else result
+
+
+def of_documents(model: Model, x: Array, log_z: Any, samples: int, seed: int) -> Estimate:
+    """The log-likelihood of checked documents x (rows, words) with lengths of their own, log p(v | its length)."""
+    rows, whole = by_length(host(x)), checked_model(model, any_units=True)
+    partitions = log_z_by_length(whole, {words: len(numbers) for words, numbers in rows.items()}, log_z, seed)
+    found, kind, method = log_marginal(model, x, samples, seed)
+    used = (samples or SAMPLES) if kind == "lower" and method == _method(samples or SAMPLES) else 0
+    parts = {
+        words: of_rows(
+            whole.of_length(words), x[beside(numbers, x)], found[numbers], used, (kind, method), partitions[words]
+        )
+        for words, numbers in rows.items()
+    }
+    result = together(parts, rows)
+    return looked_at(model, x, [result], [found], used, seed)[0] if used else result
 
 
 def _incomplete(model: Model, evidence: Evidence, samples: int, log_z: Estimate, seed: int) -> Estimate:
@@ -156,7 +186,8 @@ def of_rows(model: Model, x: Array, found: Floats, samples: int, what: tuple[Kin
     per_row = log_p - log_z.value - log_units(model)
     value, sampled, of_all = float(per_row.mean()), error_of_mean(errors, share), error_of_rows(per_row, errors)
     parts = (log_z.standard_error, log_z.chains), (sampled, rows * samples), (of_all, rows)
-    binary, counted = model.layers[0].binary, model.layers[0].type.support is not None
+    units = model.layers[0].type
+    binary, counted = units.binary, units.support is not None or units.joint
     grey = binary and not ((x == 0) | (x == 1)).all()  # no states of binary units, so nothing is certified
     whole = model.undirected is None or log_z.value != 0  # with log Z = 0 it is log p*, which may be above 0
     least = 1 / samples if samples else 0.0  # what one sample more or less would change

@@ -16,8 +16,10 @@ from boltz.errors import InputError
 from boltz.estimators.closed_forms import QUICK_HIDDEN
 from boltz.estimators.exact import QUICK_UNITS, chunks, class_units, configurations, exact_log_marginal, exact_log_z
 from boltz.models.boltzmann import BoltzmannMachine, State
+from boltz.models.documents import by_length
 from boltz.models.graph import bias_key, own_key
 from boltz.parallel import blocks
+from boltz.units.states import own_lengths
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -43,8 +45,19 @@ def exact_gradient(model: BoltzmannMachine, x: Array) -> Moments:
             f"got {near}: give rule='cd' or 'pcd'."
         )
     machine, rows = model.to("cpu").astype(np.float64), host(x).astype(np.float64)
-    positive, negative = posterior_moments(machine, rows), model_moments(machine)
+    positive, negative = posterior_moments(machine, rows), _moments_as_long_as(machine, rows)
     return {name: value - negative[name] for name, value in positive.items()}
+
+
+def _moments_as_long_as(machine: BoltzmannMachine, rows: Floats) -> Moments:
+    """Moments under the machine; where documents have lengths of their own, the mean of those of the rows' lengths."""
+    if not own_lengths(machine.unit_type(machine.visible)):
+        return model_moments(machine)
+    found = _empty(machine)
+    for words, numbers in by_length(rows).items():
+        for name, value in model_moments(machine.of_length(words)).items():
+            found[name] += value * (len(numbers) / len(rows))
+    return found
 
 
 def model_moments(machine: BoltzmannMachine) -> Moments:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from boltz.estimators.estimate import Estimate
 from boltz.models.files import Model
+from boltz.units.states import known_words
 
 Array = NDArray[Any]
 M = TypeVar("M", bound=Model)
@@ -29,7 +30,8 @@ def wide_enough(model: M, seen: float = SEEN_IN_LOG_Z) -> M:
     """A machine, in float64 where sums in float32 could err by more than so many nats."""
     if model.dtype != np.float32:
         return model
-    largest, units = float(np.abs(model.arena).max()), sum(model.units.values())
+    words = known_words(model.layers[0].type)  # that each hidden unit hears
+    largest, units = float(np.abs(model.arena).max()), max(sum(model.units.values()), words)
     if largest * units * float(np.finfo(np.float32).eps) < seen:
         return model
     wide: Any = model.astype(np.float64)

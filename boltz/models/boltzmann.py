@@ -24,6 +24,7 @@ from boltz.nn.arena import check_arena, size, zeros
 from boltz.nn.arena import views as named_views
 from boltz.storage.tensors import write_tensors
 from boltz.units import Units
+from boltz.units.counts import LONGEST
 from boltz.units.onehot import by_columns
 
 Array = NDArray[Any]
@@ -231,6 +232,21 @@ class BoltzmannMachine:
     def with_levels(self, levels: int | None) -> BoltzmannMachine:
         """The same machine, which divides visible rows of whole numbers by levels, 1 to 65535; raises InputError."""
         return replace(self, levels=scale.above_one(levels))
+
+    def of_length(self, words: int) -> BoltzmannMachine:
+        """The same machine of documents that all have so many words, whose visible units are counts.
+
+        Its log Z exists, and it draws documents of this length from nothing. It shares the parameters. Raises
+        InputError.
+        """
+        if not self.layers[0].type.joint:
+            raise InputError(f"the visible units must be of kind counts to have a length, got {self.layers[0].kind}.")
+        words = checks.integer(words, "words", 1, LONGEST)
+        graph = replace(self.graph, layers=(replace(self.layers[0], kind=f"counts:{words}"), *self.layers[1:]))
+        rates = dict(self.rates)
+        if self.visible in rates:
+            rates[self.visible] = rates[self.visible] * (words / rates[self.visible].sum())
+        return replace(self, graph=graph, rates=rates)
 
     def input(self, layer: str, state: State) -> Array:
         """What the neighbours present in state send to a layer, without bias, (chains, units)."""

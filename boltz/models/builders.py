@@ -14,6 +14,7 @@ from boltz import checks, scale
 from boltz.arrays import beside
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.documents import log_frequencies
 from boltz.models.files import visible_rows
 from boltz.models.graph import MOST_LAYERS, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure, empty
@@ -222,12 +223,14 @@ def dbm(
 
     - layers: units of each layer from the bottom.
     - x: data (rows, units), so that visible biases fit its mean, over at most 10,000 rows evenly spaced (Hinton 2012,
-      section 8.1). Gaussian units are measured from the mean of their column, in its spread.
+      section 8.1). Gaussian units are measured from the mean of their column, in its spread. Biases of counts are logs
+      of word frequencies, with one word of each added.
     - initial_scale: standard deviation of the weights, one number or one for each pair of neighbouring layers from the
       bottom; hidden biases are 0. Where boltz.train pretrains the bottom pair alone, upper layers have 0.05 after it.
     - units: the kind of all units, or one kind for each layer: "bernoulli" (0 and 1), "spin" (-1 and 1), "gaussian"
       (any real number), or ("categorical", q) for one of q states, whose rows of data are whole numbers from 0 to
-      q - 1, one for each unit, or one-hot columns. Gaussian units must not be neighbours of each other.
+      q - 1, one for each unit, or one-hot columns. Gaussian units must not be neighbours of each other. Visible
+      units may be "counts": rows are counts of words, each a document of its own length (replicated softmax).
 
     Raises InputError.
     """
@@ -261,6 +264,9 @@ def _begun(machine: BoltzmannMachine, x: Any) -> BoltzmannMachine:
         rows = _real_rows(x, layer.units)
         checks.real_rows(rows, "x", layer.units, machine.dtype)
         return scaled(machine, np.asarray(rows))
+    if layer.type.joint:
+        bias[...] = log_frequencies(x, layer)
+        return machine
     kind, rows = layer.type, visible_rows(machine, checks.initial_rows(x.x if hasattr(x, "fingerprint") else x))
     bias[...] = kind.natural(inside(kind, smoothed(kind, rows.sum(axis=0, dtype=np.float64), len(rows)), 0.001))
     return machine

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import checks, scale
+from boltz import arrays, checks, scale
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.foreign import shown
 from boltz.models.boltzmann import BoltzmannMachine, refuse_units, within
@@ -22,7 +22,7 @@ from boltz.storage import snapshots
 from boltz.storage.tensors import read_metadata, read_tensors
 from boltz.units import is_kind
 from boltz.units.onehot import by_columns, not_states
-from boltz.units.states import are_states, ends
+from boltz.units.states import are_states, ends, refuse_others
 
 Array = NDArray[Any]
 Tensors = Mapping[str, Array]
@@ -126,6 +126,8 @@ def visible_rows(model: Seeing, x: Any, name: str = "x") -> Array:
     if layer.binary:
         return scale.rows(x, border, layer.units, model.dtype, model.arena)
     rows = inside(model, scale.rows(x, border, layer.units, np.float64, model.arena, real=True))
+    if isinstance(model, BoltzmannMachine):
+        refuse_others(layer.type, arrays.host(rows), name)
     if isinstance(model, BoltzmannMachine) and not are_states(layer.type, rows):
         raise InputError(not_states(name, layer))
     if not np.isfinite(rows).all():

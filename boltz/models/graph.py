@@ -92,7 +92,10 @@ class Graph:
         for edge in self.edges:
             if edge.lower not in names or edge.upper not in names:
                 raise InputError(f"edge {edge.lower}-{edge.upper} names a layer that is not among {names}.")
-        ranges = {layer.name for layer in self.layers if layer.type.support is None}
+        for layer in self.layers[1:]:
+            if layer.type.joint:
+                raise InputError(f"layer {layer.name} must not be of kind {layer.kind}: only visible units are counts.")
+        ranges = {layer.name for layer in self.layers if layer.type.support is None and not layer.type.joint}
         for edge in self.edges:
             if edge.lower in ranges and edge.upper in ranges:
                 raise InputError(

@@ -47,8 +47,8 @@ def decoded(model: Model, layer: str, values: Array) -> Array:
 
 
 def means_of(model: Model, state: State) -> Array:
-    """Visible means (rows, units) in the units of the data given states of all layers above, as a numpy array."""
-    return _in_blocks(model, {layer: x for layer, x in state.items() if layer != model.visible}, visible_means)
+    """Visible means (rows, units) in the units of the data given states of all layers, as a numpy array."""
+    return _in_blocks(model, state, visible_means)
 
 
 def _in_blocks(model: Model, above: State, means: Callable[[Model, State], Array]) -> Array:
@@ -70,6 +70,7 @@ def _in_blocks(model: Model, above: State, means: Callable[[Model, State], Array
 def visible_means(model: Model, state: State) -> Array:
     """Means (rows, units) of the visible units, in the machine's own units, of one block of states where it lives.
 
-    state holds all that the visible units hear. For a Helmholtz machine the lowest hidden layer in state counts.
+    state holds all that the visible units hear, and may hold these, whose documents the means are then as long as. For
+    a Helmholtz machine the lowest hidden layer in state counts.
     """
     return drawing_of(model).visible_means(model, state)

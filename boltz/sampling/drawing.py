@@ -21,6 +21,7 @@ from boltz.sampling.meanfield import FIXED, solve
 from boltz.sampling.metropolis import metropolis_chains
 from boltz.sampling.passes import passed_down
 from boltz.sampling.states import States
+from boltz.units.states import as_long_as
 
 Array = NDArray[Any]
 M = TypeVar("M")
@@ -50,7 +51,9 @@ def _gibbs_states(machine: BoltzmannMachine, chains: Any, sweeps: Any, seed: Any
 
 
 def _means_above(machine: BoltzmannMachine, state: State) -> Array:
-    return machine.unit_type(machine.visible).mean(machine.field(machine.visible, state))
+    kind = machine.unit_type(machine.visible)
+    kind = as_long_as(kind, state[machine.visible]) if machine.visible in state else kind
+    return kind.mean(machine.field(machine.visible, state))
 
 
 def _solved(machine: BoltzmannMachine, given: State) -> Array:

@@ -57,6 +57,8 @@ def evidence_of(model: Model, x: Any, mask: Any = None) -> Evidence:
         mask = found == found
     known = _checked_mask(_as_rows(arrays.host(mask) if on_device else mask, x, found.shape), found.shape)
     holes = bool((found != found).any())
+    if layer.type.joint and not known.all():
+        raise InputError("x must have no unknown counts, since the length of a document is the sum of all of them.")
     if layer.columns > 1:
         found, known = _in_columns(found, known, layer)
     rows = found if known.all() else np.where(known, found, _any_state(layer, found))

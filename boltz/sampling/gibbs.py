@@ -24,7 +24,7 @@ from boltz.rng import Key, Stream
 from boltz.sampling.flips import Flips, Moment
 from boltz.sampling.inputs import Scratch, layer_input, turned_weights
 from boltz.sampling.states import States, warn_of_same_numbers
-from boltz.units.states import are_states, has_two
+from boltz.units.states import are_states, has_two, own_lengths, refuse_others
 
 Array = NDArray[Any]
 WORTH = 4  # sweeps that a program is made for
@@ -154,12 +154,13 @@ def sample(
     start: "rates" (mean activities of data, kept with a trained machine), "uniform" (all states alike), "bias", "data"
     (evenly spaced visible rows of data), or states by layer, one row a chain; layers it lacks are drawn from their
     bias. None lets the chains take turns among all of these that are known, so that no single one decides in which mode
-    they begin. A sweep draws the visible colour class first, unless the start says something of that class only: then
-    it is heard first. In every 32nd sweep each colour class is also turned round, and single units flipped, by
-    Metropolis moves (sampling.flips); chains from given states make plain block Gibbs sweeps. Chains stay in modes that
-    this does not cross: tempered_sample does. Results do not depend on the number of threads; a model on a device draws
-    there with the same random bits, and its states come back as numpy arrays. Raises InputError, and NumericalError for
-    an overflow.
+    they begin; chains of documents with lengths of their own start at those of data, and keep their lengths. A sweep
+    draws the visible colour class first, unless the start says something of that class only: then it is heard first. In
+    every 32nd sweep each colour class is also turned round, and single units flipped, by Metropolis moves
+    (sampling.flips); chains from given states make plain block Gibbs sweeps. Chains stay in modes that this does not
+    cross: tempered_sample does. Results do not depend on the number of threads; a model on a device draws there with
+    the same random bits, and its states come back as numpy arrays. Raises InputError, and NumericalError for an
+    overflow.
     """
     found = sampled(model, chains, sweeps, seed, start, data)
     key = sampling_key(seed)
@@ -284,6 +285,8 @@ def started(
     The hidden side is drawn first where only the visible one says something.
     """
     rows = {}
+    if own_lengths(model.unit_type(model.visible)):
+        start = _start_of_documents(model, start, data)
     asked = isinstance(start, str) and start == "data"
     if data is not None and not (start is None or asked):
         raise InputError("data would do nothing: it needs start='data', or no start.")
@@ -313,6 +316,18 @@ def started(
         flipped = bool(given) and all(n in model.graph.colours[0] for n in given)
     moves = not isinstance(start, Mapping) and all(has_two(kind) for kind in model.types.values())
     return Walk(GibbsSweep(model, key, flipped, turned=turned), state, moves, first)
+
+
+def _start_of_documents(model: BoltzmannMachine, start: Any, data: Any) -> Any:
+    """The start of chains that keep the lengths of documents, which must come from somewhere; raises InputError."""
+    if data is not None and start is None:
+        return "data"
+    if not (isinstance(start, Mapping) and model.visible in start) and data is None:
+        raise InputError(
+            "data must hold documents, whose lengths the chains keep, since those of the machine have lengths of their "
+            "own: give data=rows, or take model.of_length(n) for documents of n words."
+        )
+    return start
 
 
 def repeat(work: Callable[[Any], object], steps: range, like: Array) -> None:
@@ -349,5 +364,6 @@ def _given(model: BoltzmannMachine, start: State, chains: int) -> dict[str, Arra
 def check_states(model: BoltzmannMachine, layer: str, x: Array, name: str) -> None:
     """Raise InputError unless x holds values that units of the layer can take."""
     kind = model.unit_type(layer)
+    refuse_others(kind, arrays.host(x), f"{name}[{layer!r}]")
     if not are_states(kind, x):
         raise InputError(f"{name}[{layer!r}] must hold states of its units, {kind.support}.")

@@ -115,12 +115,11 @@ class Contrastive:
     def _particles(self, machine: BoltzmannMachine, rows: Array, key: Key) -> dict[str, Array]:
         """Where the persistent chains begin, layer -> (chains, units)."""
         visible, count, how = machine.graph.visible, self.settings.chains, self.settings.chain_start
+        start = rows[beside(np.arange(count) % len(rows), rows)]
         if how == "noise":
-            start, unit_type = machine.zeros(count, visible), machine.unit_type(visible)
+            unit_type = machine.unit_type(visible)
             stream = key.derive("noise").stream(0)
             unit_type.sample(np.zeros_like(start), 1.0, np.zeros_like(machine.bias(visible)), stream, 0, start)
-        else:
-            start = rows[beside(np.arange(count) % len(rows), rows)]
         if how != "data":
             return drawn_upwards(machine, start, key)
         scratch = Scratch(machine.arena)
@@ -170,8 +169,11 @@ class Contrastive:
             own.store({machine.graph.visible: batch[rows]}, means, rows, scratch)
             if not self.persistent:
                 chain = posterior_sample(machine, means, key, step, rows.start, scratch)
-                visible = machine.graph.visible  # overwritten by the first half sweep
-                negative(rows, chain | {visible: scratch.get("chain", visible, batch[rows].shape)})
+                visible = machine.graph.visible  # overwritten by the first half sweep, but for lengths of documents
+                start = scratch.get("chain", visible, batch[rows].shape)
+                if machine.layers[0].type.joint:
+                    start[...] = batch[rows]
+                negative(rows, chain | {visible: start})
 
         def negative(rows: slice, chain: dict[str, Array]) -> None:
             scratch, means = work.block("negative", rows.start), {}

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz.arrays import host
+from boltz.arrays import beside, host
 from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.documents import by_length
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape
 from boltz.numerics import log_mean_exp
@@ -21,9 +22,11 @@ from boltz.sampling.gibbs import Scratch
 from boltz.sampling.meanfield import MeanField, solve
 from boltz.sampling.recognition import sampled
 from boltz.targets import path_to
+from boltz.units.states import own_lengths
 
 Array = NDArray[Any]
 CHAINS, STEPS = 50, 300  # of the annealing of log Z
+LENGTHS = 3  # of documents, whose log Z is annealed
 SAMPLES = 20  # importance samples a row
 DRAWS = 4  # of hidden layers a row, for the collapsed bound
 SCORE = "held_out_log_likelihood"  # its name in an epoch's record
@@ -39,8 +42,24 @@ def quick_log_z(machine: BoltzmannMachine, rows: Array, key: Key) -> float:
         return float(path.density.start_log_z + log_mean_exp(walk.log_weights))
 
 
+def _of_documents(machine: BoltzmannMachine, rows: Array, options: MeanField, key: Key) -> float:
+    """Mean log-likelihood of documents (rows, words) in nats, of those of the most common lengths alone, since log Z is
+    annealed for each.
+    """
+    groups = by_length(host(rows))
+    chosen = sorted(groups, key=lambda words: (-len(groups[words]), words))[:LENGTHS]
+    total = 0.0
+    for words in chosen:
+        mine = rows[beside(groups[words], rows)]
+        log_z = quick_log_z(machine.of_length(words), host(mine), key.derive(words))
+        total += float(collapsed_bound(machine, mine, options, key).sum()) - len(mine) * log_z
+    return total / sum(len(groups[words]) for words in chosen)
+
+
 def undirected(machine: BoltzmannMachine, train: Array, rows: Array, options: MeanField, key: Key) -> float:
     """Mean log-likelihood of rows (rows, units) in nats, the collapsed bound for deep machines; train gives rates."""
+    if own_lengths(machine.unit_type(machine.visible)):
+        return _of_documents(machine, rows, options, key)
     return float(collapsed_bound(machine, rows, options, key).mean()) - quick_log_z(machine, host(train), key)
 
 

@@ -33,6 +33,7 @@ from boltz.training.schedules import learning_rate
 from boltz.training.settings import Settings
 from boltz.training.state import TrainState
 from boltz.units.holes import first_guesses
+from boltz.units.states import own_lengths
 
 Array = NDArray[Any]
 Record = dict[str, Any]
@@ -351,10 +352,12 @@ class Loop:
         return score
 
     def _mode_gap(self, stage: Stage, machine: Model) -> dict[str, float | None]:
-        """How far the persistent chains are from the data, and what may be chance; None where there are no chains."""
+        """How far the persistent chains are from the data, and what may be chance; None where there are no chains, or
+        documents of many lengths.
+        """
         found = {n.removeprefix("chain/"): x for n, x in self.state.rule.items() if n.startswith("chain/")}
         whole = machine.undirected if machine.directed is None else None
-        if not found or whole is None:
+        if not found or whole is None or own_lengths(whole.unit_type(whole.visible)):
             return {"mode_gap": None, "mode_gap_limit": None}
         assert isinstance(stage.settings, Settings)
         key = self.key.derive("modes", self.state.lines)

@@ -18,7 +18,7 @@ from boltz.sampling.ladders import At
 from boltz.sampling.meanfield import MeanField, solve, variational_free_energy
 from boltz.targets import MachinePath
 from boltz.training.jumps import Proposals, Snapshots, choices
-from boltz.units.states import has_two, two_states
+from boltz.units.states import as_long_as, has_two, own_lengths, two_states
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -53,7 +53,8 @@ class Monitor:
         gap = unseen = None
         if len(self.held_out):
             others, _ = variational_free_energy(machine, self.held_out, options)
-            gap = float(others.mean() - free.mean())
+            if not own_lengths(machine.unit_type(machine.visible)):  # free energies grow with the length of documents
+                gap = float(others.mean() - free.mean())
             unseen = self._pseudo_likelihood(machine, options, self.held_out, others)
         return {
             "pseudo_likelihood": self._pseudo_likelihood(machine, options, self.train, free),
@@ -82,7 +83,7 @@ def _reconstruction_error(
 ) -> float:
     visible = machine.graph.visible
     field = scales.get(visible, 1.0) * machine.input(visible, means) + machine.bias(visible)
-    back = machine.unit_type(visible).mean(field)
+    back = as_long_as(machine.unit_type(visible), rows).mean(field)
     return float(np.mean(np.sum((rows - back) ** 2, axis=1, dtype=np.float64)))
 
 

@@ -13,6 +13,7 @@ from boltz.errors import InputError
 from boltz.rng import Stream
 from boltz.units.bernoulli import Bernoulli
 from boltz.units.categorical import Categorical
+from boltz.units.counts import LONGEST, Counts
 from boltz.units.drelu import DReLU
 from boltz.units.gaussian import Gaussian
 from boltz.units.rectified import Rectified
@@ -34,11 +35,15 @@ class Units(Protocol):
 
     @property
     def support(self) -> tuple[float, ...] | None:
-        """The values that a column can take, None where these are all real numbers of a range."""
+        """The values that a column can take, None where these are all real numbers of a range, or too many."""
 
     @property
     def binary(self) -> bool:
         """Whether states are 0 and 1, without a base energy: rows of data may then be probabilities."""
+
+    @property
+    def joint(self) -> bool:
+        """Whether all columns of a layer are a single unit, as the counts of the words of a document are."""
 
     def shapes(self, units: int) -> dict[str, tuple[int, ...]]:
         """Shapes of the own parameters of so many units, by name."""
@@ -104,10 +109,12 @@ UNITS: dict[str, Units] = {
     "gaussian": Gaussian(),
     "rectified": Rectified(),
     "drelu": DReLU(),
+    "counts": Counts(),
 }
-FAMILIES: dict[str, Callable[[int], Units]] = {"categorical": Categorical}
-"""Types that come with a number, such as categorical:21 of 21 states."""
-MOST_STATES = 1000
+FAMILIES: dict[str, Callable[[int], Units]] = {"categorical": Categorical, "counts": Counts}
+"""Types that come with a number, such as categorical:21 of 21 states, or counts:50 of documents of 50 words."""
+NUMBERS = {"categorical": (2, 1000, "STATES", "states"), "counts": (1, LONGEST, "WORDS", "words of a document")}
+"""The least and the greatest of these numbers, and what they are of, in kinds and in words."""
 
 
 def units_of(kind: str) -> Units:
@@ -117,16 +124,17 @@ def units_of(kind: str) -> Units:
         return UNITS[name]
     if name not in FAMILIES:
         raise InputError(f"units must be of kind {', '.join(names())}, got {kind!r:.40}.")
-    if not (number.isascii() and number.isdecimal() and len(number) < 5 and 2 <= int(number) <= MOST_STATES):
+    least, most, _, what = NUMBERS[name]
+    if not (number.isascii() and number.isdecimal() and len(number) < 8 and least <= int(number) <= most):
         raise InputError(
-            f"units of kind {name} need a number of states, 2 to {MOST_STATES}, such as {name}:21, got {kind!r:.40}."
+            f"units of kind {name} need a number of {what}, {least} to {most}, such as {name}:21, got {kind!r:.40}."
         )
     return FAMILIES[name](int(number))
 
 
 def names() -> list[str]:
     """The kinds that there are, in words."""
-    return [*UNITS, *(f"{name}:STATES" for name in FAMILIES)]
+    return [*UNITS, *(f"{name}:{NUMBERS[name][2]}" for name in FAMILIES)]
 
 
 def is_kind(kind: str) -> bool:
@@ -140,7 +148,8 @@ def kind_of(value: Any, name: str) -> str:
     Raises InputError.
     """
     if isinstance(value, tuple | list) and len(value) == 2 and isinstance(value[0], str):
-        value = f"{value[0]}:{checks.integer(value[1], f'{name}[1]', 2, MOST_STATES)}"
+        least, most, *_ = NUMBERS.get(value[0], (0, None))
+        value = f"{value[0]}:{checks.integer(value[1], f'{name}[1]', least, most)}"
     if not isinstance(value, str):
         raise InputError(f"{name} must be a kind of units among {', '.join(names())}, got {checks.brief(value)}.")
     units_of(value)

@@ -24,6 +24,7 @@ class Bernoulli:
     columns: int = 1
     support: tuple[float, ...] = (0.0, 1.0)
     binary: bool = True
+    joint: bool = False
 
     def shapes(self, units: int) -> dict[str, tuple[int, ...]]:
         return {}

@@ -23,6 +23,7 @@ class Categorical:
     columns: int
     support: tuple[float, ...] = (0.0, 1.0)
     binary: bool = False
+    joint: bool = False
 
     def shapes(self, units: int) -> dict[str, tuple[int, ...]]:
         return {}

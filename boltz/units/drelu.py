@@ -43,6 +43,7 @@ class DReLU:
     columns: int = 1
     support: tuple[float, ...] | None = None
     binary: bool = False
+    joint: bool = False
 
     def shapes(self, units: int) -> dict[str, tuple[int, ...]]:
         return {"asymmetry": (units,), "threshold": (units,)}

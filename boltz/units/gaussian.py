@@ -29,6 +29,7 @@ class Gaussian:
     columns: int = 1
     support: tuple[float, ...] | None = None
     binary: bool = False
+    joint: bool = False
 
     def shapes(self, units: int) -> dict[str, tuple[int, ...]]:
         return {"log_variance": (units,)}

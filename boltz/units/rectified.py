@@ -26,6 +26,7 @@ class Rectified:
     columns: int = 1
     support: tuple[float, ...] | None = None
     binary: bool = False
+    joint: bool = False
 
     def shapes(self, units: int) -> dict[str, tuple[int, ...]]:
         return {}

@@ -25,6 +25,7 @@ class Spin:
     columns: int = 1
     support: tuple[float, ...] = (-1.0, 1.0)
     binary: bool = False
+    joint: bool = False
 
     def shapes(self, units: int) -> dict[str, tuple[int, ...]]:
         return {}

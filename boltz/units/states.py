@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from boltz.errors import InputError
 from boltz.units import Units
+from boltz.units.counts import Counts, check_counts
 
 Array = NDArray[Any]
 
@@ -31,7 +32,9 @@ def has_two(units: Units) -> bool:
 
 def ends(units: Units) -> tuple[float, float]:
     """Between which numbers the mean of a unit lies."""
-    return (min(units.support), max(units.support)) if units.support is not None else (-np.inf, np.inf)
+    if units.support is None:
+        return (0.0 if units.joint else -np.inf), np.inf
+    return min(units.support), max(units.support)
 
 
 def states_of(units: Units) -> Array | None:
@@ -56,6 +59,8 @@ def far_states(units: Units, like: Array) -> tuple[Array, Array]:
 
 def inside(units: Units, mean: Array, room: float) -> Array:
     """Means (rows, units) kept off the ends of their range, by a share of it, so that no state is impossible."""
+    if units.joint:
+        return mean + room * (mean.mean(axis=-1, keepdims=True) - mean)
     if units.support is None:
         return mean
     if units.columns > 1:
@@ -65,8 +70,11 @@ def inside(units: Units, mean: Array, room: float) -> Array:
 
 
 def smoothed(units: Units, total: Array, count: int) -> Array:
-    """Means (units,) of so many states with this sum, and one more of each state that there is."""
+    """Means (units,) of so many states with this sum, and one more of each state, or of each word, that there is."""
     states = states_of(units)
+    if units.joint:
+        words = total.sum()
+        return (total + 1) * (words / (words + len(total)) / count)
     if states is None:
         return total / count
     return (total + np.tile(states.sum(axis=0), len(total) // units.columns)) / (count + len(states))
@@ -80,6 +88,37 @@ def fair(units: Units, like: Array) -> Array:
 def are_states(units: Units, x: Array) -> bool:
     """Whether all numbers are states that units can take, of which the numbers of a wide range are not looked at."""
     if units.support is None:
-        return True
+        return not units.joint or _are_counts(units, x)
     known = bool(reduce(or_, (x == value for value in units.support)).all())
     return known and (units.columns == 1 or bool((x.reshape(len(x), -1, units.columns).sum(axis=2) == 1).all()))
+
+
+def _are_counts(units: Units, x: Array) -> bool:
+    try:
+        refuse_others(units, x, "x")
+    except InputError:
+        return False
+    return True
+
+
+def refuse_others(units: Units, x: Array, name: str, first: int = 0) -> None:
+    """Raise InputError for rows x (rows, words) that are no documents, where a layer is one of them; name is what
+    errors call them, first the number of the first row.
+    """
+    if isinstance(units, Counts):
+        check_counts(x, units, name, first)
+
+
+def own_lengths(units: Units) -> bool:
+    """Whether the rows of a layer are documents that each have a length of their own."""
+    return isinstance(units, Counts) and units.own_lengths
+
+
+def as_long_as(units: Units, rows: Array) -> Units:
+    """Units with the lengths of rows (rows, words), where they are counts of documents that have none."""
+    return units.with_lengths_of(rows) if isinstance(units, Counts) else units
+
+
+def known_words(units: Units) -> int:
+    """Words of each document of units, 0 where they are no documents or have lengths of their own."""
+    return int(units.length) if isinstance(units, Counts) and not units.own_lengths else 0
