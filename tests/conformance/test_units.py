@@ -11,8 +11,8 @@ from support import stats
 from boltz.units import FAMILIES, UNITS, Units, units_of
 from boltz.units.states import states_of
 
-KINDS = [name for name, unit in UNITS.items() if unit.support is not None]
-KINDS += [f"{name}:{states}" for name in FAMILIES for states in (2, 5)]
+KINDS = [name for name, unit in UNITS.items() if unit.support is not None and not unit.joint]
+KINDS += [f"{name}:{n}" for name, family in FAMILIES.items() if not family(2).joint for n in (2, 5)]
 FIELDS = (0.0, 1.0, -1.0, 40.0, -40.0, 1e4, -1e4)
 MODERATE = np.linspace(-8, 8, 65)
 STREAM = (11, 12, 13)

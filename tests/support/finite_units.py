@@ -22,6 +22,7 @@ class Finite:
     energies: tuple[float, ...]
     columns: int = 1
     binary: bool = False
+    joint: bool = False
 
     def shapes(self, units: int) -> dict[str, tuple[int, ...]]:
         return {}
