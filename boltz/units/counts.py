@@ -143,10 +143,18 @@ class Counts:
         state: Array,
         increment: NDArray[np.float64],
     ) -> None:
-        wide, length = inputs.astype(np.float64), np.reshape(self._known_length(), -1)  # of long documents digits count
-        before, after = (logsumexp(s * wide + b, axis=-1) for s, b in zip(scales, biases, strict=True))
+        kind, length = inputs.dtype.type, np.reshape(self._known_length(), -1)
+        before, after = (_log_total(kind(s) * inputs + b) for s, b in zip(scales, biases, strict=True))
         increment += (after - before) * length
         self.sample(inputs, scales[1], biases[1], stream, first_row, state)
+
+
+def _log_total(fields: Array) -> NDArray[np.float64]:
+    """log of the sum of exp(fields) of each row, whose terms are summed in float64; fields are overwritten."""
+    top = fields.max(axis=1, keepdims=True)
+    fields -= top
+    found: NDArray[np.float64] = np.log(np.exp(fields, out=fields).sum(axis=1, dtype=np.float64))
+    return found + top[:, 0]
 
 
 def log_coefficients(counts: Array) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ import boltz.sklearn
 
 X = np.array([[0, 1, 1, 0], [1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 1]], np.float32)
 Y = np.array([0, 1, 0, 1])
+COUNTS = np.array([[1, 0, 2], [0, 4, 0]])
 MODEL, NETWORK, RUN, TUNING, DATA = "model.safetensors", "network.safetensors", "run", "tuning", "rows.npy"
 TABLE = "rows.csv"
 STOPPED, STOPPED_TUNING = "stopped", "stopped-tuning"
@@ -38,6 +39,11 @@ def snapshot() -> boltz.BoltzmannMachine:
 @cache
 def sbn() -> boltz.HelmholtzMachine:
     return boltz.sbn([4, 3], x=X)
+
+
+@cache
+def documents() -> boltz.BoltzmannMachine:
+    return boltz.rbm(3, 2, COUNTS, units="counts")
 
 
 @cache
@@ -320,6 +326,9 @@ def functions() -> dict[str, Good]:
         "log_likelihood, directed": Good(
             boltz.log_likelihood, {"model": directed, "x": X, "log_z": None, "samples": 2, "mask": None, **seed}
         ),
+        "perplexity": Good(
+            boltz.perplexity, {"model": documents(), "x": COUNTS, "train": COUNTS, "log_z": {3: 1.0, 4: 2.0}, **seed}
+        ),
         "gradient": Good(boltz.gradient, {**some, "rule": "exact", "k": 1, "chains": 4, **seed}),
         "gradient, by a rule": Good(boltz.gradient, {**some, "rule": "pcd", "k": 1, "chains": 4, **seed}),
         "gradient, directed": Good(
@@ -389,6 +398,7 @@ def machines() -> dict[str, Good]:
         "BoltzmannMachine.bias": Good(model.bias, {"layer": "v"}),
         "BoltzmannMachine.unit_type": Good(model.unit_type, {"layer": "v"}),
         "BoltzmannMachine.own": Good(model.own, {"layer": "v"}),
+        "BoltzmannMachine.of_length": Good(documents().of_length, {"words": 4}),
         "BoltzmannMachine.energy": Good(model.energy, {"state": state()}),
         "BoltzmannMachine.free_energy": Good(model.free_energy, {"state": X}),
         "HelmholtzMachine": Good(boltz.HelmholtzMachine, values(directed)),
@@ -411,6 +421,7 @@ def types() -> dict[str, Good]:
         "MeanField": Good(boltz.MeanField, values(boltz.MeanField())),
         "Estimate": Good(boltz.Estimate, values(estimate())),
         "Estimate.as_dict": Good(estimate().as_dict, {}),
+        "Perplexity": Good(boltz.Perplexity, values(boltz.perplexity(documents(), COUNTS)), record=True),
         "Evaluation": Good(boltz.Evaluation, values(evaluation), record=True),
         "Evaluation.as_dict": Good(evaluation.as_dict, {}),
         "EvaluationAlong": Good(boltz.EvaluationAlong, values(along), record=True),
