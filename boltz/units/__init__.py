@@ -113,7 +113,8 @@ UNITS: dict[str, Units] = {
 }
 FAMILIES: dict[str, Callable[[int], Units]] = {"categorical": Categorical, "counts": Counts}
 """Types that come with a number, such as categorical:21 of 21 states, or counts:50 of documents of 50 words."""
-NUMBERS = {"categorical": (2, 1000, "STATES", "states"), "counts": (1, LONGEST, "WORDS", "words of a document")}
+MOST_STATES = 1000
+NUMBERS = {"categorical": (2, MOST_STATES, "STATES", "states"), "counts": (1, LONGEST, "WORDS", "words of a document")}
 """The least and the greatest of these numbers, and what they are of, in kinds and in words."""
 
 
