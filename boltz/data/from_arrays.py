@@ -50,7 +50,7 @@ def as_data(x: Any, name: str, layer: Visible, levels: int | None = None, missin
     if not isinstance(x, Data):
         x, known = parted_holes(x, name, layer) if missing else (x, None)
         x = replace(_taken_as(x, name, layer, levels), known=known)
-    if x.known is not None and not missing:
+    if x.known is not None and (not missing or layer.type.joint):
         raise InputError(
             f"{name} ({x.source}) must have no missing numbers here: leave such rows out, or fill them in; an RBM "
             "alone learns from them."

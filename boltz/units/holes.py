@@ -17,8 +17,11 @@ Array = NDArray[Any]
 
 
 def parted_holes(x: Any, name: str, layer: Visible) -> tuple[Any, NDArray[np.bool_] | None]:
-    """Rows with a state of the layer's units where x is NaN, and which columns (rows, units) are known; None: all."""
-    if hasattr(x, "tocsr") or hasattr(x, "fingerprint"):
+    """Rows with a state of the layer's units where x is NaN, and which columns (rows, units) are known; None: all.
+
+    Counts of a document stay as they are, since one with an unknown count has no known length.
+    """
+    if hasattr(x, "tocsr") or hasattr(x, "fingerprint") or layer.type.joint:
         return x, None
     found = table(x, name, layer.units // layer.columns if by_codes(x, layer) else layer.units)
     if found.dtype.kind != "f" or not np.isnan(found).any():

@@ -163,7 +163,7 @@ def check_chains_of_one_length_start_anywhere() -> None:
 
 
 def check_annealing_is_unbiased() -> None:
-    """The mean weight of 4,000 chains over 30 temperatures against the exact Z, alpha 1e-6 a machine.
+    """The mean weight of 1,000 chains over 30 temperatures against the exact Z, alpha 1e-6 a machine.
 
     Catches weights that forget the length, and a start with another log Z.
     """
@@ -171,7 +171,7 @@ def check_annealing_is_unbiased() -> None:
         model = machine(kind, 11 + i)
         exact = oracle(model, 6)
         rows = exact.counted[0][:: max(len(exact.counted[0]) // 9, 1)]
-        found = boltz.ais(model.of_length(6), chains=4000, betas=30, base=rows, seed=2)
+        found = boltz.ais(model.of_length(6), chains=1000, betas=30, base=rows, seed=2)
         ratio = np.exp(found.log_weights - exact.log_z)
         z = (ratio.mean() - 1) / (ratio.std(ddof=1) / np.sqrt(len(ratio)))
         stats.accept(float(2 * laws.norm.sf(abs(z))), f"annealing is biased for documents and {kind}")
@@ -295,6 +295,7 @@ def check_borders() -> None:
         ),
         (lambda: boltz.features(model, [[1.5, 0, 2]]), r"whole numbers from 0 to .*, got 1.5 at index \(0, 0\)"),
         (lambda: boltz.train(model, [[1, 0, -2]], epochs=1), r"got -2 at index \(0, 2\)"),
+        (lambda: boltz.train(model, [[1, 0, np.nan]], epochs=1), r"got nan at index \(0, 2\)"),
         (lambda: boltz.train(model, scipy.sparse.csr_matrix((2, 3)), epochs=1), "got none in row 0: leave it out"),
         (lambda: boltz.rbm(3, 2, [[0, 0, 0]], units="counts"), "at least one word"),
         (lambda: boltz.log_likelihood(model.of_length(4), rows), "must have 4 words in each row, .*, got 3 in row 0"),
