@@ -26,7 +26,9 @@ MOST_LEVELS = 2**16 - 1
 ROUNDING = 1e-6  # beyond 0 and 1, as rounding leaves it
 BLOCK = 2**17  # numbers that are looked at together, which a cache holds
 LEVELS = "levels"  # the entry of a model file
-GAUSSIAN = "take numbers as they are with Gaussian visible units (vae --visible gaussian, real=True)"
+GAUSSIAN = "take real numbers as they are with units='gaussian' (--units gaussian; vae --visible gaussian)"
+CODES = "units='categorical' (--units categorical) for codes of states"
+MOST_CODES = 1000
 MOST_DENSE = 2**27  # numbers of a sparse matrix that is made dense
 
 
@@ -267,14 +269,15 @@ def _advice(low: float, high: float, border: Border) -> str:
     if not (isfinite(low) and isfinite(high)):
         return ""
     if low < 0 and low >= -1 and high <= 1:
-        return "for -1 and 1 give (x + 1) / 2"
+        return f"give (x + 1) / 2, or {GAUSSIAN}" if border.file else "for -1 and 1 give (x + 1) / 2"
     gaussian = f", or {GAUSSIAN}" if border.file and not border.said else ""
     if low < 0:
         return f"give (x - least) / (greatest - least){gaussian}"
     whole = high == int(high) and high <= MOST_LEVELS
     first = f"{border.remedy.format(int(high))}, or " if whole and border.remedy else ""
     grey = ", or give grey values as uint8" if LEAST_GREY <= high <= GREY and not border.file else ""
-    return f"{first}divide by the greatest, {high:.9g}{'' if first else gaussian}{grey}"
+    codes = f", or {CODES}" if first and border.file and high < MOST_CODES else ""
+    return f"{first}divide by the greatest, {high:.9g}{'' if first else gaussian}{grey}{codes}"
 
 
 def _outside(values: Array, least: float, most: float) -> tuple[int, int, Any]:

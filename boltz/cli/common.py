@@ -290,6 +290,12 @@ def table_options(command: F) -> F:
         show_default="what the run or the machine keeps, else 0/1 and grey bytes",
         help="All numbers of the data are whole ones from 0 to N, which are divided by N; a machine keeps it.",
     )
+    alphabet = click.option(
+        "--alphabet",
+        metavar="LETTERS",
+        show_default="that of the run or of the file, else the 20 amino acids and the gap",
+        help="The letters of aligned sequences in the order of their codes, such as ACGU- for RNA.",
+    )
     label = click.option(
         "--label-column",
         metavar="NAME|NUMBER",
@@ -304,7 +310,7 @@ def table_options(command: F) -> F:
         show_default="those of the run's data, else none",
         help="A column of a table to leave out, by name or number; may be repeated.",
     )
-    return levels(label(drop(command)))
+    return levels(alphabet(label(drop(command))))
 
 
 def two_sided_options(use: str) -> Callable[[F], F]:

@@ -22,6 +22,11 @@ from boltz.cli.common import (
 )
 from boltz.errors import InputError
 
+DIFFERENCES = {
+    "squared_error": "mean squared difference from the data {:.4f} a unit",
+    "recovered": "{:.4f} of the states that the data have there are the most probable ones",
+}
+
 
 @click.command
 @run_argument
@@ -62,7 +67,7 @@ def complete(path: Path, as_json: bool, **options: Any) -> None:
     import boltz
     from boltz.data.masks import known_part
     from boltz.evaluation import rows as measured
-    from boltz.evaluation.completed import write
+    from boltz.evaluation.completed import difference, write
     from boltz.evaluation.trained import model_of
     from boltz.plotting.images import image_shape
     from boltz.progress import saying
@@ -83,16 +88,18 @@ def complete(path: Path, as_json: bool, **options: Any) -> None:
     with saying(f"filling in {len(rows):,} rows"):
         found = boltz.complete(model, x, known, options["method"], options["sweeps"], options["seed"])
     title = f"{rows.data.name}, {options['mask'] or 'full cells'} known, by {options['method']}"
-    write(out, model, {"data": x, "known": known, "completed": found}, shape, title)
-    unknown, hidden = int((~known).sum()), ~known & there
+    parts = {"data": x, "known": known, "completed": found}
+    write(out, model, parts, shape, (title, options["method"] == "sample", rows.data.alphabet))
+    unknown = int((~known).sum()) // rows.data.states
+    off = difference(parts, there, rows.layer.columns)
     result = {
         "out": str(out),
         **rows.about,
         "known": float(known.mean()),
         "method": options["method"],
-        "squared_error": float(((found - x)[hidden] ** 2).mean()) if hidden.any() else None,
+        **off,
         "seed": options["seed"],
         "seconds": time.monotonic() - began,
     }
-    off = f", mean squared difference from the data {result['squared_error']:.4f} a unit" if hidden.any() else ""
-    emit(result, as_json, f"{out}: {len(rows):,} rows of {rows.data.name}, {unknown:,} units filled in{off}")
+    told = "".join(f", {DIFFERENCES[name].format(value)}" for name, value in off.items() if value is not None)
+    emit(result, as_json, f"{out}: {len(rows):,} rows of {rows.data.name}, {unknown:,} units filled in{told}")

@@ -9,11 +9,19 @@ import click
 from boltz.cli.common import emit, json_option, table_options
 from boltz.errors import InputError
 
+MOST_STATES = 4  # whose shares are shown
+
 
 @click.command
 @click.argument("name", required=False)
 @table_options
-@click.option("--real", is_flag=True, help="The file holds any real numbers, for Gaussian visible units.")
+@click.option(
+    "--units",
+    metavar="bernoulli|spin|gaussian|categorical[:N]",
+    show_default="spin for -1 and 1 alone, categorical for an alignment, else bernoulli",
+    help="What the numbers are: on or off, or probabilities; -1 and 1; any real numbers; or codes of N states, without "
+    "N up to the greatest code.",
+)
 @json_option
 def data(name: str | None, as_json: bool, **options: Any) -> None:
     """List the named data sets and where each comes from, or describe NAME, a data set or a file. Downloads nothing.
@@ -23,8 +31,8 @@ def data(name: str | None, as_json: bool, **options: Any) -> None:
     from boltz.evaluation.reading import refuse_idle
 
     if name is None:
-        if options["real"]:
-            raise InputError("--real would do nothing: it needs the NAME of a file.")
+        if options["units"] is not None:
+            raise InputError("--units would do nothing: it needs the NAME of a file.")
         refuse_idle(options, "the NAME of a file")
         sets = _listed()
         emit({"sets": sets}, as_json, "\n".join(_set_lines(entry) for entry in sets))
@@ -62,6 +70,7 @@ def _set(name: str) -> dict[str, Any]:
 def _described(name: str, options: dict[str, Any]) -> dict[str, Any]:
     from boltz.cli.common import said
     from boltz.data import load, names, splits
+    from boltz.evaluation.reading import KIND
     from boltz.progress import saying
 
     if name in names() and not _set(name)["found"]:
@@ -70,21 +79,32 @@ def _described(name: str, options: dict[str, Any]) -> dict[str, Any]:
     for split in splits(name):
         with saying(f"reading {split} rows of {name}"):
             found = said(load(name, split, **options))
-            rows[split] = {
-                "rows": len(found.x),
-                "fingerprint": found.fingerprint,
-                "labels": found.labels is not None,
-                "mean": float(found.x.mean() / (found.levels or 1)),
-            }
+        options |= {key: found.request[key] for key in KIND if key in found.request}  # all splits are of one kind
+        rows[split] = {
+            "rows": len(found.x),
+            "fingerprint": found.fingerprint,
+            "labels": found.labels is not None,
+            **_figures(found),
+        }
     return {
         "name": found.name,
         "source": found.source.removesuffix(f":x_{split}"),
-        "units": found.x.shape[1],
+        "units": found.x.shape[1] // found.states,
+        "kind": found.kind,
+        "alphabet": found.alphabet,
         "image": None if found.shape is None else list(found.shape),
         "levels": found.levels,
-        "real": found.real,
         "splits": rows,
     }
+
+
+def _figures(found: Any) -> dict[str, Any]:
+    """The mean of the rows, or the states of categorical units with their shares, the most frequent first."""
+    if found.states == 1:
+        return {"mean": float(found.x.mean() / (found.levels or 1))}
+    shares = found.x.reshape(-1, found.states).mean(axis=0)
+    names = found.alphabet or [str(code) for code in range(found.states)]
+    return {"states": {names[code]: float(shares[code]) for code in (-shares).argsort(kind="stable").tolist()}}
 
 
 def _set_lines(entry: dict[str, Any]) -> str:
@@ -93,15 +113,25 @@ def _set_lines(entry: dict[str, Any]) -> str:
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
+    from boltz.data.kinds import BINARY, kind_words
+
     if "found" in found:
         return [_set_lines(found)]
-    levels, plain = found["levels"], "real numbers" if found["real"] else "numbers in [0, 1]"
+    levels, kind = found["levels"], found["kind"]
     whole = {255: "grey levels 0 to 255", 1: "0 or 1"}.get(levels, f"whole numbers from 0 to {levels}")
-    values = plain if levels is None else whole
+    values = whole if kind == BINARY and levels is not None else kind_words(kind, found["alphabet"])
     image = f", images of {found['image'][0]} x {found['image'][1]}" if found["image"] else ""
     lines = [f"{found['name']}: {found['units']} units{image}, {values}", f"    {found['source']}"]
     for split, entry in found["splits"].items():
         labels = ", labels" if entry["labels"] else ""
         fingerprint = f"fingerprint {entry['fingerprint'][:16]}..."
-        lines.append(f"    {split}: {entry['rows']:,} rows, mean {entry['mean']:.4f}{labels}, {fingerprint}")
+        lines.append(f"    {split}: {entry['rows']:,} rows, {_told(entry)}{labels}, {fingerprint}")
     return lines
+
+
+def _told(entry: dict[str, Any]) -> str:
+    """The figures of a split in words."""
+    if "mean" in entry:
+        return f"mean {entry['mean']:.4f}"
+    shares = [f"{name} {share:.3f}" for name, share in entry["states"].items()]
+    return f"most frequent {', '.join(shares[:MOST_STATES])}"

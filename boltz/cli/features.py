@@ -58,6 +58,8 @@ def features(path: Path, as_json: bool, **options: Any) -> None:
 
     Example: boltz features digits --layer top --out features.npz
     """
+    import numpy as np
+
     import boltz
     from boltz.data.masks import mask_from
     from boltz.evaluation.rows import chunks, rows_of
@@ -73,7 +75,8 @@ def features(path: Path, as_json: bool, **options: Any) -> None:
     rows = rows_of(path, model, options | {"missing": True}, split="train")
     said(rows.data)
     if options["mask"] is not None:
-        mask = mask_from(options["mask"], len(rows), rows.data.x.shape[1])
+        mask = mask_from(options["mask"], len(rows), rows.data.x.shape[1] // rows.data.states)
+        mask = np.repeat(mask, rows.data.states, axis=1)
         rows = rows.masked(mask if rows.mask is None else mask.astype(bool) & rows.mask)
     columns = [f"{name}_{i}" for name, count in units for i in range(1, count + 1)]
     labels = rows.data.labels

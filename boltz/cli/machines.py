@@ -8,13 +8,15 @@ from typing import Any
 
 import boltz
 from boltz.errors import InputError
+from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.presets import LACKS, RATES, SETTINGS, SHARES
 from boltz.training.settings import BeliefSettings, Common, DirectedSettings, Settings
+from boltz.units import units_of
 
 Shape = Mapping[str, Any]
 Groups = Sequence[tuple[int, ...]]
-INITIAL = {"initial_scale": 0.01, "initial_bias": "data"}
+INITIAL = {"units": None, "hidden_units": "bernoulli", "initial_scale": 0.01, "initial_bias": "data"}
 ANNEALING = {"betas": "sm2008", "chains_ais": 100}
 
 
@@ -22,7 +24,7 @@ ANNEALING = {"betas": "sm2008", "chains_ais": 100}
 class Machine:
     """A kind of machine: its builder, its settings, and the defaults of its options where they are its own.
 
-    build takes the visible units, the options of shape, rows (rows, units) and a seed. Its other defaults are those of
+    build takes the number of visible units, the options of shape, rows and a seed. Its other defaults are those of
     boltz.presets. title says what it is, and example are options to train it with.
     """
 
@@ -59,9 +61,24 @@ def _dbm(visible: int, shape: Shape, x: Any, seed: int) -> Model:
     return _chained([visible, *_chain("a dbm", shape["layers"], 2)], shape, x, seed)
 
 
-def _chained(units: list[int], shape: Shape, x: Any, seed: int) -> Model:
+def _chained(sizes: list[int], shape: Shape, x: Any, seed: int) -> Model:
     start = x if shape["initial_bias"] == "data" else None
-    return boltz.dbm(units, start, seed, initial_scale=shape["initial_scale"])
+    kinds = [shape["units"], *hidden_kinds(shape["hidden_units"], len(sizes) - 1)]
+    return boltz.dbm(sizes, start, seed, initial_scale=shape["initial_scale"], units=kinds)
+
+
+def hidden_kinds(text: str, layers: int) -> list[str]:
+    """The kind of each of so many hidden layers: one for all, or one each; raises InputError."""
+    kinds = [part.strip() for part in text.split(",")]
+    if len(kinds) not in (1, layers):
+        each = "one kind" if layers == 1 else f"one kind, or one for each of the {layers} hidden layers"
+        raise InputError(f"--hidden-units must name {each}, got {len(kinds)}: {shown(text)}.")
+    for kind in kinds:
+        try:
+            units_of(kind)
+        except InputError as problem:
+            raise InputError(f"--hidden-units: {problem}") from problem
+    return kinds * layers if len(kinds) == 1 else kinds
 
 
 def _dbn(visible: int, shape: Shape, x: Any, seed: int) -> Model:

@@ -38,7 +38,7 @@ from boltz.training.settings import BeliefSettings, DirectedSettings, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 Values = Mapping[str, Any]
-TABLES = ("levels", "label_column", "drop_columns")
+TABLES = ("levels", "alphabet", "label_column", "drop_columns")
 Sections = Mapping[str, tuple[str, ...]]
 
 SHAPE = {
@@ -48,6 +48,10 @@ SHAPE = {
     "activation": "Function of the deterministic layers.",
     "visible": "Visible units: bernoulli, or gaussian for any real numbers, such as those of sensors, as they are in "
     "the units of each column (implies --binarize none).",
+    "units": "Visible units: bernoulli (0/1, grey values), spin (-1 and 1), gaussian (any real numbers) or "
+    "categorical:N (codes of N states).",
+    "hidden_units": "Hidden units: bernoulli, spin, gaussian or categorical:N; of a dbm one kind for all layers, or "
+    "one for each from the bottom. Gaussian units must not be neighbours of each other.",
     "initial_scale": "Standard deviation of the weights at the start, or one for each pair of neighbouring layers. "
     "Where the bottom pair alone is pretrained, upper layers have 0.05 after it.",
     "initial_bias": "Visible biases at the start: the logits of the mean of the data (data), or zero.",
@@ -60,6 +64,7 @@ MEASUREMENT = {
     "chains_ais": "Chains of annealed importance sampling.",
 }
 OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
+    "rbm": {"hidden_units": "Hidden units: bernoulli, spin, categorical:N, or gaussian beside others than these."},
     "dbm": {"evaluation_samples": f"{SAMPLES_A_ROW} takes 200 samples for more."},
     "dbn": {
         "epochs": "Passes of the up-down rule over the training rows at most, after pretraining.",
@@ -88,6 +93,7 @@ SECTIONS: Sections = {
             "layers",
             "latent",
             "visible",
+            "units",
             "data",
             "out",
             "minutes",
@@ -99,7 +105,8 @@ SECTIONS: Sections = {
         *("rule", "k", "objective", "samples", "seed", "evaluate", "resume"),
     ),
     "Machine": (
-        *("init", "grow", "grow_wiring", "grow_scale", "widths", "activation", "initial_scale", "initial_bias"),
+        *("init", "grow", "grow_wiring", "grow_scale", "hidden_units", "widths", "activation"),
+        *("initial_scale", "initial_bias"),
     ),
     "Data": ("limit", "valid", "test", *TABLES, "binarize", "shuffle"),
     "Training": (
@@ -131,6 +138,8 @@ TYPES: dict[str, tuple[Any, str]] = {
     "latent": (Layers(), "N[,N...]"),
     "widths": (Layers(), "N,N,..."),
     "betas": (Betas(), BETAS),
+    "units": (str, "KIND"),
+    "hidden_units": (str, "KIND[,KIND...]"),
     "initial_scale": (Numbers(float), "FLOAT[,FLOAT...]"),
     **dict.fromkeys(("samples", "epochs", "batch_size", "patience"), (int, "INTEGER")),
     "validation": (float, "FLOAT"),
@@ -153,6 +162,7 @@ def _rates(setting: str) -> str:
 
 
 SHOWN = {
+    "units": "as the data show",
     "samples": f"1, or {MANY} where the objective weighs several",
     "epochs": EPOCHS,
     "pretrain_epochs": EPOCHS,
@@ -176,11 +186,14 @@ def machine_options(command: F) -> F:
 
 
 class Table(NamedTuple):
-    """What defaults ask of the data: training rows, units of each, and whether there are validation rows."""
+    """What defaults ask of the data: training rows, columns of each, whether there are validation rows, and the kind of
+    units that the rows are states of.
+    """
 
     rows: int
     units: int
     valid: bool
+    kind: str = "bernoulli"
 
 
 USUAL = Table(10_000, 784, True)  # where the data are not known

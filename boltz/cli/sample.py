@@ -28,7 +28,13 @@ from boltz.cli.common import (
 from boltz.errors import InputError
 from boltz.foreign import shown
 
-ENDINGS, SWEEPS, ROUNDS = (".npz", ".npy"), 1000, 1000
+SWEEPS, ROUNDS = 1000, 1000
+FORMS = {
+    "values": (".npz", ".npy", ".png", ".svg", ".pdf"),
+    "codes": (".npz", ".npy"),
+    "letters": (".txt",),
+    "fasta": (".fasta", ".fa"),
+}  # how samples are written, and the endings of such files
 STARTS = ("rates", "uniform", "bias", "data")
 
 
@@ -60,12 +66,20 @@ STARTS = ("rates", "uniform", "bias", "data")
     "--rounds", type=int, default=ROUNDS, show_default=True, help="Rounds of replica exchange; needs --tempered."
 )
 @click.option(
+    "--as",
+    "form",
+    type=Choice(list(FORMS)),
+    show_default="as the ending of --out says, else values",
+    help="What to write: states as numbers in the units of the data, one-hot ones of categorical units (values); "
+    "categorical units as one code each (codes), or the visible ones by their alphabet, a line a sample (letters) or "
+    "with names (fasta).",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
-    default="samples.npz",
-    show_default=True,
-    help="Where to write: states of the layers (.npz), of one layer (.npy), or a picture of its means (.png, .svg, "
-    ".pdf).",
+    show_default="samples.npz, .txt or .fasta, as --as asks for",
+    help="Where to write: states of the layers (.npz), of one layer (.npy), a picture of its means (.png, .svg, .pdf), "
+    "or letters (.txt, .fasta).",
 )
 @click.option("--layer", show_default="v; all of them in an .npz file", help="The layer to write.")
 @click.option("--force", is_flag=True, help="Replace the file that --out names.")
@@ -75,7 +89,8 @@ STARTS = ("rates", "uniform", "bias", "data")
 @json_option
 @click.pass_context
 def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
-    """Draw samples and write them: binary layers as bytes, Gaussian ones as numbers, 64-bit in the units of the data.
+    """Draw samples and write them: 0/1, -1/+1 and one-hot layers as bytes, Gaussian ones as numbers, 64-bit in the
+    units of the data, and aligned sequences as text.
 
     Boltzmann machines run Gibbs chains, or replica exchange; directed ones draw from their prior
     downwards, and a deep belief net does both.
@@ -83,11 +98,11 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
     Example: boltz sample digits --chains 64 --out samples.png
     """
     from boltz.evaluation.trained import model_of
-    from boltz.storage.atomic import write_bytes
     from boltz.storage.run_folder import PICTURES
 
-    out = free_file(options["out"], (*ENDINGS, *PICTURES), options["force"])
+    form, out = _form(options)
     model = model_of(path).to(options["device"])
+    how = (form, _alphabet(path, model, options, form))
     if options["layer"] not in (None, *model.units):
         raise InputError(f"--layer must be one of {shown(', '.join(model.units))}, got {shown(options['layer'])}.")
     sweeps, rounds = _lengths(path, model, options, given(ctx))
@@ -102,10 +117,11 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
         written = [layer]
     else:
         written = list(model.units) if out.suffix == ".npz" and options["layer"] is None else [layer]
-        real = {each.name for each in model.layers if not each.binary}
-        write_bytes(out, _encoded({name: state[name] for name in written}, real, out.suffix))
+        state = _written(model, {name: state[name] for name in written}, how, out)
     result = {
         "out": str(out),
+        "as": form,
+        "units": {each.name: each.kind for each in model.layers if each.name in written},
         "layers": {name: list(state[name].shape) for name in written},
         "sweeps": sweeps,
         "rounds": rounds,
@@ -179,19 +195,85 @@ def _drawn(model: Any, chains: int, lengths: tuple[int | None, int | None], seed
     return states, states.ladder.doubts
 
 
-def _encoded(states: dict[str, Any], gaussian: set[str], ending: str) -> bytes:
+def _form(options: dict[str, Any]) -> tuple[str, Path]:
+    """How samples are written, and the file; raises InputError where these do not fit together."""
+    form, out = options["form"], options["out"]
+    if form is None:
+        form = next((name for name, ends in FORMS.items() if out is not None and out.suffix in ends), None)
+    if form is None:
+        every = tuple(dict.fromkeys(ending for ends in FORMS.values() for ending in ends))
+        form, known = "values", FORMS["values"] if out is None else every
+    else:
+        known = FORMS[form]
+    return form, free_file(Path(f"samples{known[0]}") if out is None else out, known, options["force"])
+
+
+def _alphabet(path: Path, model: Any, options: dict[str, Any], form: str) -> str:
+    """The letters of the states of visible units, empty where none are asked for; raises InputError."""
+    from boltz.evaluation.reading import alphabet_for
+    from boltz.training.description import description_at
+
+    layer = model.layers[0]
+    if form == "codes" and all(each.columns == 1 for each in model.layers):
+        raise InputError(f"--as codes is for categorical units, but {path} has {layer.kind} ones: leave it out.")
+    if form not in ("letters", "fasta"):
+        return ""
+    if layer.columns == 1:
+        raise InputError(f"--as {form} is for categorical visible units, but {path} has {layer.kind} ones.")
+    if options["layer"] not in (None, model.visible):
+        raise InputError(f"--as {form} writes the visible layer, so it takes no --layer {shown(options['layer'])}.")
+    known = alphabet_for(description_at(path).learnt.load.get("alphabet"), options["alphabet"])
+    letters = known.get("alphabet")
+    if not isinstance(letters, str):
+        raise InputError(f"--as {form} needs the letters of the states, which {path} does not name: give --alphabet.")
+    if len(letters) != layer.columns:
+        raise InputError(f"--alphabet has {len(letters)} letters, but the units of {path} have {layer.columns} states.")
+    return letters
+
+
+def _written(model: Any, states: dict[str, Any], how: tuple[str, str], out: Path) -> dict[str, Any]:
+    """Write states of layers as asked for, and return them as they are written."""
+    from boltz.data.alignments import sequences_of
+    from boltz.storage.atomic import write_bytes, write_text
+    from boltz.units.onehot import codes_of
+
+    form, alphabet = how
+    columns = {layer.name: layer.columns for layer in model.layers}
+    if form != "values":
+        states = {name: codes_of(x, columns[name]) if columns[name] > 1 else x for name, x in states.items()}
+    if form in ("letters", "fasta"):
+        lines = sequences_of(next(iter(states.values())), alphabet)
+        names = (f">sample_{i}\n" if form == "fasta" else "" for i in range(1, len(lines) + 1))
+        write_text(out, "".join(f"{name}{line}\n" for name, line in zip(names, lines, strict=True)))
+        return states
+    kinds = {layer.name: layer.type.support for layer in model.layers}
+    write_bytes(out, _encoded({name: _plain(x, kinds[name]) for name, x in states.items()}, out.suffix))
+    return states
+
+
+def _plain(x: Any, support: tuple[float, ...] | None) -> Any:
+    """States in the smallest type that holds them: bytes, with a sign where there are negative ones."""
+    import numpy as np
+
+    if support is None:
+        return x
+    if x.dtype.kind in "iu":  # codes
+        return x.astype(np.uint16)
+    return x.astype(np.int8 if min(support) < 0 else np.uint8)
+
+
+def _encoded(states: dict[str, Any], ending: str) -> bytes:
     """States in the bytes of a file, each layer under its name (.npz) or the only one (.npy)."""
     import numpy as np
 
     buffer = io.BytesIO()
-    plain = {name: x if name in gaussian else x.astype(np.uint8) for name, x in states.items()}
     if ending == ".npz":
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:  # numpy.savez takes no layer named file
-            for name, x in plain.items():
+            for name, x in states.items():
                 with archive.open(f"{name}.npy", "w") as member:
                     np.lib.format.write_array(member, x, allow_pickle=False)
     else:
-        np.save(buffer, next(iter(plain.values())), allow_pickle=False)
+        np.save(buffer, next(iter(states.values())), allow_pickle=False)
     return buffer.getvalue()
 
 

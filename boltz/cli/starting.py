@@ -16,11 +16,14 @@ from boltz.cli.options import SHAPE, USUAL, Table, chosen, text, word
 from boltz.data import Data, load, splits
 from boltz.data.binarize import HOW as BINARIZE
 from boltz.data.dataset import columns_entry
+from boltz.data.from_arrays import refuse_other_kind
+from boltz.data.kinds import BINARY, REAL, kind_words
 from boltz.errors import InputError
 from boltz.evaluation.closing import Asked, closing
 from boltz.evaluation.evaluate import samples_for
 from boltz.evaluation.log_z import Annealing
-from boltz.evaluation.reading import COLUMNS, REAL, columns_note, other_rows, reading, with_columns
+from boltz.evaluation.per_unit import visible_words
+from boltz.evaluation.reading import COLUMNS, KIND, columns_note, other_rows, reading, with_columns
 from boltz.evaluation.trained import model_of
 from boltz.models.files import Model
 from boltz.models.growing import WIRINGS, grow
@@ -75,14 +78,19 @@ def prepared(options: Options) -> Start:
     name, limit = _data_asked(options, recipe)
     values = _values(options, kind, recipe, first, None)  # what is wrong with options is said before rows are read
     known = reading(origin, [first] if first is not None else [], options, name)
-    known |= {REAL: True} if first is None and values.get("visible") == "gaussian" else {}
+    asked = values.get("visible") if values.get("visible") == "gaussian" else values.get("units")
+    known |= {} if first is not None or asked is None else {"units": asked}
     data = _rows(options, first, {"name_or_path": name, "split": "train", "limit": limit, **known})
-    known |= {key: data.request[key] for key in COLUMNS if key in data.request}
+    known |= {key: data.request[key] for key in (*COLUMNS, *KIND) if key in data.request}
     if (data.levels or 1) > 1:
         known["machine_levels"] = data.levels
     others = {split: said(rows) for split, rows in other_rows(origin, options, known).items()}
     values = _values(
-        options, kind, recipe, first, Table(len(data.x), data.x.shape[1], "valid" in (*others, *splits(name)))
+        options,
+        kind,
+        recipe,
+        first,
+        Table(len(data.x), data.x.shape[1], "valid" in (*others, *splits(name)), data.kind),
     )
     settings = MACHINES[kind].settings_from(values)
     evaluation = _evaluation(options, values, settings.seed)
@@ -187,7 +195,7 @@ def _kind(options: Options, recipe: Recipe | None) -> str:
 def _values(
     options: Options, kind: str, recipe: Recipe | None, first: Model | None, rows: Table | None
 ) -> dict[str, Any]:
-    """The options of the machine: as given, of the recipe, or by default. Rows, --init, --grow and --visible
+    """The options of the machine: as given, of the recipe, or by default. Rows, --init, --grow, --visible and --units
     change defaults.
 
     rows None stands for data that have not been read, only to see whether the options fit together.
@@ -203,8 +211,10 @@ def _values(
         before = description_at(_origin(options)).setting("binarize")
         ours = {"pretrain_epochs": 0} | ({"binarize": before} if before in BINARIZE else {})
         changes |= {name: value for name, value in ours.items() if recipe is None or name not in recipe.options}
-    visible = first.layers[0].kind if first is not None else options["visible"]
-    if visible == "gaussian":
+    visible = first.layers[0].kind if first is not None else _visible(options, rows)
+    if visible != BINARY:
+        if options["binarize"] not in (None, "none"):
+            raise InputError(f"--binarize must be none for {visible_words(visible)}, got {options['binarize']}.")
         changes["binarize"] = "none"
     values = chosen(options, kind, changes, options["init"] is not None, USUAL if rows is None else rows)
     if valid or values["validation"] > 0:
@@ -212,6 +222,13 @@ def _values(
     if options["patience"]:
         raise InputError("--patience waits for a better epoch on validation rows: give --valid FILE, or --validation.")
     return values | {"patience": 0}
+
+
+def _visible(options: Options, rows: Table | None) -> str:
+    """The kind of the visible units of a new machine: as asked for, else that of the rows, where these are known."""
+    asked = options["visible"] or options["units"]
+    known = BINARY if rows is None else rows.kind
+    return asked or known if known == BINARY else known
 
 
 def _evaluation(options: Options, values: Options, seed: int) -> dict[str, Any]:
@@ -237,7 +254,14 @@ def _data_asked(options: Options, recipe: Recipe | None) -> tuple[str, int | Non
 
 def _built(kind: str, values: Options, data: Data) -> Model:
     """A new machine, with biases that fit some of the rows, or in the units of real ones."""
-    return MACHINES[kind].build(data.x.shape[1], values, data, values["seed"])
+    shape = dict(values)
+    if "units" in MACHINES[kind].shape:
+        shape["units"] = REAL if values["units"] == REAL else data.kind  # grey bytes are of either
+    elif data.kind not in (BINARY, REAL):
+        raise InputError(
+            f"{data.source} holds {kind_words(data.kind)}, which are visible units of an rbm or a dbm, not of {kind}."
+        )
+    return MACHINES[kind].build(data.x.shape[1] // data.states, shape, data, values["seed"])
 
 
 def _origin(options: Options) -> Path | None:
@@ -296,9 +320,11 @@ def _grown(model: Model, path: Path, kind: str, options: Options) -> Model:
 
 
 def _fitting(model: Model, data: Data, name: str) -> Model:
-    units = model.units[model.visible]
-    if data.x.shape[1] != units:
-        raise InputError(f"{data.source} has {data.x.shape[1]} units a row, but {name} has {units}.")
+    layer = model.layers[0]
+    refuse_other_kind(data, data.source, layer.kind)
+    if data.x.shape[1] != layer.units:
+        count, wanted = data.x.shape[1] // data.states, layer.units // layer.columns
+        raise InputError(f"{data.source} has {count} units a row, but {name} has {wanted}.")
     return model
 
 

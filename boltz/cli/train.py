@@ -65,7 +65,7 @@ WITH_RESUME = {"resume", "as_json", "threads", "device"}
 @click.option(
     "--data",
     show_default="mnist-mini; with --recipe, --init RUN or --grow RUN theirs",
-    help="A named data set (see boltz data), or a file: .npy, .npz[:array], .csv, .tsv, .txt, idx.",
+    help="A named data set (see boltz data), or a file: .npy, .npz[:array], .csv, .tsv, .txt, idx, FASTA, A3M.",
 )
 @click.option("--limit", type=int, show_default="all", help="Train on the first rows only, this many.")
 @click.option(

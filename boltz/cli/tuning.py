@@ -14,7 +14,7 @@ from boltz.cli.options import TABLES, tuning_from
 from boltz.cli.train import make_parent, stoppable
 from boltz.data.labels import Labels, labels_from
 from boltz.errors import FileError, InputError
-from boltz.evaluation.reading import COLUMNS, data_of, reading, with_columns
+from boltz.evaluation.reading import COLUMNS, KIND, data_of, reading, with_columns
 from boltz.evaluation.rows import Seen, rows_of, seen_by
 from boltz.evaluation.trained import model_of
 from boltz.evaluation.tuning_rows import fewer, rows_entry, test_entry, test_rows, training, training_again
@@ -82,7 +82,7 @@ def started(task: Task, path: Path, options: Options) -> dict[str, Any]:
     known = reading(path, [model], options, name)
     request = {"name_or_path": name, "split": "train", "limit": options["limit"], **known}
     data = said(with_columns(request, path, [model], options))
-    known |= {key: data.request[key] for key in COLUMNS if key in data.request}
+    known |= {key: data.request[key] for key in (*COLUMNS, *KIND) if key in data.request}
     entry = rows_entry(data, options.get("few"), options.get("labels"))
     labels = training(task.labelled, data, options.get("labels"))
     seen_by(model, data, settings.binarize, settings.seed)

@@ -29,13 +29,14 @@ WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 class Asked:
     """The column of labels and those to leave out, each by its name in the header, else by its number from 1.
 
-    exact: numbers of text with all their digits; missing: numbers may be missing.
+    exact: numbers of text with all their digits; missing: numbers may be missing; alphabet: that of an alignment.
     """
 
     label: str | int | None = None
     drop: tuple[str | int, ...] = ()
     exact: bool = False
     missing: bool = False
+    alphabet: str | None = None
 
     @property
     def request(self) -> dict[str, Any]:

@@ -22,17 +22,20 @@ from boltz.errors import FileError
 from boltz.foreign import html_table, short_repr, shown
 from boltz.rng import Key
 from boltz.scale import Border, blocks, extent, levels_of
+from boltz.units import units_of
 
 Array = NDArray[Any]
 LARGEST = float(np.finfo(np.float32).max)
 MOST_COLUMNS = 8  # whose names a repr shows
+OWN_VALUES = {"gaussian": "real", "spin": "-1 and 1", "counts": "counts"}
 
 
 class Table(NamedTuple):
     """Numbers as a file holds them: values, the name of their array (npz only), labels, image shape, packed units.
 
     columns: those that the values are of, where not all columns of the file are, or where they have names; notes: how a
-    text was read; known: which of the values are, in their shape, None where all are, and others are 0.
+    text was read; known: which of the values are, in their shape, None where all are, and others are 0. alphabet: the
+    letters that values are codes of; sequences: they are those of an alignment, whose columns are sites.
     """
 
     values: Array
@@ -43,6 +46,8 @@ class Table(NamedTuple):
     columns: Columns | None = None
     notes: tuple[str, ...] = ()
     known: Array | None = None
+    alphabet: str | None = None
+    sequences: bool = False
 
     def cell(self, row: int, column: int) -> str:
         """A number in words: row and column, as in the file."""
@@ -54,11 +59,13 @@ class Table(NamedTuple):
 class Data:
     """Rows to learn from: x (rows, units) holds whole numbers up to levels, 0/1 bytes (1) or float32 in [0, 1] (None).
 
+    kind: that of the units that rows are states of. "spin": -1 and 1. "gaussian": any finite numbers. "categorical:q":
+    one-hot bytes (rows, units * q), levels 1; alphabet then has a letter for each of the q states, where it is known.
+
     Rows in a mapped file are read where they are used and keep the number type of the file, which must not change
     meanwhile; those of a sparse matrix (SparseRows) are made dense where they are used. request holds the arguments of
     boltz.data.load that give the same rows again, and is empty for rows from an array. notes say how a text was read;
-    columns are the names of the units where it has them. kind: that of the units that rows are states of, "gaussian"
-    for any finite numbers.
+    columns are the names of the units where it has them.
     mark is their fingerprint where it was needed already, else None.
     known (rows, units): which numbers are, None where all are; others are states that mean nothing.
     weights (rows,): how much each row counts in training, None where all count alike.
@@ -77,6 +84,7 @@ class Data:
     kind: str = "bernoulli"
     known: Array | None = field(default=None, repr=False)
     weights: Array | None = field(default=None, repr=False)
+    alphabet: str | None = None
 
     def __repr__(self) -> str:
         return short_repr("Data", (self.name, *self._parts().values()))
@@ -87,9 +95,9 @@ class Data:
         return html_table(f"Data {self.name}", rows)
 
     @property
-    def real(self) -> bool:
-        """Whether the numbers are any finite ones, as they are."""
-        return self.kind == "gaussian"
+    def states(self) -> int:
+        """Columns of a unit: the number of states of categorical units, else 1."""
+        return units_of(self.kind).columns
 
     @cached_property
     def fingerprint(self) -> str:
@@ -98,12 +106,14 @@ class Data:
 
     def _parts(self) -> dict[str, str | None]:
         """What a repr and a table say alike, by name."""
-        plain = {"gaussian": "real", "counts": "counts"}.get(self.kind.partition(":")[0], "in [0, 1]")
-        levels = {None: plain, 1: "0 and 1"}
+        levels = {None: OWN_VALUES.get(self.kind.partition(":")[0], "in [0, 1]"), 1: "0 and 1"}
+        count, states = self.x.shape[1], self.states
         columns = shown(", ".join(self.columns[:MOST_COLUMNS]) + ", ..." * (len(self.columns) > MOST_COLUMNS))
         return {
-            "rows": f"{self.x.shape[0]:,} rows of {self.x.shape[1]:,} units",
+            "rows": f"{self.x.shape[0]:,} rows of {count // states:,} units",
             "values": levels.get(self.levels, f"whole numbers, divided by {self.levels}"),
+            "states": None if states == 1 else f"{states} states a unit",
+            "alphabet": self.alphabet,
             "images": None if self.shape is None else f"images of {self.shape[0]} x {self.shape[1]}",
             "columns": f"columns {columns}" if columns else None,
             "labels": None if self.labels is None else "labels",

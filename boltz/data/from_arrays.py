@@ -16,8 +16,7 @@ from boltz.units.onehot import Visible, by_columns, not_states
 from boltz.units.states import are_states, refuse_others
 
 WITH_LEVELS = "use model.with_levels({})"
-KINDS = {"gaussian": "real numbers", "bernoulli": "units of 0 and 1"}  # kind -> what rows of it are called
-HOW = {"bernoulli": "without units and real=True", "gaussian": "with real=True"}  # kind -> how to load such rows
+KINDS = {"gaussian": "real numbers", "bernoulli": "units of 0 and 1", "spin": "-1/+1 spins"}  # what rows are called
 
 
 def given(x: Any, name: str, units: int, real: bool = False, levels: int | None = None) -> Data:
@@ -55,11 +54,7 @@ def as_data(x: Any, name: str, layer: Visible, levels: int | None = None, missin
             f"{name} ({x.source}) must have no missing numbers here: leave such rows out, or fill them in; an RBM "
             "alone learns from them."
         )
-    if x.kind != layer.kind and not (layer.kind == "gaussian" and x.kind == "bernoulli"):
-        raise InputError(
-            f"{name} ({x.source}) was loaded as {KINDS.get(x.kind, x.kind)}, but the visible units of the machine are "
-            f"{layer.kind}: load it {HOW.get(layer.kind, f'with units={layer.kind!r}')}."
-        )
+    refuse_other_kind(x, f"{name} ({x.source})", layer.kind)
     if levels is not None and x.levels not in (None, 1, levels):
         raise InputError(
             f"{name} ({x.source}) is divided by {x.levels}, but the machine divides whole numbers by {levels}: load it "
@@ -70,6 +65,16 @@ def as_data(x: Any, name: str, layer: Visible, levels: int | None = None, missin
     if len(x.x) == 0:
         raise InputError(f"{name} ({x.name}) must have at least one row, got none.")
     return x
+
+
+def refuse_other_kind(x: Data, name: str, kind: str) -> None:
+    """Raise InputError for rows that are states of other units than those of a kind."""
+    if x.kind == kind or (kind == "gaussian" and x.kind == "bernoulli"):
+        return
+    remedy = "give (x + 1) / 2" if (x.kind, kind) == ("spin", "bernoulli") else f"load it with units={kind!r}"
+    raise InputError(
+        f"{name} was loaded as {KINDS.get(x.kind, x.kind)}, but the visible units of the machine are {kind}: {remedy}."
+    )
 
 
 def _taken_as(x: Any, name: str, layer: Visible, levels: int | None) -> Data:

@@ -8,21 +8,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from boltz.checks import brief, choice, flag, integer
 from boltz.checks import path as checked_path
 from boltz.data import readers
-from boltz.data.columns import Columns, asked, refuse_named, refuse_odd
-from boltz.data.dataset import Array, Data, Table, fingerprint, row_type, units
+from boltz.data.alignments import ENDINGS
+from boltz.data.columns import Asked, Columns, asked, refuse_named, refuse_odd
+from boltz.data.dataset import Array, Data, Table, fingerprint, row_type
+from boltz.data.kinds import SPIN, Kind, asked_kind, named_kind, resolved, taken
 from boltz.data.named_sets import SETS, VARIABLE, data_folder, file_of
 from boltz.errors import FileError, InputError
 from boltz.foreign import near
 from boltz.scale import MOST_LEVELS, Border, checked_levels, extent, grey
 
 FEW = 5  # names that a message lists
-SUFFIXES = (".npz", ".npy", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".idx", ".idx.gz")
+TEXTS = (".csv", ".tsv", ".idx", *ENDINGS)
+SUFFIXES = (".npz", ".npy", *TEXTS, *(f"{ending}.gz" for ending in TEXTS))
 
 
 def load(
@@ -33,57 +37,94 @@ def load(
     label_column: str | int | None = None,
     drop_columns: Sequence[str | int] = (),
     *,
+    units: Any = None,
+    alphabet: str | None = None,
     machine_levels: int | None = None,
-    real: bool = False,
     missing: bool = False,
 ) -> Data:
-    """Rows of a named set, of a file (.npy, .npz[:array], .csv, .tsv, .txt, idx) or of a file in $BOLTZ_DATA by its
-    stem, read-only; FileError names file, row and column of what is no number in [0, 1], 0/1 or grey byte (uint8).
+    """Rows of a named set, of a file (.npy, .npz[:array], .csv, .tsv, .txt, idx, FASTA, A3M) or of a file in
+    $BOLTZ_DATA by its stem, read-only; FileError names file, row and column of what is no state of a unit.
 
-    levels: all numbers of the file are whole ones from 0 to levels, 1 to 65535, and are divided by it. machine_levels:
-    so are those of whole-number types, as by a machine that keeps these levels, unless levels says otherwise. real: a
-    file without levels holds any finite numbers, which Gaussian visible units take as they are; grey bytes stay grey.
+    units: what the numbers are. "bernoulli": numbers in [0, 1], 0/1 or grey bytes (uint8). "spin": -1 and 1.
+    "gaussian": any finite real numbers, as they are; grey bytes stay grey. "categorical:q": codes from 0 to q - 1, one
+    column a unit, which become one-hot columns; without q they go up to the greatest code. By default numbers are
+    bernoulli, but -1 and 1 alone are spins, and an alignment is categorical, which the notes say.
+
+    alphabet: the letters of an alignment in the order of their codes, by default the 20 amino acids and the gap, or
+    those in the array alphabet of an .npz file. levels: all numbers of the file are whole ones from 0 to levels, 1 to
+    65535, and are divided by it. machine_levels: so are those of whole-number types, as by a machine that keeps these
+    levels, unless levels says otherwise.
 
     label_column and drop_columns name columns of a table, by the header or by number from 1, that hold labels or are
-    left out. missing: empty cells, NA and NaN are 0 in x, and False in known of the result. The rows of a .npy file of
-    64 MiB and more stay in the file, mapped, which must not change while in use.
+    left out. missing: empty cells, NA and NaN are False in known of the result. The rows of a .npy file of 64 MiB and
+    more stay in the file, mapped, which must not change while in use, unless they are codes.
     """
     choice(split, "split", readers.SPLITS)
-    columns = replace(asked(label_column, drop_columns), exact=flag(real, "real"), missing=flag(missing, "missing"))
+    said = checked_levels(levels) is not None
+    kind = asked_kind(units, alphabet, levels)
+    columns = replace(asked(label_column, drop_columns), exact=kind.real, missing=flag(missing, "missing"))
     if limit is not None:
         integer(limit, "limit", 1)
-    said = checked_levels(levels) is not None
     if split not in _known_splits(name_or_path):
         raise InputError(f"{name_or_path} has no split {split!r}; it has {', '.join(_known_splits(name_or_path))}.")
-    path, array, named = _located(name_or_path)
-    real = real and not named  # whose numbers are known
-    if named and columns.request:
-        raise InputError(f"{named} is a named set of images: label_column and drop_columns are for tables.")
-    table = readers.read(path, array, split, columns)
+    place = _located(name_or_path)
+    if place[2]:
+        kind = named_kind(kind, place[2])
+        if columns.request:
+            raise InputError(f"{place[2]} is a named set of images: label_column and drop_columns are for tables.")
+    wanted = levels if said or place[2] else checked_levels(machine_levels)
+    return _loaded(place, _Wanted(split, limit, wanted, said, kind, replace(columns, alphabet=kind.alphabet)))
+
+
+class _Wanted(NamedTuple):
+    """What load is asked for, checked; said: the levels are those of this file."""
+
+    split: str
+    limit: int | None
+    levels: int | None
+    said: bool
+    kind: Kind
+    columns: Asked
+
+
+def _loaded(at: tuple[Path, str | None, str | None], wanted: _Wanted) -> Data:
+    """The rows of a file, of an array in it, or of a named set; raises FileError."""
+    path, array, named = at
+    table = readers.read(path, array, wanted.split, wanted.columns)
     place = f"{path}: array {table.array!r:.60}" if table.array else str(path)
-    wanted = levels if said or named else checked_levels(machine_levels)
-    border = Border(place, wanted, "give levels={0} (--levels {0})", said, file=True, real=real)
-    _check_columns(table, border)
-    x, levels, shape = units(table, border)
-    labels, known, cut = table.labels, table.known, limit is not None and limit < len(x)
-    found = "" if cut and not named else fingerprint(x, row_type(levels))
+    border = Border(
+        place, wanted.levels, "give levels={0} (--levels {0})", wanted.said, file=True, real=wanted.kind.real
+    )
+    table, kind = _told(table, wanted.kind, resolved(table, wanted.kind, border), place)
+    _check_columns(table, border, kind)
+    found, limit = taken(table, kind, border), wanted.limit
+    x, labels, known, cut = found.x, table.labels, found.known, limit is not None and limit < len(found.x)
+    mark = "" if cut and not named else fingerprint(x, row_type(found.levels))
     if named and not array:
-        _check_named(named, split, path, found)
+        _check_named(named, wanted.split, path, mark)
     if cut:
         x = _first(x, limit)
         labels, known = (None if part is None else _first(part, limit) for part in (labels, known))
-        found = fingerprint(x, row_type(levels))
-    name = named or path.name.split(".")[0]
+        mark = fingerprint(x, row_type(found.levels))
+    request = {"name_or_path": (named or str(path.resolve())) + (f":{array}" if array else ""), "split": wanted.split}
+    more: dict[str, Any] = {"limit": limit, "levels": wanted.levels if found.levels == wanted.levels else None}
+    more |= {"missing": wanted.columns.missing or None, "units": found.kind if kind.states else kind.kind}
+    more |= {"alphabet": found.alphabet, **wanted.columns.request}
+    request |= {name: value for name, value in more.items() if value is not None}
     source = f"{path}:{table.array}" if table.array else str(path)
-    place = (named or str(path.resolve())) + (f":{array}" if array else "")
-    more = {"limit": limit, "levels": wanted if levels == wanted else None}
-    request = {"name_or_path": place, "split": split} | {name: n for name, n in more.items() if n is not None}
-    request |= columns.request | {name: True for name, on in (("real", real), ("missing", missing)) if on}
-    about = (name, shape, levels, found, labels, source, request, table.notes, _names(table))
-    known = None if known is None else known.reshape(len(known), -1)
-    data = Data(np.asarray(x), *about, kind="gaussian" if real and levels is None else "bernoulli", known=known)
+    about = (named or path.name.split(".")[0], found.shape, found.levels, mark, labels, source, request, found.notes)
+    data = Data(np.asarray(x), *about, _names(table), kind=found.kind, known=known, alphabet=found.alphabet)
     data.x.flags.writeable = False
     return data
+
+
+def _told(table: Table, asked: Kind, found: Kind, place: str) -> tuple[Table, Kind]:
+    """The table with a note on a kind that the numbers told themselves, and the kind."""
+    if asked.kind is not None or found.kind is None or table.sequences:
+        return table, found
+    letters = f", whose letters are in its array 'alphabet' ({found.alphabet})" if found.alphabet else ""
+    what = "-1/+1 spins" if found.kind == SPIN else f"{found.kind} units{letters}"
+    return table._replace(notes=(*table.notes, f"{place} is taken as {what}.")), found
 
 
 def _names(table: Table) -> tuple[str, ...]:
@@ -105,7 +146,7 @@ def held_splits(name_or_path: str | os.PathLike[str]) -> tuple[str, ...]:
     return () if array else readers.splits(path)
 
 
-def _check_columns(table: Table, border: Border) -> None:
+def _check_columns(table: Table, border: Border, kind: Kind) -> None:
     """Raise FileError where a column of a table of numbers cannot be a unit; levels, if known, scale all of them."""
     place, levels = border.name, border.levels
     scaled = (levels or 1) > 1
@@ -117,9 +158,15 @@ def _check_columns(table: Table, border: Border) -> None:
                 f"{place}: the first line may name the columns or be a row of data: give the columns names."
             )
     plain = table.values.ndim == 2 and table.values.size > 0 and table.shape is None and table.units is None
-    if plain and not isinstance(table.values, np.memmap):
+    if plain and kind.kind != SPIN and not table.sequences and not isinstance(table.values, np.memmap):
         columns = table.columns or Columns(None, range(table.values.shape[1]))
-        scale = "real" if border.as_they_are(table.values) else "levels" if scaled or grey(table.values) else "units"
+        scale = (
+            "real"
+            if kind.states or border.as_they_are(table.values)
+            else "levels"
+            if scaled or grey(table.values)
+            else "units"
+        )
         refuse_odd(table.values, columns, place, scale)
 
 

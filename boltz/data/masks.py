@@ -21,14 +21,20 @@ HALVES = ("left", "right", "top", "bottom")
 
 
 def known_part(text: str | None, data: Data, shape: tuple[int, int] | None, key: Key) -> Known:
-    """Which units (rows, units) are known: half an image of a shape, a share of each row, as a file says, or, without
-    text, those that are there; raises InputError.
+    """Which columns (rows, columns) of units are known: half an image of a shape, a share of each row, as a file says,
+    or, without text, those that are there; raises InputError.
     """
-    count, units = data.x.shape
+    count, units = len(data.x), data.x.shape[1] // data.states
     if text is None:
         if data.known is None:
             raise InputError(f"--mask must say what is known: {data.source} has no empty cells to fill in.")
         return data.known
+    return np.repeat(_known_units(text, (count, units), shape, key), data.states, axis=1)
+
+
+def _known_units(text: str, rows: tuple[int, int], shape: tuple[int, int] | None, key: Key) -> Known:
+    """As known_part, one column a unit."""
+    count, units = rows
     if text in HALVES:
         return np.broadcast_to(_half(text, shape), (count, units))
     if text.startswith("random:"):

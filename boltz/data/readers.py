@@ -1,4 +1,4 @@
-"""Read one table of numbers from a .npy, .npz, .csv, .tsv, .txt or idx file; every file is treated as hostile.
+"""Read one table of numbers from a .npy, .npz, .csv, .tsv, .txt, idx or FASTA file; every file is treated as hostile.
 
 Sizes are checked against the file and LIMIT_BYTES before memory is taken, nothing is ever unpickled, and whatever is
 wrong with a file comes out as FileError, one sentence that names it. A .npy file of MAPPED_BYTES and more is mapped
@@ -20,6 +20,7 @@ from typing import IO
 
 import numpy as np
 
+from boltz.data.alignments import ENDINGS, fault, is_alignment, read_alignment
 from boltz.data.columns import Asked, split_columns
 from boltz.data.csv_rows import read_comma
 from boltz.data.dataset import Array, Table
@@ -28,11 +29,14 @@ from boltz.errors import BoltzError, FileError
 
 SPLITS = ("train", "valid", "test")
 TEXTS = (".csv", ".tsv", ".txt")
-KINDS = ".npy, .npz, .csv, .tsv, .txt and idx files (text and idx perhaps with .gz)"
+KINDS = f".npy, .npz, .csv, .tsv, .txt, idx and {', '.join(ENDINGS)} files (text and idx perhaps with .gz)"
+LETTERS = re.compile(r"([<>|=])(U1|S1)")
+MOST_LETTERS = 94  # that can be told apart
 MAPPED_BYTES = 2**26
 DEFLATE_RATIO = 1032  # no deflate stream expands further (zlib's technical notes)
 MOST_ARRAYS = 10_000
 SHOWN_NAMES = 20
+BESIDE = ("y", "shape", "n_vars", "alphabet")  # arrays of an .npz file that say something of the rows of another
 IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 READ_ERRORS = (
     OSError,
@@ -64,6 +68,8 @@ def _apart(table: Table, path: Path, asked: Asked | None) -> Table:
     if asked is None or not asked.request or table.columns is not None:
         return table
     place = f"{path}: array {table.array!r:.60}" if table.array else str(path)
+    if table.sequences:
+        raise FileError(f"{place} is an alignment, whose sites are no columns for --label-column or --drop-column.")
     if table.units is not None or (asked.label is not None and table.labels is not None):
         what = "packed bits, whose columns are" if table.units else "labels in an array of their own, which are"
         raise FileError(f"{place} has {what} not chosen by --label-column or --drop-column.")
@@ -82,6 +88,8 @@ def _read(path: Path, array: str | None, split: str, asked: Asked | None) -> Tab
         if split != "train":
             raise FileError(f"{path} holds one table, so it has no split {split!r}: leave the split out.")
         with _opened(path) as stream:
+            if kind == "fasta":
+                return read_alignment(stream, str(path), LIMIT_BYTES, None if asked is None else asked.alphabet)
             if kind == "csv":
                 return read_comma(stream, str(path), LIMIT_BYTES, asked)
             if kind == "npy":
@@ -121,6 +129,8 @@ def _kind(path: Path) -> str:
     name = path.name.lower()
     if name.removesuffix(".gz").endswith(TEXTS):
         return "csv"
+    if is_alignment(path):
+        return "fasta"
     for kind in ("npy", "npz"):
         if name.endswith(f".{kind}"):
             return kind
@@ -143,6 +153,10 @@ def _read_npz(archive: zipfile.ZipFile, path: Path, array: str | None, split: st
     labels = None if part is None else _labels(archive, members.get("y" + part), path, len(values))
     if values.ndim != 2:
         return Table(values, name, labels)
+    if part is not None and values.dtype.kind in "iu" and "alphabet" in members:
+        letters = _alphabet(archive, members["alphabet"], path)
+        if letters is not None:
+            return Table(values, name, labels, alphabet=letters)
     shape, width = _layout(archive, members, path)
     if width is None or values.shape[1] == width:
         return Table(values, name, labels, shape)
@@ -180,7 +194,7 @@ def _chosen(members: dict[str, zipfile.ZipInfo], path: Path, array: str | None, 
         return f"x_{split}"
     if parts:
         raise FileError(f"{path} has no array 'x_{split}'; its splits are {', '.join(parts)}.")
-    tables = [name for name in members if name == "x"] or [n for n in members if n not in ("y", "shape", "n_vars")]
+    tables = [name for name in members if name == "x"] or [n for n in members if n not in BESIDE]
     if len(tables) != 1:
         raise FileError(f"{path} has neither 'x_{split}' nor 'x'; name one of its arrays as FILE.npz:ARRAY: {there}.")
     if split != "train":
@@ -212,6 +226,27 @@ def _labels(archive: zipfile.ZipFile, info: zipfile.ZipInfo | None, path: Path, 
         raise FileError(f"{place} has {header.shape[0]} labels; expected {rows}, one a row.")
     labels = _member(archive, info, path)
     return labels.astype(labels.dtype.newbyteorder("="), copy=False)
+
+
+def _alphabet(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> str | None:
+    """The letters that whole numbers beside them are codes of; None where the array is not of single letters."""
+    place = f"{path}: array {info.filename.removesuffix('.npy')!r:.60}"
+    with archive.open(info) as stream:
+        header, start = read_header(stream, place)
+        found = LETTERS.fullmatch(header.description)
+        if found is None or len(header.shape) != 1:
+            return None
+        if not 2 <= header.shape[0] <= MOST_LETTERS:
+            raise FileError(f"{place} holds {header.shape[0]} letters; expected 2 to {MOST_LETTERS}.")
+        order, kind = found.groups()
+        numbers = fill(
+            stream, np.dtype(f"{order}u4" if kind == "U1" else "u1"), header.shape, place, info.file_size - start
+        )
+    letters = "".join(chr(number) if number < 128 else "\0" for number in numbers.tolist())
+    problem = fault(letters)
+    if problem:
+        raise FileError(f"{place} must hold different letters without blanks or '>', one each, but it has {problem}.")
+    return letters
 
 
 def _layout(

@@ -12,7 +12,8 @@ from boltz.estimators.likelihood import log_likelihood
 from boltz.evaluation.beside import beside
 from boltz.evaluation.evaluate import samples_for
 from boltz.evaluation.log_z import Annealing, annealed
-from boltz.evaluation.reading import COLUMNS, REAL, loaded
+from boltz.evaluation.per_unit import per_unit
+from boltz.evaluation.reading import COLUMNS, KIND, loaded
 from boltz.evaluation.rows import visible_rows
 from boltz.evaluation.words import verdict
 from boltz.models.files import Model
@@ -52,6 +53,7 @@ def measured(run: Run, progress: Report) -> dict[str, Any] | None:
     simple = beside(run.model, data, x, description, seed)
     found |= {"beside": simple.as_dict(), "learnt": simple.verdict(likelihood.per_row, found["log_likelihood"])}
     about = {"which": which, "rows": len(x), "samples": samples, "data": data.name, "binarize": how}
+    about |= {"units": run.model.layers[0].kind, **per_unit(run.model.layers[0], likelihood.value)}
     about |= {"layers": list(map(str, layers)), "layer_gains": [each.as_dict() for each in layers]}
     return found | about | {"certified": said}
 
@@ -74,6 +76,6 @@ def _split_data(description: RunDescription, model: Model, split: str) -> Data |
         raise FileError("run.toml does not say how to load the data.")
     if other := description.rows(split).load:
         return loaded(other | {"machine_levels": model.levels}, "run.toml")
-    known = {name: own[name] for name in (*COLUMNS, REAL) if name in own}
+    known = {name: own[name] for name in (*COLUMNS, *KIND) if name in own}
     known |= {"levels": own.get("levels"), "machine_levels": model.levels}
     return loaded({"name_or_path": place, "split": split, **known}, "run.toml") if split in splits(place) else None

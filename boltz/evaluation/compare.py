@@ -24,6 +24,7 @@ from boltz.evaluation.beside import Beside, beside
 from boltz.evaluation.evaluate import DEFAULTS, refuse_idle
 from boltz.evaluation.log_z import Annealing, annealed
 from boltz.evaluation.paired import Entry, Group, Pair, best, groups, pairs, ranking
+from boltz.evaluation.per_unit import per_unit, unit_of
 from boltz.evaluation.reading import request_of, rows_asked
 from boltz.evaluation.rows import NOTHING, Measured, rows_given, rows_to_fit, visible_rows
 from boltz.evaluation.trained import Trained, trained
@@ -179,8 +180,9 @@ class Comparison:
             "split": about["split"],
             "rows": about["rows"],
             "binarize": about["binarize"],
+            "units": about["units"],
             "seed": self.seed,
-            "models": [each.as_dict() for each in self.models],
+            "models": [each.as_dict() | per_unit(self.rows.layer, each.log_likelihood.value) for each in self.models],
             "beside": self.simple.as_dict(),
             "pairs": [pair.as_dict() for pair in self.pairs],
             "ranking": [{"name": name, "probability": share} for name, share in self.ranking],
@@ -192,7 +194,7 @@ class Comparison:
         said: dict[str, list[str]] = {}
         for each in self.models:
             said.setdefault(each.certified, []).append(each.name)
-        lines = ["", *text_table(COLUMNS, self._lines(), LEFT), "", f"{self._about}; nats a row."]
+        lines = ["", *text_table(COLUMNS, self._lines(), LEFT), "", f"{self._about}; {unit_of(self.rows.layer)}."]
         highest = max(self.models, key=lambda each: each.log_likelihood.value).name
         lines += [str(pair) for pair in self.pairs if highest in (pair.first, pair.second)]
         lines += self._which_is_best()
@@ -217,7 +219,7 @@ class Comparison:
 
     @property
     def _about(self) -> str:
-        return f"{len(self.rows.x):,} rows of {self.rows.name}, binarize {self.rows.how}"
+        return f"{len(self.rows.x):,} rows of {self.rows.words}"
 
     def _lines(self) -> list[tuple[str, ...]]:
         """The cells of the table: two lines a machine, and the simple models that it must beat."""
@@ -282,7 +284,7 @@ def seen(found: Sequence[Trained], given: tuple[Data, str | None], binarize: str
     """Rows and their split as all machines see them."""
     how = binarize or _shared("binarize", [each.run.setting("binarize") for each in found])
     x, how = visible_rows(given[0], how, seed, found[0].model)
-    return Measured(x, *given, how)
+    return Measured(x, *given, how, found[0].model.layers[0])
 
 
 def _shared(option: str, found: Sequence[str | None]) -> str | None:

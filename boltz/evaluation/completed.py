@@ -13,19 +13,48 @@ from boltz.plotting import images
 from boltz.plotting.machines import shades
 from boltz.storage.run_folder import PICTURES
 from boltz.storage.tables import Table, written
+from boltz.units.onehot import codes_of
 
 GREY = 0.5
 
 
-def write(out: Path, model: Model, parts: Mapping[str, Any], shape: tuple[int, int] | None, title: str) -> None:
-    """Write data, known and completed (rows, units) of a machine as the ending of the file says; raises FileError."""
+def write(
+    out: Path,
+    model: Model,
+    parts: Mapping[str, Any],
+    shape: tuple[int, int] | None,
+    about: tuple[str, bool, str | None],
+) -> None:
+    """Write data, known and completed (rows, columns) of a machine as the ending of the file says.
+
+    about: the title of a picture; whether categorical units were drawn, so that they are written as codes, and their
+    alphabet, which names the columns of their probabilities otherwise. Raises FileError.
+    """
     found, known = parts["completed"], parts["known"]
+    title, drawn, alphabet = about
     if out.suffix in PICTURES:
         data, again = (shades(model, parts[name][: images.MOST_STACKED]) for name in ("data", "completed"))
         given = np.where(known[: images.MOST_STACKED], data, GREY)
         images.save(images.stacked_tiles({"data": data, "given": given, "completed": again}, shape, title), out)
         return
-    columns = [f"v_{i}" for i in range(1, found.shape[1] + 1)]
+    states = model.layers[0].columns
+    columns = [f"v_{i}" for i in range(1, found.shape[1] // states + 1)]
+    if states > 1 and drawn:
+        found, known = codes_of(found, states), known[:, ::states]
+    elif states > 1:
+        columns = [f"{column}_{state}" for column in columns for state in alphabet or range(states)]
     table = Table("completed", found.shape, found.dtype, columns, {"mask": known.astype(np.uint8)})
     with written(out, table) as put:
         put(found)
+
+
+def difference(parts: Mapping[str, Any], there: Any, states: int) -> dict[str, float | None]:
+    """How far completed rows are from what the data have where it was hidden: the mean squared difference, or the share
+    of categorical units whose most probable state is that of the data; None where nothing was hidden.
+    """
+    data, completed = parts["data"], parts["completed"]
+    hidden = np.broadcast_to(~parts["known"] & there, data.shape)
+    if states == 1:
+        return {"squared_error": float(((completed - data)[hidden] ** 2).mean()) if hidden.any() else None}
+    same = (codes_of(data, states) == codes_of(completed, states))[hidden[:, ::states]]
+    return {"recovered": float(same.mean()) if same.size else None}

@@ -140,7 +140,8 @@ def diagnosed(found: Trained, given: tuple[Data, str | None], asked: Asked, prog
     if asked.wanted is not None:
         told = _with_log_z(told, model, asked.wanted, asked.seed, progress)
     about: dict[str, Any] = {} if found.path is None else {"path": str(found.path)}
-    about |= {"data": data.name, "split": split, "rows": len(x), "binarize": how, "seed": asked.seed}
+    about |= {"data": data.name, "split": split, "rows": len(x), "binarize": how, "units": model.layers[0].kind}
+    about |= {"seed": asked.seed}
     return replace(told, about=about)
 
 

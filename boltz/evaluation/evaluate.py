@@ -19,6 +19,7 @@ from boltz.estimators.two_sided import Sides, TwoSided, difference, sides
 from boltz.estimators.words import described, in_words, table_lines
 from boltz.evaluation.beside import Beside, beside
 from boltz.evaluation.log_z import Annealing, Wanted, annealed, two_sided
+from boltz.evaluation.per_unit import per_unit, per_unit_lines
 from boltz.evaluation.rows import Measured, measured_rows, rows_given, rows_to_fit
 from boltz.evaluation.trained import Trained, trained
 from boltz.evaluation.words import KINDS, bound_lines, verdict, verdict_between
@@ -169,7 +170,8 @@ class Evaluation:
             found["sides"] = self.sides.as_dict()
         if self.two_sided is not None:
             found["two_sided"] = self.two_sided.as_dict()
-        return {**found, "beside": self.simple.as_dict(), "learnt": self.learnt, **self.rows.about}
+        told = {"beside": self.simple.as_dict(), "learnt": self.learnt}
+        return {**found, **told, **self.rows.about, **per_unit(self.rows.layer, self.log_likelihood.value)}
 
     def __str__(self) -> str:
         name = likelihood_of(self.rows)
@@ -183,7 +185,8 @@ class Evaluation:
         else:
             lines = [described(name, self.log_likelihood), *bound_lines(self.bounds)]
             lines += [] if self.log_z is None else [described("log Z", self.log_z)]
-        return "\n".join([*lines, *self.simple.lines(), self.certified, self.learnt])
+        about = per_unit_lines(self.rows.layer, self.log_likelihood.value)
+        return "\n".join([*lines, *about, *self.simple.lines(), self.certified, self.learnt])
 
     def _repr_html_(self) -> str:
         lines: list[tuple[str, str]] = [*table_lines(self.log_likelihood)]
@@ -195,7 +198,7 @@ class Evaluation:
 
 def likelihood_of(rows: Measured) -> str:
     """What the mean log-likelihood of rows is called."""
-    return f"log-likelihood of {len(rows.x):,} rows ({rows.name}, binarize {rows.how})"
+    return f"log-likelihood of {len(rows.x):,} rows ({rows.words})"
 
 
 def way_of(model: Model, options: Mapping[str, Any], names: Set[str], word: Callable[[str], str]) -> Way:

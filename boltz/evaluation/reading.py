@@ -22,8 +22,13 @@ from boltz.training.description import RunDescription, description_at
 
 Options = Mapping[str, Any]
 Models = Sequence[Model | Network]
-COLUMNS, REAL = ("label_column", "drop_columns"), "real"
-WORDS = {"levels": "--levels", "label_column": "--label-column", "drop_columns": "--drop-column"}
+COLUMNS, KIND = ("label_column", "drop_columns"), ("units", "alphabet")
+WORDS = {
+    "levels": "--levels",
+    "alphabet": "--alphabet",
+    "label_column": "--label-column",
+    "drop_columns": "--drop-column",
+}
 OTHERS = ("valid", "test")  # rows that a run may have from files of their own
 
 
@@ -114,10 +119,11 @@ def reading(path: Path | None, models: Models, options: Options, name: str) -> d
 
     path: None where there is no run yet. Raises InputError.
     """
-    before = description_at(path).learnt.load
-    before = before if before.get("name_or_path") == name else {}
+    learnt = description_at(path).learnt.load
+    before = learnt if learnt.get("name_or_path") == name else {}
     columns = inherited(before, options) | {key: options[key] for key in COLUMNS if options[key]}
-    known = scale_of(models, options["levels"], before.get("levels")) | real_for(models)
+    known = scale_of(models, options["levels"], before.get("levels")) | units_for(models)
+    known |= alphabet_for(learnt.get("alphabet"), options.get("alphabet"))
     known |= {"missing": True} if options.get("missing") else {}
     return known | columns
 
@@ -135,9 +141,18 @@ def inherited(before: Options, options: Options) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value}
 
 
-def real_for(models: Models) -> dict[str, Any]:
-    """How load reads numbers for machines: as they are where the visible units are Gaussian."""
-    return {REAL: True} if any(not model.layers[0].binary for model in models) else {}
+def units_for(models: Models) -> dict[str, Any]:
+    """How load reads numbers for machines: as states of their visible units where these are not 0 and 1."""
+    kinds = [model.layers[0].kind for model in models if not model.layers[0].binary]
+    return {"units": kinds[0]} if kinds else {}
+
+
+def alphabet_for(kept: Any, asked: str | None) -> dict[str, Any]:
+    """How load reads letters: by the alphabet of a run, else as asked for; raises InputError where these differ."""
+    if kept is not None and asked not in (None, kept):
+        raise InputError(f"--alphabet is {shown(asked)}, but the run has {shown(kept)}: leave it out.")
+    found = asked if kept is None else kept
+    return {} if found is None else {"alphabet": found}
 
 
 def scale_of(models: Models, asked: int | None, own: int | None) -> dict[str, Any]:

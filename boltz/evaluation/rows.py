@@ -15,12 +15,14 @@ from boltz import checks
 from boltz.data import Data
 from boltz.data.binarize import HOW, binarize, undrawn
 from boltz.data.dataset import only
-from boltz.data.from_arrays import as_data
+from boltz.data.from_arrays import as_data, refuse_other_kind
 from boltz.data.labels import Labels
 from boltz.errors import InputError
+from boltz.evaluation.per_unit import seen_words, visible_words
 from boltz.evaluation.reading import Options, rows_asked
 from boltz.evaluation.trained import Trained
 from boltz.models.files import Model
+from boltz.models.graph import Layer
 from boltz.networks.network import Network
 from boltz.rng import Key
 
@@ -32,15 +34,15 @@ NUMBERS = 2**21  # that a chunk of rows holds at most, beside its features
 class Rows:
     """Rows of data as a machine sees them, how it does so, which units are known (None: all), which split they are.
 
-    real: for Gaussian visible units.
+    layer: the visible one of the machine.
     """
 
     data: Data
     how: str
     key: Key
+    layer: Layer
     mask: Array | None = None
     split: str | None = None
-    real: bool = False
 
     def __len__(self) -> int:
         return len(self.data.x)
@@ -53,12 +55,13 @@ class Rows:
             "data": self.data.name,
             "split": self.split,
             "binarize": self.how,
+            "units": self.layer.kind,
         }
 
     def seen(self, place: slice) -> Array:
         """Some of the rows (rows, units) as numbers in [0, 1], or as they are; they do not depend on the others."""
         first, stop, _ = place.indices(len(self))
-        if self.real:
+        if not self.layer.binary:
             return undrawn(np.asarray(self.data.x[first:stop]), self.data.levels)
         numbers = np.arange(first, stop, dtype=np.int64)
         return binarize(self.data.x[first:stop], self.data.levels, self.how, self.key, 0, numbers)
@@ -93,12 +96,19 @@ def rows_of(path: Path, model: Model | Network, options: Mapping[str, Any], spli
 def seen_by(model: Model | Network, data: Data, how: str, seed: int) -> Rows:
     """Rows of data as a machine sees them; raises InputError where it cannot."""
     layer = model.layers[0]
-    if data.x.shape[1] != layer.units:
-        raise InputError(f"{data.source} has {data.x.shape[1]} units a row, but the machine has {layer.units}.")
-    if not layer.binary and how != "none":
-        raise InputError(f"binarize must be none for Gaussian visible units, got {how}.")
+    _refuse_other(data, layer, None if how == "none" else how)
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**63 - 1)).derive("evaluate")
-    return Rows(data, "none" if data.levels == 1 else how, key, real=not layer.binary)
+    return Rows(data, "none" if data.levels == 1 else how, key, layer)
+
+
+def _refuse_other(data: Data, layer: Layer, how: str | None) -> None:
+    """Raise InputError for rows that are no states of a visible layer, and for drawing states of one not of 0 and 1."""
+    refuse_other_kind(data, data.source, layer.kind)
+    if data.x.shape[1] != layer.units:
+        count, wanted = data.x.shape[1] // data.states, layer.units // layer.columns
+        raise InputError(f"{data.source} has {count} units a row, but the machine has {wanted} visible units.")
+    if not layer.binary and how not in (None, "none"):
+        raise InputError(f"binarize must be none for {visible_words(layer.kind)}, got {how}.")
 
 
 @dataclass(frozen=True)
@@ -113,19 +123,27 @@ class Seen:
 class Measured:
     """Rows x (rows, units) as a machine sees them, drawn once, of which data and split they are, and how they are seen.
 
-    split: None for data in one piece; train: the rows that simple models are fitted to, None for those of the run.
+    layer: the visible one of the machine. split: None for data in one piece; train: the rows that simple models are
+    fitted to, None for those of the run.
     """
 
     x: Any
     data: Data
     split: str | None
     how: str
+    layer: Layer
     train: Data | None = None
 
     @property
     def about(self) -> dict[str, Any]:
         """What a result says of them."""
-        return {"rows": len(self.x), "data": self.data.name, "split": self.split, "binarize": self.how}
+        seen = {"binarize": self.how, "units": self.layer.kind}
+        return {"rows": len(self.x), "data": self.data.name, "split": self.split, **seen}
+
+    @property
+    def words(self) -> str:
+        """Data, split, and how they are seen, in words."""
+        return f"{self.name}, {seen_words(self.how, self.layer)}"
 
     @property
     def name(self) -> str:
@@ -133,7 +151,7 @@ class Measured:
         return " ".join(filter(None, (self.data.name, self.split)))
 
 
-NOTHING: Options = {"limit": None, "levels": None, "label_column": None, "drop_columns": ()}
+NOTHING: Options = {"limit": None, "levels": None, "alphabet": None, "label_column": None, "drop_columns": ()}
 
 
 def rows_given(
@@ -176,23 +194,20 @@ def measured_rows(
         checks.choice(binarize, "binarize", HOW)
     before = trained.run.setting("binarize")
     x, how = visible_rows(data, binarize or before, seed, trained.model)
-    return Measured(x, data, split, how)
+    return Measured(x, data, split, how, trained.model.layers[0])
 
 
 def visible_rows(data: Data, how: str | None, seed: int, model: Model) -> tuple[Any, str]:
     """Rows (rows, units) as the machine sees them, drawn once by seed, and how; 0/1 data stay as they are ("none")."""
-    units, gaussian = model.units[model.visible], not model.layers[0].binary
-    if data.x.shape[1] != units:
-        raise InputError(f"{data.source} has {data.x.shape[1]} units a row, but the machine has {units} visible units.")
-    if gaussian and how not in (None, "none"):
-        raise InputError(f"binarize must be none for Gaussian visible units, got {how}.")
-    needed = data.x.size * max(np.dtype(np.float32).itemsize, data.x.itemsize if gaussian else 0)
+    layer = model.layers[0]
+    _refuse_other(data, layer, how)
+    needed = data.x.size * max(np.dtype(np.float32).itemsize, 0 if layer.binary else data.x.itemsize)
     if needed > memory():
         raise InputError(
             f"The {len(data.x):,} rows of {data.source} take {needed / 2**30:,.0f} GiB as the machine sees them, more "
             "than this computer has: name fewer with --limit."
         )
-    if gaussian:
+    if not layer.binary:
         return undrawn(np.asarray(data.x), data.levels), "none"
     how = "none" if data.binary else how or "dynamic"
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**63 - 1)).derive("evaluate")

@@ -53,7 +53,7 @@ def written(path: Path, table: Table) -> Iterator[Write]:
             yield lambda rows: _put(stream, rows)
         elif path.suffix == ".csv":
             stream.write(commas([table.columns]).encode())
-            yield lambda rows: np.savetxt(stream, rows, DIGITS[table.dtype], delimiter=",")
+            yield lambda rows: np.savetxt(stream, rows, DIGITS.get(table.dtype, "%d"), delimiter=",")
         else:
             with zipfile.ZipFile(stream, "w") as archive:
                 with archive.open(f"{table.name}.npy", "w", force_zip64=True) as member:

@@ -43,7 +43,7 @@ def check_few_rows() -> None:
 def check_pieces_of_rows() -> None:
     """Rows that are drawn once are the same in pieces, and no two pieces are drawn alike."""
     data = boltz.load_data("mnist-mini", limit=96)
-    rows = Rows(data, "fixed", Key.from_seed(3))
+    rows = Rows(data, "fixed", Key.from_seed(3), boltz.rbm(784, 1).layers[0])
     whole = rows.seen(slice(None))
     assert set(np.unique(whole)) == {0, 1}
     pieces = [rows.seen(slice(first, first + 32)) for first in (0, 32, 64)]

@@ -88,7 +88,7 @@ def check_empty_cells() -> None:
 def check_real_numbers() -> None:
     """Files for Gaussian visible units hold any numbers, with all their digits, and the commands read them so."""
     rows = [[1e6 + 0.001 * i, -0.5 - i] for i in range(12)]
-    known = reading.real_for([boltz.vae([2, 3], 1, visible="gaussian")])
+    known = reading.units_for([boltz.vae([2, 3], 1, visible="gaussian")])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.csv"
         path.write_text("\n".join(["a,b", *(",".join(map(repr, row)) for row in rows)]))

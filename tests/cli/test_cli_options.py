@@ -27,6 +27,8 @@ OTHER: dict[str, Any] = {
     "widths": (5,),
     "activation": "relu",
     "visible": "gaussian",
+    "units": "bernoulli",
+    "hidden_units": "bernoulli,bernoulli",
     "patience": 7,
     "validation": 0.2,
     "binarize": "threshold",
@@ -259,7 +261,7 @@ def test_help_without_a_model_names_all_of_them() -> None:
     for model, machine in MACHINES.items():
         assert f"{model} {machine.title}." in said
     assert "vae: Gaussian units" in said and "dbm, dbn: Epochs of each" in said and "iwae-1l" in said
-    assert {"layers", "data", "recipe", "resume", "help"} <= set(OPTION.findall(text)) and text.count("\n") < 105
+    assert {"layers", "data", "recipe", "resume", "help"} <= set(OPTION.findall(text)) and text.count("\n") < 112
 
 
 def test_every_option_reaches_the_run(data: Path) -> None:

@@ -77,7 +77,7 @@ def test_columns_in_other_units_give_the_same_but_for_the_logs_of_the_units() ->
 def test_every_command_reads_such_a_file() -> None:
     run, machine = trained("run"), boltz.load("run")
     new = NEW * RATIO + SHIFT
-    assert run_folder.read_settings(run)["data"]["load"]["real"] is True
+    assert run_folder.read_settings(run)["data"]["load"]["units"] == "gaussian"
     assert invoke("features", run, "--data", "new.csv", "--out", "f.npy").exit_code == 0
     assert np.allclose(np.load("f.npy"), boltz.features(machine, new), atol=1e-6)
     np.save("known.npy", np.array([1, 0, 1, 1]))
@@ -111,7 +111,7 @@ def test_held_out_files_and_a_resumed_run_are_read_alike(monkeypatch: pytest.Mon
     assert invoke("train", "--resume", "part").exit_code == 0
     assert np.array_equal(boltz.load("part").arena, boltz.load("whole").arena)
     again = invoke("train", "vae", "--init", "whole", "--epochs", 1, "--out", "second", "--no-evaluate")
-    assert again.exit_code == 0 and run_folder.read_settings("second")["data"]["load"]["real"] is True
+    assert again.exit_code == 0 and run_folder.read_settings("second")["data"]["load"]["units"] == "gaussian"
 
 
 def test_what_is_no_unit_is_still_refused() -> None:
@@ -124,30 +124,30 @@ def test_what_is_no_unit_is_still_refused() -> None:
     ):
         write("odd.csv", x, header)
         with pytest.raises(FileError, match=re.escape(said)) as problem:
-            boltz.load_data("odd.csv", real=True)
+            boltz.load_data("odd.csv", units="gaussian")
         assert len(str(problem.value)) <= 300
     write("switch.csv", np.column_stack([X, count % 2]), "a,b,c,d,on")
-    assert boltz.load_data("switch.csv", real=True).x.shape == (80, 5)
+    assert boltz.load_data("switch.csv", units="gaussian").x.shape == (80, 5)
     np.save("odd.npy", np.where(X > 3, np.inf, X))
     with pytest.raises(FileError, match="is inf; expected finite numbers"):
-        boltz.load_data("odd.npy", real=True)
+        boltz.load_data("odd.npy", units="gaussian")
 
 
 def test_whole_numbers_are_as_they_are_and_levels_still_divide_them() -> None:
     np.save("whole.npy", np.array([[0, 300], [5, -7]]))
-    assert boltz.load_data("whole.npy", real=True).x.tolist() == [[0, 300], [5, -7]]
+    assert boltz.load_data("whole.npy", units="gaussian").x.tolist() == [[0, 300], [5, -7]]
     np.save("genes.npy", np.array([[0, 2], [1, 2]]))
-    data = boltz.load_data("genes.npy", levels=2, real=True)
-    assert data.levels == 2 and not data.real
+    data = boltz.load_data("genes.npy", levels=2, units="gaussian")
+    assert data.levels == 2 and data.kind == "bernoulli"
     np.save("grey.npy", np.array([[0, 200], [1, 2]], np.uint8))
-    assert boltz.load_data("grey.npy", real=True).levels == 255
-    described = result_of("data", "whole.npy", "--real")
-    assert described["real"] is True and "2 units, real numbers" in invoke("data", "whole.npy", "--real").stdout
-    assert "--real would do nothing" in invoke("data", "--real").stderr
+    assert boltz.load_data("grey.npy", units="gaussian").levels == 255
+    words = ("data", "whole.npy", "--units", "gaussian")
+    assert result_of(*words)["kind"] == "gaussian" and "2 units, real numbers" in invoke(*words).stdout
+    assert "--units would do nothing" in invoke("data", "--units", "gaussian").stderr
 
 
 def test_real_rows_are_for_gaussian_units_alone() -> None:
     with pytest.raises(InputError, match="was loaded as real numbers, but the visible units of the machine are bern"):
-        plain_train(boltz.rbm(UNITS, 2), boltz.load_data("sensors.csv", real=True), epochs=1)
+        plain_train(boltz.rbm(UNITS, 2), boltz.load_data("sensors.csv", units="gaussian"), epochs=1)
     found = invoke("train", "vae", "--data", "sensors.csv", "--layers", 5, "--latent", 2)
-    assert found.exit_code == 2 and "(vae --visible gaussian, real=True)" in found.stderr
+    assert found.exit_code == 2 and "(--units gaussian; vae --visible gaussian)" in found.stderr
