@@ -50,8 +50,8 @@ SHAPE = {
     "the units of each column (implies --binarize none).",
     "units": "Visible units: bernoulli (0/1, grey values), spin (-1 and 1), gaussian (any real numbers) or "
     "categorical:N (codes of N states).",
-    "hidden_units": "Hidden units: bernoulli, spin, gaussian or categorical:N; of a dbm one kind for all layers, or "
-    "one for each from the bottom. Gaussian units must not be neighbours of each other.",
+    "hidden_units": "Hidden units: bernoulli, spin, gaussian, rectified, drelu or categorical:N; of a dbm one kind for "
+    "all layers, or one for each from the bottom. Two real-valued layers must not be neighbours.",
     "initial_scale": "Standard deviation of the weights at the start, or one for each pair of neighbouring layers. "
     "Where the bottom pair alone is pretrained, upper layers have 0.05 after it.",
     "initial_bias": "Visible biases at the start: the logits of the mean of the data (data), or zero.",
@@ -64,7 +64,10 @@ MEASUREMENT = {
     "chains_ais": "Chains of annealed importance sampling.",
 }
 OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
-    "rbm": {"hidden_units": "Hidden units: bernoulli, spin, categorical:N, or gaussian beside others than these."},
+    "rbm": {
+        "hidden_units": "Hidden units: bernoulli, spin, categorical:N, or, below which no gaussian ones lie, gaussian, "
+        "rectified or drelu."
+    },
     "dbm": {"evaluation_samples": f"{SAMPLES_A_ROW} takes 200 samples for more."},
     "dbn": {
         "epochs": "Passes of the up-down rule over the training rows at most, after pretraining.",
@@ -186,14 +189,14 @@ def machine_options(command: F) -> F:
 
 
 class Table(NamedTuple):
-    """What defaults ask of the data: training rows, columns of each, whether there are validation rows, and the kind of
-    units that the rows are states of.
+    """What defaults ask of the data and the machine: training rows, columns of each, whether there are validation rows,
+    and the kinds of the layers of a Boltzmann machine.
     """
 
     rows: int
     units: int
     valid: bool
-    kind: str = "bernoulli"
+    kinds: tuple[str, ...] = ()
 
 
 USUAL = Table(10_000, 784, True)  # where the data are not known
@@ -220,6 +223,7 @@ def chosen(
     if "epochs" in given and "pretrain_epochs" in preset:
         preset["pretrain_epochs"] = presets.pretraining_for(model, given["epochs"], preset["pretrain_epochs"])
     preset = presets.with_rule(model, (said | given).get("rule"), preset, (data.rows, data.units))
+    preset = presets.with_units(preset, data.kinds, data.units)
     changes = {name: value for name, value in preset.items() if name in known} | said
     values = {name: x for name, x in (known | changes | given).items() if not (own_shape and name in SHAPE)}
     if values["patience"] and values["epochs"] and "patience" not in said | given:

@@ -11,7 +11,7 @@ import click
 
 from boltz import checks
 from boltz.cli.common import said, say
-from boltz.cli.machines import MACHINES
+from boltz.cli.machines import MACHINES, hidden_kinds
 from boltz.cli.options import SHAPE, USUAL, Table, chosen, text, word
 from boltz.data import Data, load, splits
 from boltz.data.binarize import HOW as BINARIZE
@@ -85,13 +85,7 @@ def prepared(options: Options) -> Start:
     if (data.levels or 1) > 1:
         known["machine_levels"] = data.levels
     others = {split: said(rows) for split, rows in other_rows(origin, options, known).items()}
-    values = _values(
-        options,
-        kind,
-        recipe,
-        first,
-        Table(len(data.x), data.x.shape[1], "valid" in (*others, *splits(name)), data.kind),
-    )
+    values = _values(options, kind, recipe, first, (data, "valid" in (*others, *splits(name))))
     settings = MACHINES[kind].settings_from(values)
     evaluation = _evaluation(options, values, settings.seed)
     model = _built(kind, values, data) if first is None else _fitting(first, data, f"the machine of {origin}")
@@ -193,13 +187,15 @@ def _kind(options: Options, recipe: Recipe | None) -> str:
 
 
 def _values(
-    options: Options, kind: str, recipe: Recipe | None, first: Model | None, rows: Table | None
+    options: Options, kind: str, recipe: Recipe | None, first: Model | None, given: tuple[Data, bool] | None
 ) -> dict[str, Any]:
     """The options of the machine: as given, of the recipe, or by default. Rows, --init, --grow, --visible and --units
     change defaults.
 
-    rows None stands for data that have not been read, only to see whether the options fit together.
+    given: the rows, and whether there are validation rows; None for data that have not been read, only to see whether
+    the options fit together.
     """
+    rows = None if given is None else Table(len(given[0].x), given[0].x.shape[1], given[1])
     changes = dict(recipe.options) if recipe else {}
     valid = rows is None or rows.valid
     if options["validation"] and rows is not None and valid:
@@ -211,12 +207,13 @@ def _values(
         before = description_at(_origin(options)).setting("binarize")
         ours = {"pretrain_epochs": 0} | ({"binarize": before} if before in BINARIZE else {})
         changes |= {name: value for name, value in ours.items() if recipe is None or name not in recipe.options}
-    visible = first.layers[0].kind if first is not None else _visible(options, rows)
+    visible = first.layers[0].kind if first is not None else _visible(options, given)
     if visible != BINARY:
         if options["binarize"] not in (None, "none"):
             raise InputError(f"--binarize must be none for {visible_words(visible)}, got {options['binarize']}.")
         changes["binarize"] = "none"
-    values = chosen(options, kind, changes, options["init"] is not None, USUAL if rows is None else rows)
+    table = (rows or USUAL)._replace(kinds=_kinds(options, kind, changes, first, visible))
+    values = chosen(options, kind, changes, options["init"] is not None, table)
     if valid or values["validation"] > 0:
         return values
     if options["patience"]:
@@ -224,10 +221,21 @@ def _values(
     return values | {"patience": 0}
 
 
-def _visible(options: Options, rows: Table | None) -> str:
+def _kinds(options: Options, kind: str, changes: Options, first: Model | None, visible: str) -> tuple[str, ...]:
+    """The kinds of the layers of a Boltzmann machine, none of other machines."""
+    if first is not None:
+        return tuple(layer.kind for layer in first.layers) if first.directed is None else ()
+    shape = MACHINES[kind].shape
+    if "hidden_units" not in shape:
+        return ()
+    groups = options["layers"] or changes.get("layers") or shape["layers"]
+    return (visible, *hidden_kinds(options["hidden_units"] or shape["hidden_units"], len(groups[0])))
+
+
+def _visible(options: Options, given: tuple[Data, bool] | None) -> str:
     """The kind of the visible units of a new machine: as asked for, else that of the rows, where these are known."""
     asked = options["visible"] or options["units"]
-    known = BINARY if rows is None else rows.kind
+    known = BINARY if given is None else given[0].kind
     return asked or known if known == BINARY else known
 
 

@@ -13,7 +13,7 @@ from boltz.data.dataset import Array, Table, units
 from boltz.data.npy import LIMIT_BYTES
 from boltz.errors import FileError, InputError
 from boltz.scale import Border, blocks, extent
-from boltz.units import FAMILIES, MOST_STATES, kind_of, units_of
+from boltz.units import MOST_STATES, kind_of, units_of
 from boltz.units.onehot import one_hot
 
 ANY_STATES = "categorical"  # of as many states as the codes show
@@ -42,6 +42,11 @@ def asked_kind(kind: Any, alphabet: Any, levels: int | None) -> Kind:
     """The kind that arguments of boltz.load_data ask for; raises InputError where they do not fit together."""
     if kind is not None and kind != ANY_STATES:
         kind = kind_of(kind, "units")
+        if kind not in (BINARY, SPIN, REAL) and not kind.startswith(ANY_STATES):
+            raise InputError(
+                f"units of files are {BINARY}, {SPIN}, {REAL} or {ANY_STATES}, got {kind!r}: give rows of these as an "
+                "array."
+            )
     if alphabet is not None:
         alphabet = checked_alphabet(alphabet)
         if kind not in (None, ANY_STATES, states(alphabet)):
@@ -217,7 +222,7 @@ def kind_words(kind: str, alphabet: str | None = None) -> str:
     if kind == SPIN:
         return "-1 and 1"
     name, _, number = kind.partition(":")
-    if name in FAMILIES:
+    if name == ANY_STATES:
         return f"codes of {number} states" + ("" if alphabet is None else f", the letters {alphabet}")
     return "real numbers" if kind == REAL else "numbers in [0, 1]"
 
