@@ -33,6 +33,7 @@ from boltz.storage import run_folder
 from boltz.training.description import description_at
 from boltz.training.minutes import LEAST_MINUTES, MOST_MINUTES, Plan, Stopwatch, Time, named_length, planned
 from boltz.training.stages import stages
+from boltz.units import units_of
 
 DATA = "mnist-mini"
 GROWTH = ("grow_wiring", "grow_scale")
@@ -213,6 +214,7 @@ def _values(
             raise InputError(f"--binarize must be none for {visible_words(visible)}, got {options['binarize']}.")
         changes["binarize"] = "none"
     table = (rows or USUAL)._replace(kinds=_kinds(options, kind, changes, first, visible))
+    table = table._replace(units=max(table.units // units_of(visible).columns, 1) if rows else table.units)
     values = chosen(options, kind, changes, options["init"] is not None, table)
     if valid or values["validation"] > 0:
         return values

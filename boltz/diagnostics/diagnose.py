@@ -18,7 +18,7 @@ from boltz.arrays import beside, host
 from boltz.diagnostics import mixing
 from boltz.diagnostics import units as machine_health
 from boltz.diagnostics.active_units import active_units
-from boltz.diagnostics.findings import Diagnosis
+from boltz.diagnostics.findings import Diagnosis, Finding
 from boltz.diagnostics.traces import Recording, record
 from boltz.diagnostics.units import Rates
 from boltz.errors import InputError
@@ -34,6 +34,7 @@ from boltz.sampling.gibbs import check_states, mixed_start
 from boltz.sampling.meanfield import MeanField, variational_free_energy
 from boltz.sampling.recognition import sampled
 from boltz.sampling.sample import sample
+from boltz.units.states import has_two, two_states
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -121,12 +122,25 @@ def diagnose_chains(
     )
 
 
+def _dead(machine: BoltzmannMachine, rates: Rates) -> list[Finding]:
+    """The finding on dead units of layers whose units have two states, as shares of the second one; none of others."""
+    shares = dict(rates)
+    for layer, found in rates.items():
+        if layer in machine.units and not has_two(machine.unit_type(layer)):
+            del shares[layer]
+        elif layer in machine.units:
+            low, high = two_states(machine.unit_type(layer))
+            shares[layer] = ((found[0] - low) / (high - low), (found[1] - low) / (high - low))
+    return [machine_health.dead_units(shares)] if shares else []
+
+
 def _boltzmann(
     machine: BoltzmannMachine, x: Array, course: Course, below: Callable[[Recording], Rates] | None = None
 ) -> Diagnosis:
     """Findings on an undirected machine with data x (rows, units) in [0, 1]; below gives rates of layers beneath it."""
-    rows, here = np.empty_like(x), machine.to("cpu")
-    machine.unit_type(machine.visible).draw(x, course.key.derive("rows").stream(0), 0, rows)
+    rows, here = x.copy(), machine.to("cpu")
+    if machine.layers[0].binary:
+        machine.unit_type(machine.visible).draw(x, course.key.derive("rows").stream(0), 0, rows)
     free, means = _inferred(machine, rows)
     near, name = _near({machine.visible: rows, **means}, course)
     seen = _watched(machine, near, course)
@@ -134,7 +148,7 @@ def _boltzmann(
     rates = {} if below is None else dict(below(seen))
     rates |= {n: (means[n].mean(axis=0, dtype=np.float64), activity[n]) for n in machine.graph.hidden}
     units = (
-        machine_health.dead_units(rates),
+        *_dead(machine, rates),
         machine_health.duplicated_units(here, means),
         machine_health.constant_pixels(x, activity[machine.visible], machine.visible),
         machine_health.frozen_chains(seen.changes),

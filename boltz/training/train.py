@@ -206,7 +206,8 @@ def _begun(model: Model, x: Any, held_out: Any, settings: dict[str, Any], minute
         stages(model.plan, given.settings)
         return _Begun(model, data, others, given.settings, given)
     units = [layer.kind for layer in model.layers] if model.directed is None else []
-    named = completed(model.plan.kind, settings, data.x.shape, others is not None, bool(model.rates), units)
+    shape = len(data.x), data.x.shape[1] // model.layers[0].columns
+    named = completed(model.plan.kind, settings, shape, others is not None, bool(model.rates), units)
     chosen = settings_of(model.plan, named)
     if minutes is None:
         return _Begun(model, data, others, chosen, None)

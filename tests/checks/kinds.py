@@ -378,3 +378,21 @@ def check_states_are_in_the_units_of_the_data() -> None:
     assert np.allclose(found[2]["v"], exact["v"], rtol=1e-4), "a start has moved"
     log_p = -model.free_energy(rows) - boltz.exact_log_z(model).value
     near(log_p, laws.norm.logpdf((rows - mean) / spread).sum(axis=1), 1e-3)
+
+
+def check_diagnosis_of_other_units() -> None:
+    """Rows of real numbers are looked at as they are, spins are not dead at 0, and double rectified units never are.
+
+    Catches Gaussian rows with noise on top, and activities of other units taken as those of 0 and 1.
+    """
+    model = boltz.rbm(3, 2, units="gaussian", initial_scale=1.0)
+    model.params["layer/v/log_variance"][...] = 8.0
+    model.bias("h1")[...] = [0.3, -0.2]
+    found = {f.name: f for f in boltz.diagnose(model, np.zeros((30, 3)), sweeps=100).findings}
+    near(found["largest field"].value, 0.3, 1e-5)
+    rng = np.random.default_rng(12)
+    for kind in ("spin", "drelu"):
+        rows = rng.choice([-1.0, 1.0], (60, 4))
+        machine = boltz.rbm(4, 3, rows, units="spin", hidden_units=kind, initial_scale=0.3)
+        dead = {f.name: f for f in boltz.diagnose(machine, rows, sweeps=100).findings}.get("dead units")
+        assert (dead is None) if kind == "drelu" else (dead is not None and dead.value == 0), dead
