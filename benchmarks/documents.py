@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         began = time.perf_counter()
         lda = LatentDirichletAllocation(
-            options.topics, learning_method="online", max_iter=10, random_state=options.seed
+            options.topics, doc_topic_prior=0.1, topic_word_prior=0.1, max_iter=15, random_state=options.seed
         )
         log_p, each = bounds_of_topics(lda.fit(train), test[rows]), words[rows]
         both = np.exp(-np.mean(log_p / each)), np.exp(-log_p.sum() / each.sum())
