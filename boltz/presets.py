@@ -48,6 +48,7 @@ ROWS_A_UNIT = 5
 MOST_ROW_CHAINS = 500_000  # training rows that have a Markov chain each: checkpoints hold the states of all
 PREDICTION_RATE = 0.3  # of rule multi-prediction
 SPIN_RATE = 0.5  # of rates, for each layer of spins at an edge
+COUNTS_RATE = 0.3  # of rates, where rows are documents of hundreds of words
 MANY_GAUSSIAN, CLIP_NORM = 100, 10.0  # visible units beyond which rates fall, and largest norm of a gradient
 SHARES: Mapping[str, Mapping[str, float]] = {
     "rbm": {"epochs": 1.0},
@@ -187,8 +188,9 @@ def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int) -> 
 
     Spins are twice as far apart as 0 and 1, so that rates are half for each layer of spins at an edge. Many correlated
     Gaussian units make large gradients: more than 100 of them learn at a rate that falls with the root of their number,
-    and gradients are clipped. Chains of training rows keep a bit a unit of upper layers, and give way to draws from
-    mean field where these have other units.
+    and gradients are clipped. Documents are learnt by contrastive divergence with a rising number of sweeps, since
+    their lengths differ (Salakhutdinov & Hinton 2009b). Chains of training rows keep a bit a unit of upper layers, and
+    give way to draws from mean field where these have other units.
     """
     spins = max((pair.count("spin") for pair in pairwise(kinds)), default=0)
     slower = SPIN_RATE**spins
@@ -198,6 +200,9 @@ def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int) -> 
     if "gaussian" in kinds:
         changes["clip_norm"] = CLIP_NORM
     rates = {name: slower * found[name] for name in ("learning_rate", "pretrain_learning_rate") if name in found}
+    if "counts" in kinds[:1]:
+        slower = COUNTS_RATE
+        changes |= {"rule": "cd", "k": "1:5", "center": False}
     if found.get("positive") == "gibbs" and set(kinds[2:]) - {"bernoulli"}:
         changes["positive"] = "collapsed"
     return {**found, **rates, **changes}

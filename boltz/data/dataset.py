@@ -101,8 +101,14 @@ class Data:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the rows, as in fingerprint; the first look at it reads all of them."""
-        return fingerprint(self.x, row_type(self.levels)) if self.mark is None else self.mark
+        """SHA-256 (hex) of the rows, as in fingerprint, and of which entries are known where not all are.
+
+        The first look at it reads all of them.
+        """
+        found = fingerprint(self.x, row_type(self.levels)) if self.mark is None else self.mark
+        if self.known is None:
+            return found
+        return hashlib.sha256(found.encode() + np.packbits(self.known, axis=1).tobytes()).hexdigest()
 
     def _parts(self) -> dict[str, str | None]:
         """What a repr and a table say alike, by name."""

@@ -40,7 +40,7 @@ class Kind:
 
 def asked_kind(kind: Any, alphabet: Any, levels: int | None) -> Kind:
     """The kind that arguments of boltz.load_data ask for; raises InputError where they do not fit together."""
-    if kind is not None and kind != ANY_STATES:
+    if kind is not None and not (isinstance(kind, str) and kind == ANY_STATES):
         kind = kind_of(kind, "units")
         if kind not in (BINARY, SPIN, REAL) and not kind.startswith(ANY_STATES):
             raise InputError(

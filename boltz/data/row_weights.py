@@ -14,6 +14,7 @@ from boltz.errors import InputError
 from boltz.parallel import workers
 from boltz.scale import table
 from boltz.units import MOST_STATES
+from boltz.units.onehot import shape_of
 
 Floats = NDArray[np.float64]
 BLOCK = 64  # rows that a thread takes at a time
@@ -27,9 +28,10 @@ def sequence_weights(x: Any, similarity: float = 0.8) -> Floats:
     Their sum is the effective number of sequences. Raises InputError.
     """
     checks.number(similarity, "similarity", 0, 1)
-    if np.ndim(x) != 2:
-        raise InputError(f"x must hold codes (rows, sites), got shape {np.shape(x)!s:.80}.")
-    codes = table(x, "x", np.shape(x)[1])
+    shape = shape_of(x)
+    if len(shape) != 2:
+        raise InputError(f"x must hold codes (rows, sites), got shape {shape!s:.80}.")
+    codes = table(x, "x", shape[1])
     if codes.size == 0:
         raise InputError(f"x must have at least one row and one site, got shape {codes.shape}.")
     if not ((codes >= 0) & (codes < min(MOST_STATES, 256)) & (codes == np.floor(codes))).all():

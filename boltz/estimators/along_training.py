@@ -55,14 +55,15 @@ def likelihood_along(
     members = checks.sequence(trajectory, "trajectory")
     if len(members) == 0:
         raise InputError("trajectory must hold at least one snapshot, got none.")
-    x = visible_rows(model, x)
+    visible_rows(model, x)
     ladder = exchange_log_z(model, members, rounds=rounds, seed=seed, progress=progress)
     machines = [*(member.to(model.device) for member in members), model]
     rungs = np.searchsorted(ladder.places, np.arange(1, len(machines) + 1))  # independent units are at place 0
-    log_p = np.empty((len(machines), len(x)))
+    found = []
     for i, machine in enumerate(machines):
-        log_p[i] = (log_likelihood if machine.independent_hidden else variational_bound)(machine, x, 0.0).per_row
+        found.append((log_likelihood if machine.independent_hidden else variational_bound)(machine, x, 0.0).per_row)
         if progress is not None:
             progress(i + 1, len(machines))
+    log_p = np.array(found)
     values = log_p.mean(axis=1) - ladder.log_z[rungs]
     return LikelihoodAlong(values, ladder.errors[rungs], ladder, log_p - ladder.log_z[rungs, None])

@@ -16,7 +16,7 @@ from boltz.estimators.likelihood import of_rows
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import visible_rows
 from boltz.numerics import logsumexp
-from boltz.units.states import two_states
+from boltz.units.states import has_two, two_states
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -31,6 +31,11 @@ def pseudo_likelihood(model: BoltzmannMachine, x: Any) -> Estimate:
     and NumericalError for an overflow.
     """
     model = checked_model(model, any_units=True)
+    if not has_two(model.unit_type(model.visible)):
+        raise InputError(
+            f"pseudo_likelihood is for visible units of two states, but those of the model are {model.layers[0].kind}: "
+            "use boltz.log_likelihood."
+        )
     x = visible_rows(model, x)
     if model.independent_hidden:
         found = by_blocks(model, x, _of_rbm)

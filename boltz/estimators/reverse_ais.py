@@ -21,7 +21,7 @@ from boltz.estimators.likelihood import NOT_STATES, error_of_mean, few_samples
 from boltz.estimators.precision import wide_enough
 from boltz.estimators.weight_means import mean_and_error
 from boltz.models.boltzmann import BoltzmannMachine, State, affordable_chains, checked_model
-from boltz.models.files import visible_rows
+from boltz.models.files import log_units, visible_rows
 from boltz.nn.arena import zeros
 from boltz.numerics import log_mean_exp
 from boltz.rng import Key
@@ -55,7 +55,8 @@ def raise_likelihood(
     log_w = np.concatenate(
         [reverse_weights(path, part, chains, values, key.derive("raise", i)) for i, part in enumerate(parts)]
     )
-    return _estimate(log_w, len(values) - 1, not ((x == 0) | (x == 1)).all())
+    grey = path.machine.layers[0].binary and not ((x == 0) | (x == 1)).all()
+    return _estimate(log_w - log_units(path.machine), len(values) - 1, grey)
 
 
 def reverse_weights(path: GibbsPath, rows: Array, chains: int, betas: Floats, key: Key) -> Floats:

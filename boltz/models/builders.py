@@ -228,9 +228,10 @@ def dbm(
     - initial_scale: standard deviation of the weights, one number or one for each pair of neighbouring layers from the
       bottom; hidden biases are 0. Where boltz.train pretrains the bottom pair alone, upper layers have 0.05 after it.
     - units: the kind of all units, or one kind for each layer: "bernoulli" (0 and 1), "spin" (-1 and 1), "gaussian"
-      (any real number), or ("categorical", q) for one of q states, whose rows of data are whole numbers from 0 to
-      q - 1, one for each unit, or one-hot columns. Gaussian units must not be neighbours of each other. Visible
-      units may be "counts": rows are counts of words, each a document of its own length (replicated softmax).
+      (any real number), "rectified" (from 0 up), "drelu" (any real number, with two sides), or ("categorical", q) for
+      one of q states, whose rows of data are whole numbers from 0 to q - 1, one for each unit, or one-hot columns.
+      Layers of real numbers must not be neighbours. Visible units may be "counts": rows are counts of words, each a
+      document of its own length (replicated softmax).
 
     Raises InputError.
     """
@@ -255,7 +256,11 @@ def _begun(machine: BoltzmannMachine, x: Any) -> BoltzmannMachine:
     layer, bias = machine.layers[0], machine.bias(machine.visible)
     x, known = parted_holes(x, "x", layer)
     if known is not None:
-        x = first_guesses(by_columns(x, layer, "x"), known, layer.columns, Key.from_seed(0).derive("guesses"))
+        key = Key.from_seed(0).derive("guesses")
+        x = first_guesses(scale.table(by_columns(x, layer, "x"), "x", layer.units), known, layer.columns, key)
+    if known is not None and layer.kind == "gaussian":
+        checks.real_rows(x, "x", layer.units, machine.dtype)
+        return scaled(machine, x, known)
     if layer.binary:
         mean = scale.first_rows(x, layer.units).mean(axis=0, dtype=np.float64)
         bias[...] = logit(np.clip(mean, 0.001, 0.999))
@@ -343,7 +348,7 @@ def from_arrays(
     graph = Graph.chain(sizes, _kinds(units, len(sizes)))
     if graph.binary:
         _warn_of_couplings(matrices, found)
-    own = _own(graph, parameters or {})
+    own = _own(graph, {} if parameters is None else parameters)
     return BoltzmannMachine(
         graph, np.concatenate([a.astype(dtype, copy=False).reshape(-1) for a in (*matrices, *found, *own)])
     )

@@ -18,12 +18,13 @@ Floats = NDArray[np.float64]
 
 def word_totals(x: Any, layer: Layer, name: str = "x") -> Floats:
     """How often each word occurs in documents x (rows, words), dense or sparse, (words,); raises InputError."""
-    rows = getattr(x, "x", x) if hasattr(x, "fingerprint") else x
+    loaded = hasattr(x, "fingerprint")
+    rows = getattr(x, "x", x) if loaded else x
     if hasattr(rows, "tocsr"):
         if len(rows.shape) != 2 or rows.shape[1] != layer.units:
             raise InputError(f"{name} must have shape (any, {layer.units}), got {rows.shape}.")
         rows = rows.tocsr()
-    elif not hasattr(rows, "matrix"):
+    elif not (loaded and hasattr(rows, "matrix")):
         rows = scale.table(rows, name, layer.units)
     if not rows.shape[0]:
         raise InputError(f"{name} must have at least one row, got none.")

@@ -78,14 +78,16 @@ def start_above(model: BoltzmannMachine) -> None:
     """Give layers above the first hidden one that have not learnt anything yet a start to learn from, in place.
 
     The small random weights get the usual scale of "random", the units are on as seldom, and what they say on average
-    is taken off the biases below. A layer has not learnt anything while its biases are all 0.
+    is taken off the biases below. A layer has not learnt anything while its biases are all 0. Units that are not 0 and
+    1 start without a bias.
     """
     for edge in model.graph.edges[1:]:
         weight, bias = model.params[edge.key], model.bias(edge.upper)
         if not bias.any() and weight.any():
             weight *= WIRINGS["random"].scale / weight.std()
-            bias[...] = logit(np.float64(RATE))
-            model.bias(edge.lower)[...] -= RATE * weight.sum(axis=1)
+            kind = model.unit_type(edge.upper)
+            bias[...] = logit(np.float64(RATE)) if kind.binary else 0
+            model.bias(edge.lower)[...] -= weight @ kind.mean(bias)
 
 
 @dataclass(frozen=True)

@@ -132,9 +132,12 @@ def _bytes(model: BoltzmannMachine, temperatures: int) -> int:
 
 
 def _at(model: BoltzmannMachine, beta: float) -> BoltzmannMachine:
-    """The machine of exp(-beta E): all parameters times beta. Base energies would stay, but binary units have none."""
+    """The machine of exp(-beta E): all parameters times beta; raises InputError for units with base energies."""
     if beta == 1:
         return model
+    ranges = [layer for layer in model.layers if model.unit_type(layer.name).support is None]
+    if ranges:
+        raise InputError(f"beta must be 1 for layer {ranges[0].name}, whose units are {ranges[0].kind}, got {beta:g}.")
     with np.errstate(over="ignore"):  # states that are not finite are told
         return replace(model, arena=model.arena * model.dtype.type(beta))
 
@@ -169,7 +172,7 @@ def _recorded(
             pool.map(partial(work, range(k * every, (k + 1) * every), energy), parts)
             for name, function in functions.items():
                 if function is not None:
-                    traces[name][k] = _value(function, name, walk.state, chains)
+                    traces[name][k] = _value(function, name, states_outside(model, walk.state), chains)
         pool.map(partial(work, range(records * every, sweeps), None), parts)
     walk.check()
     if energies is not None and not np.isfinite(energies).all():

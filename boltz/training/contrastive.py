@@ -294,7 +294,7 @@ class Contrastive:
     def _hold(self, machine: BoltzmannMachine, gradient: dict[str, Array]) -> None:
         """Slow down what units have beside a bias, stop variances at their floor, and leave constant columns alone."""
         for layer, shapes in machine.graph.own_shapes.items():
-            for name in shapes:
+            for name in shapes if "log_variance" in shapes else ():
                 own, value = gradient[own_key(layer, name)], machine.params[own_key(layer, name)]
                 own *= own.dtype.type(self.settings.variance_rate)
                 own[(value <= LEAST_LOG_VARIANCE) & (own < 0)] = 0

@@ -239,7 +239,7 @@ class Loop:
             batch = batch.astype(model.dtype, copy=False)
         else:
             batch = inside(model, kept if data.levels in (None, 1) else kept / data.levels)
-        if data.known is not None and self.state.guesses.size:
+        if data is self.data and data.known is not None and self.state.guesses.size:
             known = self._here(data.known[host(rows)])
             batch = np.where(known, batch, self.state.guesses[rows])
         if model.directed is not None and model.undirected is None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.arrays import checked_device
 from boltz.data import Data
-from boltz.data.dataset import parted
+from boltz.data.dataset import only, parted
 from boltz.data.from_arrays import as_data
 from boltz.data.row_weights import checked_weights
 from boltz.errors import FileError, InputError
@@ -47,6 +47,7 @@ from boltz.training.watching import Heard, Watch
 
 Array = NDArray[Any]
 RATE_ROWS, RATE_NUMBERS = 2000, 1 << 21  # by which the rates of annealing are told
+LEAST_JUDGES = 10  # held-out rows that are known in full, by which a training is judged
 LEARNT_ROWS, LEARNT_NUMBERS, FEWEST = 2000, 1 << 21, 50  # by which a trained machine is looked at
 
 
@@ -291,12 +292,18 @@ def resume(
 
 
 def _parts(data: Data, held_out: Data | None, settings: AnySettings) -> tuple[Data, Data | None]:
-    """The rows to learn from and those held out: given, or a share of the former."""
+    """The rows to learn from and those held out: given, or a share of the former, of which those count that are known
+    in full; none where they are few.
+    """
     if held_out is not None or settings.validation == 0 or len(data.x) < 2:
         return data, held_out
     if isinstance(data.x, np.memmap):
         raise InputError("validation would read a mapped file into memory: give held_out rows, or validation=0.")
-    return parted(data, settings.validation, settings.seed)
+    rows, judges = parted(data, settings.validation, settings.seed)
+    if judges.known is None:
+        return rows, judges
+    whole = np.flatnonzero(judges.known.all(axis=1))
+    return rows, replace(only(judges, whole), known=None) if len(whole) >= LEAST_JUDGES else None
 
 
 def _in_memory(loop: Loop, settings: AnySettings, heard: Heard) -> Run:
@@ -316,7 +323,7 @@ def _in_memory(loop: Loop, settings: AnySettings, heard: Heard) -> Run:
     try:
         loop.run()
         model = _finished(loop, settings)
-        notes, seen = _notes(model, history), _seen(loop)
+        notes, seen = (*_unknown(loop.data), *_notes(model, history)), _seen(loop)
         look = partial(_looked, loop, seen, history, settings)
     except BaseException as problem:
         loop.state.finish(loop.plan)
@@ -359,8 +366,17 @@ def _in_folder(loop: Loop, settings: AnySettings, folder: Path, heard: Heard) ->
         runner.save(state.tensors(), f"step {state.step}", {"notes": json.dumps(notes)} if notes else None)
         runner.stop()
     history = metrics.read_metrics(folder)
-    told = (*_notes(model, history), *_with_gap(notes, history, settings))
+    told = (*_unknown(loop.data), *_notes(model, history), *_with_gap(notes, history, settings))
     return Run(model, history, folder, settings, told, seen=seen)
+
+
+def _unknown(data: Data) -> tuple[str, ...]:
+    """What a reader should know of rows with unknown entries."""
+    if data.known is None:
+        return ()
+    lacking = np.size(data.known) - int(np.count_nonzero(data.known))
+    share = lacking / np.size(data.known)
+    return (f"{share:.2%} of the entries of the rows were unknown (NaN), and were drawn given the rest of their rows.",)
 
 
 def _notes(model: Model, history: list[Record]) -> tuple[str, ...]:

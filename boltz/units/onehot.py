@@ -72,7 +72,17 @@ def by_codes(x: Any, layer: Visible) -> bool:
     """Whether rows of a layer are codes, one for each unit of several columns."""
     if layer.columns == 1 or hasattr(x, "tocsr"):
         return False
-    return np.ndim(x) == 2 and np.shape(x)[1] == layer.units // layer.columns
+    shape = shape_of(x)
+    return len(shape) == 2 and shape[1] == layer.units // layer.columns
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of what may be an array, none for what cannot be one."""
+    try:
+        found = np.shape(x)
+        return found if isinstance(found, tuple) else ()
+    except Exception:  # of rows of different lengths, or of a stranger's class
+        return ()
 
 
 def not_states(name: str, layer: Visible) -> str:
@@ -83,6 +93,8 @@ def not_states(name: str, layer: Visible) -> str:
             f"{name} must hold codes (rows, {sites}) from 0 to {layer.columns - 1}, or one-hot rows (rows, "
             f"{layer.units}) with a single 1 in the {layer.columns} columns of each unit."
         )
+    if layer.type.support is None:
+        return f"{name} must hold states of {layer.kind} units, numbers of at least 0."
     states = " and ".join(f"{value:g}" for value in layer.type.support or ())
     remedy = f": for 0 and 1 give 2 * {name} - 1" if layer.type.support == (-1.0, 1.0) else ""
     return f"{name} must hold states of {layer.kind} units, {states}{remedy}."

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz.arrays import beside
 from boltz.errors import InputError
 from boltz.units import Units
 from boltz.units.counts import Counts, check_counts
+from boltz.units.rectified import Rectified
 
 Array = NDArray[Any]
 
@@ -33,7 +35,7 @@ def has_two(units: Units) -> bool:
 def ends(units: Units) -> tuple[float, float]:
     """Between which numbers the mean of a unit lies."""
     if units.support is None:
-        return (0.0 if units.joint else -np.inf), np.inf
+        return (0.0 if units.joint or isinstance(units, Rectified) else -np.inf), np.inf
     return min(units.support), max(units.support)
 
 
@@ -53,8 +55,9 @@ def far_states(units: Units, like: Array) -> tuple[Array, Array]:
         nothing = np.zeros_like(like)
         middle, apart = units.mean(nothing), 2 * np.sqrt(units.variance(nothing))
         return middle - apart, middle + apart
-    first, last = (np.tile(states[i], like.shape[1] // units.columns) for i in (0, -1))
-    return np.full_like(like, 0) + first.astype(like.dtype), np.full_like(like, 0) + last.astype(like.dtype)
+    ends = (np.tile(states[i], like.shape[1] // units.columns).astype(like.dtype) for i in (0, -1))
+    first, last = (np.zeros_like(like) + beside(end, like) for end in ends)
+    return first, last
 
 
 def inside(units: Units, mean: Array, room: float) -> Array:
@@ -86,9 +89,9 @@ def fair(units: Units, like: Array) -> Array:
 
 
 def are_states(units: Units, x: Array) -> bool:
-    """Whether all numbers are states that units can take, of which the numbers of a wide range are not looked at."""
+    """Whether all numbers are states that units can take, of which those of a range only must lie in it."""
     if units.support is None:
-        return not units.joint or _are_counts(units, x)
+        return _are_counts(units, x) if units.joint else bool((x >= ends(units)[0]).all())
     known = bool(reduce(or_, (x == value for value in units.support)).all())
     return known and (units.columns == 1 or bool((x.reshape(len(x), -1, units.columns).sum(axis=2) == 1).all()))
 

@@ -18,6 +18,7 @@ from boltz.estimators.exact import exact_log_z
 from boltz.estimators.moments import exact_gradient
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.graph import Graph
+from boltz.models.growing import start_above
 from boltz.parallel import workers
 from boltz.rng import Key
 from boltz.sampling.base_rate import base_rates
@@ -376,6 +377,13 @@ def check_states_are_in_the_units_of_the_data() -> None:
     assert (np.abs(np.delete(z, 3, axis=0)) < limit).all() and (np.abs(z[3]) < 8 * limit).all(), z  # copies of a few
     assert all(0.9 < (x["v"].std(axis=0) / spread).min() <= (x["v"].std(axis=0) / spread).max() < 1.1 for x in found)
     assert np.allclose(found[2]["v"], exact["v"], rtol=1e-4), "a start has moved"
+    raised = boltz.raise_likelihood(model, rows[:50], chains=5, betas=20)
+    near(raised.per_row, boltz.log_likelihood(model, rows[:50]).per_row, 1e-3)
+    assert raised.doubts == boltz.raise_likelihood(model, rows[:50], chains=5, betas=20).doubts
+    along = boltz.likelihood_along(model, [model], rows[:50], rounds=50)
+    assert np.abs(along.values - boltz.log_likelihood(model, rows[:50]).value).max() < 0.5, "rows are scaled twice"
+    traced = boltz.run_chains(model, 2, 100, record=lambda state: state["v"][:, 1], seed=5).trace
+    assert abs(traced.mean() + 1000) < 200, "functions see other units than states have"
     log_p = -model.free_energy(rows) - boltz.exact_log_z(model).value
     near(log_p, laws.norm.logpdf((rows - mean) / spread).sum(axis=1), 1e-3)
 
@@ -396,3 +404,42 @@ def check_diagnosis_of_other_units() -> None:
         machine = boltz.rbm(4, 3, rows, units="spin", hidden_units=kind, initial_scale=0.3)
         dead = {f.name: f for f in boltz.diagnose(machine, rows, sweeps=100).findings}.get("dead units")
         assert (dead is None) if kind == "drelu" else (dead is not None and dead.value == 0), dead
+
+
+def check_unknown_entries_of_loaded_and_of_held_out_rows() -> None:
+    """The scale of rows with holes is that of what is known; held-out rows are never filled by guesses of others.
+
+    Catches zeros that stand for unknown numbers in the scale, and rows that judge which are not their own.
+    """
+    rng = np.random.default_rng(13)
+    rows = rng.normal(100, 10, (400, 3))
+    holes = rng.random(rows.shape) < 0.3
+    known = np.where(holes, np.nan, rows)
+    data = as_data(known, "x", boltz.rbm(3, 2, units="gaussian").layers[0], None, missing=True)
+    for x in (known, data):
+        scaling = boltz.rbm(3, 2, x, units="gaussian").scaling
+        assert scaling is not None
+        near(scaling.location, np.nanmean(known, axis=0), 1e-6)
+        near(scaling.spread, np.nanstd(known, axis=0), 1e-6)
+    other = np.where(holes, np.nan, rng.permutation(rows))
+    assert as_data(other, "x", boltz.rbm(3, 2, units="gaussian").layers[0], None, True).fingerprint != data.fingerprint
+    filled = as_data(np.nan_to_num(known), "x", boltz.rbm(3, 2, units="gaussian").layers[0])
+    assert filled.fingerprint != data.fingerprint, "what is unknown does not count"
+    run = boltz.train(boltz.rbm(3, 2, units="gaussian"), known, epochs=2, validation=0.25, patience=2)
+    assert run.seen is not None and len(run.seen[1]) > 0 and run.model.scaling is not None
+    whole = rows[~holes.any(axis=1)]
+    judged = run.model.scaling.outside(run.seen[1])
+    assert all((np.abs(whole - row).max(axis=1) < 1e-3).any() for row in judged), "held-out rows are filled in"
+
+
+def check_starts_of_upper_layers() -> None:
+    """What an upper layer says on average is taken off below it, whatever its units.
+
+    Catches means of other units taken as those of 0 and 1.
+    """
+    for kind in ("bernoulli", "spin", "categorical:3"):
+        model = boltz.dbm([5, 4, 6], units=["bernoulli", "bernoulli", kind], dtype=np.float64)
+        start_above(model)
+        mean = model.unit_type("h2").mean(model.bias("h2"))
+        near(model.bias("h1") + model.params["edge/h1-h2/weight"] @ mean, np.zeros(4), 1e-12)
+        near(mean, {"bernoulli": 0.1, "spin": 0.0}.get(kind, 1 / 3), 1e-12)

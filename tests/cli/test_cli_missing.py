@@ -81,13 +81,13 @@ def test_nan_of_arrays_and_real_numbers_are_missing_too() -> None:
         np.testing.assert_array_equal(np.load(f"{name}.c.npy"), boltz.complete(machine, x, sweeps=20))
 
 
-def test_loaded_rows_say_what_is_known_and_are_not_learnt() -> None:
+def test_loaded_rows_say_what_is_known_and_dbms_do_not_learn_them() -> None:
     data = boltz.load_data("genes.csv", levels=2, missing=True, limit=5)
     assert data.known is not None and np.array_equal(data.known, ~HOLES[:5])
     assert np.array_equal(data.x, np.where(HOLES, 0, GENES)[:5]) and data.x.dtype == np.uint8
     assert boltz.load_data(**data.request).fingerprint == data.fingerprint
     with pytest.raises(InputError, match="must have no missing numbers"):
-        plain_train(boltz.rbm(4, 2), data, epochs=1)
+        plain_train(boltz.dbm([4, 2, 2]), data, epochs=1)
     table("whole.csv", GENES, HOLES & False)
     assert boltz.load_data("whole.csv", levels=2, missing=True).known is None
     with pytest.raises(FileError, match=r"a missing value; expected numbers everywhere: fill it in \(boltz complete\)"):

@@ -157,9 +157,27 @@ def functions() -> dict[str, Good]:
     compared = {**measured, "models": [model, directed]}
     compared |= dict.fromkeys(("samples", "chains", "betas"))
     found = {
-        "dbm": Good(boltz.dbm, {"units": [4, 3, 2], "x": X, "dtype": "float32", **seed, "initial_scale": [0.02, 0.03]}),
-        "rbm": Good(boltz.rbm, {"visible": 4, "hidden": 3, "x": X, "dtype": "float32", **seed, "initial_scale": 0.02}),
-        "from_arrays": Good(boltz.from_arrays, {"weights": [np.zeros((4, 3))], "biases": [np.zeros(4), np.zeros(3)]}),
+        "dbm": Good(
+            boltz.dbm,
+            {
+                **{"layers": [4, 3, 2], "x": X, "dtype": "float32", **seed, "initial_scale": [0.02, 0.03]},
+                "units": ["bernoulli", "spin", "bernoulli"],
+            },
+        ),
+        "rbm": Good(
+            boltz.rbm,
+            {
+                **{"visible": 4, "hidden": 3, "x": X, "dtype": "float32", **seed, "initial_scale": 0.02},
+                **{"units": "bernoulli", "hidden_units": "drelu"},
+            },
+        ),
+        "from_arrays": Good(
+            boltz.from_arrays,
+            {
+                **{"weights": [np.zeros((4, 3))], "biases": [np.zeros(4), np.zeros(3)]},
+                **{"units": ["gaussian", "spin"], "parameters": {"v": {"log_variance": np.zeros(4)}}},
+            },
+        ),
         "grow": Good(boltz.grow, {"model": model, "layers": [3, 2], "wiring": "single", "scale": None, **seed}),
         "dbn": Good(boltz.dbn, {"units": [4, 3, 2], "x": X, "dtype": "float32", **seed}),
         "helmholtz": Good(
@@ -352,12 +370,22 @@ def functions() -> dict[str, Good]:
         "resume_tuning, unfinished": Good(tuning_resumed, {"x": X, "y": Y, "held_out": (X, Y)}),
         "train": Good(
             boltz.train,
-            {**some, **given, **new, "extra": {"note": "a"}, "minutes": None, "learning_rate": 0.1, **TINY},
+            {
+                **some,
+                **given,
+                **new,
+                "extra": {"note": "a"},
+                "minutes": None,
+                "weights": None,
+                "learning_rate": 0.1,
+                **TINY,
+            },
             paths=("out",),
         ),
         "train, in memory": Good(
             boltz.train,
-            {"model": directed, "x": X, **given, "out": None, "force": False, "extra": None, "minutes": None, **TINY},
+            {"model": directed, "x": X, **given, "out": None, "force": False, "extra": None, "minutes": None, **TINY}
+            | {"weights": None},
             paths=("out",),
         ),
         "plan_training": Good(
