@@ -79,6 +79,9 @@ _PLACES = {
     "importance_bounds": "estimators.likelihood",
     "independent_units": "estimators.simple_models",
     "layer_gains": "diagnostics.layers",
+    "Couplings": "estimators.couplings",
+    "couplings": "estimators.couplings",
+    "mutation_scores": "estimators.mutations",
     "mixture_of_products": "estimators.simple_models",
     "log_likelihood": "estimators.likelihood",
     "Perplexity": "estimators.perplexity",
@@ -105,6 +108,8 @@ _PLACES = {
     "plot_curves": "plotting.machines",
     "plot_filters": "plotting.machines",
     "plot_log_z": "plotting.results",
+    "plot_couplings": "plotting.sites",
+    "plot_mutations": "plotting.sites",
     "plot_samples": "plotting.machines",
     "Data": "data",
     "load_data": "data:load",
@@ -140,10 +145,12 @@ if TYPE_CHECKING:
     from boltz.errors import BoltzError, FileError, InputError, Interrupted, NumericalError, WriteError
     from boltz.estimators.ais import ais
     from boltz.estimators.along_training import LikelihoodAlong, likelihood_along
+    from boltz.estimators.couplings import Couplings, couplings
     from boltz.estimators.estimate import Estimate
     from boltz.estimators.exact import exact_log_z, exact_samples
     from boltz.estimators.likelihood import importance_bounds, log_likelihood
     from boltz.estimators.perplexity import Perplexity, perplexity
+    from boltz.estimators.mutations import mutation_scores
     from boltz.estimators.posterior_ais import posterior_ais, posterior_sandwich
     from boltz.estimators.pseudo_likelihood import pseudo_likelihood
     from boltz.estimators.replica_exchange import LadderEstimate, exchange_log_z, tempered_sample
@@ -173,6 +180,7 @@ if TYPE_CHECKING:
     from boltz.parallel import threads
     from boltz.plotting.machines import plot_beside, plot_curves, plot_filters, plot_samples
     from boltz.plotting.results import plot_comparison, plot_log_z
+    from boltz.plotting.sites import plot_couplings, plot_mutations
     from boltz.presets import preset, recipe
     from boltz.rng import Key
     from boltz.sampling.chains import ChainRun, run_chains

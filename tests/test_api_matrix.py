@@ -108,6 +108,7 @@ CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as e
     "log_likelihood of a dbm": ("x", lambda x: boltz.log_likelihood(DBM, x, 1.5).per_row),
     "pseudo_likelihood": ("x", lambda x: boltz.pseudo_likelihood(RBM, x).per_row),
     "pseudo_likelihood of a dbm": ("x", lambda x: boltz.pseudo_likelihood(DBM, x).per_row),
+    "couplings": ("x", lambda x: boltz.couplings(RBM, x).couplings),
     "gradient": ("x", lambda x: boltz.gradient(DBM, x)["layer/v/bias"]),
     "gradient, sampled": ("x", lambda x: boltz.gradient(RBM, x, "cd")["layer/v/bias"]),
     "log_likelihood, weighted": ("x", lambda x: boltz.log_likelihood(DBM, x, samples=3).per_row),
@@ -403,6 +404,7 @@ MODELS: dict[str, Callable[[Any], Any]] = {  # name -> call with a machine
     "importance_bounds": lambda m: boltz.importance_bounds(m, BITS, (1, 2)),
     "active_units": lambda m: boltz.active_units(m, BITS),
     "posterior_variances": lambda m: boltz.posterior_variances(m, BITS),
+    "mutation_scores": lambda m: boltz.mutation_scores(m, BITS[0]),
     "ais": lambda m: boltz.ais(m, 5, 3),
     "reverse_ais": lambda m: boltz.reverse_ais(m, None, 5, 3),
     "exchange_log_z": lambda m: boltz.exchange_log_z(m, copies=2, rounds=20),
@@ -419,7 +421,7 @@ MODELS: dict[str, Callable[[Any], Any]] = {  # name -> call with a machine
     "fine_tune": lambda m: boltz.fine_tune(m, BITS, [0, 1] * 3, epochs=1),
 }
 ANNEALED = {"ais", "reverse_ais", "exchange_log_z", "tempered_sample", "log_z"}
-ONE_KIND = ANNEALED | {"mean_field", "exact_log_z", "exact_samples"}  # of undirected machines alone
+ONE_KIND = ANNEALED | {"mean_field", "mutation_scores", "exact_log_z", "exact_samples"}  # of undirected machines alone
 RUNS_TOO = {"log_z"}  # take a run, or the path of one, as well
 ONE_KIND |= {"raise_likelihood", "tempered_transitions", "likelihood_along"}
 MACHINES = {"rbm": RBM, "dbm": DBM, "sbn": SBN, "vae": VAE, "gaussian vae": GAUSSIAN, "mixed": MIXED, "dbn": DBN}
@@ -572,6 +574,8 @@ def test_every_public_function_that_takes_arrays_is_in_the_matrix() -> None:
     elsewhere |= {"grow", "preset", "recipe", "run_chains"}
     elsewhere |= {"plan_training"}  # reads rows as train does, and measures time
     elsewhere |= {"sequence_weights", "perplexity"}  # codes and counts, whose tests have tables of their own
+    elsewhere |= {"mutation_scores", "plot_couplings", "plot_mutations"}  # tests/estimators/test_mutations.py
+    elsewhere |= {"sequence_weights"}  # codes, not numbers in [0, 1]: tests/data/test_row_weights.py
     functions = {n for n in boltz.__all__ if callable(getattr(boltz, n)) and n[0].islower()} - elsewhere
     covered = {name.replace(",", "").split()[0] for name in CALLS}
     assert functions <= covered, functions - covered

@@ -48,7 +48,7 @@ def sample_grid(means: Any, shape: Shape | None = None, title: str = "samples") 
             shown_rows, cmap="gray", vmin=0, vmax=_brightest(shown_rows), aspect="auto", interpolation="nearest"
         )
         figure.colorbar(image, ax=axes, shrink=0.6)
-        _whole_ticks(axes)
+        whole_ticks(axes)
         axes.set_xlabel("unit")
         axes.set_ylabel("sample")
         return figure
@@ -71,7 +71,7 @@ def filter_grid(weights: Any, shape: Shape | None = None, what: str = "weights")
     image = axes.imshow(drawn, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
     if tile is None:
         axes.set_aspect("auto")
-        _whole_ticks(axes)
+        whole_ticks(axes)
         axes.set_xlabel("visible unit")
         axes.set_ylabel("hidden unit")
     else:
@@ -195,7 +195,7 @@ def new_figure(title: str, size: tuple[float, float] = (7, 7.2)) -> tuple[Figure
     return figure, axes
 
 
-def _whole_ticks(axes: Axes) -> None:
+def whole_ticks(axes: Axes) -> None:
     """Units and rows are counted by whole numbers."""
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -409,7 +409,19 @@ def functions() -> dict[str, Good]:
         ),
         "sequence_weights": Good(boltz.sequence_weights, {"x": X, "similarity": 0.8}),
     }
-    return found
+    return found | _of_sites()
+
+
+def _of_sites() -> dict[str, Good]:
+    """What is asked of sites and their states."""
+    model = rbm()
+    return {
+        "couplings": Good(boltz.couplings, {"model": model, "x": X, "gap": 0}),
+        "mutation_scores": Good(boltz.mutation_scores, {"model": model, "sequence": "abba", "alphabet": "ab"}),
+        "mutation_scores, numbers": Good(boltz.mutation_scores, {"model": model, "sequence": X[0], "alphabet": None}),
+        "plot_couplings": Good(boltz.plot_couplings, {"found": boltz.couplings(model, X)}),
+        "plot_mutations": Good(boltz.plot_mutations, {"scores": boltz.mutation_scores(model, X[0]), "alphabet": "ab"}),
+    }
 
 
 def machines() -> dict[str, Good]:
@@ -455,6 +467,7 @@ def types() -> dict[str, Good]:
         "EvaluationAlong": Good(boltz.EvaluationAlong, values(along), record=True),
         "EvaluationAlong.as_dict": Good(along.as_dict, {}),
         "EvaluationAlong.picture": Good(along.picture, {}),
+        "Couplings": Good(boltz.Couplings, values(boltz.couplings(rbm(), X)), record=True),
         "Comparison": Good(boltz.Comparison, values(comparison), record=True),
         "Comparison.as_dict": Good(comparison.as_dict, {}),
         "Diagnosis": Good(boltz.Diagnosis, values(diagnosis), record=True),
