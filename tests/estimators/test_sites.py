@@ -21,13 +21,25 @@ def test_mutation_scores() -> None:
 
 def test_couplings() -> None:
     checks.check_couplings()
+
+
+def test_couplings_by_real_hidden_units() -> None:
     checks.check_couplings_by_real_hidden_units()
+
+
+def test_couplings_of_an_ising_model() -> None:
     checks.check_couplings_of_an_ising_model()
+
+
+def test_weights_beyond_reach() -> None:
     checks.check_weights_beyond_reach()
 
 
 def test_scores_of_pairs() -> None:
     checks.check_scores_of_pairs()
+
+
+def test_planted_pairs() -> None:
     checks.check_planted_pairs()
 
 
@@ -71,25 +83,25 @@ def test_what_is_no_sequence_is_refused(sequence: Any, alphabet: Any, said: str)
 
 def test_grey_rows_have_no_states() -> None:
     """Catches probabilities of binary units that are taken for states of them."""
-    with pytest.raises(boltz.InputError, match="^sequence must hold states of bernoulli units, 0 and 1"):
+    with pytest.raises(boltz.InputError, match=r"^sequence must hold states of bernoulli units, 0 and 1"):
         boltz.mutation_scores(boltz.rbm(3, 2), [0.5, 0, 1])
-    with pytest.raises(boltz.InputError, match="^x must hold states of bernoulli units, 0 and 1"):
+    with pytest.raises(boltz.InputError, match=r"^x must hold states of bernoulli units, 0 and 1"):
         boltz.couplings(boltz.rbm(3, 2), [[0.5, 0, 1]])
 
 
 def test_machines_without_such_numbers_are_refused() -> None:
     deep, real = boltz.dbm([4, 15, 2]), boltz.rbm(4, 3, units="gaussian", hidden_units="spin")
-    with pytest.raises(boltz.InputError, match="at most 14 units to enumerate in h1, got 15"):
+    with pytest.raises(boltz.InputError, match=r"at most 14 units to enumerate in h1, got 15"):
         boltz.mutation_scores(deep, [0, 1, 0, 1])
-    with pytest.raises(boltz.InputError, match="^model must be an RBM"):
+    with pytest.raises(boltz.InputError, match=r"^model must be an RBM"):
         boltz.couplings(deep, [[0, 1, 0, 1]])
     for call in (boltz.mutation_scores, boltz.couplings):
-        with pytest.raises(boltz.InputError, match="^model must have visible units with states that can be counted"):
+        with pytest.raises(boltz.InputError, match=r"^model must have visible units with states that can be counted"):
             call(real, np.zeros((1, 4)))
     wide = boltz.rbm(4, 2, hidden_units=("categorical", 3))
-    with pytest.raises(boltz.InputError, match="^model must have hidden units of a single column"):
+    with pytest.raises(boltz.InputError, match=r"^model must have hidden units of a single column"):
         boltz.couplings(wide, [[0, 1, 0, 1]])
-    with pytest.raises(boltz.InputError, match="^gap must be a whole number of at least 0 and at most 2"):
+    with pytest.raises(boltz.InputError, match=r"^gap must be a whole number of at least 0 and at most 2"):
         boltz.couplings(POTTS, CODES[None], 3)
 
 
@@ -120,9 +132,9 @@ def test_pictures() -> None:
     assert (np.asarray(axes.images[0].get_array()) == scores.T).all()
     assert [label.get_text() for label in axes.get_yticklabels()] == ["G", "A", "T"]
     assert repr(found) == "Couplings(4 sites of 3 states, 6 pairs)"
-    with pytest.raises(boltz.InputError, match="^found must be a Couplings"):
+    with pytest.raises(boltz.InputError, match=r"^found must be a Couplings"):
         boltz.plot_couplings(found.scores)  # type: ignore[arg-type]
-    with pytest.raises(boltz.InputError, match="^alphabet must be text with a letter for each of 3 states"):
+    with pytest.raises(boltz.InputError, match=r"^alphabet must be text with a letter for each of 3 states"):
         boltz.plot_mutations(scores, "GA")
-    with pytest.raises(boltz.InputError, match="^scores must"):
+    with pytest.raises(boltz.InputError, match=r"^scores must"):
         boltz.plot_mutations(np.zeros((0, 3)))
