@@ -13,20 +13,23 @@ from sklearn.utils.validation import check_is_fitted
 
 from boltz import checks
 from boltz.data import Data
+from boltz.data.from_arrays import as_data
 from boltz.data.from_arrays import given as data_given
 from boltz.errors import InputError
-from boltz.models.files import Model, inside
-from boltz.models.graph import MOST_LAYERS
+from boltz.models.files import Model, log_units
+from boltz.models.graph import MOST_LAYERS, Layer
 from boltz.parallel import team
-from boltz.presets import preset_for
+from boltz.presets import preset_for, with_units
 from boltz.sampling.decoding import decoded
 from boltz.sampling.features import feature_layers, side_by_side
 from boltz.sampling.temperatures import check_betas
-from boltz.sklearn.parameters import drawn_seed, generator
-from boltz.sklearn.rows import at_means, blocks, checked, checked_features, dense, row_numbers, warn_of_grey, whole_rows
+from boltz.sklearn.parameters import drawn_seed, generator, visible_kind
+from boltz.sklearn.rows import at_means, blocks, checked, checked_features, dense, row_numbers, seen_rows, warn_of_grey
 from boltz.sklearn.scoring import log_marginal, log_z
 from boltz.training.stages import settings_of
 from boltz.training.train import Run, train
+from boltz.units import units_of
+from boltz.units.onehot import codes_of
 
 Array = NDArray[Any]
 Block = tuple[slice, Array, Array]
@@ -84,12 +87,16 @@ class DeepMachine(BaseEstimator, ABC):
     def _new(self, X: Any, seed: int) -> Model:
         """The machine before training on rows X (rows, n_features)."""
         rows = np.asarray(dense(checks.initial_rows(X)))
-        if getattr(self, "visible", "bernoulli") == "bernoulli":
+        if visible_kind(self) == "bernoulli":
             rows = np.clip(rows, 0, 1)
         return self._build(X.shape[1], rows, seed)
 
     def _data(self, X: Any) -> Data:
-        """Rows as boltz.train takes them: any real numbers where they are not binarised."""
+        """Rows as boltz.train takes them: states, or any real numbers where they are not binarised."""
+        kind = visible_kind(self)
+        if units_of(kind).support is not None and kind != "bernoulli":
+            rows = dense(X)
+            return as_data(rows, "X", Layer("v", rows.shape[1] * units_of(kind).columns, kind))
         return data_given(X, "X", X.shape[1], real=self.binarize == "none")
 
     def _train(self, machine: Model, data: Data, seed: int, rows: int = 0, **changes: Any) -> Run:
@@ -100,12 +107,15 @@ class DeepMachine(BaseEstimator, ABC):
         """
         chosen = self._settings()
         chosen |= {name: value for name, value in changes.items() if name in chosen}
+        kinds = [layer.kind for layer in machine.layers] if machine.undirected is machine else []
+        chosen |= with_units({}, kinds, data.x.shape[1])
         open_ = [name for name in self.FOLLOWS if chosen[name] is None]
         if open_:
             batch = chosen["batch_size"]
             batch = None if batch is None else checks.integer(batch, "batch_size", 1, 10**9)
             count, units = rows or len(data.x), data.x.shape[1]
             ours = preset_for(machine.kind, count, units, batch, held_out=False)
+            ours = with_units(ours, kinds, units)
             judges = ("patience", "validation") if "epochs" in open_ else ()
             chosen |= {name: ours[name] for name in (*open_, *judges)}
         every = settings_of(machine.plan, chosen | {"seed": seed}).as_dict()  # no presets but those above
@@ -121,8 +131,7 @@ class DeepMachine(BaseEstimator, ABC):
         """The rows in the machine's type, a block at a time: as they are given, and with unknown units filled in."""
         for block in blocks(X):
             rows = self._data_rows(dense(X[block]))
-            seen = np.ascontiguousarray(inside(model, rows))
-            yield block, rows.astype(model.dtype, copy=False), whole_rows(model, seen)
+            yield block, rows.astype(model.dtype, copy=False), seen_rows(model, rows)
 
     def _data_rows(self, rows: Array) -> Array:
         """Dense rows, cut at 0.5 where training does so."""
@@ -151,7 +160,7 @@ class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Deep
         X. Random numbers go on, pretraining and KL warm-up are left out, and history_ grows.
         """
         onwards = self._goes_on()
-        X = at_means(checked(self, X, not onwards))
+        X = at_means(checked(self, X, not onwards), visible_kind(self))
         seed = self._next_seed(not onwards)
         fresh = self._checked_new(X, seed)
         if onwards:
@@ -172,7 +181,7 @@ class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Deep
         Raises ValueError, NumericalError.
         """
         anew = not hasattr(self, "machine_")
-        X = at_means(checked(self, X, anew))
+        X = at_means(checked(self, X, anew), visible_kind(self))
         seed, rows = self._next_seed(anew), X.shape[0]
         if anew:
             fresh = self._checked_new(X, seed)
@@ -198,7 +207,8 @@ class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Deep
 
         A Boltzmann machine has the layer of the features at them and the others at mean-field means; a Helmholtz
         machine goes down by the means of its generative model. Of several layers side by side the lowest counts, given
-        which the visible units do not hear the others. In the units of the data, in the floating type of X.
+        which the visible units do not hear the others. In the units of the data, in the floating type of X; of
+        categorical units the code of the most probable state.
         """
         check_is_fitted(self)
         X = checked_features(self, X, self._n_features_out)
@@ -207,7 +217,9 @@ class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Deep
         with team(self.n_jobs):
             for block in blocks(X):
                 means = dense(X[block])[:, : self.machine_.units[lowest]].astype(self.machine_.dtype)
-                found[block] = decoded(self.machine_, lowest, means)
+                visible = decoded(self.machine_, lowest, means)
+                columns = self.machine_.layers[0].columns
+                found[block] = visible if columns == 1 else codes_of(visible, columns)
         return found
 
     def get_feature_names_out(self, input_features: Any = None) -> Array:
@@ -250,23 +262,23 @@ class MachineTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Deep
 
         The estimators are those of boltz.log_likelihood: exact for an RBM and for a DBM of at most 14 units in its odd
         layers, the variational bound of a larger DBM, the importance-weighted bound of a DBN or VAE. A likelihood only
-        for rows of 0 and 1 that are wholly known, of any known numbers where visible is "gaussian": unknown units count
-        as if they were seen at the values filled in, which is no bound on the likelihood of the known ones, and the log
-        Z of binary units says nothing of other numbers, of which is warned. Each call computes log Z anew: exactly
-        where one of its sides has at most 20 units, else by annealing 100 chains over betas, about as long as so many
-        updates; of a VAE it is 0. All seeds are fixed, so that a row's value follows from the machine and the row
-        alone. Whether to trust log Z is said by boltz.log_likelihood(estimator.machine_, X).
+        for rows of states that are wholly known, of any known numbers where visible units are Gaussian: unknown units
+        count as if they were seen at the values filled in, which is no bound on the likelihood of the known ones, and
+        the log Z of binary units says nothing of other numbers, of which is warned. Each call computes log Z anew:
+        exactly where one of its sides has at most 20 units, else by annealing 100 chains over betas, about as long as
+        so many updates; of a VAE it is 0. All seeds are fixed, so that a row's value follows from the machine and the
+        row alone. Whether to trust log Z is said by boltz.log_likelihood(estimator.machine_, X).
         """
         check_is_fitted(self)
         X = checked(self, X, False)
-        if getattr(self, "visible", "bernoulli") == "bernoulli" and self.binarize != "threshold":
+        if visible_kind(self) == "bernoulli" and self.binarize != "threshold":
             warn_of_grey(X)
         samples = self._evaluation_samples()
         found = np.empty(X.shape[0])
         with team(self.n_jobs):
             for block, given, rows in self._blocks(X, self.machine_):
                 found[block] = log_marginal(self.machine_, rows, row_numbers(given, 0), samples)
-            return found - log_z(self.machine_, getattr(self, "betas", None))
+            return found - log_z(self.machine_, getattr(self, "betas", None)) - log_units(self.machine_)
 
     def _evaluation_samples(self) -> int:
         return checks.integer(getattr(self, "evaluation_samples", 1), "evaluation_samples", 1, 10**6)

@@ -11,16 +11,28 @@ from boltz import checks
 from boltz.data.binarize import HOW
 from boltz.errors import InputError
 from boltz.nn.conditionals import CONDITIONALS
+from boltz.units import kind_of, units_of
 
 MISSING = ("error", "infer")
+VISIBLE = ("bernoulli", "spin", "gaussian")  # kinds of one column that rows can be of
+
+
+def visible_kind(estimator: Any) -> str:
+    """The kind of the visible units that an estimator asks for; raises InputError."""
+    if hasattr(estimator, "units"):
+        return kind_of(estimator.units, "units")
+    found: str = getattr(estimator, "visible", "bernoulli")
+    return found
 
 
 def check_parameters(estimator: Any) -> None:
-    """Raise InputError unless missing, binarize, visible, n_jobs, verbose and warm_start are what they must be."""
+    """Raise InputError unless the parameters that estimators share are what they must be, those of training apart."""
     checks.choice(estimator.missing, "missing", MISSING)
     for name, options in (("binarize", HOW), ("visible", CONDITIONALS)):
         if hasattr(estimator, name):
             checks.choice(getattr(estimator, name), name, options)
+    if hasattr(estimator, "units"):
+        _check_units(estimator)
     jobs, verbose = estimator.n_jobs, estimator.verbose
     if jobs is not None and not (type(jobs) is int and jobs == -1):
         checks.integer(jobs, "n_jobs for threads", 1, 4096)
@@ -29,6 +41,17 @@ def check_parameters(estimator: Any) -> None:
     warm = getattr(estimator, "warm_start", False)
     if not isinstance(warm, np.bool_):
         checks.flag(warm, "warm_start")
+
+
+def _check_units(estimator: Any) -> None:
+    kind = visible_kind(estimator)
+    kind_of(estimator.hidden_units, "hidden_units")
+    if kind not in VISIBLE and units_of(kind).columns == 1:
+        raise InputError(f"units must be {', '.join(VISIBLE)} or a categorical kind, got {checks.brief(kind)}.")
+    if kind != "bernoulli" and estimator.binarize != "none":
+        raise InputError(
+            f"binarize must be none where units are {kind}, got {checks.brief(estimator.binarize)}: it makes 0 and 1."
+        )
 
 
 def generator(random_state: Any) -> np.random.RandomState:

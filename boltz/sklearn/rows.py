@@ -15,13 +15,14 @@ from boltz import kernels
 from boltz.data.dataset import LARGEST
 from boltz.data.sparse import is_sparse
 from boltz.errors import InputError
-from boltz.models.files import Model
+from boltz.models.files import Model, inside
 from boltz.numerics import logit
 from boltz.parallel import shares, team, workers
 from boltz.sampling.completion import filled
-from boltz.sampling.evidence import Evidence
+from boltz.sampling.evidence import Evidence, evidence_of
 from boltz.scale import ROUNDING
-from boltz.sklearn.parameters import check_parameters
+from boltz.sklearn.parameters import check_parameters, visible_kind
+from boltz.units import units_of
 
 Array = NDArray[Any]
 BLOCK = 1 << 20  # numbers that are dense at a time
@@ -49,10 +50,28 @@ def checked(estimator: Any, X: Any, reset: bool, *y: Any) -> Any:
     found = validate_data(estimator, X, *y, **how)
     X = found[0] if y else found
     low, high = _range(X)
-    if getattr(estimator, "visible", "bernoulli") == "bernoulli" and not (low >= -ROUNDING and high <= 1 + ROUNDING):
+    kind = visible_kind(estimator)
+    if kind == "bernoulli" and not (low >= -ROUNDING and high <= 1 + ROUNDING):
         warnings.warn(_outside(low, high), UserWarning, stacklevel=3)
+    if kind != "bernoulli":
+        _check_states(X, kind)
     X = dense(X) if unknown and is_sparse(X) and np.isnan(X.data).any() else X
     return (X, found[1]) if y else X
+
+
+def _check_states(X: Any, kind: str) -> None:
+    """Raise InputError unless rows hold NaN and states of units of a kind alone, codes of categorical ones."""
+    units = units_of(kind)
+    if units.support is None:
+        return
+    states = np.arange(units.columns) if units.columns > 1 else np.array(units.support)
+    for block in blocks(X):
+        rows = dense(X[block])
+        wrong = ~(np.isin(rows, states) | np.isnan(rows))
+        if wrong.any():
+            codes = f"whole numbers from 0 to {units.columns - 1}, the codes of {units.columns} states"
+            wanted = codes if units.columns > 1 else " and ".join(f"{state:g}" for state in states)
+            raise InputError(f"X must hold {wanted}, where units are {kind}, got {rows[wrong][0]:g}.")
 
 
 def _check_labels(y: Any) -> None:
@@ -123,10 +142,15 @@ def _outside(low: float, high: float) -> str:
     )
 
 
-def at_means(x: Any) -> Any:
-    """Rows to learn from, unknown entries at the mean of the known ones in their column, 0 where there are none."""
+def at_means(x: Any, kind: str = "bernoulli") -> Any:
+    """Rows to learn from, unknown entries at the mean of the known ones in their column, 0 where there are none.
+
+    Raises InputError for unknown entries of units of a kind whose means are no states.
+    """
     if is_sparse(x) or not np.isnan(x).any():
         return x
+    if kind not in ("bernoulli", "gaussian"):
+        raise InputError(f"X must have no NaN to learn from where units are {kind}: leave such rows out of fit.")
     known = ~np.isnan(x)
     means = np.where(known, x, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return np.where(known, x, means.astype(x.dtype))
@@ -136,6 +160,16 @@ def base_rate_biases(x: Any) -> NDArray[np.float32]:
     """Logits (n_features,) of the mean of rows, drawn a little to 1/2 as by one more row on and one more row off."""
     total = np.asarray(x.sum(axis=0, dtype=np.float64)).reshape(-1)
     return logit(np.clip((total + 1) / (x.shape[0] + 2), 0.001, 0.999)).astype(np.float32)
+
+
+def seen_rows(model: Model, x: Array) -> Array:
+    """Dense rows, (rows, sites) of codes where units are categorical, as the machine sees them: in its type and units,
+    with unknown units, marked by NaN, at means given the others.
+    """
+    layer = model.layers[0]
+    if layer.columns > 1 or layer.kind == "spin":
+        return filled(model, evidence_of(model, x))
+    return whole_rows(model, np.ascontiguousarray(inside(model, x)))
 
 
 def whole_rows(model: Model, x: Array) -> Array:

@@ -37,7 +37,7 @@ def log_marginal(model: Model, rows: Array, numbers: NDArray[np.uint64] | None =
     Helmholtz machine.
     """
     if model.directed is None:
-        machine = checked_model(model)
+        machine = checked_model(model, any_units=True)
         if model.independent_hidden or class_units(machine, machine.graph.colours[1]) <= QUICK_HIDDEN:
             return exact_or_bound(model, rows, 0, 0)[0][:, 0]
         return _variational(machine, rows)
@@ -56,7 +56,7 @@ def _variational(model: BoltzmannMachine, rows: Array) -> Floats:
     def work(block: slice) -> Floats:
         q = dict(zip(hidden, np.split(means[block].astype(np.float64), edges, axis=1), strict=True))
         entropy = sum(model.unit_type(name).entropy(x).sum(axis=1) for name, x in q.items())
-        found: Floats = entropy - double.full_energy({model.visible: rows[block].astype(np.float64), **q})
+        found: Floats = entropy - double.full_energy({model.visible: rows[block].astype(np.float64), **q}, hidden)
         return found
 
     with workers(rows) as pool:

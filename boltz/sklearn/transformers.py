@@ -18,6 +18,7 @@ from boltz.models.graph import MOST_LAYERS
 from boltz.sklearn.machines import MachineTransformer
 from boltz.training.objectives import OBJECTIVES, samples_for
 from boltz.training.train import Run
+from boltz.units import kind_of
 
 Array = NDArray[Any]
 
@@ -25,6 +26,8 @@ Array = NDArray[Any]
 class RBMTransformer(MachineTransformer):
     """A restricted Boltzmann machine (Smolensky 1986) with the settings of boltz.train, but for binarize.
 
+    units says what columns of X are: "bernoulli" (0, 1, or grey), "spin" (-1, 1), "gaussian" (any real numbers, each in
+    the spread of its column) or ("categorical", q) (codes 0 to q - 1). hidden_units may be "rectified" or "drelu", too.
     binarize is "none", which takes rows as they are; grey values make better features, and a likelihood, with
     "dynamic", which is what boltz.train takes.
     BernoulliRBM beside it has the parameters and the defaults of scikit-learn's. Here epochs, learning_rate and
@@ -47,6 +50,8 @@ class RBMTransformer(MachineTransformer):
         self,
         n_components: int = 256,
         *,
+        units: Any = "bernoulli",
+        hidden_units: Any = "bernoulli",
         epochs: int | None = None,
         learning_rate: float | None = None,
         batch_size: int | None = None,
@@ -68,6 +73,8 @@ class RBMTransformer(MachineTransformer):
         warm_start: bool = False,
     ) -> None:
         self.n_components = n_components
+        self.units = units
+        self.hidden_units = hidden_units
         self.epochs = epochs
         self.learning_rate = learning_rate
         self.batch_size = batch_size
@@ -89,7 +96,8 @@ class RBMTransformer(MachineTransformer):
         self.warm_start = warm_start
 
     def _build(self, units: int, rows: Array, seed: int) -> Model:
-        return rbm(units, checks.integer(self.n_components, "n_components", 1, 10**7), rows, seed)
+        hidden = checks.integer(self.n_components, "n_components", 1, 10**7)
+        return rbm(units, hidden, rows, seed, units=self.units, hidden_units=self.hidden_units)
 
     def _settings(self) -> dict[str, Any]:
         return super()._settings() | {"snapshots": 0}
@@ -104,6 +112,9 @@ class DBMTransformer(MachineTransformer):
     bound, below which a deeper machine is not; log Z is by annealed importance sampling over betas (boltz.ais), exact
     for small machines. layers of several depths may stand in one search, {"layers": [(64,), (64, 32), (64, 32, 16)]}.
     A machine of one layer is trained as an RBM for pretrain_epochs at pretrain_learning_rate, then for epochs.
+
+    units and hidden_units, of all hidden layers, are kinds as in RBMTransformer; real-valued layers must not be
+    neighbours, and hidden units other than 0 and 1 want pretrain="bottom".
 
     binarize "none" takes rows as they are, outside [0, 1] with a warning; "dynamic", "fixed" and "threshold" want them
     in [0, 1], and "dynamic" makes the better features of grey values. missing "infer": NaN in X is a unit that is not
@@ -123,6 +134,8 @@ class DBMTransformer(MachineTransformer):
         self,
         layers: Sequence[int] = (500, 1000),
         *,
+        units: Any = "bernoulli",
+        hidden_units: Any = "bernoulli",
         layer: str | int = "top",
         pretrain: str = "doubling",
         pretrain_epochs: int = 50,
@@ -148,6 +161,8 @@ class DBMTransformer(MachineTransformer):
         warm_start: bool = False,
     ) -> None:
         self.layers = layers
+        self.units = units
+        self.hidden_units = hidden_units
         self.layer = layer
         self.pretrain = pretrain
         self.pretrain_epochs = pretrain_epochs
@@ -173,7 +188,9 @@ class DBMTransformer(MachineTransformer):
         self.warm_start = warm_start
 
     def _build(self, units: int, rows: Array, seed: int) -> Model:
-        return dbm([units, *self._sizes()], rows, seed)
+        sizes = self._sizes()
+        kinds = [kind_of(self.units, "units"), *[kind_of(self.hidden_units, "hidden_units")] * len(sizes)]
+        return dbm([units, *sizes], rows, seed, units=kinds)
 
     def _settings(self) -> dict[str, Any]:
         return super()._settings() | {"snapshots": 0}

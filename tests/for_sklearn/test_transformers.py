@@ -44,6 +44,8 @@ CHECKED = [
     clone(DBM).set_params(layers=(5,)),
     clone(RBM).set_params(missing="infer", n_jobs=2),
     clone(VAE).set_params(visible="gaussian"),
+    clone(RBM).set_params(units="gaussian", hidden_units="spin", missing="infer"),
+    clone(DBM).set_params(units="gaussian"),
 ]
 
 
