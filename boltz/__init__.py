@@ -149,8 +149,8 @@ if TYPE_CHECKING:
     from boltz.estimators.estimate import Estimate
     from boltz.estimators.exact import exact_log_z, exact_samples
     from boltz.estimators.likelihood import importance_bounds, log_likelihood
-    from boltz.estimators.perplexity import Perplexity, perplexity
     from boltz.estimators.mutations import mutation_scores
+    from boltz.estimators.perplexity import Perplexity, perplexity
     from boltz.estimators.posterior_ais import posterior_ais, posterior_sandwich
     from boltz.estimators.pseudo_likelihood import pseudo_likelihood
     from boltz.estimators.replica_exchange import LadderEstimate, exchange_log_z, tempered_sample

@@ -94,10 +94,10 @@ def couplings(model: BoltzmannMachine, x: Any, gap: int | None = None) -> Coupli
     checks.affordable((sites * states) ** 2, "the number of couplings", BYTES)
     total = np.zeros((sites, states, sites, states))
     with workers() as pool:
-        for layer, weight in found.weights.items():
-            fields = machine.field(layer, {machine.visible: rows.astype(np.float64)})
+        for name, weight in found.weights.items():
+            fields = machine.field(name, {machine.visible: rows.astype(np.float64)})
             centred = weight - weight.mean(axis=1, keepdims=True)
-            _Hidden(machine.unit_type(layer), layer, centred, codes, fields).add_to(total, pool)
+            _Hidden(machine.unit_type(name), name, centred, codes, fields).add_to(total, pool)
     square = total.reshape(sites * states, -1)
     square += square.T
     return Couplings(total.astype(np.float32), _corrected(_norms(total, gap)))
