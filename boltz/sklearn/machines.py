@@ -108,13 +108,13 @@ class DeepMachine(BaseEstimator, ABC):
         chosen = self._settings()
         chosen |= {name: value for name, value in changes.items() if name in chosen}
         kinds = [layer.kind for layer in machine.layers] if machine.undirected is machine else []
-        chosen |= with_units({}, kinds, data.x.shape[1])
+        units = data.x.shape[1] // machine.layers[0].columns
+        chosen |= with_units({}, kinds, units)
         open_ = [name for name in self.FOLLOWS if chosen[name] is None]
         if open_:
             batch = chosen["batch_size"]
             batch = None if batch is None else checks.integer(batch, "batch_size", 1, 10**9)
-            count, units = rows or len(data.x), data.x.shape[1]
-            ours = preset_for(machine.kind, count, units, batch, held_out=False)
+            ours = preset_for(machine.kind, rows or len(data.x), units, batch, held_out=False)
             ours = with_units(ours, kinds, units)
             judges = ("patience", "validation") if "epochs" in open_ else ()
             chosen |= {name: ours[name] for name in (*open_, *judges)}

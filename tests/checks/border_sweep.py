@@ -104,6 +104,8 @@ def words_of(problem: Exception) -> str:
 
 
 ALSO: dict[str, tuple[type, ...]] = {
+    "alphabet": (type(None),),
+    "gap": (type(None),),
     "levels": (type(None),),
     "limit": (type(None),),
     "log_z": (type(None),),

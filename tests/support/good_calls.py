@@ -417,11 +417,9 @@ def _of_sites() -> dict[str, Good]:
     model = rbm()
     return {
         "couplings": Good(boltz.couplings, {"model": model, "x": X, "gap": 0}),
-        "couplings, of all states": Good(boltz.couplings, {"model": model, "x": X, "gap": None}),
         "mutation_scores": Good(boltz.mutation_scores, {"model": model, "sequence": "abba", "alphabet": "ab"}),
         "mutation_scores, numbers": Good(boltz.mutation_scores, {"model": model, "sequence": X[0], "alphabet": None}),
         "plot_couplings": Good(boltz.plot_couplings, {"found": boltz.couplings(model, X)}),
-        "plot_mutations, without letters": Good(boltz.plot_mutations, {"scores": np.ones((3, 2)), "alphabet": None}),
         "plot_mutations": Good(boltz.plot_mutations, {"scores": boltz.mutation_scores(model, X[0]), "alphabet": "ab"}),
     }
 
