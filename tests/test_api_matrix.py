@@ -574,8 +574,7 @@ def test_every_public_function_that_takes_arrays_is_in_the_matrix() -> None:
     elsewhere |= {"grow", "preset", "recipe", "run_chains"}
     elsewhere |= {"plan_training"}  # reads rows as train does, and measures time
     elsewhere |= {"sequence_weights", "perplexity"}  # codes and counts, whose tests have tables of their own
-    elsewhere |= {"mutation_scores", "plot_couplings", "plot_mutations"}  # tests/estimators/test_mutations.py
-    elsewhere |= {"sequence_weights"}  # codes, not numbers in [0, 1]: tests/data/test_row_weights.py
+    elsewhere |= {"mutation_scores", "plot_couplings", "plot_mutations"}  # tests/estimators/test_sites.py
     functions = {n for n in boltz.__all__ if callable(getattr(boltz, n)) and n[0].islower()} - elsewhere
     covered = {name.replace(",", "").split()[0] for name in CALLS}
     assert functions <= covered, functions - covered
