@@ -39,6 +39,8 @@ HOW = {
     "trajectory": "log Z is measured by replica exchange along training",
 }
 
+SCALED = "It is that of the machine in its own units, in which columns of the data have mean 0 and spread 1."
+
 
 @click.command
 @run_argument
@@ -93,7 +95,10 @@ def logz(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
     began = time.monotonic()
     name = "log Z of the RBM on top" if found.kind == "dbn" else "log Z"
     result, text = _estimated(found, how, (annealing, wanted), options, name)
-    emit({**result, "seconds": time.monotonic() - began}, as_json, text)
+    scaled = machine.scaling is not None
+    text += f"\n{SCALED}" if scaled else ""
+    kinds = {layer.name: layer.kind for layer in machine.layers}
+    emit({**result, "units": kinds, "scaled": scaled, "seconds": time.monotonic() - began}, as_json, text)
 
 
 def _estimated(

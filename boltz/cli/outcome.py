@@ -7,6 +7,7 @@ from typing import Any
 
 import boltz
 from boltz.cli.common import say
+from boltz.evaluation.per_unit import per_unit_lines, seen_words
 from boltz.evaluation.words import SIMPLE, figures, number
 from boltz.training.minutes import used
 
@@ -25,7 +26,10 @@ def show(run: boltz.Run, result: Mapping[str, Any]) -> None:
         else:
             chose = ", which also chose the epoch" if test.get("which") == "validation" else ""
             rows = f"{test['rows']:,} {test.get('which', 'test')} rows of {test['data']}{chose}"
-            say(f"{rows}, binarize {test['binarize']}. {test['certified']}")
+            layer = run.model.layers[0]
+            say(" ".join([f"{rows}, {seen_words(test['binarize'], layer)}.", test["certified"]]))
+            for told in per_unit_lines(layer, test["log_likelihood"]["value"]):
+                say(told)
             say(test["learnt"])
             for told in test["layers"]:
                 say(told)

@@ -63,7 +63,7 @@ def beside(model: Model, data: Data, x: Any, run: RunDescription, seed: int, tra
     without one to the split train of the same data.
     """
     if not model.layers[0].binary:
-        return Beside(None, "its visible units are not binary")
+        return Beside(None, "that is for units of 0 and 1")
     if not ((x == 0) | (x == 1)).all():
         return Beside(None, "the rows are not 0/1")
     try:

@@ -196,6 +196,12 @@ class Comparison:
             said.setdefault(each.certified, []).append(each.name)
         lines = ["", *text_table(COLUMNS, self._lines(), LEFT), "", f"{self._about}; {unit_of(self.rows.layer)}."]
         highest = max(self.models, key=lambda each: each.log_likelihood.value).name
+        if self.rows.layer.columns > 1:
+            sites = (
+                f"{shown(e.name)} {per_unit(self.rows.layer, e.log_likelihood.value)['nats_a_site']:.4f}"
+                for e in self.models
+            )
+            lines.append(f"Nats a site: {', '.join(sites)}.")
         lines += [str(pair) for pair in self.pairs if highest in (pair.first, pair.second)]
         lines += self._which_is_best()
         lines += map(str, self.groups)

@@ -13,6 +13,7 @@ from typing import Any
 
 from boltz import checks, html
 from boltz.errors import InputError
+from boltz.evaluation.per_unit import NATS
 from boltz.foreign import shown
 from boltz.models.blueprint import Blueprint
 from boltz.models.files import Model, checked_machine, load
@@ -31,7 +32,7 @@ from boltz.training.train import Run
 MOST_ENTRY, MOST_INTEGER = 1500, 1 << 63  # characters of an entry as text; the largest whole number shown as one
 MOST_CLASSES = 1000  # the first ones; the last of the layers says how many there are
 WANTED = "a machine, a network, a run, a fine-tuning, or the path of one of them"
-TEST = "log-likelihood {:.2f} nats a row"
+TEST = "log-likelihood {:.2f}"
 Entries = dict[str, Any]
 
 
@@ -223,7 +224,8 @@ def _test(test: Any) -> str:
         part = entry.get(name)
         value = part.get("value") if isinstance(part, dict) else None
         if isinstance(value, float):
-            return text.format(value)
+            unit = f" {shown(entry.get('unit', NATS))}" if name == "log_likelihood" else ""
+            return text.format(value) + unit
     return "not measured"
 
 
