@@ -95,10 +95,9 @@ def logz(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
     began = time.monotonic()
     name = "log Z of the RBM on top" if found.kind == "dbn" else "log Z"
     result, text = _estimated(found, how, (annealing, wanted), options, name)
-    scaled = machine.scaling is not None
-    text += f"\n{SCALED}" if scaled else ""
+    text += "" if machine.scaling is None else f"\n{SCALED}"
     kinds = {layer.name: layer.kind for layer in machine.layers}
-    emit({**result, "units": kinds, "scaled": scaled, "seconds": time.monotonic() - began}, as_json, text)
+    emit({**result, "units": kinds, "seconds": time.monotonic() - began}, as_json, text)
 
 
 def _estimated(

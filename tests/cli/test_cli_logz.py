@@ -22,7 +22,7 @@ from boltz.evaluation.log_z import PARTS
 from boltz.sampling import ladder_fitting
 from boltz.storage import snapshots
 
-KEYS = {"log_z", "method", "seconds"}
+KEYS = {"log_z", "method", "seconds", "units"}
 SIDES = {"wanted", "reached", "gap", "lower", "upper", "ladder"}
 
 
