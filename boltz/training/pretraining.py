@@ -126,6 +126,9 @@ def check_units(graph: Graph, settings: Settings) -> None:
     other = next((layer for layer in graph.layers if not layer.binary), None)
     if other is None:
         return
+    if not graph.layers[0].binary and settings.binarize != "none":
+        kind = graph.layers[0].kind
+        raise InputError(f"binarize must be none for {kind} visible units, got {settings.binarize}.")
     if settings.rule in BINARY_RULES:
         raise InputError(
             f"rule {settings.rule} is for Bernoulli units, but layer {other.name} is of kind {other.kind}: take rule "
