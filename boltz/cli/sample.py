@@ -173,7 +173,8 @@ def _start(path: Path, model: Any, options: dict[str, Any]) -> dict[str, Any]:
         raise InputError("--start is for the Gibbs chains of an rbm or dbm without --tempered.")
     if options["start"] != "data":
         return {"start": options["start"]}
-    rows = rows_of(path, model, {**options, "split": None, "limit": None, "binarize": "dynamic"}, "train")
+    how = "dynamic" if model.layers[0].binary else "none"
+    rows = rows_of(path, model, {**options, "split": None, "limit": None, "binarize": how}, "train")
     said(rows.data)
     numbers = np.unique(np.arange(options["chains"]) * len(rows) // options["chains"])
     return {"start": "data", "data": np.concatenate([rows.seen(slice(i, i + 1)) for i in numbers.tolist()])}

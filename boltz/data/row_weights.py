@@ -13,8 +13,8 @@ from boltz import checks
 from boltz.errors import InputError
 from boltz.parallel import workers
 from boltz.scale import table
-from boltz.units import MOST_STATES
-from boltz.units.onehot import shape_of
+from boltz.units import MOST_STATES, units_of
+from boltz.units.onehot import codes_of, shape_of
 
 Floats = NDArray[np.float64]
 BLOCK = 64  # rows that a thread takes at a time
@@ -22,12 +22,16 @@ ROUNDING = 1e-6  # of a share of the sites
 
 
 def sequence_weights(x: Any, similarity: float = 0.8) -> Floats:
-    """Weights (rows,) of aligned sequences x (rows, sites) of codes: 1 over the number of rows, the row itself among
-    them, that agree with it in at least this share of the sites (Morcos et al. 2011, section on sequence weighting).
+    """Weights (rows,) of aligned sequences x: codes (rows, sites), or what boltz.load_data gives.
+
+    A weight is 1 over the number of rows that agree in at least this share of the sites, the row itself among them
+    (Morcos et al. 2011, section on sequence weighting).
 
     Their sum is the effective number of sequences. Raises InputError.
     """
     checks.number(similarity, "similarity", 0, 1)
+    if hasattr(x, "fingerprint"):
+        x = _codes(x)
     shape = shape_of(x)
     if len(shape) != 2:
         raise InputError(f"x must hold codes (rows, sites), got shape {shape!s:.80}.")
@@ -46,6 +50,13 @@ def sequence_weights(x: Any, similarity: float = 0.8) -> Floats:
     with workers() as pool:
         pool.map(count, list(range(0, rows, BLOCK)))
     return 1 / found
+
+
+def _codes(data: Any) -> Any:
+    """The codes (rows, sites) of rows as boltz.load_data gives them."""
+    if not data.kind.startswith("categorical:"):
+        raise InputError(f"x must be rows of categorical units, but {data.source} has {data.kind} ones.")
+    return codes_of(data.x, units_of(data.kind).columns)
 
 
 def checked_weights(weights: Any, rows: int) -> Floats | None:

@@ -34,7 +34,7 @@ from boltz.sampling.gibbs import check_states, mixed_start
 from boltz.sampling.meanfield import MeanField, variational_free_energy
 from boltz.sampling.recognition import sampled
 from boltz.sampling.sample import sample
-from boltz.units.states import has_two, two_states
+from boltz.units.states import has_two, own_lengths, two_states
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -113,6 +113,7 @@ def diagnose_chains(
         given = _of_top(model, _particles(model.undirected, particles))
     course = Course(sweeps, key, _sweeps_a_step(model, settings), given)
     machine = checked_model(model, any_units=True) if model.directed is None else _top(model.directed)
+    _refuse_lengths(machine)
     near = mixed_start(machine, CHAINS, key.derive("near")) if given is None else given
     name = MODES if given is None else PARTICLES
     seen = _watched(machine, {layer: x[:CHAINS] for layer, x in near.items()}, course)
@@ -134,10 +135,20 @@ def _dead(machine: BoltzmannMachine, rates: Rates) -> list[Finding]:
     return [machine_health.dead_units(shares)] if shares else []
 
 
+def _refuse_lengths(machine: BoltzmannMachine) -> None:
+    """Raise InputError for a machine of documents that have lengths of their own, which chains do not change."""
+    if own_lengths(machine.unit_type(machine.visible)):
+        raise InputError(
+            "diagnose needs documents of one length, since chains keep theirs: give model.of_length(n) and rows of n "
+            "words each."
+        )
+
+
 def _boltzmann(
     machine: BoltzmannMachine, x: Array, course: Course, below: Callable[[Recording], Rates] | None = None
 ) -> Diagnosis:
     """Findings on an undirected machine with data x (rows, units) in [0, 1]; below gives rates of layers beneath it."""
+    _refuse_lengths(machine)
     rows, here = x.copy(), machine.to("cpu")
     if machine.layers[0].binary:
         machine.unit_type(machine.visible).draw(x, course.key.derive("rows").stream(0), 0, rows)

@@ -20,6 +20,7 @@ from boltz.arrays import beside, host
 from boltz.numerics import logsumexp
 from boltz.sampling.gibbs import Scratch
 from boltz.sampling.ladders import At, Chains, Machines
+from boltz.units.states import inside
 
 Means = dict[str, NDArray[Any]]
 Floats = NDArray[np.float64]
@@ -47,7 +48,7 @@ class Proposals:
     @classmethod
     def of(cls, ladder: Snapshots, rung: int, means: Means) -> Proposals:
         """Those of these means, with no state of a unit quite impossible."""
-        return cls(ladder, rung, {n: np.clip(means[n], SURE, 1 - SURE) for n in ladder.held})
+        return cls(ladder, rung, {n: inside(ladder.machine.unit_type(n), means[n], SURE) for n in ladder.held})
 
     @property
     def rows(self) -> int:
@@ -68,8 +69,10 @@ class Proposals:
         ((density, drawn),) = self.ladder.look(state, (self.rung,), at, scratch)
         total: Any = 0.0
         for n, mean in self.means.items():
-            on, off = np.log(mean.astype(np.float64)), np.log1p(-mean.astype(np.float64))
-            total = total + state[n].astype(np.float64) @ (on - off).T + off.sum(axis=1)
+            kind = self.ladder.machine.unit_type(n)
+            field = kind.natural(mean.astype(np.float64))
+            total = total + state[n].astype(np.float64) @ field.T - kind.total_log_partition(field)
+            total = total - kind.base_energy(state[n].astype(np.float64))[:, None]
         return host(density - logsumexp(total, axis=1)), drawn
 
 

@@ -352,13 +352,16 @@ class Loop:
         return score
 
     def _mode_gap(self, stage: Stage, machine: Model) -> dict[str, float | None]:
-        """How far the persistent chains are from the data, and what may be chance; None where there are no chains, or
-        documents of many lengths.
+        """How far the persistent chains are from the data, and what may be chance; None where there are no chains,
+        documents of many lengths, or hidden units of real numbers, whose law does not follow from means quickly.
         """
         found = {n.removeprefix("chain/"): x for n, x in self.state.rule.items() if n.startswith("chain/")}
         whole = machine.undirected if machine.directed is None else None
+        nothing: dict[str, float | None] = {"mode_gap": None, "mode_gap_limit": None}
         if not found or whole is None or own_lengths(whole.unit_type(whole.visible)):
-            return {"mode_gap": None, "mode_gap_limit": None}
+            return nothing
+        if any(whole.unit_type(n).support is None for n in whole.graph.colours[1]):
+            return nothing
         assert isinstance(stage.settings, Settings)
         key = self.key.derive("modes", self.state.lines)
         gap = self.modes.gap(whole, found, stage.settings.mean_field, key)

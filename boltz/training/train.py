@@ -271,7 +271,7 @@ def resume(
             history = metrics.read_metrics(folder)
             model = load_model(folder).to(device)
             looked = _kept_notes(saved.told, folder)
-            said = (*saved.notes, *_notes(model, history), *_with_gap(looked, history, chosen))
+            said = (*saved.notes, *_notes(model, history), *_with_gap(looked, history, chosen, model))
             return Run(model, history, folder, chosen, said)
         data = description.data_again("data", x, state.model)
         others = description.data_again("held_out", held_out, state.model)
@@ -366,7 +366,7 @@ def _in_folder(loop: Loop, settings: AnySettings, folder: Path, heard: Heard) ->
         runner.save(state.tensors(), f"step {state.step}", {"notes": json.dumps(notes)} if notes else None)
         runner.stop()
     history = metrics.read_metrics(folder)
-    told = (*_unknown(loop.data), *_notes(model, history), *_with_gap(notes, history, settings))
+    told = (*_unknown(loop.data), *_notes(model, history), *_with_gap(notes, history, settings, model))
     return Run(model, history, folder, settings, told, seen=seen)
 
 
@@ -384,11 +384,12 @@ def _notes(model: Model, history: list[Record]) -> tuple[str, ...]:
     return (*units, *kept_epoch(history))
 
 
-def _with_gap(notes: tuple[str, ...], history: list[Record], settings: AnySettings) -> tuple[str, ...]:
+def _with_gap(notes: tuple[str, ...], history: list[Record], settings: AnySettings, model: Model) -> tuple[str, ...]:
     """Notes on a trained machine, and one on chains that are not where the data are, where none explains that."""
     if learnt.hopeless(notes):
         return notes
-    return (*notes, *apart(history, getattr(settings, "rule", "")))
+    exchanges = all(layer.binary for layer in model.layers)
+    return (*notes, *apart(history, getattr(settings, "rule", "") if exchanges else "ptt"))
 
 
 def _started(model: Model, data: Data) -> Model:
@@ -418,7 +419,7 @@ def _looked(
     loop: Loop, seen: tuple[Array, Array] | None, history: list[Record], settings: AnySettings
 ) -> tuple[str, ...]:
     """All that is told of the machine of a run in memory."""
-    return _with_gap(_learnt(loop, seen), history, settings)
+    return _with_gap(_learnt(loop, seen), history, settings, loop.state.model)
 
 
 def _kept_notes(told: Mapping[str, str], folder: Path) -> tuple[str, ...]:

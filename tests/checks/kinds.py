@@ -22,9 +22,12 @@ from boltz.models.growing import start_above
 from boltz.parallel import workers
 from boltz.rng import Key
 from boltz.sampling.base_rate import base_rates
+from boltz.sampling.inputs import Scratch
+from boltz.sampling.ladders import At
 from boltz.sampling.meanfield import free_energy_at
-from boltz.targets import path_to
+from boltz.targets import MachinePath, path_to
 from boltz.training.contrastive import Contrastive
+from boltz.training.jumps import Proposals, Snapshots
 from boltz.training.loop import Loop
 from boltz.training.pretraining import stages
 from boltz.training.rules import Clock
@@ -443,3 +446,21 @@ def check_starts_of_upper_layers() -> None:
         mean = model.unit_type("h2").mean(model.bias("h2"))
         near(model.bias("h1") + model.params["edge/h1-h2/weight"] @ mean, np.zeros(4), 1e-12)
         near(mean, {"bernoulli": 0.1, "spin": 0.0}.get(kind, 1 / 3), 1e-12)
+
+
+def check_jumps_of_other_units() -> None:
+    """What weighs a jump is the density of the machine less that of the proposal, of which one is known from the other.
+
+    Catches hidden states whose means are taken as those of 0 and 1.
+    """
+    for kind in ("bernoulli", "spin", "categorical:3"):
+        model, oracle = machine(["spin", kind], [3, 2], 95)
+        states, columns = oracle.states(1), model.layers[1].columns
+        mean = model.unit_type("h1").mean(np.linspace(-1, 1.5, states.shape[1])[None])
+        proposals = Proposals.of(Snapshots(MachinePath((model, model)), np.ones(1)), 0, {"h1": mean})
+        found, _ = proposals.weigh({"h1": states}, At(Key.from_seed(1), 0), Scratch(model.arena))
+        law = oracle.log_marginal([1]) - found
+        parts, p = states.reshape(len(states), -1, columns), mean.reshape(1, -1, columns)
+        each = {"bernoulli": np.where(parts == 1, p, 1 - p), "spin": (1 + parts * p) / 2}.get(kind, (parts * p).sum(2))
+        wanted = np.log(each.reshape(len(states), -1)).sum(axis=1)
+        near(law - logsumexp(law), wanted - logsumexp(wanted))
