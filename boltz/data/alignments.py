@@ -16,6 +16,7 @@ from boltz.errors import FileError, InputError
 
 PROTEIN = "ACDEFGHIKLMNPQRSTVWY-"  # the 20 amino acids and the gap
 UNKNOWN = b"XBZJUO*"  # letters of amino acids that are not among them, which count as the gap
+AMBIGUOUS = b"NRYSWKMBDHVX"  # codes of nucleic acids for one of several bases, which count as gaps
 NUCLEIC = frozenset("ACGTUN-")
 ENDINGS = (".fasta", ".fa", ".afa", ".a3m")
 LONGEST_LINE = 2**22
@@ -129,6 +130,8 @@ class _Reader:
         self.table = np.full(256, NO_LETTER, np.uint8)
         if alphabet == PROTEIN:
             self.table[list(UNKNOWN)] = ODD
+        elif "-" in alphabet and set(alphabet) <= NUCLEIC:
+            self.table[list(AMBIGUOUS)] = ODD
         self.table[list(alphabet.encode())] = np.arange(len(alphabet))
         small = np.arange(ord("a"), ord("z") + 1)
         self.small = np.zeros(256, bool)
@@ -192,6 +195,7 @@ def _refuse_nucleic(codes: NDArray[np.uint8], reader: _Reader, place: str) -> No
     used = {reader.alphabet[code] for code in np.unique(codes)}
     if used <= NUCLEIC:
         found = "".join(sorted(used - {"-"}))
+        found += " (others count as gaps)" if reader.odd else ""
         raise FileError(
             f"{place} holds the letters {found or '-'} alone, which may be of nucleic acids: name the alphabet "
             f"(--alphabet), such as ACGT-, ACGU- or {PROTEIN} for proteins."
