@@ -76,7 +76,11 @@ def check_lengths_and_letters() -> None:
     """Sequences of other lengths, letters that the alphabet lacks and nucleic acids are refused by file and line."""
     assert "a.fasta, line 3: sequence 'b' has 2 letters; expected 3" in refusal("a.fasta", ">a\nACD\n>b\nAC\n")
     assert "line 4, letter 2 is '7'; expected letters of " + PROTEIN in refusal("a.fasta", ">a\nACD\n>b\nA7D\n")
-    assert "line 2, letter 3 is 'X'; expected letters of ACGT-" in refusal("a.fa", ">a\nACX\n", alphabet="ACGT-")
+    assert "line 2, letter 3 is 'E'; expected letters of ACGT-" in refusal("a.fa", ">a\nACE\n", alphabet="ACGT-")
+    found = loaded("a.fa", ">a\nACNT-\n>b\nACRTG\n", alphabet="ACGT-")
+    assert codes(found) == [[0, 1, 4, 3, 4], [0, 1, 4, 3, 2]] and "2 letters (0.2 of all)" in found.notes[0], (
+        found.notes
+    )
     assert "may be of nucleic acids: name the alphabet" in refusal("a.fa", ">a\nACGU\n>b\nAC-N\n")
 
 
