@@ -14,7 +14,7 @@ from boltz.errors import InputError
 from boltz.estimators.likelihood import log_likelihood, variational_bound
 from boltz.estimators.replica_exchange import LadderEstimate, exchange_log_z
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
-from boltz.models.files import visible_rows
+from boltz.models.files import outside, visible_rows
 from boltz.sampling.annealing import Progress
 
 Floats = NDArray[np.float64]
@@ -55,7 +55,7 @@ def likelihood_along(
     members = checks.sequence(trajectory, "trajectory")
     if len(members) == 0:
         raise InputError("trajectory must hold at least one snapshot, got none.")
-    visible_rows(model, x)
+    x = outside(model, visible_rows(model, x))  # without levels or codes, which snapshots may not know
     ladder = exchange_log_z(model, members, rounds=rounds, seed=seed, progress=progress)
     machines = [*(member.to(model.device) for member in members), model]
     rungs = np.searchsorted(ladder.places, np.arange(1, len(machines) + 1))  # independent units are at place 0

@@ -32,7 +32,7 @@ def test_logz_is_that_of_enumeration(run: Path) -> None:
     wanted = enumerated(boltz.load(run))[0]
     for path in (run, run / "model.safetensors"):
         result = result_of("logz", path)
-        assert result.keys() == {"log_z", "method", "seconds"} and result["log_z"].keys() == ESTIMATE
+        assert result.keys() == {"log_z", "method", "seconds", "units"} and result["log_z"].keys() == ESTIMATE
         assert result["log_z"]["kind"] == "exact" and abs(result["log_z"]["value"] - wanted) < 1e-5
     assert "exact" in invoke("logz", run).stdout
 

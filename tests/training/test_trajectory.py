@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from support.training import plain_train
 
 import boltz
@@ -125,7 +126,7 @@ def test_each_snapshot_is_the_whole_machine_as_it_stood(kind: str, monkeypatch: 
             above = named["edge/h1-h2/weight"]
             above *= 0.05 / above.std()
             named["layer/h2/bias"][...] = np.log(0.1 / 0.9)
-            named["layer/h1/bias"] -= 0.1 * above.sum(axis=1)
+            named["layer/h1/bias"] -= above @ expit(named["layer/h2/bias"])
         seen.append(named)
 
     with monkeypatch.context() as patch:
