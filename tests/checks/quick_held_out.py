@@ -185,15 +185,15 @@ def check_gap() -> None:
 def check_hopeless() -> None:
     """Chains that are not where the data are get no note where the machine learnt nothing or diverged."""
     apart = {"mode_gap": 0.9, "mode_gap_limit": 0.3}
-    history, settings = [apart] * 3, boltz.Settings()
-    (said,) = with_gap((), history, settings)
+    history, settings, model = [apart] * 3, boltz.Settings(), boltz.rbm(2, 2)
+    (said,) = with_gap((), history, settings, model)
     assert "not where the data are" in said
-    assert with_gap(("The machine knows.",), history, settings) == ("The machine knows.", said)
+    assert with_gap(("The machine knows.",), history, settings, model) == ("The machine knows.", said)
     for note in (
         "The machine has learnt nothing beyond",
         "The machine has diverged, though",
         f"It is 9, {learnt.FAR}.",
     ):
-        assert with_gap((note,), history, settings) == (note,)
+        assert with_gap((note,), history, settings, model) == (note,)
     worse = f"It is 3 {learnt.WORSE}"  # since its chains left a mode, maybe
-    assert with_gap((worse,), history, settings) == (worse, said)
+    assert with_gap((worse,), history, settings, model) == (worse, said)

@@ -120,9 +120,9 @@ def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], words: s
 def test_other_units_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(UNITS, "other", replace(UNITS["bernoulli"], binary=False))
     graph = Graph.chain([4, 3], "other")
-    assert stages(graph, boltz.Settings(rule="pcd"))
+    assert stages(graph, boltz.Settings(rule="pcd", binarize="none"))
     with pytest.raises(InputError, match="multi-prediction is for Bernoulli units, but layer v is of kind other"):
-        stages(graph, boltz.Settings(rule="multi-prediction"))
+        stages(graph, boltz.Settings(rule="multi-prediction", binarize="none"))
 
 
 def test_rule_is_refused_where_it_does_not_apply() -> None:
