@@ -81,7 +81,10 @@ def prepared(options: Options) -> Start:
     known = reading(origin, [first] if first is not None else [], options, name)
     asked = values.get("visible") if values.get("visible") == "gaussian" else values.get("units")
     known |= {} if first is not None or asked is None else {"units": asked}
-    data = _rows(options, first, {"name_or_path": name, "split": "train", "limit": limit, **known})
+    holes = {"missing": True} if kind == "rbm" else {}  # which alone learns from rows with unknown entries
+    data = _rows(options, first, {"name_or_path": name, "split": "train", "limit": limit, **known, **holes})
+    if data.known is None and "missing" in data.request:
+        data = replace(data, request={key: x for key, x in data.request.items() if key != "missing"})
     known |= {key: data.request[key] for key in (*COLUMNS, *KIND) if key in data.request}
     if (data.levels or 1) > 1:
         known["machine_levels"] = data.levels

@@ -264,6 +264,14 @@ def held_rows(count: int, share: float) -> int:
     return min(max(round(share * count), 1), count - 1) if share > 0 else 0
 
 
+def known_in_full(data: Data, least: int = 1) -> Data | None:
+    """The rows that are known in full, which are all of most data; None where they are fewer than least."""
+    if data.known is None:
+        return data
+    whole = np.flatnonzero(data.known.all(axis=1))
+    return replace(only(data, whole), known=None) if len(whole) >= least else None
+
+
 def only(data: Data, rows: NDArray[np.int64]) -> Data:
     """Some rows of data by their numbers, as an array of their own."""
     sparse = isinstance(data.x, SparseRows)

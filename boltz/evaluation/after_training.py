@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from boltz.data import Data, splits
-from boltz.data.dataset import parted
+from boltz.data.dataset import known_in_full, parted
 from boltz.diagnostics.layers import layers_of
 from boltz.errors import FileError
 from boltz.estimators.likelihood import log_likelihood
@@ -63,7 +63,8 @@ def _validation_data(description: RunDescription, run: Run) -> Data | None:
     data = _split_data(description, run.model, "valid")
     if data is not None or run.settings.validation == 0 or not description.data.load:
         return data
-    return parted(loaded(description.data.load, "run.toml"), run.settings.validation, run.settings.seed)[1]
+    held = parted(loaded(description.data.load, "run.toml"), run.settings.validation, run.settings.seed)[1]
+    return known_in_full(held)
 
 
 def _split_data(description: RunDescription, model: Model, split: str) -> Data | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from boltz.data import Data, load, splits
 from boltz.data.binarize import binarize
-from boltz.data.dataset import parted
+from boltz.data.dataset import known_in_full, parted
 from boltz.errors import BoltzError
 from boltz.estimators.simple_models import Beyond
 from boltz.estimators.words import in_words
@@ -81,8 +81,8 @@ def _training(data: Data, run: RunDescription) -> Data | None:
         rows = loaded(run.data.load, "run.toml")
         share, seed = run.setting("validation", float), run.setting("seed", int)
         if share is not None and 0 < share < 1 and seed is not None and not run.held_out:
-            return parted(rows, share, seed)[0]
-        return rows
+            return known_in_full(parted(rows, share, seed)[0])
+        return known_in_full(rows)
     source = data.request.get("name_or_path")
     if isinstance(source, str) and len(splits(source)) > 1 and "train" in splits(source):
         return load(source, "train")

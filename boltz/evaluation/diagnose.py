@@ -10,7 +10,7 @@ import numpy as np
 
 from boltz import checks
 from boltz.data import Data
-from boltz.data.dataset import only, parted
+from boltz.data.dataset import known_in_full, only, parted
 from boltz.diagnostics.diagnose import LEAST_SWEEPS, NEED_ROWS, diagnose_chains
 from boltz.diagnostics.diagnose import diagnose as judged
 from boltz.diagnostics.findings import Diagnosis, Finding, Verdict
@@ -167,7 +167,10 @@ def _both(found: Trained, seed: int) -> tuple[Any, Any] | None:
         both = rows, loaded(run.held_out.load, "run.toml")
     else:
         both = parted(rows, share, run.setting("seed", int) or 0)
-    few = [only(each, np.arange(len(each.x))[:: -(-len(each.x) // GAP_ROWS)]) for each in both]
+    whole = [each for each in map(known_in_full, both) if each is not None]
+    if len(whole) < len(both):
+        return None
+    few = [only(each, np.arange(len(each.x))[:: -(-len(each.x) // GAP_ROWS)]) for each in whole]
     one, other = (visible_rows(each, run.setting("binarize"), seed, found.model)[0] for each in few)
     return one, other
 

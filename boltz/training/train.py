@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.arrays import checked_device
 from boltz.data import Data
-from boltz.data.dataset import only, parted
+from boltz.data.dataset import known_in_full, parted
 from boltz.data.from_arrays import as_data
 from boltz.data.row_weights import checked_weights
 from boltz.errors import FileError, InputError
@@ -300,10 +300,7 @@ def _parts(data: Data, held_out: Data | None, settings: AnySettings) -> tuple[Da
     if isinstance(data.x, np.memmap):
         raise InputError("validation would read a mapped file into memory: give held_out rows, or validation=0.")
     rows, judges = parted(data, settings.validation, settings.seed)
-    if judges.known is None:
-        return rows, judges
-    whole = np.flatnonzero(judges.known.all(axis=1))
-    return rows, replace(only(judges, whole), known=None) if len(whole) >= LEAST_JUDGES else None
+    return rows, known_in_full(judges, LEAST_JUDGES)
 
 
 def _in_memory(loop: Loop, settings: AnySettings, heard: Heard) -> Run:

@@ -93,3 +93,39 @@ def test_loaded_rows_say_what_is_known_and_dbms_do_not_learn_them() -> None:
     with pytest.raises(FileError, match=r"a missing value; expected numbers everywhere: fill it in \(boltz complete\)"):
         boltz.load_data("genes.csv", levels=2)
     assert invoke("evaluate", "model.safetensors", "--data", "genes.csv").exit_code == 2
+
+
+def test_an_rbm_learns_from_rows_with_empty_cells(alone: Path) -> None:
+    """And is judged and measured by rows that are known in full; a dbm refuses such rows.
+
+    Catches zeros that are learnt or measured in the place of unknown numbers.
+    """
+    rng = np.random.default_rng(4)
+    x = rng.integers(0, 2, (60, 4))
+    holes = rng.random(x.shape) < 0.2
+    lines = [",".join("" if holes[i, j] else str(x[i, j]) for j in range(4)) for i in range(60)]
+    Path("some.csv").write_text("\n".join(["a,b,c,d", *lines]) + "\n")
+    words = ("--data", "some.csv", "--layers", "2", "--epochs", "3", "--validation", "0.5", "--out")
+    done = invoke("train", "rbm", *words, "run")
+    assert done.exit_code == 0, done.stderr
+    assert f"{holes[np.sort(_learnt(60))].mean():.2%} of the entries of the rows were unknown (NaN)" in done.stderr
+    whole = int((~holes[np.sort(_held(60))]).all(axis=1).sum())
+    assert f"{whole} validation rows of some" in done.stderr
+    assert invoke("train", "--resume", "run").exit_code == 0
+    refused = invoke("train", "dbm", "--data", "some.csv", "--layers", "2,2", "--epochs", "1", "--out", "deep")
+    assert refused.exit_code == 2 and "a missing value" in refused.stderr
+    plain = boltz.load_data("some.csv", missing=True)
+    again = boltz.train(boltz.rbm(4, 2, plain), plain, epochs=3, validation=0.5, held_out=None, patience=1)
+    assert again.seen is not None and len(again.seen[1]) == whole
+
+
+def _order(rows: int) -> Any:
+    return boltz.Key.from_seed(0).derive("validation").generator().permutation(rows)
+
+
+def _learnt(rows: int) -> Any:
+    return _order(rows)[rows // 2 :]
+
+
+def _held(rows: int) -> Any:
+    return _order(rows)[: rows // 2]
