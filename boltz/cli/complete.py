@@ -89,7 +89,7 @@ def complete(path: Path, as_json: bool, **options: Any) -> None:
         found = boltz.complete(model, x, known, options["method"], options["sweeps"], options["seed"])
     title = f"{rows.data.name}, {options['mask'] or 'full cells'} known, by {options['method']}"
     parts = {"data": x, "known": known, "completed": found}
-    write(out, model, parts, shape, (title, options["method"] == "sample", rows.data.alphabet))
+    write(out, model, parts, shape, (title, options["method"] == "sample", rows.data))
     unknown = int((~known).sum()) // rows.data.states
     off = difference(parts, there, rows.layer.columns)
     result = {

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from boltz.data import Data
 from boltz.models.files import Model
 from boltz.plotting import images
 from boltz.plotting.machines import shades
@@ -23,26 +24,26 @@ def write(
     model: Model,
     parts: Mapping[str, Any],
     shape: tuple[int, int] | None,
-    about: tuple[str, bool, str | None],
+    about: tuple[str, bool, Data],
 ) -> None:
     """Write data, known and completed (rows, columns) of a machine as the ending of the file says.
 
-    about: the title of a picture; whether categorical units were drawn, so that they are written as codes, and their
-    alphabet, which names the columns of their probabilities otherwise. Raises FileError.
+    about: the title of a picture; whether categorical units were drawn, so that they are written as codes; the data,
+    whose columns and letters name those of the file. Raises FileError.
     """
     found, known = parts["completed"], parts["known"]
-    title, drawn, alphabet = about
+    title, drawn, rows = about
     if out.suffix in PICTURES:
         data, again = (shades(model, parts[name][: images.MOST_STACKED]) for name in ("data", "completed"))
         given = np.where(known[: images.MOST_STACKED], data, GREY)
         images.save(images.stacked_tiles({"data": data, "given": given, "completed": again}, shape, title), out)
         return
     states = model.layers[0].columns
-    columns = [f"v_{i}" for i in range(1, found.shape[1] // states + 1)]
+    columns = list(rows.columns) or [f"v_{i}" for i in range(1, found.shape[1] // states + 1)]
     if states > 1 and drawn:
         found, known = codes_of(found, states), known[:, ::states]
     elif states > 1:
-        columns = [f"{column}_{state}" for column in columns for state in alphabet or range(states)]
+        columns = [f"{column}_{state}" for column in columns for state in rows.alphabet or range(states)]
     table = Table("completed", found.shape, found.dtype, columns, {"mask": known.astype(np.uint8)})
     with written(out, table) as put:
         put(found)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from boltz.data import Data, load, names
-from boltz.data.dataset import columns_entry
+from boltz.data.dataset import columns_entry, known_in_full
 from boltz.data.loading import held_splits
 from boltz.errors import FileError, InputError
 from boltz.foreign import shown
@@ -37,12 +37,26 @@ def rows_asked(
 ) -> tuple[Data, str | None]:
     """The rows that options name, by default those of the run, and their split, None for a file of one table.
 
-    split is the one to take without --split; None means test where there is one, else train. Raises InputError.
+    split is the one to take without --split; None means test where there is one, else train. Of rows that a run learnt
+    with unknown entries, those that are known in full, unless options say missing. Raises InputError.
     """
     request, split = request_of(path, models, options, split)
-    data, run = with_columns(request, path, models, options), description_at(path)
+    run = description_at(path)
+    holes = options["data"] is None and not options.get("missing") and bool(run.learnt.load.get("missing"))
+    data = with_columns(request | ({"missing": True} if holes else {}), path, models, options)
+    data = _without_holes(data) if holes else data
     note = columns_note(data, (run.data or run.rows("rows")).table, f"{path} was trained on")
     return (data if note is None else replace(data, notes=(*data.notes, note))), split
+
+
+def _without_holes(data: Data) -> Data:
+    """The rows that are known in full, with a note on the others; raises InputError where there are none."""
+    whole = known_in_full(data)
+    if whole is None:
+        raise InputError(f"No row of {data.source} is known in full: give other rows with --data FILE.")
+    left = len(data.x) - len(whole.x)
+    note = f"{left:,} of {len(data.x):,} rows of {data.source} have unknown entries and are left out."
+    return replace(whole, notes=(*whole.notes, note)) if left else whole
 
 
 def with_columns(request: Options, path: Path | None, models: Models, options: Options) -> Data:

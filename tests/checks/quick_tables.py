@@ -14,6 +14,8 @@ from boltz.data import Data
 from boltz.data.dataset import columns_entry
 from boltz.errors import FileError, InputError
 from boltz.evaluation import reading
+from boltz.evaluation.rows import rows_given
+from boltz.evaluation.trained import trained
 
 BITS = [[0, 1, 1], [1, 0, 1], [1, 1, 0], [0, 0, 1]] * 3
 
@@ -93,6 +95,18 @@ def check_real_numbers() -> None:
         path = Path(folder) / "x.csv"
         path.write_text("\n".join(["a,b", *(",".join(map(repr, row)) for row in rows)]))
         assert boltz.load_data(path, **known).x.tolist() == rows
+
+
+def check_rows_of_a_run_with_unknown_entries() -> None:
+    """Of rows that a run learnt with empty cells, those that are known in full are measured, and the others counted."""
+    lines = [*(",".join(map(str, row)) for row in BITS), ",1,0", "1,,1"]
+    with tempfile.TemporaryDirectory() as folder:
+        path, out = Path(folder) / "x.csv", Path(folder) / "run"
+        path.write_text("\n".join(["a,b,c", *lines]))
+        plain_train(boltz.rbm(3, 2), boltz.load_data(path, missing=True), epochs=1, out=out)
+        rows, split = rows_given(trained(out), None, "train")
+    assert split == "train" and rows.x.tolist() == BITS and rows.known is None
+    assert rows.notes[-1].startswith("2 of 14 rows")
 
 
 def _loaded(header: str, rows: Sequence[Sequence[object]], **columns: object) -> boltz.Data:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,12 @@ def test_an_rbm_learns_from_rows_with_empty_cells(alone: Path) -> None:
     whole = int((~holes[np.sort(_held(60))]).all(axis=1).sum())
     assert f"{whole} validation rows of some" in done.stderr
     assert invoke("train", "--resume", "run").exit_code == 0
+    full = int((~holes).all(axis=1).sum())
+    judged = invoke("diagnose", "run", "--sweeps", "100", "--json")
+    assert judged.exit_code == 0 and f"{60 - full} of 60 rows of " in judged.stderr
+    assert json.loads(judged.stdout)["rows"] == full == boltz.diagnose("run", sweeps=100).about["rows"]
+    assert invoke("complete", "run", "--data", "some.csv", "--out", "filled.csv").exit_code == 0
+    assert Path("filled.csv").read_text().split()[0] == "a,b,c,d"
     refused = invoke("train", "dbm", "--data", "some.csv", "--layers", "2,2", "--epochs", "1", "--out", "deep")
     assert refused.exit_code == 2 and "a missing value" in refused.stderr
     plain = boltz.load_data("some.csv", missing=True)
