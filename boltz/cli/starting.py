@@ -18,6 +18,7 @@ from boltz.data.binarize import HOW as BINARIZE
 from boltz.data.dataset import columns_entry
 from boltz.data.from_arrays import refuse_other_kind
 from boltz.data.kinds import BINARY, REAL, kind_words
+from boltz.data.row_weights import effective_rows, named_weights
 from boltz.errors import InputError
 from boltz.evaluation.closing import Asked, closing
 from boltz.evaluation.evaluate import samples_for
@@ -81,10 +82,7 @@ def prepared(options: Options) -> Start:
     known = reading(origin, [first] if first is not None else [], options, name)
     asked = values.get("visible") if values.get("visible") == "gaussian" else values.get("units")
     known |= {} if first is not None or asked is None else {"units": asked}
-    holes = {"missing": True} if kind == "rbm" else {}  # which alone learns from rows with unknown entries
-    data = _rows(options, first, {"name_or_path": name, "split": "train", "limit": limit, **known, **holes})
-    if data.known is None and "missing" in data.request:
-        data = replace(data, request={key: x for key, x in data.request.items() if key != "missing"})
+    data = _rows(options, first, {"name_or_path": name, "split": "train", "limit": limit, **known}, kind)
     known |= {key: data.request[key] for key in (*COLUMNS, *KIND) if key in data.request}
     if (data.levels or 1) > 1:
         known["machine_levels"] = data.levels
@@ -101,6 +99,8 @@ def prepared(options: Options) -> Start:
     extra: dict[str, Any] = {"evaluation": evaluation}
     if data.shape:
         extra["picture"] = {"shape": list(data.shape)}
+    if data.weights is not None:
+        extra["weights"] = {"of": options["weights"], "effective": effective_rows(data.weights)}
     if recipe:
         extra["recipe"] = recipe.entry
     if first is not None:
@@ -160,9 +160,23 @@ def _in_words(recipe: Recipe, values: Options, own_shape: bool) -> str:
     return f"recipe {recipe.name}: {recipe.title}; " + ", ".join(f"{name} {text(name, values[name])}" for name in named)
 
 
-def _rows(options: Options, first: Model | None, request: dict[str, Any]) -> Data:
+def _rows(options: Options, first: Model | None, request: dict[str, Any], kind: str) -> Data:
     """The training rows, with the columns that the run to start from leaves out of its own where nothing is said."""
-    return said(load(**request) if first is None else with_columns(request, _origin(options), [first], options))
+    request |= {"missing": True} if kind == "rbm" else {}  # which alone learns from rows with unknown entries
+    data = said(load(**request) if first is None else with_columns(request, _origin(options), [first], options))
+    if data.known is None:
+        data = replace(data, request={key: x for key, x in data.request.items() if key != "missing"})
+    else:
+        share = 1 - data.known.mean()
+        say(f"{share:.2%} of the entries of {data.source} are unknown; they are drawn given the rest of their rows.")
+    return data if options["weights"] is None else _weighed(data, options["weights"])
+
+
+def _weighed(data: Data, words: str) -> Data:
+    """Rows with their weights, by which they are told to count."""
+    weights = named_weights(words, data)
+    say(f"The rows weigh by {words}, as much as {effective_rows(weights):,.0f} of {len(weights):,} rows alike.")
+    return replace(data, weights=weights)
 
 
 def _recipe(options: Options) -> Recipe | None:

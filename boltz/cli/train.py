@@ -74,6 +74,13 @@ WITH_RESUME = {"resume", "as_json", "threads", "device"}
 @click.option("--test", metavar="DATA", show_default="those of --data, if any", help="Test rows, of another file.")
 @table_options
 @click.option(
+    "--weights",
+    metavar="FILE|similarity:SHARE",
+    show_default="all rows alike",
+    help="How much each training row counts: a file with a number for each, or, of aligned sequences, 1 over the "
+    "number of rows that agree in this share of the sites, such as similarity:0.8.",
+)
+@click.option(
     "--minutes",
     type=float,
     show_default="epochs as below",

@@ -181,13 +181,14 @@ def _others(numbers: Array, border: Border, left_out: list[int]) -> str:
     return f"; the other columns hold whole numbers up to {high:g}, so {border.remedy.format(int(high))} as well"
 
 
-def values(name_or_path: str | os.PathLike[str]) -> Array:
+def values(name_or_path: str | os.PathLike[str], exact: bool = False) -> Array:
     """The numbers of a file, as `load` takes it, in the shape they have there; raises FileError.
 
-    For what goes with rows, such as labels or masks; those of a .npy file of 64 MiB and more stay there, mapped.
+    For what goes with rows, such as labels or masks; those of a .npy file of 64 MiB and more stay there, mapped. exact:
+    numbers of text keep all their digits.
     """
     path, array, _ = _located(name_or_path)
-    return readers.read(path, array, "train").values
+    return readers.read(path, array, "train", Asked(exact=exact)).values
 
 
 def _known_splits(name_or_path: str | os.PathLike[str]) -> tuple[str, ...]:

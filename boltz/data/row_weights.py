@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from math import ceil
 from typing import Any
 
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 
 import boltz.kernels as kernels
 from boltz import checks
-from boltz.errors import InputError
+from boltz.data.loading import values
+from boltz.errors import FileError, InputError
+from boltz.foreign import shown
 from boltz.parallel import workers
 from boltz.scale import table
 from boltz.units import MOST_STATES, units_of
@@ -19,6 +22,7 @@ from boltz.units.onehot import codes_of, shape_of
 Floats = NDArray[np.float64]
 BLOCK = 64  # rows that a thread takes at a time
 ROUNDING = 1e-6  # of a share of the sites
+SIMILARITY = "similarity:"
 
 
 def sequence_weights(x: Any, similarity: float = 0.8) -> Floats:
@@ -57,6 +61,40 @@ def _codes(data: Any) -> Any:
     if not data.kind.startswith("categorical:"):
         raise InputError(f"x must be rows of categorical units, but {data.source} has {data.kind} ones.")
     return codes_of(data.x, units_of(data.kind).columns)
+
+
+def named_weights(name_or_path: str | os.PathLike[str], data: Any) -> Floats:
+    """Weights (rows,) of rows as boltz.load_data gives them: a number for each row, in a file, or "similarity:SHARE".
+
+    The latter are those of sequence_weights. A file may go on where the data end at a limit. Raises InputError,
+    FileError.
+    """
+    words, rows = str(name_or_path), len(data.x)
+    if words.startswith(SIMILARITY):
+        return sequence_weights(data, checks.number(_number(words.removeprefix(SIMILARITY)), "similarity", 0, 1))
+    found = values(name_or_path, exact=True)
+    if found.ndim > 2 or (found.ndim == 2 and found.shape[1] != 1):
+        raise FileError(f"{words} must hold one column, a number for each row, got shape {found.shape!s:.80}.")
+    found = np.asarray(found, np.float64).reshape(-1)
+    found = found[:rows] if data.request.get("limit") is not None else found
+    if len(found) != rows:
+        raise FileError(f"{words} must hold a number for each of {rows:,} rows of {data.source}, got {len(found):,}.")
+    if not np.isfinite(found).all() or found.min() < 0 or not found.max() > 0:
+        raise FileError(f"{words} must hold finite numbers of at least 0 that are not all 0.")
+    return found
+
+
+def _number(text: str) -> float:
+    """A number that is written in words; raises InputError."""
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"similarity must be a number, got {shown(text)}.") from None
+
+
+def effective_rows(weights: Floats) -> float:
+    """How many rows of one weight would say as much: the square of the sum over the sum of the squares (Kish 1965)."""
+    return float(weights.sum() ** 2 / (weights**2).sum())
 
 
 def checked_weights(weights: Any, rows: int) -> Floats | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,8 @@ from support import stats
 
 import boltz
 from boltz.data.from_arrays import as_data
-from boltz.data.row_weights import drawn_rows
+from boltz.data.row_weights import drawn_rows, effective_rows, named_weights
+from boltz.errors import FileError
 from boltz.estimators.exact import exact_log_z
 from boltz.estimators.moments import exact_gradient
 from boltz.models.boltzmann import BoltzmannMachine
@@ -433,6 +437,29 @@ def check_unknown_entries_of_loaded_and_of_held_out_rows() -> None:
     whole = rows[~holes.any(axis=1)]
     judged = run.model.scaling.outside(run.seen[1])
     assert all((np.abs(whole - row).max(axis=1) < 1e-3).any() for row in judged), "held-out rows are filled in"
+
+
+def check_weights_by_name() -> None:
+    """A file of weights keeps all digits, its length is that of the rows, and few rows of much weight are few.
+
+    Catches weights of other rows, and an effective number that is the sum.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.csv"
+        path.write_text("0.1\n0.3\n0.5\n")
+        x, limit = np.eye(4, dtype=np.uint8), {"limit": 2}
+        data = as_data(x[:3], "x", boltz.rbm(4, 2).layers[0])
+        assert named_weights(path, data).tolist() == [0.1, 0.3, 0.5]
+        assert named_weights(path, replace(data, x=x[:2], request=limit)).tolist() == [0.1, 0.3]
+        for other in (replace(data, x=x), replace(data, x=x[:2])):
+            try:
+                named_weights(path, other)
+            except FileError as problem:
+                assert f"each of {len(other.x)} rows" in str(problem)
+            else:
+                raise AssertionError("rows have the weights of others")
+    near(effective_rows(np.array([2.0, 2.0, 2.0])), 3, 1e-12)
+    near(effective_rows(np.array([0.0, 3.0, 1.0])), 1.6, 1e-12)
 
 
 def check_starts_of_upper_layers() -> None:

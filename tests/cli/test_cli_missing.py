@@ -110,6 +110,7 @@ def test_an_rbm_learns_from_rows_with_empty_cells(alone: Path) -> None:
     done = invoke("train", "rbm", *words, "run")
     assert done.exit_code == 0, done.stderr
     assert f"{holes[np.sort(_learnt(60))].mean():.2%} of the entries of the rows were unknown (NaN)" in done.stderr
+    assert f"{holes.mean():.2%} of the entries of some.csv are unknown" in done.stderr
     whole = int((~holes[np.sort(_held(60))]).all(axis=1).sum())
     assert f"{whole} validation rows of some" in done.stderr
     assert invoke("train", "--resume", "run").exit_code == 0
