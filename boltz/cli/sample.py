@@ -30,8 +30,8 @@ from boltz.foreign import shown
 
 SWEEPS, ROUNDS = 1000, 1000
 FORMS = {
-    "values": (".npz", ".npy", ".png", ".svg", ".pdf"),
-    "codes": (".npz", ".npy"),
+    "values": (".npz", ".npy", ".csv", ".png", ".svg", ".pdf"),
+    "codes": (".npz", ".npy", ".csv"),
     "letters": (".txt",),
     "fasta": (".fasta", ".fa"),
 }  # how samples are written, and the endings of such files
@@ -78,8 +78,8 @@ STARTS = ("rates", "uniform", "bias", "data")
     "--out",
     type=click.Path(path_type=Path),
     show_default="samples.npz, .txt or .fasta, as --as asks for",
-    help="Where to write: states of the layers (.npz), of one layer (.npy), a picture of its means (.png, .svg, .pdf), "
-    "or letters (.txt, .fasta).",
+    help="Where to write: states of the layers (.npz), of one layer (.npy, .csv), a picture of its means (.png, .svg, "
+    ".pdf), or letters (.txt, .fasta).",
 )
 @click.option("--layer", show_default="v; all of them in an .npz file", help="The layer to write.")
 @click.option("--force", is_flag=True, help="Replace the file that --out names.")
@@ -236,6 +236,7 @@ def _written(model: Any, states: dict[str, Any], how: tuple[str, str], out: Path
     """Write states of layers as asked for, and return them as they are written."""
     from boltz.data.alignments import sequences_of
     from boltz.storage.atomic import write_bytes, write_text
+    from boltz.storage.tables import Table, written
     from boltz.units.onehot import codes_of
 
     form, alphabet = how
@@ -248,8 +249,21 @@ def _written(model: Any, states: dict[str, Any], how: tuple[str, str], out: Path
         write_text(out, "".join(f"{name}{line}\n" for name, line in zip(names, lines, strict=True)))
         return states
     kinds = {layer.name: layer.type.support for layer in model.layers}
-    write_bytes(out, _encoded({name: _plain(x, kinds[name]) for name, x in states.items()}, out.suffix))
+    plain = {name: _plain(x, kinds[name]) for name, x in states.items()}
+    if out.suffix == ".csv":
+        (name, x) = next(iter(plain.items()))
+        states_of = columns[name] if form == "values" else 1
+        with written(out, Table("samples", x.shape, x.dtype, _columns(name, x.shape[1], states_of))) as put:
+            put(x)
+    else:
+        write_bytes(out, _encoded(plain, out.suffix))
     return states
+
+
+def _columns(layer: str, columns: int, states: int) -> list[str]:
+    """Names of the columns of a layer: its units, or the states of each."""
+    units = [f"{layer}_{i}" for i in range(1, columns // states + 1)]
+    return units if states == 1 else [f"{unit}_{state}" for unit in units for state in range(states)]
 
 
 def _plain(x: Any, support: tuple[float, ...] | None) -> Any:

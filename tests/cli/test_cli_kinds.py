@@ -136,6 +136,15 @@ def test_samples_are_written_in_the_units_of_the_data() -> None:
     assert Path("f.fasta").read_text().startswith(">sample_1\n")
     assert np.array_equal(codes_of(boltz.load_data("f.fasta").x, 21), codes)
     assert result_of("sample", family, *few, "--as", "letters")["out"] == "samples.txt"
+    for run, ending, words in ((spins, "signs", ()), (sensors, "reals", ()), (family, "states", ("--as", "codes"))):
+        for name in (f"{ending}.npy", f"{ending}.csv"):
+            assert invoke("sample", run, *few, "--out", name, *words).exit_code == 0
+        head, *rows = Path(f"{ending}.csv").read_text().splitlines()
+        assert head == ",".join(f"v_{i}" for i in range(1, SITES + 1))
+        np.testing.assert_array_equal([[float(x) for x in row.split(",")] for row in rows], np.load(f"{ending}.npy"))
+    assert invoke("sample", family, *few, "--out", "onehot.csv").exit_code == 0
+    head = Path("onehot.csv").read_text().split("\n")[0].split(",")
+    assert len(head) == 21 * SITES and head[:2] == ["v_1_0", "v_1_1"] and head[-1] == f"v_{SITES}_20"
 
 
 def test_layers_of_a_dbm_have_kinds_of_their_own() -> None:
