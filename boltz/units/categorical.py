@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import boltz.kernels as kernels
 from boltz.numerics import logsumexp
 from boltz.rng import Stream
+from boltz.units.damping import damp
 
 Array = NDArray[Any]
 
@@ -80,11 +81,7 @@ class Categorical:
         kernels.categorical_from_mean(mean, self.columns, stream, first_row, state)
 
     def relax(self, inputs: Array, scale: float, bias: Array, damping: float, mean: Array) -> float:
-        kind = inputs.dtype.type
-        new = kind(damping) * mean + kind(1 - damping) * self.mean(kind(scale) * inputs + bias)
-        change = float(np.abs(new - mean).max(initial=0.0))
-        mean[...] = new
-        return change
+        return damp(mean, self.mean(inputs.dtype.type(scale) * inputs + bias), damping)
 
     def anneal(
         self,

@@ -22,6 +22,7 @@ from boltz.arrays import beside, host
 from boltz.errors import InputError
 from boltz.numerics import logsumexp
 from boltz.rng import Stream
+from boltz.units.damping import damp
 
 Array = NDArray[Any]
 LONGEST = 10**6  # words of a document
@@ -128,10 +129,7 @@ class Counts:
         kind = inputs.dtype.type
         lengths = self._lengths(mean)
         new = Counts().mean(kind(scale) * inputs + bias) * np.where(lengths > 0, lengths, kind(1))
-        new = kind(damping) * mean + kind(1 - damping) * new
-        change = float(np.abs(new - mean).max(initial=0.0))
-        mean[...] = new
-        return change
+        return damp(mean, new, damping)
 
     def anneal(
         self,

@@ -13,6 +13,7 @@ import boltz.kernels as kernels
 from boltz.arrays import on_device
 from boltz.errors import InputError
 from boltz.rng import Stream
+from boltz.units.damping import damp
 from boltz.units.half_normal import drawn, field_of, log_mass, moments
 
 Array = NDArray[Any]
@@ -138,11 +139,7 @@ class DReLU:
         self._draw(self.natural(mean), stream, first_row, state)
 
     def relax(self, inputs: Array, scale: float, bias: Array, damping: float, mean: Array) -> float:
-        kind = inputs.dtype.type
-        new = kind(damping) * mean + kind(1 - damping) * self.mean(kind(scale) * inputs + bias)
-        change = float(np.abs(new - mean).max(initial=0.0))
-        mean[...] = new
-        return change
+        return damp(mean, self.mean(inputs.dtype.type(scale) * inputs + bias), damping)
 
     def anneal(
         self,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import boltz.kernels as kernels
 from boltz.arrays import numbers
 from boltz.rng import Stream
+from boltz.units.damping import damp
 
 Array = NDArray[Any]
 LOG_TWO_PI = float(np.log(2 * np.pi))
@@ -85,11 +86,7 @@ class Gaussian:
         state += mean
 
     def relax(self, inputs: Array, scale: float, bias: Array, damping: float, mean: Array) -> float:
-        kind = inputs.dtype.type
-        new = kind(damping) * mean + kind(1 - damping) * self.mean(kind(scale) * inputs + bias)
-        change = float(np.abs(new - mean).max(initial=0.0))
-        mean[...] = new
-        return change
+        return damp(mean, self.mean(inputs.dtype.type(scale) * inputs + bias), damping)
 
     def anneal(
         self,

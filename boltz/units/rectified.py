@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz.rng import Stream
+from boltz.units.damping import damp
 from boltz.units.drelu import uniforms
 from boltz.units.half_normal import drawn, field_of, log_mass, moments
 
@@ -76,11 +77,7 @@ class Rectified:
         state[...] = drawn(self.natural(mean), ONE, uniforms(stream, first_row, state, 1))
 
     def relax(self, inputs: Array, scale: float, bias: Array, damping: float, mean: Array) -> float:
-        kind = inputs.dtype.type
-        new = kind(damping) * mean + kind(1 - damping) * self.mean(kind(scale) * inputs + bias)
-        change = float(np.abs(new - mean).max(initial=0.0))
-        mean[...] = new
-        return change
+        return damp(mean, self.mean(inputs.dtype.type(scale) * inputs + bias), damping)
 
     def anneal(
         self,

@@ -37,6 +37,7 @@ from boltz.training.pretraining import stages
 from boltz.training.rules import Clock
 from boltz.training.settings import Settings
 from boltz.training.state import TrainState
+from boltz.units.damping import damp
 
 SPREADS = {"v": (0.5, 1.4), "h1": (0.8, 1.1), "h2": (0.7, 1.2)}  # of the two Gaussian units of a layer
 LAWS: dict[str, Any] = {
@@ -437,6 +438,16 @@ def check_unknown_entries_of_loaded_and_of_held_out_rows() -> None:
     whole = rows[~holes.any(axis=1)]
     judged = run.model.scaling.outside(run.seen[1])
     assert all((np.abs(whole - row).max(axis=1) < 1e-3).any() for row in judged), "held-out rows are filled in"
+
+
+def check_damped_steps() -> None:
+    """A mean moves the share of its way that damping leaves, and the largest move is returned.
+
+    Catches shares that are swapped, and a change that is that of a step without damping.
+    """
+    mean, old, new = np.array([[0.2, 0.9]]), np.array([[0.2, 0.9]]), np.array([[0.6, 0.1]])
+    near(damp(mean, new, 0.25), 0.6, 1e-12)
+    near(mean, 0.25 * old + 0.75 * new, 1e-12)
 
 
 def check_weights_by_name() -> None:
