@@ -113,6 +113,11 @@ def drawn_rows(weights: Floats, generator: np.random.Generator) -> NDArray[np.in
     They are spread evenly over the sum of the weights from a random start (systematic sampling, Kitagawa 1996), so that
     every row has its share of each epoch in expectation, with the least chance.
     """
+    return spread_rows(weights, len(weights), generator.random())
+
+
+def spread_rows(weights: Floats, count: int, start: float = 0.5) -> NDArray[np.int64]:
+    """So many row numbers at even places over the sum of the weights, each row as often as its weight asks for."""
     shares = np.cumsum(weights) / weights.sum()
-    places = (np.arange(len(weights)) + generator.random()) / len(weights)
+    places = (np.arange(count) + start) / count
     return np.minimum(np.searchsorted(shares, places, side="right"), len(weights) - 1)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from boltz.arrays import beside, host, numbers, on_device
 from boltz.data import Data
 from boltz.data.binarize import binarize
-from boltz.data.row_weights import drawn_rows
+from boltz.data.row_weights import drawn_rows, spread_rows
 from boltz.data.sparse import SparseRows
 from boltz.models.files import Model, inside
 from boltz.parallel import Workers, workers
@@ -174,8 +174,9 @@ class Loop:
 
     def _order(self, shuffle: bool, key: Key) -> NDArray[np.int64]:
         """The row numbers of an epoch: all rows, or as many of weighed ones as their weights ask for."""
-        weights, rows = self.state.weights, len(self.data.x)
-        drawn = drawn_rows(weights, key.derive("weights").generator()) if weights.size else np.arange(rows)
+        weights, rows = self.data.weights, len(self.data.x)
+        generator = key.derive("weights").generator()
+        drawn = np.arange(rows) if weights is None else drawn_rows(weights, generator)
         return drawn[_permutation(rows, key)] if shuffle else drawn
 
     def _together(self, stage: Stage, key: Key, pool: Workers) -> Steps | None:
@@ -345,7 +346,12 @@ class Loop:
             or not due(epoch, stage.settings.epochs, stage.settings.patience)
         ):
             return None
-        rows = self._batch(self.held_out, stage, self._spread(JUDGES, len(self.held_out.x)), 0)
+        weights = self.held_out.weights
+        if weights is None or not weights.any():
+            judges = self._spread(JUDGES, len(self.held_out.x))
+        else:
+            judges = spread_rows(weights, JUDGES)
+        rows = self._batch(self.held_out, stage, judges, 0)
         score = stage.rule.score(machine, train, rows, self.key.derive("held out"))
         if score is not None:
             self.state.judge(stage, score)

@@ -36,7 +36,7 @@ class TrainState:
     before there are any. best holds the parameters of the epoch of the stage that held-out rows
     like best, empty before there is one, and judged (their log-likelihood, that epoch). epochs holds those of each
     stage where they were planned by minutes, since they may be planned anew; else it is empty. weights holds those of
-    the training rows, empty where all count alike; it stays on the host. guesses (rows, units) holds training rows with
+    the given rows, empty where all count alike; it stays on the host. guesses (rows, units) holds training rows with
     their unknown entries as they were last drawn, empty where all are known.
     """
 

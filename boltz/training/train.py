@@ -138,7 +138,8 @@ def train(
     - progress: True for a bar, or a function of (stage, epochs done, all of them).
     - minutes: how long the training may take, in place of epochs, which are chosen by what this machine can do; or a
       plan from boltz.plan_training, which has the settings.
-    - weights: how much each row counts, (rows,) numbers of at least 0, such as those of boltz.sequence_weights.
+    - weights: how much each row counts, (rows,) numbers of at least 0, such as those of boltz.sequence_weights. Rows
+      that validation holds out choose the epoch by theirs.
     - extra: what else run.toml keeps.
     - settings: the fields of boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid belief net
       or a VAE, of boltz.BeliefSettings for a deep belief net. Those that are not named are as in boltz train.
@@ -158,7 +159,7 @@ def train(
     model, data, others, chosen, given = begun.model, begun.data, begun.held_out, begun.settings, begun.plan
     plan = stages(model.plan, chosen)
     rows, judges = _parts(data, others, chosen)
-    state = TrainState(_started(model, data), [], weights=np.zeros(0) if rows.weights is None else rows.weights)
+    state = TrainState(_started(model, data), [], weights=np.zeros(0) if data.weights is None else data.weights)
     loop = Loop(rows, judges, plan, state, Key.from_seed(chosen.seed).derive("train"))
     if given is not None:
         state.epochs = np.array([stage.settings.epochs for stage in plan], np.int64)
@@ -278,9 +279,10 @@ def resume(
         if data is None:
             raise FileError(f"{description.place} does not say what data the run had.")
         state.model = with_levels_of(state.model, data)
+        if state.weights.size not in (0, len(data.x)):
+            raise FileError(f"the checkpoint of {folder} must hold a weight for each of {len(data.x)} rows.")
+        data = replace(data, weights=state.weights if state.weights.size else None)
         rows, held = _parts(data, others, chosen)
-        if state.weights.size not in (0, len(rows.x)):
-            raise FileError(f"the checkpoint of {folder} must hold a weight for each of {len(rows.x)} rows.")
         if state.guesses.size and state.guesses.shape != rows.x.shape:
             raise FileError(f"the checkpoint of {folder} must hold guesses of shape {rows.x.shape}.")
         if state.stage < len(plan) and state.batch * plan[state.stage].settings.batch_size >= len(rows.x):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from oracles import mixed
 from oracles.mixed import Mixed
 from scipy import stats as laws
@@ -31,6 +32,7 @@ from boltz.sampling.ladders import At
 from boltz.sampling.meanfield import free_energy_at
 from boltz.targets import MachinePath, path_to
 from boltz.training.contrastive import Contrastive
+from boltz.training.held_out import SCORE
 from boltz.training.jumps import Proposals, Snapshots
 from boltz.training.loop import Loop
 from boltz.training.pretraining import stages
@@ -438,6 +440,36 @@ def check_unknown_entries_of_loaded_and_of_held_out_rows() -> None:
     whole = rows[~holes.any(axis=1)]
     judged = run.model.scaling.outside(run.seen[1])
     assert all((np.abs(whole - row).max(axis=1) < 1e-3).any() for row in judged), "held-out rows are filled in"
+
+
+def check_held_out_rows_judge_by_their_weights() -> None:
+    """Rows of no weight neither teach nor judge, so that others in their place change nothing, resumed or not.
+
+    Catches held-out rows that count alike, and a resumed run that forgets their weights.
+    """
+    rng = np.random.default_rng(29)
+    rows = rng.integers(0, 2, (60, 4)).astype(np.uint8)
+    weights = rng.integers(0, 3, 60).astype(np.float64)
+    other, held = rows.copy(), Key.from_seed(0).derive("validation").generator().permutation(60)[:30]
+    silent = held[weights[held] == 0]
+    other[silent] = 1 - rows[silent]
+    start = boltz.rbm(4, 2, seed=1)
+    how: dict[str, Any] = {"epochs": 4, "batch_size": 10, "validation": 0.5, "patience": 4}
+    with tempfile.TemporaryDirectory() as folder:
+        runs = [boltz.train(start, x, weights=weights, **how) for x in (rows, other)]
+        seen: list[Any] = []
+
+        def stop(record: Any) -> None:
+            seen.append(record)
+            if len(seen) == 2:
+                raise InterruptedError
+
+        with pytest.raises(InterruptedError):
+            boltz.train(start, rows, weights=weights, out=f"{folder}/run", watch=stop, **how)
+        whole = boltz.resume(f"{folder}/run", x=rows)
+    scores = [[record.get(SCORE) for record in run.history] for run in (*runs, whole)]
+    assert len(scores[0]) == 4 and None not in scores[0]
+    assert scores[0] == scores[1] == scores[2], "rows of no weight judge"
 
 
 def check_damped_steps() -> None:
