@@ -138,8 +138,7 @@ def train(
     - progress: True for a bar, or a function of (stage, epochs done, all of them).
     - minutes: how long the training may take, in place of epochs, which are chosen by what this machine can do; or a
       plan from boltz.plan_training, which has the settings.
-    - weights: how much each row counts, (rows,) numbers of at least 0, such as those of boltz.sequence_weights. Rows
-      that validation holds out choose the epoch by theirs.
+    - weights: (rows,) numbers of at least 0, by which rows teach, and those that validation holds out choose the epoch.
     - extra: what else run.toml keeps.
     - settings: the fields of boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid belief net
       or a VAE, of boltz.BeliefSettings for a deep belief net. Those that are not named are as in boltz train.
