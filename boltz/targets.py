@@ -2,7 +2,8 @@
 
 p*_beta(x) = exp(-beta E(x) + (1 - beta) b0 . x): edges times beta, biases (1 - beta) b0 + beta b (Salakhutdinov &
 Murray 2008, section 4.1). The base energies of units are the same all along, those of the base model being the
-machine's. Only one colour class is chain state; the other is summed out, so that each transition is reversible.
+machine's. Only one colour class is chain state; the other is summed out, so that each transition is reversible. Of a
+graph that is not layered as many layers are summed out as are independent of each other.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ class BaseRatePath:
     held: tuple[str, ...]
     summed: tuple[str, ...]
     bend: Mapping[str, Array] = field(default_factory=dict)
+
+    @cached_property
+    def joined(self) -> bool:
+        """Whether held units are coupled to each other."""
+        return any(edge.lower in self.held and edge.upper in self.held for edge in self.machine.graph.edges)
 
     def bias(self, layer: str, beta: float) -> Array:
         """Biases (units,) of a layer at beta."""
@@ -84,6 +90,8 @@ class BaseRatePath:
         """log p*_beta of the held layers (chains,), the summed layers summed out, in nats."""
         held = {layer: state[layer] for layer in self.held}
         total = zeros(next(iter(held.values())))
+        if self.joined:
+            total -= beta * self.machine.coupling_energy(held, self.held)
         for layer, x in held.items():
             total += x.astype(np.float64) @ self.exact_bias(layer, beta)
             total -= self.machine.unit_type(layer).base_energy(x)
@@ -96,9 +104,10 @@ class BaseRatePath:
 def path_to(machine: BoltzmannMachine, rates: Mapping[str, Array], held_visible: bool = False) -> BaseRatePath:
     """The base-rate path to a machine; the larger colour class is summed out, or the one without the visible layer.
 
-    Units with a range of states are summed out where the other class has none.
+    Units with a range of states are summed out where the other class has none. A graph that is not layered has its own
+    two sides.
     """
-    held, summed = machine.graph.colours
+    held, summed = machine.graph.sides
     if not held_visible:
         held, summed = machine.by_size
     base = {layer: machine.unit_type(layer).natural(rates[layer]) for layer in machine.graph.units}

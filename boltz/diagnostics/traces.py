@@ -15,7 +15,8 @@ from boltz.models.boltzmann import BoltzmannMachine, State
 from boltz.nn.arena import zeros
 from boltz.parallel import blocks, workers
 from boltz.rng import Key
-from boltz.sampling.gibbs import GibbsSweep, Scratch, layer_input, turned_weights
+from boltz.sampling.gibbs import GibbsSweep
+from boltz.sampling.inputs import Scratch, layer_input, turned_weights
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

@@ -47,7 +47,7 @@ def ais(
     temperatures, and wider base models, do not contradict. Results do not depend on the number of threads. Raises
     InputError.
     """
-    model = checked_model(model, any_units=True)
+    model = checked_model(model, any_units=True, any_graph=True)
     chains = affordable_chains(model, chains)
     resample = checks.number(resample, "resample", 0.0, 1.0)
     checks.callback(progress, "progress", 2)

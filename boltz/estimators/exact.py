@@ -75,16 +75,27 @@ def quick(machine: BoltzmannMachine) -> bool:
     """Whether log Z is exact unless something else is asked for: at most 20 units in the smaller colour class, or 2^20
     states.
     """
-    return min(class_units(machine, layers) for layers in machine.graph.colours) <= QUICK_UNITS
+    return class_units(machine, enumerated_sides(machine)[0]) <= QUICK_UNITS
+
+
+def enumerated_sides(machine: BoltzmannMachine) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The layers whose states are counted, and those that are summed in closed form given them: of two classes the one
+    with fewer states is counted.
+    """
+    if not machine.graph.layered:
+        return machine.graph.sides
+    mine, other = sorted(machine.graph.colours, key=lambda layers: class_units(machine, layers))
+    return mine, other
 
 
 def exact_log_z(model: BoltzmannMachine) -> Estimate:
     """log Z in nats by enumerating the smaller side of the machine and summing the other in closed form.
 
-    A side is every other layer: v and h2, or h1 and h3. Raises InputError if the smaller one has more than 28 units.
+    A side is every other layer: v and h2, or h1 and h3. Of a graph that is not layered, as many layers are summed as
+    are independent of each other, and the rest is enumerated. Raises InputError if these have more than 28 units.
     """
-    model = checked_model(model, any_units=True)
-    mine, other = sorted(model.graph.colours, key=lambda layers: class_units(model, layers))
+    model = checked_model(model, any_units=True, any_graph=True)
+    mine, other = enumerated_sides(model)
     units = class_units(model, mine)
     if units == BEYOND:
         raise InputError("exact_log_z needs a side of the machine whose units have states that can be counted.")
@@ -110,7 +121,7 @@ def exact_samples(model: BoltzmannMachine, chains: int, seed: int = 0) -> dict[s
     h3. The smaller side is enumerated, and the other one drawn given it. Raises InputError if the smaller side has more
     than 20 units.
     """
-    model = checked_model(model, any_units=True)
+    model = checked_model(model, any_units=True, any_graph=True)
     chains = affordable_chains(model, chains)
     machine, drawn = model.to("cpu"), drawn_class(model, chains, seed)
     found = {}
@@ -129,7 +140,7 @@ def drawn_class(model: BoltzmannMachine, chains: int, seed: int = 0) -> dict[str
 
     Raises InputError if that class has more than 20 units.
     """
-    mine, other = sorted(model.graph.colours, key=lambda layers: class_units(model, layers))
+    mine, other = enumerated_sides(model)
     units = class_units(model, mine)
     if units > QUICK_UNITS:
         raise InputError(

@@ -19,7 +19,7 @@ from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
 from boltz.nn.dense import forward
 from boltz.rng import Key
-from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
+from boltz.sampling.inputs import Scratch, layer_input, turned_weights
 from boltz.sampling.mixtures import mixture_of
 from boltz.sampling.recognition import Pass, draw, encode, streams
 

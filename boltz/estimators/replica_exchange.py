@@ -137,7 +137,7 @@ def exchange_log_z(
     - Copies forget where they were within half of the run.
     - The large modes of mean field were met.
     """
-    model = checked_model(model, any_units=True)
+    model = checked_model(model, any_units=True, any_graph=True)
     copies = checks.integer(copies, "copies", 2, 2**20)
     rounds = checks.integer(rounds, "rounds", 20, checks.MOST_STEPS)
     seed = checks.seed(seed)
@@ -221,7 +221,7 @@ def tempered_sample(
     whether so many rounds suffice: trusted, doubts and ladder, as in exchange_log_z, whose other arguments it takes.
     times are autocorrelation times in rounds. Raises InputError.
     """
-    model = checked_model(model, any_units=True)
+    model = checked_model(model, any_units=True, any_graph=True)
     chains = affordable_chains(model, chains)
     rounds = checks.integer(rounds, "rounds", 20, checks.MOST_STEPS)
     key = Key.from_seed(seed).derive("tempered")

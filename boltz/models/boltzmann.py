@@ -1,6 +1,7 @@
 """The Boltzmann machine on a layer graph, p(x) proportional to exp(-energy), and its builders.
 
-E(x) = - sum_l b_l . x_l - sum_(l,m) x_l^T W_lm x_m + base energies (Salakhutdinov & Hinton 2009, section 3).
+E(x) = - sum_l b_l . x_l - sum_(l,m) x_l^T W_lm x_m + base energies (Salakhutdinov & Hinton 2009, section 3), with
+1/2 x_l^T W_ll x_l for couplings within a layer, whose pairs count once each (Hinton & Sejnowski 1986).
 """
 
 from __future__ import annotations
@@ -75,6 +76,9 @@ class BoltzmannMachine:
         check_arena(self.arena, self.graph.parameters)
         check_rates(self.rates, self.graph.units)
         scale.checked_levels(self.levels)
+        for layer, edge in self.graph.within.items():
+            if edge.pairs is None:
+                _check_within(self.params[edge.key], self.graph, layer)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew from what defines the machine, so that their parameters are views again."""
@@ -131,7 +135,7 @@ class BoltzmannMachine:
 
     @property
     def kind(self) -> str:
-        """The name of the machine: rbm or dbm."""
+        """The name of the machine: rbm or dbm; multimodal, or bm of any other graph."""
         return self.graph.kind
 
     @property
@@ -155,7 +159,12 @@ class BoltzmannMachine:
 
     @cached_property
     def by_size(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The two colour classes, the one with fewer units first; one whose states cannot be counted comes last."""
+        """The layers to hold and those to sum out: of two classes the one with fewer units first.
+
+        A class whose states cannot be counted comes last. A graph that is not layered has its own two sides.
+        """
+        if not self.graph.layered:
+            return self.graph.sides
 
         def size_of(layers: tuple[str, ...]) -> tuple[bool, int]:
             ranges = any(self.types[n].support is None for n in layers)
@@ -167,7 +176,8 @@ class BoltzmannMachine:
     @property
     def independent_hidden(self) -> bool:
         """Whether the hidden units are independent given the visible ones."""
-        return self.graph.colours[0] == (self.visible,)
+        hidden = set(self.graph.hidden)
+        return not any(edge.lower in hidden and edge.upper in hidden for edge in self.graph.edges)
 
     @property
     def visible_weights(self) -> Array:
@@ -248,14 +258,35 @@ class BoltzmannMachine:
             rates[self.visible] = rates[self.visible] * (words / rates[self.visible].sum())
         return replace(self, graph=graph, rates=rates)
 
+    def matrix(self, key: str) -> Any:
+        """The weights of an edge (lower units, upper units): a view, or a sparse matrix where the couplings are sparse,
+        a copy.
+        """
+        edge = self._sparse.get(key)
+        if edge is None or edge.pairs is None:
+            return self.params[key]
+        shape = self.graph.units[edge.lower], self.graph.units[edge.upper]
+        return edge.pairs.matrix(self.params[key], shape, edge.within)
+
+    @cached_property
+    def _sparse(self) -> dict[str, Edge]:
+        """The sparse edges by the names of their weights."""
+        return {edge.key: edge for edge in self.graph.edges if edge.pairs is not None}
+
     def input(self, layer: str, state: State) -> Array:
-        """What the neighbours present in state send to a layer, without bias, (chains, units)."""
+        """What the neighbours present in state send to a layer, without bias, (chains, units).
+
+        Units of the layer itself that are coupled to each other are neighbours, too.
+        """
         total: Any = None
         for key, other, is_lower in self.graph.neighbours[layer]:
             if other in state:
-                weight = self.params[key]
+                weight = self.matrix(key)
                 term = state[other] @ (weight.T if is_lower else weight)
                 total = term if total is None else total + term
+        if layer in self.graph.within and layer in state:
+            term = state[layer] @ self.matrix(self.graph.within[layer].key)
+            total = term if total is None else total + term
         if total is None:
             total = self.zeros(len(next(iter(state.values()))), layer)
         return total
@@ -287,16 +318,20 @@ class BoltzmannMachine:
         return np.einsum("ij,j->i", x, self.bias(layer), dtype=np.float64)
 
     def _coupling(self, edge: Edge, state: State) -> NDArray[np.float64]:
-        """x^T W y of one edge, (chains,)."""
-        product = state[edge.lower] @ self.params[edge.key]
-        return np.einsum("ij,ij->i", product, state[edge.upper], dtype=np.float64)
+        """x^T W y of one edge, (chains,); half of it within a layer, where W has each pair twice."""
+        product = state[edge.lower] @ self.matrix(edge.key)
+        found: NDArray[np.float64] = np.einsum("ij,ij->i", product, state[edge.upper], dtype=np.float64)
+        return found / 2 if edge.within else found
 
     def free_energy(self, state: State | Array) -> NDArray[np.float64]:
         """-log of the sum of exp(-energy) over the other colour class, (chains,), in nats.
 
         state holds exactly the layers of one colour class, as the machine sees them; an array means visible rows of an
-        RBM, in the units of the data or codes of categories.
+        RBM, in the units of the data or codes of categories. Of a graph that is not layered state holds the layers that
+        are not summed out, graph.sides[0].
         """
+        if not self.graph.layered:
+            return self._free_energy_of_side(state)
         if not isinstance(state, Mapping):
             rows = by_columns(scale.divided(state, self.levels), self.layers[0], "state")
             state = {self.graph.visible: rows if self.scaling is None else self.scaling.inside(rows, self.dtype)}
@@ -306,16 +341,31 @@ class BoltzmannMachine:
         classes = " or ".join("{" + ", ".join(c) + "}" for c in self.graph.colours)
         raise InputError(f"state must hold the layers of one colour class, {classes}, got {checks.few(state)}.")
 
+    def _free_energy_of_side(self, state: State | Array) -> NDArray[np.float64]:
+        """The same of a graph that is not layered."""
+        held, summed = self.graph.sides
+        if not isinstance(state, Mapping) and held == self.graph.views[:1]:
+            state = {held[0]: by_columns(scale.divided(state, self.levels), self.layers[0], "state")}
+        if not isinstance(state, Mapping) or set(state) != set(held):
+            found = checks.few(state) if isinstance(state, Mapping) else type(state).__name__
+            raise InputError(f"state must map the layers {', '.join(held)} to arrays, got {found}.")
+        return arrays.host(self.marginal_energy(self.checked(state, held), summed))
+
     def marginal_energy(self, state: State, summed: Sequence[str]) -> NDArray[np.float64]:
-        """-log sum over the summed layers (of one colour class) of exp(-energy), the rest given by state."""
-        total = zeros(next(iter(state.values())))
-        for edge in self.graph.edges:
-            if edge.lower in state and edge.upper in state:
-                total -= self._coupling(edge, state)
+        """-log sum over the summed layers, independent of each other, of exp(-energy), the rest given by state."""
+        total = self.coupling_energy(state, tuple(state))
         for layer, x in state.items():
             total += self.unit_type(layer).base_energy(x) - self._bias_term(layer, x)
         for layer in summed:
             total -= self.unit_type(layer).total_log_partition(self.field(layer, state))
+        return total
+
+    def coupling_energy(self, state: State, layers: Sequence[str]) -> NDArray[np.float64]:
+        """The energy (chains,) of the edges between some layers of a state, and within them, in nats."""
+        total = zeros(next(iter(state.values())))
+        for edge in self.graph.edges:
+            if edge.lower in layers and edge.upper in layers:
+                total -= self._coupling(edge, state)
         return total
 
     def checked(self, state: State, layers: Sequence[str], name: str = "state") -> dict[str, Array]:
@@ -336,6 +386,9 @@ class BoltzmannMachine:
         """Write the machine to a safetensors file; raises FileError."""
         tensors = views(self.graph, arrays.host(self.arena))
         tensors |= {f"layer/{n}/rate": np.asarray(r) for n, r in self.rates.items()}
+        for edge in self.graph.edges:
+            if edge.pairs is not None:
+                tensors[pairs_key(edge.key)] = np.stack([edge.pairs.rows, edge.pairs.columns])
         if self.scaling is not None:
             tensors |= {f"layer/{self.visible}/{name}": x for name, x in self.scaling.tensors().items()}
         told = {"model": "boltzmann", "graph": json.dumps(graph_text(self.graph))}
@@ -345,7 +398,26 @@ class BoltzmannMachine:
 def graph_text(graph: Graph) -> dict[str, Any]:
     """The graph as plain values, for files."""
     layers = [[layer.name, layer.units, layer.kind] for layer in graph.layers]
-    return {"layers": layers, "edges": [[edge.lower, edge.upper] for edge in graph.edges]}
+    edges: list[list[Any]] = [
+        [edge.lower, edge.upper, *([] if edge.pairs is None else [edge.pairs.count])] for edge in graph.edges
+    ]
+    return {"layers": layers, "edges": edges} | ({"views": len(graph.views)} if len(graph.views) > 1 else {})
+
+
+def pairs_key(key: str) -> str:
+    """The name of the tensor of the pairs that an edge couples, (2, pairs), in files."""
+    return f"{key.removesuffix('/weight')}/pairs"
+
+
+def _check_within(weight: Array, graph: Graph, layer: str) -> None:
+    """Raise InputError unless couplings within a layer are symmetric, with nothing between columns of a unit."""
+    columns = next(each.columns for each in graph.layers if each.name == layer)
+    weight, units = arrays.host(weight), len(weight) // columns
+    if not np.array_equal(weight, weight.T):
+        raise InputError(f"couplings within layer {layer} must be symmetric, but they differ from their transpose.")
+    own = weight.reshape(units, columns, units, columns)[np.arange(units), :, np.arange(units), :]
+    if own.any():
+        raise InputError(f"couplings within layer {layer} must be 0 on the diagonal, between columns of one unit.")
 
 
 def within(thing: Any) -> str:
@@ -355,13 +427,35 @@ def within(thing: Any) -> str:
     return "; use its .model" if hasattr(thing, "model") else ""
 
 
-def checked_model(model: Any, any_units: bool = False) -> BoltzmannMachine:
-    """The model argument of a public function, which may have units other than 0 and 1 or not; raises InputError."""
+def checked_model(model: Any, any_units: bool = False, any_graph: bool = False) -> BoltzmannMachine:
+    """The model argument of a public function, which may have units other than 0 and 1, or a graph that is not layered,
+    or not; raises InputError.
+    """
     if not isinstance(model, BoltzmannMachine):
         raise InputError(f"model must be a BoltzmannMachine, got {type(model).__name__}{within(model)}.")
     if not any_units:
         refuse_units(model, "model")
+    if not any_graph:
+        refuse_graph(model, "model")
     return model
+
+
+def refuse_graph(model: BoltzmannMachine, name: str) -> None:
+    """Raise InputError for a machine whose graph is not layered; name is what errors call it."""
+    graph = model.graph
+    if graph.layered:
+        return
+    if len(graph.views) > 1:
+        found = f"has {len(graph.views)} visible layers, {', '.join(graph.views)}"
+    elif graph.within:
+        found = f"has couplings within layer {next(iter(graph.within))}"
+    elif any(edge.pairs is not None for edge in graph.edges):
+        found = "has sparse couplings"
+    else:
+        found = f"has {len(graph.colours)} colour classes"
+    raise InputError(
+        f"{name} must have one visible layer, and full edges between layers of two classes, for this, but it {found}."
+    )
 
 
 def refuse_units(model: BoltzmannMachine, name: str) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 from boltz import arrays, checks, scale
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.foreign import shown
-from boltz.models.boltzmann import BoltzmannMachine, refuse_units, within
+from boltz.models.boltzmann import BoltzmannMachine, pairs_key, refuse_graph, refuse_units, within
 from boltz.models.graph import MOST_LAYERS, Edge, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
+from boltz.models.pairs import Pairs
 from boltz.models.scaling import Scaling, cast
 from boltz.storage import snapshots
 from boltz.storage.tensors import read_metadata, read_tensors
@@ -30,6 +32,7 @@ Told = Mapping[str, str]
 Shapes = Mapping[str, tuple[int, ...]]
 Model = BoltzmannMachine | HelmholtzMachine
 NETWORK = "network.safetensors"
+MOST_PAIRS = 2**30
 
 
 class Seeing(Protocol):
@@ -103,15 +106,19 @@ def checked_machine(
     name: str = "model",
     wanted: str = "a BoltzmannMachine or a HelmholtzMachine",
     any_units: bool = False,
+    any_graph: bool = False,
 ) -> Model:
     """The argument of a public function that takes either machine, and what else is wanted in words; raises InputError.
 
-    name is what errors call it. any_units: a Boltzmann machine may have units other than 0 and 1.
+    name is what errors call it. any_units: a Boltzmann machine may have units other than 0 and 1. any_graph: its graph
+    need not be layered.
     """
     if not isinstance(model, BoltzmannMachine | HelmholtzMachine):
         raise InputError(f"{name} must be {wanted}, got {type(model).__name__}{within(model)}.")
     if isinstance(model, BoltzmannMachine) and not any_units:
         refuse_units(model, name)
+    if isinstance(model, BoltzmannMachine) and not any_graph:
+        refuse_graph(model, name)
     return model
 
 
@@ -174,16 +181,41 @@ def layers_from(rows: Any) -> tuple[Layer, ...]:
     return tuple(Layer(str(n), checks.integer(u, "units", 1, 10**7), str(k)) for n, u, k in rows)
 
 
-def graph_from(metadata: Told, source: str) -> Graph:
+def graph_from(metadata: Told, source: str, tensors: Tensors = MappingProxyType({})) -> Graph:
+    """The graph of a file; tensors hold the pairs of its sparse edges."""
     try:
         text = json.loads(metadata["graph"])
-        return Graph(layers_from(text["layers"]), tuple(Edge(str(a), str(b)) for a, b in text["edges"]))
+        layers = layers_from(text["layers"])
+        edges = tuple(_edge(list(each), tensors, source) for each in text["edges"])
+        views = checks.integer(text.get("views", 1), "views", 1, len(layers))
+        return Graph(layers, edges, tuple(layer.name for layer in layers[:views]))
     except (KeyError, ValueError, TypeError, RecursionError) as problem:
         raise FileError(f"{source} does not describe a layer graph ({shown(problem)}).") from problem
 
 
+def _edge(told: list[Any], tensors: Tensors, source: str) -> Edge:
+    """An edge from its two layers and, where it is sparse, the number of its pairs; raises FileError."""
+    lower, upper = str(told[0]), str(told[1])
+    if len(told) == 2:
+        return Edge(lower, upper)
+    name, count = pairs_key(Edge(lower, upper).key), checks.integer(told[2], "pairs", 1, MOST_PAIRS)
+    found = tensors.get(name)
+    if found is None or found.shape != (2, count) or found.dtype != np.int32:
+        raise FileError(f"{source} must hold {name}, whole numbers (int32) of shape (2, {count}).")
+    return Edge(lower, upper, Pairs(np.ascontiguousarray(found[0]), np.ascontiguousarray(found[1])))
+
+
+def _shapes(metadata: Told, source: str) -> Shapes:
+    """The shapes of the parameters in their order, none where the pairs of sparse edges have to be read first."""
+    try:
+        sparse = any(len(each) > 2 for each in json.loads(metadata["graph"])["edges"])
+    except (KeyError, ValueError, TypeError, RecursionError) as problem:
+        raise FileError(f"{source} does not describe a layer graph ({shown(problem)}).") from problem
+    return {} if sparse else graph_from(metadata, source).shapes
+
+
 def boltzmann_from(tensors: Tensors, metadata: Told, source: str) -> BoltzmannMachine:
-    graph = graph_from(metadata, source)
+    graph = graph_from(metadata, source, tensors)
     arena, rates = arena_from(tensors, graph.shapes, source), _rates(tensors, graph.layers, source)
     scaling = scaling_from(tensors, graph.layers[0], source)
     return BoltzmannMachine(graph, arena, rates, levels_from(metadata, source), scaling)
@@ -270,6 +302,6 @@ def scaling_from(tensors: Tensors, layer: Layer, source: str) -> Scaling | None:
 
 
 READERS: dict[str, tuple[Callable[[Tensors, Told, str], Model], Callable[[Told, str], Shapes]]] = {
-    "boltzmann": (boltzmann_from, lambda metadata, source: graph_from(metadata, source).shapes),
+    "boltzmann": (boltzmann_from, _shapes),
     "helmholtz": (_helmholtz, lambda metadata, source: _structure(metadata, source).shapes),
 }  # kind -> (the machine of a file, the shapes of its parameters in their order)

@@ -1,4 +1,9 @@
-"""The layer graph: named layers of units, undirected edges between them, two colour classes."""
+"""The layer graph: named layers of units, and undirected edges between them or within one.
+
+A graph is layered where the engine's quickest way is open: one visible layer, full edges between different layers, and
+two colour classes. Any other graph has as many colour classes as it needs; a layer with couplings within it is swept
+unit by unit.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 from boltz.errors import InputError
+from boltz.models.pairs import Pairs
 from boltz.nn.arena import size
 from boltz.units import Units, is_kind, units_of
 
@@ -56,55 +62,70 @@ class Layer:
 
 @dataclass(frozen=True)
 class Edge:
-    """A weight matrix (lower units, upper units) between two layers."""
+    """A weight matrix (lower units, upper units) between two layers, or between the units of one.
+
+    Couplings within a layer are symmetric, with nothing between the columns of one unit, and each pair of units counts
+    once. pairs: the couplings that there are, each with a weight of its own (pairs,); None where every pair has one.
+    """
 
     lower: str
     upper: str
+    pairs: Pairs | None = None
 
     @property
     def key(self) -> str:
         """The parameter name of the weights."""
         return f"edge/{self.lower}-{self.upper}/weight"
 
+    @property
+    def within(self) -> bool:
+        """Whether it couples the units of one layer to each other."""
+        return self.lower == self.upper
+
 
 @dataclass(frozen=True)
 class Graph:
-    """Layers and edges; the first layer is the visible one. The graph must be bipartite (two colour classes)."""
+    """Layers and edges. The first layer is visible, or those that views names, which come first."""
 
     layers: tuple[Layer, ...]
     edges: tuple[Edge, ...]
+    views: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = [layer.name for layer in self.layers]
-        joined = {name for edge in self.edges for name in (edge.lower, edge.upper)}
         if not names:
-            raise InputError("layers must hold a visible and a hidden layer, got none.")
+            raise InputError("layers must hold a visible layer, got none.")
+        if not self.views:
+            object.__setattr__(self, "views", (names[0],))
         if len(set(names)) != len(names):
             raise InputError(f"layers must have different names, got {names}.")
+        if tuple(names[: len(self.views)]) != self.views:
+            raise InputError(f"layers must begin with the visible ones, {', '.join(self.views)}, got {names}.")
+        joined = {name for edge in self.edges for name in (edge.lower, edge.upper)}
         for layer in self.layers:
-            columns = layer.type.columns  # raises for a kind that there is none of
-            if layer.units < 1:
-                raise InputError(f"layer {layer.name} must have at least one unit, got {layer.units}.")
-            if layer.units % columns:
-                raise InputError(f"layer {layer.name} must have {columns} columns a unit, got {layer.units}.")
-            if layer.name not in joined:
-                raise InputError(f"layer {layer.name} must have an edge to another layer, got none.")
-        for edge in self.edges:
-            if edge.lower not in names or edge.upper not in names:
-                raise InputError(f"edge {edge.lower}-{edge.upper} names a layer that is not among {names}.")
-        for layer in self.layers[1:]:
+            _check_layer(layer, layer.name in joined)
+        for layer in self.layers[len(self.views) :]:
             if layer.type.joint:
                 raise InputError(f"layer {layer.name} must not be of kind {layer.kind}: only visible units are counts.")
+        self._check_edges(set(names))
+
+    def _check_edges(self, names: set[str]) -> None:
         ranges = {layer.name for layer in self.layers if layer.type.support is None and not layer.type.joint}
+        kinds = {layer.name: layer for layer in self.layers}
         for edge in self.edges:
-            if edge.lower in ranges and edge.upper in ranges:
+            if edge.lower not in names or edge.upper not in names:
+                raise InputError(f"edge {edge.lower}-{edge.upper} names a layer that is not among {sorted(names)}.")
+            if edge.within:
+                _check_within(kinds[edge.lower])
+            elif edge.lower in ranges and edge.upper in ranges:
                 raise InputError(
                     f"layers {edge.lower} and {edge.upper} must not both have real-valued units: their energy may have "
                     "no lower bound, so that there is no such density."
                 )
+            if edge.pairs is not None:
+                edge.pairs.check(kinds[edge.lower], kinds[edge.upper], edge.within)
         if len({frozenset((edge.lower, edge.upper)) for edge in self.edges}) < len(self.edges):
             raise InputError("edges must join different pairs of layers.")
-        _ = self.colours  # raises if two classes do not suffice
 
     @classmethod
     def chain(cls, units: Sequence[int], kinds: str | Sequence[str] = "bernoulli") -> Graph:
@@ -116,7 +137,9 @@ class Graph:
 
     @property
     def kind(self) -> str:
-        """The name of its machine: rbm, or dbm with more than one hidden layer."""
+        """The name of its machine: rbm, or dbm with more than one hidden layer; any other graph is that of a bm."""
+        if not self.layered:
+            return "bm" if len(self.views) == 1 else "multimodal"
         return "rbm" if len(self.layers) == 2 else "dbm"
 
     @property
@@ -127,7 +150,10 @@ class Graph:
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every parameter by name: edges first, then biases, then what units have beside these."""
-        found: dict[str, tuple[int, ...]] = {e.key: (self.units[e.lower], self.units[e.upper]) for e in self.edges}
+        found: dict[str, tuple[int, ...]] = {
+            e.key: (self.units[e.lower], self.units[e.upper]) if e.pairs is None else (e.pairs.count,)
+            for e in self.edges
+        }
         found |= {bias_key(layer.name): (layer.units,) for layer in self.layers}
         for layer, shapes in self.own_shapes.items():
             found |= {own_key(layer, name): shape for name, shape in shapes.items()}
@@ -152,13 +178,41 @@ class Graph:
 
     @property
     def visible(self) -> str:
-        """Name of the visible layer."""
+        """Name of the visible layer, the first one of several."""
         return self.layers[0].name
 
     @property
     def hidden(self) -> tuple[str, ...]:
         """Names of the hidden layers, bottom first."""
-        return tuple(layer.name for layer in self.layers[1:])
+        return tuple(layer.name for layer in self.layers[len(self.views) :])
+
+    @cached_property
+    def layered(self) -> bool:
+        """Whether there is one visible layer, and full edges between layers of two classes, none within a layer."""
+        plain = all(edge.pairs is None and not edge.within for edge in self.edges)
+        return plain and len(self.views) == 1 and len(self.layers) > 1 and len(self.colours) == 2
+
+    @cached_property
+    def sparse(self) -> bool:
+        """Whether an edge has sparse couplings."""
+        return any(edge.pairs is not None for edge in self.edges)
+
+    @cached_property
+    def within(self) -> dict[str, Edge]:
+        """The edges within layers, by the name of the layer."""
+        return {edge.lower: edge for edge in self.edges if edge.within}
+
+    @cached_property
+    def sides(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The layers that are chain state, and those that are summed out given them.
+
+        Those of a layered graph are its two classes. Of any other graph the summed layers are independent of each other
+        given the rest, and have no couplings within: of such sets one with the most units.
+        """
+        if self.layered:
+            return self.colours[0], self.colours[1]
+        summed = _most_independent(self)
+        return tuple(n for n in self.units if n not in summed), summed
 
     @cached_property
     def units(self) -> dict[str, int]:
@@ -172,29 +226,101 @@ class Graph:
 
     @cached_property
     def neighbours(self) -> dict[str, tuple[tuple[str, str, bool], ...]]:
-        """For each layer its (weight name, neighbour, whether this layer is the lower one), lower neighbours first."""
+        """For each layer its (weight name, neighbour, whether this layer is the lower one), lower neighbours first.
+
+        Couplings within a layer are in within.
+        """
         found: dict[str, list[tuple[str, str, bool]]] = {layer.name: [] for layer in self.layers}
         for edge in self.edges:
+            if edge.within:
+                continue
             found[edge.upper].append((edge.key, edge.lower, False))
             found[edge.lower].append((edge.key, edge.upper, True))
         return {name: tuple(edges) for name, edges in found.items()}
 
     @cached_property
-    def colours(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The two colour classes, that of the visible layer first; no edge joins layers of one class."""
-        colour: dict[str, int] = {}
-        for start in self.units:
-            waiting = [] if start in colour else [start]
-            colour.setdefault(start, 0)
-            while waiting:
-                name = waiting.pop()
-                for _, other, _ in self.neighbours[name]:
-                    if other not in colour:
-                        colour[other] = 1 - colour[name]
-                        waiting.append(other)
-                    elif colour[other] == colour[name]:
-                        raise InputError(
-                            f"layers {name} and {other} close an odd cycle; two colour classes are needed."
-                        )
-        first, second = (tuple(n for n in self.units if colour[n] == c) for c in (0, 1))
-        return first, second
+    def colours(self) -> tuple[tuple[str, ...], ...]:
+        """The colour classes, that of the visible layer first; no edge joins different layers of one class.
+
+        They are two wherever two suffice.
+        """
+        colour = _two_colours(self) or _greedy_colours(self)
+        classes = (tuple(n for n in self.units if colour[n] == c) for c in range(max(colour.values()) + 1))
+        return tuple(classes)
+
+
+def _check_layer(layer: Layer, joined: bool) -> None:
+    """Raise InputError for a layer that is none, or that no edge reaches."""
+    columns = layer.type.columns  # raises for a kind that there is none of
+    if layer.units < 1:
+        raise InputError(f"layer {layer.name} must have at least one unit, got {layer.units}.")
+    if layer.units % columns:
+        raise InputError(f"layer {layer.name} must have {columns} columns a unit, got {layer.units}.")
+    if not joined:
+        raise InputError(f"layer {layer.name} must have an edge, got none.")
+
+
+def _check_within(layer: Layer) -> None:
+    """Raise InputError for units that cannot be coupled to others of their layer."""
+    support = layer.type.support
+    if support is None or len(support) != 2:
+        raise InputError(
+            f"layer {layer.name} must have units of 0 and 1, spins or categorical units to have couplings within it, "
+            f"got {layer.kind}."
+        )
+
+
+def _two_colours(graph: Graph) -> dict[str, int]:
+    """A colour, 0 or 1, for each layer; nothing where an odd cycle needs more."""
+    colour: dict[str, int] = {}
+    for start in graph.units:
+        waiting = [] if start in colour else [start]
+        colour.setdefault(start, 0)
+        while waiting:
+            name = waiting.pop()
+            for _, other, _ in graph.neighbours[name]:
+                if other not in colour:
+                    colour[other] = 1 - colour[name]
+                    waiting.append(other)
+                elif colour[other] == colour[name]:
+                    return {}
+    return colour
+
+
+def _greedy_colours(graph: Graph) -> dict[str, int]:
+    """A colour for each layer, the first that no neighbour has, in the order of the layers."""
+    colour: dict[str, int] = {}
+    for name in graph.units:
+        taken = {colour[other] for _, other, _ in graph.neighbours[name] if other in colour}
+        colour[name] = next(c for c in range(len(graph.units)) if c not in taken)
+    return colour
+
+
+def _most_independent(graph: Graph) -> tuple[str, ...]:
+    """Layers without couplings within, and without edges between them, that have the most units together.
+
+    Layers whose units have a range of states are taken first, since only they cannot be counted. The search is whole up
+    to 16 layers, and greedy beyond. It leaves at least one layer out, which is chain state.
+    """
+    free = [n for n in graph.units if n not in graph.within]
+    around = {n: {other for _, other, _ in graph.neighbours[n]} for n in free}
+    types = {layer.name: layer.type for layer in graph.layers}
+    worth = {n: (types[n].support is None, graph.units[n]) for n in free}
+
+    def value(names: Sequence[str]) -> tuple[int, int]:
+        return sum(worth[n][0] for n in names), sum(worth[n][1] for n in names)
+
+    best: tuple[str, ...] = ()
+    if len(free) <= 16:
+        waiting: list[tuple[tuple[str, ...], list[str]]] = [((), free)]
+        while waiting:
+            chosen, left = waiting.pop()
+            if value(chosen) > value(best) and len(chosen) < len(graph.units):
+                best = chosen
+            for i, name in enumerate(left):
+                waiting.append(((*chosen, name), [n for n in left[i + 1 :] if n not in around[name]]))
+    else:
+        for name in sorted(free, key=lambda n: worth[n], reverse=True):
+            if not around[name] & set(best) and len(best) + 1 < len(graph.units):
+                best = (*best, name)
+    return tuple(n for n in graph.units if n in best)

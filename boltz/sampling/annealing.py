@@ -25,7 +25,8 @@ from boltz.numerics import effective_sample_size, log_mean_exp
 from boltz.parallel import ALONE, Workers, blocks, dealt, workers
 from boltz.rng import Key
 from boltz.sampling.cuda_graphs import Captured
-from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
+from boltz.sampling.inputs import Scratch, layer_input, turned_weights
+from boltz.sampling.layers import draw_layer
 from boltz.targets import BaseRatePath
 
 Array = NDArray[Any]
@@ -88,7 +89,7 @@ def anneal(
     stretch = min(STRETCH, max(1, steps // POINTS))
     with workers(some) as every:
         parts, pool = blocks(chains, like=some), every
-        if isinstance(path, GibbsPath):
+        if isinstance(path, GibbsPath) and path.machine.graph.layered:
             pool = every.worth(stretch * chains * path.machine.arena.size)
             parts = dealt(chains, some, pool)
         deal = pool if len(parts) == 1 else ALONE
@@ -122,7 +123,8 @@ def _walk(
     threads that share its work.
     """
     part, weights, pool = block
-    binary = isinstance(path, GibbsPath) and path.machine.graph.binary  # whose kernels can be recorded and captured
+    graph = path.machine.graph if isinstance(path, GibbsPath) else None
+    binary = graph is not None and graph.binary and graph.layered  # whose kernels can be recorded and captured
     if isinstance(path, GibbsPath) and binary and on_device(weights) and path.machine.dtype == np.float32:
         captured = Captured(path.density, path.turned, (mine, weights), betas, key, part.start)
         return lambda numbers: captured.run(len(numbers))
@@ -176,9 +178,14 @@ def _uniform(key: Key, number: int) -> float:
 
 @dataclass(frozen=True, eq=False)
 class GibbsPath:
-    """The base-rate path of a Boltzmann machine with block Gibbs transitions on its held class: they are reversible."""
+    """The base-rate path of a Boltzmann machine with block Gibbs transitions on its held layers.
+
+    They are reversible where held units are independent given the rest; else their reversal draws them in the opposite
+    order, the summed layers first all the same.
+    """
 
     density: BaseRatePath
+    backwards: bool = False
     scratch: dict[int, Scratch] = field(default_factory=dict)
 
     @cached_property
@@ -195,21 +202,26 @@ class GibbsPath:
         return self.density.log_density(state, beta)
 
     def step(self, state: Chains, betas: tuple[float, float], place: Place, log_weights: Floats) -> None:
-        """Two products: the field that weighs the summed layers is also the one they are drawn from."""
+        """The field that weighs the summed layers is also the one they are drawn from."""
         density, machine = self.density, self.machine
         scratch = self.scratch.setdefault(place.first, Scratch(machine.arena))
         for layer in density.held:
             change = density.exact_bias(layer, betas[1]) - density.exact_bias(layer, betas[0])
             kernels.row_dot(state[layer], change.astype(machine.dtype), log_weights)
+        if density.joined:
+            log_weights -= (betas[1] - betas[0]) * machine.coupling_energy(state, density.held)
         for layer in density.summed:
             inputs = layer_input(machine, layer, state, scratch, self.turned)
             biases = density.bias(layer, betas[0]), density.bias(layer, betas[1])
             stream = place.key.derive("anneal", layer).stream(place.step)
             machine.unit_type(layer).anneal(inputs, betas, biases, stream, place.first, state[layer], log_weights)
-        for layer in density.held:
-            inputs, bias = layer_input(machine, layer, state, scratch, self.turned), density.bias(layer, betas[1])
-            stream = place.key.derive("anneal", layer).stream(place.step)
-            machine.unit_type(layer).sample(inputs, betas[1], bias, stream, place.first, state[layer])
+        for layer in density.held[::-1] if self.backwards else density.held:
+            field, stream = (
+                (betas[1], density.bias(layer, betas[1])),
+                place.key.derive("anneal", layer).stream(place.step),
+            )
+            drawn = stream, place.first
+            draw_layer(machine, layer, state, field, drawn, scratch, self.turned, self.backwards)
 
     def reversed(self) -> GibbsPath:
-        return self
+        return replace(self, backwards=not self.backwards)

@@ -14,7 +14,8 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.parallel import shares, workers
 from boltz.rng import Key
 from boltz.sampling.evidence import Evidence
-from boltz.sampling.gibbs import GibbsSweep, Scratch, layer_input, turned_weights
+from boltz.sampling.gibbs import GibbsSweep
+from boltz.sampling.inputs import Scratch, layer_input, turned_weights
 from boltz.sampling.meanfield import MeanField, solve
 
 Array = NDArray[Any]

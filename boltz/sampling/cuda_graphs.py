@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from boltz.kernels.cuda import launch
 from boltz.kernels.cuda.graphs import Clock, Replay
 from boltz.rng import Key
-from boltz.sampling.gibbs import Scratch, layer_input
+from boltz.sampling.inputs import Scratch, layer_input
 from boltz.targets import BaseRatePath
 
 Array = NDArray[Any]

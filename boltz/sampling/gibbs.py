@@ -1,4 +1,4 @@
-"""Block Gibbs sampling over the two colour classes of a layered machine."""
+"""Block Gibbs sampling over the colour classes of a machine: two of a layered one, as many as it needs of others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from boltz.models.files import states_outside, visible_rows
 from boltz.parallel import ALONE, Workers, blocks, dealt, shares, workers
 from boltz.rng import Key, Stream
 from boltz.sampling.flips import Flips, Moment
-from boltz.sampling.inputs import Scratch, layer_input, turned_weights
+from boltz.sampling.inputs import Scratch, turned_weights
+from boltz.sampling.layers import draw_layer
 from boltz.sampling.states import States, warn_of_same_numbers
 from boltz.units.states import are_states, has_two, own_lengths, refuse_others
 
@@ -33,10 +34,11 @@ FLIP_SWEEPS = 32  # of these one also turns and flips each colour class
 
 @dataclass(frozen=True)
 class GibbsSweep:
-    """Transition that samples one colour class given the other, then the other given it; leaves exp(-energy) invariant.
+    """Transition that samples one colour class after the other given the rest; leaves exp(-energy) invariant.
 
-    On the class sampled last the chain is reversible; on the full state its reversal is the opposite order.
-    scales multiplies the input of a layer (the doubled inputs of greedy pretraining); turned may hold turned_weights.
+    On the class sampled last of two the chain is reversible; on the full state its reversal is the opposite order, also
+    of units that are coupled within a layer. scales multiplies the input of a layer (the doubled inputs of greedy
+    pretraining); turned may hold turned_weights; threads of the pool share the work within a layer of many units.
     """
 
     machine: BoltzmannMachine
@@ -44,12 +46,13 @@ class GibbsSweep:
     flipped: bool = False
     scales: Mapping[str, float] = field(default_factory=dict)
     turned: Mapping[Any, Any] = field(default_factory=dict)
+    pool: Workers = ALONE
 
     @cached_property
-    def order(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def order(self) -> tuple[tuple[str, ...], ...]:
         """The colour classes in the order in which they are sampled."""
-        first, second = self.machine.graph.colours
-        return (second, first) if self.flipped else (first, second)
+        classes = self.machine.graph.colours
+        return classes[::-1] if self.flipped else classes
 
     @cached_property
     def keys(self) -> dict[str, Key]:
@@ -66,17 +69,18 @@ class GibbsSweep:
 
     def update(self, layer: str, state: dict[str, Array], step: Any, first_row: int, scratch: Scratch) -> Array:
         """Sample one layer given its neighbours, in place; returns its mean (a reused buffer)."""
-        inputs = layer_input(self.machine, layer, state, scratch, self.turned)
-        unit_type, bias = self.machine.unit_type(layer), self.machine.bias(layer)
-        scale = self.scales.get(layer, 1.0)
-        unit_type.sample(inputs, scale, bias, self.stream(layer, step), first_row, state[layer])
-        return inputs
+        field = self.scales.get(layer, 1.0), self.machine.bias(layer)
+        drawn = self.stream(layer, step), first_row
+        return draw_layer(
+            self.machine, layer, state, field, drawn, scratch, self.turned, backwards=self.flipped, pool=self.pool
+        )
 
     def sweep(self, state: dict[str, Array], step: Any, first_row: int, scratch: Scratch) -> dict[str, Array]:
         """One sweep over all layers, in place; returns the means of the class sampled last (reused buffers)."""
-        for layer in self.order[0]:
-            self.update(layer, state, step, first_row, scratch)
-        return {layer: self.update(layer, state, step, first_row, scratch) for layer in self.order[1]}
+        for layers in self.order[:-1]:
+            for layer in layers:
+                self.update(layer, state, step, first_row, scratch)
+        return {layer: self.update(layer, state, step, first_row, scratch) for layer in self.order[-1]}
 
     def sweep_means(self, state: dict[str, Array], step: Any, first_row: int, scratch: Scratch) -> dict[str, Array]:
         """As sweep; the means are those of all layers, of the class sampled first given what the other one was."""
@@ -177,13 +181,16 @@ def sampled(
     model: BoltzmannMachine, chains: int, sweeps: int, seed: int, start: State | str | None, data: Any = None
 ) -> dict[str, Array]:
     """As sample; the states stay where the model lives."""
-    model = checked_model(model, any_units=True)
+    model = checked_model(model, any_units=True, any_graph=True)
     chains = affordable_chains(model, chains)
     sweeps = checks.integer(sweeps, "sweeps", 0, checks.MOST_STEPS)
     walk = started(model, chains, sampling_key(seed), start, data)
     with workers(model.arena) as pool:
         deal = pool.worth(chains * model.arena.size)
         parts = dealt(chains, model.arena, deal)
+        if not model.graph.layered:  # whose rows go one after the other
+            parts = blocks(chains)
+            walk = replace(walk, transition=replace(walk.transition, pool=deal if len(parts) == 1 else ALONE))
         walk = replace(walk, pool=deal) if len(parts) == 1 else walk
         pool.map(lambda block: walk.advance(range(sweeps), block), parts)
     walk.check()
@@ -236,7 +243,7 @@ class Walk:
         """Plain sweeps of a block: in float32 by a program on a processor and by a captured graph on a device."""
         machine, chains = self.transition.machine, len(next(iter(mine.values())))
         like = machine.arena
-        if not machine.graph.binary:
+        if not (machine.graph.binary and machine.graph.layered):
             for step in steps:
                 self.transition.sweep(mine, step, first, scratch)
         elif len(steps) >= WORTH and recordable(like, chains):
@@ -315,6 +322,7 @@ def started(
         # the class that is sampled second must be the one that start says most about
         flipped = bool(given) and all(n in model.graph.colours[0] for n in given)
     moves = not isinstance(start, Mapping) and all(has_two(kind) for kind in model.types.values())
+    moves = moves and model.graph.layered
     return Walk(GibbsSweep(model, key, flipped, turned=turned), state, moves, first)
 
 

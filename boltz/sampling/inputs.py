@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 import boltz.kernels as kernels
 from boltz import arrays
@@ -51,7 +52,9 @@ def turned_weights(machine: BoltzmannMachine) -> dict[Any, Any]:
     C-contiguous transposes of the weights; on a device, in float32, the weights split for tensor cores, both ways. What
     a layer of other units sends is left to plain products there.
     """
-    weights = {edge.key: machine.params[edge.key] for edge in machine.graph.edges}
+    if machine.graph.sparse:
+        return _turned_sparse(machine)
+    weights = {edge.key: machine.params[edge.key] for edge in machine.graph.edges if not edge.within}
     if not arrays.on_device(machine.arena):
         return {key: _turned(weight) for key, weight in weights.items()}
     if machine.dtype != np.float32:
@@ -64,6 +67,20 @@ def turned_weights(machine: BoltzmannMachine) -> dict[Any, Any]:
     return found
 
 
+def _turned_sparse(machine: BoltzmannMachine) -> dict[Any, Any]:
+    """The same of a machine with sparse couplings: those within a layer as a symmetric sparse matrix, once."""
+    found: dict[Any, Any] = {}
+    for edge in machine.graph.edges:
+        matrix = machine.matrix(edge.key)
+        if edge.within:
+            found |= {edge.key: matrix}
+        elif edge.pairs is None:
+            found |= {edge.key: _turned(matrix), ("up", edge.key): matrix}
+        else:
+            found |= {edge.key: matrix.T.tocsr(), ("up", edge.key): matrix}
+    return found
+
+
 def _turned(weight: Array) -> Array:
     out = np.empty_like(weight, shape=weight.shape[::-1], order="C")
     kernels.turn(weight, out)
@@ -73,7 +90,7 @@ def _turned(weight: Array) -> Array:
 def layer_input(
     machine: BoltzmannMachine, layer: str, state: State, scratch: Scratch, turned: Mapping[Any, Any] | None = None
 ) -> Array:
-    """The input of a layer from the neighbours present in state, without bias, in a reused buffer.
+    """The input of a layer from the other layers present in state, without bias, in a reused buffer.
 
     turned, or else that of scratch, may hold turned_weights.
     """
@@ -84,13 +101,16 @@ def layer_input(
     empty = True
     for key, other, is_lower in machine.graph.neighbours[layer]:
         if other in state:
-            weight = machine.params[key]
+            weight = machine.matrix(key) if not turned else machine.params[key]
             if is_lower:
                 weight = turned.get(key, weight.T)
             elif turned:
                 weight = turned.get(("up", key), weight)
             product = out if empty else scratch.get("term", layer, shape)
-            kernels.product(state[other], weight, product)
+            if isinstance(weight, np.ndarray) or not issparse(weight):
+                kernels.product(state[other], weight, product)
+            else:
+                product[...] = state[other] @ weight
             if not empty:
                 out += product
             empty = False

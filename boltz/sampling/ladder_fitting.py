@@ -48,7 +48,7 @@ def bent(path: BaseRatePath, samples: Mapping[str, Array]) -> BaseRatePath:
     machine = path.machine.to("cpu").astype(np.float64)
     change = {n: host(moved) for n, moved in path.bias_change.items()}
     held = {n: host(samples[n]).astype(np.float64) for n in path.held}
-    coupling, columns = np.zeros(len(next(iter(held.values())))), dict(held)
+    coupling, columns = -machine.coupling_energy(held, path.held), dict(held)
     for layer in path.summed:
         inputs = machine.input(layer, held)
         columns[layer] = machine.unit_type(layer).mean(inputs + machine.bias(layer))

@@ -18,6 +18,7 @@ from boltz.nn.arena import zeros
 from boltz.rng import Key
 from boltz.sampling.flips import Flips, Moment
 from boltz.sampling.inputs import Scratch, layer_input, turned_weights
+from boltz.sampling.layers import draw_layer
 from boltz.targets import BaseRatePath, MachinePath
 from boltz.units import Units
 
@@ -94,6 +95,10 @@ class Temperatures:
 
     def look(self, state: Chains, rungs: Sequence[int], at: At, scratch: Scratch) -> Looks:
         found = [_nothing(self.machine, self.path.summed, state) for _ in rungs]
+        if self.path.joined:
+            energy = self.machine.coupling_energy(state, self.held)
+            for k, (total, _) in zip(rungs, found, strict=True):
+                total -= self.betas[k] * energy
         for layer in self.path.held:
             x = state[layer].astype(np.float64)
             for k, (total, _) in zip(rungs, found, strict=True):
@@ -111,10 +116,10 @@ class Temperatures:
 
     def move(self, drawn: Chains, rung: int, at: At, state: Chains, scratch: Scratch) -> None:
         beta = self.betas[rung]
+        whole = state | drawn
         for layer in self.path.held:
-            inputs, bias = layer_input(self.machine, layer, drawn, scratch, self.turned), self.path.bias(layer, beta)
-            kind = self.machine.unit_type(layer)
-            kind.sample(inputs, beta, bias, _stream(at, "move", layer, rung), 0, state[layer])
+            field, stream = (beta, self.path.bias(layer, beta)), _stream(at, "move", layer, rung)
+            draw_layer(self.machine, layer, whole, field, (stream, 0), scratch, self.turned)
 
     @cached_property
     def flips(self) -> Flips:
@@ -122,6 +127,8 @@ class Temperatures:
         return Flips(self.machine, self.turned)
 
     def flip(self, state: Chains, rung: int, moment: Moment, scratch: Scratch) -> None:
+        if not self.machine.graph.layered:
+            return
         beta = float(self.betas[rung])
         self.flips.move(state, beta, partial(self.path.bias, beta=beta), moment, scratch)
 
@@ -169,6 +176,7 @@ class Machines:
         for k in rungs:
             machine = self.members[k]
             total, drawn = _nothing(machine, self.classes[1], state)
+            total -= machine.coupling_energy(state, self.held)
             for layer in self.held:
                 x = state[layer].astype(np.float64)
                 total += x @ machine.bias(layer) - machine.unit_type(layer).base_energy(x)
@@ -181,10 +189,10 @@ class Machines:
 
     def move(self, drawn: Chains, rung: int, at: At, state: Chains, scratch: Scratch) -> None:
         machine = self.members[rung]
+        whole = state | drawn
         for layer in self.held:
-            inputs = layer_input(machine, layer, drawn, scratch, self.turned[rung])
-            stream = _stream(at, "move", layer, rung)
-            machine.unit_type(layer).sample(inputs, 1.0, machine.bias(layer), stream, 0, state[layer])
+            field, stream = (1.0, machine.bias(layer)), _stream(at, "move", layer, rung)
+            draw_layer(machine, layer, whole, field, (stream, 0), scratch, self.turned[rung])
 
     @cached_property
     def flips(self) -> list[Flips]:
@@ -192,6 +200,8 @@ class Machines:
         return [Flips(machine, turned) for machine, turned in zip(self.members, self.turned, strict=True)]
 
     def flip(self, state: Chains, rung: int, moment: Moment, scratch: Scratch) -> None:
+        if not self.machine.graph.layered:
+            return
         self.flips[rung].move(state, 1.0, self.members[rung].bias, moment, scratch)
 
 

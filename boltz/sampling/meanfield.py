@@ -14,7 +14,7 @@ from boltz.kernels.cpu.recorded import Recorded, settling
 from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.models.files import visible_rows
 from boltz.parallel import blocks, workers
-from boltz.sampling.gibbs import Scratch, layer_input
+from boltz.sampling.inputs import Scratch, layer_input
 
 Array = NDArray[Any]
 LOOKS = 8  # on a device the host, which has to wait for it, looks after so many sweeps, if as many may be saved

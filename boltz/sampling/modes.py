@@ -20,6 +20,8 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.numerics import effective_sample_size, logsumexp
 from boltz.parallel import LITTLE, blocks, workers
 from boltz.rng import Key
+from boltz.sampling.inputs import Scratch, turned_weights
+from boltz.sampling.layers import draw_layer
 from boltz.units.states import ends, has_two
 
 Array = NDArray[Any]
@@ -81,7 +83,7 @@ class Modes:
         """
         if self.bounds[0] - value > CERTAIN + ROUNDING * abs(value):
             return (f"mean field certifies {self.bounds[0]:.2f} nats, more than the value",)
-        held = next(layers for layers in self.machine.graph.colours if layers[0] in ends)
+        held = next(layers for layers in self.machine.graph.sides if layers and layers[0] in ends)
         expected = self.returns(held) * np.exp(np.minimum(self.bounds - value, 0.0))
         found = _relaxed_in_parts(self.machine, ends)
         weights = np.exp(log_weights - logsumexp(log_weights))
@@ -115,8 +117,8 @@ def search(machine: BoltzmannMachine, key: Key, rates: Mapping[str, Array] | Non
 
 
 def relaxed(machine: BoltzmannMachine, start: Mapping[str, Array]) -> tuple[dict[str, Array], Floats]:
-    """Mean-field fixed points from states or means of one colour class: means (rows, units) a layer, bounds (rows,)."""
-    mine, other = machine.graph.colours
+    """Mean-field fixed points from states or means of one side: means (rows, units) a layer, bounds (rows,)."""
+    mine, other = machine.graph.sides
     if set(mine) <= set(start):
         mine, other = other, mine
     rows = {n: host(start[n]).astype(machine.dtype) for n in other}
@@ -139,13 +141,13 @@ def relaxed(machine: BoltzmannMachine, start: Mapping[str, Array]) -> tuple[dict
 def _settled(
     machine: BoltzmannMachine, means: dict[str, Array], colours: tuple[Sequence[str], Sequence[str]]
 ) -> dict[str, Array]:
-    """Means of all layers after sweeps from those of the second colour class; a row that has settled is left alone."""
+    """Means of all layers after sweeps from those of the second side; a row that has settled is left alone."""
     mine, other = colours
     found = {n: machine.zeros(len(next(iter(means.values()))), n) for n in (*other, *mine)}
     going = np.arange(len(found[other[0]]))
     for sweep in range(1, SWEEPS + 1):
-        means |= {n: machine.unit_type(n).mean(machine.field(n, means)) for n in mine}
-        again = {n: machine.unit_type(n).mean(machine.field(n, means)) for n in other}
+        means |= _means(machine, means, mine)
+        again = _means(machine, means, other)
         moved = np.max([np.abs(again[n] - means[n]).max(axis=1) for n in other], axis=0)
         means |= again
         ends = (moved <= SETTLED) | (sweep == SWEEPS)
@@ -158,12 +160,23 @@ def _settled(
     return found
 
 
+def _means(machine: BoltzmannMachine, means: Mapping[str, Array], layers: Sequence[str]) -> dict[str, Array]:
+    """Means of the units of some layers, one layer after the other, given those of all others; halfway to them where
+    units of a layer are coupled to each other, which would overshoot together.
+    """
+    now = dict(means)
+    for n in layers:
+        new = machine.unit_type(n).mean(machine.field(n, now))
+        now[n] = (new + now[n]) / 2 if n in machine.graph.within and n in now else new
+    return {n: now[n] for n in layers}
+
+
 def _starts(
     machine: BoltzmannMachine, key: Key, rates: Mapping[str, Array]
 ) -> list[tuple[tuple[str, ...], dict[str, Array]]]:
-    """Starts (rows, units) of each colour class, with its layers."""
+    """Starts (rows, units) of each side, with its layers."""
     generator, found = key.derive("modes").generator(), []
-    for layers in machine.graph.colours:
+    for layers in filter(None, machine.graph.sides):
         rows: dict[str, list[Array]] = {n: [np.zeros((1, u)), np.ones((1, u))] for n, u in _sizes(machine, layers)}
         for n, units in _sizes(machine, layers):
             rows[n].append(generator.integers(0, 2, (RANDOM, units)).astype(np.float64))
@@ -219,6 +232,8 @@ def _walked(
     all are looked at instead. Between strong couplings whole classes hardly move, neither by sweeps nor by mean field,
     where single units still do. Only machines of units of 0 and 1 are walked through.
     """
+    if not machine.graph.layered:
+        return _cooled(machine, generator)
     layers, others = sorted(machine.graph.colours, key=lambda each: sum(machine.graph.units[n] for n in each))
     weights = _between(machine, layers, others)
     if weights.size > FLIPS or not machine.graph.binary:
@@ -241,6 +256,28 @@ def _walked(
             taken = sign * bias[i] + found - score > -heat[:, i]
             x[taken, i], fields[taken], score[taken] = 1 - x[taken, i], moved[taken], found[taken]
     return [(tuple(layers), _split(machine, layers, x))]
+
+
+def _cooled(
+    machine: BoltzmannMachine, generator: np.random.Generator
+) -> list[tuple[tuple[str, ...], dict[str, Array]]]:
+    """The same of a graph that is not layered: states that sweeps lead to while they cool down, and below heat 1."""
+    if sum(machine.units.values()) > FLIPS:
+        return []
+    words = [int(n) for n in generator.integers(0, 2**32, 2)]
+    state = {
+        n: _decoded(machine, n, generator.random((WALKS, u))).astype(machine.dtype)
+        for n, u in _sizes(machine, tuple(machine.units))
+    }
+    scratch, turned, held = Scratch(machine.arena), turned_weights(machine), machine.graph.sides[0]
+    for n in machine.units:  # from numbers to states
+        start = np.zeros_like(state[n])
+        machine.unit_type(n).sample(start, 1.0, np.zeros_like(machine.bias(n)), (*words, 0), 0, state[n])
+    for step, beta in enumerate((*np.linspace(COLDEST, 1, WALK), *[1 / COLDEST] * CLIMB), 1):
+        for number, n in enumerate((*machine.graph.sides[1], *held)):
+            field = float(beta), (beta * machine.bias(n)).astype(machine.dtype)
+            draw_layer(machine, n, state, field, ((words[0], words[1] ^ number + 1, step), 0), scratch, turned)
+    return [(held, {n: state[n].astype(np.float64) for n in held})]
 
 
 def _peaks(score: Floats) -> NDArray[np.int64]:
@@ -280,7 +317,10 @@ def _sizes(machine: BoltzmannMachine, layers: Sequence[str]) -> list[tuple[str, 
 def _patterns(machine: BoltzmannMachine, layer: str) -> dict[str, Array]:
     """Signs of the weights of a layer's strongest units, as states of each neighbour, and their opposites."""
     around = machine.graph.neighbours[layer]
+    if machine.graph.sparse:
+        return {}
     weights = {other: machine.params[edge].T if lower else machine.params[edge] for edge, other, lower in around}
+    weights |= {layer: machine.params[edge.key] for n, edge in machine.graph.within.items() if n == layer}
     norms = sum(np.square(weight, dtype=np.float64).sum(axis=0) for weight in weights.values())
     strongest = np.argsort(-np.asarray(norms), kind="stable")[:UNITS]
     signs = {other: (weight[:, strongest].T > 0).astype(np.float64) for other, weight in weights.items()}

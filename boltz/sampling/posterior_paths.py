@@ -21,7 +21,7 @@ from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
 from boltz.rng import Key
 from boltz.sampling.annealing import Chains, Place
-from boltz.sampling.gibbs import Scratch, layer_input, turned_weights
+from boltz.sampling.inputs import Scratch, layer_input, turned_weights
 from boltz.sampling.meanfield import MeanField, solve
 from boltz.sampling.recognition import draw, encode, streams
 from boltz.units.states import inside

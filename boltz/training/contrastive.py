@@ -25,7 +25,8 @@ from boltz.models.boltzmann import BoltzmannMachine, views
 from boltz.models.graph import Edge, bias_key, own_key
 from boltz.parallel import Recording, Workers, blocks, shares
 from boltz.rng import Key
-from boltz.sampling.gibbs import GibbsSweep, Scratch, layer_input, turned_weights
+from boltz.sampling.gibbs import GibbsSweep
+from boltz.sampling.inputs import Scratch, layer_input, turned_weights
 from boltz.sampling.meanfield import solve
 from boltz.training.held_out import undirected
 from boltz.training.monitor import Monitor

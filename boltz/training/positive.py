@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 import boltz.kernels as kernels
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.rng import Key
-from boltz.sampling.gibbs import Scratch, layer_input
+from boltz.sampling.inputs import Scratch, layer_input
 from boltz.sampling.meanfield import MeanField, solve
 
 Array = NDArray[Any]

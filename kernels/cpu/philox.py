@@ -53,6 +53,12 @@ def _sixteen_blocks(typingctx: Any, keys: Any, block: Any, chain: Any, step: Any
 
 
 @kernel
+def tile_bits(keys, tile, chain, step, bits):
+    """The words of one chain that a tile of this number holds, (TILE,)."""
+    _sixteen_blocks(keys, np.uint64(tile * LANES), chain, step, bits.ctypes.data)
+
+
+@kernel
 def row_bits(key0, key1, chain, step, bits):
     """Fill bits (a multiple of TILE) with the words of one chain."""
     keys = np.uint64(key0), np.uint64(key1)

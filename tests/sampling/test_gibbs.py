@@ -18,7 +18,8 @@ from support.machines import SMALL, machine_of
 
 import boltz
 from boltz.rng import Key
-from boltz.sampling.gibbs import GibbsSweep, Scratch, layer_input, random_state, turned_weights
+from boltz.sampling.gibbs import GibbsSweep, random_state
+from boltz.sampling.inputs import Scratch, layer_input, turned_weights
 
 STATIONARY = {
     "rbm": Table.random([4, 4], 0.8, 41),

@@ -1,0 +1,187 @@
+"""Numba sweeps over units that are coupled to each other: one after the other, or colour by colour.
+
+Dense couplings keep the fields of all units up to date: a unit that changes adds a row of its weights to them. Sparse
+ones find the field of a unit from its few neighbours when its turn comes. The bits of a unit are those of its place in
+the sweep.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from boltz.kernels.cpu.bernoulli import FULL, _draw, _sigmoid
+from boltz.kernels.cpu.philox import TILE, row_bits, scratch, tile_bits, words
+from boltz.kernels.cpu.vectors import kernel
+
+SHARE = 2.0**-30  # of the upper 30 of 32 random bits
+
+
+@kernel
+def _two(field, weight, scale, low, step, key0, key1, number, first_row, state, backwards):
+    units = field.shape[1]
+    bits = scratch(units)
+    full, one = field.dtype.type(FULL), field.dtype.type(1)
+    for i in range(len(field)):
+        row_bits(key0, key1, np.uint64(first_row + i), number, bits)
+        f, s = field[i], state[i]
+        for n in range(units):
+            j = units - 1 - n if backwards else n
+            old = s[j]
+            new = low + step * _draw(bits[j], _sigmoid(step * f[j]), full, one)
+            if new != old:
+                s[j] = new
+                change, row = scale * (new - old), weight[j]
+                for k in range(units):
+                    f[k] += change * row[k]
+
+
+@kernel
+def _drawn(f, first, states, bits):
+    """The state that a unit of several columns takes at its fields."""
+    most = f[first]
+    for a in range(first + 1, first + states):
+        most = max(most, f[a])
+    total = 0.0
+    for a in range(first, first + states):
+        total += math.exp(np.float64(f[a] - most))
+    reach = (np.float64(bits >> np.uint32(2)) + 0.5) * SHARE * total
+    chosen, below = 0, math.exp(np.float64(f[first] - most))
+    while below < reach and chosen < states - 1:
+        chosen += 1
+        below += math.exp(np.float64(f[first + chosen] - most))
+    return chosen
+
+
+@kernel
+def _taken(s, first, states):
+    """The state that a unit of several columns has."""
+    for a in range(states):
+        if s[first + a] == 1:
+            return a
+    return 0
+
+
+@kernel
+def _several(field, weight, scale, states, key0, key1, number, first_row, state, backwards):
+    columns = field.shape[1]
+    units = columns // states
+    bits = scratch(units)
+    one = field.dtype.type(1)
+    for i in range(len(field)):
+        row_bits(key0, key1, np.uint64(first_row + i), number, bits)
+        f, s = field[i], state[i]
+        for n in range(units):
+            unit = units - 1 - n if backwards else n
+            first = unit * states
+            old, new = _taken(s, first, states), _drawn(f, first, states, bits[unit])
+            poison = f[first] - f[first]
+            for a in range(1, states):
+                poison += f[first + a] - f[first + a]
+            if new != old or poison != poison:
+                for a in range(states):
+                    s[first + a] = poison
+                s[first + new] += one
+                up, down = weight[first + new], weight[first + old]
+                for k in range(columns):
+                    f[k] += scale * (up[k] - down[k]) + poison
+
+
+@kernel
+def _sparse_two(field, couplings, part, scale, low, step, key0, key1, number, first_row, state):
+    """Fields of a tile of units first, then all of their draws, which LLVM vectorises."""
+    order, starts, columns, weights = couplings
+    bits, keys = np.empty(TILE, np.uint32), (np.uint64(key0), np.uint64(key1))
+    odds, drawn = np.zeros(TILE, state.dtype), np.empty(TILE, state.dtype)
+    full, one = state.dtype.type(FULL), state.dtype.type(1)
+    for i in range(len(state)):
+        f, s, row = field[i % len(field)], state[i], np.uint64(first_row + i)
+        for tile in range(part[0] // TILE, (part[1] + TILE - 1) // TILE):
+            tile_bits(keys, tile, row, number, bits)
+            first, last = max(part[0], tile * TILE), min(part[1], (tile + 1) * TILE)
+            for n in range(first, last):
+                j = order[n]
+                total = one - one
+                for k in range(starts[j], starts[j + 1]):
+                    total += weights[k] * s[columns[k]]
+                odds[n - tile * TILE] = f[j] + scale * total
+            for k in range(TILE):
+                drawn[k] = low + step * _draw(bits[k], _sigmoid(step * odds[k]), full, one)
+            for n in range(first, last):
+                s[order[n]] = drawn[n - tile * TILE]
+
+
+@kernel
+def _sparse_several(field, couplings, part, scale, states, key0, key1, number, first_row, state):
+    order, starts, columns, weights = couplings
+    bits, keys = np.empty(TILE, np.uint32), (np.uint64(key0), np.uint64(key1))
+    f = np.empty(states, state.dtype)
+    one = state.dtype.type(1)
+    for i in range(len(state)):
+        given, s, row = field[i % len(field)], state[i], np.uint64(first_row + i)
+        for tile in range(part[0] // TILE, (part[1] + TILE - 1) // TILE):
+            tile_bits(keys, tile, row, number, bits)
+            for n in range(max(part[0], tile * TILE), min(part[1], (tile + 1) * TILE)):
+                first, poison = order[n] * states, one - one
+                for a in range(states):
+                    total = one - one
+                    for k in range(starts[first + a], starts[first + a + 1]):
+                        total += weights[k] * s[columns[k]]
+                    f[a] = given[first + a] + scale * total
+                    poison += f[a] - f[a]
+                new = _drawn(f, 0, states, bits[n - tile * TILE])
+                for a in range(states):
+                    s[first + a] = poison
+                s[first + new] += one
+
+
+@kernel
+def _coloured(starts, neighbours, states, colours):
+    """colours (units,) := the least that no neighbour of a lower number has, of units of so many columns."""
+    units = len(colours)
+    taken = np.full(units + 1, -1, np.int64)
+    for unit in range(units):
+        for k in range(starts[unit * states], starts[(unit + 1) * states]):
+            other = neighbours[k] // states
+            if other < unit:
+                taken[colours[other]] = unit
+        colour = 0
+        while taken[colour] == unit:
+            colour += 1
+        colours[unit] = colour
+
+
+def site_sweep(field, weight, scale, states, stream, first_row, state, backwards):
+    """Draw all units of rows one after the other given the rest, in place.
+
+    field (rows, columns): the whole field at the state, in which weight (columns, columns) counts scale times; it is
+    kept up to date. states is (low, high) of units of two states, or a number of columns of units that have several.
+    """
+    kind = field.dtype.type
+    if isinstance(states, tuple):
+        low, high = states
+        _two(field, weight, kind(scale), kind(low), kind(high - low), *words(stream), first_row, state, backwards)
+    else:
+        _several(field, weight, kind(scale), states, *words(stream), first_row, state, backwards)
+
+
+def sparse_sweep(field, couplings, part, scale, states, stream, first_row, state):
+    """Draw the units at places part[0] to part[1] of an order, none of which is coupled to another, in place.
+
+    field (rows or 1, columns): what does not come from the layer itself. couplings: the order (units,), and starts
+    (columns + 1,), columns and weights (pairs,) of a symmetric sparse matrix.
+    """
+    kind = state.dtype.type
+    if isinstance(states, tuple):
+        low, high = states
+        _sparse_two(field, couplings, part, kind(scale), kind(low), kind(high - low), *words(stream), first_row, state)
+    else:
+        _sparse_several(field, couplings, part, kind(scale), states, *words(stream), first_row, state)
+
+
+def coloured(starts, neighbours, states, units):
+    """Colours (units,) of units so that no two neighbours have the same, by the rows of a symmetric sparse matrix."""
+    colours = np.empty(units, np.int64)
+    _coloured(starts, neighbours, states, colours)
+    return colours
