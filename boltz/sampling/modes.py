@@ -264,19 +264,16 @@ def _cooled(
     """The same of a graph that is not layered: states that sweeps lead to while they cool down, and below heat 1."""
     if sum(machine.units.values()) > FLIPS:
         return []
-    words = [int(n) for n in generator.integers(0, 2**32, 2)]
-    state = {
-        n: _decoded(machine, n, generator.random((WALKS, u))).astype(machine.dtype)
-        for n, u in _sizes(machine, tuple(machine.units))
-    }
+    first, second = (int(n) for n in generator.integers(0, 2**32, 2))
+    state = {n: machine.zeros(WALKS, n) for n in machine.units}
     scratch, turned, held = Scratch(machine.arena), turned_weights(machine), machine.graph.sides[0]
     for n in machine.units:  # from numbers to states
         start = np.zeros_like(state[n])
-        machine.unit_type(n).sample(start, 1.0, np.zeros_like(machine.bias(n)), (*words, 0), 0, state[n])
+        machine.unit_type(n).sample(start, 1.0, np.zeros_like(machine.bias(n)), (first, second, 0), 0, state[n])
     for step, beta in enumerate((*np.linspace(COLDEST, 1, WALK), *[1 / COLDEST] * CLIMB), 1):
         for number, n in enumerate((*machine.graph.sides[1], *held)):
             field = float(beta), (beta * machine.bias(n)).astype(machine.dtype)
-            draw_layer(machine, n, state, field, ((words[0], words[1] ^ number + 1, step), 0), scratch, turned)
+            draw_layer(machine, n, state, field, ((first, second ^ number + 1, step), 0), scratch, turned)
     return [(held, {n: state[n].astype(np.float64) for n in held})]
 
 
@@ -320,7 +317,8 @@ def _patterns(machine: BoltzmannMachine, layer: str) -> dict[str, Array]:
     if machine.graph.sparse:
         return {}
     weights = {other: machine.params[edge].T if lower else machine.params[edge] for edge, other, lower in around}
-    weights |= {layer: machine.params[edge.key] for n, edge in machine.graph.within.items() if n == layer}
+    if layer in machine.graph.within:
+        weights[layer] = machine.params[machine.graph.within[layer].key]
     norms = sum(np.square(weight, dtype=np.float64).sum(axis=0) for weight in weights.values())
     strongest = np.argsort(-np.asarray(norms), kind="stable")[:UNITS]
     signs = {other: (weight[:, strongest].T > 0).astype(np.float64) for other, weight in weights.items()}
