@@ -22,6 +22,12 @@ _PLACES = {
     "helmholtz": "models.builders",
     "sbn": "models.builders",
     "vae": "models.builders",
+    "boltzmann": "models.wiring",
+    "graph": "models.wiring",
+    "multimodal": "models.wiring",
+    "ising": "models.pairwise",
+    "lattice": "models.pairwise",
+    "potts": "models.pairwise",
     "load": "models.files",
     "trajectory": "models.files",
     "rbm": "models.builders",
@@ -171,6 +177,8 @@ if TYPE_CHECKING:
     from boltz.models.files import load, trajectory
     from boltz.models.growing import grow
     from boltz.models.helmholtz import HelmholtzMachine
+    from boltz.models.pairwise import ising, lattice, potts
+    from boltz.models.wiring import boltzmann, graph, multimodal
     from boltz.networks.files import load_network
     from boltz.networks.fine_tune import Tuned, fine_tune, resume_tuning
     from boltz.networks.network import Network

@@ -153,7 +153,7 @@ def _boltzmann(
     if machine.layers[0].binary:
         machine.unit_type(machine.visible).draw(x, course.key.derive("rows").stream(0), 0, rows)
     free, means = _inferred(machine, rows)
-    near, name = _near({machine.visible: rows, **means}, course)
+    near, name = _near(machine.evidence(rows) | means, course)
     seen = _watched(machine, near, course)
     activity = {layer: found.mean(axis=0) for layer, found in seen.activity.items()}
     rates = {} if below is None else dict(below(seen))
@@ -163,7 +163,7 @@ def _boltzmann(
         machine_health.duplicated_units(here, means),
         machine_health.constant_pixels(x, activity[machine.visible], machine.visible),
         machine_health.frozen_chains(seen.changes),
-        machine_health.largest_field(here, {machine.visible: rows, **means}),
+        machine_health.largest_field(here, machine.evidence(rows) | means),
         machine_health.weight_norms(here),
     )
     visible, states = machine.visible, course.particles

@@ -137,7 +137,7 @@ def layer_gains(
         rest, less = without(model, layer, means[layer].mean(axis=0, dtype=np.float64))
         ratio, error, doubts = _ratio(model, less, (x, copies, rounds), key.derive(layer), told)
         gains = whole - _log_p(rest, x, samples, seed) - ratio - _apart(less, rest)
-        found.append(_used(model, layer, {model.visible: x, **means}, sweeps, (*_interval(gains, error), doubts)))
+        found.append(_used(model, layer, model.evidence(x) | means, sweeps, (*_interval(gains, error), doubts)))
     return tuple(found)
 
 
@@ -192,10 +192,10 @@ def _apart(less: BoltzmannMachine, rest: BoltzmannMachine) -> float:
 def sweeps_needed(model: BoltzmannMachine, x: Array) -> int:
     """Sweeps of mean field on rows x until no mean changes by 0.001, 100 where it does not settle."""
     rows, one = beside(x.astype(model.dtype), model.arena), MeanField(0.0, 1)
-    means = {n: m.copy() for n, m in solve(model, {model.visible: rows}, one, Scratch(model.arena)).items()}
+    means = {n: m.copy() for n, m in solve(model, model.evidence(rows), one, Scratch(model.arena)).items()}
     for sweep in range(2, MOST_SWEEPS + 1):
         start = {n: m.copy() for n, m in means.items()}
-        means = solve(model, {model.visible: rows}, one, Scratch(model.arena), start=start)
+        means = solve(model, model.evidence(rows), one, Scratch(model.arena), start=start)
         if max(float(abs(means[n] - start[n]).max()) for n in means) < TOLERANCE:
             return sweep
     return MOST_SWEEPS

@@ -62,9 +62,9 @@ def variational(model: BoltzmannMachine, x: Array) -> Floats:
 
 def free_energy(_: BoltzmannMachine, wide: BoltzmannMachine, rows: Array) -> Floats:
     """F(v) (rows,) of an RBM in float64."""
-    return wide.marginal_energy({wide.visible: rows.astype(np.float64)}, wide.graph.colours[1])
+    return wide.marginal_energy(wide.evidence(rows.astype(np.float64)), wide.graph.colours[1])
 
 
 def _bound_of_free_energy(model: BoltzmannMachine, wide: BoltzmannMachine, rows: Array) -> Floats:
-    means = solve(model, {model.visible: rows}, MeanField(), Scratch(model.arena))
+    means = solve(model, model.evidence(rows), MeanField(), Scratch(model.arena))
     return free_energy_at(wide, rows.astype(np.float64), {n: q.astype(np.float64) for n, q in means.items()})

@@ -95,7 +95,7 @@ def couplings(model: BoltzmannMachine, x: Any, gap: int | None = None) -> Coupli
     total = np.zeros((sites, states, sites, states))
     with workers() as pool:
         for name, weight in found.weights.items():
-            fields = machine.field(name, {machine.visible: rows.astype(np.float64)})
+            fields = machine.field(name, machine.evidence(rows.astype(np.float64)))
             centred = weight - weight.mean(axis=1, keepdims=True)
             _Hidden(machine.unit_type(name), name, centred, codes, fields).add_to(total, pool)
     square = total.reshape(sites * states, -1)

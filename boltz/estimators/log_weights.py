@@ -49,7 +49,7 @@ class Weigher:
             total += np.einsum("ij,ij->i", fields, state[layer].astype(np.float64))
             total -= machine.unit_type(layer).base_energy(state[layer])
         for layer in machine.graph.colours[0]:
-            if layer != machine.visible:
+            if layer not in machine.graph.views:
                 inputs = layer_input(machine, layer, state, self.scratch, self.turned)
                 inputs += machine.bias(layer)
                 total += machine.unit_type(layer).total_log_partition(inputs)
@@ -59,7 +59,7 @@ class Weigher:
 def weigher(machine: BoltzmannMachine, rows: Array, turned: Mapping[Any, Any]) -> Weigher:
     """log p*(v, h) for visible rows (rows, units); turned holds turned_weights of the machine."""
     wide = machine.astype(np.float64)
-    v = {machine.visible: rows.astype(np.float64)}
+    v = machine.evidence(rows.astype(np.float64))
     sent = {layer: wide.field(layer, v) for layer in machine.graph.colours[1]}
     return Weigher(machine, -wide.marginal_energy(v, ()), sent, turned, Scratch(machine.arena))
 

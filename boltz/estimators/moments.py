@@ -73,12 +73,12 @@ def model_moments(machine: BoltzmannMachine) -> Moments:
 
 def posterior_moments(machine: BoltzmannMachine, x: Floats) -> Moments:
     """Mean moments over rows x (rows, units) with the hidden units given each row, of a float64 machine on the host."""
-    visible, found, even = {machine.visible: x}, _empty(machine), np.full(len(x), 1 / len(x))
+    visible, found, even = machine.evidence(x), _empty(machine), np.full(len(x), 1 / len(x))
     mine = machine.graph.colours[1]
     if machine.independent_hidden:
         _add(machine, found, visible, _fields(machine, mine, visible), even)
         return found
-    far = [layer for layer in machine.graph.colours[0] if layer != machine.visible]
+    far = [layer for layer in machine.graph.colours[0] if layer not in machine.graph.views]
     sent = {layer: machine.input(layer, visible) for layer in mine}
     log_p = exact_log_marginal(machine, x) - x @ machine.bias(machine.visible)
     log_p += machine.unit_type(machine.visible).base_energy(x)

@@ -138,7 +138,7 @@ def _codes_of(sequence: str, alphabet: str | None, states: int, sites: int) -> A
 def _of_rbm(found: Substituted, row: Array) -> Floats:
     """log p* of all mutants but for a constant, (sites, states): weight rows move the inputs of hidden units."""
     machine, codes = found.machine, found.codes(row)[0]
-    fields = {n: machine.field(n, {machine.visible: row.astype(np.float64)}) for n in found.weights}
+    fields = {n: machine.field(n, machine.evidence(row.astype(np.float64))) for n in found.weights}
     scores = found.own.copy()
 
     def add(sites: NDArray[np.int64]) -> None:

@@ -24,7 +24,7 @@ from boltz.models.scaling import Scaling
 from boltz.nn.arena import check_arena, size, zeros
 from boltz.nn.arena import views as named_views
 from boltz.storage.tensors import write_tensors
-from boltz.units import Units
+from boltz.units import Units, units_of
 from boltz.units.counts import LONGEST
 from boltz.units.onehot import by_columns
 
@@ -122,6 +122,12 @@ class BoltzmannMachine:
     def visible(self) -> str:
         """Name of the visible layer."""
         return self.graph.visible
+
+    def evidence(self, rows: Array) -> dict[str, Array]:
+        """Visible rows (rows, columns) by visible layer; copies where there are several, as kernels need them."""
+        if len(self.graph.views) == 1:
+            return {self.visible: rows}
+        return {name: rows[:, part].copy() for name, part in self.graph.columns.items()}
 
     @property
     def units(self) -> dict[str, int]:
@@ -389,10 +395,40 @@ class BoltzmannMachine:
         for edge in self.graph.edges:
             if edge.pairs is not None:
                 tensors[pairs_key(edge.key)] = np.stack([edge.pairs.rows, edge.pairs.columns])
-        if self.scaling is not None:
-            tensors |= {f"layer/{self.visible}/{name}": x for name, x in self.scaling.tensors().items()}
+        for view, part in self.graph.columns.items():
+            if self.scaling is not None and self.graph.kinds[view] == "gaussian":
+                tensors |= {f"layer/{view}/{name}": x[part] for name, x in self.scaling.tensors().items()}
         told = {"model": "boltzmann", "graph": json.dumps(graph_text(self.graph))}
         write_tensors(checks.path(path, "path"), tensors, told | scale.told(self.levels))
+
+
+def alone(machine: BoltzmannMachine, view: str) -> BoltzmannMachine:
+    """A visible layer of a machine as an RBM of its own with one idle hidden unit, in the same units of the data."""
+    layer = Layer(view, machine.units[view], machine.graph.kinds[view])
+    graph = Graph((layer, Layer("idle", 1)), (Edge(view, "idle"),))
+    found = BoltzmannMachine(graph, np.zeros_like(machine.arena, shape=(graph.parameters,)))
+    for name, own in machine.own(view).items():
+        found.own(view)[name][...] = own
+    part, scaling = machine.graph.columns[view], machine.scaling
+    if scaling is None or layer.kind != "gaussian":
+        return found
+    return replace(found, scaling=Scaling(scaling.location[part], scaling.spread[part]))
+
+
+def views_of(graph: Graph, x: Any, name: str) -> dict[str, Any]:
+    """What rows of data hold of each visible layer: arrays by view as they are, or columns of one array; name is what
+    errors call them. Raises InputError.
+    """
+    if isinstance(x, Mapping):
+        if set(x) != set(graph.views):
+            raise InputError(f"{name} must hold arrays by view, {', '.join(graph.views)}, got {checks.few(x)}.")
+        counts = {view: len(x[view]) for view in graph.views}
+        if len(set(counts.values())) > 1:
+            raise InputError(f"{name} must hold equally many rows of each view, got {counts}.")
+        return {view: x[view] for view in graph.views}
+    columns = sum(graph.units[view] for view in graph.views)
+    found: dict[str, Any] = graph.split(scale.table(x, name, columns))
+    return found
 
 
 def graph_text(graph: Graph) -> dict[str, Any]:
@@ -411,7 +447,7 @@ def pairs_key(key: str) -> str:
 
 def _check_within(weight: Array, graph: Graph, layer: str) -> None:
     """Raise InputError unless couplings within a layer are symmetric, with nothing between columns of a unit."""
-    columns = next(each.columns for each in graph.layers if each.name == layer)
+    columns = units_of(graph.kinds[layer]).columns
     weight, units = arrays.host(weight), len(weight) // columns
     if not np.array_equal(weight, weight.T):
         raise InputError(f"couplings within layer {layer} must be symmetric, but they differ from their transpose.")
@@ -427,14 +463,18 @@ def within(thing: Any) -> str:
     return "; use its .model" if hasattr(thing, "model") else ""
 
 
-def checked_model(model: Any, any_units: bool = False, any_graph: bool = False) -> BoltzmannMachine:
-    """The model argument of a public function, which may have units other than 0 and 1, or a graph that is not layered,
-    or not; raises InputError.
+def checked_model(
+    model: Any, any_units: bool = False, any_graph: bool = False, any_views: bool = False
+) -> BoltzmannMachine:
+    """The model argument of a public function, which may have units other than 0 and 1, a graph that is not layered, or
+    several visible layers, or not; raises InputError.
     """
     if not isinstance(model, BoltzmannMachine):
         raise InputError(f"model must be a BoltzmannMachine, got {type(model).__name__}{within(model)}.")
     if not any_units:
         refuse_units(model, "model")
+    if not (any_views or any_graph):
+        refuse_views(model, "model")
     if not any_graph:
         refuse_graph(model, "model")
     return model
@@ -445,17 +485,21 @@ def refuse_graph(model: BoltzmannMachine, name: str) -> None:
     graph = model.graph
     if graph.layered:
         return
-    if len(graph.views) > 1:
-        found = f"has {len(graph.views)} visible layers, {', '.join(graph.views)}"
-    elif graph.within:
+    if graph.within:
         found = f"has couplings within layer {next(iter(graph.within))}"
     elif any(edge.pairs is not None for edge in graph.edges):
         found = "has sparse couplings"
     else:
-        found = f"has {len(graph.colours)} colour classes"
+        found = f"has {len(graph.colours)} of them" if len(graph.colours) > 2 else "has visible layers in both"
     raise InputError(
-        f"{name} must have one visible layer, and full edges between layers of two classes, for this, but it {found}."
+        f"{name} must have full edges between layers of two classes, its visible ones in one, for this, but it {found}."
     )
+
+
+def refuse_views(model: BoltzmannMachine, name: str) -> None:
+    """Raise InputError for a machine of several visible layers; name is what errors call it."""
+    if len(model.graph.views) > 1:
+        raise InputError(f"{name} must have one visible layer for this, got {', '.join(model.graph.views)}.")
 
 
 def refuse_units(model: BoltzmannMachine, name: str) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from boltz import checks, scale
 from boltz.arrays import beside
 from boltz.errors import InputError
-from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.boltzmann import BoltzmannMachine, alone, views_of
 from boltz.models.documents import log_frequencies
 from boltz.models.files import visible_rows
 from boltz.models.graph import MOST_LAYERS, Graph, Layer
@@ -248,11 +248,16 @@ def dbm(
         key = Key.from_seed(seed).derive("weights", edge.key)
         weight = machine.params[edge.key]
         weight[...] = spread * key.generator().normal(size=weight.shape)
-    return machine if x is None else _begun(machine, x)
+    return machine if x is None else begun(machine, x)
 
 
-def _begun(machine: BoltzmannMachine, x: Any) -> BoltzmannMachine:
-    """The machine with visible biases that fit some rows of x; Gaussian units in the units of these."""
+def begun(machine: BoltzmannMachine, x: Any) -> BoltzmannMachine:
+    """The machine with visible biases that fit some rows of x; Gaussian units in the units of these.
+
+    x holds arrays by view, or columns side by side, where there are several visible layers. Raises InputError.
+    """
+    if len(machine.graph.views) > 1:
+        return _views_begun(machine, x)
     layer, bias = machine.layers[0], machine.bias(machine.visible)
     x, known = parted_holes(x, "x", layer)
     if known is not None:
@@ -275,6 +280,24 @@ def _begun(machine: BoltzmannMachine, x: Any) -> BoltzmannMachine:
     kind, rows = layer.type, visible_rows(machine, checks.initial_rows(x.x if hasattr(x, "fingerprint") else x))
     bias[...] = kind.natural(inside(kind, smoothed(kind, rows.sum(axis=0, dtype=np.float64), len(rows)), 0.001))
     return machine
+
+
+def _views_begun(machine: BoltzmannMachine, x: Any) -> BoltzmannMachine:
+    """The same of several visible layers, each as if it were alone."""
+    found, columns = replace(machine, arena=machine.arena.copy()), sum(machine.units[n] for n in machine.graph.views)
+    location, spread = np.zeros(columns), np.ones(columns)
+    for name, rows in views_of(machine.graph, x, "x").items():
+        one = begun(alone(machine, name), rows)
+        for parameter, own in one.own(name).items():
+            found.own(name)[parameter][...] = own
+        if one.scaling is not None:
+            location[machine.graph.columns[name]] = one.scaling.location
+            spread[machine.graph.columns[name]] = one.scaling.spread
+            for edge in machine.graph.edges:
+                if edge.lower == name and edge.pairs is None:
+                    found.params[edge.key][one.scaling.constant] = 0
+    scaling = Scaling(location, spread)
+    return found if scaling.as_they_are else replace(found, scaling=scaling)
 
 
 def _kinds(value: Any, layers: int) -> list[str]:

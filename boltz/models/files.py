@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from boltz import arrays, checks, scale
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.foreign import shown
-from boltz.models.boltzmann import BoltzmannMachine, pairs_key, refuse_graph, refuse_units, within
+from boltz.models.boltzmann import (
+    BoltzmannMachine,
+    alone,
+    pairs_key,
+    refuse_graph,
+    refuse_units,
+    refuse_views,
+    views_of,
+    within,
+)
 from boltz.models.graph import MOST_LAYERS, Edge, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.pairs import Pairs
@@ -107,16 +116,19 @@ def checked_machine(
     wanted: str = "a BoltzmannMachine or a HelmholtzMachine",
     any_units: bool = False,
     any_graph: bool = False,
+    any_views: bool = False,
 ) -> Model:
     """The argument of a public function that takes either machine, and what else is wanted in words; raises InputError.
 
     name is what errors call it. any_units: a Boltzmann machine may have units other than 0 and 1. any_graph: its graph
-    need not be layered.
+    need not be layered. any_views: it may have several visible layers.
     """
     if not isinstance(model, BoltzmannMachine | HelmholtzMachine):
         raise InputError(f"{name} must be {wanted}, got {type(model).__name__}{within(model)}.")
     if isinstance(model, BoltzmannMachine) and not any_units:
         refuse_units(model, name)
+    if isinstance(model, BoltzmannMachine) and not (any_views or any_graph):
+        refuse_views(model, name)
     if isinstance(model, BoltzmannMachine) and not any_graph:
         refuse_graph(model, name)
     return model
@@ -128,6 +140,10 @@ def visible_rows(model: Seeing, x: Any, name: str = "x") -> Array:
 
     Whole numbers are divided by the levels that the machine keeps. name is what errors call x; raises InputError.
     """
+    if isinstance(model, BoltzmannMachine) and len(model.graph.views) > 1:
+        parts = views_of(model.graph, x, name)
+        seen = [visible_rows(alone(model, view), part, f"{name}[{view!r}]") for view, part in parts.items()]
+        return np.concatenate(seen, axis=1)
     layer, border = model.layers[0], scale.Border(name, model.levels, "use model.with_levels({})")
     x = by_columns(x, layer, name)
     if layer.binary:
@@ -165,7 +181,10 @@ def outside(model: Seeing, values: Array) -> Array:
 
 def states_outside(model: BoltzmannMachine, states: Mapping[str, Array]) -> dict[str, Array]:
     """States by layer with those of the visible units in the units of the data."""
-    return {name: outside(model, x) if name == model.visible else x for name, x in states.items()}
+    if model.scaling is None or not set(model.graph.views) <= set(states):
+        return {name: outside(model, x) if name == model.visible else x for name, x in states.items()}
+    rows = np.concatenate([arrays.host(states[name]) for name in model.graph.views], axis=1)
+    return {**states, **model.graph.split(outside(model, rows))}
 
 
 def structure_from(text: Any) -> Structure:
@@ -217,7 +236,7 @@ def _shapes(metadata: Told, source: str) -> Shapes:
 def boltzmann_from(tensors: Tensors, metadata: Told, source: str) -> BoltzmannMachine:
     graph = graph_from(metadata, source, tensors)
     arena, rates = arena_from(tensors, graph.shapes, source), _rates(tensors, graph.layers, source)
-    scaling = scaling_from(tensors, graph.layers[0], source)
+    scaling = _scaling_of_views(tensors, graph, source)
     return BoltzmannMachine(graph, arena, rates, levels_from(metadata, source), scaling)
 
 
@@ -283,6 +302,15 @@ def _rates(tensors: Tensors, layers: tuple[Layer, ...], source: str) -> dict[str
             within = f"({low:g}, {high:g})"
             raise FileError(f"{source} must hold layer/{layer.name}/rate of shape ({layer.units},) within {within}.")
     return rates
+
+
+def _scaling_of_views(tensors: Tensors, graph: Graph, source: str) -> Scaling | None:
+    """That of all Gaussian visible layers; columns of others are as they are."""
+    found = [scaling_from(tensors, layer, source) for layer in graph.layers[: len(graph.views)]]
+    if len(found) == 1 or not any(found):
+        return found[0]
+    parts = [each or Scaling.plain(graph.units[view]) for each, view in zip(found, graph.views, strict=True)]
+    return Scaling(np.concatenate([each.location for each in parts]), np.concatenate([each.spread for each in parts]))
 
 
 def scaling_from(tensors: Tensors, layer: Layer, source: str) -> Scaling | None:

@@ -1,7 +1,7 @@
 """The layer graph: named layers of units, and undirected edges between them or within one.
 
-A graph is layered where the engine's quickest way is open: one visible layer, full edges between different layers, and
-two colour classes. Any other graph has as many colour classes as it needs; a layer with couplings within it is swept
+A graph is layered where the engine's quickest way is open: full edges between layers of two colour classes, all visible
+layers in one of them. Any other graph has as many colour classes as it needs; a layer with couplings within it is swept
 unit by unit.
 """
 
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from boltz.errors import InputError
 from boltz.models.pairs import Pairs
@@ -138,8 +140,10 @@ class Graph:
     @property
     def kind(self) -> str:
         """The name of its machine: rbm, or dbm with more than one hidden layer; any other graph is that of a bm."""
+        if len(self.views) > 1:
+            return "multimodal"
         if not self.layered:
-            return "bm" if len(self.views) == 1 else "multimodal"
+            return "bm"
         return "rbm" if len(self.layers) == 2 else "dbm"
 
     @property
@@ -181,6 +185,16 @@ class Graph:
         """Name of the visible layer, the first one of several."""
         return self.layers[0].name
 
+    @cached_property
+    def columns(self) -> dict[str, slice]:
+        """The columns of each visible layer in rows of data, in which they lie side by side."""
+        ends = np.cumsum([self.units[name] for name in self.views]).tolist()
+        return {name: slice(end - self.units[name], end) for name, end in zip(self.views, ends, strict=True)}
+
+    def split(self, rows: Any) -> dict[str, Any]:
+        """Rows of data (rows, columns) as views of them by visible layer."""
+        return {name: rows[:, part] for name, part in self.columns.items()}
+
     @property
     def hidden(self) -> tuple[str, ...]:
         """Names of the hidden layers, bottom first."""
@@ -188,9 +202,9 @@ class Graph:
 
     @cached_property
     def layered(self) -> bool:
-        """Whether there is one visible layer, and full edges between layers of two classes, none within a layer."""
+        """Whether there are full edges between layers of two classes alone, and all visible layers are in the first."""
         plain = all(edge.pairs is None and not edge.within for edge in self.edges)
-        return plain and len(self.views) == 1 and len(self.layers) > 1 and len(self.colours) == 2
+        return plain and len(self.colours) == 2 and set(self.views) <= set(self.colours[0])
 
     @cached_property
     def sparse(self) -> bool:
@@ -218,6 +232,11 @@ class Graph:
     def units(self) -> dict[str, int]:
         """Number of units of each layer."""
         return {layer.name: layer.units for layer in self.layers}
+
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        """The kind of the units of each layer."""
+        return {layer.name: layer.kind for layer in self.layers}
 
     @cached_property
     def binary(self) -> bool:

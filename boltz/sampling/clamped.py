@@ -38,7 +38,7 @@ def posterior(machine: BoltzmannMachine, evidence: Evidence, sweeps: int = SWEEP
         visible = mine[machine.visible]
         visible[...] = base_means(machine, machine.visible)
         part.restore(visible)
-        for layer, start in solve(machine, {machine.visible: visible}, FIRST_SWEEP, scratch).items():
+        for layer, start in solve(machine, machine.evidence(visible), FIRST_SWEEP, scratch).items():
             mine[layer][...] = start
         for _ in range(sweeps):
             for layer in order:

@@ -41,7 +41,7 @@ class Inference(Generic[M]):
 
 
 def _fixed_sweeps(machine: BoltzmannMachine, rows: Array) -> dict[str, Array]:
-    return solve(machine, {machine.visible: rows}, FIXED, Scratch(machine.arena))
+    return solve(machine, machine.evidence(rows), FIXED, Scratch(machine.arena))
 
 
 def _filled(machine: BoltzmannMachine, evidence: Evidence) -> Array:

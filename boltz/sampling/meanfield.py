@@ -126,15 +126,15 @@ def variational_free_energy(
     machine: BoltzmannMachine, rows: Array, options: MeanField
 ) -> tuple[NDArray[np.float64], dict[str, Array]]:
     """E_q[energy] - entropy of the mean-field q (rows,), F(v) itself for an RBM, and the means of q."""
-    means = solve(machine, {machine.graph.visible: rows}, options, Scratch(machine.arena))
+    means = solve(machine, machine.evidence(rows), options, Scratch(machine.arena))
     if machine.independent_hidden:
-        return machine.marginal_energy({machine.graph.visible: rows}, machine.graph.colours[1]), means
+        return machine.marginal_energy(machine.evidence(rows), machine.graph.colours[1]), means
     return free_energy_at(machine, rows, means), means
 
 
 def free_energy_at(machine: BoltzmannMachine, rows: Array, means: State) -> NDArray[np.float64]:
     """E_q[energy] - entropy (rows,) of independent hidden units with such means, a bound of F(v) whatever they are."""
-    free = machine.full_energy({machine.graph.visible: rows, **means}, tuple(means))
+    free = machine.full_energy({**machine.evidence(rows), **means}, tuple(means))
     for layer, q in means.items():
         free -= np.sum(machine.unit_type(layer).entropy(q.astype(np.float64)), axis=1)
     return free
@@ -152,7 +152,7 @@ def mean_field(model: BoltzmannMachine, x: Any, options: MeanField | None = None
     means = {n: model.zeros(len(x), n) for n in model.graph.hidden}
 
     def run(block: slice) -> None:
-        found = solve(model, {model.graph.visible: x[block]}, options, Scratch(model.arena))
+        found = solve(model, model.evidence(x[block]), options, Scratch(model.arena))
         for layer, values in found.items():
             means[layer][block] = values
 

@@ -103,7 +103,7 @@ def _fixed_points(
 
     The first start is the usual one; a fixed point that an earlier start has found has the bound -inf.
     """
-    evidence, scratch = {machine.visible: rows}, Scratch(machine.arena)
+    evidence, scratch = machine.evidence(rows), Scratch(machine.arena)
     found: list[dict[str, Array]] = []
     bounds = []
     for start in (None, *_starts(machine, len(rows), first, key)):
@@ -120,7 +120,7 @@ def _fixed_points(
 
 def _starts(machine: BoltzmannMachine, rows: int, first: int, key: Key) -> list[dict[str, Array]]:
     """States of the upper layers that are summed out: all off, all on, and fair coins."""
-    upper = [layer for layer in machine.graph.colours[0] if layer != machine.visible]
+    upper = [layer for layer in machine.graph.colours[0] if layer not in machine.graph.views]
     starts = [{n: far_states(machine.unit_type(n), machine.zeros(rows, n))[i] for n in upper} for i in (0, 1)]
     for number in range(RANDOM_STARTS):
         coins = {layer: machine.zeros(rows, layer) for layer in upper}

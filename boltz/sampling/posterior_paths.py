@@ -55,7 +55,7 @@ class MeanFieldPath:
     @cached_property
     def summed(self) -> tuple[str, ...]:
         """The other hidden layers."""
-        return tuple(n for n in self.machine.graph.colours[0] if n != self.machine.visible)
+        return tuple(n for n in self.machine.graph.colours[0] if n not in self.machine.graph.views)
 
     @cached_property
     def turned(self) -> dict[str, Array]:
@@ -128,7 +128,7 @@ def _tilted(start: Array, slope: Array, beta: float, out: Array) -> Array:
 
 def mean_field_path(machine: BoltzmannMachine, rows: Array, chains: int, first: int) -> MeanFieldPath:
     """The path of visible rows (rows, units), so many chains each, the first row being number first."""
-    v = {machine.visible: rows}
+    v = machine.evidence(rows)
     means = solve(machine, v, SOLVE, Scratch(machine.arena))
     start, change = {}, {}
     for layer, mean in means.items():

@@ -56,7 +56,7 @@ def _variational(model: BoltzmannMachine, rows: Array) -> Floats:
     def work(block: slice) -> Floats:
         q = dict(zip(hidden, np.split(means[block].astype(np.float64), edges, axis=1), strict=True))
         entropy = sum(model.unit_type(name).entropy(x).sum(axis=1) for name, x in q.items())
-        found: Floats = entropy - double.full_energy({model.visible: rows[block].astype(np.float64), **q}, hidden)
+        found: Floats = entropy - double.full_energy(model.evidence(rows[block].astype(np.float64)) | q, hidden)
         return found
 
     with workers(rows) as pool:

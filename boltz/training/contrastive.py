@@ -166,8 +166,8 @@ class Contrastive:
             scratch.turned = turned
             visit = Visit(key, step, rows.start, numbers_of(clock.rows, rows), state)
             means = phase(posterior, batch[rows], visit, scratch)
-            _store(stats, {machine.graph.visible: batch[rows], **means}, rows)
-            own.store({machine.graph.visible: batch[rows]}, means, rows, scratch)
+            _store(stats, machine.evidence(batch[rows]) | means, rows)
+            own.store(machine.evidence(batch[rows]), means, rows, scratch)
             if not self.persistent:
                 chain = posterior_sample(machine, means, key, step, rows.start, scratch)
                 visible = machine.graph.visible  # overwritten by the first half sweep, but for lengths of documents
@@ -378,7 +378,7 @@ def drawn_upwards(machine: BoltzmannMachine, start: Array, key: Key) -> dict[str
     """States of all layers, layer -> (rows, units), each drawn given the one below it, whose input counts twice where
     there is one above, which is not known yet (Salakhutdinov & Hinton 2009, section 3.1).
     """
-    found, scratch = {machine.graph.visible: start}, Scratch(machine.arena)
+    found, scratch = machine.evidence(start), Scratch(machine.arena)
     for layer in machine.graph.hidden:
         inputs = layer_input(machine, layer, found, scratch)
         heard = sum(other in found for _, other, _ in machine.graph.neighbours[layer])

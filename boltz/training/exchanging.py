@@ -65,8 +65,8 @@ class Exchanging(Contrastive):
         Its rungs divide the straight path evenly, and all of them start at the fantasy particles.
         """
         state, rungs = super().init(machine, rows, key, total), self.settings.rungs
-        means = solve(machine, {machine.visible: rows}, self.settings.mean_field, Scratch(machine.arena))
-        sums = {n: host(x.sum(axis=0, dtype=np.float64)) for n, x in ({machine.visible: rows} | means).items()}
+        means = solve(machine, machine.evidence(rows), self.settings.mean_field, Scratch(machine.arena))
+        sums = {n: host(x.sum(axis=0, dtype=np.float64)) for n, x in (machine.evidence(rows) | means).items()}
         rates = {n: (x + 1) / (len(rows) + 2) for n, x in sums.items()}
         inner = {n: np.clip(x, 0.5 / len(rows), 1 - 0.5 / len(rows)) for n, x in rates.items()}  # of any numbers
         path = MachinePath((independent(machine, inner), machine))
@@ -106,7 +106,7 @@ class Exchanging(Contrastive):
 
         def job(rung: int) -> None:
             machine, scratch = ladder.members[rung], replicas.desk(rung)
-            means = solve(machine, {machine.visible: batch}, self.settings.mean_field, scratch)
+            means = solve(machine, machine.evidence(batch), self.settings.mean_field, scratch)
             at = At(clock.key.derive("jump", rung), clock.step)
             jump(Proposals.of(ladder, rung, means), replicas.states[rung], at, scratch)
 

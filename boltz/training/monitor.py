@@ -45,7 +45,7 @@ class Monitor:
         conditionals, so only the reconstruction error is measured.
         """
         if scales:
-            means = solve(machine, {machine.graph.visible: self.train}, options, Scratch(machine.arena), scales)
+            means = solve(machine, machine.evidence(self.train), options, Scratch(machine.arena), scales)
             error = _reconstruction_error(machine, self.train, means, scales)
             nothing = dict.fromkeys(("pseudo_likelihood", "held_out_pseudo_likelihood", "free_energy_gap"))
             return {**nothing, "reconstruction_error": error}

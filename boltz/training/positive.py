@@ -46,7 +46,7 @@ class Posterior:
     def classes(self) -> tuple[list[str], list[str]]:
         """The hidden layers that hear the visible one, with others of their colour, and the rest."""
         first, second = self.machine.graph.colours
-        return list(second), [layer for layer in first if layer != self.machine.visible]
+        return list(second), [layer for layer in first if layer not in self.machine.graph.views]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def numbers_of(rows: Any, part: slice) -> Any:
 
 def mean_field(of: Posterior, batch: Array, visit: Visit, scratch: Scratch) -> States:
     """Means of all hidden layers at the fixed point, layer -> (rows, units)."""
-    return solve(of.machine, {of.machine.visible: batch}, of.options, scratch, of.scales)
+    return solve(of.machine, of.machine.evidence(batch), of.options, scratch, of.scales)
 
 
 def collapsed(of: Posterior, batch: Array, visit: Visit, scratch: Scratch) -> States:
@@ -129,7 +129,7 @@ def kept_for_rows(machine: BoltzmannMachine, total: int) -> States:
 def _draw(of: Posterior, batch: Array, found: States, visit: Visit, turn: int, scratch: Scratch) -> None:
     """Draw the colour class that hears the visible layer given the other hidden layers."""
     machine, (drawn, others) = of.machine, of.classes()
-    around = {machine.visible: batch} | {layer: found[layer] for layer in others}
+    around = machine.evidence(batch) | {layer: found[layer] for layer in others}
     for layer in drawn:
         inputs = layer_input(machine, layer, around, scratch)
         found[layer] = state = scratch.get("drawn", layer, inputs.shape)

@@ -59,8 +59,6 @@ def test_two_machines_side_by_side_have_two_colours() -> None:
         ),
         (layers("v", "h"), edges("v-q"), "layer"),
         (layers("v", "h"), edges("v-h", "h-q"), "edge h-q names a layer"),
-        (layers("v", "a", "b"), edges("v-a", "a-b", "b-v"), "odd cycle"),
-        (layers("v", "h"), edges("v-h", "h-h"), "odd cycle"),
         (layers("v", "h"), edges("v-h", "v-h"), "different pairs"),
         (layers("v", "h"), edges("v-h", "h-v"), "different pairs"),
         (layers("v"), (), "layer v must have an edge"),
