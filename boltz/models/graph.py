@@ -125,7 +125,9 @@ class Graph:
                     "no lower bound, so that there is no such density."
                 )
             if edge.pairs is not None:
-                edge.pairs.check(kinds[edge.lower], kinds[edge.upper], edge.within)
+                lower, upper = kinds[edge.lower], kinds[edge.upper]
+                within = lower.columns if edge.within else None
+                edge.pairs.check(f"edge {edge.lower}-{edge.upper}", (lower.units, upper.units), within)
         if len({frozenset((edge.lower, edge.upper)) for edge in self.edges}) < len(self.edges):
             raise InputError("edges must join different pairs of layers.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,6 @@ from scipy.sparse import csr_array
 
 from boltz.errors import InputError
 from boltz.kernels.cpu.sites import coloured
-
-if TYPE_CHECKING:
-    from boltz.models.graph import Layer
 
 Array = NDArray[Any]
 Numbers = NDArray[np.int32]
@@ -63,18 +60,19 @@ class Pairs:
     def __repr__(self) -> str:
         return f"Pairs({self.count:,})"
 
-    def check(self, lower: Layer, upper: Layer, within: bool) -> None:
-        """Raise InputError unless these are different pairs of units of two layers, or of one."""
-        name = f"edge {lower.name}-{upper.name}"
+    def check(self, name: str, units: tuple[int, int], columns: int | None) -> None:
+        """Raise InputError unless these are different pairs of columns of two layers of so many, or of different units
+        of one layer whose units have so many columns; name is what errors call them.
+        """
         if self.count == 0:
             raise InputError(f"{name} must have at least one coupling, got none.")
-        for numbers, layer in ((self.rows, lower), (self.columns, upper)):
-            if numbers.min() < 0 or numbers.max() >= layer.units:
-                raise InputError(f"{name} must couple columns 0 to {layer.units - 1} of layer {layer.name}.")
-        step = np.diff(self.rows.astype(np.int64) * upper.units + self.columns)
+        for numbers, most in zip((self.rows, self.columns), units, strict=True):
+            if numbers.min() < 0 or numbers.max() >= most:
+                raise InputError(f"{name} must couple columns 0 to {most - 1}, got {numbers.min()} to {numbers.max()}.")
+        step = np.diff(self.rows.astype(np.int64) * units[1] + self.columns)
         if (step <= 0).any():
             raise InputError(f"{name} must name each pair once, in the order of rows and columns.")
-        if within and (self.rows // lower.columns >= self.columns // lower.columns).any():
+        if columns is not None and (self.rows // columns >= self.columns // columns).any():
             raise InputError(f"{name} must couple different units, each pair once, the lower number first.")
 
     def matrix(self, weights: Array, shape: tuple[int, int], within: bool) -> csr_array:
