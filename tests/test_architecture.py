@@ -97,6 +97,9 @@ WIDE = {
     "units.drelu.DReLU.anneal": 7,
     "units.counts.Counts.anneal": 7,
     "models.builders.rbm": 8,  # public, all but the numbers of units optional
+    "models.wiring.graph": 8,  # likewise
+    "models.wiring.boltzmann": 9,
+    "models.wiring.multimodal": 7,
     "sampling.sample.sample": 7,  # public, all but the model optional
     "sampling.chains.run_chains": 9,  # public, all but the model and the sweeps optional
     "estimators.ais.ais": 7,  # public, all but the model optional

@@ -402,35 +402,6 @@ class BoltzmannMachine:
         write_tensors(checks.path(path, "path"), tensors, told | scale.told(self.levels))
 
 
-def alone(machine: BoltzmannMachine, view: str) -> BoltzmannMachine:
-    """A visible layer of a machine as an RBM of its own with one idle hidden unit, in the same units of the data."""
-    layer = Layer(view, machine.units[view], machine.graph.kinds[view])
-    graph = Graph((layer, Layer("idle", 1)), (Edge(view, "idle"),))
-    found = BoltzmannMachine(graph, np.zeros_like(machine.arena, shape=(graph.parameters,)))
-    for name, own in machine.own(view).items():
-        found.own(view)[name][...] = own
-    part, scaling = machine.graph.columns[view], machine.scaling
-    if scaling is None or layer.kind != "gaussian":
-        return found
-    return replace(found, scaling=Scaling(scaling.location[part], scaling.spread[part]))
-
-
-def views_of(graph: Graph, x: Any, name: str) -> dict[str, Any]:
-    """What rows of data hold of each visible layer: arrays by view as they are, or columns of one array; name is what
-    errors call them. Raises InputError.
-    """
-    if isinstance(x, Mapping):
-        if set(x) != set(graph.views):
-            raise InputError(f"{name} must hold arrays by view, {', '.join(graph.views)}, got {checks.few(x)}.")
-        counts = {view: len(x[view]) for view in graph.views}
-        if len(set(counts.values())) > 1:
-            raise InputError(f"{name} must hold equally many rows of each view, got {counts}.")
-        return {view: x[view] for view in graph.views}
-    columns = sum(graph.units[view] for view in graph.views)
-    found: dict[str, Any] = graph.split(scale.table(x, name, columns))
-    return found
-
-
 def graph_text(graph: Graph) -> dict[str, Any]:
     """The graph as plain values, for files."""
     layers = [[layer.name, layer.units, layer.kind] for layer in graph.layers]

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from boltz import checks, scale
 from boltz.arrays import beside
 from boltz.errors import InputError
-from boltz.models.boltzmann import BoltzmannMachine, alone, views_of
+from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.documents import log_frequencies
 from boltz.models.files import visible_rows
 from boltz.models.graph import MOST_LAYERS, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure, empty
 from boltz.models.scaling import Scaling
+from boltz.models.views import alone, views_of
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.numerics import logit
 from boltz.rng import Key

@@ -17,18 +17,17 @@ from boltz.errors import BoltzError, FileError, InputError
 from boltz.foreign import shown
 from boltz.models.boltzmann import (
     BoltzmannMachine,
-    alone,
     pairs_key,
     refuse_graph,
     refuse_units,
     refuse_views,
-    views_of,
     within,
 )
 from boltz.models.graph import MOST_LAYERS, Edge, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.pairs import Pairs
 from boltz.models.scaling import Scaling, cast
+from boltz.models.views import alone, views_of
 from boltz.storage import snapshots
 from boltz.storage.tensors import read_metadata, read_tensors
 from boltz.units import is_kind

@@ -23,7 +23,7 @@ from boltz.parallel import ALONE, Workers, blocks, dealt, shares, workers
 from boltz.rng import Key, Stream
 from boltz.sampling.flips import Flips, Moment
 from boltz.sampling.inputs import Scratch, turned_weights
-from boltz.sampling.layers import draw_layer
+from boltz.sampling.layers import Draw, draw_layer
 from boltz.sampling.states import States, warn_of_same_numbers
 from boltz.units.states import are_states, has_two, own_lengths, refuse_others
 
@@ -69,11 +69,8 @@ class GibbsSweep:
 
     def update(self, layer: str, state: dict[str, Array], step: Any, first_row: int, scratch: Scratch) -> Array:
         """Sample one layer given its neighbours, in place; returns its mean (a reused buffer)."""
-        field = self.scales.get(layer, 1.0), self.machine.bias(layer)
-        drawn = self.stream(layer, step), first_row
-        return draw_layer(
-            self.machine, layer, state, field, drawn, scratch, self.turned, backwards=self.flipped, pool=self.pool
-        )
+        how = Draw(self.stream(layer, step), first_row, scratch, self.turned, self.flipped, self.pool)
+        return draw_layer(self.machine, layer, state, self.scales.get(layer, 1.0), self.machine.bias(layer), how)
 
     def sweep(self, state: dict[str, Array], step: Any, first_row: int, scratch: Scratch) -> dict[str, Array]:
         """One sweep over all layers, in place; returns the means of the class sampled last (reused buffers)."""

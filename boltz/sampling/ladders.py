@@ -18,7 +18,7 @@ from boltz.nn.arena import zeros
 from boltz.rng import Key
 from boltz.sampling.flips import Flips, Moment
 from boltz.sampling.inputs import Scratch, layer_input, turned_weights
-from boltz.sampling.layers import draw_layer
+from boltz.sampling.layers import Draw, draw_layer
 from boltz.targets import BaseRatePath, MachinePath
 from boltz.units import Units
 
@@ -118,8 +118,8 @@ class Temperatures:
         beta = self.betas[rung]
         whole = state | drawn
         for layer in self.path.held:
-            field, stream = (beta, self.path.bias(layer, beta)), _stream(at, "move", layer, rung)
-            draw_layer(self.machine, layer, whole, field, (stream, 0), scratch, self.turned)
+            how = Draw(_stream(at, "move", layer, rung), 0, scratch, self.turned)
+            draw_layer(self.machine, layer, whole, beta, self.path.bias(layer, beta), how)
 
     @cached_property
     def flips(self) -> Flips:
@@ -191,8 +191,8 @@ class Machines:
         machine = self.members[rung]
         whole = state | drawn
         for layer in self.held:
-            field, stream = (1.0, machine.bias(layer)), _stream(at, "move", layer, rung)
-            draw_layer(machine, layer, whole, field, (stream, 0), scratch, self.turned[rung])
+            how = Draw(_stream(at, "move", layer, rung), 0, scratch, self.turned[rung])
+            draw_layer(machine, layer, whole, 1.0, machine.bias(layer), how)
 
     @cached_property
     def flips(self) -> list[Flips]:

@@ -21,7 +21,7 @@ from boltz.numerics import effective_sample_size, logsumexp
 from boltz.parallel import LITTLE, blocks, workers
 from boltz.rng import Key
 from boltz.sampling.inputs import Scratch, turned_weights
-from boltz.sampling.layers import draw_layer
+from boltz.sampling.layers import Draw, draw_layer
 from boltz.units.states import ends, has_two
 
 Array = NDArray[Any]
@@ -272,8 +272,8 @@ def _cooled(
         machine.unit_type(n).sample(start, 1.0, np.zeros_like(machine.bias(n)), (first, second, 0), 0, state[n])
     for step, beta in enumerate((*np.linspace(COLDEST, 1, WALK), *[1 / COLDEST] * CLIMB), 1):
         for number, n in enumerate((*machine.graph.sides[1], *held)):
-            field = float(beta), (beta * machine.bias(n)).astype(machine.dtype)
-            draw_layer(machine, n, state, field, ((first, second ^ number + 1, step), 0), scratch, turned)
+            how = Draw((first, second ^ number + 1, step), 0, scratch, turned)
+            draw_layer(machine, n, state, float(beta), (beta * machine.bias(n)).astype(machine.dtype), how)
     return [(held, {n: state[n].astype(np.float64) for n in held})]
 
 
