@@ -26,7 +26,7 @@ from boltz.parallel import ALONE, Workers, blocks, dealt, workers
 from boltz.rng import Key
 from boltz.sampling.cuda_graphs import Captured
 from boltz.sampling.inputs import Scratch, layer_input, turned_weights
-from boltz.sampling.layers import draw_layer
+from boltz.sampling.layers import Draw, draw_layer
 from boltz.targets import BaseRatePath
 
 Array = NDArray[Any]
@@ -216,12 +216,9 @@ class GibbsPath:
             stream = place.key.derive("anneal", layer).stream(place.step)
             machine.unit_type(layer).anneal(inputs, betas, biases, stream, place.first, state[layer], log_weights)
         for layer in density.held[::-1] if self.backwards else density.held:
-            field, stream = (
-                (betas[1], density.bias(layer, betas[1])),
-                place.key.derive("anneal", layer).stream(place.step),
-            )
-            drawn = stream, place.first
-            draw_layer(machine, layer, state, field, drawn, scratch, self.turned, self.backwards)
+            stream = place.key.derive("anneal", layer).stream(place.step)
+            how = Draw(stream, place.first, scratch, self.turned, self.backwards)
+            draw_layer(machine, layer, state, betas[1], density.bias(layer, betas[1]), how)
 
     def reversed(self) -> GibbsPath:
         return replace(self, backwards=not self.backwards)
