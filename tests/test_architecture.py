@@ -96,6 +96,7 @@ WIDE = {
     "units.rectified.Rectified.anneal": 7,
     "units.drelu.DReLU.anneal": 7,
     "units.counts.Counts.anneal": 7,
+    "units.binomial.Binomial.anneal": 7,
     "models.builders.rbm": 8,  # public, all but the numbers of units optional
     "sampling.sample.sample": 7,  # public, all but the model optional
     "sampling.chains.run_chains": 9,  # public, all but the model and the sweeps optional

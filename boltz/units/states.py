@@ -32,6 +32,11 @@ def has_two(units: Units) -> bool:
     return units.columns == 1 and units.support is not None and len(units.support) == 2
 
 
+def largest_state(units: Units) -> float:
+    """The largest state in size, 1 for units without a largest one."""
+    return 1.0 if units.support is None else max(map(abs, units.support))
+
+
 def ends(units: Units) -> tuple[float, float]:
     """Between which numbers the mean of a unit lies."""
     if units.support is None:
@@ -73,14 +78,15 @@ def inside(units: Units, mean: Array, room: float) -> Array:
 
 
 def smoothed(units: Units, total: Array, count: int) -> Array:
-    """Means (units,) of so many states with this sum, and one more of each state, or of each word, that there is."""
-    states = states_of(units)
+    """Means (units,) of so many states with this sum, and one more at each end, of each category, or of each word."""
     if units.joint:
         words = total.sum()
         return (total + 1) * (words / (words + len(total)) / count)
-    if states is None:
+    if units.support is None:
         return total / count
-    return (total + np.tile(states.sum(axis=0), len(total) // units.columns)) / (count + len(states))
+    if units.columns > 1:
+        return (total + 1) / (count + units.columns)
+    return (total + sum(ends(units))) / (count + 2)
 
 
 def fair(units: Units, like: Array) -> Array:
@@ -92,8 +98,28 @@ def are_states(units: Units, x: Array) -> bool:
     """Whether all numbers are states that units can take, of which those of a range only must lie in it."""
     if units.support is None:
         return _are_counts(units, x) if units.joint else bool((x >= ends(units)[0]).all())
-    known = bool(reduce(or_, (x == value for value in units.support)).all())
-    return known and (units.columns == 1 or bool((x.reshape(len(x), -1, units.columns).sum(axis=2) == 1).all()))
+    known = _in_range(units, x) if _whole_range(units) else reduce(or_, (x == value for value in units.support))
+    return bool(known.all()) and (
+        units.columns == 1 or bool((x.reshape(len(x), -1, units.columns).sum(axis=2) == 1).all())
+    )
+
+
+def _whole_range(units: Units) -> bool:
+    """Whether the states of a unit of one column are the whole numbers from 0 to some number of them, above 1."""
+    support = units.support or ()
+    return len(support) > 2 and support == tuple(range(len(support)))
+
+
+def _in_range(units: Units, x: Array) -> Array:
+    low, high = ends(units)
+    return (x >= low) & (x <= high) & (x == np.floor(x))
+
+
+def state_words(units: Units) -> str:
+    """The states that units with some can take, in words."""
+    if _whole_range(units):
+        return f"whole numbers from 0 to {ends(units)[1]:g}"
+    return " and ".join(f"{value:g}" for value in units.support or ())
 
 
 def _are_counts(units: Units, x: Array) -> bool:

@@ -47,7 +47,11 @@ def test_unknown_entries() -> None:
         ({"units": "spins"}, CODES, "units must be of kind"),
         ({"units": 3}, CODES, "units must be a kind of units"),
         ({"hidden_units": None}, CODES, "hidden_units must be a kind of units"),
-        ({"units": "drelu"}, CODES, "units must be bernoulli, spin, gaussian or a categorical kind, got 'drelu'."),
+        (
+            {"units": "drelu"},
+            CODES,
+            "units must be bernoulli, spin, gaussian, or a categorical or binomial kind, got 'drelu'.",
+        ),
         ({"units": "gaussian", "hidden_units": "drelu"}, CODES, "layers v and h1 must not both have real-valued units"),
         ({"units": "gaussian", "binarize": "dynamic"}, CODES, "binarize must be none where units are gaussian"),
         ({"units": "spin"}, CODES, "X must hold -1 and 1, where units are spin, got 0."),
