@@ -188,10 +188,11 @@ def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int) -> 
     """A preset for a Boltzmann machine with layers of these kinds, from the bottom, and so many visible units.
 
     Spins are twice as far apart as 0 and 1, so that rates are half for each layer of spins at an edge; those of layers
-    of units up to n are divided by n. Many correlated Gaussian units make large gradients: more than 100 of them learn
-    at a rate that falls with the root of their number, and gradients are clipped. Documents are learnt by contrastive
-    divergence with a rising number of sweeps, since their lengths differ (Salakhutdinov & Hinton 2009b). Chains of
-    training rows keep a bit a unit of upper layers, and give way to draws from mean field where these have other units.
+    of units up to n are divided by the root of n. Many correlated Gaussian units make large gradients: more than 100 of
+    them learn at a rate that falls with the root of their number, and gradients are clipped. Documents are learnt by
+    contrastive divergence with a rising number of sweeps, since their lengths differ (Salakhutdinov & Hinton 2009b).
+    Chains of training rows keep a bit a unit of upper layers, and give way to draws from mean field where these have
+    other units.
     """
     slower = min((prod(map(_rate, pair)) for pair in pairwise(kinds)), default=1.0)
     changes: dict[str, Any] = {}
@@ -211,7 +212,7 @@ def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int) -> 
 def _rate(kind: str) -> float:
     """What a layer of a kind at an edge multiplies rates by."""
     name, _, number = kind.partition(":")
-    return 1 / int(number) if name == "binomial" else SPIN_RATE if name == "spin" else 1.0
+    return int(number) ** -0.5 if name == "binomial" else SPIN_RATE if name == "spin" else 1.0
 
 
 def pretraining_for(kind: str, epochs: int, preset: int) -> int:

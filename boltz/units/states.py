@@ -78,15 +78,18 @@ def inside(units: Units, mean: Array, room: float) -> Array:
 
 
 def smoothed(units: Units, total: Array, count: int) -> Array:
-    """Means (units,) of so many states with this sum, and one more at each end, of each category, or of each word."""
+    """Means (units,) of so many states with this sum, and one more of each state, or of each word, that there is; of
+    whole numbers one more at each end.
+    """
+    states = states_of(units)
     if units.joint:
         words = total.sum()
         return (total + 1) * (words / (words + len(total)) / count)
-    if units.support is None:
+    if states is None:
         return total / count
-    if units.columns > 1:
-        return (total + 1) / (count + units.columns)
-    return (total + sum(ends(units))) / (count + 2)
+    if _whole_range(units):
+        states = states[[0, -1]]
+    return (total + np.tile(states.sum(axis=0), len(total) // units.columns)) / (count + len(states))
 
 
 def fair(units: Units, like: Array) -> Array:
@@ -98,21 +101,16 @@ def are_states(units: Units, x: Array) -> bool:
     """Whether all numbers are states that units can take, of which those of a range only must lie in it."""
     if units.support is None:
         return _are_counts(units, x) if units.joint else bool((x >= ends(units)[0]).all())
-    known = _in_range(units, x) if _whole_range(units) else reduce(or_, (x == value for value in units.support))
-    return bool(known.all()) and (
-        units.columns == 1 or bool((x.reshape(len(x), -1, units.columns).sum(axis=2) == 1).all())
-    )
+    if _whole_range(units):
+        return bool(((x >= 0) & (x <= ends(units)[1]) & (x == np.floor(x))).all())
+    known = bool(reduce(or_, (x == value for value in units.support)).all())
+    return known and (units.columns == 1 or bool((x.reshape(len(x), -1, units.columns).sum(axis=2) == 1).all()))
 
 
 def _whole_range(units: Units) -> bool:
-    """Whether the states of a unit of one column are the whole numbers from 0 to some number of them, above 1."""
+    """Whether the states of a unit are the whole numbers from 0 to 2 or more."""
     support = units.support or ()
     return len(support) > 2 and support == tuple(range(len(support)))
-
-
-def _in_range(units: Units, x: Array) -> Array:
-    low, high = ends(units)
-    return (x >= low) & (x <= high) & (x == np.floor(x))
 
 
 def state_words(units: Units) -> str:

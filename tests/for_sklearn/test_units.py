@@ -56,6 +56,17 @@ def test_unknown_entries() -> None:
         ({"units": "gaussian", "binarize": "dynamic"}, CODES, "binarize must be none where units are gaussian"),
         ({"units": "spin"}, CODES, "X must hold -1 and 1, where units are spin, got 0."),
         ({"units": ("categorical", 2)}, CODES, "X must hold whole numbers from 0 to 1, the codes of 2 states"),
+        (
+            {"units": ("binomial", 1001)},
+            CODES,
+            "units[1] must be a whole number of at least 1 and at most 1000, got 1001",
+        ),
+        (
+            {"units": "binomial:3"},
+            CODES / 2,
+            "X must hold whole numbers from 0 to 3, where units are binomial:3, got 0.5",
+        ),
+        ({"units": ("binomial", 1)}, CODES, "X must hold 0 and 1, where units are binomial:1, got 2."),
         ({"units": ("categorical", 3)}, CODES / 2, "X must hold whole numbers from 0 to 2, the codes of 3 states"),
     ],
 )
