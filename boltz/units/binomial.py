@@ -120,7 +120,10 @@ class Binomial:
 
 
 def _mean_log_coefficient(mean: Floats, trials: int) -> Floats:
-    """Expectation of log C(n, x) for each mean of x, summed over all x from the end that is nearer to the mean."""
+    """Expectation of log C(n, x) for each mean of x, summed over x from the end that is nearer to it.
+
+    That of x = 0 and of x = n is 0.
+    """
     states = np.arange(trials + 1.0)
     logs = gammaln(trials + 1) - gammaln(states + 1) - gammaln(trials - states + 1)
     found = np.empty(mean.size)
@@ -129,7 +132,7 @@ def _mean_log_coefficient(mean: Floats, trials: int) -> Floats:
         share = np.minimum(some, trials - some) / trials
         odds, total = share / (1 - share), np.zeros_like(share)
         term = (1 - share) ** trials
-        for x in range(trials):
+        for x in range(trials - 1):
             term *= odds * ((trials - x) / (x + 1))
             total += term * logs[x + 1]
         found[start : start + TOGETHER] = total

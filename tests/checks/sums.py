@@ -6,7 +6,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import pytest
 from scipy import stats as laws
 from scipy.special import comb, gammaln, logsumexp
 from support import stats
@@ -222,6 +221,9 @@ def check_refusals() -> None:
         ),
     ]
     for call, said in bad:
-        with pytest.raises(boltz.InputError) as caught:
+        found = "nothing"
+        try:
             call()
-        assert str(caught.value).startswith(said), str(caught.value)
+        except boltz.InputError as problem:
+            found = str(problem)
+        assert found.startswith(said), found
