@@ -102,7 +102,7 @@ def are_states(units: Units, x: Array) -> bool:
     if units.support is None:
         return _are_counts(units, x) if units.joint else bool((x >= ends(units)[0]).all())
     if _whole_range(units):
-        return bool(((x >= 0) & (x <= ends(units)[1]) & (x == np.floor(x))).all())
+        return bool(((x >= 0) & (x <= ends(units)[1]) & (x % 1 == 0)).all())
     known = bool(reduce(or_, (x == value for value in units.support)).all())
     return known and (units.columns == 1 or bool((x.reshape(len(x), -1, units.columns).sum(axis=2) == 1).all()))
 
