@@ -210,9 +210,11 @@ def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int) -> 
 
 
 def _rate(kind: str) -> float:
-    """What a layer of a kind at an edge multiplies rates by."""
+    """What a layer of a kind at an edge multiplies rates by; what is no kind is refused where layers are made."""
     name, _, number = kind.partition(":")
-    return int(number) ** -0.5 if name == "binomial" else SPIN_RATE if name == "spin" else 1.0
+    if name == "binomial" and number.isdecimal():
+        return max(int(number), 1) ** -0.5
+    return SPIN_RATE if kind == "spin" else 1.0
 
 
 def pretraining_for(kind: str, epochs: int, preset: int) -> int:

@@ -6,18 +6,27 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from checks.quick_alignments import loaded, refusal
 from scipy import stats as laws
 from scipy.special import comb, gammaln, logsumexp
 from support import stats
+from support.data_files import npy_bytes
 
 import boltz
 from boltz.estimators.moments import exact_gradient
 from boltz.models.boltzmann import BoltzmannMachine
+from boltz.presets import with_units
 from boltz.units import units_of
 from boltz.units.binomial import Binomial
 from boltz.units.states import are_states, smoothed, state_words
 
 TRIALS = 4
+KINDS = (
+    ("binomial:25", "bernoulli"),
+    ("binomial:25", "binomial:4"),
+    ("bernoulli", "binomial:100", "bernoulli"),
+    ("bernoulli", "bernoulli"),
+)
 TOLERANCE = 1e-9
 STREAM = (31, 32, 33)
 
@@ -181,12 +190,14 @@ def check_training_recovers_a_planted_machine() -> None:
 
 
 def check_start() -> None:
-    """Biases at the logits of the mean of the rows with one row at each end; weights that do not grow with n."""
+    """Biases at the logits of the mean of the rows with one row at each end; weights and steps that fall with n."""
     rows = np.array([[0.0, 9], [3, 9], [3, 9]])
     model = boltz.rbm(2, 500, rows, units=("binomial", 9), hidden_units=("binomial", 4), dtype=np.float64)
     share = (rows.sum(axis=0) + 9) / (9 * 5)
     assert np.abs(model.bias("v") - np.log(share / (1 - share))).max() < 1e-9
     assert abs(np.asarray(model.visible_weights).std() * 9 * 4 / 0.01 - 1) < 0.15
+    rates = {kinds: with_units({"learning_rate": 1.0}, kinds, 2)["learning_rate"] for kinds in KINDS}
+    assert [round(rate, 12) for rate in rates.values()] == [0.2, 0.1, 0.1, 1.0], rates
     assert (smoothed(Binomial(9), np.array([9.0]), 1) == 6).all()
     assert state_words(Binomial(20)) == "whole numbers from 0 to 20" and state_words(Binomial(1)) == "0 and 1"
 
@@ -227,3 +238,18 @@ def check_refusals() -> None:
         except boltz.InputError as problem:
             found = str(problem)
         assert found.startswith(said), found
+
+
+def check_tables() -> None:
+    """Files of whole numbers come as they are, empty cells as unknown; catches numbers that are divided or one-hot."""
+    data = loaded("a.csv", "0,3\n1,2\n2,0\n", units="binomial:3")
+    assert data.x.tolist() == [[0, 3], [1, 2], [2, 0]] and data.kind == "binomial:3" and data.levels is None
+    assert data.states == 1 and "whole numbers" in repr(data)
+    grey = loaded("a.npy", npy_bytes(np.array([[0, 200], [255, 3]], np.uint8)), units=("binomial", 255))
+    assert grey.x.tolist() == [[0, 200], [255, 3]] and grey.request["units"] == "binomial:255"
+    lacking = loaded("a.csv", "0,3\n,2\n2,0\n", units="binomial:3", missing=True)
+    assert lacking.known is not None and lacking.known.tolist() == [[True, True], [False, True], [True, True]]
+    assert refusal("a.csv", "0,3\n1,2\n", units="binomial:2").endswith(
+        "row 1, column 2 is 3; expected whole numbers from 0 to 2, the states of binomial:2 units: units='binomial:3' "
+        "(--units binomial:3) has them all."
+    )

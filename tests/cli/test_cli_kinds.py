@@ -125,6 +125,14 @@ def test_samples_are_written_in_the_units_of_the_data() -> None:
     few = ("--chains", 7, "--sweeps", 5)
     assert invoke("sample", spins, *few, "--out", "s.npy").exit_code == 0
     assert set(np.unique(np.load("s.npy"))) == {-1, 1} and np.load("s.npy").dtype == np.int8
+    for trials, small in ((3, np.uint8), (300, np.uint16)):
+        found = invoke(
+            "train", "rbm", "--data", "codes.npy", "--units", f"binomial:{trials}", *SMALL, "--out", f"n{trials}"
+        )
+        assert found.exit_code == 0, found.stderr
+        assert invoke("sample", f"n{trials}", *few, "--out", f"n{trials}.npy").exit_code == 0
+        sums = np.load(f"n{trials}.npy")
+        assert sums.dtype == small and sums.max() <= trials and len(np.unique(sums)) > 3
     assert invoke("sample", sensors, *few, "--out", "g.npy").exit_code == 0
     assert 10 < np.load("g.npy").mean() < 30
     for name, words in (("f.fasta", ()), ("f.txt", ()), ("c.npz", ("--as", "codes")), ("v.npy", ())):
@@ -160,6 +168,8 @@ def test_layers_of_a_dbm_have_kinds_of_their_own() -> None:
 
 
 def test_what_files_hold_is_described() -> None:
+    sums = invoke("data", "codes.npy", "--units", "binomial:3").stdout
+    assert "6 units, whole numbers from 0 to 3" in sums
     spins, codes = result_of("data", "spins.npy"), result_of("data", "codes.npy", "--units", "categorical")
     assert (spins["kind"], spins["units"], codes["kind"], codes["units"]) == ("spin", SITES, "categorical:4", SITES)
     family = result_of("data", "family.fasta")
@@ -181,6 +191,14 @@ BAD: dict[str, tuple[tuple[Any, ...], str]] = {
     "a count of kinds of a dbm": (
         ("train", "dbm", "--layers", "3,3", "--data", "spins.npy", "--hidden-units", "spin,spin,spin"),
         "or one for each of the 2 hidden layers, got 3",
+    ),
+    "more than n": (
+        (*TRAIN, "codes.npy", "--units", "binomial:2"),
+        "is 3; expected whole numbers from 0 to 2, the states",
+    ),
+    "no trials": (
+        (*TRAIN, "codes.npy", "--units", "binomial"),
+        "units of kind binomial need a number of trials, 1 to 1000",
     ),
     "no kind": ((*TRAIN, "spins.npy", "--hidden-units", "potts"), "--hidden-units: units must be of kind bernoulli"),
     "states without a number": ((*TRAIN, "spins.npy", "--hidden-units", "categorical"), "need a number of states"),

@@ -43,3 +43,7 @@ def test_start() -> None:
 
 def test_refusals() -> None:
     sums.check_refusals()
+
+
+def test_tables() -> None:
+    sums.check_tables()
