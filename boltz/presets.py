@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 from boltz import checks
@@ -186,14 +187,14 @@ def with_rule(kind: str, rule: Any, found: Mapping[str, Any], shape: tuple[int, 
 def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int) -> dict[str, Any]:
     """A preset for a Boltzmann machine with layers of these kinds, from the bottom, and so many visible units.
 
-    Spins are twice as far apart as 0 and 1, so that rates are half for each layer of spins at an edge. Many correlated
-    Gaussian units make large gradients: more than 100 of them learn at a rate that falls with the root of their number,
-    and gradients are clipped. Documents are learnt by contrastive divergence with a rising number of sweeps, since
-    their lengths differ (Salakhutdinov & Hinton 2009b). Chains of training rows keep a bit a unit of upper layers, and
-    give way to draws from mean field where these have other units.
+    Spins are twice as far apart as 0 and 1, so that rates are half for each layer of spins at an edge; those of layers
+    of units up to n are divided by the root of n. Many correlated Gaussian units make large gradients: more than 100 of
+    them learn at a rate that falls with the root of their number, and gradients are clipped. Documents are learnt by
+    contrastive divergence with a rising number of sweeps, since their lengths differ (Salakhutdinov & Hinton 2009b).
+    Chains of training rows keep a bit a unit of upper layers, and give way to draws from mean field where these have
+    other units.
     """
-    spins = max((pair.count("spin") for pair in pairwise(kinds)), default=0)
-    slower = SPIN_RATE**spins
+    slower = min((prod(map(_rate, pair)) for pair in pairwise(kinds)), default=1.0)
     changes: dict[str, Any] = {}
     if "gaussian" in kinds[:1]:
         slower *= min(1.0, (MANY_GAUSSIAN / visible) ** 0.5)
@@ -206,6 +207,14 @@ def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int) -> 
     if found.get("positive") == "gibbs" and set(kinds[2:]) - {"bernoulli"}:
         changes["positive"] = "collapsed"
     return {**found, **rates, **changes}
+
+
+def _rate(kind: str) -> float:
+    """What a layer of a kind at an edge multiplies rates by; what is no kind is refused where layers are made."""
+    name, _, number = kind.partition(":")
+    if name == "binomial" and number.isdecimal():
+        return max(int(number), 1) ** -0.5
+    return SPIN_RATE if kind == "spin" else 1.0
 
 
 def pretraining_for(kind: str, epochs: int, preset: int) -> int:

@@ -23,6 +23,7 @@ PRIMITIVES = {
     "categorical_mean": 0,
     "categorical_from_mean": 0,
     "categorical_sample": 0,
+    "binomial_from_mean": 0,
     "normal": 2,
     "activate": 1,
     "slope": 1,

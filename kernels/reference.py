@@ -164,6 +164,28 @@ def picked(bits: NDArray[np.uint32], mean: Array, states: int, state: Array) -> 
     state[...] = chosen.reshape(mean.shape) + (mean - mean)
 
 
+def binomial_from_mean(mean: Array, trials: int, stream: Stream, first_row: int, state: Array) -> None:
+    """Draw sums (rows, units) of so many trials with the given means: each is a quantile of the binomial law.
+
+    A state is the number of states below n whose cumulated probability is at most u = (bits + 1/2) / 2^32. Above n / 2
+    it is counted from n down, by 1 - u, which is the same quantile. The sums are of double precision and off by less
+    than 1e-12, so that the probability of a state is within 2^-32 of its law; draws grow with their mean and with their
+    bits. A NaN gives NaN.
+    """
+    bits = _bits(stream, first_row + np.arange(len(mean)), mean.shape[1])
+    wide = mean.astype(np.float64)
+    upper = wide > trials / 2
+    share = np.where(upper, trials - wide, wide) / trials
+    reach = (np.where(upper, ~bits, bits) + 0.5) * 2.0**-32
+    odds, term, count = share / (1 - share), (1 - share) ** trials, np.zeros(mean.shape)
+    below = term.copy()
+    for x in range(trials):
+        count += below <= reach
+        term *= odds * ((trials - x) / (x + 1))
+        below += term
+    state[...] = np.where(upper, trials - count, count) + (mean - mean)
+
+
 def normal(stream: Stream, rows: NDArray[np.int64], out: Array) -> None:
     """Standard normal draws (rows, units), one from the 32 bits of each unit; rows names each row's chain number.
 

@@ -96,6 +96,7 @@ WIDE = {
     "units.rectified.Rectified.anneal": 7,
     "units.drelu.DReLU.anneal": 7,
     "units.counts.Counts.anneal": 7,
+    "units.binomial.Binomial.anneal": 7,
     "models.builders.rbm": 8,  # public, all but the numbers of units optional
     "models.wiring.graph": 8,  # likewise
     "models.wiring.boltzmann": 9,

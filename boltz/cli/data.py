@@ -17,7 +17,7 @@ MOST_STATES = 4  # whose shares are shown
 @table_options
 @click.option(
     "--units",
-    metavar="bernoulli|spin|gaussian|categorical[:N]",
+    metavar="bernoulli|spin|gaussian|categorical[:N]|binomial:N",
     show_default="spin for -1 and 1 alone, categorical for an alignment, else bernoulli",
     help="What the numbers are: on or off, or probabilities; -1 and 1; any real numbers; or codes of N states, without "
     "N up to the greatest code.",

@@ -48,10 +48,10 @@ SHAPE = {
     "activation": "Function of the deterministic layers.",
     "visible": "Visible units: bernoulli, or gaussian for any real numbers, such as those of sensors, as they are in "
     "the units of each column (implies --binarize none).",
-    "units": "Visible units: bernoulli (0/1, grey values), spin (-1 and 1), gaussian (any real numbers) or "
-    "categorical:N (codes of N states).",
-    "hidden_units": "Hidden units: bernoulli, spin, gaussian, rectified, drelu or categorical:N; of a dbm one kind for "
-    "all layers, or one for each from the bottom. Two real-valued layers must not be neighbours.",
+    "units": "Visible units: bernoulli (0/1, grey values), spin (-1 and 1), gaussian (any real numbers), "
+    "categorical:N (codes of N states) or binomial:N (whole numbers from 0 to N).",
+    "hidden_units": "Hidden units: bernoulli, spin, gaussian, rectified, drelu, categorical:N or binomial:N; of a dbm "
+    "one kind for all layers, or one for each from the bottom. Two real-valued layers must not be neighbours.",
     "initial_scale": "Standard deviation of the weights at the start, or one for each pair of neighbouring layers. "
     "Where the bottom pair alone is pretrained, upper layers have 0.05 after it.",
     "initial_bias": "Visible biases at the start: the logits of the mean of the data (data), or zero.",

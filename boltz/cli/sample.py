@@ -267,14 +267,14 @@ def _columns(layer: str, columns: int, states: int) -> list[str]:
 
 
 def _plain(x: Any, support: tuple[float, ...] | None) -> Any:
-    """States in the smallest type that holds them: bytes, with a sign where there are negative ones."""
+    """States in the smallest type that holds them, with a sign where there are negative ones."""
     import numpy as np
 
     if support is None:
         return x
     if x.dtype.kind in "iu":  # codes
         return x.astype(np.uint16)
-    return x.astype(np.int8 if min(support) < 0 else np.uint8)
+    return x.astype(np.int8 if min(support) < 0 else np.min_scalar_type(int(max(support))))
 
 
 def _encoded(states: dict[str, Any], ending: str) -> bytes:

@@ -27,7 +27,7 @@ from boltz.units import units_of
 Array = NDArray[Any]
 LARGEST = float(np.finfo(np.float32).max)
 MOST_COLUMNS = 8  # whose names a repr shows
-OWN_VALUES = {"gaussian": "real", "spin": "-1 and 1", "counts": "counts"}
+OWN_VALUES = {"gaussian": "real", "spin": "-1 and 1", "counts": "counts", "binomial": "whole numbers"}
 
 
 class Table(NamedTuple):
@@ -61,6 +61,7 @@ class Data:
 
     kind: that of the units that rows are states of. "spin": -1 and 1. "gaussian": any finite numbers. "categorical:q":
     one-hot bytes (rows, units * q), levels 1; alphabet then has a letter for each of the q states, where it is known.
+    "binomial:n": whole numbers from 0 to n.
 
     Rows in a mapped file are read where they are used and keep the number type of the file, which must not change
     meanwhile; those of a sparse matrix (SparseRows) are made dense where they are used. request holds the arguments of

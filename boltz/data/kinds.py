@@ -14,10 +14,12 @@ from boltz.data.npy import LIMIT_BYTES
 from boltz.errors import FileError, InputError
 from boltz.scale import Border, blocks, extent
 from boltz.units import MOST_STATES, kind_of, units_of
+from boltz.units.binomial import MOST_TRIALS
 from boltz.units.onehot import one_hot
+from boltz.units.states import ends, state_words
 
 ANY_STATES = "categorical"  # of as many states as the codes show
-BINARY, SPIN, REAL = "bernoulli", "spin", "gaussian"
+BINARY, SPIN, REAL, SUMS = "bernoulli", "spin", "gaussian", "binomial"
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Kind:
 
     @property
     def states(self) -> bool:
-        """Whether states are asked for that nothing divides: spins or codes."""
+        """Whether states are asked for that nothing divides: spins, codes or sums."""
         return self.kind is not None and self.kind not in (BINARY, REAL)
 
 
@@ -42,10 +44,10 @@ def asked_kind(kind: Any, alphabet: Any, levels: int | None) -> Kind:
     """The kind that arguments of boltz.load_data ask for; raises InputError where they do not fit together."""
     if kind is not None and not (isinstance(kind, str) and kind == ANY_STATES):
         kind = kind_of(kind, "units")
-        if kind not in (BINARY, SPIN, REAL) and not kind.startswith(ANY_STATES):
+        if kind not in (BINARY, SPIN, REAL) and not kind.startswith((ANY_STATES, SUMS)):
             raise InputError(
-                f"units of files are {BINARY}, {SPIN}, {REAL} or {ANY_STATES}, got {kind!r}: give rows of these as an "
-                "array."
+                f"units of files are {BINARY}, {SPIN}, {REAL}, {ANY_STATES} or {SUMS}:TRIALS, got {kind!r}: give rows "
+                "of these as an array."
             )
     if alphabet is not None:
         alphabet = checked_alphabet(alphabet)
@@ -114,6 +116,8 @@ def taken(table: Table, kind: Kind, border: Border) -> Taken:
     border = replace(border, cell=table.cell)
     if kind.kind == SPIN:
         return _spins(rows, shape, known, table.notes, border)
+    if str(kind.kind).startswith(SUMS):
+        return _sums(rows, shape, str(kind.kind), known, border, table.notes)
     return _codes(rows, kind, known, table.notes, border)
 
 
@@ -159,6 +163,20 @@ def _spins(rows: Array, shape: Any, known: Array | None, notes: tuple[str, ...],
             raise _misfit(rows, [(-1, -1), (1, 1)], border, "-1 and 1, the states of spins", _spin_advice(rows))
     x = rows if isinstance(rows, np.memmap) else np.ascontiguousarray(rows, np.float32)
     return Taken(x, None, shape, SPIN, None, known, notes)
+
+
+def _sums(rows: Array, shape: Any, kind: str, known: Array | None, border: Border, notes: tuple[str, ...]) -> Taken:
+    """Whole numbers (rows, units) from 0 to n, mapped ones as they lie in their file; unknown ones stand as 0."""
+    low, most = ends(units_of(kind))
+    if known is not None:
+        rows = np.where(known, rows, 0)
+    if not all(((b >= low) & (b <= most) & (b == np.rint(b))).all() for b in blocks(rows)):
+        high = extent(rows)[1]
+        remedy = f"units='{SUMS}:{high:g}' (--units {SUMS}:{high:g}) has them all" if most < high <= MOST_TRIALS else ""
+        wanted = f"{state_words(units_of(kind))}, the states of {kind} units"
+        raise _misfit(rows, [(low, most)], border, wanted, remedy if high == np.rint(high) else "")
+    x = rows if isinstance(rows, np.memmap) else np.ascontiguousarray(rows, np.float32)
+    return Taken(x, None, shape, kind, None, known, notes)
 
 
 def _spin_advice(rows: Array) -> str:
@@ -224,6 +242,8 @@ def kind_words(kind: str, alphabet: str | None = None) -> str:
     name, _, number = kind.partition(":")
     if name == ANY_STATES:
         return f"codes of {number} states" + ("" if alphabet is None else f", the letters {alphabet}")
+    if name == SUMS:
+        return f"whole numbers from 0 to {number}"
     return "real numbers" if kind == REAL else "numbers in [0, 1]"
 
 

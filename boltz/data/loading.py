@@ -47,8 +47,9 @@ def load(
 
     units: what the numbers are. "bernoulli": numbers in [0, 1], 0/1 or grey bytes (uint8). "spin": -1 and 1.
     "gaussian": any finite real numbers, as they are; grey bytes stay grey. "categorical:q": codes from 0 to q - 1, one
-    column a unit, which become one-hot columns; without q they go up to the greatest code. By default numbers are
-    bernoulli, but -1 and 1 alone are spins, and an alignment is categorical, which the notes say.
+    column a unit, which become one-hot columns; without q they go up to the greatest code. "binomial:n": whole numbers
+    from 0 to n, such as how many of n trials came off. By default numbers are bernoulli, but -1 and 1 alone are spins,
+    and an alignment is categorical, which the notes say.
 
     alphabet: the letters of an alignment in the order of their codes, by default the 20 amino acids and the gap, or
     those in the array alphabet of an .npz file. levels: all numbers of the file are whole ones from 0 to levels, 1 to

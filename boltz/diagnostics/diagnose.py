@@ -34,7 +34,7 @@ from boltz.sampling.gibbs import check_states, mixed_start
 from boltz.sampling.meanfield import MeanField, variational_free_energy
 from boltz.sampling.recognition import sampled
 from boltz.sampling.sample import sample
-from boltz.units.states import has_two, own_lengths, two_states
+from boltz.units.states import has_two, largest_state, own_lengths, two_states
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -156,12 +156,13 @@ def _boltzmann(
     near, name = _near(machine.evidence(rows) | means, course)
     seen = _watched(machine, near, course)
     activity = {layer: found.mean(axis=0) for layer, found in seen.activity.items()}
+    most = largest_state(machine.unit_type(machine.visible))
     rates = {} if below is None else dict(below(seen))
     rates |= {n: (means[n].mean(axis=0, dtype=np.float64), activity[n]) for n in machine.graph.hidden}
     units = (
         *_dead(machine, rates),
         machine_health.duplicated_units(here, means),
-        machine_health.constant_pixels(x, activity[machine.visible], machine.visible),
+        machine_health.constant_pixels(x / most, activity[machine.visible] / most, machine.visible),
         machine_health.frozen_chains(seen.changes),
         machine_health.largest_field(here, machine.evidence(rows) | means),
         machine_health.weight_norms(here),
@@ -171,7 +172,9 @@ def _boltzmann(
     final = seen.state[visible][:half] if states is None else states[visible]
     placed = (
         mixing.energy_gap(free, _inferred(machine, final)[0], "chains" if states is None else name),
-        mixing.activity_gap(rows.mean(axis=0, dtype=np.float64), seen.activity[visible][:half].mean(axis=0), visible),
+        mixing.activity_gap(
+            rows.mean(axis=0, dtype=np.float64) / most, seen.activity[visible][:half].mean(axis=0) / most, visible
+        ),
     )
     return _mixing(seen, course, name).extended(*placed, *units)
 

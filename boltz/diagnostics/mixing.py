@@ -107,7 +107,10 @@ def energy_gap(data: Floats, chains: Floats, name: str) -> Finding:
 
 
 def activity_gap(data: Floats, chains: Floats, layer: str) -> Finding:
-    """Mean absolute difference between the mean activities (units,) of data and of chains in the visible layer."""
+    """Mean absolute difference between the mean activities (units,) of data and of chains in the visible layer.
+
+    They are shares of the largest state.
+    """
     value = float(np.abs(data - chains).mean())
     verdict = graded(value, UNLIKE, VERY_UNLIKE)
     sentence = f"The activity of a unit of {layer} differs by {value:.3f} on average between data and chains."

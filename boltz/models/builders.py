@@ -26,7 +26,7 @@ from boltz.rng import Key
 from boltz.units import kind_of, units_of
 from boltz.units.holes import first_guesses, parted_holes
 from boltz.units.onehot import by_columns
-from boltz.units.states import inside, smoothed
+from boltz.units.states import inside, largest_state, smoothed
 
 Array = NDArray[Any]
 LEAST_COUPLED = 3  # units that couplings within a set are told of
@@ -227,10 +227,12 @@ def dbm(
       section 8.1). Gaussian units are measured from the mean of their column, in its spread. Biases of counts are logs
       of word frequencies, with one word of each added.
     - initial_scale: standard deviation of the weights, one number or one for each pair of neighbouring layers from the
-      bottom; hidden biases are 0. Where boltz.train pretrains the bottom pair alone, upper layers have 0.05 after it.
+      bottom, divided by n for each layer of binomial units; hidden biases are 0. Where boltz.train pretrains the bottom
+      pair alone, upper layers have 0.05 after it.
     - units: the kind of all units, or one kind for each layer: "bernoulli" (0 and 1), "spin" (-1 and 1), "gaussian"
-      (any real number), "rectified" (from 0 up), "drelu" (any real number, with two sides), or ("categorical", q) for
-      one of q states, whose rows of data are whole numbers from 0 to q - 1, one for each unit, or one-hot columns.
+      (any real number), "rectified" (from 0 up), "drelu" (any real number, with two sides), ("categorical", q) for one
+      of q states, whose rows of data are whole numbers from 0 to q - 1, one for each unit, or one-hot columns, or
+      ("binomial", n) for whole numbers from 0 to n, such as how many of n trials came off.
       Layers of real numbers must not be neighbours. Visible units may be "counts": rows are counts of words, each a
       document of its own length (replicated softmax).
 
@@ -248,7 +250,8 @@ def dbm(
     for edge, spread in zip(graph.edges, scales, strict=True):
         key = Key.from_seed(seed).derive("weights", edge.key)
         weight = machine.params[edge.key]
-        weight[...] = spread * key.generator().normal(size=weight.shape)
+        reach = largest_state(machine.unit_type(edge.lower)) * largest_state(machine.unit_type(edge.upper))
+        weight[...] = spread / reach * key.generator().normal(size=weight.shape)
     return machine if x is None else begun(machine, x)
 
 

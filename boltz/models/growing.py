@@ -31,6 +31,7 @@ from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.graph import MOST_LAYERS, Graph, Layer
 from boltz.numerics import logit, sigmoid, softplus
 from boltz.rng import Key
+from boltz.units.states import largest_state
 
 Floats = NDArray[np.float64]
 RATE = 0.1  # of a new unit that hears nothing: units of an upper layer that works are on as seldom
@@ -84,8 +85,9 @@ def start_above(model: BoltzmannMachine) -> None:
     for edge in model.graph.edges[1:]:
         weight, bias = model.params[edge.key], model.bias(edge.upper)
         if not bias.any() and weight.any():
-            weight *= WIRINGS["random"].scale / weight.std()
             kind = model.unit_type(edge.upper)
+            reach = largest_state(kind) * largest_state(model.unit_type(edge.lower))
+            weight *= WIRINGS["random"].scale / (reach * weight.std())
             bias[...] = logit(np.float64(RATE)) if kind.binary else 0
             model.bias(edge.lower)[...] -= weight @ kind.mean(bias)
 

@@ -16,6 +16,7 @@ from boltz.plotting import curves, images
 from boltz.sampling.decoding import decode, visible_means
 from boltz.sampling.drawing import drawing_of
 from boltz.sampling.sample import sample
+from boltz.units.states import largest_state
 
 CHAINS, SWEEPS, REACH = 100, 200, 3.0
 ROWS, MOST_KNOWN = 20, 10_000  # samples beside data, and rows that are looked at
@@ -151,6 +152,9 @@ def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> tuple[Any
     if layer == model.visible:
         return grey(model, visible_means(model, state)), "means"
     values, what = drawing_of(model).shown(model, layer, state)
+    most = next((largest_state(each.type) for each in model.layers if each.name == layer), 1.0)
+    if most > 1:
+        return values / most, f"{what} from 0 to {most:g}"
     if any(each.name == layer and not each.binary for each in model.layers):
         return np.clip(0.5 + values / (2 * REACH), 0, 1), f"{what} from -{REACH:g} to {REACH:g}"
     return values, what
@@ -163,12 +167,13 @@ def grey(model: Model, means: Any) -> Any:
 
 def shades(model: Seeing, values: Any) -> Any:
     """Rows (rows, units) in the units of the data as grey levels: as they are, or by their spreads where the data that
-    the machine learnt from leave [0, 1], so that black and white are 3 spreads from the mean of each column.
+    the machine learnt from leave [0, 1], so that black and white are 3 spreads from the mean of each column. Those of
+    binomial units go up to their largest state.
     """
     units = model.scaling
     if units is not None and not (units.location.min() >= 0 and (units.location + units.spread).max() <= 1):
         values = 0.5 + (values - units.location) / (2 * REACH * units.unit)
-    return np.clip(values, 0, 1)
+    return np.clip(values / largest_state(model.layers[0].type), 0, 1)
 
 
 def _shape(shape: Any) -> images.Shape | None:

@@ -25,7 +25,7 @@ from boltz.sampling.flips import Flips, Moment
 from boltz.sampling.inputs import Scratch, turned_weights
 from boltz.sampling.layers import Draw, draw_layer
 from boltz.sampling.states import States, warn_of_same_numbers
-from boltz.units.states import are_states, has_two, own_lengths, refuse_others
+from boltz.units.states import are_states, has_two, own_lengths, refuse_others, state_words
 
 Array = NDArray[Any]
 WORTH = 4  # sweeps that a program is made for
@@ -371,4 +371,5 @@ def check_states(model: BoltzmannMachine, layer: str, x: Array, name: str) -> No
     kind = model.unit_type(layer)
     refuse_others(kind, arrays.host(x), f"{name}[{layer!r}]")
     if not are_states(kind, x):
-        raise InputError(f"{name}[{layer!r}] must hold states of its units, {kind.support}.")
+        states = "from 0 up" if kind.support is None else state_words(kind)
+        raise InputError(f"{name}[{layer!r}] must hold states of its units, {states}.")

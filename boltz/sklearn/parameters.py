@@ -14,7 +14,6 @@ from boltz.nn.conditionals import CONDITIONALS
 from boltz.units import kind_of, units_of
 
 MISSING = ("error", "infer")
-VISIBLE = ("bernoulli", "spin", "gaussian")  # kinds of one column that rows can be of
 
 
 def visible_kind(estimator: Any) -> str:
@@ -46,8 +45,10 @@ def check_parameters(estimator: Any) -> None:
 def _check_units(estimator: Any) -> None:
     kind = visible_kind(estimator)
     kind_of(estimator.hidden_units, "hidden_units")
-    if kind not in VISIBLE and units_of(kind).columns == 1:
-        raise InputError(f"units must be {', '.join(VISIBLE)} or a categorical kind, got {checks.brief(kind)}.")
+    if kind != "gaussian" and units_of(kind).support is None:
+        raise InputError(
+            f"units must be bernoulli, spin, gaussian, or a categorical or binomial kind, got {checks.brief(kind)}."
+        )
     if kind != "bernoulli" and estimator.binarize != "none":
         raise InputError(
             f"binarize must be none where units are {kind}, got {checks.brief(estimator.binarize)}: it makes 0 and 1."

@@ -23,6 +23,7 @@ from boltz.sampling.evidence import Evidence, evidence_of
 from boltz.scale import ROUNDING
 from boltz.sklearn.parameters import check_parameters, visible_kind
 from boltz.units import units_of
+from boltz.units.states import state_words
 
 Array = NDArray[Any]
 BLOCK = 1 << 20  # numbers that are dense at a time
@@ -70,7 +71,7 @@ def _check_states(X: Any, kind: str) -> None:
         wrong = ~(np.isin(rows, states) | np.isnan(rows))
         if wrong.any():
             codes = f"whole numbers from 0 to {units.columns - 1}, the codes of {units.columns} states"
-            wanted = codes if units.columns > 1 else " and ".join(f"{state:g}" for state in states)
+            wanted = codes if units.columns > 1 else state_words(units)
             raise InputError(f"X must hold {wanted}, where units are {kind}, got {rows[wrong][0]:g}.")
 
 
@@ -167,7 +168,7 @@ def seen_rows(model: Model, x: Array) -> Array:
     with unknown units, marked by NaN, at means given the others.
     """
     layer = model.layers[0]
-    if layer.columns > 1 or layer.kind == "spin":
+    if layer.type.support is not None and not layer.binary:
         return filled(model, evidence_of(model, x))
     return whole_rows(model, np.ascontiguousarray(inside(model, x)))
 

@@ -27,7 +27,8 @@ class RBMTransformer(MachineTransformer):
     """A restricted Boltzmann machine (Smolensky 1986) with the settings of boltz.train, but for binarize.
 
     units says what columns of X are: "bernoulli" (0, 1, or grey), "spin" (-1, 1), "gaussian" (any real numbers, each in
-    the spread of its column) or ("categorical", q) (codes 0 to q - 1). hidden_units may be "rectified" or "drelu", too.
+    the spread of its column), ("categorical", q) (codes 0 to q - 1) or ("binomial", n) (whole numbers from 0 to n).
+    hidden_units may be "rectified" or "drelu", too.
     binarize is "none", which takes rows as they are; grey values make better features, and a likelihood, with
     "dynamic", which is what boltz.train takes.
     BernoulliRBM beside it has the parameters and the defaults of scikit-learn's. Here epochs, learning_rate and

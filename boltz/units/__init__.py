@@ -12,6 +12,7 @@ from boltz import checks
 from boltz.errors import InputError
 from boltz.rng import Stream
 from boltz.units.bernoulli import Bernoulli
+from boltz.units.binomial import MOST_TRIALS, Binomial
 from boltz.units.categorical import Categorical
 from boltz.units.counts import LONGEST, Counts
 from boltz.units.drelu import DReLU
@@ -111,10 +112,15 @@ UNITS: dict[str, Units] = {
     "drelu": DReLU(),
     "counts": Counts(),
 }
-FAMILIES: dict[str, Callable[[int], Units]] = {"categorical": Categorical, "counts": Counts}
-"""Types that come with a number, such as categorical:21 of 21 states, or counts:50 of documents of 50 words."""
+FAMILIES: dict[str, Callable[[int], Units]] = {"categorical": Categorical, "counts": Counts, "binomial": Binomial}
+"""Types that come with a number: categorical:21 of 21 states, counts:50 of documents of 50 words, binomial:20 up to 20.
+"""
 MOST_STATES = 1000
-NUMBERS = {"categorical": (2, MOST_STATES, "STATES", "states"), "counts": (1, LONGEST, "WORDS", "words of a document")}
+NUMBERS = {
+    "categorical": (2, MOST_STATES, "STATES", "states"),
+    "counts": (1, LONGEST, "WORDS", "words of a document"),
+    "binomial": (1, MOST_TRIALS, "TRIALS", "trials"),
+}
 """The least and the greatest of these numbers, and what they are of, in kinds and in words."""
 
 

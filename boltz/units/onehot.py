@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from boltz import scale
 from boltz.errors import InputError
 from boltz.units import Units
+from boltz.units.states import state_words
 
 Array = NDArray[Any]
 
@@ -95,6 +96,5 @@ def not_states(name: str, layer: Visible) -> str:
         )
     if layer.type.support is None:
         return f"{name} must hold states of {layer.kind} units, numbers of at least 0."
-    states = " and ".join(f"{value:g}" for value in layer.type.support or ())
     remedy = f": for 0 and 1 give 2 * {name} - 1" if layer.type.support == (-1.0, 1.0) else ""
-    return f"{name} must hold states of {layer.kind} units, {states}{remedy}."
+    return f"{name} must hold states of {layer.kind} units, {state_words(layer.type)}{remedy}."

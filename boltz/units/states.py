@@ -32,6 +32,11 @@ def has_two(units: Units) -> bool:
     return units.columns == 1 and units.support is not None and len(units.support) == 2
 
 
+def largest_state(units: Units) -> float:
+    """The largest state in size, 1 for units without a largest one."""
+    return 1.0 if units.support is None else max(map(abs, units.support))
+
+
 def ends(units: Units) -> tuple[float, float]:
     """Between which numbers the mean of a unit lies."""
     if units.support is None:
@@ -73,13 +78,17 @@ def inside(units: Units, mean: Array, room: float) -> Array:
 
 
 def smoothed(units: Units, total: Array, count: int) -> Array:
-    """Means (units,) of so many states with this sum, and one more of each state, or of each word, that there is."""
+    """Means (units,) of so many states with this sum, and one more of each state, or of each word, that there is; of
+    whole numbers one more at each end.
+    """
     states = states_of(units)
     if units.joint:
         words = total.sum()
         return (total + 1) * (words / (words + len(total)) / count)
     if states is None:
         return total / count
+    if _whole_range(units):
+        states = states[[0, -1]]
     return (total + np.tile(states.sum(axis=0), len(total) // units.columns)) / (count + len(states))
 
 
@@ -92,8 +101,23 @@ def are_states(units: Units, x: Array) -> bool:
     """Whether all numbers are states that units can take, of which those of a range only must lie in it."""
     if units.support is None:
         return _are_counts(units, x) if units.joint else bool((x >= ends(units)[0]).all())
+    if _whole_range(units):
+        return bool(((x >= 0) & (x <= ends(units)[1]) & (x % 1 == 0)).all())
     known = bool(reduce(or_, (x == value for value in units.support)).all())
     return known and (units.columns == 1 or bool((x.reshape(len(x), -1, units.columns).sum(axis=2) == 1).all()))
+
+
+def _whole_range(units: Units) -> bool:
+    """Whether the states of a unit are the whole numbers from 0 to 2 or more."""
+    support = units.support or ()
+    return len(support) > 2 and support == tuple(range(len(support)))
+
+
+def state_words(units: Units) -> str:
+    """The states that units with some can take, in words."""
+    if _whole_range(units):
+        return f"whole numbers from 0 to {ends(units)[1]:g}"
+    return " and ".join(f"{value:g}" for value in units.support or ())
 
 
 def _are_counts(units: Units, x: Array) -> bool:

@@ -10,6 +10,7 @@ from boltz.kernels.cpu.bernoulli import (
     bernoulli_score,
     normal,
 )
+from boltz.kernels.cpu.binomial import binomial_from_mean
 from boltz.kernels.cpu.bits import pack_rows, unpack_rows
 from boltz.kernels.cpu.categorical import categorical_from_mean, categorical_mean, categorical_sample
 from boltz.kernels.cpu.layers import (
@@ -43,6 +44,7 @@ __all__ = [
     "bernoulli_rows",
     "bernoulli_sample",
     "bernoulli_score",
+    "binomial_from_mean",
     "categorical_from_mean",
     "categorical_mean",
     "categorical_sample",

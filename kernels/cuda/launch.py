@@ -1,8 +1,8 @@
 """CUDA versions of the primitives: CuPy arrays in, one launch each on the current stream.
 
-The sources bernoulli.cu, update.cu, steps.cu and split.cu are compiled at first use, once for each float type. One
-block of threads takes a row and every sum has a fixed order, so results repeat bit for bit and do not depend on how
-rows are split into calls. Nothing here waits for the device: what a primitive returns is an array without axes.
+The sources bernoulli.cu, binomial.cu, update.cu, steps.cu and split.cu are compiled at first use, once for each float
+type. One block of threads takes a row and every sum has a fixed order, so results repeat bit for bit and do not depend
+on how rows are split into calls. Nothing here waits for the device: what a primitive returns is an array without axes.
 
 In work that is captured in a graph (kernels.cuda.graphs) a stream's step and a scale are not numbers but arrays of one
 element, which the kernels read anew at each replay.
@@ -97,6 +97,7 @@ ENTRIES = {
     "bernoulli_relax": ("bernoulli.cu", "qq@r@qrr@@"),
     "bernoulli_anneal": ("bernoulli.cu", "qq@rr?@@@@" + STREAM + "q"),
     "bernoulli_score": ("bernoulli.cu", "qq@@@q@"),
+    "binomial_from_mean": ("binomial.cu", "qq@q@" + STREAM + "q"),
     "normal": ("bernoulli.cu", "qq@@" + STREAM),
     "momentum_update": ("update.cu", "q@@@rrirr@"),
     "adam_update": ("update.cu", "q@@@@rrrrrrrrr@"),
@@ -243,6 +244,11 @@ def categorical_sample(
     """Probabilities of the states of each unit, and a draw from them: see kernels.reference."""
     categorical_mean(field, scale, bias, states)
     categorical_from_mean(field, states, stream, first_row, state)
+
+
+def binomial_from_mean(mean: Array, trials: int, stream: Stream, first_row: int, state: Array) -> None:
+    """Draw sums (rows, units) of so many trials with the given means: see kernels.reference."""
+    _rows("binomial_from_mean", mean, mean, trials, state, *_drawn(stream), first_row)
 
 
 def normal(stream: Stream, rows: Array, out: Array) -> None:

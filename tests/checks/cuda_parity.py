@@ -109,6 +109,21 @@ def check_from_mean(backend: Backend, dtype: Any) -> None:
         assert_array_equal(backend.get(given), mean)
 
 
+def check_binomial(backend: Backend, dtype: Any) -> None:
+    """Equal sums from equal means, 0, n and NaN among them; catches a lost end, a first term or bits that are wrong."""
+    for trials in (1, 2, 7, 100, 1000):
+        for shape in SHAPES[-5:]:
+            mean = (trials * np.random.Generator(np.random.Philox(trials)).random(shape)).astype(dtype)
+            mean.flat[::7], mean.flat[3::11], mean.flat[5::31] = 0, trials, np.nan
+            state, expected, given = backend.put(mean * 0), mean * 0, backend.put(mean)
+            for stream, first_row in STREAMS:
+                backend.primitives.binomial_from_mean(given, trials, stream, first_row, state)
+                with np.errstate(invalid="ignore"):
+                    reference.binomial_from_mean(mean, trials, stream, first_row, expected)
+                assert_array_equal(backend.get(state), expected)
+            assert_array_equal(backend.get(given), mean)
+
+
 def biases(shape: tuple[int, int], dtype: Any) -> list[Array]:
     return [normal(shape[1], dtype, 3), normal(shape, dtype, 4), normal((1, shape[1]), dtype, 5)]
 

@@ -19,6 +19,7 @@ LAWS: dict[str, Any] = {
     "bernoulli": ((0.0, 1.0), (0.0, 0.0)),
     "spin": ((-1.0, 1.0), (0.0, 0.0)),
     "categorical:3": (np.eye(3).tolist(), (0.0, 0.0, 0.0)),
+    "binomial:3": ((0.0, 1.0, 2.0, 3.0), (0.0, -np.log(3), -np.log(3), 0.0)),
 }
 REACH = 9.0
 TOLERANCE = 1e-8
@@ -30,7 +31,9 @@ def kinds_of(number: int) -> list[str]:
     depth, found = 2 + number % 2, [str(rng.choice(COUNTED + REAL))]
     while len(found) < depth:
         found.append(str(rng.choice(COUNTED if found[-1] in REAL else COUNTED + REAL)))
-    return found if any(kind in COUNTED for kind in found) else [*found[:-1], "spin"]
+    found = found if any(kind in COUNTED for kind in found) else [*found[:-1], "spin"]
+    sums = rng.random(depth) < 0.3
+    return ["binomial:3" if kind in COUNTED and sums[i] else kind for i, kind in enumerate(found)]
 
 
 def machine(number: int) -> tuple[BoltzmannMachine, Mixed]:

@@ -23,6 +23,7 @@ KINDS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "gaussian": ("sensors.csv", "sensors-new.csv", ("--units", "gaussian")),
     "categorical:4": ("codes.npy", "codes-new.npy", ("--units", "categorical", "--hidden-units", "spin")),
     "categorical:21": ("family.fasta", "family-new.fasta", ()),
+    "binomial:3": ("codes.npy", "codes-new.npy", ("--units", "binomial:3", "--hidden-units", "binomial:2")),
 }
 
 
@@ -60,7 +61,7 @@ def test_the_command_line_and_python_learn_the_same(kind: str) -> None:
     known = {"units": words[1]} if words else {}
     data = boltz.load_data(name, **known)
     assert data.kind == kind
-    hidden = "spin" if "spin" in words else "bernoulli"
+    hidden = words[3] if len(words) > 2 else "bernoulli"
     model = boltz.rbm(SITES, 3, data, 0, units=kind, hidden_units=hidden)
     described = result_of("info", run)
     assert described["visible"] == kind and boltz.load(run).layers[1].kind == hidden
@@ -74,14 +75,14 @@ def test_the_command_line_and_python_learn_the_same(kind: str) -> None:
 def test_every_command_takes_the_run(kind: str) -> None:
     """Figures are those of Python, and each says what it is a figure of."""
     run, new = trained(kind, "run", "--test", KINDS[kind][1]), KINDS[kind][1]
-    machine, data = boltz.load(run), boltz.load_data(new, units=kind)
+    machine, data, codes = boltz.load(run), boltz.load_data(new, units=kind), kind.startswith("categorical")
     told = result_of("evaluate", run, "--data", new)
     assert told["log_likelihood"]["value"] == pytest.approx(boltz.evaluate(machine, data).log_likelihood.value)
     assert told["units"] == kind and ("density" in told["unit"]) == (kind == "gaussian")
-    assert told.get("nats_a_site") == (told["log_likelihood"]["value"] / SITES if ":" in kind else None)
+    assert told.get("nats_a_site") == (told["log_likelihood"]["value"] / SITES if codes else None)
     text = invoke("evaluate", run).stdout
     assert f"{SITES} {'Gaussian' if kind == 'gaussian' else kind} visible units" in text
-    assert ("nats a site" in text, "log density" in text) == (":" in kind, kind == "gaussian")
+    assert ("nats a site" in text, "log density" in text) == (codes, kind == "gaussian")
     assert result_of("compare", run, "--out", "compared")["units"] == kind
     assert result_of("diagnose", run, "--sweeps", 200)["units"] == kind
     assert result_of("logz", run)["log_z"]["kind"] == "exact"
@@ -90,9 +91,9 @@ def test_every_command_takes_the_run(kind: str) -> None:
     np.save("known.npy", np.array([1, 0, 1, 1, 0, 1]))
     words = ("complete", run, "--data", new, "--mask", "known.npy", "--sweeps", 20)
     filled = result_of(*words, "--out", "c.csv", "--method", "sample")
-    assert ("recovered" in filled) == (":" in kind) != ("squared_error" in filled)
+    assert ("recovered" in filled) == codes != ("squared_error" in filled)
     completed = np.loadtxt("c.csv", delimiter=",", skiprows=1)
-    rows = codes_of(data.x, data.states) if ":" in kind else data.x
+    rows = codes_of(data.x, data.states) if codes else data.x
     assert completed.shape == (NEW, SITES) and np.allclose(completed[:, [0, 2, 3, 5]], rows[:, [0, 2, 3, 5]])
     assert invoke(*words, "--out", "c.npy").exit_code == 0
     assert np.load("c.npy").shape == data.x.shape
@@ -124,6 +125,14 @@ def test_samples_are_written_in_the_units_of_the_data() -> None:
     few = ("--chains", 7, "--sweeps", 5)
     assert invoke("sample", spins, *few, "--out", "s.npy").exit_code == 0
     assert set(np.unique(np.load("s.npy"))) == {-1, 1} and np.load("s.npy").dtype == np.int8
+    for trials, small in ((3, np.uint8), (300, np.uint16)):
+        found = invoke(
+            "train", "rbm", "--data", "codes.npy", "--units", f"binomial:{trials}", *SMALL, "--out", f"n{trials}"
+        )
+        assert found.exit_code == 0, found.stderr
+        assert invoke("sample", f"n{trials}", *few, "--out", f"n{trials}.npy").exit_code == 0
+        sums = np.load(f"n{trials}.npy")
+        assert sums.dtype == small and sums.max() <= trials and len(np.unique(sums)) > 3
     assert invoke("sample", sensors, *few, "--out", "g.npy").exit_code == 0
     assert 10 < np.load("g.npy").mean() < 30
     for name, words in (("f.fasta", ()), ("f.txt", ()), ("c.npz", ("--as", "codes")), ("v.npy", ())):
@@ -159,6 +168,8 @@ def test_layers_of_a_dbm_have_kinds_of_their_own() -> None:
 
 
 def test_what_files_hold_is_described() -> None:
+    sums = invoke("data", "codes.npy", "--units", "binomial:3").stdout
+    assert "6 units, whole numbers from 0 to 3" in sums
     spins, codes = result_of("data", "spins.npy"), result_of("data", "codes.npy", "--units", "categorical")
     assert (spins["kind"], spins["units"], codes["kind"], codes["units"]) == ("spin", SITES, "categorical:4", SITES)
     family = result_of("data", "family.fasta")
@@ -180,6 +191,14 @@ BAD: dict[str, tuple[tuple[Any, ...], str]] = {
     "a count of kinds of a dbm": (
         ("train", "dbm", "--layers", "3,3", "--data", "spins.npy", "--hidden-units", "spin,spin,spin"),
         "or one for each of the 2 hidden layers, got 3",
+    ),
+    "more than n": (
+        (*TRAIN, "codes.npy", "--units", "binomial:2"),
+        "is 3; expected whole numbers from 0 to 2, the states",
+    ),
+    "no trials": (
+        (*TRAIN, "codes.npy", "--units", "binomial"),
+        "units of kind binomial need a number of trials, 1 to 1000",
     ),
     "no kind": ((*TRAIN, "spins.npy", "--hidden-units", "potts"), "--hidden-units: units must be of kind bernoulli"),
     "states without a number": ((*TRAIN, "spins.npy", "--hidden-units", "categorical"), "need a number of states"),

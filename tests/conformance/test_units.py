@@ -143,7 +143,8 @@ def test_entropy_is_that_of_the_states(unit: Units, dtype: Any) -> None:
     mean = unit.mean(np.concatenate([np.roll(fields, i) for i in range(unit.columns)]))
     p = law(unit, unit.natural(mean.astype(np.float64)))[1]
     close(unit.entropy(mean), -np.sum(p * np.log(p), axis=-1), dtype, 1e-6 if dtype is np.float32 else 1e-14)
-    assert (unit.entropy(table(unit).astype(dtype)) == 0).all()
+    certain = table(unit) if unit.columns > 1 else table(unit)[[0, -1]]  # means that a single state has
+    assert (unit.entropy(certain.astype(dtype)) == 0).all()
 
 
 def test_natural_undoes_the_mean(unit: Units) -> None:
@@ -279,12 +280,12 @@ def test_draws_at_extreme_fields_follow_the_law(kind: str, dtype: Any) -> None:
             counts[i] = [(state == value).sum() for value in states[:, 0]]
     assert (counts.sum(axis=1) == draws).all()
     stats.accept(stats.binomial_table(counts, draws, p), "draws at some field do not follow the unit's law")
-    at = {field: float(p[TABLE_FIELDS.index(field)][0]) for field in (10, 1)}
-    more = np.zeros(unit.columns)
+    at, more = float(p[TABLE_FIELDS.index(10)][0]), np.zeros(unit.columns)
     more[-1] = 1.02
-    assert stats.detectable_binomial(draws, at[10], max(at[10], 0.001), counts.size)  # clipped at 0.001
-    assert stats.detectable_binomial(draws, at[10], 1 / 256, counts.size)  # 8-bit uniforms
-    assert stats.detectable_binomial(draws, at[1], float(law(unit, more)[1][0, 0]), counts.size)  # gain + 2 %
+    assert stats.detectable_binomial(draws, at, max(at, 0.001), counts.size)  # clipped at 0.001
+    assert stats.detectable_binomial(draws, at, 1 / 256, counts.size)  # 8-bit uniforms
+    gained = zip(p[TABLE_FIELDS.index(1)].tolist(), law(unit, more)[1][0].tolist(), strict=True)
+    assert any(stats.detectable_binomial(draws, *pair, counts.size) for pair in gained)  # gain + 2 %, in some state
 
 
 @pytest.mark.parametrize("kind", [*UNITS, *(f"{name}:3" for name in FAMILIES)])

@@ -47,11 +47,26 @@ def test_unknown_entries() -> None:
         ({"units": "spins"}, CODES, "units must be of kind"),
         ({"units": 3}, CODES, "units must be a kind of units"),
         ({"hidden_units": None}, CODES, "hidden_units must be a kind of units"),
-        ({"units": "drelu"}, CODES, "units must be bernoulli, spin, gaussian or a categorical kind, got 'drelu'."),
+        (
+            {"units": "drelu"},
+            CODES,
+            "units must be bernoulli, spin, gaussian, or a categorical or binomial kind, got 'drelu'.",
+        ),
         ({"units": "gaussian", "hidden_units": "drelu"}, CODES, "layers v and h1 must not both have real-valued units"),
         ({"units": "gaussian", "binarize": "dynamic"}, CODES, "binarize must be none where units are gaussian"),
         ({"units": "spin"}, CODES, "X must hold -1 and 1, where units are spin, got 0."),
         ({"units": ("categorical", 2)}, CODES, "X must hold whole numbers from 0 to 1, the codes of 2 states"),
+        (
+            {"units": ("binomial", 1001)},
+            CODES,
+            "units[1] must be a whole number of at least 1 and at most 1000, got 1001",
+        ),
+        (
+            {"units": "binomial:3"},
+            CODES / 2,
+            "X must hold whole numbers from 0 to 3, where units are binomial:3, got 0.5",
+        ),
+        ({"units": ("binomial", 1)}, CODES, "X must hold 0 and 1, where units are binomial:1, got 2."),
         ({"units": ("categorical", 3)}, CODES / 2, "X must hold whole numbers from 0 to 2, the codes of 3 states"),
     ],
 )

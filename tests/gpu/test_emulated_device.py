@@ -29,6 +29,28 @@ def test_boltzmann_machines_in_float32(name: str, cupy: Any) -> None:
     on_device.check_call(UNDIRECTED[name], boltzmann(dtype=np.float32))
 
 
+COUNTED = (
+    "sample", "run chains", "complete", "features", "mean field", "ais", "reverse ais", "exact log Z", "exact rows",
+    "exact gradient", "energy", "free energy", "variational bound",
+)  # fmt: skip  # and no rates by mean field, whose last sweep is another one on a device
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_machines_with_binomial_units(name: str, cupy: Any) -> None:
+    """Catches draws, entropies and energies of whole numbers that differ on a device."""
+    rng = np.random.default_rng(4)
+    weights = [rng.normal(0, 0.4, (12, 5)), rng.normal(0, 0.4, (5, 4))]
+    model = boltz.from_arrays(weights, [np.zeros(n) for n in (12, 5, 4)], ["bernoulli", "binomial:5", "binomial:2"])
+    on_device.check_call(UNDIRECTED[name], model)
+
+
+def test_training_of_binomial_units(cupy: Any) -> None:
+    x = np.random.default_rng(6).integers(0, 10, (40, 6))
+    start = boltz.rbm(6, 4, x, units="binomial:9", hidden_units="binomial:3", dtype=np.float64)
+    found, wanted = (plain_train(m, x, epochs=2, batch_size=10, chains=20).model for m in (start.to("cuda"), start))
+    np.testing.assert_allclose(found.to("cpu").arena, wanted.arena, atol=1e-9)
+
+
 @pytest.mark.parametrize("name", DIRECTED)
 @pytest.mark.parametrize("kind", ["vae", "deep", "sbn", "wide", "dbn"])
 def test_helmholtz_machines(kind: str, name: str, cupy: Any) -> None:

@@ -171,6 +171,9 @@ FAULTS = {
     "rows taken by several blocks": ("row += gridDim.x", "row += 1", "anneal"),
     "overflow not told": ("!(value - value == 0)", "value != value", "momentum"),
     "NaN mean draws a zero": ("+ (p - p)", "", "from_mean"),
+    "binomial counted from one end": ("mean > 0.5 * trials", "mean < 0", "binomial"),
+    "binomial bits not turned": ("upper ? ~bits : bits", "upper ? bits : bits", "binomial"),
+    "a trial too few": ("(trials - count) / (count", "(trials - count - 1) / (count", "binomial"),
     "softplus in one piece": (
         "(s[u] * x - soft.above) - soft.rest",
         "s[u] * x - (soft.above + soft.rest)",
