@@ -19,7 +19,7 @@ from boltz.models.graph import Graph
 from boltz.models.scaling import Scaling
 from boltz.rng import Key
 from boltz.training import optimizers
-from boltz.training.positive import kept_for_rows
+from boltz.training.positive import ROW, kept_for_rows
 from boltz.training.pretraining import Stage
 from boltz.training.stages import compose, start_pair
 
@@ -58,6 +58,11 @@ class TrainState:
     batch: int = 0
     step: int = 0
     lines: int = 0
+
+    @property
+    def row_chains(self) -> int:
+        """How many training rows have a chain of their own, 0 where none has."""
+        return max((len(x) for name, x in self.rule.items() if name.startswith(ROW)), default=0)
 
     def machine(self, stage: Stage) -> Model:
         """The machine that a stage trains."""
@@ -234,8 +239,7 @@ def _shapes(state: TrainState, plan: list[Stage]) -> bool:
         if found.size and (found.shape, found.dtype) != (machine.arena.shape, machine.dtype):
             return False
     row = np.zeros((1, machine.units[machine.visible]), machine.dtype)
-    total = max((len(x) for name, x in state.rule.items() if name.startswith("row/")), default=1)
-    wanted = state._begun(stage, row, Key(0, 0), total)
+    wanted = state._begun(stage, row, Key(0, 0), state.row_chains or 1)
     return _alike(state.rule, wanted) and _alike(state.optimizer, optimizers.init(stage.settings, machine))
 
 

@@ -130,9 +130,8 @@ def train(
 
     - x: floats in [0, 1], 0/1, uint8 grey levels, or whole numbers that a model with levels divides by them; for other
       visible units their states, codes of categories, or any numbers for Gaussian ones. For an RBM or a DBM NaN marks
-      what is unknown: it is drawn given the rest of its row at each visit, by a Markov chain for each row over what is
-      unknown and the hidden layers. x may be a memory map, a SciPy sparse matrix, of which only batches are made dense,
-      or what boltz.load_data returns. The trained model keeps the levels of x.
+      what is unknown: the Markov chain of its row draws it at each visit. x may be a memory map, a SciPy sparse matrix,
+      of which only batches are made dense, or what boltz.load_data returns. The trained model keeps the levels of x.
     - held_out: rows that end each stage in time (patience). The parameters of the epoch that they like best are kept.
     - watch: a function of (record) or of (record, model), called after each epoch. The model is a copy of the machine
       as it stands. If it returns True, the run ends there. If it raises, and out is None, the exception has what was
@@ -296,6 +295,8 @@ def resume(
         rows, held = _parts(data, others, chosen)
         if state.guesses.size and state.guesses.shape != rows.x.shape:
             raise FileError(f"the checkpoint of {folder} must hold guesses of shape {rows.x.shape}.")
+        if state.row_chains not in (0, len(rows.x)):
+            raise FileError(f"the checkpoint of {folder} must hold a chain for each of {len(rows.x)} rows.")
         if state.stage < len(plan) and state.batch * plan[state.stage].settings.batch_size >= len(rows.x):
             raise FileError(f"the checkpoint of {folder} stands beyond the end of its data.")
         loop = Loop(rows, held, plan, state.to(device), Key.from_seed(chosen.seed).derive("train"))

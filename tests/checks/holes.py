@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ from boltz import kernels
 from boltz.data.from_arrays import as_data
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.rng import Key
+from boltz.storage.run_folder import CHECKPOINT
+from boltz.storage.tensors import read_tensors, write_tensors
 from boltz.training.contrastive import Contrastive
 from boltz.training.loop import Loop
 from boltz.training.pretraining import Stage, recognise, stages
@@ -144,7 +148,7 @@ def known_likelihood(table: Table, row: Any) -> float:
 
 
 def expected(table: Table, rows: Any, moments: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-    """The mean over rows of moments given a whole row, averaged over the law of its unknown entries; less the model's."""
+    """The mean over rows of moments given a whole row, averaged over the law of what is unknown; less the model's."""
     total = {name: -x for name, x in enumeration.moments(table).items()}
     for row in rows:
         possible = completions(row)
@@ -180,26 +184,33 @@ def check_the_exact_gradient_is_that_of_finite_differences() -> None:
             assert abs((ends[0] - ends[1]) / 2e-5 - found[f"edge/{a}-{b}/weight"][place]) < 1e-8
 
 
+def coupled_table() -> Table:
+    """A machine whose upper layers say much of the visible one: large weights, and units on half of the time."""
+    drawn = Table.random([4, 3, 2], 1.0, 96)
+    low, high = 2 * drawn.edges["v", "h1"], 4 * drawn.edges["h1", "h2"]
+    h1, h2 = -(low.sum(axis=0) + high.sum(axis=1)) / 2, -high.sum(axis=0) / 2
+    biases = {"v": drawn.biases["v"] / 2, "h1": h1, "h2": h2}
+    return Table(drawn.layers, {("v", "h1"): low, ("h1", "h2"): high}, biases)
+
+
 def check_gradients() -> None:
     """Mean gradients of 100 batches of 200 rows with unknown entries, at a rate of nearly 0 and after 20 visits.
 
     With positive gibbs they are that of the log-likelihood of the known entries, by enumeration; with mean-field that
     of its bound averaged over the law of what is unknown. Student's test for each parameter, alpha 1e-6 together.
-    Catches chains that the phase and the entries do not share, and unknown entries that are not drawn anew.
+    Catches chains that the phase and the entries do not share, and phases that start anew at each visit.
     """
-    table = Table.random([4, 3, 2], 1.2, 92)
-    wanted = {
-        "gibbs": expected(table, HOLED, lambda v: enumeration.posterior_moments(table, v)),
-        "mean-field": expected(table, HOLED, lambda v: mean_field_moments(table, v)),
-    }
-    apart = max(np.abs(wanted["gibbs"][name] - x).max() for name, x in wanted["mean-field"].items())
-    assert apart > 0.02, "the phases are too alike to be told apart"
-    for how, gradient in wanted.items():
-        told = looping(
+    strong, weak = coupled_table(), Table.random([4, 3, 2], 1.2, 92)
+    cases = (
+        ("gibbs", strong, expected(strong, HOLED, lambda v: enumeration.posterior_moments(strong, v))),
+        ("mean-field", weak, expected(weak, HOLED, lambda v: mean_field_moments(weak, v))),
+    )
+    for how, table, gradient in cases:
+        found = looping(
             machine_of(table), np.tile(HOLED, (5000, 1)), noted, epochs=21, batch_size=200, positive=how, k=10,
             chains=400, mean_field_sweeps=200,
         )  # fmt: skip
-        rule = told.plan[0].rule
+        rule = found.plan[0].rule
         assert isinstance(rule, Noted)
         seen = np.array(rule.seen[-100:])
         truth = np.concatenate([gradient[name].reshape(-1) for name in machine_of(table).params])
@@ -270,15 +281,14 @@ def truth_of(rows: Any) -> float:
 
 def learnt(rows: Any, unseen: Any, seeds: Sequence[int] = (0,), **settings: Any) -> float:
     """The mean log-likelihood (nats, exact) of unseen rows under DBMs 20-8-4 trained on rows, over some seeds."""
-    usual: dict[str, Any] = {"epochs": 60, "batch_size": 50, "learning_rate": 0.05, "k": 2, "snapshots": 0}
-    usual |= {"binarize": "none", "positive": "gibbs", "schedule": "linear", "pretrain_epochs": 10, "averaging": "none"}
-    usual |= {"pretrain": "bottom", "validation": 0.0, "patience": 0}
+    usual: dict[str, Any] = {"epochs": 150, "batch_size": 50, "learning_rate": 0.2, "k": 2, "snapshots": 0}
+    usual |= {"binarize": "none", "positive": "gibbs", "schedule": "linear", "averaging": "none", "center": True}
+    usual |= {"pretrain": "bottom", "pretrain_epochs": 30, "pretrain_learning_rate": 0.2, "patience": 0}
     found = []
     for seed in seeds:
         model = boltz.train(boltz.dbm([20, 8, 4], rows, seed=seed), rows, seed=seed, **usual | settings).model
         assert isinstance(model, BoltzmannMachine)
-        log_p = np.array([known for known in _log_p(Table.of(model), unseen)])
-        found.append(float(log_p.mean()))
+        found.append(float(_log_p(Table.of(model), unseen).mean()))
     return float(np.mean(found))
 
 
@@ -292,10 +302,12 @@ def _log_p(table: Table, rows: Any) -> Any:
 
 
 def check_learning_of_patterns() -> None:
-    """A DBM of patterns learns nearly as much from rows of which 30 % is unknown as from whole ones.
+    """A DBM of patterns learns nearly as much from rows of which 30 % is unknown as from whole ones, and more than from
+    rows whose unknown entries are filled in by their columns alone.
 
-    And more than from rows whose unknown entries are filled in with fair draws of their columns; a smaller loss would
-    be one of luck. Catches unknown entries that stay as they started, and zeros in their place.
+    In nats a row of unseen rows, 8.39 the truth: 8.68 from whole rows, 8.88 with unknown entries, 9.52 filled in. No
+    random numbers of the test change between runs; the bounds leave room for other machines, 0.07 apart over seeds.
+    Catches unknown entries that stay as they started.
     """
     whole, unseen = patterns(1500, 1), patterns(1000, 2)
     holes = np.random.default_rng(3).random(whole.shape) < 0.3
@@ -303,5 +315,30 @@ def check_learning_of_patterns() -> None:
     fair = np.where(holes, rng.permuted(whole, axis=0), whole)
     complete, some, filled = (learnt(x, unseen) for x in (whole, np.where(holes, np.nan, whole), fair))
     best = truth_of(unseen)
-    print(f"truth {best:.3f}, whole rows {complete:.3f}, 30 % unknown {some:.3f}, filled by chance {filled:.3f}")
-    assert complete - some < 0.35 and some - filled > 0.3, (best, complete, some, filled)
+    assert best - complete < 0.5 and complete - some < 0.4 and some - filled > 0.3, (best, complete, some, filled)
+
+
+def check_minutes_with_a_column_that_few_rows_know() -> None:
+    """Catches a plan that refuses a column which none of the rows that it tries knows, though some row does."""
+    x = enumeration.bits(4)[np.arange(400) % 16]
+    x[:399, 3] = np.nan
+    run = boltz.train(boltz.dbm([4, 3, 2], x), x, minutes=0.02)
+    assert any("entries of the rows were unknown" in note for note in run.told)
+
+
+def stopped(model: BoltzmannMachine, x: Any, folder: Path, **settings: Any) -> None:
+    """Train into a folder until after the first epoch."""
+
+    def watch(record: Any) -> None:
+        raise KeyboardInterrupt
+
+    with contextlib.suppress(KeyboardInterrupt):
+        boltz.train(model, x, folder, watch=watch, **settings)
+
+
+def changed(folder: Path, start: str, change: Callable[[Any], Any]) -> None:
+    """Change the arrays of a checkpoint whose names start so."""
+    path = folder / CHECKPOINT
+    found, told = read_tensors(path)
+    assert any(name.startswith(start) for name in found), sorted(found)
+    write_tensors(path, {n: change(x) if n.startswith(start) else x for n, x in found.items()}, told)
