@@ -35,6 +35,7 @@ from boltz.training.description import description_at
 from boltz.training.minutes import LEAST_MINUTES, MOST_MINUTES, Plan, Stopwatch, Time, named_length, planned
 from boltz.training.stages import stages
 from boltz.units import units_of
+from boltz.units.holes import LEARNERS
 
 DATA = "mnist-mini"
 GROWTH = ("grow_wiring", "grow_scale")
@@ -162,7 +163,7 @@ def _in_words(recipe: Recipe, values: Options, own_shape: bool) -> str:
 
 def _rows(options: Options, first: Model | None, request: dict[str, Any], kind: str) -> Data:
     """The training rows, with the columns that the run to start from leaves out of its own where nothing is said."""
-    request |= {"missing": True} if kind == "rbm" else {}  # which alone learns from rows with unknown entries
+    request |= {"missing": True} if kind in LEARNERS else {}
     data = said(load(**request) if first is None else with_columns(request, _origin(options), [first], options))
     if data.known is None:
         data = replace(data, request={key: x for key, x in data.request.items() if key != "missing"})

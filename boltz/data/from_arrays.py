@@ -51,8 +51,8 @@ def as_data(x: Any, name: str, layer: Visible, levels: int | None = None, missin
         x = replace(_taken_as(x, name, layer, levels), known=known)
     if x.known is not None and (not missing or layer.type.joint):
         raise InputError(
-            f"{name} ({x.source}) must have no missing numbers here: leave such rows out, or fill them in; an RBM "
-            "alone learns from them."
+            f"{name} ({x.source}) must have no missing numbers here: leave such rows out, or fill them in; RBMs "
+            "and DBMs alone learn from them."
         )
     refuse_other_kind(x, f"{name} ({x.source})", layer.kind)
     if levels is not None and x.levels not in (None, 1, levels):

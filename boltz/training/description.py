@@ -27,6 +27,7 @@ from boltz.storage import run_folder
 from boltz.training.pretraining import Stage
 from boltz.training.settings import AnySettings, Common, settings_from
 from boltz.training.stages import settings_of, stages
+from boltz.units.holes import LEARNERS
 
 Table = Mapping[str, Any]
 OWN = ("model", "task", "settings", "data", "held_out", "versions")
@@ -173,7 +174,7 @@ class RunDescription:
         if x is None and not wanted.get("load"):
             raise InputError(f"{self.folder} was trained on an array; give it again as {name}.")
         try:
-            missing = entry == "data" and getattr(model, "kind", None) == "rbm"
+            missing = entry == "data" and getattr(model, "kind", None) in LEARNERS
             given = load(**wanted.get("load")) if x is None else x
             data = as_data(given, name, model.layers[0], model.levels, missing)
         except TypeError as problem:

@@ -18,7 +18,6 @@ from boltz.data.sparse import SparseRows
 from boltz.models.files import Model, inside
 from boltz.parallel import Workers, workers
 from boltz.rng import Key
-from boltz.sampling.gibbs import GibbsSweep
 from boltz.sampling.inputs import Scratch
 from boltz.training import guards, optimizers
 from boltz.training.averages import MANY, Averages
@@ -26,6 +25,7 @@ from boltz.training.cuda_graphs import Replayed
 from boltz.training.held_out import SCORE, due
 from boltz.training.monitor import Modes
 from boltz.training.pacing import Watched, with_all_epochs
+from boltz.training.positive import Posterior, Visit, fill_in
 from boltz.training.pretraining import Stage, recognise
 from boltz.training.programs import Steps, fits
 from boltz.training.rules import Clock, Workspace
@@ -254,19 +254,17 @@ class Loop:
         return np.concatenate([seen, above], axis=1)
 
     def _redrawn(self, stage: Stage, machine: Model, batch: Array, rows: Array) -> Array:
-        """The batch with its unknown entries drawn given the rest: a Gibbs sweep of each row's own chain, in which its
-        hidden units are forgotten from visit to visit (Neal 1992, section 2).
+        """The batch with its unknown entries drawn given the rest, by the chains of its rows; they stand as they are in
+        stages that learn from what stages before make of rows.
         """
-        guesses = self.state.guesses
-        if not guesses.size:
+        guesses, settings = self.state.guesses, stage.settings
+        if not guesses.size or not stage.sees_rows:
             return batch
-        rbm = machine.undirected
-        assert rbm is not None and self.data.known is not None
-        known, visible = self.data.known[host(rows)], rbm.visible
-        state = {n: rbm.zeros(len(batch), n) for n in rbm.graph.hidden} | {visible: batch.copy()}
-        key = self.key.derive("unknown", stage.name)
-        GibbsSweep(rbm, key, flipped=True).sweep(state, self.state.step, 0, Scratch(rbm.arena))
-        np.copyto(batch, state[visible], where=~self._here(known))
+        boltzmann = machine.undirected
+        assert boltzmann is not None and self.data.known is not None and isinstance(settings, Settings)
+        posterior = Posterior(boltzmann, settings.mean_field, 1, stage.scales)
+        visit = Visit(self.key.derive("unknown", stage.name), self.state.step, 0, rows, self.state.rule)
+        fill_in(posterior, batch, self._here(self.data.known[host(rows)]), visit, Scratch(boltzmann.arena))
         guesses[rows] = batch
         return batch
 

@@ -100,8 +100,9 @@ def _epochs(stage: Stage) -> int:
 
 
 def _first(data: Data, stage: Stage, batches: int) -> Data:
-    """The first batches of the rows."""
-    return only(data, np.arange(min(batches * stage.settings.batch_size, len(data.x))))
+    """The first batches of the rows, in which columns that none of these few knows count as known."""
+    found = only(data, np.arange(min(batches * stage.settings.batch_size, len(data.x))))
+    return found if found.known is None else replace(found, known=found.known | ~found.known.any(axis=0))
 
 
 def _trial(

@@ -11,6 +11,13 @@ layers are summed out exactly; it is never below that of mean field (Teh, Newman
 gibbs: a Markov chain for each training row, kept from visit to visit, moves by Gibbs sweeps of the hidden layers; the
 layers that move last enter by their means. Where chains have forgotten their start, the gradient is that of the
 log-likelihood itself (Younes 1989, section 2; Neal 1992, section 2). The chains keep one bit a unit, of these layers.
+
+Rows with unknown entries have such a chain in every phase, over the unknown entries and all hidden layers. A sweep of
+it fills in the row, which the phase then sees as if it were known in full. So unknown entries have their exact law
+given the known ones, once chains have forgotten their start. With gibbs, whose draws go on with the same chain, the
+gradient is that of the log-likelihood of the known entries. With mean-field and collapsed it is that of their bound,
+averaged over this law: a bound of the log-likelihood of the known entries, less tight by nothing else than for rows
+known in full.
 """
 
 from __future__ import annotations
@@ -25,6 +32,7 @@ from numpy.typing import NDArray
 import boltz.kernels as kernels
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.rng import Key
+from boltz.sampling.gibbs import GibbsSweep
 from boltz.sampling.inputs import Scratch, layer_input
 from boltz.sampling.meanfield import MeanField, solve
 
@@ -97,6 +105,7 @@ def gibbs(of: Posterior, batch: Array, visit: Visit, scratch: Scratch) -> States
     """
     others = of.classes()[1]
     found = _recalled(of, batch, visit, scratch) if others else mean_field(of, batch, visit, scratch)
+    states: States = {}
     for turn in range(of.draws if others else 0):
         _draw(of, batch, found, visit, turn, scratch)
         _relax(of, found, scratch)
@@ -104,11 +113,24 @@ def gibbs(of: Posterior, batch: Array, visit: Visit, scratch: Scratch) -> States
         if turn + 1 < of.draws:
             for layer in others:
                 found[layer][...] = states[layer]
-    for layer in others:
-        kernels.pack_rows(states[layer], visit.rows, visit.kept[f"{ROW}{layer}"])
-    if others and not isinstance(visit.rows, tuple):
-        visit.kept[SEEN][visit.rows] = 1
+    _remember(of, states, visit)
     return found
+
+
+def fill_in(of: Posterior, batch: Array, known: Array, visit: Visit, scratch: Scratch) -> None:
+    """Draw what is unknown in a batch (rows, units), where known is False, by a Gibbs sweep of the chains of its rows,
+    in place (Neal 1992, section 2).
+
+    A chain keeps the unknown entries, which are in the batch, and the hidden layers of the visible one's colour; the
+    others are forgotten from visit to visit. Layers of one colour do not hear each other, so that drawing all visible
+    units and putting the known ones back draws the unknown ones given the rest.
+    """
+    machine, (forgotten, others) = of.machine, of.classes()
+    state = _recalled(of, batch, visit, scratch) if others else {}
+    state |= {layer: machine.zeros(len(batch), layer) for layer in forgotten} | {machine.visible: batch.copy()}
+    GibbsSweep(machine, visit.key, flipped=True, scales=of.scales).sweep(state, visit.step, visit.first, scratch)
+    np.copyto(batch, state[machine.visible], where=~known)
+    _remember(of, state, visit)
 
 
 def all_visited(kept: Mapping[str, Array]) -> bool:
@@ -117,13 +139,16 @@ def all_visited(kept: Mapping[str, Array]) -> bool:
 
 
 def kept_for_rows(machine: BoltzmannMachine, total: int) -> States:
-    """What gibbs keeps of so many training rows before it visits any: layer -> bits (rows, bytes), visits (rows,)."""
+    """What the chains of so many training rows keep before any is visited: visits (rows,), and layer -> bits (rows,
+    bytes), or states (rows, units) of units that are not 0 and 1.
+    """
     others = Posterior(machine, MeanField(), 1, {}).classes()[1]
-    shapes: dict[str, tuple[int, ...]] = {
-        f"{ROW}{layer}": (total, -(-machine.graph.units[layer] // 8)) for layer in others
-    }
-    shapes |= {SEEN: (total,)} if others else {}
-    return {name: np.zeros_like(machine.arena, shape=shape, dtype=np.uint8) for name, shape in shapes.items()}
+    found = {SEEN: np.zeros_like(machine.arena, shape=(total,), dtype=np.uint8)} if others else {}
+    for layer in others:
+        units, bits = machine.graph.units[layer], machine.unit_type(layer).binary
+        shape, dtype = (total, -(-units // 8) if bits else units), np.dtype(np.uint8) if bits else machine.dtype
+        found[f"{ROW}{layer}"] = np.zeros_like(machine.arena, shape=shape, dtype=dtype)
+    return found
 
 
 def _draw(of: Posterior, batch: Array, found: States, visit: Visit, turn: int, scratch: Scratch) -> None:
@@ -160,13 +185,29 @@ def _recalled(of: Posterior, batch: Array, visit: Visit, scratch: Scratch) -> St
     found = {}
     for layer in of.classes()[1]:
         found[layer] = scratch.get("posterior", layer, (len(batch), of.machine.graph.units[layer]))
-        kernels.unpack_rows(visit.kept[f"{ROW}{layer}"], visit.rows, found[layer])
+        kept = visit.kept[f"{ROW}{layer}"]
+        if of.machine.unit_type(layer).binary:
+            kernels.unpack_rows(kept, visit.rows, found[layer])
+        else:
+            found[layer][...] = kept[visit.rows]
     fresh = None if isinstance(visit.rows, tuple) else visit.kept[SEEN][visit.rows] == 0
     if fresh is not None and fresh.any():
         starts = _drawn(of, mean_field(of, batch, visit, scratch), visit, 0, scratch)
         for layer, start in starts.items():
             found[layer][fresh] = start[fresh]
     return found
+
+
+def _remember(of: Posterior, states: States, visit: Visit) -> None:
+    """Keep the states that the chains of the rows have now, which have started."""
+    others = of.classes()[1]
+    for layer in others:
+        if of.machine.unit_type(layer).binary:
+            kernels.pack_rows(states[layer], visit.rows, visit.kept[f"{ROW}{layer}"])
+        else:
+            visit.kept[f"{ROW}{layer}"][visit.rows] = states[layer]
+    if others and not isinstance(visit.rows, tuple):
+        visit.kept[SEEN][visit.rows] = 1
 
 
 Phase = Callable[[Posterior, Array, Visit, Scratch], States]

@@ -66,6 +66,11 @@ class Stage:
     composed: bool = True
     starts_above: bool = False
 
+    @property
+    def sees_rows(self) -> bool:
+        """Whether its machine is one of the visible units and of hidden ones that no stage before gave states to."""
+        return not self.pair and not self.beside
+
     def batches(self, rows: int) -> int:
         """Updates of an epoch on so many rows."""
         return -(-rows // self.settings.batch_size)

@@ -19,6 +19,7 @@ from boltz.models.graph import Graph
 from boltz.models.scaling import Scaling
 from boltz.rng import Key
 from boltz.training import optimizers
+from boltz.training.positive import ROW, kept_for_rows
 from boltz.training.pretraining import Stage
 from boltz.training.stages import compose, start_pair
 
@@ -37,7 +38,8 @@ class TrainState:
     like best, empty before there is one, and judged (their log-likelihood, that epoch). epochs holds those of each
     stage where they were planned by minutes, since they may be planned anew; else it is empty. weights holds those of
     the given rows, empty where all count alike; it stays on the host. guesses (rows, units) holds training rows with
-    their unknown entries as they were last drawn, empty where all are known.
+    their unknown entries as they were last drawn, empty where all are known; the hidden layers of the chains that draw
+    them are in rule.
     """
 
     model: Model
@@ -57,6 +59,11 @@ class TrainState:
     step: int = 0
     lines: int = 0
 
+    @property
+    def row_chains(self) -> int:
+        """How many training rows have a chain of their own, 0 where none has."""
+        return max((len(x) for name, x in self.rule.items() if name.startswith(ROW)), default=0)
+
     def machine(self, stage: Stage) -> Model:
         """The machine that a stage trains."""
         return self.model if stage.pair is None else self.pairs[stage.pair]
@@ -71,11 +78,18 @@ class TrainState:
         arrays, counters at zero.
         """
         machine = self.machine(stage)
-        self.rule = stage.rule.init(machine, rows, key, total)
+        self.rule = self._begun(stage, rows, key, total)
         self.optimizer = optimizers.init(stage.settings, machine)
         self.average = machine.arena[:0]
         self.best, self.judged = machine.arena[:0], (-np.inf, 0)
         self.epoch = self.batch = self.step = 0
+
+    def _begun(self, stage: Stage, rows: Array, key: Key, total: int) -> Arrays:
+        """The arrays of a rule at its start; with unknown entries each row has a chain, whatever the rule."""
+        machine, found = self.machine(stage), stage.rule.init(self.machine(stage), rows, key, total)
+        if not self.guesses.size or not stage.sees_rows or machine.undirected is None:
+            return dict(found)
+        return {**kept_for_rows(machine.undirected, total), **found}
 
     def judge(self, stage: Stage, score: float) -> None:
         """Keep the parameters of this epoch, whose number is one more than epoch, if held-out rows like them best."""
@@ -225,8 +239,7 @@ def _shapes(state: TrainState, plan: list[Stage]) -> bool:
         if found.size and (found.shape, found.dtype) != (machine.arena.shape, machine.dtype):
             return False
     row = np.zeros((1, machine.units[machine.visible]), machine.dtype)
-    total = max((len(x) for name, x in state.rule.items() if name.startswith("row/")), default=1)
-    wanted = stage.rule.init(machine, row, Key(0, 0), total)
+    wanted = state._begun(stage, row, Key(0, 0), state.row_chains or 1)
     return _alike(state.rule, wanted) and _alike(state.optimizer, optimizers.init(stage.settings, machine))
 
 

@@ -38,12 +38,13 @@ from boltz.training.minutes import CLOCK, Plan, Time, minutes_of, named_length, 
 from boltz.training.monitor import apart
 from boltz.training.pacing import Watched, with_all_epochs
 from boltz.training.runner import Runner, saved_in
-from boltz.training.settings import AnySettings
+from boltz.training.settings import PREDICTING, AnySettings
 from boltz.training.snapshots import Recorder
 from boltz.training.stages import settings_of, stages
 from boltz.training.state import TrainState, restore
 from boltz.training.updown import recognised
 from boltz.training.watching import Heard, Watch
+from boltz.units.holes import LEARNERS
 
 Array = NDArray[Any]
 RATE_ROWS, RATE_NUMBERS = 2000, 1 << 21  # by which the rates of annealing are told
@@ -128,9 +129,9 @@ def train(
     """Train a copy of model on rows x (rows, units) and return the run; writes nothing unless out names a folder.
 
     - x: floats in [0, 1], 0/1, uint8 grey levels, or whole numbers that a model with levels divides by them; for other
-      visible units their states, codes of categories, or any numbers for Gaussian ones. For an RBM NaN marks what is
-      unknown: it is drawn given the rest of its row at each visit. x may be a memory map, a SciPy sparse matrix, of
-      which only batches are made dense, or what boltz.load_data returns. The trained model keeps the levels of x.
+      visible units their states, codes of categories, or any numbers for Gaussian ones. For an RBM or a DBM NaN marks
+      what is unknown: the Markov chain of its row draws it at each visit. x may be a memory map, a SciPy sparse matrix,
+      of which only batches are made dense, or what boltz.load_data returns. The trained model keeps the levels of x.
     - held_out: rows that end each stage in time (patience). The parameters of the epoch that they like best are kept.
     - watch: a function of (record) or of (record, model), called after each epoch. The model is a copy of the machine
       as it stands. If it returns True, the run ends there. If it raises, and out is None, the exception has what was
@@ -197,7 +198,8 @@ def _begun(model: Model, x: Any, held_out: Any, settings: dict[str, Any], minute
             raise InputError(f"minutes choose {name}, so name one of both; {name}=0 leaves the stage out.")
     if given is not None and settings:
         raise InputError(f"minutes is a plan, which has all settings, so name no {next(iter(settings))} beside it.")
-    data = as_data(x, "x", model.layers[0], model.levels, missing=model.plan.kind == "rbm")
+    data = as_data(x, "x", model.layers[0], model.levels, missing=model.plan.kind in LEARNERS)
+    _check_rule(data, settings.get("rule") if given is None else getattr(given.settings, "rule", None))
     data = data if weights is None else replace(data, weights=checked_weights(weights, len(data.x)))
     model = with_levels_of(model, data)
     others = None if held_out is None else as_data(held_out, "held_out", model.layers[0], model.levels)
@@ -215,6 +217,15 @@ def _begun(model: Model, x: Any, held_out: Any, settings: dict[str, Any], minute
     free = others is None and not {"patience", "validation"} & set(settings)
     given = planned(_started(model, data), (data, others), chosen, Time.of(minutes), free)
     return _Begun(model, data, others, given.settings, given)
+
+
+def _check_rule(data: Data, rule: Any) -> None:
+    """Raise InputError for a rule that would take its own draws for what is to be predicted."""
+    if data.known is not None and rule == PREDICTING:
+        raise InputError(
+            f"rule must not be {PREDICTING} where rows have unknown entries, as x ({data.source}) has: it predicts "
+            "known units alone; take rule pcd."
+        )
 
 
 def plan_training(model: Model, x: Any, minutes: float = 2.0, held_out: Any = None, **settings: Any) -> Plan:
@@ -284,6 +295,8 @@ def resume(
         rows, held = _parts(data, others, chosen)
         if state.guesses.size and state.guesses.shape != rows.x.shape:
             raise FileError(f"the checkpoint of {folder} must hold guesses of shape {rows.x.shape}.")
+        if state.row_chains not in (0, len(rows.x)):
+            raise FileError(f"the checkpoint of {folder} must hold a chain for each of {len(rows.x)} rows.")
         if state.stage < len(plan) and state.batch * plan[state.stage].settings.batch_size >= len(rows.x):
             raise FileError(f"the checkpoint of {folder} stands beyond the end of its data.")
         loop = Loop(rows, held, plan, state.to(device), Key.from_seed(chosen.seed).derive("train"))

@@ -82,13 +82,13 @@ def test_nan_of_arrays_and_real_numbers_are_missing_too() -> None:
         np.testing.assert_array_equal(np.load(f"{name}.c.npy"), boltz.complete(machine, x, sweeps=20))
 
 
-def test_loaded_rows_say_what_is_known_and_dbms_do_not_learn_them() -> None:
+def test_loaded_rows_say_what_is_known_and_dbns_do_not_learn_them() -> None:
     data = boltz.load_data("genes.csv", levels=2, missing=True, limit=5)
     assert data.known is not None and np.array_equal(data.known, ~HOLES[:5])
     assert np.array_equal(data.x, np.where(HOLES, 0, GENES)[:5]) and data.x.dtype == np.uint8
     assert boltz.load_data(**data.request).fingerprint == data.fingerprint
-    with pytest.raises(InputError, match="must have no missing numbers"):
-        plain_train(boltz.dbm([4, 2, 2]), data, epochs=1)
+    with pytest.raises(InputError, match=r"must have no missing numbers here: .* RBMs and DBMs alone learn from them"):
+        plain_train(boltz.dbn([4, 2, 2]), data, epochs=1)
     table("whole.csv", GENES, HOLES & False)
     assert boltz.load_data("whole.csv", levels=2, missing=True).known is None
     with pytest.raises(FileError, match=r"a missing value; expected numbers everywhere: fill it in \(boltz complete\)"):
@@ -96,18 +96,15 @@ def test_loaded_rows_say_what_is_known_and_dbms_do_not_learn_them() -> None:
     assert invoke("evaluate", "model.safetensors", "--data", "genes.csv").exit_code == 2
 
 
-def test_an_rbm_learns_from_rows_with_empty_cells(alone: Path) -> None:
-    """And is judged and measured by rows that are known in full; a dbm refuses such rows.
+@pytest.mark.parametrize(("kind", "layers"), [("rbm", "2"), ("dbm", "2,2")])
+def test_learning_from_rows_with_empty_cells(alone: Path, kind: str, layers: str) -> None:
+    """And the machine is judged and measured by rows that are known in full.
 
     Catches zeros that are learnt or measured in the place of unknown numbers.
     """
-    rng = np.random.default_rng(4)
-    x = rng.integers(0, 2, (60, 4))
-    holes = rng.random(x.shape) < 0.2
-    lines = [",".join("" if holes[i, j] else str(x[i, j]) for j in range(4)) for i in range(60)]
-    Path("some.csv").write_text("\n".join(["a,b,c,d", *lines]) + "\n")
-    words = ("--data", "some.csv", "--layers", "2", "--epochs", "3", "--validation", "0.5", "--out")
-    done = invoke("train", "rbm", *words, "run")
+    holes = _some_empty("some.csv")
+    words = ("--data", "some.csv", "--layers", layers, "--epochs", "3", "--validation", "0.5", "--out")
+    done = invoke("train", kind, *words, "run")
     assert done.exit_code == 0, done.stderr
     assert f"{holes[np.sort(_learnt(60))].mean():.2%} of the entries of the rows were unknown (NaN)" in done.stderr
     assert f"{holes.mean():.2%} of the entries of some.csv are unknown" in done.stderr
@@ -118,13 +115,35 @@ def test_an_rbm_learns_from_rows_with_empty_cells(alone: Path) -> None:
     judged = invoke("diagnose", "run", "--sweeps", "100", "--json")
     assert judged.exit_code == 0 and f"{60 - full} of 60 rows of " in judged.stderr
     assert json.loads(judged.stdout)["rows"] == full == boltz.diagnose("run", sweeps=100).about["rows"]
+    measured = invoke("evaluate", "run", "--data", "some.csv")
+    assert measured.exit_code == 2 and "a missing value" in measured.stderr
     assert invoke("complete", "run", "--data", "some.csv", "--out", "filled.csv").exit_code == 0
     assert Path("filled.csv").read_text().split()[0] == "a,b,c,d"
-    refused = invoke("train", "dbm", "--data", "some.csv", "--layers", "2,2", "--epochs", "1", "--out", "deep")
-    assert refused.exit_code == 2 and "a missing value" in refused.stderr
+    assert invoke("evaluate", "run", "--data", "filled.csv").exit_code == 0
     plain = boltz.load_data("some.csv", missing=True)
-    again = boltz.train(boltz.rbm(4, 2, plain), plain, epochs=3, validation=0.5, held_out=None, patience=1)
+    machine = boltz.dbm([4, *map(int, layers.split(","))], plain)
+    again = boltz.train(machine, plain, epochs=3, validation=0.5, held_out=None, patience=1)
     assert again.seen is not None and len(again.seen[1]) == whole
+
+
+def test_machines_and_rules_that_do_not_learn_from_rows_with_empty_cells(alone: Path) -> None:
+    """Catches a rule that predicts its own draws, and dbns that take zeros for what is unknown."""
+    _some_empty("some.csv")
+    words = ("--data", "some.csv", "--epochs", "1", "--out", "deep")
+    refused = invoke("train", "dbn", *words, "--layers", "2,2", "--pretrain-epochs", "1")
+    assert refused.exit_code == 2 and "a missing value" in refused.stderr
+    predicting = invoke("train", "dbm", *words, "--layers", "2,2", "--rule", "multi-prediction")
+    assert predicting.exit_code == 2 and "rule must not be multi-prediction where rows have" in predicting.stderr
+
+
+def _some_empty(name: str) -> Any:
+    """A table of 60 rows of 0 and 1 of which a fifth is empty; which cells are."""
+    rng = np.random.default_rng(4)
+    x = rng.integers(0, 2, (60, 4))
+    holes = rng.random(x.shape) < 0.2
+    lines = [",".join("" if holes[i, j] else str(x[i, j]) for j in range(4)) for i in range(60)]
+    Path(name).write_text("\n".join(["a,b,c,d", *lines]) + "\n")
+    return holes
 
 
 def _order(rows: int) -> Any:

@@ -90,7 +90,7 @@ def test_a_run_with_unknown_entries_goes_on_bit_by_bit(tmp_path: Any) -> None:
 
 def test_where_unknown_entries_are_not_learnt() -> None:
     for call, said in (
-        (lambda: boltz.train(boltz.dbm([2, 2, 2]), np.array([[np.nan, 1.0], [1, 0]]), epochs=1), "x must hold numbers"),
+        (lambda: boltz.train(boltz.dbn([2, 2, 2]), np.array([[np.nan, 1.0], [1, 0]]), epochs=1), "x must hold numbers"),
         (lambda: boltz.train(boltz.rbm(2, 2), np.array([[np.nan, 1.0], [np.nan, 0]]), epochs=1), "x must know each of"),
         (lambda: boltz.train(boltz.rbm(2, 2), X[:, :2], held_out=np.array([[np.nan, 1.0]]), epochs=1), "held_out must"),
     ):
