@@ -38,7 +38,10 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "l2": 1e-4,
     },
 }
+SETTINGS = {**SETTINGS, "multimodal": SETTINGS["dbm"], "bm": {**SETTINGS["rbm"], "positive": "collapsed", "l2": 1e-4}}
 RATES: Mapping[str, Mapping[str, float]] = {
+    "bm": {"learning_rate": 0.02},
+    "multimodal": {"pretrain_learning_rate": 0.1, "learning_rate": 0.05},
     "rbm": {"learning_rate": 0.1},
     "dbm": {"pretrain_learning_rate": 0.1, "learning_rate": 0.05},
     "dbn": {"pretrain_learning_rate": 0.05},
@@ -54,6 +57,8 @@ MANY_GAUSSIAN, CLIP_NORM = 100, 10.0  # visible units beyond which rates fall, a
 SHARES: Mapping[str, Mapping[str, float]] = {
     "rbm": {"epochs": 1.0},
     "dbm": {"pretrain_epochs": 2.0, "epochs": 1.0},
+    "multimodal": {"pretrain_epochs": 2.0, "epochs": 1.0},
+    "bm": {"epochs": 1.0},
     "dbn": {"pretrain_epochs": 1.0, "epochs": 0.2},
     "sbn": {"epochs": 1.0},
     "vae": {"epochs": 1.5},
@@ -67,6 +72,7 @@ LACKS: Mapping[str, tuple[str, ...]] = {
         "negative",
     ),
     "sbn": ("groups", "alpha", "beta"),
+    "bm": ("pretrain", "pretrain_epochs", "pretrain_learning_rate", "pretrain_k", "pretrain_l2", "pretrain_schedule"),
 }  # kind -> settings of its class that mean nothing to it
 SHAPES = ("layers", "latent", "widths", "activation", "visible", "initial_scale", "initial_bias")  # of a new machine
 KINDS = ("rbm", "dbm", "dbn", "sbn", "vae", "helmholtz")

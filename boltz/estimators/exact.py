@@ -159,15 +159,17 @@ def drawn_class(model: BoltzmannMachine, chains: int, seed: int = 0) -> dict[str
 def exact_log_marginal(model: BoltzmannMachine, x: Array) -> NDArray[np.float64]:
     """log of the sum over hidden states of exp(-energy) for visible rows x (rows, units), in nats.
 
-    Enumerates the hidden layers next to the visible class and sums the others in closed form.
+    Enumerates the hidden layers next to the visible class and sums the others in closed form; of a graph that is not
+    layered it enumerates all hidden layers.
     """
-    machine, visible = model.to("cpu").astype(np.float64), model.graph.visible
-    mine = machine.graph.colours[1]
-    summed = [layer for layer in machine.graph.colours[0] if layer != visible]
+    machine, graph = model.to("cpu").astype(np.float64), model.graph
+    mine = graph.colours[1] if graph.layered else graph.hidden
+    summed = [layer for layer in graph.colours[0] if layer not in graph.views] if graph.layered else []
     x = host(x).astype(np.float64)
+    evidence = machine.evidence(x)
     parts = []
     with workers() as pool:
-        sent = {layer: machine.input(layer, {visible: x}) for layer in mine}
+        sent = {layer: machine.input(layer, evidence) for layer in mine}
         for numbers in chunks(machine, mine):
             state = configurations(machine, mine, numbers)
             alone = -machine.marginal_energy(state, summed)
@@ -177,7 +179,7 @@ def exact_log_marginal(model: BoltzmannMachine, x: Array) -> NDArray[np.float64]
                 return logsumexp(coupled, axis=1)
 
             parts.append(np.concatenate(pool.map(part, blocks(len(x)))))
-        return logsumexp(parts, axis=0) + x @ machine.bias(visible) - machine.unit_type(visible).base_energy(x)
+        return np.asarray(logsumexp(parts, axis=0) - machine.marginal_energy(evidence, ()))
 
 
 def enumerable(machine: HelmholtzMachine, most: int) -> bool:

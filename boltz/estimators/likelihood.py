@@ -85,7 +85,7 @@ def log_likelihood(
       the row as boltz.features fills it in, and only known units count in log p(v | h) (Mattei & Frellsen 2019, eq. 5).
       That is a lower bound, too. It is not trusted where hidden units are binary: no chains look for what samples miss.
     """
-    model = checked_machine(model, any_units=True)
+    model = checked_machine(model, any_units=True, any_graph=True)
     samples = checks.integer(samples, "samples", 0, 2**31)
     seed = checks.seed(seed)
     evidence = evidence_of(model, x, mask)
@@ -271,7 +271,7 @@ def variational_bound(
     q is the factorised posterior at the mean-field fixed point, also where hidden units could be enumerated. log_z as
     in boltz.log_likelihood; the kind is lower, less that of log Z. Raises InputError.
     """
-    model = checked_model(model, any_units=True)
+    model = checked_model(model, any_units=True, any_graph=True)
     x = visible_rows(model, x)
     partition = undirected_log_z(model, log_z, seed)
     return of_rows(model, x, certain(variational(model, x)), 0, ("lower", "variational bound"), partition)

@@ -362,7 +362,7 @@ def measured(each: Trained, x: Any, samples: int, annealing: Annealing, progress
         dict(zip(sizes, bounds, strict=True)),
         0.0 if exact else bounds[0].value - best.value,
         active_units(each.model, x, annealing.seed),
-        {layer.name: layer.units for layer in each.model.layers[1:]},
+        {layer.name: layer.units for layer in each.model.hidden_layers},
         verdict(best, log_z, 0 if exact else samples),
         time.monotonic() - began,
     )

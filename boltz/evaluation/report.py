@@ -406,7 +406,7 @@ def _layers(each: _Subject, measure: bool, progress: Report) -> Markup:
     if each.x is None:
         return both(title, tag("p", each.lack, class_="soft"))
     lines = []
-    for number, layer in enumerate(each.model.layers[1:], 1):
+    for number, layer in enumerate(each.model.hidden_layers, 1):
         means = features(each.model, each.x, number)
         spread = means.std(axis=0)
         cells = [f"{layer.units:,}", f"{means.mean():.3g}", f"{int((spread < HARDLY).sum()):,}"]

@@ -70,7 +70,9 @@ def trained(model: Any, argument: str = "model") -> Trained:
     if isinstance(model, str | os.PathLike):
         path = checks.path(model, argument)
         return Trained(_name(path), model_of(path), path, description_at(path))
-    machine = checked_machine(model, argument, "a machine, a run, or the path of a run or model file", any_units=True)
+    machine = checked_machine(
+        model, argument, "a machine, a run, or the path of a run or model file", any_units=True, any_graph=True
+    )
     return Trained("the machine", machine)
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.files import Model, structure_from
-from boltz.models.graph import Graph
+from boltz.models.files import Model, layers_from, structure_from
+from boltz.models.graph import Edge, Graph
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.scaling import Scaling
 from boltz.units import kind_of
@@ -40,6 +40,11 @@ def plan_from(entry: Mapping[str, Any]) -> Blueprint:
     """A plan from plain values; raises KeyError, TypeError, ValueError or InputError."""
     if "structure" in entry:
         return structure_from(entry["structure"])
+    if "layers" in entry:
+        layers = layers_from(entry["layers"])
+        views = checks.integer(entry["views"], "views", 1, len(layers))
+        edges = tuple(Edge(str(lower), str(upper)) for lower, upper in entry["edges"])
+        return Graph(layers, edges, tuple(layer.name for layer in layers[:views]))
     kinds = entry["kinds"] if "kinds" in entry else entry["kind"]
     kinds = kinds if isinstance(kinds, str) else [kind_of(kind, "kinds") for kind in kinds]
     return Graph.chain([checks.integer(n, "units", 1, 10**7) for n in entry["units"]], kinds)

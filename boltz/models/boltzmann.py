@@ -119,6 +119,11 @@ class BoltzmannMachine:
         return found | {name: self.params[own_key(layer, name)] for name in self.graph.own_shapes[layer]}
 
     @property
+    def hidden_layers(self) -> tuple[Layer, ...]:
+        """The hidden layers, bottom first."""
+        return self.layers[len(self.graph.views) :]
+
+    @property
     def visible(self) -> str:
         """Name of the visible layer."""
         return self.graph.visible
@@ -128,6 +133,18 @@ class BoltzmannMachine:
         if len(self.graph.views) == 1:
             return {self.visible: rows}
         return {name: rows[:, part].copy() for name, part in self.graph.columns.items()}
+
+    def rows(self, state: State) -> Array:
+        """The visible layers of a state side by side, as rows of data (rows, columns): the layer itself where there is
+        one.
+        """
+        parts = [state[name] for name in self.graph.views]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+    @property
+    def columns(self) -> int:
+        """Columns of rows of data, those of all visible layers."""
+        return sum(self.graph.units[name] for name in self.graph.views)
 
     @property
     def units(self) -> dict[str, int]:
@@ -161,7 +178,7 @@ class BoltzmannMachine:
     @property
     def binary_hidden(self) -> bool:
         """Whether all hidden units are 0 and 1."""
-        return all(layer.binary for layer in self.layers[1:])
+        return all(layer.binary for layer in self.hidden_layers)
 
     @cached_property
     def by_size(self) -> tuple[tuple[str, ...], tuple[str, ...]]:

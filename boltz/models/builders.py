@@ -286,9 +286,27 @@ def begun(machine: BoltzmannMachine, x: Any) -> BoltzmannMachine:
     return machine
 
 
+def views_scaled(machine: BoltzmannMachine, x: Array, known: Any = None) -> BoltzmannMachine:
+    """The machine with Gaussian visible layers in the units of rows x (rows, columns) of all visible layers side by
+    side; its parameters are copied. known: which entries count, None for all.
+    """
+    location, spread = np.zeros(x.shape[1]), np.ones(x.shape[1])
+    found = replace(machine, arena=machine.arena.copy())
+    for name, part in machine.graph.columns.items():
+        if machine.graph.kinds[name] != "gaussian":
+            continue
+        own = Scaling.of(x[:, part], None if known is None else known[:, part])
+        location[part], spread[part] = own.location, own.spread
+        for edge in machine.graph.edges:
+            if edge.lower == name and edge.pairs is None:
+                found.params[edge.key][beside(own.constant, found.arena)] = 0
+    scaling = Scaling(location, spread)
+    return found if scaling.as_they_are else replace(found, scaling=scaling)
+
+
 def _views_begun(machine: BoltzmannMachine, x: Any) -> BoltzmannMachine:
     """The same of several visible layers, each as if it were alone."""
-    found, columns = replace(machine, arena=machine.arena.copy()), sum(machine.units[n] for n in machine.graph.views)
+    found, columns = replace(machine, arena=machine.arena.copy()), machine.columns
     location, spread = np.zeros(columns), np.ones(columns)
     for name, rows in views_of(machine.graph, x, "x").items():
         one = begun(alone(machine, name), rows)

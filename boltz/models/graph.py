@@ -177,7 +177,13 @@ class Graph:
 
     @property
     def entry(self) -> dict[str, Any]:
-        """A chain of layers as plain values, as run.toml holds it: their kind, or the kinds where they differ."""
+        """The graph as plain values, as run.toml holds it: of a chain of layers their kind, or the kinds where they
+        differ. Sparse edges are told without their pairs.
+        """
+        if self.kind not in ("rbm", "dbm"):
+            layers = [[layer.name, layer.units, layer.kind] for layer in self.layers]
+            edges = [[edge.lower, edge.upper] for edge in self.edges]
+            return {"layers": layers, "edges": edges, "views": len(self.views)}
         kinds = [layer.kind for layer in self.layers]
         told = {"kind": kinds[0]} if len(set(kinds)) == 1 else {"kinds": kinds}
         return {"units": [layer.units for layer in self.layers], **told}

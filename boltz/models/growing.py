@@ -82,7 +82,9 @@ def start_above(model: BoltzmannMachine) -> None:
     is taken off the biases below. A layer has not learnt anything while its biases are all 0. Units that are not 0 and
     1 start without a bias.
     """
-    for edge in model.graph.edges[1:]:
+    for edge in model.graph.edges:
+        if edge.lower in model.graph.views:
+            continue
         weight, bias = model.params[edge.key], model.bias(edge.upper)
         if not bias.any() and weight.any():
             kind = model.unit_type(edge.upper)

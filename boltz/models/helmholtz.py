@@ -198,6 +198,11 @@ class HelmholtzMachine:
         return self.structure.layers
 
     @property
+    def hidden_layers(self) -> tuple[Layer, ...]:
+        """The hidden layers, bottom first."""
+        return self.layers[1:]
+
+    @property
     def visible(self) -> str:
         """Name of the visible layer."""
         return self.layers[0].name

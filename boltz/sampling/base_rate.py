@@ -38,7 +38,7 @@ def base_rates(model: BoltzmannMachine, base: Any, seed: int) -> dict[str, Array
         return pilot_rates(model, seed, search(model, Key.from_seed(seed).derive("pilot")))
     if not isinstance(base, Mapping):
         visible = arrays.host(visible_rows(model, base, "base"))
-        return _smooth({model.graph.visible: visible, **mean_field(model, visible)}, len(visible), model)
+        return _smooth({**model.evidence(visible), **mean_field(model, visible)}, len(visible), model)
     rates = {}
     for layer, units in model.graph.units.items():
         if layer not in base:

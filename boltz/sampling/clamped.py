@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,9 +14,9 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.parallel import shares, workers
 from boltz.rng import Key
 from boltz.sampling.evidence import Evidence
-from boltz.sampling.gibbs import GibbsSweep
+from boltz.sampling.gibbs import GibbsSweep, pins
 from boltz.sampling.inputs import Scratch, layer_input, turned_weights
-from boltz.sampling.meanfield import MeanField, solve
+from boltz.sampling.meanfield import WITHIN, MeanField, solve
 
 Array = NDArray[Any]
 SWEEPS = 100
@@ -35,20 +35,30 @@ def posterior(machine: BoltzmannMachine, evidence: Evidence, sweeps: int = SWEEP
     def run(block: slice) -> None:
         part, scratch = evidence.part(block), Scratch(machine.arena)
         mine = {n: x[block] for n, x in means.items()}
-        visible = mine[machine.visible]
-        visible[...] = base_means(machine, machine.visible)
-        part.restore(visible)
-        for layer, start in solve(machine, machine.evidence(visible), FIRST_SWEEP, scratch).items():
+        for view in machine.graph.views:
+            mine[view][...] = base_means(machine, view)
+        restore(machine, part, mine)
+        evidence_now = {view: mine[view] for view in machine.graph.views}
+        for layer, start in solve(machine, evidence_now, FIRST_SWEEP, scratch).items():
             mine[layer][...] = start
         for _ in range(sweeps):
             for layer in order:
-                inputs = layer_input(machine, layer, mine, scratch)
-                machine.unit_type(layer).relax(inputs, 1.0, machine.bias(layer), 0.0, mine[layer])
-            part.restore(visible)
+                inputs, damping = layer_input(machine, layer, mine, scratch), 0.0
+                if layer in machine.graph.within:
+                    inputs += mine[layer] @ machine.matrix(machine.graph.within[layer].key)
+                    damping = WITHIN
+                machine.unit_type(layer).relax(inputs, 1.0, machine.bias(layer), damping, mine[layer])
+            restore(machine, part, mine)
 
     with workers(machine.arena) as pool:
         pool.map(run, shares(len(evidence), machine.arena))
     return means
+
+
+def restore(machine: BoltzmannMachine, evidence: Evidence, state: Mapping[str, Array]) -> None:
+    """Put the known entries where they belong in the visible layers of a state, in place."""
+    for view, part in machine.graph.columns.items():
+        np.copyto(state[view], evidence.rows[:, part], where=evidence.known[:, part])
 
 
 def base_means(machine: BoltzmannMachine, layer: str) -> Array:
@@ -71,7 +81,11 @@ class Chains(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ClampedGibbs:
-    """Block Gibbs chains of a Boltzmann machine in which known visible units stay; the visible class is drawn last."""
+    """Block Gibbs chains of a Boltzmann machine in which known visible units stay; the visible class is drawn last.
+
+    Known units are drawn with the others of their layer and put back, since layers of one class, and units of a layer,
+    do not hear each other. Units that are coupled to others of their layer are pinned instead.
+    """
 
     transition: GibbsSweep
     evidence: Evidence
@@ -81,12 +95,13 @@ class ClampedGibbs:
 
     @property
     def visible(self) -> Array:
-        return self.state[self.transition.machine.visible]
+        return self.transition.machine.rows(self.state)
 
     def sweep(self, step: Any) -> Array:
-        means = self.transition.sweep(self.state, step, self.first, self.scratch)
-        self.evidence.restore(self.visible)  # layers of one class do not hear each other
-        return means[self.transition.machine.visible]
+        machine = self.transition.machine
+        means = self.transition.sweep_means(self.state, step, self.first, self.scratch)
+        restore(machine, self.evidence, self.state)
+        return machine.rows(means)
 
 
 def _clamped_gibbs(transition: GibbsSweep, evidence: Evidence, first: int) -> ClampedGibbs:
@@ -96,8 +111,13 @@ def _clamped_gibbs(transition: GibbsSweep, evidence: Evidence, first: int) -> Cl
         state[layer] = machine.zeros(len(evidence), layer)
         mean = base_means(machine, layer) + state[layer]
         machine.unit_type(layer).draw(mean, transition.key.derive("start", layer).stream(0), first, state[layer])
-    evidence.restore(state[machine.visible])
-    return ClampedGibbs(transition, evidence, first, state, Scratch(machine.arena))
+    restore(machine, evidence, state)
+    pinned = {
+        view: pins(machine, view, state[view], evidence.known[:, part])
+        for view, part in machine.graph.columns.items()
+        if view in machine.graph.within
+    }
+    return ClampedGibbs(replace(transition, pinned=pinned), evidence, first, state, Scratch(machine.arena))
 
 
 def gibbs_starter(machine: BoltzmannMachine, evidence: Evidence, _: int, key: Key) -> Callable[[slice], Chains]:

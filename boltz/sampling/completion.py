@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from boltz import arrays, checks, scale
 from boltz.errors import InputError, NumericalError
-from boltz.models.boltzmann import checked_model
+from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import Model, checked_machine, outside
 from boltz.parallel import FEWEST, shares, workers
 from boltz.rng import Key
@@ -26,8 +27,11 @@ SWEEPS = {"mean": 1000, "mean-field": clamped.SWEEPS, "sample": 1000}
 
 def complete(
     model: Model, x: Any, mask: Any = None, method: str = "mean", sweeps: int | None = None, seed: int = 0
-) -> Array:
+) -> Any:
     """Fill in the unknown entries of visible rows x (rows, units); the known ones come back as they are.
+
+    Of a machine of several visible layers x holds arrays by view, and so does what comes back; a view that x lacks is
+    unknown: boltz.complete(model, {"image": rows})["text"] is the text given images.
 
     mask (rows, units) or (units,) is True where a unit is known; without one, NaN in x, which only floats can hold and
     no levels divide, marks what is missing. What stands at an unknown entry is never looked at. Method:
@@ -43,7 +47,7 @@ def complete(
     (rows, units times states). sweeps is 1,000 by default, 100 for mean field. Rows do not depend on each other. Raises
     InputError, and NumericalError for an overflow.
     """
-    model = checked_machine(model, any_units=True)
+    model = checked_machine(model, any_units=True, any_graph=True)
     method = checks.choice(method, "method", SWEEPS)
     if method == "mean-field" and model.directed is not None:
         raise InputError("method must be mean or sample for a HelmholtzMachine: mean-field is for BoltzmannMachines.")
@@ -51,6 +55,8 @@ def complete(
     seed = checks.seed(seed)
     evidence = evidence_of(model, x, mask)
     found = arrays.host(outside(model, completed(model, evidence, method, sweeps, seed)))
+    if isinstance(model, BoltzmannMachine) and len(model.graph.views) > 1:
+        return _by_view(model, found, x, method)
     layer = model.layers[0]
     if by_codes(x, layer) and method == "sample":
         return codes_of(found, layer.columns)
@@ -60,13 +66,24 @@ def complete(
     return found
 
 
+def _by_view(model: BoltzmannMachine, rows: Array, x: Any, method: str) -> dict[str, Array]:
+    """Completed rows by view: categorical ones as codes where they were drawn, and were not given as columns."""
+    found = model.graph.split(rows)
+    for layer in model.layers[: len(found)]:
+        columns = isinstance(x, Mapping) and layer.name in x and not by_codes(x[layer.name], layer)
+        if layer.columns > 1 and method == "sample" and isinstance(x, Mapping) and not columns:
+            found[layer.name] = codes_of(found[layer.name], layer.columns)
+    return found
+
+
 def completed(
     model: Model, evidence: Evidence, method: str = "mean", sweeps: int = SWEEPS["mean"], seed: int = 0
 ) -> Array:
     """The rows of evidence with their unknown entries filled in, where the model lives; raises NumericalError."""
     whole = evidence.padded(FEWEST)
     if method == "mean-field":
-        filled = clamped.posterior(checked_model(model, any_units=True), whole, sweeps)[model.visible]
+        machine = checked_model(model, any_units=True, any_graph=True)
+        filled = machine.rows(clamped.posterior(machine, whole, sweeps))
     else:
         filled = _by_chains(model, whole, sweeps, Key.from_seed(seed).derive("complete"), method == "mean")
     if not np.isfinite(filled).all():

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz import arrays, scale
+from boltz import arrays, checks, scale
 from boltz.errors import InputError
+from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, visible_rows
 from boltz.models.graph import Layer
+from boltz.models.views import alone, views_of
 from boltz.units.onehot import by_codes, one_hot
 from boltz.units.states import states_of
 
@@ -49,7 +52,10 @@ def evidence_of(model: Model, x: Any, mask: Any = None) -> Evidence:
     Categorical units may be codes (rows, units) or one-hot columns, and so may a mask of theirs.
     What stands at the other entries is never looked at. Evidence lives where the model does. Raises InputError, also
     for whole numbers beside NaN at a machine with levels: they are floats by their type, which no levels divide.
+    Of several visible layers x holds arrays by view, of which those that it lacks are unknown, or columns side by side.
     """
+    if isinstance(model, BoltzmannMachine) and len(model.graph.views) > 1:
+        return _of_views(model, x, mask)
     on_device, layer = arrays.on_device(model.arena), model.layers[0]
     x = arrays.host(x) if on_device else x
     found = scale.table(x, "x", layer.units // layer.columns if by_codes(x, layer) else layer.units)
@@ -69,6 +75,29 @@ def evidence_of(model: Model, x: Any, mask: Any = None) -> Evidence:
         )
     rows = visible_rows(model, rows)
     return Evidence(rows, arrays.beside(np.ascontiguousarray(known), rows))
+
+
+def _of_views(model: BoltzmannMachine, x: Any, mask: Any) -> Evidence:
+    """The same of a machine with several visible layers."""
+    graph, given = model.graph, x
+    if isinstance(x, Mapping):
+        if not x or set(x) - set(graph.views):
+            raise InputError(f"x must hold arrays by view, some of {', '.join(graph.views)}, got {checks.few(x)}.")
+    else:
+        given = views_of(graph, x, "x")
+    rows = {len(part) for part in given.values()}
+    if len(rows) > 1:
+        raise InputError(f"x must hold equally many rows of each view, got {', '.join(map(str, sorted(rows)))}.")
+    if mask is not None and not isinstance(mask, Mapping):
+        mask = graph.split(np.broadcast_to(np.asarray(mask), (*rows, model.columns)))
+    found, count = [], rows.pop()
+    for view in graph.views:
+        if view in given:
+            found.append(evidence_of(alone(model, view), given[view], (mask or {}).get(view)))
+            continue
+        nothing = model.zeros(count, view)
+        found.append(Evidence(nothing, np.zeros_like(nothing, dtype=bool)))
+    return Evidence(*(np.concatenate([getattr(each, n) for each in found], axis=1) for n in ("rows", "known")))
 
 
 def _in_columns(found: Array, known: Array, layer: Layer) -> tuple[Array, Array]:

@@ -25,10 +25,11 @@ from boltz.sampling.flips import Flips, Moment
 from boltz.sampling.inputs import Scratch, turned_weights
 from boltz.sampling.layers import Draw, draw_layer
 from boltz.sampling.states import States, warn_of_same_numbers
-from boltz.units.states import are_states, has_two, own_lengths, refuse_others, state_words
+from boltz.units.states import are_states, has_two, own_lengths, refuse_others, state_words, two_states
 
 Array = NDArray[Any]
 WORTH = 4  # sweeps that a program is made for
+PIN = 1e30  # a bias beyond all fields
 FLIP_SWEEPS = 32  # of these one also turns and flips each colour class
 
 
@@ -39,6 +40,7 @@ class GibbsSweep:
     On the class sampled last of two the chain is reversible; on the full state its reversal is the opposite order, also
     of units that are coupled within a layer. scales multiplies the input of a layer (the doubled inputs of greedy
     pretraining); turned may hold turned_weights; threads of the pool share the work within a layer of many units.
+    pinned: biases (rows, units) of layers some of whose units are held at their states (see pins).
     """
 
     machine: BoltzmannMachine
@@ -47,6 +49,7 @@ class GibbsSweep:
     scales: Mapping[str, float] = field(default_factory=dict)
     turned: Mapping[Any, Any] = field(default_factory=dict)
     pool: Workers = ALONE
+    pinned: Mapping[str, Array] = field(default_factory=dict)
 
     @cached_property
     def order(self) -> tuple[tuple[str, ...], ...]:
@@ -67,10 +70,14 @@ class GibbsSweep:
         """The random stream of a layer at a step."""
         return self.keys[layer].stream(step)
 
+    def bias(self, layer: str) -> Array:
+        """The biases (units,) of a layer, or (rows, units) where some of its units are pinned."""
+        return self.pinned[layer] if layer in self.pinned else self.machine.bias(layer)
+
     def update(self, layer: str, state: dict[str, Array], step: Any, first_row: int, scratch: Scratch) -> Array:
         """Sample one layer given its neighbours, in place; returns its mean (a reused buffer)."""
         how = Draw(self.stream(layer, step), first_row, scratch, self.turned, self.flipped, self.pool)
-        return draw_layer(self.machine, layer, state, self.scales.get(layer, 1.0), self.machine.bias(layer), how)
+        return draw_layer(self.machine, layer, state, self.scales.get(layer, 1.0), self.bias(layer), how)
 
     def sweep(self, state: dict[str, Array], step: Any, first_row: int, scratch: Scratch) -> dict[str, Array]:
         """One sweep over all layers, in place; returns the means of the class sampled last (reused buffers)."""
@@ -88,6 +95,14 @@ class GibbsSweep:
         new = {layer: x.astype(self.machine.dtype, order="C") for layer, x in state.items()}
         self.sweep(new, step, first_row, Scratch(self.machine.arena))
         return new
+
+
+def pins(machine: BoltzmannMachine, layer: str, state: Array, known: Array) -> Array:
+    """Biases (rows, units) under which units stay at their states where they are known, whatever they hear."""
+    kind, bias = machine.unit_type(layer), np.zeros_like(state) + machine.bias(layer)
+    low = 0.0 if kind.columns > 1 else two_states(kind)[0]
+    np.copyto(bias, np.where(state > low, PIN, -PIN).astype(bias.dtype), where=known)
+    return bias
 
 
 def random_state(

@@ -45,7 +45,7 @@ def _fixed_sweeps(machine: BoltzmannMachine, rows: Array) -> dict[str, Array]:
 
 
 def _filled(machine: BoltzmannMachine, evidence: Evidence) -> Array:
-    return posterior(machine, evidence)[machine.visible]
+    return machine.rows(posterior(machine, evidence))
 
 
 def _mean_field(machine: BoltzmannMachine, rows: Array, _: Key) -> dict[str, Array]:

@@ -17,6 +17,7 @@ from boltz.parallel import blocks, workers
 from boltz.sampling.inputs import Scratch, layer_input
 
 Array = NDArray[Any]
+WITHIN = 0.5  # of its old mean that a unit coupled to others of its layer keeps at the least
 LOOKS = 8  # on a device the host, which has to wait for it, looks after so many sweeps, if as many may be saved
 
 
@@ -61,15 +62,19 @@ def solve(
     base, means = _bottom_up(machine, evidence, joined, scratch, scales or {})
     for layer, values in (start or {}).items():
         means[layer][...] = values
-    if not any(joined.values()):
+    if not any(joined.values()) and not set(free) & set(graph.within):
         return means
-    order = [n for colour in graph.colours[::-1] for n in colour if joined.get(n)]
+    order = [n for colour in graph.colours[::-1] for n in colour if joined.get(n) or (n in free and n in graph.within)]
 
     def sweep() -> list[Any]:
         changes = []
         for layer in order:
-            inputs = layer_input(machine, layer, {n: means[n] for n in joined[layer]}, scratch)
-            changes.append(machine.unit_type(layer).relax(inputs, 1.0, base[layer], options.damping, means[layer]))
+            heard, damping = {n: means[n] for n in joined[layer]}, options.damping
+            inputs = layer_input(machine, layer, heard or {layer: means[layer]}, scratch)
+            if layer in graph.within:  # whose units, all moving at once, would overshoot together
+                inputs += means[layer] @ machine.matrix(graph.within[layer].key)
+                damping = max(damping, WITHIN)
+            changes.append(machine.unit_type(layer).relax(inputs, 1.0, base[layer], damping, means[layer]))
         return changes
 
     _until_settled(sweep, options, machine.arena)
@@ -115,7 +120,7 @@ def _bottom_up(
         machine.unit_type(layer).relax(start, scale, machine.bias(layer), 0.0, means[layer])
         clamped = {n: evidence[n] for n in around if n in evidence}
         base[layer] = machine.bias(layer)
-        if clamped and joined[layer]:
+        if clamped and (joined[layer] or layer in machine.graph.within):
             base[layer] = scratch.get("base", layer, shape)
             exact = start if len(clamped) == len(known) else layer_input(machine, layer, clamped, scratch)
             np.add(exact, machine.bias(layer), out=base[layer])
@@ -128,7 +133,7 @@ def variational_free_energy(
     """E_q[energy] - entropy of the mean-field q (rows,), F(v) itself for an RBM, and the means of q."""
     means = solve(machine, machine.evidence(rows), options, Scratch(machine.arena))
     if machine.independent_hidden:
-        return machine.marginal_energy(machine.evidence(rows), machine.graph.colours[1]), means
+        return machine.marginal_energy(machine.evidence(rows), machine.graph.hidden), means
     return free_energy_at(machine, rows, means), means
 
 
@@ -145,7 +150,7 @@ def mean_field(model: BoltzmannMachine, x: Any, options: MeanField | None = None
 
     Exact for an RBM; with a model on a device all rows relax together. Raises InputError.
     """
-    model = checked_model(model, any_units=True)
+    model = checked_model(model, any_units=True, any_graph=True)
     options = MeanField() if options is None else options
     checks.instance(options, "options", MeanField)
     x = visible_rows(model, x)

@@ -28,6 +28,7 @@ from boltz.rng import Key
 from boltz.sampling.gibbs import GibbsSweep
 from boltz.sampling.inputs import Scratch, layer_input, turned_weights
 from boltz.sampling.meanfield import solve
+from boltz.training.contraction import contract
 from boltz.training.held_out import undirected
 from boltz.training.monitor import Monitor
 from boltz.training.positive import PHASES, Phase, Posterior, Visit, kept_for_rows, numbers_of
@@ -86,11 +87,13 @@ class Contrastive:
 
     def recordable(self, machine: BoltzmannMachine) -> bool:
         few = (self.settings.batch_size, self.settings.chains, *machine.graph.units.values())
-        plain = machine.graph.binary and not self.settings.sparse and not self.settings.clip_norm
+        graph = machine.graph
+        plain = graph.binary and graph.layered and len(graph.views) == 1
+        plain = plain and not self.settings.sparse and not self.settings.clip_norm
         return plain and recordable(machine.arena, *few)
 
     def replayable(self, machine: BoltzmannMachine) -> bool:
-        stacked = any(machine.visible not in (edge.lower, edge.upper) for edge in machine.graph.edges)
+        stacked = not machine.independent_hidden
         waits = stacked and len(self.settings.mean_field.looks)
         return machine.graph.binary and not waits and not self._by_rows(machine)
 
@@ -115,17 +118,17 @@ class Contrastive:
 
     def _particles(self, machine: BoltzmannMachine, rows: Array, key: Key) -> dict[str, Array]:
         """Where the persistent chains begin, layer -> (chains, units)."""
-        visible, count, how = machine.graph.visible, self.settings.chains, self.settings.chain_start
-        start = rows[beside(np.arange(count) % len(rows), rows)]
-        if how == "noise":
+        count, how = self.settings.chains, self.settings.chain_start
+        start = machine.evidence(rows[beside(np.arange(count) % len(rows), rows)])
+        for visible, x in start.items() if how == "noise" else ():
             unit_type = machine.unit_type(visible)
-            stream = key.derive("noise").stream(0)
-            unit_type.sample(np.zeros_like(start), 1.0, np.zeros_like(machine.bias(visible)), stream, 0, start)
+            stream = key.derive("noise", *([visible] if len(start) > 1 else [])).stream(0)
+            unit_type.sample(np.zeros_like(x), 1.0, np.zeros_like(machine.bias(visible)), stream, 0, x)
         if how != "data":
             return drawn_upwards(machine, start, key)
         scratch = Scratch(machine.arena)
-        means = solve(machine, {visible: start}, self.settings.mean_field, scratch)
-        return {visible: start, **posterior_sample(machine, means, key, 0, 0, scratch)}
+        means = solve(machine, start, self.settings.mean_field, scratch)
+        return start | posterior_sample(machine, means, key, 0, 0, scratch)
 
     def workspace(self, machine: BoltzmannMachine) -> Workspace:
         return Workspace(machine)
@@ -159,6 +162,7 @@ class Contrastive:
         sweep = GibbsSweep(machine, key, flipped=drawn, scales=self.scales, turned=turned)
         move = sweep.sweep if settings.negative == "states" else sweep.sweep_means
         posterior = Posterior(machine, settings.mean_field, settings.positive_draws, self.scales)
+        overwritten = machine.graph.layered and not sweep.flipped
         own = Own(machine, n + count, work.batch, self._drawn(machine), self.scales)
 
         def positive(rows: slice) -> None:
@@ -170,17 +174,19 @@ class Contrastive:
             own.store(machine.evidence(batch[rows]), means, rows, scratch)
             if not self.persistent:
                 chain = posterior_sample(machine, means, key, step, rows.start, scratch)
-                visible = machine.graph.visible  # overwritten by the first half sweep, but for lengths of documents
-                start = scratch.get("chain", visible, batch[rows].shape)
-                if machine.layers[0].type.joint:
-                    start[...] = batch[rows]
-                negative(rows, chain | {visible: start})
+                for visible, x in machine.evidence(batch[rows]).items():
+                    chain[visible] = scratch.get("chain", visible, x.shape)
+                    if overwritten and not machine.unit_type(visible).joint:
+                        continue  # by the first half sweep, but for lengths of documents
+                    chain[visible][...] = x
+                negative(rows, chain)
 
         def negative(rows: slice, chain: dict[str, Array]) -> None:
             scratch, means = work.block("negative", rows.start), {}
             for i in range(k):
                 means = move(chain, step * k + i, rows.start, scratch)
-            means.pop(machine.graph.visible, None)
+            for visible in machine.graph.views:
+                means.pop(visible, None)
             _store(stats, chain | means, slice(n + rows.start, n + rows.stop))
             own.store(chain, means, slice(n + rows.start, n + rows.stop), scratch)
 
@@ -236,6 +242,10 @@ class Contrastive:
         twice what it is in the whole machine (Salakhutdinov & Hinton 2009, in their code).
         """
         machine, center = work.machine, self.settings.center
+        if not machine.graph.layered:
+            offsets = {n: state[f"offset/{n}"] for n in machine.graph.units} if center else {}
+            contract(machine, stats, signs, offsets, work.named)
+            return self._settled(work, state)
         gradient, weighed = work.named, machine.graph.colours[1]
         totals = {n: work.total(n) for n in weighed} if center else {}
 
@@ -289,7 +299,9 @@ class Contrastive:
 
     def _drawn(self, machine: BoltzmannMachine) -> frozenset[str]:
         """The hidden layers of which the positive phase gives states, not means."""
-        drawn, others = Posterior(machine, self.settings.mean_field, 1, {}).classes()
+        of = Posterior(machine, self.settings.mean_field, 1, {})
+        drawn, others = of.classes()
+        drawn = others if of.swept else drawn
         return frozenset(drawn if others and self.settings.positive != "mean-field" else ())
 
     def _hold(self, machine: BoltzmannMachine, gradient: dict[str, Array]) -> None:
@@ -300,12 +312,13 @@ class Contrastive:
                 own *= own.dtype.type(self.settings.variance_rate)
                 own[(value <= LEAST_LOG_VARIANCE) & (own < 0)] = 0
         if machine.scaling is not None and machine.scaling.constant.any():
-            constant, visible = beside(machine.scaling.constant, machine.arena), machine.visible
-            for edge in machine.graph.edges:
-                if visible in (edge.lower, edge.upper):
-                    gradient[edge.key][constant if edge.lower == visible else (slice(None), constant)] = 0
-            for name in machine.own(visible):
-                gradient[own_key(visible, name)][constant] = 0
+            for visible, part in machine.graph.columns.items():
+                constant = beside(machine.scaling.constant[part], machine.arena)
+                for edge in machine.graph.edges:
+                    if visible in (edge.lower, edge.upper) and edge.pairs is None:
+                        gradient[edge.key][constant if edge.lower == visible else (slice(None), constant)] = 0
+                for name in machine.own(visible):
+                    gradient[own_key(visible, name)][constant] = 0
 
     def _sparsify(self, machine: BoltzmannMachine, gradient: dict[str, Array], state: RuleState) -> None:
         """Pull running rates to the target through biases and the weights of both sides (Hinton 2012, section 11;
@@ -374,16 +387,16 @@ def _clip(gradient: Array, most: float) -> None:
     gradient *= (most / np.maximum(norm, most)).astype(gradient.dtype)
 
 
-def drawn_upwards(machine: BoltzmannMachine, start: Array, key: Key) -> dict[str, Array]:
+def drawn_upwards(machine: BoltzmannMachine, start: Mapping[str, Array], key: Key) -> dict[str, Array]:
     """States of all layers, layer -> (rows, units), each drawn given the one below it, whose input counts twice where
     there is one above, which is not known yet (Salakhutdinov & Hinton 2009, section 3.1).
     """
-    found, scratch = machine.evidence(start), Scratch(machine.arena)
+    found, scratch, rows = dict(start), Scratch(machine.arena), len(next(iter(start.values())))
     for layer in machine.graph.hidden:
         inputs = layer_input(machine, layer, found, scratch)
         heard = sum(other in found for _, other, _ in machine.graph.neighbours[layer])
-        scale = len(machine.graph.neighbours[layer]) / heard
-        state = machine.zeros(len(start), layer)
+        scale = len(machine.graph.neighbours[layer]) / heard if heard else 1.0
+        state = machine.zeros(rows, layer)
         stream = key.derive("posterior", layer).stream(0)
         machine.unit_type(layer).sample(inputs, scale, machine.bias(layer), stream, 0, state)
         found[layer] = state

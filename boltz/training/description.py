@@ -17,7 +17,6 @@ import numpy as np
 
 from boltz.data import Data, load
 from boltz.data.dataset import columns_entry
-from boltz.data.from_arrays import as_data
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.foreign import shown
 from boltz.models.blueprint import Blueprint, plan_from
@@ -27,7 +26,7 @@ from boltz.storage import run_folder
 from boltz.training.pretraining import Stage
 from boltz.training.settings import AnySettings, Common, settings_from
 from boltz.training.stages import settings_of, stages
-from boltz.units.holes import LEARNERS
+from boltz.training.view_rows import rows_for
 
 Table = Mapping[str, Any]
 OWN = ("model", "task", "settings", "data", "held_out", "versions")
@@ -174,9 +173,8 @@ class RunDescription:
         if x is None and not wanted.get("load"):
             raise InputError(f"{self.folder} was trained on an array; give it again as {name}.")
         try:
-            missing = entry == "data" and getattr(model, "kind", None) in LEARNERS
             given = load(**wanted.get("load")) if x is None else x
-            data = as_data(given, name, model.layers[0], model.levels, missing)
+            data = rows_for(model, given, name, missing=entry == "data")
         except TypeError as problem:
             how = f"does not say how to load the {entry} ({shown(problem)})"
             raise FileError(f"{self.place} {how}.") from problem

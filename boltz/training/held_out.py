@@ -19,7 +19,7 @@ from boltz.rng import Key
 from boltz.sampling.annealing import GibbsPath, anneal
 from boltz.sampling.base_rate import base_rates
 from boltz.sampling.gibbs import Scratch
-from boltz.sampling.meanfield import MeanField, solve
+from boltz.sampling.meanfield import MeanField, solve, variational_free_energy
 from boltz.sampling.recognition import sampled
 from boltz.targets import path_to
 from boltz.units.states import own_lengths
@@ -70,14 +70,17 @@ def collapsed_bound(machine: BoltzmannMachine, rows: Array, options: MeanField, 
     field, and x the others, which are summed exactly: never below the bound of mean field, which falls behind as the
     upper layers start to work (Teh, Newman & Welling 2007, section 3).
     """
-    visible, (first, drawn) = machine.visible, machine.graph.colours
-    others = [layer for layer in first if layer != visible]
-    if not others:
-        return -host(machine.marginal_energy({visible: rows}, drawn))
-    means = solve(machine, {visible: rows}, options, Scratch(machine.arena))
+    evidence = machine.evidence(rows)
+    if machine.independent_hidden:
+        return -host(machine.marginal_energy(evidence, machine.graph.hidden))
+    if not machine.graph.layered:
+        return -host(variational_free_energy(machine, rows, options)[0])
+    first, drawn = machine.graph.colours
+    others = [layer for layer in first if layer not in evidence]
+    means = solve(machine, evidence, options, Scratch(machine.arena))
     total = 0.0
     for turn in range(DRAWS):
-        state = {visible: rows}
+        state = dict(evidence)
         for layer in drawn:
             state[layer] = np.empty_like(means[layer])
             stream = key.derive("collapsed", layer).stream(turn)

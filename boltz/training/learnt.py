@@ -84,7 +84,7 @@ def _constant(model: Model, rows: Array) -> tuple[str, ...]:
     if len(np.unique(host(rows), axis=0)) < 2:
         return ()
     told = []
-    for layer in model.layers[1:]:
+    for layer in model.hidden_layers:
         spread = host(side_by_side(model, rows, [layer.name])).std(axis=0)
         still = int((spread < SPREAD).sum())
         if still >= CONSTANT * layer.units:
@@ -125,7 +125,8 @@ def standing(model: Model, states: Array, rows: Array, key: Key) -> Standing | N
 
     None where units or rows are not binary. Rows lie where the machine does.
     """
-    if not model.layers[0].binary or not ((states == 0) | (states == 1)).all():
+    several = len(model.layers) - len(model.hidden_layers) > 1
+    if several or not model.layers[0].binary or not ((states == 0) | (states == 1)).all():
         return None
     own, seen = _log_likelihood(model, rows, key), host(rows)
     return Standing(own, float(products.independent(states).log_prob(seen).mean()), *_there_is(states))

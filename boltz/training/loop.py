@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,12 @@ from boltz.data import Data
 from boltz.data.binarize import binarize
 from boltz.data.row_weights import drawn_rows, spread_rows
 from boltz.data.sparse import SparseRows
+from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, inside
 from boltz.parallel import Workers, workers
 from boltz.rng import Key
 from boltz.sampling.inputs import Scratch
-from boltz.training import guards, optimizers
+from boltz.training import guards, optimizers, pathways
 from boltz.training.averages import MANY, Averages
 from boltz.training.cuda_graphs import Replayed
 from boltz.training.held_out import SCORE, due
@@ -32,6 +33,7 @@ from boltz.training.rules import Clock, Workspace
 from boltz.training.schedules import learning_rate
 from boltz.training.settings import Settings
 from boltz.training.state import TrainState
+from boltz.units import units_of
 from boltz.units.holes import first_guesses
 from boltz.units.states import own_lengths
 
@@ -108,7 +110,7 @@ class Loop:
                     self._leave(stage)
 
     def _enter(self, stage: Stage, key: Key) -> None:
-        self.state.make_machine(stage)
+        self.state.make_machine(stage, self.plan)
         rows = self._here(_permutation(len(self.data.x), key.derive("particles"))[: stage.rule.start_rows])
         self.state.enter(
             stage, self._batch(self.data, stage, rows, self.state.lines), key.derive("init"), len(self.data.x)
@@ -235,7 +237,7 @@ class Loop:
         draw numbers the presentation: the epoch within the whole run, so that no two stages see the same draws.
         """
         key, model, kept = self.key.derive("binarize"), self.state.model, self._rows(data, rows)
-        if model.layers[0].binary:
+        if model.layers[0].binary and model.plan.kind != "multimodal":
             batch = binarize(kept, data.levels, stage.settings.binarize, key, draw, rows)
             batch = batch.astype(model.dtype, copy=False)
         else:
@@ -245,6 +247,9 @@ class Loop:
             batch = np.where(known, batch, self.state.guesses[rows])
         if model.directed is not None and model.undirected is None:
             return batch
+        if stage.lower:
+            assert isinstance(model, BoltzmannMachine)
+            return pathways.seen(stage, (model.graph, self.plan, self.state.pairs), batch, rows, (self.key, draw))
         pair = stage.pair or 0
         below = self.state.pairs[:pair]
         seen = recognise(below, self.plan[:pair], batch, rows, self.key, draw)
@@ -264,8 +269,13 @@ class Loop:
         assert boltzmann is not None and self.data.known is not None and isinstance(settings, Settings)
         posterior = Posterior(boltzmann, settings.mean_field, 1, stage.scales)
         visit = Visit(self.key.derive("unknown", stage.name), self.state.step, 0, rows, self.state.rule)
-        fill_in(posterior, batch, self._here(self.data.known[host(rows)]), visit, Scratch(boltzmann.arena))
-        guesses[rows] = batch
+        columns = slice(None)
+        if stage.lower:
+            assert isinstance(self.state.model, BoltzmannMachine)
+            columns = self.state.model.graph.columns[stage.lower[0]]
+        known = np.ascontiguousarray(self.data.known[host(rows)][:, columns])
+        fill_in(posterior, batch, self._here(known), visit, Scratch(boltzmann.arena))
+        guesses[rows, columns] = batch
         return batch
 
     def _guessed(self) -> None:
@@ -273,9 +283,15 @@ class Loop:
         if self.data.known is None or self.state.guesses.size:
             return
         everything = numbers(0, len(self.data.x), self.state.model.arena)
-        rows, layer = host(self._batch(self.data, self.plan[0], everything, 0)), self.state.model.layers[0]
-        key = self.key.derive("guesses")
-        self.state.guesses = self._here(first_guesses(rows, self.data.known, layer.columns, key))
+        whole, model = replace(self.plan[-1], beside=False), self.state.model
+        rows, key = host(self._batch(self.data, whole, everything, 0)), self.key.derive("guesses")
+        assert isinstance(model, BoltzmannMachine)
+        found = []
+        for name, part in model.graph.columns.items():
+            own = key.derive(name) if len(model.graph.views) > 1 else key
+            columns = units_of(model.graph.kinds[name]).columns
+            found.append(first_guesses(rows[:, part], self.data.known[:, part], columns, own))
+        self.state.guesses = self._here(np.concatenate(found, axis=1))
 
     def _rows(self, data: Data, rows: NDArray[np.int64]) -> Array:
         """Rows of the data as they are kept, where the machine lives."""
@@ -363,6 +379,8 @@ class Loop:
         whole = machine.undirected if machine.directed is None else None
         nothing: dict[str, float | None] = {"mode_gap": None, "mode_gap_limit": None}
         if not found or whole is None or own_lengths(whole.unit_type(whole.visible)):
+            return nothing
+        if not whole.graph.layered or len(whole.graph.views) > 1:
             return nothing
         if any(whole.unit_type(n).support is None for n in whole.graph.colours[1]):
             return nothing

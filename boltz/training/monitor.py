@@ -69,7 +69,7 @@ class Monitor:
         None where units have more than two states.
         """
         kind, (rows, units) = machine.unit_type(machine.visible), x.shape
-        if not has_two(kind):
+        if not has_two(kind) or len(machine.graph.views) > 1:
             return None
         chosen = self.key.generator().integers(0, units, rows)
         flipped, places = x.copy(), (numbers(0, rows, x), beside(chosen, x))
@@ -81,10 +81,13 @@ class Monitor:
 def _reconstruction_error(
     machine: BoltzmannMachine, rows: Array, means: dict[str, Array], scales: Mapping[str, float]
 ) -> float:
-    visible = machine.graph.visible
-    field = scales.get(visible, 1.0) * machine.input(visible, means) + machine.bias(visible)
-    back = as_long_as(machine.unit_type(visible), rows).mean(field)
-    return float(np.mean(np.sum((rows - back) ** 2, axis=1, dtype=np.float64)))
+    total, around = 0.0, {**machine.evidence(rows), **means}
+    for visible, x in machine.evidence(rows).items():
+        heard = around if visible in machine.graph.within else means
+        field = scales.get(visible, 1.0) * machine.input(visible, heard or {visible: x}) + machine.bias(visible)
+        back = as_long_as(machine.unit_type(visible), x).mean(field)
+        total += float(np.mean(np.sum((x - back) ** 2, axis=1, dtype=np.float64)))
+    return total
 
 
 @dataclass(frozen=True, eq=False)

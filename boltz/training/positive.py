@@ -4,6 +4,10 @@ mean-field: means of a factorised posterior (Salakhutdinov & Hinton 2009, sectio
 variational bound, which holds the layer above back: where both are uncertain, the bound loses in the second order of
 the weights between them.
 
+On a graph that is not layered, whose hidden units depend on each other in ways that no two classes part, collapsed
+draws all hidden layers by Gibbs sweeps from a draw of mean field, and gibbs by those of the chain of each row. Both
+then give states of all hidden layers.
+
 collapsed: the layers of one colour class are drawn, and the others enter by their exact means given the draw. With q
 the mean field of the drawn class, the gradient is that of E_q[log p(v, drawn)] + H(q), a bound in which the other
 layers are summed out exactly; it is never below that of mean field (Teh, Newman & Welling 2007, section 3).
@@ -34,6 +38,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.rng import Key
 from boltz.sampling.gibbs import GibbsSweep
 from boltz.sampling.inputs import Scratch, layer_input
+from boltz.sampling.layers import Draw, draw_layer
 from boltz.sampling.meanfield import MeanField, solve
 
 Array = NDArray[Any]
@@ -52,9 +57,17 @@ class Posterior:
     scales: Mapping[str, float]
 
     def classes(self) -> tuple[list[str], list[str]]:
-        """The hidden layers that hear the visible one, with others of their colour, and the rest."""
-        first, second = self.machine.graph.colours
-        return list(second), [layer for layer in first if layer not in self.machine.graph.views]
+        """The hidden layers that hear visible ones, with others of their colour, and the rest, which a chain keeps."""
+        graph = self.machine.graph
+        if not graph.layered:
+            return ([], list(graph.hidden)) if self.swept else (list(graph.hidden), [])
+        first, second = graph.colours
+        return list(second), [layer for layer in first if layer not in graph.views]
+
+    @property
+    def swept(self) -> bool:
+        """Whether hidden layers are drawn one after the other, since no two classes part them."""
+        return not (self.machine.graph.layered or self.machine.independent_hidden)
 
 
 @dataclass(frozen=True)
@@ -90,6 +103,8 @@ def collapsed(of: Posterior, batch: Array, visit: Visit, scratch: Scratch) -> St
     Of several draws each is made given the means that the one before it left, and the last one counts.
     """
     found = mean_field(of, batch, visit, scratch)
+    if of.swept:
+        return _swept(of, batch, _drawn(of, found, visit, 0, scratch), visit, scratch)
     if of.classes()[1]:
         for turn in range(of.draws):
             _draw(of, batch, found, visit, turn, scratch)
@@ -106,6 +121,10 @@ def gibbs(of: Posterior, batch: Array, visit: Visit, scratch: Scratch) -> States
     others = of.classes()[1]
     found = _recalled(of, batch, visit, scratch) if others else mean_field(of, batch, visit, scratch)
     states: States = {}
+    if of.swept:
+        states = _swept(of, batch, found, visit, scratch)
+        _remember(of, states, visit)
+        return states
     for turn in range(of.draws if others else 0):
         _draw(of, batch, found, visit, turn, scratch)
         _relax(of, found, scratch)
@@ -115,6 +134,17 @@ def gibbs(of: Posterior, batch: Array, visit: Visit, scratch: Scratch) -> States
                 found[layer][...] = states[layer]
     _remember(of, states, visit)
     return found
+
+
+def _swept(of: Posterior, batch: Array, start: States, visit: Visit, scratch: Scratch) -> States:
+    """States of all hidden layers after Gibbs sweeps from a start, in place, the visible ones held."""
+    machine, state = of.machine, of.machine.evidence(batch) | start
+    order = [n for colour in machine.graph.colours[::-1] for n in colour if n in start]
+    for turn in range(of.draws):
+        for layer in order:
+            stream = visit.key.derive("positive", layer).stream(visit.step * of.draws + turn)
+            draw_layer(machine, layer, state, 1.0, machine.bias(layer), Draw(stream, visit.first, scratch))
+    return {layer: state[layer] for layer in start}
 
 
 def fill_in(of: Posterior, batch: Array, known: Array, visit: Visit, scratch: Scratch) -> None:
@@ -127,9 +157,9 @@ def fill_in(of: Posterior, batch: Array, known: Array, visit: Visit, scratch: Sc
     """
     machine, (forgotten, others) = of.machine, of.classes()
     state = _recalled(of, batch, visit, scratch) if others else {}
-    state |= {layer: machine.zeros(len(batch), layer) for layer in forgotten} | {machine.visible: batch.copy()}
+    state |= {layer: machine.zeros(len(batch), layer) for layer in forgotten} | machine.evidence(batch.copy())
     GibbsSweep(machine, visit.key, flipped=True, scales=of.scales).sweep(state, visit.step, visit.first, scratch)
-    np.copyto(batch, state[machine.visible], where=~known)
+    np.copyto(batch, machine.rows(state), where=~known)
     _remember(of, state, visit)
 
 

@@ -53,7 +53,8 @@ class Stage:
 
     beside: whether its batches hold, beside the visible rows, states of the layer that the pairs before it draw above
     them. composed: whether the parameters of pairs become those of the whole machine. starts_above: whether upper
-    layers that have not learnt anything yet start on the pairs.
+    layers that have not learnt anything yet start on the pairs. lower, upper: the layers that a stage of a machine of
+    several visible layers trains as an RBM; on_rows: those under it are visible.
     """
 
     name: str
@@ -65,11 +66,14 @@ class Stage:
     beside: bool = False
     composed: bool = True
     starts_above: bool = False
+    lower: tuple[str, ...] = ()
+    upper: str = ""
+    on_rows: bool = False
 
     @property
     def sees_rows(self) -> bool:
-        """Whether its machine is one of the visible units and of hidden ones that no stage before gave states to."""
-        return not self.pair and not self.beside
+        """Whether its machine is one of visible units and of hidden ones that no stage before gave states to."""
+        return (not self.pair and not self.beside) or self.on_rows
 
     def batches(self, rows: int) -> int:
         """Updates of an epoch on so many rows."""
@@ -104,6 +108,8 @@ def stages(graph: Graph, settings: Settings) -> list[Stage]:
     Raises InputError if an RBM is to be pretrained, if a setting has not one number for each pair, or if the rule has
     no such units.
     """
+    if graph.kind == "bm":
+        return [_whole(graph, settings)]
     found = []
     sizes, kinds = [layer.units for layer in graph.layers], [layer.kind for layer in graph.layers]
     pairs = len(sizes) - 1
@@ -126,8 +132,26 @@ def stages(graph: Graph, settings: Settings) -> list[Stage]:
     return [*found, joint]
 
 
+def _whole(graph: Graph, settings: Settings) -> Stage:
+    """The stage of a machine whose graph is not layered, which has no pairs; raises InputError."""
+    settings.check_pairs(1)
+    check_units(graph, settings)
+    if largest(settings.pretrain_epochs) > 0:
+        raise InputError(f"pretrain_epochs must be 0 for a machine of kind bm, got {settings.pretrain_epochs}.")
+    if settings.rule not in ("pcd", "cd"):
+        raise InputError(f"rule must be pcd or cd for a machine of kind bm, got {settings.rule}.")
+    if settings.sparse:
+        raise InputError(f"sparsity_cost must be 0 for a machine of kind bm, got {settings.sparsity_cost}.")
+    return Stage("joint", settings, rule_of(settings, {}))
+
+
 def check_units(graph: Graph, settings: Settings) -> None:
     """Raise InputError where settings need units of 0 and 1, and a layer has others."""
+    several = len(graph.views) > 1
+    if several and settings.rule in BINARY_RULES:
+        raise InputError(f"rule {settings.rule} is for one visible layer, got {len(graph.views)}: take rule pcd.")
+    if several and settings.binarize != "none":
+        raise InputError(f"binarize must be none for several visible layers, got {settings.binarize}.")
     other = next((layer for layer in graph.layers if not layer.binary), None)
     if other is None:
         return
@@ -215,7 +239,7 @@ def recognise(
     return batch
 
 
-def compose(model: BoltzmannMachine, pairs: Sequence[BoltzmannMachine]) -> None:
+def compose(model: BoltzmannMachine, pairs: Sequence[BoltzmannMachine], plan: Sequence[Stage]) -> None:
     """Put the trained pairs into the whole machine, in place: weights as they are, inner biases averaged."""
     for pair, edge in zip(pairs, model.graph.edges, strict=False):
         model.params[edge.key][...] = pair.params["edge/v-h1/weight"]

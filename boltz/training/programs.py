@@ -42,6 +42,7 @@ def fits(stage: Stage, machine: Model, data: Data, kept: RuleState) -> bool:
         and len(rows) >= settings.batch_size
         and largest(settings.max_norm) == 0
         and not stage.pair
+        and not stage.lower
         and machine.layers[0].binary
         and all_visited(kept)
         and stage.rule.recordable(machine)

@@ -18,7 +18,7 @@ from boltz.models.files import Model
 from boltz.models.graph import Graph
 from boltz.models.growing import start_above
 from boltz.models.helmholtz import HelmholtzMachine, Structure
-from boltz.training import pretraining
+from boltz.training import pathways, pretraining
 from boltz.training.meaning import largest
 from boltz.training.objectives import check, samples_for
 from boltz.training.pretraining import Stage, empty, pair_stage
@@ -43,7 +43,7 @@ def settings_of(plan: Blueprint, values: Values) -> AnySettings:
     """
     training = TRAININGS[plan.kind]
     chosen = training.defaults(plan, values)
-    if not plan.layers[0].binary:
+    if not plan.layers[0].binary or plan.kind == "multimodal":
         chosen["binarize"] = "none"
     found: AnySettings = settings_from(training.settings, chosen | dict(values))
     return found
@@ -62,13 +62,13 @@ def start_pair(model: Model, stage: Stage) -> BoltzmannMachine:
     return TRAININGS[model.kind].start_pair(model, stage)
 
 
-def compose(model: Model, pairs: Sequence[BoltzmannMachine], above: bool = False) -> None:
-    """Put the trained pairs, from the bottom, into the whole machine, in place.
+def compose(model: Model, pairs: Sequence[BoltzmannMachine], plan: Sequence[Stage]) -> None:
+    """Put the trained pairs of the first stages of a plan into the whole machine, in place.
 
-    above: layers above them that have not learnt anything yet start there.
+    Layers above them that have not learnt anything yet start there, if the last stage says so.
     """
-    TRAININGS[model.kind].compose(model, pairs)
-    if above and model.undirected is not None:
+    TRAININGS[model.kind].compose(model, pairs, plan)
+    if plan[-1].starts_above and model.undirected is not None:
         start_above(model.undirected)
 
 
@@ -105,7 +105,7 @@ def _no_pair(model: Model, stage: Stage) -> BoltzmannMachine:
     raise InputError(f"a machine of kind {model.kind} is not trained by pairs of layers.")
 
 
-def _no_pairs(model: Model, pairs: Sequence[BoltzmannMachine]) -> None:
+def _no_pairs(model: Model, pairs: Sequence[BoltzmannMachine], plan: Sequence[Stage]) -> None:
     """There are none."""
 
 
@@ -120,7 +120,7 @@ def _start_pair(model: HelmholtzMachine, stage: Stage) -> BoltzmannMachine:
     return pair
 
 
-def _compose(model: HelmholtzMachine, pairs: Sequence[BoltzmannMachine]) -> None:
+def _compose(model: HelmholtzMachine, pairs: Sequence[BoltzmannMachine], plan: Sequence[Stage]) -> None:
     """The trained pairs of a deep belief net, the weights of each both ways."""
     depth = len(model.structure.latent)
     for i, pair in enumerate(pairs[:depth]):
@@ -149,15 +149,18 @@ class Training:
     defaults: Callable[[Any, Values], dict[str, Any]]
     stages: Callable[[Any, Any], list[Stage]]
     start_pair: Callable[[Any, Stage], BoltzmannMachine]
-    compose: Callable[[Any, Sequence[BoltzmannMachine]], None]
+    compose: Callable[[Any, Sequence[BoltzmannMachine], Sequence[Stage]], None]
 
 
 BOLTZMANN = Training(Settings, _nothing, pretraining.stages, pretraining.start_pair, pretraining.compose)
+PATHWAYS = Training(Settings, _nothing, pathways.stages, pathways.start_pair, pathways.compose)
 BELIEF = Training(BeliefSettings, _nothing, _greedy_stages, _start_pair, _compose)
 DIRECTED = Training(DirectedSettings, _objective, _one_stage, _no_pair, _no_pairs)
 TRAININGS = {
     "rbm": BOLTZMANN,
     "dbm": BOLTZMANN,
+    "bm": BOLTZMANN,
+    "multimodal": PATHWAYS,
     "dbn": BELIEF,
     "sbn": DIRECTED,
     "vae": DIRECTED,

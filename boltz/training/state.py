@@ -110,7 +110,7 @@ class TrainState:
         if self.stage < len(plan):
             self.settle(plan[self.stage])
         if self._in_pairs(plan):
-            compose(self.model, self.pairs, plan[-1].starts_above)
+            compose(self.model, self.pairs, plan)
         self.stage, self.epoch, self.batch = len(plan), 0, 0
 
     def copied(self, plan: list[Stage]) -> Model:
@@ -121,7 +121,7 @@ class TrainState:
         if self._in_pairs(plan):
             last = self.pairs[-1]
             kept = replace(last, arena=self.average) if self.average.size else last
-            compose(model, [*self.pairs[:-1], kept], plan[-1].starts_above)
+            compose(model, [*self.pairs[:-1], kept], plan)
         return model
 
     def _in_pairs(self, plan: list[Stage]) -> bool:
@@ -129,13 +129,13 @@ class TrainState:
         done = plan[: self.stage + 1]
         return bool(self.pairs) and all(stage.pair is not None and stage.composed for stage in done)
 
-    def make_machine(self, stage: Stage) -> None:
+    def make_machine(self, stage: Stage, plan: list[Stage]) -> None:
         """The machine of a stage that starts: an RBM from the whole machine, or the whole machine from the RBMs."""
         if stage.pair is not None:
             del self.pairs[stage.pair :]
             self.pairs.append(start_pair(self.model, stage))
         elif self.pairs and stage.composed:
-            compose(self.model, self.pairs, stage.starts_above)
+            compose(self.model, self.pairs, plan)
 
     def tensors(self) -> Arrays:
         """Everything by name as numpy arrays, for a checkpoint."""
@@ -225,7 +225,7 @@ def _shapes(state: TrainState, plan: list[Stage]) -> bool:
     if state.totals.shape != (2,) or min(getattr(state, name) for name in COUNTERS) < 0 or state.stage > len(plan):
         return False
     scaling = state.model.scaling
-    if scaling is not None and len(scaling.location) != state.model.layers[0].units:
+    if scaling is not None and len(scaling.location) != getattr(state.model, "columns", state.model.layers[0].units):
         return False
     for machine in (state.model, *state.pairs):
         last = list(machine.params.values())[-1]  # raises ValueError if the arena is too small

@@ -16,12 +16,11 @@ from boltz import checks
 from boltz.arrays import checked_device
 from boltz.data import Data
 from boltz.data.dataset import known_in_full, parted
-from boltz.data.from_arrays import as_data
 from boltz.data.row_weights import checked_weights
 from boltz.errors import FileError, InputError
 from boltz.foreign import html_table, short_repr
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.builders import scaled
+from boltz.models.builders import scaled, views_scaled
 from boltz.models.files import Model, checked_machine, trajectory
 from boltz.models.files import load as load_model
 from boltz.presets import completed
@@ -43,8 +42,8 @@ from boltz.training.snapshots import Recorder
 from boltz.training.stages import settings_of, stages
 from boltz.training.state import TrainState, restore
 from boltz.training.updown import recognised
+from boltz.training.view_rows import rows_for
 from boltz.training.watching import Heard, Watch
-from boltz.units.holes import LEARNERS
 
 Array = NDArray[Any]
 RATE_ROWS, RATE_NUMBERS = 2000, 1 << 21  # by which the rates of annealing are told
@@ -149,7 +148,7 @@ def train(
     most 10,000 rows of x. Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after
     saving.
     """
-    model = checked_machine(model, any_units=True)
+    model = checked_machine(model, any_units=True, any_graph=True)
     checks.flag(force, "force")
     watching.check(watch, progress)
     checks.table(extra, "extra")
@@ -198,11 +197,11 @@ def _begun(model: Model, x: Any, held_out: Any, settings: dict[str, Any], minute
             raise InputError(f"minutes choose {name}, so name one of both; {name}=0 leaves the stage out.")
     if given is not None and settings:
         raise InputError(f"minutes is a plan, which has all settings, so name no {next(iter(settings))} beside it.")
-    data = as_data(x, "x", model.layers[0], model.levels, missing=model.plan.kind in LEARNERS)
+    data = rows_for(model, x, "x", missing=True)
     _check_rule(data, settings.get("rule") if given is None else getattr(given.settings, "rule", None))
     data = data if weights is None else replace(data, weights=checked_weights(weights, len(data.x)))
     model = with_levels_of(model, data)
-    others = None if held_out is None else as_data(held_out, "held_out", model.layers[0], model.levels)
+    others = None if held_out is None else rows_for(model, held_out, "held_out", missing=False)
     if given is not None:
         if given.settings.validation and others is not None:
             raise InputError("minutes is a plan that holds out some of the rows, so give no held_out beside it.")
@@ -238,7 +237,9 @@ def plan_training(model: Model, x: Any, minutes: float = 2.0, held_out: Any = No
     a stage whose epochs are named as 0 is left out. Measuring takes a twentieth of the time, and 4 s at most. Raises
     InputError, also where the minutes are too few for one epoch of each stage, with how many are needed.
     """
-    found = _begun(checked_machine(model, any_units=True), x, held_out, settings, minutes_of(minutes)).plan
+    found = _begun(
+        checked_machine(model, any_units=True, any_graph=True), x, held_out, settings, minutes_of(minutes)
+    ).plan
     assert found is not None
     return found
 
@@ -406,6 +407,8 @@ def _with_gap(notes: tuple[str, ...], history: list[Record], settings: AnySettin
 def _started(model: Model, data: Data) -> Model:
     """A copy of the machine to train, in the units of the data if it has Gaussian visible units and knows none yet."""
     found = replace(model, arena=model.arena.copy(), rates={})
+    if isinstance(found, BoltzmannMachine) and len(found.graph.views) > 1:
+        return found if found.scaling is not None else views_scaled(found, data.x, data.known)
     if found.layers[0].kind != "gaussian" or found.scaling is not None:
         return found
     some = np.arange(0, len(data.x), -(-len(data.x) // checks.INITIAL_ROWS))

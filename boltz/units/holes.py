@@ -14,7 +14,7 @@ from boltz.units.onehot import Visible, by_codes
 from boltz.units.states import states_of
 
 Array = NDArray[Any]
-LEARNERS = ("rbm", "dbm")  # kinds of machines that learn from rows with unknown entries
+LEARNERS = ("rbm", "dbm", "multimodal")  # kinds of machines that learn from rows with unknown entries
 
 
 def parted_holes(x: Any, name: str, layer: Visible) -> tuple[Any, NDArray[np.bool_] | None]:
