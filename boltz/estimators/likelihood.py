@@ -186,9 +186,7 @@ def of_rows(model: Model, x: Array, found: Floats, samples: int, what: tuple[Kin
     per_row = log_p - log_z.value - log_units(model)
     value, sampled, of_all = float(per_row.mean()), error_of_mean(errors, share), error_of_rows(per_row, errors)
     parts = (log_z.standard_error, log_z.chains), (sampled, rows * samples), (of_all, rows)
-    units = model.layers[0].type
-    binary, counted = units.binary, units.support is not None or units.joint
-    grey = binary and not ((x == 0) | (x == 1)).all()  # no states of binary units, so nothing is certified
+    grey, counted = grey_rows(model, x), counted_rows(model)  # grey ones are no states of binary units
     whole = model.undirected is None or log_z.value != 0  # with log Z = 0 it is log p*, which may be above 0
     least = 1 / samples if samples else 0.0  # what one sample more or less would change
     unsure = np.sqrt(errors**2 + least**2 + log_z.standard_error**2)
@@ -212,6 +210,21 @@ def of_rows(model: Model, x: Array, found: Floats, samples: int, what: tuple[Kin
         method + f"; log Z by {log_z.method}" * bool(log_z.method) + "; rows that are not 0/1" * grey,
         standard_error_rows=of_all,
     )
+
+
+def counted_rows(model: Model) -> bool:
+    """Whether visible rows are states that can be counted, so that no log-likelihood is above 0."""
+    views = model.layers[: len(model.layers) - len(model.hidden_layers)]
+    return all(layer.type.support is not None or layer.type.joint for layer in views)
+
+
+def grey_rows(model: Model, x: Array) -> bool:
+    """Whether rows x (rows, units) hold other numbers than 0 and 1 of binary units: then nothing is certified."""
+    if isinstance(model, BoltzmannMachine):
+        parts = [x[:, part] for name, part in model.graph.columns.items() if model.unit_type(name).binary]
+    else:
+        parts = [x] if model.layers[0].binary else []
+    return not all(((part == 0) | (part == 1)).all() for part in parts)
 
 
 def error_of_mean(errors: Floats, share: Floats) -> float:
