@@ -16,6 +16,7 @@ from boltz.data.binarize import binarize
 from boltz.data.row_weights import drawn_rows, spread_rows
 from boltz.data.sparse import SparseRows
 from boltz.models.files import Model, inside
+from boltz.models.gauge import project
 from boltz.parallel import Workers, workers
 from boltz.rng import Key
 from boltz.sampling.gibbs import GibbsSweep
@@ -224,6 +225,9 @@ class Loop:
         state.step += 1
         step = optimizers.step_at(settings, done, state.step)
         self.sound &= optimizers.apply(settings, work.machine, work.gradient, state.optimizer, step, pool)
+        rbm = work.machine.undirected if stage.gauged else None
+        if rbm is not None:
+            project(rbm, stage.scales)
         if looks and not self.sound:
             guards.stop(work.machine, work.gradient, state.rule, place)
 

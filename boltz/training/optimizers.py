@@ -33,6 +33,9 @@ class Learner(Protocol):
     def params(self) -> Mapping[str, Array]:
         """Views of the arena by name."""
 
+    def views(self, arena: Array) -> Mapping[str, Array]:
+        """Another arena of this shape, such as a gradient, by name."""
+
     def spans(self) -> list[tuple[slice, bool]]:
         """The arena as slices, and whether decay acts on them."""
 
@@ -103,6 +106,7 @@ def apply(settings: Common, machine: Learner, gradient: Array, state: OptState, 
     """Update the arena in place; True if every parameter stays finite, an array of one truth value on a device."""
     update = UPDATES[settings.optimizer][1]
     own = parts(settings)
+    gradient = _less_l1b(machine, gradient, own)
     chunk = max(pool.least, -(-gradient.size // pool.count))
     jobs = []
     for span, decayed, pair in _spans(machine, own):
@@ -117,9 +121,8 @@ def apply(settings: Common, machine: Learner, gradient: Array, state: OptState, 
 
     finite = pool.map(run, jobs)
     if largest(settings.max_norm) > 0:
-        weights = [x for name, x in machine.params.items() if name.endswith("weight")]
-        for pair, weight in enumerate(weights):
-            _clip_columns(weight, own[min(pair, len(own) - 1)].max_norm)
+        for pair, name in enumerate(_weights(machine)):
+            _clip_columns(machine.params[name], own[min(pair, len(own) - 1)].max_norm)
     return reduce(and_, finite, True)
 
 
@@ -136,6 +139,26 @@ def _spans(machine: Learner, own: Sequence[Common]) -> list[tuple[slice, bool, i
 @lru_cache(maxsize=16)  # the stages of the runs at work; a long process sees any number of settings
 def _without_decay(settings: Common) -> Common:
     return replace(settings, l2=0.0, l1=0.0)
+
+
+def _weights(machine: Learner) -> list[str]:
+    """The names of the weights, by pairs of layers where the machine has some."""
+    return [name for name in machine.params if name.endswith("weight")]
+
+
+def _less_l1b(machine: Learner, gradient: Array, own: Sequence[Common]) -> Array:
+    """A copy of the gradient less the slope of l1b / (2 n) times the sum over units of the squared sum of the absolute
+    n weights that come into each (Tubiana, Cocco & Monasson 2019, eLife 8:e39397, eq. 8); itself where l1b is 0.
+    """
+    if not any(each.l1b for each in own):
+        return gradient
+    found = gradient.copy()
+    slopes = machine.views(found)
+    for pair, name in enumerate(_weights(machine)):
+        weight, strength = machine.params[name], own[min(pair, len(own) - 1)].l1b
+        means = np.abs(weight).mean(axis=0)
+        slopes[name][...] -= weight.dtype.type(strength) * means * np.sign(weight)
+    return found
 
 
 def _clip_columns(weight: Array, most: float) -> None:

@@ -26,6 +26,7 @@ import boltz.kernels as kernels
 from boltz.arrays import beside
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.gauge import refuse_gauge
 from boltz.models.graph import Graph
 from boltz.rng import Key
 from boltz.training.clamping import Clamped
@@ -73,6 +74,11 @@ class Stage:
     def updates(self, rows: int) -> int:
         """Updates of all epochs on so many rows."""
         return self.settings.epochs * self.batches(rows)
+
+    @property
+    def gauged(self) -> bool:
+        """Whether the machine is put into the zero-sum gauge after each update."""
+        return getattr(self.settings, "gauge", "none") == "zero-sum"
 
     def at(self, epoch: int) -> Stage:
         """The stage as it is in an epoch, counted from 0: with the sweeps that a rising k has there."""
@@ -123,6 +129,8 @@ def stages(graph: Graph, settings: Settings) -> list[Stage]:
 
 def check_units(graph: Graph, settings: Settings) -> None:
     """Raise InputError where settings need units of 0 and 1, and a layer has others."""
+    if settings.gauge != "none":
+        refuse_gauge(graph, "gauge must be none, or the machine have")
     other = next((layer for layer in graph.layers if not layer.binary), None)
     if other is None:
         return
