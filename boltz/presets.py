@@ -189,8 +189,9 @@ def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int) -> 
     Spins are twice as far apart as 0 and 1, so that rates are half for each layer of spins at an edge. Many correlated
     Gaussian units make large gradients: more than 100 of them learn at a rate that falls with the root of their number,
     and gradients are clipped. Documents are learnt by contrastive divergence with a rising number of sweeps, since
-    their lengths differ (Salakhutdinov & Hinton 2009b). Chains of training rows keep a bit a unit of upper layers, and
-    give way to draws from mean field where these have other units.
+    their lengths differ (Salakhutdinov & Hinton 2009b). Weights of categorical units sum to 0 over their states
+    (Tubiana, Cocco & Monasson 2019). Chains of training rows keep a bit a unit of upper layers, and give way to draws
+    from mean field where these have other units.
     """
     spins = max((pair.count("spin") for pair in pairwise(kinds)), default=0)
     slower = SPIN_RATE**spins
@@ -200,6 +201,8 @@ def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int) -> 
     if "gaussian" in kinds:
         changes["clip_norm"] = CLIP_NORM
     rates = {name: slower * found[name] for name in ("learning_rate", "pretrain_learning_rate") if name in found}
+    if any(kind.startswith("categorical") for kind in kinds):
+        changes["gauge"] = "zero-sum"
     if "counts" in kinds[:1]:
         slower = COUNTS_RATE
         changes |= {"rule": "cd", "k": "1:5", "center": False}

@@ -282,7 +282,8 @@ class Settings(Averaged):
     gauge: str = setting(
         "none",
         "Weights and biases of categorical units as they are learnt (none), or put after each update where they sum to "
-        "0 over the states of a unit (zero-sum), which changes no probability, but what penalties act on.",
+        "0 over the states of a unit (zero-sum), which changes no probability, but what penalties act on. A training "
+        "of such units takes zero-sum unless told otherwise.",
         choices=GAUGES,
     )
     variance_rate: float = setting(

@@ -199,6 +199,18 @@ def check_gauge_in_training() -> None:
         assert np.abs(_log_p(held, 3, 3) - _log_p(model, 3, 3)).max() > 0.1, "the training must move the machine"
 
 
+def check_gauge_by_default() -> None:
+    """Trainings of categorical units on either side have it, those of others and those that are told otherwise not."""
+    codes = np.random.default_rng(9).integers(0, 2, (30, 4))
+    for kinds, wanted in (((3, "bernoulli"), "zero-sum"), (("spin", 3), "zero-sum"), (("spin", "bernoulli"), "none")):
+        visible, hidden = (("categorical", kind) if isinstance(kind, int) else kind for kind in kinds)
+        model = boltz.rbm(4, 2, units=visible, hidden_units=hidden, seed=1)
+        rows = 2 * codes - 1 if visible == "spin" else codes
+        found: Any = boltz.train(model, rows, epochs=1).settings
+        free: Any = boltz.train(model, rows, epochs=1, gauge="none").settings
+        assert (found.gauge, free.gauge) == (wanted, "none"), kinds
+
+
 def _told(call: Callable[[], Any]) -> str:
     """What an InputError says; nothing where there is none."""
     try:
