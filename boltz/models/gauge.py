@@ -3,7 +3,7 @@
 The columns of a categorical unit sum to 1. What is added to the weights of all its columns to a unit of another layer
 is therefore a field on that unit, and what is added to the biases of all its columns is a constant energy. So weights
 and biases that differ may stand for one distribution; those that sum to 0 over the columns of each unit are one choice
-of them, the one with the smallest squares (Tubiana, Cocco & Monasson 2019, eLife 8:e39397, Methods).
+of them, the one with the smallest squared weights (Tubiana, Cocco & Monasson 2019, eLife 8:e39397, Methods).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def zero_sum(model: BoltzmannMachine) -> BoltzmannMachine:
     """A copy of a machine in the zero-sum gauge: log p of every state and all conditionals stay as they are.
 
     Weights of each categorical unit sum to 0 over its states, for each unit that they go to, and so do its biases. What
-    this takes off the weights goes to the biases of the other side. log Z and all energies fall by one constant, which
-    p(v) does not have. Raises InputError for a machine without categorical units, which has no such freedom.
+    this takes off the weights goes to the biases of the other side. log Z and all energies change by one constant,
+    which falls out of log p. Raises InputError for a machine without categorical units, which has no such freedom.
     """
     model = checked_model(model, any_units=True)
     refuse_gauge(model.graph, "model must have")

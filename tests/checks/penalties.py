@@ -129,7 +129,7 @@ def off_zero(model: BoltzmannMachine) -> float:
 
 
 def check_zero_sum() -> None:
-    """log p of every state of all layers by plain sums is the same within 1e-9, and log Z falls by one constant.
+    """log p of every state of all layers by plain sums is the same within 1e-9, and log Z changes by one constant.
 
     Catches fields that are not made good on the other side, or only for one site, sums over the wrong columns, hidden
     categories that are left out, and biases that do not sum to 0.
