@@ -223,7 +223,7 @@ class Loop:
             guards.stop(work.machine, work.gradient, state.rule, place)
         gradient(self._redrawn(stage, work.machine, batch, rows), rows, done)
         state.step += 1
-        step = optimizers.step_at(settings, done, state.step)
+        step = optimizers.step_at(settings, done, state.step, state.rule)
         self.sound &= optimizers.apply(settings, work.machine, work.gradient, state.optimizer, step, pool)
         rbm = work.machine.undirected if stage.gauged else None
         if rbm is not None:

@@ -21,6 +21,14 @@ def test_l1b_enters_every_optimizer_with_the_gradient() -> None:
     checks.check_l1b_of_optimizers()
 
 
+def test_l1b_moves_only_the_weights_of_a_centred_machine() -> None:
+    checks.check_l1b_of_centred_machines()
+
+
+def test_l1b_leaves_visible_means_at_those_of_the_rows() -> None:
+    checks.check_l1b_ends_at_the_maximum()
+
+
 def test_l1b_acts_where_steps_could_be_recorded() -> None:
     checks.check_l1b_in_training()
 
