@@ -106,7 +106,7 @@ class Common:
     l1b: float = setting(
         0.0,
         "Penalty on half the square of the summed absolute incoming weights of a unit, over their number "
-        "(Tubiana, Cocco & Monasson 2019, eq. 8): whole weights of a unit go to 0, and weak units stay weak.",
+        "(Tubiana, Cocco & Monasson 2019, eq. 8), which makes weak weights of strong units 0.",
     )
     max_norm: float = setting(0.0, "Largest norm of the incoming weights of a unit; 0 sets no limit.")
     patience: int = setting(
