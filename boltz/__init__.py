@@ -16,6 +16,7 @@ _PLACES = {
     "WriteError": "errors",
     "BoltzmannMachine": "models.boltzmann",
     "dbm": "models.builders",
+    "zero_sum": "models.gauge",
     "from_arrays": "models.builders",
     "HelmholtzMachine": "models.helmholtz",
     "dbn": "models.builders",
@@ -175,6 +176,7 @@ if TYPE_CHECKING:
     from boltz.models.boltzmann import BoltzmannMachine
     from boltz.models.builders import dbm, dbn, from_arrays, helmholtz, rbm, sbn, vae
     from boltz.models.files import load, trajectory
+    from boltz.models.gauge import zero_sum
     from boltz.models.growing import grow
     from boltz.models.helmholtz import HelmholtzMachine
     from boltz.models.pairwise import ising, lattice, potts

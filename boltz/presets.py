@@ -197,8 +197,8 @@ def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int) -> 
     of units up to n are divided by the root of n. Many correlated Gaussian units make large gradients: more than 100 of
     them learn at a rate that falls with the root of their number, and gradients are clipped. Documents are learnt by
     contrastive divergence with a rising number of sweeps, since their lengths differ (Salakhutdinov & Hinton 2009b).
-    Chains of training rows keep a bit a unit of upper layers, and give way to draws from mean field where these have
-    other units.
+    Weights of categorical units sum to 0 over their states (Tubiana, Cocco & Monasson 2019). Chains of training rows
+    keep a bit a unit of upper layers, and give way to draws from mean field where these have other units.
     """
     slower = min((prod(map(_rate, pair)) for pair in pairwise(kinds)), default=1.0)
     changes: dict[str, Any] = {}
@@ -207,6 +207,8 @@ def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int) -> 
     if "gaussian" in kinds:
         changes["clip_norm"] = CLIP_NORM
     rates = {name: slower * found[name] for name in ("learning_rate", "pretrain_learning_rate") if name in found}
+    if any(kind.startswith("categorical") for kind in kinds):
+        changes["gauge"] = "zero-sum"
     if "counts" in kinds[:1]:
         slower = COUNTS_RATE
         changes |= {"rule": "cd", "k": "1:5", "center": False}
@@ -283,6 +285,8 @@ def completed(
     if "pretrain_epochs" in found and isinstance(settings.get("epochs"), int):
         found["pretrain_epochs"] = pretraining_for(kind, settings["epochs"], found["pretrain_epochs"])
     found = with_units(with_rule(kind, settings.get("rule"), found, shape), units, shape[1])
+    if kind == "bm" and "gauge" in found:
+        found["gauge"] = "none"  # of couplings within a layer
     if trained and "pretrain_epochs" in found:
         found["pretrain_epochs"] = 0
     if "epochs" in settings and not judged and not settings.get("patience"):

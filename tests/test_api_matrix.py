@@ -571,7 +571,7 @@ def test_every_public_function_that_takes_arrays_is_in_the_matrix() -> None:
     elsewhere |= {"compare", "decode", "describe", "diagnose", "evaluate", "evaluate_along"}
     elsewhere |= {"plot_beside", "plot_comparison", "plot_curves", "plot_filters", "plot_log_z", "plot_samples"}
     elsewhere |= {"report", "watch_mlflow", "watch_tensorboard", "watch_wandb"}
-    elsewhere |= {"grow", "preset", "recipe", "run_chains"}
+    elsewhere |= {"grow", "preset", "recipe", "run_chains", "zero_sum"}
     elsewhere |= {"plan_training"}  # reads rows as train does, and measures time
     elsewhere |= {"sequence_weights", "perplexity"}  # codes and counts, whose tests have tables of their own
     elsewhere |= {"mutation_scores", "plot_couplings", "plot_mutations"}  # tests/estimators/test_sites.py

@@ -89,6 +89,7 @@ NEEDS = meaning.needs(*TRAINED) | {
 CHOICES = meaning.choices(*TRAINED) | {"activation": tuple(ACTIVATIONS), "visible": tuple(CONDITIONALS)}
 CHOICES["initial_bias"] = ("data", "zero")
 STEPS = ("optimizer", "momentum", "initial_momentum", "momentum_epochs", "adam_beta1", "adam_epsilon", "adam_second")
+PENALTIES = ("l2", "l1", "l1b", "max_norm")
 RUN = ("device", "threads", "as_json")
 SECTIONS: Sections = {
     "Most used": (
@@ -114,7 +115,7 @@ SECTIONS: Sections = {
     "Data": ("limit", "valid", "test", *TABLES, "binarize", "shuffle"),
     "Training": (
         *("recipe", "stages", "patience", "validation", "schedule", "decay_epochs", "rate_floor", *STEPS),
-        *("l2", "l1", "max_norm"),
+        *(*PENALTIES, "gauge"),
         *("averaging", "average_share", "average_decay"),
     ),
     "Chains and pretraining": (
@@ -131,7 +132,7 @@ TUNING_SECTIONS: Sections = {
     "Most used": ("code", "data", "labels", "few", "out", "epochs", "batch_size", "learning_rate", "seed", "resume"),
     "Data": ("limit", *TABLES, "test", "test_labels", "split", "binarize", "shuffle"),
     "How long": ("output_epochs", "validation", "patience", "refit"),
-    "Training": ("schedule", "decay_epochs", "rate_floor", *STEPS, "dropout", "input_dropout", "l2", "l1", "max_norm"),
+    "Training": ("schedule", "decay_epochs", "rate_floor", *STEPS, "dropout", "input_dropout", *PENALTIES),
     "Run": ("force", *RUN, "checkpoint_seconds"),
 }
 TEXTS = SHAPE | MEASUREMENT | meaning.helps(*TRAINED)

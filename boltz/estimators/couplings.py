@@ -18,6 +18,7 @@ from boltz.errors import InputError, NumericalError
 from boltz.estimators.mutations import Substituted, states_checked
 from boltz.foreign import short_repr
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
+from boltz.models.gauge import take_mean
 from boltz.parallel import Workers, workers
 from boltz.units import Units
 
@@ -96,8 +97,8 @@ def couplings(model: BoltzmannMachine, x: Any, gap: int | None = None) -> Coupli
     with workers() as pool:
         for name, weight in found.weights.items():
             fields = machine.field(name, machine.evidence(rows.astype(np.float64)))
-            centred = weight - weight.mean(axis=1, keepdims=True)
-            _Hidden(machine.unit_type(name), name, centred, codes, fields).add_to(total, pool)
+            take_mean(weight, 1)
+            _Hidden(machine.unit_type(name), name, weight, codes, fields).add_to(total, pool)
     square = total.reshape(sites * states, -1)
     square += square.T
     return Couplings(total.astype(np.float32), _corrected(_norms(total, gap)))
@@ -167,7 +168,8 @@ class _Hidden:
             without = waves[mode].conj()[sites, self.codes]
             means[mode] = (np.exp(1j * frequency * field_) * without).T @ without
         means *= series.coefficients[:, None, None] / len(self.fields)
-        return means, waves - waves.mean(axis=2, keepdims=True)
+        take_mean(waves, 2)
+        return means, waves
 
 
 def _series(kind: Units, name: str, low: Floats, high: Floats) -> list[Series]:

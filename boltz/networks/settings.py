@@ -29,6 +29,7 @@ class FineTuneSettings(Common):
     schedule: str = again(Common, "schedule", "linear", needs=STEPWISE)
     optimizer: str = again(Common, "optimizer", "adam", choices=(*OPTIMIZERS, "lbfgs"))
     l1: float = again(Common, "l1", 0.0, needs=STEPWISE)
+    l1b: float = again(Common, "l1b", 0.0, needs=STEPWISE)
     max_norm: float = again(Common, "max_norm", 0.0, needs=STEPWISE)
     patience: int = again(
         Common,
@@ -63,7 +64,7 @@ class FineTuneSettings(Common):
         self._check(("dropout", "input_dropout"), 0, 0.95)
         if self.optimizer == "lbfgs" and self.dropout + self.input_dropout > 0:
             raise InputError("dropout and input_dropout are noise, which lbfgs cannot follow: take another optimizer.")
-        if self.optimizer == "lbfgs" and self.l1 + self.max_norm > 0:
-            raise InputError("l1 and max_norm are not smooth, as lbfgs needs: take l2, or another optimizer.")
+        if self.optimizer == "lbfgs" and self.l1 + self.l1b + self.max_norm > 0:
+            raise InputError("l1, l1b and max_norm are not smooth, as lbfgs needs: take l2, or another optimizer.")
         if self.refit and self.validation == 0:
             raise InputError("refit trains for the epochs that validation chose, but validation is 0.")

@@ -17,6 +17,7 @@ from boltz.data.row_weights import drawn_rows, spread_rows
 from boltz.data.sparse import SparseRows
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, inside
+from boltz.models.gauge import project
 from boltz.parallel import Workers, workers
 from boltz.rng import Key
 from boltz.sampling.inputs import Scratch
@@ -224,8 +225,11 @@ class Loop:
             guards.stop(work.machine, work.gradient, state.rule, place)
         gradient(self._redrawn(stage, work.machine, batch, rows), rows, done)
         state.step += 1
-        step = optimizers.step_at(settings, done, state.step)
+        step = optimizers.step_at(settings, done, state.step, state.rule)
         self.sound &= optimizers.apply(settings, work.machine, work.gradient, state.optimizer, step, pool)
+        rbm = work.machine.undirected if stage.gauged else None
+        if rbm is not None:
+            project(rbm, stage.scales)
         if looks and not self.sound:
             guards.stop(work.machine, work.gradient, state.rule, place)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, reduce
 from operator import and_
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 import boltz.kernels as kernels
 from boltz.arrays import on_device
+from boltz.models.graph import bias_key
 from boltz.parallel import Workers
 from boltz.training.meaning import largest
 from boltz.training.schedules import learning_rate, momentum
@@ -33,17 +35,24 @@ class Learner(Protocol):
     def params(self) -> Mapping[str, Array]:
         """Views of the arena by name."""
 
+    def views(self, arena: Array) -> Mapping[str, Array]:
+        """Another arena of this shape, such as a gradient, by name."""
+
     def spans(self) -> list[tuple[slice, bool]]:
         """The arena as slices, and whether decay acts on them."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one update needs: learning rates and momenta, one or by pairs of layers, and its number from 1."""
+    """What one update needs: learning rates and momenta, one or by pairs of layers, and its number from 1.
+
+    offsets: those of the layers of a machine whose gradient is that of the centred one, by their names.
+    """
 
     rates: Sequence[Any]
     momenta: Sequence[Any]
     count: Any
+    offsets: Mapping[str, Array] = field(default_factory=dict)
 
 
 def parts(settings: Common) -> list[Common]:
@@ -51,10 +60,11 @@ def parts(settings: Common) -> list[Common]:
     return [settings.of_pair(pair) for pair in range(max(settings.several.values(), default=1))]
 
 
-def step_at(settings: Common, done: float, count: int) -> Step:
-    """The step of a number after so many epochs (fractions count)."""
+def step_at(settings: Common, done: float, count: int, rule: Mapping[str, Array] = MappingProxyType({})) -> Step:
+    """The step of a number after so many epochs (fractions count), with the offsets among the arrays of a rule."""
     own = parts(settings)
-    return Step([learning_rate(each, done) for each in own], [momentum(each, done) for each in own], count)
+    offsets = {name.removeprefix("offset/"): x for name, x in rule.items() if name.startswith("offset/")}
+    return Step([learning_rate(each, done) for each in own], [momentum(each, done) for each in own], count, offsets)
 
 
 class Update(Protocol):
@@ -103,6 +113,7 @@ def apply(settings: Common, machine: Learner, gradient: Array, state: OptState, 
     """Update the arena in place; True if every parameter stays finite, an array of one truth value on a device."""
     update = UPDATES[settings.optimizer][1]
     own = parts(settings)
+    gradient = _less_l1b(machine, gradient, own, step.offsets)
     chunk = max(pool.least, -(-gradient.size // pool.count))
     jobs = []
     for span, decayed, pair in _spans(machine, own):
@@ -117,9 +128,8 @@ def apply(settings: Common, machine: Learner, gradient: Array, state: OptState, 
 
     finite = pool.map(run, jobs)
     if largest(settings.max_norm) > 0:
-        weights = [x for name, x in machine.params.items() if name.endswith("weight")]
-        for pair, weight in enumerate(weights):
-            _clip_columns(weight, own[min(pair, len(own) - 1)].max_norm)
+        for pair, name in enumerate(_weights(machine)):
+            _clip_columns(machine.params[name], own[min(pair, len(own) - 1)].max_norm)
     return reduce(and_, finite, True)
 
 
@@ -136,6 +146,35 @@ def _spans(machine: Learner, own: Sequence[Common]) -> list[tuple[slice, bool, i
 @lru_cache(maxsize=16)  # the stages of the runs at work; a long process sees any number of settings
 def _without_decay(settings: Common) -> Common:
     return replace(settings, l2=0.0, l1=0.0)
+
+
+def _weights(machine: Learner) -> list[str]:
+    """The names of the weights, by pairs of layers where the machine has some."""
+    return [name for name in machine.params if name.endswith("weight")]
+
+
+def _less_l1b(machine: Learner, gradient: Array, own: Sequence[Common], offsets: Mapping[str, Array]) -> Array:
+    """A copy of the gradient less the slope of l1b / (2 n) times the sum over units of the squared sum of the absolute
+    n weights that come into each (Tubiana, Cocco & Monasson 2019, eLife 8:e39397, eq. 8); itself where l1b is 0.
+
+    Where there are offsets the slope is that in the parameters of the centred machine, too: what it takes off a weight
+    goes to the biases of both sides, at the offsets of the other one. Else trainings would end beside the maximum.
+    """
+    if not any(each.l1b for each in own):
+        return gradient
+    found = gradient.copy()
+    slopes = machine.views(found)
+    graph: Any = machine.graph if offsets else None  # type: ignore[attr-defined]  # centred ones are Boltzmann machines
+    edges = {edge.key: edge for edge in graph.edges} if offsets else {}
+    for pair, name in enumerate(_weights(machine)):
+        weight, strength = machine.params[name], own[min(pair, len(own) - 1)].l1b
+        means = np.abs(weight).mean(axis=0)
+        slope = weight.dtype.type(strength) * means * np.sign(weight)
+        slopes[name][...] -= slope
+        if name in edges:
+            slopes[bias_key(edges[name].lower)][...] += slope @ offsets[edges[name].upper]
+            slopes[bias_key(edges[name].upper)][...] += offsets[edges[name].lower] @ slope
+    return found
 
 
 def _clip_columns(weight: Array, most: float) -> None:

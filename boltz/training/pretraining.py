@@ -26,6 +26,7 @@ import boltz.kernels as kernels
 from boltz.arrays import beside
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.gauge import refuse_gauge
 from boltz.models.graph import Graph
 from boltz.rng import Key
 from boltz.training.clamping import Clamped
@@ -82,6 +83,11 @@ class Stage:
     def updates(self, rows: int) -> int:
         """Updates of all epochs on so many rows."""
         return self.settings.epochs * self.batches(rows)
+
+    @property
+    def gauged(self) -> bool:
+        """Whether the machine is put into the zero-sum gauge after each update."""
+        return getattr(self.settings, "gauge", "none") == "zero-sum"
 
     def at(self, epoch: int) -> Stage:
         """The stage as it is in an epoch, counted from 0: with the sweeps that a rising k has there."""
@@ -140,6 +146,8 @@ def _whole(graph: Graph, settings: Settings) -> Stage:
         raise InputError(f"pretrain_epochs must be 0 for a machine of kind bm, got {settings.pretrain_epochs}.")
     if settings.rule not in ("pcd", "cd"):
         raise InputError(f"rule must be pcd or cd for a machine of kind bm, got {settings.rule}.")
+    if settings.gauge != "none":
+        raise InputError(f"gauge must be none for a machine of kind bm, got {settings.gauge}.")
     if settings.sparse:
         raise InputError(f"sparsity_cost must be 0 for a machine of kind bm, got {settings.sparsity_cost}.")
     return Stage("joint", settings, rule_of(settings, {}))
@@ -152,6 +160,8 @@ def check_units(graph: Graph, settings: Settings) -> None:
         raise InputError(f"rule {settings.rule} is for one visible layer, got {len(graph.views)}: take rule pcd.")
     if several and settings.binarize != "none":
         raise InputError(f"binarize must be none for several visible layers, got {settings.binarize}.")
+    if settings.gauge != "none":
+        refuse_gauge(graph, "gauge must be none, or the machine have")
     other = next((layer for layer in graph.layers if not layer.binary), None)
     if other is None:
         return

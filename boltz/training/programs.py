@@ -40,7 +40,7 @@ def fits(stage: Stage, machine: Model, data: Data, kept: RuleState) -> bool:
         and rows.dtype in (np.float32, np.uint8)
         and rows.flags.c_contiguous
         and len(rows) >= settings.batch_size
-        and largest(settings.max_norm) == 0
+        and largest(settings.max_norm) == largest(settings.l1b) == 0
         and not stage.pair
         and not stage.lower
         and machine.layers[0].binary

@@ -30,6 +30,7 @@ PRETRAIN = ("doubling", "bottom", "two-stage")
 POSITIVE = ("mean-field", "collapsed", "gibbs")
 NEGATIVE = ("states", "means")
 CHAIN_START = ("data", "up-pass", "noise")
+GAUGES = ("none", "zero-sum")
 AVERAGING = ("none", "last", "exponential", "polynomial")
 MOMENTUM, ADAM = among("optimizer", "momentum", "nesterov"), among("optimizer", "adam")
 RULE_PTT, RULE_PREDICTING = among("rule", "ptt"), among("rule", PREDICTING)
@@ -102,6 +103,11 @@ class Common:
     adam_second: float = setting(0.0, "What Adam's second moments start at.", ADAM)
     l2: float = setting(0.0, "Weight decay: penalty on half the squared weights.")
     l1: float = setting(0.0, "Penalty on the absolute weights.")
+    l1b: float = setting(
+        0.0,
+        "Penalty on half the square of the summed absolute incoming weights of a unit, over their number "
+        "(Tubiana, Cocco & Monasson 2019, eq. 8), which makes weak weights of strong units 0.",
+    )
     max_norm: float = setting(0.0, "Largest norm of the incoming weights of a unit; 0 sets no limit.")
     patience: int = setting(
         0,
@@ -128,7 +134,7 @@ class Common:
         checks.integer(self.batch_size, "batch_size", 1, 10**9)
         checks.integer(self.seed, "seed", 0, 2**63 - 1)
         self._check(("epochs", "momentum_epochs", "patience"), 0, 10**9, checks.integer)
-        self._check(("l2", "l1", "max_norm", "learning_rate", "adam_second", "checkpoint_seconds"), 0, 1e6)
+        self._check(("l2", "l1", "l1b", "max_norm", "learning_rate", "adam_second", "checkpoint_seconds"), 0, 1e6)
         self._check(("momentum", "initial_momentum", "adam_beta1"), 0, 0.999)
         checks.number(self.validation, "validation", 0, 0.95)
         checks.number(self.rate_floor, "rate_floor", 0, 1)
@@ -221,7 +227,8 @@ class Settings(Averaged):
     """
 
     BY_PAIR: ClassVar[tuple[str, ...]] = (
-        *("learning_rate", "momentum", "initial_momentum", "l2", "l1", "max_norm", "sparsity_target", "sparsity_cost"),
+        *("learning_rate", "momentum", "initial_momentum", "l2", "l1", "l1b", "max_norm"),
+        *("sparsity_target", "sparsity_cost"),
         *("pretrain_epochs", "pretrain_learning_rate", "pretrain_k", "pretrain_l2"),
     )
 
@@ -272,6 +279,13 @@ class Settings(Averaged):
     center: bool = setting(False, "Centre the units by moving averages of their means on the data.")
     center_rate: float = setting(0.01, "Rate of the moving averages for centring and sparsity.", RATES_MOVE)
     clip_norm: float = setting(0.0, "Largest norm of a gradient, to which a larger one is scaled down; 0 for none.")
+    gauge: str = setting(
+        "none",
+        "Weights and biases of categorical units as they are learnt (none), or put after each update where they sum to "
+        "0 over the states of a unit (zero-sum), which changes no probability, but what penalties act on. A training "
+        "of such units takes zero-sum unless told otherwise.",
+        choices=GAUGES,
+    )
     variance_rate: float = setting(
         0.1, "Learning rate of the log-variances of Gaussian units, as a share of that of the others; 0 keeps them."
     )

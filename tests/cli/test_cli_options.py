@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 from support.commands import invoke
 
@@ -55,6 +56,8 @@ OTHER: dict[str, Any] = {
     "adam_second": 0.1,
     "l2": 0.001,
     "l1": 0.0001,
+    "l1b": 0.002,
+    "gauge": "zero-sum",
     "max_norm": 3.0,
     "sparsity_target": 0.2,
     "sparsity_cost": 0.01,
@@ -266,7 +269,7 @@ def test_help_without_a_model_names_all_of_them() -> None:
 
 def test_every_option_reaches_the_run(data: Path) -> None:
     kept = {"center", "adam_beta1", "adam_epsilon", "adam_second", "chains", "rungs", "patience", "validation"}
-    kept |= {"average_decay", "chain_start", "predicted_share", "prediction_sweeps"}
+    kept |= {"average_decay", "chain_start", "predicted_share", "prediction_sweeps", "gauge"}
     given = {name: OTHER[name] for name in MACHINES["dbm"].options if name not in kept}
     words = [word for name, value in given.items() for word in ("--" + name.replace("_", "-"), written(value))]
     words[words.index("--shuffle") : words.index("--shuffle") + 2] = ["--no-shuffle"]
@@ -279,6 +282,17 @@ def test_every_option_reaches_the_run(data: Path) -> None:
     assert description["settings"] == settings.as_dict() and description["data"]["rows"] == 30
     assert description["model"]["units"] == [25, 4, 3]
     assert description["evaluation"] == {"wanted": True, "samples": 20, "chains": 10, "betas": 30}
+
+
+def test_a_gauge_reaches_the_run_of_categories_and_no_other(data: Path) -> None:
+    brief = ("--data", data, "--layers", "4", "--epochs", 1, "--limit", 30, "--no-evaluate", "--gauge", "zero-sum")
+    found = invoke("train", "rbm", "--out", "r", *brief, "--units", "categorical:2")
+    assert found.exit_code == 0, found.stderr
+    assert run_folder.read_settings("r")["settings"]["gauge"] == "zero-sum"
+    model = boltz.load("r")
+    assert np.abs(model.params["edge/v-h1/weight"].reshape(-1, 2, 4).sum(axis=1)).max() < 1e-6
+    wrong = invoke("train", "rbm", "--out", "w", *brief)
+    assert wrong.exit_code == 2 and "gauge must be none, or the machine have categorical units" in wrong.stderr
 
 
 def test_numbers_for_each_pair_of_layers_reach_the_run(data: Path) -> None:

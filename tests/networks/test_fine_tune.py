@@ -240,8 +240,9 @@ def test_labels_that_are_missing_unknown_or_too_many() -> None:
     [
         ({"optimizer": "lbfgs", "dropout": 0.1}, "dropout and input_dropout are noise"),
         ({"optimizer": "lbfgs", "input_dropout": 0.1}, "dropout and input_dropout are noise"),
-        ({"optimizer": "lbfgs", "l1": 0.1}, "l1 and max_norm"),
-        ({"optimizer": "lbfgs", "max_norm": 2.0}, "l1 and max_norm"),
+        ({"optimizer": "lbfgs", "l1": 0.1}, "l1, l1b and max_norm"),
+        ({"optimizer": "lbfgs", "l1b": 0.1}, "l1, l1b and max_norm"),
+        ({"optimizer": "lbfgs", "max_norm": 2.0}, "l1, l1b and max_norm"),
         ({"refit": True, "validation": 0}, "refit trains for the epochs"),
         ({"refit": 1}, "refit must be True or False"),
         ({"binarize": "dynamic"}, "binarize must be one of fixed, none, threshold"),

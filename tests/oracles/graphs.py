@@ -1,8 +1,8 @@
 """Exact answers for small machines on any graph: sums over every joint state, without any arithmetic of boltz.
 
 E(x) = -sum_l b_l.x_l - sum over edges x_a^T W_ab x_b - sum over pairs within a layer W_ij x_i x_j, each pair once
-(Hinton & Sejnowski 1986). A joint state is a row of all columns, layer after layer. Units have two states, or one of several
-columns is 1.
+(Hinton & Sejnowski 1986). A joint state is a row of all columns, layer after layer. Units have two states, or one of
+several columns is 1.
 """
 
 from __future__ import annotations

@@ -417,6 +417,7 @@ def _of_sites() -> dict[str, Good]:
     model = rbm()
     return {
         "couplings": Good(boltz.couplings, {"model": model, "x": X, "gap": 0}),
+        "zero_sum": Good(boltz.zero_sum, {"model": boltz.rbm(4, 3, units=("categorical", 2))}),
         "mutation_scores": Good(boltz.mutation_scores, {"model": model, "sequence": "abba", "alphabet": "ab"}),
         "mutation_scores, numbers": Good(boltz.mutation_scores, {"model": model, "sequence": X[0], "alphabet": None}),
         "plot_couplings": Good(boltz.plot_couplings, {"found": boltz.couplings(model, X)}),

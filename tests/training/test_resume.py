@@ -53,6 +53,7 @@ KINDS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
         "pretrain": "two-stage", "pretrain_epochs": 1, "averaging": "last", "average_share": 0.5, "center": True
     }),
     "bottom": (lambda: boltz.dbm([6, 4, 3], ROWS), {"pretrain": "bottom", "pretrain_epochs": 1, "l1": 1e-4}),
+    "l1b": (lambda: boltz.dbm([6, 4, 3], ROWS), {"l1b": (0.2, 0.05), "momentum": 0.5, "averaging": "last"}),
     "iwae": (lambda: boltz.vae([6, [5], [4]], [3, 2], ROWS), {
         "objective": "iwae", "samples": 3, "schedule": "stages", "adam_second": 1.0, "learning_rate": 0.01
     }),
