@@ -238,7 +238,8 @@ def _shapes(state: TrainState, plan: list[Stage]) -> bool:
     for found in (state.average, state.best):
         if found.size and (found.shape, found.dtype) != (machine.arena.shape, machine.dtype):
             return False
-    row = np.zeros((1, machine.units[machine.visible]), machine.dtype)
+    columns = getattr(machine, "columns", machine.layers[0].units)
+    row = np.zeros((1, columns), machine.dtype)
     wanted = state._begun(stage, row, Key(0, 0), state.row_chains or 1)
     return _alike(state.rule, wanted) and _alike(state.optimizer, optimizers.init(stage.settings, machine))
 

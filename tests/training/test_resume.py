@@ -54,6 +54,15 @@ KINDS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     }),
     "bottom": (lambda: boltz.dbm([6, 4, 3], ROWS), {"pretrain": "bottom", "pretrain_epochs": 1, "l1": 1e-4}),
     "l1b": (lambda: boltz.dbm([6, 4, 3], ROWS), {"l1b": (0.2, 0.05), "momentum": 0.5, "averaging": "last"}),
+    "bm": (lambda: boltz.boltzmann(6, 3, lateral="both", x=ROWS), {"positive": "gibbs", "center": True, "l2": 1e-3}),
+    "bm swept": (lambda: boltz.boltzmann(6, 3, lateral="hidden", x=ROWS), {"positive": "collapsed", "rule": "cd"}),
+    "bm visible": (lambda: boltz.boltzmann(6, x=ROWS), {"momentum": 0.5, "averaging": "last"}),
+    "views": (lambda: boltz.multimodal({"a": 4, "b": 2}, {"a": [3], "b": [2]}, 2, ROWS), {
+        "pretrain": "bottom", "pretrain_epochs": 1, "positive": "gibbs", "center": True
+    }),
+    "pathways": (lambda: boltz.multimodal({"a": 4, "b": 2}, {"a": [3, 2], "b": [2, 2]}, 2, ROWS), {
+        "pretrain": "doubling", "pretrain_epochs": 1, "averaging": "last", "positive": "collapsed"
+    }),
     "iwae": (lambda: boltz.vae([6, [5], [4]], [3, 2], ROWS), {
         "objective": "iwae", "samples": 3, "schedule": "stages", "adam_second": 1.0, "learning_rate": 0.01
     }),
@@ -70,6 +79,8 @@ PRETRAINED = {
     "rising": 3,
     "two-stage": 2,
     "bottom": 1,
+    "views": 2,
+    "pathways": 5,
     "up-down pcd": 2,
     "up-down cd": 2,
 }  # stages before the last one
