@@ -9,15 +9,17 @@ import numpy as np
 
 from boltz.checks import brief
 from boltz.data.alignments import checked_alphabet, states
+from boltz.data.counts import counted
 from boltz.data.dataset import Array, Table, units
 from boltz.data.npy import LIMIT_BYTES
+from boltz.data.sparse import SparseRows
 from boltz.errors import FileError, InputError
 from boltz.scale import Border, blocks, extent
 from boltz.units import MOST_STATES, kind_of, units_of
 from boltz.units.onehot import one_hot
 
 ANY_STATES = "categorical"  # of as many states as the codes show
-BINARY, SPIN, REAL = "bernoulli", "spin", "gaussian"
+BINARY, SPIN, REAL, COUNTS = "bernoulli", "spin", "gaussian", "counts"
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,13 @@ class Kind:
         return self.kind == REAL
 
     @property
+    def counts(self) -> bool:
+        """Whether counts of words are asked for, perhaps of documents of one length."""
+        return self.kind is not None and self.kind.startswith(COUNTS)
+
+    @property
     def states(self) -> bool:
-        """Whether states are asked for that nothing divides: spins or codes."""
+        """Whether states are asked for that nothing divides: spins, codes or counts."""
         return self.kind is not None and self.kind not in (BINARY, REAL)
 
 
@@ -42,10 +49,10 @@ def asked_kind(kind: Any, alphabet: Any, levels: int | None) -> Kind:
     """The kind that arguments of boltz.load_data ask for; raises InputError where they do not fit together."""
     if kind is not None and not (isinstance(kind, str) and kind == ANY_STATES):
         kind = kind_of(kind, "units")
-        if kind not in (BINARY, SPIN, REAL) and not kind.startswith(ANY_STATES):
+        if kind not in (BINARY, SPIN, REAL) and not kind.startswith((ANY_STATES, COUNTS)):
             raise InputError(
-                f"units of files are {BINARY}, {SPIN}, {REAL} or {ANY_STATES}, got {kind!r}: give rows of these as an "
-                "array."
+                f"units of files are {BINARY}, {SPIN}, {REAL}, {ANY_STATES} or {COUNTS}, got {kind!r}: give rows of "
+                "these as an array."
             )
     if alphabet is not None:
         alphabet = checked_alphabet(alphabet)
@@ -112,12 +119,15 @@ def taken(table: Table, kind: Kind, border: Border) -> Taken:
         return Taken(x, levels, shape, REAL if real else BINARY, None, known, table.notes)
     rows, shape = _flat(table, border)
     border = replace(border, cell=table.cell)
+    if kind.counts:
+        assert kind.kind is not None
+        return Taken(counted(rows, known, units_of(kind.kind), border), None, None, kind.kind, None, None, table.notes)
     if kind.kind == SPIN:
         return _spins(rows, shape, known, table.notes, border)
     return _codes(rows, kind, known, table.notes, border)
 
 
-def _flat(table: Table, border: Border) -> tuple[Array, tuple[int, int] | None]:
+def _flat(table: Table, border: Border) -> tuple[Any, tuple[int, int] | None]:
     """The numbers (rows, units) of a table of any number of axes, and their image shape; raises FileError."""
     if table.units is not None:
         raise FileError(f"{border.name} holds packed bits, which are units of 0 and 1: leave units out.")
@@ -126,6 +136,8 @@ def _flat(table: Table, border: Border) -> tuple[Array, tuple[int, int] | None]:
         raise FileError(f"{border.name} has shape {values.shape}; expected (rows, units), or images with 3 or 4 axes.")
     if values.size == 0:
         raise FileError(f"{border.name} is empty, its shape is {values.shape}; expected at least one row and column.")
+    if isinstance(values, SparseRows):
+        return values, None
     shape = (values.shape[1], values.shape[2]) if values.ndim == 3 else table.shape
     return values.reshape(len(values), -1), shape
 
@@ -224,6 +236,8 @@ def kind_words(kind: str, alphabet: str | None = None) -> str:
     name, _, number = kind.partition(":")
     if name == ANY_STATES:
         return f"codes of {number} states" + ("" if alphabet is None else f", the letters {alphabet}")
+    if name == COUNTS:
+        return "counts of words" + (f", {number} a row" if number else "")
     return "real numbers" if kind == REAL else "numbers in [0, 1]"
 
 
