@@ -25,7 +25,8 @@ def count_type(most: float) -> Any:
 def counted(values: Any, known: Array | None, units: Any, border: Border) -> Any:
     """Counts (rows, words) of a file, dense or sparse, in a type that holds them; mapped ones as they lie there.
 
-    known: which of them are, None where all are; units: those that rows are states of. Raises FileError naming the first row that is no document.
+    known: which of them are, None where all are; units: those that rows are states of. Raises FileError naming the
+    first row that is no document.
     """
     if known is not None:
         row, column = (int(n) for n in np.argwhere(~known)[0])

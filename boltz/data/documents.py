@@ -55,7 +55,7 @@ def read_documents(stream: IO[bytes], place: str, limit: int, words: Sequence[st
 
 def read_words(stream: IO[bytes], place: str, limit: int) -> tuple[str, ...]:
     """The words of a text, one a line, in their order; raises FileError."""
-    words = []
+    words: list[str] = []
     for line in text_lines(stream, place, limit, WANTED):
         word = line.strip()
         if len(word.split()) > 1 or len(word) > LONGEST_WORD:
@@ -156,7 +156,8 @@ class _Rows:
 
     def _notes(self, counted: bool, labels: bool, words: int) -> list[str]:
         """What is to be said of how the text was read."""
-        notes = [f"{len(self.lengths):,} documents of {words:,} different words"]
+        kept = " of the vocabulary" if self.fixed else ""
+        notes = [f"{len(self.lengths):,} documents of {words:,} {'' if self.fixed else 'different '}words{kept}"]
         if counted:
             notes.append("the number before each is that of its words, as in the format of LDA-C, and no label")
         if labels:

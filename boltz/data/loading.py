@@ -146,7 +146,7 @@ def _read(path: Path, array: str | None, wanted: _Wanted) -> Table:
     columns = wanted.columns
     if not wanted.kind.counts:
         return readers.read(path, array, wanted.split, columns)
-    words = None if wanted.words in (None, path.resolve()) else readers.words_of(wanted.words)  # type: ignore[arg-type]
+    words = None if wanted.words in (None, path.resolve()) else readers.words_of(wanted.words)
     table = readers.read(path, array, wanted.split, replace(columns, missing=True, vocabulary=words))
     if words is None or table.words is not None:
         return table
