@@ -189,6 +189,7 @@ def _course(found: Any, options: dict[str, Any], names: Set[str]) -> Any:
     """
     from boltz import checks
     from boltz.evaluation.along import course_of
+    from boltz.evaluation.documents import are_documents
     from boltz.evaluation.log_z import LEAST_ROUNDS
 
     if not options["along"]:
@@ -196,6 +197,8 @@ def _course(found: Any, options: dict[str, Any], names: Set[str]) -> Any:
             if name in names:
                 raise InputError(f"{word(name)} is for --along.")
         return None
+    if are_documents(found.model):
+        raise InputError("--along is not of documents, whose log Z depends on their lengths: leave it out.")
     for name in IDLE:
         if name in names:
             raise InputError(f"--along has a way of its own to log p*(v) and to log Z, so it takes no {word(name)}.")

@@ -191,6 +191,8 @@ def _start(path: Path, model: Any, options: dict[str, Any]) -> dict[str, Any]:
 
 def _of_length(path: Path, model: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The machine of documents of --length, or one whose chains start at documents; raises InputError."""
+    from boltz import checks
+    from boltz.units.counts import LONGEST
     from boltz.units.states import own_lengths
 
     length, layer = options["length"], model.layers[0]
@@ -199,7 +201,7 @@ def _of_length(path: Path, model: Any, options: dict[str, Any]) -> tuple[Any, di
             raise InputError(f"--length is of documents of any length, but {path} has {layer.kind} visible units.")
         if options["start"] == "data":
             raise InputError("--length draws documents from nothing, and --start data from those of data: name one.")
-        return model.of_length(length), options
+        return model.of_length(checks.integer(length, "--length", 1, LONGEST)), options
     if not own_lengths(layer.type):
         return model, options
     if options["tempered"] or options["start"] not in (None, "data"):

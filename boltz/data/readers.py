@@ -63,8 +63,8 @@ def read(path: Path, array: str | None, split: str, asked: Asked | None = None) 
     apart; FileError when it cannot be read safely.
     """
     table = _apart(_read(path, array, split, asked), path, asked)
-    mapped = isinstance(table.values, np.memmap)  # which nothing reads as a whole
-    if asked is None or not asked.missing or mapped or table.values.dtype.kind != "f":
+    whole = not isinstance(table.values, np.memmap | SparseRows)  # which nothing reads, or makes dense, as a whole
+    if asked is None or not asked.missing or not whole or table.values.dtype.kind != "f":
         return table
     known = ~np.isnan(table.values)
     return table if known.all() else table._replace(values=np.where(known, table.values, 0), known=known)

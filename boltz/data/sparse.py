@@ -53,6 +53,11 @@ class SparseRows:
         found: Array = self.matrix[rows].toarray()
         return found
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """All rows, dense."""
+        found: Array = self.matrix.toarray()
+        return found if dtype is None else found.astype(dtype, copy=False)
+
     def mean(self) -> float:
         """The mean of the dense rows."""
         return float(self.matrix.sum(dtype=np.float64)) / self.size

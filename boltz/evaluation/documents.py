@@ -26,6 +26,7 @@ from boltz.training.description import RunDescription, description_at
 
 IDLE = ("method", "samples", "bounds", "row_chains", "row_betas", "chains", "betas", "error", "budget")
 ANNEALED = f"annealed by {CHAINS} chains over {TEMPERATURES:,} temperatures"
+FEW = 10  # lengths that are named
 FEWER = 20  # hidden units whose states are enumerated
 
 
@@ -62,9 +63,10 @@ def of_common_lengths(rows: Measured, count: int) -> tuple[Measured, str]:
     """The documents of the most common lengths, so many, and what is to be said of them."""
     groups = sorted(by_length(rows.x).items(), key=lambda group: (-len(group[1]), group[0]))[:count]
     numbers, lengths = np.sort(np.concatenate([found for _, found in groups])), sorted(n for n, _ in groups)
+    listed = ", ".join(map(str, lengths)) if len(lengths) <= FEW else f"{lengths[0]:,} to {lengths[-1]:,}"
     told = (
-        f"{len(numbers):,} of {len(rows.x):,} documents are measured, those of the {len(groups):,} most common "
-        f"lengths, {lengths[0]:,} to {lengths[-1]:,} words."
+        f"{len(numbers):,} of {len(rows.x):,} documents are measured, those of the most common "
+        f"{'lengths' if len(groups) > 1 else 'length'}, {listed} words."
     )
     return replace(rows, x=rows.x[numbers], data=only(rows.data, numbers)), told
 

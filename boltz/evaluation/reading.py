@@ -74,7 +74,7 @@ def refuse_own_words(data: Data, request: Options, trained: str) -> None:
     if data.request.get("vocabulary") and not request.get("vocabulary"):
         raise InputError(
             f"{data.source} holds documents by their words, but {trained} does not say which column is which word: "
-            "name the words in the order of the columns, one a line, with --vocabulary FILE."
+            "name a file of its words, one a line in the order of the columns, with --vocabulary FILE."
         )
 
 
