@@ -17,6 +17,9 @@ import boltz
 from boltz.data.sparse import SparseRows
 from boltz.errors import FileError, InputError
 from boltz.evaluation import reading
+from boltz.evaluation.documents import of_common_lengths
+from boltz.evaluation.rows import measured_rows, rows_given
+from boltz.evaluation.trained import trained
 from boltz.presets import completed
 
 WORDS = ("apple", "apple-pie", "bread", "Wine", "ten", "http://a", "é")
@@ -110,8 +113,8 @@ def check_sums() -> None:
         assert boltz.load_data(place / "b.npz", units="counts").x[:].tolist() == [[0, 3], [500, 0]]
     matrix = scipy.sparse.csr_matrix(parts, shape=(2, 2))
     rows = boltz.rbm(2, 1, matrix, units="counts")
-    trained = plain_train(rows, matrix, rule="cd", epochs=1, batch_size=2).model
-    assert np.allclose(trained.rates["v"], 151.5 * np.array([4, 301]) / 305)
+    learnt = plain_train(rows, matrix, rule="cd", epochs=1, batch_size=2).model
+    assert np.allclose(learnt.rates["v"], 151.5 * np.array([4, 301]) / 305)
 
 
 def check_vocabulary() -> None:
@@ -212,3 +215,59 @@ def check_rate_of_documents() -> None:
     found = completed("rbm", {}, (10_000, 100), True, units=("counts", "bernoulli"))
     assert np.isclose(found["learning_rate"], 0.3 * plain["learning_rate"])
     assert (found["rule"], found["k"], found["center"]) == ("cd", "1:5", False)
+
+
+def check_hostile_matrices() -> None:
+    """A matrix whose parts do not fit together, or whose rows are no documents, is refused before it is used."""
+    good = _arrays([[1, 0, 2], [0, 3, 0]])
+    bad: tuple[dict[str, Any], ...] = (
+        {"indices": np.array([0, 3, 1])},
+        {"indices": np.array([0, -1, 1])},
+        {"indptr": np.array([0, 3, 2])},
+        {"indptr": np.array([0, 4, 3])},
+        {"indptr": np.array([0, 2, 4])},
+        {"indptr": np.array([0, 3, 3])},
+        {"data": np.array([1, 2, 0.5])},
+        {"data": np.array([1, 2, np.nan])},
+        {"shape": np.array([2, 2**40])},
+        {"format": b"csc"},
+    )
+    with folder() as place:
+        for changes in ({}, *bad):
+            np.savez(place / "a.npz", **(good | changes))
+            try:
+                found = boltz.load_data(place / "a.npz", units="counts")
+            except FileError as problem:
+                assert changes and "a.npz" in str(problem), problem
+            else:
+                assert not changes and found.x[:].tolist() == [[1, 0, 2], [0, 3, 0]], changes
+
+
+def check_documents_of_common_lengths() -> None:
+    """Of the most common lengths, the smaller ones where several are as common, all rows in their order."""
+    lengths = [3, 5, 2, 5, 3, 9, 5, 2]
+    x = np.array([[n - 1, 1] for n in lengths])
+    given = trained(boltz.rbm(2, 1, x, units="counts"))
+    rows = measured_rows(given, rows_given(given, x))
+    for count, kept in ((1, {5}), (2, {2, 5}), (3, {2, 3, 5}), (9, {2, 3, 5, 9})):
+        some, told = of_common_lengths(rows, count)
+        assert some.x.sum(axis=1).tolist() == [n for n in lengths if n in kept] == some.data.x.sum(axis=1).tolist()
+        assert f"{len(some.x)} of 8 documents are measured" in told and f"{max(kept)} words" in told
+
+
+def check_evaluation_of_documents() -> None:
+    """boltz.evaluate measures documents as boltz.perplexity does, sparse or dense, beside words of training rows."""
+    x, others = documents(20, seed=3), documents(40, seed=4)
+    machine = boltz.rbm(len(WORDS), 3, others, units="counts", initial_scale=0.5)
+    wanted = boltz.perplexity(machine, x, train=others)
+    for rows in (x, scipy.sparse.csr_matrix(x)):
+        found = boltz.evaluate(machine, rows, train=others)
+        assert found.perplexity is not None and found.perplexity.by_document == wanted.by_document
+        assert found.perplexity.unigram_by_corpus == wanted.unigram_by_corpus != wanted.by_corpus
+        assert found.log_likelihood.value == wanted.log_likelihood.value
+        assert f"{wanted.by_corpus:.1f}, of single words (unigram) {wanted.unigram_by_corpus:.1f}" in str(found)
+        share = wanted.by_corpus / (wanted.unigram_by_corpus or 1.0)
+        assert ("no better than" in found.learnt) == (share >= 1)
+    alone = boltz.evaluate(machine, x)
+    assert alone.perplexity is not None and alone.perplexity.unigram_by_corpus is None
+    assert "its training rows are not known" in alone.learnt
