@@ -93,10 +93,12 @@ def sparse_rows(x: Any, name: str, units: int) -> SparseRows:
 
 
 def summed(matrix: Any) -> Any:
-    """A CSR matrix whose columns rise in each row, with numbers for the same place added, in a type that holds sums."""
-    if matrix.has_canonical_format:
-        return matrix
-    found = matrix.astype(np.result_type(matrix.dtype, np.float64))
-    found.sum_duplicates()
-    small = found.astype(matrix.dtype)
-    return small if np.array_equal(small.data, found.data, equal_nan=True) else found
+    """A CSR matrix whose columns rise in each row, with numbers for the same place added, whole ones in a type that
+    holds their sums.
+    """
+    found, kind = matrix, matrix.dtype
+    if not matrix.has_canonical_format:
+        found = matrix.astype(np.result_type(kind, np.int64)) if kind.kind in "iu" else matrix.copy()
+        found.sum_duplicates()
+    small = found.astype(kind, copy=False)
+    return small if np.array_equal(small.data, found.data, equal_nan=kind.kind == "f") else found
