@@ -205,6 +205,7 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     # what is asked for: (words, a piece of the sentence)
     "completion": (("complete", "r", "--mask", "random:0.5"), "cannot be completed: one with an unknown count"),
     "diagnosis": (("diagnose", "r"), "documents of any length, which are not diagnosed, since chains keep"),
+    "comparison": (("compare", "r", "m.safetensors"), "Machines of documents of any length are not compared, as log Z"),
     "temperatures": (("evaluate", "r", "--betas", 10), "--betas would do nothing: log Z of documents is exact for"),
     "a method": (("evaluate", "r", "--method", "raise"), "--method would do nothing: log Z of documents"),
     "along": (("evaluate", "r", "--along"), "--along is not of documents, whose log Z depends on their lengths"),
@@ -226,6 +227,7 @@ def test_what_documents_lack_is_refused_in_a_sentence() -> None:
     train("r", "--data", "train.npz", "--no-evaluate")
     np.save("bits.npy", rows("train").clip(0, 1))
     boltz.rbm(len(WORDS), 2).save("b.safetensors")
+    boltz.load("r").save("m.safetensors")
     for what, (words, wanted) in REFUSED.items():
         found = invoke(*words)
         assert found.exit_code == 2 and wanted in found.stderr, (what, found.stderr)
