@@ -205,7 +205,10 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     # what is asked for: (words, a piece of the sentence)
     "completion": (("complete", "r", "--mask", "random:0.5"), "cannot be completed: one with an unknown count"),
     "diagnosis": (("diagnose", "r"), "documents of any length, which are not diagnosed, since chains keep"),
-    "comparison": (("compare", "r", "m.safetensors"), "Machines of documents of any length are not compared, as log Z"),
+    "comparison": (
+        ("compare", "r", "m.safetensors", "--data", "train.npz"),
+        "Machines of documents of any length are not compared, as log Z",
+    ),
     "temperatures": (("evaluate", "r", "--betas", 10), "--betas would do nothing: log Z of documents is exact for"),
     "a method": (("evaluate", "r", "--method", "raise"), "--method would do nothing: log Z of documents"),
     "along": (("evaluate", "r", "--along"), "--along is not of documents, whose log Z depends on their lengths"),
