@@ -206,12 +206,12 @@ def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int) -> 
         slower *= min(1.0, (MANY_GAUSSIAN / visible) ** 0.5)
     if "gaussian" in kinds:
         changes["clip_norm"] = CLIP_NORM
-    rates = {name: slower * found[name] for name in ("learning_rate", "pretrain_learning_rate") if name in found}
     if any(kind.startswith("categorical") for kind in kinds):
         changes["gauge"] = "zero-sum"
     if "counts" in kinds[:1]:
-        slower = COUNTS_RATE
+        slower *= COUNTS_RATE
         changes |= {"rule": "cd", "k": "1:5", "center": False}
+    rates = {name: slower * found[name] for name in ("learning_rate", "pretrain_learning_rate") if name in found}
     if found.get("positive") == "gibbs" and set(kinds[2:]) - {"bernoulli"}:
         changes["positive"] = "collapsed"
     return {**found, **rates, **changes}

@@ -28,6 +28,7 @@ BLOCK = 2**17  # numbers that are looked at together, which a cache holds
 LEVELS = "levels"  # the entry of a model file
 GAUSSIAN = "take real numbers as they are with units='gaussian' (--units gaussian; vae --visible gaussian)"
 CODES = "units='categorical' (--units categorical) for codes of states"
+COUNTS = "units='counts' (--units counts) for counts of words"
 MOST_CODES = 1000
 MOST_DENSE = 2**27  # numbers of a sparse matrix that is made dense
 
@@ -277,6 +278,7 @@ def _advice(low: float, high: float, border: Border) -> str:
     first = f"{border.remedy.format(int(high))}, or " if whole and border.remedy else ""
     grey = ", or give grey values as uint8" if LEAST_GREY <= high <= GREY and not border.file else ""
     codes = f", or {CODES}" if first and border.file and high < MOST_CODES else ""
+    codes += f", or {COUNTS}" if first and border.file else ""
     return f"{first}divide by the greatest, {high:.9g}{'' if first else gaussian}{grey}{codes}"
 
 

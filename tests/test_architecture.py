@@ -79,7 +79,7 @@ TABLES = {"sampling.drawing", "sampling.inference", "estimators.marginals"}  # w
 
 MOST_LINES, MOST_PARAMETERS, MOST_IN_A_FUNCTION = 500, 6, 60
 WIDE = {
-    "data.loading.load": 10,  # likewise, all but the name optional
+    "data.loading.load": 11,  # likewise, all but the name optional
     "training.train.train": 10,  # the documented public function, all settings by name
     "networks.fine_tune.fine_tune": 8,  # likewise
     "networks.fine_tune.resume_tuning": 7,  # likewise

@@ -296,6 +296,12 @@ def table_options(command: F) -> F:
         show_default="that of the run or of the file, else the 20 amino acids and the gap",
         help="The letters of aligned sequences in the order of their codes, such as ACGU- for RNA.",
     )
+    vocabulary = click.option(
+        "--vocabulary",
+        metavar="FILE",
+        show_default="that of the run's data, else the words of the file in sorted order",
+        help="The words that columns of counts are of: a file with a word a line, or lines of word:count.",
+    )
     label = click.option(
         "--label-column",
         metavar="NAME|NUMBER",
@@ -310,7 +316,7 @@ def table_options(command: F) -> F:
         show_default="those of the run's data, else none",
         help="A column of a table to leave out, by name or number; may be repeated.",
     )
-    return levels(alphabet(label(drop(command))))
+    return levels(alphabet(vocabulary(label(drop(command)))))
 
 
 def two_sided_options(use: str) -> Callable[[F], F]:

@@ -68,6 +68,7 @@ def complete(path: Path, as_json: bool, **options: Any) -> None:
     from boltz.data.masks import known_part
     from boltz.evaluation import rows as measured
     from boltz.evaluation.completed import difference, write
+    from boltz.evaluation.documents import are_documents
     from boltz.evaluation.trained import model_of
     from boltz.plotting.images import image_shape
     from boltz.progress import saying
@@ -77,6 +78,10 @@ def complete(path: Path, as_json: bool, **options: Any) -> None:
 
     out = free_file(options["out"], (*ENDINGS, *PICTURES), options["force"])
     model = model_of(path).to(options["device"])
+    if are_documents(model):
+        raise InputError(
+            f"{path} holds a machine of documents, which cannot be completed: one with an unknown count has no length."
+        )
     rows = measured.rows_of(path, model, options | {"missing": True})
     said(rows.data)
     if 4 * rows.data.x.size * model.dtype.itemsize > measured.memory():

@@ -17,10 +17,10 @@ MOST_STATES = 4  # whose shares are shown
 @table_options
 @click.option(
     "--units",
-    metavar="bernoulli|spin|gaussian|categorical[:N]|binomial:N",
+    metavar="bernoulli|spin|gaussian|categorical[:N]|binomial:N|counts",
     show_default="spin for -1 and 1 alone, categorical for an alignment, else bernoulli",
-    help="What the numbers are: on or off, or probabilities; -1 and 1; any real numbers; or codes of N states, without "
-    "N up to the greatest code.",
+    help="What the numbers are: on or off, or probabilities; -1 and 1; any real numbers; codes of N states, without N "
+    "up to the greatest code; or counts of words.",
 )
 @json_option
 def data(name: str | None, as_json: bool, **options: Any) -> None:
@@ -99,7 +99,14 @@ def _described(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _figures(found: Any) -> dict[str, Any]:
-    """The mean of the rows, or the states of categorical units with their shares, the most frequent first."""
+    """The mean of the rows, the lengths of documents, or the states of categorical units with their shares, the most
+    frequent first.
+    """
+    if found.kind.startswith("counts"):
+        from boltz.models.documents import lengths_of_rows
+
+        lengths = lengths_of_rows(found.x)
+        return {"words": {"mean": float(lengths.mean()), "least": int(lengths.min()), "most": int(lengths.max())}}
     if found.states == 1:
         return {"mean": float(found.x.mean() / (found.levels or 1))}
     shares = found.x.reshape(-1, found.states).mean(axis=0)
@@ -131,6 +138,9 @@ def _lines(found: dict[str, Any]) -> list[str]:
 
 def _told(entry: dict[str, Any]) -> str:
     """The figures of a split in words."""
+    if "words" in entry:
+        words = entry["words"]
+        return f"{words['least']:,} to {words['most']:,} words each, {words['mean']:.1f} on average"
     if "mean" in entry:
         return f"mean {entry['mean']:.4f}"
     shares = [f"{name} {share:.3f}" for name, share in entry["states"].items()]

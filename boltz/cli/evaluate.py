@@ -19,6 +19,7 @@ from boltz.cli.common import (
     json_option,
     run_argument,
     said,
+    say,
     seed_option,
     table_options,
     threads_option,
@@ -42,6 +43,13 @@ IDLE = ("method", "samples", "bounds", "row_chains", "row_betas", "chains", "bet
     help="Which rows.",
 )
 @click.option("--limit", type=int, show_default="all", help="The first rows only, this many.")
+@click.option(
+    "--lengths",
+    type=int,
+    metavar="N",
+    show_default="all",
+    help="Of documents those of the N most common lengths only; log Z depends on the length.",
+)
 @table_options
 @click.option(
     "--method",
@@ -117,7 +125,8 @@ IDLE = ("method", "samples", "bounds", "row_chains", "row_betas", "chains", "bet
 @json_option
 @click.pass_context
 def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
-    """Estimate the mean log-likelihood of data under a run or model file, in nats a row.
+    """Estimate the mean log-likelihood of data under a run or model file, in nats a row, and of documents the
+    perplexity per word.
 
     log Z is 0 for a directed machine, exact for a small one, else estimated by annealed importance sampling, or, with
     --error or --budget, from both sides. With --along, it is measured by replica exchange along training.
@@ -125,6 +134,7 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     Example: boltz evaluate digits --data more.csv --samples 1000
     """
     from boltz import checks
+    from boltz.evaluation.documents import of_common_lengths
     from boltz.evaluation.evaluate import evaluated, refuse_idle, way_of
     from boltz.evaluation.reading import rows_asked
     from boltz.evaluation.rows import measured_rows
@@ -137,6 +147,8 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     if options["force"] and out is None:
         raise InputError("--force is for --per-row.")
     found, names = trained(path).to(options["device"]), given(ctx)
+    if options["lengths"] is not None:
+        _check_lengths(found, options["lengths"])
     course = _course(found, options, names)
     refuse_idle([found.model], names, word)
     way = way_of(found.model, options, names, word)
@@ -144,6 +156,9 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
         data, split = rows_asked(path, [found.model], options, "test")
     said(data)
     rows = measured_rows(found, (data, split), options["binarize"], options["seed"])
+    if options["lengths"] is not None:
+        rows, note = of_common_lengths(rows, options["lengths"])
+        say(note)
     with Progress() as progress:
         if course is not None:
             told = _along(found, rows, course, options["picture"], progress)
@@ -157,6 +172,16 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     emit(result, as_json, text)
 
 
+def _check_lengths(found: Any, lengths: int) -> None:
+    """Raise InputError for a number of lengths that is none, and for a machine whose rows have no lengths."""
+    from boltz import checks
+    from boltz.evaluation.documents import are_documents
+
+    checks.integer(lengths, "--lengths", 1, 10**6)
+    if not are_documents(found.model):
+        raise InputError(f"--lengths is of documents, but {found.path} has {found.model.layers[0].kind} visible units.")
+
+
 def _course(found: Any, options: dict[str, Any], names: Set[str]) -> Any:
     """How the run is measured along training, None without --along, before any rows are asked for.
 
@@ -164,6 +189,7 @@ def _course(found: Any, options: dict[str, Any], names: Set[str]) -> Any:
     """
     from boltz import checks
     from boltz.evaluation.along import course_of
+    from boltz.evaluation.documents import are_documents
     from boltz.evaluation.log_z import LEAST_ROUNDS
 
     if not options["along"]:
@@ -171,6 +197,8 @@ def _course(found: Any, options: dict[str, Any], names: Set[str]) -> Any:
             if name in names:
                 raise InputError(f"{word(name)} is for --along.")
         return None
+    if are_documents(found.model):
+        raise InputError("--along is not of documents, whose log Z depends on their lengths: leave it out.")
     for name in IDLE:
         if name in names:
             raise InputError(f"--along has a way of its own to log p*(v) and to log Z, so it takes no {word(name)}.")

@@ -38,7 +38,7 @@ from boltz.training.settings import BeliefSettings, DirectedSettings, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 Values = Mapping[str, Any]
-TABLES = ("levels", "alphabet", "label_column", "drop_columns")
+TABLES = ("levels", "alphabet", "vocabulary", "label_column", "drop_columns")
 Sections = Mapping[str, tuple[str, ...]]
 
 SHAPE = {
@@ -49,7 +49,7 @@ SHAPE = {
     "visible": "Visible units: bernoulli, or gaussian for any real numbers, such as those of sensors, as they are in "
     "the units of each column (implies --binarize none).",
     "units": "Visible units: bernoulli (0/1, grey values), spin (-1 and 1), gaussian (any real numbers), "
-    "categorical:N (codes of N states) or binomial:N (whole numbers from 0 to N).",
+    "categorical:N (codes of N states), binomial:N (whole numbers from 0 to N) or counts (of the words of documents).",
     "hidden_units": "Hidden units: bernoulli, spin, gaussian, rectified, drelu, categorical:N or binomial:N; of a dbm "
     "one kind for all layers, or one for each from the bottom. Two real-valued layers must not be neighbours.",
     "initial_scale": "Standard deviation of the weights at the start, or one for each pair of neighbouring layers. "

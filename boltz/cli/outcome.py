@@ -18,7 +18,9 @@ def show(run: boltz.Run, result: Mapping[str, Any]) -> None:
     if test is not None:
         if test["log_likelihood"] is not None or test["log_z"] is not None:
             _show_table(test)
-        if test["log_likelihood"] is None:
+        if test.get("why"):
+            say(test["why"])
+        elif test["log_likelihood"] is None:
             say(
                 "The data have neither test nor validation rows, so there is no log-likelihood of new rows: give some "
                 "with --test FILE, or measure them with boltz evaluate."
@@ -30,10 +32,15 @@ def show(run: boltz.Run, result: Mapping[str, Any]) -> None:
             say(" ".join([f"{rows}, {seen_words(test['binarize'], layer)}.", test["certified"]]))
             for told in per_unit_lines(layer, test["log_likelihood"]["value"]):
                 say(told)
+            for told in test.get("told", ()):
+                say(told)
             say(test["learnt"])
             for told in test["layers"]:
                 say(told)
-    say(f"The run is in {run.path}: see samples.png, filters.png and curves.png.")
+    pictures = (
+        ("filters.png", "curves.png") if run.model.layers[0].type.joint else ("samples.png, filters.png", "curves.png")
+    )
+    say(f"The run is in {run.path}: see {' and '.join(pictures)}.")
 
 
 def show_used(plan: boltz.Plan, result: Mapping[str, Any]) -> None:

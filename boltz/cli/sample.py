@@ -55,6 +55,13 @@ STARTS = ("rates", "uniform", "bias", "data")
     "rows of the data; unless given, the chains take turns among the first three.",
 )
 @click.option("--data", metavar="NAME", show_default="those of the run", help="The rows for --start data.")
+@click.option(
+    "--length",
+    type=int,
+    metavar="WORDS",
+    show_default="those of rows of the data",
+    help="Words of each document, drawn from nothing, of a machine whose visible units are counts.",
+)
 @table_options
 @click.option(
     "--tempered",
@@ -103,10 +110,12 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
     form, out = _form(options)
     model = model_of(path).to(options["device"])
     how = (form, _alphabet(path, model, options, form))
+    words = _words(path, model, options, out)
     if options["layer"] not in (None, *model.units):
         raise InputError(f"--layer must be one of {shown(', '.join(model.units))}, got {shown(options['layer'])}.")
     sweeps, rounds = _lengths(path, model, options, given(ctx))
     layer = options["layer"] or model.visible
+    model, options = _of_length(path, model, options)
     where = _start(path, model, options)
     began = time.monotonic()
     state, doubts = _drawn(model, options["chains"], (sweeps, rounds), options["seed"], where)
@@ -117,7 +126,7 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
         written = [layer]
     else:
         written = list(model.units) if out.suffix == ".npz" and options["layer"] is None else [layer]
-        state = _written(model, {name: state[name] for name in written}, how, out)
+        state = _written(model, {name: state[name] for name in written}, (*how, words), out)
     result = {
         "out": str(out),
         "as": form,
@@ -180,6 +189,38 @@ def _start(path: Path, model: Any, options: dict[str, Any]) -> dict[str, Any]:
     return {"start": "data", "data": np.concatenate([rows.seen(slice(i, i + 1)) for i in numbers.tolist()])}
 
 
+def _of_length(path: Path, model: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The machine of documents of --length, or one whose chains start at documents; raises InputError."""
+    from boltz import checks
+    from boltz.units.counts import LONGEST
+    from boltz.units.states import own_lengths
+
+    length, layer = options["length"], model.layers[0]
+    if length is not None:
+        if not own_lengths(layer.type):
+            raise InputError(f"--length is of documents of any length, but {path} has {layer.kind} visible units.")
+        if options["start"] == "data":
+            raise InputError("--length draws documents from nothing, and --start data from those of data: name one.")
+        return model.of_length(checks.integer(length, "--length", 1, LONGEST)), options
+    if not own_lengths(layer.type):
+        return model, options
+    if options["tempered"] or options["start"] not in (None, "data"):
+        option = "--tempered" if options["tempered"] else f"--start {options['start']}"
+        raise InputError(
+            f"{option} needs the length of documents, since those of {path} have any length: give --length WORDS."
+        )
+    return model, options | {"start": "data"}
+
+
+def _words(path: Path, model: Any, options: dict[str, Any], out: Path) -> tuple[str, ...]:
+    """The words of the columns of documents, where a table is written and they are known; raises InputError."""
+    from boltz.evaluation.documents import are_documents, words_of_run
+
+    if out.suffix != ".csv" or options["layer"] not in (None, model.visible) or not are_documents(model):
+        return ()
+    return words_of_run(path, model)
+
+
 def _drawn(model: Any, chains: int, lengths: tuple[int | None, int | None], seed: int, where: dict[str, Any]) -> Any:
     """States of all layers after so many sweeps, or of so many rounds, and what speaks against the latter."""
     import boltz
@@ -232,14 +273,14 @@ def _alphabet(path: Path, model: Any, options: dict[str, Any], form: str) -> str
     return letters
 
 
-def _written(model: Any, states: dict[str, Any], how: tuple[str, str], out: Path) -> dict[str, Any]:
+def _written(model: Any, states: dict[str, Any], how: tuple[str, str, tuple[str, ...]], out: Path) -> dict[str, Any]:
     """Write states of layers as asked for, and return them as they are written."""
     from boltz.data.alignments import sequences_of
     from boltz.storage.atomic import write_bytes, write_text
     from boltz.storage.tables import Table, written
     from boltz.units.onehot import codes_of
 
-    form, alphabet = how
+    form, alphabet, words = how
     columns = {layer.name: layer.columns for layer in model.layers}
     if form != "values":
         states = {name: codes_of(x, columns[name]) if columns[name] > 1 else x for name, x in states.items()}
@@ -248,12 +289,13 @@ def _written(model: Any, states: dict[str, Any], how: tuple[str, str], out: Path
         names = (f">sample_{i}\n" if form == "fasta" else "" for i in range(1, len(lines) + 1))
         write_text(out, "".join(f"{name}{line}\n" for name, line in zip(names, lines, strict=True)))
         return states
-    kinds = {layer.name: layer.type.support for layer in model.layers}
-    plain = {name: _plain(x, kinds[name]) for name, x in states.items()}
+    kinds = {layer.name: layer.type for layer in model.layers}
+    plain = {name: _plain(x, kinds[name].support, kinds[name].joint) for name, x in states.items()}
     if out.suffix == ".csv":
         (name, x) = next(iter(plain.items()))
         states_of = columns[name] if form == "values" else 1
-        with written(out, Table("samples", x.shape, x.dtype, _columns(name, x.shape[1], states_of))) as put:
+        headers = list(words) if words and name == model.visible else _columns(name, x.shape[1], states_of)
+        with written(out, Table("samples", x.shape, x.dtype, headers)) as put:
             put(x)
     else:
         write_bytes(out, _encoded(plain, out.suffix))
@@ -266,10 +308,12 @@ def _columns(layer: str, columns: int, states: int) -> list[str]:
     return units if states == 1 else [f"{unit}_{state}" for unit in units for state in range(states)]
 
 
-def _plain(x: Any, support: tuple[float, ...] | None) -> Any:
+def _plain(x: Any, support: tuple[float, ...] | None, counts: bool) -> Any:
     """States in the smallest type that holds them, with a sign where there are negative ones."""
     import numpy as np
 
+    if counts:
+        return x.astype(np.uint16 if x.max(initial=0) < 2**16 else np.uint32)
     if support is None:
         return x
     if x.dtype.kind in "iu":  # codes

@@ -21,6 +21,7 @@ from boltz.data.kinds import BINARY, REAL, kind_words
 from boltz.data.row_weights import effective_rows, named_weights
 from boltz.errors import InputError
 from boltz.evaluation.closing import Asked, closing
+from boltz.evaluation.documents import ANNEALED, are_documents
 from boltz.evaluation.evaluate import samples_for
 from boltz.evaluation.log_z import Annealing
 from boltz.evaluation.per_unit import visible_words
@@ -92,6 +93,7 @@ def prepared(options: Options) -> Start:
     settings = MACHINES[kind].settings_from(values)
     evaluation = _evaluation(options, values, settings.seed)
     model = _built(kind, values, data) if first is None else _fitting(first, data, f"the machine of {origin}")
+    _refuse_for_documents(model, options)
     stages(model.plan, settings)  # refuses what cannot be trained
     samples_for(model, evaluation["samples"])
     stem = f"{recipe.name}-{data.name}" if recipe else _stem(kind, model, data)
@@ -134,6 +136,19 @@ def planned_start(start: Start, options: Options, spent: float) -> Start:
         plan = replace(plan, expected=None)
     extra = start.extra | {"evaluation": asked | {"betas": end.annealing.betas}}
     return replace(start, settings=plan.settings, held_out=others, extra=extra, plan=plan)
+
+
+def _refuse_for_documents(model: Model, options: Options) -> None:
+    """Raise InputError for options on what the end of a training on documents does without."""
+    if not are_documents(model):
+        return
+    if options["minutes"] is not None:
+        raise InputError("--minutes cannot plan the measurement of documents: give --epochs, or leave both out.")
+    for name in ("betas", "chains_ais", "evaluation_samples"):
+        if options.get(name) is not None:
+            raise InputError(
+                f"{word(name)} would do nothing: log Z of documents is exact for each length, or {ANNEALED}."
+            )
 
 
 def _check_minutes(options: Options, kind: str, recipe: Recipe | None) -> None:

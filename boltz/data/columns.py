@@ -30,6 +30,7 @@ class Asked:
     """The column of labels and those to leave out, each by its name in the header, else by its number from 1.
 
     exact: numbers of text with all their digits; missing: numbers may be missing; alphabet: that of an alignment.
+    counts: rows are counts of words; vocabulary: these words, None where the file has them.
     """
 
     label: str | int | None = None
@@ -37,6 +38,8 @@ class Asked:
     exact: bool = False
     missing: bool = False
     alphabet: str | None = None
+    counts: bool = False
+    vocabulary: tuple[str, ...] | None = None
 
     @property
     def request(self) -> dict[str, Any]:

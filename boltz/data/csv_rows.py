@@ -29,7 +29,7 @@ def read_comma(stream: IO[bytes], place: str, limit: int, asked: Asked | None = 
     rows. Whole numbers come as int16, int32 or int64, others as float32, or as float64 where all digits are asked for,
     and missing ones, where they are asked for, as 0 that is not known. Raises FileError.
     """
-    lines = _lines(stream, place, limit)
+    lines = text_lines(stream, place, limit)
     first = _first(lines)
     if not first:
         raise FileError(f"{place} holds no rows.")
@@ -54,8 +54,8 @@ def read_comma(stream: IO[bytes], place: str, limit: int, asked: Asked | None = 
         )
 
 
-def _lines(stream: IO[bytes], place: str, limit: int) -> Iterator[str]:
-    """Lines as text without line ends; empty lines are allowed at the end of the file only."""
+def text_lines(stream: IO[bytes], place: str, limit: int, wanted: str = "a row of numbers") -> Iterator[str]:
+    """Lines as text without line ends; empty lines are allowed at the end of the file only. Raises FileError."""
     size = count = empty = 0
     while raw := stream.readline(LONGEST_LINE):
         count += 1
@@ -70,7 +70,7 @@ def _lines(stream: IO[bytes], place: str, limit: int) -> Iterator[str]:
             empty = empty or count
             continue
         if empty:
-            raise FileError(f"{place}, line {empty} is empty; expected a row of numbers.")
+            raise FileError(f"{place}, line {empty} is empty; expected {wanted}.")
         if line.lstrip().startswith("#") or re.fullmatch(r"sep=.", line.strip()):
             raise FileError(f"{place}, line {count} is no row ({line.strip()!r:.40}); take such lines out.")
         if "\r" in line:

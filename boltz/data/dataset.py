@@ -35,10 +35,11 @@ class Table(NamedTuple):
 
     columns: those that the values are of, where not all columns of the file are, or where they have names; notes: how a
     text was read; known: which of the values are, in their shape, None where all are, and others are 0. alphabet: the
-    letters that values are codes of; sequences: they are those of an alignment, whose columns are sites.
+    letters that values are codes of; sequences: they are those of an alignment, whose columns are sites. words: those
+    that columns are counts of, of a text that has them; values may be sparse (SparseRows) where counts are asked for.
     """
 
-    values: Array
+    values: Any
     array: str | None = None
     labels: Array | None = None
     shape: tuple[int, int] | None = None
@@ -48,6 +49,7 @@ class Table(NamedTuple):
     known: Array | None = None
     alphabet: str | None = None
     sequences: bool = False
+    words: tuple[str, ...] | None = None
 
     def cell(self, row: int, column: int) -> str:
         """A number in words: row and column, as in the file."""
@@ -61,7 +63,8 @@ class Data:
 
     kind: that of the units that rows are states of. "spin": -1 and 1. "gaussian": any finite numbers. "categorical:q":
     one-hot bytes (rows, units * q), levels 1; alphabet then has a letter for each of the q states, where it is known.
-    "binomial:n": whole numbers from 0 to n.
+    "binomial:n": whole numbers from 0 to n. "counts": how often a document, a row, has each word, and columns then are
+    words.
 
     Rows in a mapped file are read where they are used and keep the number type of the file, which must not change
     meanwhile; those of a sparse matrix (SparseRows) are made dense where they are used. request holds the arguments of
@@ -276,7 +279,7 @@ def known_in_full(data: Data, least: int = 1) -> Data | None:
 def only(data: Data, rows: NDArray[np.int64]) -> Data:
     """Some rows of data by their numbers, as an array of their own."""
     sparse = isinstance(data.x, SparseRows)
-    x: Any = SparseRows(data.x.matrix[rows]) if sparse else np.ascontiguousarray(data.x[rows])
+    x: Any = data.x.only(rows) if sparse else np.ascontiguousarray(data.x[rows])
     parts = {name: getattr(data, name) for name in ("labels", "weights", "known")}
     kept: dict[str, Any] = {name: None if part is None else part[rows] for name, part in parts.items()}
     return replace(data, x=x, **kept, mark=None, request={})

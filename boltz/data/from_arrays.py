@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from boltz.data.counts import count_type
 from boltz.data.dataset import Data, kept, rows_of, two_valued, zeros_and_ones
 from boltz.data.sparse import SparseRows, is_sparse, sparse_rows
 from boltz.errors import InputError
@@ -16,7 +17,12 @@ from boltz.units.onehot import Visible, by_columns, not_states
 from boltz.units.states import are_states, refuse_others
 
 WITH_LEVELS = "use model.with_levels({})"
-KINDS = {"gaussian": "real numbers", "bernoulli": "units of 0 and 1", "spin": "-1/+1 spins"}  # what rows are called
+KINDS = {
+    "gaussian": "real numbers",
+    "bernoulli": "units of 0 and 1",
+    "spin": "-1/+1 spins",
+    "counts": "counts of words",
+}  # what rows are called
 
 
 def given(x: Any, name: str, units: int, real: bool = False, levels: int | None = None) -> Data:
@@ -101,6 +107,5 @@ def _documents(x: Any, name: str, layer: Visible) -> Data:
     for block in blocks(values):
         refuse_others(layer.type, block, name, first)
         first, most = first + len(block), max(most, float(block.max()))
-    small: Any = np.uint8 if most < 2**8 else np.uint16 if most < 2**16 else np.float32
-    rows = values if isinstance(values, np.memmap) else values.astype(small)
+    rows = values if isinstance(values, np.memmap) else values.astype(count_type(most))
     return Data(rows, "array", None, None, None, None, "array", kind=layer.kind)

@@ -9,8 +9,10 @@ import numpy as np
 
 from boltz.checks import brief
 from boltz.data.alignments import checked_alphabet, states
+from boltz.data.counts import counted
 from boltz.data.dataset import Array, Table, units
 from boltz.data.npy import LIMIT_BYTES
+from boltz.data.sparse import SparseRows
 from boltz.errors import FileError, InputError
 from boltz.scale import Border, blocks, extent
 from boltz.units import MOST_STATES, kind_of, units_of
@@ -19,7 +21,7 @@ from boltz.units.onehot import one_hot
 from boltz.units.states import ends, state_words
 
 ANY_STATES = "categorical"  # of as many states as the codes show
-BINARY, SPIN, REAL, SUMS = "bernoulli", "spin", "gaussian", "binomial"
+BINARY, SPIN, REAL, SUMS, COUNTS = "bernoulli", "spin", "gaussian", "binomial", "counts"
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,13 @@ class Kind:
         return self.kind == REAL
 
     @property
+    def counts(self) -> bool:
+        """Whether counts of words are asked for, perhaps of documents of one length."""
+        return self.kind is not None and self.kind.startswith(COUNTS)
+
+    @property
     def states(self) -> bool:
-        """Whether states are asked for that nothing divides: spins, codes or sums."""
+        """Whether states are asked for that nothing divides: spins, codes, sums or counts."""
         return self.kind is not None and self.kind not in (BINARY, REAL)
 
 
@@ -44,10 +51,10 @@ def asked_kind(kind: Any, alphabet: Any, levels: int | None) -> Kind:
     """The kind that arguments of boltz.load_data ask for; raises InputError where they do not fit together."""
     if kind is not None and not (isinstance(kind, str) and kind == ANY_STATES):
         kind = kind_of(kind, "units")
-        if kind not in (BINARY, SPIN, REAL) and not kind.startswith((ANY_STATES, SUMS)):
+        if kind not in (BINARY, SPIN, REAL) and not kind.startswith((ANY_STATES, SUMS, COUNTS)):
             raise InputError(
-                f"units of files are {BINARY}, {SPIN}, {REAL}, {ANY_STATES} or {SUMS}:TRIALS, got {kind!r}: give rows "
-                "of these as an array."
+                f"units of files are {BINARY}, {SPIN}, {REAL}, {ANY_STATES}, {SUMS}:TRIALS or {COUNTS}, got {kind!r}: "
+                "give rows of these as an array."
             )
     if alphabet is not None:
         alphabet = checked_alphabet(alphabet)
@@ -114,6 +121,9 @@ def taken(table: Table, kind: Kind, border: Border) -> Taken:
         return Taken(x, levels, shape, REAL if real else BINARY, None, known, table.notes)
     rows, shape = _flat(table, border)
     border = replace(border, cell=table.cell)
+    if kind.counts:
+        assert kind.kind is not None
+        return Taken(counted(rows, known, units_of(kind.kind), border), None, None, kind.kind, None, None, table.notes)
     if kind.kind == SPIN:
         return _spins(rows, shape, known, table.notes, border)
     if str(kind.kind).startswith(SUMS):
@@ -121,7 +131,7 @@ def taken(table: Table, kind: Kind, border: Border) -> Taken:
     return _codes(rows, kind, known, table.notes, border)
 
 
-def _flat(table: Table, border: Border) -> tuple[Array, tuple[int, int] | None]:
+def _flat(table: Table, border: Border) -> tuple[Any, tuple[int, int] | None]:
     """The numbers (rows, units) of a table of any number of axes, and their image shape; raises FileError."""
     if table.units is not None:
         raise FileError(f"{border.name} holds packed bits, which are units of 0 and 1: leave units out.")
@@ -130,6 +140,8 @@ def _flat(table: Table, border: Border) -> tuple[Array, tuple[int, int] | None]:
         raise FileError(f"{border.name} has shape {values.shape}; expected (rows, units), or images with 3 or 4 axes.")
     if values.size == 0:
         raise FileError(f"{border.name} is empty, its shape is {values.shape}; expected at least one row and column.")
+    if isinstance(values, SparseRows):
+        return values, None
     shape = (values.shape[1], values.shape[2]) if values.ndim == 3 else table.shape
     return values.reshape(len(values), -1), shape
 
@@ -244,6 +256,8 @@ def kind_words(kind: str, alphabet: str | None = None) -> str:
         return f"codes of {number} states" + ("" if alphabet is None else f", the letters {alphabet}")
     if name == SUMS:
         return f"whole numbers from 0 to {number}"
+    if name == COUNTS:
+        return "counts of words" + (f", {number} a row" if number else "")
     return "real numbers" if kind == REAL else "numbers in [0, 1]"
 
 

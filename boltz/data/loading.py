@@ -18,14 +18,16 @@ from boltz.data import readers
 from boltz.data.alignments import ENDINGS
 from boltz.data.columns import Asked, Columns, asked, refuse_named, refuse_odd
 from boltz.data.dataset import Array, Data, Table, fingerprint, row_type
+from boltz.data.documents import ENDINGS as DOCUMENTS
 from boltz.data.kinds import SPIN, Kind, asked_kind, named_kind, resolved, taken
 from boltz.data.named_sets import SETS, VARIABLE, data_folder, file_of
+from boltz.data.sparse import SparseRows
 from boltz.errors import FileError, InputError
 from boltz.foreign import near
 from boltz.scale import MOST_LEVELS, Border, checked_levels, extent, grey
 
 FEW = 5  # names that a message lists
-TEXTS = (".csv", ".tsv", ".idx", *ENDINGS)
+TEXTS = (".csv", ".tsv", ".idx", *DOCUMENTS, *ENDINGS)
 SUFFIXES = (".npz", ".npy", *TEXTS, *(f"{ending}.gz" for ending in TEXTS))
 
 
@@ -41,29 +43,34 @@ def load(
     alphabet: str | None = None,
     machine_levels: int | None = None,
     missing: bool = False,
+    vocabulary: str | os.PathLike[str] | None = None,
 ) -> Data:
-    """Rows of a named set, of a file (.npy, .npz[:array], .csv, .tsv, .txt, idx, FASTA, A3M) or of a file in
+    """Rows of a named set, of a file (.npy, .npz[:array], .csv, .tsv, .txt, .svm, idx, FASTA, A3M) or of a file in
     $BOLTZ_DATA by its stem, read-only; FileError names file, row and column of what is no state of a unit.
 
     units: what the numbers are. "bernoulli": numbers in [0, 1], 0/1 or grey bytes (uint8). "spin": -1 and 1.
     "gaussian": any finite real numbers, as they are; grey bytes stay grey. "categorical:q": codes from 0 to q - 1, one
     column a unit, which become one-hot columns; without q they go up to the greatest code. "binomial:n": whole numbers
-    from 0 to n, such as how many of n trials came off. By default numbers are bernoulli, but -1 and 1 alone are spins,
-    and an alignment is categorical, which the notes say.
+    from 0 to n, such as how many of n trials came off. "counts": whole numbers of words, a document a row, also a CSR
+    matrix in .npz by scipy.sparse.save_npz, or lines word:count word:count. By default numbers are bernoulli, but -1
+    and 1 alone are spins, and an alignment is categorical, which notes say.
+
+    vocabulary: a file with a word a line, or of such lines, whose words the columns of counts are. By default they are
+    the words of the lines in sorted order, and columns of the result has them.
 
     alphabet: the letters of an alignment in the order of their codes, by default the 20 amino acids and the gap, or
     those in the array alphabet of an .npz file. levels: all numbers of the file are whole ones from 0 to levels, 1 to
-    65535, and are divided by it. machine_levels: so are those of whole-number types, as by a machine that keeps these
-    levels, unless levels says otherwise.
-
-    label_column and drop_columns name columns of a table, by the header or by number from 1, that hold labels or are
-    left out. missing: empty cells, NA and NaN are False in known of the result. The rows of a .npy file of 64 MiB and
-    more stay in the file, mapped, which must not change while in use, unless they are codes.
+    65535, and are divided by it. machine_levels: so are whole-number types, as a machine keeps it, unless levels says
+    otherwise. label_column and drop_columns name columns of a table, by the header or by number from 1, that hold
+    labels or are left out. missing: empty cells, NA and NaN are False in known of the result. The rows of a .npy file
+    of 64 MiB and more stay in the file, mapped, which must not change while in use, unless they are codes.
     """
     choice(split, "split", readers.SPLITS)
     said = checked_levels(levels) is not None
     kind = asked_kind(units, alphabet, levels)
     columns = replace(asked(label_column, drop_columns), exact=kind.real, missing=flag(missing, "missing"))
+    columns = replace(columns, counts=kind.counts, alphabet=kind.alphabet)
+    words = _vocabulary(vocabulary, kind)
     if limit is not None:
         integer(limit, "limit", 1)
     if split not in _known_splits(name_or_path):
@@ -74,11 +81,11 @@ def load(
         if columns.request:
             raise InputError(f"{place[2]} is a named set of images: label_column and drop_columns are for tables.")
     wanted = levels if said or place[2] else checked_levels(machine_levels)
-    return _loaded(place, _Wanted(split, limit, wanted, said, kind, replace(columns, alphabet=kind.alphabet)))
+    return _loaded(place, _Wanted(split, limit, wanted, said, kind, columns, words))
 
 
 class _Wanted(NamedTuple):
-    """What load is asked for, checked; said: the levels are those of this file."""
+    """What load is asked for, checked; said: the levels are those of this file; words: the file of the vocabulary."""
 
     split: str
     limit: int | None
@@ -86,12 +93,23 @@ class _Wanted(NamedTuple):
     said: bool
     kind: Kind
     columns: Asked
+    words: Path | None
+
+
+def _vocabulary(given: Any, kind: Kind) -> Path | None:
+    """The file of the words of the columns, None without one; raises InputError."""
+    if given is None:
+        return None
+    path = Path(os.path.expanduser(checked_path(given, "vocabulary")))
+    if not kind.counts:
+        raise InputError("vocabulary names the words of counts: give units='counts' (--units counts), or leave it out.")
+    return path.resolve()
 
 
 def _loaded(at: tuple[Path, str | None, str | None], wanted: _Wanted) -> Data:
     """The rows of a file, of an array in it, or of a named set; raises FileError."""
     path, array, named = at
-    table = readers.read(path, array, wanted.split, wanted.columns)
+    table = _read(path, array, wanted)
     place = f"{path}: array {table.array!r:.60}" if table.array else str(path)
     border = Border(
         place, wanted.levels, "give levels={0} (--levels {0})", wanted.said, file=True, real=wanted.kind.real
@@ -109,14 +127,37 @@ def _loaded(at: tuple[Path, str | None, str | None], wanted: _Wanted) -> Data:
         mark = fingerprint(x, row_type(found.levels))
     request = {"name_or_path": (named or str(path.resolve())) + (f":{array}" if array else ""), "split": wanted.split}
     more: dict[str, Any] = {"limit": limit, "levels": wanted.levels if found.levels == wanted.levels else None}
-    more |= {"missing": wanted.columns.missing or None, "units": found.kind if kind.states else kind.kind}
+    words = wanted.words or (path.resolve() if table.words is not None else None)
+    more |= {
+        "vocabulary": None if words is None else str(words),
+        "missing": wanted.columns.missing or None,
+        "units": found.kind if kind.states else kind.kind,
+    }
     more |= {"alphabet": found.alphabet, **wanted.columns.request}
     request |= {name: value for name, value in more.items() if value is not None}
     source = f"{path}:{table.array}" if table.array else str(path)
     about = (named or path.name.split(".")[0], found.shape, found.levels, mark, labels, source, request, found.notes)
-    data = Data(np.asarray(x), *about, _names(table), kind=found.kind, known=known, alphabet=found.alphabet)
-    data.x.flags.writeable = False
-    return data
+    rows = x if isinstance(x, SparseRows) else np.asarray(x)
+    (rows.matrix.data if isinstance(rows, SparseRows) else rows).flags.writeable = False
+    return Data(rows, *about, _names(table), kind=found.kind, known=known, alphabet=found.alphabet)
+
+
+def _read(path: Path, array: str | None, wanted: _Wanted) -> Table:
+    """The table of a file, with the words of its columns where it is of counts; raises FileError."""
+    columns = wanted.columns
+    if not wanted.kind.counts:
+        return readers.read(path, array, wanted.split, columns)
+    words = None if wanted.words in (None, path.resolve()) else readers.words_of(wanted.words)
+    table = readers.read(path, array, wanted.split, replace(columns, missing=True, vocabulary=words))
+    if words is None or table.words is not None:
+        return table
+    own, place = _names(table), f"{wanted.words} has {len(words):,} words"
+    count = table.values.shape[-1] if table.columns is None else len(table.columns.units)
+    if len(words) != count:
+        raise FileError(f"{place}, but {path} has {count:,} columns: give the words of these, in their order.")
+    if own and own != words:
+        raise FileError(f"{place}, but the columns of {path} have other names of their own: leave vocabulary out.")
+    return table._replace(words=words)
 
 
 def _told(table: Table, asked: Kind, found: Kind, place: str) -> tuple[Table, Kind]:
@@ -129,7 +170,9 @@ def _told(table: Table, asked: Kind, found: Kind, place: str) -> tuple[Table, Ki
 
 
 def _names(table: Table) -> tuple[str, ...]:
-    """The names of the units, where a table of text has them."""
+    """The names of the units, where a table of text has them, or their words."""
+    if table.words is not None:
+        return table.words
     held = table.columns
     return () if held is None or held.names is None else tuple(held.names[number].strip() for number in held.units)
 
@@ -159,7 +202,7 @@ def _check_columns(table: Table, border: Border, kind: Kind) -> None:
                 f"{place}: the first line may name the columns or be a row of data: give the columns names."
             )
     plain = table.values.ndim == 2 and table.values.size > 0 and table.shape is None and table.units is None
-    if plain and kind.kind != SPIN and not table.sequences and not isinstance(table.values, np.memmap):
+    if plain and kind.kind != SPIN and not table.sequences and not isinstance(table.values, np.memmap | SparseRows):
         columns = table.columns or Columns(None, range(table.values.shape[1]))
         scale = (
             "real"
@@ -206,8 +249,10 @@ def _check_named(name: str, split: str, path: Path, found: str) -> None:
         )
 
 
-def _first(values: Array, limit: int | None) -> Array:
+def _first(values: Any, limit: int | None) -> Any:
     """The first of the values; a copy, so that the others can be let go, unless they are mapped."""
+    if isinstance(values, SparseRows):
+        return values.only(slice(limit))
     return values[:limit] if isinstance(values, np.memmap) else values[:limit].copy()
 
 

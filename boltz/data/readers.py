@@ -22,14 +22,20 @@ import numpy as np
 
 from boltz.data.alignments import ENDINGS, fault, is_alignment, read_alignment
 from boltz.data.columns import Asked, split_columns
+from boltz.data.csr import checked_format, is_sparse_file, read_csr
 from boltz.data.csv_rows import read_comma
 from boltz.data.dataset import Array, Table
+from boltz.data.documents import ENDINGS as DOCUMENTS
+from boltz.data.documents import are_documents, read_documents, read_words
 from boltz.data.npy import LIMIT_BYTES, fill, read_header, read_npy
+from boltz.data.sparse import SparseRows
 from boltz.errors import BoltzError, FileError
 
 SPLITS = ("train", "valid", "test")
 TEXTS = (".csv", ".tsv", ".txt")
-KINDS = f".npy, .npz, .csv, .tsv, .txt, idx and {', '.join(ENDINGS)} files (text and idx perhaps with .gz)"
+KINDS = f".npy, .npz, .csv, .tsv, .txt, .svm, idx and {', '.join(ENDINGS)} files (text and idx perhaps with .gz)"
+COUNTS = "read them as such with units='counts' (--units counts)"
+FORMAT = re.compile(r"([<>|=])([SU])([1-9])")
 LETTERS = re.compile(r"([<>|=])(U1|S1)")
 MOST_LETTERS = 94  # that can be told apart
 MAPPED_BYTES = 2**26
@@ -57,8 +63,8 @@ def read(path: Path, array: str | None, split: str, asked: Asked | None = None) 
     apart; FileError when it cannot be read safely.
     """
     table = _apart(_read(path, array, split, asked), path, asked)
-    mapped = isinstance(table.values, np.memmap)  # which nothing reads as a whole
-    if asked is None or not asked.missing or mapped or table.values.dtype.kind != "f":
+    whole = not isinstance(table.values, np.memmap | SparseRows)  # which nothing reads, or makes dense, as a whole
+    if asked is None or not asked.missing or not whole or table.values.dtype.kind != "f":
         return table
     known = ~np.isnan(table.values)
     return table if known.all() else table._replace(values=np.where(known, table.values, 0), known=known)
@@ -71,6 +77,8 @@ def _apart(table: Table, path: Path, asked: Asked | None) -> Table:
     place = f"{path}: array {table.array!r:.60}" if table.array else str(path)
     if table.sequences:
         raise FileError(f"{place} is an alignment, whose sites are no columns for --label-column or --drop-column.")
+    if isinstance(table.values, SparseRows):
+        raise FileError(f"{place} holds counts of words, which are not chosen by --label-column or --drop-column.")
     if table.units is not None or (asked.label is not None and table.labels is not None):
         what = "packed bits, whose columns are" if table.units else "labels in an array of their own, which are"
         raise FileError(f"{place} has {what} not chosen by --label-column or --drop-column.")
@@ -83,12 +91,17 @@ def _read(path: Path, array: str | None, split: str, asked: Asked | None) -> Tab
         kind = _kind(path)
         if kind == "npz":
             with zipfile.ZipFile(path) as archive:
-                return _read_npz(archive, path, array, split)
+                return _read_npz(archive, path, array, split, asked or Asked())
         if array is not None:
             raise FileError(f"{path} holds one table; an array name ({array!r}) goes with .npz files only.")
         if split != "train":
             raise FileError(f"{path} holds one table, so it has no split {split!r}: leave the split out.")
+        words = kind == "documents" or (kind == "csv" and _are_documents(path))
+        if words and (asked is None or not (asked.counts or asked.request)):
+            raise FileError(f"{path} holds word:count pairs: {COUNTS}.")
         with _opened(path) as stream:
+            if words and asked is not None and asked.counts:
+                return read_documents(stream, str(path), LIMIT_BYTES, asked.vocabulary)
             if kind == "fasta":
                 return read_alignment(stream, str(path), LIMIT_BYTES, None if asked is None else asked.alphabet)
             if kind == "csv":
@@ -97,6 +110,25 @@ def _read(path: Path, array: str | None, split: str, asked: Asked | None) -> Tab
                 size = path.stat().st_size
                 return Table(read_npy(stream, str(path), size, mapped=size >= MAPPED_BYTES))
             return Table(_read_idx(stream, path))
+
+
+def _are_documents(path: Path) -> bool:
+    """Whether the lines of a text hold words with counts."""
+    with _opened(path) as stream:
+        return are_documents(stream)
+
+
+def words_of(path: Path) -> tuple[str, ...]:
+    """The words of a vocabulary, one a line, or of documents, in the order of their columns; raises FileError."""
+    with _guarded(path):
+        _check_file(path)
+        documents = _are_documents(path)
+        with _opened(path) as stream:
+            if not documents:
+                return read_words(stream, str(path), LIMIT_BYTES)
+            words = read_documents(stream, str(path), LIMIT_BYTES).words
+            assert words is not None
+            return words
 
 
 def splits(path: Path) -> tuple[str, ...]:
@@ -121,15 +153,22 @@ def _guarded(path: Path) -> Iterator[None]:
         raise FileError(f"{path} cannot be read: {reason!r:.200}.") from problem
 
 
-def _kind(path: Path) -> str:
+def _check_file(path: Path) -> None:
+    """Raise FileError for what is no file with something in it."""
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise FileError(f"{path} is not a file; expected {KINDS}.")
     if found.st_size == 0:
         raise FileError(f"{path} is empty (0 bytes).")
+
+
+def _kind(path: Path) -> str:
+    _check_file(path)
     name = path.name.lower()
     if name.removesuffix(".gz").endswith(TEXTS):
         return "csv"
+    if name.removesuffix(".gz").endswith(DOCUMENTS):
+        return "documents"
     if is_alignment(path):
         return "fasta"
     for kind in ("npy", "npz"):
@@ -146,8 +185,10 @@ def _opened(path: Path) -> IO[bytes]:
     return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")  # type: ignore[return-value]
 
 
-def _read_npz(archive: zipfile.ZipFile, path: Path, array: str | None, split: str) -> Table:
+def _read_npz(archive: zipfile.ZipFile, path: Path, array: str | None, split: str, asked: Asked) -> Table:
     members = _members(archive, path)
+    if array is None and is_sparse_file(members) and not _splits(members):
+        return _read_sparse(archive, members, path, split, asked)
     name = _chosen(members, path, array, split)
     values = _member(archive, members[name], path)
     part = name[1:] if name == "x" or name.startswith("x_") else None
@@ -168,6 +209,38 @@ def _read_npz(archive: zipfile.ZipFile, path: Path, array: str | None, split: st
     raise FileError(
         f"{path}: array {name!r} has {values.shape[1]} columns; expected {width}, or {-(-width // 8)} packed bytes."
     )
+
+
+def _read_sparse(
+    archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], path: Path, split: str, asked: Asked
+) -> Table:
+    """The rows of a sparse matrix as SciPy saves it, which are counts of words; raises FileError."""
+    if split != "train":
+        raise FileError(f"{path} holds one table, so it has no split {split!r}: leave the split out.")
+    checked_format(_format(archive, members["format"], path), str(path))
+    if not asked.counts:
+        raise FileError(
+            f"{path} holds a sparse matrix, which is read as counts of words: {COUNTS}, or save others as dense arrays."
+        )
+    for name in ("indices", "indptr"):
+        if name not in members:
+            raise FileError(f"{path} holds a sparse matrix without its array {name!r}; expected one in CSR format.")
+    rows = read_csr(lambda name: _member(archive, members[name], path), str(path))
+    return Table(rows, labels=_labels(archive, members.get("y"), path, len(rows)))
+
+
+def _format(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> str:
+    """The format of a sparse matrix, as a few letters; raises FileError."""
+    place = f"{path}: array 'format'"
+    with archive.open(info) as stream:
+        header, start = read_header(stream, place)
+        found = FORMAT.fullmatch(header.description)
+        if found is None or header.shape != ():
+            raise FileError(f"{place} must be a word such as 'csr', got {header.description!r:.40} {header.shape}.")
+        order, kind, length = found.groups()
+        dtype = np.dtype(f"{order}u4" if kind == "U" else "u1")
+        letters = fill(stream, dtype, (int(length),), place, info.file_size - start)
+    return "".join(chr(n) if 32 < n < 127 else "?" for n in letters.tolist() if n)
 
 
 def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:

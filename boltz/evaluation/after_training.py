@@ -10,11 +10,20 @@ from boltz.diagnostics.layers import layers_of
 from boltz.errors import FileError
 from boltz.estimators.likelihood import log_likelihood
 from boltz.evaluation.beside import beside
+from boltz.evaluation.documents import (
+    are_documents,
+    documents,
+    too_many,
+    verdict_of_words,
+    word_entries,
+    word_lines,
+)
 from boltz.evaluation.evaluate import samples_for
 from boltz.evaluation.log_z import Annealing, annealed
 from boltz.evaluation.per_unit import per_unit
 from boltz.evaluation.reading import COLUMNS, KIND, loaded
 from boltz.evaluation.rows import visible_rows
+from boltz.evaluation.trained import Trained
 from boltz.evaluation.words import verdict
 from boltz.models.files import Model
 from boltz.progress import Report, steps
@@ -33,15 +42,15 @@ def measured(run: Run, progress: Report) -> dict[str, Any] | None:
     if asked.get("wanted", True) is not True:
         return None
     seed = run.settings.seed
+    if are_documents(run.model):
+        return _of_documents(run, description)
     samples = samples_for(run.model, asked.get("samples", 0))
     annealing = Annealing(asked.get("chains", 100), asked.get("betas", "sm2008"), seed)
     log_z = annealed(run.model, annealing, progress)
     found: dict[str, Any] = {"log_likelihood": None, "log_z": None, "methods": {}}
     if log_z is not None:
         found |= {"log_z": log_z.as_dict(), "methods": {"log_z": log_z.method}}
-    which, data = "test", _split_data(description, run.model, "test")
-    if data is None:
-        which, data = "validation", _validation_data(description, run)
+    which, data = _unlearnt(description, run)
     if data is None:
         return found
     x, how = visible_rows(data, run.settings.binarize, seed, run.model)
@@ -56,6 +65,31 @@ def measured(run: Run, progress: Report) -> dict[str, Any] | None:
     about |= {"units": run.model.layers[0].kind, **per_unit(run.model.layers[0], likelihood.value)}
     about |= {"layers": list(map(str, layers)), "layer_gains": [each.as_dict() for each in layers]}
     return found | about | {"certified": said}
+
+
+def _of_documents(run: Run, description: RunDescription) -> dict[str, Any]:
+    """The perplexity of documents that were not learnt, with their log-likelihood, or why it cannot be had."""
+    found: dict[str, Any] = {"log_likelihood": None, "log_z": None, "methods": {}}
+    which, data = _unlearnt(description, run)
+    if data is None:
+        return found
+    x, how = visible_rows(data, run.settings.binarize, run.settings.seed, run.model)
+    layer = run.model.layers[0]
+    found |= {"which": which, "rows": len(x), "data": data.name, "binarize": how, "units": layer.kind}
+    found |= {"samples": 0, "layers": [], "layer_gains": []}
+    if why := too_many(run.model, x):
+        return found | {"why": f"The perplexity of the {which} rows is not measured: {why}"}
+    told = documents(Trained("the run", run.model, run.path, description), data, x, run.settings.seed)
+    likelihood = told.log_likelihood
+    found |= {"log_likelihood": likelihood.as_dict(), "methods": {"log_likelihood": likelihood.method}}
+    found |= {"perplexity": word_entries(told), "told": word_lines(told), "learnt": verdict_of_words(told)}
+    return found | per_unit(layer, likelihood.value) | {"certified": verdict(likelihood, None)}
+
+
+def _unlearnt(description: RunDescription, run: Run) -> tuple[str, Data | None]:
+    """The test rows, or the validation rows where there are none, and which of these they are."""
+    data = _split_data(description, run.model, "test")
+    return ("test", data) if data is not None else ("validation", _validation_data(description, run))
 
 
 def _validation_data(description: RunDescription, run: Run) -> Data | None:

@@ -67,7 +67,7 @@ def beside(model: Model, data: Data, x: Any, run: RunDescription, seed: int, tra
     if not ((x == 0) | (x == 1)).all():
         return Beside(None, "the rows are not 0/1")
     try:
-        rows = _training(data, run) if train is None else train
+        rows = training_rows(data, run) if train is None else train
     except BoltzError as problem:
         return Beside(None, f"its training rows cannot be read ({shown(problem)})")
     if rows is None or rows.x.shape[1] != x.shape[1]:
@@ -75,8 +75,11 @@ def beside(model: Model, data: Data, x: Any, run: RunDescription, seed: int, tra
     return Beside(Beyond.of(_states(rows, seed), x, seed))
 
 
-def _training(data: Data, run: RunDescription) -> Data | None:
-    """The rows that a run learnt from, without a share held out, else those of the data set that data belong to."""
+def training_rows(data: Data, run: RunDescription) -> Data | None:
+    """The rows that a run learnt from, without a share held out, else those of the data set that data belong to.
+
+    None where neither is known; raises BoltzError where they cannot be read.
+    """
     if run.data.load:
         rows = loaded(run.data.load, "run.toml")
         share, seed = run.setting("validation", float), run.setting("seed", int)

@@ -32,6 +32,7 @@ from boltz.evaluation.words import SIMPLE, figures, number, text_table, verdict
 from boltz.foreign import shown
 from boltz.progress import Report, heard
 from boltz.training.description import RunDescription
+from boltz.units.states import own_lengths
 
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 COLUMNS = ("model", "parameters", "log p(v)", "bound", "method", "samples", "L_1 - L_k", "active units", "seconds")
@@ -307,7 +308,12 @@ def _shared(option: str, found: Sequence[str | None]) -> str | None:
 def compared(
     found: Sequence[Trained], rows: Measured, samples: int, annealing: Annealing, progress: Report
 ) -> Comparison:
-    """The comparison of machines on rows that all of them can see."""
+    """The comparison of machines on rows that all of them can see; raises InputError for documents of any length."""
+    if own_lengths(rows.layer.type):
+        raise InputError(
+            "Machines of documents of any length are not compared, as log Z depends on the length: see the perplexity "
+            "that boltz evaluate prints of each."
+        )
     models = []
     for i, each in enumerate(found):
         progress(f"comparing: {each.name}", i, len(found))

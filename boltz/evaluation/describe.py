@@ -225,8 +225,14 @@ def _test(test: Any) -> str:
         value = part.get("value") if isinstance(part, dict) else None
         if isinstance(value, float):
             unit = f" {shown(entry.get('unit', NATS))}" if name == "log_likelihood" else ""
-            return text.format(value) + unit
+            return text.format(value) + unit + _of_words(entry.get("perplexity"))
     return "not measured"
+
+
+def _of_words(entry: Any) -> str:
+    """The perplexity of documents in a few words, empty without one."""
+    value = entry.get("by_corpus") if isinstance(entry, dict) else None
+    return f", perplexity {value:.1f} a word by corpus" if isinstance(value, float) else ""
 
 
 def _plain(value: Any) -> str:

@@ -30,6 +30,7 @@ from boltz.storage import run_folder
 from boltz.training.overfitting import ADVICE
 from boltz.training.overfitting import ROWS as GAP_ROWS
 from boltz.training.overfitting import gap as gap_of
+from boltz.units.states import own_lengths
 
 SWEEPS, ROWS, LEAST_ROWS = 1000, 1000, 2
 
@@ -97,6 +98,7 @@ def has_no_rows(found: Trained) -> bool:
 
 def diagnosed_alone(found: Trained, asked: Asked, progress: Report) -> Diagnosis:
     """The diagnosis of a machine with an RBM by what needs no rows."""
+    _refuse_documents(found)
     particles = particles_of(found, progress)
     progress(f"running chains for {asked.sweeps:,} sweeps", 0, 0)
     told = diagnose_chains(found.model, particles, asked.sweeps, asked.seed, found.run.settings or None)
@@ -123,6 +125,7 @@ def own_rows(found: Trained, split: str | None) -> int:
 
 def diagnosed(found: Trained, given: tuple[Data, str | None], asked: Asked, progress: Report) -> Diagnosis:
     """The diagnosis of a machine on rows and their split."""
+    _refuse_documents(found)
     data, split = given
     model, settings = found.model, found.run.settings
     if len(data.x) < LEAST_ROWS:
@@ -143,6 +146,15 @@ def diagnosed(found: Trained, given: tuple[Data, str | None], asked: Asked, prog
     about |= {"data": data.name, "split": split, "rows": len(x), "binarize": how, "units": model.layers[0].kind}
     about |= {"seed": asked.seed}
     return replace(told, about=about)
+
+
+def _refuse_documents(found: Trained) -> None:
+    """Raise InputError for documents with lengths of their own, which chains keep."""
+    if own_lengths(found.model.layers[0].type):
+        raise InputError(
+            f"{found.place} is of documents of any length, which are not diagnosed, since chains keep their lengths: "
+            "give boltz.diagnose, in Python, model.of_length(n) and rows of n words each."
+        )
 
 
 def overfitting(found: Trained, seed: int) -> tuple[Finding, ...]:

@@ -13,11 +13,13 @@ from boltz.estimators.closed_forms import QUICK_HIDDEN
 from boltz.estimators.estimate import Estimate, exact
 from boltz.estimators.exact import class_units, enumerable
 from boltz.estimators.likelihood import importance_bounds, log_likelihood, variational_bound
+from boltz.estimators.perplexity import Perplexity
 from boltz.estimators.posterior_ais import posterior_ais
 from boltz.estimators.reverse_ais import raise_likelihood
 from boltz.estimators.two_sided import Sides, TwoSided, difference, sides
 from boltz.estimators.words import described, in_words, table_lines
 from boltz.evaluation.beside import Beside, beside
+from boltz.evaluation.documents import are_documents, documents, refuse_ways, verdict_of_words, word_entries, word_lines
 from boltz.evaluation.log_z import Annealing, Wanted, annealed, two_sided
 from boltz.evaluation.per_unit import per_unit, per_unit_lines
 from boltz.evaluation.rows import Measured, measured_rows, rows_given, rows_to_fit
@@ -81,7 +83,8 @@ def evaluate(
     samples a row; bound (the variational one of a dbm), importance, and posterior-ais (row_chains over row_betas a row)
     force one; raise needs no log Z. bounds are numbers of samples of further importance-weighted bounds. log Z
     is 0 for a directed machine, exact for a small one, else measured by chains annealed over betas, or, where error or
-    budget is given, from both sides. What is None has the default of `boltz evaluate`. progress hears what is done, of
+    budget is given, from both sides. Documents have their perplexity beside it, as in boltz.perplexity, which takes no
+    such options. What is None has the default of `boltz evaluate`. progress hears what is done, of
     how many steps how many are, and 0 of 0 for a line without steps. Raises InputError, FileError, NumericalError.
     """
     told = heard(progress)
@@ -127,6 +130,7 @@ class Evaluation:
     - rows: the rows, and how the machine sees them.
     - way: how they were measured.
     - two_sided, sides: log Z from both sides, and both sides of the log-likelihood, where that was asked for.
+    - perplexity: that of documents per word, None for other rows.
     """
 
     log_likelihood: Estimate
@@ -138,6 +142,7 @@ class Evaluation:
     way: Way = field(repr=False)
     two_sided: TwoSided | None = field(default=None, repr=False)
     sides: Sides | None = field(default=None, repr=False)
+    perplexity: Perplexity | None = field(default=None, repr=False)
 
     @property
     def method(self) -> str:
@@ -146,7 +151,9 @@ class Evaluation:
 
     @property
     def learnt(self) -> str:
-        """How the machine stands beside independent units and a mixture of them, in words."""
+        """How the machine stands beside independent units and a mixture of them, or single words, in words."""
+        if self.perplexity is not None:
+            return verdict_of_words(self.perplexity)
         return self.simple.verdict(self.log_likelihood.per_row, self.log_likelihood.as_dict())
 
     @property
@@ -170,6 +177,8 @@ class Evaluation:
             found["sides"] = self.sides.as_dict()
         if self.two_sided is not None:
             found["two_sided"] = self.two_sided.as_dict()
+        if self.perplexity is not None:
+            found["perplexity"] = word_entries(self.perplexity)
         told = {"beside": self.simple.as_dict(), "learnt": self.learnt}
         return {**found, **told, **self.rows.about, **per_unit(self.rows.layer, self.log_likelihood.value)}
 
@@ -186,12 +195,14 @@ class Evaluation:
             lines = [described(name, self.log_likelihood), *bound_lines(self.bounds)]
             lines += [] if self.log_z is None else [described("log Z", self.log_z)]
         about = per_unit_lines(self.rows.layer, self.log_likelihood.value)
+        about += [] if self.perplexity is None else word_lines(self.perplexity)
         return "\n".join([*lines, *about, *self.simple.lines(), self.certified, self.learnt])
 
     def _repr_html_(self) -> str:
         lines: list[tuple[str, str]] = [*table_lines(self.log_likelihood)]
         lines += [(f"L_{k}", f"{in_words(bound)}, {KINDS[bound.kind]}") for k, bound in self.bounds.items()]
         lines += [("log Z", "0" if self.log_z is None else described("", self.log_z)), *self.simple.cells()]
+        lines += [] if self.perplexity is None else [("perplexity per word", str(self.perplexity))]
         lines += [("certified", self.certified), ("learnt", self.learnt)]
         return html.table(lines, caption=likelihood_of(self.rows))
 
@@ -207,6 +218,8 @@ def way_of(model: Model, options: Mapping[str, Any], names: Set[str], word: Call
     Raises InputError for what would do nothing.
     """
     method = checks.choice(options["method"], word("method"), USES)
+    if are_documents(model):
+        refuse_ways({*names, *(() if method == "auto" else ("method",))}, word)
     _refuse(model.kind, method, names, word)
     annealing = Annealing(options["chains"], options["betas"], options["seed"])
     error = checks.number(options["error"], word("error"), 1e-9)
@@ -287,6 +300,10 @@ def evaluated(found: Trained, rows: Measured, way: Way, progress: Report) -> Eva
     most = max(way.samples, way.row_chains, *way.bounds, 1)
     if len(x) * most >= 2**32:
         raise InputError(f"rows times samples or chains must be below 2^32, got {len(x):,} x {most:,}.")
+    if are_documents(model):
+        words = documents(found, rows.data, x, way.annealing.seed, rows.train)
+        said, nothing = verdict(words.log_likelihood, None), _simple(found, rows, way)
+        return Evaluation(words.log_likelihood, None, {}, said, nothing, rows, way, perplexity=words)
     log_z = _log_z(model, way, progress)
     if isinstance(log_z, TwoSided) and log_z.ladder is not None:
         return _between(found, rows, way, log_z, progress)

@@ -16,8 +16,10 @@ from boltz.storage import run_folder
 from boltz.training.meaning import effective
 from boltz.training.stages import kind_of_settings
 from boltz.training.train import Run
+from boltz.units.states import own_lengths
 
 NO_LIKELIHOOD = "The run has no log-likelihood of its own: boltz evaluate measures it, and boltz train does at its end."
+OF_DOCUMENTS = "Documents are not diagnosed, since chains keep their lengths."
 ROWS, SWEEPS = 500, 50  # by which the findings are made
 HARDLY, RARELY, OFTEN = 0.05, 0.01, 0.99  # the spread of an idle unit, and mean activities of units never and always on
 LAYER_COLUMNS = {
@@ -61,6 +63,8 @@ def findings(each: Trained, x: Any, notes: Sequence[str], lack: str, how: tuple[
     """What the training told, and what a short diagnosis on rows x finds; how: seed, and who hears of its progress."""
     title, (seed, progress) = tag("h3", "Notes and findings"), how
     told = tag("ul", *(tag("li", note) for note in notes)) if notes else ""
+    if own_lengths(each.model.layers[0].type):
+        return both(title, told, tag("p", OF_DOCUMENTS, class_="soft"))
     if x is None or len(x) < 2:
         return both(title, told, tag("p", lack or "One row alone is not judged.", class_="soft"))
     particles, settings = particles_of(each, progress), each.run.settings or None

@@ -16,13 +16,16 @@ from boltz.training.train import Run
 
 
 def draw(run: Run) -> None:
-    """Write samples.png, filters.png and curves.png into the folder of a run."""
+    """Write samples.png, filters.png and curves.png into the folder of a run; no samples of documents, which have no
+    picture.
+    """
     folder = run.path
     assert folder is not None
     run = replace(run, model=run.model.to("cpu"))
     image = read_description(folder).image
-    means, title = _samples(run)
-    images.save(images.sample_grid(means, image, title), folder / "samples.png")
+    if not run.model.layers[0].type.joint:
+        means, title = _samples(run)
+        images.save(images.sample_grid(means, image, title), folder / "samples.png")
     effects, what = unit_effects(run.model)
     images.save(images.filter_grid(effects, image, what), folder / "filters.png")
     images.save(curves.learning_curves(run.history), folder / "curves.png")

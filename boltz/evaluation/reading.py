@@ -22,10 +22,11 @@ from boltz.training.description import RunDescription, description_at
 
 Options = Mapping[str, Any]
 Models = Sequence[Model | Network]
-COLUMNS, KIND = ("label_column", "drop_columns"), ("units", "alphabet")
+COLUMNS, KIND = ("label_column", "drop_columns"), ("units", "alphabet", "vocabulary")
 WORDS = {
     "levels": "--levels",
     "alphabet": "--alphabet",
+    "vocabulary": "--vocabulary",
     "label_column": "--label-column",
     "drop_columns": "--drop-column",
 }
@@ -63,6 +64,22 @@ def with_columns(request: Options, path: Path | None, models: Models, options: O
     """Rows by the arguments of boltz.load_data; of another file than the run's without the columns of labels and those
     left out in training, where it has them. Without them it may hold the units alone; raises InputError.
     """
+    found = _with_columns(request, path, models, options)
+    refuse_own_words(found, request, str(path))
+    return found
+
+
+def refuse_own_words(data: Data, request: Options, trained: str) -> None:
+    """Raise InputError for documents of words whose columns are those of no other rows, by the request for them."""
+    if data.request.get("vocabulary") and not request.get("vocabulary"):
+        raise InputError(
+            f"{data.source} holds documents by their words, but {trained} does not say which column is which word: "
+            "name a file of its words, one a line in the order of the columns, with --vocabulary FILE."
+        )
+
+
+def _with_columns(request: Options, path: Path | None, models: Models, options: Options) -> Data:
+    """The same, whatever words are."""
     before, name = description_at(path).learnt.load, request["name_or_path"]
     ours = {key: value for key, value in inherited(before, options).items() if not request.get(key)}
     if not ours or name in names():
@@ -139,6 +156,8 @@ def reading(path: Path | None, models: Models, options: Options, name: str) -> d
     known = scale_of(models, options["levels"], before.get("levels")) | units_for(models)
     known |= alphabet_for(learnt.get("alphabet"), options.get("alphabet"))
     known |= {"missing": True} if options.get("missing") else {}
+    words = options.get("vocabulary") or learnt.get("vocabulary")
+    known |= {} if words is None else {"vocabulary": str(words)}
     return known | columns
 
 
@@ -204,6 +223,7 @@ def other_rows(path: Path | None, options: Options, known: Options) -> dict[str,
         place = options[name] or kept.rows(name).name
         if place is not None:
             found[name] = load(place, name if name in held_splits(place) else "train", **known)
+            refuse_own_words(found[name], known, "the training data")
     return found
 
 

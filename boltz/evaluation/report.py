@@ -21,6 +21,7 @@ from boltz.errors import BoltzError, InputError
 from boltz.evaluation.compare import Comparison, compare, contenders
 from boltz.evaluation.describe import describe
 from boltz.evaluation.diagnose import own_split, particles_of
+from boltz.evaluation.documents import are_documents
 from boltz.evaluation.log_z import log_z as measured_log_z
 from boltz.evaluation.page import Markup, both, page, picture, table, tag
 from boltz.evaluation.page_words import (
@@ -56,6 +57,7 @@ PIXELS = 2_400_000  # of all tiles of a page, a byte each, a third more as text
 LEAST_TILES, MOST_PIXELS = 300, 64 * 64  # tiles of a run at least, and pixels of a tile at most
 MOST_UNITS, MOST_SNAPSHOTS, MOST_SIDE, DRIVERS, STRONGEST = 100, 12, 8, 6, 6
 UNKNOWN = "not measured"
+NO_PICTURE = "Documents have no picture: boltz sample draws some of the lengths of the data, in a table of words."
 BETWEEN = 205  # the shade of lines between bars
 
 
@@ -223,7 +225,7 @@ def _section(each: _Subject, place: int, measure: bool, progress: Report) -> tup
         _curves(each),
         _samples(each, progress),
         _browser(each, place, units, what),
-        _slider(place, snapshots),
+        *([] if are_documents(each.model) else [_slider(place, snapshots)]),
         _layers(each, measure, progress),
         _measured(each, measure, progress),
     ]
@@ -259,7 +261,9 @@ def _curves(each: _Subject) -> Markup:
 
 
 def _samples(each: _Subject, progress: Report) -> Markup:
-    """Samples, the rows nearest to them, and rows of the data."""
+    """Samples, the rows nearest to them, and rows of the data; none of documents."""
+    if are_documents(each.model):
+        return both(tag("h3", "Samples beside data"), tag("p", NO_PICTURE, class_="soft"))
     start, count = particles_of(each.found, progress), each.side**2
     start = start and {layer: x[:count] for layer, x in start.items()}
     means, how = _drawn(each.model, count, SWEEPS, each.seed, start), "samples: visible means"
@@ -303,7 +307,7 @@ def _across(each: _Subject) -> int:
 def _snapshots(each: _Subject, units: Array) -> list[dict[str, str]]:
     """Samples and filters of some units at up to 12 moments of the training, the trained machine last."""
     kept, updates = each.found.snapshots, each.found.updates
-    if not kept:
+    if not kept or are_documents(each.model):
         return []
     when = [f"after {n:,} updates" for n in updates] or [f"snapshot {i + 1} of {len(kept)}" for i in range(len(kept))]
     chosen = np.unique(np.linspace(0, len(kept) - 1, MOST_SNAPSHOTS - 1).astype(int))

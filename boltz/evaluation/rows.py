@@ -19,6 +19,7 @@ from boltz.data.from_arrays import as_data, refuse_other_kind
 from boltz.data.labels import Labels
 from boltz.errors import InputError
 from boltz.evaluation.per_unit import seen_words, visible_words
+from boltz.evaluation.reading import WORDS as TABLES
 from boltz.evaluation.reading import Options, rows_asked
 from boltz.evaluation.trained import Trained
 from boltz.models.files import Model
@@ -151,7 +152,7 @@ class Measured:
         return " ".join(filter(None, (self.data.name, self.split)))
 
 
-NOTHING: Options = {"limit": None, "levels": None, "alphabet": None, "label_column": None, "drop_columns": ()}
+NOTHING: Options = {"limit": None, **dict.fromkeys(TABLES), "drop_columns": ()}
 
 
 def rows_given(
@@ -208,7 +209,7 @@ def visible_rows(data: Data, how: str | None, seed: int, model: Model) -> tuple[
             "than this computer has: name fewer with --limit."
         )
     if not layer.binary:
-        return undrawn(np.asarray(data.x), data.levels), "none"
+        return undrawn(np.asarray(data.x[:]), data.levels), "none"
     how = "none" if data.binary else how or "dynamic"
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**63 - 1)).derive("evaluate")
     return binarize(data.x, data.levels, how, key, 0, np.arange(len(data.x), dtype=np.int64)), how

@@ -48,6 +48,11 @@ def lengths_of(rows: Array) -> NDArray[np.int64]:
     return np.asarray(rows.sum(axis=1, dtype=np.float64)).astype(np.int64)
 
 
+def lengths_of_rows(rows: Any) -> NDArray[np.int64]:
+    """The same of rows that may be sparse, or lie in a file, block by block."""
+    return np.concatenate([lengths_of(block) for block in scale.blocks(rows)])
+
+
 def by_length(rows: Array) -> dict[int, NDArray[np.int64]]:
     """Numbers of the rows of each length that there is among rows of counts (rows, words), in rising order."""
     lengths = lengths_of(rows)

@@ -148,6 +148,7 @@ def functions() -> dict[str, Good]:
     tuning = {**given, "held_out": (X, Y), "validation": 0.0, **TINY}
     loading = {"split": "train", "limit": 2, "levels": None, "machine_levels": None}
     loading |= {"label_column": None, "drop_columns": (), "units": None, "alphabet": None, "missing": False}
+    loading |= {"vocabulary": None}
     log_z = {"model": model, "error": 0.5, "budget": 1.0, "base": None, "progress": None, **seed}
     log_z |= {"chains": 2, "betas": 3, "rounds": 20}
     measured = {"data": X, "split": None, "limit": 3, "binarize": "none", "train": X, "progress": None, **seed}
