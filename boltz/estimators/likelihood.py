@@ -214,16 +214,15 @@ def of_rows(model: Model, x: Array, found: Floats, samples: int, what: tuple[Kin
 
 def counted_rows(model: Model) -> bool:
     """Whether visible rows are states that can be counted, so that no log-likelihood is above 0."""
-    views = model.layers[: len(model.layers) - len(model.hidden_layers)]
-    return all(layer.type.support is not None or layer.type.joint for layer in views)
+    return all(layer.type.support is not None or layer.type.joint for layer in model.visible_layers)
 
 
 def grey_rows(model: Model, x: Array) -> bool:
     """Whether rows x (rows, units) hold other numbers than 0 and 1 of binary units: then nothing is certified."""
-    if isinstance(model, BoltzmannMachine):
-        parts = [x[:, part] for name, part in model.graph.columns.items() if model.unit_type(name).binary]
-    else:
-        parts = [x] if model.layers[0].binary else []
+    start, parts = 0, []
+    for layer in model.visible_layers:
+        parts += [x[:, start : start + layer.units]] if layer.binary else []
+        start += layer.units
     return not all(((part == 0) | (part == 1)).all() for part in parts)
 
 

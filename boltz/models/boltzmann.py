@@ -20,6 +20,7 @@ from boltz import arrays, checks, scale
 from boltz.errors import InputError
 from boltz.foreign import short_repr
 from boltz.models.graph import Edge, Graph, Layer, bias_key, own_key
+from boltz.models.pairs import check_symmetric, pairs_key
 from boltz.models.scaling import Scaling
 from boltz.nn.arena import check_arena, size, zeros
 from boltz.nn.arena import views as named_views
@@ -78,7 +79,7 @@ class BoltzmannMachine:
         scale.checked_levels(self.levels)
         for layer, edge in self.graph.within.items():
             if edge.pairs is None:
-                _check_within(self.params[edge.key], self.graph, layer)
+                check_symmetric(arrays.host(self.params[edge.key]), units_of(self.graph.kinds[layer]).columns, layer)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew from what defines the machine, so that their parameters are views again."""
@@ -145,6 +146,11 @@ class BoltzmannMachine:
     def columns(self) -> int:
         """Columns of rows of data, those of all visible layers."""
         return sum(self.graph.units[name] for name in self.graph.views)
+
+    @property
+    def visible_layers(self) -> tuple[Layer, ...]:
+        """The visible layers, more than one where there are several kinds of data."""
+        return self.layers[: len(self.graph.views)]
 
     @property
     def units(self) -> dict[str, int]:
@@ -415,33 +421,8 @@ class BoltzmannMachine:
         for view, part in self.graph.columns.items():
             if self.scaling is not None and self.graph.kinds[view] == "gaussian":
                 tensors |= {f"layer/{view}/{name}": x[part] for name, x in self.scaling.tensors().items()}
-        told = {"model": "boltzmann", "graph": json.dumps(graph_text(self.graph))}
+        told = {"model": "boltzmann", "graph": json.dumps(self.graph.text)}
         write_tensors(checks.path(path, "path"), tensors, told | scale.told(self.levels))
-
-
-def graph_text(graph: Graph) -> dict[str, Any]:
-    """The graph as plain values, for files."""
-    layers = [[layer.name, layer.units, layer.kind] for layer in graph.layers]
-    edges: list[list[Any]] = [
-        [edge.lower, edge.upper, *([] if edge.pairs is None else [edge.pairs.count])] for edge in graph.edges
-    ]
-    return {"layers": layers, "edges": edges} | ({"views": len(graph.views)} if len(graph.views) > 1 else {})
-
-
-def pairs_key(key: str) -> str:
-    """The name of the tensor of the pairs that an edge couples, (2, pairs), in files."""
-    return f"{key.removesuffix('/weight')}/pairs"
-
-
-def _check_within(weight: Array, graph: Graph, layer: str) -> None:
-    """Raise InputError unless couplings within a layer are symmetric, with nothing between columns of a unit."""
-    columns = units_of(graph.kinds[layer]).columns
-    weight, units = arrays.host(weight), len(weight) // columns
-    if not np.array_equal(weight, weight.T):
-        raise InputError(f"couplings within layer {layer} must be symmetric, but they differ from their transpose.")
-    own = weight.reshape(units, columns, units, columns)[np.arange(units), :, np.arange(units), :]
-    if own.any():
-        raise InputError(f"couplings within layer {layer} must be 0 on the diagonal, between columns of one unit.")
 
 
 def within(thing: Any) -> str:

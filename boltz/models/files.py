@@ -17,7 +17,6 @@ from boltz.errors import BoltzError, FileError, InputError
 from boltz.foreign import shown
 from boltz.models.boltzmann import (
     BoltzmannMachine,
-    pairs_key,
     refuse_graph,
     refuse_units,
     refuse_views,
@@ -25,7 +24,7 @@ from boltz.models.boltzmann import (
 )
 from boltz.models.graph import MOST_LAYERS, Edge, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
-from boltz.models.pairs import Pairs
+from boltz.models.pairs import Pairs, pairs_key
 from boltz.models.scaling import Scaling, cast
 from boltz.models.views import alone, views_of
 from boltz.storage import snapshots

@@ -176,6 +176,13 @@ class Graph:
         return size(self.shapes)
 
     @property
+    def text(self) -> dict[str, Any]:
+        """The graph as plain values, for model files; of sparse edges the number of their pairs."""
+        layers = [[layer.name, layer.units, layer.kind] for layer in self.layers]
+        edges = [[e.lower, e.upper, *([] if e.pairs is None else [e.pairs.count])] for e in self.edges]
+        return {"layers": layers, "edges": edges} | ({"views": len(self.views)} if len(self.views) > 1 else {})
+
+    @property
     def entry(self) -> dict[str, Any]:
         """The graph as plain values, as run.toml holds it: of a chain of layers their kind, or the kinds where they
         differ. Sparse edges are told without their pairs.

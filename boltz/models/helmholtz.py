@@ -198,6 +198,16 @@ class HelmholtzMachine:
         return self.structure.layers
 
     @property
+    def columns(self) -> int:
+        """Columns of rows of data."""
+        return self.layers[0].units
+
+    @property
+    def visible_layers(self) -> tuple[Layer, ...]:
+        """The visible layer, as the only one of its kind."""
+        return self.layers[:1]
+
+    @property
     def hidden_layers(self) -> tuple[Layer, ...]:
         """The hidden layers, bottom first."""
         return self.layers[1:]

@@ -110,3 +110,20 @@ class Pairs:
         """The same of the symmetric matrix, which has each pair twice."""
         rows, columns, places = self._symmetric
         return np.searchsorted(rows, np.arange(units + 1)).astype(np.int32), columns, places
+
+
+def pairs_key(key: str) -> str:
+    """The name of the tensor of the pairs that an edge couples, (2, pairs), in files."""
+    return f"{key.removesuffix('/weight')}/pairs"
+
+
+def check_symmetric(weight: Array, columns: int, layer: str) -> None:
+    """Raise InputError unless couplings (units * columns, units * columns) within a layer are symmetric, with nothing
+    between the columns of one unit.
+    """
+    units = len(weight) // columns
+    if not np.array_equal(weight, weight.T):
+        raise InputError(f"couplings within layer {layer} must be symmetric, but they differ from their transpose.")
+    own = weight.reshape(units, columns, units, columns)[np.arange(units), :, np.arange(units), :]
+    if own.any():
+        raise InputError(f"couplings within layer {layer} must be 0 on the diagonal, between columns of one unit.")

@@ -55,8 +55,9 @@ def complete(
     seed = checks.seed(seed)
     evidence = evidence_of(model, x, mask)
     found = arrays.host(outside(model, completed(model, evidence, method, sweeps, seed)))
-    if isinstance(model, BoltzmannMachine) and len(model.graph.views) > 1:
-        return _by_view(model, found, x, method)
+    if len(model.visible_layers) > 1:
+        machine: Any = model
+        return _by_view(machine, found, x, method)
     layer = model.layers[0]
     if by_codes(x, layer) and method == "sample":
         return codes_of(found, layer.columns)

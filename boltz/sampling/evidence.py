@@ -54,8 +54,9 @@ def evidence_of(model: Model, x: Any, mask: Any = None) -> Evidence:
     for whole numbers beside NaN at a machine with levels: they are floats by their type, which no levels divide.
     Of several visible layers x holds arrays by view, of which those that it lacks are unknown, or columns side by side.
     """
-    if isinstance(model, BoltzmannMachine) and len(model.graph.views) > 1:
-        return _of_views(model, x, mask)
+    if len(model.visible_layers) > 1:
+        machine: Any = model
+        return _of_views(machine, x, mask)
     on_device, layer = arrays.on_device(model.arena), model.layers[0]
     x = arrays.host(x) if on_device else x
     found = scale.table(x, "x", layer.units // layer.columns if by_codes(x, layer) else layer.units)

@@ -243,8 +243,7 @@ class Contrastive:
         """
         machine, center = work.machine, self.settings.center
         if not machine.graph.layered:
-            offsets = {n: state[f"offset/{n}"] for n in machine.graph.units} if center else {}
-            contract(machine, stats, signs, offsets, work.named)
+            contract(machine, stats, signs, _offsets(state) if center else {}, work.named)
             return self._settled(work, state)
         gradient, weighed = work.named, machine.graph.colours[1]
         totals = {n: work.total(n) for n in weighed} if center else {}
@@ -372,6 +371,11 @@ class Own:
                 statistics = kind.field_statistics(field)
             for name, own in statistics.items():
                 self.found[own_key(layer, name)][rows] = own
+
+
+def _offsets(state: RuleState) -> dict[str, Array]:
+    """What states are centred at, layer -> (units,)."""
+    return {name.removeprefix("offset/"): x for name, x in state.items() if name.startswith("offset/")}
 
 
 def _signs(like: Array, rows: int, chains: int, scale: float = 1.0) -> Array:

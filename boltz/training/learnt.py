@@ -125,8 +125,7 @@ def standing(model: Model, states: Array, rows: Array, key: Key) -> Standing | N
 
     None where units or rows are not binary. Rows lie where the machine does.
     """
-    several = len(model.layers) - len(model.hidden_layers) > 1
-    if several or not model.layers[0].binary or not ((states == 0) | (states == 1)).all():
+    if len(model.visible_layers) > 1 or not model.layers[0].binary or not ((states == 0) | (states == 1)).all():
         return None
     own, seen = _log_likelihood(model, rows, key), host(rows)
     return Standing(own, float(products.independent(states).log_prob(seen).mean()), *_there_is(states))

@@ -15,9 +15,9 @@ from boltz.data import Data
 from boltz.data.binarize import binarize
 from boltz.data.row_weights import drawn_rows, spread_rows
 from boltz.data.sparse import SparseRows
-from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, inside
 from boltz.models.gauge import project
+from boltz.models.graph import Graph
 from boltz.parallel import Workers, workers
 from boltz.rng import Key
 from boltz.sampling.inputs import Scratch
@@ -241,7 +241,7 @@ class Loop:
         draw numbers the presentation: the epoch within the whole run, so that no two stages see the same draws.
         """
         key, model, kept = self.key.derive("binarize"), self.state.model, self._rows(data, rows)
-        if model.layers[0].binary and model.plan.kind != "multimodal":
+        if model.layers[0].binary and len(model.visible_layers) == 1:
             batch = binarize(kept, data.levels, stage.settings.binarize, key, draw, rows)
             batch = batch.astype(model.dtype, copy=False)
         else:
@@ -252,8 +252,8 @@ class Loop:
         if model.directed is not None and model.undirected is None:
             return batch
         if stage.lower:
-            assert isinstance(model, BoltzmannMachine)
-            return pathways.seen(stage, (model.graph, self.plan, self.state.pairs), batch, rows, (self.key, draw))
+            graph = _graph(model)
+            return pathways.seen(stage, (graph, self.plan, self.state.pairs), batch, rows, (self.key, draw))
         pair = stage.pair or 0
         below = self.state.pairs[:pair]
         seen = recognise(below, self.plan[:pair], batch, rows, self.key, draw)
@@ -275,8 +275,7 @@ class Loop:
         visit = Visit(self.key.derive("unknown", stage.name), self.state.step, 0, rows, self.state.rule)
         columns = slice(None)
         if stage.lower:
-            assert isinstance(self.state.model, BoltzmannMachine)
-            columns = self.state.model.graph.columns[stage.lower[0]]
+            columns = _graph(self.state.model).columns[stage.lower[0]]
         known = np.ascontiguousarray(self.data.known[host(rows)][:, columns])
         fill_in(posterior, batch, self._here(known), visit, Scratch(boltzmann.arena))
         guesses[rows, columns] = batch
@@ -289,11 +288,10 @@ class Loop:
         everything = numbers(0, len(self.data.x), self.state.model.arena)
         whole, model = replace(self.plan[-1], beside=False), self.state.model
         rows, key = host(self._batch(self.data, whole, everything, 0)), self.key.derive("guesses")
-        assert isinstance(model, BoltzmannMachine)
-        found = []
-        for name, part in model.graph.columns.items():
-            own = key.derive(name) if len(model.graph.views) > 1 else key
-            columns = units_of(model.graph.kinds[name]).columns
+        found, graph = [], _graph(model)
+        for name, part in graph.columns.items():
+            own = key.derive(name) if len(graph.views) > 1 else key
+            columns = units_of(graph.kinds[name]).columns
             found.append(first_guesses(rows[:, part], self.data.known[:, part], columns, own))
         self.state.guesses = self._here(np.concatenate(found, axis=1))
 
@@ -392,6 +390,12 @@ class Loop:
         key = self.key.derive("modes", self.state.lines)
         gap = self.modes.gap(whole, found, stage.settings.mean_field, key)
         return {"mode_gap": gap, "mode_gap_limit": self.modes.limit(len(found[machine.visible]))}
+
+
+def _graph(model: Model) -> Graph:
+    """The graph of a machine that is undirected as a whole."""
+    assert model.undirected is not None
+    return model.undirected.graph
 
 
 def _permutation(rows: int, key: Key) -> NDArray[np.int64]:

@@ -225,7 +225,7 @@ def _shapes(state: TrainState, plan: list[Stage]) -> bool:
     if state.totals.shape != (2,) or min(getattr(state, name) for name in COUNTERS) < 0 or state.stage > len(plan):
         return False
     scaling = state.model.scaling
-    if scaling is not None and len(scaling.location) != getattr(state.model, "columns", state.model.layers[0].units):
+    if scaling is not None and len(scaling.location) != state.model.columns:
         return False
     for machine in (state.model, *state.pairs):
         last = list(machine.params.values())[-1]  # raises ValueError if the arena is too small
@@ -238,8 +238,7 @@ def _shapes(state: TrainState, plan: list[Stage]) -> bool:
     for found in (state.average, state.best):
         if found.size and (found.shape, found.dtype) != (machine.arena.shape, machine.dtype):
             return False
-    columns = getattr(machine, "columns", machine.layers[0].units)
-    row = np.zeros((1, columns), machine.dtype)
+    row = np.zeros((1, machine.columns), machine.dtype)
     wanted = state._begun(stage, row, Key(0, 0), state.row_chains or 1)
     return _alike(state.rule, wanted) and _alike(state.optimizer, optimizers.init(stage.settings, machine))
 

@@ -407,8 +407,9 @@ def _with_gap(notes: tuple[str, ...], history: list[Record], settings: AnySettin
 def _started(model: Model, data: Data) -> Model:
     """A copy of the machine to train, in the units of the data if it has Gaussian visible units and knows none yet."""
     found = replace(model, arena=model.arena.copy(), rates={})
-    if isinstance(found, BoltzmannMachine) and len(found.graph.views) > 1:
-        return found if found.scaling is not None else views_scaled(found, data.x, data.known)
+    if len(found.visible_layers) > 1:
+        machine: Any = found
+        return found if found.scaling is not None else views_scaled(machine, data.x, data.known)
     if found.layers[0].kind != "gaussian" or found.scaling is not None:
         return found
     some = np.arange(0, len(data.x), -(-len(data.x) // checks.INITIAL_ROWS))

@@ -9,7 +9,6 @@ import numpy as np
 from boltz.data import Data
 from boltz.data.from_arrays import as_data
 from boltz.errors import InputError
-from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.views import views_of
 from boltz.units.holes import LEARNERS
 
@@ -21,7 +20,7 @@ def rows_for(model: Any, x: Any, name: str, missing: bool) -> Data:
     in an array, if the machine learns from such rows. Raises InputError.
     """
     missing = missing and getattr(model, "kind", None) in LEARNERS
-    if not isinstance(model, BoltzmannMachine) or len(model.graph.views) == 1:
+    if len(getattr(model, "visible_layers", ())) < 2:
         return as_data(x, name, model.layers[0], model.levels, missing)
     if isinstance(x, Data):
         if x.kind != VIEWS or x.x.shape[1] != model.columns:
