@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from boltz import arrays, checks, scale
 from boltz.foreign import short_repr
-from boltz.models.boltzmann import BoltzmannMachine, graph_text, repr_parts
+from boltz.models.boltzmann import BoltzmannMachine, repr_parts
 from boltz.models.graph import Layer
 from boltz.models.scaling import Scaling
 from boltz.networks.feedforward import FeedForward
@@ -141,6 +141,6 @@ class Network:
             tensors |= {f"layer/{self.visible.name}/{name}": x for name, x in self.scaling.tensors().items()}
         told = {"model": "network", "network": json.dumps(about)}
         if self.machine is not None:
-            told["graph"] = json.dumps(graph_text(self.machine.graph))
+            told["graph"] = json.dumps(self.machine.graph.text)
             tensors |= {f"machine/{n}": arrays.host(x) for n, x in self.machine.params.items()}
         write_tensors(checks.path(path, "path"), tensors, told | scale.told(self.levels))
