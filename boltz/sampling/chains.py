@@ -15,7 +15,7 @@ from boltz.arrays import host
 from boltz.errors import InputError, NumericalError
 from boltz.models.boltzmann import BoltzmannMachine, State, affordable_chains, checked_model
 from boltz.models.files import states_outside
-from boltz.parallel import shares, workers
+from boltz.parallel import blocks, shares, workers
 from boltz.sampling.gibbs import Walk, sampling_key, started
 from boltz.sampling.states import States, warn_of_same_numbers
 
@@ -78,7 +78,7 @@ def run_chains(
     boltz.integrated_time, split_rhat and chain_ess take the run itself where it has one trace at one temperature, else
     a trace (records, chains) with axis=0. Raises InputError, and NumericalError for an overflow.
     """
-    model = checked_model(model, any_units=True)
+    model = checked_model(model, any_units=True, any_graph=True)
     functions, betas = _functions(record), _betas(beta)
     sweeps = checks.integer(sweeps, "sweeps", 1, checks.MOST_STEPS)
     every = checks.integer(every, "every", 1, sweeps)
@@ -157,7 +157,7 @@ def _recorded(
     """Carry chains over all sweeps; traces (records, chains) by name, energies being those of model."""
     chains, records = len(walk.state[model.visible]), sweeps // every
     traces = {name: np.empty((records, chains)) for name in functions}
-    parts = shares(chains, model.arena)
+    parts = shares(chains, model.arena) if model.graph.layered else blocks(chains)
 
     energies = traces["energy"] if None in functions.values() else None
 

@@ -54,7 +54,7 @@ def means_of(model: Model, state: State) -> Array:
 def _in_blocks(model: Model, above: State, means: Callable[[Model, State], Array]) -> Array:
     """What means makes of states of hidden layers, block by block, in the units of the data."""
     rows, above = len(next(iter(above.values()))), {layer: padded(x) for layer, x in above.items()}
-    out = np.empty_like(model.arena, shape=(len(next(iter(above.values()))), model.units[model.visible]))
+    out = np.empty_like(model.arena, shape=(len(next(iter(above.values()))), model.columns))
 
     def work(block: slice) -> None:
         out[block] = means(model, {layer: x[block] for layer, x in above.items()})

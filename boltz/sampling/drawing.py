@@ -51,13 +51,16 @@ def _gibbs_states(machine: BoltzmannMachine, chains: Any, sweeps: Any, seed: Any
 
 
 def _means_above(machine: BoltzmannMachine, state: State) -> Array:
-    kind = machine.unit_type(machine.visible)
-    kind = as_long_as(kind, state[machine.visible]) if machine.visible in state else kind
-    return kind.mean(machine.field(machine.visible, state))
+    found = {}
+    for view in machine.graph.views:
+        kind = machine.unit_type(view)
+        kind = as_long_as(kind, state[view]) if view in state else kind
+        found[view] = kind.mean(machine.field(view, state))
+    return machine.rows(found)
 
 
 def _solved(machine: BoltzmannMachine, given: State) -> Array:
-    return solve(machine, given, FIXED, Scratch(machine.arena))[machine.visible]
+    return machine.rows(solve(machine, given, FIXED, Scratch(machine.arena)))
 
 
 def _hidden_means(machine: BoltzmannMachine, layer: str, state: State) -> tuple[Array, str]:

@@ -41,5 +41,8 @@ def sample(
     model, means = checked_machine(model, any_units=True, any_graph=True), checks.flag(means, "means")
     found = drawing_of(model).states(model, chains, sweeps, seed, start, data)
     if means:
-        found[model.visible] = means_of(model.to("cpu"), found)
+        rows, first = means_of(model.to("cpu"), found), 0
+        for layer in model.visible_layers:
+            found[layer.name] = rows[:, first : first + layer.units]
+            first += layer.units
     return found

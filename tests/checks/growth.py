@@ -177,5 +177,5 @@ def check_bottom_starts_above() -> None:
         state = TrainState(boltz.dbm([4, 3, 5], seed=3), [])
         for i, stage in enumerate(plan):
             state.stage = i
-            state.make_machine(stage)
+            state.make_machine(stage, plan)
         assert state.model.bias("h2").any() == starts, how
