@@ -38,7 +38,7 @@ def ising(couplings: Any, fields: Any = 0.0, dtype: Any = None) -> BoltzmannMach
     return _machine(units, "spin", weights, pairs, _fields(fields, (units,)))
 
 
-def potts(couplings: Any, fields: Any, states: int | None = None, dtype: Any = None) -> BoltzmannMachine:
+def potts(couplings: Any, fields: Any = 0.0, states: int | None = None, dtype: Any = None) -> BoltzmannMachine:
     """The Potts model of sites with q states at inverse temperature 1.
 
     couplings: (sites, sites, q, q), J[i, j, a, b] that of state a of site i and b of site j, equal to J[j, i, b, a], 0

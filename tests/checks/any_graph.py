@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from oracles.graphs import Wired
 from scipy import stats
+from scipy.sparse import csr_array
 from scipy.special import logsumexp
 from support.stats import accept, chi_square
 
@@ -256,6 +257,10 @@ def check_gradient(name: str = "both", centred: bool = True) -> None:
                 back = first[i] * upper[j] + lower[i] * second[j]
             extra = model.views(plain)[edge.key] - _masked(model, edge, back)
             np.testing.assert_allclose(w, extra, atol=1e-10)
+        for n in model.units:
+            taken = sum(_dense(model, edge, whole[edge.key], n) @ offsets[_other(edge, n)] for edge in _edges(model, n))
+            wanted = model.views(plain)[f"layer/{n}/bias"] - taken
+            np.testing.assert_allclose(whole[f"layer/{n}/bias"], wanted, atol=1e-10)
         return
 
     def value(point: Any) -> float:
@@ -278,6 +283,24 @@ def check_gradient(name: str = "both", centred: bool = True) -> None:
             assert abs(slope - flat[place]) < 1e-7, key
 
 
+def _edges(model: BoltzmannMachine, layer: str) -> list[Edge]:
+    return [edge for edge in model.graph.edges if layer in (edge.lower, edge.upper)]
+
+
+def _other(edge: Edge, layer: str) -> str:
+    return edge.upper if edge.lower == layer else edge.lower
+
+
+def _dense(model: BoltzmannMachine, edge: Edge, weight: Any, layer: str) -> Any:
+    """The weights of an edge as a dense matrix (units of the layer, units of the other one)."""
+    found = weight
+    if edge.pairs is not None:
+        found = np.zeros((model.units[edge.lower], model.units[edge.upper]))
+        found[edge.pairs.rows, edge.pairs.columns] = weight
+        found = found + found.T if edge.within else found
+    return found if edge.lower == layer else found.T
+
+
 def _masked(model: BoltzmannMachine, edge: Edge, values: Any) -> Any:
     """0 where couplings within a layer have no weight."""
     if not edge.within or edge.pairs is not None:
@@ -296,3 +319,67 @@ def check_files(name: str = "sparse potts", folder: Any = None) -> None:
         model.save(Path(place) / "m.safetensors")
         again = boltz.load(Path(place) / "m.safetensors")
     assert again.plan == model.graph and (again.arena == model.arena).all()
+
+
+def check_densities(name: str = "both", beta: float = 0.4) -> None:
+    """The annealed density of the held layers is the sum over the others of the density between base and machine."""
+    model, truth = machine(name), Wired.of(machine(name))
+    density = path_to(model, {n: model.unit_type(n).mean(0.3 * model.bias(n)) for n in model.units})
+    base, x = np.concatenate([density.base[n] for n in model.units]), truth.states()
+    at = Wired(beta * truth.couplings, (1 - beta) * base + beta * truth.bias, truth.units, truth.layers)
+    columns = [c for n in density.held for c in range(*truth.layers[n].indices(len(base)))]
+    wanted = at.marginal(columns)
+    found = density.log_density(parted(model, x), beta) - at.log_z()
+    np.testing.assert_allclose(found, [np.log(wanted[tuple(row)]) for row in x[:, columns]], rtol=0, atol=1e-10)
+
+
+def check_exchange(name: str = "both") -> None:
+    """Replica exchange gives log Z within five of its standard errors: a false alarm in a million."""
+    model = machine(name)
+    found = boltz.exchange_log_z(model, rounds=300, seed=2).estimate
+    assert abs(found.value - Wired.of(model).log_z()) < 5 * found.standard_error, found
+    assert found.standard_error < 0.05
+
+
+def check_given_view(draws: int = 30_000) -> None:
+    """A view that is not given is drawn from its exact law given the other one; false alarms: 1e-6."""
+    model, truth = machine("views"), Wired.of(machine("views"))
+    columns = [c for n in model.graph.views for c in range(*truth.layers[n].indices(len(truth.bias)))]
+    law = truth.marginal(columns)
+    row = np.array([1.0, 0.0, 1.0])
+    found = boltz.complete(model, {"x": np.repeat(row[None], draws, axis=0)}, method="sample", sweeps=60, seed=3)
+    assert (found["x"] == row).all() and found["y"].shape == (draws, 1)
+    given = {s: p for s, p in law.items() if (np.array(s)[:3] == row).all()}
+    counts = [int((found["y"][:, 0] == np.argmax(s[3:])).sum()) for s in given]
+    shares = np.array(list(given.values())) / sum(given.values())
+    accept(chi_square(np.array(counts), shares), "a view is not drawn given the other one")
+
+
+def check_arrays() -> None:
+    """Ising and Potts models from dense and sparse arrays have the energies of their formulas; lattices their pairs."""
+    rng = np.random.default_rng(6)
+    couplings, fields = np.triu(rng.normal(size=(5, 5)), 1), rng.normal(size=5)
+    couplings += couplings.T
+    s = rng.choice([-1.0, 1.0], (20, 5))
+    wanted = [-sum(couplings[i, j] * x[i] * x[j] for i in range(5) for j in range(i)) - fields @ x for x in s]
+    for given in (couplings, csr_array(couplings)):
+        np.testing.assert_allclose(boltz.ising(given, fields).energy({"v": s}), wanted, atol=1e-12)
+    q, sites = 3, 4
+    potts = rng.normal(size=(sites, sites, q, q))
+    potts = potts + potts.transpose(1, 0, 3, 2)
+    potts[np.arange(sites), np.arange(sites)] = 0
+    local, codes = rng.normal(size=(sites, q)), rng.integers(0, q, (20, sites))
+    wanted = [
+        -sum(potts[i, j, x[i], x[j]] for i in range(sites) for j in range(i))
+        - sum(local[i, x[i]] for i in range(sites))
+        for x in codes
+    ]
+    flat = potts.transpose(0, 2, 1, 3).reshape(sites * q, sites * q)
+    for model in (boltz.potts(potts, local), boltz.potts(csr_array(flat), local, states=q)):
+        np.testing.assert_allclose(model.energy({"v": np.eye(q)[codes].reshape(20, -1)}), wanted, atol=1e-12)
+    square = boltz.lattice((3, 4), (0.5, 2.0)).toarray()
+    number = np.arange(12).reshape(3, 4)
+    np.testing.assert_array_equal(square, square.T)
+    assert set(np.flatnonzero(square[number[0, 0]])) == {number[0, 1], number[0, 3], number[1, 0], number[2, 0]}
+    assert square[0, 1] == 2.0 and square[0, 4] == 0.5 and square.sum() == 12 * 2 * 2.5
+    assert boltz.lattice((2, 5), periodic=False).sum() == 2 * (5 + 2 * 4)

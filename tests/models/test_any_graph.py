@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from checks import any_graph
+
+import boltz
+from boltz.errors import InputError
 
 EVERY = pytest.mark.parametrize("name", any_graph.SHAPES)
 HIDDEN = [n for n, (layers, _, views) in any_graph.SHAPES.items() if len(layers) > max(len(views), 1)]
@@ -55,5 +59,59 @@ def test_centred_gradient(name: str) -> None:
 
 
 @EVERY
+def test_annealed_densities(name: str) -> None:
+    any_graph.check_densities(name)
+
+
+@pytest.mark.parametrize("name", ["spins", "both", "triangle", "sparse potts", "views"])
+def test_replica_exchange(name: str) -> None:
+    any_graph.check_exchange(name)
+
+
+def test_a_view_given_another() -> None:
+    any_graph.check_given_view()
+
+
+def test_models_from_arrays() -> None:
+    any_graph.check_arrays()
+
+
+@EVERY
 def test_files(name: str) -> None:
     any_graph.check_files(name)
+
+
+J = np.array([[0.0, 1.0], [1.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: boltz.ising(np.ones((2, 3))), "as many rows as columns"),
+        (lambda: boltz.ising(np.triu(np.ones((3, 3)), 1)), "give couplings \\+ couplings.T"),
+        (lambda: boltz.ising(np.ones((3, 3))), "0 on the diagonal"),
+        (lambda: boltz.ising(J, [1.0, 2.0, 3.0]), "fields must have shape"),
+        (lambda: boltz.ising(J * np.nan), "finite"),
+        (lambda: boltz.potts(J), "states"),
+        (lambda: boltz.potts(np.ones((2, 2, 3, 3))), "0 on the diagonal"),
+        (lambda: boltz.lattice(()), "shape must name at least one axis"),
+        (lambda: boltz.lattice((3, 3), (1.0,)), "one for each of the 2 axes"),
+        (lambda: boltz.boltzmann(3, lateral="hidden"), "lateral must be visible or both"),
+        (lambda: boltz.boltzmann(3, 2, units="gaussian"), "to have couplings within it, got gaussian"),
+        (lambda: boltz.graph({"v": 3}, [("v", "h")]), "edges must join two layers"),
+        (lambda: boltz.graph({"v": 3, "h": 2}, [("v", "h"), ("v", "h")]), "different pairs"),
+        (lambda: boltz.graph({"v": 3, "h": 2}, {("v", "h"): np.ones((3, 3))}), "must have shape"),
+        (lambda: boltz.graph({"v": 3, "v/h": 2}, [("v", "v")]), "names of letters"),
+        (lambda: boltz.graph({"v": 3}, [("v", "v")], "w"), "visible must name"),
+        (lambda: boltz.graph({"v": 3}, {("v", "v"): np.triu(np.ones((3, 3)), 1)}), "must be symmetric"),
+        (lambda: boltz.multimodal({"a": 3}, {"a": [2]}, 2), "at least two kinds of data"),
+        (lambda: boltz.multimodal({"a": 3, "b": 2}, {"a": [2]}, 2), "pathways must name the views"),
+        (lambda: boltz.multimodal({"a": 3, "b": 2}, {"a": [2], "b": [2, 2]}, 2), "as many hidden layers each"),
+        (lambda: boltz.grow(boltz.boltzmann(3, 2), [4]), "but it has couplings within layer v"),
+        (lambda: boltz.raise_likelihood(boltz.boltzmann(3, 2), np.ones((2, 3))), "full edges between layers"),
+        (lambda: boltz.features(boltz.ising(J), np.ones((2, 2))), "hidden units to have features"),
+    ],
+)
+def test_wrong_words_are_refused_in_a_sentence(call, message) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InputError, match=message):
+        call()
