@@ -214,6 +214,8 @@ class Contrastive:
         """
         if whole:
             return [slice(0, len(batch))], [slice(0, chains)]
+        if not machine.graph.layered:  # whose products may sum in another order where rows are few
+            return blocks(len(batch)), blocks(chains)
         single = len(machine.graph.edges) == 1
         apart = single or self.settings.mean_field.tolerance == 0
         kinds = 2 if single and self.persistent else 1

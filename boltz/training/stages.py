@@ -62,13 +62,14 @@ def start_pair(model: Model, stage: Stage) -> BoltzmannMachine:
     return TRAININGS[model.kind].start_pair(model, stage)
 
 
-def compose(model: Model, pairs: Sequence[BoltzmannMachine], plan: Sequence[Stage]) -> None:
+def compose(model: Model, pairs: Sequence[BoltzmannMachine], plan: Sequence[Stage] = ()) -> None:
     """Put the trained pairs of the first stages of a plan into the whole machine, in place.
 
-    Layers above them that have not learnt anything yet start there, if the last stage says so.
+    Layers above them that have not learnt anything yet start there, if the last stage says so. Only machines of several
+    visible layers need a plan.
     """
     TRAININGS[model.kind].compose(model, pairs, plan)
-    if plan[-1].starts_above and model.undirected is not None:
+    if plan and plan[-1].starts_above and model.undirected is not None:
         start_above(model.undirected)
 
 
