@@ -75,7 +75,7 @@ LACKS: Mapping[str, tuple[str, ...]] = {
     "bm": ("pretrain", "pretrain_epochs", "pretrain_learning_rate", "pretrain_k", "pretrain_l2", "pretrain_schedule"),
 }  # kind -> settings of its class that mean nothing to it
 SHAPES = ("layers", "latent", "widths", "activation", "visible", "initial_scale", "initial_bias")  # of a new machine
-KINDS = ("rbm", "dbm", "dbn", "sbn", "vae", "helmholtz")
+KINDS = ("rbm", "dbm", "bm", "multimodal", "dbn", "sbn", "vae", "helmholtz")
 
 
 @dataclass(frozen=True)

@@ -249,7 +249,7 @@ def recognise(
     return batch
 
 
-def compose(model: BoltzmannMachine, pairs: Sequence[BoltzmannMachine], plan: Sequence[Stage]) -> None:
+def compose(model: BoltzmannMachine, pairs: Sequence[BoltzmannMachine], plan: Sequence[Stage] = ()) -> None:
     """Put the trained pairs into the whole machine, in place: weights as they are, inner biases averaged."""
     for pair, edge in zip(pairs, model.graph.edges, strict=False):
         model.params[edge.key][...] = pair.params["edge/v-h1/weight"]

@@ -213,7 +213,7 @@ def check_completion(name: str = "visible", draws: int = 30_000) -> None:
     columns = [c for n in model.graph.views for c in range(*truth.layers[n].indices(len(truth.bias)))]
     x = truth.states()[len(truth.states()) // 3][columns]
     q = model.unit_type(model.graph.views[0]).columns
-    known = np.arange(len(columns)) < q * max(model.units[model.graph.views[0]] // q // 2, 1)
+    known = np.arange(len(columns)) >= q * max(model.units[model.graph.views[0]] // q // 2, 1)
     rows = np.repeat(x[None], draws, axis=0)
     found = boltz.complete(model, rows, np.broadcast_to(known, rows.shape), "sample", sweeps=60, seed=1)
     drawn = np.concatenate(list(found.values()), axis=1) if isinstance(found, dict) else found

@@ -341,7 +341,7 @@ def test_bad_data_are_met_at_the_border(bad: float, tmp_path: Path) -> None:
     x[3, 2] = bad
     for name, arguments in (("x", {"x": x}), ("held_out", {"x": rows(), "held_out": x})):
         with pytest.raises(InputError, match=f"^{name} must "):
-            plain_train(boltz.dbm([6, 5, 4]), out=tmp_path / "run", **arguments)
+            plain_train(boltz.dbn([6, 5, 4]), out=tmp_path / "run", **arguments)
     assert not (tmp_path / "run").exists()
 
 
