@@ -26,7 +26,7 @@ QUICK_HIDDEN = 14
 def of_boltzmann(model: BoltzmannMachine, x: Array) -> Found:
     """log p*(v) of checked rows: exact where at most 14 hidden units are in the way, else a lower bound."""
     if model.independent_hidden:
-        return certain(-by_blocks(model, x, free_energy)), "exact", "free energy"
+        return certain(-by_blocks(model, x, free_energy)), "exact", "free energy" if model.graph.hidden else "energy"
     if class_units(model, model.graph.colours[1]) <= QUICK_HIDDEN:
         return certain(exact_log_marginal(model, x)), "exact", "enumeration of hidden units"
     return certain(variational(model, x)), "lower", "variational bound"
@@ -61,8 +61,8 @@ def variational(model: BoltzmannMachine, x: Array) -> Floats:
 
 
 def free_energy(_: BoltzmannMachine, wide: BoltzmannMachine, rows: Array) -> Floats:
-    """F(v) (rows,) of an RBM in float64."""
-    return wide.marginal_energy(wide.evidence(rows.astype(np.float64)), wide.graph.colours[1])
+    """F(v) (rows,) in float64 of a machine whose hidden units, if any, are independent given the visible ones."""
+    return wide.marginal_energy(wide.evidence(rows.astype(np.float64)), wide.graph.hidden)
 
 
 def _bound_of_free_energy(model: BoltzmannMachine, wide: BoltzmannMachine, rows: Array) -> Floats:
