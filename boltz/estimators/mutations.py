@@ -70,7 +70,7 @@ class Substituted:
 
     def codes(self, rows: Array) -> NDArray[np.int64]:
         """The number of the state of each unit, (rows, sites), of rows (rows, units) of states."""
-        each = np.asarray(rows, np.float64).reshape(len(rows), -1, 1, self.table.shape[1])
+        each = np.asarray(rows, np.float64).reshape(len(rows), len(self.own), 1, self.table.shape[1])
         return np.asarray((each == self.table).all(axis=-1).argmax(axis=-1), np.int64)
 
 

@@ -37,11 +37,14 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 STRENGTH = 0.01  # of the default penalties
+PRECISION = 0.01  # of the gradient, of what chance leaves in it
 AT_ONCE = 1 << 23  # numbers of rows that are worked on together
 BLOCK = 256  # rows of a thread
 FEW = 32  # couplings count as few where a dense matrix has so many times as many entries
 MEMORY, SEARCHES = 10, 40  # of L-BFGS: updates that it keeps, and steps of a line search
 LEAST = 1e-12  # second derivative
+BYTES = 8 * (2 * MEMORY + 12)  # a coupling
+MOST_PENALTY = 1e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +101,7 @@ def fit_pairwise(
     l2_fields: float | None = None,
     l1: float = 0.0,
     weights: Any = None,
-    tolerance: float = 1e-5,
+    tolerance: float | None = None,
     iterations: int = 1000,
     progress: Asked = None,
 ) -> PairwiseFit:
@@ -115,8 +118,9 @@ def fit_pairwise(
       for spins, and goes to 0 with many rows. 0.01 is that of Ekeberg et al. (2013). l2_fields: by default 0.01 / rows.
     - l1: at the minimum many couplings are exactly 0.
     - weights: of rows, such as those of boltz.sequence_weights. Rows then count as their sum by the largest of them.
-    - tolerance: the largest component of the gradient, in nats a row, at which the fit ends; or it ends after so many
-      iterations of L-BFGS (Byrd, Lu, Nocedal & Zhu 1995).
+    - tolerance: the largest component of the gradient, in nats a row, at which the fit ends, by default 0.01 over the
+      root of the rows, a hundredth of what chance leaves in it; or it ends after so many iterations of L-BFGS (Byrd,
+      Lu, Nocedal & Zhu 1995).
     - progress: True for a bar, or a function of (stage, done, total).
 
     Couplings of categorical units are in the zero-sum gauge. With l1, or where only some states of a pair are coupled,
@@ -126,29 +130,35 @@ def fit_pairwise(
     machine, edge = _pairwise(model)
     rows = _rows(machine, x)
     shares = _shares(weights, len(rows))
-    limit = checks.number(tolerance, "tolerance", 0), checks.integer(iterations, "iterations", 1, checks.MOST_STEPS)
+    penalties = _penalties(machine, 1 / shares.max(), l2, l2_fields, l1)
+    end = PRECISION * shares.max() ** 0.5 if tolerance is None else checks.number(tolerance, "tolerance", 0)
+    most = checks.integer(iterations, "iterations", 1, checks.MOST_STEPS)
     progress_of.check(progress)
-    began, count = time.perf_counter(), float(1 / shares.max())
-    columns = machine.layers[0].columns
-    sites = rows.shape[1] // columns
-    usual = STRENGTH * (max(columns, 2) - 1) * max(sites - 1, 1) / count
-    penalties = _Penalties(
-        usual if l2 is None else checks.number(l2, "l2", 0, 1e9),
-        STRENGTH / count if l2_fields is None else checks.number(l2_fields, "l2_fields", 0, 1e9),
-        checks.number(l1, "l1", 0, 1e9),
-    )
-    means = _means(machine, rows, shares, penalties)
-    rate = smoothed(machine.unit_type(machine.visible), means * count, count)  # type: ignore[arg-type]
+    fit = _fit(machine, edge, (rows, shares), penalties, (float(end), most), progress)
+    return replace(fit, model=fit.model.to(model.device))
+
+
+def _fit(
+    machine: BoltzmannMachine,
+    edge: Edge,
+    given: tuple[Array, Floats],
+    penalties: _Penalties,
+    limit: tuple[float, int],
+    progress: Asked,
+) -> PairwiseFit:
+    """The fit to rows (rows, units) with shares (rows,), both given and checked."""
+    began, (rows, shares) = time.perf_counter(), given
+    kind, rate = machine.unit_type(machine.visible), _rates(machine, rows, shares, penalties)
+    pairs = _pairs(edge, rows.shape[1], machine.layers[0].columns)
+    checks.affordable(len(pairs[0]), "the number of couplings", BYTES * (2 if penalties.l1 else 1))
     with workers() as pool, _told(progress) as report:
-        problem = _Problem(
-            machine.unit_type(machine.visible), rows, shares, *_pairs(edge, rows.shape[1], columns), pool
-        )
-        end, steps = _minimised(problem, penalties, rate, limit, report)
-    result, norm = _fitted(machine, edge, problem, end.parameters, rate, penalties), end.norm()
+        problem = _Problem(kind, rows, shares, *pairs, pool)
+        found, steps = _minimised(problem, penalties, rate, limit, report)
+    norm = found.norm()
     return PairwiseFit(
-        result.to(model.device),
-        end.value + penalties.of(end.parameters, problem.count),
-        -end.value,
+        _fitted(machine, edge, problem, found.parameters, rate, penalties),
+        found.value + penalties.of(found.parameters, problem.count),
+        -found.value,
         norm,
         steps,
         norm <= limit[0],
@@ -184,19 +194,33 @@ def _shares(weights: Any, count: int) -> Floats:
     return np.full(count, 1 / count) if found is None else found / found.sum()
 
 
-def _means(machine: BoltzmannMachine, rows: Array, shares: Floats, penalties: _Penalties) -> Floats:
-    """Mean states (units,) of the rows; raises InputError where a state that is never taken has no finite field."""
-    means = np.asarray(shares @ rows, np.float64)
+def _penalties(machine: BoltzmannMachine, count: float, l2: Any, l2_fields: Any, l1: Any) -> _Penalties:
+    """The penalties as given, or the usual ones for so many rows; raises InputError."""
+    layer = machine.layers[0]
+    each = STRENGTH * (max(layer.columns, 2) - 1) * max(layer.units // layer.columns - 1, 1)
+    return _Penalties(
+        each / count if l2 is None else checks.number(l2, "l2", 0, MOST_PENALTY),
+        STRENGTH / count if l2_fields is None else checks.number(l2_fields, "l2_fields", 0, MOST_PENALTY),
+        checks.number(l1, "l1", 0, MOST_PENALTY),
+    )
+
+
+def _rates(machine: BoltzmannMachine, rows: Array, shares: Floats, penalties: _Penalties) -> Floats:
+    """Mean states (units,) of the rows, kept off the ends; raises InputError where a state that is never taken has no
+    finite field.
+    """
     support = machine.layers[0].type.support
     assert support is not None
-    seen = np.stack([((rows == state) * (shares > 0)[:, None]).any(axis=0) for state in support])
+    seen = np.stack([((rows == state) & (shares > 0)[:, None]).any(axis=0) for state in support])
     if penalties.l2_fields == 0 and not seen.all():
         state, unit = (int(n) for n in np.argwhere(~seen)[0])
         raise InputError(
             f"l2_fields must be above 0, since column {unit} of x is never {support[state]:g}, so that its best field "
             "is infinite."
         )
-    return means
+    count = 1 / shares.max()
+    total = (shares @ rows) * count
+    return np.asarray(smoothed(machine.unit_type(machine.visible), total, count), np.float64)
 
 
 def _pairs(edge: Edge, units: int, columns: int) -> tuple[Numbers, Numbers, bool]:
@@ -268,6 +292,15 @@ class _Problem:
         found[self.second, self.first] = couplings
         return found
 
+    def heard(self, couplings: Floats, states: Floats) -> Floats:
+        """What units hear from all others in states (units,), (units,)."""
+        there = np.bincount(self.second, couplings * states[self.first], len(states))
+        return np.asarray(there + np.bincount(self.first, couplings * states[self.second], len(states)), np.float64)
+
+    def product(self, one: Floats, other: Floats) -> Floats:
+        """one (units,) of a unit times other of its partner, both ways, (couplings,)."""
+        return one[self.first] * other[self.second] + other[self.first] * one[self.second]
+
     def value(self, parameters: Floats) -> tuple[float, Floats]:
         """The mean over rows of -sum_i log p(x_i | rest) in nats, and its gradient."""
         weight, bias = self.matrix(parameters[: self.count]), parameters[self.count :]
@@ -331,12 +364,14 @@ class _Descent:
     """The objective as its minimisation sees it, and what it was where it was looked at last.
 
     With l1, couplings are a difference of two parts that are not below 0, in which the objective is smooth
-    (Figueiredo, Nowak & Wright 2007): a part at its bound is exactly 0. scale (parameters,): parameters are places
-    times it, so that the objective bends about as much along all of them where units are independent.
+    (Figueiredo, Nowak & Wright 2007): a part at its bound is exactly 0. In place of fields there are those of the mean
+    states, h + J means (units,), and all is divided by scale (parameters,), so that the objective bends about as much
+    along all of them where units are independent.
     """
 
     problem: _Problem
     penalties: _Penalties
+    means: Floats
     scale: Floats
 
     def __post_init__(self) -> None:
@@ -346,10 +381,12 @@ class _Descent:
 
     def joined(self, place: Floats) -> Floats:
         """Couplings and fields at a place."""
-        if self.parts == 1:
-            return place * self.scale
-        apart = place[: self.count] - place[self.count : 2 * self.count]
-        return np.concatenate([apart, place[2 * self.count :]]) * self.scale
+        apart, fields = place[: self.count], place[self.parts * self.count :]
+        if self.parts == 2:
+            apart = apart - place[self.count : 2 * self.count]
+        found = np.concatenate([apart, fields]) * self.scale
+        found[self.count :] -= self.problem.heard(found[: self.count], self.means)
+        return found
 
     def look(self, place: Floats) -> tuple[float, Floats]:
         """The objective at a place, and its gradient there."""
@@ -358,6 +395,7 @@ class _Descent:
         self.place, self.parameters, self.value, self.slope = place.copy(), parameters, value, slope
         extra, more = self.penalties.smooth(parameters, self.count)
         along = slope + more
+        along[: self.count] -= self.problem.product(along[self.count :], self.means)
         if self.parts == 1:
             return value + extra, along * self.scale
         l1, of_pairs, scale = self.penalties.l1, along[: self.count], self.scale[: self.count]
@@ -375,15 +413,16 @@ def _minimised(
 ) -> tuple[_Descent, int]:
     """The objective where it is smallest, and iterations."""
     count = problem.count
-    descent, done = _Descent(problem, penalties, _scale(problem, penalties, rate)), 0
+    descent, done = _Descent(problem, penalties, rate, _scale(problem, penalties, rate)), 0
 
     def after(intermediate_result: Any) -> None:
         nonlocal done
         done += 1
-        report("iteration", done, limit[1])
         if not np.array_equal(intermediate_result.x, descent.place):
             descent.look(intermediate_result.x)
-        if descent.norm() <= limit[0]:
+        norm = descent.norm()
+        report(f"iteration: gradient {norm:.1e}", done, limit[1])
+        if norm <= limit[0]:
             raise StopIteration
 
     parts = descent.parts * count
@@ -403,9 +442,7 @@ def _minimised(
 def _scale(problem: _Problem, penalties: _Penalties, rate: Floats) -> Floats:
     """One over the root of the second derivative of the objective by each parameter, where units are independent."""
     variance = problem.kind.variance(_alone(problem.kind, rate))
-    square = np.asarray(problem.shares @ np.square(problem.rows, dtype=np.float64), np.float64)
-    first, second = problem.first, problem.second
-    bend = variance[first] * square[second] + variance[second] * square[first] + 2 * penalties.l2
+    bend = problem.product(variance, variance) + 2 * penalties.l2
     return np.asarray(1 / np.sqrt(np.concatenate([bend, variance + 2 * penalties.l2_fields]) + LEAST))
 
 
