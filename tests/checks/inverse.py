@@ -231,18 +231,20 @@ def check_gradient() -> None:
     Catches a half of a coupling, fields without the shares of rows, and pieces that are left out or count twice.
     """
     from boltz.parallel import workers
-    from boltz.training import pairwise
+    from boltz.training import pairwise, pseudo_likelihood
 
     rng = np.random.default_rng(6)
     for kind in ("spin", "bernoulli", "categorical:3"):
         model = boltz.boltzmann(4, units=kind_of(kind)[1], dtype=np.float64)
         _, x = rows_of(kind, 300, 7)
         rows, shares = pairwise._rows(model, x), rng.dirichlet(np.ones(300))
-        first, second, _ = pairwise._pairs(model.graph.edges[0], model.units["v"], model.layers[0].columns)
+        first, second, _ = pseudo_likelihood.coupled_pairs(
+            model.graph.edges[0], model.units["v"], model.layers[0].columns
+        )
         with workers() as pool:
             values = []
             for few in (False, True):
-                problem = pairwise._Problem(model.unit_type("v"), rows, shares, first, second, few, pool)
+                problem = pseudo_likelihood.Problem(model.unit_type("v"), rows, shares, first, second, few, pool)
                 place = np.random.default_rng(8).normal(0, 0.5, len(first) + model.units["v"])
                 value, slope = problem.value(place)
                 for at in rng.choice(len(place), 8, replace=False):

@@ -13,7 +13,7 @@ from checks import inverse as checks
 from scipy.sparse import csr_array
 
 import boltz
-from boltz.training import pairwise
+from boltz.training import pseudo_likelihood
 
 SPINS = np.random.default_rng(1).choice([-1.0, 1.0], (50, 4))
 CODES = np.random.default_rng(2).integers(0, 3, (60, 4))
@@ -78,8 +78,8 @@ def test_the_machine_that_is_given_does_not_matter() -> None:
 
 def test_nothing_depends_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few rows at a time, in many pieces, to the last bit; catches sums in an order that chance decides."""
-    monkeypatch.setattr(pairwise, "BLOCK", 8)
-    monkeypatch.setattr(pairwise, "AT_ONCE", 100)
+    monkeypatch.setattr(pseudo_likelihood, "BLOCK", 8)
+    monkeypatch.setattr(pseudo_likelihood, "AT_ONCE", 100)
     before, found = boltz.threads(), []
     try:
         for count in (1, 3):
@@ -96,8 +96,8 @@ def test_few_and_many_couplings_of_a_lattice_agree(monkeypatch: pytest.MonkeyPat
     rows = np.random.default_rng(4).choice([-1, 1], (70, 36))
     found = {}
     for few, size in ((0, 1 << 23), (10**9, 1 << 23), (0, 10_000)):
-        monkeypatch.setattr(pairwise, "FEW", few)
-        monkeypatch.setattr(pairwise, "AT_ONCE", size)
+        monkeypatch.setattr(pseudo_likelihood, "FEW", few)
+        monkeypatch.setattr(pseudo_likelihood, "AT_ONCE", size)
         found[few, size] = boltz.fit_pairwise(lattice, rows, 0.01, 0.01, tolerance=1e-9).model.arena
     first, *others = found.values()
     assert all(np.abs(first - other).max() < 1e-7 for other in others) and np.abs(first).max() > 0.05
