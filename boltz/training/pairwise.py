@@ -28,8 +28,9 @@ from boltz.models.graph import Edge, bias_key
 from boltz.parallel import workers
 from boltz.progress import Asked, Progress, Report
 from boltz.training.pseudo_likelihood import BYTES, Penalties, Problem, centred, coupled_pairs, minimised
+from boltz.units import Units
 from boltz.units.onehot import not_states
-from boltz.units.states import are_states, smoothed
+from boltz.units.states import are_states, ends, smoothed
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -224,12 +225,19 @@ def _fitted(
         couplings, fields = _zero_sum(problem, couplings, fields)
     dtype, name = machine.dtype, machine.visible
     with np.errstate(over="ignore"):
-        made = replace(machine, arena=np.zeros_like(machine.arena), rates={name: rate.astype(dtype)})
+        rates = {name: _within(problem.kind, rate.astype(dtype))}
+        made = replace(machine, arena=np.zeros_like(machine.arena), rates=rates)
         made.params[bias_key(name)][...] = centred(fields, columns)
         made.params[edge.key][...] = problem.matrix(couplings) if edge.pairs is None else couplings
     if not np.isfinite(made.arena).all():
         raise NumericalError(f"Couplings or fields lie beyond the range of {dtype}: try a larger l2.")
     return made
+
+
+def _within(kind: Units, rate: Array) -> Array:
+    """Mean states that their type may have rounded to the ends of their range, between these."""
+    low, high = (rate.dtype.type(end) for end in ends(kind))
+    return np.clip(rate, np.nextafter(low, high), np.nextafter(high, low))
 
 
 def _zero_sum(problem: Problem, couplings: Floats, fields: Floats) -> tuple[Floats, Floats]:
