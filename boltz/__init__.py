@@ -105,6 +105,8 @@ _PLACES = {
     "BeliefSettings": "training.settings",
     "DirectedSettings": "training.settings",
     "Settings": "training.settings",
+    "PairwiseFit": "training.pairwise",
+    "fit_pairwise": "training.pairwise",
     "resume": "training.train",
     "train": "training.train",
     "plot_beside": "plotting.machines",
@@ -201,6 +203,7 @@ if TYPE_CHECKING:
     from boltz.sampling.meanfield import MeanField, mean_field
     from boltz.sampling.sample import sample
     from boltz.training.minutes import Plan
+    from boltz.training.pairwise import PairwiseFit, fit_pairwise
     from boltz.training.settings import BeliefSettings, DirectedSettings, Settings
     from boltz.training.trackers import watch_mlflow, watch_tensorboard, watch_wandb
     from boltz.training.train import Run, plan_training, resume, train

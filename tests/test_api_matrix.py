@@ -109,6 +109,7 @@ CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as e
     "pseudo_likelihood": ("x", lambda x: boltz.pseudo_likelihood(RBM, x).per_row),
     "pseudo_likelihood of a dbm": ("x", lambda x: boltz.pseudo_likelihood(DBM, x).per_row),
     "couplings": ("x", lambda x: boltz.couplings(RBM, x).couplings),
+    "fit_pairwise": ("x", lambda x: boltz.fit_pairwise(boltz.boltzmann(3), x).model.arena),
     "gradient": ("x", lambda x: boltz.gradient(DBM, x)["layer/v/bias"]),
     "gradient, sampled": ("x", lambda x: boltz.gradient(RBM, x, "cd")["layer/v/bias"]),
     "log_likelihood, weighted": ("x", lambda x: boltz.log_likelihood(DBM, x, samples=3).per_row),

@@ -108,6 +108,7 @@ WIDE = {
     "estimators.replica_exchange.exchange_log_z": 7,
     "estimators.posterior_ais.posterior_ais": 7,
     "diagnostics.layers.layer_gains": 7,
+    "training.pairwise.fit_pairwise": 9,  # public, all but the machine and the rows optional
 }  # function -> how many parameters it may have, more than others
 
 

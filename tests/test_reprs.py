@@ -40,9 +40,10 @@ MAKE: dict[str, Callable[[], Any]] = {
     "Data, hostile": lambda: replace(thing("Data"), name=LONG, source=LONG, notes=(LONG,) * 3, columns=(LONG,) * 784),
     "Settings": boltz.Settings,
     "Settings, many": lambda: boltz.Settings(1, 1, 1, rule="cd", k=2, chains=3, center=True, l1=0.1, seed=9**18),
+    "PairwiseFit": lambda: boltz.fit_pairwise(boltz.boltzmann(30), X),
     "FineTuneSettings": lambda: boltz.FineTuneSettings(optimizer="lbfgs"),
 }
-TABLES = [name for name in MAKE if name.startswith(("Run", "Tuned", "Data"))]
+TABLES = [name for name in MAKE if name.startswith(("Run", "Tuned", "Data", "PairwiseFit"))]
 
 
 @cache
@@ -70,6 +71,7 @@ def test_a_repr_is_one_short_line(name: str) -> None:
         ("Network", ("classifier 30-20-2",)),
         ("autoencoder", ("autoencoder 30-20-30",)),
         ("Data", ("mnist-mini", "50 rows of 784 units", "images of 28 x 28", "labels")),
+        ("PairwiseFit", ("PairwiseFit(30, pseudo-likelihood -", "nats a row, converged after", "l2 0.0072")),
         ("FineTuneSettings", ("FineTuneSettings(optimizer='lbfgs')",)),
     ],
 )

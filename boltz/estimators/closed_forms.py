@@ -26,7 +26,7 @@ QUICK_HIDDEN = 14
 def of_boltzmann(model: BoltzmannMachine, x: Array) -> Found:
     """log p*(v) of checked rows: exact where at most 14 hidden units are in the way, else a lower bound."""
     if model.independent_hidden:
-        return certain(-by_blocks(model, x, free_energy)), "exact", "free energy"
+        return certain(-by_blocks(model, x, free_energy)), "exact", "free energy" if model.graph.hidden else "energy"
     drawn = model.graph.colours[1] if model.graph.layered else model.graph.hidden
     if class_units(model, drawn) <= QUICK_HIDDEN:
         return certain(exact_log_marginal(model, x)), "exact", "enumeration of hidden units"
@@ -62,7 +62,7 @@ def variational(model: BoltzmannMachine, x: Array) -> Floats:
 
 
 def free_energy(_: BoltzmannMachine, wide: BoltzmannMachine, rows: Array) -> Floats:
-    """F(v) (rows,) of an RBM in float64."""
+    """F(v) (rows,) in float64 of a machine whose hidden units, if any, are independent given the visible ones."""
     return wide.marginal_energy(wide.evidence(rows.astype(np.float64)), wide.graph.hidden)
 
 

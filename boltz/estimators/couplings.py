@@ -1,8 +1,9 @@
 """Effective couplings of pairs of visible units: what two changes do to log p(v) together and not one by one.
 
 Of a machine whose hidden units are independent given the visible ones, log p is a sum over hidden units of their
-log-partition at one number, the input. This number is a sum over sites, so that a Fourier series of the log-partition
-splits into factors of one site each: mean over rows and sum over states are then products of matrices.
+log-partition at one number, the input, beside direct couplings of visible units. The input is a sum over sites, so that
+a Fourier series of the log-partition splits into factors of one site each: mean over rows and sum over states are then
+products of matrices.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from boltz.errors import InputError, NumericalError
 from boltz.estimators.mutations import Substituted, states_checked
 from boltz.foreign import short_repr
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
+from boltz.models.files import refuse_coupled
 from boltz.models.gauge import take_mean
 from boltz.parallel import Workers, workers
 from boltz.units import Units
@@ -61,13 +63,14 @@ class Series:
     coefficients: Complex
 
 
-def couplings(model: BoltzmannMachine, x: Any, gap: int | None = None) -> Couplings:
-    """Effective couplings between the visible units of an RBM, averaged over backgrounds, visible rows x (rows, sites).
+def couplings(model: BoltzmannMachine, x: Any = None, gap: int | None = None) -> Couplings:
+    """Effective couplings between the visible units of an RBM, averaged over backgrounds, visible rows x (rows, sites),
+    or the couplings of a machine without hidden units, such as an Ising or a Potts model.
 
     For each row, log p of the row with states a and b at sites i and k, less what a and b do alone, is the coupling of
     (a, b) in this background; the mean over rows is in the zero-sum gauge (Tubiana, Cocco & Monasson 2019). A machine
-    that is a Potts model has the couplings of that model, whatever the rows. scores are Frobenius norms of the blocks
-    with average-product correction (Dunn, Wahl & Gloor 2008; Ekeberg et al. 2013).
+    that is a Potts model has the couplings of that model, whatever the rows; without hidden units it needs none. scores
+    are Frobenius norms of the blocks with average-product correction (Dunn, Wahl & Gloor 2008; Ekeberg et al. 2013).
 
     - model: visible units are bernoulli, spin or categorical; hidden ones have a single column, such as bernoulli,
       spin, gaussian, rectified or drelu.
@@ -77,7 +80,8 @@ def couplings(model: BoltzmannMachine, x: Any, gap: int | None = None) -> Coupli
     (states^2 + rows) * hidden units: some hundreds of rows are enough. Raises InputError, and NumericalError for
     weights that are too large.
     """
-    model = checked_model(model, any_units=True)
+    model = checked_model(model, any_units=True, any_graph=True)
+    refuse_coupled(model)
     found = Substituted.of(model)
     machine, states = found.machine, len(found.table)
     if not model.independent_hidden:
@@ -88,10 +92,9 @@ def couplings(model: BoltzmannMachine, x: Any, gap: int | None = None) -> Coupli
     for layer in machine.layers[1:]:
         if layer.columns > 1:
             raise InputError(f"model must have hidden units of a single column, but they are {layer.kind}.")
-    rows = states_checked(model, x, "x")
+    rows = _backgrounds(model, x)
     gap = None if gap is None else checks.integer(gap, "gap", 0, states - 1)
-    codes = found.codes(rows)
-    sites = codes.shape[1]
+    codes, sites = found.codes(rows), len(found.own)
     checks.affordable((sites * states) ** 2, "the number of couplings", BYTES)
     total = np.zeros((sites, states, sites, states))
     with workers() as pool:
@@ -101,7 +104,26 @@ def couplings(model: BoltzmannMachine, x: Any, gap: int | None = None) -> Coupli
             _Hidden(machine.unit_type(name), name, weight, codes, fields).add_to(total, pool)
     square = total.reshape(sites * states, -1)
     square += square.T
+    if found.coupled is not None:
+        total += _zero_sum(found.blocks())
     return Couplings(total.astype(np.float32), _corrected(_norms(total, gap)))
+
+
+def _backgrounds(model: BoltzmannMachine, x: Any) -> Array:
+    """Rows of states, none of a machine without hidden units where none are given; raises InputError."""
+    if x is not None:
+        return states_checked(model, x, "x")
+    if model.graph.hidden:
+        raise InputError(
+            "x must hold rows as backgrounds, since what hidden units say of a pair depends on the others."
+        )
+    return np.zeros((0, model.units[model.visible]), model.dtype)
+
+
+def _zero_sum(blocks: Floats) -> Floats:
+    """Blocks of pairs (sites, states, sites, states) less their means over either state."""
+    found = blocks - blocks.mean(axis=1, keepdims=True)
+    return np.asarray(found - found.mean(axis=3, keepdims=True), np.float64)
 
 
 @dataclass(frozen=True, eq=False)

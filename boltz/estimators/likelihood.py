@@ -1,8 +1,9 @@
 """Log-likelihood of data: log-normaliser of the machine clamped at v minus that of the free machine.
 
-For an RBM the first is -F(v), exactly. For a DBM it is the variational bound of mean field (Salakhutdinov & Hinton
-2009, section 2.2) or an importance-weighted bound, for a Helmholtz machine always the latter; both are exact where the
-hidden units can be enumerated. The second is 0 for a directed machine and that of its prior for a deep belief net.
+For an RBM the first is -F(v), exactly, and for a machine without hidden units its energy. For a DBM it is the
+variational bound of mean field (Salakhutdinov & Hinton 2009, section 2.2) or an importance-weighted bound, for a
+Helmholtz machine always the latter; both are exact where the hidden units can be enumerated. The second is 0 for a
+directed machine and that of its prior for a deep belief net.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ def log_likelihood(
 
     Rows between 0 and 1 are no states of binary units: their value has kind "none" and is not trusted.
 
+    Couplings within the visible layer are fine where hidden units, if any, are independent given it.
+
     - log_z: an Estimate, a number taken as exact, or None to compute it: exact for at most 20 units in the smaller
       colour class, else by boltz.ais. A machine without an RBM has none.
       Documents with lengths of their own have a log Z for each length: log_z maps lengths to Estimates or numbers, or
@@ -89,6 +92,8 @@ def log_likelihood(
     samples = checks.integer(samples, "samples", 0, 2**31)
     seed = checks.seed(seed)
     evidence = evidence_of(model, x, mask)
+    if not evidence.known.all():
+        checked_machine(model, "model, for rows with unknown units,", any_units=True)
     if own_lengths(model.layers[0].type):
         return of_documents(model, evidence.rows, log_z, samples, seed)
     if isinstance(log_z, Mapping):

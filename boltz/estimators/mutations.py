@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from boltz import checks
 from boltz.errors import InputError
 from boltz.estimators.closed_forms import QUICK_HIDDEN
 from boltz.estimators.exact import class_units, exact_log_marginal
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
-from boltz.models.files import visible_rows
+from boltz.models.files import refuse_coupled, visible_rows
 from boltz.parallel import workers
 from boltz.units import Units
 from boltz.units.onehot import not_states
@@ -30,13 +31,15 @@ class Substituted:
     """What each state of each visible unit adds, in float64, to the inputs of hidden units and to log p* itself.
 
     machine: on the host, in float64. table (states, columns): the states of a unit. weights: for each layer next to the
-    visible one, (sites, states, units). own (sites, states): bias less base energy.
+    visible one, (sites, states, units). own (sites, states): bias less base energy. coupled (units, units): couplings
+    within the visible layer, None without.
     """
 
     machine: BoltzmannMachine
     table: Array
     weights: Mapping[str, Floats]
     own: Floats
+    coupled: Any = None
 
     @classmethod
     def of(cls, model: BoltzmannMachine) -> Substituted:
@@ -45,15 +48,35 @@ class Substituted:
         wide, columns = model.to("cpu").astype(np.float64), table.shape[1]
         weights = {}
         for key, layer, lower in wide.graph.neighbours[wide.visible]:
-            weight = wide.params[key] if lower else wide.params[key].T
+            weight = _dense(wide.matrix(key)) if lower else _dense(wide.matrix(key)).T
             weights[layer] = table @ weight.reshape(-1, columns, weight.shape[1])
         energies = wide.unit_type(wide.visible).base_energy(table)
-        return cls(wide, table, weights, wide.bias(wide.visible).reshape(-1, columns) @ table.T - energies)
+        own = wide.bias(wide.visible).reshape(-1, columns) @ table.T - energies
+        within = wide.graph.within.get(wide.visible)
+        return cls(wide, table, weights, own, None if within is None else wide.matrix(within.key))
+
+    def alone(self, row: Array) -> Floats:
+        """What each state of each unit adds to log p* itself, the rest being as in row (1, units), (sites, states)."""
+        if self.coupled is None:
+            return self.own.copy()
+        heard = np.asarray(row, np.float64) @ self.coupled
+        return self.own + heard.reshape(len(self.own), -1) @ self.table.T
+
+    def blocks(self) -> Floats:
+        """What states of pairs of units add to log p* by couplings within the layer, (sites, states, sites, states)."""
+        sites, columns = len(self.own), self.table.shape[1]
+        coupled = _dense(self.coupled).reshape(sites, columns, sites, columns)
+        return np.asarray(np.einsum("ac,icjd,bd->iajb", self.table, coupled, self.table, optimize=True))
 
     def codes(self, rows: Array) -> NDArray[np.int64]:
         """The number of the state of each unit, (rows, sites), of rows (rows, units) of states."""
-        each = np.asarray(rows, np.float64).reshape(len(rows), -1, 1, self.table.shape[1])
+        each = np.asarray(rows, np.float64).reshape(len(rows), len(self.own), 1, self.table.shape[1])
         return np.asarray((each == self.table).all(axis=-1).argmax(axis=-1), np.int64)
+
+
+def _dense(weight: Any) -> Array:
+    """Weights as an array."""
+    return np.asarray(weight.toarray() if issparse(weight) else weight)
 
 
 def _table(model: BoltzmannMachine) -> Array:
@@ -79,8 +102,8 @@ def mutation_scores(model: BoltzmannMachine, sequence: Any, alphabet: str | None
     """log p(mutant) - log p(sequence) of every mutant of a sequence in one site, (sites, states), in nats.
 
     Above 0 where the mutant is more probable, and 0 at the states of the sequence itself. log Z falls out, so that the
-    scores are exact: differences of free energies for an RBM, enumeration of at most 14 units in the hidden layers next
-    to the visible one for a deeper machine.
+    scores are exact: differences of free energies for an RBM, and of energies for a machine without hidden units;
+    enumeration of at most 14 units in the hidden layers next to the visible one for a deeper machine.
 
     - model: its visible units are bernoulli (states 0, 1), spin (-1, 1) or categorical (codes from 0).
     - sequence: a state of each site (sites,), one-hot columns (sites * states,) or (sites, states), or text with
@@ -89,7 +112,8 @@ def mutation_scores(model: BoltzmannMachine, sequence: Any, alphabet: str | None
 
     Raises InputError.
     """
-    model = checked_model(model, any_units=True)
+    model = checked_model(model, any_units=True, any_graph=True)
+    refuse_coupled(model)
     found = Substituted.of(model)
     if not model.independent_hidden and (units := class_units(model, model.graph.colours[1])) > QUICK_HIDDEN:
         raise InputError(
@@ -139,7 +163,7 @@ def _of_rbm(found: Substituted, row: Array) -> Floats:
     """log p* of all mutants but for a constant, (sites, states): weight rows move the inputs of hidden units."""
     machine, codes = found.machine, found.codes(row)[0]
     fields = {n: machine.field(n, machine.evidence(row.astype(np.float64))) for n in found.weights}
-    scores = found.own.copy()
+    scores = found.alone(row)
 
     def add(sites: NDArray[np.int64]) -> None:
         for layer, weight in found.weights.items():
@@ -148,7 +172,7 @@ def _of_rbm(found: Substituted, row: Array) -> Floats:
             total = machine.unit_type(layer).total_log_partition(moved.reshape(-1, moved.shape[-1]))
             scores[sites] += total.reshape(moved.shape[:2])
 
-    units = len(found.table) * sum(weight.shape[-1] for weight in found.weights.values())
+    units = len(found.table) * max(1, sum(weight.shape[-1] for weight in found.weights.values()))
     with workers() as pool:
         pool.map(add, np.array_split(np.arange(len(codes)), -(-len(codes) * units // BLOCK)))
     return scores

@@ -132,6 +132,16 @@ def checked_machine(
     return model
 
 
+def refuse_coupled(model: Model, name: str = "model") -> None:
+    """Raise InputError for a Boltzmann machine that is not layered, unless its hidden units, if any, are independent
+    given its only visible layer, so that they can be summed in closed form; name is what errors call it.
+    """
+    if isinstance(model, BoltzmannMachine):
+        refuse_views(model, name)
+        if not model.independent_hidden or model.layers[0].type.joint:
+            refuse_graph(model, name)
+
+
 def visible_rows(model: Seeing, x: Any, name: str = "x") -> Array:
     """Visible rows (rows, units) as the machine sees them, in its type, where it lives: numbers in [0, 1], or any for
     Gaussian units, which it sees in its own units.

@@ -77,7 +77,7 @@ def inside(units: Units, mean: Array, room: float) -> Array:
     return np.clip(mean, low + room * (high - low), high - room * (high - low))
 
 
-def smoothed(units: Units, total: Array, count: int) -> Array:
+def smoothed(units: Units, total: Array, count: float) -> Array:
     """Means (units,) of so many states with this sum, and one more of each state, or of each word, that there is; of
     whole numbers one more at each end.
     """

@@ -37,6 +37,11 @@ def snapshot() -> boltz.BoltzmannMachine:
 
 
 @cache
+def pairwise() -> boltz.BoltzmannMachine:
+    return boltz.boltzmann(4, units="spin")
+
+
+@cache
 def sbn() -> boltz.HelmholtzMachine:
     return boltz.sbn([4, 3], x=X)
 
@@ -419,6 +424,12 @@ def _of_sites() -> dict[str, Good]:
     return {
         "couplings": Good(boltz.couplings, {"model": model, "x": X, "gap": 0}),
         "zero_sum": Good(boltz.zero_sum, {"model": boltz.rbm(4, 3, units=("categorical", 2))}),
+        "couplings, of spins": Good(boltz.couplings, {"model": pairwise(), "x": None, "gap": None}),
+        "fit_pairwise": Good(
+            boltz.fit_pairwise,
+            {"model": pairwise(), "x": 2 * X - 1, "l2": None, "l2_fields": None, "l1": 0.1, "weights": np.ones(4)}
+            | {"tolerance": None, "iterations": 5, "progress": None},
+        ),
         "mutation_scores": Good(boltz.mutation_scores, {"model": model, "sequence": "abba", "alphabet": "ab"}),
         "mutation_scores, numbers": Good(boltz.mutation_scores, {"model": model, "sequence": X[0], "alphabet": None}),
         "plot_couplings": Good(boltz.plot_couplings, {"found": boltz.couplings(model, X)}),
@@ -469,6 +480,8 @@ def types() -> dict[str, Good]:
         "EvaluationAlong": Good(boltz.EvaluationAlong, values(along), record=True),
         "EvaluationAlong.as_dict": Good(along.as_dict, {}),
         "EvaluationAlong.picture": Good(along.picture, {}),
+        "PairwiseFit": Good(boltz.PairwiseFit, values(boltz.fit_pairwise(pairwise(), 2 * X - 1)), record=True),
+        "PairwiseFit.as_dict": Good(boltz.fit_pairwise(pairwise(), 2 * X - 1).as_dict, {}),
         "Couplings": Good(boltz.Couplings, values(boltz.couplings(rbm(), X)), record=True),
         "Comparison": Good(boltz.Comparison, values(comparison), record=True),
         "Comparison.as_dict": Good(comparison.as_dict, {}),
