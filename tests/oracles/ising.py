@@ -53,7 +53,8 @@ def _kaufman(rows: int, columns: int, coupling: float) -> tuple[float, float]:
     cosh, sinh = x + np.log1p(np.exp(-2 * x)), x + np.log(-np.expm1(-2 * x))
     products = np.array([cosh[1::2].sum(), sinh[1::2].sum(), cosh[::2].sum(), sinh[::2].sum()])
     signs = np.array([1, 1, 1, np.sign(g[0])])
-    total = float(logsumexp(products, b=signs))
+    top = products.max()  # of which several may be equal, with both signs
+    total = float(top + np.log(signs @ np.exp(products - top)))
     shares = signs * np.exp(products - total)
     rise, fall = m / 2 * slope * np.tanh(m * g / 2), m / 2 * slope / np.tanh(m * g / 2)
     slopes = np.array([rise[1::2].sum(), fall[1::2].sum(), rise[::2].sum(), fall[::2].sum()])
