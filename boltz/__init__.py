@@ -57,6 +57,8 @@ _PLACES = {
     "ais": "estimators.ais",
     "reverse_ais": "estimators.reverse_ais",
     "LadderEstimate": "estimators.replica_exchange",
+    "Observables": "estimators.observables",
+    "observables": "estimators.observables",
     "exchange_log_z": "estimators.replica_exchange",
     "tempered_sample": "estimators.replica_exchange",
     "TwoSided": "estimators.two_sided",
@@ -156,6 +158,7 @@ if TYPE_CHECKING:
     from boltz.estimators.exact import exact_log_z, exact_samples
     from boltz.estimators.likelihood import importance_bounds, log_likelihood
     from boltz.estimators.mutations import mutation_scores
+    from boltz.estimators.observables import Observables, observables
     from boltz.estimators.perplexity import Perplexity, perplexity
     from boltz.estimators.posterior_ais import posterior_ais, posterior_sandwich
     from boltz.estimators.pseudo_likelihood import pseudo_likelihood

@@ -216,6 +216,48 @@ def sparse_sweep(
         state[:, mine] = drawn
 
 
+def cluster_flips(
+    pairs: tuple[Array, Array, Array, Array],
+    fields: tuple[Array, Array],
+    states: tuple[float, float],
+    stream: Stream,
+    first_row: int,
+    state: Array,
+) -> None:
+    """Join units of two states to clusters, and turn each cluster with probability 1/2, in place.
+
+    pairs: rows and columns (pairs,) of couplings, whether they are positive, and how likely a pair that agrees with its
+    coupling is joined, times 2^30. fields: whether they are positive (units,), and likewise how likely a unit that
+    agrees with its field is joined to it, which keeps its cluster; or two empty arrays. The bits of pairs come first,
+    then those of clusters, each cluster having that of its least unit, then those of fields.
+    """
+    rows, columns, positive, bonds = pairs
+    up, ghosts = fields
+    (low, high), units = states, state.shape[1]
+    bits = _bits(stream, first_row + np.arange(len(state)), len(rows) + units + len(ghosts))
+    drawn = bits >> np.uint32(32 - DRAW_BITS)
+    for s, number, word in zip(state, drawn, bits, strict=True):
+        joined = ((s[rows] == s[columns]) == positive) & (number[: len(rows)] < bonds)
+        cluster = np.arange(units)
+        while True:
+            least = np.minimum(cluster[rows[joined]], cluster[columns[joined]])
+            before = cluster.copy()
+            np.minimum.at(cluster, rows[joined], least)
+            np.minimum.at(cluster, columns[joined], least)
+            if np.array_equal(before, cluster):
+                break
+        turned = (word[len(rows) : len(rows) + units] >> np.uint32(31)).astype(bool)
+        if len(ghosts):
+            held = ((s == high) == up) & (number[len(rows) + units :] < ghosts)
+            turned[cluster[held]] = False
+        s[...] = np.where(turned[cluster], s.dtype.type(low + high) - s, s)
+
+
+def pair_sums(rows: Array, columns: Array, weights: Array, lower: Array, upper: Array, out: Array) -> None:
+    """out (chains,) := the sum over pairs of weight times unit of lower times unit of upper (chains, units)."""
+    out[...] = (lower[:, rows] * weights * upper[:, columns]).sum(axis=1, dtype=np.float64)
+
+
 def _draw_site(bits: NDArray[np.uint32], field: Array, states: tuple[float, float] | int, out: Array) -> None:
     """States (rows, columns) of one unit at its fields."""
     if isinstance(states, int):
