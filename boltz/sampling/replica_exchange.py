@@ -146,7 +146,7 @@ def exchange(
     marks = {rounds - 1 - i * rounds // keep for i in range(keep)}  # at least a round apart, the last one among them
     with workers(replicas.ladder.machine.arena) as pool:
         for i in range(rounds):
-            if replicas.rounds % FLIP_ROUNDS == 0:
+            if replicas.rounds % FLIP_ROUNDS == 0 and replicas.ladder.machine.graph.layered:
                 pool.map(partial(_flipped, replicas), list(range(rungs)))
             watch = None if seen is None else partial(seen, i)
             _round(replicas, (up[:, i // 2], down[:, i // 2]), height[i], pool, watch)
