@@ -116,6 +116,7 @@ _PLACES = {
     "plot_curves": "plotting.machines",
     "plot_filters": "plotting.machines",
     "plot_log_z": "plotting.results",
+    "plot_observables": "plotting.thermal",
     "plot_couplings": "plotting.sites",
     "plot_mutations": "plotting.sites",
     "plot_samples": "plotting.machines",
@@ -192,6 +193,7 @@ if TYPE_CHECKING:
     from boltz.plotting.machines import plot_beside, plot_curves, plot_filters, plot_samples
     from boltz.plotting.results import plot_comparison, plot_log_z
     from boltz.plotting.sites import plot_couplings, plot_mutations
+    from boltz.plotting.thermal import plot_observables
     from boltz.presets import preset, recipe
     from boltz.rng import Key
     from boltz.sampling.chains import ChainRun, run_chains
