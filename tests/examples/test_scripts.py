@@ -25,6 +25,6 @@ def test_the_square_lattice(
     assert len(lines) == 7 and picture.stat().st_size > 10_000
     wide = [(float(x), float(low) - float(high), float(low), float(high)) for x, low, high in lines]
     assert all(low + 2 * width < x < high - 2 * width for x, width, low, high in wide)
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), "--side", "14", "--rounds", "20"])
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), "--side", "13", "--rounds", "20"])
     runpy.run_path(str(SCRIPT), run_name="__main__")
     assert "no exact log Z: exact_log_z enumerates" in capsys.readouterr().out
