@@ -173,9 +173,11 @@ def _table(found: Observables) -> list[tuple[str, ...]]:
 
 
 def _cell(value: float, error: float) -> str:
-    """A value with two digits of its error."""
-    if not 0 < error < np.inf:
+    """A value with two digits of its error; six digits of what has none, or is far from 1."""
+    if not 1e-9 < error < np.inf:
         return f"{value:.6g}"
+    if abs(value) >= 1e9:
+        return f"{value:.6g} +- {error:.2g}"
     places = int(np.clip(1 - np.floor(np.log10(error)), 0, 9))
     return f"{value:.{places}f} +- {error:.{places}f}"
 
@@ -327,6 +329,8 @@ def _values(log_z: Floats, means: Floats, beta: Floats, units: int, centre: floa
     """Observables by name from log Z (targets,) and the means (targets, features) of centred energies and of m."""
     low, low2, m, size, m2, m4 = means.T
     energy = low + centre
+    with np.errstate(divide="ignore", invalid="ignore"):  # there is none where no state has any magnetisation
+        binder = 1 - m4 / (3 * m2**2)
     found = {
         "energy": energy,
         "heat_capacity": beta**2 * (low2 - low**2),
@@ -334,7 +338,7 @@ def _values(log_z: Floats, means: Floats, beta: Floats, units: int, centre: floa
         "absolute_magnetisation": size,
         "susceptibility": beta * units * (m2 - m**2),
         "absolute_susceptibility": beta * units * (m2 - size**2),
-        "binder": 1 - m4 / (3 * m2**2),
+        "binder": binder,
         "free_energy": -log_z / beta,
         "log_z": log_z,
         "entropy": log_z + beta * energy,

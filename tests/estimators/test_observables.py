@@ -95,6 +95,13 @@ def test_a_frozen_glass_is_not_trusted() -> None:
     assert not found.trusted
 
 
+def test_a_state_without_magnetisation_has_no_binder_cumulant() -> None:
+    """An antiferromagnet that is frozen: what is far from 1 is told in few digits."""
+    found = boltz.observables(boltz.ising(boltz.lattice((4, 4), -1.0)), [0.05], copies=8, rounds=60)
+    assert found.energy[0] == pytest.approx(-32) and max(map(len, str(found).split())) < 20
+    assert abs(found.log_z[0] - 640 - np.log(2)) < 6 * found.errors["log_z"][0]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

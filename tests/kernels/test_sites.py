@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import boltz
-from boltz.kernels import reference
+from boltz.kernels import reference_sites as reference
 from boltz.kernels.cpu import clusters, sites
 
 STREAM = (3, 4, 5)
