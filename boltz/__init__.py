@@ -58,6 +58,8 @@ _PLACES = {
     "ais": "estimators.ais",
     "reverse_ais": "estimators.reverse_ais",
     "LadderEstimate": "estimators.replica_exchange",
+    "Observables": "estimators.observables",
+    "observables": "estimators.observables",
     "exchange_log_z": "estimators.replica_exchange",
     "tempered_sample": "estimators.replica_exchange",
     "TwoSided": "estimators.two_sided",
@@ -117,6 +119,7 @@ _PLACES = {
     "plot_curves": "plotting.machines",
     "plot_filters": "plotting.machines",
     "plot_log_z": "plotting.results",
+    "plot_observables": "plotting.thermal",
     "plot_couplings": "plotting.sites",
     "plot_mutations": "plotting.sites",
     "plot_samples": "plotting.machines",
@@ -159,6 +162,7 @@ if TYPE_CHECKING:
     from boltz.estimators.exact import exact_log_z, exact_samples
     from boltz.estimators.likelihood import importance_bounds, log_likelihood
     from boltz.estimators.mutations import mutation_scores
+    from boltz.estimators.observables import Observables, observables
     from boltz.estimators.perplexity import Perplexity, perplexity
     from boltz.estimators.posterior_ais import posterior_ais, posterior_sandwich
     from boltz.estimators.pseudo_likelihood import pseudo_likelihood
@@ -193,6 +197,7 @@ if TYPE_CHECKING:
     from boltz.plotting.machines import plot_beside, plot_curves, plot_filters, plot_samples
     from boltz.plotting.results import plot_comparison, plot_log_z
     from boltz.plotting.sites import plot_couplings, plot_mutations
+    from boltz.plotting.thermal import plot_observables
     from boltz.presets import preset, recipe
     from boltz.rng import Key
     from boltz.sampling.chains import ChainRun, run_chains

@@ -204,8 +204,17 @@ def untrusted() -> None:
     save(figure, "untrusted")
 
 
+def ising() -> None:
+    """Observables of a lattice of 16 x 16 spins through its critical temperature."""
+    temperatures = [1.6, 1.8, 2.0, 2.1, 2.2, 2.27, 2.35, 2.45, 2.6, 2.8, 3.1, 3.5]
+    found = boltz.observables(boltz.ising(boltz.lattice((16, 16))), temperatures, rounds=600)
+    print("== ising", found, sep="\n")
+    figure = boltz.plot_observables(found)
+    figure.savefig(FOLDER / "ising.png", dpi=75, metadata={"Software": None})
+
+
 PICTURES: dict[str, Callable[[], None]] = {
-    each.__name__: each for each in (samples, frozen, diverged, idle, nothing, modes, overfit, untrusted)
+    each.__name__: each for each in (samples, frozen, diverged, idle, nothing, modes, overfit, untrusted, ising)
 }
 
 if __name__ == "__main__":

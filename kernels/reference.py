@@ -40,7 +40,7 @@ def philox_block(counter: NDArray[np.uint64], key: tuple[int, int]) -> NDArray[n
     return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
 
 
-def _bits(stream: Stream, chains: NDArray[np.int64], units: int) -> NDArray[np.uint32]:
+def bits_of(stream: Stream, chains: NDArray[np.int64], units: int) -> NDArray[np.uint32]:
     key0, key1, step = stream
     unit = np.arange(units)
     counter = np.empty((len(chains), units, 4), np.uint64)
@@ -59,7 +59,7 @@ def _fires(bits: NDArray[np.uint32], mean: Array) -> NDArray[np.bool_]:
 
 def philox(stream: Stream, first_row: int, out: NDArray[np.uint32]) -> None:
     """Raw random bits (rows, units) of the chains first_row, first_row + 1, ..."""
-    out[...] = _bits(stream, first_row + np.arange(len(out)), out.shape[1])
+    out[...] = bits_of(stream, first_row + np.arange(len(out)), out.shape[1])
 
 
 def bernoulli_from_mean(mean: Array, stream: Stream, first_row: int, state: Array) -> None:
@@ -69,7 +69,7 @@ def bernoulli_from_mean(mean: Array, stream: Stream, first_row: int, state: Arra
 
 def bernoulli_rows(mean: Array, stream: Stream, rows: NDArray[np.int64], state: Array) -> None:
     """Draw state (rows, units) with the given probabilities; rows names each row's chain number."""
-    state[...] = _fires(_bits(stream, rows, mean.shape[1]), mean) + (mean - mean)  # a NaN mean gives a NaN state
+    state[...] = _fires(bits_of(stream, rows, mean.shape[1]), mean) + (mean - mean)  # a NaN mean gives a NaN state
 
 
 def bernoulli_mean(field: Array, scale: float, bias: Array) -> None:
@@ -143,7 +143,7 @@ def categorical_from_mean(mean: Array, states: int, stream: Stream, first_row: i
     A unit takes the random bits of its number. Its state is the first whose probability and those before it are more
     than the upper 30 bits and a half, as a share of 2^30, times the sum of all. A NaN gives NaN.
     """
-    bits = _bits(stream, first_row + np.arange(len(mean)), mean.shape[1] // states)
+    bits = bits_of(stream, first_row + np.arange(len(mean)), mean.shape[1] // states)
     picked(bits, mean, states, state)
 
 
@@ -172,7 +172,7 @@ def binomial_from_mean(mean: Array, trials: int, stream: Stream, first_row: int,
     than 1e-12, so that the probability of a state is within 2^-32 of its law; draws grow with their mean and with their
     bits. A NaN gives NaN.
     """
-    bits = _bits(stream, first_row + np.arange(len(mean)), mean.shape[1])
+    bits = bits_of(stream, first_row + np.arange(len(mean)), mean.shape[1])
     wide = mean.astype(np.float64)
     upper = wide > trials / 2
     share = np.where(upper, trials - wide, wide) / trials
@@ -192,7 +192,7 @@ def normal(stream: Stream, rows: NDArray[np.int64], out: Array) -> None:
     The draw is the quantile at (bits + 1/2) / 2^32, computed in the lower half and mirrored: bits and their complement
     give z and -z, and the largest draw is 6.34.
     """
-    bits = _bits(stream, rows, out.shape[1])
+    bits = bits_of(stream, rows, out.shape[1])
     lower = bits < 2**31
     z = ndtri((np.where(lower, bits, ~bits) + 0.5) / 2**32)
     out[...] = np.where(lower, z, -z)

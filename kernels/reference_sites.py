@@ -1,15 +1,16 @@
-"""The numpy truth of sweeps over units that are coupled to each other, as kernels.cpu.sites makes them.
-
-Conventions are those of reference.py.
-"""
+"""Numpy versions of the kernels of units that are coupled to each other within a layer, written for reading."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from boltz.kernels.reference import DRAW_BITS, Array, Stream, _bits, picked
+from boltz.kernels.reference import DRAW_BITS, Stream, bits_of, picked
+
+Array = NDArray[Any]
 
 
 def site_sweep(
@@ -29,7 +30,7 @@ def site_sweep(
     """
     columns = states if isinstance(states, int) else 1
     units = np.arange(field.shape[1] // columns)
-    bits = _bits(stream, first_row + np.arange(len(field)), len(units))
+    bits = bits_of(stream, first_row + np.arange(len(field)), len(units))
     for unit in units[::-1] if backwards else units:
         mine = slice(unit * columns, (unit + 1) * columns)
         old = state[:, mine].copy()
@@ -54,7 +55,7 @@ def sparse_sweep(
     """
     order, starts, neighbours, weights = couplings
     columns = states if isinstance(states, int) else 1
-    bits = _bits(stream, first_row + np.arange(len(state)), len(order))
+    bits = bits_of(stream, first_row + np.arange(len(state)), len(order))
     for place in range(*part):
         mine = np.arange(order[place] * columns, (order[place] + 1) * columns)
         sent = [state[:, neighbours[a:b]] @ weights[a:b] for a, b in zip(starts[mine], starts[mine + 1], strict=True)]
@@ -62,6 +63,48 @@ def sparse_sweep(
         drawn = np.empty_like(own)
         _draw_site(bits[:, place : place + 1], own, states, drawn)
         state[:, mine] = drawn
+
+
+def cluster_flips(
+    pairs: tuple[Array, Array, Array, Array],
+    fields: tuple[Array, Array],
+    states: tuple[float, float],
+    stream: Stream,
+    first_row: int,
+    state: Array,
+) -> None:
+    """Join units of two states to clusters, and turn each cluster with probability 1/2, in place.
+
+    pairs: rows and columns (pairs,) of couplings, whether they are positive, and how likely a pair that agrees with its
+    coupling is joined, times 2^30. fields: whether they are positive (units,), and likewise how likely a unit that
+    agrees with its field is joined to it, which keeps its cluster; or two empty arrays. The bits of pairs come first,
+    then those of clusters, each cluster having that of its least unit, then those of fields.
+    """
+    rows, columns, positive, bonds = pairs
+    up, ghosts = fields
+    (low, high), units = states, state.shape[1]
+    bits = bits_of(stream, first_row + np.arange(len(state)), len(rows) + units + len(ghosts))
+    drawn = bits >> np.uint32(32 - DRAW_BITS)
+    for s, number, word in zip(state, drawn, bits, strict=True):
+        joined = ((s[rows] == s[columns]) == positive) & (number[: len(rows)] < bonds)
+        cluster = np.arange(units)
+        while True:
+            least = np.minimum(cluster[rows[joined]], cluster[columns[joined]])
+            before = cluster.copy()
+            np.minimum.at(cluster, rows[joined], least)
+            np.minimum.at(cluster, columns[joined], least)
+            if np.array_equal(before, cluster):
+                break
+        turned = (word[len(rows) : len(rows) + units] >> np.uint32(31)).astype(bool)
+        if len(ghosts):
+            held = ((s == high) == up) & (number[len(rows) + units :] < ghosts)
+            turned[cluster[held]] = False
+        s[...] = np.where(turned[cluster], s.dtype.type(low + high) - s, s)
+
+
+def pair_sums(rows: Array, columns: Array, weights: Array, lower: Array, upper: Array, out: Array) -> None:
+    """out (chains,) := the sum over pairs of weight times unit of lower times unit of upper (chains, units)."""
+    out[...] = (lower[:, rows] * weights * upper[:, columns]).sum(axis=1, dtype=np.float64)
 
 
 def _draw_site(bits: NDArray[np.uint32], field: Array, states: tuple[float, float] | int, out: Array) -> None:

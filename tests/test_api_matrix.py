@@ -409,6 +409,7 @@ MODELS: dict[str, Callable[[Any], Any]] = {  # name -> call with a machine
     "ais": lambda m: boltz.ais(m, 5, 3),
     "reverse_ais": lambda m: boltz.reverse_ais(m, None, 5, 3),
     "exchange_log_z": lambda m: boltz.exchange_log_z(m, copies=2, rounds=20),
+    "observables": lambda m: boltz.observables(m, [1.0], 2, 20),
     "likelihood_along": lambda m: boltz.likelihood_along(m, [m], BITS, 20),
     "tempered_sample": lambda m: boltz.tempered_sample(m, 2, 20),
     "log_z": lambda m: boltz.log_z(m),
@@ -424,7 +425,7 @@ MODELS: dict[str, Callable[[Any], Any]] = {  # name -> call with a machine
 ANNEALED = {"ais", "reverse_ais", "exchange_log_z", "tempered_sample", "log_z"}
 ONE_KIND = ANNEALED | {"mean_field", "mutation_scores", "exact_log_z", "exact_samples"}  # of undirected machines alone
 RUNS_TOO = {"log_z"}  # take a run, or the path of one, as well
-ONE_KIND |= {"raise_likelihood", "tempered_transitions", "likelihood_along"}
+ONE_KIND |= {"observables", "raise_likelihood", "tempered_transitions", "likelihood_along"}
 MACHINES = {"rbm": RBM, "dbm": DBM, "sbn": SBN, "vae": VAE, "gaussian vae": GAUSSIAN, "mixed": MIXED, "dbn": DBN}
 
 
@@ -567,10 +568,19 @@ def test_every_public_function_that_takes_arrays_is_in_the_matrix() -> None:
     elsewhere = {"load", "load_data", "resume", "trajectory", "binarize", "exact_log_z", "exact_samples", "threads"}
     elsewhere |= {"integrated_time", "split_rhat", "chain_ess"}
     elsewhere |= {"classifier", "autoencoder", "load_network", "resume_tuning"}
-    elsewhere |= {"exchange_log_z", "tempered_sample", "log_z", "posterior_sandwich"}  # base as in ais, or no array
+    elsewhere |= {"exchange_log_z", "observables", "tempered_sample", "log_z"}  # base as in ais, or no array
+    elsewhere |= {"posterior_sandwich"}
     # what takes runs and paths beside machines: tests/borders sweeps all public functions
     elsewhere |= {"compare", "decode", "describe", "diagnose", "evaluate", "evaluate_along"}
-    elsewhere |= {"plot_beside", "plot_comparison", "plot_curves", "plot_filters", "plot_log_z", "plot_samples"}
+    elsewhere |= {
+        "plot_beside",
+        "plot_comparison",
+        "plot_curves",
+        "plot_filters",
+        "plot_log_z",
+        "plot_observables",
+        "plot_samples",
+    }
     elsewhere |= {"report", "watch_mlflow", "watch_tensorboard", "watch_wandb"}
     elsewhere |= {"grow", "preset", "recipe", "run_chains", "zero_sum"}
     elsewhere |= {"plan_training"}  # reads rows as train does, and measures time

@@ -1,4 +1,4 @@
-"""Log-normalisers by enumeration of one colour class, in float64 and always on the host."""
+"""Log-normalisers by enumeration of one colour class, or by elimination, in float64 and always on the host."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from boltz.arrays import host
 from boltz.errors import InputError
+from boltz.estimators.elimination import MOST_NUMBERS, QUICK_NUMBERS, QUICK_WORK, eliminated, order_of
+from boltz.estimators.elimination import MOST_UNITS as MOST_IN_TURN
 from boltz.estimators.estimate import Estimate, exact
 from boltz.models.boltzmann import BoltzmannMachine, affordable_chains, checked_model
 from boltz.models.files import states_outside
@@ -73,9 +75,11 @@ def chunks(machine: BoltzmannMachine, layers: Sequence[str]) -> Iterator[slice]:
 
 def quick(machine: BoltzmannMachine) -> bool:
     """Whether log Z is exact unless something else is asked for: at most 20 units in the smaller colour class, or 2^20
-    states.
+    states, or tables of at most 2^20 numbers.
     """
-    return class_units(machine, enumerated_sides(machine)[0]) <= QUICK_UNITS
+    if class_units(machine, enumerated_sides(machine)[0]) <= QUICK_UNITS:
+        return True
+    return order_of(machine, QUICK_NUMBERS, QUICK_WORK) is not None
 
 
 def enumerated_sides(machine: BoltzmannMachine) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -93,18 +97,22 @@ def exact_log_z(model: BoltzmannMachine) -> Estimate:
 
     A side is every other layer: v and h2, or h1 and h3. Of a graph that is not layered, as many layers are summed as
     are independent of each other, and the rest is enumerated. Raises InputError if these have more than 28 units.
+
+    Units of a single layer are summed out one after the other where that is quicker: each leaves a table over those
+    that it is coupled to, of at most 2^24 numbers. That does lattices of any length whose width is up to about 20
+    spins, or 10 where both ends of each axis are neighbours.
     """
     model = checked_model(model, any_units=True, any_graph=True)
     mine, other = enumerated_sides(model)
     units = class_units(model, mine)
-    if units == BEYOND:
+    if units == BEYOND and class_states(model, mine) is None:
         raise InputError("exact_log_z needs a side of the machine whose units have states that can be counted.")
-    if units > MOST_UNITS:
-        raise InputError(
-            f"exact_log_z enumerates at most {MOST_UNITS} units, but the smaller side of the machine "
-            f"({', '.join(mine)}) has {units}; use boltz.ais."
-        )
     machine = model.to("cpu").astype(np.float64)
+    order = order_of(machine)
+    if order is not None and (units > MOST_UNITS or order.work < 1 << units):
+        return exact(eliminated(machine, order), f"elimination, tables of {order.largest:,} numbers")
+    if units > MOST_UNITS:
+        raise InputError(_too_many(model, mine, units))
 
     def part(numbers: slice) -> float:
         return float(logsumexp(-machine.marginal_energy(configurations(machine, mine, numbers), other)))
@@ -112,6 +120,19 @@ def exact_log_z(model: BoltzmannMachine) -> Estimate:
     with workers() as pool:
         value = float(logsumexp(pool.map(part, list(chunks(machine, mine)))))
     return exact(value, f"enumeration of {units} units")
+
+
+def _too_many(model: BoltzmannMachine, layers: Sequence[str], units: int) -> str:
+    """Why a machine cannot be enumerated, and what it would take."""
+    text = (
+        f"exact_log_z enumerates at most {MOST_UNITS} units, but the smaller side of the machine ({', '.join(layers)}) "
+        f"has {units}"
+    )
+    if len(model.graph.layers) == 1:
+        wide = f"needs tables of more than {MOST_NUMBERS:,} numbers"
+        done = f"is done for at most {MOST_IN_TURN:,}" if model.graph.layers[0].units > MOST_IN_TURN else wide
+        text += f", and summing them out one after the other {done}"
+    return f"{text}; use boltz.ais."
 
 
 def exact_samples(model: BoltzmannMachine, chains: int, seed: int = 0) -> dict[str, Array]:

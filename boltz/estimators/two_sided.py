@@ -23,7 +23,7 @@ from boltz.estimators.precision import wide_enough
 from boltz.estimators.replica_exchange import LadderEstimate, estimated, settle, started
 from boltz.estimators.reverse_ais import annealed_down
 from boltz.estimators.words import ends_of, in_words, small, value_of
-from boltz.models.boltzmann import BoltzmannMachine, checked_model
+from boltz.models.boltzmann import BoltzmannMachine, checked_model, refuse_graph, refuse_views
 from boltz.rng import Key
 from boltz.sampling.annealing import Progress
 from boltz.sampling.base_rate import base_rates, held_states
@@ -107,7 +107,8 @@ def from_both_sides(
 ) -> TwoSided:
     """log Z with a two-sided 95 % interval of half-width at most error nats, or the best that budget seconds give.
 
-    Machines with at most 20 units in the smaller colour class are enumerated. Others are measured by replica exchange,
+    Machines with at most 20 units in the smaller colour class are enumerated, and those of one layer eliminated unit by
+    unit where that is as quick; only these may have couplings within layers. Others are measured by replica exchange,
     whose samples start annealing downwards, and by annealing upwards, with more rounds and temperatures each time until
     the interval is narrow and all parts trust themselves and agree. A new attempt begins only if it is expected to end
     within the budget; the first always runs. The outcome of an attempt depends on seed alone. progress counts attempts'
@@ -134,7 +135,9 @@ def two_sided(
     base: Any = None,
     progress: Progress | None = None,
 ) -> TwoSided:
-    """As from_both_sides, of a checked machine and without its enumeration."""
+    """As from_both_sides, of a checked machine and without its enumeration; raises InputError for any other graph."""
+    refuse_graph(model, "model")
+    refuse_views(model, "model")
     began, key, model = time.monotonic(), Key.from_seed(seed).derive("log_z"), wide_enough(model)
     replicas = started(model, (), COPIES, base, seed, key.derive("exchange"))
     rounds, steps, attempt, shorter = FIRST_ROUNDS, FIRST_STEPS, 0, None

@@ -90,12 +90,12 @@ def log_z(
     """log Z in nats of a machine, a run, or the path of either; of a deep belief net that of the RBM on its top.
 
     two-sided: a 95 % interval of half-width at most error, or the best that budget seconds give, from both sides. auto
-    is the same, but enumerates up to 20 units on the smaller side of the machine (such as the hidden units of an rbm).
-    exact enumerates at most 28. ais anneals chains over betas, as boltz.ais. trajectory: so many rounds of replica
-    exchange along snapshots, by default those of the run, as boltz.exchange_log_z. All results have value,
-    standard_error, interval, trusted and as_dict; that of exact and ais is an Estimate, that of trajectory a
-    LadderEstimate, others are a TwoSided. base as in boltz.ais; progress hears of steps done, and of how many there
-    are. Raises InputError.
+    is the same, but enumerates up to 20 units on the smaller side of the machine (such as the hidden units of an rbm),
+    and sums the units of a single layer out one after the other where that is as quick. exact is as boltz.exact_log_z.
+    ais anneals chains over betas, as boltz.ais. trajectory: so many rounds of replica exchange along snapshots, by
+    default those of the run, as boltz.exchange_log_z. All results have value, standard_error, interval, trusted and
+    as_dict; that of exact and ais is an Estimate, that of trajectory a LadderEstimate, others are a TwoSided. base as
+    in boltz.ais; progress hears of steps done, and of how many there are. Raises InputError.
     """
     checks.choice(method, "method", METHODS)
     checks.callback(progress, "progress", 2)
@@ -104,7 +104,7 @@ def log_z(
     checks.integer(rounds, "rounds", LEAST_ROUNDS, checks.MOST_STEPS)
     checks.integer(chains, "chains", 1, 2**32)
     check_betas(betas)
-    found, seed = trained(model), checks.seed(seed)
+    found, seed = trained(model, any_graph=True), checks.seed(seed)
     machine = found.model.undirected
     if machine is None:
         raise InputError(f"model must have a log Z to measure, but {found.place} is directed ({found.kind}): it is 0.")

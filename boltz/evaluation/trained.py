@@ -60,8 +60,11 @@ class Trained:
         return replace(self, model=self.model.to(device))
 
 
-def trained(model: Any, argument: str = "model") -> Trained:
-    """The trained machine that an argument names: itself, a run, or a path; raises InputError or FileError."""
+def trained(model: Any, argument: str = "model", any_graph: bool = False) -> Trained:
+    """The trained machine that an argument names: itself, a run, or a path; raises InputError or FileError.
+
+    any_graph: a machine that is given itself need not be layered.
+    """
     if isinstance(model, Run):
         if model.path is None:
             told = RunDescription(settings=model.settings.as_dict())
@@ -70,9 +73,8 @@ def trained(model: Any, argument: str = "model") -> Trained:
     if isinstance(model, str | os.PathLike):
         path = checks.path(model, argument)
         return Trained(_name(path), model_of(path), path, description_at(path))
-    machine = checked_machine(
-        model, argument, "a machine, a run, or the path of a run or model file", any_units=True, any_graph=True
-    )
+    wanted = "a machine, a run, or the path of a run or model file"
+    machine = checked_machine(model, argument, wanted, any_units=True, any_graph=any_graph)
     return Trained("the machine", machine)
 
 

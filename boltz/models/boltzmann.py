@@ -348,6 +348,8 @@ class BoltzmannMachine:
 
     def _coupling(self, edge: Edge, state: State) -> NDArray[np.float64]:
         """x^T W y of one edge, (chains,); half of it within a layer, where W has each pair twice."""
+        if edge.pairs is not None:
+            return edge.pairs.coupled(self.params[edge.key], state[edge.lower], state[edge.upper])
         product = state[edge.lower] @ self.matrix(edge.key)
         found: NDArray[np.float64] = np.einsum("ij,ij->i", product, state[edge.upper], dtype=np.float64)
         return found / 2 if edge.within else found

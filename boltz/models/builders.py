@@ -30,7 +30,7 @@ from boltz.units.states import inside, largest_state, smoothed
 
 Array = NDArray[Any]
 LEAST_COUPLED = 3  # units that couplings within a set are told of
-GUIDE = "for couplings within a layer see 'Couplings within a sublattice' in the guide for physicists"
+GUIDE = "for couplings within a layer see boltz.ising and 'Any Ising model' in the guide for physicists"
 
 
 def helmholtz(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from boltz.errors import InputError
-from boltz.kernels.cpu.sites import coloured
+from boltz.kernels.cpu.sites import coloured, pair_sums
 
 Array = NDArray[Any]
 Numbers = NDArray[np.int32]
@@ -74,6 +74,12 @@ class Pairs:
             raise InputError(f"{name} must name each pair once, in the order of rows and columns.")
         if columns is not None and (self.rows // columns >= self.columns // columns).any():
             raise InputError(f"{name} must couple different units, each pair once, the lower number first.")
+
+    def coupled(self, weights: Array, lower: Array, upper: Array) -> NDArray[np.float64]:
+        """The sum over pairs of weight times both units, (chains,), of states (chains, units) of both layers."""
+        out = np.empty(len(lower))
+        pair_sums(self.rows, self.columns, weights, lower, upper, out)
+        return out
 
     def matrix(self, weights: Array, shape: tuple[int, int], within: bool) -> csr_array:
         """The weights (pairs,) as a sparse matrix, of couplings within a layer the symmetric one."""

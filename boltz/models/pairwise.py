@@ -59,11 +59,12 @@ def potts(couplings: Any, fields: Any = 0.0, states: int | None = None, dtype: A
     return _machine(units, f"categorical:{q}", weights, pairs, _fields(fields, shape).reshape(-1))
 
 
-def lattice(shape: Sequence[int], coupling: Any = 1.0, periodic: bool = True) -> csr_array:
+def lattice(shape: Sequence[int], coupling: Any = 1.0, periodic: Any = True) -> csr_array:
     """The couplings (sites, sites) of a rectangular lattice of any dimension, the same between all nearest neighbours.
 
     coupling: one number, or one for each axis. Sites are numbered as in an array of this shape. periodic: whether
-    opposite ends are neighbours; along an axis of two sites they are so once. Raises InputError.
+    opposite ends are neighbours, True or False, or one of these for each axis, such as [True, False] for a cylinder;
+    along an axis of two sites they are so once. Raises InputError.
     """
     listed = checks.sequence(shape, "shape", 10)
     sizes = [checks.integer(n, f"shape[{i}]", 1, MOST_UNITS) for i, n in enumerate(listed)]
@@ -74,15 +75,26 @@ def lattice(shape: Sequence[int], coupling: Any = 1.0, periodic: bool = True) ->
     if len(each) != len(sizes):
         raise InputError(f"coupling must be one number, or one for each of the {len(sizes)} axes, got {len(each)}.")
     strengths = [checks.number(x, f"coupling[{i}]", -1e6, 1e6) for i, x in enumerate(each)]
+    closed = _flags(periodic, len(sizes))
     numbers, parts = np.arange(sites).reshape(sizes), []
     for axis, (size, strength) in enumerate(zip(sizes, strengths, strict=True)):
-        around = periodic and size > 2
+        around = closed[axis] and size > 2
         here = numbers if around else numbers.take(np.arange(size - 1), axis)
         there = np.roll(numbers, -1, axis) if around else numbers.take(np.arange(1, size), axis)
         parts.append((here.reshape(-1), there.reshape(-1), np.full(here.size, strength)))
     rows, columns, values = (np.concatenate(each) for each in zip(*parts, strict=True))
     half = coo_array((values, (rows, columns)), shape=(sites, sites))
     return (half + half.T).tocsr()
+
+
+def _flags(periodic: Any, axes: int) -> list[bool]:
+    """Whether opposite ends are neighbours along each axis; raises InputError."""
+    each = list(periodic) if isinstance(periodic, list | tuple) else [periodic] * axes
+    if len(each) != axes or not all(isinstance(x, bool | np.bool_) for x in each):
+        raise InputError(
+            f"periodic must be True or False, or one of these for each of {axes} axes, got {checks.brief(periodic)}."
+        )
+    return [bool(x) for x in each]
 
 
 def _couplings(given: Any, columns: int, dtype: Any) -> tuple[Array, Pairs | None, int]:

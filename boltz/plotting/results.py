@@ -45,7 +45,7 @@ def plot_log_z(result: Any) -> Figure:
     drawn += [(_log_weights, walks), (_effective, walks)] if walks else []
     drawn += [(_rungs, ladder), (_swaps, ladder)] if ladder is not None and not walks else []
     drawn += [(_swaps, ladder)] if ladder is not None and walks else []
-    figure = _figure((max(4.2 * len(drawn), 6.5), 4.4))
+    figure = blank((max(4.2 * len(drawn), 6.5), 4.4))
     for axes, (draw, what) in zip(figure.subplots(1, len(drawn), squeeze=False).ravel(), drawn, strict=True):
         draw(axes, what)
         axes.grid(alpha=0.3)
@@ -67,7 +67,7 @@ def plot_comparison(comparison: Any) -> Figure:
     first = models[0].name
     pairs = [p for p in comparison.pairs if len(comparison.pairs) <= MOST_PAIRS or first in (p.first, p.second)]
     heights = [1.2 + 0.42 * len(models), 1.2 + 0.64 * len(pairs)][: 1 + bool(pairs)]
-    figure = _figure((12, sum(heights)))
+    figure = blank((12, sum(heights)))
     panels = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights).ravel()
     _machines(panels[0], [(model, shares[model.name]) for model in models])
     if pairs:
@@ -78,7 +78,8 @@ def plot_comparison(comparison: Any) -> Figure:
     return figure
 
 
-def _figure(size: tuple[float, float]) -> Figure:
+def blank(size: tuple[float, float]) -> Figure:
+    """A figure without panels, so many inches wide and high."""
     figure = Picture(figsize=size, dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.nn.arena import zeros
 from boltz.rng import Key
+from boltz.sampling.clusters import Clusters
 from boltz.sampling.flips import Flips, Moment
 from boltz.sampling.inputs import Scratch, layer_input, turned_weights
 from boltz.sampling.layers import Draw, draw_layer
@@ -67,10 +68,14 @@ class Ladder(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Temperatures:
-    """The base-rate path at some inverse temperatures (rungs,): one product serves the densities of all rungs."""
+    """The base-rate path at some inverse temperatures (rungs,): one product serves the densities of all rungs.
+
+    clusters: what turns clusters of units after each sweep, where these are coupled to each other.
+    """
 
     path: BaseRatePath
     betas: Floats
+    clusters: Clusters | None = None
 
     @property
     def rungs(self) -> int:
@@ -119,7 +124,10 @@ class Temperatures:
         whole = state | drawn
         for layer in self.path.held:
             how = Draw(_stream(at, "move", layer, rung), 0, scratch, self.turned)
-            draw_layer(self.machine, layer, whole, beta, self.path.bias(layer, beta), how)
+            bias = self.path.bias(layer, beta)
+            draw_layer(self.machine, layer, whole, beta, bias, how)
+            if self.clusters is not None:
+                self.clusters.flip(state[layer], beta, bias, _stream(at, "clusters", layer, rung))
 
     @cached_property
     def flips(self) -> Flips:

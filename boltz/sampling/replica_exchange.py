@@ -8,7 +8,7 @@ ladder faster than a random choice (Okabe et al. 2001; Syed, Bouchard-Cote, Deli
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -29,6 +29,7 @@ from boltz.sampling.modes import Modes
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Chains = dict[str, Array]
+Seen = Callable[[int, int, Chains], None]
 FLIP_ROUNDS, FLIP_SWEEPS = 16, 8
 
 
@@ -129,12 +130,14 @@ def exchange(
     keep: int = 1,
     progress: Progress | None = None,
     direction: Mapping[str, Array] | None = None,
+    seen: Seen | None = None,
 ) -> Exchanged:
     """So many rounds of a sweep on each rung and of swaps between neighbours, odd and even pairs in turn.
 
     Every 16th round begins with a sweep in which both colour classes are turned round and flipped. direction: layer ->
-    (units,), along which the states of the last rung are projected. replicas are changed in place. Results do not
-    depend on the number of threads.
+    (units,), along which the states of the last rung are projected. seen hears of the number of the round, of a rung,
+    and of its states, all layers of them, for each rung and round. replicas are changed in place. Results do not depend
+    on the number of threads.
     """
     rungs, copies = replicas.ends.shape
     up, down = np.empty((2, rungs - 1, rounds // 2 + 1, copies))
@@ -143,9 +146,10 @@ def exchange(
     marks = {rounds - 1 - i * rounds // keep for i in range(keep)}  # at least a round apart, the last one among them
     with workers(replicas.ladder.machine.arena) as pool:
         for i in range(rounds):
-            if replicas.rounds % FLIP_ROUNDS == 0:
+            if replicas.rounds % FLIP_ROUNDS == 0 and replicas.ladder.machine.graph.layered:
                 pool.map(partial(_flipped, replicas), list(range(rungs)))
-            _round(replicas, (up[:, i // 2], down[:, i // 2]), height[i], pool)
+            watch = None if seen is None else partial(seen, i)
+            _round(replicas, (up[:, i // 2], down[:, i // 2]), height[i], pool, watch)
             for n, x in (direction or {}).items():
                 state = replicas.states[-1][n]
                 along[i] += host(state @ beside(x.astype(state.dtype), state))
@@ -158,17 +162,22 @@ def exchange(
     return Exchanged(up[:, :visits], down[:, :visits], height, along, replicas.trips - before, samples)
 
 
-def _round(replicas: Replicas, ratios: tuple[Floats, Floats], height: Floats, pool: Workers) -> None:
+Watch = Callable[[int, Chains], None]
+
+
+def _round(
+    replicas: Replicas, ratios: tuple[Floats, Floats], height: Floats, pool: Workers, watch: Watch | None
+) -> None:
     """One round; ratios (pairs, copies) gain those of the pairs whose turn it is, height that of the last rung."""
     turn, last = replicas.rounds % 2, replicas.ladder.rungs - 1
 
     def job(k: int) -> None:
         if k < 0 or k == last:
             rung = max(k, 0)
-            found = _sweep(replicas, rung)
+            found = _sweep(replicas, rung, watch)
             top = rung == last
         else:
-            ratios[0][k], ratios[1][k], found = _swap(replicas, k)
+            ratios[0][k], ratios[1][k], found = _swap(replicas, k, watch)
             top = k + 1 == last
         if top:
             height[...] = found
@@ -190,14 +199,16 @@ def _flipped(replicas: Replicas, rung: int) -> None:
     ladder.move(drawn, rung, At(key, step), state, desk)
 
 
-def _sweep(replicas: Replicas, rung: int) -> Floats:
+def _sweep(replicas: Replicas, rung: int, watch: Watch | None) -> Floats:
     ladder, at, desk = replicas.ladder, At(replicas.key, 2 * replicas.rounds), replicas.desk(rung)
     ((found, drawn),) = ladder.look(replicas.states[rung], (rung,), at, desk)
+    if watch is not None:
+        watch(rung, replicas.states[rung] | drawn)
     ladder.move(drawn, rung, at, replicas.states[rung], desk)
     return host(found)
 
 
-def _swap(replicas: Replicas, k: int) -> tuple[Floats, Floats, Floats]:
+def _swap(replicas: Replicas, k: int, watch: Watch | None) -> tuple[Floats, Floats, Floats]:
     """Sweep rungs k and k + 1, exchanging their states where the Metropolis rule says so, before they move.
 
     A look at a state under both rungs draws the summed class under both, so that no product is lost after a swap.
@@ -206,6 +217,9 @@ def _swap(replicas: Replicas, k: int) -> tuple[Floats, Floats, Floats]:
     ladder, states, desk = replicas.ladder, replicas.states[k : k + 2], replicas.desk(k)
     at = At(replicas.key, 2 * replicas.rounds), At(replicas.key, 2 * replicas.rounds + 1)
     lower, upper = (ladder.look(states[i], (k, k + 1), at[i], desk) for i in (0, 1))
+    if watch is not None:
+        watch(k, states[0] | lower[0][1])
+        watch(k + 1, states[1] | upper[1][1])
     up, down = host(lower[1][0] - lower[0][0]), host(upper[0][0] - upper[1][0])
     swapped = np.log(_uniform(replicas, k, len(up))) < up + down
     for i, (stay, come) in enumerate(((lower[0][1], upper[0][1]), (upper[1][1], lower[1][1]))):

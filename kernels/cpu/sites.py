@@ -113,6 +113,30 @@ def _sparse_two(field, couplings, part, scale, low, step, key0, key1, number, fi
 
 
 @kernel
+def _sparse_four(field, couplings, part, scale, low, step, key0, key1, number, first_row, state):
+    """The same where all units have four neighbours, as on the square lattice."""
+    order, _, columns, weights = couplings
+    bits, keys = np.empty(TILE, np.uint32), (np.uint64(key0), np.uint64(key1))
+    odds, drawn = np.zeros(TILE, state.dtype), np.empty(TILE, state.dtype)
+    full, one = state.dtype.type(FULL), state.dtype.type(1)
+    for i in range(len(state)):
+        f, s, row = field[i % len(field)], state[i], np.uint64(first_row + i)
+        for tile in range(part[0] // TILE, (part[1] + TILE - 1) // TILE):
+            tile_bits(keys, tile, row, number, bits)
+            first, last = max(part[0], tile * TILE), min(part[1], (tile + 1) * TILE)
+            for n in range(first, last):
+                j = np.uint32(order[n])
+                k = np.uint64(4 * j)
+                one_way = weights[k] * s[np.uint32(columns[k])] + weights[k + 1] * s[np.uint32(columns[k + 1])]
+                other = weights[k + 2] * s[np.uint32(columns[k + 2])] + weights[k + 3] * s[np.uint32(columns[k + 3])]
+                odds[n - tile * TILE] = f[j] + scale * (one_way + other)
+            for k in range(TILE):
+                drawn[k] = low + step * _draw(bits[k], _sigmoid(step * odds[k]), full, one)
+            for n in range(first, last):
+                s[np.uint32(order[n])] = drawn[n - tile * TILE]
+
+
+@kernel
 def _sparse_several(field, couplings, part, scale, states, key0, key1, number, first_row, state):
     order, starts, columns, weights = couplings
     bits, keys = np.empty(TILE, np.uint32), (np.uint64(key0), np.uint64(key1))
@@ -134,6 +158,23 @@ def _sparse_several(field, couplings, part, scale, states, key0, key1, number, f
                 for a in range(states):
                     s[first + a] = poison
                 s[first + new] += one
+
+
+@kernel
+def _all_four(starts):
+    fine = True
+    for j in range(len(starts)):
+        fine &= starts[j] == 4 * j
+    return fine
+
+
+@kernel
+def _pair_sums(rows, columns, weights, lower, upper, out):
+    for i in range(len(out)):
+        x, y, total = lower[i], upper[i], 0.0
+        for k in range(len(rows)):
+            total += weights[k] * x[np.uint32(rows[k])] * y[np.uint32(columns[k])]
+        out[i] = total
 
 
 @kernel
@@ -175,7 +216,9 @@ def sparse_sweep(field, couplings, part, scale, states, stream, first_row, state
     kind = state.dtype.type
     if isinstance(states, tuple):
         low, high = states
-        _sparse_two(field, couplings, part, kind(scale), kind(low), kind(high - low), *words(stream), first_row, state)
+        four = len(couplings[2]) == 4 * len(couplings[0]) and _all_four(couplings[1])
+        sweep = _sparse_four if four else _sparse_two
+        sweep(field, couplings, part, kind(scale), kind(low), kind(high - low), *words(stream), first_row, state)
     else:
         _sparse_several(field, couplings, part, kind(scale), states, *words(stream), first_row, state)
 
@@ -185,3 +228,8 @@ def coloured(starts, neighbours, states, units):
     colours = np.empty(units, np.int64)
     _coloured(starts, neighbours, states, colours)
     return colours
+
+
+def pair_sums(rows, columns, weights, lower, upper, out):
+    """out (chains,) := the sum over pairs of weight times unit of lower times unit of upper (chains, units)."""
+    _pair_sums(rows, columns, weights, lower, upper, out)

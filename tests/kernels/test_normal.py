@@ -95,7 +95,7 @@ def test_quantile_is_accurate_everywhere_and_odd(dtype: Any) -> None:
 def test_reference_is_odd_at_the_bits_drawn(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bits and complement, both ends and the middle among them; catches a half that is cut elsewhere than the other."""
     bits, out = grid()[:, None], np.empty((len(grid()), 1), dtype)
-    monkeypatch.setattr(reference, "_bits", lambda stream, rows, units: bits)
+    monkeypatch.setattr(reference, "bits_of", lambda stream, rows, units: bits)
     reference.normal((0, 0, 0), np.arange(len(bits)), out)
     half = len(out) // 2
     assert (out[:half] == -out[half:]).all() and np.isfinite(out).all() and (out[:half] < 0).all()

@@ -27,16 +27,39 @@ def kaufman_log_z(rows: int, columns: int, coupling: float) -> float:
 
     which is negative below the critical coupling and positive above it: the fourth product changes its sign there.
     """
+    return _kaufman(rows, columns, coupling)[0]
+
+
+def kaufman_energy(rows: int, columns: int, coupling: float) -> float:
+    """Mean of -(sum over bonds of s t) on the same lattice: minus the derivative of its log Z by the coupling K.
+
+    Each product is differentiated by its own logarithm. Not for the critical coupling itself, where g_0 is 0.
+    """
+    return -_kaufman(rows, columns, coupling)[1]
+
+
+def _kaufman(rows: int, columns: int, coupling: float) -> tuple[float, float]:
+    """log Z and its derivative by the coupling."""
     n, m, k = columns, rows, 2 * coupling
     angle = np.pi * np.arange(2 * n) / n
     excess = (1 - np.sinh(k)) ** 2 / np.sinh(k) + 2 * np.sin(angle / 2) ** 2  # cosh g - 1
-    g = np.log1p(excess + np.sqrt(excess * (excess + 2)))
+    root = np.sqrt(excess * (excess + 2))  # sinh g
+    g = np.log1p(excess + root)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = 2 * (np.sinh(k) ** 2 - 1) * np.cosh(k) / np.sinh(k) ** 2 / root  # of g by K
     g[0] = k + np.log(np.tanh(coupling))
+    slope[0] = 2 + 2 / np.sinh(k)
     x = m * np.abs(g) / 2
     cosh, sinh = x + np.log1p(np.exp(-2 * x)), x + np.log(-np.expm1(-2 * x))
-    products = [cosh[1::2].sum(), sinh[1::2].sum(), cosh[::2].sum(), sinh[::2].sum()]
-    total = logsumexp(products, b=[1, 1, 1, np.sign(g[0])])
-    return float(m * n / 2 * np.log(2 * np.sinh(k)) - np.log(2) + total)
+    products = np.array([cosh[1::2].sum(), sinh[1::2].sum(), cosh[::2].sum(), sinh[::2].sum()])
+    signs = np.array([1, 1, 1, np.sign(g[0])])
+    top = products.max()  # of which several may be equal, with both signs
+    total = float(top + np.log(signs @ np.exp(products - top)))
+    shares = signs * np.exp(products - total)
+    rise, fall = m / 2 * slope * np.tanh(m * g / 2), m / 2 * slope / np.tanh(m * g / 2)
+    slopes = np.array([rise[1::2].sum(), fall[1::2].sum(), rise[::2].sum(), fall[::2].sum()])
+    log_z = float(m * n / 2 * np.log(2 * np.sinh(k)) - np.log(2) + total)
+    return log_z, float(m * n / np.tanh(k) + shares @ slopes)
 
 
 def transfer_log_z(rows: int, columns: int, coupling: float, field: float = 0.0) -> float:

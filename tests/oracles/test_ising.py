@@ -50,6 +50,17 @@ def test_closed_form_agrees_with_the_transfer_matrix(coupling: float) -> None:
         assert ising.kaufman_log_z(columns, rows, coupling) == pytest.approx(truth, abs=1e-9)
 
 
+@pytest.mark.parametrize("coupling", [0.1, 0.3, 0.4407, 0.45, 0.7])
+def test_energy_is_that_of_all_states_and_the_slope_of_log_z(coupling: float) -> None:
+    for sides in ((3, 4), (4, 3), (4, 4)):
+        log_w = log_weights(*sides, coupling, 0.0)
+        truth = -np.exp(log_w - logsumexp(log_w)) @ log_w / coupling
+        assert ising.kaufman_energy(*sides, coupling) == pytest.approx(truth, abs=1e-9)
+    for side, step in ((16, 1e-5), (64, 1e-6)):
+        up, down = (ising.kaufman_log_z(side, side, coupling + x) for x in (step, -step))
+        assert ising.kaufman_energy(side, side, coupling) == pytest.approx(-(up - down) / (2 * step), abs=1e-3)
+
+
 def test_limits_of_a_large_lattice() -> None:
     """16 x 16: free spins at a small coupling; two ordered states and their single flips at a large one.
 

@@ -110,9 +110,20 @@ def test_log_z_is_drawn_with_what_it_comes_from() -> None:
     np.testing.assert_array_equal(rungs.lines[0].get_ydata(), both.ladder.log_z)
 
 
+def test_observables_are_drawn_by_temperature() -> None:
+    found = boltz.observables(boltz.ising(boltz.lattice((4, 4), 1.0)), [3.0, 2.0], copies=4, rounds=20)
+    figure = boltz.plot_observables(found)
+    energy = figure.axes[0].lines[0]
+    np.testing.assert_array_equal(energy.get_xdata(), [2.0, 3.0])
+    np.testing.assert_allclose(energy.get_ydata(), found.energy[::-1] / 16)
+    assert len(figure.axes) == 6 and ("NOT trusted" in str(figure.get_suptitle())) is not found.trusted
+
+
 @pytest.mark.parametrize("bad", [None, 3.0, "log Z", {"value": 1.0}, []])
 def test_what_is_no_result_is_refused(bad: Any) -> None:
     with pytest.raises(InputError, match=r"^result must be what boltz\.log_z returns"):
         boltz.plot_log_z(bad)
+    with pytest.raises(InputError, match=r"^result must be what boltz\.observables returns"):
+        boltz.plot_observables(bad)
     with pytest.raises(InputError, match=r"^comparison must be a Comparison"):
         boltz.plot_comparison(bad)

@@ -399,6 +399,13 @@ def functions() -> dict[str, Good]:
         ),
         "plot_comparison": Good(boltz.plot_comparison, {"comparison": boltz.compare([rbm(), snapshot()], X)}),
         "plot_log_z": Good(boltz.plot_log_z, {"result": estimate()}),
+        "observables": Good(
+            boltz.observables,
+            {"model": model, "temperatures": [1.0, 2.0], "copies": 2, "rounds": 20, "progress": None, **seed},
+        ),
+        "plot_observables": Good(
+            boltz.plot_observables, {"result": boltz.observables(rbm(), [1.0], copies=2, rounds=20)}
+        ),
         "plot_curves": Good(boltz.plot_curves, {"run": [{"stage": "joint", "bound": -1.0}]}),
         "plot_filters": Good(boltz.plot_filters, {"model": model, "shape": (2, 2)}),
         "plot_beside": Good(boltz.plot_beside, {**some, "shape": (2, 2), "rows": 2, "sweeps": 1, **seed}),
