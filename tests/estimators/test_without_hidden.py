@@ -51,7 +51,7 @@ def test_many_rows_go_in_blocks_and_from_single_precision() -> None:
 
 def test_machines_for_which_it_is_not_right_are_refused() -> None:
     lateral, x = boltz.boltzmann(4, 3), np.zeros((2, 4))
-    for call in (boltz.log_likelihood, boltz.couplings, boltz.pseudo_likelihood):
+    for call in (boltz.couplings, boltz.pseudo_likelihood):
         with pytest.raises(boltz.InputError, match=r"^model must have full edges .* has couplings within layer v\.$"):
             call(lateral, x)
     with pytest.raises(boltz.InputError, match=r"^model must have full edges"):
