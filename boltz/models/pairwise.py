@@ -19,6 +19,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.graph import Edge, Graph, Layer
 from boltz.models.pairs import Pairs
 from boltz.units import MOST_STATES
+from boltz.units.onehot import shape_of
 
 Array = NDArray[Any]
 LAYER = "v"
@@ -45,8 +46,9 @@ def potts(couplings: Any, fields: Any = 0.0, states: int | None = None, dtype: A
     where i = j; or a matrix (sites * q, sites * q), dense or a SciPy sparse one, with states=q. fields: (sites, q), or
     (sites * q,). dtype: float32 or float64, by default that of the couplings. Raises InputError.
     """
-    if not issparse(couplings) and np.ndim(couplings) == 4:
-        found = checks.array(couplings, "couplings", np.shape(couplings))
+    states = None if states is None else checks.integer(states, "states", 2, MOST_STATES)
+    if not issparse(couplings) and len(shape_of(couplings)) == 4:
+        found = checks.array(couplings, "couplings", shape_of(couplings))
         sites, q = found.shape[0], found.shape[3]
         if found.shape != (sites, sites, q, q) or states not in (None, q):
             raise InputError(f"couplings must have shape (sites, sites, q, q), with q = states, got {found.shape}.")
@@ -55,7 +57,7 @@ def potts(couplings: Any, fields: Any = 0.0, states: int | None = None, dtype: A
     weights, pairs, units = _couplings(couplings, q, dtype)
     if units % q:
         raise InputError(f"couplings must have {q} columns a site, got {units} in all.")
-    shape = (units // q, q) if np.ndim(fields) == 2 else (units,)
+    shape = (units // q, q) if len(shape_of(fields)) == 2 else (units,)
     return _machine(units, f"categorical:{q}", weights, pairs, _fields(fields, shape).reshape(-1))
 
 
@@ -90,11 +92,11 @@ def lattice(shape: Sequence[int], coupling: Any = 1.0, periodic: Any = True) -> 
 def _flags(periodic: Any, axes: int) -> list[bool]:
     """Whether opposite ends are neighbours along each axis; raises InputError."""
     each = list(periodic) if isinstance(periodic, list | tuple) else [periodic] * axes
-    if len(each) != axes or not all(isinstance(x, bool | np.bool_) for x in each):
+    if len(each) != axes or not all(isinstance(x, bool) for x in each):
         raise InputError(
             f"periodic must be True or False, or one of these for each of {axes} axes, got {checks.brief(periodic)}."
         )
-    return [bool(x) for x in each]
+    return each
 
 
 def _couplings(given: Any, columns: int, dtype: Any) -> tuple[Array, Pairs | None, int]:
@@ -142,7 +144,7 @@ def _sparse(given: Any, columns: int, dtype: Any) -> tuple[Array, Pairs | None, 
 
 def _fields(given: Any, shape: tuple[int, ...]) -> Array:
     """Fields in this shape, one number standing for all; raises InputError."""
-    if np.ndim(given) == 0:
+    if isinstance(given, int | float | np.number):
         return np.full(shape, checks.number(given, "fields", -1e30, 1e30))
     return checks.array(given, "fields", shape)
 

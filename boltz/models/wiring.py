@@ -55,6 +55,7 @@ def graph(
     dtype, seed = checks.floating(dtype, "dtype"), checks.seed(seed)
     spread = checks.number(initial_scale, "initial_scale", 0, 1e6)
     given = _edges(edges, names)
+    checks.instance(biases, "biases", Mapping, optional=True)
     units = {layer.name: layer for layer in found}
     made = {pair: _edge(pair, weights, units) for pair, weights in given.items()}
     plan = Graph(tuple(found), tuple(edge for edge, _ in made.values()), views)
@@ -87,6 +88,8 @@ def boltzmann(
     makes an RBM. Everything else is as in boltz.rbm. Raises InputError.
     """
     lateral = checks.choice(lateral, "lateral", LATERAL)
+    units, hidden_units = kind_of(units, "units"), kind_of(hidden_units, "hidden_units")
+    visible = checks.integer(visible, "visible", 1, 10**7)
     count = checks.integer(hidden, "hidden", 0, 10**7)
     layers: dict[str, Any] = {"v": (visible, units)}
     edges = [("v", "v")] if lateral in ("visible", "both") else []
@@ -121,6 +124,7 @@ def multimodal(
     """
     for value, name in ((views, "views"), (pathways, "pathways")):
         checks.instance(value, name, Mapping)
+    joint = checks.integer(joint, "joint", 1, 10**7)
     if len(views) < 2:
         raise InputError(f"views must name at least two kinds of data, got {len(views)}: boltz.dbm takes one.")
     if set(pathways) != set(views):
@@ -159,19 +163,25 @@ def _views(visible: Any, names: Sequence[str]) -> tuple[str, ...]:
     """The names of the visible layers; raises InputError."""
     if not names:
         raise InputError("layers must name at least one layer, got none.")
-    listed = (names[0],) if visible is None else (visible,) if isinstance(visible, str) else tuple(visible)
-    unknown = [name for name in listed if name not in names]
-    if unknown or not listed or len(set(listed)) < len(listed):
+    listed: tuple[Any, ...] = (names[0],) if visible is None else (visible,)
+    if not (visible is None or isinstance(visible, str)):
+        listed = tuple(checks.sequence(visible, "visible", MOST_LAYERS))
+    known = all(isinstance(name, str) and name in names for name in listed)
+    if not known or not listed or len(set(listed)) < len(listed):
         raise InputError(f"visible must name different layers among {', '.join(names)}, got {checks.brief(visible)}.")
     return listed
 
 
 def _edges(edges: Any, names: Sequence[str]) -> dict[tuple[str, str], Any]:
     """Weights by pair of names, None where they are to be drawn; raises InputError."""
-    listed = list(edges.items()) if isinstance(edges, Mapping) else [(pair, None) for pair in edges]
+    if isinstance(edges, Mapping):
+        listed = list(edges.items())
+    else:
+        listed = [(pair, None) for pair in checks.sequence(edges, "edges", MOST_LAYERS**2)]
     found: dict[tuple[str, str], Any] = {}
     for pair, weights in listed:
-        fits = isinstance(pair, tuple | list) and len(pair) == 2 and all(name in names for name in pair)
+        two = isinstance(pair, tuple | list) and len(pair) == 2
+        fits = two and all(isinstance(name, str) and name in names for name in pair)
         if not fits:
             raise InputError(f"edges must join two layers of {', '.join(names)} each, got {checks.brief(pair)}.")
         if tuple(pair) in found:

@@ -140,7 +140,36 @@ def values(thing: Any) -> dict[str, Any]:
 
 def good_calls() -> dict[str, Good]:
     """The good call of each public name, "Class.method" for a method and "name, variant" where one call is not all."""
-    return functions() | machines() | types() | estimators()
+    return functions() | wirings() | machines() | types() | estimators()
+
+
+def wirings() -> dict[str, Good]:
+    """Machines on any graph, and what is asked of them alone."""
+    seed, couplings = {"seed": 0}, np.array([[0.0, 0.5], [0.5, 0.0]])
+    shared = {"x": None, "dtype": np.float32, "initial_scale": 0.1, **seed}
+    found = boltz.observables(boltz.ising(couplings), [2.0], copies=4, rounds=40)
+    lateral = {"visible": 4, "hidden": 2, "units": "spin", "hidden_units": "bernoulli", "lateral": "both"}
+    views = {"views": {"a": 2, "b": (2, "spin")}, "pathways": {"a": [2], "b": [2]}, "joint": 2}
+    wired = {"layers": {"v": 4, "h": 2}, "edges": [("v", "h"), ("v", "v")], "visible": "v", "biases": {"h": [0.1, 0.2]}}
+    return {
+        "graph": Good(boltz.graph, wired | shared | {"x": X}),
+        "graph, weights": Good(boltz.graph, wired | shared | {"edges": {("v", "h"): np.ones((4, 2))}, "visible": None}),
+        "boltzmann": Good(boltz.boltzmann, lateral | shared | {"x": 2 * X - 1}),
+        "multimodal": Good(boltz.multimodal, views | shared | {"x": {"a": X[:, :2], "b": 2 * X[:, 2:] - 1}}),
+        "ising": Good(boltz.ising, {"couplings": couplings, "fields": [0.1, 0.2], "dtype": None}),
+        "potts": Good(boltz.potts, {"couplings": np.zeros((2, 2, 3, 3)), "fields": 0.0, "states": None, "dtype": None}),
+        "potts, matrix": Good(boltz.potts, {"couplings": np.zeros((6, 6)), "fields": 0.0, "states": 3, "dtype": None}),
+        "lattice": Good(boltz.lattice, {"shape": (2, 3), "coupling": 0.5, "periodic": True}),
+        "observables": Good(
+            boltz.observables,
+            {"model": boltz.ising(couplings), "temperatures": [2.0], "copies": 4, "rounds": 40, "progress": None}
+            | seed,
+        ),
+        "Observables": Good(boltz.Observables, values(found), record=True),
+        "Observables.as_dict": Good(found.as_dict, {}),
+        "Observables.interval": Good(found.interval, {"name": "energy"}),
+        "plot_observables": Good(boltz.plot_observables, {"result": found}),
+    }
 
 
 def functions() -> dict[str, Good]:
@@ -557,6 +586,10 @@ def estimators() -> dict[str, Good]:
 
 
 INNER = {
+    "BoltzmannMachine.coupling_energy": "energy of edges for states that were checked",
+    "BoltzmannMachine.evidence": "runs in loops on rows that were checked",
+    "BoltzmannMachine.matrix": "takes the name of an edge, in loops",
+    "BoltzmannMachine.rows": "runs in loops on states that were checked",
     "BoltzmannMachine.checked": "is itself the check of a state",
     "BoltzmannMachine.field": "runs in loops on states that were checked",
     "BoltzmannMachine.full_energy": "energy for states that were checked",
