@@ -150,7 +150,12 @@ def wirings() -> dict[str, Good]:
     found = boltz.observables(boltz.ising(couplings), [2.0], copies=4, rounds=40)
     lateral = {"visible": 4, "hidden": 2, "units": "spin", "hidden_units": "bernoulli", "lateral": "both"}
     views = {"views": {"a": 2, "b": (2, "spin")}, "pathways": {"a": [2], "b": [2]}, "joint": 2}
-    wired = {"layers": {"v": 4, "h": 2}, "edges": [("v", "h"), ("v", "v")], "visible": "v", "biases": {"h": [0.1, 0.2]}}
+    wired = {
+        "layers": {"v": 4, "h": 2},
+        "edges": [("v", "h"), ("v", "v")],
+        "visible": None,
+        "biases": {"h": [0.1, 0.2]},
+    }
     return {
         "graph": Good(boltz.graph, wired | shared | {"x": X}),
         "graph, weights": Good(boltz.graph, wired | shared | {"edges": {("v", "h"): np.ones((4, 2))}, "visible": None}),
