@@ -12,8 +12,8 @@ from boltz.cli.common import Choice
 from boltz.cli.machines import MACHINES
 from boltz.cli.options import HELP, SECTIONS, TUNING_SECTIONS, Sections, having, machine_option
 from boltz.presets import recipe, recipe_names
-from boltz.training.settings import Settings
 
+GROWING = ("rbm", "dbm")  # the machines that grow
 MODEL = "boltz.model"  # in the context: the model whose help is asked for
 USUAL = "Most used"
 WITHOUT_MODEL: Sections = {
@@ -84,7 +84,7 @@ def _has(model: str, name: str) -> bool:
     if name in HELP:
         return model in having(name)
     if name.startswith("grow"):
-        return MACHINES[model].settings is Settings
+        return model in GROWING
     found = [each for each in map(recipe, recipe_names()) if each.model == model]
     return name not in ("recipe", "stages") or any(name == "recipe" or each.stages for each in found)
 

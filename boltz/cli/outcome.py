@@ -7,7 +7,7 @@ from typing import Any
 
 import boltz
 from boltz.cli.common import say
-from boltz.evaluation.per_unit import per_unit_lines, seen_words
+from boltz.evaluation.per_unit import per_unit_lines, seen_words, visible_of
 from boltz.evaluation.words import SIMPLE, figures, number
 from boltz.training.minutes import used
 
@@ -26,14 +26,16 @@ def show(run: boltz.Run, result: Mapping[str, Any]) -> None:
         else:
             chose = ", which also chose the epoch" if test.get("which") == "validation" else ""
             rows = f"{test['rows']:,} {test.get('which', 'test')} rows of {test['data']}{chose}"
-            layer = run.model.layers[0]
+            layer = visible_of(run.model)
             say(" ".join([f"{rows}, {seen_words(test['binarize'], layer)}.", test["certified"]]))
             for told in per_unit_lines(layer, test["log_likelihood"]["value"]):
                 say(told)
             say(test["learnt"])
             for told in test["layers"]:
                 say(told)
-    say(f"The run is in {run.path}: see samples.png, filters.png and curves.png.")
+    views = getattr(run.model.plan, "views", ())
+    drawn = [f"{what}-{view}.png" for what in ("samples", "filters") for view in views] if len(views) > 1 else []
+    say(f"The run is in {run.path}: see {', '.join(drawn or ['samples.png', 'filters.png'])} and curves.png.")
 
 
 def show_used(plan: boltz.Plan, result: Mapping[str, Any]) -> None:

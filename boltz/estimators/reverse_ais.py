@@ -134,7 +134,7 @@ def reverse_ais(
     counts in place of chains. betas and base as in ais. Trusted asks for 100 chains of which 30 % are effective, and
     that a fifth of the temperatures gives no other value. Raises InputError.
     """
-    model = checked_model(model, any_units=True)
+    model = checked_model(model, any_units=True, any_views=True)
     chains, exact_start = affordable_chains(model, chains), checks.flag(exact_start, "exact_start")
     checks.callback(progress, "progress", 2)
     base_model, key = chosen(wide_enough(model), betas, seed, base)

@@ -113,7 +113,7 @@ def from_both_sides(
     within the budget; the first always runs. The outcome of an attempt depends on seed alone. progress counts attempts'
     parts. Raises InputError.
     """
-    model = checked_model(model, any_units=True)
+    model = checked_model(model, any_units=True, any_views=True)
     error = checks.number(error, "error", 1e-9)
     budget = checks.number(budget, "budget", 0.0)
     checks.callback(progress, "progress", 2)

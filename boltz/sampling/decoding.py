@@ -54,7 +54,7 @@ def means_of(model: Model, state: State) -> Array:
 def _in_blocks(model: Model, above: State, means: Callable[[Model, State], Array]) -> Array:
     """What means makes of states of hidden layers, block by block, in the units of the data."""
     rows, above = len(next(iter(above.values()))), {layer: padded(x) for layer, x in above.items()}
-    out = np.empty_like(model.arena, shape=(len(next(iter(above.values()))), model.units[model.visible]))
+    out = np.empty_like(model.arena, shape=(len(next(iter(above.values()))), columns_of(model)))
 
     def work(block: slice) -> None:
         out[block] = means(model, {layer: x[block] for layer, x in above.items()})
@@ -65,6 +65,11 @@ def _in_blocks(model: Model, above: State, means: Callable[[Model, State], Array
     if not np.isfinite(found).all():
         raise NumericalError("The means of the visible units are not finite: the weights are too large for their type.")
     return found
+
+
+def columns_of(model: Model) -> int:
+    """Columns of rows of data of a machine, those of all its visible layers."""
+    return sum(layer.units for layer in model.layers[: len(model.layers) - len(model.hidden_layers)])
 
 
 def visible_means(model: Model, state: State) -> Array:

@@ -33,7 +33,7 @@ class Drawing(Generic[M]):
     """How machines of one class are drawn.
 
     states(machine, chains, sweeps, seed, start, data): as boltz.sample, sweeps None being the default.
-    visible_means(machine, state): means (rows, units) of the visible units given the layers in state.
+    visible_means(machine, state): means (rows, columns) of the visible units given the layers in state.
     decoded(machine, state): the same given one hidden layer.
     shown(machine, layer, state): what a picture shows of a hidden layer (rows, units), and its name in words.
     clamped(machine, evidence, sweeps, key): what makes the chains of a block of rows with their known units clamped.
@@ -51,6 +51,9 @@ def _gibbs_states(machine: BoltzmannMachine, chains: Any, sweeps: Any, seed: Any
 
 
 def _means_above(machine: BoltzmannMachine, state: State) -> Array:
+    """Visible means given the other layers, those of several visible layers side by side."""
+    if len(machine.graph.views) > 1:
+        return machine.rows({n: machine.unit_type(n).mean(machine.field(n, state)) for n in machine.graph.views})
     kind = machine.unit_type(machine.visible)
     kind = as_long_as(kind, state[machine.visible]) if machine.visible in state else kind
     return kind.mean(machine.field(machine.visible, state))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from boltz import checks
-from boltz.models.boltzmann import State
-from boltz.models.files import Model, checked_machine
+from boltz.models.boltzmann import BoltzmannMachine, State
+from boltz.models.files import Model, checked_machine, states_inside
 from boltz.sampling.decoding import means_of
 from boltz.sampling.drawing import drawing_of
 from boltz.sampling.states import States
@@ -41,5 +41,12 @@ def sample(
     model, means = checked_machine(model, any_units=True, any_graph=True), checks.flag(means, "means")
     found = drawing_of(model).states(model, chains, sweeps, seed, start, data)
     if means:
-        found[model.visible] = means_of(model.to("cpu"), found)
+        found.update(_visible_means(model.to("cpu"), found))
     return found
+
+
+def _visible_means(model: Model, states: States) -> dict[str, Any]:
+    """Visible means by visible layer, given states of the other layers."""
+    if isinstance(model, BoltzmannMachine) and len(model.graph.views) > 1:
+        return dict(model.graph.split(means_of(model, states_inside(model, states))))
+    return {model.visible: means_of(model, states)}
