@@ -16,8 +16,9 @@ from boltz.presets import recipe, recipe_names
 GROWING = ("rbm", "dbm")  # the machines that grow
 MODEL = "boltz.model"  # in the context: the model whose help is asked for
 USUAL = "Most used"
+OF_ONE = ("modality", "joint", "lateral")  # options of a single model, which its own help shows
 WITHOUT_MODEL: Sections = {
-    USUAL: SECTIONS[USUAL],
+    USUAL: tuple(name for name in SECTIONS[USUAL] if name not in OF_ONE),
     "Instead of MODEL": ("recipe", "stages", "init", "grow"),
     "Help": (),
 }  # what is shown where no model is named

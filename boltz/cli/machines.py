@@ -200,8 +200,8 @@ MACHINES: dict[str, Machine] = {
             {},
             {**ANNEALING, "evaluation_samples": 0},
             "a deep Boltzmann machine of several kinds of data, with a pathway for each below a joint layer",
-            "--data pairs.npz --modality image=x_image:gaussian --modality text=x_text:bernoulli "
-            "--layers image=100 --layers text=100 --joint 50 --out both",
+            "--layers image=100 --layers text=100 --joint 50 --out both --data pairs.npz --modality "
+            "image=x_image:gaussian --modality text=x_text:bernoulli",
         ),
         Machine(
             "dbn",

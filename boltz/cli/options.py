@@ -114,8 +114,8 @@ RUN = ("device", "threads", "as_json")
 SECTIONS: Sections = {
     "Most used": (
         *(
-            "modality",
             "layers",
+            "modality",
             "joint",
             "lateral",
             "latent",
@@ -190,8 +190,6 @@ def _rates(setting: str) -> str:
 
 
 SHOWN = {
-    "modality": "none",
-    "layers": "as below",
     "units": "as the data show",
     "samples": f"1, or {MANY} where the objective weighs several",
     "epochs": EPOCHS,

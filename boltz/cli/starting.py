@@ -28,9 +28,9 @@ from boltz.evaluation.per_unit import visible_words
 from boltz.evaluation.reading import COLUMNS, KIND, columns_note, other_rows, reading, with_columns
 from boltz.evaluation.trained import model_of
 from boltz.evaluation.training_rows import Read, read_views
-from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.growing import WIRINGS, grow
+from boltz.models.views import of_several
 from boltz.presets import Recipe
 from boltz.presets import recipe as recipe_named
 from boltz.storage import run_folder
@@ -379,8 +379,8 @@ def _grown(model: Model, path: Path, kind: str, options: Options) -> Model:
 
 
 def _fitting(model: Model, data: Data, name: str) -> Model:
-    if isinstance(model, BoltzmannMachine) and len(model.graph.views) > 1:
-        check_views(model, data, "the data")
+    if (machine := of_several(model)) is not None:
+        check_views(machine, data, "the data")
         return model
     layer = model.layers[0]
     refuse_other_kind(data, data.source, layer.kind)

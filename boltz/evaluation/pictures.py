@@ -7,6 +7,7 @@ from typing import Any
 
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, states_outside
+from boltz.models.views import of_several
 from boltz.plotting import curves, images
 from boltz.plotting.machines import CHAINS, SWEEPS, grey, layer_means, unit_effects, view_effects
 from boltz.sampling.decoding import visible_means
@@ -25,8 +26,8 @@ def draw(run: Run) -> None:
     run = replace(run, model=run.model.to("cpu"))
     description = read_description(folder)
     images.save(curves.learning_curves(run.history), folder / "curves.png")
-    if isinstance(run.model, BoltzmannMachine) and len(run.model.graph.views) > 1:
-        _draw_views(run, run.model, description)
+    if (machine := of_several(run.model)) is not None:
+        _draw_views(run, machine, description)
         return
     image = description.image
     means, title = _samples(run)
@@ -66,6 +67,6 @@ def _particles(run: Run, model: Model) -> dict[str, Any]:
     tensors = run_folder.load_checkpoint(run.path)[0]
     found = {layer: tensors.get(f"rule/chain/{layer}") for layer in model.units}
     particles = {layer: x[:CHAINS] for layer, x in found.items() if x is not None}
-    if len(particles) == len(found) and isinstance(model, BoltzmannMachine):
-        return states_outside(model, particles)  # where chains start in the units of the data
+    if len(particles) == len(found) and model.undirected is not None:
+        return states_outside(model.undirected, particles)  # where chains start in the units of the data
     return dict(sample(model, CHAINS, 0, run.settings.seed))

@@ -16,6 +16,7 @@ from boltz.data.views import arrays_of, is_array, read_views, view_splits, whole
 from boltz.errors import FileError, InputError
 from boltz.foreign import shown
 from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.views import of_several
 from boltz.training.description import RunDescription, description_at
 
 Options = Mapping[str, Any]
@@ -25,8 +26,7 @@ TABLE_WORDS |= {"drop_columns": "--drop-column"}
 
 def several(models: Sequence[Any]) -> BoltzmannMachine | None:
     """The first of some machines if it has several visible layers, else None."""
-    first = models[0] if models else None
-    return first if isinstance(first, BoltzmannMachine) and len(first.graph.views) > 1 else None
+    return of_several(models[0]) if models else None
 
 
 def refuse_tables(options: Options) -> None:

@@ -15,6 +15,12 @@ from boltz.models.graph import Edge, Graph, Layer
 from boltz.models.scaling import Scaling
 
 
+def of_several(model: Any) -> BoltzmannMachine | None:
+    """The machine if it has several visible layers, else None."""
+    found: BoltzmannMachine | None = getattr(model, "undirected", None)
+    return found if found is not None and len(found.graph.views) > 1 else None
+
+
 def alone(machine: BoltzmannMachine, view: str) -> BoltzmannMachine:
     """A visible layer of a machine as an RBM of its own with one idle hidden unit, in the same units of the data."""
     layer = Layer(view, machine.units[view], machine.graph.kinds[view])

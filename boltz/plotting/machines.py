@@ -13,7 +13,7 @@ from boltz.data.dataset import Data
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine, refuse_views
 from boltz.models.files import Model, Seeing, checked_machine, outside, states_inside, visible_rows
-from boltz.models.views import alone
+from boltz.models.views import alone, of_several
 from boltz.plotting import curves, images
 from boltz.sampling.decoding import decode, visible_means
 from boltz.sampling.drawing import drawing_of
@@ -113,8 +113,8 @@ def unit_effects(model: Model) -> tuple[Any, str]:
     the place of -2 (Gaussian), or at 1 in the place of 0, all others at 0, or at 1/2. Gaussian visible units are in
     units of the machine. Those that were never on in training are at 0.
     """
-    if isinstance(model, BoltzmannMachine) and (len(model.graph.views) > 1 or not model.hidden_layers):
-        return view_effects(model, model.visible)
+    if model.undirected is not None and (of_several(model) is not None or not model.hidden_layers):
+        return view_effects(model.undirected, model.visible)
     lowest, blank = model.layers[1], never_on(model)
     if model.directed is None or not model.directed.structure.widths[0]:
         weights = np.array(model.visible_weights, np.float64)
@@ -160,8 +160,8 @@ def never_on(model: Model, view: str | None = None) -> Any:
 def machine_of(model: Any) -> Model:
     """A machine, or that of a run, on the host; raises InputError."""
     found = checked_machine(getattr(model, "model", model), any_units=True, any_graph=True).to("cpu")
-    if isinstance(found, BoltzmannMachine):
-        refuse_views(found, "model")
+    if (machine := of_several(found)) is not None:
+        refuse_views(machine, "model")
     return found
 
 
@@ -170,10 +170,11 @@ def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> tuple[Any
 
     Hidden layers of a Helmholtz machine are drawn as they were sampled, real numbers from -3 to 3 as grey levels.
     """
-    if isinstance(model, BoltzmannMachine) and len(model.graph.views) > 1 and layer in model.graph.views:
-        inner = model.checked(states_inside(model, state), list(model.units))
-        mean = model.unit_type(layer).mean(model.field(layer, inner))
-        return grey(alone(model, layer), mean), "means"
+    machine = of_several(model)
+    if machine is not None and layer in machine.graph.views:
+        inner = machine.checked(states_inside(machine, state), list(machine.units))
+        mean = machine.unit_type(layer).mean(machine.field(layer, inner))
+        return grey(alone(machine, layer), mean), "means"
     if layer == model.visible:
         return grey(model, visible_means(model, state)), "means"
     values, what = drawing_of(model).shown(model, layer, state)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from boltz import checks
-from boltz.models.boltzmann import BoltzmannMachine, State
+from boltz.models.boltzmann import State
 from boltz.models.files import Model, checked_machine, states_inside
+from boltz.models.views import of_several
 from boltz.sampling.decoding import means_of
 from boltz.sampling.drawing import drawing_of
 from boltz.sampling.states import States
@@ -47,6 +48,6 @@ def sample(
 
 def _visible_means(model: Model, states: States) -> dict[str, Any]:
     """Visible means by visible layer, given states of the other layers."""
-    if isinstance(model, BoltzmannMachine) and len(model.graph.views) > 1:
-        return dict(model.graph.split(means_of(model, states_inside(model, states))))
+    if (machine := of_several(model)) is not None:
+        return dict(machine.graph.split(means_of(machine, states_inside(machine, states))))
     return {model.visible: means_of(model, states)}
