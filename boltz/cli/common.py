@@ -181,15 +181,15 @@ class Modality(click.ParamType):
 
 
 def layers_of(ctx: click.Context, param: click.Parameter, values: tuple[Any, ...]) -> Any:
-    """The layers of one chain, or by name where pathways are named; None without any."""
+    """The layers of one chain, the last one given as of any option, or by name where pathways are named; None without
+    any.
+    """
     named = [value for value in values if len(value) == 2 and isinstance(value[0], str)]
     if named and len(named) < len(values):
         raise click.BadParameter("names a pathway in one place and none in another.", ctx, param)
     if named:
         return _by_name(named, ctx, param)
-    if len(values) > 1:
-        raise click.BadParameter("may be given once, but for each pathway of a multimodal machine.", ctx, param)
-    return values[0] if values else None
+    return values[-1] if values else None
 
 
 def modalities_of(ctx: click.Context, param: click.Parameter, values: tuple[Any, ...]) -> Any:

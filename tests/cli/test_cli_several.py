@@ -272,7 +272,6 @@ WRONG: list[tuple[tuple[object, ...], str]] = [
     (("rbm", "--layers", "image=3"), "--layers takes names for multimodal alone"),
     (("vae", "--layers", "image=3"), "--layers takes names for multimodal alone"),
     (("rbm", "--layers", 0), "--layers 0, no hidden units, is for bm alone"),
-    (("rbm", "--layers", 3, "--layers", 4), "may be given once"),
     (("multimodal", *MODALITIES, *LAYERS, "--layers", 4), "names a pathway in one place and none in another"),
     (("rbm", "--lateral", "visible"), "--lateral is an option of bm, not of rbm"),
     (("bm", "--lateral", "all"), "is not one of 'visible', 'hidden', 'both'"),
