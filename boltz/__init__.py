@@ -125,6 +125,7 @@ _PLACES = {
     "plot_samples": "plotting.machines",
     "Data": "data",
     "load_data": "data:load",
+    "load_views": "data",
     "binarize": "data.binarize",
     "sequence_weights": "data.row_weights",
     "Key": "rng",
@@ -147,7 +148,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from boltz.data import Data
+    from boltz.data import Data, load_views
     from boltz.data import load as load_data
     from boltz.data.binarize import binarize
     from boltz.data.row_weights import sequence_weights

@@ -181,7 +181,7 @@ def with_rule(kind: str, rule: Any, found: Mapping[str, Any], shape: tuple[int, 
     """A preset for (rows, units) where a rule is named: multi-prediction trains all layers at once, at another rate,
     without RBMs below, in as many epochs as an RBM has. It has no positive phase, and no likelihood to be judged by.
     """
-    if rule != "multi-prediction" or kind not in ("rbm", "dbm"):
+    if rule != "multi-prediction" or kind not in ("rbm", "dbm", "multimodal"):
         return dict(found)
     epochs = max(round(found["epochs"] / SHARES[kind]["epochs"]), 1)
     rate = PREDICTION_RATE * _slower(*shape)
@@ -190,15 +190,16 @@ def with_rule(kind: str, rule: Any, found: Mapping[str, Any], shape: tuple[int, 
     return {**found} | {name: value for name, value in own.items() if name in found}
 
 
-def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int) -> dict[str, Any]:
+def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int, machine: str = "") -> dict[str, Any]:
     """A preset for a Boltzmann machine with layers of these kinds, from the bottom, and so many visible units.
 
     Spins are twice as far apart as 0 and 1, so that rates are half for each layer of spins at an edge; those of layers
     of units up to n are divided by the root of n. Many correlated Gaussian units make large gradients: more than 100 of
     them learn at a rate that falls with the root of their number, and gradients are clipped. Documents are learnt by
     contrastive divergence with a rising number of sweeps, since their lengths differ (Salakhutdinov & Hinton 2009b).
-    Weights of categorical units sum to 0 over their states (Tubiana, Cocco & Monasson 2019). Chains of training rows
-    keep a bit a unit of upper layers, and give way to draws from mean field where these have other units.
+    Weights of categorical units sum to 0 over their states (Tubiana, Cocco & Monasson 2019), but not couplings within a
+    layer, of a bm. Chains of training rows keep a bit a unit of upper layers, and give way to draws from mean field
+    where these have other units.
     """
     slower = min((prod(map(_rate, pair)) for pair in pairwise(kinds)), default=1.0)
     changes: dict[str, Any] = {}
@@ -206,7 +207,9 @@ def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int) -> 
         slower *= min(1.0, (MANY_GAUSSIAN / visible) ** 0.5)
     if "gaussian" in kinds:
         changes["clip_norm"] = CLIP_NORM
-    if any(kind.startswith("categorical") for kind in kinds):
+    if machine == "bm":
+        changes["gauge"] = "none"  # of couplings within a layer
+    elif any(kind.startswith("categorical") for kind in kinds):
         changes["gauge"] = "zero-sum"
     if "counts" in kinds[:1]:
         slower *= COUNTS_RATE
@@ -234,7 +237,8 @@ def pretraining_for(kind: str, epochs: int, preset: int) -> int:
 
 
 def preset(kind: str, rows: int, units: int, batch: int | None = None, held_out: bool = True) -> dict[str, Any]:
-    """The settings of a kind of machine (rbm, dbm, dbn, sbn, vae) for rows of so many units; batch is the caller's.
+    """The settings of a kind of machine (rbm, dbm, bm, multimodal, dbn, sbn, vae) for rows of so many units; batch is
+    the caller's.
 
     held_out: whether there are held-out rows of their own, as this supposes; then validation, the share of the training
     rows that is held out, is 0. With held_out=False a tenth of few rows takes their place, since a machine that is
@@ -284,9 +288,7 @@ def completed(
     found = preset_for(kind, *shape, settings.get("batch_size"), judged)
     if "pretrain_epochs" in found and isinstance(settings.get("epochs"), int):
         found["pretrain_epochs"] = pretraining_for(kind, settings["epochs"], found["pretrain_epochs"])
-    found = with_units(with_rule(kind, settings.get("rule"), found, shape), units, shape[1])
-    if kind == "bm" and "gauge" in found:
-        found["gauge"] = "none"  # of couplings within a layer
+    found = with_units(with_rule(kind, settings.get("rule"), found, shape), units, shape[1], kind)
     if trained and "pretrain_epochs" in found:
         found["pretrain_epochs"] = 0
     if "epochs" in settings and not judged and not settings.get("patience"):

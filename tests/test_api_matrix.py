@@ -565,7 +565,17 @@ def test_a_log_z_that_is_none_is_refused_by_name(value: Any) -> None:
 
 def test_every_public_function_that_takes_arrays_is_in_the_matrix() -> None:
     """Those left out take no array, or chains, files and data sets, whose tests have their own tables of bad input."""
-    elsewhere = {"load", "load_data", "resume", "trajectory", "binarize", "exact_log_z", "exact_samples", "threads"}
+    elsewhere = {
+        "load",
+        "load_data",
+        "load_views",
+        "resume",
+        "trajectory",
+        "binarize",
+        "exact_log_z",
+        "exact_samples",
+        "threads",
+    }
     elsewhere |= {"integrated_time", "split_rhat", "chain_ess"}
     elsewhere |= {"classifier", "autoencoder", "load_network", "resume_tuning"}
     elsewhere |= {"exchange_log_z", "observables", "tempered_sample", "log_z"}  # base as in ais, or no array

@@ -133,7 +133,9 @@ class Choice(click.Choice[str]):
 
 
 class Layers(click.ParamType):
-    """Numbers of units of layers, such as 500,1000; grouped: groups of them, such as 200,200/100,100."""
+    """Numbers of units of layers, such as 500,1000; grouped: groups of them, such as 200,200/100,100, those of a named
+    pathway, such as image=500,500, or 0 for none.
+    """
 
     name = "layers"
 
@@ -143,11 +145,64 @@ class Layers(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
         if not isinstance(value, str):
             return tuple(value)
+        if self.grouped and "=" in value:
+            name, _, own = value.partition("=")
+            return name.strip(), Layers().convert(own, param, ctx)
+        if self.grouped and value.strip() == "0":
+            return ((0,),)
         groups = [group.split(",") for group in (value.split("/") if self.grouped else [value])]
         if not all(_is_size(part) for group in groups for part in group):
             self.fail(f"{value!r} must be numbers of units separated by commas, such as 500,1000.", param, ctx)
         sizes = tuple(tuple(int(part) for part in group) for group in groups)
         return sizes if self.grouped else sizes[0]
+
+
+class Modality(click.ParamType):
+    """A kind of data, NAME=ARRAY:KIND, or NAME=FILE:KIND and NAME=FILE:ARRAY:KIND for a file of its own."""
+
+    name = "modality"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str, str]:
+        if not isinstance(value, str):
+            return tuple(value)
+        name, _, rest = value.partition("=")
+        source, _, kind = rest.rpartition(":")
+        if kind.isdecimal() and ":" in source:  # categorical:21
+            source, _, word = source.rpartition(":")
+            kind = f"{word}:{kind}"
+        if not (name.strip() and source and kind):
+            self.fail(
+                f"{value!r} must be a name, an array and a kind of units, such as text=x_text:bernoulli or "
+                "text=words.npy:categorical:21.",
+                param,
+                ctx,
+            )
+        return name.strip(), source, kind
+
+
+def layers_of(ctx: click.Context, param: click.Parameter, values: tuple[Any, ...]) -> Any:
+    """The layers of one chain, the last one given as of any option, or by name where pathways are named; None without
+    any.
+    """
+    named = [value for value in values if len(value) == 2 and isinstance(value[0], str)]
+    if named and len(named) < len(values):
+        raise click.BadParameter("names a pathway in one place and none in another.", ctx, param)
+    if named:
+        return _by_name(named, ctx, param)
+    return values[-1] if values else None
+
+
+def modalities_of(ctx: click.Context, param: click.Parameter, values: tuple[Any, ...]) -> Any:
+    """Source and kind of each modality by name; None without any."""
+    return _by_name([(name, (source, kind)) for name, source, kind in values], ctx, param) if values else None
+
+
+def _by_name(pairs: list[tuple[str, Any]], ctx: click.Context, param: click.Parameter) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise click.BadParameter(f"names {shown(twice)} twice.", ctx, param)
+    return dict(pairs)
 
 
 def _is_size(text: str) -> bool:

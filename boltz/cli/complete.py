@@ -39,6 +39,14 @@ DIFFERENCES = {
     "of the units of each row, drawn by --seed. Empty cells of the data, NA and NaN are never known.",
 )
 @click.option(
+    "--given",
+    multiple=True,
+    metavar="NAME",
+    show_default="all but unknown numbers",
+    help="A visible layer of several that is known, all others being filled in; may be repeated. Other data then need "
+    "hold no other.",
+)
+@click.option(
     "--method",
     type=Choice(["mean", "sample", "mean-field"]),
     default="mean",
@@ -51,8 +59,8 @@ DIFFERENCES = {
     type=click.Path(path_type=Path),
     default="completed.npz",
     show_default=True,
-    help="Where to write: .npz (completed, and the mask), .npy, .csv with a header, or a picture of some rows (.png, "
-    ".svg, .pdf).",
+    help="Where to write: .npz (completed, and the mask; an array of each of several visible layers), .npy, .csv with "
+    "a header, or a picture of some rows (.png, .svg, .pdf).",
 )
 @click.option("--force", is_flag=True, help="Replace the file that --out names.")
 @seed_option
@@ -70,6 +78,7 @@ def complete(path: Path, as_json: bool, **options: Any) -> None:
     from boltz.evaluation.completed import difference, write
     from boltz.evaluation.documents import are_documents
     from boltz.evaluation.trained import model_of
+    from boltz.evaluation.view_reading import checked_given, several
     from boltz.plotting.images import image_shape
     from boltz.progress import saying
     from boltz.storage.run_folder import PICTURES
@@ -82,6 +91,10 @@ def complete(path: Path, as_json: bool, **options: Any) -> None:
         raise InputError(
             f"{path} holds a machine of documents, which cannot be completed: one with an unknown count has no length."
         )
+    options["given"] = checked_given(model, options["given"], path)
+    if (whole := several([model])) is not None:
+        emit(*completed_views(path, whole, options, (out, as_json)))
+        return
     rows = measured.rows_of(path, model, options | {"missing": True})
     said(rows.data)
     if 4 * rows.data.x.size * model.dtype.itemsize > measured.memory():
@@ -108,3 +121,48 @@ def complete(path: Path, as_json: bool, **options: Any) -> None:
     }
     told = "".join(f", {DIFFERENCES[name].format(value)}" for name, value in off.items() if value is not None)
     emit(result, as_json, f"{out}: {len(rows):,} rows of {rows.data.name}, {unknown:,} units filled in{told}")
+
+
+def completed_views(
+    path: Path, model: Any, options: dict[str, Any], where: tuple[Path, bool]
+) -> tuple[dict[str, Any], bool, str]:
+    """Fill in rows of a machine of several visible layers and write each of these; what emit takes."""
+    import boltz
+    from boltz.evaluation import rows as measured
+    from boltz.evaluation.completed import view_differences, write_views
+    from boltz.evaluation.view_reading import known_views
+    from boltz.progress import saying
+
+    out, as_json = where
+    if options["mask"] is not None:
+        raise InputError("--mask is for one visible layer: name those that are known with --given.")
+    if out.suffix != ".npz":
+        raise InputError(f"--out must end in .npz for several visible layers, an array each, got {str(out)!r}.")
+    rows = measured.rows_of(path, model, options | {"missing": True})
+    said(rows.data)
+    if 4 * rows.data.x.size * model.dtype.itemsize > measured.memory():
+        raise InputError(f"{len(rows):,} rows do not fit into memory at once: name fewer with --limit.")
+    known, began = known_views(model, rows.data, options["given"]), time.monotonic()
+    with saying(f"filling in {len(rows):,} rows"):
+        x = model.graph.split(rows.seen(slice(None)))
+        found = boltz.complete(model, x, known, options["method"], options["sweeps"], options["seed"])
+    write_views(out, model, found, known, rows.data.labels)
+    off = view_differences(model, rows.data, known, found)
+    result = {
+        "out": str(out),
+        **rows.about,
+        "known": float(known.mean()),
+        "given": list(options["given"] or ()),
+        "method": options["method"],
+        "views": off,
+        "seed": options["seed"],
+        "seconds": time.monotonic() - began,
+    }
+    told = [
+        f", {view} {DIFFERENCES[name].format(value)}"
+        for view, entry in off.items()
+        for name, value in entry.items()
+        if value is not None
+    ]
+    views = " and ".join(off) or "nothing"
+    return result, as_json, f"{out}: {len(rows):,} rows of {rows.data.name}, {views} filled in{''.join(told)}"

@@ -19,6 +19,7 @@ from boltz.cli.common import (
     seed_option,
     threads_option,
 )
+from boltz.errors import InputError
 
 
 @click.command
@@ -37,6 +38,14 @@ from boltz.cli.common import (
     show_default="all but empty cells",
     help="A file of 0 and 1 (known), a row for all rows or one for each; features then are those of what is known. "
     "Empty cells of the data, NA and NaN are never known.",
+)
+@click.option(
+    "--given",
+    multiple=True,
+    metavar="NAME",
+    show_default="all but unknown numbers",
+    help="A visible layer of several that is known; may be repeated. Features then are those of these alone, and other "
+    "data need hold no other.",
 )
 @click.option(
     "--out",
@@ -64,17 +73,23 @@ def features(path: Path, as_json: bool, **options: Any) -> None:
     from boltz.data.masks import mask_from
     from boltz.evaluation.rows import chunks, rows_of
     from boltz.evaluation.trained import model_of
+    from boltz.evaluation.view_reading import checked_given, known_views, several
     from boltz.progress import saying
     from boltz.sampling.features import feature_layers
     from boltz.storage.tables import ENDINGS, Table, written
 
     out = free_file(options["out"], ENDINGS, options["force"])
     model = model_of(path).to(options["device"])
-    layer = _layer(options["layer"], list(model.units)[1:])
+    layer = _layer(options["layer"], [each.name for each in model.hidden_layers])
+    options["given"] = checked_given(model, options["given"], path)
     units = [(name, model.units[name]) for name in feature_layers(model, layer)]
     rows = rows_of(path, model, options | {"missing": True}, split="train")
     said(rows.data)
-    if options["mask"] is not None:
+    if (machine := several([model])) is not None:
+        if options["mask"] is not None:
+            raise InputError("--mask is for one visible layer: name those that are known with --given.")
+        rows = rows.masked(known_views(machine, rows.data, options["given"]))
+    elif options["mask"] is not None:
         mask = mask_from(options["mask"], len(rows), rows.data.x.shape[1] // rows.data.states)
         mask = np.repeat(mask, rows.data.states, axis=1)
         rows = rows.masked(mask if rows.mask is None else mask.astype(bool) & rows.mask)

@@ -12,12 +12,13 @@ from boltz.cli.common import Choice
 from boltz.cli.machines import MACHINES
 from boltz.cli.options import HELP, SECTIONS, TUNING_SECTIONS, Sections, having, machine_option
 from boltz.presets import recipe, recipe_names
-from boltz.training.settings import Settings
 
+GROWING = ("rbm", "dbm")  # the machines that grow
 MODEL = "boltz.model"  # in the context: the model whose help is asked for
 USUAL = "Most used"
+OF_ONE = ("modality", "joint", "lateral")  # options of a single model, which its own help shows
 WITHOUT_MODEL: Sections = {
-    USUAL: SECTIONS[USUAL],
+    USUAL: tuple(name for name in SECTIONS[USUAL] if name not in OF_ONE),
     "Instead of MODEL": ("recipe", "stages", "init", "grow"),
     "Help": (),
 }  # what is shown where no model is named
@@ -84,7 +85,7 @@ def _has(model: str, name: str) -> bool:
     if name in HELP:
         return model in having(name)
     if name.startswith("grow"):
-        return MACHINES[model].settings is Settings
+        return model in GROWING
     found = [each for each in map(recipe, recipe_names()) if each.model == model]
     return name not in ("recipe", "stages") or any(name == "recipe" or each.stages for each in found)
 

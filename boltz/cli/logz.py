@@ -90,7 +90,7 @@ def logz(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> None:
     if machine is None:
         kind = found.kind
         raise InputError(f"{path} holds a directed machine ({kind}), whose log Z is 0: there is nothing to estimate.")
-    how = chosen(options["method"], names, quick(machine))
+    how = chosen(options["method"], names, quick(machine), machine.graph.layered)
     checks.integer(options["rounds"], "--rounds", LEAST_ROUNDS, 10**9)
     began = time.monotonic()
     name = "log Z of the RBM on top" if found.kind == "dbn" else "log Z"
@@ -142,12 +142,15 @@ def _draw(found: Any, file: Path | None) -> None:
         images.save(boltz.plot_log_z(found), file)
 
 
-def chosen(method: str, names: Set[str], small: bool) -> str:
-    """The method: as asked for, or that of the options given. Raises InputError for options it would not use."""
+def chosen(method: str, names: Set[str], small: bool, layered: bool = True) -> str:
+    """The method: as asked for, or that of the options given; from both sides only where the graph is layered.
+
+    Raises InputError for options it would not use.
+    """
     exact = small and method == "auto"
     if method == "auto":
         asked = [how for how, own in USES.items() if names & set(own) - {"picture"} and how != "trajectory"]
-        method = asked[0] if asked else "exact" if small else "two-sided"
+        method = asked[0] if asked else "exact" if small else "two-sided" if layered else "ais"
     for name in sorted(names):
         users = [how for how, own in USES.items() if name in own]
         if users and method not in users:

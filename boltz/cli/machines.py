@@ -16,6 +16,7 @@ from boltz.units import units_of
 
 Shape = Mapping[str, Any]
 Groups = Sequence[tuple[int, ...]]
+SEVERAL = {"initial_scale": 0.01, "initial_bias": "data"}
 INITIAL = {"units": None, "hidden_units": "bernoulli", "initial_scale": 0.01, "initial_bias": "data"}
 ANNEALING = {"betas": "sm2008", "chains_ais": 100}
 
@@ -81,6 +82,43 @@ def hidden_kinds(text: str, layers: int) -> list[str]:
     return kinds * layers if len(kinds) == 1 else kinds
 
 
+def _bm(visible: int, shape: Shape, x: Any, seed: int) -> Model:
+    hidden = _chain("a bm", shape["layers"], 1, 1)[0]
+    if not hidden and shape["lateral"] == "hidden":
+        raise InputError("--lateral hidden couples hidden units, but --layers 0 has none: give --lateral visible.")
+    start = x if shape["initial_bias"] == "data" else None
+    above, scale = hidden_kinds(shape["hidden_units"], 1)[0], shape["initial_scale"]
+    return boltz.boltzmann(visible, hidden, shape["units"], above, shape["lateral"], start, seed, initial_scale=scale)
+
+
+def _multimodal(_: int, shape: Shape, x: Any, seed: int) -> Model:
+    start = x if shape["initial_bias"] == "data" else None
+    views = {view.name: (view.units, view.kind) for view in x.views}
+    scale = shape["initial_scale"]
+    return boltz.multimodal(views, pathways_of(shape), shape["joint"], start, seed, initial_scale=scale)
+
+
+def pathways_of(shape: Shape) -> dict[str, tuple[int, ...]]:
+    """The hidden layers of each modality; raises InputError where these do not fit together."""
+    views, layers = shape["modality"], shape["layers"]
+    example = "--modality image=x_image:gaussian --layers image=500,500"
+    if not views or len(views) < 2:
+        raise InputError(f"a multimodal machine has two kinds of data or more: name each as in {example}.")
+    if not isinstance(layers, Mapping):
+        raise InputError(f"--layers must name hidden layers for each modality, as in {example}.")
+    for name in layers:
+        if name not in views:
+            raise InputError(f"--layers names {shown(name)}, which is no --modality; these are {', '.join(views)}.")
+    for name in views:
+        if name not in layers:
+            raise InputError(f"--layers must name hidden layers for {name} too: --layers {name}=500,500.")
+    depths = {name: len(layers[name]) for name in views}
+    if len(set(depths.values())) > 1:
+        told = ", ".join(f"{name} {depth}" for name, depth in depths.items())
+        raise InputError(f"--layers must name as many hidden layers for each modality, got {told}.")
+    return {name: layers[name] for name in views}
+
+
 def _dbn(visible: int, shape: Shape, x: Any, seed: int) -> Model:
     return boltz.dbn([visible, *_chain("a dbn", shape["layers"], 2)], x, seed)
 
@@ -91,7 +129,7 @@ def _sbn(visible: int, shape: Shape, x: Any, seed: int) -> Model:
 
 
 def _vae(visible: int, shape: Shape, x: Any, seed: int) -> Model:
-    groups, latent = shape["layers"], list(shape["latent"])
+    groups, latent = plain_layers("vae", shape["layers"]), list(shape["latent"])
     if len(groups) != len(latent):
         raise InputError(
             f"--layers must name a group of deterministic layers below each of the {len(latent)} layers of --latent, "
@@ -101,8 +139,18 @@ def _vae(visible: int, shape: Shape, x: Any, seed: int) -> Model:
     return boltz.vae(units, latent, x, seed, shape["activation"], shape["visible"])
 
 
+def plain_layers(kind: str, groups: Any) -> Any:
+    """Hidden layers as they are given, of a machine without pathways; raises InputError."""
+    if isinstance(groups, Mapping):
+        raise InputError(f"--layers takes names for multimodal alone; {kind} has one chain, such as 500,1000.")
+    if groups == ((0,),) and kind != "bm":
+        raise InputError(f"--layers 0, no hidden units, is for bm alone; {kind} has some.")
+    return groups
+
+
 def _chain(name: str, groups: Groups, least: int, most: int = 1000) -> tuple[int, ...]:
     """The hidden layers of a machine that has from least to most of them, in one group."""
+    plain_layers(name.split()[1], groups)
     if len(groups) > 1:
         raise InputError(f"--layers takes slashes only for a vae; {name} has one chain of layers, such as 500,1000.")
     if not least <= len(groups[0]) <= most:
@@ -133,6 +181,27 @@ MACHINES: dict[str, Machine] = {
             {**ANNEALING, "evaluation_samples": 0},
             "a deep Boltzmann machine, which has two hidden layers or more",
             "--layers 100,100 --epochs 10 --out deep",
+        ),
+        Machine(
+            "bm",
+            _bm,
+            Settings,
+            {"layers": ((100,),), "lateral": "both", **INITIAL},
+            {},
+            {**ANNEALING, "evaluation_samples": 0},
+            "a general Boltzmann machine, whose units are coupled within layers as well",
+            "--layers 20 --lateral visible --epochs 10 --out coupled",
+        ),
+        Machine(
+            "multimodal",
+            _multimodal,
+            Settings,
+            {"modality": None, "layers": None, "joint": 500, **SEVERAL},
+            {},
+            {**ANNEALING, "evaluation_samples": 0},
+            "a deep Boltzmann machine of several kinds of data, with a pathway for each below a joint layer",
+            "--layers image=100 --layers text=100 --joint 50 --out both --data pairs.npz --modality "
+            "image=x_image:gaussian --modality text=x_text:bernoulli",
         ),
         Machine(
             "dbn",

@@ -18,10 +18,13 @@ from boltz.cli.common import (
     Betas,
     Choice,
     Layers,
+    Modality,
     Numbers,
     Sweeps,
     device_option,
     json_option,
+    layers_of,
+    modalities_of,
     table_options,
     threads_option,
     word,
@@ -43,6 +46,11 @@ Sections = Mapping[str, tuple[str, ...]]
 
 SHAPE = {
     "layers": "Units of the hidden layers, from the bottom; the data give the visible units.",
+    "modality": "A kind of data: its name, an array of the .npz file of --data, and the kind of its units (bernoulli, "
+    "spin, gaussian, categorical:N or binomial:N); or a file of its own in the place of the array, FILE or "
+    "FILE.npz:ARRAY. Letters, digits and _ alone are an array. Given for each kind of data.",
+    "joint": "Units of the layer above all pathways.",
+    "lateral": "Which units are coupled to others of their layer: visible, hidden, or both.",
     "latent": "Gaussian units, from the bottom: one number, or one for each group of --layers.",
     "widths": "Deterministic layers inside each conditional, from the bottom; none makes it linear.",
     "activation": "Function of the deterministic layers.",
@@ -68,6 +76,17 @@ OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
         "hidden_units": "Hidden units: bernoulli, spin, categorical:N, or, below which no gaussian ones lie, gaussian, "
         "rectified or drelu."
     },
+    "bm": {
+        "layers": "Hidden units, in one layer; 0 for none. The data give the visible units.",
+        "hidden_units": "Hidden units: bernoulli, spin or categorical:N, and others where they are not coupled to each "
+        "other.",
+        "evaluation_samples": f"{SAMPLES_A_ROW} takes 200 samples for more.",
+    },
+    "multimodal": {
+        "layers": "Hidden units of the pathway of a modality, from the bottom, such as image=500,500. Given for each; "
+        "all have as many layers.",
+        "evaluation_samples": f"{SAMPLES_A_ROW} takes 200 samples for more.",
+    },
     "dbm": {"evaluation_samples": f"{SAMPLES_A_ROW} takes 200 samples for more."},
     "dbn": {
         "epochs": "Passes of the up-down rule over the training rows at most, after pretraining.",
@@ -88,6 +107,7 @@ NEEDS = meaning.needs(*TRAINED) | {
 }
 CHOICES = meaning.choices(*TRAINED) | {"activation": tuple(ACTIVATIONS), "visible": tuple(CONDITIONALS)}
 CHOICES["initial_bias"] = ("data", "zero")
+CHOICES["lateral"] = ("visible", "hidden", "both")
 STEPS = ("optimizer", "momentum", "initial_momentum", "momentum_epochs", "adam_beta1", "adam_epsilon", "adam_second")
 PENALTIES = ("l2", "l1", "l1b", "max_norm")
 RUN = ("device", "threads", "as_json")
@@ -95,6 +115,9 @@ SECTIONS: Sections = {
     "Most used": (
         *(
             "layers",
+            "modality",
+            "joint",
+            "lateral",
             "latent",
             "visible",
             "units",
@@ -139,6 +162,7 @@ TEXTS = SHAPE | MEASUREMENT | meaning.helps(*TRAINED)
 HELP: dict[str, str] = {name: TEXTS[name] for names in SECTIONS.values() for name in names if name in TEXTS}
 TYPES: dict[str, tuple[Any, str]] = {
     "layers": (Layers(grouped=True), "N,N,..."),
+    "modality": (Modality(), "NAME=ARRAY:KIND"),
     "latent": (Layers(), "N[,N...]"),
     "widths": (Layers(), "N,N,..."),
     "betas": (Betas(), BETAS),
@@ -179,6 +203,7 @@ SHOWN = {
 }
 
 
+REPEATED = {"layers": layers_of, "modality": modalities_of}
 RATE_SETTINGS = {setting for rates in presets.RATES.values() for setting in rates}
 
 
@@ -224,7 +249,7 @@ def chosen(
     if "epochs" in given and "pretrain_epochs" in preset:
         preset["pretrain_epochs"] = presets.pretraining_for(model, given["epochs"], preset["pretrain_epochs"])
     preset = presets.with_rule(model, (said | given).get("rule"), preset, (data.rows, data.units))
-    preset = presets.with_units(preset, data.kinds, data.units)
+    preset = presets.with_units(preset, data.kinds, data.units, model)
     changes = {name: value for name, value in preset.items() if name in known} | said
     values = {name: x for name, x in (known | changes | given).items() if not (own_shape and name in SHAPE)}
     if values["patience"] and values["epochs"] and "patience" not in said | given:
@@ -266,7 +291,8 @@ def machine_option(name: str, model: str | None = None) -> Callable[[F], F]:
         kind = Choice(choices[name])
     told = _text_of_all(name) if model is None else _own_text(name, model)
     shown = _shown(name, defaults)
-    return click.option(flag, name, type=kind, metavar=metavar, default=None, show_default=shown, help=told)
+    more: dict[str, Any] = {"multiple": True, "callback": REPEATED[name]} if name in REPEATED else {"default": None}
+    return click.option(flag, name, type=kind, metavar=metavar, show_default=shown, help=told, **more)
 
 
 def _shown(name: str, defaults: Values) -> str:
@@ -297,6 +323,8 @@ def text(name: str, value: Any) -> str:
     """The value of an option in words."""
     if isinstance(value, bool):
         return word(name)[2:] if value else f"no-{word(name)[2:]}"
+    if value is None:
+        return "one for each --modality" if name == "layers" else "none"
     if name == "layers":
         return "/".join(",".join(map(str, group)) for group in value)
     if isinstance(value, tuple):

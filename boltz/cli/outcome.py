@@ -7,7 +7,7 @@ from typing import Any
 
 import boltz
 from boltz.cli.common import say
-from boltz.evaluation.per_unit import per_unit_lines, seen_words
+from boltz.evaluation.per_unit import per_unit_lines, seen_words, visible_of
 from boltz.evaluation.words import SIMPLE, figures, number
 from boltz.training.minutes import used
 
@@ -28,7 +28,7 @@ def show(run: boltz.Run, result: Mapping[str, Any]) -> None:
         else:
             chose = ", which also chose the epoch" if test.get("which") == "validation" else ""
             rows = f"{test['rows']:,} {test.get('which', 'test')} rows of {test['data']}{chose}"
-            layer = run.model.layers[0]
+            layer = visible_of(run.model)
             say(" ".join([f"{rows}, {seen_words(test['binarize'], layer)}.", test["certified"]]))
             for told in per_unit_lines(layer, test["log_likelihood"]["value"]):
                 say(told)
@@ -37,10 +37,10 @@ def show(run: boltz.Run, result: Mapping[str, Any]) -> None:
             say(test["learnt"])
             for told in test["layers"]:
                 say(told)
-    pictures = (
-        ("filters.png", "curves.png") if run.model.layers[0].type.joint else ("samples.png, filters.png", "curves.png")
-    )
-    say(f"The run is in {run.path}: see {' and '.join(pictures)}.")
+    views = getattr(run.model.plan, "views", ())
+    drawn = [f"{what}-{view}.png" for what in ("samples", "filters") for view in views] if len(views) > 1 else []
+    usual = ["filters.png"] if run.model.layers[0].type.joint else ["samples.png", "filters.png"]
+    say(f"The run is in {run.path}: see {', '.join(drawn or usual)} and curves.png.")
 
 
 def show_used(plan: boltz.Plan, result: Mapping[str, Any]) -> None:

@@ -116,6 +116,10 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
     sweeps, rounds = _lengths(path, model, options, given(ctx))
     layer = options["layer"] or model.visible
     model, options = _of_length(path, model, options)
+    views = model.layers[: len(model.layers) - len(model.hidden_layers)]
+    if len(views) > 1 and options["layer"] is None and out.suffix != ".npz":
+        names = ", ".join(view.name for view in views)
+        raise InputError(f"{path} has several visible layers, {names}: choose one with --layer, or write an .npz file.")
     where = _start(path, model, options)
     began = time.monotonic()
     state, doubts = _drawn(model, options["chains"], (sweeps, rounds), options["seed"], where)
@@ -169,6 +173,7 @@ def _start(path: Path, model: Any, options: dict[str, Any]) -> dict[str, Any]:
     """Where Gibbs chains begin, as arguments of boltz.sample; raises InputError."""
     import numpy as np
 
+    from boltz.evaluation.per_unit import visible_of
     from boltz.evaluation.reading import refuse_idle
     from boltz.evaluation.rows import rows_of
 
@@ -182,7 +187,7 @@ def _start(path: Path, model: Any, options: dict[str, Any]) -> dict[str, Any]:
         raise InputError("--start is for the Gibbs chains of an rbm or dbm without --tempered.")
     if options["start"] != "data":
         return {"start": options["start"]}
-    how = "dynamic" if model.layers[0].binary else "none"
+    how = "dynamic" if visible_of(model).binary else "none"
     rows = rows_of(path, model, {**options, "split": None, "limit": None, "binarize": how}, "train")
     said(rows.data)
     numbers = np.unique(np.arange(options["chains"]) * len(rows) // options["chains"])
@@ -260,6 +265,8 @@ def _alphabet(path: Path, model: Any, options: dict[str, Any], form: str) -> str
         raise InputError(f"--as codes is for categorical units, but {path} has {layer.kind} ones: leave it out.")
     if form not in ("letters", "fasta"):
         return ""
+    if len(model.layers) - len(model.hidden_layers) > 1:
+        raise InputError(f"--as {form} is for one visible layer, but {path} has several: take --as codes.")
     if layer.columns == 1:
         raise InputError(f"--as {form} is for categorical visible units, but {path} has {layer.kind} ones.")
     if options["layer"] not in (None, model.visible):
@@ -343,7 +350,8 @@ def _draw(path: Path, model: Any, layer: str, found: tuple[Any, str], out: Path)
     from boltz.training.description import description_at
 
     state, after = found
-    image = description_at(path).image if layer == model.visible else None
+    told = description_at(path)
+    image = told.images.get(layer, told.image if layer == model.visible else None)
     values, what = layer_means(model, layer, state)
     title = f"{what} of layer {layer} in {len(values)} {'chains' if 'sweeps' in after else 'samples'}{after}"
     images.save(images.sample_grid(values, image, title), out)

@@ -11,7 +11,7 @@ import click
 
 from boltz import checks
 from boltz.cli.common import said, say
-from boltz.cli.machines import MACHINES, hidden_kinds
+from boltz.cli.machines import MACHINES, hidden_kinds, pathways_of, plain_layers
 from boltz.cli.options import SHAPE, USUAL, Table, chosen, text, word
 from boltz.data import Data, load, splits
 from boltz.data.binarize import HOW as BINARIZE
@@ -19,6 +19,7 @@ from boltz.data.dataset import columns_entry
 from boltz.data.from_arrays import refuse_other_kind
 from boltz.data.kinds import BINARY, REAL, kind_words
 from boltz.data.row_weights import effective_rows, named_weights
+from boltz.data.views import checked_views
 from boltz.errors import InputError
 from boltz.evaluation.closing import Asked, closing
 from boltz.evaluation.documents import ANNEALED, are_documents
@@ -27,18 +28,21 @@ from boltz.evaluation.log_z import Annealing
 from boltz.evaluation.per_unit import visible_words
 from boltz.evaluation.reading import COLUMNS, KIND, columns_note, other_rows, reading, with_columns
 from boltz.evaluation.trained import model_of
+from boltz.evaluation.training_rows import Read, read_views
 from boltz.models.files import Model
 from boltz.models.growing import WIRINGS, grow
+from boltz.models.views import of_several
 from boltz.presets import Recipe
 from boltz.presets import recipe as recipe_named
 from boltz.storage import run_folder
 from boltz.training.description import description_at
 from boltz.training.minutes import LEAST_MINUTES, MOST_MINUTES, Plan, Stopwatch, Time, named_length, planned
 from boltz.training.stages import stages
+from boltz.training.view_rows import check_views
 from boltz.units import units_of
 from boltz.units.holes import LEARNERS
 
-DATA = "mnist-mini"
+DATA, SEVERAL = "mnist-mini", "multimodal"
 GROWTH = ("grow_wiring", "grow_scale")
 Options = Mapping[str, Any]
 
@@ -79,17 +83,12 @@ def prepared(options: Options) -> Start:
     kind, origin = _kind(options, recipe), _origin(options)
     _check_minutes(options, kind, recipe)
     first = None if origin is None else _initial(origin, kind, options)
-    name, limit = _data_asked(options, recipe)
     values = _values(options, kind, recipe, first, None)  # what is wrong with options is said before rows are read
-    known = reading(origin, [first] if first is not None else [], options, name)
-    asked = values.get("visible") if values.get("visible") == "gaussian" else values.get("units")
-    known |= {} if first is not None or asked is None else {"units": asked}
-    data = _rows(options, first, {"name_or_path": name, "split": "train", "limit": limit, **known}, kind)
-    known |= {key: data.request[key] for key in (*COLUMNS, *KIND) if key in data.request}
-    if (data.levels or 1) > 1:
-        known["machine_levels"] = data.levels
-    others = {split: said(rows) for split, rows in other_rows(origin, options, known).items()}
-    values = _values(options, kind, recipe, first, (data, "valid" in (*others, *splits(name))))
+    if kind == SEVERAL and first is None:
+        pathways_of(values)
+    rows = _read_views(options, first) if kind == SEVERAL else _read(options, kind, recipe, first, values)
+    data = rows.data if options["weights"] is None else _weighed(rows.data, options["weights"])
+    values = _values(options, kind, recipe, first, (data, rows.has("valid")))
     settings = MACHINES[kind].settings_from(values)
     evaluation = _evaluation(options, values, settings.seed)
     model = _built(kind, values, data) if first is None else _fitting(first, data, f"the machine of {origin}")
@@ -100,8 +99,9 @@ def prepared(options: Options) -> Start:
     out = options["out"] or run_folder.next_free(Path("runs"), stem)
     run_folder.check_free(out, options["force"])
     extra: dict[str, Any] = {"evaluation": evaluation}
-    if data.shape:
-        extra["picture"] = {"shape": list(data.shape)}
+    shapes = {view.name: list(view.shape) for view in data.views if view.shape}
+    if data.shape or shapes:
+        extra["picture"] = {"views": shapes} if data.shape is None else {"shape": list(data.shape)}
     if data.weights is not None:
         extra["weights"] = {"of": options["weights"], "effective": effective_rows(data.weights)}
     if recipe:
@@ -110,14 +110,14 @@ def prepared(options: Options) -> Start:
         extra["init"] = _told_of(options)
     elif "initial_scale" in values:
         extra["initial"] = {"scale": values["initial_scale"], "bias": values["initial_bias"]}
-    for split, rows in others.items():
-        _fitting(model, rows, "the machine")
-        note = columns_note(rows, columns_entry(data.columns), f"{data.source} has")
+    for split, other in rows.others.items():
+        _fitting(model, other, "the machine")
+        note = columns_note(other, columns_entry(data.columns), f"{data.source} has")
         if note is not None:
             say(note)
-        extra[split] = {"load": dict(rows.request)}
-    tests = 0 if options["minutes"] is None else _tests(name, known, others, len(data.x) * settings.validation)
-    found = Start(kind, model, data, held_out(name, known, others, settings), settings, out, extra, tests)
+        extra[split] = {"load": dict(other.request)}
+    tests = 0 if options["minutes"] is None else _tests(rows, len(data.x) * settings.validation)
+    found = Start(kind, model, data, held_out(rows, settings), settings, out, extra, tests)
     return replace(found, recipe=_in_words(recipe, values, first is not None)) if recipe else found
 
 
@@ -162,11 +162,11 @@ def _check_minutes(options: Options, kind: str, recipe: Recipe | None) -> None:
         raise InputError(f"--minutes says how long the training is, and so does the recipe {recipe.name}: name one.")
 
 
-def _tests(name: str, known: Options, others: Mapping[str, Data], parted: float) -> int:
+def _tests(rows: Read, parted: float) -> int:
     """How many rows are measured at the end."""
     for split in ("test", "valid"):
-        if split in others or split in splits(name):
-            return len((others.get(split) or load(name, split, **known)).x)
+        if rows.has(split):
+            return len(rows.rows(split).x)
     return round(parted)
 
 
@@ -174,6 +174,28 @@ def _in_words(recipe: Recipe, values: Options, own_shape: bool) -> str:
     """The recipe in words, with what its options are here."""
     named = [name for name in recipe.options if not (own_shape and name in SHAPE)]
     return f"recipe {recipe.name}: {recipe.title}; " + ", ".join(f"{name} {text(name, values[name])}" for name in named)
+
+
+def _read_views(options: Options, first: Any) -> Read:
+    """The rows of several kinds of data, with what a reader should know said; raises InputError."""
+    found = read_views(options, first, _origin(options))
+    for data in (found.data, *found.others.values()):
+        said(data)
+    return found
+
+
+def _read(options: Options, kind: str, recipe: Recipe | None, first: Model | None, values: Options) -> Read:
+    """The rows of one table, with those of other files; raises InputError."""
+    origin, (name, limit) = _origin(options), _data_asked(options, recipe)
+    known = reading(origin, [first] if first is not None else [], options, name)
+    asked = values.get("visible") if values.get("visible") == "gaussian" else values.get("units")
+    known |= {} if first is not None or asked is None else {"units": asked}
+    data = _rows(options, first, {"name_or_path": name, "split": "train", "limit": limit, **known}, kind)
+    known |= {key: data.request[key] for key in (*COLUMNS, *KIND) if key in data.request}
+    if (data.levels or 1) > 1:
+        known["machine_levels"] = data.levels
+    others = {split: said(rows) for split, rows in other_rows(origin, options, known).items()}
+    return Read(data, others, splits(name), lambda split: load(name, split, **known))
 
 
 def _rows(options: Options, first: Model | None, request: dict[str, Any], kind: str) -> Data:
@@ -185,7 +207,7 @@ def _rows(options: Options, first: Model | None, request: dict[str, Any], kind: 
     else:
         share = 1 - data.known.mean()
         say(f"{share:.2%} of the entries of {data.source} are unknown; they are drawn given the rest of their rows.")
-    return data if options["weights"] is None else _weighed(data, options["weights"])
+    return data
 
 
 def _weighed(data: Data, words: str) -> Data:
@@ -242,7 +264,7 @@ def _values(
         ours = {"pretrain_epochs": 0} | ({"binarize": before} if before in BINARIZE else {})
         changes |= {name: value for name, value in ours.items() if recipe is None or name not in recipe.options}
     visible = first.layers[0].kind if first is not None else _visible(options, given)
-    if visible != BINARY:
+    if visible != BINARY or kind == SEVERAL:
         if options["binarize"] not in (None, "none"):
             raise InputError(f"--binarize must be none for {visible_words(visible)}, got {options['binarize']}.")
         changes["binarize"] = "none"
@@ -261,14 +283,21 @@ def _kinds(options: Options, kind: str, changes: Options, first: Model | None, v
     if first is not None:
         return tuple(layer.kind for layer in first.layers) if first.directed is None else ()
     shape = MACHINES[kind].shape
+    if kind == SEVERAL:
+        hidden = sum(map(len, options["layers"].values())) if isinstance(options["layers"], Mapping) else 0
+        return (*(units for _, units in (options["modality"] or {}).values()), *[BINARY] * (hidden + 1))
     if "hidden_units" not in shape:
         return ()
-    groups = options["layers"] or changes.get("layers") or shape["layers"]
+    groups = plain_layers(kind, options["layers"]) or changes.get("layers") or shape["layers"]
     return (visible, *hidden_kinds(options["hidden_units"] or shape["hidden_units"], len(groups[0])))
 
 
 def _visible(options: Options, given: tuple[Data, bool] | None) -> str:
-    """The kind of the visible units of a new machine: as asked for, else that of the rows, where these are known."""
+    """The kind of the visible units of a new machine, the first ones of several: as asked for, else that of the rows,
+    where these are known.
+    """
+    if options["modality"]:
+        return given[0].views[0].kind if given else next(iter(checked_views(options["modality"]).values()))[1]
     asked = options["visible"] or options["units"]
     known = BINARY if given is None else given[0].kind
     return asked or known if known == BINARY else known
@@ -298,6 +327,8 @@ def _data_asked(options: Options, recipe: Recipe | None) -> tuple[str, int | Non
 def _built(kind: str, values: Options, data: Data) -> Model:
     """A new machine, with biases that fit some of the rows, or in the units of real ones."""
     shape = dict(values)
+    if kind == SEVERAL:
+        return MACHINES[kind].build(0, shape, data, values["seed"])
     if "units" in MACHINES[kind].shape:
         shape["units"] = REAL if values["units"] == REAL else data.kind  # grey bytes are of either
     elif data.kind not in (BINARY, REAL):
@@ -348,7 +379,7 @@ def _initial(path: Path, kind: str, options: Options) -> Model:
 def _grown(model: Model, path: Path, kind: str, options: Options) -> Model:
     """The machine of a path with the hidden layers of --layers."""
     whole, groups = model.undirected, options["layers"]
-    if whole is None or model.directed is not None:
+    if whole is None or model.directed is not None or model.kind not in ("rbm", "dbm"):
         raise InputError(f"{path} holds a machine of kind {model.kind}, but --grow adds units to an rbm or a dbm.")
     if groups is None or len(groups) > 1:
         have = ",".join(str(layer.units) for layer in whole.layers[1:])
@@ -363,6 +394,9 @@ def _grown(model: Model, path: Path, kind: str, options: Options) -> Model:
 
 
 def _fitting(model: Model, data: Data, name: str) -> Model:
+    if (machine := of_several(model)) is not None:
+        check_views(machine, data, "the data")
+        return model
     layer = model.layers[0]
     refuse_other_kind(data, data.source, layer.kind)
     if data.x.shape[1] != layer.units:
@@ -377,12 +411,12 @@ def _stem(kind: str, model: Model, data: Data) -> str:
     return "-".join([kind, *units, data.name])
 
 
-def held_out(name: str, known: Options, others: Mapping[str, Data], settings: Any) -> Data | None:
+def held_out(rows: Read, settings: Any) -> Data | None:
     """Validation rows; where there are none, test rows for the recorded gap, but never to choose parameters.
 
-    others are those of files of their own, which come first; known is how load reads the data.
+    Those of files of their own come first.
     """
     for split in ("valid",) if settings.patience or settings.validation else ("valid", "test"):
-        if split in others or split in splits(name):
-            return others.get(split) or load(name, split, **known)
+        if rows.has(split):
+            return rows.rows(split)
     return None

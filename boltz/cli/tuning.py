@@ -18,6 +18,7 @@ from boltz.evaluation.reading import COLUMNS, KIND, data_of, reading, with_colum
 from boltz.evaluation.rows import Seen, rows_of, seen_by
 from boltz.evaluation.trained import model_of
 from boltz.evaluation.tuning_rows import fewer, rows_entry, test_entry, test_rows, training, training_again
+from boltz.evaluation.view_reading import several
 from boltz.models.files import Model
 from boltz.networks.files import network_of
 from boltz.networks.fine_tune import Tuned, begun, in_words, resume_tuning
@@ -79,6 +80,11 @@ def started(task: Task, path: Path, options: Options) -> dict[str, Any]:
     settings = tuning_from(options)
     name = options["data"] or data_of(path)
     model = model_of(path)
+    if several([model]) is not None:
+        raise InputError(
+            f"{path} has several visible layers, and fine-tuning is for one: write the features of its joint layer "
+            "with boltz features, and train a classifier on these."
+        )
     known = reading(path, [model], options, name)
     request = {"name_or_path": name, "split": "train", "limit": options["limit"], **known}
     data = said(with_columns(request, path, [model], options))

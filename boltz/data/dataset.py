@@ -27,7 +27,22 @@ from boltz.units import units_of
 Array = NDArray[Any]
 LARGEST = float(np.finfo(np.float32).max)
 MOST_COLUMNS = 8  # whose names a repr shows
+VIEWS = "views"  # the kind of rows whose columns are of several kinds
 OWN_VALUES = {"gaussian": "real", "spin": "-1 and 1", "counts": "counts", "binomial": "whole numbers"}
+
+
+class View(NamedTuple):
+    """A kind of data among several: its name, its columns of rows, the kind of its units, and the shape of images."""
+
+    name: str
+    columns: int
+    kind: str
+    shape: tuple[int, int] | None = None
+
+    @property
+    def units(self) -> int:
+        """Its units."""
+        return self.columns // units_of(self.kind).columns
 
 
 class Table(NamedTuple):
@@ -73,6 +88,7 @@ class Data:
     mark is their fingerprint where it was needed already, else None.
     known (rows, units): which numbers are, None where all are; others are states that mean nothing.
     weights (rows,): how much each row counts in training, None where all count alike.
+    "views": rows of several kinds of data side by side, as boltz.load_views gives them; views then says which.
     """
 
     x: Any = field(repr=False)
@@ -89,6 +105,7 @@ class Data:
     known: Array | None = field(default=None, repr=False)
     weights: Array | None = field(default=None, repr=False)
     alphabet: str | None = None
+    views: tuple[View, ...] = ()
 
     def __repr__(self) -> str:
         return short_repr("Data", (self.name, *self._parts().values()))
@@ -101,7 +118,7 @@ class Data:
     @property
     def states(self) -> int:
         """Columns of a unit: the number of states of categorical units, else 1."""
-        return units_of(self.kind).columns
+        return 1 if self.kind == VIEWS else units_of(self.kind).columns
 
     @cached_property
     def fingerprint(self) -> str:
@@ -116,6 +133,8 @@ class Data:
 
     def _parts(self) -> dict[str, str | None]:
         """What a repr and a table say alike, by name."""
+        if self.kind == VIEWS:
+            return self._several()
         levels = {None: OWN_VALUES.get(self.kind.partition(":")[0], "in [0, 1]"), 1: "0 and 1"}
         count, states = self.x.shape[1], self.states
         columns = shown(", ".join(self.columns[:MOST_COLUMNS]) + ", ..." * (len(self.columns) > MOST_COLUMNS))
@@ -126,6 +145,17 @@ class Data:
             "alphabet": self.alphabet,
             "images": None if self.shape is None else f"images of {self.shape[0]} x {self.shape[1]}",
             "columns": f"columns {columns}" if columns else None,
+            "labels": None if self.labels is None else "labels",
+            "missing": None if self.known is None else "some of them missing",
+            "weights": None if self.weights is None else "weighed",
+        }
+
+    def _several(self) -> dict[str, str | None]:
+        """The same of rows of several kinds of data."""
+        named = ", ".join(f"{view.name} ({view.units:,} {view.kind})" for view in self.views)
+        return {
+            "rows": f"{self.x.shape[0]:,} rows of {self.x.shape[1]:,} columns",
+            "views": named or None,
             "labels": None if self.labels is None else "labels",
             "missing": None if self.known is None else "some of them missing",
             "weights": None if self.weights is None else "weighed",

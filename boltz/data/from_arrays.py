@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from boltz.data.counts import count_type
-from boltz.data.dataset import Data, kept, rows_of, two_valued, zeros_and_ones
+from boltz.data.dataset import VIEWS, Data, kept, rows_of, two_valued, zeros_and_ones
 from boltz.data.sparse import SparseRows, is_sparse, sparse_rows
 from boltz.errors import InputError
 from boltz.scale import Border, blocks, table
@@ -77,6 +77,8 @@ def refuse_other_kind(x: Data, name: str, kind: str) -> None:
     """Raise InputError for rows that are states of other units than those of a kind."""
     if x.kind == kind or (kind == "gaussian" and x.kind == "bernoulli"):
         return
+    if x.kind == VIEWS:
+        raise InputError(f"{name} holds several kinds of data, but the machine has one visible layer of {kind} units.")
     remedy = "give (x + 1) / 2" if (x.kind, kind) == ("spin", "bernoulli") else f"load it with units={kind!r}"
     raise InputError(
         f"{name} was loaded as {KINDS.get(x.kind, x.kind)}, but the visible units of the machine are {kind}: {remedy}."

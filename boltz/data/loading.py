@@ -256,6 +256,11 @@ def _first(values: Any, limit: int | None) -> Any:
     return values[:limit] if isinstance(values, np.memmap) else values[:limit].copy()
 
 
+def located(name_or_path: str | os.PathLike[str]) -> Path:
+    """The file that a name or path means; raises FileError, InputError."""
+    return _located(name_or_path)[0]
+
+
 def _located(name_or_path: str | os.PathLike[str]) -> tuple[Path, str | None, str | None]:
     """The file that a name or path means, the array asked for after a colon, and the name of a named set."""
     if isinstance(name_or_path, Path):

@@ -140,6 +140,25 @@ def splits(path: Path) -> tuple[str, ...]:
             return _splits(_members(archive, path))
 
 
+def arrays(path: Path) -> tuple[str, ...]:
+    """The names of the arrays of an .npz file, none of a file of one table."""
+    with _guarded(path):
+        if _kind(path) != "npz":
+            return ()
+        with zipfile.ZipFile(path) as archive:
+            return tuple(_members(archive, path))
+
+
+def labels(path: Path, split: str) -> Array | None:
+    """The class numbers in the array y_SPLIT or y of an .npz file, None where there are none."""
+    with _guarded(path):
+        if _kind(path) != "npz":
+            return None
+        with zipfile.ZipFile(path) as archive:
+            members = _members(archive, path)
+            return _labels(archive, members.get(f"y_{split}", members.get("y")), path, None)
+
+
 @contextmanager
 def _guarded(path: Path) -> Iterator[None]:
     try:
@@ -204,7 +223,7 @@ def _read_npz(archive: zipfile.ZipFile, path: Path, array: str | None, split: st
         return Table(values, name, labels, shape)
     if values.shape[1] == -(-width // 8) and values.dtype == np.uint8:
         return Table(values, name, labels, shape, width)
-    if part is None:
+    if part not in ("", *(f"_{each}" for each in SPLITS)):
         return Table(values, name, labels)
     raise FileError(
         f"{path}: array {name!r} has {values.shape[1]} columns; expected {width}, or {-(-width // 8)} packed bytes."
@@ -287,15 +306,15 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Arra
         return read_npy(stream, place, info.file_size)
 
 
-def _labels(archive: zipfile.ZipFile, info: zipfile.ZipInfo | None, path: Path, rows: int) -> Array | None:
-    """The class numbers (rows,) beside an x array; None when y is not a list of whole numbers."""
+def _labels(archive: zipfile.ZipFile, info: zipfile.ZipInfo | None, path: Path, rows: int | None) -> Array | None:
+    """The class numbers (rows,) beside an x array of so many rows; None when y is not a list of whole numbers."""
     if info is None:
         return None
     with archive.open(info) as stream:
         header, _ = read_header(stream, f"{path}: array {info.filename!r:.60}")
     if len(header.shape) != 1 or not re.fullmatch(r"[<>|=][iu]\d", header.description):
         return None
-    if header.shape[0] != rows:
+    if rows is not None and header.shape[0] != rows:
         place = f"{path}: array {info.filename.removesuffix('.npy')!r:.60}"
         raise FileError(f"{place} has {header.shape[0]} labels; expected {rows}, one a row.")
     labels = _member(archive, info, path)

@@ -156,10 +156,12 @@ def _interval(gains: Floats, error: float) -> tuple[float, float]:
 def layers_of(model: Model, x: Any, seed: int, progress: Progress | None = None) -> tuple[LayerGain, ...]:
     """The same of any machine on up to 1,000 of the rows, evenly spaced; none where there is nothing to say.
 
-    Only deep Boltzmann machines whose rows are 0/1 have such layers.
+    Only deep Boltzmann machines of one visible layer whose rows are 0/1 have such layers.
     """
     machine = model.undirected
     if machine is None or model.directed is not None or model.independent_hidden or len(x) < 2:
+        return ()
+    if machine.kind != "dbm":
         return ()
     rows = x[np.arange(min(len(x), LOOKED_AT)) * len(x) // min(len(x), LOOKED_AT)]
     return layer_gains(machine, rows, seed=seed, progress=progress)

@@ -153,7 +153,7 @@ def importance_bounds(
     first minus the last estimates -KL(q, p). For an RBM q is exact and all are equal. log_z and what is returned are as
     in log_likelihood. Raises InputError, and NumericalError for an overflow.
     """
-    model = checked_machine(model, any_units=True)
+    model = checked_machine(model, any_units=True, any_views=True)
     listed = checks.sequence(samples, "samples", MOST_BOUNDS)
     sizes = [checks.integer(k, f"samples[{i}]", 1, 2**31) for i, k in enumerate(listed)]
     if not sizes:

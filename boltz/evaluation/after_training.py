@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from boltz.data import Data, splits
 from boltz.data.dataset import known_in_full, parted
+from boltz.data.views import view_splits, whole_rows
 from boltz.diagnostics.layers import layers_of
 from boltz.errors import FileError
 from boltz.estimators.likelihood import log_likelihood
@@ -20,7 +22,7 @@ from boltz.evaluation.documents import (
 )
 from boltz.evaluation.evaluate import samples_for
 from boltz.evaluation.log_z import Annealing, annealed
-from boltz.evaluation.per_unit import per_unit
+from boltz.evaluation.per_unit import per_unit, visible_of
 from boltz.evaluation.reading import COLUMNS, KIND, loaded
 from boltz.evaluation.rows import visible_rows
 from boltz.evaluation.trained import Trained
@@ -62,7 +64,8 @@ def measured(run: Run, progress: Report) -> dict[str, Any] | None:
     simple = beside(run.model, data, x, description, seed)
     found |= {"beside": simple.as_dict(), "learnt": simple.verdict(likelihood.per_row, found["log_likelihood"])}
     about = {"which": which, "rows": len(x), "samples": samples, "data": data.name, "binarize": how}
-    about |= {"units": run.model.layers[0].kind, **per_unit(run.model.layers[0], likelihood.value)}
+    layer = visible_of(run.model)
+    about |= {"units": layer.kind, **per_unit(layer, likelihood.value)}
     about |= {"layers": list(map(str, layers)), "layer_gains": [each.as_dict() for each in layers]}
     return found | about | {"certified": said}
 
@@ -104,7 +107,11 @@ def _validation_data(description: RunDescription, run: Run) -> Data | None:
 def _split_data(description: RunDescription, model: Model, split: str) -> Data | None:
     """The rows of a split, of a file of their own or of the data set of a run; None for data in one piece."""
     own = description.data.load
-    place = own.get("name_or_path")
+    place, views = own.get("name_or_path"), own.get("views")
+    if isinstance(views, Mapping):
+        request = description.rows(split).load or {"name_or_path": place, "views": views, "split": split}
+        there = description.rows(split).load or split in view_splits(place, views)
+        return whole_rows(loaded(request | {"missing": True}, "run.toml")) if there else None
     if place is None:
         return None
     if not isinstance(place, str):

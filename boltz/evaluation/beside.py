@@ -15,6 +15,7 @@ from boltz.errors import BoltzError
 from boltz.estimators.simple_models import Beyond
 from boltz.estimators.words import in_words
 from boltz.evaluation.reading import loaded
+from boltz.evaluation.view_reading import several
 from boltz.evaluation.words import SIMPLE
 from boltz.foreign import shown
 from boltz.models.files import Model
@@ -62,6 +63,8 @@ def beside(model: Model, data: Data, x: Any, run: RunDescription, seed: int, tra
     """Simple models on rows x (rows, units) of data, fitted to rows train, or the training rows of a run, or
     without one to the split train of the same data.
     """
+    if several([model]):
+        return Beside(None, "that is for one visible layer")
     if not model.layers[0].binary:
         return Beside(None, "that is for units of 0 and 1")
     if not ((x == 0) | (x == 1)).all():

@@ -24,7 +24,7 @@ from boltz.evaluation.beside import Beside, beside
 from boltz.evaluation.evaluate import DEFAULTS, refuse_idle
 from boltz.evaluation.log_z import Annealing, annealed
 from boltz.evaluation.paired import Entry, Group, Pair, best, groups, pairs, ranking
-from boltz.evaluation.per_unit import per_unit, unit_of
+from boltz.evaluation.per_unit import per_unit, unit_of, visible_of
 from boltz.evaluation.reading import request_of, rows_asked
 from boltz.evaluation.rows import NOTHING, Measured, rows_given, rows_to_fit, visible_rows
 from boltz.evaluation.trained import Trained, trained
@@ -254,9 +254,9 @@ def contenders(models: Any) -> list[Trained]:
     found = [trained(thing, "models") for thing in things]
     names = [*map(str, models)] if named else _names(found)
     found = [replace(each, name=name) for each, name in zip(found, names, strict=True)]
-    first = found[0].model.layers[0]
+    first = visible_of(found[0].model)
     for other in found[1:]:
-        layer = other.model.layers[0]
+        layer = visible_of(other.model)
         if (layer.units, layer.kind) != (first.units, first.kind):
             raise InputError(
                 f"the machines must have the same visible units: {found[0].place} has {first.units} {first.kind} ones, "
@@ -291,7 +291,7 @@ def seen(found: Sequence[Trained], given: tuple[Data, str | None], binarize: str
     """Rows and their split as all machines see them."""
     how = binarize or _shared("binarize", [each.run.setting("binarize") for each in found])
     x, how = visible_rows(given[0], how, seed, found[0].model)
-    return Measured(x, *given, how, found[0].model.layers[0])
+    return Measured(x, *given, how, visible_of(found[0].model))
 
 
 def _shared(option: str, found: Sequence[str | None]) -> str | None:
@@ -309,11 +309,18 @@ def compared(
     found: Sequence[Trained], rows: Measured, samples: int, annealing: Annealing, progress: Report
 ) -> Comparison:
     """The comparison of machines on rows that all of them can see; raises InputError for documents of any length."""
-    if own_lengths(rows.layer.type):
+    if any(own_lengths(layer.type) for layer in found[0].model.visible_layers):
         raise InputError(
             "Machines of documents of any length are not compared, as log Z depends on the length: see the perplexity "
             "that boltz evaluate prints of each."
         )
+    """The comparison of machines on rows that all of them can see."""
+    for each in found:
+        if each.kind == "bm":
+            raise InputError(
+                f"{each.place} holds a machine of kind bm, whose couplings within layers importance sampling does not "
+                "know: measure each machine with boltz.evaluate (boltz evaluate)."
+            )
     models = []
     for i, each in enumerate(found):
         progress(f"comparing: {each.name}", i, len(found))

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from boltz.data import Data
+from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.plotting import images
 from boltz.plotting.machines import shades
 from boltz.storage.run_folder import PICTURES
-from boltz.storage.tables import Table, written
+from boltz.storage.tables import Table, write_arrays, written
 from boltz.units.onehot import codes_of
 
 GREY = 0.5
@@ -47,6 +48,32 @@ def write(
     table = Table("completed", found.shape, found.dtype, columns, {"mask": known.astype(np.uint8)})
     with written(out, table) as put:
         put(found)
+
+
+def write_views(out: Path, model: BoltzmannMachine, found: Mapping[str, Any], known: Any, labels: Any) -> None:
+    """Write completed rows of each visible layer, (rows, columns), under its name into an .npz file, what was known of
+    it as mask.NAME, and labels as y; raises FileError.
+    """
+    arrays = {view: np.asarray(x) for view, x in found.items()}
+    for view, part in model.graph.split(known).items():
+        arrays[f"mask.{view}"] = part[:, :: part.shape[1] // found[view].shape[1]].astype(np.uint8)
+    if labels is not None and "y" not in arrays:
+        arrays["y"] = labels
+    write_arrays(out, arrays)
+
+
+def view_differences(
+    model: BoltzmannMachine, data: Data, known: Any, found: Mapping[str, Any]
+) -> dict[str, dict[str, float | None]]:
+    """For each visible layer of which something was hidden, how far it is from what the data have there."""
+    there = np.ones(data.x.shape, bool) if data.known is None else data.known
+    told = {}
+    for view, part in model.graph.columns.items():
+        if known[:, part].all():
+            continue
+        parts = {"data": data.x[:, part], "known": known[:, part], "completed": found[view]}
+        told[view] = difference(parts, there[:, part], model.unit_type(view).columns)
+    return told
 
 
 def difference(parts: Mapping[str, Any], there: Any, states: int) -> dict[str, float | None]:

@@ -162,12 +162,20 @@ def _structure(plan: Blueprint) -> dict[str, Any]:
         "model": plan.kind,
         "layers": [layer.units for layer in plan.layers],
         "architecture": plan.architecture,
-        "visible": plan.layers[0].kind,
+        "visible": _visible(plan),
         "parameters": plan.parameters,
     }
     if not isinstance(plan, Graph) and any(plan.widths):
         found |= {"widths": [list(widths) for widths in plan.widths], "activation": plan.activation}
     return found
+
+
+def _visible(plan: Blueprint) -> str:
+    """The kind of the visible units, or of those of each of several layers, in words."""
+    views = plan.layers[: len(plan.views)] if isinstance(plan, Graph) else plan.layers[:1]
+    return (
+        views[0].kind if len(views) == 1 else ", ".join(f"{view.name} {view.described} {view.kind}" for view in views)
+    )
 
 
 def _of_run(path: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from boltz.errors import InputError
 from boltz.estimators.two_sided import from_both_sides
 from boltz.evaluation.learnt import learnt
 from boltz.evaluation.log_z import Wanted
+from boltz.evaluation.per_unit import visible_of
 from boltz.evaluation.reading import loaded
 from boltz.evaluation.rows import rows_given, visible_rows
 from boltz.evaluation.trained import Trained, trained
@@ -33,6 +34,7 @@ from boltz.training.overfitting import gap as gap_of
 from boltz.units.states import own_lengths
 
 SWEEPS, ROWS, LEAST_ROWS = 1000, 1000, 2
+UNJUDGED = ("multimodal", "bm")
 
 
 def diagnose(
@@ -83,10 +85,22 @@ class Asked:
 
 
 def checked_sweeps(found: Trained, sweeps: int | None, option: str) -> int:
-    """The sweeps that were asked for, or the default; raises InputError where there are no chains."""
+    """The sweeps that were asked for, or the default; raises InputError where there are no chains, and for a machine
+    whose chains are not judged.
+    """
+    refuse_graph(found, "diagnosed")
     if found.model.undirected is None and sweeps is not None:
         raise InputError(f"{option} are of Gibbs chains, but {found.place} holds a directed machine, which has none.")
     return checks.integer(SWEEPS if sweeps is None else sweeps, "sweeps", LEAST_SWEEPS, 10**7)
+
+
+def refuse_graph(found: Trained, what: str) -> None:
+    """Raise InputError for a machine of several visible layers, or with couplings within a layer; what is not done."""
+    if found.kind in UNJUDGED:
+        raise InputError(
+            f"{found.place} holds a machine of kind {found.kind}, which is not {what}: "
+            "measure it with boltz.evaluate (boltz evaluate) and its log Z with boltz.log_z (boltz logz)."
+        )
 
 
 def has_no_rows(found: Trained) -> bool:
@@ -143,7 +157,7 @@ def diagnosed(found: Trained, given: tuple[Data, str | None], asked: Asked, prog
     if asked.wanted is not None:
         told = _with_log_z(told, model, asked.wanted, asked.seed, progress)
     about: dict[str, Any] = {} if found.path is None else {"path": str(found.path)}
-    about |= {"data": data.name, "split": split, "rows": len(x), "binarize": how, "units": model.layers[0].kind}
+    about |= {"data": data.name, "split": split, "rows": len(x), "binarize": how, "units": visible_of(model).kind}
     about |= {"seed": asked.seed}
     return replace(told, about=about)
 

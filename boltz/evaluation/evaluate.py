@@ -274,6 +274,10 @@ def _refuse(kind: str, method: str, names: Set[str], word: Callable[[str], str])
     """Raise InputError for a method that the kind of machine does not have, and for options that it would not use."""
     undirected_only = {"bound": "dbm", "raise": "rbm or dbm"}
     by = f"{word('method')} {method}"
+    if kind in ("multimodal", "bm") and method not in ("auto", "importance" if kind == "multimodal" else "auto"):
+        raise InputError(f"{by} is not for a machine of kind {kind}: take auto.")
+    if kind == "bm" and "bounds" in names:
+        raise InputError(f"{word('bounds')} is not for a machine of kind bm: leave it out.")
     if kind == "rbm" and method in ("bound", "importance", "posterior-ais"):
         raise InputError(f"{by} would do nothing: log p*(v) of an rbm is exact without it.")
     if kind == "rbm" and "bounds" in names:

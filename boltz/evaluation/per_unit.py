@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+from boltz.models.files import Model
 from boltz.models.graph import Layer
 
 WORDS = {"gaussian": "Gaussian"}
@@ -11,13 +13,43 @@ NATS, DENSITY = "nats a row", "nats a row, of a density in the units of the data
 DOCUMENT = "nats a document, of its counts"
 
 
+@dataclass(frozen=True)
+class Several:
+    """Several visible layers side by side, as one layer is told of: rows are taken as they are."""
+
+    layers: tuple[Layer, ...]
+    binary: bool = False
+    columns: int = 1
+
+    @property
+    def units(self) -> int:
+        """Columns of rows of data."""
+        return sum(layer.units for layer in self.layers)
+
+    @property
+    def kind(self) -> str:
+        """The kind of each, in words."""
+        return ", ".join(f"{layer.name} {layer.kind}" for layer in self.layers)
+
+
+Visible = Layer | Several
+
+
+def visible_of(model: Model) -> Visible:
+    """The visible layer of a machine, or its several ones."""
+    views = model.layers[: len(model.layers) - len(model.hidden_layers)]
+    return model.layers[0] if len(views) == 1 else Several(tuple(views))
+
+
 def visible_words(kind: str) -> str:
     """Visible units of a kind in words."""
     return f"{WORDS.get(kind, kind)} visible units"
 
 
-def seen_words(how: str, layer: Layer) -> str:
+def seen_words(how: str, layer: Visible) -> str:
     """How rows of a visible layer are seen, in words."""
+    if isinstance(layer, Several):
+        return ", ".join(f"{view.name} {view.units // view.columns:,} {view.kind}" for view in layer.layers) + " units"
     if layer.binary:
         return f"binarize {how}"
     if layer.type.joint:
@@ -25,26 +57,27 @@ def seen_words(how: str, layer: Layer) -> str:
     return f"{layer.units // layer.columns:,} {visible_words(layer.kind)}"
 
 
-def unit_of(layer: Layer) -> str:
+def unit_of(layer: Visible) -> str:
     """What a log-likelihood of rows of a visible layer is measured in."""
-    if layer.type.joint:
+    layers = layer.layers if isinstance(layer, Several) else (layer,)
+    if any(each.type.joint for each in layers):
         return DOCUMENT
-    return DENSITY if layer.kind == "gaussian" else NATS
+    return DENSITY if any(each.kind == "gaussian" for each in layers) else NATS
 
 
-def per_unit(layer: Layer, value: float) -> dict[str, Any]:
+def per_unit(layer: Visible, value: float) -> dict[str, Any]:
     """What a result says of a log-likelihood of rows: what it is measured in, and nats a site of categorical units."""
     sites = {"nats_a_site": value / (layer.units // layer.columns)} if layer.columns > 1 else {}
     return {"unit": unit_of(layer), **sites}
 
 
-def per_unit_lines(layer: Layer, value: float) -> list[str]:
+def per_unit_lines(layer: Visible, value: float) -> list[str]:
     """The same as lines of text, none where it goes without saying."""
     if layer.columns > 1:
         sites = layer.units // layer.columns
         return [f"That is {value / sites:.4f} nats a site, of {sites:,} sites of {layer.columns} states."]
-    if layer.type.joint:
+    if unit_of(layer) == DOCUMENT:
         return ["It is of the counts of a document, given its length; perplexity is of its words in their order."]
-    if layer.kind == "gaussian":
+    if unit_of(layer) == DENSITY:
         return ["It is a log density, in the units of the data, so that other units add a constant."]
     return []

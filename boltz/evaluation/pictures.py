@@ -5,30 +5,50 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from boltz.models.files import Model
+from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.files import Model, states_outside
+from boltz.models.views import of_several
 from boltz.plotting import curves, images
-from boltz.plotting.machines import CHAINS, SWEEPS, grey, layer_means, unit_effects
+from boltz.plotting.machines import CHAINS, SWEEPS, grey, layer_means, unit_effects, view_effects
 from boltz.sampling.decoding import visible_means
 from boltz.sampling.sample import sample
 from boltz.storage import run_folder
-from boltz.training.description import read_description
+from boltz.training.description import RunDescription, read_description
 from boltz.training.train import Run
 
 
 def draw(run: Run) -> None:
     """Write samples.png, filters.png and curves.png into the folder of a run; no samples of documents, which have no
-    picture.
+    picture, and of several visible layers samples-NAME.png and filters-NAME.png for each.
+
     """
     folder = run.path
     assert folder is not None
     run = replace(run, model=run.model.to("cpu"))
-    image = read_description(folder).image
+    description = read_description(folder)
+    images.save(curves.learning_curves(run.history), folder / "curves.png")
+    if (machine := of_several(run.model)) is not None:
+        _draw_views(run, machine, description)
+        return
+    image = description.image
     if not run.model.layers[0].type.joint:
         means, title = _samples(run)
         images.save(images.sample_grid(means, image, title), folder / "samples.png")
     effects, what = unit_effects(run.model)
     images.save(images.filter_grid(effects, image, what), folder / "filters.png")
-    images.save(curves.learning_curves(run.history), folder / "curves.png")
+
+
+def _draw_views(run: Run, model: BoltzmannMachine, description: RunDescription) -> None:
+    """The pictures of each visible layer."""
+    assert run.path is not None
+    start, shapes = _particles(run, model), description.images
+    state = sample(model, len(start[model.visible]), SWEEPS, run.settings.seed, start)
+    for view in model.graph.views:
+        means, _ = layer_means(model, view, state)
+        title = f"means of {view} in {len(means)} chains {SWEEPS} sweeps after training"
+        images.save(images.sample_grid(means, shapes.get(view), title), run.path / f"samples-{view}.png")
+        effects, what = view_effects(model, view)
+        images.save(images.filter_grid(effects, shapes.get(view), f"{view}: {what}"), run.path / f"filters-{view}.png")
 
 
 def _samples(run: Run) -> tuple[Any, str]:
@@ -49,6 +69,6 @@ def _particles(run: Run, model: Model) -> dict[str, Any]:
     tensors = run_folder.load_checkpoint(run.path)[0]
     found = {layer: tensors.get(f"rule/chain/{layer}") for layer in model.units}
     particles = {layer: x[:CHAINS] for layer, x in found.items() if x is not None}
-    if len(particles) == len(found):
-        return particles
+    if len(particles) == len(found) and model.undirected is not None:
+        return states_outside(model.undirected, particles)  # where chains start in the units of the data
     return dict(sample(model, CHAINS, 0, run.settings.seed))

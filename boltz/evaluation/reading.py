@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from boltz.data import Data, load, names
+from boltz.data import Data, again, load, names
 from boltz.data.dataset import columns_entry, known_in_full
 from boltz.data.loading import held_splits
 from boltz.errors import FileError, InputError
+from boltz.evaluation.view_reading import several, view_request, view_rows_asked
 from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.networks.network import Network
@@ -41,6 +42,8 @@ def rows_asked(
     split is the one to take without --split; None means test where there is one, else train. Of rows that a run learnt
     with unknown entries, those that are known in full, unless options say missing. Raises InputError.
     """
+    if machine := several(models):
+        return view_rows_asked(path, machine, options, split)
     request, split = request_of(path, models, options, split)
     run = description_at(path)
     holes = options["data"] is None and not options.get("missing") and bool(run.learnt.load.get("missing"))
@@ -123,6 +126,8 @@ def request_of(
     path: Path | None, models: Models, options: Options, split: str | None = None
 ) -> tuple[dict[str, Any], str | None]:
     """The arguments of boltz.load_data that give those rows, and their split; raises InputError."""
+    if machine := several(models):
+        return view_request(path, machine, options, split)
     own, limit = options["data"] is None, {"limit": options["limit"]}
     name, run = (data_of(path), description_at(path)) if own else (options["data"], RunDescription())
     others = {each: found for each in OTHERS if (found := run.rows(each).load)}
@@ -235,9 +240,11 @@ def refuse_idle(options: Options, needed: str) -> None:
 
 
 def loaded(request: Options, where: str) -> Data:
-    """Rows by the arguments of boltz.load_data as run.toml has them; raises FileError where these are none."""
+    """Rows by the arguments of boltz.load_data or boltz.load_views as run.toml has them; raises FileError where these
+    are none.
+    """
     try:
-        return load(**request)
+        return again(**request)
     except TypeError as problem:
         raise FileError(f"{where} does not say how to load its rows ({str(problem)!r:.80}).") from problem
 

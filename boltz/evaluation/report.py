@@ -20,7 +20,7 @@ from boltz.diagnostics.layers import layers_of
 from boltz.errors import BoltzError, InputError
 from boltz.evaluation.compare import Comparison, compare, contenders
 from boltz.evaluation.describe import describe
-from boltz.evaluation.diagnose import own_split, particles_of
+from boltz.evaluation.diagnose import own_split, particles_of, refuse_graph
 from boltz.evaluation.documents import are_documents
 from boltz.evaluation.log_z import log_z as measured_log_z
 from boltz.evaluation.page import Markup, both, page, picture, table, tag
@@ -87,6 +87,8 @@ def report(
         raise InputError(f"out is {place}, which exists already: name another file, or replace it with force.")
     several = runs if isinstance(runs, Mapping | list | tuple) else [runs]
     found = contenders(several)
+    for one in found:
+        refuse_graph(one, "shown on a page")
     if len(found) > MOST_RUNS:
         raise InputError(f"runs must hold at most {MOST_RUNS} machines, got {len(found)}.")
     things = [*several.values()] if isinstance(several, Mapping) else several

@@ -15,17 +15,20 @@ from boltz import checks
 from boltz.data import Data
 from boltz.data.binarize import HOW, binarize, undrawn
 from boltz.data.dataset import only
-from boltz.data.from_arrays import as_data, refuse_other_kind
+from boltz.data.from_arrays import refuse_other_kind
 from boltz.data.labels import Labels
 from boltz.errors import InputError
-from boltz.evaluation.per_unit import seen_words, visible_words
+from boltz.evaluation.per_unit import Visible, seen_words, visible_of, visible_words
 from boltz.evaluation.reading import WORDS as TABLES
 from boltz.evaluation.reading import Options, rows_asked
 from boltz.evaluation.trained import Trained
+from boltz.evaluation.view_reading import several
+from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.graph import Layer
 from boltz.networks.network import Network
 from boltz.rng import Key
+from boltz.training.view_rows import check_views, rows_for
 
 Array = NDArray[Any]
 NUMBERS = 2**21  # that a chunk of rows holds at most, beside its features
@@ -35,13 +38,13 @@ NUMBERS = 2**21  # that a chunk of rows holds at most, beside its features
 class Rows:
     """Rows of data as a machine sees them, how it does so, which units are known (None: all), which split they are.
 
-    layer: the visible one of the machine.
+    layer: the visible one of the machine, or its several ones.
     """
 
     data: Data
     how: str
     key: Key
-    layer: Layer
+    layer: Visible
     mask: Array | None = None
     split: str | None = None
 
@@ -96,10 +99,20 @@ def rows_of(path: Path, model: Model | Network, options: Mapping[str, Any], spli
 
 def seen_by(model: Model | Network, data: Data, how: str, seed: int) -> Rows:
     """Rows of data as a machine sees them; raises InputError where it cannot."""
+    key = Key.from_seed(checks.integer(seed, "seed", 0, 2**63 - 1)).derive("evaluate")
+    if machine := several([model]):
+        _refuse_views(machine, data, how)
+        return Rows(data, "none", key, visible_of(machine))
     layer = model.layers[0]
     _refuse_other(data, layer, None if how == "none" else how)
-    key = Key.from_seed(checks.integer(seed, "seed", 0, 2**63 - 1)).derive("evaluate")
     return Rows(data, "none" if data.levels == 1 else how, key, layer)
+
+
+def _refuse_views(machine: BoltzmannMachine, data: Data, how: str | None) -> None:
+    """Raise InputError for rows that are not of the visible layers of a machine, and for drawing states of these."""
+    check_views(machine, data, "the data")
+    if how not in (None, "none"):
+        raise InputError(f"binarize must be none for several visible layers, got {how}.")
 
 
 def _refuse_other(data: Data, layer: Layer, how: str | None) -> None:
@@ -124,15 +137,15 @@ class Seen:
 class Measured:
     """Rows x (rows, units) as a machine sees them, drawn once, of which data and split they are, and how they are seen.
 
-    layer: the visible one of the machine. split: None for data in one piece; train: the rows that simple models are
-    fitted to, None for those of the run.
+    layer: the visible one of the machine, or its several ones. split: None for data in one piece; train: the rows that
+    simple models are fitted to, None for those of the run.
     """
 
     x: Any
     data: Data
     split: str | None
     how: str
-    layer: Layer
+    layer: Visible
     train: Data | None = None
 
     @property
@@ -175,7 +188,7 @@ def rows_given(
         return rows_asked(trained.path, [trained.model], wanted, default)
     if split is not None:
         raise InputError("split must be None for rows that are given as data: it is of named data.")
-    found = as_data(data, "data", trained.model.layers[0], trained.model.levels)
+    found = rows_for(trained.model, data, "data", missing=False)
     if limit is not None and limit < len(found.x):
         return only(found, np.arange(limit)), None
     return found, None
@@ -183,7 +196,7 @@ def rows_given(
 
 def rows_to_fit(trained: Trained, train: Any) -> Data | None:
     """The rows that an argument train gives, an array or Data, None for those of the run; raises InputError."""
-    return None if train is None else as_data(train, "train", trained.model.layers[0], trained.model.levels)
+    return None if train is None else rows_for(trained.model, train, "train", missing=False)
 
 
 def measured_rows(
@@ -195,13 +208,16 @@ def measured_rows(
         checks.choice(binarize, "binarize", HOW)
     before = trained.run.setting("binarize")
     x, how = visible_rows(data, binarize or before, seed, trained.model)
-    return Measured(x, data, split, how, trained.model.layers[0])
+    return Measured(x, data, split, how, visible_of(trained.model))
 
 
 def visible_rows(data: Data, how: str | None, seed: int, model: Model) -> tuple[Any, str]:
     """Rows (rows, units) as the machine sees them, drawn once by seed, and how; 0/1 data stay as they are ("none")."""
-    layer = model.layers[0]
-    _refuse_other(data, layer, how)
+    layer = visible_of(model)
+    if machine := several([model]):
+        _refuse_views(machine, data, how)
+    else:
+        _refuse_other(data, model.layers[0], how)
     needed = data.x.size * max(np.dtype(np.float32).itemsize, 0 if layer.binary else data.x.itemsize)
     if needed > memory():
         raise InputError(

@@ -11,6 +11,7 @@ import numpy as np
 from boltz.estimators.ais import ais
 from boltz.models.builders import dbm, dbn, rbm, sbn, vae
 from boltz.models.files import Model
+from boltz.models.wiring import boltzmann, multimodal
 from boltz.training.loop import WORTH
 from boltz.training.settings import Common
 from boltz.training.train import train
@@ -20,6 +21,8 @@ SIDE = 64  # rows, units and chains that are enough for every kernel
 SMALL: dict[str, Callable[[], Model]] = {
     "rbm": lambda: rbm(SIDE, SIDE),
     "dbm": lambda: dbm([SIDE] * 3),
+    "bm": lambda: boltzmann(SIDE, SIDE),
+    "multimodal": lambda: multimodal({"a": SIDE // 2, "b": SIDE // 2}, {"a": [SIDE], "b": [SIDE]}, SIDE),
     "dbn": lambda: dbn([SIDE] * 3),
     "sbn": lambda: sbn([SIDE] * 3),
     "vae": lambda: vae([SIDE] * 3, 2),
@@ -29,14 +32,14 @@ SMALL: dict[str, Callable[[], Model]] = {
 def warm_up(kind: str, settings: Common, device: str, tell: Callable[[str], object]) -> None:
     """Train and measure a small machine, so that kernels are compiled before the clock of the large one runs.
 
-    kind: rbm, dbm, dbn, sbn or vae. Kernels of the CPU say themselves that they are compiled; of those of a GPU tell
-    hears if it takes long.
+    kind: rbm, dbm, bm, multimodal, dbn, sbn or vae. Kernels of the CPU say themselves that they are compiled; of those
+    of a GPU tell hears if it takes long.
     """
     tiny: dict[str, Any] = {name: getattr(settings, name) for name in ("optimizer", "rule") if hasattr(settings, name)}
     if hasattr(settings, "objective"):
         tiny |= {"objective": settings.objective, "samples": 2}
     else:
-        tiny |= {"chains": SIDE} | ({"pretrain_epochs": 1} if kind in ("dbm", "dbn") else {})
+        tiny |= {"chains": SIDE} | ({"pretrain_epochs": 1} if kind in ("dbm", "multimodal", "dbn") else {})
     timer = threading.Timer(COMPILE_SECONDS, tell, ["compiling kernels of the GPU (first use)"])
     if device != "cpu":
         timer.start()

@@ -195,6 +195,14 @@ def states_outside(model: BoltzmannMachine, states: Mapping[str, Array]) -> dict
     return {**states, **model.graph.split(outside(model, rows))}
 
 
+def states_inside(model: BoltzmannMachine, states: Mapping[str, Array]) -> dict[str, Array]:
+    """States by layer, (chains, units) each, with those of the visible units in the units of the data, as the machine
+    sees them.
+    """
+    rows = model.rows({name: arrays.host(states[name]) for name in model.graph.views})
+    return {**states, **model.graph.split(inside(model, rows))}
+
+
 def structure_from(text: Any) -> Structure:
     """A structure from plain values; raises KeyError, TypeError, ValueError or InputError."""
     sizes = [[checks.integer(n, "widths", 1, 10**7) for n in group] for group in text["widths"]]

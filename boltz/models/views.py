@@ -15,6 +15,12 @@ from boltz.models.graph import Edge, Graph, Layer
 from boltz.models.scaling import Scaling
 
 
+def of_several(model: Any) -> BoltzmannMachine | None:
+    """The machine if it has several visible layers, else None."""
+    found: BoltzmannMachine | None = getattr(model, "undirected", None)
+    return found if found is not None and len(found.graph.views) > 1 else None
+
+
 def alone(machine: BoltzmannMachine, view: str) -> BoltzmannMachine:
     """A visible layer of a machine as an RBM of its own with one idle hidden unit, in the same units of the data."""
     layer = Layer(view, machine.units[view], machine.graph.kinds[view])
@@ -30,8 +36,12 @@ def alone(machine: BoltzmannMachine, view: str) -> BoltzmannMachine:
 
 def views_of(graph: Graph, x: Any, name: str) -> dict[str, Any]:
     """What rows of data hold of each visible layer: arrays by view as they are, or columns of one array; name is what
-    errors call them. Raises InputError.
+    errors call them. Of rows as boltz.load_views gives them unknown numbers are NaN. Raises InputError.
     """
+    if hasattr(x, "fingerprint"):
+        if tuple(view.name for view in x.views) != graph.views:
+            raise InputError(f"{name} ({x.source}) must hold the views {', '.join(graph.views)}: see boltz.load_views.")
+        x = x.x if x.known is None else np.where(x.known, x.x, np.float32(np.nan))
     if isinstance(x, Mapping):
         if set(x) != set(graph.views):
             raise InputError(f"{name} must hold arrays by view, {', '.join(graph.views)}, got {checks.few(x)}.")

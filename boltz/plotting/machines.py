@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from boltz import checks
 from boltz.data.dataset import Data
 from boltz.errors import InputError
-from boltz.models.files import Model, Seeing, checked_machine, outside, visible_rows
+from boltz.models.boltzmann import BoltzmannMachine, refuse_views
+from boltz.models.files import Model, Seeing, checked_machine, outside, states_inside, visible_rows
+from boltz.models.views import alone, of_several
 from boltz.plotting import curves, images
 from boltz.sampling.decoding import decode, visible_means
 from boltz.sampling.drawing import drawing_of
@@ -111,6 +113,8 @@ def unit_effects(model: Model) -> tuple[Any, str]:
     the place of -2 (Gaussian), or at 1 in the place of 0, all others at 0, or at 1/2. Gaussian visible units are in
     units of the machine. Those that were never on in training are at 0.
     """
+    if model.undirected is not None and (of_several(model) is not None or not model.hidden_layers):
+        return view_effects(model.undirected, model.visible)
     lowest, blank = model.layers[1], never_on(model)
     if model.directed is None or not model.directed.structure.widths[0]:
         weights = np.array(model.visible_weights, np.float64)
@@ -126,22 +130,39 @@ def unit_effects(model: Model) -> tuple[Any, str]:
     return effects, "effects on the visible means"
 
 
-def never_on(model: Model) -> Any:
+def view_effects(model: BoltzmannMachine, view: str) -> tuple[Any, str]:
+    """The weights (units, hidden) of a visible layer at the first layer above it, and what that is in words; its
+    couplings (units, units) where there is none above it.
+    """
+    edges = [edge for edge in model.graph.edges if edge.lower == view and edge.pairs is None]
+    if not edges:
+        raise InputError(f"model must have full edges at layer {view} to be drawn, but its couplings are sparse.")
+    chosen = next((edge for edge in edges if not edge.within), edges[0])
+    weights = np.array(model.params[chosen.key], np.float64)
+    weights[never_on(model, view)] = 0
+    return weights, "couplings to the other units" if chosen.within else "weights"
+
+
+def never_on(model: Model, view: str | None = None) -> Any:
     """Which visible units (units,) were never on in training, as far as the rates tell that are kept with a machine.
 
     These are rates of one row on and one off more than there were, so that several equal ones below all others are of
     units that were never on.
     """
-    rates = model.rates.get(model.visible)
-    if rates is None or not model.layers[0].binary:
-        return np.zeros(model.units[model.visible], bool)
+    view = view or model.visible
+    rates = model.rates.get(view)
+    if rates is None or not next(layer for layer in model.layers if layer.name == view).binary:
+        return np.zeros(model.units[view], bool)
     least = rates == rates.min()
     return least & (rates < RARE) & (1 < least.sum() < len(rates))
 
 
 def machine_of(model: Any) -> Model:
     """A machine, or that of a run, on the host; raises InputError."""
-    return checked_machine(getattr(model, "model", model), any_units=True).to("cpu")
+    found = checked_machine(getattr(model, "model", model), any_units=True, any_graph=True).to("cpu")
+    if (machine := of_several(found)) is not None:
+        refuse_views(machine, "model")
+    return found
 
 
 def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> tuple[Any, str]:
@@ -149,6 +170,11 @@ def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> tuple[Any
 
     Hidden layers of a Helmholtz machine are drawn as they were sampled, real numbers from -3 to 3 as grey levels.
     """
+    machine = of_several(model)
+    if machine is not None and layer in machine.graph.views:
+        inner = machine.checked(states_inside(machine, state), list(machine.units))
+        mean = machine.unit_type(layer).mean(machine.field(layer, inner))
+        return grey(alone(machine, layer), mean), "means"
     if layer == model.visible:
         return grey(model, visible_means(model, state)), "means"
     values, what = drawing_of(model).shown(model, layer, state)

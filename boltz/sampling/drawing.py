@@ -33,7 +33,7 @@ class Drawing(Generic[M]):
     """How machines of one class are drawn.
 
     states(machine, chains, sweeps, seed, start, data): as boltz.sample, sweeps None being the default.
-    visible_means(machine, state): means (rows, units) of the visible units given the layers in state.
+    visible_means(machine, state): means (rows, columns) of the visible units given the layers in state.
     decoded(machine, state): the same given one hidden layer.
     shown(machine, layer, state): what a picture shows of a hidden layer (rows, units), and its name in words.
     clamped(machine, evidence, sweeps, key): what makes the chains of a block of rows with their known units clamped.

@@ -64,6 +64,14 @@ def written(path: Path, table: Table) -> Iterator[Write]:
                         np.lib.format.write_array(member, np.asarray(values), allow_pickle=False)
 
 
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays by name to an .npz file, deflated; it appears when it is whole. Raises FileError."""
+    with _replacing(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, values in arrays.items():  # numpy.savez takes none named file
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(values), allow_pickle=False)
+
+
 def write_per_row(path: Path, per_row: NDArray[np.float64], names: Sequence[str] = ("log_likelihood",)) -> None:
     """Write log-likelihoods in nats, (rows,) or (rows, machines), to a .npy file, or to a .csv one, whose columns are
     the numbers of the rows, from 1, and one a machine under its name.

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
-from boltz.data import Data, load
-from boltz.data.dataset import columns_entry
+from boltz.data import Data, again
+from boltz.data.dataset import VIEWS, columns_entry
+from boltz.data.views import whole_rows
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.foreign import shown
 from boltz.models.blueprint import Blueprint, plan_from
@@ -50,13 +51,13 @@ class RowsEntry:
 
     @property
     def load(self) -> dict[str, Any]:
-        """The arguments of boltz.load_data, none for an array."""
+        """The arguments of boltz.load_data or boltz.load_views, none for an array."""
         return _table(self.table, "load")
 
     @property
     def name(self) -> str | None:
-        """The name or path of the data."""
-        found = self.load.get("name_or_path")
+        """The name or path of the data, of several views in files of their own that of the first one."""
+        found = self.load.get("name_or_path", next(iter(_table(self.load, "views").values()), [None])[0])
         return found if isinstance(found, str) else None
 
     def get(self, name: str) -> Any:
@@ -152,9 +153,13 @@ class RunDescription:
     def image(self) -> tuple[int, int] | None:
         """Height and width of the images that the run was trained on; None for other rows."""
         shape = self.part("picture").get("shape")
-        if not isinstance(shape, list) or len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
-            return None
-        return shape[0], shape[1]
+        return (shape[0], shape[1]) if _is_shape(shape) else None
+
+    @property
+    def images(self) -> dict[str, tuple[int, int]]:
+        """Height and width of the images of each visible layer of several that has any."""
+        shapes = _table(self.part("picture"), "views")
+        return {view: (shape[0], shape[1]) for view, shape in shapes.items() if _is_shape(shape)}
 
     @property
     def learnt(self) -> RowsEntry:
@@ -173,7 +178,9 @@ class RunDescription:
         if x is None and not wanted.get("load"):
             raise InputError(f"{self.folder} was trained on an array; give it again as {name}.")
         try:
-            given = load(**wanted.get("load")) if x is None else x
+            given = again(**wanted.get("load")) if x is None else x
+            if entry == "held_out" and x is None and given.kind == VIEWS:
+                given = whole_rows(given)
             data = rows_for(model, given, name, missing=entry == "data")
         except TypeError as problem:
             how = f"does not say how to load the {entry} ({shown(problem)})"
@@ -227,6 +234,11 @@ def versions() -> dict[str, str]:
     """Versions of what results depend on."""
     packages = {name: metadata.version(name) for name in ("numpy", "numba", "scipy")}
     return {"python": platform.python_version(), **packages}
+
+
+def _is_shape(shape: Any) -> TypeGuard[list[int]]:
+    """Whether a value is height and width of an image."""
+    return isinstance(shape, list) and len(shape) == 2 and all(isinstance(n, int) and n > 0 for n in shape)
 
 
 def _table(values: Any, name: str) -> dict[str, Any]:

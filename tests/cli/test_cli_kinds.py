@@ -180,8 +180,11 @@ def test_what_files_hold_is_described() -> None:
 
 TRAIN = ("train", "rbm", "--layers", 3, "--data")
 BAD: dict[str, tuple[tuple[Any, ...], str]] = {
-    "units of a vae": (("train", "vae", "--units", "spin"), "--units is an option of rbm and dbm, not of vae"),
-    "hidden units of an sbn": (("train", "sbn", "--hidden-units", "spin"), "is an option of rbm and dbm, not of sbn"),
+    "units of a vae": (("train", "vae", "--units", "spin"), "--units is an option of rbm, dbm and bm, not of vae"),
+    "hidden units of an sbn": (
+        ("train", "sbn", "--hidden-units", "spin"),
+        "is an option of rbm, dbm and bm, not of sbn",
+    ),
     "spins for a vae": (("train", "vae", "--data", "spins.npy"), "holds -1 and 1, which are visible units of an rbm"),
     "sequences for a dbn": (
         ("train", "dbn", "--data", "family.fasta"),

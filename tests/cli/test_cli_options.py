@@ -22,6 +22,9 @@ from boltz.storage import run_folder
 
 OTHER: dict[str, Any] = {
     "layers": ((4, 3),),
+    "modality": {"image": ("x", "gaussian"), "text": ("y", "bernoulli")},
+    "joint": 7,
+    "lateral": "hidden",
     "latent": (7,),
     "initial_scale": 0.1,
     "initial_bias": "zero",
@@ -139,6 +142,8 @@ def other(model: str, name: str) -> Any:
     default = MACHINES[model].options[name]
     if name == "center":
         return not default
+    if name == "positive" and default == OTHER[name]:
+        return "gibbs"
     if name == "optimizer" and default == OTHER[name]:
         return "momentum"
     return OTHER[name]
@@ -224,7 +229,7 @@ def test_defaults_are_valid_and_shown(model: str) -> None:
     text = " ".join(invoke("train", model, "--help").stdout.split())
     for title, names in SECTIONS.items():
         assert (f" {title}: --" in text) == any(name in machine.options or name not in HELP for name in names), title
-    layers = "/".join(",".join(map(str, group)) for group in machine.shape["layers"])
+    layers = "/".join(",".join(map(str, group)) for group in machine.shape["layers"] or [["one for each --modality"]])
     assert f"[default: {layers}]" in text
 
 
@@ -263,8 +268,8 @@ def test_help_without_a_model_names_all_of_them() -> None:
     said = " ".join(text.split())
     for model, machine in MACHINES.items():
         assert f"{model} {machine.title}." in said
-    assert "vae: Gaussian units" in said and "dbm, dbn: Epochs of each" in said and "iwae-1l" in said
-    assert {"layers", "data", "recipe", "resume", "help"} <= set(OPTION.findall(text)) and text.count("\n") < 112
+    assert "vae: Gaussian units" in said and "dbm, multimodal, dbn: Epochs of each" in said and "iwae-1l" in said
+    assert {"layers", "data", "recipe", "resume", "help"} <= set(OPTION.findall(text)) and text.count("\n") < 120
 
 
 def test_every_option_reaches_the_run(data: Path) -> None:

@@ -74,6 +74,8 @@ ADDED = (
 LAYERS = {
     "rbm": ("--layers=16",),
     "dbm": ("--layers=12,8", "--pretrain-epochs=1"),
+    "bm": ("--layers=6",),
+    "multimodal": ("--pretrain-epochs=1",),
     "dbn": ("--layers=12,8", "--pretrain-epochs=1"),
     "sbn": ("--layers=12,8",),
     "vae": ("--layers=12",),

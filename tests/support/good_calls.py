@@ -236,6 +236,12 @@ def functions() -> dict[str, Good]:
         "trajectory": Good(boltz.trajectory, {"path": RUN}, paths=("path",)),
         "load_network": Good(boltz.load_network, {"path": NETWORK}, paths=("path",)),
         "load_data": Good(boltz.load_data, {"name_or_path": DATA, **loading}, paths=("name_or_path",)),
+        "load_views": Good(
+            boltz.load_views,
+            {"name_or_path": None, "views": {"a": (DATA, "gaussian"), "b": (DATA, "gaussian")}, "split": "train"}
+            | {"limit": 2, "missing": False},
+            paths=("name_or_path",),
+        ),
         "load_data, a table": Good(
             boltz.load_data, {"name_or_path": TABLE, **loading, "drop_columns": ["a"]}, paths=("name_or_path",)
         ),
