@@ -57,7 +57,8 @@ class RowsEntry:
     @property
     def name(self) -> str | None:
         """The name or path of the data, of several views in files of their own that of the first one."""
-        found = self.load.get("name_or_path", next(iter(_table(self.load, "views").values()), [None])[0])
+        views = [view[0] for view in _table(self.load, "views").values() if isinstance(view, list) and view]
+        found = self.load.get("name_or_path", views[0] if views else None)
         return found if isinstance(found, str) else None
 
     def get(self, name: str) -> Any:

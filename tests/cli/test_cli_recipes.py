@@ -192,7 +192,10 @@ def test_the_data_of_a_recipe_are_its_own(tmp_path: Path, monkeypatch: pytest.Mo
         (("--recipe", "iwae-1l", "--stages", 9), "--stages must be from 1 to 8"),
         (("--recipe", "iwae-1l", "--stages", 2, "--epochs", 5), "goes with no --epochs"),
         (("--recipe", "iwae-1l", "--stages", 2, "--schedule", "linear"), "goes with no --schedule"),
-        (("--recipe", "iwae-1l", "--rule", "cd"), "--rule is an option of rbm, dbm and dbn, not of vae"),
+        (
+            ("--recipe", "iwae-1l", "--rule", "cd"),
+            "--rule is an option of rbm, dbm, bm, multimodal and dbn, not of vae",
+        ),
         (("--resume", "r", "--recipe", "iwae-1l"), "it takes no --recipe"),
     ],
 )

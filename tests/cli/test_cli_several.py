@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -209,6 +210,18 @@ def test_changed_rows_are_not_resumed() -> None:
     np.savez("pairs.npz", x_image=IMAGE, x_text=1 - TEXT)
     refused = invoke("train", "--resume", "r")
     assert refused.exit_code == 2 and "the data of r changed: the fingerprint of x differs" in refused.stderr
+
+
+@pytest.mark.parametrize("views", ["5", "{image = 5, text = 3}", '{image = ["x_image"]}', "{}"])
+def test_a_hostile_run_is_refused_in_one_sentence(both: Path, views: str) -> None:
+    shutil.copytree(both, "r")
+    text = Path("r/run.toml").read_text()
+    first, _, rest = text.partition("[data.load.views]")
+    Path("r/run.toml").write_text(f"{first}views = {views}\n{rest[rest.index('[held_out]') :]}")
+    for command in ("evaluate", "features", "complete"):
+        found = invoke(command, "r", "--split", "train")
+        assert found.exit_code == 2 and found.stderr.strip().count("\n") == 0, found.stderr
+    assert invoke("info", "r").exit_code == 0
 
 
 REFUSED: list[tuple[tuple[object, ...], str]] = [
