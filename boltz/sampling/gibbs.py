@@ -19,6 +19,7 @@ from boltz.kernels.cpu.runners import Count, Program, Runner
 from boltz.kernels.cuda.graphs import Clock, Replay
 from boltz.models.boltzmann import BoltzmannMachine, State, affordable_chains, checked_model
 from boltz.models.files import states_outside, visible_rows
+from boltz.models.views import alone
 from boltz.parallel import ALONE, Workers, blocks, dealt, shares, workers
 from boltz.rng import Key, Stream
 from boltz.sampling.flips import Flips, Moment
@@ -303,7 +304,7 @@ def started(
 
     The hidden side is drawn first where only the visible one says something.
     """
-    rows = {}
+    rows: dict[str, Array] = {}
     if own_lengths(model.unit_type(model.visible)):
         start = _start_of_documents(model, start, data)
     asked = isinstance(start, str) and start == "data"
@@ -312,11 +313,7 @@ def started(
     if data is not None or asked:
         if data is None:
             raise InputError("start='data' needs rows of data: give data=rows.")
-        x = visible_rows(model, data, "data")
-        chosen = x[(np.arange(chains) * len(x)) // chains]
-        rows[model.visible] = model.zeros(chains, model.visible) if model.layers[0].binary else chosen
-        if model.layers[0].binary:
-            model.unit_type(model.visible).draw(chosen, key.derive("data").stream(0), first, rows[model.visible])
+        rows = _rows_of(model, visible_rows(model, data, "data"), chains, key.derive("data"), first)
     flipped, turned = bool(rows), turned_weights(model)
     if start is None:
         state = mixed_start(model, chains, key, first)
@@ -336,6 +333,18 @@ def started(
     moves = not isinstance(start, Mapping) and all(has_two(kind) for kind in model.types.values())
     moves = moves and model.graph.layered
     return Walk(GibbsSweep(model, key, flipped, turned=turned), state, moves, first)
+
+
+def _rows_of(model: BoltzmannMachine, x: Array, chains: int, key: Key, first: int) -> dict[str, Array]:
+    """Rows x (rows, columns), evenly spaced, as states of visible layers of so many chains; binary ones are drawn."""
+    chosen, found = x[(np.arange(chains) * len(x)) // chains], {}
+    for view, part in model.evidence(chosen).items():
+        found[view] = part
+        if model.unit_type(view).binary:
+            own = key.derive(view) if len(model.graph.views) > 1 else key
+            found[view] = model.zeros(chains, view)
+            model.unit_type(view).draw(part, own.stream(0), first, found[view])
+    return found
 
 
 def _start_of_documents(model: BoltzmannMachine, start: Any, data: Any) -> Any:
@@ -371,8 +380,11 @@ def _given(model: BoltzmannMachine, start: State, chains: int) -> dict[str, Arra
     for layer in start:
         if layer not in model.graph.units:
             raise InputError(f"start must hold layers among {', '.join(model.graph.units)}, got {checks.brief(layer)}.")
-    if (model.levels is not None or model.scaling is not None) and model.visible in start:
-        start = {**start, model.visible: visible_rows(model, start[model.visible], f"start[{model.visible!r}]")}
+    if model.levels is not None or model.scaling is not None:
+        one = len(model.graph.views) == 1
+        for view in set(model.graph.views) & set(start):
+            seen = visible_rows(model if one else alone(model, view), start[view], f"start[{view!r}]")
+            start = {**start, view: seen}
     given = {k: v.copy() for k, v in model.checked(start, tuple(start), "start").items()}
     for layer, x in given.items():
         if len(x) != chains:
