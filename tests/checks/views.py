@@ -59,6 +59,7 @@ def check_kept_rates() -> None:
         x = {name: {"a": REAL, "b": BITS}[name] for name in names}
         model = boltz.multimodal(views, {name: [3] for name in names}, 2, x=x)
         rates = boltz.train(model, x, **quick).model.rates
+        assert set(rates) == set(model.graph.units)
         np.testing.assert_allclose(rates["a"], 0, atol=1e-5)
         np.testing.assert_allclose(rates["b"], BITS.mean(axis=0), atol=0.01)
     one = boltz.train(boltz.rbm(3, 2, REAL, units="gaussian"), REAL, epochs=1, validation=0.0).model
