@@ -38,7 +38,11 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "l2": 1e-4,
     },
 }
-SETTINGS = {**SETTINGS, "multimodal": SETTINGS["dbm"], "bm": {**SETTINGS["rbm"], "positive": "collapsed", "l2": 1e-4}}
+SETTINGS = {
+    **SETTINGS,
+    "multimodal": {**SETTINGS["dbm"], "pretrain": "doubling"},
+    "bm": {**SETTINGS["rbm"], "positive": "collapsed", "l2": 1e-4},
+}
 RATES: Mapping[str, Mapping[str, float]] = {
     "bm": {"learning_rate": 0.02},
     "multimodal": {"pretrain_learning_rate": 0.1, "learning_rate": 0.05},

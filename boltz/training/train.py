@@ -36,6 +36,7 @@ from boltz.training.loop import ROWS, Events, Loop, Record
 from boltz.training.minutes import CLOCK, Plan, Time, minutes_of, named_length, plain, planned, used
 from boltz.training.monitor import apart
 from boltz.training.pacing import Watched, with_all_epochs
+from boltz.training.pathways import doubles
 from boltz.training.runner import Runner, saved_in
 from boltz.training.settings import PREDICTING, AnySettings
 from boltz.training.snapshots import Recorder
@@ -211,6 +212,8 @@ def _begun(model: Model, x: Any, held_out: Any, settings: dict[str, Any], minute
     views = model.layers[: len(model.layers) - len(model.hidden_layers)]
     shape = len(data.x), sum(layer.units // layer.columns for layer in views)
     units = kinds, len(views)
+    if isinstance(model, BoltzmannMachine) and len(views) > 1 and not doubles(model.graph):
+        settings = {"pretrain": "bottom", **settings}
     named = completed(model.plan.kind, settings, shape, others is not None, bool(model.rates), units)
     chosen = settings_of(model.plan, named)
     if minutes is None:

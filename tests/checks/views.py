@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -11,6 +12,8 @@ import boltz
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.presets import completed
 from boltz.rng import Key
+from boltz.sampling.clamped import outwards
+from boltz.sampling.evidence import evidence_of
 from boltz.sampling.gibbs import started
 from boltz.training.stages import settings_of, stages
 
@@ -49,6 +52,22 @@ def check_presets_know_views() -> None:
     assert spins["learning_rate"] == usual["learning_rate"] / 2  # no view is coupled to another one
     upper = completed("multimodal", {}, (10_000, 90), True, units=(["bernoulli"] * 4 + ["spin"], 2))
     assert upper["positive"] == "collapsed"
+
+
+def check_pretraining_by_default() -> None:
+    """The joint layer is pretrained upon all pathways wherever it can be, and other graphs are trained all the same."""
+    x = {"a": BITS[:40], "b": REAL[:40]}
+    quick = {"epochs": 1, "pretrain_epochs": 1}
+    layers: dict[str, Any] = {"a": 4, "b": (3, "gaussian"), "c": 3, "d": 2}
+    for model, wanted in (
+        (boltz.multimodal({"a": 4, "b": (3, "gaussian")}, {"a": [3], "b": [2]}, 2), "doubling"),
+        (boltz.multimodal({"a": 4, "b": (3, "gaussian")}, {"a": [3], "b": [(2, "spin")]}, 2), "bottom"),
+        (boltz.graph(layers, [("a", "c"), ("b", "c"), ("c", "d")], ("a", "b")), "bottom"),
+        (boltz.graph(layers, [("a", "c"), ("c", "d"), ("b", "d")], ("a", "b")), "bottom"),
+    ):
+        run = boltz.train(model, x, **quick)
+        assert run.settings.pretrain == wanted
+        assert boltz.train(model, x, pretrain="bottom", **quick).settings != run.settings or wanted == "bottom"
 
 
 def check_kept_rates() -> None:
@@ -173,3 +192,34 @@ def check_guesses(seed: int = 0) -> None:
     assert wrong(log_p(model).argmax(axis=1)) < least + room
     completed = boltz.complete(model, {"x": STATES}, sweeps=400, seed=seed)["y"]
     assert wrong(completed.argmax(axis=1)) < least + room
+
+
+def check_outwards() -> None:
+    """Where a view is unknown, means start near its law given the other one: half as far away as its base rates are. No
+    row depends on those beside it, and rows that know something of all views, or nothing, start as they would.
+    """
+    rates = {name: states.mean(axis=0) for name, states in boltz.exact_samples(planted(), 4000, seed=1).items()}
+    model = replace(planted(), rates=rates)
+    base = {name: np.zeros((len(STATES), units)) + rates[name] for name, units in model.units.items()}
+
+    def start(x: dict[str, Any], draw: Any = None) -> dict[str, Any]:
+        evidence = evidence_of(model, x)
+        state = {name: means[: len(evidence)].copy() for name, means in base.items()}
+        for view, part in model.graph.columns.items():
+            np.copyto(state[view], evidence.rows[:, part], where=evidence.known[:, part])
+        outwards(model, evidence, state, draw)
+        return state
+
+    found, given = start({"x": STATES}), law() / law().sum(axis=1, keepdims=True)
+    far, near = (np.abs(y - given).sum(axis=1) @ law().sum(axis=1) for y in (base["y"], found["y"]))
+    assert near < 0.6 * far
+    mixed = {"x": STATES.astype(float), "y": np.full((64, 1), np.nan)}
+    mixed["y"][::3], mixed["x"][1::3] = 2, np.nan
+    several = start(mixed)
+    for name, means in several.items():
+        np.testing.assert_allclose(means[2::3], found[name][2::3], rtol=0, atol=1e-12)
+        if name in model.graph.hidden:
+            assert (means[::3] == base[name][::3]).all() and (means[1::3] == base[name][1::3]).all()
+    drawn = start({"x": STATES}, lambda layer, means: np.full_like(means, 0.25))
+    assert all((drawn[name] == 0.25).all() for name in ("x_h1", "joint", "y_h1", "y"))
+    assert (drawn["x"] == STATES).all()

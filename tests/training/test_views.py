@@ -15,6 +15,10 @@ def test_presets_know_views() -> None:
     checks.check_presets_know_views()
 
 
+def test_pretraining_by_default() -> None:
+    checks.check_pretraining_by_default()
+
+
 def test_kept_rates() -> None:
     checks.check_kept_rates()
 
@@ -25,6 +29,10 @@ def test_starts() -> None:
 
 def test_joint_log_p() -> None:
     checks.check_joint_log_p()
+
+
+def test_outwards() -> None:
+    checks.check_outwards()
 
 
 def test_guesses() -> None:
