@@ -74,6 +74,9 @@ _PLACES = {
     "diagnose": "evaluation.diagnose",
     "Description": "evaluation.describe",
     "describe": "evaluation.describe",
+    "Retrieval": "evaluation.retrieval",
+    "RetrievalScores": "evaluation.retrieval",
+    "retrieve": "evaluation.retrieval",
     "preset": "presets",
     "recipe": "presets",
     "LikelihoodAlong": "estimators.along_training",
@@ -180,6 +183,7 @@ if TYPE_CHECKING:
     from boltz.evaluation.gradient import gradient
     from boltz.evaluation.log_z import log_z
     from boltz.evaluation.report import report
+    from boltz.evaluation.retrieval import Retrieval, RetrievalScores, retrieve
     from boltz.models.boltzmann import BoltzmannMachine
     from boltz.models.builders import dbm, dbn, from_arrays, helmholtz, rbm, sbn, vae
     from boltz.models.files import load, trajectory

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
-from itertools import pairwise
+from itertools import pairwise, product
 from math import prod
 from typing import Any
 
@@ -38,7 +38,11 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "l2": 1e-4,
     },
 }
-SETTINGS = {**SETTINGS, "multimodal": SETTINGS["dbm"], "bm": {**SETTINGS["rbm"], "positive": "collapsed", "l2": 1e-4}}
+SETTINGS = {
+    **SETTINGS,
+    "multimodal": {**SETTINGS["dbm"], "pretrain": "doubling"},
+    "bm": {**SETTINGS["rbm"], "positive": "collapsed", "l2": 1e-4},
+}
 RATES: Mapping[str, Mapping[str, float]] = {
     "bm": {"learning_rate": 0.02},
     "multimodal": {"pretrain_learning_rate": 0.1, "learning_rate": 0.05},
@@ -190,8 +194,12 @@ def with_rule(kind: str, rule: Any, found: Mapping[str, Any], shape: tuple[int, 
     return {**found} | {name: value for name, value in own.items() if name in found}
 
 
-def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int, machine: str = "") -> dict[str, Any]:
-    """A preset for a Boltzmann machine with layers of these kinds, from the bottom, and so many visible units.
+def with_units(
+    found: Mapping[str, Any], kinds: Sequence[str], visible: int, views: int = 1, machine: str = ""
+) -> dict[str, Any]:
+    """A preset for a Boltzmann machine with layers of these kinds, from the bottom, and so many visible units, in the
+    first layer or in as many as there are views.
+
 
     Spins are twice as far apart as 0 and 1, so that rates are half for each layer of spins at an edge; those of layers
     of units up to n are divided by the root of n. Many correlated Gaussian units make large gradients: more than 100 of
@@ -201,9 +209,10 @@ def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int, mac
     layer, of a bm. Chains of training rows keep a bit a unit of upper layers, and give way to draws from mean field
     where these have other units.
     """
-    slower = min((prod(map(_rate, pair)) for pair in pairwise(kinds)), default=1.0)
+    edges = pairwise(kinds) if views == 1 else product(kinds, kinds[views:])
+    slower = min((prod(map(_rate, pair)) for pair in edges), default=1.0)
     changes: dict[str, Any] = {}
-    if "gaussian" in kinds[:1]:
+    if "gaussian" in kinds[:views]:
         slower *= min(1.0, (MANY_GAUSSIAN / visible) ** 0.5)
     if "gaussian" in kinds:
         changes["clip_norm"] = CLIP_NORM
@@ -211,11 +220,11 @@ def with_units(found: Mapping[str, Any], kinds: Sequence[str], visible: int, mac
         changes["gauge"] = "none"  # of couplings within a layer
     elif any(kind.startswith("categorical") for kind in kinds):
         changes["gauge"] = "zero-sum"
-    if "counts" in kinds[:1]:
+    if "counts" in kinds[:views]:
         slower *= COUNTS_RATE
         changes |= {"rule": "cd", "k": "1:5", "center": False}
     rates = {name: slower * found[name] for name in ("learning_rate", "pretrain_learning_rate") if name in found}
-    if found.get("positive") == "gibbs" and set(kinds[2:]) - {"bernoulli"}:
+    if found.get("positive") == "gibbs" and set(kinds[views + 1 :]) - {"bernoulli"}:
         changes["positive"] = "collapsed"
     return {**found, **rates, **changes}
 
@@ -272,11 +281,11 @@ def completed(
     shape: tuple[int, int],
     held_out: bool,
     trained: bool = False,
-    units: Sequence[str] = (),
+    units: tuple[Sequence[str], int] = ((), 1),
 ) -> dict[str, Any]:
     """The settings of a training in Python on (rows, units): those named, and the preset for the others.
 
-    units: the kinds of the layers of a Boltzmann machine.
+    units: the kinds of the layers of a Boltzmann machine, and how many of them are visible.
 
     Who names epochs, and no patience, trains for all of them on all rows, unless there are held-out ones; pretraining
     is then as much shorter as epochs are. trained: the machine has learnt already, so that pretraining, which would
@@ -288,7 +297,7 @@ def completed(
     found = preset_for(kind, *shape, settings.get("batch_size"), judged)
     if "pretrain_epochs" in found and isinstance(settings.get("epochs"), int):
         found["pretrain_epochs"] = pretraining_for(kind, settings["epochs"], found["pretrain_epochs"])
-    found = with_units(with_rule(kind, settings.get("rule"), found, shape), units, shape[1], kind)
+    found = with_units(with_rule(kind, settings.get("rule"), found, shape), units[0], shape[1], units[1], kind)
     if trained and "pretrain_epochs" in found:
         found["pretrain_epochs"] = 0
     if "epochs" in settings and not judged and not settings.get("patience"):

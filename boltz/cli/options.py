@@ -223,6 +223,7 @@ class Table(NamedTuple):
     units: int
     valid: bool
     kinds: tuple[str, ...] = ()
+    views: int = 1
 
 
 USUAL = Table(10_000, 784, True)  # where the data are not known
@@ -249,7 +250,7 @@ def chosen(
     if "epochs" in given and "pretrain_epochs" in preset:
         preset["pretrain_epochs"] = presets.pretraining_for(model, given["epochs"], preset["pretrain_epochs"])
     preset = presets.with_rule(model, (said | given).get("rule"), preset, (data.rows, data.units))
-    preset = presets.with_units(preset, data.kinds, data.units, model)
+    preset = presets.with_units(preset, data.kinds, data.units, data.views, model)
     changes = {name: value for name, value in preset.items() if name in known} | said
     values = {name: x for name, x in (known | changes | given).items() if not (own_shape and name in SHAPE)}
     if values["patience"] and values["epochs"] and "patience" not in said | given:

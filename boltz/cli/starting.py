@@ -268,7 +268,8 @@ def _values(
         if options["binarize"] not in (None, "none"):
             raise InputError(f"--binarize must be none for {visible_words(visible)}, got {options['binarize']}.")
         changes["binarize"] = "none"
-    table = (rows or USUAL)._replace(kinds=_kinds(options, kind, changes, first, visible))
+    views = len(first.visible_layers) if first is not None else len(options["modality"] or ()) if kind == SEVERAL else 1
+    table = (rows or USUAL)._replace(kinds=_kinds(options, kind, changes, first, visible), views=max(views, 1))
     table = table._replace(units=max(table.units // units_of(visible).columns, 1) if rows else table.units)
     values = chosen(options, kind, changes, options["init"] is not None, table)
     if valid or values["validation"] > 0:

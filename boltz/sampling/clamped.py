@@ -10,24 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz import arrays
-from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.boltzmann import BoltzmannMachine, State
 from boltz.parallel import shares, workers
 from boltz.rng import Key
 from boltz.sampling.evidence import Evidence
 from boltz.sampling.gibbs import GibbsSweep, pins
 from boltz.sampling.inputs import Scratch, layer_input, turned_weights
 from boltz.sampling.meanfield import WITHIN, MeanField, solve
+from boltz.units.states import inside
 
 Array = NDArray[Any]
 SWEEPS = 100
+ROOM = 1e-3  # of base means from the ends of what units can be
+Drawn = Callable[[str, Array], Array]
 FIRST_SWEEP = MeanField(tolerance=0.0, sweeps=1)
 
 
 def posterior(machine: BoltzmannMachine, evidence: Evidence, sweeps: int = SWEEPS) -> dict[str, Array]:
     """Mean-field means (rows, units) of all layers given evidence, where it lives; known units are as they were.
 
-    Hidden layers first hear the visible units with unknown ones at their base rate, as in mean_field; then they and
-    the unknown units relax together for so many sweeps, all of them, so that no row depends on when others settle.
+    Hidden layers first hear the visible units with unknown ones at their base rate, as in mean_field, but those of rows
+    that lack a whole view as outwards has it. Then they and the unknown units relax together for so many sweeps, all of
+    them, so that no row depends on when others settle.
     """
     means = {n: machine.zeros(len(evidence), n) for n in machine.graph.units}
     order = [layer for colour in machine.graph.colours[::-1] for layer in colour]
@@ -41,6 +45,7 @@ def posterior(machine: BoltzmannMachine, evidence: Evidence, sweeps: int = SWEEP
         evidence_now = {view: mine[view] for view in machine.graph.views}
         for layer, start in solve(machine, evidence_now, FIRST_SWEEP, scratch).items():
             mine[layer][...] = start
+        outwards(machine, part, mine)
         for _ in range(sweeps):
             for layer in order:
                 inputs, damping = layer_input(machine, layer, mine, scratch), 0.0
@@ -59,6 +64,50 @@ def restore(machine: BoltzmannMachine, evidence: Evidence, state: Mapping[str, A
     """Put the known entries where they belong in the visible layers of a state, in place."""
     for view, part in machine.graph.columns.items():
         np.copyto(state[view], evidence.rows[:, part], where=evidence.known[:, part])
+
+
+def outwards(machine: BoltzmannMachine, evidence: Evidence, state: dict[str, Array], draw: Drawn | None = None) -> None:
+    """Start rows that know one view and lack another one whole at what known views say, layer by layer, in place.
+
+    A layer hears, at first, only the layers between it and known views: it has its base means, with the fields moved by
+    how far these layers are from theirs. An unknown view is then seen by its own pathway as that pathway draws it. At
+    its base rates it would look like a row of its own to its pathway, such as a mean picture, and chains and mean field
+    may never leave what the pathway makes of that. draw(layer, means) gives states, without it means stay.
+    """
+    graph = machine.graph
+    if len(graph.views) == 1 or not graph.layered:
+        return
+    known: dict[str, Array] = {view: np.any(evidence.known[:, part], axis=1) for view, part in graph.columns.items()}
+    every = np.stack([known[view] for view in graph.views])
+    some: Array = np.any(every, axis=0) & ~np.all(every, axis=0)
+    if not bool(some.any()):
+        return
+    done: dict[str, Array] = {n: known[n] if n in known else np.zeros_like(some) for n in graph.units}
+    base = {n: base_means(machine, n) for n in graph.units}
+    for _ in graph.units:
+        heard = {}
+        for layer, edges in graph.neighbours.items():
+            now = some & ~done[layer] & np.stack([done[other] for _, other, _ in edges]).any(axis=0)
+            if bool(now.any()):
+                heard[layer] = now
+                means = _moved(machine, layer, state, done, base)
+                state[layer][now] = (means if draw is None else draw(layer, means))[now]
+        for layer, now in heard.items():
+            done[layer] = done[layer] | now
+
+
+def _moved(machine: BoltzmannMachine, layer: str, state: State, done: State, base: State) -> Array:
+    """Means (rows, units) of a layer that hears those layers that are done: a view by its field, a hidden layer by its
+    base means moved.
+    """
+    kind = machine.unit_type(layer)
+    if layer in machine.graph.views:
+        return kind.mean(machine.field(layer, state))
+    field = kind.natural(inside(kind, base[layer], ROOM)) + np.zeros_like(state[layer])
+    for key, other, lower in machine.graph.neighbours[layer]:
+        weight = machine.params[key].T if lower else machine.params[key]
+        field += np.where(done[other][:, None], state[other] - base[other], 0) @ weight
+    return kind.mean(field)
 
 
 def base_means(machine: BoltzmannMachine, layer: str) -> Array:
@@ -105,13 +154,20 @@ class ClampedGibbs:
 
 
 def _clamped_gibbs(transition: GibbsSweep, evidence: Evidence, first: int) -> ClampedGibbs:
-    """Chains with all units but the known ones drawn from their base rates."""
+    """Chains with all units but the known ones drawn from their base rates, or as outwards has it."""
     machine, state = transition.machine, {}
     for layer in machine.graph.units:
         state[layer] = machine.zeros(len(evidence), layer)
         mean = base_means(machine, layer) + state[layer]
         machine.unit_type(layer).draw(mean, transition.key.derive("start", layer).stream(0), first, state[layer])
     restore(machine, evidence, state)
+
+    def draw(layer: str, means: Array) -> Array:
+        drawn = machine.zeros(len(evidence), layer)
+        machine.unit_type(layer).draw(means, transition.key.derive("outwards", layer).stream(0), first, drawn)
+        return drawn
+
+    outwards(machine, evidence, state, draw)
     pinned = {
         view: pins(machine, view, state[view], evidence.known[:, part])
         for view, part in machine.graph.columns.items()

@@ -46,66 +46,69 @@ class Evidence:
         np.copyto(visible, self.rows, where=self.known)
 
 
-def evidence_of(model: Model, x: Any, mask: Any = None) -> Evidence:
+def evidence_of(model: Model, x: Any, mask: Any = None, name: str = "x") -> Evidence:
     """Rows x (rows, units) known where mask (rows, units) or (units,) is True, without a mask where x is not NaN.
 
     Categorical units may be codes (rows, units) or one-hot columns, and so may a mask of theirs.
     What stands at the other entries is never looked at. Evidence lives where the model does. Raises InputError, also
     for whole numbers beside NaN at a machine with levels: they are floats by their type, which no levels divide.
     Of several visible layers x holds arrays by view, of which those that it lacks are unknown, or columns side by side.
+    name is what errors call x.
     """
     if len(model.visible_layers) > 1:
         machine: Any = model
-        return _of_views(machine, x, mask)
+        return _of_views(machine, x, mask, name)
     on_device, layer = arrays.on_device(model.arena), model.layers[0]
     x = arrays.host(x) if on_device else x
-    found = scale.table(x, "x", layer.units // layer.columns if by_codes(x, layer) else layer.units)
+    found = scale.table(x, name, layer.units // layer.columns if by_codes(x, layer) else layer.units)
     if mask is None:
         mask = found == found
     known = _checked_mask(_as_rows(arrays.host(mask) if on_device else mask, x, found.shape), found.shape)
     holes = bool((found != found).any())
     if layer.type.joint and not known.all():
-        raise InputError("x must have no unknown counts, since the length of a document is the sum of all of them.")
+        raise InputError(
+            f"{name} must have no unknown counts, since the length of a document is the sum of all of them."
+        )
     if layer.columns > 1:
-        found, known = _in_columns(found, known, layer)
+        found, known = _in_columns(found, known, layer, name)
     rows = found if known.all() else np.where(known, found, _any_state(layer, found))
     if holes and layer.binary and scale.whole_floats(rows, model.levels):
         raise InputError(
-            f"x must hold numbers in [0, 1] or NaN, got floats up to {rows.max():g}, which are not divided: give x / "
-            f"{model.levels}, or numpy.nan_to_num(x).astype(int) with mask=~numpy.isnan(x)."
+            f"{name} must hold numbers in [0, 1] or NaN, got floats up to {rows.max():g}, which are not divided: "
+            f"give x / {model.levels}, or numpy.nan_to_num(x).astype(int) with mask=~numpy.isnan(x)."
         )
-    rows = visible_rows(model, rows)
+    rows = visible_rows(model, rows, name)
     return Evidence(rows, arrays.beside(np.ascontiguousarray(known), rows))
 
 
-def _of_views(model: BoltzmannMachine, x: Any, mask: Any) -> Evidence:
+def _of_views(model: BoltzmannMachine, x: Any, mask: Any, name: str) -> Evidence:
     """The same of a machine with several visible layers."""
     graph, given = model.graph, x
     if isinstance(x, Mapping):
         if not x or set(x) - set(graph.views):
-            raise InputError(f"x must hold arrays by view, some of {', '.join(graph.views)}, got {checks.few(x)}.")
+            raise InputError(f"{name} must hold arrays by view, some of {', '.join(graph.views)}, got {checks.few(x)}.")
     else:
-        given = views_of(graph, x, "x")
+        given = views_of(graph, x, name)
     rows = {len(part) for part in given.values()}
     if len(rows) > 1:
-        raise InputError(f"x must hold equally many rows of each view, got {', '.join(map(str, sorted(rows)))}.")
+        raise InputError(f"{name} must hold equally many rows of each view, got {', '.join(map(str, sorted(rows)))}.")
     if mask is not None and not isinstance(mask, Mapping):
         mask = graph.split(np.broadcast_to(np.asarray(mask), (*rows, model.columns)))
     found, count = [], rows.pop()
     for view in graph.views:
         if view in given:
-            found.append(evidence_of(alone(model, view), given[view], (mask or {}).get(view)))
+            found.append(evidence_of(alone(model, view), given[view], (mask or {}).get(view), f"{name}[{view!r}]"))
             continue
         nothing = model.zeros(count, view)
         found.append(Evidence(nothing, np.zeros_like(nothing, dtype=bool)))
     return Evidence(*(np.concatenate([getattr(each, n) for each in found], axis=1) for n in ("rows", "known")))
 
 
-def _in_columns(found: Array, known: Array, layer: Layer) -> tuple[Array, Array]:
+def _in_columns(found: Array, known: Array, layer: Layer, name: str) -> tuple[Array, Array]:
     """One-hot rows of units of several columns, and which of these are known, whole units; raises InputError."""
     if found.shape[1] != layer.units:
         codes = np.where(known, found, 0)
-        return one_hot(codes, layer.columns, "x"), np.repeat(known, layer.columns, axis=1)
+        return one_hot(codes, layer.columns, name), np.repeat(known, layer.columns, axis=1)
     whole = known.reshape(len(known), -1, layer.columns)
     if (whole.any(axis=2) != whole.all(axis=2)).any():
         raise InputError(f"mask must say the same of all {layer.columns} columns of a unit.")

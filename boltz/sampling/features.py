@@ -33,16 +33,20 @@ def features(model: Model, x: Any, layer: Layer = TOP, mask: Any = None) -> Arra
     units are first put at means given the known ones, without chance: for a Boltzmann machine those of complete with
     "mean-field", for a Helmholtz machine those where 50 passes up and down lead, by the means of both its models.
     """
-    model = checked_machine(model, any_units=True, any_graph=True)
-    if not model.hidden_layers:
-        raise InputError("model must have hidden units to have features, got none.")
+    return features_of(checked_machine(model, any_units=True, any_graph=True), x, layer, mask)
+
+
+def features_of(model: Model, x: Any, layer: Layer = TOP, mask: Any = None, name: str = "x") -> Array:
+    """As features, of a machine that is one; name is what errors call x."""
     names = feature_layers(model, layer)
-    return host(side_by_side(model, filled(model, evidence_of(model, x, mask)), names))
+    return host(side_by_side(model, filled(model, evidence_of(model, x, mask, name)), names))
 
 
 def feature_layers(model: Model, layer: Layer) -> list[str]:
     """The names of the hidden layers that a choice of layer means; raises InputError."""
     hidden = [each.name for each in model.hidden_layers]
+    if not hidden:
+        raise InputError("model must have hidden units to have features, got none.")
     if isinstance(layer, str) and layer in (TOP, ALL, *hidden):
         return {TOP: hidden[-1:], ALL: hidden}.get(layer, [layer])
     if isinstance(layer, int | np.integer) and not isinstance(layer, bool) and 1 <= layer <= len(hidden):

@@ -304,7 +304,7 @@ def started(
 
     The hidden side is drawn first where only the visible one says something.
     """
-    rows = {}
+    rows: dict[str, Array] = {}
     if own_lengths(model.unit_type(model.visible)):
         start = _start_of_documents(model, start, data)
     asked = isinstance(start, str) and start == "data"

@@ -61,7 +61,8 @@ def gap(model: Model, train: Array, unseen: Array, key: Key) -> Gap | None:
 
     None where either are too few or not 0/1, and where the machine has numbers that are not finite.
     """
-    if not model.layers[0].binary or min(len(train), len(unseen)) < LEAST_ROWS:
+    views = model.layers[: len(model.layers) - len(model.hidden_layers)]
+    if not all(layer.binary for layer in views) or min(len(train), len(unseen)) < LEAST_ROWS:
         return None
     states, others = host(train), host(unseen)
     if not all(((x == 0) | (x == 1)).all() for x in (states, others)):

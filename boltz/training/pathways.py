@@ -1,6 +1,7 @@
 """Pretraining of a machine of several kinds of data, pathway by pathway (Srivastava & Salakhutdinov 2014, section 4.1).
 
-"bottom": each view and the layer above it are trained as a plain RBM; upper layers start as growth has them.
+"bottom": each view and the layer above it are trained as a plain RBM; upper layers start as growth has them. A layer
+that hears views of several kinds directly is no such RBM, and learns with the whole machine.
 "doubling": every hidden layer is trained as an RBM upon what lies below it, the joint layer upon the tops of all
 pathways together, and a layer that will hear two sides counts its input twice.
 """
@@ -41,10 +42,25 @@ def stages(graph: Graph, settings: Settings) -> list[Stage]:
     for upper in graph.hidden:
         lower = below(graph, upper)
         views = set(lower) <= set(graph.views)
-        if settings.pretrain == "bottom" and not views:
+        if settings.pretrain == "bottom" and (not views or len({graph.kinds[name] for name in lower}) > 1):
             continue
         found.append(_stage(graph, (lower, upper), settings, len(found)))
     return [*found, joint]
+
+
+def doubles(graph: Graph) -> bool:
+    """Whether a graph can be pretrained by doubling: layers are bits where others hear them from above, and what lies
+    under a hidden layer is of one kind, all of it visible or none.
+    """
+    for upper in graph.hidden:
+        lower = below(graph, upper)
+        heard = any(is_lower for _, _, is_lower in graph.neighbours[upper])
+        visible = [name for name in lower if name in graph.views]
+        if len({graph.kinds[name] for name in lower}) != 1 or 0 < len(visible) < len(lower):
+            return False
+        if heard and graph.kinds[upper] != "bernoulli":
+            return False
+    return True
 
 
 def below(graph: Graph, layer: str) -> tuple[str, ...]:

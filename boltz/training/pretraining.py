@@ -173,13 +173,15 @@ def check_units(graph: Graph, settings: Settings) -> None:
             f"rule {settings.rule} is for Bernoulli units, but layer {other.name} is of kind {other.kind}: take rule "
             "pcd."
         )
-    upper = next((layer for layer in graph.layers[2:] if not layer.binary), None)
+    unseeing = [n for n in graph.hidden if not any(other in graph.views for _, other, _ in graph.neighbours[n])]
+    upper = next((layer for layer in graph.layers if layer.name in unseeing and not layer.binary), None)
     if settings.positive == "gibbs" and upper is not None:
         raise InputError(
             f"positive gibbs keeps a bit a unit, but layer {upper.name} is of kind {upper.kind}: take positive "
             "collapsed."
         )
-    inner = next((layer for layer in graph.layers[1:-1] if not layer.binary), None)
+    heard = [n for n in graph.hidden if any(lower for _, _, lower in graph.neighbours[n])]
+    inner = next((layer for layer in graph.layers if layer.name in heard and not layer.binary), None)
     if inner is not None and largest(settings.pretrain_epochs) > 0 and settings.pretrain != "bottom":
         raise InputError(
             f"pretrain must be bottom where layer {inner.name} is of kind {inner.kind}, got {settings.pretrain}."

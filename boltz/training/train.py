@@ -36,6 +36,7 @@ from boltz.training.loop import ROWS, Events, Loop, Record
 from boltz.training.minutes import CLOCK, Plan, Time, minutes_of, named_length, plain, planned, used
 from boltz.training.monitor import apart
 from boltz.training.pacing import Watched, with_all_epochs
+from boltz.training.pathways import doubles
 from boltz.training.runner import Runner, saved_in
 from boltz.training.settings import PREDICTING, AnySettings
 from boltz.training.snapshots import Recorder
@@ -207,8 +208,12 @@ def _begun(model: Model, x: Any, held_out: Any, settings: dict[str, Any], minute
             raise InputError("minutes is a plan that holds out some of the rows, so give no held_out beside it.")
         stages(model.plan, given.settings)
         return _Begun(model, data, others, given.settings, given)
-    units = [layer.kind for layer in model.layers] if model.directed is None else []
-    shape = len(data.x), data.x.shape[1] // model.layers[0].columns
+    kinds = [layer.kind for layer in model.layers] if model.directed is None else []
+    views = model.layers[: len(model.layers) - len(model.hidden_layers)]
+    shape = len(data.x), sum(layer.units // layer.columns for layer in views)
+    units = kinds, len(views)
+    if isinstance(model, BoltzmannMachine) and len(views) > 1 and not doubles(model.graph):
+        settings = {"pretrain": "bottom", **settings}
     named = completed(model.plan.kind, settings, shape, others is not None, bool(model.rates), units)
     chosen = settings_of(model.plan, named)
     if minutes is None:
@@ -456,9 +461,16 @@ def _finished(loop: Loop, settings: AnySettings) -> Model:
     if rbm is None:
         return model
     rows = loop.visible_rows(min(RATE_ROWS, max(RATE_NUMBERS // model.layers[0].units, ROWS)))
-    if net is None and model.layers[0].binary and (rows.min() < 0 or rows.max() > 1):
+    if net is None and not _activities(rbm, rows):
         return model
     key = Key.from_seed(settings.seed).derive("rates")
-    rates = base_rates(rbm, rows if net is None else recognised(net, rows, key), settings.seed)
+    own = replace(rbm, scaling=None)  # whose rows are numbers as the machine sees them, as these are
+    rates = base_rates(own, rows if net is None else recognised(net, rows, key), settings.seed)
     names = {own.name: whole.name for own, whole in zip(reversed(rbm.layers), reversed(model.layers), strict=False)}
     return replace(model, rates={names[name]: rate for name, rate in rates.items()})
+
+
+def _activities(model: BoltzmannMachine, rows: Array) -> bool:
+    """Whether rows (rows, columns) hold numbers in [0, 1] for all binary visible units."""
+    parts = (rows[:, part] for name, part in model.graph.columns.items() if model.unit_type(name).binary)
+    return not any(bool((part < 0).any() or (part > 1).any()) for part in parts)

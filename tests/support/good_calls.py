@@ -247,6 +247,10 @@ def functions() -> dict[str, Good]:
         ),
         "features": Good(boltz.features, {**some, "layer": "top", "mask": np.ones(4, bool)}),
         "features, directed": Good(boltz.features, {"model": directed, "x": X, "layer": 1, "mask": None}),
+        "retrieve": Good(
+            boltz.retrieve,
+            {"model": model, "queries": X[:2], "database": X, "layer": "top", "measure": "cosine", "top": 2},
+        ),
         "classify": Good(boltz.classify, {"network": net, "x": X}),
         "encode": Good(boltz.encode, {"network": code, "x": X}),
         "reconstruct": Good(boltz.reconstruct, {"network": code, "x": X}),
@@ -513,6 +517,8 @@ def types() -> dict[str, Good]:
     comparison, diagnosis = boltz.compare([rbm(), snapshot()], X), boltz.diagnose(sbn(), X)
     along = boltz.evaluate_along(RUN, X, rounds=20)
     key, plan = boltz.Key(1, 2), boltz.plan_training(sbn(), X, 0.5)
+    ranked = boltz.retrieve(rbm(), X, X)
+    scores = ranked.scores(Y, Y, at=2)
     found = {
         "Key": Good(boltz.Key, {"key0": 1, "key1": 2}),
         "Key.from_seed": Good(boltz.Key.from_seed, {"seed": 0}),
@@ -529,6 +535,10 @@ def types() -> dict[str, Good]:
         "EvaluationAlong.picture": Good(along.picture, {}),
         "PairwiseFit": Good(boltz.PairwiseFit, values(boltz.fit_pairwise(pairwise(), 2 * X - 1)), record=True),
         "PairwiseFit.as_dict": Good(boltz.fit_pairwise(pairwise(), 2 * X - 1).as_dict, {}),
+        "Retrieval": Good(boltz.Retrieval, values(ranked)),
+        "Retrieval.scores": Good(ranked.scores, {"labels": Y, "database_labels": Y, "at": 2}),
+        "RetrievalScores": Good(boltz.RetrievalScores, values(scores), record=True),
+        "RetrievalScores.less": Good(scores.less, {"other": scores}),
         "Couplings": Good(boltz.Couplings, values(boltz.couplings(rbm(), X)), record=True),
         "Comparison": Good(boltz.Comparison, values(comparison), record=True),
         "Comparison.as_dict": Good(comparison.as_dict, {}),
