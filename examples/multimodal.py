@@ -40,8 +40,8 @@ def main() -> None:
 
     views = {"picture": (PIXELS, "gaussian"), "tags": TAGS}
     start = boltz.multimodal(views, {"picture": [20], "tags": [20]}, 15, x=x, seed=options.seed)
-    settings = {"pretrain": "doubling", "pretrain_epochs": options.epochs, "epochs": options.epochs}
-    model = boltz.train(start, learnt, seed=options.seed, **settings).model
+    lengths = {"pretrain_epochs": options.epochs, "epochs": options.epochs}
+    model = boltz.train(start, learnt, seed=options.seed, **lengths).model
 
     pictures = {"picture": unseen["picture"]}
     told = boltz.complete(model, pictures, sweeps=200, seed=options.seed)["tags"] > 0.5

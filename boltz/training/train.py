@@ -212,7 +212,7 @@ def _begun(model: Model, x: Any, held_out: Any, settings: dict[str, Any], minute
     views = model.layers[: len(model.layers) - len(model.hidden_layers)]
     shape = len(data.x), sum(layer.units // layer.columns for layer in views)
     units = kinds, len(views)
-    if isinstance(model, BoltzmannMachine) and len(views) > 1 and not doubles(model.graph):
+    if len(views) > 1 and model.undirected is not None and not doubles(model.undirected.graph):
         settings = {"pretrain": "bottom", **settings}
     named = completed(model.plan.kind, settings, shape, others is not None, bool(model.rates), units)
     chosen = settings_of(model.plan, named)
