@@ -119,19 +119,9 @@ def log_z(
         if not checks.sequence(members, "trajectory"):
             raise InputError("trajectory must hold snapshots of a training run, got none: keep some in training.")
         return exchange_log_z(machine, members, rounds=rounds, seed=seed, base=base, progress=progress)
-    refuse_couplings(machine)
     if method == "two-sided" and quick(machine):
         return sampled(machine, error, budget, seed, base, progress)
     return from_both_sides(machine, error, budget, seed, base, progress)
-
-
-def refuse_couplings(machine: BoltzmannMachine) -> None:
-    """Raise InputError for a machine whose log Z is not measured from both sides."""
-    if not machine.graph.layered:
-        raise InputError(
-            f"log Z from both sides is for full edges between layers, but the machine of layers {machine.architecture} "
-            "has others: enumerate it (method exact) or anneal (method ais), without an error and a budget."
-        )
 
 
 @dataclass(frozen=True)
@@ -177,7 +167,6 @@ def annealed(model: Model, annealing: Annealing, progress: Report) -> Estimate |
 
 def two_sided(machine: BoltzmannMachine, wanted: Wanted, progress: Report, enumerates: bool = True) -> TwoSided:
     """log Z from both sides, of which progress hears each part of each attempt; small machines may be enumerated."""
-    refuse_couplings(machine)
     if not quick(machine) or not enumerates:
         progress("fitting a ladder of temperatures", 0, 0)
     if not enumerates and quick(machine):

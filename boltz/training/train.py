@@ -209,7 +209,7 @@ def _begun(model: Model, x: Any, held_out: Any, settings: dict[str, Any], minute
         stages(model.plan, given.settings)
         return _Begun(model, data, others, given.settings, given)
     kinds = [layer.kind for layer in model.layers] if model.directed is None else []
-    views = model.layers[: len(model.layers) - len(model.hidden_layers)]
+    views = model.visible_layers
     shape = len(data.x), sum(layer.units // layer.columns for layer in views)
     units = kinds, len(views)
     if len(views) > 1 and model.undirected is not None and not doubles(model.undirected.graph):

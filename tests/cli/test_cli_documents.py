@@ -220,7 +220,7 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "length of others": (("sample", "b.safetensors", "--length", 2), "--length is of documents of any length, but"),
     "minutes": (("train", "rbm", "--data", "train.npz", "--units", "counts", "--minutes", 1), "--minutes cannot plan"),
     "chains": (("train", "rbm", "--data", "train.npz", "--units", "counts", "--betas", 9), "--betas would do nothing"),
-    "a vae": (("train", "vae", "--data", "train.npz", "--units", "counts"), "--units is an option of rbm and dbm"),
+    "a vae": (("train", "vae", "--data", "train.npz", "--units", "counts"), "--units is an option of rbm, dbm and bm"),
     "no units": (("train", "rbm", "--data", "train.npz"), "units='counts' (--units counts)"),
     "words of bits": (("train", "rbm", "--data", "bits.npy", "--vocabulary", "words"), "names the words of counts"),
 }

@@ -107,7 +107,7 @@ CASES: list[tuple[tuple[object, ...], str]] = [
     ((*TRAIN, "--data", "nosuchset"), "No data set is called 'nosuchset'"),
     ((*TRAIN, "--data", "omniglot"), "cannot be downloaded"),
     ((*TRAIN, "--data", "missing.npy"), "missing.npy does not exist"),
-    (("train", "dbm", "--epochs", "1", "--layers", "3,2", "--data", "nan.npy"), "nan.npy, row 2, column 3 is nan"),
+    (("train", "dbn", "--epochs", "1", "--layers", "3,2", "--data", "nan.npy"), "nan.npy, row 2, column 3 is nan"),
     ((*TRAIN, "--data", "large.npy"), "row 1, column 1 is 2.5"),
     ((*TRAIN, "--data", "empty.npy"), "empty.npy is empty"),
     ((*TRAIN, "--data", "ragged.csv"), "ragged.csv"),

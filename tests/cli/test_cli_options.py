@@ -144,6 +144,8 @@ def other(model: str, name: str) -> Any:
         return not default
     if name == "positive" and default == OTHER[name]:
         return "gibbs"
+    if name == "pretrain" and default == OTHER[name]:
+        return "bottom"
     if name == "optimizer" and default == OTHER[name]:
         return "momentum"
     return OTHER[name]

@@ -30,8 +30,8 @@ def test_snapshots_are_kept_and_told(data: Path) -> None:
     [
         (("rbm", "--snapshots", "-1"), "snapshots must be a whole number of at least 0 and at most 1000, got -1"),
         (("rbm", "--snapshots", "1001"), "snapshots must be a whole number of at least 0 and at most 1000, got 1001"),
-        (("vae", "--snapshots", "3"), "--snapshots is an option of rbm and dbm, not of vae"),
-        (("dbn", "--snapshots", "3"), "--snapshots is an option of rbm and dbm, not of dbn"),
+        (("vae", "--snapshots", "3"), "--snapshots is an option of rbm, dbm, bm and multimodal, not of vae"),
+        (("dbn", "--snapshots", "3"), "--snapshots is an option of rbm, dbm, bm and multimodal, not of dbn"),
     ],
 )
 def test_numbers_and_machines_that_do_not_fit_are_refused(words: tuple[str, ...], message: str, data: Path) -> None:
