@@ -593,7 +593,7 @@ def test_every_public_function_that_takes_arrays_is_in_the_matrix() -> None:
     }
     elsewhere |= {"report", "watch_mlflow", "watch_tensorboard", "watch_wandb"}
     elsewhere |= {"boltzmann", "graph", "ising", "lattice", "multimodal", "potts"}  # tests/models/test_any_graph.py
-    elsewhere |= {"grow", "preset", "recipe", "run_chains", "zero_sum"}
+    elsewhere |= {"grow", "preset", "recipe", "retrieve", "run_chains", "zero_sum"}
     elsewhere |= {"plan_training"}  # reads rows as train does, and measures time
     elsewhere |= {"sequence_weights", "perplexity"}  # codes and counts, whose tests have tables of their own
     elsewhere |= {"mutation_scores", "plot_couplings", "plot_mutations"}  # tests/estimators/test_sites.py
