@@ -314,12 +314,11 @@ def compared(
             "Machines of documents of any length are not compared, as log Z depends on the length: see the perplexity "
             "that boltz evaluate prints of each."
         )
-    """The comparison of machines on rows that all of them can see."""
     for each in found:
-        if each.kind == "bm":
+        if each.kind == "bm" and not each.model.independent_hidden:
             raise InputError(
-                f"{each.place} holds a machine of kind bm, whose couplings within layers importance sampling does not "
-                "know: measure each machine with boltz.evaluate (boltz evaluate)."
+                f"{each.place} holds a machine whose hidden units are coupled to each other, which importance sampling "
+                "does not know: measure each machine with boltz.evaluate (boltz evaluate)."
             )
     models = []
     for i, each in enumerate(found):
@@ -361,7 +360,7 @@ def measured(each: Trained, x: Any, samples: int, annealing: Annealing, progress
     log_z = annealed(each.model, annealing, progress)
     sizes = [k for k in SIZES if k < samples] + [samples]
     bounds = importance_bounds(each.model, x, sizes, log_z, annealing.seed)
-    best, exact = bounds[-1], each.kind == "rbm"
+    best, exact = bounds[-1], each.kind in ("rbm", "bm")
     return Compared(
         each.name,
         each.path,
