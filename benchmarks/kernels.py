@@ -53,6 +53,7 @@ def arguments(chains: int, units: int) -> dict[str, tuple[Any, ...]]:
         "categorical_mean": (_normal(*shape), 1.0, bias, states),
         "categorical_from_mean": (_means(*shape), states, STREAM, 0, state),
         "categorical_sample": (_normal(*shape), 1.0, bias, states, STREAM, 0, state),
+        "binomial_from_mean": (20 * _means(*shape), 20, STREAM, 0, state),
         "alike": (np.zeros(shape, np.uint8), units, 0, np.zeros(1, np.int64)),
         "normal": (STREAM, np.arange(chains), np.zeros(shape, np.float32)),
         "activate": ("tanh", _normal(*shape), bias),

@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 
 import boltz
+from boltz.data.from_arrays import as_data
 from boltz.rng import Key
 from boltz.training.loop import Events, Loop
 from boltz.training.stages import settings_of, stages
 from boltz.training.state import TrainState
-from boltz.training.train import as_data
 
 WAYS = ("memory", "mapped")
 CHUNK = 2**26

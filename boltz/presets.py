@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from itertools import pairwise, product
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from boltz import checks
 from boltz.errors import InputError
@@ -200,7 +200,6 @@ def with_units(
     """A preset for a Boltzmann machine with layers of these kinds, from the bottom, and so many visible units, in the
     first layer or in as many as there are views.
 
-
     Spins are twice as far apart as 0 and 1, so that rates are half for each layer of spins at an edge; those of layers
     of units up to n are divided by the root of n. Many correlated Gaussian units make large gradients: more than 100 of
     them learn at a rate that falls with the root of their number, and gradients are clipped. Documents are learnt by
@@ -275,17 +274,24 @@ def preset_for(kind: str, rows: int, units: int, batch: int | None = None, held_
     return found
 
 
+class LayerKinds(NamedTuple):
+    """The kinds of the layers of a Boltzmann machine, and how many of them are visible."""
+
+    kinds: Sequence[str] = ()
+    views: int = 1
+
+
 def completed(
     kind: str,
     settings: Mapping[str, Any],
     shape: tuple[int, int],
     held_out: bool,
     trained: bool = False,
-    units: tuple[Sequence[str], int] = ((), 1),
+    units: LayerKinds = LayerKinds(),  # noqa: B008
 ) -> dict[str, Any]:
     """The settings of a training in Python on (rows, units): those named, and the preset for the others.
 
-    units: the kinds of the layers of a Boltzmann machine, and how many of them are visible.
+    units: the kinds of the layers of a Boltzmann machine.
 
     Who names epochs, and no patience, trains for all of them on all rows, unless there are held-out ones; pretraining
     is then as much shorter as epochs are. trained: the machine has learnt already, so that pretraining, which would
@@ -297,7 +303,7 @@ def completed(
     found = preset_for(kind, *shape, settings.get("batch_size"), judged)
     if "pretrain_epochs" in found and isinstance(settings.get("epochs"), int):
         found["pretrain_epochs"] = pretraining_for(kind, settings["epochs"], found["pretrain_epochs"])
-    found = with_units(with_rule(kind, settings.get("rule"), found, shape), units[0], shape[1], units[1], kind)
+    found = with_units(with_rule(kind, settings.get("rule"), found, shape), units.kinds, shape[1], units.views, kind)
     if trained and "pretrain_epochs" in found:
         found["pretrain_epochs"] = 0
     if "epochs" in settings and not judged and not settings.get("patience"):

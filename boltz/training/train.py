@@ -23,7 +23,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.builders import scaled, views_scaled
 from boltz.models.files import Model, checked_machine, trajectory
 from boltz.models.files import load as load_model
-from boltz.presets import completed
+from boltz.presets import LayerKinds, completed
 from boltz.progress import Asked
 from boltz.rng import Key
 from boltz.sampling.base_rate import base_rates
@@ -211,7 +211,7 @@ def _begun(model: Model, x: Any, held_out: Any, settings: dict[str, Any], minute
     kinds = [layer.kind for layer in model.layers] if model.directed is None else []
     views = model.visible_layers
     shape = len(data.x), sum(layer.units // layer.columns for layer in views)
-    units = kinds, len(views)
+    units = LayerKinds(kinds, len(views))
     if len(views) > 1 and model.undirected is not None and not doubles(model.undirected.graph):
         settings = {"pretrain": "bottom", **settings}
     named = completed(model.plan.kind, settings, shape, others is not None, bool(model.rates), units)

@@ -20,7 +20,7 @@ from boltz.evaluation import reading
 from boltz.evaluation.documents import of_common_lengths
 from boltz.evaluation.rows import measured_rows, rows_given
 from boltz.evaluation.trained import trained
-from boltz.presets import completed
+from boltz.presets import LayerKinds, completed
 
 WORDS = ("apple", "apple-pie", "bread", "Wine", "ten", "http://a", "é")
 PARTS = ("data", "indices", "indptr")
@@ -212,7 +212,7 @@ def check_words_of_a_machine() -> None:
 def check_rate_of_documents() -> None:
     """The preset of documents has contrastive divergence, at 0.3 of the rate of other rows."""
     plain = completed("rbm", {}, (10_000, 100), True)
-    found = completed("rbm", {}, (10_000, 100), True, units=("counts", "bernoulli"))
+    found = completed("rbm", {}, (10_000, 100), True, units=LayerKinds(("counts", "bernoulli")))
     assert np.isclose(found["learning_rate"], 0.3 * plain["learning_rate"])
     assert (found["rule"], found["k"], found["center"]) == ("cd", "1:5", False)
 

@@ -80,7 +80,7 @@ def check_empty_cells() -> None:
     assert found.x.tolist() == [[0, 2, 0], [1, 0, 2], [2, 1, 0]] and found.levels == 2
     assert found.known is not None and found.known.tolist() == [[True, True, False], [True, False, True], [True] * 3]
     try:
-        plain_train(boltz.dbn([3, 2, 2]), found, epochs=0)
+        plain_train(boltz.sbn([3, 2]), found, epochs=0)
     except InputError as problem:
         assert "no missing numbers" in str(problem)
     else:

@@ -10,7 +10,7 @@ import numpy as np
 
 import boltz
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.presets import completed
+from boltz.presets import LayerKinds, completed
 from boltz.rng import Key
 from boltz.sampling.clamped import outwards
 from boltz.sampling.evidence import evidence_of
@@ -45,12 +45,14 @@ def check_doubling_takes_views_of_any_kind() -> None:
 def check_presets_know_views() -> None:
     """Settings follow the kinds of views and of hidden layers, and do not take a view for a hidden layer."""
     bits = ["bernoulli"] * 4
-    usual = completed("multimodal", {}, (10_000, 90), True, units=(["bernoulli"] * 2 + bits, 2))
-    real = completed("multimodal", {}, (10_000, 90), True, units=(["bernoulli", "bernoulli", "gaussian", *bits], 3))
+    usual = completed("multimodal", {}, (10_000, 90), True, units=LayerKinds(["bernoulli"] * 2 + bits, 2))
+    real = completed(
+        "multimodal", {}, (10_000, 90), True, units=LayerKinds(["bernoulli", "bernoulli", "gaussian", *bits], 3)
+    )
     assert real["positive"] == usual["positive"] == "gibbs" and real["clip_norm"] == 10.0
-    spins = completed("multimodal", {}, (10_000, 90), True, units=(["spin", "spin", "spin", *bits], 3))
+    spins = completed("multimodal", {}, (10_000, 90), True, units=LayerKinds(["spin", "spin", "spin", *bits], 3))
     assert spins["learning_rate"] == usual["learning_rate"] / 2  # no view is coupled to another one
-    upper = completed("multimodal", {}, (10_000, 90), True, units=(["bernoulli"] * 4 + ["spin"], 2))
+    upper = completed("multimodal", {}, (10_000, 90), True, units=LayerKinds(["bernoulli"] * 4 + ["spin"], 2))
     assert upper["positive"] == "collapsed"
 
 
