@@ -44,7 +44,7 @@ SETTINGS = {
     "bm": {**SETTINGS["rbm"], "positive": "collapsed", "l2": 1e-4},
 }
 RATES: Mapping[str, Mapping[str, float]] = {
-    "bm": {"learning_rate": 0.02},
+    "bm": {"learning_rate": 0.05},
     "multimodal": {"pretrain_learning_rate": 0.1, "learning_rate": 0.05},
     "rbm": {"learning_rate": 0.1},
     "dbm": {"pretrain_learning_rate": 0.1, "learning_rate": 0.05},

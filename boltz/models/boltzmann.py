@@ -49,10 +49,10 @@ def check_rates(rates: Any, units: Mapping[str, int]) -> None:
 
 def repr_parts(model: Any) -> list[str]:
     """What the repr of a machine or network says of its visible units and parameters."""
-    visible = model.layers[0]
+    visible, parameters = model.layers[0], getattr(getattr(model, "graph", None), "parameters", model.arena.size)
     said = [] if visible.binary else [f"{visible.kind} visible units"]
     said += [f"levels {model.levels}"] if model.levels is not None else []
-    return [*said, f"{model.arena.size:,} parameters", f"{model.arena.dtype} on {model.device}"]
+    return [*said, f"{parameters:,} parameters", f"{model.arena.dtype} on {model.device}"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class BoltzmannMachine:
     def __post_init__(self) -> None:
         checks.instance(self.graph, "graph", Graph)
         checks.instance(self.scaling, "scaling", Scaling, optional=True)
-        check_arena(self.arena, self.graph.parameters)
+        check_arena(self.arena, self.graph.size)
         check_rates(self.rates, self.graph.units)
         scale.checked_levels(self.levels)
         for layer, edge in self.graph.within.items():
@@ -210,8 +210,14 @@ class BoltzmannMachine:
 
     @property
     def visible_weights(self) -> Array:
-        """Weights (visible units, units above) of the first edge."""
-        return self.params[self.graph.edges[0].key]
+        """Weights (visible units, units of the layer) to the first layer that hears the visible one; its couplings
+        where none does.
+        """
+        around = self.graph.neighbours[self.visible]
+        key, lower = (around[0][0], around[0][2]) if around else (self.graph.within[self.visible].key, True)
+        weights = self.matrix(key)
+        weights = weights.toarray() if key in self._sparse else weights
+        return np.asarray(weights if lower else weights.T) if key in self._sparse or not lower else self.params[key]
 
     def spans(self) -> list[tuple[slice, bool]]:
         """The arena as slices of weights (True), which decay acts on, and of biases (False)."""

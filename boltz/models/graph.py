@@ -106,9 +106,12 @@ class Graph:
         joined = {name for edge in self.edges for name in (edge.lower, edge.upper)}
         for layer in self.layers:
             _check_layer(layer, layer.name in joined)
-        for layer in self.layers[len(self.views) :]:
+        for layer in self.layers[1 if len(self.views) == 1 else 0 :]:
             if layer.type.joint:
-                raise InputError(f"layer {layer.name} must not be of kind {layer.kind}: only visible units are counts.")
+                raise InputError(
+                    f"layer {layer.name} must not be of kind {layer.kind}: only the units of a visible layer that is "
+                    "the only one are counts."
+                )
         self._check_edges(set(names))
 
     def _check_edges(self, names: set[str]) -> None:
@@ -141,10 +144,10 @@ class Graph:
 
     @property
     def kind(self) -> str:
-        """The name of its machine: rbm, or dbm with more than one hidden layer; any other graph is that of a bm."""
+        """The name of its machine: rbm or dbm of a chain of layers; multimodal with several visible ones; else bm."""
         if len(self.views) > 1:
             return "multimodal"
-        if not self.layered:
+        if not self.chained:
             return "bm"
         return "rbm" if len(self.layers) == 2 else "dbm"
 
@@ -171,9 +174,19 @@ class Graph:
         return {layer.name: layer.type.shapes(layer.units) for layer in self.layers}
 
     @property
-    def parameters(self) -> int:
-        """Number of weights and biases."""
+    def size(self) -> int:
+        """How many numbers the parameters take: full couplings within a layer have each pair twice, and a diagonal."""
         return size(self.shapes)
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases, of couplings within a layer one for each pair."""
+        found = self.size
+        for layer, edge in self.within.items():
+            if edge.pairs is None:
+                columns, units = units_of(self.kinds[layer]).columns, self.units[layer]
+                found -= units * units - units * (units - columns) // 2
+        return found
 
     @property
     def text(self) -> dict[str, Any]:
@@ -187,7 +200,8 @@ class Graph:
         """The graph as plain values, as run.toml holds it: of a chain of layers their kind, or the kinds where they
         differ. Sparse edges are told without their pairs.
         """
-        if self.kind not in ("rbm", "dbm"):
+        usual = [layer.units for layer in self.layers], [layer.kind for layer in self.layers]
+        if not self.chained or self != Graph.chain(*usual):
             layers = [[layer.name, layer.units, layer.kind] for layer in self.layers]
             edges = [[edge.lower, edge.upper] for edge in self.edges]
             return {"layers": layers, "edges": edges, "views": len(self.views)}
@@ -220,6 +234,13 @@ class Graph:
         """Whether there are full edges between layers of two classes alone, and all visible layers are in the first."""
         plain = all(edge.pairs is None and not edge.within for edge in self.edges)
         return plain and len(self.colours) == 2 and set(self.views) <= set(self.colours[0])
+
+    @cached_property
+    def chained(self) -> bool:
+        """Whether full edges join each layer with the next one, from the bottom, and there are no others."""
+        names = list(self.units)
+        plain = all(edge.pairs is None for edge in self.edges)
+        return plain and len(names) > 1 and [(e.lower, e.upper) for e in self.edges] == list(pairwise(names))
 
     @cached_property
     def sparse(self) -> bool:

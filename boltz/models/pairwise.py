@@ -43,8 +43,9 @@ def potts(couplings: Any, fields: Any = 0.0, states: int | None = None, dtype: A
     """The Potts model of sites with q states at inverse temperature 1.
 
     couplings: (sites, sites, q, q), J[i, j, a, b] that of state a of site i and b of site j, equal to J[j, i, b, a], 0
-    where i = j; or a matrix (sites * q, sites * q), dense or a SciPy sparse one, with states=q. fields: (sites, q), or
-    (sites * q,). dtype: float32 or float64, by default that of the couplings. Raises InputError.
+    where i = j; or a matrix (sites * q, sites * q), dense or a SciPy sparse one, with states=q. Of couplings (sites,
+    sites) between equal states it is scipy.sparse.kron(couplings, numpy.eye(q)). fields: (sites, q), or (sites * q,),
+    or one number for all. dtype: float32 or float64, by default that of the couplings. Raises InputError.
     """
     states = None if states is None else checks.integer(states, "states", 2, MOST_STATES)
     if not issparse(couplings) and len(shape_of(couplings)) == 4:
@@ -56,7 +57,7 @@ def potts(couplings: Any, fields: Any = 0.0, states: int | None = None, dtype: A
     q = checks.integer(states, "states", 2, MOST_STATES)
     weights, pairs, units = _couplings(couplings, q, dtype)
     if units % q:
-        raise InputError(f"couplings must have {q} columns a site, got {units} in all.")
+        raise InputError(f"couplings must have {q} columns a site, got {units} in all{_equal_states(q)}.")
     shape = (units // q, q) if len(shape_of(fields)) == 2 else (units,)
     return _machine(units, f"categorical:{q}", weights, pairs, _fields(fields, shape).reshape(-1))
 
@@ -113,9 +114,32 @@ def _couplings(given: Any, columns: int, dtype: Any) -> tuple[Array, Pairs | Non
         remedy = ": give couplings + couplings.T" if once else ""
         raise InputError(f"couplings must be symmetric, since each pair counts once{remedy}.")
     kind = wanted or (found.dtype if found.dtype.kind == "f" else np.dtype(np.float64))
-    if columns == 1 and found.diagonal().any():
-        raise InputError("couplings must be 0 on the diagonal, since no unit is coupled to itself.")
-    return found.astype(kind).reshape(-1), None, units
+    rows = np.arange(units)
+    for shift in range(min(columns, units)):
+        here = rows[: units - shift][rows[: units - shift] // columns == rows[shift:] // columns]
+        if found[here, here + shift].any():
+            raise _to_itself(columns)
+    return _cast(found, kind).reshape(-1), None, units
+
+
+def _equal_states(columns: int) -> str:
+    """What to give for couplings between equal states."""
+    return f": for couplings between equal states give scipy.sparse.kron(couplings, numpy.eye({columns}))"
+
+
+def _to_itself(columns: int) -> InputError:
+    if columns == 1:
+        return InputError("couplings must be 0 on the diagonal, since no unit is coupled to itself.")
+    return InputError(f"couplings must be 0 between the {columns} states of one site{_equal_states(columns)}.")
+
+
+def _cast(values: Array, kind: Any) -> Array:
+    """Couplings or fields in another floating type; raises InputError for those beyond its range."""
+    with np.errstate(over="ignore"):
+        found = values.astype(kind)
+    if not np.isfinite(found).all():
+        raise InputError(f"couplings and fields must lie in the range of {kind}, got {np.abs(values).max():g}.")
+    return found
 
 
 def _sparse(given: Any, columns: int, dtype: Any) -> tuple[Array, Pairs | None, int]:
@@ -135,11 +159,11 @@ def _sparse(given: Any, columns: int, dtype: Any) -> tuple[Array, Pairs | None, 
     coo = matrix.tocoo()
     rows, others = (np.asarray(x) for x in coo.coords)
     if (rows // columns == others // columns).any():
-        raise InputError("couplings must be 0 on the diagonal, since no unit is coupled to itself.")
+        raise _to_itself(columns)
     upper = rows < others
     kind = dtype or (coo.data.dtype if coo.data.dtype in (np.float32, np.float64) else np.dtype(np.float64))
     order = np.lexsort((others[upper], rows[upper]))
-    return coo.data[upper][order].astype(kind), Pairs.of(rows[upper], others[upper]), units
+    return _cast(coo.data[upper][order], kind), Pairs.of(rows[upper], others[upper]), units
 
 
 def _fields(given: Any, shape: tuple[int, ...]) -> Array:
@@ -152,4 +176,4 @@ def _fields(given: Any, shape: tuple[int, ...]) -> Array:
 def _machine(units: int, kind: str, weights: Array, pairs: Pairs | None, fields: Array) -> BoltzmannMachine:
     """A machine of one layer with couplings within it."""
     graph = Graph((Layer(LAYER, units, kind),), (Edge(LAYER, LAYER, pairs),))
-    return BoltzmannMachine(graph, np.concatenate([weights, fields.astype(weights.dtype)]))
+    return BoltzmannMachine(graph, np.concatenate([weights, _cast(fields, weights.dtype)]))

@@ -13,6 +13,7 @@ from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.graph import Edge, Graph, Layer
 from boltz.models.scaling import Scaling
+from boltz.units.onehot import shape_of
 
 
 def of_several(model: Any) -> BoltzmannMachine | None:
@@ -45,7 +46,10 @@ def views_of(graph: Graph, x: Any, name: str) -> dict[str, Any]:
     if isinstance(x, Mapping):
         if set(x) != set(graph.views):
             raise InputError(f"{name} must hold arrays by view, {', '.join(graph.views)}, got {checks.few(x)}.")
-        counts = {view: len(x[view]) for view in graph.views}
+        for view in graph.views:
+            if not shape_of(x[view]) and not hasattr(x[view], "tocsr"):
+                raise InputError(f"{name}[{view!r}] must be an array (rows, units), got {checks.brief(x[view])}.")
+        counts = {view: shape_of(x[view])[0] if shape_of(x[view]) else x[view].shape[0] for view in graph.views}
         if len(set(counts.values())) > 1:
             raise InputError(f"{name} must hold equally many rows of each view, got {counts}.")
         return {view: x[view] for view in graph.views}

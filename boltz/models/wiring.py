@@ -57,9 +57,11 @@ def graph(
     given = _edges(edges, names)
     checks.instance(biases, "biases", Mapping, optional=True)
     units = {layer.name: layer for layer in found}
-    made = {pair: _edge(pair, weights, units) for pair, weights in given.items()}
+    order = [layer.name for layer in found]
+    upwards = sorted((_upwards(pair, weights, order) for pair, weights in given.items()), key=lambda each: each[0])
+    made = {pair: _edge(pair, weights, units) for _, pair, weights in upwards}
     plan = Graph(tuple(found), tuple(edge for edge, _ in made.values()), views)
-    arena = np.zeros(checks.affordable(plan.parameters, "the number of parameters by layers", dtype.itemsize), dtype)
+    arena = np.zeros(checks.affordable(plan.size, "the number of parameters by layers", dtype.itemsize), dtype)
     machine = BoltzmannMachine(plan, arena)
     for edge, weights in made.values():
         machine.params[edge.key][...] = _drawn(plan, edge, spread, seed) if weights is None else weights
@@ -136,6 +138,10 @@ def multimodal(
     if len(depths) > 1 or depths == {0}:
         found = ", ".join(f"{name} {len(sizes)}" for name, sizes in listed.items())
         raise InputError(f"pathways must have as many hidden layers each, at least one, got {found}.")
+    made = {f"{name}_h{level + 1}" for name in views for level in range(len(listed[name]))} | {"joint"}
+    for name in views:
+        if name in made:
+            raise InputError(f"views must not have the name of a hidden layer, got {name}: give it another name.")
     for level in range(depths.pop()):
         for name, sizes in listed.items():
             layer = f"{name}_h{level + 1}"
@@ -188,6 +194,15 @@ def _edges(edges: Any, names: Sequence[str]) -> dict[tuple[str, str], Any]:
             raise InputError(f"edges must join different pairs of layers, got {pair[0]}-{pair[1]} twice.")
         found[pair[0], pair[1]] = weights
     return found
+
+
+def _upwards(pair: tuple[str, str], weights: Any, order: Sequence[str]) -> tuple[Any, tuple[str, str], Any]:
+    """The places of both layers of an edge, the lower first, the edge in this direction, and its weights likewise."""
+    places = order.index(pair[0]), order.index(pair[1])
+    if places[0] <= places[1]:
+        return places, pair, weights
+    turned = weights.T if hasattr(weights, "T") else weights if weights is None else np.transpose(weights)
+    return places[::-1], (pair[1], pair[0]), turned
 
 
 def _edge(pair: tuple[str, str], weights: Any, units: Mapping[str, Layer]) -> tuple[Edge, Array | None]:

@@ -18,6 +18,8 @@ from boltz.models.files import states_outside
 from boltz.parallel import blocks, shares, workers
 from boltz.sampling.gibbs import Walk, sampling_key, started
 from boltz.sampling.states import States, warn_of_same_numbers
+from boltz.units import Units
+from boltz.units.states import states_of
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -135,11 +137,17 @@ def _at(model: BoltzmannMachine, beta: float) -> BoltzmannMachine:
     """The machine of exp(-beta E): all parameters times beta; raises InputError for units with base energies."""
     if beta == 1:
         return model
-    ranges = [layer for layer in model.layers if model.unit_type(layer.name).support is None]
+    ranges = [layer for layer in model.layers if _has_own_energy(model.unit_type(layer.name))]
     if ranges:
         raise InputError(f"beta must be 1 for layer {ranges[0].name}, whose units are {ranges[0].kind}, got {beta:g}.")
     with np.errstate(over="ignore"):  # states that are not finite are told
         return replace(model, arena=model.arena * model.dtype.type(beta))
+
+
+def _has_own_energy(kind: Units) -> bool:
+    """Whether states of a unit differ in energy without any field, which no inverse temperature of ours scales."""
+    states = states_of(kind)
+    return states is None or len(np.unique(kind.base_energy(states))) > 1
 
 
 def _start_at(start: Any, number: int, temperatures: int) -> Any:

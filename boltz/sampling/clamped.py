@@ -14,7 +14,7 @@ from boltz.models.boltzmann import BoltzmannMachine, State
 from boltz.parallel import shares, workers
 from boltz.rng import Key
 from boltz.sampling.evidence import Evidence
-from boltz.sampling.gibbs import GibbsSweep, pins
+from boltz.sampling.gibbs import GibbsSweep, pinned
 from boltz.sampling.inputs import Scratch, layer_input, turned_weights
 from boltz.sampling.meanfield import WITHIN, MeanField, solve
 from boltz.units.states import inside
@@ -46,6 +46,7 @@ def posterior(machine: BoltzmannMachine, evidence: Evidence, sweeps: int = SWEEP
         for layer, start in solve(machine, evidence_now, FIRST_SWEEP, scratch).items():
             mine[layer][...] = start
         outwards(machine, part, mine)
+        known = part.by_view(machine)
         for _ in range(sweeps):
             for layer in order:
                 inputs, damping = layer_input(machine, layer, mine, scratch), 0.0
@@ -53,7 +54,8 @@ def posterior(machine: BoltzmannMachine, evidence: Evidence, sweeps: int = SWEEP
                     inputs += mine[layer] @ machine.matrix(machine.graph.within[layer].key)
                     damping = WITHIN
                 machine.unit_type(layer).relax(inputs, 1.0, machine.bias(layer), damping, mine[layer])
-            restore(machine, part, mine)
+                if layer in known:
+                    np.copyto(mine[layer], known[layer][0], where=known[layer][1])
 
     with workers(machine.arena) as pool:
         pool.map(run, shares(len(evidence), machine.arena))
@@ -62,8 +64,8 @@ def posterior(machine: BoltzmannMachine, evidence: Evidence, sweeps: int = SWEEP
 
 def restore(machine: BoltzmannMachine, evidence: Evidence, state: Mapping[str, Array]) -> None:
     """Put the known entries where they belong in the visible layers of a state, in place."""
-    for view, part in machine.graph.columns.items():
-        np.copyto(state[view], evidence.rows[:, part], where=evidence.known[:, part])
+    for view, (rows, there) in evidence.by_view(machine).items():
+        np.copyto(state[view], rows, where=there)
 
 
 def outwards(machine: BoltzmannMachine, evidence: Evidence, state: dict[str, Array], draw: Drawn | None = None) -> None:
@@ -132,8 +134,8 @@ class Chains(Protocol):
 class ClampedGibbs:
     """Block Gibbs chains of a Boltzmann machine in which known visible units stay; the visible class is drawn last.
 
-    Known units are drawn with the others of their layer and put back, since layers of one class, and units of a layer,
-    do not hear each other. Units that are coupled to others of their layer are pinned instead.
+    Known units are drawn with the others of their layer and put back before any layer hears them. Units that are
+    coupled to others of their layer are pinned instead.
     """
 
     transition: GibbsSweep
@@ -148,9 +150,8 @@ class ClampedGibbs:
 
     def sweep(self, step: Any) -> Array:
         machine = self.transition.machine
-        means = self.transition.sweep_means(self.state, step, self.first, self.scratch)
-        restore(machine, self.evidence, self.state)
-        return machine.rows(means)
+        known = self.evidence.by_view(machine)
+        return machine.rows(self.transition.sweep_around(self.state, known, step, self.first, self.scratch))
 
 
 def _clamped_gibbs(transition: GibbsSweep, evidence: Evidence, first: int) -> ClampedGibbs:
@@ -168,12 +169,8 @@ def _clamped_gibbs(transition: GibbsSweep, evidence: Evidence, first: int) -> Cl
         return drawn
 
     outwards(machine, evidence, state, draw)
-    pinned = {
-        view: pins(machine, view, state[view], evidence.known[:, part])
-        for view, part in machine.graph.columns.items()
-        if view in machine.graph.within
-    }
-    return ClampedGibbs(replace(transition, pinned=pinned), evidence, first, state, Scratch(machine.arena))
+    held = replace(transition, pinned=pinned(machine, evidence.by_view(machine)))
+    return ClampedGibbs(held, evidence, first, state, Scratch(machine.arena))
 
 
 def gibbs_starter(machine: BoltzmannMachine, evidence: Evidence, _: int, key: Key) -> Callable[[slice], Chains]:

@@ -15,7 +15,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, visible_rows
 from boltz.models.graph import Layer
 from boltz.models.views import alone, views_of
-from boltz.units.onehot import by_codes, one_hot
+from boltz.units.onehot import by_codes, one_hot, shape_of
 from boltz.units.states import states_of
 
 Array = NDArray[Any]
@@ -30,6 +30,10 @@ class Evidence:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def by_view(self, machine: BoltzmannMachine) -> dict[str, tuple[Array, Array]]:
+        """Rows and what is known of them by visible layer, as views of them."""
+        return {n: (self.rows[:, part], self.known[:, part]) for n, part in machine.graph.columns.items()}
 
     def part(self, block: slice) -> Evidence:
         """Some of the rows."""
@@ -87,14 +91,20 @@ def _of_views(model: BoltzmannMachine, x: Any, mask: Any, name: str) -> Evidence
     if isinstance(x, Mapping):
         if not x or set(x) - set(graph.views):
             raise InputError(f"{name} must hold arrays by view, some of {', '.join(graph.views)}, got {checks.few(x)}.")
+        for view, part in x.items():
+            if not shape_of(part):
+                raise InputError(f"{name}[{view!r}] must be an array (rows, units), got {checks.brief(part)}.")
     else:
         given = views_of(graph, x, name)
-    rows = {len(part) for part in given.values()}
+    rows = {shape_of(part)[0] for part in given.values()}
     if len(rows) > 1:
         raise InputError(f"{name} must hold equally many rows of each view, got {', '.join(map(str, sorted(rows)))}.")
+    count = rows.pop()
     if mask is not None and not isinstance(mask, Mapping):
-        mask = graph.split(np.broadcast_to(np.asarray(mask), (*rows, model.columns)))
-    found, count = [], rows.pop()
+        mask = graph.split(_checked_mask(mask, (count, model.columns)))
+    if mask is not None and set(mask) - set(given):
+        raise InputError(f"mask must hold arrays by view, some of {', '.join(given)}, got {checks.few(mask)}.")
+    found = []
     for view in graph.views:
         if view in given:
             found.append(evidence_of(alone(model, view), given[view], (mask or {}).get(view), f"{name}[{view!r}]"))

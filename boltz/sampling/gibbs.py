@@ -29,6 +29,7 @@ from boltz.sampling.states import States, warn_of_same_numbers
 from boltz.units.states import are_states, has_two, own_lengths, refuse_others, state_words, two_states
 
 Array = NDArray[Any]
+Known = Mapping[str, tuple[Array, Array]]  # visible layer -> (rows, units) and which of them are known
 WORTH = 4  # sweeps that a program is made for
 PIN = 1e30  # a bias beyond all fields
 FLIP_SWEEPS = 32  # of these one also turns and flips each colour class
@@ -91,6 +92,20 @@ class GibbsSweep:
         """As sweep; the means are those of all layers, of the class sampled first given what the other one was."""
         return {layer: self.update(layer, state, step, first_row, scratch) for one in self.order for layer in one}
 
+    def sweep_around(
+        self, state: dict[str, Array], known: Known, step: Any, first_row: int, scratch: Scratch
+    ) -> dict[str, Array]:
+        """As sweep_means, with known entries of visible layers put back as soon as their layer is drawn: so no layer
+        ever hears what was drawn in their place.
+        """
+        means = {}
+        for layer in (layer for one in self.order for layer in one):
+            means[layer] = self.update(layer, state, step, first_row, scratch)
+            if layer in known:
+                rows, there = known[layer]
+                np.copyto(state[layer], rows, where=there)
+        return means
+
     def step(self, state: State, step: int, first_row: int = 0) -> dict[str, Array]:
         """One sweep from state, which is left untouched."""
         new = {layer: x.astype(self.machine.dtype, order="C") for layer, x in state.items()}
@@ -101,9 +116,14 @@ class GibbsSweep:
 def pins(machine: BoltzmannMachine, layer: str, state: Array, known: Array) -> Array:
     """Biases (rows, units) under which units stay at their states where they are known, whatever they hear."""
     kind, bias = machine.unit_type(layer), np.zeros_like(state) + machine.bias(layer)
-    low = 0.0 if kind.columns > 1 else two_states(kind)[0]
-    np.copyto(bias, np.where(state > low, PIN, -PIN).astype(bias.dtype), where=known)
+    low, high = (0.0, 1.0) if kind.columns > 1 else two_states(kind)
+    np.copyto(bias, np.where(state > (low + high) / 2, PIN, -PIN).astype(bias.dtype), where=known)
     return bias
+
+
+def pinned(machine: BoltzmannMachine, known: Known) -> dict[str, Array]:
+    """The pins of the visible layers whose units are coupled to each other, given what is known of their rows."""
+    return {view: pins(machine, view, *known[view]) for view in known if view in machine.graph.within}
 
 
 def random_state(

@@ -6,8 +6,7 @@ from typing import Any
 
 from boltz import checks
 from boltz.models.boltzmann import State
-from boltz.models.files import Model, checked_machine, states_inside
-from boltz.models.views import of_several
+from boltz.models.files import Model, checked_machine
 from boltz.sampling.decoding import means_of
 from boltz.sampling.drawing import drawing_of
 from boltz.sampling.states import States
@@ -47,10 +46,3 @@ def sample(
             found[layer.name] = rows[:, first : first + layer.units]
             first += layer.units
     return found
-
-
-def _visible_means(model: Model, states: States) -> dict[str, Any]:
-    """Visible means by visible layer, given states of the other layers."""
-    if (machine := of_several(model)) is not None:
-        return dict(machine.graph.split(means_of(machine, states_inside(machine, states))))
-    return {model.visible: means_of(model, states)}

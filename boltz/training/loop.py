@@ -273,12 +273,13 @@ class Loop:
         assert boltzmann is not None and self.data.known is not None and isinstance(settings, Settings)
         posterior = Posterior(boltzmann, settings.mean_field, 1, stage.scales)
         visit = Visit(self.key.derive("unknown", stage.name), self.state.step, 0, rows, self.state.rule)
-        columns = slice(None)
+        columns = np.arange(guesses.shape[1])
         if stage.lower:
-            columns = _graph(self.state.model).columns[stage.lower[0]]
+            parts = _graph(self.state.model).columns
+            columns = np.concatenate([columns[parts[name]] for name in stage.lower])
         known = np.ascontiguousarray(self.data.known[host(rows)][:, columns])
         fill_in(posterior, batch, self._here(known), visit, Scratch(boltzmann.arena))
-        guesses[rows, columns] = batch
+        guesses[np.ix_(host(rows), columns)] = batch
         return batch
 
     def _guessed(self) -> None:

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 import boltz.kernels as kernels
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.rng import Key
-from boltz.sampling.gibbs import GibbsSweep
+from boltz.sampling.gibbs import GibbsSweep, pinned
 from boltz.sampling.inputs import Scratch, layer_input
 from boltz.sampling.layers import Draw, draw_layer
 from boltz.sampling.meanfield import MeanField, solve
@@ -152,13 +152,15 @@ def fill_in(of: Posterior, batch: Array, known: Array, visit: Visit, scratch: Sc
     in place (Neal 1992, section 2).
 
     A chain keeps the unknown entries, which are in the batch, and the hidden layers of the visible one's colour; the
-    others are forgotten from visit to visit. Layers of one colour do not hear each other, so that drawing all visible
-    units and putting the known ones back draws the unknown ones given the rest.
+    others are forgotten from visit to visit. Known units are drawn with the others and put back before anything hears
+    them, or pinned where units of their layer hear each other.
     """
     machine, (forgotten, others) = of.machine, of.classes()
     state = _recalled(of, batch, visit, scratch) if others else {}
     state |= {layer: machine.zeros(len(batch), layer) for layer in forgotten} | machine.evidence(batch.copy())
-    GibbsSweep(machine, visit.key, flipped=True, scales=of.scales).sweep(state, visit.step, visit.first, scratch)
+    given = {n: (batch[:, part].copy(), known[:, part]) for n, part in machine.graph.columns.items()}
+    sweep = GibbsSweep(machine, visit.key, flipped=True, scales=of.scales, pinned=pinned(machine, given))
+    sweep.sweep_around(state, given, visit.step, visit.first, scratch)
     np.copyto(batch, machine.rows(state), where=~known)
     _remember(of, state, visit)
 

@@ -205,7 +205,7 @@ def _two_stages(graph: Graph, settings: Settings) -> list[Stage]:
 
 def empty(graph: Graph, like: Array) -> BoltzmannMachine:
     """A machine with all parameters zero, of like's type and where it lives."""
-    return BoltzmannMachine(graph, np.zeros_like(like, shape=(graph.parameters,)))
+    return BoltzmannMachine(graph, np.zeros_like(like, shape=(graph.size,)))
 
 
 def start_pair(model: BoltzmannMachine, stage: Stage) -> BoltzmannMachine:

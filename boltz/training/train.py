@@ -153,8 +153,7 @@ def train(
     checks.flag(force, "force")
     watching.check(watch, progress)
     checks.table(extra, "extra")
-    if out is not None:
-        out = checks.path(out, "out")
+    out = None if out is None else _run_folder(model, out)
     begun = _begun(model, x, held_out, settings, minutes, weights)
     model, data, others, chosen, given = begun.model, begun.data, begun.held_out, begun.settings, begun.plan
     plan = stages(model.plan, chosen)
@@ -186,6 +185,17 @@ class _Begun:
     held_out: Data | None
     settings: AnySettings
     plan: Plan | None
+
+
+def _run_folder(model: Model, out: Any) -> Path:
+    """The path of a run folder; raises InputError for what is none, and for a model that none can hold."""
+    folder = checks.path(out, "out")
+    if model.undirected is model and model.undirected.graph.sparse:
+        raise InputError(
+            "out must be None for a machine with sparse couplings, whose pairs a run folder does not keep: save the "
+            "model of the run."
+        )
+    return folder
 
 
 def _begun(model: Model, x: Any, held_out: Any, settings: dict[str, Any], minutes: Any, weights: Any = None) -> _Begun:

@@ -48,6 +48,7 @@ SHAPES: dict[str, tuple[dict[str, tuple[int, str]], list[str], tuple[str, ...]]]
         ["x-a", "a-b", "y-b"],
         ("x", "y"),
     ),
+    "tied": ({"x": (2, BITS), "y": (2, "spin"), "a": (2, BITS)}, ["x-y", "x-a", "y-a"], ("x", "y")),
     "sparse": ({"v": (7, "spin")}, ["v-v*"], ()),
     "sparse potts": ({"v": (9, "categorical:3"), "h": (2, "bernoulli")}, ["v-v*", "v-h*"], ()),
 }
@@ -207,9 +208,9 @@ def check_mean_field(name: str = "both") -> None:
         np.testing.assert_allclose(model.unit_type(layer).mean(field[:, truth.layers[layer]]), means[layer], atol=1e-5)
 
 
-def check_completion(name: str = "visible", draws: int = 30_000) -> None:
+def check_completion(name: str = "visible", draws: int = 30_000, scale: float = 0.7) -> None:
     """Draws of unknown visible units given known ones follow the exact conditional; false alarms: 1e-6."""
-    model, truth = machine(name), Wired.of(machine(name))
+    model, truth = machine(name, scale=scale), Wired.of(machine(name, scale=scale))
     columns = [c for n in model.graph.views for c in range(*truth.layers[n].indices(len(truth.bias)))]
     x = truth.states()[len(truth.states()) // 3][columns]
     q = model.unit_type(model.graph.views[0]).columns

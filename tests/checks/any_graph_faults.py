@@ -43,3 +43,11 @@ def check_positive_phase() -> None:
 
 def check_completion() -> None:
     any_graph.check_completion("visible")
+
+
+def check_known_views_heard() -> None:
+    any_graph.check_completion("tied", scale=1.5)
+
+
+def check_known_views_heard_in_training() -> None:
+    any_graph_training.check_lacking_views("uneven", scale=1.5, view="y")

@@ -43,19 +43,19 @@ def check_positive_phase(name: str = "both", phase: str = "collapsed", rows: int
     accept(chi_square(np.array(counts), shares), "hidden states are not those of the posterior")
 
 
-def check_lacking_views(rows: int = 20_000) -> None:
-    """The chains of rows that lack a view draw it from its exact law given the other one; false alarms: 1e-6."""
-    model, truth = machine("views"), Wired.of(machine("views"))
+def check_lacking_views(name: str = "views", rows: int = 20_000, view: str = "x", scale: float = 0.7) -> None:
+    """The chains of rows that know one view draw the other one from its exact law given it; false alarms: 1e-6."""
+    model, truth = machine(name, scale=scale), Wired.of(machine(name, scale=scale))
     seen = columns_of(model, truth, model.graph.views)
     law = truth.marginal(seen)
     row = np.array(next(iter(law)))
     batch, known = np.repeat(row[None], rows, axis=0), np.zeros((rows, len(seen)), bool)
-    known[:, model.graph.columns["x"]] = True
+    known[:, model.graph.columns[view]] = True
     of, kept = Posterior(model, MeanField(), 1, {}), kept_for_rows(model, rows)
     for step in range(60):
         visit = Visit(Key.from_seed(2), step, 0, np.arange(rows), kept)
         fill_in(of, batch, known, visit, Scratch(model.arena))
-    part = model.graph.columns["x"]
+    part = model.graph.columns[view]
     np.testing.assert_array_equal(batch[:, part], np.repeat(row[None, part], rows, axis=0))
     given = {s: p for s, p in law.items() if (np.array(s)[part] == row[part]).all()}
     counts = [int((batch == np.array(s)).all(axis=1).sum()) for s in given]

@@ -310,7 +310,7 @@ def check_borders() -> None:
         (lambda: boltz.perplexity(boltz.rbm(3, 2), rows), "visible units of kind counts"),
         (lambda: boltz.rbm(3, 2).of_length(4), "must be of kind counts"),
         (lambda: model.of_length(0), "words must be a whole number of at least 1"),
-        (lambda: boltz.rbm(3, 2, units="bernoulli", hidden_units="counts"), "only visible units are counts"),
+        (lambda: boltz.rbm(3, 2, units="bernoulli", hidden_units="counts"), "only one are counts"),
         (lambda: boltz.rbm(3, 2, units="counts:0"), "a number of words of a document"),
     ]
     for call, said in cases:

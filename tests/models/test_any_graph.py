@@ -48,6 +48,11 @@ def test_completion(name: str) -> None:
     any_graph.check_completion(name)
 
 
+@pytest.mark.parametrize("name", ["uneven", "tied"])
+def test_known_units_are_back_before_others_hear_them(name: str) -> None:
+    any_graph.check_completion(name, scale=1.5)
+
+
 @EVERY
 def test_gradient(name: str) -> None:
     any_graph.check_gradient(name, centred=False)
@@ -93,7 +98,10 @@ J = np.array([[0.0, 1.0], [1.0, 0.0]])
         (lambda: boltz.ising(J, [1.0, 2.0, 3.0]), "fields must have shape"),
         (lambda: boltz.ising(J * np.nan), "finite"),
         (lambda: boltz.potts(J), "states"),
-        (lambda: boltz.potts(np.ones((2, 2, 3, 3))), "0 on the diagonal"),
+        (lambda: boltz.potts(np.ones((2, 2, 3, 3))), "0 between the 3 states of one site"),
+        (lambda: boltz.potts(boltz.lattice((4, 4)), states=2), "for couplings between equal states give"),
+        (lambda: boltz.ising(1e300 * J, dtype="float32"), "range of float32"),
+        (lambda: boltz.ising(J, [1e50, 0], dtype="float32"), "range of float32"),
         (lambda: boltz.lattice(()), "shape must name at least one axis"),
         (lambda: boltz.lattice((3, 3), (1.0,)), "one for each of the 2 axes"),
         (lambda: boltz.boltzmann(3, lateral="hidden"), "lateral must be visible or both"),

@@ -16,8 +16,10 @@ def test_positive_phases_draw_from_the_posterior(name: str, phase: str) -> None:
     checks.check_positive_phase(name, phase)
 
 
-def test_views_that_lack_are_drawn() -> None:
-    checks.check_lacking_views()
+@pytest.mark.parametrize("view", ["x", "y"])
+@pytest.mark.parametrize("name", ["views", "uneven", "tied"])
+def test_views_that_lack_are_drawn(name: str, view: str) -> None:
+    checks.check_lacking_views(name, view=view, scale=0.7 if name == "views" else 1.5)
 
 
 def test_pathways() -> None:
