@@ -21,7 +21,7 @@ from boltz.training.description import RunDescription, description_at
 
 Options = Mapping[str, Any]
 TABLE_WORDS = {"levels": "--levels", "alphabet": "--alphabet", "label_column": "--label-column"}
-TABLE_WORDS |= {"drop_columns": "--drop-column"}
+TABLE_WORDS |= {"drop_columns": "--drop-column", "vocabulary": "--vocabulary"}
 
 
 def several(models: Sequence[Any]) -> BoltzmannMachine | None:

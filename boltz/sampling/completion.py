@@ -12,6 +12,7 @@ from boltz import arrays, checks, scale
 from boltz.errors import InputError, NumericalError
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import Model, checked_machine, outside
+from boltz.models.views import views_of
 from boltz.parallel import FEWEST, shares, workers
 from boltz.rng import Key
 from boltz.sampling import clamped
@@ -57,7 +58,7 @@ def complete(
     found = arrays.host(outside(model, completed(model, evidence, method, sweeps, seed)))
     if len(model.visible_layers) > 1:
         machine: Any = model
-        return _by_view(machine, found, x, method)
+        return _by_view(machine, found, evidence, x, method)
     layer = model.layers[0]
     if by_codes(x, layer) and method == "sample":
         return codes_of(found, layer.columns)
@@ -67,10 +68,17 @@ def complete(
     return found
 
 
-def _by_view(model: BoltzmannMachine, rows: Array, x: Any, method: str) -> dict[str, Array]:
-    """Completed rows by view: categorical ones as codes where they were drawn, and were not given as columns."""
+def _by_view(model: BoltzmannMachine, rows: Array, evidence: Evidence, x: Any, method: str) -> dict[str, Array]:
+    """Completed rows by view: categorical ones as codes where they were drawn, and were not given as columns. Known
+    Gaussian ones are as they were given, to the last bit.
+    """
     found = model.graph.split(rows)
+    given = x if isinstance(x, Mapping) else views_of(model.graph, x, "x")
     for layer in model.layers[: len(found)]:
+        if layer.kind == "gaussian" and layer.name in given:
+            known = arrays.host(evidence.known)[:, model.graph.columns[layer.name]]
+            mine = scale.table(arrays.host(given[layer.name]), "x", layer.units)
+            np.copyto(found[layer.name], mine, where=known, casting="same_kind")
         columns = isinstance(x, Mapping) and layer.name in x and not by_codes(x[layer.name], layer)
         if layer.columns > 1 and method == "sample" and isinstance(x, Mapping) and not columns:
             found[layer.name] = codes_of(found[layer.name], layer.columns)

@@ -233,6 +233,7 @@ REFUSED: list[tuple[tuple[object, ...], str]] = [
     (("evaluate", "RUN", "--data", "x.npy"), "must be an .npz file with an array for each view, image, text"),
     (("evaluate", "RUN", "--binarize", "threshold"), "binarize must be none for several visible layers"),
     (("evaluate", "RUN", "--levels", 3), "--levels is for one table of data"),
+    (("complete", "RUN", "--given", "text", "--vocabulary", "words.txt"), "--vocabulary is for one table of data"),
     (("complete", "RUN", "--given", "txt"), "--given must name visible layers, image, text, got txt"),
     (("complete", "RUN", "--mask", "left"), "name those that are known with --given"),
     (("complete", "RUN", "--given", "text", "--out", "c.csv"), "must end in .npz"),
@@ -276,6 +277,7 @@ WRONG: list[tuple[tuple[object, ...], str]] = [
         "--units is an option of rbm, dbm and bm, not of multimodal",
     ),
     (("multimodal", *MODALITIES, *LAYERS, "--levels", 3), "--levels is for one table of data"),
+    (("multimodal", *MODALITIES, *LAYERS, "--vocabulary", "words.txt"), "--vocabulary is for one table of data"),
     (("multimodal", *MODALITIES, *LAYERS, "--weights", "similarity:0.8"), "must be rows of categorical units"),
     (
         ("multimodal", *MODALITIES, *LAYERS, "--rule", "multi-prediction"),

@@ -252,3 +252,19 @@ def test_an_overflow_is_an_error(name: str) -> None:
     for method in ("sample", "mean"):
         with pytest.raises(NumericalError, match="not finite"):
             boltz.complete(model, BITS, KNOWN, method, 3)
+
+
+@pytest.mark.parametrize("method", ["mean", "sample", "mean-field"])
+def test_known_numbers_of_a_view_come_back_as_they_were(method: str) -> None:
+    """Those that a machine standardises would else be rounded on their way there and back."""
+    rng = np.random.default_rng(4)
+    x = {"a": rng.integers(0, 2, (60, 3)).astype(float), "b": rng.normal(7, 3, (60, 2))}
+    machine = boltz.multimodal({"a": 3, "b": (2, "gaussian")}, {"a": [2], "b": [2]}, 2)
+    model = boltz.train(machine, x, epochs=1).model
+    np.testing.assert_array_equal(boltz.complete(model, {"b": x["b"]}, method=method, sweeps=3)["b"], x["b"])
+    rows = np.concatenate([x["a"], x["b"]], axis=1)
+    rows[3, 3] = np.nan
+    found = boltz.complete(model, rows, method=method, sweeps=3)["b"]
+    known = ~np.isnan(rows[:, 3:])
+    np.testing.assert_array_equal(found[known], x["b"][known])
+    assert np.isfinite(found).all()
