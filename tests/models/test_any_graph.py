@@ -101,6 +101,23 @@ J = np.array([[0.0, 1.0], [1.0, 0.0]])
         (lambda: boltz.potts(np.ones((2, 2, 3, 3))), "0 between the 3 states of one site"),
         (lambda: boltz.potts(boltz.lattice((4, 4)), states=2), "for couplings between equal states give"),
         (lambda: boltz.ising(1e300 * J, dtype="float32"), "range of float32"),
+        (lambda: boltz.multimodal({"b": 3, "a": (4, "counts")}, {"a": [2], "b": [2]}, 2), "the only one are counts"),
+        (lambda: boltz.multimodal({"joint": 5, "text": 4}, {"joint": [2], "text": [2]}, 2), "name of a hidden layer"),
+        (lambda: boltz.train(boltz.ising(boltz.lattice([2, 3])), np.ones((4, 6)), out="r"), "out must be None"),
+        (
+            lambda: boltz.run_chains(boltz.rbm(3, 2, units="binomial:3"), 4, 5, beta=0.3),
+            "beta must be 1 for layer v, whose units are binomial:3",
+        ),
+        (
+            lambda: boltz.complete(boltz.multimodal({"a": 2, "b": 2}, {"a": [2], "b": [2]}, 2), {"a": 5}),
+            "must be an array \\(rows, units\\), got 5",
+        ),
+        (
+            lambda: boltz.complete(
+                boltz.multimodal({"a": 2, "b": 2}, {"a": [2], "b": [2]}, 2), {"a": J}, mask={"b": J}
+            ),
+            "mask must hold arrays by view, some of a, got b",
+        ),
         (lambda: boltz.ising(J, [1e50, 0], dtype="float32"), "range of float32"),
         (lambda: boltz.lattice(()), "shape must name at least one axis"),
         (lambda: boltz.lattice((3, 3), (1.0,)), "one for each of the 2 axes"),
@@ -123,3 +140,12 @@ J = np.array([[0.0, 1.0], [1.0, 0.0]])
 def test_wrong_words_are_refused_in_a_sentence(call, message) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_the_entry_of_a_run_folder_keeps_the_edges() -> None:
+    """Catches graphs that are no chain told as one: a star would come back as a chain of as many layers."""
+    star = boltz.graph({"v": 3, "h1": 2, "h2": 2}, [("v", "h1"), ("v", "h2")]).graph
+    assert star.kind == "bm" and star.entry["edges"] == [["v", "h1"], ["v", "h2"]]
+    named = boltz.graph({"pixels": 3, "low": 2, "top": 2}, [("pixels", "low"), ("low", "top")]).graph
+    assert named.kind == "dbm" and [layer[0] for layer in named.entry["layers"]] == ["pixels", "low", "top"]
+    assert boltz.dbm([3, 2, 2]).graph.entry == {"units": [3, 2, 2], "kind": "bernoulli"}
