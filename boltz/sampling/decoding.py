@@ -67,11 +67,6 @@ def _in_blocks(model: Model, above: State, means: Callable[[Model, State], Array
     return found
 
 
-def columns_of(model: Model) -> int:
-    """Columns of rows of data of a machine, those of all its visible layers."""
-    return sum(layer.units for layer in model.layers[: len(model.layers) - len(model.hidden_layers)])
-
-
 def visible_means(model: Model, state: State) -> Array:
     """Means (rows, units) of the visible units, in the machine's own units, of one block of states where it lives.
 
