@@ -20,6 +20,7 @@ import boltz.kernels as kernels
 from boltz import checks
 from boltz.arrays import on_device
 from boltz.nn.arena import Part
+from boltz.rng import Key
 
 Array = NDArray[Any]
 Params = Mapping[str, Array]
@@ -60,6 +61,16 @@ class Net:
             found[f"{name}/{i}/weight"] = (inputs, outputs)
             found[f"{name}/{i}/bias"] = (outputs,)
         return found
+
+    def start(self, name: str, params: Params, key: Key, units: int) -> None:
+        """Weights of a new machine, uniform as in Glorot & Bengio (2010); biases stay 0.
+
+        units counts the outputs that stand for one thing: mean and log sigma of a Gaussian are separate ones.
+        """
+        for i, (inputs, outputs) in enumerate(pairwise(self.sizes)):
+            own = f"{name}/{i}/weight"
+            reach = np.sqrt(6 / (inputs + (units if i == self.depth - 1 else outputs)))
+            params[own][...] = key.derive("weights", own).generator().uniform(-reach, reach, params[own].shape)
 
     def bias(self, name: str, params: Params) -> Array:
         """Bias of the outputs, which forward leaves to the conditional on top."""

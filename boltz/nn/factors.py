@@ -1,0 +1,172 @@
+"""Factors of a generative model: p(layer | layer above) and, on top, p(layer) that is given nothing.
+
+A factor owns its nets. It scores states, draws them, and pulls row weights back to its parameters, to the layer above
+and to the states themselves. Its parameters and its buffers on the tape are under its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+import boltz.kernels as kernels
+from boltz.nn.arena import Part, zeros
+from boltz.nn.conditionals import Conditional
+from boltz.nn.dense import Job, Net, Params, forward, products, total
+from boltz.rng import Key, Stream
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a factor works: its name, parameters by name, the rows of a tape, and the buffer of the layer above.
+
+    given is "" where there is no layer above. step counts the steps of training, for factors that change from one to
+    the next; None outside training.
+    """
+
+    name: str
+    params: Params
+    part: Part
+    given: str = ""
+    step: int | None = None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What scoring leaves: log-densities (rows,) in nats, and the ways to their derivatives.
+
+    by_state() gives an array and a sign: the first columns of the array times the sign are the derivative by the
+    states; it is asked before pull, which may overwrite them. pull(weights, signal, keep) returns the derivative by
+    the layer above, without weights, or None where signal is False. Where keep is True it leaves on the tape what
+    `products` needs for the parameters under row weights (rows,), ones where weights is None.
+    """
+
+    log_density: Floats
+    by_state: Callable[[], tuple[Array, float]]
+    pull: Callable[..., Array | None]
+
+
+class Factor(Protocol):
+    """A distribution of the states (rows, units) of a layer given those of the layer above, or given nothing."""
+
+    def shapes(self, name: str) -> Shapes:
+        """Shapes of the parameters by name, in the order of the arena."""
+
+    def start(self, name: str, params: Params, key: Key) -> None:
+        """Fill the parameters of a new machine, which are zero."""
+
+    def score(self, place: Place, state: Array) -> Scored:
+        """Log-densities of states, which may have fewer rows than the layer above: each then stands for as many
+        consecutive rows of it.
+        """
+
+    def products(self, place: Place, gradient: Params) -> list[Job]:
+        """The parameter gradients from what pull left for all rows of place, as pieces of work."""
+
+    def draw(self, place: Place, state: Array, stream: Stream, rows: Rows) -> None:
+        """Draw states in place; rows (rows,) are the numbers of the chains."""
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Units that are independent given the outputs of a dense net over the layer above."""
+
+    net: Net
+    conditional: Conditional
+    units: int
+
+    def shapes(self, name: str) -> Shapes:
+        return self.net.shapes(name)
+
+    def start(self, name: str, params: Params, key: Key) -> None:
+        """Uniform weights as in Glorot & Bengio (2010); mean and log sigma of a Gaussian count as separate outputs."""
+        self.net.start(name, params, key, self.units)
+
+    def head(self, place: Place) -> tuple[Array, Array]:
+        """Outputs (rows, outputs) without their bias, and the bias."""
+        value, _ = forward(self.net, place.name, place.params, place.given, place.part)
+        return value, self.net.bias(place.name, place.params)
+
+    def score(self, place: Place, state: Array) -> Scored:
+        value, pullback = forward(self.net, place.name, place.params, place.given, place.part)
+        log_density = zeros(value)
+        self.conditional.score(value, self.net.bias(place.name, place.params), state, log_density)
+
+        def pull(weights: Array | None, signal: bool = True, keep: bool = True) -> Array | None:
+            return pullback(value, weights, signal, keep)
+
+        return Scored(log_density, lambda: (value, -1.0), pull)
+
+    def products(self, place: Place, gradient: Params) -> list[Job]:
+        return products(self.net, place.name, gradient, place.given, place.part)
+
+    def draw(self, place: Place, state: Array, stream: Stream, rows: Rows) -> None:
+        offset = place.part.get(f"{place.name}/offset", self.units)
+        self.conditional.sample(self.head(place), stream, rows, state, offset)
+
+
+@dataclass(frozen=True)
+class Coins:
+    """A factorial prior of binary units with biases."""
+
+    units: int
+
+    def shapes(self, name: str) -> Shapes:
+        return {f"{name}/bias": (self.units,)}
+
+    def start(self, name: str, params: Params, key: Key) -> None:
+        """Biases stay 0."""
+
+    def score(self, place: Place, state: Array) -> Scored:
+        score, log_density = place.part.get(f"{place.name}/delta", self.units), zeros(state)
+        score[...] = 0
+        kernels.bernoulli_score(score, place.params[f"{place.name}/bias"], state, log_density)
+
+        def pull(weights: Array | None, signal: bool = True, keep: bool = True) -> Array | None:
+            if keep and weights is not None:
+                kernels.weighted(score, weights, False, score)
+            return None
+
+        return Scored(log_density, lambda: (score, -1.0), pull)
+
+    def products(self, place: Place, gradient: Params) -> list[Job]:
+        return [total(place.part.get(f"{place.name}/delta", self.units), gradient[f"{place.name}/bias"])]
+
+    def draw(self, place: Place, state: Array, stream: Stream, rows: Rows) -> None:
+        inputs = np.zeros_like(state)
+        kernels.bernoulli_sample(
+            inputs, 1.0, place.params[f"{place.name}/bias"], stream, int(place.part.rows.start), state
+        )
+
+
+@dataclass(frozen=True)
+class StandardNormal:
+    """The prior of independent standard normal units."""
+
+    units: int
+
+    def shapes(self, name: str) -> Shapes:
+        return {}
+
+    def start(self, name: str, params: Params, key: Key) -> None:
+        """There is nothing to fill."""
+
+    def score(self, place: Place, state: Array) -> Scored:
+        log_density = zeros(state)
+        kernels.normal_score(state, log_density)
+        return Scored(log_density, lambda: (state, -1.0), lambda weights, signal=True, keep=True: None)
+
+    def products(self, place: Place, gradient: Params) -> list[Job]:
+        return []
+
+    def draw(self, place: Place, state: Array, stream: Stream, rows: Rows) -> None:
+        kernels.normal(stream, rows, state)
