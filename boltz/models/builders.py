@@ -151,20 +151,13 @@ def _layers(sizes: Sequence[int], kinds: Sequence[str]) -> tuple[Layer, ...]:
 
 
 def _machine(structure: Structure, x: Any, seed: int) -> HelmholtzMachine:
-    """A machine with Glorot weights; mean and log sigma of a Gaussian count as separate outputs."""
+    """A machine as its factors and its recognition nets start."""
     machine = empty(structure, np.float32)
     key = Key.from_seed(seed)
-    heads = {
-        f"{side}/{layer}/{net.depth - 1}/weight": layer
-        for side in ("generative", "recognition")
-        for layer, net in getattr(structure, side).items()
-    }
-    for name, value in machine.params.items():
-        if name.endswith("weight"):
-            inputs, outputs = value.shape
-            outputs = machine.units[heads[name]] if name in heads else outputs
-            reach = np.sqrt(6 / (inputs + outputs))
-            value[...] = key.derive("weights", name).generator().uniform(-reach, reach, value.shape)
+    for layer, factor in machine.factors.items():
+        factor.start(structure.factor_name(layer), machine.params, key)
+    for layer, net in structure.recognition.items():
+        net.start(f"recognition/{layer}", machine.params, key, machine.units[layer])
     return _fitted(machine, x)
 
 

@@ -27,6 +27,7 @@ from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.pairs import Pairs, pairs_key
 from boltz.models.scaling import Scaling, cast
 from boltz.models.views import alone, views_of
+from boltz.nn.registry import factor_from
 from boltz.storage import snapshots
 from boltz.storage.tensors import read_metadata, read_tensors
 from boltz.units import is_kind
@@ -209,7 +210,8 @@ def structure_from(text: Any) -> Structure:
     if len(text["layers"]) > MOST_LAYERS or sum(map(len, sizes)) > MOST_LAYERS:
         raise InputError(f"a structure must have at most {MOST_LAYERS} layers.")
     layers = layers_from(text["layers"])
-    return Structure(layers, tuple(map(tuple, sizes)), str(text["activation"]), str(text["prior"]))
+    own = tuple((str(layer), factor_from(name, plain)) for layer, name, plain in text.get("factors", ()))
+    return Structure(layers, tuple(map(tuple, sizes)), str(text["activation"]), str(text["prior"]), own)
 
 
 def layers_from(rows: Any) -> tuple[Layer, ...]:

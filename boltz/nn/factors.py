@@ -58,6 +58,18 @@ class Scored:
 class Factor(Protocol):
     """A distribution of the states (rows, units) of a layer given those of the layer above, or given nothing."""
 
+    @property
+    def units(self) -> int:
+        """Units of the layer."""
+
+    @property
+    def given(self) -> int:
+        """Units of the layer above, 0 where the factor is given nothing."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of units that the layer may have."""
+
     def shapes(self, name: str) -> Shapes:
         """Shapes of the parameters by name, in the order of the arena."""
 
@@ -83,6 +95,11 @@ class Dense:
     net: Net
     conditional: Conditional
     units: int
+    kinds = ("bernoulli", "gaussian")
+
+    @property
+    def given(self) -> int:
+        return self.net.sizes[0]
 
     def shapes(self, name: str) -> Shapes:
         return self.net.shapes(name)
@@ -119,6 +136,8 @@ class Coins:
     """A factorial prior of binary units with biases."""
 
     units: int
+    given = 0
+    kinds = ("bernoulli",)
 
     def shapes(self, name: str) -> Shapes:
         return {f"{name}/bias": (self.units,)}
@@ -153,6 +172,8 @@ class StandardNormal:
     """The prior of independent standard normal units."""
 
     units: int
+    given = 0
+    kinds = ("gaussian",)
 
     def shapes(self, name: str) -> Shapes:
         return {}
