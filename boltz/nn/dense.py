@@ -39,6 +39,12 @@ ACTIVATIONS = {
 }  # name -> (the function of field + bias, in place; delta times its derivative, from its value, in place)
 
 
+def glorot(own: str, params: Params, ends: int, key: Key) -> None:
+    """The weights of this name, uniform as in Glorot & Bengio (2010, eq. 16); ends counts inputs and outputs."""
+    reach = np.sqrt(6 / ends)
+    params[own][...] = key.derive("weights", own).generator().uniform(-reach, reach, params[own].shape)
+
+
 @dataclass(frozen=True)
 class Net:
     """Dense layers of these sizes, inputs first and outputs last, with the activation between them."""
@@ -69,8 +75,7 @@ class Net:
         """
         for i, (inputs, outputs) in enumerate(pairwise(self.sizes)):
             own = f"{name}/{i}/weight"
-            reach = np.sqrt(6 / (inputs + (units if i == self.depth - 1 else outputs)))
-            params[own][...] = key.derive("weights", own).generator().uniform(-reach, reach, params[own].shape)
+            glorot(own, params, inputs + (units if i == self.depth - 1 else outputs), key)
 
     def bias(self, name: str, params: Params) -> Array:
         """Bias of the outputs, which forward leaves to the conditional on top."""
