@@ -23,7 +23,7 @@ from boltz.nn.factors import Dense
 from boltz.numerics import logsumexp
 from boltz.parallel import blocks, workers
 from boltz.rng import Key
-from boltz.sampling.recognition import rbm_log_density
+from boltz.sampling.recognition import log_densities, rbm_log_density
 from boltz.units.states import states_of
 
 Array = NDArray[Any]
@@ -217,22 +217,10 @@ def enumerated(machine: HelmholtzMachine, x: Array, known: Array | None = None) 
     """
     machine, x = machine.to("cpu").astype(np.float64), host(x).astype(np.float64)
     if not machine.structure.latent:
-        return _without_hidden(machine, x)
+        return log_densities(machine, x)
     total = 1 << sum(layer.units for layer in machine.structure.latent)
     parts = [_enumerated(machine, x, known, slice(a, min(a + CHUNK, total))) for a in range(0, total, CHUNK)]
     return np.asarray(logsumexp(parts, axis=0))
-
-
-def _without_hidden(machine: HelmholtzMachine, x: Array) -> NDArray[np.float64]:
-    """log p(v) (rows,) of visible rows under the only factor of a machine."""
-
-    def work(rows: slice) -> NDArray[np.float64]:
-        part = Tape(machine.arena).whole(rows.stop - rows.start)
-        place = machine.place(*machine.structure.chain[0], part)
-        return machine.factors[machine.visible].score(place, x[rows]).log_density
-
-    with workers() as pool:
-        return np.concatenate(pool.map(work, blocks(len(x))))
 
 
 def _enumerated(machine: HelmholtzMachine, x: Array, known: Array | None, numbers: slice) -> NDArray[np.float64]:

@@ -102,6 +102,8 @@ class Structure:
     def architecture(self) -> str:
         """Units from the bottom; drawn layers in brackets where others are not: 784-200-200-[50]."""
         sizes = [str(layer.units) for layer in self.layers]
+        if not self.latent:
+            return f"{sizes[0]}-{self.factors[0][1].inner}"
         if not any(self.widths):
             return "-".join(sizes)
         inner = [*self.widths, ()] if self.prior == "rbm" else self.widths
@@ -301,8 +303,8 @@ class HelmholtzMachine:
 
     @property
     def independent_hidden(self) -> bool:
-        """Whether the hidden units are independent given the visible ones, which is not known of directed layers."""
-        return False
+        """Whether the hidden units are independent given the visible ones: where there are none."""
+        return not self.structure.latent
 
     @property
     def visible_weights(self) -> Array:
@@ -389,7 +391,7 @@ class HelmholtzMachine:
 
 def described(structure: Structure) -> dict[str, Any]:
     """The structure as plain values, for files."""
-    plain = asdict(replace(structure, factors=()))
+    plain = asdict(structure)
     plain["layers"] = [[layer.name, layer.units, layer.kind] for layer in structure.layers]
     del plain["factors"]
     own = [[name, FACTOR_NAMES[type(factor)], asdict(cast(Any, factor))] for name, factor in structure.factors]

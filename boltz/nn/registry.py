@@ -9,8 +9,10 @@ from typing import Any
 from boltz import checks
 from boltz.errors import InputError
 from boltz.nn.factors import Factor
+from boltz.nn.flows import AutoregressiveFlow, CouplingFlow
+from boltz.nn.nade import Nade
 
-FACTORS: dict[str, type[Any]] = {}
+FACTORS: dict[str, type[Any]] = {"nade": Nade, "flow": AutoregressiveFlow, "coupling": CouplingFlow}
 FACTOR_NAMES = {kind: name for name, kind in FACTORS.items()}
 
 

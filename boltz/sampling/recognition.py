@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
-from boltz.arrays import numbers
+from boltz.arrays import host, numbers
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape, zeros
 from boltz.nn.dense import Pullback, forward, outputs, pulled
 from boltz.nn.factors import Scored
-from boltz.parallel import FEWEST, Workers, evened, share_count
+from boltz.parallel import FEWEST, Workers, evened, share_count, workers
 from boltz.rng import Key
 
 Array = NDArray[Any]
@@ -194,6 +194,13 @@ def _generate(found: Pass, step: int | None) -> None:
         place = machine.place(child, parent, found.inner, step)
         terms = found.scored[child.name] = machine.factors[child.name].score(place, state)
         found.log_p[child.name] = terms.log_density
+
+
+def log_densities(machine: HelmholtzMachine, x: Array) -> Floats:
+    """log p(v) (rows,) in nats of visible rows (rows, units) under a machine without hidden layers."""
+    with workers(machine.arena) as pool:
+        passes = sampled(machine, Tape(machine.arena), x, 1, (Key(0, 0), 0), pool)
+    return np.concatenate([host(found.log_p[machine.visible]) for found in passes])
 
 
 def rbm_log_density(rbm: BoltzmannMachine, state: Array) -> Floats:
