@@ -6,6 +6,7 @@ is an int64; nothing here checks bounds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
@@ -70,6 +71,23 @@ def load(builder: Any, address: Any, offset: int = 0, align: int = 4, kind: Any 
 def store(builder: Any, value: Any, address: Any, offset: int = 0, align: int = 4) -> None:
     """A vector to address + offset bytes."""
     builder.store(value, place(builder, address, offset, value.type), align=align)
+
+
+def repeated(builder: Any, count: Any, held: list[Any], step: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+    """What becomes of values in registers by step(k, values) for k = 0 to count - 1; count is at least 1."""
+    before, function = builder.block, builder.function
+    body, after = (function.append_basic_block(name) for name in ("body", "after"))
+    builder.branch(body)
+    builder.position_at_end(body)
+    k, kept = builder.phi(INT64), [builder.phi(value.type) for value in held]
+    new = step(k, kept)
+    following = builder.add(k, INT64(1))
+    for phi, start, value in zip([k, *kept], [INT64(0), *held], [following, *new], strict=True):
+        phi.add_incoming(start, before)
+        phi.add_incoming(value, body)
+    builder.cbranch(builder.icmp_signed("<", following, count), body, after)
+    builder.position_at_end(after)
+    return new
 
 
 @intrinsic

@@ -23,7 +23,7 @@ Floats = Any
 ROWS, BIAS = 6, "f/units/bias"
 NADES = (
     Nade(5, 7),
-    Nade(5, 70, activation="relu"),
+    Nade(5, 150, activation="relu"),
     Nade(1, 3),
     Nade(5, 7, given=3, order=(3, 0, 4, 1, 2)),
     Nade(4, 3, given=2, activation="relu", order=(3, 2, 1, 0)),
