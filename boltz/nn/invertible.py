@@ -4,8 +4,6 @@ m and s are outputs of a net. In an autoregressive step those of unit i hear the
 weights (Germain et al. 2015): y takes one pass, x from y goes unit by unit. In a coupling step the first half of the
 units stays as it is, and m and s of the others hear that half (Dinh, Krueger & Bengio 2015, Dinh et al. 2017). Both
 ways then take one pass. log |det dy/dx| is minus the sum of s.
-
-Units stand in order of degree, hidden ones too. So what a unit hears is a first part of the layer below.
 """
 
 from __future__ import annotations
@@ -19,23 +17,21 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-import boltz.kernels as kernels
 from boltz import checks
 from boltz.arrays import on_device
 from boltz.errors import InputError
 from boltz.kernels.cpu.flows import settle
 from boltz.nn.arena import zeros
-from boltz.nn.dense import ACTIVATIONS, Job, Net, Params, Pullback, forward, total
+from boltz.nn.banded import Banded, Counts
+from boltz.nn.dense import ACTIVATIONS, Job, Net, Params
 from boltz.nn.factors import Place, Shapes
 from boltz.rng import Key
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-Counts = NDArray[np.int64]
 Slopes = tuple[Array, Array | None]
 KINDS = ("affine", "mean-only")
 LIMIT = 3.0  # |s| stays below it: s = LIMIT tanh(r / LIMIT) of the output r
-COLUMNS = 128  # of a piece of work in a product for masked weights
 
 
 @dataclass(frozen=True)
@@ -90,11 +86,10 @@ class Steps:
         """How many units, the last ones, a step changes."""
         return self.units
 
-    @cached_property
-    def net(self) -> Net:
-        """The net of each step: from context and units to m, or to pairs of m and s."""
-        outputs = self.moved * (2 if self.kind == "affine" else 1)
-        return Net((self.context + self.seen, *self.widths, outputs), self.activation)
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sizes of the layers of a net: from context and units to m, or to pairs of m and s."""
+        return self.context + self.seen, *self.widths, self.moved * (2 if self.kind == "affine" else 1)
 
     @cached_property
     def degrees(self) -> tuple[Counts, ...]:
@@ -107,32 +102,19 @@ class Steps:
         spread = max(self.units - low, 1)
         inside = [low + np.arange(width) * spread // width for width in self.widths]
         inputs = np.maximum(np.arange(self.context + self.units) - self.context + 1, 0)
-        return inputs, *inside, np.arange(self.net.sizes[-1]) * self.units // self.net.sizes[-1] + 1
+        return inputs, *inside, np.arange(self.sizes[-1]) * self.units // self.sizes[-1] + 1
 
     @cached_property
-    def heard(self) -> tuple[Counts, ...]:
-        """By layer of weights: how many units of the layer below, the first ones, each unit hears."""
-        layers, last = list(pairwise(self.degrees)), self.net.depth - 1
-        sides = ["left" if i == last else "right" for i in range(self.net.depth)]
-        return tuple(np.searchsorted(*pair, side) for pair, side in zip(layers, sides, strict=True))  # type: ignore[call-overload]
-
-    @cached_property
-    def masks(self) -> tuple[NDArray[np.float32], ...]:
-        """By layer of weights: 1 where a unit (column) hears one of the layer below (row), else 0."""
-        layers = zip(self.net.sizes, self.heard, strict=False)
-        return tuple((np.arange(below)[:, None] < heard).astype(np.float32) for below, heard in layers)
-
-    @cached_property
-    def _order(self) -> tuple[list[Counts], list[Counts]]:
-        """By layer but the last: the first unit above that hears each unit, and the first unit of each degree."""
-        starts = [
-            np.searchsorted(heard, np.arange(n), "right") for n, heard in zip(self.net.sizes, self.heard, strict=False)
-        ]
-        return starts, [np.searchsorted(degrees, np.arange(self.units + 2)) for degrees in self.degrees[:-1]]
+    def net(self) -> Banded:
+        """The net of each step."""
+        layers, last = list(pairwise(self.degrees)), len(self.widths)
+        sides = ["left" if i == last else "right" for i in range(last + 1)]
+        heard = [np.searchsorted(*pair, side) for pair, side in zip(layers, sides, strict=True)]  # type: ignore[call-overload]
+        return Banded(Net(self.sizes, self.activation), tuple(heard))
 
     def shapes(self, name: str) -> Shapes:
         """Shapes of the parameters by name, step by step."""
-        return {own: shape for t in range(self.steps) for own, shape in self.net.shapes(f"{name}/{t}").items()}
+        return {own: shape for t in range(self.steps) for own, shape in self.net.net.shapes(f"{name}/{t}").items()}
 
     def start(self, name: str, params: Params, key: Key) -> None:
         """Hidden layers as in Glorot & Bengio (2010), with the last layer 0: the map of a new machine changes nothing
@@ -140,25 +122,16 @@ class Steps:
         """
         for t in range(self.steps):
             self.net.start(f"{name}/{t}", params, key, self.moved)
-            for i, mask in enumerate(self.masks):
-                params[f"{name}/{t}/{i}/weight"][...] *= mask if i < self.net.depth - 1 else 0
-
-    def masked(self, place: Place, t: int) -> Params:
-        """The parameters of step t, weights times their masks."""
-        found = {own: place.params[own] for own in self.net.shapes(f"{place.name}/{t}")}
-        for i, mask in enumerate(self.masks):
-            found[f"{place.name}/{t}/{i}/weight"] = found[f"{place.name}/{t}/{i}/weight"] * mask
-        return found
+            params[f"{name}/{t}/{len(self.widths)}/weight"][...] = 0
 
     def forward(self, place: Place, x: Array) -> Mapped:
         """y and the log-determinant of x (rows, units), which has as many rows as place.part."""
         refuse_device(x)
-        part, log_det, pullbacks = place.part, zeros(x), list[Pullback]()
+        part, log_det = place.part, zeros(x)
         for t in range(self.steps):
             state = part.get(f"{place.name}/{t}/state", self.units)
             state[...] = x if t == 0 else x[:, ::-1]
-            mean, log_scale, pullback = self._outputs(place, t, state)
-            pullbacks.append(pullback)
+            mean, log_scale = self._outputs(place, t, state)
             x = part.get(f"{place.name}/{t}/out", self.units)
             x[...] = state
             moved = x[:, self.units - self.moved :]
@@ -166,28 +139,25 @@ class Steps:
             if log_scale is not None:
                 moved *= np.exp(-log_scale)
                 log_det -= log_scale.sum(axis=1, dtype=np.float64)
-        return Mapped(x, log_det, partial(self._pull, place, pullbacks))
+        return Mapped(x, log_det, partial(self._pull, place))
 
-    def _outputs(self, place: Place, t: int, state: Array) -> tuple[Array, Array | None, Pullback]:
-        """m (rows, moved) and s (rows, moved), None for 0, of step t at its states, and the pullback of its net."""
-        own, params = f"{place.name}/{t}", self.masked(place, t)
-        inputs = place.part.get(f"{own}/input", self.context + self.seen)
+    def _outputs(self, place: Place, t: int, state: Array) -> tuple[Array, Array | None]:
+        """m (rows, moved) and s (rows, moved), None for 0, of step t at its states."""
+        own = f"{place.name}/{t}"
+        inputs = place.part.get(f"{own}/input", self.sizes[0])
         if self.context:
             inputs[:, : self.context] = place.part.get(place.given, self.context)
         inputs[:, self.context :] = state[:, : self.seen]
-        value, pullback = forward(self.net, own, params, f"{own}/input", place.part)
-        value += self.net.bias(own, params)
+        value = self.net.forward(own, place.params, place.part)
         if self.kind == "mean-only":
-            return value, None, pullback
+            return value, None
         log_scale = place.part.get(f"{own}/scale", self.moved)
         np.multiply(value[:, 1::2], value.dtype.type(1 / LIMIT), out=log_scale)
         np.tanh(log_scale, out=log_scale)
         log_scale *= value.dtype.type(LIMIT)
-        return value[:, ::2], log_scale, pullback
+        return value[:, ::2], log_scale
 
-    def _pull(
-        self, place: Place, pullbacks: list[Pullback], signal: Array, slope: Any, weights: Array | None = None
-    ) -> Slopes:
+    def _pull(self, place: Place, signal: Array, slope: Any, weights: Array | None = None) -> Slopes:
         """Derivatives by x and by the context; signal is that by y."""
         part, by_context = place.part, None
         by_det = np.asarray(slope, signal.dtype).reshape(-1, 1)
@@ -195,10 +165,9 @@ class Steps:
             own = f"{place.name}/{t}"
             below = part.get(f"{own}/by_state", self.units)
             below[...] = signal
-            delta = part.get(f"{own}/{self.net.depth - 1}/delta", self.net.sizes[-1])
+            delta = part.get(f"{own}/{len(self.widths)}/delta", self.sizes[-1])
             self._deltas(place, t, below[:, self.units - self.moved :], by_det, delta)
-            found = pullbacks[t](delta)
-            assert found is not None
+            found = self.net.pullback(own, place.params, part)
             below[:, : self.seen] += found[:, self.context :]
             if self.context:
                 by_context = part.get(f"{place.name}/by_context", self.context)
@@ -228,21 +197,11 @@ class Steps:
     def weigh(self, place: Place, weights: Array) -> None:
         """Multiply the deltas that a pullback left by row weights (rows,)."""
         for t in range(self.steps):
-            for i, size in enumerate(self.net.sizes[1:]):
-                delta = place.part.get(f"{place.name}/{t}/{i}/delta", size)
-                kernels.weighted(delta, weights, False, delta)
+            self.net.weigh(f"{place.name}/{t}", place.part, weights)
 
     def products(self, place: Place, gradient: Params) -> list[Job]:
         """The parameter gradients from the deltas of all rows of place, as pieces of work; 0 for what is masked."""
-        jobs: list[Job] = []
-        for t in range(self.steps):
-            own = f"{place.name}/{t}"
-            for i, (below, above) in enumerate(pairwise(self.net.sizes)):
-                inputs = place.part.get(f"{own}/input" if i == 0 else f"{own}/{i - 1}/value", below)
-                delta = place.part.get(f"{own}/{i}/delta", above)
-                jobs += _contractions(inputs, delta, self.masks[i], gradient[f"{own}/{i}/weight"])
-                jobs.append(total(delta, gradient[f"{own}/{i}/bias"]))
-        return jobs
+        return [job for t in range(self.steps) for job in self.net.products(f"{place.name}/{t}", gradient, place.part)]
 
     def inverse(self, place: Place, y: Array) -> Array:
         """x (rows, units) of y, in a buffer of the tape."""
@@ -256,19 +215,19 @@ class Steps:
 
     def _undo(self, place: Place, t: int, state: Array) -> None:
         """y of step t becomes x: each unit is found from those before it, whose effect on the fields is kept."""
-        own, net, part = f"{place.name}/{t}", self.net, place.part
-        inputs = part.get(f"{own}/input", net.sizes[0])
+        own, part = f"{place.name}/{t}", place.part
+        inputs = part.get(f"{own}/input", self.sizes[0])
         if self.context:
             inputs[:, : self.context] = part.get(place.given, self.context)
-        fields = [part.get(f"{own}/{i}/field", size) for i, size in enumerate(net.sizes[1:])]
+        fields = [part.get(f"{own}/{i}/field", size) for i, size in enumerate(self.sizes[1:])]
         for i, field in enumerate(fields):
             field[...] = place.params[f"{own}/{i}/bias"]
-        starts, edges = self._order
-        outputs = net.sizes[-1] // self.units
+        edges = [np.searchsorted(degrees, np.arange(self.units + 2)) for degrees in self.degrees[:-1]]
+        outputs = self.sizes[-1] // self.units
         for unit in range(self.units):
             for i, value in enumerate([inputs, *fields[:-1]]):  # those whose degree is that of the unit found last
                 kind, weight = self.activation if i else "linear", place.params[f"{own}/{i}/weight"]
-                settle(kind, value, tuple(edges[i][unit : unit + 2]), starts[i], weight, fields[i])
+                settle(kind, value, tuple(edges[i][unit : unit + 2]), self.net.starts[i], weight, fields[i])
             mean, *rest = fields[-1][:, outputs * unit : outputs * (unit + 1)].T
             if rest:
                 limit = state.dtype.type(LIMIT)
@@ -292,14 +251,12 @@ class CouplingSteps(Steps):
         return self.units - self.seen
 
     @cached_property
-    def heard(self) -> tuple[Counts, ...]:
-        return tuple(np.full(above, below) for below, above in pairwise(self.net.sizes))
-
-    def masked(self, place: Place, t: int) -> Params:
-        return place.params  # nothing is masked
+    def net(self) -> Banded:
+        heard = tuple(np.full(above, below) for below, above in pairwise(self.sizes))
+        return Banded(Net(self.sizes, self.activation), heard)
 
     def _undo(self, place: Place, t: int, state: Array) -> None:
-        mean, log_scale, _ = self._outputs(place, t, state)
+        mean, log_scale = self._outputs(place, t, state)
         moved = state[:, self.seen :]
         if log_scale is not None:
             moved *= np.exp(log_scale)
@@ -310,17 +267,3 @@ def refuse_device(x: Array) -> None:
     """Raise InputError where an array is on a GPU."""
     if on_device(x):
         raise InputError('flows run on the processor, but the machine is on a GPU: move it there with .to("cpu").')
-
-
-def _contractions(inputs: Array, delta: Array, mask: Array, out: Array) -> list[Job]:
-    """out := mask times inputs^T delta, as pieces of work for slices of columns; rows that none hears are left out."""
-
-    def work(columns: slice) -> None:
-        here, mine = mask[:, columns], out[:, columns]
-        most = int(here.sum(axis=0).max())
-        kernels.contraction(inputs[:, :most], delta[:, columns], mine[:most])
-        mine[:most] *= here[:most]
-        mine[most:] = 0
-
-    count = delta.shape[1]
-    return [partial(work, slice(first, min(first + COLUMNS, count))) for first in range(0, count, COLUMNS)]
