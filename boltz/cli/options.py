@@ -63,6 +63,14 @@ SHAPE = {
     "initial_scale": "Standard deviation of the weights at the start, or one for each pair of neighbouring layers. "
     "Where the bottom pair alone is pretrained, upper layers have 0.05 after it.",
     "initial_bias": "Visible biases at the start: the logits of the mean of the data (data), or zero.",
+    "prior": "Prior of the top hidden layer: the standard normal one (normal), an autoregressive flow (flow), or a "
+    "flow of affine couplings (coupling).",
+    "flow_steps": "Steps of the flow of --prior.",
+    "flow_widths": "Units of the deterministic layers in each step of the flow of --prior.",
+    "receptive_field": "Rows above and columns to each side that a pixel hears, with a masked convolution for each.",
+    "filters": "Filters of each masked convolution.",
+    "maps": "Maps, of the size of the image, that the hidden units send to the pixels.",
+    "tied": "One set of weights for all masked convolutions but the first, or one for each.",
 }
 SAMPLES_A_ROW = "Importance samples a row for the test log-likelihood; 0 enumerates at most 14 hidden units, and"
 MEASUREMENT = {
@@ -99,13 +107,20 @@ OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
         "lies below each layer of --latent.",
         "evaluation_samples": "Importance samples a row for the test log-likelihood; 0 takes 1,000.",
     },
+    "vlae": {
+        "layers": "Units of the deterministic layers of the encoder, from the bottom, mirrored below the maps.",
+        "evaluation_samples": "Importance samples a row for the test log-likelihood; 0 takes 1,000.",
+    },
+    "nade": {"layers": "Hidden units that are not drawn, in one layer."},
 }  # model -> texts of its options where they say more, or something else, than those of all models
 TRAINED = (DirectedSettings, BeliefSettings, Settings)  # by the machines
 NEEDS = meaning.needs(*TRAINED) | {
+    **dict.fromkeys(("flow_steps", "flow_widths"), Need("{prior} flow or coupling", lambda v: v["prior"] != "normal")),
     "activation": Need("deterministic layers ({widths})", lambda v: "latent" in v or bool(v.get("widths", True))),
     **dict.fromkeys(MEASUREMENT, Need("{evaluate}", lambda v: bool(v["evaluate"]))),
 }
 CHOICES = meaning.choices(*TRAINED) | {"activation": tuple(ACTIVATIONS), "visible": tuple(CONDITIONALS)}
+CHOICES["prior"] = ("normal", "flow", "coupling")
 CHOICES["initial_bias"] = ("data", "zero")
 CHOICES["lateral"] = ("visible", "hidden", "both")
 STEPS = ("optimizer", "momentum", "initial_momentum", "momentum_epochs", "adam_beta1", "adam_epsilon", "adam_second")
@@ -119,6 +134,9 @@ SECTIONS: Sections = {
             "joint",
             "lateral",
             "latent",
+            "prior",
+            "receptive_field",
+            "filters",
             "visible",
             "units",
             "data",
@@ -133,6 +151,7 @@ SECTIONS: Sections = {
     ),
     "Machine": (
         *("init", "grow", "grow_wiring", "grow_scale", "hidden_units", "widths", "activation"),
+        *("maps", "tied", "flow_steps", "flow_widths"),
         *("initial_scale", "initial_bias"),
     ),
     "Data": ("limit", "valid", "test", *TABLES, "binarize", "shuffle"),
@@ -147,7 +166,7 @@ SECTIONS: Sections = {
         *("positive", "positive_draws", "mean_field_sweeps", "mean_field_tolerance", "mean_field_damping"),
         *("pretrain", "pretrain_learning_rate", "pretrain_schedule", "pretrain_k", "pretrain_l2"),
     ),
-    "Objective": ("groups", "alpha", "beta", "sleep_share", "warmup_epochs", "free_bits"),
+    "Objective": ("groups", "alpha", "beta", "sleep_share", "warmup_epochs", "free_bits", "soft_free_bits"),
     "Measurement at the end": tuple(MEASUREMENT),
     "Run": ("force", *RUN, "checkpoint_seconds", "snapshots"),
 }  # title -> names of options
@@ -165,6 +184,7 @@ TYPES: dict[str, tuple[Any, str]] = {
     "modality": (Modality(), "NAME=ARRAY:KIND"),
     "latent": (Layers(), "N[,N...]"),
     "widths": (Layers(), "N,N,..."),
+    "flow_widths": (Layers(), "N,N,..."),
     "betas": (Betas(), BETAS),
     "units": (str, "KIND"),
     "hidden_units": (str, "KIND[,KIND...]"),

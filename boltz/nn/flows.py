@@ -28,6 +28,9 @@ class _Prior:
     widths: tuple[int, ...] = (320,)
     kind: str = "mean-only"
     activation: str = "relu"
+    given: ClassVar[int] = 0
+    kinds: ClassVar[tuple[str, ...]] = ("gaussian",)
+    fitted_rows: ClassVar[int] = 0
     of: ClassVar[type[Steps]] = Steps
 
     def __post_init__(self) -> None:
@@ -44,6 +47,14 @@ class _Prior:
     def start(self, name: str, params: Params, key: Key) -> None:
         """The density of a new machine is standard normal."""
         self.map.start(name, params, key)
+
+    def fit(self, place: Place, state: Array) -> None:
+        """There are no binary units."""
+
+    @property
+    def inner(self) -> str:
+        """What is between the units and noise, as an architecture tells it."""
+        return f"{self.steps} steps of " + "-".join(map(str, self.widths))
 
     def score(self, place: Place, state: Array) -> Scored:
         mapped = self.map.forward(place, state)

@@ -11,8 +11,14 @@ from boltz.errors import InputError
 from boltz.nn.factors import Factor
 from boltz.nn.flows import AutoregressiveFlow, CouplingFlow
 from boltz.nn.nade import Nade
+from boltz.nn.pixelcnn import PixelCNN
 
-FACTORS: dict[str, type[Any]] = {"nade": Nade, "flow": AutoregressiveFlow, "coupling": CouplingFlow}
+FACTORS: dict[str, type[Any]] = {
+    "nade": Nade,
+    "flow": AutoregressiveFlow,
+    "coupling": CouplingFlow,
+    "pixelcnn": PixelCNN,
+}
 FACTOR_NAMES = {kind: name for name, kind in FACTORS.items()}
 
 
