@@ -41,12 +41,12 @@ class Made:
     """Binary units, each given those before it, from a masked net (Germain, Gregor, Murray & Larochelle 2015).
 
     A hidden unit of degree d hears the first d units; the unit at position k, from 0, hears hidden units of degree k at
-    most, and earlier units by a direct edge (eqs. 8-11 and section 4.1). The layer above, if there are units given, is
+    most, and earlier units by a direct edge (sections 4.1 and 4.2). The layer above, if there are units given, is
     heard by the first hidden layer and by the units; then hidden units may have degree 0. widths are those of the
     hidden layers; without any the factor is a fully visible belief net.
 
     The degrees of mask number 0 to masks - 1 follow from the seed. A training step takes the mask of its number; all
-    else is about the mixture of all masks with equal weights (section 4.2-4.3). natural: units come in their own order;
+    else is about the mixture of all masks with equal weights (sections 4.3 and 4.4). natural: units come in their own order;
     False: each mask has an order of its own. Raises InputError.
     """
 
@@ -96,7 +96,7 @@ class Made:
     def degrees(self) -> tuple[Degrees, ...]:
         """The degrees of each layer by mask: an edge joins what has at most the degree of the number above.
 
-        Hidden units draw theirs uniformly from the least of the layer below to units - 1 (section 4).
+        Hidden units draw theirs uniformly from the least of the layer below to units - 1 (section 4.2).
         """
         key, found = Key.from_seed(self.seed), []
         for mask in range(self.masks):
@@ -123,7 +123,7 @@ class Made:
                 glorot(f"{name}/{weight}", params, self.sizes[below] + self.sizes[above], key)
 
     def score(self, place: Place, state: Array) -> Scored:
-        on_cpu(state, "made")
+        on_cpu(place.part, "made")
         kernels.repeated(state, place.part.get(f"{place.name}/state", self.units))
         passes = [_Pass(self, place, mask) for mask in self.chosen(place.step)]
         if len(passes) == 1:
@@ -169,7 +169,7 @@ class Made:
         return jobs
 
     def draw(self, place: Place, state: Array, stream: Stream, rows: Rows) -> None:
-        on_cpu(state, "made")
+        on_cpu(place.part, "made")
         fields = []
         for layer in (UNITS, *self.hidden):
             field = place.part.get(f"{place.name}/{layer}/field", self.sizes[layer])
@@ -242,11 +242,12 @@ class _Pass(NamedTuple):
         name, params, part = self.place.name, self.place.params, self.place.part
         weights, (start, _) = self.weights(), ACTIVATIONS[self.net.activation]
         for layer in self.layers:
-            out, more = self.value(layer), part.get(f"{name}/{layer}/more", self.net.sizes[layer])
+            out = self.value(layer)
             for i, (own, below, _) in enumerate(edge for edge in self.net.edges if edge.above == layer):
-                kernels.product(self.value(below), weights[own], more if i else out)
+                found = part.get(f"{name}/{layer}/more", self.net.sizes[layer]) if i else out
+                kernels.product(self.value(below), weights[own], found)
                 if i:
-                    kernels.add(out, more, out)
+                    kernels.add(out, found, out)
             if layer != UNITS:
                 start(out, params[f"{name}/{layer}/bias"])
         log_density = zeros(out)

@@ -10,12 +10,17 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pytest
 from oracles.directed import ACTIVATIONS, STEP
 from support.stats import accept, chi_square, detectable_chi_square
 
+from boltz.errors import InputError
 from boltz.kernels import reference_made, reference_nade
 from boltz.kernels.cpu import made as made_kernels
 from boltz.kernels.cpu import nade as kernels
+from boltz.kernels.cpu.recorded import recorded
+from boltz.kernels.cpu.runners import Program
+from boltz.kernels.cpu.words import NotRecordedError
 from boltz.nn.arena import Part, Tape, size, views
 from boltz.nn.factors import Place
 from boltz.nn.made import Made
@@ -95,7 +100,7 @@ def coin(logit: Any, state: Floats) -> Any:
 
 
 def plain_nade(factor: Nade, params: Any, above: Any, state: Floats) -> Any:
-    """Log-densities (rows,) by eqs. 4-7 of Larochelle & Murray (2011), each unit from nothing; real or complex."""
+    """Log-densities (rows,) by Larochelle & Murray (2011), each unit from nothing; real or complex."""
     linear, start = params["f/units/bias"], params["f/hidden/bias"]
     if factor.given:
         linear = linear + above @ params["f/given/units/weight"]
@@ -110,7 +115,7 @@ def plain_nade(factor: Nade, params: Any, above: Any, state: Floats) -> Any:
 
 
 def plain_mask(factor: Made, mask: int, params: Any, above: Any, state: Floats) -> Any:
-    """Log-densities (rows,) under a mask, each weight of which is looked at by itself (Germain et al. 2015, eqs. 8-10).
+    """Log-densities (rows,) under a mask, each weight of which is looked at by itself (Germain et al. 2015, section 4).
 
     The degrees are those of the factor, which test_degrees looks at.
     """
@@ -406,3 +411,50 @@ def check_steps() -> None:
         scored.pull(None, False, True)
         factor.products(replace(place, step=step), {name: value.copy() for name, value in params.items()})
         params["f/hidden/0/weight"][...] += 0.5
+
+
+def check_refusals(factor: Any) -> None:
+    """A tape on a GPU and a tape whose work is recorded are refused, before anything is worked out."""
+    state = states(20, factor.units, np.float32)
+    place = place_of(factor, params_of(factor, np.float32), above_of(factor, 20, np.float32))
+
+    class OnDevice:
+        """Stands for an array of CuPy."""
+
+    OnDevice.__module__ = "cupy.something"
+    likes: list[tuple[Any, type[Exception], str]] = [
+        (OnDevice(), InputError, "works on the CPU alone"),
+        (recorded(state, Program()), NotRecordedError, "is no operation of a program"),
+    ]
+    for like, error, told in likes:
+        elsewhere = replace(place, part=Tape(like).whole(20))
+        for call in (
+            lambda place: factor.score(place, state),
+            lambda place: factor.draw(place, state, (1, 2, 3), np.arange(20)),
+        ):
+            with pytest.raises(error, match=told):
+                call(elsewhere)
+
+
+def check_made_densities() -> None:
+    check_densities(MADES)
+
+
+def check_made_normalisation() -> None:
+    check_normalisation(MADES)
+
+
+def check_made_slopes() -> None:
+    check_slopes(MADES)
+
+
+def check_made_draws() -> None:
+    check_draws(MADES)
+
+
+def check_made_order() -> None:
+    check_order(MADES)
+
+
+def check_made_pull_options() -> None:
+    check_pull_options(MADES)

@@ -14,23 +14,23 @@ from boltz.rng import Key
 
 
 def test_densities() -> None:
-    checks.check_densities(checks.MADES)
+    checks.check_made_densities()
 
 
 def test_normalisation() -> None:
-    checks.check_normalisation(checks.MADES)
+    checks.check_made_normalisation()
 
 
 def test_slopes() -> None:
-    checks.check_slopes(checks.MADES)
+    checks.check_made_slopes()
 
 
 def test_pull_options() -> None:
-    checks.check_pull_options(checks.MADES)
+    checks.check_made_pull_options()
 
 
 def test_draws() -> None:
-    checks.check_draws(checks.MADES)
+    checks.check_made_draws()
 
 
 def test_blocks() -> None:
@@ -46,7 +46,7 @@ def test_kernels() -> None:
 
 
 def test_order() -> None:
-    checks.check_order(checks.MADES)
+    checks.check_made_order()
 
 
 def test_degrees() -> None:
@@ -109,3 +109,7 @@ def test_a_nan_does_not_get_lost() -> None:
 def test_bad_arguments_are_refused(arguments: dict[str, Any], told: str) -> None:
     with pytest.raises(InputError, match=told):
         Made(**({"units": 3, "widths": (2,)} | arguments))
+
+
+def test_devices_and_programs_are_refused() -> None:
+    checks.check_refusals(Made(5, (7,)))
