@@ -40,14 +40,14 @@ class Edge(NamedTuple):
 class Made:
     """Binary units, each given those before it, from a masked net (Germain, Gregor, Murray & Larochelle 2015).
 
-    A hidden unit of degree d hears the first d units; the unit at position k, from 0, hears hidden units of degree k at
-    most, and earlier units by a direct edge (sections 4.1 and 4.2). The layer above, if there are units given, is
-    heard by the first hidden layer and by the units; then hidden units may have degree 0. widths are those of the
-    hidden layers; without any the factor is a fully visible belief net.
+    A hidden unit of degree d hears the first d units. The unit at position k, from 0, hears hidden units of degree k at
+    most, and earlier units by direct edges (sections 4.1 and 4.2). What is given is heard by the first hidden layer and
+    by the units; hidden units may then have degree 0. widths are those of the hidden layers; () makes a fully visible
+    belief net.
 
-    The degrees of mask number 0 to masks - 1 follow from the seed. A training step takes the mask of its number; all
-    else is about the mixture of all masks with equal weights (sections 4.3 and 4.4). natural: units come in their own order;
-    False: each mask has an order of its own. Raises InputError.
+    The degrees of masks 0 to masks - 1 follow from the seed. A training step takes the mask of its number, modulo
+    masks; all else is about the mixture of all masks with equal weights (sections 4.3 and 4.4). natural: units come in
+    their own order; False: each mask has an order of its own. Raises InputError.
     """
 
     units: int

@@ -49,6 +49,11 @@ MADES = (
 STEPS = (None, 5)  # the mixture of all masks, and a step of training
 
 
+def anew(factors: Any) -> Any:
+    """Equal factors that have worked out nothing yet."""
+    return map(replace, factors)
+
+
 def params_of(factor: Any, dtype: Any = np.float64, seed: int = 1) -> dict[str, Any]:
     """Normal parameters of a factor under the name "f", views into one arena."""
     shapes = factor.shapes("f")
@@ -153,7 +158,7 @@ def plain(factor: Any, params: Any, above: Any, state: Floats, step: int | None 
 
 def check_densities(factors: Any = NADES) -> None:
     """Log-densities are those of the papers, also where a state stands for several rows of the layer above."""
-    for factor in factors:
+    for factor in anew(factors):
         params, above = params_of(factor), above_of(factor)
         for rows in (ROWS, ROWS // 3):
             state = states(rows, factor.units)
@@ -165,7 +170,7 @@ def check_densities(factors: Any = NADES) -> None:
 
 def check_normalisation(factors: Any = NADES) -> None:
     """Probabilities of all states sum to 1 for each row of the layer above."""
-    for factor in factors:
+    for factor in anew(factors):
         params, every = params_of(factor), every_state(factor.units)
         for row in above_of(factor, 2):
             above = np.tile(row, (len(every), 1))
@@ -175,7 +180,7 @@ def check_normalisation(factors: Any = NADES) -> None:
 
 def check_slopes(factors: Any = NADES) -> None:
     """Weighted parameter gradients and the unweighted signal above are slopes of the log-density, by complex steps."""
-    for factor in factors:
+    for factor in anew(factors):
         for step in STEPS:
             for rows in (ROWS, ROWS // 2):
                 check_slopes_of(factor, step, rows)
@@ -205,7 +210,7 @@ def check_slopes_of(factor: Any, step: int | None, rows: int) -> None:
 
 def check_pull_options(factors: Any = NADES) -> None:
     """Without keep the tape stays as it is and the signal is the same; no weights are ones; no signal is None."""
-    for factor in factors:
+    for factor in anew(factors):
         params, above, state = params_of(factor), above_of(factor), states(ROWS, factor.units)
         whole = place_of(factor, params, above)
         signal = factor.score(whole, state).pull(np.ones(ROWS), bool(factor.given), True)
@@ -236,7 +241,7 @@ def conditionals(factor: Any, params: Any, above: Floats, state: Floats, step: i
 
 def check_order(factors: Any = NADES) -> None:
     """A unit does not hear itself or those after it, and hears each of those before it."""
-    for factor in factors:
+    for factor in anew(factors):
         params, above, state = params_of(factor), above_of(factor), states(ROWS, factor.units)
         for mask in range(getattr(factor, "masks", 1)):
             order, here = order_of(factor, mask), conditionals(factor, params, above, state, mask)
@@ -263,7 +268,7 @@ def check_draws(factors: Any = NADES) -> None:
     Catches a logit of one unit that is off by 0.25.
     """
     draws = 40_000
-    for factor in factors:
+    for factor in anew(factors):
         params, above = params_of(factor), above_of(factor, 1)
         p = probabilities(factor, params, above)
         assert detectable_chi_square(draws, p, probabilities(factor, params, above, 0.25)), "too few draws"
@@ -296,7 +301,7 @@ def in_blocks(factor: Any, whole: Place, edges: list[int], state: Floats, weight
 def check_blocks(factors: Any = NADES) -> None:
     """Results in float32 are the same to the last bit however rows are dealt to blocks."""
     rows = 37
-    for factor in factors:
+    for factor in anew(factors):
         above, state = above_of(factor, rows, np.float32), states(rows, factor.units, np.float32)
         params, weights = params_of(factor, np.float32), np.random.default_rng(5).normal(size=rows).astype(np.float32)
         whole = place_of(factor, params, above, 1)
@@ -331,7 +336,7 @@ def check_made_kernels() -> None:
 
 def check_precision(factors: Any = NADES) -> None:
     """Float32 agrees with float64 to rounding."""
-    for factor in factors:
+    for factor in anew(factors):
         found = []
         for dtype in (np.float32, np.float64):
             params = {name: value.astype(dtype) for name, value in params_of(factor, np.float32).items()}
