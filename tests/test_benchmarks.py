@@ -271,7 +271,7 @@ def test_other_units_are_timed_beside_their_peers_or_the_command_says_what_it_ne
 
 def test_autoregressive_factors_are_timed_beside_pytorch() -> None:
     """The command also exits with 1 where gradients of PyTorch are not those of boltz."""
-    there = importlib.util.find_spec("torch") is not None
+    there = find_spec("torch") is not None
     options = "--smoke", "--threads", "1", "--repeats", "1"
     done = command(str(FOLDER / "autoregressive.py"), *options, code=0 if there else 2)
     if not there:
