@@ -5,6 +5,7 @@ Each check takes no argument, is quick, and raises AssertionError where the libr
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -334,6 +335,33 @@ def check_made_kernels() -> None:
     np.testing.assert_array_equal(*found)
 
 
+def check_threads() -> None:
+    """Blocks that threads score at once, the first of which masks weights for all, give the bits of one after another.
+
+    Jobs cut for a team of threads give the bits of those that are not cut.
+    """
+    rows, factor = 160, Made(300, (256,), masks=2, seed=3)
+    state, params = states(rows, 300, np.float32), params_of(factor, np.float32)
+    weights = np.random.default_rng(5).normal(size=rows).astype(np.float32)
+    wanted = in_blocks(
+        factor, place_of(factor, params, above_of(factor, rows, np.float32), 0), [0, rows], state, weights
+    )
+    with ThreadPoolExecutor(4) as pool:
+        for step in (0, 2, 4):
+            whole = place_of(factor, params, above_of(factor, rows, np.float32), step)
+            whole.part.tape.team = 4
+
+            def work(first: int, whole: Place = whole) -> Floats:
+                mine = slice(first, first + 40)
+                scored = factor.score(replace(whole, part=Part(whole.part.tape, mine, rows)), state[mine])
+                scored.pull(weights[mine], False, True)
+                return scored.log_density
+
+            found = {"density": np.concatenate(list(pool.map(work, range(0, rows, 40)))), **gradient_of(factor, whole)}
+            for name, value in found.items():
+                np.testing.assert_array_equal(value, wanted[name], err_msg=name)
+
+
 def check_precision(factors: Any = NADES) -> None:
     """Float32 agrees with float64 to rounding."""
     for factor in anew(factors):
@@ -409,6 +437,7 @@ def check_steps() -> None:
     factor = Made(4, (6,), masks=3, seed=2)
     params, above, state = params_of(factor), above_of(factor), states(ROWS, 4)
     place = place_of(factor, params, above)
+    factor.score(replace(place, step=0), state)
     for step in (1, 2, 2, 3, 7):
         scored = factor.score(replace(place, step=step), state)
         wanted = plain_mask(factor, step % 3, params, above, state)

@@ -37,6 +37,10 @@ def test_blocks() -> None:
     checks.check_blocks(checks.MADES)
 
 
+def test_threads() -> None:
+    checks.check_threads()
+
+
 def test_precision() -> None:
     checks.check_precision(checks.MADES)
 
