@@ -23,6 +23,7 @@ _PLACES = {
     "helmholtz": "models.builders",
     "sbn": "models.builders",
     "vae": "models.builders",
+    "nade": "models.autoregressive",
     "boltzmann": "models.wiring",
     "graph": "models.wiring",
     "multimodal": "models.wiring",

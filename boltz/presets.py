@@ -49,6 +49,7 @@ RATES: Mapping[str, Mapping[str, float]] = {
     "rbm": {"learning_rate": 0.1},
     "dbm": {"pretrain_learning_rate": 0.1, "learning_rate": 0.05},
     "dbn": {"pretrain_learning_rate": 0.05},
+    "nade": {"learning_rate": 0.001},
     "sbn": {"learning_rate": 0.003},
     "vae": {"learning_rate": 0.003},
 }  # where there are at least ROWS_A_UNIT rows a unit
@@ -66,9 +67,13 @@ SHARES: Mapping[str, Mapping[str, float]] = {
     "dbn": {"pretrain_epochs": 1.0, "epochs": 0.2},
     "sbn": {"epochs": 1.0},
     "vae": {"epochs": 1.5},
+    "nade": {"epochs": 1.0},
 }  # of the epochs that epochs_for gives
 
 
+BOUNDS = (
+    *("objective", "samples", "groups", "alpha", "beta", "sleep_share", "warmup_epochs", "free_bits"),
+)  # settings of hidden layers, which an exact likelihood does without
 LACKS: Mapping[str, tuple[str, ...]] = {
     "rbm": (
         *("positive", "positive_draws", "mean_field_sweeps", "mean_field_tolerance", "mean_field_damping"),
@@ -76,10 +81,11 @@ LACKS: Mapping[str, tuple[str, ...]] = {
         "negative",
     ),
     "sbn": ("groups", "alpha", "beta"),
+    "nade": BOUNDS,
     "bm": ("pretrain", "pretrain_epochs", "pretrain_learning_rate", "pretrain_k", "pretrain_l2", "pretrain_schedule"),
 }  # kind -> settings of its class that mean nothing to it
 SHAPES = ("layers", "latent", "widths", "activation", "visible", "initial_scale", "initial_bias")  # of a new machine
-KINDS = ("rbm", "dbm", "bm", "multimodal", "dbn", "sbn", "vae", "helmholtz")
+KINDS = ("rbm", "dbm", "bm", "multimodal", "dbn", "sbn", "vae", "nade", "helmholtz")
 
 
 @dataclass(frozen=True)

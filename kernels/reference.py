@@ -199,12 +199,16 @@ def normal(stream: Stream, rows: NDArray[np.int64], out: Array) -> None:
 
 
 def activate(kind: str, field: Array, bias: Array) -> None:
-    """field := f(field + bias) for the activation of this name: tanh, relu or softplus."""
+    """field := f(field + bias) for the activation of this name: tanh, relu, softplus or elu (Clevert et al. 2016)."""
     field += bias
     if kind == "tanh":
         np.tanh(field, out=field)
     elif kind == "relu":
         np.maximum(field, 0, out=field)
+    elif kind == "elu":
+        below = np.expm1(np.minimum(field, 0))
+        np.maximum(field, 0, out=field)
+        field += below
     else:
         with np.errstate(invalid="ignore"):  # a NaN passes on silently, as in the others, to the guard
             np.logaddexp(field, field.dtype.type(0), out=field)
@@ -214,6 +218,8 @@ def slope(kind: str, value: Array, delta: Array) -> None:
     """delta *= the derivative of an activation, or of sigmoid, from the activation's value."""
     if kind == "relu":
         delta *= value > 0
+    elif kind == "elu":
+        delta *= 1 + np.minimum(value, 0)
     elif kind == "softplus":
         delta *= -np.expm1(-value)
     else:

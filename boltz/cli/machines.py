@@ -139,6 +139,10 @@ def _vae(visible: int, shape: Shape, x: Any, seed: int) -> Model:
     return boltz.vae(units, latent, x, seed, shape["activation"], shape["visible"])
 
 
+def _nade(visible: int, shape: Shape, x: Any, seed: int) -> Model:
+    return boltz.nade(visible, _chain("a nade", shape["layers"], 1, 1)[0], x, seed)
+
+
 def plain_layers(kind: str, groups: Any) -> Any:
     """Hidden layers as they are given, of a machine without pathways; raises InputError."""
     if isinstance(groups, Mapping):
@@ -232,6 +236,16 @@ MACHINES: dict[str, Machine] = {
             {"evaluation_samples": 0},
             "a variational autoencoder, whose hidden units are Gaussian",
             "--layers 200 --latent 20 --epochs 20 --out codes",
+        ),
+        Machine(
+            "nade",
+            _nade,
+            DirectedSettings,
+            {"layers": ((500,),)},
+            {},
+            {},
+            "a neural autoregressive distribution estimator, whose likelihood is exact",
+            "--layers 100 --epochs 20 --out exact",
         ),
     )
 }

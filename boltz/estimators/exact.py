@@ -19,11 +19,11 @@ from boltz.models.boltzmann import BoltzmannMachine, affordable_chains, checked_
 from boltz.models.files import states_outside
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
-from boltz.nn.dense import forward
+from boltz.nn.factors import Dense
 from boltz.numerics import logsumexp
 from boltz.parallel import blocks, workers
 from boltz.rng import Key
-from boltz.sampling.recognition import score_prior
+from boltz.sampling.recognition import log_densities, rbm_log_density
 from boltz.units.states import states_of
 
 Array = NDArray[Any]
@@ -216,6 +216,8 @@ def enumerated(machine: HelmholtzMachine, x: Array, known: Array | None = None) 
     None: all.
     """
     machine, x = machine.to("cpu").astype(np.float64), host(x).astype(np.float64)
+    if not machine.structure.latent:
+        return log_densities(machine, x)
     total = 1 << sum(layer.units for layer in machine.structure.latent)
     parts = [_enumerated(machine, x, known, slice(a, min(a + CHUNK, total))) for a in range(0, total, CHUNK)]
     return np.asarray(logsumexp(parts, axis=0))
@@ -229,14 +231,24 @@ def _enumerated(machine: HelmholtzMachine, x: Array, known: Array | None, number
         bits = (index[:, None] >> (shift + np.arange(layer.units))) & 1
         part.get(f"state/{layer.name}", layer.units)[...] = bits
         shift += layer.units
-    latent = machine.structure.latent
-    log_h = score_prior(machine, part, part.get(f"state/{latent[-1].name}", latent[-1].units))
-    for child, parent in reversed(list(zip(machine.layers, latent, strict=False))):
-        net, name = machine.structure.generative[child.name], f"generative/{child.name}"
-        field, _ = forward(net, name, machine.params, f"state/{parent.name}", part)
-        bias, conditional = net.bias(name, machine.params), machine.conditionals[child.name]
-        if child.name == machine.visible:
-            table = conditional.table if known is None else partial(conditional.table_of_known, known=known)
-            return np.asarray(logsumexp(table(field, bias, x) + log_h, axis=1))
-        conditional.score(field, bias, part.get(f"state/{child.name}", child.units), log_h)
-    raise AssertionError("a machine has a visible layer")
+    log_h = np.zeros(count)
+    for child, parent in reversed(machine.structure.chain[1:]):
+        state = part.get(f"state/{child.name}", child.units)
+        if parent is None and machine.prior_machine is not None:
+            log_h += rbm_log_density(machine.prior_machine, state)
+        else:
+            log_h += machine.factors[child.name].score(machine.place(child, parent, part), state).log_density
+    return np.asarray(logsumexp(_visible_table(machine, part, x, known) + log_h, axis=1))
+
+
+def _visible_table(machine: HelmholtzMachine, part: Part, x: Array, known: Array | None) -> NDArray[np.float64]:
+    """log p (rows, states) of visible rows, or of their known units, given each state of the layer above."""
+    (child, parent), factor = machine.structure.chain[0], machine.factors[machine.visible]
+    place = machine.place(child, parent, part)
+    if isinstance(factor, Dense):
+        table = factor.conditional.table
+        if known is not None:
+            table = partial(factor.conditional.table_of_known, known=known)
+        return table(*factor.head(place), x)
+    assert known is None
+    return np.stack([factor.score(place, row[None]).log_density for row in x])

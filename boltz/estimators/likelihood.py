@@ -88,7 +88,7 @@ def log_likelihood(
       the row as boltz.features fills it in, and only known units count in log p(v | h) (Mattei & Frellsen 2019, eq. 5).
       That is a lower bound, too. It is not trusted where hidden units are binary: no chains look for what samples miss.
     """
-    model = checked_machine(model, any_units=True, any_graph=True)
+    model = checked_machine(model, any_units=True, any_graph=True, any_factors=True)
     samples = checks.integer(samples, "samples", 0, 2**31)
     seed = checks.seed(seed)
     evidence = evidence_of(model, x, mask)
@@ -153,7 +153,7 @@ def importance_bounds(
     first minus the last estimates -KL(q, p). For an RBM q is exact and all are equal. log_z and what is returned are as
     in log_likelihood. Raises InputError, and NumericalError for an overflow.
     """
-    model = checked_machine(model, any_units=True, any_graph=True)
+    model = checked_machine(model, any_units=True, any_graph=True, any_factors=True)
     listed = checks.sequence(samples, "samples", MOST_BOUNDS)
     sizes = [checks.integer(k, f"samples[{i}]", 1, 2**31) for i, k in enumerate(listed)]
     if not sizes:
@@ -164,7 +164,7 @@ def importance_bounds(
     if model.independent_hidden:
         found, kind, method = log_marginal(model, x, 0, seed)
         return [of_rows(model, x, found, 0, (kind, method), partition) for _ in sizes]
-    checked_machine(model, any_units=True, any_views=True)
+    checked_machine(model, any_units=True, any_views=True, any_factors=True)
     values = reduced(model, x, max(sizes), key, lambda log_w: bounds_and_errors(log_w, sizes))
     each = [values[:, i] for i in range(len(sizes))]
     results = [of_rows(model, x, f, k, ("lower", _method(k)), partition) for f, k in zip(each, sizes, strict=True)]

@@ -17,7 +17,7 @@ from boltz.arrays import beside, on_device
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
-from boltz.nn.dense import forward
+from boltz.nn.factors import Dense
 from boltz.rng import Key
 from boltz.sampling.inputs import Scratch, layer_input, turned_weights
 from boltz.sampling.mixtures import mixture_of
@@ -115,17 +115,17 @@ def _recognition_weights(
         some = np.ascontiguousarray(chains[:, start : start + chunk])
         found = draw(model, part, encoded, some.shape[1], drawn, beside(some.reshape(-1), rows))
         if known is not None:
-            found.generative.log_density[model.visible] = _log_p_of_known(found, known)
+            found.log_p[model.visible] = _log_p_of_known(found, known)
         log_w[:, start : start + chunk] = found.log_weights()
     return log_w
 
 
 def _log_p_of_known(found: Pass, known: Array) -> Floats:
     """log p(known units given the layer above) (rows * samples,) of samples that were drawn; known is (rows, units)."""
-    machine, above = found.machine, found.machine.structure.latent[0].name
-    net, name = machine.structure.generative[machine.visible], f"generative/{machine.visible}"
-    field, _ = forward(net, name, machine.params, f"state/{above}", found.inner)
+    machine, factor = found.machine, found.machine.factors[found.machine.visible]
+    assert isinstance(factor, Dense)
+    field, bias = factor.head(machine.place(*machine.structure.chain[0], found.inner))
     fields, rows = field.reshape(len(known), found.samples, -1), found.state(machine.visible)
-    bias, conditional = net.bias(name, machine.params), machine.conditionals[machine.visible]
+    conditional = factor.conditional
     each = [conditional.table_of_known(fields[i], bias, rows[i : i + 1], known[i : i + 1])[0] for i in range(len(rows))]
     return np.concatenate(each)

@@ -130,7 +130,9 @@ def posterior_sandwich(
 
 
 def _plan(model: Any, chains: Any, betas: Any, seed: Any, progress: Progress | None) -> tuple[Plan, int]:
-    model, seed = checked_machine(model, any_units=True), checks.seed(seed)
+    model, seed = checked_machine(model, any_units=True, any_factors=True), checks.seed(seed)
+    if model.binary_hidden and model.directed is not None:
+        checked_machine(model)
     chains = checks.integer(chains, "chains", 1, 2**31)
     checks.callback(progress, "progress", 2)
     kinds = {layer.kind for layer in model.layers[1:]}

@@ -21,7 +21,7 @@ from boltz.models.helmholtz import HelmholtzMachine, Structure, empty
 from boltz.models.scaling import Scaling
 from boltz.models.views import alone, views_of
 from boltz.nn.conditionals import CONDITIONALS
-from boltz.numerics import logit
+from boltz.nn.factors import fitting
 from boltz.rng import Key
 from boltz.units import kind_of, units_of
 from boltz.units.holes import first_guesses, parted_holes
@@ -58,7 +58,7 @@ def helmholtz(
     if len(groups) != len(sizes) - 1:
         raise InputError(f"widths must hold one list for each of the {len(sizes) - 1} conditionals, got {len(groups)}.")
     inner = tuple(tuple(_sizes(group, f"widths[{i}]", 0)) for i, group in enumerate(groups))
-    return _machine(Structure(_layers(sizes, chosen), inner, activation), x, seed)
+    return machine_of_structure(Structure(_layers(sizes, chosen), inner, activation), x, seed)
 
 
 def sbn(
@@ -150,21 +150,14 @@ def _layers(sizes: Sequence[int], kinds: Sequence[str]) -> tuple[Layer, ...]:
     return tuple(Layer(*entry) for entry in zip(names, sizes, kinds, strict=True))
 
 
-def _machine(structure: Structure, x: Any, seed: int) -> HelmholtzMachine:
-    """A machine with Glorot weights; mean and log sigma of a Gaussian count as separate outputs."""
+def machine_of_structure(structure: Structure, x: Any, seed: int) -> HelmholtzMachine:
+    """A machine as its factors and its recognition nets start."""
     machine = empty(structure, np.float32)
     key = Key.from_seed(seed)
-    heads = {
-        f"{side}/{layer}/{net.depth - 1}/weight": layer
-        for side in ("generative", "recognition")
-        for layer, net in getattr(structure, side).items()
-    }
-    for name, value in machine.params.items():
-        if name.endswith("weight"):
-            inputs, outputs = value.shape
-            outputs = machine.units[heads[name]] if name in heads else outputs
-            reach = np.sqrt(6 / (inputs + outputs))
-            value[...] = key.derive("weights", name).generator().uniform(-reach, reach, value.shape)
+    for layer, factor in machine.factors.items():
+        factor.start(structure.factor_name(layer), machine.params, key)
+    for layer, net in structure.recognition.items():
+        net.start(f"recognition/{layer}", machine.params, key, machine.units[layer])
     return _fitted(machine, x)
 
 
@@ -178,8 +171,7 @@ def _fitted(machine: HelmholtzMachine, x: Any) -> HelmholtzMachine:
         checks.real_rows(x, "x", visible.units, machine.dtype)
         return scaled(machine, np.asarray(x))
     mean = scale.first_rows(x, visible.units).mean(axis=0, dtype=np.float64)
-    bias = machine.structure.generative[visible.name].bias(f"generative/{visible.name}", machine.params)
-    bias[...] = logit(np.clip(mean, 0.001, 0.999))
+    machine.factors[visible.name].fit_means(machine.structure.factor_name(visible.name), machine.params, mean)
     return machine
 
 
@@ -204,6 +196,8 @@ def scaled(machine: Any, rows: Array, known: Array | None = None) -> Any:
             if edge.lower == visible:
                 found.params[edge.key][beside(constant, found.arena)] = 0
         return found
+    if visible not in machine.structure.generative:
+        raise InputError("Gaussian visible units belong to a machine whose visible units are those of a dense net.")
     first = machine.structure.latent[0].name
     found.params[f"recognition/{first}/0/weight"][constant] = 0
     last = machine.structure.generative[visible].depth - 1
@@ -272,7 +266,7 @@ def begun(machine: BoltzmannMachine, x: Any) -> BoltzmannMachine:
         return scaled(machine, x, known)
     if layer.binary:
         mean = scale.first_rows(x, layer.units).mean(axis=0, dtype=np.float64)
-        bias[...] = logit(np.clip(mean, 0.001, 0.999))
+        bias[...] = fitting(mean)
         return machine
     if layer.kind == "gaussian":
         rows = _real_rows(x, layer.units)

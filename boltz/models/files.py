@@ -27,6 +27,7 @@ from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.pairs import Pairs, pairs_key
 from boltz.models.scaling import Scaling, cast
 from boltz.models.views import alone, views_of
+from boltz.nn.registry import FACTOR_NAMES, factor_from
 from boltz.storage import snapshots
 from boltz.storage.tensors import read_metadata, read_tensors
 from boltz.units import is_kind
@@ -115,14 +116,18 @@ def checked_machine(
     any_units: bool = False,
     any_graph: bool = False,
     any_views: bool = False,
+    any_factors: bool = False,
 ) -> Model:
     """The argument of a public function that takes either machine, and what else is wanted in words; raises InputError.
 
     name is what errors call it. any_units: a Boltzmann machine may have units other than 0 and 1. any_graph: its graph
-    need not be layered. any_views: it may have several visible layers.
+    need not be layered. any_views: it may have several visible layers. any_factors: layers of a Helmholtz machine may
+    have factors of their own, whose units are not independent given the layer above.
     """
     if not isinstance(model, BoltzmannMachine | HelmholtzMachine):
         raise InputError(f"{name} must be {wanted}, got {type(model).__name__}{within(model)}.")
+    if isinstance(model, HelmholtzMachine) and not any_factors:
+        refuse_factors(model, name)
     if isinstance(model, BoltzmannMachine) and not any_units:
         refuse_units(model, name)
     if isinstance(model, BoltzmannMachine) and not (any_views or any_graph):
@@ -130,6 +135,15 @@ def checked_machine(
     if isinstance(model, BoltzmannMachine) and not any_graph:
         refuse_graph(model, name)
     return model
+
+
+def refuse_factors(model: HelmholtzMachine, name: str = "model") -> None:
+    """Raise InputError for a Helmholtz machine whose layers have factors of their own; name is what errors call it."""
+    for layer, factor in model.structure.factors:
+        raise InputError(
+            f"{name} must have dense nets and a factorial prior or an RBM as prior, but layer {layer} has a factor of "
+            f"its own ({FACTOR_NAMES[type(factor)]}): train, sample, evaluate and compare take such machines."
+        )
 
 
 def refuse_coupled(model: Model, name: str = "model") -> None:
@@ -209,7 +223,8 @@ def structure_from(text: Any) -> Structure:
     if len(text["layers"]) > MOST_LAYERS or sum(map(len, sizes)) > MOST_LAYERS:
         raise InputError(f"a structure must have at most {MOST_LAYERS} layers.")
     layers = layers_from(text["layers"])
-    return Structure(layers, tuple(map(tuple, sizes)), str(text["activation"]), str(text["prior"]))
+    own = tuple((str(layer), factor_from(name, plain)) for layer, name, plain in text.get("factors", ()))
+    return Structure(layers, tuple(map(tuple, sizes)), str(text["activation"]), str(text["prior"]), own)
 
 
 def layers_from(rows: Any) -> tuple[Layer, ...]:

@@ -35,7 +35,7 @@ def _pair(kind: str) -> tuple[Callable[[Array, Array], None], Callable[[Array, A
 
 
 ACTIVATIONS = {
-    kind: _pair(kind) for kind in ("tanh", "relu", "softplus")
+    kind: _pair(kind) for kind in ("tanh", "relu", "softplus", "elu")
 }  # name -> (the function of field + bias, in place; delta times its derivative, from its value, in place)
 
 

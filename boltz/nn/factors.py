@@ -17,6 +17,7 @@ import boltz.kernels as kernels
 from boltz.nn.arena import Part, zeros
 from boltz.nn.conditionals import Conditional
 from boltz.nn.dense import Job, Net, Params, forward, products, total
+from boltz.numerics import logit
 from boltz.rng import Key, Stream
 
 Array = NDArray[Any]
@@ -58,11 +59,30 @@ class Scored:
 class Factor(Protocol):
     """A distribution of the states (rows, units) of a layer given those of the layer above, or given nothing."""
 
+    @property
+    def units(self) -> int:
+        """Units of the layer."""
+
+    @property
+    def given(self) -> int:
+        """Units of the layer above, 0 where the factor is given nothing."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of units that the layer may have."""
+
+    @property
+    def inner(self) -> str:
+        """What is between the layer and the one above, as an architecture tells it."""
+
     def shapes(self, name: str) -> Shapes:
         """Shapes of the parameters by name, in the order of the arena."""
 
     def start(self, name: str, params: Params, key: Key) -> None:
         """Fill the parameters of a new machine, which are zero."""
+
+    def fit_means(self, name: str, params: Params, means: Floats) -> None:
+        """Let the biases of a new machine fit the means (units,) of binary units."""
 
     def score(self, place: Place, state: Array) -> Scored:
         """Log-densities of states, which may have fewer rows than the layer above: each then stands for as many
@@ -76,6 +96,11 @@ class Factor(Protocol):
         """Draw states in place; rows (rows,) are the numbers of the chains."""
 
 
+def fitting(means: Floats) -> Floats:
+    """Biases of binary units with these means, kept away from 0 and 1."""
+    return logit(np.clip(means, 0.001, 0.999))
+
+
 @dataclass(frozen=True)
 class Dense:
     """Units that are independent given the outputs of a dense net over the layer above."""
@@ -83,6 +108,15 @@ class Dense:
     net: Net
     conditional: Conditional
     units: int
+    kinds = ("bernoulli", "gaussian")
+
+    @property
+    def given(self) -> int:
+        return self.net.sizes[0]
+
+    @property
+    def inner(self) -> str:
+        return "-".join(map(str, self.net.sizes[1:-1]))
 
     def shapes(self, name: str) -> Shapes:
         return self.net.shapes(name)
@@ -90,6 +124,9 @@ class Dense:
     def start(self, name: str, params: Params, key: Key) -> None:
         """Uniform weights as in Glorot & Bengio (2010); mean and log sigma of a Gaussian count as separate outputs."""
         self.net.start(name, params, key, self.units)
+
+    def fit_means(self, name: str, params: Params, means: Floats) -> None:
+        self.net.bias(name, params)[...] = fitting(means)
 
     def head(self, place: Place) -> tuple[Array, Array]:
         """Outputs (rows, outputs) without their bias, and the bias."""
@@ -119,12 +156,18 @@ class Coins:
     """A factorial prior of binary units with biases."""
 
     units: int
+    given = 0
+    inner = ""
+    kinds = ("bernoulli",)
 
     def shapes(self, name: str) -> Shapes:
         return {f"{name}/bias": (self.units,)}
 
     def start(self, name: str, params: Params, key: Key) -> None:
         """Biases stay 0."""
+
+    def fit_means(self, name: str, params: Params, means: Floats) -> None:
+        params[f"{name}/bias"][...] = fitting(means)
 
     def score(self, place: Place, state: Array) -> Scored:
         score, log_density = place.part.get(f"{place.name}/delta", self.units), zeros(state)
@@ -153,12 +196,18 @@ class StandardNormal:
     """The prior of independent standard normal units."""
 
     units: int
+    given = 0
+    inner = ""
+    kinds = ("gaussian",)
 
     def shapes(self, name: str) -> Shapes:
         return {}
 
     def start(self, name: str, params: Params, key: Key) -> None:
         """There is nothing to fill."""
+
+    def fit_means(self, name: str, params: Params, means: Floats) -> None:
+        """There are no binary units."""
 
     def score(self, place: Place, state: Array) -> Scored:
         log_density = zeros(state)

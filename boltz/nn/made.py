@@ -18,7 +18,7 @@ from boltz import checks
 from boltz.kernels.cpu.made import made_draw, masked
 from boltz.nn.arena import zeros
 from boltz.nn.dense import ACTIVATIONS, Job, Params, glorot, pieces
-from boltz.nn.factors import Place, Rows, Scored, Shapes
+from boltz.nn.factors import Floats, Place, Rows, Scored, Shapes, fitting
 from boltz.nn.nade import no_slope, on_cpu
 from boltz.rng import Key, Stream
 
@@ -121,6 +121,14 @@ class Made:
         for weight, below, above in self.edges:
             if weight != "direct/weight":
                 glorot(f"{name}/{weight}", params, self.sizes[below] + self.sizes[above], key)
+
+    def fit_means(self, name: str, params: Params, means: Floats) -> None:
+        params[f"{name}/units/bias"][...] = fitting(means)
+
+    @property
+    def inner(self) -> str:
+        """What is between the units, as an architecture tells it."""
+        return "-".join(map(str, self.widths))
 
     def score(self, place: Place, state: Array) -> Scored:
         on_cpu(place.part, "made")

@@ -19,7 +19,7 @@ from boltz.kernels.cpu.words import NotRecordedError
 from boltz.kernels.reference_nade import Nets
 from boltz.nn.arena import Part, zeros
 from boltz.nn.dense import Job, Params, contractions, glorot, total
-from boltz.nn.factors import Place, Rows, Scored, Shapes
+from boltz.nn.factors import Place, Rows, Scored, Shapes, fitting
 from boltz.rng import Key, Stream
 
 Array = NDArray[Any]
@@ -88,6 +88,14 @@ class Nade:
         for own, shape in self.shapes(name).items():
             if own.endswith("weight"):
                 glorot(own, params, sum(shape), key)
+
+    def fit_means(self, name: str, params: Params, means: NDArray[np.float64]) -> None:
+        params[f"{name}/units/bias"][...] = fitting(means)
+
+    @property
+    def inner(self) -> str:
+        """What is between the units, as an architecture tells it."""
+        return f"{self.hidden}"
 
     def score(self, place: Place, state: Array) -> Scored:
         on_cpu(place.part, "nade")

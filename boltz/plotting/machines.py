@@ -159,7 +159,7 @@ def never_on(model: Model, view: str | None = None) -> Any:
 
 def machine_of(model: Any) -> Model:
     """A machine, or that of a run, on the host; raises InputError."""
-    found = checked_machine(getattr(model, "model", model), any_units=True, any_graph=True).to("cpu")
+    found = checked_machine(getattr(model, "model", model), any_units=True, any_graph=True, any_factors=True).to("cpu")
     if (machine := of_several(found)) is not None:
         refuse_views(machine, "model")
     return found

@@ -165,5 +165,6 @@ TRAININGS = {
     "dbn": BELIEF,
     "sbn": DIRECTED,
     "vae": DIRECTED,
+    "nade": DIRECTED,
     "helmholtz": DIRECTED,
 }  # kind of machine -> its training

@@ -149,7 +149,7 @@ def train(
     most 10,000 rows of x. Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after
     saving.
     """
-    model = checked_machine(model, any_units=True, any_graph=True)
+    model = checked_machine(model, any_units=True, any_graph=True, any_factors=True)
     checks.flag(force, "force")
     watching.check(watch, progress)
     checks.table(extra, "extra")
@@ -253,7 +253,11 @@ def plan_training(model: Model, x: Any, minutes: float = 2.0, held_out: Any = No
     InputError, also where the minutes are too few for one epoch of each stage, with how many are needed.
     """
     found = _begun(
-        checked_machine(model, any_units=True, any_graph=True), x, held_out, settings, minutes_of(minutes)
+        checked_machine(model, any_units=True, any_graph=True, any_factors=True),
+        x,
+        held_out,
+        settings,
+        minutes_of(minutes),
     ).plan
     assert found is not None
     return found

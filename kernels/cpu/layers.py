@@ -84,6 +84,19 @@ def _softplus(field, bias):
 
 
 @kernel
+def _elu32(x):
+    return -_fall32(-x) if x < ZERO else x
+
+
+@kernel
+def _elu(field, bias):
+    for i in range(len(field)):
+        f = field[i]
+        for j in range(len(f)):
+            f[j] = _elu32(f[j] + bias[j])
+
+
+@kernel
 def _tanh_slope(value, delta):
     for i in range(len(value)):
         v, d = value[i], delta[i]
@@ -105,6 +118,14 @@ def _softplus_slope(value, delta):
         v, d = value[i], delta[i]
         for j in range(len(v)):
             d[j] *= _fall32(v[j])
+
+
+@kernel
+def _elu_slope(value, delta):
+    for i in range(len(value)):
+        v, d = value[i], delta[i]
+        for j in range(len(v)):
+            d[j] *= ONE if v[j] > ZERO else ONE + v[j]
 
 
 @kernel
@@ -202,8 +223,14 @@ def _pooled(x, count, more, out):
                 target[j] += row[j]
 
 
-ACTIVATE = {"tanh": _tanh, "relu": _relu, "softplus": _softplus}
-SLOPE = {"tanh": _tanh_slope, "relu": _relu_slope, "softplus": _softplus_slope, "sigmoid": _sigmoid_slope}
+ACTIVATE = {"tanh": _tanh, "relu": _relu, "softplus": _softplus, "elu": _elu}
+SLOPE = {
+    "tanh": _tanh_slope,
+    "relu": _relu_slope,
+    "softplus": _softplus_slope,
+    "sigmoid": _sigmoid_slope,
+    "elu": _elu_slope,
+}
 
 
 def _single(x):

@@ -30,7 +30,7 @@ STEP, BATCH, DRAW = range(3)
 (PRODUCT, MEAN, SAMPLE, DRAWN, RELAX, ADD, COPY, FILL, TOTALS, WEIGH, TRACK, OUTER, THROUGH, BACK, MOMENTUM, ADAM,
  GATHER, ROWS, CUT, TURN, UNTIL, ANNEAL, TILT, ALONG, ACTIVATE, SLOPE, SHIFT, GAUSSIAN, BINARY, PRIOR, PATH, WEIGHTED,
  REPEATED, POOLED, NORMAL, ARITHMETIC, SOFTMAX, WITHOUT, MEANS, ACCUMULATE, UNPACK, PACK) = range(42)  # fmt: skip
-KINDS = ("tanh", "relu", "softplus", "sigmoid")  # of activations, by their number in an operation
+KINDS = ("tanh", "relu", "softplus", "sigmoid", "elu")  # of activations, by their number in an operation
 SHARED = {PRODUCT, MEAN, SAMPLE, DRAWN, ROWS, COPY, FILL, CUT, ADD, TURN, GATHER, MOMENTUM, ADAM, ACCUMULATE}
 OF_NETS = set(range(ACTIVATE, MEANS + 1))
 SUM, DIFFERENCE, MULTIPLE, RATIO, ITSELF = range(5)  # what arithmetic does to two numbers
@@ -233,8 +233,10 @@ def _activate(o):
             layers._tanh(out, bias)
         elif o[5] == 1:
             layers._relu(out, bias)
-        else:
+        elif o[5] == 2:
             layers._softplus(out, bias)
+        else:
+            layers._elu(out, bias)
         return
     value = _matrix(o[4], o[2], o[3])
     if o[5] == 0:
@@ -243,8 +245,10 @@ def _activate(o):
         layers._relu_slope(value, out)
     elif o[5] == 2:
         layers._softplus_slope(value, out)
-    else:
+    elif o[5] == 3:
         layers._sigmoid_slope(value, out)
+    else:
+        layers._elu_slope(value, out)
 
 
 @kernel

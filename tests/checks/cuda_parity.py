@@ -314,8 +314,8 @@ def check_packing(backend: Backend, dtype: Any) -> None:
         assert_array_equal(backend.get(out), states)
 
 
-ACTIVATIONS = ("tanh", "relu", "softplus")
-PRECISE = {"tanh": 4, "relu": 0, "softplus": 4}  # epsilons of a value that the reference finds in double
+ACTIVATIONS = ("tanh", "relu", "softplus", "elu")
+PRECISE = {"tanh": 4, "relu": 0, "softplus": 4, "elu": 4}  # epsilons of a value that the reference finds in double
 
 
 def wide_fields(dtype: Any) -> Array:

@@ -202,7 +202,7 @@ def test_visible_biases_fit_the_data() -> None:
         (lambda: boltz.sbn([4, 0]), r"units\[1\] must be a whole number of at least 1"),
         (lambda: boltz.sbn(4), "units must be a sequence, got int"),
         (lambda: boltz.sbn([4, 2], [0]), r"widths\[0\] must be a whole number"),
-        (lambda: boltz.sbn([4, 2], activation="sine"), "activation must be one of relu, softplus, tanh"),
+        (lambda: boltz.sbn([4, 2], activation="sine"), "activation must be one of elu, relu, softplus, tanh"),
         (lambda: boltz.sbn([4, 2], visible="spin"), "visible must be one of bernoulli, gaussian"),
         (lambda: boltz.sbn([4, 2], seed=-1), "seed must be a whole number"),
         (lambda: boltz.sbn([4, 2], x=np.zeros((2, 5))), r"x must have shape \(any, 4\), got \(2, 5\)"),

@@ -34,7 +34,7 @@ def test_shapes_are_named_from_the_input_up() -> None:
 
 
 def test_an_unknown_activation_is_refused() -> None:
-    with pytest.raises(InputError, match="activation must be one of relu, softplus, tanh, got 'sine'"):
+    with pytest.raises(InputError, match="activation must be one of elu, relu, softplus, tanh, got 'sine'"):
         Net((1, 1), "sine")
 
 

@@ -23,6 +23,7 @@ ACTIVATIONS: dict[str, Callable[[Values], Values]] = {
     "tanh": np.tanh,
     "relu": lambda field: field * (field.real > 0),
     "softplus": lambda field: np.log(1 + np.exp(field)),
+    "elu": lambda field: np.where(field.real > 0, field, np.exp(field) - 1),
 }
 
 

@@ -1,0 +1,221 @@
+"""Pixels of an image one after the other, each given those before it: a PixelCNN, alone or over the layer above.
+
+The decoder of the variational lossy autoencoder (Chen et al. 2017): a dense net turns the layer above into maps of the
+size of the image, which masked convolutions see beside it (van den Oord, Kalchbrenner & Kavukcuoglu 2016).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import numpy as np
+
+import boltz.kernels as kernels
+from boltz import checks
+from boltz.arrays import on_device
+from boltz.errors import InputError
+from boltz.kernels.cpu.pixels import pixel_back, pixel_draw, pixel_logits
+from boltz.kernels.reference_pixels import Stack, active, inputs_of, layer, split
+from boltz.nn.arena import zeros
+from boltz.nn.dense import ACTIVATIONS, Job, Net, Params, forward, products, pulled, total
+from boltz.nn.factors import Array, Place, Rows, Scored, Shapes
+from boltz.rng import Key, Stream
+
+
+@dataclass(frozen=True)
+class PixelCNN:
+    """Binary pixels (rows, height * width), each given those above it and to its left, and maps of the layer above.
+
+    A dense net, given -> widths -> maps, makes the maps; with given=0 nothing is above, and the maps are learnt biases.
+    The first of the masked layers, which are size x size with filters outputs, does not see the pixel itself. The
+    others are residual and share their parameters where tied; after every second one comes a residual layer of 1 x 1.
+    So a pixel sees layers * (size - 1) / 2 rows above and as many pixels to each side; with layers=0 it sees the maps
+    alone. The columns of each matrix are weight-normalised (Salimans & Kingma 2016, eq. 2).
+    """
+
+    height: int
+    width: int
+    given: int = 0
+    widths: tuple[int, ...] = ()
+    maps: int = 4
+    layers: int = 6
+    filters: int = 12
+    tied: bool = True
+    size: int = 3
+    activation: str = "elu"
+
+    def __post_init__(self) -> None:
+        for name, least in (("height", 1), ("width", 1), ("given", 0), ("maps", 0), ("layers", 0), ("filters", 1)):
+            checks.integer(getattr(self, name), name, least)
+        for width in checks.sequence(self.widths, "widths"):
+            checks.integer(width, "a width", 1)
+        if checks.integer(self.size, "size", 3) % 2 == 0:
+            raise InputError(f"size must be odd, so that a pixel has a middle, got {self.size}.")
+        checks.flag(self.tied, "tied")
+        checks.choice(self.activation, "activation", ACTIVATIONS)
+        if self.widths and not self.given:
+            raise InputError("widths are those of the net over the layer above, but given is 0: leave widths out.")
+        if self.maps == 0 and (self.given or self.layers == 0):
+            raise InputError(
+                "maps is 0, so that pixels hear neither the layer above nor a bias of their own: give 1 or more."
+            )
+
+    @property
+    def units(self) -> int:
+        """Number of pixels."""
+        return self.height * self.width
+
+    @cached_property
+    def stack(self) -> Stack:
+        """The convolutions, as kernels take them."""
+        reach = self.size // 2
+        shape = (self.height, self.width, self.maps, self.filters, self.layers, reach)
+        return Stack(*shape, self.tied, self.activation)
+
+    @cached_property
+    def net(self) -> Net | None:
+        """The net from the layer above to the maps, planes side by side."""
+        return Net((self.given, *self.widths, self.units * self.maps), self.activation) if self.given else None
+
+    def shapes(self, name: str) -> Shapes:
+        found: Shapes = {}
+        if self.net is not None:
+            found |= self.net.shapes(f"{name}/net")
+        elif self.maps:
+            found[f"{name}/maps/bias"] = (self.units * self.maps,)
+        for matrix in self.stack.matrices:
+            found[f"{name}/{matrix.name}/weight"] = (len(matrix.taps), matrix.outputs)
+            found[f"{name}/{matrix.name}/scale"] = found[f"{name}/{matrix.name}/bias"] = (matrix.outputs,)
+        return found
+
+    def start(self, name: str, params: Params, key: Key) -> None:
+        """Normal weights, whose size does not matter, scales of 1, biases of 0, and the net as in Glorot & Bengio
+        (2010).
+        """
+        if self.net is not None:
+            self.net.start(f"{name}/net", params, key, self.units * self.maps)
+        for matrix in self.stack.matrices:
+            own = f"{name}/{matrix.name}"
+            params[f"{own}/weight"][...] = (
+                key.derive("weights", f"{own}/weight").generator().normal(0, 0.05, params[f"{own}/weight"].shape)
+            )
+            params[f"{own}/scale"][...] = 1
+
+    def fit_start(self, place: Place, state: Array) -> None:
+        """Set scales and biases of a new machine to the data: a layer's outputs get mean 0 and variance 1 over the
+        pixels of these states (rows, pixels) given the layer above (Salimans & Kingma 2016, eq. 5 and 6).
+
+        A layer that occurs several times is fitted where an image first passes it. A hundred rows are enough.
+        """
+        self._check_host(state)
+        maps, bias = self._maps(place)
+        given = maps[:: len(maps) // len(state)] if len(maps) else np.zeros((len(state), len(bias)), state.dtype)
+        seen = [inputs_of(self.stack, image, one, bias) for image, one in zip(state, given, strict=True)]
+        taps, fitted, h = self.stack.taps, set[str](), list[Array]()
+        for name in ("first", *self.stack.walk, "last"):
+            weight, scale, offset = self._of(place, name)
+            if name not in fitted:
+                fitted.add(name)
+                scale[...], offset[...] = 1, 0
+                plain = normalised(weight, scale, offset)
+                found = np.stack([layer(self.stack, x, taps[name], plain) for x in seen]).astype(np.float64)
+                spread = found.std(axis=(0, 2, 3))
+                scale[...] = 1 / np.where(spread > 0, spread, 1)
+                offset[...] = -scale * found.mean(axis=(0, 2, 3))
+            matrix = normalised(weight, scale, offset)
+            more = [layer(self.stack, x, taps[name], matrix) for x in seen]
+            h = more if name == "first" else [a + b for a, b in zip(h, more, strict=True)]
+            seen = [active(self.stack, each) for each in h]
+
+    def score(self, place: Place, state: Array) -> Scored:
+        self._check_host(state)
+        maps, bias = self._maps(place)
+        numbers, delta = self._numbers(place), place.part.get(f"{place.name}/delta", self.units)
+        pixel_logits(self.stack, numbers, state, maps, bias, delta)
+        log_density = zeros(delta)
+        kernels.bernoulli_score(delta, np.zeros(self.units, delta.dtype), state, log_density)
+
+        def pull(weights: Array | None, signal: bool = True, keep: bool = True) -> Array | None:
+            below, slopes = self._signal(place), self._slopes(place)
+            through = signal or keep if self.net is not None else keep
+            wanted = below[: len(below) * through], slopes[: len(slopes) * keep]
+            pixel_back(self.stack, numbers, state, maps, bias, delta, *wanted)
+            if keep and weights is not None:
+                kernels.weighted(slopes, weights, False, slopes)
+            if self.net is not None:
+                pullback = pulled(self.net, f"{place.name}/net", place.params, place.part)
+                return pullback(below, weights, signal, keep)
+            if keep and weights is not None:
+                kernels.weighted(below, weights, False, below)
+            return None
+
+        return Scored(log_density, _refused, pull)
+
+    def products(self, place: Place, gradient: Params) -> list[Job]:
+        jobs: list[Job] = []
+        if self.net is not None:
+            jobs += products(self.net, f"{place.name}/net", gradient, place.given, place.part)
+        elif self.maps:
+            jobs.append(total(self._signal(place), gradient[f"{place.name}/maps/bias"]))
+        return [*jobs, partial(self._convolved, place, gradient)]
+
+    def draw(self, place: Place, state: Array, stream: Stream, rows: Rows) -> None:
+        self._check_host(state)
+        maps, bias = self._maps(place)
+        pixel_draw(self.stack, self._numbers(place), maps, bias, stream, rows, state)
+
+    def _maps(self, place: Place) -> tuple[Array, Array]:
+        """Maps (rows, maps * pixels) without their bias, no rows where nothing is given, and the bias."""
+        count, like = self.units * self.maps, place.part.tape.like
+        if self.net is not None:
+            value, _ = forward(self.net, f"{place.name}/net", place.params, place.given, place.part)
+            return value, self.net.bias(f"{place.name}/net", place.params)
+        bias = place.params[f"{place.name}/maps/bias"] if self.maps else np.zeros(0, like.dtype)
+        return np.zeros((0, count), like.dtype), bias
+
+    def _of(self, place: Place, name: str) -> tuple[Array, Array, Array]:
+        """Weight, scale and bias of a layer."""
+        weight, scale, bias = (place.params[f"{place.name}/{name}/{part}"] for part in ("weight", "scale", "bias"))
+        return weight, scale, bias
+
+    def _numbers(self, place: Place) -> Array:
+        """The matrices with their biases side by side, as kernels take them."""
+        return np.concatenate([normalised(*self._of(place, each.name)).ravel() for each in self.stack.matrices])
+
+    def _signal(self, place: Place) -> Array:
+        return place.part.get(f"{place.name}/maps", self.units * self.maps)
+
+    def _slopes(self, place: Place) -> Array:
+        return place.part.get(f"{place.name}/slopes", self.stack.size)
+
+    def _convolved(self, place: Place, gradient: Params) -> None:
+        """Sum the derivatives by the matrices over rows, and go on to weights, scales and biases."""
+        slopes = self._slopes(place)
+        summed = np.empty_like(slopes, shape=(1, slopes.shape[1]))
+        kernels.pooled(slopes, False, summed)
+        for name, found in split(self.stack, summed[0]).items():
+            weight, scale, _ = self._of(place, name)
+            own = f"{place.name}/{name}"
+            norm = np.sqrt(np.sum(weight * weight, axis=0))
+            along = np.sum(found[:-1] * weight, axis=0) / norm
+            gradient[f"{own}/scale"][...] = along
+            gradient[f"{own}/weight"][...] = scale / norm * (found[:-1] - along / norm * weight)
+            gradient[f"{own}/bias"][...] = found[-1]
+
+    def _check_host(self, state: Array) -> None:
+        if on_device(state):
+            raise InputError(
+                "a PixelCNN has no kernels on a GPU, and its arrays are on one: move the machine to the CPU."
+            )
+
+
+def normalised(weight: Array, scale: Array, bias: Array) -> Array:
+    """The matrix of a layer, (taps + 1, outputs): columns of length scale (Salimans & Kingma 2016, eq. 2), bias."""
+    return np.concatenate([weight * (scale / np.sqrt(np.sum(weight * weight, axis=0))), bias[None]])
+
+
+def _refused() -> tuple[Array, float]:
+    raise InputError(
+        "a PixelCNN has binary pixels, by which there is no derivative: give a layer of real units another law."
+    )
