@@ -2,7 +2,7 @@
 
 The units are visited in an order. Hidden units hear the units before: h = act(field + bias + sum of state_j weight_j),
 with weight (units, hidden) and field (rows, hidden). Unit i hears them: its logit is logits_i + decoder_i . h, with
-decoder (units, hidden) and logits (rows, units) (Larochelle & Murray 2011, eqs. 5-7). State may have fewer rows than
+decoder (units, hidden) and logits (rows, units) (Larochelle & Murray 2011). State may have fewer rows than
 field: each then stands for as many consecutive ones. Score (rows, units) is the derivative by the logits.
 """
 

@@ -13,9 +13,11 @@ import boltz.kernels as kernels
 from boltz import checks
 from boltz.arrays import on_device
 from boltz.errors import InputError
+from boltz.kernels import cpu
 from boltz.kernels.cpu.nade import SPAN, nade_draw, nade_gradient, nade_logits, nade_signal
+from boltz.kernels.cpu.words import NotRecordedError
 from boltz.kernels.reference_nade import Nets
-from boltz.nn.arena import zeros
+from boltz.nn.arena import Part, zeros
 from boltz.nn.dense import Job, Params, contractions, glorot, total
 from boltz.nn.factors import Place, Rows, Scored, Shapes, fitting
 from boltz.rng import Key, Stream
@@ -24,10 +26,12 @@ Array = NDArray[Any]
 ACTIVATIONS = ("sigmoid", "relu")
 
 
-def on_cpu(state: Array, kind: str) -> None:
-    """Raise InputError for an array on a GPU, where the passes of this kind of factor do not exist."""
-    if on_device(state):
+def on_cpu(part: Part, kind: str) -> None:
+    """Raise InputError for a block on a GPU, where this kind of factor has no passes; NotRecordedError in a program."""
+    if on_device(part.tape.like):
         raise InputError(f"a {kind} works on the CPU alone, got a machine on a GPU; model.to('cpu') moves it back.")
+    if kernels.backend(part.tape.like) is not cpu:
+        raise NotRecordedError(f"a {kind} is no operation of a program.")
 
 
 def no_slope() -> tuple[Array, float]:
@@ -38,11 +42,11 @@ def no_slope() -> tuple[Array, float]:
 @dataclass(frozen=True)
 class Nade:
     """Binary units, each given those before it, through hidden units that share their weights (Larochelle & Murray
-    2011, eqs. 4-7).
+    2011).
 
     In the order of the units, hidden units are act(c + sum of v_j W_j over the units before), and the logit of a unit
     is b_i + V_i . h. With units given, U g joins the first and their own linear term the second, as in Bornschein &
-    Bengio (2015, section 4). order names the units as they are visited; () is their own order. Raises InputError.
+    Bengio (2015). order names the units as they are visited; () is their own order. Raises InputError.
     """
 
     units: int
@@ -95,7 +99,7 @@ class Nade:
         return f"{self.hidden}"
 
     def score(self, place: Place, state: Array) -> Scored:
-        on_cpu(state, "nade")
+        on_cpu(place.part, "nade")
         score, field = self._heard(place)
         nade_logits(field, _nets(place.name, place.params), self.visits, state, self._relu, score)
         log_density = zeros(score)
@@ -129,7 +133,7 @@ class Nade:
         return jobs
 
     def draw(self, place: Place, state: Array, stream: Stream, rows: Rows) -> None:
-        on_cpu(state, "nade")
+        on_cpu(place.part, "nade")
         logits, field = self._heard(place)
         logits += place.params[f"{place.name}/units/bias"]
         nade_draw(field, _nets(place.name, place.params), self.visits, self._relu, logits, stream, rows, state)

@@ -96,3 +96,7 @@ def test_binary_states_have_no_slopes() -> None:
     scored = factor.score(checks.place_of(factor, checks.params_of(factor), np.zeros((4, 0))), checks.states(4, 3))
     with pytest.raises(InputError, match="states must be real"):
         scored.by_state()
+
+
+def test_devices_and_programs_are_refused() -> None:
+    checks.check_refusals(Nade(5, 7))
