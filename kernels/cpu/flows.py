@@ -55,8 +55,8 @@ def _banded(x, strides, units, weight, down, across, low, high, out):
 
 
 def banded(x, weight, low, high, out):
-    """As in the reference, with out contiguous; in float32 a row depends on its row of x alone, to the last bit."""
-    if out.dtype == np.float32:
+    """As in the reference; in float32 a row of out depends on its row of x alone, to the last bit."""
+    if x.dtype == weight.dtype == out.dtype == np.float32 and out.flags.c_contiguous:
         where = weight.ctypes.data, *weight.strides
         _banded(x.ctypes.data, x.strides, x.shape[1], *where, low, high, out)
     else:

@@ -43,6 +43,9 @@ def test_banded_products_are_those_of_the_reference(shape: tuple[int, int, int],
             alone = np.empty((1, columns), dtype)
             kernels.banded(x[-1:], weight, low, high, alone)
             np.testing.assert_array_equal(alone[0], found[-1])
+        by_columns = np.full((columns, rows), np.nan, dtype).T
+        kernels.banded(x, weight, low, high, by_columns)
+        np.testing.assert_allclose(by_columns, wanted, rtol=0, atol=1e-4 if dtype is np.float32 else 1e-12)
         weight[dead] = rng.normal(size=int(dead.sum()))
 
 
