@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from boltz import checks
 from boltz.errors import InputError
@@ -59,13 +60,17 @@ def sample_grid(means: Any, shape: Shape | None = None, title: str = "samples") 
 
 
 def filter_grid(weights: Any, shape: Shape | None = None, what: str = "weights") -> Figure:
-    """A figure of weights (visible, hidden), or of what else belongs to pairs: the hidden units of largest norms."""
-    values = checks.array(weights, "weights", (None, None))
-    if values.size == 0:
+    """A figure of weights (visible, hidden), or of what else belongs to pairs, which may be a sparse matrix: the hidden
+    units of largest norms.
+    """
+    values: Any = weights.tocsc() if issparse(weights) else checks.array(weights, "weights", (None, None))
+    visible, hidden = values.shape
+    if 0 in values.shape:
         raise InputError(f"weights must hold at least one visible and one hidden unit, got shape {values.shape}.")
-    order = np.argsort(-np.linalg.norm(values, axis=0), kind="stable")[:MOST_TILES]
-    chosen, tile = values.T[order], image_shape(len(values), shape)
-    figure, axes = new_figure(f"{what} of {len(chosen)} of {values.shape[1]} hidden units, largest norm first", (8, 7))
+    order = np.argsort(-np.sqrt((values * values).sum(axis=0)), kind="stable")[:MOST_TILES]
+    few = values[:, order]
+    chosen, tile = (few.toarray() if issparse(few) else few).T, image_shape(visible, shape)
+    figure, axes = new_figure(f"{what} of {len(chosen)} of {hidden} hidden units, largest norm first", (8, 7))
     reach = float(np.abs(chosen).max()) or 1.0
     drawn = chosen if tile is None else _mosaic(chosen, tile, math.nan)
     image = axes.imshow(drawn, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")

@@ -132,14 +132,11 @@ def unit_effects(model: Model) -> tuple[Any, str]:
 
 def view_effects(model: BoltzmannMachine, view: str) -> tuple[Any, str]:
     """The weights (units, hidden) of a visible layer at the first layer above it, and what that is in words; its
-    couplings (units, units) where there is none above it.
+    couplings (units, units) where there is none above it. Sparse ones come as a sparse matrix.
     """
-    edges = [edge for edge in model.graph.edges if edge.lower == view and edge.pairs is None]
-    if not edges:
-        raise InputError(f"model must have full edges at layer {view} to be drawn, but its couplings are sparse.")
+    edges = [edge for edge in model.graph.edges if edge.lower == view]
     chosen = next((edge for edge in edges if not edge.within), edges[0])
-    weights = np.array(model.params[chosen.key], np.float64)
-    weights[never_on(model, view)] = 0
+    weights = model.matrix(chosen.key).astype(np.float64) * ~never_on(model, view)[:, None]
     return weights, "couplings to the other units" if chosen.within else "weights"
 
 
