@@ -1,8 +1,8 @@
 """Thermal averages of a machine at any temperatures, from one run of replica exchange.
 
 The machine is E(x) at inverse temperature beta = 1 / T: the whole energy is scaled, couplings and fields, from fair
-coins at beta = 0 to the largest beta that is asked for, or beyond. Copies of the ladder are independent, so that leaving
-one out at a time gives errors that hold whatever the autocorrelation within a copy (the jackknife, to first order).
+coins at beta = 0 to the largest beta that is asked for, or beyond. Copies of the ladder are independent, so leaving one
+out at a time gives errors that hold whatever the autocorrelation within a copy (the jackknife, to first order).
 """
 
 from __future__ import annotations
