@@ -40,7 +40,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
 }
 SETTINGS = {
     **SETTINGS,
-    "multimodal": {**SETTINGS["dbm"], "pretrain": "doubling"},
+    "multimodal": {**SETTINGS["dbm"], "pretrain": "doubling", "binarize": "none"},
     "bm": {**SETTINGS["rbm"], "positive": "collapsed", "l2": 1e-4},
     "vlae": {"optimizer": "adamax", "averaging": "exponential", "average_decay": 0.998},
     "pixelcnn": {"optimizer": "adamax", "averaging": "exponential", "average_decay": 0.998},
@@ -104,6 +104,18 @@ SHAPES = (
     "initial_bias",
 )  # of a new machine
 KINDS = ("rbm", "dbm", "bm", "multimodal", "dbn", "sbn", "vae", "vlae", "nade", "pixelcnn", "helmholtz")
+    "bm": (
+        *("pretrain", "pretrain_epochs", "pretrain_learning_rate", "pretrain_k", "pretrain_l2", "pretrain_schedule"),
+        *("rungs", "predicted_share", "prediction_sweeps", "gauge", "sparsity_target", "sparsity_cost"),
+    ),
+    "multimodal": ("rungs", "predicted_share", "prediction_sweeps"),
+}  # kind -> settings of its class that mean nothing to it
+ONLY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "bm": {"rule": ("cd", "pcd")},
+    "multimodal": {"rule": ("cd", "pcd"), "binarize": ("none",)},
+}  # kind -> settings of which it takes some values alone
+SHAPES = ("layers", "latent", "widths", "activation", "visible", "initial_scale", "initial_bias")  # of a new machine
+KINDS = ("rbm", "dbm", "bm", "multimodal", "dbn", "sbn", "vae", "helmholtz")
 
 
 @dataclass(frozen=True)

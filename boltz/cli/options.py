@@ -79,18 +79,22 @@ MEASUREMENT = {
     "Salakhutdinov & Murray 2008, or N (14,500) fitted to the machine.",
     "chains_ais": "Chains of annealed importance sampling.",
 }
+RULE_OF_ANY = "Negative phase: contrastive divergence from the data (cd), or persistent chains (pcd)."
 OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
     "rbm": {
         "hidden_units": "Hidden units: bernoulli, spin, categorical:N, or, below which no gaussian ones lie, gaussian, "
         "rectified or drelu."
     },
     "bm": {
+        "rule": RULE_OF_ANY,
         "layers": "Hidden units, in one layer; 0 for none. The data give the visible units.",
         "hidden_units": "Hidden units: bernoulli, spin or categorical:N, and others where they are not coupled to each "
         "other.",
         "evaluation_samples": f"{SAMPLES_A_ROW} takes 200 samples for more.",
     },
     "multimodal": {
+        "rule": RULE_OF_ANY,
+        "binarize": "Rows are kept as they are.",
         "layers": "Hidden units of the pathway of a modality, from the bottom, such as image=500,500. Given for each; "
         "all have as many layers.",
         "evaluation_samples": f"{SAMPLES_A_ROW} takes 200 samples for more.",
@@ -223,6 +227,10 @@ SHOWN = {
 }
 
 
+BY_UNITS = {
+    "clip_norm": f"{presets.CLIP_NORM:g} with Gaussian units",
+    "gauge": "zero-sum with categorical units",
+}  # what else the default may be
 REPEATED = {"layers": layers_of, "modality": modalities_of}
 RATE_SETTINGS = {setting for rates in presets.RATES.values() for setting in rates}
 
@@ -305,7 +313,8 @@ def listed(names: list[str]) -> str:
 def machine_option(name: str, model: str | None = None) -> Callable[[F], F]:
     """The option of this name as a model has it, or, with the default of each, as all that have it do."""
     defaults = {each: MACHINES[each].options[name] for each in (having(name) if model is None else [model])}
-    choices = CHOICES if model is None else CHOICES | meaning.choices(MACHINES[model].settings)
+    own = {} if model is None else meaning.choices(MACHINES[model].settings) | dict(presets.ONLY.get(model, {}))
+    choices = CHOICES | own
     kind, metavar = TYPES.get(name, (type(next(iter(defaults.values()))), None))
     flag = f"{word(name)}/--no-{word(name)[2:]}" if kind is bool else word(name)
     if name in choices:
@@ -325,9 +334,9 @@ def _shown(name: str, defaults: Values) -> str:
     models: dict[str, list[str]] = {}
     for model, value in defaults.items():
         models.setdefault(text(name, value), []).append(model)
-    if len(models) == 1:
-        return next(iter(models))
-    return "; ".join(f"{', '.join(these)} {told}" for told, these in models.items())
+    each = "; ".join(f"{', '.join(these)} {told}" for told, these in models.items())
+    told = next(iter(models)) if len(models) == 1 else each
+    return f"{told}, or {BY_UNITS[name]}" if name in BY_UNITS else told
 
 
 def _text_of_all(name: str) -> str:

@@ -42,7 +42,7 @@ from boltz.evaluation.words import figures
 from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.plotting.curves import curve_figures
-from boltz.plotting.machines import SWEEPS, layer_means, nearest_rows, never_on, shades, unit_effects
+from boltz.plotting.machines import SWEEPS, greys_of, layer_means, nearest_rows, never_on, unit_effects
 from boltz.plotting.results import plot_comparison, plot_log_z
 from boltz.plotting.tiles import MIDDLE, TWO_SIDED, Tile, figure_uri, sheet, uri, uris
 from boltz.progress import Report, heard, steps
@@ -272,9 +272,11 @@ def _samples(each: _Subject, progress: Report) -> Markup:
     if each.model.undirected is not None:
         began = "after the training" if start else "from independent units"
         how = f"samples: visible means of chains {SWEEPS} sweeps {began}"
+    greys = greys_of(each.model, means if each.x is None else each.x)
+    means = greys.of(means)
     sheets = [_sheet(each, means, how)]
     if each.x is not None:
-        rows = shades(each.model, each.x)
+        rows = greys.of(each.x)
         sheets.append(
             _sheet(each, rows[nearest_rows(means, rows)], f"the nearest of {len(rows):,} rows to each sample")
         )
@@ -285,10 +287,10 @@ def _samples(each: _Subject, progress: Report) -> Markup:
 
 
 def _drawn(model: Model, count: int, sweeps: int, seed: int, start: Mapping[str, Array] | None = None) -> Array:
-    """Visible means (count, units) of samples as shades."""
+    """Visible means (count, units) of samples in the units of the data."""
     chained = model.undirected is not None
     state = sample(model, len(start[model.visible]) if start else count, sweeps if chained else None, seed, start)
-    return np.asarray(layer_means(model, model.visible, state)[0])
+    return np.asarray(layer_means(model, model.visible, state).values)
 
 
 def _sheet(each: _Subject, rows: Array, said: str) -> Markup:
@@ -319,7 +321,7 @@ def _snapshots(each: _Subject, units: Array) -> list[dict[str, str]]:
         means, effects = _drawn(machine, each.side**2, SWEEPS // 2, each.seed), unit_effects(machine)[0][:, units]
         effects[blank] = 0
         filters = each.tile.signed(effects.T, float(np.abs(effects).max()))
-        drawn = {"samples": uri(_sheet_of(each, means))}
+        drawn = {"samples": uri(_sheet_of(each, greys_of(machine, means).of(means)))}
         drawn["filters"] = uri(sheet(filters, _across(each), MIDDLE), TWO_SIDED)
         found.append({"when": name, **drawn})
     return found
@@ -364,7 +366,7 @@ def _units(each: _Subject, effects: Array, chosen: Array) -> dict[str, Any]:
             facts += [(each.named(int(i)), f"{weights[i]:+.3g}") for i in strong]
         found.append({"name": f"{layer.name}, unit {unit + 1}", "facts": facts, "rows": drivers})
     if each.x is not None and places:
-        drawn = uris(each.tile.greys(shades(each.model, each.x[[*places]])))
+        drawn = uris(each.tile.greys(greys_of(each.model, each.x).of(each.x[[*places]])))
         rows = [{"name": _row_name(each, row), "image": image} for row, image in zip(places, drawn, strict=True)]
     return {"filters": filters, "units": found, "rows": rows}
 

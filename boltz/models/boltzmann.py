@@ -20,7 +20,7 @@ from boltz import arrays, checks, scale
 from boltz.errors import InputError
 from boltz.foreign import short_repr
 from boltz.models.graph import Edge, Graph, Layer, bias_key, own_key
-from boltz.models.pairs import check_symmetric, pairs_key
+from boltz.models.pairs import check_symmetric
 from boltz.models.scaling import Scaling
 from boltz.nn.arena import check_arena, size, zeros
 from boltz.nn.arena import views as named_views
@@ -423,9 +423,7 @@ class BoltzmannMachine:
         """Write the machine to a safetensors file; raises FileError."""
         tensors = views(self.graph, arrays.host(self.arena))
         tensors |= {f"layer/{n}/rate": np.asarray(r) for n, r in self.rates.items()}
-        for edge in self.graph.edges:
-            if edge.pairs is not None:
-                tensors[pairs_key(edge.key)] = np.stack([edge.pairs.rows, edge.pairs.columns])
+        tensors |= self.graph.pairs
         for view, part in self.graph.columns.items():
             if self.scaling is not None and self.graph.kinds[view] == "gaussian":
                 tensors |= {f"layer/{view}/{name}": x[part] for name, x in self.scaling.tensors().items()}

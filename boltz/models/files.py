@@ -22,7 +22,7 @@ from boltz.models.boltzmann import (
     refuse_views,
     within,
 )
-from boltz.models.graph import MOST_LAYERS, Edge, Graph, Layer
+from boltz.models.graph import MOST_LAYERS, MOST_UNITS, Edge, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.pairs import Pairs, pairs_key
 from boltz.models.scaling import Scaling, cast
@@ -38,6 +38,7 @@ Array = NDArray[Any]
 Tensors = Mapping[str, Array]
 Told = Mapping[str, str]
 Shapes = Mapping[str, tuple[int, ...]]
+NO_TENSORS: Tensors = MappingProxyType({})
 Model = BoltzmannMachine | HelmholtzMachine
 NETWORK = "network.safetensors"
 MOST_PAIRS = 2**30
@@ -228,19 +229,26 @@ def structure_from(text: Any) -> Structure:
 
 
 def layers_from(rows: Any) -> tuple[Layer, ...]:
-    return tuple(Layer(str(n), checks.integer(u, "units", 1, 10**7), str(k)) for n, u, k in rows)
+    return tuple(Layer(str(n), checks.integer(u, "units", 1, MOST_UNITS), str(k)) for n, u, k in rows)
 
 
-def graph_from(metadata: Told, source: str, tensors: Tensors = MappingProxyType({})) -> Graph:
+def graph_from(metadata: Told, source: str, tensors: Tensors = NO_TENSORS) -> Graph:
     """The graph of a file; tensors hold the pairs of its sparse edges."""
     try:
-        text = json.loads(metadata["graph"])
-        layers = layers_from(text["layers"])
-        edges = tuple(_edge(list(each), tensors, source) for each in text["edges"])
-        views = checks.integer(text.get("views", 1), "views", 1, len(layers))
-        return Graph(layers, edges, tuple(layer.name for layer in layers[:views]))
+        return plan_of(json.loads(metadata["graph"]), tensors, source)
     except (KeyError, ValueError, TypeError, RecursionError) as problem:
         raise FileError(f"{source} does not describe a layer graph ({shown(problem)}).") from problem
+
+
+def plan_of(text: Mapping[str, Any], tensors: Tensors, source: str) -> Graph:
+    """The graph that plain values tell of; tensors of the file source hold the pairs of its sparse edges.
+
+    Raises KeyError, TypeError, ValueError or FileError.
+    """
+    layers = layers_from(text["layers"])
+    edges = tuple(_edge(list(each), tensors, source) for each in text["edges"])
+    views = checks.integer(text.get("views", 1), "views", 1, len(layers))
+    return Graph(layers, edges, tuple(layer.name for layer in layers[:views]))
 
 
 def _edge(told: list[Any], tensors: Tensors, source: str) -> Edge:
@@ -248,7 +256,7 @@ def _edge(told: list[Any], tensors: Tensors, source: str) -> Edge:
     lower, upper = str(told[0]), str(told[1])
     if len(told) == 2:
         return Edge(lower, upper)
-    name, count = pairs_key(Edge(lower, upper).key), checks.integer(told[2], "pairs", 1, MOST_PAIRS)
+    name, count = pairs_key(Edge(lower, upper).key), checks.integer(told[2], "pairs", 0, MOST_PAIRS)
     found = tensors.get(name)
     if found is None or found.shape != (2, count) or found.dtype != np.int32:
         raise FileError(f"{source} must hold {name}, whole numbers (int32) of shape (2, {count}).")

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from boltz.errors import InputError
-from boltz.models.pairs import Pairs
+from boltz.models.pairs import Pairs, pairs_key
 from boltz.nn.arena import size
 from boltz.units import Units, is_kind, units_of
 
 MOST_LAYERS = 1000
+MOST_UNITS = 10**9  # of a layer
 
 
 def bias_key(layer: str) -> str:
@@ -198,13 +199,11 @@ class Graph:
     @property
     def entry(self) -> dict[str, Any]:
         """The graph as plain values, as run.toml holds it: of a chain of layers their kind, or the kinds where they
-        differ. Sparse edges are told without their pairs.
+        differ; of any other graph its text, and the marks of the pairs of sparse edges.
         """
         usual = [layer.units for layer in self.layers], [layer.kind for layer in self.layers]
         if not self.chained or self != Graph.chain(*usual):
-            layers = [[layer.name, layer.units, layer.kind] for layer in self.layers]
-            edges = [[edge.lower, edge.upper] for edge in self.edges]
-            return {"layers": layers, "edges": edges, "views": len(self.views)}
+            return self.text | ({"couplings": self.marks} if self.sparse else {})
         kinds = [layer.kind for layer in self.layers]
         told = {"kind": kinds[0]} if len(set(kinds)) == 1 else {"kinds": kinds}
         return {"units": [layer.units for layer in self.layers], **told}
@@ -246,6 +245,16 @@ class Graph:
     def sparse(self) -> bool:
         """Whether an edge has sparse couplings."""
         return any(edge.pairs is not None for edge in self.edges)
+
+    @property
+    def marks(self) -> list[str]:
+        """What tells the pairs of the sparse edges from others, one mark an edge."""
+        return [edge.pairs.mark for edge in self.edges if edge.pairs is not None]
+
+    @property
+    def pairs(self) -> dict[str, Any]:
+        """The pairs of the sparse edges, (2, pairs) each, by the names that they have in files."""
+        return {pairs_key(e.key): np.stack([e.pairs.rows, e.pairs.columns]) for e in self.edges if e.pairs is not None}
 
     @cached_property
     def within(self) -> dict[str, Edge]:
