@@ -114,20 +114,18 @@ def checked_machine(
     wanted: str = "a BoltzmannMachine or a HelmholtzMachine",
     any_units: bool = False,
     any_graph: bool = False,
-    any_views: bool = False,
 ) -> Model:
     """The argument of a public function that takes either machine, and what else is wanted in words; raises InputError.
 
     name is what errors call it. any_units: a Boltzmann machine may have units other than 0 and 1. any_graph: its graph
-    need not be layered. any_views: it may have several visible layers.
+    need not be layered, and it may have several visible layers.
     """
     if not isinstance(model, BoltzmannMachine | HelmholtzMachine):
         raise InputError(f"{name} must be {wanted}, got {type(model).__name__}{within(model)}.")
     if isinstance(model, BoltzmannMachine) and not any_units:
         refuse_units(model, name)
-    if isinstance(model, BoltzmannMachine) and not (any_views or any_graph):
-        refuse_views(model, name)
     if isinstance(model, BoltzmannMachine) and not any_graph:
+        refuse_views(model, name)
         refuse_graph(model, name)
     return model
 
