@@ -438,19 +438,16 @@ def within(thing: Any) -> str:
     return "; use its .model" if hasattr(thing, "model") else ""
 
 
-def checked_model(
-    model: Any, any_units: bool = False, any_graph: bool = False, any_views: bool = False
-) -> BoltzmannMachine:
-    """The model argument of a public function, which may have units other than 0 and 1, a graph that is not layered, or
-    several visible layers, or not; raises InputError.
+def checked_model(model: Any, any_units: bool = False, any_graph: bool = False) -> BoltzmannMachine:
+    """The model argument of a public function, which may have units other than 0 and 1, and a graph that is not layered
+    or several visible layers, or not; raises InputError.
     """
     if not isinstance(model, BoltzmannMachine):
         raise InputError(f"model must be a BoltzmannMachine, got {type(model).__name__}{within(model)}.")
     if not any_units:
         refuse_units(model, "model")
-    if not (any_views or any_graph):
-        refuse_views(model, "model")
     if not any_graph:
+        refuse_views(model, "model")
         refuse_graph(model, "model")
     return model
 

@@ -124,6 +124,7 @@ def checked_machine(
     name is what errors call it. any_units: a Boltzmann machine may have units other than 0 and 1. any_graph: its graph
     need not be layered. any_views: it may have several visible layers. any_factors: layers of a Helmholtz machine may
     have factors of their own, whose units are not independent given the layer above.
+    need not be layered, and it may have several visible layers.
     """
     if not isinstance(model, BoltzmannMachine | HelmholtzMachine):
         raise InputError(f"{name} must be {wanted}, got {type(model).__name__}{within(model)}.")
@@ -131,9 +132,8 @@ def checked_machine(
         refuse_factors(model, name)
     if isinstance(model, BoltzmannMachine) and not any_units:
         refuse_units(model, name)
-    if isinstance(model, BoltzmannMachine) and not (any_views or any_graph):
-        refuse_views(model, name)
     if isinstance(model, BoltzmannMachine) and not any_graph:
+        refuse_views(model, name)
         refuse_graph(model, name)
     return model
 

@@ -270,8 +270,24 @@ class Graph:
         """
         if self.layered:
             return self.colours[0], self.colours[1]
-        summed = _most_independent(self)
+        summed = _most_independent(self, tuple(self.units))
         return tuple(n for n in self.units if n not in summed), summed
+
+    @cached_property
+    def hidden_sides(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The hidden layers that are drawn where the visible ones are held, and those that are then summed out.
+
+        Of a layered graph the layers next to the visible ones are drawn. Of any other graph the summed layers are
+        independent of each other, and have no couplings within: of such sets one with the most units.
+        """
+        if self.layered:
+            return self.colours[1], tuple(n for n in self.colours[0] if n not in self.views)
+        summed = _most_independent(self, self.hidden)
+        return tuple(n for n in self.hidden if n not in summed), summed
+
+    def hears_views(self, layer: str) -> bool:
+        """Whether an edge joins a layer with a visible one."""
+        return any(other in self.views for _, other, _ in self.neighbours[layer])
 
     @cached_property
     def units(self) -> dict[str, int]:
@@ -360,13 +376,13 @@ def _greedy_colours(graph: Graph) -> dict[str, int]:
     return colour
 
 
-def _most_independent(graph: Graph) -> tuple[str, ...]:
-    """Layers without couplings within, and without edges between them, that have the most units together.
+def _most_independent(graph: Graph, names: Sequence[str]) -> tuple[str, ...]:
+    """Of some layers those without couplings within, and without edges between them, that have the most units together.
 
     Layers whose units have a range of states are taken first, since only they cannot be counted. The search is whole up
     to 16 layers, and greedy beyond. It leaves at least one layer out, which is chain state.
     """
-    free = [n for n in graph.units if n not in graph.within]
+    free = [n for n in names if n not in graph.within]
     around = {n: {other for _, other, _ in graph.neighbours[n]} for n in free}
     types = {layer.name: layer.type for layer in graph.layers}
     worth = {n: (types[n].support is None, graph.units[n]) for n in free}
