@@ -90,20 +90,6 @@ LACKS: Mapping[str, tuple[str, ...]] = {
     "sbn": ("groups", "alpha", "beta"),
     "nade": BOUNDS,
     "pixelcnn": BOUNDS,
-    "bm": ("pretrain", "pretrain_epochs", "pretrain_learning_rate", "pretrain_k", "pretrain_l2", "pretrain_schedule"),
-}  # kind -> settings of its class that mean nothing to it
-CODES = ("decoder", "prior", "receptive_field", "filters", "maps", "tied", "flow_steps", "flow_widths")
-SHAPES = (
-    "layers",
-    "latent",
-    "widths",
-    "activation",
-    "visible",
-    *CODES,
-    "initial_scale",
-    "initial_bias",
-)  # of a new machine
-KINDS = ("rbm", "dbm", "bm", "multimodal", "dbn", "sbn", "vae", "vlae", "nade", "pixelcnn", "helmholtz")
     "bm": (
         *("pretrain", "pretrain_epochs", "pretrain_learning_rate", "pretrain_k", "pretrain_l2", "pretrain_schedule"),
         *("rungs", "predicted_share", "prediction_sweeps", "gauge", "sparsity_target", "sparsity_cost"),
@@ -114,8 +100,12 @@ ONLY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "bm": {"rule": ("cd", "pcd")},
     "multimodal": {"rule": ("cd", "pcd"), "binarize": ("none",)},
 }  # kind -> settings of which it takes some values alone
-SHAPES = ("layers", "latent", "widths", "activation", "visible", "initial_scale", "initial_bias")  # of a new machine
-KINDS = ("rbm", "dbm", "bm", "multimodal", "dbn", "sbn", "vae", "helmholtz")
+CODES = ("decoder", "prior", "receptive_field", "filters", "maps", "tied", "flow_steps", "flow_widths")
+SHAPES = (
+    *("layers", "latent", "widths", "activation", "visible", "initial_scale", "initial_bias"),
+    *CODES,
+)  # of a new machine
+KINDS = ("rbm", "dbm", "bm", "multimodal", "dbn", "sbn", "vae", "vlae", "nade", "pixelcnn", "helmholtz")
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ def importance_bounds(
     if model.independent_hidden:
         found, kind, method = log_marginal(model, x, 0, seed)
         return [of_rows(model, x, found, 0, (kind, method), partition) for _ in sizes]
-    checked_machine(model, any_units=True, any_views=True, any_factors=True)
+    checked_machine(model, any_units=True, any_graph=True, any_factors=True)
     values = reduced(model, x, max(sizes), key, lambda log_w: bounds_and_errors(log_w, sizes))
     each = [values[:, i] for i in range(len(sizes))]
     results = [of_rows(model, x, f, k, ("lower", _method(k)), partition) for f, k in zip(each, sizes, strict=True)]

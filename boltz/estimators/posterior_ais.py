@@ -131,10 +131,10 @@ def posterior_sandwich(
 
 
 def _plan(model: Any, chains: Any, betas: Any, seed: Any, progress: Progress | None) -> tuple[Plan, int]:
-    model, seed = checked_machine(model, any_units=True, any_factors=True), checks.seed(seed)
-    if model.binary_hidden and model.directed is not None:
+    model = checked_machine(model, any_units=True, any_graph=True, any_factors=True)
+    if model.directed is not None and model.binary_hidden:
         checked_machine(model)
-    model, seed = checked_machine(model, any_units=True, any_graph=True), checks.seed(seed)
+    seed = checks.seed(seed)
     chains = checks.integer(chains, "chains", 1, 2**31)
     checks.callback(progress, "progress", 2)
     kinds = {layer.kind for layer in model.hidden_layers}

@@ -16,8 +16,8 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, Seeing
 from boltz.models.graph import Layer
 from boltz.models.views import alone, of_several
-from boltz.plotting.images import Shape
-from boltz.plotting.machines import never_on, shades, unit_effects
+from boltz.plotting.images import Greys, Shape
+from boltz.plotting.machines import greys_of, never_on, unit_effects
 from boltz.plotting.tiles import TWO_SIDED, Tile, uris
 from boltz.sampling.features import features
 
@@ -46,11 +46,11 @@ class Sight:
         """The listeners in the order of the norms of what they do, the largest first."""
         return np.argsort(-np.linalg.norm(self.effects, axis=0), kind="stable")
 
-    def shades(self, model: Model, rows: Array) -> Array:
-        """Rows (rows, columns of all visible layers), in the units of the data, as grey levels of this layer."""
+    def greys(self, model: Model, rows: Array) -> Greys:
+        """How rows (rows, units) of this layer are drawn, in the units of the data."""
         machine = of_several(model)
         seeing: Seeing = model if machine is None else alone(machine, self.view.name)
-        return np.asarray(shades(seeing, rows[:, self.columns]))
+        return greys_of(seeing, rows)
 
 
 def sights_of(model: Model, shapes: Mapping[str, Shape | None], pixels: int, most: int) -> tuple[Sight, ...]:
@@ -129,7 +129,8 @@ def _units_of(
         found.append({"name": f"{sight.layer.name}, unit {unit + 1}", "facts": facts, "rows": drivers})
     if x is None or not places:
         return {"filters": filters, "units": found, "rows": []}
-    drawn = uris(tile.greys(sight.shades(model, x[[*places]])))
+    shades = sight.greys(model, x[:, sight.columns]).of(x[[*places], sight.columns])
+    drawn = uris(tile.greys(np.asarray(shades)))
     pictures = [{"name": _row_name(data, row), "image": image} for row, image in zip(places, drawn, strict=True)]
     return {"filters": filters, "units": found, "rows": pictures}
 

@@ -43,7 +43,6 @@ from boltz.evaluation.words import figures
 from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.plotting.curves import curve_figures
-from boltz.plotting.machines import SWEEPS, greys_of, layer_means, nearest_rows, never_on, unit_effects
 from boltz.plotting.machines import SWEEPS, layer_means, nearest_rows, never_on, unit_effects
 from boltz.plotting.results import plot_comparison, plot_log_z
 from boltz.plotting.tiles import MIDDLE, TWO_SIDED, Tile, figure_uri, sheet, uri
@@ -271,19 +270,12 @@ def _samples(each: _Subject, progress: Report) -> Markup:
     if each.model.undirected is not None:
         began = "after the training" if start else "from independent units"
         how = f"samples: visible means of chains {SWEEPS} sweeps {began}"
-    greys = greys_of(each.model, means if each.x is None else each.x)
-    means = greys.of(means)
-    sheets = [_sheet(each, means, how)]
-    if each.x is not None:
-        rows = greys.of(each.x)
-        sheets.append(
-            _sheet(each, rows[nearest_rows(means, rows)], f"the nearest of {len(rows):,} rows to each sample")
-        )
-        some = np.arange(min(count, len(rows))) * len(rows) // min(count, len(rows))
-        sheets.append(_sheet(each, rows[some], "rows of the data"))
+    seen = means if each.x is None else [each.x[:, sight.columns] for sight in each.sights]
+    greys = [sight.greys(each.model, x) for sight, x in zip(each.sights, seen, strict=True)]
+    means = [own.of(x) for own, x in zip(greys, means, strict=True)]
     sheets = _sheets(each, means, how)
     if each.x is not None:
-        rows = [sight.shades(each.model, each.x) for sight in each.sights]
+        rows = [own.of(x) for own, x in zip(greys, seen, strict=True)]
         near = nearest_rows(np.concatenate(means, axis=1), np.concatenate(rows, axis=1))
         said = f"the nearest of {len(each.x):,} rows to each sample"
         sheets += _sheets(each, [shades[near] for shades in rows], said)
@@ -293,17 +285,12 @@ def _samples(each: _Subject, progress: Report) -> Markup:
     return both(tag("h3", "Samples beside data"), tag("div", *sheets, class_="sheets"), lack)
 
 
-def _drawn(model: Model, count: int, sweeps: int, seed: int, start: Mapping[str, Array] | None = None) -> Array:
-    """Visible means (count, units) of samples in the units of the data."""
-    chained = model.undirected is not None
-    state = sample(model, len(start[model.visible]) if start else count, sweeps if chained else None, seed, start)
-    return np.asarray(layer_means(model, model.visible, state).values)
 def _drawn(each: _Subject, model: Model, sweeps: int, start: Mapping[str, Array] | None = None) -> list[Array]:
-    """Visible means of samples of a machine as shades (samples, units), of each visible layer."""
+    """Visible means (samples, units) of samples in the units of the data, of each visible layer."""
     chained, count = model.undirected is not None, each.side**2
     chains = len(next(iter(start.values()))) if start else count
     state = sample(model, chains, sweeps if chained else None, each.seed, start)
-    return [np.asarray(layer_means(model, layer.name, state)[0]) for layer in model.visible_layers]
+    return [np.asarray(layer_means(model, layer.name, state).values) for layer in model.visible_layers]
 
 
 def _sheets(each: _Subject, rows: Sequence[Array], said: str) -> list[Markup]:
@@ -337,11 +324,9 @@ def _snapshots(each: _Subject) -> list[dict[str, str]]:
     for name, machine in [*machines, ("the trained machine", each.model)]:
         (means, *_), effects = _drawn(each, machine, SWEEPS // 2), unit_effects(machine)[0][:, units]
         effects[blank] = 0
-        filters = each.tile.signed(effects.T, float(np.abs(effects).max()))
-        drawn = {"samples": uri(_sheet_of(each, greys_of(machine, means).of(means)))}
-        drawn["filters"] = uri(sheet(filters, _across(each), MIDDLE), TWO_SIDED)
         filters = tile.signed(effects.T, float(np.abs(effects).max()))
-        drawn = {"samples": uri(_sheet_of(each, tile, means))}
+        shades = each.sights[0].greys(machine, means).of(means)
+        drawn = {"samples": uri(_sheet_of(each, tile, shades))}
         drawn["filters"] = uri(sheet(filters, _across(each, tile), MIDDLE), TWO_SIDED)
         found.append({"when": name, **drawn})
     return found
@@ -367,65 +352,6 @@ def _slider(place: int, snapshots: Sequence[Mapping[str, str]]) -> Markup:
     )
 
 
-def _units(each: _Subject, effects: Array, chosen: Array) -> dict[str, Any]:
-    """Hidden units in this order: pictures, numbers, and the rows that drive them most, each row once."""
-    filters = uris(each.tile.signed(effects.T[chosen], float(np.abs(effects).max())), TWO_SIDED)
-    layer, rows, found = each.model.layers[1], [], []
-    means = None if each.x is None else features(each.model, each.x, 1)
-    places: dict[int, int] = {}
-    for unit in chosen:
-        weights = effects[:, unit]
-        facts = [("norm", f"{np.linalg.norm(weights):.3g}")]
-        drivers = []
-        if means is not None:
-            own = means[:, unit]
-            facts += [("mean over rows", f"{own.mean():.3g}"), ("spread over rows", f"{own.std():.3g}")]
-            drivers = [(places.setdefault(int(row), len(places)), f"{own[row]:.3g}") for row in _drivers(own)]
-        strong = np.argsort(-np.abs(weights), kind="stable")[:STRONGEST]
-        if each.tile.image is None:
-            facts += [(each.named(int(i)), f"{weights[i]:+.3g}") for i in strong]
-        found.append({"name": f"{layer.name}, unit {unit + 1}", "facts": facts, "rows": drivers})
-    if each.x is not None and places:
-        drawn = uris(each.tile.greys(greys_of(each.model, each.x).of(each.x[[*places]])))
-        rows = [{"name": _row_name(each, row), "image": image} for row, image in zip(places, drawn, strict=True)]
-    return {"filters": filters, "units": found, "rows": rows}
-
-
-def _drivers(own: Array) -> Array:
-    """The rows that drive a unit most, by its means (rows,)."""
-    return np.argsort(-own, kind="stable")[:DRIVERS]
-
-
-def _row_name(each: _Subject, row: int) -> str:
-    labels = None if each.data is None else each.data.labels
-    return f"row {row + 1}" + ("" if labels is None else f", label {shown(labels[row])}")
-
-
-def _browser(each: _Subject, place: int, units: Mapping[str, Any], what: str) -> Markup:
-    """A button a hidden unit; what belongs to the chosen one stands beside them."""
-    buttons = [
-        tag(
-            "button",
-            tag("img", src=image, alt=""),
-            type="button",
-            data_run=place,
-            data_unit=i,
-            aria_pressed="false",
-            aria_label=unit["name"],
-        )
-        for i, (image, unit) in enumerate(zip(units["filters"], units["units"], strict=True))
-    ]
-    layer = each.model.layers[1]
-    few = f"{len(buttons)} of the {layer.units:,} units of {layer.name}, largest norm first"
-    said = (
-        f"{what[0].upper()}{what[1:]} of {few}; red is positive, blue negative. "
-        "Choose a unit with a click or with the arrow keys."
-    )
-    grid = tag(
-        "div", *buttons, class_="units" if each.tile.image else "units bars", role="group", aria_label="Hidden units"
-    )
-    detail = tag("div", class_="detail", id=f"detail-{place}", aria_live="polite")
-    return both(tag("h3", "Hidden units"), tag("p", said, class_="soft"), tag("div", grid, detail, class_="browse"))
 def _layers(each: _Subject, measure: bool, progress: Report) -> Markup:
     """How each hidden layer is used, and what it adds, where that is known."""
     title = tag("h3", "What each layer does")

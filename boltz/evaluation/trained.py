@@ -71,8 +71,7 @@ def trained(model: Any, argument: str = "model") -> Trained:
         path = checks.path(model, argument)
         return Trained(_name(path), model_of(path), path, description_at(path))
     wanted = "a machine, a run, or the path of a run or model file"
-    machine = checked_machine(model, argument, wanted, any_units=True, any_graph=any_graph, any_factors=True)
-    machine = checked_machine(model, argument, wanted, any_units=True, any_graph=True)
+    machine = checked_machine(model, argument, wanted, any_units=True, any_graph=True, any_factors=True)
     return Trained("the machine", machine)
 
 

@@ -116,15 +116,13 @@ def checked_machine(
     wanted: str = "a BoltzmannMachine or a HelmholtzMachine",
     any_units: bool = False,
     any_graph: bool = False,
-    any_views: bool = False,
     any_factors: bool = False,
 ) -> Model:
     """The argument of a public function that takes either machine, and what else is wanted in words; raises InputError.
 
     name is what errors call it. any_units: a Boltzmann machine may have units other than 0 and 1. any_graph: its graph
-    need not be layered. any_views: it may have several visible layers. any_factors: layers of a Helmholtz machine may
-    have factors of their own, whose units are not independent given the layer above.
-    need not be layered, and it may have several visible layers.
+    need not be layered, and it may have several visible layers. any_factors: layers of a Helmholtz machine may have
+    factors of their own, whose units are not independent given the layer above.
     """
     if not isinstance(model, BoltzmannMachine | HelmholtzMachine):
         raise InputError(f"{name} must be {wanted}, got {type(model).__name__}{within(model)}.")

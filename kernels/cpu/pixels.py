@@ -20,10 +20,21 @@ from numba.extending import intrinsic
 
 from boltz.kernels import reference_pixels as reference
 from boltz.kernels.cpu.bernoulli import FULL, ONE, ZERO, _draw, _exp32, _sigmoid
-from boltz.kernels.cpu.vectors import repeated
 from boltz.kernels.cpu.layers import _fall32, _softplus32, _tanh32
 from boltz.kernels.cpu.philox import row_bits, scratch, words
-from boltz.kernels.cpu.vectors import INT32, INT64, TILE, aligned, fused_vectors, kernel, load, registers, spread, store
+from boltz.kernels.cpu.vectors import (
+    INT32,
+    INT64,
+    TILE,
+    aligned,
+    fused_vectors,
+    kernel,
+    load,
+    registers,
+    repeated,
+    spread,
+    store,
+)
 from boltz.kernels.reference_pixels import Stack
 
 LANES, REGISTERS = registers()
