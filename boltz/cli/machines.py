@@ -155,7 +155,7 @@ def _pixelcnn(visible: int, shape: Shape, x: Any, seed: int) -> Model:
 
 def _made(visible: int, shape: Shape, x: Any, seed: int) -> Model:
     widths = _chain("a made", shape["layers"], 1)
-    return boltz.made(visible, widths, x, seed, shape["masks"], natural=shape["natural"])
+    return boltz.made(visible, widths, x, seed, masks=shape["masks"], natural=shape["natural"])
 
 
 def _nade(visible: int, shape: Shape, x: Any, seed: int) -> Model:
