@@ -98,7 +98,8 @@ WIDE = {
     "units.counts.Counts.anneal": 7,
     "units.binomial.Binomial.anneal": 7,
     "models.builders.rbm": 8,  # public, all but the numbers of units optional
-    "models.wiring.graph": 8,  # likewise
+    "models.autoregressive.made": 7,  # likewise
+    "models.wiring.graph": 8,
     "models.wiring.boltzmann": 9,
     "models.wiring.multimodal": 7,
     "sampling.sample.sample": 7,  # public, all but the model optional

@@ -412,9 +412,7 @@ class DirectedSettings(Averaged):
     )
     warmup_epochs: float = setting(0.0, "Epochs over which the KL term rises from 0 to its weight.")
     free_bits: float = setting(0.0, "KL term of a hidden layer that costs nothing, in nats a row.")
-    soft_free_bits: bool = setting(
-        False, "Weigh KL terms so that each stays from free_bits to 5 % above it, or cut them off below.", FREE_BITS
-    )
+    soft_free_bits: bool = setting(False, "Weigh KL terms so that each stays from free_bits to 5 % above.", FREE_BITS)
 
     def __post_init__(self) -> None:
         super().__post_init__()
