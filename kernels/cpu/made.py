@@ -12,7 +12,6 @@ import math
 import numpy as np
 
 from boltz.kernels.cpu.bernoulli import FULL, _draw, _sigmoid
-from boltz.kernels.cpu.notice import announce
 from boltz.kernels.cpu.philox import row_bits, scratch, words
 from boltz.kernels.cpu.vectors import fused, kernel
 
@@ -72,9 +71,6 @@ def _made_draw(fields, weights, masks, units_of, ends, kind, key0, key1, step, r
                 _send(s, weights[0], i, fields[0], r)
                 if len(fields) > 1:
                     _send(s, weights[1], i, fields[1], r)
-
-
-announce()
 
 
 def masked(weight, below, above, out):
