@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,14 +23,17 @@ def banded(x: Array, weight: Array, low: Counts, high: Counts, out: Array) -> No
     np.matmul(x, np.where((unit >= low) & (unit < high), weight, 0), out=out)
 
 
-def settle(kind: str, value: Array, units: tuple[int, int], starts: Counts, weight: Array, field: Array) -> None:
-    """field (rows, above) gains what units (first, last) of a layer, whose fields are value (rows, below), send up.
+def settle(
+    kind: str, value: Array, units: Sequence[int], reach: tuple[Counts, Counts], weight: Array, field: Array
+) -> None:
+    """field (rows, columns) gains what units (first, last) of a layer, whose fields are value (rows, units), send.
 
-    Unit k sends weight[k, j] times its activation to the units j from starts[k] on. kind is that of the activation; of
-    "linear" units value holds the states themselves.
+    Unit k sends weight[k, j] times its activation to columns j from reach[0][k] to reach[1][k]. kind is that of the
+    activation; of "linear" units value holds the states themselves.
     """
     for k in range(*units):
         x = value[:, k].copy()
         if kind != "linear":
             activate(kind, x, x.dtype.type(0))
-        field[:, starts[k] :] += x[:, None] * weight[k, starts[k] :]
+        columns = slice(reach[0][k], reach[1][k])
+        field[:, columns] += x[:, None] * weight[k, columns]

@@ -259,6 +259,14 @@ def test_the_scaling_study_writes_a_table_and_a_picture(tmp_path: Path) -> None:
     assert (tmp_path / "scaling.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_pixels_are_timed_and_all_contenders_agree() -> None:
+    """The command fails where a library finds other densities or derivatives."""
+    done = command(str(FOLDER / "pixels.py"), "--smoke", "--repeats", "1")
+    cells = [line.split("|")[1:-1] for line in done.stdout.splitlines()[2:]]
+    assert len(cells) == max(4 * (find_spec("torch") is not None) + (find_spec("jax") is not None), 1)
+    assert all("rows/s" in each[1] and "12 filters" in each[0] for each in cells)
+
+
 def test_other_units_are_timed_beside_their_peers_or_the_command_says_what_it_needs() -> None:
     there = find_spec("torch") is not None
     done = command(str(FOLDER / "kinds.py"), "--smoke", "--threads", "1", "--repeats", "1", code=0 if there else 2)

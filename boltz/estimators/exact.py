@@ -15,7 +15,7 @@ from boltz.errors import InputError
 from boltz.estimators.elimination import MOST_NUMBERS, QUICK_NUMBERS, QUICK_WORK, eliminated, order_of
 from boltz.estimators.elimination import MOST_UNITS as MOST_IN_TURN
 from boltz.estimators.estimate import Estimate, exact
-from boltz.models.boltzmann import BoltzmannMachine, affordable_chains, checked_model
+from boltz.models.boltzmann import BoltzmannMachine, State, affordable_chains, checked_model
 from boltz.models.files import states_outside
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
@@ -177,26 +177,32 @@ def drawn_class(model: BoltzmannMachine, chains: int, seed: int = 0) -> dict[str
     return {n: x.astype(model.dtype) for n, x in numbered(machine, mine, drawn).items()}
 
 
-def exact_log_marginal(model: BoltzmannMachine, x: Array) -> NDArray[np.float64]:
+def exact_log_marginal(
+    model: BoltzmannMachine, x: Array, sides: tuple[Sequence[str], Sequence[str]] | None = None
+) -> NDArray[np.float64]:
     """log of the sum over hidden states of exp(-energy) for visible rows x (rows, units), in nats.
 
-    Enumerates the hidden layers next to the visible class and sums the others in closed form; of a graph that is not
-    layered it enumerates all hidden layers.
+    Enumerates the hidden layers that graph.hidden_sides would draw and sums the others in closed form, unless sides
+    name others.
     """
-    machine, graph = model.to("cpu").astype(np.float64), model.graph
-    mine = graph.colours[1] if graph.layered else graph.hidden
-    summed = [layer for layer in graph.colours[0] if layer not in graph.views] if graph.layered else []
-    x = host(x).astype(np.float64)
-    evidence = machine.evidence(x)
+    machine = model.to("cpu").astype(np.float64)
+    mine, summed = sides or model.graph.hidden_sides
+    evidence = machine.evidence(host(x).astype(np.float64))
     parts = []
     with workers() as pool:
         sent = {layer: machine.input(layer, evidence) for layer in mine}
+        heard = [layer for layer in summed if machine.graph.hears_views(layer)]
+        given = {layer: machine.input(layer, evidence) for layer in heard}
         for numbers in chunks(machine, mine):
             state = configurations(machine, mine, numbers)
-            alone = -machine.marginal_energy(state, summed)
+            alone = -machine.marginal_energy(state, [layer for layer in summed if layer not in heard])
+            fields = {layer: machine.field(layer, state) for layer in heard}
 
-            def part(rows: slice, state: dict[str, Array] = state, alone: Array = alone) -> Array:
+            def part(rows: slice, state: State = state, alone: Array = alone, fields: State = fields) -> Array:
                 coupled = alone + sum(sent[layer][rows] @ state[layer].T for layer in mine)
+                for layer, field in fields.items():
+                    each = machine.unit_type(layer).total_log_partition
+                    coupled += np.stack([each(field + row) for row in given[layer][rows]])
                 return logsumexp(coupled, axis=1)
 
             parts.append(np.concatenate(pool.map(part, blocks(len(x)))))

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from boltz import checks
-from boltz.models.builders import machine_of_structure
-from boltz.models.graph import Layer
+from boltz.models.builders import convolutions, image_shape, machine_of_structure
+from boltz.models.graph import MOST_LAYERS, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.nn.factors import Factor
+from boltz.nn.made import Made
 from boltz.nn.nade import Nade
+from boltz.nn.pixelcnn import PixelCNN
 
 MOST_UNITS = 10**7
 
@@ -32,6 +34,53 @@ def nade(
     hidden = checks.integer(hidden, "hidden", 1, MOST_UNITS)
     listed = tuple(checks.integer(i, "order", 0, units - 1) for i in checks.sequence(order, "order", units))
     return tractable(Nade(units, hidden, 0, activation, listed), x, seed)
+
+
+def made(
+    units: int,
+    widths: Sequence[int] = (500,),
+    x: Any = None,
+    seed: int = 0,
+    masks: int = 1,
+    activation: str = "relu",
+    natural: bool = True,
+) -> HelmholtzMachine:
+    """MADE (Germain et al. 2015): binary units, each given those before it by masked dense layers of these widths.
+
+    The likelihood is exact: that of the mixture of all masks, which follow from the seed. A step of training takes one
+    of them after the other. natural: units come in their own order; False: each mask has an order of its own. Weights
+    are uniform as in Glorot & Bengio (2010); with x (rows, units) biases of the units fit its mean. Raises InputError.
+    """
+    units = checks.integer(units, "units", 1, MOST_UNITS)
+    listed = checks.sequence(widths, "widths", MOST_LAYERS)
+    inner = tuple(checks.integer(n, f"widths[{i}]", 1, MOST_UNITS) for i, n in enumerate(listed))
+    masks, seed = checks.integer(masks, "masks", 1, 10**4), checks.seed(seed)
+    natural = checks.flag(natural, "natural")
+    return tractable(Made(units, inner, 0, masks, seed, activation, natural), x, seed)
+
+
+def pixelcnn(
+    units: int,
+    x: Any = None,
+    seed: int = 0,
+    *,
+    image: Any = None,
+    receptive_field: int = 6,
+    filters: int = 12,
+    maps: int = 0,
+    tied: bool = False,
+    activation: str = "elu",
+) -> HelmholtzMachine:
+    """A PixelCNN (van den Oord et al. 2016): binary pixels, each given those above it and to its left, as many rows and
+    columns away as receptive_field says; the likelihood is exact.
+
+    image is (height, width), None for that of x or for a square. filters, maps (learnt biases here) and tied are as in
+    boltz.vae. With x (rows, pixels) scales and biases start as in Salimans & Kingma (2016). Raises InputError.
+    """
+    units = checks.integer(units, "units", 1, MOST_UNITS)
+    own = convolutions(receptive_field, filters, tied, activation)
+    maps = checks.integer(maps, "maps", 0, 10**4)
+    return tractable(PixelCNN(*image_shape(image, x, units), maps=maps, **own), x, seed)
 
 
 def tractable(factor: Factor, x: Any, seed: int) -> HelmholtzMachine:

@@ -90,12 +90,16 @@ class Structure:
 
     @property
     def kind(self) -> str:
-        """The name of its machine: dbn, sbn, vae, helmholtz for mixed hidden layers, or that of its only factor."""
+        """The name of its machine: dbn, sbn, vae, helmholtz for mixed hidden layers, or that of its only factor; vlae
+        for Gaussian hidden layers below which the visible units have a factor of their own.
+        """
         if self.prior == "rbm":
             return "dbn"
         if not self.latent:
             return FACTOR_NAMES[type(self.factors[0][1])]
         kinds = {layer.kind for layer in self.latent}
+        if kinds == {"gaussian"} and self.layers[0].name in self.own:
+            return "vlae"
         return {"bernoulli": "sbn", "gaussian": "vae"}[kinds.pop()] if len(kinds) == 1 else "helmholtz"
 
     @property

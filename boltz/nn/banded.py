@@ -82,6 +82,12 @@ class Banded:
             delta = signal
         return delta
 
+    def bend(self, name: str, part: Part, layer: int, units: slice) -> None:
+        """Multiply deltas of some units of a hidden layer by the slopes of their activations."""
+        _, slope = ACTIVATIONS[self.net.activation]
+        size = self.net.sizes[layer + 1]
+        slope(part.get(f"{name}/{layer}/value", size)[:, units], part.get(f"{name}/{layer}/delta", size)[:, units])
+
     def weigh(self, name: str, part: Part, weights: Array) -> None:
         """Multiply the deltas that a pullback left by row weights (rows,)."""
         for i, above in enumerate(self.net.sizes[1:]):

@@ -81,8 +81,12 @@ class Factor(Protocol):
     def start(self, name: str, params: Params, key: Key) -> None:
         """Fill the parameters of a new machine, which are zero."""
 
-    def fit_means(self, name: str, params: Params, means: Floats) -> None:
-        """Let the biases of a new machine fit the means (units,) of binary units."""
+    @property
+    def fitted_rows(self) -> int:
+        """How many rows `fit` takes at most."""
+
+    def fit(self, place: Place, state: Array) -> None:
+        """Let the parameters of a new machine start from states (rows, units) of binary units."""
 
     def score(self, place: Place, state: Array) -> Scored:
         """Log-densities of states, which may have fewer rows than the layer above: each then stands for as many
@@ -96,9 +100,9 @@ class Factor(Protocol):
         """Draw states in place; rows (rows,) are the numbers of the chains."""
 
 
-def fitting(means: Floats) -> Floats:
-    """Biases of binary units with these means, kept away from 0 and 1."""
-    return logit(np.clip(means, 0.001, 0.999))
+def fitting(state: Array) -> Floats:
+    """Biases of binary units with the means of these states (rows, units), kept away from 0 and 1."""
+    return logit(np.clip(state.mean(axis=0, dtype=np.float64), 0.001, 0.999))
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,7 @@ class Dense:
     conditional: Conditional
     units: int
     kinds = ("bernoulli", "gaussian")
+    fitted_rows = 10_000
 
     @property
     def given(self) -> int:
@@ -125,8 +130,8 @@ class Dense:
         """Uniform weights as in Glorot & Bengio (2010); mean and log sigma of a Gaussian count as separate outputs."""
         self.net.start(name, params, key, self.units)
 
-    def fit_means(self, name: str, params: Params, means: Floats) -> None:
-        self.net.bias(name, params)[...] = fitting(means)
+    def fit(self, place: Place, state: Array) -> None:
+        self.net.bias(place.name, place.params)[...] = fitting(state)
 
     def head(self, place: Place) -> tuple[Array, Array]:
         """Outputs (rows, outputs) without their bias, and the bias."""
@@ -159,6 +164,7 @@ class Coins:
     given = 0
     inner = ""
     kinds = ("bernoulli",)
+    fitted_rows = 10_000
 
     def shapes(self, name: str) -> Shapes:
         return {f"{name}/bias": (self.units,)}
@@ -166,8 +172,8 @@ class Coins:
     def start(self, name: str, params: Params, key: Key) -> None:
         """Biases stay 0."""
 
-    def fit_means(self, name: str, params: Params, means: Floats) -> None:
-        params[f"{name}/bias"][...] = fitting(means)
+    def fit(self, place: Place, state: Array) -> None:
+        place.params[f"{place.name}/bias"][...] = fitting(state)
 
     def score(self, place: Place, state: Array) -> Scored:
         score, log_density = place.part.get(f"{place.name}/delta", self.units), zeros(state)
@@ -199,6 +205,7 @@ class StandardNormal:
     given = 0
     inner = ""
     kinds = ("gaussian",)
+    fitted_rows = 0
 
     def shapes(self, name: str) -> Shapes:
         return {}
@@ -206,7 +213,7 @@ class StandardNormal:
     def start(self, name: str, params: Params, key: Key) -> None:
         """There is nothing to fill."""
 
-    def fit_means(self, name: str, params: Params, means: Floats) -> None:
+    def fit(self, place: Place, state: Array) -> None:
         """There are no binary units."""
 
     def score(self, place: Place, state: Array) -> Scored:

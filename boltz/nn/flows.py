@@ -28,6 +28,9 @@ class _Prior:
     widths: tuple[int, ...] = (320,)
     kind: str = "mean-only"
     activation: str = "relu"
+    given: ClassVar[int] = 0
+    kinds: ClassVar[tuple[str, ...]] = ("gaussian",)
+    fitted_rows: ClassVar[int] = 0
     of: ClassVar[type[Steps]] = Steps
 
     def __post_init__(self) -> None:
@@ -44,6 +47,14 @@ class _Prior:
     def start(self, name: str, params: Params, key: Key) -> None:
         """The density of a new machine is standard normal."""
         self.map.start(name, params, key)
+
+    def fit(self, place: Place, state: Array) -> None:
+        """There are no binary units."""
+
+    @property
+    def inner(self) -> str:
+        """What is between the units and noise, as an architecture tells it."""
+        return f"{self.steps} steps of " + "-".join(map(str, self.widths))
 
     def score(self, place: Place, state: Array) -> Scored:
         mapped = self.map.forward(place, state)
@@ -71,14 +82,14 @@ class _Prior:
 
     def draw(self, place: Place, state: Array, stream: Stream, rows: Rows) -> None:
         kernels.normal(stream, rows, state)
-        state[...] = self.map.inverse(place, state)
+        state[...] = self.map.inverse(place, state).value
 
     def forward(self, place: Place, state: Array) -> Mapped:
         """Noise eps (rows, units) and log |det deps/dz| (rows,) of states."""
         return self.map.forward(place, state)
 
-    def inverse(self, place: Place, noise: Array) -> Array:
-        """States (rows, units) of noise eps, in a buffer of the tape."""
+    def inverse(self, place: Place, noise: Array) -> Mapped:
+        """States (rows, units) of noise eps, and log |det dz/deps| (rows,)."""
         return self.map.inverse(place, noise)
 
 
@@ -87,7 +98,8 @@ class AutoregressiveFlow(_Prior):
     """A prior of real units in so many autoregressive steps, each a masked net with these hidden widths.
 
     kind is "mean-only" for steps z_i - m_i(z_<i), or "affine" for (z_i - m_i) exp(-s_i) with |s_i| < 3. A density takes
-    one pass, a draw goes unit by unit. Raises InputError.
+    one pass, a draw goes unit by unit. Where states stay in the tens, they come back from their noise to 1e-10 in
+    float64 and to 1e-4 in float32. Raises InputError.
     """
 
 
@@ -95,8 +107,8 @@ class AutoregressiveFlow(_Prior):
 class CouplingFlow(_Prior):
     """A prior of two or more real units in so many coupling steps: half of the units moves given the other half.
 
-    kind is as in AutoregressiveFlow. Densities and draws take one pass. All units move in two steps or more. Raises
-    InputError.
+    kind and accuracy are as in AutoregressiveFlow. Densities and draws take one pass. All units move in two steps or
+    more. Raises InputError.
     """
 
     kind: str = "affine"
@@ -117,6 +129,11 @@ class InverseAutoregressiveFlow(Steps):
 
     signal (rows, units) is the derivative by z, and slope that by mapped.log_det: a number or one a row. Derivatives by
     z0 and by the context (rows, context) come without weights; row weights (rows,) enter the parameter product only.
-    log q of any z is that of z0 = flow.inverse(place, z), less the log-determinant of flow.forward(place, z0). Raises
-    InputError.
+    For a given z it goes unit by unit, with the same pullback: by z, the context and the parameters at a fixed z.
+
+        mapped = flow.inverse(place, z)                 # z0 = mapped.value
+        log_q = log_q0 + mapped.log_det
+        by_z, by_context = mapped.pullback(signal, slope, weights)
+
+    Of one place, a pullback belongs to the last call of forward or inverse. Raises InputError.
     """

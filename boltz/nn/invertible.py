@@ -8,7 +8,7 @@ ways then take one pass. log |det dy/dx| is minus the sum of s.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
@@ -30,6 +30,7 @@ from boltz.rng import Key
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Slopes = tuple[Array, Array | None]
+Back = Callable[[Place, int, Array, Array], Array]
 KINDS = ("affine", "mean-only")
 LIMIT = 3.0  # |s| stays below it: s = LIMIT tanh(r / LIMIT) of the output r
 
@@ -158,41 +159,58 @@ class Steps:
         return value[:, ::2], log_scale
 
     def _pull(self, place: Place, signal: Array, slope: Any, weights: Array | None = None) -> Slopes:
-        """Derivatives by x and by the context; signal is that by y."""
-        part, by_context = place.part, None
-        by_det = np.asarray(slope, signal.dtype).reshape(-1, 1)
-        for t in reversed(range(self.steps)):
-            own = f"{place.name}/{t}"
-            below = part.get(f"{own}/by_state", self.units)
-            below[...] = signal
-            delta = part.get(f"{own}/{len(self.widths)}/delta", self.sizes[-1])
-            self._deltas(place, t, below[:, self.units - self.moved :], by_det, delta)
-            found = self.net.pullback(own, place.params, part)
-            below[:, : self.seen] += found[:, self.context :]
+        """Derivatives by x and by the context; signal is that by y, slope that by log |det dy/dx|."""
+        return self._chain(place, reversed(range(self.steps)), self._back, (signal, slope, weights))
+
+    def _chain(self, place: Place, steps: Iterable[int], back: Back, of: tuple[Array, Any, Array | None]) -> Slopes:
+        """What the steps, in this order, make of a signal; back takes it through one of them, in place, and returns the
+        derivative by the inputs of its net.
+        """
+        signal, slope, weights = of
+        by_det, by_context = np.broadcast_to(np.asarray(slope, signal.dtype), len(signal)), None
+        for n, t in enumerate(steps):
+            below = place.part.get(f"{place.name}/{t}/by_state", self.units)
+            below[...] = signal if n == 0 else signal[:, ::-1]
+            found = back(place, t, below, by_det)
             if self.context:
-                by_context = part.get(f"{place.name}/by_context", self.context)
-                if t == self.steps - 1:
-                    by_context[...] = 0
-                by_context += found[:, : self.context]
-            signal = below[:, ::-1] if t > 0 else below
+                by_context = place.part.get(f"{place.name}/by_context", self.context)
+                by_context[...] = found[:, : self.context] + (0 if n == 0 else by_context)
+            signal = below
         if weights is not None:
             self.weigh(place, weights)
         return signal, by_context
 
-    def _deltas(self, place: Place, t: int, signal: Array, by_det: Array, delta: Array) -> None:
-        """delta := the derivative by the outputs of step t, of y = (x - m) exp(-s) and of the log-determinant -s.
+    def _back(self, place: Place, t: int, signal: Array, by_det: Array) -> Array:
+        """The derivative by y of step t becomes that by x."""
+        moved = signal[:, self.units - self.moved :]
+        by_y = moved.copy()
+        if self.kind == "affine":
+            moved *= np.exp(-self._log_scale(place, t))
+        self._deltas(place, t, (-moved, -by_y, -by_det), slice(0, self.moved))
+        found = self.net.pullback(f"{place.name}/{t}", place.params, place.part)
+        signal[:, : self.seen] += found[:, self.context :]
+        return found
 
-        signal (rows, moved), the derivative by y, becomes that by x at fixed outputs.
+    def _log_scale(self, place: Place, t: int) -> Array:
+        """s (rows, moved) that the forward pass of step t left."""
+        return place.part.get(f"{place.name}/{t}/scale", self.moved)
+
+    def _deltas(self, place: Place, t: int, slopes: tuple[Array, Array, Array], units: slice) -> None:
+        """Deltas of the outputs of step t for some of the units that move.
+
+        slopes are the derivatives by x, by y and by log |det dx/dy|. For x = y exp(s) + m, m adds to x, s to the
+        log-determinant, and s scales y like y itself. For y from x they come with the other sign.
         """
+        by_x, by_y, by_det = slopes
+        delta = place.part.get(f"{place.name}/{t}/{len(self.widths)}/delta", self.sizes[-1])
         if self.kind == "mean-only":
-            np.negative(signal, out=delta)
+            delta[:, units] = by_x
             return
-        log_scale = place.part.get(f"{place.name}/{t}/scale", self.moved)
-        out = place.part.get(f"{place.name}/{t}/out", self.units)[:, self.units - self.moved :]
+        log_scale = self._log_scale(place, t)[:, units]
+        y = place.part.get(f"{place.name}/{t}/out", self.units)[:, self.units - self.moved :][:, units]
         bend = 1 - np.square(log_scale * log_scale.dtype.type(1 / LIMIT))
-        np.multiply(-(signal * out + by_det), bend, out=delta[:, 1::2])
-        signal *= np.exp(-log_scale)
-        np.negative(signal, out=delta[:, ::2])
+        delta[:, ::2][:, units] = by_x
+        delta[:, 1::2][:, units] = (by_y * y + by_det[:, None]) * bend
 
     def weigh(self, place: Place, weights: Array) -> None:
         """Multiply the deltas that a pullback left by row weights (rows,)."""
@@ -203,37 +221,76 @@ class Steps:
         """The parameter gradients from the deltas of all rows of place, as pieces of work; 0 for what is masked."""
         return [job for t in range(self.steps) for job in self.net.products(f"{place.name}/{t}", gradient, place.part)]
 
-    def inverse(self, place: Place, y: Array) -> Array:
-        """x (rows, units) of y, in a buffer of the tape."""
+    def inverse(self, place: Place, y: Array) -> Mapped:
+        """x and log |det dx/dy| of y (rows, units)."""
         refuse_device(y)
+        log_det = zeros(y)
         for t in reversed(range(self.steps)):
             state = place.part.get(f"{place.name}/{t}/state", self.units)
             state[...] = y
-            self._undo(place, t, state)
+            self._undo(place, t, state, log_det)
             y = state[:, ::-1] if t > 0 else state
-        return y
+        return Mapped(y, log_det, partial(self._pull_inverse, place, y))
 
-    def _undo(self, place: Place, t: int, state: Array) -> None:
+    @cached_property
+    def edges(self) -> list[list[int]]:
+        """By layer but the last: the first unit of each degree, from 0 to one more than there are."""
+        return [np.searchsorted(degrees, np.arange(self.units + 2)).tolist() for degrees in self.degrees[:-1]]
+
+    def _undo(self, place: Place, t: int, state: Array, log_det: Floats) -> None:
         """y of step t becomes x: each unit is found from those before it, whose effect on the fields is kept."""
-        own, part = f"{place.name}/{t}", place.part
+        own, part, last = f"{place.name}/{t}", place.part, len(self.widths)
         inputs = part.get(f"{own}/input", self.sizes[0])
         if self.context:
             inputs[:, : self.context] = part.get(place.given, self.context)
         fields = [part.get(f"{own}/{i}/field", size) for i, size in enumerate(self.sizes[1:])]
         for i, field in enumerate(fields):
             field[...] = place.params[f"{own}/{i}/bias"]
-        edges = [np.searchsorted(degrees, np.arange(self.units + 2)) for degrees in self.degrees[:-1]]
-        outputs = self.sizes[-1] // self.units
+        values, outputs, limit = [inputs, *fields[:last]], self.sizes[-1] // self.units, state.dtype.type(LIMIT)
+        reach = [(starts, np.full(*size)) for starts, size in zip(self.net.starts, pairwise(self.sizes), strict=True)]
         for unit in range(self.units):
-            for i, value in enumerate([inputs, *fields[:-1]]):  # those whose degree is that of the unit found last
-                kind, weight = self.activation if i else "linear", place.params[f"{own}/{i}/weight"]
-                settle(kind, value, tuple(edges[i][unit : unit + 2]), self.net.starts[i], weight, fields[i])
-            mean, *rest = fields[-1][:, outputs * unit : outputs * (unit + 1)].T
+            for i, value in enumerate(values):  # of units whose degree is that of the unit found last
+                known, weight = self.edges[i][unit : unit + 2], place.params[f"{own}/{i}/weight"]
+                settle(self.activation if i else "linear", value, known, reach[i], weight, fields[i])
+            mean, *rest = fields[last][:, outputs * unit : outputs * (unit + 1)].T
             if rest:
-                limit = state.dtype.type(LIMIT)
-                state[:, unit] *= np.exp(limit * np.tanh(rest[0] / limit))
+                log_scale = limit * np.tanh(rest[0] / limit)
+                state[:, unit] *= np.exp(log_scale)
+                log_det += log_scale
             state[:, unit] += mean
             inputs[:, self.context + unit] = state[:, unit]
+
+    def _pull_inverse(self, place: Place, x: Array, signal: Array, slope: Any, weights: Array | None = None) -> Slopes:
+        """Derivatives by y and by the context; signal is that by x, slope that by log |det dx/dy|."""
+        self.forward(place, x)
+        return self._chain(place, range(self.steps), self._solve, (signal, slope, weights))
+
+    def _solve(self, place: Place, t: int, signal: Array, by_det: Array) -> Array:
+        """The derivative by x of step t becomes that by y at fixed parameters.
+
+        The last unit comes first, as it goes into no output. What the nets of later units say of a unit is known when
+        its turn comes, and is added to its own derivative.
+        """
+        own, last = f"{place.name}/{t}", len(self.widths)
+        found = [place.part.get(f"{own}/{i - 1}/delta" if i else f"{own}/signal", n) for i, n in enumerate(self.sizes)]
+        turned = [np.ascontiguousarray(place.params[f"{own}/{i}/weight"].T) for i in range(last + 1)]
+        for each in found[: last + 1]:
+            each[...] = 0
+        reach = [(np.zeros_like(heard), heard) for heard in self.net.heard]
+        outputs = self.sizes[-1] // self.units
+        for unit in reversed(range(self.units)):
+            one = slice(unit, unit + 1)
+            by_x = signal[:, one] + found[0][:, self.context :][:, one]
+            signal[:, one] = by_x
+            if self.kind == "affine":
+                signal[:, one] *= np.exp(self._log_scale(place, t)[:, one])
+            self._deltas(place, t, (by_x, signal[:, one], by_det), one)
+            for i in reversed(range(last + 1)):
+                known = self.edges[i + 1][unit : unit + 2] if i < last else [outputs * unit, outputs * (unit + 1)]
+                if i < last:
+                    self.net.bend(own, place.part, i, slice(*known))
+                settle("linear", found[i + 1], known, reach[i], turned[i], found[i])
+        return found[0]
 
 
 @dataclass(frozen=True)
@@ -255,12 +312,23 @@ class CouplingSteps(Steps):
         heard = tuple(np.full(above, below) for below, above in pairwise(self.sizes))
         return Banded(Net(self.sizes, self.activation), heard)
 
-    def _undo(self, place: Place, t: int, state: Array) -> None:
+    def _undo(self, place: Place, t: int, state: Array, log_det: Floats) -> None:
         mean, log_scale = self._outputs(place, t, state)
         moved = state[:, self.seen :]
         if log_scale is not None:
             moved *= np.exp(log_scale)
+            log_det += log_scale.sum(axis=1, dtype=np.float64)
         moved += mean
+
+    def _solve(self, place: Place, t: int, signal: Array, by_det: Array) -> Array:
+        moved = signal[:, self.seen :]
+        by_x = moved.copy()
+        if self.kind == "affine":
+            moved *= np.exp(self._log_scale(place, t))
+        self._deltas(place, t, (by_x, moved, by_det), slice(0, self.moved))
+        found = self.net.pullback(f"{place.name}/{t}", place.params, place.part)
+        signal[:, : self.seen] += found[:, self.context :]
+        return found
 
 
 def refuse_device(x: Array) -> None:

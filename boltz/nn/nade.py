@@ -55,6 +55,7 @@ class Nade:
     activation: str = "sigmoid"
     order: tuple[int, ...] = ()
     kinds = ("bernoulli",)
+    fitted_rows = 10_000
 
     def __post_init__(self) -> None:
         for name, least in (("units", 1), ("hidden", 1), ("given", 0)):
@@ -89,8 +90,8 @@ class Nade:
             if own.endswith("weight"):
                 glorot(own, params, sum(shape), key)
 
-    def fit_means(self, name: str, params: Params, means: NDArray[np.float64]) -> None:
-        params[f"{name}/units/bias"][...] = fitting(means)
+    def fit(self, place: Place, state: Array) -> None:
+        place.params[f"{place.name}/units/bias"][...] = fitting(state)
 
     @property
     def inner(self) -> str:

@@ -44,6 +44,8 @@ class PixelCNN:
     tied: bool = True
     size: int = 3
     activation: str = "elu"
+    kinds = ("bernoulli",)
+    fitted_rows = 100
 
     def __post_init__(self) -> None:
         for name, least in (("height", 1), ("width", 1), ("given", 0), ("maps", 0), ("layers", 0), ("filters", 1)):
@@ -65,6 +67,12 @@ class PixelCNN:
     def units(self) -> int:
         """Number of pixels."""
         return self.height * self.width
+
+    @property
+    def inner(self) -> str:
+        """What is between the pixels and the layer above, as an architecture tells it."""
+        net = [*map(str, self.widths), f"{self.maps} maps"] if self.given else []
+        return "-".join([f"{self.layers} x {self.filters}", *reversed(net)])
 
     @cached_property
     def stack(self) -> Stack:
@@ -102,11 +110,11 @@ class PixelCNN:
             )
             params[f"{own}/scale"][...] = 1
 
-    def fit_start(self, place: Place, state: Array) -> None:
+    def fit(self, place: Place, state: Array) -> None:
         """Set scales and biases of a new machine to the data: a layer's outputs get mean 0 and variance 1 over the
         pixels of these states (rows, pixels) given the layer above (Salimans & Kingma 2016, eq. 5 and 6).
 
-        A layer that occurs several times is fitted where an image first passes it. A hundred rows are enough.
+        A layer that occurs several times is fitted where an image first passes it.
         """
         self._check_host(state)
         maps, bias = self._maps(place)

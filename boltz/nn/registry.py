@@ -12,8 +12,15 @@ from boltz.nn.factors import Factor
 from boltz.nn.flows import AutoregressiveFlow, CouplingFlow
 from boltz.nn.made import Made
 from boltz.nn.nade import Nade
+from boltz.nn.pixelcnn import PixelCNN
 
-FACTORS: dict[str, type[Any]] = {"nade": Nade, "made": Made, "flow": AutoregressiveFlow, "coupling": CouplingFlow}
+FACTORS: dict[str, type[Any]] = {
+    "nade": Nade,
+    "made": Made,
+    "pixelcnn": PixelCNN,
+    "flow": AutoregressiveFlow,
+    "coupling": CouplingFlow,
+}
 FACTOR_NAMES = {kind: name for name, kind in FACTORS.items()}
 
 

@@ -165,6 +165,9 @@ TRAININGS = {
     "dbn": BELIEF,
     "sbn": DIRECTED,
     "vae": DIRECTED,
+    "vlae": DIRECTED,
     "nade": DIRECTED,
+    "made": DIRECTED,
+    "pixelcnn": DIRECTED,
     "helmholtz": DIRECTED,
 }  # kind of machine -> its training

@@ -33,6 +33,7 @@ from boltz.training.sleep import dream, sleep_products
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 MONITOR_SAMPLES = 50
+ABOVE, LEAST_WEIGHT = 1.05, 1e-3  # of soft free bits
 
 
 @dataclass
@@ -90,7 +91,10 @@ class Variational:
         return not learned and unscaled and not machine.structure.own
 
     def init(self, machine: HelmholtzMachine, rows: Array, key: Key, total: int) -> RuleState:
-        return {} if self.baseline is None else self.baseline.init(machine, rows, key)
+        found = {} if self.baseline is None else self.baseline.init(machine, rows, key)
+        if self.settings.soft_free_bits:
+            found |= {f"kl/{layer.name}": np.ones(1) for layer in machine.structure.latent}
+        return found
 
     def workspace(self, machine: HelmholtzMachine) -> DirectedWorkspace:
         return DirectedWorkspace(machine)
@@ -102,7 +106,7 @@ class Variational:
         work.wake.team = pool.count
         samples = knobs.total if machine.structure.latent else 1
         passes = sampled(machine, work.wake, batch, samples, (clock.key, clock.step), pool, clock.step)
-        scales = self._scales(passes, clock.done)
+        scales = self._scales(passes, clock.done, state)
         objective, baseline = OBJECTIVES[self.settings.objective], constant(0, batch, n)
         if objective.fixed:
             log_w = constant(0, batch, n, samples)
@@ -127,9 +131,10 @@ class Variational:
     def score(self, machine: HelmholtzMachine, train: Array, held_out: Array, key: Key) -> float | None:
         return directed(machine, held_out, key)
 
-    def _scales(self, passes: list[Pass], done: float) -> dict[str, float] | None:
+    def _scales(self, passes: list[Pass], done: float, state: RuleState) -> dict[str, float] | None:
         """Factor of each hidden layer's KL term: warm-up, and 0 where free bits are not used up; None if all are 1.
 
+        Soft free bits have a factor of their own, which moves by a tenth from step to step (Chen et al. 2017, C).
         Weights of several samples are then those of the scaled log w, a heuristic and no longer a bound.
         """
         s = self.settings
@@ -137,7 +142,16 @@ class Variational:
         if s.free_bits == 0:
             return None if scale == 1 else {layer.name: scale for layer in passes[0].machine.structure.latent}
         layers = [layer.name for layer in passes[0].machine.structure.latent]
+        if s.soft_free_bits:
+            return {name: scale * _moved(state[f"kl/{name}"], _kl(passes, name), s.free_bits) for name in layers}
         return {name: scale if _kl(passes, name) > s.free_bits else 0.0 for name in layers}
+
+
+def _moved(weight: Floats, kl: float, target: float) -> float:
+    """The weight (1,) of a KL term, moved in place by a tenth where the term is not from target to 5 % above it."""
+    weight *= 1.1 if kl > ABOVE * target else 0.9 if kl < target else 1.0
+    np.clip(weight, LEAST_WEIGHT, 1.0, out=weight)
+    return float(weight[0])
 
 
 def _kl(passes: list[Pass], layer: str) -> float:

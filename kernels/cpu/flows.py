@@ -55,8 +55,8 @@ def _banded(x, strides, units, weight, down, across, low, high, out):
 
 
 def banded(x, weight, low, high, out):
-    """As in the reference, with out contiguous; in float32 a row depends on its row of x alone, to the last bit."""
-    if out.dtype == np.float32:
+    """As in the reference; in float32 a row of out depends on its row of x alone, to the last bit."""
+    if x.dtype == weight.dtype == out.dtype == np.float32 and out.flags.c_contiguous:
         where = weight.ctypes.data, *weight.strides
         _banded(x.ctypes.data, x.strides, x.shape[1], *where, low, high, out)
     else:
@@ -77,15 +77,15 @@ def _activated(kind, x):
 
 
 @kernel
-def _settle(kind, value, first, last, starts, weight, field):
+def _settle(kind, value, first, last, low, high, weight, field):
     for i in range(len(field)):
         v, f = value[i], field[i]
         for k in range(first, last):
-            x, w, s = weight.dtype.type(_activated(kind, v[k])), weight[k, starts[k] :], f[starts[k] :]
+            x, w, s = weight.dtype.type(_activated(kind, v[k])), weight[k, low[k] : high[k]], f[low[k] : high[k]]
             for j in range(len(s)):  # a loop from 0 on, which LLVM vectorises
                 s[j] = fused(x, w[j], s[j])
 
 
-def settle(kind, value, units, starts, weight, field):
+def settle(kind, value, units, reach, weight, field):
     """As in the reference."""
-    _settle(KINDS.index(kind), value, *units, starts, weight, field)
+    _settle(KINDS.index(kind), value, *units, *reach, weight, field)

@@ -20,10 +20,21 @@ from numba.extending import intrinsic
 
 from boltz.kernels import reference_pixels as reference
 from boltz.kernels.cpu.bernoulli import FULL, ONE, ZERO, _draw, _exp32, _sigmoid
-from boltz.kernels.cpu.dense import _repeat
 from boltz.kernels.cpu.layers import _fall32, _softplus32, _tanh32
 from boltz.kernels.cpu.philox import row_bits, scratch, words
-from boltz.kernels.cpu.vectors import INT32, INT64, TILE, aligned, fused_vectors, kernel, load, registers, spread, store
+from boltz.kernels.cpu.vectors import (
+    INT32,
+    INT64,
+    TILE,
+    aligned,
+    fused_vectors,
+    kernel,
+    load,
+    registers,
+    repeated,
+    spread,
+    store,
+)
 from boltz.kernels.reference_pixels import Stack
 
 LANES, REGISTERS = registers()
@@ -64,7 +75,7 @@ def _panel(outputs: int) -> Any:
                     new += [fused_vectors(builder, factor, x, kept[2 * o + v]) for v, x in enumerate(seen)]
                 return new
 
-            for value, target in zip(_repeat(builder, depth, held, row), targets, strict=True):
+            for value, target in zip(repeated(builder, depth, held, row), targets, strict=True):
                 store(builder, value, *target)
             return context.get_dummy_value()
 
@@ -90,7 +101,7 @@ def _dots(rows: int, outputs: int) -> Any:
                 pairs = [(s, t) for s in seen for t in d]
                 return [fused_vectors(builder, *pair, sums) for pair, sums in zip(pairs, kept, strict=True)]
 
-            found = _repeat(builder, vectors, held, vector)
+            found = repeated(builder, vectors, held, vector)
             for k in range(rows):
                 row = builder.add(out, builder.mul(stride, INT64(k)))
                 for o in range(outputs):

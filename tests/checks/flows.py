@@ -88,6 +88,14 @@ def by_parameters(value: Callable[[dict[str, Any]], Any], params: dict[str, Any]
         yield name, found
 
 
+def along(value: Callable[[dict[str, Any]], Any], params: dict[str, Any]) -> Iterator[tuple[str, Floats, float]]:
+    """The slope of a number along a random direction of each parameter, by complex steps."""
+    rng = np.random.default_rng(7)
+    for name, kept in params.items():
+        direction = rng.normal(size=kept.shape)
+        yield name, direction, np.imag(value(params | {name: kept + 1j * STEP * direction})) / STEP
+
+
 def by_entries(value: Callable[[Any], Any], x: Floats) -> Floats:
     """The derivative of a number a row by every entry of that row of x, by complex steps."""
     found = np.zeros_like(x)
@@ -177,10 +185,10 @@ def check_inverse() -> None:
     for flow, oracle, params, context in [*((*made, None) for made in priors(ACTIVATIONS)), *posteriors()]:
         y = states(flow)
         place = place_of(params, y, context)
-        x = flow.inverse(place, y).copy()
+        x = flow.inverse(place, y).value.copy()
         near(x, oracle.inverse(params, y, context), 1e-9)
         near(flow.forward(place, x).value, y, 1e-9)
-        near(flow.inverse(place, flow.forward(place, y).value.copy()), y, 1e-9)
+        near(flow.inverse(place, flow.forward(place, y).value.copy()).value, y, 1e-9)
 
 
 def grid(units: int, reach: float, points: int) -> tuple[Floats, float]:
@@ -292,8 +300,32 @@ def check_log_q() -> None:
         place = place_of(params, start, context)
         mapped = flow.forward(place, start)
         drawn, z = -0.5 * np.square(start).sum(axis=1) - mapped.log_det, mapped.value.copy()
-        found = flow.inverse(place, z).copy()
-        near(-0.5 * np.square(found).sum(axis=1) - flow.forward(place, found).log_det, drawn, 1e-9)
+        found = flow.inverse(place, z)
+        near(found.value, start, 1e-9)
+        near(-0.5 * np.square(found.value).sum(axis=1) + found.log_det, drawn, 1e-9)
+
+
+def check_pullbacks_of_inverses() -> None:
+    """Derivatives of signal . z0 + slope log det by a given z, by the context and, under row weights, by parameters."""
+    rng = np.random.default_rng(6)
+    weights, slope = rng.normal(size=ROWS), rng.normal(size=ROWS)
+    for flow, oracle, params, context in [*((*made, None) for made in priors()), *posteriors()]:
+        z = states(flow)
+        place, signal = place_of(params, z, context), rng.normal(size=z.shape)
+
+        def total(params: Any, z: Any, context: Any, of: Flow = oracle, signal: Floats = signal) -> Any:
+            start = of.inverse(params, z, context)
+            return np.sum(signal * start, axis=1) - slope * of.forward(params, start, context)[1]
+
+        mapped = flow.inverse(place, z)
+        by_state, by_context = mapped.pullback(signal, slope, weights)
+        near(by_state, by_entries(lambda moved, p=params, c=context, f=total: f(p, moved, c), z), 1e-9)
+        if context is not None:
+            near(by_context, by_entries(lambda moved, p=params, z=z, f=total: f(p, z, moved), context), 1e-9)
+        found = gradient_by(flow, place)
+        for name, direction, wanted in along(lambda p, z=z, c=context, f=total: np.sum(weights * f(p, z, c)), params):
+            near(np.sum(found[name] * direction), wanted, 1e-9)
+            assert np.isfinite(found[name]).all()
 
 
 # ---------------------------------------------------------------- draws and blocks
@@ -357,7 +389,7 @@ def check_blocks() -> None:
 
 
 def check_single_precision() -> None:
-    """In float32 log-densities, derivatives and inverses are those of float64, to rounding."""
+    """In float32 log-densities, derivatives, inverses and theirs are those of float64, to rounding."""
     for flow in (AutoregressiveFlow(20, 2, (70, 40), "affine", "tanh"), CouplingFlow(20, 2, (40,), "affine")):
         params, z = params_of(flow, gain=0.2), states(flow, 64)
         single, rounded = {name: value.astype(np.float32) for name, value in params.items()}, z.astype(np.float32)
@@ -371,6 +403,7 @@ def check_single_precision() -> None:
             drawn = np.zeros_like(x)
             gradient = gradient_by(flow, place)
             flow.draw(place, drawn, (1, 2, 3), np.arange(64))
-            results.append([scored.log_density, by_state, drawn, *gradient.values()])
+            back = flow.inverse(place, x).pullback(x, 1.0)[0]
+            results.append([scored.log_density, by_state, drawn, back, *gradient.values()])
         for found, wanted in zip(*results, strict=True):
             assert np.abs(found - wanted).max() < 2e-5 * (1 + np.abs(wanted).max())

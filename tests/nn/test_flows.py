@@ -55,6 +55,10 @@ def test_pullbacks_of_posteriors() -> None:
     checks.check_pullbacks_of_posteriors()
 
 
+def test_pullbacks_of_inverses() -> None:
+    checks.check_pullbacks_of_inverses()
+
+
 def test_log_q() -> None:
     checks.check_log_q()
 
