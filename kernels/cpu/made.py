@@ -15,7 +15,7 @@ from boltz.kernels.cpu.bernoulli import FULL, _draw, _sigmoid
 from boltz.kernels.cpu.philox import row_bits, scratch, words
 from boltz.kernels.cpu.vectors import fused, kernel
 
-KINDS = ("relu", "tanh", "softplus")
+KINDS = ("relu", "tanh", "elu", "softplus")
 
 
 @kernel
@@ -33,6 +33,8 @@ def _active(kind, x):
         return x if x > 0 or x != x else x - x
     if kind == 1:
         return math.tanh(x)
+    if kind == 2:
+        return x if x > 0 else math.expm1(x)
     return max(x, x - x) + math.log1p(math.exp(-abs(x)))
 
 
