@@ -99,6 +99,10 @@ WIDE = {
     "units.binomial.Binomial.anneal": 7,
     "models.builders.rbm": 8,  # public, all but the numbers of units optional
     "models.autoregressive.made": 7,  # likewise
+    "models.autoregressive.pixelcnn": 9,
+    "models.builders.vae": 16,
+    "sampling.recognition.sampled": 7,
+    "sampling.recognition.draw": 7,
     "models.wiring.graph": 8,
     "models.wiring.boltzmann": 9,
     "models.wiring.multimodal": 7,

@@ -10,6 +10,7 @@ from boltz import checks, html
 from boltz.errors import InputError
 from boltz.estimators import two_sided as both_sides
 from boltz.estimators.closed_forms import QUICK_HIDDEN, few_hidden
+from boltz.estimators.code_lengths import CodeLength, code_lengths
 from boltz.estimators.estimate import Estimate, exact
 from boltz.estimators.exact import enumerable
 from boltz.estimators.likelihood import importance_bounds, log_likelihood, variational_bound
@@ -39,6 +40,7 @@ USES: dict[str, frozenset[str]] = {
     "posterior-ais": LOG_Z | {"row_chains", "row_betas", "bounds"},
     "raise": frozenset({"row_chains", "row_betas"}),
 }  # method -> what it uses
+CODED_ROWS = 1000  # whose code is measured
 ROW_BETAS = {"posterior-ais": 500, "raise": 1000}
 DEFAULTS: Mapping[str, Any] = {
     "samples": 0,
@@ -131,6 +133,7 @@ class Evaluation:
     - way: how they were measured.
     - two_sided, sides: log Z from both sides, and both sides of the log-likelihood, where that was asked for.
     - perplexity: that of documents per word, None for other rows.
+    - codes: what each hidden layer of an sbn or a vae costs, as in boltz.code_lengths.
     """
 
     log_likelihood: Estimate
@@ -143,6 +146,7 @@ class Evaluation:
     two_sided: TwoSided | None = field(default=None, repr=False)
     sides: Sides | None = field(default=None, repr=False)
     perplexity: Perplexity | None = field(default=None, repr=False)
+    codes: tuple[CodeLength, ...] = field(default=(), repr=False)
 
     @property
     def method(self) -> str:
@@ -179,6 +183,8 @@ class Evaluation:
             found["two_sided"] = self.two_sided.as_dict()
         if self.perplexity is not None:
             found["perplexity"] = word_entries(self.perplexity)
+        if self.codes:
+            found["codes"] = [each.as_dict() for each in self.codes]
         told = {"beside": self.simple.as_dict(), "learnt": self.learnt}
         return {**found, **told, **self.rows.about, **per_unit(self.rows.layer, self.log_likelihood.value)}
 
@@ -196,6 +202,7 @@ class Evaluation:
             lines += [] if self.log_z is None else [described("log Z", self.log_z)]
         about = per_unit_lines(self.rows.layer, self.log_likelihood.value)
         about += [] if self.perplexity is None else word_lines(self.perplexity)
+        about += [f"{each}." for each in self.codes]
         return "\n".join([*lines, *about, *self.simple.lines(), self.certified, self.learnt])
 
     def _repr_html_(self) -> str:
@@ -203,6 +210,7 @@ class Evaluation:
         lines += [(f"L_{k}", f"{in_words(bound)}, {KINDS[bound.kind]}") for k, bound in self.bounds.items()]
         lines += [("log Z", "0" if self.log_z is None else described("", self.log_z)), *self.simple.cells()]
         lines += [] if self.perplexity is None else [("perplexity per word", str(self.perplexity))]
+        lines += [(f"code {each.layer}", str(each)) for each in self.codes]
         lines += [("certified", self.certified), ("learnt", self.learnt)]
         return html.table(lines, caption=likelihood_of(self.rows))
 
@@ -318,7 +326,14 @@ def evaluated(found: Trained, rows: Measured, way: Way, progress: Report) -> Eva
     said = verdict(likelihood, value, way.samples, way.row_chains)
     simple = _simple(found, rows, way)
     both = log_z if isinstance(log_z, TwoSided) else None
-    return Evaluation(likelihood, value, bounds, said, simple, rows, way, both)
+    return Evaluation(likelihood, value, bounds, said, simple, rows, way, both, codes=_codes(model, x, way))
+
+
+def _codes(model: Model, x: Any, way: Way) -> tuple[CodeLength, ...]:
+    """What hidden layers cost, on some rows evenly spaced; nothing for a machine without a code."""
+    if model.directed is None or model.undirected is not None or not model.hidden_layers:
+        return ()
+    return tuple(code_lengths(model, x[:: -(-len(x) // CODED_ROWS)], seed=way.annealing.seed))
 
 
 def _between(found: Trained, rows: Measured, way: Way, log_z: TwoSided, progress: Report) -> Evaluation:
