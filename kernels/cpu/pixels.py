@@ -19,6 +19,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from boltz.kernels import reference_pixels as reference
+from boltz.kernels.cpu import logistics
 from boltz.kernels.cpu.bernoulli import FULL, ONE, ZERO, _draw, _exp32, _sigmoid
 from boltz.kernels.cpu.dense import _repeat
 from boltz.kernels.cpu.layers import _fall32, _softplus32, _tanh32
@@ -206,8 +207,9 @@ def _add_slope(kind, value, delta, ones, out):
 class Plan(NamedTuple):
     """A stack as the kernels read it.
 
-    sizes are height, width, row, lead, count, plane, maps, filters and the number of the activation. A row of pixels
-    takes row places, and the first pixel stands lead places after the start. layers (matrices, 8) has of each the first
+    sizes are height, width, row, lead, count, plane, maps, filters, the number of the activation, outputs, channels,
+    levels and components. A row of pixels takes row places, and the first pixel stands lead places after the start.
+    layers (matrices, 8) has of each the first
     of its places, the first of its numbers, rows with that of the bias, outputs, then for the way back planes, rows
     that are left out, the first of its places, rows. places are in bytes. steps are the residual layers.
     """
@@ -225,9 +227,8 @@ def _plan(stack: Stack, sizes: tuple[int, ...], place: Callable[[int, int, int, 
     found = stack.matrices
     for matrix in found:
         first = matrix.name == "first"
-        planes, inputs, skip = (1 + stack.maps, stack.maps, 0) if first else (stack.filters, stack.filters, 0)
-        if first:
-            skip = sum(plane == 0 for plane, _, _ in matrix.taps)
+        planes, inputs = (stack.channels + stack.maps, stack.maps) if first else (stack.filters, stack.filters)
+        skip = sum(plane < planes - inputs for plane, _, _ in matrix.taps)
         moved = dict.fromkeys((down, right) for _, down, right in matrix.taps[skip:])
         turned = [place(o, -down, -right, matrix.outputs) for down, right in moved for o in range(matrix.outputs)]
         layers.append((len(places), number, len(matrix.taps) + 1, matrix.outputs, inputs, skip, len(back), len(turned)))
@@ -236,7 +237,9 @@ def _plan(stack: Stack, sizes: tuple[int, ...], place: Callable[[int, int, int, 
         number += matrix.size
     names = [matrix.name for matrix in found]
     steps = [names.index(name) for name in stack.walk]
-    sizes = (stack.height, stack.width, *sizes, stack.maps, stack.filters, KINDS.index(stack.activation))
+    mixture = stack.mixture or (1, 2, 0)
+    kind = KINDS.index(stack.activation)
+    sizes = (stack.height, stack.width, *sizes, stack.maps, stack.filters, kind, stack.outputs, *mixture)
     arrays = [
         np.array(sizes),
         np.array(layers),
@@ -293,12 +296,13 @@ def _gather_row(plane, sizes, row):
 @kernel
 def _inputs(state, maps, bias, sizes, inputs, row):
     """Fill the planes that the first layer sees; row (maps * pixels) is room."""
-    plane, pixels = sizes[5], sizes[0] * sizes[1]
-    _spread_row(state, sizes, inputs)
+    plane, pixels, channels = sizes[5], sizes[0] * sizes[1], sizes[10]
+    for c in range(channels):
+        _spread_row(state[c * pixels : (c + 1) * pixels], sizes, inputs[c * plane :])
     for j in range(len(bias)):
         row[j] = (maps[j] + bias[j]) if len(maps) else bias[j]
     for m in range(sizes[6]):
-        _spread_row(row[m * pixels : (m + 1) * pixels], sizes, inputs[(1 + m) * plane :])
+        _spread_row(row[m * pixels : (m + 1) * pixels], sizes, inputs[(channels + m) * plane :])
 
 
 @kernel
@@ -320,13 +324,13 @@ def _forward(numbers, plan, inputs, h, seen, ones, last):
         if s < len(steps):
             _apply(matrix, filters, at, layers[m, 2], source, target, 4 * plane, count, False)
         else:
-            _apply(matrix, 1, at, layers[m, 2], source, last.ctypes.data + 4 * lead, 4 * plane, count, True)
+            _apply(matrix, sizes[9], at, layers[m, 2], source, last.ctypes.data + 4 * lead, 4 * plane, count, True)
 
 
 @kernel
 def _ready(sizes, blocks):
     """Planes of zeros: the inputs and so many blocks that layers see, each with ones within the image at its end."""
-    lead, count, plane, planes = sizes[3], sizes[4], sizes[5], sizes[6] + 2
+    lead, count, plane, planes = sizes[3], sizes[4], sizes[5], sizes[6] + sizes[10] + 1
     inputs, block = aligned(planes * plane), (sizes[7] + 1) * plane
     seen = aligned(blocks * block)
     pixels = np.ones(sizes[0] * sizes[1], np.float32)
@@ -334,17 +338,18 @@ def _ready(sizes, blocks):
     for b in range(blocks):
         _spread_row(pixels, sizes, seen[(b + 1) * block - plane :])
     first = (planes - 1) * plane + lead
-    return inputs, seen, inputs[first : first + count], aligned(sizes[7] * plane), aligned(plane)
+    return inputs, seen, inputs[first : first + count], aligned(sizes[7] * plane), aligned(sizes[9] * plane)
 
 
 @kernel
-def _logits(numbers, plan, state, repeat, maps, bias, out):
+def _outputs(numbers, plan, state, repeat, maps, bias, out):
     inputs, seen, ones, h, last = _ready(plan[0], 1)
-    row = np.empty(len(bias), np.float32)
+    row, pixels = np.empty(len(bias), np.float32), plan[0][0] * plan[0][1]
     for i in range(len(out)):
         _inputs(state[i // repeat], _row_of(maps, i), bias, plan[0], inputs, row)
         _forward(numbers, plan, inputs, h, seen, ones, last)
-        _gather_row(last, plan[0], out[i])
+        for o in range(plan[0][9]):
+            _gather_row(last[o * plan[0][5] :], plan[0], out[i, o * pixels : (o + 1) * pixels])
 
 
 @kernel
@@ -380,12 +385,13 @@ def _back(numbers, plan, state, repeat, maps, bias, delta, signal, gradient):
         p, q, t = places.ctypes.data, back.ctypes.data, turned.ctypes.data
         last[:] = ZERO
         dh[:] = ZERO
-        _spread_row(delta[i], sizes, last)
+        for o in range(sizes[9]):
+            _spread_row(delta[i, o * pixels : (o + 1) * pixels], sizes, last[o * plane :])
         own = _row_of(gradient, i)
         own[:] = ZERO
         for s in range(len(steps), -1, -1):
             m, here = (steps[s] if s < len(steps) else len(layers) - 1), seen[s * block : (s + 1) * block]
-            d, outputs = (dh.ctypes.data, filters) if s < len(steps) else (last.ctypes.data, 1)
+            d, outputs = (dh.ctypes.data, filters) if s < len(steps) else (last.ctypes.data, sizes[9])
             if len(own):
                 target = own.ctypes.data + 4 * layers[m, 1]
                 at = p + 8 * layers[m, 0]
@@ -408,7 +414,7 @@ def _back(numbers, plan, state, repeat, maps, bias, delta, signal, gradient):
 @kernel
 def _draw_room(sizes, blocks):
     """As _ready, for a tile of samples: inputs, what the layers see, sums of a pixel, its output, and ones."""
-    count, planes, block = sizes[4], sizes[6] + 2, (sizes[7] + 1) * TILE
+    count, planes, block = sizes[4], sizes[6] + sizes[10] + 1, (sizes[7] + 1) * TILE
     inputs, seen = aligned(count * planes * TILE), aligned(blocks * count * block)
     for n in range(count):
         for j in range(((n + 1) * planes - 1) * TILE, (n + 1) * planes * TILE):
@@ -416,7 +422,7 @@ def _draw_room(sizes, blocks):
     for n in range(blocks * count):
         for j in range((n + 1) * block - TILE, (n + 1) * block):
             seen[j] = ONE
-    return inputs, seen, aligned(sizes[7] * TILE), aligned(TILE), np.ones(sizes[7] * TILE, np.float32)
+    return inputs, seen, aligned(sizes[7] * TILE), aligned(sizes[9] * TILE), np.ones(sizes[7] * TILE, np.float32)
 
 
 @kernel
@@ -425,14 +431,16 @@ def _draw_tile(numbers, plan, room, maps, bias, bits, state):
     sizes, layers, places, _, steps = plan
     inputs, seen, h, last, ones = room
     width, row, lead, count, filters = sizes[1], sizes[2], sizes[3], sizes[4], sizes[7]
-    planes, block, pixels = (sizes[6] + 2) * TILE, (filters + 1) * TILE, sizes[0] * sizes[1]
+    planes, block, pixels = (sizes[6] + sizes[10] + 1) * TILE, (filters + 1) * TILE, sizes[0] * sizes[1]
+    channels, levels, components = sizes[10], sizes[11], sizes[12]
+    values = np.empty(channels)
     w, p, full = numbers.ctypes.data, places.ctypes.data, np.float32(FULL)
     for pixel in range(pixels):
         at = (lead + pixel // width * row + pixel % width) * planes
         for m in range(sizes[6]):
             unit = m * pixels + pixel
             for j in range(len(state)):
-                inputs[at + (1 + m) * TILE + j] = (maps[j, unit] + bias[unit]) if len(maps) else bias[unit]
+                inputs[at + (channels + m) * TILE + j] = (maps[j, unit] + bias[unit]) if len(maps) else bias[unit]
     for pixel in range(pixels):
         n = lead + pixel // width * row + pixel % width
         source = inputs.ctypes.data + 4 * n * planes
@@ -446,18 +454,27 @@ def _draw_tile(numbers, plan, room, maps, bias, bits, state):
                 target = h.ctypes.data
                 _apply(matrix, filters, at, layers[m, 2], here.ctypes.data, target, 4 * TILE, TILE, False)
             else:
-                _apply(matrix, 1, at, layers[m, 2], here.ctypes.data, last.ctypes.data, 4 * TILE, TILE, True)
-        drawn = inputs[n * planes : n * planes + TILE]
-        for j in range(TILE):
-            drawn[j] = _draw(bits[j, pixel], _sigmoid(last[j]), full, ONE)
-        for j in range(len(state)):
-            state[j, pixel] = drawn[j]
+                _apply(matrix, sizes[9], at, layers[m, 2], here.ctypes.data, last.ctypes.data, 4 * TILE, TILE, True)
+        drawn = inputs[n * planes : n * planes + channels * TILE]
+        if components == 0:
+            for j in range(TILE):
+                drawn[j] = _draw(bits[j, pixel], _sigmoid(last[j]), full, ONE)
+        else:
+            for j in range(len(state)):
+                own = bits[j, pixel * (1 + channels) : (pixel + 1) * (1 + channels)]
+                logistics._drawn(last[j:], own, (channels, levels, components), TILE, values)
+                for c in range(channels):
+                    drawn[c * TILE + j] = values[c]
+        for c in range(channels):
+            for j in range(len(state)):
+                state[j, c * pixels + pixel] = drawn[c * TILE + j]
 
 
 @kernel
 def _draws(numbers, plan, maps, bias, key0, key1, number, rows, state):
     room = _draw_room(plan[0], len(plan[4]) + 1)
-    width = len(scratch(state.shape[1]))
+    sizes = plan[0]
+    width = len(scratch(sizes[0] * sizes[1] * (1 + sizes[10] if sizes[12] else 1)))
     bits = np.zeros((TILE, width), np.uint32)
     for first in range(0, len(state), TILE):
         end = min(first + TILE, len(state))
@@ -467,11 +484,11 @@ def _draws(numbers, plan, maps, bias, key0, key1, number, rows, state):
         _draw_tile(numbers, plan, room, given, bias, bits, state[first:end])
 
 
-def pixel_logits(stack, numbers, state, maps, bias, out):
+def pixel_outputs(stack, numbers, state, maps, bias, out):
     if out.dtype == np.float32:
-        _logits(numbers, _image_plan(stack), state, len(out) // max(len(state), 1), maps, bias, out)
+        _outputs(numbers, _image_plan(stack), state, len(out) // max(len(state), 1), maps, bias, out)
     else:
-        reference.pixel_logits(stack, numbers, state, maps, bias, out)
+        reference.pixel_outputs(stack, numbers, state, maps, bias, out)
 
 
 def pixel_back(stack, numbers, state, maps, bias, delta, signal, gradient):
