@@ -23,6 +23,8 @@ _PLACES = {
     "helmholtz": "models.builders",
     "sbn": "models.builders",
     "vae": "models.builders",
+    "nade": "models.autoregressive",
+    "pixelcnn": "models.autoregressive",
     "boltzmann": "models.wiring",
     "graph": "models.wiring",
     "multimodal": "models.wiring",

@@ -40,8 +40,10 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
 }
 SETTINGS = {
     **SETTINGS,
-    "multimodal": {**SETTINGS["dbm"], "pretrain": "doubling"},
+    "multimodal": {**SETTINGS["dbm"], "pretrain": "doubling", "binarize": "none"},
     "bm": {**SETTINGS["rbm"], "positive": "collapsed", "l2": 1e-4},
+    "vlae": {"optimizer": "adamax", "averaging": "exponential", "average_decay": 0.998},
+    "pixelcnn": {"optimizer": "adamax", "averaging": "exponential", "average_decay": 0.998},
 }
 RATES: Mapping[str, Mapping[str, float]] = {
     "bm": {"learning_rate": 0.05},
@@ -49,11 +51,15 @@ RATES: Mapping[str, Mapping[str, float]] = {
     "rbm": {"learning_rate": 0.1},
     "dbm": {"pretrain_learning_rate": 0.1, "learning_rate": 0.05},
     "dbn": {"pretrain_learning_rate": 0.05},
+    "vlae": {"learning_rate": 0.002},
+    "nade": {"learning_rate": 0.001},
+    "pixelcnn": {"learning_rate": 0.002},
     "sbn": {"learning_rate": 0.003},
     "vae": {"learning_rate": 0.003},
 }  # where there are at least ROWS_A_UNIT rows a unit
 ROWS_A_UNIT = 5
 MOST_ROW_CHAINS = 500_000  # training rows that have a Markov chain each: checkpoints hold the states of all
+FREE_BITS = 0.01  # nats of the hidden layer for each visible unit (Chen et al. 2017, appendix A)
 PREDICTION_RATE = 0.3  # of rule multi-prediction
 SPIN_RATE = 0.5  # of rates, for each layer of spins at an edge
 COUNTS_RATE = 0.3  # of rates, where rows are documents of hundreds of words
@@ -66,9 +72,15 @@ SHARES: Mapping[str, Mapping[str, float]] = {
     "dbn": {"pretrain_epochs": 1.0, "epochs": 0.2},
     "sbn": {"epochs": 1.0},
     "vae": {"epochs": 1.5},
+    "vlae": {"epochs": 0.6},
+    "nade": {"epochs": 1.0},
+    "pixelcnn": {"epochs": 0.3},
 }  # of the epochs that epochs_for gives
 
 
+BOUNDS = (
+    *("objective", "samples", "groups", "alpha", "beta", "sleep_share", "warmup_epochs", "free_bits"),
+)  # settings of hidden layers, which an exact likelihood does without
 LACKS: Mapping[str, tuple[str, ...]] = {
     "rbm": (
         *("positive", "positive_draws", "mean_field_sweeps", "mean_field_tolerance", "mean_field_damping"),
@@ -76,10 +88,24 @@ LACKS: Mapping[str, tuple[str, ...]] = {
         "negative",
     ),
     "sbn": ("groups", "alpha", "beta"),
-    "bm": ("pretrain", "pretrain_epochs", "pretrain_learning_rate", "pretrain_k", "pretrain_l2", "pretrain_schedule"),
+    "nade": BOUNDS,
+    "pixelcnn": BOUNDS,
+    "bm": (
+        *("pretrain", "pretrain_epochs", "pretrain_learning_rate", "pretrain_k", "pretrain_l2", "pretrain_schedule"),
+        *("rungs", "predicted_share", "prediction_sweeps", "gauge", "sparsity_target", "sparsity_cost"),
+    ),
+    "multimodal": ("rungs", "predicted_share", "prediction_sweeps"),
 }  # kind -> settings of its class that mean nothing to it
-SHAPES = ("layers", "latent", "widths", "activation", "visible", "initial_scale", "initial_bias")  # of a new machine
-KINDS = ("rbm", "dbm", "bm", "multimodal", "dbn", "sbn", "vae", "helmholtz")
+ONLY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "bm": {"rule": ("cd", "pcd")},
+    "multimodal": {"rule": ("cd", "pcd"), "binarize": ("none",)},
+}  # kind -> settings of which it takes some values alone
+CODES = ("decoder", "prior", "receptive_field", "filters", "maps", "tied", "flow_steps", "flow_widths")
+SHAPES = (
+    *("layers", "latent", "widths", "activation", "visible", "initial_scale", "initial_bias"),
+    *CODES,
+)  # of a new machine
+KINDS = ("rbm", "dbm", "bm", "multimodal", "dbn", "sbn", "vae", "vlae", "nade", "pixelcnn", "helmholtz")
 
 
 @dataclass(frozen=True)
@@ -269,6 +295,8 @@ def preset_for(kind: str, rows: int, units: int, batch: int | None = None, held_
         "validation": VALIDATION if few else 0.0,
     }
     found = {**SETTINGS.get(kind, {}), **rates_for(kind, rows, units), "batch_size": batch, **lengths, **judges}
+    if kind == "vlae":
+        found["free_bits"] = FREE_BITS * units
     if rows > MOST_ROW_CHAINS and found.get("positive") == "gibbs":
         found["positive"] = "collapsed"
     return found

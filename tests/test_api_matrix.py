@@ -186,7 +186,9 @@ PARAMETERS = {"from_arrays, weights"}  # of exactly (6, 3), real values
 BUILDERS = {
     name for name in CALLS if name.replace(",", "").split()[0] in ("rbm", "dbm", "sbn", "vae", "dbn", "helmholtz")
 }
-UNKNOWN = {name for name in CALLS if name.startswith("log_likelihood of ")}  # NaN is an unknown unit
+UNKNOWN = {
+    name for name in CALLS if name.startswith(("log_likelihood of ", "log_likelihood, weighted"))
+}  # NaN is an unknown unit
 OPTIONAL = BUILDERS | {"ais from rows", "train, held out", "train a vae, held out", "fine_tune an sbn, held out"}
 
 

@@ -277,6 +277,18 @@ def test_other_units_are_timed_beside_their_peers_or_the_command_says_what_it_ne
     assert len(cells) == 3 and all("PyTorch" in each[3] for each in cells)
 
 
+def test_autoregressive_factors_are_timed_beside_pytorch() -> None:
+    """The command also exits with 1 where gradients of PyTorch are not those of boltz."""
+    there = find_spec("torch") is not None
+    options = "--smoke", "--threads", "1", "--repeats", "1"
+    done = command(str(FOLDER / "autoregressive.py"), *options, code=0 if there else 2)
+    if not there:
+        assert "needs PyTorch" in done.stderr and not done.stdout
+        return
+    cells = [line.split("|")[1:-1] for line in done.stdout.splitlines()[2:]]
+    assert len(cells) == 2 and all("PyTorch" in each[3] for each in cells)
+
+
 def test_a_busy_neighbour_is_measured_and_gone_afterwards() -> None:
     done = command(str(FOLDER / "neighbour.py"), "--smoke", "--threads", "1", "--repeats", "1")
     cells = [line.split("|")[1:-1] for line in done.stdout.splitlines()[2:]]

@@ -45,7 +45,7 @@ TABLE, PICTURE = "compare.json", "compare.png"
     type=int,
     default=200,
     show_default=True,
-    help="Importance samples a row, for every machine but an rbm, which needs none.",
+    help="Importance samples a row, but for machines whose hidden units are independent given v, such as an rbm.",
 )
 @click.option(
     "--binarize",

@@ -56,17 +56,17 @@ IDLE = ("method", "samples", "bounds", "row_chains", "row_betas", "chains", "bet
     type=Choice(["auto", "bound", "importance", "posterior-ais", "raise"]),
     default="auto",
     show_default=True,
-    help="log p*(v) by the variational bound of a dbm (bound), importance sampling, annealing the hidden units of each "
-    "row (posterior-ais); or log p(v) without log Z by annealing down from each row, which is conservative (raise). "
-    "auto is what --samples says.",
+    help="log p*(v) by the variational bound of an undirected machine (bound), importance sampling, annealing the "
+    "hidden units of each row (posterior-ais); or log p(v) without log Z by annealing down from each row, which is "
+    "conservative (raise). auto is what --samples says.",
 )
 @click.option(
     "--samples",
     type=int,
     default=0,
     show_default=True,
-    help="Importance samples a row; 0 enumerates at most 14 hidden units, and beyond takes 200 samples for a dbm, 100 "
-    "for a dbn, 1,000 for an sbn or vae. An rbm needs none.",
+    help="Importance samples a row; 0 enumerates at most 14 hidden units, and beyond takes 200 samples for a dbm, "
+    "multimodal or bm, 100 for a dbn, 1,000 for an sbn or vae. An rbm needs none.",
 )
 @click.option(
     "--bounds",

@@ -10,7 +10,7 @@ import boltz
 from boltz.errors import InputError
 from boltz.foreign import shown
 from boltz.models.files import Model
-from boltz.presets import LACKS, RATES, SETTINGS, SHARES
+from boltz.presets import CODES, LACKS, RATES, SETTINGS, SHARES
 from boltz.training.settings import BeliefSettings, Common, DirectedSettings, Settings
 from boltz.units import units_of
 
@@ -18,6 +18,8 @@ Shape = Mapping[str, Any]
 Groups = Sequence[tuple[int, ...]]
 SEVERAL = {"initial_scale": 0.01, "initial_bias": "data"}
 INITIAL = {"units": None, "hidden_units": "bernoulli", "initial_scale": 0.01, "initial_bias": "data"}
+FLOW = {"flow_steps": 2, "flow_widths": (320,)}
+NORMAL = {"prior": "normal", **FLOW}
 ANNEALING = {"betas": "sm2008", "chains_ais": 100}
 
 
@@ -136,7 +138,23 @@ def _vae(visible: int, shape: Shape, x: Any, seed: int) -> Model:
             f"separated by slashes as in 200,200/100,100, got {len(groups)}."
         )
     units = [visible, *(groups[0] if len(groups) == 1 else map(list, groups))]
-    return boltz.vae(units, latent, x, seed, shape["activation"], shape["visible"])
+    flow = {name: shape[name] for name in ("prior", "flow_steps", "flow_widths")}
+    return boltz.vae(units, latent, x, seed, shape["activation"], shape["visible"], **flow)
+
+
+def _vlae(visible: int, shape: Shape, x: Any, seed: int) -> Model:
+    units = [visible, *_chain("a vlae", shape["layers"], 1)]
+    own = {name: shape[name] for name in CODES if name != "decoder"}
+    return boltz.vae(units, list(shape["latent"]), x, seed, shape["activation"], decoder="pixelcnn", **own)
+
+
+def _pixelcnn(visible: int, shape: Shape, x: Any, seed: int) -> Model:
+    own = {name: shape[name] for name in ("receptive_field", "filters", "tied")}
+    return boltz.pixelcnn(visible, x, seed, **own)
+
+
+def _nade(visible: int, shape: Shape, x: Any, seed: int) -> Model:
+    return boltz.nade(visible, _chain("a nade", shape["layers"], 1, 1)[0], x, seed)
 
 
 def plain_layers(kind: str, groups: Any) -> Any:
@@ -227,11 +245,44 @@ MACHINES: dict[str, Machine] = {
             "vae",
             _vae,
             DirectedSettings,
-            {"layers": ((200, 200),), "latent": (50,), "activation": "tanh", "visible": "bernoulli"},
+            {"layers": ((200, 200),), "latent": (50,), "activation": "tanh", "visible": "bernoulli", **NORMAL},
             {"objective": "vae", "samples": None},
             {"evaluation_samples": 0},
             "a variational autoencoder, whose hidden units are Gaussian",
             "--layers 200 --latent 20 --epochs 20 --out codes",
+        ),
+        Machine(
+            "vlae",
+            _vlae,
+            DirectedSettings,
+            {
+                **{"layers": ((512, 512),), "latent": (32,), "activation": "elu", "prior": "flow", **FLOW},
+                **{"receptive_field": 6, "filters": 12, "maps": 4, "tied": True},
+            },
+            {"objective": "vae", "samples": None},
+            {"evaluation_samples": 0},
+            "a variational lossy autoencoder, whose pixels hear their neighbours and Gaussian hidden units",
+            "--layers 200 --latent 20 --epochs 20 --out lossy",
+        ),
+        Machine(
+            "pixelcnn",
+            _pixelcnn,
+            DirectedSettings,
+            {"receptive_field": 6, "filters": 12, "tied": False},
+            {},
+            {},
+            "a PixelCNN, whose pixels hear their neighbours, with an exact likelihood",
+            "--filters 12 --epochs 10 --out pixels",
+        ),
+        Machine(
+            "nade",
+            _nade,
+            DirectedSettings,
+            {"layers": ((500,),)},
+            {},
+            {},
+            "a neural autoregressive distribution estimator, whose likelihood is exact",
+            "--layers 100 --epochs 20 --out exact",
         ),
     )
 }

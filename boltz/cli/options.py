@@ -63,6 +63,14 @@ SHAPE = {
     "initial_scale": "Standard deviation of the weights at the start, or one for each pair of neighbouring layers. "
     "Where the bottom pair alone is pretrained, upper layers have 0.05 after it.",
     "initial_bias": "Visible biases at the start: the logits of the mean of the data (data), or zero.",
+    "prior": "Prior of the top hidden layer: the standard normal one (normal), an autoregressive flow (flow), or a "
+    "flow of affine couplings (coupling).",
+    "flow_steps": "Steps of the flow of --prior.",
+    "flow_widths": "Units of the deterministic layers in each step of the flow of --prior.",
+    "receptive_field": "Rows above and columns to each side that a pixel hears, with a masked convolution for each.",
+    "filters": "Filters of each masked convolution.",
+    "maps": "Maps, of the size of the image, that the hidden units send to the pixels.",
+    "tied": "One set of weights for all masked convolutions but the first, or one for each.",
 }
 SAMPLES_A_ROW = "Importance samples a row for the test log-likelihood; 0 enumerates at most 14 hidden units, and"
 MEASUREMENT = {
@@ -71,18 +79,22 @@ MEASUREMENT = {
     "Salakhutdinov & Murray 2008, or N (14,500) fitted to the machine.",
     "chains_ais": "Chains of annealed importance sampling.",
 }
+RULE_OF_ANY = "Negative phase: contrastive divergence from the data (cd), or persistent chains (pcd)."
 OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
     "rbm": {
         "hidden_units": "Hidden units: bernoulli, spin, categorical:N, or, below which no gaussian ones lie, gaussian, "
         "rectified or drelu."
     },
     "bm": {
+        "rule": RULE_OF_ANY,
         "layers": "Hidden units, in one layer; 0 for none. The data give the visible units.",
         "hidden_units": "Hidden units: bernoulli, spin or categorical:N, and others where they are not coupled to each "
         "other.",
         "evaluation_samples": f"{SAMPLES_A_ROW} takes 200 samples for more.",
     },
     "multimodal": {
+        "rule": RULE_OF_ANY,
+        "binarize": "Rows are kept as they are.",
         "layers": "Hidden units of the pathway of a modality, from the bottom, such as image=500,500. Given for each; "
         "all have as many layers.",
         "evaluation_samples": f"{SAMPLES_A_ROW} takes 200 samples for more.",
@@ -99,13 +111,20 @@ OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
         "lies below each layer of --latent.",
         "evaluation_samples": "Importance samples a row for the test log-likelihood; 0 takes 1,000.",
     },
+    "vlae": {
+        "layers": "Units of the deterministic layers of the encoder, from the bottom, mirrored below the maps.",
+        "evaluation_samples": "Importance samples a row for the test log-likelihood; 0 takes 1,000.",
+    },
+    "nade": {"layers": "Hidden units that are not drawn, in one layer."},
 }  # model -> texts of its options where they say more, or something else, than those of all models
 TRAINED = (DirectedSettings, BeliefSettings, Settings)  # by the machines
 NEEDS = meaning.needs(*TRAINED) | {
+    **dict.fromkeys(("flow_steps", "flow_widths"), Need("{prior} flow or coupling", lambda v: v["prior"] != "normal")),
     "activation": Need("deterministic layers ({widths})", lambda v: "latent" in v or bool(v.get("widths", True))),
     **dict.fromkeys(MEASUREMENT, Need("{evaluate}", lambda v: bool(v["evaluate"]))),
 }
 CHOICES = meaning.choices(*TRAINED) | {"activation": tuple(ACTIVATIONS), "visible": tuple(CONDITIONALS)}
+CHOICES["prior"] = ("normal", "flow", "coupling")
 CHOICES["initial_bias"] = ("data", "zero")
 CHOICES["lateral"] = ("visible", "hidden", "both")
 STEPS = ("optimizer", "momentum", "initial_momentum", "momentum_epochs", "adam_beta1", "adam_epsilon", "adam_second")
@@ -119,6 +138,9 @@ SECTIONS: Sections = {
             "joint",
             "lateral",
             "latent",
+            "prior",
+            "receptive_field",
+            "filters",
             "visible",
             "units",
             "data",
@@ -133,6 +155,7 @@ SECTIONS: Sections = {
     ),
     "Machine": (
         *("init", "grow", "grow_wiring", "grow_scale", "hidden_units", "widths", "activation"),
+        *("maps", "tied", "flow_steps", "flow_widths"),
         *("initial_scale", "initial_bias"),
     ),
     "Data": ("limit", "valid", "test", *TABLES, "binarize", "shuffle"),
@@ -147,7 +170,7 @@ SECTIONS: Sections = {
         *("positive", "positive_draws", "mean_field_sweeps", "mean_field_tolerance", "mean_field_damping"),
         *("pretrain", "pretrain_learning_rate", "pretrain_schedule", "pretrain_k", "pretrain_l2"),
     ),
-    "Objective": ("groups", "alpha", "beta", "sleep_share", "warmup_epochs", "free_bits"),
+    "Objective": ("groups", "alpha", "beta", "sleep_share", "warmup_epochs", "free_bits", "soft_free_bits"),
     "Measurement at the end": tuple(MEASUREMENT),
     "Run": ("force", *RUN, "checkpoint_seconds", "snapshots"),
 }  # title -> names of options
@@ -165,6 +188,7 @@ TYPES: dict[str, tuple[Any, str]] = {
     "modality": (Modality(), "NAME=ARRAY:KIND"),
     "latent": (Layers(), "N[,N...]"),
     "widths": (Layers(), "N,N,..."),
+    "flow_widths": (Layers(), "N,N,..."),
     "betas": (Betas(), BETAS),
     "units": (str, "KIND"),
     "hidden_units": (str, "KIND[,KIND...]"),
@@ -203,6 +227,10 @@ SHOWN = {
 }
 
 
+BY_UNITS = {
+    "clip_norm": f"{presets.CLIP_NORM:g} with Gaussian units",
+    "gauge": "zero-sum with categorical units",
+}  # what else the default may be
 REPEATED = {"layers": layers_of, "modality": modalities_of}
 RATE_SETTINGS = {setting for rates in presets.RATES.values() for setting in rates}
 
@@ -285,7 +313,8 @@ def listed(names: list[str]) -> str:
 def machine_option(name: str, model: str | None = None) -> Callable[[F], F]:
     """The option of this name as a model has it, or, with the default of each, as all that have it do."""
     defaults = {each: MACHINES[each].options[name] for each in (having(name) if model is None else [model])}
-    choices = CHOICES if model is None else CHOICES | meaning.choices(MACHINES[model].settings)
+    own = {} if model is None else meaning.choices(MACHINES[model].settings) | dict(presets.ONLY.get(model, {}))
+    choices = CHOICES | own
     kind, metavar = TYPES.get(name, (type(next(iter(defaults.values()))), None))
     flag = f"{word(name)}/--no-{word(name)[2:]}" if kind is bool else word(name)
     if name in choices:
@@ -305,9 +334,9 @@ def _shown(name: str, defaults: Values) -> str:
     models: dict[str, list[str]] = {}
     for model, value in defaults.items():
         models.setdefault(text(name, value), []).append(model)
-    if len(models) == 1:
-        return next(iter(models))
-    return "; ".join(f"{', '.join(these)} {told}" for told, these in models.items())
+    each = "; ".join(f"{', '.join(these)} {told}" for told, these in models.items())
+    told = next(iter(models)) if len(models) == 1 else each
+    return f"{told}, or {BY_UNITS[name]}" if name in BY_UNITS else told
 
 
 def _text_of_all(name: str) -> str:

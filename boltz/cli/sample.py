@@ -352,6 +352,6 @@ def _draw(path: Path, model: Any, layer: str, found: tuple[Any, str], out: Path)
     state, after = found
     told = description_at(path)
     image = told.images.get(layer, told.image if layer == model.visible else None)
-    values, what = layer_means(model, layer, state)
+    values, what, greys = layer_means(model, layer, state)
     title = f"{what} of layer {layer} in {len(values)} {'chains' if 'sweeps' in after else 'samples'}{after}"
-    images.save(images.sample_grid(values, image, title), out)
+    images.save(images.sample_grid(values, image, title, greys), out)

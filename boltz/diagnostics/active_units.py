@@ -29,7 +29,7 @@ def posterior_variances(model: Model, x: Any, seed: int = 0) -> dict[str, Floats
     The posterior is that of mean field for a Boltzmann machine and of recognition for a Helmholtz machine, where upper
     layers hear one draw of the layer below, by seed. Raises InputError.
     """
-    model = checked_machine(model, any_units=True, any_graph=True)
+    model = checked_machine(model, any_units=True, any_graph=True, any_factors=True)
     key = Key.from_seed(seed).derive("activity")
     x = visible_rows(model, x)
     means = inference_of(model).posterior_means(model, x, key)

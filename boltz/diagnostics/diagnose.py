@@ -34,7 +34,7 @@ from boltz.sampling.gibbs import check_states, mixed_start
 from boltz.sampling.meanfield import MeanField, variational_free_energy
 from boltz.sampling.recognition import sampled
 from boltz.sampling.sample import sample
-from boltz.units.states import has_two, largest_state, own_lengths, two_states
+from boltz.units.states import fair, has_two, largest_state, own_lengths, two_states
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -70,12 +70,12 @@ def diagnose(
 ) -> Diagnosis:
     """What is wrong with a trained machine, judged on visible rows x (rows, units) and on 100 Gibbs chains.
 
-    particles are states of all layers (chains, units) that the chains start from, such as the persistent chains of its
-    training, for a deep belief net those of its RBM; without them the start is at rows of x. settings are those of its
-    training, by name. Machines without an RBM have no chains: only their units are judged. Raises InputError, and
-    NumericalError for an overflow.
+    Rows of a machine of several visible layers are arrays by view, or columns side by side. particles are states of all
+    layers (chains, units) that the chains start from, such as the persistent chains of its training, for a deep belief
+    net those of its RBM; without them the start is at rows of x. settings are those of its training, by name. Machines
+    without an RBM have no chains: only their units are judged. Raises InputError, and NumericalError for an overflow.
     """
-    model = checked_machine(model, any_units=True)
+    model = checked_machine(model, any_units=True, any_graph=True)
     sweeps = checks.integer(sweeps, "sweeps", LEAST_SWEEPS, 10**7)
     key = Key.from_seed(seed).derive("diagnose")
     rows, x = x, host(visible_rows(model, x))
@@ -83,7 +83,7 @@ def diagnose(
     given = None if particles is None else _particles(undirected, particles)
     course = Course(sweeps, key, _sweeps_a_step(model, settings), given)
     if directed is None:
-        return _boltzmann(checked_model(model, any_units=True), x, course)
+        return _boltzmann(checked_model(model, any_units=True, any_graph=True), x, course)
     active = machine_health.inactive_units(active_units(model, rows, seed), model.units)
     states = _recognised(directed, x, key)
     if undirected is None:
@@ -104,7 +104,7 @@ def diagnose_chains(
     Without particles the start is that of boltz.sample, modes of mean field among it. The rest is as in diagnose.
     Raises InputError, and NumericalError for an overflow.
     """
-    model = checked_machine(model, any_units=True)
+    model = checked_machine(model, any_units=True, any_graph=True)
     if model.undirected is None:
         raise InputError("model must have chains to be diagnosed without rows, but it is a directed machine: give x.")
     sweeps = checks.integer(sweeps, "sweeps", LEAST_SWEEPS, 10**7)
@@ -112,7 +112,7 @@ def diagnose_chains(
     if particles is not None:
         given = _of_top(model, _particles(model.undirected, particles))
     course = Course(sweeps, key, _sweeps_a_step(model, settings), given)
-    machine = checked_model(model, any_units=True) if model.directed is None else _top(model.directed)
+    machine = _top(model.directed) if model.directed is not None else checked_model(model, True, True)
     _refuse_lengths(machine)
     near = mixed_start(machine, CHAINS, key.derive("near")) if given is None else given
     name = MODES if given is None else PARTICLES
@@ -137,7 +137,7 @@ def _dead(machine: BoltzmannMachine, rates: Rates) -> list[Finding]:
 
 def _refuse_lengths(machine: BoltzmannMachine) -> None:
     """Raise InputError for a machine of documents that have lengths of their own, which chains do not change."""
-    if own_lengths(machine.unit_type(machine.visible)):
+    if any(own_lengths(machine.unit_type(view)) for view in machine.graph.views):
         raise InputError(
             "diagnose needs documents of one length, since chains keep theirs: give model.of_length(n) and rows of n "
             "words each."
@@ -149,34 +149,47 @@ def _boltzmann(
 ) -> Diagnosis:
     """Findings on an undirected machine with data x (rows, units) in [0, 1]; below gives rates of layers beneath it."""
     _refuse_lengths(machine)
-    rows, here = x.copy(), machine.to("cpu")
-    if machine.layers[0].binary:
-        machine.unit_type(machine.visible).draw(x, course.key.derive("rows").stream(0), 0, rows)
+    rows, here = _drawn(machine, x, course.key.derive("rows")), machine.to("cpu")
     free, means = _inferred(machine, rows)
-    near, name = _near(machine.evidence(rows) | means, course)
+    state = {n: host(part) for n, part in machine.evidence(rows).items()} | means
+    near, name = _near(state, course)
     seen = _watched(machine, near, course)
     activity = {layer: found.mean(axis=0) for layer, found in seen.activity.items()}
-    most = largest_state(machine.unit_type(machine.visible))
     rates = {} if below is None else dict(below(seen))
     rates |= {n: (means[n].mean(axis=0, dtype=np.float64), activity[n]) for n in machine.graph.hidden}
+    most = {view: largest_state(machine.unit_type(view)) for view in machine.graph.views}
+    shown = {view: (x[:, part] / most[view], activity[view] / most[view]) for view, part in here.graph.columns.items()}
     units = (
         *_dead(machine, rates),
-        machine_health.duplicated_units(here, means),
-        machine_health.constant_pixels(x / most, activity[machine.visible] / most, machine.visible),
+        *([machine_health.duplicated_units(here, means)] if means else []),
+        machine_health.constant_pixels(shown),
         machine_health.frozen_chains(seen.changes),
-        machine_health.largest_field(here, machine.evidence(rows) | means),
+        machine_health.largest_field(here, state),
         machine_health.weight_norms(here),
     )
-    visible, states = machine.visible, course.particles
-    half = len(seen.state[visible]) // 2
-    final = seen.state[visible][:half] if states is None else states[visible]
+    states, half = course.particles, len(seen.changes) // 2
+    final = machine.rows({n: found[:half] for n, found in seen.state.items()} if states is None else states)
+    both = {
+        view: (state[view].mean(axis=0, dtype=np.float64) / top, seen.activity[view][:half].mean(axis=0) / top)
+        for view, top in most.items()
+    }
     placed = (
         mixing.energy_gap(free, _inferred(machine, final)[0], "chains" if states is None else name),
-        mixing.activity_gap(
-            rows.mean(axis=0, dtype=np.float64) / most, seen.activity[visible][:half].mean(axis=0) / most, visible
-        ),
+        mixing.activity_gap(both),
     )
     return _mixing(seen, course, name).extended(*placed, *units)
+
+
+def _drawn(machine: BoltzmannMachine, x: Array, key: Key) -> Array:
+    """Rows (rows, units) with binary visible units drawn once, since these may be given by their rates."""
+    rows = x.copy()
+    for i, (view, part) in enumerate(machine.graph.columns.items()):
+        if machine.visible_layers[i].binary:
+            mean = np.ascontiguousarray(x[:, part])
+            drawn, stream = np.empty_like(mean), (key.derive(view) if i else key).stream(0)
+            machine.unit_type(view).draw(mean, stream, 0, drawn)
+            rows[:, part] = drawn
+    return rows
 
 
 def _mixing(seen: Recording, course: Course, name: str) -> Diagnosis:
@@ -211,13 +224,14 @@ def _near(data: State, course: Course) -> tuple[State, str]:
 def _watched(machine: BoltzmannMachine, near: State, course: Course) -> Recording:
     """Chains from some states or means (chains, units), and as many from independent units.
 
-    The latter are on or off alike, so that they may find modes far from the data.
+    The latter take all states alike, so that they may find modes far from the data.
     """
     start = {}
-    for layer in machine.graph.colours[0]:
-        mean = np.concatenate([host(near[layer]), np.full_like(host(near[layer]), 0.5)])  # a state as mean is drawn so
+    for layer in machine.graph.sides[0]:
+        here, kind = host(near[layer]), machine.unit_type(layer)
+        mean = np.concatenate([here, host(fair(kind, near[layer]))])  # a state as mean is drawn so
         start[layer] = np.empty_like(mean)
-        machine.unit_type(layer).draw(mean, course.key.derive("start", layer).stream(0), 0, start[layer])
+        kind.draw(mean, course.key.derive("start", layer).stream(0), 0, start[layer])
     return record(machine, start, course.sweeps, course.key.derive("chains"))
 
 

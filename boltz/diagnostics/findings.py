@@ -52,7 +52,8 @@ class Finding:
 @dataclass(frozen=True)
 class Diagnosis:
     """Findings in the order of the checks, measures: plain numbers, and lists and tables of them, by name, and about:
-    which rows were taken, and from where; left_out in it names the findings that were left out for lack of rows.
+    which rows were taken, and from where; left_out in it names the findings that were left out for lack of rows, and
+    untold among the measures says what else is not told, and why.
 
     str() is what `boltz diagnose` prints.
     """
@@ -83,8 +84,9 @@ class Diagnosis:
 
     def __str__(self) -> str:
         left = self.about.get("left_out")
-        why = f"Left out, since there are no rows (give them with --data): {', '.join(left)}." if left else ""
-        return "\n".join([*map(str, self.findings), *([fill(why, WIDTH)] if why else [])])
+        why = [f"Left out, since there are no rows (give them with --data): {', '.join(left)}."] if left else []
+        said = [*why, *self.measures.get("untold", ())]
+        return "\n".join([*map(str, self.findings), *(fill(each, WIDTH) for each in said)])
 
     def __repr__(self) -> str:
         others = [f"{found.name}: {found.verdict}" for found in self.findings if found.verdict != "fine"]

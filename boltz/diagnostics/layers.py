@@ -1,13 +1,15 @@
-"""What each hidden layer of a deep Boltzmann machine adds to the likelihood of data.
+"""What each hidden layer of a machine, and the couplings within each layer, add to the likelihood of data.
 
-A machine with a useless layer has the likelihood of the machine below it, and no other number shows that. Here a layer
-is taken away, with all above it, and its mean input is left in the biases of its neighbour below. The gain is the mean
-over rows of log p(v) of the whole machine less that of the rest. The ratio of their normalisers comes from a ladder of
-machines between both, by Bennett's acceptance ratio (Bennett 1976), so that no log Z has to be known.
+A machine with a useless layer has the likelihood of the machine without it, and no other number shows that. Here a
+layer is taken away, with all that hears the data through it alone, and its mean input is left in the biases of its
+neighbours. The gain is the mean over rows of log p(v) of the whole machine less that of the rest. The ratio of their
+normalisers comes from a ladder of machines between both, by Bennett's acceptance ratio (Bennett 1976), so that no log Z
+has to be known.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -22,9 +24,9 @@ from boltz.diagnostics.findings import Finding, Verdict
 from boltz.errors import InputError
 from boltz.estimators.likelihood import log_marginal
 from boltz.estimators.replica_exchange import estimated
-from boltz.models.boltzmann import BoltzmannMachine, checked_model
+from boltz.models.boltzmann import BoltzmannMachine, State, checked_model
 from boltz.models.files import Model, visible_rows
-from boltz.models.graph import Graph
+from boltz.models.graph import Edge, Graph
 from boltz.rng import Key
 from boltz.sampling.annealing import Progress
 from boltz.sampling.gibbs import Scratch
@@ -43,29 +45,32 @@ ADVICE = (
     "train it longer, with --positive gibbs and a larger rate of its own (--learning-rate 0.05,0.1), and with weights "
     "held by --l2 so that it does not learn rows by heart; or leave the layer out."
 )
-LOOKED_AT = 1000  # rows
+COUPLINGS = "train it longer, or leave these couplings out."
+LOOKED_AT, MOST_UNITS = 1000, 20_000  # rows, and units of a machine that is looked at
 TOLERANCE, MOST_SWEEPS, FEW_ROWS = 1e-3, 100, 200
 
 
 @dataclass(frozen=True)
 class LayerGain:
-    """What a hidden layer adds in nats a row, with its 95 % interval over rows and chains, and how it is used.
+    """What a hidden layer, or with within the couplings within a layer, add in nats a row, with the 95 % interval over
+    rows and chains, and how it is used.
 
-    drive: spread over rows of the input from this layer to the one below, over that of the input from further below;
-    norms: mean, least and largest norm of the weights into a unit; idle: units whose mean hardly differs between rows,
-    of so many units; sweeps: of mean field until no mean changes by 0.001; doubts: what speaks against the ratio of the
-    normalisers, in words.
+    drive: spread over rows of the input from this layer to its neighbours, over that of the input to them from all
+    others, None where they hear no others; norms: mean, least and largest norm of the weights into a unit; idle: units
+    whose mean hardly differs between rows, of so many units; sweeps: of mean field until no mean changes by 0.001;
+    doubts: what speaks against the ratio of the normalisers, in words.
     """
 
     layer: str
     gain: float
     interval: tuple[float, float]
-    drive: float
+    drive: float | None
     norms: tuple[float, float, float]
     idle: int
     units: int
     sweeps: int
     doubts: tuple[str, ...] = ()
+    within: bool = False
 
     @property
     def works(self) -> bool:
@@ -76,27 +81,65 @@ class LayerGain:
         """Plain values for JSON."""
         numbers = {"gain": self.gain, "interval": list(self.interval), "drive": self.drive, "norms": list(self.norms)}
         counts = {"idle": self.idle, "units": self.units, "sweeps": self.sweeps}
-        return {"layer": self.layer, **numbers, **counts, "doubts": list(self.doubts)}
+        return {"layer": self.layer, "within": self.within, **numbers, **counts, "doubts": list(self.doubts)}
 
     def finding(self) -> Finding:
         """What a diagnosis says of the layer."""
         verdict: Verdict = "fine" if self.works else "attention"
-        advice = "" if self.works else ADVICE
-        return Finding(f"layer {self.layer}", verdict, self.gain, str(self)[0].upper() + str(self)[1:], advice)
+        advice = "" if self.works else COUPLINGS if self.within else ADVICE
+        name = f"{'couplings within' if self.within else 'layer'} {self.layer}"
+        return Finding(name, verdict, self.gain, str(self)[0].upper() + str(self)[1:], advice)
 
     def __str__(self) -> str:
         low, high = self.interval
+        name, adds, are = f"layer {self.layer}", "adds", "is idle: it adds"
+        if self.within:
+            name, adds, are = f"the couplings within layer {self.layer}", "add", "do nothing: they add"
         if self.works:
-            said = f"layer {self.layer} adds {self.gain:.2f} nats a row ({low:.2f} to {high:.2f})"
+            said = f"{name} {adds} {self.gain:.2f} nats a row ({low:.2f} to {high:.2f})"
         elif high < LEAST_GAIN:
-            said = f"layer {self.layer} is idle: it adds {self.gain:.2f} nats a row ({low:.2f} to {high:.2f})"
+            said = f"{name} {are} {self.gain:.2f} nats a row ({low:.2f} to {high:.2f})"
         else:
-            said = f"what layer {self.layer} adds is not known: {self.gain:.2f} nats a row ({low:.2f} to {high:.2f})"
-        used = f"{self.idle:,} of its {self.units:,} units are idle, and its drive ratio is {self.drive:.2f}"
+            said = f"what {name} {adds} is not known: {self.gain:.2f} nats a row ({low:.2f} to {high:.2f})"
+        drive = "" if self.drive is None else f", and its drive ratio is {self.drive:.2f}"
+        used = f"{self.idle:,} of its {self.units:,} units are idle{drive}"
         return f"{said}; {used}." + (f" Not trusted: {' and '.join(self.doubts)}." if self.doubts else "")
 
     def _repr_html_(self) -> str:
         return html.table(list(self.as_dict().items()), caption=str(self))
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is taken away of a machine: a layer, or the couplings within it, by cutting some edges; dropped: the hidden
+    layers that then hear no data.
+    """
+
+    layer: str
+    within: bool
+    cut: tuple[Edge, ...]
+    dropped: tuple[str, ...]
+
+    @classmethod
+    def of_layer(cls, graph: Graph, layer: str) -> Part:
+        """A hidden layer with all that hears the data through it alone."""
+        heard, waiting = set(graph.views), list(graph.views)
+        while waiting:
+            for _, other, _ in graph.neighbours[waiting.pop()]:
+                if other not in heard and other != layer:
+                    heard.add(other)
+                    waiting.append(other)
+        dropped = tuple(n for n in graph.units if n not in heard)
+        return cls(layer, False, tuple(e for e in graph.edges if {e.lower, e.upper} & set(dropped)), dropped)
+
+
+def parts_of(graph: Graph) -> tuple[Part, ...]:
+    """The parts of a machine whose gains are told: of a stack of layers those above the first, whose gain is that over
+    independent units; of any other graph each hidden layer, and the couplings within each layer.
+    """
+    hidden = graph.hidden[1:] if graph.chained else graph.hidden
+    within = (Part(layer, True, (edge,), ()) for layer, edge in graph.within.items())
+    return (*(Part.of_layer(graph, layer) for layer in hidden), *within)
 
 
 def layer_gains(
@@ -108,36 +151,39 @@ def layer_gains(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[LayerGain, ...]:
-    """What each hidden layer above the first adds to the mean log-likelihood of rows x (rows, units), bottom first.
+    """What each hidden layer, and the couplings within each layer, add to the mean log-likelihood of rows x (rows,
+    units), bottom first.
 
-    A layer is taken away with all above it. What the first one adds is told by boltz.independent_units. log p*(v) of a
-    deep machine is its importance-weighted bound of so many samples, or exact where hidden units can be enumerated. So
-    the gain of a second layer is rather too small than too large. copies and rounds are those of the exchange between
-    the machines of the ladder; half of the copies start at data. progress hears of the rounds of all layers. Raises
-    InputError, and NumericalError for an overflow.
+    A layer is taken away with all that hears the data through it alone: in a stack all above it, in a multimodal
+    machine the pathway above it. What the first layer of a stack adds is told by boltz.independent_units. log p*(v) is
+    the importance-weighted bound of so many samples, or exact where hidden units are independent or can be enumerated.
+    So the gain of a second layer is rather too small than too large. copies and rounds are those of the exchange
+    between the machines of the ladder; half of the copies start at data. progress hears of the rounds of all layers.
+    Raises InputError, and NumericalError for an overflow.
     """
-    model = checked_model(model, any_units=True)
+    model = checked_model(model, any_units=True, any_graph=True)
     x = visible_rows(model, x)
     samples = checks.integer(samples, "samples", 1, 10**6)
     copies = checks.integer(copies, "copies", 4, 2**16)
     rounds = checks.integer(rounds, "rounds", 20, checks.MOST_STEPS)
     checks.callback(progress, "progress", 2)
     key = Key.from_seed(seed).derive("layer gains")
-    above = model.graph.hidden[1:]
-    if model.graph.edges != Graph.chain([layer.units for layer in model.layers]).edges:
-        raise InputError("model must be a chain of layers v, h1, h2, ...: only there do layers lie above each other.")
+    parts = parts_of(model.graph)
     if len(x) < 2:
         raise InputError(f"x must have at least 2 rows, whose spread gives the interval, got {len(x)}.")
-    if not above:
+    if not parts:
         return ()
     means, whole = mean_field(model, x, MeanField(TOLERANCE, MOST_SWEEPS)), _log_p(model, x, samples, seed)
+    state = {n: host(rows) for n, rows in model.evidence(x).items()} | means
+    mean = {n: rows.mean(axis=0, dtype=np.float64) for n, rows in state.items()}
     sweeps, found = sweeps_needed(model, x[:FEW_ROWS]), []
-    for i, layer in enumerate(above):
-        told = partial(_told, progress, i * rounds, len(above) * rounds)
-        rest, less = without(model, layer, means[layer].mean(axis=0, dtype=np.float64))
-        ratio, error, doubts = _ratio(model, less, (x, copies, rounds), key.derive(layer), told)
-        gains = whole - _log_p(rest, x, samples, seed) - ratio - _apart(less, rest)
-        found.append(_used(model, layer, model.evidence(x) | means, sweeps, (*_interval(gains, error), doubts)))
+    for i, part in enumerate(parts):
+        told = partial(_told, progress, i * rounds, len(parts) * rounds)
+        less = without(model, part, mean)
+        own = key.derive(part.layer, "within") if part.within else key.derive(part.layer)
+        ratio, error, doubts = _ratio(model, less, (x, copies, rounds), own, told)
+        gains = whole - _log_p_of_rest(less, part, x, samples, seed) - ratio
+        found.append(_used(model, part, state, sweeps, (*_interval(gains, error), doubts)))
     return tuple(found)
 
 
@@ -154,47 +200,65 @@ def _interval(gains: Floats, error: float) -> tuple[float, float]:
 
 
 def layers_of(model: Model, x: Any, seed: int, progress: Progress | None = None) -> tuple[LayerGain, ...]:
-    """The same of any machine on up to 1,000 of the rows, evenly spaced; none where there is nothing to say.
-
-    Only deep Boltzmann machines of one visible layer whose rows are 0/1 have such layers.
-    """
+    """The same of any machine on up to 1,000 of the rows, evenly spaced; none where there is nothing to say."""
     machine = model.undirected
-    if machine is None or model.directed is not None or model.independent_hidden or len(x) < 2:
-        return ()
-    if machine.kind != "dbm":
+    if machine is None or model.directed is not None or untold(model, x) or not parts_of(machine.graph):
         return ()
     rows = x[np.arange(min(len(x), LOOKED_AT)) * len(x) // min(len(x), LOOKED_AT)]
     return layer_gains(machine, rows, seed=seed, progress=progress)
 
 
-def without(model: BoltzmannMachine, layer: str, mean: Floats) -> tuple[BoltzmannMachine, BoltzmannMachine]:
-    """The machine below a layer of a chain, whose mean input is folded into biases, alone and within the whole graph.
+def untold(model: Model, x: Any) -> str:
+    """Why the gains of layers are not told, in words, nothing where they are or where there are none."""
+    machine = model.undirected
+    if machine is None or model.directed is not None or not parts_of(machine.graph):
+        return ""
+    if len(x) < 2:
+        return "What layers add is not told, since that takes at least 2 rows."
+    if (units := sum(machine.units.values())) > MOST_UNITS:
+        return f"What layers add is not told, since the machine has {units:,} units, more than {MOST_UNITS:,}."
+    return ""
 
-    In the whole graph no weights are left above it, so that the layers there are independent units.
-    """
-    place = [each.name for each in model.layers].index(layer)
+
+def without(model: BoltzmannMachine, part: Part, mean: Mapping[str, Floats]) -> BoltzmannMachine:
+    """The machine with the edges of a part at 0, and the mean input (units,) along them folded into biases."""
     less = replace(model, arena=model.arena.copy())
-    cut = model.graph.edges[place - 1]
-    less.bias(cut.lower)[...] += (model.params[cut.key] @ beside(mean, model.arena)).astype(model.dtype)
-    for edge in model.graph.edges[place - 1 :]:
+    for edge in part.cut:
+        weight, ends = model.matrix(edge.key), ((edge.lower, edge.upper), (edge.upper, edge.lower))
+        for i, (one, other) in enumerate(ends[: 1 if edge.within else 2]):
+            heard = (weight.T if i else weight) @ beside(mean[other], model.arena)
+            less.bias(one)[...] += heard.astype(model.dtype)
         less.params[edge.key][...] = 0
-    rest = Graph(model.layers[:place], model.graph.edges[: place - 1])
-    alone = BoltzmannMachine(rest, np.zeros_like(model.arena, shape=(rest.parameters,)))
-    for name, own in alone.params.items():
+    return less
+
+
+def _log_p_of_rest(less: BoltzmannMachine, part: Part, x: Array, samples: int, seed: int) -> Floats:
+    """log p* of rows (rows,) under the machine without a part; what it leaves without edges is independent units."""
+    edges = tuple(edge for edge in less.graph.edges if edge not in part.cut)
+    joined = {name for edge in edges for name in (edge.lower, edge.upper)}
+    total = np.zeros(len(x))
+    for layer in part.dropped:
+        field = host(less.bias(layer)).astype(np.float64)
+        total += float(less.unit_type(layer).log_partition(field).sum())
+    for view, rows in less.evidence(x).items():
+        if view not in joined:
+            total += host(rows.astype(np.float64) @ less.bias(view) - less.unit_type(view).base_energy(rows))
+    if not edges:
+        return total
+    layers = tuple(layer for layer in less.layers if layer.name in joined)
+    views = tuple(view for view in less.graph.views if view in joined)
+    rest = BoltzmannMachine(graph := Graph(layers, edges, views), np.zeros_like(less.arena, shape=(graph.size,)))
+    for name, own in rest.params.items():
         own[...] = less.params[name]
-    return alone, less
-
-
-def _apart(less: BoltzmannMachine, rest: BoltzmannMachine) -> float:
-    """log Z of the layers that are cut off within the whole graph."""
-    cut = [layer.name for layer in less.layers[len(rest.layers) :]]
-    return float(sum(less.unit_type(n).log_partition(host(less.bias(n)).astype(np.float64)).sum() for n in cut))
+    return total + _log_p(rest, rest.rows(less.evidence(x)), samples, seed)
 
 
 def sweeps_needed(model: BoltzmannMachine, x: Array) -> int:
     """Sweeps of mean field on rows x until no mean changes by 0.001, 100 where it does not settle."""
     rows, one = beside(x.astype(model.dtype), model.arena), MeanField(0.0, 1)
     means = {n: m.copy() for n, m in solve(model, model.evidence(rows), one, Scratch(model.arena)).items()}
+    if not means:
+        return 0
     for sweep in range(2, MOST_SWEEPS + 1):
         start = {n: m.copy() for n, m in means.items()}
         means = solve(model, model.evidence(rows), one, Scratch(model.arena), start=start)
@@ -230,7 +294,7 @@ def _at_data(replicas: Replicas, x: Array, key: Key) -> None:
     """The first half of the copies of each rung start where mean field puts rows of the data."""
     half, model = len(replicas.trips) // 2, replicas.ladder.machine
     rows = x[np.arange(half) * max(len(x) // half, 1) % len(x)]
-    means = {model.visible: rows.astype(model.dtype), **mean_field(model, rows, MeanField(TOLERANCE, MOST_SWEEPS))}
+    means = {**model.evidence(rows), **mean_field(model, rows, MeanField(TOLERANCE, MOST_SWEEPS))}
     for n in replicas.ladder.held:
         drawn, mean = model.zeros(half, n), beside(np.ascontiguousarray(means[n], model.dtype), model.arena)
         model.unit_type(n).draw(mean, key.derive(n).stream(0), 0, drawn)
@@ -240,19 +304,40 @@ def _at_data(replicas: Replicas, x: Array, key: Key) -> None:
 
 def _used(
     model: BoltzmannMachine,
-    layer: str,
+    part: Part,
     state: dict[str, Array],
     sweeps: int,
     told: tuple[float, float, tuple[str, ...]],
 ) -> LayerGain:
-    """The record of a layer: gain, half-width and doubts, and its use, from rows and mean-field means (rows, units)."""
+    """The record of a part: gain, half-width and doubts, and its use, from rows and mean-field means (rows, units)."""
     gain, half, doubts = told
-    place = [each.name for each in model.layers].index(layer)
-    own, under = (model.graph.edges[i] for i in (place - 1, place - 2))
-    weights, below = (host(model.params[edge.key]).astype(np.float64) for edge in (own, under))
-    down, up = (float(x.std(axis=0).mean()) for x in (state[layer] @ weights.T, state[under.lower] @ below))
-    drive = down / up if up > 0 else float("inf") if down > 0 else 0.0
-    norms = np.linalg.norm(weights, axis=0)
+    kept = [edge for edge in model.graph.edges if edge not in part.cut]
+    own = [edge for edge in part.cut if part.within or not {edge.lower, edge.upper} <= set(part.dropped)]
+    hears = {n for edge in own for n in (edge.lower, edge.upper) if part.within or n not in part.dropped}
+    down, up = spread_of_input(model, own, state, hears), spread_of_input(model, kept, state, hears)
+    drive = None if up is None or down is None else down / up if up > 0 else float("inf") if down > 0 else 0.0
+    squares = np.zeros(model.units[part.layer])
+    for edge in own:
+        axis = 1 if edge.lower == part.layer and not part.within else 0
+        squares += host((model.matrix(edge.key).astype(np.float64) ** 2).sum(axis=axis))
+    norms = np.sqrt(squares)
     lengths = float(norms.mean()), float(norms.min()), float(norms.max())
-    idle = int((state[layer].std(axis=0) < IDLE).sum())
-    return LayerGain(layer, gain, (gain - half, gain + half), drive, lengths, idle, len(norms), sweeps, doubts)
+    idle = int((state[part.layer].std(axis=0) < IDLE).sum())
+    interval = gain - half, gain + half
+    return LayerGain(part.layer, gain, interval, drive, lengths, idle, len(norms), sweeps, doubts, part.within)
+
+
+def spread_of_input(
+    model: BoltzmannMachine, edges: Sequence[Edge], state: State, hears: Collection[str]
+) -> float | None:
+    """Mean spread over rows of what edges send to units of some layers, None where they send nothing there."""
+    sent: dict[str, Any] = {}
+    for edge in edges:
+        weight = model.to("cpu").matrix(edge.key).astype(np.float64)
+        ends = ((edge.lower, edge.upper, weight.T), (edge.upper, edge.lower, weight))[: 1 if edge.within else 2]
+        for to, by, matrix in ends:
+            if to in hears:
+                sent[to] = sent.get(to, 0) + state[by].astype(np.float64) @ matrix
+    if not sent:
+        return None
+    return float(np.concatenate([rows.std(axis=0) for rows in sent.values()]).mean())

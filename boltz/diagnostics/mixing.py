@@ -106,14 +106,17 @@ def energy_gap(data: Floats, chains: Floats, name: str) -> Finding:
     return Finding("free energy of particles", verdict, value, sentence, advice)
 
 
-def activity_gap(data: Floats, chains: Floats, layer: str) -> Finding:
-    """Mean absolute difference between the mean activities (units,) of data and of chains in the visible layer.
+def activity_gap(views: Mapping[str, tuple[Floats, Floats]]) -> Finding:
+    """Mean absolute difference between the mean activities (units,) of data and of chains in each visible layer, and
+    the largest of these.
 
     They are shares of the largest state.
     """
-    value = float(np.abs(data - chains).mean())
+    each = {view: float(np.abs(data - chains).mean()) for view, (data, chains) in views.items()}
+    value = max(each.values())
     verdict = graded(value, UNLIKE, VERY_UNLIKE)
-    sentence = f"The activity of a unit of {layer} differs by {value:.3f} on average between data and chains."
+    told = " and that of ".join(f"a unit of {view} differs by {gap:.3f}" for view, gap in each.items())
+    sentence = f"The activity of {told} on average between data and chains."
     advice = (
         "" if verdict == "fine" else "samples do not look like data: train longer, or with a larger k or more chains."
     )

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from boltz.arrays import beside, host
 from boltz.errors import NumericalError
 from boltz.models.boltzmann import BoltzmannMachine, State
-from boltz.nn.arena import zeros
 from boltz.parallel import blocks, workers
 from boltz.rng import Key
 from boltz.sampling.gibbs import GibbsSweep
@@ -28,9 +27,10 @@ STATISTICS = ("free energy", *(f"projection {i + 1}" for i in range(PROJECTIONS)
 class Recording:
     """What was seen of chains.
 
-    statistics (statistics, chains, sweeps): free energy of the held class (nats), and means of the visible units along
+    statistics (statistics, chains, sweeps): free energy of the held layers (nats), and means of the visible units along
     fixed random directions; changes (chains, sweeps): how many held units changed; activity: means of the units of each
-    layer over the later half of the sweeps, layer -> (chains, units); state: the last states, (chains, units).
+    layer over the later half of the sweeps, layer -> (chains, units); state: the last states, (chains, units). Where
+    units are coupled within a layer, their draws stand for their means.
     """
 
     statistics: Floats
@@ -40,26 +40,26 @@ class Recording:
 
 
 def record(machine: BoltzmannMachine, start: State, sweeps: int, key: Key) -> Recording:
-    """Run chains from the visible colour class of start (chains, units) and record them at every sweep.
+    """Run chains from the held layers of start (chains, units), graph.sides[0], and record them at every sweep.
 
-    The held class, which holds the visible layer, is drawn last, its partner summed out in the free energy. Results do
-    not depend on the number of threads, and are numpy arrays. Raises NumericalError for an overflow.
+    These are drawn last, in turn; the other side is summed out in the free energy. Results do not depend on the number
+    of threads, and are numpy arrays. Raises NumericalError for an overflow.
     """
-    units, chains = machine.graph.units, len(start[machine.visible])
+    units, chains, held = machine.graph.units, len(next(iter(start.values()))), machine.graph.sides[0]
     state = {n: machine.zeros(chains, n) for n in units}
-    for layer in machine.graph.colours[0]:
+    for layer in held:
         state[layer][...] = beside(start[layer], machine.arena)
     found = _empty(machine, state, sweeps)
     transition = GibbsSweep(machine, key, flipped=True, turned=turned_weights(machine))
-    along = beside(_directions(units[machine.visible], key), machine.arena)
+    along = {n: beside(x, machine.arena) for n, x in _directions(machine, key).items()}
 
     def run(block: slice) -> None:
         scratch, mine = Scratch(machine.arena), {layer: x[block] for layer, x in state.items()}
         for step in range(sweeps):
-            before = {layer: mine[layer].copy() for layer in transition.order[1]}
+            before = {layer: mine[layer].copy() for layer in held}
             free, means = _sweep(transition, mine, step, block.start, scratch)
             found.statistics[0, block, step] = free
-            found.statistics[1:, block, step] = along @ means[machine.visible].T
+            found.statistics[1:, block, step] = sum(along[view] @ means[view].T for view in along)
             for layer, x in before.items():
                 found.changes[block, step] += np.count_nonzero(x != mine[layer], axis=1)
             if step >= sweeps // 2:
@@ -78,7 +78,7 @@ def record(machine: BoltzmannMachine, start: State, sweeps: int, key: Key) -> Re
 
 def _empty(machine: BoltzmannMachine, state: dict[str, Array], sweeps: int) -> Recording:
     """Room for a recording of chains in this state, where the machine lives."""
-    like, chains = machine.arena, len(state[machine.visible])
+    like, chains = machine.arena, len(next(iter(state.values())))
     return Recording(
         np.empty_like(like, shape=(len(STATISTICS), chains, sweeps), dtype=np.float64),
         np.zeros_like(like, shape=(chains, sweeps), dtype=np.int64),
@@ -90,13 +90,13 @@ def _empty(machine: BoltzmannMachine, state: dict[str, Array], sweeps: int) -> R
 def _sweep(
     transition: GibbsSweep, state: dict[str, Array], step: int, first_row: int, scratch: Scratch
 ) -> tuple[Floats, dict[str, Array]]:
-    """One sweep in place: the free energy (chains,) of the held class before it, and the means of all layers.
+    """One sweep in place: the free energy (chains,) of the held layers before it, and the means of all layers.
 
-    The input that the summed class is drawn from gives the free energy as well, at no further product.
+    The input that the summed layers are drawn from gives the free energy as well, at no further product.
     """
     machine, means = transition.machine, {}
-    summed, held = transition.order
-    free = zeros(state[machine.visible])
+    held, summed = machine.graph.sides
+    free = machine.coupling_energy({n: state[n] for n in held}, held)
     for layer in held:
         x = state[layer]
         free += machine.unit_type(layer).base_energy(x) - np.einsum("ij,j->i", x, machine.bias(layer), dtype=np.float64)
@@ -111,8 +111,8 @@ def _sweep(
     return free, means
 
 
-def _directions(units: int, key: Key) -> Floats:
-    """Random directions (projections, units) of length about 1."""
+def _directions(machine: BoltzmannMachine, key: Key) -> dict[str, Floats]:
+    """Random directions (projections, units) of length about 1, for each visible layer."""
     key = key.derive("directions")
-    generator = key.generator()
-    return generator.normal(0, units**-0.5, (PROJECTIONS, units))
+    generator, units = key.generator(), machine.graph.units
+    return {n: generator.normal(0, units[n] ** -0.5, (PROJECTIONS, units[n])) for n in machine.graph.views}

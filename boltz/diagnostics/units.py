@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from boltz.diagnostics.findings import Finding, graded
 from boltz.models.boltzmann import BoltzmannMachine, State
@@ -49,7 +50,8 @@ def dead_units(rates: Rates) -> Finding:
 def duplicated_units(machine: BoltzmannMachine, means: State) -> Finding:
     """Hidden units whose incoming weights and bias, and whose posterior means (rows, units), equal those of another.
 
-    Equal: a cosine and a correlation above 0.99, with a unit of lower number in the same layer.
+    Equal: a cosine and a correlation above 0.99, with a unit of lower number in the same layer. Couplings within a
+    layer do not count, since no unit is coupled to itself.
     """
     parts, share, total = [], 0.0, 0
     for layer in machine.graph.hidden:
@@ -67,21 +69,28 @@ def duplicated_units(machine: BoltzmannMachine, means: State) -> Finding:
     return Finding("duplicated units", verdict, float(total), f"{'; '.join(parts)}.", advice)
 
 
-def constant_pixels(x: Array, activity: Floats, layer: str) -> Finding:
-    """Visible units that are constant in rows x (rows, units), against their mean activity (units,) in the machine."""
-    constant = np.flatnonzero(np.ptp(x, axis=0) == 0)
-    count, units = len(constant), x.shape[1]
-    off = constant[np.abs(activity[constant] - x[0, constant]) > KEPT]
-    if not count:
-        return Finding("constant pixels", "fine", 0.0, f"All {units} units of {layer} vary in the data.")
-    what = f"{count} of {units} units of {layer} are constant in the data"
-    if not len(off):
-        return Finding("constant pixels", "fine", float(count), f"{what}, and the machine keeps them so.")
-    sentence = f"{what}, and the machine moves {len(off)} of them ({listed(off)})."
-    advice = (
-        "train longer, start visible biases at the data (boltz.rbm and boltz.dbm with x), or leave these units out."
-    )
-    return Finding("constant pixels", "attention", float(count), sentence, advice)
+def constant_pixels(views: Mapping[str, tuple[Array, Floats]]) -> Finding:
+    """Visible units that are constant in the rows (rows, units) of each view, against their mean activity (units,) in
+    the machine.
+    """
+    told, total, moved = [], 0, 0
+    for layer, (x, activity) in views.items():
+        constant = np.flatnonzero(np.ptp(x, axis=0) == 0)
+        count, units = len(constant), x.shape[1]
+        off = constant[np.abs(activity[constant] - x[0, constant]) > KEPT]
+        total, moved = total + count, moved + len(off)
+        what = f"{count} of {units} units of {layer} are constant in the data"
+        if not count:
+            told.append(f"All {units} units of {layer} vary in the data")
+        elif not len(off):
+            told.append(f"{what}, and the machine keeps them so")
+        else:
+            told.append(f"{what}, and the machine moves {len(off)} of them ({listed(off)})")
+    sentence = f"{'; '.join(told)}."
+    if not moved:
+        return Finding("constant pixels", "fine", float(total), sentence)
+    advice = "train longer, start visible biases at the data (builders with x), or leave these units out."
+    return Finding("constant pixels", "attention", float(total), sentence, advice)
 
 
 def frozen_chains(changes: NDArray[np.int64]) -> Finding:
@@ -98,20 +107,26 @@ def frozen_chains(changes: NDArray[np.int64]) -> Finding:
 
 
 def largest_field(machine: BoltzmannMachine, state: State) -> Finding:
-    """The largest total input of a hidden unit in size, given a state of all layers (rows, units), in nats."""
-    largest = {n: float(np.abs(machine.field(n, state)).max()) for n in machine.graph.hidden}
+    """The largest total input of a hidden unit in size, or of a visible one where there are none, given a state of all
+    layers (rows, units), in nats.
+    """
+    hidden = machine.graph.hidden
+    largest = {n: float(np.abs(machine.field(n, state)).max()) for n in hidden or machine.graph.views}
     layer = max(largest, key=lambda n: largest[n])
     verdict = graded(largest[layer], LARGE_FIELD, HUGE_FIELD)
-    sentence = f"The largest field of a hidden unit on data is {largest[layer]:.1f} nats, in {layer}."
+    which = "a hidden unit" if hidden else "a unit"
+    sentence = f"The largest field of {which} on data is {largest[layer]:.1f} nats, in {layer}."
     advice = "" if verdict == "fine" else "lower the learning rate, or hold the weights (--l2, --max-norm)."
     return Finding("largest field", verdict, largest[layer], sentence, advice)
 
 
 def weight_norms(machine: BoltzmannMachine) -> Finding:
-    """The largest norm of incoming weights beside the median of its layer."""
+    """The largest norm of incoming weights beside the median of its layer, among hidden layers or, where there are
+    none, visible ones.
+    """
     worst, sentence = -1.0, ""
-    for layer in machine.graph.hidden:
-        norms = np.linalg.norm(incoming(machine, layer)[:, :-1], axis=1)
+    for layer in machine.graph.hidden or machine.graph.views:
+        norms = weight_lengths(machine, layer)
         median = float(np.median(norms))
         ratio = float(norms.max()) / median if median > 0 else (float("inf") if norms.max() > 0 else 1.0)
         if ratio > worst:
@@ -134,10 +149,24 @@ def inactive_units(active: Mapping[str, int], units: Mapping[str, int]) -> Findi
 
 
 def incoming(machine: BoltzmannMachine, layer: str) -> Floats:
-    """Weights of all edges of a layer and its bias, one row a unit, (units, weights + 1)."""
-    edges = [(machine.params[key], lower) for key, _, lower in machine.graph.neighbours[layer]]
-    parts = [weight if lower else weight.T for weight, lower in edges]
+    """Weights of all edges of a layer to others and its bias, one row a unit, (units, weights + 1)."""
+    edges = [(machine.matrix(key), lower) for key, _, lower in machine.graph.neighbours[layer]]
+    parts = [dense(weight if lower else weight.T) for weight, lower in edges]
     return np.concatenate([*parts, machine.bias(layer)[:, None]], axis=1).astype(np.float64)
+
+
+def weight_lengths(machine: BoltzmannMachine, layer: str) -> Floats:
+    """The norm of the weights into each unit of a layer (units,), couplings within it among them."""
+    total = np.zeros(machine.units[layer])
+    for edge in machine.graph.edges:
+        if layer in (edge.lower, edge.upper):
+            total += (machine.matrix(edge.key).astype(np.float64) ** 2).sum(axis=1 if edge.lower == layer else 0)
+    return np.sqrt(total)
+
+
+def dense(weight: Any) -> Array:
+    """A weight matrix as an array, whatever it was."""
+    return np.asarray(weight.toarray() if issparse(weight) else weight)
 
 
 def listed(units: Sequence[int] | NDArray[Any]) -> str:

@@ -27,10 +27,14 @@ def of_boltzmann(model: BoltzmannMachine, x: Array) -> Found:
     """log p*(v) of checked rows: exact where at most 14 hidden units are in the way, else a lower bound."""
     if model.independent_hidden:
         return certain(-by_blocks(model, x, free_energy)), "exact", "free energy" if model.graph.hidden else "energy"
-    drawn = model.graph.colours[1] if model.graph.layered else model.graph.hidden
-    if class_units(model, drawn) <= QUICK_HIDDEN:
+    if few_hidden(model):
         return certain(exact_log_marginal(model, x)), "exact", "enumeration of hidden units"
     return certain(variational(model, x)), "lower", "variational bound"
+
+
+def few_hidden(model: BoltzmannMachine) -> bool:
+    """Whether at most 14 hidden units have to be counted, the others being summed in closed form."""
+    return class_units(model, model.graph.hidden_sides[0]) <= QUICK_HIDDEN
 
 
 def of_helmholtz(model: HelmholtzMachine, x: Array) -> Found | None:

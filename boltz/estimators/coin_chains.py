@@ -70,9 +70,8 @@ def ends_of_helmholtz(model: HelmholtzMachine, x: Array, chosen: Rows, chains: i
 def coin_path(machine: BoltzmannMachine, rows: Array) -> MeanFieldPath:
     """From fair coins to the posterior of rows (chains, units), a chain each."""
     v = machine.evidence(rows)
-    hidden = [n for n in machine.graph.units if n not in machine.graph.views]
-    start = {n: machine.zeros(len(rows), n) for n in hidden}
-    change = {n: machine.field(n, v) for n in hidden}
+    start = {n: machine.zeros(len(rows), n) for n in machine.graph.hidden}
+    change = {n: machine.field(n, v) for n in machine.graph.hidden}
     return MeanFieldPath(machine, start, change, -machine.marginal_energy(v, ()))
 
 

@@ -127,11 +127,12 @@ def _coupled(machine: BoltzmannMachine) -> NDArray[np.int64]:
 
 
 def _places(machine: BoltzmannMachine) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-    """Row, column and weight of each coupling, (couplings,) each; of full couplings those that are not 0."""
+    """Row, column and weight of each coupling that is not 0, (couplings,) each."""
     edge = machine.graph.within[machine.graph.visible]
     weight = machine.params[edge.key]
     if edge.pairs is not None:
-        return edge.pairs.rows.astype(np.int64), edge.pairs.columns.astype(np.int64), weight
+        there = np.flatnonzero(weight)
+        return edge.pairs.rows[there].astype(np.int64), edge.pairs.columns[there].astype(np.int64), weight[there]
     rows, others = np.nonzero(np.triu(weight))
     return rows, others, weight[rows, others]
 

@@ -15,15 +15,15 @@ from boltz.errors import InputError
 from boltz.estimators.elimination import MOST_NUMBERS, QUICK_NUMBERS, QUICK_WORK, eliminated, order_of
 from boltz.estimators.elimination import MOST_UNITS as MOST_IN_TURN
 from boltz.estimators.estimate import Estimate, exact
-from boltz.models.boltzmann import BoltzmannMachine, affordable_chains, checked_model
+from boltz.models.boltzmann import BoltzmannMachine, State, affordable_chains, checked_model
 from boltz.models.files import states_outside
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
-from boltz.nn.dense import forward
+from boltz.nn.factors import Dense
 from boltz.numerics import logsumexp
 from boltz.parallel import blocks, workers
 from boltz.rng import Key
-from boltz.sampling.recognition import score_prior
+from boltz.sampling.recognition import log_densities, rbm_log_density
 from boltz.units.states import states_of
 
 Array = NDArray[Any]
@@ -177,26 +177,32 @@ def drawn_class(model: BoltzmannMachine, chains: int, seed: int = 0) -> dict[str
     return {n: x.astype(model.dtype) for n, x in numbered(machine, mine, drawn).items()}
 
 
-def exact_log_marginal(model: BoltzmannMachine, x: Array) -> NDArray[np.float64]:
+def exact_log_marginal(
+    model: BoltzmannMachine, x: Array, sides: tuple[Sequence[str], Sequence[str]] | None = None
+) -> NDArray[np.float64]:
     """log of the sum over hidden states of exp(-energy) for visible rows x (rows, units), in nats.
 
-    Enumerates the hidden layers next to the visible class and sums the others in closed form; of a graph that is not
-    layered it enumerates all hidden layers.
+    Enumerates the hidden layers that graph.hidden_sides would draw and sums the others in closed form, unless sides
+    name others.
     """
-    machine, graph = model.to("cpu").astype(np.float64), model.graph
-    mine = graph.colours[1] if graph.layered else graph.hidden
-    summed = [layer for layer in graph.colours[0] if layer not in graph.views] if graph.layered else []
-    x = host(x).astype(np.float64)
-    evidence = machine.evidence(x)
+    machine = model.to("cpu").astype(np.float64)
+    mine, summed = sides or model.graph.hidden_sides
+    evidence = machine.evidence(host(x).astype(np.float64))
     parts = []
     with workers() as pool:
         sent = {layer: machine.input(layer, evidence) for layer in mine}
+        heard = [layer for layer in summed if machine.graph.hears_views(layer)]
+        given = {layer: machine.input(layer, evidence) for layer in heard}
         for numbers in chunks(machine, mine):
             state = configurations(machine, mine, numbers)
-            alone = -machine.marginal_energy(state, summed)
+            alone = -machine.marginal_energy(state, [layer for layer in summed if layer not in heard])
+            fields = {layer: machine.field(layer, state) for layer in heard}
 
-            def part(rows: slice, state: dict[str, Array] = state, alone: Array = alone) -> Array:
+            def part(rows: slice, state: State = state, alone: Array = alone, fields: State = fields) -> Array:
                 coupled = alone + sum(sent[layer][rows] @ state[layer].T for layer in mine)
+                for layer, field in fields.items():
+                    each = machine.unit_type(layer).total_log_partition
+                    coupled += np.stack([each(field + row) for row in given[layer][rows]])
                 return logsumexp(coupled, axis=1)
 
             parts.append(np.concatenate(pool.map(part, blocks(len(x)))))
@@ -216,6 +222,8 @@ def enumerated(machine: HelmholtzMachine, x: Array, known: Array | None = None) 
     None: all.
     """
     machine, x = machine.to("cpu").astype(np.float64), host(x).astype(np.float64)
+    if not machine.structure.latent:
+        return log_densities(machine, x)
     total = 1 << sum(layer.units for layer in machine.structure.latent)
     parts = [_enumerated(machine, x, known, slice(a, min(a + CHUNK, total))) for a in range(0, total, CHUNK)]
     return np.asarray(logsumexp(parts, axis=0))
@@ -229,14 +237,24 @@ def _enumerated(machine: HelmholtzMachine, x: Array, known: Array | None, number
         bits = (index[:, None] >> (shift + np.arange(layer.units))) & 1
         part.get(f"state/{layer.name}", layer.units)[...] = bits
         shift += layer.units
-    latent = machine.structure.latent
-    log_h = score_prior(machine, part, part.get(f"state/{latent[-1].name}", latent[-1].units))
-    for child, parent in reversed(list(zip(machine.layers, latent, strict=False))):
-        net, name = machine.structure.generative[child.name], f"generative/{child.name}"
-        field, _ = forward(net, name, machine.params, f"state/{parent.name}", part)
-        bias, conditional = net.bias(name, machine.params), machine.conditionals[child.name]
-        if child.name == machine.visible:
-            table = conditional.table if known is None else partial(conditional.table_of_known, known=known)
-            return np.asarray(logsumexp(table(field, bias, x) + log_h, axis=1))
-        conditional.score(field, bias, part.get(f"state/{child.name}", child.units), log_h)
-    raise AssertionError("a machine has a visible layer")
+    log_h = np.zeros(count)
+    for child, parent in reversed(machine.structure.chain[1:]):
+        state = part.get(f"state/{child.name}", child.units)
+        if parent is None and machine.prior_machine is not None:
+            log_h += rbm_log_density(machine.prior_machine, state)
+        else:
+            log_h += machine.factors[child.name].score(machine.place(child, parent, part), state).log_density
+    return np.asarray(logsumexp(_visible_table(machine, part, x, known) + log_h, axis=1))
+
+
+def _visible_table(machine: HelmholtzMachine, part: Part, x: Array, known: Array | None) -> NDArray[np.float64]:
+    """log p (rows, states) of visible rows, or of their known units, given each state of the layer above."""
+    (child, parent), factor = machine.structure.chain[0], machine.factors[machine.visible]
+    place = machine.place(child, parent, part)
+    if isinstance(factor, Dense):
+        table = factor.conditional.table
+        if known is not None:
+            table = partial(factor.conditional.table_of_known, known=known)
+        return table(*factor.head(place), x)
+    assert known is None
+    return np.stack([factor.score(place, row[None]).log_density for row in x])

@@ -36,6 +36,7 @@ from boltz.estimators.importance import reduced
 from boltz.estimators.marginals import marginal_of
 from boltz.estimators.precision import above_zero
 from boltz.estimators.second_look import look
+from boltz.estimators.unknown_units import Sampled
 from boltz.estimators.weight_means import bounds_and_errors, mean_and_error
 from boltz.estimators.words import TRUSTED_SHARE
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
@@ -48,6 +49,7 @@ from boltz.units.states import own_lengths
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 SAMPLES, MOST_BOUNDS = 1000, 1000
+LOOKS = 8  # kinds of incomplete rows whose samples are looked at again, those with the most rows
 TRUSTED_ROWS = 0.95
 NOT_STATES = ("the rows are not 0/1, so they are no states of binary units",)
 IMPOSSIBLE = ("log p(v) of binary rows is above 0, which cannot be",)
@@ -82,18 +84,17 @@ def log_likelihood(
     mask (rows, units) or (units,) is True where a unit is known; without one, NaN in x marks what is unknown. Unknown
     units are summed or integrated out, so that the value of a row is log p(its known part):
 
-    - Boltzmann machine: exact where one colour class of unknown and hidden units has at most 14 of them. Otherwise 200
-      chains are annealed over 500 temperatures for each row, which gives a lower bound in expectation.
+    - Boltzmann machine: exact where one side of the unknown and hidden units has at most 14 of them, or all are
+      independent given what is known. Otherwise 200 chains are annealed over 500 temperatures for each row, or with
+      samples so many importance samples are drawn, the unknown units being hidden ones: lower bounds in expectation.
     - Helmholtz machine: exact with at most 14 hidden units. Otherwise importance samples are drawn from recognition of
       the row as boltz.features fills it in, and only known units count in log p(v | h) (Mattei & Frellsen 2019, eq. 5).
       That is a lower bound, too. It is not trusted where hidden units are binary: no chains look for what samples miss.
     """
-    model = checked_machine(model, any_units=True, any_graph=True)
+    model = checked_machine(model, any_units=True, any_graph=True, any_factors=True)
     samples = checks.integer(samples, "samples", 0, 2**31)
     seed = checks.seed(seed)
     evidence = evidence_of(model, x, mask)
-    if not evidence.known.all():
-        checked_machine(model, "model, for rows with unknown units,", any_units=True)
     if own_lengths(model.layers[0].type):
         return of_documents(model, evidence.rows, log_z, samples, seed)
     if isinstance(log_z, Mapping):
@@ -134,10 +135,21 @@ def _incomplete(model: Model, evidence: Evidence, samples: int, log_z: Estimate,
     if len(whole):
         values[host(whole)], other, how = log_marginal(model, rows[whole], samples, seed)
         kind, method = kind_of_sum(kind, other), f"{how}; {method}"
+    doubts = tuple(
+        doubt
+        for each in sorted(part.sampled, key=lambda one: -len(one.rows))[:LOOKS]
+        for doubt in _seen(each, part.samples)
+    )
     unknown = log_units(model) - np.reshape(log_units(model, known), (-1, 1))  # which of_rows takes off, too
     values[:, [0, 3]] += unknown
     found = of_rows(model, rows, values, part.samples, (kind, method), log_z)
-    return replace(found, doubts=joined(found.doubts, part.doubts))
+    return replace(found, doubts=joined(found.doubts, part.doubts, tuple(dict.fromkeys(doubts))))
+
+
+def _seen(part: Sampled, samples: int) -> tuple[str, ...]:
+    """What a second look says against importance samples of rows of which the same entries are known."""
+    error = error_of_mean(part.values[:, 1], part.values[:, 2])
+    return look(part.machine, part.rows, part.values, samples, part.root).doubts(error)
 
 
 def importance_bounds(
@@ -153,7 +165,7 @@ def importance_bounds(
     first minus the last estimates -KL(q, p). For an RBM q is exact and all are equal. log_z and what is returned are as
     in log_likelihood. Raises InputError, and NumericalError for an overflow.
     """
-    model = checked_machine(model, any_units=True, any_graph=True)
+    model = checked_machine(model, any_units=True, any_graph=True, any_factors=True)
     listed = checks.sequence(samples, "samples", MOST_BOUNDS)
     sizes = [checks.integer(k, f"samples[{i}]", 1, 2**31) for i, k in enumerate(listed)]
     if not sizes:
@@ -164,7 +176,7 @@ def importance_bounds(
     if model.independent_hidden:
         found, kind, method = log_marginal(model, x, 0, seed)
         return [of_rows(model, x, found, 0, (kind, method), partition) for _ in sizes]
-    checked_machine(model, any_units=True, any_views=True)
+    checked_machine(model, any_units=True, any_graph=True, any_factors=True)
     values = reduced(model, x, max(sizes), key, lambda log_w: bounds_and_errors(log_w, sizes))
     each = [values[:, i] for i in range(len(sizes))]
     results = [of_rows(model, x, f, k, ("lower", _method(k)), partition) for f, k in zip(each, sizes, strict=True)]

@@ -1,7 +1,7 @@
 """Log-weights log p*(v, h) - log q(h | v) of samples of hidden units, machine class by machine class (nats).
 
 q is the recognition model of a Helmholtz machine, and for a Boltzmann machine a mixture of mean-field posteriors
-(sampling/mixtures.py) of the layers next to v, the others summed out.
+(sampling/mixtures.py) of the hidden layers that are drawn (graph.hidden_sides), the others summed out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from boltz.arrays import beside, on_device
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
-from boltz.nn.dense import forward
+from boltz.nn.factors import Dense
 from boltz.rng import Key
 from boltz.sampling.inputs import Scratch, layer_input, turned_weights
 from boltz.sampling.mixtures import mixture_of
@@ -31,37 +31,42 @@ CHUNK, DEVICE_CHUNK = 1024, 1 << 17  # samples of a Helmholtz machine that are i
 
 @dataclass(frozen=True, eq=False)
 class Weigher:
-    """log p*(v, h) of the layers next to v with the others summed out, what v sends being worked out once, in float64.
+    """log p*(v, h) of the drawn hidden layers, the others summed out; what v sends is worked out once, in float64.
 
-    constant (rows,): what does not depend on h; sent: layer -> (rows, units), fields of the layers next to v.
+    constant (rows,): what does not depend on h; sent: layer -> (rows, units), fields of the drawn layers from v and
+    their biases; heard: the same of the summed ones, (units,) where v sends them nothing.
     """
 
     machine: BoltzmannMachine
     constant: Floats
     sent: dict[str, Floats]
+    heard: dict[str, Array]
     turned: Mapping[Any, Any]
     scratch: Scratch
 
     def log_density(self, state: Mapping[str, Array]) -> Floats:
         """log p*(v, h) (rows,) of states (rows, units)."""
-        machine, total = self.machine, self.constant.copy()
+        machine, total = self.machine, self.constant - self.machine.coupling_energy(state, tuple(self.sent))
         for layer, fields in self.sent.items():
             total += np.einsum("ij,ij->i", fields, state[layer].astype(np.float64))
             total -= machine.unit_type(layer).base_energy(state[layer])
-        for layer in machine.graph.colours[0]:
-            if layer not in machine.graph.views:
-                inputs = layer_input(machine, layer, state, self.scratch, self.turned)
-                inputs += machine.bias(layer)
-                total += machine.unit_type(layer).total_log_partition(inputs)
+        for layer, fields in self.heard.items():
+            inputs = layer_input(machine, layer, state, self.scratch, self.turned)
+            inputs += fields
+            total += machine.unit_type(layer).total_log_partition(inputs)
         return total
 
 
 def weigher(machine: BoltzmannMachine, rows: Array, turned: Mapping[Any, Any]) -> Weigher:
     """log p*(v, h) for visible rows (rows, units); turned holds turned_weights of the machine."""
-    wide = machine.astype(np.float64)
-    v = machine.evidence(rows.astype(np.float64))
-    sent = {layer: wide.field(layer, v) for layer in machine.graph.colours[1]}
-    return Weigher(machine, -wide.marginal_energy(v, ()), sent, turned, Scratch(machine.arena))
+    wide, graph = machine.astype(np.float64), machine.graph
+    v, (drawn, summed) = machine.evidence(rows.astype(np.float64)), graph.hidden_sides
+    sent = {layer: wide.field(layer, v) for layer in drawn}
+    heard = {
+        layer: wide.field(layer, v).astype(machine.dtype) if graph.hears_views(layer) else machine.bias(layer)
+        for layer in summed
+    }
+    return Weigher(machine, -wide.marginal_energy(v, ()), sent, heard, turned, Scratch(machine.arena))
 
 
 def mean_field_weights(model: BoltzmannMachine) -> WeighRows:
@@ -71,7 +76,7 @@ def mean_field_weights(model: BoltzmannMachine) -> WeighRows:
     def weights(rows: Array, numbers: NDArray[np.int64], samples: int, key: Key) -> Floats:
         first = int(numbers[0])
         q, p = mixture_of(model, rows, first, key), weigher(model, rows, turned)
-        drawn = {layer: model.zeros(len(rows), layer) for layer in model.graph.colours[1]}
+        drawn = {layer: model.zeros(len(rows), layer) for layer in model.graph.hidden_sides[0]}
         log_w = np.empty_like(rows, shape=(len(rows), samples), dtype=np.float64)
         for i in range(samples):
             q.draw(key, i, first, drawn)
@@ -115,17 +120,17 @@ def _recognition_weights(
         some = np.ascontiguousarray(chains[:, start : start + chunk])
         found = draw(model, part, encoded, some.shape[1], drawn, beside(some.reshape(-1), rows))
         if known is not None:
-            found.generative.log_density[model.visible] = _log_p_of_known(found, known)
+            found.log_p[model.visible] = _log_p_of_known(found, known)
         log_w[:, start : start + chunk] = found.log_weights()
     return log_w
 
 
 def _log_p_of_known(found: Pass, known: Array) -> Floats:
     """log p(known units given the layer above) (rows * samples,) of samples that were drawn; known is (rows, units)."""
-    machine, above = found.machine, found.machine.structure.latent[0].name
-    net, name = machine.structure.generative[machine.visible], f"generative/{machine.visible}"
-    field, _ = forward(net, name, machine.params, f"state/{above}", found.inner)
+    machine, factor = found.machine, found.machine.factors[found.machine.visible]
+    assert isinstance(factor, Dense)
+    field, bias = factor.head(machine.place(*machine.structure.chain[0], found.inner))
     fields, rows = field.reshape(len(known), found.samples, -1), found.state(machine.visible)
-    bias, conditional = net.bias(name, machine.params), machine.conditionals[machine.visible]
+    conditional = factor.conditional
     each = [conditional.table_of_known(fields[i], bias, rows[i : i + 1], known[i : i + 1])[0] for i in range(len(rows))]
     return np.concatenate(each)

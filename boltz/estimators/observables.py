@@ -1,14 +1,14 @@
 """Thermal averages of a machine at any temperatures, from one run of replica exchange.
 
 The machine is E(x) at inverse temperature beta = 1 / T: the whole energy is scaled, couplings and fields, from fair
-coins at beta = 0 to the largest beta that is asked for. Copies of the ladder are independent, so that leaving one out
-at a time gives errors that hold whatever the autocorrelation within a copy (the jackknife, to first order).
+coins at beta = 0 to the largest beta that is asked for, or beyond. Copies of the ladder are independent, so leaving one
+out at a time gives errors that hold whatever the autocorrelation within a copy (the jackknife, to first order).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ Floats = NDArray[np.float64]
 MOST_TEMPERATURES = 1000
 TRUSTED_COPIES, TRUSTED_TRAVELLED, TRUSTED_TRIPS, LEAST_EFFECTIVE = 8, 0.5, 32, 100.0
 HALVES = 4.0  # errors that halves of copies or of the run may be apart
+MET_WELL = 0.2  # relative error of the share of a state that tells log Z
 NAMES = (
     "energy",
     "heat_capacity",
@@ -194,8 +195,10 @@ def observables(
     temperatures, where the machine itself is at T = 1, each with a standard error.
 
     One run of replica exchange serves all of them, with so many independent copies of a ladder of temperatures that is
-    fitted first, from infinity to the lowest one asked for. Each of so many rounds is a sweep at every rung and swaps
-    between neighbours; a third as many come first as burn-in. Half of the copies start hot and half of them cold.
+    fitted first, from infinity to the lowest one asked for. It goes on to where the state of least energy is common, if
+    all couplings can agree and most rungs lie before: then log Z is known at both ends. Each of so many rounds is a
+    sweep at every rung and swaps between neighbours; a third as many come first as burn-in. Half of the copies start
+    hot and half of them cold.
     Temperatures between rungs are reweighted (Shirts & Chodera 2008). Where units of two states have sparse couplings
     that they can all agree with, as in a ferromagnet, a sweep also turns clusters (Swendsen & Wang 1987), without which
     chains near a critical temperature are slow. Units must have two states, or all be categorical with the same states.
@@ -207,22 +210,24 @@ def observables(
     rounds = checks.integer(rounds, "rounds", 20, checks.MOST_STEPS)
     checks.callback(progress, "progress", 2)
     key, order = Key.from_seed(checks.seed(seed)).derive("observables"), order_of(model)
-    coldest = float(1 / wanted.min())
-    scaled = wide_enough(replace(model, arena=model.arena * model.dtype.type(coldest)))
-    replicas = _started(scaled, copies, key)
-    exchange(replicas, round(BURN * rounds), keep=0)
+    replicas, coldest = _started(model, float(1 / wanted.min()), copies, key)
+    scaled = replicas.ladder.machine
+    lowest = _Lowest(scaled, replicas.ladder.rungs - 1)
+    exchange(replicas, round(BURN * rounds), keep=0, seen=lowest.see)
     shape = copies, replicas.ladder.rungs, rounds
-    checks.affordable(4 * copies * rounds * shape[1], "copies times rounds times rungs", 8)
-    energy, moment = np.empty(shape), np.empty(shape)
+    checks.affordable(5 * copies * rounds * shape[1], "copies times rounds times rungs", 8)
+    energy, moment, met = np.empty(shape), np.empty(shape), np.empty(shape)
 
     def seen(number: int, rung: int, state: dict[str, Array]) -> None:
-        energy[:, rung, number] = host(scaled.full_energy(state)) / coldest
+        scale = host(scaled.full_energy(state))
+        energy[:, rung, number], met[:, rung, number] = scale / coldest, lowest.met(state, scale)
         moment[:, rung, number] = host(order(state))
 
     found = exchange(replicas, rounds, 1, progress, seen=seen)
     betas = replicas.ladder.betas * coldest  # type: ignore[attr-defined]
-    first, units = replicas.ladder.start_log_z, sum(_counts(model).values())
-    result = _observed(wanted, betas, first, (energy, moment), found, units)
+    ends = replicas.ladder.start_log_z, -lowest.energy
+    units = sum(_counts(model).values())
+    result = _observed(wanted, betas, ends, (energy, moment, met), found, units)
     turned = replicas.ladder.clusters is not None  # type: ignore[attr-defined]
     return result if turned else replace(result, doubts=(*_immobile(found), *result.doubts))
 
@@ -270,34 +275,76 @@ def _wanted(temperatures: Any) -> Floats:
     return found
 
 
-def _started(machine: BoltzmannMachine, copies: int, key: Key) -> Replicas:
-    """Replicas on a ladder whose neighbours swap, from independent fair units to the machine."""
-    base = {n: np.zeros(units) for n, units in machine.units.items()}
-    path, clusters = BaseRatePath(machine, base, *machine.by_size), clusters_of(machine)
+def _started(model: BoltzmannMachine, asked: float, copies: int, key: Key) -> tuple[Replicas, float]:
+    """Replicas on a ladder whose neighbours swap, from independent fair units to the model at the inverse temperature
+    of the last rung, which comes with them.
 
-    def ladder(places: Floats) -> Temperatures:
-        return Temperatures(path, places, clusters)
+    That is the one asked for, or a higher one at which a state is common that all couplings agree with, where less than
+    half of the rungs lie beyond the one asked for: then log Z is known at both ends.
+    """
+    clusters = clusters_of(model)
+    far = asked if clusters is None else max(asked, clusters.settled)
+    last = far if np.isfinite(far) else asked
+    places = fitted_places(_ladder(model, last), np.linspace(0, 1, PILOT_RUNGS), None, key.derive("ladder"))
+    before = places[places < asked / last]
+    if len(places) > 2 * len(before) + 1:
+        places, last = np.append(before * last / asked, 1.0), asked
+    ladder = _ladder(model, last)(places)
+    modes = search(ladder.machine, key.derive("search"), {})
+    return replicas_of(ladder, copies, SWEEPS, key.derive("run"), modes), last
 
-    places = fitted_places(ladder, np.linspace(0, 1, PILOT_RUNGS), None, key.derive("ladder"))
-    modes = search(machine, key.derive("search"), {})
-    return replicas_of(ladder(places), copies, SWEEPS, key.derive("run"), modes)
+
+def _ladder(model: BoltzmannMachine, last: float) -> Callable[[Floats], Temperatures]:
+    """What makes a ladder of places from independent fair units to a model at an inverse temperature."""
+    machine = wide_enough(replace(model, arena=model.arena * model.dtype.type(last)))
+    path = BaseRatePath(machine, {n: np.zeros(units) for n, units in machine.units.items()}, *machine.by_size)
+    clusters = clusters_of(machine)
+    return lambda places: Temperatures(path, places, clusters)
+
+
+@dataclass
+class _Lowest:
+    """The state of the least energy that a run comes by at its last rung, whose share there says what log Z is."""
+
+    machine: BoltzmannMachine
+    rung: int
+    energy: float = np.inf
+    state: Mapping[str, Array] = field(default_factory=dict)
+
+    def see(self, number: int, rung: int, state: Mapping[str, Array]) -> None:
+        """Look for it among states (copies, units) by layer."""
+        if rung != self.rung:
+            return
+        found = host(self.machine.full_energy(state))
+        best = int(found.argmin())
+        if found[best] < self.energy:
+            self.energy, self.state = float(found[best]), {n: host(x[best]).copy() for n, x in state.items()}
+
+    def met(self, state: Mapping[str, Array], energy: Floats) -> Floats:
+        """1 for each of the states (copies, units) by layer, of these energies, that is the one found."""
+        found = np.isclose(energy, self.energy, rtol=1e-6, atol=1e-6).astype(np.float64)
+        for copy in np.flatnonzero(found):
+            found[copy] = all(np.array_equal(host(state[n][copy]), x) for n, x in self.state.items())
+        return found
 
 
 def _observed(
     temperatures: Floats,
     betas: Floats,
-    first_log_z: float,
-    traces: tuple[Floats, Floats],
+    ends: tuple[float, float],
+    traces: tuple[Floats, Floats, Floats],
     found: Exchanged,
     units: int,
 ) -> Observables:
-    """All observables from the energies and order parameters (copies, rungs, rounds) of a run."""
-    energy, m = traces
+    """All observables from the energies, the order parameters and the visits of one state (copies, rungs, rounds) of a
+    run. ends: log Z at the first of betas, and the log of the weight of that state at the last.
+    """
+    energy, m, met = traces
     centre = float(energy.mean())
     low = energy - centre
-    features = np.stack([low, low**2, m, np.abs(m), m**2, m**4])
-    mixed, wanted = mixture(energy, betas, first_log_z), 1 / temperatures
-    at = reweighted(mixed, wanted, features)
+    features = np.stack([low, low**2, m, np.abs(m), m**2, m**4, met])
+    mixed, wanted = mixture(energy, betas, ends[0]), 1 / temperatures
+    at, apart, wider = from_both_ends(reweighted(mixed, np.append(wanted, betas[-1]), features), ends[1])
     values = _values(at.log_z, at.means, wanted, units, centre)
     copies = len(energy)
     less = copies / (copies - 1)  # what leaving a copy out takes away
@@ -306,10 +353,13 @@ def _observed(
         for one, other in zip(at.of_log_z, at.of_means, strict=True)
     ]
     errors = {n: np.sqrt((copies - 1) * np.var([each[n] for each in left], axis=0)) for n in NAMES}
+    errors |= {n: wider * errors[n] for n in ("free_energy", "log_z", "entropy")}
     nearest = np.abs(betas[:, None] - wanted).argmin(axis=0)
     follow = dict(zip(FOLLOWED, (energy, m, np.abs(m)), strict=True))
     times = {n: np.array([integrated_time(x[:, k]) for k in nearest]) for n, x in follow.items()}
     doubts = _doubts(found, at, times, {n: follow[n][:, nearest] for n in ("energy", "absolute_magnetisation")})
+    if apart > HALVES:
+        doubts = (*doubts, f"log Z from both ends of the ladder differs by {apart:.1f} errors")
     return Observables(
         temperatures,
         units,
@@ -325,9 +375,28 @@ def _observed(
     )
 
 
+def from_both_ends(at: Reweighted, log_weight: float) -> tuple[Reweighted, float, float]:
+    """log Z of all targets but the last, by what is known at both ends of a ladder.
+
+    The last feature is 1 where a state of this log-weight at the last target was met, and its mean there is the weight
+    by Z. So log Z is known twice there. What lies between has the mean 0 and serves all targets as a control variate
+    (Hammersley & Handscomb 1964), if the state is met often. Also returns how many errors both are apart, and what
+    errors of log Z are multiplied by, since the slope is fitted to few copies.
+    """
+    share, of_share, copies = at.means[-1, -1], at.of_means[:, -1, -1], len(at.of_log_z)
+    others = Reweighted(at.log_z[:-1], at.means[:-1], at.of_log_z[:, :-1], at.of_means[:, :-1], at.ess[:-1])
+    if copies < TRUSTED_COPIES or not 0 < np.sqrt(np.sum(of_share**2)) < MET_WELL * share:
+        return others, 0.0, 1.0
+    gap, of_gap = log_weight - np.log(share) - at.log_z[-1], -of_share / share - at.of_log_z[:, -1]
+    slope = -(of_gap @ others.of_log_z) / np.sum(of_gap**2)
+    log_z, of_log_z = others.log_z + slope * gap, others.of_log_z + np.outer(of_gap, slope)
+    wider = np.sqrt((copies - 1) / (copies - 3))
+    return replace(others, log_z=log_z, of_log_z=of_log_z), abs(gap) / float(np.sqrt(np.sum(of_gap**2))), wider
+
+
 def _values(log_z: Floats, means: Floats, beta: Floats, units: int, centre: float) -> dict[str, Floats]:
     """Observables by name from log Z (targets,) and the means (targets, features) of centred energies and of m."""
-    low, low2, m, size, m2, m4 = means.T
+    low, low2, m, size, m2, m4, _ = means.T
     energy = low + centre
     with np.errstate(divide="ignore", invalid="ignore"):  # there is none where no state has any magnetisation
         binder = 1 - m4 / (3 * m2**2)

@@ -112,7 +112,8 @@ def posterior_sandwich(
     plan, seed = _plan(model, chains, betas, seed, progress)
     rows, key = checks.integer(rows, "rows", 1, 2**31), plan.key.derive("simulated")
     state = marginal_of(plan.model).simulated(plan.model, rows, key)
-    x, partition = state.pop(plan.model.visible), undirected_log_z(plan.model, None, seed)
+    x = np.concatenate([state.pop(layer.name) for layer in plan.model.visible_layers], axis=1)
+    partition = undirected_log_z(plan.model, None, seed)
     if plan.model.independent_hidden:
         found = of_rows(plan.model, x, _exact(plan.model, x), 0, ("exact", "free energy"), partition)
         return PosteriorSandwich(found, found, 0.0, 0.0)
@@ -130,11 +131,14 @@ def posterior_sandwich(
 
 
 def _plan(model: Any, chains: Any, betas: Any, seed: Any, progress: Progress | None) -> tuple[Plan, int]:
-    model, seed = checked_machine(model, any_units=True), checks.seed(seed)
+    model = checked_machine(model, any_units=True, any_graph=True, any_factors=True)
+    if model.directed is not None and model.binary_hidden:
+        checked_machine(model)
+    seed = checks.seed(seed)
     chains = checks.integer(chains, "chains", 1, 2**31)
     checks.callback(progress, "progress", 2)
-    kinds = {layer.kind for layer in model.layers[1:]}
-    if len(kinds) > 1:
+    kinds = {layer.kind for layer in model.hidden_layers}
+    if model.directed is not None and len(kinds) > 1:
         raise InputError(
             f"model must have hidden layers of one kind to be annealed, got {' and '.join(sorted(kinds))} ones."
         )

@@ -1,13 +1,13 @@
-"""log p*(known part) of rows with unknown entries: the log-normaliser of the machine clamped at what is known.
+"""log p*(known part) of rows with unknown entries: log p* of a machine whose hidden units are the unknown ones, too.
 
-Each row has a machine of its own: its visible units are the unknown ones, and its hidden units hear the known ones as a
-change of their biases. Its log Z is exact where its smaller colour class can be enumerated: few unknown units of an
-RBM are summed out by the free energy. Otherwise annealed importance sampling gives a lower bound in expectation.
+Rows of which the same entries are known share such a machine (models/opened.py). Few unknown units of an RBM are summed
+out by the free energy. What cannot be enumerated is sampled, or annealed with the known units of each row held: both
+give lower bounds in expectation.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,51 +16,43 @@ from numpy.typing import NDArray
 from boltz.arrays import host
 from boltz.errors import InputError
 from boltz.estimators.ais import ais
+from boltz.estimators.closed_forms import certain, of_boltzmann
 from boltz.estimators.estimate import Estimate, Kind
-from boltz.estimators.exact import class_units, exact_log_z
+from boltz.estimators.exact import class_units, exact_log_marginal
+from boltz.estimators.log_weights import mean_field_weights
+from boltz.estimators.precision import accurate
+from boltz.estimators.weight_means import mean_and_error
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.graph import Graph
+from boltz.models.files import Model
+from boltz.models.opened import held, opened
+from boltz.parallel import blocks, workers
 from boltz.rng import Key
 from boltz.sampling.evidence import Evidence
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-MOST_UNITS, CHAINS, TEMPERATURES = 14, 200, 500
+MOST_UNITS, CHAINS, TEMPERATURES, ROWS = 14, 200, 500, 256
 DOUBTED = 0.05  # share of the rows whose own doubts count
 
 
-def clamped(machine: BoltzmannMachine, row: Array, known: Array) -> tuple[BoltzmannMachine, float]:
-    """The machine of the unknown and the hidden units given a row (units,), and what is added to its log Z (nats).
-
-    known (units,) is True for what is known; some units are not.
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """Rows (rows, units) of a machine that were measured by importance samples, what mean_and_error says of them (rows,
+    4), and the key that the samples are of.
     """
-    visible, bias = machine.visible, machine.bias(machine.visible)
-    layers = [replace(layer, units=int((~known).sum())) if layer.name == visible else layer for layer in machine.layers]
-    graph = Graph(tuple(layers), machine.graph.edges)
-    found = BoltzmannMachine(graph, np.zeros(graph.parameters, machine.dtype))
-    given = {visible: np.where(known, row, 0).astype(machine.dtype)[None]}
-    for edge in graph.edges:
-        weight = machine.params[edge.key]
-        if edge.lower == visible:
-            weight = weight[~known]
-        elif edge.upper == visible:
-            weight = weight[:, ~known]
-        found.params[edge.key][...] = weight
-    for layer in graph.units:
-        for name, own in machine.own(layer).items():
-            found.own(layer)[name][...] = own[~known] if layer == visible else own
-    for _, layer, _ in machine.graph.neighbours[visible]:
-        found.bias(layer)[...] = machine.field(layer, given)[0]
-    kind = machine.layers[0].type.bound({name: own[known] for name, own in machine.own(visible).items()})
-    base = kind.base_energy(row[known][None].astype(np.float64))[0]
-    return found, float(given[visible][0].astype(np.float64) @ bias - base)
+
+    machine: Model
+    rows: Array
+    values: Floats
+    root: Key
 
 
 @dataclass(frozen=True, eq=False)
 class Known:
     """log p*(known part) of rows: values (rows, 4) as of_rows takes them, how they came about, doubts of single rows.
 
-    samples is the number of chains or samples a row, 0 where all rows are exact.
+    samples is the number of chains or samples a row, 0 where all rows are exact; sampled: those at whose samples a
+    second look may be taken.
     """
 
     values: Floats
@@ -68,40 +60,84 @@ class Known:
     method: str
     samples: int
     doubts: tuple[str, ...]
+    sampled: tuple[Sampled, ...] = ()
 
 
 def log_known(model: BoltzmannMachine, evidence: Evidence, samples: int, log_z: Estimate, seed: int) -> Known:
-    """log p* of the known part of each row, of which some units are unknown; raises InputError unless samples is 0.
+    """log p* of the known part of each row, of which some units are unknown: by so many importance samples a row, or
+    with samples 0 exact for few units, else by annealing.
 
     A row of which nothing is known has log Z itself, given as log_z.
     """
-    if samples:
-        raise InputError(
-            f"x must have no unknown units (NaN, or mask False) for a bound of samples={samples}: give samples=0."
-        )
-    wide, key, doubts = model.to("cpu").astype(np.float64), Key.from_seed(seed).derive("clamped"), []
-    found = np.empty((len(evidence), 4))
-    for i, (row, known) in enumerate(zip(host(evidence.rows), host(evidence.known), strict=True)):
-        if not known.any():
-            found[i] = log_z.value, 0.0, 1.0, log_z.value
+    machine, rows, known = model.to("cpu"), host(evidence.rows), host(evidence.known)
+    if len(rows) * samples >= 2**32:
+        raise InputError(f"rows times samples must be below 2^32, got {len(rows):,} x {samples:,}.")
+    found, doubts, sampled, measured = np.empty((len(rows), 4)), [], [], 0
+    patterns, place = np.unique(known, axis=0, return_inverse=True)
+    for number, pattern in enumerate(patterns):
+        mine = np.flatnonzero(place.reshape(-1) == number)
+        if not pattern.any():
+            found[mine] = log_z.value, 0.0, 1.0, log_z.value
             continue
-        rest, constant = clamped(wide, row, known)
-        if enumerable(rest):
-            value = constant + exact_log_z(rest).value
-            found[i] = value, 0.0, 1.0, value
-            continue
-        estimate = ais(rest.astype(model.dtype), CHAINS, TEMPERATURES, key.derive(i).key0)
-        doubts.append(estimate.doubts)
-        share, largest = estimate.ess / CHAINS, float(estimate.log_weights.max())
-        found[i] = constant + estimate.value, estimate.standard_error, share, constant + largest
-    if not doubts:
+        rest, x = opened(machine, pattern), np.ascontiguousarray(rows[mine][:, pattern])
+        exact = rest.independent_hidden or (samples == 0 and countable(rest))
+        if exact:
+            found[mine] = _exact(rest, x)
+        elif samples:
+            root = Key.from_seed(seed).derive("unknown", number)
+            found[mine] = _by_samples(rest, x, samples, root.derive("importance"))
+            sampled.append(Sampled(rest, x, found[mine], root))
+        else:
+            for row, at in zip(x, mine, strict=True):
+                found[at], said = _annealed(rest, row, Key.from_seed(seed).derive("clamped", int(at)))
+                doubts.append(said)
+        measured += 0 if exact else len(mine)
+    if not measured:
         return Known(found, "exact", "unknown units summed out", 0, ())
+    if samples:
+        method = f"importance-weighted bound with unknown units as hidden ones, k = {samples}"
+        return Known(found, "lower", method, samples, (), tuple(sampled))
     doubted = [each for each in doubts if each]
     words = doubted[0] if len(doubted) > DOUBTED * len(found) else ()
     method = f"annealing with the known units clamped, {CHAINS} chains a row, {TEMPERATURES} temperatures"
     return Known(found, "lower", method, CHAINS, tuple(f"of single rows: {doubt}" for doubt in words))
 
 
-def enumerable(rest: BoltzmannMachine) -> bool:
-    """Whether the smaller colour class of a clamped machine has few units."""
-    return min(class_units(rest, layers) for layers in rest.graph.colours) <= MOST_UNITS
+def countable(rest: BoltzmannMachine) -> bool:
+    """Whether log p* of visible rows is exact: hidden units are independent, or few of them have to be counted."""
+    return rest.independent_hidden or class_units(rest, _sides(rest)[0]) <= MOST_UNITS
+
+
+def _sides(rest: BoltzmannMachine) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The hidden layers to count, and those to sum out given these: of two layered sides the one with fewer units."""
+    drawn, summed = rest.graph.hidden_sides
+    turned = rest.graph.layered and class_units(rest, summed) < class_units(rest, drawn)
+    return (summed, drawn) if turned else (drawn, summed)
+
+
+def _exact(rest: BoltzmannMachine, x: Array) -> Floats:
+    """(rows, 4): log p* of rows where it is countable."""
+    return of_boltzmann(rest, x)[0] if rest.independent_hidden else certain(exact_log_marginal(rest, x, _sides(rest)))
+
+
+def _by_samples(rest: BoltzmannMachine, x: Array, samples: int, key: Key) -> Floats:
+    """(rows, 4): what mean_and_error says of the weights of each row."""
+    wide, rows = accurate(rest, x)
+    assert wide.undirected is not None
+    weights = mean_field_weights(wide.undirected)
+
+    def work(part: slice) -> Floats:
+        return mean_and_error(weights(rows[part], np.arange(part.start, part.start + len(rows[part])), samples, key))
+
+    with workers() as pool:
+        return np.concatenate(pool.map(work, blocks(len(rows), ROWS)))
+
+
+def _annealed(rest: BoltzmannMachine, row: Array, key: Key) -> tuple[Floats, tuple[str, ...]]:
+    """The same (4,) of one row by annealing its hidden units, and what speaks against it."""
+    wide = rest.astype(np.float64)
+    machine, constant = held(wide, row.astype(np.float64))
+    assert machine is not None, "machines of independent hidden units are summed exactly"
+    estimate = ais(machine.astype(rest.dtype), CHAINS, TEMPERATURES, key.key0)
+    share, largest = estimate.ess / CHAINS, float(estimate.log_weights.max())
+    return np.array([constant + estimate.value, estimate.standard_error, share, constant + largest]), estimate.doubts

@@ -60,7 +60,8 @@ def measured(run: Run, progress: Report) -> dict[str, Any] | None:
     found["log_likelihood"] = likelihood.as_dict()
     found["methods"]["log_likelihood"] = likelihood.method
     said = verdict(likelihood, log_z, samples)
-    layers = layers_of(run.model, x, seed, steps(progress, "what each layer adds"))
+    stack = run.model.kind == "dbm"  # what the parts of other machines add takes longer: boltz diagnose tells it
+    layers = layers_of(run.model, x, seed, steps(progress, "what each layer adds")) if stack else ()
     simple = beside(run.model, data, x, description, seed)
     found |= {"beside": simple.as_dict(), "learnt": simple.verdict(likelihood.per_row, found["log_likelihood"])}
     about = {"which": which, "rows": len(x), "samples": samples, "data": data.name, "binarize": how}

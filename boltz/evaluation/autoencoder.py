@@ -13,7 +13,7 @@ from boltz.models.files import visible_rows
 from boltz.networks.network import Network
 from boltz.networks.predict import encode, losses_again, reconstruct
 from boltz.plotting import images
-from boltz.plotting.machines import shades
+from boltz.plotting.machines import greys_of
 from boltz.storage.tables import Table, written
 
 WRITES = ("codes.npy", "reconstructions.png")
@@ -33,7 +33,8 @@ def measured(network: Network, seen: Seen, folder: Path) -> dict[str, Any]:
             if network.net.functions[-1] == "sigmoid":
                 entropies.append(losses_again(network, visible_rows(network, x)))
     x = rows.seen(slice(0, min(len(rows), PICTURED)))
-    parts = {"row": shades(network, x), "again": shades(network, reconstruct(network, x))}
+    greys = greys_of(network, x)
+    parts = {"row": greys.of(x), "again": greys.of(reconstruct(network, x))}
     title = f"rows of {rows.data.name}, each above its reconstruction from {units} numbers"
     images.save(images.stacked_tiles(parts, rows.data.shape, title), folder / "reconstructions.png")
     return {**rows.about, "code": units, "squared_error": _mean(squares), "cross_entropy": _mean(entropies)}

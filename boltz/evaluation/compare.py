@@ -58,9 +58,9 @@ def compare(
 
     models are machines, runs, or paths of runs or model files, in a list or a dict by name. log p(v) of each is the
     importance-weighted bound of so many samples a row (200), less log Z, which is exact for small machines, and else
-    measured by chains (100) annealed over betas ("sm2008"); that of an rbm is exact but for log Z. data, split,
-    binarize, train, limit and progress as in boltz.evaluate, by default the data of the runs. Raises InputError,
-    FileError.
+    measured by chains (100) annealed over betas ("sm2008"). Where hidden units are independent given v, as in an rbm,
+    it is exact but for log Z. data, split, binarize, train, limit and progress as in boltz.evaluate, by default the
+    data of the runs. Raises InputError, FileError.
     """
     told, asked = heard(progress), {"samples": samples, "chains": chains, "betas": betas}
     names = {name for name, value in asked.items() if value is not None}
@@ -314,12 +314,6 @@ def compared(
             "Machines of documents of any length are not compared, as log Z depends on the length: see the perplexity "
             "that boltz evaluate prints of each."
         )
-    for each in found:
-        if each.kind == "bm" and not each.model.independent_hidden:
-            raise InputError(
-                f"{each.place} holds a machine whose hidden units are coupled to each other, which importance sampling "
-                "does not know: measure each machine with boltz.evaluate (boltz evaluate)."
-            )
     models = []
     for i, each in enumerate(found):
         progress(f"comparing: {each.name}", i, len(found))
@@ -360,7 +354,7 @@ def measured(each: Trained, x: Any, samples: int, annealing: Annealing, progress
     log_z = annealed(each.model, annealing, progress)
     sizes = [k for k in SIZES if k < samples] + [samples]
     bounds = importance_bounds(each.model, x, sizes, log_z, annealing.seed)
-    best, exact = bounds[-1], each.kind in ("rbm", "bm")
+    best, exact = bounds[-1], each.model.independent_hidden
     return Compared(
         each.name,
         each.path,

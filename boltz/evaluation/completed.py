@@ -12,7 +12,7 @@ from boltz.data import Data
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.plotting import images
-from boltz.plotting.machines import shades
+from boltz.plotting.machines import greys_of
 from boltz.storage.run_folder import PICTURES
 from boltz.storage.tables import Table, write_arrays, written
 from boltz.units.onehot import codes_of
@@ -35,7 +35,8 @@ def write(
     found, known = parts["completed"], parts["known"]
     title, drawn, rows = about
     if out.suffix in PICTURES:
-        data, again = (shades(model, parts[name][: images.MOST_STACKED]) for name in ("data", "completed"))
+        greys = greys_of(model, found)
+        data, again = (greys.of(parts[name][: images.MOST_STACKED]) for name in ("data", "completed"))
         given = np.where(known[: images.MOST_STACKED], data, GREY)
         images.save(images.stacked_tiles({"data": data, "given": given, "completed": again}, shape, title), out)
         return

@@ -91,7 +91,8 @@ def describe(model: Any) -> Description:
         return Description(_told(_network(model)))
     if isinstance(model, str | os.PathLike):
         return Description(_told(of_path(checks.path(model, "model"))))
-    return Description(_told(_machine(checked_machine(model, "model", WANTED, any_units=True, any_graph=True))))
+    machine = checked_machine(model, "model", WANTED, any_units=True, any_graph=True, any_factors=True)
+    return Description(_told(_machine(machine)))
 
 
 def of_path(path: Path) -> Entries:

@@ -14,10 +14,12 @@ from boltz.data.dataset import known_in_full, only, parted
 from boltz.diagnostics.diagnose import LEAST_SWEEPS, NEED_ROWS, diagnose_chains
 from boltz.diagnostics.diagnose import diagnose as judged
 from boltz.diagnostics.findings import Diagnosis, Finding, Verdict
-from boltz.diagnostics.layers import LayerGain, layers_of
+from boltz.diagnostics.layers import LayerGain, layers_of, untold
 from boltz.diagnostics.log_z import halved, overlap
+from boltz.diagnostics.views import ViewUse, views_of_rows
 from boltz.errors import InputError
-from boltz.estimators.two_sided import from_both_sides
+from boltz.estimators.exact import exact_log_z, quick
+from boltz.estimators.two_sided import TwoSided, from_both_sides
 from boltz.evaluation.learnt import learnt
 from boltz.evaluation.log_z import Wanted
 from boltz.evaluation.per_unit import visible_of
@@ -25,6 +27,7 @@ from boltz.evaluation.reading import loaded
 from boltz.evaluation.rows import rows_given, visible_rows
 from boltz.evaluation.trained import Trained, trained
 from boltz.models.files import Model
+from boltz.models.views import of_several
 from boltz.progress import Report, heard, steps
 from boltz.rng import Key
 from boltz.storage import run_folder
@@ -34,7 +37,7 @@ from boltz.training.overfitting import gap as gap_of
 from boltz.units.states import own_lengths
 
 SWEEPS, ROWS, LEAST_ROWS = 1000, 1000, 2
-UNJUDGED = ("multimodal", "bm")
+NO_LOG_Z = "What hearing other views is worth is not told, since log Z is not known: ask for it (--log-z)."
 
 
 def diagnose(
@@ -85,22 +88,10 @@ class Asked:
 
 
 def checked_sweeps(found: Trained, sweeps: int | None, option: str) -> int:
-    """The sweeps that were asked for, or the default; raises InputError where there are no chains, and for a machine
-    whose chains are not judged.
-    """
-    refuse_graph(found, "diagnosed")
+    """The sweeps that were asked for, or the default; raises InputError where there are no chains."""
     if found.model.undirected is None and sweeps is not None:
         raise InputError(f"{option} are of Gibbs chains, but {found.place} holds a directed machine, which has none.")
     return checks.integer(SWEEPS if sweeps is None else sweeps, "sweeps", LEAST_SWEEPS, 10**7)
-
-
-def refuse_graph(found: Trained, what: str) -> None:
-    """Raise InputError for a machine of several visible layers, or with couplings within a layer; what is not done."""
-    if found.kind in UNJUDGED:
-        raise InputError(
-            f"{found.place} holds a machine of kind {found.kind}, which is not {what}: "
-            "measure it with boltz.evaluate (boltz evaluate) and its log Z with boltz.log_z (boltz logz)."
-        )
 
 
 def has_no_rows(found: Trained) -> bool:
@@ -117,7 +108,8 @@ def diagnosed_alone(found: Trained, asked: Asked, progress: Report) -> Diagnosis
     progress(f"running chains for {asked.sweeps:,} sweeps", 0, 0)
     told = diagnose_chains(found.model, particles, asked.sweeps, asked.seed, found.run.settings or None)
     if asked.wanted is not None:
-        told = _with_log_z(told, found.model, asked.wanted, asked.seed, progress)
+        both = _measured_log_z(found.model, asked.wanted, asked.seed, progress)
+        told = _with_log_z(told, found.model, both, asked.seed)
     about: dict[str, Any] = {} if found.path is None else {"path": str(found.path)}
     about |= {"data": None, "split": None, "rows": 0, "binarize": None, "seed": asked.seed}
     deep = ["inactive units"] if found.model.directed is not None else []
@@ -153,9 +145,17 @@ def diagnosed(found: Trained, given: tuple[Data, str | None], asked: Asked, prog
     told = told if beyond is None else told.extended(beyond)
     layers = layers_of(model, x, asked.seed, steps(progress, "what each layer adds"))
     told = told.extended(*map(LayerGain.finding, layers), layer_gains=[each.as_dict() for each in layers])
+    lacking = [why] if (why := untold(model, x)) else []
     told = told.extended(*overfitting(found, asked.seed))
-    if asked.wanted is not None:
-        told = _with_log_z(told, model, asked.wanted, asked.seed, progress)
+    both = None if asked.wanted is None else _measured_log_z(model, asked.wanted, asked.seed, progress)
+    if machine := of_several(model):
+        progress("what each view hears", 0, 0)
+        log_z = both.estimate if both is not None else exact_log_z(machine) if quick(machine) else None
+        views = views_of_rows(machine, x, log_z, asked.seed)
+        told = told.extended(*map(ViewUse.finding, views), views=[each.as_dict() for each in views])
+        lacking += [] if log_z is not None else [NO_LOG_Z]
+    told = told.extended(untold=lacking) if lacking else told
+    told = told if both is None else _with_log_z(told, model, both, asked.seed)
     about: dict[str, Any] = {} if found.path is None else {"path": str(found.path)}
     about |= {"data": data.name, "split": split, "rows": len(x), "binarize": how, "units": visible_of(model).kind}
     about |= {"seed": asked.seed}
@@ -164,7 +164,7 @@ def diagnosed(found: Trained, given: tuple[Data, str | None], asked: Asked, prog
 
 def _refuse_documents(found: Trained) -> None:
     """Raise InputError for documents with lengths of their own, which chains keep."""
-    if own_lengths(found.model.layers[0].type):
+    if any(own_lengths(layer.type) for layer in found.model.visible_layers):
         raise InputError(
             f"{found.place} is of documents of any length, which are not diagnosed, since chains keep their lengths: "
             "give boltz.diagnose, in Python, model.of_length(n) and rows of n words each."
@@ -201,11 +201,17 @@ def _both(found: Trained, seed: int) -> tuple[Any, Any] | None:
     return one, other
 
 
-def _with_log_z(found: Diagnosis, model: Model, wanted: Wanted, seed: int, progress: Report) -> Diagnosis:
-    """A diagnosis with findings on log Z, measured as it is wanted."""
+def _measured_log_z(model: Model, wanted: Wanted, seed: int, progress: Report) -> TwoSided:
+    """log Z as it is wanted."""
     machine = model.undirected
     assert machine is not None
-    both = from_both_sides(machine, wanted.error, wanted.budget, seed, progress=steps(progress, "log Z"))
+    return from_both_sides(machine, wanted.error, wanted.budget, seed, progress=steps(progress, "log Z"))
+
+
+def _with_log_z(found: Diagnosis, model: Model, both: TwoSided, seed: int) -> Diagnosis:
+    """A diagnosis with findings on log Z."""
+    machine = model.undirected
+    assert machine is not None
     measures = {"log_z": {**both.estimate.as_dict(), "wanted": both.wanted, "reached": both.reached}}
     return found.extended(*overlap(both, halved(machine, both, seed)), **measures)
 

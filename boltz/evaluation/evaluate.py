@@ -9,9 +9,9 @@ from typing import Any
 from boltz import checks, html
 from boltz.errors import InputError
 from boltz.estimators import two_sided as both_sides
-from boltz.estimators.closed_forms import QUICK_HIDDEN
+from boltz.estimators.closed_forms import QUICK_HIDDEN, few_hidden
 from boltz.estimators.estimate import Estimate, exact
-from boltz.estimators.exact import class_units, enumerable
+from boltz.estimators.exact import enumerable
 from boltz.estimators.likelihood import importance_bounds, log_likelihood, variational_bound
 from boltz.estimators.perplexity import Perplexity
 from boltz.estimators.posterior_ais import posterior_ais
@@ -80,12 +80,12 @@ def evaluate(
     Simple models are fitted to rows train, by default those that the run learnt from.
 
     method says how log p*(v) is measured: auto enumerates at most 14 hidden units, and beyond takes samples importance
-    samples a row; bound (the variational one of a dbm), importance, and posterior-ais (row_chains over row_betas a row)
-    force one; raise needs no log Z. bounds are numbers of samples of further importance-weighted bounds. log Z
-    is 0 for a directed machine, exact for a small one, else measured by chains annealed over betas, or, where error or
-    budget is given, from both sides. Documents have their perplexity beside it, as in boltz.perplexity, which takes no
-    such options. What is None has the default of `boltz evaluate`. progress hears what is done, of
-    how many steps how many are, and 0 of 0 for a line without steps. Raises InputError, FileError, NumericalError.
+    samples a row; bound (the variational one, of an undirected machine), importance, and posterior-ais (row_chains over
+    row_betas a row) force one; raise needs no log Z. bounds are numbers of samples of further importance-weighted
+    bounds. log Z is 0 for a directed machine, exact for a small one, else measured by chains annealed over betas, or,
+    where error or budget is given, from both sides. Documents have their perplexity beside it, as in boltz.perplexity,
+    which takes no such options. What is None has the default of `boltz evaluate`. progress hears what is done, of how
+    many steps how many are, and 0 of 0 for a line without steps. Raises InputError, FileError, NumericalError.
     """
     told = heard(progress)
     found = trained(model)
@@ -220,7 +220,7 @@ def way_of(model: Model, options: Mapping[str, Any], names: Set[str], word: Call
     method = checks.choice(options["method"], word("method"), USES)
     if are_documents(model):
         refuse_ways({*names, *(() if method == "auto" else ("method",))}, word)
-    _refuse(model.kind, method, names, word)
+    _refuse(model, method, names, word)
     annealing = Annealing(options["chains"], options["betas"], options["seed"])
     error = checks.number(options["error"], word("error"), 1e-9)
     wanted = Wanted(error, checks.number(options["budget"], word("budget"), 0.0), annealing.seed)
@@ -251,9 +251,7 @@ def samples_for(model: Model, asked: int) -> int:
 
 def _quick(machine: BoltzmannMachine | None) -> bool:
     """Whether log p*(v) of a Boltzmann machine is exact without samples."""
-    if machine is None or machine.independent_hidden:
-        return True
-    return class_units(machine, machine.graph.colours[1]) <= QUICK_HIDDEN
+    return machine is None or machine.independent_hidden or few_hidden(machine)
 
 
 def refuse_idle(models: list[Model], names: Set[str], word: Callable[[str], str]) -> None:
@@ -266,24 +264,27 @@ def refuse_idle(models: list[Model], names: Set[str], word: Callable[[str], str]
     for name in ("error", "budget"):
         if directed and name in names:
             raise InputError(f"{word(name)} is for log Z, which is 0 for directed machines.")
-    if "samples" in names and all(model.kind == "rbm" for model in models):
-        raise InputError(f"{word('samples')} would do nothing: log p*(v) of an rbm is exact without samples.")
+    if "samples" in names and all(model.independent_hidden for model in models):
+        raise InputError(
+            f"{word('samples')} would do nothing: log p*(v) of {_told(models[0])} is exact without samples."
+        )
 
 
-def _refuse(kind: str, method: str, names: Set[str], word: Callable[[str], str]) -> None:
-    """Raise InputError for a method that the kind of machine does not have, and for options that it would not use."""
-    undirected_only = {"bound": "dbm", "raise": "rbm or dbm"}
-    by = f"{word('method')} {method}"
-    if kind in ("multimodal", "bm") and method not in ("auto", "importance" if kind == "multimodal" else "auto"):
-        raise InputError(f"{by} is not for a machine of kind {kind}: take auto.")
-    if kind == "bm" and "bounds" in names:
-        raise InputError(f"{word('bounds')} is not for a machine of kind bm: leave it out.")
-    if kind == "rbm" and method in ("bound", "importance", "posterior-ais"):
-        raise InputError(f"{by} would do nothing: log p*(v) of an rbm is exact without it.")
-    if kind == "rbm" and "bounds" in names:
-        raise InputError(f"{word('bounds')} would do nothing: log p*(v) of an rbm is exact without samples.")
-    if method in undirected_only and kind not in ("rbm", "dbm"):
-        raise InputError(f"{by} is for a machine of kind {undirected_only[method]}, got one of kind {kind}.")
+def _told(model: Model) -> str:
+    """A machine whose hidden units are independent given the visible ones, in words."""
+    return "an rbm" if model.kind == "rbm" else f"this {model.kind}"
+
+
+def _refuse(model: Model, method: str, names: Set[str], word: Callable[[str], str]) -> None:
+    """Raise InputError for a method that the machine does not have, and for options that it would not use."""
+    by, kind = f"{word('method')} {method}", model.kind
+    if model.independent_hidden and method in ("bound", "importance", "posterior-ais"):
+        raise InputError(f"{by} would do nothing: log p*(v) of {_told(model)} is exact without it.")
+    if model.independent_hidden and "bounds" in names:
+        raise InputError(f"{word('bounds')} would do nothing: log p*(v) of {_told(model)} is exact without samples.")
+    for own, kinds in (("bound", ("dbm", "multimodal", "bm")), ("raise", ("rbm", "dbm"))):
+        if method == own and kind not in kinds:
+            raise InputError(f"{by} is for a machine of kind {' or '.join(kinds)}, got one of kind {kind}.")
     known: set[str] = set().union(*USES.values())
     for name in sorted((names & known) - USES[method]):
         users = [each for each, own in USES.items() if name in own]
@@ -350,7 +351,7 @@ def _measured(model: Model, x: Any, way: Way, log_z: Estimate | None, progress: 
     """The mean log-likelihood by the method asked for."""
     seed = way.annealing.seed
     if way.method == "bound":
-        return variational_bound(checked_model(model, any_units=True), x, log_z, seed)
+        return variational_bound(checked_model(model, any_units=True, any_graph=True), x, log_z, seed)
     if way.method == "raise":
         return raise_likelihood(checked_model(model, any_units=True), x, way.row_chains, way.row_betas, seed)
     if way.method == "posterior-ais":

@@ -104,7 +104,7 @@ def log_z(
     checks.integer(rounds, "rounds", LEAST_ROUNDS, checks.MOST_STEPS)
     checks.integer(chains, "chains", 1, 2**32)
     check_betas(betas)
-    found, seed = trained(model, any_graph=True), checks.seed(seed)
+    found, seed = trained(model), checks.seed(seed)
     machine = found.model.undirected
     if machine is None:
         raise InputError(f"model must have a log Z to measure, but {found.place} is directed ({found.kind}): it is 0.")

@@ -9,8 +9,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, states_outside
 from boltz.models.views import of_several
 from boltz.plotting import curves, images
-from boltz.plotting.machines import CHAINS, SWEEPS, grey, layer_means, unit_effects, view_effects
-from boltz.sampling.decoding import visible_means
+from boltz.plotting.machines import CHAINS, SWEEPS, Drawn, layer_means, unit_effects, view_effects
 from boltz.sampling.sample import sample
 from boltz.storage import run_folder
 from boltz.training.description import RunDescription, read_description
@@ -32,8 +31,8 @@ def draw(run: Run) -> None:
         return
     image = description.image
     if not run.model.layers[0].type.joint:
-        means, title = _samples(run)
-        images.save(images.sample_grid(means, image, title), folder / "samples.png")
+        drawn, title = _samples(run)
+        images.save(images.sample_grid(drawn.values, image, title, drawn.greys), folder / "samples.png")
     effects, what = unit_effects(run.model)
     images.save(images.filter_grid(effects, image, what), folder / "filters.png")
 
@@ -44,23 +43,24 @@ def _draw_views(run: Run, model: BoltzmannMachine, description: RunDescription) 
     start, shapes = _particles(run, model), description.images
     state = sample(model, len(start[model.visible]), SWEEPS, run.settings.seed, start)
     for view in model.graph.views:
-        means, _ = layer_means(model, view, state)
-        title = f"means of {view} in {len(means)} chains {SWEEPS} sweeps after training"
-        images.save(images.sample_grid(means, shapes.get(view), title), run.path / f"samples-{view}.png")
+        drawn = layer_means(model, view, state)
+        title = f"means of {view} in {len(drawn.values)} chains {SWEEPS} sweeps after training"
+        picture = images.sample_grid(drawn.values, shapes.get(view), title, drawn.greys)
+        images.save(picture, run.path / f"samples-{view}.png")
         effects, what = view_effects(model, view)
         images.save(images.filter_grid(effects, shapes.get(view), f"{view}: {what}"), run.path / f"filters-{view}.png")
 
 
-def _samples(run: Run) -> tuple[Any, str]:
-    """Visible means (chains, units) of fantasies, and a title."""
+def _samples(run: Run) -> tuple[Drawn, str]:
+    """Visible means of fantasies, and a title."""
     model, seed = run.model, run.settings.seed
     if model.directed is not None:
-        means = grey(model, visible_means(model, sample(model, CHAINS, seed=seed)))
-        return means, f"visible means of {CHAINS} samples"
+        found = layer_means(model, model.visible, sample(model, CHAINS, seed=seed))
+        return found, f"visible means of {CHAINS} samples"
     start = _particles(run, model)
     state = sample(model, len(start[model.visible]), SWEEPS, seed, start)
-    means, _ = layer_means(model, model.visible, state)
-    return means, f"visible means of {len(means)} chains {SWEEPS} sweeps after training"
+    found = layer_means(model, model.visible, state)
+    return found, f"visible means of {len(found.values)} chains {SWEEPS} sweeps after training"
 
 
 def _particles(run: Run, model: Model) -> dict[str, Any]:

@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 
 from boltz import checks
 from boltz.data import Data
-from boltz.diagnostics.layers import layers_of
+from boltz.diagnostics.layers import layers_of, untold
 from boltz.errors import BoltzError, InputError
 from boltz.evaluation.compare import Comparison, compare, contenders
 from boltz.evaluation.describe import describe
-from boltz.evaluation.diagnose import own_split, particles_of, refuse_graph
+from boltz.evaluation.diagnose import own_split, particles_of
 from boltz.evaluation.documents import are_documents
 from boltz.evaluation.log_z import log_z as measured_log_z
 from boltz.evaluation.page import Markup, both, page, picture, table, tag
+from boltz.evaluation.page_units import Sight, browser, hidden_units, sights_of
 from boltz.evaluation.page_words import (
     COMPARED_COLUMNS,
     HARDLY,
@@ -42,9 +43,9 @@ from boltz.evaluation.words import figures
 from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.plotting.curves import curve_figures
-from boltz.plotting.machines import SWEEPS, layer_means, nearest_rows, never_on, shades, unit_effects
+from boltz.plotting.machines import SWEEPS, layer_means, nearest_rows, never_on, unit_effects
 from boltz.plotting.results import plot_comparison, plot_log_z
-from boltz.plotting.tiles import MIDDLE, TWO_SIDED, Tile, figure_uri, sheet, uri, uris
+from boltz.plotting.tiles import MIDDLE, TWO_SIDED, Tile, figure_uri, sheet, uri
 from boltz.progress import Report, heard, steps
 from boltz.sampling.features import features
 from boltz.sampling.sample import sample
@@ -55,7 +56,7 @@ PAGE = "report.html"
 MOST_RUNS, MOST_ROWS, MOST_BYTES = 20, 10_000, 6_000_000
 PIXELS = 2_400_000  # of all tiles of a page, a byte each, a third more as text
 LEAST_TILES, MOST_PIXELS = 300, 64 * 64  # tiles of a run at least, and pixels of a tile at most
-MOST_UNITS, MOST_SNAPSHOTS, MOST_SIDE, DRIVERS, STRONGEST = 100, 12, 8, 6, 6
+MOST_UNITS, MOST_SNAPSHOTS, MOST_SIDE = 100, 12, 8
 UNKNOWN = "not measured"
 NO_PICTURE = "Documents have no picture: boltz sample draws some of the lengths of the data, in a table of words."
 BETWEEN = 205  # the shade of lines between bars
@@ -87,8 +88,6 @@ def report(
         raise InputError(f"out is {place}, which exists already: name another file, or replace it with force.")
     several = runs if isinstance(runs, Mapping | list | tuple) else [runs]
     found = contenders(several)
-    for one in found:
-        refuse_graph(one, "shown on a page")
     if len(found) > MOST_RUNS:
         raise InputError(f"runs must hold at most {MOST_RUNS} machines, got {len(found)}.")
     things = [*several.values()] if isinstance(several, Mapping) else several
@@ -117,7 +116,8 @@ class _Subject:
     """A trained machine, the records of its epochs, the rows that it learnt from and how it sees them, and how rows are
     drawn.
 
-    lack: why there are no rows; room: tiles that its part of the page may hold; notes: what its training told.
+    lack: why there are no rows; sights: its visible layers; room: tiles that its part of the page may hold; notes: what
+    its training told.
     """
 
     found: Trained
@@ -125,7 +125,7 @@ class _Subject:
     data: Data | None
     x: Array | None
     lack: str
-    tile: Tile
+    sights: tuple[Sight, ...]
     room: int
     seed: int
     notes: tuple[str, ...] = ()
@@ -148,11 +148,6 @@ class _Subject:
         test = None if result is None else result["test"]
         return test if isinstance(test, dict) else {}
 
-    def named(self, unit: int) -> str:
-        """The name of a visible unit."""
-        columns = () if self.data is None else self.data.columns
-        return shown(columns[unit]) if unit < len(columns) else f"unit {unit + 1}"
-
 
 def _subject(each: Trained, thing: Any, data: Any, how: tuple[int, int]) -> _Subject:
     """What the page has of one machine; how: the seed, and how many machines share the page."""
@@ -162,10 +157,13 @@ def _subject(each: Trained, thing: Any, data: Any, how: tuple[int, int]) -> _Sub
     history = getattr(thing, "history", None)
     if history is None:
         history = metrics.read_metrics(each.path) if each.path is not None and each.path.is_dir() else []
-    units, pixels = each.model.layers[0].units, PIXELS // several
-    shape = each.run.image or (None if rows is None else rows.shape)
-    tile = Tile.of(units, shape, min(MOST_PIXELS, pixels // LEAST_TILES))
-    return _Subject(each, history, rows, x, lack, tile, pixels // tile.weight, seed, notes_of(each, thing))
+    pixels = PIXELS // several
+    shapes = {} if rows is None else {view.name: view.shape for view in rows.views}
+    if len(each.model.visible_layers) == 1:
+        shapes = {each.model.visible: each.run.image or (None if rows is None else rows.shape)}
+    sights = sights_of(each.model, shapes, pixels // LEAST_TILES // len(each.model.visible_layers), MOST_PIXELS)
+    room = pixels // sum(sight.tile.weight for sight in sights)
+    return _Subject(each, history, rows, x, lack, sights, room, seed, notes_of(each, thing))
 
 
 def _rows(each: Trained, data: Any) -> tuple[Data | None, str]:
@@ -216,22 +214,22 @@ def _beside(subjects: Sequence[_Subject], measured: Comparison | None) -> Markup
 
 def _section(each: _Subject, place: int, measure: bool, progress: Report) -> tuple[Markup, dict[str, Any]]:
     """The part of the page on one machine, and the values that its script shows."""
-    effects, what = unit_effects(each.model)
-    order = np.argsort(-np.linalg.norm(effects, axis=0), kind="stable")
-    snapshots = _snapshots(each, order[: each.side**2])
-    units = _units(each, effects, order[: int(np.clip(each.room // 20, 8, MOST_UNITS))])
+    snapshots = _snapshots(each)
+    most = int(np.clip(each.room // 20, 8, MOST_UNITS))
+    units = hidden_units(each.model, (each.data, each.x), each.sights, most)
     parts = [
         tag("h2", each.found.name),
         _about(each),
         findings(each.found, each.x, each.notes, each.lack, (each.seed, progress)),
         _curves(each),
         _samples(each, progress),
-        _browser(each, place, units, what),
+        browser(each.sights, place, units),
         *([] if are_documents(each.model) else [_slider(place, snapshots)]),
         _layers(each, measure, progress),
         _measured(each, measure, progress),
     ]
-    values = {"filter": what, "snapshots": snapshots, **{name: units[name] for name in ("units", "rows")}}
+    values = {"filter": each.sights[0].what, "snapshots": snapshots}
+    values |= {name: units[name] for name in ("units", "rows")}
     return tag("section", *parts, id=f"run-{place}"), values
 
 
@@ -268,46 +266,54 @@ def _samples(each: _Subject, progress: Report) -> Markup:
         return both(tag("h3", "Samples beside data"), tag("p", NO_PICTURE, class_="soft"))
     start, count = particles_of(each.found, progress), each.side**2
     start = start and {layer: x[:count] for layer, x in start.items()}
-    means, how = _drawn(each.model, count, SWEEPS, each.seed, start), "samples: visible means"
+    means, how = _drawn(each, each.model, SWEEPS, start), "samples: visible means"
     if each.model.undirected is not None:
         began = "after the training" if start else "from independent units"
         how = f"samples: visible means of chains {SWEEPS} sweeps {began}"
-    sheets = [_sheet(each, means, how)]
+    seen = means if each.x is None else [each.x[:, sight.columns] for sight in each.sights]
+    greys = [sight.greys(each.model, x) for sight, x in zip(each.sights, seen, strict=True)]
+    means = [own.of(x) for own, x in zip(greys, means, strict=True)]
+    sheets = _sheets(each, means, how)
     if each.x is not None:
-        rows = shades(each.model, each.x)
-        sheets.append(
-            _sheet(each, rows[nearest_rows(means, rows)], f"the nearest of {len(rows):,} rows to each sample")
-        )
-        some = np.arange(min(count, len(rows))) * len(rows) // min(count, len(rows))
-        sheets.append(_sheet(each, rows[some], "rows of the data"))
+        rows = [own.of(x) for own, x in zip(greys, seen, strict=True)]
+        near = nearest_rows(np.concatenate(means, axis=1), np.concatenate(rows, axis=1))
+        said = f"the nearest of {len(each.x):,} rows to each sample"
+        sheets += _sheets(each, [shades[near] for shades in rows], said)
+        some = np.arange(min(count, len(each.x))) * len(each.x) // min(count, len(each.x))
+        sheets += _sheets(each, [shades[some] for shades in rows], "rows of the data")
     lack = tag("p", each.lack, class_="soft") if each.lack else ""
     return both(tag("h3", "Samples beside data"), tag("div", *sheets, class_="sheets"), lack)
 
 
-def _drawn(model: Model, count: int, sweeps: int, seed: int, start: Mapping[str, Array] | None = None) -> Array:
-    """Visible means (count, units) of samples as shades."""
-    chained = model.undirected is not None
-    state = sample(model, len(start[model.visible]) if start else count, sweeps if chained else None, seed, start)
-    return np.asarray(layer_means(model, model.visible, state)[0])
+def _drawn(each: _Subject, model: Model, sweeps: int, start: Mapping[str, Array] | None = None) -> list[Array]:
+    """Visible means (samples, units) of samples in the units of the data, of each visible layer."""
+    chained, count = model.undirected is not None, each.side**2
+    chains = len(next(iter(start.values()))) if start else count
+    state = sample(model, chains, sweeps if chained else None, each.seed, start)
+    return [np.asarray(layer_means(model, layer.name, state).values) for layer in model.visible_layers]
 
 
-def _sheet(each: _Subject, rows: Array, said: str) -> Markup:
-    return picture(uri(_sheet_of(each, rows)), said, class_="pixels")
+def _sheets(each: _Subject, rows: Sequence[Array], said: str) -> list[Markup]:
+    """Rows of each visible layer side by side."""
+    names = [f"{sight.view.name}: " if len(each.sights) > 1 else "" for sight in each.sights]
+    found = zip(each.sights, rows, names, strict=True)
+    return [picture(uri(_sheet_of(each, sight.tile, x)), name + said, class_="pixels") for sight, x, name in found]
 
 
-def _sheet_of(each: _Subject, rows: Array) -> Array:
+def _sheet_of(each: _Subject, tile: Tile, rows: Array) -> Array:
     """Rows side by side; bars, which are on white, have grey lines between them."""
-    gap = 255 if each.tile.image is not None else BETWEEN
-    return sheet(each.tile.greys(rows), _across(each), gap)
+    gap = 255 if tile.image is not None else BETWEEN
+    return sheet(tile.greys(rows), _across(each, tile), gap)
 
 
-def _across(each: _Subject) -> int:
+def _across(each: _Subject, tile: Tile) -> int:
     """Tiles beside each other: bars are wide."""
-    return each.side if each.tile.image is not None else max(each.side // 2, 2)
+    return each.side if tile.image is not None else max(each.side // 2, 2)
 
 
-def _snapshots(each: _Subject, units: Array) -> list[dict[str, str]]:
+def _snapshots(each: _Subject) -> list[dict[str, str]]:
     """Samples and filters of some units at up to 12 moments of the training, the trained machine last."""
+    tile, units = each.sights[0].tile, each.sights[0].strongest[: each.side**2]
     kept, updates = each.found.snapshots, each.found.updates
     if not kept or are_documents(each.model):
         return []
@@ -316,11 +322,12 @@ def _snapshots(each: _Subject, units: Array) -> list[dict[str, str]]:
     machines: list[tuple[str, Model]] = [(when[i], kept[i].to("cpu")) for i in chosen]
     found, blank = [], never_on(each.model)
     for name, machine in [*machines, ("the trained machine", each.model)]:
-        means, effects = _drawn(machine, each.side**2, SWEEPS // 2, each.seed), unit_effects(machine)[0][:, units]
+        (means, *_), effects = _drawn(each, machine, SWEEPS // 2), unit_effects(machine)[0][:, units]
         effects[blank] = 0
-        filters = each.tile.signed(effects.T, float(np.abs(effects).max()))
-        drawn = {"samples": uri(_sheet_of(each, means))}
-        drawn["filters"] = uri(sheet(filters, _across(each), MIDDLE), TWO_SIDED)
+        filters = tile.signed(effects.T, float(np.abs(effects).max()))
+        shades = each.sights[0].greys(machine, means).of(means)
+        drawn = {"samples": uri(_sheet_of(each, tile, shades))}
+        drawn["filters"] = uri(sheet(filters, _across(each, tile), MIDDLE), TWO_SIDED)
         found.append({"when": name, **drawn})
     return found
 
@@ -345,75 +352,14 @@ def _slider(place: int, snapshots: Sequence[Mapping[str, str]]) -> Markup:
     )
 
 
-def _units(each: _Subject, effects: Array, chosen: Array) -> dict[str, Any]:
-    """Hidden units in this order: pictures, numbers, and the rows that drive them most, each row once."""
-    filters = uris(each.tile.signed(effects.T[chosen], float(np.abs(effects).max())), TWO_SIDED)
-    layer, rows, found = each.model.layers[1], [], []
-    means = None if each.x is None else features(each.model, each.x, 1)
-    places: dict[int, int] = {}
-    for unit in chosen:
-        weights = effects[:, unit]
-        facts = [("norm", f"{np.linalg.norm(weights):.3g}")]
-        drivers = []
-        if means is not None:
-            own = means[:, unit]
-            facts += [("mean over rows", f"{own.mean():.3g}"), ("spread over rows", f"{own.std():.3g}")]
-            drivers = [(places.setdefault(int(row), len(places)), f"{own[row]:.3g}") for row in _drivers(own)]
-        strong = np.argsort(-np.abs(weights), kind="stable")[:STRONGEST]
-        if each.tile.image is None:
-            facts += [(each.named(int(i)), f"{weights[i]:+.3g}") for i in strong]
-        found.append({"name": f"{layer.name}, unit {unit + 1}", "facts": facts, "rows": drivers})
-    if each.x is not None and places:
-        drawn = uris(each.tile.greys(shades(each.model, each.x[[*places]])))
-        rows = [{"name": _row_name(each, row), "image": image} for row, image in zip(places, drawn, strict=True)]
-    return {"filters": filters, "units": found, "rows": rows}
-
-
-def _drivers(own: Array) -> Array:
-    """The rows that drive a unit most, by its means (rows,)."""
-    return np.argsort(-own, kind="stable")[:DRIVERS]
-
-
-def _row_name(each: _Subject, row: int) -> str:
-    labels = None if each.data is None else each.data.labels
-    return f"row {row + 1}" + ("" if labels is None else f", label {shown(labels[row])}")
-
-
-def _browser(each: _Subject, place: int, units: Mapping[str, Any], what: str) -> Markup:
-    """A button a hidden unit; what belongs to the chosen one stands beside them."""
-    buttons = [
-        tag(
-            "button",
-            tag("img", src=image, alt=""),
-            type="button",
-            data_run=place,
-            data_unit=i,
-            aria_pressed="false",
-            aria_label=unit["name"],
-        )
-        for i, (image, unit) in enumerate(zip(units["filters"], units["units"], strict=True))
-    ]
-    layer = each.model.layers[1]
-    few = f"{len(buttons)} of the {layer.units:,} units of {layer.name}, largest norm first"
-    said = (
-        f"{what[0].upper()}{what[1:]} of {few}; red is positive, blue negative. "
-        "Choose a unit with a click or with the arrow keys."
-    )
-    grid = tag(
-        "div", *buttons, class_="units" if each.tile.image else "units bars", role="group", aria_label="Hidden units"
-    )
-    detail = tag("div", class_="detail", id=f"detail-{place}", aria_live="polite")
-    return both(tag("h3", "Hidden units"), tag("p", said, class_="soft"), tag("div", grid, detail, class_="browse"))
-
-
 def _layers(each: _Subject, measure: bool, progress: Report) -> Markup:
     """How each hidden layer is used, and what it adds, where that is known."""
     title = tag("h3", "What each layer does")
     if each.x is None:
         return both(title, tag("p", each.lack, class_="soft"))
-    lines = []
-    for number, layer in enumerate(each.model.hidden_layers, 1):
-        means = features(each.model, each.x, number)
+    lines: list[tuple[str, ...]] = []
+    for layer in each.model.hidden_layers:
+        means = features(each.model, each.x, layer.name)
         spread = means.std(axis=0)
         cells = [f"{layer.units:,}", f"{means.mean():.3g}", f"{int((spread < HARDLY).sum()):,}"]
         if layer.binary:
@@ -422,7 +368,7 @@ def _layers(each: _Subject, measure: bool, progress: Report) -> Markup:
         lines.append((layer.name, *cells, *["-"] * (5 - len(cells))))
     head = ("layer", "units", "mean activity", "hardly vary", "never on", "always on")
     weights = [
-        (name.removesuffix("/weight"), " x ".join(map(str, w.shape)), *_norms(np.asarray(w, np.float64)))
+        (name.removesuffix("/weight"), " x ".join(map(str, w.shape)), *_norms(_matrix(each.model, name)))
         for name, w in each.model.params.items()
         if name.endswith("/weight")
     ]
@@ -435,11 +381,18 @@ def _layers(each: _Subject, measure: bool, progress: Report) -> Markup:
     caption = f"Means given {len(each.x):,} rows."
     norms = table(weights, ("weights", "shape", "mean norm", "least", "largest"), "Norms of the weights into a unit.")
     columns = columns_told(LAYER_COLUMNS)
-    return both(title, table(lines, head, caption), columns, tag("ul", *said) if said else "", norms)
+    hidden = (table(lines, head, caption), columns) if lines else ()
+    why = tag("p", untold(each.model, each.x), class_="soft") if measure and untold(each.model, each.x) else ""
+    return both(title, *hidden, tag("ul", *said) if said else "", why, norms)
 
 
-def _norms(weights: Array) -> tuple[str, ...]:
-    norms = np.linalg.norm(weights, axis=0)
+def _matrix(model: Model, name: str) -> Any:
+    """The weights of this name as a matrix, sparse where couplings are."""
+    return model.params[name] if model.undirected is None or model.directed is not None else model.matrix(name)
+
+
+def _norms(weights: Any) -> tuple[str, ...]:
+    norms = np.sqrt((weights.astype(np.float64) ** 2).sum(axis=0))
     return tuple(f"{number:.3g}" for number in (norms.mean(), norms.min(), norms.max()))
 
 

@@ -60,11 +60,8 @@ class Trained:
         return replace(self, model=self.model.to(device))
 
 
-def trained(model: Any, argument: str = "model", any_graph: bool = False) -> Trained:
-    """The trained machine that an argument names: itself, a run, or a path; raises InputError or FileError.
-
-    any_graph: a machine that is given itself need not be layered.
-    """
+def trained(model: Any, argument: str = "model") -> Trained:
+    """The trained machine that an argument names: itself, a run, or a path; raises InputError or FileError."""
     if isinstance(model, Run):
         if model.path is None:
             told = RunDescription(settings=model.settings.as_dict())
@@ -74,7 +71,7 @@ def trained(model: Any, argument: str = "model", any_graph: bool = False) -> Tra
         path = checks.path(model, argument)
         return Trained(_name(path), model_of(path), path, description_at(path))
     wanted = "a machine, a run, or the path of a run or model file"
-    machine = checked_machine(model, argument, wanted, any_units=True, any_graph=any_graph)
+    machine = checked_machine(model, argument, wanted, any_units=True, any_graph=True, any_factors=True)
     return Trained("the machine", machine)
 
 

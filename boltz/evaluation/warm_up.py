@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 
 from boltz.estimators.ais import ais
+from boltz.models.autoregressive import nade, pixelcnn
 from boltz.models.builders import dbm, dbn, rbm, sbn, vae
 from boltz.models.files import Model
 from boltz.models.wiring import boltzmann, multimodal
 from boltz.training.loop import WORTH
-from boltz.training.settings import Common
+from boltz.training.settings import Common, DirectedSettings
 from boltz.training.train import train
 
 COMPILE_SECONDS = 3.0
 SIDE = 64  # rows, units and chains that are enough for every kernel
+TRACTABLE = ("nade", "pixelcnn")
 SMALL: dict[str, Callable[[], Model]] = {
     "rbm": lambda: rbm(SIDE, SIDE),
     "dbm": lambda: dbm([SIDE] * 3),
@@ -26,6 +28,9 @@ SMALL: dict[str, Callable[[], Model]] = {
     "dbn": lambda: dbn([SIDE] * 3),
     "sbn": lambda: sbn([SIDE] * 3),
     "vae": lambda: vae([SIDE] * 3, 2),
+    "vlae": lambda: vae([SIDE] * 3, 2, activation="elu", decoder="pixelcnn", prior="flow"),
+    "nade": lambda: nade(SIDE, SIDE),
+    "pixelcnn": lambda: pixelcnn(SIDE),
 }
 
 
@@ -36,8 +41,8 @@ def warm_up(kind: str, settings: Common, device: str, tell: Callable[[str], obje
     of a GPU tell hears if it takes long.
     """
     tiny: dict[str, Any] = {name: getattr(settings, name) for name in ("optimizer", "rule") if hasattr(settings, name)}
-    if hasattr(settings, "objective"):
-        tiny |= {"objective": settings.objective, "samples": 2}
+    if isinstance(settings, DirectedSettings):
+        tiny |= {} if kind in TRACTABLE else {"objective": settings.objective, "samples": 2}
     else:
         tiny |= {"chains": SIDE} | ({"pretrain_epochs": 1} if kind in ("dbm", "multimodal", "dbn") else {})
     timer = threading.Timer(COMPILE_SECONDS, tell, ["compiling kernels of the GPU (first use)"])

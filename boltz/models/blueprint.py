@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 from numpy.typing import NDArray
 
 from boltz import checks
-from boltz.errors import InputError
+from boltz.errors import FileError, InputError
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.files import Model, layers_from, structure_from
-from boltz.models.graph import Edge, Graph
+from boltz.models.files import NO_TENSORS, Model, Tensors, plan_of, structure_from
+from boltz.models.graph import Graph
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.scaling import Scaling
 from boltz.units import kind_of
@@ -36,15 +36,18 @@ def row_of(table: Mapping[type[Any], Row], model: Model) -> Row:
     raise InputError(f"model must be of a class that this is known for, got {type(model).__name__}.")
 
 
-def plan_from(entry: Mapping[str, Any]) -> Blueprint:
-    """A plan from plain values; raises KeyError, TypeError, ValueError or InputError."""
+def plan_from(entry: Mapping[str, Any], pairs: Tensors = NO_TENSORS, source: str = "") -> Blueprint:
+    """A plan from plain values; pairs from the file source are those of its sparse edges, by name.
+
+    Raises KeyError, TypeError, ValueError or InputError.
+    """
     if "structure" in entry:
         return structure_from(entry["structure"])
     if "layers" in entry:
-        layers = layers_from(entry["layers"])
-        views = checks.integer(entry["views"], "views", 1, len(layers))
-        edges = tuple(Edge(str(lower), str(upper)) for lower, upper in entry["edges"])
-        return Graph(layers, edges, tuple(layer.name for layer in layers[:views]))
+        plan = plan_of(entry, pairs, source)
+        if plan.marks != entry.get("couplings", []):
+            raise FileError(f"{source} must hold the couplings of the run, got others")
+        return plan
     kinds = entry["kinds"] if "kinds" in entry else entry["kind"]
     kinds = kinds if isinstance(kinds, str) else [kind_of(kind, "kinds") for kind in kinds]
     return Graph.chain([checks.integer(n, "units", 1, 10**7) for n in entry["units"]], kinds)

@@ -20,7 +20,7 @@ from boltz import arrays, checks, scale
 from boltz.errors import InputError
 from boltz.foreign import short_repr
 from boltz.models.graph import Edge, Graph, Layer, bias_key, own_key
-from boltz.models.pairs import check_symmetric, pairs_key
+from boltz.models.pairs import check_symmetric
 from boltz.models.scaling import Scaling
 from boltz.nn.arena import check_arena, size, zeros
 from boltz.nn.arena import views as named_views
@@ -423,9 +423,7 @@ class BoltzmannMachine:
         """Write the machine to a safetensors file; raises FileError."""
         tensors = views(self.graph, arrays.host(self.arena))
         tensors |= {f"layer/{n}/rate": np.asarray(r) for n, r in self.rates.items()}
-        for edge in self.graph.edges:
-            if edge.pairs is not None:
-                tensors[pairs_key(edge.key)] = np.stack([edge.pairs.rows, edge.pairs.columns])
+        tensors |= self.graph.pairs
         for view, part in self.graph.columns.items():
             if self.scaling is not None and self.graph.kinds[view] == "gaussian":
                 tensors |= {f"layer/{view}/{name}": x[part] for name, x in self.scaling.tensors().items()}
@@ -440,19 +438,16 @@ def within(thing: Any) -> str:
     return "; use its .model" if hasattr(thing, "model") else ""
 
 
-def checked_model(
-    model: Any, any_units: bool = False, any_graph: bool = False, any_views: bool = False
-) -> BoltzmannMachine:
-    """The model argument of a public function, which may have units other than 0 and 1, a graph that is not layered, or
-    several visible layers, or not; raises InputError.
+def checked_model(model: Any, any_units: bool = False, any_graph: bool = False) -> BoltzmannMachine:
+    """The model argument of a public function, which may have units other than 0 and 1, and a graph that is not layered
+    or several visible layers, or not; raises InputError.
     """
     if not isinstance(model, BoltzmannMachine):
         raise InputError(f"model must be a BoltzmannMachine, got {type(model).__name__}{within(model)}.")
     if not any_units:
         refuse_units(model, "model")
-    if not (any_views or any_graph):
-        refuse_views(model, "model")
     if not any_graph:
+        refuse_views(model, "model")
         refuse_graph(model, "model")
     return model
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,8 +21,11 @@ from boltz.models.graph import MOST_LAYERS, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure, empty
 from boltz.models.scaling import Scaling
 from boltz.models.views import alone, views_of
+from boltz.nn.arena import Tape
 from boltz.nn.conditionals import CONDITIONALS
-from boltz.numerics import logit
+from boltz.nn.factors import Dense, Factor, fitting
+from boltz.nn.flows import AutoregressiveFlow, CouplingFlow
+from boltz.nn.pixelcnn import PixelCNN
 from boltz.rng import Key
 from boltz.units import kind_of, units_of
 from boltz.units.holes import first_guesses, parted_holes
@@ -29,6 +33,8 @@ from boltz.units.onehot import by_columns
 from boltz.units.states import inside, largest_state, smoothed
 
 Array = NDArray[Any]
+DECODERS = ("dense", "pixelcnn")
+FLOWS: Mapping[str, Any] = {"normal": None, "flow": AutoregressiveFlow, "coupling": CouplingFlow}
 LEAST_COUPLED = 3  # units that couplings within a set are told of
 GUIDE = "for couplings within a layer see boltz.ising and 'Any Ising model' in the guide for physicists"
 
@@ -58,7 +64,7 @@ def helmholtz(
     if len(groups) != len(sizes) - 1:
         raise InputError(f"widths must hold one list for each of the {len(sizes) - 1} conditionals, got {len(groups)}.")
     inner = tuple(tuple(_sizes(group, f"widths[{i}]", 0)) for i, group in enumerate(groups))
-    return _machine(Structure(_layers(sizes, chosen), inner, activation), x, seed)
+    return machine_of_structure(Structure(_layers(sizes, chosen), inner, activation), x, seed)
 
 
 def sbn(
@@ -87,6 +93,16 @@ def vae(
     seed: int = 0,
     activation: str = "tanh",
     visible: str = "bernoulli",
+    *,
+    decoder: str = "dense",
+    prior: str = "normal",
+    image: Any = None,
+    receptive_field: int = 6,
+    filters: int = 12,
+    maps: int = 4,
+    tied: bool = True,
+    flow_steps: int = 2,
+    flow_widths: Sequence[int] = (320,),
 ) -> HelmholtzMachine:
     """A variational autoencoder (Kingma & Welling 2014) with Gaussian hidden layers, units[0] visible.
 
@@ -97,6 +113,13 @@ def vae(
     visible says what rows of data are. "bernoulli": numbers in [0, 1], on or off or the probability of on, such as
     black and white or grey levels; whole numbers above 1 need levels. "gaussian": any finite real numbers, such as
     those of sensors, as they are, each column in its own units, with mean and spread from the decoder.
+
+    decoder "pixelcnn" makes a variational lossy autoencoder (Chen et al. 2017): binary pixels hear those that many rows
+    above and to their left as receptive_field says, so that the hidden layer keeps what these do not tell. Its
+    convolutions have so many filters, with one set of weights where they are tied, and hear so many maps from the
+    dense net. image is (height, width), None for that of x or for a square. prior "flow" is an autoregressive flow of
+    flow_steps steps in place of the standard normal one, with dense layers of flow_widths (section 3.2 there),
+    "coupling" one of affine couplings (Dinh et al. 2017).
 
     Raises InputError.
     """
@@ -113,7 +136,40 @@ def vae(
             f"got {checks.few(sizes)}."
         )
     kinds = [checks.choice(visible, "visible", CONDITIONALS), *["gaussian"] * len(sizes)]
-    return helmholtz([checks.integer(listed[0], "units[0]", 1, 10**7), *sizes], kinds, widths, x, seed, activation)
+    count = checks.integer(listed[0], "units[0]", 1, 10**7)
+    factors: list[tuple[str, Factor]] = []
+    if checks.choice(decoder, "decoder", DECODERS) == "pixelcnn":
+        shape, inner = image_shape(image, x, count), tuple(reversed(widths[0]))
+        maps, own = checks.integer(maps, "maps", 1, 10**4), convolutions(receptive_field, filters, tied, activation)
+        factors.append(("v", PixelCNN(*shape, sizes[0], inner, maps, **own)))
+    if checks.choice(prior, "prior", FLOWS) != "normal":
+        inner = tuple(_sizes(flow_widths, "flow_widths", 1))
+        steps = checks.integer(flow_steps, "flow_steps", 1, 1000)
+        factors.append((f"h{len(sizes)}", FLOWS[prior](sizes[-1], steps, inner)))
+    structure = Structure(_layers([count, *sizes], kinds), widths, activation, factors=tuple(factors))
+    return machine_of_structure(structure, x, seed)
+
+
+def convolutions(receptive_field: Any, filters: Any, tied: Any, activation: str) -> dict[str, Any]:
+    """The settings of the masked convolutions of a PixelCNN."""
+    return {
+        "layers": checks.integer(receptive_field, "receptive_field", 0, 1000),
+        "filters": checks.integer(filters, "filters", 1, 10**4),
+        "tied": checks.flag(tied, "tied"),
+        "activation": activation,
+    }
+
+
+def image_shape(image: Any, x: Any, units: int) -> tuple[int, int]:
+    """Height and width of rows of so many pixels: as told, those of Data, or those of a square; raises InputError."""
+    told = image if image is not None else getattr(x, "shape", None) if hasattr(x, "fingerprint") else None
+    side = math.isqrt(units)
+    sides = checks.sequence((side, side) if told is None else told, "image", 2)
+    found = [checks.integer(each, "image", 1, 10**7) for each in sides]
+    if len(found) != 2 or found[0] * found[1] != units:
+        word = "a square" if told is None else checks.few(found)
+        raise InputError(f"image must be (height, width) of {units} pixels, got {word}: say it as in image=(28, 28).")
+    return found[0], found[1]
 
 
 def dbn(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.float32) -> HelmholtzMachine:
@@ -150,21 +206,14 @@ def _layers(sizes: Sequence[int], kinds: Sequence[str]) -> tuple[Layer, ...]:
     return tuple(Layer(*entry) for entry in zip(names, sizes, kinds, strict=True))
 
 
-def _machine(structure: Structure, x: Any, seed: int) -> HelmholtzMachine:
-    """A machine with Glorot weights; mean and log sigma of a Gaussian count as separate outputs."""
+def machine_of_structure(structure: Structure, x: Any, seed: int) -> HelmholtzMachine:
+    """A machine as its factors and its recognition nets start."""
     machine = empty(structure, np.float32)
     key = Key.from_seed(seed)
-    heads = {
-        f"{side}/{layer}/{net.depth - 1}/weight": layer
-        for side in ("generative", "recognition")
-        for layer, net in getattr(structure, side).items()
-    }
-    for name, value in machine.params.items():
-        if name.endswith("weight"):
-            inputs, outputs = value.shape
-            outputs = machine.units[heads[name]] if name in heads else outputs
-            reach = np.sqrt(6 / (inputs + outputs))
-            value[...] = key.derive("weights", name).generator().uniform(-reach, reach, value.shape)
+    for layer, factor in machine.factors.items():
+        factor.start(structure.factor_name(layer), machine.params, key)
+    for layer, net in structure.recognition.items():
+        net.start(f"recognition/{layer}", machine.params, key, machine.units[layer])
     return _fitted(machine, x)
 
 
@@ -177,9 +226,13 @@ def _fitted(machine: HelmholtzMachine, x: Any) -> HelmholtzMachine:
         x = _real_rows(x, visible.units)
         checks.real_rows(x, "x", visible.units, machine.dtype)
         return scaled(machine, np.asarray(x))
-    mean = scale.first_rows(x, visible.units).mean(axis=0, dtype=np.float64)
-    bias = machine.structure.generative[visible.name].bias(f"generative/{visible.name}", machine.params)
-    bias[...] = logit(np.clip(mean, 0.001, 0.999))
+    (child, parent), factor = machine.structure.chain[0], machine.factors[visible.name]
+    rows = scale.first_rows(x, visible.units)[: factor.fitted_rows]
+    place = machine.place(child, parent, Tape(machine.arena).whole(len(rows)))
+    if parent is not None and not isinstance(factor, Dense):  # others do not look at the layer above
+        noise = Key(0, 0).derive("fit").generator().normal(size=(len(rows), parent.units))
+        place.part.get(place.given, parent.units)[...] = noise > 0 if parent.binary else noise
+    factor.fit(place, rows)
     return machine
 
 
@@ -204,6 +257,8 @@ def scaled(machine: Any, rows: Array, known: Array | None = None) -> Any:
             if edge.lower == visible:
                 found.params[edge.key][beside(constant, found.arena)] = 0
         return found
+    if visible not in machine.structure.generative:
+        raise InputError("Gaussian visible units belong to a machine whose visible units are those of a dense net.")
     first = machine.structure.latent[0].name
     found.params[f"recognition/{first}/0/weight"][constant] = 0
     last = machine.structure.generative[visible].depth - 1
@@ -271,8 +326,8 @@ def begun(machine: BoltzmannMachine, x: Any) -> BoltzmannMachine:
         checks.real_rows(x, "x", layer.units, machine.dtype)
         return scaled(machine, x, known)
     if layer.binary:
-        mean = scale.first_rows(x, layer.units).mean(axis=0, dtype=np.float64)
-        bias[...] = logit(np.clip(mean, 0.001, 0.999))
+        rows = scale.first_rows(x, layer.units)
+        bias[...] = fitting(rows)
         return machine
     if layer.kind == "gaussian":
         rows = _real_rows(x, layer.units)

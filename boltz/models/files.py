@@ -22,11 +22,12 @@ from boltz.models.boltzmann import (
     refuse_views,
     within,
 )
-from boltz.models.graph import MOST_LAYERS, Edge, Graph, Layer
+from boltz.models.graph import MOST_LAYERS, MOST_UNITS, Edge, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.pairs import Pairs, pairs_key
 from boltz.models.scaling import Scaling, cast
 from boltz.models.views import alone, views_of
+from boltz.nn.registry import FACTOR_NAMES, factor_from
 from boltz.storage import snapshots
 from boltz.storage.tensors import read_metadata, read_tensors
 from boltz.units import is_kind
@@ -37,6 +38,7 @@ Array = NDArray[Any]
 Tensors = Mapping[str, Array]
 Told = Mapping[str, str]
 Shapes = Mapping[str, tuple[int, ...]]
+NO_TENSORS: Tensors = MappingProxyType({})
 Model = BoltzmannMachine | HelmholtzMachine
 NETWORK = "network.safetensors"
 MOST_PAIRS = 2**30
@@ -114,22 +116,33 @@ def checked_machine(
     wanted: str = "a BoltzmannMachine or a HelmholtzMachine",
     any_units: bool = False,
     any_graph: bool = False,
-    any_views: bool = False,
+    any_factors: bool = False,
 ) -> Model:
     """The argument of a public function that takes either machine, and what else is wanted in words; raises InputError.
 
     name is what errors call it. any_units: a Boltzmann machine may have units other than 0 and 1. any_graph: its graph
-    need not be layered. any_views: it may have several visible layers.
+    need not be layered, and it may have several visible layers. any_factors: layers of a Helmholtz machine may have
+    factors of their own, whose units are not independent given the layer above.
     """
     if not isinstance(model, BoltzmannMachine | HelmholtzMachine):
         raise InputError(f"{name} must be {wanted}, got {type(model).__name__}{within(model)}.")
+    if isinstance(model, HelmholtzMachine) and not any_factors:
+        refuse_factors(model, name)
     if isinstance(model, BoltzmannMachine) and not any_units:
         refuse_units(model, name)
-    if isinstance(model, BoltzmannMachine) and not (any_views or any_graph):
-        refuse_views(model, name)
     if isinstance(model, BoltzmannMachine) and not any_graph:
+        refuse_views(model, name)
         refuse_graph(model, name)
     return model
+
+
+def refuse_factors(model: HelmholtzMachine, name: str = "model") -> None:
+    """Raise InputError for a Helmholtz machine whose layers have factors of their own; name is what errors call it."""
+    for layer, factor in model.structure.factors:
+        raise InputError(
+            f"{name} must have dense nets and a factorial prior or an RBM as prior, but layer {layer} has a factor of "
+            f"its own ({FACTOR_NAMES[type(factor)]}): train, sample, evaluate and compare take such machines."
+        )
 
 
 def refuse_coupled(model: Model, name: str = "model") -> None:
@@ -209,23 +222,31 @@ def structure_from(text: Any) -> Structure:
     if len(text["layers"]) > MOST_LAYERS or sum(map(len, sizes)) > MOST_LAYERS:
         raise InputError(f"a structure must have at most {MOST_LAYERS} layers.")
     layers = layers_from(text["layers"])
-    return Structure(layers, tuple(map(tuple, sizes)), str(text["activation"]), str(text["prior"]))
+    own = tuple((str(layer), factor_from(name, plain)) for layer, name, plain in text.get("factors", ()))
+    return Structure(layers, tuple(map(tuple, sizes)), str(text["activation"]), str(text["prior"]), own)
 
 
 def layers_from(rows: Any) -> tuple[Layer, ...]:
-    return tuple(Layer(str(n), checks.integer(u, "units", 1, 10**7), str(k)) for n, u, k in rows)
+    return tuple(Layer(str(n), checks.integer(u, "units", 1, MOST_UNITS), str(k)) for n, u, k in rows)
 
 
-def graph_from(metadata: Told, source: str, tensors: Tensors = MappingProxyType({})) -> Graph:
+def graph_from(metadata: Told, source: str, tensors: Tensors = NO_TENSORS) -> Graph:
     """The graph of a file; tensors hold the pairs of its sparse edges."""
     try:
-        text = json.loads(metadata["graph"])
-        layers = layers_from(text["layers"])
-        edges = tuple(_edge(list(each), tensors, source) for each in text["edges"])
-        views = checks.integer(text.get("views", 1), "views", 1, len(layers))
-        return Graph(layers, edges, tuple(layer.name for layer in layers[:views]))
+        return plan_of(json.loads(metadata["graph"]), tensors, source)
     except (KeyError, ValueError, TypeError, RecursionError) as problem:
         raise FileError(f"{source} does not describe a layer graph ({shown(problem)}).") from problem
+
+
+def plan_of(text: Mapping[str, Any], tensors: Tensors, source: str) -> Graph:
+    """The graph that plain values tell of; tensors of the file source hold the pairs of its sparse edges.
+
+    Raises KeyError, TypeError, ValueError or FileError.
+    """
+    layers = layers_from(text["layers"])
+    edges = tuple(_edge(list(each), tensors, source) for each in text["edges"])
+    views = checks.integer(text.get("views", 1), "views", 1, len(layers))
+    return Graph(layers, edges, tuple(layer.name for layer in layers[:views]))
 
 
 def _edge(told: list[Any], tensors: Tensors, source: str) -> Edge:
@@ -233,7 +254,7 @@ def _edge(told: list[Any], tensors: Tensors, source: str) -> Edge:
     lower, upper = str(told[0]), str(told[1])
     if len(told) == 2:
         return Edge(lower, upper)
-    name, count = pairs_key(Edge(lower, upper).key), checks.integer(told[2], "pairs", 1, MOST_PAIRS)
+    name, count = pairs_key(Edge(lower, upper).key), checks.integer(told[2], "pairs", 0, MOST_PAIRS)
     found = tensors.get(name)
     if found is None or found.shape != (2, count) or found.dtype != np.int32:
         raise FileError(f"{source} must hold {name}, whole numbers (int32) of shape (2, {count}).")

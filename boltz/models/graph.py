@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from boltz.errors import InputError
-from boltz.models.pairs import Pairs
+from boltz.models.pairs import Pairs, pairs_key
 from boltz.nn.arena import size
 from boltz.units import Units, is_kind, units_of
 
 MOST_LAYERS = 1000
+MOST_UNITS = 10**9  # of a layer
 
 
 def bias_key(layer: str) -> str:
@@ -198,13 +199,11 @@ class Graph:
     @property
     def entry(self) -> dict[str, Any]:
         """The graph as plain values, as run.toml holds it: of a chain of layers their kind, or the kinds where they
-        differ. Sparse edges are told without their pairs.
+        differ; of any other graph its text, and the marks of the pairs of sparse edges.
         """
         usual = [layer.units for layer in self.layers], [layer.kind for layer in self.layers]
         if not self.chained or self != Graph.chain(*usual):
-            layers = [[layer.name, layer.units, layer.kind] for layer in self.layers]
-            edges = [[edge.lower, edge.upper] for edge in self.edges]
-            return {"layers": layers, "edges": edges, "views": len(self.views)}
+            return self.text | ({"couplings": self.marks} if self.sparse else {})
         kinds = [layer.kind for layer in self.layers]
         told = {"kind": kinds[0]} if len(set(kinds)) == 1 else {"kinds": kinds}
         return {"units": [layer.units for layer in self.layers], **told}
@@ -247,6 +246,16 @@ class Graph:
         """Whether an edge has sparse couplings."""
         return any(edge.pairs is not None for edge in self.edges)
 
+    @property
+    def marks(self) -> list[str]:
+        """What tells the pairs of the sparse edges from others, one mark an edge."""
+        return [edge.pairs.mark for edge in self.edges if edge.pairs is not None]
+
+    @property
+    def pairs(self) -> dict[str, Any]:
+        """The pairs of the sparse edges, (2, pairs) each, by the names that they have in files."""
+        return {pairs_key(e.key): np.stack([e.pairs.rows, e.pairs.columns]) for e in self.edges if e.pairs is not None}
+
     @cached_property
     def within(self) -> dict[str, Edge]:
         """The edges within layers, by the name of the layer."""
@@ -261,8 +270,24 @@ class Graph:
         """
         if self.layered:
             return self.colours[0], self.colours[1]
-        summed = _most_independent(self)
+        summed = _most_independent(self, tuple(self.units))
         return tuple(n for n in self.units if n not in summed), summed
+
+    @cached_property
+    def hidden_sides(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The hidden layers that are drawn where the visible ones are held, and those that are then summed out.
+
+        Of a layered graph the layers next to the visible ones are drawn. Of any other graph the summed layers are
+        independent of each other, and have no couplings within: of such sets one with the most units.
+        """
+        if self.layered:
+            return self.colours[1], tuple(n for n in self.colours[0] if n not in self.views)
+        summed = _most_independent(self, self.hidden)
+        return tuple(n for n in self.hidden if n not in summed), summed
+
+    def hears_views(self, layer: str) -> bool:
+        """Whether an edge joins a layer with a visible one."""
+        return any(other in self.views for _, other, _ in self.neighbours[layer])
 
     @cached_property
     def units(self) -> dict[str, int]:
@@ -351,13 +376,13 @@ def _greedy_colours(graph: Graph) -> dict[str, int]:
     return colour
 
 
-def _most_independent(graph: Graph) -> tuple[str, ...]:
-    """Layers without couplings within, and without edges between them, that have the most units together.
+def _most_independent(graph: Graph, names: Sequence[str]) -> tuple[str, ...]:
+    """Of some layers those without couplings within, and without edges between them, that have the most units together.
 
     Layers whose units have a range of states are taken first, since only they cannot be counted. The search is whole up
     to 16 layers, and greedy beyond. It leaves at least one layer out, which is chain state.
     """
-    free = [n for n in graph.units if n not in graph.within]
+    free = [n for n in names if n not in graph.within]
     around = {n: {other for _, other, _ in graph.neighbours[n]} for n in free}
     types = {layer.name: layer.type for layer in graph.layers}
     worth = {n: (types[n].support is None, graph.units[n]) for n in free}

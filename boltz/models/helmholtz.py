@@ -2,7 +2,8 @@
 
 p(v, h) = p(v | h1) p(h1 | h2) ... p(top) and q(h | v) = q(h1 | v) q(h2 | h1) ... (Hinton, Dayan, Frey & Neal 1995). The
 prior is factorial (Bernoulli units with biases, or standard normal ones), or an RBM over the two upper layers, the top
-one summed out: then the machine is a deep belief net (Hinton, Osindero & Teh 2006).
+one summed out: then the machine is a deep belief net (Hinton, Osindero & Teh 2006). A layer may have a factor of its
+own instead, such as an autoregressive net. A machine without hidden layers is one such factor.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +24,11 @@ from boltz.foreign import short_repr
 from boltz.models.boltzmann import BoltzmannMachine, check_rates, repr_parts
 from boltz.models.graph import Graph, Layer
 from boltz.models.scaling import Scaling
-from boltz.nn.arena import check_arena, size, views
+from boltz.nn.arena import Part, check_arena, size, views
 from boltz.nn.conditionals import CONDITIONALS, Conditional, Gaussian
-from boltz.nn.dense import Net
+from boltz.nn.dense import ACTIVATIONS, Net
+from boltz.nn.factors import Coins, Dense, Factor, Place, StandardNormal
+from boltz.nn.registry import FACTOR_NAMES
 from boltz.storage.tensors import write_tensors
 
 Array = NDArray[Any]
@@ -37,6 +40,9 @@ PRIORS = ("factorial", "rbm")
 class Structure:
     """Layers from the visible one up, the deterministic layers inside each conditional, and the kind of prior.
 
+    factors holds (layer, factor) of the layers whose factor p(layer | layer above), or p(layer) of the topmost drawn
+    one, is not the usual one. A machine without hidden layers has one for its visible layer.
+
     widths[i] are those between layer i and layer i + 1, from the bottom, for recognition; generation mirrors them. With
     an RBM as prior the last two layers are its own and the last has no conditionals.
     """
@@ -45,6 +51,7 @@ class Structure:
     widths: tuple[tuple[int, ...], ...]
     activation: str = "tanh"
     prior: str = "factorial"
+    factors: tuple[tuple[str, Factor], ...] = ()
 
     def __post_init__(self) -> None:
         kinds = [layer.kind for layer in self.layers]
@@ -58,22 +65,49 @@ class Structure:
             raise InputError(
                 f"the machine must have a prior among {', '.join(PRIORS)} and widths for each conditional."
             )
-        if not self.widths or (self.prior == "rbm" and set(kinds[1:]) != {"bernoulli"}):
+        if self.prior == "rbm" and set(kinds[1:]) != {"bernoulli"}:
             raise InputError("a machine needs a hidden layer, and an RBM as prior needs binary ones.")
-        _ = self.generative  # raises if the activation is unknown
+        if not self.latent and not self.factors:
+            raise InputError("a machine needs a hidden layer, or a factor of its own for its visible layer.")
+        checks.choice(self.activation, "activation", ACTIVATIONS)
+        for name, factor in self.factors:
+            self._check_factor(name, factor)
+
+    def _check_factor(self, name: str, factor: Factor) -> None:
+        """Raise InputError unless a factor fits the layer of this name and the one above it."""
+        found = {child.name: (child, parent) for child, parent in self.chain}
+        if name not in found or (self.prior == "rbm" and found[name][1] is None):
+            raise InputError(f"factors must name drawn layers without an RBM on them, got {name!r:.40}.")
+        child, parent = found[name]
+        given = 0 if parent is None else parent.units
+        if (factor.units, factor.given) != (child.units, given):
+            raise InputError(
+                f"the factor of layer {name} must be of {child.units} units given {given}, "
+                f"got {factor.units} given {factor.given}."
+            )
+        if child.kind not in factor.kinds:
+            raise InputError(f"the factor of layer {name} is for {' or '.join(factor.kinds)} units, got {child.kind}.")
 
     @property
     def kind(self) -> str:
-        """The name of its machine: dbn, sbn, vae, or helmholtz where hidden layers are mixed."""
+        """The name of its machine: dbn, sbn, vae, helmholtz for mixed hidden layers, or that of its only factor; vlae
+        for Gaussian hidden layers below which the visible units have a factor of their own.
+        """
         if self.prior == "rbm":
             return "dbn"
+        if not self.latent:
+            return FACTOR_NAMES[type(self.factors[0][1])]
         kinds = {layer.kind for layer in self.latent}
+        if kinds == {"gaussian"} and self.layers[0].name in self.own:
+            return "vlae"
         return {"bernoulli": "sbn", "gaussian": "vae"}[kinds.pop()] if len(kinds) == 1 else "helmholtz"
 
     @property
     def architecture(self) -> str:
         """Units from the bottom; drawn layers in brackets where others are not: 784-200-200-[50]."""
         sizes = [str(layer.units) for layer in self.layers]
+        if not self.latent:
+            return f"{sizes[0]}-{self.factors[0][1].inner}"
         if not any(self.widths):
             return "-".join(sizes)
         inner = [*self.widths, ()] if self.prior == "rbm" else self.widths
@@ -86,10 +120,26 @@ class Structure:
         return self.layers[1 : len(self.widths) + 1]
 
     @cached_property
+    def chain(self) -> list[tuple[Layer, Layer | None]]:
+        """The drawn layers, each with the drawn layer above it, None for the topmost one."""
+        return list(zip(self.layers, [*self.latent, None], strict=False))
+
+    @cached_property
+    def own(self) -> dict[str, Factor]:
+        """The factors of layers that are not the usual ones."""
+        return dict(self.factors)
+
+    def factor_name(self, layer: str) -> str:
+        """The name of the factor of a drawn layer, which its parameters are under."""
+        return "prior" if self.latent and layer == self.latent[-1].name else f"generative/{layer}"
+
+    @cached_property
     def generative(self) -> dict[str, Net]:
-        """The net of each layer but the topmost drawn one: from the layer above to its outputs."""
+        """The dense net of each layer that has one: from the layer above to its outputs."""
         found = {}
         for below, above, widths in zip(self.layers, self.latent, self.widths, strict=False):
+            if below.name in self.own:
+                continue
             outputs = CONDITIONALS[below.kind].outputs(below.units)
             found[below.name] = Net((above.units, *reversed(widths), outputs), self.activation)
         return found
@@ -104,6 +154,13 @@ class Structure:
         return found
 
     @cached_property
+    def prior_factor(self) -> Factor:
+        """The factor of the topmost drawn layer, which hears no other, where that is no RBM."""
+        top = self.latent[-1]
+        usual: dict[str, type[Coins | StandardNormal]] = {"bernoulli": Coins, "gaussian": StandardNormal}
+        return self.own.get(top.name) or usual[top.kind](top.units)
+
+    @cached_property
     def prior_graph(self) -> Graph | None:
         """The graph of an RBM prior, layers v and h1."""
         return Graph.chain([layer.units for layer in self.layers[-2:]]) if self.prior == "rbm" else None
@@ -114,12 +171,13 @@ class Structure:
         found: dict[str, tuple[int, ...]] = {}
         if self.prior_graph is not None:
             found |= {f"prior/{name}": shape for name, shape in self.prior_graph.shapes.items()}
-        elif self.latent[-1].kind == "bernoulli":
-            found["prior/bias"] = (self.latent[-1].units,)
-        for layer, net in self.generative.items():
-            found |= net.shapes(f"generative/{layer}")
-        for layer, net in self.recognition.items():
-            found |= net.shapes(f"recognition/{layer}")
+        elif self.latent:
+            found |= self.prior_factor.shapes("prior")
+        for below in self.layers[: max(len(self.latent), 1)]:
+            factor = self.own.get(below.name) or self.generative[below.name]
+            found |= factor.shapes(f"generative/{below.name}")
+        for name, net in self.recognition.items():
+            found |= net.shapes(f"recognition/{name}")
         return found
 
     @property
@@ -249,12 +307,14 @@ class HelmholtzMachine:
 
     @property
     def independent_hidden(self) -> bool:
-        """Whether the hidden units are independent given the visible ones, which is not known of directed layers."""
-        return False
+        """Whether the hidden units are independent given the visible ones: where there are none."""
+        return not self.structure.latent
 
     @property
     def visible_weights(self) -> Array:
         """Weights (visible units, units above) of the last generative layer, for Gaussian units those of the means."""
+        if self.visible not in self.structure.generative:
+            raise InputError("the visible units of this machine have no weights of their own to each unit above.")
         last = self.structure.generative[self.visible].depth - 1
         return self.params[f"generative/{self.visible}/{last}/weight"][:, : self.units[self.visible]].T
 
@@ -272,6 +332,21 @@ class HelmholtzMachine:
             told = None if learnt.all() else arrays.beside(learnt, self.arena)
             found[self.visible] = Gaussian(log_units=self.scaling.log_units, learnt=told)
         return found
+
+    @cached_property
+    def factors(self) -> dict[str, Factor]:
+        """The factor of each drawn layer, but that of the topmost one where it is an RBM."""
+        found = dict(self.structure.own)
+        for name, net in self.structure.generative.items():
+            found[name] = Dense(net, self.conditionals[name], self.units[name])
+        if self.structure.latent and self.structure.prior_graph is None:
+            found[self.structure.latent[-1].name] = self.structure.prior_factor
+        return found
+
+    def place(self, child: Layer, parent: Layer | None, part: Part, step: int | None = None) -> Place:
+        """Where the factor of a drawn layer works, for rows of a tape that holds states under state/LAYER."""
+        given = "" if parent is None else f"state/{parent.name}"
+        return Place(self.structure.factor_name(child.name), self.params, part, given, step)
 
     @cached_property
     def prior_machine(self) -> BoltzmannMachine | None:
@@ -322,7 +397,9 @@ def described(structure: Structure) -> dict[str, Any]:
     """The structure as plain values, for files."""
     plain = asdict(structure)
     plain["layers"] = [[layer.name, layer.units, layer.kind] for layer in structure.layers]
-    return plain
+    del plain["factors"]
+    own = [[name, FACTOR_NAMES[type(factor)], asdict(cast(Any, factor))] for name, factor in structure.factors]
+    return plain | ({"factors": own} if own else {})
 
 
 def empty(structure: Structure, dtype: Any) -> HelmholtzMachine:

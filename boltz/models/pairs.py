@@ -64,10 +64,8 @@ class Pairs:
         """Raise InputError unless these are different pairs of columns of two layers of so many, or of different units
         of one layer whose units have so many columns; name is what errors call them.
         """
-        if self.count == 0:
-            raise InputError(f"{name} must have at least one coupling, got none.")
         for numbers, most in zip((self.rows, self.columns), units, strict=True):
-            if numbers.min() < 0 or numbers.max() >= most:
+            if self.count and (numbers.min() < 0 or numbers.max() >= most):
                 raise InputError(f"{name} must couple columns 0 to {most - 1}, got {numbers.min()} to {numbers.max()}.")
         step = np.diff(self.rows.astype(np.int64) * units[1] + self.columns)
         if (step <= 0).any():

@@ -67,7 +67,8 @@ def lattice(shape: Sequence[int], coupling: Any = 1.0, periodic: Any = True) -> 
 
     coupling: one number, or one for each axis. Sites are numbered as in an array of this shape. periodic: whether
     opposite ends are neighbours, True or False, or one of these for each axis, such as [True, False] for a cylinder;
-    along an axis of two sites they are so once. Raises InputError.
+    along an axis of two sites they are so once. Couplings of 0 are kept, so that training may change them. Raises
+    InputError.
     """
     listed = checks.sequence(shape, "shape", 10)
     sizes = [checks.integer(n, f"shape[{i}]", 1, MOST_UNITS) for i, n in enumerate(listed)]
@@ -86,8 +87,8 @@ def lattice(shape: Sequence[int], coupling: Any = 1.0, periodic: Any = True) -> 
         there = np.roll(numbers, -1, axis) if around else numbers.take(np.arange(1, size), axis)
         parts.append((here.reshape(-1), there.reshape(-1), np.full(here.size, strength)))
     rows, columns, values = (np.concatenate(each) for each in zip(*parts, strict=True))
-    half = coo_array((values, (rows, columns)), shape=(sites, sites))
-    return (half + half.T).tocsr()
+    both = np.concatenate([rows, columns]), np.concatenate([columns, rows])
+    return coo_array((np.tile(values, 2), both), shape=(sites, sites)).tocsr()
 
 
 def _flags(periodic: Any, axes: int) -> list[bool]:
@@ -154,8 +155,8 @@ def _sparse(given: Any, columns: int, dtype: Any) -> tuple[Array, Pairs | None, 
     matrix.sum_duplicates()
     if not np.isfinite(matrix.data).all():
         raise InputError("couplings must be finite.")
-    if abs(matrix - matrix.T).max() > 0 or (matrix != 0).nnz == 0:
-        raise InputError("couplings must be symmetric, since each pair counts once, and not all 0.")
+    if abs(matrix - matrix.T).max() > 0:
+        raise InputError("couplings must be symmetric, since each pair counts once.")
     coo = matrix.tocoo()
     rows, others = (np.asarray(x) for x in coo.coords)
     if (rows // columns == others // columns).any():

@@ -14,7 +14,7 @@ from boltz import checks
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.builders import begun
-from boltz.models.graph import MOST_LAYERS, Edge, Graph, Layer
+from boltz.models.graph import MOST_LAYERS, MOST_UNITS, Edge, Graph, Layer
 from boltz.models.pairs import Pairs
 from boltz.rng import Key
 from boltz.units import kind_of, units_of
@@ -162,7 +162,7 @@ def _layer(name: Any, value: Any) -> Layer:
     count, kind = value if pair else (value, "bernoulli")
     kind = kind_of(kind, f"the kind of layer {name}")
     columns = units_of(kind).columns
-    return Layer(name, checks.integer(count, f"the units of layer {name}", 1, 10**9) * columns, kind)
+    return Layer(name, checks.integer(count, f"the units of layer {name}", 1, MOST_UNITS) * columns, kind)
 
 
 def _views(visible: Any, names: Sequence[str]) -> tuple[str, ...]:

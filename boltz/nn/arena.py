@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
@@ -56,6 +56,8 @@ class Tape:
     team: int = 1
     held: dict[str, Array] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    made: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    making: threading.Lock = field(default_factory=threading.Lock)
 
     def get(self, name: str, rows: int, units: int) -> Array:
         """The buffer of this name; its contents are left over from the last use. Blocks that share it agree on rows."""
@@ -64,6 +66,17 @@ class Tape:
                 if not self._fits(name, rows, units):
                     self.held[name] = np.empty_like(self.like, shape=(rows, units))
         return self.held[name][:rows]
+
+    def once(self, name: str, step: int, make: Callable[[], Any]) -> Any:
+        """What make() gives, made by the first of the blocks of a step that asks; until another step, or `forget`."""
+        with self.making:
+            if name not in self.made or self.made[name][0] != step:
+                self.made[name] = step, make()
+            return self.made[name][1]
+
+    def forget(self, name: str) -> None:
+        """What `once` made is made anew for the next that asks: parameters are about to change."""
+        self.made.pop(name, None)
 
     def whole(self, rows: int) -> Part:
         """All rows of a batch as one block."""

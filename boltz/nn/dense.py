@@ -39,6 +39,12 @@ ACTIVATIONS = {
 }  # name -> (the function of field + bias, in place; delta times its derivative, from its value, in place)
 
 
+def glorot(own: str, params: Params, ends: int, key: Key) -> None:
+    """The weights of this name, uniform as in Glorot & Bengio (2010, eq. 16); ends counts inputs and outputs."""
+    reach = np.sqrt(6 / ends)
+    params[own][...] = key.derive("weights", own).generator().uniform(-reach, reach, params[own].shape)
+
+
 @dataclass(frozen=True)
 class Net:
     """Dense layers of these sizes, inputs first and outputs last, with the activation between them."""
@@ -69,8 +75,7 @@ class Net:
         """
         for i, (inputs, outputs) in enumerate(pairwise(self.sizes)):
             own = f"{name}/{i}/weight"
-            reach = np.sqrt(6 / (inputs + (units if i == self.depth - 1 else outputs)))
-            params[own][...] = key.derive("weights", own).generator().uniform(-reach, reach, params[own].shape)
+            glorot(own, params, inputs + (units if i == self.depth - 1 else outputs), key)
 
     def bias(self, name: str, params: Params) -> Array:
         """Bias of the outputs, which forward leaves to the conditional on top."""
@@ -138,8 +143,8 @@ def products(net: Net, name: str, gradient: Params, source: str, part: Part, add
         inputs = part.get(source if i == 0 else f"{name}/{i - 1}/value", net.sizes[i])
         delta = part.get(f"{name}/{i}/delta", net.sizes[i + 1])
         weight, bias = gradient[f"{name}/{i}/weight"], gradient[f"{name}/{i}/bias"]
-        pieces = 1 if add else part.tape.team
-        jobs += [*contractions(inputs, delta, weight, add, pieces), total(delta, bias, add)]
+        team = 1 if add else part.tape.team
+        jobs += [*contractions(inputs, delta, weight, add, team), total(delta, bias, add)]
     return jobs
 
 
@@ -148,13 +153,18 @@ def contractions(inputs: Array, delta: Array, out: Array, add: bool = False, tea
 
     For a team of threads in float32, where each number is found alone, also for slices of deltas.
     """
-    units, pieces = inputs.shape[1], list[tuple[slice, slice]]()
+    return [_contraction(inputs, delta, out, piece, add) for piece in pieces(inputs, delta, team)]
+
+
+def pieces(inputs: Array, delta: Array, team: int) -> list[tuple[slice, slice]]:
+    """Slices of inputs and of deltas that a team of threads contracts one by one."""
+    units, found = inputs.shape[1], list[tuple[slice, slice]]()
     step = units if on_device(inputs) else SLICE
     for first in range(0, units, step):
         mine = slice(first, min(first + step, units))
         most = delta.size * (mine.stop - mine.start) // HEAVY if team > 1 and delta.dtype == np.float32 else 1
-        pieces += [(mine, columns) for columns in _columns(delta.shape[1], most)]
-    return [_contraction(inputs, delta, out, piece, add) for piece in pieces]
+        found += [(mine, columns) for columns in _columns(delta.shape[1], most)]
+    return found
 
 
 def _columns(count: int, most: int) -> list[slice]:

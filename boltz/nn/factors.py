@@ -17,6 +17,7 @@ import boltz.kernels as kernels
 from boltz.nn.arena import Part, zeros
 from boltz.nn.conditionals import Conditional
 from boltz.nn.dense import Job, Net, Params, forward, products, total
+from boltz.numerics import logit
 from boltz.rng import Key, Stream
 
 Array = NDArray[Any]
@@ -58,11 +59,34 @@ class Scored:
 class Factor(Protocol):
     """A distribution of the states (rows, units) of a layer given those of the layer above, or given nothing."""
 
+    @property
+    def units(self) -> int:
+        """Units of the layer."""
+
+    @property
+    def given(self) -> int:
+        """Units of the layer above, 0 where the factor is given nothing."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of units that the layer may have."""
+
+    @property
+    def inner(self) -> str:
+        """What is between the layer and the one above, as an architecture tells it."""
+
     def shapes(self, name: str) -> Shapes:
         """Shapes of the parameters by name, in the order of the arena."""
 
     def start(self, name: str, params: Params, key: Key) -> None:
         """Fill the parameters of a new machine, which are zero."""
+
+    @property
+    def fitted_rows(self) -> int:
+        """How many rows `fit` takes at most."""
+
+    def fit(self, place: Place, state: Array) -> None:
+        """Let the parameters of a new machine start from states (rows, units) of binary units."""
 
     def score(self, place: Place, state: Array) -> Scored:
         """Log-densities of states, which may have fewer rows than the layer above: each then stands for as many
@@ -76,6 +100,11 @@ class Factor(Protocol):
         """Draw states in place; rows (rows,) are the numbers of the chains."""
 
 
+def fitting(state: Array) -> Floats:
+    """Biases of binary units with the means of these states (rows, units), kept away from 0 and 1."""
+    return logit(np.clip(state.mean(axis=0, dtype=np.float64), 0.001, 0.999))
+
+
 @dataclass(frozen=True)
 class Dense:
     """Units that are independent given the outputs of a dense net over the layer above."""
@@ -83,6 +112,16 @@ class Dense:
     net: Net
     conditional: Conditional
     units: int
+    kinds = ("bernoulli", "gaussian")
+    fitted_rows = 10_000
+
+    @property
+    def given(self) -> int:
+        return self.net.sizes[0]
+
+    @property
+    def inner(self) -> str:
+        return "-".join(map(str, self.net.sizes[1:-1]))
 
     def shapes(self, name: str) -> Shapes:
         return self.net.shapes(name)
@@ -90,6 +129,9 @@ class Dense:
     def start(self, name: str, params: Params, key: Key) -> None:
         """Uniform weights as in Glorot & Bengio (2010); mean and log sigma of a Gaussian count as separate outputs."""
         self.net.start(name, params, key, self.units)
+
+    def fit(self, place: Place, state: Array) -> None:
+        self.net.bias(place.name, place.params)[...] = fitting(state)
 
     def head(self, place: Place) -> tuple[Array, Array]:
         """Outputs (rows, outputs) without their bias, and the bias."""
@@ -119,12 +161,19 @@ class Coins:
     """A factorial prior of binary units with biases."""
 
     units: int
+    given = 0
+    inner = ""
+    kinds = ("bernoulli",)
+    fitted_rows = 10_000
 
     def shapes(self, name: str) -> Shapes:
         return {f"{name}/bias": (self.units,)}
 
     def start(self, name: str, params: Params, key: Key) -> None:
         """Biases stay 0."""
+
+    def fit(self, place: Place, state: Array) -> None:
+        place.params[f"{place.name}/bias"][...] = fitting(state)
 
     def score(self, place: Place, state: Array) -> Scored:
         score, log_density = place.part.get(f"{place.name}/delta", self.units), zeros(state)
@@ -153,12 +202,19 @@ class StandardNormal:
     """The prior of independent standard normal units."""
 
     units: int
+    given = 0
+    inner = ""
+    kinds = ("gaussian",)
+    fitted_rows = 0
 
     def shapes(self, name: str) -> Shapes:
         return {}
 
     def start(self, name: str, params: Params, key: Key) -> None:
         """There is nothing to fill."""
+
+    def fit(self, place: Place, state: Array) -> None:
+        """There are no binary units."""
 
     def score(self, place: Place, state: Array) -> Scored:
         log_density = zeros(state)

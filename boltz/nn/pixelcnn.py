@@ -53,6 +53,7 @@ class PixelCNN:
     channels: int = 1
     levels: int = 2
     mixture: int = 0
+    fitted_rows = 100
 
     def __post_init__(self) -> None:
         for name in ("height", "width", "filters", "channels"):
@@ -80,9 +81,20 @@ class PixelCNN:
             raise InputError(f"binary pixels have one channel, got {self.channels}: give levels and a mixture.")
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kind of the pixels."""
+        return ("bernoulli",) if self.levels == 2 else (f"levels:{self.levels}",)
+
+    @property
     def units(self) -> int:
         """Numbers of an image."""
         return self.channels * self.height * self.width
+
+    @property
+    def inner(self) -> str:
+        """What is between the pixels and the layer above, as an architecture tells it."""
+        net = [*map(str, self.widths), f"{self.maps} maps"] if self.given else []
+        return "-".join([f"{self.layers} x {self.filters}", *reversed(net)])
 
     @cached_property
     def stack(self) -> Stack:
@@ -125,11 +137,11 @@ class PixelCNN:
             )
             params[f"{own}/scale"][...] = 1
 
-    def fit_start(self, place: Place, state: Array) -> None:
+    def fit(self, place: Place, state: Array) -> None:
         """Set scales and biases of a new machine to the data: a layer's outputs get mean 0 and variance 1 over the
         pixels of these states (rows, pixels) given the layer above (Salimans & Kingma 2016, eq. 5 and 6).
 
-        A layer that occurs several times is fitted where an image first passes it. A hundred rows are enough.
+        A layer that occurs several times is fitted where an image first passes it.
         """
         self._check_host(state)
         maps, bias = self._maps(place)

@@ -7,6 +7,7 @@ import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from boltz import checks
 from boltz.errors import InputError
@@ -32,10 +34,35 @@ DATES = {"svg": "Date", "pdf": "CreationDate"}  # endings, and what says when a 
 LARGEST = 1e300  # numbers beyond it are not drawn
 
 
-def sample_grid(means: Any, shape: Shape | None = None, title: str = "samples") -> Figure:
-    """A figure of rows (chains, units) in [0, 1]: tiles of the image shape, or one matrix where rows are no images.
+@dataclass(frozen=True, eq=False)
+class Greys:
+    """Which numbers are drawn black and which white: two, or (units,) of each, where columns have units of their own.
 
-    The largest number of such a matrix is white, so that rows of units that are seldom on are not all black.
+    bar: what the ends of a colour bar say, and what it shows, in words.
+    """
+
+    black: Any = 0.0
+    white: Any = 1.0
+    bar: tuple[float, float] = (0.0, 1.0)
+    what: str = ""
+
+    def of(self, values: Any) -> Array:
+        """Values (rows, units) as shades from 0, black, to 1."""
+        return np.asarray(np.clip(self._share(values), 0, 1))
+
+    def on_bar(self, values: Any) -> Array:
+        """The same as numbers of the colour bar, not cut at its ends."""
+        low, high = self.bar
+        return np.asarray(low + (high - low) * self._share(values) if np.ndim(self.black) else values)
+
+    def _share(self, values: Any) -> Any:
+        return (values - self.black) / (self.white - self.black)
+
+
+def sample_grid(means: Any, shape: Shape | None = None, title: str = "samples", greys: Greys = Greys()) -> Figure:
+    """A figure of rows (chains, units): tiles of the image shape, or one matrix where rows are no images.
+
+    Where black is 0, the largest number of such a matrix is white, so that units that are seldom on are not all black.
     """
     values = checks.array(means, "means", (None, None))
     if values.size == 0:
@@ -43,29 +70,33 @@ def sample_grid(means: Any, shape: Shape | None = None, title: str = "samples") 
     tile = image_shape(values.shape[1], shape)
     if tile is None:
         figure, axes = new_figure(title)
-        shown_rows = values[:MOST_ROWS]
-        image = axes.imshow(
-            shown_rows, cmap="gray", vmin=0, vmax=_brightest(shown_rows), aspect="auto", interpolation="nearest"
-        )
-        figure.colorbar(image, ax=axes, shrink=0.6)
+        low, high = greys.bar
+        shown_rows = greys.on_bar(values[:MOST_ROWS])
+        high = high if low else _brightest(shown_rows)
+        image = axes.imshow(shown_rows, cmap="gray", vmin=low, vmax=high, aspect="auto", interpolation="nearest")
+        figure.colorbar(image, ax=axes, shrink=0.6, label=greys.what)
         whole_ticks(axes)
         axes.set_xlabel("unit")
         axes.set_ylabel("sample")
         return figure
     figure, axes = new_figure(title)
-    axes.imshow(_mosaic(values, tile, 0.35), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.imshow(_mosaic(greys.of(values), tile, 0.35), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
     return figure
 
 
 def filter_grid(weights: Any, shape: Shape | None = None, what: str = "weights") -> Figure:
-    """A figure of weights (visible, hidden), or of what else belongs to pairs: the hidden units of largest norms."""
-    values = checks.array(weights, "weights", (None, None))
-    if values.size == 0:
+    """A figure of weights (visible, hidden), or of what else belongs to pairs, which may be a sparse matrix: the hidden
+    units of largest norms.
+    """
+    values: Any = weights.tocsc() if issparse(weights) else checks.array(weights, "weights", (None, None))
+    visible, hidden = values.shape
+    if 0 in values.shape:
         raise InputError(f"weights must hold at least one visible and one hidden unit, got shape {values.shape}.")
-    order = np.argsort(-np.linalg.norm(values, axis=0), kind="stable")[:MOST_TILES]
-    chosen, tile = values.T[order], image_shape(len(values), shape)
-    figure, axes = new_figure(f"{what} of {len(chosen)} of {values.shape[1]} hidden units, largest norm first", (8, 7))
+    order = np.argsort(-np.sqrt((values * values).sum(axis=0)), kind="stable")[:MOST_TILES]
+    few = values[:, order]
+    chosen, tile = (few.toarray() if issparse(few) else few).T, image_shape(visible, shape)
+    figure, axes = new_figure(f"{what} of {len(chosen)} of {hidden} hidden units, largest norm first", (8, 7))
     reach = float(np.abs(chosen).max()) or 1.0
     drawn = chosen if tile is None else _mosaic(chosen, tile, math.nan)
     image = axes.imshow(drawn, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,15 +13,19 @@ from boltz.data.dataset import Data
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine, refuse_views
 from boltz.models.files import Model, Seeing, checked_machine, outside, states_inside, visible_rows
+from boltz.models.scaling import Scaling
 from boltz.models.views import alone, of_several
 from boltz.plotting import curves, images
 from boltz.sampling.decoding import decode, visible_means
 from boltz.sampling.drawing import drawing_of
 from boltz.sampling.sample import sample
-from boltz.units.states import largest_state
+from boltz.units import is_kind
+from boltz.units.states import ends
 
 CHAINS, SWEEPS, REACH = 100, 200, 3.0
 ROWS, MOST_KNOWN = 20, 10_000  # samples beside data, and rows that are looked at
+UNITS = "units of the data"
+LEAST_SHARE = 0.1  # of a common scale that half of the columns fill
 RARE = 0.01  # the rate of a visible unit below which it may never have been on
 
 
@@ -46,9 +50,9 @@ def plot_samples(
     rows = None if x is None else _rows(x, machine, chains)
     start = rows if machine.directed is None else None
     state = sample(machine, chains, sweeps if chained else None, seed, None if start is None else "data", start)
-    means, _ = layer_means(machine, machine.visible, state)
+    drawn = layer_means(machine, machine.visible, state)
     how = f"{chains:,} chains after {sweeps:,} sweeps" if chained else f"{chains:,} samples"
-    return images.sample_grid(means, shape, f"visible means of {how}")
+    return images.sample_grid(drawn.values, shape, f"visible means of {how}", drawn.greys)
 
 
 def plot_beside(
@@ -68,10 +72,10 @@ def plot_beside(
     machine, rows = machine_of(model), checks.integer(rows, "rows", 1, images.MOST_STACKED)
     sweeps = checks.integer(sweeps, "sweeps", 0, checks.MOST_STEPS)
     shape = _shape(x.shape if shape is None and isinstance(x, Data) else shape)
-    known = outside(machine, _rows(x, machine, MOST_KNOWN))
-    data = shades(machine, np.asarray(known))
+    known = np.asarray(outside(machine, _rows(x, machine, MOST_KNOWN)))
+    greys = greys_of(machine, known)
     state = sample(machine, rows, sweeps if machine.undirected is not None else None, seed)
-    means, _ = layer_means(machine, machine.visible, state)
+    data, means = greys.of(known), greys.of(layer_means(machine, machine.visible, state).values)
     others = np.arange(rows) * len(data) // rows
     parts = {"sample": means, "nearest row": data[nearest_rows(means, data)], "a row": data[others]}
     return images.stacked_tiles(parts, shape, f"samples, the nearest of {len(data):,} rows to each, and rows")
@@ -132,14 +136,11 @@ def unit_effects(model: Model) -> tuple[Any, str]:
 
 def view_effects(model: BoltzmannMachine, view: str) -> tuple[Any, str]:
     """The weights (units, hidden) of a visible layer at the first layer above it, and what that is in words; its
-    couplings (units, units) where there is none above it.
+    couplings (units, units) where there is none above it. Sparse ones come as a sparse matrix.
     """
-    edges = [edge for edge in model.graph.edges if edge.lower == view and edge.pairs is None]
-    if not edges:
-        raise InputError(f"model must have full edges at layer {view} to be drawn, but its couplings are sparse.")
+    edges = [edge for edge in model.graph.edges if edge.lower == view]
     chosen = next((edge for edge in edges if not edge.within), edges[0])
-    weights = np.array(model.params[chosen.key], np.float64)
-    weights[never_on(model, view)] = 0
+    weights = model.matrix(chosen.key).astype(np.float64) * ~never_on(model, view)[:, None]
     return weights, "couplings to the other units" if chosen.within else "weights"
 
 
@@ -159,47 +160,72 @@ def never_on(model: Model, view: str | None = None) -> Any:
 
 def machine_of(model: Any) -> Model:
     """A machine, or that of a run, on the host; raises InputError."""
-    found = checked_machine(getattr(model, "model", model), any_units=True, any_graph=True).to("cpu")
+    found = checked_machine(getattr(model, "model", model), any_units=True, any_graph=True, any_factors=True).to("cpu")
     if (machine := of_several(found)) is not None:
         refuse_views(machine, "model")
     return found
 
 
-def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> tuple[Any, str]:
-    """What to draw of a layer in sampled states, (chains, units), and what it is: means given the other layers.
+class Drawn(NamedTuple):
+    """Numbers (chains, units) of a layer to draw, what they are in words, and which of them are black and white."""
+
+    values: Any
+    what: str
+    greys: images.Greys
+
+
+def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> Drawn:
+    """What to draw of a layer in sampled states: means given the other layers, those of visible units in the units of
+    the data.
 
     Hidden layers of a Helmholtz machine are drawn as they were sampled, real numbers from -3 to 3 as grey levels.
     """
     machine = of_several(model)
     if machine is not None and layer in machine.graph.views:
         inner = machine.checked(states_inside(machine, state), list(machine.units))
-        mean = machine.unit_type(layer).mean(machine.field(layer, inner))
-        return grey(alone(machine, layer), mean), "means"
+        return _visible(alone(machine, layer), machine.unit_type(layer).mean(machine.field(layer, inner)))
     if layer == model.visible:
-        return grey(model, visible_means(model, state)), "means"
+        return _visible(model, visible_means(model, state))
     values, what = drawing_of(model).shown(model, layer, state)
-    most = next((largest_state(each.type) for each in model.layers if each.name == layer), 1.0)
-    if most > 1:
-        return values / most, f"{what} from 0 to {most:g}"
-    if any(each.name == layer and not each.binary for each in model.layers):
-        return np.clip(0.5 + values / (2 * REACH), 0, 1), f"{what} from -{REACH:g} to {REACH:g}"
-    return values, what
+    found = next(each for each in model.layers if each.name == layer)
+    low, high = ends(found.type) if is_kind(found.kind) else (-np.inf, np.inf)
+    low, high = (low, high) if np.isfinite(high) else (-REACH, REACH)
+    what = what if (low, high) == (0, 1) else f"{what} from {low:g} to {high:g}"
+    return Drawn(values, what, images.Greys(low, high, (low, high)))
 
 
-def grey(model: Model, means: Any) -> Any:
-    """Visible means (chains, units) as the machine has them as grey levels."""
-    return shades(model, outside(model, means))
+def _visible(model: Model, means: Any) -> Drawn:
+    """Visible means (chains, units) as the machine has them, to be drawn in the units of the data."""
+    values = outside(model, means)
+    return Drawn(values, "means", greys_of(model, values))
 
 
-def shades(model: Seeing, values: Any) -> Any:
-    """Rows (rows, units) in the units of the data as grey levels: as they are, or by their spreads where the data that
-    the machine learnt from leave [0, 1], so that black and white are 3 spreads from the mean of each column. Those of
-    binomial units go up to their largest state.
+def greys_of(model: Seeing, rows: Any) -> images.Greys:
+    """How rows (rows, units) of visible units in the units of the data are drawn: from the lowest state to the highest.
+
+    Real columns whose mean and spread the machine knows are drawn from 3 spreads below to 3 above, on one scale for
+    all. Where half of the columns would fill less than a tenth of it, each is drawn in its own spreads. Other numbers
+    are drawn from the lowest to the highest of these rows, as are real ones within [0, 1] from 0 to 1.
     """
     units = model.scaling
-    if units is not None and not (units.location.min() >= 0 and (units.location + units.spread).max() <= 1):
-        values = 0.5 + (values - units.location) / (2 * REACH * units.unit)
-    return np.clip(values / largest_state(model.layers[0].type), 0, 1)
+    if units is not None and not units.as_they_are:
+        return _of_spreads(units)
+    low, high = ends(model.layers[0].type)
+    if not np.isfinite(high):
+        low, high = 0.0 if low == 0 else float(np.nanmin(rows)), float(np.nanmax(rows))
+        high = high if high > low else low + 1
+    return images.Greys(low, high, (low, high), "" if (low, high) == (0, 1) else UNITS)
+
+
+def _of_spreads(units: Scaling) -> images.Greys:
+    """The same of columns of known mean and spread."""
+    if units.location.min() >= 0 and (units.location + units.spread).max() <= 1:
+        return images.Greys(what=UNITS)
+    low, high = units.location - REACH * units.unit, units.location + REACH * units.unit
+    black, white = float(low.min()), float(high.max())
+    if np.median(high - low) >= LEAST_SHARE * (white - black):
+        return images.Greys(black, white, (black, white), UNITS)
+    return images.Greys(low, high, (-REACH, REACH), "spreads from the mean of each column")
 
 
 def _shape(shape: Any) -> images.Shape | None:

@@ -7,14 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import boltz.kernels as kernels
 from boltz import checks
 from boltz.arrays import host, numbers
 from boltz.errors import InputError, NumericalError
 from boltz.models.files import outside
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
-from boltz.nn.dense import forward
 from boltz.parallel import blocks, workers
 from boltz.rng import Key
 from boltz.sampling import gibbs
@@ -60,25 +58,17 @@ def drawn(model: HelmholtzMachine, chains: int, seed: int, sweeps: int = SWEEPS)
 
 
 def draw_prior(machine: HelmholtzMachine, part: Part, key: Key, step: int) -> None:
-    """Fill the topmost drawn layer of a factorial prior, each row by its number as chain."""
-    top = machine.structure.latent[-1]
+    """Fill the topmost drawn layer of a machine without an RBM prior, each row by its number as chain."""
+    top, above = machine.structure.chain[-1]
     state, stream = part.get(f"state/{top.name}", top.units), key.derive("prior").stream(step)
-    if top.kind == "gaussian":
-        kernels.normal(stream, _numbers(part), state)
-    else:
-        inputs = np.zeros_like(state)
-        kernels.bernoulli_sample(inputs, 1.0, machine.params["prior/bias"], stream, part.rows.start, state)
+    machine.factors[top.name].draw(machine.place(top, above, part), state, stream, _numbers(part))
 
 
 def descend(machine: HelmholtzMachine, part: Part, key: Key, step: int) -> None:
     """Fill the layers below the topmost drawn one, downwards; each row's number is its chain."""
-    pairs = list(zip(machine.layers, machine.structure.latent, strict=False))
-    for child, parent in reversed(pairs):
-        net, name = machine.structure.generative[child.name], f"generative/{child.name}"
-        field, _ = forward(net, name, machine.params, f"state/{parent.name}", part)
-        state, offset = (part.get(f"{kind}/{child.name}", child.units) for kind in ("state", "offset"))
-        head, stream = (field, net.bias(name, machine.params)), key.derive("ancestral", child.name).stream(step)
-        machine.conditionals[child.name].sample(head, stream, _numbers(part), state, offset)
+    for child, parent in reversed(machine.structure.chain[:-1]):
+        state, stream = part.get(f"state/{child.name}", child.units), key.derive("ancestral", child.name).stream(step)
+        machine.factors[child.name].draw(machine.place(child, parent, part), state, stream, _numbers(part))
 
 
 def _prior_states(machine: HelmholtzMachine, chains: int, sweeps: int, seed: int) -> dict[str, Array]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -65,6 +66,32 @@ class Clusters:
         low, high = self._states
         return np.asarray(bias.astype(np.float64) * (high - low) / 2 + beta * self._shift)
 
+    @cached_property
+    def agreed(self) -> NDArray[np.float64]:
+        """Spins -1 and 1 (units,) that agree with all couplings, each part that is coupled turned as its fields ask."""
+        units = self.machine.units[self.machine.visible]
+        group = _groups(self._pairs, self.couplings, units)
+        one, other = group[:units], group[units:]
+        spins, part = np.where(one < other, 1.0, -1.0), np.minimum(one, other)
+        asked = np.bincount(part, spins * self.fields(1.0, self.machine.bias(self.machine.visible)))
+        return np.asarray(np.where(asked[part] < 0, -spins, spins))
+
+    @property
+    def settled(self) -> float:
+        """The inverse temperature from which on most states differ from the agreed one in no unit or a few, as flips of
+        single units foretell it; inf where units have nothing to hold them.
+        """
+        strength, fields = np.abs(self.couplings), self.fields(1.0, self.machine.bias(self.machine.visible))
+        own = sum(np.bincount(x, strength, len(self.agreed)) for x in (self._pairs.rows, self._pairs.columns))
+        held = np.asarray(own + self.agreed * fields)
+        if held.min() <= 0:
+            return np.inf
+
+        def unsettled(beta: float) -> float:
+            return float(np.log1p(np.exp(-2 * beta * held)).sum()) - 1
+
+        return float(brentq(unsettled, 0, (np.log(len(held)) + 1) / held.min())) if len(held) > 1 else 0.0
+
     def flip(self, state: Array, beta: float, bias: Array, stream: Stream) -> None:
         """Turn clusters of states (chains, units) at an inverse temperature and biases (units,), in place."""
         fields = self.fields(beta, bias)
@@ -95,14 +122,18 @@ def clusters_of(machine: BoltzmannMachine) -> Clusters | None:
 
 
 def _agree(pairs: Pairs, couplings: NDArray[np.float64], units: int) -> bool:
-    """Whether all couplings can be satisfied: then no unit is joined to its own opposite, by couplings of either sign.
+    """Whether all couplings can be satisfied: then no unit is joined to its own opposite, whatever the signs."""
+    group = _groups(pairs, couplings, units)
+    return bool((group[:units] != group[units:]).all())
 
-    A unit i and its opposite units + i are two nodes; a positive coupling joins equal ones, a negative one opposites.
+
+def _groups(pairs: Pairs, couplings: NDArray[np.float64], units: int) -> NDArray[np.int32]:
+    """The part of a graph that each unit i and its opposite units + i belong to, (2 units,): a positive coupling joins
+    equal ones, a negative one opposites.
     """
     there = couplings != 0
     rows, columns = (x[there].astype(np.int64) for x in (pairs.rows, pairs.columns))
     turned = np.where(couplings[there] < 0, units, 0)
     first, second = np.concatenate([rows, rows + units]), np.concatenate([columns + turned, columns + units - turned])
     graph = coo_array((np.ones(len(first)), (first, second)), shape=(2 * units, 2 * units))
-    _, group = connected_components(graph, directed=False)
-    return bool((group[:units] != group[units:]).all())
+    return np.asarray(connected_components(graph, directed=False)[1])

@@ -33,7 +33,7 @@ def features(model: Model, x: Any, layer: Layer = TOP, mask: Any = None) -> Arra
     units are first put at means given the known ones, without chance: for a Boltzmann machine those of complete with
     "mean-field", for a Helmholtz machine those where 50 passes up and down lead, by the means of both its models.
     """
-    return features_of(checked_machine(model, any_units=True, any_graph=True), x, layer, mask)
+    return features_of(checked_machine(model, any_units=True, any_graph=True, any_factors=True), x, layer, mask)
 
 
 def features_of(model: Model, x: Any, layer: Layer = TOP, mask: Any = None, name: str = "x") -> Array:

@@ -20,7 +20,6 @@ from boltz.nn.dense import forward
 from boltz.rng import Key
 from boltz.sampling.annealing import Chains, Place
 from boltz.sampling.posterior_paths import recognised
-from boltz.sampling.recognition import score_prior
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -77,19 +76,16 @@ class HamiltonianPath:
 
     def _generative(self, whole: Chains, share: float, part: Part, gradient: Chains) -> Floats:
         """log p (chains,); gradient += share times its derivative."""
-        machine, latent = self.machine, self.machine.structure.latent
-        top = latent[-1].name
-        log_p = score_prior(machine, part, whole[top])
-        gradient[top] -= share * whole[top]
-        for child, parent in zip(machine.layers, latent, strict=False):
-            net, name = machine.structure.generative[child.name], f"generative/{child.name}"
-            value, pullback = forward(net, name, machine.params, f"state/{parent.name}", part)
-            bias = net.bias(name, machine.params)
-            machine.conditionals[child.name].score(value, bias, whole[child.name], log_p)
-            value *= share
+        machine, log_p = self.machine, zeros(next(iter(gradient.values())))
+        for child, parent in machine.structure.chain:
+            terms = machine.factors[child.name].score(machine.place(child, parent, part), whole[child.name])
+            log_p += terms.log_density
             if child.name in gradient:
-                gradient[child.name] -= value[:, : child.units]
-            gradient[parent.name] += pullback(value, None, True, False)
+                derivative, sign = terms.by_state()
+                gradient[child.name] += sign * share * derivative[:, : child.units]
+            signal = terms.pull(None, parent is not None, False)
+            if signal is not None and parent is not None:
+                gradient[parent.name] += share * signal
         return log_p
 
     def _recognition(self, whole: Chains, share: float, part: Part, gradient: Chains, encoded: Array) -> Floats:

@@ -34,6 +34,7 @@ Make = Callable[[Floats], Ladder]
 COPIES, SWEEPS, BURN = 64, 30, 1 / 3
 PILOT_SWEEPS, PILOT_COPIES, PILOT_ROUNDS, PILOT_RUNGS, MOST_RUNGS = 5, 16, 40, 24, 400
 RUNGS_A_BARRIER, FRICTION_SHARE, WORST = 1.6, 0.7, 0.8
+PART, MOST_PARTS = 0.7, 16  # the barrier of a part of a gap, and most parts of one
 BEND_ROUNDS, BEND_SAMPLES = 80, 20
 RIDGES, WORTH = (1.0, 10.0, 100.0, 1000.0), 0.8
 
@@ -116,16 +117,20 @@ def _fitted_temperatures(path: BaseRatePath, key: Key) -> Temperatures:
 def fitted_places(make: Make, places: Floats, friction: Floats | None, key: Key) -> Floats:
     """Places along a path, equally far apart in rejected swaps, or in a mixture of these and of friction (steps,).
 
-    Rungs are put into gaps that hardly let a swap through, until their number is found from the sum of all rejections
-    (the communication barrier of Syed, Bouchard-Cote, Deligiannidis & Doucet 2022).
+    Where a gap hardly lets a swap through, rungs are put in, until their number is found from the sum of all rejections
+    (the communication barrier of Syed, Bouchard-Cote, Deligiannidis & Doucet 2022). Each gap gets as many as it would
+    need if log-densities were normal: then its barrier is the root of both Kullback-Leibler divergences by pi.
     """
     while True:
-        rejected = 1 - _pilot(make(places), key).acceptance
+        found = _pilot(make(places), key)
+        rejected = 1 - found.acceptance
         wide = rejected > WORST
         if not wide.any() or len(places) >= MOST_RUNGS:
             break
-        between = (places[1:] + places[:-1])[wide] / 2
-        places = np.union1d(places, between)
+        barriers = np.sqrt(np.maximum(-(found.up + found.down).mean(axis=(1, 2)), 0) / np.pi)
+        parts = np.clip(np.ceil(barriers / PART), np.where(wide, 2, 1), MOST_PARTS).astype(int)
+        between = [np.linspace(a, b, n, endpoint=False) for a, b, n in zip(places, places[1:], parts, strict=False)]
+        places = np.concatenate([*between, places[-1:]])
     barrier = np.concatenate([[0.0], np.cumsum(np.maximum(rejected, 1e-3))])
     count = max(5, ceil(RUNGS_A_BARRIER * barrier[-1]) + 1)
     grid = np.linspace(places[0], places[-1], 100 * len(places))
@@ -133,9 +138,9 @@ def fitted_places(make: Make, places: Floats, friction: Floats | None, key: Key)
     if friction is not None:
         slow = np.interp(grid, friction, np.linspace(0, 1, len(friction)))
         cost = (1 - FRICTION_SHARE) * cost + FRICTION_SHARE * slow
-    found = np.interp(np.linspace(0, 1, count), cost, grid)
-    found[0], found[-1] = places[0], places[-1]
-    return found
+    fitted = np.interp(np.linspace(0, 1, count), cost, grid)
+    fitted[0], fitted[-1] = places[0], places[-1]
+    return fitted
 
 
 def _pilot(ladder: Ladder, key: Key) -> Exchanged:

@@ -1,4 +1,5 @@
-"""A proposal for the hidden layers next to v that sees several modes of a row's posterior: a mixture of mean fields.
+"""A proposal for the hidden layers that are drawn, those next to v in a layered machine, that sees several modes of a
+row's posterior: a mixture of mean fields.
 
 Mean field from one start ends in one mode (Salakhutdinov & Hinton 2009, section 2.2); importance weights then never
 show the others. Fixed points from several starts are mixed by their bounds (Jaakkola & Jordan 1998), and two wide parts
@@ -32,7 +33,7 @@ QUICK = MeanField(tolerance=0.0, sweeps=20)  # of the other starts; what a row g
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """q(h | v) of a block of rows: sum over modes of share times independent units, over the layers next to v.
+    """q(h | v) of a block of rows: sum over modes of share times independent units, over the drawn layers.
 
     log_share (rows, modes); fields: layer -> (rows, modes, units) in float64; log_norm (rows, modes): log-partitions.
     """
@@ -71,7 +72,7 @@ class Mixture:
 
 def mixture_of(machine: BoltzmannMachine, rows: Array, first: int, key: Key) -> Mixture:
     """The mixture for visible rows (rows, units), the first of them being number first."""
-    held = machine.graph.colours[1]
+    held = machine.graph.hidden_sides[0]
     found, bounds = _fixed_points(machine, rows, first, key)
     shares = np.exp(bounds - bounds.max(axis=1, keepdims=True))
     kept = shares > 0
@@ -119,8 +120,10 @@ def _fixed_points(
 
 
 def _starts(machine: BoltzmannMachine, rows: int, first: int, key: Key) -> list[dict[str, Array]]:
-    """States of the upper layers that are summed out: all off, all on, and fair coins."""
-    upper = [layer for layer in machine.graph.colours[0] if layer not in machine.graph.views]
+    """States of the layers that are summed out, or of a graph that is not layered of all hidden ones: all off, all on,
+    and fair coins.
+    """
+    upper = machine.graph.hidden_sides[1] if machine.graph.layered else machine.graph.hidden
     starts = [{n: far_states(machine.unit_type(n), machine.zeros(rows, n))[i] for n in upper} for i in (0, 1)]
     for number in range(RANDOM_STARTS):
         coins = {layer: machine.zeros(rows, layer) for layer in upper}

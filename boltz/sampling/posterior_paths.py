@@ -8,7 +8,7 @@ and hmc.py (Gaussian ones).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,7 @@ from boltz.nn.arena import Part, Tape
 from boltz.rng import Key
 from boltz.sampling.annealing import Chains, Place
 from boltz.sampling.inputs import Scratch, layer_input, turned_weights
+from boltz.sampling.layers import Draw, draw_layer
 from boltz.sampling.meanfield import MeanField, solve
 from boltz.sampling.recognition import draw, encode, streams
 from boltz.units.states import inside
@@ -34,10 +35,12 @@ SOLVE = MeanField(tolerance=0.0, sweeps=100)  # what a row gets must not depend 
 
 @dataclass(frozen=True, eq=False)
 class MeanFieldPath:
-    """Block Gibbs on the hidden layers next to v, the others summed out, which is reversible.
+    """Block Gibbs on the hidden layers that graph.hidden_sides draws, the others summed out.
 
-    start (layer -> (chains, units)) are the fields of q, change those that v and the biases send less those of q, and
-    constant (chains,) the derivative by beta of what does not depend on h. first is the number of the first chain.
+    It is reversible where drawn units are independent given the rest; else its reversal draws them in the opposite
+    order. start (layer -> (chains, units)) are the fields of q, change those that v and the biases send less those of
+    q, and constant (chains,) the derivative by beta of what does not depend on h. first is the number of the first
+    chain.
     """
 
     machine: BoltzmannMachine
@@ -45,17 +48,18 @@ class MeanFieldPath:
     change: dict[str, Array]
     constant: Floats
     first: int = 0
+    backwards: bool = False
     scratch: dict[int, Scratch] = field(default_factory=dict)
 
     @cached_property
     def held(self) -> tuple[str, ...]:
         """The layers that are chain state."""
-        return self.machine.graph.colours[1]
+        return self.machine.graph.hidden_sides[0]
 
     @cached_property
     def summed(self) -> tuple[str, ...]:
         """The other hidden layers."""
-        return tuple(n for n in self.machine.graph.colours[0] if n not in self.machine.graph.views)
+        return self.machine.graph.hidden_sides[1]
 
     @cached_property
     def turned(self) -> dict[str, Array]:
@@ -81,6 +85,7 @@ class MeanFieldPath:
     def log_density(self, state: Chains, beta: float, first: int) -> Floats:
         part = slice(first, first + len(state[self.held[0]]))
         total = beta * self.constant[part] - (1 - beta) * self.start_constant[part]
+        total -= beta * self.machine.coupling_energy(state, self.held)
         for layer in self.held:
             tilted = self.start[layer][part] + beta * self.change[layer][part]
             total += np.einsum("ij,ij->i", state[layer], tilted, dtype=np.float64)
@@ -95,18 +100,25 @@ class MeanFieldPath:
         part = slice(place.first, place.first + len(log_weights))
         scratch = self.scratch.setdefault(place.first, Scratch(self.machine.arena))
         linear = self.constant[part] + self.start_constant[part]
+        linear = linear - self.machine.coupling_energy(state, self.held)
         for layer in self.held:
             linear = linear + np.einsum("ij,ij->i", state[layer], self.change[layer][part], dtype=np.float64)
         log_weights += (betas[1] - betas[0]) * linear
-        for layer in (*self.summed, *self.held):
-            kind, inputs = self.machine.unit_type(layer), self._slope(layer, state, part, scratch)
+        for layer in (*self.summed, *(self.held[::-1] if self.backwards else self.held)):
+            kind, stream = self.machine.unit_type(layer), place.key.derive("anneal", layer).stream(place.step)
+            if layer in self.machine.graph.within:
+                fields = _tilted(self.start[layer][part], self.change[layer][part], betas[1], 0 * state[layer])
+                how = Draw(stream, self.first + place.first, scratch, self.turned, self.backwards)
+                draw_layer(self.machine, layer, state, betas[1], fields, how)
+                continue
+            inputs = self._slope(layer, state, part, scratch)
             found = scratch.get("field", layer, inputs.shape)
             if layer in self.summed:
                 log_weights -= kind.total_log_partition(_tilted(self.start[layer][part], inputs, betas[0], found))
             _tilted(self.start[layer][part], inputs, betas[1], found)
             if layer in self.summed:
                 log_weights += kind.total_log_partition(found)
-            stream, bias = place.key.derive("anneal", layer).stream(place.step), np.zeros_like(self.machine.bias(layer))
+            bias = np.zeros_like(self.machine.bias(layer))
             kind.sample(found, 1.0, bias, stream, self.first + place.first, state[layer])
 
     def _slope(self, layer: str, state: Chains, part: slice, scratch: Scratch) -> Array:
@@ -116,7 +128,7 @@ class MeanFieldPath:
         return inputs
 
     def reversed(self) -> MeanFieldPath:
-        return self
+        return replace(self, backwards=not self.backwards)
 
 
 def _tilted(start: Array, slope: Array, beta: float, out: Array) -> Array:
@@ -137,8 +149,7 @@ def mean_field_path(machine: BoltzmannMachine, rows: Array, chains: int, first: 
         natural = kind.natural(kept).astype(machine.dtype)
         start[layer] = np.repeat(natural, chains, axis=0)
         change[layer] = np.repeat(machine.field(layer, v) - natural, chains, axis=0)
-    constant = np.einsum("ij,j->i", rows, machine.bias(machine.visible), dtype=np.float64)
-    constant -= machine.unit_type(machine.visible).base_energy(rows)
+    constant = -machine.marginal_energy(v, ())
     return MeanFieldPath(machine, start, change, np.repeat(constant, chains), first * chains)
 
 

@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
-from boltz.arrays import numbers
+from boltz.arrays import host, numbers
+from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape, zeros
 from boltz.nn.dense import Pullback, forward, outputs, pulled
-from boltz.parallel import FEWEST, Workers, evened, share_count
+from boltz.nn.factors import Scored
+from boltz.parallel import FEWEST, Workers, evened, share_count, workers
 from boltz.rng import Key
 
 Array = NDArray[Any]
@@ -30,7 +32,7 @@ BLOCK = 256
 
 @dataclass
 class Terms:
-    """What a pass leaves: scores (rows, outputs) and pullbacks by layer, and log-densities (rows,) by layer."""
+    """What recognition leaves: scores (rows, outputs) and pullbacks by layer, and log-densities (rows,) by layer."""
 
     scores: dict[str, Array] = field(default_factory=dict)
     pullbacks: dict[str, Pullback] = field(default_factory=dict)
@@ -39,13 +41,17 @@ class Terms:
 
 @dataclass
 class Pass:
-    """The samples of one block: terms of recognition and of generation, the prior's under the topmost drawn layer."""
+    """The samples of one block: terms of recognition, and what the factors of generation leave by layer.
+
+    log_p (rows,) by layer is log p of a layer given the one above, of the topmost drawn one under the prior.
+    """
 
     machine: HelmholtzMachine
     part: Part
     samples: int
     recognition: Terms = field(default_factory=Terms)
-    generative: Terms = field(default_factory=Terms)
+    scored: dict[str, Scored] = field(default_factory=dict)
+    log_p: dict[str, Floats] = field(default_factory=dict)
 
     @property
     def inner(self) -> Part:
@@ -59,14 +65,14 @@ class Pass:
 
     def log_weights(self, scales: Mapping[str, float] | None = None) -> Floats:
         """log w (data rows, samples), with the terms of each hidden layer times its scale."""
-        total = self.generative.log_density[self.machine.visible].copy()
+        total = self.log_p[self.machine.visible].copy()
         for layer in self.machine.structure.latent:
             total -= self.kl(layer.name) * (1.0 if scales is None else scales[layer.name])
         return total.reshape(-1, self.samples)
 
     def kl(self, layer: str) -> Floats:
         """log q - log p of a hidden layer, (rows of the samples,)."""
-        return self.recognition.log_density[layer] - self.generative.log_density[layer]
+        return self.recognition.log_density[layer] - self.log_p[layer]
 
 
 def parts(tape: Tape, rows: int, samples: int) -> list[Part]:
@@ -86,13 +92,22 @@ def _slices(rows: int, samples: int, count: int) -> list[slice]:
 
 
 def sampled(
-    machine: HelmholtzMachine, tape: Tape, batch: Array, samples: int, at: tuple[Key, int], pool: Workers
+    machine: HelmholtzMachine,
+    tape: Tape,
+    batch: Array,
+    samples: int,
+    at: tuple[Key, int],
+    pool: Workers,
+    step: int | None = None,
 ) -> list[Pass]:
     """Passes over the blocks of a batch (rows, units), so many samples a row, drawn by a key and a step.
 
-    Blocks of several samples have few rows, which are encoded before, more of them at a time.
+    Blocks of several samples have few rows, which are encoded before, more of them at a time. step is that of training,
+    None elsewhere.
     """
     tape.get(f"state/{machine.visible}", *batch.shape)[...] = batch
+    if not machine.structure.latent:
+        return pool.map(lambda part: scored(machine, part, step), parts(tape, len(batch), samples))
     drawn = streams(machine, *at)
     if samples > 1:
         pool.map(lambda part: encode(machine, part), parts(tape, len(batch), 1))
@@ -100,7 +115,7 @@ def sampled(
     def work(part: Part) -> Pass:
         first, last = part.times(samples).rows.start, part.times(samples).rows.stop
         encoded, pullback = encode(machine, part) if samples == 1 else encoding(machine, part)
-        found = draw(machine, part, encoded, samples, drawn, numbers(first, last, batch))
+        found = draw(machine, part, encoded, samples, drawn, numbers(first, last, batch), step)
         found.recognition.pullbacks[machine.structure.latent[0].name] = pullback
         return found
 
@@ -122,7 +137,13 @@ def encoding(machine: HelmholtzMachine, part: Part) -> tuple[Array, Pullback]:
 
 
 def draw(
-    machine: HelmholtzMachine, part: Part, encoded: Array, samples: int, streams: Mapping[str, Any], numbers: Rows
+    machine: HelmholtzMachine,
+    part: Part,
+    encoded: Array,
+    samples: int,
+    streams: Mapping[str, Any],
+    numbers: Rows,
+    step: int | None = None,
 ) -> Pass:
     """Draw so many samples a row from encoded outputs, upwards, and score them under both models.
 
@@ -146,7 +167,14 @@ def draw(
         log_q = found.recognition.log_density[layer.name] = zeros(value)
         conditional.score(value, bias, state, log_q)
         found.recognition.scores[layer.name] = value
-    _generate(found)
+    _generate(found, step)
+    return found
+
+
+def scored(machine: HelmholtzMachine, part: Part, step: int | None = None) -> Pass:
+    """The pass of a machine without hidden layers over the rows at state/v."""
+    found = Pass(machine, part, 1)
+    _generate(found, step)
     return found
 
 
@@ -155,30 +183,26 @@ def streams(machine: HelmholtzMachine, key: Key, step: int) -> dict[str, Any]:
     return {layer.name: key.derive("recognition", layer.name).stream(step) for layer in machine.structure.latent}
 
 
-def _generate(found: Pass) -> None:
-    """Score the states downwards: each layer given the one above, the topmost drawn one under the prior."""
-    machine, terms = found.machine, found.generative
-    for child, parent in zip(machine.layers, machine.structure.latent, strict=False):
-        net, name = machine.structure.generative[child.name], f"generative/{child.name}"
-        value, terms.pullbacks[child.name] = forward(net, name, machine.params, f"state/{parent.name}", found.inner)
-        log_p = terms.log_density[child.name] = zeros(value)
-        bias = net.bias(name, machine.params)
-        machine.conditionals[child.name].score(value, bias, found.state(child.name), log_p)
-        terms.scores[child.name] = value
-    top = machine.structure.latent[-1].name
-    terms.log_density[top] = score_prior(machine, found.inner, found.state(top))
+def _generate(found: Pass, step: int | None) -> None:
+    """Score the states from the bottom: each layer given the one above, the topmost drawn one under the prior."""
+    machine = found.machine
+    for child, parent in machine.structure.chain:
+        state = found.state(child.name)
+        if parent is None and machine.prior_machine is not None:
+            found.log_p[child.name] = rbm_log_density(machine.prior_machine, state)
+            continue
+        place = machine.place(child, parent, found.inner, step)
+        terms = found.scored[child.name] = machine.factors[child.name].score(place, state)
+        found.log_p[child.name] = terms.log_density
 
 
-def score_prior(machine: HelmholtzMachine, part: Part, state: Array) -> Floats:
-    """log p* (rows,) of the topmost drawn layer, unnormalised for an RBM; a binary prior's score is at prior/delta."""
-    rbm = machine.prior_machine
-    if rbm is not None:
-        return -rbm.marginal_energy({"v": state}, ("h1",))
-    log_p = zeros(state)
-    if machine.structure.latent[-1].kind == "gaussian":
-        kernels.normal_score(state, log_p)
-        return log_p
-    score = part.get("prior/delta", state.shape[1])
-    score[...] = 0
-    kernels.bernoulli_score(score, machine.params["prior/bias"], state, log_p)
-    return log_p
+def log_densities(machine: HelmholtzMachine, x: Array) -> Floats:
+    """log p(v) (rows,) in nats of visible rows (rows, units) under a machine without hidden layers."""
+    with workers(machine.arena) as pool:
+        passes = sampled(machine, Tape(machine.arena), x, 1, (Key(0, 0), 0), pool)
+    return np.concatenate([host(found.log_p[machine.visible]) for found in passes])
+
+
+def rbm_log_density(rbm: BoltzmannMachine, state: Array) -> Floats:
+    """log p* (rows,) of the lower layer of an RBM prior, without its log Z."""
+    return -rbm.marginal_energy({"v": state}, ("h1",))

@@ -38,7 +38,7 @@ def sample(
     depend on the number of threads, and are numpy arrays also of a model on a device. Raises InputError, and
     NumericalError for an overflow.
     """
-    model, means = checked_machine(model, any_units=True, any_graph=True), checks.flag(means, "means")
+    model, means = checked_machine(model, any_units=True, any_graph=True, any_factors=True), checks.flag(means, "means")
     found = drawing_of(model).states(model, chains, sweeps, seed, start, data)
     if means:
         rows, first = means_of(model.to("cpu"), found), 0

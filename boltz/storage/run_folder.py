@@ -29,8 +29,12 @@ from boltz.storage.metrics import METRICS, TABLE, plain
 
 SETTINGS, RESULT, LOCK = "run.toml", "test.json", ".lock"
 CHECKPOINT, PREVIOUS, MODEL = "checkpoint.safetensors", "checkpoint.previous.safetensors", "model.safetensors"
+COUPLINGS = "couplings.safetensors"  # the pairs that sparse couplings join
 START, NETWORK, TABLES = "start.safetensors", "network.safetensors", ("predictions.csv", "confusion.csv", "codes.npy")
-OWN = (SETTINGS, CHECKPOINT, PREVIOUS, MODEL, METRICS, TABLE, RESULT, LOCK, snapshots.FOLDER, START, NETWORK, *TABLES)
+OWN = (
+    *(SETTINGS, COUPLINGS, CHECKPOINT, PREVIOUS, MODEL, METRICS, TABLE, RESULT, LOCK),
+    *(snapshots.FOLDER, START, NETWORK, *TABLES),
+)
 PICTURES = (".png", ".svg", ".pdf")
 LONGEST_RESULT = 1 << 16  # bytes of test.json
 MAX_SETTINGS = 1 << 14  # bytes of run.toml (reading takes time quadratic in the size of a hostile one)

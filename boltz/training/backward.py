@@ -11,7 +11,7 @@ import boltz.kernels as kernels
 from boltz.arrays import on_device
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
-from boltz.nn.dense import Job, Params, products, total
+from boltz.nn.dense import Job, Params, products
 from boltz.parallel import Workers
 from boltz.sampling.recognition import Pass, encoding, parts
 from boltz.training.objectives import Weights
@@ -51,22 +51,18 @@ class _Backward:
         self.signals[layer] = out
 
     def generative(self) -> None:
-        """Deltas of the generative nets under weights a, and what they and the prior send to the hidden layers."""
-        terms, latent = self.found.generative, self.machine.structure.latent
-        for child, parent in zip(self.machine.layers, latent, strict=False):
-            score, scale = terms.scores[child.name], self.scale(child.name)
+        """Deltas of the factors under weights a, and what they send to the hidden layers."""
+        kind = self.weights.a.dtype.type
+        for child, parent in self.machine.structure.chain:
+            if child.name not in self.found.scored:
+                continue  # an RBM as prior learns by contrastive divergence
+            terms, scale = self.found.scored[child.name], self.scale(child.name)
             if child.name != self.machine.visible and self.smooth(child.name):
-                self.add(child.name, score, -scale)
-            kind = self.weights.a.dtype.type
-            signal = terms.pullbacks[child.name](score, kind(scale) * self.weights.a, self.smooth(parent.name))
-            if signal is not None:
+                derivative, sign = terms.by_state()
+                self.add(child.name, derivative, sign * scale)
+            signal = terms.pull(kind(scale) * self.weights.a, parent is not None and self.smooth(parent.name))
+            if signal is not None and parent is not None:
                 self.add(parent.name, signal, scale)
-        top = latent[-1].name
-        if self.smooth(top):
-            self.add(top, self.found.state(top), -self.scale(top))
-        if "prior/bias" in self.machine.params:
-            delta = self.found.inner.get("prior/delta", self.machine.units[top])
-            kernels.weighted(delta, delta.dtype.type(self.scale(top)) * self.weights.a, False, delta)
 
     def recognition(self) -> None:
         """Deltas of the recognition nets under weights b, c and score, from the top down."""
@@ -136,23 +132,26 @@ def pull(passes: list[Pass], weights: Weights, scales: Scales, pool: Workers, re
         pullback(pooled(part, passes[0].machine.structure.latent[0].name, encoded.shape[1]), None, False)
 
     pool.map(work, passes)
-    if recognition and passes[0].samples > 1:
+    if recognition and passes[0].samples > 1 and passes[0].machine.structure.latent:
         part = passes[0].part
         pool.map(encoders, parts(part.tape, part.total, 1))
 
 
 def wake_products(
-    machine: HelmholtzMachine, gradient: Params, tape: Tape, counts: tuple[int, int], recognition: bool = True
+    machine: HelmholtzMachine,
+    gradient: Params,
+    tape: Tape,
+    counts: tuple[int, int],
+    recognition: bool = True,
+    step: int | None = None,
 ) -> list[Job]:
-    """The parameter products of a batch of (rows, samples a row), with or without those of recognition."""
+    """The parameter products of a batch of (rows, samples a row) at a step, with or without those of recognition."""
     jobs: list[Job] = []
     rows, samples = counts
-    for child, parent in zip(machine.layers, machine.structure.latent, strict=False):
-        net, name = machine.structure.generative[child.name], f"generative/{child.name}"
-        jobs += products(net, name, gradient, f"state/{parent.name}", tape.whole(rows * samples))
-    if "prior/bias" in gradient:
-        delta = tape.get("prior/delta", rows * samples, len(gradient["prior/bias"]))
-        jobs.append(total(delta, gradient["prior/bias"]))
+    for child, parent in machine.structure.chain:
+        if child.name in machine.factors:
+            place = machine.place(child, parent, tape.whole(rows * samples), step)
+            jobs += machine.factors[child.name].products(place, gradient)
     if not recognition:
         return jobs
     count = rows

@@ -24,6 +24,7 @@ from boltz.models.blueprint import Blueprint, plan_from
 from boltz.models.files import Model
 from boltz.scale import above_one
 from boltz.storage import run_folder
+from boltz.storage.tensors import read_tensors
 from boltz.training.pretraining import Stage
 from boltz.training.settings import AnySettings, Common, settings_from
 from boltz.training.stages import settings_of, stages
@@ -118,12 +119,21 @@ class RunDescription:
     def drawn(self) -> Drawn:
         """The run of a machine before its parameters; raises FileError where this describes none."""
         try:
-            plan = plan_from(self.model)
+            plan = plan_from(self.model, self._pairs(), str(self._couplings))
             chosen = settings_of(plan, self._settings())
             levels = above_one(self.model.get("levels"))
             return Drawn(plan, np.dtype(self.model["dtype"]), levels, chosen, stages(plan, chosen))
         except PROBLEMS as problem:
             raise self.wrong("a run", problem) from problem
+
+    @property
+    def _couplings(self) -> Path:
+        """The file of the pairs that sparse couplings join."""
+        return (self.folder or Path()) / run_folder.COUPLINGS
+
+    def _pairs(self) -> dict[str, Any]:
+        """What it holds, nothing where no couplings are sparse; raises FileError."""
+        return read_tensors(self._couplings)[0] if "couplings" in self.model else {}
 
     def settings_as(self, kind: type[Common]) -> Any:
         """The settings as a class of settings that has no say in the machine; raises FileError."""

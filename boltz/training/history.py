@@ -14,6 +14,7 @@ Record = dict[str, Any]
 History = Sequence[Mapping[str, Any]]
 SHOWN = {
     "pseudo_likelihood": "pseudo-likelihood",
+    "log_likelihood": "log-likelihood",
     "bound": "bound",
     "reconstruction_error": "reconstruction error",
 }  # what is shown of an epoch's record: the first that was measured

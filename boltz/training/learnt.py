@@ -70,7 +70,7 @@ def _by_heart(rows: int) -> tuple[str, ...]:
 
 
 def _large(model: Model) -> tuple[str, ...]:
-    found = {name: float(np.abs(host(x)).max()) for name, x in model.params.items() if name.endswith("weight")}
+    found = {name: float(np.abs(host(x)).max(initial=0)) for name, x in model.params.items() if name.endswith("weight")}
     name = max(found, key=lambda each: found[each])
     if found[name] <= LARGEST:
         return ()

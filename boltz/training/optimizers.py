@@ -1,4 +1,4 @@
-"""Gradient ascent on a flat arena: momentum, Nesterov momentum, Adam; decay acts on weights, never on biases."""
+"""Gradient ascent on a flat arena: momentum, Nesterov, Adam, Adamax; decay acts on weights, never on biases."""
 
 from __future__ import annotations
 
@@ -94,10 +94,23 @@ def betas(settings: Common) -> tuple[float, float]:
     return settings.adam_beta1, 0.999
 
 
+def _adamax(arrays: tuple[Array, Array, OptState], rate: Any, momentum: Any, count: Any, s: Common) -> bool:
+    """Ascent step of Adamax (Kingma & Ba 2015, Algorithm 2); True if all stays finite."""
+    parameter, gradient, state = arrays
+    first, largest = state["first"], state["largest"]
+    kept, forgets = betas(s)
+    slope = gradient - s.l2 * parameter - s.l1 * np.sign(parameter)
+    first += (1 - kept) * (slope - first)
+    np.maximum(forgets * largest, np.abs(slope), out=largest)
+    parameter += rate / (1 - kept**count) * first / (largest + s.adam_epsilon)
+    return bool(np.isfinite(parameter).all() and np.isfinite(largest).all())
+
+
 UPDATES: dict[str, tuple[tuple[str, ...], Update]] = {
     "momentum": (("velocity",), _momentum),
     "nesterov": (("velocity",), _momentum),
     "adam": (("first", "second"), _adam),
+    "adamax": (("first", "largest"), _adamax),
 }
 
 

@@ -25,14 +25,14 @@ BELIEF_RULES = ("cd", "pcd")
 SCHEDULES = ("constant", "linear", "hold", "cosine", "exponential", "inverse", "stages")
 SWEEP_SCHEDULES = (*SCHEDULES, "per-sweep")  # of what has sweeps
 SAME = "same"  # as in the rest of the training
-OPTIMIZERS = ("momentum", "nesterov", "adam")
+OPTIMIZERS = ("momentum", "nesterov", "adam", "adamax")
 PRETRAIN = ("doubling", "bottom", "two-stage")
 POSITIVE = ("mean-field", "collapsed", "gibbs")
 NEGATIVE = ("states", "means")
 CHAIN_START = ("data", "up-pass", "noise")
 GAUGES = ("none", "zero-sum")
 AVERAGING = ("none", "last", "exponential", "polynomial")
-MOMENTUM, ADAM = among("optimizer", "momentum", "nesterov"), among("optimizer", "adam")
+MOMENTUM, ADAM = among("optimizer", "momentum", "nesterov"), among("optimizer", "adam", "adamax")
 RULE_PTT, RULE_PREDICTING = among("rule", "ptt"), among("rule", PREDICTING)
 PRETRAINED = above_zero("pretrain_epochs")
 CHAINS = among("rule", "pcd", "ptt")
@@ -98,9 +98,9 @@ class Common:
     momentum: float = setting(0.0, "Momentum of the momentum and nesterov optimizers.", MOMENTUM)
     initial_momentum: float = setting(0.0, "Momentum during the first epochs.", MOMENTUM)
     momentum_epochs: int = setting(5, "Epochs with the initial momentum.", MOMENTUM)
-    adam_beta1: float = setting(0.9, "Decay of Adam's first moments.", ADAM)
-    adam_epsilon: float = setting(1e-8, "What Adam adds to the root of its second moments.", ADAM)
-    adam_second: float = setting(0.0, "What Adam's second moments start at.", ADAM)
+    adam_beta1: float = setting(0.9, "Decay of the first moments of Adam and Adamax.", ADAM)
+    adam_epsilon: float = setting(1e-8, "What Adam adds to roots of second moments, Adamax to largest slopes.", ADAM)
+    adam_second: float = setting(0.0, "What Adam's second moments start at.", among("optimizer", "adam"))
     l2: float = setting(0.0, "Weight decay: penalty on half the squared weights.")
     l1: float = setting(0.0, "Penalty on the absolute weights.")
     l1b: float = setting(
@@ -412,6 +412,12 @@ class DirectedSettings(Averaged):
     )
     warmup_epochs: float = setting(0.0, "Epochs over which the KL term rises from 0 to its weight.")
     free_bits: float = setting(0.0, "KL term of a hidden layer that costs nothing, in nats a row.")
+    soft_free_bits: bool = setting(
+        False,
+        "Weigh the KL terms of hidden layers so that each stays from free_bits to 5 % above it, or set the weight of "
+        "those below free_bits to 0 (Chen et al. 2017, appendix C).",
+        above_zero("free_bits"),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -165,5 +165,8 @@ TRAININGS = {
     "dbn": BELIEF,
     "sbn": DIRECTED,
     "vae": DIRECTED,
+    "vlae": DIRECTED,
+    "nade": DIRECTED,
+    "pixelcnn": DIRECTED,
     "helmholtz": DIRECTED,
 }  # kind of machine -> its training

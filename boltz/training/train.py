@@ -23,11 +23,13 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.builders import scaled, views_scaled
 from boltz.models.files import Model, checked_machine, trajectory
 from boltz.models.files import load as load_model
+from boltz.models.graph import Graph
 from boltz.presets import LayerKinds, completed
 from boltz.progress import Asked
 from boltz.rng import Key
 from boltz.sampling.base_rate import base_rates
 from boltz.storage import metrics, run_folder, snapshots
+from boltz.storage.tensors import write_tensors
 from boltz.training import guards, learnt, watching
 from boltz.training.description import description_of, read_description, with_levels_of
 from boltz.training.held_out import kept_epoch
@@ -149,11 +151,11 @@ def train(
     most 10,000 rows of x. Raises InputError, NumericalError, and with out Interrupted on SIGINT or SIGTERM after
     saving.
     """
-    model = checked_machine(model, any_units=True, any_graph=True)
+    model = checked_machine(model, any_units=True, any_graph=True, any_factors=True)
     checks.flag(force, "force")
     watching.check(watch, progress)
     checks.table(extra, "extra")
-    out = None if out is None else _run_folder(model, out)
+    out = None if out is None else checks.path(out, "out")
     begun = _begun(model, x, held_out, settings, minutes, weights)
     model, data, others, chosen, given = begun.model, begun.data, begun.held_out, begun.settings, begun.plan
     plan = stages(model.plan, chosen)
@@ -169,9 +171,17 @@ def train(
     kept = dict(extra or {}) | ({} if given is None else {"plan": plain(given)})
     description = description_of(model, chosen, data, others, kept).as_table()
     guards.check_state(state.tensors(), "the start")
-    folder = run_folder.create(out, description, state.tensors(), {}, force)
+    folder = run_folder.create(out, description, state.tensors(), {}, force, _couplings(model))
     with run_folder.lock(folder), watching.hearing(watch, progress, in_words) as heard:
         return _told(_in_folder(loop, chosen, folder, heard), given, loop)
+
+
+def _couplings(model: Model) -> run_folder.Files:
+    """What writes the pairs of sparse couplings into a run folder, nothing where there are none."""
+    graph = model.plan
+    if not isinstance(graph, Graph) or not graph.sparse:
+        return {}
+    return {run_folder.COUPLINGS: lambda path: write_tensors(path, graph.pairs, {"holds": "couplings"})}
 
 
 @dataclass(frozen=True)
@@ -185,17 +195,6 @@ class _Begun:
     held_out: Data | None
     settings: AnySettings
     plan: Plan | None
-
-
-def _run_folder(model: Model, out: Any) -> Path:
-    """The path of a run folder; raises InputError for what is none, and for a model that none can hold."""
-    folder = checks.path(out, "out")
-    if model.undirected is model and model.undirected.graph.sparse:
-        raise InputError(
-            "out must be None for a machine with sparse couplings, whose pairs a run folder does not keep: save the "
-            "model of the run."
-        )
-    return folder
 
 
 def _begun(model: Model, x: Any, held_out: Any, settings: dict[str, Any], minutes: Any, weights: Any = None) -> _Begun:
@@ -253,7 +252,11 @@ def plan_training(model: Model, x: Any, minutes: float = 2.0, held_out: Any = No
     InputError, also where the minutes are too few for one epoch of each stage, with how many are needed.
     """
     found = _begun(
-        checked_machine(model, any_units=True, any_graph=True), x, held_out, settings, minutes_of(minutes)
+        checked_machine(model, any_units=True, any_graph=True, any_factors=True),
+        x,
+        held_out,
+        settings,
+        minutes_of(minutes),
     ).plan
     assert found is not None
     return found

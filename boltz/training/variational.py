@@ -21,7 +21,7 @@ from boltz.nn.dense import SLICE
 from boltz.numerics import log_mean_exp
 from boltz.parallel import Workers, workers
 from boltz.rng import Key
-from boltz.sampling.recognition import Pass, parts, sampled
+from boltz.sampling.recognition import Pass, log_densities, parts, sampled
 from boltz.training.backward import pull, wake_products
 from boltz.training.baselines import Baseline
 from boltz.training.held_out import directed
@@ -33,6 +33,7 @@ from boltz.training.sleep import dream, sleep_products
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 MONITOR_SAMPLES = 50
+ABOVE, LEAST_WEIGHT = 1.05, 1e-3  # of soft free bits
 
 
 @dataclass
@@ -76,7 +77,7 @@ class Variational:
 
     def recordable(self, machine: HelmholtzMachine) -> bool:
         s, structure = self.settings, machine.structure
-        unscaled = s.warmup_epochs == 0 and s.free_bits == 0
+        unscaled = s.warmup_epochs == 0 and s.free_bits == 0 and not structure.own
         nets = [*structure.generative.values(), *structure.recognition.values()]
         widths = [(units - 1) % SLICE + 1 for net in nets for units in net.sizes]  # of the last pieces of products
         tape, rows = Tape(machine.arena), list[int]()
@@ -86,10 +87,14 @@ class Variational:
 
     def replayable(self, machine: HelmholtzMachine) -> bool:
         learned = self.baseline is not None and self.baseline.learned  # by Adam, which counts its steps
-        return not learned and self.settings.warmup_epochs == 0 and self.settings.free_bits == 0
+        unscaled = self.settings.warmup_epochs == 0 and self.settings.free_bits == 0
+        return not learned and unscaled and not machine.structure.own
 
     def init(self, machine: HelmholtzMachine, rows: Array, key: Key, total: int) -> RuleState:
-        return {} if self.baseline is None else self.baseline.init(machine, rows, key)
+        found = {} if self.baseline is None else self.baseline.init(machine, rows, key)
+        if self.settings.soft_free_bits:
+            found |= {f"kl/{layer.name}": np.ones(1) for layer in machine.structure.latent}
+        return found
 
     def workspace(self, machine: HelmholtzMachine) -> DirectedWorkspace:
         return DirectedWorkspace(machine)
@@ -99,11 +104,12 @@ class Variational:
     ) -> Mapping[str, Array]:
         machine, knobs, n = work.machine, self.settings.knobs, len(batch)
         work.wake.team = pool.count
-        passes = sampled(machine, work.wake, batch, knobs.total, (clock.key, clock.step), pool)
-        scales = self._scales(passes, clock.done)
+        samples = knobs.total if machine.structure.latent else 1
+        passes = sampled(machine, work.wake, batch, samples, (clock.key, clock.step), pool, clock.step)
+        scales = self._scales(passes, clock.done, state)
         objective, baseline = OBJECTIVES[self.settings.objective], constant(0, batch, n)
         if objective.fixed:
-            log_w = constant(0, batch, n, knobs.total)
+            log_w = constant(0, batch, n, samples)
         else:
             log_w = np.concatenate([found.log_weights(scales) for found in passes])
         if self.baseline is not None:
@@ -111,7 +117,7 @@ class Variational:
         weights = objective.weights(log_w, knobs, baseline).over(n)
         awake = self.sleep_share < 1
         pull(passes, weights, scales, pool, awake)
-        jobs = wake_products(machine, work.named, work.wake, (n, knobs.total), awake)
+        jobs = wake_products(machine, work.named, work.wake, (n, samples), awake, clock.step)
         pool.map(lambda job: job(), jobs)
         if self.sleep_share > 0:
             dream(machine, work.sleep, n, self.sleep_share / n, clock, pool)
@@ -125,9 +131,10 @@ class Variational:
     def score(self, machine: HelmholtzMachine, train: Array, held_out: Array, key: Key) -> float | None:
         return directed(machine, held_out, key)
 
-    def _scales(self, passes: list[Pass], done: float) -> dict[str, float] | None:
+    def _scales(self, passes: list[Pass], done: float, state: RuleState) -> dict[str, float] | None:
         """Factor of each hidden layer's KL term: warm-up, and 0 where free bits are not used up; None if all are 1.
 
+        Soft free bits have a factor of their own, which moves by a tenth from step to step (Chen et al. 2017, C).
         Weights of several samples are then those of the scaled log w, a heuristic and no longer a bound.
         """
         s = self.settings
@@ -135,7 +142,16 @@ class Variational:
         if s.free_bits == 0:
             return None if scale == 1 else {layer.name: scale for layer in passes[0].machine.structure.latent}
         layers = [layer.name for layer in passes[0].machine.structure.latent]
+        if s.soft_free_bits:
+            return {name: scale * _moved(state[f"kl/{name}"], _kl(passes, name), s.free_bits) for name in layers}
         return {name: scale if _kl(passes, name) > s.free_bits else 0.0 for name in layers}
+
+
+def _moved(weight: Floats, kl: float, target: float) -> float:
+    """The weight (1,) of a KL term, moved in place by a tenth where the term is not from target to 5 % above it."""
+    weight *= 1.1 if kl > ABOVE * target else 0.9 if kl < target else 1.0
+    np.clip(weight, LEAST_WEIGHT, 1.0, out=weight)
+    return float(weight[0])
 
 
 def _kl(passes: list[Pass], layer: str) -> float:
@@ -143,8 +159,17 @@ def _kl(passes: list[Pass], layer: str) -> float:
     return float(np.mean(np.concatenate([host(found.kl(layer)) for found in passes])))
 
 
+def _likelihoods(machine: HelmholtzMachine, train: Array, held_out: Array) -> dict[str, float | None]:
+    """The exact log-likelihood (nats a row) of a machine without hidden layers, and its gap to held-out rows."""
+    found = log_densities(machine, train).mean()
+    gap = found - log_densities(machine, held_out).mean() if len(held_out) else None
+    return {"log_likelihood": float(found), "likelihood_gap": None if gap is None else float(gap)}
+
+
 def measure(machine: HelmholtzMachine, train: Array, held_out: Array, key: Key) -> dict[str, float | None]:
     """What is recorded after an epoch of a Helmholtz machine; log Z of an RBM prior is left out."""
+    if not machine.structure.latent:
+        return _likelihoods(machine, train, held_out)
     found: dict[str, float | None] = {"bound_gap": None}
     with workers(machine.arena) as pool:
         passes = sampled(machine, Tape(machine.arena), train, MONITOR_SAMPLES, (key, 0), pool)

@@ -8,7 +8,6 @@ results do not depend on how rows are dealt to threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -25,6 +24,7 @@ from boltz.kernels.cpu.vectors import (
     kernel,
     load,
     registers,
+    repeated,
     spread,
     store,
 )
@@ -62,7 +62,7 @@ def _panel(rows: int, vectors: int = 2) -> Any:
                     new += [fused_vectors(builder, factor, w, kept[vectors * r + v]) for v, w in enumerate(weights)]
                 return new
 
-            for value, place in zip(_repeat(builder, depth, held, unit), places, strict=True):
+            for value, place in zip(repeated(builder, depth, held, unit), places, strict=True):
                 store(builder, value, *place)
             return context.get_dummy_value()
 
@@ -70,23 +70,6 @@ def _panel(rows: int, vectors: int = 2) -> Any:
         return types.void(types.int64, pair, *[types.int64] * 4, types.boolean), codegen
 
     return add
-
-
-def _repeat(builder: Any, count: Any, held: list[Any], step: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
-    """What becomes of values in registers by step(k, values) for k = 0 to count - 1; count is at least 1."""
-    before, function = builder.block, builder.function
-    body, after = (function.append_basic_block(name) for name in ("body", "after"))
-    builder.branch(body)
-    builder.position_at_end(body)
-    k, kept = builder.phi(INT64), [builder.phi(value.type) for value in held]
-    new = step(k, kept)
-    following = builder.add(k, INT64(1))
-    for phi, start, value in zip([k, *kept], [INT64(0), *held], [following, *new], strict=True):
-        phi.add_incoming(start, before)
-        phi.add_incoming(value, body)
-    builder.cbranch(builder.icmp_signed("<", following, count), body, after)
-    builder.position_at_end(after)
-    return new
 
 
 _tall, _low, _single = (_panel(rows) for rows in (TALL, LOW, 1))

@@ -6,6 +6,7 @@ is an int64; nothing here checks bounds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
@@ -19,6 +20,7 @@ LANES = 16
 WIDE = ir.VectorType(ir.FloatType(), LANES)
 INT64, INT32 = ir.IntType(64), ir.IntType(32)
 BYTES = 4 * LANES  # of a vector
+DOT = 4 * LANES  # numbers that a sum of products takes at a time
 TILE = 2 * LANES  # columns that a product works on at a time
 ENTRY = 2 * BYTES  # of a tile's row
 
@@ -41,9 +43,9 @@ def registers() -> tuple[int, int]:
 
 
 def fused_vectors(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    """a * b + c on vectors of float32, rounded once where the processor can do that in one step."""
+    """a * b + c on vectors of floats, rounded once where the processor can do that in one step."""
     kind = a.type
-    name = f"llvm.fmuladd.v{kind.count}f32"
+    name = f"llvm.fmuladd.v{kind.count}f{32 if kind.element == ir.FloatType() else 64}"
     return builder.call(
         cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name), (a, b, c)
     )
@@ -69,6 +71,23 @@ def load(builder: Any, address: Any, offset: int = 0, align: int = 4, kind: Any 
 def store(builder: Any, value: Any, address: Any, offset: int = 0, align: int = 4) -> None:
     """A vector to address + offset bytes."""
     builder.store(value, place(builder, address, offset, value.type), align=align)
+
+
+def repeated(builder: Any, count: Any, held: list[Any], step: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+    """What becomes of values in registers by step(k, values) for k = 0 to count - 1; count is at least 1."""
+    before, function = builder.block, builder.function
+    body, after = (function.append_basic_block(name) for name in ("body", "after"))
+    builder.branch(body)
+    builder.position_at_end(body)
+    k, kept = builder.phi(INT64), [builder.phi(value.type) for value in held]
+    new = step(k, kept)
+    following = builder.add(k, INT64(1))
+    for phi, start, value in zip([k, *kept], [INT64(0), *held], [following, *new], strict=True):
+        phi.add_incoming(start, before)
+        phi.add_incoming(value, body)
+    builder.cbranch(builder.icmp_signed("<", following, count), body, after)
+    builder.position_at_end(after)
+    return new
 
 
 @intrinsic
@@ -119,6 +138,43 @@ def _fold(name: str, widened: bool) -> Any:
         return types.float64(types.int64, types.int64, like), codegen
 
     return fold
+
+
+@intrinsic
+def fold_dot(typingctx: Any, a: Any, b: Any, parts: Any, like: Any) -> Any:
+    """The sum of products of two arrays at addresses, so many parts of DOT numbers each, in the type of like."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, b, parts, like = arguments
+        kind, size = ir.VectorType(like.type, LANES), LANES * (4 if like.type == ir.FloatType() else 8)
+        before, function = builder.block, builder.function
+        head, body, after = (function.append_basic_block(part) for part in ("head", "body", "after"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        i, kept = builder.phi(INT64), [builder.phi(kind) for _ in range(DOT // LANES)]
+        builder.cbranch(builder.icmp_signed("<", i, parts), body, after)
+        builder.position_at_end(body)
+        offset = builder.mul(i, INT64(size * len(kept)))
+        x, y = builder.add(a, offset), builder.add(b, offset)
+        for v, total in enumerate(kept):
+            pair = [load(builder, address, size * v, kind=kind) for address in (x, y)]
+            total.add_incoming(kind([0.0] * LANES), before)
+            total.add_incoming(fused_vectors(builder, *pair, total), body)
+        i.add_incoming(INT64(0), before)
+        i.add_incoming(builder.add(i, INT64(1)), body)
+        builder.branch(head)
+        builder.position_at_end(after)
+        total, count = reduce(builder.fadd, kept), LANES
+        while count > 1:
+            count //= 2
+            halves = [
+                ir.Constant(ir.VectorType(INT32, count), [first + j for j in range(count)]) for first in (0, count)
+            ]
+            low, high = (builder.shuffle_vector(total, total, half) for half in halves)
+            total = builder.fadd(low, high)
+        return builder.extract_element(total, INT32(0))
+
+    return like(types.int64, types.int64, types.int64, like), codegen
 
 
 fold_sum, fold_factors, fold_wide_factors = _fold("fadd", True), _fold("fmul", False), _fold("fmul", True)

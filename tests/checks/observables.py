@@ -12,10 +12,14 @@ from scipy.special import logsumexp
 from scipy.stats import chi2
 
 import boltz
+from boltz.estimators.observables import from_both_ends
 from boltz.estimators.replica_exchange import bennett
 from boltz.estimators.reweighting import mixture, reweighted
 from boltz.rng import Key
 from boltz.sampling.clusters import Clusters, clusters_of
+from boltz.sampling.ladder_fitting import fitted_places
+from boltz.sampling.ladders import Temperatures
+from boltz.targets import BaseRatePath
 
 Floats = NDArray[np.float64]
 BETAS = np.array([0.0, 0.4, 0.8, 1.2])
@@ -190,3 +194,109 @@ def check_which_machines_turn_clusters() -> None:
     assert clusters_of(boltz.ising(cube.toarray())) is None  # full couplings
     for fine in (square, cube, csr_array(cube.toarray() * np.outer(gauge, gauge))):
         assert clusters_of(boltz.ising(fine)) is not None
+
+
+def tilted(copies: int, rounds: int, seed: int) -> tuple[Any, float, float]:
+    """The targets of draws, and the last rung, where the lowest level tells log Z; its log-weight, and log Z there."""
+    energy, _ = draws(copies, rounds, seed)
+    least = levels()[0].min()
+    met = (energy == least).astype(float)
+    found = reweighted(mixture(energy, BETAS, truth_at(0.0)[0]), np.append(TARGETS, BETAS[-1]), met[None])
+    return found, float(-BETAS[-1] * least), truth_at(BETAS[-1])[0]
+
+
+def check_log_z_from_both_ends() -> None:
+    """Catches a control variate of the wrong sign or size, and errors that do not know of it.
+
+    Of 200 runs, the standardised errors of log Z have a root mean square between 0.85 and 1.25 and a mean within 4.5 of
+    its errors of 0: chance alone is outside with probability 1e-3. The slope makes the error at the last rung at most
+    0.9 times as large, and it is at most as large anywhere: the mean over 200 runs tells 0.9 from 1 at 10 errors.
+    """
+    scores, gains = [], []
+    for seed in range(200):
+        at, log_weight, _ = tilted(24, 60, seed)
+        found, apart, wider = from_both_ends(at, log_weight)
+        truth = np.array([truth_at(beta)[0] for beta in TARGETS])
+        error = wider * np.sqrt(24 / 23 * np.sum(found.of_log_z**2, axis=0))
+        before = np.sqrt(24 / 23 * np.sum(at.of_log_z[:, :-1] ** 2, axis=0))
+        scores.append((found.log_z - truth) / error)
+        gains.append(error / before)
+        assert apart < 6 and found.means.shape == (3, 1)
+    z = np.array(scores)
+    assert (np.abs(z.mean(axis=0)) < 4.5 * z.std(axis=0) / np.sqrt(200)).all(), z.mean(axis=0)
+    spread = np.sqrt((z**2).mean(axis=0))
+    assert ((spread > 0.85) & (spread < 1.25)).all(), spread
+    gain = np.mean(gains, axis=0)
+    assert gain[-1] < 0.9 and (gain < 1.1).all(), gain
+
+
+def check_both_ends_contradict() -> None:
+    """Catches a gap that is never told: a log-weight that is wrong by 1 nat is more than 4 errors away."""
+    at, log_weight, _ = tilted(24, 200, 1)
+    assert from_both_ends(at, log_weight)[1] < 4 < from_both_ends(at, log_weight + 1)[1]
+    few, log_weight, _ = tilted(6, 200, 1)
+    assert from_both_ends(few, log_weight)[1:] == (0.0, 1.0)
+
+
+def check_agreed_states() -> None:
+    """Catches a state that breaks a coupling or is turned the wrong way, and a temperature at which it is rare.
+
+    The agreed state of gauged ferromagnets is the lowest of all 128, and at the inverse temperature called settled the
+    energies of its flips, by the machine itself, add up to 1 nat.
+    """
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        gauge = np.where(rng.random(7) < 0.5, -1.0, 1.0)
+        j = boltz.lattice((7,), 1.0).toarray() * np.abs(rng.normal(0.8, 0.1, (7, 7)))
+        j = (j + j.T) * np.outer(gauge, gauge) / 2
+        fields = 0.3 * rng.normal(0, 1) * gauge
+        spins = boltz.ising(csr_array(j), fields)
+        bits = boltz.graph(
+            {"v": 7}, {("v", "v"): csr_array(4 * j)}, biases={"v": 2 * fields - 2 * j.sum(axis=0)}, dtype=float
+        )
+        for model, low in ((spins, -1.0), (bits, 0.0)):
+            states = np.array(list(product((low, 1.0), repeat=7)))
+            energy = model.energy({"v": states})
+            clusters = clusters_of(model)
+            assert isinstance(clusters, Clusters)
+            lowest = states[energy.argmin()]
+            np.testing.assert_array_equal(np.where(clusters.agreed > 0, 1.0, low), lowest)
+            flipped = np.where(np.eye(7) > 0, 1.0 + low - lowest, lowest)
+            rise = model.energy({"v": flipped}) - energy.min()
+            assert abs(np.log1p(np.exp(-clusters.settled * rise)).sum() - 1) < 1e-6
+    apart = boltz.ising(csr_array(np.array([[0.0, 1, 0], [1, 0, 0], [0, 0, 0]])))
+    assert clusters_of(apart).settled == np.inf  # a unit that nothing holds
+
+
+def check_ladders_beyond() -> None:
+    """Catches ladders that end where the ground state is rare, or go on where that is far, and states of the same
+    energy taken for each other: without fields both ground states weigh the same, and one of them counts.
+
+    Student's t of 24 copies is beyond 5.5 with probability 1.4e-5.
+    """
+    lattice = boltz.ising(boltz.lattice((4, 3), 1.0))
+    states = np.array(list(product((-1.0, 1.0), repeat=12)))
+    settled = clusters_of(lattice).settled
+    for temperature, last in ((4.0, settled), (20.0, 0.05), (1.0, 1.0)):
+        found = boltz.observables(lattice, [temperature], copies=24, rounds=300, seed=4)
+        assert abs(found.betas[-1] - last) < 1e-9 and found.trusted, (temperature, found.doubts)
+        truth = over_states(lattice, states, states.mean(axis=1), temperature)
+        assert abs(found.log_z[0] - truth["log_z"]) < 5.5 * found.errors["log_z"][0]
+        assert abs(found.entropy[0] - truth["entropy"]) < 5.5 * found.errors["entropy"][0]
+    glass = np.random.default_rng(0).normal(0, 1, (6, 6))
+    found = boltz.observables(boltz.ising(np.triu(glass, 1) + np.triu(glass, 1).T), [2.0], copies=8, rounds=40)
+    assert abs(found.betas[-1] - 0.5) < 1e-9
+
+
+def check_wide_gaps_get_their_rungs_at_once() -> None:
+    """Catches gaps that are halved again and again: each pilot costs as much as some of the run."""
+    model = boltz.ising(boltz.lattice((10, 10), 1.0))
+    path = BaseRatePath(model, {"v": np.zeros(100)}, *model.by_size)
+    seen: list[int] = []
+
+    def ladder(places: Floats) -> Temperatures:
+        seen.append(len(places))
+        return Temperatures(path, places, clusters_of(model))
+
+    found = fitted_places(ladder, np.array([0.0, 0.5, 1.0]), None, Key.from_seed(3))
+    assert len(seen) <= 3 and max(seen) < 40 and 6 < len(found) < 25, (seen, len(found))

@@ -253,7 +253,7 @@ def check_start() -> None:
         z, x = given_of(cnn, 40), images(cnn, 20)
         if "p/maps/bias" in params:
             params["p/maps/bias"][...] = np.random.default_rng(8).normal(size=params["p/maps/bias"].shape)
-        cnn.fit_start(place_of(cnn, params, z), x)
+        cnn.fit(place_of(cnn, params, z), x)
         passed = [pixels.layers(cnn, "p", params, image, above) for image, above in zip(x, z[::2], strict=True)]
         done = set()
         for i, (name, _) in enumerate(passed[0]):

@@ -14,7 +14,7 @@ from boltz.estimators.estimate import exact
 from boltz.evaluation import paired
 from boltz.evaluation.paired import Entry
 from boltz.models.scaling import Scaling
-from boltz.plotting import machines
+from boltz.plotting import images, machines
 from boltz.plotting.results import UNSURE
 
 RNG = np.random.default_rng(7)
@@ -98,13 +98,58 @@ def check_plots() -> None:
 
 
 def check_shades() -> None:
-    """Real columns are drawn by their own spreads, white 3 of them above the mean; numbers in [0, 1] as they are."""
+    """Real columns are drawn on one scale in the units of the data, by their own spreads where these are far apart;
+    numbers in [0, 1] and states as they are.
+    """
     location, spread = np.array([100.0, -3.0, 7.0]), np.array([10.0, 0.1, 0.0])
     machine = replace(boltz.vae([3, 4], 2, visible="gaussian"), scaling=Scaling(location, spread))
     rows = location + spread * np.array([[0.0], [3.0], [-3.0], [1.5], [9.0]])
     wanted = np.array([[0.5, 1, 0, 0.75, 1]] * 2 + [[0.5] * 5]).T
-    np.testing.assert_allclose(machines.shades(machine, rows), wanted, atol=1e-9)
-    np.testing.assert_allclose(machines.shades(boltz.rbm(16, 3), X), X)
+    np.testing.assert_allclose(machines.greys_of(machine, rows).of(rows), wanted, atol=1e-9)
+    close = replace(machine, scaling=Scaling(np.array([20.0, 50, 80]), np.array([10.0, 10, 1])))
+    greys = machines.greys_of(close, rows)
+    assert (greys.black, greys.white, greys.bar) == (-10, 83, (-10, 83))
+    np.testing.assert_allclose(greys.of(np.array([[-10.0, 83, 36.5], [-90, 90, 83]])), [[0, 1, 0.5], [0, 1, 1]])
+    np.testing.assert_allclose(machines.greys_of(boltz.rbm(16, 3), X).of(X), X)
+    spins = machines.greys_of(boltz.rbm(2, 3, units="spin"), X)
+    np.testing.assert_allclose(spins.of(np.array([[-1.0, 0.5]])), [[0, 0.75]])
+
+
+def check_bars() -> None:
+    """The colour bar of a strip of samples is in the units of the data, for real units of every machine: the numbers
+    drawn are the visible means that boltz.sample gives.
+    """
+    x = 70 + 12 * RNG.normal(0, 1, (40, 5)) + 6 * np.arange(5)
+    kinds: Any = {
+        "rbm": boltz.rbm(5, 3, x, units="gaussian"),
+        "dbm": boltz.dbm([5, 3, 2], x, units=["gaussian", "bernoulli", "bernoulli"]),
+        "bm": boltz.boltzmann(5, 3, units="gaussian", lateral="hidden", x=x),
+        "vae": boltz.vae([5, 4], 2, x, visible="gaussian"),
+        "sbn": boltz.sbn([5, 4], x=x, visible="gaussian"),
+        "several": boltz.train(
+            boltz.multimodal({"a": (5, "gaussian"), "b": 2}, {"a": [3], "b": [2]}, 2),
+            {"a": x, "b": np.ones((40, 2))},
+            epochs=1,
+            pretrain_epochs=0,
+        ).model,
+    }
+    for name, model in kinds.items():
+        layer = model.layers[0].name
+        drawn = machines.layer_means(model, layer, boltz.sample(model, 30, seed=2))
+        axes, bar = images.sample_grid(drawn.values, greys=drawn.greys).axes
+        picture = np.asarray(axes.images[0].get_array())
+        if name != "several":
+            np.testing.assert_allclose(picture, boltz.sample(model, 30, seed=2, means=True)[layer], rtol=1e-5)
+        assert bar.get_ylabel() == "units of the data", name
+        low, high = axes.images[0].get_clim()
+        assert low < 60 and high > 110 and picture.min() > 40 and picture.max() < 150, name
+    far = replace(kinds["rbm"], scaling=Scaling(np.array([0.0, 5, 7, 9, 900]), np.array([1.0, 1, 1, 1, 100])))
+    state = boltz.sample(far, 30, seed=2)
+    drawn = machines.layer_means(far, "v", state)
+    axes, bar = images.sample_grid(drawn.values, greys=drawn.greys).axes
+    wanted = (drawn.values - far.scaling.location) / far.scaling.spread
+    np.testing.assert_allclose(np.asarray(axes.images[0].get_array()), wanted, atol=1e-9)
+    assert axes.images[0].get_clim() == (-3, 3) and bar.get_ylabel() == "spreads from the mean of each column"
 
 
 def check_plots_of_results() -> None:

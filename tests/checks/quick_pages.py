@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.image import imread
 
 import boltz
-from boltz.evaluation import report
+from boltz.evaluation import page_units
 from boltz.plotting import machines, tiles
 
 RNG = np.random.default_rng(11)
@@ -53,7 +53,7 @@ def check_nearest() -> None:
 def check_drivers() -> None:
     """The rows of largest means, the largest first."""
     own = RNG.random(30)
-    assert report._drivers(own).tolist() == sorted(range(30), key=lambda i: -own[i])[: report.DRIVERS]
+    assert page_units.driving(own).tolist() == sorted(range(30), key=lambda i: -own[i])[: page_units.DRIVERS]
 
 
 def check_never_on() -> None:

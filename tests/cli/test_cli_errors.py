@@ -43,7 +43,7 @@ OF_DBM: list[tuple[tuple[object, ...], str]] = [
 OF_VAE: list[tuple[tuple[object, ...], str]] = [
     (("--error", 1), "--error is for log Z, which is 0 for directed machines"),
     (("--budget", 1), "--budget is for log Z, which is 0 for directed machines"),
-    (("--method", "bound"), "--method bound is for a machine of kind dbm, got one of kind vae"),
+    (("--method", "bound"), "--method bound is for a machine of kind dbm or multimodal or bm, got one of kind vae"),
     (("--method", "raise"), "--method raise is for a machine of kind rbm or dbm, got one of kind vae"),
 ]
 CASES: list[tuple[tuple[object, ...], str]] = [

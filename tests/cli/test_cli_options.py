@@ -10,6 +10,7 @@ from typing import Any
 import click
 import numpy as np
 import pytest
+from checks import defaults
 from support.commands import invoke
 
 import boltz
@@ -332,3 +333,8 @@ def written(value: Any) -> str:
     if isinstance(value, tuple):
         return "/".join(map(written, value)) if isinstance(value[0], tuple) else ",".join(map(str, value))
     return str(value)
+
+
+@pytest.mark.parametrize("model", defaults.TRAINED)
+def test_defaults_of_the_help_are_those_of_a_training(model: str) -> None:
+    defaults.check_defaults_of_help(model)

@@ -26,6 +26,15 @@ def test_what_is_said_of_a_layer() -> None:
     checks.check_words()
 
 
+@pytest.mark.parametrize("name", checks.ANY_GRAPH)
+def test_gains_on_any_graph_are_those_of_sums(name: str) -> None:
+    checks.check_any_graph(name)
+
+
+def test_how_parts_of_other_graphs_are_used() -> None:
+    checks.check_any_use()
+
+
 def test_an_rbm_has_no_layers_above() -> None:
     assert boltz.layer_gains(boltz.rbm(4, 3), np.eye(4)) == ()
 

@@ -32,6 +32,26 @@ def test_observables() -> None:
     checks.check_observables()
 
 
+def test_log_z_from_both_ends() -> None:
+    checks.check_log_z_from_both_ends()
+
+
+def test_both_ends_contradict() -> None:
+    checks.check_both_ends_contradict()
+
+
+def test_agreed_states() -> None:
+    checks.check_agreed_states()
+
+
+def test_ladders_beyond() -> None:
+    checks.check_ladders_beyond()
+
+
+def test_wide_gaps_get_their_rungs_at_once() -> None:
+    checks.check_wide_gaps_get_their_rungs_at_once()
+
+
 def test_cluster_flips_keep_the_law() -> None:
     checks.check_cluster_flips_keep_the_law()
 

@@ -103,7 +103,6 @@ J = np.array([[0.0, 1.0], [1.0, 0.0]])
         (lambda: boltz.ising(1e300 * J, dtype="float32"), "range of float32"),
         (lambda: boltz.multimodal({"b": 3, "a": (4, "counts")}, {"a": [2], "b": [2]}, 2), "the only one are counts"),
         (lambda: boltz.multimodal({"joint": 5, "text": 4}, {"joint": [2], "text": [2]}, 2), "name of a hidden layer"),
-        (lambda: boltz.train(boltz.ising(boltz.lattice([2, 3])), np.ones((4, 6)), out="r"), "out must be None"),
         (
             lambda: boltz.run_chains(boltz.rbm(3, 2, units="binomial:3"), 4, 5, beta=0.3),
             "beta must be 1 for layer v, whose units are binomial:3",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -71,3 +73,20 @@ def test_two_threads_get_the_same_new_buffer(monkeypatch: pytest.MonkeyPatch) ->
     for thread in threads:
         thread.join()
     assert len(made) == 1 and np.shares_memory(*found)
+
+
+def test_what_is_made_once_a_step() -> None:
+    """Made by the first of several threads, kept for the step, made anew at another step and when it was forgotten."""
+    tape, made = Tape(np.zeros(1)), list[int]()
+
+    def make() -> int:
+        made.append(len(made))
+        time.sleep(0.01)
+        return made[-1]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: tape.once("x", 3, make), range(8))) == [0] * 8
+    assert tape.once("x", 4, make) == 1 and tape.once("y", 4, make) == 2 and tape.once("x", 4, make) == 1
+    tape.forget("x")
+    assert tape.once("x", 4, make) == 3 and tape.once("y", 4, make) == 2 and len(made) == 4
+    tape.forget("nothing")

@@ -39,6 +39,7 @@ def rbm(scale: float = 1.0) -> boltz.BoltzmannMachine:
 
 def test_checks() -> None:
     quick_notebook.check_shades()
+    quick_notebook.check_bars()
 
 
 def test_samples_are_the_visible_means_given_the_hidden_units() -> None:
@@ -104,7 +105,8 @@ def test_samples_stand_above_the_rows_nearest_to_them(kind: str) -> None:
         for j in range(3)
     ]
     samples, nearest, others = np.array(found)
-    data = machines.shades(model, X if kind == "rbm" else 100 * X)
+    rows = X if kind == "rbm" else 100 * X
+    data = machines.greys_of(model, rows).of(rows)
     distances = np.linalg.norm(samples[:, None] - data, axis=2)
     np.testing.assert_allclose(nearest, data[distances.argmin(axis=1)])
     np.testing.assert_allclose(others, data[[0, 10, 20]])

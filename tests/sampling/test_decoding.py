@@ -55,9 +55,9 @@ def test_pictures_show_the_means_of_samples() -> None:
 
     for model in (machine_of(checks.DBM), directed_machine("3b 2b 2b")):
         plain = boltz.sample(model, 20, seed=4)
-        shown, what = layer_means(model, "v", plain)
-        assert what == "means"
-        np.testing.assert_array_equal(shown, boltz.sample(model, 20, seed=4, means=True)["v"])
+        shown = layer_means(model, "v", plain)
+        assert shown.what == "means"
+        np.testing.assert_array_equal(shown.values, boltz.sample(model, 20, seed=4, means=True)["v"])
 
 
 @pytest.mark.parametrize(

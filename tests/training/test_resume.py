@@ -57,6 +57,10 @@ KINDS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "bm": (lambda: boltz.boltzmann(6, 3, lateral="both", x=ROWS), {"positive": "gibbs", "center": True, "l2": 1e-3}),
     "bm swept": (lambda: boltz.boltzmann(6, 3, lateral="hidden", x=ROWS), {"positive": "collapsed", "rule": "cd"}),
     "bm visible": (lambda: boltz.boltzmann(6, x=ROWS), {"momentum": 0.5, "averaging": "last"}),
+    "bm sparse": (
+        lambda: boltz.graph({"v": 6, "h": 3}, {("v", "h"): None, ("v", "v"): boltz.lattice([2, 3], 0.1)}, x=ROWS),
+        {"positive": "collapsed", "center": True, "averaging": "last"},
+    ),
     "views": (lambda: boltz.multimodal({"a": 4, "b": 2}, {"a": [3], "b": [2]}, 2, ROWS), {
         "pretrain": "bottom", "pretrain_epochs": 1, "positive": "gibbs", "center": True
     }),

@@ -1,0 +1,65 @@
+"""Builders of machines whose likelihood is exact: one autoregressive factor over the visible units, nothing hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from boltz import checks
+from boltz.models.builders import convolutions, image_shape, machine_of_structure
+from boltz.models.graph import Layer
+from boltz.models.helmholtz import HelmholtzMachine, Structure
+from boltz.nn.factors import Factor
+from boltz.nn.nade import Nade
+from boltz.nn.pixelcnn import PixelCNN
+
+MOST_UNITS = 10**7
+
+
+def nade(
+    units: int,
+    hidden: int = 500,
+    x: Any = None,
+    seed: int = 0,
+    activation: str = "sigmoid",
+    order: Sequence[int] = (),
+) -> HelmholtzMachine:
+    """NADE (Larochelle & Murray 2011): binary units, each given those before it, so that the likelihood is exact.
+
+    order names the units as they are visited; () is 0, 1, 2 and so on. Weights are uniform as in Glorot & Bengio
+    (2010), biases 0; with x (rows, units) those of the units fit its mean. Raises InputError.
+    """
+    units = checks.integer(units, "units", 1, MOST_UNITS)
+    hidden = checks.integer(hidden, "hidden", 1, MOST_UNITS)
+    listed = tuple(checks.integer(i, "order", 0, units - 1) for i in checks.sequence(order, "order", units))
+    return tractable(Nade(units, hidden, 0, activation, listed), x, seed)
+
+
+def pixelcnn(
+    units: int,
+    x: Any = None,
+    seed: int = 0,
+    *,
+    image: Any = None,
+    receptive_field: int = 6,
+    filters: int = 12,
+    maps: int = 0,
+    tied: bool = False,
+    activation: str = "elu",
+) -> HelmholtzMachine:
+    """A PixelCNN (van den Oord et al. 2016): binary pixels, each given those above it and to its left, as many rows and
+    columns away as receptive_field says; the likelihood is exact.
+
+    image is (height, width), None for that of x or for a square. filters, maps (learnt biases here) and tied are as in
+    boltz.vae. With x (rows, pixels) scales and biases start as in Salimans & Kingma (2016). Raises InputError.
+    """
+    units = checks.integer(units, "units", 1, MOST_UNITS)
+    own = convolutions(receptive_field, filters, tied, activation)
+    maps = checks.integer(maps, "maps", 0, 10**4)
+    return tractable(PixelCNN(*image_shape(image, x, units), maps=maps, **own), x, seed)
+
+
+def tractable(factor: Factor, x: Any, seed: int) -> HelmholtzMachine:
+    """The machine without hidden layers of a factor that is given nothing."""
+    structure = Structure((Layer("v", factor.units, factor.kinds[0]),), (), factors=(("v", factor),))
+    return machine_of_structure(structure, x, seed)
