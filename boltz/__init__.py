@@ -24,6 +24,7 @@ _PLACES = {
     "sbn": "models.builders",
     "vae": "models.builders",
     "nade": "models.autoregressive",
+    "made": "models.autoregressive",
     "pixelcnn": "models.autoregressive",
     "boltzmann": "models.wiring",
     "graph": "models.wiring",

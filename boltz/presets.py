@@ -53,6 +53,7 @@ RATES: Mapping[str, Mapping[str, float]] = {
     "dbn": {"pretrain_learning_rate": 0.05},
     "vlae": {"learning_rate": 0.002},
     "nade": {"learning_rate": 0.001},
+    "made": {"learning_rate": 0.001},
     "pixelcnn": {"learning_rate": 0.002},
     "sbn": {"learning_rate": 0.003},
     "vae": {"learning_rate": 0.003},
@@ -74,6 +75,7 @@ SHARES: Mapping[str, Mapping[str, float]] = {
     "vae": {"epochs": 1.5},
     "vlae": {"epochs": 0.6},
     "nade": {"epochs": 1.0},
+    "made": {"epochs": 1.0},
     "pixelcnn": {"epochs": 0.3},
 }  # of the epochs that epochs_for gives
 
@@ -89,6 +91,7 @@ LACKS: Mapping[str, tuple[str, ...]] = {
     ),
     "sbn": ("groups", "alpha", "beta"),
     "nade": BOUNDS,
+    "made": BOUNDS,
     "pixelcnn": BOUNDS,
     "bm": (
         *("pretrain", "pretrain_epochs", "pretrain_learning_rate", "pretrain_k", "pretrain_l2", "pretrain_schedule"),
@@ -101,11 +104,13 @@ ONLY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "multimodal": {"rule": ("cd", "pcd"), "binarize": ("none",)},
 }  # kind -> settings of which it takes some values alone
 CODES = ("decoder", "prior", "receptive_field", "filters", "maps", "tied", "flow_steps", "flow_widths")
+MASKED = ("masks", "natural")
 SHAPES = (
     *("layers", "latent", "widths", "activation", "visible", "initial_scale", "initial_bias"),
     *CODES,
+    *MASKED,
 )  # of a new machine
-KINDS = ("rbm", "dbm", "bm", "multimodal", "dbn", "sbn", "vae", "vlae", "nade", "pixelcnn", "helmholtz")
+KINDS = ("rbm", "dbm", "bm", "multimodal", "dbn", "sbn", "vae", "vlae", "nade", "made", "pixelcnn", "helmholtz")
 
 
 @dataclass(frozen=True)

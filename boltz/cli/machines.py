@@ -153,6 +153,11 @@ def _pixelcnn(visible: int, shape: Shape, x: Any, seed: int) -> Model:
     return boltz.pixelcnn(visible, x, seed, **own)
 
 
+def _made(visible: int, shape: Shape, x: Any, seed: int) -> Model:
+    widths = _chain("a made", shape["layers"], 1)
+    return boltz.made(visible, widths, x, seed, shape["masks"], natural=shape["natural"])
+
+
 def _nade(visible: int, shape: Shape, x: Any, seed: int) -> Model:
     return boltz.nade(visible, _chain("a nade", shape["layers"], 1, 1)[0], x, seed)
 
@@ -283,6 +288,16 @@ MACHINES: dict[str, Machine] = {
             {},
             "a neural autoregressive distribution estimator, whose likelihood is exact",
             "--layers 100 --epochs 20 --out exact",
+        ),
+        Machine(
+            "made",
+            _made,
+            DirectedSettings,
+            {"layers": ((500, 500),), "masks": 1, "natural": True},
+            {},
+            {},
+            "a masked autoencoder for distribution estimation, whose likelihood is exact",
+            "--layers 100,100 --epochs 20 --out masked",
         ),
     )
 }

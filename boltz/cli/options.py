@@ -70,6 +70,8 @@ SHAPE = {
     "receptive_field": "Rows above and columns to each side that a pixel hears, with a masked convolution for each.",
     "filters": "Filters of each masked convolution.",
     "maps": "Maps, of the size of the image, that the hidden units send to the pixels.",
+    "masks": "Masks, which training takes in turn; the likelihood is that of their mixture.",
+    "natural": "Units in their own order, or each mask with an order of its own.",
     "tied": "One set of weights for all masked convolutions but the first, or one for each.",
 }
 SAMPLES_A_ROW = "Importance samples a row for the test log-likelihood; 0 enumerates at most 14 hidden units, and"
@@ -116,6 +118,7 @@ OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
         "evaluation_samples": "Importance samples a row for the test log-likelihood; 0 takes 1,000.",
     },
     "nade": {"layers": "Hidden units that are not drawn, in one layer."},
+    "made": {"layers": "Units of the deterministic layers, from the bottom."},
 }  # model -> texts of its options where they say more, or something else, than those of all models
 TRAINED = (DirectedSettings, BeliefSettings, Settings)  # by the machines
 NEEDS = meaning.needs(*TRAINED) | {
@@ -155,7 +158,7 @@ SECTIONS: Sections = {
     ),
     "Machine": (
         *("init", "grow", "grow_wiring", "grow_scale", "hidden_units", "widths", "activation"),
-        *("maps", "tied", "flow_steps", "flow_widths"),
+        *("maps", "tied", "flow_steps", "flow_widths", "masks", "natural"),
         *("initial_scale", "initial_bias"),
     ),
     "Data": ("limit", "valid", "test", *TABLES, "binarize", "shuffle"),

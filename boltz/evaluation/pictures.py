@@ -9,7 +9,7 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, states_outside
 from boltz.models.views import of_several
 from boltz.plotting import curves, images
-from boltz.plotting.machines import CHAINS, SWEEPS, Drawn, layer_means, unit_effects, view_effects
+from boltz.plotting.machines import CHAINS, SWEEPS, Drawn, layer_means, means_known, unit_effects, view_effects
 from boltz.sampling.sample import sample
 from boltz.storage import run_folder
 from boltz.training.description import RunDescription, read_description
@@ -18,8 +18,8 @@ from boltz.training.train import Run
 
 def draw(run: Run) -> None:
     """Write samples.png, filters.png and curves.png into the folder of a run; no samples of documents, which have no
-    picture, and of several visible layers samples-NAME.png and filters-NAME.png for each.
-
+    picture, and of several visible layers samples-NAME.png and filters-NAME.png for each. Where visible units hear each
+    other there are no filters.
     """
     folder = run.path
     assert folder is not None
@@ -33,6 +33,8 @@ def draw(run: Run) -> None:
     if not run.model.layers[0].type.joint:
         drawn, title = _samples(run)
         images.save(images.sample_grid(drawn.values, image, title, drawn.greys), folder / "samples.png")
+    if not means_known(run.model):
+        return
     effects, what = unit_effects(run.model)
     images.save(images.filter_grid(effects, image, what), folder / "filters.png")
 
@@ -56,7 +58,7 @@ def _samples(run: Run) -> tuple[Drawn, str]:
     model, seed = run.model, run.settings.seed
     if model.directed is not None:
         found = layer_means(model, model.visible, sample(model, CHAINS, seed=seed))
-        return found, f"visible means of {CHAINS} samples"
+        return found, f"visible {found.what} of {CHAINS} samples"
     start = _particles(run, model)
     state = sample(model, len(start[model.visible]), SWEEPS, seed, start)
     found = layer_means(model, model.visible, state)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from boltz.estimators.ais import ais
-from boltz.models.autoregressive import nade, pixelcnn
+from boltz.models.autoregressive import made, nade, pixelcnn
 from boltz.models.builders import dbm, dbn, rbm, sbn, vae
 from boltz.models.files import Model
 from boltz.models.wiring import boltzmann, multimodal
@@ -19,7 +19,7 @@ from boltz.training.train import train
 
 COMPILE_SECONDS = 3.0
 SIDE = 64  # rows, units and chains that are enough for every kernel
-TRACTABLE = ("nade", "pixelcnn")
+TRACTABLE = ("nade", "made", "pixelcnn")
 SMALL: dict[str, Callable[[], Model]] = {
     "rbm": lambda: rbm(SIDE, SIDE),
     "dbm": lambda: dbm([SIDE] * 3),
@@ -30,6 +30,7 @@ SMALL: dict[str, Callable[[], Model]] = {
     "vae": lambda: vae([SIDE] * 3, 2),
     "vlae": lambda: vae([SIDE] * 3, 2, activation="elu", decoder="pixelcnn", prior="flow"),
     "nade": lambda: nade(SIDE, SIDE),
+    "made": lambda: made(SIDE, [SIDE]),
     "pixelcnn": lambda: pixelcnn(SIDE),
 }
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from boltz import checks
 from boltz.models.builders import convolutions, image_shape, machine_of_structure
-from boltz.models.graph import Layer
+from boltz.models.graph import MOST_LAYERS, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.nn.factors import Factor
+from boltz.nn.made import Made
 from boltz.nn.nade import Nade
 from boltz.nn.pixelcnn import PixelCNN
 
@@ -33,6 +34,29 @@ def nade(
     hidden = checks.integer(hidden, "hidden", 1, MOST_UNITS)
     listed = tuple(checks.integer(i, "order", 0, units - 1) for i in checks.sequence(order, "order", units))
     return tractable(Nade(units, hidden, 0, activation, listed), x, seed)
+
+
+def made(
+    units: int,
+    widths: Sequence[int] = (500,),
+    x: Any = None,
+    seed: int = 0,
+    masks: int = 1,
+    activation: str = "relu",
+    natural: bool = True,
+) -> HelmholtzMachine:
+    """MADE (Germain et al. 2015): binary units, each given those before it by masked dense layers of these widths.
+
+    The likelihood is exact: that of the mixture of all masks, which follow from the seed. A step of training takes one
+    of them after the other. natural: units come in their own order; False: each mask has an order of its own. Weights
+    are uniform as in Glorot & Bengio (2010); with x (rows, units) biases of the units fit its mean. Raises InputError.
+    """
+    units = checks.integer(units, "units", 1, MOST_UNITS)
+    listed = checks.sequence(widths, "widths", MOST_LAYERS)
+    inner = tuple(checks.integer(n, f"widths[{i}]", 1, MOST_UNITS) for i, n in enumerate(listed))
+    masks, seed = checks.integer(masks, "masks", 1, 10**4), checks.seed(seed)
+    natural = checks.flag(natural, "natural")
+    return tractable(Made(units, inner, 0, masks, seed, activation, natural), x, seed)
 
 
 def pixelcnn(

@@ -121,8 +121,8 @@ def checked_machine(
     """The argument of a public function that takes either machine, and what else is wanted in words; raises InputError.
 
     name is what errors call it. any_units: a Boltzmann machine may have units other than 0 and 1. any_graph: its graph
-    need not be layered, and it may have several visible layers. any_factors: layers of a Helmholtz machine may have
-    factors of their own, whose units are not independent given the layer above.
+    need not be layered, and it may have several visible layers. any_factors: units of a layer of a
+    Helmholtz machine need not be independent given the layer above, and there may be no hidden layers.
     """
     if not isinstance(model, BoltzmannMachine | HelmholtzMachine):
         raise InputError(f"{name} must be {wanted}, got {type(model).__name__}{within(model)}.")
@@ -137,12 +137,15 @@ def checked_machine(
 
 
 def refuse_factors(model: HelmholtzMachine, name: str = "model") -> None:
-    """Raise InputError for a Helmholtz machine whose layers have factors of their own; name is what errors call it."""
+    """Raise InputError for a Helmholtz machine in which units of a layer are not independent given the layer above, and
+    for one without hidden layers; name is what errors call it.
+    """
     for layer, factor in model.structure.factors:
-        raise InputError(
-            f"{name} must have dense nets and a factorial prior or an RBM as prior, but layer {layer} has a factor of "
-            f"its own ({FACTOR_NAMES[type(factor)]}): train, sample, evaluate and compare take such machines."
-        )
+        if layer not in [each.name for each in model.structure.latent[-1:]]:
+            raise InputError(
+                f"{name} must have units that are independent given the layer above, but layer {layer} has a factor of "
+                f"its own ({FACTOR_NAMES[type(factor)]}): train, sample, evaluate and compare take such machines."
+            )
 
 
 def refuse_coupled(model: Model, name: str = "model") -> None:

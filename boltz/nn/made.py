@@ -18,7 +18,7 @@ from boltz import checks
 from boltz.kernels.cpu.made import made_draw, masked
 from boltz.nn.arena import zeros
 from boltz.nn.dense import ACTIVATIONS, Job, Params, glorot, pieces
-from boltz.nn.factors import Floats, Place, Rows, Scored, Shapes, fitting
+from boltz.nn.factors import Place, Rows, Scored, Shapes, fitting
 from boltz.nn.nade import no_slope, on_cpu
 from boltz.rng import Key, Stream
 
@@ -58,6 +58,7 @@ class Made:
     activation: str = "relu"
     natural: bool = True
     kinds = ("bernoulli",)
+    fitted_rows = 10_000
 
     def __post_init__(self) -> None:
         for name, value, least in (("units", self.units, 1), ("given", self.given, 0), ("masks", self.masks, 1)):
@@ -122,8 +123,8 @@ class Made:
             if weight != "direct/weight":
                 glorot(f"{name}/{weight}", params, self.sizes[below] + self.sizes[above], key)
 
-    def fit_means(self, name: str, params: Params, means: Floats) -> None:
-        params[f"{name}/units/bias"][...] = fitting(means)
+    def fit(self, place: Place, state: Array) -> None:
+        place.params[f"{place.name}/units/bias"][...] = fitting(state)
 
     @property
     def inner(self) -> str:

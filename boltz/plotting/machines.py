@@ -110,6 +110,11 @@ def plot_curves(run: Any) -> Figure:
     return curves.learning_curves(history)
 
 
+def means_known(model: Model) -> bool:
+    """Whether visible units are independent given the layer above, so that there are means and effects to draw."""
+    return model.directed is None or model.visible in model.directed.structure.generative
+
+
 def unit_effects(model: Model) -> tuple[Any, str]:
     """What each unit of the lowest hidden layer does to the visible ones, (visible, hidden), and what that is in words.
 
@@ -184,6 +189,8 @@ def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> Drawn:
     if machine is not None and layer in machine.graph.views:
         inner = machine.checked(states_inside(machine, state), list(machine.units))
         return _visible(alone(machine, layer), machine.unit_type(layer).mean(machine.field(layer, inner)))
+    if layer == model.visible and not means_known(model):
+        return _visible(model, state[layer])._replace(what="states")
     if layer == model.visible:
         return _visible(model, visible_means(model, state))
     values, what = drawing_of(model).shown(model, layer, state)

@@ -167,6 +167,7 @@ TRAININGS = {
     "vae": DIRECTED,
     "vlae": DIRECTED,
     "nade": DIRECTED,
+    "made": DIRECTED,
     "pixelcnn": DIRECTED,
     "helmholtz": DIRECTED,
 }  # kind of machine -> its training
