@@ -56,7 +56,7 @@ ALLOWED: dict[str, set[str]] = {
 ABOVE = {"cli", "sklearn"}  # may import everything, and nothing but the other one imports them
 NUMBA = {
     f"kernels.cpu.{part}"
-    for part in ("bernoulli", "vectors", "philox", "products", "dense", "notice", "teams", "programs", "nade", "pixels")
+    for part in ("bernoulli", "vectors", "philox", "products", "dense", "notice", "teams", "programs", "nade", "panels")
 }
 ONLY = {
     "numba": NUMBA,
