@@ -19,6 +19,7 @@ from boltz.foreign import shown
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.views import of_several
 from boltz.training.description import RunDescription, description_at
+from boltz.units.onehot import shape_of
 
 Options = Mapping[str, Any]
 TABLE_WORDS = {"levels": "--levels", "alphabet": "--alphabet", "label_column": "--label-column"}
@@ -123,7 +124,10 @@ def widened_arrays(machine: BoltzmannMachine, x: Any) -> Any:
     views = machine.graph.views
     if not isinstance(x, Mapping) or not x or not set(x) < set(views):
         return x
-    rows = len(next(iter(x.values())))
+    for view, part in x.items():
+        if not shape_of(part):
+            raise InputError(f"data[{view!r}] must be an array (rows, units), got {checks.brief(part)}.")
+    rows = shape_of(next(iter(x.values())))[0]
     sites = {layer.name: layer.units // layer.columns for layer in machine.visible_layers}
     return {view: x[view] if view in x else np.full((rows, sites[view]), np.nan, np.float32) for view in views}
 
@@ -135,7 +139,9 @@ def known_rows(machine: BoltzmannMachine, data: Data, given: Collection[str] | N
     known = known_views(machine, data, given)
     some = np.flatnonzero(known.any(axis=1))
     if not len(some):
-        raise InputError(f"Nothing is known of any row of {data.source}: give other rows, or other views.")
+        raise InputError(
+            f"data ({data.source}) must have rows of which something is known, in the views that count, got none."
+        )
     found = replace(data, known=None if known.all() else known)
     if len(some) == len(known):
         return found

@@ -54,6 +54,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"given": "z"}, "given must name visible layers, some of x, y, got 'z'"),
     ({"given": []}, "given must name visible layers"),
     ({"given": 3}, "given must"),
+    ({"x": {"y": 3}}, r"data\['y'\] must be an array"),
+    ({"x": {}}, "must hold arrays by view"),
     ({"method": "bound", "given": "x"}, "have no method bound: take method auto or importance"),
     ({"bounds": [3], "given": "x"}, "have no further bounds"),
 ]
@@ -62,13 +64,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("changes", "said"), WRONG)
 def test_what_cannot_be_done_is_said(changes: dict[str, Any], said: str) -> None:
     model, x, _ = checks.bits_with_holes()
+    changes = dict(changes)
     with pytest.raises(InputError, match=said):
-        boltz.evaluate(model, x, **changes)
+        boltz.evaluate(model, changes.pop("x", x), **changes)
 
 
 def test_other_machines_have_no_views() -> None:
     with pytest.raises(InputError, match="given must be None for one visible layer"):
         boltz.evaluate(boltz.rbm(3, 2), np.zeros((2, 3)), given="v")
     model, x, _ = checks.bits_with_holes()
-    with pytest.raises(InputError, match="Nothing is known of any row"):
+    with pytest.raises(InputError, match="must have rows of which something is known"):
         boltz.evaluate(model, np.full_like(x, np.nan))
