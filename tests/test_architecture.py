@@ -83,7 +83,7 @@ WIDE = {
     "training.train.train": 10,  # the documented public function, all settings by name
     "networks.fine_tune.fine_tune": 8,  # likewise
     "networks.fine_tune.resume_tuning": 7,  # likewise
-    "evaluation.evaluate.evaluate": 17,  # public, all but the model optional
+    "evaluation.evaluate.evaluate": 18,  # public, all but the model optional
     "evaluation.compare.compare": 11,
     "evaluation.diagnose.diagnose": 10,
     "evaluation.log_z.log_z": 11,
