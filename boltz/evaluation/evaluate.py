@@ -346,14 +346,17 @@ def evaluated(found: Trained, rows: Measured, way: Way, progress: Report) -> Eva
     said = verdict(likelihood, value, way.samples, way.row_chains)
     simple = _simple(found, rows, way)
     both = log_z if isinstance(log_z, TwoSided) else None
-    return Evaluation(likelihood, value, bounds, said, simple, rows, way, both, codes=_codes(model, x, way))
+    return Evaluation(likelihood, value, bounds, said, simple, rows, way, both, codes=_codes(model, rows, way))
 
 
-def _codes(model: Model, x: Any, way: Way) -> tuple[CodeLength, ...]:
-    """What hidden layers cost, on some rows evenly spaced; nothing for a machine without a code."""
-    if model.directed is None or model.undirected is not None or not model.hidden_layers:
+def _codes(model: Model, rows: Measured, way: Way) -> tuple[CodeLength, ...]:
+    """What hidden layers cost, on some rows evenly spaced; nothing for a machine without a code, and for rows with
+    unknown entries.
+    """
+    coded = model.directed is not None and model.undirected is None and model.hidden_layers
+    if not coded or rows.data.known is not None:
         return ()
-    return tuple(code_lengths(model, x[:: -(-len(x) // CODED_ROWS)], seed=way.annealing.seed))
+    return tuple(code_lengths(model, rows.x[:: -(-len(rows.x) // CODED_ROWS)], seed=way.annealing.seed))
 
 
 def _between(found: Trained, rows: Measured, way: Way, log_z: TwoSided, progress: Report) -> Evaluation:

@@ -187,7 +187,9 @@ class ScanPath:
         if above is not None and parent is not None:
             above[...] = whole[parent.name]
         if not from_above:
-            return Link(np.eye(child.units, dtype=x.dtype), lambda own: factor.score(place, own).log_density, share, x.copy())
+            return Link(
+                np.eye(child.units, dtype=x.dtype), lambda own: factor.score(place, own).log_density, share, x.copy()
+            )
         assert above is not None
 
         def density(first: Array) -> Floats:
@@ -196,9 +198,7 @@ class ScanPath:
 
         return Link(np.eye(above.shape[1], dtype=x.dtype), density, share, above.copy())
 
-    def _own_field(
-        self, child: Layer, parent: Layer | None, whole: Chains, beta: float
-    ) -> tuple[Array, list[Link]]:
+    def _own_field(self, child: Layer, parent: Layer | None, whole: Chains, beta: float) -> tuple[Array, list[Link]]:
         """What units of a layer hear under p from the one above, and the link of a factor of its own."""
         if child.name in self.machine.structure.own:
             return np.zeros_like(self.visible, shape=child.units), [self._factor_link(child, parent, whole, beta)]
