@@ -37,9 +37,11 @@ SPLITS = ("train", "valid", "test")
     "--sweeps",
     type=int,
     show_default=f"{SWEEPS:,}",
-    help="Gibbs sweeps of 100 chains (rbm, dbm, and the top of a dbn); an sbn or vae has none.",
+    help="Gibbs sweeps of 100 chains (undirected machines, and the top of a dbn); an sbn or vae has none.",
 )
-@click.option("--log-z", is_flag=True, help="Measure log Z from both sides as well, and judge that (rbm, dbm, dbn).")
+@click.option(
+    "--log-z", is_flag=True, help="Measure log Z from both sides as well, and judge that; an sbn or vae has none."
+)
 @click.option("--error", type=float, default=0.25, show_default=True, help="Half-width of its interval, in nats.")
 @click.option("--budget", type=float, default=600.0, show_default=True, help="Seconds that log Z may take.")
 @seed_option
