@@ -53,8 +53,8 @@ def diagnose(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     """Diagnose a run or model file: what it learnt, mixing of its chains beside k of the training, dead units.
 
     Prints one line a finding, its verdict first: fine, attention or bad, with advice below. Half of the chains start at
-    the persistent chains of the run, or at data, half from independent units. An rbm, dbm or dbn that names no data is
-    judged by what needs none, and a last line says what was left out. Exit code 0 says that the work was done.
+    the persistent chains of the run, or at data, half from independent units. A machine with chains that names no data
+    is judged by what needs none, and a last line says what was left out. Exit code 0 says that the work was done.
 
     Example: boltz diagnose digits --log-z
     """
