@@ -280,14 +280,14 @@ def _started(model: BoltzmannMachine, asked: float, copies: int, key: Key) -> tu
     of the last rung, which comes with them.
 
     That is the one asked for, or a higher one at which a state is common that all couplings agree with, where less than
-    half of the rungs lie beyond the one asked for: then log Z is known at both ends.
+    a third of the rungs lie beyond the one asked for: then log Z is known at both ends.
     """
     clusters = clusters_of(model)
     far = asked if clusters is None else max(asked, clusters.settled)
     last = far if np.isfinite(far) else asked
     places = fitted_places(_ladder(model, last), np.linspace(0, 1, PILOT_RUNGS), None, key.derive("ladder"))
     before = places[places < asked / last]
-    if len(places) > 2 * len(before) + 1:
+    if 2 * len(places) > 3 * len(before) + 2:
         places, last = np.append(before * last / asked, 1.0), asked
     ladder = _ladder(model, last)(places)
     modes = search(ladder.machine, key.derive("search"), {})
