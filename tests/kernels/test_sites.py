@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from checks import laid_out
 
 import boltz
