@@ -102,13 +102,18 @@ LACKS: Mapping[str, tuple[str, ...]] = {
 ONLY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "bm": {"rule": ("cd", "pcd")},
     "multimodal": {"rule": ("cd", "pcd"), "binarize": ("none",)},
+    "sbn": {"prior": ("factorial", "nade", "made")},
+    "vae": {"prior": ("normal", "flow", "coupling")},
+    "vlae": {"prior": ("normal", "flow", "coupling")},
 }  # kind -> settings of which it takes some values alone
 CODES = ("decoder", "prior", "receptive_field", "filters", "maps", "tied", "flow_steps", "flow_widths")
 MASKED = ("masks", "natural")
+INSIDE = ("conditionals", "conditional_units", "prior_units")
 SHAPES = (
     *("layers", "latent", "widths", "activation", "visible", "initial_scale", "initial_bias"),
     *CODES,
     *MASKED,
+    *INSIDE,
 )  # of a new machine
 KINDS = ("rbm", "dbm", "bm", "multimodal", "dbn", "sbn", "vae", "vlae", "nade", "made", "pixelcnn", "helmholtz")
 

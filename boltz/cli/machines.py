@@ -10,7 +10,7 @@ import boltz
 from boltz.errors import InputError
 from boltz.foreign import shown
 from boltz.models.files import Model
-from boltz.presets import CODES, LACKS, RATES, SETTINGS, SHARES
+from boltz.presets import CODES, INSIDE, LACKS, RATES, SETTINGS, SHARES
 from boltz.training.settings import BeliefSettings, Common, DirectedSettings, Settings
 from boltz.units import units_of
 
@@ -127,7 +127,8 @@ def _dbn(visible: int, shape: Shape, x: Any, seed: int) -> Model:
 
 def _sbn(visible: int, shape: Shape, x: Any, seed: int) -> Model:
     units = [visible, *_chain("an sbn", shape["layers"], 1)]
-    return boltz.sbn(units, shape["widths"], x, seed, shape["activation"], shape["visible"])
+    inside = {name: shape[name] for name in (*INSIDE, "prior")}
+    return boltz.sbn(units, shape["widths"], x, seed, shape["activation"], shape["visible"], **inside)
 
 
 def _vae(visible: int, shape: Shape, x: Any, seed: int) -> Model:
@@ -155,7 +156,7 @@ def _pixelcnn(visible: int, shape: Shape, x: Any, seed: int) -> Model:
 
 def _made(visible: int, shape: Shape, x: Any, seed: int) -> Model:
     widths = _chain("a made", shape["layers"], 1)
-    return boltz.made(visible, widths, x, seed, shape["masks"], natural=shape["natural"])
+    return boltz.made(visible, widths, x, seed, masks=shape["masks"], natural=shape["natural"])
 
 
 def _nade(visible: int, shape: Shape, x: Any, seed: int) -> Model:
@@ -240,7 +241,10 @@ MACHINES: dict[str, Machine] = {
             "sbn",
             _sbn,
             DirectedSettings,
-            {"layers": ((200, 200),), "widths": (), "activation": "tanh", "visible": "bernoulli"},
+            {
+                **{"layers": ((200, 200),), "widths": (), "activation": "tanh", "visible": "bernoulli"},
+                **{"conditionals": "dense", "conditional_units": 100, "prior": "factorial", "prior_units": 100},
+            },
             {"objective": "vimco", "samples": None},
             {"evaluation_samples": 0},
             "a sigmoid belief net, whose hidden units are binary and point downwards",

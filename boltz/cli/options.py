@@ -63,8 +63,13 @@ SHAPE = {
     "initial_scale": "Standard deviation of the weights at the start, or one for each pair of neighbouring layers. "
     "Where the bottom pair alone is pretrained, upper layers have 0.05 after it.",
     "initial_bias": "Visible biases at the start: the logits of the mean of the data (data), or zero.",
-    "prior": "Prior of the top hidden layer: the standard normal one (normal), an autoregressive flow (flow), or a "
-    "flow of affine couplings (coupling).",
+    "prior": "Prior of the top hidden layer. Gaussian units: the standard normal one (normal), an autoregressive flow "
+    "(flow), or a flow of affine couplings (coupling). Binary units: independent ones (factorial), or a NADE or MADE, "
+    "in which each hears those before it (nade, made).",
+    "prior_units": "Hidden units of the NADE or MADE of --prior.",
+    "conditionals": "Units of a layer given the layer above: independent, by a dense net (dense), or each hearing those "
+    "before it as well, by a NADE or MADE (nade, made); --widths are then those of recognition alone.",
+    "conditional_units": "Hidden units of each NADE or MADE of --conditionals.",
     "flow_steps": "Steps of the flow of --prior.",
     "flow_widths": "Units of the deterministic layers in each step of the flow of --prior.",
     "receptive_field": "Rows above and columns to each side that a pixel hears, with a masked convolution for each.",
@@ -81,6 +86,10 @@ MEASUREMENT = {
     "Salakhutdinov & Murray 2008, or N (14,500) fitted to the machine.",
     "chains_ais": "Chains of annealed importance sampling.",
 }
+PRIOR_OF_REAL = (
+    "Prior of the top hidden layer: the standard normal one (normal), an autoregressive flow (flow), or a flow of "
+    "affine couplings (coupling)."
+)
 RULE_OF_ANY = "Negative phase: contrastive divergence from the data (cd), or persistent chains (pcd)."
 OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
     "rbm": {
@@ -107,13 +116,19 @@ OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
         "rule": "Negative phase of an RBM: contrastive divergence from the data (cd), or persistent chains (pcd).",
         "evaluation_samples": f"{SAMPLES_A_ROW} takes 100 samples for more.",
     },
-    "sbn": {"evaluation_samples": f"{SAMPLES_A_ROW} takes 1,000 samples for more."},
+    "sbn": {
+        "prior": "Prior of the top hidden layer: independent units (factorial), or a NADE or MADE, in which each hears "
+        "those before it (nade, made).",
+        "evaluation_samples": f"{SAMPLES_A_ROW} takes 1,000 samples for more.",
+    },
     "vae": {
         "layers": "Units of the deterministic layers, from the bottom, mirrored in the decoder; slashes separate what "
         "lies below each layer of --latent.",
+        "prior": PRIOR_OF_REAL,
         "evaluation_samples": "Importance samples a row for the test log-likelihood; 0 takes 1,000.",
     },
     "vlae": {
+        "prior": PRIOR_OF_REAL,
         "layers": "Units of the deterministic layers of the encoder, from the bottom, mirrored below the maps.",
         "evaluation_samples": "Importance samples a row for the test log-likelihood; 0 takes 1,000.",
     },
@@ -123,11 +138,14 @@ OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
 TRAINED = (DirectedSettings, BeliefSettings, Settings)  # by the machines
 NEEDS = meaning.needs(*TRAINED) | {
     **dict.fromkeys(("flow_steps", "flow_widths"), Need("{prior} flow or coupling", lambda v: v["prior"] != "normal")),
+    "prior_units": Need("{prior} nade or made", lambda v: v["prior"] != "factorial"),
+    "conditional_units": Need("{conditionals} nade or made", lambda v: v["conditionals"] != "dense"),
     "activation": Need("deterministic layers ({widths})", lambda v: "latent" in v or bool(v.get("widths", True))),
     **dict.fromkeys(MEASUREMENT, Need("{evaluate}", lambda v: bool(v["evaluate"]))),
 }
 CHOICES = meaning.choices(*TRAINED) | {"activation": tuple(ACTIVATIONS), "visible": tuple(CONDITIONALS)}
-CHOICES["prior"] = ("normal", "flow", "coupling")
+CHOICES["prior"] = ("normal", "flow", "coupling", "factorial", "nade", "made")
+CHOICES["conditionals"] = ("dense", "nade", "made")
 CHOICES["initial_bias"] = ("data", "zero")
 CHOICES["lateral"] = ("visible", "hidden", "both")
 STEPS = ("optimizer", "momentum", "initial_momentum", "momentum_epochs", "adam_beta1", "adam_epsilon", "adam_second")
@@ -141,6 +159,7 @@ SECTIONS: Sections = {
             "joint",
             "lateral",
             "latent",
+            "conditionals",
             "prior",
             "receptive_field",
             "filters",
@@ -158,7 +177,7 @@ SECTIONS: Sections = {
     ),
     "Machine": (
         *("init", "grow", "grow_wiring", "grow_scale", "hidden_units", "widths", "activation"),
-        *("maps", "tied", "flow_steps", "flow_widths", "masks", "natural"),
+        *("conditional_units", "prior_units", "maps", "tied", "flow_steps", "flow_widths", "masks", "natural"),
         *("initial_scale", "initial_bias"),
     ),
     "Data": ("limit", "valid", "test", *TABLES, "binarize", "shuffle"),

@@ -13,6 +13,7 @@ from boltz.arrays import beside
 from boltz.estimators.log_weights import weigher
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.helmholtz import HelmholtzMachine
+from boltz.nn.arena import size
 from boltz.rng import Key
 from boltz.sampling.annealing import anneal
 from boltz.sampling.gibbs import turned_weights
@@ -36,8 +37,10 @@ def chains_of_boltzmann(_: BoltzmannMachine) -> int:
 
 def chains_of_helmholtz(model: HelmholtzMachine) -> int:
     """The same: fewer for a large belief net, whose units are drawn in turn."""
-    units = [layer.units for layer in model.layers]
-    return int(np.clip(WORK / (STEPS * sum(below * above for below, above in pairwise(units))), 8 * FEWEST, CHAINS))
+    own = model.structure.own
+    pairs = [below.units * above.units for below, above in pairwise(model.layers) if below.name not in own]
+    flips = [(factor.units + factor.given) * size(factor.shapes(layer)) for layer, factor in own.items()]
+    return int(np.clip(WORK / (STEPS * (sum(pairs) + sum(flips))), 8 * FEWEST, CHAINS))
 
 
 def ends_of_boltzmann(model: BoltzmannMachine, x: Array, chosen: Rows, chains: int, root: Key) -> Ends:

@@ -127,6 +127,7 @@ def of_documents(model: Model, x: Array, log_z: Any, samples: int, seed: int) ->
 
 def _incomplete(model: Model, evidence: Evidence, samples: int, log_z: Estimate, seed: int) -> Estimate:
     """The log-likelihood of the known parts of rows; those that are wholly known count as in log_likelihood."""
+    checked_machine(model, any_units=True, any_graph=True)
     known, rows = host(evidence.known), evidence.rows
     whole, rest = (beside(np.flatnonzero(some), rows) for some in (known.all(axis=1), ~known.all(axis=1)))
     part = marginal_of(model).known(model, Evidence(rows[rest], evidence.known[rest]), samples, log_z, seed)

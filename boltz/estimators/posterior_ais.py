@@ -132,8 +132,6 @@ def posterior_sandwich(
 
 def _plan(model: Any, chains: Any, betas: Any, seed: Any, progress: Progress | None) -> tuple[Plan, int]:
     model = checked_machine(model, any_units=True, any_graph=True, any_factors=True)
-    if model.directed is not None and model.binary_hidden and model.directed.structure.own and model.hidden_layers:
-        raise InputError("model must have dense nets and a factorial prior where its hidden units are binary.")
     seed = checks.seed(seed)
     chains = checks.integer(chains, "chains", 1, 2**31)
     checks.callback(progress, "progress", 2)

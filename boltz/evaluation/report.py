@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.data import Data
 from boltz.diagnostics.layers import layers_of, untold
+from boltz.diagnostics.views import view_uses
 from boltz.errors import BoltzError, InputError
 from boltz.evaluation.compare import Comparison, compare, contenders
 from boltz.evaluation.describe import describe
@@ -378,6 +379,7 @@ def _layers(each: _Subject, measure: bool, progress: Report) -> Markup:
         else each.test.get("layers")
     )
     said = [tag("li", line) for line in gains if isinstance(line, str)] if isinstance(gains, list) else []
+    said += [tag("li", f"view {use.view}: {use}") for use in view_uses(each.model, each.x, None, each.seed)]
     caption = f"Means given {len(each.x):,} rows."
     norms = table(weights, ("weights", "shape", "mean norm", "least", "largest"), "Norms of the weights into a unit.")
     columns = columns_told(LAYER_COLUMNS)

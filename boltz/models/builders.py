@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,8 @@ from boltz.nn.arena import Tape
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.nn.factors import Dense, Factor, fitting
 from boltz.nn.flows import AutoregressiveFlow, CouplingFlow
+from boltz.nn.made import Made
+from boltz.nn.nade import Nade
 from boltz.nn.pixelcnn import PixelCNN
 from boltz.rng import Key
 from boltz.units import kind_of, units_of
@@ -35,6 +37,11 @@ from boltz.units.states import inside, largest_state, smoothed
 Array = NDArray[Any]
 DECODERS = ("dense", "pixelcnn")
 FLOWS: Mapping[str, Any] = {"normal": None, "flow": AutoregressiveFlow, "coupling": CouplingFlow}
+INSIDE: Mapping[str, Callable[[int, int, int], Factor]] = {
+    "nade": Nade,
+    "made": lambda units, hidden, given: Made(units, (hidden,), given),
+}  # name -> the factor of (units, hidden units, units of the layer above)
+CONDITIONAL_NAMES, BINARY_PRIORS = ("dense", *INSIDE), ("factorial", *INSIDE)
 LEAST_COUPLED = 3  # units that couplings within a set are told of
 GUIDE = "for couplings within a layer see boltz.ising and 'Any Ising model' in the guide for physicists"
 
@@ -74,16 +81,41 @@ def sbn(
     seed: int = 0,
     activation: str = "tanh",
     visible: str = "bernoulli",
+    *,
+    conditionals: str = "dense",
+    conditional_units: int = 100,
+    prior: str = "factorial",
+    prior_units: int = 100,
 ) -> HelmholtzMachine:
     """A sigmoid belief net with recognition net (Hinton et al. 1995), units[0] visible, hidden layers binary.
 
     widths are the deterministic layers inside each conditional; none makes them linear. visible is "bernoulli" or
-    "gaussian", as in vae. Parameters start as in helmholtz. Raises InputError.
+    "gaussian", as in vae. Parameters start as in helmholtz.
+
+    Units of a layer are independent given the layer above ("dense", "factorial"), or each hears those before it as well
+    (Bornschein & Bengio 2015): with conditionals "nade" or "made" in every layer that has one above it, with prior
+    "nade" or "made" in the top one. conditional_units and prior_units are the hidden units of each such net, and widths
+    are then those of recognition alone. Units of such layers are binary. Raises InputError.
     """
     sizes = _sizes(units, "units", 2)
     inner = tuple(_sizes(widths, "widths", 0))
     kinds = [checks.choice(visible, "visible", CONDITIONALS), *["bernoulli"] * (len(sizes) - 1)]
-    return helmholtz(sizes, kinds, [inner] * (len(sizes) - 1), x, seed, activation)
+    layers = _layers(sizes, kinds)
+    above = checks.choice(conditionals, "conditionals", CONDITIONAL_NAMES)
+    top = checks.choice(prior, "prior", BINARY_PRIORS)
+    if above in INSIDE and visible != "bernoulli":
+        raise InputError(f"conditionals {above} are of binary units, got visible {visible}: give conditionals dense.")
+    each = [
+        *((above, "conditional_units", conditional_units, below.units) for below in layers[1:]),
+        (top, "prior_units", prior_units, 0),
+    ]
+    factors = tuple(
+        (layer.name, INSIDE[name](layer.units, checks.integer(hidden, argument, 1, 10**7), given))
+        for layer, (name, argument, hidden, given) in zip(layers, each, strict=True)
+        if name in INSIDE
+    )
+    structure = Structure(layers, (inner,) * (len(sizes) - 1), activation, factors=factors)
+    return machine_of_structure(structure, x, seed)
 
 
 def vae(
@@ -143,11 +175,16 @@ def vae(
         maps, own = checks.integer(maps, "maps", 1, 10**4), convolutions(receptive_field, filters, tied, activation)
         factors.append(("v", PixelCNN(*shape, sizes[0], inner, maps, **own)))
     if checks.choice(prior, "prior", FLOWS) != "normal":
-        inner = tuple(_sizes(flow_widths, "flow_widths", 1))
-        steps = checks.integer(flow_steps, "flow_steps", 1, 1000)
-        factors.append((f"h{len(sizes)}", FLOWS[prior](sizes[-1], steps, inner)))
+        factors.append((f"h{len(sizes)}", _flow(prior, sizes[-1], flow_steps, flow_widths)))
     structure = Structure(_layers([count, *sizes], kinds), widths, activation, factors=tuple(factors))
     return machine_of_structure(structure, x, seed)
+
+
+def _flow(prior: str, units: int, steps: Any, widths: Any) -> Factor:
+    """The flow of this name as prior of so many units."""
+    inner = tuple(_sizes(widths, "flow_widths", 1))
+    found: Factor = FLOWS[prior](units, checks.integer(steps, "flow_steps", 1, 1000), inner)
+    return found
 
 
 def convolutions(receptive_field: Any, filters: Any, tied: Any, activation: str) -> dict[str, Any]:

@@ -85,8 +85,8 @@ class Structure:
     def _check_factor(self, name: str, factor: Factor) -> None:
         """Raise InputError unless a factor fits the layer of this name and the one above it."""
         found = {child.name: (child, parent) for child, parent in self.chain}
-        if name not in found or (self.prior == "rbm" and found[name][1] is None):
-            raise InputError(f"factors must name drawn layers without an RBM on them, got {name!r:.40}.")
+        if name not in found or self.prior == "rbm":
+            raise InputError(f"factors must name drawn layers of a machine without an RBM, got {name!r:.40}.")
         child, parent = found[name]
         given = 0 if parent is None else parent.units
         if (factor.units, factor.given) != (child.units, given):

@@ -17,6 +17,7 @@ from boltz.models.scaling import Scaling
 from boltz.models.views import alone, of_several
 from boltz.plotting import curves, images
 from boltz.sampling.decoding import decode, visible_means
+from boltz.sampling.decompression import decompress
 from boltz.sampling.drawing import drawing_of
 from boltz.sampling.sample import sample
 from boltz.units import is_kind
@@ -79,6 +80,23 @@ def plot_beside(
     others = np.arange(rows) * len(data) // rows
     parts = {"sample": means, "nearest row": data[nearest_rows(means, data)], "a row": data[others]}
     return images.stacked_tiles(parts, shape, f"samples, the nearest of {len(data):,} rows to each, and rows")
+
+
+def plot_decompressions(
+    model: Any, x: Any, shape: images.Shape | None = None, rows: int = ROWS, draws: int = 5, seed: int = 0
+) -> Figure:
+    """A figure of rows of x (rows, units), each above draws of it from what the hidden units keep of it.
+
+    The draws are those of boltz.decompress. rows: how many, at most 30, evenly spaced; draws: of each, at most 20.
+    shape as in boltz.plot_samples. Raises InputError.
+    """
+    machine, rows = machine_of(model), checks.integer(rows, "rows", 1, images.MOST_STACKED)
+    draws = checks.integer(draws, "draws", 1, 20)
+    shape = _shape(x.shape if shape is None and isinstance(x, Data) else shape)
+    some = np.asarray(outside(machine, _rows(x, machine, rows)))[:rows]
+    greys, found = greys_of(machine, some), decompress(machine, some, draws, seed)
+    parts = {"a row": greys.of(some)} | {f"draw {i + 1}": greys.of(found[:, i]) for i in range(draws)}
+    return images.stacked_tiles(parts, shape, "rows, and draws of them from what the hidden units keep")
 
 
 def nearest_rows(means: Any, rows: Any) -> Any:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
+from boltz.models.graph import Layer
 from boltz.models.helmholtz import HelmholtzMachine
-from boltz.nn.arena import zeros
+from boltz.nn.arena import Tape, zeros
 from boltz.nn.dense import ACTIVATIONS
 from boltz.numerics import sigmoid
 from boltz.rng import Key
@@ -27,6 +28,8 @@ class Link:
     """How the log-density of one layer (chains,) follows the units of another, which enter `first` by rows of weight.
 
     share is its power in f_beta; density maps `first` (chains, width), which it may overwrite, to the log-density.
+    The units of a factor that is not dense enter as they are, with the identity as weight; its own layer may be the
+    other one.
     """
 
     weight: Array
@@ -96,7 +99,7 @@ class ScanPath:
     def terms(self, state: Chains, first: int) -> tuple[Floats, Floats]:
         """log p*(v, h) and log q(h | v), (chains,)."""
         latent, whole = self.machine.structure.latent, self._whole(state, first)
-        log_p, log_q = self._prior(state[latent[-1].name]), zeros(whole[latent[0].name])
+        log_p, log_q = self._prior(whole), zeros(whole[latent[0].name])
         for below, above in zip(self.machine.layers, latent, strict=False):
             log_p += self._link("generative", below.name, whole[above.name], whole, 1.0).now
             if below.name != self.machine.visible:
@@ -125,10 +128,8 @@ class ScanPath:
         links = [self._link("generative", self.machine.layers[at].name, x, whole, beta)]
         if at + 1 < len(latent):
             links.append(self._link("recognition", latent[at + 1], x, whole, 1 - beta))
-            own = self._outputs("generative", layer, whole[latent[at + 1]])
-        else:
-            own, over = self._prior_field(x, beta)
-            links += over
+        own, over = self._own_field(*self.machine.structure.chain[at + 1], whole, beta)
+        links += over
         q = self.encoded[first : first + len(x)]
         if at > 0:
             q = self._outputs("recognition", layer, whole[latent[at - 1]])
@@ -162,6 +163,9 @@ class ScanPath:
 
     def _link(self, side: str, layer: str, x: Array, whole: Chains, share: float) -> Link:
         """The net of a layer seen from the layer that it hears, whose states are x."""
+        if side == "generative" and layer in self.machine.structure.own:
+            below, above = next(pair for pair in self.machine.structure.chain if pair[0].name == layer)
+            return self._factor_link(below, above, whole, share, from_above=True)
         net, name, params = getattr(self.machine.structure, side)[layer], f"{side}/{layer}", self.machine.params
         target, bias, conditional = whole[layer], net.bias(name, params), self.machine.conditionals[layer]
 
@@ -171,6 +175,36 @@ class ScanPath:
             return found
 
         return Link(params[f"{name}/0/weight"], density, share, self._first(side, layer, x))
+
+    def _factor_link(
+        self, child: Layer, parent: Layer | None, whole: Chains, share: float, from_above: bool = False
+    ) -> Link:
+        """The factor of a layer of its own, seen from that layer or from the one above."""
+        machine, x = self.machine, whole[child.name]
+        tape, factor = Tape(machine.arena), machine.factors[child.name]
+        place = machine.place(child, parent, tape.whole(len(x)))
+        above = None if parent is None else tape.get(place.given, len(x), parent.units)
+        if above is not None and parent is not None:
+            above[...] = whole[parent.name]
+        if not from_above:
+            return Link(
+                np.eye(child.units, dtype=x.dtype), lambda own: factor.score(place, own).log_density, share, x.copy()
+            )
+        assert above is not None
+
+        def density(first: Array) -> Floats:
+            above[...] = first
+            return factor.score(place, x).log_density
+
+        return Link(np.eye(above.shape[1], dtype=x.dtype), density, share, above.copy())
+
+    def _own_field(self, child: Layer, parent: Layer | None, whole: Chains, beta: float) -> tuple[Array, list[Link]]:
+        """What units of a layer hear under p from the one above, and the link of a factor of its own."""
+        if child.name in self.machine.structure.own:
+            return np.zeros_like(self.visible, shape=child.units), [self._factor_link(child, parent, whole, beta)]
+        if parent is None:
+            return self._prior_field(whole[child.name], beta)
+        return self._outputs("generative", child.name, whole[parent.name]), []
 
     def _prior_field(self, x: Array, beta: float) -> tuple[Array, list[Link]]:
         """Biases of the topmost drawn layer under p, and its link to the layer that an RBM prior sums out."""
@@ -187,9 +221,10 @@ class ScanPath:
 
         return rbm.bias("v"), [Link(weight, density, beta, x @ weight)]
 
-    def _prior(self, x: Array) -> Floats:
-        own, links = self._prior_field(x, 1.0)
-        total = np.einsum("ij,j->i", x, own, dtype=np.float64)
+    def _prior(self, whole: Chains) -> Floats:
+        top = self.machine.structure.latent[-1]
+        own, links = self._own_field(top, None, whole, 1.0)
+        total = np.einsum("ij,j->i", whole[top.name], own, dtype=np.float64)
         if not links:
             total -= np.sum(np.logaddexp(0, own.astype(np.float64)))
         return total + sum(link.now for link in links)

@@ -22,6 +22,7 @@ from boltz.kernels.cpu import nade as kernels
 from boltz.kernels.cpu.recorded import recorded
 from boltz.kernels.cpu.runners import Program
 from boltz.kernels.cpu.words import NotRecordedError
+from boltz.nn import dense
 from boltz.nn.arena import Part, Tape, size, views
 from boltz.nn.factors import Place
 from boltz.nn.made import Made
@@ -43,6 +44,7 @@ MADES = (
     Made(1, (2,)),
     Made(4, ()),
     Made(4, (), given=2),
+    Made(4, (5,), activation="elu"),
     Made(5, (7, 6), given=3, activation="softplus", seed=1),
     Made(4, (6,), masks=3, seed=2),
     Made(4, (6, 5), given=2, masks=3, natural=False, seed=4, activation="tanh"),
@@ -316,7 +318,7 @@ def check_made_kernels() -> None:
     """The compiled draw, which goes through the net once, agrees with a net that is worked out anew for each unit."""
     rng = np.random.default_rng(7)
     for widths in ((), (6,), (7, 5, 4)):
-        for kind in ("relu", "tanh", "softplus"):
+        for kind in dense.ACTIVATIONS:
             net, found = Made(5, widths, masks=3, seed=8, natural=False, activation=kind, given=1), []
             degrees = tuple(np.stack([each[layer] for each in net.degrees]) for layer in ("units", *net.hidden))
             chain = [5, *widths, 5] if widths else [5]
