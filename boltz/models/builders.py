@@ -251,6 +251,8 @@ def machine_of_structure(structure: Structure, x: Any, seed: int) -> HelmholtzMa
         factor.start(structure.factor_name(layer), machine.params, key)
     for layer, net in structure.recognition.items():
         net.start(f"recognition/{layer}", machine.params, key, machine.units[layer])
+    for layer, flow in structure.flows.items():
+        flow.start(f"recognition/{layer}/flow", machine.params, key)
     return _fitted(machine, x)
 
 

@@ -27,7 +27,7 @@ from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.pairs import Pairs, pairs_key
 from boltz.models.scaling import Scaling, cast
 from boltz.models.views import alone, views_of
-from boltz.nn.registry import FACTOR_NAMES, factor_from
+from boltz.nn.registry import FACTOR_NAMES, factor_from, posterior_from
 from boltz.storage import snapshots
 from boltz.storage.tensors import read_metadata, read_tensors
 from boltz.units import is_kind
@@ -233,7 +233,8 @@ def structure_from(text: Any) -> Structure:
         raise InputError(f"a structure must have at most {MOST_LAYERS} layers.")
     layers = layers_from(text["layers"])
     own = tuple((str(layer), factor_from(name, plain)) for layer, name, plain in text.get("factors", ()))
-    return Structure(layers, tuple(map(tuple, sizes)), str(text["activation"]), str(text["prior"]), own)
+    flows = tuple((str(layer), posterior_from(name, plain)) for layer, name, plain in text.get("posteriors", ()))
+    return Structure(layers, tuple(map(tuple, sizes)), str(text["activation"]), str(text["prior"]), own, flows)
 
 
 def layers_from(rows: Any) -> tuple[Layer, ...]:
