@@ -103,6 +103,7 @@ class _Backward:
         assert w.c is not None and w.b is not None
         if self.machine.encoders[layer].flow is not None:
             self._mix_flow(layer, score, rest, None)
+            self._mix(layer, score, delta)  # deltas of the flow are those of its last way back
             return
         extra = (w.c + w.b) * scale
         kernels.copy(delta, rest)
