@@ -6,6 +6,7 @@ oracles/flows.py, inside the machines of oracles/directed.py; derivatives are co
 
 from __future__ import annotations
 
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from boltz.sampling.inference import inference_of
 from boltz.sampling.recognition import Pass, draw, encode, sampled
 from boltz.training.rules import Clock
 from boltz.training.settings import DirectedSettings
+from boltz.training.variational import Variational
 
 FLOW = (5, 4)
 WIDE = np.linspace(-14, 14, 561)
@@ -36,7 +38,7 @@ def one_layer(layers: str = "3b 3g", scale: float = 0.6) -> HelmholtzMachine:
 
 
 def two_layers(scale: float = 0.5) -> HelmholtzMachine:
-    return machine_of("3g 2g 3g", [[3], [4]], "softplus", scale, flow=FLOW)
+    return machine_of("3g 2g 2g", [[3], [4]], "softplus", scale, flow=(4,))
 
 
 def passes_of(machine: HelmholtzMachine, x: Floats, samples: int) -> Pass:
@@ -220,3 +222,43 @@ def check_single_precision() -> None:
     for name, x in narrow.items():
         assert x.dtype == np.float32
         np.testing.assert_allclose(x, wide[name], rtol=0, atol=1e-4 * size, err_msg=name)
+
+
+# ---------------------------------------------------------------- machines
+
+ROWS = (np.random.default_rng(31).random((70, 6)) < 0.4).astype(np.float32)
+POSTERIOR: dict[str, Any] = {"posterior": "iaf", "flow_steps": 2, "flow_widths": [5]}
+
+
+def check_saved() -> None:
+    """A saved machine comes back."""
+    for machine in (
+        boltz.vae([6, 5], 3, ROWS, **POSTERIOR),
+        boltz.vae([6, [5], [4]], [3, 2], ROWS, **POSTERIOR),
+        boltz.vae([6, 5], 3, ROWS, prior="flow", **POSTERIOR),
+    ):
+        with TemporaryDirectory() as folder:
+            machine.save(f"{folder}/m.safetensors")
+            found = boltz.load(f"{folder}/m.safetensors")
+        assert found.structure == machine.structure and found.arena.tobytes() == machine.arena.tobytes()
+
+
+def check_new_machine() -> None:
+    """A new flow changes nothing but the order of units, so that training starts at the bound of the plain machine; its
+    hidden units are alive.
+    """
+    made = [boltz.vae([6, 5], 3, ROWS, seed=3, **more).astype(np.float64) for more in (POSTERIOR, {})]
+    for name, value in made[1].params.items():
+        np.testing.assert_array_equal(made[0].params[name], value, err_msg=name)
+    with_flow, without = (passes_of(machine, ROWS[:5].astype(np.float64), 2) for machine in made)
+    np.testing.assert_array_equal(with_flow.state("h1"), without.state("h1")[:, ::-1])
+    np.testing.assert_array_equal(with_flow.recognition.log_density["h1"], without.recognition.log_density["h1"])
+    assert all(made[0].params[f"recognition/h1/flow/{t}/0/weight"].any() for t in (0, 1))
+
+
+def check_no_programs() -> None:
+    """Steps of machines with flows are no programs, those of the plain machine are."""
+    rule = Variational(DirectedSettings(batch_size=128))
+    plain, *others = (boltz.vae([16, 16], 16, **more) for more in ({}, POSTERIOR))
+    assert rule.recordable(plain) and rule.replayable(plain)
+    assert not any(rule.recordable(machine) or rule.replayable(machine) for machine in others)
