@@ -19,7 +19,7 @@ Groups = Sequence[tuple[int, ...]]
 SEVERAL = {"initial_scale": 0.01, "initial_bias": "data"}
 INITIAL = {"units": None, "hidden_units": "bernoulli", "initial_scale": 0.01, "initial_bias": "data"}
 FLOW = {"flow_steps": 2, "flow_widths": (320,)}
-NORMAL = {"prior": "normal", **FLOW}
+NORMAL = {"prior": "normal", "posterior": "gaussian", **FLOW}
 ANNEALING = {"betas": "sm2008", "chains_ais": 100}
 
 
@@ -139,7 +139,7 @@ def _vae(visible: int, shape: Shape, x: Any, seed: int) -> Model:
             f"separated by slashes as in 200,200/100,100, got {len(groups)}."
         )
     units = [visible, *(groups[0] if len(groups) == 1 else map(list, groups))]
-    flow = {name: shape[name] for name in ("prior", "flow_steps", "flow_widths")}
+    flow = {name: shape[name] for name in ("prior", "posterior", "flow_steps", "flow_widths")}
     return boltz.vae(units, latent, x, seed, shape["activation"], shape["visible"], **flow)
 
 
@@ -267,7 +267,7 @@ MACHINES: dict[str, Machine] = {
             _vlae,
             DirectedSettings,
             {
-                **{"layers": ((512, 512),), "latent": (32,), "activation": "elu", "prior": "flow", **FLOW},
+                **{"layers": ((512, 512),), "latent": (32,), "activation": "elu", **NORMAL, "prior": "flow"},
                 **{"receptive_field": 6, "filters": 12, "maps": 4, "tied": True},
             },
             {"objective": "vae", "samples": None},

@@ -70,8 +70,10 @@ SHAPE = {
     "conditionals": "Units of a layer given the layer above: independent, by a dense net (dense), or each hearing "
     "those before it as well, by a NADE or MADE (nade, made); --widths are then those of recognition alone.",
     "conditional_units": "Hidden units of each NADE or MADE of --conditionals.",
-    "flow_steps": "Steps of the flow of --prior.",
-    "flow_widths": "Units of the deterministic layers in each step of the flow of --prior.",
+    "posterior": "Recognition of Gaussian hidden units: a Gaussian with independent units (gaussian), or one with an "
+    "inverse autoregressive flow behind its draw (iaf).",
+    "flow_steps": "Steps of the flows of --prior and --posterior.",
+    "flow_widths": "Units of the deterministic layers in each step of these flows.",
     "receptive_field": "Rows above and columns to each side that a pixel hears, with a masked convolution for each.",
     "filters": "Filters of each masked convolution.",
     "maps": "Maps, of the size of the image, that the hidden units send to the pixels.",
@@ -138,7 +140,13 @@ OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
 }  # model -> texts of its options where they say more, or something else, than those of all models
 TRAINED = (DirectedSettings, BeliefSettings, Settings)  # by the machines
 NEEDS = meaning.needs(*TRAINED) | {
-    **dict.fromkeys(("flow_steps", "flow_widths"), Need("{prior} flow or coupling", lambda v: v["prior"] != "normal")),
+    **dict.fromkeys(
+        ("flow_steps", "flow_widths"),
+        Need(
+            "{prior} flow or coupling, or {posterior} iaf",
+            lambda v: v["prior"] != "normal" or v["posterior"] != "gaussian",
+        ),
+    ),
     "prior_units": Need("{prior} nade or made", lambda v: v["prior"] != "factorial"),
     "conditional_units": Need("{conditionals} nade or made", lambda v: v["conditionals"] != "dense"),
     "activation": Need("deterministic layers ({widths})", lambda v: "latent" in v or bool(v.get("widths", True))),
@@ -146,6 +154,7 @@ NEEDS = meaning.needs(*TRAINED) | {
 }
 CHOICES = meaning.choices(*TRAINED) | {"activation": tuple(ACTIVATIONS), "visible": tuple(CONDITIONALS)}
 CHOICES["prior"] = ("normal", "flow", "coupling", "factorial", "nade", "made")
+CHOICES["posterior"] = ("gaussian", "iaf")
 CHOICES["conditionals"] = ("dense", "nade", "made")
 CHOICES["initial_bias"] = ("data", "zero")
 CHOICES["lateral"] = ("visible", "hidden", "both")
@@ -162,6 +171,7 @@ SECTIONS: Sections = {
             "latent",
             "conditionals",
             "prior",
+            "posterior",
             "receptive_field",
             "filters",
             "visible",

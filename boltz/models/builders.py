@@ -25,9 +25,11 @@ from boltz.nn.arena import Tape
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.nn.factors import Dense, Factor, fitting
 from boltz.nn.flows import AutoregressiveFlow, CouplingFlow
+from boltz.nn.invertible import MOST_STEPS
 from boltz.nn.made import Made
 from boltz.nn.nade import Nade
 from boltz.nn.pixelcnn import PixelCNN
+from boltz.nn.registry import POSTERIORS
 from boltz.rng import Key
 from boltz.units import kind_of, units_of
 from boltz.units.holes import first_guesses, parted_holes
@@ -36,6 +38,7 @@ from boltz.units.states import inside, largest_state, smoothed
 
 Array = NDArray[Any]
 DECODERS = ("dense", "pixelcnn")
+ENCODERS = ("gaussian", *POSTERIORS)
 FLOWS: Mapping[str, Any] = {"normal": None, "flow": AutoregressiveFlow, "coupling": CouplingFlow}
 INSIDE: Mapping[str, Callable[[int, int, int], Factor]] = {
     "nade": Nade,
@@ -128,6 +131,7 @@ def vae(
     *,
     decoder: str = "dense",
     prior: str = "normal",
+    posterior: str = "gaussian",
     image: Any = None,
     receptive_field: int = 6,
     filters: int = 12,
@@ -153,6 +157,10 @@ def vae(
     flow_steps steps in place of the standard normal one, with dense layers of flow_widths (section 3.2 there),
     "coupling" one of affine couplings (Dinh et al. 2017).
 
+    posterior "iaf" puts an inverse autoregressive flow behind the Gaussian draw of each encoder (Kingma et al. 2016).
+    It has flow_steps steps with dense layers of flow_widths, whose nets hear mean and log sigma. Draws and their
+    densities take one pass; the density of other states, as in posterior_ais, goes unit by unit.
+
     Raises InputError.
     """
     listed = checks.sequence(units, "units", MOST_LAYERS)
@@ -176,14 +184,24 @@ def vae(
         factors.append(("v", PixelCNN(*shape, sizes[0], inner, maps, **own)))
     if checks.choice(prior, "prior", FLOWS) != "normal":
         factors.append((f"h{len(sizes)}", _flow(prior, sizes[-1], flow_steps, flow_widths)))
-    structure = Structure(_layers([count, *sizes], kinds), widths, activation, factors=tuple(factors))
+    flows = _posteriors(posterior, sizes, flow_steps, flow_widths)
+    structure = Structure(_layers([count, *sizes], kinds), widths, activation, "factorial", tuple(factors), flows)
     return machine_of_structure(structure, x, seed)
+
+
+def _posteriors(name: str, sizes: list[int], steps: Any, widths: Any) -> tuple[tuple[str, Any], ...]:
+    """The flow of this name behind the draw of each hidden layer, from the bottom; none for "gaussian"."""
+    if checks.choice(name, "posterior", ENCODERS) == "gaussian":
+        return ()
+    of, inner = POSTERIORS[name], tuple(_sizes(widths, "flow_widths", 1))
+    steps = checks.integer(steps, "flow_steps", 1, MOST_STEPS)
+    return tuple((f"h{i}", of(units, steps, inner, 2 * units)) for i, units in enumerate(sizes, 1))
 
 
 def _flow(prior: str, units: int, steps: Any, widths: Any) -> Factor:
     """The flow of this name as prior of so many units."""
     inner = tuple(_sizes(widths, "flow_widths", 1))
-    found: Factor = FLOWS[prior](units, checks.integer(steps, "flow_steps", 1, 1000), inner)
+    found: Factor = FLOWS[prior](units, checks.integer(steps, "flow_steps", 1, MOST_STEPS), inner)
     return found
 
 

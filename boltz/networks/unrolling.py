@@ -90,6 +90,11 @@ def _upwards(model: Model, posterior: bool = False) -> list[Dense]:
     """The dense layers from the visible units to the top; posterior: those of a DBM hear the layer above, too."""
     dense = []
     if (net := model.directed) is not None:
+        if net.structure.flows:
+            raise InputError(
+                f"model must have means in its recognition to be unrolled, but a flow is behind that of layer "
+                f"{next(iter(net.structure.flows))}: train one with posterior='gaussian'."
+            )
         for name, inner in net.structure.recognition.items():
             dense += _of_net(net, inner, f"recognition/{name}", net.units[name])
     if (rbm := model.undirected) is not None:

@@ -32,6 +32,7 @@ Floats = NDArray[np.float64]
 Slopes = tuple[Array, Array | None]
 Back = Callable[[Place, int, Array, Array], Array]
 KINDS = ("affine", "mean-only")
+MOST_STEPS, MOST_UNITS = 1000, 10**7
 LIMIT = 3.0  # |s| stays below it: s = LIMIT tanh(r / LIMIT) of the output r
 
 
@@ -68,12 +69,14 @@ class Steps:
 
     def __post_init__(self) -> None:
         checks.integer(self.units, "units", 1 + self.coupling)
-        checks.integer(self.steps, "steps", 1)
-        widths = tuple(checks.integer(width, "widths", 1) for width in checks.sequence(self.widths, "widths"))
+        checks.integer(self.steps, "steps", 1, MOST_STEPS)
+        widths = tuple(
+            checks.integer(width, "widths", 1, MOST_UNITS) for width in checks.sequence(self.widths, "widths")
+        )
         if not widths:
             raise InputError("widths must name at least one hidden layer, got none.")
         object.__setattr__(self, "widths", widths)
-        checks.integer(self.context, "context")
+        checks.integer(self.context, "context", 0, MOST_UNITS)
         checks.choice(self.kind, "kind", KINDS)
         checks.choice(self.activation, "activation", ACTIVATIONS)
 

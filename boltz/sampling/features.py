@@ -26,8 +26,9 @@ def features(model: Model, x: Any, layer: Layer = TOP, mask: Any = None) -> Arra
 
     layer: "top", "all" (all hidden layers side by side, from the bottom), the name of a layer, or its number, from 1
     for the lowest. Exact for an RBM; 25 sweeps of mean field for a deeper Boltzmann machine (Salakhutdinov & Hinton
-    2009, section 2.2); the means of the recognition model, passed upwards, for a Helmholtz machine. A row's features do
-    not depend on the other rows, in float32 to the last bit. Raises InputError.
+    2009, section 2.2); the means of the recognition model, passed upwards, for a Helmholtz machine; where a flow is
+    behind its draw, what the flow makes of the mean of the Gaussian. A row's features do not depend on the other rows,
+    in float32 to the last bit. Raises InputError.
 
     mask (rows, units) or (units,) is True where a unit is known; without one, NaN in x marks what is missing. Unknown
     units are first put at means given the known ones, without chance: for a Boltzmann machine those of complete with

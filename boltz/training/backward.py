@@ -103,6 +103,7 @@ class _Backward:
         assert w.c is not None and w.b is not None
         if self.machine.encoders[layer].flow is not None:
             self._mix_flow(layer, score, rest, None)
+            self._mix(layer, score, delta)  # deltas of the flow are those of its last way back
             return
         extra = (w.c + w.b) * scale
         kernels.copy(delta, rest)
@@ -111,9 +112,11 @@ class _Backward:
     def _mix(self, layer: str, score: Array, delta: Array) -> None:
         """delta := path + c score for a smooth layer, (c + score weight) score for the others."""
         w, scale = self.weights, delta.dtype.type(self.scale(layer))
-        c, encoder = scale * w.fixed, self.machine.encoders[layer]
+        c = scale * w.fixed
+        encoder = self.machine.encoders[layer]
         if encoder.flow is not None:
-            self._mix_flow(layer, score, delta, w.c if w.c is None else c if w.score is None else c + w.score)
+            fixed = c if w.score is None else c + w.score
+            self._mix_flow(layer, score, delta, None if w.c is None else fixed)
             return
         if not self.smooth(layer):
             kernels.weighted(score, c if w.score is None else c + w.score, False, delta)

@@ -77,7 +77,7 @@ class Variational:
 
     def recordable(self, machine: HelmholtzMachine) -> bool:
         s, structure = self.settings, machine.structure
-        unscaled = s.warmup_epochs == 0 and s.free_bits == 0 and not structure.own
+        unscaled = s.warmup_epochs == 0 and s.free_bits == 0 and not structure.own and not structure.flows
         nets = [*structure.generative.values(), *structure.recognition.values()]
         widths = [(units - 1) % SLICE + 1 for net in nets for units in net.sizes]  # of the last pieces of products
         tape, rows = Tape(machine.arena), list[int]()
@@ -88,7 +88,7 @@ class Variational:
     def replayable(self, machine: HelmholtzMachine) -> bool:
         learned = self.baseline is not None and self.baseline.learned  # by Adam, which counts its steps
         unscaled = self.settings.warmup_epochs == 0 and self.settings.free_bits == 0
-        return not learned and unscaled and not machine.structure.own
+        return not learned and unscaled and not machine.structure.own and not machine.structure.flows
 
     def init(self, machine: HelmholtzMachine, rows: Array, key: Key, total: int) -> RuleState:
         found = {} if self.baseline is None else self.baseline.init(machine, rows, key)

@@ -199,23 +199,26 @@ def smooth(machine: boltz.HelmholtzMachine, chains: int = 5) -> tuple[Hamiltonia
 def check_slopes() -> None:
     """log f_beta by the oracle, its gradient by complex steps, and what a step adds to the log-weight."""
     for name, machine in SMOOTH.items():
-        path, state, whole = smooth(machine)
-        for beta in (0.0, *BETAS, 1.0):
-            density_p, density_q, gradient = path.slopes(state, beta, 0)
-            wanted = log_f(machine, whole, beta)
-            np.testing.assert_allclose(
-                beta * density_p + (1 - beta) * density_q, wanted, rtol=0, atol=1e-10, err_msg=name
-            )
-            for layer, slope in gradient.items():
-                for unit in range(slope.shape[1]):
-                    moved = {n: x.astype(complex) for n, x in whole.items()}
-                    moved[layer][:, unit] += 1j * STEP
-                    found = log_f(machine, moved, beta).imag / STEP
-                    np.testing.assert_allclose(slope[:, unit], found, rtol=0, atol=1e-10, err_msg=f"{name} {layer}")
-        gained = np.zeros(len(wanted))
-        wanted = log_f(machine, whole, BETAS[1]) - log_f(machine, whole, BETAS[0])
-        path.step(state, BETAS, Place(KEY, 1, 0), gained)
-        np.testing.assert_allclose(gained, wanted, rtol=0, atol=1e-10, err_msg=name)
+        check_slopes_of(machine, name)
+
+
+def check_slopes_of(machine: boltz.HelmholtzMachine, name: str) -> None:
+    """The same of one machine."""
+    path, state, whole = smooth(machine)
+    for beta in (0.0, *BETAS, 1.0):
+        density_p, density_q, gradient = path.slopes(state, beta, 0)
+        wanted = log_f(machine, whole, beta)
+        np.testing.assert_allclose(beta * density_p + (1 - beta) * density_q, wanted, rtol=0, atol=1e-10, err_msg=name)
+        for layer, slope in gradient.items():
+            for unit in range(slope.shape[1]):
+                moved = {n: x.astype(complex) for n, x in whole.items()}
+                moved[layer][:, unit] += 1j * STEP
+                found = log_f(machine, moved, beta).imag / STEP
+                np.testing.assert_allclose(slope[:, unit], found, rtol=0, atol=1e-10, err_msg=f"{name} {layer}")
+    gained = np.zeros(len(wanted))
+    wanted = log_f(machine, whole, BETAS[1]) - log_f(machine, whole, BETAS[0])
+    path.step(state, BETAS, Place(KEY, 1, 0), gained)
+    np.testing.assert_allclose(gained, wanted, rtol=0, atol=1e-10, err_msg=name)
 
 
 def check_trajectory() -> None:

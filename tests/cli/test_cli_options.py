@@ -32,6 +32,7 @@ OTHER: dict[str, Any] = {
     "widths": (5,),
     "activation": "relu",
     "visible": "gaussian",
+    "posterior": "iaf",
     "units": "bernoulli",
     "hidden_units": "bernoulli,bernoulli",
     "patience": 7,
@@ -199,6 +200,7 @@ IDLE: list[tuple[str, dict[str, Any], str]] = [
     ("sbn", {"activation": "relu"}, "--widths"),
     ("vae", {"alpha": 0.5}, "--objective dreg"),
     ("vae", {"groups": 2}, "--objective miwae or piwae"),
+    ("vae", {"flow_steps": 3}, "--posterior iaf"),
     ("sbn", {"sleep_share": 0.1}, "--objective rws"),
     ("rbm", {"evaluate": False, "betas": 10}, "--evaluate"),
 ]

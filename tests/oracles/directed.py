@@ -39,6 +39,7 @@ class Directed:
     params: dict[str, Values]
     activation: str = "tanh"
     laws: Mapping[str, Callable[[dict[str, Values], Values, Any], Values]] = field(default_factory=dict)
+    flows: Mapping[str, Any] = field(default_factory=dict)  # behind the draws of recognition, by layer
 
     @classmethod
     def of(cls, machine: Any, step: int | None = None) -> Directed:
@@ -50,6 +51,7 @@ class Directed:
         names = {name: "prior" if name == layers[-1][0] and layers[1:] else f"generative/{name}" for name, *_ in layers}
         laws = {layer: law(names[layer], factor, step) for layer, factor in machine.structure.factors}
         return cls(layers, params, machine.structure.activation, laws)
+        return cls(layers, params, machine.structure.activation, flows_of(machine))
 
     @property
     def rbm(self) -> bool:
@@ -74,9 +76,27 @@ class Directed:
 # ---------------------------------------------------------------- densities
 
 
+def flows_of(machine: Any) -> dict[str, Any]:
+    """The flows behind the draws of recognition, by layer."""
+    from oracles.flows import Flow  # whose activations are those of this file
+
+    return {
+        name: Flow(flow.units, flow.steps, flow.widths, flow.kind, flow.activation, flow.context)
+        for name, flow in machine.structure.posteriors
+    }
+
+
+def within(machine: Directed, name: str) -> dict[str, Values]:
+    """The parameters of the flow behind the draw of a layer, as the flow calls them."""
+    start = f"recognition/{name}/flow/"
+    return {key.replace(start, "f/"): value for key, value in machine.params.items() if key.startswith(start)}
+
+
 def outputs(machine: Directed, name: str, x: Values) -> Values:
     """Outputs (rows, outputs) of a net, its layers found by their names."""
-    depth = sum(key.startswith(f"{name}/") and key.endswith("/weight") for key in machine.params)
+    depth = sum(
+        key.startswith(f"{name}/") and key.endswith("/weight") and "/flow/" not in key for key in machine.params
+    )
     for i in range(depth):
         x = x if i == 0 else ACTIVATIONS[machine.activation](x)
         x = x @ machine.params[f"{name}/{i}/weight"] + machine.params[f"{name}/{i}/bias"]
@@ -121,7 +141,12 @@ def log_q(machine: Directed, state: State) -> dict[str, Values]:
     """log q of each drawn hidden layer given the one below it, (rows,) by layer."""
     found = {}
     for (below, *_), (name, _, kind) in zip(machine.layers, machine.latent, strict=False):
-        found[name] = log_density(kind, outputs(machine, f"recognition/{name}", state[below]), state[name])
+        heard, base, log_det = outputs(machine, f"recognition/{name}", state[below]), state[name], 0.0
+        if name in machine.flows:
+            flow, own = machine.flows[name], within(machine, name)
+            base = flow.inverse(own, state[name], heard)
+            log_det = flow.forward(own, base, heard)[1]
+        found[name] = log_density(kind, heard, base) - log_det
     return found
 
 
@@ -140,8 +165,11 @@ def recognised(machine: Directed, x: Values, given: State) -> dict[str, Values]:
     for (below, *_), (name, _, kind) in zip(machine.layers, machine.latent, strict=False):
         state[name] = given[name]
         if kind == "gaussian":
-            mean, log_sigma = np.split(outputs(machine, f"recognition/{name}", state[below]), 2, axis=-1)
+            heard = outputs(machine, f"recognition/{name}", state[below])
+            mean, log_sigma = np.split(heard, 2, axis=-1)
             state[name] = mean + np.exp(log_sigma) * given[name]
+            if name in machine.flows:
+                state[name], _ = machine.flows[name].forward(within(machine, name), state[name], heard)
     return state
 
 

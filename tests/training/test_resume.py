@@ -75,6 +75,9 @@ KINDS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     }),
     "nvil": (lambda: boltz.sbn([6, 4, 3], x=ROWS), {"objective": "nvil", "learning_rate": 0.01}),
     "rws": (lambda: boltz.sbn([6, 4, 3], [3], ROWS), {"objective": "rws", "samples": 3, "l2": 1e-3}),
+    "iaf": (lambda: boltz.vae([6, [5], [4]], [3, 2], ROWS, posterior="iaf", flow_widths=[5]), {
+        "objective": "stl", "samples": 2, "learning_rate": 0.01
+    }),
     "up-down pcd": (lambda: boltz.dbn([6, 4, 3], ROWS), {"pretrain_epochs": 1, "k": 2, "optimizer": "nesterov"}),
     "up-down cd": (lambda: boltz.dbn([6, 4, 3], ROWS), {"rule": "cd", "pretrain_epochs": 1, "k": 1, "momentum": 0.5}),
 }  # fmt: skip
