@@ -103,7 +103,8 @@ ONLY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "bm": {"rule": ("cd", "pcd")},
     "multimodal": {"rule": ("cd", "pcd"), "binarize": ("none",)},
     "sbn": {"prior": ("factorial", "nade", "made")},
-    **dict.fromkeys(("vae", "vlae"), {"prior": ("normal", "flow", "coupling")}),
+    "vae": {"prior": ("normal", "flow", "coupling")},
+    "vlae": {"prior": ("normal", "flow", "coupling")},
 }  # kind -> settings of which it takes some values alone
 CODES = ("decoder", "prior", "receptive_field", "filters", "maps", "tied", "flow_steps", "flow_widths")
 MASKED = ("masks", "natural")

@@ -67,8 +67,8 @@ SHAPE = {
     "(flow), or a flow of affine couplings (coupling). Binary units: independent ones (factorial), or a NADE or MADE, "
     "in which each hears those before it (nade, made).",
     "prior_units": "Hidden units of the NADE or MADE of --prior.",
-    "conditionals": "Units of a layer given the layer above: independent, by a dense net (dense), or each hearing those "
-    "before it as well, by a NADE or MADE (nade, made); --widths are then those of recognition alone.",
+    "conditionals": "Units of a layer given the layer above: independent, by a dense net (dense), or each hearing "
+    "those before it as well, by a NADE or MADE (nade, made); --widths are then those of recognition alone.",
     "conditional_units": "Hidden units of each NADE or MADE of --conditionals.",
     "flow_steps": "Steps of the flow of --prior.",
     "flow_widths": "Units of the deterministic layers in each step of the flow of --prior.",
