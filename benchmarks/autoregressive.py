@@ -248,7 +248,7 @@ def run(options: argparse.Namespace) -> int:
             for peer in list(sides)[1:]:
                 agree(peer, sides["boltz"], sides[peer], batches[0])
             works = {side: each.work(batches) for side, each in sides.items()}
-            times = race(works, options.repeats, 0.001 if options.smoke else 1.0, 1 if options.smoke else 5)
+            times = race(works, options.repeats, 0.001 if options.smoke else 0.25, 1 if options.smoke else 5)
             best = min((n for n in times if n != "boltz"), key=lambda n: np.median(times[n]))
             found = ratios(times[best], times["boltz"])
             ratio = f"{found['median']:.2f} ({found['min']:.2f}-{found['max']:.2f})"

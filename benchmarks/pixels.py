@@ -141,7 +141,7 @@ def _torch(problem: Problem, tall: int, planes_last: bool, compiled: bool) -> Wo
         logits = _decode(problem, flat, z, torch.nn.functional.elu, convolve)
         return -torch.nn.functional.binary_cross_entropy_with_logits(logits, convolve.image, reduction="sum")
 
-    found, last = torch.compile(density) if compiled else density, list[Any]()
+    found, last = torch.compile(density, dynamic=False) if compiled else density, list[Any]()
 
     def run(steps: int) -> None:
         for _ in range(steps):

@@ -23,6 +23,8 @@ _PLACES = {
     "helmholtz": "models.builders",
     "sbn": "models.builders",
     "vae": "models.builders",
+    "code_lengths": "estimators.code_lengths",
+    "decompress": "sampling.decompression",
     "nade": "models.autoregressive",
     "made": "models.autoregressive",
     "pixelcnn": "models.autoregressive",
@@ -123,6 +125,7 @@ _PLACES = {
     "watch_wandb": "training.trackers",
     "plot_comparison": "plotting.results",
     "plot_curves": "plotting.machines",
+    "plot_decompressions": "plotting.machines",
     "plot_filters": "plotting.machines",
     "plot_log_z": "plotting.results",
     "plot_observables": "plotting.thermal",
@@ -202,7 +205,7 @@ if TYPE_CHECKING:
     from boltz.networks.settings import FineTuneSettings
     from boltz.networks.unrolling import autoencoder, classifier
     from boltz.parallel import threads
-    from boltz.plotting.machines import plot_beside, plot_curves, plot_filters, plot_samples
+    from boltz.plotting.machines import plot_beside, plot_curves, plot_decompressions, plot_filters, plot_samples
     from boltz.plotting.results import plot_comparison, plot_log_z
     from boltz.plotting.sites import plot_couplings, plot_mutations
     from boltz.plotting.thermal import plot_observables

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz.kernels.reference import DRAW_BITS, Stream, activate, bits_of, slope
+from boltz.kernels.reference_logistics import Mixture, logistic_draw
 
 Array = NDArray[Any]
 Tap = tuple[int, int, int]  # plane, rows down, columns to the right
@@ -58,20 +59,32 @@ class Stack:
     reach: int
     tied: bool
     activation: str
+    mixture: Mixture | None = None
+
+    @property
+    def channels(self) -> int:
+        """Planes of the image."""
+        return 1 if self.mixture is None else self.mixture.channels
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of a pixel: a logit, or those of a mixture."""
+        return 1 if self.mixture is None else self.mixture.outputs
 
     @cached_property
     def matrices(self) -> tuple[Matrix, ...]:
         """The matrices in the order of the parameters; tied layers share one."""
         across, planes = range(-self.reach, self.reach + 1), range(self.filters)
-        image = [(0, *shift) for shift in shifts(self.reach, False) if self.layers > 0]
-        maps = [(1 + m, down, right) for down in across for right in across for m in range(self.maps)]
+        live = shifts(self.reach, False) if self.layers > 0 else []
+        image = [(c, *shift) for shift in live for c in range(self.channels)]
+        maps = [(self.channels + m, down, right) for down in across for right in across for m in range(self.maps)]
         masked = tuple((i, *shift) for shift in shifts(self.reach, True) for i in planes)
         single = tuple((i, 0, 0) for i in planes)
         residual = [
             Matrix(name, masked if name.startswith("masked") else single, self.filters)
             for name in dict.fromkeys(self.walk)
         ]
-        return Matrix("first", tuple(image + maps), self.filters), *residual, Matrix("last", single, 1)
+        return Matrix("first", tuple(image + maps), self.filters), *residual, Matrix("last", single, self.outputs)
 
     @cached_property
     def walk(self) -> tuple[str, ...]:
@@ -150,8 +163,9 @@ def active(stack: Stack, planes: Array) -> Array:
 
 def inputs_of(stack: Stack, image: Array, maps: Array, bias: Array) -> Array:
     """The padded planes that the first layer sees: the image, and the maps with their bias."""
-    drawn = (maps + bias).reshape(stack.maps, stack.height, stack.width)
-    return _padded(stack, np.concatenate([image.reshape(1, stack.height, stack.width), drawn]).astype(image.dtype))
+    shape = (-1, stack.height, stack.width)
+    drawn = (maps + bias).astype(image.dtype).reshape(stack.maps, *shape[1:])
+    return _padded(stack, np.concatenate([image.reshape(shape), drawn]))
 
 
 def _values(stack: Stack, weights: dict[str, Array], inputs: Array) -> Iterator[Array]:
@@ -170,11 +184,12 @@ def _given(maps: Array, bias: Array, i: int) -> Array:
     return maps[i] if len(maps) else np.zeros_like(bias)
 
 
-def pixel_logits(stack: Stack, numbers: Array, state: Array, maps: Array, bias: Array, out: Array) -> None:
-    """out (rows, pixels) := one number for each pixel of each image, from those before it and from the maps.
+def pixel_outputs(stack: Stack, numbers: Array, state: Array, maps: Array, bias: Array, out: Array) -> None:
+    """out (rows, outputs * pixels) := the outputs for each pixel of each image, from those before it and from the maps.
 
-    numbers (flat) hold the matrices. state (images, pixels) may have fewer rows: each then stands for as many
-    consecutive rows. maps (rows, maps * pixels) are planes side by side and gain bias; without rows they are the bias.
+    numbers (flat) hold the matrices. state (images, channels * pixels) may have fewer rows: each then stands for as
+    many consecutive rows. Channels and outputs are planes side by side. So are maps (rows, maps * pixels), which gain
+    bias; without rows they are the bias.
     """
     weights, last = split(stack, numbers), stack.matrices[-1]
     repeat = len(out) // max(len(state), 1)
@@ -203,7 +218,7 @@ def pixel_back(
     for i in range(len(delta)):
         inputs = inputs_of(stack, state[i // repeat], _given(maps, bias, i), bias)
         slopes = split(stack, np.zeros_like(numbers))
-        d = delta[i].reshape(1, stack.height, stack.width)
+        d = delta[i].reshape(-1, stack.height, stack.width)
         found = list(_values(stack, weights, inputs))
         dh = np.zeros((stack.filters, stack.height, stack.width), delta.dtype)
         for name, seen in zip(("last", *reversed(stack.walk)), reversed(found), strict=True):
@@ -217,22 +232,23 @@ def pixel_back(
         if len(gradient):
             gradient[i] = np.concatenate([slopes[matrix.name].ravel() for matrix in stack.matrices])
         if len(signal):
-            signal[i] = _back(stack, dh, taps["first"], weights["first"], 1 + stack.maps)[1:].ravel()
+            below = _back(stack, dh, taps["first"], weights["first"], stack.channels + stack.maps)
+            signal[i] = below[stack.channels :].ravel()
 
 
 def pixel_draw(
     stack: Stack, numbers: Array, maps: Array, bias: Array, stream: Stream, rows: NDArray[np.int64], state: Array
 ) -> None:
-    """Draw pixels (rows, pixels), one after the other: each finds its own column of every layer, and no other.
+    """Draw pixels (rows, channels * pixels), one after the other: each finds its own column of every layer, no other.
 
-    A pixel takes the random bits of its number; rows (rows,) names each row's chain.
+    A pixel takes the random bits of its number, or of a mixture of 1 + channels numbers; rows (rows,) names each row's
+    chain.
     """
-    weights, taps = split(stack, numbers), stack.taps
-    border, pixels = stack.reach, stack.height * stack.width
-    chance = (bits_of(stream, rows, pixels) >> np.uint32(32 - DRAW_BITS)).astype(np.int64)
-    given = np.stack(
-        [inputs_of(stack, np.zeros(pixels, state.dtype), _given(maps, bias, i), bias) for i in range(len(state))]
-    )
+    weights, taps, channels = split(stack, numbers), stack.taps, stack.channels
+    border, pixels, words = stack.reach, stack.height * stack.width, 1 if stack.mixture is None else 1 + channels
+    bits = bits_of(stream, rows, pixels * words).reshape(len(rows), pixels, words)
+    empty = np.zeros(state.shape[1], state.dtype)
+    given = np.stack([inputs_of(stack, empty, _given(maps, bias, i), bias) for i in range(len(state))])
     kept = np.zeros((len(stack.walk) + 1, len(state), stack.filters, *given.shape[2:]), state.dtype)
     for pixel in range(pixels):
         y, x = border + pixel // stack.width, border + pixel % stack.width
@@ -252,6 +268,15 @@ def pixel_draw(
             seen[:, :, y, x] = value
             found = column(seen, name)
             h = found if name == "last" else h + found
-        mean = 1 / (1 + np.exp(-h[:, 0]))
-        fires = chance[:, pixel] < np.nan_to_num(mean * mean.dtype.type(2**DRAW_BITS)).astype(np.int64)
-        state[:, pixel] = given[:, 0, y, x] = fires + (mean - mean)
+        drawn = _drawn(stack, h, bits[:, pixel])
+        given[:, :channels, y, x] = drawn
+        state[:, pixel::pixels] = drawn
+
+
+def _drawn(stack: Stack, outputs: Array, bits: NDArray[np.uint32]) -> Array:
+    """Values (rows, channels) of a pixel from its outputs and random bits (rows, words)."""
+    if stack.mixture is not None:
+        return logistic_draw(outputs, (bits + 0.5) * 2.0**-32, stack.mixture)
+    mean = 1 / (1 + np.exp(-outputs))
+    threshold = np.nan_to_num(mean * mean.dtype.type(2**DRAW_BITS)).astype(np.int64)
+    return ((bits >> np.uint32(32 - DRAW_BITS)).astype(np.int64) < threshold) + (mean - mean)

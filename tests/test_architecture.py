@@ -56,7 +56,7 @@ ALLOWED: dict[str, set[str]] = {
 ABOVE = {"cli", "sklearn"}  # may import everything, and nothing but the other one imports them
 NUMBA = {
     f"kernels.cpu.{part}"
-    for part in ("bernoulli", "vectors", "philox", "products", "dense", "notice", "teams", "programs", "nade", "pixels")
+    for part in ("bernoulli", "vectors", "philox", "products", "dense", "notice", "teams", "programs", "nade", "panels")
 }
 ONLY = {
     "numba": NUMBA,
@@ -83,7 +83,7 @@ WIDE = {
     "training.train.train": 10,  # the documented public function, all settings by name
     "networks.fine_tune.fine_tune": 8,  # likewise
     "networks.fine_tune.resume_tuning": 7,  # likewise
-    "evaluation.evaluate.evaluate": 17,  # public, all but the model optional
+    "evaluation.evaluate.evaluate": 18,  # public, all but the model optional
     "evaluation.compare.compare": 11,
     "evaluation.diagnose.diagnose": 10,
     "evaluation.log_z.log_z": 11,
@@ -98,7 +98,12 @@ WIDE = {
     "units.counts.Counts.anneal": 7,
     "units.binomial.Binomial.anneal": 7,
     "models.builders.rbm": 8,  # public, all but the numbers of units optional
-    "models.wiring.graph": 8,  # likewise
+    "models.autoregressive.made": 7,  # likewise
+    "models.autoregressive.pixelcnn": 9,
+    "models.builders.vae": 16,
+    "sampling.recognition.sampled": 7,
+    "sampling.recognition.draw": 7,
+    "models.wiring.graph": 8,
     "models.wiring.boltzmann": 9,
     "models.wiring.multimodal": 7,
     "sampling.sample.sample": 7,  # public, all but the model optional

@@ -30,7 +30,7 @@ from boltz.cli.logz import ROUNDS, checked_picture
 from boltz.errors import InputError
 
 OWN = ("rounds", "picture")
-IDLE = ("method", "samples", "bounds", "row_chains", "row_betas", "chains", "betas", "error", "budget")
+IDLE = ("given", "method", "samples", "bounds", "row_chains", "row_betas", "chains", "betas", "error", "budget")
 
 
 @click.command
@@ -49,6 +49,14 @@ IDLE = ("method", "samples", "bounds", "row_chains", "row_betas", "chains", "bet
     metavar="N",
     show_default="all",
     help="Of documents those of the N most common lengths only; log Z depends on the length.",
+)
+@click.option(
+    "--given",
+    multiple=True,
+    metavar="NAME",
+    show_default="all",
+    help="A visible layer of several that counts, all others being unknown; may be repeated. Other data then need hold "
+    "no other. Rows that lack a view, or entries, are measured by what is known of them.",
 )
 @table_options
 @click.option(
@@ -139,6 +147,7 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     from boltz.evaluation.reading import rows_asked
     from boltz.evaluation.rows import measured_rows
     from boltz.evaluation.trained import trained
+    from boltz.evaluation.view_reading import checked_given, several
     from boltz.progress import Progress, saying
     from boltz.storage.tables import PER_ROW, write_per_row
 
@@ -152,10 +161,12 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     course = _course(found, options, names)
     refuse_idle([found.model], names, word)
     way = way_of(found.model, options, names, word)
+    views = checked_given(found.model, options["given"], path, "leave it out")
+    partly = {"given": views, "missing": several([found.model]) is not None}
     with saying("reading the data"):
-        data, split = rows_asked(path, [found.model], options, "test")
-    said(data)
-    rows = measured_rows(found, (data, split), options["binarize"], options["seed"])
+        data, split = rows_asked(path, [found.model], options | partly, "test")
+    rows = measured_rows(found, (data, split), options["binarize"], options["seed"], views)
+    said(rows.data)
     if options["lengths"] is not None:
         rows, note = of_common_lengths(rows, options["lengths"])
         say(note)

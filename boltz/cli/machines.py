@@ -145,6 +145,8 @@ def _vae(visible: int, shape: Shape, x: Any, seed: int) -> Model:
 
 def _vlae(visible: int, shape: Shape, x: Any, seed: int) -> Model:
     units = [visible, *_chain("a vlae", shape["layers"], 1)]
+    if len(shape["latent"]) != 1:
+        raise InputError(f"a vlae has one hidden layer, but --latent names {len(shape['latent'])}.")
     own = {name: shape[name] for name in CODES if name != "decoder"}
     return boltz.vae(units, list(shape["latent"]), x, seed, shape["activation"], decoder="pixelcnn", **own)
 
@@ -156,7 +158,7 @@ def _pixelcnn(visible: int, shape: Shape, x: Any, seed: int) -> Model:
 
 def _made(visible: int, shape: Shape, x: Any, seed: int) -> Model:
     widths = _chain("a made", shape["layers"], 1)
-    return boltz.made(visible, widths, x, seed, shape["masks"], natural=shape["natural"])
+    return boltz.made(visible, widths, x, seed, masks=shape["masks"], natural=shape["natural"])
 
 
 def _nade(visible: int, shape: Shape, x: Any, seed: int) -> Model:

@@ -55,10 +55,10 @@ class LayerGain:
     """What a hidden layer, or with within the couplings within a layer, add in nats a row, with the 95 % interval over
     rows and chains, and how it is used.
 
-    drive: spread over rows of the input from this layer to its neighbours, over that of the input to them from all
-    others, None where they hear no others; norms: mean, least and largest norm of the weights into a unit; idle: units
-    whose mean hardly differs between rows, of so many units; sweeps: of mean field until no mean changes by 0.001;
-    doubts: what speaks against the ratio of the normalisers, in words.
+    drive: spread over rows of the input from this layer to those neighbours that hear others, too, over that of the
+    input from these, None where there are none; norms: mean, least and largest norm of the weights into a unit; idle:
+    units whose mean hardly differs between rows, of so many units; sweeps: of mean field until no mean changes by
+    0.001; doubts: what speaks against the ratio of the normalisers, in words.
     """
 
     layer: str
@@ -313,7 +313,8 @@ def _used(
     gain, half, doubts = told
     kept = [edge for edge in model.graph.edges if edge not in part.cut]
     own = [edge for edge in part.cut if part.within or not {edge.lower, edge.upper} <= set(part.dropped)]
-    hears = {n for edge in own for n in (edge.lower, edge.upper) if part.within or n not in part.dropped}
+    around = {n for edge in own for n in (edge.lower, edge.upper) if part.within or n not in part.dropped}
+    hears = around & {n for edge in kept for n in (edge.lower, edge.upper)}
     down, up = spread_of_input(model, own, state, hears), spread_of_input(model, kept, state, hears)
     drive = None if up is None or down is None else down / up if up > 0 else float("inf") if down > 0 else 0.0
     squares = np.zeros(model.units[part.layer])

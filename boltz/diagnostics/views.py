@@ -19,12 +19,14 @@ from boltz.arrays import host
 from boltz.diagnostics.findings import Finding, Verdict
 from boltz.diagnostics.layers import IDLE, LEAST_GAIN, LOOKED_AT, MOST_SWEEPS, TOLERANCE, spread_of_input
 from boltz.estimators.estimate import Estimate, exact
+from boltz.estimators.exact import exact_log_z, quick
 from boltz.estimators.likelihood import log_marginal
 from boltz.estimators.unknown_units import countable, log_known
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.files import visible_rows
+from boltz.models.files import Model, visible_rows
 from boltz.models.graph import Graph
 from boltz.models.opened import opened
+from boltz.models.views import of_several
 from boltz.sampling.evidence import Evidence
 from boltz.sampling.meanfield import MeanField, mean_field
 
@@ -91,11 +93,23 @@ class ViewUse:
         return " ".join(said or ["No hidden layer is its own."])
 
 
+def view_uses(model: Model, x: Array, log_z: Estimate | None, seed: int) -> tuple[ViewUse, ...]:
+    """As views_of_rows, of any machine, none where it has one visible layer; log_z: None where it is to be exact, if
+    that is quick.
+    """
+    machine = of_several(model)
+    if machine is None:
+        return ()
+    known = log_z is None and quick(machine)
+    return views_of_rows(machine, x, exact_log_z(machine) if known else log_z, seed)
+
+
 def views_of_rows(model: BoltzmannMachine, x: Array, log_z: Estimate | None, seed: int = 0) -> tuple[ViewUse, ...]:
     """Each visible layer of a machine of several, on up to 1,000 of the rows x (rows, columns), evenly spaced.
 
     log_z: None where it is not known; then no gains are told. Marginals that cannot be counted are importance-weighted
-    bounds of 100 samples a row. Raises InputError, and NumericalError for an overflow.
+    bounds of 100 samples a row, which make gains rather too large than too small. Raises InputError, and NumericalError
+    for an overflow.
     """
     x = visible_rows(model, x)
     x = x[np.arange(min(len(x), LOOKED_AT)) * len(x) // min(len(x), LOOKED_AT)]

@@ -362,7 +362,7 @@ def measured(each: Trained, x: Any, samples: int, annealing: Annealing, progress
         each.model.architecture,
         each.model.plan.parameters,
         best,
-        "free energy" if exact else "importance sampling",
+        ("free energy" if each.model.hidden_layers else "energy") if exact else "importance sampling",
         0 if exact else samples,
         log_z,
         dict(zip(sizes, bounds, strict=True)),

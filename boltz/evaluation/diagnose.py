@@ -16,9 +16,8 @@ from boltz.diagnostics.diagnose import diagnose as judged
 from boltz.diagnostics.findings import Diagnosis, Finding, Verdict
 from boltz.diagnostics.layers import LayerGain, layers_of, untold
 from boltz.diagnostics.log_z import halved, overlap
-from boltz.diagnostics.views import ViewUse, views_of_rows
+from boltz.diagnostics.views import ViewUse, view_uses
 from boltz.errors import InputError
-from boltz.estimators.exact import exact_log_z, quick
 from boltz.estimators.two_sided import TwoSided, from_both_sides
 from boltz.evaluation.learnt import learnt
 from boltz.evaluation.log_z import Wanted
@@ -27,7 +26,6 @@ from boltz.evaluation.reading import loaded
 from boltz.evaluation.rows import rows_given, visible_rows
 from boltz.evaluation.trained import Trained, trained
 from boltz.models.files import Model
-from boltz.models.views import of_several
 from boltz.progress import Report, heard, steps
 from boltz.rng import Key
 from boltz.storage import run_folder
@@ -148,12 +146,9 @@ def diagnosed(found: Trained, given: tuple[Data, str | None], asked: Asked, prog
     lacking = [why] if (why := untold(model, x)) else []
     told = told.extended(*overfitting(found, asked.seed))
     both = None if asked.wanted is None else _measured_log_z(model, asked.wanted, asked.seed, progress)
-    if machine := of_several(model):
-        progress("what each view hears", 0, 0)
-        log_z = both.estimate if both is not None else exact_log_z(machine) if quick(machine) else None
-        views = views_of_rows(machine, x, log_z, asked.seed)
+    if views := view_uses(model, x, None if both is None else both.estimate, asked.seed):
         told = told.extended(*map(ViewUse.finding, views), views=[each.as_dict() for each in views])
-        lacking += [] if log_z is not None else [NO_LOG_Z]
+        lacking += [NO_LOG_Z] if views[0].gain is None else []
     told = told.extended(untold=lacking) if lacking else told
     told = told if both is None else _with_log_z(told, model, both, asked.seed)
     about: dict[str, Any] = {} if found.path is None else {"path": str(found.path)}

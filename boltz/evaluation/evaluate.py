@@ -10,6 +10,7 @@ from boltz import checks, html
 from boltz.errors import InputError
 from boltz.estimators import two_sided as both_sides
 from boltz.estimators.closed_forms import QUICK_HIDDEN, few_hidden
+from boltz.estimators.code_lengths import CodeLength, code_lengths
 from boltz.estimators.estimate import Estimate, exact
 from boltz.estimators.exact import enumerable
 from boltz.estimators.likelihood import importance_bounds, log_likelihood, variational_bound
@@ -20,10 +21,12 @@ from boltz.estimators.two_sided import Sides, TwoSided, difference, sides
 from boltz.estimators.words import described, in_words, table_lines
 from boltz.evaluation.beside import Beside, beside
 from boltz.evaluation.documents import are_documents, documents, refuse_ways, verdict_of_words, word_entries, word_lines
+from boltz.evaluation.known_parts import KnownPart, parts_of
 from boltz.evaluation.log_z import Annealing, Wanted, annealed, two_sided
 from boltz.evaluation.per_unit import per_unit, per_unit_lines
 from boltz.evaluation.rows import Measured, measured_rows, rows_given, rows_to_fit
 from boltz.evaluation.trained import Trained, trained
+from boltz.evaluation.view_reading import given_views
 from boltz.evaluation.words import KINDS, bound_lines, verdict, verdict_between
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import Model
@@ -39,6 +42,7 @@ USES: dict[str, frozenset[str]] = {
     "posterior-ais": LOG_Z | {"row_chains", "row_betas", "bounds"},
     "raise": frozenset({"row_chains", "row_betas"}),
 }  # method -> what it uses
+CODED_ROWS = 1000  # whose code is measured
 ROW_BETAS = {"posterior-ais": 500, "raise": 1000}
 DEFAULTS: Mapping[str, Any] = {
     "samples": 0,
@@ -69,6 +73,7 @@ def evaluate(
     betas: Any = None,
     error: float | None = None,
     budget: float | None = None,
+    given: Any = None,
     seed: int = 0,
     progress: Report | None = None,
 ) -> Evaluation:
@@ -78,6 +83,10 @@ def evaluate(
     returns, a name or path, or None for those of the run, by default its test rows; limit takes the first ones only.
     Grey values are drawn once by seed, as binarize says (dynamic, fixed, threshold, none), by default as in training.
     Simple models are fitted to rows train, by default those that the run learnt from.
+
+    Rows of several visible layers may lack views, or hold NaN: then the value of a row is log p(its known entries), the
+    others being summed out exactly where few units have to be counted, else by importance samples or annealing, as in
+    boltz.log_likelihood. given names the views that count, "image" or ["image", "sound"], all others being unknown.
 
     method says how log p*(v) is measured: auto enumerates at most 14 hidden units, and beyond takes samples importance
     samples a row; bound (the variational one, of an undirected machine), importance, and posterior-ais (row_chains over
@@ -96,7 +105,9 @@ def evaluate(
     options = {**DEFAULTS, **{name: asked[name] for name in names}, "method": method, "seed": seed}
     refuse_idle([found.model], names, str)
     way = way_of(found.model, options, names, str)
-    rows = measured_rows(found, rows_given(found, data, split, limit=limit), binarize, seed)
+    views = given_views(found.model, given, found.place)
+    read = rows_given(found, data, split, limit=limit, partly=True)
+    rows = measured_rows(found, read, binarize, seed, views)
     result = evaluated(found, replace(rows, train=rows_to_fit(found, train)), way, told)
     return replace(result, simple=result.simple.advised())
 
@@ -127,10 +138,11 @@ class Evaluation:
     - bounds: importance-weighted bounds by their number of samples.
     - certified: what all this certifies, in words.
     - simple: what independent units and a mixture of them say of the same rows.
-    - rows: the rows, and how the machine sees them.
+    - rows: the rows, what is known of them, and how the machine sees them.
     - way: how they were measured.
     - two_sided, sides: log Z from both sides, and both sides of the log-likelihood, where that was asked for.
     - perplexity: that of documents per word, None for other rows.
+    - codes: what each hidden layer of an sbn or a vae costs, as in boltz.code_lengths.
     """
 
     log_likelihood: Estimate
@@ -143,6 +155,12 @@ class Evaluation:
     two_sided: TwoSided | None = field(default=None, repr=False)
     sides: Sides | None = field(default=None, repr=False)
     perplexity: Perplexity | None = field(default=None, repr=False)
+    codes: tuple[CodeLength, ...] = field(default=(), repr=False)
+
+    @property
+    def parts(self) -> tuple[KnownPart, ...]:
+        """The mean of rows of which the same views are known, nothing where all rows are known in full."""
+        return parts_of(self.rows.layer, self.rows.data.known, self.log_likelihood.per_row)
 
     @property
     def method(self) -> str:
@@ -179,6 +197,10 @@ class Evaluation:
             found["two_sided"] = self.two_sided.as_dict()
         if self.perplexity is not None:
             found["perplexity"] = word_entries(self.perplexity)
+        if self.codes:
+            found["codes"] = [each.as_dict() for each in self.codes]
+        if self.parts:
+            found["known"] = [part.as_dict() for part in self.parts]
         told = {"beside": self.simple.as_dict(), "learnt": self.learnt}
         return {**found, **told, **self.rows.about, **per_unit(self.rows.layer, self.log_likelihood.value)}
 
@@ -194,22 +216,27 @@ class Evaluation:
         else:
             lines = [described(name, self.log_likelihood), *bound_lines(self.bounds)]
             lines += [] if self.log_z is None else [described("log Z", self.log_z)]
+        lines += map(str, self.parts)
         about = per_unit_lines(self.rows.layer, self.log_likelihood.value)
         about += [] if self.perplexity is None else word_lines(self.perplexity)
+        about += [f"{each}." for each in self.codes]
         return "\n".join([*lines, *about, *self.simple.lines(), self.certified, self.learnt])
 
     def _repr_html_(self) -> str:
         lines: list[tuple[str, str]] = [*table_lines(self.log_likelihood)]
         lines += [(f"L_{k}", f"{in_words(bound)}, {KINDS[bound.kind]}") for k, bound in self.bounds.items()]
+        lines += [(f"of {part.known}", f"{part.rows:,} rows, {part.value:.2f} nats a row") for part in self.parts]
         lines += [("log Z", "0" if self.log_z is None else described("", self.log_z)), *self.simple.cells()]
         lines += [] if self.perplexity is None else [("perplexity per word", str(self.perplexity))]
+        lines += [(f"code {each.layer}", str(each)) for each in self.codes]
         lines += [("certified", self.certified), ("learnt", self.learnt)]
         return html.table(lines, caption=likelihood_of(self.rows))
 
 
 def likelihood_of(rows: Measured) -> str:
     """What the mean log-likelihood of rows is called."""
-    return f"log-likelihood of {len(rows.x):,} rows ({rows.words})"
+    what = "" if rows.data.known is None else "what is known of "
+    return f"log-likelihood of {what}{len(rows.x):,} rows ({rows.words})"
 
 
 def way_of(model: Model, options: Mapping[str, Any], names: Set[str], word: Callable[[str], str]) -> Way:
@@ -302,6 +329,7 @@ def _refuse(model: Model, method: str, names: Set[str], word: Callable[[str], st
 def evaluated(found: Trained, rows: Measured, way: Way, progress: Report) -> Evaluation:
     """The mean log-likelihood of rows in a way that was checked."""
     model, x = found.model, rows.x
+    _refuse_unknown(rows, way)
     most = max(way.samples, way.row_chains, *way.bounds, 1)
     if len(x) * most >= 2**32:
         raise InputError(f"rows times samples or chains must be below 2^32, got {len(x):,} x {most:,}.")
@@ -313,18 +341,28 @@ def evaluated(found: Trained, rows: Measured, way: Way, progress: Report) -> Eva
     if isinstance(log_z, TwoSided) and log_z.ladder is not None:
         return _between(found, rows, way, log_z, progress)
     value = log_z.estimate if isinstance(log_z, TwoSided) else log_z
-    likelihood = _measured(model, x, way, value, progress)
+    likelihood = _measured(model, rows, way, value, progress)
     bounds = _bounds(model, x, way, value)
     said = verdict(likelihood, value, way.samples, way.row_chains)
     simple = _simple(found, rows, way)
     both = log_z if isinstance(log_z, TwoSided) else None
-    return Evaluation(likelihood, value, bounds, said, simple, rows, way, both)
+    return Evaluation(likelihood, value, bounds, said, simple, rows, way, both, codes=_codes(model, rows, way))
+
+
+def _codes(model: Model, rows: Measured, way: Way) -> tuple[CodeLength, ...]:
+    """What hidden layers cost, on some rows evenly spaced; nothing for a machine without a code, and for rows with
+    unknown entries.
+    """
+    coded = model.directed is not None and model.undirected is None and model.hidden_layers
+    if not coded or rows.data.known is not None:
+        return ()
+    return tuple(code_lengths(model, rows.x[:: -(-len(rows.x) // CODED_ROWS)], seed=way.annealing.seed))
 
 
 def _between(found: Trained, rows: Measured, way: Way, log_z: TwoSided, progress: Report) -> Evaluation:
     """As evaluated, where log Z has two sides."""
     zero = exact(0.0, "")
-    log_marginal = _measured(found.model, rows.x, way, zero, progress)
+    log_marginal = _measured(found.model, rows, way, zero, progress)
     both = sides(log_marginal, log_z)
     bounds = _bounds(found.model, rows.x, way, zero)
     less = {k: difference(bound, log_z.estimate) for k, bound in bounds.items()}
@@ -347,9 +385,18 @@ def _log_z(model: Model, way: Way, progress: Report) -> TwoSided | Estimate | No
     return annealed(model, way.annealing, progress)
 
 
-def _measured(model: Model, x: Any, way: Way, log_z: Estimate | None, progress: Report) -> Estimate:
+def _refuse_unknown(rows: Measured, way: Way) -> None:
+    """Raise InputError for a way that rows with unknown entries cannot be measured in."""
+    if rows.data.known is not None and (way.method not in ("auto", "importance") or way.bounds):
+        what = "further bounds" if way.bounds else f"method {way.method}"
+        raise InputError(
+            f"Rows with unknown entries, or without all views, have no {what}: take method auto or importance."
+        )
+
+
+def _measured(model: Model, rows: Measured, way: Way, log_z: Estimate | None, progress: Report) -> Estimate:
     """The mean log-likelihood by the method asked for."""
-    seed = way.annealing.seed
+    seed, x = way.annealing.seed, rows.x
     if way.method == "bound":
         return variational_bound(checked_model(model, any_units=True, any_graph=True), x, log_z, seed)
     if way.method == "raise":
@@ -357,7 +404,7 @@ def _measured(model: Model, x: Any, way: Way, log_z: Estimate | None, progress: 
     if way.method == "posterior-ais":
         show = steps(progress, "annealing rows")
         return posterior_ais(model, x, way.row_chains, way.row_betas, log_z, seed, show)
-    return log_likelihood(model, x, log_z, way.samples, seed)
+    return log_likelihood(model, x, log_z, way.samples, seed, **rows.mask)
 
 
 def _bounds(model: Model, x: Any, way: Way, log_z: Estimate | None) -> dict[int, Estimate]:

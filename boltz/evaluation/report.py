@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.data import Data
 from boltz.diagnostics.layers import layers_of, untold
+from boltz.diagnostics.views import view_uses
 from boltz.errors import BoltzError, InputError
 from boltz.evaluation.compare import Comparison, compare, contenders
 from boltz.evaluation.describe import describe
@@ -41,7 +42,7 @@ from boltz.evaluation.rows import rows_given, visible_rows
 from boltz.evaluation.trained import Trained
 from boltz.evaluation.words import figures
 from boltz.foreign import shown
-from boltz.models.files import Model
+from boltz.models.files import Model, means_known
 from boltz.plotting.curves import curve_figures
 from boltz.plotting.machines import SWEEPS, layer_means, nearest_rows, never_on, unit_effects
 from boltz.plotting.results import plot_comparison, plot_log_z
@@ -266,7 +267,8 @@ def _samples(each: _Subject, progress: Report) -> Markup:
         return both(tag("h3", "Samples beside data"), tag("p", NO_PICTURE, class_="soft"))
     start, count = particles_of(each.found, progress), each.side**2
     start = start and {layer: x[:count] for layer, x in start.items()}
-    means, how = _drawn(each, each.model, SWEEPS, start), "samples: visible means"
+    means, what = _drawn(each, each.model, SWEEPS, start), "means" if means_known(each.model) else "states"
+    how = f"samples: visible {what}"
     if each.model.undirected is not None:
         began = "after the training" if start else "from independent units"
         how = f"samples: visible means of chains {SWEEPS} sweeps {began}"
@@ -378,6 +380,7 @@ def _layers(each: _Subject, measure: bool, progress: Report) -> Markup:
         else each.test.get("layers")
     )
     said = [tag("li", line) for line in gains if isinstance(line, str)] if isinstance(gains, list) else []
+    said += [tag("li", f"view {use.view}: {use}") for use in view_uses(each.model, each.x, None, each.seed)]
     caption = f"Means given {len(each.x):,} rows."
     norms = table(weights, ("weights", "shape", "mean norm", "least", "largest"), "Norms of the weights into a unit.")
     columns = columns_told(LAYER_COLUMNS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from boltz.evaluation.per_unit import Visible, seen_words, visible_of, visible_w
 from boltz.evaluation.reading import WORDS as TABLES
 from boltz.evaluation.reading import Options, rows_asked
 from boltz.evaluation.trained import Trained
-from boltz.evaluation.view_reading import several
+from boltz.evaluation.view_reading import known_rows, several, widened_arrays
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.graph import Layer
@@ -138,7 +138,7 @@ class Measured:
     """Rows x (rows, units) as a machine sees them, drawn once, of which data and split they are, and how they are seen.
 
     layer: the visible one of the machine, or its several ones. split: None for data in one piece; train: the rows that
-    simple models are fitted to, None for those of the run.
+    simple models are fitted to, None for those of the run. data say which entries are known.
     """
 
     x: Any
@@ -147,6 +147,11 @@ class Measured:
     how: str
     layer: Visible
     train: Data | None = None
+
+    @property
+    def mask(self) -> dict[str, Array]:
+        """The argument mask for the rows, or nothing where all is known."""
+        return {} if self.data.known is None else {"mask": self.data.known}
 
     @property
     def about(self) -> dict[str, Any]:
@@ -169,13 +174,19 @@ NOTHING: Options = {"limit": None, **dict.fromkeys(TABLES), "drop_columns": ()}
 
 
 def rows_given(
-    trained: Trained, data: Any, split: str | None = None, default: str = "test", limit: int | None = None
+    trained: Trained,
+    data: Any,
+    split: str | None = None,
+    default: str = "test",
+    limit: int | None = None,
+    partly: bool = False,
 ) -> tuple[Data, str | None]:
     """The rows that an argument data names: an array, Data, a name or path, or None for the data of the run.
 
-    split, of named data and those of a run, is by default the default one if there is such, else train. Raises
-    InputError, FileError.
+    split, of named data and those of a run, is by default the default one if there is such, else train. partly: rows of
+    several views may have unknown entries, and lack views. Raises InputError, FileError.
     """
+    machine = several([trained.model]) if partly else None
     if split is not None:
         checks.choice(split, "split", ("train", "valid", "test"))
     if limit is not None:
@@ -184,11 +195,12 @@ def rows_given(
         name = None if data is None else str(checks.path(data, "data"))
         if name is None and not trained.run.learnt:
             raise InputError(f"data must be given, since {trained.place} names no data of its own.")
-        wanted = {**NOTHING, "data": name, "split": split, "limit": limit}
+        wanted = {**NOTHING, "data": name, "split": split, "limit": limit, "missing": machine is not None}
         return rows_asked(trained.path, [trained.model], wanted, default)
     if split is not None:
         raise InputError("split must be None for rows that are given as data: it is of named data.")
-    found = rows_for(trained.model, data, "data", missing=False)
+    data = data if machine is None else widened_arrays(machine, data)
+    found = rows_for(trained.model, data, "data", missing=machine is not None)
     if limit is not None and limit < len(found.x):
         return only(found, np.arange(limit)), None
     return found, None
@@ -200,10 +212,19 @@ def rows_to_fit(trained: Trained, train: Any) -> Data | None:
 
 
 def measured_rows(
-    trained: Trained, given: tuple[Data, str | None], binarize: str | None = None, seed: int = 0
+    trained: Trained,
+    given: tuple[Data, str | None],
+    binarize: str | None = None,
+    seed: int = 0,
+    views: Collection[str] | None = None,
 ) -> Measured:
-    """Rows and their split as the machine sees them, as in its training unless binarize says otherwise."""
+    """Rows and their split as the machine sees them, as in its training unless binarize says otherwise.
+
+    views: of several visible layers those that count, None for all.
+    """
     data, split = given
+    if machine := several([trained.model]):
+        data = known_rows(machine, data, views)
     if binarize is not None:
         checks.choice(binarize, "binarize", HOW)
     before = trained.run.setting("binarize")

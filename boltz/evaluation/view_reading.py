@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from boltz import checks
 from boltz.data import Data
-from boltz.data.dataset import View
+from boltz.data.dataset import View, only
 from boltz.data.readers import SPLITS
 from boltz.data.views import arrays_of, is_array, read_views, view_splits, whole_rows
 from boltz.errors import FileError, InputError
@@ -18,6 +19,7 @@ from boltz.foreign import shown
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.views import of_several
 from boltz.training.description import RunDescription, description_at
+from boltz.units.onehot import shape_of
 
 Options = Mapping[str, Any]
 TABLE_WORDS = {"levels": "--levels", "alphabet": "--alphabet", "label_column": "--label-column"}
@@ -87,18 +89,65 @@ def view_rows_asked(
     return (whole_rows(data) if holes else data), split
 
 
-def checked_given(machine: Any, given: Sequence[str], path: Path) -> tuple[str, ...] | None:
+def checked_given(
+    machine: Any, given: Sequence[str], place: Path | str, remedy: str = "say what is known with --mask"
+) -> tuple[str, ...] | None:
     """The views that are given, None where none are named: then all are; raises InputError."""
     if not given:
         return None
     whole = several([machine])
     if whole is None:
-        raise InputError(f"--given is for several visible layers, but {path} has one: say what is known with --mask.")
+        raise InputError(f"--given is for several visible layers, but {place} has one: {remedy}.")
     listed = tuple(name for text in given for name in text.split(","))
     for name in listed:
         if name not in whole.graph.views:
             raise InputError(f"--given must name visible layers, {', '.join(whole.graph.views)}, got {shown(name)}.")
     return listed
+
+
+def given_views(machine: Any, given: Any, place: str) -> tuple[str, ...] | None:
+    """The same of an argument of a function, a name or several; raises InputError."""
+    if given is None:
+        return None
+    whole = several([machine])
+    if whole is None:
+        raise InputError(f"given must be None for one visible layer, which {place} has: mark what is unknown with NaN.")
+    views = ", ".join(whole.graph.views)
+    listed = (given,) if isinstance(given, str) else tuple(checks.sequence(given, "given", len(whole.graph.views)))
+    if not listed or not all(isinstance(name, str) and name in whole.graph.views for name in listed):
+        raise InputError(f"given must name visible layers, some of {views}, got {checks.brief(given)}.")
+    return listed
+
+
+def widened_arrays(machine: BoltzmannMachine, x: Any) -> Any:
+    """Arrays by view with NaN for the views that are lacking; any other rows as they are."""
+    views = machine.graph.views
+    if not isinstance(x, Mapping) or not x or not set(x) < set(views):
+        return x
+    for view, part in x.items():
+        if not shape_of(part):
+            raise InputError(f"data[{view!r}] must be an array (rows, units), got {checks.brief(part)}.")
+    rows = shape_of(next(iter(x.values())))[0]
+    sites = {layer.name: layer.units // layer.columns for layer in machine.visible_layers}
+    return {view: x[view] if view in x else np.full((rows, sites[view]), np.nan, np.float32) for view in views}
+
+
+def known_rows(machine: BoltzmannMachine, data: Data, given: Collection[str] | None) -> Data:
+    """Rows with what is known of them, of given views alone where these are named; those of which nothing is known are
+    left out. Raises InputError where there are no others.
+    """
+    known = known_views(machine, data, given)
+    some = np.flatnonzero(known.any(axis=1))
+    if not len(some):
+        raise InputError(
+            f"data ({data.source}) must have rows of which something is known, in the views that count, got none."
+        )
+    found = replace(data, known=None if known.all() else known)
+    if len(some) == len(known):
+        return found
+    left = len(known) - len(some)
+    note = f"Nothing is known of {left:,} of {len(known):,} rows of {data.source}, which are left out."
+    return replace(only(found, some), notes=(*data.notes, note))
 
 
 def _own_views(path: Path | None, run: RunDescription) -> dict[str, Any]:

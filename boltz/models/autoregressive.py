@@ -41,6 +41,7 @@ def made(
     widths: Sequence[int] = (500,),
     x: Any = None,
     seed: int = 0,
+    *,
     masks: int = 1,
     activation: str = "relu",
     natural: bool = True,

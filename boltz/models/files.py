@@ -27,7 +27,7 @@ from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.pairs import Pairs, pairs_key
 from boltz.models.scaling import Scaling, cast
 from boltz.models.views import alone, views_of
-from boltz.nn.registry import FACTOR_NAMES, factor_from
+from boltz.nn.registry import FACTOR_NAMES, factor_from, posterior_from
 from boltz.storage import snapshots
 from boltz.storage.tensors import read_metadata, read_tensors
 from boltz.units import is_kind
@@ -142,10 +142,17 @@ def refuse_factors(model: HelmholtzMachine, name: str = "model") -> None:
     """
     for layer, factor in model.structure.factors:
         if layer not in [each.name for each in model.structure.latent[-1:]]:
+            kind = FACTOR_NAMES[type(factor)]
+            found = f"layer {layer} has a factor of its own ({kind})" if model.hidden_layers else f"it is a {kind}"
             raise InputError(
-                f"{name} must have units that are independent given the layer above, but layer {layer} has a factor of "
-                f"its own ({FACTOR_NAMES[type(factor)]}): train, sample, evaluate and compare take such machines."
+                f"{name} must have hidden layers, and units that are independent given the layer above, but {found}: "
+                "train, sample, evaluate, compare and diagnose take such machines."
             )
+
+
+def means_known(model: Model) -> bool:
+    """Whether visible units are independent given the layer above, so that they have means and effects to draw."""
+    return model.directed is None or model.visible in model.directed.structure.generative
 
 
 def refuse_coupled(model: Model, name: str = "model") -> None:
@@ -226,7 +233,8 @@ def structure_from(text: Any) -> Structure:
         raise InputError(f"a structure must have at most {MOST_LAYERS} layers.")
     layers = layers_from(text["layers"])
     own = tuple((str(layer), factor_from(name, plain)) for layer, name, plain in text.get("factors", ()))
-    return Structure(layers, tuple(map(tuple, sizes)), str(text["activation"]), str(text["prior"]), own)
+    flows = tuple((str(layer), posterior_from(name, plain)) for layer, name, plain in text.get("posteriors", ()))
+    return Structure(layers, tuple(map(tuple, sizes)), str(text["activation"]), str(text["prior"]), own, flows)
 
 
 def layers_from(rows: Any) -> tuple[Layer, ...]:

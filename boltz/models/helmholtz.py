@@ -27,8 +27,10 @@ from boltz.models.scaling import Scaling
 from boltz.nn.arena import Part, check_arena, size, views
 from boltz.nn.conditionals import CONDITIONALS, Conditional, Gaussian
 from boltz.nn.dense import ACTIVATIONS, Net
+from boltz.nn.encoders import Encoder
 from boltz.nn.factors import Coins, Dense, Factor, Place, StandardNormal
-from boltz.nn.registry import FACTOR_NAMES
+from boltz.nn.flows import InverseAutoregressiveFlow
+from boltz.nn.registry import FACTOR_NAMES, POSTERIOR_NAMES
 from boltz.storage.tensors import write_tensors
 
 Array = NDArray[Any]
@@ -43,6 +45,8 @@ class Structure:
     factors holds (layer, factor) of the layers whose factor p(layer | layer above), or p(layer) of the topmost drawn
     one, is not the usual one. A machine without hidden layers has one for its visible layer.
 
+    posteriors holds (layer, flow) of the Gaussian layers in whose recognition a flow is behind the draw.
+
     widths[i] are those between layer i and layer i + 1, from the bottom, for recognition; generation mirrors them. With
     an RBM as prior the last two layers are its own and the last has no conditionals.
     """
@@ -52,6 +56,7 @@ class Structure:
     activation: str = "tanh"
     prior: str = "factorial"
     factors: tuple[tuple[str, Factor], ...] = ()
+    posteriors: tuple[tuple[str, InverseAutoregressiveFlow], ...] = ()
 
     def __post_init__(self) -> None:
         kinds = [layer.kind for layer in self.layers]
@@ -72,6 +77,10 @@ class Structure:
         checks.choice(self.activation, "activation", ACTIVATIONS)
         for name, factor in self.factors:
             self._check_factor(name, factor)
+        for name, flow in self.posteriors:
+            self._check_posterior(name, flow)
+        if len(self.flows) < len(self.posteriors):
+            raise InputError("posteriors must name different layers.")
 
     def _check_factor(self, name: str, factor: Factor) -> None:
         """Raise InputError unless a factor fits the layer of this name and the one above it."""
@@ -87,6 +96,17 @@ class Structure:
             )
         if child.kind not in factor.kinds:
             raise InputError(f"the factor of layer {name} is for {' or '.join(factor.kinds)} units, got {child.kind}.")
+
+    def _check_posterior(self, name: str, flow: InverseAutoregressiveFlow) -> None:
+        """Raise InputError unless a flow fits the recognition of the layer of this name."""
+        units = {layer.name: layer.units for layer in self.latent if layer.kind == "gaussian"}
+        if name not in units:
+            raise InputError(f"posteriors must name Gaussian hidden layers, got {name!r:.40}.")
+        if (flow.units, flow.context) != (units[name], 2 * units[name]):
+            raise InputError(
+                f"the posterior flow of layer {name} must be of {units[name]} units and hear their means and log "
+                f"sigmas, {2 * units[name]} numbers, got {flow.units} and {flow.context}."
+            )
 
     @property
     def kind(self) -> str:
@@ -125,9 +145,19 @@ class Structure:
         return list(zip(self.layers, [*self.latent, None], strict=False))
 
     @cached_property
+    def heard(self) -> dict[str, str]:
+        """The layer below each drawn hidden layer, which its encoder hears."""
+        return {above.name: below.name for below, above in zip(self.layers, self.latent, strict=False)}
+
+    @cached_property
     def own(self) -> dict[str, Factor]:
         """The factors of layers that are not the usual ones."""
         return dict(self.factors)
+
+    @cached_property
+    def flows(self) -> dict[str, InverseAutoregressiveFlow]:
+        """The flows behind the draws of recognition, by layer."""
+        return dict(self.posteriors)
 
     def factor_name(self, layer: str) -> str:
         """The name of the factor of a drawn layer, which its parameters are under."""
@@ -178,6 +208,8 @@ class Structure:
             found |= factor.shapes(f"generative/{below.name}")
         for name, net in self.recognition.items():
             found |= net.shapes(f"recognition/{name}")
+            if name in self.flows:
+                found |= self.flows[name].shapes(f"recognition/{name}/flow")
         return found
 
     @property
@@ -343,6 +375,19 @@ class HelmholtzMachine:
             found[self.structure.latent[-1].name] = self.structure.prior_factor
         return found
 
+    @cached_property
+    def encoders(self) -> dict[str, Encoder]:
+        """The encoder of each drawn hidden layer, from the bottom."""
+        flows = self.structure.flows
+        return {
+            name: Encoder(net, self.conditionals[name], self.units[name], flows.get(name))
+            for name, net in self.structure.recognition.items()
+        }
+
+    def encoder_place(self, layer: str, part: Part) -> Place:
+        """Where the encoder of a layer works, for rows of a tape that holds states under state/LAYER."""
+        return Place(f"recognition/{layer}", self.params, part, f"state/{self.structure.heard[layer]}")
+
     def place(self, child: Layer, parent: Layer | None, part: Part, step: int | None = None) -> Place:
         """Where the factor of a drawn layer works, for rows of a tape that holds states under state/LAYER."""
         given = "" if parent is None else f"state/{parent.name}"
@@ -397,9 +442,11 @@ def described(structure: Structure) -> dict[str, Any]:
     """The structure as plain values, for files."""
     plain = asdict(structure)
     plain["layers"] = [[layer.name, layer.units, layer.kind] for layer in structure.layers]
-    del plain["factors"]
-    own = [[name, FACTOR_NAMES[type(factor)], asdict(cast(Any, factor))] for name, factor in structure.factors]
-    return plain | ({"factors": own} if own else {})
+    for kind, names in (("factors", FACTOR_NAMES), ("posteriors", POSTERIOR_NAMES)):
+        del plain[kind]
+        own = [[name, names[type(each)], asdict(cast(Any, each))] for name, each in getattr(structure, kind)]
+        plain |= {kind: own} if own else {}
+    return plain
 
 
 def empty(structure: Structure, dtype: Any) -> HelmholtzMachine:

@@ -94,25 +94,34 @@ class Banded:
             delta = part.get(f"{name}/{i}/delta", above)
             kernels.weighted(delta, weights, False, delta)
 
-    def products(self, name: str, gradient: Params, part: Part) -> list[Job]:
-        """The parameter gradients from the deltas of all rows, as pieces of work; 0 for what is masked."""
+    def products(self, name: str, gradient: Params, part: Part, add: bool = False) -> list[Job]:
+        """The parameter gradients from the deltas of all rows, as pieces of work; 0 for what is masked.
+
+        add keeps what the gradient holds.
+        """
         jobs: list[Job] = []
         for i, (below, above) in enumerate(pairwise(self.net.sizes)):
             inputs = part.get(f"{name}/input" if i == 0 else f"{name}/{i - 1}/value", below)
             delta = part.get(f"{name}/{i}/delta", above)
-            jobs += _contractions(inputs, delta, self.heard[i], gradient[f"{name}/{i}/weight"])
-            jobs.append(total(delta, gradient[f"{name}/{i}/bias"]))
+            jobs += _contractions(inputs, delta, self.heard[i], gradient[f"{name}/{i}/weight"], add)
+            jobs.append(total(delta, gradient[f"{name}/{i}/bias"], add))
         return jobs
 
 
-def _contractions(inputs: Array, delta: Array, heard: Counts, out: Array) -> list[Job]:
-    """out := inputs^T delta where a column hears its row, else 0, as pieces of work for slices of columns."""
+def _contractions(inputs: Array, delta: Array, heard: Counts, out: Array, add: bool) -> list[Job]:
+    """out := inputs^T delta where a column hears its row, else 0, as pieces of work for slices of columns.
+
+    add keeps what out holds.
+    """
 
     def work(columns: slice) -> None:
-        here, mine = heard[columns], out[:, columns]
+        here, target = heard[columns], out[:, columns]
+        mine = np.empty_like(target) if add else target
         least, most = int(here[0]), int(here[-1])
         kernels.contraction(inputs[:, :most], delta[:, columns], mine[:most])
         mine[least:][np.arange(least, len(out))[:, None] >= here] = 0
+        if add:
+            target += mine
 
     count = delta.shape[1]
     return [partial(work, slice(first, min(first + COLUMNS, count))) for first in range(0, count, COLUMNS)]

@@ -135,5 +135,6 @@ class InverseAutoregressiveFlow(Steps):
         log_q = log_q0 + mapped.log_det
         by_z, by_context = mapped.pullback(signal, slope, weights)
 
-    Of one place, a pullback belongs to the last call of forward or inverse. Raises InputError.
+    The two pullbacks are flow.pull(place, ...) and flow.pull_inverse(place, z0, ...). Of one place, a pullback belongs
+    to the last call of forward or inverse. Raises InputError.
     """

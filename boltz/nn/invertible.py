@@ -140,7 +140,7 @@ class Steps:
             if log_scale is not None:
                 moved *= np.exp(-log_scale)
                 log_det -= log_scale.sum(axis=1, dtype=np.float64)
-        return Mapped(x, log_det, partial(self._pull, place))
+        return Mapped(x, log_det, partial(self.pull, place))
 
     def _outputs(self, place: Place, t: int, state: Array) -> tuple[Array, Array | None]:
         """m (rows, moved) and s (rows, moved), None for 0, of step t at its states."""
@@ -158,8 +158,10 @@ class Steps:
         log_scale *= value.dtype.type(LIMIT)
         return value[:, ::2], log_scale
 
-    def _pull(self, place: Place, signal: Array, slope: Any, weights: Array | None = None) -> Slopes:
-        """Derivatives by x and by the context; signal is that by y, slope that by log |det dy/dx|."""
+    def pull(self, place: Place, signal: Array, slope: Any, weights: Array | None = None) -> Slopes:
+        """The pullback of `forward`: derivatives by x and by the context; signal is that by y, slope that by
+        log |det dy/dx|.
+        """
         return self._chain(place, reversed(range(self.steps)), self._back, (signal, slope, weights))
 
     def _chain(self, place: Place, steps: Iterable[int], back: Back, of: tuple[Array, Any, Array | None]) -> Slopes:
@@ -217,9 +219,13 @@ class Steps:
         for t in range(self.steps):
             self.net.weigh(f"{place.name}/{t}", place.part, weights)
 
-    def products(self, place: Place, gradient: Params) -> list[Job]:
-        """The parameter gradients from the deltas of all rows of place, as pieces of work; 0 for what is masked."""
-        return [job for t in range(self.steps) for job in self.net.products(f"{place.name}/{t}", gradient, place.part)]
+    def products(self, place: Place, gradient: Params, add: bool = False) -> list[Job]:
+        """The parameter gradients from the deltas of all rows of place, as pieces of work; 0 for what is masked.
+
+        add keeps what the gradient holds.
+        """
+        own = [f"{place.name}/{t}" for t in range(self.steps)]
+        return [job for name in own for job in self.net.products(name, gradient, place.part, add)]
 
     def inverse(self, place: Place, y: Array) -> Mapped:
         """x and log |det dx/dy| of y (rows, units)."""
@@ -230,7 +236,7 @@ class Steps:
             state[...] = y
             self._undo(place, t, state, log_det)
             y = state[:, ::-1] if t > 0 else state
-        return Mapped(y, log_det, partial(self._pull_inverse, place, y))
+        return Mapped(y, log_det, partial(self.pull_inverse, place, y))
 
     @cached_property
     def edges(self) -> list[list[int]]:
@@ -260,8 +266,10 @@ class Steps:
             state[:, unit] += mean
             inputs[:, self.context + unit] = state[:, unit]
 
-    def _pull_inverse(self, place: Place, x: Array, signal: Array, slope: Any, weights: Array | None = None) -> Slopes:
-        """Derivatives by y and by the context; signal is that by x, slope that by log |det dx/dy|."""
+    def pull_inverse(self, place: Place, x: Array, signal: Array, slope: Any, weights: Array | None = None) -> Slopes:
+        """The pullback of `inverse` for its result x: derivatives by y and by the context; signal is that by x, slope
+        that by log |det dx/dy|.
+        """
         self.forward(place, x)
         return self._chain(place, range(self.steps), self._solve, (signal, slope, weights))
 

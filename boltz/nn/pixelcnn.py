@@ -15,7 +15,9 @@ import boltz.kernels as kernels
 from boltz import checks
 from boltz.arrays import on_device
 from boltz.errors import InputError
-from boltz.kernels.cpu.pixels import pixel_back, pixel_draw, pixel_logits
+from boltz.kernels.cpu.logistics import logistic_score
+from boltz.kernels.cpu.pixels import pixel_back, pixel_draw, pixel_outputs
+from boltz.kernels.reference_logistics import Mixture
 from boltz.kernels.reference_pixels import Stack, active, inputs_of, layer, split
 from boltz.nn.arena import zeros
 from boltz.nn.dense import ACTIVATIONS, Job, Net, Params, forward, products, pulled, total
@@ -25,7 +27,11 @@ from boltz.rng import Key, Stream
 
 @dataclass(frozen=True)
 class PixelCNN:
-    """Binary pixels (rows, height * width), each given those above it and to its left, and maps of the layer above.
+    """Pixels (rows, channels * height * width), each given those above it and to its left, and maps of the layer above.
+
+    They are binary, or grey or coloured: with a mixture of so many discretised logistic laws (Salimans et al. 2017), a
+    channel has levels values 0, 1 / (levels - 1), ..., 1, and is drawn given the channels before it. Channels are
+    planes side by side.
 
     A dense net, given -> widths -> maps, makes the maps; with given=0 nothing is above, and the maps are learnt biases.
     The first of the masked layers, which are size x size with filters outputs, does not see the pixel itself. The
@@ -44,12 +50,16 @@ class PixelCNN:
     tied: bool = True
     size: int = 3
     activation: str = "elu"
-    kinds = ("bernoulli",)
+    channels: int = 1
+    levels: int = 2
+    mixture: int = 0
     fitted_rows = 100
 
     def __post_init__(self) -> None:
-        for name, least in (("height", 1), ("width", 1), ("given", 0), ("maps", 0), ("layers", 0), ("filters", 1)):
-            checks.integer(getattr(self, name), name, least)
+        for name in ("height", "width", "filters", "channels"):
+            checks.integer(getattr(self, name), name, 1)
+        for name in ("given", "maps", "layers", "mixture"):
+            checks.integer(getattr(self, name), name)
         for width in checks.sequence(self.widths, "widths"):
             checks.integer(width, "a width", 1)
         if checks.integer(self.size, "size", 3) % 2 == 0:
@@ -63,10 +73,22 @@ class PixelCNN:
                 "maps is 0, so that pixels hear neither the layer above nor a bias of their own: give 1 or more."
             )
 
+        if checks.integer(self.levels, "levels", 2) == 2 and self.mixture:
+            raise InputError("pixels of 2 levels have a logit and no mixture: leave mixture out, or give more levels.")
+        if self.levels > 2 and not self.mixture:
+            raise InputError(f"pixels of {self.levels} levels need a mixture of logistic laws: give mixture=5, say.")
+        if self.levels == 2 and self.channels > 1:
+            raise InputError(f"binary pixels have one channel, got {self.channels}: give levels and a mixture.")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kind of the pixels."""
+        return ("bernoulli",) if self.levels == 2 else (f"levels:{self.levels}",)
+
     @property
     def units(self) -> int:
-        """Number of pixels."""
-        return self.height * self.width
+        """Numbers of an image."""
+        return self.channels * self.height * self.width
 
     @property
     def inner(self) -> str:
@@ -77,21 +99,26 @@ class PixelCNN:
     @cached_property
     def stack(self) -> Stack:
         """The convolutions, as kernels take them."""
-        reach = self.size // 2
-        shape = (self.height, self.width, self.maps, self.filters, self.layers, reach)
-        return Stack(*shape, self.tied, self.activation)
+        mixture = Mixture(self.channels, self.levels, self.mixture) if self.mixture else None
+        shape = (self.height, self.width, self.maps, self.filters, self.layers, self.size // 2)
+        return Stack(*shape, self.tied, self.activation, mixture)
+
+    @property
+    def drawn(self) -> int:
+        """Numbers of the maps."""
+        return self.maps * self.height * self.width
 
     @cached_property
     def net(self) -> Net | None:
         """The net from the layer above to the maps, planes side by side."""
-        return Net((self.given, *self.widths, self.units * self.maps), self.activation) if self.given else None
+        return Net((self.given, *self.widths, self.drawn), self.activation) if self.given else None
 
     def shapes(self, name: str) -> Shapes:
         found: Shapes = {}
         if self.net is not None:
             found |= self.net.shapes(f"{name}/net")
         elif self.maps:
-            found[f"{name}/maps/bias"] = (self.units * self.maps,)
+            found[f"{name}/maps/bias"] = (self.drawn,)
         for matrix in self.stack.matrices:
             found[f"{name}/{matrix.name}/weight"] = (len(matrix.taps), matrix.outputs)
             found[f"{name}/{matrix.name}/scale"] = found[f"{name}/{matrix.name}/bias"] = (matrix.outputs,)
@@ -102,7 +129,7 @@ class PixelCNN:
         (2010).
         """
         if self.net is not None:
-            self.net.start(f"{name}/net", params, key, self.units * self.maps)
+            self.net.start(f"{name}/net", params, key, self.drawn)
         for matrix in self.stack.matrices:
             own = f"{name}/{matrix.name}"
             params[f"{own}/weight"][...] = (
@@ -120,29 +147,38 @@ class PixelCNN:
         maps, bias = self._maps(place)
         given = maps[:: len(maps) // len(state)] if len(maps) else np.zeros((len(state), len(bias)), state.dtype)
         seen = [inputs_of(self.stack, image, one, bias) for image, one in zip(state, given, strict=True)]
-        taps, fitted, h = self.stack.taps, set[str](), list[Array]()
-        for name in ("first", *self.stack.walk, "last"):
-            weight, scale, offset = self._of(place, name)
+        fitted, h = set[str](), list[Array]()
+        for name in ("first", *self.stack.walk):
             if name not in fitted:
                 fitted.add(name)
-                scale[...], offset[...] = 1, 0
-                plain = normalised(weight, scale, offset)
-                found = np.stack([layer(self.stack, x, taps[name], plain) for x in seen]).astype(np.float64)
-                spread = found.std(axis=(0, 2, 3))
-                scale[...] = 1 / np.where(spread > 0, spread, 1)
-                offset[...] = -scale * found.mean(axis=(0, 2, 3))
-            matrix = normalised(weight, scale, offset)
-            more = [layer(self.stack, x, taps[name], matrix) for x in seen]
+                self._fit(place, name, seen)
+            matrix = normalised(*self._of(place, name))
+            more = [layer(self.stack, x, self.stack.taps[name], matrix) for x in seen]
             h = more if name == "first" else [a + b for a, b in zip(h, more, strict=True)]
             seen = [active(self.stack, each) for each in h]
+        self._fit(place, "last", seen)
+
+    def _fit(self, place: Place, name: str, seen: list[Array]) -> None:
+        """Set scale and bias of a layer by what it makes of the planes of some images."""
+        weight, scale, offset = self._of(place, name)
+        scale[...], offset[...] = 1, 0
+        plain = normalised(weight, scale, offset)
+        found = np.stack([layer(self.stack, x, self.stack.taps[name], plain) for x in seen]).astype(np.float64)
+        spread = found.std(axis=(0, 2, 3))
+        scale[...] = 1 / np.where(spread > 0, spread, 1)
+        offset[...] = -scale * found.mean(axis=(0, 2, 3))
 
     def score(self, place: Place, state: Array) -> Scored:
         self._check_host(state)
         maps, bias = self._maps(place)
-        numbers, delta = self._numbers(place), place.part.get(f"{place.name}/delta", self.units)
-        pixel_logits(self.stack, numbers, state, maps, bias, delta)
+        numbers, outputs = self._numbers(place), self.stack.outputs * self.height * self.width
+        delta = place.part.get(f"{place.name}/delta", outputs)
+        pixel_outputs(self.stack, numbers, state, maps, bias, delta)
         log_density = zeros(delta)
-        kernels.bernoulli_score(delta, np.zeros(self.units, delta.dtype), state, log_density)
+        if self.stack.mixture is not None:
+            logistic_score(delta, state, self.stack.mixture, log_density)
+        else:
+            kernels.bernoulli_score(delta, np.zeros(outputs, delta.dtype), state, log_density)
 
         def pull(weights: Array | None, signal: bool = True, keep: bool = True) -> Array | None:
             below, slopes = self._signal(place), self._slopes(place)
@@ -175,7 +211,7 @@ class PixelCNN:
 
     def _maps(self, place: Place) -> tuple[Array, Array]:
         """Maps (rows, maps * pixels) without their bias, no rows where nothing is given, and the bias."""
-        count, like = self.units * self.maps, place.part.tape.like
+        count, like = self.drawn, place.part.tape.like
         if self.net is not None:
             value, _ = forward(self.net, f"{place.name}/net", place.params, place.given, place.part)
             return value, self.net.bias(f"{place.name}/net", place.params)
@@ -192,7 +228,7 @@ class PixelCNN:
         return np.concatenate([normalised(*self._of(place, each.name)).ravel() for each in self.stack.matrices])
 
     def _signal(self, place: Place) -> Array:
-        return place.part.get(f"{place.name}/maps", self.units * self.maps)
+        return place.part.get(f"{place.name}/maps", self.drawn)
 
     def _slopes(self, place: Place) -> Array:
         return place.part.get(f"{place.name}/slopes", self.stack.size)
@@ -225,5 +261,5 @@ def normalised(weight: Array, scale: Array, bias: Array) -> Array:
 
 def _refused() -> tuple[Array, float]:
     raise InputError(
-        "a PixelCNN has binary pixels, by which there is no derivative: give a layer of real units another law."
+        "a PixelCNN has pixels with levels, by which there is no derivative: give a layer of real units another law."
     )

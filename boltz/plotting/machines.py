@@ -12,11 +12,21 @@ from boltz import checks
 from boltz.data.dataset import Data
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine, refuse_views
-from boltz.models.files import Model, Seeing, checked_machine, outside, states_inside, visible_rows
+from boltz.models.files import (
+    Model,
+    Seeing,
+    checked_machine,
+    means_known,
+    outside,
+    refuse_factors,
+    states_inside,
+    visible_rows,
+)
 from boltz.models.scaling import Scaling
 from boltz.models.views import alone, of_several
 from boltz.plotting import curves, images
 from boltz.sampling.decoding import decode, visible_means
+from boltz.sampling.decompression import decompress
 from boltz.sampling.drawing import drawing_of
 from boltz.sampling.sample import sample
 from boltz.units import is_kind
@@ -52,7 +62,7 @@ def plot_samples(
     state = sample(machine, chains, sweeps if chained else None, seed, None if start is None else "data", start)
     drawn = layer_means(machine, machine.visible, state)
     how = f"{chains:,} chains after {sweeps:,} sweeps" if chained else f"{chains:,} samples"
-    return images.sample_grid(drawn.values, shape, f"visible means of {how}", drawn.greys)
+    return images.sample_grid(drawn.values, shape, f"visible {drawn.what} of {how}", drawn.greys)
 
 
 def plot_beside(
@@ -79,6 +89,23 @@ def plot_beside(
     others = np.arange(rows) * len(data) // rows
     parts = {"sample": means, "nearest row": data[nearest_rows(means, data)], "a row": data[others]}
     return images.stacked_tiles(parts, shape, f"samples, the nearest of {len(data):,} rows to each, and rows")
+
+
+def plot_decompressions(
+    model: Any, x: Any, shape: images.Shape | None = None, rows: int = ROWS, draws: int = 5, seed: int = 0
+) -> Figure:
+    """A figure of rows of x (rows, units), each above draws of it from what the hidden units keep of it.
+
+    The draws are those of boltz.decompress. rows: how many, at most 30, evenly spaced; draws: of each, at most 20.
+    shape as in boltz.plot_samples. Raises InputError.
+    """
+    machine, rows = machine_of(model), checks.integer(rows, "rows", 1, images.MOST_STACKED)
+    draws = checks.integer(draws, "draws", 1, 20)
+    shape = _shape(x.shape if shape is None and isinstance(x, Data) else shape)
+    some = np.asarray(outside(machine, _rows(x, machine, rows)))[:rows]
+    greys, found = greys_of(machine, some), decompress(machine, some, draws, seed)
+    parts = {"a row": greys.of(some)} | {f"draw {i + 1}": greys.of(found[:, i]) for i in range(draws)}
+    return images.stacked_tiles(parts, shape, "rows, and draws of them from what the hidden units keep")
 
 
 def nearest_rows(means: Any, rows: Any) -> Any:
@@ -110,11 +137,6 @@ def plot_curves(run: Any) -> Figure:
     return curves.learning_curves(history)
 
 
-def means_known(model: Model) -> bool:
-    """Whether visible units are independent given the layer above, so that there are means and effects to draw."""
-    return model.directed is None or model.visible in model.directed.structure.generative
-
-
 def unit_effects(model: Model) -> tuple[Any, str]:
     """What each unit of the lowest hidden layer does to the visible ones, (visible, hidden), and what that is in words.
 
@@ -122,6 +144,8 @@ def unit_effects(model: Model) -> tuple[Any, str]:
     the place of -2 (Gaussian), or at 1 in the place of 0, all others at 0, or at 1/2. Gaussian visible units are in
     units of the machine. Those that were never on in training are at 0.
     """
+    if model.directed is not None:
+        refuse_factors(model.directed)
     if model.undirected is not None and (of_several(model) is not None or not model.hidden_layers):
         return view_effects(model.undirected, model.visible)
     lowest, blank = model.layers[1], never_on(model)

@@ -16,7 +16,6 @@ import boltz.kernels as kernels
 from boltz.arrays import numbers
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape, zeros
-from boltz.nn.dense import forward
 from boltz.rng import Key
 from boltz.sampling.annealing import Chains, Place
 from boltz.sampling.posterior_paths import recognised
@@ -92,18 +91,14 @@ class HamiltonianPath:
         """log q (chains,); gradient += share times its derivative."""
         machine = self.machine
         log_q = zeros(encoded)
-        for below, layer in zip(machine.layers, machine.structure.latent, strict=False):
-            net, name = machine.structure.recognition[layer.name], f"recognition/{layer.name}"
-            if below.name in gradient:
-                value, pullback = forward(net, name, machine.params, f"state/{below.name}", part)
-            else:
-                value, pullback = encoded.copy(), None
-            bias = net.bias(name, machine.params)
-            machine.conditionals[layer.name].score(value, bias, whole[layer.name], log_q)
-            value *= share
-            gradient[layer.name] -= value[:, : layer.units]
+        for layer, encoder in machine.encoders.items():
+            place, below = machine.encoder_place(layer, part), machine.structure.heard[layer]
+            value, pullback = encoder.encode(place) if below in gradient else (encoded.copy(), None)
+            log_q += encoder.score(place, value, whole[layer])
+            derivative, sign = encoder.pull(place, value, share)
+            gradient[layer] += sign * derivative[:, : encoder.units]
             if pullback is not None:
-                gradient[below.name] += pullback(value, None, True, False)
+                gradient[below] += pullback(value, None, True, False)
         return log_q
 
     def step(self, state: Chains, betas: tuple[float, float], place: Place, log_weights: Floats) -> None:
@@ -179,13 +174,12 @@ def hamiltonian_path(
 def _spread(machine: HelmholtzMachine, rows: Array) -> Chains:
     """Standard deviations of q, layer -> (rows, units), each layer given the mean of the one below it."""
     part, found, mean = Part(Tape(machine.arena), slice(0, len(rows)), len(rows)), {}, rows
-    for below, layer in zip(machine.layers, machine.structure.latent, strict=False):
-        net, name = machine.structure.recognition[layer.name], f"recognition/{layer.name}"
-        part.get(f"state/{below.name}", below.units)[...] = mean
-        value, _ = forward(net, name, machine.params, f"state/{below.name}", part)
-        bias = net.bias(name, machine.params)
-        mean = machine.conditionals[layer.name].mean(value, bias)
-        found[layer.name] = np.exp(value[:, layer.units :] + bias[layer.units :])
+    for layer, encoder in machine.encoders.items():
+        place = machine.encoder_place(layer, part)
+        part.get(place.given, mean.shape[1])[...] = mean
+        value, _ = encoder.encode(place)
+        mean = encoder.code(place, value)
+        found[layer] = encoder.spread(place, value)
     return found
 
 

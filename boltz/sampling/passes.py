@@ -22,11 +22,17 @@ Array = NDArray[Any]
 MEAN_SWEEPS = 50
 
 
-def layer_means(machine: HelmholtzMachine, net: str, layer: str, source: str, part: Part) -> Array:
-    """Means (rows, units) of a layer by its "recognition" or "generative" net, given the states of the layer source."""
-    head, name = getattr(machine.structure, net)[layer], f"{net}/{layer}"
-    outputs, _ = forward(head, name, machine.params, f"state/{source}", part)
-    return machine.conditionals[layer].mean(outputs, head.bias(name, machine.params))
+def upper_means(machine: HelmholtzMachine, layer: str, part: Part) -> Array:
+    """Means (rows, units) of a layer by its encoder, or the codes of a flow, given the states of the layer below."""
+    encoder, place = machine.encoders[layer], machine.encoder_place(layer, part)
+    return encoder.code(place, encoder.encode(place)[0])
+
+
+def lower_means(machine: HelmholtzMachine, layer: str, above: str, part: Part) -> Array:
+    """Means (rows, units) of a layer by its generative net, given the states of the layer above."""
+    net, name = machine.structure.generative[layer], f"generative/{layer}"
+    outputs, _ = forward(net, name, machine.params, f"state/{above}", part)
+    return machine.conditionals[layer].mean(outputs, net.bias(name, machine.params))
 
 
 def up_and_down(machine: HelmholtzMachine, evidence: Evidence) -> Array:
@@ -38,9 +44,9 @@ def up_and_down(machine: HelmholtzMachine, evidence: Evidence) -> Array:
         below, above = (part.get(f"state/{layer}", machine.units[layer]) for layer in (visible, hidden))
         above[...] = 0
         for _ in range(MEAN_SWEEPS):
-            below[...] = layer_means(machine, "generative", visible, hidden, part)
+            below[...] = lower_means(machine, visible, hidden, part)
             known.restore(below)
-            above[...] = layer_means(machine, "recognition", hidden, visible, part)
+            above[...] = upper_means(machine, hidden, part)
         found[block] = below
 
     with workers(machine.arena) as pool:
@@ -58,19 +64,17 @@ def passed_down(machine: HelmholtzMachine, layer: str, values: Array) -> Array:
     for number in range(names.index(layer), 0, -1):
         above, below = names[number], names[number - 1]
         part.get(f"state/{above}", machine.units[above])[...] = values
-        values = layer_means(machine, "generative", below, above, part)
+        values = lower_means(machine, below, above, part)
     return values
 
 
 def recognised_means(machine: HelmholtzMachine, rows: Array) -> dict[str, Array]:
     """The up pass with means in the place of samples; the top layer of an RBM prior hears the layer below it."""
-    part, source = Tape(machine.arena).whole(len(rows)), machine.visible
-    part.get(f"state/{source}", rows.shape[1])[...] = rows
-    means: dict[str, Array] = {}
+    part, means = Tape(machine.arena).whole(len(rows)), dict[str, Array]()
+    part.get(f"state/{machine.visible}", rows.shape[1])[...] = rows
     for layer in machine.structure.latent:
-        means[layer.name] = layer_means(machine, "recognition", layer.name, source, part)
-        source = layer.name
-        part.get(f"state/{source}", layer.units)[...] = means[source]
+        means[layer.name] = upper_means(machine, layer.name, part)
+        part.get(f"state/{layer.name}", layer.units)[...] = means[layer.name]
     if machine.prior_machine is not None:
         below, top = machine.layers[-2].name, machine.layers[-1].name
         means[top] = solve(machine.prior_machine, {"v": means[below]}, FIXED, Scratch(machine.arena))["h1"]
@@ -84,15 +88,12 @@ def means_above_draws(machine: HelmholtzMachine, x: Array, key: Key) -> dict[str
     means = {layer.name: np.empty_like(x, shape=(len(x), layer.units)) for layer in machine.structure.latent}
 
     def work(rows: slice) -> None:
-        part, source = Part(tape, rows, len(x)), f"state/{machine.visible}"
-        for layer in machine.structure.latent:
-            net, name = machine.structure.recognition[layer.name], f"recognition/{layer.name}"
-            field, _ = forward(net, name, machine.params, source, part)
-            head, conditional = (field, net.bias(name, machine.params)), machine.conditionals[layer.name]
-            means[layer.name][rows] = conditional.mean(*head)
-            source = f"state/{layer.name}"
-            state, offset = (part.get(kind, layer.units) for kind in (source, f"offset/{layer.name}"))
-            conditional.sample(head, drawn[layer.name], numbers(rows.start, rows.stop, x), state, offset)
+        part, chains = Part(tape, rows, len(x)), numbers(rows.start, rows.stop, x)
+        for layer, encoder in machine.encoders.items():
+            place, state = machine.encoder_place(layer, part), part.get(f"state/{layer}", encoder.units)
+            outputs, _ = encoder.encode(place)
+            means[layer][rows] = encoder.code(place, outputs)
+            encoder.draw(place, outputs, state, drawn[layer], chains)
 
     with workers(x) as pool:
         pool.map(work, blocks(len(x), like=x))

@@ -18,8 +18,8 @@ import boltz.kernels as kernels
 from boltz.arrays import host, numbers
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.helmholtz import HelmholtzMachine
-from boltz.nn.arena import Part, Tape, zeros
-from boltz.nn.dense import Pullback, forward, outputs, pulled
+from boltz.nn.arena import Part, Tape
+from boltz.nn.dense import Pullback, outputs, pulled
 from boltz.nn.factors import Scored
 from boltz.parallel import FEWEST, Workers, evened, share_count, workers
 from boltz.rng import Key
@@ -125,8 +125,7 @@ def sampled(
 def encode(machine: HelmholtzMachine, part: Part) -> tuple[Array, Pullback]:
     """Outputs (data rows, outputs) of the lowest recognition net for the states at state/v, and its pullback."""
     layer = machine.structure.latent[0].name
-    net = machine.structure.recognition[layer]
-    return forward(net, f"recognition/{layer}", machine.params, f"state/{machine.visible}", part)
+    return machine.encoders[layer].encode(machine.encoder_place(layer, part))
 
 
 def encoding(machine: HelmholtzMachine, part: Part) -> tuple[Array, Pullback]:
@@ -151,22 +150,20 @@ def draw(
     are the chain numbers of the samples.
     """
     found = Pass(machine, part, samples)
-    inner, source = found.inner, ""
-    for layer in machine.structure.latent:
-        net, name = machine.structure.recognition[layer.name], f"recognition/{layer.name}"
-        if source:
-            value, found.recognition.pullbacks[layer.name] = forward(net, name, machine.params, source, inner)
+    inner, terms = found.inner, found.recognition
+    for layer, encoder in machine.encoders.items():
+        place = machine.encoder_place(layer, inner)
+        if machine.structure.heard[layer] != machine.visible:
+            value, terms.pullbacks[layer] = encoder.encode(place)
         else:
-            value = inner.get(f"{name}/repeated", net.sizes[-1])
+            value = inner.get(f"{place.name}/repeated", encoded.shape[1])
             kernels.repeated(encoded, value)
-        source = f"state/{layer.name}"
-        conditional, bias = machine.conditionals[layer.name], net.bias(name, machine.params)
-        state, offset = (inner.get(kind, layer.units) for kind in (source, f"offset/{layer.name}"))
+        state = inner.get(f"state/{layer}", encoder.units)
         if streams:
-            conditional.sample((value, bias), streams[layer.name], numbers, state, offset)
-        log_q = found.recognition.log_density[layer.name] = zeros(value)
-        conditional.score(value, bias, state, log_q)
-        found.recognition.scores[layer.name] = value
+            log_q = encoder.draw(place, value, state, streams[layer], numbers)
+        else:
+            log_q = encoder.score(place, value, state)
+        terms.log_density[layer], terms.scores[layer] = log_q, value
     _generate(found, step)
     return found
 

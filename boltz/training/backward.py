@@ -11,7 +11,7 @@ import boltz.kernels as kernels
 from boltz.arrays import on_device
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
-from boltz.nn.dense import Job, Params, products
+from boltz.nn.dense import Job, Params
 from boltz.parallel import Workers
 from boltz.sampling.recognition import Pass, encoding, parts
 from boltz.training.objectives import Weights
@@ -89,28 +89,56 @@ class _Backward:
             signal = pullback(delta)
         else:  # the derivative by the layer below keeps the term -b log q that c leaves out of the parameters
             assert w.b is not None
-            extra = (w.c + w.b) * delta.dtype.type(self.scale(layer))
             rest = self.found.inner.get(f"recognition/{layer}/rest", delta.shape[1])
-            kernels.copy(delta, rest)
-            kernels.weighted(score, -extra, True, rest)
+            self._rest(layer, score, delta, rest)
             signal = pullback(rest, None, True, False)
         assert signal is not None
         self.add(below, signal, None)
         if w.c is not None:
             pullback(delta, None, False)
 
+    def _rest(self, layer: str, score: Array, delta: Array, rest: Array) -> None:
+        """rest := what delta would be for c = -b."""
+        w, scale = self.weights, delta.dtype.type(self.scale(layer))
+        assert w.c is not None and w.b is not None
+        if self.machine.encoders[layer].flow is not None:
+            self._mix_flow(layer, score, rest, None)
+            return
+        extra = (w.c + w.b) * scale
+        kernels.copy(delta, rest)
+        kernels.weighted(score, -extra, True, rest)
+
     def _mix(self, layer: str, score: Array, delta: Array) -> None:
         """delta := path + c score for a smooth layer, (c + score weight) score for the others."""
         w, scale = self.weights, delta.dtype.type(self.scale(layer))
-        c = scale * w.fixed
+        c, encoder = scale * w.fixed, self.machine.encoders[layer]
+        if encoder.flow is not None:
+            self._mix_flow(layer, score, delta, w.c if w.c is None else c if w.score is None else c + w.score)
+            return
         if not self.smooth(layer):
             kernels.weighted(score, c if w.score is None else c + w.score, False, delta)
             return
         self.add(layer, score, scale)
-        offset = self.found.inner.get(f"offset/{layer}", self.machine.units[layer])
-        self.machine.conditionals[layer].path(self.signals[layer], offset, delta)
+        offset = encoder.offset(self.machine.encoder_place(layer, self.found.inner))
+        encoder.conditional.path(self.signals[layer], offset, delta)
         if w.c is None or on_device(w.c) or w.c.any():  # a look would make the host wait
             kernels.weighted(score, c, True, delta)
+
+    def _mix_flow(self, layer: str, score: Array, delta: Array, c: Array | None) -> None:
+        """The same where a flow is behind the draw, for a c of its own, None for -b."""
+        w, encoder = self.weights, self.machine.encoders[layer]
+        place = self.machine.encoder_place(layer, self.found.inner)
+        b = None if w.b is None else w.b * delta.dtype.type(self.scale(layer))
+        if c is None:
+            assert b is not None
+            rest, c = None, -b
+        else:
+            rest = c if b is None else c + b
+        signal = None if b is None else self.signals[layer]
+        by_base, by_heard = encoder.pull_draw(place, score, signal, (rest, c))
+        encoder.conditional.path(by_base, encoder.offset(place), delta)
+        delta += by_heard
+        kernels.weighted(score, c, True, delta)
 
 
 def pooled(part: Part, layer: str, outputs: int) -> Array:
@@ -155,8 +183,7 @@ def wake_products(
     if not recognition:
         return jobs
     count = rows
-    for below, layer in zip(machine.layers, machine.structure.latent, strict=False):
-        net, name = machine.structure.recognition[layer.name], f"recognition/{layer.name}"
-        jobs += products(net, name, gradient, f"state/{below.name}", tape.whole(count))
-        count = rows * samples
+    for layer, encoder in machine.encoders.items():
+        jobs += encoder.products(machine.encoder_place(layer, tape.whole(count)), gradient, samples)
+        count, samples = count * samples, 1
     return jobs

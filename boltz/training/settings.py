@@ -34,7 +34,7 @@ GAUGES = ("none", "zero-sum")
 AVERAGING = ("none", "last", "exponential", "polynomial")
 MOMENTUM, ADAM = among("optimizer", "momentum", "nesterov"), among("optimizer", "adam", "adamax")
 RULE_PTT, RULE_PREDICTING = among("rule", "ptt"), among("rule", PREDICTING)
-PRETRAINED = above_zero("pretrain_epochs")
+PRETRAINED, FREE_BITS = above_zero("pretrain_epochs"), above_zero("free_bits")
 CHAINS = among("rule", "pcd", "ptt")
 SWEPT = Need(
     f"{{rule}} {' or '.join(SAMPLING)}, and {{epochs}} above 0",
@@ -412,12 +412,7 @@ class DirectedSettings(Averaged):
     )
     warmup_epochs: float = setting(0.0, "Epochs over which the KL term rises from 0 to its weight.")
     free_bits: float = setting(0.0, "KL term of a hidden layer that costs nothing, in nats a row.")
-    soft_free_bits: bool = setting(
-        False,
-        "Weigh the KL terms of hidden layers so that each stays from free_bits to 5 % above it, or set the weight of "
-        "those below free_bits to 0 (Chen et al. 2017, appendix C).",
-        above_zero("free_bits"),
-    )
+    soft_free_bits: bool = setting(False, "Weigh KL terms so that each stays from free_bits to 5 % above.", FREE_BITS)
 
     def __post_init__(self) -> None:
         super().__post_init__()

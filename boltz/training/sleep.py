@@ -7,8 +7,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from boltz.models.helmholtz import HelmholtzMachine
-from boltz.nn.arena import Part, Tape, zeros
-from boltz.nn.dense import Job, Params, forward, products
+from boltz.nn.arena import Part, Tape
+from boltz.nn.dense import Job, Params
 from boltz.parallel import Workers
 from boltz.sampling.ancestral import descend, draw_prior
 from boltz.sampling.recognition import parts
@@ -35,19 +35,17 @@ def dream(machine: HelmholtzMachine, tape: Tape, rows: int, weight: float, clock
 
 def recognise(machine: HelmholtzMachine, part: Part, weight: float) -> None:
     """Deltas of weight * log q(h | v) for the states on the tape."""
-    for below, layer in zip(machine.layers, machine.structure.latent, strict=False):
-        net, name = machine.structure.recognition[layer.name], f"recognition/{layer.name}"
-        field, pullback = forward(net, name, machine.params, f"state/{below.name}", part)
-        state = part.get(f"state/{layer.name}", layer.units)
-        machine.conditionals[layer.name].score(field, net.bias(name, machine.params), state, zeros(field))
-        field *= field.dtype.type(weight)
+    for layer, encoder in machine.encoders.items():
+        place = machine.encoder_place(layer, part)
+        field, pullback = encoder.encode(place)
+        encoder.score(place, field, part.get(f"state/{layer}", encoder.units))
+        encoder.pull(place, field, field.dtype.type(weight))
         pullback(field, None, False)
 
 
 def sleep_products(machine: HelmholtzMachine, gradient: Params, tape: Tape, rows: int, add: bool) -> list[Job]:
     """The parameter products of recognition for dreamt rows; add keeps what the wake phase left."""
     jobs: list[Job] = []
-    for below, layer in zip(machine.layers, machine.structure.latent, strict=False):
-        net, name = machine.structure.recognition[layer.name], f"recognition/{layer.name}"
-        jobs += products(net, name, gradient, f"state/{below.name}", tape.whole(rows), add)
+    for layer, encoder in machine.encoders.items():
+        jobs += encoder.products(machine.encoder_place(layer, tape.whole(rows)), gradient, add=add)
     return jobs

@@ -12,11 +12,10 @@ import math
 import numpy as np
 
 from boltz.kernels.cpu.bernoulli import FULL, _draw, _sigmoid
-from boltz.kernels.cpu.notice import announce
 from boltz.kernels.cpu.philox import row_bits, scratch, words
 from boltz.kernels.cpu.vectors import fused, kernel
 
-KINDS = ("relu", "tanh", "softplus")
+KINDS = ("relu", "tanh", "elu", "softplus")
 
 
 @kernel
@@ -34,6 +33,8 @@ def _active(kind, x):
         return x if x > 0 or x != x else x - x
     if kind == 1:
         return math.tanh(x)
+    if kind == 2:
+        return x if x > 0 else math.expm1(x)
     return max(x, x - x) + math.log1p(math.exp(-abs(x)))
 
 
@@ -72,9 +73,6 @@ def _made_draw(fields, weights, masks, units_of, ends, kind, key0, key1, step, r
                 _send(s, weights[0], i, fields[0], r)
                 if len(fields) > 1:
                     _send(s, weights[1], i, fields[1], r)
-
-
-announce()
 
 
 def masked(weight, below, above, out):

@@ -16,7 +16,6 @@ from numba import types
 from numba.extending import intrinsic
 
 from boltz.kernels.cpu.bernoulli import FULL, _draw, _sigmoid
-from boltz.kernels.cpu.notice import announce
 from boltz.kernels.cpu.philox import row_bits, scratch, words
 from boltz.kernels.cpu.vectors import (
     DOT,
@@ -222,7 +221,6 @@ def _back(field, nets, order, state, repeat, score, relu, span, learn, gradient,
                 _write(after, r, span, out, start + r)
 
 
-announce()
 NO_ROWS = np.empty(0, np.int64)
 
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from oracles.autoregressive import plain, plain_mask
-from oracles.directed import STEP
+from oracles.directed import ACTIVATIONS, STEP
 from support.stats import accept, chi_square, detectable_chi_square
 
 from boltz.errors import InputError
@@ -23,6 +22,7 @@ from boltz.kernels.cpu import nade as kernels
 from boltz.kernels.cpu.recorded import recorded
 from boltz.kernels.cpu.runners import Program
 from boltz.kernels.cpu.words import NotRecordedError
+from boltz.nn import dense
 from boltz.nn.arena import Part, Tape, size, views
 from boltz.nn.factors import Place
 from boltz.nn.made import Made
@@ -44,6 +44,7 @@ MADES = (
     Made(1, (2,)),
     Made(4, ()),
     Made(4, (), given=2),
+    Made(4, (5,), activation="elu"),
     Made(5, (7, 6), given=3, activation="softplus", seed=1),
     Made(4, (6,), masks=3, seed=2),
     Made(4, (6, 5), given=2, masks=3, natural=False, seed=4, activation="tanh"),
@@ -93,6 +94,66 @@ def gradient_of(factor: Any, place: Place) -> dict[str, Floats]:
     for job in reversed(factor.products(place, found)):
         job()
     return found
+
+
+# ---------------------------------------------------------------- what the papers say, unit by unit
+
+
+def act(kind: str, field: Any) -> Any:
+    return 1 / (1 + np.exp(-field)) if kind == "sigmoid" else ACTIVATIONS[kind](field)
+
+
+def coin(logit: Any, state: Floats) -> Any:
+    return state * logit - np.log(1 + np.exp(logit))
+
+
+def plain_nade(factor: Nade, params: Any, above: Any, state: Floats) -> Any:
+    """Log-densities (rows,) by Larochelle & Murray (2011), each unit from nothing; real or complex."""
+    linear, start = params["f/units/bias"], params["f/hidden/bias"]
+    if factor.given:
+        linear = linear + above @ params["f/given/units/weight"]
+        start = start + above @ params["f/given/hidden/weight"]
+    total, before = 0.0, list[int]()
+    for i in factor.order or range(factor.units):
+        h = act(factor.activation, start + state[:, before] @ params["f/hidden/weight"][before])
+        logit = linear[..., i] + h @ params["f/units/weight"][i]
+        total = total + coin(logit, state[:, i])
+        before.append(i)
+    return total * np.ones(len(state))
+
+
+def plain_mask(factor: Made, mask: int, params: Any, above: Any, state: Floats) -> Any:
+    """Log-densities (rows,) under a mask, each weight of which is looked at by itself (Germain et al. 2015, section 4).
+
+    The degrees are those of the factor, which test_degrees looks at.
+    """
+    degrees, layer, lower = factor.degrees[mask], state, factor.degrees[mask]["units"] + 1
+    for name in factor.hidden:
+        upper = degrees[name]
+        mask_w = np.array([[float(k >= d) for k in upper] for d in lower])
+        field = layer @ (params[f"f/{name}/weight"] * mask_w) + params[f"f/{name}/bias"]
+        if name == "hidden/0" and factor.given:
+            field = field + above @ params["f/given/hidden/weight"]
+        layer, lower = act(factor.activation, field), upper
+    position = degrees["units"] + 1
+    logits = params["f/units/bias"] * np.ones((len(state), 1))
+    if factor.hidden:
+        mask_v = np.array([[float(d > k) for d in position] for k in lower])
+        logits = logits + layer @ (params["f/units/weight"] * mask_v)
+    logits = logits + state @ (
+        params["f/direct/weight"] * np.array([[float(d > k) for d in position] for k in position])
+    )
+    if factor.given:
+        logits = logits + above @ params["f/given/units/weight"]
+    return coin(logits, state).sum(axis=1)
+
+
+def plain(factor: Any, params: Any, above: Any, state: Floats, step: int | None = None) -> Any:
+    """Log-densities (rows,) by the papers; of a MADE without a step the mixture of all masks."""
+    if isinstance(factor, Nade):
+        return plain_nade(factor, params, above, state)
+    masks = range(factor.masks) if step is None else [step % factor.masks]
+    return np.log(np.mean([np.exp(plain_mask(factor, mask, params, above, state)) for mask in masks], axis=0))
 
 
 # ---------------------------------------------------------------- checks
@@ -257,7 +318,7 @@ def check_made_kernels() -> None:
     """The compiled draw, which goes through the net once, agrees with a net that is worked out anew for each unit."""
     rng = np.random.default_rng(7)
     for widths in ((), (6,), (7, 5, 4)):
-        for kind in ("relu", "tanh", "softplus"):
+        for kind in dense.ACTIVATIONS:
             net, found = Made(5, widths, masks=3, seed=8, natural=False, activation=kind, given=1), []
             degrees = tuple(np.stack([each[layer] for each in net.degrees]) for layer in ("units", *net.hidden))
             chain = [5, *widths, 5] if widths else [5]

@@ -1,6 +1,6 @@
 """Checks of sigmoid belief nets whose units hear others of their layer, shared by the tests and by the planted faults.
 
-Answers are sums over all states with the densities of oracles/autoregressive.py. Each check takes no argument, is
+Answers are sums over all states with the densities of oracles/factors.py. Each check takes no argument, is
 quick, and raises AssertionError where the library is wrong.
 """
 

@@ -124,3 +124,36 @@ def check_sampled_views() -> None:
 
 def check_annealed_views() -> None:
     check_annealed("views")
+
+
+def bits_with_holes() -> tuple[BoltzmannMachine, Any, Any]:
+    """A machine of two views of bits, rows of it, and which columns are known."""
+    model = boltz.multimodal({"x": 3, "y": 4}, {"x": [3], "y": [2]}, 2, dtype=np.float64)
+    model.arena[...] = np.random.default_rng(6).normal(0, 1.2, model.arena.size)
+    return model, *rows_with_holes(model, 30, 5)
+
+
+def with_nan(model: BoltzmannMachine, rows: Any, known: Any) -> dict[str, Any]:
+    """Arrays by view with NaN where a column is unknown."""
+    return model.graph.split(np.where(known, rows, np.nan))
+
+
+def check_evaluated() -> None:
+    """boltz.evaluate of rows with unknown entries: each row by enumeration, those of which nothing is known left out,
+    and means over rows of which the same views are known.
+    """
+    model, rows, known = bits_with_holes()
+    some = known.any(axis=1)
+    wanted = truth(model, rows, known)[some]
+    found = boltz.evaluate(model, with_nan(model, rows, known))
+    assert found.log_likelihood.kind == "exact" and found.log_likelihood.per_row is not None
+    np.testing.assert_allclose(found.log_likelihood.per_row, wanted, rtol=0, atol=1e-6)
+    assert not some.all() and any("Nothing is known of" in note for note in found.notes)
+    x, y = known[some][:, :3], known[some][:, 3:]
+    own = {"x and y": x.all(axis=1) & y.all(axis=1), "x": x.all(axis=1) & ~y.any(axis=1)}
+    told = {part.known: part for part in found.parts}
+    assert sum(part.rows for part in found.parts) == some.sum()
+    for name, mine in own.items():
+        assert told[name].rows == mine.sum() > 0
+        np.testing.assert_allclose(told[name].value, wanted[mine].mean(), atol=1e-6)
+    assert "of x and y" in str(found) and "what is known of" in str(found)

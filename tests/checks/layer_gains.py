@@ -183,8 +183,8 @@ def check_any_use() -> None:
     np.testing.assert_allclose(j.drive, down.mean() / up.mean(), rtol=1e-9)
     norms = np.linalg.norm(np.concatenate([w["a-j"], w["b-j"]]), axis=0)
     np.testing.assert_allclose(j.norms, (norms.mean(), norms.min(), norms.max()), rtol=1e-9)
-    down = np.concatenate([(state["a"] @ w["x-a"].T).std(0), (state["a"] @ w["a-j"]).std(0)])
-    np.testing.assert_allclose(a.drive, down.mean() / (state["b"] @ w["b-j"]).std(0).mean(), rtol=1e-9)
+    down = (state["a"] @ w["a-j"]).std(0).mean()  # x hears no other layer
+    np.testing.assert_allclose(a.drive, down / (state["b"] @ w["b-j"]).std(0).mean(), rtol=1e-9)
     norms = np.linalg.norm(np.concatenate([w["x-a"], w["a-j"].T]), axis=0)
     np.testing.assert_allclose(a.norms, (norms.mean(), norms.min(), norms.max()), rtol=1e-9)
     assert b.idle == (state["b"].std(0) < layers.IDLE).sum() and b.units == 2

@@ -156,7 +156,7 @@ def test_samples_have_an_array_a_view(both: Path) -> None:
 
 
 def test_rows_that_lack_a_view_are_learnt_from_and_filled_in() -> None:
-    """Those known in full are measured and held out; a second start from the run reads the same rows."""
+    """Those known in full are held out, all are measured, and a second start from the run reads the same rows."""
     text = TEXT.copy()
     text[::3] = np.nan
     np.savez("holes.npz", x_image=IMAGE, x_text=text)
@@ -164,9 +164,16 @@ def test_rows_that_lack_a_view_are_learnt_from_and_filled_in() -> None:
     found = invoke(*BOTH, "--data", "holes.npz", "--test", "other.npz", "--out", "holes")
     assert found.exit_code == 0 and "18.52% of the entries of holes.npz are unknown" in found.stderr
     assert "3 of 9 rows of other.npz have unknown entries and are left out." in found.stderr
-    assert (
-        result_of("evaluate", "holes")["rows"] == 6 and result_of("evaluate", "holes", "--split", "train")["rows"] == 40
+    test, train = (
+        result_of("evaluate", "holes"),
+        result_of("evaluate", "holes", "--split", "train", "--per-row", "p.npy"),
     )
+    assert [(part["known"], part["rows"]) for part in test["known"]] == [("image and text", 6), ("image", 3)]
+    model = boltz.load("holes")
+    wanted = boltz.log_likelihood(model, {"image": IMAGE, "text": text}, boltz.exact_log_z(model))
+    np.testing.assert_allclose(np.load("p.npy"), wanted.per_row, atol=1e-6)
+    assert train["log_likelihood"]["value"] == pytest.approx(wanted.value, abs=1e-6) and train["rows"] == 60
+    assert test["log_likelihood"]["value"] == pytest.approx(wanted.per_row[:9].mean(), abs=1e-6)
     assert run_folder.read_settings("holes")["held_out"]["rows"] == 6
     told = result_of("complete", "holes", "--split", "train", "--method", "mean-field", "--out", "c.npz")
     assert told["views"] == {"text": {"squared_error": None}}
@@ -177,6 +184,31 @@ def test_rows_that_lack_a_view_are_learnt_from_and_filled_in() -> None:
     first, second = (run_folder.read_settings(name)["data"]["fingerprint"] for name in ("holes", "more"))
     assert first == second
     assert invoke("train", "--resume", "holes").exit_code == 0
+
+
+def test_a_view_alone_is_measured(both: Path) -> None:
+    """--given leaves the other views out, which a file need not hold; and what cannot be done with it is said."""
+    model = boltz.load(both)
+    exact = boltz.log_likelihood(model, {"text": TEXT[40:]}, boltz.exact_log_z(model)).value
+    found = result_of("evaluate", both, "--given", "text")
+    assert (
+        found["log_likelihood"]["value"] == pytest.approx(exact, abs=1e-6)
+        and found["log_likelihood"]["kind"] == "exact"
+    )
+    assert [part["known"] for part in found["known"]] == ["text"]
+    np.savez("text.npz", text=TEXT[40:])
+    alone = result_of("evaluate", both, "--data", "text.npz", "--given", "text", "--method", "importance")
+    error = alone["log_likelihood"]["standard_error"]
+    assert alone["log_likelihood"]["value"] == pytest.approx(exact, abs=5 * error + 1e-9)  # once in two million
+    assert "log-likelihood of what is known of 20 rows" in invoke("evaluate", both, "--given", "text").stdout
+    for words, said in (
+        (("--given", "txt"), "--given must name visible layers, image, text, got txt"),
+        (("--given", "text", "--method", "bound"), "have no method bound: take method auto or importance"),
+        (("--given", "text", "--bounds", "5"), "have no further bounds"),
+        (("--data", "text.npz"), "has no array x_image or image for the view image"),
+    ):
+        refused = invoke("evaluate", both, *words)
+        assert refused.exit_code == 2 and said in refused.stderr, refused.stderr
 
 
 def test_files_of_their_own_and_codes() -> None:
@@ -362,7 +394,8 @@ def test_a_general_machine(name: str) -> None:
     found_now = beside["log_likelihood"]
     room = 5 * found_now["standard_error"] if "h" in model.graph.within else 0.0  # one false alarm in two million
     assert found_now["value"] == pytest.approx(exact, abs=room + 1e-6) and room < 0.05
-    assert (beside["method"] == "free energy") == ("h" not in model.graph.within)
+    exact_way = {"alone": "energy", "visible": "free energy"}
+    assert beside["method"] == exact_way.get(name, "importance sampling")
     settings = {"epochs": 2, "batch_size": 20, "patience": 0}
     start = boltz.boltzmann(
         4 if name == "codes" else 5,

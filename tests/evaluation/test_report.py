@@ -54,6 +54,55 @@ class Seen(HTMLParser):
         return json.loads(self.scripts[0])
 
 
+ANY_GRAPH: dict[str, tuple[Any, Any, str]] = {
+    "spins": (boltz.ising(np.ones((16, 16)) / 32 - np.eye(16) / 32), 2 * X - 1, "couplings to the other units of 16"),
+    "sparse": (boltz.ising(boltz.lattice((4, 4), 0.2)), 2 * X - 1, "couplings to the other units of 16"),
+    "lateral": (boltz.boltzmann(16, 5, lateral="hidden"), X, "weights of 5 of the 5 units of h"),
+    "skipping": (boltz.graph({"v": 16, "a": 4, "b": 3}, [("v", "a"), ("a", "b"), ("v", "b")]), X, "4 units of a"),
+    "views": (
+        boltz.multimodal({"picture": 9, "tags": 7}, {"picture": [4], "tags": [3]}, 2),
+        X,
+        "weights of 4 of the 4 units of picture_h1; weights of 3 of the 3 units of tags_h1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANY_GRAPH)
+def test_machines_on_any_graph_have_a_page(name: str) -> None:
+    """Every unit that a button stands for has its picture, its own facts, and rows that are drawn."""
+    model, x, said = ANY_GRAPH[name]
+    page = Seen(boltz.report(model, "r.html", x, measure=name in ("lateral", "views")))
+    (values,) = page.values
+    assert said in page.text.lower() and "Traceback" not in page.text
+    buttons = [each for each in page.of("button") if "data-unit" in each]
+    wanted = {"spins": 16, "sparse": 16, "lateral": 5, "skipping": 4, "views": 7}[name]
+    assert len(buttons) == len(values["units"]) == wanted
+    assert [each["aria-label"] for each in buttons] == [unit["name"] for unit in values["units"]]
+    rows = {place for unit in values["units"] for place, _ in unit["rows"]}
+    assert rows == set(range(len(values["rows"]))) and bool(rows) == (name not in ("spins", "sparse"))
+    assert ("layer h adds" in page.text.lower() or "layer h is idle" in page.text.lower()) == (name == "lateral")
+    assert ("Hearing tags is worth" in page.text) == (name == "views")
+    sheets = page.text.count("samples: visible means")
+    assert sheets == (2 if name == "views" else 1)
+
+
+def test_units_of_views_see_their_own_view() -> None:
+    """Numbers of the strongest weights, and of rows that drive a unit, are those of its view."""
+    model = boltz.multimodal({"picture": 9, "tags": 7}, {"picture": [4], "tags": [3]}, 2, initial_scale=1.0, seed=3)
+    (values,) = Seen(boltz.report(model, "r.html", X)).values
+    means = boltz.features(model, X, "tags_h1")
+    weights = model.params["edge/tags-tags_h1/weight"]
+    for unit in values["units"][4:]:
+        number = int(unit["name"].rpartition(" ")[2]) - 1
+        facts = dict(unit["facts"])
+        assert unit["name"].startswith("tags_h1") and facts["norm"] == f"{np.linalg.norm(weights[:, number]):.3g}"
+        strongest = int(np.argmax(np.abs(weights[:, number])))
+        assert facts[f"unit {strongest + 1}"] == f"{weights[strongest, number]:+.3g}"
+        place, told = unit["rows"][0]
+        assert values["rows"][place]["name"] == f"row {int(np.argmax(means[:, number])) + 1}"
+        assert told == f"{means[:, number].max():.3g}"
+
+
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -106,7 +106,7 @@ def test_a_nan_does_not_get_lost() -> None:
         ({"masks": 0}, "masks must be"),
         ({"widths": (3, 0)}, "widths must be"),
         ({"seed": -1}, "seed must be"),
-        ({"activation": "sigmoid"}, "activation must be one of relu, softplus, tanh, got 'sigmoid'"),
+        ({"activation": "sigmoid"}, "activation must be one of elu, relu, softplus, tanh, got 'sigmoid'"),
         ({"natural": 3}, "natural must be"),
     ],
 )

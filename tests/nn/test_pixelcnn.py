@@ -56,6 +56,10 @@ def test_compiled() -> None:
     checks.check_compiled()
 
 
+def test_mixtures() -> None:
+    checks.check_mixtures()
+
+
 def test_parameters_have_names_and_shapes() -> None:
     tied = PixelCNN(4, 5, 3, [7], maps=2, layers=4, filters=6).shapes("p")  # type: ignore[arg-type]
     assert tied["p/net/1/weight"] == (7, 40) and tied["p/first/weight"] == (4 + 9 * 2, 6)
@@ -80,6 +84,9 @@ def test_it_is_plain_data() -> None:
         ({"widths": (3,)}, "given is 0: leave widths out"),
         ({"given": 2, "maps": 0}, "maps is 0"),
         ({"maps": 0, "layers": 0}, "maps is 0"),
+        ({"mixture": 5}, "pixels of 2 levels have a logit and no mixture"),
+        ({"levels": 256}, "pixels of 256 levels need a mixture"),
+        ({"channels": 3}, "binary pixels have one channel, got 3"),
         ({"activation": "sine"}, "activation must be one of elu, relu, softplus, tanh"),
         ({"given": 2, "widths": (0,)}, "a width must be"),
         ({"tied": 1}, "tied must be"),
@@ -93,7 +100,7 @@ def test_wrong_settings_are_refused(settings: dict[str, Any], words: str) -> Non
 def test_derivatives_by_pixels_are_refused() -> None:
     cnn = checks.cases()["no maps"]
     scored = cnn.score(checks.place_of(cnn, checks.params_of(cnn), checks.given_of(cnn, 2)), checks.images(cnn, 2))
-    with pytest.raises(InputError, match="binary pixels"):
+    with pytest.raises(InputError, match="pixels with levels, by which there is no derivative"):
         scored.by_state()
 
 

@@ -14,32 +14,42 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from oracles.autoregressive import ACTIVATIONS, plain
 
 Floats = NDArray[np.float64]
 Values = NDArray[Any]  # real or complex
 State = Mapping[str, Any]
 STEP = 1e-25
+ACTIVATIONS: dict[str, Callable[[Values], Values]] = {
+    "tanh": np.tanh,
+    "relu": lambda field: field * (field.real > 0),
+    "softplus": lambda field: np.log(1 + np.exp(field)),
+    "elu": lambda field: np.where(field.real > 0, field, np.exp(field) - 1),
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Directed:
     """A Helmholtz machine as plain arrays: layers (name, units, kind) from the visible one up, parameters by name.
 
-    own: NADE or MADE by layer, of those whose units hear each other.
+    laws: log-densities of the layers that have a factor of their own, as functions of the parameters, the state, and
+    that of the layer above or None.
     """
 
     layers: tuple[tuple[str, int, str], ...]
     params: dict[str, Values]
     activation: str = "tanh"
-    own: Mapping[str, Any] = field(default_factory=dict)
+    laws: Mapping[str, Callable[[dict[str, Values], Values, Any], Values]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, machine: Any) -> Directed:
-        """Copy the parameters of a boltz machine, found by their names."""
+    def of(cls, machine: Any, step: int | None = None) -> Directed:
+        """Copy the parameters of a boltz machine, found by their names; step is that of training."""
+        from oracles.factors import law
+
         layers = tuple((layer.name, layer.units, layer.kind) for layer in machine.layers)
         params = {name: np.array(value, np.float64) for name, value in machine.params.items()}
-        return cls(layers, params, machine.structure.activation, machine.structure.own)
+        names = {name: "prior" if name == layers[-1][0] and layers[1:] else f"generative/{name}" for name, *_ in layers}
+        laws = {layer: law(names[layer], factor, step) for layer, factor in machine.structure.factors}
+        return cls(layers, params, machine.structure.activation, laws)
 
     @property
     def rbm(self) -> bool:
@@ -83,17 +93,9 @@ def log_density(kind: str, found: Values, state: Values) -> Values:
     return np.sum(-((state - mean) ** 2) / (2 * variance) - np.log(2 * np.pi * variance) / 2, axis=-1)
 
 
-def log_own(machine: Directed, layer: str, name: str, state: State, above: str = "") -> Values:
-    """log p (rows,) of a layer whose units hear each other, given the layer above, its parameters under a name."""
-    params = {f"f/{key[len(name) + 1 :]}": x for key, x in machine.params.items() if key.startswith(f"{name}/")}
-    return plain(machine.own[layer], params, state.get(above), state[layer])
-
-
 def log_prior(machine: Directed, top: Values) -> Values:
     """log p* (rows,) of the topmost drawn layer: that of an RBM without its log Z."""
-    p, name = machine.params, machine.latent[-1][0]
-    if name in machine.own:
-        return log_own(machine, name, "prior", {name: top})
+    p = machine.params
     if machine.rbm:
         field = top @ p["prior/edge/v-h1/weight"] + p["prior/layer/h1/bias"]
         return top @ p["prior/layer/v/bias"] + np.sum(np.log(1 + np.exp(field)), axis=-1)
@@ -105,13 +107,14 @@ def log_prior(machine: Directed, top: Values) -> Values:
 def log_p(machine: Directed, state: State) -> dict[str, Values]:
     """log p of each layer given the one above it, (rows,) by layer; the topmost drawn one under the prior."""
     found = {}
-    for (name, _, kind), (above, *_) in zip(machine.layers, machine.latent, strict=False):
-        if name in machine.own:
-            found[name] = log_own(machine, name, f"generative/{name}", state, above)
-            continue
-        found[name] = log_density(kind, outputs(machine, f"generative/{name}", state[above]), state[name])
-    top = machine.latent[-1][0]
-    return found | {top: log_prior(machine, state[top])}
+    for (name, _, kind), above in zip(machine.layers, [*(layer[0] for layer in machine.latent), None], strict=False):
+        if name in machine.laws:
+            found[name] = machine.laws[name](machine.params, state[name], None if above is None else state[above])
+        elif above is None:
+            found[name] = log_prior(machine, state[name])
+        else:
+            found[name] = log_density(kind, outputs(machine, f"generative/{name}", state[above]), state[name])
+    return found
 
 
 def log_q(machine: Directed, state: State) -> dict[str, Values]:

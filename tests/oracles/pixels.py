@@ -49,15 +49,15 @@ def matrix(params: dict[str, Values], name: str) -> Values:
 
 
 def layers(cnn: Any, name: str, params: dict[str, Values], image: Values, given: Values) -> list[tuple[str, Values]]:
-    """The name and the outputs (outputs, height, width) of each layer that one image passes, the logits last."""
+    """The name and the outputs (outputs, height, width) of each layer that one image passes, the outputs last."""
     shape, act = (cnn.height, cnn.width), directed.ACTIVATIONS[cnn.activation]
     full, around = np.ones((cnn.size, cnn.size), bool), mask(cnn.size, True)
     weights = matrix(params, f"{name}/first")
     live = mask(cnn.size, False)
-    seen = live.sum() if cnn.layers else 0
+    seen = live.sum() * cnn.channels if cnn.layers else 0
     h = params[f"{name}/first/bias"][:, None, None] + np.zeros(shape)
     if cnn.layers:
-        h = h + convolved(image.reshape(1, *shape), kernel(weights[:seen], live))
+        h = h + convolved(image.reshape(-1, *shape), kernel(weights[:seen], live))
     if cnn.maps:
         maps = params.get(f"{name}/maps/bias")
         if cnn.given:
@@ -75,15 +75,42 @@ def layers(cnn: Any, name: str, params: dict[str, Values], image: Values, given:
     return [*found, ("last", last)]
 
 
-def logits(cnn: Any, name: str, params: dict[str, Values], state: Values, given: Values) -> Values:
-    """(rows, pixels)."""
+def outputs(cnn: Any, name: str, params: dict[str, Values], state: Values, given: Values) -> Values:
+    """The outputs of all pixels, (rows, outputs * pixels)."""
     pairs = zip(state, given, strict=True)
     return np.array([layers(cnn, name, params, x, z)[-1][1].ravel() for x, z in pairs])
 
 
 def log_density(cnn: Any, name: str, params: dict[str, Values], state: Values, given: Values) -> Values:
     """(rows,), in nats."""
-    return directed.log_density("bernoulli", logits(cnn, name, params, state, given), state)
+    found = outputs(cnn, name, params, state, given)
+    if cnn.mixture:
+        return np.array([mixed(cnn, *each) for each in zip(found, state, strict=True)])
+    return directed.log_density("bernoulli", found, state)
+
+
+def components(cnn: Any, found: Values) -> tuple[Values, list[tuple[Values, Values, Values]]]:
+    """Logits (components, pixels), and by channel means, scales and (channels before, components, pixels)."""
+    planes = found.reshape(-1, cnn.mixture, cnn.height * cnn.width)
+    channels, at = [], 1
+    for c in range(cnn.channels):
+        raw = np.where(planes[at + 1].real < -7, -7, planes[at + 1])
+        channels.append((planes[at], np.exp(raw), np.tanh(planes[at + 2 : at + 2 + c])))
+        at += 2 + c
+    return planes[0], channels
+
+
+def mixed(cnn: Any, found: Values, state: Values) -> Values:
+    """log-probability of one image: differences of the distribution functions of logistic laws, mixed."""
+    logits, channels = components(cnn, found)
+    x = 2 * state.reshape(cnn.channels, -1) - 1
+    half, joint = 1 / (cnn.levels - 1), np.exp(logits) / np.exp(logits).sum(axis=0)
+    for c, (mean, scale, before) in enumerate(channels):
+        m = mean + sum(before[d] * x[d] for d in range(c))
+        above = np.where(x[c] > 1 - half, 1, 1 / (1 + np.exp(-(x[c] + half - m) / scale)))
+        below = np.where(x[c] < half - 1, 0, 1 / (1 + np.exp(-(x[c] - half - m) / scale)))
+        joint = joint * (above - below)
+    return np.log(joint.sum(axis=0)).sum()
 
 
 def field(cnn: Any) -> set[tuple[int, int]]:

@@ -192,8 +192,9 @@ def functions() -> dict[str, Good]:
     log_z |= {"chains": 2, "betas": 3, "rounds": 20}
     measured = {"data": X, "split": None, "limit": 3, "binarize": "none", "train": X, "progress": None, **seed}
     evaluated = {**measured, "method": "auto", **dict.fromkeys(("samples", "bounds", "row_chains", "row_betas"))}
-    evaluated |= dict.fromkeys(("chains", "betas", "error", "budget"))
+    evaluated |= dict.fromkeys(("chains", "betas", "error", "budget", "given"))
     each, places = {"row_chains": 2, "row_betas": 3}, ("model", "data")
+    several = boltz.multimodal({"a": 2, "b": (2, "spin")}, {"a": [2], "b": [2]}, 2)
     compared = {**measured, "models": [model, directed]}
     compared |= dict.fromkeys(("samples", "chains", "betas"))
     found = {
@@ -344,6 +345,14 @@ def functions() -> dict[str, Good]:
         ),
         "evaluate": Good(boltz.evaluate, {**evaluated, "model": model}, paths=places),
         "evaluate, directed": Good(boltz.evaluate, {**evaluated, "model": directed, "bounds": [1, 2]}, paths=places),
+        "evaluate, of a view": Good(
+            boltz.evaluate,
+            {
+                **{**evaluated, "model": several, "train": None, "given": ["a"]},
+                "data": {"a": X[:, :2], "b": 2 * X[:, 2:] - 1},
+            },
+            paths=places,
+        ),
         "evaluate, of each row": Good(
             boltz.evaluate, {**evaluated, "model": directed, "method": "posterior-ais", **each}, paths=places
         ),
