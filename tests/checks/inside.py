@@ -71,8 +71,7 @@ def check_exact() -> None:
 def check_bounds() -> None:
     """The gradients of vimco, nvil and reinforce, summed over all samples, are those of their bounds."""
     check_score_function("vimco", machine_of("nade", "nade", (3, 2)), 2)
-    check_score_function("vimco", machine_of("nade", "factorial", (3, 2, 1)), 2)
-    check_score_function("nvil", machine_of("made", "made"), 1)
+    check_score_function("nvil", machine_of("nade", "made"), 1)
     check_score_function("reinforce", machine_of("dense", "nade"), 1)
 
 
@@ -124,12 +123,13 @@ def check_blocks() -> None:
     """A training has equal bits for one and two threads, and a saved machine comes back as it is."""
     x = np.random.default_rng(2).integers(0, 2, (64, 5)).astype(np.float32)
     for conditionals, prior in (("nade", "made"), ("made", "nade")):
-        machine = boltz.sbn([5, 4, 3], x=x, conditionals=conditionals, prior=prior, conditional_units=6)
+        inside = {"conditionals": conditionals, "conditional_units": 6, "prior": prior, "prior_units": 6}
+        machine: Any = boltz.sbn([5, 4, 3], x=x, **inside)  # type: ignore[arg-type]
         runs, before = [], boltz.threads()
         try:
             for threads in (1, 2):
                 boltz.threads(threads)
-                runs.append(boltz.train(machine, x, objective="rws", samples=9, epochs=2, batch_size=64).model)
+                runs.append(boltz.train(machine, x, objective="rws", samples=9, epochs=1, batch_size=64).model)
         finally:
             boltz.threads(before)
         assert (runs[0].arena == runs[1].arena).all()
