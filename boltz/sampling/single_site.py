@@ -186,17 +186,14 @@ class ScanPath:
         above = None if parent is None else tape.get(place.given, len(x), parent.units)
         if above is not None and parent is not None:
             above[...] = whole[parent.name]
-        if not from_above:
-            return Link(
-                np.eye(child.units, dtype=x.dtype), lambda own: factor.score(place, own).log_density, share, x.copy()
-            )
-        assert above is not None
+        first = above if from_above and above is not None else x
 
-        def density(first: Array) -> Floats:
-            above[...] = first
-            return factor.score(place, x).log_density
+        def density(moved: Array) -> Floats:
+            if first is above:
+                above[...] = moved
+            return factor.score(place, x if first is above else moved).log_density
 
-        return Link(np.eye(above.shape[1], dtype=x.dtype), density, share, above.copy())
+        return Link(np.eye(first.shape[1], dtype=x.dtype), density, share, first.copy())
 
     def _own_field(self, child: Layer, parent: Layer | None, whole: Chains, beta: float) -> tuple[Array, list[Link]]:
         """What units of a layer hear under p from the one above, and the link of a factor of its own."""

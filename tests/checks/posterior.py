@@ -44,6 +44,8 @@ BINARY = {
     "nets": random(boltz.sbn([3, 2, 2], [4]), 0.8, 4),
     "deep nets": random(boltz.sbn([2, 2, 2], [3, 4], activation="softplus"), 0.8, 5),
     "gaussian v": random(boltz.sbn([2, 3, 2], visible="gaussian"), 0.6, 6),
+    "nade": random(boltz.sbn([3, 2, 2], conditionals="nade", conditional_units=4, prior="made"), 0.8, 15),
+    "made": random(boltz.sbn([2, 2, 2], conditionals="made", conditional_units=4, prior="nade"), 0.8, 16),
     "dbn": random(boltz.dbn([3, 3, 2]), 1.0, 7),
     "deep dbn": random(boltz.dbn([2, 2, 3, 2]), 1.0, 8),
 }
