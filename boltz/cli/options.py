@@ -142,7 +142,6 @@ SECTIONS: Sections = {
             "joint",
             "lateral",
             "latent",
-            "prior",
             "receptive_field",
             "filters",
             "visible",
@@ -159,7 +158,7 @@ SECTIONS: Sections = {
     ),
     "Machine": (
         *("init", "grow", "grow_wiring", "grow_scale", "hidden_units", "widths", "activation"),
-        *("maps", "tied", "flow_steps", "flow_widths", "masks", "natural"),
+        *("maps", "tied", "prior", "flow_steps", "flow_widths", "masks", "natural"),
         *("initial_scale", "initial_bias"),
     ),
     "Data": ("limit", "valid", "test", *TABLES, "binarize", "shuffle"),

@@ -6,7 +6,6 @@ grid. Each check takes no argument, is quick, and raises AssertionError where th
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,7 +36,6 @@ LOSSY = {"activation": "elu", "decoder": "pixelcnn", "receptive_field": 2, "filt
 DRAWS = 20_000
 
 
-@cache
 def tractable() -> dict[str, HelmholtzMachine]:
     """Machines without hidden layers, in float64 with parameters of ordinary size."""
     return {
@@ -50,7 +48,6 @@ def tractable() -> dict[str, HelmholtzMachine]:
     }
 
 
-@cache
 def latent() -> dict[str, HelmholtzMachine]:
     """Machines with Gaussian hidden layers, in float64 with parameters of ordinary size."""
     return {
@@ -144,7 +141,6 @@ def check_conditional_nade_slopes() -> None:
         check_path(machine, "iwae", rows=rows_of(machine, 3))
 
 
-@cache
 def conditionals() -> list[HelmholtzMachine]:
     """A NADE and a MADE given Gaussian units."""
     from boltz.models.builders import machine_of_structure
