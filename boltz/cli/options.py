@@ -189,6 +189,7 @@ SECTIONS: Sections = {
     "Machine": (
         *("init", "grow", "grow_wiring", "grow_scale", "hidden_units", "widths", "activation"),
         *("conditional_units", "prior_units", "maps", "tied", "flow_steps", "flow_widths", "masks", "natural"),
+        *("maps", "tied", "prior", "flow_steps", "flow_widths", "masks", "natural"),
         *("initial_scale", "initial_bias"),
     ),
     "Data": ("limit", "valid", "test", *TABLES, "binarize", "shuffle"),

@@ -221,9 +221,10 @@ def enumerated(machine: HelmholtzMachine, x: Array, known: Array | None = None) 
     An RBM prior counts without its log Z. known (rows, units) tells which units count, the others being summed out;
     None: all.
     """
-    machine, x = machine.to("cpu").astype(np.float64), host(x).astype(np.float64)
+    machine, x = machine.to("cpu"), host(x)
     if not machine.structure.latent:
-        return log_densities(machine, x)
+        return log_densities(machine, x.astype(machine.dtype))  # whose nets are fastest in their own type
+    machine, x = machine.astype(np.float64), x.astype(np.float64)
     total = 1 << sum(layer.units for layer in machine.structure.latent)
     parts = [_enumerated(machine, x, known, slice(a, min(a + CHUNK, total))) for a in range(0, total, CHUNK)]
     return np.asarray(logsumexp(parts, axis=0))

@@ -55,9 +55,7 @@ def made(
     units = checks.integer(units, "units", 1, MOST_UNITS)
     listed = checks.sequence(widths, "widths", MOST_LAYERS)
     inner = tuple(checks.integer(n, f"widths[{i}]", 1, MOST_UNITS) for i, n in enumerate(listed))
-    masks, seed = checks.integer(masks, "masks", 1, 10**4), checks.seed(seed)
-    natural = checks.flag(natural, "natural")
-    return tractable(Made(units, inner, 0, masks, seed, activation, natural), x, seed)
+    return tractable(Made(units, inner, 0, masks, checks.seed(seed), activation, natural), x, seed)
 
 
 def pixelcnn(

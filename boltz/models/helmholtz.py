@@ -75,6 +75,8 @@ class Structure:
         if not self.latent and not self.factors:
             raise InputError("a machine needs a hidden layer, or a factor of its own for its visible layer.")
         checks.choice(self.activation, "activation", ACTIVATIONS)
+        if len(self.own) != len(self.factors):
+            raise InputError("factors must name each layer once.")
         for name, factor in self.factors:
             self._check_factor(name, factor)
         for name, flow in self.posteriors:

@@ -26,6 +26,7 @@ Array = NDArray[Any]
 Degrees = dict[str, NDArray[np.int64]]
 Pull = Callable[..., Array | None]
 STATE, GIVEN, UNITS = "state", "given", "units"
+MOST_MASKS = 10**4
 
 
 class Edge(NamedTuple):
@@ -61,8 +62,9 @@ class Made:
     fitted_rows = 10_000
 
     def __post_init__(self) -> None:
-        for name, value, least in (("units", self.units, 1), ("given", self.given, 0), ("masks", self.masks, 1)):
+        for name, value, least in (("units", self.units, 1), ("given", self.given, 0)):
             checks.integer(value, name, least)
+        checks.integer(self.masks, "masks", 1, MOST_MASKS)
         for width in self.widths:
             checks.integer(width, "widths", 1)
         checks.seed(self.seed)

@@ -30,6 +30,15 @@ OTHER: dict[str, Any] = {
     "initial_scale": 0.1,
     "initial_bias": "zero",
     "widths": (5,),
+    "prior": "coupling",
+    "flow_steps": 3,
+    "flow_widths": (5,),
+    "receptive_field": 2,
+    "filters": 3,
+    "maps": 2,
+    "masks": 2,
+    "tied": True,
+    "natural": False,
     "activation": "relu",
     "visible": "gaussian",
     "posterior": "iaf",
@@ -94,6 +103,7 @@ OTHER: dict[str, Any] = {
     "sleep_share": 0.75,
     "warmup_epochs": 1.5,
     "free_bits": 0.5,
+    "soft_free_bits": True,
     "evaluation_samples": 20,
     "betas": 30,
     "chains_ais": 10,
@@ -110,6 +120,9 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "adam_beta1": {"optimizer": "adam"},
     "adam_epsilon": {"optimizer": "adam"},
     "adam_second": {"optimizer": "adam"},
+    "flow_steps": {"prior": "flow"},
+    "flow_widths": {"prior": "flow"},
+    "soft_free_bits": {"free_bits": 0.5},
     "rungs": {"rule": "ptt"},
     "predicted_share": {"rule": "multi-prediction"},
     "prediction_sweeps": {"rule": "multi-prediction"},
@@ -142,7 +155,7 @@ def test_every_option_is_one_of_a_machine_and_has_its_place() -> None:
 def other(model: str, name: str) -> Any:
     """A value that is not the default of the machine."""
     default = MACHINES[model].options[name]
-    if name == "center":
+    if name in ("center", "tied"):
         return not default
     if name == "positive" and default == OTHER[name]:
         return "gibbs"
@@ -202,6 +215,10 @@ IDLE: list[tuple[str, dict[str, Any], str]] = [
     ("vae", {"groups": 2}, "--objective miwae or piwae"),
     ("vae", {"flow_steps": 3}, "--posterior iaf"),
     ("sbn", {"sleep_share": 0.1}, "--objective rws"),
+    ("vae", {"soft_free_bits": True}, "--free-bits above 0"),
+    ("vlae", {"prior": "normal", "flow_steps": 3}, "--prior flow or coupling"),
+    ("vae", {"flow_widths": (5,)}, "--prior flow or coupling"),
+    ("nade", {"adam_second": 0.1, "optimizer": "adamax"}, "--optimizer adam"),
     ("rbm", {"evaluate": False, "betas": 10}, "--evaluate"),
 ]
 
@@ -234,8 +251,9 @@ def test_defaults_are_valid_and_shown(model: str) -> None:
     text = " ".join(invoke("train", model, "--help").stdout.split())
     for title, names in SECTIONS.items():
         assert (f" {title}: --" in text) == any(name in machine.options or name not in HELP for name in names), title
-    layers = "/".join(",".join(map(str, group)) for group in machine.shape["layers"] or [["one for each --modality"]])
-    assert f"[default: {layers}]" in text
+    if model != "pixelcnn":  # which has no hidden layers to be named
+        groups = machine.shape["layers"] or [["one for each --modality"]]
+        assert f"[default: {'/'.join(','.join(map(str, group)) for group in groups)}]" in text
 
 
 OPTION = re.compile(r"^  (?:-h, )?--([a-z0-9-]+)", re.MULTILINE)
@@ -256,13 +274,13 @@ def test_the_help_of_a_model_says_nothing_of_others(model: str) -> None:
     """What its options mean, their choices and defaults are its own; the dozen that matter come first."""
     text = invoke("train", model, "--help").stdout
     assert text.startswith(f"Usage: boltz train {model} [OPTIONS]")
-    said = " ".join(text.split())
-    assert MACHINES[model].title in said and f"Example: boltz train {model} --layers" in said
-    others = "|".join(MACHINES.keys() - {model, "vae"})  # vae is the name of an objective, too
+    said, shape = " ".join(text.split()), "receptive-field" if model == "pixelcnn" else "layers"
+    assert MACHINES[model].title in said and f"Example: boltz train {model} --" in said
+    others = "|".join(MACHINES.keys() - {model, "vae", "made"})  # of which one is an objective, one a usual word
     if model != "dbn":  # whose machine is said to have an RBM on top
         assert re.search(rf"\b({others})\b", said.partition("Most used:")[2]) is None
     first = OPTION.findall(text.partition("Most used:")[2].partition("\n\n")[0])
-    assert first[0] == "layers" and {"data", "out", "epochs", "learning-rate"} <= set(first) and 9 < len(first) < 16
+    assert first[0] == shape and {"data", "out", "epochs", "learning-rate"} <= set(first) and 9 < len(first) < 16
     if model == "dbn":
         assert "--rule [cd|pcd] " in text
 
@@ -273,8 +291,8 @@ def test_help_without_a_model_names_all_of_them() -> None:
     said = " ".join(text.split())
     for model, machine in MACHINES.items():
         assert f"{model} {machine.title}." in said
-    assert "vae: Gaussian units" in said and "dbm, multimodal, dbn: Epochs of each" in said and "iwae-1l" in said
-    assert {"layers", "data", "recipe", "resume", "help"} <= set(OPTION.findall(text)) and text.count("\n") < 120
+    assert "vae, vlae: Gaussian units" in said and "dbm, multimodal, dbn: Epochs of each" in said and "iwae-1l" in said
+    assert {"layers", "data", "recipe", "resume", "help"} <= set(OPTION.findall(text)) and text.count("\n") < 140
 
 
 def test_every_option_reaches_the_run(data: Path) -> None:

@@ -231,7 +231,26 @@ def functions() -> dict[str, Good]:
         ),
         "vae": Good(
             boltz.vae,
-            {"units": [4, 3], "latent": 2, "x": X, "activation": "tanh", "visible": "bernoulli", **seed},
+            {
+                **{"units": [4, 3], "latent": 2, "x": X, "activation": "tanh", "visible": "bernoulli", **seed},
+                **{"decoder": "pixelcnn", "prior": "flow", "image": (2, 2), "receptive_field": 2, "filters": 3},
+                **{"maps": 1, "tied": True, "flow_steps": 2, "flow_widths": [3]},
+            },
+        ),
+        "nade": Good(
+            boltz.nade,
+            {"units": 4, "hidden": 3, "x": X, "activation": "sigmoid", "order": [2, 0, 1, 3], **seed},
+        ),
+        "made": Good(
+            boltz.made,
+            {"units": 4, "widths": [3], "x": X, "masks": 2, "activation": "relu", "natural": True, **seed},
+        ),
+        "pixelcnn": Good(
+            boltz.pixelcnn,
+            {
+                **{"units": 4, "x": X, "image": (2, 2), "receptive_field": 2, "filters": 3, "maps": 1, "tied": False},
+                **{"activation": "elu", **seed},
+            },
         ),
         "load": Good(boltz.load, {"path": MODEL}, paths=("path",)),
         "trajectory": Good(boltz.trajectory, {"path": RUN}, paths=("path",)),

@@ -19,6 +19,8 @@ RUNS: dict[str, Callable[[Path], Any]] = {
     "rbm": lambda out: plain_train(boltz.rbm(9, 4, x=ROWS), ROWS, out, snapshots=3, **SETTINGS),
     "dbm": lambda out: plain_train(boltz.dbm([9, 4, 3]), ROWS, out, pretrain_epochs=1, optimizer="adam", **SETTINGS),
     "vae": lambda out: plain_train(boltz.vae([9, 6], 2), ROWS, out, **SETTINGS),
+    "made": lambda out: plain_train(boltz.made(9, [5], masks=2), ROWS, out, **SETTINGS),
+    "vlae": lambda out: plain_train(boltz.vae([9, 5], 2, decoder="pixelcnn", prior="flow"), ROWS, out, **SETTINGS),
     "dbn": lambda out: plain_train(boltz.dbn([9, 4, 3]), ROWS, out, pretrain_epochs=1, **SETTINGS),
     "classifier": lambda out: boltz.fine_tune(boltz.dbm([9, 4, 3]), ROWS, np.arange(30) % 3, out=out, **SETTINGS),
 }

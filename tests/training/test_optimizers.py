@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from checks import factored
 from checks import training as checks
 from oracles.enumeration import Table
 from support.training import plain_train
@@ -31,6 +32,10 @@ def test_adam_by_hand() -> None:
     checks.check_adam()
 
 
+def test_adamax_by_hand() -> None:
+    factored.check_adamax()
+
+
 def test_a_long_process_keeps_few_settings() -> None:
     """A hundred trainings with a decay, each with settings of its own: what was made of them is let go."""
     rows = np.eye(4, dtype=np.float32)
@@ -50,7 +55,7 @@ def test_an_optimizer_starts_at_zero_but_for_the_second_moments(optimizer: str, 
     machine = checks.arena_machine().astype(dtype)
     for start in (0.0, 2.5):
         state = optimizers.init(Settings(optimizer=optimizer, adam_second=start), machine)
-        assert list(state) == (["first", "second"] if optimizer == "adam" else ["velocity"])
+        assert list(state) == {"adam": ["first", "second"], "adamax": ["first", "largest"]}.get(optimizer, ["velocity"])
         for name, x in state.items():
             assert x.dtype == dtype and x.shape == machine.arena.shape
             np.testing.assert_array_equal(x, start if name == "second" else 0)

@@ -77,6 +77,13 @@ KINDS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "rws": (lambda: boltz.sbn([6, 4, 3], [3], ROWS), {"objective": "rws", "samples": 3, "l2": 1e-3}),
     "iaf": (lambda: boltz.vae([6, [5], [4]], [3, 2], ROWS, posterior="iaf", flow_widths=[5]), {
         "objective": "stl", "samples": 2, "learning_rate": 0.01
+    "nade": (lambda: boltz.nade(6, 4, ROWS), {"learning_rate": 0.01}),
+    "made": (lambda: boltz.made(6, [4], ROWS, masks=2), {"optimizer": "adamax", "l2": 1e-3}),
+    "pixelcnn": (lambda: boltz.pixelcnn(6, ROWS, image=(2, 3), receptive_field=2, filters=2), {
+        "optimizer": "adamax", "averaging": "exponential", "average_decay": 0.8
+    }),
+    "lossy": (lambda: boltz.vae([6, 4], 2, ROWS, decoder="pixelcnn", prior="flow", image=(2, 3), flow_widths=[3]), {
+        "optimizer": "adamax", "free_bits": 0.4, "soft_free_bits": True, "averaging": "exponential"
     }),
     "up-down pcd": (lambda: boltz.dbn([6, 4, 3], ROWS), {"pretrain_epochs": 1, "k": 2, "optimizer": "nesterov"}),
     "up-down cd": (lambda: boltz.dbn([6, 4, 3], ROWS), {"rule": "cd", "pretrain_epochs": 1, "k": 1, "momentum": 0.5}),
