@@ -50,8 +50,7 @@ class Directed:
         params = {name: np.array(value, np.float64) for name, value in machine.params.items()}
         names = {name: "prior" if name == layers[-1][0] and layers[1:] else f"generative/{name}" for name, *_ in layers}
         laws = {layer: law(names[layer], factor, step) for layer, factor in machine.structure.factors}
-        return cls(layers, params, machine.structure.activation, laws)
-        return cls(layers, params, machine.structure.activation, flows_of(machine))
+        return cls(layers, params, machine.structure.activation, laws, flows_of(machine))
 
     @property
     def rbm(self) -> bool:

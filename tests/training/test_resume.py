@@ -77,6 +77,7 @@ KINDS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "rws": (lambda: boltz.sbn([6, 4, 3], [3], ROWS), {"objective": "rws", "samples": 3, "l2": 1e-3}),
     "iaf": (lambda: boltz.vae([6, [5], [4]], [3, 2], ROWS, posterior="iaf", flow_widths=[5]), {
         "objective": "stl", "samples": 2, "learning_rate": 0.01
+    }),
     "nade": (lambda: boltz.nade(6, 4, ROWS), {"learning_rate": 0.01}),
     "made": (lambda: boltz.made(6, [4], ROWS, masks=2), {"optimizer": "adamax", "l2": 1e-3}),
     "pixelcnn": (lambda: boltz.pixelcnn(6, ROWS, image=(2, 3), receptive_field=2, filters=2), {
