@@ -282,8 +282,8 @@ def pretraining_for(kind: str, epochs: int, preset: int) -> int:
 
 
 def preset(kind: str, rows: int, units: int, batch: int | None = None, held_out: bool = True) -> dict[str, Any]:
-    """The settings of a kind of machine (rbm, dbm, bm, multimodal, dbn, sbn, vae) for rows of so many units; batch is
-    the caller's.
+    """The settings of a kind of machine (rbm, dbm, bm, multimodal, dbn, sbn, vae, vlae, nade, made, pixelcnn) for rows
+    of so many units; batch is the caller's.
 
     held_out: whether there are held-out rows of their own, as this supposes; then validation, the share of the training
     rows that is held out, is 0. With held_out=False a tenth of few rows takes their place, since a machine that is

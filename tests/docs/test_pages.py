@@ -79,6 +79,10 @@ LAYERS = {
     "dbn": ("--layers=12,8", "--pretrain-epochs=1"),
     "sbn": ("--layers=12,8",),
     "vae": ("--layers=12",),
+    "vlae": ("--layers=12",),
+    "nade": ("--layers=16",),
+    "made": ("--layers=16",),
+    "pixelcnn": ("--filters=4",),
 }  # what a training gets besides, by its model
 
 
