@@ -81,7 +81,8 @@ SHARES: Mapping[str, Mapping[str, float]] = {
 
 
 BOUNDS = (
-    *("objective", "samples", "groups", "alpha", "beta", "sleep_share", "warmup_epochs", "free_bits"),
+    *("objective", "samples", "groups", "alpha", "beta", "sleep_share", "warmup_epochs"),
+    *("free_bits", "soft_free_bits"),
 )  # settings of hidden layers, which an exact likelihood does without
 LACKS: Mapping[str, tuple[str, ...]] = {
     "rbm": (

@@ -37,9 +37,11 @@ SPLITS = ("train", "valid", "test")
     "--sweeps",
     type=int,
     show_default=f"{SWEEPS:,}",
-    help="Gibbs sweeps of 100 chains (rbm, dbm, and the top of a dbn); an sbn or vae has none.",
+    help="Gibbs sweeps of 100 chains (undirected machines, and the top of a dbn); an sbn or vae has none.",
 )
-@click.option("--log-z", is_flag=True, help="Measure log Z from both sides as well, and judge that (rbm, dbm, dbn).")
+@click.option(
+    "--log-z", is_flag=True, help="Measure log Z from both sides as well, and judge that; an sbn or vae has none."
+)
 @click.option("--error", type=float, default=0.25, show_default=True, help="Half-width of its interval, in nats.")
 @click.option("--budget", type=float, default=600.0, show_default=True, help="Seconds that log Z may take.")
 @seed_option
@@ -51,8 +53,8 @@ def diagnose(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     """Diagnose a run or model file: what it learnt, mixing of its chains beside k of the training, dead units.
 
     Prints one line a finding, its verdict first: fine, attention or bad, with advice below. Half of the chains start at
-    the persistent chains of the run, or at data, half from independent units. An rbm, dbm or dbn that names no data is
-    judged by what needs none, and a last line says what was left out. Exit code 0 says that the work was done.
+    the persistent chains of the run, or at data, half from independent units. A machine with chains that names no data
+    is judged by what needs none, and a last line says what was left out. Exit code 0 says that the work was done.
 
     Example: boltz diagnose digits --log-z
     """

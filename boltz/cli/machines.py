@@ -145,6 +145,8 @@ def _vae(visible: int, shape: Shape, x: Any, seed: int) -> Model:
 
 def _vlae(visible: int, shape: Shape, x: Any, seed: int) -> Model:
     units = [visible, *_chain("a vlae", shape["layers"], 1)]
+    if len(shape["latent"]) != 1:
+        raise InputError(f"a vlae has one hidden layer, but --latent names {len(shape['latent'])}.")
     own = {name: shape[name] for name in CODES if name != "decoder"}
     return boltz.vae(units, list(shape["latent"]), x, seed, shape["activation"], decoder="pixelcnn", **own)
 

@@ -131,6 +131,7 @@ OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
     },
     "vlae": {
         "prior": PRIOR_OF_REAL,
+        "latent": "Gaussian units of the hidden layer.",
         "layers": "Units of the deterministic layers of the encoder, from the bottom, mirrored below the maps.",
         "evaluation_samples": "Importance samples a row for the test log-likelihood; 0 takes 1,000.",
     },

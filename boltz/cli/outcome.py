@@ -9,6 +9,7 @@ import boltz
 from boltz.cli.common import say
 from boltz.evaluation.per_unit import per_unit_lines, seen_words, visible_of
 from boltz.evaluation.words import SIMPLE, figures, number
+from boltz.models.files import means_known
 from boltz.training.minutes import used
 
 
@@ -39,8 +40,9 @@ def show(run: boltz.Run, result: Mapping[str, Any]) -> None:
                 say(told)
     views = getattr(run.model.plan, "views", ())
     drawn = [f"{what}-{view}.png" for what in ("samples", "filters") for view in views] if len(views) > 1 else []
-    usual = ["filters.png"] if run.model.layers[0].type.joint else ["samples.png", "filters.png"]
-    say(f"The run is in {run.path}: see {', '.join(drawn or usual)} and curves.png.")
+    samples = [] if run.model.layers[0].type.joint else ["samples.png"]
+    filters = ["filters.png"] if means_known(run.model) else []
+    say(f"The run is in {run.path}: see {', '.join(drawn or [*samples, *filters])} and curves.png.")
 
 
 def show_used(plan: boltz.Plan, result: Mapping[str, Any]) -> None:

@@ -73,9 +73,10 @@ def diagnose(
     Rows of a machine of several visible layers are arrays by view, or columns side by side. particles are states of all
     layers (chains, units) that the chains start from, such as the persistent chains of its training, for a deep belief
     net those of its RBM; without them the start is at rows of x. settings are those of its training, by name. Machines
-    without an RBM have no chains: only their units are judged. Raises InputError, and NumericalError for an overflow.
+    without an RBM have no chains: only their hidden units are judged. Raises InputError, and NumericalError for an
+    overflow.
     """
-    model = checked_machine(model, any_units=True, any_graph=True)
+    model = checked_machine(model, any_units=True, any_graph=True, any_factors=True)
     sweeps = checks.integer(sweeps, "sweeps", LEAST_SWEEPS, 10**7)
     key = Key.from_seed(seed).derive("diagnose")
     rows, x = x, host(visible_rows(model, x))
@@ -84,6 +85,8 @@ def diagnose(
     course = Course(sweeps, key, _sweeps_a_step(model, settings), given)
     if directed is None:
         return _boltzmann(checked_model(model, any_units=True, any_graph=True), x, course)
+    if not model.hidden_layers:
+        return Diagnosis(())
     active = machine_health.inactive_units(active_units(model, rows, seed), model.units)
     states = _recognised(directed, x, key)
     if undirected is None:

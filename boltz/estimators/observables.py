@@ -195,10 +195,10 @@ def observables(
     temperatures, where the machine itself is at T = 1, each with a standard error.
 
     One run of replica exchange serves all of them, with so many independent copies of a ladder of temperatures that is
-    fitted first, from infinity to the lowest one asked for. It goes on to where the state of least energy is common, if
-    all couplings can agree and most rungs lie before: then log Z is known at both ends. Each of so many rounds is a
-    sweep at every rung and swaps between neighbours; a third as many come first as burn-in. Half of the copies start
-    hot and half of them cold.
+    fitted first, from infinity to the lowest one asked for, or to where the state of least energy is common, if all
+    couplings can agree and that is near: then log Z is known at both ends. Each of so many rounds is a sweep at every
+    rung and swaps between neighbours; a third as many come first as burn-in. Half of the copies start hot and half of
+    them cold.
     Temperatures between rungs are reweighted (Shirts & Chodera 2008). Where units of two states have sparse couplings
     that they can all agree with, as in a ferromagnet, a sweep also turns clusters (Swendsen & Wang 1987), without which
     chains near a critical temperature are slow. Units must have two states, or all be categorical with the same states.
@@ -280,14 +280,14 @@ def _started(model: BoltzmannMachine, asked: float, copies: int, key: Key) -> tu
     of the last rung, which comes with them.
 
     That is the one asked for, or a higher one at which a state is common that all couplings agree with, where less than
-    half of the rungs lie beyond the one asked for: then log Z is known at both ends.
+    a quarter of the rungs lie beyond the one asked for: then log Z is known at both ends.
     """
     clusters = clusters_of(model)
     far = asked if clusters is None else max(asked, clusters.settled)
     last = far if np.isfinite(far) else asked
     places = fitted_places(_ladder(model, last), np.linspace(0, 1, PILOT_RUNGS), None, key.derive("ladder"))
     before = places[places < asked / last]
-    if len(places) > 2 * len(before) + 1:
+    if 3 * len(places) > 4 * len(before) + 4:
         places, last = np.append(before * last / asked, 1.0), asked
     ladder = _ladder(model, last)(places)
     modes = search(ladder.machine, key.derive("search"), {})

@@ -80,9 +80,7 @@ def describe(model: Any) -> Description:
     if isinstance(model, Run | Tuned) and model.path is not None:
         return Description(_told(of_path(model.path)))
     if isinstance(model, Run):
-        settings = model.settings.as_dict()
-        known = [name for name in settings if name not in LACKS.get(model.model.kind, ())]
-        told = effective({name: settings[name] for name in known}, type(model.settings))
+        told = effective(model.settings.as_dict(), type(model.settings), LACKS.get(model.model.kind, ()))
         return Description(_told({**_machine(model.model), "epochs": len(model.history), "settings": told}))
     if isinstance(model, Tuned):
         settings = effective(model.settings.as_dict(), type(model.settings))
@@ -185,7 +183,6 @@ def _of_run(path: Path) -> dict[str, Any]:
     run = description.drawn()
     plan, settings = run.plan, run.settings
     lacking, problem = LACKS.get(plan.kind, ()), _unread(path / run_folder.MODEL, load)
-    known = {name: value for name, value in settings.as_dict().items() if name not in lacking}
     history, result = metrics.read_metrics(path), read_result(path)
     origin: dict[str, Any] = {name: description.extra[name] for name in ("recipe", "init") if name in description.extra}
     return {
@@ -198,7 +195,7 @@ def _of_run(path: Path) -> dict[str, Any]:
         **({"trajectory": _trajectory(path)} if isinstance(plan, Graph) else {}),
         **origin,
         "data": description.data.table,
-        "settings": effective(known, type(settings)),
+        "settings": effective(settings.as_dict(), type(settings), lacking),
         "versions": description.versions,
         "test": None if result is None else result["test"],
     }

@@ -13,7 +13,7 @@ from boltz.data import Data
 from boltz.evaluation.page import Markup, both, tag
 from boltz.foreign import shown
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.files import Model, Seeing
+from boltz.models.files import Model, Seeing, means_known
 from boltz.models.graph import Layer
 from boltz.models.views import alone, of_several
 from boltz.plotting.images import Greys, Shape
@@ -24,6 +24,8 @@ from boltz.sampling.features import features
 Array = NDArray[Any]
 DRIVERS, STRONGEST = 6, 6
 MOST_EFFECTS = 1 << 26  # weights that are drawn
+HEARD = "visible units hear each other"
+HEARD_TOLD = "Visible units hear each other, so that no hidden unit has a picture of its own."
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,8 @@ def sights_of(model: Model, shapes: Mapping[str, Shape | None], pixels: int, mos
 
 def _effects(model: Model, view: Layer) -> tuple[Layer, Array, str]:
     """The layer that hears a visible one, what its units do to it, and that in words."""
+    if not means_known(model):
+        return view, np.zeros((view.units, 0)), HEARD
     machine = model.undirected if model.directed is None else None
     if machine is None or machine.graph.chained:
         return model.layers[1], *unit_effects(model)
@@ -155,7 +159,8 @@ def browser(sights: Sequence[Sight], place: int, units: Mapping[str, Any]) -> Ma
     """A button a hidden unit; what belongs to the chosen one stands beside them."""
     title = tag("h3", "Hidden units")
     if not units["units"]:
-        return both(title, tag("p", "There are too many weights to be drawn.", class_="soft"))
+        heard = any(sight.what == HEARD for sight in sights)
+        return both(title, tag("p", HEARD_TOLD if heard else "There are too many weights to be drawn.", class_="soft"))
     buttons = [
         tag(
             "button",

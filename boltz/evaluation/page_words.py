@@ -51,11 +51,10 @@ def notes_of(each: Trained, thing: Any) -> tuple[str, ...]:
 def acting(settings: Mapping[str, Any] | None, model: Model) -> Mapping[str, Any]:
     """The settings of the training without those that do nothing beside the others, or are off."""
     settings, lacking = settings or {}, LACKS.get(model.kind, ())
-    known = {name: value for name, value in settings.items() if name not in lacking}
     try:
-        known = effective(known, kind_of_settings(model.plan))
+        known = effective(settings, kind_of_settings(model.plan), lacking)
     except (KeyError, TypeError):  # somebody edited the file
-        return known
+        return {name: value for name, value in settings.items() if name not in lacking}
     return {name: x for name, x in known.items() if x != "none" and not (isinstance(x, float) and x == 0)}
 
 

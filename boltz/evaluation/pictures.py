@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.files import Model, states_outside
+from boltz.models.files import Model, means_known, states_outside
 from boltz.models.views import of_several
 from boltz.plotting import curves, images
-from boltz.plotting.machines import CHAINS, SWEEPS, Drawn, layer_means, means_known, unit_effects, view_effects
+from boltz.plotting.machines import CHAINS, SWEEPS, Drawn, layer_means, unit_effects, view_effects
 from boltz.sampling.sample import sample
 from boltz.storage import run_folder
 from boltz.training.description import RunDescription, read_description

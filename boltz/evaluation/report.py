@@ -42,7 +42,7 @@ from boltz.evaluation.rows import rows_given, visible_rows
 from boltz.evaluation.trained import Trained
 from boltz.evaluation.words import figures
 from boltz.foreign import shown
-from boltz.models.files import Model
+from boltz.models.files import Model, means_known
 from boltz.plotting.curves import curve_figures
 from boltz.plotting.machines import SWEEPS, layer_means, nearest_rows, never_on, unit_effects
 from boltz.plotting.results import plot_comparison, plot_log_z
@@ -267,7 +267,8 @@ def _samples(each: _Subject, progress: Report) -> Markup:
         return both(tag("h3", "Samples beside data"), tag("p", NO_PICTURE, class_="soft"))
     start, count = particles_of(each.found, progress), each.side**2
     start = start and {layer: x[:count] for layer, x in start.items()}
-    means, how = _drawn(each, each.model, SWEEPS, start), "samples: visible means"
+    means, what = _drawn(each, each.model, SWEEPS, start), "means" if means_known(each.model) else "states"
+    how = f"samples: visible {what}"
     if each.model.undirected is not None:
         began = "after the training" if start else "from independent units"
         how = f"samples: visible means of chains {SWEEPS} sweeps {began}"

@@ -142,10 +142,17 @@ def refuse_factors(model: HelmholtzMachine, name: str = "model") -> None:
     """
     for layer, factor in model.structure.factors:
         if layer not in [each.name for each in model.structure.latent[-1:]]:
+            kind = FACTOR_NAMES[type(factor)]
+            found = f"layer {layer} has a factor of its own ({kind})" if model.hidden_layers else f"it is a {kind}"
             raise InputError(
-                f"{name} must have units that are independent given the layer above, but layer {layer} has a factor of "
-                f"its own ({FACTOR_NAMES[type(factor)]}): train, sample, evaluate and compare take such machines."
+                f"{name} must have hidden layers, and units that are independent given the layer above, but {found}: "
+                "train, sample, evaluate, compare and diagnose take such machines."
             )
+
+
+def means_known(model: Model) -> bool:
+    """Whether visible units are independent given the layer above, so that they have means and effects to draw."""
+    return model.directed is None or model.visible in model.directed.structure.generative
 
 
 def refuse_coupled(model: Model, name: str = "model") -> None:

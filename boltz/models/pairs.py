@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from boltz.errors import InputError
-from boltz.kernels.cpu.sites import coloured, pair_sums
+from boltz.kernels.cpu.sites import Couplings, coloured, laid_out, pair_sums
 
 Array = NDArray[Any]
 Numbers = NDArray[np.int32]
@@ -105,6 +105,22 @@ class Pairs:
             ends = np.cumsum(np.bincount(colours)).tolist()
             self._colourings[units, columns] = Colouring(order, tuple(zip([0, *ends[:-1]], ends, strict=True)))
         return self._colourings[units, columns]
+
+    def couplings(self, weights: Array, units: int, columns: int) -> Couplings:
+        """Weights (pairs,) as a sweep of units of so many columns reads them."""
+        order = self.colouring(units, columns).order
+        if columns > 1:
+            starts, neighbours, places = self.symmetric(units * columns)
+            return Couplings(order, starts, neighbours, weights[places], np.empty(0, np.int8))
+        if units not in self._laid:
+            self._laid[units] = laid_out(order, *self.symmetric(units))
+        laid = self._laid[units]
+        alike = len(laid.strides) > 0 and weights.min() == weights.max()
+        return laid._replace(weights=weights[:1] if alike else weights[laid.weights])
+
+    @cached_property
+    def _laid(self) -> dict[int, Couplings]:
+        return {}
 
     @cached_property
     def _colourings(self) -> dict[tuple[int, int], Colouring]:

@@ -32,6 +32,11 @@ DIRECTED: Panels = {
     "bound of 50 samples, training minus held-out (nats)": {"bound_gap": ""},
     "gradient norm": {"gradient_norm": ""},
 }
+EXACT: Panels = {
+    "log-likelihood (nats a row)": {"log_likelihood": "training", "held_out_likelihood": "held-out"},
+    "log-likelihood, training minus held-out (nats)": {"likelihood_gap": ""},
+    "gradient norm": {"gradient_norm": ""},
+}
 TUNING: Panels = {
     "loss (nats a row)": {"train_loss": "training", "loss": "validation"},
     "wrong classes of the validation rows (share)": {"error": ""},
@@ -66,18 +71,25 @@ def curve_figures(history: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
 
 
 def with_held_out(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The records with the bound of held-out rows, where that of the training rows and the gap of both are known."""
+    """The records with the bound or the log-likelihood of held-out rows, where that of the training rows and the gap of
+    both are known.
+    """
+    pairs = {
+        "held_out_bound": ("importance_bound", "bound_gap"),
+        "held_out_likelihood": ("log_likelihood", "likelihood_gap"),
+    }
     found = []
     for record in history:
-        bound, gap = _number(record.get("importance_bound")), _number(record.get("bound_gap"))
-        found.append({**record, "held_out_bound": None if bound is None or gap is None else bound - gap})
+        told = {name: [_number(record.get(each)) for each in pair] for name, pair in pairs.items()}
+        found.append({**record, **{name: None if a is None or b is None else a - b for name, (a, b) in told.items()}})
     return found
 
 
 def recorded_panels(history: Sequence[Mapping[str, Any]]) -> Panels:
     """The panels of which something was recorded, or the first one alone where nothing was."""
     recorded = {name for record in history for name, value in record.items() if _number(value) is not None}
-    panels = TUNING if "train_loss" in recorded else DIRECTED if "bound" in recorded else UNDIRECTED
+    kinds = {"train_loss": TUNING, "bound": DIRECTED, "log_likelihood": EXACT}
+    panels = next((panels for name, panels in kinds.items() if name in recorded), UNDIRECTED)
     return {title: lines for title, lines in panels.items() if recorded & lines.keys()} or dict([*panels.items()][:1])
 
 

@@ -12,7 +12,16 @@ from boltz import checks
 from boltz.data.dataset import Data
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine, refuse_views
-from boltz.models.files import Model, Seeing, checked_machine, outside, states_inside, visible_rows
+from boltz.models.files import (
+    Model,
+    Seeing,
+    checked_machine,
+    means_known,
+    outside,
+    refuse_factors,
+    states_inside,
+    visible_rows,
+)
 from boltz.models.scaling import Scaling
 from boltz.models.views import alone, of_several
 from boltz.plotting import curves, images
@@ -53,7 +62,7 @@ def plot_samples(
     state = sample(machine, chains, sweeps if chained else None, seed, None if start is None else "data", start)
     drawn = layer_means(machine, machine.visible, state)
     how = f"{chains:,} chains after {sweeps:,} sweeps" if chained else f"{chains:,} samples"
-    return images.sample_grid(drawn.values, shape, f"visible means of {how}", drawn.greys)
+    return images.sample_grid(drawn.values, shape, f"visible {drawn.what} of {how}", drawn.greys)
 
 
 def plot_beside(
@@ -128,11 +137,6 @@ def plot_curves(run: Any) -> Figure:
     return curves.learning_curves(history)
 
 
-def means_known(model: Model) -> bool:
-    """Whether visible units are independent given the layer above, so that there are means and effects to draw."""
-    return model.directed is None or model.visible in model.directed.structure.generative
-
-
 def unit_effects(model: Model) -> tuple[Any, str]:
     """What each unit of the lowest hidden layer does to the visible ones, (visible, hidden), and what that is in words.
 
@@ -140,6 +144,8 @@ def unit_effects(model: Model) -> tuple[Any, str]:
     the place of -2 (Gaussian), or at 1 in the place of 0, all others at 0, or at 1/2. Gaussian visible units are in
     units of the machine. Those that were never on in training are at 0.
     """
+    if model.directed is not None:
+        refuse_factors(model.directed)
     if model.undirected is not None and (of_several(model) is not None or not model.hidden_layers):
         return view_effects(model.undirected, model.visible)
     lowest, blank = model.layers[1], never_on(model)

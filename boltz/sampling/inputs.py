@@ -12,8 +12,10 @@ from scipy.sparse import issparse
 
 import boltz.kernels as kernels
 from boltz import arrays
+from boltz.kernels.cpu.sites import Couplings
 from boltz.kernels.cuda.split import split
 from boltz.models.boltzmann import BoltzmannMachine, State
+from boltz.models.graph import Edge
 from boltz.rng import Stream
 
 Array = NDArray[Any]
@@ -68,9 +70,12 @@ def turned_weights(machine: BoltzmannMachine) -> dict[Any, Any]:
 
 
 def _turned_sparse(machine: BoltzmannMachine) -> dict[Any, Any]:
-    """The same of a machine with sparse couplings: those within a layer as a symmetric sparse matrix, once."""
+    """The same of a machine with sparse couplings: those within a layer as sweeps read them."""
     found: dict[Any, Any] = {}
     for edge in machine.graph.edges:
+        if edge.within and edge.pairs is not None:
+            found |= {edge.key: couplings_of(machine, edge)}
+            continue
         matrix = machine.matrix(edge.key)
         if edge.within:
             found |= {edge.key: matrix}
@@ -79,6 +84,13 @@ def _turned_sparse(machine: BoltzmannMachine) -> dict[Any, Any]:
         else:
             found |= {edge.key: matrix.T.tocsr(), ("up", edge.key): matrix}
     return found
+
+
+def couplings_of(machine: BoltzmannMachine, edge: Edge) -> Couplings:
+    """Sparse couplings within a layer as sweeps read them."""
+    assert edge.pairs is not None
+    columns = machine.unit_type(edge.lower).columns
+    return edge.pairs.couplings(machine.params[edge.key], machine.units[edge.lower] // columns, columns)
 
 
 def _turned(weight: Array) -> Array:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from textwrap import fill
 from typing import Any, TypeVar
@@ -69,10 +69,11 @@ def choices(*kinds: type[Any]) -> dict[str, tuple[str, ...]]:
     return {each.name: each.metadata["choices"] for kind in kinds for each in fields(kind) if each.metadata["choices"]}
 
 
-def effective(settings: Values, kind: type[Any]) -> dict[str, Any]:
-    """The settings of a class that do something beside the others."""
+def effective(settings: Values, kind: type[Any], lacking: Collection[str] = ()) -> dict[str, Any]:
+    """The settings of a class that do something beside the others, but for those that a machine lacks."""
     needed = needs(kind)
-    return {name: value for name, value in settings.items() if name not in needed or needed[name].met(settings)}
+    known = {name: value for name, value in settings.items() if name not in lacking}
+    return {name: value for name, value in known.items() if name not in needed or needed[name].met(settings)}
 
 
 def explained(kind: type[T]) -> type[T]:

@@ -400,11 +400,13 @@ def plenty(machine: HelmholtzMachine) -> Floats:
     return np.resize(rows_of(machine), (42, 3))
 
 
-def check_path(machine: HelmholtzMachine, name: str, warmup: float = 0.0, free_bits: float = 0.0) -> None:
+def check_path(
+    machine: HelmholtzMachine, name: str, warmup: float = 0.0, free_bits: float = 0.0, rows: Floats | None = None
+) -> None:
     """The gradient is that of the bound as a function of the parameters, with the noise that the library draws."""
     values, bound = SMOOTH[name]
     settings = DirectedSettings(**values, warmup_epochs=warmup, free_bits=free_bits)
-    x = plenty(machine)
+    x = plenty(machine) if rows is None else rows
     case = drawn(machine, x, settings.knobs.total)
     scale, base = (CLOCK.done / warmup if warmup else 1.0), Directed.of(machine)
     states = case.states(base)

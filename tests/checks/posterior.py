@@ -52,6 +52,24 @@ SMOOTH = {
     "two layers": random(boltz.vae([3, [4], [3]], [2, 2]), 0.6, 12),
     "three layers": random(boltz.vae([2, [], [2], []], [2, 1, 2]), 0.5, 13),
     "gaussian v": random(boltz.vae([3, 3], 2, visible="gaussian"), 0.5, 14),
+    "flow prior": random(boltz.vae([3, [3], [3]], [2, 2], prior="flow", flow_widths=[3]), 0.6, 15),
+    "coupling prior": random(boltz.vae([3, 4], 3, prior="coupling", flow_widths=[3]), 0.6, 16),
+    "lossy": random(
+        boltz.vae(
+            [6, 3],
+            2,
+            activation="elu",
+            decoder="pixelcnn",
+            prior="flow",
+            image=(2, 3),
+            receptive_field=2,
+            filters=2,
+            maps=1,
+            flow_widths=[3],
+        ),
+        0.6,
+        17,
+    ),
 }
 DEEP = {name: SMALL[name] for name in ("dbm2", "dbm3", "dbm4", "ring", "dbm2 tall")}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from checks import laid_out
 
 import boltz
 from boltz.kernels import reference_sites as reference
@@ -30,11 +31,17 @@ def test_sparse_sweeps_are_those_of_the_reference(shape: tuple[int, ...], dtype:
     field = np.random.default_rng(2).normal(size=(1, units)).astype(dtype)
     one = states_of(40, units, -1.0, dtype)
     other = one.copy()
-    for kernel, state in ((sites.sparse_sweep, one), (reference.sparse_sweep, other)):
-        for part in parts:
-            couplings = order, matrix.indptr, matrix.indices, matrix.data
-            kernel(field, couplings, part, 0.7, (-1.0, 1.0), STREAM, 2, state)
+    laid = pairs.couplings(model.params[model.graph.edges[0].key], units, 1)
+    for part in parts:
+        sites.sparse_sweep(field, laid, part, 0.7, (-1.0, 1.0), STREAM, 2, one)
+        couplings = order, matrix.indptr, matrix.indices, matrix.data
+        reference.sparse_sweep(field, couplings, part, 0.7, (-1.0, 1.0), STREAM, 2, other)
     assert (one != other).mean() < 1e-3 and set(np.unique(one)) == {-1.0, 1.0}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_laid_out_sweeps_are_those_of_the_reference(dtype: Any) -> None:
+    laid_out.check_laid_out_sweeps(dtype)
 
 
 def test_cluster_flips_are_those_of_the_reference() -> None:

@@ -29,19 +29,28 @@ ACTIVATIONS: dict[str, Callable[[Values], Values]] = {
 
 @dataclass(frozen=True, eq=False)
 class Directed:
-    """A Helmholtz machine as plain arrays: layers (name, units, kind) from the visible one up, parameters by name."""
+    """A Helmholtz machine as plain arrays: layers (name, units, kind) from the visible one up, parameters by name.
+
+    laws: log-densities of the layers that have a factor of their own, as functions of the parameters, the state, and
+    that of the layer above or None.
+    """
 
     layers: tuple[tuple[str, int, str], ...]
     params: dict[str, Values]
     activation: str = "tanh"
+    laws: Mapping[str, Callable[[dict[str, Values], Values, Any], Values]] = field(default_factory=dict)
     flows: Mapping[str, Any] = field(default_factory=dict)  # behind the draws of recognition, by layer
 
     @classmethod
-    def of(cls, machine: Any) -> Directed:
-        """Copy the parameters of a boltz machine, found by their names."""
+    def of(cls, machine: Any, step: int | None = None) -> Directed:
+        """Copy the parameters of a boltz machine, found by their names; step is that of training."""
+        from oracles.factors import law
+
         layers = tuple((layer.name, layer.units, layer.kind) for layer in machine.layers)
         params = {name: np.array(value, np.float64) for name, value in machine.params.items()}
-        return cls(layers, params, machine.structure.activation, flows_of(machine))
+        names = {name: "prior" if name == layers[-1][0] and layers[1:] else f"generative/{name}" for name, *_ in layers}
+        laws = {layer: law(names[layer], factor, step) for layer, factor in machine.structure.factors}
+        return cls(layers, params, machine.structure.activation, laws, flows_of(machine))
 
     @property
     def rbm(self) -> bool:
@@ -117,10 +126,14 @@ def log_prior(machine: Directed, top: Values) -> Values:
 def log_p(machine: Directed, state: State) -> dict[str, Values]:
     """log p of each layer given the one above it, (rows,) by layer; the topmost drawn one under the prior."""
     found = {}
-    for (name, _, kind), (above, *_) in zip(machine.layers, machine.latent, strict=False):
-        found[name] = log_density(kind, outputs(machine, f"generative/{name}", state[above]), state[name])
-    top = machine.latent[-1][0]
-    return found | {top: log_prior(machine, state[top])}
+    for (name, _, kind), above in zip(machine.layers, [*(layer[0] for layer in machine.latent), None], strict=False):
+        if name in machine.laws:
+            found[name] = machine.laws[name](machine.params, state[name], None if above is None else state[above])
+        elif above is None:
+            found[name] = log_prior(machine, state[name])
+        else:
+            found[name] = log_density(kind, outputs(machine, f"generative/{name}", state[above]), state[name])
+    return found
 
 
 def log_q(machine: Directed, state: State) -> dict[str, Values]:
