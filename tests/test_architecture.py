@@ -101,6 +101,7 @@ WIDE = {
     "models.autoregressive.made": 7,  # likewise
     "models.autoregressive.pixelcnn": 9,
     "models.builders.vae": 16,
+    "models.builders.sbn": 10,
     "sampling.recognition.sampled": 7,
     "sampling.recognition.draw": 7,
     "models.wiring.graph": 8,

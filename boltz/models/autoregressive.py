@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from boltz import checks
-from boltz.models.builders import convolutions, image_shape, machine_of_structure
+from boltz.models.builders import machine_of_structure
+from boltz.models.chosen import convolutions, image_shape
 from boltz.models.graph import MOST_LAYERS, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.nn.factors import Factor

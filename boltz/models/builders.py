@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +14,16 @@ from boltz import checks, scale
 from boltz.arrays import beside
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
+from boltz.models.chosen import (
+    DECODERS,
+    FLOWS,
+    convolutions,
+    factors_inside,
+    flow_prior,
+    image_shape,
+    posteriors,
+    sizes_of,
+)
 from boltz.models.documents import log_frequencies
 from boltz.models.files import visible_rows
 from boltz.models.graph import MOST_LAYERS, Graph, Layer
@@ -24,12 +33,7 @@ from boltz.models.views import alone, views_of
 from boltz.nn.arena import Tape
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.nn.factors import Dense, Factor, fitting
-from boltz.nn.flows import AutoregressiveFlow, CouplingFlow
-from boltz.nn.invertible import MOST_STEPS
-from boltz.nn.made import Made
-from boltz.nn.nade import Nade
 from boltz.nn.pixelcnn import PixelCNN
-from boltz.nn.registry import POSTERIORS
 from boltz.rng import Key
 from boltz.units import kind_of, units_of
 from boltz.units.holes import first_guesses, parted_holes
@@ -37,14 +41,6 @@ from boltz.units.onehot import by_columns
 from boltz.units.states import inside, largest_state, smoothed
 
 Array = NDArray[Any]
-DECODERS = ("dense", "pixelcnn")
-ENCODERS = ("gaussian", *POSTERIORS)
-FLOWS: Mapping[str, Any] = {"normal": None, "flow": AutoregressiveFlow, "coupling": CouplingFlow}
-INSIDE: Mapping[str, Callable[[int, int, int], Factor]] = {
-    "nade": Nade,
-    "made": lambda units, hidden, given: Made(units, (hidden,), given),
-}  # name -> the factor of (units, hidden units, units of the layer above)
-CONDITIONAL_NAMES, BINARY_PRIORS = ("dense", *INSIDE), ("factorial", *INSIDE)
 LEAST_COUPLED = 3  # units that couplings within a set are told of
 GUIDE = "for couplings within a layer see boltz.ising and 'Any Ising model' in the guide for physicists"
 
@@ -65,7 +61,7 @@ def helmholtz(
     measured from the mean of their column of x, in its spread, so that results follow the units of the data: without x,
     training takes both from its rows. Of a constant column nothing is learnt. Raises InputError.
     """
-    sizes = _sizes(units, "units", 2)
+    sizes = sizes_of(units, "units", 2)
     listed = checks.sequence(kinds, "kinds", MOST_LAYERS)
     if len(listed) != len(sizes):
         raise InputError(f"kinds must name one kind for each of the {len(sizes)} layers, got {len(listed)}.")
@@ -73,7 +69,7 @@ def helmholtz(
     groups = checks.sequence(widths, "widths", MOST_LAYERS) or [()] * (len(sizes) - 1)
     if len(groups) != len(sizes) - 1:
         raise InputError(f"widths must hold one list for each of the {len(sizes) - 1} conditionals, got {len(groups)}.")
-    inner = tuple(tuple(_sizes(group, f"widths[{i}]", 0)) for i, group in enumerate(groups))
+    inner = tuple(tuple(sizes_of(group, f"widths[{i}]", 0)) for i, group in enumerate(groups))
     return machine_of_structure(Structure(_layers(sizes, chosen), inner, activation), x, seed)
 
 
@@ -100,23 +96,11 @@ def sbn(
     "nade" or "made" in the top one. conditional_units and prior_units are the hidden units of each such net, and widths
     are then those of recognition alone. Units of such layers are binary. Raises InputError.
     """
-    sizes = _sizes(units, "units", 2)
-    inner = tuple(_sizes(widths, "widths", 0))
+    sizes = sizes_of(units, "units", 2)
+    inner = tuple(sizes_of(widths, "widths", 0))
     kinds = [checks.choice(visible, "visible", CONDITIONALS), *["bernoulli"] * (len(sizes) - 1)]
     layers = _layers(sizes, kinds)
-    above = checks.choice(conditionals, "conditionals", CONDITIONAL_NAMES)
-    top = checks.choice(prior, "prior", BINARY_PRIORS)
-    if above in INSIDE and visible != "bernoulli":
-        raise InputError(f"conditionals {above} are of binary units, got visible {visible}: give conditionals dense.")
-    each = [
-        *((above, "conditional_units", conditional_units, below.units) for below in layers[1:]),
-        (top, "prior_units", prior_units, 0),
-    ]
-    factors = tuple(
-        (layer.name, INSIDE[name](layer.units, checks.integer(hidden, argument, 1, 10**7), given))
-        for layer, (name, argument, hidden, given) in zip(layers, each, strict=True)
-        if name in INSIDE
-    )
+    factors = factors_inside(layers, (conditionals, conditional_units), (prior, prior_units))
     structure = Structure(layers, (inner,) * (len(sizes) - 1), activation, factors=factors)
     return machine_of_structure(structure, x, seed)
 
@@ -168,8 +152,8 @@ def vae(
         raise InputError("units must name the visible units first, got none.")
     deep = any(not isinstance(n, int | np.integer) for n in listed[1:])
     groups = listed[1:] if deep else [listed[1:]]
-    widths = tuple(tuple(_sizes(g, f"units[{i + 1}]" if deep else "units", 0)) for i, g in enumerate(groups))
-    sizes = _sizes([latent] if isinstance(latent, int | np.integer) else latent, "latent", 1)
+    widths = tuple(tuple(sizes_of(g, f"units[{i + 1}]" if deep else "units", 0)) for i, g in enumerate(groups))
+    sizes = sizes_of([latent] if isinstance(latent, int | np.integer) else latent, "latent", 1)
     if len(sizes) != len(widths):
         raise InputError(
             f"latent must name as many layers as units has groups of deterministic layers, {len(widths)}, "
@@ -183,48 +167,10 @@ def vae(
         maps, own = checks.integer(maps, "maps", 1, 10**4), convolutions(receptive_field, filters, tied, activation)
         factors.append(("v", PixelCNN(*shape, sizes[0], inner, maps, **own)))
     if checks.choice(prior, "prior", FLOWS) != "normal":
-        factors.append((f"h{len(sizes)}", _flow(prior, sizes[-1], flow_steps, flow_widths)))
-    flows = _posteriors(posterior, sizes, flow_steps, flow_widths)
+        factors.append((f"h{len(sizes)}", flow_prior(prior, sizes[-1], flow_steps, flow_widths)))
+    flows = posteriors(posterior, sizes, flow_steps, flow_widths)
     structure = Structure(_layers([count, *sizes], kinds), widths, activation, "factorial", tuple(factors), flows)
     return machine_of_structure(structure, x, seed)
-
-
-def _posteriors(name: str, sizes: list[int], steps: Any, widths: Any) -> tuple[tuple[str, Any], ...]:
-    """The flow of this name behind the draw of each hidden layer, from the bottom; none for "gaussian"."""
-    if checks.choice(name, "posterior", ENCODERS) == "gaussian":
-        return ()
-    of, inner = POSTERIORS[name], tuple(_sizes(widths, "flow_widths", 1))
-    steps = checks.integer(steps, "flow_steps", 1, MOST_STEPS)
-    return tuple((f"h{i}", of(units, steps, inner, 2 * units)) for i, units in enumerate(sizes, 1))
-
-
-def _flow(prior: str, units: int, steps: Any, widths: Any) -> Factor:
-    """The flow of this name as prior of so many units."""
-    inner = tuple(_sizes(widths, "flow_widths", 1))
-    found: Factor = FLOWS[prior](units, checks.integer(steps, "flow_steps", 1, MOST_STEPS), inner)
-    return found
-
-
-def convolutions(receptive_field: Any, filters: Any, tied: Any, activation: str) -> dict[str, Any]:
-    """The settings of the masked convolutions of a PixelCNN."""
-    return {
-        "layers": checks.integer(receptive_field, "receptive_field", 0, 1000),
-        "filters": checks.integer(filters, "filters", 1, 10**4),
-        "tied": checks.flag(tied, "tied"),
-        "activation": activation,
-    }
-
-
-def image_shape(image: Any, x: Any, units: int) -> tuple[int, int]:
-    """Height and width of rows of so many pixels: as told, those of Data, or those of a square; raises InputError."""
-    told = image if image is not None else getattr(x, "shape", None) if hasattr(x, "fingerprint") else None
-    side = math.isqrt(units)
-    sides = checks.sequence((side, side) if told is None else told, "image", 2)
-    found = [checks.integer(each, "image", 1, 10**7) for each in sides]
-    if len(found) != 2 or found[0] * found[1] != units:
-        word = "a square" if told is None else checks.few(found)
-        raise InputError(f"image must be (height, width) of {units} pixels, got {word}: say it as in image=(28, 28).")
-    return found[0], found[1]
 
 
 def dbn(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.float32) -> HelmholtzMachine:
@@ -233,7 +179,7 @@ def dbn(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.floa
     Weights are normal with standard deviation 0.01, those of recognition the transposes of those of generation; biases
     as in helmholtz. Raises InputError.
     """
-    sizes = _sizes(units, "units", 3)
+    sizes = sizes_of(units, "units", 3)
     dtype = checks.floating(dtype, "dtype")
     layers = _layers(sizes, ["bernoulli"] * len(sizes))
     machine = empty(Structure(layers, ((),) * (len(sizes) - 2), prior="rbm"), dtype)
@@ -246,14 +192,6 @@ def dbn(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.floa
             f"generative/{below.name}/0/weight"
         ].T
     return _fitted(machine, x)
-
-
-def _sizes(value: Any, name: str, least: int) -> list[int]:
-    listed = checks.sequence(value, name, MOST_LAYERS)
-    found = [checks.integer(n, f"{name}[{i}]", 1, 10**7) for i, n in enumerate(listed)]
-    if len(found) < least:
-        raise InputError(f"{name} must name at least {least} layers, got {found}.")
-    return found
 
 
 def _layers(sizes: Sequence[int], kinds: Sequence[str]) -> tuple[Layer, ...]:

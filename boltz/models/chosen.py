@@ -1,0 +1,93 @@
+"""What builders of directed machines choose by name: factors of layers, and flows behind encoders."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from boltz import checks
+from boltz.errors import InputError
+from boltz.models.graph import MOST_LAYERS, Layer
+from boltz.nn.factors import Factor
+from boltz.nn.flows import AutoregressiveFlow, CouplingFlow
+from boltz.nn.invertible import MOST_STEPS
+from boltz.nn.made import Made
+from boltz.nn.nade import Nade
+from boltz.nn.registry import POSTERIORS
+
+DECODERS = ("dense", "pixelcnn")
+ENCODERS = ("gaussian", *POSTERIORS)
+FLOWS: Mapping[str, Any] = {"normal": None, "flow": AutoregressiveFlow, "coupling": CouplingFlow}
+INSIDE: Mapping[str, Callable[[int, int, int], Factor]] = {
+    "nade": Nade,
+    "made": lambda units, hidden, given: Made(units, (hidden,), given),
+}  # name -> the factor of (units, hidden units, units of the layer above)
+NETS, PRIORS = ("dense", *INSIDE), ("factorial", *INSIDE)
+
+
+def sizes_of(value: Any, name: str, least: int) -> list[int]:
+    listed = checks.sequence(value, name, MOST_LAYERS)
+    found = [checks.integer(n, f"{name}[{i}]", 1, 10**7) for i, n in enumerate(listed)]
+    if len(found) < least:
+        raise InputError(f"{name} must name at least {least} layers, got {found}.")
+    return found
+
+
+def factors_inside(
+    layers: Sequence[Layer], conditionals: tuple[Any, Any], prior: tuple[Any, Any]
+) -> tuple[tuple[str, Factor], ...]:
+    """(layer, factor) of the layers of a sigmoid belief net whose units hear each other, from the bottom.
+
+    conditionals and prior are what sbn is told: a name, and the hidden units of each. Raises InputError.
+    """
+    name, top = checks.choice(conditionals[0], "conditionals", NETS), checks.choice(prior[0], "prior", PRIORS)
+    if name in INSIDE and layers[0].kind != "bernoulli":
+        raise InputError(
+            f"conditionals {name} are of binary units, got visible {layers[0].kind}: give conditionals dense."
+        )
+    each = [(name, "conditional_units", conditionals[1], above.units) for above in layers[1:]]
+    each.append((top, "prior_units", prior[1], 0))
+    return tuple(
+        (layer.name, INSIDE[own](layer.units, checks.integer(hidden, argument, 1, 10**7), given))
+        for layer, (own, argument, hidden, given) in zip(layers, each, strict=True)
+        if own in INSIDE
+    )
+
+
+def posteriors(name: str, sizes: list[int], steps: Any, widths: Any) -> tuple[tuple[str, Any], ...]:
+    """The flow of this name behind the draw of each hidden layer, from the bottom; none for "gaussian"."""
+    if checks.choice(name, "posterior", ENCODERS) == "gaussian":
+        return ()
+    of, inner = POSTERIORS[name], tuple(sizes_of(widths, "flow_widths", 1))
+    steps = checks.integer(steps, "flow_steps", 1, MOST_STEPS)
+    return tuple((f"h{i}", of(units, steps, inner, 2 * units)) for i, units in enumerate(sizes, 1))
+
+
+def flow_prior(prior: str, units: int, steps: Any, widths: Any) -> Factor:
+    """The flow of this name as prior of so many units."""
+    inner = tuple(sizes_of(widths, "flow_widths", 1))
+    found: Factor = FLOWS[prior](units, checks.integer(steps, "flow_steps", 1, MOST_STEPS), inner)
+    return found
+
+
+def convolutions(receptive_field: Any, filters: Any, tied: Any, activation: str) -> dict[str, Any]:
+    """The settings of the masked convolutions of a PixelCNN."""
+    return {
+        "layers": checks.integer(receptive_field, "receptive_field", 0, 1000),
+        "filters": checks.integer(filters, "filters", 1, 10**4),
+        "tied": checks.flag(tied, "tied"),
+        "activation": activation,
+    }
+
+
+def image_shape(image: Any, x: Any, units: int) -> tuple[int, int]:
+    """Height and width of rows of so many pixels: as told, those of Data, or those of a square; raises InputError."""
+    told = image if image is not None else getattr(x, "shape", None) if hasattr(x, "fingerprint") else None
+    side = math.isqrt(units)
+    sides = checks.sequence((side, side) if told is None else told, "image", 2)
+    found = [checks.integer(each, "image", 1, 10**7) for each in sides]
+    if len(found) != 2 or found[0] * found[1] != units:
+        word = "a square" if told is None else checks.few(found)
+        raise InputError(f"image must be (height, width) of {units} pixels, got {word}: say it as in image=(28, 28).")
+    return found[0], found[1]
