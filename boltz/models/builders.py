@@ -21,6 +21,7 @@ from boltz.models.chosen import (
     factors_inside,
     flow_prior,
     image_shape,
+    parted,
     posteriors,
     sizes_of,
 )
@@ -147,12 +148,7 @@ def vae(
 
     Raises InputError.
     """
-    listed = checks.sequence(units, "units", MOST_LAYERS)
-    if not listed:
-        raise InputError("units must name the visible units first, got none.")
-    deep = any(not isinstance(n, int | np.integer) for n in listed[1:])
-    groups = listed[1:] if deep else [listed[1:]]
-    widths = tuple(tuple(sizes_of(g, f"units[{i + 1}]" if deep else "units", 0)) for i, g in enumerate(groups))
+    count, widths = parted(units)
     sizes = sizes_of([latent] if isinstance(latent, int | np.integer) else latent, "latent", 1)
     if len(sizes) != len(widths):
         raise InputError(
@@ -160,7 +156,6 @@ def vae(
             f"got {checks.few(sizes)}."
         )
     kinds = [checks.choice(visible, "visible", CONDITIONALS), *["gaussian"] * len(sizes)]
-    count = checks.integer(listed[0], "units[0]", 1, 10**7)
     factors: list[tuple[str, Factor]] = []
     if checks.choice(decoder, "decoder", DECODERS) == "pixelcnn":
         shape, inner = image_shape(image, x, count), tuple(reversed(widths[0]))

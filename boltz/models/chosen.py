@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from boltz import checks
 from boltz.errors import InputError
 from boltz.models.graph import MOST_LAYERS, Layer
@@ -32,6 +34,17 @@ def sizes_of(value: Any, name: str, least: int) -> list[int]:
     if len(found) < least:
         raise InputError(f"{name} must name at least {least} layers, got {found}.")
     return found
+
+
+def parted(units: Any) -> tuple[int, tuple[tuple[int, ...], ...]]:
+    """The visible units, and the groups of deterministic layers from the bottom, that vae is told; raises InputError."""
+    listed = checks.sequence(units, "units", MOST_LAYERS)
+    if not listed:
+        raise InputError("units must name the visible units first, got none.")
+    deep = any(not isinstance(n, int | np.integer) for n in listed[1:])
+    groups = listed[1:] if deep else [listed[1:]]
+    widths = tuple(tuple(sizes_of(g, f"units[{i + 1}]" if deep else "units", 0)) for i, g in enumerate(groups))
+    return checks.integer(listed[0], "units[0]", 1, 10**7), widths
 
 
 def factors_inside(
