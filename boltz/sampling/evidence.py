@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from boltz import arrays, checks, scale
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.files import Model, visible_rows
+from boltz.models.files import Model, means_known, visible_rows
 from boltz.models.graph import Layer
 from boltz.models.views import alone, views_of
 from boltz.units.onehot import by_codes, one_hot, shape_of
@@ -73,6 +73,8 @@ def evidence_of(model: Model, x: Any, mask: Any = None, name: str = "x") -> Evid
         raise InputError(
             f"{name} must have no unknown counts, since the length of a document is the sum of all of them."
         )
+    if not means_known(model) and not known.all():
+        raise InputError(f"{name} must have no unknown entries, since visible units of a {model.kind} hear each other.")
     if layer.columns > 1:
         found, known = _in_columns(found, known, layer, name)
     rows = found if known.all() else np.where(known, found, _any_state(layer, found))

@@ -23,6 +23,7 @@ from support import stats
 from support.training import plain_train
 
 import boltz
+from boltz.errors import InputError
 from boltz.estimators.likelihood import importance_bounds
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.parallel import Workers
@@ -295,6 +296,21 @@ def check_start() -> None:
             again = boltz.load(folder)
         assert isinstance(again, HelmholtzMachine) and again.structure == machine.structure
         assert hash(again.structure) == hash(machine.structure) and np.array_equal(again.arena, machine.arena)
+
+
+def check_holes() -> None:
+    """Rows with unknown entries are refused, as no unit can be left out of those that hear it."""
+    for machine in (tractable()["nade"], latent()["lossy"]):
+        rows = rows_of(machine, 2)
+        rows[0, 1] = np.nan
+        try:
+            boltz.log_likelihood(machine, rows)
+        except InputError as problem:
+            assert "hear each other" in str(problem)
+        except KeyError as problem:
+            raise AssertionError(f"{problem} is no sentence") from problem
+        else:
+            raise AssertionError("unknown entries were counted")
 
 
 def check_mirrored_nets() -> None:
