@@ -174,7 +174,7 @@ def check_mixed() -> None:
 def check_slopes() -> None:
     """log f_beta of paths to the posterior and its derivatives by the states."""
     check_slopes_of(one_layer(), "one layer")
-    check_slopes_of(two_layers(), "two layers")
+    check_slopes_of(two_layers(0.3), "two layers")
 
 
 def check_spreads() -> None:
