@@ -98,7 +98,10 @@ WIDE = {
     "units.counts.Counts.anneal": 7,
     "units.binomial.Binomial.anneal": 7,
     "models.builders.rbm": 8,  # public, all but the numbers of units optional
-    "models.wiring.graph": 8,  # likewise
+    "models.builders.vae": 15,  # likewise
+    "models.autoregressive.made": 7,
+    "models.autoregressive.pixelcnn": 9,
+    "models.wiring.graph": 8,
     "models.wiring.boltzmann": 9,
     "models.wiring.multimodal": 7,
     "sampling.sample.sample": 7,  # public, all but the model optional

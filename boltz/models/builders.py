@@ -143,11 +143,16 @@ def vae(
         maps, own = checks.integer(maps, "maps", 1, 10**4), convolutions(receptive_field, filters, tied, activation)
         factors.append(("v", PixelCNN(*shape, sizes[0], inner, maps, **own)))
     if checks.choice(prior, "prior", FLOWS) != "normal":
-        inner = tuple(_sizes(flow_widths, "flow_widths", 1))
-        steps = checks.integer(flow_steps, "flow_steps", 1, 1000)
-        factors.append((f"h{len(sizes)}", FLOWS[prior](sizes[-1], steps, inner)))
+        factors.append((f"h{len(sizes)}", _flow(prior, sizes[-1], flow_steps, flow_widths)))
     structure = Structure(_layers([count, *sizes], kinds), widths, activation, factors=tuple(factors))
     return machine_of_structure(structure, x, seed)
+
+
+def _flow(prior: str, units: int, steps: Any, widths: Any) -> Factor:
+    """The flow of this name over so many units."""
+    inner, steps = tuple(_sizes(widths, "flow_widths", 1)), checks.integer(steps, "flow_steps", 1, 1000)
+    found: Factor = FLOWS[prior](units, steps, inner)
+    return found
 
 
 def convolutions(receptive_field: Any, filters: Any, tied: Any, activation: str) -> dict[str, Any]:
