@@ -104,9 +104,14 @@ WIDE = {
     "models.builders.sbn": 10,
     "sampling.recognition.sampled": 7,
     "sampling.recognition.draw": 7,
+    "models.builders.vae": 15,  # likewise
+    "models.autoregressive.made": 7,
+    "models.autoregressive.pixelcnn": 9,
     "models.wiring.graph": 8,
     "models.wiring.boltzmann": 9,
     "models.wiring.multimodal": 7,
+    "sampling.recognition.sampled": 7,  # the step is of training alone
+    "sampling.recognition.draw": 7,  # likewise
     "sampling.sample.sample": 7,  # public, all but the model optional
     "sampling.chains.run_chains": 9,  # public, all but the model and the sweeps optional
     "estimators.ais.ais": 7,  # public, all but the model optional

@@ -407,12 +407,13 @@ class DirectedSettings(Averaged):
         0.0, "Of dreg: 0 for the importance-weighted bound, 1 for reweighted wake-sleep.", _used("alpha")
     )
     beta: float = setting(0.5, "Of ciwae: share of the evidence lower bound.", _used("beta"))
-    sleep_share: float = setting(
-        0.5, "Of rws: share of the sleep phase in what recognition learns.", _used("sleep_share")
-    )
+    sleep_share: float = setting(0.5, "Of rws: share of sleep in what recognition learns.", _used("sleep_share"))
     warmup_epochs: float = setting(0.0, "Epochs over which the KL term rises from 0 to its weight.")
     free_bits: float = setting(0.0, "KL term of a hidden layer that costs nothing, in nats a row.")
     soft_free_bits: bool = setting(False, "Weigh KL terms so that each stays from free_bits to 5 % above.", FREE_BITS)
+    soft_free_bits: bool = setting(
+        False, "Weigh each KL term so that it stays from free_bits to 5 % above it.", above_zero("free_bits")
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
