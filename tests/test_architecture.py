@@ -104,9 +104,6 @@ WIDE = {
     "models.builders.sbn": 10,
     "sampling.recognition.sampled": 7,
     "sampling.recognition.draw": 7,
-    "models.builders.vae": 15,  # likewise
-    "models.autoregressive.made": 7,
-    "models.autoregressive.pixelcnn": 9,
     "models.wiring.graph": 8,
     "models.wiring.boltzmann": 9,
     "models.wiring.multimodal": 7,

@@ -166,38 +166,6 @@ def vae(
     flows = posteriors(posterior, sizes, flow_steps, flow_widths)
     structure = Structure(_layers([count, *sizes], kinds), widths, activation, "factorial", tuple(factors), flows)
     return machine_of_structure(structure, x, seed)
-        factors.append((f"h{len(sizes)}", _flow(prior, sizes[-1], flow_steps, flow_widths)))
-    structure = Structure(_layers([count, *sizes], kinds), widths, activation, factors=tuple(factors))
-    return machine_of_structure(structure, x, seed)
-
-
-def _flow(prior: str, units: int, steps: Any, widths: Any) -> Factor:
-    """The flow of this name over so many units."""
-    inner, steps = tuple(_sizes(widths, "flow_widths", 1)), checks.integer(steps, "flow_steps", 1, 1000)
-    found: Factor = FLOWS[prior](units, steps, inner)
-    return found
-
-
-def convolutions(receptive_field: Any, filters: Any, tied: Any, activation: str) -> dict[str, Any]:
-    """The settings of the masked convolutions of a PixelCNN."""
-    return {
-        "layers": checks.integer(receptive_field, "receptive_field", 0, 1000),
-        "filters": checks.integer(filters, "filters", 1, 10**4),
-        "tied": checks.flag(tied, "tied"),
-        "activation": activation,
-    }
-
-
-def image_shape(image: Any, x: Any, units: int) -> tuple[int, int]:
-    """Height and width of rows of so many pixels: as told, those of Data, or those of a square; raises InputError."""
-    told = image if image is not None else getattr(x, "shape", None) if hasattr(x, "fingerprint") else None
-    side = math.isqrt(units)
-    sides = checks.sequence((side, side) if told is None else told, "image", 2)
-    found = [checks.integer(each, "image", 1, 10**7) for each in sides]
-    if len(found) != 2 or found[0] * found[1] != units:
-        word = "a square" if told is None else checks.few(found)
-        raise InputError(f"image must be (height, width) of {units} pixels, got {word}: say it as in image=(28, 28).")
-    return found[0], found[1]
 
 
 def dbn(units: Sequence[int], x: Any = None, seed: int = 0, dtype: Any = np.float32) -> HelmholtzMachine:

@@ -37,7 +37,6 @@ def sizes_of(value: Any, name: str, least: int) -> list[int]:
 
 
 def parted(units: Any) -> tuple[int, tuple[tuple[int, ...], ...]]:
-    """The visible units, and the groups of deterministic layers from the bottom; raises InputError."""
     """The visible units, and the groups of deterministic layers from the bottom, of a vae; raises InputError."""
     listed = checks.sequence(units, "units", MOST_LAYERS)
     if not listed:

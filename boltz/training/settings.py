@@ -410,9 +410,8 @@ class DirectedSettings(Averaged):
     sleep_share: float = setting(0.5, "Of rws: share of sleep in what recognition learns.", _used("sleep_share"))
     warmup_epochs: float = setting(0.0, "Epochs over which the KL term rises from 0 to its weight.")
     free_bits: float = setting(0.0, "KL term of a hidden layer that costs nothing, in nats a row.")
-    soft_free_bits: bool = setting(False, "Weigh KL terms so that each stays from free_bits to 5 % above.", FREE_BITS)
     soft_free_bits: bool = setting(
-        False, "Weigh each KL term so that it stays from free_bits to 5 % above it.", above_zero("free_bits")
+        False, "Weigh each KL term so that it stays from free_bits to 5 % above it.", FREE_BITS
     )
 
     def __post_init__(self) -> None:
