@@ -102,8 +102,6 @@ WIDE = {
     "models.autoregressive.pixelcnn": 9,
     "models.builders.vae": 16,
     "models.builders.sbn": 10,
-    "sampling.recognition.sampled": 7,
-    "sampling.recognition.draw": 7,
     "models.wiring.graph": 8,
     "models.wiring.boltzmann": 9,
     "models.wiring.multimodal": 7,
