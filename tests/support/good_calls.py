@@ -227,14 +227,17 @@ def functions() -> dict[str, Good]:
         ),
         "sbn": Good(
             boltz.sbn,
-            {"units": [4, 3], "widths": [2], "x": X, "activation": "tanh", "visible": "bernoulli", **seed},
+            {
+                **{"units": [4, 3], "widths": [2], "x": X, "activation": "tanh", "visible": "bernoulli", **seed},
+                **{"conditionals": "nade", "conditional_units": 2, "prior": "made", "prior_units": 2},
+            },
         ),
         "vae": Good(
             boltz.vae,
             {
                 **{"units": [4, 3], "latent": 2, "x": X, "activation": "tanh", "visible": "bernoulli", **seed},
                 **{"decoder": "pixelcnn", "prior": "flow", "image": (2, 2), "receptive_field": 2, "filters": 3},
-                **{"maps": 1, "tied": True, "flow_steps": 2, "flow_widths": [3]},
+                **{"maps": 1, "tied": True, "posterior": "iaf", "flow_steps": 2, "flow_widths": [3]},
             },
         ),
         "nade": Good(
@@ -301,6 +304,8 @@ def functions() -> dict[str, Good]:
             boltz.sample,
             {"model": directed, "chains": 4, "sweeps": None, "start": None, "data": None, "means": True, **seed},
         ),
+        "decompress": Good(boltz.decompress, {"model": directed, "x": X, "draws": 2, **seed}),
+        "code_lengths": Good(boltz.code_lengths, {"model": directed, "x": X, "samples": 2, **seed}),
         "decode": Good(boltz.decode, {"model": directed, "z": X[:, :3], "layer": "top"}),
         "decode, undirected": Good(boltz.decode, {"model": model, "z": X[:, :3], "layer": 1}),
         "run_chains": Good(
@@ -481,6 +486,9 @@ def functions() -> dict[str, Good]:
         "plot_curves": Good(boltz.plot_curves, {"run": [{"stage": "joint", "bound": -1.0}]}),
         "plot_filters": Good(boltz.plot_filters, {"model": model, "shape": (2, 2)}),
         "plot_beside": Good(boltz.plot_beside, {**some, "shape": (2, 2), "rows": 2, "sweeps": 1, **seed}),
+        "plot_decompressions": Good(
+            boltz.plot_decompressions, {"model": directed, "x": X, "shape": (2, 2), "rows": 2, "draws": 2, **seed}
+        ),
         "plot_samples": Good(boltz.plot_samples, {**some, "shape": (2, 2), "chains": 2, "sweeps": 1, **seed}),
         "independent_units": Good(boltz.independent_units, {"train": X, "x": X}),
         "layer_gains": Good(
@@ -649,6 +657,8 @@ INNER = {
     "Run.look": "takes nothing",
     "BoltzmannMachine.views": "runs in loops on arenas of the library",
     "BoltzmannMachine.zeros": "runs in loops",
+    "HelmholtzMachine.encoder_place": "takes the name of a layer, in loops",
+    "HelmholtzMachine.place": "takes layers of the machine, in loops",
     "HelmholtzMachine.spans": "takes nothing",
     "HelmholtzMachine.views": "runs in loops on arenas of the library",
     "Network.spans": "takes nothing",
