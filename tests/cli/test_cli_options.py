@@ -31,6 +31,9 @@ OTHER: dict[str, Any] = {
     "initial_bias": "zero",
     "widths": (5,),
     "prior": "coupling",
+    "conditionals": "made",
+    "conditional_units": 7,
+    "prior_units": 7,
     "flow_steps": 3,
     "flow_widths": (5,),
     "receptive_field": 2,
@@ -120,6 +123,8 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "adam_beta1": {"optimizer": "adam"},
     "adam_epsilon": {"optimizer": "adam"},
     "adam_second": {"optimizer": "adam"},
+    "conditional_units": {"conditionals": "nade"},
+    "prior_units": {"prior": "nade"},
     "flow_steps": {"prior": "flow"},
     "flow_widths": {"prior": "flow"},
     "soft_free_bits": {"free_bits": 0.5},
@@ -157,6 +162,8 @@ def other(model: str, name: str) -> Any:
     default = MACHINES[model].options[name]
     if name in ("center", "tied"):
         return not default
+    if name == "prior" and model == "sbn":
+        return "nade"
     if name == "positive" and default == OTHER[name]:
         return "gibbs"
     if name == "pretrain" and default == OTHER[name]:
@@ -276,7 +283,7 @@ def test_the_help_of_a_model_says_nothing_of_others(model: str) -> None:
     assert text.startswith(f"Usage: boltz train {model} [OPTIONS]")
     said, shape = " ".join(text.split()), "receptive-field" if model == "pixelcnn" else "layers"
     assert MACHINES[model].title in said and f"Example: boltz train {model} --" in said
-    others = "|".join(MACHINES.keys() - {model, "vae", "made"})  # of which one is an objective, one a usual word
+    others = "|".join(MACHINES.keys() - {model, "vae", "made", "nade"})  # an objective, a usual word, a prior
     if model != "dbn":  # whose machine is said to have an RBM on top
         assert re.search(rf"\b({others})\b", said.partition("Most used:")[2]) is None
     first = OPTION.findall(text.partition("Most used:")[2].partition("\n\n")[0])
