@@ -93,12 +93,13 @@ def test_data_in_one_piece_have_no_test_likelihood() -> None:
 @pytest.mark.parametrize("model", list(MACHINES))
 def test_options_not_given_are_the_defaults_of_the_machine(data: Path, model: str) -> None:
     machine = MACHINES[model]
-    layers = {"rbm": "4", "vae": "4", "bm": "4", "multimodal": "a=3"}.get(model, "4,3")
+    layers = {"rbm": "4", "vae": "4", "bm": "4", "nade": "4", "multimodal": "a=3"}.get(model, "4,3")
+    shape = ("--layers", layers) if "layers" in machine.options else ()
     views = ("--modality", "a=x:bernoulli", "--modality", "b=x:bernoulli", "--layers", "b=3")
     short = {"epochs": 1} | ({"pretrain_epochs": 1} if "pretrain_epochs" in machine.options else {})
     words = [word for name, value in short.items() for word in ("--" + name.replace("_", "-"), value)]
     words += views if model == "multimodal" else ()
-    found = invoke("train", model, "--layers", layers, "--data", data, "--out", "r", *words, "--no-evaluate")
+    found = invoke("train", model, *shape, "--data", data, "--out", "r", *words, "--no-evaluate")
     assert found.exit_code == 0, found.stderr
     units = 2 * UNITS if model == "multimodal" else UNITS
     wanted = machine.options | presets.preset(model, TRAIN, units) | short | {"patience": 0, "validation": 0.0}
