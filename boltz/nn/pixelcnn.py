@@ -24,6 +24,8 @@ from boltz.nn.dense import ACTIVATIONS, Job, Net, Params, forward, products, pul
 from boltz.nn.factors import Array, Place, Rows, Scored, Shapes
 from boltz.rng import Key, Stream
 
+MOST, MOST_INSIDE, MOST_LAYERS = 10**7, 10**4, 1000  # sides and units; filters, maps, channels, mixtures; layers
+
 
 @dataclass(frozen=True)
 class PixelCNN:
@@ -56,13 +58,13 @@ class PixelCNN:
     fitted_rows = 100
 
     def __post_init__(self) -> None:
-        for name in ("height", "width", "filters", "channels"):
-            checks.integer(getattr(self, name), name, 1)
-        for name in ("given", "maps", "layers", "mixture"):
-            checks.integer(getattr(self, name), name)
+        for name, most in (("height", MOST), ("width", MOST), ("filters", MOST_INSIDE), ("channels", MOST_INSIDE)):
+            checks.integer(getattr(self, name), name, 1, most)
+        for name, most in (("given", MOST), ("maps", MOST_INSIDE), ("layers", MOST_LAYERS), ("mixture", MOST_INSIDE)):
+            checks.integer(getattr(self, name), name, 0, most)
         for width in checks.sequence(self.widths, "widths"):
-            checks.integer(width, "a width", 1)
-        if checks.integer(self.size, "size", 3) % 2 == 0:
+            checks.integer(width, "a width", 1, MOST)
+        if checks.integer(self.size, "size", 3, MOST_LAYERS) % 2 == 0:
             raise InputError(f"size must be odd, so that a pixel has a middle, got {self.size}.")
         checks.flag(self.tied, "tied")
         checks.choice(self.activation, "activation", ACTIVATIONS)
@@ -73,7 +75,7 @@ class PixelCNN:
                 "maps is 0, so that pixels hear neither the layer above nor a bias of their own: give 1 or more."
             )
 
-        if checks.integer(self.levels, "levels", 2) == 2 and self.mixture:
+        if checks.integer(self.levels, "levels", 2, 65536) == 2 and self.mixture:
             raise InputError("pixels of 2 levels have a logit and no mixture: leave mixture out, or give more levels.")
         if self.levels > 2 and not self.mixture:
             raise InputError(f"pixels of {self.levels} levels need a mixture of logistic laws: give mixture=5, say.")
