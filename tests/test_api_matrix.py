@@ -149,6 +149,8 @@ CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as e
     "sbn": ("x", lambda x: boltz.sbn([3, 4, 2], [3], x).arena),
     "sbn, gaussian": ("x", lambda x: whole(boltz.sbn([3, 2], x=x, visible="gaussian"))),
     "vae": ("x", lambda x: boltz.vae([3, [4], [3]], [3, 2], x).arena),
+    "decompress": ("x", lambda x: boltz.decompress(VAE, x, 2)),
+    "code_lengths": ("x", lambda x: [each.nats for each in boltz.code_lengths(VAE, x)]),
     "nade": ("x", lambda x: boltz.nade(3, 2, x).arena),
     "made": ("x", lambda x: boltz.made(3, [2], x).arena),
     "pixelcnn": ("x", lambda x: boltz.pixelcnn(3, x, image=(1, 3)).arena),
@@ -187,7 +189,9 @@ PARAMETERS = {"from_arrays, weights"}  # of exactly (6, 3), real values
 
 
 BUILDERS = {
-    name for name in CALLS if name.replace(",", "").split()[0] in ("rbm", "dbm", "sbn", "vae", "dbn", "helmholtz")
+    name
+    for name in CALLS
+    if name.replace(",", "").split()[0] in ("rbm", "dbm", "sbn", "vae", "dbn", "helmholtz", "nade", "made", "pixelcnn")
 }
 UNKNOWN = {
     name for name in CALLS if name.startswith(("log_likelihood of ", "log_likelihood, weighted"))
@@ -591,6 +595,7 @@ def test_every_public_function_that_takes_arrays_is_in_the_matrix() -> None:
     elsewhere |= {"compare", "decode", "describe", "diagnose", "evaluate", "evaluate_along"}
     elsewhere |= {
         "plot_beside",
+        "plot_decompressions",
         "plot_comparison",
         "plot_curves",
         "plot_filters",

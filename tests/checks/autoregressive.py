@@ -186,10 +186,10 @@ def check_slopes(factors: Any = NADES) -> None:
     for factor in anew(factors):
         for step in STEPS:
             for rows in (ROWS, ROWS // 2):
-                check_slopes_of(factor, step, rows)
+                slopes_are_right(factor, step, rows)
 
 
-def check_slopes_of(factor: Any, step: int | None, rows: int) -> None:
+def slopes_are_right(factor: Any, step: int | None, rows: int) -> None:
     rng = np.random.default_rng(4)
     params, above, weights, state = (
         params_of(factor),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from checks import directed
 from checks.directed import CLOCK, SERIAL, drawn, gradient_of, machine_of, plenty
-from checks.posterior import KEY, check_slopes_of, row_of
+from checks.posterior import KEY, slopes_are_right, row_of
 from oracles import directed as oracle
 from oracles.directed import Directed, Floats
 from scipy.special import logsumexp
@@ -173,8 +173,8 @@ def check_mixed() -> None:
 
 def check_slopes() -> None:
     """log f_beta of paths to the posterior and its derivatives by the states."""
-    check_slopes_of(one_layer(), "one layer")
-    check_slopes_of(two_layers(0.3), "two layers")
+    slopes_are_right(one_layer(), "one layer")
+    slopes_are_right(two_layers(0.3), "two layers")
 
 
 def check_spreads() -> None:

@@ -201,10 +201,10 @@ def smooth(machine: boltz.HelmholtzMachine, chains: int = 5) -> tuple[Hamiltonia
 def check_slopes() -> None:
     """log f_beta by the oracle, its gradient by complex steps, and what a step adds to the log-weight."""
     for name, machine in SMOOTH.items():
-        check_slopes_of(machine, name)
+        slopes_are_right(machine, name)
 
 
-def check_slopes_of(machine: boltz.HelmholtzMachine, name: str) -> None:
+def slopes_are_right(machine: boltz.HelmholtzMachine, name: str) -> None:
     """The same of one machine."""
     path, state, whole = smooth(machine)
     for beta in (0.0, *BETAS, 1.0):

@@ -251,7 +251,7 @@ def test_labels_that_are_missing_unknown_or_too_many() -> None:
         ({"validation": 1.0}, "validation must be"),
         ({"patience": -1}, "patience must be"),
         ({"output_epochs": 1.5}, "output_epochs must be"),
-        ({"optimizer": "sgd"}, "optimizer must be one of adam, lbfgs, momentum, nesterov"),
+        ({"optimizer": "sgd"}, "optimizer must be one of adam, adamax, lbfgs, momentum, nesterov"),
         ({"rule": "cd"}, "no setting 'rule'"),
     ],
 )

@@ -88,15 +88,23 @@ def test_a_flow_comes_back_from_json(kind: Any) -> None:
     [
         (AutoregressiveFlow, {"units": 0}, "units must be a whole number of at least 1, got 0"),
         (CouplingFlow, {"units": 1}, "units must be a whole number of at least 2, got 1"),
-        (AutoregressiveFlow, {"units": 2, "steps": 0}, "steps must be a whole number of at least 1, got 0"),
+        (
+            AutoregressiveFlow,
+            {"units": 2, "steps": 0},
+            "steps must be a whole number of at least 1 and at most 1000, got 0",
+        ),
         (AutoregressiveFlow, {"units": 2, "widths": ()}, "widths must name at least one hidden layer, got none"),
-        (CouplingFlow, {"units": 2, "widths": (3, 0)}, "widths must be a whole number of at least 1, got 0"),
+        (
+            CouplingFlow,
+            {"units": 2, "widths": (3, 0)},
+            "widths must be a whole number of at least 1 and at most 10000000, got 0",
+        ),
         (CouplingFlow, {"units": 2, "kind": "mean"}, "kind must be one of affine, mean-only, got 'mean'"),
         (AutoregressiveFlow, {"units": 2, "activation": "sine"}, "activation must be one of .*, got 'sine'"),
         (
             InverseAutoregressiveFlow,
             {"units": 2, "context": -1},
-            "context must be a whole number of at least 0, got -1",
+            "context must be a whole number of at least 0 and at most 10000000, got -1",
         ),
     ],
 )
