@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from checks import directed
 from checks.directed import CLOCK, SERIAL, drawn, gradient_of, machine_of, plenty
-from checks.posterior import KEY, slopes_are_right, row_of
+from checks.posterior import KEY, row_of, slopes_are_right
 from oracles import directed as oracle
 from oracles.directed import Directed, Floats
 from scipy.special import logsumexp

@@ -82,7 +82,9 @@ def test_an_rbm_as_prior_takes_no_factors() -> None:
 )
 def test_what_needs_independent_units_is_refused(use: Any) -> None:
     x = np.zeros((2, 3))
-    with pytest.raises(InputError, match=r"layer v has a factor of its own \(nade\)|visible units of a sbn hear each other"):
+    with pytest.raises(
+        InputError, match=r"layer v has a factor of its own \(nade\)|visible units of a sbn hear each other"
+    ):
         use(machine_of("nade", "nade"), x)
     use(machine_of("dense", "nade"), x)
 
