@@ -99,11 +99,14 @@ def _adamax(arrays: tuple[Array, Array, OptState], rate: Any, momentum: Any, cou
     parameter, gradient, state = arrays
     first, largest = state["first"], state["largest"]
     kept, forgets = betas(s)
+    sound = np.isfinite(largest).all()  # a maximum hides what is minus infinity
     slope = gradient - s.l2 * parameter - s.l1 * np.sign(parameter)
     first += (1 - kept) * (slope - first)
     np.maximum(forgets * largest, np.abs(slope), out=largest)
     parameter += rate / (1 - kept**count) * first / (largest + s.adam_epsilon)
-    return bool(np.isfinite(parameter).all() and np.isfinite(largest).all())
+    sound &= np.isfinite(parameter).all() & np.isfinite(largest).all()
+    found: Any = sound if on_device(parameter) else bool(sound)
+    return found
 
 
 UPDATES: dict[str, tuple[tuple[str, ...], Update]] = {
@@ -112,6 +115,7 @@ UPDATES: dict[str, tuple[tuple[str, ...], Update]] = {
     "adam": (("first", "second"), _adam),
     "adamax": (("first", "largest"), _adamax),
 }
+ONE_OPERATION = ("momentum", "nesterov", "adam")  # optimizers whose update is one operation of a program
 
 
 def init(settings: Common, machine: Learner) -> OptState:

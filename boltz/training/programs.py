@@ -45,6 +45,7 @@ def fits(stage: Stage, machine: Model, data: Data, kept: RuleState) -> bool:
         and not stage.lower
         and machine.layers[0].binary
         and all_visited(kept)
+        and settings.optimizer in optimizers.ONE_OPERATION
         and stage.rule.recordable(machine)
     )
 

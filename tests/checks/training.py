@@ -664,6 +664,11 @@ def check_equal_numbers(optimizer: str = "momentum") -> None:
     assert found[0] == found[1]
 
 
+def check_adamax_takes_no_program() -> None:
+    """Catches steps in one call by an optimizer whose update is none of the operations that such calls have."""
+    check_equal_numbers("adamax")
+
+
 def check_nesterov() -> None:
     """On -0.5 A (w - c)^2 the update equals Sutskever et al.'s (2013, eqs. 3-4) v := m v + rate g(w + m v), w := w + v.
 

@@ -111,6 +111,7 @@ BAD: dict[type[Common], dict[str, list[Any]]] = {
         "sleep_share": [-0.1, 1.1, True],
         "warmup_epochs": [-1, float("inf"), "2"],
         "free_bits": [-1e-3, float("nan"), None],
+        "soft_free_bits": [2, "yes", None],
     },
     BeliefSettings: {**COMMON, **AVERAGED, **RULE},
 }
