@@ -666,7 +666,10 @@ def check_equal_numbers(optimizer: str = "momentum") -> None:
 
 def check_adamax_takes_no_program() -> None:
     """Catches steps in one call by an optimizer whose update is none of the operations that such calls have."""
-    check_equal_numbers("adamax")
+    try:
+        check_equal_numbers("adamax")
+    except TypeError as problem:  # that of an operation which programs do not have
+        raise AssertionError(f"adamax was recorded: {problem}") from problem
 
 
 def check_nesterov() -> None:
