@@ -21,6 +21,7 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Found = tuple[Floats, Kind, str]  # (rows, 4) as certain gives it, kind of bound, and method
 QUICK_HIDDEN = 14
+PRODUCT = "product over visible units"
 
 
 def of_boltzmann(model: BoltzmannMachine, x: Array) -> Found:
@@ -41,7 +42,8 @@ def of_helmholtz(model: HelmholtzMachine, x: Array) -> Found | None:
     """log p*(v) of checked rows by enumeration of at most 14 hidden units, None with more of them."""
     if not enumerable(model, QUICK_HIDDEN):
         return None
-    return certain(enumerated(model, x)), "exact", "enumeration of hidden units"
+    how = "enumeration of hidden units" if model.hidden_layers else PRODUCT
+    return certain(enumerated(model, x)), "exact", how
 
 
 def certain(log_p: Floats) -> Floats:

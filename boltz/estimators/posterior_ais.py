@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from boltz import checks
 from boltz.errors import InputError
+from boltz.estimators.closed_forms import PRODUCT
 from boltz.estimators.estimate import Estimate, joint_interval
 from boltz.estimators.likelihood import log_marginal, of_rows, undirected_log_z
 from boltz.estimators.marginals import marginal_of
@@ -87,7 +88,7 @@ def posterior_ais(
     x = visible_rows(plan.model, x)
     partition = undirected_log_z(plan.model, log_z, seed)
     if plan.model.independent_hidden:
-        return of_rows(plan.model, x, _exact(plan.model, x), 0, ("exact", "free energy"), partition)
+        return of_rows(plan.model, x, _exact(plan.model, x), 0, ("exact", _how(plan.model)), partition)
     found = mean_and_error(_log_weights(_tuned(plan, x), x))
     return of_rows(plan.model, x, found, plan.chains, ("lower", plan.method), partition)
 
@@ -115,7 +116,7 @@ def posterior_sandwich(
     x = np.concatenate([state.pop(layer.name) for layer in plan.model.visible_layers], axis=1)
     partition = undirected_log_z(plan.model, None, seed)
     if plan.model.independent_hidden:
-        found = of_rows(plan.model, x, _exact(plan.model, x), 0, ("exact", "free energy"), partition)
+        found = of_rows(plan.model, x, _exact(plan.model, x), 0, ("exact", _how(plan.model)), partition)
         return PosteriorSandwich(found, found, 0.0, 0.0)
     plan = _tuned(plan, x)
     up = mean_and_error(_log_weights(replace(plan, progress=_share(progress, 0, 2)), x))
@@ -141,6 +142,11 @@ def _plan(model: Any, chains: Any, betas: Any, seed: Any, progress: Progress | N
             f"model must have hidden layers of one kind to be annealed, got {' and '.join(sorted(kinds))} ones."
         )
     return Plan(model, chains, schedule(betas), Key.from_seed(seed).derive("posterior"), progress), seed
+
+
+def _how(model: Model) -> str:
+    """How a machine is exact without annealing."""
+    return "free energy" if model.hidden_layers else PRODUCT
 
 
 def _exact(model: Model, x: Array) -> Floats:

@@ -61,11 +61,11 @@ def sights_of(model: Model, shapes: Mapping[str, Shape | None], pixels: int, mos
     for view in model.visible_layers:
         columns, place = slice(place, place + view.units), place + view.units
         tile = Tile.of(view.units, shapes.get(view.name), min(most, pixels))
-        found.append(Sight(view, columns, tile, *_effects(model, view)))
+        found.append(Sight(view, columns, tile, *effects_on(model, view)))
     return tuple(found)
 
 
-def _effects(model: Model, view: Layer) -> tuple[Layer, Array, str]:
+def effects_on(model: Model, view: Layer) -> tuple[Layer, Array, str]:
     """The layer that hears a visible one, what its units do to it, and that in words."""
     if not means_known(model):
         return view, np.zeros((view.units, 0)), HEARD

@@ -25,7 +25,7 @@ from boltz.evaluation.diagnose import own_split, particles_of
 from boltz.evaluation.documents import are_documents
 from boltz.evaluation.log_z import log_z as measured_log_z
 from boltz.evaluation.page import Markup, both, page, picture, table, tag
-from boltz.evaluation.page_units import Sight, browser, hidden_units, sights_of
+from boltz.evaluation.page_units import Sight, browser, effects_on, hidden_units, sights_of
 from boltz.evaluation.page_words import (
     COMPARED_COLUMNS,
     HARDLY,
@@ -44,7 +44,7 @@ from boltz.evaluation.words import figures
 from boltz.foreign import shown
 from boltz.models.files import Model, means_known
 from boltz.plotting.curves import curve_figures
-from boltz.plotting.machines import SWEEPS, layer_means, nearest_rows, never_on, unit_effects
+from boltz.plotting.machines import SWEEPS, layer_means, nearest_rows, never_on
 from boltz.plotting.results import plot_comparison, plot_log_z
 from boltz.plotting.tiles import MIDDLE, TWO_SIDED, Tile, figure_uri, sheet, uri
 from boltz.progress import Report, heard, steps
@@ -324,9 +324,9 @@ def _snapshots(each: _Subject) -> list[dict[str, str]]:
     machines: list[tuple[str, Model]] = [(when[i], kept[i].to("cpu")) for i in chosen]
     found, blank = [], never_on(each.model)
     for name, machine in [*machines, ("the trained machine", each.model)]:
-        (means, *_), effects = _drawn(each, machine, SWEEPS // 2), unit_effects(machine)[0][:, units]
+        (means, *_), effects = _drawn(each, machine, SWEEPS // 2), effects_on(machine, each.sights[0].view)[1][:, units]
         effects[blank] = 0
-        filters = tile.signed(effects.T, float(np.abs(effects).max()))
+        filters = tile.signed(effects.T, float(np.abs(effects).max(initial=0.0)))
         shades = each.sights[0].greys(machine, means).of(means)
         drawn = {"samples": uri(_sheet_of(each, tile, shades))}
         drawn["filters"] = uri(sheet(filters, _across(each, tile), MIDDLE), TWO_SIDED)

@@ -80,6 +80,10 @@ def posteriors(name: str, sizes: list[int], steps: Any, widths: Any) -> tuple[tu
 def flow_prior(prior: str, units: int, steps: Any, widths: Any) -> Factor:
     """The flow of this name as prior of so many units."""
     inner = tuple(sizes_of(widths, "flow_widths", 1))
+    if prior == "coupling" and units < 2:
+        raise InputError(
+            "prior coupling needs 2 units or more in the top hidden layer, got 1: give more, or prior flow."
+        )
     found: Factor = FLOWS[prior](units, checks.integer(steps, "flow_steps", 1, MOST_STEPS), inner)
     return found
 
@@ -101,6 +105,9 @@ def image_shape(image: Any, x: Any, units: int) -> tuple[int, int]:
     sides = checks.sequence((side, side) if told is None else told, "image", 2)
     found = [checks.integer(each, "image", 1, 10**7) for each in sides]
     if len(found) != 2 or found[0] * found[1] != units:
-        word = "a square" if told is None else checks.few(found)
-        raise InputError(f"image must be (height, width) of {units} pixels, got {word}: say it as in image=(28, 28).")
+        if told is None:
+            raise InputError(
+                f"{units} pixels are no square image: give image=(height, width), or data of (rows, height, width)."
+            )
+        raise InputError(f"image must be (height, width) of {units} pixels, got {checks.few(found)}.")
     return found[0], found[1]

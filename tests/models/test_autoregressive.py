@@ -104,7 +104,7 @@ def test_builders_depend_on_the_seed_alone(name: str) -> None:
         (lambda: boltz.made(4, masks=0), "masks must be a whole number of at least 1"),
         (lambda: boltz.made(4, natural=1), "natural must be True or False"),
         (lambda: boltz.made(4, seed=-1), "seed must be a whole number"),
-        (lambda: boltz.pixelcnn(6), r"image must be \(height, width\) of 6 pixels, got a square"),
+        (lambda: boltz.pixelcnn(6), r"6 pixels are no square image: give image"),
         (lambda: boltz.pixelcnn(6, image=(2, 2)), r"image must be \(height, width\) of 6 pixels, got 2, 2"),
         (lambda: boltz.pixelcnn(6, image=(6,)), r"image must be \(height, width\) of 6 pixels, got 6"),
         (lambda: boltz.pixelcnn(4, receptive_field=-1), "receptive_field must be a whole number of at least 0"),
