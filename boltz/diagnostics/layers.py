@@ -97,7 +97,7 @@ class LayerGain:
             name, adds, are = f"the couplings within layer {self.layer}", "add", "do nothing: they add"
         if self.works:
             said = f"{name} {adds} {self.gain:.2f} nats a row ({low:.2f} to {high:.2f})"
-        elif high < 0:
+        elif high < -LEAST_GAIN:
             takes = "take" if self.within else "takes"
             said = f"{name} {takes} {-self.gain:.2f} nats a row away ({-high:.2f} to {-low:.2f})"
         elif high < LEAST_GAIN:
