@@ -17,6 +17,7 @@ from boltz.data import Data
 from boltz.data.binarize import HOW
 from boltz.diagnostics.active_units import active_units
 from boltz.errors import InputError
+from boltz.estimators.closed_forms import PRODUCT
 from boltz.estimators.estimate import TRUSTED_SAMPLES, Estimate
 from boltz.estimators.likelihood import importance_bounds
 from boltz.estimators.words import figure, in_words
@@ -30,6 +31,7 @@ from boltz.evaluation.rows import NOTHING, Measured, rows_given, rows_to_fit, vi
 from boltz.evaluation.trained import Trained, trained
 from boltz.evaluation.words import SIMPLE, figures, number, text_table, verdict
 from boltz.foreign import shown
+from boltz.models.files import Model
 from boltz.progress import Report, heard
 from boltz.training.description import RunDescription
 from boltz.units.states import own_lengths
@@ -348,6 +350,13 @@ def _labels(found: Sequence[Trained], told: Sequence[Compared]) -> list[str | No
     return labels
 
 
+def _exact_way(model: Model) -> str:
+    """How log p*(v) of a machine is exact without samples."""
+    if model.directed is not None:
+        return PRODUCT
+    return "free energy" if model.hidden_layers else "energy"
+
+
 def measured(each: Trained, x: Any, samples: int, annealing: Annealing, progress: Report) -> Compared:
     """What importance sampling says of one machine on rows x (rows, units), and its active units."""
     began = time.monotonic()
@@ -362,7 +371,7 @@ def measured(each: Trained, x: Any, samples: int, annealing: Annealing, progress
         each.model.architecture,
         each.model.plan.parameters,
         best,
-        ("free energy" if each.model.hidden_layers else "energy") if exact else "importance sampling",
+        _exact_way(each.model) if exact else "importance sampling",
         0 if exact else samples,
         log_z,
         dict(zip(sizes, bounds, strict=True)),
