@@ -22,6 +22,7 @@ _PLACES = {
     "dbn": "models.builders",
     "helmholtz": "models.builders",
     "sbn": "models.builders",
+    "aae": "models.adversarial",
     "vae": "models.builders",
     "code_lengths": "estimators.code_lengths",
     "decompress": "sampling.decompression",
@@ -114,6 +115,11 @@ _PLACES = {
     "plan_training": "training.train",
     "BeliefSettings": "training.settings",
     "DirectedSettings": "training.settings",
+    "AdversarialSettings": "training.adversarial_settings",
+    "two_samples": "sampling.two_samples",
+    "label_probabilities": "sampling.inferred",
+    "samples_with_labels": "sampling.inferred",
+    "TwoSamples": "sampling.two_samples",
     "Settings": "training.settings",
     "PairwiseFit": "training.pairwise",
     "fit_pairwise": "training.pairwise",
@@ -190,6 +196,7 @@ if TYPE_CHECKING:
     from boltz.evaluation.log_z import log_z
     from boltz.evaluation.report import report
     from boltz.evaluation.retrieval import Retrieval, RetrievalScores, retrieve
+    from boltz.models.adversarial import aae
     from boltz.models.boltzmann import BoltzmannMachine
     from boltz.models.builders import dbm, dbn, from_arrays, helmholtz, rbm, sbn, vae
     from boltz.models.files import load, trajectory
@@ -218,6 +225,7 @@ if TYPE_CHECKING:
     from boltz.sampling.features import features
     from boltz.sampling.meanfield import MeanField, mean_field
     from boltz.sampling.sample import sample
+    from boltz.training.adversarial_settings import AdversarialSettings
     from boltz.training.minutes import Plan
     from boltz.training.pairwise import PairwiseFit, fit_pairwise
     from boltz.training.settings import BeliefSettings, DirectedSettings, Settings

@@ -44,6 +44,7 @@ SETTINGS = {
     "bm": {**SETTINGS["rbm"], "positive": "collapsed", "l2": 1e-4},
     "vlae": {"optimizer": "adamax", "averaging": "exponential", "average_decay": 0.998},
     "pixelcnn": {"optimizer": "adamax", "averaging": "exponential", "average_decay": 0.998},
+    "aae": {"patience": 0},
 }
 RATES: Mapping[str, Mapping[str, float]] = {
     "bm": {"learning_rate": 0.05},
@@ -57,6 +58,7 @@ RATES: Mapping[str, Mapping[str, float]] = {
     "pixelcnn": {"learning_rate": 0.002},
     "sbn": {"learning_rate": 0.003},
     "vae": {"learning_rate": 0.003},
+    "aae": {"learning_rate": 0.001},
 }  # where there are at least ROWS_A_UNIT rows a unit
 ROWS_A_UNIT = 5
 MOST_ROW_CHAINS = 500_000  # training rows that have a Markov chain each: checkpoints hold the states of all
@@ -77,6 +79,7 @@ SHARES: Mapping[str, Mapping[str, float]] = {
     "nade": {"epochs": 1.0},
     "made": {"epochs": 1.0},
     "pixelcnn": {"epochs": 0.3},
+    "aae": {"epochs": 1.0},
 }  # of the epochs that epochs_for gives
 
 
@@ -116,7 +119,7 @@ SHAPES = (
     *MASKED,
     *INSIDE,
 )  # of a new machine
-KINDS = ("rbm", "dbm", "bm", "multimodal", "dbn", "sbn", "vae", "vlae", "nade", "made", "pixelcnn", "helmholtz")
+KINDS = ("rbm", "dbm", "bm", "multimodal", "dbn", "sbn", "vae", "vlae", "nade", "made", "pixelcnn", "aae", "helmholtz")
 
 
 @dataclass(frozen=True)

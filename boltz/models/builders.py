@@ -250,7 +250,7 @@ def scaled(machine: Any, rows: Array, known: Array | None = None) -> Any:
     if visible not in machine.structure.generative:
         raise InputError("Gaussian visible units belong to a machine whose visible units are those of a dense net.")
     first = machine.structure.latent[0].name
-    found.params[f"recognition/{first}/0/weight"][constant] = 0
+    found.params[f"recognition/{first}/0/weight"][: len(constant)][constant] = 0
     last = machine.structure.generative[visible].depth - 1
     for part in ("weight", "bias"):
         found.params[f"generative/{visible}/{last}/{part}"][..., np.tile(constant, 2)] = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -23,7 +24,7 @@ from boltz.models.boltzmann import (
     within,
 )
 from boltz.models.graph import MOST_LAYERS, MOST_UNITS, Edge, Graph, Layer
-from boltz.models.helmholtz import HelmholtzMachine, Structure
+from boltz.models.helmholtz import Game, HelmholtzMachine, Structure
 from boltz.models.pairs import Pairs, pairs_key
 from boltz.models.scaling import Scaling, cast
 from boltz.models.views import alone, views_of
@@ -234,7 +235,15 @@ def structure_from(text: Any) -> Structure:
     layers = layers_from(text["layers"])
     own = tuple((str(layer), factor_from(name, plain)) for layer, name, plain in text.get("factors", ()))
     flows = tuple((str(layer), posterior_from(name, plain)) for layer, name, plain in text.get("posteriors", ()))
-    return Structure(layers, tuple(map(tuple, sizes)), str(text["activation"]), str(text["prior"]), own, flows)
+    game = None if text.get("game") is None else game_from(text["game"])
+    return Structure(layers, tuple(map(tuple, sizes)), str(text["activation"]), str(text["prior"]), own, flows, game)
+
+
+def game_from(plain: Any) -> Game:
+    """The game of a structure from plain values; raises TypeError or InputError."""
+    if not isinstance(plain, Mapping) or not set(plain) <= {each.name for each in fields(Game)}:
+        raise InputError("the game of an adversarial autoencoder has other settings.")
+    return Game(**plain)
 
 
 def layers_from(rows: Any) -> tuple[Layer, ...]:

@@ -30,12 +30,56 @@ from boltz.nn.dense import ACTIVATIONS, Net
 from boltz.nn.encoders import Encoder
 from boltz.nn.factors import Coins, Dense, Factor, Place, StandardNormal
 from boltz.nn.flows import InverseAutoregressiveFlow
+from boltz.nn.labelled import Labelled
 from boltz.nn.registry import FACTOR_NAMES, POSTERIOR_NAMES
 from boltz.storage.tensors import write_tensors
 
 Array = NDArray[Any]
 Spans = list[tuple[slice, bool]]
 PRIORS = ("factorial", "rbm")
+LABEL_HEAD = "recognition/label"
+CODERS = ("deterministic", "gaussian", "implicit")
+TOLD = ("none", "prior", "decoder", "inferred")
+
+
+@dataclass(frozen=True)
+class Game:
+    """What makes an adversarial autoencoder of nets and a prior (Makhzani et al. 2016).
+
+    encoder: codes are the outputs of the encoder ("deterministic"), draws around them ("gaussian"), or outputs of a net
+    that hears so many units of noise beside the rows ("implicit"). labels counts the labels, 0 for none. told says who
+    hears them: the game alone ("prior"), the decoder ("decoder"), or the decoder, while a softmax head of the encoder
+    infers them ("inferred"). embed: each label is a point that is added to the code.
+    """
+
+    encoder: str = "deterministic"
+    noise: int = 0
+    labels: int = 0
+    told: str = "none"
+    embed: bool = False
+
+    def __post_init__(self) -> None:
+        checks.choice(self.encoder, "encoder", CODERS)
+        checks.integer(self.noise, "noise", 0, 10**6)
+        checks.choice(self.told, "labels", TOLD)
+        checks.integer(self.labels, "classes", 0, 10**4)
+        checks.flag(self.embed, "embed")
+        if (self.encoder == "implicit") != (self.noise > 0):
+            raise InputError("an implicit encoder, and no other, hears noise: give both, or neither.")
+        if (self.told == "none") != (self.labels == 0) or self.labels == 1:
+            raise InputError(f"labels need at least two classes, and classes need labels, got {self.labels}.")
+        if self.embed and self.told != "inferred":
+            raise InputError("embed places inferred labels: give clusters, or labels='inferred'.")
+
+    @property
+    def decoded(self) -> bool:
+        """Whether the decoder hears labels."""
+        return self.told in ("decoder", "inferred")
+
+    @property
+    def inferred(self) -> bool:
+        """Whether the encoder tells labels."""
+        return self.told == "inferred"
 
 
 @dataclass(frozen=True)
@@ -57,6 +101,7 @@ class Structure:
     prior: str = "factorial"
     factors: tuple[tuple[str, Factor], ...] = ()
     posteriors: tuple[tuple[str, InverseAutoregressiveFlow], ...] = ()
+    game: Game | None = None
 
     def __post_init__(self) -> None:
         kinds = [layer.kind for layer in self.layers]
@@ -83,6 +128,18 @@ class Structure:
             self._check_posterior(name, flow)
         if len(self.flows) < len(self.posteriors):
             raise InputError("posteriors must name different layers.")
+        if self.game is not None and not self._plays:
+            raise InputError(
+                "an adversarial autoencoder must have one Gaussian hidden layer behind dense nets with at least one "
+                "deterministic layer."
+            )
+
+    @property
+    def _plays(self) -> bool:
+        """Whether the layers are those of a game."""
+        kinds = [layer.kind for layer in self.layers[1:]]
+        plain = self.prior == "factorial" and not self.posteriors and self.layers[0].name not in self.own
+        return plain and kinds == ["gaussian"] and bool(self.widths[0])
 
     def _check_factor(self, name: str, factor: Factor) -> None:
         """Raise InputError unless a factor fits the layer of this name and the one above it."""
@@ -113,8 +170,10 @@ class Structure:
     @property
     def kind(self) -> str:
         """The name of its machine: dbn, sbn, vae, helmholtz for mixed hidden layers, or that of its only factor; vlae
-        for Gaussian hidden layers below which the visible units have a factor of their own.
+        for Gaussian hidden layers below which the visible units have a factor of their own; aae for one of a game.
         """
+        if self.game is not None:
+            return "aae"
         if self.prior == "rbm":
             return "dbn"
         if not self.latent:
@@ -172,8 +231,10 @@ class Structure:
         for below, above, widths in zip(self.layers, self.latent, self.widths, strict=False):
             if below.name in self.own:
                 continue
-            outputs = CONDITIONALS[below.kind].outputs(below.units)
-            found[below.name] = Net((above.units, *reversed(widths), outputs), self.activation)
+            outputs, heard = CONDITIONALS[below.kind].outputs(below.units), above.units
+            if self.game is not None and self.game.decoded and not self.game.embed:
+                heard += self.game.labels
+            found[below.name] = Net((heard, *reversed(widths), outputs), self.activation)
         return found
 
     @cached_property
@@ -182,7 +243,8 @@ class Structure:
         found = {}
         for below, above, widths in zip(self.layers, self.latent, self.widths, strict=False):
             outputs = CONDITIONALS[above.kind].outputs(above.units)
-            found[above.name] = Net((below.units, *widths, outputs), self.activation)
+            heard = below.units + (0 if self.game is None else self.game.noise)
+            found[above.name] = Net((heard, *widths, outputs), self.activation)
         return found
 
     @cached_property
@@ -208,11 +270,21 @@ class Structure:
         for below in self.layers[: max(len(self.latent), 1)]:
             factor = self.own.get(below.name) or self.generative[below.name]
             found |= factor.shapes(f"generative/{below.name}")
+        if self.game is not None and self.game.embed:
+            found[f"generative/{self.layers[0].name}/heads"] = (self.game.labels, self.latent[0].units)
         for name, net in self.recognition.items():
             found |= net.shapes(f"recognition/{name}")
             if name in self.flows:
                 found |= self.flows[name].shapes(f"recognition/{name}/flow")
+        if self.game is not None and self.game.inferred:
+            found |= self.label_head.shapes(LABEL_HEAD)
         return found
+
+    @property
+    def label_head(self) -> Net:
+        """The net from the last deterministic layer of the encoder of a game to the fields of its labels."""
+        assert self.game is not None
+        return Net((self.widths[0][-1], self.game.labels))
 
     @property
     def entry(self) -> dict[str, Any]:
@@ -370,9 +442,12 @@ class HelmholtzMachine:
     @cached_property
     def factors(self) -> dict[str, Factor]:
         """The factor of each drawn layer, but that of the topmost one where it is an RBM."""
-        found = dict(self.structure.own)
+        found, game = dict(self.structure.own), self.structure.game
         for name, net in self.structure.generative.items():
             found[name] = Dense(net, self.conditionals[name], self.units[name])
+        if game is not None and game.decoded:
+            net, own = self.structure.generative[self.visible], self.conditionals[self.visible]
+            found[self.visible] = Labelled(net, own, self.columns, game.labels, game.embed)
         if self.structure.latent and self.structure.prior_graph is None:
             found[self.structure.latent[-1].name] = self.structure.prior_factor
         return found
@@ -380,9 +455,10 @@ class HelmholtzMachine:
     @cached_property
     def encoders(self) -> dict[str, Encoder]:
         """The encoder of each drawn hidden layer, from the bottom."""
-        flows = self.structure.flows
+        flows, game = self.structure.flows, self.structure.game
+        noise = 0 if game is None else game.noise
         return {
-            name: Encoder(net, self.conditionals[name], self.units[name], flows.get(name))
+            name: Encoder(net, self.conditionals[name], self.units[name], flows.get(name), noise)
             for name, net in self.structure.recognition.items()
         }
 
@@ -448,6 +524,8 @@ def described(structure: Structure) -> dict[str, Any]:
         del plain[kind]
         own = [[name, names[type(each)], asdict(cast(Any, each))] for name, each in getattr(structure, kind)]
         plain |= {kind: own} if own else {}
+    if structure.game is None:
+        del plain["game"]
     return plain
 
 

@@ -39,10 +39,20 @@ class Encoder:
     conditional: Conditional
     units: int
     flow: InverseAutoregressiveFlow | None = None
+    noise: int = 0
 
     def encode(self, place: Place) -> tuple[Array, Pullback]:
         """Outputs for the states of the layer below, and their pullback."""
-        return forward(self.net, place.name, place.params, place.given, place.part)
+        return forward(self.net, place.name, place.params, self.heard(place), place.part)
+
+    def heard(self, place: Place) -> str:
+        """The buffer that the net hears: the layer below, and beside it units of noise, which are 0 but in a game."""
+        if not self.noise:
+            return place.given
+        units, source = self.net.sizes[0] - self.noise, f"{place.name}/beside"
+        heard = place.part.get(source, self.net.sizes[0])
+        heard[:, :units], heard[:, units:] = place.part.get(place.given, units), 0
+        return source
 
     def head(self, place: Place, outputs: Array) -> tuple[Array, Array]:
         """Outputs and their bias."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from boltz import checks
 from boltz.errors import InputError
+from boltz.nn.code_priors import Box, Points, Ring, WideNormal
 from boltz.nn.factors import Factor
 from boltz.nn.flows import AutoregressiveFlow, CouplingFlow, InverseAutoregressiveFlow
 from boltz.nn.made import Made
@@ -20,6 +21,10 @@ FACTORS: dict[str, type[Any]] = {
     "pixelcnn": PixelCNN,
     "flow": AutoregressiveFlow,
     "coupling": CouplingFlow,
+    "wide": WideNormal,
+    "mixture": Ring,
+    "uniform": Box,
+    "points": Points,
 }
 FACTOR_NAMES = {kind: name for name, kind in FACTORS.items()}
 POSTERIORS: dict[str, type[InverseAutoregressiveFlow]] = {"iaf": InverseAutoregressiveFlow}

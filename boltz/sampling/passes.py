@@ -11,6 +11,8 @@ from boltz.arrays import numbers
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
 from boltz.nn.dense import forward
+from boltz.nn.factors import Place
+from boltz.nn.labelled import Labelled
 from boltz.parallel import blocks, shares, workers
 from boltz.rng import Key
 from boltz.sampling.evidence import Evidence
@@ -30,7 +32,9 @@ def upper_means(machine: HelmholtzMachine, layer: str, part: Part) -> Array:
 
 def lower_means(machine: HelmholtzMachine, layer: str, above: str, part: Part) -> Array:
     """Means (rows, units) of a layer by its generative net, given the states of the layer above."""
-    net, name = machine.structure.generative[layer], f"generative/{layer}"
+    net, name, factor = machine.structure.generative[layer], f"generative/{layer}", machine.factors[layer]
+    if isinstance(factor, Labelled):
+        return factor.mean(Place(name, machine.params, part, f"state/{above}"))
     outputs, _ = forward(net, name, machine.params, f"state/{above}", part)
     return machine.conditionals[layer].mean(outputs, net.bias(name, machine.params))
 

@@ -16,6 +16,7 @@ SHOWN = {
     "pseudo_likelihood": "pseudo-likelihood",
     "log_likelihood": "log-likelihood",
     "bound": "bound",
+    "reconstruction": "reconstruction",
     "reconstruction_error": "reconstruction error",
 }  # what is shown of an epoch's record: the first that was measured
 

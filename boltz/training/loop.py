@@ -22,6 +22,7 @@ from boltz.parallel import Workers, workers
 from boltz.rng import Key
 from boltz.sampling.inputs import Scratch
 from boltz.training import guards, optimizers, pathways
+from boltz.training.adversarial_settings import AdversarialSettings
 from boltz.training.averages import MANY, Averages
 from boltz.training.cuda_graphs import Replayed
 from boltz.training.held_out import SCORE, due
@@ -30,7 +31,7 @@ from boltz.training.pacing import Watched, with_all_epochs
 from boltz.training.positive import Posterior, Visit, fill_in
 from boltz.training.pretraining import Stage, recognise
 from boltz.training.programs import Steps, fits
-from boltz.training.rules import Clock, Workspace
+from boltz.training.rules import WATCH, Clock, Workspace
 from boltz.training.schedules import learning_rate
 from boltz.training.settings import Settings
 from boltz.training.state import TrainState
@@ -210,9 +211,26 @@ class Loop:
             return lambda batch, rows, done: replayed(batch)
 
         def gradient(batch: Array, rows: Array, done: float) -> None:
-            rule.gradient(work, batch, state.rule, Clock(key, state.step, done, rows), pool)
+            clock = Clock(key, state.step, done, rows, *self._taught(stage, rows, key))
+            rule.gradient(work, batch, state.rule, clock, pool)
 
         return gradient
+
+    def _taught(self, stage: Stage, rows: Array, key: Key) -> tuple[Array | None, tuple[Array, Array] | None]:
+        """The labels of a batch, and labelled rows with theirs: all of few, else as many as the settings say, drawn
+        anew; None where the run has no labels.
+        """
+        labels, settings = self.data.labels, stage.settings
+        if labels is None or not self.state.labels.size:
+            return None, None
+        known = np.flatnonzero(labels >= 0)
+        if not len(known) or not isinstance(settings, AdversarialSettings):
+            return labels[host(rows)], None
+        if len(known) > settings.labelled_batch:
+            generator = key.derive("taught", self.state.step).generator()
+            known = known[np.sort(generator.choice(len(known), settings.labelled_batch, replace=False))]
+        taught = self._batch(self.data, stage, self._here(known), self.state.lines)
+        return labels[host(rows)], (taught, labels[known])
 
     def _step(self, stage: Stage, work: Workspace, order: Array, done: float, tools: Tools) -> None:
         settings, state, (gradient, pool, _) = stage.settings, self.state, tools
@@ -348,6 +366,7 @@ class Loop:
             **measures,
             **self._mode_gap(stage, work.machine),
             SCORE: self._score(stage, machine, watched[0]),
+            **{n.removeprefix(WATCH): float(host(x)[0]) for n, x in self.state.rule.items() if n.startswith(WATCH)},
             "gradient_norm": float(np.linalg.norm(work.gradient)),
             "learning_rate": learning_rate(stage.settings.of_pair(0), done),
             "rows_per_second": len(self.data.x) / max(seconds, 1e-9),

@@ -13,6 +13,7 @@ from boltz.rng import Key
 
 Array = NDArray[Any]
 RuleState = dict[str, Array]
+WATCH = "watch/"  # arrays of one number that are recorded after each epoch start so
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,17 @@ class Clock:
 
     In a captured graph the number is a counter, and the rows are not told. In a program it is a count, and the rows are
     an array of the numbers of all rows and the count of the first of the batch.
+
+    labels (rows,) are those of the batch, -1 for unlabelled rows, and taught labelled rows (rows, units) with theirs;
+    None where a run has no labels.
     """
 
     key: Key
     step: Any
     done: float = 0.0
     rows: Any = None
+    labels: Any = None
+    taught: tuple[Array, Array] | None = None
 
 
 class Workspace(Protocol):

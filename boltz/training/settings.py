@@ -486,7 +486,7 @@ def _same(value: Any) -> bool:
     return isinstance(value, str) and value == SAME
 
 
-AnySettings = Settings | DirectedSettings | BeliefSettings
+AnySettings = Averaged
 
 
 def settings_from(kind: type[Common], values: dict[str, Any]) -> Any:

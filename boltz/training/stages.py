@@ -19,6 +19,8 @@ from boltz.models.graph import Graph
 from boltz.models.growing import start_above
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.training import pathways, pretraining
+from boltz.training.adversarial import Adversarial
+from boltz.training.adversarial_settings import AdversarialSettings
 from boltz.training.meaning import largest
 from boltz.training.objectives import check, samples_for
 from boltz.training.pretraining import Stage, empty, pair_stage
@@ -92,6 +94,13 @@ def _one_stage(plan: Structure, settings: DirectedSettings) -> list[Stage]:
     return [Stage("joint", settings, Variational(settings))]
 
 
+def _game(plan: Structure, settings: AdversarialSettings) -> list[Stage]:
+    """All of an adversarial autoencoder at once."""
+    if not plan.layers[0].binary and settings.binarize != "none":
+        raise InputError(f"binarize must be none for Gaussian visible units, got {settings.binarize}.")
+    return [Stage("game", settings, Adversarial(settings))]
+
+
 def _greedy_stages(plan: Structure, settings: BeliefSettings) -> list[Stage]:
     """RBMs from the bottom, if there is pretraining, then the up-down rule."""
     found, sizes = [], [layer.units for layer in plan.layers]
@@ -157,6 +166,7 @@ BOLTZMANN = Training(Settings, _nothing, pretraining.stages, pretraining.start_p
 PATHWAYS = Training(Settings, _nothing, pathways.stages, pathways.start_pair, pathways.compose)
 BELIEF = Training(BeliefSettings, _nothing, _greedy_stages, _start_pair, _compose)
 DIRECTED = Training(DirectedSettings, _objective, _one_stage, _no_pair, _no_pairs)
+GAME = Training(AdversarialSettings, _nothing, _game, _no_pair, _no_pairs)
 TRAININGS = {
     "rbm": BOLTZMANN,
     "dbm": BOLTZMANN,
@@ -170,4 +180,5 @@ TRAININGS = {
     "made": DIRECTED,
     "pixelcnn": DIRECTED,
     "helmholtz": DIRECTED,
+    "aae": GAME,
 }  # kind of machine -> its training

@@ -16,6 +16,7 @@ from boltz.models.blueprint import Blueprint, build
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.graph import Graph
+from boltz.models.helmholtz import Structure
 from boltz.models.scaling import Scaling
 from boltz.rng import Key
 from boltz.training import optimizers
@@ -39,7 +40,8 @@ class TrainState:
     stage where they were planned by minutes, since they may be planned anew; else it is empty. weights holds those of
     the given rows, empty where all count alike; it stays on the host. guesses (rows, units) holds training rows with
     their unknown entries as they were last drawn, empty where all are known; the hidden layers of the chains that draw
-    them are in rule.
+    them are in rule. labels holds the class of each training row, -1 for unlabelled ones, empty where none were given;
+    it stays on the host.
     """
 
     model: Model
@@ -53,6 +55,7 @@ class TrainState:
     epochs: Array = field(default_factory=lambda: np.zeros(0, np.int64))
     weights: Array = field(default_factory=lambda: np.zeros(0))
     guesses: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    labels: Array = field(default_factory=lambda: np.zeros(0, np.int64))
     stage: int = 0
     epoch: int = 0
     batch: int = 0
@@ -156,6 +159,8 @@ class TrainState:
             found["data/weights"] = self.weights
         if self.guesses.size:
             found["data/guesses"] = self.guesses
+        if self.labels.size:
+            found["data/labels"] = self.labels
         return {name: host(x) for name, x in found.items()}
 
     def to(self, device: str) -> TrainState:
@@ -184,6 +189,7 @@ def restore(tensors: Mapping[str, Array], blueprint: Blueprint, plan: list[Stage
             _epochs(owned.get("plan/epochs", np.zeros(0, np.int64)), len(plan)),
             _weights(owned.get("data/weights", np.zeros(0))),
             owned.get("data/guesses", np.zeros((0, 0))),
+            _labels(owned.get("data/labels", np.zeros(0, np.int64)), blueprint),
             **{name: int(n) for name, n in zip(COUNTERS, owned["counters"], strict=True)},
         )
         fits = _shapes(state, plan)
@@ -217,6 +223,14 @@ def _epochs(numbers: Array, stages: int) -> Array:
 def _weights(numbers: Array) -> Array:
     if numbers.ndim != 1 or numbers.dtype != np.float64 or (numbers.size and not 0 <= numbers.min() <= numbers.max()):
         raise ValueError("its weights of rows are not numbers of at least 0")
+    return numbers
+
+
+def _labels(numbers: Array, plan: Blueprint) -> Array:
+    classes = plan.game.labels if isinstance(plan, Structure) and plan.game is not None else 0
+    whole = numbers.ndim == 1 and numbers.dtype == np.int64
+    if not whole or (numbers.size and not -1 <= numbers.min() <= numbers.max() < classes):
+        raise ValueError("its labels are not classes of the machine")
     return numbers
 
 

@@ -32,6 +32,7 @@ from boltz.storage import metrics, run_folder, snapshots
 from boltz.storage.tensors import write_tensors
 from boltz.training import guards, learnt, watching
 from boltz.training.description import description_of, read_description, with_levels_of
+from boltz.training.game_labels import labels_for
 from boltz.training.held_out import kept_epoch
 from boltz.training.history import columns, in_words, length, measured
 from boltz.training.loop import ROWS, Events, Loop, Record
@@ -39,6 +40,7 @@ from boltz.training.minutes import CLOCK, Plan, Time, minutes_of, named_length, 
 from boltz.training.monitor import apart
 from boltz.training.pacing import Watched, with_all_epochs
 from boltz.training.pathways import doubles
+from boltz.training.proposals import PROPOSAL_ROWS, with_proposal
 from boltz.training.runner import Runner, saved_in
 from boltz.training.settings import PREDICTING, AnySettings
 from boltz.training.snapshots import Recorder
@@ -126,6 +128,7 @@ def train(
     progress: Asked = None,
     minutes: float | Plan | None = None,
     weights: Any = None,
+    labels: Any = None,
     **settings: Any,
 ) -> Run:
     """Train a copy of model on rows x (rows, units) and return the run; writes nothing unless out names a folder.
@@ -141,6 +144,8 @@ def train(
     - progress: True for a bar, or a function of (stage, epochs done, all of them).
     - minutes: how long the training may take, in place of epochs, which are chosen by what this machine can do; or a
       plan from boltz.plan_training, which has the settings.
+    - labels: (rows,) whole numbers of classes from 0, -1 for unlabelled rows, of an adversarial autoencoder that hears
+      labels; None for those that x brings along, or for none where labels are inferred without any.
     - weights: (rows,) numbers of at least 0, by which rows teach, and those that validation holds out choose the epoch.
     - extra: what else run.toml keeps.
     - settings: the fields of boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid belief net
@@ -156,11 +161,12 @@ def train(
     watching.check(watch, progress)
     checks.table(extra, "extra")
     out = None if out is None else checks.path(out, "out")
-    begun = _begun(model, x, held_out, settings, minutes, weights)
+    begun = _begun(model, x, held_out, settings, minutes, weights, labels)
     model, data, others, chosen, given = begun.model, begun.data, begun.held_out, begun.settings, begun.plan
     plan = stages(model.plan, chosen)
     rows, judges = _parts(data, others, chosen)
     state = TrainState(_started(model, data), [], weights=np.zeros(0) if data.weights is None else data.weights)
+    state.labels = _game_labels(model, data)
     loop = Loop(rows, judges, plan, state, Key.from_seed(chosen.seed).derive("train"))
     if given is not None:
         state.epochs = np.array([stage.settings.epochs for stage in plan], np.int64)
@@ -174,6 +180,12 @@ def train(
     folder = run_folder.create(out, description, state.tensors(), {}, force, _couplings(model))
     with run_folder.lock(folder), watching.hearing(watch, progress, in_words) as heard:
         return _told(_in_folder(loop, chosen, folder, heard), given, loop)
+
+
+def _game_labels(model: Model, data: Data) -> NDArray[np.int64]:
+    """The labels that a game is played with, none for other machines."""
+    game = None if model.directed is None else model.directed.structure.game
+    return np.zeros(0, np.int64) if game is None or data.labels is None else data.labels
 
 
 def _couplings(model: Model) -> run_folder.Files:
@@ -197,7 +209,15 @@ class _Begun:
     plan: Plan | None
 
 
-def _begun(model: Model, x: Any, held_out: Any, settings: dict[str, Any], minutes: Any, weights: Any = None) -> _Begun:
+def _begun(
+    model: Model,
+    x: Any,
+    held_out: Any,
+    settings: dict[str, Any],
+    minutes: Any,
+    weights: Any = None,
+    labels: Any = None,
+) -> _Begun:
     """The arguments of a training, read; raises InputError."""
     settings_of(model.plan, settings)  # what is wrong with them is said before rows are read
     given = minutes if isinstance(minutes, Plan) else None
@@ -210,6 +230,7 @@ def _begun(model: Model, x: Any, held_out: Any, settings: dict[str, Any], minute
     data = rows_for(model, x, "x", missing=True)
     _check_rule(data, settings.get("rule") if given is None else getattr(given.settings, "rule", None))
     data = data if weights is None else replace(data, weights=checked_weights(weights, len(data.x)))
+    data = replace(data, labels=labels_for(model, labels, data))
     model = with_levels_of(model, data)
     others = None if held_out is None else rows_for(model, held_out, "held_out", missing=False)
     if given is not None:
@@ -311,6 +332,9 @@ def resume(
         if state.weights.size not in (0, len(data.x)):
             raise FileError(f"the checkpoint of {folder} must hold a weight for each of {len(data.x)} rows.")
         data = replace(data, weights=state.weights if state.weights.size else None)
+        if state.labels.size not in (0, len(data.x)):
+            raise FileError(f"the checkpoint of {folder} must hold a label for each of {len(data.x)} rows.")
+        data = replace(data, labels=state.labels if state.labels.size else data.labels)
         rows, held = _parts(data, others, chosen)
         if state.guesses.size and state.guesses.shape != rows.x.shape:
             raise FileError(f"the checkpoint of {folder} must hold guesses of shape {rows.x.shape}.")
@@ -471,6 +495,8 @@ def _finished(loop: Loop, settings: AnySettings) -> Model:
     """
     model = loop.state.model
     rbm, net = model.undirected, model.directed
+    if net is not None and net.structure.game is not None and loop.state.lines:
+        return with_proposal(net, loop.visible_rows(PROPOSAL_ROWS), loop.held_out_rows(PROPOSAL_ROWS))
     if rbm is None:
         return model
     rows = loop.visible_rows(min(RATE_ROWS, max(RATE_NUMBERS // model.layers[0].units, ROWS)))
