@@ -90,9 +90,8 @@ class Labelled:
     def mean(self, place: Place) -> Array:
         """Means (rows, units) given the codes, over all labels."""
         bias = self.net.bias(place.name, place.params)
-        return sum(
-            self.conditional.mean(self.outputs(place, label)[0], bias) / self.labels for label in range(self.labels)
-        )
+        each = [self.conditional.mean(self.outputs(place, label)[0], bias) for label in range(self.labels)]
+        return np.mean(each, axis=0)
 
     def score(self, place: Place, state: Array) -> Scored:
         bias = self.net.bias(place.name, place.params)

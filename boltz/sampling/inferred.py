@@ -25,7 +25,7 @@ TOGETHER = 4096  # rows in memory at a time
 
 
 def label_probabilities(model: Any, x: Any) -> Array:
-    """Probabilities (rows, labels) of the labels that an adversarial autoencoder infers of visible rows x (rows, units).
+    """Probabilities (rows, labels) of the labels that an adversarial autoencoder infers of rows x (rows, units).
 
     The most probable one is the class of a machine that was taught labels, and the cluster of one that was not. Raises
     InputError for a machine that infers no labels.
@@ -47,7 +47,7 @@ def samples_with_labels(model: Any, labels: Any, style: Any = None, seed: int = 
     """Visible means (rows, units) of an adversarial autoencoder for labels (rows,), whole numbers from 0.
 
     style holds codes (rows, units of the code), such as those of boltz.features of other rows, so that their style is
-    given to these labels; None draws codes from the prior by seed. Raises InputError for a decoder that hears no labels.
+    given to these labels; None draws codes from the prior by seed. Raises InputError, as where no decoder hears labels.
     """
     machine, game = playing(model)
     factor = machine.factors[machine.visible]

@@ -40,7 +40,8 @@ class TwoSamples:
 
     def __str__(self) -> str:
         said = "differ" if self.differ else "are not told apart"
-        return f"two samples of {self.first} and {self.second} points {said}: kernel distance {self.distance:.4f}, p = {self.p_value:.3f}"
+        test = f"kernel distance {self.distance:.4f}, p = {self.p_value:.3f}"
+        return f"two samples of {self.first} and {self.second} points {said}: {test}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -48,7 +49,7 @@ class TwoSamples:
 
 
 def two_samples(x: Any, y: Any, permutations: int = PERMUTATIONS, seed: int = 0) -> TwoSamples:
-    """Test whether samples x (rows, units) and y (others, units) are from one distribution (Gretton et al. 2012, eq. 3).
+    """Test whether x (rows, units) and y (others, units) are from one distribution (Gretton et al. 2012, eq. 3).
 
     The p-value counts random splits of all points into two samples of these sizes, of which at least 100 are drawn.
     Memory grows with the square of all points. Raises InputError.

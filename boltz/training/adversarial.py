@@ -244,6 +244,7 @@ class Adversarial:
                 value[:, machine.columns :] = 0
             value *= value.dtype.type(1 / n)
             signal = pullback(value)
+            assert signal is not None
             by_code[part.rows] = signal[:, : coder.units]
             if by_shares and coder.game.embed:
                 by_shares[0][part.rows] = signal @ machine.params[f"{name}/heads"].T

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from boltz import checks
-from boltz.training.meaning import Need, above_zero, again, among, explained, setting
+from boltz.training.meaning import above_zero, again, among, explained, setting
 from boltz.training.settings import OPTIMIZERS, Averaged, Common
 
 ADVERSARIES = ("gan", "mmd")
 PENALTIES = ("none", "gradient", "spectral")
 GAN = among("adversary", "gan")
-GRADIENT = Need(
-    "{adversary} gan and {penalty} gradient", lambda v: v["adversary"] == "gan" and v["penalty"] == "gradient"
-)
+GRADIENT = among("penalty", "gradient")
 
 
 @explained
@@ -69,7 +67,7 @@ class AdversarialSettings(Averaged):
         self._check(("discriminator_rate", "generator_rate", "label_rate"), 0, 1e6)
         self._check(("input_noise", "row_noise", "noise_epochs", "penalty_weight", "head_distance"), 0, 1e9)
         self._check(("smoothing",), 0, 0.5)
-        self._check(("game_momentum",), 0, 0.9999)
+        self._check(("game_momentum",), 0, 0.999)
         self._check(("labelled_batch",), 1, 10**9, checks.integer)
         checks.choice(self.adversary, "adversary", ADVERSARIES)
         checks.choice(self.penalty, "penalty", PENALTIES)
@@ -77,12 +75,12 @@ class AdversarialSettings(Averaged):
 
     def of_player(self, rate: float, own: bool = True) -> Common:
         """The settings of one player's steps at the start; own: with the optimizer of the game."""
-        plain = {"l2": 0.0, "l1": 0.0, "l1b": 0.0, "max_norm": 0.0, "learning_rate": rate}
+        found = replace(self, l2=0.0, l1=0.0, l1b=0.0, max_norm=0.0, learning_rate=rate)
         if not own:
-            return replace(self, **plain)
-        momentum = {"momentum": self.game_momentum, "initial_momentum": self.game_momentum}
-        decay = {"adam_beta1": self.game_momentum, "adam_second": 0.0}
-        return replace(self, optimizer=self.game_optimizer, **plain, **momentum, **decay)
+            return found
+        momentum = self.game_momentum
+        found = replace(found, optimizer=self.game_optimizer, momentum=momentum, initial_momentum=momentum)
+        return replace(found, adam_beta1=momentum, adam_second=0.0)
 
     def noise_at(self, done: float) -> float:
         """Standard deviation of the noise at the discriminators' input after so many epochs."""
