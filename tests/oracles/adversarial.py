@@ -110,7 +110,12 @@ def kernel_distance(x: Floats, y: Floats, scale: float) -> float:
     """The unbiased squared kernel distance of two samples by double sums."""
 
     def mean(a: Floats, b: Floats, same: bool) -> float:
-        pairs = [scale / (scale + np.square(p - q).sum()) for i, p in enumerate(a) for j, q in enumerate(b) if not (same and i == j)]
+        pairs = [
+            scale / (scale + np.square(p - q).sum())
+            for i, p in enumerate(a)
+            for j, q in enumerate(b)
+            if not (same and i == j)
+        ]
         return float(np.mean(pairs))
 
     return mean(x, x, True) + mean(y, y, True) - 2 * mean(x, y, False)
