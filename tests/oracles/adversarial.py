@@ -68,7 +68,7 @@ def log_rows(outputs: Floats, rows: Floats, gaussian: bool) -> Floats:
 
 
 def reconstruction(params: Params, heard: Floats, rows: Floats, about: Any) -> float:
-    """Mean log-likelihood of rows given their codes; about has latent, noise, shares (None: those inferred), gaussian."""
+    """Mean log-likelihood of rows given their codes; about is a checks.adversarial.About."""
     code, labels = encoded(params, heard, about.latent, about.noise)
     shares = about.shares if about.shares is not None or labels is None else np.exp(labels)
     return float(log_rows(decoded(params, code, shares), rows, about.gaussian).mean())

@@ -89,7 +89,7 @@ def test_the_prior_of_a_toy_is_matched() -> None:
 
 
 def test_spreads_are_fitted() -> None:
-    """Catches a proposal as wide as the prior, and a variance of Gaussian units other than that of what is left over."""
+    """Catches a proposal as wide as the prior, and a variance of Gaussian units that is not that of their residuals."""
     x = np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32) * [1, 1, 0.1]
     run = boltz.train(boltz.aae([3, 16], 1, visible="gaussian"), x, **{**QUICK, "epochs": 20})
     assert run.seen is not None
