@@ -129,7 +129,7 @@ class Structure:
         """Units from the bottom; drawn layers in brackets where others are not: 784-200-200-[50]."""
         sizes = [str(layer.units) for layer in self.layers]
         if not self.latent:
-            return f"{sizes[0]}-{self.factors[0][1].inner}"
+            return "-".join(part for part in (sizes[0], self.factors[0][1].inner) if part)
         if not any(self.widths):
             return "-".join(sizes)
         inner = [*self.widths, ()] if self.prior == "rbm" else self.widths

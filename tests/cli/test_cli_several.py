@@ -329,7 +329,7 @@ WRONG: list[tuple[tuple[object, ...], str]] = [
     (("rbm", *LONE), "--modality is an option of multimodal, not of rbm"),
     (("rbm", "--layers", "image=3"), "--layers takes names for multimodal alone"),
     (("vae", "--layers", "image=3"), "--layers takes names for multimodal alone"),
-    (("rbm", "--layers", 0), "--layers 0, no hidden units, is for bm alone"),
+    (("rbm", "--layers", 0), "--layers 0, no hidden units, is for bm and made"),
     (("multimodal", *MODALITIES, *LAYERS, "--layers", 4), "names a pathway in one place and none in another"),
     (("rbm", "--lateral", "visible"), "--lateral is an option of bm, not of rbm"),
     (("bm", "--lateral", "all"), "is not one of 'visible', 'hidden', 'both'"),
