@@ -6,9 +6,8 @@ import base64
 import io
 
 import numpy as np
-from matplotlib.image import imread
-
 from checks.any_graph import machine
+from matplotlib.image import imread
 from oracles.graphs import Wired
 
 import boltz
