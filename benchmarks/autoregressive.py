@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 from itertools import cycle
 from typing import Any
 
 import numpy as np
 from contenders import ContenderError, Work
-from report import grid, number
-from turns import command, count, numbers, race, ratios, say
+from turns import Line, beside_torch, command, needs_torch, options_of
 
 import boltz
 from boltz import kernels
@@ -33,11 +33,7 @@ BATCH, ROWS, RATE, BLOCK = 100, 2000, 1e-3, 28
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--threads", type=numbers, default="1", help="numbers of threads, commas between")
-    parser.add_argument("--repeats", type=count, default=7, help="rounds; each contender has one turn a round")
-    parser.add_argument("--smoke", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return options_of(str(__doc__), "1")
 
 
 class Ours:
@@ -230,33 +226,25 @@ LINES: dict[str, Callable[[int, int], dict[str, Any]]] = {
 }
 
 
+def contenders(make: Callable[[int, int], dict[str, Any]], hidden: int, batches: list[Any]) -> dict[str, Work]:
+    """The work of each side, once their gradients agree."""
+    sides = make(batches[0].shape[1], hidden)
+    for peer in list(sides)[1:]:
+        agree(peer, sides["boltz"], sides[peer], batches[0])
+    return {side: each.work(batches) for side, each in sides.items()}
+
+
 def run(options: argparse.Namespace) -> int:
     """Measure line by line and print the table."""
-    try:
-        import torch
-    except ImportError as problem:
-        raise boltz.InputError("benchmarks/autoregressive.py needs PyTorch: python -m pip install torch.") from problem
+    needs_torch("autoregressive.py")
     data = boltz.load_data("mnist-mini", limit=ROWS)
     x = (data.x * np.float32(1 / (data.levels or 1)) >= 0.5).astype(np.float32)
     x, hidden = (np.ascontiguousarray(x[:, 300:340]), 20) if options.smoke else (x, 500)
-    batches, lines = [x[i : i + BATCH] for i in range(0, len(x), BATCH)], []
-    for name, make in LINES.items():
-        for threads in options.threads:
-            boltz.threads(threads)
-            torch.set_num_threads(threads)
-            sides = make(x.shape[1], hidden)
-            for peer in list(sides)[1:]:
-                agree(peer, sides["boltz"], sides[peer], batches[0])
-            works = {side: each.work(batches) for side, each in sides.items()}
-            times = race(works, options.repeats, 0.001 if options.smoke else 0.25, 1 if options.smoke else 5)
-            best = min((n for n in times if n != "boltz"), key=lambda n: np.median(times[n]))
-            found = ratios(times[best], times["boltz"])
-            ratio = f"{found['median']:.2f} ({found['min']:.2f}-{found['max']:.2f})"
-            rate = number(BATCH / np.median(times["boltz"]))
-            lines.append([name, str(threads), f"{rate} rows/s", best, ratio])
-            say(f"{name}, threads {threads}: done")
-    print(grid(["line", "threads", "boltz", "best peer", "its time over that of boltz"], lines))
-    return 0
+    batches = [x[i : i + BATCH] for i in range(0, len(x), BATCH)]
+    lines = [
+        Line(name, partial(contenders, make, hidden, batches), BATCH, "rows/s", 0.25) for name, make in LINES.items()
+    ]
+    return beside_torch(lines, options)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from contenders import Work
-from report import grid, number
-from turns import command, count, numbers, race, ratios, say
+from turns import Line, beside_torch, command, needs_torch, options_of
 
 import boltz
 from boltz.sampling.gibbs import started
@@ -26,11 +26,7 @@ STATES = 21
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--threads", type=numbers, default="1,2", help="numbers of threads, commas between")
-    parser.add_argument("--repeats", type=count, default=7, help="rounds; each contender has one turn a round")
-    parser.add_argument("--smoke", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return options_of(str(__doc__), "1,2")
 
 
 def _nothing() -> Any:
@@ -137,34 +133,21 @@ def _gaussian(rows: int) -> dict[str, Work]:
     return {"boltz": Work(ours, _nothing), "PyTorch": Work(theirs, _nothing)}
 
 
-LINES: dict[str, tuple[Callable[[int], dict[str, Work]], int, int, str]] = {
-    "Potts 53x21-100, block Gibbs, 1,000 chains": (_potts, CHAINS, CHAINS, "chain sweeps/s"),
-    "spins 784-500, block Gibbs, 1,000 chains": (_spins, CHAINS, CHAINS, "chain sweeps/s"),
-    "Gaussian 560-500, PCD-1, batch 100": (_gaussian, ROWS, ROWS, "rows/s"),
+LINES: dict[str, tuple[Callable[[int], dict[str, Work]], int, str]] = {
+    "Potts 53x21-100, block Gibbs, 1,000 chains": (_potts, CHAINS, "chain sweeps/s"),
+    "spins 784-500, block Gibbs, 1,000 chains": (_spins, CHAINS, "chain sweeps/s"),
+    "Gaussian 560-500, PCD-1, batch 100": (_gaussian, ROWS, "rows/s"),
 }
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure line by line and print the table."""
-    try:
-        import torch
-    except ImportError as problem:
-        raise boltz.InputError("benchmarks/kinds.py needs PyTorch: python -m pip install torch.") from problem
-    lines = []
-    for name, (make, size, units, unit) in LINES.items():
-        for threads in options.threads:
-            boltz.threads(threads)
-            torch.set_num_threads(threads)
-            works = make(size // 10 if options.smoke else size)
-            times = race(works, options.repeats, 0.001 if options.smoke else 1.0, 1 if options.smoke else 5)
-            rate = (units // 10 if options.smoke else units) / np.median(times["boltz"])
-            best = min((n for n in times if n != "boltz"), key=lambda n: np.median(times[n]))
-            found = ratios(times[best], times["boltz"])
-            ratio = f"{found['median']:.2f} ({found['min']:.2f}-{found['max']:.2f})"
-            lines.append([name, str(threads), f"{number(rate)} {unit}", best, ratio])
-            say(f"{name}, threads {threads}: done")
-    print(grid(["line", "threads", "boltz", "best peer", "its time over that of boltz"], lines))
-    return 0
+    needs_torch("kinds.py")
+    share = 10 if options.smoke else 1
+    lines = [
+        Line(name, partial(make, size // share), size // share, unit, 1.0) for name, (make, size, unit) in LINES.items()
+    ]
+    return beside_torch(lines, options)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from contenders import ContenderError, Work
+from report import grid, number
 
 import boltz
 
@@ -41,6 +46,54 @@ def count(text: str) -> int:
     if not (text.isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text!r}")
     return int(text)
+
+
+def options_of(text: str, threads: str) -> argparse.Namespace:
+    """The command line of a table beside PyTorch: what the command does, and the usual numbers of threads."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--threads", type=numbers, default=threads, help="numbers of threads, commas between")
+    parser.add_argument("--repeats", type=count, default=7, help="rounds; each contender has one turn a round")
+    parser.add_argument("--smoke", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a table: how its contenders are made, boltz among them, how much a unit of work does, in what unit, and
+    the seconds of a turn.
+    """
+
+    name: str
+    make: Callable[[], Mapping[str, Work]]
+    size: int
+    unit: str
+    seconds: float
+
+
+def beside_torch(lines: list[Line], options: argparse.Namespace) -> int:
+    """Time each line with each number of threads, and print the table of boltz beside the quickest of the others."""
+    import torch
+
+    found = []
+    for line, threads in product(lines, options.threads):
+        boltz.threads(threads)
+        torch.set_num_threads(threads)
+        turn, least = (0.001, 1) if options.smoke else (line.seconds, 5)
+        times = race(line.make(), options.repeats, turn, least)
+        best = min((n for n in times if n != "boltz"), key=lambda n: np.median(times[n]))
+        ratio = ratios(times[best], times["boltz"])
+        told = f"{ratio['median']:.2f} ({ratio['min']:.2f}-{ratio['max']:.2f})"
+        rate = f"{number(line.size / np.median(times['boltz']))} {line.unit}"
+        found.append([line.name, str(threads), rate, best, told])
+        say(f"{line.name}, threads {threads}: done")
+    print(grid(["line", "threads", "boltz", "best peer", "its time over that of boltz"], found))
+    return 0
+
+
+def needs_torch(script: str) -> None:
+    """Raise InputError where PyTorch is not installed."""
+    if find_spec("torch") is None:
+        raise boltz.InputError(f"benchmarks/{script} needs PyTorch: python -m pip install torch.")
 
 
 def race(works: Mapping[str, Work], rounds: int, seconds: float, least: int) -> dict[str, list[float]]:

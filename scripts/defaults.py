@@ -42,7 +42,7 @@ Line = dict[str, Any]
 
 def rows_of(name: str, split: str) -> Any:
     """The 0/1 rows (rows, units) of a table; test rows are TEST_ROWS of them, evenly spaced."""
-    x = boltz.load_data(f"binary_{name}", split).x.astype(np.float32)
+    x = boltz.load_data(name, split).x.astype(np.float32)
     return x[np.linspace(0, len(x) - 1, min(TEST_ROWS, len(x))).astype(int)] if split == "test" else x
 
 

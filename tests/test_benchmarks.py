@@ -277,6 +277,35 @@ def test_other_units_are_timed_beside_their_peers_or_the_command_says_what_it_ne
     assert len(cells) == 3 and all("PyTorch" in each[3] for each in cells)
 
 
+TABLE = """
+import argparse, sys, time
+sys.path.insert(0, sys.argv[1])
+from contenders import Work
+from turns import Line, beside_torch
+
+def lasting(seconds):
+    return Work(lambda units: time.sleep(units * seconds), tuple)
+
+def make():
+    return {"boltz": lasting(0.02), "PyTorch, slow": lasting(0.08), "PyTorch, quick": lasting(0.04)}
+
+options = argparse.Namespace(threads=[1, 2], repeats=3, smoke=False)
+sys.exit(beside_torch([Line("naps", make, 1000, "naps/s", 0.1)], options))
+"""
+
+
+def test_a_table_has_the_quickest_peer_its_ratio_and_the_rate_of_boltz(tmp_path: Path) -> None:
+    """Naps of known lengths in the place of work, and a PyTorch that only takes numbers of threads."""
+    (tmp_path / "torch.py").write_text("def set_num_threads(number): pass\n")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = command("-c", TABLE, str(FOLDER), PYTHONPATH=path)
+    cells = [[part.strip() for part in line.split("|")[1:-1]] for line in done.stdout.splitlines()[2:]]
+    assert [each[:2] for each in cells] == [["naps", "1"], ["naps", "2"]]
+    for _, _, rate, peer, ratio in cells:
+        assert peer == "PyTorch, quick" and 1.5 < float(ratio.split()[0]) < 2.5
+        assert rate.endswith(" naps/s") and 30_000 < float(rate.split()[0].replace(",", "")) < 51_000
+
+
 def test_autoregressive_factors_are_timed_beside_pytorch() -> None:
     """The command also exits with 1 where gradients of PyTorch are not those of boltz."""
     there = find_spec("torch") is not None

@@ -20,6 +20,8 @@ SEVERAL = {"initial_scale": 0.01, "initial_bias": "data"}
 INITIAL = {"units": None, "hidden_units": "bernoulli", "initial_scale": 0.01, "initial_bias": "data"}
 FLOW = {"flow_steps": 2, "flow_widths": (320,)}
 NORMAL = {"prior": "normal", "posterior": "gaussian", **FLOW}
+NONE = (0,)  # --layers 0: no hidden units
+WITHOUT_HIDDEN = ("bm", "made")
 ANNEALING = {"betas": "sm2008", "chains_ais": 100}
 
 
@@ -158,7 +160,9 @@ def _pixelcnn(visible: int, shape: Shape, x: Any, seed: int) -> Model:
 
 def _made(visible: int, shape: Shape, x: Any, seed: int) -> Model:
     widths = _chain("a made", shape["layers"], 1)
-    return boltz.made(visible, widths, x, seed, masks=shape["masks"], natural=shape["natural"])
+    return boltz.made(
+        visible, () if widths == NONE else widths, x, seed, masks=shape["masks"], natural=shape["natural"]
+    )
 
 
 def _nade(visible: int, shape: Shape, x: Any, seed: int) -> Model:
@@ -169,8 +173,8 @@ def plain_layers(kind: str, groups: Any) -> Any:
     """Hidden layers as they are given, of a machine without pathways; raises InputError."""
     if isinstance(groups, Mapping):
         raise InputError(f"--layers takes names for multimodal alone; {kind} has one chain, such as 500,1000.")
-    if groups == ((0,),) and kind != "bm":
-        raise InputError(f"--layers 0, no hidden units, is for bm alone; {kind} has some.")
+    if groups == (NONE,) and kind not in WITHOUT_HIDDEN:
+        raise InputError(f"--layers 0, no hidden units, is for {' and '.join(WITHOUT_HIDDEN)}; {kind} has some.")
     return groups
 
 

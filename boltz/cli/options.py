@@ -95,8 +95,9 @@ PRIOR_OF_REAL = (
 RULE_OF_ANY = "Negative phase: contrastive divergence from the data (cd), or persistent chains (pcd)."
 OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
     "rbm": {
+        "layers": "Units of the hidden layer; the data give the visible units.",
         "hidden_units": "Hidden units: bernoulli, spin, categorical:N, or, below which no gaussian ones lie, gaussian, "
-        "rectified or drelu."
+        "rectified or drelu.",
     },
     "bm": {
         "rule": RULE_OF_ANY,
@@ -136,7 +137,7 @@ OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
         "evaluation_samples": "Importance samples a row for the test log-likelihood; 0 takes 1,000.",
     },
     "nade": {"layers": "Hidden units that are not drawn, in one layer."},
-    "made": {"layers": "Units of the deterministic layers, from the bottom."},
+    "made": {"layers": "Units of the deterministic layers, from the bottom; 0 for none."},
 }  # model -> texts of its options where they say more, or something else, than those of all models
 TRAINED = (DirectedSettings, BeliefSettings, Settings)  # by the machines
 NEEDS = meaning.needs(*TRAINED) | {
@@ -231,6 +232,15 @@ TYPES: dict[str, tuple[Any, str]] = {
     "k": (Sweeps(), "INTEGER|A:B"),
     "pretrain_k": (Sweeps(several=True), "INTEGER|A:B[,...]"),
 }
+OWN_METAVARS: Mapping[str, Mapping[str, str]] = {
+    "rbm": {"layers": "N", "hidden_units": "KIND", "initial_scale": "FLOAT"},
+    "bm": {"layers": "N", "hidden_units": "KIND"},
+    "multimodal": {"layers": "NAME=N,N,..."},
+    "vae": {"layers": "N,N,...[/N,N,...]"},
+    "vlae": {"latent": "N"},
+    "nade": {"layers": "N"},
+}  # model -> what its options take, where that is not what those of all models do
+ONE_PAIR = ("rbm",)  # models with one pair of neighbouring layers
 EPOCHS = f"by the number of rows: for {presets.LEAST_UPDATES:,} to {presets.MOST_UPDATES:,} updates"
 LESS = f"less with fewer than {presets.ROWS_A_UNIT} rows a unit"
 
@@ -347,6 +357,8 @@ def machine_option(name: str, model: str | None = None) -> Callable[[F], F]:
     own = {} if model is None else meaning.choices(MACHINES[model].settings) | dict(presets.ONLY.get(model, {}))
     choices = CHOICES | own
     kind, metavar = TYPES.get(name, (type(next(iter(defaults.values()))), None))
+    if model is not None:
+        metavar = _own_metavar(name, model, metavar)
     flag = f"{word(name)}/--no-{word(name)[2:]}" if kind is bool else word(name)
     if name in choices:
         kind = Choice(choices[name])
@@ -354,6 +366,14 @@ def machine_option(name: str, model: str | None = None) -> Callable[[F], F]:
     shown = _shown(name, defaults)
     more: dict[str, Any] = {"multiple": True, "callback": REPEATED[name]} if name in REPEATED else {"default": None}
     return click.option(flag, name, type=kind, metavar=metavar, show_default=shown, help=told, **more)
+
+
+def _own_metavar(name: str, model: str, usual: str | None) -> str | None:
+    """What an option of a model takes: a single number where others have one for each pair of layers."""
+    pairs = () if model in ONE_PAIR else MACHINES[model].settings.BY_PAIR
+    if usual is not None and name in Settings.BY_PAIR and name not in pairs:
+        usual = usual.split("[")[0]
+    return OWN_METAVARS.get(model, {}).get(name, usual)
 
 
 def _shown(name: str, defaults: Values) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -407,8 +408,8 @@ def _fitting(model: Model, data: Data, name: str) -> Model:
 
 
 def _stem(kind: str, model: Model, data: Data) -> str:
-    """The name of a run folder: vae-200-200-50-mnist."""
-    units = model.architecture.replace("[", "").replace("]", "").split("-")[1:]
+    """The name of a run folder: vae-200-200-50-mnist, without the nets inside layers."""
+    units = re.sub(r"\(.*?\)|[][]", "", model.architecture).split("-")[1:]
     return "-".join([kind, *units, data.name])
 
 

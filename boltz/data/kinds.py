@@ -264,5 +264,5 @@ def kind_words(kind: str, alphabet: str | None = None) -> str:
 def named_kind(asked: Kind, named: str) -> Kind:
     """The kind that is asked for of a named set, whose numbers are known; raises InputError."""
     if asked.states:
-        raise InputError(f"{brief(named)} is a named set of images, which are no {asked.kind} units: leave units out.")
+        raise InputError(f"{brief(named)} is a named set, whose rows are no {asked.kind} units: leave units out.")
     return Kind()

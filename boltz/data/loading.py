@@ -79,7 +79,7 @@ def load(
     if place[2]:
         kind = named_kind(kind, place[2])
         if columns.request:
-            raise InputError(f"{place[2]} is a named set of images: label_column and drop_columns are for tables.")
+            raise InputError(f"{place[2]} is a named set: label_column and drop_columns are for tables of your own.")
     wanted = levels if said or place[2] else checked_levels(machine_levels)
     return _loaded(place, _Wanted(split, limit, wanted, said, kind, columns, words))
 

@@ -32,6 +32,87 @@ class DataSet:
     download: Callable[[Path], dict[str, Array]] | None = None
 
 
+BINARY: Mapping[str, tuple[str, str, str, str]] = {
+    "adult": (
+        "UCI Adult, 123 bits, split as LIBSVM a5a (Larochelle & Murray 2011)",
+        "372311dd8e82b5baeff71579328a34af3c6aa60d5ee0e28e9b19cbbf07bf1fb6",
+        "ccd73c259daaaa0ae24d1cb577794e7915b8889d308d731176036d411f67266d",
+        "729162a80070f51adf471259a2312514664349d6b0c0cc3ce737e4704ee83fd6",
+    ),
+    "connect4": (
+        "UCI Connect-4, 126 bits (Larochelle & Murray 2011)",
+        "b9ba4b7c30de31499fcd78fbd447435ec40d4dc5aef4f29dfd97b97fa7331071",
+        "6f22e529305c800332bf9b3b814dadc2dc031872d45f218552418750870353db",
+        "f1ae6f71289c255efad96b048927278637f1e85d6b7664665c727b6da96b31fd",
+    ),
+    "dna": (
+        "Statlog DNA, 180 bits (Van Haaren & Davis 2012)",
+        "8801b5838fc33f996808e8efe0b692b268538b7e5ae319429af88a7dc45e0083",
+        "26d00708296484fe327559135344d1497cf28b112f7be2c85fd6bc69670eaa95",
+        "f85f22537e98fa29699bb96e145fbd5d57b0bbf91baaf6092ec4fb16c2f9689f",
+    ),
+    "nips": (
+        "words of papers of NIPS 0 to 12, 500 bits (Larochelle & Murray 2011)",
+        "d2b3f2d03f414211ae20e559bd043c6e988a39857ce5036b8240af0e54e0f6d6",
+        "a35b8a73cd60e19022c0a5a54405e7ff5f789b0d8a65e67a9c9f08e176b28945",
+        "89c4d06c1905b8e93798b0eba3a54622db15509adaad7e21029639072880c172",
+    ),
+    "nltcs": (
+        "National Long Term Care Survey, 16 bits (Lowd & Davis 2010)",
+        "d36ee48ab255719a8b455ba2539eb5d4043791d274e23560a9a5009dcb109890",
+        "26ea8245f25e59c03d1b165404c0272edbef602dea4d17bc78afb73f54ec6d39",
+        "527fb20742b582f55eeea6129bc335c22882e0f66c26279a3c0da9a92a302119",
+    ),
+    "plants": (
+        "UCI Plants, 69 bits (Lowd & Davis 2010)",
+        "aa557a169f9de04a8fb2e57f0f06e80670f31c47199ffc9337504d0fc4dad624",
+        "1f66964fb041dac5886579a3a65ca00592b1c23f7b52a2a33a31e190f5b61027",
+        "a1e01bd7f101cdfd174e81b93b33f90460292e3d4e4de317d855e2b0b2e61b11",
+    ),
+    "accidents": (
+        "Accidents, 111 bits (Van Haaren & Davis 2012)",
+        "ef717281b1ff8723ba6a2695cd8a329561316e0cfca632a73b3b00f16e6f541f",
+        "ca1ae9084617e23427f227fa374fd84a09d77960f8457d9e9cb21730fb43a69e",
+        "6943dc36fb7157d853628ceebbe27eae5d013913d8de305a6e487009c0f07b71",
+    ),
+    "baudio": (
+        "Audio, 100 bits (Lowd & Davis 2010)",
+        "b542f76716bec7d8c58b0a0cccdfb9f9340a04afd29267f02f689ff49bd62a9f",
+        "5bbe5144ab5888bb205ee6f553b18640844af1e073e6022aaee09aa0e6a36c96",
+        "7cdb7d9e82013a609ebc645086c91ebda7c2d1b2d897762aa8e6f3d45b936a68",
+    ),
+    "bbc": (
+        "words of BBC news, 1,058 bits (Van Haaren & Davis 2012)",
+        "039f41a4daa91ea424adcbdf66ab2c0feb746510c0d76b40837932caa701f9d6",
+        "1ef04921933b1b986987caa4078ee7e78201f481c58c097d9d81e993f6d81b62",
+        "34903aa7a38b38ef0282bdec581292214f28bd935e95a38b90fd71bd1063ba55",
+    ),
+    "bnetflix": (
+        "Netflix, 100 bits (Lowd & Davis 2010)",
+        "e4e854cf145d923ad1e04459aece264d323a48aa582c1a0bb8b0617e75fa71c6",
+        "bbe6f27f742a83d6962f6cac87a92f6819d536ecc98c41bfb6dfff21f41c6866",
+        "0b6e223e1eebd3d66508c481b6b42b9d18b54036a865aa583fc567061ac272f1",
+    ),
+    "jester": (
+        "Jester, 100 bits (Lowd & Davis 2010)",
+        "6e33795e6f51a3bfa16dc1b5b255d8e35cddbba6d0a51a2553bf65ac31e3f796",
+        "b6f199da08cb7aa7df9e6884a8d61d1e110c4787e2423622f86e320262af9fb6",
+        "f80a9beb300080b753892bc97f5bc12729d456e42bd19965c71bcd317ef719d8",
+    ),
+    "pumsb_star": (
+        "Pumsb-star, 163 bits (Van Haaren & Davis 2012)",
+        "8a5316c00d6f5f6f40fdfc3daf71c4c5d6bb76c0bdd6270ef9f7be76517c8c33",
+        "4d4b90d16bf270020c9e68f7d8718fe8bc83f6368ad11edb422a28d3a2e65c68",
+        "5509c6bff1917611622cd3c145756ddea07a5535c58b039cdb0a78b58163d6fe",
+    ),
+}  # name -> title, and the fingerprints of the training, validation and test rows
+
+
+def _binary(name: str, title: str, train: str, valid: str, test: str) -> DataSet:
+    """A table of bits in three parts, whose file is binary_NAME.npz."""
+    return DataSet(title, f"binary_{name}.npz", {"train": train, "valid": valid, "test": test})
+
+
 SETS: Mapping[str, DataSet] = {
     "mnist-mini": DataSet(
         "MNIST digits, grey 28x28: 10,000 train and 2,000 test, balanced classes (in the package)",
@@ -78,6 +159,7 @@ SETS: Mapping[str, DataSet] = {
         },
         fetch.caltech,
     ),
+    **{name: _binary(name, *told) for name, told in BINARY.items()},
 }
 
 
@@ -102,7 +184,10 @@ def file_of(name: str) -> Path:
         return path
     entry = SETS[name]
     if entry.download is None:
-        raise InputError(f"{name} cannot be downloaded; set {VARIABLE} to a folder that holds {entry.file}.")
+        arrays = ", ".join(f"x_{split}" for split in entry.fingerprints)
+        raise InputError(
+            f"{name} cannot be downloaded; set {VARIABLE} to a folder that holds {entry.file}, with arrays {arrays}."
+        )
     return _download(name, entry.download)
 
 

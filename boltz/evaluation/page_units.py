@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,11 @@ from numpy.typing import NDArray
 from boltz.data import Data
 from boltz.evaluation.page import Markup, both, tag
 from boltz.foreign import shown
-from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, Seeing, means_known
 from boltz.models.graph import Layer
 from boltz.models.views import alone, of_several
 from boltz.plotting.images import Greys, Shape
-from boltz.plotting.machines import greys_of, never_on, unit_effects
+from boltz.plotting.machines import greys_of, listener, unit_effects, view_effects
 from boltz.plotting.tiles import TWO_SIDED, Tile, uris
 from boltz.sampling.features import features
 
@@ -72,26 +72,11 @@ def effects_on(model: Model, view: Layer) -> tuple[Layer, Array, str]:
     machine = model.undirected if model.directed is None else None
     if machine is None or machine.graph.chained:
         return model.layers[1], *unit_effects(model)
-    layer, key = _listener(machine, view)
-    weight = machine.matrix(key)
-    if weight.shape[0] * weight.shape[1] > MOST_EFFECTS:
+    layer, key, _ = listener(machine, view.name)
+    if prod(machine.matrix(key).shape) > MOST_EFFECTS:
         return layer, np.zeros((view.units, 0)), "weights"
-    whole = np.asarray(weight.toarray() if hasattr(weight, "toarray") else weight, np.float64)
-    effects = np.array(whole if key.startswith(f"edge/{view.name}-") else whole.T)
-    effects[never_on(model, view.name)] = 0
-    return layer, effects, "weights" if layer != view else "couplings to the other units"
-
-
-def _listener(machine: BoltzmannMachine, view: Layer) -> tuple[Layer, str]:
-    """The lowest hidden layer joined to a visible one and the name of their weights; another layer, or itself, where
-    there is none.
-    """
-    around = machine.graph.neighbours[view.name]
-    hidden = [each for each in around if each[1] in machine.graph.hidden]
-    if view.name in machine.graph.within and not hidden:
-        return view, machine.graph.within[view.name].key
-    key, other, _ = min(hidden or around, key=lambda each: list(machine.units).index(each[1]))
-    return next(layer for layer in machine.layers if layer.name == other), key
+    effects, what = view_effects(machine, view.name)
+    return layer, effects.toarray() if hasattr(effects, "toarray") else effects, what
 
 
 def hidden_units(model: Model, seen: tuple[Data | None, Array | None], sights: Sequence[Sight], most: int) -> Any:

@@ -50,7 +50,7 @@ def view_request(
     refuse_tables(options)
     run, own = description_at(path), options["data"] is None
     main = run.learnt.load.get("name_or_path") if own else options["data"]
-    views = _own_views(path, run) if own else _views_in(main, machine, run, options.get("given"))
+    views = _own_views(path, run) if own else _views_in(main, machine, run, options)
     others = {each: load for each in ("valid", "test") if own and (load := run.rows(each).load)}
     held = view_splits(main, views)
     wanted = options["split"] or split
@@ -159,11 +159,12 @@ def _own_views(path: Path | None, run: RunDescription) -> dict[str, Any]:
     raise InputError(f"{beside}does not name its data: give an .npz file with an array for each view with --data.")
 
 
-def _views_in(
-    main: Any, machine: BoltzmannMachine, run: RunDescription, given: Collection[str] | None
-) -> dict[str, Any]:
-    """The views of a file: in arrays of the names that the run has them in, else in those of the names of the views."""
-    names, before = arrays_of(main), run.learnt.load.get("views")
+def _views_in(main: Any, machine: BoltzmannMachine, run: RunDescription, options: Options) -> dict[str, Any]:
+    """The views of a file: in arrays of the names that the run has them in, else in those of the names of the views.
+
+    Where options have given, views that it does not name may lack.
+    """
+    names, before, given = arrays_of(main), run.learnt.load.get("views"), options.get("given")
     if not names:
         raise InputError(f"{main} must be an .npz file with an array for each view, {', '.join(machine.graph.views)}.")
     found: dict[str, Any] = {}
@@ -175,8 +176,10 @@ def _views_in(
             found[view] = (there[0], machine.graph.kinds[view])
         elif given is None or view in given:
             wanted = view if ours == view else f"{ours} or {view}"
+            partly = ", or name the views that are there with --given" if "given" in options else ""
             raise FileError(
-                f"{main} has no array {wanted} for the view {view}; it has {shown(', '.join(names))}: name it so."
+                f"{main} has no array {wanted} for the view {view}; it has {shown(', '.join(names))}: "
+                f"name it so{partly}."
             )
     return found
 

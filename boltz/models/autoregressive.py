@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from boltz import checks
+from boltz.errors import InputError
 from boltz.models.builders import machine_of_structure
 from boltz.models.chosen import convolutions, image_shape
 from boltz.models.graph import MOST_LAYERS, Layer
@@ -50,13 +51,19 @@ def made(
     """MADE (Germain et al. 2015): binary units, each given those before it by masked dense layers of these widths.
 
     The likelihood is exact: that of the mixture of all masks, which follow from the seed. A step of training takes one
-    of them after the other. natural: units come in their own order; False: each mask has an order of its own. Weights
-    are uniform as in Glorot & Bengio (2010); with x (rows, units) biases of the units fit its mean. Raises InputError.
+    of them after the other. natural: units come in their own order; False: each mask has an order of its own. Without
+    widths, (), each unit hears those before it directly: a fully visible belief net. Weights are uniform as in Glorot &
+    Bengio (2010), those of direct edges 0; with x (rows, units) biases of the units fit its mean. Raises InputError.
     """
     units = checks.integer(units, "units", 1, MOST_UNITS)
     listed = checks.sequence(widths, "widths", MOST_LAYERS)
     inner = tuple(checks.integer(n, f"widths[{i}]", 1, MOST_UNITS) for i, n in enumerate(listed))
-    return tractable(Made(units, inner, 0, masks, checks.seed(seed), activation, natural), x, seed)
+    found = Made(units, inner, 0, masks, checks.seed(seed), activation, natural)
+    if natural and masks > 1 and not inner:
+        raise InputError(
+            f"masks must be 1 without hidden layers, since all are alike in the natural order, got {masks}."
+        )
+    return tractable(found, x, seed)
 
 
 def pixelcnn(

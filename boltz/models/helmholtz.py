@@ -31,6 +31,8 @@ from boltz.nn.encoders import Encoder
 from boltz.nn.factors import Coins, Dense, Factor, Place, StandardNormal
 from boltz.nn.flows import InverseAutoregressiveFlow
 from boltz.nn.labelled import Labelled
+from boltz.nn.made import Made
+from boltz.nn.nade import Nade
 from boltz.nn.registry import FACTOR_NAMES, POSTERIOR_NAMES
 from boltz.storage.tensors import write_tensors
 
@@ -185,10 +187,14 @@ class Structure:
 
     @property
     def architecture(self) -> str:
-        """Units from the bottom; drawn layers in brackets where others are not: 784-200-200-[50]."""
-        sizes = [str(layer.units) for layer in self.layers]
+        """Units from the bottom; drawn layers in brackets where others are not: 784-200-200-[50].
+
+        A layer whose units hear each other has its net beside it: 784(nade 100)-200(nade 100).
+        """
         if not self.latent:
-            return f"{sizes[0]}-{self.factors[0][1].inner}"
+            return "-".join(filter(None, (str(self.layers[0].units), self.factors[0][1].inner)))
+        nets = {name: f"({FACTOR_NAMES[type(f)]} {f.inner})" for name, f in self.factors if isinstance(f, Nade | Made)}
+        sizes = [f"{layer.units}{nets.get(layer.name, '')}" for layer in self.layers]
         if not any(self.widths):
             return "-".join(sizes)
         inner = [*self.widths, ()] if self.prior == "rbm" else self.widths

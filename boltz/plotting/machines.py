@@ -22,6 +22,7 @@ from boltz.models.files import (
     states_inside,
     visible_rows,
 )
+from boltz.models.graph import Layer
 from boltz.models.scaling import Scaling
 from boltz.models.views import alone, of_several
 from boltz.plotting import curves, images
@@ -164,13 +165,26 @@ def unit_effects(model: Model) -> tuple[Any, str]:
 
 
 def view_effects(model: BoltzmannMachine, view: str) -> tuple[Any, str]:
-    """The weights (units, hidden) of a visible layer at the first layer above it, and what that is in words; its
-    couplings (units, units) where there is none above it. Sparse ones come as a sparse matrix.
+    """The weights (units, units of the listener) of a visible layer at the layer that hears it, and what that is in
+    words; its couplings (units, units) where it is its own listener. Sparse ones come as a sparse matrix.
     """
-    edges = [edge for edge in model.graph.edges if edge.lower == view]
-    chosen = next((edge for edge in edges if not edge.within), edges[0])
-    weights = model.matrix(chosen.key).astype(np.float64) * ~never_on(model, view)[:, None]
-    return weights, "couplings to the other units" if chosen.within else "weights"
+    layer, key, lower = listener(model, view)
+    weights = model.matrix(key).astype(np.float64)
+    found = (weights if lower else weights.T) * ~never_on(model, view)[:, None]
+    return found, "couplings to the other units" if layer.name == view else "weights"
+
+
+def listener(model: BoltzmannMachine, view: str) -> tuple[Layer, str, bool]:
+    """The lowest hidden layer joined to a visible one, the name of their weights, and whether the visible one is the
+    lower of the two; another layer, or itself, where there is no hidden one.
+    """
+    around = model.graph.neighbours[view]
+    hidden = [each for each in around if each[1] in model.graph.hidden]
+    if view in model.graph.within and not hidden:
+        key, other, lower = model.graph.within[view].key, view, True
+    else:
+        key, other, lower = min(hidden or around, key=lambda each: list(model.units).index(each[1]))
+    return next(layer for layer in model.layers if layer.name == other), key, lower
 
 
 def never_on(model: Model, view: str | None = None) -> Any:

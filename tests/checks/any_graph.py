@@ -96,7 +96,7 @@ def check_energies(name: str = "both") -> None:
     x, (held, summed) = truth.states(), model.graph.sides
     state = parted(model, x)
     np.testing.assert_allclose(-model.energy(state), truth.log_density(x), rtol=0, atol=1e-10)
-    columns = [c for n in held for c in range(*truth.layers[n].indices(len(truth.bias)))]
+    columns = truth.columns(held)
     wanted = truth.marginal(columns)
     found = -model.marginal_energy({n: state[n] for n in held}, summed) - truth.log_z()
     np.testing.assert_allclose(found, [np.log(wanted[tuple(row)]) for row in x[:, columns]], rtol=0, atol=1e-10)
@@ -112,7 +112,7 @@ def check_exact_log_z(name: str = "both", seeds: int = 1) -> None:
 def check_log_marginals(name: str = "both") -> None:
     """The exact log-likelihood of all visible rows is log of their probability, and these sum to 1."""
     model, truth = machine(name), Wired.of(machine(name))
-    columns = [c for n in model.graph.views for c in range(*truth.layers[n].indices(len(truth.bias)))]
+    columns = truth.columns(model.graph.views)
     wanted = truth.marginal(columns)
     found = boltz.log_likelihood(model, np.array(list(wanted)))
     assert found.kind == "exact" and found.per_row is not None
@@ -211,7 +211,7 @@ def check_mean_field(name: str = "both") -> None:
 def check_completion(name: str = "visible", draws: int = 30_000, scale: float = 0.7) -> None:
     """Draws of unknown visible units given known ones follow the exact conditional; false alarms: 1e-6."""
     model, truth = machine(name, scale=scale), Wired.of(machine(name, scale=scale))
-    columns = [c for n in model.graph.views for c in range(*truth.layers[n].indices(len(truth.bias)))]
+    columns = truth.columns(model.graph.views)
     x = truth.states()[len(truth.states()) // 3][columns]
     q = model.unit_type(model.graph.views[0]).columns
     known = np.arange(len(columns)) >= q * max(model.units[model.graph.views[0]] // q // 2, 1)
@@ -231,7 +231,7 @@ def check_gradient(name: str = "both", centred: bool = True) -> None:
     """
     model, truth = machine(name), Wired.of(machine(name))
     x, p = truth.states(), truth.p()
-    columns = [c for n in model.graph.views for c in range(*truth.layers[n].indices(len(truth.bias)))]
+    columns = truth.columns(model.graph.views)
     marginal = truth.marginal(columns)
     rng = np.random.default_rng(4)
     data = dict(zip(marginal, rng.dirichlet(np.ones(len(marginal))), strict=True))
@@ -328,7 +328,7 @@ def check_densities(name: str = "both", beta: float = 0.4) -> None:
     density = path_to(model, {n: model.unit_type(n).mean(0.3 * model.bias(n)) for n in model.units})
     base, x = np.concatenate([density.base[n] for n in model.units]), truth.states()
     at = Wired(beta * truth.couplings, (1 - beta) * base + beta * truth.bias, truth.units, truth.layers)
-    columns = [c for n in density.held for c in range(*truth.layers[n].indices(len(base)))]
+    columns = truth.columns(density.held)
     wanted = at.marginal(columns)
     found = density.log_density(parted(model, x), beta) - at.log_z()
     np.testing.assert_allclose(found, [np.log(wanted[tuple(row)]) for row in x[:, columns]], rtol=0, atol=1e-10)
@@ -345,7 +345,7 @@ def check_exchange(name: str = "both") -> None:
 def check_given_view(draws: int = 30_000) -> None:
     """A view that is not given is drawn from its exact law given the other one; false alarms: 1e-6."""
     model, truth = machine("views"), Wired.of(machine("views"))
-    columns = [c for n in model.graph.views for c in range(*truth.layers[n].indices(len(truth.bias)))]
+    columns = truth.columns(model.graph.views)
     law = truth.marginal(columns)
     row = np.array([1.0, 0.0, 1.0])
     found = boltz.complete(model, {"x": np.repeat(row[None], draws, axis=0)}, method="sample", sweeps=60, seed=3)

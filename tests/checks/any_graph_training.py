@@ -21,15 +21,10 @@ from boltz.training.pretraining import recognise
 from boltz.training.stages import compose, stages, start_pair
 
 
-def columns_of(model: BoltzmannMachine, truth: Wired, layers: Any) -> list[int]:
-    """The columns of some layers in joint states."""
-    return [c for n in layers for c in range(*truth.layers[n].indices(len(truth.bias)))]
-
-
 def check_positive_phase(name: str = "both", phase: str = "collapsed", rows: int = 20_000) -> None:
     """Hidden states that a positive phase draws given a row follow the exact posterior; false alarms: 1e-6."""
     model, truth = machine(name), Wired.of(machine(name))
-    seen, hidden = (columns_of(model, truth, n) for n in (model.graph.views, model.graph.hidden))
+    seen, hidden = (truth.columns(n) for n in (model.graph.views, model.graph.hidden))
     row = truth.states()[len(truth.states()) // 3][seen]
     batch, kept = np.repeat(row[None], rows, axis=0), kept_for_rows(model, rows)
     of, scratch = Posterior(model, MeanField(), 10, {}), Scratch(model.arena)
@@ -46,7 +41,7 @@ def check_positive_phase(name: str = "both", phase: str = "collapsed", rows: int
 def check_lacking_views(name: str = "views", rows: int = 20_000, view: str = "x", scale: float = 0.7) -> None:
     """The chains of rows that know one view draw the other one from its exact law given it; false alarms: 1e-6."""
     model, truth = machine(name, scale=scale), Wired.of(machine(name, scale=scale))
-    seen = columns_of(model, truth, model.graph.views)
+    seen = truth.columns(model.graph.views)
     law = truth.marginal(seen)
     row = np.array(next(iter(law)))
     batch, known = np.repeat(row[None], rows, axis=0), np.zeros((rows, len(seen)), bool)

@@ -21,7 +21,7 @@ ERRORS = 5  # standard errors: one false alarm in two million each, if errors ar
 def truth(model: BoltzmannMachine) -> tuple[Any, Any]:
     """All visible rows, and log p of each, by sums over all joint states."""
     wired = Wired.of(model)
-    columns = [c for n in model.graph.views for c in range(*wired.layers[n].indices(len(wired.bias)))]
+    columns = wired.columns(model.graph.views)
     found = wired.marginal(columns)
     return np.array(list(found)), np.log(list(found.values()))
 

@@ -49,11 +49,15 @@ def check_structure() -> None:
     """Each layer has the factor that was asked for, of its size, given the layer above it, and only then."""
     found = boltz.sbn([5, 4, 3], conditionals="nade", conditional_units=7, prior="made", prior_units=6)
     assert found.structure.factors == (("v", Nade(5, 7, 4)), ("h1", Nade(4, 7, 3)), ("h2", Made(3, (6,))))
+    assert found.architecture == "5(nade 7)-4(nade 7)-3(made 6)"
+    inner = boltz.sbn([5, 4, 3], [8, 6], prior="nade", prior_units=6)
+    assert inner.architecture == "5-8-6-[4]-8-6-[3(nade 6)]"
     found = boltz.sbn([5, 4, 3], conditionals="made", conditional_units=7)
     assert found.structure.factors == (("v", Made(5, (7,), 4)), ("h1", Made(4, (7,), 3)))
     plain = boltz.sbn([5, 4, 3], seed=3)
     same = boltz.sbn([5, 4, 3], seed=3, conditionals="dense", prior="factorial")
     assert plain.structure == same.structure and (plain.arena == same.arena).all() and not plain.structure.factors
+    assert plain.architecture == "5-4-3"
 
 
 def check_exact() -> None:

@@ -39,7 +39,7 @@ def rows_with_holes(model: BoltzmannMachine, count: int, seed: int = 0) -> tuple
 def truth(model: BoltzmannMachine, rows: Any, known: Any) -> Any:
     """log p of the known part of each row: the probability of all joint states that agree with it."""
     wired = Wired.of(model)
-    columns = [c for n in model.graph.views for c in range(*wired.layers[n].indices(len(wired.bias)))]
+    columns = wired.columns(model.graph.views)
     states, p = wired.states()[:, columns], wired.p()
     agree = (states[None] == rows[:, None]) | ~known[:, None]
     return np.log(agree.all(axis=2) @ p)

@@ -114,7 +114,7 @@ def check_words() -> None:
 def log_marginals(model: Any, rows: Floats) -> Floats:
     """log p of visible rows (rows, columns) of a machine on any graph, by sums over all joint states."""
     truth = Wired.of(model)
-    columns = [c for n in model.graph.views for c in range(*truth.layers[n].indices(len(truth.bias)))]
+    columns = truth.columns(model.graph.views)
     law = truth.marginal(columns)
     return np.log([law[tuple(row)] for row in rows])
 

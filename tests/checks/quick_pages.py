@@ -6,10 +6,13 @@ import base64
 import io
 
 import numpy as np
+from checks.any_graph import machine
 from matplotlib.image import imread
+from oracles.graphs import Wired
 
 import boltz
 from boltz.evaluation import page_units
+from boltz.models.boltzmann import BoltzmannMachine
 from boltz.plotting import machines, tiles
 
 RNG = np.random.default_rng(11)
@@ -82,3 +85,37 @@ def check_effects() -> None:
         )
     plain = boltz.vae([6], 3)
     np.testing.assert_array_equal(machines.unit_effects(plain)[0], plain.visible_weights)
+
+
+LISTENERS = {
+    "lateral": {"v": "v"},
+    "visible": {"v": "h"},
+    "triangle": {"v": "a"},
+    "views": {"x": "a", "y": "b"},
+    "uneven": {"x": "a", "y": "b"},
+    "tied": {"x": "a", "y": "a"},
+    "sparse": {"v": "v"},
+    "sparse potts": {"v": "h"},
+}
+
+
+def check_view_effects() -> None:
+    """Filters of a visible layer, in files and on pages, are its couplings to the lowest hidden layer that it is joined
+    to; to itself or to another visible layer where there is none.
+    """
+    graph = boltz.graph({"x": 3, "y": 2, "a": 2}, [("x", "y"), ("x", "a")], visible=["x", "y"])
+    graph.arena[...] = RNG.normal(size=graph.arena.size)
+    cases: list[tuple[BoltzmannMachine, dict[str, str]]] = [(graph, {"x": "a", "y": "x"})]
+    for model, listeners in [*cases, *((machine(name), wanted) for name, wanted in LISTENERS.items())]:
+        wired = Wired.of(model)
+        for layer in model.visible_layers:
+            heard = listeners[layer.name]
+            wanted = wired.couplings[wired.layers[layer.name], wired.layers[heard]]
+            effects, what = machines.view_effects(model, layer.name)
+            dense = effects.toarray() if hasattr(effects, "toarray") else effects
+            np.testing.assert_allclose(dense, wanted, rtol=1e-6)
+            assert what == ("couplings to the other units" if heard == layer.name else "weights")
+            found = page_units.effects_on(model, layer)
+            if not model.graph.chained:
+                np.testing.assert_array_equal(found[1], dense)
+                assert (found[0].name, found[2]) == (heard, what)

@@ -50,7 +50,7 @@ CASES: list[tuple[tuple[object, ...], str]] = [
     (("train",), "Name the MODEL"),
     (("train", "helmholtz"), "'helmholtz' is not one of"),
     ((*TRAIN, "--layers", "abc"), "separated by commas"),
-    ((*TRAIN, "--layers", "0"), "no hidden units, is for bm alone"),
+    ((*TRAIN, "--layers", "0"), "no hidden units, is for bm and made"),
     ((*TRAIN, "--layers", ""), "separated by commas"),
     ((*TRAIN, "--layers", "5,,6"), "separated by commas"),
     ((*TRAIN, "--layers", "-3"), "separated by commas"),

@@ -85,6 +85,8 @@ WRONG: list[tuple[tuple[object, ...], str]] = [
     (("nade", "--layers", "5,4"), "a nade has one hidden layer, but --layers names 2"),
     (("nade", "--latent", 3), "--latent is an option of vae and vlae, not of nade"),
     (("nade", "--free-bits", 1), "--free-bits is an option of sbn, vae and vlae, not of nade"),
+    (("made", "--layers", 0, "--masks", 2), "masks must be 1 without hidden layers"),
+    (("nade", "--layers", 0), "--layers 0, no hidden units, is for bm and made; nade has some"),
     (("made", "--masks", 0), "masks must be a whole number of at least 1"),
     (("made", "--receptive-field", 3), "--receptive-field is an option of vlae and pixelcnn, not of made"),
     (("pixelcnn", "--layers", 3), "not of pixelcnn"),
@@ -102,6 +104,17 @@ WRONG: list[tuple[tuple[object, ...], str]] = [
 def test_wrong_words_end_in_a_sentence(words: tuple[object, ...], told: str, data: Path) -> None:
     found = invoke("train", *words, "--data", data, "--epochs", 1, "--out", "r")
     assert found.exit_code == 2 and told in " ".join(found.stderr.split()) and not Path("r").exists()
+
+
+def test_a_made_without_hidden_layers(data: Path) -> None:
+    """Each unit hears those before it: the machine of Python without widths, trained and measured by enumeration."""
+    words = ("--layers", 0, "--masks", 2, "--no-natural", *COMMON, "--data", data, "--out", "r")
+    found = invoke("train", "made", *words)
+    assert found.exit_code == 0 and "training made 25 on 60 rows" in found.stderr, found.stderr
+    machine = boltz.load("r")
+    assert machine.architecture == "25" and machine.structure == boltz.made(25, (), masks=2, natural=False).structure
+    assert result_of("info", "r")["parameters"] == 25 * 25 + 25
+    assert result_of("evaluate", "r")["log_likelihood"]["kind"] == "exact"
 
 
 def test_minutes_plan_a_training(data: Path) -> None:

@@ -292,6 +292,47 @@ def test_the_help_of_a_model_says_nothing_of_others(model: str) -> None:
         assert "--rule [cd|pcd] " in text
 
 
+TWO: dict[str, Any] = {"layers": ((3, 2),), "latent": (3, 2), "hidden_units": "spin,spin"}
+
+
+@pytest.mark.parametrize("option", TWO)
+def test_the_help_names_several_numbers_where_they_are_taken(option: str) -> None:
+    """Beside what the builder of each machine does with two of them, and beside its settings for those of pairs."""
+    for model in having(option):
+        if model != "multimodal":  # whose layers have names
+            machine = MACHINES[model]
+            shape = {**machine.shape, "units": "bernoulli", option: TWO[option]}
+            if option == "hidden_units" and model == "dbm":
+                shape["layers"] = ((3, 2),)
+            if model == "vae":
+                shape |= {"latent": (3,)} if option == "layers" else {"layers": ((4,), (4,))}
+            text = invoke("train", model, "--help").stdout
+            found = re.search(rf"^  --{option.replace('_', '-')} (\S+)", text, re.MULTILINE)
+            assert found is not None
+            try:
+                machine.build(9, shape, None, 0)
+            except InputError:
+                assert "," not in found[1], model
+            else:
+                assert "," in found[1], model
+
+
+@pytest.mark.parametrize("model", MACHINES)
+def test_the_help_names_a_number_for_each_pair_where_settings_take_them(model: str) -> None:
+    text = invoke("train", model, "--help").stdout
+    for option in ("learning_rate", "l2", "pretrain_learning_rate"):
+        found = re.search(rf"^  --{option.replace('_', '-')} (\S+)", text, re.MULTILINE)
+        if found is None or model == "rbm":  # which has one pair, so that settings of a machine refuse others
+            assert found is None or found[1] == "FLOAT"
+            continue
+        try:
+            MACHINES[model].settings(**{option: (0.1, 0.2)})
+        except InputError:
+            assert "," not in found[1], option
+        else:
+            assert "," in found[1], option
+
+
 def test_help_without_a_model_names_all_of_them() -> None:
     text = invoke("train", "--help").stdout
     assert text == invoke("train", "--help", "--layers", 3).stdout

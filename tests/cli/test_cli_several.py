@@ -211,6 +211,16 @@ def test_a_view_alone_is_measured(both: Path) -> None:
         assert refused.exit_code == 2 and said in refused.stderr, refused.stderr
 
 
+def test_a_file_without_a_view_names_the_option_that_takes_it(both: Path) -> None:
+    """And no option where the command has none."""
+    np.savez("text.npz", text=TEXT)
+    for command in ("evaluate", "complete", "features", "diagnose"):
+        words = ("--data", "text.npz", *(("--out", "o.npz") if command in ("complete", "features") else ()))
+        said = invoke(command, both, *words).stderr
+        assert "for the view image; it has text: name it so" in said, said
+        assert ("or name the views that are there with --given." in said) is (command != "diagnose"), said
+
+
 def test_files_of_their_own_and_codes() -> None:
     np.save("image.npy", IMAGE)
     np.save("codes.npy", CODES)
@@ -329,7 +339,7 @@ WRONG: list[tuple[tuple[object, ...], str]] = [
     (("rbm", *LONE), "--modality is an option of multimodal, not of rbm"),
     (("rbm", "--layers", "image=3"), "--layers takes names for multimodal alone"),
     (("vae", "--layers", "image=3"), "--layers takes names for multimodal alone"),
-    (("rbm", "--layers", 0), "--layers 0, no hidden units, is for bm alone"),
+    (("rbm", "--layers", 0), "--layers 0, no hidden units, is for bm and made"),
     (("multimodal", *MODALITIES, *LAYERS, "--layers", 4), "names a pathway in one place and none in another"),
     (("rbm", "--lateral", "visible"), "--lateral is an option of bm, not of rbm"),
     (("bm", "--lateral", "all"), "is not one of 'visible', 'hidden', 'both'"),

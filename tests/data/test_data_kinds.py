@@ -136,7 +136,7 @@ def test_what_is_no_state_is_refused_in_one_sentence(what: str) -> None:
 
 
 def test_named_sets_are_of_known_units() -> None:
-    with pytest.raises(InputError, match="'mnist-mini' is a named set of images, which are no spin units"):
+    with pytest.raises(InputError, match="'mnist-mini' is a named set, whose rows are no spin units"):
         boltz.load_data("mnist-mini", units="spin")
     assert boltz.load_data("mnist-mini", limit=2, units="gaussian").levels == 255
 

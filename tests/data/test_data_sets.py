@@ -77,7 +77,8 @@ def fetched(monkeypatch, places) -> list[str]:
 
 
 def test_names_and_their_splits():
-    assert names() == ("mnist-mini", "mnist", "mnist-static", "omniglot", "caltech")
+    assert names() == ("mnist-mini", "mnist", "mnist-static", "omniglot", "caltech", *named_sets.BINARY)
+    assert all(splits(name) == ("train", "valid", "test") for name in named_sets.BINARY)
     assert splits("mnist") == ("train", "test") and splits("caltech") == ("train", "valid", "test")
     assert all(len(value) == 64 for entry in named_sets.SETS.values() for value in entry.fingerprints.values())
 
@@ -226,9 +227,34 @@ def test_a_cache_that_cannot_be_written_is_named(places, fetched):
 
 
 def test_omniglot_says_how_to_get_it(places):
-    with pytest.raises(InputError, match=r"^omniglot cannot be downloaded; set BOLTZ_DATA .* omniglot28_lake.*npz\.$"):
+    said = r"^omniglot cannot be downloaded; set BOLTZ_DATA .* omniglot28_lake.*npz, with arrays x_train, x_test\.$"
+    with pytest.raises(InputError, match=said):
         load("omniglot")
     assert find("omniglot") is None
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("name", named_sets.BINARY)
+def test_a_binary_set_is_found_by_name_in_the_folder(places, monkeypatch, name, packed):
+    """Parts packed eight bits a byte, and plain ones, are the same set; rows of another part are refused."""
+    with pytest.raises(
+        InputError, match=rf"^{name} .* holds binary_{name}\.npz, with arrays x_train, x_valid, x_test\.$"
+    ):
+        load(name)
+    parts = dict(zip(("train", "valid", "test"), BITS[:, :, :11], strict=True))
+    prints = {split: fingerprint(x) for split, x in parts.items()}
+    monkeypatch.setitem(named_sets.SETS, name, replace(named_sets.SETS[name], fingerprints=prints))
+    file = places[0] / f"binary_{name}.npz"
+    held = {f"x_{split}": np.packbits(x, axis=1) if packed else x for split, x in parts.items()}
+    np.savez(file, **held, **({"n_vars": np.int32(11)} if packed else {}))
+    for split, x in parts.items():
+        data = load(name, split)
+        np.testing.assert_array_equal(data.x, x)
+        assert (data.name, data.levels, data.shape, data.binary) == (name, 1, None, True)
+    assert load(name, "valid", limit=2).x.shape == (2, 11)
+    np.savez(file, x_train=parts["test"], x_valid=parts["valid"], x_test=parts["train"])
+    with pytest.raises(FileError, match=f"is not the set named '{name}'"):
+        load(name)
 
 
 def test_the_folder_comes_before_the_cache_and_its_contents_are_checked(fetched, places):
@@ -285,7 +311,8 @@ def test_an_unknown_name_lists_the_names(places, wrong):
     if wrong == "minst":
         assert str(caught.value).endswith("did you mean mnist?")
     if wrong == "nothing-like-it":
-        assert "mnist-mini, mnist, mnist-static, omniglot, caltech, and in BOLTZ_DATA other, or" in str(caught.value)
+        assert "mnist-mini, mnist, mnist-static, omniglot, caltech, adult, connect4, " in str(caught.value)
+        assert "pumsb_star, and in BOLTZ_DATA other, or" in str(caught.value)
 
 
 @pytest.mark.parametrize("wrong", ["nothing.npy", "./mnist", "none.npz:x", "../up/a.csv", ".hidden"])
@@ -322,8 +349,8 @@ def test_every_named_set_in_the_folder_is_what_it_says():
     for name in there:
         for split in splits(name):
             data = load(name, split)
-            assert isinstance(data, Data) and data.shape == (28, 28)
-            assert data.binary == (name in ("mnist-static", "caltech"))
+            assert isinstance(data, Data) and data.shape == (None if name in named_sets.BINARY else (28, 28))
+            assert data.binary == (name in ("mnist-static", "caltech", *named_sets.BINARY))
     if "mnist-static" in there and "mnist" in there:
         static, grey = load("mnist-static", "test"), load("mnist", "test")
         assert np.bincount(static.labels).tolist() == np.bincount(grey.labels).tolist()

@@ -128,6 +128,7 @@ def test_checks() -> None:
     quick_pages.check_tiles()
     quick_pages.check_never_on()
     quick_pages.check_effects()
+    quick_pages.check_view_effects()
 
 
 def test_a_page_has_every_part_and_its_slider_and_buttons_have_names() -> None:

@@ -101,6 +101,7 @@ def test_builders_depend_on_the_seed_alone(name: str) -> None:
         (lambda: boltz.nade(4, 3, np.zeros((2, 5))), r"x must have shape \(any, 4\)"),
         (lambda: boltz.made(4, [0]), r"widths\[0\] must be a whole number of at least 1"),
         (lambda: boltz.made(4, 5), "widths must be a sequence"),
+        (lambda: boltz.made(4, (), masks=2), "masks must be 1 without hidden layers, .* natural order, got 2"),
         (lambda: boltz.made(4, masks=0), "masks must be a whole number of at least 1"),
         (lambda: boltz.made(4, natural=1), "natural must be True or False"),
         (lambda: boltz.made(4, seed=-1), "seed must be a whole number"),

@@ -8,6 +8,7 @@ several columns is 1.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +98,11 @@ class Wired:
         for unit in order:
             found = found @ self.site(unit, scale, bias)
         return found
+
+    def columns(self, layers: Iterable[str]) -> list[int]:
+        """The columns of some layers, in this order."""
+        every = range(len(self.bias))
+        return [column for layer in layers for column in every[self.layers[layer]]]
 
     def units_of(self, layer: str) -> list[int]:
         """The numbers of the units of a layer."""
