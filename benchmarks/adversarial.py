@@ -1,9 +1,9 @@
-"""Time steps of an adversarial autoencoder beside PyTorch, in turns: 784-1000-1000-[10], batch 100, ten labels inferred.
+"""Time steps of an adversarial autoencoder beside PyTorch, in turns: 784-1000-1000-[10], batch 100, ten labels.
 
 A step has all phases: both discriminators (two layers of 1,000 units), the encoder against them, 100 labelled rows, and
-reconstruction, each with an update by Adam, four optimizers in all. PyTorch does the same steps in the same order by
-eager autograd with fused Adam, with the documented products and with those of oneDNN. Both start at the same parameters;
-before any clock runs, the gradient of reconstruction must agree, to 1e-3 of its largest number, after the first step.
+reconstruction, each with an update by Adam, five optimizers in all. PyTorch does the same steps in the same order by
+eager autograd with fused Adam, with the documented products and with those of oneDNN. Before any clock runs, the
+gradients of reconstruction at equal parameters must agree, to 1e-3 of the largest number of each.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Ours:
 
 
 class Peer:
-    """The same game in PyTorch, from the parameters of ours, with one form of products; weights are (outputs, inputs)."""
+    """The same game in PyTorch, from the parameters of ours; weights are (outputs, inputs)."""
 
     def __init__(self, ours: Ours, form: Any) -> None:
         import torch
