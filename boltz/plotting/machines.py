@@ -273,5 +273,6 @@ def _rows(x: Any, model: Model, most: int) -> Any:
     """Rows for chains to start from as the machine sees them: of Data some, evenly spaced, as floats."""
     if isinstance(x, Data):
         some = np.arange(min(most, len(x.x))) * len(x.x) // min(most, len(x.x))
-        x = np.divide(x.x[some], np.float32(x.levels or 1), dtype=np.float32)
+        whole = model.layers[0].levels is not None
+        x = x.x[some] if whole else np.divide(x.x[some], np.float32(x.levels or 1), dtype=np.float32)
     return visible_rows(model, x)
