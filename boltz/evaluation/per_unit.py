@@ -95,9 +95,8 @@ def per_unit_lines(layer: Visible, value: float) -> list[str]:
         sites = layer.units // layer.columns
         return [f"That is {value / sites:.4f} nats a site, of {sites:,} sites of {layer.columns} states."]
     if (levels := _levels(layer)) is not None:
-        return [
-            f"That is {bits_a_dimension(layer, value):.4f} bits a dimension, of {layer.units:,} numbers of {levels} levels."
-        ]
+        bits = bits_a_dimension(layer, value)
+        return [f"That is {bits:.4f} bits a dimension, of {layer.units:,} numbers of {levels} levels."]
     if unit_of(layer) == DOCUMENT:
         return ["It is of the counts of a document, given its length; perplexity is of its words in their order."]
     if unit_of(layer) == DENSITY:

@@ -167,10 +167,10 @@ def vae(
     kinds = [visible_kind(visible, levels, mixture, decoder), *["gaussian"] * len(sizes)]
     factors: list[tuple[str, Factor]] = []
     if decoder == "pixelcnn":
-        (*shape, channels), inner = image_shape(image, x, count), tuple(reversed(widths[0]))
+        height, width, channels = image_shape(image, x, count)
         own = convolutions(receptive_field, filters, tied, activation) | pixel_law(channels, levels or 2, mixture)
         maps = checks.integer(maps, "maps", 1, 10**4)
-        factors.append(("v", PixelCNN(*shape, sizes[0], inner, maps, **own)))
+        factors.append(("v", PixelCNN(height, width, sizes[0], tuple(reversed(widths[0])), maps, **own)))
     if checks.choice(prior, "prior", FLOWS) != "normal":
         factors.append((f"h{len(sizes)}", flow_prior(prior, sizes[-1], flow_steps, flow_widths)))
     flows = posteriors(posterior, sizes, flow_steps, flow_widths)

@@ -208,7 +208,7 @@ def first_levels(x: Any, model: Seeing) -> Array:
     if hasattr(x, "fingerprint"):  # rows as boltz.load_data gives them
         if x.levels != model.levels:
             found = "floats" if x.levels is None else f"whole numbers from 0 to {x.levels}"
-            raise InputError(f"x must hold whole numbers from 0 to {model.levels}, the levels of the units, got {found}.")
+            raise InputError(f"x must hold whole numbers from 0 to {model.levels}, the levels of units, got {found}.")
         x = x.x
     return visible_rows(model, checks.initial_rows(x))
 

@@ -262,11 +262,10 @@ def _of_spreads(units: Scaling) -> images.Greys:
 def _shape(shape: Any) -> images.Shape | None:
     if shape is None:
         return None
-    sides = checks.sequence(shape, "shape", 2)
-    if len(sides) != 2:
-        raise InputError(f"shape must be (height, width), got {checks.brief(shape)}.")
-    height, width = (checks.integer(side, "shape", 1) for side in sides)
-    return height, width
+    sides = tuple(checks.integer(side, "shape", 1) for side in checks.sequence(shape, "shape", 3))
+    if len(sides) != 2 and sides[2:] != (3,):
+        raise InputError(f"shape must be (height, width), or (height, width, 3), got {checks.brief(shape)}.")
+    return sides
 
 
 def _rows(x: Any, model: Model, most: int) -> Any:
