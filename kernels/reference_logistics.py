@@ -17,6 +17,7 @@ from scipy.special import expit, logsumexp
 
 Array = NDArray[Any]
 LEAST = -7.0  # log scales below count as this
+TINY = 1e-8  # below it 1 - exp(-x) is x in double precision
 
 
 class Mixture(NamedTuple):
@@ -70,13 +71,15 @@ def logistic_score(field: Array, state: Array, mixture: Mixture, log_density: ND
         a, b = (x[c] + half - m) * precision, (x[c] - half - m) * precision
         lowest, highest, width = x[c] <= half - 1, x[c] >= 1 - half, 2 * half * precision
         joint += np.where(highest, 0, -np.logaddexp(0, -a)) + np.where(lowest, 0, -np.logaddexp(0, b))
-        joint += np.where(lowest | highest, 0, np.log(-np.expm1(-width)))
+        wide = width < TINY  # where the law is so wide that all of its inner levels have the same density
+        safe = np.where(wide, 1, width)
+        inner = np.where(wide, np.log(2 * half) - np.maximum(raw, LEAST), np.log(-np.expm1(-safe)))
+        joint += np.where(lowest | highest, 0, inner)
         upper, lower = np.where(highest, 0, expit(-a)), np.where(lowest, 0, expit(b))
         by_mean, by_log_scale, by_before = by_channels[c]
         by_mean[...] = precision * (lower - upper)
-        by_log_scale[...] = (
-            b * lower - a * upper - np.where(lowest | highest, 0, width * np.exp(-width) / -np.expm1(-width))
-        )
+        ratio = np.where(wide, 1, safe * np.exp(-safe) / -np.expm1(-safe))
+        by_log_scale[...] = b * lower - a * upper - np.where(lowest | highest, 0, ratio)
         by_log_scale *= raw >= LEAST
         by_before[...] = by_mean * (1 - np.tanh(before) ** 2) * x[:c, None]
     total = logsumexp(joint, axis=0)

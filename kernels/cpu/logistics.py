@@ -8,7 +8,7 @@ import numpy as np
 
 from boltz.kernels import reference_logistics as reference
 from boltz.kernels.cpu.vectors import kernel
-from boltz.kernels.reference_logistics import LEAST
+from boltz.kernels.reference_logistics import LEAST, TINY
 
 
 @kernel
@@ -53,8 +53,12 @@ def _pixel(f, x, half, k, at, step, joint):
                 lower = _sigmoid(b)
                 by_scale += b * lower
             if not (lowest or highest):
-                value += math.log(-math.expm1(-width))
-                by_scale -= width * math.exp(-width) / -math.expm1(-width)
+                if width < TINY:
+                    value += math.log(2.0 * half) - max(raw, LEAST)
+                    by_scale -= 1.0
+                else:
+                    value += math.log(-math.expm1(-width))
+                    by_scale -= width * math.exp(-width) / -math.expm1(-width)
             by_mean = precision * (lower - upper)
             f[place] = by_mean
             f[place + k * step] = by_scale if raw >= LEAST else 0.0

@@ -306,6 +306,7 @@ def check_mixtures() -> None:
         state[0], state[1] = -1, 1
         field = rng.normal(0, 2, (8, mixture.outputs, 6))
         field[::3, mixture.components : 3 * mixture.components] -= 5
+        field[1, mixture.components :] = 40  # wider than any number of levels
         field, state = (x.astype(np.float32) for x in (field.reshape(8, -1), state))
 
         def density(field: Any, module: Any, state: Any = state, mixture: Any = mixture) -> tuple[Any, Any]:
