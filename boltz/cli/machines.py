@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import boltz
+from boltz import checks
+from boltz.data.kinds import BINARY
 from boltz.errors import InputError
 from boltz.foreign import shown
 from boltz.models.files import Model
@@ -160,7 +162,7 @@ def _pixelcnn(visible: int, shape: Shape, x: Any, seed: int) -> Model:
 
 def _law(shape: Shape, x: Any) -> dict[str, int]:
     """Levels and mixture of pixels with so many levels as the data, nothing for binary ones; raises InputError."""
-    if shape["visible"] != LEVELS:
+    if checks.choice(shape["visible"], "--visible", (BINARY, LEVELS)) != LEVELS:
         return {}
     if (x.levels or 1) == 1:
         found = "numbers in [0, 1]" if x.levels is None else "0 and 1"

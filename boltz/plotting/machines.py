@@ -214,7 +214,7 @@ def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> Drawn:
         inner = machine.checked(states_inside(machine, state), list(machine.units))
         return _visible(alone(machine, layer), machine.unit_type(layer).mean(machine.field(layer, inner)))
     if layer == model.visible and not means_known(model):
-        return _visible(model, state[layer])._replace(what="states")
+        return Drawn(state[layer], "states", greys_of(model, state[layer]))  # in the units of the data already
     if layer == model.visible:
         return _visible(model, visible_means(model, state))
     values, what = drawing_of(model).shown(model, layer, state)

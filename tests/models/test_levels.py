@@ -104,6 +104,8 @@ def test_pictures_have_colours() -> None:
         picture = figure.axes[0].images[0].get_array()
         assert picture is not None and picture.ndim == 3 and picture.shape[2] == 3
         assert picture.min() >= 0 and picture.max() <= 1
+    tiles, state = drawn[0].axes[0].images[0].get_array(), boltz.sample(machine, 9)["v"]
+    assert tiles is not None and np.allclose(tiles[1:6, 1:5], state[0].reshape(5, 4, 3) / 255)
     rows = drawn[2].axes[0].images[0].get_array()
     assert rows is not None and np.allclose(rows[:5, :4], x[0] / 255)
     with pytest.raises(InputError, match=r"shape must be \(height, width\), or \(height, width, 3\)"):
