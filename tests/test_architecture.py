@@ -99,7 +99,7 @@ WIDE = {
     "units.binomial.Binomial.anneal": 7,
     "models.builders.rbm": 8,  # public, all but the numbers of units optional
     "models.autoregressive.made": 7,  # likewise
-    "models.autoregressive.pixelcnn": 9,
+    "models.autoregressive.pixelcnn": 11,
     "models.builders.vae": 16,
     "models.builders.sbn": 10,
     "models.wiring.graph": 8,

@@ -11,7 +11,6 @@ from boltz.models.graph import Layer
 from boltz.units.levels import levels_in
 
 WORDS = {"gaussian": "Gaussian"}
-LOG_TWO = math.log(2)
 NATS, DENSITY = "nats a row", "nats a row, of a density in the units of the data"
 DOCUMENT = "nats a document, of its counts"
 
@@ -81,7 +80,7 @@ def per_unit(layer: Visible, value: float) -> dict[str, Any]:
 
 def bits_a_dimension(layer: Visible, value: float) -> float:
     """A log-likelihood of a row (nats) as bits for each of its numbers."""
-    return -value / (layer.units * LOG_TWO)
+    return -value / (layer.units * math.log(2))
 
 
 def _levels(layer: Visible) -> int | None:

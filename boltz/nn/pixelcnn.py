@@ -23,7 +23,6 @@ from boltz.nn.arena import zeros
 from boltz.nn.dense import ACTIVATIONS, Job, Net, Params, forward, products, pulled, total
 from boltz.nn.factors import Array, Place, Rows, Scored, Shapes
 from boltz.rng import Key, Stream
-from boltz.units.levels import kind_of_levels
 
 MOST, MOST_INSIDE, MOST_LAYERS = 10**7, 10**4, 1000  # sides and units; filters, maps, channels, mixtures; layers
 
@@ -86,7 +85,7 @@ class PixelCNN:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kind of the pixels."""
-        return ("bernoulli",) if self.levels == 2 else (kind_of_levels(self.levels),)
+        return ("bernoulli",) if self.levels == 2 else (f"levels:{self.levels}",)
 
     @property
     def units(self) -> int:
