@@ -50,6 +50,17 @@ def parted(units: Any) -> tuple[int, tuple[tuple[int, ...], ...]]:
     return checks.integer(listed[0], "units[0]", 1, 10**7), widths
 
 
+def latent_sizes(latent: Any, groups: int) -> list[int]:
+    """Units of the hidden layers of a vae, one for each group of deterministic layers; raises InputError."""
+    sizes = sizes_of([latent] if isinstance(latent, int | np.integer) else latent, "latent", 1)
+    if len(sizes) != groups:
+        raise InputError(
+            f"latent must name as many layers as units has groups of deterministic layers, {groups}, "
+            f"got {checks.few(sizes)}."
+        )
+    return sizes
+
+
 def factors_inside(
     layers: Sequence[Layer], conditionals: tuple[Any, Any], prior: tuple[Any, Any]
 ) -> tuple[tuple[str, Factor], ...]:
