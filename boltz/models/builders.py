@@ -142,11 +142,11 @@ def vae(
     as points from -1 to 1; a pixel has a mixture of so many discretised logistic laws, by default 5 (Salimans et al.
     2017, section 2).
 
-    decoder "pixelcnn" makes a variational lossy autoencoder (Chen et al. 2017): pixels hear those so many rows above and
-    to their left as receptive_field says. Its convolutions have so many filters, with one set of weights where they are
-    tied, and hear so many maps from the dense net. image is (height, width) or (height, width, channels), where the channels of a pixel lie side by side in
-    a row; None for that of x or for a square. prior "flow" is an autoregressive flow of
-    flow_steps steps in place of the standard normal one, with dense layers of flow_widths (section 3.2 there),
+    decoder "pixelcnn" makes a variational lossy autoencoder (Chen et al. 2017): pixels hear those so many rows above
+    and to their left as receptive_field says. Its convolutions have so many filters, with one set of weights where they
+    are tied, and hear so many maps from the dense net. image is (height, width) or (height, width, channels), where the
+    channels of a pixel lie side by side in a row; None for that of x or for a square. prior "flow" is an autoregressive
+    flow of flow_steps steps in place of the standard normal one, with dense layers of flow_widths (section 3.2 there),
     "coupling" one of affine couplings (Dinh et al. 2017).
 
     posterior "iaf" puts an inverse autoregressive flow behind the Gaussian draw of each encoder (Kingma et al. 2016).
