@@ -106,15 +106,16 @@ LACKS: Mapping[str, tuple[str, ...]] = {
 ONLY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "bm": {"rule": ("cd", "pcd")},
     "multimodal": {"rule": ("cd", "pcd"), "binarize": ("none",)},
-    "sbn": {"prior": ("factorial", "nade", "made")},
-    "vae": {"prior": ("normal", "flow", "coupling")},
-    "vlae": {"prior": ("normal", "flow", "coupling")},
+    "sbn": {"prior": ("factorial", "nade", "made"), "visible": ("bernoulli", "gaussian")},
+    "vae": {"prior": ("normal", "flow", "coupling"), "visible": ("bernoulli", "gaussian")},
+    "vlae": {"prior": ("normal", "flow", "coupling"), "visible": ("bernoulli", "levels")},
+    "pixelcnn": {"visible": ("bernoulli", "levels")},
 }  # kind -> settings of which it takes some values alone
 CODES = ("decoder", "prior", "posterior", "receptive_field", "filters", "maps", "tied", "flow_steps", "flow_widths")
 MASKED = ("masks", "natural")
 INSIDE = ("conditionals", "conditional_units", "prior_units")
 SHAPES = (
-    *("layers", "latent", "widths", "activation", "visible", "initial_scale", "initial_bias"),
+    *("layers", "latent", "widths", "activation", "visible", "mixture", "initial_scale", "initial_bias"),
     *CODES,
     *MASKED,
     *INSIDE,

@@ -7,12 +7,15 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import boltz
+from boltz import checks
+from boltz.data.kinds import BINARY
 from boltz.errors import InputError
 from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.presets import CODES, INSIDE, LACKS, RATES, SETTINGS, SHARES
 from boltz.training.settings import BeliefSettings, Common, DirectedSettings, Settings
 from boltz.units import units_of
+from boltz.units.levels import NAME as LEVELS
 
 Shape = Mapping[str, Any]
 Groups = Sequence[tuple[int, ...]]
@@ -150,12 +153,26 @@ def _vlae(visible: int, shape: Shape, x: Any, seed: int) -> Model:
     if len(shape["latent"]) != 1:
         raise InputError(f"a vlae has one hidden layer, but --latent names {len(shape['latent'])}.")
     own = {name: shape[name] for name in CODES if name != "decoder"}
-    return boltz.vae(units, list(shape["latent"]), x, seed, shape["activation"], decoder="pixelcnn", **own)
+    law = {"visible": shape["visible"], **_law(shape, x)}
+    return boltz.vae(units, list(shape["latent"]), x, seed, shape["activation"], decoder="pixelcnn", **own, **law)
 
 
 def _pixelcnn(visible: int, shape: Shape, x: Any, seed: int) -> Model:
     own = {name: shape[name] for name in ("receptive_field", "filters", "tied")}
-    return boltz.pixelcnn(visible, x, seed, **own)
+    return boltz.pixelcnn(visible, x, seed, **own, **_law(shape, x))
+
+
+def _law(shape: Shape, x: Any) -> dict[str, int]:
+    """Levels and mixture of pixels with so many levels as the data, nothing for binary ones; raises InputError."""
+    if checks.choice(shape["visible"], "--visible", (BINARY, LEVELS)) != LEVELS:
+        return {}
+    if (x.levels or 1) == 1:
+        found = "numbers in [0, 1]" if x.levels is None else "0 and 1"
+        raise InputError(
+            f"--visible levels is for whole numbers, but {x.source} holds {found}: give grey bytes, or --levels N for "
+            "whole numbers from 0 to N."
+        )
+    return {"levels": x.levels + 1, "mixture": shape["mixture"]}
 
 
 def _made(visible: int, shape: Shape, x: Any, seed: int) -> Model:
@@ -273,6 +290,7 @@ MACHINES: dict[str, Machine] = {
             {
                 **{"layers": ((512, 512),), "latent": (32,), "activation": "elu", **NORMAL, "prior": "flow"},
                 **{"receptive_field": 6, "filters": 12, "maps": 4, "tied": True},
+                **{"visible": "bernoulli", "mixture": 5},
             },
             {"objective": "vae", "samples": None},
             {"evaluation_samples": 0},
@@ -283,7 +301,7 @@ MACHINES: dict[str, Machine] = {
             "pixelcnn",
             _pixelcnn,
             DirectedSettings,
-            {"receptive_field": 6, "filters": 12, "tied": False},
+            {"receptive_field": 6, "filters": 12, "tied": False, "visible": "bernoulli", "mixture": 5},
             {},
             {},
             "a PixelCNN, whose pixels hear their neighbours, with an exact likelihood",

@@ -38,6 +38,7 @@ from boltz.training import meaning
 from boltz.training.meaning import Need
 from boltz.training.objectives import MANY, samples_for
 from boltz.training.settings import BeliefSettings, DirectedSettings, Settings
+from boltz.units.levels import NAME as LEVELS
 
 F = TypeVar("F", bound=Callable[..., Any])
 Values = Mapping[str, Any]
@@ -54,8 +55,10 @@ SHAPE = {
     "latent": "Gaussian units, from the bottom: one number, or one for each group of --layers.",
     "widths": "Deterministic layers inside each conditional, from the bottom; none makes it linear.",
     "activation": "Function of the deterministic layers.",
-    "visible": "Visible units: bernoulli, or gaussian for any real numbers, such as those of sensors, as they are in "
-    "the units of each column (implies --binarize none).",
+    "visible": "Visible units: bernoulli; gaussian for any real numbers, such as those of sensors, as they are in the "
+    "units of each column; or levels, for whole numbers such as grey values and colours, from 0 to what --levels says, "
+    "255 for grey bytes (both imply --binarize none).",
+    "mixture": "Discretised logistic laws in the mixture of a pixel.",
     "units": "Visible units: bernoulli (0/1, grey values), spin (-1 and 1), gaussian (any real numbers), "
     "categorical:N (codes of N states), binomial:N (whole numbers from 0 to N) or counts (of the words of documents).",
     "hidden_units": "Hidden units: bernoulli, spin, gaussian, rectified, drelu, categorical:N or binomial:N; of a dbm "
@@ -92,6 +95,14 @@ PRIOR_OF_REAL = (
     "Prior of the top hidden layer: the standard normal one (normal), an autoregressive flow (flow), or a flow of "
     "affine couplings (coupling)."
 )
+VISIBLE_REAL = (
+    "Visible units: bernoulli, or gaussian for any real numbers, such as those of sensors, as they are in the units of "
+    "each column (implies --binarize none)."
+)
+VISIBLE_PIXELS = (
+    "Pixels: bernoulli, or levels for whole numbers, such as grey values and colours, from 0 to what --levels says, "
+    "255 for grey bytes (implies --binarize none)."
+)
 RULE_OF_ANY = "Negative phase: contrastive divergence from the data (cd), or persistent chains (pcd)."
 OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
     "rbm": {
@@ -120,11 +131,13 @@ OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
         "evaluation_samples": f"{SAMPLES_A_ROW} takes 100 samples for more.",
     },
     "sbn": {
+        "visible": VISIBLE_REAL,
         "prior": "Prior of the top hidden layer: independent units (factorial), or a NADE or MADE, in which each hears "
         "those before it (nade, made).",
         "evaluation_samples": f"{SAMPLES_A_ROW} takes 1,000 samples for more.",
     },
     "vae": {
+        "visible": VISIBLE_REAL,
         "layers": "Units of the deterministic layers, from the bottom, mirrored in the decoder; slashes separate what "
         "lies below each layer of --latent.",
         "prior": PRIOR_OF_REAL,
@@ -132,10 +145,12 @@ OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
     },
     "vlae": {
         "prior": PRIOR_OF_REAL,
+        "visible": VISIBLE_PIXELS,
         "latent": "Gaussian units of the hidden layer.",
         "layers": "Units of the deterministic layers of the encoder, from the bottom, mirrored below the maps.",
         "evaluation_samples": "Importance samples a row for the test log-likelihood; 0 takes 1,000.",
     },
+    "pixelcnn": {"visible": VISIBLE_PIXELS},
     "nade": {"layers": "Hidden units that are not drawn, in one layer."},
     "made": {"layers": "Units of the deterministic layers, from the bottom; 0 for none."},
 }  # model -> texts of its options where they say more, or something else, than those of all models
@@ -148,12 +163,13 @@ NEEDS = meaning.needs(*TRAINED) | {
             lambda v: v["prior"] != "normal" or v["posterior"] != "gaussian",
         ),
     ),
+    "mixture": Need("{visible} levels", lambda v: v["visible"] == "levels"),
     "prior_units": Need("{prior} nade or made", lambda v: v["prior"] != "factorial"),
     "conditional_units": Need("{conditionals} nade or made", lambda v: v["conditionals"] != "dense"),
     "activation": Need("deterministic layers ({widths})", lambda v: "latent" in v or bool(v.get("widths", True))),
     **dict.fromkeys(MEASUREMENT, Need("{evaluate}", lambda v: bool(v["evaluate"]))),
 }
-CHOICES = meaning.choices(*TRAINED) | {"activation": tuple(ACTIVATIONS), "visible": tuple(CONDITIONALS)}
+CHOICES = meaning.choices(*TRAINED) | {"activation": tuple(ACTIVATIONS), "visible": (*CONDITIONALS, LEVELS)}
 CHOICES["prior"] = ("normal", "flow", "coupling", "factorial", "nade", "made")
 CHOICES["posterior"] = ("gaussian", "iaf")
 CHOICES["conditionals"] = ("dense", "nade", "made")
@@ -187,7 +203,7 @@ SECTIONS: Sections = {
     "Machine": (
         *("init", "grow", "grow_wiring", "grow_scale", "hidden_units", "widths", "activation"),
         *("conditionals", "conditional_units", "prior", "prior_units", "posterior", "flow_steps", "flow_widths"),
-        *("maps", "tied", "masks", "natural"),
+        *("maps", "tied", "mixture", "masks", "natural"),
         *("initial_scale", "initial_bias"),
     ),
     "Data": ("limit", "valid", "test", *TABLES, "binarize", "shuffle"),

@@ -42,6 +42,8 @@ from boltz.training.stages import stages
 from boltz.training.view_rows import check_views
 from boltz.units import units_of
 from boltz.units.holes import LEARNERS
+from boltz.units.levels import NAME as LEVELS
+from boltz.units.levels import levels_in
 
 DATA, SEVERAL = "mnist-mini", "multimodal"
 GROWTH = ("grow_wiring", "grow_scale")
@@ -271,7 +273,8 @@ def _values(
         changes["binarize"] = "none"
     views = len(first.visible_layers) if first is not None else len(options["modality"] or ()) if kind == SEVERAL else 1
     table = (rows or USUAL)._replace(kinds=_kinds(options, kind, changes, first, visible), views=max(views, 1))
-    table = table._replace(units=max(table.units // units_of(visible).columns, 1) if rows else table.units)
+    columns = 1 if visible == LEVELS or levels_in(visible) else units_of(visible).columns
+    table = table._replace(units=max(table.units // columns, 1) if rows else table.units)
     values = chosen(options, kind, changes, options["init"] is not None, table)
     if valid or values["validation"] > 0:
         return values
@@ -331,6 +334,8 @@ def _built(kind: str, values: Options, data: Data) -> Model:
     shape = dict(values)
     if kind == SEVERAL:
         return MACHINES[kind].build(0, shape, data, values["seed"])
+    if values.get("visible") == LEVELS and data.kind != BINARY:
+        raise InputError(f"--visible levels is for whole numbers, but {data.source} holds {kind_words(data.kind)}.")
     if "units" in MACHINES[kind].shape:
         shape["units"] = REAL if values["units"] == REAL else data.kind  # grey bytes are of either
     elif data.kind not in (BINARY, REAL):

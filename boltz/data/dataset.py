@@ -27,8 +27,13 @@ from boltz.units import units_of
 Array = NDArray[Any]
 LARGEST = float(np.finfo(np.float32).max)
 MOST_COLUMNS = 8  # whose names a repr shows
+COLOURS = 3  # channels of an image in colour
 VIEWS = "views"  # the kind of rows whose columns are of several kinds
 OWN_VALUES = {"gaussian": "real", "spin": "-1 and 1", "counts": "counts", "binomial": "whole numbers"}
+
+
+Shape = tuple[int, ...]
+"""Height and width of images, and 3 channels where these are colours, side by side in each pixel."""
 
 
 class View(NamedTuple):
@@ -37,7 +42,7 @@ class View(NamedTuple):
     name: str
     columns: int
     kind: str
-    shape: tuple[int, int] | None = None
+    shape: Shape | None = None
 
     @property
     def units(self) -> int:
@@ -57,7 +62,7 @@ class Table(NamedTuple):
     values: Any
     array: str | None = None
     labels: Array | None = None
-    shape: tuple[int, int] | None = None
+    shape: Shape | None = None
     units: int | None = None
     columns: Columns | None = None
     notes: tuple[str, ...] = ()
@@ -93,7 +98,7 @@ class Data:
 
     x: Any = field(repr=False)
     name: str
-    shape: tuple[int, int] | None
+    shape: Shape | None
     levels: int | None
     mark: str | None = field(repr=False)
     labels: Array | None = field(repr=False)
@@ -143,7 +148,7 @@ class Data:
             "values": levels.get(self.levels, f"whole numbers, divided by {self.levels}"),
             "states": None if states == 1 else f"{states} states a unit",
             "alphabet": self.alphabet,
-            "images": None if self.shape is None else f"images of {self.shape[0]} x {self.shape[1]}",
+            "images": None if self.shape is None else f"images of {' x '.join(map(str, self.shape))}",
             "columns": f"columns {columns}" if columns else None,
             "labels": None if self.labels is None else "labels",
             "missing": None if self.known is None else "some of them missing",
@@ -218,7 +223,7 @@ def zeros_and_ones(x: Array) -> NDArray[np.uint8] | None:
     return found
 
 
-def units(table: Table, border: Border) -> tuple[Array, int | None, tuple[int, int] | None]:
+def units(table: Table, border: Border) -> tuple[Array, int | None, Shape | None]:
     """The rows (rows, units) of a table, their levels and image shape, or FileError naming place, row and column."""
     values, shape, place = table.values, table.shape, border.name
     if not 2 <= values.ndim <= 4:
@@ -227,12 +232,20 @@ def units(table: Table, border: Border) -> tuple[Array, int | None, tuple[int, i
         raise FileError(f"{place} is empty, its shape is {values.shape}; expected at least one row and one column.")
     if table.units is not None:
         return np.unpackbits(values, axis=1, count=table.units), 1, shape
-    if values.ndim == 3:
-        shape = (values.shape[1], values.shape[2])
-    elif values.ndim == 4:
-        sides = [n for n in values.shape[1:] if n > 1]
-        shape = (sides[0], sides[1]) if len(sides) == 2 else None
+    if values.ndim in (3, 4):
+        shape = sides_of(values.shape[1:])
     return *rows_of(values.reshape(len(values), -1), replace(border, cell=table.cell)), shape
+
+
+def sides_of(axes: Shape) -> Shape | None:
+    """The shape of images (height, width), or (height, width, 3) of colours; one more axis of 1 is none. None: no such.
+
+    Planes of colours, (3, height, width), are no image whose rows lie pixel by pixel.
+    """
+    if len(axes) == 2 or (axes[2] == COLOURS and min(axes) > 1):
+        return axes
+    sides = tuple(n for n in axes if n > 1)
+    return sides if len(sides) == 2 else None
 
 
 def rows_of(values: Any, border: Border) -> tuple[Any, int | None]:

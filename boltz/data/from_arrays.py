@@ -13,6 +13,7 @@ from boltz.data.sparse import SparseRows, is_sparse, sparse_rows
 from boltz.errors import InputError
 from boltz.scale import Border, blocks, table
 from boltz.units.holes import parted_holes
+from boltz.units.levels import levels_in
 from boltz.units.onehot import Visible, by_columns, not_states
 from boltz.units.states import are_states, refuse_others
 
@@ -77,6 +78,9 @@ def refuse_other_kind(x: Data, name: str, kind: str) -> None:
     """Raise InputError for rows that are states of other units than those of a kind."""
     if x.kind == kind or (kind == "gaussian" and x.kind == "bernoulli"):
         return
+    if (levels := levels_in(kind)) is not None:
+        _refuse_other_levels(x, name, levels)
+        return
     if x.kind == VIEWS:
         raise InputError(f"{name} holds several kinds of data, but the machine has one visible layer of {kind} units.")
     remedy = "give (x + 1) / 2" if (x.kind, kind) == ("spin", "bernoulli") else f"load it with units={kind!r}"
@@ -85,10 +89,27 @@ def refuse_other_kind(x: Data, name: str, kind: str) -> None:
     )
 
 
+def _refuse_other_levels(x: Data, name: str, levels: int) -> None:
+    """Raise InputError for rows that are not whole numbers from 0 to levels - 1 as loaded."""
+    if x.kind != "bernoulli" or x.levels is None:
+        found = "numbers in [0, 1]" if x.kind == "bernoulli" else KINDS.get(x.kind, x.kind)
+        raise InputError(
+            f"{name} holds {found}, but the visible units of the machine have {levels} levels: give whole numbers from "
+            f"0 to {levels - 1}, without units."
+        )
+    if x.levels != levels - 1:
+        raise InputError(
+            f"{name} holds whole numbers from 0 to {x.levels}, but the visible units of the machine have {levels} "
+            f"levels, from 0 to {levels - 1}: load it with levels={levels - 1} (--levels {levels - 1})."
+        )
+
+
 def _taken_as(x: Any, name: str, layer: Visible, levels: int | None) -> Data:
     """Rows of an array as Data of the kind of the layer; raises InputError."""
     if layer.type.joint:
         return _documents(x, name, layer)
+    if (levels := levels_in(layer.kind)) is not None:
+        return _whole(x, name, layer, levels - 1)
     plain = layer.columns == 1
     found = given(by_columns(x, layer, name), name, layer.units, plain and not layer.binary, levels if plain else None)
     if layer.binary:
@@ -98,6 +119,16 @@ def _taken_as(x: Any, name: str, layer: Visible, levels: int | None) -> Data:
     if not all(are_states(layer.type, block) for block in blocks(found.x)):
         raise InputError(not_states(name, layer))
     return replace(found, kind=layer.kind)
+
+
+def _whole(x: Any, name: str, layer: Visible, highest: int) -> Data:
+    """Rows of whole numbers from 0 to the highest level as Data, in the smallest type that holds them."""
+    values = table(x, name, layer.units)
+    if len(values) == 0:
+        raise InputError(f"{name} must have at least one row, got none.")
+    if not all(are_states(layer.type, block) for block in blocks(values)):
+        raise InputError(not_states(name, layer))
+    return Data(kept(values, highest), "array", None, highest, None, None, "array")
 
 
 def _documents(x: Any, name: str, layer: Visible) -> Data:

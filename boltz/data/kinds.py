@@ -10,7 +10,7 @@ import numpy as np
 from boltz.checks import brief
 from boltz.data.alignments import checked_alphabet, states
 from boltz.data.counts import counted
-from boltz.data.dataset import Array, Table, units
+from boltz.data.dataset import Array, Shape, Table, units
 from boltz.data.npy import LIMIT_BYTES
 from boltz.data.sparse import SparseRows
 from boltz.errors import FileError, InputError
@@ -76,7 +76,7 @@ class Taken:
 
     x: Any
     levels: int | None
-    shape: tuple[int, int] | None
+    shape: Shape | None
     kind: str
     alphabet: str | None
     known: Array | None
@@ -131,7 +131,7 @@ def taken(table: Table, kind: Kind, border: Border) -> Taken:
     return _codes(rows, kind, known, table.notes, border)
 
 
-def _flat(table: Table, border: Border) -> tuple[Any, tuple[int, int] | None]:
+def _flat(table: Table, border: Border) -> tuple[Any, Shape | None]:
     """The numbers (rows, units) of a table of any number of axes, and their image shape; raises FileError."""
     if table.units is not None:
         raise FileError(f"{border.name} holds packed bits, which are units of 0 and 1: leave units out.")

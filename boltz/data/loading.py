@@ -110,6 +110,8 @@ def _loaded(at: tuple[Path, str | None, str | None], wanted: _Wanted) -> Data:
     """The rows of a file, of an array in it, or of a named set; raises FileError."""
     path, array, named = at
     table = _read(path, array, wanted)
+    if named and SETS[named].planes:
+        table = table._replace(values=np.moveaxis(table.values, 1, -1))
     place = f"{path}: array {table.array!r:.60}" if table.array else str(path)
     border = Border(
         place, wanted.levels, "give levels={0} (--levels {0})", wanted.said, file=True, real=wanted.kind.real

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boltz.data.binarize import binarize
-from boltz.data.dataset import Data
+from boltz.data.dataset import Data, Shape
 from boltz.data.loading import values
 from boltz.errors import FileError, InputError
 from boltz.foreign import shown
@@ -20,7 +20,7 @@ Array = NDArray[Any]
 HALVES = ("left", "right", "top", "bottom")
 
 
-def known_part(text: str | None, data: Data, shape: tuple[int, int] | None, key: Key) -> Known:
+def known_part(text: str | None, data: Data, shape: Shape | None, key: Key) -> Known:
     """Which columns (rows, columns) of units are known: half an image of a shape, a share of each row, as a file says,
     or, without text, those that are there; raises InputError.
     """
@@ -32,7 +32,7 @@ def known_part(text: str | None, data: Data, shape: tuple[int, int] | None, key:
     return np.repeat(_known_units(text, (count, units), shape, key), data.states, axis=1)
 
 
-def _known_units(text: str, rows: tuple[int, int], shape: tuple[int, int] | None, key: Key) -> Known:
+def _known_units(text: str, rows: tuple[int, int], shape: Shape | None, key: Key) -> Known:
     """As known_part, one column a unit."""
     count, units = rows
     if text in HALVES:
@@ -45,11 +45,11 @@ def _known_units(text: str, rows: tuple[int, int], shape: tuple[int, int] | None
     return np.broadcast_to(mask_from(text, count, units).astype(bool), (count, units))
 
 
-def _half(text: str, shape: tuple[int, int] | None) -> Known:
+def _half(text: str, shape: Shape | None) -> Known:
     if shape is None:
         raise InputError(f"--mask {text} is half an image, but the rows are no images: name a file of 0 and 1.")
     known = np.zeros(shape, bool)
-    upright, first = (known, text == "top") if text in ("top", "bottom") else (known.T, text == "left")
+    upright, first = (known, text == "top") if text in ("top", "bottom") else (known.swapaxes(0, 1), text == "left")
     middle = len(upright) // 2
     upright[slice(None, middle) if first else slice(middle, None)] = True
     return known.reshape(-1)

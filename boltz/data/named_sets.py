@@ -24,12 +24,16 @@ PACKAGED = Path(__file__).parent
 
 @dataclass(frozen=True)
 class DataSet:
-    """A named set: its file, the fingerprint of each split, and how to download it (None: it cannot be)."""
+    """A named set: its file, the fingerprint of each split, and how to download it (None: it cannot be).
+
+    planes: its images are planes of colours in the file, whose rows get the channels of each pixel side by side.
+    """
 
     title: str
     file: str
     fingerprints: Mapping[str, str]
     download: Callable[[Path], dict[str, Array]] | None = None
+    planes: bool = False
 
 
 BINARY: Mapping[str, tuple[str, str, str, str]] = {
@@ -158,6 +162,15 @@ SETS: Mapping[str, DataSet] = {
             "test": "20316e196c4f41ee4f373d8b402f13add1f72bdbe437fbfa9fcbc266c2600b04",
         },
         fetch.caltech,
+    ),
+    "cifar10": DataSet(
+        "CIFAR-10 photographs (Krizhevsky 2009), a subset: colours 32x32x3, 2,500 train and 500 test, balanced classes",
+        "cifar10_subset.npz",
+        {
+            "train": "e3a45ad21464ab1d1ce9b13b60aa8a05e9ac59c874de230fbbedccacd91cf7d4",
+            "test": "f4c299dbe413a4f67973fc1782b650b081c39fd3ce98d16c40dedc3c32e593eb",
+        },
+        planes=True,
     ),
     **{name: _binary(name, *told) for name, told in BINARY.items()},
 }

@@ -24,7 +24,7 @@ def write(
     out: Path,
     model: Model,
     parts: Mapping[str, Any],
-    shape: tuple[int, int] | None,
+    shape: tuple[int, ...] | None,
     about: tuple[str, bool, Data],
 ) -> None:
     """Write data, known and completed (rows, columns) of a machine as the ending of the file says.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from boltz.models.files import Model
 from boltz.models.graph import Layer
+from boltz.units.levels import levels_in
 
 WORDS = {"gaussian": "Gaussian"}
 NATS, DENSITY = "nats a row", "nats a row, of a density in the units of the data"
@@ -43,6 +45,8 @@ def visible_of(model: Model) -> Visible:
 
 def visible_words(kind: str) -> str:
     """Visible units of a kind in words."""
+    if (levels := levels_in(kind)) is not None:
+        return f"visible units of {levels} levels"
     return f"{WORDS.get(kind, kind)} visible units"
 
 
@@ -66,9 +70,22 @@ def unit_of(layer: Visible) -> str:
 
 
 def per_unit(layer: Visible, value: float) -> dict[str, Any]:
-    """What a result says of a log-likelihood of rows: what it is measured in, and nats a site of categorical units."""
+    """What a result says of a log-likelihood of rows: what it is measured in, nats a site of categorical units, and
+    bits a dimension of units of levels.
+    """
     sites = {"nats_a_site": value / (layer.units // layer.columns)} if layer.columns > 1 else {}
-    return {"unit": unit_of(layer), **sites}
+    bits = {"bits_a_dimension": bits_a_dimension(layer, value)} if _levels(layer) else {}
+    return {"unit": unit_of(layer), **sites, **bits}
+
+
+def bits_a_dimension(layer: Visible, value: float) -> float:
+    """A log-likelihood of a row (nats) as bits for each of its numbers."""
+    return -value / (layer.units * math.log(2))
+
+
+def _levels(layer: Visible) -> int | None:
+    """How many levels the units of a layer have, None for other units."""
+    return layer.levels if isinstance(layer, Layer) else None
 
 
 def per_unit_lines(layer: Visible, value: float) -> list[str]:
@@ -76,6 +93,9 @@ def per_unit_lines(layer: Visible, value: float) -> list[str]:
     if layer.columns > 1:
         sites = layer.units // layer.columns
         return [f"That is {value / sites:.4f} nats a site, of {sites:,} sites of {layer.columns} states."]
+    if (levels := _levels(layer)) is not None:
+        bits = bits_a_dimension(layer, value)
+        return [f"That is {bits:.4f} bits a dimension, of {layer.units:,} numbers of {levels} levels."]
     if unit_of(layer) == DOCUMENT:
         return ["It is of the counts of a document, given its length; perplexity is of its words in their order."]
     if unit_of(layer) == DENSITY:

@@ -180,8 +180,8 @@ def inherited(before: Options, options: Options) -> dict[str, Any]:
 
 
 def units_for(models: Models) -> dict[str, Any]:
-    """How load reads numbers for machines: as states of their visible units where these are not 0 and 1."""
-    kinds = [model.layers[0].kind for model in models if not model.layers[0].binary]
+    """How load reads numbers for machines: as states of their visible units where these are not 0 and 1, or levels."""
+    kinds = [model.layers[0].kind for model in models if not (model.layers[0].binary or model.layers[0].levels)]
     return {"units": kinds[0]} if kinds else {}
 
 

@@ -66,7 +66,7 @@ class Rows:
         """Some of the rows (rows, units) as numbers in [0, 1], or as they are; they do not depend on the others."""
         first, stop, _ = place.indices(len(self))
         if not self.layer.binary:
-            return undrawn(np.asarray(self.data.x[first:stop]), self.data.levels)
+            return undrawn(np.asarray(self.data.x[first:stop]), _divisor(self.layer, self.data))
         numbers = np.arange(first, stop, dtype=np.int64)
         return binarize(self.data.x[first:stop], self.data.levels, self.how, self.key, 0, numbers)
 
@@ -246,10 +246,15 @@ def visible_rows(data: Data, how: str | None, seed: int, model: Model) -> tuple[
             "than this computer has: name fewer with --limit."
         )
     if not layer.binary:
-        return undrawn(np.asarray(data.x[:]), data.levels), "none"
+        return undrawn(np.asarray(data.x[:]), _divisor(layer, data)), "none"
     how = "none" if data.binary else how or "dynamic"
     key = Key.from_seed(checks.integer(seed, "seed", 0, 2**63 - 1)).derive("evaluate")
     return binarize(data.x, data.levels, how, key, 0, np.arange(len(data.x), dtype=np.int64)), how
+
+
+def _divisor(layer: Visible, data: Data) -> int | None:
+    """What rows of a visible layer not of 0 and 1 are divided by: nothing where it has levels of its own."""
+    return None if isinstance(layer, Layer) and layer.levels is not None else data.levels
 
 
 def memory() -> float:

@@ -8,7 +8,7 @@ from typing import Any
 from boltz import checks
 from boltz.errors import InputError
 from boltz.models.builders import machine_of_structure
-from boltz.models.chosen import convolutions, image_shape
+from boltz.models.chosen import convolutions, image_shape, pixel_law
 from boltz.models.graph import MOST_LAYERS, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.nn.factors import Factor
@@ -67,7 +67,7 @@ def made(
 
 
 def pixelcnn(
-    units: int,
+    units: int | None = None,
     x: Any = None,
     seed: int = 0,
     *,
@@ -77,17 +77,25 @@ def pixelcnn(
     maps: int = 0,
     tied: bool = False,
     activation: str = "elu",
+    levels: int = 2,
+    mixture: int | None = None,
 ) -> HelmholtzMachine:
-    """A PixelCNN (van den Oord et al. 2016): binary pixels, each given those above it and to its left, as many rows and
+    """A PixelCNN (van den Oord et al. 2016): pixels, each given those above it and to its left, as many rows and
     columns away as receptive_field says; the likelihood is exact.
 
-    image is (height, width), None for that of x or for a square. filters, maps (learnt biases here) and tied are as in
-    boltz.vae. With x (rows, pixels) scales and biases start as in Salimans & Kingma (2016). Raises InputError.
+    Pixels are binary, or grey or coloured with so many levels, such as 256: rows of data are whole numbers from 0 to
+    levels - 1, and a pixel has a mixture of so many discretised logistic laws, by default 5, in which a channel hears
+    those before it (Salimans et al. 2017, section 2).
+
+    image is (height, width) or (height, width, channels), where the channels of a pixel lie side by side in a row; None
+    for that of x or for a square. units: None for those of the image. filters, maps (learnt biases here) and tied are
+    as in boltz.vae. With x (rows, pixels) scales and biases start as in Salimans & Kingma (2016). Raises InputError.
     """
-    units = checks.integer(units, "units", 1, MOST_UNITS)
-    own = convolutions(receptive_field, filters, tied, activation)
+    units = None if units is None else checks.integer(units, "units", 1, MOST_UNITS)
+    height, width, channels = image_shape(image, x, units)
+    own = convolutions(receptive_field, filters, tied, activation) | pixel_law(channels, levels, mixture)
     maps = checks.integer(maps, "maps", 0, 10**4)
-    return tractable(PixelCNN(*image_shape(image, x, units), maps=maps, **own), x, seed)
+    return tractable(PixelCNN(height, width, maps=maps, **own), x, seed)
 
 
 def tractable(factor: Factor, x: Any, seed: int) -> HelmholtzMachine:

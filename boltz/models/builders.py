@@ -21,12 +21,15 @@ from boltz.models.chosen import (
     factors_inside,
     flow_prior,
     image_shape,
+    latent_sizes,
     parted,
+    pixel_law,
     posteriors,
     sizes_of,
+    visible_kind,
 )
 from boltz.models.documents import log_frequencies
-from boltz.models.files import visible_rows
+from boltz.models.files import first_levels, visible_rows
 from boltz.models.graph import MOST_LAYERS, Graph, Layer
 from boltz.models.helmholtz import HelmholtzMachine, Structure, empty
 from boltz.models.scaling import Scaling
@@ -124,6 +127,8 @@ def vae(
     tied: bool = True,
     flow_steps: int = 2,
     flow_widths: Sequence[int] = (320,),
+    levels: int | None = None,
+    mixture: int | None = None,
 ) -> HelmholtzMachine:
     """A variational autoencoder (Kingma & Welling 2014) with Gaussian hidden layers, units[0] visible.
 
@@ -131,36 +136,32 @@ def vae(
     latent its Gaussian units. More: units = [784, [200, 200], [100, 100]] names those below each of latent = [100, 50],
     as in Burda, Grosse & Salakhutdinov (2016). Parameters start as in helmholtz.
 
-    visible says what rows of data are. "bernoulli": numbers in [0, 1], on or off or the probability of on, such as
-    black and white or grey levels; whole numbers above 1 need levels. "gaussian": any finite real numbers, such as
-    those of sensors, as they are, each column in its own units, with mean and spread from the decoder.
+    visible says what rows of data are. "bernoulli": numbers in [0, 1], on or off or the probability of on. "gaussian":
+    any finite real numbers, as they are, each column in its own units, with mean and spread from the decoder. "levels",
+    for decoder "pixelcnn": whole numbers from 0 to levels - 1, such as grey values or colours, which the encoder hears
+    as points from -1 to 1; a pixel has a mixture of so many discretised logistic laws, by default 5 (Salimans et al.
+    2017, section 2).
 
-    decoder "pixelcnn" makes a variational lossy autoencoder (Chen et al. 2017): binary pixels hear those that many rows
-    above and to their left as receptive_field says, so that the hidden layer keeps what these do not tell. Its
-    convolutions have so many filters, with one set of weights where they are tied, and hear so many maps from the
-    dense net. image is (height, width), None for that of x or for a square. prior "flow" is an autoregressive flow of
-    flow_steps steps in place of the standard normal one, with dense layers of flow_widths (section 3.2 there),
+    decoder "pixelcnn" makes a variational lossy autoencoder (Chen et al. 2017): pixels hear those so many rows above
+    and to their left as receptive_field says. Its convolutions have so many filters, with one set of weights where they
+    are tied, and hear so many maps from the dense net. image is (height, width) or (height, width, channels), where the
+    channels of a pixel lie side by side in a row; None for that of x or for a square. prior "flow" is an autoregressive
+    flow of flow_steps steps in place of the standard normal one, with dense layers of flow_widths (section 3.2 there),
     "coupling" one of affine couplings (Dinh et al. 2017).
 
     posterior "iaf" puts an inverse autoregressive flow behind the Gaussian draw of each encoder (Kingma et al. 2016).
-    It has flow_steps steps with dense layers of flow_widths, whose nets hear mean and log sigma. Draws and their
-    densities take one pass; the density of other states, as in posterior_ais, goes unit by unit.
-
-    Raises InputError.
+    It has flow_steps steps with dense layers of flow_widths. Draws and their densities take one pass; the density of
+    other states, as in posterior_ais, goes unit by unit. Raises InputError.
     """
     count, widths = parted(units)
-    sizes = sizes_of([latent] if isinstance(latent, int | np.integer) else latent, "latent", 1)
-    if len(sizes) != len(widths):
-        raise InputError(
-            f"latent must name as many layers as units has groups of deterministic layers, {len(widths)}, "
-            f"got {checks.few(sizes)}."
-        )
-    kinds = [checks.choice(visible, "visible", CONDITIONALS), *["gaussian"] * len(sizes)]
+    sizes = latent_sizes(latent, len(widths))
+    decoder = checks.choice(decoder, "decoder", DECODERS)
+    kinds = [visible_kind(visible, levels, mixture, decoder), *["gaussian"] * len(sizes)]
     factors: list[tuple[str, Factor]] = []
-    if checks.choice(decoder, "decoder", DECODERS) == "pixelcnn":
-        shape, inner = image_shape(image, x, count), tuple(reversed(widths[0]))
-        maps, own = checks.integer(maps, "maps", 1, 10**4), convolutions(receptive_field, filters, tied, activation)
-        factors.append(("v", PixelCNN(*shape, sizes[0], inner, maps, **own)))
+    if decoder == "pixelcnn":
+        (height, width, channels), maps = image_shape(image, x, count), checks.integer(maps, "maps", 1, 10**4)
+        own = convolutions(receptive_field, filters, tied, activation) | pixel_law(channels, levels or 2, mixture)
+        factors.append(("v", PixelCNN(height, width, sizes[0], tuple(reversed(widths[0])), maps, **own)))
     if checks.choice(prior, "prior", FLOWS) != "normal":
         factors.append((f"h{len(sizes)}", flow_prior(prior, sizes[-1], flow_steps, flow_widths)))
     flows = posteriors(posterior, sizes, flow_steps, flow_widths)
@@ -217,7 +218,8 @@ def _fitted(machine: HelmholtzMachine, x: Any) -> HelmholtzMachine:
         checks.real_rows(x, "x", visible.units, machine.dtype)
         return scaled(machine, np.asarray(x))
     (child, parent), factor = machine.structure.chain[0], machine.factors[visible.name]
-    rows = scale.first_rows(x, visible.units)[: factor.fitted_rows]
+    rows = first_levels(x, machine) if visible.levels else scale.first_rows(x, visible.units)
+    rows = rows[: factor.fitted_rows]
     place = machine.place(child, parent, Tape(machine.arena).whole(len(rows)))
     if parent is not None and not isinstance(factor, Dense):  # others do not look at the layer above
         noise = Key(0, 0).derive("fit").generator().normal(size=(len(rows), parent.units))

@@ -11,14 +11,17 @@ import numpy as np
 from boltz import checks
 from boltz.errors import InputError
 from boltz.models.graph import MOST_LAYERS, Layer
+from boltz.nn.conditionals import CONDITIONALS
 from boltz.nn.factors import Factor
 from boltz.nn.flows import AutoregressiveFlow, CouplingFlow
 from boltz.nn.invertible import MOST_STEPS
 from boltz.nn.made import Made
 from boltz.nn.nade import Nade
 from boltz.nn.registry import POSTERIORS
+from boltz.units.levels import LEAST, MOST, NAME, kind_of_levels
 
 DECODERS = ("dense", "pixelcnn")
+MIXTURE = 5  # logistic laws of a pixel with levels
 ENCODERS = ("gaussian", *POSTERIORS)
 FLOWS: Mapping[str, Any] = {"normal": None, "flow": AutoregressiveFlow, "coupling": CouplingFlow}
 INSIDE: Mapping[str, Callable[[int, int, int], Factor]] = {
@@ -45,6 +48,17 @@ def parted(units: Any) -> tuple[int, tuple[tuple[int, ...], ...]]:
     groups = listed[1:] if deep else [listed[1:]]
     widths = tuple(tuple(sizes_of(g, f"units[{i + 1}]" if deep else "units", 0)) for i, g in enumerate(groups))
     return checks.integer(listed[0], "units[0]", 1, 10**7), widths
+
+
+def latent_sizes(latent: Any, groups: int) -> list[int]:
+    """Units of the hidden layers of a vae, one for each group of deterministic layers; raises InputError."""
+    sizes = sizes_of([latent] if isinstance(latent, int | np.integer) else latent, "latent", 1)
+    if len(sizes) != groups:
+        raise InputError(
+            f"latent must name as many layers as units has groups of deterministic layers, {groups}, "
+            f"got {checks.few(sizes)}."
+        )
+    return sizes
 
 
 def factors_inside(
@@ -98,16 +112,49 @@ def convolutions(receptive_field: Any, filters: Any, tied: Any, activation: str)
     }
 
 
-def image_shape(image: Any, x: Any, units: int) -> tuple[int, int]:
-    """Height and width of rows of so many pixels: as told, those of Data, or those of a square; raises InputError."""
+def image_shape(image: Any, x: Any, units: int | None) -> tuple[int, int, int]:
+    """Height, width and channels of rows of so many numbers: as told, those of Data, or those of a grey square.
+
+    units: None for those of the image. Raises InputError.
+    """
     told = image if image is not None else getattr(x, "shape", None) if hasattr(x, "fingerprint") else None
-    side = math.isqrt(units)
-    sides = checks.sequence((side, side) if told is None else told, "image", 2)
+    if units is None and told is None:
+        raise InputError("image must be given where units are not: (height, width), or (height, width, channels).")
+    side = math.isqrt(units or 0)
+    sides = checks.sequence((side, side) if told is None else told, "image", 3)
     found = [checks.integer(each, "image", 1, 10**7) for each in sides]
-    if len(found) != 2 or found[0] * found[1] != units:
+    if len(found) < 2 or (units is not None and math.prod(found) != units):
         if told is None:
             raise InputError(
-                f"{units} pixels are no square image: give image=(height, width), or data of (rows, height, width)."
+                f"{units} pixels are no square image: give image=(height, width), or (height, width, channels) with "
+                "the channels of a pixel side by side, or data of (rows, height, width)."
             )
-        raise InputError(f"image must be (height, width) of {units} pixels, got {checks.few(found)}.")
-    return found[0], found[1]
+        raise InputError(
+            f"image must be (height, width), or (height, width, channels), of {units} pixels, got {checks.few(found)}."
+        )
+    return found[0], found[1], (*found, 1)[2]
+
+
+def pixel_law(channels: int, levels: Any, mixture: Any) -> dict[str, int]:
+    """Channels, levels and mixture of a PixelCNN; mixture None: as many laws as are usual. Raises InputError."""
+    levels = checks.integer(levels, "levels", 2, MOST)
+    if levels == 2 and mixture is not None:
+        raise InputError("mixture is of levels, but the pixels are binary: give levels, such as 256, or leave it out.")
+    if levels == 2 and channels > 1:
+        raise InputError(f"binary pixels have one channel, but image has {channels}: give levels, such as 256.")
+    count = MIXTURE if mixture is None else checks.integer(mixture, "mixture", 1, 10**4)
+    return {"channels": channels, "levels": levels, "mixture": 0 if levels == 2 else count}
+
+
+def visible_kind(visible: Any, levels: Any, mixture: Any, decoder: str) -> str:
+    """The kind of the visible units of a vae; raises InputError where these do not fit together."""
+    if checks.choice(visible, "visible", (*CONDITIONALS, NAME)) != NAME:
+        for name, value in (("levels", levels), ("mixture", mixture)):
+            if value is not None:
+                raise InputError(f"{name} is for visible='levels', but visible is {visible!r}: leave {name} out.")
+        return str(visible)
+    if decoder != "pixelcnn":
+        raise InputError("visible levels are those of a PixelCNN: give decoder='pixelcnn'.")
+    if levels is None:
+        raise InputError("levels must be given with visible='levels': how many values a number has, such as 256.")
+    return kind_of_levels(checks.integer(levels, "levels", LEAST, MOST))

@@ -32,8 +32,9 @@ from boltz.nn.registry import FACTOR_NAMES, factor_from, posterior_from
 from boltz.storage import snapshots
 from boltz.storage.tensors import read_metadata, read_tensors
 from boltz.units import is_kind
+from boltz.units.levels import points, whole_numbers
 from boltz.units.onehot import by_columns, not_states
-from boltz.units.states import are_states, ends, refuse_others
+from boltz.units.states import are_states, ends, refuse_others, state_words
 
 Array = NDArray[Any]
 Tensors = Mapping[str, Array]
@@ -168,7 +169,7 @@ def refuse_coupled(model: Model, name: str = "model") -> None:
 
 def visible_rows(model: Seeing, x: Any, name: str = "x") -> Array:
     """Visible rows (rows, units) as the machine sees them, in its type, where it lives: numbers in [0, 1], or any for
-    Gaussian units, which it sees in its own units.
+    Gaussian units, which it sees in its own units. Units of levels it sees as points from -1 to 1.
 
     Whole numbers are divided by the levels that the machine keeps. name is what errors call x; raises InputError.
     """
@@ -178,6 +179,8 @@ def visible_rows(model: Seeing, x: Any, name: str = "x") -> Array:
         return np.concatenate(seen, axis=1)
     layer, border = model.layers[0], scale.Border(name, model.levels, "use model.with_levels({})")
     x = by_columns(x, layer, name)
+    if layer.levels is not None:
+        return arrays.beside(inside(model, level_rows(x, layer, name)), model.arena)
     if layer.binary:
         return scale.rows(x, border, layer.units, model.dtype, model.arena)
     rows = inside(model, scale.rows(x, border, layer.units, np.float64, model.arena, real=True))
@@ -188,6 +191,27 @@ def visible_rows(model: Seeing, x: Any, name: str = "x") -> Array:
     if not np.isfinite(rows).all():
         raise InputError(f"{name} must lie within the range of {model.dtype} in units of the spread of its columns.")
     return rows
+
+
+def level_rows(x: Any, layer: Layer, name: str) -> Array:
+    """Rows (rows, units) of a layer of levels: at least one, of whole numbers; raises InputError."""
+    found = scale.table(x, name, layer.units)
+    if len(found) == 0:
+        raise InputError(f"{name} must have at least one row, got none.")
+    for block in scale.blocks(found):
+        if not are_states(layer.type, block):
+            raise scale.Border(name).misfit(found, 0, ends(layer.type)[1], f"{state_words(layer.type)}, one a level")
+    return found
+
+
+def first_levels(x: Any, model: Seeing) -> Array:
+    """Some rows of whole numbers x (rows, units), evenly spaced, as a machine with levels sees them."""
+    if hasattr(x, "fingerprint"):  # rows as boltz.load_data gives them
+        if x.levels != model.levels:
+            found = "floats" if x.levels is None else f"whole numbers from 0 to {x.levels}"
+            raise InputError(f"x must hold whole numbers from 0 to {model.levels}, the levels of units, got {found}.")
+        x = x.x
+    return visible_rows(model, checks.initial_rows(x))
 
 
 def log_units(model: Any, known: Array | None = None) -> Any:
@@ -203,11 +227,15 @@ def log_units(model: Any, known: Array | None = None) -> Any:
 
 def inside(model: Seeing, x: Array) -> Array:
     """Visible rows (rows, units), in the units of the data, as the machine sees them, in its type."""
+    if (levels := model.layers[0].levels) is not None:
+        return points(x, levels, model.dtype)
     return cast(x, model.dtype) if model.scaling is None else model.scaling.inside(x, model.dtype)
 
 
 def outside(model: Seeing, values: Array) -> Array:
     """Values (rows, units) of visible units of the machine, in the units of the data."""
+    if (levels := model.layers[0].levels) is not None:
+        return whole_numbers(values, levels)
     return values if model.scaling is None else model.scaling.outside(values)
 
 

@@ -19,6 +19,8 @@ from boltz.errors import InputError
 from boltz.models.pairs import Pairs, pairs_key
 from boltz.nn.arena import size
 from boltz.units import Units, is_kind, units_of
+from boltz.units.binomial import Binomial
+from boltz.units.levels import levels_in
 
 MOST_LAYERS = 1000
 MOST_UNITS = 10**9  # of a layer
@@ -44,8 +46,16 @@ class Layer:
 
     @property
     def type(self) -> Units:
-        """What its units are, in a Boltzmann machine; raises InputError for a kind that these do not have."""
-        return units_of(self.kind)
+        """What its units are, in a Boltzmann machine; raises InputError for a kind that these do not have.
+
+        For units of levels, which these do not have, those with the same states.
+        """
+        return units_of(self.kind) if self.levels is None else Binomial(self.levels - 1)
+
+    @property
+    def levels(self) -> int | None:
+        """How many levels its units have, None for other units."""
+        return levels_in(self.kind)
 
     @property
     def binary(self) -> bool:
@@ -331,7 +341,7 @@ class Graph:
 
 def _check_layer(layer: Layer, joined: bool) -> None:
     """Raise InputError for a layer that is none, or that no edge reaches."""
-    columns = layer.type.columns  # raises for a kind that there is none of
+    columns = units_of(layer.kind).columns  # raises for a kind that there is none of
     if layer.units < 1:
         raise InputError(f"layer {layer.name} must have at least one unit, got {layer.units}.")
     if layer.units % columns:

@@ -111,8 +111,13 @@ class Structure:
         if len(set(names)) != len(names):
             raise InputError(f"layers must have different names, got {names}.")
         for layer in self.layers:
-            if layer.kind not in CONDITIONALS or layer.units < 1:
+            if layer.units < 1 or not (layer.kind in CONDITIONALS or layer.levels):
                 raise InputError(f"layer {layer.name} must be of kind {', '.join(CONDITIONALS)} and have units.")
+            if layer.levels and (layer != self.layers[0] or layer.name not in self.own):
+                raise InputError(
+                    f"layer {layer.name} has units of levels, which are for a visible layer with a factor of its own, "
+                    "a PixelCNN (decoder='pixelcnn')."
+                )
         if self.prior not in PRIORS or len(self.widths) != len(self.layers) - 1 - (self.prior == "rbm"):
             raise InputError(
                 f"the machine must have a prior among {', '.join(PRIORS)} and widths for each conditional."
@@ -323,7 +328,7 @@ class HelmholtzMachine:
     annealed importance sampling of its log Z starts from. scaling is that of Gaussian visible units, whose parameters
     are in units of it: public functions take and give rows in the units of the data. None: it is not known yet, and
     training takes it from its rows; until then rows count as they are.
-    levels is as in BoltzmannMachine.
+    levels is as in BoltzmannMachine; of visible units of levels it is the highest of these.
     """
 
     structure: Structure
@@ -338,6 +343,11 @@ class HelmholtzMachine:
         check_rates(self.rates, self.units)
         checks.instance(self.scaling, "scaling", Scaling, optional=True)
         scale.checked_levels(self.levels)
+        if self.layers[0].levels is not None:
+            highest = self.layers[0].levels - 1
+            if self.levels not in (None, highest):
+                raise InputError(f"levels must be {highest}, the highest of its visible units, got {self.levels}.")
+            object.__setattr__(self, "levels", highest)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew from what defines the machine, so that their parameters are views again."""
@@ -437,8 +447,8 @@ class HelmholtzMachine:
 
     @cached_property
     def conditionals(self) -> dict[str, Conditional]:
-        """The conditional of each layer."""
-        found = {layer.name: CONDITIONALS[layer.kind] for layer in self.layers}
+        """The conditional of each layer whose units can be independent given the layer above."""
+        found = {layer.name: CONDITIONALS[layer.kind] for layer in self.layers if layer.kind in CONDITIONALS}
         if self.scaling is not None:
             learnt = np.tile(~self.scaling.constant, 2).astype(self.dtype)
             told = None if learnt.all() else arrays.beside(learnt, self.arena)

@@ -29,11 +29,11 @@ MOST, MOST_INSIDE, MOST_LAYERS = 10**7, 10**4, 1000  # sides and units; filters,
 
 @dataclass(frozen=True)
 class PixelCNN:
-    """Pixels (rows, channels * height * width), each given those above it and to its left, and maps of the layer above.
+    """Pixels (rows, height * width * channels), each given those above it and to its left, and maps of the layer above.
 
     They are binary, or grey or coloured: with a mixture of so many discretised logistic laws (Salimans et al. 2017), a
-    channel has levels values 0, 1 / (levels - 1), ..., 1, and is drawn given the channels before it. Channels are
-    planes side by side.
+    channel has so many levels, which are points from -1 to 1 evenly spaced, and is drawn given the channels before it.
+    The channels of a pixel lie side by side.
 
     A dense net, given -> widths -> maps, makes the maps; with given=0 nothing is above, and the maps are learnt biases.
     The first of the masked layers, which are size x size with filters outputs, does not see the pixel itself. The
@@ -148,7 +148,8 @@ class PixelCNN:
         self._check_host(state)
         maps, bias = self._maps(place)
         given = maps[:: len(maps) // len(state)] if len(maps) else np.zeros((len(state), len(bias)), state.dtype)
-        seen = [inputs_of(self.stack, image, one, bias) for image, one in zip(state, given, strict=True)]
+        planes = self._planes(state)
+        seen = [inputs_of(self.stack, image, one, bias) for image, one in zip(planes, given, strict=True)]
         fitted, h = set[str](), list[Array]()
         for name in ("first", *self.stack.walk):
             if name not in fitted:
@@ -173,6 +174,7 @@ class PixelCNN:
     def score(self, place: Place, state: Array) -> Scored:
         self._check_host(state)
         maps, bias = self._maps(place)
+        state = self._planes(state)
         numbers, outputs = self._numbers(place), self.stack.outputs * self.height * self.width
         delta = place.part.get(f"{place.name}/delta", outputs)
         pixel_outputs(self.stack, numbers, state, maps, bias, delta)
@@ -209,7 +211,16 @@ class PixelCNN:
     def draw(self, place: Place, state: Array, stream: Stream, rows: Rows) -> None:
         self._check_host(state)
         maps, bias = self._maps(place)
-        pixel_draw(self.stack, self._numbers(place), maps, bias, stream, rows, state)
+        planes = np.empty_like(state)
+        pixel_draw(self.stack, self._numbers(place), maps, bias, stream, rows, planes)
+        state[...] = planes.reshape(len(state), self.channels, -1).swapaxes(1, 2).reshape(state.shape)
+
+    def _planes(self, state: Array) -> Array:
+        """Images (rows, units) with the channels as planes side by side, as kernels take them."""
+        if self.channels == 1:
+            return state
+        pixels = state.reshape(len(state), -1, self.channels)
+        return np.ascontiguousarray(pixels.swapaxes(1, 2)).reshape(state.shape)
 
     def _maps(self, place: Place) -> tuple[Array, Array]:
         """Maps (rows, maps * pixels) without their bias, no rows where nothing is given, and the bias."""

@@ -26,7 +26,7 @@ from boltz.foreign import shown
 from boltz.storage.atomic import write_bytes
 
 Array = NDArray[Any]
-Shape = tuple[int, int]
+Shape = tuple[int, ...]  # height and width, and 3 where a pixel has colours, which lie side by side in a row
 MOST_TILES, MOST_ROWS, LEAST_IMAGE = 100, 400, 16
 ACROSS, MOST_STACKED, LONGEST_CAPTION = 10, 30, 14
 MOST_TITLE, MOST_NAME = 200, 30  # characters
@@ -98,6 +98,12 @@ def filter_grid(weights: Any, shape: Shape | None = None, what: str = "weights")
     chosen, tile = (few.toarray() if issparse(few) else few).T, image_shape(visible, shape)
     figure, axes = new_figure(f"{what} of {len(chosen)} of {hidden} hidden units, largest norm first", (8, 7))
     reach = float(np.abs(chosen).max()) or 1.0
+    if tile is not None and len(tile) > 2:
+        axes.imshow(_mosaic(0.5 + chosen / (2 * reach), tile, 1.0), interpolation="nearest")
+        axes.set_xlabel(f"a channel is from {-reach:.3g} (dark) over 0 (middle) to {reach:.3g} (bright)")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        return figure
     drawn = chosen if tile is None else _mosaic(chosen, tile, math.nan)
     image = axes.imshow(drawn, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
     if tile is None:
@@ -135,9 +141,9 @@ def confusion_matrix(counts: Any, true: Sequence[Any], predicted: Sequence[Any])
 def captioned_tiles(rows: Any, captions: Sequence[str], shape: Shape, title: str) -> Figure:
     """A figure of at most 100 rows (rows, units) in [0, 1] as images, each under its caption; raises InputError."""
     values = checks.array(rows, "rows", (len(captions), None))[:MOST_TILES]
-    height, width = tile = image_shape(values.shape[1], shape) or (1, values.shape[1])
+    height, width, *colours = tile = image_shape(values.shape[1], shape) or (1, values.shape[1])
     down, band = math.ceil(len(values) / ACROSS), math.ceil(0.3 * width)
-    picture = np.ones((down * (height + band), ACROSS * (width + 2)))
+    picture = np.ones((down * (height + band), ACROSS * (width + 2), *colours))
     figure, axes = new_figure(title, (7.4, 1.0 + down * 0.72 * (height + band) / width))
     for i, row in enumerate(values):
         top, left = i // ACROSS * (height + band) + band, i % ACROSS * (width + 2)
@@ -157,10 +163,10 @@ def stacked_tiles(parts: Mapping[str, Any], shape: Shape | None, title: str) -> 
     """
     versions = [checks.array(x, f"parts[{name!r}]", (None, None))[:MOST_STACKED] for name, x in parts.items()]
     count, units = versions[0].shape
-    height, width = tile = image_shape(units, shape) or (1, units)
+    height, width, *colours = tile = image_shape(units, shape) or (1, units)
     across = min(ACROSS if height > 1 else 1, count)
     down, step = math.ceil(count / across), len(versions) * (height + 1) + max(height // 4, 1)
-    picture, ticks = np.ones((down * step, across * (width + 1))), []
+    picture, ticks = np.ones((down * step, across * (width + 1), *colours)), []
     for i in range(count):
         for j, values in enumerate(versions):
             top, left = i // across * step + j * (height + 1), i % across * (width + 1)
@@ -202,12 +208,14 @@ def written(figure: Figure, ending: str) -> bytes:
 
 
 def image_shape(units: int, shape: Shape | None) -> Shape | None:
-    """The shape (height, width) to draw a row in: the given one, a square where units allow, None for a plain row."""
+    """The shape (height, width) or (height, width, 3) to draw a row in: the given one, a square where units allow, None
+    for a plain row.
+    """
     if shape is not None:
-        height, width = (checks.integer(n, "shape", 1) for n in shape)
-        if height * width != units:
-            raise InputError(f"shape must have {units} units, got {height} x {width}.")
-        return height, width
+        sides = tuple(checks.integer(n, "shape", 1) for n in shape)
+        if math.prod(sides) != units:
+            raise InputError(f"shape must have {units} units, got {' x '.join(map(str, sides))}.")
+        return sides
     side = math.isqrt(units)
     return (side, side) if side * side == units >= LEAST_IMAGE else None
 
@@ -242,8 +250,8 @@ def _mosaic(rows: Array, tile: Shape, gap: float) -> Array:
     rows = rows[:MOST_TILES]
     across = math.ceil(math.sqrt(len(rows)))
     down = math.ceil(len(rows) / across)
-    height, width = tile
-    picture = np.full((down * (height + 1) + 1, across * (width + 1) + 1), gap)
+    height, width, *colours = tile
+    picture = np.full((down * (height + 1) + 1, across * (width + 1) + 1, *colours), gap)
     for i, row in enumerate(rows):
         top, left = 1 + i // across * (height + 1), 1 + i % across * (width + 1)
         picture[top : top + height, left : left + width] = row.reshape(tile)

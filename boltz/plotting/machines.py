@@ -228,7 +228,7 @@ def layer_means(model: Model, layer: str, state: Mapping[str, Any]) -> Drawn:
         inner = machine.checked(states_inside(machine, state), list(machine.units))
         return _visible(alone(machine, layer), machine.unit_type(layer).mean(machine.field(layer, inner)))
     if layer == model.visible and not means_known(model):
-        return _visible(model, state[layer])._replace(what="states")
+        return Drawn(state[layer], "states", greys_of(model, state[layer]))  # in the units of the data already
     if layer == model.visible:
         return _visible(model, visible_means(model, state))
     values, what = drawing_of(model).shown(model, layer, state)
@@ -276,16 +276,16 @@ def _of_spreads(units: Scaling) -> images.Greys:
 def _shape(shape: Any) -> images.Shape | None:
     if shape is None:
         return None
-    sides = checks.sequence(shape, "shape", 2)
-    if len(sides) != 2:
-        raise InputError(f"shape must be (height, width), got {checks.brief(shape)}.")
-    height, width = (checks.integer(side, "shape", 1) for side in sides)
-    return height, width
+    sides = tuple(checks.integer(side, "shape", 1) for side in checks.sequence(shape, "shape", 3))
+    if len(sides) != 2 and sides[2:] != (3,):
+        raise InputError(f"shape must be (height, width), or (height, width, 3), got {checks.brief(shape)}.")
+    return sides
 
 
 def _rows(x: Any, model: Model, most: int) -> Any:
     """Rows for chains to start from as the machine sees them: of Data some, evenly spaced, as floats."""
     if isinstance(x, Data):
         some = np.arange(min(most, len(x.x))) * len(x.x) // min(most, len(x.x))
-        x = np.divide(x.x[some], np.float32(x.levels or 1), dtype=np.float32)
+        whole = model.layers[0].levels is not None
+        x = x.x[some] if whole else np.divide(x.x[some], np.float32(x.levels or 1), dtype=np.float32)
     return visible_rows(model, x)

@@ -27,7 +27,7 @@ MIDDLE = 128  # the shade of 0 among signed numbers
 @dataclass(frozen=True)
 class Tile:
     """How a row of so many units is drawn: as an image (height, width) of which step x step pixels become one, or,
-    where image is None, as bars from left to right.
+    where image is None, as bars from left to right. Colours are drawn as their mean.
     """
 
     units: int
@@ -40,12 +40,12 @@ class Tile:
         image = image_shape(units, shape)
         if image is None or min(image) == 1:
             return cls(units, None)
-        return cls(units, image, max(1, math.ceil(math.sqrt(units / most))))
+        return cls(units, image, max(1, math.ceil(math.sqrt(math.prod(image[:2]) / most))))
 
     @property
     def weight(self) -> int:
         """Bytes of a picture, about; those of bars have long runs of one shade."""
-        return HIGH * WIDE // 8 if self.image is None else math.prod(-(-side // self.step) for side in self.image)
+        return HIGH * WIDE // 8 if self.image is None else math.prod(-(-side // self.step) for side in self.image[:2])
 
     def greys(self, rows: Any) -> Bytes:
         """Rows (rows, units) in [0, 1] as shades (rows, height, width): images as they are, bars black on white."""
@@ -67,6 +67,7 @@ class Tile:
         """Rows as images, each block of step x step pixels at its mean."""
         assert self.image is not None
         values, step = np.asarray(rows, np.float64).reshape(-1, *self.image), self.step
+        values = values.mean(axis=3) if values.ndim == 4 else values
         for axis in (1, 2) if step > 1 else ():
             places = np.arange(0, values.shape[axis], step)
             counts = np.diff(np.append(places, values.shape[axis]))

@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from boltz.data import Data, again
-from boltz.data.dataset import VIEWS, columns_entry
+from boltz.data.dataset import COLOURS, VIEWS, columns_entry
 from boltz.data.views import whole_rows
 from boltz.errors import BoltzError, FileError, InputError
 from boltz.foreign import shown
@@ -161,16 +161,16 @@ class RunDescription:
         return RowsEntry(self.part(name))
 
     @property
-    def image(self) -> tuple[int, int] | None:
-        """Height and width of the images that the run was trained on; None for other rows."""
+    def image(self) -> tuple[int, ...] | None:
+        """Height and width of the images that the run was trained on, and 3 of colours; None for other rows."""
         shape = self.part("picture").get("shape")
-        return (shape[0], shape[1]) if _is_shape(shape) else None
+        return tuple(shape) if _is_shape(shape) else None
 
     @property
-    def images(self) -> dict[str, tuple[int, int]]:
-        """Height and width of the images of each visible layer of several that has any."""
+    def images(self) -> dict[str, tuple[int, ...]]:
+        """Height and width, and 3 of colours, of the images of each visible layer of several that has any."""
         shapes = _table(self.part("picture"), "views")
-        return {view: (shape[0], shape[1]) for view, shape in shapes.items() if _is_shape(shape)}
+        return {view: tuple(shape) for view, shape in shapes.items() if _is_shape(shape)}
 
     @property
     def learnt(self) -> RowsEntry:
@@ -248,8 +248,10 @@ def versions() -> dict[str, str]:
 
 
 def _is_shape(shape: Any) -> TypeGuard[list[int]]:
-    """Whether a value is height and width of an image."""
-    return isinstance(shape, list) and len(shape) == 2 and all(isinstance(n, int) and n > 0 for n in shape)
+    """Whether a value is height and width of an image, and perhaps 3 for colours."""
+    if not (isinstance(shape, list) and all(isinstance(n, int) and n > 0 for n in shape)):
+        return False
+    return len(shape) == 2 or (len(shape) == 3 and shape[2] == COLOURS)
 
 
 def _table(values: Any, name: str) -> dict[str, Any]:

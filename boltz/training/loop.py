@@ -254,7 +254,7 @@ class Loop:
     def _batch(self, data: Data, stage: Stage, rows: NDArray[np.int64], draw: int) -> Array:
         """The visible rows of a stage: data binarised, and for an upper pair drawn up through the pairs below.
 
-        Gaussian units see numbers in their own units instead.
+        Gaussian units see numbers in their own units instead, and units of levels whole ones as points from -1 to 1.
 
         draw numbers the presentation: the epoch within the whole run, so that no two stages see the same draws.
         """
@@ -263,7 +263,8 @@ class Loop:
             batch = binarize(kept, data.levels, stage.settings.binarize, key, draw, rows)
             batch = batch.astype(model.dtype, copy=False)
         else:
-            batch = inside(model, kept if data.levels in (None, 1) else kept / data.levels)
+            whole = data.levels in (None, 1) or model.layers[0].levels is not None
+            batch = inside(model, kept if whole else kept / data.levels)
         if data is self.data and data.known is not None and self.state.guesses.size:
             known = self._here(data.known[host(rows)])
             batch = np.where(known, batch, self.state.guesses[rows])

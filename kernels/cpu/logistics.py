@@ -8,7 +8,7 @@ import numpy as np
 
 from boltz.kernels import reference_logistics as reference
 from boltz.kernels.cpu.vectors import kernel
-from boltz.kernels.reference_logistics import LEAST
+from boltz.kernels.reference_logistics import LEAST, TINY
 
 
 @kernel
@@ -53,8 +53,12 @@ def _pixel(f, x, half, k, at, step, joint):
                 lower = _sigmoid(b)
                 by_scale += b * lower
             if not (lowest or highest):
-                value += math.log(-math.expm1(-width))
-                by_scale -= width * math.exp(-width) / -math.expm1(-width)
+                if width < TINY:
+                    value += math.log(2.0 * half) - max(raw, LEAST)
+                    by_scale -= 1.0
+                else:
+                    value += math.log(-math.expm1(-width))
+                    by_scale -= width * math.exp(-width) / -math.expm1(-width)
             by_mean = precision * (lower - upper)
             f[place] = by_mean
             f[place + k * step] = by_scale if raw >= LEAST else 0.0
@@ -88,14 +92,16 @@ def _score(field, state, repeat, mixture, log_density):
         s, total = state[i // repeat], 0.0
         for pixel in range(pixels):
             for c in range(channels):
-                x[c] = 2.0 * s[c * pixels + pixel] - 1.0
+                x[c] = 2.0 * np.rint((s[c * pixels + pixel] + 1.0) / 2.0 * (levels - 1)) / (levels - 1) - 1.0
             total += _pixel(field[i], x, half, k, pixel, pixels, joint)
         log_density[i] += total
 
 
 @kernel
 def _drawn(f, bits, mixture, step, values):
-    """values (channels,) from the outputs of a pixel, step apart, and its random bits (1 + channels,)."""
+    """values (channels,), points from -1 to 1, from the outputs of a pixel, step apart, and its random bits
+    (1 + channels,).
+    """
     channels, levels, k = mixture
     most, total, poison = np.float64(f[0]), 0.0, 0.0
     for i in range(k):
@@ -113,11 +119,11 @@ def _drawn(f, bits, mixture, step, values):
     for c in range(channels):
         mean = np.float64(f[place])
         for d in range(c):
-            mean += math.tanh(np.float64(f[place + (2 + d) * k * step])) * (2.0 * values[d] - 1.0)
+            mean += math.tanh(np.float64(f[place + (2 + d) * k * step])) * values[d]
         u = (bits[1 + c] + 0.5) * 2.0**-32
         drawn = mean + math.exp(max(np.float64(f[place + k * step]), LEAST)) * (math.log(u) - math.log1p(-u))
-        level = np.round((min(max(drawn, -1.0), 1.0) + 1.0) / 2.0 * (levels - 1))
-        values[c] = level / (levels - 1) + poison
+        level = np.rint((min(max(drawn, -1.0), 1.0) + 1.0) / 2.0 * (levels - 1))
+        values[c] = 2.0 * level / (levels - 1) - 1.0 + poison
         place += (2 + c) * k * step
 
 

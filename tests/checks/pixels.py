@@ -50,7 +50,8 @@ def params_of(cnn: PixelCNN, dtype: Any = np.float64, seed: int = 1) -> dict[str
 
 
 def images(cnn: PixelCNN, rows: int, dtype: Any = np.float64) -> Any:
-    return (np.random.default_rng(3).integers(0, cnn.levels, (rows, cnn.units)) / (cnn.levels - 1)).astype(dtype)
+    found = np.random.default_rng(3).integers(0, cnn.levels, (rows, cnn.units)) / (cnn.levels - 1)
+    return (2 * found - 1 if cnn.mixture else found).astype(dtype)
 
 
 def given_of(cnn: PixelCNN, rows: int, dtype: Any = np.float64) -> Any:
@@ -95,7 +96,7 @@ def check_sums() -> None:
     for name, case in cases().items():
         for height, width, *levels in shapes.get(name, [(2, 4)]):
             cnn = replace(case, height=height, width=width, levels=levels[0] if levels else case.levels)
-            states = np.array(list(product(np.linspace(0, 1, cnn.levels), repeat=cnn.units)))
+            states = np.array(list(product(np.linspace(-1 if cnn.mixture else 0, 1, cnn.levels), repeat=cnn.units)))
             z = np.repeat(given_of(cnn, 1), len(states), axis=0)
             for scale in (1.0, 4.0):
                 params = {key: scale * value for key, value in params_of(cnn).items()}
@@ -183,11 +184,11 @@ def check_draws_follow() -> None:
             np.testing.assert_array_equal(state, bits / 2.0**32 < expit(found))
             continue
         for image, outputs, row in zip(state, found, (bits.reshape(40, count, words) + 0.5) / 2**32, strict=True):
-            levels, x = cnn.levels - 1, 2 * image.reshape(cnn.channels, -1) - 1
+            levels, x = cnn.levels - 1, image.reshape(-1, cnn.channels).T
             logits, channels = pixels.components(cnn, outputs)
             share = np.exp(logits) / np.exp(logits).sum(axis=0)
             chosen = np.sum(np.cumsum(share, axis=0) <= row[:, 0], axis=0), np.arange(count)
-            assert set(np.round(image * levels, 9)) <= set(range(cnn.levels))
+            assert set(np.round((image + 1) / 2 * levels, 9)) <= set(range(cnn.levels))
             for c, (mean, scale, before) in enumerate(channels):
                 m = mean[chosen] + sum(before[d][chosen] * x[d] for d in range(c))
                 above = np.where(x[c] > 1 - 1e-9, 1, expit((x[c] + 1 / levels - m) / scale[chosen]))
@@ -301,10 +302,11 @@ def check_mixtures() -> None:
     """
     for mixture in (logistics.Mixture(1, 256, 3), logistics.Mixture(3, 256, 2), logistics.Mixture(3, 4, 1)):
         rng = np.random.default_rng(1)
-        state = rng.integers(0, mixture.levels, (4, mixture.channels * 6)) / (mixture.levels - 1)
-        state[0], state[1] = 0, 1
+        state = 2 * rng.integers(0, mixture.levels, (4, mixture.channels * 6)) / (mixture.levels - 1) - 1
+        state[0], state[1] = -1, 1
         field = rng.normal(0, 2, (8, mixture.outputs, 6))
         field[::3, mixture.components : 3 * mixture.components] -= 5
+        field[1, mixture.components :] = 40  # wider than any number of levels
         field, state = (x.astype(np.float32) for x in (field.reshape(8, -1), state))
 
         def density(field: Any, module: Any, state: Any = state, mixture: Any = mixture) -> tuple[Any, Any]:

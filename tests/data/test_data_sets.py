@@ -77,7 +77,7 @@ def fetched(monkeypatch, places) -> list[str]:
 
 
 def test_names_and_their_splits():
-    assert names() == ("mnist-mini", "mnist", "mnist-static", "omniglot", "caltech", *named_sets.BINARY)
+    assert names() == ("mnist-mini", "mnist", "mnist-static", "omniglot", "caltech", "cifar10", *named_sets.BINARY)
     assert all(splits(name) == ("train", "valid", "test") for name in named_sets.BINARY)
     assert splits("mnist") == ("train", "test") and splits("caltech") == ("train", "valid", "test")
     assert all(len(value) == 64 for entry in named_sets.SETS.values() for value in entry.fingerprints.values())
@@ -354,3 +354,18 @@ def test_every_named_set_in_the_folder_is_what_it_says():
     if "mnist-static" in there and "mnist" in there:
         static, grey = load("mnist-static", "test"), load("mnist", "test")
         assert np.bincount(static.labels).tolist() == np.bincount(grey.labels).tolist()
+
+
+def test_colours_of_a_named_set_lie_pixel_by_pixel(places, monkeypatch):
+    """Its file has planes (rows, 3, height, width), of which the channels of each pixel come side by side."""
+    planes = np.random.default_rng(5).integers(0, 256, (4, 3, 2, 5)).astype(np.uint8)
+    folder = places[1].parent / "colours"
+    folder.mkdir(parents=True)
+    np.savez(folder / "cifar10_subset.npz", x_train=planes, x_test=planes[:2], y_train=np.arange(4))
+    monkeypatch.setenv("BOLTZ_DATA", str(folder))
+    rows = np.ascontiguousarray(planes.transpose(0, 2, 3, 1)).reshape(4, 30)
+    prints = {"train": fingerprint(rows), "test": fingerprint(rows[:2])}
+    monkeypatch.setitem(named_sets.SETS, "cifar10", replace(named_sets.SETS["cifar10"], fingerprints=prints))
+    found = load("cifar10")
+    assert found.shape == (2, 5, 3) and found.levels == 255 and np.array_equal(found.x, rows)
+    assert (found.labels == np.arange(4)).all() and load("cifar10", "test").x.shape == (2, 30)

@@ -57,7 +57,7 @@ def layers(cnn: Any, name: str, params: dict[str, Values], image: Values, given:
     seen = live.sum() * cnn.channels if cnn.layers else 0
     h = params[f"{name}/first/bias"][:, None, None] + np.zeros(shape)
     if cnn.layers:
-        h = h + convolved(image.reshape(-1, *shape), kernel(weights[:seen], live))
+        h = h + convolved(image.reshape(*shape, -1).transpose(2, 0, 1), kernel(weights[:seen], live))
     if cnn.maps:
         maps = params.get(f"{name}/maps/bias")
         if cnn.given:
@@ -103,7 +103,7 @@ def components(cnn: Any, found: Values) -> tuple[Values, list[tuple[Values, Valu
 def mixed(cnn: Any, found: Values, state: Values) -> Values:
     """log-probability of one image: differences of the distribution functions of logistic laws, mixed."""
     logits, channels = components(cnn, found)
-    x = 2 * state.reshape(cnn.channels, -1) - 1
+    x = state.reshape(-1, cnn.channels).T
     half, joint = 1 / (cnn.levels - 1), np.exp(logits) / np.exp(logits).sum(axis=0)
     for c, (mean, scale, before) in enumerate(channels):
         m = mean + sum(before[d] * x[d] for d in range(c))
