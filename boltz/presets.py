@@ -82,7 +82,7 @@ SHARES: Mapping[str, Mapping[str, float]] = {
 
 BOUNDS = (
     *("objective", "samples", "groups", "alpha", "beta", "sleep_share", "warmup_epochs"),
-    *("free_bits", "soft_free_bits"),
+    *("free_bits", "soft_free_bits", "dropout"),
 )  # settings of hidden layers, which an exact likelihood does without
 LACKS: Mapping[str, tuple[str, ...]] = {
     "rbm": (

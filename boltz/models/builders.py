@@ -16,6 +16,7 @@ from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.chosen import (
     DECODERS,
+    ENCODERS,
     FLOWS,
     convolutions,
     factors_inside,
@@ -23,7 +24,9 @@ from boltz.models.chosen import (
     image_shape,
     parted,
     posteriors,
+    residual_nets,
     sizes_of,
+    usual,
 )
 from boltz.models.documents import log_frequencies
 from boltz.models.files import visible_rows
@@ -83,9 +86,9 @@ def sbn(
     visible: str = "bernoulli",
     *,
     conditionals: str = "dense",
-    conditional_units: int = 100,
+    conditional_units: int | None = None,
     prior: str = "factorial",
-    prior_units: int = 100,
+    prior_units: int | None = None,
 ) -> HelmholtzMachine:
     """A sigmoid belief net with recognition net (Hinton et al. 1995), units[0] visible, hidden layers binary.
 
@@ -94,8 +97,9 @@ def sbn(
 
     Units of a layer are independent given the layer above ("dense", "factorial"), or each hears those before it as well
     (Bornschein & Bengio 2015): with conditionals "nade" or "made" in every layer that has one above it, with prior
-    "nade" or "made" in the top one. conditional_units and prior_units are the hidden units of each such net, and widths
-    are then those of recognition alone. Units of such layers are binary. Raises InputError.
+    "nade" or "made" in the top one. conditional_units and prior_units are the hidden units of each such net (100), and
+    widths are then those of recognition alone. Units of such layers are binary. Raises InputError, also for an argument
+    that would do nothing.
     """
     sizes = sizes_of(units, "units", 2)
     inner = tuple(sizes_of(widths, "widths", 0))
@@ -111,19 +115,21 @@ def vae(
     latent: Any = 50,
     x: Any = None,
     seed: int = 0,
-    activation: str = "tanh",
+    activation: str | None = None,
     visible: str = "bernoulli",
     *,
+    encoder: str = "dense",
     decoder: str = "dense",
     prior: str = "normal",
     posterior: str = "gaussian",
     image: Any = None,
-    receptive_field: int = 6,
-    filters: int = 12,
-    maps: int = 4,
-    tied: bool = True,
-    flow_steps: int = 2,
-    flow_widths: Sequence[int] = (320,),
+    residual_maps: Sequence[int] | None = None,
+    receptive_field: int | None = None,
+    filters: int | None = None,
+    maps: int | None = None,
+    tied: bool | None = None,
+    flow_steps: int | None = None,
+    flow_widths: Sequence[int] | None = None,
 ) -> HelmholtzMachine:
     """A variational autoencoder (Kingma & Welling 2014) with Gaussian hidden layers, units[0] visible.
 
@@ -135,18 +141,24 @@ def vae(
     black and white or grey levels; whole numbers above 1 need levels. "gaussian": any finite real numbers, such as
     those of sensors, as they are, each column in its own units, with mean and spread from the decoder.
 
+    encoder "resnet" is for images of binary pixels and one hidden layer, such as boltz.vae([784, 450], 32,
+    encoder="resnet"): residual blocks of 3 x 3 convolutions are below the deterministic layers, and the decoder mirrors
+    them (Chen et al. 2017). Each of residual_maps, (16, 32, 32) for None, is a block of so many maps that halves the
+    image, with one that keeps its size before the next. activation None is "elu" then, else "tanh".
+
     decoder "pixelcnn" makes a variational lossy autoencoder (Chen et al. 2017): binary pixels hear those that many rows
     above and to their left as receptive_field says, so that the hidden layer keeps what these do not tell. Its
     convolutions have so many filters, with one set of weights where they are tied, and hear so many maps from the
-    dense net. image is (height, width), None for that of x or for a square. prior "flow" is an autoregressive flow of
-    flow_steps steps in place of the standard normal one, with dense layers of flow_widths (section 3.2 there),
+    net below them; None is a receptive_field of 6, 12 filters, 4 maps, tied. image is (height, width), None for that of
+    x or for a square. prior "flow" is an autoregressive flow of
+    flow_steps steps (2) in place of the standard normal one, with dense layers of flow_widths (320; section 3.2 there),
     "coupling" one of affine couplings (Dinh et al. 2017).
 
     posterior "iaf" puts an inverse autoregressive flow behind the Gaussian draw of each encoder (Kingma et al. 2016).
     It has flow_steps steps with dense layers of flow_widths, whose nets hear mean and log sigma. Draws and their
     densities take one pass; the density of other states, as in posterior_ais, goes unit by unit.
 
-    Raises InputError.
+    Raises InputError, also for an argument that would do nothing.
     """
     count, widths = parted(units)
     sizes = sizes_of([latent] if isinstance(latent, int | np.integer) else latent, "latent", 1)
@@ -156,15 +168,26 @@ def vae(
             f"got {checks.few(sizes)}."
         )
     kinds = [checks.choice(visible, "visible", CONDITIONALS), *["gaussian"] * len(sizes)]
+    residual = residual_nets(encoder, residual_maps, (count, image, x, sizes, visible))
+    activation = ("tanh" if residual is None else "elu") if activation is None else activation
     factors: list[tuple[str, Factor]] = []
-    if checks.choice(decoder, "decoder", DECODERS) == "pixelcnn":
-        shape, inner = image_shape(image, x, count), tuple(reversed(widths[0]))
-        maps, own = checks.integer(maps, "maps", 1, 10**4), convolutions(receptive_field, filters, tied, activation)
-        factors.append(("v", PixelCNN(*shape, sizes[0], inner, maps, **own)))
-    if checks.choice(prior, "prior", FLOWS) != "normal":
-        factors.append((f"h{len(sizes)}", flow_prior(prior, sizes[-1], flow_steps, flow_widths)))
-    flows = posteriors(posterior, sizes, flow_steps, flow_widths)
-    structure = Structure(_layers([count, *sizes], kinds), widths, activation, "factorial", tuple(factors), flows)
+    masked = {"receptive_field": receptive_field, "filters": filters, "tied": tied, "maps": maps}
+    *own, maps = usual(masked, checks.choice(decoder, "decoder", DECODERS) == "pixelcnn", "decoder pixelcnn")
+    if decoder == "pixelcnn":
+        inner, settings = tuple(reversed(widths[0])), convolutions(*own, activation)
+        settings["residual_maps"] = () if residual is None else residual.maps
+        shape, maps = image_shape(image, x, count), checks.integer(maps, "maps", 1, 10**4)
+        factors.append(("v", PixelCNN(*shape, sizes[0], inner, maps, **settings)))
+    elif residual is None and image is not None:
+        raise InputError("image would do nothing: it needs encoder resnet or decoder pixelcnn.")
+    flowing = checks.choice(prior, "prior", FLOWS) != "normal" or checks.choice(posterior, "posterior", ENCODERS) == "iaf"
+    told = {"flow_steps": flow_steps, "flow_widths": flow_widths}
+    flow = usual(told, flowing, "prior flow or coupling, or posterior iaf")
+    if prior != "normal":
+        factors.append((f"h{len(sizes)}", flow_prior(prior, sizes[-1], *flow)))
+    kinds_of = _layers([count, *sizes], kinds)
+    behind = posteriors(posterior, sizes, *flow)
+    structure = Structure(kinds_of, widths, activation, "factorial", tuple(factors), behind, residual)
     return machine_of_structure(structure, x, seed)
 
 
@@ -219,10 +242,13 @@ def _fitted(machine: HelmholtzMachine, x: Any) -> HelmholtzMachine:
     (child, parent), factor = machine.structure.chain[0], machine.factors[visible.name]
     rows = scale.first_rows(x, visible.units)[: factor.fitted_rows]
     place = machine.place(child, parent, Tape(machine.arena).whole(len(rows)))
-    if parent is not None and not isinstance(factor, Dense):  # others do not look at the layer above
+    if parent is not None and not (isinstance(factor, Dense) and not factor.hears_noise):
         noise = Key(0, 0).derive("fit").generator().normal(size=(len(rows), parent.units))
         place.part.get(place.given, parent.units)[...] = noise > 0 if parent.binary else noise
     factor.fit(place, rows)
+    for layer, encoder in list(machine.encoders.items())[:1]:
+        place.part.get(f"state/{visible.name}", visible.units)[...] = rows
+        encoder.fit(machine.encoder_place(layer, place.part))
     return machine
 
 
@@ -251,7 +277,8 @@ def scaled(machine: Any, rows: Array, known: Array | None = None) -> Any:
         raise InputError("Gaussian visible units belong to a machine whose visible units are those of a dense net.")
     first = machine.structure.latent[0].name
     found.params[f"recognition/{first}/0/weight"][constant] = 0
-    last = machine.structure.generative[visible].depth - 1
+    net = machine.structure.generative[visible]
+    last = len(net.sizes) - 2
     for part in ("weight", "bias"):
         found.params[f"generative/{visible}/{last}/{part}"][..., np.tile(constant, 2)] = 0
     return found

@@ -17,8 +17,21 @@ from boltz.nn.invertible import MOST_STEPS
 from boltz.nn.made import Made
 from boltz.nn.nade import Nade
 from boltz.nn.registry import POSTERIORS
+from boltz.nn.residual import Residual
 
 DECODERS = ("dense", "pixelcnn")
+NETWORKS = ("dense", "resnet")
+USUAL: Mapping[str, Any] = {
+    "receptive_field": 6,
+    "filters": 12,
+    "maps": 4,
+    "tied": True,
+    "flow_steps": 2,
+    "flow_widths": (320,),
+    "conditional_units": 100,
+    "prior_units": 100,
+    "residual_maps": (16, 32, 32),
+}  # what an argument means that is not given
 ENCODERS = ("gaussian", *POSTERIORS)
 FLOWS: Mapping[str, Any] = {"normal": None, "flow": AutoregressiveFlow, "coupling": CouplingFlow}
 INSIDE: Mapping[str, Callable[[int, int, int], Factor]] = {
@@ -26,6 +39,16 @@ INSIDE: Mapping[str, Callable[[int, int, int], Factor]] = {
     "made": lambda units, hidden, given: Made(units, (hidden,), given),
 }  # name -> the factor of (units, hidden units, units of the layer above)
 NETS, PRIORS = ("dense", *INSIDE), ("factorial", *INSIDE)
+
+
+def usual(given: Mapping[str, Any], plays: bool, need: str) -> list[Any]:
+    """The values of arguments by name, or their usual ones for None; raises InputError for one that does nothing,
+    since what it plays a part in, the need in words, is not there.
+    """
+    for name, value in given.items():
+        if value is not None and not plays:
+            raise InputError(f"{name} would do nothing, got {checks.brief(value)}: it needs {need}.")
+    return [USUAL[name] if value is None else value for name, value in given.items()]
 
 
 def sizes_of(value: Any, name: str, least: int) -> list[int]:
@@ -55,12 +78,14 @@ def factors_inside(
     conditionals and prior are what sbn is told: a name, and the hidden units of each. Raises InputError.
     """
     name, top = checks.choice(conditionals[0], "conditionals", NETS), checks.choice(prior[0], "prior", PRIORS)
+    (inside,) = usual({"conditional_units": conditionals[1]}, name in INSIDE, "conditionals nade or made")
+    (above_all,) = usual({"prior_units": prior[1]}, top in INSIDE, "prior nade or made")
     if name in INSIDE and layers[0].kind != "bernoulli":
         raise InputError(
             f"conditionals {name} are of binary units, got visible {layers[0].kind}: give conditionals dense."
         )
-    each = [(name, "conditional_units", conditionals[1], above.units) for above in layers[1:]]
-    each.append((top, "prior_units", prior[1], 0))
+    each = [(name, "conditional_units", inside, above.units) for above in layers[1:]]
+    each.append((top, "prior_units", above_all, 0))
     return tuple(
         (layer.name, INSIDE[own](layer.units, checks.integer(hidden, argument, 1, 10**7), given))
         for layer, (own, argument, hidden, given) in zip(layers, each, strict=True)
@@ -86,6 +111,21 @@ def flow_prior(prior: str, units: int, steps: Any, widths: Any) -> Factor:
         )
     found: Factor = FLOWS[prior](units, checks.integer(steps, "flow_steps", 1, MOST_STEPS), inner)
     return found
+
+
+def residual_nets(encoder: str, maps: Any, found: tuple[int, Any, Any, list[int], str]) -> Residual | None:
+    """The residual blocks of a vae whose encoder has this name, None for dense nets; found are its visible units,
+    image, x, hidden layers and the kind of its visible units. Raises InputError.
+    """
+    units, image, x, latent, visible = found
+    (each,) = usual({"residual_maps": maps}, checks.choice(encoder, "encoder", NETWORKS) == "resnet", "encoder resnet")
+    if encoder == "dense":
+        return None
+    if len(latent) != 1:
+        raise InputError(f"encoder resnet is of one hidden layer, but latent names {len(latent)}: give encoder dense.")
+    if visible != "bernoulli":
+        raise InputError(f"encoder resnet sees binary pixels, got visible {visible}: give encoder dense.")
+    return Residual(*image_shape(image, x, units), tuple(sizes_of(each, "residual_maps", 1)))
 
 
 def convolutions(receptive_field: Any, filters: Any, tied: Any, activation: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from boltz.models.helmholtz import HelmholtzMachine, Structure
 from boltz.models.pairs import Pairs, pairs_key
 from boltz.models.scaling import Scaling, cast
 from boltz.models.views import alone, views_of
-from boltz.nn.registry import FACTOR_NAMES, factor_from, posterior_from
+from boltz.nn.registry import FACTOR_NAMES, factor_from, posterior_from, residual_from
 from boltz.storage import snapshots
 from boltz.storage.tensors import read_metadata, read_tensors
 from boltz.units import is_kind
@@ -234,7 +234,8 @@ def structure_from(text: Any) -> Structure:
     layers = layers_from(text["layers"])
     own = tuple((str(layer), factor_from(name, plain)) for layer, name, plain in text.get("factors", ()))
     flows = tuple((str(layer), posterior_from(name, plain)) for layer, name, plain in text.get("posteriors", ()))
-    return Structure(layers, tuple(map(tuple, sizes)), str(text["activation"]), str(text["prior"]), own, flows)
+    kinds = str(text["activation"]), str(text["prior"])
+    return Structure(layers, tuple(map(tuple, sizes)), *kinds, own, flows, residual_from(text.get("residual")))
 
 
 def layers_from(rows: Any) -> tuple[Layer, ...]:

@@ -31,6 +31,7 @@ from boltz.nn.encoders import Encoder
 from boltz.nn.factors import Coins, Dense, Factor, Place, StandardNormal
 from boltz.nn.flows import InverseAutoregressiveFlow
 from boltz.nn.registry import FACTOR_NAMES, POSTERIOR_NAMES
+from boltz.nn.residual import AnyNet, Residual, ResidualDecoder, ResidualEncoder
 from boltz.storage.tensors import write_tensors
 
 Array = NDArray[Any]
@@ -47,6 +48,9 @@ class Structure:
 
     posteriors holds (layer, flow) of the Gaussian layers in whose recognition a flow is behind the draw.
 
+    residual are the convolutions of the net between the visible layer, binary pixels, and the only hidden one, which is
+    Gaussian; None: all nets are dense.
+
     widths[i] are those between layer i and layer i + 1, from the bottom, for recognition; generation mirrors them. With
     an RBM as prior the last two layers are its own and the last has no conditionals.
     """
@@ -57,6 +61,7 @@ class Structure:
     prior: str = "factorial"
     factors: tuple[tuple[str, Factor], ...] = ()
     posteriors: tuple[tuple[str, InverseAutoregressiveFlow], ...] = ()
+    residual: Residual | None = None
 
     def __post_init__(self) -> None:
         kinds = [layer.kind for layer in self.layers]
@@ -83,6 +88,8 @@ class Structure:
             self._check_posterior(name, flow)
         if len(self.flows) < len(self.posteriors):
             raise InputError("posteriors must name different layers.")
+        if self.residual is not None:
+            self._check_residual(self.residual)
 
     def _check_factor(self, name: str, factor: Factor) -> None:
         """Raise InputError unless a factor fits the layer of this name and the one above it."""
@@ -110,6 +117,20 @@ class Structure:
                 f"sigmas, {2 * units[name]} numbers, got {flow.units} and {flow.context}."
             )
 
+    def _check_residual(self, residual: Residual) -> None:
+        """Raise InputError unless residual nets fit the layers."""
+        if [layer.kind for layer in self.layers] != ["bernoulli", "gaussian"]:
+            found = ", ".join(layer.kind for layer in self.layers)
+            raise InputError(
+                f"residual nets join binary pixels and one Gaussian hidden layer, got layers of kind {found}: take "
+                "dense nets."
+            )
+        if residual.height * residual.width != self.layers[0].units:
+            raise InputError(
+                f"residual nets must see images of {self.layers[0].units} pixels, got {residual.height} x "
+                f"{residual.width}."
+            )
+
     @property
     def kind(self) -> str:
         """The name of its machine: dbn, sbn, vae, helmholtz for mixed hidden layers, or that of its only factor; vlae
@@ -130,9 +151,11 @@ class Structure:
         sizes = [str(layer.units) for layer in self.layers]
         if not self.latent:
             return f"{sizes[0]}-{self.factors[0][1].inner}"
-        if not any(self.widths):
+        if not any(self.widths) and self.residual is None:
             return "-".join(sizes)
-        inner = [*self.widths, ()] if self.prior == "rbm" else self.widths
+        inner: list[Any] = [*self.widths, *([()] if self.prior == "rbm" else [])]
+        if self.residual is not None:
+            inner[0] = (*self.residual.told, *inner[0])
         parts = ["-".join([*map(str, widths), f"[{n}]"]) for widths, n in zip(inner, sizes[1:], strict=True)]
         return "-".join([sizes[0], *parts])
 
@@ -166,23 +189,29 @@ class Structure:
         return "prior" if self.latent and layer == self.latent[-1].name else f"generative/{layer}"
 
     @cached_property
-    def generative(self) -> dict[str, Net]:
-        """The dense net of each layer that has one: from the layer above to its outputs."""
-        found = {}
+    def generative(self) -> dict[str, AnyNet]:
+        """The net of each layer without a factor of its own: from the layer above to its outputs."""
+        found: dict[str, AnyNet] = {}
         for below, above, widths in zip(self.layers, self.latent, self.widths, strict=False):
             if below.name in self.own:
                 continue
             outputs = CONDITIONALS[below.kind].outputs(below.units)
-            found[below.name] = Net((above.units, *reversed(widths), outputs), self.activation)
+            sizes = above.units, *reversed(widths), outputs
+            found[below.name] = Net(sizes, self.activation)
+            if self.residual is not None:
+                found[below.name] = ResidualDecoder(sizes, self.activation, self.residual)
         return found
 
     @cached_property
-    def recognition(self) -> dict[str, Net]:
+    def recognition(self) -> dict[str, AnyNet]:
         """The net of each drawn hidden layer: from the layer below to its outputs."""
-        found = {}
+        found: dict[str, AnyNet] = {}
         for below, above, widths in zip(self.layers, self.latent, self.widths, strict=False):
             outputs = CONDITIONALS[above.kind].outputs(above.units)
-            found[above.name] = Net((below.units, *widths, outputs), self.activation)
+            sizes = below.units, *widths, outputs
+            found[above.name] = Net(sizes, self.activation)
+            if self.residual is not None:
+                found[above.name] = ResidualEncoder(sizes, self.activation, self.residual)
         return found
 
     @cached_property
@@ -347,9 +376,10 @@ class HelmholtzMachine:
     @property
     def visible_weights(self) -> Array:
         """Weights (visible units, units above) of the last generative layer, for Gaussian units those of the means."""
-        if self.visible not in self.structure.generative:
+        net = self.structure.generative.get(self.visible)
+        if not isinstance(net, Net):
             raise InputError("the visible units of this machine have no weights of their own to each unit above.")
-        last = self.structure.generative[self.visible].depth - 1
+        last = net.depth - 1
         return self.params[f"generative/{self.visible}/{last}/weight"][:, : self.units[self.visible]].T
 
     @cached_property
@@ -448,6 +478,8 @@ def described(structure: Structure) -> dict[str, Any]:
         del plain[kind]
         own = [[name, names[type(each)], asdict(cast(Any, each))] for name, each in getattr(structure, kind)]
         plain |= {kind: own} if own else {}
+    if structure.residual is None:
+        del plain["residual"]
     return plain
 
 

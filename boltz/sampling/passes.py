@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from boltz.arrays import numbers
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
-from boltz.nn.dense import forward
 from boltz.parallel import blocks, shares, workers
 from boltz.rng import Key
 from boltz.sampling.evidence import Evidence
@@ -31,7 +30,7 @@ def upper_means(machine: HelmholtzMachine, layer: str, part: Part) -> Array:
 def lower_means(machine: HelmholtzMachine, layer: str, above: str, part: Part) -> Array:
     """Means (rows, units) of a layer by its generative net, given the states of the layer above."""
     net, name = machine.structure.generative[layer], f"generative/{layer}"
-    outputs, _ = forward(net, name, machine.params, f"state/{above}", part)
+    outputs, _ = net.forward(name, machine.params, f"state/{above}", part)
     return machine.conditionals[layer].mean(outputs, net.bias(name, machine.params))
 
 
