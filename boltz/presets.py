@@ -107,7 +107,10 @@ ONLY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "vae": {"prior": ("normal", "flow", "coupling")},
     "vlae": {"prior": ("normal", "flow", "coupling")},
 }  # kind -> settings of which it takes some values alone
-CODES = ("decoder", "prior", "posterior", "receptive_field", "filters", "maps", "tied", "flow_steps", "flow_widths")
+CODES = (
+    *("encoder", "residual_maps", "decoder", "prior", "posterior", "receptive_field", "filters", "maps", "tied"),
+    *("flow_steps", "flow_widths"),
+)
 MASKED = ("masks", "natural")
 INSIDE = ("conditionals", "conditional_units", "prior_units")
 SHAPES = (
