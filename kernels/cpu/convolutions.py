@@ -17,6 +17,8 @@ from boltz.kernels.cpu.panels import SPAN, add_slopes, apply
 from boltz.kernels.cpu.vectors import aligned, kernel
 from boltz.kernels.reference_convolutions import Convolution
 
+IMAGES = 8  # whose slopes are summed at once, since a sum over few places costs more for its end than for its places
+
 
 class Side(NamedTuple):
     """An image as the kernels read it: planes of height x width, each in phases of every stride-th row and column."""
@@ -29,13 +31,14 @@ class Side(NamedTuple):
 
 class Sizes(NamedTuple):
     """A row of pixels takes row places, the first pixel stands lead places after the start of its plane of so many
-    places, and outputs are found at count places.
+    places, and outputs are found at count places. Images that stand side by side in the planes are step places apart.
     """
 
     row: int
     lead: int
     count: int
     plane: int
+    step: int
 
 
 class Plan(NamedTuple):
@@ -50,14 +53,26 @@ class Plan(NamedTuple):
     groups: Any
 
 
-@lru_cache(maxsize=None)
-def _plan(conv: Convolution) -> Plan:
+class Plans(NamedTuple):
+    """The plan for an image alone, and that for several side by side."""
+
+    alone: Plan
+    several: Plan
+
+
+@lru_cache
+def _plans(conv: Convolution) -> Plans:
+    return Plans(_plan(conv, 1), _plan(conv, IMAGES))
+
+
+def _plan(conv: Convolution, images: int) -> Plan:
     reach = max(max(abs(tap.down), abs(tap.right)) for tap in conv.taps)
     (height, width), s = conv.small, conv.stride
     row = width + reach
     border = _rounded(reach * row + reach)
     count = _rounded(height * row)
-    plane = border + count + border
+    step = border + count + border
+    plane = images * step
     strides = (1, s) if conv.transposed else (s, 1)
     places, groups = list[int](), dict[int, list[int]]()
     for t, (phase, down, right) in enumerate(conv.taps):
@@ -70,7 +85,7 @@ def _plan(conv: Convolution) -> Plan:
     return Plan(
         Side(conv.inputs, *conv.before, strides[0]),
         Side(conv.outputs, *conv.after, strides[1]),
-        Sizes(row, border, count, plane),
+        Sizes(row, border, count, plane, step),
         np.array(places, np.int64),
         np.array(rows, np.int64),
     )
@@ -84,7 +99,7 @@ def _rounded(number: int) -> int:
 def _spread(image, side, sizes, planes):
     """Put an image into planes, phase by phase, whose borders stay as they are."""
     planes_of, height, width, s = side
-    row, lead, _, plane = sizes
+    row, lead, plane = sizes.row, sizes.lead, sizes.plane
     for a in range(s):
         for b in range(s):
             for c in range(planes_of):
@@ -99,7 +114,7 @@ def _spread(image, side, sizes, planes):
 def _gather(planes, side, sizes, add, image):
     """The image that planes hold, or its sum with what there was."""
     planes_of, height, width, s = side
-    row, lead, _, plane = sizes
+    row, lead, plane = sizes.row, sizes.lead, sizes.plane
     for a in range(s):
         for b in range(s):
             for c in range(planes_of):
@@ -135,25 +150,28 @@ def _slopes(plan, x, delta, out):
     seen, made, sizes, places, groups = plan
     source, d, outputs, skip = _room(seen, sizes), _room(made, sizes), made.planes, 4 * sizes.lead
     out[:] = ZERO
-    for i in range(len(x)):
-        _spread(x[i], seen, sizes, source)
-        _spread(delta[i], made, sizes, d)
+    for start in range(0, len(x), IMAGES):
+        images = min(IMAGES, len(x) - start)
+        count = (images - 1) * sizes.step + sizes.count
+        for i in range(images):
+            _spread(x[start + i], seen, sizes, source[i * sizes.step :])
+            _spread(delta[start + i], made, sizes, d[i * sizes.step :])
         for g in range(len(groups)):
             phase, first, rows = groups[g]
             at, to = places.ctypes.data + 8 * first, out.ctypes.data + 4 * first * outputs
             by = d.ctypes.data + 4 * phase * outputs * sizes.plane + skip
-            add_slopes(at, rows, source.ctypes.data + skip, by, outputs, 4 * sizes.plane, sizes.count, to)
+            add_slopes(at, rows, source.ctypes.data + skip, by, outputs, 4 * sizes.plane, count, to)
 
 
 def convolve(conv, matrix, x, add, out):
     if out.dtype == np.float32:
-        _convolve(_plan(conv), np.ascontiguousarray(matrix), x, add, out)
+        _convolve(_plans(conv).alone, np.ascontiguousarray(matrix), x, add, out)
     else:
         reference.convolve(conv, matrix, x, add, out)
 
 
 def slopes(conv, x, delta, out):
     if out.dtype == np.float32:
-        _slopes(_plan(conv), x, delta, out.reshape(-1))
+        _slopes(_plans(conv).several, x, delta, out.reshape(-1))
     else:
         reference.slopes(conv, x, delta, out)
