@@ -105,7 +105,7 @@ def _images(conv: Convolution, x: Array, out: Array) -> tuple[Array, Array]:
 
 
 def convolve(conv: Convolution, matrix: Array, x: Array, add: bool, out: Array) -> None:
-    """out (rows, outputs) := the convolution of images x (rows, inputs), planes side by side; add keeps what it held."""
+    """out (rows, outputs) := the convolution of images x (rows, inputs), in planes; add keeps what it held."""
     if not add:
         out[...] = 0
     seen, made = _images(conv, x, out)

@@ -15,18 +15,13 @@ from boltz.arrays import beside
 from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.chosen import (
-    DECODERS,
-    ENCODERS,
-    FLOWS,
-    convolutions,
     factors_inside,
-    flow_prior,
+    flows_of,
     image_shape,
+    masked_decoder,
     parted,
-    posteriors,
     residual_nets,
     sizes_of,
-    usual,
 )
 from boltz.models.documents import log_frequencies
 from boltz.models.files import visible_rows
@@ -36,8 +31,7 @@ from boltz.models.scaling import Scaling
 from boltz.models.views import alone, views_of
 from boltz.nn.arena import Tape
 from boltz.nn.conditionals import CONDITIONALS
-from boltz.nn.factors import Dense, Factor, fitting
-from boltz.nn.pixelcnn import PixelCNN
+from boltz.nn.factors import Dense, fitting
 from boltz.rng import Key
 from boltz.units import kind_of, units_of
 from boltz.units.holes import first_guesses, parted_holes
@@ -170,24 +164,14 @@ def vae(
     kinds = [checks.choice(visible, "visible", CONDITIONALS), *["gaussian"] * len(sizes)]
     residual = residual_nets(encoder, residual_maps, (count, image, x, sizes, visible))
     activation = ("tanh" if residual is None else "elu") if activation is None else activation
-    factors: list[tuple[str, Factor]] = []
     masked = {"receptive_field": receptive_field, "filters": filters, "tied": tied, "maps": maps}
-    *own, maps = usual(masked, checks.choice(decoder, "decoder", DECODERS) == "pixelcnn", "decoder pixelcnn")
-    if decoder == "pixelcnn":
-        inner, settings = tuple(reversed(widths[0])), convolutions(*own, activation)
-        settings["residual_maps"] = () if residual is None else residual.maps
-        shape, maps = image_shape(image, x, count), checks.integer(maps, "maps", 1, 10**4)
-        factors.append(("v", PixelCNN(*shape, sizes[0], inner, maps, **settings)))
-    elif residual is None and image is not None:
+    shape, given = image_shape(image, x, count) if decoder == "pixelcnn" else None, (sizes[0], widths[0], activation)
+    own = [("v", each) for each in masked_decoder(decoder, masked, shape, given, residual)]
+    if decoder == "dense" and residual is None and image is not None:
         raise InputError("image would do nothing: it needs encoder resnet or decoder pixelcnn.")
-    flowing = checks.choice(prior, "prior", FLOWS) != "normal" or checks.choice(posterior, "posterior", ENCODERS) == "iaf"
-    told = {"flow_steps": flow_steps, "flow_widths": flow_widths}
-    flow = usual(told, flowing, "prior flow or coupling, or posterior iaf")
-    if prior != "normal":
-        factors.append((f"h{len(sizes)}", flow_prior(prior, sizes[-1], *flow)))
-    kinds_of = _layers([count, *sizes], kinds)
-    behind = posteriors(posterior, sizes, *flow)
-    structure = Structure(kinds_of, widths, activation, "factorial", tuple(factors), behind, residual)
+    top, behind = flows_of(prior, posterior, sizes, (flow_steps, flow_widths))
+    layers = _layers([count, *sizes], kinds)
+    structure = Structure(layers, widths, activation, "factorial", (*own, *top), behind, residual)
     return machine_of_structure(structure, x, seed)
 
 

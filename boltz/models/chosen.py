@@ -16,6 +16,7 @@ from boltz.nn.flows import AutoregressiveFlow, CouplingFlow
 from boltz.nn.invertible import MOST_STEPS
 from boltz.nn.made import Made
 from boltz.nn.nade import Nade
+from boltz.nn.pixelcnn import PixelCNN
 from boltz.nn.registry import POSTERIORS
 from boltz.nn.residual import Residual
 
@@ -91,6 +92,40 @@ def factors_inside(
         for layer, (own, argument, hidden, given) in zip(layers, each, strict=True)
         if own in INSIDE
     )
+
+
+def masked_decoder(
+    decoder: Any, masked: Mapping[str, Any], shape: Any, given: tuple[int, Sequence[int], str], residual: Any
+) -> list[Factor]:
+    """The factor of the visible layer of a vae, none for a dense decoder.
+
+    masked are its arguments, shape (height, width), and given the units of the layer above, the deterministic layers
+    between from the bottom, and their activation; residual are the blocks that the maps pass, if any. Raises
+    InputError.
+    """
+    playing = checks.choice(decoder, "decoder", DECODERS) == "pixelcnn"
+    field, filters, tied, maps = usual(masked, playing, "decoder pixelcnn")
+    if not playing:
+        return []
+    units, widths, activation = given
+    own = convolutions(field, filters, tied, activation) | {"residual_maps": () if residual is None else residual.maps}
+    count = checks.integer(maps, "maps", 1, 10**4)
+    return [PixelCNN(*shape, units, tuple(reversed(widths)), count, **own)]
+
+
+def flows_of(
+    prior: Any, posterior: Any, sizes: list[int], given: tuple[Any, Any]
+) -> tuple[list[tuple[str, Factor]], tuple[tuple[str, Any], ...]]:
+    """The prior of the top layer of a vae that is a flow, if it is, and the flows behind its encoders.
+
+    given are flow_steps and flow_widths. Raises InputError.
+    """
+    checks.choice(prior, "prior", FLOWS)
+    flowing = checks.choice(posterior, "posterior", ENCODERS) != "gaussian" or prior != "normal"
+    told = dict(zip(("flow_steps", "flow_widths"), given, strict=True))
+    steps, widths = usual(told, flowing, "prior flow or coupling, or posterior iaf")
+    top = [] if prior == "normal" else [(f"h{len(sizes)}", flow_prior(prior, sizes[-1], steps, widths))]
+    return top, posteriors(posterior, sizes, steps, widths)
 
 
 def posteriors(name: str, sizes: list[int], steps: Any, widths: Any) -> tuple[tuple[str, Any], ...]:

@@ -48,7 +48,7 @@ def zeros(x: Array) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Dropout:
-    """The share of the units of deterministic layers that a step of training leaves out, drawn by a key and the step."""
+    """The share of the units of deterministic layers that a step of training leaves out, by a key and the step."""
 
     share: float
     key: Key

@@ -107,7 +107,9 @@ class Net:
         """The pullback of what forward left on the tape; rows may be dealt to parts anew."""
         _, slope = ACTIVATIONS[self.activation]
 
-        def pullback(delta: Array, weights: Array | None = None, signal: bool = True, keep: bool = True) -> Array | None:
+        def pullback(
+            delta: Array, weights: Array | None = None, signal: bool = True, keep: bool = True
+        ) -> Array | None:
             """The signal (rows, inputs) at the input, or None; keep leaves weighted deltas for `products`."""
             for i in reversed(range(self.depth)):
                 below = None

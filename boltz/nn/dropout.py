@@ -1,7 +1,7 @@
 """Units left out at random while training (Srivastava et al. 2014, section 4).
 
-What stays is scaled up, so that nothing is to be scaled afterwards. A factor is a function of seed, step, layer, row and
-unit. The tape says whether units are left out, so that all that is measured hears all of them.
+What stays is scaled up, so that nothing is to be scaled afterwards. A factor is a function of seed, step, layer, row
+and unit. The tape says whether units are left out, so that all that is measured hears all of them.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Residual nets of images: convolutions that make an image smaller below dense layers, and their mirror image.
 
-The encoder and the decoder of Chen et al. (2017, appendix) and of Salimans, Kingma & Welling (2015). A residual block is
-f(s(x) + g(f(h(x)))) with convolutions g and h, where s is the identity, or a convolution where the size changes (He,
-Zhang, Ren & Sun 2016). The columns of each matrix are weight-normalised (Salimans & Kingma 2016, eq. 2). Dropout stands
-between g and h (Zagoruyko & Komodakis 2016), and behind hidden dense layers.
+The encoder and the decoder of Chen et al. (2017, appendix) and of Salimans, Kingma & Welling (2015). A residual block
+is f(s(x) + g(f(h(x)))) with convolutions g and h, where s is the identity, or a convolution where the size changes
+(He, Zhang, Ren & Sun 2016). The columns of each matrix are weight-normalised (Salimans & Kingma 2016, eq. 2). Dropout
+stands between g and h (Zagoruyko & Komodakis 2016), and behind hidden dense layers.
 
 Rows are images, planes side by side. Pullbacks are as those of dense nets: row weights enter parameter products alone,
 which wait on the tape until all blocks of a batch are there.
@@ -214,8 +214,10 @@ class Blocks:
         jobs: list[Job] = []
         for own, below, block, _ in self.walk(name, source):
             for each, conv in block.named.items():
-                x = part.get(below, conv.numbers[0]) if each != "second" else inside(
-                    f"{own}/first", part, conv.numbers[0]
+                x = (
+                    part.get(below, conv.numbers[0])
+                    if each != "second"
+                    else inside(f"{own}/first", part, conv.numbers[0])
                 )
                 delta = part.get(f"{own}/{'first' if each == 'first' else 'second'}/delta", conv.numbers[1])
                 jobs.append(partial(_product, conv, f"{own}/{each}", (params, gradient), (x, delta), add))
@@ -252,9 +254,7 @@ def _back(conv: Convolution, own: str, params: Params, delta: Array, to: tuple[b
     convolve(conv.turned, conv.turn(matrix_of(params, own)), delta, *to)
 
 
-def _product(
-    conv: Convolution, own: str, tables: tuple[Params, Params], given: tuple[Array, Array], add: bool
-) -> None:
+def _product(conv: Convolution, own: str, tables: tuple[Params, Params], given: tuple[Array, Array], add: bool) -> None:
     """The gradient by weight, scale and bias of a convolution, from its inputs and weighted deltas (rows, numbers)."""
     (params, gradient), (x, delta) = tables, given
     found = np.empty_like(delta, shape=conv.shape)
@@ -319,7 +319,9 @@ class ResidualEncoder:
         """The pullback of what forward left on the tape; rows may be dealt to parts anew."""
         upper = self.dense.pulled(name, params, part)
 
-        def pullback(delta: Array, weights: Array | None = None, signal: bool = True, keep: bool = True) -> Array | None:
+        def pullback(
+            delta: Array, weights: Array | None = None, signal: bool = True, keep: bool = True
+        ) -> Array | None:
             below = upper(delta, weights, True, keep)
             assert below is not None
             return self.blocks.pull(name, params, part, below, (weights, signal, keep)) if signal or keep else None
@@ -394,7 +396,9 @@ class ResidualDecoder:
         """The pullback of what forward left on the tape; rows may be dealt to parts anew."""
         lower = self.dense.pulled(name, params, part)
 
-        def pullback(delta: Array, weights: Array | None = None, signal: bool = True, keep: bool = True) -> Array | None:
+        def pullback(
+            delta: Array, weights: Array | None = None, signal: bool = True, keep: bool = True
+        ) -> Array | None:
             below = self.blocks.pull(name, params, part, delta, (weights, True, keep))
             assert below is not None
             ACTIVATIONS[self.activation][1](part.get(f"{name}/smallest", below.shape[1]), below)

@@ -55,11 +55,12 @@ def by_hand(conv: Convolution, matrix: Any, x: Any) -> Any:
     (h, w), (a, b) = conv.small, (conv.height, conv.width)
     seen = x.reshape(len(x), conv.inputs, *conv.before)
     out = np.zeros((len(x), conv.outputs, *conv.after), np.result_type(matrix, x))
-    weights = dict(zip(((t.down * s + t.phase[0], t.right * s + t.phase[1]) for t in conv.taps), range(999), strict=False))
+    numbers = {(t.down * s + t.phase[0], t.right * s + t.phase[1]): n for n, t in enumerate(conv.taps)}
     for i, j, u, v in product(range(h), range(w), range(-reach, reach + 1), range(-reach, reach + 1)):
         y, z = s * i + u, s * j + v
         if 0 <= y < a and 0 <= z < b:
-            first = weights[u, v] * conv.inputs
+            assert (u, v) in numbers, "a live tap is missing"
+            first = numbers[u, v] * conv.inputs
             own = matrix[first : first + conv.inputs]
             if conv.transposed:
                 out[:, :, y, z] += seen[:, :, i, j] @ own
@@ -237,7 +238,10 @@ def check_bounds() -> None:
     At the alarm rate of stats a shift of a tenth of a nat is found with 5,000 samples.
     """
     machine, x = tiny(), (np.random.default_rng(9).random((3, 9)) < 0.4).astype(np.float64)
-    params, (encoder, decoder) = machine.params, (machine.structure.recognition["h1"], machine.structure.generative["v"])
+    params, (encoder, decoder) = (
+        machine.params,
+        (machine.structure.recognition["h1"], machine.structure.generative["v"]),
+    )
     grid = np.linspace(-9, 9, 4001)
     logits = decoder.forward("generative/v", params, "x", place_of(grid[:, None]))[0] + params["generative/v/bias"]
     head = encoder.forward("recognition/h1", params, "x", place_of(x))[0] + encoder.bias("recognition/h1", params)

@@ -1,4 +1,4 @@
-"""Catches convolutions, residual nets and dropout whose values, derivatives or starts are not those of the definition."""
+"""Catches convolutions, residual nets and dropout whose values, derivatives or starts are not as they are defined."""
 
 from __future__ import annotations
 
