@@ -85,7 +85,7 @@ SHARES: Mapping[str, Mapping[str, float]] = {
 
 BOUNDS = (
     *("objective", "samples", "groups", "alpha", "beta", "sleep_share", "warmup_epochs"),
-    *("free_bits", "soft_free_bits"),
+    *("free_bits", "soft_free_bits", "dropout"),
 )  # settings of hidden layers, which an exact likelihood does without
 LACKS: Mapping[str, tuple[str, ...]] = {
     "rbm": (
@@ -111,7 +111,10 @@ ONLY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "vlae": {"prior": ("normal", "flow", "coupling"), "visible": ("bernoulli", "levels")},
     "pixelcnn": {"visible": ("bernoulli", "levels")},
 }  # kind -> settings of which it takes some values alone
-CODES = ("decoder", "prior", "posterior", "receptive_field", "filters", "maps", "tied", "flow_steps", "flow_widths")
+CODES = (
+    *("encoder", "residual_maps", "decoder", "prior", "posterior", "receptive_field", "filters", "maps", "tied"),
+    *("flow_steps", "flow_widths"),
+)
 MASKED = ("masks", "natural")
 INSIDE = ("conditionals", "conditional_units", "prior_units")
 SHAPES = (

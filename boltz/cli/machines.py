@@ -13,6 +13,7 @@ from boltz.errors import InputError
 from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.presets import CODES, INSIDE, LACKS, RATES, SETTINGS, SHARES
+from boltz.training.meaning import Need
 from boltz.training.settings import BeliefSettings, Common, DirectedSettings, Settings
 from boltz.units import units_of
 from boltz.units.levels import NAME as LEVELS
@@ -22,9 +23,23 @@ Groups = Sequence[tuple[int, ...]]
 SEVERAL = {"initial_scale": 0.01, "initial_bias": "data"}
 INITIAL = {"units": None, "hidden_units": "bernoulli", "initial_scale": 0.01, "initial_bias": "data"}
 FLOW = {"flow_steps": 2, "flow_widths": (320,)}
-NORMAL = {"prior": "normal", "posterior": "gaussian", **FLOW}
 NONE = (0,)  # --layers 0: no hidden units
 WITHOUT_HIDDEN = ("bm", "made")
+NORMAL = {"encoder": "dense", "residual_maps": (16, 32, 32), "prior": "normal", "posterior": "gaussian", **FLOW}
+CODED = ("encoder", "residual_maps", "prior", "posterior", *FLOW)
+RESNET = {"layers": ((450,),), "activation": "elu"}  # defaults of a vae or vlae whose encoder is a resnet
+SHAPE_NEEDS = {
+    **dict.fromkeys(
+        FLOW,
+        Need(
+            "{prior} flow or coupling, or {posterior} iaf",
+            lambda v: v["prior"] != "normal" or v["posterior"] != "gaussian",
+        ),
+    ),
+    "residual_maps": Need("{encoder} resnet", lambda v: v["encoder"] == "resnet"),
+    "prior_units": Need("{prior} nade or made", lambda v: v["prior"] != "factorial"),
+    "conditional_units": Need("{conditionals} nade or made", lambda v: v["conditionals"] != "dense"),
+}  # what options of shape do nothing without
 ANNEALING = {"betas": "sm2008", "chains_ais": 100}
 
 
@@ -132,8 +147,13 @@ def _dbn(visible: int, shape: Shape, x: Any, seed: int) -> Model:
 
 def _sbn(visible: int, shape: Shape, x: Any, seed: int) -> Model:
     units = [visible, *_chain("an sbn", shape["layers"], 1)]
-    inside = {name: shape[name] for name in (*INSIDE, "prior")}
+    inside = _playing(shape, (*INSIDE, "prior"))
     return boltz.sbn(units, shape["widths"], x, seed, shape["activation"], shape["visible"], **inside)
+
+
+def _playing(shape: Shape, names: Sequence[str]) -> dict[str, Any]:
+    """The options of these names that play a part."""
+    return {name: shape[name] for name in names if name not in SHAPE_NEEDS or SHAPE_NEEDS[name].met(shape)}
 
 
 def _vae(visible: int, shape: Shape, x: Any, seed: int) -> Model:
@@ -144,15 +164,15 @@ def _vae(visible: int, shape: Shape, x: Any, seed: int) -> Model:
             f"separated by slashes as in 200,200/100,100, got {len(groups)}."
         )
     units = [visible, *(groups[0] if len(groups) == 1 else map(list, groups))]
-    flow = {name: shape[name] for name in ("prior", "posterior", "flow_steps", "flow_widths")}
-    return boltz.vae(units, latent, x, seed, shape["activation"], shape["visible"], **flow)
+    own = _playing(shape, CODED)
+    return boltz.vae(units, latent, x, seed, shape["activation"], shape["visible"], **own)
 
 
 def _vlae(visible: int, shape: Shape, x: Any, seed: int) -> Model:
     units = [visible, *_chain("a vlae", shape["layers"], 1)]
     if len(shape["latent"]) != 1:
         raise InputError(f"a vlae has one hidden layer, but --latent names {len(shape['latent'])}.")
-    own = {name: shape[name] for name in CODES if name != "decoder"}
+    own = _playing(shape, [name for name in CODES if name != "decoder"])
     law = {"visible": shape["visible"], **_law(shape, x)}
     return boltz.vae(units, list(shape["latent"]), x, seed, shape["activation"], decoder="pixelcnn", **own, **law)
 

@@ -29,7 +29,7 @@ from boltz.cli.common import (
     threads_option,
     word,
 )
-from boltz.cli.machines import MACHINES, having
+from boltz.cli.machines import MACHINES, RESNET, SHAPE_NEEDS, having
 from boltz.errors import InputError
 from boltz.networks.settings import FineTuneSettings
 from boltz.nn.conditionals import CONDITIONALS
@@ -75,6 +75,9 @@ SHAPE = {
     "conditional_units": "Hidden units of each NADE or MADE of --conditionals.",
     "posterior": "Recognition of Gaussian hidden units: a Gaussian with independent units (gaussian), or one with an "
     "inverse autoregressive flow behind its draw (iaf).",
+    "encoder": "Net of recognition, which the decoder mirrors: dense layers (dense), or for images residual blocks of "
+    "convolutions below them (resnet), with --layers 450 and --activation elu unless told otherwise.",
+    "residual_maps": "Maps of each residual block that halves the image; between two stands one that keeps its size.",
     "flow_steps": "Steps of the flows of --prior and --posterior.",
     "flow_widths": "Units of the deterministic layers in each step of these flows.",
     "receptive_field": "Rows above and columns to each side that a pixel hears, with a masked convolution for each.",
@@ -156,21 +159,18 @@ OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
 }  # model -> texts of its options where they say more, or something else, than those of all models
 TRAINED = (DirectedSettings, BeliefSettings, Settings)  # by the machines
 NEEDS = meaning.needs(*TRAINED) | {
-    **dict.fromkeys(
-        ("flow_steps", "flow_widths"),
-        Need(
-            "{prior} flow or coupling, or {posterior} iaf",
-            lambda v: v["prior"] != "normal" or v["posterior"] != "gaussian",
-        ),
+    **SHAPE_NEEDS,
+    "dropout": Need(
+        "deterministic layers ({widths} or {layers}, or {encoder} resnet)",
+        lambda v: v.get("encoder") == "resnet" or any(v.get("layers", ()) if "latent" in v else v.get("widths", (1,))),
     ),
     "mixture": Need("{visible} levels", lambda v: v["visible"] == "levels"),
-    "prior_units": Need("{prior} nade or made", lambda v: v["prior"] != "factorial"),
-    "conditional_units": Need("{conditionals} nade or made", lambda v: v["conditionals"] != "dense"),
     "activation": Need("deterministic layers ({widths})", lambda v: "latent" in v or bool(v.get("widths", True))),
     **dict.fromkeys(MEASUREMENT, Need("{evaluate}", lambda v: bool(v["evaluate"]))),
 }
 CHOICES = meaning.choices(*TRAINED) | {"activation": tuple(ACTIVATIONS), "visible": (*CONDITIONALS, LEVELS)}
 CHOICES["prior"] = ("normal", "flow", "coupling", "factorial", "nade", "made")
+CHOICES["encoder"] = ("dense", "resnet")
 CHOICES["posterior"] = ("gaussian", "iaf")
 CHOICES["conditionals"] = ("dense", "nade", "made")
 CHOICES["initial_bias"] = ("data", "zero")
@@ -203,7 +203,7 @@ SECTIONS: Sections = {
     "Machine": (
         *("init", "grow", "grow_wiring", "grow_scale", "hidden_units", "widths", "activation"),
         *("conditionals", "conditional_units", "prior", "prior_units", "posterior", "flow_steps", "flow_widths"),
-        *("maps", "tied", "mixture", "masks", "natural"),
+        *("maps", "tied", "mixture", "masks", "natural", "encoder", "residual_maps"),
         *("initial_scale", "initial_bias"),
     ),
     "Data": ("limit", "valid", "test", *TABLES, "binarize", "shuffle"),
@@ -218,7 +218,7 @@ SECTIONS: Sections = {
         *("positive", "positive_draws", "mean_field_sweeps", "mean_field_tolerance", "mean_field_damping"),
         *("pretrain", "pretrain_learning_rate", "pretrain_schedule", "pretrain_k", "pretrain_l2"),
     ),
-    "Objective": ("groups", "alpha", "beta", "sleep_share", "warmup_epochs", "free_bits", "soft_free_bits"),
+    "Objective": ("groups", "alpha", "beta", "sleep_share", "warmup_epochs", "free_bits", "soft_free_bits", "dropout"),
     "Measurement at the end": tuple(MEASUREMENT),
     "Run": ("force", *RUN, "checkpoint_seconds", "snapshots"),
 }  # title -> names of options
@@ -237,6 +237,7 @@ TYPES: dict[str, tuple[Any, str]] = {
     "latent": (Layers(), "N[,N...]"),
     "widths": (Layers(), "N,N,..."),
     "flow_widths": (Layers(), "N,N,..."),
+    "residual_maps": (Layers(), "N,N,..."),
     "betas": (Betas(), BETAS),
     "units": (str, "KIND"),
     "hidden_units": (str, "KIND[,KIND...]"),
@@ -330,6 +331,8 @@ def chosen(
         if own_shape and name in SHAPE:
             raise InputError(f"--init starts from a machine as it is, so it takes no {word(name)}.")
     said = {name: value for name, value in changes.items() if name in known}
+    if (said | given).get("encoder") == "resnet":
+        known = known | RESNET
     judged = data.valid or bool((said | given).get("validation"))
     preset = presets.preset_for(model, data.rows, data.units, (said | given).get("batch_size"), judged)
     if "epochs" in given and "pretrain_epochs" in preset:

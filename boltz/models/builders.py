@@ -16,15 +16,13 @@ from boltz.errors import InputError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.chosen import (
     DECODERS,
-    FLOWS,
-    convolutions,
     factors_inside,
-    flow_prior,
+    flows_of,
     image_shape,
     latent_sizes,
+    masked_decoder,
     parted,
-    pixel_law,
-    posteriors,
+    residual_nets,
     sizes_of,
     visible_kind,
 )
@@ -36,8 +34,7 @@ from boltz.models.scaling import Scaling
 from boltz.models.views import alone, views_of
 from boltz.nn.arena import Tape
 from boltz.nn.conditionals import CONDITIONALS
-from boltz.nn.factors import Dense, Factor, fitting
-from boltz.nn.pixelcnn import PixelCNN
+from boltz.nn.factors import Dense, fitting
 from boltz.rng import Key
 from boltz.units import kind_of, units_of
 from boltz.units.holes import first_guesses, parted_holes
@@ -86,9 +83,9 @@ def sbn(
     visible: str = "bernoulli",
     *,
     conditionals: str = "dense",
-    conditional_units: int = 100,
+    conditional_units: int | None = None,
     prior: str = "factorial",
-    prior_units: int = 100,
+    prior_units: int | None = None,
 ) -> HelmholtzMachine:
     """A sigmoid belief net with recognition net (Hinton et al. 1995), units[0] visible, hidden layers binary.
 
@@ -97,8 +94,9 @@ def sbn(
 
     Units of a layer are independent given the layer above ("dense", "factorial"), or each hears those before it as well
     (Bornschein & Bengio 2015): with conditionals "nade" or "made" in every layer that has one above it, with prior
-    "nade" or "made" in the top one. conditional_units and prior_units are the hidden units of each such net, and widths
-    are then those of recognition alone. Units of such layers are binary. Raises InputError.
+    "nade" or "made" in the top one. conditional_units and prior_units are the hidden units of each such net (100), and
+    widths are then those of recognition alone. Units of such layers are binary. Raises InputError, also for an argument
+    that would do nothing.
     """
     sizes = sizes_of(units, "units", 2)
     inner = tuple(sizes_of(widths, "widths", 0))
@@ -114,19 +112,21 @@ def vae(
     latent: Any = 50,
     x: Any = None,
     seed: int = 0,
-    activation: str = "tanh",
+    activation: str | None = None,
     visible: str = "bernoulli",
     *,
+    encoder: str = "dense",
     decoder: str = "dense",
     prior: str = "normal",
     posterior: str = "gaussian",
     image: Any = None,
-    receptive_field: int = 6,
-    filters: int = 12,
-    maps: int = 4,
-    tied: bool = True,
-    flow_steps: int = 2,
-    flow_widths: Sequence[int] = (320,),
+    residual_maps: Sequence[int] | None = None,
+    receptive_field: int | None = None,
+    filters: int | None = None,
+    maps: int | None = None,
+    tied: bool | None = None,
+    flow_steps: int | None = None,
+    flow_widths: Sequence[int] | None = None,
     levels: int | None = None,
     mixture: int | None = None,
 ) -> HelmholtzMachine:
@@ -137,35 +137,36 @@ def vae(
     as in Burda, Grosse & Salakhutdinov (2016). Parameters start as in helmholtz.
 
     visible says what rows of data are. "bernoulli": numbers in [0, 1], on or off or the probability of on. "gaussian":
-    any finite real numbers, as they are, each column in its own units, with mean and spread from the decoder. "levels",
-    for decoder "pixelcnn": whole numbers from 0 to levels - 1, such as grey values or colours, which the encoder hears
-    as points from -1 to 1; a pixel has a mixture of so many discretised logistic laws, by default 5 (Salimans et al.
-    2017, section 2).
+    any finite real numbers, each column in its own units. "levels", for decoder "pixelcnn": whole numbers from 0 to
+    levels - 1, which the encoder hears as points from -1 to 1, with a mixture of so many discretised logistic laws (5;
+    Salimans et al. 2017, section 2).
+
+    encoder "resnet", for binary images and one hidden layer: residual blocks of 3 x 3 convolutions below the
+    deterministic layers, mirrored by the decoder (Chen et al. 2017). Each of residual_maps (16, 32, 32) halves the
+    image. activation None is "elu" then, else "tanh".
 
     decoder "pixelcnn" makes a variational lossy autoencoder (Chen et al. 2017): pixels hear those so many rows above
-    and to their left as receptive_field says. Its convolutions have so many filters, with one set of weights where they
-    are tied, and hear so many maps from the dense net. image is (height, width) or (height, width, channels), where the
-    channels of a pixel lie side by side in a row; None for that of x or for a square. prior "flow" is an autoregressive
-    flow of flow_steps steps in place of the standard normal one, with dense layers of flow_widths (section 3.2 there),
-    "coupling" one of affine couplings (Dinh et al. 2017).
+    and to their left as receptive_field (6) says, by so many filters (12), with one set of weights where they are tied,
+    and so many maps (4) of the net. image is (height, width) or (height, width, channels), the channels of a pixel side
+    by side; None for that of x or a square. prior "flow" is an autoregressive flow of flow_steps (2) with dense layers
+    of flow_widths (320; section 3.2 there), "coupling" one of affine couplings (Dinh et al. 2017). posterior "iaf" puts
+    such a flow behind the draw of each encoder (Kingma et al. 2016), whose density of other states goes unit by unit.
 
-    posterior "iaf" puts an inverse autoregressive flow behind the Gaussian draw of each encoder (Kingma et al. 2016).
-    It has flow_steps steps with dense layers of flow_widths. Draws and their densities take one pass; the density of
-    other states, as in posterior_ais, goes unit by unit. Raises InputError.
+    Raises InputError, also for an argument that would do nothing.
     """
     count, widths = parted(units)
     sizes = latent_sizes(latent, len(widths))
-    decoder = checks.choice(decoder, "decoder", DECODERS)
     kinds = [visible_kind(visible, levels, mixture, decoder), *["gaussian"] * len(sizes)]
-    factors: list[tuple[str, Factor]] = []
-    if decoder == "pixelcnn":
-        (height, width, channels), maps = image_shape(image, x, count), checks.integer(maps, "maps", 1, 10**4)
-        own = convolutions(receptive_field, filters, tied, activation) | pixel_law(channels, levels or 2, mixture)
-        factors.append(("v", PixelCNN(height, width, sizes[0], tuple(reversed(widths[0])), maps, **own)))
-    if checks.choice(prior, "prior", FLOWS) != "normal":
-        factors.append((f"h{len(sizes)}", flow_prior(prior, sizes[-1], flow_steps, flow_widths)))
-    flows = posteriors(posterior, sizes, flow_steps, flow_widths)
-    structure = Structure(_layers([count, *sizes], kinds), widths, activation, "factorial", tuple(factors), flows)
+    residual = residual_nets(encoder, residual_maps, (count, image, x, sizes, visible))
+    activation = ("tanh" if residual is None else "elu") if activation is None else activation
+    masked = {"receptive_field": receptive_field, "filters": filters, "tied": tied, "maps": maps}
+    shape = image_shape(image, x, count) if checks.choice(decoder, "decoder", DECODERS) == "pixelcnn" else None
+    own = masked_decoder(decoder, masked, shape, (sizes[0], widths[0], activation), residual, (levels, mixture))
+    if decoder == "dense" and residual is None and image is not None:
+        raise InputError("image would do nothing: it needs encoder resnet or decoder pixelcnn.")
+    top, behind = flows_of(prior, posterior, sizes, (flow_steps, flow_widths))
+    layers = _layers([count, *sizes], kinds)
+    structure = Structure(layers, widths, activation, "factorial", (*own, *top), behind, residual=residual)
     return machine_of_structure(structure, x, seed)
 
 
@@ -221,10 +222,13 @@ def _fitted(machine: HelmholtzMachine, x: Any) -> HelmholtzMachine:
     rows = first_levels(x, machine) if visible.levels else scale.first_rows(x, visible.units)
     rows = rows[: factor.fitted_rows]
     place = machine.place(child, parent, Tape(machine.arena).whole(len(rows)))
-    if parent is not None and not isinstance(factor, Dense):  # others do not look at the layer above
+    if parent is not None and not (isinstance(factor, Dense) and not factor.hears_noise):
         noise = Key(0, 0).derive("fit").generator().normal(size=(len(rows), parent.units))
         place.part.get(place.given, parent.units)[...] = noise > 0 if parent.binary else noise
     factor.fit(place, rows)
+    for layer, encoder in list(machine.encoders.items())[:1]:
+        place.part.get(f"state/{visible.name}", visible.units)[...] = rows
+        encoder.fit(machine.encoder_place(layer, place.part))
     return machine
 
 
@@ -253,7 +257,8 @@ def scaled(machine: Any, rows: Array, known: Array | None = None) -> Any:
         raise InputError("Gaussian visible units belong to a machine whose visible units are those of a dense net.")
     first = machine.structure.latent[0].name
     found.params[f"recognition/{first}/0/weight"][: len(constant)][constant] = 0
-    last = machine.structure.generative[visible].depth - 1
+    net = machine.structure.generative[visible]
+    last = len(net.sizes) - 2
     for part in ("weight", "bias"):
         found.params[f"generative/{visible}/{last}/{part}"][..., np.tile(constant, 2)] = 0
     return found

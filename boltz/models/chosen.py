@@ -17,11 +17,25 @@ from boltz.nn.flows import AutoregressiveFlow, CouplingFlow
 from boltz.nn.invertible import MOST_STEPS
 from boltz.nn.made import Made
 from boltz.nn.nade import Nade
+from boltz.nn.pixelcnn import PixelCNN
 from boltz.nn.registry import POSTERIORS
+from boltz.nn.residual import Residual
 from boltz.units.levels import LEAST, MOST, NAME, kind_of_levels
 
 DECODERS = ("dense", "pixelcnn")
 MIXTURE = 5  # logistic laws of a pixel with levels
+NETWORKS = ("dense", "resnet")
+USUAL: Mapping[str, Any] = {
+    "receptive_field": 6,
+    "filters": 12,
+    "maps": 4,
+    "tied": True,
+    "flow_steps": 2,
+    "flow_widths": (320,),
+    "conditional_units": 100,
+    "prior_units": 100,
+    "residual_maps": (16, 32, 32),
+}  # what an argument means that is not given
 ENCODERS = ("gaussian", *POSTERIORS)
 FLOWS: Mapping[str, Any] = {"normal": None, "flow": AutoregressiveFlow, "coupling": CouplingFlow}
 INSIDE: Mapping[str, Callable[[int, int, int], Factor]] = {
@@ -29,6 +43,16 @@ INSIDE: Mapping[str, Callable[[int, int, int], Factor]] = {
     "made": lambda units, hidden, given: Made(units, (hidden,), given),
 }  # name -> the factor of (units, hidden units, units of the layer above)
 NETS, PRIORS = ("dense", *INSIDE), ("factorial", *INSIDE)
+
+
+def usual(given: Mapping[str, Any], plays: bool, need: str) -> list[Any]:
+    """The values of arguments by name, or their usual ones for None; raises InputError for one that does nothing,
+    since what it plays a part in, the need in words, is not there.
+    """
+    for name, value in given.items():
+        if value is not None and not plays:
+            raise InputError(f"{name} would do nothing, got {checks.brief(value)}: it needs {need}.")
+    return [USUAL[name] if value is None else value for name, value in given.items()]
 
 
 def sizes_of(value: Any, name: str, least: int) -> list[int]:
@@ -69,17 +93,58 @@ def factors_inside(
     conditionals and prior are what sbn is told: a name, and the hidden units of each. Raises InputError.
     """
     name, top = checks.choice(conditionals[0], "conditionals", NETS), checks.choice(prior[0], "prior", PRIORS)
+    (inside,) = usual({"conditional_units": conditionals[1]}, name in INSIDE, "conditionals nade or made")
+    (above_all,) = usual({"prior_units": prior[1]}, top in INSIDE, "prior nade or made")
     if name in INSIDE and layers[0].kind != "bernoulli":
         raise InputError(
             f"conditionals {name} are of binary units, got visible {layers[0].kind}: give conditionals dense."
         )
-    each = [(name, "conditional_units", conditionals[1], above.units) for above in layers[1:]]
-    each.append((top, "prior_units", prior[1], 0))
+    each = [(name, "conditional_units", inside, above.units) for above in layers[1:]]
+    each.append((top, "prior_units", above_all, 0))
     return tuple(
         (layer.name, INSIDE[own](layer.units, checks.integer(hidden, argument, 1, 10**7), given))
         for layer, (own, argument, hidden, given) in zip(layers, each, strict=True)
         if own in INSIDE
     )
+
+
+def masked_decoder(
+    decoder: Any,
+    masked: Mapping[str, Any],
+    shape: tuple[int, int, int] | None,
+    given: tuple[int, Sequence[int], str],
+    residual: Residual | None,
+    law: tuple[Any, Any],
+) -> list[tuple[str, Factor]]:
+    """(layer, factor) of the visible layer of a vae, nothing for a dense decoder.
+
+    masked are its arguments, shape (height, width, channels), and given the units of the layer above, the deterministic
+    layers between from the bottom, and their activation; residual are the blocks that the maps pass, if any; law are
+    levels and mixture. Raises InputError.
+    """
+    field, filters, tied, maps = usual(masked, decoder == "pixelcnn", "decoder pixelcnn")
+    if shape is None:
+        return []
+    units, widths, activation = given
+    own = convolutions(field, filters, tied, activation) | pixel_law(shape[2], law[0] or 2, law[1])
+    own |= {"residual_maps": () if residual is None else residual.maps}
+    count = checks.integer(maps, "maps", 1, 10**4)
+    return [("v", PixelCNN(*shape[:2], units, tuple(reversed(widths)), count, **own))]
+
+
+def flows_of(
+    prior: Any, posterior: Any, sizes: list[int], given: tuple[Any, Any]
+) -> tuple[list[tuple[str, Factor]], tuple[tuple[str, Any], ...]]:
+    """The prior of the top layer of a vae that is a flow, if it is, and the flows behind its encoders.
+
+    given are flow_steps and flow_widths. Raises InputError.
+    """
+    checks.choice(prior, "prior", FLOWS)
+    flowing = checks.choice(posterior, "posterior", ENCODERS) != "gaussian" or prior != "normal"
+    told = dict(zip(("flow_steps", "flow_widths"), given, strict=True))
+    steps, widths = usual(told, flowing, "prior flow or coupling, or posterior iaf")
+    top = [] if prior == "normal" else [(f"h{len(sizes)}", flow_prior(prior, sizes[-1], steps, widths))]
+    return top, posteriors(posterior, sizes, steps, widths)
 
 
 def posteriors(name: str, sizes: list[int], steps: Any, widths: Any) -> tuple[tuple[str, Any], ...]:
@@ -100,6 +165,21 @@ def flow_prior(prior: str, units: int, steps: Any, widths: Any) -> Factor:
         )
     found: Factor = FLOWS[prior](units, checks.integer(steps, "flow_steps", 1, MOST_STEPS), inner)
     return found
+
+
+def residual_nets(encoder: str, maps: Any, found: tuple[int, Any, Any, list[int], str]) -> Residual | None:
+    """The residual blocks of a vae whose encoder has this name, None for dense nets; found are its visible units,
+    image, x, hidden layers and the kind of its visible units. Raises InputError.
+    """
+    units, image, x, latent, visible = found
+    (each,) = usual({"residual_maps": maps}, checks.choice(encoder, "encoder", NETWORKS) == "resnet", "encoder resnet")
+    if encoder == "dense":
+        return None
+    if len(latent) != 1:
+        raise InputError(f"encoder resnet is of one hidden layer, but latent names {len(latent)}: give encoder dense.")
+    if visible != "bernoulli":
+        raise InputError(f"encoder resnet sees binary pixels, got visible {visible}: give encoder dense.")
+    return Residual(*image_shape(image, x, units)[:2], tuple(sizes_of(each, "residual_maps", 1)))
 
 
 def convolutions(receptive_field: Any, filters: Any, tied: Any, activation: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from boltz.models.helmholtz import Game, HelmholtzMachine, Structure
 from boltz.models.pairs import Pairs, pairs_key
 from boltz.models.scaling import Scaling, cast
 from boltz.models.views import alone, views_of
-from boltz.nn.registry import FACTOR_NAMES, factor_from, posterior_from
+from boltz.nn.registry import FACTOR_NAMES, factor_from, posterior_from, residual_from
 from boltz.storage import snapshots
 from boltz.storage.tensors import read_metadata, read_tensors
 from boltz.units import is_kind
@@ -264,7 +264,8 @@ def structure_from(text: Any) -> Structure:
     own = tuple((str(layer), factor_from(name, plain)) for layer, name, plain in text.get("factors", ()))
     flows = tuple((str(layer), posterior_from(name, plain)) for layer, name, plain in text.get("posteriors", ()))
     game = None if text.get("game") is None else game_from(text["game"])
-    return Structure(layers, tuple(map(tuple, sizes)), str(text["activation"]), str(text["prior"]), own, flows, game)
+    found = own, flows, game, residual_from(text.get("residual"))
+    return Structure(layers, tuple(map(tuple, sizes)), str(text["activation"]), str(text["prior"]), *found)
 
 
 def game_from(plain: Any) -> Game:

@@ -34,6 +34,7 @@ from boltz.nn.labelled import Labelled
 from boltz.nn.made import Made
 from boltz.nn.nade import Nade
 from boltz.nn.registry import FACTOR_NAMES, POSTERIOR_NAMES
+from boltz.nn.residual import AnyNet, Residual, ResidualDecoder, ResidualEncoder
 from boltz.storage.tensors import write_tensors
 
 Array = NDArray[Any]
@@ -93,6 +94,9 @@ class Structure:
 
     posteriors holds (layer, flow) of the Gaussian layers in whose recognition a flow is behind the draw.
 
+    residual are the convolutions of the net between the visible layer, binary pixels, and the only hidden one, which is
+    Gaussian; None: all nets are dense.
+
     widths[i] are those between layer i and layer i + 1, from the bottom, for recognition; generation mirrors them. With
     an RBM as prior the last two layers are its own and the last has no conditionals.
     """
@@ -104,6 +108,7 @@ class Structure:
     factors: tuple[tuple[str, Factor], ...] = ()
     posteriors: tuple[tuple[str, InverseAutoregressiveFlow], ...] = ()
     game: Game | None = None
+    residual: Residual | None = None
 
     def __post_init__(self) -> None:
         kinds = [layer.kind for layer in self.layers]
@@ -141,12 +146,15 @@ class Structure:
                 "deterministic layer."
             )
 
+        if self.residual is not None:
+            self._check_residual(self.residual)
+
     @property
     def _plays(self) -> bool:
         """Whether the layers are those of a game."""
         kinds = [layer.kind for layer in self.layers[1:]]
         plain = self.prior == "factorial" and not self.posteriors and self.layers[0].name not in self.own
-        return plain and kinds == ["gaussian"] and bool(self.widths[0])
+        return self.residual is None and plain and kinds == ["gaussian"] and bool(self.widths[0])
 
     def _check_factor(self, name: str, factor: Factor) -> None:
         """Raise InputError unless a factor fits the layer of this name and the one above it."""
@@ -172,6 +180,20 @@ class Structure:
             raise InputError(
                 f"the posterior flow of layer {name} must be of {units[name]} units and hear their means and log "
                 f"sigmas, {2 * units[name]} numbers, got {flow.units} and {flow.context}."
+            )
+
+    def _check_residual(self, residual: Residual) -> None:
+        """Raise InputError unless residual nets fit the layers."""
+        if [layer.kind for layer in self.layers] != ["bernoulli", "gaussian"]:
+            found = ", ".join(layer.kind for layer in self.layers)
+            raise InputError(
+                f"residual nets join binary pixels and one Gaussian hidden layer, got layers of kind {found}: take "
+                "dense nets."
+            )
+        if residual.height * residual.width != self.layers[0].units:
+            raise InputError(
+                f"residual nets must see images of {self.layers[0].units} pixels, got {residual.height} x "
+                f"{residual.width}."
             )
 
     @property
@@ -200,9 +222,11 @@ class Structure:
             return "-".join(filter(None, (str(self.layers[0].units), self.factors[0][1].inner)))
         nets = {name: f"({FACTOR_NAMES[type(f)]} {f.inner})" for name, f in self.factors if isinstance(f, Nade | Made)}
         sizes = [f"{layer.units}{nets.get(layer.name, '')}" for layer in self.layers]
-        if not any(self.widths):
+        if not any(self.widths) and self.residual is None:
             return "-".join(sizes)
-        inner = [*self.widths, ()] if self.prior == "rbm" else self.widths
+        inner: list[Any] = [*self.widths, *([()] if self.prior == "rbm" else [])]
+        if self.residual is not None:
+            inner[0] = (*self.residual.told, *inner[0])
         parts = ["-".join([*map(str, widths), f"[{n}]"]) for widths, n in zip(inner, sizes[1:], strict=True)]
         return "-".join([sizes[0], *parts])
 
@@ -236,26 +260,32 @@ class Structure:
         return "prior" if self.latent and layer == self.latent[-1].name else f"generative/{layer}"
 
     @cached_property
-    def generative(self) -> dict[str, Net]:
-        """The dense net of each layer that has one: from the layer above to its outputs."""
-        found = {}
+    def generative(self) -> dict[str, AnyNet]:
+        """The net of each layer without a factor of its own: from the layer above to its outputs."""
+        found: dict[str, AnyNet] = {}
         for below, above, widths in zip(self.layers, self.latent, self.widths, strict=False):
             if below.name in self.own:
                 continue
             outputs, heard = CONDITIONALS[below.kind].outputs(below.units), above.units
             if self.game is not None and self.game.decoded and not self.game.embed:
                 heard += self.game.labels
-            found[below.name] = Net((heard, *reversed(widths), outputs), self.activation)
+            sizes = heard, *reversed(widths), outputs
+            found[below.name] = Net(sizes, self.activation)
+            if self.residual is not None:
+                found[below.name] = ResidualDecoder(sizes, self.activation, self.residual)
         return found
 
     @cached_property
-    def recognition(self) -> dict[str, Net]:
+    def recognition(self) -> dict[str, AnyNet]:
         """The net of each drawn hidden layer: from the layer below to its outputs."""
-        found = {}
+        found: dict[str, AnyNet] = {}
         for below, above, widths in zip(self.layers, self.latent, self.widths, strict=False):
             outputs = CONDITIONALS[above.kind].outputs(above.units)
             heard = below.units + (0 if self.game is None else self.game.noise)
-            found[above.name] = Net((heard, *widths, outputs), self.activation)
+            sizes = heard, *widths, outputs
+            found[above.name] = Net(sizes, self.activation)
+            if self.residual is not None:
+                found[above.name] = ResidualEncoder(sizes, self.activation, self.residual)
         return found
 
     @cached_property
@@ -435,9 +465,10 @@ class HelmholtzMachine:
     @property
     def visible_weights(self) -> Array:
         """Weights (visible units, units above) of the last generative layer, for Gaussian units those of the means."""
-        if self.visible not in self.structure.generative:
+        net = self.structure.generative.get(self.visible)
+        if not isinstance(net, Net):
             raise InputError("the visible units of this machine have no weights of their own to each unit above.")
-        last = self.structure.generative[self.visible].depth - 1
+        last = net.depth - 1
         return self.params[f"generative/{self.visible}/{last}/weight"][:, : self.units[self.visible]].T
 
     @cached_property
@@ -463,6 +494,7 @@ class HelmholtzMachine:
             found[name] = Dense(net, self.conditionals[name], self.units[name])
         if game is not None and game.decoded:
             net, own = self.structure.generative[self.visible], self.conditionals[self.visible]
+            assert isinstance(net, Net)
             found[self.visible] = Labelled(net, own, self.columns, game.labels, game.embed)
         if self.structure.latent and self.structure.prior_graph is None:
             found[self.structure.latent[-1].name] = self.structure.prior_factor
@@ -540,8 +572,9 @@ def described(structure: Structure) -> dict[str, Any]:
         del plain[kind]
         own = [[name, names[type(each)], asdict(cast(Any, each))] for name, each in getattr(structure, kind)]
         plain |= {kind: own} if own else {}
-    if structure.game is None:
-        del plain["game"]
+    for name in ("game", "residual"):
+        if getattr(structure, name) is None:
+            del plain[name]
     return plain
 
 

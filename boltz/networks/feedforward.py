@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
-from boltz.arrays import numbers
 from boltz.errors import InputError
+from boltz.nn import dropout
 from boltz.nn.arena import Part
 from boltz.nn.dense import ACTIVATIONS, Job, contractions, total
 from boltz.numerics import softplus
@@ -136,9 +136,7 @@ class Dropout:
         mask, units = part.get(f"{i}/mask", net.width(i)), net.sizes[i]
         keep = np.empty_like(mask)
         keep[:, :units], keep[:, units:] = (1 - share for share in self.shares(net, i))
-        rows = numbers(part.rows.start, part.rows.stop, mask)
-        kernels.bernoulli_rows(keep, self.key.derive("dropout", str(i)).stream(self.step), rows, mask)
-        mask /= keep
+        dropout.draw(keep, self.key.derive("dropout", str(i)).stream(self.step), part, mask)
         return mask
 
 

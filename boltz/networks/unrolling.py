@@ -23,6 +23,7 @@ from boltz.models.helmholtz import HelmholtzMachine
 from boltz.networks.feedforward import FeedForward
 from boltz.networks.network import LABELS, Label, Network, is_label
 from boltz.nn.dense import Net
+from boltz.nn.residual import AnyNet
 
 Array = NDArray[Any]
 CODES = ("sigmoid", "linear")
@@ -119,8 +120,12 @@ def _downwards(model: Model) -> list[Dense]:
     return dense
 
 
-def _of_net(model: HelmholtzMachine, net: Net, name: str, units: int) -> list[Dense]:
+def _of_net(model: HelmholtzMachine, net: AnyNet, name: str, units: int) -> list[Dense]:
     """The dense layers of a conditional, of whose outputs only the means stay."""
+    if not isinstance(net, Net):
+        raise InputError(
+            "model must have dense nets to be unrolled, but it has residual ones: train one with encoder='dense'."
+        )
     layer = model.layers[[layer.name for layer in model.layers].index(name.partition("/")[2])]
     functions = [net.activation] * (net.depth - 1) + ["sigmoid" if layer.binary else "linear"]
     found = []

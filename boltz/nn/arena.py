@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from boltz import checks
 from boltz.errors import InputError
+from boltz.rng import Key
 
 Array = NDArray[Any]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -45,15 +46,25 @@ def zeros(x: Array) -> NDArray[np.float64]:
     return np.zeros_like(x, shape=(len(x),), dtype=np.float64)
 
 
+@dataclass(frozen=True)
+class Dropout:
+    """The share of the units of deterministic layers that a step of training leaves out, by a key and the step."""
+
+    share: float
+    key: Key
+    step: int
+
+
 @dataclass
 class Tape:
     """Buffers (rows, units) of a whole batch by name, reused from batch to batch; nothing in them is state.
 
-    team counts the threads that share work on all rows.
+    team counts the threads that share work on all rows. dropout says which units nets leave out, None for none.
     """
 
     like: Array
     team: int = 1
+    dropout: Dropout | None = None
     held: dict[str, Array] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
     made: dict[str, tuple[int, Any]] = field(default_factory=dict)

@@ -20,11 +20,13 @@ import boltz.kernels as kernels
 from boltz import checks
 from boltz.arrays import on_device
 from boltz.nn.arena import Part
+from boltz.nn.dropout import heard, inside, unheard
 from boltz.rng import Key
 
 Array = NDArray[Any]
 Params = Mapping[str, Array]
 Pullback = Callable[..., Array | None]
+Job = Callable[[], None]
 SLICE = 512  # inputs of a piece of work
 TILE = 32  # columns that a product works on at a time
 HEAVY, MOST_PIECES = 1 << 22, 6  # products of a piece of work that is not cut again, and pieces of a slice of inputs
@@ -81,71 +83,76 @@ class Net:
         """Bias of the outputs, which forward leaves to the conditional on top."""
         return params[f"{name}/{self.depth - 1}/bias"]
 
+    def forward(self, name: str, params: Params, source: str, part: Part) -> tuple[Array, Pullback]:
+        """Outputs (rows, outputs) without their bias, in a buffer of the tape, and the pullback.
 
-def forward(net: Net, name: str, params: Params, source: str, part: Part) -> tuple[Array, Pullback]:
-    """Outputs (rows, outputs) without their bias, in a buffer of the tape, and the pullback.
+        source names the buffer of the inputs. Parameters and buffers of the net are under its name.
+        """
+        start, _ = ACTIVATIONS[self.activation]
+        value = part.get(source, self.sizes[0])
+        for i in range(self.depth):
+            last = i == self.depth - 1
+            out = part.get(f"{name}/{i}/delta" if last else f"{name}/{i}/value", self.sizes[i + 1])
+            kernels.product(value, params[f"{name}/{i}/weight"], out)
+            if not last:
+                start(out, params[f"{name}/{i}/bias"])
+            value = out if last else heard(f"{name}/{i}", part, out)
+        return value, self.pulled(name, params, part)
 
-    source names the buffer of the inputs. Parameters and buffers of the net are under its name.
-    """
-    start, _ = ACTIVATIONS[net.activation]
-    value = part.get(source, net.sizes[0])
-    for i in range(net.depth):
-        last = i == net.depth - 1
-        out = part.get(f"{name}/{i}/delta" if last else f"{name}/{i}/value", net.sizes[i + 1])
-        kernels.product(value, params[f"{name}/{i}/weight"], out)
-        if not last:
-            start(out, params[f"{name}/{i}/bias"])
-        value = out
-    return value, pulled(net, name, params, part)
+    def outputs(self, name: str, part: Part) -> Array:
+        """Outputs (rows, outputs) that forward left on the tape."""
+        return part.get(f"{name}/{self.depth - 1}/delta", self.sizes[-1])
+
+    def pulled(self, name: str, params: Params, part: Part) -> Pullback:
+        """The pullback of what forward left on the tape; rows may be dealt to parts anew."""
+        _, slope = ACTIVATIONS[self.activation]
+
+        def pullback(
+            delta: Array, weights: Array | None = None, signal: bool = True, keep: bool = True
+        ) -> Array | None:
+            """The signal (rows, inputs) at the input, or None; keep leaves weighted deltas for `products`."""
+            for i in reversed(range(self.depth)):
+                below = None
+                if i > 0 or signal:
+                    below = part.get(f"{name}/{i - 1}/delta" if i > 0 else f"{name}/signal", self.sizes[i])
+                    kernels.product(delta, params[f"{name}/{i}/weight"].T, below)
+                if i > 0 and below is not None:
+                    unheard(f"{name}/{i - 1}", part, below)
+                    slope(part.get(f"{name}/{i - 1}/value", self.sizes[i]), below)
+                if keep:
+                    kept(delta, weights, part.get(f"{name}/{i}/delta", self.sizes[i + 1]))
+                if below is not None:
+                    delta = below
+            return delta if signal else None
+
+        return pullback
+
+    def products(
+        self, name: str, tables: tuple[Params, Params], source: str, part: Part, add: bool = False
+    ) -> list[Job]:
+        """The parameter gradients of a block, a whole batch as a rule, as pieces of work: inputs^T deltas, sums of
+        deltas.
+
+        tables are parameters and gradient by name. source names the buffer of the inputs; add keeps what the gradient
+        holds.
+        """
+        _, gradient = tables
+        jobs: list[Job] = []
+        for i in range(self.depth):
+            inputs = part.get(source, self.sizes[0]) if i == 0 else inside(f"{name}/{i - 1}", part, self.sizes[i])
+            delta = part.get(f"{name}/{i}/delta", self.sizes[i + 1])
+            weight, bias = gradient[f"{name}/{i}/weight"], gradient[f"{name}/{i}/bias"]
+            team = 1 if add else part.tape.team
+            jobs += [*contractions(inputs, delta, weight, add, team), total(delta, bias, add)]
+        return jobs
 
 
-def outputs(net: Net, name: str, part: Part) -> Array:
-    """Outputs (rows, outputs) that forward left on the tape."""
-    return part.get(f"{name}/{net.depth - 1}/delta", net.sizes[-1])
-
-
-def pulled(net: Net, name: str, params: Params, part: Part) -> Pullback:
-    """The pullback of what forward left on the tape; rows may be dealt to parts anew."""
-    _, slope = ACTIVATIONS[net.activation]
-
-    def pullback(delta: Array, weights: Array | None = None, signal: bool = True, keep: bool = True) -> Array | None:
-        """The signal (rows, inputs) at the input, or None; keep leaves weighted deltas for `products`."""
-        for i in reversed(range(net.depth)):
-            below = None
-            if i > 0 or signal:
-                below = part.get(f"{name}/{i - 1}/delta" if i > 0 else f"{name}/signal", net.sizes[i])
-                kernels.product(delta, params[f"{name}/{i}/weight"].T, below)
-            if i > 0 and below is not None:
-                slope(part.get(f"{name}/{i - 1}/value", net.sizes[i]), below)
-            if keep:
-                kept = part.get(f"{name}/{i}/delta", net.sizes[i + 1])
-                if weights is not None:
-                    kernels.weighted(delta, weights, False, kept)
-                elif kept is not delta:
-                    kernels.copy(delta, kept)
-            if below is not None:
-                delta = below
-        return delta if signal else None
-
-    return pullback
-
-
-Job = Callable[[], None]
-
-
-def products(net: Net, name: str, gradient: Params, source: str, part: Part, add: bool = False) -> list[Job]:
-    """The parameter gradients of a block, a whole batch as a rule, as pieces of work: inputs^T deltas, sums of deltas.
-
-    source names the buffer of the inputs; add keeps what the gradient holds.
-    """
-    jobs: list[Job] = []
-    for i in range(net.depth):
-        inputs = part.get(source if i == 0 else f"{name}/{i - 1}/value", net.sizes[i])
-        delta = part.get(f"{name}/{i}/delta", net.sizes[i + 1])
-        weight, bias = gradient[f"{name}/{i}/weight"], gradient[f"{name}/{i}/bias"]
-        team = 1 if add else part.tape.team
-        jobs += [*contractions(inputs, delta, weight, add, team), total(delta, bias, add)]
-    return jobs
+def kept(delta: Array, weights: Array | None, out: Array) -> None:
+    """out (rows, units) := delta times row weights (rows,), or delta itself, for `products`."""
+    if weights is not None:
+        kernels.weighted(delta, weights, False, out)
+    elif out is not delta:
+        kernels.copy(delta, out)
 
 
 def contractions(inputs: Array, delta: Array, out: Array, add: bool = False, team: int = 1) -> list[Job]:

@@ -1,4 +1,4 @@
-"""Encoders of a recognition model: q(layer | layer below) by a dense net, perhaps with a flow behind its draw.
+"""Encoders of a recognition model: q(layer | layer below) by a net, perhaps with a flow behind its draw.
 
 Without a flow, q is the conditional on the outputs of the net. With one, a draw z0 of the Gaussian becomes z = f(z0),
 and the nets of the flow hear mean and log sigma (Kingma et al. 2016): log q(z) = log q0(z0) - log |det dz/dz0|.
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from boltz.nn.arena import zeros
 from boltz.nn.conditionals import Conditional
-from boltz.nn.dense import Job, Net, Params, Pullback, forward, products
-from boltz.nn.factors import Place
+from boltz.nn.dense import Job, Params, Pullback
+from boltz.nn.factors import Place, fit_net
 from boltz.nn.flows import InverseAutoregressiveFlow
+from boltz.nn.residual import AnyNet
 from boltz.rng import Stream
 
 Array = NDArray[Any]
@@ -35,7 +36,7 @@ class Encoder:
     derivative of log q by the outputs at fixed states; with a flow, that of log q0 at fixed z0.
     """
 
-    net: Net
+    net: AnyNet
     conditional: Conditional
     units: int
     flow: InverseAutoregressiveFlow | None = None
@@ -43,7 +44,7 @@ class Encoder:
 
     def encode(self, place: Place) -> tuple[Array, Pullback]:
         """Outputs for the states of the layer below, and their pullback."""
-        return forward(self.net, place.name, place.params, self.heard(place), place.part)
+        return self.net.forward(place.name, place.params, self.heard(place), place.part)
 
     def heard(self, place: Place) -> str:
         """The buffer that the net hears: the layer below, and beside it units of noise, which are 0 but in a game."""
@@ -53,6 +54,10 @@ class Encoder:
         heard = place.part.get(source, self.net.sizes[0])
         heard[:, :units], heard[:, units:] = place.part.get(place.given, units), 0
         return source
+
+    def fit(self, place: Place) -> None:
+        """Let a new net start from the states of the layer below."""
+        fit_net(self.net, place.name, place)
 
     def head(self, place: Place, outputs: Array) -> tuple[Array, Array]:
         """Outputs and their bias."""
@@ -148,7 +153,7 @@ class Encoder:
 
         add keeps what the gradient holds.
         """
-        jobs = products(self.net, place.name, gradient, place.given, place.part, add)
+        jobs = self.net.products(place.name, (place.params, gradient), place.given, place.part, add)
         if self.flow is not None:
             own = replace(self._flow_place(place), part=place.part.times(samples))
             jobs += self.flow.products(own, gradient, add)

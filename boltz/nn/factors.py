@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import boltz.kernels as kernels
-from boltz.nn.arena import Part, zeros
+from boltz.nn.arena import Part, Tape, zeros
 from boltz.nn.conditionals import Conditional
-from boltz.nn.dense import Job, Net, Params, forward, products, total
+from boltz.nn.dense import Job, Net, Params, total
+from boltz.nn.residual import AnyNet, inner
 from boltz.numerics import logit
 from boltz.rng import Key, Stream
 
@@ -24,6 +25,7 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 Shapes = dict[str, tuple[int, ...]]
+FITTED_IMAGES = 100  # rows that convolutions start from
 
 
 @dataclass(frozen=True)
@@ -105,11 +107,21 @@ def fitting(state: Array) -> Floats:
     return logit(np.clip(state.mean(axis=0, dtype=np.float64), 0.001, 0.999))
 
 
+def fit_net(net: AnyNet, name: str, place: Place) -> None:
+    """Let the convolutions of a net of this name start from some of the rows that the buffer place.given holds."""
+    if isinstance(net, Net):
+        return
+    rows = place.part.get(place.given, net.sizes[0])[:FITTED_IMAGES]
+    tape = Tape(place.part.tape.like)
+    tape.get(place.given, *rows.shape)[...] = rows
+    net.fit(name, place.params, place.given, tape.whole(len(rows)))
+
+
 @dataclass(frozen=True)
 class Dense:
-    """Units that are independent given the outputs of a dense net over the layer above."""
+    """Units that are independent given the outputs of a net over the layer above."""
 
-    net: Net
+    net: AnyNet
     conditional: Conditional
     units: int
     kinds = ("bernoulli", "gaussian")
@@ -121,7 +133,7 @@ class Dense:
 
     @property
     def inner(self) -> str:
-        return "-".join(map(str, self.net.sizes[1:-1]))
+        return "-".join(inner(self.net))
 
     def shapes(self, name: str) -> Shapes:
         return self.net.shapes(name)
@@ -130,16 +142,22 @@ class Dense:
         """Uniform weights as in Glorot & Bengio (2010); mean and log sigma of a Gaussian count as separate outputs."""
         self.net.start(name, params, key, self.units)
 
+    @property
+    def hears_noise(self) -> bool:
+        """Whether `fit` looks at the layer above, which holds noise then."""
+        return not isinstance(self.net, Net)
+
     def fit(self, place: Place, state: Array) -> None:
+        fit_net(self.net, place.name, place)
         self.net.bias(place.name, place.params)[...] = fitting(state)
 
     def head(self, place: Place) -> tuple[Array, Array]:
         """Outputs (rows, outputs) without their bias, and the bias."""
-        value, _ = forward(self.net, place.name, place.params, place.given, place.part)
+        value, _ = self.net.forward(place.name, place.params, place.given, place.part)
         return value, self.net.bias(place.name, place.params)
 
     def score(self, place: Place, state: Array) -> Scored:
-        value, pullback = forward(self.net, place.name, place.params, place.given, place.part)
+        value, pullback = self.net.forward(place.name, place.params, place.given, place.part)
         log_density = zeros(value)
         self.conditional.score(value, self.net.bias(place.name, place.params), state, log_density)
 
@@ -149,7 +167,7 @@ class Dense:
         return Scored(log_density, lambda: (value, -1.0), pull)
 
     def products(self, place: Place, gradient: Params) -> list[Job]:
-        return products(self.net, place.name, gradient, place.given, place.part)
+        return self.net.products(place.name, (place.params, gradient), place.given, place.part)
 
     def draw(self, place: Place, state: Array, stream: Stream, rows: Rows) -> None:
         offset = place.part.get(f"{place.name}/offset", self.units)

@@ -18,7 +18,7 @@ from boltz.errors import InputError
 from boltz.nn.arena import zeros
 from boltz.nn.code_priors import chosen
 from boltz.nn.conditionals import Conditional
-from boltz.nn.dense import Job, Net, Params, forward
+from boltz.nn.dense import Job, Net, Params
 from boltz.nn.factors import Place, Rows, Scored, Shapes, fitting
 from boltz.rng import Key, Stream
 
@@ -81,7 +81,7 @@ class Labelled:
     def outputs(self, place: Place, label: int | Labels) -> tuple[Array, Any]:
         """Outputs (rows, outputs) of the net without their bias for one label, or one of each row, and the pullback."""
         count = place.part.rows.stop - place.part.rows.start
-        return forward(self.net, place.name, place.params, self.hear(place, self.one_hot(label, count)), place.part)
+        return self.net.forward(place.name, place.params, self.hear(place, self.one_hot(label, count)), place.part)
 
     def one_hot(self, label: int | Labels, rows: int) -> Array:
         """Shares (rows, labels) of one label, or of one for each row."""

@@ -20,8 +20,9 @@ from boltz.kernels.cpu.pixels import pixel_back, pixel_draw, pixel_outputs
 from boltz.kernels.reference_logistics import Mixture
 from boltz.kernels.reference_pixels import Stack, active, inputs_of, layer, split
 from boltz.nn.arena import zeros
-from boltz.nn.dense import ACTIVATIONS, Job, Net, Params, forward, products, pulled, total
-from boltz.nn.factors import Array, Place, Rows, Scored, Shapes
+from boltz.nn.dense import ACTIVATIONS, Job, Net, Params, total
+from boltz.nn.factors import Array, Place, Rows, Scored, Shapes, fit_net
+from boltz.nn.residual import AnyNet, Residual, ResidualDecoder, inner
 from boltz.rng import Key, Stream
 
 MOST, MOST_INSIDE, MOST_LAYERS = 10**7, 10**4, 1000  # sides and units; filters, maps, channels, mixtures; layers
@@ -35,7 +36,8 @@ class PixelCNN:
     channel has so many levels, which are points from -1 to 1 evenly spaced, and is drawn given the channels before it.
     The channels of a pixel lie side by side.
 
-    A dense net, given -> widths -> maps, makes the maps; with given=0 nothing is above, and the maps are learnt biases.
+    A net, given -> widths -> maps, makes the maps: a dense one, or with residual_maps one that ends in the mirrored
+    residual blocks of boltz.nn.residual. With given=0 nothing is above, and the maps are learnt biases.
     The first of the masked layers, which are size x size with filters outputs, does not see the pixel itself. The
     others are residual and share their parameters where tied; after every second one comes a residual layer of 1 x 1.
     So a pixel sees layers * (size - 1) / 2 rows above and as many pixels to each side; with layers=0 it sees the maps
@@ -55,6 +57,7 @@ class PixelCNN:
     channels: int = 1
     levels: int = 2
     mixture: int = 0
+    residual_maps: tuple[int, ...] = ()
     fitted_rows = 100
 
     def __post_init__(self) -> None:
@@ -70,6 +73,8 @@ class PixelCNN:
         checks.choice(self.activation, "activation", ACTIVATIONS)
         if self.widths and not self.given:
             raise InputError("widths are those of the net over the layer above, but given is 0: leave widths out.")
+        if self.residual_maps and not self.given:
+            raise InputError("residual_maps are those of the net over the layer above, but given is 0: leave them out.")
         if self.maps == 0 and (self.given or self.layers == 0):
             raise InputError(
                 "maps is 0, so that pixels hear neither the layer above nor a bias of their own: give 1 or more."
@@ -95,7 +100,7 @@ class PixelCNN:
     @property
     def inner(self) -> str:
         """What is between the pixels and the layer above, as an architecture tells it."""
-        net = [*map(str, self.widths), f"{self.maps} maps"] if self.given else []
+        net = [] if self.net is None else [*inner(self.net), f"{self.maps} maps"]
         return "-".join([f"{self.layers} x {self.filters}", *reversed(net)])
 
     @cached_property
@@ -111,9 +116,13 @@ class PixelCNN:
         return self.maps * self.height * self.width
 
     @cached_property
-    def net(self) -> Net | None:
+    def net(self) -> AnyNet | None:
         """The net from the layer above to the maps, planes side by side."""
-        return Net((self.given, *self.widths, self.drawn), self.activation) if self.given else None
+        sizes = self.given, *self.widths, self.drawn
+        if self.residual_maps:
+            blocks = Residual(self.height, self.width, self.residual_maps)
+            return ResidualDecoder(sizes, self.activation, blocks, self.maps)
+        return Net(sizes, self.activation) if self.given else None
 
     def shapes(self, name: str) -> Shapes:
         found: Shapes = {}
@@ -146,6 +155,8 @@ class PixelCNN:
         A layer that occurs several times is fitted where an image first passes it.
         """
         self._check_host(state)
+        if self.net is not None:
+            fit_net(self.net, f"{place.name}/net", place)
         maps, bias = self._maps(place)
         given = maps[:: len(maps) // len(state)] if len(maps) else np.zeros((len(state), len(bias)), state.dtype)
         planes = self._planes(state)
@@ -192,7 +203,7 @@ class PixelCNN:
             if keep and weights is not None:
                 kernels.weighted(slopes, weights, False, slopes)
             if self.net is not None:
-                pullback = pulled(self.net, f"{place.name}/net", place.params, place.part)
+                pullback = self.net.pulled(f"{place.name}/net", place.params, place.part)
                 return pullback(below, weights, signal, keep)
             if keep and weights is not None:
                 kernels.weighted(below, weights, False, below)
@@ -203,7 +214,7 @@ class PixelCNN:
     def products(self, place: Place, gradient: Params) -> list[Job]:
         jobs: list[Job] = []
         if self.net is not None:
-            jobs += products(self.net, f"{place.name}/net", gradient, place.given, place.part)
+            jobs += self.net.products(f"{place.name}/net", (place.params, gradient), place.given, place.part)
         elif self.maps:
             jobs.append(total(self._signal(place), gradient[f"{place.name}/maps/bias"]))
         return [*jobs, partial(self._convolved, place, gradient)]
@@ -226,7 +237,7 @@ class PixelCNN:
         """Maps (rows, maps * pixels) without their bias, no rows where nothing is given, and the bias."""
         count, like = self.drawn, place.part.tape.like
         if self.net is not None:
-            value, _ = forward(self.net, f"{place.name}/net", place.params, place.given, place.part)
+            value, _ = self.net.forward(f"{place.name}/net", place.params, place.given, place.part)
             return value, self.net.bias(f"{place.name}/net", place.params)
         bias = place.params[f"{place.name}/maps/bias"] if self.maps else np.zeros(0, like.dtype)
         return np.zeros((0, count), like.dtype), bias

@@ -14,6 +14,7 @@ from boltz.nn.flows import AutoregressiveFlow, CouplingFlow, InverseAutoregressi
 from boltz.nn.made import Made
 from boltz.nn.nade import Nade
 from boltz.nn.pixelcnn import PixelCNN
+from boltz.nn.residual import Residual
 
 FACTORS: dict[str, type[Any]] = {
     "nade": Nade,
@@ -40,6 +41,14 @@ def factor_from(name: Any, plain: Any) -> Factor:
 def posterior_from(name: Any, plain: Any) -> InverseAutoregressiveFlow:
     """The flow of a posterior of this name, likewise."""
     found: InverseAutoregressiveFlow = _made(POSTERIORS, "posterior", name, plain)
+    return found
+
+
+def residual_from(plain: Any) -> Residual | None:
+    """The residual blocks of a structure as files hold them, None where it has none, likewise."""
+    if plain is None:
+        return None
+    found: Residual = _made({"residual": Residual}, "net", "residual", plain)
     return found
 
 

@@ -14,7 +14,7 @@ import boltz.kernels as kernels
 from boltz.arrays import numbers
 from boltz.models.helmholtz import LABEL_HEAD, Game, HelmholtzMachine
 from boltz.nn.arena import Part, Tape, size, views
-from boltz.nn.dense import ACTIVATIONS, Net, contractions, forward, products, pulled, total
+from boltz.nn.dense import ACTIVATIONS, Net, contractions, total
 from boltz.nn.factors import Place
 from boltz.parallel import Workers, shares
 from boltz.rng import Key
@@ -113,7 +113,7 @@ class Coder:
     def encode(self, part: Part) -> None:
         """Leave codes, and the probabilities of inferred labels, on a tape whose rows were heard."""
         params, last = self.machine.params, self.trunk.depth
-        value, _ = forward(self.trunk, self.name, params, ROWS, part)
+        value, _ = self.trunk.forward(self.name, params, ROWS, part)
         hidden = part.get(HIDDEN, value.shape[1])
         kernels.copy(value, hidden)
         ACTIVATIONS[self.trunk.activation][0](hidden, params[f"{self.name}/{last - 1}/bias"])
@@ -162,7 +162,7 @@ class Coder:
                 kernels.product(by_field, params[f"{LABEL_HEAD}/0/weight"].T, more)
                 below += more
             ACTIVATIONS[self.trunk.activation][1](part.get(HIDDEN, self.trunk.sizes[-1]), below)
-            pulled(self.trunk, self.name, params, part)(below, None, False)
+            self.trunk.pulled(self.name, params, part)(below, None, False)
 
         pool.map(work, self.parts(tape, rows))
 
@@ -171,7 +171,7 @@ class Coder:
         found = np.zeros_like(self.machine.arena[self.start :])
         named, whole, last = views(self.shapes, found), tape.whole(rows), self.trunk.depth
         hidden, delta = whole.get(HIDDEN, self.trunk.sizes[-1]), whole.get(f"{CODED}/delta", 2 * self.units)
-        jobs = products(self.trunk, self.name, named, ROWS, whole)
+        jobs = self.trunk.products(self.name, (self.machine.params, named), ROWS, whole)
         jobs += contractions(hidden, delta, named[f"{self.name}/{last}/weight"], False, tape.team)
         jobs.append(total(delta, named[f"{self.name}/{last}/bias"]))
         if self.game.inferred:

@@ -13,7 +13,6 @@ from boltz.errors import InputError
 from boltz.models.files import checked_machine, outside, visible_rows
 from boltz.models.helmholtz import Game, HelmholtzMachine
 from boltz.nn.arena import Part, Tape
-from boltz.nn.dense import forward
 from boltz.nn.factors import Place
 from boltz.nn.labelled import Labelled
 from boltz.parallel import shares, workers
@@ -82,7 +81,7 @@ def decoded(machine: HelmholtzMachine, code: Array, shares_of: Array | None) -> 
         if isinstance(factor, Labelled):
             assert shares_of is not None
             source = factor.hear(Place(name, machine.params, part, source), shares_of[rows])
-        value, _ = forward(net, name, machine.params, source, part)
+        value, _ = net.forward(name, machine.params, source, part)
         return host(value).astype(np.float64) + host(net.bias(name, machine.params))
 
     with workers(machine.arena) as pool:

@@ -27,7 +27,6 @@ import boltz.kernels as kernels
 from boltz.arrays import numbers
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
-from boltz.nn.dense import forward
 from boltz.rng import Key
 from boltz.sampling.evidence import Evidence
 from boltz.sampling.recognition import draw, encode, streams
@@ -81,7 +80,7 @@ class MetropolisChains:
         """Draw the unknown units given the layer above; returns the means of all visible units."""
         name, above = f"generative/{self.machine.visible}", self.machine.structure.latent[0].name
         net = self.machine.structure.generative[self.machine.visible]
-        field, _ = forward(net, name, self.machine.params, f"state/{above}", self.now)
+        field, _ = net.forward(name, self.machine.params, f"state/{above}", self.now)
         return self._draw_visible(field, key, step)
 
     def _draw_visible(self, field: Array, key: Key, step: Any) -> Array:

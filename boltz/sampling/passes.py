@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from boltz.arrays import numbers
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
-from boltz.nn.dense import forward
 from boltz.nn.factors import Place
 from boltz.nn.labelled import Labelled
 from boltz.parallel import blocks, shares, workers
@@ -35,7 +34,7 @@ def lower_means(machine: HelmholtzMachine, layer: str, above: str, part: Part) -
     net, name, factor = machine.structure.generative[layer], f"generative/{layer}", machine.factors[layer]
     if isinstance(factor, Labelled):
         return factor.mean(Place(name, machine.params, part, f"state/{above}"))
-    outputs, _ = forward(net, name, machine.params, f"state/{above}", part)
+    outputs, _ = net.forward(name, machine.params, f"state/{above}", part)
     return machine.conditionals[layer].mean(outputs, net.bias(name, machine.params))
 
 

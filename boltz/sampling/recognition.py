@@ -19,7 +19,7 @@ from boltz.arrays import host, numbers
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape
-from boltz.nn.dense import Pullback, outputs, pulled
+from boltz.nn.dense import Pullback
 from boltz.nn.factors import Scored
 from boltz.parallel import FEWEST, Workers, evened, share_count, workers
 from boltz.rng import Key
@@ -132,7 +132,7 @@ def encoding(machine: HelmholtzMachine, part: Part) -> tuple[Array, Pullback]:
     """The same of a part whose rows are encoded already."""
     layer = machine.structure.latent[0].name
     net, name = machine.structure.recognition[layer], f"recognition/{layer}"
-    return outputs(net, name, part), pulled(net, name, machine.params, part)
+    return net.outputs(name, part), net.pulled(name, machine.params, part)
 
 
 def draw(

@@ -20,7 +20,6 @@ from boltz.errors import InputError
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Part, Tape, zeros
 from boltz.nn.code_priors import CodePrior, chosen
-from boltz.nn.dense import contractions, forward, total
 from boltz.nn.factors import Place
 from boltz.nn.labelled import Labelled
 from boltz.parallel import Workers
@@ -238,7 +237,7 @@ class Adversarial:
             if isinstance(factor, Labelled):
                 assert given is not None
                 source = factor.hear(place, given[part.rows])
-            value, pullback = forward(net, name, machine.params, source, part)
+            value, pullback = net.forward(name, machine.params, source, part)
             conditional.score(value, net.bias(name, machine.params), batch[part.rows], zeros(value))
             if held:
                 value[:, machine.columns :] = 0
@@ -260,14 +259,9 @@ class Adversarial:
         """The parameter gradients of the decoder as pieces of work."""
         machine, coder, whole = work.machine, work.coder, work.rows.whole(n)
         name, factor = f"generative/{machine.visible}", machine.factors[machine.visible]
-        net, jobs, source = machine.structure.generative[machine.visible], list[Any](), coder.code
-        if isinstance(factor, Labelled):
-            source = f"{name}/heard"
-        for i in range(net.depth):
-            inputs = whole.get(source if i == 0 else f"{name}/{i - 1}/value", net.sizes[i])
-            delta = whole.get(f"{name}/{i}/delta", net.sizes[i + 1])
-            jobs += contractions(inputs, delta, work.named[f"{name}/{i}/weight"], False, work.rows.team)
-            jobs.append(total(delta, work.named[f"{name}/{i}/bias"]))
+        source = f"{name}/heard" if isinstance(factor, Labelled) else coder.code
+        net = machine.structure.generative[machine.visible]
+        jobs = net.products(name, (machine.params, work.named), source, whole)
         if coder.game.embed:
             assert given is not None
             jobs.append(lambda: self._heads(work, given, whole.get(f"{name}/signal", coder.units)))

@@ -12,7 +12,7 @@ import boltz.kernels as kernels
 from boltz.arrays import beside
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape, size, views, zeros
-from boltz.nn.dense import Net, forward, products
+from boltz.nn.dense import Net
 from boltz.parallel import Workers
 from boltz.rng import Key
 from boltz.sampling.recognition import sampled
@@ -73,10 +73,10 @@ class Baseline:
         params, gradient = views(shapes, arena), np.zeros_like(arena)
         tape.get("batch", *batch.shape)[...] = batch
         part = tape.whole(len(batch))
-        field, pullback = forward(net, "baseline", params, "batch", part)
+        field, pullback = net.forward("baseline", params, "batch", part)
         value = (field[:, 0] + net.bias("baseline", params)).astype(np.float64)
         pullback(((target - value) / len(batch)).astype(machine.dtype)[:, None], None, False)
-        for job in products(net, "baseline", views(shapes, gradient), "batch", part):
+        for job in net.products("baseline", (params, views(shapes, gradient)), "batch", part):
             job()
         moments = state["baseline/first"], state["baseline/second"]
         kernels.adam_update(arena, gradient, moments, self.rate, (0.9, 0.999), 1e-8, step + 1, 0.0, 0.0)

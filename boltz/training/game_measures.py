@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from boltz.arrays import host, numbers
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape, zeros
-from boltz.nn.dense import forward
 from boltz.nn.factors import Place
 from boltz.nn.labelled import Labelled
 from boltz.parallel import ALONE
@@ -60,7 +59,7 @@ def reconstructed(machine: HelmholtzMachine, rows: Array, key: Key) -> tuple[Flo
         shares = coder.given_shares(tape, np.full(len(rows), -1))
         assert shares is not None
         source = factor.hear(Place(name, machine.params, whole, coder.code), shares)
-    value, _ = forward(net, name, machine.params, source, whole)
+    value, _ = net.forward(name, machine.params, source, whole)
     found = zeros(value)
     machine.conditionals[machine.visible].score(value, net.bias(name, machine.params), rows, found)
     return host(found), host(coder.codes(tape, len(rows))).copy()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import boltz.kernels as kernels
 from boltz.arrays import numbers
 from boltz.nn.arena import Part, Tape, size, views, zeros
-from boltz.nn.dense import Net, forward, products, pulled
+from boltz.nn.dense import Net
 from boltz.parallel import Workers, shares
 from boltz.rng import Key
 from boltz.training import optimizers
@@ -119,7 +119,7 @@ class Discriminator:
 
         def work(rows: slice) -> Array:
             part = Part(tape, rows, len(targets))
-            value, _ = forward(self.net, NAME, learner.params, "points", part)
+            value, _ = self.net.forward(NAME, learner.params, "points", part)
             found = zeros(value)
             kernels.bernoulli_score(value, bias, targets[rows], found)
             return found
@@ -131,7 +131,7 @@ class Discriminator:
 
         def work(mine: slice) -> None:
             part = Part(tape, mine, rows)
-            pulled(self.net, NAME, learner.params, part)(self._delta(part), None, True, False)
+            self.net.pulled(NAME, learner.params, part)(self._delta(part), None, True, False)
 
         pool.map(work, shares(rows, learner.arena))
         return tape.get(f"{NAME}/signal", rows, self.units)
@@ -141,11 +141,14 @@ class Discriminator:
 
         def work(mine: slice) -> None:
             part = Part(tape, mine, rows)
-            pulled(self.net, NAME, learner.params, part)(self._delta(part), None, False)
+            self.net.pulled(NAME, learner.params, part)(self._delta(part), None, False)
 
         pool.map(work, shares(rows, learner.arena))
         found = np.zeros_like(learner.arena)
-        pool.map(lambda job: job(), products(self.net, NAME, learner.views(found), "points", tape.whole(rows)))
+        pool.map(
+            lambda job: job(),
+            self.net.products(NAME, (learner.params, learner.views(found)), "points", tape.whole(rows)),
+        )
         return found
 
     def _delta(self, part: Part) -> Array:

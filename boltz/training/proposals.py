@@ -18,7 +18,6 @@ from scipy.special import expit
 from boltz.arrays import host
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape
-from boltz.nn.dense import forward
 from boltz.nn.factors import Place
 from boltz.nn.labelled import Labelled
 from boltz.rng import Key
@@ -88,5 +87,5 @@ def _outputs(machine: HelmholtzMachine, code: Array, shares: Array | None) -> Fl
     if isinstance(factor, Labelled):
         assert shares is not None
         source = factor.hear(Place(name, machine.params, part, source), shares)
-    value, _ = forward(net, name, machine.params, source, part)
+    value, _ = net.forward(name, machine.params, source, part)
     return host(value).astype(np.float64) + host(net.bias(name, machine.params))

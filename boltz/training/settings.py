@@ -413,6 +413,9 @@ class DirectedSettings(Averaged):
     soft_free_bits: bool = setting(
         False, "Weigh each KL term so that it stays from free_bits to 5 % above it.", FREE_BITS
     )
+    dropout: float = setting(
+        0.0, "Share of the units of deterministic layers that a step leaves out; what is measured hears all of them."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -420,6 +423,12 @@ class DirectedSettings(Averaged):
         self._check(("samples", "groups"), 1, 10**6, checks.integer)
         self._check(("alpha", "beta", "sleep_share"), 0, 1)
         self._check(("warmup_epochs", "free_bits"), 0, 1e9)
+        checks.number(self.dropout, "dropout", 0, 0.99)
+        if objective.dreams and self.dropout > 0:
+            raise InputError(
+                f"dropout must be 0 for the objective {self.objective}, in which the machine learns from its own "
+                f"dreams, got {self.dropout:g}."
+            )
         if objective.dreams and (self.warmup_epochs > 0 or self.free_bits > 0):
             raise InputError(f"warmup_epochs and free_bits scale a bound, but the objective {self.objective} has none.")
 

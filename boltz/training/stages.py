@@ -89,6 +89,11 @@ def _objective(plan: Structure, values: Values) -> dict[str, Any]:
 def _one_stage(plan: Structure, settings: DirectedSettings) -> list[Stage]:
     """All of a directed machine at once."""
     check(settings.objective, settings.knobs, plan)
+    if settings.dropout > 0 and not any(plan.widths) and plan.residual is None:
+        raise InputError(
+            f"dropout leaves out units of deterministic layers in the nets of a machine, but this one has none, got "
+            f"{settings.dropout:g}: leave it out, or give the machine such layers."
+        )
     if not plan.layers[0].binary and settings.binarize != "none":
         raise InputError(f"binarize must be none for Gaussian visible units, got {settings.binarize}.")
     return [Stage("joint", settings, Variational(settings))]

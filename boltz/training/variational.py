@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from boltz.arrays import constant, host
 from boltz.kernels.cpu.recorded import recordable
-from boltz.models.helmholtz import HelmholtzMachine
-from boltz.nn.arena import Tape
+from boltz.models.helmholtz import HelmholtzMachine, Structure
+from boltz.nn.arena import Dropout, Tape
 from boltz.nn.dense import SLICE
 from boltz.numerics import log_mean_exp
 from boltz.parallel import Workers, workers
@@ -77,7 +77,7 @@ class Variational:
 
     def recordable(self, machine: HelmholtzMachine) -> bool:
         s, structure = self.settings, machine.structure
-        unscaled = s.warmup_epochs == 0 and s.free_bits == 0 and not structure.own and not structure.flows
+        unscaled = s.warmup_epochs == 0 and s.free_bits == 0 and self._plain(structure)
         nets = [*structure.generative.values(), *structure.recognition.values()]
         widths = [(units - 1) % SLICE + 1 for net in nets for units in net.sizes]  # of the last pieces of products
         tape, rows = Tape(machine.arena), list[int]()
@@ -88,7 +88,12 @@ class Variational:
     def replayable(self, machine: HelmholtzMachine) -> bool:
         learned = self.baseline is not None and self.baseline.learned  # by Adam, which counts its steps
         unscaled = self.settings.warmup_epochs == 0 and self.settings.free_bits == 0
-        return not learned and unscaled and not machine.structure.own and not machine.structure.flows
+        return not learned and unscaled and self._plain(machine.structure)
+
+    def _plain(self, structure: Structure) -> bool:
+        """Whether all that a step does are primitives, the same ones at each step."""
+        own = structure.own or structure.flows or structure.residual is not None
+        return not own and self.settings.dropout == 0
 
     def init(self, machine: HelmholtzMachine, rows: Array, key: Key, total: int) -> RuleState:
         found = {} if self.baseline is None else self.baseline.init(machine, rows, key)
@@ -104,6 +109,8 @@ class Variational:
     ) -> Mapping[str, Array]:
         machine, knobs, n = work.machine, self.settings.knobs, len(batch)
         work.wake.team = pool.count
+        share = self.settings.dropout
+        work.wake.dropout = Dropout(share, clock.key, clock.step) if share else None
         samples = knobs.total if machine.structure.latent else 1
         passes = sampled(machine, work.wake, batch, samples, (clock.key, clock.step), pool, clock.step)
         scales = self._scales(passes, clock.done, state)

@@ -16,7 +16,7 @@ from scipy.stats import bernoulli, norm
 from boltz import kernels
 from boltz.nn.arena import Part, Tape, size, views
 from boltz.nn.conditionals import CONDITIONALS
-from boltz.nn.dense import ACTIVATIONS, Net, forward, products
+from boltz.nn.dense import ACTIVATIONS, Net
 
 SIZES = ((4, 3), (4, 5, 3), (3, 4, 2, 5))
 ROWS = 7
@@ -43,7 +43,7 @@ def outputs_of(net: Net, params: dict[str, Any], x: Any) -> Any:
 def gradient_by(net: Net, params: dict[str, Any], part: Part, add: bool = False) -> dict[str, Floats]:
     """The parameter products that wait on the tape, added to ones or written over them."""
     found = {name: np.ones_like(value) for name, value in params.items()}
-    for job in products(net, "net", found, "x", part, add):
+    for job in net.products("net", (params, found), "x", part, add):
         job()
     return found
 
@@ -62,7 +62,7 @@ def check_pullbacks() -> None:
         for activation in ACTIVATIONS:
             net, params, x, delta, weights = case_of(sizes, activation)
             part = part_of(x)
-            value, pullback = forward(net, "net", params, "x", part)
+            value, pullback = net.forward("net", params, "x", part)
             np.testing.assert_allclose(value + net.bias("net", params), outputs_of(net, params, x), rtol=0, atol=1e-13)
             signal = pullback(delta, weights)
             found = gradient_by(net, params, part)
@@ -85,11 +85,11 @@ def check_pullback_options() -> None:
     for sizes in SIZES:
         net, params, x, delta, weights = case_of(sizes, "tanh")
         whole = part_of(x)
-        _, pullback = forward(net, "net", params, "x", whole)
+        _, pullback = net.forward("net", params, "x", whole)
         signal = np.array(pullback(delta, weights))
         wanted = gradient_by(net, params, whole)
         part = part_of(x)
-        value, pullback = forward(net, "net", params, "x", part)
+        value, pullback = net.forward("net", params, "x", part)
         value[...] = 5.0
         given = delta.copy()
         np.testing.assert_array_equal(pullback(given, None, True, False), signal)
@@ -111,7 +111,7 @@ def check_wide_products() -> None:
     tape = Tape(x)
     tape.get("x", 9, 600)[...] = x
     for rows in (slice(4, 9), slice(0, 4)):
-        _, pullback = forward(net, "net", params, "x", Part(tape, rows, 9))
+        _, pullback = net.forward("net", params, "x", Part(tape, rows, 9))
         pullback(delta[rows], None, False)
     found = gradient_by(net, params, Part(tape, slice(0, 9), 9))
     np.testing.assert_allclose(found["net/0/weight"], x.T @ delta, rtol=0, atol=1e-12)

@@ -37,10 +37,17 @@ PAIRS = (("nade", "nade"), ("made", "made"), ("dense", "nade"), ("made", "factor
 DRAWS = 4000
 
 
+def inside_of(conditionals: str, prior: str, units: int, above: int) -> dict[str, Any]:
+    """The arguments of a belief net, with hidden units where there is a net that has some."""
+    found: dict[str, Any] = {"conditionals": conditionals, "prior": prior}
+    found |= {} if conditionals == "dense" else {"conditional_units": units}
+    return found if prior == "factorial" else found | {"prior_units": above}
+
+
 def machine_of(conditionals: str, prior: str, units: tuple[int, ...] = (3, 2, 2), seed: int = 1) -> Any:
     """A float64 machine with normal parameters and five hidden units in each net of the conditionals, four on top."""
-    inside = {"conditionals": conditionals, "conditional_units": 5, "prior": prior, "prior_units": 4}
-    machine: Any = boltz.sbn(units, **inside).astype(np.float64)  # type: ignore[arg-type]
+    inside = inside_of(conditionals, prior, 5, 4)
+    machine: Any = boltz.sbn(units, **inside).astype(np.float64)
     machine.arena[...] = np.random.default_rng(seed).normal(0, 0.8, machine.arena.size)
     return machine
 
@@ -127,8 +134,8 @@ def check_blocks() -> None:
     """A training has equal bits for one and two threads, and a saved machine comes back as it is."""
     x = np.random.default_rng(2).integers(0, 2, (64, 5)).astype(np.float32)
     for conditionals, prior in (("nade", "made"), ("made", "nade")):
-        inside = {"conditionals": conditionals, "conditional_units": 6, "prior": prior, "prior_units": 6}
-        machine: Any = boltz.sbn([5, 4, 3], x=x, **inside)  # type: ignore[arg-type]
+        inside = inside_of(conditionals, prior, 6, 6)
+        machine: Any = boltz.sbn([5, 4, 3], x=x, **inside)
         runs, before = [], boltz.threads()
         try:
             for threads in (1, 2):

@@ -54,7 +54,7 @@ def test_no_program_is_made_of_their_steps() -> None:
 
 def test_other_machines_say_nothing_of_posteriors() -> None:
     assert "posteriors" not in described(boltz.vae([6, 5], 3).structure)
-    plain = boltz.vae([6, 5], 3, ROWS, posterior="gaussian", flow_steps=9)
+    plain = boltz.vae([6, 5], 3, ROWS, posterior="gaussian")
     assert plain.structure == boltz.vae([6, 5], 3).structure
 
 

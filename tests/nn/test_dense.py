@@ -11,7 +11,7 @@ from checks import directed_nets as checks
 from boltz import kernels
 from boltz.errors import InputError
 from boltz.kernels import reference
-from boltz.nn.dense import SLICE, Net, forward, products, total
+from boltz.nn.dense import SLICE, Net, total
 
 
 def test_pullbacks() -> None:
@@ -55,7 +55,7 @@ def test_a_float32_net_agrees_with_the_reference_products(grey: bool, monkeypatc
         for name in ("product", "contraction"):
             monkeypatch.setattr(kernels, name, getattr(backend, name))
         params, part = checks.params_of(net, np.float32), checks.part_of(x)
-        value, pullback = forward(net, "net", params, "x", part)
+        value, pullback = net.forward("net", params, "x", part)
         value = value.copy()
         pullback(delta, weights, False)
         results.append({"value": value, **checks.gradient_by(net, params, part)})
@@ -69,7 +69,7 @@ def test_a_nan_does_not_get_lost_on_the_way() -> None:
     net, x = Net((50, 140)), sparse(9, 50)
     x[2, 3] = np.nan
     params, part = checks.params_of(net, np.float32), checks.part_of(x)
-    value, pullback = forward(net, "net", params, "x", part)
+    value, pullback = net.forward("net", params, "x", part)
     assert np.isnan(value[2]).all() and np.isfinite(value[:2]).all()
     pullback(np.ones((9, 140), np.float32), None, False)
     assert np.isnan(checks.gradient_by(net, params, part)["net/0/weight"][3]).all()
@@ -88,9 +88,9 @@ def test_products_wait_until_they_are_run() -> None:
     """Nothing is written before a job runs, and jobs may run in any order."""
     net, params, x, delta, weights = checks.case_of((4, 5, 3), "tanh")
     part = checks.part_of(x)
-    forward(net, "net", params, "x", part)[1](delta, weights, False)
+    net.forward("net", params, "x", part)[1](delta, weights, False)
     found = {name: np.full_like(value, 9.0) for name, value in params.items()}
-    jobs = products(net, "net", found, "x", part)
+    jobs = net.products("net", (params, found), "x", part)
     assert all((value == 9).all() for value in found.values())
     for job in reversed(jobs):
         job()

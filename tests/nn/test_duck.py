@@ -16,7 +16,7 @@ from boltz import kernels
 from boltz.kernels import reference
 from boltz.nn.arena import Tape
 from boltz.nn.conditionals import CONDITIONALS
-from boltz.nn.dense import ACTIVATIONS, Net, forward, products
+from boltz.nn.dense import ACTIVATIONS, Net
 
 
 def bare(value: Any) -> Any:
@@ -98,13 +98,13 @@ def test_nets_take_any_array_type(activation: str, binary: bool) -> None:
     net, params, x, delta, weights = checks.case_of((4, 5, 3), activation)
     x = (x > 0).astype(float) if binary else x
     wanted_part = checks.part_of(x)
-    wanted, pullback = forward(net, "net", params, "x", wanted_part)
+    wanted, pullback = net.forward("net", params, "x", wanted_part)
     wanted, signal = wanted.copy(), pullback(delta, weights)
     gradient = checks.gradient_by(net, params, wanted_part)
     tape = Tape(Duck(np.empty(0)))
     tape.get("x", *x.shape)[...] = Duck(x)
     ducks = {name: Duck(value) for name, value in params.items()}
-    value, pullback = forward(net, "net", ducks, "x", tape.whole(len(x)))
+    value, pullback = net.forward("net", ducks, "x", tape.whole(len(x)))
     assert isinstance(value, Duck)
     np.testing.assert_allclose(value.inner, wanted, rtol=0, atol=1e-14)
     found_signal = pullback(Duck(delta), Duck(weights))
@@ -112,7 +112,7 @@ def test_nets_take_any_array_type(activation: str, binary: bool) -> None:
     np.testing.assert_allclose(found_signal.inner, signal, rtol=0, atol=1e-14)
     found = {name: Duck(np.zeros_like(value)) for name, value in params.items()}
     for add in (False, True):
-        for job in products(net, "net", found, "x", tape.whole(len(x)), add):
+        for job in net.products("net", (params, found), "x", tape.whole(len(x)), add):
             job()
     for name in gradient:
         np.testing.assert_allclose(found[name].inner, 2 * gradient[name], rtol=0, atol=1e-13)

@@ -21,6 +21,9 @@ RUNS: dict[str, Callable[[Path], Any]] = {
     "vae": lambda out: plain_train(boltz.vae([9, 6], 2), ROWS, out, **SETTINGS),
     "made": lambda out: plain_train(boltz.made(9, [5], masks=2), ROWS, out, **SETTINGS),
     "vlae": lambda out: plain_train(boltz.vae([9, 5], 2, decoder="pixelcnn", prior="flow"), ROWS, out, **SETTINGS),
+    "resnet": lambda out: plain_train(
+        boltz.vae([9, 5], 2, encoder="resnet", residual_maps=(2,)), ROWS, out, dropout=0.2, **SETTINGS
+    ),
     "dbn": lambda out: plain_train(boltz.dbn([9, 4, 3]), ROWS, out, pretrain_epochs=1, **SETTINGS),
     "classifier": lambda out: boltz.fine_tune(boltz.dbm([9, 4, 3]), ROWS, np.arange(30) % 3, out=out, **SETTINGS),
 }

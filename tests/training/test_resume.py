@@ -86,6 +86,10 @@ KINDS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "lossy": (lambda: boltz.vae([6, 4], 2, ROWS, decoder="pixelcnn", prior="flow", image=(2, 3), flow_widths=[3]), {
         "optimizer": "adamax", "free_bits": 0.4, "soft_free_bits": True, "averaging": "exponential"
     }),
+    "resnet": (lambda: boltz.vae([6, 4], 2, ROWS, encoder="resnet", residual_maps=(2,), image=(2, 3)), {
+        "dropout": 0.3, "samples": 2, "objective": "iwae"
+    }),
+    "dropout": (lambda: boltz.sbn([6, 4, 3], [5], ROWS), {"dropout": 0.3, "objective": "vimco", "samples": 3}),
     "up-down pcd": (lambda: boltz.dbn([6, 4, 3], ROWS), {"pretrain_epochs": 1, "k": 2, "optimizer": "nesterov"}),
     "up-down cd": (lambda: boltz.dbn([6, 4, 3], ROWS), {"rule": "cd", "pretrain_epochs": 1, "k": 1, "momentum": 0.5}),
 }  # fmt: skip
