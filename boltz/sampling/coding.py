@@ -168,7 +168,7 @@ class Coder:
 
     def gradient(self, tape: Tape, rows: int, pool: Workers) -> Array:
         """The derivative by its parameters, flat, after a way back."""
-        found = np.zeros_like(self.machine.arena[self.start :])
+        found = np.empty_like(self.machine.arena[self.start :])  # all of which is written
         named, whole, last = views(self.shapes, found), tape.whole(rows), self.trunk.depth
         hidden, delta = whole.get(HIDDEN, self.trunk.sizes[-1]), whole.get(f"{CODED}/delta", 2 * self.units)
         jobs = self.trunk.products(self.name, (self.machine.params, named), ROWS, whole)

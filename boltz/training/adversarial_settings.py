@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from boltz import checks
 from boltz.training.meaning import above_zero, again, among, explained, setting
@@ -75,13 +76,18 @@ class AdversarialSettings(Averaged):
 
     def of_player(self, rate: float, own: bool = True) -> Common:
         """The settings of one player's steps at the start; own: with the optimizer of the game."""
-        found = replace(self, l2=0.0, l1=0.0, l1b=0.0, max_norm=0.0, learning_rate=rate)
-        if not own:
-            return found
-        momentum = self.game_momentum
-        found = replace(found, optimizer=self.game_optimizer, momentum=momentum, initial_momentum=momentum)
-        return replace(found, adam_beta1=momentum, adam_second=0.0)
+        return _of_player(self, rate, own)
 
     def noise_at(self, done: float) -> float:
         """Standard deviation of the noise at the discriminators' input after so many epochs."""
         return self.input_noise * (max(1 - done / self.noise_epochs, 0.0) if self.noise_epochs else 1.0)
+
+
+@lru_cache(maxsize=64)  # of the runs at work; a long process sees any number of settings
+def _of_player(settings: AdversarialSettings, rate: float, own: bool) -> Common:
+    found = replace(settings, l2=0.0, l1=0.0, l1b=0.0, max_norm=0.0, learning_rate=rate)
+    if not own:
+        return found
+    momentum = settings.game_momentum
+    found = replace(found, optimizer=settings.game_optimizer, momentum=momentum, initial_momentum=momentum)
+    return replace(found, adam_beta1=momentum, adam_second=0.0)

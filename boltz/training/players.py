@@ -144,7 +144,7 @@ class Discriminator:
             self.net.pulled(NAME, learner.params, part)(self._delta(part), None, False)
 
         pool.map(work, shares(rows, learner.arena))
-        found = np.zeros_like(learner.arena)
+        found = np.empty_like(learner.arena)  # all of which is written
         pool.map(
             lambda job: job(),
             self.net.products(NAME, (learner.params, learner.views(found)), "points", tape.whole(rows)),
