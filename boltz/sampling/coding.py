@@ -166,9 +166,8 @@ class Coder:
 
         pool.map(work, self.parts(tape, rows))
 
-    def gradient(self, tape: Tape, rows: int, pool: Workers) -> Array:
-        """The derivative by its parameters, flat, after a way back."""
-        found = np.empty_like(self.machine.arena[self.start :])  # all of which is written
+    def gradient(self, tape: Tape, rows: int, pool: Workers, found: Array) -> Array:
+        """found := the derivative by its parameters, flat, after a way back."""
         named, whole, last = views(self.shapes, found), tape.whole(rows), self.trunk.depth
         hidden, delta = whole.get(HIDDEN, self.trunk.sizes[-1]), whole.get(f"{CODED}/delta", 2 * self.units)
         jobs = self.trunk.products(self.name, (self.machine.params, named), ROWS, whole)

@@ -52,6 +52,7 @@ class GameWorkspace:
     rows: Tape = field(init=False)
     labelled: Tape = field(init=False)
     heard: dict[str, Tape] = field(init=False)
+    own: Array = field(init=False)
 
     def __post_init__(self) -> None:
         if on_device(self.machine.arena):
@@ -61,6 +62,7 @@ class GameWorkspace:
         self.named = self.machine.views(self.gradient)
         self.coder = Coder(self.machine)
         self.rows, self.labelled = Tape(arena), Tape(arena)
+        self.own = np.empty_like(arena[self.coder.start :])
         self.heard = {name: Tape(arena) for name in ("game/code", "game/label")}
 
 
@@ -143,11 +145,11 @@ class Adversarial:
         pool.map(lambda part: coder.encode(part), coder.parts(work.rows, len(batch)))
         signals = [self._played(work, match, state, clock, pool) for match in self._matches(work, labels, clock)]
         coder.pull(work.rows, len(batch), (signals[0][:, : coder.units], *signals[1:]), pool)
-        self.generator.step(encoder_of(coder), coder.gradient(work.rows, len(batch), pool), state, at, pool)
+        self.generator.step(encoder_of(coder), coder.gradient(work.rows, len(batch), pool, work.own), state, at, pool)
         if clock.taught is not None and coder.game.inferred:
             self._teach(work, clock, pool)
             self.teacher.step(
-                encoder_of(coder), coder.gradient(work.labelled, len(clock.taught[0]), pool), state, at, pool
+                encoder_of(coder), coder.gradient(work.labelled, len(clock.taught[0]), pool, work.own), state, at, pool
             )
         pool.map(lambda part: coder.encode(part), coder.parts(work.rows, len(batch)))
         self._reconstruct(work, batch, labels, pool)
@@ -252,7 +254,7 @@ class Adversarial:
 
         pool.map(work_on, coder.parts(work.rows, n))
         coder.pull(work.rows, n, (by_code, *by_shares), pool)
-        work.gradient[coder.start :] = coder.gradient(work.rows, n, pool)
+        coder.gradient(work.rows, n, pool, work.gradient[coder.start :])
         pool.map(lambda job: job(), self._decoder_products(work, given, n))
 
     def _decoder_products(self, work: GameWorkspace, given: Array | None, n: int) -> list[Any]:

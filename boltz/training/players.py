@@ -137,14 +137,14 @@ class Discriminator:
         return tape.get(f"{NAME}/signal", rows, self.units)
 
     def gradient(self, learner: Learner, tape: Tape, rows: int, pool: Workers) -> Array:
-        """Derivative of the summed log-probabilities by the parameters, flat, after `told`."""
+        """Derivative of the summed log-probabilities by the parameters, flat, after `told`; it is on the tape."""
 
         def work(mine: slice) -> None:
             part = Part(tape, mine, rows)
             self.net.pulled(NAME, learner.params, part)(self._delta(part), None, False)
 
         pool.map(work, shares(rows, learner.arena))
-        found = np.empty_like(learner.arena)  # all of which is written
+        found = tape.get("gradient", 1, learner.arena.size)[0]
         pool.map(
             lambda job: job(),
             self.net.products(NAME, (learner.params, learner.views(found)), "points", tape.whole(rows)),
