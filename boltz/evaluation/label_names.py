@@ -1,0 +1,55 @@
+"""Classes of any kind, text or numbers, and the numbers that an adversarial autoencoder has for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.data.labels import Labels
+from boltz.errors import InputError
+from boltz.training.description import RunDescription
+
+UNLABELLED, MOST = -1, 1000
+ENTRY = "labels"  # of run.toml
+
+
+def numbered(labels: Labels, classes: int | None = None) -> tuple[tuple[Any, ...], NDArray[np.int64]]:
+    """The classes of labels (rows,) in sorted order, and the number of each row's, -1 for unlabelled rows.
+
+    Rows are unlabelled by -1 beside at least two numbers from 0. classes: how many there must be; whole numbers below
+    it stay as they are, so that a class may have no row. Raises InputError.
+    """
+    found = np.asarray(labels)
+    values = np.unique(found)
+    if found.dtype.kind in "iuf" and (values >= 0).sum() > 1 and values[0] == UNLABELLED:
+        values = values[1:]
+    names = tuple(values.tolist())
+    if classes is not None and classes != len(names):
+        whole = all(isinstance(name, int) or name == int(name) for name in names) if found.dtype.kind in "iuf" else False
+        if not whole or not 0 <= names[0] <= names[-1] < classes:
+            raise InputError(f"--classes must be {len(names)}, the number of classes of the data, got {classes}.")
+        names = tuple(range(classes))
+    if not 2 <= len(names) <= MOST:
+        raise InputError(f"the labels must be of 2 to {MOST:,} classes, got {len(names):,}.")
+    return names, numbers_of(found, names)
+
+
+def numbers_of(labels: Labels, names: tuple[Any, ...]) -> NDArray[np.int64]:
+    """The number of the class of each label (rows,), -1 for one that is none of the names."""
+    place = {name: i for i, name in enumerate(names)}
+    return np.array([place.get(label, UNLABELLED) for label in np.asarray(labels).tolist()], np.int64)
+
+
+def names_of(run: RunDescription, count: int) -> tuple[Any, ...]:
+    """The classes of so many labels that a run was taught, 0, 1 and so on where it says none."""
+    names = taught_names(run)
+    return names if len(names) == count else tuple(range(count))
+
+
+def taught_names(run: RunDescription) -> tuple[Any, ...]:
+    """The classes that a run was taught, nothing where it says none."""
+    found = run.part(ENTRY).get("names")
+    plain = isinstance(found, list) and all(isinstance(name, str | int | float) for name in found)
+    return tuple(found) if plain and isinstance(found, list) else ()
