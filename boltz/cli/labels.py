@@ -47,6 +47,9 @@ class Told:
         return data if self.numbers is None else replace(data, labels=self.numbers)
 
 
+NOBODY = Told()
+
+
 def told_labels(data: Data, values: Mapping[str, Any], model: Model | None = None) -> Told:
     """The labels that a machine is told, as the options of an aae ask for; raises InputError.
 
@@ -57,9 +60,9 @@ def told_labels(data: Data, values: Mapping[str, Any], model: Model | None = Non
     clusters = game is None and bool(values.get("clusters"))
     few = values.get("labelled", ALL)
     if told == "none" or clusters:
-        return Told()
+        return NOBODY
     if data.labels is None and told == "inferred" and game is not None and few == ALL:
-        return Told()
+        return NOBODY
     if data.labels is None:
         where = "name their column with --label-column, or take an .npz file with y_train beside x_train"
         without = "; for labels without any data, give --clusters" if told == "inferred" else ""

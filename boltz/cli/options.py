@@ -31,9 +31,9 @@ from boltz.cli.common import (
 )
 from boltz.cli.machines import MACHINES, having
 from boltz.errors import InputError
-from boltz.networks.settings import FineTuneSettings
 from boltz.models.helmholtz import CODERS
 from boltz.models.helmholtz import TOLD as LABELS
+from boltz.networks.settings import FineTuneSettings
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.nn.dense import ACTIVATIONS
 from boltz.training import meaning

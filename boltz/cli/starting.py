@@ -11,7 +11,7 @@ import click
 
 from boltz import checks
 from boltz.cli.common import said, say
-from boltz.cli.labels import Told, told_labels
+from boltz.cli.labels import NOBODY, Told, told_labels
 from boltz.cli.machines import MACHINES, hidden_kinds, pathways_of, plain_layers
 from boltz.cli.options import SHAPE, USUAL, Table, chosen, text, word
 from boltz.data import Data, load, splits
@@ -66,7 +66,7 @@ class Start:
     tests: int = 0
     plan: Plan | None = None
     recipe: str = ""
-    told: Told = Told()
+    told: Told = NOBODY
 
     @property
     def how(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How far two ways to part rows into groups agree: mutual information, adjusted for chance (Vinh, Epps & Bailey 2010)."""
+"""How far two groupings of rows agree: mutual information, adjusted for chance (Vinh, Epps & Bailey 2010)."""
 
 from __future__ import annotations
 

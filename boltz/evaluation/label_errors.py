@@ -13,10 +13,10 @@ from boltz import checks, html
 from boltz.errors import InputError
 from boltz.evaluation.agreement import adjusted_mutual_information
 from boltz.evaluation.classifier import binomial_interval
+from boltz.evaluation.label_names import UNLABELLED, names_of
 from boltz.evaluation.trained import Trained, trained
 from boltz.foreign import shown
 from boltz.sampling.inferred import label_probabilities, playing
-from boltz.evaluation.label_names import UNLABELLED, names_of
 
 Array = NDArray[Any]
 Labels = NDArray[Any]
@@ -28,7 +28,7 @@ class LabelErrors:
 
     - wrong, rows: how many rows are wrong, and how many have a label.
     - names: the class that each inferred label stands for.
-    - validation_rows: how many rows named clusters, 0 for a machine that was taught classes.
+    - validation_rows: how many rows named clusters, 0 for a machine that was taught classes; named_by: which these are.
 
     Of clusters, each has the class of the validation row that is the most probable one in it (Makhzani et al. 2016,
     section 6), and beside it stand:
@@ -48,6 +48,7 @@ class LabelErrors:
     validation_rows: int = 0
     majority_error: float | None = None
     mutual_information: float | None = None
+    named_by: str = "validation rows"
 
     @property
     def clusters(self) -> bool:
@@ -63,6 +64,7 @@ class LabelErrors:
             "interval": list(self.interval),
             "names": list(self.names),
             "validation_rows": self.validation_rows,
+            "named_by": self.named_by if self.clusters else None,
             "majority_error": self.majority_error,
             "mutual_information": self.mutual_information,
         }
@@ -78,11 +80,12 @@ class LabelErrors:
         found = f"Inferred labels: {100 * self.error:.2f} % wrong ({of}), 95 % interval {low} to {high} %."
         if self.majority_error is None or self.mutual_information is None:
             return [found]
-        named = f"each of {len(self.names)} clusters has the class of the most confident of {self.validation_rows:,} rows"
+        others = f"{self.validation_rows:,} {self.named_by}"
+        named = f"each of {len(self.names)} clusters has the class of the most confident of {others}"
         return [
             f"{found[:-1]}, where {named}.",
-            f"With the class of most rows of each cluster {100 * self.majority_error:.2f} % are wrong; adjusted mutual "
-            f"information of clusters and classes {self.mutual_information:.3f}.",
+            f"With the class of most of these rows in each cluster {100 * self.majority_error:.2f} % are wrong; adjusted "
+            f"mutual information of clusters and classes {self.mutual_information:.3f}.",
         ]
 
     def _repr_html_(self) -> str:
@@ -109,7 +112,8 @@ def label_errors(model: Any, x: Any, y: Any, validation: Any = None, classes: An
         raise InputError("classes are those that were taught, but validation names clusters: give one of both.")
     if not isinstance(validation, Sequence) or len(validation) != 2:
         raise InputError(f"validation must be a pair (x, y) of rows and labels, got {checks.brief(validation)}.")
-    return cluster_errors(known, labelled_rows(found.model, *validation, ("validation[0]", "validation[1]")))
+    others, theirs = validation
+    return cluster_errors(known, labelled_rows(found.model, others, theirs, ("validation[0]", "validation[1]")))
 
 
 @dataclass(frozen=True)
@@ -153,15 +157,15 @@ def _refuse_strangers(names: tuple[Any, ...], labels: Labels) -> None:
         )
 
 
-def cluster_errors(known: Known, validation: Known) -> LabelErrors:
-    """The errors of clusters that validation rows name."""
+def cluster_errors(known: Known, validation: Known, named_by: str = "validation rows") -> LabelErrors:
+    """The errors of clusters that other rows name."""
     confident = tuple(validation.labels[validation.probabilities.argmax(axis=0)].tolist())
     cluster = known.probabilities.argmax(axis=1)
     predicted = _named(confident, cluster)
     majority = _share(_named(_majority(validation, confident), cluster), known.labels)[0]
     agreement = adjusted_mutual_information(cluster, known.labels)
     shares = _share(predicted, known.labels)
-    return LabelErrors(*shares, confident, predicted, len(validation.labels), majority, agreement)
+    return LabelErrors(*shares, confident, predicted, len(validation.labels), majority, agreement, named_by)
 
 
 def _majority(validation: Known, otherwise: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -22,13 +22,12 @@ def numbered(labels: Labels, classes: int | None = None) -> tuple[tuple[Any, ...
     it stay as they are, so that a class may have no row. Raises InputError.
     """
     found = np.asarray(labels)
-    values = np.unique(found)
-    if found.dtype.kind in "iuf" and (values >= 0).sum() > 1 and values[0] == UNLABELLED:
-        values = values[1:]
-    names = tuple(values.tolist())
+    names: tuple[Any, ...] = tuple(np.unique(found).tolist())
+    numbers = found.dtype.kind in "iuf"
+    if numbers and names[0] == UNLABELLED and len(names) > 2:
+        names = names[1:]
     if classes is not None and classes != len(names):
-        whole = all(isinstance(name, int) or name == int(name) for name in names) if found.dtype.kind in "iuf" else False
-        if not whole or not 0 <= names[0] <= names[-1] < classes:
+        if not numbers or not all(name == int(name) for name in names) or not 0 <= names[0] <= names[-1] < classes:
             raise InputError(f"--classes must be {len(names)}, the number of classes of the data, got {classes}.")
         names = tuple(range(classes))
     if not 2 <= len(names) <= MOST:
@@ -43,13 +42,13 @@ def numbers_of(labels: Labels, names: tuple[Any, ...]) -> NDArray[np.int64]:
 
 
 def names_of(run: RunDescription, count: int) -> tuple[Any, ...]:
-    """The classes of so many labels that a run was taught, 0, 1 and so on where it says none."""
-    names = taught_names(run)
-    return names if len(names) == count else tuple(range(count))
-
-
-def taught_names(run: RunDescription) -> tuple[Any, ...]:
-    """The classes that a run was taught, nothing where it says none."""
+    """The classes of so many labels that a run was taught, 0, 1 and so on where it names none."""
     found = run.part(ENTRY).get("names")
-    plain = isinstance(found, list) and all(isinstance(name, str | int | float) for name in found)
-    return tuple(found) if plain and isinstance(found, list) else ()
+    plain = isinstance(found, list) and len(found) == count and all(isinstance(x, str | int | float) for x in found)
+    return tuple(found) if plain and isinstance(found, list) else tuple(range(count))
+
+
+def was_taught(run: RunDescription) -> bool:
+    """Whether a run was taught labels."""
+    known = run.part(ENTRY).get("labelled")
+    return isinstance(known, int) and known > 0

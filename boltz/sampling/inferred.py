@@ -24,6 +24,7 @@ from boltz.sampling.sample import sample
 
 Array = NDArray[Any]
 TOGETHER = 4096  # rows in memory at a time
+NONE_INFERRED = "model must infer labels: build it with labels='inferred' or clusters=...."
 
 
 def label_probabilities(model: Any, x: Any, name: str = "x") -> Array:
@@ -34,7 +35,7 @@ def label_probabilities(model: Any, x: Any, name: str = "x") -> Array:
     """
     machine, game = playing(model)
     if not game.inferred:
-        raise InputError("model must infer labels: build it with labels='inferred' or clusters=....")
+        raise InputError(NONE_INFERRED)
     rows, found = visible_rows(machine, x, name), []
     with workers(machine.arena) as pool:
         for first in range(0, len(rows), TOGETHER):
@@ -43,6 +44,14 @@ def label_probabilities(model: Any, x: Any, name: str = "x") -> Array:
             pool.map(coder.encode, coder.parts(tape, len(some)))
             found.append(host(coder.shares(tape, len(some))).copy())
     return np.concatenate(found)
+
+
+def label_units(model: Any) -> list[tuple[str, int]]:
+    """The name and the number of the labels that a machine infers; raises InputError where it infers none."""
+    _, game = playing(model)
+    if not game.inferred:
+        raise InputError(NONE_INFERRED)
+    return [("labels", game.labels)]
 
 
 def samples_with_labels(model: Any, labels: Any, style: Any = None, seed: int = 0) -> Array:
