@@ -90,13 +90,13 @@ SHAPE = {
     "classes": "How many classes the labels are of, where the data do not hold rows of all.",
     "clusters": "How many clusters the encoder infers, without any labels.",
     "embed": "Each inferred label is a point that is added to the code, or the decoder hears it beside the code.",
-    "encoder": "Codes are outputs of a net (deterministic), draws around them (gaussian), or outputs of a net that hears "
-    "noise (implicit).",
+    "encoder": "Codes are outputs of a net (deterministic), draws around them (gaussian), or outputs of a net that "
+    "hears noise (implicit).",
     "noise": "Units of the noise that an implicit encoder hears.",
 }
 LEARNT = {
-    "labelled": "How many training rows keep their labels, the same number of each class, drawn by --seed; a number, or "
-    "all.",
+    "labelled": "How many training rows keep their labels, the same number of each class, drawn by --seed; a number, "
+    "or all.",
 }
 SAMPLES_A_ROW = "Importance samples a row for the test log-likelihood; 0 enumerates at most 14 hidden units, and"
 MEASUREMENT = {
@@ -149,8 +149,8 @@ OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
     "aae": {
         "layers": "Units of the deterministic layers of the encoder, from the bottom, mirrored in the decoder.",
         "latent": "Units of the code.",
-        "prior": "What codes are matched to: a normal distribution, a mixture of Gaussians on a circle or a swiss roll, "
-        "both of two units, or a uniform one from -1 to 1. A swiss roll has no likelihood.",
+        "prior": "What codes are matched to: a normal distribution, a mixture of Gaussians on a circle or a swiss "
+        "roll, both of two units, or a uniform one from -1 to 1. A swiss roll has no likelihood.",
         "evaluation_samples": "Importance samples a row for the test log-likelihood; 0 takes 1,000.",
     },
     "vlae": {

@@ -140,12 +140,13 @@ def diagnosed(found: Trained, given: tuple[Data, str | None], asked: Asked, prog
     if model.undirected is not None:
         progress(f"running chains for {asked.sweeps:,} sweeps", 0, 0)
     told = judged(model, x, particles, asked.sweeps, asked.seed, settings or None)
-    beyond = learnt(model, x, asked.seed)
+    game = model.kind == "aae"  # which learns to match a prior: what few samples say of its likelihood means little
+    beyond = None if game else learnt(model, x, asked.seed)
     told = told if beyond is None else told.extended(beyond)
     layers = layers_of(model, x, asked.seed, steps(progress, "what each layer adds"))
     told = told.extended(*map(LayerGain.finding, layers), layer_gains=[each.as_dict() for each in layers])
     lacking = [why] if (why := untold(model, x)) else []
-    told = told.extended(*overfitting(found, asked.seed))
+    told = told.extended(*(() if game else overfitting(found, asked.seed)))
     told = with_codes(told, model, x, asked.seed)
     both = None if asked.wanted is None else _measured_log_z(model, asked.wanted, asked.seed, progress)
     if views := view_uses(model, x, None if both is None else both.estimate, asked.seed):

@@ -84,8 +84,8 @@ class LabelErrors:
         named = f"each of {len(self.names)} clusters has the class of the most confident of {others}"
         return [
             f"{found[:-1]}, where {named}.",
-            f"With the class of most of these rows in each cluster {100 * self.majority_error:.2f} % are wrong; adjusted "
-            f"mutual information of clusters and classes {self.mutual_information:.3f}.",
+            f"With the class of most of these rows in each cluster {100 * self.majority_error:.2f} % are wrong; "
+            f"adjusted mutual information of clusters and classes {self.mutual_information:.3f}.",
         ]
 
     def _repr_html_(self) -> str:

@@ -22,13 +22,17 @@ def with_codes(found: Diagnosis, model: Model, x: Array, seed: int) -> Diagnosis
     if model.kind != "aae" or model.directed is None:
         return found
     told = matched(model.directed, x, Key.from_seed(seed).derive("codes"))
-    near = f"{told.covered:.0%} of the draws of the prior have a code near them, and {told.inside:.0%} of the codes a draw"
+    near = (
+        f"{told.covered:.0%} of the draws of the prior have a code near them, and {told.inside:.0%} of the codes a draw"
+    )
     test = f"kernel distance {told.test.distance:.3f}, p = {told.test.p_value:.3f}"
     if told.covered < COLLAPSED:
         sentence = f"Mode collapse: {near} ({test}), so that samples come from where no row is."
         finding = Finding("codes", "bad", told.covered, sentence, SPREAD)
     elif told.test.differ:
-        finding = Finding("codes", "attention", told.covered, f"Codes are told apart from the prior ({test}): {near}.", LONGER)
+        finding = Finding(
+            "codes", "attention", told.covered, f"Codes are told apart from the prior ({test}): {near}.", LONGER
+        )
     else:
         finding = Finding("codes", "fine", told.covered, f"Codes are not told apart from the prior ({test}): {near}.")
     findings = [finding]
