@@ -39,7 +39,7 @@ def test_wrong_arguments() -> None:
     for words, wrong in (
         ("samples must be", {"samples": 0}),
         ("validation", {"validation": np.eye(3)}),
-        ("x must hold at least one row", {"x": x[:0]}),
+        ("x must have at least one row", {"x": x[:0]}),
     ):
         with pytest.raises(boltz.InputError, match=words):
             boltz.parzen_window(model, **({"x": x, "validation": x} | wrong))
