@@ -43,6 +43,7 @@ SMALL = {
     "--epochs": "1",
     "--error": "9",
     "--few": "50",
+    "--labelled": "20",
     "--minutes": "0.1",
     "--pretrain-epochs": "1",
     "--row-betas": "20",
