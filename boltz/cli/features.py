@@ -101,11 +101,9 @@ def features(path: Path, as_json: bool, **options: Any) -> None:
         mask = mask_from(options["mask"], len(rows), rows.data.x.shape[1] // rows.data.states)
         mask = np.repeat(mask, rows.data.states, axis=1)
         rows = rows.masked(mask if rows.mask is None else mask.astype(bool) & rows.mask)
-    columns = [f"{name}_{i}" for name, count in units for i in range(1, count + 1)]
-    labels, names = rows.data.labels, names_of(description_at(path), units[0][1]) if inferred else ()
-    columns = [f"label_{name}" for name in names] if inferred else columns
+    labels, columns = rows.data.labels, _columns(path, units, inferred)
     others = ({} if labels is None else {"labels": labels}) | ({"layers": _names(units)} if layer == "all" else {})
-    others |= {"classes": np.array(names)} if inferred else {}
+    others |= {"classes": np.array(names_of(description_at(path), units[0][1]))} if inferred else {}
     if inferred and rows.mask is not None:
         raise InputError("--layer labels is of rows that are known in full.")
     began, width = time.monotonic(), max(rows.data.x.shape[1], len(columns))
@@ -115,8 +113,8 @@ def features(path: Path, as_json: bool, **options: Any) -> None:
     ):
         for place in chunks(len(rows), width):
             seen = rows.seen(place)
-            found = boltz.label_probabilities(model, seen) if inferred else None
-            write(boltz.features(model, seen, layer, **rows.known(place)) if found is None else found)
+            known = rows.known(place)
+            write(boltz.label_probabilities(model, seen) if inferred else boltz.features(model, seen, layer, **known))
     result = {
         "out": str(out),
         **rows.about,
@@ -128,6 +126,16 @@ def features(path: Path, as_json: bool, **options: Any) -> None:
     shown = " + ".join(f"{name} ({count})" for name, count in units)
     what = "probabilities" if inferred else "posterior means"
     emit(result, as_json, f"{out}: {len(rows):,} rows of {rows.data.name}, {what} of {shown}")
+
+
+def _columns(path: Path, units: list[tuple[str, int]], inferred: bool) -> list[str]:
+    """The names of the columns: units by layer and number, or inferred labels by their classes."""
+    from boltz.evaluation.label_names import names_of
+    from boltz.training.description import description_at
+
+    if inferred:
+        return [f"label_{name}" for name in names_of(description_at(path), units[0][1])]
+    return [f"{name}_{i}" for name, count in units for i in range(1, count + 1)]
 
 
 def _layer(text: str, names: list[str]) -> str | int:

@@ -295,7 +295,7 @@ MACHINES: dict[str, Machine] = {
             {},
             {"evaluation_samples": 0},
             "an adversarial autoencoder, whose codes match a prior by a game, and which may hear or infer labels",
-            "--layers 200 --latent 8 --epochs 20 --labels inferred --labelled 100 --out game",
+            "--layers 200 --labels inferred --epochs 20 --out game",
         ),
         Machine(
             "pixelcnn",

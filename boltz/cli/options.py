@@ -163,16 +163,16 @@ OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
     "made": {"layers": "Units of the deterministic layers, from the bottom."},
 }  # model -> texts of its options where they say more, or something else, than those of all models
 TRAINED = (AdversarialSettings, DirectedSettings, BeliefSettings, Settings)  # by the machines
-BY_LABELS = Need("{labels} inferred", lambda v: v["labels"] == "inferred")
+BY_LABELS = Need("{labels} inferred", lambda v: v.get("labels", "inferred") == "inferred")
 NEEDS = meaning.needs(*TRAINED) | {
     "prior_sigma": Need("{prior} normal", lambda v: v["prior"] == "normal"),
     "classes": Need("{labels}", lambda v: v["labels"] != "none"),
-    "labelled": Need("{labels} inferred or prior", lambda v: v["labels"] in ("inferred", "prior")),
+    "labelled": Need("{labels} inferred or prior", lambda v: v.get("labels", "prior") in ("inferred", "prior")),
     "embed": Need("{labels} inferred or {clusters}", lambda v: v["labels"] == "inferred" or v["clusters"]),
     "noise": Need("{encoder} implicit", lambda v: v["encoder"] == "implicit"),
     "label_rate": BY_LABELS,
     "labelled_batch": BY_LABELS,
-    "head_distance": Need("{embed}", lambda v: v["embed"]),
+    "head_distance": Need("{embed}", lambda v: v.get("embed", True)),
     **dict.fromkeys(
         ("flow_steps", "flow_widths"),
         Need(

@@ -124,9 +124,10 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
 
     model = model_of(path).to(options["device"])
     if options["label"] is not None:
-        from boltz.cli.labelled_samples import labelled_samples
+        from boltz.evaluation.labelled_samples import ENDINGS, labelled_samples
 
-        told = labelled_samples(path, model, options, given(ctx))
+        out = free_file(options["out"] or Path("samples.npz"), ENDINGS, options["force"])
+        told = labelled_samples(path, model, options, given(ctx), out, said)
         (count, columns) = told["layers"][model.visible]
         emit(told, as_json, f"{told['out']}: {model.visible} {count} x {columns}")
         return

@@ -11,7 +11,6 @@ import click
 
 from boltz import checks
 from boltz.cli.common import said, say
-from boltz.cli.labels import NOBODY, Told, told_labels
 from boltz.cli.machines import MACHINES, hidden_kinds, pathways_of, plain_layers
 from boltz.cli.options import SHAPE, USUAL, Table, chosen, text, word
 from boltz.data import Data, load, splits
@@ -28,6 +27,7 @@ from boltz.evaluation.evaluate import samples_for
 from boltz.evaluation.log_z import Annealing
 from boltz.evaluation.per_unit import visible_words
 from boltz.evaluation.reading import COLUMNS, KIND, columns_note, other_rows, reading, with_columns
+from boltz.evaluation.told_labels import NOBODY, Told, told_labels
 from boltz.evaluation.trained import model_of
 from boltz.evaluation.training_rows import Read, read_views
 from boltz.models.files import Model
@@ -95,6 +95,8 @@ def prepared(options: Options) -> Start:
     settings = MACHINES[kind].settings_from(values)
     evaluation = _evaluation(options, values, settings.seed)
     told = told_labels(data, values, first)
+    if told.note:
+        say(told.note)
     data, values = told.of(data), values | ({"classes": len(told.names)} if told.names and first is None else {})
     model = _built(kind, values, data) if first is None else _fitting(first, data, f"the machine of {origin}")
     _refuse_for_documents(model, options)

@@ -9,7 +9,7 @@ import numpy as np
 from boltz.data import Data
 from boltz.data.dataset import known_in_full, only, parted
 from boltz.evaluation.label_errors import LabelErrors, cluster_errors, labelled_rows, taught_errors
-from boltz.evaluation.label_names import was_taught
+from boltz.evaluation.label_names import names_of, was_taught
 from boltz.evaluation.reading import loaded
 from boltz.evaluation.rows import visible_rows
 from boltz.evaluation.trained import Trained
@@ -31,6 +31,8 @@ def inferred_errors(found: Trained, data: Data, x: Any) -> LabelErrors | None:
     if game is None or not game.inferred or data.labels is None or data.known is not None:
         return None
     if was_taught(found.run):
+        if not set(data.labels.tolist()) & set(names_of(found.run, game.labels)):
+            return None  # the rows name their classes in another way
         return taught_errors(found, labelled_rows(found.model, x, data.labels))
     named = _naming(found)
     if named is None:

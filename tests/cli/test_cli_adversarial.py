@@ -189,4 +189,4 @@ def test_a_run_goes_on_with_its_labels(labelled: Path) -> None:
     found = invoke("train", "--resume", "r")
     assert found.exit_code == 0, found.stderr
     assert np.array_equal(boltz.load("r").arena, whole.model.arena)
-    assert "Inferred labels" in found.stderr or "no log-likelihood" in found.stderr
+    assert "Inferred labels" not in found.stderr  # classes 0, 1 and 2 are not those of the data, 3, 5 and 8

@@ -195,6 +195,8 @@ def other(model: str, name: str) -> Any:
         return not default
     if name == "prior" and model in ("sbn", "aae"):
         return "nade" if model == "sbn" else "uniform"
+    if name == "activation" and default == OTHER[name]:
+        return "tanh"
     if name == "positive" and default == OTHER[name]:
         return "gibbs"
     if name == "pretrain" and default == OTHER[name]:
@@ -338,7 +340,11 @@ def test_help_without_a_model_names_all_of_them() -> None:
     said = " ".join(text.split())
     for model, machine in MACHINES.items():
         assert f"{model} {machine.title}." in said
-    assert "vae, vlae: Gaussian units" in said and "dbm, multimodal, dbn: Epochs of each" in said and "iwae-1l" in said
+    assert (
+        "vae, aae, vlae: Gaussian units" in said
+        and "dbm, multimodal, dbn: Epochs of each" in said
+        and "iwae-1l" in said
+    )
     assert {"layers", "data", "recipe", "resume", "help"} <= set(OPTION.findall(text)) and text.count("\n") < 140
 
 

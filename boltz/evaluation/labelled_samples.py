@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Set
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import boltz
 from boltz import checks
-from boltz.cli.common import free_file, said
+from boltz.data import Data
 from boltz.data.dataset import only
 from boltz.errors import InputError
 from boltz.evaluation.label_names import names_of
@@ -21,7 +20,9 @@ from boltz.models.files import Model
 from boltz.nn.labelled import Labelled
 from boltz.plotting import images
 from boltz.plotting.machines import greys_of
+from boltz.sampling.features import features
 from boltz.sampling.inferred import playing, samples_with_labels
+from boltz.sampling.sample import sample
 from boltz.storage.tables import Table, written
 from boltz.training.description import description_at
 
@@ -31,20 +32,21 @@ TAKEN = ("label", "style_of", "chains", "data", "levels", "label_column", "drop_
 RUN = ("path", "device", "threads", "as_json", "alphabet", "vocabulary")
 
 
-def labelled_samples(path: Path, model: Model, options: dict[str, Any], names: Set[str]) -> dict[str, Any]:
+def labelled_samples(
+    path: Path, model: Model, options: dict[str, Any], names: Set[str], out: Path, tell: Callable[[Data], object]
+) -> dict[str, Any]:
     """Draw, write and describe means of visible units for labels; raises InputError for options that do nothing.
 
-    names: the options that were given.
+    names: the options that were given; tell hears of the rows whose styles are drawn.
     """
     began = time.monotonic()
     for name in sorted(names - {*TAKEN, *RUN}):
         raise InputError(f"--{name.replace('_', '-')} would do nothing: --label draws from the decoder alone.")
     if not isinstance(_decoder(model), Labelled):
         raise InputError(f"--label is for a decoder that hears labels, which the machine of {path} has not.")
-    out = free_file(options["out"] or Path("samples.npz"), ENDINGS, options["force"])
     classes = names_of(description_at(path), playing(model)[1].labels)
     labels = _labels(options["label"], classes)
-    styles, codes = _styles(path, model, options, names, len(labels))
+    styles, codes = _styles(path, model, options, names, tell)
     numbers = np.tile(labels, styles) if options["label"] == ALL else np.repeat(labels, styles)
     each = None if codes is None else np.repeat(codes, len(labels), axis=0)
     found = samples_with_labels(model, numbers, each, options["seed"])
@@ -74,20 +76,22 @@ def _labels(asked: str, classes: tuple[Any, ...]) -> list[int]:
     return [known[asked]]
 
 
-def _styles(path: Path, model: Model, options: dict[str, Any], names: Set[str], labels: int) -> tuple[int, Any]:
+def _styles(
+    path: Path, model: Model, options: dict[str, Any], names: Set[str], tell: Callable[[Data], object]
+) -> tuple[int, Any]:
     """How many styles there are, and the codes of the rows that they are of, or of draws; raises InputError."""
     if options["style_of"] is not None:
         if "chains" in names:
             raise InputError("--style-of says whose styles are drawn, so it takes no --chains.")
         rows = rows_of(path, model, {**options, "split": None, "limit": None, "binarize": "none"})
-        said(rows.data)
+        tell(rows.data)
         some = _only(rows, _numbers(options["style_of"], len(rows)))
-        return len(some), boltz.features(model, some)
+        return len(some), features(model, some)
     for name in sorted(names & {"data", "levels", "label_column", "drop_columns"}):
         raise InputError(f"--{name.replace('_', '-')} would do nothing: it needs --style-of.")
-    count = options["chains"] if "chains" in names or labels == 1 else STYLES
+    count = options["chains"] if "chains" in names or options["label"] != ALL else STYLES
     count = checks.integer(count, "--chains", 1, MOST_STYLES)
-    return count, boltz.sample(model, count, seed=options["seed"])[model.hidden_layers[-1].name]
+    return count, sample(model, count, seed=options["seed"])[model.hidden_layers[-1].name]
 
 
 def _only(rows: Rows, numbers: list[int]) -> Any:

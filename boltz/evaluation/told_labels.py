@@ -1,4 +1,4 @@
-"""The labels of a training of an adversarial autoencoder: which rows have one, and the classes that they are of."""
+"""The labels that an adversarial autoencoder is told by `boltz train`: of which rows, and of which classes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boltz.cli.common import say
 from boltz.data import Data
 from boltz.data.dataset import few_rows
 from boltz.errors import InputError
@@ -24,11 +23,12 @@ ALL = "all"
 class Told:
     """The labels of training rows (rows,) by number, -1 for unlabelled rows, and the classes by number.
 
-    None where the machine is told no labels.
+    None where the machine is told no labels. note: what a reader should know.
     """
 
     numbers: NDArray[np.int64] | None = None
     names: tuple[Any, ...] = ()
+    note: str = ""
 
     @property
     def entry(self) -> dict[str, Any]:
@@ -60,6 +60,8 @@ def told_labels(data: Data, values: Mapping[str, Any], model: Model | None = Non
     clusters = game is None and bool(values.get("clusters"))
     few = values.get("labelled", ALL)
     if told == "none" or clusters:
+        if few != ALL:
+            raise InputError("--labelled would do nothing: the machine is told no labels.")
         return NOBODY
     if data.labels is None and told == "inferred" and game is not None and few == ALL:
         return NOBODY
@@ -68,10 +70,10 @@ def told_labels(data: Data, values: Mapping[str, Any], model: Model | None = Non
         without = "; for labels without any data, give --clusters" if told == "inferred" else ""
         raise InputError(f"{shown(data.source)} holds no labels for --labels {told}: {where}{without}.")
     names, numbers = numbered(data.labels, values.get("classes") if game is None else game.labels)
-    if (numbers == UNLABELLED).any():
-        count = int((numbers == UNLABELLED).sum())
-        say(f"{count:,} rows of {data.source} are labelled -1, which says that their label is not known.")
-    return Told(_fewer(numbers, few, len(np.unique(numbers[numbers >= 0])), values["seed"]), names)
+    unknown = int((numbers == UNLABELLED).sum())
+    note = f"{unknown:,} rows of {data.source} are labelled -1, which says that their label is not known."
+    kept = _fewer(numbers, few, len(np.unique(numbers[numbers >= 0])), values["seed"])
+    return Told(kept, names, note if unknown else "")
 
 
 def _fewer(numbers: NDArray[np.int64], few: str, classes: int, seed: int) -> NDArray[np.int64]:
