@@ -112,8 +112,7 @@ def features(path: Path, as_json: bool, **options: Any) -> None:
         written(out, Table("features", (len(rows), len(columns)), model.dtype, columns, others)) as write,
     ):
         for place in chunks(len(rows), width):
-            seen = rows.seen(place)
-            known = rows.known(place)
+            seen, known = rows.seen(place), rows.known(place)
             write(boltz.label_probabilities(model, seen) if inferred else boltz.features(model, seen, layer, **known))
     result = {
         "out": str(out),
@@ -123,9 +122,7 @@ def features(path: Path, as_json: bool, **options: Any) -> None:
         "seed": options["seed"],
         "seconds": time.monotonic() - began,
     }
-    shown = " + ".join(f"{name} ({count})" for name, count in units)
-    what = "probabilities" if inferred else "posterior means"
-    emit(result, as_json, f"{out}: {len(rows):,} rows of {rows.data.name}, {what} of {shown}")
+    emit(result, as_json, f"{out}: {len(rows):,} rows of {rows.data.name}, {_shown(units, inferred)}")
 
 
 def _columns(path: Path, units: list[tuple[str, int]], inferred: bool) -> list[str]:
@@ -136,6 +133,12 @@ def _columns(path: Path, units: list[tuple[str, int]], inferred: bool) -> list[s
     if inferred:
         return [f"label_{name}" for name in names_of(description_at(path), units[0][1])]
     return [f"{name}_{i}" for name, count in units for i in range(1, count + 1)]
+
+
+def _shown(units: list[tuple[str, int]], inferred: bool) -> str:
+    """What was written, in words."""
+    what = " + ".join(f"{name} ({count})" for name, count in units)
+    return f"{'probabilities' if inferred else 'posterior means'} of {what}"
 
 
 def _layer(text: str, names: list[str]) -> str | int:

@@ -170,6 +170,7 @@ NEEDS = meaning.needs(*TRAINED) | {
     "labelled": Need("{labels} inferred or prior", lambda v: v.get("labels", "prior") in ("inferred", "prior")),
     "embed": Need("{labels} inferred or {clusters}", lambda v: v["labels"] == "inferred" or v["clusters"]),
     "noise": Need("{encoder} implicit", lambda v: v["encoder"] == "implicit"),
+    "validation": Need("{patience} above 0", lambda v: v.get("patience", 1) != 0),
     "label_rate": BY_LABELS,
     "labelled_batch": BY_LABELS,
     "head_distance": Need("{embed}", lambda v: v.get("embed", True)),
