@@ -65,8 +65,7 @@ LABELS = "labels"
 def features(path: Path, as_json: bool, **options: Any) -> None:
     """Write the features of data: posterior means of hidden units given each row.
 
-    They are exact for an rbm, by mean field for a dbm, and the means of recognition for other machines, of an aae the
-    codes. Data in a .npy
+    They are exact for an rbm, by mean field for a dbm, and the means of recognition for other machines. Data in a .npy
     file of 64 MiB and more are read piece by piece, and so is the file written, so both may be larger than memory.
 
     Example: boltz features digits --layer top --out features.npz
@@ -90,7 +89,7 @@ def features(path: Path, as_json: bool, **options: Any) -> None:
     layer = _layer(options["layer"], [each.name for each in model.hidden_layers])
     options["given"] = checked_given(model, options["given"], path)
     inferred = layer == LABELS
-    units = label_units(model) if inferred else [(name, model.units[name]) for name in feature_layers(model, layer)]
+    units = label_units(model) if inferred else [(n, model.units[n]) for n in feature_layers(model, layer)]
     rows = rows_of(path, model, options | {"missing": True}, split="train")
     said(rows.data)
     if (machine := several([model])) is not None:

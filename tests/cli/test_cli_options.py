@@ -341,7 +341,7 @@ def test_help_without_a_model_names_all_of_them() -> None:
     for model, machine in MACHINES.items():
         assert f"{model} {machine.title}." in said
     assert (
-        "vae, aae, vlae: Gaussian units" in said
+        "vae, vlae, aae: Gaussian units" in said
         and "dbm, multimodal, dbn: Epochs of each" in said
         and "iwae-1l" in said
     )

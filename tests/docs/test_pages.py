@@ -81,6 +81,7 @@ LAYERS = {
     "sbn": ("--layers=12,8",),
     "vae": ("--layers=12",),
     "vlae": ("--layers=12",),
+    "aae": ("--layers=12", "--discriminator-widths=8"),
     "nade": ("--layers=16",),
     "made": ("--layers=16",),
     "pixelcnn": ("--filters=4",),
