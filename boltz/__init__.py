@@ -104,6 +104,10 @@ _PLACES = {
     "log_likelihood": "estimators.likelihood",
     "Perplexity": "estimators.perplexity",
     "perplexity": "estimators.perplexity",
+    "LabelErrors": "evaluation.label_errors",
+    "label_errors": "evaluation.label_errors",
+    "ParzenWindow": "estimators.parzen",
+    "parzen_window": "estimators.parzen",
     "pseudo_likelihood": "estimators.pseudo_likelihood",
     "gradient": "evaluation.gradient",
     "report": "evaluation.report",
@@ -179,6 +183,7 @@ if TYPE_CHECKING:
     from boltz.estimators.likelihood import importance_bounds, log_likelihood
     from boltz.estimators.mutations import mutation_scores
     from boltz.estimators.observables import Observables, observables
+    from boltz.estimators.parzen import ParzenWindow, parzen_window
     from boltz.estimators.perplexity import Perplexity, perplexity
     from boltz.estimators.posterior_ais import posterior_ais, posterior_sandwich
     from boltz.estimators.pseudo_likelihood import pseudo_likelihood
@@ -193,6 +198,7 @@ if TYPE_CHECKING:
     from boltz.evaluation.diagnose import diagnose
     from boltz.evaluation.evaluate import Evaluation, evaluate
     from boltz.evaluation.gradient import gradient
+    from boltz.evaluation.label_errors import LabelErrors, label_errors
     from boltz.evaluation.log_z import log_z
     from boltz.evaluation.report import report
     from boltz.evaluation.retrieval import Retrieval, RetrievalScores, retrieve

@@ -44,7 +44,6 @@ SETTINGS = {
     "bm": {**SETTINGS["rbm"], "positive": "collapsed", "l2": 1e-4},
     "vlae": {"optimizer": "adamax", "averaging": "exponential", "average_decay": 0.998},
     "pixelcnn": {"optimizer": "adamax", "averaging": "exponential", "average_decay": 0.998},
-    "aae": {"patience": 0},
 }
 RATES: Mapping[str, Mapping[str, float]] = {
     "bm": {"learning_rate": 0.05},
@@ -67,6 +66,7 @@ PREDICTION_RATE = 0.3  # of rule multi-prediction
 SPIN_RATE = 0.5  # of rates, for each layer of spins at an edge
 COUNTS_RATE = 0.3  # of rates, where rows are documents of hundreds of words
 MANY_GAUSSIAN, CLIP_NORM = 100, 10.0  # visible units beyond which rates fall, and largest norm of a gradient
+UNJUDGED = ("aae",)  # kinds without a likelihood to be judged by while they learn
 SHARES: Mapping[str, Mapping[str, float]] = {
     "rbm": {"epochs": 1.0},
     "dbm": {"pretrain_epochs": 2.0, "epochs": 1.0},
@@ -102,26 +102,42 @@ LACKS: Mapping[str, tuple[str, ...]] = {
         *("rungs", "predicted_share", "prediction_sweeps", "gauge", "sparsity_target", "sparsity_cost"),
     ),
     "multimodal": ("rungs", "predicted_share", "prediction_sweeps"),
+    "aae": ("patience",),
 }  # kind -> settings of its class that mean nothing to it
 ONLY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "bm": {"rule": ("cd", "pcd")},
     "multimodal": {"rule": ("cd", "pcd"), "binarize": ("none",)},
     "sbn": {"prior": ("factorial", "nade", "made"), "visible": ("bernoulli", "gaussian")},
-    "vae": {"prior": ("normal", "flow", "coupling"), "visible": ("bernoulli", "gaussian")},
-    "vlae": {"prior": ("normal", "flow", "coupling"), "visible": ("bernoulli", "levels")},
+    "vae": {
+        "prior": ("normal", "flow", "coupling"),
+        "visible": ("bernoulli", "gaussian"),
+        "encoder": ("dense", "resnet"),
+    },
+    "vlae": {
+        "prior": ("normal", "flow", "coupling"),
+        "visible": ("bernoulli", "levels"),
+        "encoder": ("dense", "resnet"),
+    },
     "pixelcnn": {"visible": ("bernoulli", "levels")},
+    "aae": {
+        "prior": ("normal", "mixture", "swiss-roll", "uniform"),
+        "visible": ("bernoulli", "gaussian"),
+        "encoder": ("deterministic", "gaussian", "implicit"),
+    },
 }  # kind -> settings of which it takes some values alone
 CODES = (
     *("encoder", "residual_maps", "decoder", "prior", "posterior", "receptive_field", "filters", "maps", "tied"),
     *("flow_steps", "flow_widths"),
 )
 MASKED = ("masks", "natural")
+TOLD = ("labels", "classes", "clusters", "embed", "encoder", "noise", "prior_sigma")
 INSIDE = ("conditionals", "conditional_units", "prior_units")
 SHAPES = (
     *("layers", "latent", "widths", "activation", "visible", "mixture", "initial_scale", "initial_bias"),
     *CODES,
     *MASKED,
     *INSIDE,
+    *TOLD,
 )  # of a new machine
 KINDS = ("rbm", "dbm", "bm", "multimodal", "dbn", "sbn", "vae", "vlae", "nade", "made", "pixelcnn", "aae", "helmholtz")
 
@@ -289,8 +305,8 @@ def pretraining_for(kind: str, epochs: int, preset: int) -> int:
 
 
 def preset(kind: str, rows: int, units: int, batch: int | None = None, held_out: bool = True) -> dict[str, Any]:
-    """The settings of a kind of machine (rbm, dbm, bm, multimodal, dbn, sbn, vae, vlae, nade, made, pixelcnn) for rows
-    of so many units; batch is the caller's.
+    """The settings of a kind of machine (rbm, dbm, bm, multimodal, dbn, sbn, vae, vlae, nade, made, pixelcnn, aae) for
+    rows of so many units; batch is the caller's.
 
     held_out: whether there are held-out rows of their own, as this supposes; then validation, the share of the training
     rows that is held out, is 0. With held_out=False a tenth of few rows takes their place, since a machine that is
@@ -307,10 +323,10 @@ def preset_for(kind: str, rows: int, units: int, batch: int | None = None, held_
     batch = batch_for(rows) if batch is None else batch
     epochs = epochs_for(rows, max(batch, 1))  # the settings refuse others
     lengths = {name: max(round(share * epochs), 1) for name, share in SHARES.get(kind, {"epochs": 1.0}).items()}
-    few = not held_out and LEAST_PARTED <= rows < FEW
+    few, judged = not held_out and LEAST_PARTED <= rows < FEW, kind not in UNJUDGED
     judges = {
-        "patience": patience_for(kind, lengths["epochs"]) if held_out or few else 0,
-        "validation": VALIDATION if few else 0.0,
+        "patience": patience_for(kind, lengths["epochs"]) if judged and (held_out or few) else 0,
+        "validation": VALIDATION if judged and few else 0.0,
     }
     found = {**SETTINGS.get(kind, {}), **rates_for(kind, rows, units), "batch_size": batch, **lengths, **judges}
     if kind == "vlae":

@@ -21,6 +21,8 @@ from boltz.cli.common import (
 )
 from boltz.errors import InputError
 
+LABELS = "labels"
+
 
 @click.command
 @run_argument
@@ -28,9 +30,10 @@ from boltz.errors import InputError
 @click.option(
     "--layer",
     default="top",
-    metavar="top|all|NUMBER|NAME",
+    metavar="top|all|labels|NUMBER|NAME",
     show_default=True,
-    help="The hidden layer: the top one, all side by side, a number from 1 for the lowest, or a name such as h2.",
+    help="The hidden layer: the top one, all side by side, a number from 1 for the lowest, or a name such as h2; or "
+    "labels, the probability of each label that an adversarial autoencoder infers.",
 )
 @click.option(
     "--mask",
@@ -71,18 +74,22 @@ def features(path: Path, as_json: bool, **options: Any) -> None:
 
     import boltz
     from boltz.data.masks import mask_from
+    from boltz.evaluation.label_names import names_of
     from boltz.evaluation.rows import chunks, rows_of
     from boltz.evaluation.trained import model_of
     from boltz.evaluation.view_reading import checked_given, known_views, several
     from boltz.progress import saying
     from boltz.sampling.features import feature_layers
+    from boltz.sampling.inferred import label_units
     from boltz.storage.tables import ENDINGS, Table, written
+    from boltz.training.description import description_at
 
     out = free_file(options["out"], ENDINGS, options["force"])
     model = model_of(path).to(options["device"])
     layer = _layer(options["layer"], [each.name for each in model.hidden_layers])
     options["given"] = checked_given(model, options["given"], path)
-    units = [(name, model.units[name]) for name in feature_layers(model, layer)]
+    inferred = layer == LABELS
+    units = label_units(model) if inferred else [(n, model.units[n]) for n in feature_layers(model, layer)]
     rows = rows_of(path, model, options | {"missing": True}, split="train")
     said(rows.data)
     if (machine := several([model])) is not None:
@@ -93,16 +100,19 @@ def features(path: Path, as_json: bool, **options: Any) -> None:
         mask = mask_from(options["mask"], len(rows), rows.data.x.shape[1] // rows.data.states)
         mask = np.repeat(mask, rows.data.states, axis=1)
         rows = rows.masked(mask if rows.mask is None else mask.astype(bool) & rows.mask)
-    columns = [f"{name}_{i}" for name, count in units for i in range(1, count + 1)]
-    labels = rows.data.labels
+    labels, columns = rows.data.labels, _columns(path, units, inferred)
     others = ({} if labels is None else {"labels": labels}) | ({"layers": _names(units)} if layer == "all" else {})
+    others |= {"classes": np.array(names_of(description_at(path), units[0][1]))} if inferred else {}
+    if inferred and rows.mask is not None:
+        raise InputError("--layer labels is of rows that are known in full.")
     began, width = time.monotonic(), max(rows.data.x.shape[1], len(columns))
     with (
         saying(f"writing features of {len(rows):,} rows"),
         written(out, Table("features", (len(rows), len(columns)), model.dtype, columns, others)) as write,
     ):
         for place in chunks(len(rows), width):
-            write(boltz.features(model, rows.seen(place), layer, **rows.known(place)))
+            seen, known = rows.seen(place), rows.known(place)
+            write(boltz.label_probabilities(model, seen) if inferred else boltz.features(model, seen, layer, **known))
     result = {
         "out": str(out),
         **rows.about,
@@ -111,8 +121,23 @@ def features(path: Path, as_json: bool, **options: Any) -> None:
         "seed": options["seed"],
         "seconds": time.monotonic() - began,
     }
-    shown = " + ".join(f"{name} ({count})" for name, count in units)
-    emit(result, as_json, f"{out}: {len(rows):,} rows of {rows.data.name}, posterior means of {shown}")
+    emit(result, as_json, f"{out}: {len(rows):,} rows of {rows.data.name}, {_shown(units, inferred)}")
+
+
+def _columns(path: Path, units: list[tuple[str, int]], inferred: bool) -> list[str]:
+    """The names of the columns: units by layer and number, or inferred labels by their classes."""
+    from boltz.evaluation.label_names import names_of
+    from boltz.training.description import description_at
+
+    if inferred:
+        return [f"label_{name}" for name in names_of(description_at(path), units[0][1])]
+    return [f"{name}_{i}" for name, count in units for i in range(1, count + 1)]
+
+
+def _shown(units: list[tuple[str, int]], inferred: bool) -> str:
+    """What was written, in words."""
+    what = " + ".join(f"{name} ({count})" for name, count in units)
+    return f"{'probabilities' if inferred else 'posterior means'} of {what}"
 
 
 def _layer(text: str, names: list[str]) -> str | int:

@@ -16,7 +16,8 @@ from boltz.presets import recipe, recipe_names
 GROWING = ("rbm", "dbm")  # the machines that grow
 MODEL = "boltz.model"  # in the context: the model whose help is asked for
 USUAL = "Most used"
-OF_ONE = ("modality", "joint", "lateral")  # options of a single model, which its own help shows
+LABELS = ("labels", "labelled", "clusters")
+OF_ONE = ("modality", "joint", "lateral", *LABELS)  # options of a single model, which its own help shows
 WITHOUT_MODEL: Sections = {
     USUAL: tuple(name for name in SECTIONS[USUAL] if name not in OF_ONE),
     "Instead of MODEL": ("recipe", "stages", "init", "grow"),

@@ -12,7 +12,8 @@ from boltz.data.kinds import BINARY
 from boltz.errors import InputError
 from boltz.foreign import shown
 from boltz.models.files import Model
-from boltz.presets import CODES, INSIDE, LACKS, RATES, SETTINGS, SHARES
+from boltz.presets import CODES, INSIDE, LACKS, RATES, SETTINGS, SHARES, TOLD
+from boltz.training.adversarial_settings import AdversarialSettings
 from boltz.training.meaning import Need
 from boltz.training.settings import BeliefSettings, Common, DirectedSettings, Settings
 from boltz.units import units_of
@@ -63,13 +64,12 @@ class Machine:
     @property
     def options(self) -> dict[str, Any]:
         """The default of every option that it has: shape, settings, measurement; None where the rows say it."""
-        known = {
-            field.name: field.default for field in fields(self.settings) if field.name not in LACKS.get(self.kind, ())
-        }
+        known = {field.name: field.default for field in fields(self.settings)}
         rows_say = dict.fromkeys(
             (*SHARES[self.kind], *RATES.get(self.kind, ()), "batch_size", "patience", "validation")
         )
-        return {**self.shape, **known, **SETTINGS.get(self.kind, {}), **self.defaults, **rows_say, **self.measurement}
+        found = {**self.shape, **known, **SETTINGS.get(self.kind, {}), **self.defaults, **rows_say, **self.measurement}
+        return {name: value for name, value in found.items() if name not in LACKS.get(self.kind, ())}
 
     def settings_from(self, values: Mapping[str, Any]) -> Any:
         """Its settings from the values of its options; raises InputError."""
@@ -166,6 +166,14 @@ def _vae(visible: int, shape: Shape, x: Any, seed: int) -> Model:
     units = [visible, *(groups[0] if len(groups) == 1 else map(list, groups))]
     own = _playing(shape, CODED)
     return boltz.vae(units, latent, x, seed, shape["activation"], shape["visible"], **own)
+
+
+def _aae(visible: int, shape: Shape, x: Any, seed: int) -> Model:
+    units = [visible, *_chain("an aae", shape["layers"], 1)]
+    if len(shape["latent"]) != 1:
+        raise InputError(f"an aae has one code, but --latent names {len(shape['latent'])} layers.")
+    own = {name: shape[name] for name in (*TOLD, "prior")}
+    return boltz.aae(units, shape["latent"][0], x, seed, shape["activation"], shape["visible"], **own)
 
 
 def _vlae(visible: int, shape: Shape, x: Any, seed: int) -> Model:
@@ -316,6 +324,20 @@ MACHINES: dict[str, Machine] = {
             {"evaluation_samples": 0},
             "a variational lossy autoencoder, whose pixels hear their neighbours and Gaussian hidden units",
             "--layers 200 --latent 20 --epochs 20 --out lossy",
+        ),
+        Machine(
+            "aae",
+            _aae,
+            AdversarialSettings,
+            {
+                **{"layers": ((500, 500),), "latent": (8,), "activation": "relu", "visible": "bernoulli"},
+                **{"prior": "normal", "prior_sigma": 1.0, "labels": "none", "labelled": "all", "classes": None},
+                **{"clusters": None, "embed": False, "encoder": "deterministic", "noise": None},
+            },
+            {},
+            {"evaluation_samples": 0},
+            "an adversarial autoencoder, whose codes match a prior by a game, and which may hear or infer labels",
+            "--layers 200 --labels inferred --epochs 20 --out game",
         ),
         Machine(
             "pixelcnn",

@@ -31,10 +31,13 @@ from boltz.cli.common import (
 )
 from boltz.cli.machines import MACHINES, RESNET, SHAPE_NEEDS, having
 from boltz.errors import InputError
+from boltz.models.helmholtz import CODERS
+from boltz.models.helmholtz import TOLD as LABELS
 from boltz.networks.settings import FineTuneSettings
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.nn.dense import ACTIVATIONS
 from boltz.training import meaning
+from boltz.training.adversarial_settings import AdversarialSettings
 from boltz.training.meaning import Need
 from boltz.training.objectives import MANY, samples_for
 from boltz.training.settings import BeliefSettings, DirectedSettings, Settings
@@ -86,6 +89,18 @@ SHAPE = {
     "masks": "Masks, which training takes in turn; the likelihood is that of their mixture.",
     "natural": "Units in their own order, or each mask with an order of its own.",
     "tied": "One set of weights for all masked convolutions but the first, or one for each.",
+    "prior_sigma": "Standard deviation of the normal prior.",
+    "labels": "Who is told the labels of the data, such as those of --label-column: nobody (none), the game alone, of "
+    "which each names a part of the prior (prior), the decoder, so that codes keep the style (decoder), or the decoder "
+    "what the encoder infers (inferred).",
+    "classes": "How many classes the labels are of, where the data do not hold rows of all.",
+    "clusters": "How many clusters the encoder infers, without any labels.",
+    "embed": "Each inferred label is a point that is added to the code, or the decoder hears it beside the code.",
+    "noise": "Units of the noise that an implicit encoder hears.",
+}
+LEARNT = {
+    "labelled": "How many training rows keep their labels, the same number of each class, drawn by --seed; a number, "
+    "or all.",
 }
 SAMPLES_A_ROW = "Importance samples a row for the test log-likelihood; 0 enumerates at most 14 hidden units, and"
 MEASUREMENT = {
@@ -146,6 +161,15 @@ OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
         "prior": PRIOR_OF_REAL,
         "evaluation_samples": "Importance samples a row for the test log-likelihood; 0 takes 1,000.",
     },
+    "aae": {
+        "encoder": "Codes are outputs of a net (deterministic), draws around them (gaussian), or outputs of a net that "
+        "hears noise (implicit).",
+        "layers": "Units of the deterministic layers of the encoder, from the bottom, mirrored in the decoder.",
+        "latent": "Units of the code.",
+        "prior": "What codes are matched to: a normal distribution, a mixture of Gaussians on a circle or a swiss "
+        "roll, both of two units, or a uniform one from -1 to 1. A swiss roll has no likelihood.",
+        "evaluation_samples": "Importance samples a row for the test log-likelihood; 0 takes 1,000.",
+    },
     "vlae": {
         "prior": PRIOR_OF_REAL,
         "visible": VISIBLE_PIXELS,
@@ -157,9 +181,19 @@ OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
     "nade": {"layers": "Hidden units that are not drawn, in one layer."},
     "made": {"layers": "Units of the deterministic layers, from the bottom; 0 for none."},
 }  # model -> texts of its options where they say more, or something else, than those of all models
-TRAINED = (DirectedSettings, BeliefSettings, Settings)  # by the machines
+TRAINED = (AdversarialSettings, DirectedSettings, BeliefSettings, Settings)  # by the machines
+BY_LABELS = Need("{labels} inferred", lambda v: v.get("labels", "inferred") == "inferred")
 NEEDS = meaning.needs(*TRAINED) | {
     **SHAPE_NEEDS,
+    "prior_sigma": Need("{prior} normal", lambda v: v["prior"] == "normal"),
+    "classes": Need("{labels}", lambda v: v["labels"] != "none"),
+    "labelled": Need("{labels} inferred or prior", lambda v: v.get("labels", "prior") in ("inferred", "prior")),
+    "embed": Need("{labels} inferred or {clusters}", lambda v: v["labels"] == "inferred" or v["clusters"]),
+    "noise": Need("{encoder} implicit", lambda v: v["encoder"] == "implicit"),
+    "validation": Need("{patience} above 0", lambda v: v.get("patience", 1) != 0),
+    "label_rate": BY_LABELS,
+    "labelled_batch": BY_LABELS,
+    "head_distance": Need("{embed}", lambda v: v.get("embed", True)),
     "dropout": Need(
         "deterministic layers ({widths} or {layers}, or {encoder} resnet)",
         lambda v: v.get("encoder") == "resnet" or any(v.get("layers", ()) if "latent" in v else v.get("widths", (1,))),
@@ -169,8 +203,8 @@ NEEDS = meaning.needs(*TRAINED) | {
     **dict.fromkeys(MEASUREMENT, Need("{evaluate}", lambda v: bool(v["evaluate"]))),
 }
 CHOICES = meaning.choices(*TRAINED) | {"activation": tuple(ACTIVATIONS), "visible": (*CONDITIONALS, LEVELS)}
-CHOICES["prior"] = ("normal", "flow", "coupling", "factorial", "nade", "made")
-CHOICES["encoder"] = ("dense", "resnet")
+CHOICES["prior"] = ("normal", "flow", "coupling", "factorial", "nade", "made", "mixture", "swiss-roll", "uniform")
+CHOICES |= {"labels": tuple(LABELS), "encoder": ("dense", "resnet", *CODERS)}
 CHOICES["posterior"] = ("gaussian", "iaf")
 CHOICES["conditionals"] = ("dense", "nade", "made")
 CHOICES["initial_bias"] = ("data", "zero")
@@ -186,6 +220,9 @@ SECTIONS: Sections = {
             "joint",
             "lateral",
             "latent",
+            "labels",
+            "labelled",
+            "clusters",
             "receptive_field",
             "filters",
             "visible",
@@ -204,6 +241,7 @@ SECTIONS: Sections = {
         *("init", "grow", "grow_wiring", "grow_scale", "hidden_units", "widths", "activation"),
         *("conditionals", "conditional_units", "prior", "prior_units", "posterior", "flow_steps", "flow_widths"),
         *("maps", "tied", "mixture", "masks", "natural", "encoder", "residual_maps"),
+        *("prior_sigma", "classes", "embed", "noise"),
         *("initial_scale", "initial_bias"),
     ),
     "Data": ("limit", "valid", "test", *TABLES, "binarize", "shuffle"),
@@ -219,6 +257,11 @@ SECTIONS: Sections = {
         *("pretrain", "pretrain_learning_rate", "pretrain_schedule", "pretrain_k", "pretrain_l2"),
     ),
     "Objective": ("groups", "alpha", "beta", "sleep_share", "warmup_epochs", "free_bits", "soft_free_bits", "dropout"),
+    "Game": (
+        *("adversary", "discriminator_rate", "generator_rate", "label_rate", "labelled_batch"),
+        *("game_optimizer", "game_momentum", "discriminator_widths", "input_noise", "noise_epochs"),
+        *("smoothing", "penalty", "penalty_weight", "row_noise", "head_distance"),
+    ),
     "Measurement at the end": tuple(MEASUREMENT),
     "Run": ("force", *RUN, "checkpoint_seconds", "snapshots"),
 }  # title -> names of options
@@ -229,7 +272,7 @@ TUNING_SECTIONS: Sections = {
     "Training": ("schedule", "decay_epochs", "rate_floor", *STEPS, "dropout", "input_dropout", *PENALTIES),
     "Run": ("force", *RUN, "checkpoint_seconds"),
 }
-TEXTS = SHAPE | MEASUREMENT | meaning.helps(*TRAINED)
+TEXTS = SHAPE | LEARNT | MEASUREMENT | meaning.helps(*TRAINED)
 HELP: dict[str, str] = {name: TEXTS[name] for names in SECTIONS.values() for name in names if name in TEXTS}
 TYPES: dict[str, tuple[Any, str]] = {
     "layers": (Layers(grouped=True), "N,N,..."),
@@ -238,6 +281,9 @@ TYPES: dict[str, tuple[Any, str]] = {
     "widths": (Layers(), "N,N,..."),
     "flow_widths": (Layers(), "N,N,..."),
     "residual_maps": (Layers(), "N,N,..."),
+    "discriminator_widths": (Layers(), "N,N,..."),
+    "labelled": (str, "N|all"),
+    **dict.fromkeys(("classes", "clusters", "noise"), (int, "INTEGER")),
     "betas": (Betas(), BETAS),
     "units": (str, "KIND"),
     "hidden_units": (str, "KIND[,KIND...]"),
@@ -273,6 +319,8 @@ def _rates(setting: str) -> str:
 
 SHOWN = {
     "units": "as the data show",
+    "classes": "as many as the data have",
+    "noise": "as many as --latent",
     "samples": f"1, or {MANY} where the objective weighs several",
     "epochs": EPOCHS,
     "pretrain_epochs": EPOCHS,
@@ -341,7 +389,7 @@ def chosen(
     preset = presets.with_units(preset, data.kinds, data.units, data.views, model)
     changes = {name: value for name, value in preset.items() if name in known} | said
     values = {name: x for name, x in (known | changes | given).items() if not (own_shape and name in SHAPE)}
-    if values["patience"] and values["epochs"] and "patience" not in said | given:
+    if values.get("patience") and values["epochs"] and "patience" not in said | given:
         values["patience"] = presets.patience_for(model, values["epochs"])
     _refuse_idle(given, NEEDS, {"evaluate": options.get("evaluate", True), **values})
     if values.get("samples", 1) is None:

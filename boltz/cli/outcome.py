@@ -21,6 +21,8 @@ def show(run: boltz.Run, result: Mapping[str, Any]) -> None:
             _show_table(test)
         if test.get("why"):
             say(test["why"])
+            for told in test.get("told", ()):
+                say(told)
         elif test["log_likelihood"] is None:
             say(
                 "The data have neither test nor validation rows, so there is no log-likelihood of new rows: give some "

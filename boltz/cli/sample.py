@@ -54,7 +54,9 @@ STARTS = ("rates", "uniform", "bias", "data")
     help="Where Gibbs chains begin: at mean activities of the data, at states that are all alike, at the biases, or at "
     "rows of the data; unless given, the chains take turns among the first three.",
 )
-@click.option("--data", metavar="NAME", show_default="those of the run", help="The rows for --start data.")
+@click.option(
+    "--data", metavar="NAME", show_default="those of the run", help="The rows for --start data and --style-of."
+)
 @click.option(
     "--length",
     type=int,
@@ -88,6 +90,19 @@ STARTS = ("rates", "uniform", "bias", "data")
     help="Where to write: states of the layers (.npz), of one layer (.npy, .csv), a picture of its means (.png, .svg, "
     ".pdf), or letters (.txt, .fasta).",
 )
+@click.option(
+    "--label",
+    metavar="LABEL|all",
+    show_default="states of a label that is drawn",
+    help="Visible means for this label, of an aae whose decoder hears labels, or for all of them, one after the other "
+    "for each style; --chains counts the styles, which are drawn.",
+)
+@click.option(
+    "--style-of",
+    metavar="ROW,FIRST:LAST",
+    show_default="styles from the prior",
+    help="--label: the styles of these rows of --data, by default of the test rows of the run, by numbers from 1.",
+)
 @click.option("--layer", show_default="v; all of them in an .npz file", help="The layer to write.")
 @click.option("--force", is_flag=True, help="Replace the file that --out names.")
 @seed_option
@@ -107,8 +122,18 @@ def sample(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> Non
     from boltz.evaluation.trained import model_of
     from boltz.storage.run_folder import PICTURES
 
-    form, out = _form(options)
     model = model_of(path).to(options["device"])
+    if options["label"] is not None:
+        from boltz.evaluation.labelled_samples import ENDINGS, labelled_samples
+
+        out = free_file(options["out"] or Path("samples.npz"), ENDINGS, options["force"])
+        told = labelled_samples(path, model, options, given(ctx), out, said)
+        (count, columns) = told["layers"][model.visible]
+        emit(told, as_json, f"{told['out']}: {model.visible} {count} x {columns}")
+        return
+    if options["style_of"] is not None:
+        raise InputError("--style-of would do nothing: it needs --label.")
+    form, out = _form(options)
     how = (form, _alphabet(path, model, options, form))
     words = _words(path, model, options, out)
     if options["layer"] not in (None, *model.units):

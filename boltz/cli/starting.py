@@ -28,6 +28,7 @@ from boltz.evaluation.evaluate import samples_for
 from boltz.evaluation.log_z import Annealing
 from boltz.evaluation.per_unit import visible_words
 from boltz.evaluation.reading import COLUMNS, KIND, columns_note, other_rows, reading, with_columns
+from boltz.evaluation.told_labels import NOBODY, Told, told_labels
 from boltz.evaluation.trained import model_of
 from boltz.evaluation.training_rows import Read, read_views
 from boltz.models.files import Model
@@ -36,6 +37,7 @@ from boltz.models.views import of_several
 from boltz.presets import Recipe
 from boltz.presets import recipe as recipe_named
 from boltz.storage import run_folder
+from boltz.training.adversarial_settings import AdversarialSettings
 from boltz.training.description import description_at
 from boltz.training.minutes import LEAST_MINUTES, MOST_MINUTES, Plan, Stopwatch, Time, named_length, planned
 from boltz.training.stages import stages
@@ -54,7 +56,7 @@ Options = Mapping[str, Any]
 class Start:
     """A run to begin: the machine as it starts, its data, the held-out rows, settings, folder, and what is kept.
 
-    tests: rows that are measured at the end, where --minutes asks for a plan, which then is kept here.
+    tests: rows that are measured at the end, where --minutes asks for a plan, which then is kept here. told: labels.
     """
 
     kind: str
@@ -67,11 +69,12 @@ class Start:
     tests: int = 0
     plan: Plan | None = None
     recipe: str = ""
+    told: Told = NOBODY
 
     @property
     def how(self) -> dict[str, Any]:
         """The settings, or the plan that has them, as boltz.train takes them."""
-        return self.settings.as_dict() if self.plan is None else {"minutes": self.plan}
+        return {**(self.settings.as_dict() if self.plan is None else {"minutes": self.plan}), **self.told.how}
 
     @property
     def title(self) -> str:
@@ -94,6 +97,10 @@ def prepared(options: Options) -> Start:
     values = _values(options, kind, recipe, first, (data, rows.has("valid")))
     settings = MACHINES[kind].settings_from(values)
     evaluation = _evaluation(options, values, settings.seed)
+    told = told_labels(data, values, first)
+    if told.note:
+        say(told.note)
+    data, values = told.of(data), values | ({"classes": len(told.names)} if told.names and first is None else {})
     model = _built(kind, values, data) if first is None else _fitting(first, data, f"the machine of {origin}")
     _refuse_for_documents(model, options)
     stages(model.plan, settings)  # refuses what cannot be trained
@@ -101,7 +108,7 @@ def prepared(options: Options) -> Start:
     stem = f"{recipe.name}-{data.name}" if recipe else _stem(kind, model, data)
     out = options["out"] or run_folder.next_free(Path("runs"), stem)
     run_folder.check_free(out, options["force"])
-    extra: dict[str, Any] = {"evaluation": evaluation}
+    extra: dict[str, Any] = {"evaluation": evaluation, **told.entry}
     shapes = {view.name: list(view.shape) for view in data.views if view.shape}
     if data.shape or shapes:
         extra["picture"] = {"views": shapes} if data.shape is None else {"shape": list(data.shape)}
@@ -120,7 +127,7 @@ def prepared(options: Options) -> Start:
             say(note)
         extra[split] = {"load": dict(other.request)}
     tests = 0 if options["minutes"] is None else _tests(rows, len(data.x) * settings.validation)
-    found = Start(kind, model, data, held_out(rows, settings), settings, out, extra, tests)
+    found = Start(kind, model, data, held_out(rows, settings), settings, out, extra, tests, told=told)
     return replace(found, recipe=_in_words(recipe, values, first is not None)) if recipe else found
 
 
@@ -278,9 +285,9 @@ def _values(
     values = chosen(options, kind, changes, options["init"] is not None, table)
     if valid or values["validation"] > 0:
         return values
-    if options["patience"]:
+    if options["patience"] and "patience" in values:
         raise InputError("--patience waits for a better epoch on validation rows: give --valid FILE, or --validation.")
-    return values | {"patience": 0}
+    return values | ({"patience": 0} if "patience" in values else {})
 
 
 def _kinds(options: Options, kind: str, changes: Options, first: Model | None, visible: str) -> tuple[str, ...]:
@@ -419,11 +426,12 @@ def _stem(kind: str, model: Model, data: Data) -> str:
 
 
 def held_out(rows: Read, settings: Any) -> Data | None:
-    """Validation rows; where there are none, test rows for the recorded gap, but never to choose parameters.
+    """Validation rows; where there are none, test rows for the recorded gap, but never to choose or to fit parameters.
 
     Those of files of their own come first.
     """
-    for split in ("valid",) if settings.patience or settings.validation else ("valid", "test"):
+    fitting = settings.patience or settings.validation or isinstance(settings, AdversarialSettings)
+    for split in ("valid",) if fitting else ("valid", "test"):
         if rows.has(split):
             return rows.rows(split)
     return None

@@ -88,10 +88,12 @@ def diagnose(
     if not model.hidden_layers:
         return Diagnosis(())
     active = machine_health.inactive_units(active_units(model, rows, seed), model.units)
+    if undirected is None and not any(layer.kind == "bernoulli" for layer in directed.structure.latent):
+        return Diagnosis((active,))
     states = _recognised(directed, x, key)
     if undirected is None:
         rates = _rates(directed, states, sample(model, SAMPLES, seed=seed))
-        return Diagnosis((*([machine_health.dead_units(rates)] if rates else []), active))
+        return Diagnosis((machine_health.dead_units(rates), active))
     return _belief_net(directed, states, course).extended(active)
 
 

@@ -21,14 +21,16 @@ from boltz.evaluation.documents import (
     word_lines,
 )
 from boltz.evaluation.evaluate import samples_for
+from boltz.evaluation.inferred_labels import NO_DENSITY, inferred_errors
 from boltz.evaluation.log_z import Annealing, annealed
 from boltz.evaluation.per_unit import per_unit, visible_of
 from boltz.evaluation.reading import COLUMNS, KIND, loaded
 from boltz.evaluation.rows import visible_rows
 from boltz.evaluation.trained import Trained
-from boltz.evaluation.words import verdict
+from boltz.evaluation.words import annealing_is_closer, verdict
 from boltz.models.files import Model
 from boltz.progress import Report, steps
+from boltz.sampling.inferred import density_known
 from boltz.training.description import RunDescription, read_description
 from boltz.training.train import Run
 
@@ -56,15 +58,20 @@ def measured(run: Run, progress: Report) -> dict[str, Any] | None:
     if data is None:
         return found
     x, how = visible_rows(data, run.settings.binarize, seed, run.model)
+    about: dict[str, Any] = {"which": which, "rows": len(x), "samples": samples, "data": data.name, "binarize": how}
+    labels = inferred_errors(Trained("the run", run.model, run.path, description), data, x)
+    if labels is not None:
+        about |= {"labels": labels.as_dict(), "told": labels.lines}
+    if not density_known(run.model):
+        return found | about | {"samples": 0, "why": NO_DENSITY, "layers": [], "layer_gains": []}
     likelihood = log_likelihood(run.model, x, log_z, samples, seed)
     found["log_likelihood"] = likelihood.as_dict()
     found["methods"]["log_likelihood"] = likelihood.method
-    said = verdict(likelihood, log_z, samples)
+    said = verdict(likelihood, log_z, samples) + annealing_is_closer(run.model, likelihood, samples)
     stack = run.model.kind == "dbm"  # what the parts of other machines add takes longer: boltz diagnose tells it
     layers = layers_of(run.model, x, seed, steps(progress, "what each layer adds")) if stack else ()
     simple = beside(run.model, data, x, description, seed)
     found |= {"beside": simple.as_dict(), "learnt": simple.verdict(likelihood.per_row, found["log_likelihood"])}
-    about = {"which": which, "rows": len(x), "samples": samples, "data": data.name, "binarize": how}
     layer = visible_of(run.model)
     about |= {"units": layer.kind, **per_unit(layer, likelihood.value)}
     about |= {"layers": list(map(str, layers)), "layer_gains": [each.as_dict() for each in layers]}

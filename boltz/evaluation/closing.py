@@ -21,6 +21,7 @@ from boltz.evaluation.rows import visible_rows
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.products import ROWS
+from boltz.sampling.inferred import density_known
 from boltz.sampling.temperatures import DEFAULT_STEPS, adaptive_steps, schedule
 from boltz.training.train import LEARNT_ROWS
 
@@ -100,7 +101,7 @@ def _temperature(machine: BoltzmannMachine, annealing: Annealing) -> tuple[float
 
 def _rows(model: Model, data: Data, binarize: str, asked: Asked, log_z: Estimate | None) -> float:
     """Seconds of the log-likelihood of the rows, and of the mixture beside it."""
-    if not asked.rows:
+    if not asked.rows or not density_known(model):
         return 0.0
     count = len(data.x)
     x, _ = visible_rows(only(data, np.arange(min(count, SOME_ROWS))), binarize, 0, model)

@@ -21,11 +21,13 @@ from boltz.errors import InputError
 from boltz.estimators.two_sided import TwoSided, from_both_sides
 from boltz.evaluation.learnt import learnt
 from boltz.evaluation.log_z import Wanted
+from boltz.evaluation.matched_codes import with_codes
 from boltz.evaluation.per_unit import visible_of
 from boltz.evaluation.reading import loaded
 from boltz.evaluation.rows import rows_given, visible_rows
 from boltz.evaluation.trained import Trained, trained
 from boltz.models.files import Model
+from boltz.presets import UNJUDGED
 from boltz.progress import Report, heard, steps
 from boltz.rng import Key
 from boltz.storage import run_folder
@@ -139,12 +141,13 @@ def diagnosed(found: Trained, given: tuple[Data, str | None], asked: Asked, prog
     if model.undirected is not None:
         progress(f"running chains for {asked.sweeps:,} sweeps", 0, 0)
     told = judged(model, x, particles, asked.sweeps, asked.seed, settings or None)
-    beyond = learnt(model, x, asked.seed)
+    beyond = None if model.kind in UNJUDGED else learnt(model, x, asked.seed)
     told = told if beyond is None else told.extended(beyond)
     layers = layers_of(model, x, asked.seed, steps(progress, "what each layer adds"))
     told = told.extended(*map(LayerGain.finding, layers), layer_gains=[each.as_dict() for each in layers])
     lacking = [why] if (why := untold(model, x)) else []
     told = told.extended(*overfitting(found, asked.seed))
+    told = with_codes(told, model, x, asked.seed)
     both = None if asked.wanted is None else _measured_log_z(model, asked.wanted, asked.seed, progress)
     if views := view_uses(model, x, None if both is None else both.estimate, asked.seed):
         told = told.extended(*map(ViewUse.finding, views), views=[each.as_dict() for each in views])
@@ -167,7 +170,12 @@ def _refuse_documents(found: Trained) -> None:
 
 
 def overfitting(found: Trained, seed: int) -> tuple[Finding, ...]:
-    """How much better a machine is on its training rows than on the held-out rows of its run, where these are known."""
+    """How much better a machine is on its training rows than on the held-out rows of its run, where these are known.
+
+    Nothing of an adversarial autoencoder, of whose likelihood a few samples say little.
+    """
+    if found.kind in UNJUDGED:
+        return ()
     seen = found.seen if found.seen is not None else _both(found, seed)
     gap = None if seen is None else gap_of(found.model, *seen, Key.from_seed(seed).derive("gap"))
     if gap is None:

@@ -21,13 +21,15 @@ from boltz.estimators.two_sided import Sides, TwoSided, difference, sides
 from boltz.estimators.words import described, in_words, table_lines
 from boltz.evaluation.beside import Beside, beside
 from boltz.evaluation.documents import are_documents, documents, refuse_ways, verdict_of_words, word_entries, word_lines
+from boltz.evaluation.inferred_labels import inferred_errors
 from boltz.evaluation.known_parts import KnownPart, parts_of
+from boltz.evaluation.label_errors import LabelErrors
 from boltz.evaluation.log_z import Annealing, Wanted, annealed, two_sided
 from boltz.evaluation.per_unit import per_unit, per_unit_lines
 from boltz.evaluation.rows import Measured, measured_rows, rows_given, rows_to_fit
 from boltz.evaluation.trained import Trained, trained
 from boltz.evaluation.view_reading import given_views
-from boltz.evaluation.words import KINDS, bound_lines, verdict, verdict_between
+from boltz.evaluation.words import KINDS, annealing_is_closer, bound_lines, verdict, verdict_between
 from boltz.models.boltzmann import BoltzmannMachine, checked_model
 from boltz.models.files import Model
 from boltz.progress import Report, heard, steps
@@ -143,6 +145,7 @@ class Evaluation:
     - two_sided, sides: log Z from both sides, and both sides of the log-likelihood, where that was asked for.
     - perplexity: that of documents per word, None for other rows.
     - codes: what each hidden layer of an sbn or a vae costs, as in boltz.code_lengths.
+    - labels: the errors of the labels that the machine of a run infers, where rows bring theirs along, else None.
     """
 
     log_likelihood: Estimate
@@ -156,6 +159,7 @@ class Evaluation:
     sides: Sides | None = field(default=None, repr=False)
     perplexity: Perplexity | None = field(default=None, repr=False)
     codes: tuple[CodeLength, ...] = field(default=(), repr=False)
+    labels: LabelErrors | None = field(default=None, repr=False)
 
     @property
     def parts(self) -> tuple[KnownPart, ...]:
@@ -199,6 +203,8 @@ class Evaluation:
             found["perplexity"] = word_entries(self.perplexity)
         if self.codes:
             found["codes"] = [each.as_dict() for each in self.codes]
+        if self.labels is not None:
+            found["labels"] = self.labels.as_dict()
         if self.parts:
             found["known"] = [part.as_dict() for part in self.parts]
         told = {"beside": self.simple.as_dict(), "learnt": self.learnt}
@@ -220,6 +226,7 @@ class Evaluation:
         about = per_unit_lines(self.rows.layer, self.log_likelihood.value)
         about += [] if self.perplexity is None else word_lines(self.perplexity)
         about += [f"{each}." for each in self.codes]
+        about += [] if self.labels is None else self.labels.lines
         return "\n".join([*lines, *about, *self.simple.lines(), self.certified, self.learnt])
 
     def _repr_html_(self) -> str:
@@ -229,6 +236,7 @@ class Evaluation:
         lines += [("log Z", "0" if self.log_z is None else described("", self.log_z)), *self.simple.cells()]
         lines += [] if self.perplexity is None else [("perplexity per word", str(self.perplexity))]
         lines += [(f"code {each.layer}", str(each)) for each in self.codes]
+        lines += [] if self.labels is None else [("labels", str(self.labels))]
         lines += [("certified", self.certified), ("learnt", self.learnt)]
         return html.table(lines, caption=likelihood_of(self.rows))
 
@@ -343,10 +351,11 @@ def evaluated(found: Trained, rows: Measured, way: Way, progress: Report) -> Eva
     value = log_z.estimate if isinstance(log_z, TwoSided) else log_z
     likelihood = _measured(model, rows, way, value, progress)
     bounds = _bounds(model, x, way, value)
-    said = verdict(likelihood, value, way.samples, way.row_chains)
+    said = verdict(likelihood, value, way.samples, way.row_chains) + annealing_is_closer(model, likelihood, way.samples)
     simple = _simple(found, rows, way)
     both = log_z if isinstance(log_z, TwoSided) else None
-    return Evaluation(likelihood, value, bounds, said, simple, rows, way, both, codes=_codes(model, rows, way))
+    codes, labels = _codes(model, rows, way), inferred_errors(found, rows.data, x)
+    return Evaluation(likelihood, value, bounds, said, simple, rows, way, both, codes=codes, labels=labels)
 
 
 def _codes(model: Model, rows: Measured, way: Way) -> tuple[CodeLength, ...]:

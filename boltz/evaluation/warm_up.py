@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from boltz.estimators.ais import ais
+from boltz.models.adversarial import aae
 from boltz.models.autoregressive import made, nade, pixelcnn
 from boltz.models.builders import dbm, dbn, rbm, sbn, vae
 from boltz.models.files import Model
 from boltz.models.wiring import boltzmann, multimodal
+from boltz.training.adversarial_settings import AdversarialSettings
 from boltz.training.loop import WORTH
 from boltz.training.settings import Common, DirectedSettings
 from boltz.training.train import train
@@ -29,6 +31,7 @@ SMALL: dict[str, Callable[[], Model]] = {
     "sbn": lambda: sbn([SIDE] * 3),
     "vae": lambda: vae([SIDE] * 3, 2),
     "vlae": lambda: vae([SIDE] * 3, 2, activation="elu", decoder="pixelcnn", prior="flow"),
+    "aae": lambda: aae([SIDE] * 3, 2),
     "nade": lambda: nade(SIDE, SIDE),
     "made": lambda: made(SIDE, [SIDE]),
     "pixelcnn": lambda: pixelcnn(SIDE),
@@ -44,7 +47,7 @@ def warm_up(kind: str, settings: Common, device: str, tell: Callable[[str], obje
     tiny: dict[str, Any] = {name: getattr(settings, name) for name in ("optimizer", "rule") if hasattr(settings, name)}
     if isinstance(settings, DirectedSettings):
         tiny |= {} if kind in TRACTABLE else {"objective": settings.objective, "samples": 2}
-    else:
+    elif not isinstance(settings, AdversarialSettings):
         tiny |= {"chains": SIDE} | ({"pretrain_epochs": 1} if kind in ("dbm", "multimodal", "dbn") else {})
     timer = threading.Timer(COMPILE_SECONDS, tell, ["compiling kernels of the GPU (first use)"])
     if device != "cpu":

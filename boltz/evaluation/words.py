@@ -9,6 +9,7 @@ from typing import Any
 from boltz.estimators.estimate import TRUSTED_SAMPLES, Estimate
 from boltz.estimators.likelihood import TRUSTED_ROWS
 from boltz.estimators.words import TRUSTED_SHARE, figure, in_words, small, trust
+from boltz.models.files import Model
 
 WEIGHTED = "the importance-weighted bound of {:,} samples a row"
 ANNEALED = "the log of the mean weight of {:,} annealed chains a row"
@@ -57,6 +58,13 @@ def verdict(log_likelihood: Estimate, log_z: Estimate | None, samples: int = 0, 
     if log_z is not None and log_z.kind != "exact":
         parts.append(trust(log_z))
     return " ".join(parts)
+
+
+def annealing_is_closer(model: Model, log_likelihood: Estimate, samples: int) -> str:
+    """What helps where samples do not suffice for an adversarial autoencoder, whose encoder learns no posterior."""
+    if model.kind != "aae" or not samples or log_likelihood.trusted or NOT_BINARY in log_likelihood.method:
+        return ""
+    return " Annealing each row (--method posterior-ais) is closer for an adversarial autoencoder, and takes longer."
 
 
 def verdict_between(log_marginal: Estimate, samples: int = 0, row_chains: int = 0) -> str:

@@ -10,29 +10,32 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.arrays import host, numbers
 from boltz.errors import InputError
-from boltz.models.files import checked_machine, outside, visible_rows
+from boltz.models.files import Model, checked_machine, means_known, outside, visible_rows
 from boltz.models.helmholtz import Game, HelmholtzMachine
 from boltz.nn.arena import Part, Tape
+from boltz.nn.code_priors import Points
 from boltz.nn.factors import Place
 from boltz.nn.labelled import Labelled
 from boltz.parallel import shares, workers
 from boltz.rng import Key
 from boltz.sampling.coding import Coder
+from boltz.sampling.sample import sample
 
 Array = NDArray[Any]
 TOGETHER = 4096  # rows in memory at a time
+NONE_INFERRED = "model must infer labels: build it with labels='inferred' or clusters=...."
 
 
-def label_probabilities(model: Any, x: Any) -> Array:
+def label_probabilities(model: Any, x: Any, name: str = "x") -> Array:
     """Probabilities (rows, labels) of the labels that an adversarial autoencoder infers of rows x (rows, units).
 
-    The most probable one is the class of a machine that was taught labels, and the cluster of one that was not. Raises
-    InputError for a machine that infers no labels.
+    The most probable one is the class of a machine that was taught labels, and the cluster of one that was not. name is
+    what errors call x. Raises InputError for a machine that infers no labels.
     """
     machine, game = playing(model)
     if not game.inferred:
-        raise InputError("model must infer labels: build it with labels='inferred' or clusters=....")
-    rows, found = visible_rows(machine, x), []
+        raise InputError(NONE_INFERRED)
+    rows, found = visible_rows(machine, x, name), []
     with workers(machine.arena) as pool:
         for first in range(0, len(rows), TOGETHER):
             some, tape, coder = rows[first : first + TOGETHER], Tape(machine.arena), Coder(machine)
@@ -40,6 +43,14 @@ def label_probabilities(model: Any, x: Any) -> Array:
             pool.map(coder.encode, coder.parts(tape, len(some)))
             found.append(host(coder.shares(tape, len(some))).copy())
     return np.concatenate(found)
+
+
+def label_units(model: Any) -> list[tuple[str, int]]:
+    """The name and the number of the labels that a machine infers; raises InputError where it infers none."""
+    _, game = playing(model)
+    if not game.inferred:
+        raise InputError(NONE_INFERRED)
+    return [("labels", game.labels)]
 
 
 def samples_with_labels(model: Any, labels: Any, style: Any = None, seed: int = 0) -> Array:
@@ -68,6 +79,25 @@ def samples_with_labels(model: Any, labels: Any, style: Any = None, seed: int = 
     place = Place(f"generative/{machine.visible}", machine.params, part, "code")
     value, _ = factor.outputs(place, wanted.astype(np.int64))
     return outside(machine, host(factor.conditional.mean(value, factor.net.bias(place.name, machine.params))))
+
+
+def visible_draws(model: Model, count: int, seed: int) -> Array:
+    """Visible means (count, units) given hidden units that were drawn by seed, in the units of the data, or visible
+    units that were drawn where these hear each other. A decoder that hears labels hears one for each.
+    """
+    own = model.directed
+    factor = None if own is None else own.factors.get(own.visible)
+    if isinstance(factor, Labelled):
+        labels = Key.from_seed(seed).derive("labels").generator().integers(0, factor.labels, count)
+        return samples_with_labels(model, labels, seed=seed)
+    found = sample(model, count, seed=seed, means=means_known(model))
+    return np.concatenate([found[layer.name] for layer in model.visible_layers], axis=1)
+
+
+def density_known(model: Model) -> bool:
+    """Whether the prior of codes has a density, without which there are no likelihoods."""
+    own = model.directed
+    return own is None or not any(isinstance(factor, Points) for factor in own.factors.values())
 
 
 def decoded(machine: HelmholtzMachine, code: Array, shares_of: Array | None) -> Array:

@@ -21,7 +21,7 @@ from boltz.errors import InputError
 from boltz.foreign import short_repr
 from boltz.models.blueprint import Blueprint
 from boltz.models.files import Model
-from boltz.presets import LEAST_PARTED, VALIDATION, lengths_of, patience_for
+from boltz.presets import LEAST_PARTED, UNJUDGED, VALIDATION, lengths_of, patience_for
 from boltz.progress import duration
 from boltz.training import measuring
 from boltz.training.curves import Expected, expected
@@ -198,7 +198,7 @@ def judged_if_long(kind: str, preset: AnySettings, planned: AnySettings, rows: i
     may learn them by heart.
     """
     longer = _last_epochs(planned) > OFTEN * _last_epochs(preset)
-    if not longer or preset.patience or preset.validation or rows < LEAST_PARTED:
+    if not longer or preset.patience or preset.validation or rows < LEAST_PARTED or kind in UNJUDGED:
         return preset
     return replace(preset, validation=VALIDATION, patience=patience_for(kind, _last_epochs(preset)))
 

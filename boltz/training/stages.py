@@ -103,6 +103,10 @@ def _game(plan: Structure, settings: AdversarialSettings) -> list[Stage]:
     """All of an adversarial autoencoder at once."""
     if not plan.layers[0].binary and settings.binarize != "none":
         raise InputError(f"binarize must be none for Gaussian visible units, got {settings.binarize}.")
+    if settings.patience:
+        raise InputError(
+            f"patience must be 0 for an adversarial autoencoder, which no likelihood ends, got {settings.patience}."
+        )
     return [Stage("game", settings, Adversarial(settings))]
 
 

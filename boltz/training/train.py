@@ -174,7 +174,7 @@ def train(
     if out is None:
         with watching.hearing(watch, progress, in_words) as heard:
             return _told(_in_memory(loop, chosen, heard), given, loop)
-    kept = dict(extra or {}) | ({} if given is None else {"plan": plain(given)})
+    kept = _told_entry(state.labels) | dict(extra or {}) | ({} if given is None else {"plan": plain(given)})
     description = description_of(model, chosen, data, others, kept).as_table()
     guards.check_state(state.tensors(), "the start")
     folder = run_folder.create(out, description, state.tensors(), {}, force, _couplings(model))
@@ -186,6 +186,12 @@ def _game_labels(model: Model, data: Data) -> NDArray[np.int64]:
     """The labels that a game is played with, none for other machines."""
     game = None if model.directed is None else model.directed.structure.game
     return np.zeros(0, np.int64) if game is None or data.labels is None else data.labels
+
+
+def _told_entry(labels: NDArray[np.int64]) -> dict[str, Any]:
+    """What run.toml says of the labels that a game is played with: how many rows have one."""
+    known = int((labels >= 0).sum())
+    return {"labels": {"labelled": known}} if known else {}
 
 
 def _couplings(model: Model) -> run_folder.Files:

@@ -18,6 +18,7 @@ TRAINED: dict[str, Any] = {
     "dbn": lambda: boltz.dbn([6, 3, 2]),
     "sbn": lambda: boltz.sbn([6, 3]),
     "vae": lambda: boltz.vae([6, 3], 2),
+    "aae": lambda: boltz.aae([6, 3], 2),
 }
 ROWS_SAY = {"epochs", "pretrain_epochs", "batch_size", "learning_rate", "pretrain_learning_rate", "patience"}
 

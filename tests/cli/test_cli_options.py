@@ -41,6 +41,29 @@ OTHER: dict[str, Any] = {
     "maps": 2,
     "masks": 2,
     "tied": True,
+    "labels": "inferred",
+    "labelled": "30",
+    "classes": 12,
+    "clusters": 12,
+    "embed": True,
+    "encoder": "implicit",
+    "noise": 7,
+    "prior_sigma": 2.0,
+    "adversary": "mmd",
+    "discriminator_rate": 0.02,
+    "generator_rate": 0.03,
+    "label_rate": 0.04,
+    "labelled_batch": 30,
+    "game_optimizer": "adamax",
+    "game_momentum": 0.25,
+    "discriminator_widths": (5,),
+    "input_noise": 0.1,
+    "noise_epochs": 3.0,
+    "smoothing": 0.1,
+    "penalty": "gradient",
+    "penalty_weight": 2.0,
+    "row_noise": 0.2,
+    "head_distance": 0.5,
     "natural": False,
     "activation": "relu",
     "visible": "gaussian",
@@ -114,6 +137,14 @@ OTHER: dict[str, Any] = {
     "snapshots": 7,
 }
 COMPANIONS: dict[str, dict[str, Any]] = {
+    "labelled": {"labels": "inferred"},
+    "classes": {"labels": "decoder"},
+    "embed": {"clusters": 7},
+    "noise": {"encoder": "implicit"},
+    "label_rate": {"labels": "inferred"},
+    "labelled_batch": {"labels": "inferred"},
+    "penalty_weight": {"penalty": "gradient"},
+    "head_distance": {"clusters": 7, "embed": True},
     "activation": {"widths": (5,)},
     "decay_epochs": {"schedule": "inverse"},
     "rate_floor": {"schedule": "inverse"},
@@ -162,8 +193,10 @@ def other(model: str, name: str) -> Any:
     default = MACHINES[model].options[name]
     if name in ("center", "tied"):
         return not default
-    if name == "prior" and model == "sbn":
-        return "nade"
+    if name == "prior" and model in ("sbn", "aae"):
+        return "nade" if model == "sbn" else "uniform"
+    if name == "activation" and default == OTHER[name]:
+        return "tanh"
     if name == "positive" and default == OTHER[name]:
         return "gibbs"
     if name == "pretrain" and default == OTHER[name]:
@@ -226,6 +259,15 @@ IDLE: list[tuple[str, dict[str, Any], str]] = [
     ("vlae", {"prior": "normal", "flow_steps": 3}, "--prior flow or coupling"),
     ("vae", {"flow_widths": (5,)}, "--prior flow or coupling"),
     ("nade", {"adam_second": 0.1, "optimizer": "adamax"}, "--optimizer adam"),
+    ("aae", {"labelled": "20"}, "--labels inferred or prior"),
+    ("aae", {"labels": "decoder", "labelled": "20"}, "--labels inferred or prior"),
+    ("aae", {"clusters": 5, "label_rate": 0.1}, "--labels inferred"),
+    ("aae", {"embed": True}, "--labels inferred or --clusters"),
+    ("aae", {"head_distance": 1.0}, "--embed"),
+    ("aae", {"noise": 3}, "--encoder implicit"),
+    ("aae", {"classes": 3}, "--labels"),
+    ("aae", {"prior": "uniform", "prior_sigma": 2.0}, "--prior normal"),
+    ("aae", {"adversary": "mmd", "smoothing": 0.1}, "--adversary gan"),
     ("rbm", {"evaluate": False, "betas": 10}, "--evaluate"),
 ]
 
@@ -339,7 +381,11 @@ def test_help_without_a_model_names_all_of_them() -> None:
     said = " ".join(text.split())
     for model, machine in MACHINES.items():
         assert f"{model} {machine.title}." in said
-    assert "vae, vlae: Gaussian units" in said and "dbm, multimodal, dbn: Epochs of each" in said and "iwae-1l" in said
+    assert (
+        "vae, vlae, aae: Gaussian units" in said
+        and "dbm, multimodal, dbn: Epochs of each" in said
+        and "iwae-1l" in said
+    )
     assert {"layers", "data", "recipe", "resume", "help"} <= set(OPTION.findall(text)) and text.count("\n") < 140
 
 

@@ -1,0 +1,54 @@
+"""Classes of any kind, text or numbers, and the numbers that an adversarial autoencoder has for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boltz.data.labels import Labels
+from boltz.errors import InputError
+from boltz.training.description import RunDescription
+
+UNLABELLED, MOST = -1, 1000
+ENTRY = "labels"  # of run.toml
+
+
+def numbered(labels: Labels, classes: int | None = None) -> tuple[tuple[Any, ...], NDArray[np.int64]]:
+    """The classes of labels (rows,) in sorted order, and the number of each row's, -1 for unlabelled rows.
+
+    Rows are unlabelled by -1 beside at least two numbers from 0. classes: how many there must be; whole numbers below
+    it stay as they are, so that a class may have no row. Raises InputError.
+    """
+    found = np.asarray(labels)
+    names: tuple[Any, ...] = tuple(np.unique(found).tolist())
+    numbers = found.dtype.kind in "iuf"
+    if numbers and names[0] == UNLABELLED and len(names) > 2:
+        names = names[1:]
+    if classes is not None and classes != len(names):
+        if not numbers or not all(name == int(name) for name in names) or not 0 <= names[0] <= names[-1] < classes:
+            raise InputError(f"--classes must be {len(names)}, the number of classes of the data, got {classes}.")
+        names = tuple(range(classes))
+    if not 2 <= len(names) <= MOST:
+        raise InputError(f"the labels must be of 2 to {MOST:,} classes, got {len(names):,}.")
+    return names, numbers_of(found, names)
+
+
+def numbers_of(labels: Labels, names: tuple[Any, ...]) -> NDArray[np.int64]:
+    """The number of the class of each label (rows,), -1 for one that is none of the names."""
+    place = {name: i for i, name in enumerate(names)}
+    return np.array([place.get(label, UNLABELLED) for label in np.asarray(labels).tolist()], np.int64)
+
+
+def names_of(run: RunDescription, count: int) -> tuple[Any, ...]:
+    """The classes of so many labels that a run was taught, 0, 1 and so on where it names none."""
+    found = run.part(ENTRY).get("names")
+    plain = isinstance(found, list) and len(found) == count and all(isinstance(x, str | int | float) for x in found)
+    return tuple(found) if plain and isinstance(found, list) else tuple(range(count))
+
+
+def was_taught(run: RunDescription) -> bool:
+    """Whether a run was taught labels."""
+    known = run.part(ENTRY).get("labelled")
+    return isinstance(known, int) and known > 0
