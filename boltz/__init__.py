@@ -117,6 +117,7 @@ _PLACES = {
     "DirectedSettings": "training.settings",
     "AdversarialSettings": "training.adversarial_settings",
     "two_samples": "sampling.two_samples",
+    "embedding": "sampling.inferred",
     "label_probabilities": "sampling.inferred",
     "samples_with_labels": "sampling.inferred",
     "TwoSamples": "sampling.two_samples",
@@ -223,6 +224,7 @@ if TYPE_CHECKING:
     from boltz.sampling.convergence import chain_ess, integrated_time, split_rhat
     from boltz.sampling.decoding import decode
     from boltz.sampling.features import features
+    from boltz.sampling.inferred import embedding, label_probabilities, samples_with_labels
     from boltz.sampling.meanfield import MeanField, mean_field
     from boltz.sampling.sample import sample
     from boltz.training.adversarial_settings import AdversarialSettings
