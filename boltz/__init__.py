@@ -127,6 +127,11 @@ _PLACES = {
     "resume": "training.train",
     "train": "training.train",
     "plot_beside": "plotting.machines",
+    "plot_clusters": "plotting.adversarial",
+    "plot_codes": "plotting.adversarial",
+    "plot_embedding": "plotting.adversarial",
+    "plot_interpolations": "plotting.adversarial",
+    "plot_styles": "plotting.adversarial",
     "watch_mlflow": "training.trackers",
     "watch_tensorboard": "training.trackers",
     "watch_wandb": "training.trackers",
@@ -213,6 +218,13 @@ if TYPE_CHECKING:
     from boltz.networks.settings import FineTuneSettings
     from boltz.networks.unrolling import autoencoder, classifier
     from boltz.parallel import threads
+    from boltz.plotting.adversarial import (
+        plot_clusters,
+        plot_codes,
+        plot_embedding,
+        plot_interpolations,
+        plot_styles,
+    )
     from boltz.plotting.machines import plot_beside, plot_curves, plot_decompressions, plot_filters, plot_samples
     from boltz.plotting.results import plot_comparison, plot_log_z
     from boltz.plotting.sites import plot_couplings, plot_mutations

@@ -55,7 +55,7 @@ def plot_samples(
     """
     machine = machine_of(model)
     chains, sweeps = checks.integer(chains, "chains", 1, 10**6), checks.integer(sweeps, "sweeps", 0, checks.MOST_STEPS)
-    shape = _shape(x.shape if shape is None and isinstance(x, Data) else shape)
+    shape = shape_of(x.shape if shape is None and isinstance(x, Data) else shape)
     chained = machine.undirected is not None
     rows = None if x is None else _rows(x, machine, chains)
     start = rows if machine.directed is None else None
@@ -81,7 +81,7 @@ def plot_beside(
     """
     machine, rows = machine_of(model), checks.integer(rows, "rows", 1, images.MOST_STACKED)
     sweeps = checks.integer(sweeps, "sweeps", 0, checks.MOST_STEPS)
-    shape = _shape(x.shape if shape is None and isinstance(x, Data) else shape)
+    shape = shape_of(x.shape if shape is None and isinstance(x, Data) else shape)
     known = np.asarray(outside(machine, _rows(x, machine, MOST_KNOWN)))
     greys = greys_of(machine, known)
     state = sample(machine, rows, sweeps if machine.undirected is not None else None, seed)
@@ -101,7 +101,7 @@ def plot_decompressions(
     """
     machine, rows = machine_of(model), checks.integer(rows, "rows", 1, images.MOST_STACKED)
     draws = checks.integer(draws, "draws", 1, 20)
-    shape = _shape(x.shape if shape is None and isinstance(x, Data) else shape)
+    shape = shape_of(x.shape if shape is None and isinstance(x, Data) else shape)
     some = np.asarray(outside(machine, _rows(x, machine, rows)))[:rows]
     greys, found = greys_of(machine, some), decompress(machine, some, draws, seed)
     parts = {"a row": greys.of(some)} | {f"draw {i + 1}": greys.of(found[:, i]) for i in range(draws)}
@@ -122,7 +122,7 @@ def plot_filters(model: Any, shape: images.Shape | None = None) -> Figure:
     shape: (height, width) of an image, by default a square. Raises InputError.
     """
     weights, what = unit_effects(machine_of(model))
-    return images.filter_grid(weights, _shape(shape), what)
+    return images.filter_grid(weights, shape_of(shape), what)
 
 
 def plot_curves(run: Any) -> Figure:
@@ -259,7 +259,8 @@ def _of_spreads(units: Scaling) -> images.Greys:
     return images.Greys(low, high, (-REACH, REACH), "spreads from the mean of each column")
 
 
-def _shape(shape: Any) -> images.Shape | None:
+def shape_of(shape: Any) -> images.Shape | None:
+    """A shape (height, width) that was given, if any; raises InputError."""
     if shape is None:
         return None
     sides = checks.sequence(shape, "shape", 2)

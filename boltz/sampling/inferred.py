@@ -16,7 +16,7 @@ from boltz.nn.arena import Part, Tape
 from boltz.nn.dense import forward
 from boltz.nn.factors import Place
 from boltz.nn.labelled import Labelled
-from boltz.parallel import padded, shares, workers
+from boltz.parallel import ALONE, padded, shares, workers
 from boltz.rng import Key
 from boltz.sampling.coding import Coder
 from boltz.sampling.features import side_by_side
@@ -54,8 +54,8 @@ def embedding(model: Any, x: Any) -> Array:
     """What the decoder of an adversarial autoencoder hears of rows x (rows, units) as it is trained, (rows, numbers).
 
     Of a machine with embed these are points in the space of the code: the code, plus the heads of the inferred labels,
-    weighted by the probabilities of these (Makhzani et al. 2016, section 7). Without embed the probabilities of inferred
-    labels stand beside the code. Where no labels are inferred this is boltz.features. Raises InputError.
+    weighted by the probabilities of these (Makhzani et al. 2016, section 7). Without embed the probabilities stand
+    beside the code. Where no labels are inferred this is boltz.features. Raises InputError.
     """
     machine, _ = playing(model)
     return embedded(machine, visible_rows(machine, x))
@@ -69,10 +69,24 @@ def embedded(machine: HelmholtzMachine, rows: Array) -> Array:
     if not game.inferred:
         return code
     shares_of = label_shares(machine, rows)
-    if not game.embed:
-        return np.concatenate([code, shares_of], axis=1)
-    found: Array = code + shares_of @ host(machine.params[f"generative/{machine.visible}/heads"])
+    heads = heads_of(machine)
+    found: Array = np.concatenate([code, shares_of], axis=1) if heads is None else code + shares_of @ heads
     return found
+
+
+def heads_of(machine: HelmholtzMachine) -> Array | None:
+    """The points (labels, units of the code) of inferred labels, None where a machine does not place them."""
+    game = machine.structure.game
+    assert game is not None
+    return host(machine.params[f"generative/{machine.visible}/heads"]) if game.embed else None
+
+
+def coded(machine: HelmholtzMachine, rows: Array, key: Key) -> tuple[Coder, Tape]:
+    """A tape with the codes of rows (rows, units), drawn by a key where they are, and their inferred labels, if any."""
+    coder, tape = Coder(machine), Tape(machine.arena)
+    coder.hear(tape, rows, key.derive("codes"), 0, 0.0)
+    ALONE.map(coder.encode, coder.parts(tape, len(rows)))
+    return coder, tape
 
 
 def decoded_embedding(machine: HelmholtzMachine, points: Array) -> Array:

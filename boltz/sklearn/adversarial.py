@@ -241,8 +241,8 @@ class AAEClusterer(ClusterMixin, AdversarialMachine, MachineTransformer):
     The code keeps the style of a row. With embed each cluster is a point that is added to the code, which the decoder
     hears alone; points nearer than head_distance repel each other. transform gives what the decoder hears: code and
     probabilities of clusters side by side, or with embed their point, and inverse_transform decodes that. Fitted:
-    labels_, machine_, history_. A cluster may be left without rows. One cluster is inferred by nothing. score is as in AAETransformer, and so are the other
-    parameters.
+    labels_, machine_, history_. A cluster may be left without rows, and one cluster alone takes all of them. score is
+    as in AAETransformer, and so are the other parameters.
     """
 
     SETTINGS: ClassVar = (*AdversarialMachine.SETTINGS, "row_noise", "head_distance")
@@ -317,14 +317,10 @@ class AAEClusterer(ClusterMixin, AdversarialMachine, MachineTransformer):
         self.labels_ = self.predict(X)
         return self
 
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probabilities (rows, clusters) of the clusters for rows X (rows, n_features)."""
-        check_is_fitted(self)
-        return self._shares(checked(self, X, False))
-
     def predict(self, X: Any) -> NDArray[np.int64]:
         """The most probable cluster (rows,), a number from 0, of rows X (rows, n_features)."""
-        return self.predict_proba(X).argmax(axis=1)
+        check_is_fitted(self)
+        return self._shares(checked(self, X, False)).argmax(axis=1)
 
     def transform(self, X: Any) -> Array:
         """What the decoder hears of rows X (rows, n_features), in the floating type of X; see boltz.embedding."""
