@@ -54,7 +54,7 @@ def plot_codes(model: Any, x: Any, labels: Any = None, seed: int = 0) -> Figure:
     if codes.shape[1] == 1:
         return _histograms(codes[:, 0], draws[:, 0])
     axis, said = _plane(np.concatenate([codes, draws]))
-    figure, axes = images.new_figure(f"codes of {len(codes):,} rows and draws of the prior{said}")
+    figure, axes = _titled(f"codes of {len(codes):,} rows and draws of the prior", said)
     axes.plot(*axis(draws).T, ".", color="0.75", markersize=3, label="draws of the prior", zorder=1)
     _points(axes, axis(codes), some.labels, "codes")
     return figure
@@ -73,11 +73,11 @@ def plot_embedding(model: Any, x: Any, labels: Any = None) -> Figure:
         raise InputError("model must embed labels in at least two units: build it with embed=True and latent=2.")
     points = embedded(machine, some.rows).astype(np.float64)
     axis, said = _plane(points)
-    figure, axes = images.new_figure(f"embedding of {len(points):,} rows, with the heads of its labels{said}")
+    figure, axes = _titled(f"embedding of {len(points):,} rows, with the heads of its labels", said)
     _points(axes, axis(points), some.labels, "rows")
     for number, place in enumerate(axis(heads)):
         box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "alpha": 0.85}
-        axes.text(*place, str(number), fontsize=9, ha="center", va="center", bbox=box, zorder=4)
+        axes.text(place[0], place[1], str(number), fontsize=9, ha="center", va="center", bbox=box, zorder=4)
     axes.update_datalim(axis(heads))
     axes.autoscale_view()
     return figure
@@ -225,19 +225,26 @@ def _plane(points: Floats) -> tuple[Any, str]:
     middle = points.mean(axis=0)
     _, size, axes = np.linalg.svd(points - middle, full_matrices=False)
     share = float(np.square(size[:2]).sum() / max(np.square(size).sum(), 1e-300))
-    said = f": first two principal components of {points.shape[1]} units, {share:.0%} of the variance"
+    said = f"first two principal components of {points.shape[1]} units, {share:.0%} of the variance"
     return lambda each: (each - middle) @ axes[:2].T, said
+
+
+def _titled(title: str, said: str) -> tuple[Figure, Axes]:
+    """A figure with a title, and what else is said of it on a line below."""
+    figure, axes = images.new_figure(title)
+    axes.set_title("\n".join(each for each in (title, said) if each), fontsize=11)
+    return figure, axes
 
 
 def _points(axes: Axes, points: Floats, labels: Array | None, name: str) -> None:
     """Points (rows, 2) coloured by their labels, with a legend, or a colour bar of more than 20 labels."""
-    own = dict(linestyle="", marker=".", markersize=4, zorder=2)
+    own: dict[str, Any] = {"linestyle": "", "marker": ".", "markersize": 4, "zorder": 2}
     known = np.unique(labels[labels >= 0]) if labels is not None else np.zeros(0)
     if labels is None or not len(known):
         axes.plot(*points.T, color="C0", label=name, **own)
     elif len(known) > MOST_NAMED:
         some = labels >= 0
-        drawn = axes.scatter(*points[some].T, c=labels[some], s=5, cmap="viridis", zorder=2)
+        drawn = axes.scatter(points[some, 0], points[some, 1], c=labels[some], s=5, cmap="viridis", zorder=2)
         axes.figure.colorbar(drawn, ax=axes, shrink=0.6, label="label")
     else:
         colours = colormaps["tab10" if len(known) <= 10 else "tab20"].colors  # type: ignore[attr-defined]
@@ -254,7 +261,7 @@ def _points(axes: Axes, points: Floats, labels: Array | None, name: str) -> None
 def _histograms(codes: Floats, draws: Floats) -> Figure:
     """Codes of one unit beside draws of the prior."""
     figure, axes = images.new_figure(f"codes of {len(codes):,} rows and draws of the prior", (7, 4.6))
-    edges = np.histogram_bin_edges(np.concatenate([codes, draws]), BINS)
+    edges = np.histogram_bin_edges(np.concatenate([codes, draws]), BINS).tolist()
     axes.hist(draws, edges, color="0.75", density=True, label="draws of the prior")
     axes.hist(codes, edges, color="C0", density=True, histtype="step", linewidth=1.5, label="codes")
     axes.set_xlabel("code")

@@ -30,13 +30,14 @@ T = TypeVar("T", bound="AAEClusterer")
 class AdversarialMachine(DeepMachine):
     """An estimator around an adversarial autoencoder: its nets, and the settings of its game."""
 
-    SETTINGS: ClassVar = (
+    SETTINGS: ClassVar[tuple[str, ...]] = (
         "epochs", "learning_rate", "batch_size", "schedule", "optimizer", "adversary", "discriminator_widths",
         "discriminator_rate", "generator_rate", "input_noise", "binarize",
     )  # fmt: skip
     FOLLOWS: ClassVar = ("epochs", "batch_size")
     LEAST: ClassVar = 1
     JUDGED: ClassVar = False
+    machine_: Any
 
     def _build(self, units: int, rows: Array, seed: int) -> Model:
         sizes = self._sizes()
@@ -138,7 +139,7 @@ class AAEClassifier(MachineClassifier, AdversarialMachine):
     hears. Fitted: classes_, machine_, history_. The other parameters are as in AAETransformer.
     """
 
-    SETTINGS: ClassVar = (*AdversarialMachine.SETTINGS, "label_rate", "labelled_batch", "row_noise")
+    SETTINGS: ClassVar[tuple[str, ...]] = (*AdversarialMachine.SETTINGS, "label_rate", "labelled_batch", "row_noise")
     history_: list[dict[str, Any]]
 
     def __init__(
@@ -245,7 +246,7 @@ class AAEClusterer(ClusterMixin, AdversarialMachine, MachineTransformer):
     as in AAETransformer, and so are the other parameters.
     """
 
-    SETTINGS: ClassVar = (*AdversarialMachine.SETTINGS, "row_noise", "head_distance")
+    SETTINGS: ClassVar[tuple[str, ...]] = (*AdversarialMachine.SETTINGS, "row_noise", "head_distance")
     layer: ClassVar = "top"
     get_feature_names_out = ClassNamePrefixFeaturesOutMixin.get_feature_names_out
     labels_: NDArray[np.int64]
