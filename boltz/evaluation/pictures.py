@@ -11,7 +11,8 @@ from boltz.models.helmholtz import Game
 from boltz.models.views import of_several
 from boltz.plotting import curves, images
 from boltz.plotting.adversarial import plot_clusters, plot_codes, plot_embedding, plot_interpolations, plot_styles
-from boltz.plotting.machines import CHAINS, SWEEPS, Drawn, layer_means, unit_effects, view_effects
+from boltz.plotting.machines import CHAINS, SWEEPS, Drawn, greys_of, layer_means, unit_effects, view_effects
+from boltz.sampling.inferred import visible_draws
 from boltz.sampling.sample import sample
 from boltz.storage import run_folder
 from boltz.training.description import RunDescription, read_description
@@ -87,6 +88,9 @@ def _draw_views(run: Run, model: BoltzmannMachine, description: RunDescription) 
 def _samples(run: Run) -> tuple[Drawn, str]:
     """Visible means of fantasies, and a title."""
     model, seed = run.model, run.settings.seed
+    if model.kind == "aae":
+        drawn = visible_draws(model, CHAINS, seed)
+        return Drawn(drawn, "means", greys_of(model, drawn)), f"visible means of {CHAINS} samples"
     if model.directed is not None:
         found = layer_means(model, model.visible, sample(model, CHAINS, seed=seed))
         return found, f"visible {found.what} of {CHAINS} samples"

@@ -28,6 +28,7 @@ from boltz.plotting import curves, images
 from boltz.sampling.decoding import decode, visible_means
 from boltz.sampling.decompression import decompress
 from boltz.sampling.drawing import drawing_of
+from boltz.sampling.inferred import visible_draws
 from boltz.sampling.sample import sample
 from boltz.units import is_kind
 from boltz.units.states import ends
@@ -59,8 +60,7 @@ def plot_samples(
     chained = machine.undirected is not None
     rows = None if x is None else _rows(x, machine, chains)
     start = rows if machine.directed is None else None
-    state = sample(machine, chains, sweeps if chained else None, seed, None if start is None else "data", start)
-    drawn = layer_means(machine, machine.visible, state)
+    drawn = _sampled(machine, chains, sweeps, seed, start)
     how = f"{chains:,} chains after {sweeps:,} sweeps" if chained else f"{chains:,} samples"
     return images.sample_grid(drawn.values, shape, f"visible {drawn.what} of {how}", drawn.greys)
 
@@ -84,8 +84,7 @@ def plot_beside(
     shape = shape_of(x.shape if shape is None and isinstance(x, Data) else shape)
     known = np.asarray(outside(machine, _rows(x, machine, MOST_KNOWN)))
     greys = greys_of(machine, known)
-    state = sample(machine, rows, sweeps if machine.undirected is not None else None, seed)
-    data, means = greys.of(known), greys.of(layer_means(machine, machine.visible, state).values)
+    data, means = greys.of(known), greys.of(_sampled(machine, rows, sweeps, seed).values)
     others = np.arange(rows) * len(data) // rows
     parts = {"sample": means, "nearest row": data[nearest_rows(means, data)], "a row": data[others]}
     return images.stacked_tiles(parts, shape, f"samples, the nearest of {len(data):,} rows to each, and rows")
@@ -193,6 +192,16 @@ def machine_of(model: Any) -> Model:
     if (machine := of_several(found)) is not None:
         refuse_views(machine, "model")
     return found
+
+
+def _sampled(machine: Model, chains: int, sweeps: int, seed: int, start: Any = None) -> Drawn:
+    """Visible means of samples, of which each has heard one label where a decoder hears labels."""
+    if machine.kind == "aae":
+        values = visible_draws(machine, chains, seed)
+        return Drawn(values, "means", greys_of(machine, values))
+    chained = machine.undirected is not None
+    state = sample(machine, chains, sweeps if chained else None, seed, None if start is None else "data", start)
+    return layer_means(machine, machine.visible, state)
 
 
 class Drawn(NamedTuple):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from boltz import checks
 from boltz.arrays import host, numbers
 from boltz.errors import InputError
-from boltz.models.files import checked_machine, outside, visible_rows
+from boltz.models.files import Model, checked_machine, means_known, outside, visible_rows
 from boltz.models.helmholtz import Game, HelmholtzMachine
 from boltz.nn.arena import Part, Tape
 from boltz.nn.dense import forward
@@ -20,6 +20,7 @@ from boltz.parallel import ALONE, padded, shares, workers
 from boltz.rng import Key
 from boltz.sampling.coding import Coder
 from boltz.sampling.features import side_by_side
+from boltz.sampling.sample import sample
 
 Array = NDArray[Any]
 TOGETHER = 4096  # rows in memory at a time
@@ -130,6 +131,19 @@ def samples_with_labels(model: Any, labels: Any, style: Any = None, seed: int = 
     place = Place(f"generative/{machine.visible}", machine.params, part, "code")
     value, _ = factor.outputs(place, wanted.astype(np.int64))
     return outside(machine, host(factor.conditional.mean(value, factor.net.bias(place.name, machine.params))))
+
+
+def visible_draws(model: Model, count: int, seed: int) -> Array:
+    """Visible means (count, units) given hidden units that were drawn by seed, in the units of the data, or visible
+    units that were drawn where these hear each other. A decoder that hears labels hears one for each.
+    """
+    own = model.directed
+    factor = None if own is None else own.factors.get(own.visible)
+    if isinstance(factor, Labelled):
+        labels = Key.from_seed(seed).derive("labels").generator().integers(0, factor.labels, count)
+        return samples_with_labels(model, labels, seed=seed)
+    found = sample(model, count, seed=seed, means=means_known(model))
+    return np.concatenate([found[layer.name] for layer in model.visible_layers], axis=1)
 
 
 def decoded(machine: HelmholtzMachine, code: Array, shares_of: Array | None) -> Array:

@@ -22,7 +22,7 @@ def machine(units: int = 2, **asked: Any) -> Any:
 
 
 def tiles(figure: Any, across: int, left: int = 0, right: int = 0) -> Any:
-    """The tiles (lines, across, 16) of a grid of 4 x 4 images, with a gap of one pixel beside those that stand apart."""
+    """The tiles (lines, across, 16) of a grid of 4 x 4 images, with one pixel beside those that stand apart."""
     picture = np.asarray(figure.axes[0].images[0].get_array().filled(np.nan))
     starts = [5 * j + (j >= left > 0) + (j >= across - right) for j in range(across)]
     return np.array(
@@ -134,3 +134,13 @@ def check_embedding() -> None:
     found = {int(text.get_text()): text.get_position() for text in axes.texts}
     for label, head in enumerate(model.params["generative/v/heads"]):
         np.testing.assert_allclose(found[label], head, rtol=1e-5)
+
+
+def check_samples() -> None:
+    """Each sample has heard one of the labels, and all of them are heard: no mean over labels is drawn."""
+    model = machine(labels="decoder", classes=3)
+    picture = np.asarray(boltz.plot_samples(model, chains=25, seed=4).axes[0].images[0].get_array())
+    found = [picture[1 + 5 * i : 5 + 5 * i, 1 + 5 * j : 5 + 5 * j].ravel() for i in range(5) for j in range(5)]
+    each = np.array([boltz.samples_with_labels(model, [label] * 25, seed=4) for label in range(3)])
+    alike = np.isclose(each, found, rtol=1e-5).all(axis=2)
+    assert alike.any(axis=0).all() and alike.any(axis=1).all() and (alike.sum(axis=0) == 1).all()

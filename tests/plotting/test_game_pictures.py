@@ -26,6 +26,7 @@ def test_checks() -> None:
     quick_game_pictures.check_interpolated_labels()
     quick_game_pictures.check_clusters()
     quick_game_pictures.check_embedding()
+    quick_game_pictures.check_samples()
 
 
 @pytest.mark.parametrize(
