@@ -92,6 +92,7 @@ def plot_styles(
     draws of the prior. The decoder must hear labels, of which at most 30 are drawn (Makhzani et al. 2016, section 4).
     shape as in boltz.plot_samples. Raises InputError.
     """
+    Key.from_seed(seed)  # refused where it is none, whether or not rows take its place
     machine, game = playing(model_of(model))
     if not isinstance(machine.factors[machine.visible], Labelled):
         raise InputError("model must have a decoder that hears labels: build it with labels='decoder' or 'inferred'.")

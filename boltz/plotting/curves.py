@@ -44,7 +44,7 @@ GAME: Panels = {
     },
     "kernel distance of codes to the prior": {"code_distance": ""},
     "p-value of that distance": {"code_p_value": ""},
-    "value of the game (nats a code), -1.39 where nobody can tell": {"code_game": "codes", "label_game": "labels"},
+    "value of the game (nats; -1.39 is a draw)": {"code_game": "codes", "label_game": "labels"},
     "gradient norm": {"gradient_norm": ""},
 }
 TUNING: Panels = {
