@@ -121,6 +121,7 @@ _PLACES = {
     "DirectedSettings": "training.settings",
     "AdversarialSettings": "training.adversarial_settings",
     "two_samples": "sampling.two_samples",
+    "embedding": "sampling.inferred",
     "label_probabilities": "sampling.inferred",
     "samples_with_labels": "sampling.inferred",
     "TwoSamples": "sampling.two_samples",
@@ -130,6 +131,11 @@ _PLACES = {
     "resume": "training.train",
     "train": "training.train",
     "plot_beside": "plotting.machines",
+    "plot_clusters": "plotting.adversarial",
+    "plot_codes": "plotting.adversarial",
+    "plot_embedding": "plotting.adversarial",
+    "plot_interpolations": "plotting.adversarial",
+    "plot_styles": "plotting.adversarial",
     "watch_mlflow": "training.trackers",
     "watch_tensorboard": "training.trackers",
     "watch_wandb": "training.trackers",
@@ -218,6 +224,13 @@ if TYPE_CHECKING:
     from boltz.networks.settings import FineTuneSettings
     from boltz.networks.unrolling import autoencoder, classifier
     from boltz.parallel import threads
+    from boltz.plotting.adversarial import (
+        plot_clusters,
+        plot_codes,
+        plot_embedding,
+        plot_interpolations,
+        plot_styles,
+    )
     from boltz.plotting.machines import plot_beside, plot_curves, plot_decompressions, plot_filters, plot_samples
     from boltz.plotting.results import plot_comparison, plot_log_z
     from boltz.plotting.sites import plot_couplings, plot_mutations
@@ -229,6 +242,7 @@ if TYPE_CHECKING:
     from boltz.sampling.convergence import chain_ess, integrated_time, split_rhat
     from boltz.sampling.decoding import decode
     from boltz.sampling.features import features
+    from boltz.sampling.inferred import embedding, label_probabilities, samples_with_labels
     from boltz.sampling.meanfield import MeanField, mean_field
     from boltz.sampling.sample import sample
     from boltz.training.adversarial_settings import AdversarialSettings

@@ -36,6 +36,7 @@ STRONG = machine_of(SMALL["strong"])
 SBN = boltz.sbn([3, 4, 2], [3])
 VAE = boltz.vae([3, [4], [3]], [3, 2])
 GAUSSIAN = boltz.vae([3, 5], 2, visible="gaussian")
+AAE = boltz.aae([3, 4], 2, clusters=2, embed=True)
 MIXED = boltz.helmholtz([3, 2, 3], ["bernoulli", "bernoulli", "gaussian"])
 WITHOUT_LAST, WHOLE = [True, True, False], [True] * 3  # known units: with a mask a NaN is not taken for a missing value
 DBN = boltz.dbn([3, 3, 2], dtype=np.float64)
@@ -167,6 +168,7 @@ CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as e
     "features of a dbm": ("x", lambda x: boltz.features(DBM, x, "all", WHOLE)),
     "features of a dbn": ("x", lambda x: boltz.features(DBN, x, 1, WHOLE)),
     "features of a gaussian vae": ("x", lambda x: boltz.features(GAUSSIAN, x, mask=WHOLE)),
+    "embedding": ("x", lambda x: boltz.embedding(AAE, x)),
     "classify by a dbm": ("x", lambda x: boltz.classify(NETWORKS["dbm"], x)),
     "encode by an sbn": ("x", lambda x: boltz.encode(NETWORKS["sbn"], x)),
     "reconstruct by a gaussian vae": ("x", lambda x: boltz.reconstruct(NETWORKS["gaussian"], x)),
@@ -595,7 +597,12 @@ def test_every_public_function_that_takes_arrays_is_in_the_matrix() -> None:
     elsewhere |= {"compare", "decode", "describe", "diagnose", "evaluate", "evaluate_along"}
     elsewhere |= {
         "plot_beside",
+        "plot_clusters",
+        "plot_codes",
         "plot_decompressions",
+        "plot_embedding",
+        "plot_interpolations",
+        "plot_styles",
         "plot_comparison",
         "plot_curves",
         "plot_filters",

@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.files import Model, means_known, states_outside
+from boltz.models.files import Model, means_known, outside, states_outside
+from boltz.models.helmholtz import Game
 from boltz.models.views import of_several
 from boltz.plotting import curves, images
+from boltz.plotting.adversarial import plot_clusters, plot_codes, plot_embedding, plot_interpolations, plot_styles
 from boltz.plotting.machines import CHAINS, SWEEPS, Drawn, greys_of, layer_means, unit_effects, view_effects
 from boltz.sampling.inferred import visible_draws
 from boltz.sampling.sample import sample
@@ -20,7 +22,8 @@ from boltz.training.train import Run
 def draw(run: Run) -> None:
     """Write samples.png, filters.png and curves.png into the folder of a run; no samples of documents, which have no
     picture, and of several visible layers samples-NAME.png and filters-NAME.png for each. Where visible units hear each
-    other there are no filters.
+    other there are no filters. Of an adversarial autoencoder codes.png and interpolations.png, too, styles.png where
+    its decoder hears labels, clusters.png where it infers them, and embedding.png where it places them.
     """
     folder = run.path
     assert folder is not None
@@ -38,6 +41,34 @@ def draw(run: Run) -> None:
         return
     effects, what = unit_effects(run.model)
     images.save(images.filter_grid(effects, image, what), folder / "filters.png")
+    if run.model.directed is not None and run.model.directed.structure.game is not None:
+        for name, figure in _of_game(run, run.model.directed.structure.game, description).items():
+            images.save(figure, folder / f"{name}.png")
+
+
+def _of_game(run: Run, game: Game, description: RunDescription) -> dict[str, Any]:
+    """The pictures of an adversarial autoencoder by name: by the data of the run where it can be read again, as it
+    brings the labels along, else by the rows that the run has seen.
+    """
+    named = bool(description.data.get("load"))
+    if not named and run.seen is None:
+        return {}
+    x: Any = description.data_again("data", None, run.model) if named else None
+    if x is None:
+        assert run.seen is not None
+        x = outside(run.model, run.seen[0])
+    model, image, seed = run.model, description.image, run.settings.seed
+    labelled = game.told != "decoder" or (named and x.labels is not None and x.labels.min() >= 0)
+    found = {"codes": plot_codes(model, x, seed=seed)}
+    if labelled and len(x.x if named else x) > 1:
+        found["interpolations"] = plot_interpolations(model, x, shape=image)
+    if game.decoded:
+        found["styles"] = plot_styles(model, x, image)
+    if game.inferred:
+        found["clusters"] = plot_clusters(model, x, image)
+    if game.embed and model.units[model.hidden_layers[0].name] > 1:
+        found["embedding"] = plot_embedding(model, x)
+    return found
 
 
 def _draw_views(run: Run, model: BoltzmannMachine, description: RunDescription) -> None:

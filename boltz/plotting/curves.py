@@ -37,6 +37,16 @@ EXACT: Panels = {
     "log-likelihood, training minus held-out (nats)": {"likelihood_gap": ""},
     "gradient norm": {"gradient_norm": ""},
 }
+GAME: Panels = {
+    "log-likelihood of rows given their codes (nats a row)": {
+        "reconstruction": "training",
+        "held_out_reconstruction": "held-out",
+    },
+    "kernel distance of codes to the prior": {"code_distance": ""},
+    "p-value of that distance": {"code_p_value": ""},
+    "value of the game (nats; -1.39 is a draw)": {"code_game": "codes", "label_game": "labels"},
+    "gradient norm": {"gradient_norm": ""},
+}
 TUNING: Panels = {
     "loss (nats a row)": {"train_loss": "training", "loss": "validation"},
     "wrong classes of the validation rows (share)": {"error": ""},
@@ -77,6 +87,7 @@ def with_held_out(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     pairs = {
         "held_out_bound": ("importance_bound", "bound_gap"),
         "held_out_likelihood": ("log_likelihood", "likelihood_gap"),
+        "held_out_reconstruction": ("reconstruction", "reconstruction_gap"),
     }
     found = []
     for record in history:
@@ -88,7 +99,7 @@ def with_held_out(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def recorded_panels(history: Sequence[Mapping[str, Any]]) -> Panels:
     """The panels of which something was recorded, or the first one alone where nothing was."""
     recorded = {name for record in history for name, value in record.items() if _number(value) is not None}
-    kinds = {"train_loss": TUNING, "bound": DIRECTED, "log_likelihood": EXACT}
+    kinds = {"train_loss": TUNING, "bound": DIRECTED, "log_likelihood": EXACT, "reconstruction": GAME}
     panels = next((panels for name, panels in kinds.items() if name in recorded), UNDIRECTED)
     return {title: lines for title, lines in panels.items() if recorded & lines.keys()} or dict([*panels.items()][:1])
 

@@ -182,6 +182,41 @@ def stacked_tiles(parts: Mapping[str, Any], shape: Shape | None, title: str) -> 
     return figure
 
 
+@dataclass(frozen=True)
+class Grid:
+    """The names of the lines and columns of a grid of tiles, and how many columns stand apart on the left and the
+    right.
+    """
+
+    lines: tuple[str, ...]
+    columns: tuple[str, ...]
+    left: int = 0
+    right: int = 0
+
+
+def tile_grid(tiles: Any, shape: Shape | None, title: str, grid: Grid) -> Figure:
+    """A figure of tiles (lines, columns, units) in [0, 1], NaN where there is none; raises InputError."""
+    down, across, units = np.shape(tiles)
+    height, width = tile = image_shape(units, shape) or (max(units // 4, 1), units)
+    gap = max(width // 4, 1)
+    starts = [j * (width + 1) + gap * (j >= grid.left > 0) + gap * (j >= across - grid.right) for j in range(across)]
+    picture = np.full((down * (height + 1) - 1, starts[-1] + width), np.nan)
+    for i in range(down):
+        for j, left in enumerate(starts):
+            picture[i * (height + 1) : i * (height + 1) + height, left : left + width] = (
+                tiles[i, j].reshape(tile) if units == height * width else tiles[i, j]
+            )
+    wide = min(max(1.6 + 0.6 * across, 4), 14)
+    figure, axes = new_figure(title, (wide, min(1.0 + (wide - 1.2) * len(picture) / picture.shape[1], 40)))
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_yticks([i * (height + 1) + (height - 1) / 2 for i in range(down)], map(cleaned, grid.lines), fontsize=8)
+    axes.set_xticks([left + (width - 1) / 2 for left in starts], [cleaned(name) for name in grid.columns], fontsize=8)
+    axes.xaxis.tick_top()
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    return figure
+
+
 class Picture(Figure):
     """A figure that a notebook shows as it is, without pyplot."""
 

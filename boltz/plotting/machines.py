@@ -29,6 +29,7 @@ from boltz.plotting import curves, images
 from boltz.sampling.decoding import decode, visible_means
 from boltz.sampling.decompression import decompress
 from boltz.sampling.drawing import drawing_of
+from boltz.sampling.inferred import visible_draws
 from boltz.sampling.sample import sample
 from boltz.units import is_kind
 from boltz.units.states import ends
@@ -56,12 +57,11 @@ def plot_samples(
     """
     machine = machine_of(model)
     chains, sweeps = checks.integer(chains, "chains", 1, 10**6), checks.integer(sweeps, "sweeps", 0, checks.MOST_STEPS)
-    shape = _shape(x.shape if shape is None and isinstance(x, Data) else shape)
+    shape = shape_of(x.shape if shape is None and isinstance(x, Data) else shape)
     chained = machine.undirected is not None
     rows = None if x is None else _rows(x, machine, chains)
     start = rows if machine.directed is None else None
-    state = sample(machine, chains, sweeps if chained else None, seed, None if start is None else "data", start)
-    drawn = layer_means(machine, machine.visible, state)
+    drawn = _sampled(machine, chains, sweeps, seed, start)
     how = f"{chains:,} chains after {sweeps:,} sweeps" if chained else f"{chains:,} samples"
     return images.sample_grid(drawn.values, shape, f"visible {drawn.what} of {how}", drawn.greys)
 
@@ -82,11 +82,10 @@ def plot_beside(
     """
     machine, rows = machine_of(model), checks.integer(rows, "rows", 1, images.MOST_STACKED)
     sweeps = checks.integer(sweeps, "sweeps", 0, checks.MOST_STEPS)
-    shape = _shape(x.shape if shape is None and isinstance(x, Data) else shape)
+    shape = shape_of(x.shape if shape is None and isinstance(x, Data) else shape)
     known = np.asarray(outside(machine, _rows(x, machine, MOST_KNOWN)))
     greys = greys_of(machine, known)
-    state = sample(machine, rows, sweeps if machine.undirected is not None else None, seed)
-    data, means = greys.of(known), greys.of(layer_means(machine, machine.visible, state).values)
+    data, means = greys.of(known), greys.of(_sampled(machine, rows, sweeps, seed).values)
     others = np.arange(rows) * len(data) // rows
     parts = {"sample": means, "nearest row": data[nearest_rows(means, data)], "a row": data[others]}
     return images.stacked_tiles(parts, shape, f"samples, the nearest of {len(data):,} rows to each, and rows")
@@ -102,7 +101,7 @@ def plot_decompressions(
     """
     machine, rows = machine_of(model), checks.integer(rows, "rows", 1, images.MOST_STACKED)
     draws = checks.integer(draws, "draws", 1, 20)
-    shape = _shape(x.shape if shape is None and isinstance(x, Data) else shape)
+    shape = shape_of(x.shape if shape is None and isinstance(x, Data) else shape)
     some = np.asarray(outside(machine, _rows(x, machine, rows)))[:rows]
     greys, found = greys_of(machine, some), decompress(machine, some, draws, seed)
     parts = {"a row": greys.of(some)} | {f"draw {i + 1}": greys.of(found[:, i]) for i in range(draws)}
@@ -123,7 +122,7 @@ def plot_filters(model: Any, shape: images.Shape | None = None) -> Figure:
     shape: (height, width) of an image, by default a square. Raises InputError.
     """
     weights, what = unit_effects(machine_of(model))
-    return images.filter_grid(weights, _shape(shape), what)
+    return images.filter_grid(weights, shape_of(shape), what)
 
 
 def plot_curves(run: Any) -> Figure:
@@ -209,6 +208,16 @@ def machine_of(model: Any) -> Model:
     return found
 
 
+def _sampled(machine: Model, chains: int, sweeps: int, seed: int, start: Any = None) -> Drawn:
+    """Visible means of samples, of which each has heard one label where a decoder hears labels."""
+    if machine.kind == "aae":
+        values = visible_draws(machine, chains, seed)
+        return Drawn(values, "means", greys_of(machine, values))
+    chained = machine.undirected is not None
+    state = sample(machine, chains, sweeps if chained else None, seed, None if start is None else "data", start)
+    return layer_means(machine, machine.visible, state)
+
+
 class Drawn(NamedTuple):
     """Numbers (chains, units) of a layer to draw, what they are in words, and which of them are black and white."""
 
@@ -273,7 +282,8 @@ def _of_spreads(units: Scaling) -> images.Greys:
     return images.Greys(low, high, (-REACH, REACH), "spreads from the mean of each column")
 
 
-def _shape(shape: Any) -> images.Shape | None:
+def shape_of(shape: Any) -> images.Shape | None:
+    """A shape (height, width) that was given, if any; raises InputError."""
     if shape is None:
         return None
     sides = tuple(checks.integer(side, "shape", 1) for side in checks.sequence(shape, "shape", 3))

@@ -16,9 +16,10 @@ from boltz.nn.arena import Part, Tape
 from boltz.nn.code_priors import Points
 from boltz.nn.factors import Place
 from boltz.nn.labelled import Labelled
-from boltz.parallel import shares, workers
+from boltz.parallel import ALONE, padded, shares, workers
 from boltz.rng import Key
 from boltz.sampling.coding import Coder
+from boltz.sampling.features import side_by_side
 from boltz.sampling.sample import sample
 
 Array = NDArray[Any]
@@ -35,13 +36,19 @@ def label_probabilities(model: Any, x: Any, name: str = "x") -> Array:
     machine, game = playing(model)
     if not game.inferred:
         raise InputError(NONE_INFERRED)
-    rows, found = visible_rows(machine, x, name), []
+    return label_shares(machine, visible_rows(machine, x, name))
+
+
+def label_shares(machine: HelmholtzMachine, rows: Array) -> Array:
+    """As label_probabilities, of checked rows; those of a row do not depend on the others."""
+    found = []
     with workers(machine.arena) as pool:
         for first in range(0, len(rows), TOGETHER):
             some, tape, coder = rows[first : first + TOGETHER], Tape(machine.arena), Coder(machine)
-            coder.hear(tape, some, Key(0, 0), 0, 0.0)
-            pool.map(coder.encode, coder.parts(tape, len(some)))
-            found.append(host(coder.shares(tape, len(some))).copy())
+            whole = padded(some)
+            coder.hear(tape, whole, Key(0, 0), 0, 0.0)
+            pool.map(coder.encode, coder.parts(tape, len(whole)))
+            found.append(host(coder.shares(tape, len(whole)))[: len(some)].copy())
     return np.concatenate(found)
 
 
@@ -51,6 +58,60 @@ def label_units(model: Any) -> list[tuple[str, int]]:
     if not game.inferred:
         raise InputError(NONE_INFERRED)
     return [("labels", game.labels)]
+
+
+def embedding(model: Any, x: Any) -> Array:
+    """What the decoder of an adversarial autoencoder hears of rows x (rows, units) as it is trained, (rows, numbers).
+
+    Of a machine with embed these are points in the space of the code: the code, plus the heads of the inferred labels,
+    weighted by the probabilities of these (Makhzani et al. 2016, section 7). Without embed the probabilities stand
+    beside the code. Where no labels are inferred this is boltz.features. Raises InputError.
+    """
+    machine, _ = playing(model)
+    return embedded(machine, visible_rows(machine, x))
+
+
+def embedded(machine: HelmholtzMachine, rows: Array) -> Array:
+    """As embedding, of checked rows."""
+    game, layer = machine.structure.game, machine.hidden_layers[0].name
+    assert game is not None
+    code = host(side_by_side(machine, rows, [layer]))
+    if not game.inferred:
+        return code
+    shares_of = label_shares(machine, rows)
+    heads = heads_of(machine)
+    found: Array = np.concatenate([code, shares_of], axis=1) if heads is None else code + shares_of @ heads
+    return found
+
+
+def heads_of(machine: HelmholtzMachine) -> Array | None:
+    """The points (labels, units of the code) of inferred labels, None where a machine does not place them."""
+    game = machine.structure.game
+    assert game is not None
+    return host(machine.params[f"generative/{machine.visible}/heads"]) if game.embed else None
+
+
+def coded(machine: HelmholtzMachine, rows: Array, key: Key) -> tuple[Coder, Tape]:
+    """A tape with the codes of rows (rows, units), drawn by a key where they are, and their inferred labels, if any."""
+    coder, tape = Coder(machine), Tape(machine.arena)
+    coder.hear(tape, rows, key.derive("codes"), 0, 0.0)
+    ALONE.map(coder.encode, coder.parts(tape, len(rows)))
+    return coder, tape
+
+
+def decoded_embedding(machine: HelmholtzMachine, points: Array) -> Array:
+    """Visible means (rows, units) in the units of the data for points as embedding gives them."""
+    name, tape = f"generative/{machine.visible}", Tape(machine.arena)
+    net, whole = machine.structure.generative[machine.visible], padded(points)
+    tape.get("points", *whole.shape)[...] = whole
+
+    def work(rows: slice) -> Array:
+        value, _ = net.forward(name, machine.params, "points", Part(tape, rows, len(whole)))
+        return machine.conditionals[machine.visible].mean(value, net.bias(name, machine.params))
+
+    with workers(machine.arena) as pool:
+        found = np.concatenate(pool.map(work, shares(len(whole), machine.arena)))
+    return outside(machine, host(found)[: len(points)])
 
 
 def samples_with_labels(model: Any, labels: Any, style: Any = None, seed: int = 0) -> Array:

@@ -7,11 +7,15 @@ except ImportError:
         "boltz.sklearn needs scikit-learn 1.6 or newer: in the folder of boltz, python3 -m pip install '.[sklearn]'."
     ) from None
 
+from boltz.sklearn.adversarial import AAEClassifier, AAEClusterer, AAETransformer
 from boltz.sklearn.classifiers import DBMClassifier, DBNClassifier
 from boltz.sklearn.rbm import BernoulliRBM
 from boltz.sklearn.transformers import DBMTransformer, DBNTransformer, RBMTransformer, VAETransformer
 
 __all__ = [
+    "AAEClassifier",
+    "AAEClusterer",
+    "AAETransformer",
     "BernoulliRBM",
     "DBMClassifier",
     "DBMTransformer",

@@ -47,6 +47,7 @@ class DeepMachine(BaseEstimator, ABC):
     SETTINGS: ClassVar[tuple[str, ...]] = ()
     FOLLOWS: ClassVar[tuple[str, ...]] = ()  # settings that follow the number of rows where they are None
     LEAST: ClassVar[int] = 2  # hidden layers
+    JUDGED: ClassVar[bool] = True  # whether rows that are held out can end a training
 
     @abstractmethod
     def _build(self, units: int, rows: Array, seed: int) -> Model:
@@ -99,11 +100,13 @@ class DeepMachine(BaseEstimator, ABC):
             return as_data(rows, "X", Layer("v", rows.shape[1] * units_of(kind).columns, kind))
         return data_given(X, "X", X.shape[1], real=self.binarize == "none")
 
-    def _train(self, machine: Model, data: Data, seed: int, rows: int = 0, **changes: Any) -> Run:
+    def _train(
+        self, machine: Model, data: Data, seed: int, rows: int = 0, *, labels: Any = None, **changes: Any
+    ) -> Run:
         """A trained copy of a machine, with what follows the rows from boltz.presets; says how it goes if verbose.
 
-        rows: how many to follow in the place of those of data. changes to settings that this machine does not have are
-        left out.
+        rows: how many to follow in the place of those of data. labels are those that boltz.train takes. changes to
+        settings that this machine does not have are left out.
         """
         chosen = self._settings()
         chosen |= {name: value for name, value in changes.items() if name in chosen}
@@ -116,11 +119,11 @@ class DeepMachine(BaseEstimator, ABC):
             batch = None if batch is None else checks.integer(batch, "batch_size", 1, 10**9)
             ours = preset_for(machine.kind, rows or len(data.x), units, batch, held_out=False)
             ours = with_units(ours, kinds, units)
-            judges = ("patience", "validation") if "epochs" in open_ else ()
+            judges = ("patience", "validation") if self.JUDGED and "epochs" in open_ else ()
             chosen |= {name: ours[name] for name in (*open_, *judges)}
         every = settings_of(machine.plan, chosen | {"seed": seed}).as_dict()  # no presets but those above
         with team(self.n_jobs):
-            return train(machine, data, watch=self._watch if self.verbose else None, **every)
+            return train(machine, data, watch=self._watch if self.verbose else None, labels=labels, **every)
 
     def _watch(self, record: dict[str, Any]) -> None:
         numbers = (f"{name} = {x:.3g}" for name, x in record.items() if isinstance(x, float) and name != "seconds")

@@ -12,9 +12,8 @@ from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.arena import Tape, zeros
 from boltz.nn.factors import Place
 from boltz.nn.labelled import Labelled
-from boltz.parallel import ALONE
 from boltz.rng import Key
-from boltz.sampling.coding import Coder
+from boltz.sampling.inferred import coded
 from boltz.sampling.two_samples import tested
 
 Array = NDArray[Any]
@@ -40,14 +39,6 @@ def measures(machine: HelmholtzMachine, train: Array, held_out: Array, key: Key)
         "code_distance": None if distance is None else distance.distance,
         "code_p_value": None if distance is None else distance.p_value,
     }
-
-
-def coded(machine: HelmholtzMachine, rows: Array, key: Key) -> tuple[Coder, Tape]:
-    """A tape with the codes of rows (rows, units), and with their inferred labels, if any."""
-    coder, tape = Coder(machine), Tape(machine.arena)
-    coder.hear(tape, rows, key.derive("codes"), 0, 0.0)
-    ALONE.map(coder.encode, coder.parts(tape, len(rows)))
-    return coder, tape
 
 
 def reconstructed(machine: HelmholtzMachine, rows: Array, key: Key) -> tuple[Floats, Array]:

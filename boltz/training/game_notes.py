@@ -13,8 +13,9 @@ from boltz.arrays import host
 from boltz.models.files import Model
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.rng import Key
+from boltz.sampling.inferred import coded
 from boltz.sampling.two_samples import TwoSamples
-from boltz.training.game_measures import against_prior, coded, prior_draws
+from boltz.training.game_measures import against_prior, prior_draws
 
 Array = NDArray[Any]
 ROWS, TESTED, FAR, COLLAPSED = 2000, 500, 0.95, 0.5

@@ -21,7 +21,8 @@ from boltz.nn.arena import Tape
 from boltz.nn.factors import Place
 from boltz.nn.labelled import Labelled
 from boltz.rng import Key
-from boltz.training.game_measures import coded, prior_draws
+from boltz.sampling.inferred import coded
+from boltz.training.game_measures import prior_draws
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

@@ -45,10 +45,11 @@ TYPES: dict[type, tuple[type, ...]] = {
 }
 
 
-EXEMPT = {(argument, "class") for argument in ("watch", "progress", "record")} | {
+EXEMPT = {(argument, "class") for argument in ("watch", "progress", "record", "prior")} | {
     ("trajectory", value) for value in ("empty tuple", "range", "empty array", "no rows")
 }  # a class can be called, so that what it raises is the caller's own; no snapshots are as good as an empty list
-LONG = {("RBMTransformer", "epochs", "None"), ("VAETransformer", "epochs", "None")}  # as many epochs as few rows need
+AS_MANY = ("RBMTransformer", "VAETransformer", "AAETransformer", "AAEClassifier", "AAEClusterer")
+LONG = {(name, "epochs", "None") for name in AS_MANY}  # as many epochs as few rows need
 
 
 class Endless(BaseException):

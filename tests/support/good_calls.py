@@ -490,6 +490,7 @@ def functions() -> dict[str, Good]:
             boltz.plot_decompressions, {"model": directed, "x": X, "shape": (2, 2), "rows": 2, "draws": 2, **seed}
         ),
         "plot_samples": Good(boltz.plot_samples, {**some, "shape": (2, 2), "chains": 2, "sweeps": 1, **seed}),
+        **_of_games(seed),
         "independent_units": Good(boltz.independent_units, {"train": X, "x": X}),
         "layer_gains": Good(
             boltz.layer_gains,
@@ -503,6 +504,20 @@ def functions() -> dict[str, Good]:
         "sequence_weights": Good(boltz.sequence_weights, {"x": X, "similarity": 0.8}),
     }
     return found | _of_sites()
+
+
+def _of_games(seed: dict[str, Any]) -> dict[str, Good]:
+    """What is asked of adversarial autoencoders."""
+    tiles: dict[str, Any] = {"model": boltz.aae([4, 3], 2, clusters=2, embed=True), "x": X, "shape": (2, 2)}
+    points = {name: tiles[name] for name in ("model", "x")}
+    return {
+        "embedding": Good(boltz.embedding, points),
+        "plot_codes": Good(boltz.plot_codes, {**points, "labels": Y, **seed}),
+        "plot_embedding": Good(boltz.plot_embedding, {**points, "labels": Y}),
+        "plot_styles": Good(boltz.plot_styles, {**tiles, "styles": 2, **seed}),
+        "plot_interpolations": Good(boltz.plot_interpolations, {**tiles, "labels": Y, "pairs": 2, "steps": 2}),
+        "plot_clusters": Good(boltz.plot_clusters, {**tiles, "rows": 2}),
+    }
 
 
 def _of_sites() -> dict[str, Good]:
@@ -616,6 +631,8 @@ def estimators() -> dict[str, Good]:
     tiny = {
         "layers": [3, 2],
         "latent": 2,
+        "n_clusters": 2,
+        "discriminator_widths": [3],
         "n_components": 2,
         "epochs": 1,
         "n_iter": 1,
@@ -630,7 +647,7 @@ def estimators() -> dict[str, Good]:
         kind = getattr(boltz.sklearn, name)
         defaults = {p.name: p.default for p in inspect.signature(kind).parameters.values()}
         chosen = {n: tiny.get(n, value) for n, value in defaults.items()}
-        if name == "VAETransformer":
+        if name == "VAETransformer" or name.startswith("AAE"):
             chosen["layers"] = [3]
         if name in ("DBMClassifier", "DBNClassifier"):
             chosen["machine"] = None
