@@ -70,7 +70,7 @@ ADDED = (
     ("complete", "--sweeps=20", ()),
     ("features", "--limit=100", ()),
     ("logz", "--budget=1", ("--betas", "--chains", "--error", "--method")),
-    ("sample", "--sweeps=20", ("--tempered",)),
+    ("sample", "--sweeps=20", ("--tempered", "--label")),
 )  # what a command gets besides, unless the page names it or one of these
 LAYERS = {
     "rbm": ("--layers=16",),
