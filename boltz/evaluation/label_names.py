@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from boltz.data import Data
 from boltz.data.labels import Labels
 from boltz.errors import InputError
 from boltz.training.description import RunDescription
@@ -46,6 +48,18 @@ def names_of(run: RunDescription, count: int) -> tuple[Any, ...]:
     found = run.part(ENTRY).get("names")
     plain = isinstance(found, list) and len(found) == count and all(isinstance(x, str | int | float) for x in found)
     return tuple(found) if plain and isinstance(found, list) else tuple(range(count))
+
+
+def with_numbers(data: Data, run: RunDescription) -> Data:
+    """Rows of a run with their labels by number, as the run was told them; without labels where they are no classes."""
+    if data.labels is None:
+        return data
+    told = run.part(ENTRY).get("names")
+    try:
+        names = tuple(told) if isinstance(told, list) else numbered(data.labels)[0]
+    except InputError:
+        return replace(data, labels=None)
+    return replace(data, labels=numbers_of(data.labels, names))
 
 
 def was_taught(run: RunDescription) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from boltz.evaluation.label_names import with_numbers
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, means_known, outside, states_outside
 from boltz.models.helmholtz import Game
@@ -57,6 +58,8 @@ def _of_game(run: Run, game: Game, description: RunDescription) -> dict[str, Any
     if x is None:
         assert run.seen is not None
         x = outside(run.model, run.seen[0])
+    else:
+        x = with_numbers(x, description)
     model, image, seed = run.model, description.image, run.settings.seed
     labelled = game.told != "decoder" or (named and x.labels is not None and x.labels.min() >= 0)
     found = {"codes": plot_codes(model, x, seed=seed)}
