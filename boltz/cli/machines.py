@@ -13,8 +13,9 @@ from boltz.errors import InputError
 from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.presets import CODES, INSIDE, LACKS, RATES, SETTINGS, SHARES
+from boltz.training.directed_settings import DirectedSettings
 from boltz.training.meaning import Need
-from boltz.training.settings import BeliefSettings, Common, DirectedSettings, Settings
+from boltz.training.settings import BeliefSettings, Common, Settings
 from boltz.units import units_of
 from boltz.units.levels import NAME as LEVELS
 

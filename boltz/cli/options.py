@@ -35,9 +35,10 @@ from boltz.networks.settings import FineTuneSettings
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.nn.dense import ACTIVATIONS
 from boltz.training import meaning
+from boltz.training.directed_settings import DirectedSettings
 from boltz.training.meaning import Need
 from boltz.training.objectives import MANY, samples_for
-from boltz.training.settings import BeliefSettings, DirectedSettings, Settings
+from boltz.training.settings import BeliefSettings, Settings
 from boltz.units.levels import NAME as LEVELS
 
 F = TypeVar("F", bound=Callable[..., Any])
