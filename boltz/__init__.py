@@ -118,7 +118,7 @@ _PLACES = {
     "Run": "training.train",
     "plan_training": "training.train",
     "BeliefSettings": "training.settings",
-    "DirectedSettings": "training.settings",
+    "DirectedSettings": "training.directed_settings",
     "AdversarialSettings": "training.adversarial_settings",
     "two_samples": "sampling.two_samples",
     "embedding": "sampling.inferred",
@@ -246,8 +246,9 @@ if TYPE_CHECKING:
     from boltz.sampling.meanfield import MeanField, mean_field
     from boltz.sampling.sample import sample
     from boltz.training.adversarial_settings import AdversarialSettings
+    from boltz.training.directed_settings import DirectedSettings
     from boltz.training.minutes import Plan
     from boltz.training.pairwise import PairwiseFit, fit_pairwise
-    from boltz.training.settings import BeliefSettings, DirectedSettings, Settings
+    from boltz.training.settings import BeliefSettings, Settings
     from boltz.training.trackers import watch_mlflow, watch_tensorboard, watch_wandb
     from boltz.training.train import Run, plan_training, resume, train

@@ -37,6 +37,7 @@ SBN = boltz.sbn([3, 4, 2], [3])
 VAE = boltz.vae([3, [4], [3]], [3, 2])
 GAUSSIAN = boltz.vae([3, 5], 2, visible="gaussian")
 AAE = boltz.aae([3, 4], 2, clusters=2, embed=True)
+LABELLED = boltz.aae([3, 4], 3, labels="decoder", classes=2)
 MIXED = boltz.helmholtz([3, 2, 3], ["bernoulli", "bernoulli", "gaussian"])
 WITHOUT_LAST, WHOLE = [True, True, False], [True] * 3  # known units: with a mask a NaN is not taken for a missing value
 DBN = boltz.dbn([3, 3, 2], dtype=np.float64)
@@ -88,6 +89,16 @@ def tuned(model: Any, x: Any, held_out: Any = None) -> Any:
 
 def bounds(model: Any, x: Any, log_z: Any = None) -> Any:
     return {str(k): e.per_row for k, e in enumerate(boltz.importance_bounds(model, x, (1, 3), log_z))}
+
+
+def distance(x: Any) -> Any:
+    found = boltz.two_samples(np.random.default_rng(5).normal(size=(8, 3)), x, 100)
+    return np.array([found.distance, found.p_value])
+
+
+def styled(x: Any) -> Any:
+    """Means for labels by the number of the row, with codes x."""
+    return boltz.samples_with_labels(LABELLED, np.arange(rows_of(x)) % 2, x)
 
 
 def gains(x: Any) -> Any:
@@ -152,6 +163,11 @@ CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as e
     "vae": ("x", lambda x: boltz.vae([3, [4], [3]], [3, 2], x).arena),
     "decompress": ("x", lambda x: boltz.decompress(VAE, x, 2)),
     "code_lengths": ("x", lambda x: [each.nats for each in boltz.code_lengths(VAE, x)]),
+    "aae": ("x", lambda x: boltz.aae([3, 4], 2, x).arena),
+    "aae, gaussian": ("x", lambda x: whole(boltz.aae([3, 4], 2, x, visible="gaussian"))),
+    "label_probabilities": ("x", lambda x: boltz.label_probabilities(AAE, x)),
+    "samples_with_labels": ("style", styled),
+    "two_samples": ("y", distance),
     "nade": ("x", lambda x: boltz.nade(3, 2, x).arena),
     "made": ("x", lambda x: boltz.made(3, [2], x).arena),
     "pixelcnn": ("x", lambda x: boltz.pixelcnn(3, x, image=(1, 3)).arena),
@@ -186,6 +202,8 @@ STATES = {
     "energy",
     "free_energy",
     "free_energy of a class",
+    "samples_with_labels",
+    "two_samples",
 }  # of any number of rows, real values
 PARAMETERS = {"from_arrays, weights"}  # of exactly (6, 3), real values
 
@@ -193,12 +211,19 @@ PARAMETERS = {"from_arrays, weights"}  # of exactly (6, 3), real values
 BUILDERS = {
     name
     for name in CALLS
-    if name.replace(",", "").split()[0] in ("rbm", "dbm", "sbn", "vae", "dbn", "helmholtz", "nade", "made", "pixelcnn")
+    if name.replace(",", "").split()[0]
+    in ("rbm", "dbm", "sbn", "vae", "aae", "dbn", "helmholtz", "nade", "made", "pixelcnn")
 }
 UNKNOWN = {
     name for name in CALLS if name.startswith(("log_likelihood of ", "log_likelihood, weighted"))
 }  # NaN is an unknown unit
-OPTIONAL = BUILDERS | {"ais from rows", "train, held out", "train a vae, held out", "fine_tune an sbn, held out"}
+OPTIONAL = BUILDERS | {
+    "samples_with_labels",
+    "ais from rows",
+    "train, held out",
+    "train a vae, held out",
+    "fine_tune an sbn, held out",
+}
 
 
 def frozen(x: np.ndarray) -> np.ndarray:
@@ -330,7 +355,9 @@ def test_gaussian_units_see_the_numbers_themselves(name: str) -> None:
     assert (found != numbers(CALLS[name][1](BITS))).any()
 
 
-@pytest.mark.parametrize("name", sorted(set(CALLS) - PARAMETERS - {"layer_gains"}))  # it needs a spread of rows
+@pytest.mark.parametrize(
+    "name", sorted(set(CALLS) - PARAMETERS - {"layer_gains", "two_samples"})
+)  # which need a spread
 def test_one_row_is_enough(name: str) -> None:
     found = numbers(CALLS[name][1](BITS[:1].copy()))
     assert len(found) > 0 and np.isfinite(found).all()
@@ -484,6 +511,7 @@ SIZES: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as e
     "vae": ("units", lambda v: boltz.vae(v, 2)),
     "vae, a group": ("units[1]", lambda v: boltz.vae([3, v], [2])),
     "vae, latent": ("latent", lambda v: boltz.vae([3, 4], v)),
+    "vae, residual_maps": ("residual_maps", lambda v: boltz.vae([9, 4], 2, encoder="resnet", residual_maps=v)),
     "made": ("widths", lambda v: boltz.made(3, v)),
     "vae, flow_widths": ("flow_widths", lambda v: boltz.vae([3, 4], 2, prior="flow", flow_widths=v)),
     "dbn": ("units", lambda v: boltz.dbn(v)),
@@ -515,6 +543,9 @@ NO_SIZES: dict[str, Any] = {
 @for_each("form", NO_SIZES)
 def test_what_are_no_sizes_is_refused_by_name(name: str, form: str) -> None:
     argument, call = SIZES[name]
+    if form == "None" and name in ("vae, flow_widths", "vae, residual_maps"):
+        assert call(None) is not None, "None means: as many as usual"
+        return
     with pytest.raises(boltz.InputError) as caught:
         call(NO_SIZES[form])
     text = str(caught.value)
@@ -534,7 +565,7 @@ def test_sizes_of_any_form_are_read(form: Any) -> None:
 def test_words_that_are_no_choice_are_refused_by_name(value: Any) -> None:
     calls: dict[str, Callable[[Any], Any]] = {
         "visible": lambda v: boltz.sbn([3, 2], visible=v),
-        "activation": lambda v: boltz.vae([3, 2], 2, activation=v),
+        "activation": lambda v: boltz.sbn([3, 2], [2], activation=v),
         "kinds[1]": lambda v: boltz.helmholtz([3, 2], ["gaussian", v]),
         "objective": lambda v: plain_train(VAE, BITS, objective=v),
     }

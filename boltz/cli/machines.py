@@ -14,8 +14,9 @@ from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.presets import CODES, INSIDE, LACKS, RATES, SETTINGS, SHARES, TOLD
 from boltz.training.adversarial_settings import AdversarialSettings
+from boltz.training.directed_settings import DirectedSettings
 from boltz.training.meaning import Need
-from boltz.training.settings import BeliefSettings, Common, DirectedSettings, Settings
+from boltz.training.settings import BeliefSettings, Common, Settings
 from boltz.units import units_of
 from boltz.units.levels import NAME as LEVELS
 

@@ -31,16 +31,17 @@ from boltz.cli.common import (
 )
 from boltz.cli.machines import MACHINES, RESNET, SHAPE_NEEDS, having
 from boltz.errors import InputError
-from boltz.models.helmholtz import CODERS
-from boltz.models.helmholtz import TOLD as LABELS
+from boltz.models.structure import CODERS
+from boltz.models.structure import TOLD as LABELS
 from boltz.networks.settings import FineTuneSettings
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.nn.dense import ACTIVATIONS
 from boltz.training import meaning
 from boltz.training.adversarial_settings import AdversarialSettings
+from boltz.training.directed_settings import DirectedSettings
 from boltz.training.meaning import Need
 from boltz.training.objectives import MANY, samples_for
-from boltz.training.settings import BeliefSettings, DirectedSettings, Settings
+from boltz.training.settings import BeliefSettings, Settings
 from boltz.units.levels import NAME as LEVELS
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -8,7 +8,7 @@ from typing import Any
 from boltz.evaluation.label_names import with_numbers
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model, means_known, outside, states_outside
-from boltz.models.helmholtz import Game
+from boltz.models.structure import Game
 from boltz.models.views import of_several
 from boltz.plotting import curves, images
 from boltz.plotting.adversarial import plot_clusters, plot_codes, plot_embedding, plot_interpolations, plot_styles

@@ -15,8 +15,9 @@ from boltz.models.builders import dbm, dbn, rbm, sbn, vae
 from boltz.models.files import Model
 from boltz.models.wiring import boltzmann, multimodal
 from boltz.training.adversarial_settings import AdversarialSettings
+from boltz.training.directed_settings import DirectedSettings
 from boltz.training.loop import WORTH
-from boltz.training.settings import Common, DirectedSettings
+from boltz.training.settings import Common
 from boltz.training.train import train
 
 COMPILE_SECONDS = 3.0

@@ -13,7 +13,8 @@ from boltz.errors import InputError
 from boltz.models.builders import machine_of_structure
 from boltz.models.chosen import parted
 from boltz.models.graph import Layer
-from boltz.models.helmholtz import CODERS, TOLD, Game, HelmholtzMachine, Structure
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.models.structure import CODERS, TOLD, Game, Structure
 from boltz.nn.code_priors import Box, Points, Ring, WideNormal, swiss_roll
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.nn.factors import Factor

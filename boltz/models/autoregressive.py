@@ -10,7 +10,8 @@ from boltz.errors import InputError
 from boltz.models.builders import machine_of_structure
 from boltz.models.chosen import convolutions, image_shape, pixel_law
 from boltz.models.graph import MOST_LAYERS, Layer
-from boltz.models.helmholtz import HelmholtzMachine, Structure
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.models.structure import Structure
 from boltz.nn.factors import Factor
 from boltz.nn.made import Made
 from boltz.nn.nade import Nade

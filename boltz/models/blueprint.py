@@ -12,8 +12,9 @@ from boltz.errors import FileError, InputError
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import NO_TENSORS, Model, Tensors, plan_of, structure_from
 from boltz.models.graph import Graph
-from boltz.models.helmholtz import HelmholtzMachine, Structure
+from boltz.models.helmholtz import HelmholtzMachine
 from boltz.models.scaling import Scaling
+from boltz.models.structure import Structure
 from boltz.units import kind_of
 
 Array = NDArray[Any]

@@ -29,8 +29,9 @@ from boltz.models.chosen import (
 from boltz.models.documents import log_frequencies
 from boltz.models.files import first_levels, visible_rows
 from boltz.models.graph import MOST_LAYERS, Graph, Layer
-from boltz.models.helmholtz import HelmholtzMachine, Structure, empty
+from boltz.models.helmholtz import HelmholtzMachine, empty
 from boltz.models.scaling import Scaling
+from boltz.models.structure import Structure
 from boltz.models.views import alone, views_of
 from boltz.nn.arena import Tape
 from boltz.nn.conditionals import CONDITIONALS

@@ -24,9 +24,10 @@ from boltz.models.boltzmann import (
     within,
 )
 from boltz.models.graph import MOST_LAYERS, MOST_UNITS, Edge, Graph, Layer
-from boltz.models.helmholtz import Game, HelmholtzMachine, Structure
+from boltz.models.helmholtz import HelmholtzMachine
 from boltz.models.pairs import Pairs, pairs_key
 from boltz.models.scaling import Scaling, cast
+from boltz.models.structure import Game, Structure
 from boltz.models.views import alone, views_of
 from boltz.nn.registry import FACTOR_NAMES, factor_from, posterior_from, residual_from
 from boltz.storage import snapshots

@@ -12,7 +12,8 @@ from scipy.special import softmax
 
 import boltz.kernels as kernels
 from boltz.arrays import numbers
-from boltz.models.helmholtz import LABEL_HEAD, Game, HelmholtzMachine
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.models.structure import LABEL_HEAD, Game
 from boltz.nn.arena import Part, Tape, size, views
 from boltz.nn.dense import ACTIVATIONS, Net, contractions, total
 from boltz.nn.factors import Place

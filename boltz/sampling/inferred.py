@@ -11,7 +11,8 @@ from boltz import checks
 from boltz.arrays import host, numbers
 from boltz.errors import InputError
 from boltz.models.files import Model, checked_machine, means_known, outside, visible_rows
-from boltz.models.helmholtz import Game, HelmholtzMachine
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.models.structure import Game
 from boltz.nn.arena import Part, Tape
 from boltz.nn.code_priors import Points
 from boltz.nn.factors import Place

@@ -19,7 +19,7 @@ import boltz.kernels as kernels
 from boltz import checks
 from boltz.arrays import constant
 from boltz.errors import InputError
-from boltz.models.helmholtz import Structure
+from boltz.models.structure import Structure
 
 Floats = NDArray[np.float64]
 

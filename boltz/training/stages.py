@@ -17,14 +17,16 @@ from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.graph import Graph
 from boltz.models.growing import start_above
-from boltz.models.helmholtz import HelmholtzMachine, Structure
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.models.structure import Structure
 from boltz.training import pathways, pretraining
 from boltz.training.adversarial import Adversarial
 from boltz.training.adversarial_settings import AdversarialSettings
+from boltz.training.directed_settings import DirectedSettings
 from boltz.training.meaning import largest
 from boltz.training.objectives import check, samples_for
 from boltz.training.pretraining import Stage, empty, pair_stage
-from boltz.training.settings import AnySettings, BeliefSettings, DirectedSettings, Settings, settings_from
+from boltz.training.settings import AnySettings, BeliefSettings, Settings, settings_from
 from boltz.training.updown import UpDown, top_machine
 from boltz.training.variational import Variational
 

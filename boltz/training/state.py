@@ -16,8 +16,8 @@ from boltz.models.blueprint import Blueprint, build
 from boltz.models.boltzmann import BoltzmannMachine
 from boltz.models.files import Model
 from boltz.models.graph import Graph
-from boltz.models.helmholtz import Structure
 from boltz.models.scaling import Scaling
+from boltz.models.structure import Structure
 from boltz.rng import Key
 from boltz.training import optimizers
 from boltz.training.positive import ROW, kept_for_rows

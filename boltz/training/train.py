@@ -16,38 +16,33 @@ from boltz import checks
 from boltz.arrays import checked_device
 from boltz.data import Data
 from boltz.data.dataset import known_in_full, parted
-from boltz.data.row_weights import checked_weights
 from boltz.errors import FileError, InputError
 from boltz.foreign import html_table, short_repr
 from boltz.models.boltzmann import BoltzmannMachine
-from boltz.models.builders import scaled, views_scaled
 from boltz.models.files import Model, checked_machine, trajectory
 from boltz.models.files import load as load_model
 from boltz.models.graph import Graph
-from boltz.presets import LayerKinds, completed
 from boltz.progress import Asked
 from boltz.rng import Key
 from boltz.sampling.base_rate import base_rates
 from boltz.storage import metrics, run_folder, snapshots
 from boltz.storage.tensors import write_tensors
 from boltz.training import guards, learnt, watching
+from boltz.training.beginning import begun, game_labels, started
 from boltz.training.description import description_of, read_description, with_levels_of
-from boltz.training.game_labels import labels_for
 from boltz.training.held_out import kept_epoch
 from boltz.training.history import columns, in_words, length, measured
 from boltz.training.loop import ROWS, Events, Loop, Record
-from boltz.training.minutes import CLOCK, Plan, Time, minutes_of, named_length, plain, planned, used
+from boltz.training.minutes import CLOCK, Plan, minutes_of, plain, used
 from boltz.training.monitor import apart
 from boltz.training.pacing import Watched, with_all_epochs
-from boltz.training.pathways import doubles
 from boltz.training.proposals import PROPOSAL_ROWS, with_proposal
 from boltz.training.runner import Runner, saved_in
-from boltz.training.settings import PREDICTING, AnySettings
+from boltz.training.settings import AnySettings
 from boltz.training.snapshots import Recorder
-from boltz.training.stages import settings_of, stages
+from boltz.training.stages import stages
 from boltz.training.state import TrainState, restore
 from boltz.training.updown import recognised
-from boltz.training.view_rows import rows_for
 from boltz.training.watching import Heard, Watch
 
 Array = NDArray[Any]
@@ -161,12 +156,12 @@ def train(
     watching.check(watch, progress)
     checks.table(extra, "extra")
     out = None if out is None else checks.path(out, "out")
-    begun = _begun(model, x, held_out, settings, minutes, weights, labels)
-    model, data, others, chosen, given = begun.model, begun.data, begun.held_out, begun.settings, begun.plan
+    found = begun(model, x, held_out, settings, minutes, weights, labels)
+    model, data, others, chosen, given = found.model, found.data, found.held_out, found.settings, found.plan
     plan = stages(model.plan, chosen)
     rows, judges = _parts(data, others, chosen)
-    state = TrainState(_started(model, data), [], weights=np.zeros(0) if data.weights is None else data.weights)
-    state.labels = _game_labels(model, data)
+    state = TrainState(started(model, data), [], weights=np.zeros(0) if data.weights is None else data.weights)
+    state.labels = game_labels(model, data)
     loop = Loop(rows, judges, plan, state, Key.from_seed(chosen.seed).derive("train"))
     if given is not None:
         state.epochs = np.array([stage.settings.epochs for stage in plan], np.int64)
@@ -180,12 +175,6 @@ def train(
     folder = run_folder.create(out, description, state.tensors(), {}, force, _couplings(model))
     with run_folder.lock(folder), watching.hearing(watch, progress, in_words) as heard:
         return _told(_in_folder(loop, chosen, folder, heard), given, loop)
-
-
-def _game_labels(model: Model, data: Data) -> NDArray[np.int64]:
-    """The labels that a game is played with, none for other machines."""
-    game = None if model.directed is None else model.directed.structure.game
-    return np.zeros(0, np.int64) if game is None or data.labels is None else data.labels
 
 
 def _told_entry(labels: NDArray[np.int64]) -> dict[str, Any]:
@@ -202,72 +191,6 @@ def _couplings(model: Model) -> run_folder.Files:
     return {run_folder.COUPLINGS: lambda path: write_tensors(path, graph.pairs, {"holds": "couplings"})}
 
 
-@dataclass(frozen=True)
-class _Begun:
-    """What a training starts from, once all arguments are read: the machine with the levels of the data, these, the
-    held-out rows, the settings, and the plan where it has one.
-    """
-
-    model: Model
-    data: Data
-    held_out: Data | None
-    settings: AnySettings
-    plan: Plan | None
-
-
-def _begun(
-    model: Model,
-    x: Any,
-    held_out: Any,
-    settings: dict[str, Any],
-    minutes: Any,
-    weights: Any = None,
-    labels: Any = None,
-) -> _Begun:
-    """The arguments of a training, read; raises InputError."""
-    settings_of(model.plan, settings)  # what is wrong with them is said before rows are read
-    given = minutes if isinstance(minutes, Plan) else None
-    if minutes is not None and given is None:
-        minutes_of(minutes)
-        if name := named_length(model.kind, settings):
-            raise InputError(f"minutes choose {name}, so name one of both; {name}=0 leaves the stage out.")
-    if given is not None and settings:
-        raise InputError(f"minutes is a plan, which has all settings, so name no {next(iter(settings))} beside it.")
-    data = rows_for(model, x, "x", missing=True)
-    _check_rule(data, settings.get("rule") if given is None else getattr(given.settings, "rule", None))
-    data = data if weights is None else replace(data, weights=checked_weights(weights, len(data.x)))
-    data = replace(data, labels=labels_for(model, labels, data))
-    model = with_levels_of(model, data)
-    others = None if held_out is None else rows_for(model, held_out, "held_out", missing=False)
-    if given is not None:
-        if given.settings.validation and others is not None:
-            raise InputError("minutes is a plan that holds out some of the rows, so give no held_out beside it.")
-        stages(model.plan, given.settings)
-        return _Begun(model, data, others, given.settings, given)
-    kinds = [layer.kind for layer in model.layers] if model.directed is None else []
-    views = model.visible_layers
-    shape = len(data.x), sum(layer.units // layer.columns for layer in views)
-    units = LayerKinds(kinds, len(views))
-    if len(views) > 1 and model.undirected is not None and not doubles(model.undirected.graph):
-        settings = {"pretrain": "bottom", **settings}
-    named = completed(model.plan.kind, settings, shape, others is not None, bool(model.rates), units)
-    chosen = settings_of(model.plan, named)
-    if minutes is None:
-        return _Begun(model, data, others, chosen, None)
-    free = others is None and not {"patience", "validation"} & set(settings)
-    given = planned(_started(model, data), (data, others), chosen, Time.of(minutes), free)
-    return _Begun(model, data, others, given.settings, given)
-
-
-def _check_rule(data: Data, rule: Any) -> None:
-    """Raise InputError for a rule that would take its own draws for what is to be predicted."""
-    if data.known is not None and rule == PREDICTING:
-        raise InputError(
-            f"rule must not be {PREDICTING} where rows have unknown entries, as x ({data.source}) has: it predicts "
-            "known units alone; take rule pcd."
-        )
-
-
 def plan_training(model: Model, x: Any, minutes: float = 2.0, held_out: Any = None, **settings: Any) -> Plan:
     """The plan of a training of model on rows x (rows, units) that takes so many minutes, measured on this machine.
 
@@ -278,7 +201,7 @@ def plan_training(model: Model, x: Any, minutes: float = 2.0, held_out: Any = No
     a stage whose epochs are named as 0 is left out. Measuring takes a twentieth of the time, and 4 s at most. Raises
     InputError, also where the minutes are too few for one epoch of each stage, with how many are needed.
     """
-    found = _begun(
+    found = begun(
         checked_machine(model, any_units=True, any_graph=True, any_factors=True),
         x,
         held_out,
@@ -450,19 +373,6 @@ def _with_gap(notes: tuple[str, ...], history: list[Record], settings: AnySettin
         return notes
     exchanges = all(layer.binary for layer in model.layers)
     return (*notes, *apart(history, getattr(settings, "rule", "") if exchanges else "ptt"))
-
-
-def _started(model: Model, data: Data) -> Model:
-    """A copy of the machine to train, in the units of the data if it has Gaussian visible units and knows none yet."""
-    found = replace(model, arena=model.arena.copy(), rates={})
-    if len(found.visible_layers) > 1:
-        machine: Any = found
-        return found if found.scaling is not None else views_scaled(machine, data.x, data.known)
-    if found.layers[0].kind != "gaussian" or found.scaling is not None:
-        return found
-    some = np.arange(0, len(data.x), -(-len(data.x) // checks.INITIAL_ROWS))
-    known = None if data.known is None else data.known[some]
-    return scaled(found, data.x[some] / (data.levels or 1), known)
 
 
 def _seen(loop: Loop) -> tuple[Array, Array] | None:

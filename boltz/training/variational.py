@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from boltz.arrays import constant, host
 from boltz.kernels.cpu.recorded import recordable
-from boltz.models.helmholtz import HelmholtzMachine, Structure
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.models.structure import Structure
 from boltz.nn.arena import Dropout, Tape
 from boltz.nn.dense import SLICE
 from boltz.numerics import log_mean_exp
@@ -24,10 +25,10 @@ from boltz.rng import Key
 from boltz.sampling.recognition import Pass, log_densities, parts, sampled
 from boltz.training.backward import pull, wake_products
 from boltz.training.baselines import Baseline
+from boltz.training.directed_settings import DirectedSettings
 from boltz.training.held_out import directed
 from boltz.training.objectives import OBJECTIVES
 from boltz.training.rules import Clock, RuleState
-from boltz.training.settings import DirectedSettings
 from boltz.training.sleep import dream, sleep_products
 
 Array = NDArray[Any]

@@ -19,15 +19,16 @@ from scipy.stats import multivariate_normal
 
 from boltz import kernels
 from boltz.models.graph import Layer
-from boltz.models.helmholtz import HelmholtzMachine, Structure, empty
+from boltz.models.helmholtz import HelmholtzMachine, empty
+from boltz.models.structure import Structure
 from boltz.nn.arena import Part, Tape
 from boltz.nn.flows import InverseAutoregressiveFlow
 from boltz.parallel import Workers
 from boltz.rng import Key
 from boltz.sampling.recognition import sampled
+from boltz.training.directed_settings import DirectedSettings
 from boltz.training.objectives import Weights
 from boltz.training.rules import Clock
-from boltz.training.settings import DirectedSettings
 from boltz.training.sleep import recognise, sleep_products
 from boltz.training.variational import DirectedWorkspace, Variational
 

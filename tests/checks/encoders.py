@@ -25,8 +25,8 @@ from boltz.sampling.features import features
 from boltz.sampling.hmc import hamiltonian_path
 from boltz.sampling.inference import inference_of
 from boltz.sampling.recognition import Pass, draw, encode, sampled
+from boltz.training.directed_settings import DirectedSettings
 from boltz.training.rules import Clock
-from boltz.training.settings import DirectedSettings
 from boltz.training.variational import Variational
 
 FLOW = (5, 4)

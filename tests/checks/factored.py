@@ -29,7 +29,8 @@ from boltz.models.helmholtz import HelmholtzMachine
 from boltz.parallel import Workers
 from boltz.plotting import curves
 from boltz.training import optimizers
-from boltz.training.settings import DirectedSettings, Settings
+from boltz.training.directed_settings import DirectedSettings
+from boltz.training.settings import Settings
 from boltz.training.variational import Variational, measure
 
 Floats = Any
@@ -146,7 +147,7 @@ def conditionals() -> list[HelmholtzMachine]:
     """A NADE and a MADE given Gaussian units."""
     from boltz.models.builders import machine_of_structure
     from boltz.models.graph import Layer
-    from boltz.models.helmholtz import Structure
+    from boltz.models.structure import Structure
     from boltz.nn.made import Made
     from boltz.nn.nade import Nade
 

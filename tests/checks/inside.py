@@ -30,7 +30,7 @@ from support.stats import accept, chi_square, detectable_chi_square
 import boltz
 from boltz.nn.made import Made
 from boltz.nn.nade import Nade
-from boltz.training.settings import DirectedSettings
+from boltz.training.directed_settings import DirectedSettings
 from boltz.training.variational import DirectedWorkspace, Variational
 
 PAIRS = (("nade", "nade"), ("made", "made"), ("dense", "nade"), ("made", "factorial"))

@@ -25,7 +25,7 @@ from boltz.estimators.likelihood import importance_bounds
 from boltz.kernels.reference_pixels import pixel_outputs
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.nn.pixelcnn import PixelCNN, normalised
-from boltz.training.settings import DirectedSettings
+from boltz.training.directed_settings import DirectedSettings
 
 Floats = Any
 SMALL = {"receptive_field": 2, "filters": 3, "mixture": 2, "activation": "elu"}

@@ -24,8 +24,8 @@ from boltz.parallel import workers
 from boltz.rng import Key
 from boltz.sampling.passes import lower_means, upper_means
 from boltz.sampling.recognition import sampled
+from boltz.training.directed_settings import DirectedSettings
 from boltz.training.rules import Clock
-from boltz.training.settings import DirectedSettings
 from boltz.training.variational import Variational
 
 ROWS = 5

@@ -31,11 +31,12 @@ from boltz.sampling.meanfield import MeanField
 from boltz.training import meaning, pcd_rbm
 from boltz.training.contrastive import Contrastive, Workspace
 from boltz.training.description import RunDescription
+from boltz.training.directed_settings import DirectedSettings
 from boltz.training.positive import PHASES, Posterior, Visit, kept_for_rows
 from boltz.training.pretraining import Stage, compose, empty, stages
 from boltz.training.rules import Clock
 from boltz.training.schedules import learning_rate
-from boltz.training.settings import DirectedSettings, Settings
+from boltz.training.settings import Settings
 from boltz.training.stages import settings_of
 
 Floats = NDArray[np.float64]

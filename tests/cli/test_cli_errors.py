@@ -10,7 +10,8 @@ from support.commands import invoke
 
 import boltz
 from boltz.models.graph import Layer
-from boltz.models.helmholtz import Structure, empty
+from boltz.models.helmholtz import empty
+from boltz.models.structure import Structure
 from boltz.storage import run_folder
 
 TRAIN = ("train", "rbm", "--epochs", 1, "--layers", 3)

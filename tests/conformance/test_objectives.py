@@ -11,8 +11,8 @@ from checks import directed as checks
 from checks.directed import CLOCK, gradient_of, machine_of, plenty
 
 from boltz.errors import InputError
+from boltz.training.directed_settings import DirectedSettings
 from boltz.training.objectives import OBJECTIVES, Knobs, Weights, check
-from boltz.training.settings import DirectedSettings
 
 PROVED = {
     "vae": checks.check_paths,

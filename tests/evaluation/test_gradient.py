@@ -50,8 +50,8 @@ def test_directed_machines_take_their_objectives(layers: str, rule: str, k: int)
     """The gradient of a batch is that of the objective's own code with this key."""
     from boltz.parallel import Workers
     from boltz.rng import Key
+    from boltz.training.directed_settings import DirectedSettings
     from boltz.training.rules import Clock
-    from boltz.training.settings import DirectedSettings
     from boltz.training.variational import DirectedWorkspace, Variational
 
     machine = directed.machine_of(layers, [[3]])

@@ -18,7 +18,8 @@ from checks.factored import LOSSY, latent, rows_of, tractable
 import boltz
 from boltz.errors import FileError, InputError
 from boltz.models.graph import Layer
-from boltz.models.helmholtz import HelmholtzMachine, Structure, described
+from boltz.models.helmholtz import HelmholtzMachine
+from boltz.models.structure import Structure, described
 from boltz.nn.made import Made
 from boltz.nn.nade import Nade
 from boltz.storage.tensors import read_tensors, write_tensors

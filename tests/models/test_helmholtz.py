@@ -16,7 +16,8 @@ from support import stats
 import boltz
 from boltz.errors import FileError, InputError
 from boltz.models.graph import Layer
-from boltz.models.helmholtz import HelmholtzMachine, Structure, described, empty
+from boltz.models.helmholtz import HelmholtzMachine, empty
+from boltz.models.structure import Structure, described
 from boltz.storage.tensors import read_tensors, write_tensors
 
 KINDS = ("3b 2b", "3b 2b 2b", "3g 2g 2g", "3b 2g 2b", "3b 2b 2b rbm", "3g 2b 2b 2b rbm")

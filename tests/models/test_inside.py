@@ -14,7 +14,7 @@ from checks.inside import machine_of
 import boltz
 from boltz.errors import FileError, InputError
 from boltz.models.graph import Layer
-from boltz.models.helmholtz import Structure
+from boltz.models.structure import Structure
 from boltz.nn.nade import Nade
 from boltz.storage.tensors import read_tensors, write_tensors
 

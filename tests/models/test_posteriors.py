@@ -15,7 +15,7 @@ from support.training import plain_train
 import boltz
 from boltz.errors import FileError, InputError
 from boltz.models.graph import Layer
-from boltz.models.helmholtz import Structure, described
+from boltz.models.structure import Structure, described
 from boltz.nn.flows import InverseAutoregressiveFlow
 from boltz.storage.tensors import read_tensors, write_tensors
 

@@ -17,8 +17,8 @@ from scipy.special import logsumexp
 
 from boltz.models.builders import sbn, vae
 from boltz.training.baselines import DECAY, Baseline
+from boltz.training.directed_settings import DirectedSettings
 from boltz.training.objectives import Weights
-from boltz.training.settings import DirectedSettings
 from boltz.training.variational import Variational
 
 LINEAR, DEEP = "3b 2b 2b", [[3], [2]]

@@ -20,7 +20,7 @@ from boltz.nn.arena import Tape
 from boltz.parallel import workers
 from boltz.rng import Key
 from boltz.sampling.recognition import sampled
-from boltz.training.settings import DirectedSettings
+from boltz.training.directed_settings import DirectedSettings
 from boltz.training.variational import MONITOR_SAMPLES, DirectedWorkspace, Variational
 
 DEPTHS = {1: ("2g", [[4]], 0.6), 2: ("2g 2g", [[4, 3], [3]], 0.6), 3: ("2g 2g 2g", [[3], [], [2]], 0.4)}

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from checks import training as checks
 
+from boltz.training.directed_settings import DirectedSettings
 from boltz.training.schedules import FACTORS, learning_rate, momentum
-from boltz.training.settings import SCHEDULES, SWEEP_SCHEDULES, DirectedSettings, Settings
+from boltz.training.settings import SCHEDULES, SWEEP_SCHEDULES, Settings
 
 
 def test_every_schedule_is_there() -> None:
