@@ -205,45 +205,23 @@ NEEDS = meaning.needs(*TRAINED) | {
 }
 CHOICES = meaning.choices(*TRAINED) | {"activation": tuple(ACTIVATIONS), "visible": (*CONDITIONALS, LEVELS)}
 CHOICES["prior"] = ("normal", "flow", "coupling", "factorial", "nade", "made", "mixture", "swiss-roll", "uniform")
-CHOICES |= {"labels": tuple(LABELS), "encoder": ("dense", "resnet", *CODERS)}
-CHOICES["posterior"] = ("gaussian", "iaf")
-CHOICES["conditionals"] = ("dense", "nade", "made")
-CHOICES["initial_bias"] = ("data", "zero")
+CHOICES |= {"labels": tuple(LABELS), "encoder": ("dense", "resnet", *CODERS), "posterior": ("gaussian", "iaf")}
+CHOICES |= {"conditionals": ("dense", "nade", "made"), "initial_bias": ("data", "zero")}
 CHOICES["lateral"] = ("visible", "hidden", "both")
 STEPS = ("optimizer", "momentum", "initial_momentum", "momentum_epochs", "adam_beta1", "adam_epsilon", "adam_second")
 PENALTIES = ("l2", "l1", "l1b", "max_norm")
 RUN = ("device", "threads", "as_json")
 SECTIONS: Sections = {
     "Most used": (
-        *(
-            "layers",
-            "modality",
-            "joint",
-            "lateral",
-            "latent",
-            "labels",
-            "labelled",
-            "clusters",
-            "receptive_field",
-            "filters",
-            "visible",
-            "units",
-            "data",
-            "out",
-            "minutes",
-            "epochs",
-            "pretrain_epochs",
-            "batch_size",
-            "learning_rate",
-        ),
-        *("rule", "k", "objective", "samples", "seed", "evaluate", "resume"),
+        *("layers", "modality", "joint", "lateral", "latent", "labels", "labelled", "clusters", "receptive_field"),
+        *("filters", "visible", "units", "data", "out", "minutes", "epochs", "pretrain_epochs", "batch_size"),
+        *("learning_rate", "rule", "k", "objective", "samples", "seed", "evaluate", "resume"),
     ),
     "Machine": (
         *("init", "grow", "grow_wiring", "grow_scale", "hidden_units", "widths", "activation"),
         *("conditionals", "conditional_units", "prior", "prior_units", "posterior", "flow_steps", "flow_widths"),
         *("maps", "tied", "mixture", "masks", "natural", "encoder", "residual_maps"),
-        *("prior_sigma", "classes", "embed", "noise"),
-        *("initial_scale", "initial_bias"),
+        *("prior_sigma", "classes", "embed", "noise", "initial_scale", "initial_bias"),
     ),
     "Data": ("limit", "valid", "test", *TABLES, "binarize", "shuffle"),
     "Training": (

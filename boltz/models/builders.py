@@ -152,7 +152,6 @@ def vae(
     by side; None for that of x or a square. prior "flow" is an autoregressive flow of flow_steps (2) with dense layers
     of flow_widths (320; section 3.2 there), "coupling" one of affine couplings (Dinh et al. 2017). posterior "iaf" puts
     such a flow behind the draw of each encoder (Kingma et al. 2016), whose density of other states goes unit by unit.
-
     Raises InputError, also for an argument that would do nothing.
     """
     count, widths = parted(units)
