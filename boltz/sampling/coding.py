@@ -96,20 +96,25 @@ class Coder:
         known[labels < 0] = 1 / self.game.labels
         return known
 
-    def hear(self, tape: Tape, batch: Array, key: Key, step: Any, sigma: float) -> None:
+    def hear(self, tape: Tape, batch: Array, key: Key | None, step: Any, sigma: float) -> None:
         """Put rows on a tape as the encoder hears them: with noise of a key and a step, and beside it that of an
-        implicit encoder.
+        implicit encoder; without a key all noise is 0.
         """
         units, rows = batch.shape[1], numbers(0, len(batch), batch)
         heard = tape.get(ROWS, len(batch), self.trunk.sizes[0])
         noise = np.empty_like(heard) if sigma or self.game.noise else heard[:0]
-        if len(noise):
+        if len(noise) and key is None:
+            noise[...] = 0
+        elif len(noise) and key is not None:
             kernels.normal(key.derive("noise").stream(step), rows, noise)
+        if self.game.noise:
             heard[:, units:] = noise[:, units:]
         heard[:, :units] = batch + heard.dtype.type(sigma) * noise[:, :units] if sigma else batch
         if self.game.encoder == "gaussian":
             spread = tape.get(f"{CODED}/noise", len(batch), self.units)
-            kernels.normal(key.derive("code").stream(step), rows, spread)
+            spread[...] = 0
+            if key is not None:
+                kernels.normal(key.derive("code").stream(step), rows, spread)
 
     def encode(self, part: Part) -> None:
         """Leave codes, and the probabilities of inferred labels, on a tape whose rows were heard."""
