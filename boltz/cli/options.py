@@ -214,20 +214,19 @@ RUN = ("device", "threads", "as_json")
 SECTIONS: Sections = {
     "Most used": (
         *("layers", "modality", "joint", "lateral", "latent", "labels", "labelled", "clusters", "receptive_field"),
-        *("filters", "visible", "units", "data", "out", "minutes", "epochs", "pretrain_epochs", "batch_size"),
+        *("visible", "units", "data", "out", "minutes", "epochs", "pretrain_epochs", "batch_size"),
         *("learning_rate", "rule", "k", "objective", "samples", "seed", "evaluate", "resume"),
     ),
     "Machine": (
         *("init", "grow", "grow_wiring", "grow_scale", "hidden_units", "widths", "activation"),
         *("conditionals", "conditional_units", "prior", "prior_units", "posterior", "flow_steps", "flow_widths"),
-        *("maps", "tied", "mixture", "masks", "natural", "encoder", "residual_maps"),
+        *("filters", "maps", "tied", "mixture", "masks", "natural", "encoder", "residual_maps"),
         *("prior_sigma", "classes", "embed", "noise", "initial_scale", "initial_bias"),
     ),
     "Data": ("limit", "valid", "test", *TABLES, "binarize", "shuffle"),
     "Training": (
         *("recipe", "stages", "patience", "validation", "schedule", "decay_epochs", "rate_floor", *STEPS),
-        *(*PENALTIES, "gauge"),
-        *("averaging", "average_share", "average_decay"),
+        *(*PENALTIES, "gauge", "averaging", "average_share", "average_decay"),
     ),
     "Chains and pretraining": (
         *("chains", "chain_start", "negative", "rungs", "predicted_share", "prediction_sweeps"),
@@ -280,6 +279,7 @@ OWN_METAVARS: Mapping[str, Mapping[str, str]] = {
     "multimodal": {"layers": "NAME=N,N,..."},
     "vae": {"layers": "N,N,...[/N,N,...]"},
     "vlae": {"latent": "N"},
+    "aae": {"latent": "N"},
     "nade": {"layers": "N"},
 }  # model -> what its options take, where that is not what those of all models do
 ONE_PAIR = ("rbm",)  # models with one pair of neighbouring layers

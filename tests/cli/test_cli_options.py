@@ -14,7 +14,7 @@ from checks import defaults
 from support.commands import invoke
 
 import boltz
-from boltz.cli.machines import MACHINES, having
+from boltz.cli.machines import MACHINES, RESNET, having
 from boltz.cli.options import CHOICES, HELP, NEEDS, SECTIONS, chosen
 from boltz.cli.train import train
 from boltz.errors import InputError
@@ -36,6 +36,9 @@ OTHER: dict[str, Any] = {
     "prior_units": 7,
     "flow_steps": 3,
     "flow_widths": (5,),
+    "residual_maps": (3,),
+    "dropout": 0.25,
+    "mixture": 2,
     "receptive_field": 2,
     "filters": 3,
     "maps": 2,
@@ -158,6 +161,9 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "prior_units": {"prior": "nade"},
     "flow_steps": {"prior": "flow"},
     "flow_widths": {"prior": "flow"},
+    "residual_maps": {"encoder": "resnet"},
+    "dropout": {"widths": (5,)},
+    "mixture": {"visible": "levels"},
     "soft_free_bits": {"free_bits": 0.5},
     "rungs": {"rule": "ptt"},
     "predicted_share": {"rule": "multi-prediction"},
@@ -195,6 +201,10 @@ def other(model: str, name: str) -> Any:
         return not default
     if name == "prior" and model in ("sbn", "aae"):
         return "nade" if model == "sbn" else "uniform"
+    if name == "encoder" and model != "aae":
+        return "resnet"
+    if name == "visible" and model in ("vlae", "pixelcnn"):
+        return "levels"
     if name == "activation" and default == OTHER[name]:
         return "tanh"
     if name == "positive" and default == OTHER[name]:
@@ -212,6 +222,7 @@ def test_what_is_given_arrives(model: str, name: str) -> None:
     assert value != default[name]
     companions = {n: x for n, x in COMPANIONS.get(name, {}).items() if n in MACHINES[model].options}
     values = chosen({name: value} | companions, model, {})
+    default |= RESNET if values.get("encoder") == "resnet" else {}
     assert values[name] == value
     follow = {"patience"} - {name} | ({"epochs", "pretrain_epochs"} if name == "batch_size" else set())
     follow |= {"pretrain_epochs"} if "epochs" in {name, *companions} else set()
