@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from itertools import cycle
 from typing import Any
 
 import numpy as np
 from contenders import ContenderError, Work
-from report import grid, number
-from turns import command, count, numbers, race, ratios, say
+from turns import Line, beside_torch, command, needs_torch, options_of
 
 import boltz
 from boltz.parallel import workers
@@ -35,11 +35,7 @@ NAMES = ("game/code", "game/label")
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--threads", type=numbers, default="1", help="numbers of threads, commas between")
-    parser.add_argument("--repeats", type=count, default=7, help="rounds; each contender has one turn a round")
-    parser.add_argument("--smoke", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return options_of(str(__doc__), "1")
 
 
 class Ours:
@@ -170,34 +166,27 @@ def agree(name: str, units: int, nets: Nets, form: Any, batch: tuple[Any, Any]) 
             raise ContenderError(f"{name}: the gradient of {key} is not that of boltz.")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Measure and print the table."""
-    try:
-        import torch
-    except ImportError as problem:
-        raise boltz.InputError("benchmarks/adversarial.py needs PyTorch: python -m pip install torch.") from problem
+def contenders(nets: Nets, batches: list[Any]) -> dict[str, Work]:
+    """The work of each side, once their gradients agree."""
     from contenders.torch_products import forms
 
+    units = batches[0][0].shape[1]
+    for form in forms():
+        agree(form.name, units, nets, form, batches[0])
+    found = {"boltz": Ours(units, nets).runner(batches)}
+    return found | {form.name: Peer(Ours(units, nets), form).runner(batches) for form in forms()}
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure line by line and print the table."""
+    needs_torch("adversarial.py")
     data, lines = boltz.load_data("mnist-mini", limit=ROWS), []
     x, labels = data.x.astype(np.float32) / (data.levels or 1), np.asarray(data.labels, np.int64)
     batches = [(x[i : i + BATCH], labels[i : i + BATCH]) for i in range(0, len(x), BATCH)]
     for nets in (((20, 20), (10, 10)),) if options.smoke else NETS:
         name = f"AAE 784-{'-'.join(map(str, nets[0]))}-[{LATENT}], discriminators {'-'.join(map(str, nets[1]))}"
-        for threads in options.threads:
-            boltz.threads(threads)
-            torch.set_num_threads(threads)
-            for form in forms():
-                agree(form.name, x.shape[1], nets, form, batches[0])
-            works = {"boltz": Ours(x.shape[1], nets).runner(batches)}
-            works |= {form.name: Peer(Ours(x.shape[1], nets), form).runner(batches) for form in forms()}
-            times = race(works, options.repeats, 0.001 if options.smoke else 1.0, 1 if options.smoke else 5)
-            best = min((n for n in times if n != "boltz"), key=lambda n: np.median(times[n]))
-            found, rate = ratios(times[best], times["boltz"]), number(BATCH / np.median(times["boltz"]))
-            ratio = f"{found['median']:.2f} ({found['min']:.2f}-{found['max']:.2f})"
-            lines.append([name, str(threads), f"{rate} rows/s", best, ratio])
-            say(f"{name}, threads {threads}: done")
-    print(grid(["line", "threads", "boltz", "best peer", "its time over that of boltz"], lines))
-    return 0
+        lines.append(Line(name, partial(contenders, nets, batches), BATCH, "rows/s", 1.0))
+    return beside_torch(lines, options)
 
 
 if __name__ == "__main__":

@@ -306,16 +306,17 @@ def test_a_table_has_the_quickest_peer_its_ratio_and_the_rate_of_boltz(tmp_path:
         assert rate.endswith(" naps/s") and 30_000 < float(rate.split()[0].replace(",", "")) < 51_000
 
 
-def test_autoregressive_factors_are_timed_beside_pytorch() -> None:
+@pytest.mark.parametrize(("script", "lines"), [("autoregressive.py", 2), ("adversarial.py", 1)])
+def test_nets_are_timed_beside_pytorch(script: str, lines: int) -> None:
     """The command also exits with 1 where gradients of PyTorch are not those of boltz."""
     there = find_spec("torch") is not None
     options = "--smoke", "--threads", "1", "--repeats", "1"
-    done = command(str(FOLDER / "autoregressive.py"), *options, code=0 if there else 2)
+    done = command(str(FOLDER / script), *options, code=0 if there else 2)
     if not there:
         assert "needs PyTorch" in done.stderr and not done.stdout
         return
     cells = [line.split("|")[1:-1] for line in done.stdout.splitlines()[2:]]
-    assert len(cells) == 2 and all("PyTorch" in each[3] for each in cells)
+    assert len(cells) == lines and all("PyTorch" in each[3] for each in cells)
 
 
 def test_a_busy_neighbour_is_measured_and_gone_afterwards() -> None:
