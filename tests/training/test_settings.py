@@ -18,6 +18,7 @@ from boltz.errors import InputError
 from boltz.networks.settings import FineTuneSettings
 from boltz.presets import KINDS
 from boltz.training import meaning
+from boltz.training.directed_settings import DirectedSettings
 from boltz.training.objectives import OBJECTIVES
 from boltz.training.settings import (
     BELIEF_RULES,
@@ -29,7 +30,6 @@ from boltz.training.settings import (
     SWEEP_SCHEDULES,
     BeliefSettings,
     Common,
-    DirectedSettings,
     Settings,
     settings_from,
 )
