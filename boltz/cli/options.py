@@ -168,7 +168,7 @@ OWN_TEXTS: Mapping[str, Mapping[str, str]] = {
         "layers": "Units of the deterministic layers of the encoder, from the bottom, mirrored in the decoder.",
         "latent": "Units of the code.",
         "prior": "What codes are matched to: a normal distribution, a mixture of Gaussians on a circle or a swiss "
-        "roll, both of two units, or a uniform one from -1 to 1. A swiss roll has no likelihood.",
+        "roll, both of two units, or a uniform one from -1 to 1. The last two have no likelihood.",
         "evaluation_samples": "Importance samples a row for the test log-likelihood; 0 takes 1,000.",
     },
     "vlae": {

@@ -51,9 +51,9 @@ def aae(
     mirrors; latent counts the units of the code. visible is as in boltz.vae.
 
     - prior: "normal" with standard deviation prior_sigma, "mixture" of Gaussians on a circle (latent=2), one for each
-      class or ten, "swiss-roll" (latent=2), "uniform" from -1 to 1, or a function of (count, numpy generator) that
-      returns draws (count, latent), of which 10,000 are kept. A swiss roll and a function have no density, so that
-      likelihoods are refused.
+      class where labels are "prior", else ten, "swiss-roll" (latent=2), "uniform" from -1 to 1, or a function of
+      (count, numpy generator) that returns draws (count, latent), of which 10,000 are kept. Only a normal prior and a
+      mixture have likelihoods: the others have no density, or none where codes may lie.
     - labels: "prior" tells them to the game alone, each naming a component of a mixture or a part of a swiss roll
       (section 2.3); "decoder" to the decoder, so that the code keeps the style (section 4); "inferred" has the encoder
       infer them, from some labelled rows (section 5). classes counts them, None for 10. clusters=30 infers so many
@@ -106,7 +106,13 @@ def _prior(
     parts = game.labels if game.told == "prior" else 0
     if callable(prior):
         checks.callback(prior, "prior", 2)
+        if parts:
+            raise InputError("labels 'prior' name parts of a prior; a function has none: give mixture or swiss-roll.")
+        if sigma != 1:
+            raise InputError("prior_sigma is of prior normal, not of a function.")
         drawn = checks.real_rows(prior(POINTS, generator), "prior(count, generator)", latent, np.float32)
+        if len(drawn) != POINTS:
+            raise InputError(f"prior(count, generator) must return count rows, {POINTS:,}, got {len(drawn):,}.")
         return _of_points(drawn, parts)
     name = checks.choice(prior, "prior", PRIORS)
     sigma = checks.number(sigma, "prior_sigma", 1e-6, 1e6)

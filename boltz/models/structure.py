@@ -12,6 +12,7 @@ from boltz import checks
 from boltz.errors import InputError
 from boltz.models.graph import Graph, Layer
 from boltz.nn.arena import size
+from boltz.nn.code_priors import CODE_PRIORS
 from boltz.nn.conditionals import CONDITIONALS
 from boltz.nn.dense import ACTIVATIONS, Net
 from boltz.nn.factors import Coins, Factor, StandardNormal
@@ -130,6 +131,10 @@ class Structure:
             )
         if self.residual is not None:
             self._check_residual(self.residual)
+        if self.game is not None and self.game.told == "prior":
+            parts = getattr(self.prior_factor, "components", 0)
+            if parts != self.game.labels:
+                raise InputError(f"labels name {self.game.labels} parts of the prior of codes, which has {parts}.")
 
     @property
     def _plays(self) -> bool:
@@ -150,6 +155,8 @@ class Structure:
                 f"the factor of layer {name} must be of {child.units} units given {given}, "
                 f"got {factor.units} given {factor.given}."
             )
+        if isinstance(factor, CODE_PRIORS) and (parent is not None or not self.latent):
+            raise InputError(f"layer {name} has a prior of codes, which is that of the topmost hidden layer.")
         if child.kind not in factor.kinds:
             raise InputError(f"the factor of layer {name} is for {' or '.join(factor.kinds)} units, got {child.kind}.")
 

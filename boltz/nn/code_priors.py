@@ -26,7 +26,7 @@ from boltz.rng import Key, Stream
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
-MOST_POINTS = 10**6
+MOST_POINTS, MOST_NUMBERS = 10**6, 10**8
 
 
 class CodePrior(Protocol):
@@ -145,9 +145,10 @@ class Box(_Fixed):
     """Independent units, uniform from -1 to 1."""
 
     def score(self, place: Place, state: Array) -> Scored:
-        inside = (np.abs(state) <= 1).all(axis=1)
-        log_density = np.where(inside, -self.units * np.log(2.0), -np.inf)
-        return Scored(log_density, lambda: (np.zeros_like(state), 1.0), _nothing)
+        raise InputError(
+            "a uniform prior has no density outside its box, where an encoder may put codes: likelihoods need a prior "
+            "that is normal or a mixture."
+        )
 
     def draw_from(self, place: Place, state: Array, stream: Stream, rows: Rows, labels: Labels | None) -> None:
         kernels.normal(stream, rows, state)
@@ -166,6 +167,7 @@ class Points(_Fixed):
 
     def __post_init__(self) -> None:
         checks.integer(self.count, "count", 1, MOST_POINTS)
+        checks.integer(self.units * self.count, "the numbers of all points", 1, MOST_NUMBERS)
         checks.integer(self.components, "components", 0, self.count)
 
     def shapes(self, name: str) -> Shapes:
@@ -174,7 +176,7 @@ class Points(_Fixed):
     def score(self, place: Place, state: Array) -> Scored:
         raise InputError(
             "the prior of this machine is known by its draws alone and has no density: likelihoods need a prior that "
-            "is normal, a mixture, or uniform."
+            "is normal or a mixture."
         )
 
     def draw_from(self, place: Place, state: Array, stream: Stream, rows: Rows, labels: Labels | None) -> None:
@@ -186,6 +188,9 @@ class Points(_Fixed):
         first, last = which * self.count // parts, (which + 1) * self.count // parts
         number = first + np.floor(ndtr(host(noise[:, 0]).astype(np.float64)) * (last - first)).astype(np.int64)
         state[...] = points[np.minimum(number, last - 1)]
+
+
+CODE_PRIORS = (WideNormal, Ring, Box, Points)
 
 
 def chosen(noise: Array, labels: Labels | None, components: int) -> Labels:

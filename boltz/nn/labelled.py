@@ -93,15 +93,19 @@ class Labelled:
         each = [self.conditional.mean(self.outputs(place, label)[0], bias) for label in range(self.labels)]
         return np.mean(each, axis=0)
 
-    def score(self, place: Place, state: Array) -> Scored:
+    def each(self, place: Place, state: Array) -> Floats:
+        """log p(state | code, label) (rows, labels) in nats."""
         bias = self.net.bias(place.name, place.params)
-        rows = place.part.rows.stop - place.part.rows.start
-        each = np.zeros((rows, self.labels))
+        each = np.zeros((place.part.rows.stop - place.part.rows.start, self.labels))
         for label in range(self.labels):
             value, _ = self.outputs(place, label)
             found = zeros(value)
             self.conditional.score(value, bias, state, found)
             each[:, label] = found
+        return each
+
+    def score(self, place: Place, state: Array) -> Scored:
+        bias, each = self.net.bias(place.name, place.params), self.each(place, state)
 
         def pull(weights: Array | None, signal: bool = True, keep: bool = True) -> Array | None:
             if keep:

@@ -14,7 +14,7 @@ from boltz.models.files import Model, checked_machine, means_known, outside, vis
 from boltz.models.helmholtz import HelmholtzMachine
 from boltz.models.structure import Game
 from boltz.nn.arena import Part, Tape
-from boltz.nn.code_priors import Points
+from boltz.nn.code_priors import Box, Points
 from boltz.nn.factors import Place
 from boltz.nn.labelled import Labelled
 from boltz.parallel import ALONE, padded, shares, workers
@@ -47,7 +47,7 @@ def label_shares(machine: HelmholtzMachine, rows: Array) -> Array:
         for first in range(0, len(rows), TOGETHER):
             some, tape, coder = rows[first : first + TOGETHER], Tape(machine.arena), Coder(machine)
             whole = padded(some)
-            coder.hear(tape, whole, Key(0, 0), 0, 0.0)
+            coder.hear(tape, whole, None, 0, 0.0)
             pool.map(coder.encode, coder.parts(tape, len(whole)))
             found.append(host(coder.shares(tape, len(whole)))[: len(some)].copy())
     return np.concatenate(found)
@@ -157,9 +157,9 @@ def visible_draws(model: Model, count: int, seed: int) -> Array:
 
 
 def density_known(model: Model) -> bool:
-    """Whether the prior of codes has a density, without which there are no likelihoods."""
+    """Whether the prior of codes has a density wherever codes may lie, without which there are no likelihoods."""
     own = model.directed
-    return own is None or not any(isinstance(factor, Points) for factor in own.factors.values())
+    return own is None or not any(isinstance(factor, Points | Box) for factor in own.factors.values())
 
 
 def decoded(machine: HelmholtzMachine, code: Array, shares_of: Array | None) -> Array:

@@ -57,6 +57,8 @@ def two_samples(x: Any, y: Any, permutations: int = PERMUTATIONS, seed: int = 0)
     first = checks.numbers(x, "x", (None, None)).astype(np.float64)
     second = checks.numbers(y, "y", (None, first.shape[1])).astype(np.float64)
     count = checks.integer(permutations, "permutations", 100, 10**6)
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise InputError("x and y must hold finite numbers: leave out rows that do not.")
     if min(len(first), len(second)) < 2:
         raise InputError(f"x and y must have at least two rows each, got {len(first)} and {len(second)}.")
     return tested(first, second, count, Key.from_seed(seed).derive("permutations").generator())
@@ -65,8 +67,8 @@ def two_samples(x: Any, y: Any, permutations: int = PERMUTATIONS, seed: int = 0)
 def tested(x: Floats, y: Floats, permutations: int, generator: np.random.Generator) -> TwoSamples:
     """As two_samples, for arrays that were checked."""
     both = np.concatenate([x, y])
-    squares = _squares(both, both)
-    kernel = _kernel(squares, _scale(squares[len(x) :, len(x) :]))
+    squares = _squares(both - both.mean(axis=0), both - both.mean(axis=0))
+    kernel = _kernel(squares, _scale(squares))  # of all points, so that no split of them is another kind of split
     np.fill_diagonal(kernel, 0)
     n, m, found = len(x), len(y), []
     labels = np.arange(n + m) < n
@@ -80,8 +82,8 @@ def tested(x: Floats, y: Floats, permutations: int, generator: np.random.Generat
 
 
 def kernel_slope(points: Array, draws: Array) -> Array:
-    """Minus the derivative (rows, units) of the squared kernel distance of points and draws by the points, times the
-    number of points: where each point has to go.
+    """Minus the derivative (rows, units) of the squared kernel distance of points and draws by the points: where each
+    point has to go. The scale of the kernel is that of the draws.
     """
     x, y, n = points.astype(np.float64), draws.astype(np.float64), len(points)
     scale = _scale(_squares(y, y))
@@ -107,6 +109,6 @@ def _kernel(squares: Floats, scale: float) -> Floats:
 
 
 def _scale(squares: Floats) -> float:
-    """The scale of the kernel: the mean squared distance of two draws."""
+    """The scale of the kernel: the mean squared distance of two points."""
     n = len(squares)
     return max(float(squares.sum()) / max(n * (n - 1), 1), LEAST_SCALE)

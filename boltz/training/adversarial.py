@@ -276,7 +276,8 @@ class Adversarial:
         kernels.contraction(np.ascontiguousarray(given), signal, found)
         if least == 0:
             return
-        apart = heads[:, None] - heads[None]
-        distance = np.sqrt(np.square(apart).sum(axis=2))
-        near = (distance < least) & (distance > 0)
-        found += np.where(near[:, :, None], apart / np.where(distance > 0, distance, 1)[:, :, None], 0).sum(axis=1)
+        for mine, out in zip(heads, found, strict=True):
+            apart = mine - heads
+            distance = np.sqrt(np.square(apart).sum(axis=1, keepdims=True))
+            near = (distance < least) & (distance > 0)
+            out += np.where(near, apart / np.where(near, distance, 1), 0).sum(axis=0)

@@ -12,6 +12,7 @@ from boltz import checks
 from boltz.data import Data
 from boltz.data.row_weights import checked_weights
 from boltz.errors import InputError
+from boltz.models.adversarial import hold_spreads
 from boltz.models.builders import scaled, views_scaled
 from boltz.models.files import Model
 from boltz.presets import LayerKinds, completed
@@ -93,6 +94,8 @@ def _check_rule(data: Data, rule: Any) -> None:
 def started(model: Model, data: Data) -> Model:
     """A copy of the machine to train, in the units of the data if it has Gaussian visible units and knows none yet."""
     found = replace(model, arena=model.arena.copy(), rates={})
+    if found.directed is not None and found.directed.structure.game is not None:
+        hold_spreads(found.directed)  # those that an earlier game was measured with
     if len(found.visible_layers) > 1:
         machine: Any = found
         return found if found.scaling is not None else views_scaled(machine, data.x, data.known)

@@ -25,7 +25,7 @@ def measures(machine: HelmholtzMachine, train: Array, held_out: Array, key: Key)
     """The mean log-likelihood of training rows given their codes, its gap to held-out rows (nats a row), and the kernel
     distance of codes of all these rows to as many draws of the prior, with its p-value.
 
-    Where the decoder hears labels that are known, all labels count alike.
+    Where the decoder hears labels that are known, these are summed out.
     """
     found, code = reconstructed(machine, train, key)
     gap, codes = None, code
@@ -44,16 +44,16 @@ def measures(machine: HelmholtzMachine, train: Array, held_out: Array, key: Key)
 def reconstructed(machine: HelmholtzMachine, rows: Array, key: Key) -> tuple[Floats, Array]:
     """log p(v | code) (rows,) in nats, and the codes (rows, units)."""
     coder, tape = coded(machine, rows, key)
-    name, whole = f"generative/{machine.visible}", tape.whole(len(rows))
+    name, whole, code = f"generative/{machine.visible}", tape.whole(len(rows)), host(coder.codes(tape, len(rows)))
     net, factor, source = machine.structure.generative[machine.visible], machine.factors[machine.visible], coder.code
+    if isinstance(factor, Labelled) and not coder.game.inferred:
+        return factor.score(coder.place(name, whole), rows).log_density, code.copy()
     if isinstance(factor, Labelled):
-        shares = coder.given_shares(tape, np.full(len(rows), -1))
-        assert shares is not None
-        source = factor.hear(Place(name, machine.params, whole, coder.code), shares)
+        source = factor.hear(coder.place(name, whole), coder.shares(tape, len(rows)))
     value, _ = net.forward(name, machine.params, source, whole)
     found = zeros(value)
     machine.conditionals[machine.visible].score(value, net.bias(name, machine.params), rows, found)
-    return host(found), host(coder.codes(tape, len(rows))).copy()
+    return host(found), code.copy()
 
 
 def prior_draws(machine: HelmholtzMachine, count: int, key: Key) -> Array:

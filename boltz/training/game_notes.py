@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from scipy.stats import binom
 
 from boltz.arrays import host
 from boltz.models.files import Model
@@ -19,7 +20,7 @@ from boltz.training.game_measures import against_prior, prior_draws
 
 Array = NDArray[Any]
 ROWS, TESTED, FAR, COLLAPSED = 2000, 500, 0.95, 0.5
-UNUSED = 0.1  # of its even share, below which nobody uses a label
+UNUSED, CHANCE = 0.1, 1e-4  # share of its even share, below which nobody uses a label, and of it being chance
 PERMUTATIONS = 200
 
 
@@ -31,13 +32,14 @@ class Matched:
     - covered: share of draws that have a code as near as draws have each other, in 95 % of cases: about 0.95 where both
       are alike, 0 where codes sit in one place.
     - inside: share of codes that have a draw as near.
-    - used: share of rows of each inferred label, none where no labels are inferred.
+    - used: share of the rows that were looked at for each inferred label, none where no labels are inferred.
     """
 
     test: TwoSamples
     covered: float
     inside: float
     used: tuple[float, ...] = ()
+    rows: int = 0
 
     @property
     def collapsed(self) -> bool:
@@ -46,8 +48,13 @@ class Matched:
 
     @property
     def unused(self) -> int:
-        """Labels that next to no row has."""
-        return sum(share < UNUSED / len(self.used) for share in self.used)
+        """Labels that next to no row has, so few that it is no chance."""
+        even = 1 / max(len(self.used), 1)
+        rare = [
+            share < UNUSED * even and binom.cdf(round(share * self.rows), self.rows, even) < CHANCE
+            for share in self.used
+        ]
+        return sum(rare)
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -89,7 +96,7 @@ def matched(machine: HelmholtzMachine, rows: Array, key: Key) -> Matched:
         used = tuple((np.bincount(labels, minlength=coder.game.labels) / len(some)).tolist())
     step = -(-len(codes) // TESTED)
     test = against_prior(machine, codes[::step], key, PERMUTATIONS)
-    return Matched(test, covered, inside, used)
+    return Matched(test, covered, inside, used, len(some))
 
 
 def game_notes(model: Model, rows: Array, key: Key) -> tuple[str, ...]:

@@ -223,12 +223,13 @@ class Loop:
         labels, settings = self.data.labels, stage.settings
         if labels is None or not self.state.labels.size:
             return None, None
-        known = np.flatnonzero(labels >= 0)
+        weights = np.ones(len(labels)) if self.data.weights is None else self.data.weights
+        known = np.flatnonzero((labels >= 0) & (weights > 0))
         if not len(known) or not isinstance(settings, AdversarialSettings):
             return labels[host(rows)], None
         if len(known) > settings.labelled_batch:
-            generator = key.derive("taught", self.state.step).generator()
-            known = known[np.sort(generator.choice(len(known), settings.labelled_batch, replace=False))]
+            generator, share = key.derive("taught", self.state.step).generator(), weights[known] / weights[known].sum()
+            known = known[np.sort(generator.choice(len(known), settings.labelled_batch, False, share))]
         taught = self._batch(self.data, stage, self._here(known), self.state.lines)
         return labels[host(rows)], (taught, labels[known])
 

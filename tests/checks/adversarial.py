@@ -290,8 +290,11 @@ def check_kernel_slope() -> None:
     scale = float(np.mean([np.square(a - b).sum() for i, a in enumerate(y) for j, b in enumerate(y) if i != j]))
     slope = plain.slopes(lambda: plain.kernel_distance(x, y, scale), x)
     np.testing.assert_allclose(kernel_slope(x, y), -slope, atol=1e-8)
-    found = tested(x, y, 100, generator).distance
+    found, both = tested(x, y, 100, generator).distance, np.concatenate([x, y])
+    scale = float(np.mean([np.square(a - b).sum() for i, a in enumerate(both) for j, b in enumerate(both) if i != j]))
     np.testing.assert_allclose(found, plain.kernel_distance(x, y, scale), atol=1e-12)
+    far = tested(x + 1e6, y + 1e6, 100, generator).distance
+    np.testing.assert_allclose(far, found, atol=1e-6)
 
 
 def check_two_samples() -> None:
@@ -337,10 +340,12 @@ def check_prior_draws(name: str) -> None:
     prior, count = PRIORS[name], 20_000
     draws = np.empty((count, 2))
     prior.draw(prior_place(count), draws, Key.from_seed(2).stream(0), np.arange(count))
-    edges, fine = np.array([-np.inf, -1.2, -0.5, 0, 0.5, 1.2, np.inf]), np.linspace(-10, 10, 601)
+    edges, fine = np.array([-np.inf, -1.2, -0.5, 0, 0.5, 1.2, np.inf]), np.linspace(-10, 10, 801)
     middle, step = (fine[1:] + fine[:-1]) / 2, fine[1] - fine[0]
     grid = np.stack(np.meshgrid(middle, middle, indexing="ij"), axis=-1).reshape(-1, 2)
-    mass = np.exp(prior.score(prior_place(len(grid)), grid).log_density) * step**2
+    inside = (np.abs(grid) < 1).all(axis=1) / 4
+    mass = inside if name == "uniform" else np.exp(prior.score(prior_place(len(grid)), grid).log_density)
+    mass = mass * step**2
     cells = [np.digitize(part[:, 0], edges[1:-1]) * 6 + np.digitize(part[:, 1], edges[1:-1]) for part in (grid, draws)]
     wanted = np.bincount(cells[0], mass, 36)
     assert abs(wanted.sum() - 1) < 2e-3
