@@ -100,7 +100,7 @@ WIDE = {
     "models.builders.rbm": 8,  # public, all but the numbers of units optional
     "models.autoregressive.made": 7,  # likewise
     "models.autoregressive.pixelcnn": 11,
-    "models.builders.vae": 18,
+    "models.builders.vae": 20,
     "models.builders.sbn": 10,
     "models.wiring.graph": 8,
     "models.wiring.boltzmann": 9,
