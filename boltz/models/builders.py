@@ -137,7 +137,7 @@ def vae(
     latent its Gaussian units. More: units = [784, [200, 200], [100, 100]] names those below each of latent = [100, 50],
     as in Burda, Grosse & Salakhutdinov (2016). Parameters start as in helmholtz.
 
-    visible says what rows are. "bernoulli": numbers in [0, 1], probabilities of on. "gaussian": any finite numbers, each
+    visible says what rows are. "bernoulli": numbers in [0, 1], chances of on. "gaussian": any finite numbers, each
     column in its own units. "levels", for decoder "pixelcnn": whole numbers from 0 to levels - 1, which the encoder
     hears as points from -1 to 1, with a mixture of so many discretised logistic laws (5; Salimans et al. 2017).
 

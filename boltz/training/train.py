@@ -133,18 +133,15 @@ def train(
       what is unknown: the Markov chain of its row draws it at each visit. x may be a memory map, a SciPy sparse matrix,
       of which only batches are made dense, or what boltz.load_data returns. The trained model keeps the levels of x.
     - held_out: rows that end each stage in time (patience). The parameters of the epoch that they like best are kept.
-    - watch: a function of (record) or of (record, model), called after each epoch. The model is a copy of the machine
-      as it stands. If it returns True, the run ends there. If it raises, and out is None, the exception has what was
-      trained as its attribute run.
+    - watch: a function of (record) or of (record, model), a copy, called after each epoch. If it returns True, the run
+      ends there. If it raises, and out is None, the exception has what was trained as its attribute run.
     - progress: True for a bar, or a function of (stage, epochs done, all of them).
-    - minutes: how long the training may take, in place of epochs, which are chosen by what this machine can do; or a
-      plan from boltz.plan_training, which has the settings.
-    - labels: (rows,) whole numbers of classes from 0, -1 for unlabelled rows, of an adversarial autoencoder that hears
-      labels; None for those that x brings along, or for none where labels are inferred without any.
+    - minutes: how long the training may take, in place of epochs; or a plan of boltz.plan_training, with the settings.
+    - labels: (rows,) classes from 0, -1 for unlabelled rows, that an adversarial autoencoder hears; None: those of x.
     - weights: (rows,) numbers of at least 0, by which rows teach, and those that validation holds out choose the epoch.
     - extra: what else run.toml keeps.
-    - settings: the fields of boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid belief net
-      or a VAE, of boltz.BeliefSettings for a deep belief net. Those that are not named are as in boltz train.
+    - settings: fields of boltz.Settings for a Boltzmann machine, of boltz.DirectedSettings for a sigmoid belief net or
+      a VAE, of boltz.BeliefSettings for a deep belief net. Those that are not named are as in boltz train.
 
     A machine that was trained already is not pretrained. model.to("cuda") trains on a GPU: the rows go there as bytes,
     and the model of the run stays there. Gaussian visible units that know no units of the data yet take them from at
