@@ -37,6 +37,7 @@ SBN = boltz.sbn([3, 4, 2], [3])
 VAE = boltz.vae([3, [4], [3]], [3, 2])
 GAUSSIAN = boltz.vae([3, 5], 2, visible="gaussian")
 AAE = boltz.aae([3, 4], 2, clusters=2, embed=True)
+AAE.arena[...] = np.random.default_rng(6).normal(size=AAE.arena.size)
 LABELLED = boltz.aae([3, 4], 3, labels="decoder", classes=2)
 MIXED = boltz.helmholtz([3, 2, 3], ["bernoulli", "bernoulli", "gaussian"])
 WITHOUT_LAST, WHOLE = [True, True, False], [True] * 3  # known units: with a mask a NaN is not taken for a missing value

@@ -137,10 +137,9 @@ def vae(
     latent its Gaussian units. More: units = [784, [200, 200], [100, 100]] names those below each of latent = [100, 50],
     as in Burda, Grosse & Salakhutdinov (2016). Parameters start as in helmholtz.
 
-    visible says what rows of data are. "bernoulli": numbers in [0, 1], on or off or the probability of on. "gaussian":
-    any finite real numbers, each column in its own units. "levels", for decoder "pixelcnn": whole numbers from 0 to
-    levels - 1, which the encoder hears as points from -1 to 1, with a mixture of so many discretised logistic laws (5;
-    Salimans et al. 2017, section 2).
+    visible says what rows are. "bernoulli": numbers in [0, 1], chances of on. "gaussian": any finite numbers, each
+    column in its own units. "levels", for decoder "pixelcnn": whole numbers from 0 to levels - 1, which the encoder
+    hears as points from -1 to 1, with a mixture of so many discretised logistic laws (5; Salimans et al. 2017).
 
     encoder "resnet", for binary images and one hidden layer: residual blocks of 3 x 3 convolutions below the
     deterministic layers, mirrored by the decoder (Chen et al. 2017). Each of residual_maps (16, 32, 32) halves the

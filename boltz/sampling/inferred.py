@@ -137,7 +137,7 @@ def samples_with_labels(model: Any, labels: Any, style: Any = None, seed: int = 
         place = Place("prior", machine.params, part)
         machine.factors[layer.name].draw(place, code, key.stream(0), numbers(0, count, code))
     else:
-        code[...] = checks.numbers(style, "style", (count, layer.units))
+        code[...] = checks.array(style, "style", (count, layer.units), machine.dtype, machine.arena)
     place = Place(f"generative/{machine.visible}", machine.params, part, "code")
     value, _ = factor.outputs(place, wanted.astype(np.int64))
     return outside(machine, host(factor.conditional.mean(value, factor.net.bias(place.name, machine.params))))

@@ -54,8 +54,8 @@ def two_samples(x: Any, y: Any, permutations: int = PERMUTATIONS, seed: int = 0)
     The p-value counts random splits of all points into two samples of these sizes, of which at least 100 are drawn.
     Memory grows with the square of all points. Raises InputError.
     """
-    first = checks.numbers(x, "x", (None, None)).astype(np.float64)
-    second = checks.numbers(y, "y", (None, first.shape[1])).astype(np.float64)
+    first = checks.array(x, "x", (None, None), np.float64)
+    second = checks.array(y, "y", (None, first.shape[1]), np.float64)
     count = checks.integer(permutations, "permutations", 100, 10**6)
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         raise InputError("x and y must hold finite numbers: leave out rows that do not.")
