@@ -112,6 +112,7 @@ BAD: dict[type[Common], dict[str, list[Any]]] = {
         "warmup_epochs": [-1, float("inf"), "2"],
         "free_bits": [-1e-3, float("nan"), None],
         "soft_free_bits": [2, "yes", None],
+        "dropout": [-0.1, 1.0, float("nan"), None],
     },
     BeliefSettings: {**COMMON, **AVERAGED, **RULE},
 }
