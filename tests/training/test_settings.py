@@ -18,6 +18,7 @@ from boltz.errors import InputError
 from boltz.networks.settings import FineTuneSettings
 from boltz.presets import KINDS
 from boltz.training import meaning
+from boltz.training.adversarial_settings import AdversarialSettings
 from boltz.training.directed_settings import DirectedSettings
 from boltz.training.objectives import OBJECTIVES
 from boltz.training.settings import (
@@ -113,6 +114,21 @@ BAD: dict[type[Common], dict[str, list[Any]]] = {
         "free_bits": [-1e-3, float("nan"), None],
         "soft_free_bits": [2, "yes", None],
         "dropout": [-0.1, 1.0, float("nan"), None],
+    },
+    AdversarialSettings: {
+        **COMMON,
+        **AVERAGED,
+        "adversary": ["wgan", None],
+        **{key: [-0.1, float("nan"), None] for key in ("discriminator_rate", "generator_rate", "label_rate")},
+        **{
+            key: [-0.1, None] for key in ("input_noise", "noise_epochs", "penalty_weight", "row_noise", "head_distance")
+        },
+        "labelled_batch": [0, 1.5, None],
+        "game_optimizer": ["lbfgs", None],
+        "game_momentum": [-0.1, 1.0, None],
+        "discriminator_widths": [(0,), "wide", 5],
+        "smoothing": [-0.1, 0.6, None],
+        "penalty": ["dropout", None],
     },
     BeliefSettings: {**COMMON, **AVERAGED, **RULE},
 }
