@@ -57,7 +57,7 @@ RATES: Mapping[str, Mapping[str, float]] = {
     "pixelcnn": {"learning_rate": 0.002},
     "sbn": {"learning_rate": 0.003},
     "vae": {"learning_rate": 0.003},
-    "aae": {"learning_rate": 0.001},
+    "aae": {"learning_rate": 0.002},
 }  # where there are at least ROWS_A_UNIT rows a unit
 ROWS_A_UNIT = 5
 MOST_ROW_CHAINS = 500_000  # training rows that have a Markov chain each: checkpoints hold the states of all

@@ -34,15 +34,15 @@ class AdversarialSettings(Averaged):
         choices=ADVERSARIES,
     )
     discriminator_rate: float = setting(1e-3, "Learning rate of the discriminators.", GAN)
-    generator_rate: float = setting(1e-3, "Learning rate of the encoder in the game.")
+    generator_rate: float = setting(3e-4, "Learning rate of the encoder in the game.")
     label_rate: float = setting(1e-3, "Learning rate of the encoder by labelled rows, where there are any.")
     labelled_batch: int = setting(100, "Labelled rows of a step, where there are any.")
     game_optimizer: str = setting("adam", "How steps of the game are taken.", choices=OPTIMIZERS)
     game_momentum: float = setting(
-        0.5, "Momentum of the game: that of momentum and nesterov, the decay of the first moments of adam and adamax."
+        0.9, "Momentum of the game: that of momentum and nesterov, the decay of the first moments of adam and adamax."
     )
-    discriminator_widths: tuple[int, ...] = setting((500, 500), "Hidden units of each discriminator.", GAN)
-    input_noise: float = setting(0.3, "Standard deviation of the noise that discriminators hear at first.", GAN)
+    discriminator_widths: tuple[int, ...] = setting((100, 100), "Hidden units of each discriminator.", GAN)
+    input_noise: float = setting(0.1, "Standard deviation of the noise that discriminators hear at first.", GAN)
     noise_epochs: float = setting(
         0.0, "Epochs over which this noise falls to 0; 0 for all epochs alike.", above_zero("input_noise")
     )
