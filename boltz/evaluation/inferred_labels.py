@@ -14,7 +14,7 @@ from boltz.evaluation.reading import loaded
 from boltz.evaluation.rows import visible_rows
 from boltz.evaluation.trained import Trained
 
-MOST = 10_000  # training rows that name clusters
+MOST = 10_000  # training rows that name clusters, evenly spaced, as files may be sorted by class
 NO_DENSITY = (
     "There is no log-likelihood, since the prior of this machine is known by its draws alone and has no density."
 )
@@ -57,6 +57,6 @@ def _naming(found: Trained) -> tuple[str, Data] | None:
         )
     else:
         what, rows = "training rows", loaded(run.data.load, "run.toml")
-        rows = only(rows, np.arange(min(len(rows.x), MOST)))
+        rows = only(rows, np.linspace(0, len(rows.x) - 1, min(len(rows.x), MOST)).astype(np.int64))
     whole = known_in_full(rows)
     return None if whole is None or whole.labels is None else (what, whole)
