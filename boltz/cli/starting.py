@@ -285,7 +285,7 @@ def _values(
     columns = 1 if visible == LEVELS or levels_in(visible) else units_of(visible).columns
     table = table._replace(units=max(table.units // columns, 1) if rows else table.units)
     values = chosen(options, kind, changes, options["init"] is not None, table)
-    if valid or values["validation"] > 0:
+    if valid or values.get("validation", 0) > 0:
         return values
     if options["patience"] and "patience" in values:
         raise InputError("--patience waits for a better epoch on validation rows: give --valid FILE, or --validation.")
