@@ -119,7 +119,8 @@ def best_bandwidth(rows: Floats, draws: Floats) -> tuple[float, tuple[str, ...]]
     and what speaks against it.
 
     Its square is the mean squared distance a unit of rows and draws, weighted by the windows. So it lies between the
-    smallest one of each row and the plain mean. The best of a few in between is refined until its neighbours differ by 2 %.
+    smallest one of each row and the plain mean. The best of a few in between is refined, until
+    its neighbours differ by 2 %.
     """
     nearest, total = np.full(len(rows), np.inf), 0.0
     for place, squares in _squares(rows, draws):
