@@ -102,7 +102,7 @@ LACKS: Mapping[str, tuple[str, ...]] = {
         *("rungs", "predicted_share", "prediction_sweeps", "gauge", "sparsity_target", "sparsity_cost"),
     ),
     "multimodal": ("rungs", "predicted_share", "prediction_sweeps"),
-    "aae": ("patience",),
+    "aae": ("patience", "validation"),
 }  # kind -> settings of its class that mean nothing to it
 ONLY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "bm": {"rule": ("cd", "pcd")},

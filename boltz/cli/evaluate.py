@@ -31,6 +31,7 @@ from boltz.errors import InputError
 
 OWN = ("rounds", "picture")
 IDLE = ("given", "method", "samples", "bounds", "row_chains", "row_betas", "chains", "betas", "error", "budget")
+LIKELIHOOD = frozenset({"method", "samples", "bounds", "row_chains", "row_betas", "per_row", "force"})
 
 
 @click.command
@@ -144,6 +145,7 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     from boltz import checks
     from boltz.evaluation.documents import of_common_lengths
     from boltz.evaluation.evaluate import evaluated, refuse_idle, way_of
+    from boltz.evaluation.inferred_labels import NO_DENSITY, errors_alone
     from boltz.evaluation.reading import rows_asked
     from boltz.evaluation.rows import measured_rows
     from boltz.evaluation.trained import trained
@@ -170,6 +172,11 @@ def evaluate(ctx: click.Context, path: Path, as_json: bool, **options: Any) -> N
     if options["lengths"] is not None:
         rows, note = of_common_lengths(rows, options["lengths"])
         say(note)
+    if (labels := errors_alone(found, rows.data, rows.x)) is not None:
+        for name in sorted(names & LIKELIHOOD):
+            raise InputError(f"{word(name)} would do nothing: the prior of this machine has no density.")
+        what = {"log_likelihood": None, "why": NO_DENSITY, "labels": labels.as_dict(), **rows.about}
+        return emit(what, as_json, "\n".join([NO_DENSITY, *labels.lines]))
     with Progress() as progress:
         if course is not None:
             told = _along(found, rows, course, options["picture"], progress)

@@ -29,7 +29,7 @@ from boltz.evaluation.log_z import Annealing
 from boltz.evaluation.per_unit import visible_words
 from boltz.evaluation.reading import COLUMNS, KIND, columns_note, other_rows, reading, with_columns
 from boltz.evaluation.told_labels import NOBODY, Told, told_labels
-from boltz.evaluation.trained import model_of
+from boltz.evaluation.trained import Trained, model_of
 from boltz.evaluation.training_rows import Read, read_views
 from boltz.models.files import Model
 from boltz.models.growing import WIRINGS, grow
@@ -97,7 +97,9 @@ def prepared(options: Options) -> Start:
     values = _values(options, kind, recipe, first, (data, rows.has("valid")))
     settings = MACHINES[kind].settings_from(values)
     evaluation = _evaluation(options, values, settings.seed)
-    told = told_labels(data, values, first)
+    told = told_labels(
+        data, values, None if first is None else Trained(str(origin), first, origin, description_at(origin))
+    )
     if told.note:
         say(told.note)
     data, values = told.of(data), values | ({"classes": len(told.names)} if told.names and first is None else {})
@@ -283,7 +285,7 @@ def _values(
     columns = 1 if visible == LEVELS or levels_in(visible) else units_of(visible).columns
     table = table._replace(units=max(table.units // columns, 1) if rows else table.units)
     values = chosen(options, kind, changes, options["init"] is not None, table)
-    if valid or values["validation"] > 0:
+    if valid or values.get("validation", 0) > 0:
         return values
     if options["patience"] and "patience" in values:
         raise InputError("--patience waits for a better epoch on validation rows: give --valid FILE, or --validation.")

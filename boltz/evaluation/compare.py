@@ -33,6 +33,7 @@ from boltz.evaluation.words import SIMPLE, figures, number, text_table, verdict
 from boltz.foreign import shown
 from boltz.models.files import Model
 from boltz.progress import Report, heard
+from boltz.sampling.inferred import density_known
 from boltz.training.description import RunDescription
 from boltz.units.states import own_lengths
 
@@ -256,6 +257,12 @@ def contenders(models: Any) -> list[Trained]:
     found = [trained(thing, "models") for thing in things]
     names = [*map(str, models)] if named else _names(found)
     found = [replace(each, name=name) for each, name in zip(found, names, strict=True)]
+    for each in found:
+        if not density_known(each.model):
+            raise InputError(
+                f"{each.place} cannot be compared by likelihood, since its prior is known by its draws alone and has no "
+                "density: leave it out."
+            )
     first = visible_of(found[0].model)
     for other in found[1:]:
         layer = visible_of(other.model)

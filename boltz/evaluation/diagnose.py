@@ -19,6 +19,7 @@ from boltz.diagnostics.log_z import halved, overlap
 from boltz.diagnostics.views import ViewUse, view_uses
 from boltz.errors import InputError
 from boltz.estimators.two_sided import TwoSided, from_both_sides
+from boltz.evaluation.label_names import was_taught
 from boltz.evaluation.learnt import learnt
 from boltz.evaluation.log_z import Wanted
 from boltz.evaluation.matched_codes import with_codes
@@ -147,7 +148,7 @@ def diagnosed(found: Trained, given: tuple[Data, str | None], asked: Asked, prog
     told = told.extended(*map(LayerGain.finding, layers), layer_gains=[each.as_dict() for each in layers])
     lacking = [why] if (why := untold(model, x)) else []
     told = told.extended(*overfitting(found, asked.seed))
-    told = with_codes(told, model, x, asked.seed)
+    told = with_codes(told, model, x, asked.seed, was_taught(found.run))
     both = None if asked.wanted is None else _measured_log_z(model, asked.wanted, asked.seed, progress)
     if views := view_uses(model, x, None if both is None else both.estimate, asked.seed):
         told = told.extended(*map(ViewUse.finding, views), views=[each.as_dict() for each in views])

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 
 from boltz.data import Data
-from boltz.data.dataset import known_in_full, only, parted
+from boltz.data.dataset import known_in_full, only
 from boltz.evaluation.label_errors import LabelErrors, cluster_errors, labelled_rows, taught_errors
 from boltz.evaluation.label_names import names_of, was_taught
 from boltz.evaluation.reading import loaded
 from boltz.evaluation.rows import visible_rows
 from boltz.evaluation.trained import Trained
+from boltz.sampling.inferred import density_known
 
-MOST = 10_000  # training rows that name clusters
+MOST = 10_000  # training rows that name clusters, evenly spaced, as files may be sorted by class
 NO_DENSITY = (
     "There is no log-likelihood, since the prior of this machine is known by its draws alone and has no density."
 )
@@ -45,18 +46,18 @@ def inferred_errors(found: Trained, data: Data, x: Any) -> LabelErrors | None:
 
 def _naming(found: Trained) -> tuple[str, Data] | None:
     """The rows that name clusters, and what they are; None where the run has none with labels."""
-    run, share = found.run, found.run.setting("validation", float) or 0.0
+    run = found.run
     if not run.data.load:
         return None
     if run.held_out.load:
         what, rows = "validation rows", loaded(run.held_out.load, "run.toml")
-    elif 0 < share < 1:
-        what, rows = (
-            "validation rows",
-            parted(loaded(run.data.load, "run.toml"), share, run.setting("seed", int) or 0)[1],
-        )
     else:
         what, rows = "training rows", loaded(run.data.load, "run.toml")
-        rows = only(rows, np.arange(min(len(rows.x), MOST)))
+        rows = only(rows, np.linspace(0, len(rows.x) - 1, min(len(rows.x), MOST)).astype(np.int64))
     whole = known_in_full(rows)
     return None if whole is None or whole.labels is None else (what, whole)
+
+
+def errors_alone(found: Trained, data: Data, x: Any) -> LabelErrors | None:
+    """The same of a machine whose prior has no density, which has no log-likelihood; None for all other machines."""
+    return None if density_known(found.model) else inferred_errors(found, data, x)

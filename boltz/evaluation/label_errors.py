@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,17 @@ from boltz import checks, html
 from boltz.errors import InputError
 from boltz.evaluation.agreement import adjusted_mutual_information
 from boltz.evaluation.classifier import binomial_interval
-from boltz.evaluation.label_names import UNLABELLED, names_of
+from boltz.evaluation.label_names import UNLABELLED, names_of, was_taught
 from boltz.evaluation.trained import Trained, trained
 from boltz.foreign import shown
 from boltz.sampling.inferred import label_probabilities, playing
 
 Array = NDArray[Any]
 Labels = NDArray[Any]
+AS_CLASSES = (
+    "Labels 0, 1 and so on are taken as classes: a machine alone does not say whether it was taught them. Give "
+    "validation rows where they are clusters."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +41,7 @@ class LabelErrors:
     - mutual_information: the adjusted mutual information of clusters and classes, which needs no names.
 
     Both are None for a machine that was taught classes. predicted (rows,) holds the class of each row with a label.
+    note: what a reader should know, as where nothing says whether a machine was taught.
     """
 
     error: float
@@ -49,6 +54,7 @@ class LabelErrors:
     majority_error: float | None = None
     mutual_information: float | None = None
     named_by: str = "validation rows"
+    note: str = ""
 
     @property
     def clusters(self) -> bool:
@@ -67,6 +73,7 @@ class LabelErrors:
             "named_by": self.named_by if self.clusters else None,
             "majority_error": self.majority_error,
             "mutual_information": self.mutual_information,
+            "note": self.note or None,
         }
 
     def __str__(self) -> str:
@@ -79,7 +86,7 @@ class LabelErrors:
         of = f"{self.wrong:,} of {self.rows:,} rows"
         found = f"Inferred labels: {100 * self.error:.2f} % wrong ({of}), 95 % interval {low} to {high} %."
         if self.majority_error is None or self.mutual_information is None:
-            return [found]
+            return [found, self.note] if self.note else [found]
         others = f"{self.validation_rows:,} {self.named_by}"
         named = f"each of {len(self.names)} clusters has the class of the most confident of {others}"
         return [
@@ -95,10 +102,11 @@ class LabelErrors:
 def label_errors(model: Any, x: Any, y: Any, validation: Any = None, classes: Any = None) -> LabelErrors:
     """How often the labels that an adversarial autoencoder infers of rows x (rows, units) differ from labels y (rows,).
 
-    model is a machine, a run, or the path of a run or model file. Rows labelled -1 do not count.
+    model is a machine, a run, or the path of a run or model file. Rows labelled -1, NaN or None do not count.
 
     - validation: None for a machine that was taught labels; (x, y) of other rows for clusters, of which each gets the
-      class of the row that is most probable in it (Makhzani et al. 2016, section 6).
+      class of the row that is most probable in it (Makhzani et al. 2016, section 6). A run that was taught no labels
+      needs it. A machine alone does not say whether it was taught: then None takes its labels as classes.
     - classes: the class of each label that was taught, by default those that the run names, else 0, 1 and so on.
 
     Raises InputError.
@@ -107,13 +115,25 @@ def label_errors(model: Any, x: Any, y: Any, validation: Any = None, classes: An
     playing(found.model)
     known = labelled_rows(found.model, x, y, ("x", "y"))
     if validation is None:
-        return taught_errors(found, known, None if classes is None else checks.sequence(classes, "classes", 10**6))
+        return _as_classes(found, known, None if classes is None else checks.sequence(classes, "classes", 10**6))
     if classes is not None:
         raise InputError("classes are those that were taught, but validation names clusters: give one of both.")
     if not isinstance(validation, Sequence) or len(validation) != 2:
         raise InputError(f"validation must be a pair (x, y) of rows and labels, got {checks.brief(validation)}.")
     others, theirs = validation
     return cluster_errors(known, labelled_rows(found.model, others, theirs, ("validation[0]", "validation[1]")))
+
+
+def _as_classes(found: Trained, known: Known, classes: Sequence[Any] | None) -> LabelErrors:
+    """The errors of labels as classes; raises InputError for a run whose labels are clusters."""
+    if was_taught(found.run):
+        return taught_errors(found, known, classes)
+    if found.run.settings is not None:
+        raise InputError(
+            f"validation must be a pair (x, y), got None: {found.place} was taught no labels, and validation rows say "
+            "which class each of its clusters has."
+        )
+    return replace(taught_errors(found, known, classes), note=AS_CLASSES)
 
 
 @dataclass(frozen=True)
@@ -128,12 +148,27 @@ def labelled_rows(model: Any, x: Any, y: Any, names: tuple[str, str] = ("x", "y"
     """The rows that have a label; raises InputError where none has."""
     probabilities = label_probabilities(model, x, names[0])
     labels = np.asarray(y)
-    if labels.shape != (len(probabilities),) or labels.dtype.kind not in "iufUSO":
+    if labels.shape != (len(probabilities),) or labels.dtype.kind not in "biufUSO":
         raise InputError(f"{names[1]} must hold a label for each of {len(probabilities)} rows, got {checks.brief(y)}.")
-    known = labels != UNLABELLED if labels.dtype.kind in "iuf" else np.ones(len(labels), bool)
+    known = np.array([not _unknown(label) for label in labels.tolist()], bool)
     if not known.any():
         raise InputError(f"{names[1]} must hold at least one label, got none.")
-    return Known(probabilities[known], labels[known])
+    return Known(probabilities[known], _of_one_type(labels[known], names[1]))
+
+
+def _unknown(label: Any) -> bool:
+    """Whether a label says that none is known: -1, NaN or None."""
+    return label is None or label != label or (not isinstance(label, str | bytes) and bool(label == UNLABELLED))
+
+
+def _of_one_type(labels: Labels, name: str) -> Labels:
+    """Known labels that may be Python objects as an array of text or of numbers; raises InputError."""
+    if labels.dtype.kind != "O":
+        return labels
+    for kinds in (str, bytes, (bool, int, float, np.number, np.bool_)):
+        if all(isinstance(label, kinds) for label in labels):
+            return np.array(labels.tolist())
+    raise InputError(f"{name} must hold labels that are all text or all numbers, got {checks.brief(labels.tolist())}.")
 
 
 def taught_errors(found: Trained, known: Known, classes: Sequence[Any] | None = None) -> LabelErrors:
@@ -173,7 +208,7 @@ def _majority(validation: Known, otherwise: tuple[Any, ...]) -> tuple[Any, ...]:
     cluster, found = validation.probabilities.argmax(axis=1), list(otherwise)
     for i in np.unique(cluster):
         classes, counts = np.unique(validation.labels[cluster == i], return_counts=True)
-        found[i] = classes[counts.argmax()].item()
+        found[i] = classes.tolist()[counts.argmax()]
     return tuple(found)
 
 

@@ -17,11 +17,14 @@ UNLABELLED, MOST = -1, 1000
 ENTRY = "labels"  # of run.toml
 
 
-def numbered(labels: Labels, classes: int | None = None) -> tuple[tuple[Any, ...], NDArray[np.int64]]:
+def numbered(
+    labels: Labels, classes: int | None = None, machine: str = ""
+) -> tuple[tuple[Any, ...], NDArray[np.int64]]:
     """The classes of labels (rows,) in sorted order, and the number of each row's, -1 for unlabelled rows.
 
     Rows are unlabelled by -1 beside at least two numbers from 0. classes: how many there must be; whole numbers below
-    it stay as they are, so that a class may have no row. Raises InputError.
+    it stay as they are, so that a class may have no row. machine: a trained one that has so many labels, in words.
+    Raises InputError.
     """
     found = np.asarray(labels)
     names: tuple[Any, ...] = tuple(np.unique(found).tolist())
@@ -30,6 +33,11 @@ def numbered(labels: Labels, classes: int | None = None) -> tuple[tuple[Any, ...
         names = names[1:]
     if classes is not None and classes != len(names):
         if not numbers or not all(name == int(name) for name in names) or not 0 <= names[0] <= names[-1] < classes:
+            if machine:
+                raise InputError(
+                    f"{machine} has {classes} labels, but the data have {len(names)} classes: give data with as many, "
+                    "or train another machine."
+                )
             raise InputError(f"--classes must be {len(names)}, the number of classes of the data, got {classes}.")
         names = tuple(range(classes))
     if not 2 <= len(names) <= MOST:

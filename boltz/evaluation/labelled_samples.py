@@ -43,7 +43,9 @@ def labelled_samples(
     for name in sorted(names - {*TAKEN, *RUN}):
         raise InputError(f"--{name.replace('_', '-')} would do nothing: --label draws from the decoder alone.")
     if not isinstance(_decoder(model), Labelled):
-        raise InputError(f"--label is for a decoder that hears labels, which the machine of {path} has not.")
+        raise InputError(
+            f"The decoder of {path} hears no labels, so leave --label out, or train an aae with --labels decoder."
+        )
     classes = names_of(description_at(path), playing(model)[1].labels)
     labels = _labels(options["label"], classes)
     styles, codes = _styles(path, model, options, names, tell)

@@ -14,11 +14,15 @@ from boltz.training.game_notes import COLLAPSED, matched
 Array = NDArray[Any]
 SPREAD = "train it with a larger generator_rate, more input_noise, or adversary='mmd'."
 LONGER = "train it for more epochs, or with a larger generator_rate; samples come from the prior, not from the codes."
+TAUGHT = "rare classes may be the reason, else a larger label_rate, more labelled rows, or more epochs."
 MORE_USE = "fewer clusters may do, or a larger generator_rate, by which the game of labels makes them even."
 
 
-def with_codes(found: Diagnosis, model: Model, x: Array, seed: int) -> Diagnosis:
-    """A diagnosis with findings on codes and inferred labels of rows x (rows, units); as it is for other machines."""
+def with_codes(found: Diagnosis, model: Model, x: Array, seed: int, taught: bool = False) -> Diagnosis:
+    """A diagnosis with findings on codes and inferred labels of rows x (rows, units); as it is for other machines.
+
+    taught: inferred labels are classes that the machine was taught, no clusters.
+    """
     if model.kind != "aae" or model.directed is None:
         return found
     told = matched(model.directed, x, Key.from_seed(seed).derive("codes"))
@@ -38,9 +42,11 @@ def with_codes(found: Diagnosis, model: Model, x: Array, seed: int) -> Diagnosis
     findings = [finding]
     if told.used:
         verdict: Verdict = "attention" if told.unused else "fine"
-        sentence = f"{len(told.used) - told.unused} of {len(told.used)} inferred labels are in use"
+        what = "taught classes" if taught else "inferred labels"
+        sentence = f"{len(told.used) - told.unused} of {len(told.used)} {what} are in use"
+        advice = TAUGHT if taught else MORE_USE
         shares = f"the most common one has {max(told.used):.0%} of the rows"
         findings.append(
-            Finding("labels", verdict, float(told.unused), f"{sentence}; {shares}.", MORE_USE if told.unused else "")
+            Finding("labels", verdict, float(told.unused), f"{sentence}; {shares}.", advice if told.unused else "")
         )
     return found.extended(*findings, codes=told.as_dict())

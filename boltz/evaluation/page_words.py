@@ -7,6 +7,7 @@ from typing import Any
 
 from boltz.diagnostics.diagnose import diagnose
 from boltz.evaluation.diagnose import overfitting, particles_of
+from boltz.evaluation.label_names import was_taught
 from boltz.evaluation.matched_codes import with_codes
 from boltz.evaluation.page import Markup, both, table, tag
 from boltz.evaluation.trained import Trained
@@ -69,7 +70,7 @@ def findings(each: Trained, x: Any, notes: Sequence[str], lack: str, how: tuple[
         return both(title, told, tag("p", lack or "One row alone is not judged.", class_="soft"))
     particles, settings = particles_of(each, progress), each.run.settings or None
     found = diagnose(each.model, x[:ROWS], particles, SWEEPS, seed, settings).extended(*overfitting(each, seed))
-    found = with_codes(found, each.model, x[:ROWS], seed)
+    found = with_codes(found, each.model, x[:ROWS], seed, was_taught(each.run))
     lines = [(each.name, each.verdict, each.sentence, each.advice) for each in found.findings]
     caption = f"Chains ran for {SWEEPS} sweeps: boltz diagnose runs longer, and says what each layer adds."
     return both(title, told, table(lines, ("finding", "verdict", "what was found", "advice"), caption))

@@ -64,7 +64,8 @@ def trained(model: Any, argument: str = "model") -> Trained:
     """The trained machine that an argument names: itself, a run, or a path; raises InputError or FileError."""
     if isinstance(model, Run):
         if model.path is None:
-            told = RunDescription(settings=model.settings.as_dict())
+            extra = {"labels": {"labelled": model.labelled}} if model.labelled else {}
+            told = RunDescription(settings=model.settings.as_dict(), extra=extra)
             return Trained("the run", model.model, None, told, model.kept, model.seen)
         return Trained(_name(model.path), model.model, model.path, description_at(model.path), seen=model.seen)
     if isinstance(model, str | os.PathLike):

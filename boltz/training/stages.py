@@ -109,6 +109,11 @@ def _game(plan: Structure, settings: AdversarialSettings) -> list[Stage]:
         raise InputError(
             f"patience must be 0 for an adversarial autoencoder, which no likelihood ends, got {settings.patience}."
         )
+    if settings.validation:
+        raise InputError(
+            "validation must be 0 for an adversarial autoencoder, of which no epoch is chosen by it, got "
+            f"{settings.validation}: give held_out rows to see figures of others."
+        )
     return [Stage("game", settings, Adversarial(settings))]
 
 

@@ -58,7 +58,7 @@ class Run:
     told is what a reader should know, such as the epoch whose parameters are kept; kept holds the snapshots of a run
     without a folder. look says what the trained machine itself tells, which takes as long as some epochs of few rows.
     seen: training rows and held-out rows as the machine sees them, None where these are not known. plan: that of a
-    training of so many minutes, and seconds what it took. print shows the notes.
+    training of so many minutes, and seconds what it took. labelled: how many labels were taught. print shows the notes.
     """
 
     model: Model
@@ -71,6 +71,7 @@ class Run:
     seen: tuple[Array, Array] | None = None
     plan: Plan | None = None
     seconds: float | None = None
+    labelled: int = 0
 
     def __str__(self) -> str:
         return "\n".join([repr(self), *self.notes])
@@ -176,8 +177,13 @@ def train(
 
 def _told_entry(labels: NDArray[np.int64]) -> dict[str, Any]:
     """What run.toml says of the labels that a game is played with: how many rows have one."""
-    known = int((labels >= 0).sum())
+    known = _labelled(labels)
     return {"labels": {"labelled": known}} if known else {}
+
+
+def _labelled(labels: NDArray[np.int64]) -> int:
+    """How many rows have a label."""
+    return int((labels >= 0).sum())
 
 
 def _couplings(model: Model) -> run_folder.Files:
@@ -310,7 +316,8 @@ def _in_memory(loop: Loop, settings: AnySettings, heard: Heard) -> Run:
         kept_so_far = tuple(kept.values())
         problem.run = Run(loop.state.model, history, None, settings, (), kept_so_far)  # type: ignore[attr-defined]
         raise
-    return Run(model, history, None, settings, notes, tuple(kept.values()), look, seen)
+    labelled = _labelled(loop.state.labels)
+    return Run(model, history, None, settings, notes, tuple(kept.values()), look, seen, labelled=labelled)
 
 
 def _in_folder(loop: Loop, settings: AnySettings, folder: Path, heard: Heard) -> Run:

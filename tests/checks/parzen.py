@@ -44,6 +44,11 @@ def check_bandwidth() -> None:
     grid = np.geomspace(0.1, 3, 400)
     best = grid[parzen.log_densities(rows, draws, grid).mean(axis=1).argmax()]
     assert abs(found / best - 1) < 0.025
+    for near in (0.01, 0.03, 0.1, 0.3):  # the search begins with bandwidths that lie further apart the nearer rows are
+        rows = draws[:30] + near * generator.normal(size=(30, 3))
+        grid = np.geomspace(near / 3, 3, 2000)
+        best = grid[parzen.log_densities(rows, draws, grid).mean(axis=1).argmax()]
+        assert abs(parzen.best_bandwidth(rows, draws)[0] / best - 1) < 0.02
     found, doubts = parzen.best_bandwidth(draws[:5], draws)
     assert doubts and found < 0.01
 

@@ -127,7 +127,7 @@ SAMPLES: list[tuple[str, tuple[object, ...], str]] = [
     ("decoder", ("--label", "ham", "--sweeps", 2), "--sweeps would do nothing"),
     ("decoder", ("--label", "ham", "--data", "x.csv"), "--data would do nothing: it needs --style-of"),
     ("decoder", ("--style-of", "3"), "--style-of would do nothing: it needs --label"),
-    ("roll", ("--label", "3"), "--label is for a decoder that hears labels"),
+    ("roll", ("--label", "3"), "hears no labels, so leave --label out, or train an aae with --labels decoder"),
 ]
 
 
@@ -148,6 +148,7 @@ WRONG: list[tuple[tuple[object, ...], str]] = [
     (("--layers", "5/4"), "an aae has one chain of layers"),
     (("--prior", "flow"), "prior must be one of mixture, normal, swiss-roll, uniform"),
     (("--patience", 3), "--patience is an option of"),
+    (("--validation", 0.2), "--validation is an option of"),
     (("--clusters", 1), "clusters must be a whole number of at least 2"),
     (("--labels", "decoder", "--clusters", 3), "clusters counts labels that are inferred"),
 ]
@@ -172,6 +173,53 @@ def test_minutes_and_another_start(trained: dict[str, tuple[Path, str]], labelle
     again = invoke("train", "aae", "--init", trained["taught"][0], "--epochs", 1, "--labelled", 9, "--out", "s")
     assert again.exit_code == 0, again.stderr
     assert run_folder.read_settings("s")["labels"] == {"names": [3, 5, 8], "labelled": 9}
+
+
+def test_a_first_run_says_which_classes_are_taught(trained: dict[str, tuple[Path, str]], labelled: Path) -> None:
+    """The numbers of a first run stay where data lack a class; clusters are not taught unless this is asked for."""
+    with np.load(labelled / "rows.npz") as whole:
+        x, y = whole["x_train"], whole["y_train"]
+    some = y != 3
+    np.savez("few.npz", x_train=x[some], y_train=y[some])
+    np.savez("other.npz", x_train=x, y_train=y + 1)
+    first = ("train", "aae", "--init", trained["taught"][0], "--epochs", 1)
+    found = invoke(*first, "--data", "few.npz", "--out", "few")
+    assert found.exit_code == 0, found.stderr
+    assert run_folder.read_settings("few")["labels"] == {"names": [3, 5, 8], "labelled": int(some.sum())}
+    kept = run_folder.load_checkpoint("few")[0]["data/labels"]
+    assert np.array_equal(np.array([3, 5, 8])[kept], y[some])
+    found = invoke(*first, "--data", "other.npz", "--out", "t")
+    said = " ".join(found.stderr.split())
+    assert found.exit_code == 2 and "labels such as 4, 6, 9, which are no classes of" in said, said
+    first = ("train", "aae", "--init", trained["clusters"][0], "--epochs", 1)
+    found = invoke(*first, "--out", "clusters")
+    assert found.exit_code == 0 and "does not say that its machine was taught labels" in " ".join(found.stderr.split())
+    assert "labels" not in run_folder.read_settings("clusters")
+    found = invoke(*first, "--labelled", 6, "--out", "u")
+    said = " ".join(found.stderr.split())
+    assert found.exit_code == 0 and run_folder.read_settings("u")["labels"]["labelled"] == 6, said
+
+
+def test_labels_of_minus_one_and_another_are_two_classes(labelled: Path) -> None:
+    with np.load(labelled / "rows.npz") as whole:
+        np.savez("two.npz", x_train=whole["x_train"], y_train=np.where(whole["y_train"] == 3, -1, 1))
+    found = invoke("train", "aae", *TINY, "--labels", "inferred", "--data", "two.npz", "--epochs", 1, "--out", "two")
+    assert found.exit_code == 0 and "are -1 and 1 alone, which are taken for two classes" in " ".join(
+        found.stderr.split()
+    )
+
+
+def test_label_errors_without_a_likelihood(trained: dict[str, tuple[Path, str]], labelled: Path) -> None:
+    words = ("--prior", "swiss-roll", "--labels", "inferred", "--data", labelled / "rows.npz", "--epochs", 1)
+    assert invoke("train", "aae", *TINY, *words, "--out", "roll").exit_code == 0
+    found = invoke("evaluate", "roll")
+    assert found.exit_code == 0 and "There is no log-likelihood" in found.stdout and "Inferred labels" in found.stdout
+    told = result_of("evaluate", "roll")
+    assert told["log_likelihood"] is None and told["labels"]["rows"] == 20
+    wrong = invoke("evaluate", "roll", "--samples", 10)
+    assert wrong.exit_code == 2 and "--samples would do nothing" in wrong.stderr
+    wrong = invoke("compare", trained["taught"][0], "roll")
+    assert wrong.exit_code == 2 and "roll cannot be compared by likelihood" in " ".join(wrong.stderr.split())
 
 
 def test_a_run_goes_on_with_its_labels(labelled: Path) -> None:
