@@ -22,15 +22,16 @@ def numbered(
 ) -> tuple[tuple[Any, ...], NDArray[np.int64]]:
     """The classes of labels (rows,) in sorted order, and the number of each row's, -1 for unlabelled rows.
 
-    Rows are unlabelled by -1 beside at least two numbers from 0. classes: how many there must be; whole numbers below
-    it stay as they are, so that a class may have no row. machine: a trained one that has so many labels, in words.
-    Raises InputError.
+    Rows are unlabelled by -1 beside at least two other classes, numbers or words. classes: how many there must be;
+    whole numbers below it stay as they are, so that a class may have no row. machine: a trained one that has so many
+    labels, in words. Raises InputError.
     """
     found = np.asarray(labels)
     names: tuple[Any, ...] = tuple(np.unique(found).tolist())
     numbers = found.dtype.kind in "iuf"
-    if numbers and names[0] == UNLABELLED and len(names) > 2:
-        names = names[1:]
+    unknown = UNLABELLED if numbers else str(UNLABELLED)
+    if unknown in names and len(names) > 2:
+        names = tuple(name for name in names if name != unknown)
     if classes is not None and classes != len(names):
         if not numbers or not all(name == int(name) for name in names) or not 0 <= names[0] <= names[-1] < classes:
             if machine:

@@ -31,6 +31,10 @@ def labels_for(model: Model, labels: Any, data: Data) -> Labels | None:
     given = data.labels if labels is None else labels
     if given is None:
         raise InputError(f"labels must hold the class of each row, since the {_who(game.told)} hears it.")
+    if np.asarray(given).dtype.kind in "OUS":
+        raise InputError("labels must be whole numbers, -1 where none is known, got words: number them 0, 1, 2 ....")
+    if np.shape(given) != (len(data.x),):
+        raise InputError(f"labels must hold one for each of {len(data.x)} rows, got shape {np.shape(given)}.")
     found = checks.numbers(given, "labels", (len(data.x),))
     if not np.all(found == np.floor(found)) or found.min(initial=0) < -1 or found.max(initial=0) >= game.labels:
         raise InputError(

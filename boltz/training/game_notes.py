@@ -63,14 +63,14 @@ class Matched:
         if self.collapsed:
             found.append(
                 f"Mode collapse: {1 - self.covered:.0%} of the draws of the prior have no code near them, so that "
-                "samples come from where no row is. Train it with a larger generator_rate, more input_noise, or "
-                "adversary='mmd'."
+                "samples come from where no row is. Train it for more epochs, with a larger generator_rate, more "
+                "input_noise, or adversary mmd."
             )
         elif self.test.differ:
             found.append(
-                f"The codes are told apart from the prior (kernel distance {self.test.distance:.3f}, "
-                f"p = {self.test.p_value:.3f}): {self.covered:.0%} of the draws have a code near them, and "
-                f"{self.inside:.0%} of the codes a draw."
+                f"The codes do not look like the prior yet: {1 - self.covered:.0%} of its draws have no code near, "
+                f"and {1 - self.inside:.0%} of the codes no draw (kernel distance {self.test.distance:.3f}, "
+                f"p = {self.test.p_value:.3f}). Samples of such draws may be unlike the rows; train for more epochs."
             )
         if self.unused:
             found.append(f"{self.unused} of {len(self.used)} inferred labels have next to no rows.")
