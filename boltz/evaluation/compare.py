@@ -260,8 +260,8 @@ def contenders(models: Any) -> list[Trained]:
     for each in found:
         if not density_known(each.model):
             raise InputError(
-                f"{each.place} cannot be compared by likelihood, since its prior is known by its draws alone and has no "
-                "density: leave it out."
+                f"{each.place} cannot be compared by likelihood, since its prior is known by its draws alone and has "
+                "no density: leave it out."
             )
     first = visible_of(found[0].model)
     for other in found[1:]:
