@@ -257,12 +257,6 @@ def contenders(models: Any) -> list[Trained]:
     found = [trained(thing, "models") for thing in things]
     names = [*map(str, models)] if named else _names(found)
     found = [replace(each, name=name) for each, name in zip(found, names, strict=True)]
-    for each in found:
-        if not density_known(each.model):
-            raise InputError(
-                f"{each.place} cannot be compared by likelihood, since its prior has no density where codes may lie: "
-                "leave it out."
-            )
     first = visible_of(found[0].model)
     for other in found[1:]:
         layer = visible_of(other.model)
@@ -323,6 +317,12 @@ def compared(
             "Machines of documents of any length are not compared, as log Z depends on the length: see the perplexity "
             "that boltz evaluate prints of each."
         )
+    for each in found:
+        if not density_known(each.model):
+            raise InputError(
+                f"{each.place} cannot be compared by likelihood, since its prior is known by its draws alone and has "
+                "no density: leave it out."
+            )
     models = []
     for i, each in enumerate(found):
         progress(f"comparing: {each.name}", i, len(found))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from itertools import permutations
+from pathlib import Path
 
 import numpy as np
+import pytest
 
+import boltz
+from boltz.evaluation import inferred_labels
 from boltz.evaluation.agreement import adjusted_mutual_information
-from boltz.evaluation.label_errors import Known, cluster_errors, taught_errors
+from boltz.evaluation.label_errors import Known, cluster_errors, labelled_rows, taught_errors
 from boltz.evaluation.label_names import numbered, numbers_of
 from boltz.evaluation.trained import Trained
+from boltz.training.description import RowsEntry, RunDescription
 
 
 def _information(one: np.ndarray, other: np.ndarray) -> float:
@@ -68,6 +74,36 @@ def check_taught() -> None:
     assert names == (7, 9, 30) and numbers.tolist() == [0, 0, 1, 2, 1]
     found = taught_errors(Trained("the machine", None), Known(ROWS.probabilities, labels), names)  # type: ignore[arg-type]
     assert found.predicted.tolist() == [7, 7, 7, 9, 30] and found.wrong == 3 and not found.clusters
+
+
+def check_unknown() -> None:
+    """Labels of -1, NaN and None do not count, also in arrays of objects; those of objects and truths do."""
+    machine, x = boltz.aae([4, 6], 2, clusters=3), np.eye(4)
+    for y in (
+        np.array([0, -1, 2, np.nan]),
+        np.array([0, -1, 2, None], object),
+        np.array(["a", float("nan"), "b", -1], object),
+        np.array([True, None, False, np.nan], object),
+    ):
+        expected = np.array([each is not None and each == each and each != -1 for each in y.tolist()])
+        known = labelled_rows(machine, x, y)
+        assert known.labels.tolist() == y[expected].tolist() and known.labels.dtype.kind != "O"
+        assert np.array_equal(known.probabilities, boltz.label_probabilities(machine, x)[expected])
+        assert cluster_errors(known, known).rows == 2
+    assert labelled_rows(machine, x, np.array([True, False, True, True])).labels.tolist() == [True, False, True, True]
+    objects = Known(VALIDATION.probabilities, VALIDATION.labels.astype(object))
+    assert cluster_errors(ROWS, objects).names == cluster_errors(ROWS, VALIDATION).names
+
+
+def check_naming() -> None:
+    """Where only training rows name clusters, these are spread over all of a file that may be sorted by class."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        place = Path(folder) / "rows.npz"
+        np.savez(place, x_train=np.repeat(np.eye(3, dtype=np.uint8), 10, axis=0), y_train=np.repeat([3, 5, 8], 10))
+        patch.setattr(inferred_labels, "MOST", 6)
+        run = RunDescription(data=RowsEntry({"load": {"name_or_path": str(place), "split": "train"}}))
+        found = inferred_labels._naming(Trained("the run", boltz.aae([3, 4], 2, clusters=3), None, run))
+    assert found is not None and found[0] == "training rows" and found[1].labels.tolist() == [3, 3, 5, 5, 8, 8]
 
 
 def check_numbers() -> None:

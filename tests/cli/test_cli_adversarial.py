@@ -197,7 +197,7 @@ def test_a_first_run_says_which_classes_are_taught(trained: dict[str, tuple[Path
     assert "labels" not in run_folder.read_settings("clusters")
     found = invoke(*first, "--labelled", 6, "--out", "u")
     said = " ".join(found.stderr.split())
-    assert found.exit_code == 0 and run_folder.read_settings("u")["labels"]["labelled"] == 6, said
+    assert found.exit_code == 2 and "clusters has 4 labels, but the data have 3 classes" in said, said
 
 
 def test_labels_of_minus_one_and_another_are_two_classes(labelled: Path) -> None:

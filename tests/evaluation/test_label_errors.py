@@ -9,6 +9,7 @@ import pytest
 from checks import label_errors
 
 import boltz
+from boltz.evaluation.matched_codes import with_codes
 
 X = np.random.default_rng(0).integers(0, 2, (8, 4)).astype(np.float32)
 
@@ -23,6 +24,38 @@ def test_clusters() -> None:
 
 def test_taught() -> None:
     label_errors.check_taught()
+
+
+def test_unknown() -> None:
+    label_errors.check_unknown()
+
+
+def test_naming() -> None:
+    label_errors.check_naming()
+
+
+def test_runs_and_machines() -> None:
+    """A run says whether it was taught; a machine alone does not, which the result says."""
+    machine, y = boltz.aae([4, 6], 2, labels="inferred", classes=3, x=X), np.arange(8) % 3
+    how = {"epochs": 1, "discriminator_widths": (4,)}
+    assert "are taken as classes" in str(boltz.label_errors(machine, X, y))
+    taught = boltz.label_errors(boltz.train(machine, X, labels=y, **how), X, y)
+    assert taught.rows == 8 and not taught.note and taught.as_dict()["note"] is None
+    clusters = boltz.train(machine, X, **how)
+    with pytest.raises(boltz.InputError, match="was taught no labels, and validation rows say"):
+        boltz.label_errors(clusters, X, y)
+    assert boltz.label_errors(clusters, X, y, (X, y)).clusters
+    with pytest.raises(boltz.InputError, match="all text or all numbers"):
+        boltz.label_errors(machine, X, np.array(["a", 1] * 4, object))
+    with pytest.raises(boltz.InputError, match="validation must be 0"):
+        boltz.train(machine, X, validation=0.5, **how)
+
+
+def test_taught_classes_without_rows_are_not_called_clusters() -> None:
+    machine = boltz.aae([4, 6], 2, labels="inferred", classes=8, x=X)
+    for taught, advice in ((True, "rare classes may be the reason"), (False, "fewer clusters may do")):
+        found = with_codes(boltz.diagnose(machine, X), machine, X, 0, taught).findings[-1]
+        assert found.name == "labels" and advice in found.advice and ("taught classes" in found.sentence) == taught
 
 
 def test_numbers() -> None:
