@@ -20,7 +20,7 @@ from boltz.training.game_measures import against_prior, prior_draws
 
 Array = NDArray[Any]
 ROWS, TESTED, FAR, COLLAPSED = 2000, 500, 0.95, 0.5
-UNUSED, CHANCE = 0.1, 1e-4  # share of its even share, below which nobody uses a label, and of it being chance
+UNUSED, CHANCE = 0.1, 0.01  # share of its even share, below which nobody uses a label, and of it being chance
 PERMUTATIONS = 200
 
 
