@@ -186,6 +186,8 @@ CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # name -> (argument as e
     "features of a dbn": ("x", lambda x: boltz.features(DBN, x, 1, WHOLE)),
     "features of a gaussian vae": ("x", lambda x: boltz.features(GAUSSIAN, x, mask=WHOLE)),
     "embedding": ("x", lambda x: boltz.embedding(AAE, x)),
+    "label_errors": ("x", lambda x: [boltz.label_errors(AAE, x, np.arange(rows_of(x)) % 2).error, 2.0]),
+    "parzen_window": ("x", lambda x: boltz.parzen_window(LABELLED, x, np.ones((3, 3)), 20).per_row),
     "classify by a dbm": ("x", lambda x: boltz.classify(NETWORKS["dbm"], x)),
     "encode by an sbn": ("x", lambda x: boltz.encode(NETWORKS["sbn"], x)),
     "reconstruct by a gaussian vae": ("x", lambda x: boltz.reconstruct(NETWORKS["gaussian"], x)),

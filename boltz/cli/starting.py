@@ -282,8 +282,8 @@ def _values(
         changes["binarize"] = "none"
     views = len(first.visible_layers) if first is not None else len(options["modality"] or ()) if kind == SEVERAL else 1
     table = (rows or USUAL)._replace(kinds=_kinds(options, kind, changes, first, visible), views=max(views, 1))
-    columns = 1 if visible == LEVELS or levels_in(visible) else units_of(visible).columns
-    table = table._replace(units=max(table.units // columns, 1) if rows else table.units)
+    if rows and visible != LEVELS and levels_in(visible) is None:
+        table = table._replace(units=max(table.units // units_of(visible).columns, 1))
     values = chosen(options, kind, changes, options["init"] is not None, table)
     if valid or values.get("validation", 0) > 0:
         return values

@@ -108,8 +108,8 @@ def _taken_as(x: Any, name: str, layer: Visible, levels: int | None) -> Data:
     """Rows of an array as Data of the kind of the layer; raises InputError."""
     if layer.type.joint:
         return _documents(x, name, layer)
-    if (levels := levels_in(layer.kind)) is not None:
-        return _whole(x, name, layer, levels - 1)
+    if (own := levels_in(layer.kind)) is not None:
+        return _whole(x, name, layer, own - 1)
     plain = layer.columns == 1
     found = given(by_columns(x, layer, name), name, layer.units, plain and not layer.binary, levels if plain else None)
     if layer.binary:

@@ -16,7 +16,7 @@ from boltz.evaluation.classifier import binomial_interval
 from boltz.evaluation.label_names import UNLABELLED, names_of, was_taught
 from boltz.evaluation.trained import Trained, trained
 from boltz.foreign import shown
-from boltz.sampling.inferred import label_probabilities, playing
+from boltz.sampling.inferred import playing, probabilities_of
 
 Array = NDArray[Any]
 Labels = NDArray[Any]
@@ -146,8 +146,11 @@ class Known:
 
 def labelled_rows(model: Any, x: Any, y: Any, names: tuple[str, str] = ("x", "y")) -> Known:
     """The rows that have a label; raises InputError where none has."""
-    probabilities = label_probabilities(model, x, names[0])
-    labels = np.asarray(y)
+    probabilities = probabilities_of(model, x, names[0])
+    try:
+        labels = np.asarray(y)
+    except (ValueError, TypeError) as problem:
+        raise InputError(f"{names[1]} must be an array of labels, got {type(y).__name__}.") from problem
     if labels.shape != (len(probabilities),) or labels.dtype.kind not in "biufUSO":
         raise InputError(f"{names[1]} must hold a label for each of {len(probabilities)} rows, got {checks.brief(y)}.")
     known = np.array([not _unknown(label) for label in labels.tolist()], bool)

@@ -84,6 +84,7 @@ def aae(
 
 def _game(labels: str, classes: Any, clusters: Any, embed: bool, encoder: str, noise: Any) -> Game:
     """The game that the builder's arguments ask for."""
+    embed = checks.flag(embed, "embed")
     checks.choice(labels, "labels", TOLD)
     if clusters is not None:
         if labels not in ("none", "inferred") or classes is not None:
@@ -96,7 +97,7 @@ def _game(labels: str, classes: Any, clusters: Any, embed: bool, encoder: str, n
     count = 0 if labels == "none" else checks.integer(10 if classes is None else classes, "classes", 2, 10**4)
     encoder = checks.choice(encoder, "encoder", CODERS)
     heard = checks.integer(noise, "noise", 1, 10**6) if encoder == "implicit" else 0
-    return Game(encoder, heard, count, labels, checks.flag(embed, "embed"))
+    return Game(encoder, heard, count, labels, embed)
 
 
 def _prior(

@@ -28,12 +28,17 @@ TOGETHER = 4096  # rows in memory at a time
 NONE_INFERRED = "model must infer labels: build it with labels='inferred' or clusters=...."
 
 
-def label_probabilities(model: Any, x: Any, name: str = "x") -> Array:
+def label_probabilities(model: Any, x: Any) -> Array:
     """Probabilities (rows, labels) of the labels that an adversarial autoencoder infers of rows x (rows, units).
 
     The most probable one is the class of a machine that was taught labels, and the cluster of one that was not. name is
     what errors call x. Raises InputError for a machine that infers no labels.
     """
+    return probabilities_of(model, x, "x")
+
+
+def probabilities_of(model: Any, x: Any, name: str) -> Array:
+    """As label_probabilities; name is what errors call x."""
     machine, game = playing(model)
     if not game.inferred:
         raise InputError(NONE_INFERRED)
@@ -121,6 +126,7 @@ def samples_with_labels(model: Any, labels: Any, style: Any = None, seed: int = 
     style holds codes (rows, units of the code), such as those of boltz.features of other rows, so that their style is
     given to these labels; None draws codes from the prior by seed. Raises InputError, as where no decoder hears labels.
     """
+    key = Key.from_seed(seed).derive("style")
     machine, game = playing(model)
     factor = machine.factors[machine.visible]
     if not isinstance(factor, Labelled):
@@ -133,7 +139,6 @@ def samples_with_labels(model: Any, labels: Any, style: Any = None, seed: int = 
     part = Tape(machine.arena).whole(count)
     code = part.get("code", layer.units)
     if style is None:
-        key = Key.from_seed(seed).derive("style")
         place = Place("prior", machine.params, part)
         machine.factors[layer.name].draw(place, code, key.stream(0), numbers(0, count, code))
     else:

@@ -105,6 +105,8 @@ def words_of(problem: Exception) -> str:
 
 
 ALSO: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("activation", "conditional_units", "filters", "flow_steps", "maps", "prior_units"), (type(None),)),
+    **dict.fromkeys(("classes", "noise", "receptive_field", "tied", "units"), (type(None),)),
     "alphabet": (type(None),),
     "gap": (type(None),),
     "levels": (type(None),),

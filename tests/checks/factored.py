@@ -34,7 +34,8 @@ from boltz.training.settings import Settings
 from boltz.training.variational import Variational, measure
 
 Floats = Any
-LOSSY = {"activation": "elu", "decoder": "pixelcnn", "receptive_field": 2, "filters": 2, "maps": 1, "flow_widths": [3]}
+LOSSY = {"activation": "elu", "decoder": "pixelcnn", "receptive_field": 2, "filters": 2, "maps": 1}
+FLOWING = {**LOSSY, "prior": "flow", "flow_widths": [3]}
 DRAWS = 20_000
 
 
@@ -55,7 +56,7 @@ def latent() -> dict[str, HelmholtzMachine]:
     return {
         "flow": random(boltz.vae([6, 4], 2, prior="flow", flow_widths=[3]), 0.5, 31),
         "coupling": random(boltz.vae([6, [4], [3]], [2, 3], prior="coupling", flow_widths=[3]), 0.5, 32),
-        "lossy": random(boltz.vae([6, 3], 2, prior="flow", image=(2, 3), **LOSSY), 0.5, 33),
+        "lossy": random(boltz.vae([6, 3], 2, image=(2, 3), **FLOWING), 0.5, 33),
         "lossy, normal prior": random(boltz.vae([4, 3], 1, tied=False, **LOSSY), 0.5, 34),
         "real": random(boltz.vae([6, 3], 2, visible="gaussian", prior="flow", flow_widths=[3]), 0.4, 35),
     }
@@ -344,7 +345,7 @@ def check_threads() -> None:
         "nade": lambda: boltz.nade(6, 5, x),
         "made": lambda: boltz.made(6, [5], x, masks=3),
         "pixelcnn": lambda: boltz.pixelcnn(6, x, image=(2, 3), receptive_field=2, filters=3),
-        "vlae": lambda: boltz.vae([6, 4], 2, x, prior="flow", image=(2, 3), **LOSSY),
+        "vlae": lambda: boltz.vae([6, 4], 2, x, image=(2, 3), **FLOWING),
     }
     before = boltz.threads()
     for name, make in makers.items():

@@ -83,7 +83,7 @@ def test_completion_is_refused(trained: dict[str, tuple[Path, str]]) -> None:
 
 WRONG: list[tuple[tuple[object, ...], str]] = [
     (("nade", "--layers", "5,4"), "a nade has one hidden layer, but --layers names 2"),
-    (("nade", "--latent", 3), "--latent is an option of vae and vlae, not of nade"),
+    (("nade", "--latent", 3), "--latent is an option of vae, vlae and aae, not of nade"),
     (("nade", "--free-bits", 1), "--free-bits is an option of sbn, vae and vlae, not of nade"),
     (("made", "--layers", 0, "--masks", 2), "masks must be 1 without hidden layers"),
     (("nade", "--layers", 0), "--layers 0, no hidden units, is for bm and made; nade has some"),

@@ -311,7 +311,7 @@ def test_an_unknown_name_lists_the_names(places, wrong):
     if wrong == "minst":
         assert str(caught.value).endswith("did you mean mnist?")
     if wrong == "nothing-like-it":
-        assert "mnist-mini, mnist, mnist-static, omniglot, caltech, adult, connect4, " in str(caught.value)
+        assert "mnist-mini, mnist, mnist-static, omniglot, caltech, cifar10, adult, connect4, " in str(caught.value)
         assert "pumsb_star, and in BOLTZ_DATA other, or" in str(caught.value)
 
 
@@ -349,7 +349,8 @@ def test_every_named_set_in_the_folder_is_what_it_says():
     for name in there:
         for split in splits(name):
             data = load(name, split)
-            assert isinstance(data, Data) and data.shape == (None if name in named_sets.BINARY else (28, 28))
+            shape = {"cifar10": (32, 32, 3)}.get(name, None if name in named_sets.BINARY else (28, 28))
+            assert isinstance(data, Data) and data.shape == shape
             assert data.binary == (name in ("mnist-static", "caltech", *named_sets.BINARY))
     if "mnist-static" in there and "mnist" in there:
         static, grey = load("mnist-static", "test"), load("mnist", "test")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from checks import factored as checks
-from checks.factored import LOSSY, latent, rows_of, tractable
+from checks.factored import FLOWING, latent, rows_of, tractable
 
 import boltz
 from boltz.errors import FileError, InputError
@@ -29,7 +29,7 @@ SMALL: dict[str, Callable[..., HelmholtzMachine]] = {
     "nade": lambda x=None: boltz.nade(9, 4, x),
     "made": lambda x=None: boltz.made(9, [5], x, masks=2),
     "pixelcnn": lambda x=None: boltz.pixelcnn(9, x, receptive_field=2, filters=2),
-    "vlae": lambda x=None: boltz.vae([9, 4], 2, x, prior="flow", **LOSSY),
+    "vlae": lambda x=None: boltz.vae([9, 4], 2, x, **FLOWING),
     "vae": lambda x=None: boltz.vae([9, 4], 2, x, prior="flow", flow_widths=[3]),
     "coupling": lambda x=None: boltz.vae([9, 4], 2, x, prior="coupling", flow_widths=[3]),
 }
@@ -83,7 +83,7 @@ def test_builders_depend_on_the_seed_alone(name: str) -> None:
         "nade": lambda seed: boltz.nade(9, 4, seed=seed),
         "made": lambda seed: boltz.made(9, [5], seed=seed, masks=2),
         "pixelcnn": lambda seed: boltz.pixelcnn(9, seed=seed),
-        "vlae": lambda seed: boltz.vae([9, 4], 2, seed=seed, prior="flow", **LOSSY),
+        "vlae": lambda seed: boltz.vae([9, 4], 2, seed=seed, **FLOWING),
         "vae": lambda seed: boltz.vae([9, 4], 2, seed=seed, prior="flow"),
     }
     one, same, other = (make[name](seed) for seed in (3, 3, 4))

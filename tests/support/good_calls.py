@@ -238,6 +238,7 @@ def functions() -> dict[str, Good]:
                 **{"units": [4, 3], "latent": 2, "x": X, "activation": "tanh", "visible": "bernoulli", **seed},
                 **{"decoder": "pixelcnn", "prior": "flow", "image": (2, 2), "receptive_field": 2, "filters": 3},
                 **{"maps": 1, "tied": True, "posterior": "iaf", "flow_steps": 2, "flow_widths": [3]},
+                **{"encoder": "dense", "residual_maps": None, "levels": None, "mixture": None},
             },
         ),
         "nade": Good(
@@ -252,7 +253,7 @@ def functions() -> dict[str, Good]:
             boltz.pixelcnn,
             {
                 **{"units": 4, "x": X, "image": (2, 2), "receptive_field": 2, "filters": 3, "maps": 1, "tied": False},
-                **{"activation": "elu", **seed},
+                **{"activation": "elu", "levels": 2, "mixture": None, **seed},
             },
         ),
         "load": Good(boltz.load, {"path": MODEL}, paths=("path",)),
@@ -460,6 +461,7 @@ def functions() -> dict[str, Good]:
                 "extra": {"note": "a"},
                 "minutes": None,
                 "weights": None,
+                "labels": None,
                 "learning_rate": 0.1,
                 **TINY,
             },
@@ -468,7 +470,7 @@ def functions() -> dict[str, Good]:
         "train, in memory": Good(
             boltz.train,
             {"model": directed, "x": X, **given, "out": None, "force": False, "extra": None, "minutes": None, **TINY}
-            | {"weights": None},
+            | {"weights": None, "labels": None},
             paths=("out",),
         ),
         "plan_training": Good(
@@ -495,6 +497,28 @@ def functions() -> dict[str, Good]:
         "layer_gains": Good(
             boltz.layer_gains,
             {"model": boltz.dbm([4, 3, 2]), "x": X, "samples": 2, "copies": 4, "rounds": 20, **seed, "progress": None},
+        ),
+        "aae": Good(
+            boltz.aae,
+            {
+                **{"units": [4, 3], "latent": 2, "x": X, "activation": "tanh", "visible": "bernoulli", **seed},
+                **{"prior": "normal", "prior_sigma": 2.0, "labels": "inferred", "classes": 2, "clusters": None},
+                **{"embed": True, "encoder": "implicit", "noise": 2},
+            },
+        ),
+        "label_probabilities": Good(boltz.label_probabilities, {"model": boltz.aae([4, 3], 2, clusters=2), "x": X}),
+        "samples_with_labels": Good(
+            boltz.samples_with_labels,
+            {"model": boltz.aae([4, 3], 2, clusters=2), "labels": [0, 1], "style": np.zeros((2, 2)), **seed},
+        ),
+        "two_samples": Good(boltz.two_samples, {"x": X, "y": X, "permutations": 100, **seed}),
+        "label_errors": Good(
+            boltz.label_errors,
+            {"model": boltz.aae([4, 3], 2, clusters=2), "x": X, "y": Y, "validation": (X, Y), "classes": None},
+            paths=("model",),
+        ),
+        "parzen_window": Good(
+            boltz.parzen_window, {"model": boltz.vae([4, 3], 2), "x": X, "validation": X, "samples": 10, **seed}
         ),
         "mixture_of_products": Good(boltz.mixture_of_products, {"train": X, "x": X, "components": 2, **seed}),
         "binarize": Good(
@@ -616,7 +640,13 @@ def types() -> dict[str, Good]:
         "Tuned.history_table": Good(tuned.history_table, {}),
         "Data": Good(boltz.Data, values(boltz.load_data("mnist-mini", limit=2)), record=True),
     }
-    for kind in (boltz.Settings, boltz.DirectedSettings, boltz.BeliefSettings, boltz.FineTuneSettings):
+    told = boltz.label_errors(boltz.aae([4, 3], 2, clusters=2), X, Y, (X, Y))
+    window, samples = boltz.parzen_window(boltz.vae([4, 3], 2), X, X, 10), boltz.two_samples(X, X, 100)
+    for result in (told, window, samples):
+        found[type(result).__name__] = Good(type(result), values(result), record=True)
+        found[f"{type(result).__name__}.as_dict"] = Good(result.as_dict, {})
+    kinds = boltz.Settings, boltz.DirectedSettings, boltz.BeliefSettings, boltz.FineTuneSettings
+    for kind in (*kinds, boltz.AdversarialSettings):
         weight = {"pretrain_l2": 0.1} if hasattr(kind(), "pretrain_l2") else {}  # a number, though a word is usual
         found[kind.__name__] = Good(kind, settings(kind, **weight))
         methods = {"as_dict": {}, "pretraining": {"pair": 0}, "of_pair": {"pair": 0}, "check_pairs": {"pairs": 2}}
@@ -660,6 +690,8 @@ def estimators() -> dict[str, Good]:
 
 
 INNER = {
+    "AdversarialSettings.noise_at": "runs in the rule on epochs that are done",
+    "AdversarialSettings.of_player": "runs in the rule on rates that were checked",
     "BoltzmannMachine.coupling_energy": "energy of edges for states that were checked",
     "BoltzmannMachine.evidence": "runs in loops on rows that were checked",
     "BoltzmannMachine.matrix": "takes the name of an edge, in loops",
