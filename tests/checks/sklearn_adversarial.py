@@ -35,8 +35,8 @@ def check_classes_are_taught() -> None:
     first, second = seeds(2)
     codes = np.where(np.arange(40) < 25, np.arange(40) % 3, -1)
     machine = boltz.aae([6, 5], 2, BITS, first, labels="inferred", classes=3)
-    wanted = trained(machine, first, labels=codes, learning_rate=0.001)
-    onwards = trained(wanted, second, labels=codes, learning_rate=0.001)
+    wanted = trained(machine, first, labels=codes, learning_rate=0.002)
+    onwards = trained(wanted, second, labels=codes, learning_rate=0.002)
     words, numbers = np.array(["a", "b", "c"], object), np.array([-2, 5, 7])
     for classes in (words, numbers):
         y = np.where(codes < 0, -1, classes[codes])
@@ -107,8 +107,8 @@ def check_labels_of_clusters() -> None:
 def check_codes() -> None:
     """transform is boltz.features of the machine that boltz.train makes, and inverse_transform is boltz.decode."""
     first = seeds(1)[0]
-    wanted = trained(boltz.aae([6, 5], 2, BITS, first, prior="uniform"), first, learning_rate=0.001)
-    fitted = AAETransformer(prior="uniform", **NETS, **GAME).fit(BITS)
+    wanted = trained(boltz.aae([6, 5], 2, BITS, first, prior="mixture"), first, learning_rate=0.002)
+    fitted = AAETransformer(prior="mixture", **NETS, **GAME).fit(BITS)
     assert fitted.machine_.arena.tobytes() == wanted.arena.tobytes()
     found = fitted.transform(BITS)
     assert np.array_equal(found, boltz.features(wanted, BITS))

@@ -60,7 +60,7 @@ OTHER: dict[str, Any] = {
     "game_optimizer": "adamax",
     "game_momentum": 0.25,
     "discriminator_widths": (5,),
-    "input_noise": 0.1,
+    "input_noise": 0.2,
     "noise_epochs": 3.0,
     "smoothing": 0.1,
     "penalty": "gradient",

@@ -54,7 +54,8 @@ def test_runs_and_machines() -> None:
 def test_taught_classes_without_rows_are_not_called_clusters() -> None:
     machine = boltz.aae([4, 6], 2, labels="inferred", classes=8, x=X)
     for taught, advice in ((True, "rare classes may be the reason"), (False, "fewer clusters may do")):
-        found = with_codes(boltz.diagnose(machine, X), machine, X, 0, taught).findings[-1]
+        many = np.tile(X, (20, 1))
+        found = with_codes(boltz.diagnose(machine, X), machine, many, 0, taught).findings[-1]
         assert found.name == "labels" and advice in found.advice and ("taught classes" in found.sentence) == taught
 
 

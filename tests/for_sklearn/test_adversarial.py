@@ -33,7 +33,7 @@ KINDS: list[Any] = [AAETransformer(**QUICK), AAEClassifier(**QUICK), AAEClustere
 FITTED = {type(each).__name__: clone(each).fit(ROWS, GROUPS) for each in KINDS}
 CHECKED = [
     *KINDS,
-    clone(KINDS[0]).set_params(visible="gaussian", prior="uniform", adversary="mmd", missing="infer", n_jobs=2),
+    clone(KINDS[0]).set_params(visible="gaussian", prior="mixture", adversary="mmd", missing="infer", n_jobs=2),
     clone(KINDS[2]).set_params(visible="gaussian", embed=True),
 ]
 
